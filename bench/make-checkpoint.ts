@@ -1,0 +1,114 @@
+/**
+ * Writes a random-weight SmolLM3 checkpoint for benchmarks and tests:
+ *
+ *     node bench/make-checkpoint.ts SHAPE OUT_DIR [--seed N] [--dtype bf16|f16|f32]
+ */
+import { stderr } from "node:process";
+import { parseArgs } from "node:util";
+import { errorMessage, ModelComposeError } from "../src/runtime/errors.ts";
+import { nearestName } from "../src/runtime/nearest-name.ts";
+import { WEIGHT_DTYPES, type WeightDtype } from "./checkpoint/random-weights.ts";
+import { CHECKPOINT_SHAPES, type CheckpointShape } from "./checkpoint/shapes.ts";
+import { writeCheckpoint } from "./checkpoint/write-checkpoint.ts";
+
+const USAGE = `Usage: make-checkpoint SHAPE OUT_DIR [--seed N] [--dtype ${Object.keys(WEIGHT_DTYPES).join("|")}]
+  SHAPE     ${Object.keys(CHECKPOINT_SHAPES).join(", ")}
+  OUT_DIR   a new or empty folder
+  --seed    integer in 0 .. 2^53 - 1 (default 0): same seed, same bytes
+  --dtype   how weights are stored (default bf16)
+`;
+
+interface Arguments {
+  shape: CheckpointShape;
+  directory: string;
+  seed: number;
+  dtype: WeightDtype;
+}
+
+function readArguments(args: string[]): Arguments | "help" {
+  const { values, positionals } = parse(args);
+  if (values.help) return "help";
+  const [shapeName, directory, ...rest] = positionals;
+  if (shapeName === undefined || directory === undefined || rest.length > 0) {
+    throw usageError(`Expected SHAPE and OUT_DIR, found ${positionals.length} arguments.`);
+  }
+  return {
+    shape: lookUp("SHAPE", shapeName, CHECKPOINT_SHAPES),
+    directory,
+    seed: readSeed(values.seed),
+    dtype: lookUp("--dtype", values.dtype, {
+      bf16: "bf16",
+      f16: "f16",
+      f32: "f32",
+    } satisfies Record<WeightDtype, WeightDtype>),
+  };
+}
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        seed: { type: "string", default: "0" },
+        dtype: { type: "string", default: "bf16" },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    });
+  } catch (error) {
+    throw usageError(errorMessage(error));
+  }
+}
+
+function lookUp<Value>(what: string, name: string, values: Readonly<Record<string, Value>>): Value {
+  const value = Object.hasOwn(values, name) ? values[name] : undefined;
+  if (value !== undefined) return value;
+  const nearest = nearestName(name, Object.keys(values));
+  const hint = nearest === undefined ? "" : ` Did you mean "${nearest}"?`;
+  throw usageError(`${what} must be one of ${Object.keys(values).join(", ")}; found "${name}".${hint}`);
+}
+
+function readSeed(text: string): number {
+  const seed = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(seed)) {
+    throw usageError(`--seed must be an integer in 0 .. 2^53 - 1; found "${text}".`);
+  }
+  return seed;
+}
+
+function usageError(message: string): ModelComposeError {
+  return new ModelComposeError("usage", message, { remedy: "See --help." });
+}
+
+/** A progress line on a terminal, redrawn at most ten times a second; nothing where stderr is not a terminal. */
+function progressLine(): ((written: number, total: number) => void) | undefined {
+  if (!stderr.isTTY) return undefined;
+  let lastDrawn = 0;
+  return (written, total) => {
+    const now = Date.now();
+    if (written < total && now - lastDrawn < 100) return;
+    lastDrawn = now;
+    const percent = Math.floor((100 * written) / total);
+    stderr.write(
+      `\r${percent} % of ${(total / 1e9).toFixed(2)} GB written${written === total ? "\n" : "\x1b[K"}`,
+    );
+  };
+}
+
+async function main(): Promise<void> {
+  try {
+    const args = readArguments(process.argv.slice(2));
+    if (args === "help") {
+      process.stdout.write(USAGE);
+      return;
+    }
+    const { directory, shape, dtype, seed } = args;
+    await writeCheckpoint(directory, shape, { dtype, seed, onProgress: progressLine() });
+  } catch (error) {
+    if (!(error instanceof ModelComposeError)) throw error;
+    stderr.write(`${error.message}\n`);
+    process.exitCode = error.code === "usage" ? 2 : 1;
+  }
+}
+
+await main();
