@@ -1,0 +1,169 @@
+/**
+ * Model files on disk: the only module that touches node:fs for them. The main thread reads small files and
+ * headers asynchronously; worker threads read weights synchronously, straight into their own memory.
+ */
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { open, readdir, readFile, stat } from "node:fs/promises";
+import { ModelComposeError, errorMessage } from "../errors.ts";
+
+/** One system call reads at most this much: well under the 2 GiB at which platforms cut reads short or fail. */
+const MAX_READ_BYTES = 2 ** 29;
+
+/** Configuration and tokenizer files are read whole; anything above this is not one of them. */
+const MAX_SMALL_FILE_BYTES = 512 * 2 ** 20;
+
+export interface FileStatus {
+  kind: "file" | "directory" | "other";
+  /** In bytes. */
+  size: number;
+}
+
+/** A file opened for synchronous positioned reads. */
+export interface OpenFile {
+  readonly path: string;
+  /** In bytes, when it was opened. */
+  readonly size: number;
+  /**
+   * Fills all of `target` with the bytes from `position` on. `target` may be a view on a SharedArrayBuffer or on
+   * the memory of a WebAssembly instance. Throws "invalid-checkpoint" when the file ends before that.
+   */
+  read(target: Uint8Array, position: number): void;
+  /** Idempotent. */
+  close(): void;
+}
+
+/** Opens a file for synchronous reads (worker threads only: these calls block). Throws "not-found". */
+export function openFile(path: string): OpenFile {
+  const descriptor = attempt(path, () => openSync(path, "r"));
+  let isOpen = true;
+  const close = (): void => {
+    if (!isOpen) return;
+    isOpen = false;
+    closeSync(descriptor);
+  };
+  try {
+    return {
+      path,
+      size: attempt(path, () => fstatSync(descriptor)).size,
+      read(target, position) {
+        if (!isOpen) throw new ModelComposeError("disposed", `"${path}" was read after it was closed.`);
+        let done = 0;
+        while (done < target.byteLength) {
+          const part = target.subarray(done, done + MAX_READ_BYTES);
+          const count = attempt(path, () => readSync(descriptor, part, 0, part.byteLength, position + done));
+          if (count === 0) throw endedEarly(path, position, target.byteLength, done);
+          done += count;
+        }
+      },
+      close,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** The `length` bytes of a file from `position` on. Throws "not-found", or "invalid-checkpoint" when they are not there. */
+export async function readFileRange(path: string, position: number, length: number): Promise<Uint8Array> {
+  const handle = await attemptAsync(path, () => open(path, "r"));
+  try {
+    const bytes = new Uint8Array(length);
+    let done = 0;
+    while (done < length) {
+      const count = Math.min(length - done, MAX_READ_BYTES);
+      const { bytesRead } = await attemptAsync(path, () => handle.read(bytes, done, count, position + done));
+      if (bytesRead === 0) throw endedEarly(path, position, length, done);
+      done += bytesRead;
+    }
+    return bytes;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** A whole small file (configuration, tokenizer). Throws "not-found" when it is not there or cannot be read. */
+export async function readSmallFile(path: string): Promise<Uint8Array> {
+  const status = await fileStatus(path);
+  if (status !== undefined && status.size > MAX_SMALL_FILE_BYTES) {
+    throw new ModelComposeError(
+      "invalid-config",
+      `"${path}" has ${status.size} bytes; expected a file of at most ${MAX_SMALL_FILE_BYTES}.`,
+      { remedy: "Check that it is the file its name says." },
+    );
+  }
+  return attemptAsync(path, () => readFile(path));
+}
+
+/** What a path is, symbolic links followed; undefined when nothing is there (or a link leads nowhere). */
+export async function fileStatus(path: string): Promise<FileStatus | undefined> {
+  try {
+    const found = await stat(path);
+    const kind = found.isFile() ? "file" : found.isDirectory() ? "directory" : "other";
+    return { kind, size: found.size };
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw unreadable(path, error);
+  }
+}
+
+export async function isFile(path: string): Promise<boolean> {
+  return (await fileStatus(path))?.kind === "file";
+}
+
+export async function isDirectory(path: string): Promise<boolean> {
+  return (await fileStatus(path))?.kind === "directory";
+}
+
+/** The names in a directory, sorted; empty when there is no such directory. */
+export async function listDirectory(path: string): Promise<string[]> {
+  try {
+    return (await readdir(path)).sort();
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw unreadable(path, error);
+  }
+}
+
+function attempt<T>(path: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+async function attemptAsync<T>(path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+/** ELOOP is a link onto itself, ENOTDIR a file where a path needs a directory: nothing is there either way. */
+function isMissing(error: unknown): boolean {
+  return (
+    error instanceof Error && "code" in error && ["ENOENT", "ENOTDIR", "ELOOP"].includes(String(error.code))
+  );
+}
+
+function unreadable(path: string, cause: unknown): ModelComposeError {
+  if (isMissing(cause)) {
+    return new ModelComposeError("not-found", `"${path}" does not exist.`, {
+      remedy: "Check the path.",
+      cause,
+    });
+  }
+  return new ModelComposeError("not-found", `"${path}" cannot be read: ${errorMessage(cause)}.`, {
+    remedy: "Check that it is a file that this user may read.",
+    cause,
+  });
+}
+
+function endedEarly(path: string, position: number, length: number, done: number): ModelComposeError {
+  return new ModelComposeError(
+    "invalid-checkpoint",
+    `"${path}" ended at byte ${position + done}; expected ${length} bytes from byte ${position} on.`,
+    { remedy: "The file is truncated or was changed while it was read: fetch it again." },
+  );
+}

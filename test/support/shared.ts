@@ -1,0 +1,11 @@
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+/**
+ * A path in the optional folder `shared` beside the repository (reference data that is not ours to commit), or
+ * undefined where it is absent: such tests skip, saying so.
+ */
+export function sharedPath(relative: string): string | undefined {
+  const path = fileURLToPath(new URL(`../../../shared/${relative}`, import.meta.url));
+  return existsSync(path) ? path : undefined;
+}
