@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WEIGHT_DTYPES, type WeightDtype } from "../bench/checkpoint/random-weights.ts";
-import { CHECKPOINT_SHAPES, checkpointTensors, type CheckpointShape } from "../bench/checkpoint/shapes.ts";
+import { CHECKPOINT_SHAPES, checkpointTensors } from "../bench/checkpoint/shapes.ts";
 import { writeCheckpoint } from "../bench/checkpoint/write-checkpoint.ts";
 
 const SCRIPT = join(import.meta.dirname, "../bench/make-checkpoint.ts");
