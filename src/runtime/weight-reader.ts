@@ -234,7 +234,7 @@ function scatterInto(
           let source = (r * rowStep + block * columnStep) * words + word;
           let destination = (panelStart + (column + block) * panel) * words + word;
           for (let c = block; c < blockEnd; c++) {
-            to[destination] = from[source] ?? 0;
+            to[destination] = from[source];
             source += columnStep * words;
             destination += panel * words;
           }

@@ -1,0 +1,69 @@
+/** What the readers of configuration files share: zod for shapes, our errors for people. */
+import { z } from "zod";
+import { ModelComposeError } from "../../runtime/errors.ts";
+import { describeJson, isJsonObject, type JsonObject } from "../../runtime/json.ts";
+
+/** A configuration file that was read: its values and its path, for errors. */
+export interface ConfigFile {
+  path: string;
+  values: JsonObject;
+}
+
+/** Sizes index arrays of 32-bit machines; nothing real comes near. */
+const MAX_SIZE = 2 ** 31 - 1;
+
+export const size = z.int().min(1).max(MAX_SIZE);
+
+/** A count of layers or heads. */
+export const count = z.int().min(1).max(65_536);
+
+export const tokenId = z.int().min(0).max(MAX_SIZE);
+
+/** Files have one id, or a list of them. */
+export const tokenIds = z
+  .union([tokenId.transform((id) => [id]), z.array(tokenId)], {
+    error: "expected a token id (integer >= 0) or a list of them",
+  })
+  .transform((ids) => [...new Set(ids)]);
+
+/** Values that fit a schema, or an error that names the file, every wrong key, what was expected and what was found. */
+export function parseConfig<S extends z.ZodType>(file: ConfigFile, schema: S): z.output<S> {
+  const result = schema.safeParse(file.values);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => {
+    const found = describeJson(valueAt(file.values, issue.path));
+    return `"${issue.path.join(".")}": ${expectation(issue)}, found ${found}`;
+  });
+  throw invalidConfig(file, `${problems.join("; ")}.`);
+}
+
+export function invalidConfig(file: ConfigFile, problem: string): ModelComposeError {
+  return new ModelComposeError("invalid-config", `"${file.path}": ${problem}`, {
+    remedy: "Correct the file, or fetch it again.",
+  });
+}
+
+/** For what transformers knows and this program does not (yet). */
+export function unsupportedConfig(file: ConfigFile, problem: string, remedy: string): ModelComposeError {
+  return new ModelComposeError("unsupported", `"${file.path}": ${problem}`, { remedy });
+}
+
+function expectation(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return `expected ${issue.expected === "int" ? "integer" : issue.expected}`;
+    case "too_small":
+      return `expected ${issue.inclusive === true ? "at least" : "more than"} ${issue.minimum}`;
+    case "too_big":
+      return `expected ${issue.inclusive === true ? "at most" : "less than"} ${issue.maximum}`;
+    default:
+      return issue.message;
+  }
+}
+
+function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((value, key) => {
+    if (Array.isArray(value) && typeof key === "number") return (value as unknown[])[key];
+    return isJsonObject(value) && typeof key === "string" && Object.hasOwn(value, key) ? value[key] : undefined;
+  }, root);
+}
