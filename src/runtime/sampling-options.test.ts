@@ -1,0 +1,181 @@
+import { describe, expect, test } from "vitest";
+import { ModelComposeError } from "./errors.ts";
+import type { GenerateOptions } from "./generation-types.ts";
+import { resolveGenerateOptions } from "./sampling-options.ts";
+
+function errorOf(options: unknown, config: Record<string, unknown> = {}): ModelComposeError {
+  try {
+    resolveGenerateOptions(options as GenerateOptions, config);
+  } catch (error) {
+    if (error instanceof ModelComposeError) return error;
+    throw error;
+  }
+  throw new Error(`nothing was thrown for ${String(options)}`);
+}
+
+describe("precedence", () => {
+  test("without anything, transformers' defaults", () => {
+    const resolved = resolveGenerateOptions();
+    const { seed, ...sampling } = resolved.sampling;
+    expect(sampling).toEqual({
+      doSample: false,
+      temperature: 1,
+      topK: 50,
+      topP: 1,
+      minP: 0,
+      repetitionPenalty: 1,
+      noRepeatNgramSize: 0,
+    });
+    expect(Number.isSafeInteger(seed)).toBe(true);
+    expect(resolved).toMatchObject({
+      minNewTokens: 0,
+      stop: [],
+      ignoreEos: false,
+      returnFullText: true,
+      sequence: [0, 0, 0],
+      warnings: [],
+    });
+    expect(resolved.maxNewTokens ?? resolved.maxLength ?? resolved.maxPromptTokens).toBeUndefined();
+  });
+
+  test("generation_config.json over defaults, caller over both", () => {
+    const config = {
+      do_sample: true,
+      temperature: 0.6,
+      top_p: 0.95,
+      top_k: null,
+      min_p: 0.1,
+      repetition_penalty: 1.2,
+      no_repeat_ngram_size: 3,
+      max_new_tokens: 99,
+      min_new_tokens: 4,
+      bos_token_id: 1,
+    };
+    const resolved = resolveGenerateOptions({ topP: 0.5, minNewTokens: 0, seed: 7 }, config);
+    expect(resolved.sampling).toEqual({
+      doSample: true,
+      temperature: 0.6,
+      topK: 50,
+      topP: 0.5,
+      minP: 0.1,
+      repetitionPenalty: 1.2,
+      noRepeatNgramSize: 3,
+      seed: 7,
+    });
+    expect(resolved).toMatchObject({ maxNewTokens: 99, minNewTokens: 0, warnings: [] });
+    expect(resolveGenerateOptions({ doSample: false }, config).sampling.doSample).toBe(false);
+  });
+
+  test("an undefined option is unset", () => {
+    expect(resolveGenerateOptions({ topK: undefined }, { top_k: 7 }).sampling.topK).toBe(7);
+  });
+
+  test("max_length of generation_config.json holds only where nothing bounds the new tokens", () => {
+    expect(resolveGenerateOptions({}, { max_length: 60 }).maxLength).toBe(60);
+    expect(resolveGenerateOptions({ maxNewTokens: 5 }, { max_length: 60 }).maxLength).toBeUndefined();
+    expect(resolveGenerateOptions({}, { max_length: 60, max_new_tokens: 8 }).maxLength).toBeUndefined();
+  });
+});
+
+describe("meaning", () => {
+  test("temperature 0 is greedy, and says so when sampling was asked for", () => {
+    expect(resolveGenerateOptions({ temperature: 0 }, { do_sample: true })).toMatchObject({
+      sampling: { doSample: false },
+      warnings: [],
+    });
+    const asked = resolveGenerateOptions({ temperature: 0, doSample: true });
+    expect(asked.sampling.doSample).toBe(false);
+    expect(asked.warnings).toEqual([expect.stringContaining("temperature is 0")]);
+  });
+
+  test("options that only sampling uses are reported where there is no sampling", () => {
+    const { warnings } = resolveGenerateOptions({ topP: 0.9, temperature: 0.5 });
+    expect(warnings).toEqual([expect.stringMatching(/^temperature, topP has no effect without doSample/)]);
+    expect(resolveGenerateOptions({ topP: 0.9, doSample: true }).warnings).toEqual([]);
+  });
+
+  test("unsupported settings of generation_config.json are reported unless they are off", () => {
+    const { warnings } = resolveGenerateOptions({}, { num_beams: 10, typical_p: 1, bad_words_ids: null });
+    expect(warnings).toEqual([expect.stringContaining("num_beams to 10")]);
+  });
+
+  test("an unset seed is drawn anew each time", () => {
+    const seeds = Array.from({ length: 8 }, () => resolveGenerateOptions().sampling.seed);
+    expect(new Set(seeds).size).toBeGreaterThan(1);
+  });
+
+  test("the result is plain data", () => {
+    const resolved = resolveGenerateOptions({ stop: "x", signal: new AbortController().signal });
+    expect(structuredClone(resolved)).toEqual(resolved);
+    expect(resolved.stop).toEqual(["x"]);
+  });
+});
+
+describe("refusals name the parameter, its range and the value", () => {
+  test.each([
+    ["temperature", NaN, "0 (greedy) or a positive number"],
+    ["temperature", -0.1, "0 (greedy) or a positive number"],
+    ["temperature", Infinity, "0 (greedy) or a positive number"],
+    ["temperature", 1e-50, "0 (greedy) or a positive number"],
+    ["temperature", "0.7", "0 (greedy) or a positive number"],
+    ["topK", -1, "an integer >= 0"],
+    ["topK", 2.5, "an integer >= 0"],
+    ["topP", 0, "a number > 0 and <= 1"],
+    ["topP", 1.01, "a number > 0 and <= 1"],
+    ["topP", null, "a number > 0 and <= 1"],
+    ["minP", -0.01, "a number >= 0 and <= 1"],
+    ["minP", NaN, "a number >= 0 and <= 1"],
+    ["repetitionPenalty", 0, "a number > 0"],
+    ["repetitionPenalty", Infinity, "a number > 0"],
+    ["noRepeatNgramSize", 1.5, "an integer >= 0"],
+    ["seed", -1, "an integer in 0 .. 2^53 - 1"],
+    ["seed", 2 ** 53, "an integer in 0 .. 2^53 - 1"],
+    ["maxNewTokens", 0, "an integer >= 1"],
+    ["minNewTokens", -1, "an integer >= 0"],
+    ["maxPromptTokens", 0, "an integer >= 1"],
+    ["doSample", 1, "true or false"],
+    ["ignoreEos", "yes", "true or false"],
+    ["returnFullText", 0, "true or false"],
+    ["stop", "", "a non-empty string"],
+    ["stop", 5, "a non-empty string"],
+    ["sequence", [0, 0], "three integers in 0 .. 2^32 - 1"],
+    ["sequence", [0, 0, 2 ** 32], "three integers in 0 .. 2^32 - 1"],
+    ["sequence", [0, -1, 0], "three integers in 0 .. 2^32 - 1"],
+    ["signal", {}, "an AbortSignal"],
+    ["onPrefill", 1, "a function"],
+  ])("%s: %j", (name, value, range) => {
+    const error = errorOf({ [name]: value });
+    expect(error.code).toBe("invalid-argument");
+    expect(error.message).toContain(`"${name}" must be ${range}`);
+    expect(error.message).toContain(`found ${typeof value === "string" ? `'${value}'` : ""}`);
+    if (typeof value === "number") expect(error.message).toContain(`found ${value}.`);
+  });
+
+  test("an unknown option, with the nearest name", () => {
+    expect(errorOf({ temprature: 1 }).message).toContain(
+      'There is no generation option "temprature". Did you mean "temperature"?',
+    );
+    expect(errorOf({ frequencyPenalty: 1 }).message).toContain("The options are doSample, temperature");
+  });
+
+  test.each(["text", null, 5])("options that are no object: %j", (options) => {
+    expect(errorOf(options).message).toContain("must be an object");
+  });
+
+  test("a bad value in generation_config.json, by the file's spelling", () => {
+    const error = errorOf({}, { top_p: 2 });
+    expect(error.code).toBe("invalid-config");
+    expect(error.message).toContain(
+      '"top_p" in generation_config.json must be a number > 0 and <= 1; found 2.',
+    );
+    expect(errorOf({}, { do_sample: "yes" }).message).toContain('"do_sample" in generation_config.json');
+    expect(errorOf({}, { max_length: 0 }).message).toContain('"max_length" in generation_config.json');
+  });
+
+  test("minNewTokens over maxNewTokens", () => {
+    expect(errorOf({ minNewTokens: 6, maxNewTokens: 5 }).message).toContain(
+      '"minNewTokens" must be at most maxNewTokens, 5; found 6.',
+    );
+    expect(resolveGenerateOptions({ maxNewTokens: 5 }, { min_new_tokens: 6 }).maxNewTokens).toBe(5);
+  });
+});
