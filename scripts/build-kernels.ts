@@ -1,0 +1,58 @@
+/**
+ * Compiles the AssemblyScript kernels into two WASM modules (relaxed SIMD and baseline SIMD) and embeds both in
+ * src/kernels/generated/wasm.ts, so that neither the library nor its tests read a file for them.
+ */
+import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { globSync } from "node:fs";
+import { join } from "node:path";
+import { main as compile } from "assemblyscript/asc";
+
+const root = join(import.meta.dirname, "..");
+const output = join(root, "src/kernels/generated/wasm.ts");
+
+async function newestSource(): Promise<number> {
+  const files = [
+    ...globSync("src/kernels/**/*.as.ts", { cwd: root }),
+    "scripts/build-kernels.ts",
+    "package-lock.json",
+  ];
+  const stats = await Promise.all(files.map((file) => stat(join(root, file))));
+  return Math.max(...stats.map((s) => s.mtimeMs));
+}
+
+async function build(name: "relaxed" | "baseline"): Promise<Buffer> {
+  const target = join(root, `build/kernels.${name}.wasm`);
+  const features = ["simd", "threads", "bulk-memory", ...(name === "relaxed" ? ["relaxed-simd"] : [])];
+  const stderr: string[] = [];
+  const { error } = await compile(
+    [
+      join("src", "kernels", "wasm.as.ts"),
+      ...["--baseDir", root, "--outFile", target, "--textFile", target.replace(/wasm$/, "wat")],
+      ...["-O3", "--noAssert", "--runtime", "stub", "--use", "abort="],
+      // Every instance gets a memory of its own, shared so that peers can copy into it.
+      ...["--importMemory", "--sharedMemory", "--initialMemory", "1", "--maximumMemory", "65536"],
+      ...features.flatMap((feature) => ["--enable", feature]),
+    ],
+    { stderr: { write: (chunk: string | Uint8Array) => void stderr.push(String(chunk)) } },
+  );
+  if (error) throw new Error(`The ${name} kernels do not compile.\n${stderr.join("")}`, { cause: error });
+  if (stderr.length > 0) process.stderr.write(stderr.join(""));
+  return readFile(target);
+}
+
+const upToDate = await stat(output).then(
+  async (s) => s.mtimeMs > (await newestSource()),
+  () => false,
+);
+if (!upToDate) {
+  await mkdir(join(root, "build"), { recursive: true });
+  await mkdir(join(root, "src/kernels/generated"), { recursive: true });
+  const [relaxed, baseline] = [await build("relaxed"), await build("baseline")];
+  await writeFile(
+    output,
+    "// Made by scripts/build-kernels.ts.\n" +
+      `export const relaxed = "${relaxed.toString("base64")}";\n` +
+      `export const baseline = "${baseline.toString("base64")}";\n`,
+  );
+  process.stderr.write(`kernels: relaxed ${relaxed.length} bytes, baseline ${baseline.length} bytes\n`);
+}

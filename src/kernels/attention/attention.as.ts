@@ -1,0 +1,211 @@
+// AssemblyScript. Softmax attention over a KV cache of fixed-size blocks (Dao et al. 2022; split over blocks as in
+// flash-decoding, Dao et al. 2023).
+//
+// One block holds BLOCK = 64 positions; per KV head it is K as [8 panels][depth][8 positions], then V as
+// [depth / 8 panels][64 positions][8], both ready for the register tile. depth is headDim rounded up to 8, zero padded.
+//
+// Queries that share a KV head (grouped-query attention) are handled together: `queries` = rows x group, packed
+// [tile of 6][depth][height]. The running state of a query is a record of depth + 4 f32: the unnormalised output, the
+// largest score so far, the sum of exponentials, two unused.
+
+import { BLOCK, exp1, exp4, maxLanes, sumLanes } from "../common/simd.as";
+import { tile, TILE } from "../linear/tile.as";
+
+/** Bytes of one KV head in one block. */
+// @ts-ignore: decorator
+@inline
+function headBytes(depth: i32): usize {
+  return <usize>(2 * BLOCK * depth) << 2;
+}
+
+/** Writes one position: key, value [kvHeads][headDim] f32 into `block` at `offset` in 0..63. */
+export function append(key: usize, value: usize, kvHeads: i32, headDim: i32, depth: i32, block: usize, offset: i32): void {
+  for (let h = 0; h < kvHeads; h++) {
+    const k = block + (<usize>(offset >> 3) * <usize>depth << 5) + (<usize>(offset & 7) << 2);
+    const v = block + (headBytes(depth) >> 1) + (<usize>offset << 5);
+    for (let d = 0; d < headDim; d++) {
+      const from = <usize>d << 2;
+      store<f32>(k + (<usize>d << 5), load<f32>(key + from));
+      store<f32>(v + (<usize>((d >> 3) * BLOCK) << 5) + (<usize>(d & 7) << 2), load<f32>(value + from));
+    }
+    key += <usize>headDim << 2;
+    value += <usize>headDim << 2;
+    block += headBytes(depth);
+  }
+}
+
+/**
+ * Packs q (at the first head of the group; rows `stride` bytes apart, `group` neighbouring heads of headDim f32),
+ * times `scale`.
+ */
+export function pack_queries(
+  q: usize, stride: usize, rows: i32, group: i32, headDim: i32, depth: i32, scale: f32, out: usize,
+): void {
+  const queries = rows * group;
+  for (let t = 0; t < queries; t += TILE) {
+    const height = min(queries - t, TILE);
+    const step = <usize>height << 2;
+    for (let m = 0; m < height; m++) {
+      const query = t + m;
+      let from = q + <usize>(query / group) * stride + (<usize>((query % group) * headDim) << 2);
+      let o = out + (<usize>m << 2);
+      for (let d = 0; d < depth; d++) {
+        store<f32>(o, d < headDim ? load<f32>(from) * scale : 0);
+        from += 4;
+        o += step;
+      }
+    }
+    out += <usize>depth * step;
+  }
+}
+
+/** Sets the records of `queries` to "nothing seen yet". */
+export function reset_state(state: usize, queries: i32, depth: i32): void {
+  for (let m = 0; m < queries; m++) {
+    for (let d = 0; d < depth; d += 4) v128.store(state + (<usize>d << 2), f32x4.splat(0));
+    state += <usize>depth << 2;
+    store<f32>(state, -Infinity);
+    store<f32>(state, 0, 4);
+    state += 16;
+  }
+}
+
+/**
+ * Folds one KV head of one block into the states. visible: [queries] i32, how many of the block's positions each query
+ * may see (0..64). scratch: queries x 64 f32 for scores and as much for packed probabilities.
+ */
+export function attend(
+  q: usize, queries: i32, depth: i32, block: usize, visible: usize, state: usize, scratch: usize,
+): void {
+  let most = 0;
+  for (let m = 0; m < queries; m++) most = max(most, load<i32>(visible + (<usize>m << 2)));
+  if (most == 0) return;
+  const record = (<usize>depth << 2) + 16;
+
+  const scores = scratch;
+  const panel = <usize>depth << 5;
+  let a = q;
+  for (let t = 0; t < queries; t += TILE) {
+    const height = min(queries - t, TILE);
+    for (let p = 0; p < most; p += 8) {
+      tile(a, block + <usize>(p >> 3) * panel, scores + (<usize>(t * BLOCK + p) << 2), depth, height, BLOCK * 4, false);
+    }
+    a += <usize>(depth * height) << 2;
+  }
+
+  const probabilities = scratch + (<usize>(queries * BLOCK) << 2);
+  const width = (most + 3) & ~3;
+  let packed = probabilities;
+  for (let t = 0; t < queries; t += TILE) {
+    const height = min(queries - t, TILE);
+    for (let m = 0; m < height; m++) {
+      const query = t + m;
+      softmax(
+        scores + (<usize>(query * BLOCK) << 2), load<i32>(visible + (<usize>query << 2)), width,
+        state + <usize>query * record, depth, packed + (<usize>m << 2), <usize>height << 2,
+      );
+    }
+    packed += <usize>(width * height) << 2;
+  }
+
+  const values = block + (headBytes(depth) >> 1);
+  packed = probabilities;
+  for (let t = 0; t < queries; t += TILE) {
+    const height = min(queries - t, TILE);
+    for (let d = 0; d < depth; d += 8) {
+      tile(
+        packed, values + (<usize>((d >> 3) * BLOCK) << 5), state + <usize>t * record + (<usize>d << 2), most, height,
+        record, true,
+      );
+    }
+    packed += <usize>(width * height) << 2;
+  }
+}
+
+/** Online softmax of one row of scores; writes probabilities `step` bytes apart, zero where invisible. */
+// @ts-ignore: decorator
+@inline
+function softmax(s: usize, visible: i32, width: i32, state: usize, depth: i32, out: usize, step: usize): void {
+  for (let k = visible; k < width; k++) store<f32>(s + (<usize>k << 2), -Infinity);
+  let largest = f32x4.splat(-Infinity);
+  for (let k = 0; k < width; k += 4) largest = f32x4.max(largest, v128.load(s + (<usize>k << 2)));
+  const tail = state + (<usize>depth << 2);
+  const before = load<f32>(tail);
+  const now = max(before, maxLanes(largest));
+  if (visible == 0) {
+    for (let k = 0; k < width; k++) store<f32>(out + <usize>k * step, 0);
+    return;
+  }
+  if (now != before) {
+    const keep = exp1(before - now);
+    store<f32>(tail, now);
+    store<f32>(tail, load<f32>(tail, 4) * keep, 4);
+    const factor = f32x4.splat(keep);
+    for (let d: usize = 0; d < <usize>depth << 2; d += 16) v128.store(state + d, f32x4.mul(v128.load(state + d), factor));
+  }
+  const shift = f32x4.splat(now);
+  let sum = f32x4.splat(0);
+  for (let k = 0; k < width; k += 4) {
+    const p = exp4(f32x4.sub(v128.load(s + (<usize>k << 2)), shift));
+    sum = f32x4.add(sum, p);
+    store<f32>(out, f32x4.extract_lane(p, 0));
+    store<f32>(out + step, f32x4.extract_lane(p, 1));
+    store<f32>(out + 2 * step, f32x4.extract_lane(p, 2));
+    store<f32>(out + 3 * step, f32x4.extract_lane(p, 3));
+    out += 4 * step;
+  }
+  store<f32>(tail, load<f32>(tail, 4) + sumLanes(sum), 4);
+}
+
+/** out [queries' heads] = state's output / sum. Heads of headDim f32; rows of `group` heads, `stride` bytes apart. */
+export function finish(state: usize, rows: i32, group: i32, headDim: i32, depth: i32, out: usize, stride: usize): void {
+  for (let r = 0; r < rows; r++) {
+    let o = out;
+    for (let g = 0; g < group; g++) {
+      const inverse: f32 = 1 / load<f32>(state + (<usize>depth << 2), 4);
+      for (let d = 0; d < headDim; d++) store<f32>(o + (<usize>d << 2), load<f32>(state + (<usize>d << 2)) * inverse);
+      o += <usize>headDim << 2;
+      state += (<usize>depth << 2) + 16;
+    }
+    out += stride;
+  }
+}
+
+/**
+ * Combines the partial states of one row, block by block in order: partials are [blocks], `blockStride` bytes apart, of
+ * [heads] records. out: [heads][headDim] f32.
+ */
+export function combine(
+  partials: usize, blocks: i32, blockStride: usize, heads: i32, headDim: i32, depth: i32, out: usize,
+): void {
+  const record = (<usize>depth << 2) + 16;
+  const tail = <usize>depth << 2;
+  for (let h = 0; h < heads; h++) {
+    let largest: f32 = -Infinity;
+    for (let b = 0; b < blocks; b++) largest = max(largest, load<f32>(partials + <usize>b * blockStride + tail));
+    let total: f32 = 0;
+    for (let d = 0; d < headDim; d++) store<f32>(out + (<usize>d << 2), 0);
+    for (let b = 0; b < blocks; b++) {
+      const p = partials + <usize>b * blockStride;
+      const weight = exp1(load<f32>(p + tail) - largest);
+      total += weight * load<f32>(p + tail, 4);
+      const factor = f32x4.splat(weight);
+      let d = 0;
+      for (; d + 4 <= headDim; d += 4) {
+        const o = <usize>d << 2;
+        v128.store(out + o, f32x4.add(v128.load(out + o), f32x4.mul(v128.load(p + o), factor)));
+      }
+      for (; d < headDim; d++) {
+        const o = <usize>d << 2;
+        store<f32>(out + o, load<f32>(out + o) + load<f32>(p + o) * weight);
+      }
+    }
+    const inverse: f32 = 1 / total;
+    for (let d = 0; d < headDim; d++) {
+      const o = <usize>d << 2;
+      store<f32>(out + o, load<f32>(out + o) * inverse);
+    }
+    out += <usize>headDim << 2;
+    partials += record;
+  }
+}

@@ -1,0 +1,172 @@
+// AssemblyScript. One row of activations against row panels: y[n] = sum over k of x[k] * w[n, k].
+//
+// A panel is read as one sequential stream (the only pattern that reached the machine's read bandwidth; several row
+// streams at once lost a third) and each lane is an output row, so there is no horizontal sum. Columns are taken in
+// blocks of at most COLUMNS so that x stays in the L1 cache; the order of additions into a row depends on nothing
+// but the number of columns, so a row has the same bits whichever thread owns it.
+//
+// x is readable (and zero) up to an even number of columns. y is padded to whole panels.
+
+import { madd } from "../common/simd.as";
+import { bf16Even, bf16Mask, bf16Odd, f16Even, f16Mask, f16Odd } from "./widen.as";
+
+const COLUMNS: i32 = 4096;
+
+/** bf16 weights. words = ceil(columns / 2). `accumulate` adds to y instead of replacing it. */
+export function gemv_bf16(x: usize, w: usize, y: usize, panels: i32, columns: i32, accumulate: i32): void {
+  const mask = bf16Mask();
+  const words = (columns + 1) >> 1;
+  const stride = <usize>words << 6;
+  for (let from = 0; from < words; from += COLUMNS >> 1) {
+    const count = min(words - from, COLUMNS >> 1);
+    const xFrom = x + (<usize>from << 3);
+    const xEnd = xFrom + (<usize>count << 3);
+    const add = accumulate | from;
+    let out = y;
+    let panel = w + (<usize>from << 6);
+    for (let p = 0; p < panels; p++) {
+      let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
+      let b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+      let q = panel;
+      for (let px = xFrom; px < xEnd; px += 8) {
+        const even = v128.load32_splat(px);
+        const odd = v128.load32_splat(px, 4);
+        let t = v128.load(q);
+        a0 = madd(bf16Even(t), even, a0);
+        b0 = madd(bf16Odd(t, mask), odd, b0);
+        t = v128.load(q, 16);
+        a1 = madd(bf16Even(t), even, a1);
+        b1 = madd(bf16Odd(t, mask), odd, b1);
+        t = v128.load(q, 32);
+        a2 = madd(bf16Even(t), even, a2);
+        b2 = madd(bf16Odd(t, mask), odd, b2);
+        t = v128.load(q, 48);
+        a3 = madd(bf16Even(t), even, a3);
+        b3 = madd(bf16Odd(t, mask), odd, b3);
+        q += 64;
+      }
+      finish(out, f32x4.add(a0, b0), f32x4.add(a1, b1), f32x4.add(a2, b2), f32x4.add(a3, b3), add);
+      out += 64;
+      panel += stride;
+    }
+  }
+}
+
+/**
+ * f16 weights. x was multiplied by 2^100 (`scale_f16`), so that the products of weights scaled by 2^-112 keep their
+ * precision; the finished dots are multiplied by 2^12. |x| < 2^27 is the price, far beyond any activation.
+ */
+export function gemv_f16(x: usize, w: usize, y: usize, panels: i32, columns: i32, accumulate: i32): void {
+  const mask = f16Mask();
+  const words = (columns + 1) >> 1;
+  const stride = <usize>words << 6;
+  for (let from = 0; from < words; from += COLUMNS >> 1) {
+    const count = min(words - from, COLUMNS >> 1);
+    const xFrom = x + (<usize>from << 3);
+    const xEnd = xFrom + (<usize>count << 3);
+    const add = accumulate | from;
+    let out = y;
+    let panel = w + (<usize>from << 6);
+    for (let p = 0; p < panels; p++) {
+      let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
+      let b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+      let q = panel;
+      for (let px = xFrom; px < xEnd; px += 8) {
+        const even = v128.load32_splat(px);
+        const odd = v128.load32_splat(px, 4);
+        let t = v128.load(q);
+        a0 = madd(f16Even(t, mask), even, a0);
+        b0 = madd(f16Odd(t, mask), odd, b0);
+        t = v128.load(q, 16);
+        a1 = madd(f16Even(t, mask), even, a1);
+        b1 = madd(f16Odd(t, mask), odd, b1);
+        t = v128.load(q, 32);
+        a2 = madd(f16Even(t, mask), even, a2);
+        b2 = madd(f16Odd(t, mask), odd, b2);
+        t = v128.load(q, 48);
+        a3 = madd(f16Even(t, mask), even, a3);
+        b3 = madd(f16Odd(t, mask), odd, b3);
+        q += 64;
+      }
+      const back = f32x4.splat(4096);
+      finish(
+        out,
+        f32x4.mul(f32x4.add(a0, b0), back),
+        f32x4.mul(f32x4.add(a1, b1), back),
+        f32x4.mul(f32x4.add(a2, b2), back),
+        f32x4.mul(f32x4.add(a3, b3), back),
+        add,
+      );
+      out += 64;
+      panel += stride;
+    }
+  }
+}
+
+/** out[i] = x[i] * 2^100: the activations that gemv_f16 wants. count is a multiple of 4. */
+export function scale_f16(x: usize, out: usize, count: i32): void {
+  const end = x + (<usize>count << 2);
+  const scale = f32x4.splat(1267650600228229401496703205376.0);
+  while (x < end) {
+    v128.store(out, f32x4.mul(v128.load(x), scale));
+    x += 16;
+    out += 16;
+  }
+}
+
+/** f32 weights. */
+export function gemv_f32(x: usize, w: usize, y: usize, panels: i32, columns: i32, accumulate: i32): void {
+  const stride = <usize>columns << 6;
+  for (let from = 0; from < columns; from += COLUMNS) {
+    const count = min(columns - from, COLUMNS);
+    const xFrom = x + (<usize>from << 2);
+    const pairsEnd = xFrom + (<usize>(count & ~1) << 2);
+    const add = accumulate | from;
+    let out = y;
+    let panel = w + (<usize>from << 6);
+    for (let p = 0; p < panels; p++) {
+      let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
+      let b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+      let q = panel;
+      let px = xFrom;
+      for (; px < pairsEnd; px += 8) {
+        const even = v128.load32_splat(px);
+        const odd = v128.load32_splat(px, 4);
+        a0 = madd(v128.load(q), even, a0);
+        a1 = madd(v128.load(q, 16), even, a1);
+        a2 = madd(v128.load(q, 32), even, a2);
+        a3 = madd(v128.load(q, 48), even, a3);
+        b0 = madd(v128.load(q, 64), odd, b0);
+        b1 = madd(v128.load(q, 80), odd, b1);
+        b2 = madd(v128.load(q, 96), odd, b2);
+        b3 = madd(v128.load(q, 112), odd, b3);
+        q += 128;
+      }
+      if (count & 1) {
+        const even = v128.load32_splat(px);
+        a0 = madd(v128.load(q), even, a0);
+        a1 = madd(v128.load(q, 16), even, a1);
+        a2 = madd(v128.load(q, 32), even, a2);
+        a3 = madd(v128.load(q, 48), even, a3);
+      }
+      finish(out, f32x4.add(a0, b0), f32x4.add(a1, b1), f32x4.add(a2, b2), f32x4.add(a3, b3), add);
+      out += 64;
+      panel += stride;
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function finish(out: usize, v0: v128, v1: v128, v2: v128, v3: v128, add: i32): void {
+  if (add) {
+    v0 = f32x4.add(v128.load(out), v0);
+    v1 = f32x4.add(v128.load(out, 16), v1);
+    v2 = f32x4.add(v128.load(out, 32), v2);
+    v3 = f32x4.add(v128.load(out, 48), v3);
+  }
+  v128.store(out, v0);
+  v128.store(out, v1, 16);
+  v128.store(out, v2, 32);
+  v128.store(out, v3, 48);
+}
