@@ -1,0 +1,134 @@
+/**
+ * Builds the tokenizer of `@huggingface/tokenizers` without blocking the event loop. Its constructor takes half a
+ * second for SmolLM3's 128,000 tokens and 280,000 merges; here it gets a model with neither, and the model's public
+ * tables are filled slice by slice afterwards.
+ */
+import { errorMessage, ModelComposeError } from "../../runtime/errors.ts";
+import { mergeKey, type DefinitionPart, type TokenizerHeader } from "./definition.ts";
+import { BPE, Tokenizer, type LibraryBpe, type LibraryTokenizer } from "./library.ts";
+
+export interface BuiltTokenizer {
+  library: LibraryTokenizer;
+  header: TokenizerHeader;
+  /** One more than the highest id. */
+  vocabSize: number;
+}
+
+/** @param file Named in errors. @throws ModelComposeError `unsupported` for parts that the library does not know. */
+export async function buildTokenizer(
+  parts: AsyncIterable<DefinitionPart>,
+  file: string,
+  build: "in slices" | "at once" = canFillSlices() ? "in slices" : "at once",
+): Promise<BuiltTokenizer> {
+  let builder: Builder | undefined;
+  for await (const part of parts) {
+    if (part.kind === "header") builder = build === "in slices" ? new SliceBuilder(part, file) : new WholeBuilder(part, file);
+    else builder?.add(part);
+  }
+  if (builder === undefined) throw new ModelComposeError("invalid-config", `"${file}" has no header.`);
+  return builder.finish();
+}
+
+type HeaderPart = Extract<DefinitionPart, { kind: "header" }>;
+type SlicePart = Exclude<DefinitionPart, HeaderPart>;
+
+interface Builder {
+  add(part: SlicePart): void;
+  finish(): BuiltTokenizer;
+}
+
+class SliceBuilder implements Builder {
+  readonly #built: BuiltTokenizer;
+  readonly #model: LibraryBpe;
+
+  constructor({ header, vocabSize, unknownId }: HeaderPart, file: string) {
+    const library = construct(header, file);
+    this.#model = asBpe(library.model);
+    if (unknownId !== undefined) this.#model.unk_token_id = unknownId;
+    // The constructor has put in the added tokens, far up in an array that is empty below: V8 makes that a slow one.
+    const tokens = new Array<string | undefined>(vocabSize);
+    for (const { id, content } of header.added_tokens) tokens[id] = content;
+    this.#model.vocab = tokens;
+    this.#built = { library, header, vocabSize };
+  }
+
+  add(part: SlicePart): void {
+    if (part.kind === "merges") {
+      part.keys.forEach((key, i) => this.#model.bpe_ranks.set(key, part.firstRank + i));
+      return;
+    }
+    const { vocab, tokens_to_ids: idOf } = this.#model;
+    part.tokens.forEach((token, i) => {
+      const id = part.ids[i];
+      if (id === undefined) return;
+      // Added tokens win over the vocabulary, as in the constructor.
+      vocab[id] ??= token;
+      if (!idOf.has(token)) idOf.set(token, id);
+    });
+  }
+
+  finish(): BuiltTokenizer {
+    return this.#built;
+  }
+}
+
+/** For a version of the library that derives more from the vocabulary and merges than the one this was written for. */
+class WholeBuilder implements Builder {
+  readonly #header: HeaderPart;
+  readonly #file: string;
+  /** Without a prototype: "__proto__" may be a token. */
+  readonly #vocab = Object.create(null) as Record<string, number>;
+  readonly #merges: unknown[] = [];
+
+  constructor(header: HeaderPart, file: string) {
+    this.#header = header;
+    this.#file = file;
+  }
+
+  add(part: SlicePart): void {
+    if (part.kind === "merges") for (const key of part.keys) this.#merges.push(JSON.parse(key));
+    else part.tokens.forEach((token, i) => (this.#vocab[token] = part.ids[i] ?? 0));
+  }
+
+  finish(): BuiltTokenizer {
+    const { header, vocabSize } = this.#header;
+    const model = { ...header.model, vocab: this.#vocab, merges: this.#merges };
+    return { library: construct({ ...header, model }, this.#file), header, vocabSize };
+  }
+}
+
+function construct(header: TokenizerHeader, file: string): LibraryTokenizer {
+  try {
+    // The second parameter is tokenizer_config.json; all it would add here is behaviour that transformers' fast
+    // tokenizers do not have.
+    return new Tokenizer(header, {});
+  } catch (error) {
+    throw new ModelComposeError("unsupported", `"${file}" cannot be used: ${errorMessage(error)}.`, {
+      remedy: "Check that it is the unchanged file of the model.",
+      cause: error,
+    });
+  }
+}
+
+function asBpe(model: unknown): LibraryBpe {
+  if (model instanceof BPE) return model;
+  throw new ModelComposeError("unsupported", "@huggingface/tokenizers built a model that is not BPE.", {
+    remedy: "Install the version that package.json asks for.",
+  });
+}
+
+/** Whether a BPE model of the installed library that is filled afterwards equals one that was constructed whole. */
+export function canFillSlices(): boolean {
+  const config = { type: "BPE", ignore_merges: false, unk_token: null };
+  const whole = new BPE({ ...config, vocab: { a: 0, b: 1, ab: 2, aba: 3 }, merges: [["a", "b"], ["ab", "a"]] });
+  const filled = new BPE({ ...config, vocab: {}, merges: [] });
+  if (!(filled.bpe_ranks instanceof Map && filled.tokens_to_ids instanceof Map && Array.isArray(filled.vocab))) return false;
+  ["a", "b", "ab", "aba"].forEach((token, id) => {
+    filled.tokens_to_ids.set(token, id);
+    filled.vocab[id] = token;
+  });
+  filled.bpe_ranks.set(mergeKey("a", "b"), 0);
+  filled.bpe_ranks.set(mergeKey("ab", "a"), 1);
+  const encode = (model: LibraryBpe): string => JSON.stringify([model.vocab, model.encode(["abaabb", "ba", "ab"])]);
+  return encode(filled) === encode(whole);
+}

@@ -1,0 +1,106 @@
+/**
+ * The `decoder` of tokenizer.json as a plan that can be followed token by token. Every decoder of the supported model
+ * families has this form: a change of each token by itself, then bytes to text, then the ends of the text.
+ */
+import { ModelComposeError } from "../../runtime/errors.ts";
+import { describeJson, isJsonObject, type JsonObject } from "../../runtime/json.ts";
+import { ReplaceDecoder, StripDecoder, type LibraryDecoder } from "./library.ts";
+
+/** Removes up to `start` (`stop`) characters `content` from the beginning (the end) of the text. */
+export interface StripEnds {
+  content: string;
+  start: number;
+  stop: number;
+}
+
+export interface DecoderPlan {
+  /** Applied in order; `first` tells whether the token begins the text. */
+  mapToken: readonly ((token: string, first: boolean) => string)[];
+  /** "byte-level": all tokens are bytes, "byte-fallback": those written <0x0A> are, "none": all are text. */
+  bytes: "byte-level" | "byte-fallback" | "none";
+  stripEnds: readonly StripEnds[];
+  /** Between tokens. */
+  separator: string;
+}
+
+/**
+ * @param config `decoder` of tokenizer.json, possibly null.
+ * @param file Named in errors.
+ * @throws ModelComposeError `unsupported` for other decoders or another order, `invalid-config` for bad parameters.
+ */
+export function planDecoder(config: unknown, file: string): DecoderPlan {
+  // Without a decoder tokens are words.
+  if (config === null || config === undefined) return { mapToken: [], bytes: "none", stripEnds: [], separator: " " };
+  const steps = flatten(config, file);
+  const mapToken: DecoderPlan["mapToken"][number][] = [];
+  const stripEnds: StripEnds[] = [];
+  let bytes: DecoderPlan["bytes"] = "none";
+  let stage: "tokens" | "bytes" | "text" = "tokens";
+  for (const step of steps) {
+    const { type } = step;
+    if (type === "Fuse" && stage !== "text") stage = "text";
+    else if (type === "Strip" && stage === "text") stripEnds.push(readStrip(step, file));
+    else if (stage !== "tokens") throw unsupported(steps, file);
+    else if (type === "Strip") mapToken.push(perToken(new StripDecoder({ type, ...readStrip(step, file) })));
+    else if (type === "Replace") mapToken.push(readReplace(step, file));
+    else if (type === "Metaspace") mapToken.push(readMetaspace(step, file));
+    else if (type === "ByteLevel" || type === "ByteFallback") {
+      bytes = type === "ByteLevel" ? "byte-level" : "byte-fallback";
+      stage = "bytes";
+    } else throw unsupported(steps, file);
+  }
+  return { mapToken, bytes, stripEnds, separator: "" };
+}
+
+function flatten(config: unknown, file: string): JsonObject[] {
+  if (!isJsonObject(config)) throw corrupt(file, config);
+  if (config.type !== "Sequence") return [config];
+  if (!Array.isArray(config.decoders)) throw corrupt(file, config);
+  return config.decoders.flatMap((step) => flatten(step, file));
+}
+
+function perToken(decoder: LibraryDecoder): (token: string) => string {
+  return (token) => decoder.decode_chain([token]).join("");
+}
+
+function readReplace(step: JsonObject, file: string): (token: string) => string {
+  const { pattern, content } = step;
+  if (!isJsonObject(pattern) || typeof content !== "string") throw corrupt(file, step);
+  // Most tokens pass here unchanged; regular expressions are the library's subject, which knows Oniguruma's dialect.
+  if (typeof pattern.String === "string") {
+    const text = pattern.String;
+    return (token) => token.replaceAll(text, () => content);
+  }
+  if (typeof pattern.Regex !== "string") throw corrupt(file, step);
+  return perToken(new ReplaceDecoder({ type: "Replace", pattern: { Regex: pattern.Regex }, content }));
+}
+
+/** SentencePiece's visible space. What begins the text loses it, unless encoding did not add one. */
+function readMetaspace(step: JsonObject, file: string): (token: string, first: boolean) => string {
+  const { replacement = "\u2581", prepend_scheme: scheme = "always" } = step;
+  if (typeof replacement !== "string" || replacement === "") throw corrupt(file, step);
+  return (token, first) => token.replaceAll(replacement, first && scheme !== "never" ? "" : " ");
+}
+
+function readStrip(step: JsonObject, file: string): StripEnds {
+  const { content, start, stop } = step;
+  const isCount = (value: unknown): value is number => typeof value === "number" && Number.isInteger(value) && value >= 0;
+  if (typeof content !== "string" || content.length !== 1 || !isCount(start) || !isCount(stop)) throw corrupt(file, step);
+  return { content, start, stop };
+}
+
+function unsupported(steps: readonly JsonObject[], file: string): ModelComposeError {
+  const names = steps.map((step) => String(step.type)).join(", ");
+  return new ModelComposeError(
+    "unsupported",
+    `"${file}" has the decoder ${names}; supported are (Replace, Strip, Metaspace)*, ByteLevel or ByteFallback, Fuse, ` +
+      "Strip*, in this order.",
+    { remedy: "Use a model of a supported family." },
+  );
+}
+
+function corrupt(file: string, found: unknown): ModelComposeError {
+  return new ModelComposeError("invalid-config", `"${file}" has a malformed decoder: ${describeJson(found)}.`, {
+    remedy: "It is corrupt or was edited: fetch it again.",
+  });
+}

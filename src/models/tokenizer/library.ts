@@ -1,0 +1,40 @@
+/**
+ * The part of `@huggingface/tokenizers` that is used here, with types of our own: the library's declarations import
+ * without file extensions, which TypeScript's NodeNext resolution does not follow. That they are true is what
+ * `canFillSlices` and the tests are for.
+ */
+import * as library from "@huggingface/tokenizers";
+
+export interface LibraryTokenizer {
+  readonly model: unknown;
+  /** An id is undefined where a token of the post-processor's template is not in the vocabulary. */
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | undefined)[] };
+  token_to_id(token: string): number | undefined;
+  id_to_token(id: number): string | undefined;
+}
+
+export interface LibraryBpe {
+  /** Tokens by id. */
+  vocab: (string | undefined)[];
+  readonly tokens_to_ids: Map<string, number>;
+  /** Rank of each merge by `mergeKey`. */
+  readonly bpe_ranks: Map<string, number>;
+  unk_token_id: number | undefined;
+  encode(words: string[]): string[];
+}
+
+/** A step of a decoder: changes a list of tokens. */
+export interface LibraryDecoder {
+  decode_chain(tokens: string[]): string[];
+}
+
+interface Library {
+  /** Takes the contents of tokenizer.json and of tokenizer_config.json. */
+  Tokenizer: new (tokenizer: object, config: object) => LibraryTokenizer;
+  /** Takes `model` of tokenizer.json. */
+  BPE: new (model: object) => LibraryBpe;
+  ReplaceDecoder: new (config: object) => LibraryDecoder;
+  StripDecoder: new (config: object) => LibraryDecoder;
+}
+
+export const { Tokenizer, BPE, ReplaceDecoder, StripDecoder } = library as unknown as Library;
