@@ -49,16 +49,14 @@ export function unsupportedConfig(file: ConfigFile, problem: string, remedy: str
 }
 
 function expectation(issue: z.core.$ZodIssue): string {
-  switch (issue.code) {
-    case "invalid_type":
-      return `expected ${issue.expected === "int" ? "integer" : issue.expected}`;
-    case "too_small":
-      return `expected ${issue.inclusive === true ? "at least" : "more than"} ${issue.minimum}`;
-    case "too_big":
-      return `expected ${issue.inclusive === true ? "at most" : "less than"} ${issue.maximum}`;
-    default:
-      return issue.message;
+  if (issue.code === "invalid_type") return `expected ${issue.expected === "int" ? "integer" : issue.expected}`;
+  if (issue.code === "too_small") {
+    return `expected ${issue.inclusive === true ? "at least" : "more than"} ${issue.minimum}`;
   }
+  if (issue.code === "too_big") {
+    return `expected ${issue.inclusive === true ? "at most" : "less than"} ${issue.maximum}`;
+  }
+  return issue.message;
 }
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
