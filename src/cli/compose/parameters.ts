@@ -1,0 +1,111 @@
+import { z } from "zod";
+import { ModelComposeError } from "../../runtime/errors.ts";
+import { numberFromText, show } from "./template/convert.ts";
+
+const count = z.int().min(1);
+const countOrOff = z.int().min(0);
+const flag = z.boolean();
+const stopString = z.string().min(1);
+
+/**
+ * What an action of text-generation may set, with the range of each. The same schemas check a file at load, a
+ * rendered template at run time and the flags of `generate`.
+ */
+export const generationParameters = {
+  max_output_length: count.describe("an integer >= 1"),
+  min_output_length: count.describe("an integer >= 1"),
+  max_input_length: count.describe("an integer >= 1"),
+  temperature: z.number().min(0).describe("a number >= 0 (0 is greedy)"),
+  top_k: countOrOff.describe("an integer >= 0 (0 is off)"),
+  top_p: z.number().gt(0).max(1).describe("a number > 0 and <= 1"),
+  min_p: z.number().min(0).max(1).describe("a number in 0 .. 1"),
+  repetition_penalty: z.number().gt(0).describe("a number > 0"),
+  no_repeat_ngram_size: countOrOff.describe("an integer >= 0 (0 is off)"),
+  do_sample: flag.describe("true or false"),
+  num_beams: count.describe("an integer >= 1"),
+  length_penalty: z.number().describe("a number"),
+  early_stopping: z.union([flag, z.literal("never")]).describe('true, false or "never"'),
+  num_return_sequences: count.describe("an integer >= 1"),
+  stop_sequences: z
+    .union([stopString, z.array(stopString)])
+    .describe("a text or a list of texts, none empty"),
+  seed: z.int().min(0).describe(`an integer in 0 .. ${Number.MAX_SAFE_INTEGER}`),
+  batch_size: count.describe("an integer >= 1"),
+  streaming: flag.describe("true or false"),
+  return_full_text: flag.describe("true or false"),
+} as const;
+
+export type GenerationParameterName = keyof typeof generationParameters;
+export type GenerationParameters = {
+  [Name in GenerationParameterName]?: z.infer<(typeof generationParameters)[Name]>;
+};
+
+export const generationParameterNames = Object.keys(generationParameters) as GenerationParameterName[];
+
+/** What a compose file means where it is silent: the defaults of the original (decision 7). */
+export const composeDefaults = {
+  max_output_length: 1024,
+  temperature: 0.7,
+  top_k: 50,
+  top_p: 0.9,
+  min_p: 0,
+  repetition_penalty: 1,
+  no_repeat_ngram_size: 0,
+  do_sample: true,
+  num_beams: 1,
+  num_return_sequences: 1,
+  batch_size: 1,
+  streaming: false,
+  return_full_text: true,
+} as const satisfies GenerationParameters;
+
+/**
+ * Checks one value against its range. Numeric texts become numbers and "true"/"false" booleans where such is
+ * expected, since values from templates often arrive as text.
+ *
+ * @returns the value, or what was expected
+ */
+export function checkParameter<Name extends GenerationParameterName>(
+  name: Name,
+  value: unknown,
+): { value: NonNullable<GenerationParameters[Name]> } | { expected: string } {
+  const schema: z.ZodType = generationParameters[name];
+  for (const candidate of [value, fromText(value)]) {
+    const parsed = schema.safeParse(candidate);
+    if (parsed.success) return { value: parsed.data as NonNullable<GenerationParameters[Name]> };
+  }
+  return { expected: schema.description ?? "another value" };
+}
+
+function fromText(value: unknown): unknown {
+  if (typeof value !== "string") return value;
+  const text = value.trim().toLowerCase();
+  if (text === "true" || text === "false") return text === "true";
+  return numberFromText(value) ?? value;
+}
+
+/** @throws ModelComposeError `invalid-input` naming the parameter, its range and what was found */
+export function requireParameter<Name extends GenerationParameterName>(
+  name: Name,
+  value: unknown,
+  where: string,
+): NonNullable<GenerationParameters[Name]> {
+  const checked = checkParameter(name, value);
+  if ("value" in checked) return checked.value;
+  throw new ModelComposeError(
+    "invalid-input",
+    `${where}${name} must be ${checked.expected}, found ${show(value)}.`,
+  );
+}
+
+/** What is known in the language, but not computed here yet: why, or undefined. */
+export function unsupportedParameter(
+  name: GenerationParameterName,
+  value: unknown,
+): { message: string; remedy: string } | undefined {
+  if (name !== "num_beams" || value === 1) return undefined;
+  return {
+    message: `num_beams ${String(value)} is known in model-compose, but beam search is not supported here yet.`,
+    remedy: "Remove num_beams or set it to 1.",
+  };
+}

@@ -1,0 +1,121 @@
+import { ModelComposeError, type ErrorCode } from "../../runtime/errors.ts";
+
+/** One compose file as it was read. */
+export interface SourceFile {
+  /** As shown to people: relative to the working directory where that is shorter. */
+  readonly name: string;
+  /** Absolute. */
+  readonly path: string;
+  readonly text: string;
+}
+
+/** A range of characters of a compose file: UTF-16 offsets, `end` exclusive. */
+export interface Location {
+  readonly file: SourceFile;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** One thing that is wrong in a compose file. */
+export interface Problem {
+  readonly code: Extract<ErrorCode, "invalid-config" | "unsupported" | "not-found">;
+  /** One sentence: the thing, what was expected, what was found. */
+  readonly message: string;
+  readonly remedy?: string;
+  readonly location?: Location;
+}
+
+/** Compose files that cannot be used; carries every problem found, in the order of the text. */
+export class ComposeFileError extends ModelComposeError {
+  override readonly name = "ComposeFileError";
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly [Problem, ...Problem[]]) {
+    const shown = problems.map(formatProblem).join("\n\n");
+    super(problems[0].code, problems.length === 1 ? shown : `${shown}\n\n${problems.length} problems.`);
+    this.problems = problems;
+  }
+}
+
+/** Collects problems so that a person sees all of them at once. */
+export class ProblemList {
+  readonly problems: Problem[] = [];
+  readonly warnings: Problem[] = [];
+  /** `lenient` turns unknown keys into warnings. */
+  readonly lenient: boolean;
+
+  constructor(lenient = false) {
+    this.lenient = lenient;
+  }
+
+  invalid(message: string, location?: Location, remedy?: string): void {
+    this.problems.push({ code: "invalid-config", message, remedy, location });
+  }
+
+  unsupported(message: string, location?: Location, remedy?: string): void {
+    this.problems.push({ code: "unsupported", message, remedy, location });
+  }
+
+  unknownKey(message: string, location: Location, remedy: string): void {
+    if (this.lenient) this.warnings.push({ code: "invalid-config", message, location });
+    else this.problems.push({ code: "invalid-config", message, remedy, location });
+  }
+
+  /** Throws a ComposeFileError when there is any problem. */
+  throwIfAny(): void {
+    const [first, ...rest] = this.problems.toSorted(byPosition);
+    if (first !== undefined) throw new ComposeFileError([first, ...rest]);
+  }
+}
+
+function byPosition(a: Problem, b: Problem): number {
+  if (a.location === undefined || b.location === undefined) return 0;
+  if (a.location.file !== b.location.file) return 0;
+  return a.location.start - b.location.start;
+}
+
+/** 1-based line and column (in UTF-16 units) of an offset. */
+export function lineAndColumn(file: SourceFile, offset: number): { line: number; column: number } {
+  const before = file.text.slice(0, offset);
+  const lineStart = before.lastIndexOf("\n") + 1;
+  return { line: before.split("\n").length, column: offset - lineStart + 1 };
+}
+
+/** `file:line:column`, for messages. */
+export function formatLocation(location: Location): string {
+  const { line, column } = lineAndColumn(location.file, location.start);
+  return `${location.file.name}:${line}:${column}`;
+}
+
+/**
+ * A problem as a person reads it:
+ *
+ *     model-compose.yml:7:5: unknown key "temprature" in params.
+ *       7 |     temprature: 0.7
+ *         |     ^^^^^^^^^^
+ *       Did you mean "temperature"?
+ */
+export function formatProblem(problem: Problem): string {
+  const { message, remedy, location } = problem;
+  if (location === undefined) return remedy === undefined ? message : `${message} ${remedy}`;
+  const lines = [`${formatLocation(location)}: ${message}`, ...caretLines(location)];
+  if (remedy !== undefined) lines.push(`  ${remedy}`);
+  return lines.join("\n");
+}
+
+function caretLines({ file, start, end }: Location): string[] {
+  const { line, column } = lineAndColumn(file, start);
+  const lineStart = start - column + 1;
+  const newline = file.text.indexOf("\n", start);
+  const lineEnd = newline === -1 ? file.text.length : newline;
+  const source = redactSecrets(file.text.slice(lineStart, lineEnd).replace(/\r$/, ""));
+  const carets = "^".repeat(Math.max(1, Math.min(end, lineEnd, lineStart + source.length) - start));
+  const number = String(line);
+  // Tabs are kept, so that the carets stand under what they point at.
+  const indent = source.slice(0, column - 1).replace(/[^\t]/g, " ");
+  return [`  ${number} | ${source}`, `  ${" ".repeat(number.length)} | ${indent}${carets}`];
+}
+
+function redactSecrets(line: string): string {
+  return line.replace(/\b(token|api_?key|authorization|password|secret)(["']?\s*:\s*)\S.*$/i, "$1$2…");
+}
