@@ -41,7 +41,7 @@ describe("openCheckpoint", () => {
         open.close();
         return bytes;
       });
-      expect(Buffer.compare(bytesOfA!, bytesOfB!), name).toBe(0);
+      expect(Buffer.compare(bytesOfA, bytesOfB), name).toBe(0);
     }
   });
 
