@@ -3,6 +3,16 @@ import { describe, expect, it } from "vitest";
 import { temporaryDirectory, temporaryFile } from "../../../test/support/model-files.ts";
 import { fileStatus, listDirectory, openFile, readFileRange, readSmallFile } from "./files.ts";
 
+/** The part of WebAssembly's interface used here; its types come with lib.dom only, which Node has not. */
+interface WithMemory {
+  WebAssembly: {
+    Memory: new (options: { initial: number; maximum: number; shared: true }) => {
+      buffer: SharedArrayBuffer;
+    };
+  };
+}
+const { Memory } = (globalThis as unknown as WithMemory).WebAssembly;
+
 const bytes = Uint8Array.from({ length: 1000 }, (_, i) => (i * 7) % 251);
 
 describe("openFile", () => {
@@ -19,7 +29,7 @@ describe("openFile", () => {
 
   it("reads into the last bytes of a 4 GiB WebAssembly memory", () => {
     const file = openFile(temporaryFile("data", bytes));
-    const memory = new WebAssembly.Memory({ initial: 65_536, maximum: 65_536, shared: true });
+    const memory = new Memory({ initial: 65_536, maximum: 65_536, shared: true });
     const target = new Uint8Array(memory.buffer, 2 ** 32 - 1000, 1000);
     file.read(target, 0);
     file.close();
