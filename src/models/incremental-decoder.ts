@@ -64,9 +64,7 @@ export class PlannedDecoder implements IncrementalDecoder {
   finish(): string {
     if (this.#finished) return "";
     this.#finished = true;
-    let text = this.#bytes.flush();
-    for (const strip of this.#strips) text = strip.push(text) + strip.finish();
-    return text;
+    return this.#strip(this.#bytes.flush());
   }
 
   #decode(token: string, added: boolean): string {
@@ -106,7 +104,7 @@ class ByteText {
   }
 }
 
-/** Takes characters off the ends of a text that comes in pieces. */
+/** Takes characters off the ends of a text that comes in pieces. What it holds back when the text ends is what goes. */
 class StripStream {
   readonly #content: string;
   readonly #stop: number;
@@ -135,11 +133,5 @@ class StripStream {
     while (end > 0 && all.length - end < this.#stop && all[end - 1] === this.#content) end--;
     this.#held = all.length - end;
     return all.slice(0, end);
-  }
-
-  /** What is held back is the end, and goes. */
-  finish(): string {
-    this.#held = 0;
-    return "";
   }
 }
