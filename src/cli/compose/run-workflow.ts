@@ -47,6 +47,8 @@ export interface WorkflowResult {
   readonly generations: readonly GenerateResult[];
   /** For example "wasm (relaxed SIMD, 2 threads)". */
   readonly device: string;
+  /** The seed of the texts that were sampled without one of their own; absent when there are none. */
+  readonly drawnSeed?: number;
 }
 
 /**
@@ -97,7 +99,14 @@ export async function* runWorkflow(
       : evaluateNode(workflow.output, scopes.workflow(new Map([[job.id, { output: jobOutput }]])));
   yield* drain(warnings);
   const { description } = model.device;
-  yield { type: "result", result: { output, streamed: streamsOutput, generations, device: description } };
+  const drawn = runs.find(({ job: { action }, request: { parameters } }) => {
+    return !action.parameters.has("seed") && parameters.do_sample && parameters.temperature > 0;
+  });
+  const drawnSeed = drawn?.request.parameters.seed;
+  yield {
+    type: "result",
+    result: { output, streamed: streamsOutput, generations, device: description, drawnSeed },
+  };
 }
 
 /** The only workflow, or the one with `default: true`, or the one named. @throws ModelComposeError */

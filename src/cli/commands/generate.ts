@@ -1,0 +1,140 @@
+import { text as readAll } from "node:stream/consumers";
+import { z } from "zod";
+import { ModelComposeError } from "../../runtime/errors.ts";
+import type {
+  DeviceInfo,
+  GenerateOptions,
+  GenerateResult,
+  LoadOptions,
+} from "../../runtime/generation-types.ts";
+import { generationParameters as ranges } from "../compose/parameters.ts";
+import type { TextModel } from "../compose/model-host.ts";
+import { checkFlag, deviceFlag } from "../flags.ts";
+import { statisticsLine } from "../report.ts";
+import { threadsSchema, type CommandContext } from "./run.ts";
+
+export interface GenerateFlags {
+  readonly model: string;
+  readonly maxTokens?: number;
+  readonly minTokens?: number;
+  readonly maxPromptTokens?: number;
+  readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+  readonly noRepeatNgramSize?: number;
+  readonly doSample?: boolean;
+  readonly greedy?: boolean;
+  readonly seed?: number;
+  readonly stop?: readonly string[];
+  readonly ignoreEos?: boolean;
+  readonly device?: string;
+  readonly threads?: number;
+  readonly precision?: string;
+  readonly contextLength?: number;
+  readonly json?: boolean;
+}
+
+/**
+ * `model-compose generate`: a model and a prompt without a compose file. New text goes to stdout as it is
+ * produced; what is not set comes from the model's generation_config.
+ */
+export async function generate(prompt: string, flags: GenerateFlags, context: CommandContext): Promise<void> {
+  const { terminal, signal } = context;
+  const options = generateOptions(flags);
+  const load = loadOptions(flags);
+  const text = prompt === "-" ? await promptFromStdin(context) : prompt;
+  if (text === "") {
+    throw new ModelComposeError("invalid-input", "The prompt is empty.", {
+      remedy: "A prompt is a text of at least one character.",
+    });
+  }
+  const model = await context.loadModel(flags.model, {
+    ...load,
+    signal,
+    onProgress: (progress) => terminal.loading(progress),
+    onNotice: (line) => terminal.note(line),
+  });
+  try {
+    const result = await produce(model, text, { ...options, signal }, flags, context);
+    if (flags.json) await terminal.write(`${JSON.stringify(report(result, model.device), null, 2)}\n`);
+    else if (!result.newText.endsWith("\n")) await terminal.write("\n");
+    for (const warning of result.warnings) terminal.warn(warning);
+    if (flags.seed === undefined && !flags.greedy) terminal.note(`seed ${result.seed}`);
+    terminal.note(statisticsLine([result], model.device.description));
+  } finally {
+    terminal.close();
+    await model.dispose();
+  }
+}
+
+async function produce(
+  model: TextModel,
+  prompt: string,
+  options: GenerateOptions,
+  flags: GenerateFlags,
+  { terminal }: CommandContext,
+): Promise<GenerateResult> {
+  let result: GenerateResult | undefined;
+  const onPrefill = (progress: { done: number; total: number }): void => terminal.prefilling(progress);
+  for await (const part of model.stream(prompt, { ...options, onPrefill })) {
+    if (!flags.json) await terminal.write(part.text);
+    if (terminal.watched && (flags.json || !terminal.stdoutIsTerminal)) terminal.live(part.text);
+    result = part.result ?? result;
+  }
+  if (result === undefined) throw new Error("a stream of text ended without its result");
+  terminal.endLine();
+  return result;
+}
+
+function report(result: GenerateResult, device: DeviceInfo): GenerateResult & { device: DeviceInfo } {
+  return { ...result, device };
+}
+
+function generateOptions(flags: GenerateFlags): GenerateOptions {
+  const atLeastZero = ranges.no_repeat_ngram_size;
+  return {
+    maxNewTokens: checkFlag("max-tokens", ranges.max_output_length, flags.maxTokens),
+    minNewTokens: checkFlag("min-tokens", atLeastZero, flags.minTokens),
+    maxPromptTokens: checkFlag("max-prompt-tokens", ranges.max_input_length, flags.maxPromptTokens),
+    temperature: checkFlag("temperature", ranges.temperature, flags.temperature),
+    topK: checkFlag("top-k", ranges.top_k, flags.topK),
+    topP: checkFlag("top-p", ranges.top_p, flags.topP),
+    minP: checkFlag("min-p", ranges.min_p, flags.minP),
+    repetitionPenalty: checkFlag("repetition-penalty", ranges.repetition_penalty, flags.repetitionPenalty),
+    noRepeatNgramSize: checkFlag(
+      "no-repeat-ngram-size",
+      ranges.no_repeat_ngram_size,
+      flags.noRepeatNgramSize,
+    ),
+    seed: checkFlag("seed", ranges.seed, flags.seed),
+    stop: checkFlag("stop", stopSchema, flags.stop),
+    doSample: flags.greedy ? false : flags.doSample,
+    ignoreEos: flags.ignoreEos,
+  };
+}
+
+const stopSchema = z.array(z.string().min(1)).describe("a text of at least one character");
+
+function loadOptions(flags: GenerateFlags): LoadOptions {
+  const { precision = "stored" } = flags;
+  if (precision !== "stored") {
+    throw new ModelComposeError("unsupported", `--precision ${precision} is not supported here yet.`, {
+      remedy: "Only --precision stored: weights as the checkpoint has them.",
+    });
+  }
+  return {
+    device: deviceFlag(flags.device),
+    threads: checkFlag("threads", threadsSchema, flags.threads),
+    contextLength: checkFlag("context-length", threadsSchema, flags.contextLength),
+    precision,
+  };
+}
+
+/** All of stdin. As `$(…)` does in shells, the line break that ends it is not part of the text. */
+async function promptFromStdin({ terminal }: CommandContext): Promise<string> {
+  if (process.stdin.isTTY)
+    terminal.note("Reading the prompt from the terminal; end it with Ctrl-D (Windows: Ctrl-Z).");
+  return (await readAll(process.stdin)).replace(/\r?\n$/, "");
+}

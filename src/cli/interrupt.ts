@@ -1,0 +1,29 @@
+import { constants } from "node:os";
+
+/** Ctrl-C, or a polite request to end. */
+export class Interrupted extends Error {
+  override readonly name = "Interrupted";
+  /** As shells report it: 128 + the signal's number. */
+  readonly exitCode: number;
+
+  constructor(signal: "SIGINT" | "SIGTERM") {
+    super(`interrupted by ${signal}`);
+    this.exitCode = 128 + constants.signals[signal];
+  }
+}
+
+/**
+ * A signal that fires on the first Ctrl-C (or SIGTERM), so that work can stop cleanly; the second ends the
+ * process at once.
+ */
+export function interruptSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    process.on(name, () => {
+      const reason = new Interrupted(name);
+      if (controller.signal.aborted) process.exit(reason.exitCode);
+      controller.abort(reason);
+    });
+  }
+  return controller.signal;
+}

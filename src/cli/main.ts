@@ -1,0 +1,170 @@
+import { Command, CommanderError, Option } from "commander";
+import packageJson from "../../package.json" with { type: "json" };
+import { ModelComposeError } from "../runtime/errors.ts";
+import { generate, type GenerateFlags } from "./commands/generate.ts";
+import { run, type CommandContext, type ComposeFlags, type RunFlags } from "./commands/run.ts";
+import { validate } from "./commands/validate.ts";
+import type { LoadTextModel } from "./compose/model-host.ts";
+import { collect, numberFlag } from "./flags.ts";
+import { Interrupted, interruptSignal } from "./interrupt.ts";
+import { failureText } from "./report.ts";
+import { BrokenPipe, Terminal } from "./terminal.ts";
+
+interface GlobalFlags extends ComposeFlags {
+  readonly verbose?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** Loaded when a command needs it, so that `--help` and bad input answer at once. */
+const loadModel: LoadTextModel = async (source, options) => {
+  const library = (await import(new URL("../index.ts", import.meta.url).href)) as { loadModel: LoadTextModel };
+  return library.loadModel(source, options);
+};
+
+/**
+ * The command line. Sets `process.exitCode`: 0; 1 for a failure; 2 for a wrong command line; 130 for Ctrl-C.
+ *
+ * @param argv arguments behind the program's name
+ */
+export async function main(argv: readonly string[]): Promise<void> {
+  const interrupted = interruptSignal();
+  const state: { verbose: boolean; terminal?: Terminal } = { verbose: false };
+  const start = (flags: GlobalFlags): CommandContext => {
+    const terminal = new Terminal({ quiet: flags.quiet });
+    state.verbose = flags.verbose ?? false;
+    state.terminal = terminal;
+    return { terminal, signal: AbortSignal.any([interrupted, terminal.broken]), loadModel };
+  };
+  try {
+    await createProgram(start).parseAsync(argv, { from: "user" });
+  } catch (error) {
+    process.exitCode = exitCode(error, interrupted, state);
+  }
+}
+
+function exitCode(
+  error: unknown,
+  interrupted: AbortSignal,
+  { verbose, terminal = new Terminal() }: { verbose: boolean; terminal?: Terminal },
+): number {
+  terminal.close();
+  // Commander has said what is wrong, or has shown the help that was asked for.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (terminal.broken.reason instanceof BrokenPipe) return 0;
+  const isAbort = error instanceof ModelComposeError && error.code === "aborted";
+  if (isAbort && interrupted.reason instanceof Interrupted) return interrupted.reason.exitCode;
+  terminal.error(failureText(error, verbose));
+  return error instanceof ModelComposeError && error.code === "usage" ? 2 : 1;
+}
+
+function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
+  const program = new Command("model-compose")
+    .description("Runs language models from a small YAML file. No Python, no native inference engine.")
+    .version(packageJson.version)
+    .enablePositionalOptions()
+    .exitOverride()
+    .showHelpAfterError("(--help shows what there is)")
+    .addHelpText("after", programExamples);
+  composeFlags(program);
+  commonFlags(program);
+
+  composeFlags(commonFlags(program.command("run")))
+    .description("run a workflow and print its result")
+    .argument("[workflow]", "id of the workflow (default: the default one)")
+    .option("-i, --input <json>", "input of the workflow", "{}")
+    .option("-o, --output <file>", "write the result to a file instead of stdout")
+    .option("--device <device>", "auto, wasm (cpu), webgpu: instead of what the file says")
+    .option("--threads <n>", "threads of the wasm device (default: the available cores)", numberFlag)
+    .addHelpText("after", runExamples)
+    .action(async (workflow: string | undefined, _flags: unknown, command: Command) => {
+      const flags = flagsOf<RunFlags & GlobalFlags>(command);
+      await run(workflow, flags, start(flags));
+    });
+
+  composeFlags(commonFlags(program.command("validate")))
+    .description("check compose files: a summary, or every problem at once")
+    .action(async (_flags: unknown, command: Command) => {
+      const flags = flagsOf<GlobalFlags>(command);
+      await validate(flags, start(flags).terminal);
+    });
+
+  generateFlags(commonFlags(program.command("generate")))
+    .description("generate text with a model, without a compose file")
+    .argument("<prompt>", 'the prompt; "-" reads it from stdin')
+    .addHelpText("after", generateExamples)
+    .action(async (prompt: string, _flags: unknown, command: Command) => {
+      const flags = flagsOf<GenerateFlags & GlobalFlags>(command);
+      if (flags.file !== undefined) command.error("error: generate takes no compose file (-f)");
+      await generate(prompt, flags, start(flags));
+    });
+  return program;
+}
+
+/** Flags of a command with those before its name: lists of both, else the command's own first. */
+function flagsOf<T extends object>(command: Command): T {
+  const own = command.opts();
+  const before: Record<string, unknown> = command.parent?.opts() ?? {};
+  const merged: Record<string, unknown> = { ...before, ...own };
+  for (const [name, value] of Object.entries(before)) {
+    const mine: unknown = own[name];
+    if (Array.isArray(value) && Array.isArray(mine))
+      merged[name] = [...(value as unknown[]), ...(mine as unknown[])];
+  }
+  return merged as T;
+}
+
+function commonFlags(command: Command): Command {
+  return command
+    .option("-v, --verbose", "show causes and stacks of errors")
+    .option("-q, --quiet", "nothing on stderr but errors");
+}
+
+function composeFlags(command: Command): Command {
+  return command
+    .option("-f, --file <file>", "compose file, repeatable (default: model-compose.yml)", collect)
+    .option("--env-file <file>", "file of environment variables, repeatable (default: .env)", collect)
+    .option("-e, --env <name=value>", "environment variable for ${env.NAME}, repeatable", collect)
+    .option("--lenient", "unknown keys are warnings");
+}
+
+function generateFlags(command: Command): Command {
+  return command
+    .requiredOption("-m, --model <model>", "a folder, or a repository such as HuggingFaceTB/SmolLM3-3B")
+    .option("--max-tokens <n>", "at most this many new tokens", numberFlag)
+    .option("--min-tokens <n>", "no end of text before this many new tokens", numberFlag)
+    .option("--max-prompt-tokens <n>", "keep only the end of a longer prompt", numberFlag)
+    .option("--temperature <t>", "divides the logits; 0 is greedy", numberFlag)
+    .option("--top-k <k>", "keep the k most likely tokens; 0 keeps all", numberFlag)
+    .option("--top-p <p>", "nucleus sampling: keep the likeliest tokens that reach p", numberFlag)
+    .option("--min-p <p>", "keep tokens at least p times as likely as the likeliest", numberFlag)
+    .option("--repetition-penalty <x>", "penalty on tokens already there; 1 is off", numberFlag)
+    .option("--no-repeat-ngram-size <n>", "no n-gram of this size twice; 0 is off", numberFlag)
+    .option("--do-sample", "draw tokens (default: as the model's generation_config says)")
+    .addOption(new Option("--greedy", "always the likeliest token").conflicts("doSample"))
+    .option("--seed <n>", "same seed, same text", numberFlag)
+    .option("--stop <text>", "end before this text, repeatable", collect)
+    .option("--ignore-eos", "go on past the end of text")
+    .option("--device <device>", "auto, wasm (cpu), webgpu")
+    .option("--threads <n>", "threads of the wasm device (default: the available cores)", numberFlag)
+    .option("--precision <precision>", "stored: weights as the checkpoint has them")
+    .option("--context-length <n>", "capacity of the KV cache in tokens", numberFlag)
+    .option("--json", "print one JSON object with text, tokens, timings and seed");
+}
+
+const programExamples = `
+Examples:
+  model-compose run --input '{"prompt": "Once upon a time"}'
+  model-compose generate --model HuggingFaceTB/SmolLM3-3B "Once upon a time"
+  model-compose validate -f model-compose.yml -f local.yml`;
+
+const runExamples = `
+Examples:
+  model-compose run --input '{"prompt": "Once upon a time"}'
+  model-compose run -f story.yml -i '{"prompt": "Once upon a time"}' -o story.json
+  model-compose run -e TEMPERATURE=0.2 my-workflow`;
+
+const generateExamples = `
+Examples:
+  model-compose generate -m ./models/tales "Once upon a time" --max-tokens 100
+  model-compose generate -m HuggingFaceTB/SmolLM3-3B "The capital of France is" --greedy --json
+  cat prompt.txt | model-compose generate -m ./models/tales - --temperature 0.7 --top-p 0.9 --seed 1`;

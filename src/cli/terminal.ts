@@ -1,0 +1,131 @@
+import { styleText } from "node:util";
+import yoctoSpinner, { type Spinner } from "yocto-spinner";
+import type { LoadProgress } from "../runtime/generation-types.ts";
+
+/** The reader of stdout is gone (`| head`): a normal end, not a failure. */
+export class BrokenPipe extends Error {
+  override readonly name = "BrokenPipe";
+
+  constructor() {
+    super("the reader of the output is gone");
+  }
+}
+
+const PROGRESS_DELAY_MS = 1000;
+
+/** The two streams of a command: results go to stdout, everything for people to stderr. */
+export class Terminal {
+  readonly #broken = new AbortController();
+  readonly #quiet: boolean;
+  #spinner: Spinner | undefined;
+  #spinnerTimer: NodeJS.Timeout | undefined;
+  #progress = "";
+  /** Text shown live has not ended its line. */
+  #midLine = false;
+
+  constructor(options: { quiet?: boolean } = {}) {
+    this.#quiet = options.quiet ?? false;
+    process.stdout.on("error", () => this.#broken.abort(new BrokenPipe()));
+    // Nobody reads the notes: nothing is lost.
+    process.stderr.on("error", () => undefined);
+  }
+
+  /** Fires when the reader of stdout is gone. */
+  get broken(): AbortSignal {
+    return this.#broken.signal;
+  }
+
+  /** A person watches stderr: progress and live text are shown. */
+  get watched(): boolean {
+    return process.stderr.isTTY && !this.#quiet;
+  }
+
+  get stdoutIsTerminal(): boolean {
+    return process.stdout.isTTY;
+  }
+
+  /** Writes to stdout and waits until the reader has taken it, so that a slow reader slows the producer. */
+  async write(text: string): Promise<void> {
+    this.#stopProgress();
+    if (this.#broken.signal.aborted || text === "") return;
+    await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
+  }
+
+  /** New text as it is produced, on stderr, where a person watches. */
+  live(text: string): void {
+    this.#stopProgress();
+    if (text === "") return;
+    process.stderr.write(text);
+    this.#midLine = !text.endsWith("\n");
+  }
+
+  /** Text on stdout left its line open on the same screen; what follows on stderr begins a new one. */
+  endLine(): void {
+    if (this.#midLine) process.stderr.write("\n");
+    this.#midLine = false;
+  }
+
+  /** A line for people; not with --quiet. */
+  note(line: string): void {
+    if (!this.#quiet) this.#line(line);
+  }
+
+  warn(message: string): void {
+    if (!this.#quiet) this.#line(`${styleText("yellow", "warning:", { stream: process.stderr })} ${message}`);
+  }
+
+  error(message: string): void {
+    this.#line(`${styleText("red", "error:", { stream: process.stderr })} ${message}`);
+  }
+
+  /** What is going on; shown on a terminal when it takes longer than a second. */
+  progress(text: string): void {
+    if (!this.watched) return;
+    this.#progress = text;
+    if (this.#spinner !== undefined) this.#spinner.text = text;
+    else this.#spinnerTimer ??= setTimeout(() => this.#startSpinner(), PROGRESS_DELAY_MS).unref();
+  }
+
+  loading(progress: LoadProgress): void {
+    if (progress.stage === "ready") this.#stopProgress();
+    else this.progress(loadingText(progress));
+  }
+
+  prefilling({ done, total }: { done: number; total: number }): void {
+    this.progress(`Reading the prompt: ${done} of ${total} tokens`);
+  }
+
+  /** Ends what is still on the screen. */
+  close(): void {
+    this.#stopProgress();
+    this.endLine();
+  }
+
+  #line(text: string): void {
+    this.#stopProgress();
+    this.endLine();
+    process.stderr.write(`${text}\n`);
+  }
+
+  #startSpinner(): void {
+    // Ctrl-C belongs to the command, which stops cleanly.
+    this.#spinner = yoctoSpinner({
+      text: this.#progress,
+      stream: process.stderr,
+      handleSignals: false,
+    }).start();
+  }
+
+  #stopProgress(): void {
+    clearTimeout(this.#spinnerTimer);
+    this.#spinnerTimer = undefined;
+    this.#spinner?.stop();
+    this.#spinner = undefined;
+  }
+}
+
+function loadingText({ stage, done, total }: LoadProgress): string {
+  const percent = total > 0 ? ` ${Math.floor((100 * done) / total)} %` : "";
+  if (stage === "weights") return `Loading weights${percent} of ${(total / 1e9).toFixed(2)} GB`;
+  return stage === "compile" ? "Preparing the model" : `Loading ${stage}`;
+}
