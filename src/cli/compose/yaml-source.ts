@@ -12,6 +12,7 @@ import {
   type Scalar,
   type YAMLMap,
 } from "yaml";
+import { maskPlaceholders, unmaskPlaceholders } from "./placeholder-mask.ts";
 import type { Location, ProblemList, SourceFile } from "./problems.ts";
 import type { ListNode, MappingEntry, MappingNode, ScalarNode, SourceNode } from "./source-tree.ts";
 import type { Placeholder } from "./template/ast.ts";
@@ -32,7 +33,7 @@ export function readYaml(
   environment: Environment,
   problems: ProblemList,
 ): SourceNode | undefined {
-  const document = parseDocument(file.text, {
+  const document = parseDocument(maskPlaceholders(file.text), {
     prettyErrors: false,
     merge: true,
     uniqueKeys: false,
@@ -40,7 +41,11 @@ export function readYaml(
   // A tag nobody knows is only a warning to the library; here it is a slip that must not pass unseen.
   for (const error of [...document.errors, ...document.warnings]) {
     const [start, end] = error.pos;
-    problems.invalid(`${firstLine(error.message)}.`, { file, start, end }, yamlRemedy(error.code));
+    problems.invalid(
+      `${firstLine(unmaskPlaceholders(error.message))}.`,
+      { file, start, end },
+      yamlRemedy(error.code),
+    );
   }
   if (document.errors.length > 0 || document.warnings.length > 0) return undefined;
   if (document.contents === null) return undefined;
@@ -157,7 +162,7 @@ class TreeBuilder {
   #scalar(scalar: Scalar, location: Location): SourceNode {
     const plain = scalar.type === "PLAIN";
     const { value } = scalar;
-    if (typeof value === "string") return this.#text(value, plain, location);
+    if (typeof value === "string") return this.#text(unmaskPlaceholders(value), plain, location);
     if (typeof value === "number" || typeof value === "boolean" || value === null) {
       return { kind: "scalar", value, plain, location };
     }
@@ -206,7 +211,7 @@ function isMergeKey(key: Scalar): boolean {
 }
 
 function keyText(value: unknown): string | undefined {
-  if (typeof value === "string") return value;
+  if (typeof value === "string") return unmaskPlaceholders(value);
   return typeof value === "number" || typeof value === "boolean" ? String(value) : undefined;
 }
 
