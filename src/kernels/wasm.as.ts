@@ -6,7 +6,7 @@ export { gemv_bf16, gemv_f16, gemv_f32, scale_f16 } from "./linear/gemv.as";
 export { gemm, pack_rows } from "./linear/gemm.as";
 export { pack_panel } from "./linear/panels.as";
 export { rope } from "./rope/rope.as";
-export { append, attend, combine, finish, pack_queries, reset_state } from "./attention/attention.as";
+export { append, attend, attend_row, combine, finish, pack_queries, reset_state } from "./attention/attention.as";
 export { add, broadcast, silu_gate } from "./gate/gate.as";
 export { argmax } from "./sample/argmax.as";
 export { fma_peak, read_stream, read_streams4, read_wide } from "./probe/probe.as";

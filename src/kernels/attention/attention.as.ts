@@ -122,6 +122,23 @@ export function attend(
   }
 }
 
+/**
+ * One row's queries of all KV heads against one block, from empty states: the decode path. q: [kvHeads] packed groups;
+ * state: [kvHeads x group] records; `visible` positions for all; `counts`: scratch of `group` i32.
+ */
+export function attend_row(
+  q: usize, kvHeads: i32, group: i32, depth: i32, block: usize, visible: i32, counts: usize, state: usize, scratch: usize,
+): void {
+  for (let m = 0; m < group; m++) store<i32>(counts + (<usize>m << 2), visible);
+  for (let h = 0; h < kvHeads; h++) {
+    reset_state(state, group, depth);
+    attend(q, group, depth, block, counts, state, scratch);
+    q += <usize>(group * depth) << 2;
+    block += headBytes(depth);
+    state += <usize>group * ((<usize>depth << 2) + 16);
+  }
+}
+
 /** Online softmax of one row of scores; writes probabilities `step` bytes apart, zero where invisible. */
 // @ts-ignore: decorator
 @inline

@@ -1,0 +1,131 @@
+/** The compiled WASM kernel modules and the interface they export. */
+import { ModelComposeError } from "../runtime/errors.ts";
+import { baseline, relaxed } from "./generated/wasm.ts";
+
+/** Which of the two modules: with relaxed SIMD (fused multiply-add), or for engines that lack it. */
+export type KernelBuild = "relaxed" | "baseline";
+
+/** An address in the instance's memory. Above 2 GiB JavaScript passes it as a signed number; both read the same. */
+type Address = number;
+
+/** What every kernel instance exports. Sizes are in elements unless named otherwise; see the *.as.ts sources. */
+export interface Kernels {
+  embed(table: Address, row: number, columns: number, out: Address, format: number): void;
+  rms_norm(
+    x: Address,
+    weight: Address,
+    y: Address,
+    rows: number,
+    columns: number,
+    stride: number,
+    epsilon: number,
+  ): void;
+  gemv_bf16: Gemv;
+  gemv_f16: Gemv;
+  gemv_f32: Gemv;
+  scale_f16(x: Address, out: Address, count: number): void;
+  pack_rows(x: Address, ldx: number, rows: number, columns: number, out: Address): void;
+  gemm(
+    a: Address,
+    rows: number,
+    w: Address,
+    y: Address,
+    ldy: number,
+    panels: number,
+    columns: number,
+    accumulate: number,
+    b: Address,
+    format: number,
+  ): void;
+  pack_panel(rows: Address, stride: number, bytes: number, count: number, out: Address): void;
+  rope(x: Address, stride: number, table: Address, rows: number, heads: number, headDim: number): void;
+  append(
+    key: Address,
+    value: Address,
+    kvHeads: number,
+    headDim: number,
+    depth: number,
+    block: Address,
+    offset: number,
+  ): void;
+  pack_queries(
+    q: Address,
+    stride: number,
+    rows: number,
+    group: number,
+    headDim: number,
+    depth: number,
+    scale: number,
+    out: Address,
+  ): void;
+  reset_state(state: Address, queries: number, depth: number): void;
+  attend(
+    q: Address,
+    queries: number,
+    depth: number,
+    block: Address,
+    visible: Address,
+    state: Address,
+    scratch: Address,
+  ): void;
+  attend_row(
+    q: Address,
+    kvHeads: number,
+    group: number,
+    depth: number,
+    block: Address,
+    visible: number,
+    counts: Address,
+    state: Address,
+    scratch: Address,
+  ): void;
+  finish(
+    state: Address,
+    rows: number,
+    group: number,
+    headDim: number,
+    depth: number,
+    out: Address,
+    stride: number,
+  ): void;
+  combine(
+    partials: Address,
+    blocks: number,
+    blockStride: number,
+    heads: number,
+    headDim: number,
+    depth: number,
+    out: Address,
+  ): void;
+  silu_gate(gate: Address, up: Address, y: Address, rows: number, columns: number, stride: number): void;
+  add(x: Address, y: Address, rows: number, columns: number, stride: number): void;
+  broadcast(x: Address, y: Address, rows: number, columns: number, stride: number, accumulate: number): void;
+  argmax(x: Address, count: number): number;
+  read_stream(p: Address, bytes: number): number;
+  read_streams4(p: Address, bytes: number): number;
+  read_wide(p: Address, bytes: number): number;
+  fma_peak(turns: number, x: number, y: number): number;
+}
+
+type Gemv = (x: Address, w: Address, y: Address, panels: number, columns: number, accumulate: number) => void;
+
+/** The module's bytes. */
+export function kernelBytes(build: KernelBuild): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(Buffer.from(build === "relaxed" ? relaxed : baseline, "base64"));
+}
+
+/** The best build that this engine runs. Validating the module itself is the feature probe. */
+export function bestKernelBuild(): KernelBuild {
+  if (WebAssembly.validate(kernelBytes("relaxed"))) return "relaxed";
+  if (WebAssembly.validate(kernelBytes("baseline"))) return "baseline";
+  throw new ModelComposeError(
+    "unsupported",
+    `This engine (${process.release.name} ${process.version}) runs neither the relaxed-SIMD nor the SIMD WebAssembly kernels.`,
+    { remedy: "Use Node 22.12 or newer." },
+  );
+}
+
+/** One instance over `memory` (its static constants are written into the first 64 KiB). */
+export function instantiateKernels(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Kernels;
+}

@@ -1,0 +1,243 @@
+/**
+ * KV cache and attention. The cache of a slot is a row of 64-position blocks dealt to the workers in turn, so any head
+ * count and any thread count balance. The numbers depend on neither:
+ * - few rows (decode): every worker computes partial softmax states of its blocks, pushes them to its peers, and each
+ *   combines all of them in block order;
+ * - many rows (prefill): tiles of rows are dealt to the workers; a worker walks all blocks in order, copying those that
+ *   its peers own.
+ */
+import type { AppendOp, AttentionOp, KvSpec } from "../program.ts";
+import { meet, type PassContext, type Step, type Worker } from "./pass.ts";
+import { ATTENTION_ROWS, KV_BLOCK, SPLIT_KV_ROWS } from "./plan.ts";
+import { pushRows } from "./exchange.ts";
+
+export function appendStep(worker: Worker, op: AppendOp, kv: KvSpec, bank: number): Step {
+  const { plan, index, threads } = worker;
+  const { kernels } = worker.banks[bank];
+  const { buffers } = plan.banks[bank];
+  const [key, value] = [buffers[op.key], buffers[op.value]];
+  const [keyStride, valueStride] = [plan.strides[op.key], plan.strides[op.value]];
+  const cache = plan.kv[op.layer].offset;
+  return ({ rows, slots, positions }) => {
+    for (let r = 0; r < rows; r++) {
+      const block = Math.floor(positions[r] / KV_BLOCK);
+      if (block % threads !== index) continue;
+      const address = cache + slots[r] * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes;
+      kernels.append(
+        key + r * keyStride,
+        value + r * valueStride,
+        kv.kvHeads,
+        kv.headDim,
+        plan.depth,
+        address,
+        positions[r] % KV_BLOCK,
+      );
+    }
+  };
+}
+
+export function attentionStep(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): Step {
+  const few = splitBlocks(worker, op, kv, bank);
+  const many = splitRows(worker, op, kv, bank);
+  return (context) => {
+    if (context.rows <= SPLIT_KV_ROWS) few(context);
+    else many(context);
+  };
+}
+
+/** Attention of up to SPLIT_KV_ROWS rows, split over KV blocks. */
+function splitBlocks(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): Step {
+  const { plan, index, threads, clock } = worker;
+  const { kernels, f32 } = worker.banks[bank];
+  const { buffers, scratch } = plan.banks[bank];
+  const { depth } = plan;
+  const group = op.heads / kv.kvHeads;
+  const record = (depth + 4) * 4;
+  const query = buffers[op.query];
+  const queryStride = plan.strides[op.query];
+  const output = buffers[op.output];
+  const outputStride = plan.strides[op.output];
+  const cache = plan.kv[op.layer].offset;
+  const peers = worker.all.map((banks) => banks[bank]).filter((_, peer) => peer !== index);
+
+  const partials = ({ rows, slots, positions }: PassContext): void => {
+    for (let r = 0; r < rows; r++) {
+      const blocks = Math.floor(positions[r] / KV_BLOCK) + 1;
+      if (blocks <= index) continue;
+      const row = query + r * queryStride;
+      for (let h = 0; h < kv.kvHeads; h++) {
+        kernels.pack_queries(
+          row + h * group * kv.headDim * 4,
+          queryStride,
+          1,
+          group,
+          kv.headDim,
+          depth,
+          op.scale,
+          scratch.queries + h * group * depth * 4,
+        );
+      }
+      for (let block = index; block < blocks; block += threads) {
+        kernels.attend_row(
+          scratch.queries,
+          kv.kvHeads,
+          group,
+          depth,
+          cache + slots[r] * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes,
+          Math.min(KV_BLOCK, positions[r] + 1 - block * KV_BLOCK),
+          scratch.visible,
+          scratch.partials + (block * rows + r) * op.heads * record,
+          scratch.scores,
+        );
+      }
+    }
+  };
+  const combine = ({ rows, positions }: PassContext): void => {
+    for (let r = 0; r < rows; r++) {
+      kernels.combine(
+        scratch.partials + r * op.heads * record,
+        Math.floor(positions[r] / KV_BLOCK) + 1,
+        rows * op.heads * record,
+        op.heads,
+        kv.headDim,
+        depth,
+        output + r * outputStride,
+      );
+    }
+  };
+  return (context) => {
+    clock.time(() => {
+      partials(context);
+    });
+    if (threads > 1) {
+      const { rows, positions } = context;
+      let last = 0;
+      for (let r = 0; r < rows; r++) last = Math.max(last, positions[r]);
+      const words = (rows * op.heads * record) / 4;
+      for (let block = index; block * KV_BLOCK <= last; block += threads) {
+        const from = scratch.partials / 4 + block * words;
+        const part = f32.subarray(from, from + words);
+        for (const peer of peers) peer.set(part, from);
+      }
+      meet(worker, context);
+    }
+    clock.time(() => {
+      combine(context);
+    });
+  };
+}
+
+/** Consecutive rows of one slot that are handled together. */
+interface Tile {
+  start: number;
+  end: number;
+  slot: number;
+  last: number;
+}
+
+/** Attention of many rows, split over rows. */
+function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): Step {
+  const { plan, index, threads, clock, control } = worker;
+  const { kernels, f32, i32 } = worker.banks[bank];
+  const { buffers, scratch } = plan.banks[bank];
+  const { depth } = plan;
+  const group = op.heads / kv.kvHeads;
+  const record = (depth + 4) * 4;
+  const queryStride = plan.strides[op.query];
+  const outputStride = plan.strides[op.output];
+  const cache = plan.kv[op.layer].offset;
+  const headWords = 2 * KV_BLOCK * depth;
+  const tileQueries = ATTENTION_ROWS * group;
+  const push = pushRows(worker, op.output, bank, new Set([bank]));
+
+  /** One KV head in one block, in this worker's memory: its own, or a copy of a peer's. */
+  const blockAddress = (slot: number, block: number, head: number): number => {
+    const owner = block % threads;
+    const address =
+      cache + slot * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes + head * headWords * 4;
+    if (owner === index) return address;
+    f32.set(worker.all[owner][bank].subarray(address / 4, address / 4 + headWords), scratch.block / 4);
+    return scratch.block;
+  };
+  const setVisible = ({ positions }: PassContext, tile: Tile, block: number): void => {
+    let word = scratch.visible / 4;
+    for (let r = tile.start; r < tile.end; r++) {
+      const visible = Math.min(Math.max(positions[r] + 1 - block * KV_BLOCK, 0), KV_BLOCK);
+      for (let g = 0; g < group; g++) i32[word++] = visible;
+    }
+  };
+  const attendSlot = (context: PassContext, tiles: readonly Tile[], head: number): void => {
+    const columns = head * group * kv.headDim * 4;
+    tiles.forEach((tile, i) => {
+      const rows = tile.end - tile.start;
+      kernels.pack_queries(
+        buffers[op.query] + tile.start * queryStride + columns,
+        queryStride,
+        rows,
+        group,
+        kv.headDim,
+        depth,
+        op.scale,
+        scratch.queries + i * tileQueries * depth * 4,
+      );
+      kernels.reset_state(scratch.state + i * tileQueries * record, rows * group, depth);
+    });
+    const last = Math.max(...tiles.map((tile) => tile.last));
+    for (let block = 0; block * KV_BLOCK <= last; block++) {
+      if (control.isCancelRequested(context.command)) return;
+      const address = blockAddress(tiles[0].slot, block, head);
+      tiles.forEach((tile, i) => {
+        if (tile.last < block * KV_BLOCK) return;
+        setVisible(context, tile, block);
+        kernels.attend(
+          scratch.queries + i * tileQueries * depth * 4,
+          (tile.end - tile.start) * group,
+          depth,
+          address,
+          scratch.visible,
+          scratch.state + i * tileQueries * record,
+          scratch.scores,
+        );
+      });
+    }
+    tiles.forEach((tile, i) => {
+      kernels.finish(
+        scratch.state + i * tileQueries * record,
+        tile.end - tile.start,
+        group,
+        kv.headDim,
+        depth,
+        buffers[op.output] + tile.start * outputStride + columns,
+        outputStride,
+      );
+    });
+  };
+
+  return (context) => {
+    if (threads > 1) meet(worker, context); // everyone has appended
+    const own = tilesOf(context).filter((_, i) => i % threads === index);
+    const bySlot = Map.groupBy(own, (tile) => tile.slot);
+    clock.time(() => {
+      for (const tiles of bySlot.values()) {
+        for (let head = 0; head < kv.kvHeads; head++) attendSlot(context, tiles, head);
+      }
+    });
+    if (threads === 1) return;
+    for (const tile of own) push(tile.start, tile.end);
+    meet(worker, context);
+  };
+}
+
+function tilesOf({ rows, slots, positions }: PassContext): Tile[] {
+  const tiles: Tile[] = [];
+  for (let r = 0; r < rows; r++) {
+    const tile = tiles.at(-1);
+    if (tile?.slot === slots[r] && tile.end - tile.start < ATTENTION_ROWS) {
+      tile.end = r + 1;
+      tile.last = Math.max(tile.last, positions[r]);
+    } else {
+      tiles.push({ start: r, end: r + 1, slot: slots[r], last: positions[r] });
+    }
+  }
+  return tiles;
+}

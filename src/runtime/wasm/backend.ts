@@ -1,0 +1,385 @@
+/**
+ * The CPU device, as the main thread sees it: starts the workers, gives them commands one at a time, collects their
+ * answers. It never blocks: between command and answers it only waits for events.
+ */
+import { randomUUID } from "node:crypto";
+import { bestKernelBuild, type KernelBuild } from "../../kernels/wasm-module.ts";
+import type {
+  Backend,
+  DecodeProfile,
+  DecodeRequest,
+  Executable,
+  ExecutableOptions,
+  MemoryUse,
+  Pass,
+  PassResult,
+} from "../backend.ts";
+import type { Checkpoint } from "../checkpoint.ts";
+import { AbortError, errorMessage, ModelComposeError, throwIfAborted } from "../errors.ts";
+import type { DeviceInfo } from "../generation-types.ts";
+import { availableCores } from "../platform/system.ts";
+import { startWorker, workerUrl, type Worker } from "../platform/workers.ts";
+import { opAccess, type Program } from "../program.ts";
+import { Control, createControl } from "./control.ts";
+import { planBytes, planMemory, type MemoryPlan } from "./plan.ts";
+import {
+  deserializeError,
+  type Command,
+  type MeasureCommand,
+  type Reply,
+  type Request,
+  type Response,
+  type WorkerData,
+} from "./protocol.ts";
+import { TokenChannel } from "./token-channel.ts";
+
+/** Rows of one pass. More rows read the weights less often; the cost is memory and a slower answer to an abort. */
+const MAX_ROWS = 256;
+/** Within the 20 to 50 µs in which a balanced peer arrives. */
+const SPIN_MILLISECONDS = 0.05;
+const PROGRESS_INTERVAL_MILLISECONDS = 100;
+
+export interface WasmOptions {
+  /** Default: the available cores. */
+  threads?: number;
+  /** Default: the best that the engine runs. */
+  kernelBuild?: KernelBuild;
+  /** Rows of one pass; for tests. */
+  maxRows?: number;
+  /** Upper bound on one WebAssembly memory; for tests. */
+  bankLimit?: number;
+}
+
+export class WasmBackend implements Backend {
+  readonly threads: number;
+  readonly kernelBuild: KernelBuild;
+  readonly #options: WasmOptions;
+
+  constructor(options: WasmOptions = {}) {
+    this.threads = options.threads ?? availableCores();
+    this.kernelBuild = options.kernelBuild ?? bestKernelBuild();
+    this.#options = options;
+  }
+
+  get device(): DeviceInfo {
+    const simd = this.kernelBuild === "relaxed" ? "relaxed SIMD" : "SIMD";
+    const threads = `${this.threads} thread${this.threads === 1 ? "" : "s"}`;
+    return { kind: "wasm", description: `wasm (${simd}, ${threads})`, threads: this.threads };
+  }
+
+  /** What loading will take, without loading. */
+  plan(program: Program, checkpoint: Checkpoint, contextLength: number, slots: number): MemoryPlan {
+    const { maxRows = MAX_ROWS, bankLimit } = this.#options;
+    return planMemory(program, checkpoint, {
+      threads: this.threads,
+      maxRows: Math.max(16, Math.min(maxRows, contextLength)),
+      slots,
+      contextLength,
+      bankLimit,
+    });
+  }
+
+  async load(program: Program, checkpoint: Checkpoint, options: ExecutableOptions): Promise<WasmExecutable> {
+    throwIfAborted(options.signal);
+    const plan = this.plan(program, checkpoint, options.contextLength, options.slots);
+    const executable = new WasmExecutable(program, plan, this.device, this.kernelBuild);
+    try {
+      await executable.load(options);
+      return executable;
+    } catch (error) {
+      await executable.dispose();
+      throw error;
+    }
+  }
+}
+
+/** A command that all workers are working on. */
+interface Running {
+  command: number;
+  answers: Map<number, Response>;
+  settle: (outcome: Response[] | ModelComposeError) => void;
+}
+
+export class WasmExecutable implements Executable {
+  readonly device: DeviceInfo;
+  readonly memory: MemoryUse;
+  readonly contextLength: number;
+  readonly maxRows: number;
+  readonly #program: Program;
+  readonly #plan: MemoryPlan;
+  readonly #control: Control;
+  readonly #workers: Worker[];
+  #lastCommand = 0;
+  #running: Running | undefined;
+  /** Calls wait for this one to end. */
+  #queue: Promise<unknown> = Promise.resolve();
+  #failure: ModelComposeError | undefined;
+  #disposed: Promise<void> | undefined;
+
+  constructor(program: Program, plan: MemoryPlan, device: DeviceInfo, kernelBuild: KernelBuild) {
+    this.device = device;
+    this.contextLength = plan.contextLength;
+    this.maxRows = plan.maxRows;
+    this.memory = { ...planBytes(plan), weightBytesPerToken: bytesPerToken(program, plan) };
+    this.#program = program;
+    this.#plan = plan;
+    const control = createControl(plan.threads);
+    const spinMilliseconds = plan.threads > availableCores() ? 0 : SPIN_MILLISECONDS;
+    this.#control = new Control(control, { threads: plan.threads, spinMilliseconds });
+    const channel = `model-compose-${randomUUID()}`;
+    const url = workerUrl(import.meta.url, { source: "./worker.ts", bundled: "wasm-worker.js" });
+    this.#workers = Array.from({ length: plan.threads }, (_, index) => {
+      const data: WorkerData = { index, plan, program, control, spinMilliseconds, kernelBuild, channel };
+      const worker = startWorker(url, { name: `model-compose wasm ${index}`, data });
+      // The owner of the model decides how long the process lives: dispose() ends the workers, an idle one waits.
+      worker.on("message", (response: Response) => {
+        this.#receive(response);
+      });
+      worker.on("error", (error) => {
+        this.#lose(index, error);
+      });
+      worker.on("exit", (code) => {
+        this.#lose(index, new Error(`worker ${index} ended with code ${code}`));
+      });
+      return worker;
+    });
+  }
+
+  async load({ onWeights, signal }: ExecutableOptions): Promise<void> {
+    const total = this.memory.weightBytes;
+    const report = (): void => onWeights?.(Math.min(this.#control.loaded, total), total);
+    const timer = setInterval(report, PROGRESS_INTERVAL_MILLISECONDS);
+    try {
+      await this.#call({ kind: "open" }, signal);
+      await this.#call({ kind: "load" }, signal);
+      onWeights?.(total, total);
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  async run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {
+    const { entry = "forward", tokens, slots, positions, logitRows = new Int32Array(0) } = pass;
+    this.#checkRows(tokens, slots, positions);
+    const logits = new SharedArrayBuffer(logitRows.length * this.#program.vocabSize * 4);
+    const trace = pass.trace === true ? this.#traceBuffers(entry, tokens.length) : undefined;
+    await this.#call({ kind: "run", entry, tokens, slots, positions, logitRows, logits, trace }, signal);
+    return {
+      logits: new Float32Array(new Float32Array(logits)),
+      activations: new Map(
+        [...(trace ?? [])].map(([name, buffer]) => [name, new Float32Array(new Float32Array(buffer))]),
+      ),
+    };
+  }
+
+  async decode(request: DecodeRequest & { profile?: boolean }, signal?: AbortSignal): Promise<DecodeProfile> {
+    const { onToken, profile = false, tokens, slot, position, count, ...rest } = request;
+    const rows = tokens.length;
+    this.#checkRows(
+      tokens,
+      new Int32Array(rows).fill(slot),
+      Int32Array.from(tokens, (_, r) => position + r),
+    );
+    if (position + rows + count - 1 > this.contextLength) {
+      throw new ModelComposeError(
+        "invalid-argument",
+        `A decode of ${count} tokens from position ${position + rows} exceeds the context of ${this.contextLength}.`,
+      );
+    }
+    const channel = TokenChannel.create(count);
+    const produced = channel.buffer;
+    const command: Command = { kind: "decode", ...rest, tokens, slot, position, count, produced, profile };
+    let number = 0;
+    let isWanted = true;
+    let seen = 0;
+    const take = (): void => {
+      for (const count = channel.count; isWanted && seen < count; seen++) {
+        if (onToken(channel.at(seen)) !== false) continue;
+        isWanted = false;
+        this.#control.cancel(number);
+      }
+    };
+    let hasEnded = false;
+    const deliver = async (): Promise<void> => {
+      while (!hasEnded) {
+        await channel.after(seen);
+        take();
+      }
+    };
+    let delivery: Promise<void> | undefined;
+    const onStart = (command: number): void => {
+      number = command;
+      delivery = deliver();
+    };
+    try {
+      const replies = await this.#call(command, signal, onStart, () => !isWanted);
+      take();
+      return {
+        wallSeconds: replies[0]?.wallSeconds ?? 0,
+        kernelSeconds: Math.max(0, ...replies.map((reply) => reply.kernelSeconds ?? 0)),
+      };
+    } finally {
+      hasEnded = true;
+      channel.wake();
+      await delivery;
+    }
+  }
+
+  async copySlot(from: number, to: number, length: number): Promise<void> {
+    for (const slot of [from, to]) this.#checkSlot(slot);
+    if (!Number.isInteger(length) || length < 0 || length > this.contextLength) {
+      throw new ModelComposeError(
+        "invalid-argument",
+        `copySlot: length is ${length}; expected 0..${this.contextLength}.`,
+      );
+    }
+    await this.#call({ kind: "copy", from, to, length });
+  }
+
+  /** Benchmarks: per worker, bytes or operations and seconds. */
+  async measure(what: MeasureCommand["what"]): Promise<{ amount: number; seconds: number }[]> {
+    const replies = await this.#call({ kind: "measure", what });
+    return replies.map(({ amount = 0, seconds = 0 }) => ({ amount, seconds }));
+  }
+
+  dispose(): Promise<void> {
+    this.#disposed ??= (async () => {
+      const error = new ModelComposeError("disposed", "The model was disposed.", {
+        remedy: "Load it again with loadModel().",
+      });
+      this.#failure ??= error;
+      const running = this.#running;
+      if (running !== undefined) this.#control.cancel(running.command);
+      this.#control.poison(0);
+      running?.settle(error);
+      await Promise.all(this.#workers.map((worker) => worker.terminate()));
+    })();
+    return this.#disposed;
+  }
+
+  /** Gives one command to all workers and resolves with their replies, in order of index. */
+  #call(
+    command: Command,
+    signal?: AbortSignal,
+    onStart?: (number: number) => void,
+    isCancelFine: () => boolean = () => false,
+  ): Promise<Reply[]> {
+    const turn = this.#queue.then(async () => {
+      throwIfAborted(signal);
+      if (this.#failure !== undefined) throw this.#failure;
+      return this.#execute(command, signal, onStart, isCancelFine);
+    });
+    this.#queue = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #execute(
+    command: Command,
+    signal: AbortSignal | undefined,
+    onStart: ((number: number) => void) | undefined,
+    isCancelFine: () => boolean,
+  ): Promise<Reply[]> {
+    const number = ++this.#lastCommand;
+    const cancel = (): void => {
+      this.#control.cancel(number);
+    };
+    signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      const outcome = await new Promise<Response[] | ModelComposeError>((resolve) => {
+        this.#running = { command: number, answers: new Map(), settle: resolve };
+        const request: Request = { ...command, command: number };
+        for (const worker of this.#workers) worker.postMessage(request);
+        onStart?.(number);
+      });
+      if (outcome instanceof ModelComposeError) throw outcome;
+      const refusal = outcome.find((answer) => answer.kind === "error"); // the leader's, when several refuse
+      if (refusal !== undefined) throw deserializeError(refusal.error);
+      if (outcome.some((answer) => answer.kind === "cancelled")) {
+        if (signal?.aborted || !isCancelFine()) throw new AbortError(signal?.reason);
+      }
+      return outcome.map((answer) => (answer.kind === "done" ? answer.reply : {}));
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+      this.#running = undefined;
+    }
+  }
+
+  #receive(response: Response): void {
+    const running = this.#running;
+    if (running?.command !== response.command) return;
+    if (response.kind === "failed") {
+      this.#fail(deserializeError(response.error));
+      return;
+    }
+    running.answers.set(response.index, response);
+    if (running.answers.size < this.#workers.length) return;
+    if ([...running.answers.values()].every((answer) => answer.kind === "left")) return; // "failed" is on its way
+    running.settle([...running.answers].sort(([a], [b]) => a - b).map(([, answer]) => answer));
+  }
+
+  /** A worker died without a word. */
+  #lose(index: number, error: Error): void {
+    if (this.#disposed !== undefined || this.#failure !== undefined) return;
+    this.#control.poison(index);
+    this.#fail(
+      new ModelComposeError("device", `A compute worker was lost: ${errorMessage(error)}.`, {
+        remedy: "Load the model again.",
+        cause: error,
+      }),
+    );
+  }
+
+  /** The group is beyond repair: everything running and to come fails with `error`. */
+  #fail(error: ModelComposeError): void {
+    this.#failure ??= error;
+    this.#running?.settle(error);
+    for (const worker of this.#workers) void worker.terminate();
+  }
+
+  #traceBuffers(entry: string, rows: number): Map<string, SharedArrayBuffer> {
+    const buffers = new Map<string, SharedArrayBuffer>();
+    for (const group of this.#program.entries.get(entry) ?? []) {
+      for (const op of group.ops) {
+        const [name] = opAccess(op).writes;
+        if (op.trace === undefined) continue;
+        buffers.set(op.trace, new SharedArrayBuffer(rows * (this.#program.buffers.get(name) ?? 0) * 4));
+      }
+    }
+    return buffers;
+  }
+
+  #checkRows(tokens: Int32Array, slots: Int32Array, positions: Int32Array): void {
+    const fail = (problem: string): never => {
+      throw new ModelComposeError("invalid-argument", `A pass was refused: ${problem}.`);
+    };
+    if (tokens.length === 0 || tokens.length > this.maxRows) {
+      fail(`it has ${tokens.length} rows; expected 1 to ${this.maxRows}`);
+    }
+    tokens.forEach((token, r) => {
+      if (token < 0 || token >= this.#program.vocabSize) {
+        fail(`token id ${token} (row ${r}) is not in the vocabulary of ${this.#program.vocabSize}`);
+      }
+      if (positions[r] < 0 || positions[r] >= this.contextLength) {
+        fail(`position ${positions[r]} (row ${r}) is not in the context of ${this.contextLength}`);
+      }
+      this.#checkSlot(slots[r]);
+    });
+  }
+
+  #checkSlot(slot: number): void {
+    if (Number.isInteger(slot) && slot >= 0 && slot < this.#plan.slots) return;
+    throw new ModelComposeError(
+      "invalid-argument",
+      `Slot ${slot} does not exist; there are ${this.#plan.slots}.`,
+    );
+  }
+}
+
+/** A table that is only looked up costs a row; every other matrix is read whole. */
+function bytesPerToken(program: Program, plan: MemoryPlan): number {
+  const read = new Set<string>();
+  for (const group of program.entries.get("forward") ?? []) {
+    for (const op of group.ops) if (op.role === "linear" || op.role === "logits") read.add(op.weight);
+  }
+  return [...read].reduce((sum, name) => sum + plan.matrices[name].tensor.byteLength, 0);
+}

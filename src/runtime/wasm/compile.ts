@@ -1,0 +1,247 @@
+/**
+ * Compiles an entry of a Program, once, into the steps that one worker replays for every pass.
+ *
+ * Linear layers write the columns a worker owns ("own"); norms, rotary embedding and attention produce whole rows on
+ * every worker ("whole"). Where an op reads whole rows of a buffer that is "own", an exchange and a barrier go before
+ * it, together with every other buffer that will be needed whole: for a transformer that makes five barriers a layer.
+ */
+import { opAccess, type Name, type Op, type OpGroup, type Program } from "../program.ts";
+import { appendStep, attentionStep } from "./attention-steps.ts";
+import { barrier, pushColumns } from "./exchange.ts";
+import { linearStep, logitsKernel, type LogitsKernel } from "./linear-steps.ts";
+import { columnRange, FORMAT_CODE, PANEL, panelRange, roundUp } from "./plan.ts";
+import type { Step, Worker } from "./pass.ts";
+
+export interface CompiledEntry {
+  steps: readonly Step[];
+  logits: LogitsKernel;
+}
+
+interface PlacedOp {
+  op: Op;
+  bank: number;
+}
+
+/** Which buffers an op needs whole (all columns), as opposed to its own columns only. */
+function wholeReads(op: Op): Name[] {
+  switch (op.role) {
+    case "norm":
+    case "logits":
+      return [op.input];
+    case "linear":
+      return [op.input];
+    case "rope":
+      return [op.buffer];
+    case "append":
+      return [op.key, op.value];
+    case "attention":
+      return [op.query];
+    case "embed":
+    case "gate":
+    case "add":
+      return [];
+  }
+}
+
+export function compileEntry(worker: Worker, program: Program, entry: string): CompiledEntry {
+  const groups = program.entries.get(entry);
+  if (groups === undefined) throw new Error(`Program ${program.family} has no entry "${entry}".`);
+  const ops = groups.flatMap((group: OpGroup, i) =>
+    group.ops.map((op): PlacedOp => ({ op, bank: worker.plan.groupBanks[entry][i] })),
+  );
+  const steps: Step[] = [ropeTableStep(worker, program)];
+  /** Buffers of which each worker has its own columns only, and the bank where they are. */
+  const own = new Map<Name, number>();
+  /** Buffers read whole since the last barrier: a peer that is behind may still be reading them. */
+  let reading = new Set<Name>();
+
+  const meetAll = (): void => {
+    steps.push(barrier(worker));
+    reading = new Set();
+  };
+  const exchange = (index: number): void => {
+    const needed = [...own].filter(([name]) => readersOf(ops, index, name).size > 0);
+    if (needed.some(([name]) => reading.has(name))) meetAll();
+    for (const [name, bank] of needed) {
+      const columns = program.buffers.get(name) ?? 0;
+      steps.push(pushColumns(worker, name, columns, bank, readersOf(ops, index, name)));
+      own.delete(name);
+    }
+    meetAll();
+  };
+
+  ops.forEach(({ op, bank }, index) => {
+    if (wholeReads(op).some((name) => own.has(name))) exchange(index);
+    if (op.role === "logits") return;
+    for (const name of wholeReads(op)) reading.add(name);
+    const step = compileOp(worker, program, op, bank, ops, index);
+    steps.push(step);
+    if (op.role === "embed") {
+      meetAll();
+    } else if (op.role === "linear" || op.role === "gate") {
+      own.set(op.output, bank);
+    } else if (op.role === "add") {
+      own.set(op.target, bank);
+    } else if (op.role === "attention") {
+      reading = new Set();
+    }
+    if (op.trace !== undefined) {
+      const [name] = opAccess(op).writes;
+      const label = op.trace;
+      const isWhole = !own.has(name);
+      steps.push((context) => context.trace?.(label, name, isWhole, bank));
+    }
+  });
+  const last = ops.at(-1);
+  if (last?.op.role !== "logits") throw new Error(`Entry "${entry}" does not end with logits.`);
+  return { steps, logits: logitsKernel(worker, last.op, last.bank) };
+}
+
+/** Banks in which `name` is read (in any way) from op `index` on, until something overwrites it whole. */
+function readersOf(ops: readonly PlacedOp[], index: number, name: Name): Set<number> {
+  const banks = new Set<number>();
+  for (let i = index; i < ops.length; i++) {
+    const { op, bank } = ops[i];
+    const { reads, writes } = opAccess(op);
+    if (reads.includes(name)) banks.add(bank);
+    else if (writes.includes(name)) break;
+  }
+  return banks;
+}
+
+function compileOp(
+  worker: Worker,
+  program: Program,
+  op: Exclude<Op, { role: "logits" }>,
+  bank: number,
+  ops: readonly PlacedOp[],
+  index: number,
+): Step {
+  const { plan, clock } = worker;
+  const { kernels } = worker.banks[bank];
+  const { buffers, scratch } = plan.banks[bank];
+  const columnsOf = (name: Name): number => program.buffers.get(name) ?? 0;
+  /** Address of this worker's columns, and their number padded to whole panels. */
+  const ownPart = (name: Name): { address: number; width: number } => {
+    const { start, end } = columnRange(columnsOf(name), worker.index, worker.threads);
+    return { address: buffers[name] + start * 4, width: roundUp(end - start, PANEL) };
+  };
+  switch (op.role) {
+    case "embed":
+      return embedStep(worker, op.table, op.output, bank, readersOf(ops, index + 1, op.output));
+    case "norm": {
+      const [x, y] = [buffers[op.input], buffers[op.output]];
+      const weight = plan.vectors[op.weight].offset;
+      const columns = columnsOf(op.input);
+      const stride = plan.strides[op.input];
+      return ({ rows }) => {
+        clock.time(() => {
+          kernels.rms_norm(x, weight, y, rows, columns, stride, op.epsilon);
+        });
+      };
+    }
+    case "linear":
+      return linearStep(worker, op, bank);
+    case "rope": {
+      const x = buffers[op.buffer];
+      const stride = plan.strides[op.buffer];
+      return ({ rows }) => {
+        clock.time(() => {
+          kernels.rope(x, stride, scratch.rope, rows, op.heads, op.headDim);
+        });
+      };
+    }
+    case "append": {
+      const step = appendStep(worker, op, program.kv, bank);
+      return (context) => {
+        clock.time(() => {
+          step(context);
+        });
+      };
+    }
+    case "attention":
+      return attentionStep(worker, op, program.kv, bank);
+    case "gate": {
+      const [gate, up, y] = [op.gate, op.up, op.output].map((name) => ownPart(name).address);
+      const { width } = ownPart(op.output);
+      const stride = plan.strides[op.output];
+      return ({ rows }) => {
+        clock.time(() => {
+          kernels.silu_gate(gate, up, y, rows, width, stride);
+        });
+      };
+    }
+    case "add": {
+      const { address: x } = ownPart(op.input);
+      const { address: y, width } = ownPart(op.target);
+      const stride = plan.strides[op.target];
+      return ({ rows }) => {
+        clock.time(() => {
+          kernels.add(x, y, rows, width, stride);
+        });
+      };
+    }
+  }
+}
+
+/** The worker that owns a token's row of the table writes it into every memory that reads it. */
+function embedStep(
+  worker: Worker,
+  table: Name,
+  output: Name,
+  bank: number,
+  targets: ReadonlySet<number>,
+): Step {
+  const { plan, index, threads, clock } = worker;
+  const { rows: vocabulary, columns, offset, format } = plan.matrices[table];
+  const panels = panelRange(vocabulary, index, threads);
+  const stride = plan.strides[output];
+  const { kernels, f32 } = worker.banks[bank];
+  const address = plan.banks[bank].buffers[output];
+  const code = FORMAT_CODE[format.dtype];
+  const others = worker.all.flatMap((banks, peer) =>
+    [...targets]
+      .filter((to) => peer !== index || to !== bank)
+      .map((to) => ({ f32: banks[to], from: plan.banks[to].buffers[output] / 4 })),
+  );
+  return ({ rows, tokens }) => {
+    clock.time(() => {
+      for (let r = 0; r < rows; r++) {
+        const panel = Math.floor(tokens[r] / PANEL);
+        if (panel < panels.start || panel >= panels.end) continue;
+        const y = address + r * stride;
+        kernels.embed(offset, tokens[r] - panels.start * PANEL, columns, y, code);
+        if (others.length === 0) continue;
+        const row = f32.subarray(y / 4, y / 4 + columns);
+        for (const other of others) other.f32.set(row, other.from + (r * stride) / 4);
+      }
+    });
+  };
+}
+
+/** cos and sin of every row's position, computed once a pass for all layers. */
+function ropeTableStep(worker: Worker, program: Program): Step {
+  const { rope } = program;
+  if (rope === undefined) return () => undefined;
+  const half = rope.inverseFrequencies.length;
+  const { inverseFrequencies, scaling } = rope;
+  const tables = worker.banks.map(({ f32 }, bank) => ({
+    f32,
+    from: worker.plan.banks[bank].scratch.rope / 4,
+  }));
+  return ({ rows, positions }) => {
+    const [first, ...rest] = tables;
+    let word = first.from;
+    for (let r = 0; r < rows; r++) {
+      for (let i = 0; i < half; i++) {
+        // The angle is rounded to f32 as the reference computes it; at far positions that is what it was trained with.
+        const angle = Math.fround(positions[r] * inverseFrequencies[i]);
+        first.f32[word + i] = Math.cos(angle) * scaling;
+        first.f32[word + half + i] = Math.sin(angle) * scaling;
+      }
+      word += 2 * half;
+    }
+    const table = first.f32.subarray(first.from, word);
+    for (const { f32, from } of rest) f32.set(table, from);
+  };
+}

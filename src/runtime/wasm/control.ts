@@ -1,0 +1,158 @@
+/**
+ * The shared control block of a group of workers: the barrier at which they meet, the flag that cancels a command,
+ * the poison that frees everyone when one of them dies, and the tokens they produce.
+ */
+
+/** Words of the Int32Array. */
+const GENERATION = 0;
+const ARRIVED = 1;
+const SLEEPERS = 2;
+/** Number of the command to cancel. */
+const CANCEL = 3;
+/** Number of the command that was cancelled: decided by the last to arrive at a barrier, so that all agree. */
+const CANCELLED = 4;
+/** Worker that failed, plus one. */
+const POISON = 5;
+/** Token chosen by the leader for the next step. */
+const TOKEN = 6;
+/** Two words: bytes of weights read, a 64-bit number. */
+const LOADED = 8;
+/** Then two words a worker: the token it proposes and, as f32, its logit. */
+const CANDIDATES = 10;
+
+/** Loads between two looks at the clock while spinning. */
+const SPIN_BATCH = 64;
+
+// Atomics.pause tells the core that this is a spin loop; V8 has it from version 13.3 on.
+const pause: (() => void) | undefined = (Atomics as { pause?: () => void }).pause;
+
+/** Thrown in a worker when another one failed; the cause is reported by the one that did. */
+export class PeerFailed extends Error {
+  constructor() {
+    super("Another worker failed.");
+  }
+}
+
+export interface ControlOptions {
+  threads: number;
+  /** How long a worker spins at a barrier before it sleeps, in milliseconds. 0: it sleeps at once. */
+  spinMilliseconds: number;
+}
+
+export function createControl(threads: number): SharedArrayBuffer {
+  return new SharedArrayBuffer((CANDIDATES + 2 * threads) * 4);
+}
+
+export class Control {
+  readonly #words: Int32Array;
+  readonly #floats: Float32Array;
+  readonly #loaded: BigInt64Array;
+  readonly #options: ControlOptions;
+
+  constructor(buffer: SharedArrayBuffer, options: ControlOptions) {
+    this.#words = new Int32Array(buffer);
+    this.#floats = new Float32Array(buffer);
+    this.#loaded = new BigInt64Array(buffer, LOADED * 4, 1);
+    this.#options = options;
+  }
+
+  /**
+   * Waits for all workers. Writes before it are visible after it. Returns true when `command` was cancelled: all
+   * workers get the same answer from the same barrier.
+   */
+  barrier(command: number): boolean {
+    const words = this.#words;
+    const { threads, spinMilliseconds } = this.#options;
+    if (threads === 1) return Atomics.load(words, CANCEL) === command;
+    const generation = Atomics.load(words, GENERATION);
+    // Poison is set before the generation moves: a worker that comes too late to be freed sees it here.
+    if (Atomics.load(words, POISON) !== 0) throw new PeerFailed();
+    if (Atomics.add(words, ARRIVED, 1) === threads - 1) {
+      Atomics.store(words, ARRIVED, 0);
+      if (Atomics.load(words, CANCEL) === command) Atomics.store(words, CANCELLED, command);
+      Atomics.store(words, GENERATION, generation + 1);
+      if (Atomics.load(words, SLEEPERS) > 0) Atomics.notify(words, GENERATION);
+    } else {
+      this.#await(generation, spinMilliseconds);
+    }
+    if (Atomics.load(words, POISON) !== 0) throw new PeerFailed();
+    return Atomics.load(words, CANCELLED) === command;
+  }
+
+  #await(generation: number, spinMilliseconds: number): void {
+    const words = this.#words;
+    if (spinMilliseconds > 0) {
+      let deadline = 0;
+      for (;;) {
+        for (let i = 0; i < SPIN_BATCH; i++) {
+          if (Atomics.load(words, GENERATION) !== generation) return;
+          pause?.();
+        }
+        const now = performance.now();
+        if (deadline === 0) deadline = now + spinMilliseconds;
+        else if (now > deadline) break;
+      }
+    }
+    Atomics.add(words, SLEEPERS, 1);
+    while (Atomics.load(words, GENERATION) === generation) Atomics.wait(words, GENERATION, generation);
+    Atomics.sub(words, SLEEPERS, 1);
+  }
+
+  /** Read between kernel calls of a long op: true when `command` is to be cancelled at the next barrier. */
+  isCancelRequested(command: number): boolean {
+    return Atomics.load(this.#words, CANCEL) === command || Atomics.load(this.#words, POISON) !== 0;
+  }
+
+  cancel(command: number): void {
+    Atomics.store(this.#words, CANCEL, command);
+  }
+
+  /** Frees every worker from its barrier; they throw PeerFailed there. */
+  poison(worker: number): void {
+    Atomics.store(this.#words, POISON, worker + 1);
+    Atomics.add(this.#words, GENERATION, 1);
+    Atomics.notify(this.#words, GENERATION);
+  }
+
+  get token(): number {
+    return Atomics.load(this.#words, TOKEN);
+  }
+
+  set token(token: number) {
+    Atomics.store(this.#words, TOKEN, token);
+  }
+
+  get isPoisoned(): boolean {
+    return Atomics.load(this.#words, POISON) !== 0;
+  }
+
+  /** A worker's best token (-1: a logit is NaN, -2: it owns none) and its logit; read by all after a barrier. */
+  setCandidate(worker: number, token: number, logit: number): void {
+    this.#words[CANDIDATES + 2 * worker] = token;
+    this.#floats[CANDIDATES + 2 * worker + 1] = logit;
+  }
+
+  /** The token with the largest logit, the lowest id among equals; -1 when a worker met NaN. */
+  bestCandidate(threads: number): number {
+    let best = -1;
+    let largest = -Infinity;
+    for (let worker = 0; worker < threads; worker++) {
+      const token = this.#words[CANDIDATES + 2 * worker];
+      if (token === -1) return -1;
+      const logit = this.#floats[CANDIDATES + 2 * worker + 1];
+      if (token >= 0 && (best < 0 || logit > largest)) {
+        best = token;
+        largest = logit;
+      }
+    }
+    return best;
+  }
+
+  addLoaded(bytes: number): void {
+    Atomics.add(this.#loaded, 0, BigInt(bytes));
+  }
+
+  get loaded(): number {
+    return Number(Atomics.load(this.#loaded, 0));
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * The decode loop, run by the workers among themselves: pass, logits, choice, next pass, with no message to the main
+ * thread in between. Tokens go out through shared memory.
+ */
+import { ModelComposeError } from "../errors.ts";
+import { Sampler } from "../sampler.ts";
+import type { CompiledEntry } from "./compile.ts";
+import { run } from "./exchange.ts";
+import { meet, type PassContext, type Worker } from "./pass.ts";
+import type { DecodeCommand, Reply } from "./protocol.ts";
+import { TokenChannel } from "./token-channel.ts";
+
+/** Refuses one request without harm to the worker; every worker throws it, or the leader alone after a barrier. */
+export class RequestRefused extends Error {
+  constructor(cause: unknown) {
+    super("The request was refused.", { cause });
+  }
+}
+
+/** Reduces logits, spread over the workers, to one token that all of them know. Returns -1 after an error. */
+interface Chooser {
+  choose(position: number, context: PassContext): number;
+  accept(token: number): void;
+  /** Why -1 was returned; on the leader only. */
+  error?: unknown;
+}
+
+export function decode(
+  worker: Worker,
+  entry: CompiledEntry,
+  vocabSize: number,
+  command: number,
+  request: DecodeCommand,
+): Reply {
+  const { clock, index } = worker;
+  const { steps, logits } = entry;
+  const produced = new TokenChannel(request.produced);
+  const rows = request.tokens.length;
+  const context: PassContext = {
+    command,
+    rows,
+    tokens: request.tokens,
+    slots: new Int32Array(rows).fill(request.slot),
+    positions: Int32Array.from({ length: rows }, (_, r) => request.position + r),
+  };
+  const single: PassContext = {
+    command,
+    rows: 1,
+    tokens: new Int32Array(1),
+    slots: Int32Array.of(request.slot),
+    positions: new Int32Array(1),
+  };
+  const eos = new Set(request.eosTokenIds);
+  const chooser = createChooser(worker, entry, vocabSize, request);
+  clock.enabled = request.profile;
+
+  run(steps, context);
+  logits.compute([rows - 1], context);
+  let position = request.position + rows;
+  let start = 0;
+  const lastRow = [0];
+  for (let count = 1; ; count++) {
+    const token = chooser.choose(position, context);
+    if (token < 0) throw new RequestRefused(chooser.error);
+    if (index === 0) produced.push(token);
+    if (count === 1) {
+      start = performance.now();
+      clock.seconds = 0;
+    }
+    if (count === request.count || eos.has(token)) break;
+    chooser.accept(token);
+    single.tokens[0] = token;
+    single.positions[0] = position++;
+    run(steps, single);
+    logits.compute(lastRow, single);
+  }
+  clock.enabled = false;
+  return { wallSeconds: (performance.now() - start) / 1000, kernelSeconds: clock.seconds };
+}
+
+function createChooser(
+  worker: Worker,
+  { logits }: CompiledEntry,
+  vocabSize: number,
+  request: DecodeCommand,
+): Chooser {
+  const { sampling } = request;
+  const isPlain =
+    !sampling.doSample &&
+    sampling.repetitionPenalty === 1 &&
+    sampling.noRepeatNgramSize === 0 &&
+    request.minNewTokens === 0;
+  return isPlain ? greedyChooser(worker, logits) : samplingChooser(worker, logits, vocabSize, request);
+}
+
+type Logits = CompiledEntry["logits"];
+
+/** Plain greedy: each worker finds the best of its own logits, all compare notes. No logits are moved. */
+function greedyChooser(worker: Worker, logits: Logits): Chooser {
+  const { control, threads, index, clock } = worker;
+  const { kernels, f32 } = worker.banks[logits.bank];
+  const { start, end } = logits.columns;
+  const chooser: Chooser = {
+    choose(_position, context) {
+      let token = -1;
+      clock.time(() => {
+        token = end > start ? kernels.argmax(logits.address + start * 4, end - start) : -2;
+      });
+      if (threads === 1) {
+        meet(worker, context);
+        if (token < 0) chooser.error = nanLogits();
+        return token;
+      }
+      control.setCandidate(
+        index,
+        token < 0 ? token : start + token,
+        token < 0 ? 0 : f32[logits.address / 4 + start + token],
+      );
+      meet(worker, context);
+      const best = control.bestCandidate(threads);
+      if (best < 0) chooser.error = nanLogits();
+      return best;
+    },
+    accept: () => undefined,
+  };
+  return chooser;
+}
+
+function nanLogits(): ModelComposeError {
+  return new ModelComposeError("device", "The model's logits contain NaN; expected numbers.", {
+    remedy: "The checkpoint is damaged or not made for this architecture.",
+  });
+}
+
+/** Everything else: the leader gathers all logits and samples. */
+function samplingChooser(worker: Worker, logits: Logits, vocabSize: number, request: DecodeCommand): Chooser {
+  const { control, threads, index } = worker;
+  const { f32 } = worker.banks[logits.bank];
+  const first = logits.address / 4;
+  const { start, end } = logits.columns;
+  const mine = f32.subarray(first + start, first + end);
+  const leader = worker.all[0][logits.bank].subarray(first + start, first + end);
+  if (index !== 0) {
+    return {
+      choose(_position, context) {
+        leader.set(mine);
+        meet(worker, context);
+        meet(worker, context);
+        return control.token;
+      },
+      accept: () => undefined,
+    };
+  }
+  const sampler = new Sampler(request.sampling, {
+    vocabSize,
+    promptIds: request.history,
+    eosTokenIds: request.eosTokenIds,
+    minNewTokens: request.minNewTokens,
+    sequence: request.sequence,
+  });
+  const view = f32.subarray(first, first + vocabSize);
+  const chooser: Chooser = {
+    choose(position, context) {
+      if (threads > 1) meet(worker, context);
+      let token = -1;
+      try {
+        token = sampler.choose(view, position);
+      } catch (error) {
+        chooser.error = error;
+      }
+      control.token = token;
+      meet(worker, context);
+      return token;
+    },
+    accept: (token) => {
+      sampler.accept(token);
+    },
+  };
+  return chooser;
+}

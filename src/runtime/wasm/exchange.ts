@@ -1,0 +1,85 @@
+/**
+ * Activations that cross workers. Every worker computes its own columns of a buffer; before someone reads whole rows,
+ * each pushes its columns into its peers' memories and all meet. Within a worker the same goes for its own banks.
+ */
+import { columnRange } from "./plan.ts";
+import { meet, type PassContext, type Step, type Worker } from "./pass.ts";
+
+/** Copies this worker's columns of `buffer` from `bank` to every other (worker, bank of `targets`). */
+export function pushColumns(
+  worker: Worker,
+  buffer: string,
+  columns: number,
+  bank: number,
+  targets: ReadonlySet<number>,
+): Step {
+  const { start, end } = columnRange(columns, worker.index, worker.threads);
+  const destinations = destinationsOf(worker, bank, targets).map(({ peer, to }) => ({
+    f32: worker.all[peer][to],
+    from: worker.plan.banks[to].buffers[buffer] / 4 + start,
+  }));
+  const width = end - start;
+  if (width === 0 || destinations.length === 0) return () => undefined;
+  const source = worker.banks[bank].f32;
+  const stride = worker.plan.strides[buffer] / 4;
+  const first = worker.plan.banks[bank].buffers[buffer] / 4 + start;
+  // One row is the decode path: its views are made once.
+  const row = source.subarray(first, first + width);
+  const rowTargets = destinations.map(({ f32, from }) => f32.subarray(from, from + width));
+  return (context) => {
+    if (context.rows === 1) {
+      for (const target of rowTargets) target.set(row);
+      return;
+    }
+    for (let r = 0; r < context.rows; r++) {
+      const columnsOfRow = source.subarray(first + r * stride, first + r * stride + width);
+      for (const { f32, from } of destinations) f32.set(columnsOfRow, from + r * stride);
+    }
+  };
+}
+
+/** Copies whole rows [from, to) of `buffer` to every other (worker, bank of `targets`). */
+export function pushRows(
+  worker: Worker,
+  buffer: string,
+  bank: number,
+  targets: ReadonlySet<number>,
+): (from: number, to: number) => void {
+  const stride = worker.plan.strides[buffer] / 4;
+  const first = worker.plan.banks[bank].buffers[buffer] / 4;
+  const source = worker.banks[bank].f32;
+  const destinations = destinationsOf(worker, bank, targets);
+  return (from, to) => {
+    const rows = source.subarray(first + from * stride, first + to * stride);
+    for (const { peer, to: other } of destinations) {
+      worker.all[peer][other].set(rows, worker.plan.banks[other].buffers[buffer] / 4 + from * stride);
+    }
+  };
+}
+
+/** All (worker, bank) pairs but the source itself. */
+function destinationsOf(
+  worker: Worker,
+  bank: number,
+  targets: ReadonlySet<number>,
+): { peer: number; to: number }[] {
+  return worker.all.flatMap((_, peer) =>
+    [...targets].filter((to) => peer !== worker.index || to !== bank).map((to) => ({ peer, to })),
+  );
+}
+
+/** A barrier as a step; nothing where there is one worker only. */
+export function barrier(worker: Worker): Step {
+  if (worker.threads === 1) {
+    return (context) => {
+      if (worker.control.isCancelRequested(context.command)) meet(worker, context);
+    };
+  }
+  return (context) => {
+    meet(worker, context);
+  };
+}
+
+export function run(steps: readonly Step[], context: PassContext): void {
+  for (const step of steps) step(context);
+}

@@ -1,0 +1,115 @@
+/**
+ * Loads one worker's share of the weights: positioned reads of its rows in bounded windows, packed panel by panel into
+ * the worker's memory. The window lies in that memory too (its scratch), small enough to stay in the L2 cache between
+ * the read and the packing.
+ */
+import { openFile, type OpenFile } from "../platform/files.ts";
+import { readTensorRows } from "../weight-reader.ts";
+import type { Bank } from "./memory.ts";
+import {
+  PANEL,
+  panelBytes,
+  panelRange,
+  type MatrixPlacement,
+  type MemoryPlan,
+  type VectorPlacement,
+} from "./plan.ts";
+
+const WINDOW_BYTES = 512 * 1024;
+
+export interface LoadHooks {
+  /** Bytes read since the last call. */
+  onBytes: (count: number) => void;
+  shouldStop: () => boolean;
+}
+
+/** Throws AbortError when `shouldStop` says so. */
+export function loadWeights(plan: MemoryPlan, index: number, banks: readonly Bank[], hooks: LoadHooks): void {
+  const files = new Map<string, OpenFile>();
+  const fileOf = (path: string): OpenFile => {
+    let file = files.get(path);
+    if (file === undefined) files.set(path, (file = openFile(path)));
+    return file;
+  };
+  try {
+    // In the order of the files, so that reads run ahead well.
+    const matrices = Object.values(plan.matrices).sort((a, b) => a.tensor.offset - b.tensor.offset);
+    for (const matrix of matrices) {
+      loadMatrix(plan, index, banks[matrix.bank], matrix, fileOf(matrix.tensor.file), hooks);
+    }
+    for (const vector of Object.values(plan.vectors)) {
+      loadVector(banks[vector.bank], vector, fileOf(vector.tensor.file), hooks);
+    }
+  } finally {
+    for (const file of files.values()) file.close();
+  }
+}
+
+function loadMatrix(
+  plan: MemoryPlan,
+  index: number,
+  bank: Bank,
+  matrix: MatrixPlacement,
+  file: OpenFile,
+  hooks: LoadHooks,
+): void {
+  const { tensor, format, rows, columns } = matrix;
+  const scratch = plan.banks[matrix.bank].scratch;
+  const panels = panelRange(rows, index, plan.threads);
+  const rowBytes = columns * (format.dtype === "f32" ? 4 : 2);
+  const bytes = panelBytes(format, columns);
+  const windowPanels = Math.max(
+    1,
+    Math.floor(Math.min(WINDOW_BYTES, scratch.packedBytes) / (rowBytes * PANEL)),
+  );
+  for (let panel = panels.start; panel < panels.end; panel += windowPanels) {
+    const end = Math.min(panel + windowPanels, panels.end);
+    const range = { start: panel * PANEL, end: Math.min(end * PANEL, rows) };
+    const window = new Uint8Array(bank.u8.buffer, scratch.packed, (range.end - range.start) * rowBytes);
+    readTensorRows(file, tensor, range, window, hooks);
+    for (let p = panel; p < end; p++) {
+      const count = Math.min(PANEL, rows - p * PANEL);
+      bank.kernels.pack_panel(
+        scratch.packed + (p - panel) * PANEL * rowBytes,
+        rowBytes,
+        rowBytes,
+        count,
+        matrix.offset + (p - panels.start) * bytes,
+      );
+    }
+  }
+}
+
+/** Norm gains and biases: a few thousand numbers, widened to f32 once and kept by every worker. */
+function loadVector(bank: Bank, vector: VectorPlacement, file: OpenFile, hooks: LoadHooks): void {
+  const { tensor, length, offset } = vector;
+  const bytes = new Uint8Array(tensor.byteLength);
+  readTensorRows(file, tensor, { start: 0, end: length }, bytes, hooks);
+  const target = bank.f32.subarray(offset / 4, offset / 4 + length);
+  switch (tensor.dtype) {
+    case "F32":
+      target.set(new Float32Array(bytes.buffer));
+      break;
+    case "BF16": {
+      const words = new Uint32Array(new Uint16Array(bytes.buffer)).map((half) => half << 16);
+      target.set(new Float32Array(words.buffer));
+      break;
+    }
+    case "F16":
+      target.set(Float32Array.from(new Uint16Array(bytes.buffer), widenHalf));
+      break;
+    default:
+      // The plan took only what weightFormat() and requireTensor() let through.
+      throw new Error(`Vector ${tensor.name} has dtype ${tensor.dtype}.`);
+  }
+}
+
+/** IEEE 754 binary16 to a number, subnormals, infinities and NaN included. */
+function widenHalf(half: number): number {
+  const sign = half & 0x8000 ? -1 : 1;
+  const exponent = (half >> 10) & 31;
+  const mantissa = half & 1023;
+  if (exponent === 0) return sign * mantissa * 2 ** -24;
+  if (exponent === 31) return mantissa === 0 ? sign * Infinity : NaN;
+  return sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+}

@@ -1,0 +1,59 @@
+/** What the steps of a compiled program share while a pass runs, and what one worker knows of its group. */
+import type { Bank } from "./memory.ts";
+import type { Control } from "./control.ts";
+import type { MemoryPlan } from "./plan.ts";
+
+/** One worker, its banks and its peers'. */
+export interface Worker {
+  index: number;
+  threads: number;
+  plan: MemoryPlan;
+  banks: readonly Bank[];
+  /** All workers' banks as f32, this worker's included: [worker][bank]. */
+  all: readonly (readonly Float32Array[])[];
+  control: Control;
+  clock: KernelClock;
+}
+
+/** Adds up the time spent in kernels, when asked to. */
+export class KernelClock {
+  enabled = false;
+  seconds = 0;
+
+  time(kernel: () => void): void {
+    if (!this.enabled) {
+      kernel();
+      return;
+    }
+    const start = performance.now();
+    kernel();
+    this.seconds += (performance.now() - start) / 1000;
+  }
+}
+
+/** The pass that is running. */
+export interface PassContext {
+  command: number;
+  rows: number;
+  tokens: Int32Array;
+  slots: Int32Array;
+  positions: Int32Array;
+  /** Debug: where to put named activations. */
+  trace?: TraceSink;
+}
+
+export type TraceSink = (name: string, buffer: string, isWhole: boolean, bank: number) => void;
+
+/** Thrown inside a worker to leave a cancelled pass; every worker throws it at the same barrier. */
+export class Cancelled extends Error {
+  constructor() {
+    super("The command was cancelled.");
+  }
+}
+
+/** Meets the other workers; throws Cancelled when the command was cancelled. */
+export function meet(worker: Worker, context: PassContext): void {
+  if (worker.control.barrier(context.command)) throw new Cancelled();
+}
+
+export type Step = (context: PassContext) => void;

@@ -1,0 +1,341 @@
+/**
+ * Where everything lies: which rows of which matrix each worker owns, in which of its memories, at which address.
+ *
+ * A wasm32 memory ends at 4 GiB, so a worker has one or more of them ("banks", each with an instance of the kernels).
+ * Groups of ops (layers) are placed whole, in order, into the first bank with room; every worker uses the same bank
+ * for the same group. Pure: the same arguments give the same plan, which is plain data and is posted to the workers.
+ */
+import type { Checkpoint } from "../checkpoint.ts";
+import { requireTensor } from "../checkpoint.ts";
+import { ModelComposeError } from "../errors.ts";
+import type { Name, Op, OpGroup, Program } from "../program.ts";
+import type { TensorLocation } from "../safetensors.ts";
+
+/** Rows of a weight panel; a worker owns whole panels. */
+export const PANEL = 16;
+/** Positions of a KV block; blocks are dealt to the workers in turn. */
+export const KV_BLOCK = 64;
+/** Up to this many rows, attention splits the KV blocks over the workers; above, it splits the rows. */
+export const SPLIT_KV_ROWS = 4;
+/** Rows of one attention tile when rows are split. */
+export const ATTENTION_ROWS = 8;
+/** Rows of logits computed at once. */
+export const LOGIT_ROWS = 16;
+/** Columns of a block in the blocked product (gemm.as.ts). */
+const GEMM_COLUMNS = 256;
+const PAGE = 65536;
+/** The last page stays unused so that no end address wraps to zero. */
+const BANK_LIMIT = 65535 * PAGE;
+
+export type WeightDType = "f32" | "f16" | "bf16";
+
+/** How a matrix lies in device memory. Only kernels and loader look inside. */
+export interface WeightFormat {
+  dtype: WeightDType;
+  /** Rows interleaved word by word in panels of 16 (panels.as.ts). */
+  packing: "row-panels";
+}
+
+/** The number by which the kernels know a dtype. */
+export const FORMAT_CODE: Record<WeightDType, number> = { f32: 0, f16: 1, bf16: 2 };
+
+export interface MatrixPlacement {
+  tensor: TensorLocation;
+  format: WeightFormat;
+  rows: number;
+  columns: number;
+  bank: number;
+  /** Of each worker's first panel. */
+  offset: number;
+}
+
+export interface VectorPlacement {
+  tensor: TensorLocation;
+  length: number;
+  bank: number;
+  offset: number;
+}
+
+export interface KvPlacement {
+  bank: number;
+  /** Blocks of slot s begin at offset + s * slotBytes. */
+  offset: number;
+}
+
+/** Addresses of scratch in one bank. */
+export interface Scratch {
+  /** Packed rows of the blocked product; window of the loader. */
+  packed: number;
+  packedBytes: number;
+  /** Widened panel. */
+  panel: number;
+  /** f16: scaled activations. */
+  scaled: number;
+  /** cos and sin of every row. */
+  rope: number;
+  queries: number;
+  visible: number;
+  scores: number;
+  state: number;
+  /** A peer's KV block. */
+  block: number;
+  partials: number;
+  /** Rows gathered for the logits, and the logits. 0 where the bank has no head. */
+  logitInput: number;
+  logits: number;
+}
+
+export interface BankPlan {
+  bytes: number;
+  buffers: Record<Name, number>;
+  scratch: Scratch;
+}
+
+export interface MemoryPlan {
+  threads: number;
+  maxRows: number;
+  slots: number;
+  contextLength: number;
+  /** KV blocks of a slot, over all workers. */
+  blocks: number;
+  /** headDim rounded up to 8. */
+  depth: number;
+  /** Bytes of one KV block, all KV heads. */
+  blockBytes: number;
+  slotBytes: number;
+  banks: BankPlan[];
+  matrices: Record<Name, MatrixPlacement>;
+  vectors: Record<Name, VectorPlacement>;
+  kv: KvPlacement[];
+  /** Bank of each group, by entry. */
+  groupBanks: Record<string, number[]>;
+  /** Bytes between rows of a buffer. */
+  strides: Record<Name, number>;
+}
+
+export const roundUp = (value: number, to: number): number => Math.ceil(value / to) * to;
+
+/** Panels [start, end) of a matrix with `rows` rows that worker `index` of `threads` owns. */
+export function panelRange(rows: number, index: number, threads: number): { start: number; end: number } {
+  const panels = Math.ceil(rows / PANEL);
+  return { start: Math.floor((index * panels) / threads), end: Math.floor(((index + 1) * panels) / threads) };
+}
+
+/** Columns [start, end) of a buffer that worker `index` writes: the rows of the matrix that made it. */
+export function columnRange(columns: number, index: number, threads: number): { start: number; end: number } {
+  const { start, end } = panelRange(columns, index, threads);
+  return { start: start * PANEL, end: Math.min(end * PANEL, columns) };
+}
+
+/** 32-bit words of one row. */
+export function rowWords(format: WeightFormat, columns: number): number {
+  return format.dtype === "f32" ? columns : Math.ceil(columns / 2);
+}
+
+/** Bytes of one panel. */
+export function panelBytes(format: WeightFormat, columns: number): number {
+  return rowWords(format, columns) * PANEL * 4;
+}
+
+function weightFormat(tensor: TensorLocation): WeightFormat {
+  const dtype = tensor.dtype.toLowerCase();
+  if (dtype !== "f32" && dtype !== "f16" && dtype !== "bf16") {
+    throw new ModelComposeError(
+      "unsupported",
+      `Tensor "${tensor.name}" has dtype ${tensor.dtype}; expected F32, F16 or BF16.`,
+    );
+  }
+  return { dtype, packing: "row-panels" };
+}
+
+export interface PlanOptions {
+  threads: number;
+  maxRows: number;
+  slots: number;
+  contextLength: number;
+  /** Upper bound on a bank, for tests. */
+  bankLimit?: number;
+}
+
+export function planMemory(program: Program, checkpoint: Checkpoint, options: PlanOptions): MemoryPlan {
+  const { threads, maxRows, slots, contextLength, bankLimit = BANK_LIMIT } = options;
+  const { kvHeads, headDim } = program.kv;
+  const depth = roundUp(headDim, 8);
+  const blocks = Math.ceil(contextLength / KV_BLOCK);
+  const blockBytes = kvHeads * 2 * KV_BLOCK * depth * 4;
+  const slotBytes = Math.ceil(blocks / threads) * blockBytes;
+  const strides = Object.fromEntries(
+    [...program.buffers].map(([name, columns]) => [name, roundUp(columns, PANEL) * 4]),
+  );
+  const plan: MemoryPlan = {
+    ...{ threads, maxRows, slots, contextLength, blocks, depth, blockBytes, slotBytes, strides },
+    ...{ banks: [], matrices: {}, vectors: {}, kv: [], groupBanks: {} },
+  };
+
+  /** Next free address of each bank. */
+  const free: number[] = [];
+  const openBank = (): void => {
+    const { bank, end } = layoutBank(program, plan);
+    plan.banks.push(bank);
+    free.push(end);
+  };
+  openBank();
+
+  for (const [entry, groups] of program.entries) {
+    plan.groupBanks[entry] = groups.map((group) => {
+      const needs = groupNeeds(group, plan, program, checkpoint);
+      if (needs.boundBank !== undefined && needs.bytes === 0) return needs.boundBank;
+      let bank = needs.boundBank ?? plan.banks.length - 1;
+      if (free[bank] + needs.bytes > bankLimit) {
+        if (needs.boundBank === undefined) {
+          openBank();
+          bank = plan.banks.length - 1;
+        }
+        if (free[bank] + needs.bytes > bankLimit) {
+          throw new ModelComposeError(
+            "out-of-memory",
+            `${group.name} needs ${needs.bytes} bytes in one WebAssembly memory of each of ${threads} threads; ` +
+              `${bankLimit - free[bank]} bytes are free in one of ${bankLimit} bytes.`,
+            { remedy: "Use more threads or a smaller context length." },
+          );
+        }
+      }
+      free[bank] = place(needs, plan, bank, free[bank]);
+      return bank;
+    });
+  }
+  plan.banks.forEach((bank, index) => (bank.bytes = roundUp(free[index], PAGE)));
+  return plan;
+}
+
+/** What a group must have in its bank and does not have yet. */
+interface GroupNeeds {
+  matrices: { name: Name; tensor: TensorLocation; format: WeightFormat; bytes: number }[];
+  vectors: { name: Name; tensor: TensorLocation; length: number }[];
+  layers: number[];
+  bytes: number;
+  /** Bank of a matrix that is already placed (a tied table). */
+  boundBank?: number;
+}
+
+function groupNeeds(group: OpGroup, plan: MemoryPlan, program: Program, checkpoint: Checkpoint): GroupNeeds {
+  const needs: GroupNeeds = { matrices: [], vectors: [], layers: [], bytes: 0 };
+  for (const name of new Set(group.ops.flatMap(matrixNames))) {
+    const placed = plan.matrices[name] as MatrixPlacement | undefined;
+    if (placed !== undefined) {
+      if (needs.boundBank !== undefined && needs.boundBank !== placed.bank) {
+        throw new Error(`Group ${group.name} uses matrices of two banks.`);
+      }
+      needs.boundBank = placed.bank;
+      continue;
+    }
+    const spec = program.matrices.get(name);
+    if (spec === undefined) throw new Error(`Matrix ${name} is not declared.`);
+    const tensor = requireTensor(checkpoint, name, [spec.rows, spec.columns]);
+    const format = weightFormat(tensor);
+    const most = Math.ceil(Math.ceil(spec.rows / PANEL) / plan.threads);
+    const bytes = most * panelBytes(format, spec.columns);
+    needs.matrices.push({ name, tensor, format, bytes });
+    needs.bytes += roundUp(bytes, 64);
+  }
+  for (const name of new Set(group.ops.flatMap(vectorNames))) {
+    if (name in plan.vectors) continue;
+    const length = program.vectors.get(name);
+    if (length === undefined) throw new Error(`Vector ${name} is not declared.`);
+    needs.vectors.push({ name, tensor: requireTensor(checkpoint, name, [length]), length });
+    needs.bytes += roundUp(length, PANEL) * 4;
+  }
+  for (const layer of new Set(group.ops.flatMap((op) => (op.role === "append" ? [op.layer] : [])))) {
+    needs.layers.push(layer);
+    needs.bytes += plan.slots * plan.slotBytes;
+  }
+  return needs;
+}
+
+function place(needs: GroupNeeds, plan: MemoryPlan, bank: number, from: number): number {
+  let offset = from;
+  for (const { name, tensor, format, bytes } of needs.matrices) {
+    const [rows, columns] = tensor.shape;
+    plan.matrices[name] = { tensor, format, rows, columns, bank, offset };
+    offset += roundUp(bytes, 64);
+  }
+  for (const { name, tensor, length } of needs.vectors) {
+    plan.vectors[name] = { tensor, length, bank, offset };
+    offset += roundUp(length, PANEL) * 4;
+  }
+  for (const layer of needs.layers) {
+    plan.kv[layer] = { bank, offset };
+    offset += plan.slots * plan.slotBytes;
+  }
+  return offset;
+}
+
+/** Buffers and scratch of one bank; `end` is the first address after them. */
+function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: number } {
+  const { maxRows, depth, blocks, blockBytes } = plan;
+  const { kvHeads, headDim } = program.kv;
+  let end = PAGE; // the kernels' constants lie in the first page
+  const take = (bytes: number): number => {
+    const offset = end;
+    end += roundUp(bytes, 64);
+    return offset;
+  };
+  const buffers = Object.fromEntries(
+    [...program.buffers.keys()].map((name) => [name, take(maxRows * plan.strides[name])]),
+  );
+  const columns = Math.max(...[...program.matrices.values()].map((matrix) => matrix.columns));
+  const heads = maxOf(program, (op) => (op.role === "attention" ? op.heads : 0));
+  const record = (depth + 4) * 4;
+  // Heads are handled one KV head at a time when rows are split, all at once when blocks are.
+  const queries = Math.max((maxRows * heads) / kvHeads, heads);
+  const tile = Math.max((ATTENTION_ROWS * heads) / kvHeads, heads);
+  const packedBytes = maxRows * roundUp(columns, PANEL) * 4;
+  const scratch: Scratch = {
+    packed: take(packedBytes),
+    packedBytes,
+    panel: take((GEMM_COLUMNS + 1) * PANEL * 4),
+    scaled: take(roundUp(columns, PANEL) * 4),
+    rope: take(maxRows * headDim * 4),
+    queries: take(queries * depth * 4),
+    visible: take(maxRows * heads * 4),
+    scores: take(tile * KV_BLOCK * 2 * 4),
+    state: take(queries * record),
+    block: take(blockBytes / kvHeads),
+    partials: take(blocks * SPLIT_KV_ROWS * heads * record),
+    logitInput: take(LOGIT_ROWS * roundUp(columns, PANEL) * 4),
+    logits: take(LOGIT_ROWS * roundUp(program.vocabSize, PANEL) * 4),
+  };
+  return { bank: { bytes: 0, buffers, scratch }, end };
+}
+
+function maxOf(program: Program, value: (op: Op) => number): number {
+  return Math.max(
+    ...[...program.entries.values()].flatMap((groups) => groups.flatMap((group) => group.ops.map(value))),
+  );
+}
+
+function matrixNames(op: Op): Name[] {
+  if (op.role === "embed") return [op.table];
+  return op.role === "linear" || op.role === "logits" ? [op.weight] : [];
+}
+
+function vectorNames(op: Op): Name[] {
+  if (op.role === "norm") return [op.weight];
+  if ((op.role === "linear" || op.role === "logits") && op.bias !== undefined) return [op.bias];
+  return [];
+}
+
+/** Bytes of weights and of KV capacity over all workers, and of everything else. */
+export function planBytes(plan: MemoryPlan): {
+  weightBytes: number;
+  kvCacheBytes: number;
+  workBytes: number;
+} {
+  const weightBytes =
+    Object.values(plan.matrices).reduce((sum, matrix) => sum + matrix.tensor.byteLength, 0) +
+    Object.values(plan.vectors).reduce((sum, vector) => sum + vector.length * 4, 0) * plan.threads;
+  const kvCacheBytes = plan.kv.length * plan.slots * plan.blocks * plan.blockBytes;
+  const all = plan.banks.reduce((sum, bank) => sum + bank.bytes, 0) * plan.threads;
+  const reservedKv = plan.kv.length * plan.slots * plan.slotBytes * plan.threads;
+  return { weightBytes, kvCacheBytes, workBytes: Math.max(0, all - weightBytes - reservedKv) };
+}

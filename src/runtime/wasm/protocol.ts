@@ -1,0 +1,105 @@
+/** Messages between the main thread and the workers. All workers get the same commands, in the same order. */
+import type { KernelBuild } from "../../kernels/wasm-module.ts";
+import { AbortError, errorMessage, ModelComposeError, type ErrorCode } from "../errors.ts";
+import type { Program } from "../program.ts";
+import type { ResolvedSampling } from "../sampling-options.ts";
+import type { MemoryPlan } from "./plan.ts";
+
+export interface WorkerData {
+  index: number;
+  plan: MemoryPlan;
+  program: Program;
+  control: SharedArrayBuffer;
+  spinMilliseconds: number;
+  kernelBuild: KernelBuild;
+  /** Name of the broadcast channel on which the workers hand each other memories and the compiled module. */
+  channel: string;
+}
+
+export interface RunCommand {
+  kind: "run";
+  entry: string;
+  tokens: Int32Array;
+  slots: Int32Array;
+  positions: Int32Array;
+  logitRows: Int32Array;
+  /** [logitRows, vocabSize] f32. */
+  logits: SharedArrayBuffer;
+  /** Trace name → [rows, columns] f32. */
+  trace?: Map<string, SharedArrayBuffer>;
+}
+
+export interface DecodeCommand {
+  kind: "decode";
+  tokens: Int32Array;
+  slot: number;
+  position: number;
+  count: number;
+  sampling: ResolvedSampling;
+  history: Int32Array;
+  eosTokenIds: readonly number[];
+  minNewTokens: number;
+  sequence: readonly [number, number, number];
+  /** A TokenChannel for `count` tokens. */
+  produced: SharedArrayBuffer;
+  profile: boolean;
+}
+
+export interface CopyCommand {
+  kind: "copy";
+  from: number;
+  to: number;
+  length: number;
+}
+
+/** Benchmarks: pure reads over the resident weights, register-only multiply-adds. */
+export interface MeasureCommand {
+  kind: "measure";
+  what: "read" | "read4" | "read-wide" | "fma";
+}
+
+/** "open": the worker listens. "load": memories, kernels, weights. */
+export type Command = { kind: "open" | "load" } | RunCommand | DecodeCommand | CopyCommand | MeasureCommand;
+
+export type Request = Command & { command: number };
+
+/** What a command answers besides that it is done. */
+export interface Reply {
+  /** decode: seconds. */
+  wallSeconds?: number;
+  kernelSeconds?: number;
+  /** measure: bytes or operations, and seconds. */
+  amount?: number;
+  seconds?: number;
+}
+
+export interface SerializedError {
+  code: ErrorCode | undefined;
+  message: string;
+  stack: string | undefined;
+}
+
+export type Response =
+  | { kind: "done"; command: number; index: number; reply: Reply }
+  | { kind: "cancelled"; command: number; index: number }
+  /** The command failed; the worker goes on. */
+  | { kind: "error"; command: number; index: number; error: SerializedError }
+  /** The worker failed and has poisoned the group. */
+  | { kind: "failed"; command: number; index: number; error: SerializedError }
+  /** Left a command because a peer failed. */
+  | { kind: "left"; command: number; index: number };
+
+export function serializeError(error: unknown): SerializedError {
+  return {
+    code: error instanceof ModelComposeError ? error.code : undefined,
+    message: errorMessage(error),
+    stack: error instanceof Error ? error.stack : undefined,
+  };
+}
+
+export function deserializeError(error: SerializedError): ModelComposeError {
+  if (error.code === "aborted") return new AbortError();
+  const cause = new Error(error.message);
+  cause.stack = error.stack;
+  return new ModelComposeError(error.code ?? "device", error.message, { cause });
+}

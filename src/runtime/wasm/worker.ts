@@ -1,0 +1,201 @@
+/** Entry of a compute worker: owns its rows of every matrix and its share of the KV cache, runs whole passes. */
+import { BroadcastChannel } from "node:worker_threads";
+import { kernelBytes } from "../../kernels/wasm-module.ts";
+import { compileOptimized } from "../platform/optimizing-compile.ts";
+import { workerScope } from "../platform/workers.ts";
+import { compileEntry, type CompiledEntry } from "./compile.ts";
+import { Control, PeerFailed } from "./control.ts";
+import { decode, RequestRefused } from "./decode.ts";
+import { run } from "./exchange.ts";
+import { loadWeights } from "./loader.ts";
+import { measure } from "./measure.ts";
+import { createBankMemory, openBank } from "./memory.ts";
+import { Cancelled, KernelClock, meet, type PassContext, type TraceSink, type Worker } from "./pass.ts";
+import { columnRange, KV_BLOCK, LOGIT_ROWS } from "./plan.ts";
+import {
+  serializeError,
+  type CopyCommand,
+  type Reply,
+  type Request,
+  type Response,
+  type RunCommand,
+  type WorkerData,
+} from "./protocol.ts";
+import { AbortError } from "../errors.ts";
+
+const { port, data } = workerScope();
+const {
+  index,
+  plan,
+  program,
+  control: controlBuffer,
+  spinMilliseconds,
+  kernelBuild,
+  channel,
+} = data as WorkerData;
+const control = new Control(controlBuffer, { threads: plan.threads, spinMilliseconds });
+let worker: Worker | undefined;
+const compiled = new Map<string, CompiledEntry>();
+
+/** What the workers of a group tell each other before they can work together. */
+interface Introduction {
+  index: number;
+  memories: WebAssembly.Memory[];
+  /** From the leader: the compiled kernels. */
+  module?: WebAssembly.Module;
+}
+
+/** Introductions that came in; everyone listens ("open") before anyone speaks ("load"). */
+const introductions = new Map<number, Introduction>();
+const wire = new BroadcastChannel(channel);
+wire.unref();
+let onIntroduction: () => void = () => undefined;
+wire.onmessage = (event: unknown) => {
+  const introduction = (event as { data: Introduction }).data;
+  introductions.set(introduction.index, introduction);
+  onIntroduction();
+};
+
+/** Resolves when every worker's memories (and the module) are known. The main thread never holds a memory. */
+async function meetPeers(): Promise<Worker> {
+  const mine: Introduction = { index, memories: plan.banks.map(createBankMemory) };
+  if (index === 0) mine.module = compileOptimized(kernelBytes(kernelBuild));
+  wire.postMessage(mine);
+  introductions.set(index, mine);
+  await new Promise<void>((resolve) => {
+    onIntroduction = () => {
+      if (introductions.size === plan.threads) resolve();
+    };
+    onIntroduction();
+  });
+  wire.close();
+  const module = introductions.get(0)?.module;
+  if (module === undefined) throw new Error("The leader sent no module.");
+  const all = Array.from({ length: plan.threads }, (_, peer) =>
+    (introductions.get(peer)?.memories ?? []).map((memory) => new Float32Array(memory.buffer)),
+  );
+  const banks = mine.memories.map((memory) => openBank(module, memory));
+  introductions.clear();
+  return { index, threads: plan.threads, plan, banks, all, control, clock: new KernelClock() };
+}
+
+async function load(command: number): Promise<void> {
+  worker = await meetPeers();
+  loadWeights(plan, index, worker.banks, {
+    onBytes: (count) => {
+      control.addLoaded(count);
+    },
+    shouldStop: () => control.isCancelRequested(command),
+  });
+  for (const entry of program.entries.keys()) compiled.set(entry, compileEntry(worker, program, entry));
+}
+
+function ready(): Worker {
+  if (worker === undefined) throw new Error("The worker got a command before it was loaded.");
+  return worker;
+}
+
+function entryOf(name: string): CompiledEntry {
+  const entry = compiled.get(name);
+  if (entry === undefined) throw new Error(`Unknown entry "${name}".`);
+  return entry;
+}
+
+function runPass(command: number, request: RunCommand): void {
+  const self = ready();
+  const { steps, logits } = entryOf(request.entry);
+  const context: PassContext = {
+    command,
+    rows: request.tokens.length,
+    tokens: request.tokens,
+    slots: request.slots,
+    positions: request.positions,
+    trace: request.trace === undefined ? undefined : traceInto(self, request),
+  };
+  run(steps, context);
+  const { f32 } = self.banks[logits.bank];
+  const result = new Float32Array(request.logits);
+  const { start, end } = logits.columns;
+  for (let from = 0; from < request.logitRows.length; from += LOGIT_ROWS) {
+    const rows = request.logitRows.subarray(from, from + LOGIT_ROWS);
+    logits.compute(rows, context);
+    for (let i = 0; i < rows.length; i++) {
+      const row = logits.address / 4 + i * logits.stride;
+      result.set(f32.subarray(row + start, row + end), (from + i) * program.vocabSize + start);
+    }
+    if (control.isCancelRequested(command)) break;
+  }
+  meet(self, context);
+}
+
+/** Debug: each worker writes its columns of what it just computed; whole buffers come from the leader. */
+function traceInto(self: Worker, { trace, tokens }: RunCommand): TraceSink {
+  return (name, buffer, isWhole, bank) => {
+    const target = trace?.get(name);
+    if (target === undefined || (isWhole && index !== 0)) return;
+    const columns = program.buffers.get(buffer) ?? 0;
+    const own = isWhole ? { start: 0, end: columns } : columnRange(columns, index, plan.threads);
+    const out = new Float32Array(target);
+    const from = plan.banks[bank].buffers[buffer] / 4;
+    const stride = plan.strides[buffer] / 4;
+    for (let r = 0; r < tokens.length; r++) {
+      const row = from + r * stride;
+      out.set(self.banks[bank].f32.subarray(row + own.start, row + own.end), r * columns + own.start);
+    }
+  };
+}
+
+/** Each worker copies its own blocks. */
+function copySlot({ from, to, length }: CopyCommand): void {
+  const self = ready();
+  const blocks = Math.ceil(length / KV_BLOCK);
+  const own = Math.max(0, Math.ceil((blocks - index) / plan.threads));
+  for (const { bank, offset } of plan.kv) {
+    const source = offset + from * plan.slotBytes;
+    self.banks[bank].u8.copyWithin(offset + to * plan.slotBytes, source, source + own * plan.blockBytes);
+  }
+}
+
+async function execute(request: Request): Promise<Reply> {
+  switch (request.kind) {
+    case "open":
+      return {};
+    case "load":
+      await load(request.command);
+      return {};
+    case "run":
+      runPass(request.command, request);
+      return {};
+    case "decode":
+      return decode(ready(), entryOf("forward"), program.vocabSize, request.command, request);
+    case "copy":
+      copySlot(request);
+      return {};
+    case "measure":
+      return measure(ready(), request.what);
+  }
+}
+
+/** A worker's own failure frees its peers; anything that leaves the group intact does not. */
+async function answer(request: Request): Promise<Response> {
+  const { command } = request;
+  try {
+    return { kind: "done", command, index, reply: await execute(request) };
+  } catch (error) {
+    if (error instanceof PeerFailed) return { kind: "left", command, index };
+    if (error instanceof Cancelled) return { kind: "cancelled", command, index };
+    if (error instanceof AbortError) {
+      return { kind: control.isPoisoned ? "left" : "cancelled", command, index };
+    }
+    if (error instanceof RequestRefused)
+      return { kind: "error", command, index, error: serializeError(error.cause) };
+    control.poison(index);
+    return { kind: "failed", command, index, error: serializeError(error) };
+  }
+}
+
+port.on("message", (request: Request) => {
+  void answer(request).then((response) => {
+    port.postMessage(response);
+  });
+});
