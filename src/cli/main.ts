@@ -73,7 +73,7 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
   composeFlags(commonFlags(program.command("run")))
     .description("run a workflow and print its result")
     .argument("[workflow]", "id of the workflow (default: the default one)")
-    .option("-i, --input <json>", "input of the workflow", "{}")
+    .option("-i, --input <json>", "input of the workflow (default: {})")
     .option("-o, --output <file>", "write the result to a file instead of stdout")
     .option("--device <device>", "auto, wasm (cpu), webgpu: instead of what the file says")
     .option("--threads <n>", "threads of the wasm device (default: the available cores)", numberFlag)
@@ -124,7 +124,7 @@ function commonFlags(command: Command): Command {
 function composeFlags(command: Command): Command {
   return command
     .option("-f, --file <file>", "compose file, repeatable (default: model-compose.yml)", collect)
-    .option("--env-file <file>", "file of environment variables, repeatable (default: .env)", collect)
+    .option("--env-file <file>", "file of environment variables, repeatable (.env is always read)", collect)
     .option("-e, --env <name=value>", "environment variable for ${env.NAME}, repeatable", collect)
     .option("--lenient", "unknown keys are warnings");
 }

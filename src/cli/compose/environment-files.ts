@@ -8,13 +8,14 @@ export interface EnvironmentOptions {
   readonly directory: string;
   /** `-e NAME=VALUE` */
   readonly entries: readonly string[];
-  /** `--env-file`; without any, `.env` in the directory if it is there. */
+  /** `--env-file`; beside them, `.env` in the directory if it is there. */
   readonly files: readonly string[];
   readonly process: Readonly<Record<string, string | undefined>>;
 }
 
 /**
- * The variables of `${env.NAME}`. First wins: `-e`, the process, the files (a later file before an earlier one).
+ * The variables of `${env.NAME}`. First wins: `-e`, the process, the files (a later file before an earlier
+ * one), `.env`.
  *
  * @throws ModelComposeError when an entry has no `=`, or a file cannot be read
  */
@@ -23,7 +24,7 @@ export function readEnvironment(options: EnvironmentOptions): Environment {
   const add = (values: Readonly<Record<string, string | undefined>>): void => {
     for (const [name, value] of Object.entries(values)) if (value !== undefined) merged.set(name, value);
   };
-  if (options.files.length === 0) add(readFile(path.join(options.directory, ".env"), true));
+  add(readFile(path.join(options.directory, ".env"), true));
   for (const file of options.files) add(readFile(path.resolve(options.directory, file), false));
   add(options.process);
   for (const entry of options.entries) {

@@ -331,7 +331,7 @@ test("placeholders may hold what means something to YAML", () => {
   expect(action.prompt).toMatchObject({ value: '${input.a | "x: y, #z [1] {w}"}' });
   expect(action.parameters.get("stop_sequences")).toMatchObject({ items: [{ value: "${input.stop}" }, {}] });
   const problem = failure(`${component}  params: { seed: \${inputt.seed | "a: b"}, wibble: 1 }\n  text: x\n`);
-  expect(problem.message).toContain("model-compose.yml:5:49: unknown key");
+  expect(problem.message).toContain("model-compose.yml:5:44: unknown key");
 });
 
 test("anchors, aliases and merges", () => {

@@ -17,7 +17,8 @@ import type { Location, ProblemList, SourceFile } from "./problems.ts";
 import type { ListNode, MappingEntry, MappingNode, ScalarNode, SourceNode } from "./source-tree.ts";
 import type { Placeholder } from "./template/ast.ts";
 import { EnvironmentError, resolveEnvironment, type Environment } from "./template/environment.ts";
-import { mayHoldPlaceholder, parseTemplate, TemplateSyntaxError } from "./template/parse.ts";
+import { mayHoldPlaceholder, parseTemplate } from "./template/parse.ts";
+import { TemplateSyntaxError } from "./template/syntax-error.ts";
 
 /** Aliases expand to at most this many nodes: a file of a few lines can otherwise stand for billions. */
 const MAX_NODES = 50_000;

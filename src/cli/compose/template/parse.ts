@@ -1,38 +1,14 @@
-import { nearestName } from "../../../runtime/nearest-name.ts";
 import {
-  typeNames,
   type Annotation,
   type DefaultValue,
   type PathSegment,
   type Placeholder,
   type Template,
   type TemplatePart,
-  type TypeName,
   type TypeSpec,
 } from "./ast.ts";
-
-/** A malformed placeholder. `start` and `end` are offsets into the template's source. */
-export class TemplateSyntaxError extends Error {
-  override readonly name = "TemplateSyntaxError";
-  readonly start: number;
-  readonly end: number;
-  readonly remedy: string | undefined;
-  /** Known in the compose language, but not supported here. */
-  readonly unsupported: boolean;
-
-  constructor(
-    message: string,
-    start: number,
-    end: number,
-    details: { remedy?: string; unsupported?: boolean } = {},
-  ) {
-    super(message);
-    this.start = start;
-    this.end = Math.max(end, start + 1);
-    this.remedy = details.remedy;
-    this.unsupported = details.unsupported ?? false;
-  }
-}
+import { TemplateSyntaxError } from "./syntax-error.ts";
+import { checkArguments, streamFormat, typeName, typesRemedy } from "./types.ts";
 
 /** True when a text needs parsing at all. */
 export function mayHoldPlaceholder(text: string): boolean {
@@ -50,14 +26,6 @@ export function parseTemplate(source: string): Template {
   return new Parser(source).template();
 }
 
-const ALIASES: ReadonlyMap<string, TypeName> = new Map([
-  ["int", "integer"],
-  ["float", "number"],
-  ["bool", "boolean"],
-]);
-const MEDIA_TYPES = ["image", "audio", "video", "file"];
-const STREAM_FORMATS = ["stream", "sse-text", "sse-json"];
-const WITH_ARGUMENTS: readonly TypeName[] = ["object", "select", "slider", "stream"];
 /** Bounds the recursion; no template written by a person comes near. */
 const MAX_DEPTH = 64;
 
@@ -211,34 +179,13 @@ class Parser {
     while (NAME.test(this.#peek())) this.#at += 1;
     const written = this.#text.slice(from, this.#at);
     if (written === "") {
-      this.#fail(`expected a type behind "as", found ${this.#found()}`, start, this.#at + 1, typesRemedy());
+      this.#fail(`expected a type behind "as", found ${this.#found()}`, start, this.#at + 1, typesRemedy);
     }
-    const name = this.#typeName(written, from);
+    const name = typeName(written, from);
     const list = this.#accept("[]");
     const args = this.#accept("/") ? this.#typeArguments() : [];
-    const format = this.#accept(";") ? this.#typeFormat() : undefined;
     checkArguments(name, args, from, this.#at);
-    return { name, list, arguments: args, format };
-  }
-
-  #typeName(written: string, from: number): TypeName {
-    const known = typeNames.find((name) => name === written) ?? ALIASES.get(written);
-    if (known !== undefined) return known;
-    if (MEDIA_TYPES.includes(written)) {
-      throw new TemplateSyntaxError(
-        `the type ${written} is known in model-compose, but media is not supported here`,
-        from,
-        this.#at,
-        { unsupported: true },
-      );
-    }
-    const near = nearestName(written, [...typeNames, ...ALIASES.keys()]);
-    return this.#fail(
-      `unknown type ${JSON.stringify(written)}`,
-      from,
-      this.#at,
-      near === undefined ? typesRemedy() : `Did you mean ${near}?`,
-    );
+    return { name, list, arguments: args, format: this.#accept(";") ? this.#typeFormat() : undefined };
   }
 
   #typeArguments(): string[] {
@@ -250,15 +197,7 @@ class Parser {
   #typeFormat(): string {
     const from = this.#at;
     while (NAME.test(this.#peek())) this.#at += 1;
-    const format = this.#text.slice(from, this.#at);
-    if (STREAM_FORMATS.includes(format)) return format;
-    throw new TemplateSyntaxError(
-      `the format ;${format} is not supported here`,
-      from - 1,
-      this.#at,
-      // The original knows path, url, data-uri and base64, all of them for media.
-      { unsupported: true, remedy: `Formats for text: ${STREAM_FORMATS.join(", ")}.` },
-    );
+    return streamFormat(this.#text.slice(from, this.#at), from);
   }
 
   #default(start: number): DefaultValue {
@@ -372,7 +311,7 @@ class Parser {
       this.#fail('a placeholder is never closed with "}"', start, start + 2, closeRemedy);
     }
     if (this.#looksAt("as}")) {
-      this.#fail('expected a type behind "as", found "}"', start, this.#at + 3, typesRemedy());
+      this.#fail('expected a type behind "as", found "}"', start, this.#at + 3, typesRemedy);
     }
     const expected = defaulted
       ? "@( or }"
@@ -420,33 +359,6 @@ class Parser {
 }
 
 const closeRemedy = "A placeholder is ${source.path as type | default}; write $${ for a literal ${.";
-
-function typesRemedy(): string {
-  return `Types: ${typeNames.join(", ")}.`;
-}
-
-function checkArguments(name: TypeName, args: readonly string[], start: number, end: number): void {
-  const fail = (message: string, remedy: string): never => {
-    throw new TemplateSyntaxError(message, start, end, { remedy });
-  };
-  if (args.length > 0 && !WITH_ARGUMENTS.includes(name)) {
-    fail(`the type ${name} takes nothing behind "/"`, `Write as ${name}.`);
-  }
-  if (name === "select" && (args.length === 0 || args.includes(""))) {
-    fail("select needs its options", "Write as select/a,b,c.");
-  }
-  if (name === "object" && args.includes("")) fail("a field of object is empty", "Write as object/a,b.c.");
-  if (name === "stream" && (args.length !== 1 || !["text", "json"].includes(args[0] ?? ""))) {
-    fail("stream is a stream of text or of json", "Write as stream/text or as stream/json.");
-  }
-  if (name === "slider") {
-    const numbers = args.map((arg) => (arg.trim() === "" ? Number.NaN : Number(arg)));
-    const [min = Number.NaN, max = Number.NaN] = numbers;
-    if (![2, 3].includes(args.length) || !numbers.every(Number.isFinite) || min > max) {
-      fail("slider needs min,max or min,max,step", "Write as slider/0,2,0.1.");
-    }
-  }
-}
 
 /** Joins neighbouring texts while a template is parsed; pieces are joined once, so time stays linear. */
 class Parts {

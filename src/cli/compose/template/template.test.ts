@@ -3,7 +3,8 @@ import { evaluateNode } from "../value-template.ts";
 import { ProblemList } from "../problems.ts";
 import { readYaml } from "../yaml-source.ts";
 import { evaluateTemplate, type Scope } from "./evaluate.ts";
-import { parseTemplate, TemplateSyntaxError } from "./parse.ts";
+import { parseTemplate } from "./parse.ts";
+import { TemplateSyntaxError } from "./syntax-error.ts";
 
 const sources = new Map<string, unknown>([
   [

@@ -1,0 +1,252 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+const root = path.resolve(import.meta.dirname, "..");
+const entry = path.join(root, "src", "cli", "entry.ts");
+const tales = path.join(root, "models", "tales");
+const talesExample = path.join(root, "examples", "tales");
+
+interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+interface StartOptions {
+  readonly cwd?: string;
+  readonly stdin?: string;
+  readonly env?: Record<string, string>;
+  /** Called with stdout so far, after each chunk. */
+  readonly onStdout?: (stdout: string, child: ChildProcess) => void;
+}
+
+/** Runs the command line as a user would, in a process of its own. */
+function cli(args: readonly string[], options: StartOptions = {}): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const env = { ...process.env, NO_COLOR: "1", ...options.env };
+    const child = spawn(process.execPath, [entry, ...args], { cwd: options.cwd ?? folder, env });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text;
+      options.onStdout?.(stdout, child);
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text;
+    });
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, stdout, stderr }));
+    child.stdin.end(options.stdin ?? "");
+  });
+}
+
+/** A folder with the compose file of most tests. */
+let folder = "";
+
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "model-compose-cli-"));
+  const yaml = `component:
+  type: model
+  task: text-generation
+  model: ${tales.replaceAll("\\", "/")}
+  text: \${input.prompt as text}
+  max_output_length: 8
+  temperature: \${input.temperature as number | 0.7}
+  seed: 1
+`;
+  await writeFile(path.join(folder, "model-compose.yml"), yaml);
+  await writeFile(path.join(folder, "bad.yml"), yaml.replace("max_output_length", "max_outptu_length"));
+});
+
+afterAll(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** A line on stderr with the error, and no stack. */
+function expectFailure(outcome: Outcome, code: number, ...messages: readonly (string | RegExp)[]): void {
+  expect(outcome).toMatchObject({ code, stdout: "" });
+  for (const message of messages) expect(outcome.stderr).toMatch(message);
+  expect(outcome.stderr).toMatch(/^error: /m);
+  expect(outcome.stderr).not.toMatch(/^\s+at /m);
+}
+
+describe("wrong command lines exit with 2", () => {
+  test.each([
+    ["an unknown command", ["rnu"], "Did you mean run?"],
+    ["an unknown option", ["run", "--bogus"], "unknown option '--bogus'"],
+    ["a missing model", ["generate", "x"], "required option '-m, --model <model>'"],
+    ["a missing prompt", ["generate", "-m", "x"], "missing required argument 'prompt'"],
+    ["no number", ["generate", "-m", "x", "--top-k", "many", "x"], "It is not a number."],
+    [
+      "flags that exclude each other",
+      ["generate", "-m", "x", "--greedy", "--do-sample", "x"],
+      "cannot be used with",
+    ],
+    ["an entry without =", ["run", "-e", "NAME"], "-e NAME: expected NAME=VALUE"],
+  ])("%s", async (_name, args, message) => {
+    expectFailure(await cli(args), 2, message);
+  });
+});
+
+describe("bad input exits with 1 and says what to do", () => {
+  test.each([
+    [
+      "an unknown key",
+      ["run", "-f", "bad.yml"],
+      'bad.yml:6:3: unknown key "max_outptu_length"',
+      "Did you mean",
+    ],
+    ["input that is not JSON", ["run", "-i", "{prompt: x}"], "--input is not JSON", "Write --input"],
+    ["a missing input", ["run"], 'The workflow input "prompt" is missing', 'Add "prompt" to the input'],
+    ["an empty prompt", ["run", "-i", '{"prompt": ""}'], '"prompt" is empty', "at least one character"],
+    [
+      "a range",
+      ["run", "-i", '{"prompt": "a", "temperature": -1}'],
+      "temperature must be a number >= 0",
+      "found -1",
+    ],
+    ["NaN", ["run", "-i", '{"prompt": "a", "temperature": "NaN"}'], "cannot convert the text", "to a number"],
+    ["an unknown workflow", ["run", "other", "-i", '{"prompt": "a"}'], 'no workflow "other"', "Workflows:"],
+    ["a missing file", ["run", "-f", "none.yml"], "none.yml does not exist", "none.yml"],
+    [
+      "an output without a folder",
+      ["run", "-o", "no/x.json", "-i", '{"prompt": "a"}'],
+      "does not exist",
+      "--output",
+    ],
+    [
+      "an empty prompt of generate",
+      ["generate", "-m", "x", ""],
+      "The prompt is empty",
+      "at least one character",
+    ],
+    [
+      "NaN in a flag",
+      ["generate", "-m", "x", "--temperature", "nan", "x"],
+      "--temperature must be",
+      "found NaN",
+    ],
+    [
+      "a range of a flag",
+      ["generate", "-m", "x", "--top-p", "2", "x"],
+      "--top-p must be a number > 0 and <= 1",
+      "2",
+    ],
+    ["a device", ["generate", "-m", "x", "--device", "tpu", "x"], "--device tpu is unknown", "Devices:"],
+  ])("%s", async (_name, args, ...messages) => {
+    expectFailure(await cli(args), 1, ...messages);
+  });
+
+  test("a folder without a compose file", async () => {
+    expectFailure(await cli(["run"], { cwd: tales }), 1, "There is no model-compose.yml", "-f FILE");
+  });
+
+  test("a model that is not there, and --verbose with the stack", async () => {
+    const args = ["generate", "-m", "./no-such-model", "x"];
+    expectFailure(await cli(args), 1, "no-such-model");
+    expect((await cli([...args, "--verbose"])).stderr).toMatch(/^\s+at /m);
+  });
+});
+
+test("--help has examples, --version the version", async () => {
+  const help = await cli(["generate", "--help"]);
+  expect(help).toMatchObject({ code: 0, stderr: "" });
+  expect(help.stdout).toContain("Examples:");
+  const version = await cli(["--version"]);
+  expect(version.stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+});
+
+test("validate: a summary, or every problem at once", async () => {
+  const good = await cli(["validate"], { cwd: talesExample });
+  expect(good).toMatchObject({ code: 0, stderr: "" });
+  expect(good.stdout).toContain("input: prompt (text, required)");
+  const two = path.join(folder, "two.yml");
+  await writeFile(two, "component: { type: model, task: text-generation, wibble: 1, text: '${inptu}' }\n");
+  expectFailure(await cli(["validate", "-f", "two.yml"]), 1, "wibble", 'has no "model"', "2 problems");
+});
+
+const statistics = /^\d+ tokens, \d+\.\d tokens\/s, wasm \(.+\)$/;
+
+function lastLine(text: string): string {
+  return text.trimEnd().split("\n").at(-1) ?? "";
+}
+
+describe("run", () => {
+  test("the result as JSON on stdout, statistics on stderr, the same for the same seed", async () => {
+    const args = ["run", "-i", '{"prompt": "Once upon a time"}', "--threads", "1"];
+    const first = await cli(args);
+    expect(first.code, first.stderr).toBe(0);
+    const output = JSON.parse(first.stdout) as { generated: string };
+    expect(Object.keys(output)).toEqual(["generated"]);
+    expect(output.generated).toMatch(/^Once upon a time.+/s);
+    expect(first.stdout).toBe(`${JSON.stringify(output, null, 2)}\n`);
+    expect(lastLine(first.stderr)).toMatch(statistics);
+    const second = await cli([...args, "--output", "out.json", "--quiet"]);
+    expect(second).toMatchObject({ code: 0, stdout: "", stderr: "" });
+    expect(await readFile(path.join(folder, "out.json"), "utf8")).toBe(first.stdout);
+  });
+
+  test("the example that streams: pieces of text as they come", async () => {
+    const chunks: number[] = [];
+    const input = '{"prompt": "Once upon a time", "max_tokens": 40, "seed": 7}';
+    const outcome = await cli(["run", "-i", input, "--threads", "1"], {
+      cwd: talesExample,
+      onStdout: (stdout) => chunks.push(stdout.length),
+    });
+    expect(outcome.code, outcome.stderr).toBe(0);
+    expect(chunks.length).toBeGreaterThan(1);
+    expect(outcome.stdout).not.toMatch(/^Once upon a time/);
+    expect(outcome.stdout.trim().length).toBeGreaterThan(20);
+    expect(lastLine(outcome.stderr)).toMatch(statistics);
+  });
+
+  test("a device that is known but not there is refused by name", async () => {
+    expectFailure(await cli(["run", "-i", '{"prompt": "a"}', "--device", "cuda"]), 1, "webgpu");
+  });
+});
+
+describe("generate", () => {
+  const greedy = ["generate", "-m", tales, "--greedy", "--threads", "1"];
+
+  test("new text on stdout; --json has all of the result; the prompt from stdin", async () => {
+    const plain = await cli([...greedy, "--max-tokens", "12", "Once upon a time"]);
+    expect(plain.code, plain.stderr).toBe(0);
+    expect(lastLine(plain.stderr)).toMatch(statistics);
+    const json = await cli([...greedy, "--max-tokens", "12", "--json", "-"], { stdin: "Once upon a time\n" });
+    const result = JSON.parse(json.stdout) as Record<string, unknown> & { newText: string };
+    expect(result).toMatchObject({
+      text: `Once upon a time${result.newText}`,
+      finishReason: "length",
+      usage: { completionTokens: 12 },
+      device: { kind: "wasm" },
+    });
+    expect(plain.stdout).toBe(`${result.newText}\n`);
+  });
+
+  const endless = [...greedy, "--max-tokens", "1000000", "--ignore-eos", "Once upon a time"];
+
+  test.skipIf(process.platform === "win32")(
+    "Ctrl-C ends cleanly with 130; what was written stays",
+    async () => {
+      let asked = false;
+      const outcome = await cli(endless, {
+        onStdout: (_stdout, child) => {
+          if (!asked) child.kill("SIGINT");
+          asked = true;
+        },
+      });
+      expect(outcome.code).toBe(130);
+      expect(outcome.stdout.length).toBeGreaterThan(0);
+      expect(outcome.stderr).not.toContain("error");
+    },
+  );
+
+  test("a reader that goes away ends it quietly", async () => {
+    const outcome = await cli(endless, { onStdout: (_stdout, child) => child.stdout?.destroy() });
+    expect(outcome.code).toBe(0);
+    expect(outcome.stderr).not.toContain("error");
+  });
+});
