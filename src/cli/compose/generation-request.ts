@@ -20,6 +20,8 @@ export interface GenerationRequest {
   /** A list of prompts gives a list, also a list of one. */
   readonly isList: boolean;
   readonly parameters: ResolvedParameters;
+  /** Text is sampled, with a seed that nobody gave. */
+  readonly seedIsDrawn: boolean;
 }
 
 type ResolvedParameters = Omit<GenerationParameters, keyof typeof composeDefaults> &
@@ -53,7 +55,8 @@ export function renderRequest(
     ...(given as GenerationParameters),
   };
   const prompt = renderPrompts(job, jobScope, actionScope);
-  const request = { ...prompt, parameters };
+  const seedIsDrawn = given.seed === undefined && parameters.do_sample && parameters.temperature > 0;
+  const request = { ...prompt, parameters, seedIsDrawn };
   checkTogether(request);
   return request;
 }
