@@ -50,10 +50,10 @@ export async function readModelConfig(directory: string): Promise<ModelConfig> {
   return family.read(file);
 }
 
-/** Reads generation_config.json of a model directory; {} without one. Throws "invalid-config" for wrong values. */
+/** Reads generation_config.json of a model directory; nothing in it without one. Throws "invalid-config" for wrong values. */
 export async function readGenerationConfig(directory: string): Promise<GenerationConfig> {
   const path = join(directory, GENERATION_CONFIG_FILE);
-  return (await isFile(path)) ? parseGenerationConfig(await readConfigFile(path)) : {};
+  return (await isFile(path)) ? parseGenerationConfig(await readConfigFile(path)) : { settings: {} };
 }
 
 async function readConfigFile(path: string): Promise<ConfigFile> {

@@ -1,0 +1,30 @@
+/**
+ * model-compose as a library.
+ *
+ * ```ts
+ * import { loadModel } from "model-compose";
+ *
+ * const model = await loadModel("./models/tales");
+ * for await (const part of model.stream("Once upon a time", { maxNewTokens: 64 })) process.stdout.write(part.text);
+ * await model.dispose();
+ * ```
+ */
+export { loadModel, loadTokenizer } from "./models/model.ts";
+export type { Model } from "./models/model.ts";
+export type { Tokenizer, IncrementalDecoder } from "./models/tokenizer.ts";
+export type { ForwardResult } from "./runtime/generator.ts";
+export type {
+  DeviceInfo,
+  DeviceRequest,
+  FinishReason,
+  GenerateOptions,
+  GenerateResult,
+  LoadOptions,
+  LoadProgress,
+  SamplingOptions,
+  StreamPart,
+  Timings,
+  Usage,
+} from "./runtime/generation-types.ts";
+export { AbortError, ModelComposeError } from "./runtime/errors.ts";
+export type { ErrorCode } from "./runtime/errors.ts";

@@ -1,0 +1,220 @@
+/** A loaded model: the library's front door. */
+import type { Executable } from "../runtime/backend.ts";
+import { openCheckpoint } from "../runtime/checkpoint.ts";
+import { ModelComposeError, throwIfAborted } from "../runtime/errors.ts";
+import type {
+  DeviceInfo,
+  GenerateOptions,
+  GenerateResult,
+  LoadOptions,
+  StreamPart,
+} from "../runtime/generation-types.ts";
+import { Generator, type ForwardResult } from "../runtime/generator.ts";
+import { resolveLoadOptions } from "../runtime/load-options.ts";
+import { checkMemory } from "../runtime/memory-check.ts";
+import { planBytes } from "../runtime/wasm/plan.ts";
+import { WasmBackend } from "../runtime/wasm/backend.ts";
+import { readGenerationConfig, readModelConfig } from "./config.ts";
+import { resolveModelDirectory, type ResolveOptions } from "./hub.ts";
+import { buildProgram } from "./registry.ts";
+import { StopMatcher } from "./stop-strings.ts";
+import { hasTokenizer, loadTokenizer as loadTokenizerFrom, type Tokenizer } from "./tokenizer.ts";
+
+/** A model in memory, ready to generate. */
+export interface Model {
+  /** The model's folder. */
+  readonly directory: string;
+  readonly device: DeviceInfo;
+  /** Tokens (prompt and new) that the KV cache holds. */
+  readonly contextLength: number;
+  readonly vocabSize: number;
+  /** Undefined when the folder has no tokenizer; then prompts are token ids. */
+  readonly tokenizer: Tokenizer | undefined;
+  /**
+   * Logits of every position of one sequence, [T, vocab] f32, computed without keeping a cache; for evaluation.
+   *
+   * @param ids T token ids, 1 <= T <= contextLength
+   */
+  forward(ids: readonly number[], options?: { signal?: AbortSignal }): Promise<ForwardResult>;
+  /**
+   * Continues a prompt. One generation runs at a time; a second call waits its turn.
+   *
+   * @throws ModelComposeError "invalid-argument" for an option, "invalid-input" for a prompt, AbortError
+   */
+  generate(promptOrIds: string | readonly number[], options?: GenerateOptions): Promise<GenerateResult>;
+  /**
+   * As `generate`, piece by piece. The texts of all pieces joined are `newText`; the last piece has `result`.
+   * Leaving the loop stops the generation.
+   */
+  stream(
+    promptOrIds: string | readonly number[],
+    options?: GenerateOptions,
+  ): AsyncGenerator<StreamPart, void, undefined>;
+  /** Frees everything; running calls reject. Idempotent. */
+  dispose(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Loads a model from a local folder or from the Hugging Face cache.
+ *
+ * @param pathOrHubId "./folder", an absolute path, or a repository id such as "HuggingFaceTB/SmolLM3-3B"
+ * @throws ModelComposeError "not-found", "invalid-config", "invalid-checkpoint", "unsupported", "out-of-memory",
+ *   "invalid-argument" (an option), AbortError
+ */
+export async function loadModel(pathOrHubId: string, options: LoadOptions = {}): Promise<Model> {
+  const { signal, onProgress, onNotice } = options;
+  const request = resolveLoadOptions(options);
+  throwIfAborted(signal);
+  onProgress?.({ stage: "config", done: 0, total: 1 });
+  const directory = await resolveModelDirectory(pathOrHubId);
+  const [config, generationConfig, checkpoint] = await Promise.all([
+    readModelConfig(directory),
+    readGenerationConfig(directory),
+    openCheckpoint(directory),
+  ]);
+  const program = buildProgram(config);
+  onProgress?.({ stage: "config", done: 1, total: 1 });
+
+  const contextLength = Math.min(request.contextLength ?? DEFAULT_CONTEXT, config.maxPositions);
+  if (request.contextLength !== undefined && request.contextLength > contextLength) {
+    onNotice?.(
+      `The context length was lowered from ${request.contextLength} to the model's maximum, ${contextLength}.`,
+    );
+  }
+  const backend = new WasmBackend({ threads: request.threads });
+  const need = planBytes(backend.plan(program, checkpoint, contextLength, 1));
+  const memoryNotice = checkMemory(need, contextLength);
+  onNotice?.(`Device: ${backend.device.description}; context: ${contextLength} tokens.`);
+  if (memoryNotice !== undefined) onNotice?.(memoryNotice);
+
+  // The tokenizer is built beside the weights; whichever fails first stops the other.
+  const stop = new AbortController();
+  const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
+  const loadingTokenizer = loadOptionalTokenizer(directory, either);
+  const loadingWeights = backend.load(program, checkpoint, {
+    contextLength,
+    slots: 1,
+    signal: either,
+    onWeights: (done, total) => onProgress?.({ stage: "weights", done, total }),
+  });
+  const [tokenizer, executable] = await bothOrNeither(loadingTokenizer, loadingWeights, () => {
+    stop.abort();
+  });
+  onProgress?.({ stage: "ready", done: 1, total: 1 });
+  try {
+    const generator = new Generator({
+      executable,
+      vocabSize: program.vocabSize,
+      codec: tokenizer,
+      stopStrings: (stops) => new StopMatcher(stops),
+      eosTokenIds: generationConfig.eosTokenIds ?? config.eosTokenIds,
+      generationConfig: generationConfig.settings,
+    });
+    return new LoadedModel(directory, executable, generator, program.vocabSize, tokenizer);
+  } catch (error) {
+    await executable.dispose();
+    throw error;
+  }
+}
+
+/**
+ * Loads a model's tokenizer alone, without weights.
+ *
+ * @param pathOrHubId as for `loadModel`
+ */
+export async function loadTokenizer(
+  pathOrHubId: string,
+  options: { signal?: AbortSignal } & Pick<ResolveOptions, "revision"> = {},
+): Promise<Tokenizer> {
+  const { signal, revision } = options;
+  return loadTokenizerFrom(await resolveModelDirectory(pathOrHubId, { revision, requires: "any" }), { signal });
+}
+
+const DEFAULT_CONTEXT = 4096;
+
+async function loadOptionalTokenizer(directory: string, signal: AbortSignal): Promise<Tokenizer | undefined> {
+  return (await hasTokenizer(directory)) ? loadTokenizerFrom(directory, { signal }) : undefined;
+}
+
+/** Waits for both; when one fails, stops and frees the other. */
+async function bothOrNeither<T>(
+  first: Promise<T>,
+  second: Promise<Executable>,
+  stop: () => void,
+): Promise<[T, Executable]> {
+  try {
+    return await Promise.all([first, second]);
+  } catch (error) {
+    stop();
+    await first.catch(() => undefined);
+    await second.then(
+      (executable) => executable.dispose(),
+      () => undefined,
+    );
+    throw error;
+  }
+}
+
+class LoadedModel implements Model {
+  readonly directory: string;
+  readonly vocabSize: number;
+  readonly tokenizer: Tokenizer | undefined;
+  readonly #executable: Executable;
+  readonly #generator: Generator;
+  #isDisposed = false;
+
+  constructor(
+    directory: string,
+    executable: Executable,
+    generator: Generator,
+    vocabSize: number,
+    tokenizer: Tokenizer | undefined,
+  ) {
+    this.directory = directory;
+    this.vocabSize = vocabSize;
+    this.tokenizer = tokenizer;
+    this.#executable = executable;
+    this.#generator = generator;
+  }
+
+  get device(): DeviceInfo {
+    return this.#executable.device;
+  }
+
+  get contextLength(): number {
+    return this.#executable.contextLength;
+  }
+
+  async forward(ids: readonly number[], options: { signal?: AbortSignal } = {}): Promise<ForwardResult> {
+    this.#checkOpen();
+    return this.#generator.forward(ids, options.signal);
+  }
+
+  async generate(prompt: string | readonly number[], options?: GenerateOptions): Promise<GenerateResult> {
+    this.#checkOpen();
+    return this.#generator.generate(prompt, options);
+  }
+
+  async *stream(
+    prompt: string | readonly number[],
+    options?: GenerateOptions,
+  ): AsyncGenerator<StreamPart, void, undefined> {
+    this.#checkOpen();
+    yield* this.#generator.stream(prompt, options);
+  }
+
+  dispose(): Promise<void> {
+    this.#isDisposed = true;
+    return this.#executable.dispose();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  #checkOpen(): void {
+    if (!this.#isDisposed) return;
+    throw new ModelComposeError("disposed", "The model was disposed.", { remedy: "Load it again with loadModel()." });
+  }
+}

@@ -1,0 +1,365 @@
+/**
+ * Text generation over an Executable: prompt in chunks, decode, text as it becomes whole, stop strings, limits.
+ * Knows neither files nor devices.
+ */
+import type { Executable } from "./backend.ts";
+import { AbortError, ModelComposeError, throwIfAborted } from "./errors.ts";
+import type { FinishReason, GenerateOptions, GenerateResult, StreamPart } from "./generation-types.ts";
+import { Mutex } from "./mutex.ts";
+import { resolveGenerateOptions, type ResolvedGeneration } from "./sampling-options.ts";
+
+/** What generation needs of a tokenizer. */
+export interface TextCodec {
+  encode(text: string): number[];
+  decode(ids: readonly number[]): string;
+  incrementalDecoder(): { push(id: number): string; finish(): string };
+}
+
+/** Cuts a stream of text before the first of several strings. */
+export interface StopStrings {
+  push(text: string): { emit: string; stopped?: string };
+  finish(): string;
+}
+
+export interface GeneratorParts {
+  executable: Executable;
+  vocabSize: number;
+  /** Absent: token ids only. */
+  codec?: TextCodec;
+  stopStrings: (stops: readonly string[]) => StopStrings;
+  eosTokenIds: readonly number[];
+  /** generation_config.json, as it is written there. */
+  generationConfig: Readonly<Record<string, unknown>>;
+}
+
+/** Logits of every position. */
+export interface ForwardResult {
+  logits: Float32Array;
+  /** [positions, vocabulary] */
+  shape: [number, number];
+}
+
+/** 4 GiB of f32: what one typed array should hold. */
+const MAX_LOGITS = 2 ** 30;
+const PREFILL_REPORT_MILLISECONDS = 200;
+
+/** A request whose prompt is known to fit. */
+interface Job {
+  promptText: string | undefined;
+  ids: Int32Array;
+  settings: ResolvedGeneration;
+  /** Tokens to choose at most, and why there are no more. */
+  limit: number;
+  limitReason: "length" | "context";
+  warnings: string[];
+}
+
+export class Generator {
+  readonly #parts: GeneratorParts;
+  /** One generation (or evaluation) at a time: they share the KV slot. */
+  readonly #turn = new Mutex();
+
+  constructor(parts: GeneratorParts) {
+    this.#parts = parts;
+    resolveGenerateOptions({}, parts.generationConfig); // a bad file is an error of loading, not of the first call
+  }
+
+  async generate(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<GenerateResult> {
+    return this.#run(prompt, options, () => true);
+  }
+
+  /** Pieces of text as they become whole. Leaving the loop early stops the generation. */
+  async *stream(
+    prompt: string | readonly number[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<StreamPart, void, undefined> {
+    const ready: StreamPart[] = [];
+    let wake: () => void = () => undefined;
+    let isOpen = true;
+    let isDone = false;
+    const finished = this.#run(prompt, options, (part) => {
+      ready.push(part);
+      wake();
+      return isOpen;
+    });
+    const settled = finished.then(
+      () => undefined,
+      () => undefined,
+    );
+    void settled.then(() => {
+      isDone = true;
+      wake();
+    });
+    try {
+      for (;;) {
+        const part = ready.shift();
+        if (part !== undefined) yield part;
+        else if (isDone) break;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+      const result = await finished;
+      yield { text: "", tokens: [], result };
+    } finally {
+      isOpen = false;
+      await settled;
+    }
+  }
+
+  /** Logits of every position of one sequence; for evaluation. No state is kept. */
+  async forward(ids: readonly number[], signal?: AbortSignal): Promise<ForwardResult> {
+    const { executable, vocabSize } = this.#parts;
+    const tokens = this.#checkIds(ids);
+    if (tokens.length > executable.contextLength)
+      throw promptTooLong(tokens.length, executable.contextLength);
+    if (tokens.length * vocabSize > MAX_LOGITS) {
+      throw new ModelComposeError(
+        "invalid-argument",
+        `${tokens.length} positions of ${vocabSize} logits are more than one array of ${MAX_LOGITS} numbers holds.`,
+        { remedy: `Give at most ${Math.floor(MAX_LOGITS / vocabSize)} tokens at once.` },
+      );
+    }
+    return this.#turn.run(async () => {
+      const logits = new Float32Array(tokens.length * vocabSize);
+      for (const chunk of chunksOf(tokens, executable.maxRows)) {
+        const { rows, position } = chunk;
+        const result = await executable.run(
+          {
+            tokens: rows,
+            slots: new Int32Array(rows.length),
+            positions: rows.map((_, r) => position + r),
+            logitRows: rows.map((_, r) => r),
+          },
+          signal,
+        );
+        logits.set(result.logits, position * vocabSize);
+      }
+      return { logits, shape: [tokens.length, vocabSize] };
+    }, signal);
+  }
+
+  async #run(
+    prompt: string | readonly number[],
+    options: GenerateOptions,
+    emit: (part: StreamPart) => boolean,
+  ): Promise<GenerateResult> {
+    const job = this.#prepare(prompt, options);
+    return this.#turn.run(() => this.#work(job, options, emit), options.signal);
+  }
+
+  /** Everything that can be refused is refused here, before any work. */
+  #prepare(prompt: string | readonly number[], options: GenerateOptions): Job {
+    const { executable, codec, generationConfig } = this.#parts;
+    const { contextLength } = executable;
+    throwIfAborted(options.signal);
+    const settings = resolveGenerateOptions(options, generationConfig);
+    if (settings.stop.length > 0 && codec === undefined) throw noTokenizer("Stop strings need");
+    const warnings = [...settings.warnings];
+    let ids = this.#checkIds(this.#encode(prompt));
+    const { maxPromptTokens } = settings;
+    if (maxPromptTokens !== undefined && ids.length > maxPromptTokens) {
+      warnings.push(`The prompt of ${ids.length} tokens was cut to its last ${maxPromptTokens}.`);
+      ids = ids.slice(-maxPromptTokens);
+    }
+    if (ids.length > contextLength) throw promptTooLong(ids.length, contextLength);
+    const room = contextLength - ids.length + 1;
+    const wanted =
+      settings.maxNewTokens ??
+      (settings.maxLength === undefined ? room : Math.max(1, settings.maxLength - ids.length));
+    if (wanted > room && settings.maxNewTokens !== undefined) {
+      warnings.push(
+        `maxNewTokens was lowered from ${wanted} to ${room}: the context of ${contextLength} tokens holds no more ` +
+          `after a prompt of ${ids.length}.`,
+      );
+    }
+    return {
+      promptText: typeof prompt === "string" ? prompt : codec?.decode([...ids]),
+      ids,
+      settings,
+      limit: Math.min(wanted, room),
+      limitReason: wanted < room || settings.maxNewTokens === room ? "length" : "context",
+      warnings,
+    };
+  }
+
+  async #work(
+    job: Job,
+    options: GenerateOptions,
+    emit: (part: StreamPart) => boolean,
+  ): Promise<GenerateResult> {
+    const { executable } = this.#parts;
+    const { ids, settings, warnings } = job;
+    const { signal } = options;
+    const text = this.#textOf(settings);
+    const tokens: number[] = [];
+    const eos = settings.ignoreEos ? [] : this.#parts.eosTokenIds;
+    let finishReason = job.limitReason as FinishReason;
+    let newText = "";
+    let unsent: number[] = [];
+    const send = (piece: string): boolean => {
+      newText += piece;
+      if (piece === "") return true;
+      const part = { text: piece, tokens: unsent };
+      unsent = [];
+      return emit(part);
+    };
+
+    const start = performance.now();
+    let firstAt = start;
+    let lastAt = start;
+    const last = await this.#prefill(ids, options);
+    await executable.decode(
+      {
+        tokens: last.rows,
+        slot: 0,
+        position: last.position,
+        count: job.limit,
+        sampling: settings.sampling,
+        history: ids,
+        eosTokenIds: eos,
+        minNewTokens: settings.minNewTokens,
+        sequence: settings.sequence,
+        onToken: (token) => {
+          lastAt = performance.now();
+          if (tokens.length === 0) firstAt = lastAt;
+          tokens.push(token);
+          unsent.push(token);
+          if (eos.includes(token)) {
+            finishReason = "eos";
+            return false;
+          }
+          const { emit: piece, stopped } = text.push(token);
+          if (stopped !== undefined) finishReason = "stop";
+          return send(piece) && stopped === undefined;
+        },
+      },
+      signal,
+    );
+    if (signal?.aborted) throw new AbortError(signal.reason);
+    if (finishReason !== "stop") {
+      const { emit: rest, stopped } = text.finish();
+      if (stopped !== undefined) finishReason = "stop";
+      send(rest);
+    }
+    if (unsent.length > 0) emit({ text: "", tokens: unsent });
+
+    const prefillSeconds = (firstAt - start) / 1000;
+    const decodeSeconds = (lastAt - firstAt) / 1000;
+    return {
+      text: settings.returnFullText ? (job.promptText ?? "") + newText : newText,
+      newText,
+      tokens,
+      finishReason,
+      usage: { promptTokens: ids.length, completionTokens: tokens.length },
+      timings: {
+        timeToFirstTokenSeconds: prefillSeconds,
+        prefillSeconds,
+        decodeSeconds,
+        prefillTokensPerSecond: rate(ids.length, prefillSeconds),
+        decodeTokensPerSecond: rate(tokens.length - 1, decodeSeconds),
+      },
+      seed: settings.sampling.seed,
+      warnings,
+    };
+  }
+
+  /** Runs all chunks of the prompt but the last, which it returns: the decode begins with it. */
+  async #prefill(
+    ids: Int32Array,
+    { signal, onPrefill }: GenerateOptions,
+  ): Promise<{ rows: Int32Array; position: number }> {
+    const { executable } = this.#parts;
+    const chunks = chunksOf(ids, executable.maxRows);
+    let reportedAt = performance.now();
+    for (const { rows, position } of chunks.slice(0, -1)) {
+      const slots = new Int32Array(rows.length);
+      await executable.run({ tokens: rows, slots, positions: rows.map((_, r) => position + r) }, signal);
+      if (performance.now() - reportedAt < PREFILL_REPORT_MILLISECONDS) continue;
+      reportedAt = performance.now();
+      onPrefill?.({ done: position + rows.length, total: ids.length });
+    }
+    return chunks[chunks.length - 1];
+  }
+
+  /** Token ids to text, up to a stop string. */
+  #textOf(settings: ResolvedGeneration): {
+    push(token: number): { emit: string; stopped?: string };
+    finish(): { emit: string; stopped?: string };
+  } {
+    const { codec, stopStrings } = this.#parts;
+    if (codec === undefined) return { push: () => ({ emit: "" }), finish: () => ({ emit: "" }) };
+    const decoder = codec.incrementalDecoder();
+    if (settings.stop.length === 0) {
+      return { push: (token) => ({ emit: decoder.push(token) }), finish: () => ({ emit: decoder.finish() }) };
+    }
+    const matcher = stopStrings(settings.stop);
+    return {
+      push: (token) => matcher.push(decoder.push(token)),
+      finish: () => {
+        const { emit, stopped } = matcher.push(decoder.finish());
+        return { emit: stopped === undefined ? emit + matcher.finish() : emit, stopped };
+      },
+    };
+  }
+
+  #encode(prompt: string | readonly number[]): readonly number[] {
+    if (typeof prompt !== "string") return prompt;
+    const { codec } = this.#parts;
+    if (codec === undefined) throw noTokenizer("A prompt of text needs");
+    if (prompt === "") throw emptyPrompt();
+    return codec.encode(prompt);
+  }
+
+  #checkIds(ids: readonly number[]): Int32Array {
+    const { vocabSize } = this.#parts;
+    if (!Array.isArray(ids) && !ArrayBuffer.isView(ids)) {
+      throw new ModelComposeError(
+        "invalid-input",
+        `The prompt is ${typeof ids}; expected a string or a list of token ids.`,
+      );
+    }
+    if (ids.length === 0) throw emptyPrompt();
+    ids.forEach((id, i) => {
+      if (Number.isInteger(id) && id >= 0 && id < vocabSize) return;
+      throw new ModelComposeError(
+        "invalid-input",
+        `Token id ${String(id)} at index ${i} is not in the vocabulary; expected an integer from 0 to ${vocabSize - 1}.`,
+      );
+    });
+    return Int32Array.from(ids);
+  }
+}
+
+/** Pieces of at most `size` tokens and where each begins. */
+function chunksOf(ids: Int32Array, size: number): { rows: Int32Array; position: number }[] {
+  return Array.from({ length: Math.ceil(ids.length / size) }, (_, i) => ({
+    rows: ids.slice(i * size, (i + 1) * size),
+    position: i * size,
+  }));
+}
+
+function rate(count: number, seconds: number): number {
+  return count > 0 && seconds > 0 ? count / seconds : 0;
+}
+
+function noTokenizer(what: string): ModelComposeError {
+  return new ModelComposeError("invalid-input", `${what} a tokenizer; the model's folder has none.`, {
+    remedy: "Give token ids, or add the model's tokenizer.json to its folder.",
+  });
+}
+
+function emptyPrompt(): ModelComposeError {
+  return new ModelComposeError("invalid-input", "The prompt is empty; expected at least one token.", {
+    remedy: "Give the model some text to continue.",
+  });
+}
+
+function promptTooLong(tokens: number, contextLength: number): ModelComposeError {
+  return new ModelComposeError(
+    "invalid-input",
+    `The prompt has ${tokens} tokens; the context holds ${contextLength}.`,
+    {
+      remedy:
+        "Shorten the prompt, limit it (maxPromptTokens), or load the model with a larger contextLength.",
+    },
+  );
+}
