@@ -1,0 +1,41 @@
+/** Bundles the library, the CLI, the workers and the benchmarks into dist/, with type declarations. */
+import { execFile } from "node:child_process";
+import { rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { build } from "esbuild";
+
+const root = join(import.meta.dirname, "..");
+const dist = join(root, "dist");
+
+await rm(dist, { recursive: true, force: true });
+await build({
+  absWorkingDir: root,
+  entryPoints: {
+    index: "src/index.ts",
+    cli: "src/cli/entry.ts",
+    "wasm-worker": "src/runtime/wasm/worker.ts",
+    "tokenizer-worker": "src/models/tokenizer/tokenizer-worker.ts",
+    bench: "bench/bench.ts",
+    "bench-checkpoint": "bench/make-checkpoint.ts",
+  },
+  outdir: dist,
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  platform: "node",
+  target: "node22.12",
+  packages: "external",
+  sourcemap: true,
+  sourcesContent: false,
+  logLevel: "warning",
+});
+
+const tsc = join(createRequire(import.meta.url).resolve("typescript/package.json"), "../bin/tsc");
+await promisify(execFile)(process.execPath, [tsc, "-p", "tsconfig.types.json"], { cwd: root }).catch(
+  (error: unknown) => {
+    const output = (error as { stdout?: string }).stdout ?? "";
+    throw new Error(`The type declarations cannot be made.\n${output}`, { cause: error });
+  },
+);
