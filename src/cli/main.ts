@@ -17,9 +17,7 @@ interface GlobalFlags extends ComposeFlags {
 
 /** Loaded when a command needs it, so that `--help` and bad input answer at once. */
 const loadModel: LoadTextModel = async (source, options) => {
-  const library = (await import(new URL("../index.ts", import.meta.url).href)) as {
-    loadModel: LoadTextModel;
-  };
+  const library = await import("../index.ts");
   return library.loadModel(source, options);
 };
 

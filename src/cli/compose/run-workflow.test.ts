@@ -252,6 +252,8 @@ describe("parameters", () => {
       maxPromptTokens: 9,
     });
     expect(result.drawnSeed).toBeUndefined();
+    const drawn = await start(yaml, { input: { ...input, seed: null, sample: true } });
+    expect(drawn.result.drawnSeed).toBe(drawn.fake.calls[0]?.options.seed);
     const range = await failure(yaml, { ...input, t: -1 });
     expect(range.error).toMatchObject({ code: "invalid-input" });
     expect(range.error.message).toBe("temperature must be a number >= 0 (0 is greedy), found -1.");

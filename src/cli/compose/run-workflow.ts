@@ -99,10 +99,7 @@ export async function* runWorkflow(
       : evaluateNode(workflow.output, scopes.workflow(new Map([[job.id, { output: jobOutput }]])));
   yield* drain(warnings);
   const { description } = model.device;
-  const drawn = runs.find(({ job: { action }, request: { parameters } }) => {
-    return !action.parameters.has("seed") && parameters.do_sample && parameters.temperature > 0;
-  });
-  const drawnSeed = drawn?.request.parameters.seed;
+  const drawnSeed = runs.find(({ request }) => request.seedIsDrawn)?.request.parameters.seed;
   yield {
     type: "result",
     result: { output, streamed: streamsOutput, generations, device: description, drawnSeed },
