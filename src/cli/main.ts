@@ -1,6 +1,6 @@
 import { Command, CommanderError, Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
-import { ModelComposeError } from "../runtime/errors.ts";
+import { errorMessage, ModelComposeError } from "../runtime/errors.ts";
 import { generate, type GenerateFlags } from "./commands/generate.ts";
 import { run, type CommandContext, type ComposeFlags, type RunFlags } from "./commands/run.ts";
 import { validate } from "./commands/validate.ts";
@@ -35,26 +35,34 @@ export async function main(argv: readonly string[]): Promise<void> {
     state.terminal = terminal;
     return { terminal, signal: AbortSignal.any([interrupted, terminal.broken]), loadModel };
   };
+  let failure: unknown;
   try {
     await createProgram(start).parseAsync(argv, { from: "user" });
   } catch (error) {
-    process.exitCode = exitCode(error, interrupted, state);
+    failure = error;
   }
+  process.exitCode = finish(failure, interrupted, state);
 }
 
-function exitCode(
-  error: unknown,
+/** Says what went wrong, if anything did. @returns the exit code */
+function finish(
+  failure: unknown,
   interrupted: AbortSignal,
   { verbose, terminal = new Terminal() }: { verbose: boolean; terminal?: Terminal },
 ): number {
   terminal.close();
   // Commander has said what is wrong, or has shown the help that was asked for.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (failure instanceof CommanderError) return failure.exitCode === 0 ? 0 : 2;
   if (terminal.broken.reason instanceof BrokenPipe) return 0;
-  const isAbort = error instanceof ModelComposeError && error.code === "aborted";
+  if (terminal.broken.aborted) {
+    terminal.error(`The result cannot be written: ${errorMessage(terminal.broken.reason)}.`);
+    return 1;
+  }
+  if (failure === undefined) return 0;
+  const isAbort = failure instanceof ModelComposeError && failure.code === "aborted";
   if (isAbort && interrupted.reason instanceof Interrupted) return interrupted.reason.exitCode;
-  terminal.error(failureText(error, verbose));
-  return error instanceof ModelComposeError && error.code === "usage" ? 2 : 1;
+  terminal.error(failureText(failure, verbose));
+  return failure instanceof ModelComposeError && failure.code === "usage" ? 2 : 1;
 }
 
 function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {

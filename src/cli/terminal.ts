@@ -25,12 +25,15 @@ export class Terminal {
 
   constructor(options: { quiet?: boolean } = {}) {
     this.#quiet = options.quiet ?? false;
-    process.stdout.on("error", () => this.#broken.abort(new BrokenPipe()));
+    process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+      const readerIsGone = ["EPIPE", "EOF", "ECONNRESET"].includes(error.code ?? "");
+      this.#broken.abort(readerIsGone ? new BrokenPipe() : error);
+    });
     // Nobody reads the notes: nothing is lost.
     process.stderr.on("error", () => undefined);
   }
 
-  /** Fires when the reader of stdout is gone. */
+  /** Fires when stdout takes no more: with a BrokenPipe as its reason, or with the error (a full disk). */
   get broken(): AbortSignal {
     return this.#broken.signal;
   }

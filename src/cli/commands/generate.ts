@@ -58,7 +58,7 @@ export async function generate(prompt: string, flags: GenerateFlags, context: Co
   });
   try {
     const result = await produce(model, text, { ...options, signal }, flags, context);
-    if (flags.json) await terminal.write(`${JSON.stringify(report(result, model.device), null, 2)}\n`);
+    if (flags.json) await terminal.write(`${JSON.stringify(report(result, model.device))}\n`);
     else if (!result.newText.endsWith("\n")) await terminal.write("\n");
     for (const warning of result.warnings) terminal.warn(warning);
     if (flags.seed === undefined && !flags.greedy) terminal.note(`seed ${result.seed}`);

@@ -1,4 +1,4 @@
-import type { ComposeDefinition } from "../compose/definition.ts";
+import { allComponents, type ComposeDefinition } from "../compose/definition.ts";
 import { inferSchema, type Variable } from "../compose/inferred-schema.ts";
 import type { Terminal } from "../terminal.ts";
 import { loadFromFlags, type ComposeFlags } from "./run.ts";
@@ -9,7 +9,9 @@ export async function validate(flags: ComposeFlags, terminal: Terminal): Promise
   await terminal.write(summary(definition));
 }
 
-function summary({ files, components, workflows }: ComposeDefinition): string {
+function summary(definition: ComposeDefinition): string {
+  const { files, workflows } = definition;
+  const components = allComponents(definition);
   const names = files.map((file) => file.name).join(", ");
   const lines = [
     `${names}: valid, ${count(components.length, "component")}, ${count(workflows.length, "workflow")}.`,

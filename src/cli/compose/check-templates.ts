@@ -1,5 +1,10 @@
 import { nearestName } from "../../runtime/nearest-name.ts";
-import type { ComposeDefinition, JobDefinition, WorkflowDefinition } from "./definition.ts";
+import {
+  allComponents,
+  type ComposeDefinition,
+  type JobDefinition,
+  type WorkflowDefinition,
+} from "./definition.ts";
 import type { ProblemList } from "./problems.ts";
 import type { ScalarNode, SourceNode } from "./source-tree.ts";
 import type { Placeholder } from "./template/ast.ts";
@@ -23,11 +28,7 @@ export function checkTemplates(definition: ComposeDefinition, problems: ProblemL
   };
   for (const workflow of definition.workflows) checkWorkflow(workflow, check);
   const repeats = definition.workflows.some(({ jobs }) => jobs.some((job) => job.repeatCount !== undefined));
-  const components = new Set([
-    ...definition.components,
-    ...definition.workflows.flatMap(({ jobs }) => jobs.map(({ component }) => component)),
-  ]);
-  for (const action of [...components].flatMap((component) => component.actions)) {
+  for (const action of allComponents(definition).flatMap((component) => component.actions)) {
     const sources = new Map<string, readonly string[] | undefined>([
       ["input", undefined],
       ["context", actionContext],

@@ -12,6 +12,12 @@ export interface ComposeDefinition {
   readonly warnings: readonly Problem[];
 }
 
+/** The components of a definition, those written directly into jobs too. */
+export function allComponents({ components, workflows }: ComposeDefinition): ComponentDefinition[] {
+  const ofJobs = workflows.flatMap(({ jobs }) => jobs.map(({ component }) => component));
+  return [...new Set([...components, ...ofJobs])];
+}
+
 /** The server's side; absent keys have the defaults of decision 1. */
 export interface ControllerDefinition {
   readonly name?: string;
