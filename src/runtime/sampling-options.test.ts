@@ -162,14 +162,24 @@ describe("refusals name the parameter, its range and the value", () => {
     expect(errorOf(options).message).toContain("must be an object");
   });
 
-  test("a bad value in generation_config.json, by the file's spelling", () => {
-    const error = errorOf({}, { top_p: 2 });
+  test.each([
+    ["temperature", -0.1, "0 (greedy) or a positive number"],
+    ["temperature", "0.6", "0 (greedy) or a positive number"],
+    ["temperature", Infinity, "0 (greedy) or a positive number"], // JSON's 1e999
+    ["top_k", 1.5, "an integer >= 0"],
+    ["top_p", 0, "a number > 0 and <= 1"],
+    ["top_p", 1.5, "a number > 0 and <= 1"],
+    ["min_p", 2, "a number >= 0 and <= 1"],
+    ["repetition_penalty", 0, "a number > 0"],
+    ["no_repeat_ngram_size", -1, "an integer >= 0"],
+    ["max_new_tokens", 0, "an integer >= 1"],
+    ["min_new_tokens", -1, "an integer >= 0"],
+    ["max_length", 0, "an integer >= 1"],
+    ["do_sample", "yes", "true or false"],
+  ])("generation_config.json, by the file's spelling: %s is %j", (key, value, range) => {
+    const error = errorOf({}, { [key]: value });
     expect(error.code).toBe("invalid-config");
-    expect(error.message).toContain(
-      '"top_p" in generation_config.json must be a number > 0 and <= 1; found 2.',
-    );
-    expect(errorOf({}, { do_sample: "yes" }).message).toContain('"do_sample" in generation_config.json');
-    expect(errorOf({}, { max_length: 0 }).message).toContain('"max_length" in generation_config.json');
+    expect(error.message).toContain(`"${key}" in generation_config.json must be ${range}; found `);
   });
 
   test("minNewTokens over maxNewTokens", () => {
