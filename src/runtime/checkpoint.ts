@@ -55,6 +55,9 @@ export async function missingWeightFiles(directory: string): Promise<string[]> {
   return [`${SINGLE_FILE} (or ${INDEX_FILE} with its shards)`];
 }
 
+/** A tensor of an element type that kernels read. */
+export type WeightTensor = TensorLocation & { dtype: "F32" | "F16" | "BF16" };
+
 /**
  * The tensor of that name, which must have that shape and a dtype that kernels read (F32, F16, BF16). Throws
  * "invalid-checkpoint" (missing: with the nearest names; wrong shape) or "unsupported" (dtype).
@@ -63,7 +66,7 @@ export function requireTensor(
   checkpoint: Checkpoint,
   name: string,
   shape: readonly number[],
-): TensorLocation & { dtype: "F32" | "F16" | "BF16" } {
+): WeightTensor {
   const tensor = checkpoint.tensors.get(name);
   if (tensor === undefined) {
     const near = nearestNames(name, [...checkpoint.tensors.keys()]);

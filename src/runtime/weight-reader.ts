@@ -8,17 +8,12 @@ import type { OpenFile } from "./platform/files.ts";
 import { bytesPerElement, type TensorLocation } from "./safetensors.ts";
 
 /**
- * From the file's layout to the target's. Neither given: bytes go from file to target as they are.
- * Elements are moved, never converted.
+ * From the file's layout to the target's; without one, bytes go from file to target as they are. Elements are moved,
+ * never converted. (Packing into a kernel's layout is the device's: it packs what a window brought.)
  */
 export interface WeightTransform {
   /** The file holds the matrix transposed, [columns, rows]: the target's row r is the file's column r. */
   transpose?: boolean;
-  /**
-   * p rows interleaved element by element: element (r, c) of a panel of p rows lies at c * p + r. Panels count
-   * from the first row read; the missing rows of the last one are zeros.
-   */
-  rowPanels?: number;
 }
 
 /** Half-open range of rows. */
@@ -39,7 +34,7 @@ export interface ReadRowsOptions {
 
 export const DEFAULT_WINDOW_BYTES = 4 * 2 ** 20;
 
-/** The scatter loop walks this many columns of all rows of a tile before the next, to stay within the L1 cache. */
+/** The transposing loop walks this many stored rows of all columns before the next, to stay within the L1 cache. */
 const COLUMN_BLOCK = 256;
 
 /** A matrix by its logical extent (the target's rows and columns) and the width of its elements. */
@@ -57,20 +52,9 @@ interface Tile {
   columns: number;
 }
 
-/** Bytes that `rowCount` rows of a tensor take in the target, padding of the last panel included. */
-export function targetBytes(
-  tensor: TensorLocation,
-  rowCount: number,
-  transform: WeightTransform = {},
-): number {
-  const { columns, elementBytes } = matrixOf(tensor, transform);
-  const panel = transform.rowPanels ?? 1;
-  return Math.ceil(rowCount / panel) * panel * columns * elementBytes;
-}
-
 /**
  * Fills `target` with rows [start, end) of a matrix [rows, columns], or of a vector taken as [rows, 1].
- * `target` must have exactly `targetBytes(…)` bytes and, with a transform, begin at a multiple of the element
+ * `target` must have exactly their bytes and, with a transform, begin at a multiple of the element
  * size (at most 4). It may be a view on a WebAssembly memory.
  *
  * Throws "invalid-argument" for a rank, range, target or option that does not fit, "invalid-checkpoint" when the
@@ -93,8 +77,7 @@ export function readTensorRows(
     onBytes?.(part.byteLength);
   };
 
-  const panel = transform.rowPanels ?? 1;
-  if (!transform.transpose && panel === 1) {
+  if (!transform.transpose) {
     const first = rows.start * columns * elementBytes;
     for (let done = 0; done < target.byteLength; done += windowBytes) {
       read(target.subarray(done, done + windowBytes), first + done);
@@ -102,19 +85,13 @@ export function readTensorRows(
     return;
   }
 
-  const rowCount = rows.end - rows.start;
-  const storedColumns = transform.transpose ? matrix.rows : columns;
-  const region: Tile = transform.transpose
-    ? { row: 0, rows: columns, column: rows.start, columns: rowCount }
-    : { row: rows.start, rows: rowCount, column: 0, columns };
-  const scatter = scatterInto(target, elementBytes, panel, columns, transform.transpose === true);
-  clearPadding(target, elementBytes, panel, columns, rowCount);
+  const region: Tile = { row: 0, rows: columns, column: rows.start, columns: rows.end - rows.start };
   const windowElements = Math.floor(windowBytes / elementBytes);
   const buffer = new Uint8Array(Math.min(windowElements, region.rows * region.columns) * elementBytes);
   for (const tile of tilesOf(region, windowElements)) {
     const bytes = buffer.subarray(0, tile.rows * tile.columns * elementBytes);
-    readTile(tile, storedColumns, elementBytes, bytes, read);
-    scatter(bytes, { ...tile, row: tile.row - region.row, column: tile.column - region.column });
+    readTile(tile, matrix.rows, elementBytes, bytes, read);
+    transposeInto(target, columns, elementBytes, bytes, { ...tile, column: tile.column - region.column });
   }
 }
 
@@ -143,8 +120,6 @@ function checkArguments(
   const fail = (problem: string): never => {
     throw new ModelComposeError("invalid-argument", `Reading tensor "${tensor.name}": ${problem}.`);
   };
-  const panel = transform.rowPanels ?? 1;
-  if (!Number.isSafeInteger(panel) || panel < 1) fail(`rowPanels is ${panel}; expected an integer >= 1`);
   if (!Number.isSafeInteger(windowBytes) || windowBytes < matrix.elementBytes) {
     fail(
       `windowBytes is ${windowBytes}; expected an integer >= ${matrix.elementBytes}, the size of an element`,
@@ -159,13 +134,12 @@ function checkArguments(
   ) {
     fail(`rows [${start}, ${end}) were asked for; expected a range within [0, ${matrix.rows})`);
   }
-  const expected = targetBytes(tensor, end - start, transform);
+  const expected = (end - start) * matrix.columns * matrix.elementBytes;
   if (target.byteLength !== expected) {
     fail(`the target has ${target.byteLength} bytes; expected ${expected}`);
   }
   const alignment = Math.min(matrix.elementBytes, 4);
-  const isMoved = transform.transpose === true || panel > 1;
-  if (isMoved && target.byteOffset % alignment !== 0) {
+  if (transform.transpose && target.byteOffset % alignment !== 0) {
     fail(`the target begins at byte ${target.byteOffset}; expected a multiple of ${alignment}`);
   }
 }
@@ -206,58 +180,33 @@ function readTile(
 }
 
 /**
- * Moves a tile (its origin relative to the region) to its places in the target. Elements are moved as integers,
- * so that no bit pattern changes (a NaN moved as a float may); those of 8 bytes as two words.
+ * Moves a tile of the stored (transposed) matrix to its places in the target. Elements are moved as integers, so that
+ * no bit pattern changes (a NaN moved as a float may); those of 8 bytes as two words.
  */
-function scatterInto(
+function transposeInto(
   target: Uint8Array,
+  targetColumns: number,
   elementBytes: number,
-  panel: number,
-  columns: number,
-  isTransposed: boolean,
-): (bytes: Uint8Array, tile: Tile) => void {
+  bytes: Uint8Array,
+  tile: Tile,
+): void {
   const to = wordsOf(target, elementBytes);
+  const from = wordsOf(bytes, elementBytes);
   const words = elementBytes === 8 ? 2 : 1;
-  return (bytes, tile) => {
-    const from = wordsOf(bytes, elementBytes);
-    // The tile in the target's terms, and the distances between its neighbours in the buffer.
-    const [row, rows, column, width] = isTransposed
-      ? [tile.column, tile.columns, tile.row, tile.rows]
-      : [tile.row, tile.rows, tile.column, tile.columns];
-    const [rowStep, columnStep] = isTransposed ? [1, tile.columns] : [tile.columns, 1];
-    for (let block = 0; block < width; block += COLUMN_BLOCK) {
-      const blockEnd = Math.min(width, block + COLUMN_BLOCK);
-      for (let r = 0; r < rows; r++) {
-        const lane = (row + r) % panel;
-        const panelStart = (row + r - lane) * columns + lane;
-        for (let word = 0; word < words; word++) {
-          let source = (r * rowStep + block * columnStep) * words + word;
-          let destination = (panelStart + (column + block) * panel) * words + word;
-          for (let c = block; c < blockEnd; c++) {
-            to[destination] = from[source];
-            source += columnStep * words;
-            destination += panel * words;
-          }
+  for (let block = 0; block < tile.rows; block += COLUMN_BLOCK) {
+    const blockEnd = Math.min(tile.rows, block + COLUMN_BLOCK);
+    for (let c = 0; c < tile.columns; c++) {
+      for (let word = 0; word < words; word++) {
+        let source = (block * tile.columns + c) * words + word;
+        let destination = ((tile.column + c) * targetColumns + tile.row + block) * words + word;
+        for (let r = block; r < blockEnd; r++) {
+          to[destination] = from[source];
+          source += tile.columns * words;
+          destination += words;
         }
       }
     }
-  };
-}
-
-/** Zeroes the lanes of the last panel that have no row. */
-function clearPadding(
-  target: Uint8Array,
-  elementBytes: number,
-  panel: number,
-  columns: number,
-  rowCount: number,
-): void {
-  const lanes = rowCount % panel;
-  if (lanes === 0) return;
-  const laneBytes = lanes * elementBytes;
-  const step = panel * elementBytes;
-  const start = (rowCount - lanes) * columns * elementBytes;
-  for (let c = 0; c < columns; c++) target.fill(0, start + c * step + laneBytes, start + (c + 1) * step);
+  }
 }
 
 function wordsOf(bytes: Uint8Array, elementBytes: number): Uint8Array | Uint16Array | Uint32Array {

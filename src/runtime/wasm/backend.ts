@@ -135,7 +135,7 @@ export class WasmExecutable implements Executable {
       worker.on("message", (response: Response) => {
         this.#receive(response);
       });
-      worker.on("error", (error) => {
+      worker.on("error", (error: unknown) => {
         this.#lose(index, error);
       });
       worker.on("exit", (code) => {
@@ -318,7 +318,7 @@ export class WasmExecutable implements Executable {
   }
 
   /** A worker died without a word. */
-  #lose(index: number, error: Error): void {
+  #lose(index: number, error: unknown): void {
     if (this.#disposed !== undefined || this.#failure !== undefined) return;
     this.#control.poison(index);
     this.#fail(

@@ -5,11 +5,9 @@
  * Groups of ops (layers) are placed whole, in order, into the first bank with room; every worker uses the same bank
  * for the same group. Pure: the same arguments give the same plan, which is plain data and is posted to the workers.
  */
-import type { Checkpoint } from "../checkpoint.ts";
-import { requireTensor } from "../checkpoint.ts";
+import { requireTensor, type Checkpoint, type WeightTensor } from "../checkpoint.ts";
 import { ModelComposeError } from "../errors.ts";
 import type { Name, Op, OpGroup, Program } from "../program.ts";
-import type { TensorLocation } from "../safetensors.ts";
 
 /** Rows of a weight panel; a worker owns whole panels. */
 export const PANEL = 16;
@@ -40,7 +38,7 @@ export interface WeightFormat {
 export const FORMAT_CODE: Record<WeightDType, number> = { f32: 0, f16: 1, bf16: 2 };
 
 export interface MatrixPlacement {
-  tensor: TensorLocation;
+  tensor: WeightTensor;
   format: WeightFormat;
   rows: number;
   columns: number;
@@ -50,7 +48,7 @@ export interface MatrixPlacement {
 }
 
 export interface VectorPlacement {
-  tensor: TensorLocation;
+  tensor: WeightTensor;
   length: number;
   bank: number;
   offset: number;
@@ -137,16 +135,7 @@ export function panelBytes(format: WeightFormat, columns: number): number {
   return rowWords(format, columns) * PANEL * 4;
 }
 
-function weightFormat(tensor: TensorLocation): WeightFormat {
-  const dtype = tensor.dtype.toLowerCase();
-  if (dtype !== "f32" && dtype !== "f16" && dtype !== "bf16") {
-    throw new ModelComposeError(
-      "unsupported",
-      `Tensor "${tensor.name}" has dtype ${tensor.dtype}; expected F32, F16 or BF16.`,
-    );
-  }
-  return { dtype, packing: "row-panels" };
-}
+const DTYPES: Record<WeightTensor["dtype"], WeightDType> = { F32: "f32", F16: "f16", BF16: "bf16" };
 
 export interface PlanOptions {
   threads: number;
@@ -210,8 +199,8 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
 
 /** What a group must have in its bank and does not have yet. */
 interface GroupNeeds {
-  matrices: { name: Name; tensor: TensorLocation; format: WeightFormat; bytes: number }[];
-  vectors: { name: Name; tensor: TensorLocation; length: number }[];
+  matrices: { name: Name; tensor: WeightTensor; format: WeightFormat; bytes: number }[];
+  vectors: { name: Name; tensor: WeightTensor; length: number }[];
   layers: number[];
   bytes: number;
   /** Bank of a matrix that is already placed (a tied table). */
@@ -232,7 +221,7 @@ function groupNeeds(group: OpGroup, plan: MemoryPlan, program: Program, checkpoi
     const spec = program.matrices.get(name);
     if (spec === undefined) throw new Error(`Matrix ${name} is not declared.`);
     const tensor = requireTensor(checkpoint, name, [spec.rows, spec.columns]);
-    const format = weightFormat(tensor);
+    const format: WeightFormat = { dtype: DTYPES[tensor.dtype], packing: "row-panels" };
     const most = Math.ceil(Math.ceil(spec.rows / PANEL) / plan.threads);
     const bytes = most * panelBytes(format, spec.columns);
     needs.matrices.push({ name, tensor, format, bytes });
