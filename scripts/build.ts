@@ -18,6 +18,8 @@ await build({
     "wasm-worker": "src/runtime/wasm/worker.ts",
     "tokenizer-worker": "src/models/tokenizer/tokenizer-worker.ts",
     bench: "bench/bench.ts",
+    "bench-read-worker": "bench/harness/read-worker.ts",
+    "bench-busy-process": "bench/harness/busy-process.ts",
     "bench-checkpoint": "bench/make-checkpoint.ts",
   },
   outdir: dist,

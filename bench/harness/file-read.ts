@@ -1,0 +1,36 @@
+/** How fast this machine reads the weights from their files, without doing anything with them. */
+import { once } from "node:events";
+import { startWorker, workerUrl, type Worker } from "../../src/runtime/platform/workers.ts";
+import { shareOf, type Extent } from "./extents.ts";
+import type { ReadWorkerData } from "./read-worker.ts";
+
+/**
+ * Seconds in which `threads` threads read the extents by positioned reads of 8 MiB. The clock starts when all of them
+ * are ready and stops when the last is done; their memory is free again when the promise resolves.
+ */
+export async function readFiles(
+  extents: readonly Extent[],
+  threads: number,
+  mode: ReadWorkerData["mode"],
+): Promise<number> {
+  const url = workerUrl(import.meta.url, { source: "./read-worker.ts", bundled: "bench-read-worker.js" });
+  const workers = Array.from({ length: threads }, (_, index) => {
+    const data: ReadWorkerData = { extents: shareOf(extents, index, threads), mode };
+    return startWorker(url, { name: `bench read ${index}`, data });
+  });
+  try {
+    await all(workers);
+    const finished = all(workers);
+    const start = performance.now();
+    for (const worker of workers) worker.postMessage("go");
+    await finished;
+    return (performance.now() - start) / 1000;
+  } finally {
+    await Promise.all(workers.map((worker) => worker.terminate()));
+  }
+}
+
+/** Resolves when every worker has sent its next message; rejects with the error of one that failed. */
+async function all(workers: readonly Worker[]): Promise<void> {
+  await Promise.all(workers.map((worker) => once(worker, "message")));
+}

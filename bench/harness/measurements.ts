@@ -1,0 +1,131 @@
+/** The measurements on a loaded model, each of them once; repetition and order are the caller's. */
+import { ModelComposeError } from "../../src/runtime/errors.ts";
+import type { DecodeProfile } from "../../src/runtime/backend.ts";
+import type { WasmExecutable } from "../../src/runtime/wasm/backend.ts";
+import { summarize, type Summary } from "./statistics.ts";
+import { greedyDecode } from "./workload.ts";
+
+const READ_SHAPES = ["read", "read4", "read-wide"] as const;
+export type ReadShape = (typeof READ_SHAPES)[number];
+
+/** Small models are read, and multiply-adds counted, in under a millisecond: go on for this long. */
+const SAMPLING_MILLISECONDS = 100;
+
+/** Bytes (or operations) a second of all workers together: they are done when the slowest is. */
+export function combinedRate(workers: readonly { amount: number; seconds: number }[]): number {
+  const amount = workers.reduce((sum, worker) => sum + worker.amount, 0);
+  return amount / Math.max(...workers.map((worker) => worker.seconds));
+}
+
+/** One sample, or as many as fit. */
+async function sampleRates(executable: WasmExecutable, what: ReadShape | "fma"): Promise<number[]> {
+  const rates: number[] = [];
+  const end = performance.now() + SAMPLING_MILLISECONDS;
+  do {
+    rates.push(combinedRate(await executable.measure(what)));
+  } while (performance.now() < end);
+  return rates;
+}
+
+/** Pure reads over the resident weights, by the workers that own them. */
+export class ReadBandwidth {
+  readonly #samples = new Map<ReadShape, number[]>(READ_SHAPES.map((shape) => [shape, []]));
+
+  async sample(executable: WasmExecutable): Promise<void> {
+    for (const [shape, samples] of this.#samples) samples.push(...(await sampleRates(executable, shape)));
+  }
+
+  /** The loop shape with the highest median. Bytes a second. */
+  fastest(): { shape: ReadShape; rate: Summary } {
+    const [first, ...rest] = [...this.#samples].map(([shape, samples]) => ({
+      shape,
+      rate: summarize(samples),
+    }));
+    return rest.reduce((best, other) => (other.rate.median > best.rate.median ? other : best), first);
+  }
+}
+
+/** Multiply-adds in registers on all threads: operations a second. */
+export class FmaPeak {
+  readonly #samples: number[] = [];
+
+  async sample(executable: WasmExecutable): Promise<void> {
+    this.#samples.push(...(await sampleRates(executable, "fma")));
+  }
+
+  rate(): Summary {
+    return summarize(this.#samples);
+  }
+}
+
+export interface PrefillOptions {
+  /** Are logits of the last token wanted, as before a decode by sampling? */
+  wantsLogits: boolean;
+  onProgress?: (done: number) => void;
+}
+
+/** Runs a prompt from position 0 in chunks of maxRows, as the generator does. Returns seconds and the last logits. */
+export async function prefill(
+  executable: WasmExecutable,
+  prompt: Int32Array,
+  { wantsLogits, onProgress }: PrefillOptions,
+): Promise<{ seconds: number; logits: Float32Array }> {
+  const start = performance.now();
+  let logits = new Float32Array(0);
+  for (let position = 0; position < prompt.length; position += executable.maxRows) {
+    const tokens = prompt.slice(position, position + executable.maxRows);
+    const isLast = position + tokens.length === prompt.length;
+    const pass = await executable.run({
+      tokens,
+      slots: new Int32Array(tokens.length),
+      positions: tokens.map((_, r) => position + r),
+      logitRows: isLast && wantsLogits ? Int32Array.of(tokens.length - 1) : undefined,
+    });
+    logits = new Float32Array(pass.logits);
+    onProgress?.(position + tokens.length);
+  }
+  return { seconds: (performance.now() - start) / 1000, logits };
+}
+
+/** The likeliest token. @throws ModelComposeError "device" for logits that are no numbers */
+export function likeliest(logits: Float32Array): number {
+  let best = 0;
+  logits.forEach((logit, token) => {
+    if (!Number.isFinite(logit)) {
+      throw new ModelComposeError(
+        "device",
+        `The logit of token ${token} is ${logit}; expected a finite number.`,
+        {
+          remedy: "The timings of such a run mean nothing: check the checkpoint, then the kernels.",
+        },
+      );
+    }
+    if (logit > logits[best]) best = token;
+  });
+  return best;
+}
+
+/** Greedy decode after a prompt whose tokens, all but the last, are in the cache. `profile` costs some speed. */
+export async function decode(
+  executable: WasmExecutable,
+  prompt: Int32Array,
+  count: number,
+  { profile, onProgress }: { profile: boolean; onProgress?: (done: number) => void },
+): Promise<{ tokens: number[]; profile: DecodeProfile }> {
+  const tokens: number[] = [];
+  const request = greedyDecode(prompt, count, (token) => {
+    tokens.push(token);
+    onProgress?.(tokens.length);
+  });
+  return { profile: await executable.decode({ ...request, profile }), tokens };
+}
+
+/** Tokens a second of the `count` - 1 tokens after the first. */
+export function decodeRate({ wallSeconds }: DecodeProfile, count: number): number {
+  return (count - 1) / wallSeconds;
+}
+
+/** The part of the time in which even the worker that computed longest did not compute. */
+export function nonKernelFraction({ wallSeconds, kernelSeconds }: DecodeProfile): number {
+  return 1 - kernelSeconds / wallSeconds;
+}
