@@ -7,7 +7,7 @@
  *   its peers own.
  */
 import type { AppendOp, AttentionOp, KvSpec } from "../program.ts";
-import { meet, type PassContext, type Step, type Worker } from "./pass.ts";
+import { kernelStep, meet, otherStep, type PassContext, type Step, type Worker } from "./pass.ts";
 import { ATTENTION_ROWS, KV_BLOCK, SPLIT_KV_ROWS } from "./plan.ts";
 import { pushRows } from "./exchange.ts";
 
@@ -18,7 +18,7 @@ export function appendStep(worker: Worker, op: AppendOp, kv: KvSpec, bank: numbe
   const [key, value] = [buffers[op.key], buffers[op.value]];
   const [keyStride, valueStride] = [plan.strides[op.key], plan.strides[op.value]];
   const cache = plan.kv[op.layer].offset;
-  return ({ rows, slots, positions }) => {
+  return kernelStep(({ rows, slots, positions }) => {
     for (let r = 0; r < rows; r++) {
       const block = Math.floor(positions[r] / KV_BLOCK);
       if (block % threads !== index) continue;
@@ -33,21 +33,28 @@ export function appendStep(worker: Worker, op: AppendOp, kv: KvSpec, bank: numbe
         positions[r] % KV_BLOCK,
       );
     }
-  };
+  });
 }
 
-export function attentionStep(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): Step {
-  const few = splitBlocks(worker, op, kv, bank);
-  const many = splitRows(worker, op, kv, bank);
-  return (context) => {
-    if (context.rows <= SPLIT_KV_ROWS) few(context);
-    else many(context);
-  };
+/** The steps of both ways; a pass takes one of them by its number of rows. */
+export function attentionSteps(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): Step[] {
+  const isFew = ({ rows }: PassContext): boolean => rows <= SPLIT_KV_ROWS;
+  const only = (steps: readonly Step[], applies: (context: PassContext) => boolean): Step[] =>
+    steps.map(({ isKernel, run }) => ({
+      isKernel,
+      run: (context) => {
+        if (applies(context)) run(context);
+      },
+    }));
+  return [
+    ...only(splitBlocks(worker, op, kv, bank), isFew),
+    ...only(splitRows(worker, op, kv, bank), (context) => !isFew(context)),
+  ];
 }
 
 /** Attention of up to SPLIT_KV_ROWS rows, split over KV blocks. */
-function splitBlocks(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): Step {
-  const { plan, index, threads, clock } = worker;
+function splitBlocks(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): Step[] {
+  const { plan, index, threads } = worker;
   const { kernels, f32 } = worker.banks[bank];
   const { buffers, scratch } = plan.banks[bank];
   const { depth } = plan;
@@ -105,26 +112,21 @@ function splitBlocks(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number):
       );
     }
   };
-  return (context) => {
-    clock.time(() => {
-      partials(context);
-    });
-    if (threads > 1) {
-      const { rows, positions } = context;
-      let last = 0;
-      for (let r = 0; r < rows; r++) last = Math.max(last, positions[r]);
-      const words = (rows * op.heads * record) / 4;
-      for (let block = index; block * KV_BLOCK <= last; block += threads) {
-        const from = scratch.partials / 4 + block * words;
-        const part = f32.subarray(from, from + words);
-        for (const peer of peers) peer.set(part, from);
-      }
-      meet(worker, context);
+  const exchange = (context: PassContext): void => {
+    const { rows, positions } = context;
+    let last = 0;
+    for (let r = 0; r < rows; r++) last = Math.max(last, positions[r]);
+    const words = (rows * op.heads * record) / 4;
+    for (let block = index; block * KV_BLOCK <= last; block += threads) {
+      const from = scratch.partials / 4 + block * words;
+      const part = f32.subarray(from, from + words);
+      for (const peer of peers) peer.set(part, from);
     }
-    clock.time(() => {
-      combine(context);
-    });
+    meet(worker, context);
   };
+  return threads === 1
+    ? [kernelStep(partials), kernelStep(combine)]
+    : [kernelStep(partials), otherStep(exchange), kernelStep(combine)];
 }
 
 /** Consecutive rows of one slot that are handled together. */
@@ -136,8 +138,8 @@ interface Tile {
 }
 
 /** Attention of many rows, split over rows. */
-function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): Step {
-  const { plan, index, threads, clock, control } = worker;
+function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): Step[] {
+  const { plan, index, threads, control } = worker;
   const { kernels, f32, i32 } = worker.banks[bank];
   const { buffers, scratch } = plan.banks[bank];
   const { depth } = plan;
@@ -213,19 +215,22 @@ function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): S
     });
   };
 
-  return (context) => {
-    if (threads > 1) meet(worker, context); // everyone has appended
-    const own = tilesOf(context).filter((_, i) => i % threads === index);
-    const bySlot = Map.groupBy(own, (tile) => tile.slot);
-    clock.time(() => {
-      for (const tiles of bySlot.values()) {
-        for (let head = 0; head < kv.kvHeads; head++) attendSlot(context, tiles, head);
-      }
-    });
-    if (threads === 1) return;
-    for (const tile of own) push(tile.start, tile.end);
+  const ownTiles = (context: PassContext): Tile[] => tilesOf(context).filter((_, i) => i % threads === index);
+  const attend = kernelStep((context) => {
+    const bySlot = Map.groupBy(ownTiles(context), (tile) => tile.slot);
+    for (const tiles of bySlot.values()) {
+      for (let head = 0; head < kv.kvHeads; head++) attendSlot(context, tiles, head);
+    }
+  });
+  if (threads === 1) return [attend];
+  const exchange = otherStep((context) => {
+    for (const tile of ownTiles(context)) push(tile.start, tile.end);
     meet(worker, context);
-  };
+  });
+  const everyoneHasAppended = otherStep((context) => {
+    meet(worker, context);
+  });
+  return [everyoneHasAppended, attend, exchange];
 }
 
 function tilesOf({ rows, slots, positions }: PassContext): Tile[] {

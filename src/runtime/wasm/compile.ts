@@ -5,12 +5,12 @@
  * every worker ("whole"). Where an op reads whole rows of a buffer that is "own", an exchange and a barrier go before
  * it, together with every other buffer that will be needed whole: for a transformer that makes five barriers a layer.
  */
-import { opAccess, type Name, type Op, type OpGroup, type Program } from "../program.ts";
-import { appendStep, attentionStep } from "./attention-steps.ts";
-import { barrier, pushColumns } from "./exchange.ts";
+import { opAccess, type Name, type Op, type OpGroup, type Program, type RopeTable } from "../program.ts";
+import { appendStep, attentionSteps } from "./attention-steps.ts";
+import { barrierStep, pushColumns } from "./exchange.ts";
 import { linearStep, logitsKernel, type LogitsKernel } from "./linear-steps.ts";
 import { columnRange, FORMAT_CODE, PANEL, panelRange, roundUp } from "./plan.ts";
-import type { Step, Worker } from "./pass.ts";
+import { kernelStep, otherStep, type Step, type Worker } from "./pass.ts";
 
 export interface CompiledEntry {
   steps: readonly Step[];
@@ -20,6 +20,8 @@ export interface CompiledEntry {
 interface PlacedOp {
   op: Op;
   bank: number;
+  /** The first op of its group. */
+  isFirst: boolean;
 }
 
 /** Which buffers an op needs whole (all columns), as opposed to its own columns only. */
@@ -47,16 +49,16 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
   const groups = program.entries.get(entry);
   if (groups === undefined) throw new Error(`Program ${program.family} has no entry "${entry}".`);
   const ops = groups.flatMap((group: OpGroup, i) =>
-    group.ops.map((op): PlacedOp => ({ op, bank: worker.plan.groupBanks[entry][i] })),
+    group.ops.map((op, j): PlacedOp => ({ op, bank: worker.plan.groupBanks[entry][i], isFirst: j === 0 })),
   );
-  const steps: Step[] = [ropeTableStep(worker, program)];
+  const steps: Step[] = program.rope === undefined ? [] : [ropeTableStep(worker, program.rope)];
   /** Buffers of which each worker has its own columns only, and the bank where they are. */
   const own = new Map<Name, number>();
   /** Buffers read whole since the last barrier: a peer that is behind may still be reading them. */
   let reading = new Set<Name>();
 
   const meetAll = (): void => {
-    steps.push(barrier(worker));
+    if (worker.threads > 1) steps.push(barrierStep(worker));
     reading = new Set();
   };
   const exchange = (index: number): void => {
@@ -64,18 +66,20 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
     if (needed.some(([name]) => reading.has(name))) meetAll();
     for (const [name, bank] of needed) {
       const columns = program.buffers.get(name) ?? 0;
-      steps.push(pushColumns(worker, name, columns, bank, readersOf(ops, index, name)));
+      const push = pushColumns(worker, name, columns, bank, readersOf(ops, index, name));
+      if (push !== undefined) steps.push(push);
       own.delete(name);
     }
     meetAll();
   };
 
-  ops.forEach(({ op, bank }, index) => {
+  ops.forEach(({ op, bank, isFirst }, index) => {
+    // Many workers look at the cancel flag at every barrier; one alone does so at every group.
+    if (isFirst && worker.threads === 1) steps.push(barrierStep(worker));
     if (wholeReads(op).some((name) => own.has(name))) exchange(index);
     if (op.role === "logits") return;
     for (const name of wholeReads(op)) reading.add(name);
-    const step = compileOp(worker, program, op, bank, ops, index);
-    steps.push(step);
+    steps.push(...compileOp(worker, program, op, bank, ops, index));
     if (op.role === "embed") {
       meetAll();
     } else if (op.role === "linear" || op.role === "gate") {
@@ -89,7 +93,7 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
       const [name] = opAccess(op).writes;
       const label = op.trace;
       const isWhole = !own.has(name);
-      steps.push((context) => context.trace?.(label, name, isWhole, bank));
+      steps.push(otherStep((context) => context.trace?.(label, name, isWhole, bank)));
     }
   });
   const last = ops.at(-1);
@@ -116,8 +120,8 @@ function compileOp(
   bank: number,
   ops: readonly PlacedOp[],
   index: number,
-): Step {
-  const { plan, clock } = worker;
+): Step[] {
+  const { plan } = worker;
   const { kernels } = worker.banks[bank];
   const { buffers, scratch } = plan.banks[bank];
   const columnsOf = (name: Name): number => program.buffers.get(name) ?? 0;
@@ -128,58 +132,52 @@ function compileOp(
   };
   switch (op.role) {
     case "embed":
-      return embedStep(worker, op.table, op.output, bank, readersOf(ops, index + 1, op.output));
+      return [embedStep(worker, op.table, op.output, bank, readersOf(ops, index + 1, op.output))];
     case "norm": {
       const [x, y] = [buffers[op.input], buffers[op.output]];
       const weight = plan.vectors[op.weight].offset;
       const columns = columnsOf(op.input);
       const stride = plan.strides[op.input];
-      return ({ rows }) => {
-        clock.time(() => {
+      return [
+        kernelStep(({ rows }) => {
           kernels.rms_norm(x, weight, y, rows, columns, stride, op.epsilon);
-        });
-      };
+        }),
+      ];
     }
     case "linear":
-      return linearStep(worker, op, bank);
+      return [linearStep(worker, op, bank)];
     case "rope": {
       const x = buffers[op.buffer];
       const stride = plan.strides[op.buffer];
-      return ({ rows }) => {
-        clock.time(() => {
+      return [
+        kernelStep(({ rows }) => {
           kernels.rope(x, stride, scratch.rope, rows, op.heads, op.headDim);
-        });
-      };
+        }),
+      ];
     }
-    case "append": {
-      const step = appendStep(worker, op, program.kv, bank);
-      return (context) => {
-        clock.time(() => {
-          step(context);
-        });
-      };
-    }
+    case "append":
+      return [appendStep(worker, op, program.kv, bank)];
     case "attention":
-      return attentionStep(worker, op, program.kv, bank);
+      return attentionSteps(worker, op, program.kv, bank);
     case "gate": {
       const [gate, up, y] = [op.gate, op.up, op.output].map((name) => ownPart(name).address);
       const { width } = ownPart(op.output);
       const stride = plan.strides[op.output];
-      return ({ rows }) => {
-        clock.time(() => {
+      return [
+        kernelStep(({ rows }) => {
           kernels.silu_gate(gate, up, y, rows, width, stride);
-        });
-      };
+        }),
+      ];
     }
     case "add": {
       const { address: x } = ownPart(op.input);
       const { address: y, width } = ownPart(op.target);
       const stride = plan.strides[op.target];
-      return ({ rows }) => {
-        clock.time(() => {
+      return [
+        kernelStep(({ rows }) => {
           kernels.add(x, y, rows, width, stride);
-        });
-      };
+        }),
+      ];
     }
   }
 }
@@ -192,7 +190,7 @@ function embedStep(
   bank: number,
   targets: ReadonlySet<number>,
 ): Step {
-  const { plan, index, threads, clock } = worker;
+  const { plan, index, threads } = worker;
   const { rows: vocabulary, columns, offset, format } = plan.matrices[table];
   const panels = panelRange(vocabulary, index, threads);
   const stride = plan.strides[output];
@@ -204,32 +202,28 @@ function embedStep(
       .filter((to) => peer !== index || to !== bank)
       .map((to) => ({ f32: banks[to], from: plan.banks[to].buffers[output] / 4 })),
   );
-  return ({ rows, tokens }) => {
-    clock.time(() => {
-      for (let r = 0; r < rows; r++) {
-        const panel = Math.floor(tokens[r] / PANEL);
-        if (panel < panels.start || panel >= panels.end) continue;
-        const y = address + r * stride;
-        kernels.embed(offset, tokens[r] - panels.start * PANEL, columns, y, code);
-        if (others.length === 0) continue;
-        const row = f32.subarray(y / 4, y / 4 + columns);
-        for (const other of others) other.f32.set(row, other.from + (r * stride) / 4);
-      }
-    });
-  };
+  return kernelStep(({ rows, tokens }) => {
+    for (let r = 0; r < rows; r++) {
+      const panel = Math.floor(tokens[r] / PANEL);
+      if (panel < panels.start || panel >= panels.end) continue;
+      const y = address + r * stride;
+      kernels.embed(offset, tokens[r] - panels.start * PANEL, columns, y, code);
+      if (others.length === 0) continue;
+      const row = f32.subarray(y / 4, y / 4 + columns);
+      for (const other of others) other.f32.set(row, other.from + (r * stride) / 4);
+    }
+  });
 }
 
 /** cos and sin of every row's position, computed once a pass for all layers. */
-function ropeTableStep(worker: Worker, program: Program): Step {
-  const { rope } = program;
-  if (rope === undefined) return () => undefined;
+function ropeTableStep(worker: Worker, rope: RopeTable): Step {
   const half = rope.inverseFrequencies.length;
   const { inverseFrequencies, scaling } = rope;
   const tables = worker.banks.map(({ f32 }, bank) => ({
     f32,
     from: worker.plan.banks[bank].scratch.rope / 4,
   }));
-  return ({ rows, positions }) => {
+  return otherStep(({ rows, positions }) => {
     const [first, ...rest] = tables;
     let word = first.from;
     for (let r = 0; r < rows; r++) {
@@ -243,5 +237,5 @@ function ropeTableStep(worker: Worker, program: Program): Step {
     }
     const table = first.f32.subarray(first.from, word);
     for (const { f32, from } of rest) f32.set(table, from);
-  };
+  });
 }

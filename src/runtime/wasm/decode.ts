@@ -5,8 +5,7 @@
 import { ModelComposeError } from "../errors.ts";
 import { Sampler } from "../sampler.ts";
 import type { CompiledEntry } from "./compile.ts";
-import { run } from "./exchange.ts";
-import { meet, type PassContext, type Worker } from "./pass.ts";
+import { kernelStep, meet, runSteps, type PassContext, type Step, type Worker } from "./pass.ts";
 import type { DecodeCommand, Reply } from "./protocol.ts";
 import { TokenChannel } from "./token-channel.ts";
 
@@ -54,11 +53,15 @@ export function decode(
   const chooser = createChooser(worker, entry, vocabSize, request);
   clock.enabled = request.profile;
 
-  run(steps, context);
+  runSteps(steps, context, clock);
   logits.compute([rows - 1], context);
   let position = request.position + rows;
   let start = 0;
   const lastRow = [0];
+  const logitsStep: Step = kernelStep((pass) => {
+    logits.compute(lastRow, pass);
+  });
+  const singleSteps = [...steps, logitsStep];
   for (let count = 1; ; count++) {
     const token = chooser.choose(position, context);
     if (token < 0) throw new RequestRefused(chooser.error);
@@ -71,8 +74,7 @@ export function decode(
     chooser.accept(token);
     single.tokens[0] = token;
     single.positions[0] = position++;
-    run(steps, single);
-    logits.compute(lastRow, single);
+    runSteps(singleSteps, single, clock);
   }
   clock.enabled = false;
   return { wallSeconds: (performance.now() - start) / 1000, kernelSeconds: clock.seconds };
@@ -97,15 +99,12 @@ type Logits = CompiledEntry["logits"];
 
 /** Plain greedy: each worker finds the best of its own logits, all compare notes. No logits are moved. */
 function greedyChooser(worker: Worker, logits: Logits): Chooser {
-  const { control, threads, index, clock } = worker;
+  const { control, threads, index } = worker;
   const { kernels, f32 } = worker.banks[logits.bank];
   const { start, end } = logits.columns;
   const chooser: Chooser = {
     choose(_position, context) {
-      let token = -1;
-      clock.time(() => {
-        token = end > start ? kernels.argmax(logits.address + start * 4, end - start) : -2;
-      });
+      const token = end > start ? kernels.argmax(logits.address + start * 4, end - start) : -2;
       if (threads === 1) {
         meet(worker, context);
         if (token < 0) chooser.error = nanLogits();

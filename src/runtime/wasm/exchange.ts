@@ -3,30 +3,30 @@
  * each pushes its columns into its peers' memories and all meet. Within a worker the same goes for its own banks.
  */
 import { columnRange } from "./plan.ts";
-import { meet, type PassContext, type Step, type Worker } from "./pass.ts";
+import { meet, otherStep, type Step, type Worker } from "./pass.ts";
 
-/** Copies this worker's columns of `buffer` from `bank` to every other (worker, bank of `targets`). */
+/** Copies this worker's columns of `buffer` from `bank` to every other (worker, bank of `targets`), if there is one. */
 export function pushColumns(
   worker: Worker,
   buffer: string,
   columns: number,
   bank: number,
   targets: ReadonlySet<number>,
-): Step {
+): Step | undefined {
   const { start, end } = columnRange(columns, worker.index, worker.threads);
   const destinations = destinationsOf(worker, bank, targets).map(({ peer, to }) => ({
     f32: worker.all[peer][to],
     from: worker.plan.banks[to].buffers[buffer] / 4 + start,
   }));
   const width = end - start;
-  if (width === 0 || destinations.length === 0) return () => undefined;
+  if (width === 0 || destinations.length === 0) return undefined;
   const source = worker.banks[bank].f32;
   const stride = worker.plan.strides[buffer] / 4;
   const first = worker.plan.banks[bank].buffers[buffer] / 4 + start;
   // One row is the decode path: its views are made once.
   const row = source.subarray(first, first + width);
   const rowTargets = destinations.map(({ f32, from }) => f32.subarray(from, from + width));
-  return (context) => {
+  return otherStep((context) => {
     if (context.rows === 1) {
       for (const target of rowTargets) target.set(row);
       return;
@@ -35,7 +35,7 @@ export function pushColumns(
       const columnsOfRow = source.subarray(first + r * stride, first + r * stride + width);
       for (const { f32, from } of destinations) f32.set(columnsOfRow, from + r * stride);
     }
-  };
+  });
 }
 
 /** Copies whole rows [from, to) of `buffer` to every other (worker, bank of `targets`). */
@@ -68,18 +68,9 @@ function destinationsOf(
   );
 }
 
-/** A barrier as a step; nothing where there is one worker only. */
-export function barrier(worker: Worker): Step {
-  if (worker.threads === 1) {
-    return (context) => {
-      if (worker.control.isCancelRequested(context.command)) meet(worker, context);
-    };
-  }
-  return (context) => {
+/** A barrier as a step. */
+export function barrierStep(worker: Worker): Step {
+  return otherStep((context) => {
     meet(worker, context);
-  };
-}
-
-export function run(steps: readonly Step[], context: PassContext): void {
-  for (const step of steps) step(context);
+  });
 }

@@ -1,7 +1,7 @@
 /** Linear layers: one row (GEMV), many rows (blocked GEMM), and the logits of chosen rows. */
 import type { LinearOp, LogitsOp } from "../program.ts";
 import { columnRange, FORMAT_CODE, LOGIT_ROWS, PANEL, panelBytes, panelRange } from "./plan.ts";
-import type { PassContext, Step, Worker } from "./pass.ts";
+import { kernelStep, type PassContext, type Step, type Worker } from "./pass.ts";
 
 /** Work between two looks at the cancel flag, in multiply-adds: some 10 ms. */
 const SLICE_OPERATIONS = 2 ** 28;
@@ -77,36 +77,33 @@ class LinearKernel {
     accumulate: boolean,
     context: PassContext,
   ): void {
-    const { clock, control, plan } = this.#worker;
+    const { control, plan } = this.#worker;
+    if (control.isCancelRequested(context.command)) return;
     const { kernels } = this.#worker.banks[this.#bank];
     const { packed, panel } = plan.banks[this.#bank].scratch;
     const { columns, format, offset } = plan.matrices[this.#weight];
     const bias = this.#bias;
-    clock.time(() => {
-      kernels.pack_rows(x, ldx, rows, columns, packed);
-      if (bias !== undefined) {
-        kernels.broadcast(bias, target.y, rows, this.#panels * PANEL, target.ldy, accumulate ? 1 : 0);
-      }
-    });
+    kernels.pack_rows(x, ldx, rows, columns, packed);
+    if (bias !== undefined) {
+      kernels.broadcast(bias, target.y, rows, this.#panels * PANEL, target.ldy, accumulate ? 1 : 0);
+    }
     const add = accumulate || bias !== undefined ? 1 : 0;
     const slice = Math.max(1, Math.floor(SLICE_OPERATIONS / (rows * columns * PANEL)));
     const bytes = panelBytes(format, columns);
     for (let from = 0; from < this.#panels; from += slice) {
       const count = Math.min(slice, this.#panels - from);
-      clock.time(() => {
-        kernels.gemm(
-          packed,
-          rows,
-          offset + from * bytes,
-          target.y + from * PANEL * 4,
-          target.ldy,
-          count,
-          columns,
-          add,
-          panel,
-          FORMAT_CODE[format.dtype],
-        );
-      });
+      kernels.gemm(
+        packed,
+        rows,
+        offset + from * bytes,
+        target.y + from * PANEL * 4,
+        target.ldy,
+        count,
+        columns,
+        add,
+        panel,
+        FORMAT_CODE[format.dtype],
+      );
       // The rest is skipped: everyone leaves at the next barrier, where the same flag is read.
       if (control.isCancelRequested(context.command)) return;
     }
@@ -120,10 +117,10 @@ export function linearStep(worker: Worker, op: LinearOp, bank: number): Step {
   const ldx = worker.plan.strides[op.input];
   const target = { y: buffers[op.output] + kernel.columns.start * 4, ldy: worker.plan.strides[op.output] };
   const single = kernel.row(x, target, op.accumulate);
-  return (context) => {
-    if (context.rows === 1) worker.clock.time(single);
+  return kernelStep((context) => {
+    if (context.rows === 1) single();
     else kernel.rows(x, ldx, context.rows, target, op.accumulate, context);
-  };
+  });
 }
 
 /** Computes logits of up to LOGIT_ROWS chosen rows into the bank's logits, this worker's columns only. */
@@ -158,7 +155,7 @@ export function logitsKernel(worker: Worker, op: LogitsOp, bank: number): Logits
         const from = (x + rows[i] * ldx) / 4;
         f32.copyWithin((scratch.logitInput + i * ldx) / 4, from, from + ldx / 4);
       }
-      if (rows.length === 1) worker.clock.time(single);
+      if (rows.length === 1) single();
       else kernel.rows(scratch.logitInput, ldx, rows.length, target, false, context);
     },
   };

@@ -16,19 +16,9 @@ export interface Worker {
 }
 
 /** Adds up the time spent in kernels, when asked to. */
-export class KernelClock {
-  enabled = false;
-  seconds = 0;
-
-  time(kernel: () => void): void {
-    if (!this.enabled) {
-      kernel();
-      return;
-    }
-    const start = performance.now();
-    kernel();
-    this.seconds += (performance.now() - start) / 1000;
-  }
+export interface KernelClock {
+  enabled: boolean;
+  seconds: number;
 }
 
 /** The pass that is running. */
@@ -56,4 +46,28 @@ export function meet(worker: Worker, context: PassContext): void {
   if (worker.control.barrier(context.command)) throw new Cancelled();
 }
 
-export type Step = (context: PassContext) => void;
+/** One piece of a compiled program. `isKernel`: computation, as opposed to exchange and waiting. */
+export interface Step {
+  isKernel: boolean;
+  run: (context: PassContext) => void;
+}
+
+export function kernelStep(run: Step["run"]): Step {
+  return { isKernel: true, run };
+}
+
+export function otherStep(run: Step["run"]): Step {
+  return { isKernel: false, run };
+}
+
+export function runSteps(steps: readonly Step[], context: PassContext, clock: KernelClock): void {
+  if (!clock.enabled) {
+    for (const step of steps) step.run(context);
+    return;
+  }
+  for (const step of steps) {
+    const start = performance.now();
+    step.run(context);
+    if (step.isKernel) clock.seconds += (performance.now() - start) / 1000;
+  }
+}

@@ -6,11 +6,10 @@ import { workerScope } from "../platform/workers.ts";
 import { compileEntry, type CompiledEntry } from "./compile.ts";
 import { Control, PeerFailed } from "./control.ts";
 import { decode, RequestRefused } from "./decode.ts";
-import { run } from "./exchange.ts";
 import { loadWeights } from "./loader.ts";
 import { measure } from "./measure.ts";
 import { createBankMemory, openBank } from "./memory.ts";
-import { Cancelled, KernelClock, meet, type PassContext, type TraceSink, type Worker } from "./pass.ts";
+import { Cancelled, meet, runSteps, type PassContext, type TraceSink, type Worker } from "./pass.ts";
 import { columnRange, KV_BLOCK, LOGIT_ROWS } from "./plan.ts";
 import {
   serializeError,
@@ -76,7 +75,7 @@ async function meetPeers(): Promise<Worker> {
   );
   const banks = mine.memories.map((memory) => openBank(module, memory));
   introductions.clear();
-  return { index, threads: plan.threads, plan, banks, all, control, clock: new KernelClock() };
+  return { index, threads: plan.threads, plan, banks, all, control, clock: { enabled: false, seconds: 0 } };
 }
 
 async function load(command: number): Promise<void> {
@@ -112,7 +111,7 @@ function runPass(command: number, request: RunCommand): void {
     positions: request.positions,
     trace: request.trace === undefined ? undefined : traceInto(self, request),
   };
-  run(steps, context);
+  runSteps(steps, context, self.clock);
   const { f32 } = self.banks[logits.bank];
   const result = new Float32Array(request.logits);
   const { start, end } = logits.columns;
