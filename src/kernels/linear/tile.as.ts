@@ -74,6 +74,52 @@ function tile4(A: usize, B: usize, C: usize, k: i32, lda: usize, ldc: usize, acc
   v128.store(c3, a30); v128.store(c3, a31, 16);
 }
 
+function tile3(A: usize, B: usize, C: usize, k: i32, lda: usize, ldc: usize, accumulate: bool): void {
+  const c1 = C + ldc, c2 = c1 + ldc;
+  let a00 = f32x4.splat(0), a01 = a00, a10 = a00, a11 = a00, a20 = a00, a21 = a00;
+  if (accumulate) {
+    a00 = v128.load(C); a01 = v128.load(C, 16);
+    a10 = v128.load(c1); a11 = v128.load(c1, 16);
+    a20 = v128.load(c2); a21 = v128.load(c2, 16);
+  }
+  const end = B + (<usize>k << 5);
+  while (B < end) {
+    const b0 = v128.load(B), b1 = v128.load(B, 16);
+    let t = v128.load32_splat(A);
+    a00 = madd(t, b0, a00); a01 = madd(t, b1, a01);
+    t = v128.load32_splat(A, 4);
+    a10 = madd(t, b0, a10); a11 = madd(t, b1, a11);
+    t = v128.load32_splat(A, 8);
+    a20 = madd(t, b0, a20); a21 = madd(t, b1, a21);
+    A += lda;
+    B += 32;
+  }
+  v128.store(C, a00); v128.store(C, a01, 16);
+  v128.store(c1, a10); v128.store(c1, a11, 16);
+  v128.store(c2, a20); v128.store(c2, a21, 16);
+}
+
+function tile2(A: usize, B: usize, C: usize, k: i32, lda: usize, ldc: usize, accumulate: bool): void {
+  const c1 = C + ldc;
+  let a00 = f32x4.splat(0), a01 = a00, a10 = a00, a11 = a00;
+  if (accumulate) {
+    a00 = v128.load(C); a01 = v128.load(C, 16);
+    a10 = v128.load(c1); a11 = v128.load(c1, 16);
+  }
+  const end = B + (<usize>k << 5);
+  while (B < end) {
+    const b0 = v128.load(B), b1 = v128.load(B, 16);
+    let t = v128.load32_splat(A);
+    a00 = madd(t, b0, a00); a01 = madd(t, b1, a01);
+    t = v128.load32_splat(A, 4);
+    a10 = madd(t, b0, a10); a11 = madd(t, b1, a11);
+    A += lda;
+    B += 32;
+  }
+  v128.store(C, a00); v128.store(C, a01, 16);
+  v128.store(c1, a10); v128.store(c1, a11, 16);
+}
+
 function tile1(A: usize, B: usize, C: usize, k: i32, lda: usize, accumulate: bool): void {
   let a0 = f32x4.splat(0), a1 = a0;
   if (accumulate) {
@@ -106,5 +152,10 @@ export function tile(A: usize, B: usize, C: usize, k: i32, rows: i32, ldc: usize
     tile4(A, B, C, k, lda, ldc, accumulate);
     r = 4;
   }
-  for (; r < rows; r++) tile1(A + (<usize>r << 2), B, C + <usize>r * ldc, k, lda, accumulate);
+  const rest = rows - r;
+  A += <usize>r << 2;
+  C += <usize>r * ldc;
+  if (rest == 3) tile3(A, B, C, k, lda, ldc, accumulate);
+  else if (rest == 2) tile2(A, B, C, k, lda, ldc, accumulate);
+  else if (rest == 1) tile1(A, B, C, k, lda, accumulate);
 }
