@@ -1,5 +1,6 @@
 /** How fast this machine reads the weights from their files, without doing anything with them. */
 import { once } from "node:events";
+import { errorMessage, ModelComposeError } from "../../src/runtime/errors.ts";
 import { startWorker, workerUrl, type Worker } from "../../src/runtime/platform/workers.ts";
 import { shareOf, type Extent } from "./extents.ts";
 import type { ReadWorkerData } from "./read-worker.ts";
@@ -7,6 +8,8 @@ import type { ReadWorkerData } from "./read-worker.ts";
 /**
  * Seconds in which `threads` threads read the extents by positioned reads of 8 MiB. The clock starts when all of them
  * are ready and stops when the last is done; their memory is free again when the promise resolves.
+ *
+ * @throws ModelComposeError "device" with the worker's message (a file that is gone or too short, no memory)
  */
 export async function readFiles(
   extents: readonly Extent[],
@@ -30,7 +33,14 @@ export async function readFiles(
   }
 }
 
-/** Resolves when every worker has sent its next message; rejects with the error of one that failed. */
+/** Resolves when every worker has sent its next message. */
 async function all(workers: readonly Worker[]): Promise<void> {
-  await Promise.all(workers.map((worker) => once(worker, "message")));
+  try {
+    await Promise.all(workers.map((worker) => once(worker, "message")));
+  } catch (error) {
+    // A worker's error arrives as a plain Error.
+    throw new ModelComposeError("device", `The weight files cannot be read: ${errorMessage(error)}`, {
+      cause: error,
+    });
+  }
 }

@@ -17,13 +17,19 @@ export function combinedRate(workers: readonly { amount: number; seconds: number
   return amount / Math.max(...workers.map((worker) => worker.seconds));
 }
 
+/** Repeats an action until the time is over; at least once. */
+export async function repeatFor(milliseconds: number, action: () => Promise<unknown>): Promise<void> {
+  const end = performance.now() + milliseconds;
+  do await action();
+  while (performance.now() < end);
+}
+
 /** One sample, or as many as fit. */
 async function sampleRates(executable: WasmExecutable, what: ReadShape | "fma"): Promise<number[]> {
   const rates: number[] = [];
-  const end = performance.now() + SAMPLING_MILLISECONDS;
-  do {
+  await repeatFor(SAMPLING_MILLISECONDS, async () => {
     rates.push(combinedRate(await executable.measure(what)));
-  } while (performance.now() < end);
+  });
   return rates;
 }
 

@@ -28,6 +28,7 @@ import {
   nonKernelFraction,
   prefill,
   ReadBandwidth,
+  repeatFor,
 } from "./measurements.ts";
 import { PeakRss } from "./peak-rss.ts";
 import type { Progress } from "./progress.ts";
@@ -37,8 +38,11 @@ import { contextLengthFor, randomTokens } from "./workload.ts";
 
 const PREFILL_SEED = 1;
 const DECODE_SEED = 2;
-/** Rows of the pass that warms the workers up; enough for the blocked product. */
-const WARM_UP_TOKENS = 32;
+/** The workers are warm after this time, or after one pass of a model that takes longer. */
+const WARM_UP_MILLISECONDS = 300;
+/** Rows of a pass that warms up; enough for the blocked product. */
+const WARM_UP_PROMPT_TOKENS = 32;
+const WARM_UP_NEW_TOKENS = 4;
 
 /** A model that is ready to be loaded. */
 interface Subject {
@@ -61,7 +65,7 @@ export async function runBenchmark(flags: BenchFlags, progress: Progress): Promi
     progress,
   );
   try {
-    await warmUp(executable, program);
+    await warmUp(executable, program, progress);
     const prefilled = await measurePrefill(executable, program, flags, progress);
     const decoded = await measureDecode(executable, program, flags, progress);
     const flops = prefillFlops(program, flags.promptTokens);
@@ -161,7 +165,10 @@ async function measureLoading(subject: Subject, flags: BenchFlags, progress: Pro
     progress.phase(`Loading (${turn} of ${flags.repeat})`);
     const peakRss = new PeakRss();
     const start = performance.now();
-    const executable = await backend.load(program, checkpoint, { contextLength, slots: 1 });
+    const onWeights = (done: number, total: number): void => {
+      progress.step(`Loading (${turn} of ${flags.repeat}): ${Math.floor((100 * done) / total)} %`);
+    };
+    const executable = await backend.load(program, checkpoint, { contextLength, slots: 1, onWeights });
     loadSeconds.push((performance.now() - start) / 1000);
     if (turn === flags.repeat) {
       return {
@@ -176,11 +183,15 @@ async function measureLoading(subject: Subject, flags: BenchFlags, progress: Pro
   }
 }
 
-/** The first calls of the workers' JavaScript run unoptimised. */
-async function warmUp(executable: WasmExecutable, program: Program): Promise<void> {
-  const prompt = randomTokens(Math.min(WARM_UP_TOKENS, executable.maxRows), program.vocabSize, PREFILL_SEED);
-  await prefill(executable, prompt, { wantsLogits: true });
-  await decode(executable, prompt, 2, { profile: false });
+/** The first calls of the workers' JavaScript run unoptimised; a small model is measured in less than they take. */
+async function warmUp(executable: WasmExecutable, program: Program, progress: Progress): Promise<void> {
+  progress.phase("Warming up");
+  const length = Math.min(WARM_UP_PROMPT_TOKENS, executable.maxRows);
+  const prompt = randomTokens(length, program.vocabSize, PREFILL_SEED);
+  await repeatFor(WARM_UP_MILLISECONDS, () => prefill(executable, prompt, { wantsLogits: true }));
+  await repeatFor(WARM_UP_MILLISECONDS, () =>
+    decode(executable, prompt, WARM_UP_NEW_TOKENS, { profile: false }),
+  );
 }
 
 async function measurePrefill(
