@@ -1,0 +1,104 @@
+/** A kernel instance with a guarded memory, for tests of single kernels. */
+import {
+  instantiateKernels,
+  kernelBytes,
+  type KernelBuild,
+  type Kernels,
+} from "../../src/kernels/wasm-module.ts";
+import { FORMAT_CODE, PANEL, panelBytes } from "../../src/runtime/wasm/plan.ts";
+import type { StoredMatrix } from "./numbers.ts";
+
+export const BUILDS: readonly KernelBuild[] = ["relaxed", "baseline"];
+
+const PAGE = 65536;
+/** Written behind every region; a kernel that writes too far is found out. NaN as f32, so that reading it shows too. */
+const GUARD = 0x7fc0dead;
+const GUARD_WORDS = 32;
+
+/** Some memory of the instance. */
+export interface Region {
+  address: number;
+  f32: Float32Array;
+  i32: Int32Array;
+  u8: Uint8Array;
+}
+
+export class KernelLab {
+  readonly kernels: Kernels;
+  readonly #buffer: ArrayBuffer | SharedArrayBuffer;
+  #end = PAGE; // the module's constants are in the first page
+  #guards: number[] = [];
+
+  constructor(build: KernelBuild, megabytes = 32) {
+    const pages = megabytes * 16;
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    this.kernels = instantiateKernels(new WebAssembly.Module(kernelBytes(build)), memory);
+    this.#buffer = memory.buffer;
+  }
+
+  /** Forgets all regions. */
+  reset(): void {
+    this.#end = PAGE;
+    this.#guards = [];
+  }
+
+  /** A region of `words` 32-bit words, all set to `fill`, between guards. */
+  take(words: number, fill = 0): Region {
+    this.#guard();
+    const address = this.#end;
+    this.#end += Math.ceil(words / 4) * 16;
+    // The words up to the next multiple of 4 are guarded too.
+    for (let i = words; i % 4 !== 0; i++) this.#guardWord(address / 4 + i);
+    this.#guard();
+    const f32 = new Float32Array(this.#buffer, address, words).fill(fill);
+    const i32 = new Int32Array(this.#buffer, address, words);
+    return { address, f32, i32, u8: new Uint8Array(this.#buffer, address, words * 4) };
+  }
+
+  /** A region that holds these numbers as f32. */
+  numbers(values: ArrayLike<number>): Region {
+    const region = this.take(values.length);
+    region.f32.set(values);
+    return region;
+  }
+
+  /** A matrix in row panels, as the loader packs it; `address` is that of its first panel. */
+  matrix(matrix: StoredMatrix): Region & { panels: number; format: number } {
+    const { rows, columns, bytes } = matrix;
+    const rowBytes = bytes.length / rows;
+    const source = this.take(Math.ceil(bytes.length / 4));
+    source.u8.set(bytes);
+    const panels = Math.ceil(rows / PANEL);
+    const size = panelBytes({ dtype: matrix.format, packing: "row-panels" }, columns);
+    const packed = this.take((panels * size) / 4, 123);
+    for (let p = 0; p < panels; p++) {
+      this.kernels.pack_panel(
+        source.address + p * PANEL * rowBytes,
+        rowBytes,
+        rowBytes,
+        Math.min(PANEL, rows - p * PANEL),
+        packed.address + p * size,
+      );
+    }
+    return { ...packed, panels, format: FORMAT_CODE[matrix.format] };
+  }
+
+  /** Throws when a kernel wrote outside the regions. */
+  checkGuards(): void {
+    const words = new Int32Array(this.#buffer);
+    const broken = this.#guards.filter((word) => words[word] !== GUARD);
+    if (broken.length > 0)
+      throw new Error(`A kernel wrote outside its output, at bytes ${broken.map((w) => w * 4).join(", ")}.`);
+  }
+
+  #guard(): void {
+    for (let i = 0; i < GUARD_WORDS; i++) this.#guardWord(this.#end / 4 + i);
+    this.#end += GUARD_WORDS * 4;
+    if (this.#end > this.#buffer.byteLength) throw new Error("The laboratory's memory is full.");
+  }
+
+  #guardWord(word: number): void {
+    new Int32Array(this.#buffer)[word] = GUARD;
+    this.#guards.push(word);
+  }
+}
