@@ -5,7 +5,6 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { build } from "esbuild";
-import { linkCommand } from "./link-command.ts";
 
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
@@ -42,5 +41,3 @@ await promisify(execFile)(process.execPath, [tsc, "-p", "tsconfig.types.json"], 
     throw new Error(`The type declarations cannot be made.\n${output}`, { cause: error });
   },
 );
-
-await linkCommand(root);
