@@ -2,8 +2,9 @@
  * Where everything lies: which rows of which matrix each worker owns, in which of its memories, at which address.
  *
  * A wasm32 memory ends at 4 GiB, so a worker has one or more of them ("banks", each with an instance of the kernels).
- * Groups of ops (layers) are placed whole, in order, into the first bank with room; every worker uses the same bank
- * for the same group. Pure: the same arguments give the same plan, which is plain data and is posted to the workers.
+ * Groups of ops (layers) are placed whole, in order, each into the last bank or, where that is full, a new one; every
+ * worker uses the same bank for the same group. Pure: the same arguments give the same plan, which is plain data and
+ * is posted to the workers.
  */
 import { requireTensor, type Checkpoint, type WeightTensor } from "../checkpoint.ts";
 import { ModelComposeError } from "../errors.ts";
@@ -170,54 +171,72 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
   };
   openBank();
 
-  for (const [entry, groups] of program.entries) {
-    plan.groupBanks[entry] = groups.map((group) => {
-      const needs = groupNeeds(group, plan, program, checkpoint);
-      if (needs.boundBank !== undefined && needs.bytes === 0) return needs.boundBank;
-      let bank = needs.boundBank ?? plan.banks.length - 1;
-      if (free[bank] + needs.bytes > bankLimit) {
-        if (needs.boundBank === undefined) {
-          openBank();
-          bank = plan.banks.length - 1;
-        }
-        if (free[bank] + needs.bytes > bankLimit) {
-          throw new ModelComposeError(
-            "out-of-memory",
-            `${group.name} needs ${needs.bytes} bytes in one WebAssembly memory of each of ${threads} threads; ` +
-              `${bankLimit - free[bank]} bytes are free in one of ${bankLimit} bytes.`,
-            { remedy: "Use more threads or a smaller context length." },
-          );
-        }
-      }
-      free[bank] = place(needs, plan, bank, free[bank]);
-      return bank;
-    });
+  for (const [entry, groups] of program.entries) plan.groupBanks[entry] = groups.map(() => 0);
+  for (const unit of unitsOf(program)) {
+    const needs = needsOf(unit, plan, program, checkpoint);
+    if (free[free.length - 1] + needs.bytes > bankLimit) openBank();
+    const bank = free.length - 1;
+    if (free[bank] + needs.bytes > bankLimit) {
+      const [name, ...others] = unit.members.map(({ group }) => group.name);
+      throw new ModelComposeError(
+        "out-of-memory",
+        `${name}${others.length > 0 ? ` (with ${others.join(", ")})` : ""} needs ${needs.bytes} bytes in one WebAssembly ` +
+          `memory of each of ${threads} threads; ${Math.max(0, bankLimit - free[bank])} bytes are free in one of ` +
+          `${bankLimit} bytes.`,
+        { remedy: "Use more threads or a smaller context length." },
+      );
+    }
+    free[bank] = place(needs, plan, bank, free[bank]);
+    for (const { entry, index } of unit.members) plan.groupBanks[entry][index] = bank;
   }
   plan.banks.forEach((bank, index) => (bank.bytes = roundUp(free[index], PAGE)));
   return plan;
 }
 
-/** What a group must have in its bank and does not have yet. */
-interface GroupNeeds {
+/** Groups that share a weight (a tied table) or a layer's cache: they must lie in one bank, so they are placed as one. */
+interface Unit {
+  members: { entry: string; index: number; group: OpGroup }[];
+  /** Weights, and layers of the cache. */
+  needs: Set<Name | number>;
+}
+
+/** In the order of their first groups. */
+function unitsOf(program: Program): Unit[] {
+  let units: Unit[] = [];
+  for (const [entry, groups] of program.entries) {
+    groups.forEach((group, index) => {
+      const needs = group.ops.flatMap((op) => [...matrixNames(op), ...vectorNames(op), ...cachedLayers(op)]);
+      const related = units.filter((unit) => needs.some((need) => unit.needs.has(need)));
+      const [first, ...others] = [...related, { members: [{ entry, index, group }], needs: new Set(needs) }];
+      for (const other of others) {
+        first.members.push(...other.members);
+        for (const need of other.needs) first.needs.add(need);
+      }
+      units = units.filter((unit) => !others.includes(unit));
+      if (related.length === 0) units.push(first);
+    });
+  }
+  return units;
+}
+
+/** What a unit must have in its bank. */
+interface Needs {
   matrices: { name: Name; tensor: WeightTensor; format: WeightFormat; bytes: number }[];
   vectors: { name: Name; tensor: WeightTensor; length: number }[];
   layers: number[];
   bytes: number;
-  /** Bank of a matrix that is already placed (a tied table). */
-  boundBank?: number;
 }
 
-function groupNeeds(group: OpGroup, plan: MemoryPlan, program: Program, checkpoint: Checkpoint): GroupNeeds {
-  const needs: GroupNeeds = { matrices: [], vectors: [], layers: [], bytes: 0 };
-  for (const name of new Set(group.ops.flatMap(matrixNames))) {
-    const placed = plan.matrices[name] as MatrixPlacement | undefined;
-    if (placed !== undefined) {
-      if (needs.boundBank !== undefined && needs.boundBank !== placed.bank) {
-        throw new Error(`Group ${group.name} uses matrices of two banks.`);
-      }
-      needs.boundBank = placed.bank;
-      continue;
-    }
+function needsOf(unit: Unit, plan: MemoryPlan, program: Program, checkpoint: Checkpoint): Needs {
+  const ops = unit.members.flatMap(({ group }) => group.ops);
+  const layers = [...new Set(ops.flatMap(cachedLayers))];
+  const needs: Needs = {
+    matrices: [],
+    vectors: [],
+    layers,
+    bytes: layers.length * plan.slots * plan.slotBytes,
+  };
+  for (const name of new Set(ops.flatMap(matrixNames))) {
     const spec = program.matrices.get(name);
     if (spec === undefined) throw new Error(`Matrix ${name} is not declared.`);
     const tensor = requireTensor(checkpoint, name, [spec.rows, spec.columns]);
@@ -227,21 +246,16 @@ function groupNeeds(group: OpGroup, plan: MemoryPlan, program: Program, checkpoi
     needs.matrices.push({ name, tensor, format, bytes });
     needs.bytes += roundUp(bytes, 64);
   }
-  for (const name of new Set(group.ops.flatMap(vectorNames))) {
-    if (name in plan.vectors) continue;
+  for (const name of new Set(ops.flatMap(vectorNames))) {
     const length = program.vectors.get(name);
     if (length === undefined) throw new Error(`Vector ${name} is not declared.`);
     needs.vectors.push({ name, tensor: requireTensor(checkpoint, name, [length]), length });
     needs.bytes += roundUp(length, PANEL) * 4;
   }
-  for (const layer of new Set(group.ops.flatMap((op) => (op.role === "append" ? [op.layer] : [])))) {
-    needs.layers.push(layer);
-    needs.bytes += plan.slots * plan.slotBytes;
-  }
   return needs;
 }
 
-function place(needs: GroupNeeds, plan: MemoryPlan, bank: number, from: number): number {
+function place(needs: Needs, plan: MemoryPlan, bank: number, from: number): number {
   let offset = from;
   for (const { name, tensor, format, bytes } of needs.matrices) {
     const [rows, columns] = tensor.shape;
@@ -312,6 +326,10 @@ function vectorNames(op: Op): Name[] {
   if (op.role === "norm") return [op.weight];
   if ((op.role === "linear" || op.role === "logits") && op.bias !== undefined) return [op.bias];
   return [];
+}
+
+function cachedLayers(op: Op): number[] {
+  return op.role === "append" || op.role === "attention" ? [op.layer] : [];
 }
 
 /** Bytes of weights and of KV capacity over all workers, and of everything else. */
