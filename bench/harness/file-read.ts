@@ -3,24 +3,19 @@ import { once } from "node:events";
 import { errorMessage, ModelComposeError } from "../../src/runtime/errors.ts";
 import { startWorker, workerUrl, type Worker } from "../../src/runtime/platform/workers.ts";
 import { shareOf, type Extent } from "./extents.ts";
-import type { ReadWorkerData } from "./read-worker.ts";
 
 /**
- * Seconds in which `threads` threads read the extents by positioned reads of 8 MiB. The clock starts when all of them
- * are ready and stops when the last is done; their memory is free again when the promise resolves.
+ * Seconds in which `threads` threads read the extents into fresh memory, by positioned reads of 8 MiB. The clock
+ * starts when all of them are ready and stops when the last is done; their memory is free again when the promise
+ * resolves.
  *
  * @throws ModelComposeError "device" with the worker's message (a file that is gone or too short, no memory)
  */
-export async function readFiles(
-  extents: readonly Extent[],
-  threads: number,
-  mode: ReadWorkerData["mode"],
-): Promise<number> {
+export async function readFiles(extents: readonly Extent[], threads: number): Promise<number> {
   const url = workerUrl(import.meta.url, { source: "./read-worker.ts", bundled: "bench-read-worker.js" });
-  const workers = Array.from({ length: threads }, (_, index) => {
-    const data: ReadWorkerData = { extents: shareOf(extents, index, threads), mode };
-    return startWorker(url, { name: `bench read ${index}`, data });
-  });
+  const workers = Array.from({ length: threads }, (_, index) =>
+    startWorker(url, { name: `bench read ${index}`, data: shareOf(extents, index, threads) }),
+  );
   try {
     await all(workers);
     const finished = all(workers);

@@ -1,16 +1,7 @@
-/** Worker of the file-read measurement: reads its extents once, when told to. */
+/** Worker of the file-read measurement: reads its extents once into memory of its own, when told to. */
 import { openFile, type OpenFile } from "../../src/runtime/platform/files.ts";
 import { workerScope } from "../../src/runtime/platform/workers.ts";
 import { totalBytes, type Extent } from "./extents.ts";
-
-export interface ReadWorkerData {
-  extents: Extent[];
-  /**
-   * "keep": into fresh memory of the full size. "discard": through one small window, which only brings the files into
-   * the system's cache.
-   */
-  mode: "keep" | "discard";
-}
 
 const READ_BYTES = 8 * 2 ** 20;
 /** Well under the 2 GiB that some platforms allow one read or one buffer. */
@@ -35,11 +26,6 @@ function freshMemory(bytes: number): Target {
   };
 }
 
-function oneWindow(): Target {
-  const window = new Uint8Array(READ_BYTES);
-  return (most) => window.subarray(0, most);
-}
-
 function readAll(extents: readonly Extent[], files: ReadonlyMap<string, OpenFile>, target: Target): void {
   for (const { file, offset, length } of extents) {
     const open = files.get(file);
@@ -53,12 +39,12 @@ function readAll(extents: readonly Extent[], files: ReadonlyMap<string, OpenFile
 }
 
 const { port, data } = workerScope();
-const { extents, mode } = data as ReadWorkerData;
+const extents = data as Extent[];
 const files = new Map<string, OpenFile>();
 for (const { file } of extents) if (!files.has(file)) files.set(file, openFile(file));
 
 port.once("message", () => {
-  readAll(extents, files, mode === "keep" ? freshMemory(totalBytes(extents)) : oneWindow());
+  readAll(extents, files, freshMemory(totalBytes(extents)));
   port.postMessage("done");
 });
 port.postMessage("ready");
