@@ -70,7 +70,7 @@ export function toTable(result: BenchResult): string {
     ["peak RSS", megabytes(result.peakRssBytes), "", `weights + KV cache + ${megabytes(overhead)}`],
   ];
   const head = [
-    `${result.model}: ${result.device}, ${result.kernelBuild} kernels, repeated ${result.repeat} times`,
+    `${result.model}: ${result.device}, ${result.kernelBuild} kernels, repeat ${result.repeat}`,
     `${result.cpuModel}, ${result.cores} cores, ${result.platform}, Node ${result.nodeVersion}`,
   ];
   return [...head, "", ...align(rows)].join("\n");
