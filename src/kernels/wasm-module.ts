@@ -10,7 +10,7 @@ type Address = number;
 
 /** What every kernel instance exports. Sizes are in elements unless named otherwise; see the *.as.ts sources. */
 export interface Kernels {
-  embed(table: Address, row: number, columns: number, out: Address, format: number): void;
+  embed(table: Address, panels: number, row: number, columns: number, out: Address, format: number): void;
   rms_norm(
     x: Address,
     weight: Address,
@@ -29,15 +29,26 @@ export interface Kernels {
     a: Address,
     rows: number,
     w: Address,
+    panels: number,
+    first: number,
+    count: number,
     y: Address,
     ldy: number,
-    panels: number,
     columns: number,
     accumulate: number,
     b: Address,
     format: number,
   ): void;
-  pack_panel(rows: Address, stride: number, bytes: number, count: number, out: Address): void;
+  pack_panel(
+    rows: Address,
+    stride: number,
+    columns: number,
+    count: number,
+    out: Address,
+    panel: number,
+    panels: number,
+    format: number,
+  ): void;
   rope(x: Address, stride: number, table: Address, rows: number, heads: number, headDim: number): void;
   append(
     key: Address,

@@ -5,8 +5,10 @@
 // V8 rebuilds every v128 constant at every use (four instructions; a mask constant inside a loop cost a factor of
 // 2 to 10 when measured), so constants come from memory (`constants`) or arrive as parameters.
 
-/** Rows of a weight panel: 16 output rows interleaved, see linear/README in ARCHITECTURE.md ("Row panels"). */
+/** Output rows of a weight tile, interleaved; see "Weight tiles" in ARCHITECTURE.md. */
 export const PANEL: i32 = 16;
+/** Columns of a weight tile; the last tile of a row may have fewer. */
+export const TILE_COLUMNS: i32 = 256;
 /** Positions in one block of the KV cache. */
 export const BLOCK: i32 = 64;
 

@@ -1,11 +1,19 @@
-// AssemblyScript. One row of a table that is stored in row panels, widened to f32.
+// AssemblyScript. One row of a table that is stored in weight tiles, widened to f32.
 
-import { f16Scale } from "../linear/widen.as";
+import { TILE_COLUMNS } from "../common/simd.as";
+import { f16Scale, wordsOf } from "../linear/widen.as";
 
-/** table: first panel; row: within the table. format: 0 f32, 1 f16, 2 bf16. out: [columns] f32. */
-export function embed(table: usize, row: i32, columns: i32, out: usize, format: i32): void {
-  const words = format == 0 ? columns : (columns + 1) >> 1;
-  let p = table + ((<usize>(row >> 4) * <usize>words) << 6) + (<usize>(row & 15) << 2);
+/** table: of `panels` panels; row: within it. format: 0 f32, 1 f16, 2 bf16. out: [columns] f32. */
+export function embed(table: usize, panels: i32, row: i32, columns: i32, out: usize, format: i32): void {
+  for (let from = 0; from < columns; from += TILE_COLUMNS) {
+    const width = min(columns - from, TILE_COLUMNS);
+    const tileBytes = <usize>wordsOf(width, format) << 6;
+    widenRow(table + <usize>(row >> 4) * tileBytes + (<usize>(row & 15) << 2), width, out + (<usize>from << 2), format);
+    table += <usize>panels * tileBytes;
+  }
+}
+
+function widenRow(p: usize, columns: i32, out: usize, format: i32): void {
   if (format == 0) {
     for (let c = 0; c < columns; c++) {
       store<f32>(out + (<usize>c << 2), load<f32>(p));

@@ -1,18 +1,15 @@
-// AssemblyScript. Many rows of activations against row panels (Goto & van de Geijn 2008): activations are packed once a
-// call into [column block][tile][k][6]; for each column block, a panel is widened to f32 [k][8] + [k][8] in the L1
-// cache and multiplied with every tile. Weights are read once however many rows there are.
+// AssemblyScript. Many rows of activations against weight tiles (Goto & van de Geijn 2008): activations are packed once a
+// call into [column block][register tile][k][6]; each weight tile is widened to f32 [k][8] + [k][8], 16 KiB, in the L1
+// cache and multiplied with all rows. Weights are read once however many rows there are.
 
-import { PANEL } from "../common/simd.as";
+import { PANEL, TILE_COLUMNS } from "../common/simd.as";
 import { tile, TILE } from "./tile.as";
-import { bf16Even, bf16Mask, bf16Odd, f16Even, f16Mask, f16Odd, f16Scale } from "./widen.as";
-
-/** Columns of a block: 256 x 16 f32 of a widened panel are 16 KiB, half of a common L1 cache. */
-const COLUMNS: i32 = 256;
+import { bf16Even, bf16Mask, bf16Odd, f16Even, f16Mask, f16Odd, f16Scale, wordsOf } from "./widen.as";
 
 /** Packs x [rows][columns] (rows `ldx` bytes apart) for gemm_*; `out` holds rows x columns f32. */
 export function pack_rows(x: usize, ldx: usize, rows: i32, columns: i32, out: usize): void {
-  for (let from = 0; from < columns; from += COLUMNS) {
-    const count = min(columns - from, COLUMNS);
+  for (let from = 0; from < columns; from += TILE_COLUMNS) {
+    const count = min(columns - from, TILE_COLUMNS);
     for (let r = 0; r < rows; r += TILE) {
       const height = min(rows - r, TILE);
       const source = x + <usize>r * ldx + (<usize>from << 2);
@@ -32,29 +29,31 @@ export function pack_rows(x: usize, ldx: usize, rows: i32, columns: i32, out: us
 }
 
 /**
- * y[r, 16p + i] (+)= sum over k of x[r, k] * w[16p + i, k] for the panels at `w`.
- * `a`: packed rows. `b`: scratch of COLUMNS x 16 f32. y rows are `ldy` bytes apart and padded to whole panels.
- * `format`: 0 f32, 1 f16, 2 bf16.
+ * y[r, 16p + i] (+)= sum over k of x[r, k] * w[16p + i, k] for the panels p = first .. first + count - 1 of the `panels`
+ * panels at `w`. `a`: packed rows. `b`: scratch of (TILE_COLUMNS + 1) x 16 f32. y: of panel 0; rows are `ldy` bytes
+ * apart and padded to whole panels. `format`: 0 f32, 1 f16, 2 bf16.
  */
 export function gemm(
-  a: usize, rows: i32, w: usize, y: usize, ldy: usize, panels: i32, columns: i32, accumulate: i32, b: usize, format: i32,
+  a: usize, rows: i32, w: usize, panels: i32, first: i32, count: i32, y: usize, ldy: usize, columns: i32, accumulate: i32,
+  b: usize, format: i32,
 ): void {
-  const stride = format == 0 ? <usize>columns << 6 : <usize>((columns + 1) >> 1) << 6;
-  for (let from = 0; from < columns; from += COLUMNS) {
-    const count = min(columns - from, COLUMNS);
+  for (let from = 0; from < columns; from += TILE_COLUMNS) {
+    const width = min(columns - from, TILE_COLUMNS);
     const add = (accumulate | from) != 0;
-    const right = b + (<usize>count << 5);
-    let panel = w + (format == 0 ? <usize>from << 6 : <usize>from << 5);
-    for (let p = 0; p < panels; p++) {
-      if (format == 2) widenBf16(panel, b, right, count);
-      else if (format == 1) widenF16(panel, b, right, count);
-      else splitF32(panel, b, right, count);
-      const out = y + <usize>(p * PANEL) * 4;
-      multiply(a, b, out, rows, count, ldy, add);
-      multiply(a, right, out + 32, rows, count, ldy, add);
-      panel += stride;
+    const right = b + (<usize>width << 5);
+    const tileBytes = <usize>wordsOf(width, format) << 6;
+    let weights = w + <usize>first * tileBytes;
+    for (let p = first; p < first + count; p++) {
+      if (format == 2) widenBf16(weights, b, right, width);
+      else if (format == 1) widenF16(weights, b, right, width);
+      else splitF32(weights, b, right, width);
+      const out = y + (<usize>(p * PANEL) << 2);
+      multiply(a, b, out, rows, width, ldy, add);
+      multiply(a, right, out + 32, rows, width, ldy, add);
+      weights += tileBytes;
     }
-    a += <usize>(rows * count) << 2;
+    w += <usize>panels * tileBytes;
+    a += <usize>(rows * width) << 2;
   }
 }
 

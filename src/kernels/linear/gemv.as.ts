@@ -1,53 +1,45 @@
-// AssemblyScript. One row of activations against row panels: y[n] = sum over k of x[k] * w[n, k].
+// AssemblyScript. One row of activations against weight tiles: y[n] = sum over k of x[k] * w[n, k].
 //
-// A panel is read as one sequential stream (the only pattern that reached the machine's read bandwidth; several row
-// streams at once lost a third) and each lane is an output row, so there is no horizontal sum. Columns are taken in
-// blocks of at most COLUMNS so that x stays in the L1 cache; the order of additions into a row depends on nothing
-// but the number of columns, so a row has the same bits whichever thread owns it.
+// The matrix is one sequential stream (the only pattern that reached the machine's read bandwidth; several row streams
+// at once lost a third), each lane is an output row, so there is no horizontal sum, and the 1 KB of x that a block of
+// columns needs stays in the L1 cache while all rows pass. The order of additions into a row depends on nothing but
+// the number of columns, so a row has the same bits whichever thread owns it.
 //
 // x is readable (and zero) up to an even number of columns. y is padded to whole panels.
 
-import { madd } from "../common/simd.as";
+import { madd, TILE_COLUMNS } from "../common/simd.as";
 import { bf16Even, bf16Mask, bf16Odd, f16Even, f16Mask, f16Odd } from "./widen.as";
 
-const COLUMNS: i32 = 4096;
-
-/** bf16 weights. words = ceil(columns / 2). `accumulate` adds to y instead of replacing it. */
+/** bf16 weights. `accumulate` adds to y instead of replacing it. */
 export function gemv_bf16(x: usize, w: usize, y: usize, panels: i32, columns: i32, accumulate: i32): void {
   const mask = bf16Mask();
-  const words = (columns + 1) >> 1;
-  const stride = <usize>words << 6;
-  for (let from = 0; from < words; from += COLUMNS >> 1) {
-    const count = min(words - from, COLUMNS >> 1);
-    const xFrom = x + (<usize>from << 3);
-    const xEnd = xFrom + (<usize>count << 3);
+  for (let from = 0; from < columns; from += TILE_COLUMNS) {
+    const xFrom = x + (<usize>from << 2);
+    const xEnd = x + (<usize>min(from + TILE_COLUMNS, columns) << 2);
     const add = accumulate | from;
     let out = y;
-    let panel = w + (<usize>from << 6);
     for (let p = 0; p < panels; p++) {
       let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
       let b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-      let q = panel;
       for (let px = xFrom; px < xEnd; px += 8) {
         const even = v128.load32_splat(px);
         const odd = v128.load32_splat(px, 4);
-        let t = v128.load(q);
+        let t = v128.load(w);
         a0 = madd(bf16Even(t), even, a0);
         b0 = madd(bf16Odd(t, mask), odd, b0);
-        t = v128.load(q, 16);
+        t = v128.load(w, 16);
         a1 = madd(bf16Even(t), even, a1);
         b1 = madd(bf16Odd(t, mask), odd, b1);
-        t = v128.load(q, 32);
+        t = v128.load(w, 32);
         a2 = madd(bf16Even(t), even, a2);
         b2 = madd(bf16Odd(t, mask), odd, b2);
-        t = v128.load(q, 48);
+        t = v128.load(w, 48);
         a3 = madd(bf16Even(t), even, a3);
         b3 = madd(bf16Odd(t, mask), odd, b3);
-        q += 64;
+        w += 64;
       }
       finish(out, f32x4.add(a0, b0), f32x4.add(a1, b1), f32x4.add(a2, b2), f32x4.add(a3, b3), add);
       out += 64;
-      panel += stride;
     }
   }
 }
@@ -58,35 +50,30 @@ export function gemv_bf16(x: usize, w: usize, y: usize, panels: i32, columns: i3
  */
 export function gemv_f16(x: usize, w: usize, y: usize, panels: i32, columns: i32, accumulate: i32): void {
   const mask = f16Mask();
-  const words = (columns + 1) >> 1;
-  const stride = <usize>words << 6;
-  for (let from = 0; from < words; from += COLUMNS >> 1) {
-    const count = min(words - from, COLUMNS >> 1);
-    const xFrom = x + (<usize>from << 3);
-    const xEnd = xFrom + (<usize>count << 3);
+  for (let from = 0; from < columns; from += TILE_COLUMNS) {
+    const xFrom = x + (<usize>from << 2);
+    const xEnd = x + (<usize>min(from + TILE_COLUMNS, columns) << 2);
     const add = accumulate | from;
     let out = y;
-    let panel = w + (<usize>from << 6);
     for (let p = 0; p < panels; p++) {
       let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
       let b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-      let q = panel;
       for (let px = xFrom; px < xEnd; px += 8) {
         const even = v128.load32_splat(px);
         const odd = v128.load32_splat(px, 4);
-        let t = v128.load(q);
+        let t = v128.load(w);
         a0 = madd(f16Even(t, mask), even, a0);
         b0 = madd(f16Odd(t, mask), odd, b0);
-        t = v128.load(q, 16);
+        t = v128.load(w, 16);
         a1 = madd(f16Even(t, mask), even, a1);
         b1 = madd(f16Odd(t, mask), odd, b1);
-        t = v128.load(q, 32);
+        t = v128.load(w, 32);
         a2 = madd(f16Even(t, mask), even, a2);
         b2 = madd(f16Odd(t, mask), odd, b2);
-        t = v128.load(q, 48);
+        t = v128.load(w, 48);
         a3 = madd(f16Even(t, mask), even, a3);
         b3 = madd(f16Odd(t, mask), odd, b3);
-        q += 64;
+        w += 64;
       }
       const back = f32x4.splat(4096);
       finish(
@@ -98,7 +85,6 @@ export function gemv_f16(x: usize, w: usize, y: usize, panels: i32, columns: i32
         add,
       );
       out += 64;
-      panel += stride;
     }
   }
 }
@@ -116,42 +102,39 @@ export function scale_f16(x: usize, out: usize, count: i32): void {
 
 /** f32 weights. */
 export function gemv_f32(x: usize, w: usize, y: usize, panels: i32, columns: i32, accumulate: i32): void {
-  const stride = <usize>columns << 6;
-  for (let from = 0; from < columns; from += COLUMNS) {
-    const count = min(columns - from, COLUMNS);
+  for (let from = 0; from < columns; from += TILE_COLUMNS) {
+    const count = min(columns - from, TILE_COLUMNS);
     const xFrom = x + (<usize>from << 2);
     const pairsEnd = xFrom + (<usize>(count & ~1) << 2);
     const add = accumulate | from;
     let out = y;
-    let panel = w + (<usize>from << 6);
     for (let p = 0; p < panels; p++) {
       let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
       let b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-      let q = panel;
       let px = xFrom;
       for (; px < pairsEnd; px += 8) {
         const even = v128.load32_splat(px);
         const odd = v128.load32_splat(px, 4);
-        a0 = madd(v128.load(q), even, a0);
-        a1 = madd(v128.load(q, 16), even, a1);
-        a2 = madd(v128.load(q, 32), even, a2);
-        a3 = madd(v128.load(q, 48), even, a3);
-        b0 = madd(v128.load(q, 64), odd, b0);
-        b1 = madd(v128.load(q, 80), odd, b1);
-        b2 = madd(v128.load(q, 96), odd, b2);
-        b3 = madd(v128.load(q, 112), odd, b3);
-        q += 128;
+        a0 = madd(v128.load(w), even, a0);
+        a1 = madd(v128.load(w, 16), even, a1);
+        a2 = madd(v128.load(w, 32), even, a2);
+        a3 = madd(v128.load(w, 48), even, a3);
+        b0 = madd(v128.load(w, 64), odd, b0);
+        b1 = madd(v128.load(w, 80), odd, b1);
+        b2 = madd(v128.load(w, 96), odd, b2);
+        b3 = madd(v128.load(w, 112), odd, b3);
+        w += 128;
       }
       if (count & 1) {
         const even = v128.load32_splat(px);
-        a0 = madd(v128.load(q), even, a0);
-        a1 = madd(v128.load(q, 16), even, a1);
-        a2 = madd(v128.load(q, 32), even, a2);
-        a3 = madd(v128.load(q, 48), even, a3);
+        a0 = madd(v128.load(w), even, a0);
+        a1 = madd(v128.load(w, 16), even, a1);
+        a2 = madd(v128.load(w, 32), even, a2);
+        a3 = madd(v128.load(w, 48), even, a3);
+        w += 64;
       }
       finish(out, f32x4.add(a0, b0), f32x4.add(a1, b1), f32x4.add(a2, b2), f32x4.add(a3, b3), add);
       out += 64;
-      panel += stride;
     }
   }
 }

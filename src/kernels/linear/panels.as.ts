@@ -1,11 +1,29 @@
-// AssemblyScript. The loader's transform: 16 rows of words become one panel, word-interleaved: word c of row r goes to
-// index 16 c + r. A word is one f32 or two neighbouring 16-bit columns, so one routine serves every format.
+// AssemblyScript. The loader's transform: rows of words become weight tiles of 16 rows by 256 columns, word-interleaved:
+// word c of row r of a tile goes to index 16 c + r. Tiles of the same columns lie together, panel after panel, so that a
+// product reads the whole matrix as one stream while it needs only 256 columns of the activations at a time. A word is
+// one f32 or two neighbouring 16-bit columns.
+
+import { TILE_COLUMNS } from "../common/simd.as";
+import { wordsOf } from "./widen.as";
 
 /**
- * rows: `stride` bytes apart, `bytes` long each (a multiple of 2; a half word at the end is completed with zero).
- * count: how many of the 16 rows exist; the others become zero. out: 64 x ceil(bytes / 4) bytes.
+ * rows: `stride` bytes apart, of which `count` of the 16 exist (the others become zero). They are panel number `panel`
+ * of `panels` in the matrix at `out`. An odd last 16-bit column is completed with a zero.
  */
-export function pack_panel(rows: usize, stride: usize, bytes: i32, count: i32, out: usize): void {
+export function pack_panel(
+  rows: usize, stride: usize, columns: i32, count: i32, out: usize, panel: i32, panels: i32, format: i32,
+): void {
+  for (let from = 0; from < columns; from += TILE_COLUMNS) {
+    const width = min(columns - from, TILE_COLUMNS);
+    const tileBytes = <usize>wordsOf(width, format) << 6;
+    const bytes = format == 0 ? width << 2 : width << 1;
+    pack_tile(rows, stride, bytes, count, out + <usize>panel * tileBytes);
+    rows += bytes;
+    out += <usize>panels * tileBytes;
+  }
+}
+
+function pack_tile(rows: usize, stride: usize, bytes: i32, count: i32, out: usize): void {
   const words = bytes >> 2;
   let c = 0;
   if (count == 16) {

@@ -207,7 +207,7 @@ function embedStep(
       const panel = Math.floor(tokens[r] / PANEL);
       if (panel < panels.start || panel >= panels.end) continue;
       const y = address + r * stride;
-      kernels.embed(offset, tokens[r] - panels.start * PANEL, columns, y, code);
+      kernels.embed(offset, panels.end - panels.start, tokens[r] - panels.start * PANEL, columns, y, code);
       if (others.length === 0) continue;
       const row = f32.subarray(y / 4, y / 4 + columns);
       for (const other of others) other.f32.set(row, other.from + (r * stride) / 4);

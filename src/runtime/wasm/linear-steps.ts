@@ -1,6 +1,6 @@
 /** Linear layers: one row (GEMV), many rows (blocked GEMM), and the logits of chosen rows. */
 import type { LinearOp, LogitsOp } from "../program.ts";
-import { columnRange, FORMAT_CODE, LOGIT_ROWS, PANEL, panelBytes, panelRange } from "./plan.ts";
+import { columnRange, FORMAT_CODE, LOGIT_ROWS, PANEL, panelRange } from "./plan.ts";
 import { kernelStep, type PassContext, type Step, type Worker } from "./pass.ts";
 
 /** Work between two looks at the cancel flag, in multiply-adds: some 10 ms. */
@@ -89,16 +89,16 @@ class LinearKernel {
     }
     const add = accumulate || bias !== undefined ? 1 : 0;
     const slice = Math.max(1, Math.floor(SLICE_OPERATIONS / (rows * columns * PANEL)));
-    const bytes = panelBytes(format, columns);
-    for (let from = 0; from < this.#panels; from += slice) {
-      const count = Math.min(slice, this.#panels - from);
+    for (let first = 0; first < this.#panels; first += slice) {
       kernels.gemm(
         packed,
         rows,
-        offset + from * bytes,
-        target.y + from * PANEL * 4,
+        offset,
+        this.#panels,
+        first,
+        Math.min(slice, this.#panels - first),
+        target.y,
         target.ldy,
-        count,
         columns,
         add,
         panel,

@@ -7,8 +7,8 @@ import { openFile, type OpenFile } from "../platform/files.ts";
 import { readTensorRows } from "../weight-reader.ts";
 import type { Bank } from "./memory.ts";
 import {
+  FORMAT_CODE,
   PANEL,
-  panelBytes,
   panelRange,
   type MatrixPlacement,
   type MemoryPlan,
@@ -53,11 +53,10 @@ function loadMatrix(
   file: OpenFile,
   hooks: LoadHooks,
 ): void {
-  const { tensor, format, rows, columns } = matrix;
+  const { tensor, format, rows, columns, offset } = matrix;
   const scratch = plan.banks[matrix.bank].scratch;
   const panels = panelRange(rows, index, plan.threads);
   const rowBytes = columns * (format.dtype === "f32" ? 4 : 2);
-  const bytes = panelBytes(format, columns);
   const windowPanels = Math.max(
     1,
     Math.floor(Math.min(WINDOW_BYTES, scratch.packedBytes) / (rowBytes * PANEL)),
@@ -68,13 +67,15 @@ function loadMatrix(
     const window = new Uint8Array(bank.u8.buffer, scratch.packed, (range.end - range.start) * rowBytes);
     readTensorRows(file, tensor, range, window, hooks);
     for (let p = panel; p < end; p++) {
-      const count = Math.min(PANEL, rows - p * PANEL);
       bank.kernels.pack_panel(
         scratch.packed + (p - panel) * PANEL * rowBytes,
         rowBytes,
-        rowBytes,
-        count,
-        matrix.offset + (p - panels.start) * bytes,
+        columns,
+        Math.min(PANEL, rows - p * PANEL),
+        offset,
+        p - panels.start,
+        panels.end - panels.start,
+        FORMAT_CODE[format.dtype],
       );
     }
   }

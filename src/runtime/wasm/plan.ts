@@ -31,8 +31,8 @@ export type WeightDType = "f32" | "f16" | "bf16";
 /** How a matrix lies in device memory. Only kernels and loader look inside. */
 export interface WeightFormat {
   dtype: WeightDType;
-  /** Rows interleaved word by word in panels of 16 (panels.as.ts). */
-  packing: "row-panels";
+  /** Tiles of 16 rows by 256 columns, rows interleaved word by word (panels.as.ts). */
+  packing: "tiles";
 }
 
 /** The number by which the kernels know a dtype. */
@@ -240,7 +240,7 @@ function needsOf(unit: Unit, plan: MemoryPlan, program: Program, checkpoint: Che
     const spec = program.matrices.get(name);
     if (spec === undefined) throw new Error(`Matrix ${name} is not declared.`);
     const tensor = requireTensor(checkpoint, name, [spec.rows, spec.columns]);
-    const format: WeightFormat = { dtype: DTYPES[tensor.dtype], packing: "row-panels" };
+    const format: WeightFormat = { dtype: DTYPES[tensor.dtype], packing: "tiles" };
     const most = Math.ceil(Math.ceil(spec.rows / PANEL) / plan.threads);
     const bytes = most * panelBytes(format, spec.columns);
     needs.matrices.push({ name, tensor, format, bytes });
