@@ -64,7 +64,11 @@ export function passOf(tokens: readonly number[], position = 0, slot = 0): Pass 
 export async function prefill(
   executable: WasmExecutable,
   tokens: readonly number[],
-  { size = executable.maxRows, position = 0, slot = 0 }: { size?: number; position?: number; slot?: number } = {},
+  {
+    size = executable.maxRows,
+    position = 0,
+    slot = 0,
+  }: { size?: number; position?: number; slot?: number } = {},
 ): Promise<Float32Array> {
   let result: PassResult | undefined;
   for (let from = 0; from < tokens.length; from += size) {

@@ -149,7 +149,9 @@ function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): S
   const outputStride = plan.strides[op.output];
   const cache = plan.kv[op.layer].offset;
   const headWords = 2 * KV_BLOCK * depth;
-  const tileQueries = ATTENTION_ROWS * group;
+  /** Of a tile's packed queries and states: rows have their places, however the tiles are cut. */
+  const queriesOf = (tile: Tile): number => scratch.queries + tile.start * group * depth * 4;
+  const stateOf = (tile: Tile): number => scratch.state + tile.start * group * record;
   const push = pushRows(worker, op.output, bank, new Set([bank]));
 
   /** One KV head in one block, in this worker's memory: its own, or a copy of a peer's. */
@@ -170,7 +172,7 @@ function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): S
   };
   const attendSlot = (context: PassContext, tiles: readonly Tile[], head: number): void => {
     const columns = head * group * kv.headDim * 4;
-    tiles.forEach((tile, i) => {
+    tiles.forEach((tile) => {
       const rows = tile.end - tile.start;
       kernels.pack_queries(
         buffers[op.query] + tile.start * queryStride + columns,
@@ -180,31 +182,31 @@ function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): S
         kv.headDim,
         depth,
         op.scale,
-        scratch.queries + i * tileQueries * depth * 4,
+        queriesOf(tile),
       );
-      kernels.reset_state(scratch.state + i * tileQueries * record, rows * group, depth);
+      kernels.reset_state(stateOf(tile), rows * group, depth);
     });
     const last = Math.max(...tiles.map((tile) => tile.last));
     for (let block = 0; block * KV_BLOCK <= last; block++) {
       if (control.isCancelRequested(context.command)) return;
       const address = blockAddress(tiles[0].slot, block, head);
-      tiles.forEach((tile, i) => {
+      tiles.forEach((tile) => {
         if (tile.last < block * KV_BLOCK) return;
         setVisible(context, tile, block);
         kernels.attend(
-          scratch.queries + i * tileQueries * depth * 4,
+          queriesOf(tile),
           (tile.end - tile.start) * group,
           depth,
           address,
           scratch.visible,
-          scratch.state + i * tileQueries * record,
+          stateOf(tile),
           scratch.scores,
         );
       });
     }
-    tiles.forEach((tile, i) => {
+    tiles.forEach((tile) => {
       kernels.finish(
-        scratch.state + i * tileQueries * record,
+        stateOf(tile),
         tile.end - tile.start,
         group,
         kv.headDim,
