@@ -62,25 +62,24 @@ export class KernelLab {
     return region;
   }
 
-  /** A matrix in row panels, as the loader packs it; `address` is that of its first panel. */
+  /** A matrix packed as the loader does it. */
   matrix(matrix: StoredMatrix): Region & { panels: number; format: number } {
     const { rows, columns, bytes } = matrix;
     const rowBytes = bytes.length / rows;
     const source = this.take(Math.ceil(bytes.length / 4));
     source.u8.set(bytes);
     const panels = Math.ceil(rows / PANEL);
-    const size = panelBytes({ dtype: matrix.format, packing: "row-panels" }, columns);
-    const packed = this.take((panels * size) / 4, 123);
+    const format = FORMAT_CODE[matrix.format];
+    const packed = this.take(
+      (panels * panelBytes({ dtype: matrix.format, packing: "tiles" }, columns)) / 4,
+      123,
+    );
     for (let p = 0; p < panels; p++) {
-      this.kernels.pack_panel(
-        source.address + p * PANEL * rowBytes,
-        rowBytes,
-        rowBytes,
-        Math.min(PANEL, rows - p * PANEL),
-        packed.address + p * size,
-      );
+      const from = source.address + p * PANEL * rowBytes;
+      const count = Math.min(PANEL, rows - p * PANEL);
+      this.kernels.pack_panel(from, rowBytes, columns, count, packed.address, p, panels, format);
     }
-    return { ...packed, panels, format: FORMAT_CODE[matrix.format] };
+    return { ...packed, panels, format };
   }
 
   /** Throws when a kernel wrote outside the regions. */

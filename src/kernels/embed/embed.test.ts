@@ -22,14 +22,14 @@ describe.each(BUILDS)("%s", (build) => {
         const out = lab.take(columns);
         for (let row = 0; row < rows; row++) {
           out.f32.fill(NaN);
-          lab.kernels.embed(table.address, row, columns, out.address, table.format);
+          lab.kernels.embed(table.address, table.panels, row, columns, out.address, table.format);
           const expected = Float32Array.from(matrix.values.subarray(row * columns, (row + 1) * columns));
           // As bits: zeros have signs.
           expect(out.i32).toEqual(new Int32Array(expected.buffer));
         }
         // The rows that complete the last panel are zeros, not what was in memory.
         for (let row = rows; row % 16 !== 0; row++) {
-          lab.kernels.embed(table.address, row, columns, out.address, table.format);
+          lab.kernels.embed(table.address, table.panels, row, columns, out.address, table.format);
           expect(out.f32.every((value) => value === 0)).toBe(true);
         }
         lab.checkGuards();
@@ -42,10 +42,10 @@ describe.each(BUILDS)("%s", (build) => {
     const source = lab.take(16 * 5, 9);
     for (let r = 0; r < 16; r++) for (let c = 0; c < 3; c++) source.f32[5 * r + c] = 10 * r + c;
     const panel = lab.take(16 * 3);
-    lab.kernels.pack_panel(source.address, 20, 12, 16, panel.address);
+    lab.kernels.pack_panel(source.address, 20, 3, 16, panel.address, 0, 1, 0);
     const out = lab.take(3);
     for (let r = 0; r < 16; r++) {
-      lab.kernels.embed(panel.address, r, 3, out.address, 0);
+      lab.kernels.embed(panel.address, 1, r, 3, out.address, 0);
       expect([...out.f32]).toEqual([10 * r, 10 * r + 1, 10 * r + 2]);
     }
   });
