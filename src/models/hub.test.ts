@@ -2,6 +2,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { temporaryDirectory } from "../../test/support/model-files.ts";
+import { readModelConfig } from "./config.ts";
 import { hubCacheDirectory, resolveModelDirectory, type ResolveOptions } from "./hub.ts";
 
 const MODEL = "HuggingFaceTB/SmolLM3-3B";
@@ -45,6 +46,14 @@ describe("local paths", () => {
     expect(await resolveIn("..", { cwd: model })).toBe(join(root, "a"));
     expect(await resolveIn("~/a/model", { env })).toBe(model);
     expect(await resolveIn(model)).toBe(model);
+  });
+
+  it("are the names of bundled models, where no directory has that name", async () => {
+    const directory = await resolveModelDirectory("tales", { cwd: temporaryDirectory() });
+    expect((await readModelConfig(directory)).layers).toBe(8);
+    const cwd = temporaryDirectory();
+    mkdirSync(join(cwd, "tales"));
+    expect(await resolveModelDirectory("tales", { cwd })).toBe(join(cwd, "tales"));
   });
 
   it("are also bare names of directories that exist, before the cache", async () => {

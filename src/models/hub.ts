@@ -4,6 +4,7 @@
  */
 import { homedir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { missingWeightFiles } from "../runtime/checkpoint.ts";
 import { ModelComposeError } from "../runtime/errors.ts";
 import { nearestName } from "../runtime/nearest-name.ts";
@@ -26,13 +27,16 @@ export interface ResolveOptions {
 const DEFAULT_REVISION = "main";
 const EXAMPLE_ID = "HuggingFaceTB/SmolLM3-3B";
 
+/** Models that are part of this package, in its folder models/. */
+const BUNDLED_MODELS: readonly string[] = ["tales"];
+
 /** One part of a repository id, as the hub allows it: no separator at either end. */
 const ID_PART = /^[A-Za-z0-9_]([\w.-]*[A-Za-z0-9_])?$/;
 
 /**
  * The absolute path of a model's directory. A local path begins with "./", "../", "~/", "/" or a drive (on
- * Windows also with backslashes); a bare name of an existing directory is one too; anything else is a repository
- * id "org/name" in the hub cache.
+ * Windows also with backslashes); a bare name of an existing directory is one too; then come the names of bundled
+ * models ("tales"); anything else is a repository id "org/name" in the hub cache.
  *
  * Throws "not-found" (with every place that was looked at, and what is missing of an incomplete snapshot) or
  * "invalid-argument" for what is neither a path nor an id.
@@ -47,6 +51,7 @@ export async function resolveModelDirectory(model: string, options: ResolveOptio
   const local = resolve(cwd, expandHome(model, env));
   if (isPath(model)) return requireDirectory(model, local);
   if (await isDirectory(local)) return local;
+  if (BUNDLED_MODELS.includes(model)) return bundledModelDirectory(model);
 
   checkRepositoryId(model, local);
   checkRevision(revision);
@@ -63,6 +68,11 @@ export function hubCacheDirectory(env: Readonly<Record<string, string | undefine
   if (cache) return expandHome(cache, env);
   const home = env["HF_HOME"] || join(env["XDG_CACHE_HOME"] || join(homeDirectory(env), ".cache"), "huggingface");
   return join(expandHome(home, env), "hub");
+}
+
+function bundledModelDirectory(name: string): string {
+  const models = import.meta.url.endsWith(".ts") ? "../../models/" : "../models/"; // from src/models/, from dist/
+  return fileURLToPath(new URL(models + name, import.meta.url));
 }
 
 function isPath(model: string): boolean {
@@ -99,7 +109,7 @@ function checkRepositoryId(model: string, local: string): void {
 }
 
 function howToName(): string {
-  return `Write a path that begins with "./" or "/", or "org/name" as in "${EXAMPLE_ID}".`;
+  return `Write a path that begins with "./" or "/", "org/name" as in "${EXAMPLE_ID}", or "tales" (bundled).`;
 }
 
 /** A revision is a file name below refs/ and a directory name below snapshots/: it must stay there. */
