@@ -62,11 +62,7 @@ export type WeightTensor = TensorLocation & { dtype: "F32" | "F16" | "BF16" };
  * The tensor of that name, which must have that shape and a dtype that kernels read (F32, F16, BF16). Throws
  * "invalid-checkpoint" (missing: with the nearest names; wrong shape) or "unsupported" (dtype).
  */
-export function requireTensor(
-  checkpoint: Checkpoint,
-  name: string,
-  shape: readonly number[],
-): WeightTensor {
+export function requireTensor(checkpoint: Checkpoint, name: string, shape: readonly number[]): WeightTensor {
   const tensor = checkpoint.tensors.get(name);
   if (tensor === undefined) {
     const near = nearestNames(name, [...checkpoint.tensors.keys()]);

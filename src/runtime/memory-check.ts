@@ -23,12 +23,13 @@ export function checkMemory(
   available: number = availableMemory(),
 ): string | undefined {
   const perToken = need.kvCacheBytes / contextLength;
-  const least = need.weightBytes + perToken * Math.min(LEAST_TOKENS, contextLength);
+  const leastTokens = Math.min(LEAST_TOKENS, contextLength);
+  const least = need.weightBytes + perToken * leastTokens;
   if (least > available) {
     throw new ModelComposeError(
       "out-of-memory",
-      `The model needs ${gigabytes(need.weightBytes)} for its weights and ${gigabytes(perToken * LEAST_TOKENS)} for ` +
-        `the KV cache of ${LEAST_TOKENS} tokens; ${gigabytes(available)} of memory is available, ` +
+      `The model needs ${gigabytes(need.weightBytes)} for its weights and ${gigabytes(perToken * leastTokens)} for ` +
+        `the KV cache of ${leastTokens} tokens; ${gigabytes(available)} of memory is available, ` +
         `${gigabytes(least - available)} too little.`,
       {
         remedy:
@@ -38,7 +39,10 @@ export function checkMemory(
   }
   const all = need.weightBytes + need.workBytes + need.kvCacheBytes;
   if (all <= available) return undefined;
-  const tokens = Math.floor((available - need.weightBytes) / perToken);
+  const tokens = Math.max(
+    leastTokens,
+    Math.floor((available - need.weightBytes - need.workBytes) / perToken),
+  );
   return (
     `The KV cache of the whole context (${contextLength} tokens) needs ${gigabytes(need.kvCacheBytes)}; the memory ` +
     `available is enough for about ${tokens} tokens.`

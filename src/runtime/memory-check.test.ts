@@ -1,0 +1,40 @@
+import { describe, expect, test } from "vitest";
+import { checkMemory } from "./memory-check.ts";
+
+const GB = 1e9;
+/** 1 GB of weights, 1 MB a token for 4000 tokens. */
+const NEED = { weightBytes: GB, kvCacheBytes: 4 * GB, workBytes: 0.1 * GB };
+
+describe("checkMemory", () => {
+  test("says nothing when all fits", () => {
+    expect(checkMemory(NEED, 4000, 5.1 * GB)).toBeUndefined();
+  });
+
+  test("says for how many tokens there is room when not all do", () => {
+    expect(checkMemory(NEED, 4000, 3.1 * GB)).toContain("enough for about 2000 tokens");
+    expect(checkMemory(NEED, 4000, 5.09 * GB)).toContain("enough for about 3990 tokens");
+    // Never more than the context, never fewer than what loading asks for.
+    expect(checkMemory(NEED, 4000, 1.3 * GB)).toContain("enough for about 256 tokens");
+  });
+
+  test("refuses what does not hold weights and a short conversation, with the figures", () => {
+    const attempt = (): unknown => checkMemory(NEED, 4000, 1.2 * GB);
+    expect(attempt).toThrow(
+      "The model needs 1.00 GB for its weights and 0.26 GB for the KV cache of 256 tokens; 1.20 GB of memory is " +
+        "available, 0.06 GB too little. Close other programs",
+    );
+    expect(attempt).toThrow(expect.objectContaining({ code: "out-of-memory" }));
+    expect(() => checkMemory(NEED, 4000, 1.257 * GB)).not.toThrow();
+  });
+
+  test("a context shorter than that needs no more than itself", () => {
+    const need = { ...NEED, kvCacheBytes: 0.1 * GB };
+    expect(checkMemory(need, 100, 1.2 * GB)).toBeUndefined();
+    expect(() => checkMemory(need, 100, 1.05 * GB)).toThrow("0.10 GB for the KV cache of 100 tokens");
+  });
+
+  test("asks the machine when it is told nothing", () => {
+    expect(checkMemory({ weightBytes: 1, kvCacheBytes: 1, workBytes: 1 }, 1)).toBeUndefined();
+    expect(() => checkMemory({ ...NEED, weightBytes: 2 ** 60 }, 4000)).toThrow("too little");
+  });
+});
