@@ -43,6 +43,13 @@ export interface ForwardResult {
 const MAX_LOGITS = 2 ** 30;
 const PREFILL_REPORT_MILLISECONDS = 200;
 
+/** Where the pieces of a generation go. */
+interface Sink {
+  emit: (part: StreamPart) => void;
+  /** False: nobody wants more, the generation ends. */
+  isOpen: () => boolean;
+}
+
 /** A request whose prompt is known to fit. */
 interface Job {
   promptText: string | undefined;
@@ -65,7 +72,7 @@ export class Generator {
   }
 
   async generate(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<GenerateResult> {
-    return this.#run(prompt, options, () => true);
+    return this.#run(prompt, options, { emit: () => undefined, isOpen: () => true });
   }
 
   /** Pieces of text as they become whole. Leaving the loop early stops the generation. */
@@ -77,10 +84,12 @@ export class Generator {
     let wake: () => void = () => undefined;
     let isOpen = true;
     let isDone = false;
-    const finished = this.#run(prompt, options, (part) => {
-      ready.push(part);
-      wake();
-      return isOpen;
+    const finished = this.#run(prompt, options, {
+      emit: (part) => {
+        ready.push(part);
+        wake();
+      },
+      isOpen: () => isOpen,
     });
     const settled = finished.then(
       () => undefined,
@@ -140,10 +149,10 @@ export class Generator {
   async #run(
     prompt: string | readonly number[],
     options: GenerateOptions,
-    emit: (part: StreamPart) => boolean,
+    sink: Sink,
   ): Promise<GenerateResult> {
     const job = this.#prepare(prompt, options);
-    return this.#turn.run(() => this.#work(job, options, emit), options.signal);
+    return this.#turn.run(() => this.#work(job, options, sink), options.signal);
   }
 
   /** Everything that can be refused is refused here, before any work. */
@@ -181,12 +190,8 @@ export class Generator {
     };
   }
 
-  async #work(
-    job: Job,
-    options: GenerateOptions,
-    emit: (part: StreamPart) => boolean,
-  ): Promise<GenerateResult> {
-    const { executable } = this.#parts;
+  async #work(job: Job, options: GenerateOptions, sink: Sink): Promise<GenerateResult> {
+    const { executable, codec } = this.#parts;
     const { ids, settings, warnings } = job;
     const { signal } = options;
     const text = this.#textOf(settings);
@@ -195,12 +200,11 @@ export class Generator {
     let finishReason = job.limitReason as FinishReason;
     let newText = "";
     let unsent: number[] = [];
-    const send = (piece: string): boolean => {
+    const send = (piece: string): void => {
       newText += piece;
-      if (piece === "") return true;
-      const part = { text: piece, tokens: unsent };
+      if (piece === "" && codec !== undefined) return; // the next piece of text takes its tokens along
+      sink.emit({ text: piece, tokens: unsent });
       unsent = [];
-      return emit(part);
     };
 
     const start = performance.now();
@@ -229,7 +233,8 @@ export class Generator {
           }
           const { emit: piece, stopped } = text.push(token);
           if (stopped !== undefined) finishReason = "stop";
-          return send(piece) && stopped === undefined;
+          send(piece);
+          return stopped === undefined && sink.isOpen();
         },
       },
       signal,
@@ -238,9 +243,9 @@ export class Generator {
     if (finishReason !== "stop") {
       const { emit: rest, stopped } = text.finish();
       if (stopped !== undefined) finishReason = "stop";
-      send(rest);
+      if (rest !== "") send(rest);
     }
-    if (unsent.length > 0) emit({ text: "", tokens: unsent });
+    if (unsent.length > 0) sink.emit({ text: "", tokens: unsent });
 
     const prefillSeconds = (firstAt - start) / 1000;
     const decodeSeconds = (lastAt - firstAt) / 1000;
@@ -318,13 +323,14 @@ export class Generator {
       );
     }
     if (ids.length === 0) throw emptyPrompt();
-    ids.forEach((id, i) => {
-      if (Number.isInteger(id) && id >= 0 && id < vocabSize) return;
+    // Not forEach, which passes over the holes of a sparse array.
+    for (const [i, id] of ids.entries()) {
+      if (Number.isInteger(id) && id >= 0 && id < vocabSize) continue;
       throw new ModelComposeError(
         "invalid-input",
         `Token id ${String(id)} at index ${i} is not in the vocabulary; expected an integer from 0 to ${vocabSize - 1}.`,
       );
-    });
+    }
     return Int32Array.from(ids);
   }
 }

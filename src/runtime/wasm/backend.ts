@@ -14,6 +14,7 @@ import type {
   Pass,
   PassResult,
 } from "../backend.ts";
+import { checkCopy, checkDecode, checkPass, type PassLimits } from "../check-pass.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { AbortError, errorMessage, ModelComposeError, throwIfAborted } from "../errors.ts";
 import type { DeviceInfo } from "../generation-types.ts";
@@ -106,7 +107,7 @@ export class WasmExecutable implements Executable {
   readonly contextLength: number;
   readonly maxRows: number;
   readonly #program: Program;
-  readonly #plan: MemoryPlan;
+  readonly #limits: PassLimits;
   readonly #control: Control;
   readonly #workers: Worker[];
   #lastCommand = 0;
@@ -122,7 +123,7 @@ export class WasmExecutable implements Executable {
     this.maxRows = plan.maxRows;
     this.memory = { ...planBytes(plan), weightBytesPerToken: bytesPerToken(program, plan) };
     this.#program = program;
-    this.#plan = plan;
+    this.#limits = { program, ...plan };
     const control = createControl(plan.threads);
     const spinMilliseconds = plan.threads > availableCores() ? 0 : SPIN_MILLISECONDS;
     this.#control = new Control(control, { threads: plan.threads, spinMilliseconds });
@@ -147,12 +148,23 @@ export class WasmExecutable implements Executable {
 
   async load({ onWeights, signal }: ExecutableOptions): Promise<void> {
     const total = this.memory.weightBytes;
-    const report = (): void => onWeights?.(Math.min(this.#control.loaded, total), total);
+    // An exception in a timer would end the process; it ends the loading instead.
+    const stop = new AbortController();
+    const report = (): void => {
+      try {
+        onWeights?.(Math.min(this.#control.loaded, total), total);
+      } catch (error) {
+        stop.abort(error);
+      }
+    };
     const timer = setInterval(report, PROGRESS_INTERVAL_MILLISECONDS);
+    const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
     try {
-      await this.#call({ kind: "open" }, signal);
-      await this.#call({ kind: "load" }, signal);
+      await this.#call({ kind: "open" }, either);
+      await this.#call({ kind: "load" }, either);
       onWeights?.(total, total);
+    } catch (error) {
+      throw stop.signal.aborted ? stop.signal.reason : error;
     } finally {
       clearInterval(timer);
     }
@@ -160,7 +172,7 @@ export class WasmExecutable implements Executable {
 
   async run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {
     const { entry = "forward", tokens, slots, positions, logitRows = new Int32Array(0) } = pass;
-    this.#checkRows(tokens, slots, positions);
+    checkPass(pass, this.#limits);
     const logits = new SharedArrayBuffer(logitRows.length * this.#program.vocabSize * 4);
     const trace = pass.trace === true ? this.#traceBuffers(entry, tokens.length) : undefined;
     await this.#call({ kind: "run", entry, tokens, slots, positions, logitRows, logits, trace }, signal);
@@ -174,34 +186,29 @@ export class WasmExecutable implements Executable {
 
   async decode(request: DecodeRequest & { profile?: boolean }, signal?: AbortSignal): Promise<DecodeProfile> {
     const { onToken, profile = false, tokens, slot, position, count, ...rest } = request;
-    const rows = tokens.length;
-    this.#checkRows(
-      tokens,
-      new Int32Array(rows).fill(slot),
-      Int32Array.from(tokens, (_, r) => position + r),
-    );
-    if (position + rows + count - 1 > this.contextLength) {
-      throw new ModelComposeError(
-        "invalid-argument",
-        `A decode of ${count} tokens from position ${position + rows} exceeds the context of ${this.contextLength}.`,
-      );
-    }
+    checkDecode(request, this.#limits);
     const channel = TokenChannel.create(count);
     const produced = channel.buffer;
     const command: Command = { kind: "decode", ...rest, tokens, slot, position, count, produced, profile };
     let number = 0;
-    let isWanted = true;
     let seen = 0;
+    let isWanted = true;
+    let failure: { error: unknown } | undefined;
+    /** Hands over what is there. Once a token was the last one wanted, the rest is dropped. */
     const take = (): void => {
-      for (const count = channel.count; isWanted && seen < count; seen++) {
-        if (onToken(channel.at(seen)) !== false) continue;
+      try {
+        for (const count = channel.count; isWanted && seen < count; seen++) {
+          isWanted = onToken(channel.at(seen)) !== false;
+        }
+      } catch (error) {
+        failure = { error };
         isWanted = false;
-        this.#control.cancel(number);
       }
+      if (!isWanted) this.#control.cancel(number);
     };
     let hasEnded = false;
     const deliver = async (): Promise<void> => {
-      while (!hasEnded) {
+      while (!hasEnded && isWanted) {
         await channel.after(seen);
         take();
       }
@@ -214,6 +221,7 @@ export class WasmExecutable implements Executable {
     try {
       const replies = await this.#call(command, signal, onStart, () => !isWanted);
       take();
+      if (failure !== undefined) throw failure.error;
       return {
         wallSeconds: replies[0]?.wallSeconds ?? 0,
         kernelSeconds: Math.max(0, ...replies.map((reply) => reply.kernelSeconds ?? 0)),
@@ -226,13 +234,7 @@ export class WasmExecutable implements Executable {
   }
 
   async copySlot(from: number, to: number, length: number): Promise<void> {
-    for (const slot of [from, to]) this.#checkSlot(slot);
-    if (!Number.isInteger(length) || length < 0 || length > this.contextLength) {
-      throw new ModelComposeError(
-        "invalid-argument",
-        `copySlot: length is ${length}; expected 0..${this.contextLength}.`,
-      );
-    }
+    checkCopy(from, to, length, this.#limits);
     await this.#call({ kind: "copy", from, to, length });
   }
 
@@ -305,12 +307,12 @@ export class WasmExecutable implements Executable {
   }
 
   #receive(response: Response): void {
-    const running = this.#running;
-    if (running?.command !== response.command) return;
     if (response.kind === "failed") {
       this.#fail(deserializeError(response.error));
       return;
     }
+    const running = this.#running;
+    if (running?.command !== response.command) return;
     running.answers.set(response.index, response);
     if (running.answers.size < this.#workers.length) return;
     if ([...running.answers.values()].every((answer) => answer.kind === "left")) return; // "failed" is on its way
@@ -346,32 +348,6 @@ export class WasmExecutable implements Executable {
       }
     }
     return buffers;
-  }
-
-  #checkRows(tokens: Int32Array, slots: Int32Array, positions: Int32Array): void {
-    const fail = (problem: string): never => {
-      throw new ModelComposeError("invalid-argument", `A pass was refused: ${problem}.`);
-    };
-    if (tokens.length === 0 || tokens.length > this.maxRows) {
-      fail(`it has ${tokens.length} rows; expected 1 to ${this.maxRows}`);
-    }
-    tokens.forEach((token, r) => {
-      if (token < 0 || token >= this.#program.vocabSize) {
-        fail(`token id ${token} (row ${r}) is not in the vocabulary of ${this.#program.vocabSize}`);
-      }
-      if (positions[r] < 0 || positions[r] >= this.contextLength) {
-        fail(`position ${positions[r]} (row ${r}) is not in the context of ${this.contextLength}`);
-      }
-      this.#checkSlot(slots[r]);
-    });
-  }
-
-  #checkSlot(slot: number): void {
-    if (Number.isInteger(slot) && slot >= 0 && slot < this.#plan.slots) return;
-    throw new ModelComposeError(
-      "invalid-argument",
-      `Slot ${slot} does not exist; there are ${this.#plan.slots}.`,
-    );
   }
 }
 

@@ -1,0 +1,82 @@
+/** Refuses passes that a device must not see: a wrong index there would be a wrong address. */
+import type { DecodeRequest, Pass } from "./backend.ts";
+import { ModelComposeError } from "./errors.ts";
+import type { Program } from "./program.ts";
+
+/** What an executable was made for. */
+export interface PassLimits {
+  program: Program;
+  maxRows: number;
+  slots: number;
+  contextLength: number;
+}
+
+/** @throws ModelComposeError "invalid-argument" that names the row, what was expected and what was found. */
+export function checkPass(pass: Pass, limits: PassLimits): void {
+  const { entry = "forward", tokens, slots, positions, logitRows = [] } = pass;
+  const { program, maxRows, contextLength } = limits;
+  const { vocabSize, entries } = program;
+  if (!entries.has(entry)) {
+    throw refused(`there is no entry "${entry}"; expected one of ${[...entries.keys()].join(", ")}`);
+  }
+  if (tokens.length === 0 || tokens.length > maxRows) {
+    throw refused(`it has ${tokens.length} rows; expected 1 to ${maxRows}`);
+  }
+  if (slots.length !== tokens.length || positions.length !== tokens.length) {
+    throw refused(
+      `it has ${tokens.length} tokens, ${slots.length} slots and ${positions.length} positions; expected as many of each`,
+    );
+  }
+  tokens.forEach((token, r) => {
+    if (!(token >= 0 && token < vocabSize)) {
+      throw refused(`token id ${token} (row ${r}) is not in the vocabulary of ${vocabSize}`);
+    }
+    if (!(positions[r] >= 0 && positions[r] < contextLength)) {
+      throw refused(`position ${positions[r]} (row ${r}) is not in the context of ${contextLength}`);
+    }
+    checkSlot(slots[r], limits);
+  });
+  for (const row of logitRows) {
+    if (!(row >= 0 && row < tokens.length)) {
+      throw refused(`the logits of row ${row} were asked for; expected rows from 0 to ${tokens.length - 1}`);
+    }
+  }
+}
+
+/** The pass that a decode begins with, checked as such, and room for what it chooses. */
+export function checkDecode(request: DecodeRequest, limits: PassLimits): void {
+  const { tokens, slot, position, count } = request;
+  checkPass(
+    {
+      tokens,
+      slots: new Int32Array(tokens.length).fill(slot),
+      positions: Int32Array.from(tokens, (_, r) => position + r),
+    },
+    limits,
+  );
+  const most = limits.contextLength - position - tokens.length + 1;
+  if (Number.isInteger(count) && count >= 1 && count <= most) return;
+  throw new ModelComposeError(
+    "invalid-argument",
+    `A decode of ${count} tokens after position ${position + tokens.length - 1} was refused; expected 1 to ${most} ` +
+      `in a context of ${limits.contextLength}.`,
+  );
+}
+
+export function checkCopy(from: number, to: number, length: number, limits: PassLimits): void {
+  for (const slot of [from, to]) checkSlot(slot, limits);
+  if (Number.isInteger(length) && length >= 0 && length <= limits.contextLength) return;
+  throw new ModelComposeError(
+    "invalid-argument",
+    `A copy of ${length} positions was refused; expected 0 to ${limits.contextLength}.`,
+  );
+}
+
+function checkSlot(slot: number, { slots }: PassLimits): void {
+  if (Number.isInteger(slot) && slot >= 0 && slot < slots) return;
+  throw new ModelComposeError("invalid-argument", `There is no slot ${slot}; expected 0 to ${slots - 1}.`);
+}
+
+function refused(problem: string): ModelComposeError {
+  return new ModelComposeError("invalid-argument", `A pass was refused: ${problem}.`);
+}
