@@ -28,8 +28,9 @@ export interface Model {
   /** Tokens (prompt and new) that the KV cache holds. */
   readonly contextLength: number;
   readonly vocabSize: number;
-  /** Undefined when the folder has no tokenizer; then prompts are token ids. */
-  readonly tokenizer: Tokenizer | undefined;
+  /** Without a tokenizer, prompts are token ids and `tokenizer` throws "not-found". */
+  readonly hasTokenizer: boolean;
+  readonly tokenizer: Tokenizer;
   /**
    * Logits of every position of one sequence, [T, vocab] f32, computed without keeping a cache; for evaluation.
    *
@@ -159,7 +160,7 @@ async function bothOrNeither<T>(
 class LoadedModel implements Model {
   readonly directory: string;
   readonly vocabSize: number;
-  readonly tokenizer: Tokenizer | undefined;
+  readonly #tokenizer: Tokenizer | undefined;
   readonly #executable: Executable;
   readonly #generator: Generator;
   #isDisposed = false;
@@ -173,13 +174,24 @@ class LoadedModel implements Model {
   ) {
     this.directory = directory;
     this.vocabSize = vocabSize;
-    this.tokenizer = tokenizer;
+    this.#tokenizer = tokenizer;
     this.#executable = executable;
     this.#generator = generator;
   }
 
   get device(): DeviceInfo {
     return this.#executable.device;
+  }
+
+  get hasTokenizer(): boolean {
+    return this.#tokenizer !== undefined;
+  }
+
+  get tokenizer(): Tokenizer {
+    if (this.#tokenizer !== undefined) return this.#tokenizer;
+    throw new ModelComposeError("not-found", `The model in "${this.directory}" has no tokenizer.json.`, {
+      remedy: "Give token ids, or add the model's tokenizer.json to its folder.",
+    });
   }
 
   get contextLength(): number {

@@ -10,7 +10,7 @@ import { appendStep, attentionSteps } from "./attention-steps.ts";
 import { barrierStep, pushColumns } from "./exchange.ts";
 import { linearStep, logitsKernel, type LogitsKernel } from "./linear-steps.ts";
 import { columnRange, FORMAT_CODE, PANEL, panelRange, roundUp } from "./plan.ts";
-import { kernelStep, otherStep, type Step, type Worker } from "./pass.ts";
+import { kernelStep, meet, otherStep, type Step, type Worker } from "./pass.ts";
 
 export interface CompiledEntry {
   steps: readonly Step[];
@@ -74,8 +74,7 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
   };
 
   ops.forEach(({ op, bank, isFirst }, index) => {
-    // Many workers look at the cancel flag at every barrier; one alone does so at every group.
-    if (isFirst && worker.threads === 1) steps.push(barrierStep(worker));
+    if (isFirst) steps.push(groupStep(worker, index / ops.length));
     if (wholeReads(op).some((name) => own.has(name))) exchange(index);
     if (op.role === "logits") return;
     for (const name of wholeReads(op)) reading.add(name);
@@ -99,6 +98,18 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
   const last = ops.at(-1);
   if (last?.op.role !== "logits") throw new Error(`Entry "${entry}" does not end with logits.`);
   return { steps, logits: logitsKernel(worker, last.op, last.bank) };
+}
+
+/**
+ * Between groups: a long pass tells how far it is. Many workers look at the cancel flag at every barrier; one alone
+ * does so here.
+ */
+function groupStep(worker: Worker, fraction: number): Step {
+  const { control, index, threads } = worker;
+  return otherStep((context) => {
+    if (index === 0 && context.rows > 1) control.progress = fraction;
+    if (threads === 1) meet(worker, context);
+  });
 }
 
 /** Banks in which `name` is read (in any way) from op `index` on, until something overwrites it whole. */

@@ -15,6 +15,8 @@ const CANCELLED = 4;
 const POISON = 5;
 /** Token chosen by the leader for the next step. */
 const TOKEN = 6;
+/** How far the running pass is, in thousandths. */
+const PROGRESS = 7;
 /** Two words: bytes of weights read, a 64-bit number. */
 const LOADED = 8;
 /** Then two words a worker: the token it proposes and, as f32, its logit. */
@@ -146,6 +148,15 @@ export class Control {
       }
     }
     return best;
+  }
+
+  /** How far the running pass is, 0 to 1. */
+  get progress(): number {
+    return Atomics.load(this.#words, PROGRESS) / 1000;
+  }
+
+  set progress(fraction: number) {
+    Atomics.store(this.#words, PROGRESS, Math.floor(fraction * 1000));
   }
 
   addLoaded(bytes: number): void {
