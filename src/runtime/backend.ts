@@ -38,6 +38,8 @@ export interface Pass {
   logitRows?: Int32Array;
   /** Debug: also return every activation that the program names. Slow. */
   trace?: boolean;
+  /** Called a few times a second while a long pass runs, with the fraction done. */
+  onProgress?: (fraction: number) => void;
 }
 
 export interface PassResult {
@@ -65,6 +67,8 @@ export interface DecodeRequest {
   minNewTokens: number;
   /** Words 1..3 of the random generator's counter. */
   sequence: readonly [number, number, number];
+  /** As of a Pass, until the first token. */
+  onProgress?: (fraction: number) => void;
   /** Called in order, on the calling thread. Returning false ends the decode; later tokens are discarded. */
   onToken: (token: number) => boolean | undefined;
 }

@@ -41,7 +41,6 @@ export interface ForwardResult {
 
 /** 4 GiB of f32: what one typed array should hold. */
 const MAX_LOGITS = 2 ** 30;
-const PREFILL_REPORT_MILLISECONDS = 200;
 
 /** Where the pieces of a generation go. */
 interface Sink {
@@ -222,6 +221,7 @@ export class Generator {
         eosTokenIds: eos,
         minNewTokens: settings.minNewTokens,
         sequence: settings.sequence,
+        onProgress: prefillReport(options.onPrefill, ids.length, last.position, last.rows.length),
         onToken: (token) => {
           lastAt = performance.now();
           if (tokens.length === 0) firstAt = lastAt;
@@ -274,13 +274,11 @@ export class Generator {
   ): Promise<{ rows: Int32Array; position: number }> {
     const { executable } = this.#parts;
     const chunks = chunksOf(ids, executable.maxRows);
-    let reportedAt = performance.now();
     for (const { rows, position } of chunks.slice(0, -1)) {
       const slots = new Int32Array(rows.length);
-      await executable.run({ tokens: rows, slots, positions: rows.map((_, r) => position + r) }, signal);
-      if (performance.now() - reportedAt < PREFILL_REPORT_MILLISECONDS) continue;
-      reportedAt = performance.now();
-      onPrefill?.({ done: position + rows.length, total: ids.length });
+      const positions = rows.map((_, r) => position + r);
+      const onProgress = prefillReport(onPrefill, ids.length, position, rows.length);
+      await executable.run({ tokens: rows, slots, positions, onProgress }, signal);
     }
     return chunks[chunks.length - 1];
   }
@@ -333,6 +331,21 @@ export class Generator {
     }
     return Int32Array.from(ids);
   }
+}
+
+/** From the progress of one chunk to that of the whole prompt. */
+function prefillReport(
+  onPrefill: GenerateOptions["onPrefill"],
+  total: number,
+  position: number,
+  rows: number,
+): ((fraction: number) => void) | undefined {
+  return (
+    onPrefill &&
+    ((fraction): void => {
+      onPrefill({ done: position + Math.floor(rows * fraction), total });
+    })
+  );
 }
 
 /** Pieces of at most `size` tokens and where each begins. */

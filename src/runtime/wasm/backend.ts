@@ -38,7 +38,7 @@ import { TokenChannel } from "./token-channel.ts";
 const MAX_ROWS = 256;
 /** Within the 20 to 50 µs in which a balanced peer arrives. */
 const SPIN_MILLISECONDS = 0.05;
-const PROGRESS_INTERVAL_MILLISECONDS = 100;
+const PROGRESS_INTERVAL_MILLISECONDS = 200;
 
 export interface WasmOptions {
   /** Default: the available cores. */
@@ -148,26 +148,12 @@ export class WasmExecutable implements Executable {
 
   async load({ onWeights, signal }: ExecutableOptions): Promise<void> {
     const total = this.memory.weightBytes;
-    // An exception in a timer would end the process; it ends the loading instead.
-    const stop = new AbortController();
-    const report = (): void => {
-      try {
-        onWeights?.(Math.min(this.#control.loaded, total), total);
-      } catch (error) {
-        stop.abort(error);
-      }
-    };
-    const timer = setInterval(report, PROGRESS_INTERVAL_MILLISECONDS);
-    const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
-    try {
+    const report = onWeights && ((): void => onWeights(Math.min(this.#control.loaded, total), total));
+    await reporting(report, signal, async (either) => {
       await this.#call({ kind: "open" }, either);
       await this.#call({ kind: "load" }, either);
-      onWeights?.(total, total);
-    } catch (error) {
-      throw stop.signal.aborted ? stop.signal.reason : error;
-    } finally {
-      clearInterval(timer);
-    }
+    });
+    onWeights?.(total, total);
   }
 
   async run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {
@@ -175,7 +161,8 @@ export class WasmExecutable implements Executable {
     checkPass(pass, this.#limits);
     const logits = new SharedArrayBuffer(logitRows.length * this.#program.vocabSize * 4);
     const trace = pass.trace === true ? this.#traceBuffers(entry, tokens.length) : undefined;
-    await this.#call({ kind: "run", entry, tokens, slots, positions, logitRows, logits, trace }, signal);
+    const command: Command = { kind: "run", entry, tokens, slots, positions, logitRows, logits, trace };
+    await reporting(this.#passReport(pass.onProgress), signal, (either) => this.#call(command, either));
     return {
       logits: new Float32Array(new Float32Array(logits)),
       activations: new Map(
@@ -185,7 +172,7 @@ export class WasmExecutable implements Executable {
   }
 
   async decode(request: DecodeRequest & { profile?: boolean }, signal?: AbortSignal): Promise<DecodeProfile> {
-    const { onToken, profile = false, tokens, slot, position, count, ...rest } = request;
+    const { onToken, onProgress, profile = false, tokens, slot, position, count, ...rest } = request;
     checkDecode(request, this.#limits);
     const channel = TokenChannel.create(count);
     const produced = channel.buffer;
@@ -219,7 +206,10 @@ export class WasmExecutable implements Executable {
       delivery = deliver();
     };
     try {
-      const replies = await this.#call(command, signal, onStart, () => !isWanted);
+      const report = this.#passReport(onProgress && ((done): void => void (seen === 0 && onProgress(done))));
+      const replies = await reporting(report, signal, (either) =>
+        this.#call(command, either, onStart, () => !isWanted),
+      );
       take();
       if (failure !== undefined) throw failure.error;
       return {
@@ -231,6 +221,15 @@ export class WasmExecutable implements Executable {
       channel.wake();
       await delivery;
     }
+  }
+
+  #passReport(onProgress: ((fraction: number) => void) | undefined): (() => void) | undefined {
+    return (
+      onProgress &&
+      ((): void => {
+        onProgress(this.#control.progress);
+      })
+    );
   }
 
   async copySlot(from: number, to: number, length: number): Promise<void> {
@@ -288,6 +287,7 @@ export class WasmExecutable implements Executable {
     signal?.addEventListener("abort", cancel, { once: true });
     try {
       const outcome = await new Promise<Response[] | ModelComposeError>((resolve) => {
+        this.#control.progress = 0;
         this.#running = { command: number, answers: new Map(), settle: resolve };
         const request: Request = { ...command, command: number };
         for (const worker of this.#workers) worker.postMessage(request);
@@ -348,6 +348,33 @@ export class WasmExecutable implements Executable {
       }
     }
     return buffers;
+  }
+}
+
+/**
+ * Does some work and calls `report` a few times a second meanwhile. An exception in a timer would end the process; here
+ * it aborts the work and is thrown.
+ */
+async function reporting<T>(
+  report: (() => void) | undefined,
+  signal: AbortSignal | undefined,
+  work: (signal: AbortSignal | undefined) => Promise<T>,
+): Promise<T> {
+  if (report === undefined) return work(signal);
+  const stop = new AbortController();
+  const timer = setInterval(() => {
+    try {
+      report();
+    } catch (error) {
+      stop.abort(error);
+    }
+  }, PROGRESS_INTERVAL_MILLISECONDS);
+  try {
+    return await work(signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]));
+  } catch (error) {
+    throw stop.signal.aborted ? stop.signal.reason : error;
+  } finally {
+    clearInterval(timer);
   }
 }
 
