@@ -41,6 +41,7 @@ export interface ForwardResult {
 
 /** 4 GiB of f32: what one typed array should hold. */
 const MAX_LOGITS = 2 ** 30;
+const PREFILL_REPORT_MILLISECONDS = 200;
 
 /** Where the pieces of a generation go. */
 interface Sink {
@@ -209,7 +210,8 @@ export class Generator {
     const start = performance.now();
     let firstAt = start;
     let lastAt = start;
-    const last = await this.#prefill(ids, options);
+    const report = new PrefillReport(options.onPrefill, ids.length);
+    const last = await this.#prefill(ids, report, signal);
     await executable.decode(
       {
         tokens: last.rows,
@@ -221,7 +223,7 @@ export class Generator {
         eosTokenIds: eos,
         minNewTokens: settings.minNewTokens,
         sequence: settings.sequence,
-        onProgress: prefillReport(options.onPrefill, ids.length, last.position, last.rows.length),
+        onProgress: report.within(last.position, last.rows.length),
         onToken: (token) => {
           lastAt = performance.now();
           if (tokens.length === 0) firstAt = lastAt;
@@ -270,15 +272,17 @@ export class Generator {
   /** Runs all chunks of the prompt but the last, which it returns: the decode begins with it. */
   async #prefill(
     ids: Int32Array,
-    { signal, onPrefill }: GenerateOptions,
+    report: PrefillReport,
+    signal: AbortSignal | undefined,
   ): Promise<{ rows: Int32Array; position: number }> {
     const { executable } = this.#parts;
     const chunks = chunksOf(ids, executable.maxRows);
     for (const { rows, position } of chunks.slice(0, -1)) {
       const slots = new Int32Array(rows.length);
       const positions = rows.map((_, r) => position + r);
-      const onProgress = prefillReport(onPrefill, ids.length, position, rows.length);
+      const onProgress = report.within(position, rows.length);
       await executable.run({ tokens: rows, slots, positions, onProgress }, signal);
+      report.after(position + rows.length);
     }
     return chunks[chunks.length - 1];
   }
@@ -333,19 +337,36 @@ export class Generator {
   }
 }
 
-/** From the progress of one chunk to that of the whole prompt. */
-function prefillReport(
-  onPrefill: GenerateOptions["onPrefill"],
-  total: number,
-  position: number,
-  rows: number,
-): ((fraction: number) => void) | undefined {
-  return (
-    onPrefill &&
-    ((fraction): void => {
-      onPrefill({ done: position + Math.floor(rows * fraction), total });
-    })
-  );
+/**
+ * From the progress of chunks to that of a prompt. A device reports in the middle of long chunks; this adds the ends of
+ * short ones.
+ */
+class PrefillReport {
+  readonly #onPrefill: GenerateOptions["onPrefill"];
+  readonly #total: number;
+  #reportedAt = performance.now();
+
+  constructor(onPrefill: GenerateOptions["onPrefill"], total: number) {
+    this.#onPrefill = onPrefill;
+    this.#total = total;
+  }
+
+  /** What a device calls in a chunk of `rows` tokens from `position` on. */
+  within(position: number, rows: number): ((fraction: number) => void) | undefined {
+    if (this.#onPrefill === undefined) return undefined;
+    return (fraction) => {
+      this.#report(position + Math.floor(rows * fraction));
+    };
+  }
+
+  after(done: number): void {
+    if (performance.now() - this.#reportedAt >= PREFILL_REPORT_MILLISECONDS) this.#report(done);
+  }
+
+  #report(done: number): void {
+    this.#reportedAt = performance.now();
+    this.#onPrefill?.({ done, total: this.#total });
+  }
 }
 
 /** Pieces of at most `size` tokens and where each begins. */
