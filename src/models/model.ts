@@ -12,6 +12,7 @@ import type {
 import { Generator, type ForwardResult } from "../runtime/generator.ts";
 import { resolveLoadOptions } from "../runtime/load-options.ts";
 import { checkMemory } from "../runtime/memory-check.ts";
+import { resolveGenerateOptions } from "../runtime/sampling-options.ts";
 import { planBytes } from "../runtime/wasm/plan.ts";
 import { WasmBackend } from "../runtime/wasm/backend.ts";
 import { readGenerationConfig, readModelConfig } from "./config.ts";
@@ -74,6 +75,7 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
     readGenerationConfig(directory),
     openCheckpoint(directory),
   ]);
+  resolveGenerateOptions({}, generationConfig.settings); // a bad file is found before the weights are read
   const program = buildProgram(config);
   onProgress?.({ stage: "config", done: 1, total: 1 });
 

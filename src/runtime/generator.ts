@@ -68,7 +68,6 @@ export class Generator {
 
   constructor(parts: GeneratorParts) {
     this.#parts = parts;
-    resolveGenerateOptions({}, parts.generationConfig); // a bad file is an error of loading, not of the first call
   }
 
   async generate(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<GenerateResult> {
