@@ -160,7 +160,7 @@ describe("readTensorRows", () => {
     );
     expect(() =>
       readTensorRows(file, { ...tensor, shape: [400, 6] }, { start: 0, end: 400 }, new Uint8Array(9600)),
-    ).toThrow("ended at byte");
+    ).toThrow("ended before byte");
     file.close();
   });
 });

@@ -40,7 +40,7 @@ describe("openFile", () => {
     const path = temporaryFile("data", bytes);
     const file = openFile(path);
     expect(() => file.read(new Uint8Array(20), 990)).toThrow(
-      `"${path}" ended at byte 1000; expected 20 bytes from byte 990 on. The file is truncated`,
+      `"${path}" ended before byte 1000; expected 20 bytes from byte 990 on. The file is truncated`,
     );
     file.close();
   });

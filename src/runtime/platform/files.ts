@@ -163,7 +163,7 @@ function unreadable(path: string, cause: unknown): ModelComposeError {
 function endedEarly(path: string, position: number, length: number, done: number): ModelComposeError {
   return new ModelComposeError(
     "invalid-checkpoint",
-    `"${path}" ended at byte ${position + done}; expected ${length} bytes from byte ${position} on.`,
+    `"${path}" ended before byte ${position + done}; expected ${length} bytes from byte ${position} on.`,
     { remedy: "The file is truncated or was changed while it was read: fetch it again." },
   );
 }
