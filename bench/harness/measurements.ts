@@ -33,12 +33,17 @@ async function sampleRates(executable: WasmExecutable, what: ReadShape | "fma"):
   return rates;
 }
 
-/** Pure reads over the resident weights, by the workers that own them. */
+/**
+ * Pure reads over the resident weights, by the workers that own them: a sample before the first piece of work and one
+ * after each, so that every piece has a neighbour on either side. (Machines change their bandwidth within seconds.)
+ */
 export class ReadBandwidth {
   readonly #samples = new Map<ReadShape, number[]>(READ_SHAPES.map((shape) => [shape, []]));
 
   async sample(executable: WasmExecutable): Promise<void> {
-    for (const [shape, samples] of this.#samples) samples.push(...(await sampleRates(executable, shape)));
+    for (const [shape, samples] of this.#samples) {
+      samples.push(summarize(await sampleRates(executable, shape)).median);
+    }
   }
 
   /** The loop shape with the highest median. Bytes a second. */
@@ -48,6 +53,12 @@ export class ReadBandwidth {
       rate: summarize(samples),
     }));
     return rest.reduce((best, other) => (other.rate.median > best.rate.median ? other : best), first);
+  }
+
+  /** Bytes a second of the fastest shape around piece of work `index`: the mean of the samples before and after. */
+  around(index: number): number {
+    const samples = this.#samples.get(this.fastest().shape) ?? [];
+    return (samples[index] + samples[index + 1]) / 2;
   }
 }
 
@@ -111,24 +122,31 @@ export function likeliest(logits: Float32Array): number {
   return best;
 }
 
+/** One stretch of a decode: tokens chosen, and seconds for the `steps` tokens after its first. */
+export interface DecodeSlice extends DecodeProfile {
+  tokens: number[];
+  steps: number;
+}
+
 /** Greedy decode after a prompt whose tokens, all but the last, are in the cache. `profile` costs some speed. */
 export async function decode(
   executable: WasmExecutable,
   prompt: Int32Array,
   count: number,
   { profile, onProgress }: { profile: boolean; onProgress?: (done: number) => void },
-): Promise<{ tokens: number[]; profile: DecodeProfile }> {
+): Promise<DecodeSlice> {
   const tokens: number[] = [];
   const request = greedyDecode(prompt, count, (token) => {
     tokens.push(token);
     onProgress?.(tokens.length);
   });
-  return { profile: await executable.decode({ ...request, profile }), tokens };
+  return { ...(await executable.decode({ ...request, profile })), tokens, steps: count - 1 };
 }
 
-/** Tokens a second of the `count` - 1 tokens after the first. */
-export function decodeRate({ wallSeconds }: DecodeProfile, count: number): number {
-  return (count - 1) / wallSeconds;
+/** Tokens a second over slices. */
+export function decodeRate(slices: readonly DecodeSlice[]): number {
+  const steps = slices.reduce((sum, slice) => sum + slice.steps, 0);
+  return steps / slices.reduce((sum, slice) => sum + slice.wallSeconds, 0);
 }
 
 /** The part of the time in which even the worker that computed longest did not compute. */

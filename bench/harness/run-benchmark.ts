@@ -1,6 +1,6 @@
 /**
  * The order of a benchmark. What is compared is measured side by side: file reads with loads, the multiply-add peak
- * around each prefill, pure reads around each decode, so that a noisy neighbour hits both.
+ * around each prefill, pure reads between slices of the decodes, so that a noisy neighbour hits both.
  */
 import { cpus } from "node:os";
 import packageJson from "../../package.json" with { type: "json" };
@@ -23,6 +23,7 @@ import { prefillFlops } from "./flops.ts";
 import {
   decode,
   decodeRate,
+  type DecodeSlice,
   FmaPeak,
   likeliest,
   nonKernelFraction,
@@ -44,6 +45,8 @@ const WARM_UP_MILLISECONDS = 300;
 /** Rows of a pass that warms up; enough for the blocked product. */
 const WARM_UP_PROMPT_TOKENS = 32;
 const WARM_UP_NEW_TOKENS = 4;
+/** Length of a slice of a decode. */
+const SLICE_SECONDS = 1.5;
 
 /** A model that is ready to be loaded. */
 interface Subject {
@@ -98,7 +101,7 @@ export async function runBenchmark(flags: BenchFlags, progress: Progress): Promi
       weightBytesPerToken,
       readBandwidth: decoded.bandwidth.rate,
       readShape: decoded.bandwidth.shape,
-      decodeBandwidthFraction: scale(decoded.rate, weightBytesPerToken / decoded.bandwidth.rate.median),
+      decodeBandwidthFraction: decoded.bandwidthFraction,
       nonKernelFraction: decoded.nonKernel,
       contended: decoded.contended,
       weightBytes,
@@ -232,11 +235,16 @@ async function measurePrefill(
 interface Decoded {
   rate: Summary;
   bandwidth: ReturnType<ReadBandwidth["fastest"]>;
+  /** Of the slices of all decodes, each against the reads around it. */
+  bandwidthFraction: Summary;
   nonKernel: Summary;
   contended: BenchResult["contended"];
 }
 
-/** The prompt is computed once; every decode begins at its last token and so overwrites what the one before left. */
+/**
+ * The prompt is computed once; every decode begins at its last token and so overwrites what the one before left. A
+ * decode goes in slices of a second or two, with pure reads between them.
+ */
 async function measureDecode(
   executable: WasmExecutable,
   program: Program,
@@ -248,41 +256,71 @@ async function measureDecode(
   await prefill(executable, prompt.slice(0, -1), { wantsLogits: false });
 
   let expected: number[] | undefined;
-  const run = async (what: string, turn: number, profile: boolean) => {
-    const onProgress = (done: number): void => {
-      progress.step(`${what} (${turn} of ${repeat}): ${done} of ${newTokens} tokens`);
-    };
+  const run = async (
+    what: string,
+    turn: number,
+    options: { profile: boolean; sliceTokens: number; afterSlice?: () => Promise<void> },
+  ): Promise<DecodeSlice[]> => {
+    const { profile, sliceTokens, afterSlice } = options;
     progress.phase(`${what} (${turn} of ${repeat})`);
-    const measured = await decode(executable, prompt, newTokens, { profile, onProgress });
-    expected ??= measured.tokens;
-    if (measured.tokens.join() !== expected.join()) throw unequal("decode", expected, measured.tokens);
-    return measured.profile;
+    const slices: DecodeSlice[] = [];
+    const tokens: number[] = [];
+    while (tokens.length < newTokens) {
+      const done = tokens.length;
+      const onProgress = (count: number): void => {
+        progress.step(`${what} (${turn} of ${repeat}): ${done + count} of ${newTokens} tokens`);
+      };
+      const rest = newTokens - done;
+      // A slice of one token has no step to time: the last takes what would be left over.
+      const count = rest < sliceTokens + 2 ? rest : sliceTokens;
+      const slice = await decode(executable, Int32Array.of(...prompt, ...tokens), count, {
+        profile,
+        onProgress,
+      });
+      slices.push(slice);
+      tokens.push(...slice.tokens);
+      await afterSlice?.();
+    }
+    expected ??= tokens;
+    if (tokens.join() !== expected.join()) throw unequal("decode", expected, tokens);
+    return slices;
   };
 
+  const whole = { profile: false, sliceTokens: newTokens };
+  const sliceTokens = Math.max(
+    4,
+    Math.ceil(decodeRate(await run("A first decode", 1, whole)) * SLICE_SECONDS),
+  );
   const bandwidth = new ReadBandwidth();
-  const rates: number[] = [];
+  const runs: DecodeSlice[][] = [];
+  await bandwidth.sample(executable);
   for (let turn = 1; turn <= repeat; turn++) {
-    await bandwidth.sample(executable);
-    rates.push(decodeRate(await run("Decode", turn, false), newTokens));
-    await bandwidth.sample(executable);
+    const afterSlice = (): Promise<void> => bandwidth.sample(executable);
+    runs.push(await run("Decode", turn, { profile: false, sliceTokens, afterSlice }));
   }
-  const fractions: number[] = [];
+  const { weightBytesPerToken } = executable.memory;
+  const fractions = runs
+    .flat()
+    .map((slice, i) => (decodeRate([slice]) * weightBytesPerToken) / bandwidth.around(i));
+  const nonKernel: number[] = [];
   for (let turn = 1; turn <= repeat; turn++) {
-    fractions.push(nonKernelFraction(await run("Decode with a kernel clock", turn, true)));
+    const [slice] = await run("Decode with a kernel clock", turn, { profile: true, sliceTokens: newTokens });
+    nonKernel.push(nonKernelFraction(slice));
   }
   const contendedRates: number[] = [];
   const processes = availableCores();
   if (contended) {
     await besideBusyProcesses(processes, async () => {
       for (let turn = 1; turn <= repeat; turn++) {
-        contendedRates.push(decodeRate(await run("Decode beside busy processes", turn, false), newTokens));
+        contendedRates.push(decodeRate(await run("Decode beside busy processes", turn, whole)));
       }
     });
   }
   return {
-    rate: summarize(rates),
+    rate: summarize(runs.map(decodeRate)),
     bandwidth: bandwidth.fastest(),
-    nonKernel: summarize(fractions),
+    bandwidthFraction: summarize(fractions),
+    nonKernel: summarize(nonKernel),
     contended: contended ? { processes, decodeTokensPerSecond: summarize(contendedRates) } : undefined,
   };
 }
