@@ -162,7 +162,7 @@ test("--help has examples, --version the version", async () => {
 test("validate: a summary, or every problem at once", async () => {
   const good = await cli(["validate"], { cwd: talesExample });
   expect(good).toMatchObject({ code: 0, stderr: "" });
-  expect(good.stdout).toContain("input: prompt (text, required)");
+  expect(good.stdout).toContain('input: prompt (text, default "Once upon a time")');
   const two = path.join(folder, "two.yml");
   await writeFile(two, "component: { type: model, task: text-generation, wibble: 1, text: '${inptu}' }\n");
   expectFailure(await cli(["validate", "-f", "two.yml"]), 1, "wibble", 'has no "model"', "2 problems");

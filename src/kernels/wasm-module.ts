@@ -118,7 +118,16 @@ export interface Kernels {
   fma_peak(turns: number, x: number, y: number): number;
 }
 
-type Gemv = (x: Address, w: Address, y: Address, panels: number, columns: number, accumulate: number) => void;
+type Gemv = (
+  x: Address,
+  w: Address,
+  panels: number,
+  first: number,
+  count: number,
+  y: Address,
+  columns: number,
+  accumulate: number,
+) => void;
 
 /** The module's bytes. */
 export function kernelBytes(build: KernelBuild): Uint8Array<ArrayBuffer> {

@@ -190,7 +190,8 @@ export function finish(state: usize, rows: i32, group: i32, headDim: i32, depth:
 
 /**
  * Combines the partial states of one row, block by block in order: partials are [blocks], `blockStride` bytes apart, of
- * [heads] records. out: [heads][headDim] f32.
+ * [heads] records, whose third spare word is written. out: [heads][headDim] f32; every number is stored once, when it is
+ * final, since a peer may already be reading (and has written the same).
  */
 export function combine(
   partials: usize, blocks: i32, blockStride: usize, heads: i32, headDim: i32, depth: i32, out: usize,
@@ -198,29 +199,31 @@ export function combine(
   const record = (<usize>depth << 2) + 16;
   const tail = <usize>depth << 2;
   for (let h = 0; h < heads; h++) {
+    const end = partials + <usize>blocks * blockStride;
     let largest: f32 = -Infinity;
-    for (let b = 0; b < blocks; b++) largest = max(largest, load<f32>(partials + <usize>b * blockStride + tail));
+    for (let p = partials; p < end; p += blockStride) largest = max(largest, load<f32>(p + tail));
     let total: f32 = 0;
-    for (let d = 0; d < headDim; d++) store<f32>(out + (<usize>d << 2), 0);
-    for (let b = 0; b < blocks; b++) {
-      const p = partials + <usize>b * blockStride;
+    for (let p = partials; p < end; p += blockStride) {
       const weight = exp1(load<f32>(p + tail) - largest);
+      store<f32>(p + tail, weight, 8);
       total += weight * load<f32>(p + tail, 4);
-      const factor = f32x4.splat(weight);
-      let d = 0;
-      for (; d + 4 <= headDim; d += 4) {
-        const o = <usize>d << 2;
-        v128.store(out + o, f32x4.add(v128.load(out + o), f32x4.mul(v128.load(p + o), factor)));
-      }
-      for (; d < headDim; d++) {
-        const o = <usize>d << 2;
-        store<f32>(out + o, load<f32>(out + o) + load<f32>(p + o) * weight);
-      }
     }
     const inverse: f32 = 1 / total;
-    for (let d = 0; d < headDim; d++) {
+    const factor = f32x4.splat(inverse);
+    let d = 0;
+    for (; d + 4 <= headDim; d += 4) {
       const o = <usize>d << 2;
-      store<f32>(out + o, load<f32>(out + o) * inverse);
+      let sum = f32x4.splat(0);
+      for (let p = partials; p < end; p += blockStride) {
+        sum = f32x4.add(sum, f32x4.mul(v128.load(p + o), v128.load32_splat(p + tail, 8)));
+      }
+      v128.store(out + o, f32x4.mul(sum, factor));
+    }
+    for (; d < headDim; d++) {
+      const o = <usize>d << 2;
+      let sum: f32 = 0;
+      for (let p = partials; p < end; p += blockStride) sum += load<f32>(p + o) * load<f32>(p + tail, 8);
+      store<f32>(out + o, sum * inverse);
     }
     out += <usize>headDim << 2;
     partials += record;

@@ -8,39 +8,49 @@
 // x is readable (and zero) up to an even number of columns. y is padded to whole panels.
 
 import { madd, TILE_COLUMNS } from "../common/simd.as";
-import { bf16Even, bf16Mask, bf16Odd, f16Even, f16Mask, f16Odd } from "./widen.as";
+import { bf16Even, bf16Mask, bf16Odd, f16Even, f16Mask, f16Odd, wordsOf } from "./widen.as";
 
-/** bf16 weights. `accumulate` adds to y instead of replacing it. */
-export function gemv_bf16(x: usize, w: usize, y: usize, panels: i32, columns: i32, accumulate: i32): void {
+/**
+ * Panels first .. first + count - 1 of the `panels` panels at `w`, bf16. y: of panel 0. `accumulate` adds to y instead
+ * of replacing it.
+ */
+export function gemv_bf16(
+  x: usize, w: usize, panels: i32, first: i32, count: i32, y: usize, columns: i32, accumulate: i32,
+): void {
+  y += <usize>first << 6;
   const mask = bf16Mask();
   for (let from = 0; from < columns; from += TILE_COLUMNS) {
+    const width = min(columns - from, TILE_COLUMNS);
     const xFrom = x + (<usize>from << 2);
-    const xEnd = x + (<usize>min(from + TILE_COLUMNS, columns) << 2);
+    const xEnd = xFrom + (<usize>width << 2);
+    const tileBytes = <usize>wordsOf(width, 1) << 6;
     const add = accumulate | from;
     let out = y;
-    for (let p = 0; p < panels; p++) {
+    let q = w + <usize>first * tileBytes;
+    for (let p = 0; p < count; p++) {
       let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
       let b0 = a0, b1 = a0, b2 = a0, b3 = a0;
       for (let px = xFrom; px < xEnd; px += 8) {
         const even = v128.load32_splat(px);
         const odd = v128.load32_splat(px, 4);
-        let t = v128.load(w);
+        let t = v128.load(q);
         a0 = madd(bf16Even(t), even, a0);
         b0 = madd(bf16Odd(t, mask), odd, b0);
-        t = v128.load(w, 16);
+        t = v128.load(q, 16);
         a1 = madd(bf16Even(t), even, a1);
         b1 = madd(bf16Odd(t, mask), odd, b1);
-        t = v128.load(w, 32);
+        t = v128.load(q, 32);
         a2 = madd(bf16Even(t), even, a2);
         b2 = madd(bf16Odd(t, mask), odd, b2);
-        t = v128.load(w, 48);
+        t = v128.load(q, 48);
         a3 = madd(bf16Even(t), even, a3);
         b3 = madd(bf16Odd(t, mask), odd, b3);
-        w += 64;
+        q += 64;
       }
       finish(out, f32x4.add(a0, b0), f32x4.add(a1, b1), f32x4.add(a2, b2), f32x4.add(a3, b3), add);
       out += 64;
     }
+    w += <usize>panels * tileBytes;
   }
 }
 
@@ -48,32 +58,38 @@ export function gemv_bf16(x: usize, w: usize, y: usize, panels: i32, columns: i3
  * f16 weights. x was multiplied by 2^100 (`scale_f16`), so that the products of weights scaled by 2^-112 keep their
  * precision; the finished dots are multiplied by 2^12. |x| < 2^27 is the price, far beyond any activation.
  */
-export function gemv_f16(x: usize, w: usize, y: usize, panels: i32, columns: i32, accumulate: i32): void {
+export function gemv_f16(
+  x: usize, w: usize, panels: i32, first: i32, count: i32, y: usize, columns: i32, accumulate: i32,
+): void {
+  y += <usize>first << 6;
   const mask = f16Mask();
   for (let from = 0; from < columns; from += TILE_COLUMNS) {
+    const width = min(columns - from, TILE_COLUMNS);
     const xFrom = x + (<usize>from << 2);
-    const xEnd = x + (<usize>min(from + TILE_COLUMNS, columns) << 2);
+    const xEnd = xFrom + (<usize>width << 2);
+    const tileBytes = <usize>wordsOf(width, 1) << 6;
     const add = accumulate | from;
     let out = y;
-    for (let p = 0; p < panels; p++) {
+    let q = w + <usize>first * tileBytes;
+    for (let p = 0; p < count; p++) {
       let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
       let b0 = a0, b1 = a0, b2 = a0, b3 = a0;
       for (let px = xFrom; px < xEnd; px += 8) {
         const even = v128.load32_splat(px);
         const odd = v128.load32_splat(px, 4);
-        let t = v128.load(w);
+        let t = v128.load(q);
         a0 = madd(f16Even(t, mask), even, a0);
         b0 = madd(f16Odd(t, mask), odd, b0);
-        t = v128.load(w, 16);
+        t = v128.load(q, 16);
         a1 = madd(f16Even(t, mask), even, a1);
         b1 = madd(f16Odd(t, mask), odd, b1);
-        t = v128.load(w, 32);
+        t = v128.load(q, 32);
         a2 = madd(f16Even(t, mask), even, a2);
         b2 = madd(f16Odd(t, mask), odd, b2);
-        t = v128.load(w, 48);
+        t = v128.load(q, 48);
         a3 = madd(f16Even(t, mask), even, a3);
         b3 = madd(f16Odd(t, mask), odd, b3);
-        w += 64;
+        q += 64;
       }
       const back = f32x4.splat(4096);
       finish(
@@ -86,6 +102,7 @@ export function gemv_f16(x: usize, w: usize, y: usize, panels: i32, columns: i32
       );
       out += 64;
     }
+    w += <usize>panels * tileBytes;
   }
 }
 
@@ -101,41 +118,47 @@ export function scale_f16(x: usize, out: usize, count: i32): void {
 }
 
 /** f32 weights. */
-export function gemv_f32(x: usize, w: usize, y: usize, panels: i32, columns: i32, accumulate: i32): void {
+export function gemv_f32(
+  x: usize, w: usize, panels: i32, first: i32, count: i32, y: usize, columns: i32, accumulate: i32,
+): void {
+  y += <usize>first << 6;
   for (let from = 0; from < columns; from += TILE_COLUMNS) {
-    const count = min(columns - from, TILE_COLUMNS);
+    const width = min(columns - from, TILE_COLUMNS);
     const xFrom = x + (<usize>from << 2);
-    const pairsEnd = xFrom + (<usize>(count & ~1) << 2);
+    const pairsEnd = xFrom + (<usize>(width & ~1) << 2);
+    const tileBytes = <usize>width << 6;
     const add = accumulate | from;
     let out = y;
-    for (let p = 0; p < panels; p++) {
+    let q = w + <usize>first * tileBytes;
+    for (let p = 0; p < count; p++) {
       let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
       let b0 = a0, b1 = a0, b2 = a0, b3 = a0;
       let px = xFrom;
       for (; px < pairsEnd; px += 8) {
         const even = v128.load32_splat(px);
         const odd = v128.load32_splat(px, 4);
-        a0 = madd(v128.load(w), even, a0);
-        a1 = madd(v128.load(w, 16), even, a1);
-        a2 = madd(v128.load(w, 32), even, a2);
-        a3 = madd(v128.load(w, 48), even, a3);
-        b0 = madd(v128.load(w, 64), odd, b0);
-        b1 = madd(v128.load(w, 80), odd, b1);
-        b2 = madd(v128.load(w, 96), odd, b2);
-        b3 = madd(v128.load(w, 112), odd, b3);
-        w += 128;
+        a0 = madd(v128.load(q), even, a0);
+        a1 = madd(v128.load(q, 16), even, a1);
+        a2 = madd(v128.load(q, 32), even, a2);
+        a3 = madd(v128.load(q, 48), even, a3);
+        b0 = madd(v128.load(q, 64), odd, b0);
+        b1 = madd(v128.load(q, 80), odd, b1);
+        b2 = madd(v128.load(q, 96), odd, b2);
+        b3 = madd(v128.load(q, 112), odd, b3);
+        q += 128;
       }
-      if (count & 1) {
+      if (width & 1) {
         const even = v128.load32_splat(px);
-        a0 = madd(v128.load(w), even, a0);
-        a1 = madd(v128.load(w, 16), even, a1);
-        a2 = madd(v128.load(w, 32), even, a2);
-        a3 = madd(v128.load(w, 48), even, a3);
-        w += 64;
+        a0 = madd(v128.load(q), even, a0);
+        a1 = madd(v128.load(q, 16), even, a1);
+        a2 = madd(v128.load(q, 32), even, a2);
+        a3 = madd(v128.load(q, 48), even, a3);
+        q += 64;
       }
       finish(out, f32x4.add(a0, b0), f32x4.add(a1, b1), f32x4.add(a2, b2), f32x4.add(a3, b3), add);
       out += 64;
     }
+    w += <usize>panels * tileBytes;
   }
 }
 

@@ -46,7 +46,16 @@ describe.each(BUILDS)("%s", (build) => {
       lab.kernels.scale_f16(input.address, address, roundUp(columns, 4));
     }
     const accumulate = before === undefined ? 0 : 1;
-    lab.kernels[`gemv_${format}`](address, weights.address, y.address, weights.panels, columns, accumulate);
+    lab.kernels[`gemv_${format}`](
+      address,
+      weights.address,
+      weights.panels,
+      0,
+      weights.panels,
+      y.address,
+      columns,
+      accumulate,
+    );
     return y.f32.slice();
   }
 
@@ -275,7 +284,8 @@ describe.each(BUILDS)("%s", (build) => {
 
   test("no panels, no writes", () => {
     const y = lab.take(16, 7);
-    for (const format of FORMATS) lab.kernels[`gemv_${format}`](y.address, y.address, y.address, 0, 4, 0);
+    for (const format of FORMATS)
+      lab.kernels[`gemv_${format}`](y.address, y.address, 0, 0, 0, y.address, 4, 0);
     lab.kernels.gemm(y.address, 1, y.address, 0, 0, 0, y.address, 64, 4, 0, y.address, 2);
     expect(y.f32.every((value) => value === 7)).toBe(true);
   });

@@ -5,15 +5,28 @@
  * every worker ("whole"). Where an op reads whole rows of a buffer that is "own", an exchange and a barrier go before
  * it, together with every other buffer that will be needed whole: for a transformer that makes five barriers a layer.
  */
-import { opAccess, type Name, type Op, type OpGroup, type Program, type RopeTable } from "../program.ts";
+import {
+  opAccess,
+  type LogitsOp,
+  type Name,
+  type Op,
+  type OpGroup,
+  type Program,
+  type RopeTable,
+} from "../program.ts";
 import { appendStep, attentionSteps } from "./attention-steps.ts";
 import { barrierStep, pushColumns } from "./exchange.ts";
 import { linearStep, logitsKernel, type LogitsKernel } from "./linear-steps.ts";
 import { columnRange, FORMAT_CODE, PANEL, panelRange, roundUp } from "./plan.ts";
+import { joinChains, linearChain, logitsChain } from "./chains.ts";
+import { sharedStep, type Chain } from "./shared-work.ts";
 import { kernelStep, meet, otherStep, type Step, type Worker } from "./pass.ts";
 
 export interface CompiledEntry {
+  /** For any number of rows; the logits of chosen rows follow. */
   steps: readonly Step[];
+  /** For one row, its logits included; untraced. */
+  single: readonly Step[];
   logits: LogitsKernel;
 }
 
@@ -51,34 +64,65 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
   const ops = groups.flatMap((group: OpGroup, i) =>
     group.ops.map((op, j): PlacedOp => ({ op, bank: worker.plan.groupBanks[entry][i], isFirst: j === 0 })),
   );
-  const steps: Step[] = program.rope === undefined ? [] : [ropeTableStep(worker, program.rope)];
+  const steps: Step[] = [];
+  const single: Step[] = [];
+  const both = (...added: Step[]): void => {
+    steps.push(...added);
+    single.push(...added);
+  };
+  if (program.rope !== undefined) both(ropeTableStep(worker, program.rope));
   /** Buffers of which each worker has its own columns only, and the bank where they are. */
   const own = new Map<Name, number>();
   /** Buffers read whole since the last barrier: a peer that is behind may still be reading them. */
   let reading = new Set<Name>();
+  /** Several workers, one row: what was computed whole, and what is to be shared out, since the last barrier. */
+  let whole: { buffer: Name; bank: number }[] = [];
+  let chains: Chain[] = [];
+  const isShared = worker.threads > 1;
 
+  const shareOut = (): void => {
+    if (chains.length > 0) single.push(sharedStep(worker, chains, whole));
+    chains = [];
+  };
   const meetAll = (): void => {
-    if (worker.threads > 1) steps.push(barrierStep(worker));
+    shareOut();
+    if (isShared) both(barrierStep(worker));
     reading = new Set();
+    whole = [];
   };
   const exchange = (index: number): void => {
     const needed = [...own].filter(([name]) => readersOf(ops, index, name).size > 0);
     if (needed.some(([name]) => reading.has(name))) meetAll();
     for (const [name, bank] of needed) {
       const columns = program.buffers.get(name) ?? 0;
-      const push = pushColumns(worker, name, columns, bank, readersOf(ops, index, name));
-      if (push !== undefined) steps.push(push);
+      const targets = readersOf(ops, index, name);
+      const push = pushColumns(worker, name, columns, bank, targets);
+      const chain = chains.find(({ outputs }) => outputs.includes(name));
+      if (push !== undefined) (chain === undefined ? both : steps.push.bind(steps))(push);
+      chain?.pushes.push({ buffer: name, targets });
       own.delete(name);
     }
     meetAll();
   };
 
   ops.forEach(({ op, bank, isFirst }, index) => {
-    if (isFirst) steps.push(groupStep(worker, index / ops.length));
+    if (isFirst) both(groupStep(worker, index / ops.length));
     if (wholeReads(op).some((name) => own.has(name))) exchange(index);
-    if (op.role === "logits") return;
+    if (op.role === "logits") {
+      const row = logitsRowSteps(worker, op, bank);
+      if (isShared) chains.push(logitsChain(worker, op, bank));
+      else single.push(row);
+      shareOut();
+      if (isShared) single.push(barrierStep(worker));
+      return;
+    }
     for (const name of wholeReads(op)) reading.add(name);
-    steps.push(...compileOp(worker, program, op, bank, ops, index));
+    const compiled = compileOp(worker, program, op, bank, ops, index);
+    steps.push(...compiled);
+    if (!isShared) single.push(...compiled);
+    else if (op.role === "linear") chains.push(linearChain(worker, op, bank));
+    else if (op.role === "gate" || op.role === "add") chains = joinChains(worker, chains, op, bank);
+    else single.push(...compiled);
     if (op.role === "embed") {
       meetAll();
     } else if (op.role === "linear" || op.role === "gate") {
@@ -86,7 +130,10 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
     } else if (op.role === "add") {
       own.set(op.target, bank);
     } else if (op.role === "attention") {
-      reading = new Set();
+      reading = new Set(); // it met inside
+      whole = [{ buffer: op.output, bank }];
+    } else if (op.role === "norm") {
+      whole.push({ buffer: op.output, bank });
     }
     if (op.trace !== undefined) {
       const [name] = opAccess(op).writes;
@@ -97,8 +144,18 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
   });
   const last = ops.at(-1);
   if (last?.op.role !== "logits") throw new Error(`Entry "${entry}" does not end with logits.`);
-  return { steps, logits: logitsKernel(worker, last.op, last.bank) };
+  return { steps, single, logits: logitsKernel(worker, last.op, last.bank) };
 }
+
+/** The logits of row 0 by one worker alone. */
+function logitsRowSteps(worker: Worker, op: LogitsOp, bank: number): Step {
+  const logits = logitsKernel(worker, op, bank);
+  return kernelStep((context) => {
+    logits.compute(FIRST_ROW, context);
+  });
+}
+
+const FIRST_ROW = [0];
 
 /**
  * Between groups: a long pass tells how far it is. Many workers look at the cancel flag at every barrier; one alone

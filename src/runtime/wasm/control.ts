@@ -19,8 +19,9 @@ const TOKEN = 6;
 const PROGRESS = 7;
 /** Two words: bytes of weights read, a 64-bit number. */
 const LOADED = 8;
-/** Then two words a worker: the token it proposes and, as f32, its logit. */
-const CANDIDATES = 10;
+/** Then three words a worker: the token it proposes, as f32 its logit, and how many of its tasks were taken. */
+const PER_WORKER = 10;
+const WORKER_WORDS = 3;
 
 /** Loads between two looks at the clock while spinning. */
 const SPIN_BATCH = 64;
@@ -42,7 +43,7 @@ export interface ControlOptions {
 }
 
 export function createControl(threads: number): SharedArrayBuffer {
-  return new SharedArrayBuffer((CANDIDATES + 2 * threads) * 4);
+  return new SharedArrayBuffer(Math.ceil((PER_WORKER + WORKER_WORDS * threads) / 2) * 8);
 }
 
 export class Control {
@@ -71,6 +72,9 @@ export class Control {
     if (Atomics.load(words, POISON) !== 0) throw new PeerFailed();
     if (Atomics.add(words, ARRIVED, 1) === threads - 1) {
       Atomics.store(words, ARRIVED, 0);
+      for (let worker = 0; worker < threads; worker++) {
+        Atomics.store(words, PER_WORKER + WORKER_WORDS * worker + 2, 0);
+      }
       if (Atomics.load(words, CANCEL) === command) Atomics.store(words, CANCELLED, command);
       Atomics.store(words, GENERATION, generation + 1);
       if (Atomics.load(words, SLEEPERS) > 0) Atomics.notify(words, GENERATION);
@@ -116,6 +120,14 @@ export class Control {
     Atomics.notify(this.#words, GENERATION);
   }
 
+  /** Takes one of the `count` tasks in a worker's memory; -1 when none is left. Every barrier makes all available. */
+  takeTask(owner: number, count: number): number {
+    const word = PER_WORKER + WORKER_WORDS * owner + 2;
+    if (Atomics.load(this.#words, word) >= count) return -1;
+    const task = Atomics.add(this.#words, word, 1);
+    return task < count ? task : -1;
+  }
+
   get token(): number {
     return Atomics.load(this.#words, TOKEN);
   }
@@ -130,8 +142,8 @@ export class Control {
 
   /** A worker's best token (-1: a logit is NaN, -2: it owns none) and its logit; read by all after a barrier. */
   setCandidate(worker: number, token: number, logit: number): void {
-    this.#words[CANDIDATES + 2 * worker] = token;
-    this.#floats[CANDIDATES + 2 * worker + 1] = logit;
+    this.#words[PER_WORKER + WORKER_WORDS * worker] = token;
+    this.#floats[PER_WORKER + WORKER_WORDS * worker + 1] = logit;
   }
 
   /** The token with the largest logit, the lowest id among equals; -1 when a worker met NaN. */
@@ -139,9 +151,9 @@ export class Control {
     let best = -1;
     let largest = -Infinity;
     for (let worker = 0; worker < threads; worker++) {
-      const token = this.#words[CANDIDATES + 2 * worker];
+      const token = this.#words[PER_WORKER + WORKER_WORDS * worker];
       if (token === -1) return -1;
-      const logit = this.#floats[CANDIDATES + 2 * worker + 1];
+      const logit = this.#floats[PER_WORKER + WORKER_WORDS * worker + 1];
       if (token >= 0 && (best < 0 || logit > largest)) {
         best = token;
         largest = logit;

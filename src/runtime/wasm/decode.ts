@@ -5,7 +5,7 @@
 import { ModelComposeError } from "../errors.ts";
 import { Sampler } from "../sampler.ts";
 import type { CompiledEntry } from "./compile.ts";
-import { kernelStep, meet, runSteps, type PassContext, type Step, type Worker } from "./pass.ts";
+import { meet, runSteps, type PassContext, type Worker } from "./pass.ts";
 import type { DecodeCommand, Reply } from "./protocol.ts";
 import { TokenChannel } from "./token-channel.ts";
 
@@ -32,7 +32,7 @@ export function decode(
   request: DecodeCommand,
 ): Reply {
   const { clock, index } = worker;
-  const { steps, logits } = entry;
+  const { steps, single: singleSteps, logits } = entry;
   const produced = new TokenChannel(request.produced);
   const rows = request.tokens.length;
   const context: PassContext = {
@@ -53,15 +53,14 @@ export function decode(
   const chooser = createChooser(worker, entry, vocabSize, request);
   clock.enabled = request.profile;
 
-  runSteps(steps, context, clock);
-  logits.compute([rows - 1], context);
+  if (rows === 1) {
+    runSteps(singleSteps, context, clock);
+  } else {
+    runSteps(steps, context, clock);
+    logits.compute([rows - 1], context);
+  }
   let position = request.position + rows;
   let start = 0;
-  const lastRow = [0];
-  const logitsStep: Step = kernelStep((pass) => {
-    logits.compute(lastRow, pass);
-  });
-  const singleSteps = [...steps, logitsStep];
   for (let count = 1; ; count++) {
     const token = chooser.choose(position, context);
     if (token < 0) throw new RequestRefused(chooser.error);

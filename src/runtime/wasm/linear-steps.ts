@@ -52,18 +52,18 @@ class LinearKernel {
     switch (matrix.format.dtype) {
       case "bf16":
         return withBias(() => {
-          kernels.gemv_bf16(x, offset, y, panels, columns, add);
+          kernels.gemv_bf16(x, offset, panels, 0, panels, y, columns, add);
         });
       case "f16": {
         const count = Math.ceil(columns / 4) * 4;
         return withBias(() => {
           kernels.scale_f16(x, scaled, count);
-          kernels.gemv_f16(scaled, offset, y, panels, columns, add);
+          kernels.gemv_f16(scaled, offset, panels, 0, panels, y, columns, add);
         });
       }
       case "f32":
         return withBias(() => {
-          kernels.gemv_f32(x, offset, y, panels, columns, add);
+          kernels.gemv_f32(x, offset, panels, 0, panels, y, columns, add);
         });
     }
   }

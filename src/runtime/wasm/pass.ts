@@ -1,4 +1,5 @@
 /** What the steps of a compiled program share while a pass runs, and what one worker knows of its group. */
+import type { Kernels } from "../../kernels/wasm-module.ts";
 import type { Bank } from "./memory.ts";
 import type { Control } from "./control.ts";
 import type { MemoryPlan } from "./plan.ts";
@@ -11,6 +12,8 @@ export interface Worker {
   banks: readonly Bank[];
   /** All workers' banks as f32, this worker's included: [worker][bank]. */
   all: readonly (readonly Float32Array[])[];
+  /** This thread's kernels over any worker's bank. */
+  kernelsOf: (worker: number, bank: number) => Kernels;
   control: Control;
   clock: KernelClock;
 }

@@ -1,6 +1,6 @@
 /** Entry of a compute worker: owns its rows of every matrix and its share of the KV cache, runs whole passes. */
 import { BroadcastChannel } from "node:worker_threads";
-import { kernelBytes } from "../../kernels/wasm-module.ts";
+import { instantiateKernels, kernelBytes, type Kernels } from "../../kernels/wasm-module.ts";
 import { compileOptimized } from "../platform/optimizing-compile.ts";
 import { workerScope } from "../platform/workers.ts";
 import { compileEntry, type CompiledEntry } from "./compile.ts";
@@ -70,12 +70,28 @@ async function meetPeers(): Promise<Worker> {
   wire.close();
   const module = introductions.get(0)?.module;
   if (module === undefined) throw new Error("The leader sent no module.");
-  const all = Array.from({ length: plan.threads }, (_, peer) =>
-    (introductions.get(peer)?.memories ?? []).map((memory) => new Float32Array(memory.buffer)),
-  );
+  const memories = Array.from({ length: plan.threads }, (_, peer) => introductions.get(peer)?.memories ?? []);
+  const all = memories.map((banks) => banks.map((memory) => new Float32Array(memory.buffer)));
   const banks = mine.memories.map((memory) => openBank(module, memory));
   introductions.clear();
-  return { index, threads: plan.threads, plan, banks, all, control, clock: { enabled: false, seconds: 0 } };
+  const foreign = new Map<WebAssembly.Memory, Kernels>();
+  const kernelsOf = (peer: number, bank: number): Kernels => {
+    if (peer === index) return banks[bank].kernels;
+    const memory = memories[peer][bank];
+    const kernels = foreign.get(memory) ?? instantiateKernels(module, memory);
+    foreign.set(memory, kernels);
+    return kernels;
+  };
+  return {
+    index,
+    threads: plan.threads,
+    plan,
+    banks,
+    all,
+    kernelsOf,
+    control,
+    clock: { enabled: false, seconds: 0 },
+  };
 }
 
 async function load(command: number): Promise<void> {

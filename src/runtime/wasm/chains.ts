@@ -1,0 +1,101 @@
+/** The column-parallel ops of a Program as kernel calls on any worker's panels, for one row. */
+import type { AddOp, GateOp, LinearOp, LogitsOp, Name } from "../program.ts";
+import type { Worker } from "./pass.ts";
+import { columnRange, PANEL } from "./plan.ts";
+import { chainBytes, type Chain, type ChainCall } from "./shared-work.ts";
+
+/** y = x * weight^T for row 0 of the input; `address` of the output's column 0. */
+function linearCall(
+  worker: Worker,
+  { input, weight, bias }: Pick<LinearOp, "input" | "weight" | "bias">,
+  address: number,
+  accumulate: boolean,
+): ChainCall {
+  const { plan } = worker;
+  const { rows, columns, format, offset, bank } = plan.matrices[weight];
+  const x = plan.banks[bank].buffers[input];
+  const { scaled } = plan.banks[bank].scratch;
+  const scaledCount = Math.ceil(columns / 4) * 4;
+  const biasAddress = bias === undefined ? undefined : plan.vectors[bias].offset;
+  const add = accumulate || bias !== undefined ? 1 : 0;
+  const owners = Array.from({ length: plan.threads }, (_, owner) => {
+    const { start, end } = columnRange(rows, owner, plan.threads);
+    return { panels: Math.ceil((end - start) / PANEL), start };
+  });
+  return (kernels, owner, first, count) => {
+    const { panels, start } = owners[owner];
+    const y = address + start * 4;
+    if (biasAddress !== undefined) {
+      const from = (start + first * PANEL) * 4;
+      kernels.broadcast(biasAddress + from, address + from, 1, count * PANEL, 0, accumulate ? 1 : 0);
+    }
+    switch (format.dtype) {
+      case "bf16":
+        kernels.gemv_bf16(x, offset, panels, first, count, y, columns, add);
+        break;
+      case "f16":
+        // Helpers write the same numbers to the same place.
+        kernels.scale_f16(x, scaled, scaledCount);
+        kernels.gemv_f16(scaled, offset, panels, first, count, y, columns, add);
+        break;
+      case "f32":
+        kernels.gemv_f32(x, offset, panels, first, count, y, columns, add);
+        break;
+    }
+  };
+}
+
+function newChain(worker: Worker, weight: Name, outputs: Name[], call: ChainCall): Chain {
+  const matrix = worker.plan.matrices[weight];
+  const { rows, bank } = matrix;
+  return { rows, bank, bytesPerPanel: chainBytes(matrix), calls: [call], outputs, pushes: [] };
+}
+
+export function linearChain(worker: Worker, op: LinearOp, bank: number): Chain {
+  const address = worker.plan.banks[bank].buffers[op.output];
+  return newChain(worker, op.weight, [op.output], linearCall(worker, op, address, op.accumulate));
+}
+
+/** The logits of row 0, into the owner's scratch. */
+export function logitsChain(worker: Worker, op: LogitsOp, bank: number): Chain {
+  const address = worker.plan.banks[bank].scratch.logits;
+  return newChain(worker, op.weight, [], linearCall(worker, op, address, false));
+}
+
+/** Chains of the operands, which must be of this stage, become one with the op at its end. */
+export function joinChains(worker: Worker, chains: Chain[], op: GateOp | AddOp, bank: number): Chain[] {
+  const operands = op.role === "gate" ? [op.gate, op.up] : [op.input];
+  const joined = chains.filter((chain) => chain.outputs.some((name) => operands.includes(name)));
+  if (joined.length === 0) throw new Error(`The operands of ${op.role} were computed in another stage.`);
+  const { rows } = joined[0];
+  const chain: Chain = {
+    rows,
+    bank,
+    bytesPerPanel: joined.reduce((sum, { bytesPerPanel }) => sum + bytesPerPanel, 0),
+    calls: [...joined.flatMap(({ calls }) => calls), elementwiseCall(worker, op, rows, bank)],
+    outputs: [...joined.flatMap(({ outputs }) => outputs), op.role === "gate" ? op.output : op.target],
+    pushes: [],
+  };
+  return [...chains.filter((other) => !joined.includes(other)), chain];
+}
+
+function elementwiseCall(worker: Worker, op: GateOp | AddOp, rows: number, bank: number): ChainCall {
+  const { plan } = worker;
+  const { buffers } = plan.banks[bank];
+  const starts = Array.from(
+    { length: plan.threads },
+    (_, owner) => columnRange(rows, owner, plan.threads).start * 4,
+  );
+  if (op.role === "gate") {
+    const [gate, up, y] = [buffers[op.gate], buffers[op.up], buffers[op.output]];
+    return (kernels, owner, first, count) => {
+      const from = starts[owner] + first * PANEL * 4;
+      kernels.silu_gate(gate + from, up + from, y + from, 1, count * PANEL, 0);
+    };
+  }
+  const [x, y] = [buffers[op.input], buffers[op.target]];
+  return (kernels, owner, first, count) => {
+    const from = starts[owner] + first * PANEL * 4;
+    kernels.add(x + from, y + from, 1, count * PANEL, 0);
+  };
+}
