@@ -2,48 +2,8 @@
 import type { AddOp, GateOp, LinearOp, LogitsOp, Name } from "../program.ts";
 import type { Worker } from "./pass.ts";
 import { columnRange, PANEL } from "./plan.ts";
+import { rowProduct } from "./linear-steps.ts";
 import { chainBytes, type Chain, type ChainCall } from "./shared-work.ts";
-
-/** y = x * weight^T for row 0 of the input; `address` of the output's column 0. */
-function linearCall(
-  worker: Worker,
-  { input, weight, bias }: Pick<LinearOp, "input" | "weight" | "bias">,
-  address: number,
-  accumulate: boolean,
-): ChainCall {
-  const { plan } = worker;
-  const { rows, columns, format, offset, bank } = plan.matrices[weight];
-  const x = plan.banks[bank].buffers[input];
-  const { scaled } = plan.banks[bank].scratch;
-  const scaledCount = Math.ceil(columns / 4) * 4;
-  const biasAddress = bias === undefined ? undefined : plan.vectors[bias].offset;
-  const add = accumulate || bias !== undefined ? 1 : 0;
-  const owners = Array.from({ length: plan.threads }, (_, owner) => {
-    const { start, end } = columnRange(rows, owner, plan.threads);
-    return { panels: Math.ceil((end - start) / PANEL), start };
-  });
-  return (kernels, owner, first, count) => {
-    const { panels, start } = owners[owner];
-    const y = address + start * 4;
-    if (biasAddress !== undefined) {
-      const from = (start + first * PANEL) * 4;
-      kernels.broadcast(biasAddress + from, address + from, 1, count * PANEL, 0, accumulate ? 1 : 0);
-    }
-    switch (format.dtype) {
-      case "bf16":
-        kernels.gemv_bf16(x, offset, panels, first, count, y, columns, add);
-        break;
-      case "f16":
-        // Helpers write the same numbers to the same place.
-        kernels.scale_f16(x, scaled, scaledCount);
-        kernels.gemv_f16(scaled, offset, panels, first, count, y, columns, add);
-        break;
-      case "f32":
-        kernels.gemv_f32(x, offset, panels, first, count, y, columns, add);
-        break;
-    }
-  };
-}
 
 function newChain(worker: Worker, weight: Name, outputs: Name[], call: ChainCall): Chain {
   const matrix = worker.plan.matrices[weight];
@@ -53,13 +13,15 @@ function newChain(worker: Worker, weight: Name, outputs: Name[], call: ChainCall
 
 export function linearChain(worker: Worker, op: LinearOp, bank: number): Chain {
   const address = worker.plan.banks[bank].buffers[op.output];
-  return newChain(worker, op.weight, [op.output], linearCall(worker, op, address, op.accumulate));
+  const x = worker.plan.banks[bank].buffers[op.input];
+  return newChain(worker, op.weight, [op.output], rowProduct(worker, op, x, address, op.accumulate));
 }
 
 /** The logits of row 0, into the owner's scratch. */
 export function logitsChain(worker: Worker, op: LogitsOp, bank: number): Chain {
   const address = worker.plan.banks[bank].scratch.logits;
-  return newChain(worker, op.weight, [], linearCall(worker, op, address, false));
+  const x = worker.plan.banks[bank].buffers[op.input];
+  return newChain(worker, op.weight, [], rowProduct(worker, op, x, address, false));
 }
 
 /** Chains of the operands, which must be of this stage, become one with the op at its end. */

@@ -1,6 +1,7 @@
 /** Linear layers: one row (GEMV), many rows (blocked GEMM), and the logits of chosen rows. */
 import type { LinearOp, LogitsOp } from "../program.ts";
 import { columnRange, FORMAT_CODE, LOGIT_ROWS, PANEL, panelRange } from "./plan.ts";
+import type { ChainCall } from "./shared-work.ts";
 import { kernelStep, type PassContext, type Step, type Worker } from "./pass.ts";
 
 /** Work between two looks at the cancel flag, in multiply-adds: some 10 ms. */
@@ -12,60 +13,83 @@ interface Target {
   ldy: number;
 }
 
+/** The weights of an op. */
+type Weighted = Pick<LinearOp, "weight" | "bias">;
+
+/**
+ * One row of x * weight^T (+ bias) on any owner's panels, for whoever computes them. `x` and `y` (the output's column 0)
+ * are addresses, the same in every owner's bank.
+ */
+export function rowProduct(
+  worker: Worker,
+  { weight, bias }: Weighted,
+  x: number,
+  y: number,
+  accumulate: boolean,
+): ChainCall {
+  const { plan } = worker;
+  const { rows, columns, format, offset, bank } = plan.matrices[weight];
+  const { scaled } = plan.banks[bank].scratch;
+  const scaledCount = Math.ceil(columns / 4) * 4;
+  const biasAddress = bias === undefined ? undefined : plan.vectors[bias].offset;
+  const add = accumulate || bias !== undefined ? 1 : 0;
+  const owners = Array.from({ length: plan.threads }, (_, owner) => {
+    const { start, end } = panelRange(rows, owner, plan.threads);
+    return { panels: end - start, from: start * PANEL * 4 };
+  });
+  return (kernels, owner, first, count) => {
+    const { panels, from } = owners[owner];
+    if (biasAddress !== undefined) {
+      const part = from + first * PANEL * 4;
+      kernels.broadcast(biasAddress + part, y + part, 1, count * PANEL, 0, accumulate ? 1 : 0);
+    }
+    switch (format.dtype) {
+      case "bf16":
+        kernels.gemv_bf16(x, offset, panels, first, count, y + from, columns, add);
+        break;
+      case "f16":
+        // Who helps writes the same numbers to the same place.
+        kernels.scale_f16(x, scaled, scaledCount);
+        kernels.gemv_f16(scaled, offset, panels, first, count, y + from, columns, add);
+        break;
+      case "f32":
+        kernels.gemv_f32(x, offset, panels, first, count, y + from, columns, add);
+        break;
+    }
+  };
+}
+
 /** Computes this worker's columns of x * weight^T (+ bias) for rows lying at `x`, `ldx` bytes apart. */
 class LinearKernel {
   readonly #worker: Worker;
   readonly #bank: number;
-  readonly #weight: string;
+  readonly #op: Weighted;
   readonly #bias: number | undefined;
   readonly #panels: number;
   readonly columns: { start: number; end: number };
 
-  constructor(worker: Worker, weight: string, bias: string | undefined) {
+  constructor(worker: Worker, op: Weighted) {
+    const { weight, bias } = op;
     const matrix = worker.plan.matrices[weight];
     const panels = panelRange(matrix.rows, worker.index, worker.threads);
     this.#worker = worker;
-    this.#weight = weight;
+    this.#op = op;
     this.#bank = matrix.bank;
     this.#panels = panels.end - panels.start;
     this.columns = columnRange(matrix.rows, worker.index, worker.threads);
     this.#bias = bias === undefined ? undefined : worker.plan.vectors[bias].offset + this.columns.start * 4;
   }
 
-  /** For one row; the returned closure is the decode path. */
+  /** For one row. */
   row(x: number, { y }: Target, accumulate: boolean): () => void {
-    const { kernels } = this.#worker.banks[this.#bank];
-    const matrix = this.#worker.plan.matrices[this.#weight];
-    const { scaled } = this.#worker.plan.banks[this.#bank].scratch;
-    const { columns, offset } = matrix;
+    const { index, banks } = this.#worker;
+    const { kernels } = banks[this.#bank];
     const panels = this.#panels;
-    const bias = this.#bias;
-    const width = panels * PANEL;
-    const add = accumulate || bias !== undefined ? 1 : 0;
-    const withBias = (product: () => void): (() => void) =>
-      bias === undefined
-        ? product
-        : () => {
-            kernels.broadcast(bias, y, 1, width, 0, accumulate ? 1 : 0);
-            product();
-          };
-    switch (matrix.format.dtype) {
-      case "bf16":
-        return withBias(() => {
-          kernels.gemv_bf16(x, offset, panels, 0, panels, y, columns, add);
-        });
-      case "f16": {
-        const count = Math.ceil(columns / 4) * 4;
-        return withBias(() => {
-          kernels.scale_f16(x, scaled, count);
-          kernels.gemv_f16(scaled, offset, panels, 0, panels, y, columns, add);
-        });
-      }
-      case "f32":
-        return withBias(() => {
-          kernels.gemv_f32(x, offset, panels, 0, panels, y, columns, add);
-        });
-    }
+    const columnZero = y - this.columns.start * 4;
+    const product = rowProduct(this.#worker, this.#op, x, columnZero, accumulate);
+    return () => {
+      product(kernels, index, 0, panels);
+    };
   }
 
   /** For many rows. */
@@ -81,7 +105,7 @@ class LinearKernel {
     if (control.isCancelRequested(context.command)) return;
     const { kernels } = this.#worker.banks[this.#bank];
     const { packed, panel } = plan.banks[this.#bank].scratch;
-    const { columns, format, offset } = plan.matrices[this.#weight];
+    const { columns, format, offset } = plan.matrices[this.#op.weight];
     const bias = this.#bias;
     kernels.pack_rows(x, ldx, rows, columns, packed);
     if (bias !== undefined) {
@@ -112,7 +136,7 @@ class LinearKernel {
 
 export function linearStep(worker: Worker, op: LinearOp, bank: number): Step {
   const { buffers } = worker.plan.banks[bank];
-  const kernel = new LinearKernel(worker, op.weight, op.bias);
+  const kernel = new LinearKernel(worker, op);
   const x = buffers[op.input];
   const ldx = worker.plan.strides[op.input];
   const target = { y: buffers[op.output] + kernel.columns.start * 4, ldy: worker.plan.strides[op.output] };
@@ -138,7 +162,7 @@ export function logitsKernel(worker: Worker, op: LogitsOp, bank: number): Logits
   const { plan } = worker;
   const { f32 } = worker.banks[bank];
   const { scratch, buffers } = plan.banks[bank];
-  const kernel = new LinearKernel(worker, op.weight, op.bias);
+  const kernel = new LinearKernel(worker, op);
   const x = buffers[op.input];
   const ldx = plan.strides[op.input];
   const stride = Math.ceil(plan.matrices[op.weight].rows / PANEL) * PANEL;

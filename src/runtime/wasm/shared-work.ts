@@ -54,7 +54,8 @@ function ownersFor({ index, threads }: Worker): number[] {
  * All tasks of the chains as one step.
  *
  * @param inputs whole buffers that every worker computed for itself since the last barrier, and their bank: before a
- *   worker helps, it writes them (the same bits) into the owner's memory, in case the owner has not come that far
+ *   worker helps, it writes them (the same bits) into the owner's memory, in case the owner has not come that far. The
+ *   kernels that make them (norms, `combine`) store each number once, when it is final: a helper may be reading it
  */
 export function sharedStep(
   worker: Worker,
