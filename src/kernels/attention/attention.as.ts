@@ -12,7 +12,6 @@ import { BLOCK, exp1, exp4, maxLanes, sumLanes } from "../common/simd.as";
 import { tile, TILE } from "../linear/tile.as";
 
 /** Bytes of one KV head in one block. */
-// @ts-ignore: decorator
 @inline
 function headBytes(depth: i32): usize {
   return <usize>(2 * BLOCK * depth) << 2;
@@ -140,7 +139,6 @@ export function attend_row(
 }
 
 /** Online softmax of one row of scores; writes probabilities `step` bytes apart, zero where invisible. */
-// @ts-ignore: decorator
 @inline
 function softmax(s: usize, visible: i32, width: i32, state: usize, depth: i32, out: usize, step: usize): void {
   for (let k = visible; k < width; k++) store<f32>(s + (<usize>k << 2), -Infinity);

@@ -13,7 +13,6 @@ export const TILE_COLUMNS: i32 = 256;
 export const BLOCK: i32 = 64;
 
 /** a * b + c; fused where the build allows it. */
-// @ts-ignore: decorator
 @inline
 export function madd(a: v128, b: v128, c: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
@@ -21,14 +20,12 @@ export function madd(a: v128, b: v128, c: v128): v128 {
 }
 
 /** Sum of the four lanes, in a fixed order. */
-// @ts-ignore: decorator
 @inline
 export function sumLanes(v: v128): f32 {
   return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
 }
 
 /** Largest of the four lanes. */
-// @ts-ignore: decorator
 @inline
 export function maxLanes(v: v128): f32 {
   return max(max(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)), max(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)));
@@ -45,7 +42,6 @@ const EXP: usize = memory.data<f32>([
  * exp(x), four lanes, within 2 ulp for normal results; arguments are clamped to the range where the result is a
  * normal number, and -inf gives 0. Range reduction and polynomial of Cephes' expf (Moshier).
  */
-// @ts-ignore: decorator
 @inline
 export function exp4(x: v128): v128 {
   const lowest = v128.load32_splat(EXP, 40);
@@ -66,7 +62,6 @@ export function exp4(x: v128): v128 {
 }
 
 /** exp(x) of one value, the same function as exp4. */
-// @ts-ignore: decorator
 @inline
 export function exp1(x: f32): f32 {
   return f32x4.extract_lane(exp4(f32x4.splat(x)), 0);

@@ -35,7 +35,6 @@ function widenRow(p: usize, columns: i32, out: usize, format: i32): void {
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function half(word: u32): f32 {
   return reinterpret<f32>((<u32>((<i32>word) >> 3)) & 0x8fffe000) * f32x4.extract_lane(f16Scale(), 0);

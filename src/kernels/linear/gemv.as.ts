@@ -162,7 +162,6 @@ export function gemv_f32(
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function finish(out: usize, v0: v128, v1: v128, v2: v128, v3: v128, add: i32): void {
   if (add) {

@@ -49,7 +49,6 @@ function pack_tile(rows: usize, stride: usize, bytes: i32, count: i32, out: usiz
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function transpose4(from: usize, stride: usize, out: usize): void {
   const r0 = v128.load(from), r1 = v128.load(from + stride);

@@ -7,35 +7,30 @@
 // (the loader does not look for them); they would become large finite numbers.
 
 /** 32-bit words that `columns` columns take. format: 0 f32, 1 f16, 2 bf16. */
-// @ts-ignore: decorator
 @inline
 export function wordsOf(columns: i32, format: i32): i32 {
   return format == 0 ? columns : (columns + 1) >> 1;
 }
 
 /** Low half of each word as a bf16 number. */
-// @ts-ignore: decorator
 @inline
 export function bf16Even(word: v128): v128 {
   return i32x4.shl(word, 16);
 }
 
 /** High half; `mask` is 0xffff0000 in every lane. */
-// @ts-ignore: decorator
 @inline
 export function bf16Odd(word: v128, mask: v128): v128 {
   return v128.and(word, mask);
 }
 
 /** Low half of each word as an f16 number, times 2^-112; `mask` is 0x8fffe000 in every lane. */
-// @ts-ignore: decorator
 @inline
 export function f16Even(word: v128, mask: v128): v128 {
   return v128.and(i32x4.shr_s(i32x4.shl(word, 16), 3), mask);
 }
 
 /** High half, times 2^-112. */
-// @ts-ignore: decorator
 @inline
 export function f16Odd(word: v128, mask: v128): v128 {
   return v128.and(i32x4.shr_s(word, 3), mask);
@@ -44,20 +39,17 @@ export function f16Odd(word: v128, mask: v128): v128 {
 const SCALES: usize = memory.data<f32>([5192296858534827628530496329220096.0]); // 2^112
 const MASKS: usize = memory.data<u32>([0xffff0000, 0x8fffe000]);
 
-// @ts-ignore: decorator
 @inline
 export function bf16Mask(): v128 {
   return v128.load32_splat(MASKS);
 }
 
-// @ts-ignore: decorator
 @inline
 export function f16Mask(): v128 {
   return v128.load32_splat(MASKS, 4);
 }
 
 /** 2^112 in every lane. */
-// @ts-ignore: decorator
 @inline
 export function f16Scale(): v128 {
   return v128.load32_splat(SCALES);

@@ -50,14 +50,12 @@ export function read_wide(p: usize, bytes: usize): i32 {
   return lanes(v128.xor(v128.xor(v128.xor(a, b), v128.xor(c, d)), v128.xor(v128.xor(e, f), v128.xor(g, h))));
 }
 
-// @ts-ignore: decorator
 @inline
 function lanes(v: v128): i32 {
   return i32x4.extract_lane(v, 0) ^ i32x4.extract_lane(v, 1) ^ i32x4.extract_lane(v, 2) ^ i32x4.extract_lane(v, 3);
 }
 
 /** One step of the peak loop. The baseline build has no fused step; its product must not be the same every turn. */
-// @ts-ignore: decorator
 @inline
 function step(a: v128, u: v128, v: v128): v128 {
   return ASC_FEATURE_RELAXED_SIMD ? madd(u, v, a) : f32x4.add(f32x4.mul(a, u), v);
