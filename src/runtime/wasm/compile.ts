@@ -98,8 +98,11 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
       const targets = readersOf(ops, index, name);
       const push = pushColumns(worker, name, columns, bank, targets);
       const chain = chains.find(({ outputs }) => outputs.includes(name));
-      if (push !== undefined) (chain === undefined ? both : steps.push.bind(steps))(push);
-      chain?.pushes.push({ buffer: name, targets });
+      if (push !== undefined) {
+        steps.push(push);
+        if (chain === undefined) single.push(push);
+      }
+      chain?.pushes.push({ buffer: name, targets }); // whoever runs a task pushes its columns
       own.delete(name);
     }
     meetAll();
@@ -109,9 +112,8 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
     if (isFirst) both(groupStep(worker, index / ops.length));
     if (wholeReads(op).some((name) => own.has(name))) exchange(index);
     if (op.role === "logits") {
-      const row = logitsRowSteps(worker, op, bank);
       if (isShared) chains.push(logitsChain(worker, op, bank));
-      else single.push(row);
+      else single.push(logitsRowStep(worker, op, bank));
       shareOut();
       if (isShared) single.push(barrierStep(worker));
       return;
@@ -148,7 +150,7 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
 }
 
 /** The logits of row 0 by one worker alone. */
-function logitsRowSteps(worker: Worker, op: LogitsOp, bank: number): Step {
+function logitsRowStep(worker: Worker, op: LogitsOp, bank: number): Step {
   const logits = logitsKernel(worker, op, bank);
   return kernelStep((context) => {
     logits.compute(FIRST_ROW, context);
