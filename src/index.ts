@@ -21,6 +21,7 @@ export type {
   GenerateResult,
   LoadOptions,
   LoadProgress,
+  Precision,
   SamplingOptions,
   StreamPart,
   Timings,

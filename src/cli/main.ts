@@ -154,7 +154,10 @@ function generateFlags(command: Command): Command {
     .option("--ignore-eos", "go on past the end of text")
     .option("--device <device>", "auto, wasm (cpu), webgpu")
     .option("--threads <n>", "threads of the wasm device (default: the available cores)", numberFlag)
-    .option("--precision <precision>", "stored: weights as the checkpoint has them")
+    .option(
+      "--precision <precision>",
+      "stored (as the checkpoint has them), or its type: float32, float16, bfloat16",
+    )
     .option("--context-length <n>", "capacity of the KV cache in tokens", numberFlag)
     .option("--json", "print one JSON object with text, tokens, timings and seed");
 }

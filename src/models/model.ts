@@ -1,6 +1,6 @@
 /** A loaded model: the library's front door. */
 import type { Executable } from "../runtime/backend.ts";
-import { openCheckpoint } from "../runtime/checkpoint.ts";
+import { openCheckpoint, requirePrecision } from "../runtime/checkpoint.ts";
 import { ModelComposeError, throwIfAborted } from "../runtime/errors.ts";
 import type {
   DeviceInfo,
@@ -77,6 +77,7 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
   ]);
   resolveGenerateOptions({}, generationConfig.settings); // a bad file is found before the weights are read
   const program = buildProgram(config);
+  requirePrecision(checkpoint, program.matrices, request.precision);
   onProgress?.({ stage: "config", done: 1, total: 1 });
 
   const contextLength = Math.min(request.contextLength ?? DEFAULT_CONTEXT, config.maxPositions);

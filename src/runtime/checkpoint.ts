@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { distance } from "fastest-levenshtein";
 import { ModelComposeError } from "./errors.ts";
+import type { Precision } from "./generation-types.ts";
 import { describeJson, isJsonObject, readJsonObject } from "./json.ts";
 import { fileStatus, isFile, listDirectory } from "./platform/files.ts";
 import { readSafetensorsHeader, type TensorLocation } from "./safetensors.ts";
@@ -90,6 +91,30 @@ export function requireTensor(checkpoint: Checkpoint, name: string, shape: reado
     );
   }
   return { ...tensor, dtype };
+}
+
+/**
+ * Throws "unsupported" when a matrix of the checkpoint is not of the precision asked for: nothing converts weights yet.
+ */
+export function requirePrecision(
+  checkpoint: Checkpoint,
+  matrices: ReadonlyMap<string, { rows: number; columns: number }>,
+  precision: Precision,
+): void {
+  if (precision === "stored") return;
+  const wanted = { float32: "F32", float16: "F16", bfloat16: "BF16" }[precision];
+  for (const [name, { rows, columns }] of matrices) {
+    const { dtype } = requireTensor(checkpoint, name, [rows, columns]);
+    if (dtype === wanted) continue;
+    throw new ModelComposeError(
+      "unsupported",
+      `The precision ${precision} was asked for; tensor "${name}" of "${checkpoint.directory}" is ${dtype}, and weights are not converted.`,
+      {
+        remedy:
+          'Leave the precision out (or "stored", in a compose file "auto"), or use a checkpoint of that type.',
+      },
+    );
+  }
 }
 
 async function openFiles(directory: string, names: readonly string[]): Promise<Checkpoint> {

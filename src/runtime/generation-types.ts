@@ -94,13 +94,16 @@ export interface LoadProgress {
 
 export type DeviceRequest = "auto" | "wasm" | "webgpu" | (string & {});
 
+/** How weights are held in memory; nothing converts them yet. */
+export type Precision = "stored" | "float32" | "float16" | "bfloat16";
+
 export interface LoadOptions {
   /** Default "auto". */
   device?: DeviceRequest;
   /** Threads of the WASM device. Default: the available cores. */
   threads?: number;
-  /** "stored" keeps weights as the checkpoint has them (the only one for now). */
-  precision?: "stored";
+  /** "stored" (default) keeps weights as the checkpoint has them. A type by name must be the checkpoint's own. */
+  precision?: Precision;
   /** Capacity of the KV cache in tokens. Default min(model maximum, 4096). */
   contextLength?: number;
   onProgress?: (progress: LoadProgress) => void;

@@ -15,7 +15,7 @@ function errorOf(options: unknown): ModelComposeError {
 
 describe("resolveLoadOptions", () => {
   test("takes what there is", () => {
-    const nothing = { device: "wasm", threads: undefined, contextLength: undefined };
+    const nothing = { device: "wasm", threads: undefined, contextLength: undefined, precision: "stored" };
     for (const options of [
       {},
       { device: "auto" },
@@ -25,10 +25,11 @@ describe("resolveLoadOptions", () => {
     ]) {
       expect(resolveLoadOptions(options as LoadOptions)).toEqual(nothing);
     }
-    expect(resolveLoadOptions({ threads: 3, contextLength: 500 })).toEqual({
+    expect(resolveLoadOptions({ threads: 3, contextLength: 500, precision: "bfloat16" })).toEqual({
       device: "wasm",
       threads: 3,
       contextLength: 500,
+      precision: "bfloat16",
     });
   });
 
@@ -60,7 +61,9 @@ describe("resolveLoadOptions", () => {
 
   test("another precision is not supported", () => {
     expect(errorOf({ precision: "int8" })).toMatchObject({ code: "unsupported" });
-    expect(errorOf({ precision: "int8" }).message).toContain("'int8' is not supported; expected \"stored\"");
+    expect(errorOf({ precision: "int8" }).message).toContain(
+      "'int8' is not supported; expected one of stored",
+    );
   });
 
   test("an unknown option, with the nearest name", () => {

@@ -1,14 +1,17 @@
 /** Checks what a caller of loadModel asks for. */
 import { inspect } from "node:util";
 import { ModelComposeError } from "./errors.ts";
-import type { LoadOptions } from "./generation-types.ts";
+import type { LoadOptions, Precision } from "./generation-types.ts";
 import { nearestName } from "./nearest-name.ts";
 
 export interface ResolvedLoad {
   device: "wasm";
   threads: number | undefined;
   contextLength: number | undefined;
+  precision: Precision;
 }
+
+const PRECISIONS: readonly Precision[] = ["stored", "float32", "float16", "bfloat16"];
 
 const OPTION_NAMES: Readonly<Record<keyof LoadOptions, true>> = {
   device: true,
@@ -33,19 +36,23 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedLoad {
       remedy: nearest === undefined ? `The options are ${known.join(", ")}.` : `Did you mean "${nearest}"?`,
     });
   }
-  const precision: unknown = options.precision;
-  if (precision !== undefined && precision !== "stored") {
-    throw new ModelComposeError(
-      "unsupported",
-      `The precision ${inspect(precision)} is not supported; expected "stored".`,
-      { remedy: "Leave it out: weights are kept as the checkpoint has them." },
-    );
-  }
   return {
+    precision: resolvePrecision(options.precision),
     device: resolveDevice(options.device),
     threads: count("threads", options.threads, MAX_THREADS),
     contextLength: count("contextLength", options.contextLength, 2 ** 24),
   };
+}
+
+function resolvePrecision(precision: unknown): Precision {
+  if (precision === undefined) return "stored";
+  const found = PRECISIONS.find((name) => name === precision);
+  if (found !== undefined) return found;
+  throw new ModelComposeError(
+    "unsupported",
+    `The precision ${inspect(precision)} is not supported; expected one of ${PRECISIONS.join(", ")}.`,
+    { remedy: "Leave it out: weights are kept as the checkpoint has them." },
+  );
 }
 
 function resolveDevice(device: unknown): "wasm" {

@@ -6,6 +6,7 @@ import type {
   GenerateOptions,
   GenerateResult,
   LoadOptions,
+  Precision,
 } from "../../runtime/generation-types.ts";
 import { generationParameters as ranges } from "../compose/parameters.ts";
 import type { TextModel } from "../compose/model-host.ts";
@@ -118,17 +119,11 @@ function generateOptions(flags: GenerateFlags): GenerateOptions {
 const stopSchema = z.array(z.string().min(1)).describe("a text of at least one character");
 
 function loadOptions(flags: GenerateFlags): LoadOptions {
-  const { precision = "stored" } = flags;
-  if (precision !== "stored") {
-    throw new ModelComposeError("unsupported", `--precision ${precision} is not supported here yet.`, {
-      remedy: "Only --precision stored: weights as the checkpoint has them.",
-    });
-  }
   return {
     device: deviceFlag(flags.device),
     threads: checkFlag("threads", threadsSchema, flags.threads),
     contextLength: checkFlag("context-length", threadsSchema, flags.contextLength),
-    precision,
+    precision: flags.precision as Precision | undefined, // loadModel refuses what it does not know
   };
 }
 

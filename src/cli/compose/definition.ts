@@ -1,3 +1,4 @@
+import type { Precision } from "../../runtime/generation-types.ts";
 import type { Location, Problem, SourceFile } from "./problems.ts";
 import type { GenerationParameterName } from "./parameters.ts";
 import type { SourceNode } from "./source-tree.ts";
@@ -67,6 +68,7 @@ export interface ComponentDefinition {
   readonly architecture: "auto" | "causal";
   /** As `loadModel` takes it. */
   readonly device: string;
+  readonly precision: Precision;
   /** Tokens; an upper bound on the capacity of the KV cache. */
   readonly contextLength?: number;
   readonly actions: readonly TextGenerationAction[];

@@ -218,6 +218,8 @@ describe("problems", () => {
     ["  device: gpu0", 'device "gpu0" is unknown'],
     ["  quantization: int8", 'quantization "int8" is known in model-compose'],
     ["  precision: float8", 'precision "float8" is unknown'],
+    ["  precision: int4", 'precision "int4" is known in model-compose'],
+    ["  precision: bfloat16\n  quantization: fp16", "gives its precision in two places"],
     ["  peft_adapters: []", '"peft_adapters" is known in model-compose'],
     ["  runtime: docker", 'runtime "docker" is known in model-compose'],
     ["  context_length: many", '"context_length" must be an integer >= 1'],

@@ -45,6 +45,7 @@ export class ModelHost {
       ...this.#options,
       device: this.#overrides.device ?? component.device,
       threads: this.#overrides.threads,
+      precision: component.precision,
       contextLength: Math.min(component.contextLength ?? neededContext, neededContext),
       signal,
     });

@@ -1,3 +1,4 @@
+import type { Precision } from "../../runtime/generation-types.ts";
 import { anonymousIds, type ComponentDefinition, type TextGenerationAction } from "./definition.ts";
 import { isText, type MappingReader } from "./mapping-reader.ts";
 import {
@@ -56,7 +57,7 @@ export function readComponent(reader: MappingReader, problems: ProblemList): Com
   const model = readModel(reader, problems);
   const architecture = reader.choice("architecture", ["auto", "causal"], ["seq2seq"]) ?? "auto";
   const device = readDevice(reader, problems);
-  readPrecision(reader, problems);
+  const precision = readPrecision(reader, problems);
   readRuntime(reader);
   const contextLength = reader.integer("context_length", 1);
   const isDefault = reader.flag("default") ?? false;
@@ -72,7 +73,7 @@ export function readComponent(reader: MappingReader, problems: ProblemList): Com
   reader.finish();
   if (model === undefined || device === undefined || actions === undefined) return undefined;
   const location = reader.firstLine();
-  return { id, default: isDefault, model, architecture, device, contextLength, actions, location };
+  return { id, default: isDefault, model, architecture, device, precision, contextLength, actions, location };
 }
 
 /** Type, task and driver; false when this is something else, whose keys are then not worth a word. */
@@ -122,22 +123,47 @@ export function deviceOf(name: string): string | undefined {
   return /^webgpu:.+$/.test(name) ? name : undefined;
 }
 
-/** Weights stay as the checkpoint has them; other precisions are refused by name until they exist. */
-function readPrecision(reader: MappingReader, problems: ProblemList): void {
-  const refused = ["float32", "float16", "bfloat16", "fp32", "fp16", "bf16", "int8", "int4", "fp4", "nf4"];
-  reader.choice("precision", ["auto"], refused);
+/** The original's names of precisions, in `precision` or `quantization`; both may not name one. */
+function readPrecision(reader: MappingReader, problems: ProblemList): Precision {
+  const refused = ["int8", "int4", "fp4", "nf4"];
+  const precision = reader.choice("precision", ["auto", ...PRECISION_NAMES], refused);
   const entry = reader.take("quantization");
-  if (entry === undefined) return;
-  if (entry.value.kind === "mapping") {
+  if (entry?.value.kind === "mapping") {
     problems.unsupported(
       `${reader.where}: quantization is known in model-compose, but not supported here yet.`,
       entry.key,
       'Remove "quantization".',
     );
-  } else {
-    reader.choiceOf("quantization", entry.value, ["none"], refused);
+    return "stored";
   }
+  const quantization =
+    entry && reader.choiceOf("quantization", entry.value, ["none", ...PRECISION_NAMES], refused);
+  const given = [precision, quantization]
+    .filter((name) => name !== undefined)
+    .map((name) => PRECISIONS[name]);
+  const [first = "stored", second = "stored"] = given.filter((name) => name !== "stored");
+  if (entry !== undefined && second !== "stored") {
+    problems.invalid(
+      `${reader.where} gives its precision in two places, "precision" and "quantization".`,
+      entry.value.location,
+      'Remove "quantization".',
+    );
+  }
+  return first;
 }
+
+const PRECISION_NAMES = ["float32", "float16", "bfloat16", "fp32", "fp16", "bf16"] as const;
+
+const PRECISIONS: Readonly<Record<(typeof PRECISION_NAMES)[number] | "auto" | "none", Precision>> = {
+  auto: "stored",
+  none: "stored",
+  float32: "float32",
+  fp32: "float32",
+  float16: "float16",
+  fp16: "float16",
+  bfloat16: "bfloat16",
+  bf16: "bfloat16",
+};
 
 /** `action:`, `actions:`, or the action's keys written directly into the component. */
 function readActions(reader: MappingReader, problems: ProblemList): TextGenerationAction[] | undefined {
