@@ -1,19 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { GREEDY as PLAIN_GREEDY } from "../../bench/harness/workload.ts";
 import { uniform } from "./philox.ts";
 import { Sampler, type SamplerContext } from "./sampler.ts";
 import type { ResolvedSampling } from "./sampling-options.ts";
 import { scaleByFraction, softmaxWeight } from "./softmax-weights.ts";
 
-const GREEDY: ResolvedSampling = {
-  doSample: false,
-  temperature: 1,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  noRepeatNgramSize: 0,
-  seed: 42,
-};
+const GREEDY: ResolvedSampling = { ...PLAIN_GREEDY, seed: 42 };
 const SAMPLED: ResolvedSampling = { ...GREEDY, doSample: true };
 
 function makeSampler(sampling: ResolvedSampling, context: Partial<SamplerContext> = {}): Sampler {

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { GREEDY } from "../../bench/harness/workload.ts";
 import { readModelConfig } from "../../src/models/config.ts";
 import { buildProgram } from "../../src/models/registry.ts";
 import { openCheckpoint, type Checkpoint } from "../../src/runtime/checkpoint.ts";
@@ -100,17 +101,6 @@ export function greedyRequest(
     onToken,
   };
 }
-
-const GREEDY: DecodeRequest["sampling"] = {
-  doSample: false,
-  temperature: 1,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  noRepeatNgramSize: 0,
-  seed: 0,
-};
 
 /** `count` greedy tokens after a prompt, itself in passes of at most `size` rows. */
 export async function greedy(

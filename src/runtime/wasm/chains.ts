@@ -1,14 +1,13 @@
 /** The column-parallel ops of a Program as kernel calls on any worker's panels, for one row. */
 import type { AddOp, GateOp, LinearOp, LogitsOp, Name } from "../program.ts";
 import type { Worker } from "./pass.ts";
-import { columnRange, PANEL } from "./plan.ts";
+import { columnRange, PANEL, panelBytes } from "./plan.ts";
 import { rowProduct } from "./linear-steps.ts";
-import { chainBytes, type Chain, type ChainCall } from "./shared-work.ts";
+import type { Chain, ChainCall } from "./shared-work.ts";
 
 function newChain(worker: Worker, weight: Name, outputs: Name[], call: ChainCall): Chain {
-  const matrix = worker.plan.matrices[weight];
-  const { rows, bank } = matrix;
-  return { rows, bank, bytesPerPanel: chainBytes(matrix), calls: [call], outputs, pushes: [] };
+  const { rows, columns, format, bank } = worker.plan.matrices[weight];
+  return { rows, bank, bytesPerPanel: panelBytes(format, columns), calls: [call], outputs, pushes: [] };
 }
 
 export function linearChain(worker: Worker, op: LinearOp, bank: number): Chain {

@@ -5,15 +5,7 @@
  * every worker ("whole"). Where an op reads whole rows of a buffer that is "own", an exchange and a barrier go before
  * it, together with every other buffer that will be needed whole: for a transformer that makes five barriers a layer.
  */
-import {
-  opAccess,
-  type LogitsOp,
-  type Name,
-  type Op,
-  type OpGroup,
-  type Program,
-  type RopeTable,
-} from "../program.ts";
+import { opAccess, type Name, type Op, type OpGroup, type Program, type RopeTable } from "../program.ts";
 import { appendStep, attentionSteps } from "./attention-steps.ts";
 import { barrierStep, pushColumns } from "./exchange.ts";
 import { linearStep, logitsKernel, type LogitsKernel } from "./linear-steps.ts";
@@ -113,7 +105,7 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
     if (wholeReads(op).some((name) => own.has(name))) exchange(index);
     if (op.role === "logits") {
       if (isShared) chains.push(logitsChain(worker, op, bank));
-      else single.push(logitsRowStep(worker, op, bank));
+      else single.push(logitsRowStep(logitsKernel(worker, op, bank)));
       shareOut();
       if (isShared) single.push(barrierStep(worker));
       return;
@@ -150,8 +142,7 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
 }
 
 /** The logits of row 0 by one worker alone. */
-function logitsRowStep(worker: Worker, op: LogitsOp, bank: number): Step {
-  const logits = logitsKernel(worker, op, bank);
+function logitsRowStep(logits: LogitsKernel): Step {
   return kernelStep((context) => {
     logits.compute(FIRST_ROW, context);
   });

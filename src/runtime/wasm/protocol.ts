@@ -1,8 +1,8 @@
 /** Messages between the main thread and the workers. All workers get the same commands, in the same order. */
 import type { KernelBuild } from "../../kernels/wasm-module.ts";
 import { AbortError, errorMessage, ModelComposeError, type ErrorCode } from "../errors.ts";
+import type { DecodeRequest } from "../backend.ts";
 import type { Program } from "../program.ts";
-import type { ResolvedSampling } from "../sampling-options.ts";
 import type { MemoryPlan } from "./plan.ts";
 
 export interface WorkerData {
@@ -29,17 +29,9 @@ export interface RunCommand {
   trace?: Map<string, SharedArrayBuffer>;
 }
 
-export interface DecodeCommand {
+/** A DecodeRequest without its callbacks, which stay on the main thread. */
+export interface DecodeCommand extends Omit<DecodeRequest, "onToken" | "onProgress"> {
   kind: "decode";
-  tokens: Int32Array;
-  slot: number;
-  position: number;
-  count: number;
-  sampling: ResolvedSampling;
-  history: Int32Array;
-  eosTokenIds: readonly number[];
-  minNewTokens: number;
-  sequence: readonly [number, number, number];
   /** A TokenChannel for `count` tokens. */
   produced: SharedArrayBuffer;
   profile: boolean;

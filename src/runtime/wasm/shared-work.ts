@@ -7,7 +7,7 @@ import type { Kernels } from "../../kernels/wasm-module.ts";
 import type { Name } from "../program.ts";
 import type { Control } from "./control.ts";
 import { kernelStep, type Step, type Worker } from "./pass.ts";
-import { columnRange, PANEL, panelBytes, panelRange, type MatrixPlacement } from "./plan.ts";
+import { columnRange, PANEL, panelRange } from "./plan.ts";
 
 /** Tasks shrink down to this many bytes of weights, some 10 microseconds of reading: the price of an uneven end. */
 const LEAST_TASK_BYTES = 256 * 1024;
@@ -28,11 +28,6 @@ export interface Chain {
   outputs: Name[];
   /** Outputs that someone reads whole, and the banks where. */
   pushes: { buffer: Name; targets: ReadonlySet<number> }[];
-}
-
-/** Bytes of weights that the rows of one panel take. */
-export function chainBytes({ format, columns }: MatrixPlacement): number {
-  return panelBytes(format, columns);
 }
 
 /** Panels of each task: half of what is left, down to the least. */
