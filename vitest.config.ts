@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
     // Tests start worker threads of their own; processes keep them (and their memories) apart.
+    globalSetup: ["test/support/software-gpu.ts"],
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 60_000,

@@ -1,6 +1,7 @@
 /**
  * Compiles the AssemblyScript kernels into two WASM modules (relaxed SIMD and baseline SIMD) and embeds both in
- * src/kernels/generated/wasm.ts, so that neither the library nor its tests read a file for them.
+ * src/kernels/generated/wasm.ts, and all WGSL files in wgsl.ts beside it, so that neither the library nor its tests read
+ * a file for them.
  */
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { globSync } from "node:fs";
@@ -40,13 +41,25 @@ async function build(name: "relaxed" | "baseline"): Promise<Buffer> {
   return readFile(target);
 }
 
+await mkdir(join(root, "src/kernels/generated"), { recursive: true });
+const shaders = globSync("src/kernels/**/*.wgsl", { cwd: root }).map((path) => path.replaceAll("\\", "/"));
+const texts = await Promise.all(
+  shaders.sort().map(async (path) => {
+    const text = (await readFile(join(root, path), "utf8")).replaceAll("\r\n", "\n");
+    return `  ${JSON.stringify(path.replace("src/kernels/", ""))}: ${JSON.stringify(text)},\n`;
+  }),
+);
+await writeFile(
+  join(root, "src/kernels/generated/wgsl.ts"),
+  `// Made by scripts/build-kernels.ts.\nexport const wgsl: Readonly<Record<string, string>> = {\n${texts.join("")}};\n`,
+);
+
 const upToDate = await stat(output).then(
   async (s) => s.mtimeMs > (await newestSource()),
   () => false,
 );
 if (!upToDate) {
   await mkdir(join(root, "build"), { recursive: true });
-  await mkdir(join(root, "src/kernels/generated"), { recursive: true });
   const [relaxed, baseline] = [await build("relaxed"), await build("baseline")];
   await writeFile(
     output,

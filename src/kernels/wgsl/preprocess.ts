@@ -1,0 +1,132 @@
+/**
+ * A small preprocessor for WGSL, which has no conditional compilation. Three directives, each on a line of its own:
+ *
+ *     #include "common/reduce.wgsl"      the file once, at its first mention; paths begin at src/kernels
+ *     #if NAME / #if !NAME / #if NAME == value / #if NAME != value, with && between them
+ *     #elif …, #else, #endif
+ *
+ * Constants that are numbers also become `const NAME = 64u;` (`i`, `f` for negative and fractional ones) at the head of
+ * the shader, so that array and workgroup sizes can use them. A constant that no line mentions is an error, as is a name
+ * that no constant has: a misspelt variant must not become a silent default.
+ */
+
+export type ShaderConstant = number | boolean | string;
+export type ShaderConstants = Readonly<Record<string, ShaderConstant>>;
+
+/** Reads a WGSL file by its path from src/kernels. */
+export type SourceReader = (path: string) => string | undefined;
+
+interface Branch {
+  /** The lines of this branch are kept. */
+  isActive: boolean;
+  /** A branch of this #if was kept already. */
+  isDecided: boolean;
+  /** What encloses it is kept. */
+  isReachable: boolean;
+  hasElse: boolean;
+  place: string;
+}
+
+/**
+ * The WGSL of a file with these constants.
+ *
+ * @throws Error with file and line for a directive that is wrong; this is a fault of the project, not of its user
+ */
+export function preprocess(path: string, constants: ShaderConstants, read: SourceReader): string {
+  const context = { constants, read, used: new Set<string>(), included: new Set<string>(), directives: [] };
+  const body = expand(path, "the program", context);
+  const words = new Set(body.match(/[A-Za-z_]\w*/g));
+  const unused = Object.keys(constants).filter((name) => !context.used.has(name) && !words.has(name));
+  if (unused.length > 0) throw new Error(`${path}: no line mentions the constants ${unused.join(", ")}.`);
+  const header = Object.entries(constants)
+    .filter(([name, value]) => typeof value === "number" && words.has(name))
+    .map(([name, value]) => `const ${name} = ${literal(name, value as number)};\n`);
+  const directives = [...new Set(context.directives)].map((line) => `${line}\n`);
+  return directives.join("") + header.join("") + body;
+}
+
+interface Context {
+  readonly constants: ShaderConstants;
+  readonly read: SourceReader;
+  readonly used: Set<string>;
+  readonly included: Set<string>;
+  /** `enable` and `requires` lines: WGSL wants them first. */
+  readonly directives: string[];
+}
+
+function expand(path: string, from: string, context: Context): string {
+  const source = context.read(path);
+  if (source === undefined) throw new Error(`${from}: there is no WGSL file "${path}".`);
+  context.included.add(path);
+  const output: string[] = [];
+  const stack: Branch[] = [];
+  for (const [index, line] of source.split("\n").entries()) {
+    const place = `${path}:${index + 1}`;
+    const isActive = stack.every((branch) => branch.isActive);
+    const directive = /^\s*#(\w+)\s*(.*?)\s*(?:\/\/.*)?$/.exec(line);
+    if (directive === null) {
+      if (!isActive) continue;
+      if (/^\s*(enable|requires)\s/.test(line)) context.directives.push(line.trim());
+      else output.push(line);
+      continue;
+    }
+    const [, name, argument] = directive;
+    switch (name) {
+      case "include": {
+        const file = /^"([^"]+)"$/.exec(argument)?.[1];
+        if (file === undefined)
+          throw new Error(`${place}: expected #include "path"; found "${line.trim()}".`);
+        if (isActive && !context.included.has(file)) output.push(expand(file, place, context));
+        break;
+      }
+      case "if": {
+        const value = evaluate(argument, place, context);
+        const keeps = isActive && value;
+        stack.push({ isActive: keeps, isDecided: keeps, isReachable: isActive, hasElse: false, place });
+        break;
+      }
+      case "elif":
+      case "else": {
+        const branch = stack.at(-1);
+        if (branch === undefined || branch.hasElse) throw new Error(`${place}: #${name} without #if.`);
+        branch.hasElse = name === "else";
+        const value = name === "else" || evaluate(argument, place, context);
+        branch.isActive = branch.isReachable && !branch.isDecided && value;
+        branch.isDecided ||= branch.isActive;
+        break;
+      }
+      case "endif":
+        if (stack.pop() === undefined) throw new Error(`${place}: #endif without #if.`);
+        break;
+      default:
+        throw new Error(`${place}: there is no directive #${name}.`);
+    }
+  }
+  const open = stack.at(-1);
+  if (open !== undefined) throw new Error(`${open.place}: #if without #endif.`);
+  return output.join("\n");
+}
+
+function evaluate(condition: string, place: string, context: Context): boolean {
+  const terms = condition.split("&&").map((term) => {
+    const match = /^\s*(!?)\s*([A-Za-z_]\w*)\s*(?:(==|!=)\s*(-?[\w.]+|"[^"]*"))?\s*$/.exec(term);
+    if (match === null) throw new Error(`${place}: the condition "${condition}" is not understood.`);
+    const [, not, name, operator, wanted] = match as unknown as [string, string, string, string?, string?];
+    const value = Object.hasOwn(context.constants, name) ? context.constants[name] : undefined;
+    if (value === undefined) throw new Error(`${place}: there is no constant ${name}.`);
+    context.used.add(name);
+    if (operator === undefined || wanted === undefined) {
+      if (typeof value === "string") throw new Error(`${place}: ${name} is a string; compare it with one.`);
+      return Boolean(value) !== (not === "!");
+    }
+    if (not === "!") throw new Error(`${place}: write != instead of ! before a comparison.`);
+    return (String(value) === wanted.replaceAll('"', "")) === (operator === "==");
+  });
+  return terms.every(Boolean);
+}
+
+function literal(name: string, value: number): string {
+  if (!Number.isFinite(value)) throw new Error(`The shader constant ${name} must be finite; found ${value}.`);
+  if (!Number.isInteger(value)) return `${value}f`;
+  return value < 0 ? `${value}i` : `${value}u`;
+}
