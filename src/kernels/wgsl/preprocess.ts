@@ -2,7 +2,7 @@
  * A small preprocessor for WGSL, which has no conditional compilation. Three directives, each on a line of its own:
  *
  *     #include "common/reduce.wgsl"      the file once, at its first mention; paths begin at src/kernels
- *     #if NAME / #if !NAME / #if NAME == value / #if NAME != value, with && between them
+ *     #if NAME / #if !NAME / #if NAME == value / #if NAME != value, with && or || between them (not both)
  *     #elif …, #else, #endif
  *
  * Constants that are numbers also become `const NAME = 64u;` (`i`, `f` for negative and fractional ones) at the head of
@@ -40,7 +40,7 @@ export function preprocess(path: string, constants: ShaderConstants, read: Sourc
   if (unused.length > 0) throw new Error(`${path}: no line mentions the constants ${unused.join(", ")}.`);
   const header = Object.entries(constants)
     .filter(([name, value]) => typeof value === "number" && words.has(name))
-    .map(([name, value]) => `const ${name} = ${literal(name, value as number)};\n`);
+    .map(([name, value]) => `const ${name} = ${literal(name, Number(value))};\n`);
   const directives = [...new Set(context.directives)].map((line) => `${line}\n`);
   return directives.join("") + header.join("") + body;
 }
@@ -108,7 +108,8 @@ function expand(path: string, from: string, context: Context): string {
 }
 
 function evaluate(condition: string, place: string, context: Context): boolean {
-  const terms = condition.split("&&").map((term) => {
+  const isAny = condition.includes("||");
+  const terms = condition.split(isAny ? "||" : "&&").map((term) => {
     const match = /^\s*(!?)\s*([A-Za-z_]\w*)\s*(?:(==|!=)\s*(-?[\w.]+|"[^"]*"))?\s*$/.exec(term);
     if (match === null) throw new Error(`${place}: the condition "${condition}" is not understood.`);
     const [, not, name, operator, wanted] = match as unknown as [string, string, string, string?, string?];
@@ -122,7 +123,7 @@ function evaluate(condition: string, place: string, context: Context): boolean {
     if (not === "!") throw new Error(`${place}: write != instead of ! before a comparison.`);
     return (String(value) === wanted.replaceAll('"', "")) === (operator === "==");
   });
-  return terms.every(Boolean);
+  return isAny ? terms.some(Boolean) : terms.every(Boolean);
 }
 
 function literal(name: string, value: number): string {
