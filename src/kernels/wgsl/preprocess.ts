@@ -80,8 +80,7 @@ function expand(path: string, from: string, context: Context): string {
         break;
       }
       case "if": {
-        const value = evaluate(argument, place, context);
-        const keeps = isActive && value;
+        const keeps = isActive && evaluate(argument, place, context);
         stack.push({ isActive: keeps, isDecided: keeps, isReachable: isActive, hasElse: false, place });
         break;
       }
@@ -90,8 +89,8 @@ function expand(path: string, from: string, context: Context): string {
         const branch = stack.at(-1);
         if (branch === undefined || branch.hasElse) throw new Error(`${place}: #${name} without #if.`);
         branch.hasElse = name === "else";
-        const value = name === "else" || evaluate(argument, place, context);
-        branch.isActive = branch.isReachable && !branch.isDecided && value;
+        const isOpen = branch.isReachable && !branch.isDecided;
+        branch.isActive = isOpen && (name === "else" || evaluate(argument, place, context));
         branch.isDecided ||= branch.isActive;
         break;
       }

@@ -1,0 +1,249 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { GpuLab } from "../../../test/support/gpu-lab.ts";
+import { gpuWeights } from "../../../test/support/gpu-weights.ts";
+import {
+  normalNumbers,
+  product,
+  randomMatrix,
+  randomSource,
+  UNIT_ROUNDOFF,
+  worstError,
+  type Format,
+  type StoredMatrix,
+} from "../../../test/support/numbers.ts";
+import { rowWords } from "../../../test/support/rows.ts";
+import { gemvKernel, gemvParams, gemvWorkgroups, type GemvShape, type GemvVariant } from "./gemv.gpu.ts";
+
+const MAX_ROWS = 16;
+const EPSILON = 1e-5;
+/** Sums of K products in some tree of additions: a few times the bound of one product's random walk. */
+const FACTOR = 4;
+
+let lab: GpuLab;
+beforeAll(async () => {
+  lab = await GpuLab.open();
+});
+afterEach(() => {
+  lab.reset();
+});
+afterAll(() => {
+  lab.close();
+});
+
+const VARIANTS: GemvVariant[] = [
+  { subgroups: true, workgroup: 64, outputs: 4, tile: 1 },
+  { subgroups: false, workgroup: 64, outputs: 4, tile: 1 },
+  { subgroups: true, workgroup: 32, outputs: 2, tile: 4 },
+  { subgroups: false, workgroup: 128, outputs: 4, tile: 4 },
+];
+
+const shapeOf = (matrix: StoredMatrix, rest: Partial<GemvShape>): GemvShape => ({
+  format: matrix.format,
+  columns: matrix.columns,
+  outputColumns: matrix.rows,
+  norm: false,
+  bias: false,
+  epilogue: { kind: "store" },
+  gather: false,
+  maxRows: MAX_ROWS,
+  ...rest,
+});
+
+/** x / sqrt(mean x² + ε) · gain in f64, what a folded norm makes of rows. */
+function normalized(x: ArrayLike<number>, columns: number, gain: ArrayLike<number>): Float64Array {
+  return Float64Array.from(x, (value, i) => {
+    const row = i - (i % columns);
+    let squares = 0;
+    for (let c = 0; c < columns; c++) squares += x[row + c] ** 2;
+    return (value / Math.sqrt(squares / columns + Math.fround(EPSILON))) * gain[i % columns];
+  });
+}
+
+describe.each(VARIANTS)("subgroups $subgroups, $workgroup invocations, $outputs × $tile", (variant) => {
+  test.each([
+    ["bf16", 64, 7],
+    ["bf16", 1, 1],
+    ["bf16", 523, 13],
+    ["bf16", 2048, 6],
+    ["f16", 72, 8],
+    ["f16", 33, 5],
+    ["f32", 64, 9],
+    ["f32", 70, 3],
+  ] as [Format, number, number][])("%s, %i columns, %i rows: with bias, in two shards", async (format, columns, count) => {
+    const random = randomSource(columns + count);
+    const matrix = randomMatrix(format, count, columns, random, true);
+    const rows = variant.tile === 1 ? 2 : 6;
+    const x = normalNumbers(rows * columns, random);
+    const bias = normalNumbers(count, random);
+    const output = lab.buffer(rows * count);
+    const spec = gemvKernel(shapeOf(matrix, { bias: true }), variant);
+    const vectors = lab.buffer(Float32Array.of(0, 0, 0, 0, ...bias, 0, 0, 0));
+    const rowsBuffer = lab.buffer(rowWords(MAX_ROWS, { positions: Array.from({ length: rows }, () => 0) }));
+    const laid = gpuWeights(matrix);
+    const cut = Math.ceil(count / 2);
+    for (const [first, end] of [
+      [0, cut],
+      [cut, count],
+    ]) {
+      if (first === end) continue;
+      const shard = laid.subarray((first * laid.length) / count, (end * laid.length) / count);
+      await lab.run(
+        spec,
+        [
+          lab.buffer(x),
+          vectors,
+          lab.buffer(shard),
+          output,
+          rowsBuffer,
+          lab.uniform(gemvParams({ gain: 0, bias: 4, epsilon: 0, first, count: end - first })),
+        ],
+        gemvWorkgroups(end - first, rows, variant, 2), // spills into z
+      );
+    }
+    const { values, bound } = product(x, matrix);
+    const { ratio, text } = worstError(
+      await lab.read(output),
+      values.map((value, i) => value + bias[i % count]),
+      (i) => FACTOR * (bound[i] + UNIT_ROUNDOFF * Math.abs(bias[i % count])),
+    );
+    expect(ratio, text).toBeLessThanOrEqual(1);
+  });
+
+  test("adds to the output, reads the rows whose logits are wanted", async () => {
+    const random = randomSource(5);
+    const matrix = randomMatrix("bf16", 10, 96, random);
+    const x = normalNumbers(5 * 96, random);
+    const before = normalNumbers(2 * 10, random);
+    const output = lab.buffer(before);
+    await lab.run(
+      gemvKernel(shapeOf(matrix, { gather: true, epilogue: { kind: "add" } }), variant),
+      [
+        lab.buffer(x),
+        lab.buffer(4),
+        lab.buffer(gpuWeights(matrix)),
+        output,
+        lab.buffer(rowWords(MAX_ROWS, { positions: [0, 1, 2, 3, 4], logitRows: [4, 1] })),
+        lab.uniform(gemvParams({ gain: 0, bias: 0, epsilon: 0, first: 0, count: 10 })),
+      ],
+      gemvWorkgroups(10, 2, variant, 65535),
+    );
+    const chosen = Float32Array.of(...x.subarray(4 * 96), ...x.subarray(96, 2 * 96));
+    const { values, bound } = product(chosen, matrix);
+    const { ratio, text } = worstError(
+      await lab.read(output),
+      values.map((value, i) => value + before[i]),
+      (i) => FACTOR * (bound[i] + UNIT_ROUNDOFF * Math.abs(before[i])),
+    );
+    expect(ratio, text).toBeLessThanOrEqual(1);
+  });
+
+  test.each([false, true])("norm and gate folded in, bias %s", async (bias) => {
+    const random = randomSource(6);
+    const [columns, inner, rows] = [88, 21, 3];
+    const matrix = randomMatrix("bf16", 2 * inner, columns, random);
+    const x = normalNumbers(rows * columns, random, 5);
+    const gain = normalNumbers(columns, random);
+    const biases = normalNumbers(2 * inner, random).map((b) => (bias ? b : 0));
+    const output = lab.buffer(rows * inner);
+    await lab.run(
+      gemvKernel(shapeOf(matrix, { norm: true, bias, outputColumns: inner, epilogue: { kind: "gate" } }), variant),
+      [
+        lab.buffer(x),
+        lab.buffer(Float32Array.of(...gain, ...biases, 0, 0)),
+        lab.buffer(gpuWeights(matrix)),
+        output,
+        lab.buffer(rowWords(MAX_ROWS, { positions: [0, 1, 2] })),
+        lab.uniform(gemvParams({ gain: 0, bias: columns, epsilon: EPSILON, first: 0, count: 2 * inner })),
+      ],
+      gemvWorkgroups(2 * inner, rows, variant, 65535),
+    );
+    const { values, bound } = product(normalized(x, columns, gain), matrix);
+    const expected: number[] = [];
+    const allowed: number[] = [];
+    for (let r = 0; r < rows; r++) {
+      for (let n = 0; n < inner; n++) {
+        const at = r * 2 * inner + n;
+        const g = values[at] + biases[n];
+        const u = values[at + inner] + biases[inner + n];
+        const sigmoid = 1 / (1 + Math.exp(-g));
+        expected.push(g * sigmoid * u);
+        // |silu'| <= 1.1; exp is good to 3 + 2|x| units in the last place.
+        allowed.push(
+          FACTOR * (1.1 * bound[at] * Math.abs(u) + Math.abs(g * sigmoid) * bound[at + inner]) +
+            (16 + 4 * Math.abs(g)) * UNIT_ROUNDOFF * Math.abs(g * sigmoid * u),
+        );
+      }
+    }
+    const { ratio, text } = worstError(await lab.read(output), expected, (i) => allowed[i]);
+    expect(ratio, text).toBeLessThanOrEqual(1);
+  });
+
+  test.each([true, false])("queries, keys and values: rotation %s, appended to the cache", async (rope) => {
+    const random = randomSource(7);
+    const [columns, heads, kvHeads, headDim, context, slots] = [64, 3, 1, 6, 10, 3];
+    const count = (heads + 2 * kvHeads) * headDim;
+    const matrix = randomMatrix("f16", count, columns, random);
+    const rows = { slots: [2, 0, 1], positions: [9, 4, 0] };
+    const x = normalNumbers(3 * columns, random);
+    const gain = normalNumbers(columns, random);
+    const bias = normalNumbers(count, random);
+    const angles = normalNumbers(context * (headDim / 2), random, 3);
+    const query = lab.buffer(3 * heads * headDim);
+    const keys = lab.buffer(new Float32Array(slots * context * kvHeads * headDim).fill(7));
+    const values = lab.buffer(new Float32Array(slots * context * kvHeads * headDim).fill(8));
+    const epilogue = { kind: "qkv", heads, kvHeads, headDim, context, rope } as const;
+    const outputColumns = heads * headDim;
+    const table = lab.buffer(Float32Array.from([...angles].flatMap((a) => [Math.cos(a), Math.sin(a)])));
+    await lab.run(
+      gemvKernel(shapeOf(matrix, { norm: true, bias: true, outputColumns, epilogue }), variant),
+      [
+        lab.buffer(x),
+        lab.buffer(Float32Array.of(...gain, ...bias, 0, 0)),
+        lab.buffer(gpuWeights(matrix)),
+        query,
+        lab.buffer(rowWords(MAX_ROWS, rows)),
+        keys,
+        values,
+        ...(rope ? [table] : []),
+        lab.uniform(gemvParams({ gain: 0, bias: columns, epsilon: EPSILON, first: 0, count })),
+      ],
+      gemvWorkgroups(count, 3, variant, 65535),
+    );
+    const { values: products, bound } = product(normalized(x, columns, gain), matrix);
+    const all = products.map((value, i) => value + bias[i % count]);
+    const rotated = (r: number, head: number, i: number): number => {
+      const at = r * count + head * headDim;
+      if (!rope || head >= heads + kvHeads) return all[at + i];
+      const half = headDim / 2;
+      const angle = angles[rows.positions[r] * half + (i % half)];
+      const [a, b] = [all[at + (i % half)], all[at + (i % half) + half]];
+      return i < half ? a * Math.cos(angle) - b * Math.sin(angle) : b * Math.cos(angle) + a * Math.sin(angle);
+    };
+    const largest = Math.max(...bound) + 8 * UNIT_ROUNDOFF;
+    const expectedKeys = new Float64Array(slots * context * kvHeads * headDim).fill(7);
+    const expectedValues = new Float64Array(expectedKeys.length).fill(8);
+    const expectedQuery = new Float64Array(3 * heads * headDim);
+    for (let r = 0; r < 3; r++) {
+      for (let i = 0; i < headDim; i++) {
+        for (let h = 0; h < heads; h++) {
+          expectedQuery[(r * heads + h) * headDim + i] = rotated(r, h, i);
+        }
+        for (let h = 0; h < kvHeads; h++) {
+          const cell = ((rows.slots[r] * context + rows.positions[r]) * kvHeads + h) * headDim + i;
+          expectedKeys[cell] = rotated(r, heads + h, i);
+          expectedValues[cell] = rotated(r, heads + kvHeads + h, i);
+        }
+      }
+    }
+    for (const [buffer, expected, untouched] of [
+      [query, expectedQuery, NaN],
+      [keys, expectedKeys, 7],
+      [values, expectedValues, 8],
+    ] as const) {
+      const { ratio, text } = worstError(await lab.read(buffer), expected, (i) =>
+        expected[i] === untouched ? 0 : 2 * FACTOR * largest,
+      );
+      expect(ratio, text).toBeLessThanOrEqual(1);
+    }
+  });
+});

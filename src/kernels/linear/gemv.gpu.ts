@@ -1,0 +1,80 @@
+/** The product of a weight matrix with few token rows; see gemv.wgsl. */
+import type { BindingKind, KernelSpec } from "../wgsl/kernel.ts";
+import { params } from "../wgsl/params.ts";
+import { chunksOf, isAligned, type WeightShape } from "./weights.gpu.ts";
+
+/** What happens to the products. Matrices [q; k; v] and [gate; up] are stacked by rows. */
+export type Epilogue =
+  | { kind: "store" | "add" }
+  | { kind: "gate" }
+  | { kind: "qkv"; heads: number; kvHeads: number; headDim: number; context: number; rope: boolean };
+
+export interface GemvShape extends WeightShape {
+  /** Columns of the output buffer: for "gate" half of the weight's rows, for "qkv" those of q. */
+  outputColumns: number;
+  norm: boolean;
+  bias: boolean;
+  epilogue: Epilogue;
+  /** Rows are the ones whose logits are wanted. */
+  gather: boolean;
+  /** Of the buffer of rows. */
+  maxRows: number;
+}
+
+export interface GemvVariant {
+  subgroups: boolean;
+  workgroup: number;
+  /** Weight rows of a workgroup; even. */
+  outputs: number;
+  /** Token rows of a workgroup. */
+  tile: number;
+}
+
+/** Buffers: x, vectors, weight, output, rows, (qkv: keys, values, (with rope: rope)), params. */
+export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
+  const { format, columns, outputColumns, norm, bias, epilogue, gather, maxRows } = shape;
+  const { subgroups, workgroup, outputs, tile } = variant;
+  const isQkv = epilogue.kind === "qkv";
+  const bindings: BindingKind[] = ["read", "read", "read", "write", "read"];
+  if (isQkv) bindings.push("write", "write", ...(epilogue.rope ? (["read"] as const) : []));
+  return {
+    name: `gemv ${gather ? "logits" : epilogue.kind}${norm ? " + norm" : ""}`,
+    source: "linear/gemv.wgsl",
+    constants: {
+      ...{ FORMAT: format, COLUMNS: columns, CHUNKS: chunksOf(shape), OUTPUT_COLUMNS: outputColumns },
+      ...{ NORM: norm, BIAS: bias, GATHER: gather, EPILOGUE: epilogue.kind, ALIGNED: isAligned(shape) },
+      ...{ SUBGROUPS: subgroups, WORKGROUP: workgroup, OUTPUTS: outputs, TILE: tile, MAX_ROWS: maxRows },
+      ...(isQkv && {
+        ...{ HEADS: epilogue.heads, KV_HEADS: epilogue.kvHeads, HEAD_DIM: epilogue.headDim },
+        ...{ CONTEXT: epilogue.context, ROPE: epilogue.rope },
+      }),
+    },
+    bindings: [...bindings, "uniform"],
+  };
+}
+
+export interface GemvParams {
+  /** Where gain and bias begin in the buffer of vectors, in numbers; multiples of 4. */
+  gain: number;
+  bias: number;
+  epsilon: number;
+  /** The shard: its first weight row and their number. */
+  first: number;
+  count: number;
+}
+
+export function gemvParams({ gain, bias, epsilon, first, count }: GemvParams): Uint32Array {
+  return params("u32", gain, "u32", bias, "f32", epsilon, "u32", first, "u32", count);
+}
+
+/** @param count weight rows of the shard */
+export function gemvWorkgroups(
+  count: number,
+  rows: number,
+  { outputs, tile }: GemvVariant,
+  maxPerDimension: number,
+): [number, number, number] {
+  const groups = Math.ceil(count / outputs);
+  const y = Math.min(groups, maxPerDimension);
+  return [Math.ceil(rows / tile), y, Math.ceil(groups / y)];
+}

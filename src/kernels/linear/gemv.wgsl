@@ -1,0 +1,221 @@
+// Matrix times vector for few token rows: output[r][n] = Σ_k x[r][k] · weight[n][k] (+ bias[n]), with what comes before and
+// after it in a decoder layer folded in:
+//
+// - NORM: x is the residual stream and is normalised on the way. RMSNorm's factor 1/sqrt(mean(x²) + ε) is the same for a
+//   whole row, so it multiplies the finished sum; Σ x² is added up in the same walk over x that the product needs.
+// - EPILOGUE "add": the residual connection. "gate": weight is [gate; up] and output is silu(gate) · up.
+//   "qkv": weight is [q; k; v]; q and k are rotated (ROPE) and k and v appended to the cache of the row's slot.
+//
+// A workgroup computes OUTPUTS weight rows for TILE token rows, so that weights are read once. Dispatch (token tiles,
+// groups of weight rows, groups again where one dimension is too small): tiles of the same weights run side by side.
+#include "common/rows.wgsl"
+#include "common/silu.wgsl"
+#include "linear/weights.wgsl"
+#include "common/workgroup-sums.wgsl"
+
+struct Params {
+  // Where the norm's gain and the bias begin in `vectors`.
+  gain: u32,
+  bias: u32,
+  epsilon: f32,
+  // First row of this shard of the weight, as a row of the whole, and how many there are.
+  first: u32,
+  count: u32,
+}
+
+#if ALIGNED
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>; // [R, COLUMNS]
+@group(0) @binding(1) var<storage, read> vectors: array<vec4<f32>>;
+#else
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> vectors: array<f32>;
+#endif
+@group(0) @binding(2) var<storage, read> weight: array<vec4<u32>>; // [count, STRIDE words]
+@group(0) @binding(3) var<storage, read_write> output: array<f32>; // [R, OUTPUT_COLUMNS]
+@group(0) @binding(4) var<storage, read> rows: array<u32>;
+#if EPILOGUE == "qkv"
+@group(0) @binding(5) var<storage, read_write> keys: array<f32>; // [slot][CONTEXT][KV_HEADS · HEAD_DIM]
+@group(0) @binding(6) var<storage, read_write> values: array<f32>;
+#if ROPE
+@group(0) @binding(7) var<storage, read> rope: array<vec2<f32>>; // [CONTEXT][HEAD_DIM / 2] of (cos, sin)
+@group(0) @binding(8) var<uniform> params: Params;
+#else
+@group(0) @binding(7) var<uniform> params: Params;
+#endif
+#else
+@group(0) @binding(5) var<uniform> params: Params;
+#endif
+
+fn vectorAt(i: u32) -> f32 {
+#if ALIGNED
+  return vectors[i / 4u][i % 4u];
+#else
+  return vectors[i];
+#endif
+}
+
+// The weight row that a workgroup computes as its `o`-th.
+#if EPILOGUE == "qkv"
+// Rows come in the pairs that a rotation mixes: o and o + OUTPUTS / 2 are HEAD_DIM / 2 apart.
+const PAIRS = OUTPUTS / 2u;
+const HALF = HEAD_DIM / 2u;
+fn weightRow(group: u32, o: u32) -> u32 {
+  let pair = group * PAIRS + o % PAIRS;
+  return (pair / HALF) * HEAD_DIM + pair % HALF + (o / PAIRS) * HALF;
+}
+#elif EPILOGUE == "gate"
+// Rows come in pairs of gate and up.
+const PAIRS = OUTPUTS / 2u;
+fn weightRow(group: u32, o: u32) -> u32 {
+  return min(group * PAIRS + o % PAIRS, OUTPUT_COLUMNS - 1u) + (o / PAIRS) * OUTPUT_COLUMNS;
+}
+#else
+fn weightRow(group: u32, o: u32) -> u32 { return group * OUTPUTS + o; }
+#endif
+
+#if NORM
+const SUMS = OUTPUTS * TILE + TILE;
+#else
+const SUMS = OUTPUTS * TILE;
+#endif
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+#if SUBGROUPS
+  @builtin(subgroup_id) subgroup: u32,
+  @builtin(subgroup_invocation_id) lane: u32,
+  @builtin(num_subgroups) subgroups: u32,
+#endif
+) {
+  let group = workgroup.y + workgroup.z * workgroups.y;
+  let firstRow = workgroup.x * TILE;
+#if GATHER
+  let rowsHere = logitRowCount();
+#else
+  let rowsHere = rowCount();
+#endif
+  // Rows beyond the last are computed from it and thrown away.
+  var xRow: array<u32, TILE>;
+  for (var t = 0u; t < TILE; t++) {
+    let r = min(firstRow + t, max(rowsHere, 1u) - 1u);
+#if GATHER
+    xRow[t] = logitRow(r) * X_STRIDE;
+#else
+    xRow[t] = r * X_STRIDE;
+#endif
+  }
+  var wRow: array<u32, OUTPUTS>;
+  for (var o = 0u; o < OUTPUTS; o++) {
+    wRow[o] = min(weightRow(group, o), params.count - 1u) * CHUNKS;
+  }
+
+  var sums: array<vec4<f32>, SUMS>;
+  for (var chunk = local; chunk < CHUNKS; chunk += WORKGROUP) {
+    var packed: array<vec4<u32>, OUTPUTS>;
+    for (var o = 0u; o < OUTPUTS; o++) { packed[o] = weight[wRow[o] + chunk]; }
+#if NORM
+    let gain = chunkOfVector(params.gain, chunk);
+#endif
+    for (var t = 0u; t < TILE; t++) {
+      var xs = chunkOfRow(xRow[t], chunk);
+#if NORM
+      sums[OUTPUTS * TILE + t] = squares(xs, sums[OUTPUTS * TILE + t]);
+      xs = times(xs, gain);
+#endif
+      for (var o = 0u; o < OUTPUTS; o++) {
+        sums[o * TILE + t] = multiplyAdd(xs, packed[o], sums[o * TILE + t]);
+      }
+    }
+  }
+  for (var s = 0u; s < SUMS; s++) {
+    addUp(s, dot(sums[s], vec4<f32>(1.0)), local
+#if SUBGROUPS
+      , subgroup, lane, subgroups
+#endif
+    );
+  }
+#if SUBGROUPS
+  finishSums(local, subgroups);
+#else
+  finishSums(local);
+#endif
+
+  // One invocation writes one result (a pair of them).
+#if EPILOGUE == "qkv" || EPILOGUE == "gate"
+  if (local >= PAIRS * TILE) { return; }
+  let o = local / TILE;
+#else
+  if (local >= OUTPUTS * TILE) { return; }
+  let o = local / TILE;
+#endif
+  let t = local % TILE;
+  let r = firstRow + t;
+  if (r >= rowsHere) { return; }
+#if NORM
+  let scale = 1.0 / sqrt(finishedSum(OUTPUTS * TILE + t) / f32(COLUMNS) + params.epsilon);
+#else
+  const scale = 1.0;
+#endif
+
+#if EPILOGUE == "qkv"
+  let pair = group * PAIRS + o;
+  let head = pair / HALF;
+  if (head >= HEADS + 2u * KV_HEADS) { return; }
+  let i = pair % HALF;
+  var a = finishedSum(o * TILE + t) * scale;
+  var b = finishedSum((o + PAIRS) * TILE + t) * scale;
+#if BIAS
+  a += vectorAt(params.bias + head * HEAD_DIM + i);
+  b += vectorAt(params.bias + head * HEAD_DIM + i + HALF);
+#endif
+  let position = rowPosition(r);
+#if ROPE
+  if (head < HEADS + KV_HEADS) {
+    let turn = rope[position * HALF + i];
+    let rotated = vec2<f32>(a * turn.x - b * turn.y, b * turn.x + a * turn.y);
+    a = rotated.x;
+    b = rotated.y;
+  }
+#endif
+  let cell = (rowSlot(r) * CONTEXT + position) * (KV_HEADS * HEAD_DIM) + i;
+  if (head < HEADS) {
+    let at = r * OUTPUT_COLUMNS + head * HEAD_DIM + i;
+    output[at] = a;
+    output[at + HALF] = b;
+  } else if (head < HEADS + KV_HEADS) {
+    let at = cell + (head - HEADS) * HEAD_DIM;
+    keys[at] = a;
+    keys[at + HALF] = b;
+  } else {
+    let at = cell + (head - HEADS - KV_HEADS) * HEAD_DIM;
+    values[at] = a;
+    values[at + HALF] = b;
+  }
+#elif EPILOGUE == "gate"
+  let n = group * PAIRS + o;
+  if (n >= OUTPUT_COLUMNS) { return; }
+  var gate = finishedSum(o * TILE + t) * scale;
+  var up = finishedSum((o + PAIRS) * TILE + t) * scale;
+#if BIAS
+  gate += vectorAt(params.bias + n);
+  up += vectorAt(params.bias + OUTPUT_COLUMNS + n);
+#endif
+  output[r * OUTPUT_COLUMNS + n] = silu(gate) * up;
+#else
+  let n = weightRow(group, o);
+  if (n >= params.count) { return; }
+  var result = finishedSum(o * TILE + t) * scale;
+#if BIAS
+  result += vectorAt(params.bias + params.first + n);
+#endif
+  let at = r * OUTPUT_COLUMNS + params.first + n;
+#if EPILOGUE == "add"
+  output[at] += result;
+#else
+  output[at] = result;
+#endif
+#endif
+}

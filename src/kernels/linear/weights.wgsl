@@ -1,0 +1,103 @@
+// Weights and inputs in chunks of 16 bytes of a weight row: 8 columns of bf16 or f16 (two to a word, the even one in the
+// lower half), 4 of f32. CHUNKS to a row; columns beyond the last are zeros in the weight.
+
+#if FORMAT == "f32"
+// Columns 0..3.
+struct Chunk { all: vec4<f32> }
+
+fn multiplyAdd(xs: Chunk, packed: vec4<u32>, sum: vec4<f32>) -> vec4<f32> {
+  return fma(xs.all, bitcast<vec4<f32>>(packed), sum);
+}
+fn squares(xs: Chunk, sum: vec4<f32>) -> vec4<f32> { return fma(xs.all, xs.all, sum); }
+fn times(xs: Chunk, ys: Chunk) -> Chunk { return Chunk(xs.all * ys.all); }
+
+#if ALIGNED
+const X_STRIDE = COLUMNS / 4u;
+fn chunkOfRow(row: u32, chunk: u32) -> Chunk { return Chunk(x[row + chunk]); }
+fn chunkOfVector(offset: u32, chunk: u32) -> Chunk { return Chunk(vectors[offset / 4u + chunk]); }
+#else
+const X_STRIDE = COLUMNS;
+fn chunkOfRow(row: u32, chunk: u32) -> Chunk {
+  var all: vec4<f32>;
+  for (var i = 0u; i < 4u; i++) {
+    if (chunk * 4u + i < COLUMNS) { all[i] = x[row + chunk * 4u + i]; }
+  }
+  return Chunk(all);
+}
+fn chunkOfVector(offset: u32, chunk: u32) -> Chunk {
+  var all: vec4<f32>;
+  for (var i = 0u; i < 4u; i++) {
+    if (chunk * 4u + i < COLUMNS) { all[i] = vectors[offset + chunk * 4u + i]; }
+  }
+  return Chunk(all);
+}
+#endif
+
+#else
+// Columns 0, 2, 4, 6 and 1, 3, 5, 7: as the halves of the words have them.
+struct Chunk { even: vec4<f32>, odd: vec4<f32> }
+
+fn multiplyAdd(xs: Chunk, packed: vec4<u32>, sum: vec4<f32>) -> vec4<f32> {
+#if FORMAT == "bf16"
+  let even = bitcast<vec4<f32>>(packed << vec4<u32>(16u));
+  let odd = bitcast<vec4<f32>>(packed & vec4<u32>(0xffff0000u));
+#elif FORMAT == "f16"
+  let a = unpackHalves(packed.x);
+  let b = unpackHalves(packed.y);
+  let c = unpackHalves(packed.z);
+  let d = unpackHalves(packed.w);
+  let even = vec4<f32>(a.x, b.x, c.x, d.x);
+  let odd = vec4<f32>(a.y, b.y, c.y, d.y);
+#endif
+  return fma(xs.even, even, fma(xs.odd, odd, sum));
+}
+fn squares(xs: Chunk, sum: vec4<f32>) -> vec4<f32> { return fma(xs.even, xs.even, fma(xs.odd, xs.odd, sum)); }
+fn times(xs: Chunk, ys: Chunk) -> Chunk { return Chunk(xs.even * ys.even, xs.odd * ys.odd); }
+
+#if ALIGNED
+const X_STRIDE = COLUMNS / 4u;
+fn apart(a: vec4<f32>, b: vec4<f32>) -> Chunk {
+  return Chunk(vec4<f32>(a.x, a.z, b.x, b.z), vec4<f32>(a.y, a.w, b.y, b.w));
+}
+fn chunkOfRow(row: u32, chunk: u32) -> Chunk { return apart(x[row + 2u * chunk], x[row + 2u * chunk + 1u]); }
+fn chunkOfVector(offset: u32, chunk: u32) -> Chunk {
+  let at = offset / 4u + 2u * chunk;
+  return apart(vectors[at], vectors[at + 1u]);
+}
+#else
+const X_STRIDE = COLUMNS;
+fn chunkOfRow(row: u32, chunk: u32) -> Chunk {
+  var all: Chunk;
+  for (var i = 0u; i < 4u; i++) {
+    let column = chunk * 8u + 2u * i;
+    if (column < COLUMNS) { all.even[i] = x[row + column]; }
+    if (column + 1u < COLUMNS) { all.odd[i] = x[row + column + 1u]; }
+  }
+  return all;
+}
+fn chunkOfVector(offset: u32, chunk: u32) -> Chunk {
+  var all: Chunk;
+  for (var i = 0u; i < 4u; i++) {
+    let column = chunk * 8u + 2u * i;
+    if (column < COLUMNS) { all.even[i] = vectors[offset + column]; }
+    if (column + 1u < COLUMNS) { all.odd[i] = vectors[offset + column + 1u]; }
+  }
+  return all;
+}
+#endif
+#endif
+
+#if FORMAT == "f16"
+// unpack2x16float with subnormals, which it may flush to zero.
+fn unpackHalves(word: u32) -> vec2<f32> {
+  return vec2<f32>(halfToFloat(word & 0xffffu), halfToFloat(word >> 16u));
+}
+fn halfToFloat(half: u32) -> f32 {
+  let sign = (half & 0x8000u) << 16u;
+  let exponent = half & 0x7c00u;
+  let fraction = half & 0x3ffu;
+  if (exponent == 0u) { return bitcast<f32>(sign | bitcast<u32>(f32(fraction) * 0x1p-24f)); }
+  if (exponent == 0x7c00u) { return bitcast<f32>(sign | 0x7f800000u | (fraction << 13u)); }
+  return bitcast<f32>(sign | (((half & 0x7fffu) << 13u) + 0x38000000u));
+}
+#endif
