@@ -1,5 +1,6 @@
 // Weights and inputs in chunks of 16 bytes of a weight row: 8 columns of bf16 or f16 (two to a word, the even one in the
 // lower half), 4 of f32. CHUNKS to a row; columns beyond the last are zeros in the weight.
+#include "common/half.wgsl"
 
 #if FORMAT == "f32"
 // Columns 0..3.
@@ -85,19 +86,4 @@ fn chunkOfVector(offset: u32, chunk: u32) -> Chunk {
   return all;
 }
 #endif
-#endif
-
-#if FORMAT == "f16"
-// unpack2x16float with subnormals, which it may flush to zero.
-fn unpackHalves(word: u32) -> vec2<f32> {
-  return vec2<f32>(halfToFloat(word & 0xffffu), halfToFloat(word >> 16u));
-}
-fn halfToFloat(half: u32) -> f32 {
-  let sign = (half & 0x8000u) << 16u;
-  let exponent = half & 0x7c00u;
-  let fraction = half & 0x3ffu;
-  if (exponent == 0u) { return bitcast<f32>(sign | bitcast<u32>(f32(fraction) * 0x1p-24f)); }
-  if (exponent == 0x7c00u) { return bitcast<f32>(sign | 0x7f800000u | (fraction << 13u)); }
-  return bitcast<f32>(sign | (((half & 0x7fffu) << 13u) + 0x38000000u));
-}
 #endif
