@@ -69,45 +69,48 @@ describe.each(VARIANTS)("subgroups $subgroups, $workgroup invocations, $outputs 
     ["f16", 33, 5],
     ["f32", 64, 9],
     ["f32", 70, 3],
-  ] as [Format, number, number][])("%s, %i columns, %i rows: with bias, in two shards", async (format, columns, count) => {
-    const random = randomSource(columns + count);
-    const matrix = randomMatrix(format, count, columns, random, true);
-    const rows = variant.tile === 1 ? 2 : 6;
-    const x = normalNumbers(rows * columns, random);
-    const bias = normalNumbers(count, random);
-    const output = lab.buffer(rows * count);
-    const spec = gemvKernel(shapeOf(matrix, { bias: true }), variant);
-    const vectors = lab.buffer(Float32Array.of(0, 0, 0, 0, ...bias, 0, 0, 0));
-    const rowsBuffer = lab.buffer(rowWords(MAX_ROWS, { positions: Array.from({ length: rows }, () => 0) }));
-    const laid = gpuWeights(matrix);
-    const cut = Math.ceil(count / 2);
-    for (const [first, end] of [
-      [0, cut],
-      [cut, count],
-    ]) {
-      if (first === end) continue;
-      const shard = laid.subarray((first * laid.length) / count, (end * laid.length) / count);
-      await lab.run(
-        spec,
-        [
-          lab.buffer(x),
-          vectors,
-          lab.buffer(shard),
-          output,
-          rowsBuffer,
-          lab.uniform(gemvParams({ gain: 0, bias: 4, epsilon: 0, first, count: end - first })),
-        ],
-        gemvWorkgroups(end - first, rows, variant, 2), // spills into z
+  ] as [Format, number, number][])(
+    "%s, %i columns, %i rows: with bias, in two shards",
+    async (format, columns, count) => {
+      const random = randomSource(columns + count);
+      const matrix = randomMatrix(format, count, columns, random, true);
+      const rows = variant.tile === 1 ? 2 : 6;
+      const x = normalNumbers(rows * columns, random);
+      const bias = normalNumbers(count, random);
+      const output = lab.buffer(rows * count);
+      const spec = gemvKernel(shapeOf(matrix, { bias: true }), variant);
+      const vectors = lab.buffer(Float32Array.of(0, 0, 0, 0, ...bias, 0, 0, 0));
+      const rowsBuffer = lab.buffer(rowWords(MAX_ROWS, { positions: Array.from({ length: rows }, () => 0) }));
+      const laid = gpuWeights(matrix);
+      const cut = Math.ceil(count / 2);
+      for (const [first, end] of [
+        [0, cut],
+        [cut, count],
+      ]) {
+        if (first === end) continue;
+        const shard = laid.subarray((first * laid.length) / count, (end * laid.length) / count);
+        await lab.run(
+          spec,
+          [
+            lab.buffer(x),
+            vectors,
+            lab.buffer(shard),
+            output,
+            rowsBuffer,
+            lab.uniform(gemvParams({ gain: 0, bias: 4, epsilon: 0, first, count: end - first })),
+          ],
+          gemvWorkgroups(end - first, rows, variant, 2), // spills into z
+        );
+      }
+      const { values, bound } = product(x, matrix);
+      const { ratio, text } = worstError(
+        await lab.read(output),
+        values.map((value, i) => value + bias[i % count]),
+        (i) => FACTOR * (bound[i] + UNIT_ROUNDOFF * Math.abs(bias[i % count])),
       );
-    }
-    const { values, bound } = product(x, matrix);
-    const { ratio, text } = worstError(
-      await lab.read(output),
-      values.map((value, i) => value + bias[i % count]),
-      (i) => FACTOR * (bound[i] + UNIT_ROUNDOFF * Math.abs(bias[i % count])),
-    );
-    expect(ratio, text).toBeLessThanOrEqual(1);
-  });
+      expect(ratio, text).toBeLessThanOrEqual(1);
+    },
+  );
 
   test("adds to the output, reads the rows whose logits are wanted", async () => {
     const random = randomSource(5);
@@ -146,7 +149,10 @@ describe.each(VARIANTS)("subgroups $subgroups, $workgroup invocations, $outputs 
     const biases = normalNumbers(2 * inner, random).map((b) => (bias ? b : 0));
     const output = lab.buffer(rows * inner);
     await lab.run(
-      gemvKernel(shapeOf(matrix, { norm: true, bias, outputColumns: inner, epilogue: { kind: "gate" } }), variant),
+      gemvKernel(
+        shapeOf(matrix, { norm: true, bias, outputColumns: inner, epilogue: { kind: "gate" } }),
+        variant,
+      ),
       [
         lab.buffer(x),
         lab.buffer(Float32Array.of(...gain, ...biases, 0, 0)),
