@@ -92,7 +92,18 @@ export interface LoadProgress {
   total: number;
 }
 
-export type DeviceRequest = "auto" | "wasm" | "webgpu" | (string & {});
+/**
+ * "auto": a hardware GPU when there is one and loading succeeds on it, else the CPU. "wasm" or "cpu": the CPU. "webgpu":
+ * a hardware GPU. "webgpu:NAME": the first adapter with NAME in its name, in any case, software too; "webgpu:?" fails
+ * with an error that lists the adapters.
+ */
+export type DeviceRequest = "auto" | "wasm" | "cpu" | "webgpu" | (string & {});
+
+/**
+ * How the GPU multiplies matrices while it reads a prompt. "exact": f32, the results of the CPU. "f16": factors rounded
+ * to f16, sums in f32. "subgroup-matrix": as "f16", on the GPU's matrix units.
+ */
+export type PrefillMode = "exact" | "f16" | "subgroup-matrix";
 
 /** How weights are held in memory; nothing converts them yet. */
 export type Precision = "stored" | "float32" | "float16" | "bfloat16";
@@ -102,6 +113,10 @@ export interface LoadOptions {
   device?: DeviceRequest;
   /** Threads of the WASM device. Default: the available cores. */
   threads?: number;
+  /** Bytes that the model may take on the GPU. Default: what the GPU gives. */
+  gpuMemory?: number;
+  /** Default "exact", with "auto" too. Another mode needs a GPU. */
+  prefill?: PrefillMode;
   /** "stored" (default) keeps weights as the checkpoint has them. A type by name must be the checkpoint's own. */
   precision?: Precision;
   /** Capacity of the KV cache in tokens. Default min(model maximum, 4096). */
@@ -116,7 +131,10 @@ export interface LoadOptions {
 export interface DeviceInfo {
   /** "wasm" or "webgpu". */
   kind: "wasm" | "webgpu";
-  /** For example "wasm (relaxed SIMD, 2 threads)". */
+  /** For example "wasm (relaxed SIMD, 2 threads)" or "webgpu (NVIDIA H200, vulkan)". */
   description: string;
+  /** Of the WASM device. */
   threads?: number;
+  /** The GPU's name. */
+  adapter?: string;
 }

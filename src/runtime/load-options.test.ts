@@ -15,26 +15,80 @@ function errorOf(options: unknown): ModelComposeError {
 
 describe("resolveLoadOptions", () => {
   test("takes what there is", () => {
-    const nothing = { device: "wasm", threads: undefined, contextLength: undefined, precision: "stored" };
-    for (const options of [
-      {},
-      { device: "auto" },
-      { device: "wasm" },
-      { precision: "stored" },
-      { device: undefined },
-    ]) {
+    const nothing = {
+      device: { kind: "auto" },
+      threads: undefined,
+      gpuMemory: undefined,
+      prefill: "exact",
+      contextLength: undefined,
+      precision: "stored",
+    };
+    for (const options of [{}, { device: "auto" }, { precision: "stored" }, { prefill: "exact" }]) {
       expect(resolveLoadOptions(options as LoadOptions)).toEqual(nothing);
     }
-    expect(resolveLoadOptions({ threads: 3, contextLength: 500, precision: "bfloat16" })).toEqual({
-      device: "wasm",
+    for (const name of Object.keys(nothing))
+      expect(resolveLoadOptions({ [name]: undefined })).toEqual(nothing);
+    expect(
+      resolveLoadOptions({
+        device: "wasm",
+        threads: 3,
+        contextLength: 500,
+        precision: "bfloat16",
+        gpuMemory: 8e9,
+      }),
+    ).toEqual({
+      device: { kind: "wasm" },
       threads: 3,
+      gpuMemory: 8e9,
+      prefill: "exact",
       contextLength: 500,
       precision: "bfloat16",
     });
   });
 
-  test.each(["threads", "contextLength"])("%s is a whole number from 1 on", (name) => {
-    for (const value of [0, -1, 1.5, NaN, Infinity, "2", null, true, 2 ** 40]) {
+  test.each([
+    ["auto", { kind: "auto" }],
+    ["wasm", { kind: "wasm" }],
+    ["cpu", { kind: "wasm" }],
+    ["webgpu", { kind: "webgpu", adapter: undefined }],
+    ["webgpu:RTX 4090", { kind: "webgpu", adapter: "RTX 4090" }],
+    ["webgpu:1", { kind: "webgpu", adapter: "1" }],
+    ["webgpu: Intel ", { kind: "webgpu", adapter: "Intel" }],
+    ["webgpu:?", { kind: "list" }],
+  ])("the device %s", (device, choice) => {
+    expect(resolveLoadOptions({ device }).device).toEqual(choice);
+  });
+
+  test.each(["cuda", "", "webgpux", "webgpu:", "webgpu: ", "WASM", 3, null])(
+    "there is no device %j",
+    (device) => {
+      const error = errorOf({ device });
+      expect(error.code).toBe("invalid-argument");
+      expect(error.message).toContain('expected "auto", "wasm", "cpu", "webgpu" or "webgpu:NAME"');
+    },
+  );
+
+  test("prefill modes, which are the GPU's", () => {
+    expect(resolveLoadOptions({ prefill: "f16" }).prefill).toBe("f16");
+    expect(resolveLoadOptions({ prefill: "subgroup-matrix", device: "webgpu:x" }).prefill).toBe(
+      "subgroup-matrix",
+    );
+    expect(resolveLoadOptions({ prefill: "exact", device: "cpu" }).prefill).toBe("exact");
+    expect(errorOf({ prefill: "f16", device: "cpu" })).toMatchObject({
+      code: "invalid-argument",
+      message:
+        'The prefill mode "f16" is the GPU\'s; the device "wasm" (the CPU) is always exact. ' +
+        'Leave "prefill" out, or use the device "webgpu".',
+    });
+    for (const prefill of ["fp16", "", 16, null]) {
+      expect(errorOf({ prefill }).message).toMatch(
+        /^The option "prefill" must be one of exact, f16, subgroup-matrix; found/,
+      );
+    }
+  });
+
+  test.each(["threads", "contextLength", "gpuMemory"])("%s is a whole number from 1 on", (name) => {
+    for (const value of [0, -1, 1.5, NaN, Infinity, "2", null, true, 2 ** 60]) {
       const error = errorOf({ [name]: value });
       expect(error.code).toBe("invalid-argument");
       expect(error.message).toMatch(
@@ -46,19 +100,6 @@ describe("resolveLoadOptions", () => {
     }
   });
 
-  test.each(["webgpu", "webgpu:1"])("%s is refused by name", (device) => {
-    expect(errorOf({ device })).toMatchObject({
-      code: "unsupported",
-      message: `The device "${device}" is not supported yet. Use "wasm" (the CPU), or leave the device out.`,
-    });
-  });
-
-  test.each(["cuda", "", "webgpux", 3, null])("there is no device %j", (device) => {
-    const error = errorOf({ device });
-    expect(error.code).toBe("invalid-argument");
-    expect(error.message).toContain('expected "auto", "wasm" or "webgpu"');
-  });
-
   test("another precision is not supported", () => {
     expect(errorOf({ precision: "int8" })).toMatchObject({ code: "unsupported" });
     expect(errorOf({ precision: "int8" }).message).toContain(
@@ -68,6 +109,8 @@ describe("resolveLoadOptions", () => {
 
   test("an unknown option, with the nearest name", () => {
     expect(errorOf({ thread: 2 }).message).toBe('There is no load option "thread". Did you mean "threads"?');
-    expect(errorOf({ quantization: 4 }).message).toContain("The options are device, threads, precision");
+    expect(errorOf({ quantization: 4 }).message).toContain(
+      "The options are device, threads, gpuMemory, prefill, precision",
+    );
   });
 });

@@ -1,12 +1,21 @@
 /** Checks what a caller of loadModel asks for. */
 import { inspect } from "node:util";
 import { ModelComposeError } from "./errors.ts";
-import type { LoadOptions, Precision } from "./generation-types.ts";
+import type { LoadOptions, Precision, PrefillMode } from "./generation-types.ts";
 import { nearestName } from "./nearest-name.ts";
 
+/** "list" asks what adapters there are. */
+export type DeviceChoice =
+  | { kind: "auto" | "wasm" | "list" }
+  /** `adapter`: part of its name; undefined: the best that is hardware. */
+  | { kind: "webgpu"; adapter: string | undefined };
+
 export interface ResolvedLoad {
-  device: "wasm";
+  device: DeviceChoice;
   threads: number | undefined;
+  /** Bytes. */
+  gpuMemory: number | undefined;
+  prefill: PrefillMode;
   contextLength: number | undefined;
   precision: Precision;
 }
@@ -16,12 +25,16 @@ const PRECISIONS: readonly Precision[] = ["stored", "float32", "float16", "bfloa
 const OPTION_NAMES: Readonly<Record<keyof LoadOptions, true>> = {
   device: true,
   threads: true,
+  gpuMemory: true,
+  prefill: true,
   precision: true,
   contextLength: true,
   onProgress: true,
   onNotice: true,
   signal: true,
 };
+
+const PREFILL_MODES: readonly PrefillMode[] = ["exact", "f16", "subgroup-matrix"];
 
 /** More threads than any machine this is made for; a number above it is a mistake. */
 const MAX_THREADS = 1024;
@@ -36,9 +49,12 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedLoad {
       remedy: nearest === undefined ? `The options are ${known.join(", ")}.` : `Did you mean "${nearest}"?`,
     });
   }
+  const device = resolveDevice(options.device);
   return {
     precision: resolvePrecision(options.precision),
-    device: resolveDevice(options.device),
+    device,
+    gpuMemory: count("gpuMemory", options.gpuMemory, Number.MAX_SAFE_INTEGER),
+    prefill: resolvePrefill(options.prefill, device),
     threads: count("threads", options.threads, MAX_THREADS),
     contextLength: count("contextLength", options.contextLength, 2 ** 24),
   };
@@ -55,17 +71,37 @@ function resolvePrecision(precision: unknown): Precision {
   );
 }
 
-function resolveDevice(device: unknown): "wasm" {
-  if (device === undefined || device === "auto" || device === "wasm") return "wasm";
-  if (typeof device === "string" && /^webgpu(:|$)/.test(device)) {
-    throw new ModelComposeError("unsupported", `The device "${device}" is not supported yet.`, {
-      remedy: 'Use "wasm" (the CPU), or leave the device out.',
-    });
-  }
+function resolveDevice(device: unknown): DeviceChoice {
+  if (device === undefined || device === "auto") return { kind: "auto" };
+  if (device === "wasm" || device === "cpu") return { kind: "wasm" };
+  if (device === "webgpu") return { kind: "webgpu", adapter: undefined };
+  if (device === "webgpu:?") return { kind: "list" };
+  const adapter = typeof device === "string" ? /^webgpu:(.*\S.*)$/.exec(device)?.[1] : undefined;
+  if (adapter !== undefined) return { kind: "webgpu", adapter: adapter.trim() };
   throw new ModelComposeError(
     "invalid-argument",
-    `There is no device ${inspect(device)}; expected "auto", "wasm" or "webgpu".`,
+    `There is no device ${inspect(device)}; expected "auto", "wasm", "cpu", "webgpu" or "webgpu:NAME".`,
+    { remedy: '"webgpu:?" lists the names.' },
   );
+}
+
+function resolvePrefill(prefill: unknown, device: DeviceChoice): PrefillMode {
+  const mode = prefill === undefined ? "exact" : PREFILL_MODES.find((name) => name === prefill);
+  if (mode === undefined) {
+    throw new ModelComposeError(
+      "invalid-argument",
+      `The option "prefill" must be one of ${PREFILL_MODES.join(", ")}; found ${inspect(prefill)}.`,
+      { remedy: "Correct it or leave it out." },
+    );
+  }
+  if (mode !== "exact" && device.kind === "wasm") {
+    throw new ModelComposeError(
+      "invalid-argument",
+      `The prefill mode "${mode}" is the GPU's; the device "wasm" (the CPU) is always exact.`,
+      { remedy: 'Leave "prefill" out, or use the device "webgpu".' },
+    );
+  }
+  return mode;
 }
 
 function count(name: string, value: unknown, most: number): number | undefined {

@@ -2,9 +2,9 @@ import { describe, expect, test } from "vitest";
 import { ModelComposeError } from "../errors.ts";
 import { isSoftwareName, listAdapters, parseListing, pickAdapter, requestGpu } from "./adapter.ts";
 
-const H200 = { name: "NVIDIA H200", backend: "vulkan" };
-const RADEON = { name: "AMD Radeon RX 7900 XTX (RADV NAVI31)", backend: "vulkan" };
-const LAVAPIPE = { name: "llvmpipe (LLVM 20.1.2, 256 bits)", backend: "vulkan" };
+const H200 = { name: "NVIDIA H200", backend: "vulkan", isSoftware: false };
+const RADEON = { name: "AMD Radeon RX 7900 XTX (RADV NAVI31)", backend: "vulkan", isSoftware: false };
+const LAVAPIPE = { name: "llvmpipe (LLVM 20.1.2, 256 bits)", backend: "vulkan", isSoftware: true };
 
 function errorOf(pick: () => unknown): ModelComposeError {
   try {
@@ -60,7 +60,7 @@ describe("parseListing", () => {
     const line = " * backend: 'vulkan', name: 'NVIDIA H200'";
     const odd = " * backend: 'metal', name: 'Bob's GPU, 2''";
     expect(parseListing(`no suitable backends found\nAvailable adapters:\n${line}\n${line}\n${odd}`)).toEqual(
-      [H200, { name: "Bob's GPU, 2'", backend: "metal" }],
+      [H200, { name: "Bob's GPU, 2'", backend: "metal", isSoftware: false }],
     );
   });
 

@@ -18,9 +18,11 @@ export interface AdapterSummary {
 }
 
 /** An adapter as Dawn's listing has it, before it is opened. */
-interface Listed {
-  name: string;
-  backend: string;
+export type ListedAdapter = Pick<AdapterSummary, "name" | "backend" | "isSoftware">;
+
+export interface OpenAdapter {
+  adapter: GPUAdapter;
+  summary: AdapterSummary;
 }
 
 const USE_CPU = 'Use the device "wasm" (the CPU)';
@@ -44,7 +46,7 @@ export async function listAdapters(flags: readonly string[] = []): Promise<Adapt
 }
 
 /**
- * Opens an adapter.
+ * Finds and opens an adapter.
  *
  * @param name part of an adapter's name, in any case; undefined: the best one that is hardware
  * @param flags Dawn's, such as "enable-dawn-features=allow_unsafe_apis"
@@ -54,12 +56,20 @@ export async function listAdapters(flags: readonly string[] = []): Promise<Adapt
 export async function requestGpu(
   name: string | undefined,
   flags: readonly string[] = [],
-): Promise<{ adapter: GPUAdapter; summary: AdapterSummary }> {
-  return openAdapter(pickAdapter(await listNames(flags), name), flags);
+): Promise<OpenAdapter> {
+  return openAdapter(await findAdapter(name, flags), flags);
+}
+
+/** As `requestGpu`, without opening it. */
+export async function findAdapter(
+  name: string | undefined,
+  flags: readonly string[] = [],
+): Promise<ListedAdapter> {
+  return pickAdapter(await listNames(flags), name);
 }
 
 /** The first of `adapters` that the request means; see `requestGpu`. */
-export function pickAdapter(adapters: readonly Listed[], name: string | undefined): Listed {
+export function pickAdapter(adapters: readonly ListedAdapter[], name: string | undefined): ListedAdapter {
   if (adapters.length === 0) {
     const missing = vulkanLoaderProblem();
     throw new ModelComposeError(
@@ -74,7 +84,7 @@ export function pickAdapter(adapters: readonly Listed[], name: string | undefine
     );
   }
   if (name === undefined) {
-    const hardware = adapters.find((adapter) => !isSoftwareName(adapter.name));
+    const hardware = adapters.find((adapter) => !adapter.isSoftware);
     if (hardware !== undefined) return hardware;
     throw new ModelComposeError(
       "device",
@@ -106,7 +116,7 @@ export function isSoftwareName(name: string): boolean {
   return /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render|\bwarp\b|null backend/i.test(name);
 }
 
-async function listNames(flags: readonly string[]): Promise<Listed[]> {
+async function listNames(flags: readonly string[]): Promise<ListedAdapter[]> {
   // Dawn would warn on stderr, and find nothing.
   const needsVulkan = !flags.some((flag) => flag.startsWith("backend="));
   if (needsVulkan && vulkanLoaderProblem() !== undefined) return [];
@@ -121,10 +131,10 @@ async function listNames(flags: readonly string[]): Promise<Listed[]> {
 }
 
 /** Reads ` * backend: 'vulkan', name: 'NVIDIA H200'` lines; adapters that cannot be told apart count once. */
-export function parseListing(message: string): Listed[] {
-  const listed = new Map<string, Listed>();
+export function parseListing(message: string): ListedAdapter[] {
+  const listed = new Map<string, ListedAdapter>();
   for (const [line, backend = "", name = ""] of message.matchAll(/^ \* backend: '(.*?)', name: '(.*)'$/gm)) {
-    listed.set(line, { name, backend });
+    listed.set(line, { name, backend, isSoftware: isSoftwareName(name) });
   }
   if (listed.size > 0) return [...listed.values()];
   throw new ModelComposeError("device", `Dawn cannot list the GPU adapters: ${message}.`, {
@@ -132,10 +142,11 @@ export function parseListing(message: string): Listed[] {
   });
 }
 
-async function openAdapter(
-  { name, backend }: Listed,
+/** Opens an adapter of the listing; see `requestGpu`. */
+export async function openAdapter(
+  { name, backend, isSoftware }: ListedAdapter,
   flags: readonly string[],
-): Promise<{ adapter: GPUAdapter; summary: AdapterSummary }> {
+): Promise<OpenAdapter> {
   const gpu = await openGpu([
     ...flags.filter((flag) => !flag.startsWith("backend=")),
     `backend=${backend}`,
@@ -156,15 +167,24 @@ async function openAdapter(
     });
   }
   const { vendor, architecture, description, isFallbackAdapter } = adapter.info;
-  const isSoftware = isFallbackAdapter || isSoftwareName(name);
-  return { adapter, summary: { name, backend, vendor, architecture, description, isSoftware } };
+  return {
+    adapter,
+    summary: {
+      name,
+      backend,
+      vendor,
+      architecture,
+      description,
+      isSoftware: isSoftware || isFallbackAdapter,
+    },
+  };
 }
 
-function quoted(adapters: readonly Listed[]): string {
+function quoted(adapters: readonly ListedAdapter[]): string {
   return adapters.map(({ name, backend }) => `"${name}" (${backend})`).join(", ");
 }
 
 /** A word of the first adapter's name that suffices to ask for it. */
-function shortName([first]: readonly Listed[]): string {
+function shortName([first]: readonly ListedAdapter[]): string {
   return (first?.name ?? "").split(/[ (]/)[0]?.toLowerCase() ?? "";
 }
