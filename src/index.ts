@@ -22,10 +22,13 @@ export type {
   LoadOptions,
   LoadProgress,
   Precision,
+  PrefillMode,
   SamplingOptions,
   StreamPart,
   Timings,
   Usage,
 } from "./runtime/generation-types.ts";
+export { listAdapters } from "./runtime/webgpu/adapter.ts";
+export type { AdapterSummary } from "./runtime/webgpu/adapter.ts";
 export { AbortError, ModelComposeError } from "./runtime/errors.ts";
 export type { ErrorCode } from "./runtime/errors.ts";

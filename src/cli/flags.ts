@@ -1,6 +1,7 @@
-import { InvalidArgumentError } from "commander";
-import type { z } from "zod";
+import { InvalidArgumentError, Option, type Command } from "commander";
+import { z } from "zod";
 import { ModelComposeError } from "../runtime/errors.ts";
+import type { LoadOptions, PrefillMode } from "../runtime/generation-types.ts";
 import { show } from "./compose/template/convert.ts";
 import { deviceOf } from "./compose/read-component.ts";
 
@@ -16,6 +17,8 @@ export function numberFlag(text: string): number {
   throw new InvalidArgumentError("It is not a number.");
 }
 
+export const countSchema = z.int().min(1).describe("an integer >= 1");
+
 /** @throws ModelComposeError `invalid-argument` naming the flag, its range and what was found */
 export function checkFlag<T>(flag: string, schema: z.ZodType<T>, value: unknown): T | undefined {
   if (value === undefined) return undefined;
@@ -25,12 +28,84 @@ export function checkFlag<T>(flag: string, schema: z.ZodType<T>, value: unknown)
   throw new ModelComposeError("invalid-argument", `--${flag} must be ${expected}, found ${show(value)}.`);
 }
 
+const UNITS: Readonly<Record<string, number>> = {
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+};
+
+/** Bytes, as in `8GB`, `1.5 GiB` or `800000000`. */
+export function bytesFlag(text: string): number {
+  const [, number = "", unit = ""] = /^(\d+\.?\d*|\.\d+) ?([a-z]*)$/i.exec(text.trim()) ?? [];
+  const bytes = Number(number) * (UNITS[unit.toLowerCase() || "b"] ?? NaN);
+  if (number !== "" && bytes >= 1 && bytes <= Number.MAX_SAFE_INTEGER) return Math.floor(bytes);
+  throw new InvalidArgumentError(
+    "It is not an amount of memory, such as 8GB (10^9 bytes each) or 7.5GiB (2^30).",
+  );
+}
+
+/** Flags of every command that loads models on a device. */
+export interface DeviceFlags {
+  readonly device?: string;
+  readonly threads?: number;
+  readonly gpuMemory?: number;
+  readonly prefill?: string;
+}
+
+export function deviceFlags(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "--device <device>",
+        "auto, wasm (cpu), webgpu (gpu), webgpu:NAME; webgpu:? lists the names",
+      ).argParser((name: string) => {
+        if (name === "webgpu:?") throw new AdaptersWanted();
+        return name;
+      }),
+    )
+    .option("--threads <n>", "threads of the wasm device (default: the available cores)", numberFlag)
+    .option(
+      "--gpu-memory <size>",
+      "what the model may take on the GPU, such as 8GB (default: all)",
+      bytesFlag,
+    )
+    .addOption(
+      new Option("--prefill <mode>", "how the GPU reads prompts (default: exact)").choices([
+        "exact",
+        "f16",
+        "subgroup-matrix",
+      ] satisfies PrefillMode[]),
+    );
+}
+
+/** `--device webgpu:?`, which like `--help` shows something instead of what the command does. */
+export class AdaptersWanted extends Error {}
+
+/** What the device flags say, as `loadModel` takes it. @throws ModelComposeError `invalid-argument` */
+export function deviceOptions(flags: DeviceFlags): DeviceOptions {
+  return {
+    device: deviceFlag(flags.device),
+    threads: checkFlag("threads", countSchema, flags.threads),
+    gpuMemory: flags.gpuMemory,
+    prefill: flags.prefill as PrefillMode | undefined, // commander has checked it
+  };
+}
+
+export type DeviceOptions = Pick<LoadOptions, "device" | "threads" | "gpuMemory" | "prefill">;
+
 /** A device as `loadModel` takes it. @throws ModelComposeError `invalid-argument` */
-export function deviceFlag(name: string | undefined): string | undefined {
+function deviceFlag(name: string | undefined): string | undefined {
   if (name === undefined) return undefined;
   const device = deviceOf(name);
   if (device !== undefined) return device;
   throw new ModelComposeError("invalid-argument", `--device ${name} is unknown.`, {
-    remedy: "Devices: auto, cpu, wasm, gpu, cuda, cuda:N, mps, webgpu, webgpu:NAME.",
+    remedy:
+      "Devices: auto, cpu, wasm, gpu, cuda, cuda:N, mps, webgpu, webgpu:NAME (webgpu:? lists the names).",
   });
 }

@@ -5,7 +5,7 @@ import { generate, type GenerateFlags } from "./commands/generate.ts";
 import { run, type CommandContext, type ComposeFlags, type RunFlags } from "./commands/run.ts";
 import { validate } from "./commands/validate.ts";
 import type { LoadTextModel } from "./compose/model-host.ts";
-import { collect, numberFlag } from "./flags.ts";
+import { AdaptersWanted, collect, deviceFlags, numberFlag } from "./flags.ts";
 import { Interrupted, interruptSignal } from "./interrupt.ts";
 import { failureText } from "./report.ts";
 import { BrokenPipe, Terminal } from "./terminal.ts";
@@ -39,9 +39,20 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     await createProgram(start).parseAsync(argv, { from: "user" });
   } catch (error) {
-    failure = error;
+    failure = error instanceof AdaptersWanted ? await showAdapters(start({})) : error;
   }
   process.exitCode = finish(failure, interrupted, state);
+}
+
+/** @returns what went wrong, if anything did */
+async function showAdapters({ terminal }: CommandContext): Promise<unknown> {
+  try {
+    const { listAdapters, listingText } = await import("../runtime/webgpu/adapter.ts");
+    await terminal.write(`${listingText(await listAdapters())}\n`);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }
 
 /** Says what went wrong, if anything did. @returns the exit code */
@@ -76,13 +87,11 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
   composeFlags(program);
   commonFlags(program);
 
-  composeFlags(commonFlags(program.command("run")))
+  deviceFlags(composeFlags(commonFlags(program.command("run"))))
     .description("run a workflow and print its result")
     .argument("[workflow]", "id of the workflow (default: the default one)")
     .option("-i, --input <json>", "input of the workflow (default: {})")
     .option("-o, --output <file>", "write the result to a file instead of stdout")
-    .option("--device <device>", "auto, wasm (cpu), webgpu: instead of what the file says")
-    .option("--threads <n>", "threads of the wasm device (default: the available cores)", numberFlag)
     .addHelpText("after", runExamples)
     .action(async (workflow: string | undefined, _flags: unknown, command: Command) => {
       const flags = flagsOf<RunFlags & GlobalFlags>(command);
@@ -96,7 +105,7 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
       await validate(flags, start(flags).terminal);
     });
 
-  generateFlags(commonFlags(program.command("generate")))
+  deviceFlags(generateFlags(commonFlags(program.command("generate"))))
     .description("generate text with a model, without a compose file")
     .argument("<prompt>", 'the prompt; "-" reads it from stdin')
     .addHelpText("after", generateExamples)
@@ -152,8 +161,6 @@ function generateFlags(command: Command): Command {
     .option("--seed <n>", "same seed, same text", numberFlag)
     .option("--stop <text>", "end before this text, repeatable", collect)
     .option("--ignore-eos", "go on past the end of text")
-    .option("--device <device>", "auto, wasm (cpu), webgpu")
-    .option("--threads <n>", "threads of the wasm device (default: the available cores)", numberFlag)
     .option(
       "--precision <precision>",
       "stored (as the checkpoint has them), or its type: float32, float16, bfloat16",

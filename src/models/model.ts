@@ -11,10 +11,8 @@ import type {
 } from "../runtime/generation-types.ts";
 import { Generator, type ForwardResult } from "../runtime/generator.ts";
 import { resolveLoadOptions } from "../runtime/load-options.ts";
-import { checkMemory } from "../runtime/memory-check.ts";
 import { resolveGenerateOptions } from "../runtime/sampling-options.ts";
-import { planBytes } from "../runtime/wasm/plan.ts";
-import { WasmBackend } from "../runtime/wasm/backend.ts";
+import { loadOnDevice } from "./choose-device.ts";
 import { readGenerationConfig, readModelConfig } from "./config.ts";
 import { resolveModelDirectory, type ResolveOptions } from "./hub.ts";
 import { buildProgram } from "./registry.ts";
@@ -62,7 +60,7 @@ export interface Model {
  *
  * @param pathOrHubId "./folder", an absolute path, or a repository id such as "HuggingFaceTB/SmolLM3-3B"
  * @throws ModelComposeError "not-found", "invalid-config", "invalid-checkpoint", "unsupported", "out-of-memory",
- *   "invalid-argument" (an option), AbortError
+ *   "invalid-argument" (an option), "device" (a GPU that is not there or fails), AbortError
  */
 export async function loadModel(pathOrHubId: string, options: LoadOptions = {}): Promise<Model> {
   const { signal, onProgress, onNotice } = options;
@@ -86,27 +84,28 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
       `The context length was lowered from ${request.contextLength} to the model's maximum, ${contextLength}.`,
     );
   }
-  const backend = new WasmBackend({ threads: request.threads });
-  const need = planBytes(backend.plan(program, checkpoint, contextLength, 1));
-  const memoryNotice = checkMemory(need, contextLength);
-  onNotice?.(`Device: ${backend.device.description}; context: ${contextLength} tokens.`);
-  if (memoryNotice !== undefined) onNotice?.(memoryNotice);
 
   // The tokenizer is built beside the weights; whichever fails first stops the other.
   const stop = new AbortController();
   const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
   const loadingTokenizer = loadOptionalTokenizer(directory, either);
-  const loadingWeights = backend.load(program, checkpoint, {
-    contextLength,
-    slots: 1,
-    signal: either,
-    onWeights: (done, total) => onProgress?.({ stage: "weights", done, total }),
+  const loadingWeights = loadOnDevice({
+    program,
+    checkpoint,
+    request,
+    onNotice,
+    options: {
+      contextLength,
+      slots: 1,
+      signal: either,
+      onWeights: (done, total) => onProgress?.({ stage: "weights", done, total }),
+    },
   });
   const [tokenizer, executable] = await bothOrNeither(loadingTokenizer, loadingWeights, () => {
     stop.abort();
   });
-  onProgress?.({ stage: "ready", done: 1, total: 1 });
   try {
+    onProgress?.({ stage: "ready", done: 1, total: 1 });
     const generator = new Generator({
       executable,
       vocabSize: program.vocabSize,

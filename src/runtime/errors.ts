@@ -50,6 +50,11 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new AbortError(signal.reason);
 }
 
+/** What went wrong, without what to do about it. */
+export function withoutRemedy({ message, remedy }: ModelComposeError): string {
+  return remedy === undefined ? message : message.slice(0, -(remedy.length + 1));
+}
+
 /** The text of anything thrown, for messages that quote a cause. */
 export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

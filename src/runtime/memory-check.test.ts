@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { checkMemory } from "./memory-check.ts";
+import { checkGpuMemory, checkMemory } from "./memory-check.ts";
 
 const GB = 1e9;
 /** 1 GB of weights, 1 MB a token for 4000 tokens. */
@@ -36,5 +36,24 @@ describe("checkMemory", () => {
   test("asks the machine when it is told nothing", () => {
     expect(checkMemory({ weightBytes: 1, kvCacheBytes: 1, workBytes: 1 }, 1)).toBeUndefined();
     expect(() => checkMemory({ ...NEED, weightBytes: 2 ** 60 }, 4000)).toThrow("too little");
+  });
+});
+
+describe("checkGpuMemory", () => {
+  test("says nothing within the budget, or without one", () => {
+    expect(() => checkGpuMemory(NEED, 4000, 5.1 * GB, "a GPU")).not.toThrow();
+    expect(() => checkGpuMemory(NEED, 4000, undefined, "a GPU")).not.toThrow();
+  });
+
+  test("refuses the rest, with the figures and the context that fits", () => {
+    const attempt = (budget: number) => () =>
+      checkGpuMemory(NEED, 4000, budget, "webgpu (NVIDIA H200, vulkan)");
+    expect(attempt(3.1 * GB)).toThrow(
+      "The model needs 5.10 GB on webgpu (NVIDIA H200, vulkan): 1.00 GB for its weights, 4.00 GB for the KV cache of " +
+        "4000 tokens, 0.10 GB for its work; the budget for GPU memory is 3.10 GB, 2.00 GB too little. Raise the " +
+        "budget, or lower the context length to at most 2000 tokens.",
+    );
+    expect(attempt(3.1 * GB)).toThrow(expect.objectContaining({ code: "out-of-memory" }));
+    expect(attempt(1.2 * GB)).toThrow(/Raise the budget, use a smaller model, or use the device "wasm"/);
   });
 });

@@ -49,6 +49,36 @@ export function checkMemory(
   );
 }
 
-function gigabytes(bytes: number): string {
+/**
+ * Throws "out-of-memory" when a model does not fit into the budget for GPU memory. WebGPU does not tell how much there
+ * is, and buffers are allocated whole: without a budget, only the allocations themselves can fail.
+ *
+ * @param device for the message
+ */
+export function checkGpuMemory(
+  need: MemoryNeed,
+  contextLength: number,
+  budget: number | undefined,
+  device: string,
+): void {
+  const fixed = need.weightBytes + need.workBytes;
+  const all = fixed + need.kvCacheBytes;
+  if (budget === undefined || all <= budget) return;
+  const tokens = Math.floor((budget - fixed) / (need.kvCacheBytes / contextLength));
+  throw new ModelComposeError(
+    "out-of-memory",
+    `The model needs ${gigabytes(all)} on ${device}: ${gigabytes(need.weightBytes)} for its weights, ` +
+      `${gigabytes(need.kvCacheBytes)} for the KV cache of ${contextLength} tokens, ${gigabytes(need.workBytes)} for ` +
+      `its work; the budget for GPU memory is ${gigabytes(budget)}, ${gigabytes(all - budget)} too little.`,
+    {
+      remedy:
+        tokens >= Math.min(LEAST_TOKENS, contextLength)
+          ? `Raise the budget, or lower the context length to at most ${tokens} tokens.`
+          : 'Raise the budget, use a smaller model, or use the device "wasm" (the CPU).',
+    },
+  );
+}
+
+export function gigabytes(bytes: number): string {
   return `${(bytes / 1e9).toFixed(2)} GB`;
 }

@@ -10,11 +10,11 @@ import type {
 } from "../../runtime/generation-types.ts";
 import { generationParameters as ranges } from "../compose/parameters.ts";
 import type { TextModel } from "../compose/model-host.ts";
-import { checkFlag, deviceFlag } from "../flags.ts";
+import { checkFlag, countSchema, deviceOptions, type DeviceFlags } from "../flags.ts";
 import { statisticsLine } from "../report.ts";
-import { threadsSchema, type CommandContext } from "./run.ts";
+import type { CommandContext } from "./run.ts";
 
-export interface GenerateFlags {
+export interface GenerateFlags extends DeviceFlags {
   readonly model: string;
   readonly maxTokens?: number;
   readonly minTokens?: number;
@@ -30,8 +30,6 @@ export interface GenerateFlags {
   readonly seed?: number;
   readonly stop?: readonly string[];
   readonly ignoreEos?: boolean;
-  readonly device?: string;
-  readonly threads?: number;
   readonly precision?: string;
   readonly contextLength?: number;
   readonly json?: boolean;
@@ -120,9 +118,8 @@ const stopSchema = z.array(z.string().min(1)).describe("a text of at least one c
 
 function loadOptions(flags: GenerateFlags): LoadOptions {
   return {
-    device: deviceFlag(flags.device),
-    threads: checkFlag("threads", threadsSchema, flags.threads),
-    contextLength: checkFlag("context-length", threadsSchema, flags.contextLength),
+    ...deviceOptions(flags),
+    contextLength: checkFlag("context-length", countSchema, flags.contextLength),
     precision: flags.precision as Precision | undefined, // loadModel refuses what it does not know
   };
 }

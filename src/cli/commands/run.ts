@@ -1,7 +1,6 @@
 import { statSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
-import { z } from "zod";
 import { errorMessage, ModelComposeError } from "../../runtime/errors.ts";
 import type { ComposeDefinition } from "../compose/definition.ts";
 import { readEnvironment } from "../compose/environment-files.ts";
@@ -10,7 +9,7 @@ import { ModelHost, type LoadTextModel } from "../compose/model-host.ts";
 import { formatProblem } from "../compose/problems.ts";
 import { runWorkflow, type WorkflowResult } from "../compose/run-workflow.ts";
 import { toText } from "../compose/template/convert.ts";
-import { checkFlag, deviceFlag } from "../flags.ts";
+import { deviceOptions, type DeviceFlags } from "../flags.ts";
 import { statisticsLine } from "../report.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -22,11 +21,9 @@ export interface ComposeFlags {
   readonly lenient?: boolean;
 }
 
-export interface RunFlags extends ComposeFlags {
+export interface RunFlags extends ComposeFlags, DeviceFlags {
   readonly input?: string;
   readonly output?: string;
-  readonly device?: string;
-  readonly threads?: number;
 }
 
 export interface CommandContext {
@@ -34,8 +31,6 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   readonly loadModel: LoadTextModel;
 }
-
-export const threadsSchema = z.int().min(1).describe("an integer >= 1");
 
 /** Loads the compose files that the flags name, and shows what `--lenient` let pass. */
 export function loadFromFlags(flags: ComposeFlags, terminal: Terminal): ComposeDefinition {
@@ -59,10 +54,7 @@ export async function run(
   context: CommandContext,
 ): Promise<void> {
   const { terminal, signal } = context;
-  const overrides = {
-    device: deviceFlag(flags.device),
-    threads: checkFlag("threads", threadsSchema, flags.threads),
-  };
+  const overrides = deviceOptions(flags);
   const input = parseInput(flags.input ?? "{}");
   const definition = loadFromFlags(flags, terminal);
   if (flags.output !== undefined) checkOutputFile(flags.output);

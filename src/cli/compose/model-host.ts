@@ -11,10 +11,7 @@ export interface TextModel {
 export type LoadTextModel = (source: string, options: LoadOptions) => Promise<TextModel>;
 
 /** What a command line says over the file. */
-export interface ModelOverrides {
-  readonly device?: string;
-  readonly threads?: number;
-}
+export type ModelOverrides = Pick<LoadOptions, "device" | "threads" | "gpuMemory" | "prefill">;
 
 /** Holds the models of components: each is loaded when it is first needed, and once. */
 export class ModelHost {
@@ -43,8 +40,8 @@ export class ModelHost {
     if (known !== undefined) return known;
     const loading = this.#load(component.model.source, {
       ...this.#options,
+      ...this.#overrides,
       device: this.#overrides.device ?? component.device,
-      threads: this.#overrides.threads,
       precision: component.precision,
       contextLength: Math.min(component.contextLength ?? neededContext, neededContext),
       signal,

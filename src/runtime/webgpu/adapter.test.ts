@@ -1,6 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { ModelComposeError } from "../errors.ts";
-import { isSoftwareName, listAdapters, parseListing, pickAdapter, requestGpu } from "./adapter.ts";
+import {
+  isSoftwareName,
+  listAdapters,
+  listingText,
+  parseListing,
+  pickAdapter,
+  requestGpu,
+} from "./adapter.ts";
 
 const H200 = { name: "NVIDIA H200", backend: "vulkan", isSoftware: false };
 const RADEON = { name: "AMD Radeon RX 7900 XTX (RADV NAVI31)", backend: "vulkan", isSoftware: false };
@@ -70,6 +77,16 @@ describe("parseListing", () => {
       "unrecognised backend 'x'",
     );
   });
+});
+
+test("listingText: a line each", () => {
+  const h200 = { ...H200, vendor: "nvidia", architecture: "hopper", description: "NVIDIA: 570.86.10" };
+  const lavapipe = { ...LAVAPIPE, vendor: "mesa", architecture: "", description: "" };
+  expect(listingText([h200, lavapipe])).toBe(
+    "NVIDIA H200 (vulkan; NVIDIA: 570.86.10)\n" +
+      "llvmpipe (LLVM 20.1.2, 256 bits) (vulkan; software, for tests)",
+  );
+  expect(listingText([])).toMatch(/^There is no WebGPU adapter on this machine/);
 });
 
 test.each([

@@ -72,16 +72,11 @@ export async function findAdapter(
 export function pickAdapter(adapters: readonly ListedAdapter[], name: string | undefined): ListedAdapter {
   if (adapters.length === 0) {
     const missing = vulkanLoaderProblem();
-    throw new ModelComposeError(
-      "device",
-      `There is no WebGPU adapter on this machine${missing === undefined ? "" : `: the Vulkan loader cannot be opened (${missing})`}.`,
-      {
-        remedy:
-          missing === undefined
-            ? `${USE_CPU}, or install the GPU's driver (on Linux one with Vulkan).`
-            : `${USE_CPU}, or install the Vulkan loader (Debian, Ubuntu: libvulkan1; Fedora: vulkan-loader) and the GPU's driver.`,
-      },
-    );
+    const install =
+      missing === undefined
+        ? "install the GPU's driver (on Linux one with Vulkan)"
+        : "install the Vulkan loader (Debian, Ubuntu: libvulkan1; Fedora: vulkan-loader) and the GPU's driver";
+    throw new ModelComposeError("device", noAdapter(missing), { remedy: `${USE_CPU}, or ${install}.` });
   }
   if (name === undefined) {
     const hardware = adapters.find((adapter) => !adapter.isSoftware);
@@ -178,6 +173,22 @@ export async function openAdapter(
       isSoftware: isSoftware || isFallbackAdapter,
     },
   };
+}
+
+/** One line for each adapter, for people: its name, backend and driver. */
+export function listingText(adapters: readonly AdapterSummary[]): string {
+  if (adapters.length === 0) return noAdapter(vulkanLoaderProblem());
+  return adapters
+    .map(({ name, backend, description, isSoftware }) => {
+      const notes = [backend, description, isSoftware ? "software, for tests" : ""].filter(Boolean);
+      return `${name} (${notes.join("; ")})`;
+    })
+    .join("\n");
+}
+
+function noAdapter(vulkanProblem: string | undefined): string {
+  const why = vulkanProblem === undefined ? "" : `: the Vulkan loader cannot be opened (${vulkanProblem})`;
+  return `There is no WebGPU adapter on this machine${why}.`;
 }
 
 function quoted(adapters: readonly ListedAdapter[]): string {
