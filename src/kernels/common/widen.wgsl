@@ -1,35 +1,40 @@
 // Weights as f32, from words as the checkpoint stores them: bf16 and f16 two to a word (the lower half is the even
-// column), f32 one to a word. Exact, but for subnormals, which WGSL allows an adapter to flush.
+// column), f32 one to a word. Exact, but for bf16 and f32 subnormals, which WGSL allows an adapter to flush.
 // Constant FORMAT: "bf16", "f16" or "f32".
-#if FORMAT == f32
-const WORD_COLUMNS = 1u;
-
-// Column `column` of a row; `word` is word column / WORD_COLUMNS of that row.
+#if FORMAT == "f32"
+// Column `column` of a row, from its word column.
 fn widenColumn(word: u32, column: u32) -> f32 { return bitcast<f32>(word); }
 
 // Four columns in order.
 fn widen4(words: vec4<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(words); }
-#else
-const WORD_COLUMNS = 2u;
-
-#if FORMAT == bf16
-fn widen2(word: u32) -> vec2<f32> {
-  return vec2(bitcast<f32>(word << 16u), bitcast<f32>(word & 0xffff0000u));
+#elif FORMAT == "bf16"
+// Column `column` of a row, from its word column / 2.
+fn widenColumn(word: u32, column: u32) -> f32 {
+  return bitcast<f32>(select(word << 16u, word & 0xffff0000u, (column & 1u) == 1u));
 }
 
 // Four columns in order.
 fn widen4(words: vec2<u32>) -> vec4<f32> {
   return bitcast<vec4<f32>>(vec4(words.x << 16u, words.x & 0xffff0000u, words.y << 16u, words.y & 0xffff0000u));
 }
-#elif FORMAT == f16
-fn widen2(word: u32) -> vec2<f32> { return unpack2x16float(word); }
+#elif FORMAT == "f16"
+// unpack2x16float may flush subnormals, which are weights like others; hence by hand.
+fn widenHalves(halves: vec4<u32>) -> vec4<f32> {
+  let magnitude = halves & vec4(0x7fffu);
+  let subnormal = bitcast<vec4<u32>>(vec4<f32>(magnitude) * 0x1p-24f);
+  let normal = (magnitude << vec4(13u)) + vec4(0x38000000u);
+  let special = (magnitude << vec4(13u)) | vec4(0x7f800000u);
+  let bits = select(select(normal, special, magnitude >= vec4(0x7c00u)), subnormal, magnitude < vec4(0x400u));
+  return bitcast<vec4<f32>>(bits | ((halves & vec4(0x8000u)) << vec4(16u)));
+}
+
+// Column `column` of a row, from its word column / 2.
+fn widenColumn(word: u32, column: u32) -> f32 {
+  return widenHalves(vec4(select(word & 0xffffu, word >> 16u, (column & 1u) == 1u))).x;
+}
 
 // Four columns in order.
 fn widen4(words: vec2<u32>) -> vec4<f32> {
-  return vec4(unpack2x16float(words.x), unpack2x16float(words.y));
+  return widenHalves(vec4(words.x & 0xffffu, words.x >> 16u, words.y & 0xffffu, words.y >> 16u));
 }
-#endif
-
-// Column `column` of a row; `word` is word column / WORD_COLUMNS of that row.
-fn widenColumn(word: u32, column: u32) -> f32 { return widen2(word)[column & 1u]; }
 #endif

@@ -1,0 +1,109 @@
+/** The product of a weight matrix with many token rows; see gemm.wgsl. */
+import type { KernelSpec } from "../wgsl/kernel.ts";
+import { params } from "../wgsl/params.ts";
+import { packedWords } from "./gemm-pack.gpu.ts";
+import { chunksOf, type WeightShape } from "./weights.gpu.ts";
+
+export interface GemmShape extends WeightShape {
+  /** Columns of the output buffer: the rows of the whole matrix, of all its shards. */
+  outputColumns: number;
+  bias: boolean;
+  /** output += the product. */
+  accumulate: boolean;
+  /**
+   * Every shard begins at a multiple of 4 output columns and has a multiple of 4 of them, and so does the whole: the
+   * output is written four numbers at a time.
+   */
+  quads: boolean;
+  /** Of the buffer of rows. */
+  maxRows: number;
+}
+
+/** "f16-emulated" is the arithmetic of "f16" on adapters without the feature shader-f16: for comparisons, not for speed. */
+export type TileMode = "exact" | "f16" | "f16-emulated";
+
+export interface GemmTiling {
+  /** Rows and columns of a workgroup's tile, in units of 64. */
+  rowQuads: 1 | 2;
+  columnQuads: 1 | 2;
+  /** Columns of x and weight in workgroup memory at a time; a multiple of 4. */
+  tileK: number;
+  /** 2: the next tiles are written while the current ones are read. */
+  buffers: 1 | 2;
+}
+
+export const GEMM_WORKGROUP = 256;
+
+/** Rows and columns of output that a workgroup computes. */
+export interface TileSize {
+  rows: number;
+  columns: number;
+}
+
+export function tileSize({ rowQuads, columnQuads }: GemmTiling): TileSize {
+  return { rows: 64 * rowQuads, columns: 64 * columnQuads };
+}
+
+/** Bytes of workgroup memory. */
+export function gemmMemory(tiling: GemmTiling, mode: TileMode): number {
+  const { rows, columns } = tileSize(tiling);
+  return tiling.buffers * tiling.tileK * (rows + columns) * (mode === "f16" ? 2 : 4);
+}
+
+/**
+ * output [R, outputColumns] f32 from x [R, columns] and weight [count, columns].
+ *
+ * Buffers: x (f32; in the f16 modes what packKernel wrote), vectors, weight, output, rows, params.
+ */
+export function gemmKernel(shape: GemmShape, mode: TileMode, tiling: GemmTiling): KernelSpec {
+  const { format, columns, outputColumns, bias, accumulate, quads, maxRows } = shape;
+  const { rowQuads, columnQuads, tileK, buffers } = tiling;
+  return {
+    name: `gemm ${mode}`,
+    source: "linear/gemm.wgsl",
+    constants: {
+      ...{ MODE: mode, FORMAT: format, BIAS: bias, ACCUMULATE: accumulate, VECTOR_OUTPUT: quads },
+      ...{ OUTPUT_COLUMNS: outputColumns, MAX_ROWS: maxRows },
+      INPUT_QUADS: Math.ceil(columns / 4),
+      WEIGHT_QUADS: chunksOf(shape) * (format === "f32" ? 1 : 2),
+      ...(mode === "exact"
+        ? { COLUMNS: columns, VECTOR_INPUT: columns % 4 === 0 }
+        : { PACKED_QUADS: packedWords(columns) / 2 }),
+      ...{ ROW_QUADS: rowQuads, COLUMN_QUADS: columnQuads, TILE_K: tileK, BUFFERS: buffers },
+    },
+    bindings: ["read", "read", "read", "write", "read", "uniform"],
+  };
+}
+
+export interface GemmParams {
+  /** Where the bias of the whole matrix begins in the buffer of vectors, in numbers. */
+  bias: number;
+  /** The shard: its first weight row, which is an output column, and how many there are. */
+  first: number;
+  count: number;
+}
+
+export function gemmParams({ bias, first, count }: GemmParams): Uint32Array {
+  return params("u32", bias, "u32", first, "u32", count);
+}
+
+/** Whether GemmShape.quads holds for a matrix and its shards. */
+export function inQuads(outputColumns: number, shards: readonly { first: number; count: number }[]): boolean {
+  return outputColumns % 4 === 0 && shards.every(({ first, count }) => first % 4 === 0 && count % 4 === 0);
+}
+
+/**
+ * Workgroups of one dispatch over R rows and the `count` weight rows of a shard; y is used where x is not enough.
+ *
+ * @param maxPerDimension the limit maxComputeWorkgroupsPerDimension, 65535 everywhere
+ */
+export function gemmWorkgroups(
+  rows: number,
+  count: number,
+  tile: TileSize,
+  maxPerDimension: number,
+): [number, number] {
+  const tiles = Math.ceil(rows / tile.rows) * Math.ceil(count / tile.columns);
+  const y = Math.max(1, Math.ceil(tiles / maxPerDimension));
+  return [Math.ceil(tiles / y), y];
+}
