@@ -1,35 +1,17 @@
 /** A model's life: loading with its reports, leaving it early, disposing; processes that end by themselves. */
-import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { AbortError, loadModel, type LoadProgress, type Model } from "../src/index.ts";
 import { modelPath } from "./support/golden.ts";
+import { runScript, sourceUrl, type Ended } from "./support/script.ts";
 
 const TALES = modelPath("tales");
-const root = fileURLToPath(new URL("..", import.meta.url));
-
-interface Ended {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-/** Runs a script with the library in a process of its own; nothing but the script's end may end it. */
-async function run(script: string, timeoutMilliseconds = 30_000): Promise<Ended> {
-  const source = `
-    const { loadModel, AbortError } = await import(${JSON.stringify(new URL("../src/index.ts", import.meta.url).href)});
-    const TALES = ${JSON.stringify(TALES)};
-    ${script}`;
-  const child = spawn(process.execPath, ["--no-warnings", "--input-type=module", "-e", source], {
-    cwd: root,
-  });
-  const ended: Ended = { code: null, stdout: "", stderr: "" };
-  child.stdout.on("data", (chunk: Buffer) => (ended.stdout += chunk.toString()));
-  child.stderr.on("data", (chunk: Buffer) => (ended.stderr += chunk.toString()));
-  const timer = setTimeout(() => child.kill(), timeoutMilliseconds);
-  ended.code = await new Promise<number | null>((resolve) => child.on("close", resolve));
-  clearTimeout(timer);
-  return ended;
+/** Runs a script with the library in a process of its own. */
+function run(script: string): Promise<Ended> {
+  return runScript(
+    `const { loadModel, AbortError } = await import(LIBRARY);
+    ${script}`,
+    { bindings: { LIBRARY: sourceUrl("index.ts"), TALES } },
+  );
 }
 
 describe("a process ends by itself", () => {

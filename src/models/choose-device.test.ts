@@ -18,9 +18,9 @@ const EXECUTABLE = { device: { kind: "webgpu" } } as Executable;
 
 interface Pretended {
   /** Thrown by `open`. */
-  open?: unknown;
+  open?: Error;
   /** Thrown by `load`. */
-  load?: unknown;
+  load?: Error;
   adapter?: string;
 }
 
