@@ -73,10 +73,28 @@ function expectFailure(outcome: Outcome, code: number, ...messages: readonly (st
   expect(outcome.stderr).not.toMatch(/^\s+at /m);
 }
 
+describe("--device webgpu:? lists the adapters, whatever the command line lacks", () => {
+  test.each([
+    ["run", "--device", "webgpu:?"],
+    ["run", "--device=webgpu:?", "-f", "no-such-file.yml"],
+    ["generate", "--device", "webgpu:?"],
+  ])("%s %s %s", async (...args) => {
+    const outcome = await cli(args);
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    expect(outcome.stdout).toMatch(/^(.+ \((vulkan|metal|d3d12)[^)]*\)\n)+$/);
+  });
+});
+
 describe("wrong command lines exit with 2", () => {
   test.each([
     ["an unknown command", ["rnu"], "Did you mean run?"],
     ["an unknown option", ["run", "--bogus"], "unknown option '--bogus'"],
+    [
+      "an amount without its unit",
+      ["run", "--gpu-memory", "8G"],
+      "It is not an amount of memory, such as 8GB",
+    ],
+    ["a prefill mode", ["run", "--prefill", "fp8"], "Allowed choices are exact, f16, subgroup-matrix"],
     ["a missing model", ["generate", "x"], "required option '-m, --model <model>'"],
     ["a missing prompt", ["generate", "-m", "x"], "missing required argument 'prompt'"],
     ["no number", ["generate", "-m", "x", "--top-k", "many", "x"], "It is not a number."],
@@ -136,6 +154,12 @@ describe("bad input exits with 1 and says what to do", () => {
       "2",
     ],
     ["a device", ["generate", "-m", "x", "--device", "tpu", "x"], "--device tpu is unknown", "Devices:"],
+    [
+      "a prefill mode on the CPU",
+      ["generate", "-m", tales, "--device", "cpu", "--prefill", "f16", "x"],
+      'The prefill mode "f16" is the GPU\'s',
+      "Leave",
+    ],
   ])("%s", async (_name, args, ...messages) => {
     expectFailure(await cli(args), 1, ...messages);
   });
@@ -203,8 +227,20 @@ describe("run", () => {
     expect(lastLine(outcome.stderr)).toMatch(statistics);
   });
 
-  test("a device that is known but not there is refused by name", async () => {
-    expectFailure(await cli(["run", "-i", '{"prompt": "a"}', "--device", "cuda"]), 1, "webgpu");
+  // The tests lend Dawn an adapter in software where they run on Linux x64.
+  const isSoftwareAlone = process.env.VK_ICD_FILENAMES?.includes("swiftshader");
+
+  test.runIf(isSoftwareAlone)("a device that is known but not there is refused by name", async () => {
+    const input = ["run", "-i", '{"prompt": "a"}'];
+    expectFailure(await cli([...input, "--device", "cuda"]), 1, "only software", "webgpu:swiftshader");
+    expectFailure(await cli([...input, "--device", "webgpu:h200"]), 1, 'No WebGPU adapter has "h200"');
+  });
+
+  test.runIf(isSoftwareAlone)("auto says on stderr why it takes no GPU", async () => {
+    const outcome = await cli(["run", "-i", '{"prompt": "a"}', "--device", "auto", "--threads", "1"]);
+    expect(outcome.code, outcome.stderr).toBe(0);
+    expect(outcome.stderr).toMatch(/No GPU is used: .*only software: "SwiftShader.*\n.*Device: wasm/);
+    expect(lastLine(outcome.stderr)).toMatch(statistics);
   });
 });
 
