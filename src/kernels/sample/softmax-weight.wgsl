@@ -1,0 +1,22 @@
+// Softmax numerators as integers, the same as softmax-weights.ts. `powers` is its table.
+#include "sample/integers.wgsl"
+
+// round(2^31 · exp(-distance)) of an f32 distance >= 0.
+fn softmaxWeight(distance: u32) -> u32 {
+  if (distance >= 0x41b18000u) { return 0u; } // 22.1875
+  // In units of 2^-27.
+  let exponent = distance >> 23u;
+  let significand = (distance & 0x7fffffu) | 0x800000u;
+  if (exponent < 100u) { return 0x80000000u; }
+  var fixed = significand >> (123u - min(exponent, 123u));
+  if (exponent > 123u) { fixed = significand << (exponent - 123u); }
+  // A power of two in 2^-26: whole, a table step, and a rest.
+  let log2 = multiplyHigh(fixed, 0xb8aa3b29u);
+  let whole = log2 >> 26u;
+  let power = powers[(log2 >> 13u) & 8191u];
+  let decrease = ((log2 & 8191u) * 45426u) >> 13u;
+  let weight = power - multiplyHigh(power, decrease << 3u);
+  if (whole == 0u) { return weight; }
+  if (whole > 31u) { return 0u; }
+  return ((weight >> (whole - 1u)) + 1u) >> 1u;
+}

@@ -1,0 +1,103 @@
+import type { KernelSpec } from "../wgsl/kernel.ts";
+import { params } from "../wgsl/params.ts";
+
+const WORKGROUP = 256;
+const QUAD = 4;
+const MOST_CHUNKS = 2048;
+
+/** Shapes of a token choice, and where its buffers keep what. */
+export interface ChoiceShape {
+  vocabSize: number;
+  /** Rows that the `rows` buffer has room for. */
+  maxRows: number;
+}
+
+/** Tokens a chunk: as few as leave a list of maxima that one workgroup reads at ease. */
+export function chunkSize(vocabSize: number): number {
+  let chunk = QUAD;
+  while (vocabSize > chunk * MOST_CHUNKS) chunk *= 2;
+  if (chunk > QUAD * WORKGROUP) {
+    throw new RangeError(
+      `A vocabulary has at most ${QUAD * WORKGROUP * MOST_CHUNKS} tokens; found ${vocabSize}.`,
+    );
+  }
+  return chunk;
+}
+
+/** Where the `work` buffer of a vocabulary keeps what, in words; `size` is its length. */
+export function workLayout(vocabSize: number): {
+  chunks: number;
+  keys: number;
+  ids: number;
+  weights: number;
+  size: number;
+} {
+  const chunks = Math.ceil(vocabSize / chunkSize(vocabSize));
+  const keys = 2 * chunks;
+  return { chunks, keys, ids: keys + vocabSize, weights: keys + 2 * vocabSize, size: keys + 3 * vocabSize };
+}
+
+function shapeConstants(vocabSize: number): Record<string, number> {
+  return { VOCABULARY: vocabSize, CHUNK: chunkSize(vocabSize), WORKGROUP };
+}
+
+/** The highest logit of each chunk, processed. Buffers: logits, marks, choice, work, params. */
+export function chunkMaximaKernel(vocabSize: number): KernelSpec {
+  return {
+    name: "chunk maxima",
+    source: "sample/chunk-maxima.wgsl",
+    constants: shapeConstants(vocabSize),
+    bindings: ["read", "read", "read", "write", "uniform"],
+  };
+}
+
+export function chunkMaximaWorkgroups(vocabSize: number): [number] {
+  return [Math.ceil(vocabSize / (WORKGROUP * QUAD))];
+}
+
+/** Greedy choice, one workgroup after the chunk maxima. Buffers: logits, marks, choice, work, rows, result, params. */
+export function greedyKernel({ vocabSize, maxRows }: ChoiceShape): KernelSpec {
+  return {
+    name: "greedy",
+    source: "sample/greedy.wgsl",
+    constants: { ...shapeConstants(vocabSize), MAX_ROWS: maxRows },
+    bindings: ["read", "write", "write", "read", "write", "write", "uniform"],
+  };
+}
+
+/** A draw, one workgroup after the chunk maxima. Buffers: logits, marks, choice, work, rows, result, powers, params. */
+export function sampleKernel({ vocabSize, maxRows }: ChoiceShape): KernelSpec {
+  return {
+    name: "sample",
+    source: "sample/sample.wgsl",
+    constants: { ...shapeConstants(vocabSize), MAX_ROWS: maxRows },
+    bindings: ["read", "write", "write", "write", "write", "write", "read", "uniform"],
+  };
+}
+
+/** The scalars of all three kernels. */
+export interface ChoiceParams {
+  /** f32; 1 is off. Greedy choice has temperature 1. */
+  penalty: number;
+  temperature: number;
+  /** f32; Infinity is off. */
+  farthest: number;
+  /** u32, in 2^-32; 0 is off. */
+  removable: number;
+  /** 1 .. vocabulary. */
+  topK: number;
+  minNewTokens: number;
+  slot: number;
+  /** Low and high word of Philox' key. */
+  key: readonly [number, number];
+  sequence: readonly [number, number, number];
+}
+
+export function choiceParams(choice: ChoiceParams): Uint32Array {
+  const { penalty, temperature, farthest, removable, topK, minNewTokens, slot, key, sequence } = choice;
+  const integers = [removable, topK, minNewTokens, slot, ...key, ...sequence];
+  return params(
+    ...(["f32", penalty, "f32", temperature, "f32", farthest] as const),
+    ...integers.flatMap((value) => ["u32", value] as const),
+  );
+}
