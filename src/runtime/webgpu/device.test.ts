@@ -18,6 +18,13 @@ afterEach(() => {
   for (const context of opened.splice(0)) context.destroy();
 });
 
+/** Whether the device checks calls: this buffer has no use. */
+async function refuses(device: GPUDevice): Promise<boolean> {
+  device.pushErrorScope("validation");
+  device.createBuffer({ size: 16, usage: 0 });
+  return (await device.popErrorScope()) !== null;
+}
+
 function failed(context: GpuContext): Promise<ModelComposeError> {
   return new Promise((resolve) => context.onFailure(resolve));
 }
@@ -40,6 +47,30 @@ describe("GpuContext", () => {
     expect(features).toMatchObject({ subgroups: false, shaderF16: false });
     expect(device.features.has("subgroups")).toBe(false);
     expect(limits.maxStorageBufferBindingSize).toBe(4096);
+  });
+
+  test.runIf(ADAPTER === "swiftshader")("guards kernels on software, and where asked", async () => {
+    expect((await open()).validation).toBe("full");
+    const { validation, device } = await open({ validation: "off" });
+    expect(validation).toBe("off");
+    expect(await refuses(device)).toBe(true); // calls are checked all the same
+  });
+
+  test("joins Dawn's flags with its own", async () => {
+    const { device, features } = await open({ dawnFlags: ["enable-dawn-features=skip_validation"] });
+    expect(await refuses(device)).toBe(false);
+    expect(features.subgroups).toBe(true);
+  });
+
+  test("opens Dawn's null backend only when told to", async () => {
+    const context = await GpuContext.open({ name: "null", dawnFlags: ["backend=null"] });
+    opened.push(context);
+    expect(context.summary).toMatchObject({ name: "Null backend", backend: "null", isSoftware: true });
+    expect(context.deviceInfo).toEqual({
+      kind: "webgpu",
+      description: "webgpu (Null backend, null)",
+      adapter: "Null backend",
+    });
   });
 
   test("counts buffers and frees them", async () => {

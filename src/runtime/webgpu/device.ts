@@ -36,7 +36,7 @@ export interface GpuOptions {
   name?: string;
   /** Whether kernels run with Dawn's guards. Default: "off" on hardware, "full" on software, which is there for tests. */
   validation?: "full" | "off";
-  /** More of Dawn's flags, such as "backend=null" (benchmarks). */
+  /** More of Dawn's flags, such as "backend=null" or "enable-dawn-features=skip_validation" (benchmarks). */
   dawnFlags?: readonly string[];
   /** Features to do without, though the adapter has them. */
   disable?: { subgroups?: boolean; shaderF16?: boolean; subgroupMatrix?: boolean };
@@ -52,7 +52,7 @@ export interface GpuOptions {
  * where the adapter has them.
  */
 const DAWN_FEATURES = ["vulkan_enable_f16_on_nvidia", "allow_unsafe_apis"];
-/** Dawn rounds timestamps to 100 µs for fear of web pages; a profile of kernels is made of shorter times. */
+/** Dawn rounds timestamps to 2^16 ns for fear of web pages; a profile of kernels is made of shorter times. */
 const DAWN_FEATURES_OFF = ["timestamp_quantization"];
 /**
  * With validation off, kernels neither clamp their indices nor clear their workgroup memory first. What makes that safe:
@@ -71,6 +71,8 @@ export class GpuContext {
   readonly summary: AdapterSummary;
   readonly features: GpuFeatures;
   readonly limits: GpuLimits;
+  /** Whether kernels run with Dawn's guards. */
+  readonly validation: "full" | "off";
   readonly budget: number | undefined;
   readonly #bytes = new Map<GPUBuffer, number>();
   readonly #listeners: ((error: ModelComposeError) => void)[] = [];
@@ -82,7 +84,7 @@ export class GpuContext {
     device: GPUDevice,
     adapter: GPUAdapter,
     summary: AdapterSummary,
-    { bindingLimit = Infinity, budget }: GpuOptions,
+    { validation, bindingLimit = Infinity, budget }: GpuOptions & Required<Pick<GpuOptions, "validation">>,
   ) {
     this.device = device;
     this.summary = summary;
@@ -101,6 +103,7 @@ export class GpuContext {
       maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
       maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
     };
+    this.validation = validation;
     this.budget = budget;
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault(); // else Dawn prints it
@@ -119,12 +122,7 @@ export class GpuContext {
     throwIfAborted(signal);
     const listed = await findAdapter(name, dawnFlags);
     const validation = options.validation ?? (listed.isSoftware ? "full" : "off");
-    const on = [...DAWN_FEATURES, ...(validation === "off" ? DAWN_FEATURES_UNCHECKED : [])];
-    const { adapter, summary } = await openAdapter(listed, [
-      ...dawnFlags,
-      `enable-dawn-features=${on.join(",")}`,
-      `disable-dawn-features=${DAWN_FEATURES_OFF.join(",")}`,
-    ]);
+    const { adapter, summary } = await openAdapter(listed, dawnFlagsOf(dawnFlags, validation));
     throwIfAborted(signal);
     const wanted: [GPUFeatureName, boolean | undefined][] = [
       ["subgroups", disable.subgroups],
@@ -144,7 +142,7 @@ export class GpuContext {
           { remedy: 'Use the device "wasm" (the CPU), or check the GPU\'s driver.', cause: error },
         );
       });
-    const context = new GpuContext(device, adapter, summary, options);
+    const context = new GpuContext(device, adapter, summary, { ...options, validation });
     if (signal?.aborted) context.destroy();
     throwIfAborted(signal);
     return context;
@@ -264,6 +262,21 @@ export class GpuContext {
     this.#failure = failure;
     for (const listener of this.#listeners.splice(0)) listener(failure);
   }
+}
+
+/** Of several flags with one name Dawn takes the last: lists of features are joined. */
+function dawnFlagsOf(more: readonly string[], validation: "full" | "off"): string[] {
+  const on = [...DAWN_FEATURES, ...(validation === "off" ? DAWN_FEATURES_UNCHECKED : [])];
+  const flags = new Map([
+    ["enable-dawn-features", on.join(",")],
+    ["disable-dawn-features", DAWN_FEATURES_OFF.join(",")],
+  ]);
+  for (const flag of more) {
+    const [, name = flag, value = ""] = /^(.*?)=(.*)$/s.exec(flag) ?? [];
+    const known = flags.get(name);
+    flags.set(name, known === undefined ? value : `${known},${value}`);
+  }
+  return Array.from(flags, ([name, value]) => `${name}=${value}`);
 }
 
 /** All that the adapter has of what kernels are bounded by; WebGPU's defaults are those of phones. */
