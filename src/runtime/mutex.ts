@@ -20,11 +20,10 @@ export class Mutex {
   }
 }
 
-async function withAbort(wait: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) {
-    await wait;
-    return;
-  }
+/** Waits for a promise, or rejects with an AbortError as soon as the signal fires. */
+export async function withAbort<T>(wait: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  throwIfAborted(signal);
+  if (signal === undefined) return wait;
   let onAbort: () => void = () => undefined;
   const aborted = new Promise<never>((_, reject) => {
     onAbort = () => {
@@ -33,7 +32,7 @@ async function withAbort(wait: Promise<unknown>, signal: AbortSignal | undefined
   });
   signal.addEventListener("abort", onAbort, { once: true });
   try {
-    await Promise.race([wait, aborted]);
+    return await Promise.race([wait, aborted]);
   } finally {
     signal.removeEventListener("abort", onAbort);
   }

@@ -16,6 +16,8 @@ export type ShaderConstants = Readonly<Record<string, ShaderConstant>>;
 /** Reads a WGSL file by its path from src/kernels. */
 export type SourceReader = (path: string) => string | undefined;
 
+const WORD = /[A-Za-z_]\w*/g;
+
 interface Branch {
   /** The lines of this branch are kept. */
   isActive: boolean;
@@ -33,10 +35,16 @@ interface Branch {
  * @throws Error with file and line for a directive that is wrong; this is a fault of the project, not of its user
  */
 export function preprocess(path: string, constants: ShaderConstants, read: SourceReader): string {
-  const context = { constants, read, used: new Set<string>(), included: new Set<string>(), directives: [] };
+  const context = {
+    constants,
+    read,
+    mentioned: new Set<string>(),
+    included: new Set<string>(),
+    directives: [],
+  };
   const body = expand(path, "the program", context);
-  const words = new Set(body.match(/[A-Za-z_]\w*/g));
-  const unused = Object.keys(constants).filter((name) => !context.used.has(name) && !words.has(name));
+  const words = new Set(body.match(WORD));
+  const unused = Object.keys(constants).filter((name) => !context.mentioned.has(name));
   if (unused.length > 0) throw new Error(`${path}: no line mentions the constants ${unused.join(", ")}.`);
   const header = Object.entries(constants)
     .filter(([name, value]) => typeof value === "number" && words.has(name))
@@ -48,7 +56,8 @@ export function preprocess(path: string, constants: ShaderConstants, read: Sourc
 interface Context {
   readonly constants: ShaderConstants;
   readonly read: SourceReader;
-  readonly used: Set<string>;
+  /** Every word of every file, also of lines that are left out. */
+  readonly mentioned: Set<string>;
   readonly included: Set<string>;
   /** `enable` and `requires` lines: WGSL wants them first. */
   readonly directives: string[];
@@ -58,6 +67,7 @@ function expand(path: string, from: string, context: Context): string {
   const source = context.read(path);
   if (source === undefined) throw new Error(`${from}: there is no WGSL file "${path}".`);
   context.included.add(path);
+  for (const word of source.match(WORD) ?? []) context.mentioned.add(word);
   const output: string[] = [];
   const stack: Branch[] = [];
   for (const [index, line] of source.split("\n").entries()) {
@@ -114,7 +124,6 @@ function evaluate(condition: string, place: string, context: Context): boolean {
     const [, not, name, operator, wanted] = match as unknown as [string, string, string, string?, string?];
     const value = Object.hasOwn(context.constants, name) ? context.constants[name] : undefined;
     if (value === undefined) throw new Error(`${place}: there is no constant ${name}.`);
-    context.used.add(name);
     if (operator === undefined || wanted === undefined) {
       if (typeof value === "string") throw new Error(`${place}: ${name} is a string; compare it with one.`);
       return Boolean(value) !== (not === "!");

@@ -63,21 +63,40 @@ export function openFile(path: string): OpenFile {
   }
 }
 
+/** A file opened for asynchronous positioned reads, several at once if the caller likes. */
+export interface AsyncFile {
+  /** As OpenFile.read. `target` may be a mapped GPU buffer. */
+  read(target: Uint8Array, position: number): Promise<void>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Opens a file for reads beside which the calling thread goes on. Throws "not-found". */
+export async function openFileAsync(path: string): Promise<AsyncFile> {
+  const handle = await attemptAsync(path, () => open(path, "r"));
+  return {
+    async read(target, position) {
+      let done = 0;
+      while (done < target.byteLength) {
+        const length = Math.min(target.byteLength - done, MAX_READ_BYTES);
+        const { bytesRead } = await attemptAsync(path, () => handle.read(target, done, length, position + done));
+        if (bytesRead === 0) throw endedEarly(path, position, target.byteLength, done);
+        done += bytesRead;
+      }
+    },
+    close: () => handle.close(),
+  };
+}
+
 /** The `length` bytes of a file from `position` on. Throws "not-found", or "invalid-checkpoint" when they are not there. */
 export async function readFileRange(path: string, position: number, length: number): Promise<Uint8Array> {
-  const handle = await attemptAsync(path, () => open(path, "r"));
+  const file = await openFileAsync(path);
   try {
     const bytes = new Uint8Array(length);
-    let done = 0;
-    while (done < length) {
-      const count = Math.min(length - done, MAX_READ_BYTES);
-      const { bytesRead } = await attemptAsync(path, () => handle.read(bytes, done, count, position + done));
-      if (bytesRead === 0) throw endedEarly(path, position, length, done);
-      done += bytesRead;
-    }
+    await file.read(bytes, position);
     return bytes;
   } finally {
-    await handle.close();
+    await file.close();
   }
 }
 

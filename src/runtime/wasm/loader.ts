@@ -4,6 +4,7 @@
  * the read and the packing.
  */
 import { openFile, type OpenFile } from "../platform/files.ts";
+import { vectorValues } from "../vector-values.ts";
 import { readTensorRows } from "../weight-reader.ts";
 import type { Bank } from "./memory.ts";
 import {
@@ -81,33 +82,10 @@ function loadMatrix(
   }
 }
 
-/** Norm gains and biases: a few thousand numbers, widened to f32 once and kept by every worker. */
+/** Norm gains and biases, kept by every worker. */
 function loadVector(bank: Bank, vector: VectorPlacement, file: OpenFile, hooks: LoadHooks): void {
   const { tensor, length, offset } = vector;
   const bytes = new Uint8Array(tensor.byteLength);
   readTensorRows(file, tensor, { start: 0, end: length }, bytes, hooks);
-  const target = bank.f32.subarray(offset / 4, offset / 4 + length);
-  switch (tensor.dtype) {
-    case "F32":
-      target.set(new Float32Array(bytes.buffer));
-      break;
-    case "BF16": {
-      const words = new Uint32Array(new Uint16Array(bytes.buffer)).map((half) => half << 16);
-      target.set(new Float32Array(words.buffer));
-      break;
-    }
-    case "F16":
-      target.set(Float32Array.from(new Uint16Array(bytes.buffer), widenHalf));
-      break;
-  }
-}
-
-/** IEEE 754 binary16 to a number, subnormals, infinities and NaN included. */
-function widenHalf(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1;
-  const exponent = (half >> 10) & 31;
-  const mantissa = half & 1023;
-  if (exponent === 0) return sign * mantissa * 2 ** -24;
-  if (exponent === 31) return mantissa === 0 ? sign * Infinity : NaN;
-  return sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+  bank.f32.set(vectorValues(tensor, bytes), offset / 4);
 }

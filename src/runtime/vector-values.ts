@@ -1,0 +1,27 @@
+/** One-dimensional weights (norm gains, biases) as f32: a few thousand numbers that every device widens once. */
+import type { WeightTensor } from "./checkpoint.ts";
+
+/** @param bytes of the tensor as its file has them, at an offset that its element type allows */
+export function vectorValues({ dtype }: Pick<WeightTensor, "dtype">, bytes: Uint8Array): Float32Array {
+  const { buffer, byteOffset, byteLength } = bytes;
+  switch (dtype) {
+    case "F32":
+      return new Float32Array(buffer, byteOffset, byteLength / 4);
+    case "BF16": {
+      const words = Uint32Array.from(new Uint16Array(buffer, byteOffset, byteLength / 2), (half) => half << 16);
+      return new Float32Array(words.buffer);
+    }
+    case "F16":
+      return Float32Array.from(new Uint16Array(buffer, byteOffset, byteLength / 2), widenHalf);
+  }
+}
+
+/** IEEE 754 binary16 to a number, subnormals, infinities and NaN included. */
+function widenHalf(half: number): number {
+  const sign = half & 0x8000 ? -1 : 1;
+  const exponent = (half >> 10) & 31;
+  const mantissa = half & 1023;
+  if (exponent === 0) return sign * mantissa * 2 ** -24;
+  if (exponent === 31) return mantissa === 0 ? sign * Infinity : NaN;
+  return sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+}
