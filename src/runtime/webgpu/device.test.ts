@@ -154,6 +154,14 @@ describe("GpuContext", () => {
     expect(await failed(context)).toBe(error);
   });
 
+  test("a buffer that is being made while the GPU is closed", async () => {
+    const context = await open();
+    const making = context.createBuffer("late", 16, STORAGE);
+    context.destroy();
+    await expect(making).rejects.toMatchObject({ code: "disposed" });
+    expect(context.allocatedBytes).toBe(0);
+  });
+
   test("a buffer that is being made while the device is lost", async () => {
     const context = await open();
     const failure = failed(context);

@@ -36,7 +36,10 @@ export interface GpuOptions {
   name?: string;
   /** Whether kernels run with Dawn's guards. Default: "off" on hardware, "full" on software, which is there for tests. */
   validation?: "full" | "off";
-  /** More of Dawn's flags, such as "backend=null" or "enable-dawn-features=skip_validation" (benchmarks). */
+  /**
+   * More of Dawn's flags, for benchmarks: "enable-dawn-features=skip_validation", or "backend=null", whose adapter is
+   * asked for by the name "null".
+   */
   dawnFlags?: readonly string[];
   /** Features to do without, though the adapter has them. */
   disable?: { subgroups?: boolean; shaderF16?: boolean; subgroupMatrix?: boolean };
@@ -84,7 +87,8 @@ export class GpuContext {
     device: GPUDevice,
     adapter: GPUAdapter,
     summary: AdapterSummary,
-    { validation, bindingLimit = Infinity, budget }: GpuOptions & Required<Pick<GpuOptions, "validation">>,
+    validation: "full" | "off",
+    { bindingLimit = Infinity, budget }: GpuOptions,
   ) {
     this.device = device;
     this.summary = summary;
@@ -115,6 +119,8 @@ export class GpuContext {
   }
 
   /**
+   * Opens an adapter with all that it has of what kernels need.
+   *
    * @throws ModelComposeError as `requestGpu`, and "device" when the adapter gives no device; AbortError
    */
   static async open(options: GpuOptions = {}): Promise<GpuContext> {
@@ -128,7 +134,8 @@ export class GpuContext {
       ["subgroups", disable.subgroups],
       ["shader-f16", disable.shaderF16],
       ["timestamp-query", false],
-      [SUBGROUP_MATRIX, disable.subgroupMatrix],
+      // It builds on the others.
+      [SUBGROUP_MATRIX, disable.subgroupMatrix ?? (disable.subgroups || disable.shaderF16)],
     ];
     const requiredFeatures = wanted
       .filter(([feature, isDisabled]) => isDisabled !== true && adapter.features.has(feature))
@@ -142,7 +149,7 @@ export class GpuContext {
           { remedy: 'Use the device "wasm" (the CPU), or check the GPU\'s driver.', cause: error },
         );
       });
-    const context = new GpuContext(device, adapter, summary, { ...options, validation });
+    const context = new GpuContext(device, adapter, summary, validation, options);
     if (signal?.aborted) context.destroy();
     throwIfAborted(signal);
     return context;
@@ -195,7 +202,7 @@ export class GpuContext {
       const buffer = device.createBuffer({ label: bufferLabel, size, usage });
       const [outOfMemory, invalid] = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
       if (outOfMemory !== null)
-        throw this.#outOfMemory(bufferLabel, size, `the GPU has no room for it`, outOfMemory);
+        throw this.#outOfMemory(bufferLabel, size, "the GPU has no room for it", outOfMemory);
       if (invalid !== null) {
         throw new ModelComposeError(
           "device",
@@ -207,8 +214,8 @@ export class GpuContext {
       this.#bytes.set(buffer, size);
       return buffer;
     } catch (error) {
-      this.#allocatedBytes -= size;
-      throw error;
+      if (!this.#isDestroyed) this.#allocatedBytes -= size;
+      throw this.#failure ?? error;
     }
   }
 
