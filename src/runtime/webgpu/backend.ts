@@ -1,0 +1,123 @@
+/** The GPU device: opens an adapter, plans a program for it, loads it. */
+import type { Backend, ExecutableOptions, MemoryUse } from "../backend.ts";
+import type { Checkpoint } from "../checkpoint.ts";
+import { throwIfAborted } from "../errors.ts";
+import type { DeviceInfo, PrefillMode } from "../generation-types.ts";
+import { withAbort } from "../mutex.ts";
+import type { Program } from "../program.ts";
+import { USAGE } from "./constants.ts";
+import { GpuContext, type GpuOptions } from "./device.ts";
+import type { Dispatch } from "./dispatch.ts";
+import { WebGpuExecutable } from "./executable.ts";
+import { planGpu, type GpuPlan } from "./plan.ts";
+import { Resources } from "./resources.ts";
+import type { ForcedVariants } from "./select.ts";
+import { tokenChoice, type ChoiceDispatch } from "./token-choice.ts";
+import { uploadRopeTable, uploadWeights } from "./weights.ts";
+
+/** Rows of one pass. Prefill reads the weights once a pass; the cost is memory for activations. */
+const MAX_ROWS = 512;
+
+export interface WebGpuOptions extends GpuOptions {
+  prefill?: PrefillMode;
+  /** Rows of one pass; for tests. */
+  maxRows?: number;
+  /** Variants of kernels, instead of those that the adapter's features suggest. */
+  forced?: ForcedVariants;
+}
+
+export class WebGpuBackend implements Backend {
+  readonly context: GpuContext;
+  readonly device: DeviceInfo;
+  readonly #options: WebGpuOptions;
+
+  private constructor(context: GpuContext, options: WebGpuOptions) {
+    this.context = context;
+    this.#options = options;
+    const { name, backend } = context.summary;
+    this.device = { kind: "webgpu", description: `webgpu (${name}, ${backend})`, adapter: name };
+  }
+
+  /** @throws ModelComposeError "device", "invalid-argument", "unsupported" when there is no such GPU; AbortError */
+  static async open(options: WebGpuOptions = {}): Promise<WebGpuBackend> {
+    return new WebGpuBackend(await GpuContext.open(options), options);
+  }
+
+  /** What loading will take, without loading. */
+  plan(program: Program, checkpoint: Checkpoint, contextLength: number, slots: number): MemoryUse {
+    return this.#plan(program, checkpoint, contextLength, slots).memory;
+  }
+
+  /** The backend is the executable's from then on; a backend loads one program. */
+  async load(
+    program: Program,
+    checkpoint: Checkpoint,
+    { contextLength, slots, signal, onWeights }: ExecutableOptions,
+  ): Promise<WebGpuExecutable> {
+    const { context } = this;
+    try {
+      throwIfAborted(signal);
+      const plan = this.#plan(program, checkpoint, contextLength, slots);
+      const resources = new Resources(context);
+      await resources.allocate(plan);
+      const { rope } = program;
+      // Kernels are compiled by Dawn's threads beside the reads.
+      const [choice] = await Promise.all([
+        this.#compile(resources, plan, program.vocabSize),
+        withAbort(uploadWeights(context, plan.layout, resources.buffers, { onWeights, signal }), signal),
+        rope && uploadRopeTable(context, rope, contextLength, resources.buffer("rope")),
+      ]);
+      context.checkAlive();
+      throwIfAborted(signal);
+      return new WebGpuExecutable(program, plan, resources, choice, this.device);
+    } catch (error) {
+      const failure = context.failure ?? error; // a lost device makes everything fail in its own way
+      context.destroy();
+      throw failure;
+    }
+  }
+
+  dispose(): Promise<void> {
+    this.context.destroy();
+    return Promise.resolve();
+  }
+
+  async #compile(
+    resources: Resources,
+    plan: GpuPlan,
+    vocabSize: number,
+  ): Promise<WebGpuExecutable["choice"]> {
+    const choice = tokenChoice({ vocabSize, maxRows: plan.maxRows });
+    for (const { name, kind, size, content } of choice.buffers) {
+      const buffer = await resources.addBuffer(
+        name,
+        size,
+        kind === "uniform" ? USAGE.UNIFORM : USAGE.STORAGE,
+      );
+      if (content !== undefined) this.context.device.queue.writeBuffer(buffer, 0, content);
+    }
+    const dispatchOf = ({ spec, buffers, workgroups }: ChoiceDispatch): Dispatch => ({
+      spec,
+      buffers,
+      workgroups: () => [workgroups[0], 1, 1],
+      bytes: () => vocabSize * 4,
+    });
+    const [greedy, sample] = await Promise.all([
+      resources.record(choice.dispatches["gpu-greedy"].map(dispatchOf)),
+      resources.record(choice.dispatches["gpu-sample"].map(dispatchOf)),
+      resources.compile(plan),
+    ]);
+    return { "gpu-greedy": greedy, "gpu-sample": sample };
+  }
+
+  #plan(program: Program, checkpoint: Checkpoint, contextLength: number, slots: number): GpuPlan {
+    const { maxRows = MAX_ROWS, prefill = "exact", forced } = this.#options;
+    const { features, limits, summary } = this.context;
+    return planGpu(
+      program,
+      checkpoint,
+      { features, limits, name: summary.name },
+      { contextLength, slots, maxRows: Math.max(1, Math.min(maxRows, contextLength)), prefill, forced },
+    );
+  }
+}

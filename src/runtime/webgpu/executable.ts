@@ -1,0 +1,237 @@
+/**
+ * The GPU device as the main thread sees it. It encodes dispatches from prebuilt objects, submits them and waits for
+ * events; nothing is computed or allocated on the way but the command buffers, which WebGPU lets run only once.
+ */
+import type { DecodeProfile, DecodeRequest, Executable, MemoryUse, Pass, PassResult } from "../backend.ts";
+import { checkCopy, checkDecode, checkPass, type PassLimits } from "../check-pass.ts";
+import { ModelComposeError, throwIfAborted } from "../errors.ts";
+import type { DeviceInfo } from "../generation-types.ts";
+import { Mutex, withAbort } from "../mutex.ts";
+import type { Program } from "../program.ts";
+import { MAP, USAGE } from "./constants.ts";
+import { decodeTokens, ReadbackRing } from "./decode.ts";
+import { formFor, headFor, LOGIT_ROWS, type PassShape } from "./dispatch.ts";
+import type { GpuPlan } from "./plan.ts";
+import { encode, type Recorded, type Resources } from "./resources.ts";
+import { RowsWriter } from "./rows.ts";
+
+/** Dispatches of one submit in a long pass: what an abort has to wait for, about a layer. */
+const SLICE_DISPATCHES = 12;
+/** Submits on their way; the GPU must not run dry while the event loop turns. */
+const SLICES_IN_FLIGHT = 3;
+const PROGRESS_INTERVAL_MILLISECONDS = 200;
+
+export class WebGpuExecutable implements Executable {
+  readonly device: DeviceInfo;
+  readonly memory: MemoryUse;
+  readonly contextLength: number;
+  readonly maxRows: number;
+  readonly resources: Resources;
+  readonly program: Program;
+  readonly plan: GpuPlan;
+  readonly rows: RowsWriter;
+  /** The dispatches that choose a token. */
+  readonly choice: Readonly<Record<"gpu-greedy" | "gpu-sample", readonly Recorded[]>>;
+  readonly #rings = new Map<boolean, ReadbackRing>();
+  /** Results of steps that nobody waits for any more. */
+  #draining: Promise<unknown> = Promise.resolve();
+  readonly #limits: PassLimits;
+  /** One call at a time. */
+  readonly #turn = new Mutex();
+  #isDisposed = false;
+
+  constructor(
+    program: Program,
+    plan: GpuPlan,
+    resources: Resources,
+    choice: WebGpuExecutable["choice"],
+    device: DeviceInfo,
+  ) {
+    this.choice = choice;
+    this.device = device;
+    this.program = program;
+    this.plan = plan;
+    this.resources = resources;
+    this.memory = plan.memory;
+    this.contextLength = plan.contextLength;
+    this.maxRows = plan.maxRows;
+    this.#limits = { program, maxRows: plan.maxRows, slots: plan.slots, contextLength: plan.contextLength };
+    this.rows = new RowsWriter(resources, plan);
+  }
+
+  async run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {
+    checkPass(pass, this.#limits);
+    return this.#inTurn(() => this.#run(pass, signal), signal);
+  }
+
+  async decode(request: DecodeRequest & { profile?: boolean }, signal?: AbortSignal): Promise<DecodeProfile> {
+    checkDecode(request, this.#limits);
+    return this.#inTurn(() => decodeTokens(this, request, signal), signal);
+  }
+
+  async copySlot(from: number, to: number, length: number): Promise<void> {
+    checkCopy(from, to, length, this.#limits);
+    if (from === to || length === 0) return;
+    await this.#inTurn(async () => {
+      const { context } = this.resources;
+      const { layers, kvHeads, headDim } = this.program.kv;
+      const positionBytes = kvHeads * headDim * 4;
+      const size = length * positionBytes;
+      // WebGPU copies between buffers, not within one.
+      const between = await context.createBuffer("slot on its way", size, USAGE.COPY_SRC | USAGE.COPY_DST);
+      const encoder = context.device.createCommandEncoder();
+      for (let layer = 0; layer < layers; layer++) {
+        for (const name of [`keys ${layer}`, `values ${layer}`]) {
+          const cache = this.resources.buffer(name);
+          encoder.copyBufferToBuffer(cache, from * this.contextLength * positionBytes, between, 0, size);
+          encoder.copyBufferToBuffer(between, 0, cache, to * this.contextLength * positionBytes, size);
+        }
+      }
+      context.device.queue.submit([encoder.finish()]);
+      await context.device.queue.onSubmittedWorkDone();
+      context.releaseBuffer(between);
+    });
+  }
+
+  dispose(): Promise<void> {
+    this.#isDisposed = true;
+    this.resources.context.destroy();
+    return Promise.resolve();
+  }
+
+  /** Writes a pass's rows and computes all of it but the logits; resolves when the last part is submitted. */
+  async submitBody(
+    pass: Omit<Pass, "trace">,
+    signal: AbortSignal | undefined,
+    onProgress = pass.onProgress,
+  ): Promise<PassShape> {
+    const { entry = "forward", tokens } = pass;
+    const shape = this.rows.write(pass);
+    const { body } = this.resources.form(entry, formFor(tokens.length));
+    const { device } = this.resources.context;
+    const inFlight: Promise<unknown>[] = [];
+    let reportedAt = performance.now();
+    for (let from = 0; from < body.length; from += SLICE_DISPATCHES) {
+      throwIfAborted(signal);
+      const encoder = device.createCommandEncoder();
+      const compute = encoder.beginComputePass();
+      encode(compute, body.slice(from, from + SLICE_DISPATCHES), shape);
+      compute.end();
+      device.queue.submit([encoder.finish()]);
+      if (tokens.length === 1) continue;
+      inFlight.push(device.queue.onSubmittedWorkDone());
+      if (inFlight.length < SLICES_IN_FLIGHT) continue;
+      await withAbort(inFlight.shift() ?? Promise.resolve(), signal);
+      if (onProgress !== undefined && performance.now() - reportedAt >= PROGRESS_INTERVAL_MILLISECONDS) {
+        reportedAt = performance.now();
+        onProgress(Math.max(0, from - SLICES_IN_FLIGHT * SLICE_DISPATCHES) / body.length);
+      }
+    }
+    return shape;
+  }
+
+  /** The buffers that take results to the CPU, when the last decode is done with them. */
+  async takeRing(withTimes: boolean): Promise<ReadbackRing> {
+    await this.#draining;
+    const ring = this.#rings.get(withTimes) ?? (await ReadbackRing.create(this, withTimes));
+    this.#rings.set(withTimes, ring);
+    return ring;
+  }
+
+  /** @param drained when the steps that are still under way have written their results */
+  returnRing(drained: Promise<unknown>): void {
+    this.#draining = drained;
+  }
+
+  async #run(pass: Pass, signal: AbortSignal | undefined): Promise<PassResult> {
+    const { entry = "forward", tokens, logitRows = new Int32Array(0) } = pass;
+    const { vocabSize } = this.program;
+    const activations = new Map<string, Float32Array>();
+    let shape: PassShape;
+    if (pass.trace === true) {
+      shape = this.rows.write(pass);
+      await this.#trace(this.resources.form(entry, formFor(tokens.length)).body, shape, activations);
+    } else {
+      shape = await this.submitBody(pass, signal);
+    }
+    const logits = new Float32Array(logitRows.length * vocabSize);
+    for (let from = 0; from < logitRows.length; from += LOGIT_ROWS) {
+      const rows = logitRows.subarray(from, from + LOGIT_ROWS);
+      if (from > 0) this.rows.writeLogitRows(rows);
+      const { head } = this.resources.form(entry, headFor(rows.length));
+      const headShape = { ...shape, logitRows: rows.length };
+      const read = this.readback("logits", rows.length * vocabSize * 4, head, headShape);
+      logits.set(new Float32Array(await withAbort(read, signal)), from * vocabSize);
+    }
+    if (logitRows.length === 0) {
+      await withAbort(this.resources.context.device.queue.onSubmittedWorkDone(), signal);
+    }
+    return { logits, activations };
+  }
+
+  /** Runs dispatches, then brings the first bytes of a buffer to the CPU. */
+  async readback(
+    name: string,
+    bytes: number,
+    dispatches: readonly Recorded[],
+    shape: PassShape,
+  ): Promise<ArrayBuffer> {
+    const { context } = this.resources;
+    const staging = await context.createBuffer(
+      `${name} on their way`,
+      bytes,
+      USAGE.MAP_READ | USAGE.COPY_DST,
+    );
+    try {
+      const encoder = context.device.createCommandEncoder();
+      const compute = encoder.beginComputePass();
+      encode(compute, dispatches, shape);
+      compute.end();
+      encoder.copyBufferToBuffer(this.resources.buffer(name), 0, staging, 0, bytes);
+      context.device.queue.submit([encoder.finish()]);
+      await staging.mapAsync(MAP.READ);
+      return staging.getMappedRange().slice(0);
+    } finally {
+      context.releaseBuffer(staging);
+    }
+  }
+
+  /** One dispatch after another, and what the traced ones wrote. */
+  async #trace(
+    body: readonly Recorded[],
+    shape: PassShape,
+    activations: Map<string, Float32Array>,
+  ): Promise<void> {
+    for (const recorded of body) {
+      const { trace } = recorded.dispatch;
+      const bytes = trace === undefined ? 4 : shape.rows * trace.columns * 4;
+      const result = await this.readback(trace?.buffer ?? "rows", bytes, [recorded], shape);
+      if (trace !== undefined) activations.set(trace.name, new Float32Array(result));
+    }
+  }
+
+  /** A call by itself; its failure is told as the device's, when the device failed. */
+  async #inTurn<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#turn.run(async () => {
+      try {
+        this.#checkAlive();
+        throwIfAborted(signal);
+        const result = await task();
+        this.#checkAlive(); // Dawn resolves some promises of a lost device as if all were well
+        return result;
+      } catch (error) {
+        this.#checkAlive();
+        throw error;
+      }
+    }, signal);
+  }
+
+  #checkAlive(): void {
+    if (this.#isDisposed) {
+      throw new ModelComposeError("disposed", "The model was disposed.", {
+        remedy: "Load it again with loadModel().",
+      });
+    }
+    this.resources.context.checkAlive();
+  }
+}

@@ -1,0 +1,138 @@
+/** Everything about a program on a GPU that can be known before a byte is allocated. */
+import { attentionTileWords } from "../../kernels/attention/attention.gpu.ts";
+import type { MemoryUse } from "../backend.ts";
+import type { Checkpoint } from "../checkpoint.ts";
+import { ModelComposeError } from "../errors.ts";
+import type { PrefillMode } from "../generation-types.ts";
+import type { Program } from "../program.ts";
+import type { GpuFeatures, GpuLimits } from "./device.ts";
+import { LOGIT_ROWS, rowsBufferBytes, type Form, type FormName } from "./dispatch.ts";
+import { fuseEntry, type Stage } from "./fuse.ts";
+import { layOutWeights, stackingRule, type WeightLayout } from "./layout.ts";
+import { attentionSizes } from "./lower-attention.ts";
+import { packedBufferWords } from "./lower-block.ts";
+import { lowerEntry, wideColumns } from "./lower.ts";
+import { selectVariants, type ForcedVariants } from "./select.ts";
+
+export interface PlanOptions {
+  contextLength: number;
+  slots: number;
+  maxRows: number;
+  prefill: PrefillMode;
+  forced?: ForcedVariants;
+}
+
+export interface GpuPlan {
+  contextLength: number;
+  slots: number;
+  maxRows: number;
+  /** Query rows of one tile of the block attention. */
+  queryTileRows: number;
+  layout: WeightLayout;
+  /** name → bytes */
+  buffers: ReadonlyMap<string, number>;
+  entries: ReadonlyMap<string, Readonly<Record<FormName, Form>>>;
+  memory: MemoryUse;
+}
+
+/**
+ * @throws ModelComposeError "out-of-memory" for a cache that no binding holds, "unsupported" for a mode that the adapter
+ *   lacks, "invalid-checkpoint"
+ */
+export function planGpu(
+  program: Program,
+  checkpoint: Checkpoint,
+  gpu: { features: GpuFeatures; limits: GpuLimits; name: string },
+  { contextLength, slots, maxRows, prefill, forced }: PlanOptions,
+): GpuPlan {
+  const { limits, features } = gpu;
+  const bindingLimit = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  const canStack = stackingRule(program, checkpoint, bindingLimit);
+  const stages = new Map(
+    [...program.entries.keys()].map((entry) => [entry, fuseEntry(program, entry, canStack)]),
+  );
+  const allStages = [...stages.values()].flat();
+  const layout = layOutWeights(program, checkpoint, allStages, bindingLimit);
+  const variants = selectVariants(features, limits, forced);
+  const adapterName = gpu.name;
+  const lowering = {
+    program,
+    layout,
+    contextLength,
+    maxRows,
+    prefill,
+    variants,
+    features,
+    limits,
+    adapterName,
+  };
+
+  const buffers = new Map<string, number>();
+  for (const weight of layout.weights.values()) {
+    for (const shard of weight.shards) buffers.set(shard.buffer, shard.count * weight.stride);
+  }
+  const weightBytes = sum(buffers.values());
+  const cacheBytes = slots * contextLength * program.kv.kvHeads * program.kv.headDim * 4;
+  if (cacheBytes > bindingLimit) throw cacheTooLarge(gpu.name, cacheBytes, bindingLimit, contextLength);
+  for (let layer = 0; layer < program.kv.layers; layer++) {
+    buffers.set(`keys ${layer}`, cacheBytes);
+    buffers.set(`values ${layer}`, cacheBytes);
+  }
+  const kvCacheBytes = 2 * program.kv.layers * cacheBytes;
+
+  buffers.set("vectors", layout.vectorLength * 4);
+  buffers.set("rows", rowsBufferBytes(maxRows));
+  for (const [name, columns] of program.buffers) buffers.set(name, maxRows * columns * 4);
+  buffers.set("wide", Math.max(4, maxRows * wideColumns(program, allStages) * 4));
+  buffers.set("logits", Math.ceil((LOGIT_ROWS * program.vocabSize) / 4) * 16);
+  if (program.rope !== undefined) {
+    buffers.set("rope", contextLength * program.rope.inverseFrequencies.length * 8);
+  }
+  const { partialWords, tileRows } = attentionSizes(program, allStages, contextLength);
+  buffers.set("partials", partialWords * 4);
+  buffers.set("packed", packedBufferWords(lowering) * 4);
+  buffers.set("query tiles", attentionTileWords(maxRows) * 4);
+  return {
+    contextLength,
+    slots,
+    maxRows,
+    queryTileRows: tileRows,
+    layout,
+    buffers,
+    entries: new Map([...stages].map(([entry, list]) => [entry, lowerEntry(list, lowering)])),
+    memory: {
+      weightBytes,
+      weightBytesPerToken: bytesPerToken(layout, stages.get("forward") ?? []),
+      kvCacheBytes,
+      workBytes: sum(buffers.values()) - weightBytes - kvCacheBytes,
+    },
+  };
+}
+
+/** A table that is only looked up costs a row; every other matrix is read whole. */
+function bytesPerToken(layout: WeightLayout, stages: readonly Stage[]): number {
+  const read = new Set(stages.flatMap((stage) => ("weights" in stage ? [stage.weights.join(" + ")] : [])));
+  return sum(
+    [...layout.weights.values()]
+      .filter(({ key }) => read.has(key))
+      .map((weight) => weight.rows * weight.stride),
+  );
+}
+
+function sum(values: Iterable<number>): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}
+
+function cacheTooLarge(name: string, need: number, limit: number, contextLength: number): ModelComposeError {
+  const most = Math.floor((limit / need) * contextLength);
+  return new ModelComposeError(
+    "out-of-memory",
+    `The KV cache of one layer needs ${(need / 1e9).toFixed(2)} GB for a context of ${contextLength} tokens; the GPU ` +
+      `${name} binds at most ${(limit / 1e9).toFixed(2)} GB at once.`,
+    {
+      remedy: `Lower the context length to at most ${most} (max_output_length in a compose file), or use the device "wasm".`,
+    },
+  );
+}

@@ -1,0 +1,193 @@
+/**
+ * Streams weights from files into GPU memory: a few staging buffers go round, each mapped, filled by a read straight
+ * into it, unmapped and copied. The main thread only starts these steps.
+ */
+import { readFileRange, openFileAsync, type AsyncFile } from "../platform/files.ts";
+import type { RopeTable } from "../program.ts";
+import { throwIfAborted } from "../errors.ts";
+import { vectorValues } from "../vector-values.ts";
+import { MAP, USAGE } from "./constants.ts";
+import type { GpuContext } from "./device.ts";
+import type { Shard, Weight, WeightLayout } from "./layout.ts";
+
+/** Large enough for the bus, small beside any model. */
+const STAGING_BYTES = 16 * 2 ** 20;
+const STAGING_BUFFERS = 4;
+/** Positions of the rotation table between two breaths of the event loop. */
+const ROPE_POSITIONS = 1024;
+
+/** Rows of one tensor that go to consecutive rows of a GPU buffer. */
+export interface Piece {
+  file: string;
+  /** In the file. */
+  position: number;
+  rows: number;
+  /** Bytes of a row in the file. */
+  rowBytes: number;
+  /** Bytes from one row to the next in the buffer; what is between is zeros. */
+  stride: number;
+  buffer: string;
+  /** In the buffer. */
+  offset: number;
+}
+
+/** The pieces of all weights, none larger than a staging buffer (but a single row), in the order of the files. */
+export function piecesOf(weights: Iterable<Weight>, stagingBytes = STAGING_BYTES): Piece[] {
+  const pieces: Piece[] = [];
+  for (const weight of weights) {
+    const rowBytes = weight.columns * (weight.format === "f32" ? 4 : 2);
+    const mostRows = Math.max(1, Math.floor(stagingBytes / weight.stride));
+    for (const part of weight.parts) {
+      for (const shard of weight.shards) {
+        const { start, end } = overlap(part, shard);
+        for (let row = start; row < end; row += mostRows) {
+          pieces.push({
+            file: part.tensor.file,
+            position: part.tensor.offset + (row - part.first) * rowBytes,
+            rows: Math.min(mostRows, end - row),
+            rowBytes,
+            stride: weight.stride,
+            buffer: shard.buffer,
+            offset: (row - shard.first) * weight.stride,
+          });
+        }
+      }
+    }
+  }
+  return pieces.sort((a, b) => (a.file === b.file ? a.position - b.position : a.file < b.file ? -1 : 1));
+}
+
+function overlap(part: { first: number; rows: number }, shard: Shard): { start: number; end: number } {
+  return {
+    start: Math.max(part.first, shard.first),
+    end: Math.min(part.first + part.rows, shard.first + shard.count),
+  };
+}
+
+export interface UploadOptions {
+  onWeights?: (done: number, total: number) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * @param buffers by name; "vectors" among them
+ * @throws ModelComposeError "invalid-checkpoint" when a file ends early, "not-found", "device"; AbortError
+ */
+export async function uploadWeights(
+  context: GpuContext,
+  layout: WeightLayout,
+  buffers: ReadonlyMap<string, GPUBuffer>,
+  { onWeights, signal }: UploadOptions,
+): Promise<void> {
+  const pieces = piecesOf(layout.weights.values());
+  const total = pieces.reduce((sum, { rows, rowBytes }) => sum + rows * rowBytes, 0);
+  const files = new Files();
+  let next = 0;
+  let done = 0;
+  /** Ends the other rounds when one fails. */
+  const stop = new AbortController();
+  const round = async (): Promise<void> => {
+    const size = Math.max(STAGING_BYTES, ...pieces.map(({ stride }) => stride));
+    const staging = await context.createBuffer(
+      "weights on their way",
+      size,
+      USAGE.MAP_WRITE | USAGE.COPY_SRC,
+    );
+    try {
+      while (next < pieces.length) {
+        throwIfAborted(signal);
+        throwIfAborted(stop.signal);
+        const piece = pieces[next++];
+        await staging.mapAsync(MAP.WRITE);
+        await readPiece(await files.open(piece.file), piece, staging.getMappedRange());
+        staging.unmap();
+        const encoder = context.device.createCommandEncoder();
+        const target = buffers.get(piece.buffer);
+        if (target === undefined) throw new Error(`There is no buffer "${piece.buffer}".`);
+        encoder.copyBufferToBuffer(staging, 0, target, piece.offset, piece.rows * piece.stride);
+        context.device.queue.submit([encoder.finish()]);
+        done += piece.rows * piece.rowBytes;
+        onWeights?.(done, total);
+      }
+      await context.device.queue.onSubmittedWorkDone();
+    } catch (error) {
+      stop.abort(error);
+      throw error;
+    } finally {
+      context.releaseBuffer(staging);
+    }
+  };
+  try {
+    const rounds = Array.from({ length: Math.min(STAGING_BUFFERS, pieces.length) }, round);
+    const outcomes = await Promise.allSettled([...rounds, uploadVectors(context, layout, buffers)]);
+    context.checkAlive();
+    if (stop.signal.aborted) throw stop.signal.reason;
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  } finally {
+    await files.close();
+  }
+}
+
+async function readPiece(file: AsyncFile, piece: Piece, target: ArrayBuffer): Promise<void> {
+  const { rows, rowBytes, stride, position } = piece;
+  if (rowBytes === stride) {
+    await file.read(new Uint8Array(target, 0, rows * rowBytes), position);
+    return;
+  }
+  const packed = new Uint8Array(rows * rowBytes);
+  await file.read(packed, position);
+  const padded = new Uint8Array(target, 0, rows * stride).fill(0);
+  for (let r = 0; r < rows; r++) padded.set(packed.subarray(r * rowBytes, (r + 1) * rowBytes), r * stride);
+}
+
+async function uploadVectors(
+  context: GpuContext,
+  layout: WeightLayout,
+  buffers: ReadonlyMap<string, GPUBuffer>,
+): Promise<void> {
+  const all = new Float32Array(layout.vectorLength);
+  for (const { tensor, offset } of layout.vectors) {
+    all.set(vectorValues(tensor, await readFileRange(tensor.file, tensor.offset, tensor.byteLength)), offset);
+  }
+  const buffer = buffers.get("vectors");
+  if (buffer !== undefined) context.device.queue.writeBuffer(buffer, 0, all);
+}
+
+/** cos and sin of every position and frequency, rounded as the reference does it. */
+export async function uploadRopeTable(
+  context: GpuContext,
+  { inverseFrequencies, scaling }: RopeTable,
+  contextLength: number,
+  buffer: GPUBuffer,
+): Promise<void> {
+  const half = inverseFrequencies.length;
+  const table = new Float32Array(Math.min(ROPE_POSITIONS, contextLength) * half * 2);
+  for (let first = 0; first < contextLength; first += ROPE_POSITIONS) {
+    const count = Math.min(ROPE_POSITIONS, contextLength - first);
+    for (let p = 0, word = 0; p < count; p++) {
+      for (const frequency of inverseFrequencies) {
+        // The angle is rounded to f32 as the reference computes it; at far positions that is what it was trained with.
+        const angle = Math.fround((first + p) * frequency);
+        table[word++] = Math.cos(angle) * scaling;
+        table[word++] = Math.sin(angle) * scaling;
+      }
+    }
+    context.device.queue.writeBuffer(buffer, first * half * 8, table, 0, count * half * 2);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Each file is opened once. */
+class Files {
+  readonly #open = new Map<string, Promise<AsyncFile>>();
+
+  open(path: string): Promise<AsyncFile> {
+    const file = this.#open.get(path) ?? openFileAsync(path);
+    this.#open.set(path, file);
+    return file;
+  }
+
+  async close(): Promise<void> {
+    for (const file of this.#open.values()) await (await file.catch(() => undefined))?.close();
+  }
+}
