@@ -76,7 +76,7 @@ describe("auto", () => {
     expect(calls).toEqual([{ name: undefined, gpuMemory: undefined, prefill: "exact" }, "load"]);
     expect(notices).toEqual([
       "Device: webgpu (NVIDIA H200, vulkan), the best GPU of this machine; context: 64 tokens; " +
-        "GPU memory: 6.00 GB of weights, 1.00 GB of KV cache, 0.50 GB of work.",
+        "GPU memory: 6.00 GB of weights, 1.00 GB of KV cache, 500 MB of work.",
     ]);
   });
 
@@ -108,7 +108,7 @@ describe("auto", () => {
     const { executable, notices, calls } = await load({ gpuMemory: 7e9 }, {});
     expect(executable?.device.kind).toBe("wasm");
     expect(calls.slice(1)).toEqual(["dispose"]);
-    expect(notices[0]).toMatch(/^No GPU is used: The model needs 7\.50 GB .* budget .* 7\.00 GB, 0\.50 GB too little\.$/);
+    expect(notices[0]).toMatch(/^No GPU is used: The model needs 7\.50 GB .* budget .* 7\.00 GB, 500 MB too little\.$/);
   });
 
   test("does not hide what is not the GPU's fault", async () => {

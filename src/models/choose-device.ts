@@ -2,13 +2,14 @@
 import type { Backend, Executable, ExecutableOptions } from "../runtime/backend.ts";
 import type { Checkpoint } from "../runtime/checkpoint.ts";
 import { ModelComposeError, withoutRemedy } from "../runtime/errors.ts";
+import { formatBytes } from "../runtime/format-bytes.ts";
 import type { DeviceInfo, PrefillMode } from "../runtime/generation-types.ts";
 import type { ResolvedLoad } from "../runtime/load-options.ts";
-import { checkGpuMemory, checkMemory, gigabytes, type MemoryNeed } from "../runtime/memory-check.ts";
+import { checkGpuMemory, checkMemory, type MemoryNeed } from "../runtime/memory-check.ts";
 import type { Program } from "../runtime/program.ts";
 import { planBytes } from "../runtime/wasm/plan.ts";
 import { WasmBackend } from "../runtime/wasm/backend.ts";
-import { findAdapter, isSoftwareName, listAdapters, listingText } from "../runtime/webgpu/adapter.ts";
+import { isSoftwareName, listAdapters, listingText } from "../runtime/webgpu/adapter.ts";
 
 export interface GpuBackendOptions {
   /** Part of the adapter's name; undefined: the best that is hardware. */
@@ -116,8 +117,8 @@ async function loadOnGpu(
     }
     const why = request.device.kind === "auto" ? ", the best GPU of this machine" : "";
     onNotice?.(
-      `Device: ${description}${why}; context: ${contextLength} tokens; GPU memory: ${gigabytes(need.weightBytes)} of ` +
-        `weights, ${gigabytes(need.kvCacheBytes)} of KV cache, ${gigabytes(need.workBytes)} of work.`,
+      `Device: ${description}${why}; context: ${contextLength} tokens; GPU memory: ${formatBytes(need.weightBytes)} of ` +
+        `weights, ${formatBytes(need.kvCacheBytes)} of KV cache, ${formatBytes(need.workBytes)} of work.`,
     );
     if (prefill !== "exact") onNotice?.(`Prompts are read with "${prefill}" arithmetic, which is not exact.`);
     return await backend.load(program, checkpoint, options);
@@ -127,9 +128,7 @@ async function loadOnGpu(
   }
 }
 
-async function openWebGpu({ name }: GpuBackendOptions): Promise<GpuBackend> {
-  const adapter = await findAdapter(name);
-  throw new ModelComposeError("unsupported", `No program runs on ${adapter.name} yet.`, {
-    remedy: 'Use the device "wasm" (the CPU).',
-  });
+async function openWebGpu({ name, gpuMemory, prefill, signal }: GpuBackendOptions): Promise<GpuBackend> {
+  const { WebGpuBackend } = await import("../runtime/webgpu/backend.ts");
+  return WebGpuBackend.open({ name, budget: gpuMemory, prefill, signal });
 }

@@ -20,8 +20,8 @@ describe("checkMemory", () => {
   test("refuses what does not hold weights and a short conversation, with the figures", () => {
     const attempt = (): unknown => checkMemory(NEED, 4000, 1.2 * GB);
     expect(attempt).toThrow(
-      "The model needs 1.00 GB for its weights and 0.26 GB for the KV cache of 256 tokens; 1.20 GB of memory is " +
-        "available, 0.06 GB too little. Close other programs",
+      "The model needs 1.00 GB for its weights and 256 MB for the KV cache of 256 tokens; 1.20 GB of memory is " +
+        "available, 56.0 MB too little. Close other programs",
     );
     expect(attempt).toThrow(expect.objectContaining({ code: "out-of-memory" }));
     expect(() => checkMemory(NEED, 4000, 1.257 * GB)).not.toThrow();
@@ -30,7 +30,7 @@ describe("checkMemory", () => {
   test("a context shorter than that needs no more than itself", () => {
     const need = { ...NEED, kvCacheBytes: 0.1 * GB };
     expect(checkMemory(need, 100, 1.2 * GB)).toBeUndefined();
-    expect(() => checkMemory(need, 100, 1.05 * GB)).toThrow("0.10 GB for the KV cache of 100 tokens");
+    expect(() => checkMemory(need, 100, 1.05 * GB)).toThrow("100 MB for the KV cache of 100 tokens");
   });
 
   test("asks the machine when it is told nothing", () => {
@@ -50,7 +50,7 @@ describe("checkGpuMemory", () => {
       checkGpuMemory(NEED, 4000, budget, "webgpu (NVIDIA H200, vulkan)");
     expect(attempt(3.1 * GB)).toThrow(
       "The model needs 5.10 GB on webgpu (NVIDIA H200, vulkan): 1.00 GB for its weights, 4.00 GB for the KV cache of " +
-        "4000 tokens, 0.10 GB for its work; the budget for GPU memory is 3.10 GB, 2.00 GB too little. Raise the " +
+        "4000 tokens, 100 MB for its work; the budget for GPU memory is 3.10 GB, 2.00 GB too little. Raise the " +
         "budget, or lower the context length to at most 2000 tokens.",
     );
     expect(attempt(3.1 * GB)).toThrow(expect.objectContaining({ code: "out-of-memory" }));

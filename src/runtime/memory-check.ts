@@ -1,5 +1,6 @@
 /** Compares what a model needs with what the machine can give, before anything is loaded. */
 import { ModelComposeError } from "./errors.ts";
+import { formatBytes } from "./format-bytes.ts";
 import { availableMemory } from "./platform/system.ts";
 
 export interface MemoryNeed {
@@ -28,9 +29,9 @@ export function checkMemory(
   if (least > available) {
     throw new ModelComposeError(
       "out-of-memory",
-      `The model needs ${gigabytes(need.weightBytes)} for its weights and ${gigabytes(perToken * leastTokens)} for ` +
-        `the KV cache of ${leastTokens} tokens; ${gigabytes(available)} of memory is available, ` +
-        `${gigabytes(least - available)} too little.`,
+      `The model needs ${formatBytes(need.weightBytes)} for its weights and ${formatBytes(perToken * leastTokens)} for ` +
+        `the KV cache of ${leastTokens} tokens; ${formatBytes(available)} of memory is available, ` +
+        `${formatBytes(least - available)} too little.`,
       {
         remedy:
           "Close other programs, lower the context length (max_output_length in a compose file), or use a smaller model.",
@@ -44,7 +45,7 @@ export function checkMemory(
     Math.floor((available - need.weightBytes - need.workBytes) / perToken),
   );
   return (
-    `The KV cache of the whole context (${contextLength} tokens) needs ${gigabytes(need.kvCacheBytes)}; the memory ` +
+    `The KV cache of the whole context (${contextLength} tokens) needs ${formatBytes(need.kvCacheBytes)}; the memory ` +
     `available is enough for about ${tokens} tokens.`
   );
 }
@@ -67,9 +68,9 @@ export function checkGpuMemory(
   const tokens = Math.floor((budget - fixed) / (need.kvCacheBytes / contextLength));
   throw new ModelComposeError(
     "out-of-memory",
-    `The model needs ${gigabytes(all)} on ${device}: ${gigabytes(need.weightBytes)} for its weights, ` +
-      `${gigabytes(need.kvCacheBytes)} for the KV cache of ${contextLength} tokens, ${gigabytes(need.workBytes)} for ` +
-      `its work; the budget for GPU memory is ${gigabytes(budget)}, ${gigabytes(all - budget)} too little.`,
+    `The model needs ${formatBytes(all)} on ${device}: ${formatBytes(need.weightBytes)} for its weights, ` +
+      `${formatBytes(need.kvCacheBytes)} for the KV cache of ${contextLength} tokens, ${formatBytes(need.workBytes)} for ` +
+      `its work; the budget for GPU memory is ${formatBytes(budget)}, ${formatBytes(all - budget)} too little.`,
     {
       remedy:
         tokens >= Math.min(LEAST_TOKENS, contextLength)
@@ -77,8 +78,4 @@ export function checkGpuMemory(
           : 'Raise the budget, use a smaller model, or use the device "wasm" (the CPU).',
     },
   );
-}
-
-export function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(2)} GB`;
 }

@@ -1,5 +1,6 @@
 /** One open GPU: what it can do, its memory, its end. */
 import { errorMessage, ModelComposeError, throwIfAborted } from "../errors.ts";
+import { formatBytes } from "../format-bytes.ts";
 import type { DeviceInfo } from "../generation-types.ts";
 import { findAdapter, openAdapter, type AdapterSummary } from "./adapter.ts";
 
@@ -206,7 +207,7 @@ export class GpuContext {
       if (invalid !== null) {
         throw new ModelComposeError(
           "device",
-          `The GPU ${label(this.summary)} refused the buffer "${bufferLabel}" of ${bytes(size)}: ${sentence(invalid.message)}`,
+          `The GPU ${label(this.summary)} refused the buffer "${bufferLabel}" of ${formatBytes(size)}: ${sentence(invalid.message)}`,
           { cause: invalid },
         );
       }
@@ -239,18 +240,18 @@ export class GpuContext {
   #checkSize(bufferLabel: string, size: number): void {
     const { maxBufferSize } = this.limits;
     if (size > maxBufferSize) {
-      throw this.#outOfMemory(bufferLabel, size, `one buffer may have ${bytes(maxBufferSize)}`);
+      throw this.#outOfMemory(bufferLabel, size, `one buffer may have ${formatBytes(maxBufferSize)}`);
     }
     if (this.budget !== undefined && this.#allocatedBytes + size > this.budget) {
-      throw this.#outOfMemory(bufferLabel, size, `the budget for GPU memory is ${bytes(this.budget)}`);
+      throw this.#outOfMemory(bufferLabel, size, `the budget for GPU memory is ${formatBytes(this.budget)}`);
     }
   }
 
   #outOfMemory(bufferLabel: string, size: number, limit: string, cause?: unknown): ModelComposeError {
     return new ModelComposeError(
       "out-of-memory",
-      `The buffer "${bufferLabel}" needs ${bytes(size)} on the GPU ${label(this.summary)}, but ${limit}; ` +
-        `${bytes(this.#allocatedBytes - (cause === undefined ? 0 : size))} are allocated.`,
+      `The buffer "${bufferLabel}" needs ${formatBytes(size)} on the GPU ${label(this.summary)}, but ${limit}; ` +
+        `${formatBytes(this.#allocatedBytes - (cause === undefined ? 0 : size))} are allocated.`,
       {
         remedy:
           "Lower the context length, raise the budget where there is one (--gpu-memory), use a smaller model or the " +
@@ -317,8 +318,4 @@ function label({ name, backend }: AdapterSummary): string {
 function sentence(message: string): string {
   const [line = ""] = message.trim().split("\n");
   return /[.!?]$/.test(line) ? line : `${line}.`;
-}
-
-function bytes(count: number): string {
-  return count < 1e6 ? `${count} bytes` : `${(count / 1e9).toFixed(count < 1e8 ? 4 : 2)} GB`;
 }

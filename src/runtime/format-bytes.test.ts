@@ -1,0 +1,15 @@
+import { expect, test } from "vitest";
+import { formatBytes } from "./format-bytes.ts";
+
+test.each([
+  [0, "0 bytes"],
+  [10.4, "10 bytes"],
+  [999_999, "999999 bytes"],
+  [1e6, "1.0 MB"],
+  [36_150_000, "36.1 MB"],
+  [260e6, "260 MB"],
+  [6.15e9, "6.15 GB"],
+  [141e9, "141.00 GB"],
+])("%d", (bytes, text) => {
+  expect(formatBytes(bytes)).toBe(text);
+});
