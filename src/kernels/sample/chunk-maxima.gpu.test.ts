@@ -3,7 +3,7 @@ import { GpuLab } from "../../../test/support/gpu-lab.ts";
 import { randomSource } from "../../../test/support/numbers.ts";
 import {
   chunkMaximaKernel,
-  chunkMaximaWorkgroups,
+  chunkWorkgroups,
   choiceParams,
   chunkSize,
   workLayout,
@@ -58,7 +58,7 @@ async function maxima(
       work,
       lab.uniform(choiceParams({ ...OFF, ...params })),
     ],
-    chunkMaximaWorkgroups(logits.length),
+    chunkWorkgroups(logits.length),
   );
   return Float32Array.from(await lab.readWords(work), numberOf);
 }

@@ -1,14 +1,12 @@
-// The highest key of each CHUNK tokens: the only dispatch of a token choice that reads all logits. What follows reads the
-// maxima and a few chunks.
+// The highest key of each CHUNK tokens, the first dispatch of every token choice. Often the only one that reads all
+// logits: what follows reads the maxima and a few chunks.
 #include "sample/logit-keys.wgsl"
 
 @group(0) @binding(0) var<storage, read> logits: array<vec4<u32>>; // f32 [VOCABULARY], then anything up to a multiple of 4
 @group(0) @binding(1) var<storage, read> marks: array<u32>;
 @group(0) @binding(2) var<storage, read> choice: array<u32>;
-@group(0) @binding(3) var<storage, read_write> work: array<u32>; // [CHUNKS, …]
+@group(0) @binding(3) var<storage, read_write> work: array<u32>;
 @group(0) @binding(4) var<uniform> params: Params;
-
-const CHUNKS_PER_WORKGROUP = WORKGROUP / QUADS_PER_CHUNK;
 
 var<workgroup> maxima: array<u32, WORKGROUP>;
 

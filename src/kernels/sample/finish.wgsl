@@ -1,35 +1,10 @@
-// What the last dispatch of every token choice needs: the highest key, its token, and the hand-over to the next step.
-// One workgroup.
-#include "sample/logit-keys.wgsl"
+// What the last dispatch of every token choice needs: the most likely token and the hand-over to the next step. One
+// workgroup.
+#include "sample/highest.wgsl"
 
 const OK = 0u;
 const NOT_FINITE = 1u;
 const NO_TOKEN = 2u;
-
-var<workgroup> extreme: atomic<u32>;
-var<workgroup> broadcasted: u32;
-
-// The value of invocation 0, for all.
-fn broadcast(value: u32, local: u32) -> u32 {
-  if (local == 0u) { broadcasted = value; }
-  return workgroupUniformLoad(&broadcasted);
-}
-
-fn workgroupMax(value: u32, local: u32) -> u32 {
-  if (local == 0u) { atomicStore(&extreme, 0u); }
-  workgroupBarrier();
-  atomicMax(&extreme, value);
-  workgroupBarrier();
-  return broadcast(atomicLoad(&extreme), local);
-}
-
-fn workgroupMin(value: u32, local: u32) -> u32 { return ~workgroupMax(~value, local); }
-
-fn highestKey(local: u32) -> u32 {
-  var highest = NO_KEY;
-  for (var chunk = local; chunk < CHUNKS; chunk += WORKGROUP) { highest = max(highest, work[chunk]); }
-  return workgroupMax(highest, local);
-}
 
 // The lowest token with the highest key.
 fn mostLikely(highest: u32, local: u32) -> u32 {
@@ -40,9 +15,9 @@ fn mostLikely(highest: u32, local: u32) -> u32 {
   first = workgroupMin(first, local);
   var token = VOCABULARY;
   for (var quad = first * QUADS_PER_CHUNK + local; quad < (first + 1u) * QUADS_PER_CHUNK; quad += WORKGROUP) {
-    let keys = historyKeys(quad);
+    let keys = scaledKeys(quad);
     for (var i = 0u; i < 4u; i++) {
-      if (scaledKey(keys[i]) == highest) { token = min(token, quad * 4u + i); }
+      if (keys[i] == highest) { token = min(token, quad * 4u + i); }
     }
   }
   return workgroupMin(token, local);
@@ -53,8 +28,8 @@ fn statusOf(highest: u32) -> u32 {
   return select(OK, NO_TOKEN, highest <= MINUS_INFINITY_KEY);
 }
 
-// One invocation. Reports the token and makes it the only row of the next pass (the layout of common/rows.wgsl). With a bad status it is a valid token
-// all the same, so that steps already on their way do no harm; they choose no more.
+// One invocation. Reports the token and makes it the only row of the next pass (laid out as common/rows.wgsl says). With
+// a bad status it is a valid token all the same, so that steps already on their way do no harm; they choose no more.
 fn finish(token: u32, status: u32, highest: u32) {
   let position = choice[POSITION];
   result[0] = token;

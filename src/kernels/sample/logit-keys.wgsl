@@ -9,7 +9,7 @@ struct Params {
   farthest: u32,
   // Of the total weight, in 2^-32: candidates that weigh no more together are dropped (top-p).
   removable: u32,
-  topK: u32,
+  topK: u32, // 0 keeps all
   minNewTokens: u32,
   slot: u32,
   seedLow: u32,
@@ -26,6 +26,15 @@ const CHOSEN = 2u; // tokens so far
 
 const QUADS_PER_CHUNK = CHUNK / 4u;
 const CHUNKS = (VOCABULARY + CHUNK - 1u) / CHUNK;
+const CHUNKS_PER_WORKGROUP = WORKGROUP / QUADS_PER_CHUNK;
+
+// Parts of `work`: of each chunk the highest key, the sum of weights (two words), and its place in a list of those that
+// are read again; then keys, ids and weights of candidates, at worst (all logits are equal) the whole vocabulary.
+const SUMS = CHUNKS;
+const LISTED = 3u * CHUNKS;
+const KEYS = 4u * CHUNKS;
+const IDS = KEYS + VOCABULARY;
+const WEIGHTS = IDS + VOCABULARY;
 
 // `marks` is two bits a token, in pairs of words for 32 tokens: the seen ones, then the end-of-sequence ones.
 fn marked(token: u32, kind: u32) -> u32 { return marks[2u * (token / 32u) + kind] >> (token % 32u); }
@@ -53,6 +62,11 @@ fn historyKeys(quad: u32) -> vec4<u32> {
     keys[i] = keyOf(value);
   }
   return keys;
+}
+
+fn scaledKeys(quad: u32) -> vec4<u32> {
+  let keys = historyKeys(quad);
+  return vec4(scaledKey(keys.x), scaledKey(keys.y), scaledKey(keys.z), scaledKey(keys.w));
 }
 
 // After the temperature. Order is kept, so the highest of scaled keys is the highest one, scaled.

@@ -1,5 +1,5 @@
 // Philox4x32-10 (Salmon et al. 2011), the same as philox.ts.
-#include "sample/integers.wgsl"
+#include "sample/logit-keys.wgsl"
 
 // Word 0 of the encrypted counter.
 fn philox(counter: vec4<u32>, key: vec2<u32>) -> u32 {
@@ -14,4 +14,10 @@ fn philox(counter: vec4<u32>, key: vec2<u32>) -> u32 {
     k += vec2(0x9e3779b9u, 0xbb67ae85u);
   }
   return c.x;
+}
+
+// The uniform draw for the token to be chosen.
+fn drawnWord() -> u32 {
+  let counter = vec4(choice[POSITION], params.sequence0, params.sequence1, params.sequence2);
+  return philox(counter, vec2(params.seedLow, params.seedHigh));
 }

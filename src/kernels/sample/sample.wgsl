@@ -1,8 +1,9 @@
 // Draws a token as sampler.ts does: top-k, top-p, min-p, then the inverse of the cumulative distribution. One workgroup,
-// after chunk-maxima.
+// after chunk-maxima and, without top-k, weigh-chunks.
 //
 // The k-th highest of the chunk maxima is at most the k-th highest key: only the chunks that reach it, about k, are read
-// again. Candidates stay in the order of their ids throughout.
+// again. Without top-k, so many are read that what is left out is less than top-p removes. Candidates stay in the order
+// of their ids.
 #include "sample/finish.wgsl"
 #include "sample/philox.wgsl"
 #include "sample/scan.wgsl"
@@ -17,12 +18,9 @@
 @group(0) @binding(6) var<storage, read> powers: array<u32>;
 @group(0) @binding(7) var<uniform> params: Params;
 
-// In `work`: the maxima, the chunks that are read again, then keys, ids and weights of candidates: at worst, when all
-// logits are equal, the whole vocabulary.
-const LISTED = CHUNKS;
-const KEYS = 2u * CHUNKS;
-const IDS = KEYS + VOCABULARY;
-const WEIGHTS = IDS + VOCABULARY;
+// Without top-k: how many of the highest tokens are thought to hold the nucleus, and the factor when they do not.
+const FIRST_GUESS = 128u;
+const GROWTH = 8u;
 
 const BIN_BITS = 8u; // 2^BIN_BITS = WORKGROUP
 
@@ -83,15 +81,10 @@ fn kthHighest(keys: List, k: u32, lowest: u32, highest: u32, local: u32) -> u32 
   return crossing(keys, false, lowest, highest, vec2(keys.size - k, 0u), local).key;
 }
 
-// What an invocation does of `count` things in order.
-struct Share {
-  begin: u32,
-  end: u32,
-}
-
-fn shareOf(count: u32, local: u32) -> Share {
-  let size = (count + WORKGROUP - 1u) / WORKGROUP;
-  return Share(min(local * size, count), min((local + 1u) * size, count));
+// A key that at least k tokens reach, and not many more; of fewer tokens, the lowest number: -Infinity is out of the choice.
+fn chunkBound(k: u32, highest: u32, local: u32) -> u32 {
+  let kth = kthHighest(List(0u, CHUNKS), k, MINUS_INFINITY_KEY, highest, local);
+  return max(kth, MINUS_INFINITY_KEY + 1u);
 }
 
 // Writes a list of the chunks whose maximum reaches a key.
@@ -111,8 +104,9 @@ fn listChunks(lowest: u32, local: u32) -> u32 {
   return broadcast(listed.total.x, local);
 }
 
-// Writes keys and ids of the tokens, of the listed chunks, that reach a key.
-fn listCandidates(chunks: u32, lowest: u32, local: u32) -> u32 {
+// Writes keys and ids of the tokens that reach a key.
+fn listCandidates(lowest: u32, local: u32) -> List {
+  let chunks = listChunks(lowest, local);
   var size = 0u;
   for (var first = 0u; first < chunks * QUADS_PER_CHUNK; first += WORKGROUP) {
     var keys = vec4(NO_KEY);
@@ -120,8 +114,7 @@ fn listCandidates(chunks: u32, lowest: u32, local: u32) -> u32 {
     if (first + local < chunks * QUADS_PER_CHUNK) {
       let chunk = work[LISTED + (first + local) / QUADS_PER_CHUNK];
       let quad = chunk * QUADS_PER_CHUNK + (first + local) % QUADS_PER_CHUNK;
-      keys = historyKeys(quad);
-      for (var i = 0u; i < 4u; i++) { keys[i] = scaledKey(keys[i]); }
+      keys = scaledKeys(quad);
       token = quad * 4u;
     }
     let reaches = vec4<u32>(keys >= vec4(lowest));
@@ -138,21 +131,27 @@ fn listCandidates(chunks: u32, lowest: u32, local: u32) -> u32 {
     size += listed.total.x;
   }
   storageBarrier();
-  return broadcast(size, local);
+  return List(KEYS, broadcast(size, local));
 }
 
-// Gives every candidate its weight, 0 to those below a key or too far (min-p) from the highest.
-fn weigh(candidates: List, lowest: u32, highest: u32, farthest: u32, local: u32) -> vec2<u32> {
+// Gives every candidate its weight, 0 to those below a key.
+fn weigh(candidates: List, lowest: u32, highest: u32, local: u32) -> vec2<u32> {
   var sum = vec2(0u);
   for (var i = local; i < candidates.size; i += WORKGROUP) {
     let key = work[KEYS + i];
-    let below = distance(valueOf(highest), valueOf(key));
     var weight = 0u;
-    if (key >= lowest && below <= farthest) { weight = softmaxWeight(below); }
+    if (key >= lowest) { weight = keyWeight(key, highest, farthestWeighed()); }
     work[WEIGHTS + i] = weight;
     sum = add64(sum, vec2(weight, 0u));
   }
   storageBarrier();
+  return scan(sum, local).total;
+}
+
+// What weigh-chunks found.
+fn totalOfChunks(local: u32) -> vec2<u32> {
+  var sum = vec2(0u);
+  for (var chunk = local; chunk < CHUNKS; chunk += WORKGROUP) { sum = add64(sum, chunkSum(chunk)); }
   return scan(sum, local).total;
 }
 
@@ -181,9 +180,9 @@ fn weightOf(i: u32, only: u32) -> vec2<u32> {
   return vec2(work[WEIGHTS + i], 0u);
 }
 
-// Nucleus sampling, by removal from below (keepNucleus of logits-processors.ts); then min-p. Returns the weight that is left.
-fn keepNucleus(candidates: List, lowest: u32, highest: u32, total: vec2<u32>, local: u32) -> vec2<u32> {
-  let limit = scaleByFraction(total, params.removable);
+// Nucleus sampling, by removal from below until the limit is exceeded (keepNucleus of logits-processors.ts); then min-p.
+// Returns the weight that is left.
+fn keepNucleus(candidates: List, lowest: u32, highest: u32, limit: vec2<u32>, local: u32) -> vec2<u32> {
   let crossed = crossing(candidates, true, lowest, highest, limit, local);
   // Of equal keys the lower ids are removed first.
   let first = pick(candidates, crossed.key, crossed.rest, local);
@@ -211,18 +210,28 @@ fn main(@builtin(local_invocation_index) local: u32) {
     return;
   }
 
-  // -Infinity is never a candidate.
-  let lowest = MINUS_INFINITY_KEY + 1u;
-  let bound = max(lowest, kthHighest(List(0u, CHUNKS), params.topK, MINUS_INFINITY_KEY, highest, local));
-  let candidates = List(KEYS, listCandidates(listChunks(bound, local), bound, local));
-  let kth = kthHighest(candidates, params.topK, bound, highest, local);
-
-  let hasNucleus = params.removable > 0u;
-  var total = weigh(candidates, kth, highest, select(params.farthest, INFINITY, hasNucleus), local);
-  if (hasNucleus) { total = keepNucleus(candidates, kth, highest, total, local); }
-
-  let counter = vec4(choice[POSITION], params.sequence0, params.sequence1, params.sequence2);
-  let draw = philox(counter, vec2(params.seedLow, params.seedHigh));
-  let picked = pick(candidates, NO_KEY, scaleByFraction(total, draw), local);
+  let hasTopK = params.topK > 0u;
+  var k = select(FIRST_GUESS, params.topK, hasTopK);
+  var lowest = chunkBound(k, highest, local);
+  var candidates = listCandidates(lowest, local);
+  if (hasTopK) { lowest = kthHighest(candidates, params.topK, lowest, highest, local); }
+  var total = weigh(candidates, lowest, highest, local);
+  if (params.removable > 0u) {
+    var limit = scaleByFraction(total, params.removable);
+    if (!hasTopK) {
+      let all = totalOfChunks(local);
+      limit = scaleByFraction(all, params.removable);
+      // What is not listed lies below and goes first. If that is too much, the list is too short.
+      while (broadcast(u32(isLess64(limit, subtract64(all, total))), local) == 1u) {
+        k *= GROWTH;
+        lowest = chunkBound(k, highest, local);
+        candidates = listCandidates(lowest, local);
+        total = weigh(candidates, lowest, highest, local);
+      }
+      limit = subtract64(limit, subtract64(all, total));
+    }
+    total = keepNucleus(candidates, lowest, highest, limit, local);
+  }
+  let picked = pick(candidates, NO_KEY, scaleByFraction(total, drawnWord()), local);
   if (local == 0u) { finish(work[IDS + picked], OK, highest); }
 }

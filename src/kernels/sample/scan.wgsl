@@ -2,6 +2,17 @@
 // WORKGROUP is a power of two. Without subgroups: their scans have no carry, and lists are short here.
 #include "sample/integers.wgsl"
 
+// What an invocation does of `count` things in order.
+struct Share {
+  begin: u32,
+  end: u32,
+}
+
+fn shareOf(count: u32, local: u32) -> Share {
+  let size = (count + WORKGROUP - 1u) / WORKGROUP;
+  return Share(min(local * size, count), min((local + 1u) * size, count));
+}
+
 var<workgroup> scanned: array<vec2<u32>, 2u * WORKGROUP>;
 
 struct Scan {

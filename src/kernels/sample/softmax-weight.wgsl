@@ -1,5 +1,5 @@
 // Softmax numerators as integers, the same as softmax-weights.ts. `powers` is its table.
-#include "sample/integers.wgsl"
+#include "sample/logit-keys.wgsl"
 
 // round(2^31 · exp(-distance)) of an f32 distance >= 0.
 fn softmaxWeight(distance: u32) -> u32 {
@@ -20,3 +20,31 @@ fn softmaxWeight(distance: u32) -> u32 {
   if (whole > 31u) { return 0u; }
   return ((weight >> (whole - 1u)) + 1u) >> 1u;
 }
+
+// Of a token with this key; 0 when it is out of the choice, or farther than `farthest` (min-p) below the highest.
+fn keyWeight(key: u32, highest: u32, farthest: u32) -> u32 {
+  if (key <= MINUS_INFINITY_KEY) { return 0u; }
+  let below = distance(valueOf(highest), valueOf(key));
+  if (below > farthest) { return 0u; }
+  return softmaxWeight(below);
+}
+
+// Top-p comes before min-p, and counts all.
+fn farthestWeighed() -> u32 { return select(params.farthest, INFINITY, params.removable > 0u); }
+
+struct QuadWeights {
+  weights: vec4<u32>,
+  sum: vec2<u32>,
+}
+
+fn quadWeights(quad: u32, highest: u32) -> QuadWeights {
+  let keys = scaledKeys(quad);
+  var result: QuadWeights;
+  for (var i = 0u; i < 4u; i++) {
+    result.weights[i] = keyWeight(keys[i], highest, farthestWeighed());
+    result.sum = add64(result.sum, vec2(result.weights[i], 0u));
+  }
+  return result;
+}
+
+fn chunkSum(chunk: u32) -> vec2<u32> { return vec2(work[SUMS + 2u * chunk], work[SUMS + 2u * chunk + 1u]); }

@@ -33,7 +33,7 @@ export function workLayout(vocabSize: number): {
   size: number;
 } {
   const chunks = Math.ceil(vocabSize / chunkSize(vocabSize));
-  const keys = 2 * chunks;
+  const keys = 4 * chunks;
   return { chunks, keys, ids: keys + vocabSize, weights: keys + 2 * vocabSize, size: keys + 3 * vocabSize };
 }
 
@@ -51,7 +51,7 @@ export function chunkMaximaKernel(vocabSize: number): KernelSpec {
   };
 }
 
-export function chunkMaximaWorkgroups(vocabSize: number): [number] {
+export function chunkWorkgroups(vocabSize: number): [number] {
   return [Math.ceil(vocabSize / (WORKGROUP * QUAD))];
 }
 
@@ -65,7 +65,30 @@ export function greedyKernel({ vocabSize, maxRows }: ChoiceShape): KernelSpec {
   };
 }
 
-/** A draw, one workgroup after the chunk maxima. Buffers: logits, marks, choice, work, rows, result, powers, params. */
+/** The weight of each chunk, after the chunk maxima, in as many workgroups. Buffers: logits, marks, choice, work, powers, params. */
+export function weighChunksKernel(vocabSize: number): KernelSpec {
+  return {
+    name: "weigh chunks",
+    source: "sample/weigh-chunks.wgsl",
+    constants: shapeConstants(vocabSize),
+    bindings: ["read", "read", "read", "write", "read", "uniform"],
+  };
+}
+
+/** A draw from all tokens, one workgroup after the chunks' weights. Buffers: as of `sampleKernel`. */
+export function drawKernel({ vocabSize, maxRows }: ChoiceShape): KernelSpec {
+  return {
+    name: "draw",
+    source: "sample/draw.wgsl",
+    constants: { ...shapeConstants(vocabSize), MAX_ROWS: maxRows },
+    bindings: ["read", "write", "write", "read", "write", "write", "read", "uniform"],
+  };
+}
+
+/**
+ * A draw after top-k or top-p, one workgroup after the chunk maxima and, without top-k, the chunks' weights. Buffers:
+ * logits, marks, choice, work, rows, result, powers, params.
+ */
 export function sampleKernel({ vocabSize, maxRows }: ChoiceShape): KernelSpec {
   return {
     name: "sample",
@@ -84,7 +107,7 @@ export interface ChoiceParams {
   farthest: number;
   /** u32, in 2^-32; 0 is off. */
   removable: number;
-  /** 1 .. vocabulary. */
+  /** 0 keeps all. */
   topK: number;
   minNewTokens: number;
   slot: number;

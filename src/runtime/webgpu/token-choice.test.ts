@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { GpuLab, type LabBuffer } from "../../../test/support/gpu-lab.ts";
 import { normalNumbers, randomSource } from "../../../test/support/numbers.ts";
 import type { DecodeRequest } from "../backend.ts";
@@ -129,7 +129,7 @@ function makeLogits(vocabSize: number, random: () => number, deviation = 3, quan
 }
 
 const pickFrom = <T>(choices: readonly T[], random: () => number): T =>
-  choices[Math.floor(random() * choices.length)] as T;
+  choices[Math.floor(random() * choices.length)];
 
 /** Parameters of all kinds, edges among them. */
 function randomRequest(vocabSize: number, random: () => number): DecodeRequest {
@@ -140,7 +140,7 @@ function randomRequest(vocabSize: number, random: () => number): DecodeRequest {
     {
       doSample: random() < 0.85,
       temperature: pickFrom([1, 0.6, 0.05, 1.7, 3, 40, 1e6, 0.8], random),
-      topK: pickFrom([1, 2, 3, 10, 50, 51, 200, 1000, 1024], random),
+      topK: pickFrom([0, 0, 0, 1, 2, 3, 10, 50, 51, 200, 1000, 1500, 10_000], random),
       topP: pickFrom([1, 1, 0.95, 0.9, 0.5, 0.1, 1e-9, 1 - 2 ** -26, 0.999999], random),
       minP: pickFrom([0, 0, 0, 0.05, 0.5, 1, 1e-300, 0.9999999], random),
       repetitionPenalty: pickFrom([1, 1, 1.1, 1.3, 0.8, 5], random),

@@ -6,10 +6,12 @@
  */
 import {
   chunkMaximaKernel,
-  chunkMaximaWorkgroups,
+  chunkWorkgroups,
   choiceParams,
+  drawKernel,
   greedyKernel,
   sampleKernel,
+  weighChunksKernel,
   workLayout,
   type ChoiceShape,
 } from "../../kernels/sample/token-choice.gpu.ts";
@@ -18,23 +20,24 @@ import type { DecodeRequest } from "../backend.ts";
 import { Sampler } from "../sampler.ts";
 import type { ResolvedSampling } from "../sampling-options.ts";
 
-/** Beyond, one workgroup has too much to read again. */
-const MOST_CANDIDATES = 1024;
-
-export type TokenChoicePlan = "gpu-greedy" | "gpu-sample" | "cpu";
-
 /**
- * Who chooses. The CPU does where a history of n-grams counts, and where much of the vocabulary stays in the choice
- * (top-k 0 or large).
+ * Who chooses, and how: the most likely token, or a draw from the most likely ones, from the nucleus of all, or from
+ * all.
  */
+export type TokenChoicePlan = "gpu-greedy" | "gpu-top-k" | "gpu-top-p" | "gpu-all" | "cpu";
+
+/** The CPU chooses where a history of n-grams counts. */
 export function planTokenChoice(sampling: ResolvedSampling, vocabSize: number): TokenChoicePlan {
-  if (sampling.noRepeatNgramSize > 0) return "cpu";
-  if (!sampling.doSample) return "gpu-greedy";
-  return candidateCount(sampling, vocabSize) <= MOST_CANDIDATES ? "gpu-sample" : "cpu";
+  const { noRepeatNgramSize, doSample } = sampling;
+  if (noRepeatNgramSize > 0) return "cpu";
+  if (!doSample) return "gpu-greedy";
+  if (effectiveTopK(sampling, vocabSize) > 0) return "gpu-top-k";
+  return removableFraction(sampling) > 0 ? "gpu-top-p" : "gpu-all";
 }
 
-function candidateCount({ topK }: ResolvedSampling, vocabSize: number): number {
-  return topK === 0 ? vocabSize : Math.min(topK, vocabSize);
+/** 0 when all tokens stay. */
+function effectiveTopK({ topK }: ResolvedSampling, vocabSize: number): number {
+  return topK < vocabSize ? topK : 0;
 }
 
 /**
@@ -73,9 +76,18 @@ export function tokenChoice(shape: ChoiceShape): TokenChoice {
   const maxima: ChoiceDispatch = {
     spec: chunkMaximaKernel(vocabSize),
     buffers: ["logits", "marks", "choice", "work", "choiceParams"],
-    workgroups: chunkMaximaWorkgroups(vocabSize),
+    workgroups: chunkWorkgroups(vocabSize),
   };
-  const state = ["logits", "marks", "choice", "work", "rows", "result"] as const;
+  const weights: ChoiceDispatch = {
+    spec: weighChunksKernel(vocabSize),
+    buffers: ["logits", "marks", "choice", "work", "powers", "choiceParams"],
+    workgroups: chunkWorkgroups(vocabSize),
+  };
+  const last = (spec: KernelSpec, ...others: ChoiceBufferName[]): ChoiceDispatch => ({
+    spec,
+    buffers: ["logits", "marks", "choice", "work", "rows", "result", ...others],
+    workgroups: [1],
+  });
   const powers = powerTable();
   return {
     buffers: [
@@ -87,14 +99,10 @@ export function tokenChoice(shape: ChoiceShape): TokenChoice {
       { name: "choiceParams", kind: "uniform", size: 48 },
     ],
     dispatches: {
-      "gpu-greedy": [
-        maxima,
-        { spec: greedyKernel(shape), buffers: [...state, "choiceParams"], workgroups: [1] },
-      ],
-      "gpu-sample": [
-        maxima,
-        { spec: sampleKernel(shape), buffers: [...state, "powers", "choiceParams"], workgroups: [1] },
-      ],
+      "gpu-greedy": [maxima, last(greedyKernel(shape), "choiceParams")],
+      "gpu-top-k": [maxima, last(sampleKernel(shape), "powers", "choiceParams")],
+      "gpu-top-p": [maxima, weights, last(sampleKernel(shape), "powers", "choiceParams")],
+      "gpu-all": [maxima, weights, last(drawKernel(shape), "powers", "choiceParams")],
     },
   };
 }
@@ -105,15 +113,15 @@ export function startTokenChoice(
   vocabSize: number,
 ): Record<"choiceParams" | "choice" | "marks", Uint32Array> {
   const { sampling } = request;
-  const { doSample, temperature, repetitionPenalty, topP, minP, seed } = sampling;
+  const { doSample, temperature, repetitionPenalty, minP, seed } = sampling;
   return {
     choiceParams: choiceParams({
       penalty: repetitionPenalty,
       temperature: doSample ? temperature : 1,
       // + 0: of minP 1 it is 0, not -0.
       farthest: minP > 0 ? -Math.log(minP) + 0 : Infinity,
-      removable: topP < 1 ? removableFraction(topP) : 0,
-      topK: candidateCount(sampling, vocabSize),
+      removable: removableFraction(sampling),
+      topK: effectiveTopK(sampling, vocabSize),
       minNewTokens: Math.min(request.minNewTokens, 2 ** 32 - 1),
       slot: request.slot,
       key: [seed >>> 0, Math.floor(seed / 2 ** 32)],
@@ -168,8 +176,12 @@ function powerTable(): Uint32Array {
   return Uint32Array.from({ length: 2 ** 13 }, (_, i) => Math.round(2 ** 31 * 2 ** (-i / 2 ** 13)));
 }
 
-/** The bound of logits-processors.ts: the largest probability that equals at most 1 − p in f32, in 2^-32. */
-function removableFraction(topP: number): number {
+/**
+ * The weight that top-p removes at most, of all, in 2^-32: the largest probability that equals at most 1 − p in f32, as
+ * logits-processors.ts has it. 0 removes nothing that could be drawn.
+ */
+function removableFraction({ topP }: ResolvedSampling): number {
+  if (topP === 1) return 0;
   const bound = Math.fround(1 - topP);
   const halfStep = 2 ** (Math.floor(Math.log2(bound)) - 24);
   return Math.min(Math.floor((bound + halfStep) * 2 ** 32), 2 ** 32 - 1);
