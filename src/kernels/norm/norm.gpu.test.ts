@@ -14,7 +14,11 @@ afterAll(() => {
   lab.close();
 });
 
-describe.each([true, false])("subgroups: %s", (subgroups) => {
+describe.each([
+  { subgroups: true, workgroup: 256 },
+  { subgroups: false, workgroup: 256 },
+  { subgroups: true, workgroup: 16 },
+])("subgroups: $subgroups, $workgroup invocations", (variant) => {
   test.each([1, 5, 64, 256, 257, 2048])("%i columns", async (columns) => {
     const random = randomSource(columns);
     const [rows, offset, epsilon] = [3, 7, 1e-5];
@@ -22,7 +26,7 @@ describe.each([true, false])("subgroups: %s", (subgroups) => {
     const gain = normalNumbers(columns, random);
     const output = lab.buffer(rows * columns);
     await lab.run(
-      normKernel(columns, { subgroups }),
+      normKernel(columns, variant),
       [
         lab.buffer(x),
         lab.buffer(Float32Array.of(...new Float32Array(offset).fill(NaN), ...gain)),

@@ -2,11 +2,14 @@ import type { KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
 
 /** RMSNorm of whole rows; one workgroup a row. Buffers: x, vectors, output, params. */
-export function normKernel(columns: number, { subgroups }: { subgroups: boolean }): KernelSpec {
+export function normKernel(
+  columns: number,
+  { subgroups, workgroup }: { subgroups: boolean; workgroup: number },
+): KernelSpec {
   return {
     name: "norm",
     source: "norm/norm.wgsl",
-    constants: { COLUMNS: columns, WORKGROUP: 256, SUBGROUPS: subgroups },
+    constants: { COLUMNS: columns, WORKGROUP: workgroup, SUBGROUPS: subgroups },
     bindings: ["read", "read", "write", "uniform"],
   };
 }

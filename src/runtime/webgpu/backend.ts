@@ -102,12 +102,11 @@ export class WebGpuBackend implements Backend {
       workgroups: () => [workgroups[0], 1, 1],
       bytes: () => vocabSize * 4,
     });
-    const [greedy, sample] = await Promise.all([
-      resources.record(choice.dispatches["gpu-greedy"].map(dispatchOf)),
-      resources.record(choice.dispatches["gpu-sample"].map(dispatchOf)),
-      resources.compile(plan),
-    ]);
-    return { "gpu-greedy": greedy, "gpu-sample": sample };
+    const recordings = Object.entries(choice.dispatches).map(async ([plan, dispatches]) => {
+      return [plan, await resources.record(dispatches.map(dispatchOf))] as const;
+    });
+    const [recorded] = await Promise.all([Promise.all(recordings), resources.compile(plan)]);
+    return new Map(recorded);
   }
 
   #plan(program: Program, checkpoint: Checkpoint, contextLength: number, slots: number): GpuPlan {
@@ -116,7 +115,7 @@ export class WebGpuBackend implements Backend {
     return planGpu(
       program,
       checkpoint,
-      { features, limits, name: summary.name },
+      { features, limits, summary },
       { contextLength, slots, maxRows: Math.max(1, Math.min(maxRows, contextLength)), prefill, forced },
     );
   }

@@ -10,7 +10,7 @@ import { MAP, USAGE } from "./constants.ts";
 import type { PassShape } from "./dispatch.ts";
 import type { WebGpuExecutable } from "./executable.ts";
 import { encode } from "./resources.ts";
-import { planTokenChoice, readChoice, startTokenChoice } from "./token-choice.ts";
+import { planTokenChoice, readChoice, startTokenChoice, type TokenChoicePlan } from "./token-choice.ts";
 
 /** Steps submitted before the first of them is known. More hides a slower event loop and computes more for nothing. */
 const STEPS_AHEAD = 3;
@@ -59,14 +59,14 @@ class Clock {
 async function chooseOnGpu(
   executable: WebGpuExecutable,
   request: Request,
-  plan: "gpu-greedy" | "gpu-sample",
+  plan: TokenChoicePlan,
   signal: AbortSignal | undefined,
 ): Promise<DecodeProfile> {
   const { resources, program } = executable;
   const { device } = resources.context;
   const { count, sampling, onToken, eosTokenIds, position, tokens } = request;
   const one = resources.form("forward", "one");
-  const choice = executable.choice[plan];
+  const choice = executable.choice.get(plan) ?? [];
   for (const [name, words] of Object.entries(startTokenChoice(request, program.vocabSize))) {
     device.queue.writeBuffer(resources.buffer(name), 0, words);
   }

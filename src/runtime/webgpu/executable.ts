@@ -30,8 +30,8 @@ export class WebGpuExecutable implements Executable {
   readonly program: Program;
   readonly plan: GpuPlan;
   readonly rows: RowsWriter;
-  /** The dispatches that choose a token. */
-  readonly choice: Readonly<Record<"gpu-greedy" | "gpu-sample", readonly Recorded[]>>;
+  /** The dispatches that choose a token, by plan. */
+  readonly choice: ReadonlyMap<string, readonly Recorded[]>;
   readonly #rings = new Map<boolean, ReadbackRing>();
   /** Results of steps that nobody waits for any more. */
   #draining: Promise<unknown> = Promise.resolve();

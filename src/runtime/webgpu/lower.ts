@@ -257,7 +257,7 @@ function lowerSimple(
 function lowerNorm(norm: NormOp, { program, layout, variants }: Lowering): Dispatch {
   const columns = columnsOf(norm.input, program);
   return {
-    spec: normKernel(columns, variants),
+    spec: normKernel(columns, variants.norm),
     buffers: [norm.input, "vectors", norm.output],
     params: normParams(layout.vectorOffset([norm.weight]), norm.epsilon),
     workgroups: ({ rows }) => [rows, 1, 1],

@@ -5,6 +5,7 @@ import type { Checkpoint } from "../checkpoint.ts";
 import { ModelComposeError } from "../errors.ts";
 import type { PrefillMode } from "../generation-types.ts";
 import type { Program } from "../program.ts";
+import type { AdapterSummary } from "./adapter.ts";
 import type { GpuFeatures, GpuLimits } from "./device.ts";
 import { LOGIT_ROWS, rowsBufferBytes, type Form, type FormName } from "./dispatch.ts";
 import { fuseEntry, type Stage } from "./fuse.ts";
@@ -42,7 +43,7 @@ export interface GpuPlan {
 export function planGpu(
   program: Program,
   checkpoint: Checkpoint,
-  gpu: { features: GpuFeatures; limits: GpuLimits; name: string },
+  gpu: { features: GpuFeatures; limits: GpuLimits; summary: Pick<AdapterSummary, "name" | "isSoftware"> },
   { contextLength, slots, maxRows, prefill, forced }: PlanOptions,
 ): GpuPlan {
   const { limits, features } = gpu;
@@ -53,8 +54,8 @@ export function planGpu(
   );
   const allStages = [...stages.values()].flat();
   const layout = layOutWeights(program, checkpoint, allStages, bindingLimit);
-  const variants = selectVariants(features, limits, forced);
-  const adapterName = gpu.name;
+  const { name: adapterName, isSoftware } = gpu.summary;
+  const variants = selectVariants({ features, limits, isSoftware, forced });
   const lowering = {
     program,
     layout,
@@ -73,7 +74,7 @@ export function planGpu(
   }
   const weightBytes = sum(buffers.values());
   const cacheBytes = slots * contextLength * program.kv.kvHeads * program.kv.headDim * 4;
-  if (cacheBytes > bindingLimit) throw cacheTooLarge(gpu.name, cacheBytes, bindingLimit, contextLength);
+  if (cacheBytes > bindingLimit) throw cacheTooLarge(adapterName, cacheBytes, bindingLimit, contextLength);
   for (let layer = 0; layer < program.kv.layers; layer++) {
     buffers.set(`keys ${layer}`, cacheBytes);
     buffers.set(`values ${layer}`, cacheBytes);

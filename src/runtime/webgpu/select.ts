@@ -5,33 +5,46 @@ import type { GpuFeatures, GpuLimits } from "./device.ts";
 
 /** Takes variants out of the choice or forces one; for tests and experiments. */
 export interface ForcedVariants {
+  /** False: as on an adapter without them. */
   subgroups?: boolean;
-  gemv?: Partial<GemvVariant>;
+  /** Sizes as for such an adapter. */
+  kind?: "hardware" | "software";
 }
 
 export interface Variants {
-  subgroups: boolean;
   gemv: { one: GemvVariant; few: GemvVariant };
   gemm: { mode: TileMode; tiling: GemmTiling };
+  norm: { subgroups: boolean; workgroup: number };
 }
 
-/** Rows of a workgroup that the memory without subgroups allows: (outputs + 1) · tile sums of 4 bytes an invocation. */
-export function selectVariants(
-  features: Pick<GpuFeatures, "subgroups">,
-  limits: Pick<GpuLimits, "maxComputeInvocationsPerWorkgroup" | "maxComputeWorkgroupStorageSize">,
-  forced: ForcedVariants = {},
-): Variants {
+/**
+ * A software adapter runs the invocations of a workgroup in turns and switches between them at every barrier: there small
+ * workgroups are fast.
+ */
+const INVOCATIONS = { hardware: { gemv: 128, norm: 256 }, software: { gemv: 16, norm: 16 } };
+
+export interface VariantInput {
+  features: Pick<GpuFeatures, "subgroups">;
+  limits: Pick<GpuLimits, "maxComputeInvocationsPerWorkgroup" | "maxComputeWorkgroupStorageSize">;
+  isSoftware: boolean;
+  forced?: ForcedVariants;
+}
+
+export function selectVariants({ features, limits, isSoftware, forced = {} }: VariantInput): Variants {
+  const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize } = limits;
   const subgroups = (forced.subgroups ?? true) && features.subgroups;
+  const invocations = INVOCATIONS[forced.kind ?? (isSoftware ? "software" : "hardware")];
   const gemv = (tile: number): GemvVariant => {
-    const outputs = forced.gemv?.outputs ?? 4;
-    let workgroup = Math.min(forced.gemv?.workgroup ?? 128, limits.maxComputeInvocationsPerWorkgroup);
-    const sums = (outputs + 1) * tile * 4;
-    while (!subgroups && sums * workgroup > limits.maxComputeWorkgroupStorageSize) workgroup /= 2;
+    const outputs = 4;
+    let workgroup = Math.min(invocations.gemv, maxComputeInvocationsPerWorkgroup);
+    // Without subgroups every invocation keeps its sums (the products' and those of squares) in workgroup memory.
+    while (!subgroups && (outputs + 1) * tile * 4 * workgroup > maxComputeWorkgroupStorageSize)
+      workgroup /= 2;
     return { subgroups, workgroup, outputs, tile };
   };
   return {
-    subgroups,
     gemv: { one: gemv(1), few: gemv(4) },
     gemm: { mode: "exact", tiling: { rowQuads: 1, columnQuads: 2, tileK: 16, buffers: 1 } },
+    norm: { subgroups, workgroup: Math.min(invocations.norm, maxComputeInvocationsPerWorkgroup) },
   };
 }
