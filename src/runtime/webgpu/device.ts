@@ -59,12 +59,14 @@ const DAWN_FEATURES = ["vulkan_enable_f16_on_nvidia", "allow_unsafe_apis"];
 /** Dawn rounds timestamps to 2^16 ns for fear of web pages; a profile of kernels is made of shorter times. */
 const DAWN_FEATURES_OFF = ["timestamp_quantization"];
 /**
- * With validation off, kernels do not clamp their indices. What makes that safe: every index comes from shapes that are compile-time constants and from rows that `checkPass` has checked or a kernel
- * has chosen below the vocabulary's size, and the tests run every kernel with both on and guards behind its buffers.
+ * With validation off, kernels do not clamp their indices. What makes that safe: every index comes from shapes that are
+ * compile-time constants and from rows that `checkPass` has checked or a kernel has chosen below the vocabulary's size,
+ * and the tests run every kernel with guards behind its buffers.
  *
- * Workgroup memory is still cleared first (`disable_workgroup_init` is not set): no test could find a kernel that forgot it.
- * Dawn's checks of calls (`skip_validation`) stay: they find a kernel that is over the limits of an adapter nobody has
- * tested on, which else computes zeros, and cost 0.1 ms in 250 dispatches (on two cores of a server, null backend).
+ * Workgroup memory is still cleared first (`disable_workgroup_init` is not set): no test could find a kernel that
+ * forgot it. Dawn's checks of calls (`skip_validation`) stay too: they find a kernel that is over the limits of an
+ * adapter nobody has tested on, which else computes zeros, and cost 0.1 ms in 250 dispatches (on two cores of a server,
+ * null backend).
  */
 const DAWN_FEATURES_UNCHECKED = ["disable_robustness"];
 
