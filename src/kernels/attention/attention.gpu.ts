@@ -1,0 +1,194 @@
+/**
+ * Softmax attention on the GPU. Few rows: decode.wgsl, each row's positions split among workgroups, and combine.wgsl,
+ * which merges the splits. Blocks of rows: block.wgsl, tile by tile.
+ */
+import type { KernelSpec } from "../wgsl/kernel.ts";
+import type { ShaderConstants } from "../wgsl/preprocess.ts";
+import { params } from "../wgsl/params.ts";
+
+export interface AttentionShape {
+  /** A multiple of kvHeads. */
+  heads: number;
+  kvHeads: number;
+  /** A multiple of 4, at most 256. */
+  headDim: number;
+  /** Positions a slot of the cache holds. */
+  context: number;
+  /** A row sees only so many positions, its own the last of them; undefined for all. */
+  window?: number;
+}
+
+const DECODE_WORKGROUP = 128;
+const COMBINE_WORKGROUP = 256;
+/** Enough to fill a large GPU (an H200 has 132 multiprocessors) with a few workgroups each. */
+const DECODE_WORKGROUPS = 512;
+const MOST_SPLITS = 128;
+
+/** Queries of a workgroup of block.wgsl: rows times heads. */
+const BLOCK_QUERIES = 64;
+const BLOCK_KEYS = 64;
+
+/** Query heads of one KV head, dealt to as few workgroups of at most `most` as evenly as they go. */
+function headTiles({ heads, kvHeads }: AttentionShape, most: number): { tileHeads: number; tiles: number } {
+  const group = heads / kvHeads;
+  const tileHeads = Math.ceil(group / Math.ceil(group / most));
+  return { tileHeads, tiles: kvHeads * Math.ceil(group / tileHeads) };
+}
+
+function checked(shape: AttentionShape): AttentionShape {
+  const { heads, kvHeads, headDim } = shape;
+  if (heads % kvHeads !== 0) {
+    throw new RangeError(
+      `Attention on the GPU: heads (${heads}) must be a multiple of KV heads (${kvHeads}).`,
+    );
+  }
+  if (headDim % 4 !== 0 || headDim < 4 || headDim > 256) {
+    throw new RangeError(
+      `Attention on the GPU: the head dimension must be a multiple of 4 up to 256; found ${headDim}.`,
+    );
+  }
+  return shape;
+}
+
+interface DecodePlan {
+  /** Query heads of a workgroup. */
+  tileHeads: number;
+  /** Workgroups that share a row and a split. */
+  headTiles: number;
+  /** Positions of a tile; a split is a whole number of tiles. */
+  tile: number;
+  maxSplits: number;
+}
+
+function decodePlan(shape: AttentionShape): DecodePlan {
+  const { tileHeads, tiles: headTilesOfRow } = headTiles(shape, 8);
+  // A score for every invocation at most.
+  const tile = tileHeads > 4 ? 16 : 32;
+  const mostTiles = Math.ceil(Math.min(shape.context, shape.window ?? Infinity) / tile);
+  const wanted = Math.min(Math.ceil(DECODE_WORKGROUPS / headTilesOfRow), MOST_SPLITS);
+  return { tileHeads, headTiles: headTilesOfRow, tile, maxSplits: Math.min(wanted, mostTiles) };
+}
+
+function splitConstants(shape: AttentionShape, maxRows: number): ShaderConstants {
+  const { heads, kvHeads, headDim, context, window = 0 } = checked(shape);
+  const { tileHeads, tile, maxSplits } = decodePlan(shape);
+  return {
+    ...{ HEADS: heads, KV_HEADS: kvHeads, HEAD_DIM: headDim, CONTEXT: context, WINDOW: window },
+    ...{ MAX_ROWS: maxRows, TILE_HEADS: tileHeads, TILE: tile, MAX_SPLITS: maxSplits },
+  };
+}
+
+/** The first of two kernels for few rows. Buffers: query, keys, values, partials, rows, params. */
+export function attentionDecodeKernel(shape: AttentionShape, maxRows: number): KernelSpec {
+  const columns = shape.headDim / 4;
+  const keyLanes = [8, 4, 2, 1].find((lanes) => columns % lanes === 0) ?? 1;
+  return {
+    name: "attention decode",
+    source: "attention/decode.wgsl",
+    constants: { ...splitConstants(shape, maxRows), WORKGROUP: DECODE_WORKGROUP, KEY_LANES: keyLanes },
+    bindings: ["read", "read", "read", "write", "read", "uniform"],
+  };
+}
+
+/** The second. Buffers: partials, output, rows. */
+export function attentionCombineKernel(shape: AttentionShape, maxRows: number): KernelSpec {
+  return {
+    name: "attention combine",
+    source: "attention/combine.wgsl",
+    constants: { ...splitConstants(shape, maxRows), WORKGROUP: COMBINE_WORKGROUP },
+    bindings: ["read", "write", "read"],
+  };
+}
+
+/** @param scale of the scores, usually headDim^-½ */
+export function attentionParams(scale: number): Uint32Array {
+  return params("f32", scale);
+}
+
+/** Splits of a row at position length - 1. Never fewer for a longer row: ask for the longest of a pass. */
+export function attentionSplits(shape: AttentionShape, length: number): number {
+  const { tile, maxSplits } = decodePlan(shape);
+  return Math.min(Math.ceil(Math.min(length, shape.window ?? Infinity) / tile), maxSplits);
+}
+
+/** @param length of the longest row: its position + 1 */
+export function attentionDecodeWorkgroups(
+  shape: AttentionShape,
+  rows: number,
+  length: number,
+): [number, number, number] {
+  return [attentionSplits(shape, length), decodePlan(shape).headTiles, rows];
+}
+
+export function attentionCombineWorkgroups({ heads }: AttentionShape, rows: number): [number, number] {
+  return [heads, rows];
+}
+
+/** Words of the buffer of partials for so many rows. */
+export function attentionPartialWords(shape: AttentionShape, rows: number): number {
+  return rows * shape.heads * decodePlan(shape).maxSplits * (shape.headDim + 4);
+}
+
+/** For blocks of rows. Buffers: query, keys, values, output, tiles, params. */
+export function attentionBlockKernel(shape: AttentionShape): KernelSpec {
+  const { heads, kvHeads, headDim, context, window = 0 } = checked(shape);
+  return {
+    name: "attention block",
+    source: "attention/block.wgsl",
+    constants: {
+      ...{ HEADS: heads, KV_HEADS: kvHeads, HEAD_DIM: headDim, CONTEXT: context, WINDOW: window },
+      TILE_HEADS: headTiles(shape, BLOCK_QUERIES).tileHeads,
+      KEYS: BLOCK_KEYS,
+      // With the weights within 16 KiB.
+      VALUE_ROWS: headDim > 128 ? 8 : 16,
+    },
+    bindings: ["read", "read", "read", "write", "read", "uniform"],
+  };
+}
+
+/** Most rows of a tile of block.wgsl. */
+export function attentionTileRows(shape: AttentionShape): number {
+  return Math.floor(BLOCK_QUERIES / headTiles(shape, BLOCK_QUERIES).tileHeads);
+}
+
+export interface AttentionTiles {
+  count: number;
+  /** [count][4]: first row, rows, slot, position of the first row. */
+  words: Uint32Array;
+}
+
+/**
+ * Cuts the rows of a pass into tiles: neighbouring rows of one slot at consecutive positions, at most `tileRows`.
+ *
+ * @param slots [R]
+ * @param positions [R]
+ */
+export function attentionTiles(
+  slots: ArrayLike<number>,
+  positions: ArrayLike<number>,
+  tileRows: number,
+): AttentionTiles {
+  const words: number[] = [];
+  let first = 0;
+  for (let row = 1; row <= slots.length; row++) {
+    const continues =
+      row < slots.length &&
+      row - first < tileRows &&
+      slots[row] === slots[first] &&
+      positions[row] === positions[first] + row - first;
+    if (continues) continue;
+    words.push(first, row - first, slots[first], positions[first]);
+    first = row;
+  }
+  return { count: words.length / 4, words: Uint32Array.from(words) };
+}
+
+/** Words of the buffer of tiles: each row may be one of its own. */
+export function attentionTileWords(maxRows: number): number {
+  return 4 * maxRows;
+}
+
+/** @param tiles their count */
+export function attentionBlockWorkgroups(shape: AttentionShape, tiles: number): [number, number] {
+  return [tiles, headTiles(shape, BLOCK_QUERIES).tiles];
+}

@@ -1,0 +1,153 @@
+// Softmax attention of single rows over the KV cache, split over positions (flash-decoding, Dao et al. 2023) and with the
+// running softmax of Milakov & Gimelshein 2018 inside a split. Workgroups: (splits of the row with most, KV heads ·
+// HEAD_TILES, R). The TILE_HEADS query heads of a workgroup share each key and value that it reads.
+#include "common/rows.wgsl"
+#include "common/exp.wgsl"
+#include "attention/splits.wgsl"
+
+struct Params {
+  scale: f32,
+}
+
+@group(0) @binding(0) var<storage, read> query: array<vec4<f32>>; // [R][HEADS][COLUMNS]
+@group(0) @binding(1) var<storage, read> keys: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> values: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> rows: array<u32>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+// For scores, KEY_LANES invocations share a key: neighbours read neighbouring columns, KEY_COLUMNS each.
+const KEY_COLUMNS = COLUMNS / KEY_LANES;
+const KEYS_AT_ONCE = WORKGROUP / KEY_LANES;
+const KEY_STEPS = (TILE + KEYS_AT_ONCE - 1u) / KEYS_AT_ONCE;
+// For sums of values, an invocation has one column, of every VALUES_AT_ONCE-th value.
+const VALUES_AT_ONCE = min(TILE, WORKGROUP / COLUMNS);
+const VALUE_STEPS = (TILE + VALUES_AT_ONCE - 1u) / VALUES_AT_ONCE;
+// A score for every (head, key); the host keeps this within WORKGROUP.
+const SCORES = TILE_HEADS * TILE;
+// 4 more, so that the lanes of a key write to different banks.
+const PART_STRIDE = SCORES + 4u;
+
+var<workgroup> queries: array<vec4<f32>, TILE_HEADS * COLUMNS>;
+// Parts of dot products, [KEY_LANES][head][key].
+var<workgroup> parts: array<f32, KEY_LANES * PART_STRIDE>;
+var<workgroup> scores: array<f32, SCORES>;
+var<workgroup> weights: array<f32, SCORES>;
+var<workgroup> decays: array<f32, TILE_HEADS>;
+var<workgroup> sums: array<vec4<f32>, WORKGROUP>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let row = workgroup.z;
+  let split = workgroup.x;
+  let position = rowPosition(row);
+  let tiles = tileCount(position);
+  let splits = splitCount(tiles);
+  if (split >= splits) { return; }
+
+  let kvHead = workgroup.y / HEAD_TILES;
+  let groupHead = (workgroup.y % HEAD_TILES) * TILE_HEADS;
+  let firstHead = kvHead * GROUP + groupHead;
+  let headCount = min(TILE_HEADS, GROUP - groupHead);
+  // Heads that the last tile of a group lacks are zeros.
+  for (var i = local; i < TILE_HEADS * COLUMNS; i += WORKGROUP) {
+    var q = vec4(0.0);
+    if (i < headCount * COLUMNS) { q = query[(row * HEADS + firstHead) * COLUMNS + i] * params.scale; }
+    queries[i] = q;
+  }
+  workgroupBarrier();
+
+  let cache = cacheStart(rowSlot(row), kvHead);
+  let first = firstVisible(position);
+  let lane = local % KEY_LANES;
+  let keyOffset = local / KEY_LANES;
+  let column = local % COLUMNS;
+  let valueOffset = local / COLUMNS;
+
+  // Of this invocation's head and key, where it has one: the softmax so far.
+  var largest = LOWEST;
+  var sum = 0.0;
+  // Of this invocation's column.
+  var outputs = array<vec4<f32>, TILE_HEADS>();
+
+  for (var tile = split * tiles / splits; tile < (split + 1u) * tiles / splits; tile++) {
+    let start = first + tile * TILE;
+
+    // What is after `position` may be anything: it is never read, its own key or value is, and gets the weight 0.
+    // Values are asked for before the scores are known, so that they travel meanwhile.
+    var tileValues = array<vec4<f32>, VALUE_STEPS>();
+    if (valueOffset < VALUES_AT_ONCE) {
+      for (var i = 0u; i < VALUE_STEPS; i++) {
+        let at = min(start + valueOffset + i * VALUES_AT_ONCE, position);
+        tileValues[i] = values[cache + at * POSITION_STRIDE + column];
+      }
+    }
+    for (var i = 0u; i < KEY_STEPS; i++) {
+      let key = keyOffset + i * KEYS_AT_ONCE;
+      if (key >= TILE) { break; }
+      let at = cache + min(start + key, position) * POSITION_STRIDE + lane;
+      var part = array<f32, TILE_HEADS>();
+      for (var c = 0u; c < KEY_COLUMNS; c++) {
+        let k = keys[at + c * KEY_LANES];
+        for (var h = 0u; h < TILE_HEADS; h++) {
+          part[h] += dot(queries[h * COLUMNS + lane + c * KEY_LANES], k);
+        }
+      }
+      for (var h = 0u; h < TILE_HEADS; h++) { parts[lane * PART_STRIDE + h * TILE + key] = part[h]; }
+    }
+    workgroupBarrier();
+
+    let head = local / TILE;
+    var score = INVISIBLE;
+    if (local < SCORES) {
+      if (start + local % TILE <= position) {
+        score = 0.0;
+        for (var l = 0u; l < KEY_LANES; l++) { score += parts[l * PART_STRIDE + local]; }
+      }
+      scores[local] = score;
+    }
+    workgroupBarrier();
+
+    if (local < SCORES) {
+      let before = largest;
+      for (var k = 0u; k < TILE; k++) { largest = max(largest, scores[head * TILE + k]); }
+      let decay = exp1(before - largest);
+      let weight = exp1(score - largest);
+      sum = sum * decay + weight;
+      weights[local] = weight;
+      if (local % TILE == 0u) { decays[head] = decay; }
+    }
+    workgroupBarrier();
+
+    if (valueOffset < VALUES_AT_ONCE) {
+      for (var h = 0u; h < TILE_HEADS; h++) { outputs[h] *= decays[h]; }
+      for (var i = 0u; i < VALUE_STEPS; i++) {
+        let key = valueOffset + i * VALUES_AT_ONCE;
+        if (key >= TILE) { break; }
+        for (var h = 0u; h < TILE_HEADS; h++) { outputs[h] += weights[h * TILE + key] * tileValues[i]; }
+      }
+    }
+  }
+
+  // Every barrier of the loop lies between the last use of `scores` and here.
+  if (local < SCORES) { scores[local] = sum; }
+  for (var h = 0u; h < headCount; h++) {
+    sums[local] = outputs[h];
+    workgroupBarrier();
+    let record = recordStart(row, firstHead + h, split);
+    if (local < COLUMNS) {
+      var total = vec4(0.0);
+      for (var i = 0u; i < VALUES_AT_ONCE; i++) { total += sums[i * COLUMNS + local]; }
+      partials[record + local] = total;
+    }
+    if (local == h * TILE) {
+      var total = 0.0;
+      for (var k = 0u; k < TILE; k++) { total += scores[local + k]; }
+      partials[record + COLUMNS] = vec4(largest, total, 0.0, 0.0);
+    }
+    workgroupBarrier();
+  }
+}

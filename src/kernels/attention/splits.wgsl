@@ -1,0 +1,16 @@
+// The positions that a row sees are cut into tiles of TILE, and these are dealt to splits as evenly as they go. How many
+// splits there are depends on the row alone, so that its output has the same bits whatever rows are beside it. The same
+// as attentionSplits() in attention.gpu.ts.
+//
+// A split leaves one record a query head in `partials` [R][HEADS][MAX_SPLITS]: COLUMNS vec4 of values weighted with
+// exp(score - largest), then (largest score, sum of exp(score - largest), 0, 0).
+#include "attention/visible.wgsl"
+
+const RECORD = COLUMNS + 1u;
+
+fn tileCount(position: u32) -> u32 { return (position - firstVisible(position)) / TILE + 1u; }
+fn splitCount(tiles: u32) -> u32 { return min(tiles, MAX_SPLITS); }
+
+fn recordStart(row: u32, head: u32, split: u32) -> u32 {
+  return ((row * HEADS + head) * MAX_SPLITS + split) * RECORD;
+}

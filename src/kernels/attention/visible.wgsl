@@ -1,0 +1,23 @@
+// What a query sees, and how kernels read the cache: [slot][position][KV_HEADS][COLUMNS] of four f32.
+const COLUMNS = HEAD_DIM / 4u;
+const POSITION_STRIDE = KV_HEADS * COLUMNS;
+// Query heads of a KV head. A workgroup takes TILE_HEADS of them; HEAD_TILES workgroups take all.
+const GROUP = HEADS / KV_HEADS;
+const HEAD_TILES = (GROUP + TILE_HEADS - 1u) / TILE_HEADS;
+
+// The score of what is not seen.
+const INVISIBLE = -0x1.fffffep+127f;
+// Before any score: so far above INVISIBLE that exp(INVISIBLE - LOWEST) is 0, below every score that is not.
+const LOWEST = -0x1p+126f;
+
+// The first position that a query at `position` sees; the last is its own.
+fn firstVisible(position: u32) -> u32 {
+#if WINDOW == 0
+  return 0u;
+#else
+  return max(position, WINDOW - 1u) - (WINDOW - 1u);
+#endif
+}
+
+// Where the cache of a KV head begins at position 0 of a slot.
+fn cacheStart(slot: u32, kvHead: u32) -> u32 { return slot * CONTEXT * POSITION_STRIDE + kvHead * COLUMNS; }
