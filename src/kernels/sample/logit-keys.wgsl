@@ -65,8 +65,9 @@ fn historyKeys(quad: u32) -> vec4<u32> {
 }
 
 fn scaledKeys(quad: u32) -> vec4<u32> {
-  let keys = historyKeys(quad);
-  return vec4(scaledKey(keys.x), scaledKey(keys.y), scaledKey(keys.z), scaledKey(keys.w));
+  var keys = historyKeys(quad);
+  for (var i = 0u; i < 4u; i++) { keys[i] = scaledKey(keys[i]); }
+  return keys;
 }
 
 // After the temperature. Order is kept, so the highest of scaled keys is the highest one, scaled.

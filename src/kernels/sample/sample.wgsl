@@ -212,26 +212,28 @@ fn main(@builtin(local_invocation_index) local: u32) {
 
   let hasTopK = params.topK > 0u;
   var k = select(FIRST_GUESS, params.topK, hasTopK);
-  var lowest = chunkBound(k, highest, local);
-  var candidates = listCandidates(lowest, local);
-  if (hasTopK) { lowest = kthHighest(candidates, params.topK, lowest, highest, local); }
-  var total = weigh(candidates, lowest, highest, local);
-  if (params.removable > 0u) {
-    var limit = scaleByFraction(total, params.removable);
-    if (!hasTopK) {
-      let all = totalOfChunks(local);
-      limit = scaleByFraction(all, params.removable);
-      // What is not listed lies below and goes first. If that is too much, the list is too short.
-      while (broadcast(u32(isLess64(limit, subtract64(all, total))), local) == 1u) {
-        k *= GROWTH;
-        lowest = chunkBound(k, highest, local);
-        candidates = listCandidates(lowest, local);
-        total = weigh(candidates, lowest, highest, local);
-      }
-      limit = subtract64(limit, subtract64(all, total));
+  var lowest = 0u;
+  var candidates: List;
+  var total = vec2(0u);
+  // What top-p may still remove.
+  var limit = vec2(0u);
+  loop {
+    lowest = chunkBound(k, highest, local);
+    candidates = listCandidates(lowest, local);
+    if (hasTopK) { lowest = kthHighest(candidates, k, lowest, highest, local); }
+    total = weigh(candidates, lowest, highest, local);
+    var all = total;
+    if (!hasTopK) { all = totalOfChunks(local); }
+    // What is not listed lies below and is removed first. If that is too much, the list is too short.
+    limit = scaleByFraction(all, params.removable);
+    let unlisted = subtract64(all, total);
+    if (broadcast(u32(isLess64(limit, unlisted)), local) == 0u) {
+      limit = subtract64(limit, unlisted);
+      break;
     }
-    total = keepNucleus(candidates, lowest, highest, limit, local);
+    k *= GROWTH;
   }
+  if (params.removable > 0u) { total = keepNucleus(candidates, lowest, highest, limit, local); }
   let picked = pick(candidates, NO_KEY, scaleByFraction(total, drawnWord()), local);
   if (local == 0u) { finish(work[IDS + picked], OK, highest); }
 }

@@ -1,5 +1,5 @@
-// Inclusive prefix sums of one 64-bit integer of every invocation (Hillis & Steele 1986). Uniform control flow only;
-// WORKGROUP is a power of two. Without subgroups: their scans have no carry, and lists are short here.
+// Prefix sums of one 64-bit integer of every invocation, in two levels: within groups, then over groups. Uniform control
+// flow only. Without subgroups: their scans have no carry.
 #include "sample/integers.wgsl"
 
 // What an invocation does of `count` things in order.
@@ -13,7 +13,9 @@ fn shareOf(count: u32, local: u32) -> Share {
   return Share(min(local * size, count), min((local + 1u) * size, count));
 }
 
-var<workgroup> scanned: array<vec2<u32>, 2u * WORKGROUP>;
+const GROUP = 16u;
+
+var<workgroup> scanned: array<vec2<u32>, WORKGROUP>;
 
 struct Scan {
   // Of this invocation and those before it.
@@ -22,17 +24,23 @@ struct Scan {
 }
 
 fn scan(value: vec2<u32>, local: u32) -> Scan {
-  var half = 0u;
   scanned[local] = value;
   workgroupBarrier();
-  for (var offset = 1u; offset < WORKGROUP; offset *= 2u) {
-    var sum = scanned[half + local];
-    if (local >= offset) { sum = add64(sum, scanned[half + local - offset]); }
-    half = WORKGROUP - half;
-    scanned[half + local] = sum;
-    workgroupBarrier();
+  if (local < WORKGROUP / GROUP) {
+    var sum = vec2(0u);
+    for (var i = GROUP * local; i < GROUP * (local + 1u); i++) {
+      sum = add64(sum, scanned[i]);
+      scanned[i] = sum;
+    }
   }
-  let result = Scan(scanned[half + local], scanned[half + WORKGROUP - 1u]);
+  workgroupBarrier();
+  var before = vec2(0u);
+  var total = vec2(0u);
+  for (var group = 0u; group < WORKGROUP / GROUP; group++) {
+    if (group == local / GROUP) { before = total; }
+    total = add64(total, scanned[GROUP * (group + 1u) - 1u]);
+  }
+  let result = Scan(add64(before, scanned[local]), total);
   workgroupBarrier();
   return result;
 }

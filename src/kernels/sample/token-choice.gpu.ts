@@ -24,17 +24,22 @@ export function chunkSize(vocabSize: number): number {
   return chunk;
 }
 
-/** Where the `work` buffer of a vocabulary keeps what, in words; `size` is its length. */
-export function workLayout(vocabSize: number): {
+/** Where the `work` buffer keeps what (logit-keys.wgsl says the same), in words; `size` is its length. */
+export interface WorkLayout {
   chunks: number;
+  /** Pairs of words a chunk. */
+  sums: number;
   keys: number;
   ids: number;
   weights: number;
   size: number;
-} {
+}
+
+export function workLayout(vocabSize: number): WorkLayout {
   const chunks = Math.ceil(vocabSize / chunkSize(vocabSize));
   const keys = 4 * chunks;
-  return { chunks, keys, ids: keys + vocabSize, weights: keys + 2 * vocabSize, size: keys + 3 * vocabSize };
+  const ids = keys + vocabSize;
+  return { chunks, sums: chunks, keys, ids, weights: ids + vocabSize, size: ids + 2 * vocabSize };
 }
 
 function shapeConstants(vocabSize: number): Record<string, number> {
