@@ -1,6 +1,7 @@
 /** The product of a weight matrix with many token rows; see gemm.wgsl. */
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
+import type { ShaderConstants } from "../wgsl/preprocess.ts";
 import { packedWords } from "./gemm-pack.gpu.ts";
 import { chunksOf, type WeightShape } from "./weights.gpu.ts";
 
@@ -50,25 +51,32 @@ export function gemmMemory(tiling: GemmTiling, mode: TileMode): number {
   return tiling.buffers * tiling.tileK * (rows + columns) * (mode === "f16" ? 2 : 4);
 }
 
+/** The constants of gemm-memory.wgsl. */
+export function productConstants(shape: GemmShape, mode: TileMode): ShaderConstants {
+  const { format, columns, outputColumns, bias, accumulate, quads, maxRows } = shape;
+  return {
+    ...{ MODE: mode, FORMAT: format, BIAS: bias, ACCUMULATE: accumulate, VECTOR_OUTPUT: quads },
+    ...{ OUTPUT_COLUMNS: outputColumns, MAX_ROWS: maxRows },
+    INPUT_QUADS: Math.ceil(columns / 4),
+    WEIGHT_QUADS: chunksOf(shape) * (format === "f32" ? 1 : 2),
+    ...(mode === "exact"
+      ? { COLUMNS: columns, VECTOR_INPUT: columns % 4 === 0 }
+      : { PACKED_QUADS: packedWords(columns) / 2 }),
+  };
+}
+
 /**
  * output [R, outputColumns] f32 from x [R, columns] and weight [count, columns].
  *
  * Buffers: x (f32; in the f16 modes what packKernel wrote), vectors, weight, output, rows, params.
  */
 export function gemmKernel(shape: GemmShape, mode: TileMode, tiling: GemmTiling): KernelSpec {
-  const { format, columns, outputColumns, bias, accumulate, quads, maxRows } = shape;
   const { rowQuads, columnQuads, tileK, buffers } = tiling;
   return {
     name: `gemm ${mode}`,
     source: "linear/gemm.wgsl",
     constants: {
-      ...{ MODE: mode, FORMAT: format, BIAS: bias, ACCUMULATE: accumulate, VECTOR_OUTPUT: quads },
-      ...{ OUTPUT_COLUMNS: outputColumns, MAX_ROWS: maxRows },
-      INPUT_QUADS: Math.ceil(columns / 4),
-      WEIGHT_QUADS: chunksOf(shape) * (format === "f32" ? 1 : 2),
-      ...(mode === "exact"
-        ? { COLUMNS: columns, VECTOR_INPUT: columns % 4 === 0 }
-        : { PACKED_QUADS: packedWords(columns) / 2 }),
+      ...productConstants(shape, mode),
       ...{ ROW_QUADS: rowQuads, COLUMN_QUADS: columnQuads, TILE_K: tileK, BUFFERS: buffers },
     },
     bindings: ["read", "read", "read", "write", "read", "uniform"],

@@ -1,0 +1,125 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { multiply, type GemmCase, type GemmKernel } from "../../../test/support/gemm-case.ts";
+import { GpuLab } from "../../../test/support/gpu-lab.ts";
+import { worstError, type Format } from "../../../test/support/numbers.ts";
+import { openGpu } from "../../runtime/platform/gpu.ts";
+import { shaderCode } from "../wgsl/kernel.ts";
+import {
+  gemmMatrixKernel,
+  matrixMemory,
+  matrixTileSize,
+  piecesPerInvocation,
+  type MatrixMode,
+  type MatrixTiling,
+} from "./gemm-matrix.gpu.ts";
+
+/** All three sides of a matrix differ, and one piece an invocation. */
+const ODD: MatrixTiling = {
+  ...{ matrixRows: 4, matrixColumns: 8, matrixK: 16 },
+  ...{ subgroupSize: 32, subgroupRows: 2, subgroupColumns: 2, tileK: 32, buffers: 2 },
+};
+/** What Apple's units look like, with two pieces an invocation. */
+const SQUARE: MatrixTiling = {
+  ...{ matrixRows: 8, matrixColumns: 8, matrixK: 8 },
+  ...{ subgroupSize: 16, subgroupRows: 2, subgroupColumns: 4, tileK: 32, buffers: 1 },
+};
+
+describe("around emulated matrices", () => {
+  let lab: GpuLab;
+  beforeAll(async () => {
+    lab = await GpuLab.open();
+  });
+  afterEach(() => {
+    lab.reset();
+  });
+  afterAll(() => {
+    lab.close();
+  });
+
+  async function check(mode: MatrixMode, tiling: MatrixTiling, options: GemmCase): Promise<void> {
+    const kernel: GemmKernel = {
+      spec: (shape) => gemmMatrixKernel(shape, mode, tiling, true),
+      tile: matrixTileSize(tiling),
+      isPacked: mode !== "exact",
+    };
+    const { actual, expected, bound, magnitude } = await multiply(lab, kernel, options);
+    // A half is off by 2^-10 of itself at most, whichever way it is rounded; both factors are.
+    const factor = mode === "exact" ? 0 : 2.01 * 2 ** -10;
+    const { ratio, text } = worstError(actual, expected, (i) => bound[i] + factor * magnitude[i]);
+    expect(ratio, text).toBeLessThanOrEqual(1);
+  }
+
+  test.each<Format>(["bf16", "f32"])("%s, sizes that no tile divides", async (format) => {
+    await check("exact", ODD, { format, rows: 67, columns: 77, outputs: 70 });
+  });
+
+  test("whole tiles, two pieces an invocation", async () => {
+    await check("exact", SQUARE, { rows: 128, columns: 64, outputs: 64, bias: true });
+  });
+
+  test("rounded to f16, sharded, accumulated", async () => {
+    await check("f16-emulated", ODD, {
+      ...{ rows: 35, columns: 100, outputs: 100, cuts: [12, 80], bias: true, accumulate: true },
+    });
+  });
+});
+
+/** What adapters with matrix units offer, for a driver that takes any WGSL and computes nothing. */
+describe("with subgroup matrices, as Dawn validates them", () => {
+  async function openNull(): Promise<{ device: GPUDevice; subgroupSize: number }> {
+    const gpu = await openGpu(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
+    const adapter = (await gpu.requestAdapter())!;
+    const device = await adapter.requestDevice({
+      requiredFeatures: [
+        "shader-f16",
+        "subgroups",
+        "chromium-experimental-subgroup-matrix" as GPUFeatureName,
+      ],
+    });
+    return { device, subgroupSize: adapter.info.subgroupMaxSize! };
+  }
+
+  test.each<[MatrixMode, number, number, number, number]>([
+    ["f16", 16, 16, 16, 1],
+    ["f16", 16, 8, 16, 2],
+    ["f16", 8, 16, 16, 2],
+    ["exact", 8, 8, 8, 1],
+  ])("%s, %i × %i × %i, %i buffers", async (mode, matrixRows, matrixColumns, matrixK, buffers) => {
+    const { device, subgroupSize } = await openNull();
+    const tiling: MatrixTiling = {
+      ...{ matrixRows, matrixColumns, matrixK, subgroupSize },
+      // The null device has subgroups of up to 128, and workgroups of 256.
+      ...{ subgroupRows: 1, subgroupColumns: 2, tileK: 16, buffers: buffers as 1 | 2 },
+    };
+    for (const format of ["bf16", "f16", "f32"] as const) {
+      for (const flag of [true, false]) {
+        const spec = gemmMatrixKernel(
+          {
+            ...{ format, columns: 77, outputColumns: 40, bias: flag, accumulate: flag },
+            ...{ quads: flag, maxRows: 64 },
+          },
+          mode,
+          tiling,
+        );
+        const code = shaderCode(spec);
+        const module = device.createShaderModule({ code });
+        const { messages } = await module.getCompilationInfo();
+        // No warnings either: those would be about deprecated forms of an experimental feature.
+        expect(messages.map(({ message, lineNum }) => `${lineNum}: ${message}`)).toEqual([]);
+        await device.createComputePipelineAsync({ layout: "auto", compute: { module } });
+      }
+    }
+    device.destroy();
+  });
+});
+
+test("sizes", () => {
+  const nvidia: MatrixTiling = {
+    ...{ matrixRows: 16, matrixColumns: 16, matrixK: 16 },
+    ...{ subgroupSize: 32, subgroupRows: 2, subgroupColumns: 4, tileK: 32, buffers: 2 },
+  };
+  expect(matrixTileSize(nvidia)).toEqual({ rows: 128, columns: 128 });
+  expect(piecesPerInvocation(nvidia)).toBe(2);
+  expect(matrixMemory(nvidia, "f16")).toBe(2 * 256 * 80 + 8 * 1024);
+  expect(matrixMemory(ODD, "exact")).toBe(2 * 64 * 144 + 4 * 128);
+});

@@ -1,0 +1,105 @@
+/** One product of a weight matrix with many token rows on the GPU, beside its f64 reference. */
+import { packedWords, packKernel } from "../../src/kernels/linear/gemm-pack.gpu.ts";
+import {
+  gemmParams,
+  gemmWorkgroups,
+  inQuads,
+  type GemmShape,
+  type TileSize,
+} from "../../src/kernels/linear/gemm.gpu.ts";
+import type { KernelSpec } from "../../src/kernels/wgsl/kernel.ts";
+import type { GpuLab } from "./gpu-lab.ts";
+import { gpuWeights } from "./gpu-weights.ts";
+import { normalNumbers, product, randomMatrix, randomSource, UNIT_ROUNDOFF, type Format } from "./numbers.ts";
+import { rowWords } from "./rows.ts";
+
+/** The same for all cases, so that more of them share a pipeline. */
+const MAX_ROWS = 150;
+
+export interface GemmKernel {
+  spec: (shape: GemmShape) => KernelSpec;
+  tile: TileSize;
+  /** It reads x as packKernel writes it. */
+  isPacked: boolean;
+}
+
+export interface GemmCase {
+  format?: Format;
+  rows: number;
+  columns: number;
+  outputs: number;
+  bias?: boolean;
+  accumulate?: boolean;
+  /** First weight rows of the shards after the first one. */
+  cuts?: number[];
+  /** A weight with numbers from the edges of its format. */
+  edges?: boolean;
+  /** [rows, columns] in place of random numbers. */
+  x?: Float32Array;
+  /** The whole weight, f32, in place of random numbers. */
+  weight?: Float32Array;
+  maxPerDimension?: number;
+}
+
+export interface GemmOutcome {
+  /** [rows, outputs] */
+  actual: Float32Array;
+  expected: Float64Array;
+  /** What f32 arithmetic may err by. */
+  bound: Float64Array;
+  /** Σ |x| |weight| of every output. */
+  magnitude: Float64Array;
+}
+
+export async function multiply(lab: GpuLab, kernel: GemmKernel, options: GemmCase): Promise<GemmOutcome> {
+  const { format = "bf16", rows, columns, outputs, bias = false, accumulate = false } = options;
+  const { cuts = [], edges = false, maxPerDimension = 65535 } = options;
+  const random = randomSource(rows * 7 + columns * 3 + outputs);
+  const x = options.x ?? normalNumbers(rows * columns, random, 2);
+  const matrix = randomMatrix(format, outputs, columns, random, edges);
+  if (options.weight !== undefined) {
+    matrix.bytes = new Uint8Array(options.weight.buffer);
+    matrix.values.set(options.weight);
+  }
+  const before = normalNumbers(rows * outputs, random);
+  const [offset, biases] = [5, normalNumbers(outputs, random)];
+
+  const shards = [0, ...cuts].map((first, i) => ({ first, count: (cuts[i] ?? outputs) - first }));
+  const spec = kernel.spec({
+    ...{ format, columns, outputColumns: outputs, bias, accumulate },
+    ...{ quads: inQuads(outputs, shards), maxRows: MAX_ROWS },
+  });
+  let input = lab.buffer(x);
+  if (kernel.isPacked) {
+    const packed = lab.buffer(rows * packedWords(columns));
+    await lab.run(packKernel(columns), [input, packed], [rows]);
+    input = packed;
+  }
+  const weights = gpuWeights(matrix);
+  const stride = weights.length / outputs;
+  const vectors = lab.buffer(Float32Array.of(...new Float32Array(offset).fill(NaN), ...biases));
+  const output = lab.buffer(accumulate ? before : rows * outputs);
+  const rowBuffer = lab.buffer(rowWords(MAX_ROWS, { positions: Array<number>(rows).fill(0) }));
+  for (const { first, count } of shards) {
+    const weight = lab.buffer(weights.subarray(first * stride, (first + count) * stride));
+    await lab.run(
+      spec,
+      [input, vectors, weight, output, rowBuffer, lab.uniform(gemmParams({ bias: offset, first, count }))],
+      gemmWorkgroups(rows, count, kernel.tile, maxPerDimension),
+    );
+  }
+  const { values: expected, bound } = product(x, matrix);
+  const magnitude = product(x.map(Math.abs), { ...matrix, values: matrix.values.map(Math.abs) }).values;
+  expected.forEach((_, i) => {
+    if (bias) expected[i] += biases[i % outputs];
+    if (accumulate) expected[i] += before[i];
+    if (bias || accumulate) bound[i] += 2 * UNIT_ROUNDOFF * (Math.abs(expected[i]) + 4);
+  });
+  return { actual: await lab.read(output), expected, bound, magnitude };
+}
+
+/** Normalised mean squared error: |actual - expected|² / |expected|². */
+export function nmse(actual: ArrayLike<number>, expected: Float64Array): number {
+  const square = (sum: number, v: number): number => sum + v * v;
+  return expected.map((v, i) => v - actual[i]).reduce(square, 0) / expected.reduce(square, 0);
+}
