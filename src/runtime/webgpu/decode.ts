@@ -18,11 +18,25 @@ const STEPS_AHEAD = 3;
 const RESULT_BYTES = 16;
 const TIMESTAMP_BYTES = 16;
 
-type Request = DecodeRequest & { profile?: boolean };
+/** What a step cost the calling thread. */
+export interface StepCost {
+  dispatches: number;
+  /** From the command encoder to the finished command buffer. */
+  encodeSeconds: number;
+  /** To submit it and to ask for its result. */
+  submitSeconds: number;
+}
+
+export interface GpuDecodeRequest extends DecodeRequest {
+  /** Measures how long kernels run; costs some speed. */
+  profile?: boolean;
+  /** Called for every step that is submitted and computes a whole pass, where the GPU chooses tokens; for benchmarks. */
+  onStep?: (cost: StepCost) => void;
+}
 
 export async function decodeTokens(
   executable: WebGpuExecutable,
-  request: Request,
+  request: GpuDecodeRequest,
   signal: AbortSignal | undefined,
 ): Promise<DecodeProfile> {
   const { tokens, slot, position } = request;
@@ -58,13 +72,13 @@ class Clock {
 
 async function chooseOnGpu(
   executable: WebGpuExecutable,
-  request: Request,
+  request: GpuDecodeRequest,
   plan: TokenChoicePlan,
   signal: AbortSignal | undefined,
 ): Promise<DecodeProfile> {
   const { resources, program } = executable;
   const { device } = resources.context;
-  const { count, sampling, onToken, eosTokenIds, position, tokens } = request;
+  const { count, sampling, onToken, onStep, eosTokenIds, position, tokens } = request;
   const one = resources.form("forward", "one");
   const choice = executable.choice.get(plan) ?? [];
   for (const [name, words] of Object.entries(startTokenChoice(request, program.vocabSize))) {
@@ -84,24 +98,31 @@ async function chooseOnGpu(
       length: position + tokens.length + step,
       queryTiles: 0,
     };
+    const startedAt = performance.now();
     const encoder = device.createCommandEncoder();
     const compute = encoder.beginComputePass(slot.timestamps);
+    let dispatches = 0;
     // The first step's rows are computed already.
-    if (step > 0) encode(compute, one.body, stepShape);
-    encode(compute, one.head, stepShape);
-    encode(compute, choice, stepShape);
+    if (step > 0) dispatches += encode(compute, one.body, stepShape);
+    dispatches += encode(compute, one.head, stepShape);
+    dispatches += encode(compute, choice, stepShape);
     compute.end();
     encoder.copyBufferToBuffer(resources.buffer("result"), 0, slot.buffer, 0, RESULT_BYTES);
     slot.resolveTimestamps(encoder);
-    device.queue.submit([encoder.finish()]);
+    const commands = encoder.finish();
+    const encodedAt = performance.now();
+    device.queue.submit([commands]);
     waiting.push(slot.read());
+    if (step === 0 || onStep === undefined) return;
+    const submitSeconds = (performance.now() - encodedAt) / 1000;
+    onStep({ dispatches, encodeSeconds: (encodedAt - startedAt) / 1000, submitSeconds });
   };
 
   try {
     for (let seen = 0; seen < count; seen++) {
       while (submitted < Math.min(count, seen + STEPS_AHEAD)) submitStep();
       const words = await withAbort(waiting[0], signal);
-      waiting.shift();
+      void waiting.shift();
       const token = readChoice(words, sampling, program.vocabSize);
       clock.tick();
       // Times of the steps after the first token, as the wall clock has them.
@@ -117,7 +138,7 @@ async function chooseOnGpu(
 
 async function chooseOnCpu(
   executable: WebGpuExecutable,
-  request: Request,
+  request: GpuDecodeRequest,
   shape: PassShape,
   signal: AbortSignal | undefined,
 ): Promise<DecodeProfile> {

@@ -2,14 +2,14 @@
  * The GPU device as the main thread sees it. It encodes dispatches from prebuilt objects, submits them and waits for
  * events; nothing is computed or allocated on the way but the command buffers, which WebGPU lets run only once.
  */
-import type { DecodeProfile, DecodeRequest, Executable, MemoryUse, Pass, PassResult } from "../backend.ts";
+import type { DecodeProfile, Executable, MemoryUse, Pass, PassResult } from "../backend.ts";
 import { checkCopy, checkDecode, checkPass, type PassLimits } from "../check-pass.ts";
 import { ModelComposeError, throwIfAborted } from "../errors.ts";
 import type { DeviceInfo } from "../generation-types.ts";
 import { Mutex, withAbort } from "../mutex.ts";
 import type { Program } from "../program.ts";
 import { MAP, USAGE } from "./constants.ts";
-import { decodeTokens, ReadbackRing } from "./decode.ts";
+import { decodeTokens, ReadbackRing, type GpuDecodeRequest } from "./decode.ts";
 import { formFor, headFor, LOGIT_ROWS, type PassShape } from "./dispatch.ts";
 import type { GpuPlan } from "./plan.ts";
 import { encode, type Recorded, type Resources } from "./resources.ts";
@@ -64,7 +64,7 @@ export class WebGpuExecutable implements Executable {
     return this.#inTurn(() => this.#run(pass, signal), signal);
   }
 
-  async decode(request: DecodeRequest & { profile?: boolean }, signal?: AbortSignal): Promise<DecodeProfile> {
+  async decode(request: GpuDecodeRequest, signal?: AbortSignal): Promise<DecodeProfile> {
     checkDecode(request, this.#limits);
     return this.#inTurn(() => decodeTokens(this, request, signal), signal);
   }

@@ -131,8 +131,12 @@ export class Uniforms {
   }
 }
 
-/** Records dispatches into a compute pass. A pipeline that is set already is not set again: every call costs. */
-export function encode(encoder: GPUComputePassEncoder, list: readonly Recorded[], pass: PassShape): void {
+/**
+ * Records dispatches into a compute pass; returns how many had something to do. A pipeline that is set already is not set
+ * again: every call costs.
+ */
+export function encode(encoder: GPUComputePassEncoder, list: readonly Recorded[], pass: PassShape): number {
+  let dispatches = 0;
   let last: GPUComputePipeline | undefined;
   for (const { dispatch, pipeline, bindGroup } of list) {
     const [x, y, z] = dispatch.workgroups(pass);
@@ -141,5 +145,7 @@ export function encode(encoder: GPUComputePassEncoder, list: readonly Recorded[]
     last = pipeline;
     encoder.setBindGroup(0, bindGroup);
     encoder.dispatchWorkgroups(x, y, z);
+    dispatches++;
   }
+  return dispatches;
 }
