@@ -6,6 +6,7 @@ requires subgroup_id;
 
 // The smallest subgroups have 4 invocations.
 var<workgroup> partialSums: array<f32, SUMS * (WORKGROUP / 4u)>;
+var<workgroup> wholeSums: array<f32, SUMS>;
 
 fn addUp(sum: u32, value: f32, local: u32, subgroup: u32, lane: u32, subgroups: u32) {
   let own = subgroupAdd(value);
@@ -14,16 +15,15 @@ fn addUp(sum: u32, value: f32, local: u32, subgroup: u32, lane: u32, subgroups: 
 
 fn finishSums(local: u32, subgroups: u32) {
   workgroupBarrier();
-  var total = 0.0;
-  if (local < SUMS) {
-    for (var i = 0u; i < subgroups; i++) { total += partialSums[local * subgroups + i]; }
+  for (var sum = local; sum < SUMS; sum += WORKGROUP) {
+    var total = 0.0;
+    for (var i = 0u; i < subgroups; i++) { total += partialSums[sum * subgroups + i]; }
+    wholeSums[sum] = total;
   }
-  workgroupBarrier();
-  if (local < SUMS) { partialSums[local] = total; }
   workgroupBarrier();
 }
 
-fn finishedSum(sum: u32) -> f32 { return partialSums[sum]; }
+fn finishedSum(sum: u32) -> f32 { return wholeSums[sum]; }
 #else
 var<workgroup> partialSums: array<f32, SUMS * WORKGROUP>;
 

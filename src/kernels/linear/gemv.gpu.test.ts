@@ -33,7 +33,8 @@ afterAll(() => {
 const VARIANTS: GemvVariant[] = [
   { subgroups: true, workgroup: 64, outputs: 4, tile: 1 },
   { subgroups: false, workgroup: 64, outputs: 4, tile: 1 },
-  { subgroups: true, workgroup: 32, outputs: 2, tile: 4 },
+  { subgroups: true, workgroup: 16, outputs: 4, tile: 4 }, // more sums than invocations
+  { subgroups: false, workgroup: 16, outputs: 2, tile: 4 },
   { subgroups: false, workgroup: 128, outputs: 4, tile: 4 },
 ];
 

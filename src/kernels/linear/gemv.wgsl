@@ -73,6 +73,9 @@ fn weightRow(group: u32, o: u32) -> u32 {
 fn weightRow(group: u32, o: u32) -> u32 { return group * OUTPUTS + o; }
 #endif
 
+// One invocation writes one result.
+const_assert OUTPUTS * TILE <= WORKGROUP;
+
 #if NORM
 const SUMS = OUTPUTS * TILE + TILE;
 #else
@@ -143,7 +146,6 @@ fn main(
   finishSums(local);
 #endif
 
-  // One invocation writes one result (a pair of them).
 #if EPILOGUE == "qkv" || EPILOGUE == "gate"
   if (local >= PAIRS * TILE) { return; }
   let o = local / TILE;
