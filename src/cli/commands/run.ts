@@ -7,7 +7,8 @@ import { readEnvironment } from "../compose/environment-files.ts";
 import { findComposeFiles, loadCompose } from "../compose/load.ts";
 import { ModelHost, type LoadTextModel } from "../compose/model-host.ts";
 import { formatProblem } from "../compose/problems.ts";
-import { runWorkflow, type WorkflowResult } from "../compose/run-workflow.ts";
+import { Engine } from "../compose/run/engine.ts";
+import type { RunEvent, WorkflowResult } from "../compose/run/events.ts";
 import { toText } from "../compose/template/convert.ts";
 import { deviceOptions, type DeviceFlags } from "../flags.ts";
 import { statisticsLine } from "../report.ts";
@@ -58,27 +59,12 @@ export async function run(
   const input = parseInput(flags.input ?? "{}");
   const definition = loadFromFlags(flags, terminal);
   if (flags.output !== undefined) checkOutputFile(flags.output);
-  const host = new ModelHost(
-    context.loadModel,
-    {
-      onProgress: (progress) => terminal.loading(progress),
-      onNotice: (line) => terminal.note(line),
-    },
-    overrides,
-  );
+  const host = new ModelHost(context.loadModel, { onNotice: (line) => terminal.note(line) }, overrides);
   try {
-    const onPrefill = (progress: { done: number; total: number }): void => terminal.prefilling(progress);
-    let latest = 0;
-    for await (const event of runWorkflow(definition, host, { workflow, input, signal, onPrefill })) {
-      if (event.type === "warning") {
-        terminal.warn(event.message);
-      } else if (event.type === "text") {
-        if (event.generation !== latest) terminal.endLine();
-        latest = event.generation;
-        await showText(event, flags, terminal);
-      } else {
-        await showResult(event.result, flags, terminal);
-      }
+    const live = new LiveTexts(terminal, flags.output === undefined && terminal.stdoutIsTerminal);
+    for await (const event of new Engine(definition, host).run({ workflow, input, signal })) {
+      live.show(event);
+      await show(event, flags, terminal);
     }
   } finally {
     terminal.close();
@@ -86,15 +72,80 @@ export async function run(
   }
 }
 
-async function showText(
-  event: { readonly text: string; readonly output: boolean },
-  flags: RunFlags,
-  terminal: Terminal,
-): Promise<void> {
-  const toStdout = event.output && flags.output === undefined;
-  if (toStdout) await terminal.write(event.text);
-  // Never twice on one screen.
-  if (terminal.watched && !(toStdout && terminal.stdoutIsTerminal)) terminal.live(event.text);
+async function show(event: RunEvent, flags: RunFlags, terminal: Terminal): Promise<void> {
+  switch (event.type) {
+    case "warning":
+      terminal.warn(event.message);
+      return;
+    case "job-retried": {
+      const { path, attempt, attempts, message } = event;
+      terminal.warn(`job ${path.join(".")}, attempt ${attempt} of ${attempts} failed: ${message}`);
+      return;
+    }
+    case "loading":
+      terminal.loading(event.progress);
+      return;
+    case "prefill":
+      terminal.prefilling(event);
+      return;
+    case "output":
+      if (flags.output === undefined) await terminal.write(pieceText(event.value));
+      return;
+    case "result":
+      await showResult(event.result, flags, terminal);
+      return;
+    case "run-started":
+    case "job-started":
+    case "job-ended":
+    case "generation-started":
+    case "text":
+    case "generation-ended":
+      return;
+  }
+}
+
+/** Text of a stream as it is, other values as a line of JSON. */
+function pieceText(value: unknown): string {
+  return typeof value === "string" ? value : `${JSON.stringify(value)}\n`;
+}
+
+/** Shows new text on stderr as it is produced; texts that are produced at the same time, one behind the other. */
+class LiveTexts {
+  readonly #terminal: Terminal;
+  /** What streams to stdout is on the same screen already. */
+  readonly #stdoutShows: boolean;
+  /** Texts that have begun, in this order, with what of them waits. */
+  readonly #open = new Map<number, { waiting: string; hasEnded: boolean }>();
+
+  constructor(terminal: Terminal, stdoutShows: boolean) {
+    this.#terminal = terminal;
+    this.#stdoutShows = stdoutShows;
+  }
+
+  show(event: RunEvent): void {
+    if (!this.#terminal.watched) return;
+    if (event.type === "generation-started") {
+      if (event.output && this.#stdoutShows) return;
+      this.#open.set(event.generation, { waiting: "", hasEnded: false });
+      return;
+    }
+    if (event.type !== "text" && event.type !== "generation-ended") return;
+    const text = this.#open.get(event.generation);
+    if (text === undefined) return;
+    if (event.type === "text") text.waiting += event.text;
+    else text.hasEnded = true;
+    this.#showFirst();
+  }
+
+  #showFirst(): void {
+    for (const [generation, text] of this.#open) {
+      this.#terminal.live(text.waiting);
+      text.waiting = "";
+      if (!text.hasEnded) return;
+      this.#terminal.endLine();
+      this.#open.delete(generation);
+    }
+  }
 }
 
 async function showResult(result: WorkflowResult, flags: RunFlags, terminal: Terminal): Promise<void> {
@@ -104,10 +155,19 @@ async function showResult(result: WorkflowResult, flags: RunFlags, terminal: Ter
   // A stream has been written already, but for the end of its last line.
   else if (!result.streamed) await terminal.write(text);
   else if (!text.endsWith("\n\n")) await terminal.write("\n");
-  if (result.drawnSeed !== undefined) {
-    terminal.note(`seed ${result.drawnSeed} (drawn; set seed to get the same text again)`);
+  const { generations } = result;
+  const drawn = generations.filter(({ seedDrawn }) => seedDrawn).map((record) => record.result.seed);
+  for (const seed of new Set(drawn)) {
+    terminal.note(`seed ${seed} (drawn; set seed to get the same text again)`);
   }
-  terminal.note(statisticsLine(result.generations, result.device));
+  if (generations.length === 0) return;
+  const devices = new Set(generations.map(({ device }) => device));
+  terminal.note(
+    statisticsLine(
+      generations.map((record) => record.result),
+      [...devices].join(", "),
+    ),
+  );
 }
 
 /** Lists and objects as JSON, other values bare, nothing for null. */

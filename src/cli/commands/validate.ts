@@ -1,4 +1,4 @@
-import { allComponents, type ComposeDefinition } from "../compose/definition.ts";
+import { allComponents, type ComponentDefinition, type ComposeDefinition } from "../compose/definition.ts";
 import { inferSchema, type Variable } from "../compose/inferred-schema.ts";
 import type { Terminal } from "../terminal.ts";
 import { loadFromFlags, type ComposeFlags } from "./run.ts";
@@ -16,11 +16,9 @@ function summary(definition: ComposeDefinition): string {
   const lines = [
     `${names}: valid, ${count(components.length, "component")}, ${count(workflows.length, "workflow")}.`,
   ];
-  for (const { id, model, device } of components) {
-    lines.push(`  component ${id}: text-generation with ${model.name} on ${device}`);
-  }
+  for (const component of components) lines.push(`  component ${component.id}: ${kind(component)}`);
   for (const workflow of workflows) {
-    const { input, output } = inferSchema(workflow);
+    const { input, output } = inferSchema(definition, workflow);
     lines.push(
       `  workflow ${workflow.id}${workflow.title === undefined ? "" : ` (${workflow.title})`}`,
       `    input: ${variables(input)}`,
@@ -28,6 +26,17 @@ function summary(definition: ComposeDefinition): string {
     );
   }
   return `${lines.join("\n")}\n`;
+}
+
+function kind(component: ComponentDefinition): string {
+  switch (component.type) {
+    case "model":
+      return `text-generation with ${component.model.name} on ${component.device}`;
+    case "http-client":
+      return `http-client, ${count(component.actions.length, "action")}`;
+    case "workflow":
+      return `calls ${component.actions.map(({ workflow }) => workflow).join(", ")}`;
+  }
 }
 
 function variables(list: readonly Variable[]): string {

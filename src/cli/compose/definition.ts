@@ -1,4 +1,6 @@
 import type { Precision } from "../../runtime/generation-types.ts";
+import type { Operator } from "./conditions.ts";
+import type { Limits } from "./limits.ts";
 import type { Location, Problem, SourceFile } from "./problems.ts";
 import type { GenerationParameterName } from "./parameters.ts";
 import type { SourceNode } from "./source-tree.ts";
@@ -13,12 +15,6 @@ export interface ComposeDefinition {
   readonly warnings: readonly Problem[];
 }
 
-/** The components of a definition, those written directly into jobs too. */
-export function allComponents({ components, workflows }: ComposeDefinition): ComponentDefinition[] {
-  const ofJobs = workflows.flatMap(({ jobs }) => jobs.map(({ component }) => component));
-  return [...new Set([...components, ...ofJobs])];
-}
-
 /** The server's side; absent keys have the defaults of decision 1. */
 export interface ControllerDefinition {
   readonly name?: string;
@@ -30,6 +26,10 @@ export interface ControllerDefinition {
   readonly maxConcurrentCount: number;
   /** Runs that may wait. */
   readonly maxQueueCount: number;
+  /** Milliseconds that runs have to end when the server stops. */
+  readonly shutdownTimeout: number;
+  /** Ceilings of what one run may ask for. */
+  readonly limits: Limits;
   readonly webui?: { readonly host: string; readonly port: number };
 }
 
@@ -39,6 +39,7 @@ export interface WorkflowDefinition {
   readonly title?: string;
   readonly description?: string;
   readonly default: boolean;
+  /** Only for other workflows: not offered by the API and the web UI. */
   readonly private: boolean;
   readonly jobs: readonly JobDefinition[];
   /** Rendered after all jobs, from `input`, `context` and `jobs`. */
@@ -46,12 +47,49 @@ export interface WorkflowDefinition {
   readonly location?: Location;
 }
 
-/** A job that runs a component. */
-export interface JobDefinition {
+export type JobDefinition = ComponentJob | DelayJob | IfJob | SwitchJob | ForEachJob;
+/** Jobs that only say which job comes next. */
+export type RoutingJob = IfJob | SwitchJob;
+
+interface JobBase {
   readonly id: string;
   readonly name?: string;
-  readonly component: ComponentDefinition;
-  readonly action: TextGenerationAction;
+  /** The job starts when of each group one job has completed. */
+  readonly dependsOn: readonly (readonly JobReference[])[];
+  /** How often the job may run when routes lead back to it. */
+  readonly maxRunCount: number;
+  readonly retry?: RetryPolicy;
+  readonly onError?: OnError;
+  readonly location: Location;
+}
+
+/** The id of a job where another names it. */
+export interface JobReference {
+  readonly id: string;
+  readonly location: Location;
+}
+
+export interface RetryPolicy {
+  /** The first attempt included. */
+  readonly maxAttemptCount: number;
+  /** Milliseconds before the second attempt. */
+  readonly delay: number;
+  readonly backoff: "fixed" | "exponential";
+  /** Milliseconds. */
+  readonly maxDelay?: number;
+}
+
+/** What takes the place of a failed job: another job, a value, or (with neither) null. */
+export interface OnError {
+  readonly to?: JobReference;
+  /** Rendered with `error`. */
+  readonly output?: SourceNode;
+}
+
+/** Runs a component. */
+export interface ComponentJob extends JobBase {
+  readonly type: "component";
+  readonly call: Call;
   /** Absent: the workflow's input as it is. */
   readonly input?: SourceNode;
   /** Absent: the component's output as it is. */
@@ -60,10 +98,74 @@ export interface JobDefinition {
   readonly repeatCount?: SourceNode;
 }
 
-/** A component that holds one model; for now its task is text-generation. */
-export interface ComponentDefinition {
+/** Waits. */
+export interface DelayJob extends JobBase {
+  readonly type: "delay";
+  /** Seconds, or a text such as 500ms or 2m. */
+  readonly duration: SourceNode;
+  readonly output?: SourceNode;
+}
+
+/** Goes to one job or another, as conditions hold. */
+export interface IfJob extends JobBase {
+  readonly type: "if";
+  /** What conditions without an input of their own compare. Absent: the workflow's input. */
+  readonly input?: SourceNode;
+  readonly conditions: readonly Condition[];
+  readonly otherwise?: JobReference;
+}
+
+export interface Condition {
+  readonly operator: Operator;
+  readonly input?: SourceNode;
+  readonly value: SourceNode;
+  readonly ifTrue?: JobReference;
+  readonly ifFalse?: JobReference;
+  readonly location: Location;
+}
+
+/** Goes to the job of the first case whose value equals the input. */
+export interface SwitchJob extends JobBase {
+  readonly type: "switch";
+  /** Absent: the workflow's input. */
+  readonly input?: SourceNode;
+  readonly cases: readonly { readonly value: SourceNode; readonly then: JobReference }[];
+  readonly otherwise?: JobReference;
+}
+
+/** Runs a component for every item of a list; the outputs are in the order of the items. */
+export interface ForEachJob extends JobBase {
+  readonly type: "for-each";
+  readonly input: SourceNode;
+  /** Items at the same time. Absent: 1. */
+  readonly batchSize?: SourceNode;
+  readonly call: Call;
+  /** Of one run, from `item` and `index`. Absent: the item as it is. */
+  readonly itemInput?: SourceNode;
+  readonly itemOutput?: SourceNode;
+  /** Of the job; `output` is the list. */
+  readonly output?: SourceNode;
+}
+
+/** A component with the action that is called. */
+export type Call =
+  | { readonly kind: "model"; readonly component: ModelComponent; readonly action: TextGenerationAction }
+  | { readonly kind: "http-client"; readonly component: HttpClientComponent; readonly action: HttpAction }
+  | { readonly kind: "workflow"; readonly component: WorkflowComponent; readonly action: WorkflowAction };
+
+export type ComponentDefinition = ModelComponent | HttpClientComponent | WorkflowComponent;
+
+interface ComponentBase {
   readonly id: string;
   readonly default: boolean;
+  /** Calls at the same time, over all runs; 0 is no bound. */
+  readonly maxConcurrentCount: number;
+  readonly location: Location;
+}
+
+/** Holds one model; for now its task is text-generation. */
+export interface ModelComponent extends ComponentBase {
+  readonly type: "model";
   readonly model: ModelReference;
   readonly architecture: "auto" | "causal";
   /** As `loadModel` takes it. */
@@ -71,8 +173,9 @@ export interface ComponentDefinition {
   readonly precision: Precision;
   /** Tokens; an upper bound on the capacity of the KV cache. */
   readonly contextLength?: number;
+  /** A server loads the model when it starts, not at the first call. */
+  readonly preload: boolean;
   readonly actions: readonly TextGenerationAction[];
-  readonly location: Location;
 }
 
 export interface ModelReference {
@@ -82,15 +185,72 @@ export interface ModelReference {
   readonly source: string;
 }
 
-export interface TextGenerationAction {
+/** Calls an API of somebody else. */
+export interface HttpClientComponent extends ComponentBase {
+  readonly type: "http-client";
+  /** What the paths of actions are appended to. */
+  readonly baseUrl?: SourceNode;
+  /** Sent with every request. */
+  readonly headers: ReadonlyMap<string, SourceNode>;
+  readonly actions: readonly HttpAction[];
+}
+
+/** Calls another workflow of the file. */
+export interface WorkflowComponent extends ComponentBase {
+  readonly type: "workflow";
+  readonly actions: readonly WorkflowAction[];
+}
+
+export interface ActionBase {
   readonly id: string;
   readonly default: boolean;
+  /**
+   * Rendered from what the component gave: `result` of a model, `response` of an API, `output` of a workflow; or
+   * piece by piece from `result[]` and `response[]`.
+   */
+  readonly output?: SourceNode;
+  readonly location: Location;
+}
+
+export interface TextGenerationAction extends ActionBase {
   /** A template; its value is a text or a list of texts. */
   readonly prompt: SourceNode;
   readonly parameters: ReadonlyMap<GenerationParameterName, SourceNode>;
-  /** Rendered from `result` (or chunk by chunk from `result[]`). */
-  readonly output?: SourceNode;
-  readonly location: Location;
+}
+
+export type HttpMethod = "GET" | "POST" | "PUT" | "DELETE" | "PATCH";
+
+export interface HttpAction extends ActionBase {
+  /** A whole URL, or a path behind the component's base URL. */
+  readonly target: { readonly kind: "endpoint" | "path"; readonly node: SourceNode };
+  readonly method: HttpMethod;
+  readonly headers: ReadonlyMap<string, SourceNode>;
+  /** Query parameters. */
+  readonly params: ReadonlyMap<string, SourceNode>;
+  readonly body?: SourceNode;
+  /** What one event of a stream holds. */
+  readonly streamFormat: "text" | "json";
+  /** Milliseconds from the request to the end of its answer. Absent: no bound. */
+  readonly timeout?: number;
+}
+
+export interface WorkflowAction extends ActionBase {
+  /** Its id, or `__default__`. */
+  readonly workflow: string;
+  readonly workflowLocation: Location;
+  /** Absent: the job's input as it is. */
+  readonly input?: SourceNode;
+}
+
+/** The components of a definition, those written directly into jobs too. */
+export function allComponents({ components, workflows }: ComposeDefinition): ComponentDefinition[] {
+  const ofJobs = workflows.flatMap(({ jobs }) => jobs.flatMap((job) => callOf(job)?.component ?? []));
+  return [...new Set([...components, ...ofJobs])];
+}
+
+/** What a job calls, if it is one that calls a component. */
+export function callOf(job: JobDefinition): Call | undefined {
+  return job.type === "component" || job.type === "for-each" ? job.call : undefined;
 }
 
 /** Ids of what has no id in the file, as in the original. */

@@ -1,14 +1,17 @@
 import { ModelComposeError } from "../../runtime/errors.ts";
 import type { GenerateOptions } from "../../runtime/generation-types.ts";
-import type { JobDefinition } from "./definition.ts";
-import { missingPromptError, WorkflowInputError } from "./missing-input.ts";
+import type { TextGenerationAction } from "./definition.ts";
+import { WorkflowInputError } from "./input-error.ts";
+import { requireWithin, type Limits } from "./limits.ts";
+import { missingPromptError } from "./missing-input.ts";
 import {
+  checkParameter,
   composeDefaults,
-  requireParameter,
   unsupportedParameter,
   type GenerationParameterName,
   type GenerationParameters,
 } from "./parameters.ts";
+import { fieldsOf, type Origins } from "./run/origin.ts";
 import type { SourceNode } from "./source-tree.ts";
 import { show, toText } from "./template/convert.ts";
 import type { Scope } from "./template/evaluate.ts";
@@ -27,48 +30,69 @@ export interface GenerationRequest {
 type ResolvedParameters = Omit<GenerationParameters, keyof typeof composeDefaults> &
   Required<Pick<GenerationParameters, keyof typeof composeDefaults>> & { readonly seed: number };
 
+/** What rendering an action needs to know of the run. */
+export interface RequestPlace {
+  readonly scope: Scope;
+  /** Where the sources of the scope come from, to name what is missing. */
+  readonly origins: Origins;
+  readonly limits: Limits;
+  /** The input of the run. */
+  readonly runInput: unknown;
+  /** Serves where the action gives no seed. */
+  readonly drawnSeed: number;
+}
+
 /**
- * Renders an action for one run of a job; `drawnSeed` serves where the action gives none.
+ * Renders an action for one call.
  *
- * @throws ModelComposeError `invalid-input` naming the parameter and its range, or the missing input
+ * @throws WorkflowInputError naming the parameter and its range, or the missing input; ModelComposeError
  */
-export function renderRequest(
-  job: JobDefinition,
-  jobScope: Scope,
-  actionScope: Scope,
-  drawnSeed: number,
-): GenerationRequest {
+export function renderRequest(action: TextGenerationAction, place: RequestPlace): GenerationRequest {
   const given: Partial<Record<GenerationParameterName, unknown>> = {};
-  for (const [name, node] of job.action.parameters) {
-    const value = evaluateNode(node, actionScope);
-    if (value === null) continue;
-    const checked = requireParameter(name, value, "");
-    const unsupported = unsupportedParameter(name, checked);
-    if (unsupported !== undefined) {
-      throw new ModelComposeError("unsupported", unsupported.message, { remedy: unsupported.remedy });
-    }
-    given[name] = checked;
+  for (const [name, node] of action.parameters) {
+    const value = evaluateNode(node, place.scope);
+    if (value !== null) given[name] = checkedParameter(name, value, node, place);
   }
   const parameters: ResolvedParameters = {
     ...composeDefaults,
-    seed: drawnSeed,
+    seed: place.drawnSeed,
     ...(given as GenerationParameters),
   };
-  const prompt = renderPrompts(job, jobScope, actionScope);
+  const prompt = renderPrompts(action, place);
   const seedIsDrawn = given.seed === undefined && parameters.do_sample && parameters.temperature > 0;
   const request = { ...prompt, parameters, seedIsDrawn };
-  checkTogether(request);
+  checkTogether(request, place.limits);
   return request;
 }
 
+function checkedParameter(
+  name: GenerationParameterName,
+  value: unknown,
+  node: SourceNode,
+  { scope, origins, limits }: RequestPlace,
+): unknown {
+  const checked = checkParameter(name, value);
+  if ("expected" in checked) {
+    const [field] = fieldsOf(node, scope, origins);
+    const from =
+      field === undefined || field === name ? "" : ` in the workflow input ${JSON.stringify(field)}`;
+    throw new WorkflowInputError(`${name} must be ${checked.expected}, found ${show(value)}${from}.`, field);
+  }
+  if (name === "num_beams" || name === "num_return_sequences") {
+    requireWithin(limits, name, Number(checked.value));
+  }
+  const unsupported = unsupportedParameter(name, checked.value);
+  if (unsupported === undefined) return checked.value;
+  throw new ModelComposeError("unsupported", unsupported.message, { remedy: unsupported.remedy });
+}
+
 function renderPrompts(
-  job: JobDefinition,
-  jobScope: Scope,
-  actionScope: Scope,
+  action: TextGenerationAction,
+  { scope, origins, runInput }: RequestPlace,
 ): Pick<GenerationRequest, "prompts" | "isList"> {
-  const node = job.action.prompt;
-  const place = { job, jobScope, actionScope };
-  const value = evaluateNode(node, actionScope);
+  const node = action.prompt;
+  const place = { scope, origins, runInput };
+  const value = evaluateNode(node, scope);
   if (!Array.isArray(value)) {
     if (value === null || value === "") throw missingPromptError({ ...place, node, inValue: false }, value);
     return { prompts: [promptText(value, "The prompt")], isList: false };
@@ -102,7 +126,8 @@ function promptText(value: unknown, what: string): string {
 }
 
 /** What depends on several parameters. */
-function checkTogether({ isList, parameters }: GenerationRequest): void {
+function checkTogether({ isList, prompts, parameters }: GenerationRequest, limits: Limits): void {
+  requireWithin(limits, "prompts", prompts.length);
   const sequences = parameters.num_return_sequences;
   if (parameters.streaming && (isList || sequences > 1)) {
     const found = isList ? "a list of prompts" : `num_return_sequences ${sequences}`;

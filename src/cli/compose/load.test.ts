@@ -1,27 +1,30 @@
 import { describe, expect, test } from "vitest";
-import type { ComposeDefinition } from "./definition.ts";
+import { loadFailure, loadText } from "../../../test/support/compose.ts";
+import type {
+  ComposeDefinition,
+  ModelComponent,
+  TextGenerationAction,
+  WorkflowDefinition,
+} from "./definition.ts";
 import { inferSchema } from "./inferred-schema.ts";
 import { readCompose } from "./load.ts";
-import { ComposeFileError } from "./problems.ts";
 import { literalValue } from "./source-tree.ts";
 
-function load(
-  text: string,
-  options: { env?: Record<string, string>; lenient?: boolean } = {},
-): ComposeDefinition {
-  const environment = new Map(Object.entries(options.env ?? {}));
-  const file = { name: "model-compose.yml", path: "/project/model-compose.yml", text };
-  return readCompose([file], { environment, lenient: options.lenient });
+const load = loadText;
+const failure = loadFailure;
+
+/** The first component, which is a model. */
+function modelOf({ components }: ComposeDefinition): ModelComponent {
+  const [component] = components;
+  if (component?.type !== "model") throw new Error("the first component is no model");
+  return component;
 }
 
-function failure(text: string, options: Parameters<typeof load>[1] = {}): ComposeFileError {
-  try {
-    load(text, options);
-  } catch (error) {
-    if (error instanceof ComposeFileError) return error;
-    throw error;
-  }
-  throw new Error("the file was accepted");
+/** The action of a workflow's first job, which calls a model. */
+function actionOf(workflow: WorkflowDefinition | undefined): TextGenerationAction {
+  const [job] = workflow?.jobs ?? [];
+  if (job?.type !== "component" || job.call.kind !== "model") throw new Error("the first job calls no model");
+  return job.call.action;
 }
 
 const component = `component:
@@ -74,10 +77,8 @@ function shape(definition: ComposeDefinition): unknown {
       {
         controller: definition.controller,
         workflows: definition.workflows,
-        parameters: definition.components.map(({ actions }) =>
-          actions.map((action) =>
-            [...action.parameters].map(([name, node]) => [name, literalValue(node)]).toSorted(),
-          ),
+        parameters: modelOf(definition).actions.map((action) =>
+          [...action.parameters].map(([name, node]) => [name, literalValue(node)]).toSorted(),
         ),
       },
       (key, value: unknown) => {
@@ -91,9 +92,10 @@ function shape(definition: ComposeDefinition): unknown {
 describe("both dialects", () => {
   test("mean the same", () => {
     expect(shape(load(older))).toEqual(shape(load(newer)));
-    const { controller, components } = load(older);
+    const definition = load(older);
+    const { controller } = definition;
     expect(controller).toMatchObject({ port: 9090, basePath: "/api", webui: { port: 9091 } });
-    expect([...(components[0]?.actions[0]?.parameters.keys() ?? [])]).toContain("max_output_length");
+    expect([...modelOf(definition).actions[0].parameters.keys()]).toContain("max_output_length");
   });
 
   test("a file with only a component has a workflow, a job and a controller", () => {
@@ -101,15 +103,15 @@ describe("both dialects", () => {
     expect(definition.controller).toMatchObject({ host: "127.0.0.1", port: 8080, basePath: "/api" });
     const [workflow] = definition.workflows;
     expect(workflow).toMatchObject({ id: "__workflow__", jobs: [{ id: "__job__" }] });
-    expect(inferSchema(workflow)).toEqual({
+    expect(inferSchema(definition, workflow)).toEqual({
       input: [expect.objectContaining({ name: "prompt", type: "text", isList: false, required: true })],
       output: [expect.objectContaining({ name: "generated", type: "string" })],
     });
   });
 
   test("a workflow with only a title has the implied job", () => {
-    const [workflow] = load(`workflow: { title: T }\n${minimal}`).workflows;
-    expect(inferSchema(workflow).output).toMatchObject([{ name: "generated" }]);
+    const definition = load(`workflow: { title: T }\n${minimal}`);
+    expect(inferSchema(definition, definition.workflows[0]).output).toMatchObject([{ name: "generated" }]);
   });
 
   test("workflows, components and actions are found by id", () => {
@@ -130,7 +132,7 @@ components:
       - { id: short, prompt: "\${input.prompt}", max_output_length: 5 }
       - { id: long, prompt: "\${input.prompt}" }
 `);
-    expect(definition.workflows.map(({ jobs }) => jobs[0]?.action.id)).toEqual(["long", "short"]);
+    expect(definition.workflows.map((workflow) => actionOf(workflow).id)).toEqual(["long", "short"]);
   });
 });
 
@@ -155,7 +157,7 @@ describe("environment", () => {
 
   test("never in comments; nested defaults; a variable is data, not a template", () => {
     const text = `# \${env.UNSET}\n${component}  text: "\${env.A | \${env.B}} and \${input.x | \${env.C | c}}"\n`;
-    const prompt = load(text, { env: { B: "${input.y}" } }).components[0].actions[0].prompt;
+    const prompt = modelOf(load(text, { env: { B: "${input.y}" } })).actions[0].prompt;
     const parts = prompt.kind === "scalar" ? prompt.template!.parts : [];
     expect(parts[0]).toBe("${input.y} and ");
     expect(parts).toHaveLength(2);
@@ -236,8 +238,8 @@ describe("problems", () => {
     ["  model: other", 'the key "model" is given twice'],
     ["  <<: 5", "<< merges a mapping"],
     ["workflow: { job: { component: nope } }", 'names the component "nope", which does not exist'],
-    ["workflow: { job: { type: for-each } }", 'type "for-each" is known in model-compose'],
-    ["workflow: { jobs: [{ id: a }, { id: b }] }", "workflows of several jobs are not supported here yet"],
+    ["workflow: { job: { type: random-router } }", 'type "random-router" is known in model-compose'],
+    ["workflow: { jobs: [{ id: a }, { id: a }] }", 'two jobs of workflow with the id "a"'],
     ["workflow: { depends_on: [b] }", 'depends on the job "b", which does not exist'],
     [
       'workflow: { output: "${output}", job: { input: x } }',
@@ -264,7 +266,7 @@ describe("problems", () => {
     ["- a", "a compose file is a mapping, found a list"],
     ["a: [", "model-compose.yml:1:"],
     ["a: 1\n---\nb: 2", "multiple documents"],
-    ["component: { type: http-client }", 'type "http-client" is known in model-compose'],
+    ["component: { type: shell }", 'type "shell" is known in model-compose'],
     ["component: { type: model, task: chat-completion }", 'task "chat-completion" is known in model-compose'],
     ["component: { type: model, task: text-generation, prompt: x }", 'component has no "model"'],
     [component, 'component has no "prompt"'],
@@ -322,14 +324,14 @@ test.each([
   ["  device: mps\n", "webgpu"],
   ["  device: webgpu:RTX\n", "webgpu:RTX"],
 ])("device %j", (line, device) => {
-  expect(load(minimal + line).components[0]?.device).toBe(device);
+  expect(modelOf(load(minimal + line)).device).toBe(device);
 });
 
 test("placeholders may hold what means something to YAML", () => {
   const text = `${component}  text: \${input.a | "x: y, #z [1] {w}"} # a comment with \${input.b | c: d}
   params: { stop_sequences: [\${input.stop}, "$\${"], seed: \${input.seed} }
 `;
-  const action = load(text).components[0].actions[0];
+  const action = modelOf(load(text)).actions[0];
   expect(action.prompt).toMatchObject({ value: '${input.a | "x: y, #z [1] {w}"}' });
   expect(action.parameters.get("stop_sequences")).toMatchObject({ items: [{ value: "${input.stop}" }, {}] });
   const problem = failure(`${component}  params: { seed: \${inputt.seed | "a: b"}, wibble: 1 }\n  text: x\n`);
@@ -347,7 +349,7 @@ workflow:
     <<: *base
     action: { <<: *action, seed: 2 }
 `;
-  const action = load(text).workflows[0].jobs[0].action;
+  const action = actionOf(load(text).workflows[0]);
   expect(literalValue(action.parameters.get("seed")!)).toEqual({ value: 2 });
 });
 
@@ -358,9 +360,9 @@ test("several files merge left to right: mappings deeply, lists and scalars repl
     path: "/b/b.yml",
     text: "component: { model: ./local, stop_sequences: [c], params: { seed: 1 } }",
   };
-  const [merged] = readCompose([base, over], { environment: new Map() }).components;
-  expect(merged?.model).toMatchObject({ name: "./local" });
-  expect(merged?.model.source.replaceAll("\\", "/")).toMatch(/\/b\/local$/);
+  const merged = modelOf(readCompose([base, over], { environment: new Map() }));
+  expect(merged.model).toMatchObject({ name: "./local" });
+  expect(merged.model.source.replaceAll("\\", "/")).toMatch(/\/b\/local$/);
   const { parameters } = merged.actions[0];
   expect(literalValue(parameters.get("stop_sequences")!)).toEqual({ value: ["c"] });
   expect(literalValue(parameters.get("seed")!)).toEqual({ value: 1 });
@@ -370,7 +372,8 @@ test("the inferred schema of the parameters", () => {
   const text = `${component}  text: "\${input.style as select/plain,florid | plain @(description How)}: \${input.topics[0].name}"
   params: { temperature: "\${input.temperature as slider/0,2,0.1 | 0.7}", seed: "\${input.seed as int}" }
 `;
-  expect(inferSchema(load(text).workflows[0]).input).toMatchObject([
+  const definition = load(text);
+  expect(inferSchema(definition, definition.workflows[0]).input).toMatchObject([
     {
       name: "style",
       type: "select",

@@ -5,8 +5,10 @@ import { checkTemplates } from "./check-templates.ts";
 import type { ComponentDefinition, ComposeDefinition, WorkflowDefinition } from "./definition.ts";
 import { MappingReader } from "./mapping-reader.ts";
 import { ProblemList, type Location, type SourceFile } from "./problems.ts";
-import { readComponent, reportDuplicateIds } from "./read-component.ts";
+import { readComponent } from "./read-component.ts";
 import { readController } from "./read-controller.ts";
+import { reportDuplicateIds } from "./read-ids.ts";
+import { checkWorkflowCalls } from "./workflow-calls.ts";
 import { implicitWorkflow, readWorkflow } from "./read-workflow.ts";
 import { describeNode, mergeTrees, type SourceNode } from "./source-tree.ts";
 import type { Environment } from "./template/environment.ts";
@@ -96,6 +98,8 @@ function readDefinition(
   const controller = readController(reader.mapping("controller", "controller"), problems);
   const components = readComponents(reader, problems);
   const workflows = readWorkflows(reader, components, problems);
+  // A workflow that could not be read is not missing.
+  if (problems.problems.length === 0) checkWorkflowCalls(workflows, problems);
   reader.refuse(
     ...["listener", "listeners", "gateway", "gateways", "logger", "loggers"],
     ...["system", "systems", "tracer", "tracers"],

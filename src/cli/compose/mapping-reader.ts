@@ -1,4 +1,5 @@
 import { nearestName } from "../../runtime/nearest-name.ts";
+import { durationExpected, parseDuration } from "./duration.ts";
 import type { Location, ProblemList } from "./problems.ts";
 import {
   describeNode,
@@ -104,6 +105,12 @@ export class MappingReader {
       (value): value is number =>
         typeof value === "number" && Number.isSafeInteger(value) && value >= min && value <= (max ?? value),
     );
+  }
+
+  /** Milliseconds of a duration such as 5 (seconds), 500ms or 2m. */
+  duration(key: string): number | undefined {
+    const isDuration = (value: unknown): value is unknown => parseDuration(value) !== undefined;
+    return parseDuration(this.literal(key, durationExpected, isDuration));
   }
 
   /**

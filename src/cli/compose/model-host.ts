@@ -1,5 +1,12 @@
-import type { DeviceInfo, GenerateOptions, LoadOptions, StreamPart } from "../../runtime/generation-types.ts";
-import type { ComponentDefinition } from "./definition.ts";
+import { AbortError, throwIfAborted } from "../../runtime/errors.ts";
+import type {
+  DeviceInfo,
+  GenerateOptions,
+  LoadOptions,
+  LoadProgress,
+  StreamPart,
+} from "../../runtime/generation-types.ts";
+import type { ModelComponent } from "./definition.ts";
 
 /** What running a workflow needs of a loaded model. */
 export interface TextModel {
@@ -11,56 +18,132 @@ export interface TextModel {
 export type LoadTextModel = (source: string, options: LoadOptions) => Promise<TextModel>;
 
 /** What a command line says over the file. */
-export type ModelOverrides = Pick<LoadOptions, "device" | "threads" | "gpuMemory" | "prefill">;
+export interface ModelOverrides {
+  readonly device?: string;
+  readonly threads?: number;
+}
+
+export interface ModelHostHooks {
+  /** Of any load, also those that no run waits for. */
+  readonly onProgress?: (component: ModelComponent, progress: LoadProgress) => void;
+  readonly onNotice?: LoadOptions["onNotice"];
+}
+
+export interface ModelRequest {
+  /**
+   * Tokens of KV cache that suffice for what is known to come; absent: as many as the model can have. The component's
+   * own `context_length` bounds both. Heard when the model is loaded, not later.
+   */
+  readonly context?: number;
+  readonly onProgress?: (progress: LoadProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** More than any model has; loading lowers it to the model's own maximum. */
+const MOST_TOKENS = 2 ** 24;
+
+/** Components with the same key share one loaded model. */
+export function modelKey({ model, device, precision, contextLength }: ModelComponent): string {
+  return JSON.stringify([model.source, device, precision, contextLength ?? null]);
+}
+
+interface Loading {
+  readonly model: Promise<TextModel>;
+  readonly stop: AbortController;
+  readonly listeners: Set<(progress: LoadProgress) => void>;
+  /** Those who wait; when the last one leaves, the load ends. */
+  waiting: number;
+  isReady: boolean;
+}
 
 /** Holds the models of components: each is loaded when it is first needed, and once. */
 export class ModelHost {
   readonly #load: LoadTextModel;
-  readonly #options: LoadOptions;
+  readonly #hooks: ModelHostHooks;
   readonly #overrides: ModelOverrides;
-  readonly #models = new Map<ComponentDefinition, Promise<TextModel>>();
+  readonly #models = new Map<string, Loading>();
 
-  /** `options` carries the hooks (progress, notices); device, threads and context come from elsewhere. */
-  constructor(load: LoadTextModel, options: LoadOptions = {}, overrides: ModelOverrides = {}) {
+  constructor(load: LoadTextModel, hooks: ModelHostHooks = {}, overrides: ModelOverrides = {}) {
     this.#load = load;
-    this.#options = options;
+    this.#hooks = hooks;
     this.#overrides = overrides;
   }
 
-  /**
-   * The model of a component. `neededContext` tokens of KV cache suffice for what is known to come; the
-   * component's own `context_length` bounds it, and the model's maximum does in `load`.
-   */
-  async model(
-    component: ComponentDefinition,
-    neededContext: number,
-    signal?: AbortSignal,
-  ): Promise<TextModel> {
-    const known = this.#models.get(component);
-    if (known !== undefined) return known;
-    const loading = this.#load(component.model.source, {
-      ...this.#options,
-      ...this.#overrides,
-      device: this.#overrides.device ?? component.device,
-      precision: component.precision,
-      contextLength: Math.min(component.contextLength ?? neededContext, neededContext),
-      signal,
-    });
-    this.#models.set(component, loading);
+  /** The model of a component, loaded if it is not yet. @throws what loading throws; AbortError */
+  async model(component: ModelComponent, request: ModelRequest = {}): Promise<TextModel> {
+    const { signal, onProgress } = request;
+    throwIfAborted(signal);
+    const loading = this.#models.get(modelKey(component)) ?? this.#start(component, request.context);
+    loading.waiting += 1;
+    if (onProgress !== undefined) loading.listeners.add(onProgress);
     try {
-      return await loading;
-    } catch (error) {
-      this.#models.delete(component);
-      throw error;
+      return await orAborted(loading.model, signal);
+    } finally {
+      loading.waiting -= 1;
+      if (onProgress !== undefined) loading.listeners.delete(onProgress);
+      if (loading.waiting === 0 && !loading.isReady) this.#end(modelKey(component), loading);
     }
   }
 
   /** Frees every model; afterwards nothing of them keeps the process alive. */
   async dispose(): Promise<void> {
-    const loading = [...this.#models.values()];
+    const all = [...this.#models.values()];
     this.#models.clear();
-    for (const model of await Promise.allSettled(loading)) {
+    for (const { stop } of all) stop.abort();
+    for (const model of await Promise.allSettled(all.map((loading) => loading.model))) {
       if (model.status === "fulfilled") await model.value.dispose();
     }
+  }
+
+  #start(component: ModelComponent, context: number | undefined): Loading {
+    const key = modelKey(component);
+    const listeners = new Set<(progress: LoadProgress) => void>();
+    const stop = new AbortController();
+    const needed = context ?? MOST_TOKENS;
+    const model = this.#load(component.model.source, {
+      device: this.#overrides.device ?? component.device,
+      threads: this.#overrides.threads,
+      precision: component.precision,
+      contextLength: Math.min(component.contextLength ?? needed, needed),
+      signal: stop.signal,
+      onNotice: this.#hooks.onNotice,
+      onProgress: (progress) => {
+        this.#hooks.onProgress?.(component, progress);
+        for (const listener of listeners) listener(progress);
+      },
+    });
+    const loading: Loading = { model, stop, listeners, waiting: 0, isReady: false };
+    this.#models.set(key, loading);
+    model.then(
+      () => (loading.isReady = true),
+      // A failed load may be tried again.
+      () => this.#end(key, loading),
+    );
+    return loading;
+  }
+
+  /** Nobody waits for the load any more, or it failed: the next who asks starts anew. */
+  #end(key: string, { model, stop, ...loading }: Loading): void {
+    if (this.#models.get(key)?.model === model) this.#models.delete(key);
+    if (stop.signal.aborted || loading.isReady) return;
+    stop.abort();
+    // It may have been too late to stop it.
+    model.then(
+      (loaded) => loaded.dispose(),
+      () => undefined,
+    );
+  }
+}
+
+/** The promise's value, unless the signal fires first. */
+async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(new AbortError(signal.reason));
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
 }

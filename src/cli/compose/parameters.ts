@@ -1,6 +1,5 @@
 import { z } from "zod";
-import { ModelComposeError } from "../../runtime/errors.ts";
-import { numberFromText, show } from "./template/convert.ts";
+import { numberFromText } from "./template/convert.ts";
 
 const count = z.int().min(1);
 const countOrOff = z.int().min(0);
@@ -39,6 +38,13 @@ export type GenerationParameterName = keyof typeof generationParameters;
 export type GenerationParameters = {
   [Name in GenerationParameterName]?: z.infer<(typeof generationParameters)[Name]>;
 };
+
+/** The type of the template language that a parameter's value has. */
+export function parameterType(name: GenerationParameterName): "integer" | "number" | "boolean" | "string" {
+  const schema = generationParameters[name];
+  if (schema instanceof z.ZodNumber) return schema.format === "safeint" ? "integer" : "number";
+  return schema instanceof z.ZodBoolean ? "boolean" : "string";
+}
 
 export const generationParameterNames = Object.keys(generationParameters) as GenerationParameterName[];
 
@@ -82,20 +88,6 @@ function fromText(value: unknown): unknown {
   const text = value.trim().toLowerCase();
   if (text === "true" || text === "false") return text === "true";
   return numberFromText(value) ?? value;
-}
-
-/** @throws ModelComposeError `invalid-input` naming the parameter, its range and what was found */
-export function requireParameter<Name extends GenerationParameterName>(
-  name: Name,
-  value: unknown,
-  where: string,
-): NonNullable<GenerationParameters[Name]> {
-  const checked = checkParameter(name, value);
-  if ("value" in checked) return checked.value;
-  throw new ModelComposeError(
-    "invalid-input",
-    `${where}${name} must be ${checked.expected}, found ${show(value)}.`,
-  );
 }
 
 /** What is known in the language, but not computed here yet: why, or undefined. */

@@ -103,12 +103,26 @@ export function formatProblem(problem: Problem): string {
   return lines.join("\n");
 }
 
+const secretKey = /^(headers|.*(token|api[-_]?key|authorization|password|secret|cookie))$/i;
+const secretPlaces = new WeakMap<SourceFile, Location[]>();
+
+/** Keys whose values are never shown: tokens, keys, passwords and the headers of requests. */
+export function isSecretKey(key: string): boolean {
+  return secretKey.test(key);
+}
+
+/** What stands there is never shown. */
+export function markSecret(location: Location): void {
+  const places = secretPlaces.get(location.file) ?? [];
+  secretPlaces.set(location.file, [...places, location]);
+}
+
 function caretLines({ file, start, end }: Location): string[] {
   const { line, column } = lineAndColumn(file, start);
   const lineStart = start - column + 1;
   const newline = file.text.indexOf("\n", start);
   const lineEnd = newline === -1 ? file.text.length : newline;
-  const source = redactSecrets(file.text.slice(lineStart, lineEnd).replace(/\r$/, ""));
+  const source = redactSecrets(visibleLine(file, lineStart, lineEnd).replace(/\r$/, ""));
   const carets = "^".repeat(Math.max(1, Math.min(end, lineEnd, lineStart + source.length) - start));
   const number = String(line);
   // Tabs are kept, so that the carets stand under what they point at.
@@ -116,6 +130,25 @@ function caretLines({ file, start, end }: Location): string[] {
   return [`  ${number} | ${source}`, `  ${" ".repeat(number.length)} | ${indent}${carets}`];
 }
 
+/** A line without the secrets that were found in it. */
+function visibleLine(file: SourceFile, lineStart: number, lineEnd: number): string {
+  let line = "";
+  let at = lineStart;
+  const places = secretPlaces.get(file) ?? [];
+  for (const { start, end } of places.toSorted((a, b) => a.start - b.start)) {
+    const from = Math.max(start, at);
+    const to = Math.min(end, lineEnd);
+    if (from >= to || file.text.slice(from, to).trim() === "") continue;
+    line += `${file.text.slice(at, from)}…`;
+    at = to;
+  }
+  return line + file.text.slice(at, lineEnd);
+}
+
+/** For text that was not read as YAML, so that nobody knows what is a key in it. */
 function redactSecrets(line: string): string {
-  return line.replace(/\b(token|api_?key|authorization|password|secret)(["']?\s*:\s*)\S.*$/i, "$1$2…");
+  return line.replace(
+    /([\w-]*(?:token|api[-_]?key|authorization|password|secret|cookie)["']?\s*:\s*)\S.*$/i,
+    "$1…",
+  );
 }

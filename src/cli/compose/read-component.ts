@@ -1,24 +1,20 @@
 import type { Precision } from "../../runtime/generation-types.ts";
-import { anonymousIds, type ComponentDefinition, type TextGenerationAction } from "./definition.ts";
+import { anonymousIds, type ComponentDefinition, type ModelComponent } from "./definition.ts";
 import { isText, type MappingReader } from "./mapping-reader.ts";
-import {
-  checkParameter,
-  generationParameterNames,
-  unsupportedParameter,
-  type GenerationParameterName,
-} from "./parameters.ts";
 import type { ProblemList } from "./problems.ts";
+import { readActions } from "./read-actions.ts";
 import { readRuntime } from "./read-controller.ts";
+import { readHttpClient } from "./read-http-client.ts";
+import { readId } from "./read-ids.ts";
 import { readModel } from "./read-model.ts";
-import { describeNode, literalValue, type MappingEntry, type SourceNode } from "./source-tree.ts";
+import { readTextGenerationAction, textGenerationKeys } from "./read-text-generation.ts";
+import { readWorkflowComponent } from "./read-workflow-component.ts";
 
 const otherTypes = [
   "http-server",
-  "http-client",
   "mcp-server",
   "mcp-client",
   "shell",
-  "workflow",
   "vector-store",
   "key-value-store",
   "text-splitter",
@@ -29,6 +25,7 @@ const otherTypes = [
   "web-browser",
   "datasets",
   "model-trainer",
+  "agent",
 ];
 const otherTasks = [
   "chat-completion",
@@ -47,12 +44,27 @@ const otherTasks = [
 ];
 const otherDrivers = ["llamacpp", "vllm", "custom", "unsloth"];
 
-/** The keys of an action, which the older dialect writes directly into the component. */
-const actionKeys = ["prompt", "text", "stream", "params", "output", ...generationParameterNames];
-
-/** Reads a component of type model with task text-generation, in either dialect. */
+/** Reads a component of any type, in either dialect. What is of another type is not read further. */
 export function readComponent(reader: MappingReader, problems: ProblemList): ComponentDefinition | undefined {
-  if (!readKind(reader)) return undefined;
+  if (reader.take("type") === undefined) {
+    reader.missing("type", "Add type: model.");
+    return readModelComponent(reader, problems);
+  }
+  switch (reader.choice("type", ["model", "http-client", "workflow"], otherTypes)) {
+    case "model":
+      return readModelComponent(reader, problems);
+    case "http-client":
+      return readHttpClient(reader, problems);
+    case "workflow":
+      return readWorkflowComponent(reader, problems);
+    case undefined:
+      return undefined;
+  }
+}
+
+/** A component of type model; for now its task is text-generation. */
+function readModelComponent(reader: MappingReader, problems: ProblemList): ModelComponent | undefined {
+  if (!readTask(reader)) return undefined;
   const id = readId(reader, anonymousIds.component);
   const model = readModel(reader, problems);
   const architecture = reader.choice("architecture", ["auto", "causal"], ["seq2seq"]) ?? "auto";
@@ -61,41 +73,43 @@ export function readComponent(reader: MappingReader, problems: ProblemList): Com
   readRuntime(reader);
   const contextLength = reader.integer("context_length", 1);
   const isDefault = reader.flag("default") ?? false;
-  reader.flag("preload");
+  const preload = reader.flag("preload") ?? true;
   reader.flag("fast_tokenizer");
   reader.flag("low_cpu_mem_usage");
-  reader.integer("max_concurrent_count", 0);
+  const maxConcurrentCount = reader.integer("max_concurrent_count", 0) ?? 0;
   reader.choice("device_mode", ["auto", "single"]);
   // What configures the original's Python runtime.
   reader.withoutEffect("max_seq_length", "runtime_spec", "on_demand", "threaded");
   reader.refuse("peft_adapters", "options");
-  const actions = readActions(reader, problems);
+  const actions = readActions(reader, problems, textGenerationKeys, (action, inline) =>
+    readTextGenerationAction(action, problems, inline),
+  );
   reader.finish();
   if (model === undefined || device === undefined || actions === undefined) return undefined;
-  const location = reader.firstLine();
-  return { id, default: isDefault, model, architecture, device, precision, contextLength, actions, location };
+  return {
+    type: "model",
+    id,
+    default: isDefault,
+    maxConcurrentCount,
+    model,
+    architecture,
+    device,
+    precision,
+    contextLength,
+    preload,
+    actions,
+    location: reader.firstLine(),
+  };
 }
 
-/** Type, task and driver; false when this is something else, whose keys are then not worth a word. */
-function readKind(reader: MappingReader): boolean {
-  const kinds: [string, string, readonly string[]][] = [
-    ["type", "model", otherTypes],
-    ["task", "text-generation", otherTasks],
-  ];
-  for (const [key, supported, refused] of kinds) {
-    if (reader.take(key) === undefined) reader.missing(key, `Add ${key}: ${supported}.`);
-    else if (reader.choice(key, [supported], refused) === undefined) return false;
-  }
+/** Task and driver; false when they are others, whose keys are then not worth a word. */
+function readTask(reader: MappingReader): boolean {
+  if (reader.take("task") === undefined) reader.missing("task", "Add task: text-generation.");
+  else if (reader.choice("task", ["text-generation"], otherTasks) === undefined) return false;
   return (
     reader.take("driver") === undefined ||
     reader.choice("driver", ["huggingface"], otherDrivers) !== undefined
   );
-}
-
-export function readId(reader: MappingReader, fallback: string): string {
-  const isId = (value: unknown): value is string =>
-    isText(value) && /^[\p{L}\p{N}_][\p{L}\p{N}_.-]*$/u.test(value);
-  return reader.literal("id", "letters, digits, _, - and .", isId) ?? fallback;
 }
 
 /** Decision 3: the original's names of accelerators mean a hardware WebGPU adapter. */
@@ -109,7 +123,7 @@ function readDevice(reader: MappingReader, problems: ProblemList): string | unde
     problems.invalid(
       `${reader.where}: device ${JSON.stringify(device)} is unknown.`,
       entry.value.location,
-      "Devices: auto, cpu, wasm, gpu, cuda, cuda:N, mps, webgpu, webgpu:NAME.",
+      "Devices: auto, cpu, wasm, gpu, cuda, cuda:N, mps, webgpu, webgpu:NAME (--device webgpu:? lists the names).",
     );
   }
   return mapped;
@@ -120,7 +134,7 @@ export function deviceOf(name: string): string | undefined {
   if (name === "auto" || name === "wasm") return name;
   if (name === "cpu") return "wasm";
   if (["gpu", "cuda", "mps", "webgpu"].includes(name) || /^cuda:\d+$/.test(name)) return "webgpu";
-  return /^webgpu:.+$/.test(name) ? name : undefined;
+  return /^webgpu:(?!\?$).*\S.*$/.test(name) ? name : undefined;
 }
 
 /** The original's names of precisions, in `precision` or `quantization`; both may not name one. */
@@ -164,142 +178,3 @@ const PRECISIONS: Readonly<Record<(typeof PRECISION_NAMES)[number] | "auto" | "n
   bfloat16: "bfloat16",
   bf16: "bfloat16",
 };
-
-/** `action:`, `actions:`, or the action's keys written directly into the component. */
-function readActions(reader: MappingReader, problems: ProblemList): TextGenerationAction[] | undefined {
-  const written = reader.oneOrMany("action", "actions");
-  const inline = actionKeys.filter((key) => reader.has(key));
-  if (written.length === 0) return single(readAction(reader, problems, true));
-  for (const key of inline) {
-    const entry = reader.take(key);
-    if (entry === undefined) continue;
-    problems.invalid(
-      `${reader.where} has "${key}" beside its action.`,
-      entry.key,
-      "Move it into the action.",
-    );
-  }
-  const actions = written.map(({ key, node }) => {
-    const action = reader.mappingOf(key, node, `action of ${reader.where}`);
-    const read = action === undefined ? undefined : readAction(action, problems, false);
-    action?.finish();
-    return read;
-  });
-  if (!actions.every((action) => action !== undefined)) return undefined;
-  reportDuplicateIds(actions, `action of ${reader.where}`, problems);
-  return actions;
-}
-
-function single<T>(value: T | undefined): T[] | undefined {
-  return value === undefined ? undefined : [value];
-}
-
-function readAction(
-  reader: MappingReader,
-  problems: ProblemList,
-  inline: boolean,
-): TextGenerationAction | undefined {
-  const id = inline ? anonymousIds.action : readId(reader, anonymousIds.action);
-  const isDefault = inline ? false : (reader.flag("default") ?? false);
-  const prompt = reader.takeOneOf("prompt", "text");
-  const parameters = readParameters(reader, problems);
-  const output = reader.take("output")?.value;
-  if (prompt === undefined) {
-    reader.missing("prompt", "Add prompt: ${input.prompt as text} (or text:, as older files call it).");
-    return undefined;
-  }
-  checkStreaming(reader.where, prompt.value, parameters, problems);
-  const location = reader.firstLine();
-  return { id, default: isDefault, prompt: prompt.value, parameters, output, location };
-}
-
-/** Parameters may stand in the action or in its `params`, each in one of them. */
-function readParameters(
-  reader: MappingReader,
-  problems: ProblemList,
-): ReadonlyMap<GenerationParameterName, SourceNode> {
-  const params = reader.mapping("params", `params of ${reader.where}`);
-  const found = new Map<GenerationParameterName, SourceNode>();
-  for (const name of generationParameterNames) {
-    const aliases = name === "streaming" ? ["streaming", "stream"] : [name];
-    const own = reader.takeOneOf(...aliases);
-    const nested = params?.takeOneOf(...aliases);
-    if (own !== undefined && nested !== undefined) {
-      problems.invalid(
-        `${reader.where} gives "${name}" in two places: itself and its params.`,
-        nested.key,
-        "Keep one of them.",
-      );
-    }
-    const entry = own ?? nested;
-    if (entry === undefined) continue;
-    found.set(name, entry.value);
-    checkLiteral(reader.where, name, entry, problems);
-  }
-  params?.finish();
-  return found;
-}
-
-function checkLiteral(
-  where: string,
-  name: GenerationParameterName,
-  entry: MappingEntry,
-  problems: ProblemList,
-): void {
-  const literal = literalValue(entry.value);
-  if (literal === undefined) return;
-  const checked = checkParameter(name, literal.value);
-  if ("expected" in checked) {
-    problems.invalid(
-      `${where}: ${name} must be ${checked.expected}, found ${describeNode(entry.value)}.`,
-      entry.value.location,
-    );
-    return;
-  }
-  const unsupported = unsupportedParameter(name, checked.value);
-  if (unsupported !== undefined) {
-    problems.unsupported(unsupported.message, entry.value.location, unsupported.remedy);
-  }
-}
-
-/** A stream is of one text; what is known at load is said at load. */
-function checkStreaming(
-  where: string,
-  prompt: SourceNode,
-  parameters: ReadonlyMap<GenerationParameterName, SourceNode>,
-  problems: ProblemList,
-): void {
-  const valueOf = (name: GenerationParameterName): unknown => {
-    const node = parameters.get(name);
-    return node === undefined ? undefined : literalValue(node)?.value;
-  };
-  if (valueOf("streaming") !== true) return;
-  const several = valueOf("num_return_sequences");
-  if (prompt.kind === "list") {
-    problems.invalid(`${where}: a stream is of one text, found a list of prompts.`, prompt.location, oneText);
-  } else if (typeof several === "number" && several > 1) {
-    const node = parameters.get("num_return_sequences");
-    problems.invalid(
-      `${where}: a stream is of one text, found num_return_sequences ${several}.`,
-      node?.location,
-      oneText,
-    );
-  }
-}
-
-const oneText = "Remove streaming, or ask for one text.";
-
-/** Two things of a kind with one id. */
-export function reportDuplicateIds(
-  things: readonly { readonly id: string; readonly location?: SourceNode["location"] }[],
-  what: string,
-  problems: ProblemList,
-): void {
-  const seen = new Set<string>();
-  for (const { id, location } of things) {
-    if (seen.has(id)) {
-      problems.invalid(`there are two ${what} with the id "${id}".`, location, "Give each an id of its own.");
-    }
-    seen.add(id);
-  }
-}

@@ -1,4 +1,5 @@
 import type { ControllerDefinition } from "./definition.ts";
+import { defaultLimits, limitNames, type Limits } from "./limits.ts";
 import { isText, type MappingReader } from "./mapping-reader.ts";
 import type { ProblemList } from "./problems.ts";
 
@@ -9,6 +10,8 @@ const defaults: ControllerDefinition = {
   origins: "*",
   maxConcurrentCount: 1,
   maxQueueCount: 1024,
+  shutdownTimeout: 30_000,
+  limits: defaultLimits,
   webui: { host: "127.0.0.1", port: 8081 },
 };
 
@@ -26,7 +29,9 @@ export function readController(
   const maxConcurrentCount = reader.integer("max_concurrent_count", 0) ?? defaults.maxConcurrentCount;
   const maxQueueCount = reader.integer("max_queue_count", 0) ?? defaults.maxQueueCount;
   readRuntime(reader);
-  reader.withoutEffect("threaded", "shutdown_pending_period", "shutdown_timeout");
+  const shutdownTimeout = reader.duration("shutdown_timeout") ?? defaults.shutdownTimeout;
+  const limits = readLimits(reader.mapping("limits", "controller limits"));
+  reader.withoutEffect("threaded", "shutdown_pending_period");
   reader.refuse("queue");
 
   const adapters = reader.oneOrMany("adapter", "adapters");
@@ -54,6 +59,8 @@ export function readController(
     ...served,
     maxConcurrentCount,
     maxQueueCount,
+    shutdownTimeout,
+    limits,
     webui: readWebui(webui),
   };
   if (definition.webui?.port === definition.port) {
@@ -79,6 +86,17 @@ function readAdapter(
     basePath: reader.literal("base_path", 'a path that begins with "/"', isPath) ?? defaults.basePath,
     origins: reader.text("origins") ?? defaults.origins,
   };
+}
+
+/** `limits: { repeat_count: 10 }`: ceilings that are not the defaults. */
+function readLimits(reader: MappingReader | undefined): Limits {
+  if (reader === undefined) return defaultLimits;
+  const given = limitNames.flatMap((name) => {
+    const value = reader.integer(name, 1);
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  reader.finish();
+  return { ...defaultLimits, ...Object.fromEntries(given) };
 }
 
 function readWebui(reader: MappingReader | undefined): ControllerDefinition["webui"] {

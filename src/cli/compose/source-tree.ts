@@ -14,6 +14,8 @@ export interface ScalarNode {
   readonly template?: Template;
   /** Written without quotes, on one line. */
   readonly plain: boolean;
+  /** Stands under a key such as token or headers: never shown. */
+  readonly secret?: boolean;
   readonly location: Location;
 }
 
@@ -54,6 +56,7 @@ export function mergeTrees(base: SourceNode, over: SourceNode): SourceNode {
 export function describeNode(node: SourceNode): string {
   if (node.kind === "list") return "a list";
   if (node.kind === "mapping") return "a mapping";
+  if (node.secret) return "a value that is not shown";
   if (node.template !== undefined && !isPlainText(node.template)) return `the template ${String(node.value)}`;
   if (typeof node.value === "string") return `the text ${JSON.stringify(node.value)}`;
   return String(node.value);

@@ -40,9 +40,12 @@ function evaluateScalar(node: ScalarNode, scope: Scope): unknown {
     return evaluateTemplate(node.template, scope);
   } catch (error) {
     if (!(error instanceof ModelComposeError)) throw error;
-    throw new ModelComposeError(error.code, `${formatLocation(node.location)}: ${error.message}`, {
-      cause: error,
-    });
+    const where = formatLocation(node.location);
+    if (node.secret) {
+      const message = `${where}: a value that is not shown here cannot be made from the input.`;
+      throw new ModelComposeError(error.code, message);
+    }
+    throw new ModelComposeError(error.code, `${where}: ${error.message}`, { cause: error });
   }
 }
 

@@ -13,7 +13,7 @@ import {
   type YAMLMap,
 } from "yaml";
 import { maskPlaceholders, unmaskPlaceholders } from "./placeholder-mask.ts";
-import type { Location, ProblemList, SourceFile } from "./problems.ts";
+import { isSecretKey, markSecret, type Location, type ProblemList, type SourceFile } from "./problems.ts";
 import type { ListNode, MappingEntry, MappingNode, ScalarNode, SourceNode } from "./source-tree.ts";
 import type { Placeholder } from "./template/ast.ts";
 import { EnvironmentError, resolveEnvironment, type Environment } from "./template/environment.ts";
@@ -71,6 +71,8 @@ class TreeBuilder {
   readonly #problems: ProblemList;
   readonly #open = new Set<Node>();
   #nodes = 0;
+  /** Above 0 below a key whose value is never shown. */
+  #secret = 0;
   #overflow = false;
 
   constructor(file: SourceFile, document: Document, environment: Environment, problems: ProblemList) {
@@ -133,7 +135,7 @@ class TreeBuilder {
         this.#problems.invalid("a key must be a text.", keyLocation);
         continue;
       }
-      const value = this.node(pair.value);
+      const value = this.#valueOf(key, pair.value);
       const earlier = entries.get(key);
       if (earlier === undefined) {
         entries.set(key, { key: keyLocation, value });
@@ -149,6 +151,15 @@ class TreeBuilder {
     return { kind: "mapping", entries, location };
   }
 
+  #valueOf(key: string, value: Node | null): SourceNode {
+    if (!isSecretKey(key)) return this.node(value);
+    this.#secret += 1;
+    if (value !== null) markSecret(this.#locate(value));
+    const node = this.node(value);
+    this.#secret -= 1;
+    return node;
+  }
+
   /** `<<: *base`: keys of the base that the mapping does not have itself. */
   #addMerged(entries: Map<string, MappingEntry>, merged: readonly SourceNode[]): void {
     for (const base of merged.flatMap((node) => (node.kind === "list" ? node.items : [node]))) {
@@ -161,6 +172,11 @@ class TreeBuilder {
   }
 
   #scalar(scalar: Scalar, location: Location): SourceNode {
+    const node = this.#openScalar(scalar, location);
+    return this.#secret > 0 && node.kind === "scalar" ? { ...node, secret: true } : node;
+  }
+
+  #openScalar(scalar: Scalar, location: Location): SourceNode {
     const plain = scalar.type === "PLAIN";
     const { value } = scalar;
     if (typeof value === "string") return this.#text(unmaskPlaceholders(value), plain, location);

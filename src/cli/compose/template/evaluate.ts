@@ -89,7 +89,8 @@ function follow(value: unknown, path: readonly PathSegment[], from: number, scop
   return current;
 }
 
-type FixedSegment = Exclude<PathSegment, { kind: "computed" } | { kind: "every" }>;
+/** A step of a path, with its value put in. */
+export type FixedSegment = Exclude<PathSegment, { kind: "computed" } | { kind: "every" }>;
 
 /** `[${index}]` with its value put in: a whole number (or its digits) is an index, other text is a key. */
 export function resolveSegment(

@@ -1,71 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { GenerateOptions, LoadOptions, StreamPart } from "../../runtime/generation-types.ts";
-import { readCompose } from "./load.ts";
-import { ModelHost } from "./model-host.ts";
-import { runWorkflow, type RunEvent, type RunOptions, type WorkflowResult } from "./run-workflow.ts";
-
-interface Call {
-  readonly prompt: string;
-  readonly options: GenerateOptions;
-}
-
-/** A model whose text says what it was asked: `<prompt:sequence>`, in two pieces. */
-class FakeModels {
-  readonly loads: { source: string; options: LoadOptions }[] = [];
-  readonly calls: Call[] = [];
-  disposed = 0;
-
-  readonly load = (source: string, options: LoadOptions) => {
-    this.loads.push({ source, options });
-    return Promise.resolve({
-      device: { kind: "wasm" as const, description: "wasm (fake)", threads: 1 },
-      stream: (prompt: string, given: GenerateOptions) => this.#stream(prompt, given),
-      dispose: () => {
-        this.disposed += 1;
-        return Promise.resolve();
-      },
-    });
-  };
-
-  async *#stream(prompt: string, options: GenerateOptions): AsyncGenerator<StreamPart> {
-    this.calls.push({ prompt, options });
-    const newText = ` <${this.calls.length}:${options.sequence?.join(",")}>`;
-    yield await Promise.resolve({ text: newText.slice(0, 3), tokens: [1] });
-    const timings = {
-      timeToFirstTokenSeconds: 1,
-      prefillSeconds: 1,
-      decodeSeconds: 1,
-      prefillTokensPerSecond: 1,
-      decodeTokensPerSecond: 1,
-    };
-    const usage = { promptTokens: 1, completionTokens: 2 };
-    const seed = options.seed ?? -1;
-    yield {
-      text: newText.slice(3),
-      tokens: [2],
-      // The text of a cut prompt: what the model saw is not what was rendered.
-      result: { text: "", newText, tokens: [1, 2], finishReason: "eos", usage, timings, seed, warnings: [] },
-    };
-  }
-}
-
-interface Outcome {
-  readonly events: RunEvent[];
-  readonly result: WorkflowResult;
-  readonly fake: FakeModels;
-}
-
-async function start(yaml: string, options: RunOptions, fake = new FakeModels()): Promise<Outcome> {
-  const file = { name: "model-compose.yml", path: "/project/model-compose.yml", text: yaml };
-  const definition = readCompose([file], { environment: new Map() });
-  const host = new ModelHost(fake.load);
-  const events: RunEvent[] = [];
-  for await (const event of runWorkflow(definition, host, options)) events.push(event);
-  await host.dispose();
-  const last = events.at(-1);
-  if (last?.type !== "result") throw new Error("no result");
-  return { events, result: last.result, fake };
-}
+import { eventsOf, FakeModels, runCompose } from "../../../../test/support/compose.ts";
 
 const component = `component:
   type: model
@@ -79,7 +13,7 @@ async function failure(
   input: unknown,
 ): Promise<{ error: Error & { code?: string; field?: string } }> {
   const fake = new FakeModels();
-  const error = await start(yaml, { input }, fake).then(
+  const error = await runCompose(yaml, { input }, fake).then(
     () => undefined,
     (reason: unknown) => reason,
   );
@@ -91,40 +25,37 @@ async function failure(
 
 describe("output", () => {
   test("the implied job gives the rendered prompt and the new text under generated", async () => {
-    const { result, events, fake } = await start(simple, { input: { prompt: "Hi" } });
+    const { result, events, fake } = await runCompose(simple, { input: { prompt: "Hi" } });
     expect(result).toMatchObject({
       output: { generated: "Hi <1:0,0,0>" },
       streamed: false,
-      device: "wasm (fake)",
+      generations: [{ path: ["__job__"], device: "wasm (fake)" }],
     });
-    const texts = events.filter((event) => event.type === "text");
-    expect(texts.map(({ text, output }) => [text, output])).toEqual([
-      [" <1", false],
-      [":0,0,0>", false],
-    ]);
+    expect(eventsOf(events, "text").map(({ text }) => text)).toEqual([" <1", ":0,0,0>"]);
+    expect(eventsOf(events, "output")).toEqual([]);
     expect(fake.disposed).toBe(1);
   });
 
   test("without a mapping the text itself; return_full_text: false leaves the prompt out", async () => {
     const yaml = `workflow: { input: "\${input}" }\n${simple}  return_full_text: false\n`;
-    expect((await start(yaml, { input: { prompt: "Hi" } })).result.output).toBe(" <1:0,0,0>");
+    expect((await runCompose(yaml, { input: { prompt: "Hi" } })).result.output).toBe(" <1:0,0,0>");
   });
 
   test("a list of prompts gives a list, also of one; n sequences give n each, flat", async () => {
     const yaml = `workflow: { input: "\${input}" }\n${component}  text: \${input.prompts}\n`;
-    expect((await start(yaml, { input: { prompts: ["a"] } })).result.output).toEqual(["a <1:0,0,0>"]);
+    expect((await runCompose(yaml, { input: { prompts: ["a"] } })).result.output).toEqual(["a <1:0,0,0>"]);
     const two = `${yaml}  num_return_sequences: 2\n`;
-    expect((await start(two, { input: { prompts: ["a", "b"] } })).result.output).toEqual([
+    expect((await runCompose(two, { input: { prompts: ["a", "b"] } })).result.output).toEqual([
       "a <1:0,0,0>",
       "a <2:1,0,0>",
       "b <3:0,1,0>",
       "b <4:1,1,0>",
     ]);
-    expect((await start(two, { input: { prompts: "a" } })).result.output).toHaveLength(2);
+    expect((await runCompose(two, { input: { prompts: "a" } })).result.output).toHaveLength(2);
   });
 
   test("a list as text is one prompt", async () => {
-    const { fake } = await start(simple, { input: { prompt: ["a", 1] } });
+    const { fake } = await runCompose(simple, { input: { prompt: ["a", 1] } });
     expect(fake.calls.map(({ prompt }) => prompt)).toEqual(['["a", 1]']);
   });
 
@@ -145,7 +76,7 @@ component:
   text: \${input.prompt}
 `;
     const input = { batch_size: "2", prompts: ["a", "b"] };
-    const { result, fake } = await start(yaml, { input });
+    const { result, fake } = await runCompose(yaml, { input });
     expect(result.output).toEqual(["a <1:0,0,0>", "b <2:0,0,1>"]);
     expect(new Set(fake.calls.map(({ options }) => options.seed)).size).toBe(1);
     const { error } = await failure(yaml, { batch_size: 2, prompts: ["a"] });
@@ -157,13 +88,13 @@ component:
 
   test("the documentation's template with a default, and an instruction", async () => {
     const yaml = `${component}  text: \${input.template | "Generate text about: \${input.topic}"}\n`;
-    expect((await start(yaml, { input: { topic: "owls" } })).fake.calls[0]?.prompt).toBe(
+    expect((await runCompose(yaml, { input: { topic: "owls" } })).fake.calls[0]?.prompt).toBe(
       "Generate text about: owls",
     );
     const given = { template: "Say ${input.topic}", topic: "owls" };
-    expect((await start(yaml, { input: given })).fake.calls[0]?.prompt).toBe("Say ${input.topic}");
+    expect((await runCompose(yaml, { input: given })).fake.calls[0]?.prompt).toBe("Say ${input.topic}");
     const block = `${component}  text: |\n    ### Instruction:\n    \${input.instruction}\n\n    ### Response:\n`;
-    expect((await start(block, { input: { instruction: "Sing" } })).fake.calls[0]?.prompt).toBe(
+    expect((await runCompose(block, { input: { instruction: "Sing" } })).fake.calls[0]?.prompt).toBe(
       "### Instruction:\nSing\n\n### Response:\n",
     );
   });
@@ -174,7 +105,7 @@ component:
   output: "\${jobs.j.output.text} / \${jobs.j.output.q}"
 ${component}  action: { prompt: "\${input.prompt}", output: "[\${result}]" }
 `;
-    expect((await start(yaml, { input: { q: "Hi" } })).result.output).toBe("[Hi <1:0,0,0>] / Hi");
+    expect((await runCompose(yaml, { input: { q: "Hi" } })).result.output).toBe("[Hi <1:0,0,0>] / Hi");
   });
 });
 
@@ -184,18 +115,17 @@ describe("streaming", () => {
   test.each(["${output}", "${output as text}", "${output as stream/text}", "${output as text;sse-text}"])(
     "output %s is the stream, of new text only",
     async (output) => {
-      const { result, events } = await start(`workflow: { output: "${output}" }\n${streaming}`, {
+      const { result, events } = await runCompose(`workflow: { output: "${output}" }\n${streaming}`, {
         input: { prompt: "Hi" },
       });
       expect(result).toMatchObject({ streamed: true, output: " <1:0,0,0>" });
-      const texts = events.filter((event) => event.type === "text");
-      expect(texts.every((event) => event.output)).toBe(true);
-      expect(texts.map(({ text }) => text).join("")).toBe(" <1:0,0,0>");
+      expect(eventsOf(events, "generation-started")).toMatchObject([{ output: true }]);
+      expect(eventsOf(events, "output").map(({ value }) => value)).toEqual([" <1", ":0,0,0>"]);
     },
   );
 
   test("inside an object it is joined", async () => {
-    const { result } = await start(streaming, { input: { prompt: "Hi" } });
+    const { result } = await runCompose(streaming, { input: { prompt: "Hi" } });
     expect(result).toMatchObject({ streamed: false, output: { generated: " <1:0,0,0>" } });
   });
 
@@ -203,7 +133,7 @@ describe("streaming", () => {
     const yaml = `workflow: { output: "\${output}" }
 ${component}  action: { prompt: "\${input.prompt}", streaming: true, output: "{\${result[]}}" }
 `;
-    expect((await start(yaml, { input: { prompt: "Hi" } })).result.output).toBe("{ <1}{:0,0,0>}");
+    expect((await runCompose(yaml, { input: { prompt: "Hi" } })).result.output).toBe("{ <1}{:0,0,0>}");
   });
 
   test("of a list or of several sequences is an error", async () => {
@@ -217,7 +147,7 @@ ${component}  action: { prompt: "\${input.prompt}", streaming: true, output: "{\
 
 describe("parameters", () => {
   test("what a file does not set has the original's defaults", async () => {
-    const { fake, result } = await start(simple, { input: { prompt: "Hi" } });
+    const { fake, result } = await runCompose(simple, { input: { prompt: "Hi" } });
     expect(fake.calls[0]?.options).toMatchObject({
       doSample: true,
       temperature: 0.7,
@@ -227,7 +157,9 @@ describe("parameters", () => {
       maxNewTokens: 1024,
       sequence: [0, 0, 0],
     });
-    expect(result.drawnSeed).toBe(fake.calls[0]?.options.seed);
+    expect(result.generations).toMatchObject([
+      { seedDrawn: true, result: { seed: fake.calls[0]?.options.seed } },
+    ]);
   });
 
   test("templates are converted and checked", async () => {
@@ -241,7 +173,7 @@ describe("parameters", () => {
     max_input_length: 9
 `;
     const input = { prompt: "Hi", k: "7", seed: 3, sample: "false", stop: "X" };
-    const { fake, result } = await start(yaml, { input });
+    const { fake, result } = await runCompose(yaml, { input });
     expect(fake.calls[0]?.options).toMatchObject({
       temperature: 0.5,
       topK: 7,
@@ -251,12 +183,14 @@ describe("parameters", () => {
       minNewTokens: 2,
       maxPromptTokens: 9,
     });
-    expect(result.drawnSeed).toBeUndefined();
-    const drawn = await start(yaml, { input: { ...input, seed: null, sample: true } });
-    expect(drawn.result.drawnSeed).toBe(drawn.fake.calls[0]?.options.seed);
+    expect(result.generations).toMatchObject([{ seedDrawn: false, result: { seed: 3 } }]);
+    const drawn = await runCompose(yaml, { input: { ...input, seed: null, sample: true } });
+    expect(drawn.result.generations).toMatchObject([{ seedDrawn: true }]);
     const range = await failure(yaml, { ...input, t: -1 });
     expect(range.error).toMatchObject({ code: "invalid-input" });
-    expect(range.error.message).toBe("temperature must be a number >= 0 (0 is greedy), found -1.");
+    expect(range.error.message).toBe(
+      `temperature must be a number >= 0 (0 is greedy), found -1 in the workflow input "t".`,
+    );
     expect((await failure(yaml, { ...input, t: "NaN" })).error.message).toContain(
       '${input.t as number | 0.5}: cannot convert the text "NaN" to a number',
     );
@@ -278,13 +212,13 @@ describe("parameters", () => {
 
   test("the context: prompt and output, at most context_length", async () => {
     const yaml = `${simple}  max_output_length: 100\n  device: cpu\n`;
-    const { fake } = await start(yaml, { input: { prompt: "é".repeat(10) } });
+    const { fake } = await runCompose(yaml, { input: { prompt: "é".repeat(10) } });
     expect(fake.loads).toMatchObject([
       { source: "some/model", options: { device: "wasm", contextLength: 136 } },
     ]);
-    const bounded = await start(`${yaml}  context_length: 64\n`, { input: { prompt: "a" } });
+    const bounded = await runCompose(`${yaml}  context_length: 64\n`, { input: { prompt: "a" } });
     expect(bounded.fake.loads[0]?.options.contextLength).toBe(64);
-    const cut = await start(`${yaml}  max_input_length: 5\n`, { input: { prompt: "a".repeat(50) } });
+    const cut = await runCompose(`${yaml}  max_input_length: 5\n`, { input: { prompt: "a".repeat(50) } });
     expect(cut.fake.loads[0]?.options.contextLength).toBe(105);
   });
 });
@@ -312,7 +246,7 @@ describe("missing input names the field of the workflow", () => {
   });
 
   test("a missing placeholder inside a longer text is empty, with a warning", async () => {
-    const { fake, events } = await start(`${component}  text: "Say \${input.what}!"\n`, { input: {} });
+    const { fake, events } = await runCompose(`${component}  text: "Say \${input.what}!"\n`, { input: {} });
     expect(fake.calls[0]?.prompt).toBe("Say !");
     expect(events.filter(({ type }) => type === "warning")).toHaveLength(1);
   });
@@ -327,7 +261,7 @@ describe("missing input names the field of the workflow", () => {
 
 test("an unknown workflow names the nearest", async () => {
   const yaml = `workflow: { id: tell, title: T }\n${simple}`;
-  await expect(start(yaml, { workflow: "tel", input: { prompt: "a" } })).rejects.toThrow(
+  await expect(runCompose(yaml, { workflow: "tel", input: { prompt: "a" } })).rejects.toThrow(
     'Did you mean "tell"?',
   );
 });
@@ -335,7 +269,7 @@ test("an unknown workflow names the nearest", async () => {
 test("a signal that has fired ends the run before the model is loaded", async () => {
   const fake = new FakeModels();
   const signal = AbortSignal.abort();
-  await expect(start(simple, { input: { prompt: "a" }, signal }, fake)).rejects.toMatchObject({
+  await expect(runCompose(simple, { input: { prompt: "a" }, signal }, fake)).rejects.toMatchObject({
     code: "aborted",
   });
   expect(fake.loads).toEqual([]);

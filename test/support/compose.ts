@@ -1,0 +1,119 @@
+import type { ComposeDefinition } from "../../src/cli/compose/definition.ts";
+import { readCompose } from "../../src/cli/compose/load.ts";
+import { ModelHost } from "../../src/cli/compose/model-host.ts";
+import { ComposeFileError } from "../../src/cli/compose/problems.ts";
+import { Engine, type RunOptions } from "../../src/cli/compose/run/engine.ts";
+import type { RunEvent, WorkflowResult } from "../../src/cli/compose/run/events.ts";
+import type { GenerateOptions, LoadOptions, StreamPart } from "../../src/runtime/generation-types.ts";
+
+/** Reads a compose file from its text. */
+export function loadText(
+  text: string,
+  options: { env?: Record<string, string>; lenient?: boolean } = {},
+): ComposeDefinition {
+  const environment = new Map(Object.entries(options.env ?? {}));
+  const file = { name: "model-compose.yml", path: "/project/model-compose.yml", text };
+  return readCompose([file], { environment, lenient: options.lenient });
+}
+
+/** The error with which a compose file is refused. */
+export function loadFailure(text: string, options: Parameters<typeof loadText>[1] = {}): ComposeFileError {
+  try {
+    loadText(text, options);
+  } catch (error) {
+    if (error instanceof ComposeFileError) return error;
+    throw error;
+  }
+  throw new Error("the file was accepted");
+}
+
+/** A model whose text says what it was asked: ` <call:sequence>`, in two pieces. */
+export class FakeModels {
+  readonly loads: { source: string; options: LoadOptions }[] = [];
+  readonly calls: { readonly prompt: string; readonly options: GenerateOptions }[] = [];
+  disposed = 0;
+  /** Calls that are being served now, and the most there were. */
+  active = 0;
+  mostActive = 0;
+  /** Milliseconds that a call takes. */
+  delay = 0;
+  /** Throws instead of answering a prompt. */
+  fail: (prompt: string) => Error | undefined = () => undefined;
+
+  readonly load = (source: string, options: LoadOptions) => {
+    this.loads.push({ source, options });
+    return Promise.resolve({
+      device: { kind: "wasm" as const, description: "wasm (fake)", threads: 1 },
+      stream: (prompt: string, given: GenerateOptions) => this.#stream(prompt, given),
+      dispose: () => {
+        this.disposed += 1;
+        return Promise.resolve();
+      },
+    });
+  };
+
+  async *#stream(prompt: string, options: GenerateOptions): AsyncGenerator<StreamPart> {
+    const number = this.calls.push({ prompt, options });
+    this.active += 1;
+    this.mostActive = Math.max(this.mostActive, this.active);
+    try {
+      await new Promise((resolve) => setTimeout(resolve, this.delay));
+      options.signal?.throwIfAborted();
+      const error = this.fail(prompt);
+      if (error !== undefined) throw error;
+      yield* parts(` <${number}:${options.sequence?.join(",")}>`, options.seed);
+    } finally {
+      this.active -= 1;
+    }
+  }
+}
+
+function* parts(newText: string, seed = -1): Generator<StreamPart> {
+  yield { text: newText.slice(0, 3), tokens: [1] };
+  const timings = {
+    timeToFirstTokenSeconds: 1,
+    prefillSeconds: 1,
+    decodeSeconds: 1,
+    prefillTokensPerSecond: 1,
+    decodeTokensPerSecond: 1,
+  };
+  const usage = { promptTokens: 1, completionTokens: 2 };
+  yield {
+    text: newText.slice(3),
+    tokens: [2],
+    // The text of a cut prompt: what the model saw is not what was rendered.
+    result: { text: "", newText, tokens: [1, 2], finishReason: "eos", usage, timings, seed, warnings: [] },
+  };
+}
+
+export interface Outcome {
+  readonly events: RunEvent[];
+  readonly result: WorkflowResult;
+  readonly fake: FakeModels;
+}
+
+/** Runs a workflow of a compose file with a fake model, to its end. */
+export async function runCompose(
+  yaml: string,
+  options: RunOptions,
+  fake = new FakeModels(),
+): Promise<Outcome> {
+  const host = new ModelHost(fake.load);
+  const events: RunEvent[] = [];
+  try {
+    for await (const event of new Engine(loadText(yaml), host).run(options)) events.push(event);
+  } finally {
+    await host.dispose();
+  }
+  const last = events.at(-1);
+  if (last?.type !== "result") throw new Error("no result");
+  return { events, result: last.result, fake };
+}
+
+/** The events of one type. */
+export function eventsOf<T extends RunEvent["type"]>(
+  events: readonly RunEvent[],
+  type: T,
+): Extract<RunEvent, { type: T }>[] {
+  return events.filter((event): event is Extract<RunEvent, { type: T }> => event.type === type);
+}
