@@ -1,19 +1,9 @@
-// Weights as f32, from words as the checkpoint stores them: bf16 and f16 two to a word (the lower half is the even
+// Four weights of a row as f32, in order, from words as the checkpoint stores them: bf16 and f16 two to a word (the lower half is the even
 // column), f32 one to a word. Exact, but for bf16 and f32 subnormals, which WGSL allows an adapter to flush.
 // Constant FORMAT: "bf16", "f16" or "f32".
 #if FORMAT == "f32"
-// Column `column` of a row, from its word column.
-fn widenColumn(word: u32, column: u32) -> f32 { return bitcast<f32>(word); }
-
-// Four columns in order.
 fn widen4(words: vec4<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(words); }
 #elif FORMAT == "bf16"
-// Column `column` of a row, from its word column / 2.
-fn widenColumn(word: u32, column: u32) -> f32 {
-  return bitcast<f32>(select(word << 16u, word & 0xffff0000u, (column & 1u) == 1u));
-}
-
-// Four columns in order.
 fn widen4(words: vec2<u32>) -> vec4<f32> {
   return bitcast<vec4<f32>>(vec4(words.x << 16u, words.x & 0xffff0000u, words.y << 16u, words.y & 0xffff0000u));
 }
@@ -28,12 +18,6 @@ fn widenHalves(halves: vec4<u32>) -> vec4<f32> {
   return bitcast<vec4<f32>>(bits | ((halves & vec4(0x8000u)) << vec4(16u)));
 }
 
-// Column `column` of a row, from its word column / 2.
-fn widenColumn(word: u32, column: u32) -> f32 {
-  return widenHalves(vec4(select(word & 0xffffu, word >> 16u, (column & 1u) == 1u))).x;
-}
-
-// Four columns in order.
 fn widen4(words: vec2<u32>) -> vec4<f32> {
   return widenHalves(vec4(words.x & 0xffffu, words.x >> 16u, words.y & 0xffffu, words.y >> 16u));
 }

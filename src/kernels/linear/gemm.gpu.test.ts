@@ -33,6 +33,17 @@ describe("output", () => {
     await check({ format, rows: 67, columns: 77, outputs: 70, edges: true });
   });
 
+  test.each<Format>(["bf16", "f16", "f32"])("%s weights come through bit by bit", async (format) => {
+    const columns = 77;
+    const x = new Float32Array(columns * columns);
+    for (let i = 0; i < columns; i++) x[i * columns + i] = 1;
+    const { actual, expected } = await multiply(lab, SMALL, {
+      ...{ format, rows: columns, columns, outputs: 70, edges: true, x },
+    });
+    // + 0: sums begin with 0, so there is no -0.
+    expect([...actual]).toEqual([...expected.map((value) => value + 0)]);
+  });
+
   test("one number; whole tiles", async () => {
     await check({ rows: 1, columns: 1, outputs: 1 });
     await check({ rows: 64, columns: 32, outputs: 64 });

@@ -14,7 +14,7 @@ const TILE_COLUMNS = 64u * COLUMN_QUADS;
 const ROW_LINES = TILE_ROWS / 4u;
 const LINES = ROW_LINES + TILE_COLUMNS / 4u;
 const TILE_QUADS = TILE_K / 4u;
-// One line by one quad of columns is what an invocation brings. LINES * TILE_QUADS <= WORKGROUP.
+// One line by one quad of columns is what an invocation brings.
 const_assert LINES * TILE_QUADS <= WORKGROUP;
 
 // [BUFFERS][TILE_K][LINES]
@@ -89,16 +89,17 @@ fn main(
     var next = mat4x4<f32>();
     if (brings) { next = bring(isInput, ownLine, quad + ownQuad); }
     if (quad > 0u) {
-      for (var k = reading; k < reading + TILE_K * LINES; k += LINES) {
-        let a0 = vec4<f32>(tiles[k + row]);
-        let b0 = vec4<f32>(tiles[k + ROW_LINES + column]);
+      for (var k = 0u; k < TILE_K; k++) {
+        let at = reading + k * LINES;
+        let a0 = vec4<f32>(tiles[at + row]);
+        let b0 = vec4<f32>(tiles[at + ROW_LINES + column]);
         sums00 = addProducts(a0, b0, sums00);
 #if COLUMN_QUADS == 2
-        let b1 = vec4<f32>(tiles[k + ROW_LINES + 16u + column]);
+        let b1 = vec4<f32>(tiles[at + ROW_LINES + 16u + column]);
         sums01 = addProducts(a0, b1, sums01);
 #endif
 #if ROW_QUADS == 2
-        let a1 = vec4<f32>(tiles[k + 16u + row]);
+        let a1 = vec4<f32>(tiles[at + 16u + row]);
         sums10 = addProducts(a1, b0, sums10);
 #if COLUMN_QUADS == 2
         sums11 = addProducts(a1, b1, sums11);
