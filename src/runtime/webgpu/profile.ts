@@ -1,8 +1,10 @@
 /** Where the time of a pass goes: every dispatch in a compute pass of its own, between two timestamps. */
-import { ModelComposeError } from "../errors.ts";
-import { MAP, USAGE } from "./constants.ts";
-import type { PassShape } from "./dispatch.ts";
+import type { DecodeRequest } from "../backend.ts";
+import { formFor, headFor, type PassShape } from "./dispatch.ts";
+import type { WebGpuExecutable } from "./executable.ts";
 import { encode, type Recorded, type Resources } from "./resources.ts";
+import { MOST_SPANS, requireTimestamps, Timestamps } from "./timestamps.ts";
+import { planTokenChoice, startTokenChoice } from "./token-choice.ts";
 
 /** All dispatches of one kernel in a pass. */
 export interface KernelTime {
@@ -13,59 +15,123 @@ export interface KernelTime {
   bytes: number;
 }
 
+/** Runs of a step; the clock of an idle GPU needs some to rise. */
+const DECODE_RUNS = 7;
+const PREFILL_RUNS = 3;
+
 /**
- * Runs the dispatches one after another and times each; slower than together, for none overlaps the next. The most
- * expensive kernel comes first.
+ * Kernels of one decode step behind a request's tokens, the most expensive first. Each dispatch counts with the median
+ * of several runs; together they take longer than in a decode, where the next one may start before one ends. What the
+ * cache has at the step's position is overwritten. Nothing else may run on the executable meanwhile.
+ *
+ * @param request of one token, whose tokens the GPU chooses
+ * @throws ModelComposeError "unsupported" when the adapter has no timestamps
+ */
+export async function profileDecodeStep(
+  executable: WebGpuExecutable,
+  request: DecodeRequest,
+): Promise<KernelTime[]> {
+  const { resources, program, choice, rows } = executable;
+  const { body, head } = resources.form("forward", "one");
+  const chosen = choice.get(planTokenChoice(request.sampling, program.vocabSize)) ?? [];
+  const dispatches = [...body, ...head, ...chosen];
+  const begin = (): PassShape => {
+    for (const [name, words] of Object.entries(startTokenChoice(request, program.vocabSize))) {
+      resources.context.device.queue.writeBuffer(resources.buffer(name), 0, words);
+    }
+    return rows.write({
+      tokens: request.tokens,
+      slots: Int32Array.of(request.slot),
+      positions: Int32Array.of(request.position),
+      logitRows: Int32Array.of(0),
+    });
+  };
+  return kernelTimes([await timeDispatches(resources, dispatches, begin, DECODE_RUNS)]);
+}
+
+/**
+ * Kernels of a prompt's passes from position 0 in slot 0 with the logits of its last token, as `profileDecodeStep`.
  *
  * @throws ModelComposeError "unsupported" when the adapter has no timestamps
  */
-export async function profileDispatches(
+export async function profilePrefill(
+  executable: WebGpuExecutable,
+  prompt: Int32Array,
+): Promise<KernelTime[]> {
+  const { resources, rows, maxRows } = executable;
+  const times: DispatchTime[][] = [];
+  for (let position = 0; position < prompt.length; position += maxRows) {
+    const tokens = prompt.slice(position, position + maxRows);
+    const isLast = position + tokens.length === prompt.length;
+    const { body } = resources.form("forward", formFor(tokens.length));
+    const { head } = resources.form("forward", headFor(1));
+    const begin = (): PassShape =>
+      rows.write({
+        tokens,
+        slots: new Int32Array(tokens.length),
+        positions: tokens.map((_, r) => position + r),
+        logitRows: Int32Array.of(...(isLast ? [tokens.length - 1] : [])),
+      });
+    times.push(await timeDispatches(resources, [...body, ...(isLast ? head : [])], begin, PREFILL_RUNS));
+  }
+  return kernelTimes(times);
+}
+
+interface DispatchTime {
+  kernel: string;
+  seconds: number;
+  bytes: number;
+}
+
+/** Of the dispatches that have something to do. */
+async function timeDispatches(
   resources: Resources,
   dispatches: readonly Recorded[],
-  shape: PassShape,
-): Promise<KernelTime[]> {
+  begin: () => PassShape,
+  runs: number,
+): Promise<DispatchTime[]> {
   const { context } = resources;
-  if (!context.features.timestamps) {
-    throw new ModelComposeError(
-      "unsupported",
-      `The GPU ${context.summary.name} has no timestamps to profile with.`,
-    );
-  }
-  const count = 2 * dispatches.length;
-  const querySet = context.device.createQuerySet({ type: "timestamp", count });
-  const resolved = await context.createBuffer("times", count * 8, USAGE.QUERY_RESOLVE | USAGE.COPY_SRC);
-  const staging = await context.createBuffer(
-    "times on their way",
-    count * 8,
-    USAGE.MAP_READ | USAGE.COPY_DST,
-  );
-  try {
-    const encoder = context.device.createCommandEncoder();
-    for (const [i, recorded] of dispatches.entries()) {
-      const compute = encoder.beginComputePass({
-        timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
-      });
-      encode(compute, [recorded], shape);
-      compute.end();
+  requireTimestamps(context);
+  const shape = begin();
+  const busy = dispatches.filter(({ dispatch }) => dispatch.workgroups(shape).every((count) => count > 0));
+  const samples: Float64Array[][] = [];
+  for (let first = 0; first < busy.length; first += MOST_SPANS) {
+    const part = busy.slice(first, first + MOST_SPANS);
+    const times = await Timestamps.create(context, part.length);
+    try {
+      const ofPart: Float64Array[] = [];
+      for (let run = 0; run < runs; run++) {
+        begin(); // a step moves its rows on
+        const encoder = context.device.createCommandEncoder();
+        for (const [i, recorded] of part.entries()) {
+          const compute = encoder.beginComputePass(times.around(i));
+          encode(compute, [recorded], shape);
+          compute.end();
+        }
+        times.resolve(encoder);
+        context.device.queue.submit([encoder.finish()]);
+        ofPart.push(await times.read());
+      }
+      samples.push(ofPart);
+    } finally {
+      times.release();
     }
-    encoder.resolveQuerySet(querySet, 0, count, resolved, 0);
-    encoder.copyBufferToBuffer(resolved, 0, staging, 0, count * 8);
-    context.device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(MAP.READ);
-    const times = new BigUint64Array(staging.getMappedRange().slice(0));
-    const kernels = new Map<string, KernelTime>();
-    for (const [i, { dispatch }] of dispatches.entries()) {
-      const { name } = dispatch.spec;
-      const kernel = kernels.get(name) ?? { name, dispatches: 0, seconds: 0, bytes: 0 };
-      kernel.dispatches++;
-      kernel.seconds += Number(times[2 * i + 1] - times[2 * i]) / 1e9;
-      kernel.bytes += dispatch.bytes(shape);
-      kernels.set(name, kernel);
-    }
-    return [...kernels.values()].sort((a, b) => b.seconds - a.seconds);
-  } finally {
-    querySet.destroy();
-    context.releaseBuffer(resolved);
-    context.releaseBuffer(staging);
   }
+  return busy.map(({ dispatch }, i) => {
+    const ofPart = samples[Math.floor(i / MOST_SPANS)];
+    const seconds = ofPart.map((times) => times[i % MOST_SPANS]).sort((a, b) => a - b);
+    return { kernel: dispatch.spec.name, seconds: seconds[runs >> 1], bytes: dispatch.bytes(shape) };
+  });
+}
+
+function kernelTimes(passes: readonly (readonly DispatchTime[])[]): KernelTime[] {
+  const kernels = new Map<string, KernelTime>();
+  for (const { kernel: name, seconds, bytes } of passes.flat()) {
+    const kernel = kernels.get(name) ?? { name, dispatches: 0, seconds: 0, bytes: 0 };
+    kernel.dispatches++;
+    kernel.seconds += seconds;
+    kernel.bytes += bytes;
+    kernels.set(name, kernel);
+  }
+  return [...kernels.values()].sort((a, b) => b.seconds - a.seconds);
 }
