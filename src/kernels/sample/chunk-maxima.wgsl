@@ -2,7 +2,7 @@
 // logits: what follows reads the maxima and a few chunks.
 #include "sample/logit-keys.wgsl"
 
-@group(0) @binding(0) var<storage, read> logits: array<vec4<u32>>; // f32 [VOCABULARY], then anything up to a multiple of 4
+@group(0) @binding(0) var<storage, read> logits: array<vec4<u32>>; // f32 [VOCABULARY], padded with anything
 @group(0) @binding(1) var<storage, read> marks: array<u32>;
 @group(0) @binding(2) var<storage, read> choice: array<u32>;
 @group(0) @binding(3) var<storage, read_write> work: array<u32>;

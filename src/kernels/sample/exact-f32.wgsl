@@ -1,8 +1,8 @@
 // IEEE 754 binary32 on bit patterns, by u32 operations: round to nearest even, with subnormals, infinities and NaN.
 //
-// Every device must choose the same token, and WGSL's own f32 operations do not promise the same bits: a quotient may be
-// 2.5 ULP off, the direction of rounding is open, subnormals may be flushed, and NaN and infinity assumed away (WGSL,
-// "Floating Point Evaluation"). None is used here.
+// Every device must choose the same token, and WGSL's own f32 operations do not promise the same bits: a quotient may
+// be 2.5 ULP off, the direction of rounding is open, subnormals may be flushed, and NaN and infinity assumed away
+// (WGSL, "Floating Point Evaluation"). None is used here.
 #include "sample/integers.wgsl"
 
 const ONE = 0x3f800000u;
@@ -105,7 +105,6 @@ fn distance(highest: u32, value: u32) -> u32 {
   let result = select(upper - lower, upper + lower, (highest ^ value) >= 0x80000000u);
   if (result == 0u) { return 0u; }
   let leading = firstLeadingBit(result);
-  var significand = 0u;
-  if (leading > 25u) { significand = shiftSticky(result, leading - 25u); } else { significand = result << (25u - leading); }
+  let significand = shiftSticky(result << (25u - min(leading, 25u)), max(leading, 25u) - 25u);
   return pack(i32(exponent + leading) - 28, significand);
 }

@@ -28,8 +28,9 @@ fn statusOf(highest: u32) -> u32 {
   return select(OK, NO_TOKEN, highest <= MINUS_INFINITY_KEY);
 }
 
-// One invocation. Reports the token and makes it the only row of the next pass (laid out as common/rows.wgsl says). With
-// a bad status it is a valid token all the same, so that steps already on their way do no harm; they choose no more.
+// One invocation. Reports the token and makes it the only row of the next pass (laid out as common/rows.wgsl says).
+// With a bad status it is a valid token all the same, so that steps already on their way do no harm; they choose no
+// more.
 fn finish(token: u32, status: u32, highest: u32) {
   let position = choice[POSITION];
   result[0] = token;

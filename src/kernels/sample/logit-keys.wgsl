@@ -56,8 +56,9 @@ fn historyKeys(quad: u32) -> vec4<u32> {
       continue;
     }
     if (((seen >> i) & 1u) == 1u) {
-      // CTRL's penalty: a negative logit is multiplied, others (-0 too, which stays) are divided.
-      if (value > 0x80000000u) { value = multiply(value, params.penalty); } else { value = divide(value, params.penalty); }
+      // CTRL's penalty.
+      let isNegative = value > 0x80000000u;
+      if (isNegative) { value = multiply(value, params.penalty); } else { value = divide(value, params.penalty); }
     }
     keys[i] = keyOf(value);
   }

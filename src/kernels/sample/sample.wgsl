@@ -1,9 +1,9 @@
-// Draws a token as sampler.ts does: top-k, top-p, min-p, then the inverse of the cumulative distribution. One workgroup,
-// after chunk-maxima and, without top-k, weigh-chunks.
+// Draws a token as sampler.ts does: top-k, top-p, min-p, then the inverse of the cumulative distribution. One
+// workgroup, after chunk-maxima and, without top-k, weigh-chunks.
 //
-// The k-th highest of the chunk maxima is at most the k-th highest key: only the chunks that reach it, about k, are read
-// again. Without top-k, so many are read that what is left out is less than top-p removes. Candidates stay in the order
-// of their ids.
+// The k-th highest of the chunk maxima is at most the k-th highest key: only the chunks that reach it, about k, are
+// read again. Without top-k, so many are read that what is left out weighs no more than top-p removes. Candidates stay
+// in the order of their ids.
 #include "sample/finish.wgsl"
 #include "sample/philox.wgsl"
 #include "sample/scan.wgsl"
@@ -22,7 +22,8 @@
 const FIRST_GUESS = 128u;
 const GROWTH = 8u;
 
-const BIN_BITS = 8u; // 2^BIN_BITS = WORKGROUP
+const BIN_BITS = 8u;
+const_assert WORKGROUP == 1u << BIN_BITS;
 
 var<workgroup> binLow: array<atomic<u32>, WORKGROUP>;
 var<workgroup> binHigh: array<atomic<u32>, WORKGROUP>;
@@ -42,10 +43,10 @@ struct Crossing {
   rest: vec2<u32>,
 }
 
-// The key at which the sum of weights (or of ones), in ascending order of keys, first exceeds the limit: a radix select.
-// All keys lie in lowest .. highest.
+// The key at which the sum of weights (or of ones), in ascending order of keys, first exceeds the limit: a radix
+// select. All keys lie in lowest .. highest.
 fn crossing(keys: List, isWeighted: bool, lowest: u32, highest: u32, limit: vec2<u32>, local: u32) -> Crossing {
-  var result = Crossing(lowest, limit);
+  var reached = Crossing(lowest, limit);
   var bits = 32u - countLeadingZeros(highest - lowest);
   while (bits > 0u) {
     let shift = bits - min(bits, BIN_BITS);
@@ -54,8 +55,8 @@ fn crossing(keys: List, isWeighted: bool, lowest: u32, highest: u32, limit: vec2
     workgroupBarrier();
     for (var i = local; i < keys.size; i += WORKGROUP) {
       let key = work[keys.start + i];
-      let offset = key - result.key;
-      if (key < result.key || offset > (0xffffffffu >> (32u - bits))) { continue; }
+      let offset = key - reached.key;
+      if (key < reached.key || offset > (0xffffffffu >> (32u - bits))) { continue; }
       var weight = 1u;
       if (isWeighted) { weight = work[WEIGHTS + i]; }
       let before = atomicAdd(&binLow[offset >> shift], weight);
@@ -65,14 +66,14 @@ fn crossing(keys: List, isWeighted: bool, lowest: u32, highest: u32, limit: vec2
     let sum = vec2(atomicLoad(&binLow[local]), atomicLoad(&binHigh[local]));
     let after = scan(sum, local).inclusive;
     let before = subtract64(after, sum);
-    if (!isLess64(result.rest, before) && isLess64(result.rest, after)) {
-      crossedBin = vec3(local, subtract64(result.rest, before));
+    if (!isLess64(reached.rest, before) && isLess64(reached.rest, after)) {
+      crossedBin = vec3(local, subtract64(reached.rest, before));
     }
     let bin = workgroupUniformLoad(&crossedBin);
-    result = Crossing(result.key + (bin.x << shift), bin.yz);
+    reached = Crossing(reached.key + (bin.x << shift), bin.yz);
     bits = shift;
   }
-  return result;
+  return reached;
 }
 
 // The key of rank k from above; of a list that is shorter, the lowest.
@@ -81,7 +82,8 @@ fn kthHighest(keys: List, k: u32, lowest: u32, highest: u32, local: u32) -> u32 
   return crossing(keys, false, lowest, highest, vec2(keys.size - k, 0u), local).key;
 }
 
-// A key that at least k tokens reach, and not many more; of fewer tokens, the lowest number: -Infinity is out of the choice.
+// A key that at least k tokens reach, and not many more; of fewer tokens, the lowest number: -Infinity is out of the
+// choice.
 fn chunkBound(k: u32, highest: u32, local: u32) -> u32 {
   let kth = kthHighest(List(0u, CHUNKS), k, MINUS_INFINITY_KEY, highest, local);
   return max(kth, MINUS_INFINITY_KEY + 1u);
@@ -180,8 +182,8 @@ fn weightOf(i: u32, only: u32) -> vec2<u32> {
   return vec2(work[WEIGHTS + i], 0u);
 }
 
-// Nucleus sampling, by removal from below until the limit is exceeded (keepNucleus of logits-processors.ts); then min-p.
-// Returns the weight that is left.
+// Nucleus sampling, by removal from below until the limit is exceeded (keepNucleus of logits-processors.ts); then
+// min-p. Returns the weight that is left.
 fn keepNucleus(candidates: List, lowest: u32, highest: u32, limit: vec2<u32>, local: u32) -> vec2<u32> {
   let crossed = crossing(candidates, true, lowest, highest, limit, local);
   // Of equal keys the lower ids are removed first.

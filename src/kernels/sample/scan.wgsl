@@ -1,5 +1,5 @@
-// Prefix sums of one 64-bit integer of every invocation, in two levels: within groups, then over groups. Uniform control
-// flow only. Without subgroups: their scans have no carry.
+// Prefix sums of one 64-bit integer of every invocation, in two levels: within groups, then over groups. Uniform
+// control flow only. Without subgroups: their scans have no carry.
 #include "sample/integers.wgsl"
 
 // What an invocation does of `count` things in order.
