@@ -3,10 +3,14 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { multiply, nmse, type GemmKernel } from "../../../test/support/gemm-case.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
 import { normalNumbers, randomSource, worstError, type Format } from "../../../test/support/numbers.ts";
+import { openGpu } from "../../runtime/platform/gpu.ts";
+import { shaderCode } from "../wgsl/kernel.ts";
 import { gemmKernel, tileSize, type GemmTiling, type TileMode } from "./gemm.gpu.ts";
 
 /** Of f16, rounded to nearest. */
 const ROUNDOFF = 2 ** -11;
+
+const TILING: GemmTiling = { rowQuads: 1, columnQuads: 1, tileK: 32, buffers: 1 };
 
 /** GpuLab finds the same adapter for every test, so a probe of it says which modes there are. */
 const probe = await GpuLab.open(["shader-f16"]);
@@ -25,12 +29,11 @@ afterAll(() => {
 });
 
 describe.each(MODES)("%s", (mode) => {
-  const tiled = (tiling: GemmTiling): GemmKernel => ({
-    spec: (shape) => gemmKernel(shape, mode, tiling),
-    tile: tileSize(tiling),
+  const small: GemmKernel = {
+    spec: (shape) => gemmKernel(shape, mode, TILING),
+    tile: tileSize(TILING),
     isPacked: true,
-  });
-  const small = tiled({ rowQuads: 1, columnQuads: 1, tileK: 32, buffers: 1 });
+  };
 
   test.each<Format>(["bf16", "f16", "f32"])("%s within the rounding of both factors", async (format) => {
     const columns = 77;
@@ -90,4 +93,23 @@ describe.each(MODES)("%s", (mode) => {
     const { actual } = await multiply(lab, small, { format: "f32", rows: 1, columns, outputs, x, weight });
     expect([...actual.subarray(0, 5)]).toEqual([65504, -65504, 65504, 1, 0]);
   });
+});
+
+test("Dawn takes the f16 kernel where there is shader-f16", async () => {
+  const adapter = (await (await openGpu(["backend=null"])).requestAdapter())!;
+  const device = await adapter.requestDevice({ requiredFeatures: ["shader-f16"] });
+  for (const format of ["bf16", "f16", "f32"] as const) {
+    const spec = gemmKernel(
+      {
+        ...{ format, columns: 77, outputColumns: 40, bias: true, accumulate: true },
+        ...{ quads: true, maxRows: 64 },
+      },
+      "f16",
+      TILING,
+    );
+    const module = device.createShaderModule({ code: shaderCode(spec) });
+    expect((await module.getCompilationInfo()).messages.map(({ message }) => message)).toEqual([]);
+    await device.createComputePipelineAsync({ layout: "auto", compute: { module } });
+  }
+  device.destroy();
 });
