@@ -218,6 +218,7 @@ describe("problems", () => {
     ["  architecture: casual", 'Did you mean "causal"?'],
     ["  driver: vllm", 'driver "vllm" is known in model-compose'],
     ["  device: gpu0", 'device "gpu0" is unknown'],
+    ["  device: webgpu:?", 'device "webgpu:?" is unknown'],
     ["  quantization: int8", 'quantization "int8" is known in model-compose'],
     ["  precision: float8", 'precision "float8" is unknown'],
     ["  precision: int4", 'precision "int4" is known in model-compose'],
