@@ -46,7 +46,6 @@ export async function loadOnDevice(load: DeviceLoad): Promise<Executable> {
   const { device, prefill } = load.request;
   switch (device.kind) {
     case "list":
-    case "list":
       throw await adapterListing();
     case "wasm":
       return loadOnCpu(load);
