@@ -37,6 +37,8 @@ export class FakeModels {
   mostActive = 0;
   /** Milliseconds that a call takes. */
   delay = 0;
+  /** Breaks off behind the first piece of a text, this many times. */
+  breaks = 0;
   /** Throws instead of answering a prompt. */
   fail: (prompt: string) => Error | undefined = () => undefined;
 
@@ -61,6 +63,11 @@ export class FakeModels {
       options.signal?.throwIfAborted();
       const error = this.fail(prompt);
       if (error !== undefined) throw error;
+      if (this.breaks > 0) {
+        this.breaks -= 1;
+        yield { text: "half", tokens: [1] };
+        throw new Error("it broke off");
+      }
       yield* parts(` <${number}:${options.sequence?.join(",")}>`, options.seed);
     } finally {
       this.active -= 1;

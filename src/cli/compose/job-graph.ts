@@ -94,7 +94,8 @@ function reportDangling(jobs: readonly JobDefinition[], problems: ProblemList): 
       found = true;
     } else if (!jobs.some(({ id }) => id === reference.id)) {
       const what = `the job "${job.id}" ${verb} the job "${reference.id}"`;
-      reportMissing(what, reference.id, jobs, reference.location, problems);
+      const others = jobs.filter((one) => one !== job);
+      reportMissing(what, reference.id, others, reference.location, problems);
       found = true;
     }
   };
