@@ -19,7 +19,6 @@ export interface AttentionShape {
 }
 
 const DECODE_WORKGROUP = 128;
-const COMBINE_WORKGROUP = 256;
 /** Enough to fill a large GPU (an H200 has 132 multiprocessors) with a few workgroups each. */
 const DECODE_WORKGROUPS = 512;
 const MOST_SPLITS = 128;
@@ -61,12 +60,12 @@ interface DecodePlan {
 }
 
 function decodePlan(shape: AttentionShape): DecodePlan {
-  const { tileHeads, tiles: headTilesOfRow } = headTiles(shape, 8);
-  // A score for every invocation at most.
-  const tile = tileHeads > 4 ? 16 : 32;
+  const { tileHeads, tiles } = headTiles(shape, 8);
+  // At most one score and some 16 vec4 of values an invocation.
+  const tile = tileHeads > 4 ? 16 : tileHeads > 2 || shape.headDim > 64 ? 32 : 64;
   const mostTiles = Math.ceil(Math.min(shape.context, shape.window ?? Infinity) / tile);
-  const wanted = Math.min(Math.ceil(DECODE_WORKGROUPS / headTilesOfRow), MOST_SPLITS);
-  return { tileHeads, headTiles: headTilesOfRow, tile, maxSplits: Math.min(wanted, mostTiles) };
+  const wanted = Math.min(Math.ceil(DECODE_WORKGROUPS / tiles), MOST_SPLITS);
+  return { tileHeads, headTiles: tiles, tile, maxSplits: Math.min(wanted, mostTiles) };
 }
 
 function splitConstants(shape: AttentionShape, maxRows: number): ShaderConstants {
@@ -92,10 +91,13 @@ export function attentionDecodeKernel(shape: AttentionShape, maxRows: number): K
 
 /** The second. Buffers: partials, output, rows. */
 export function attentionCombineKernel(shape: AttentionShape, maxRows: number): KernelSpec {
+  // An invocation for every column of every split, within reason.
+  const wanted = (shape.headDim / 4) * decodePlan(shape).maxSplits;
+  const workgroup = Math.min(Math.max(2 ** Math.ceil(Math.log2(wanted)), 32), 256);
   return {
     name: "attention combine",
     source: "attention/combine.wgsl",
-    constants: { ...splitConstants(shape, maxRows), WORKGROUP: COMBINE_WORKGROUP },
+    constants: { ...splitConstants(shape, maxRows), WORKGROUP: workgroup },
     bindings: ["read", "write", "read"],
   };
 }

@@ -107,7 +107,8 @@ fn main(
   let firstKey = first / KEYS * KEYS;
   var slice = loadSlice(0u, local, queryAt, hasQuery, cache, firstKey, last);
   for (var start = firstKey; start <= last; start += KEYS) {
-    // By key; the components are queries.
+    // By key; the components are queries. Set here: Dawn clears a variable without a value only once, not in every
+    // iteration (its SPIR-V, webgpu 0.6.2).
     var scores = array<vec4<f32>, KEYS_EACH>();
     for (var s = 0u; s < SLICES; s++) {
       workgroupBarrier();

@@ -47,7 +47,7 @@ fn main(
   if (local < COLUMNS) {
     var sum = vec4(0.0);
     var total = 0.0;
-    for (var i = 0u; i < SPLITS_AT_ONCE; i++) {
+    for (var i = 0u; i < min(splits, SPLITS_AT_ONCE); i++) {
       sum += sums[i * COLUMNS + local];
       total += totals[i];
     }

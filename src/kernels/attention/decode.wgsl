@@ -89,6 +89,7 @@ fn main(
       let key = keyOffset + i * KEYS_AT_ONCE;
       if (key >= TILE) { break; }
       let at = cache + min(start + key, position) * POSITION_STRIDE + lane;
+      // Set here: Dawn clears a variable without a value only once, not in every iteration (its SPIR-V, webgpu 0.6.2).
       var part = array<f32, TILE_HEADS>();
       for (var c = 0u; c < KEY_COLUMNS; c++) {
         let k = keys[at + c * KEY_LANES];

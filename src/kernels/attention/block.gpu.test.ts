@@ -1,0 +1,56 @@
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { attentionContract, makeCase, run, type Attend } from "../../../test/support/attention-contract.ts";
+import { GpuLab } from "../../../test/support/gpu-lab.ts";
+import {
+  attentionBlockKernel,
+  attentionBlockWorkgroups,
+  attentionParams,
+  attentionTileRows,
+  attentionTiles,
+} from "./attention.gpu.ts";
+
+let lab: GpuLab;
+beforeAll(async () => {
+  lab = await GpuLab.open([]);
+});
+afterEach(() => {
+  lab.reset();
+});
+afterAll(() => {
+  lab.close();
+});
+
+const attendBy =
+  (tileRows?: number): Attend =>
+  async ({ shape, rows, scale, query, keys, values }) => {
+    const tiles = attentionTiles(
+      rows.map(({ slot }) => slot),
+      rows.map(({ position }) => position),
+      tileRows ?? attentionTileRows(shape),
+    );
+    const output = lab.buffer(query.length);
+    await lab.run(
+      attentionBlockKernel(shape),
+      [
+        ...[query, keys, values].map((data) => lab.buffer(data)),
+        ...[output, lab.buffer(tiles.words), lab.uniform(attentionParams(scale))],
+      ],
+      attentionBlockWorkgroups(shape, tiles.count),
+    );
+    return lab.read(output);
+  };
+
+attentionContract(attendBy(), [
+  [2, 2, 16],
+  [8, 2, 64],
+  [7, 1, 80],
+  [66, 1, 12], // more heads than queries of a workgroup
+  [4, 1, 128],
+  [2, 1, 256],
+]);
+
+test("how rows are cut into tiles does not matter", async () => {
+  const data = makeCase({ heads: 6, kvHeads: 2, headDim: 8, context: 210 }, run(0, 100, 50));
+  const expected = await attendBy()(data);
+  for (const tileRows of [1, 13]) expect(await attendBy(tileRows)(data)).toEqual(expected);
+});

@@ -1,0 +1,183 @@
+/** What every way to attend must do, against f64: cases, their reference, and the tests that all ways share. */
+import { expect, test } from "vitest";
+import type { AttentionShape } from "../../src/kernels/attention/attention.gpu.ts";
+import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "./numbers.ts";
+
+export interface Row {
+  slot: number;
+  position: number;
+}
+
+/** Rows and a cache that holds NaN wherever no row may look. */
+export interface AttentionCase {
+  shape: AttentionShape;
+  rows: readonly Row[];
+  scale: number;
+  /** [R][heads][headDim] */
+  query: Float32Array;
+  /** [slot][context][kvHeads][headDim] */
+  keys: Float32Array;
+  values: Float32Array;
+}
+
+/** Gives [R][heads][headDim]. */
+export type Attend = (data: AttentionCase) => Promise<Float32Array>;
+
+/** Rows at consecutive positions of a slot. */
+export function run(slot: number, first: number, count: number): Row[] {
+  return Array.from({ length: count }, (_, i) => ({ slot, position: first + i }));
+}
+
+/** @param sharpness multiplies the queries: large scores */
+export function makeCase(shape: AttentionShape, rows: readonly Row[], sharpness = 1): AttentionCase {
+  const { heads, kvHeads, headDim, context, window = Infinity } = shape;
+  const random = randomSource(headDim * 1000 + rows.length * 10 + heads);
+  const width = kvHeads * headDim;
+  const slots = Math.max(...rows.map(({ slot }) => slot)) + 1;
+  const [keys, values] = [0, 1].map(() => normalNumbers(slots * context * width, random));
+  for (let slot = 0; slot < slots; slot++) {
+    const seeing = rows.filter((row) => row.slot === slot).map(({ position }) => position);
+    for (let p = 0; p < context; p++) {
+      if (seeing.some((position) => p <= position && p > position - window)) continue;
+      const at = (slot * context + p) * width;
+      for (const cache of [keys, values]) cache.fill(NaN, at, at + width);
+    }
+  }
+  const query = normalNumbers(rows.length * heads * headDim, random, sharpness);
+  return { shape, rows, scale: Math.fround(headDim ** -0.5), query, keys, values };
+}
+
+/** softmax(q k scale) v in f64, and what f32 may err by. */
+function reference({ shape, rows, scale, query, keys, values }: AttentionCase): {
+  expected: Float64Array;
+  allowed: Float64Array;
+} {
+  const { heads, kvHeads, headDim, context, window = Infinity } = shape;
+  const expected = new Float64Array(rows.length * heads * headDim);
+  const allowed = new Float64Array(expected.length);
+  for (const [r, { slot, position }] of rows.entries()) {
+    const first = Math.max(0, position - window + 1);
+    const visible = position + 1 - first;
+    for (let h = 0; h < heads; h++) {
+      const q = (r * heads + h) * headDim;
+      const kvHead = Math.floor(h / (heads / kvHeads));
+      const at = (p: number): number => ((slot * context + first + p) * kvHeads + kvHead) * headDim;
+      let longest = 0;
+      const scores = Float64Array.from({ length: visible }, (_, p) => {
+        let [dot, kk] = [0, 0];
+        for (let d = 0; d < headDim; d++) {
+          dot += query[q + d] * keys[at(p) + d];
+          kk += keys[at(p) + d] ** 2;
+        }
+        longest = Math.max(longest, Math.sqrt(kk));
+        return dot * scale;
+      });
+      const largest = scores.reduce((a, b) => Math.max(a, b));
+      const weights = scores.map((score) => Math.exp(score - largest));
+      const total = weights.reduce((sum, weight) => sum + weight, 0);
+      const norm = Math.sqrt(query.subarray(q, q + headDim).reduce((sum, v) => sum + v * v, 0));
+      // As for the CPU's kernels (attention.test.ts): a dot errs by 2 u sqrt(K) |q| |k|, a weight by twice that and some
+      // ulps of its exponential and its rescaling, the sums by u sqrt(positions), relative to the largest value.
+      const score = 2 * Math.sqrt(headDim) * norm * longest * scale;
+      const relative = UNIT_ROUNDOFF * (2 * score + 2 * Math.sqrt(visible) + 16);
+      for (let d = 0; d < headDim; d++) {
+        let most = 0;
+        for (let p = 0; p < visible; p++) {
+          expected[q + d] += (weights[p] / total) * values[at(p) + d];
+          most = Math.max(most, Math.abs(values[at(p) + d]));
+        }
+        allowed[q + d] = relative * most;
+      }
+    }
+  }
+  return { expected, allowed };
+}
+
+export async function checkAttention(attend: Attend, data: AttentionCase): Promise<void> {
+  const { expected, allowed } = reference(data);
+  const { ratio, text } = worstError(await attend(data), expected, (i) => allowed[i]);
+  expect(ratio, text).toBeLessThanOrEqual(1);
+}
+
+/**
+ * The tests. Software adapters compile slowly, so most of them share a shape.
+ *
+ * @param shapes heads, KV heads and head dimensions to try
+ */
+export function attentionContract(attend: Attend, shapes: readonly [number, number, number][]): void {
+  const context = 210;
+  const base: AttentionShape = { heads: 6, kvHeads: 2, headDim: 8, context };
+  const check = (data: AttentionCase): Promise<void> => checkAttention(attend, data);
+
+  test.each(shapes)("%i heads, %i KV heads of %i", async (heads, kvHeads, headDim) => {
+    await check(makeCase({ heads, kvHeads, headDim, context }, [...run(0, 3, 2), ...run(0, 66, 3)]));
+  });
+
+  test.each([1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200])("%i positions", async (length) => {
+    const count = Math.min(length, 23);
+    await check(makeCase(base, run(0, length - count, count)));
+  });
+
+  test("rows of several slots, in any order of slots, at any positions", async () => {
+    const rows = [...run(2, 0, 3), ...run(0, 40, 1), ...run(1, 209, 1), ...run(2, 3, 20), ...run(0, 70, 2)];
+    await check(makeCase(base, rows));
+  });
+
+  test.each([30, 300, 3000])("scores of some %i", async (sharpness) => {
+    await check(makeCase(base, run(0, 120, 30), sharpness));
+  });
+
+  test.each([5, 100])("a window of %i positions", async (window) => {
+    await check(makeCase({ ...base, window }, [...run(0, 0, 3), ...run(1, 90, 12), ...run(0, 140, 25)]));
+  });
+
+  test("one position gives its value, exactly", async () => {
+    const data = makeCase(base, run(0, 0, 1));
+    const head = (h: number): number[] => [...data.values.subarray(h * 8, h * 8 + 8)];
+    expect([...(await attend(data))]).toEqual([0, 0, 0, 1, 1, 1].flatMap(head));
+  });
+
+  test("equal scores average", async () => {
+    const data = makeCase(base, run(0, 150, 40));
+    data.query.fill(0);
+    await check(data);
+  });
+
+  test("scores that differ by more than f32 can tell leave the largest", async () => {
+    for (const best of [0, 40, 70, 99]) {
+      const data = makeCase(base, run(0, 99, 1));
+      data.query.fill(1e18);
+      data.keys.fill(-1e18).fill(1e18, best * 16, best * 16 + 16);
+      const head = (h: number): number[] => [
+        ...data.values.subarray(best * 16 + h * 8, best * 16 + h * 8 + 8),
+      ];
+      expect([...(await attend(data))]).toEqual([0, 0, 0, 1, 1, 1].flatMap(head));
+    }
+  });
+
+  test("NaN in a key or a value shows, in the heads that see it", async () => {
+    for (const poison of ["keys", "values"] as const) {
+      const data = makeCase(base, run(0, 75, 1));
+      data[poison].fill(NaN, 40 * 16, 40 * 16 + 8);
+      const output = await attend(data);
+      expect(output.subarray(0, 24).every(Number.isNaN)).toBe(true);
+      expect(output.subarray(24).some(Number.isNaN)).toBe(false);
+    }
+  });
+
+  test("a row has the same bits whatever rows are beside it", async () => {
+    const data = makeCase(base, [...run(1, 7, 2), ...run(0, 120, 30)]);
+    const width = base.heads * base.headDim;
+    const all = await attend(data);
+    for (const [first, end] of [
+      [0, 1],
+      [2, 3],
+      [3, 20],
+      [24, 32],
+    ]) {
+      const rows = data.rows.slice(first, end);
+      const part = await attend({ ...data, rows, query: data.query.slice(first * width, end * width) });
+      expect(part).toEqual(all.slice(first * width, end * width));
+    }
+  });
+}
