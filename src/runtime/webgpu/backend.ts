@@ -12,14 +12,15 @@ import { WebGpuExecutable } from "./executable.ts";
 import { planGpu, type GpuPlan } from "./plan.ts";
 import { Resources } from "./resources.ts";
 import type { ForcedVariants } from "./select.ts";
-import { tokenChoice, type ChoiceDispatch } from "./token-choice.ts";
+import { tokenChoice, type ChoiceDispatch, type TokenChoice } from "./token-choice.ts";
 import { uploadRopeTable, uploadWeights } from "./weights.ts";
 
 /** Rows of one pass. Prefill reads the weights once a pass; the cost is memory for activations. */
 const MAX_ROWS = 512;
 
 export interface WebGpuOptions extends GpuOptions {
-  prefill?: PrefillMode;
+  /** "f16-emulated": the arithmetic of "f16" on adapters without it, for tests. */
+  prefill?: PrefillMode | "f16-emulated";
   /** Rows of one pass; for tests. */
   maxRows?: number;
   /** Variants of kernels, instead of those that the adapter's features suggest. */
@@ -61,15 +62,20 @@ export class WebGpuBackend implements Backend {
       const resources = new Resources(context);
       await resources.allocate(plan);
       const { rope } = program;
-      // Kernels are compiled by Dawn's threads beside the reads.
-      const [choice] = await Promise.all([
-        this.#compile(resources, plan, program.vocabSize),
-        withAbort(uploadWeights(context, plan.layout, resources.buffers, { onWeights, signal }), signal),
-        rope && uploadRopeTable(context, rope, contextLength, resources.buffer("rope")),
-      ]);
+      const choice = tokenChoice({ vocabSize: program.vocabSize, maxRows: plan.maxRows });
+      await this.#addChoiceBuffers(resources, choice);
+      await resources.declare(plan, choiceDispatches(choice, program.vocabSize));
+      await withAbort(
+        Promise.all([
+          // Beside the reads, by Dawn's threads. Software adapters take seconds for kernels that may not be needed.
+          context.summary.isSoftware ? undefined : resources.compileAll(),
+          uploadWeights(context, plan.layout, resources.buffers, { onWeights, signal }),
+          rope && uploadRopeTable(context, rope, contextLength, resources.buffer("rope")),
+        ]),
+        signal,
+      );
       context.checkAlive();
-      throwIfAborted(signal);
-      return new WebGpuExecutable(program, plan, resources, choice, this.device);
+      return new WebGpuExecutable(program, plan, resources, this.device);
     } catch (error) {
       const failure = context.failure ?? error; // a lost device makes everything fail in its own way
       context.destroy();
@@ -82,31 +88,12 @@ export class WebGpuBackend implements Backend {
     return Promise.resolve();
   }
 
-  async #compile(
-    resources: Resources,
-    plan: GpuPlan,
-    vocabSize: number,
-  ): Promise<WebGpuExecutable["choice"]> {
-    const choice = tokenChoice({ vocabSize, maxRows: plan.maxRows });
-    for (const { name, kind, size, content } of choice.buffers) {
-      const buffer = await resources.addBuffer(
-        name,
-        size,
-        kind === "uniform" ? USAGE.UNIFORM : USAGE.STORAGE,
-      );
+  async #addChoiceBuffers(resources: Resources, { buffers }: TokenChoice): Promise<void> {
+    for (const { name, kind, size, content } of buffers) {
+      const usage = kind === "uniform" ? USAGE.UNIFORM : USAGE.STORAGE;
+      const buffer = await resources.addBuffer(name, size, usage);
       if (content !== undefined) this.context.device.queue.writeBuffer(buffer, 0, content);
     }
-    const dispatchOf = ({ spec, buffers, workgroups }: ChoiceDispatch): Dispatch => ({
-      spec,
-      buffers,
-      workgroups: () => [workgroups[0], 1, 1],
-      bytes: () => vocabSize * 4,
-    });
-    const recordings = Object.entries(choice.dispatches).map(async ([plan, dispatches]) => {
-      return [plan, await resources.record(dispatches.map(dispatchOf))] as const;
-    });
-    const [recorded] = await Promise.all([Promise.all(recordings), resources.compile(plan)]);
-    return new Map(recorded);
   }
 
   #plan(program: Program, checkpoint: Checkpoint, contextLength: number, slots: number): GpuPlan {
@@ -119,4 +106,14 @@ export class WebGpuBackend implements Backend {
       { contextLength, slots, maxRows: Math.max(1, Math.min(maxRows, contextLength)), prefill, forced },
     );
   }
+}
+
+function choiceDispatches({ dispatches }: TokenChoice, vocabSize: number): Map<string, Dispatch[]> {
+  const dispatchOf = ({ spec, buffers, workgroups }: ChoiceDispatch): Dispatch => ({
+    spec,
+    buffers,
+    workgroups: () => [workgroups[0], 1, 1],
+    bytes: () => vocabSize * 4,
+  });
+  return new Map(Object.entries(dispatches).map(([plan, list]) => [plan, list.map(dispatchOf)]));
 }

@@ -6,17 +6,15 @@
 import type { DecodeProfile, DecodeRequest } from "../backend.ts";
 import { withAbort } from "../mutex.ts";
 import { Sampler } from "../sampler.ts";
-import { MAP, USAGE } from "./constants.ts";
 import type { PassShape } from "./dispatch.ts";
 import type { WebGpuExecutable } from "./executable.ts";
+import { Pace } from "./pace.ts";
+import { RESULT_BYTES, type RingSlot } from "./readback.ts";
 import { encode } from "./resources.ts";
 import { planTokenChoice, readChoice, startTokenChoice, type TokenChoicePlan } from "./token-choice.ts";
 
 /** Steps submitted before the first of them is known. More hides a slower event loop and computes more for nothing. */
 const STEPS_AHEAD = 3;
-
-const RESULT_BYTES = 16;
-const TIMESTAMP_BYTES = 16;
 
 /** What a step cost the calling thread. */
 export interface StepCost {
@@ -79,14 +77,15 @@ async function chooseOnGpu(
   const { resources, program } = executable;
   const { device } = resources.context;
   const { count, sampling, onToken, onStep, eosTokenIds, position, tokens } = request;
-  const one = resources.form("forward", "one");
-  const choice = executable.choice.get(plan) ?? [];
+  const one = await resources.form("forward", "one");
+  const choice = await resources.choice(plan);
   for (const [name, words] of Object.entries(startTokenChoice(request, program.vocabSize))) {
     device.queue.writeBuffer(resources.buffer(name), 0, words);
   }
   const ring = await executable.takeRing(request.profile === true);
   const clock = new Clock();
-  const waiting: Promise<Uint32Array>[] = [];
+  const pace = new Pace();
+  const waiting: RingSlot[] = [];
   let submitted = 0;
 
   const submitStep = (): void => {
@@ -112,28 +111,23 @@ async function chooseOnGpu(
     const commands = encoder.finish();
     const encodedAt = performance.now();
     device.queue.submit([commands]);
-    waiting.push(slot.read());
+    waiting.push(slot);
     if (step === 0 || onStep === undefined) return;
     const submitSeconds = (performance.now() - encodedAt) / 1000;
     onStep({ dispatches, encodeSeconds: (encodedAt - startedAt) / 1000, submitSeconds });
   };
 
-  try {
-    for (let seen = 0; seen < count; seen++) {
-      while (submitted < Math.min(count, seen + STEPS_AHEAD)) submitStep();
-      const words = await withAbort(waiting[0], signal);
-      void waiting.shift();
-      const token = readChoice(words, sampling, program.vocabSize);
-      clock.tick();
-      // Times of the steps after the first token, as the wall clock has them.
-      if (seen > 0) clock.busy += ring.seconds(words);
-      if (onToken(token) === false || eosTokenIds.includes(token)) break;
-    }
-    return clock.profile();
-  } finally {
-    // What was submitted ahead runs to its end; the next decode waits for it before it uses the ring.
-    executable.returnRing(Promise.allSettled(waiting));
+  for (let seen = 0; seen < count; seen++) {
+    while (submitted < Math.min(count, seen + STEPS_AHEAD)) submitStep();
+    const words = await executable.result(waiting.shift(), pace, signal);
+    const token = readChoice(words, sampling, program.vocabSize);
+    clock.tick();
+    // Times of the steps after the first token, as the wall clock has them.
+    if (seen > 0) clock.busy += ring.seconds(words);
+    if (onToken(token) === false || eosTokenIds.includes(token)) break;
   }
+  // What was submitted ahead runs to its end and is never looked at.
+  return clock.profile();
 }
 
 async function chooseOnCpu(
@@ -153,7 +147,7 @@ async function chooseOnCpu(
     sequence,
   });
   const clock = new Clock();
-  const { head } = resources.form("forward", "one");
+  const { head } = await resources.form("forward", "one");
   let stepShape = shape;
   for (let step = 0; step < count; step++) {
     const next = position + tokens.length + step;
@@ -174,79 +168,4 @@ async function chooseOnCpu(
     );
   }
   return clock.profile();
-}
-
-/** Small mappable buffers that take results to the CPU, one after another. */
-export class ReadbackRing {
-  readonly #slots: RingSlot[];
-  readonly #hasTimes: boolean;
-
-  private constructor(slots: RingSlot[], hasTimes: boolean) {
-    this.#slots = slots;
-    this.#hasTimes = hasTimes;
-  }
-
-  static async create({ resources }: WebGpuExecutable, withTimes: boolean): Promise<ReadbackRing> {
-    const { context } = resources;
-    const hasTimes = withTimes && context.features.timestamps;
-    const slots: RingSlot[] = [];
-    for (let i = 0; i < STEPS_AHEAD + 1; i++) {
-      const usage = USAGE.MAP_READ | USAGE.COPY_DST;
-      const buffer = await context.createBuffer("token on its way", RESULT_BYTES + TIMESTAMP_BYTES, usage);
-      if (!hasTimes) {
-        slots.push(new RingSlot(buffer));
-        continue;
-      }
-      const times = context.device.createQuerySet({ type: "timestamp", count: 2 });
-      const resolved = await context.createBuffer(
-        "times",
-        TIMESTAMP_BYTES,
-        USAGE.QUERY_RESOLVE | USAGE.COPY_SRC,
-      );
-      slots.push(new RingSlot(buffer, { times, resolved }));
-    }
-    return new ReadbackRing(slots, hasTimes);
-  }
-
-  slot(step: number): RingSlot {
-    return this.#slots[step % this.#slots.length];
-  }
-
-  /** How long a step's kernels took, by its result; 0 where nobody measured. */
-  seconds(result: Uint32Array): number {
-    if (!this.#hasTimes) return 0;
-    const [begin, end] = new BigUint64Array(result.buffer, RESULT_BYTES, 2);
-    return Number(end - begin) / 1e9;
-  }
-}
-
-class RingSlot {
-  readonly buffer: GPUBuffer;
-  readonly #queries: { times: GPUQuerySet; resolved: GPUBuffer } | undefined;
-
-  constructor(buffer: GPUBuffer, queries?: { times: GPUQuerySet; resolved: GPUBuffer }) {
-    this.buffer = buffer;
-    this.#queries = queries;
-  }
-
-  get timestamps(): GPUComputePassDescriptor | undefined {
-    if (this.#queries === undefined) return undefined;
-    const { times } = this.#queries;
-    return { timestampWrites: { querySet: times, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } };
-  }
-
-  resolveTimestamps(encoder: GPUCommandEncoder): void {
-    if (this.#queries === undefined) return;
-    const { times, resolved } = this.#queries;
-    encoder.resolveQuerySet(times, 0, 2, resolved, 0);
-    encoder.copyBufferToBuffer(resolved, 0, this.buffer, RESULT_BYTES, TIMESTAMP_BYTES);
-  }
-
-  /** The words of the result, once the step is done. The slot is free again then. */
-  async read(): Promise<Uint32Array> {
-    await this.buffer.mapAsync(MAP.READ);
-    const words = new Uint32Array(this.buffer.getMappedRange().slice(0));
-    this.buffer.unmap();
-    return words;
-  }
 }

@@ -17,6 +17,8 @@ export interface SubgroupMatrixShape {
 /** What kernels may use; the features a device was opened with, not those of the adapter. */
 export interface GpuFeatures {
   readonly subgroups: boolean;
+  /** Invocations of the largest subgroups; 0 without them. */
+  readonly subgroupMaxSize: number;
   readonly shaderF16: boolean;
   readonly timestamps: boolean;
   /** Empty without the feature. */
@@ -97,6 +99,7 @@ export class GpuContext {
     this.summary = summary;
     this.features = {
       subgroups: device.features.has("subgroups"),
+      subgroupMaxSize: device.features.has("subgroups") ? adapter.info.subgroupMaxSize : 0,
       shaderF16: device.features.has("shader-f16"),
       timestamps: device.features.has("timestamp-query"),
       subgroupMatrix: device.features.has(SUBGROUP_MATRIX) ? subgroupMatrixShapes(adapter.info) : [],

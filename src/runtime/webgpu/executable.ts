@@ -9,9 +9,11 @@ import type { DeviceInfo } from "../generation-types.ts";
 import { Mutex, withAbort } from "../mutex.ts";
 import type { Program } from "../program.ts";
 import { MAP, USAGE } from "./constants.ts";
-import { decodeTokens, ReadbackRing, type GpuDecodeRequest } from "./decode.ts";
+import { decodeTokens, type GpuDecodeRequest } from "./decode.ts";
 import { formFor, headFor, LOGIT_ROWS, type PassShape } from "./dispatch.ts";
+import { Pace } from "./pace.ts";
 import type { GpuPlan } from "./plan.ts";
+import { ReadbackRing, RESULT_BYTES, type RingSlot } from "./readback.ts";
 import { encode, type Recorded, type Resources } from "./resources.ts";
 import { RowsWriter } from "./rows.ts";
 
@@ -19,6 +21,8 @@ import { RowsWriter } from "./rows.ts";
 const SLICE_DISPATCHES = 12;
 /** Submits on their way; the GPU must not run dry while the event loop turns. */
 const SLICES_IN_FLIGHT = 3;
+/** More than results are under way: those of a decode's steps or a pass's slices. */
+const RING_SLOTS = 4;
 const PROGRESS_INTERVAL_MILLISECONDS = 200;
 
 export class WebGpuExecutable implements Executable {
@@ -30,24 +34,15 @@ export class WebGpuExecutable implements Executable {
   readonly program: Program;
   readonly plan: GpuPlan;
   readonly rows: RowsWriter;
-  /** The dispatches that choose a token, by plan. */
-  readonly choice: ReadonlyMap<string, readonly Recorded[]>;
   readonly #rings = new Map<boolean, ReadbackRing>();
-  /** Results of steps that nobody waits for any more. */
+  /** A result that nobody waits for any more. */
   #draining: Promise<unknown> = Promise.resolve();
   readonly #limits: PassLimits;
   /** One call at a time. */
   readonly #turn = new Mutex();
   #isDisposed = false;
 
-  constructor(
-    program: Program,
-    plan: GpuPlan,
-    resources: Resources,
-    choice: WebGpuExecutable["choice"],
-    device: DeviceInfo,
-  ) {
-    this.choice = choice;
+  constructor(program: Program, plan: GpuPlan, resources: Resources, device: DeviceInfo) {
     this.device = device;
     this.program = program;
     this.plan = plan;
@@ -107,9 +102,11 @@ export class WebGpuExecutable implements Executable {
   ): Promise<PassShape> {
     const { entry = "forward", tokens } = pass;
     const shape = this.rows.write(pass);
-    const { body } = this.resources.form(entry, formFor(tokens.length));
+    const { body } = await this.resources.form(entry, formFor(tokens.length));
     const { device } = this.resources.context;
-    const inFlight: Promise<unknown>[] = [];
+    const ring = await this.takeRing(false);
+    const pace = new Pace();
+    const inFlight: RingSlot[] = [];
     let reportedAt = performance.now();
     for (let from = 0; from < body.length; from += SLICE_DISPATCHES) {
       throwIfAborted(signal);
@@ -117,11 +114,12 @@ export class WebGpuExecutable implements Executable {
       const compute = encoder.beginComputePass();
       encode(compute, body.slice(from, from + SLICE_DISPATCHES), shape);
       compute.end();
+      const slot = ring.slot(from / SLICE_DISPATCHES);
+      encoder.copyBufferToBuffer(this.resources.buffer("rows"), 0, slot.buffer, 0, RESULT_BYTES);
       device.queue.submit([encoder.finish()]);
-      if (tokens.length === 1) continue;
-      inFlight.push(device.queue.onSubmittedWorkDone());
-      if (inFlight.length < SLICES_IN_FLIGHT) continue;
-      await withAbort(inFlight.shift() ?? Promise.resolve(), signal);
+      inFlight.push(slot);
+      if (tokens.length === 1 || inFlight.length < SLICES_IN_FLIGHT) continue;
+      await this.result(inFlight.shift(), pace, signal);
       if (onProgress !== undefined && performance.now() - reportedAt >= PROGRESS_INTERVAL_MILLISECONDS) {
         reportedAt = performance.now();
         onProgress(Math.max(0, from - SLICES_IN_FLIGHT * SLICE_DISPATCHES) / body.length);
@@ -130,17 +128,28 @@ export class WebGpuExecutable implements Executable {
     return shape;
   }
 
-  /** The buffers that take results to the CPU, when the last decode is done with them. */
+  /** The buffers that take results to the CPU, when the last call is done with them. */
   async takeRing(withTimes: boolean): Promise<ReadbackRing> {
     await this.#draining;
-    const ring = this.#rings.get(withTimes) ?? (await ReadbackRing.create(this, withTimes));
+    const ring =
+      this.#rings.get(withTimes) ??
+      (await ReadbackRing.create(this.resources.context, RING_SLOTS, withTimes));
     this.#rings.set(withTimes, ring);
     return ring;
   }
 
-  /** @param drained when the steps that are still under way have written their results */
-  returnRing(drained: Promise<unknown>): void {
-    this.#draining = drained;
+  /** A result when it is there. An abort leaves the read to itself; `takeRing` waits for it. */
+  async result(
+    slot: RingSlot | undefined,
+    pace: Pace,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint32Array> {
+    if (slot === undefined) throw new Error("A result was asked for that nothing was submitted for.");
+    const reading = pace.sleep().then(() => slot.read());
+    this.#draining = reading.catch(() => undefined);
+    const words = await withAbort(reading, signal);
+    pace.tick();
+    return words;
   }
 
   async #run(pass: Pass, signal: AbortSignal | undefined): Promise<PassResult> {
@@ -150,7 +159,7 @@ export class WebGpuExecutable implements Executable {
     let shape: PassShape;
     if (pass.trace === true) {
       shape = this.rows.write(pass);
-      await this.#trace(this.resources.form(entry, formFor(tokens.length)).body, shape, activations);
+      await this.#trace((await this.resources.form(entry, formFor(tokens.length))).body, shape, activations);
     } else {
       shape = await this.submitBody(pass, signal);
     }
@@ -158,7 +167,7 @@ export class WebGpuExecutable implements Executable {
     for (let from = 0; from < logitRows.length; from += LOGIT_ROWS) {
       const rows = logitRows.subarray(from, from + LOGIT_ROWS);
       if (from > 0) this.rows.writeLogitRows(rows);
-      const { head } = this.resources.form(entry, headFor(rows.length));
+      const { head } = await this.resources.form(entry, headFor(rows.length));
       const headShape = { ...shape, logitRows: rows.length };
       const read = this.readback("logits", rows.length * vocabSize * 4, head, headShape);
       logits.set(new Float32Array(await withAbort(read, signal)), from * vocabSize);

@@ -65,7 +65,7 @@ describe("query, key and value", () => {
     ["the keys are read again", [...qkv, append, linear("o", "b", "d")]],
     ["the inputs differ", [qkv[0], qkv[1], linear("v", "x", "c"), append]],
     ["one adds", [linear("q", "n", "a", true), qkv[1], qkv[2], append]],
-    ["one is traced", [{ ...qkv[0], trace: "q" } as Op, qkv[1], qkv[2], append]],
+    ["one is traced", [{ ...qkv[0], trace: "q" }, qkv[1], qkv[2], append]],
     ["the rotation is of other heads", [...qkv, rope("a", 1), rope("b", 1), append]],
   ] as [string, Op[]][])("stay apart when %s", (_, ops) => {
     expect(kinds(ops)).not.toContain("qkv");
@@ -86,7 +86,7 @@ describe("a norm", () => {
 
   test.each([
     ["two stages read it", [norm, linear("o", "n", "a"), linear("q", "n", "c")]],
-    ["its result is traced", [{ ...norm, trace: "n" } as Op, linear("o", "n", "a")]],
+    ["its result is traced", [{ ...norm, trace: "n" }, linear("o", "n", "a")]],
     ["the stage writes what the norm reads", [norm, linear("o", "n", "x", true)]],
     ["the stage after it reads something else", [norm, linear("o", "b", "a")]],
     ["nothing follows", [norm]],

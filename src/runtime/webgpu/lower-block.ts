@@ -1,7 +1,8 @@
 /** Prefill's products: tiled, with what is folded into a decode's products as dispatches of its own. */
 import { gateKernel, gateWorkgroups } from "../../kernels/gate/gate.gpu.ts";
 import { packKernel, packedWords } from "../../kernels/linear/gemm-pack.gpu.ts";
-import { gemmKernel, gemmParams, gemmWorkgroups, inQuads, tileSize } from "../../kernels/linear/gemm.gpu.ts";
+import { selectGemm } from "../../kernels/linear/gemm-select.gpu.ts";
+import { gemmParams, gemmWorkgroups, inQuads } from "../../kernels/linear/gemm.gpu.ts";
 import { ropeAppendKernel, ropeAppendWorkgroups } from "../../kernels/rope/rope-append.gpu.ts";
 import type { Name } from "../program.ts";
 import type { Dispatch } from "./dispatch.ts";
@@ -13,11 +14,11 @@ export function lowerProduct(
   outputColumns: number,
   lowering: Lowering,
 ): Dispatch[] {
-  const { layout, maxRows, limits, variants } = lowering;
+  const { layout, maxRows, limits, features, adapterName } = lowering;
   const weight = weightOf(stage, layout);
-  const { mode, tiling } = variants.gemm;
   const hasBias = stage.biases.some((bias) => bias !== undefined);
-  const spec = gemmKernel(
+  const { spec, tile, isPacked } = selectGemm(
+    { name: adapterName, ...features, ...limits },
     {
       format: weight.format,
       columns: weight.columns,
@@ -27,10 +28,9 @@ export function lowerProduct(
       quads: inQuads(outputColumns, weight.shards),
       maxRows,
     },
-    mode,
-    tiling,
+    lowering.prefill,
+    { rows: maxRows, count: Math.max(...weight.shards.map(({ count }) => count)) },
   );
-  const isPacked = mode !== "exact";
   const pack: Dispatch = {
     spec: packKernel(weight.columns),
     buffers: [stage.input, "packed"],
@@ -42,7 +42,7 @@ export function lowerProduct(
     buffers: [isPacked ? "packed" : stage.input, "vectors", buffer, stage.output, "rows"],
     params: gemmParams({ bias: hasBias ? layout.vectorOffset(stage.biases) : 0, first, count }),
     workgroups: ({ rows }) => {
-      const [x, y] = gemmWorkgroups(rows, count, tileSize(tiling), limits.maxComputeWorkgroupsPerDimension);
+      const [x, y] = gemmWorkgroups(rows, count, tile, limits.maxComputeWorkgroupsPerDimension);
       return [x, y, 1];
     },
     bytes: ({ rows }) => count * weight.stride + rows * (weight.columns + count) * 4,
@@ -95,8 +95,8 @@ export function lowerGateBlock(
 }
 
 /** Words of the buffer "packed": the widest input of a product, where products are not exact. */
-export function packedBufferWords(lowering: Pick<Lowering, "layout" | "maxRows" | "variants">): number {
-  if (lowering.variants.gemm.mode === "exact") return 1;
+export function packedBufferWords(lowering: Pick<Lowering, "layout" | "maxRows" | "prefill">): number {
+  if (lowering.prefill === "exact") return 1;
   const widest = Math.max(
     0,
     ...[...lowering.layout.weights.values()].map(({ columns }) => packedWords(columns)),

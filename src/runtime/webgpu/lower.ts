@@ -34,7 +34,7 @@ export interface Lowering {
   layout: WeightLayout;
   contextLength: number;
   maxRows: number;
-  prefill: PrefillMode;
+  prefill: PrefillMode | "f16-emulated";
   variants: Variants;
   features: GpuFeatures;
   limits: GpuLimits;
@@ -81,7 +81,12 @@ function lowerRows(stage: Stage, variant: GemvVariant, lowering: Lowering): Disp
       return lowerGemv(stage, variant, lowering);
     case "attention":
       return lowerAttentionFew(stage, lowering);
-    default:
+    case "embed":
+    case "norm":
+    case "rope":
+    case "append":
+    case "activate":
+    case "add":
       return lowerSimple(stage, lowering);
   }
 }
@@ -102,7 +107,12 @@ function lowerBlock(stage: Stage, lowering: Lowering): Dispatch[] {
       return lowerAttentionBlock(stage, lowering);
     case "logits":
       throw new Error("Logits are the head of a form, not of its body.");
-    default:
+    case "embed":
+    case "norm":
+    case "rope":
+    case "append":
+    case "activate":
+    case "add":
       return lowerSimple(stage, lowering);
   }
 }

@@ -1,6 +1,7 @@
 /** Compiled kernels of one device; equal variants are compiled once. */
 import { kernelKey, shaderCode, type BindingKind, type KernelSpec } from "../../kernels/wgsl/kernel.ts";
 import { errorMessage, ModelComposeError } from "../errors.ts";
+import { availableCores } from "../platform/system.ts";
 import { COMPUTE_STAGE } from "./constants.ts";
 import type { GpuContext } from "./device.ts";
 
@@ -10,10 +11,14 @@ const BUFFER_TYPES: Readonly<Record<BindingKind, GPUBufferBindingType>> = {
   uniform: "uniform",
 };
 
+const MOST_AT_ONCE = availableCores();
+
 export class Pipelines {
   readonly #context: GpuContext;
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
+  #compiling = 0;
+  readonly #waiting: (() => void)[] = [];
 
   constructor(context: GpuContext) {
     this.#context = context;
@@ -45,7 +50,11 @@ export class Pipelines {
 
   async #compile(spec: KernelSpec): Promise<GPUComputePipeline> {
     const { device } = this.#context;
+    // Destroying a device waits for all that it was given to compile: the queue is ours, and short.
+    if (this.#compiling >= MOST_AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#compiling++;
     try {
+      this.#context.checkAlive();
       const module = device.createShaderModule({ label: spec.name, code: shaderCode(spec) });
       const layout = device.createPipelineLayout({ bindGroupLayouts: [this.layout(spec.bindings)] });
       return await device.createComputePipelineAsync({
@@ -60,6 +69,9 @@ export class Pipelines {
         `The kernel "${spec.name}" does not compile on ${this.#context.summary.name}: ${errorMessage(error)}`,
         { remedy: 'Use the device "wasm" (the CPU), and report this message.', cause: error },
       );
+    } finally {
+      this.#compiling--;
+      this.#waiting.shift()?.();
     }
   }
 }

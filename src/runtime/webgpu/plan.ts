@@ -19,7 +19,8 @@ export interface PlanOptions {
   contextLength: number;
   slots: number;
   maxRows: number;
-  prefill: PrefillMode;
+  /** "f16-emulated": the arithmetic of "f16" on adapters without it, for tests. */
+  prefill: PrefillMode | "f16-emulated";
   forced?: ForcedVariants;
 }
 

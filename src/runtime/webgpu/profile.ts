@@ -31,9 +31,9 @@ export async function profileDecodeStep(
   executable: WebGpuExecutable,
   request: DecodeRequest,
 ): Promise<KernelTime[]> {
-  const { resources, program, choice, rows } = executable;
-  const { body, head } = resources.form("forward", "one");
-  const chosen = choice.get(planTokenChoice(request.sampling, program.vocabSize)) ?? [];
+  const { resources, program, rows } = executable;
+  const { body, head } = await resources.form("forward", "one");
+  const chosen = await resources.choice(planTokenChoice(request.sampling, program.vocabSize));
   const dispatches = [...body, ...head, ...chosen];
   const begin = (): PassShape => {
     for (const [name, words] of Object.entries(startTokenChoice(request, program.vocabSize))) {
@@ -63,8 +63,8 @@ export async function profilePrefill(
   for (let position = 0; position < prompt.length; position += maxRows) {
     const tokens = prompt.slice(position, position + maxRows);
     const isLast = position + tokens.length === prompt.length;
-    const { body } = resources.form("forward", formFor(tokens.length));
-    const { head } = resources.form("forward", headFor(1));
+    const { body } = await resources.form("forward", formFor(tokens.length));
+    const { head } = await resources.form("forward", headFor(1));
     const begin = (): PassShape =>
       rows.write({
         tokens,

@@ -1,5 +1,5 @@
 /** Buffers, pipelines and bind groups of a planned program: everything that decoding reuses and never makes anew. */
-import type { Dispatch, Form, FormName, PassShape } from "./dispatch.ts";
+import type { Dispatch, FormName, PassShape } from "./dispatch.ts";
 import { USAGE } from "./constants.ts";
 import type { GpuContext } from "./device.ts";
 import { Pipelines } from "./pipelines.ts";
@@ -23,7 +23,9 @@ export class Resources {
   readonly context: GpuContext;
   readonly pipelines: Pipelines;
   readonly #buffers = new Map<string, GPUBuffer>();
-  readonly #forms = new Map<string, RecordedForm>();
+  readonly #lists = new Map<string, readonly Dispatch[]>();
+  readonly #recorded = new Map<string, Promise<Recorded[]>>();
+  #params = new Uniforms();
 
   constructor(context: GpuContext) {
     this.context = context;
@@ -40,39 +42,60 @@ export class Resources {
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   }
 
-  /** Compiles all forms of all entries, at once. */
-  async compile(plan: GpuPlan): Promise<void> {
-    const forms = [...plan.entries].flatMap(([entry, byName]) =>
-      (Object.entries(byName) as [FormName, Form][]).map(([name, form]) => ({ entry, name, form })),
-    );
-    const all = forms.flatMap(({ form }) => [...form.body, ...form.head]);
-    const params = await Uniforms.create(this.context, all);
-    await Promise.all(
-      forms.map(async ({ entry, name, form }) => {
-        const [body, head] = await Promise.all([
-          this.record(form.body, params),
-          this.record(form.head, params),
-        ]);
-        this.#forms.set(`${entry} ${name}`, { body, head });
-      }),
-    );
+  /** Gathers everything that will be encoded, and the params of it; compiles nothing yet. */
+  async declare(plan: GpuPlan, choices: ReadonlyMap<string, readonly Dispatch[]>): Promise<void> {
+    for (const [entry, forms] of plan.entries) {
+      for (const [name, { body, head }] of Object.entries(forms)) {
+        this.#lists.set(`${entry} ${name} body`, body);
+        this.#lists.set(`${entry} ${name} head`, head);
+      }
+    }
+    for (const [name, dispatches] of choices) this.#lists.set(`choice ${name}`, dispatches);
+    this.#params = await Uniforms.create(this.context, [...this.#lists.values()].flat());
   }
 
-  /** Pipelines, compiled all at once, and bind groups for dispatches; `params` holds what they have of them. */
-  async record(dispatches: readonly Dispatch[], params = new Uniforms()): Promise<Recorded[]> {
-    return Promise.all(
-      dispatches.map(async (dispatch) => {
-        const pipeline = await this.pipelines.get(dispatch.spec);
-        const resources: GPUBufferBinding[] = dispatch.buffers.map((name) => ({ buffer: this.buffer(name) }));
-        if (dispatch.params !== undefined) resources.push(params.binding(dispatch.params));
-        const bindGroup = this.context.device.createBindGroup({
-          label: dispatch.spec.name,
-          layout: this.pipelines.layout(dispatch.spec.bindings),
-          entries: resources.map((resource, binding) => ({ binding, resource })),
-        });
-        return { dispatch, pipeline, bindGroup };
-      }),
-    );
+  /** Compiles everything declared, at once. What is not compiled here is when it is first used. */
+  async compileAll(): Promise<void> {
+    await Promise.all([...this.#lists.keys()].map((name) => this.#list(name)));
+  }
+
+  /** One entry in one form. */
+  async form(entry: string, name: FormName): Promise<RecordedForm> {
+    const [body, head] = await Promise.all([
+      this.#list(`${entry} ${name} body`),
+      this.#list(`${entry} ${name} head`),
+    ]);
+    return { body, head };
+  }
+
+  /** The dispatches that choose a token. */
+  choice(plan: string): Promise<readonly Recorded[]> {
+    return this.#list(`choice ${plan}`);
+  }
+
+  #list(name: string): Promise<Recorded[]> {
+    const dispatches = this.#lists.get(name);
+    if (dispatches === undefined) throw new Error(`There is no list of dispatches "${name}".`);
+    const recorded = this.#recorded.get(name) ?? this.record(dispatches);
+    this.#recorded.set(name, recorded);
+    return recorded;
+  }
+
+  /** Pipelines and bind groups of dispatches; params must have been declared. */
+  record(dispatches: readonly Dispatch[]): Promise<Recorded[]> {
+    return Promise.all(dispatches.map((dispatch) => this.#record(dispatch)));
+  }
+
+  async #record(dispatch: Dispatch): Promise<Recorded> {
+    const pipeline = await this.pipelines.get(dispatch.spec);
+    const resources: GPUBufferBinding[] = dispatch.buffers.map((name) => ({ buffer: this.buffer(name) }));
+    if (dispatch.params !== undefined) resources.push(this.#params.binding(dispatch.params));
+    const bindGroup = this.context.device.createBindGroup({
+      label: dispatch.spec.name,
+      layout: this.pipelines.layout(dispatch.spec.bindings),
+      entries: resources.map((resource, binding) => ({ binding, resource })),
+    });
+    return { dispatch, pipeline, bindGroup };
   }
 
   buffer(name: string): GPUBuffer {
@@ -85,12 +108,6 @@ export class Resources {
     return this.#buffers;
   }
 
-  form(entry: string, name: FormName): RecordedForm {
-    const form = this.#forms.get(`${entry} ${name}`);
-    if (form === undefined) throw new Error(`The entry "${entry}" was not compiled in the form "${name}".`);
-    return form;
-  }
-
   /** Makes a buffer that is not of the plan. */
   async addBuffer(name: string, bytes: number, usage: number): Promise<GPUBuffer> {
     if (this.#buffers.has(name)) throw new Error(`There is a buffer "${name}" already.`);
@@ -101,7 +118,7 @@ export class Resources {
 }
 
 /** The params of many dispatches in one uniform buffer; equal ones once. */
-export class Uniforms {
+class Uniforms {
   readonly #offsets = new Map<string, number>();
   #buffer: GPUBuffer | undefined;
 

@@ -1,6 +1,5 @@
 /** Which variants of the kernels a device gets: a pure choice from what the adapter has. */
 import type { GemvVariant } from "../../kernels/linear/gemv.gpu.ts";
-import type { GemmTiling, TileMode } from "../../kernels/linear/gemm.gpu.ts";
 import type { GpuFeatures, GpuLimits } from "./device.ts";
 
 /** Takes variants out of the choice or forces one; for tests and experiments. */
@@ -13,7 +12,6 @@ export interface ForcedVariants {
 
 export interface Variants {
   gemv: { one: GemvVariant; few: GemvVariant };
-  gemm: { mode: TileMode; tiling: GemmTiling };
   norm: { subgroups: boolean; workgroup: number };
 }
 
@@ -44,7 +42,6 @@ export function selectVariants({ features, limits, isSoftware, forced = {} }: Va
   };
   return {
     gemv: { one: gemv(1), few: gemv(4) },
-    gemm: { mode: "exact", tiling: { rowQuads: 1, columnQuads: 2, tileK: 16, buffers: 1 } },
     norm: { subgroups, workgroup: Math.min(invocations.norm, maxComputeInvocationsPerWorkgroup) },
   };
 }

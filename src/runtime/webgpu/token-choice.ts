@@ -1,8 +1,9 @@
 /**
  * Token choice on the GPU: the same tokens as `Sampler`, bit for bit, without the logits leaving the device.
  *
- * A step is two dispatches behind the logits. Its state is in device memory: position, number of tokens so far, seen
- * tokens; and it writes the row of the next pass. So steps can be recorded before it is known what earlier ones chose.
+ * A step is two or three dispatches behind the logits. Its state is in device memory: position, number of tokens so
+ * far, seen tokens; and it writes the row of the next pass. So steps can be recorded before it is known what earlier
+ * ones chose.
  */
 import {
   chunkMaximaKernel,
@@ -63,6 +64,9 @@ export interface ChoiceDispatch {
   workgroups: readonly [number];
 }
 
+/** Size of `result`. */
+export const CHOICE_RESULT_BYTES = 16;
+
 /** What an executable allocates and compiles once. */
 export interface TokenChoice {
   buffers: readonly ChoiceBuffer[];
@@ -95,7 +99,7 @@ export function tokenChoice(shape: ChoiceShape): TokenChoice {
       { name: "choice", kind: "storage", size: 16 },
       { name: "work", kind: "storage", size: workLayout(vocabSize).size * 4 },
       { name: "powers", kind: "storage", size: powers.byteLength, content: powers },
-      { name: "result", kind: "storage", size: RESULT_BYTES },
+      { name: "result", kind: "storage", size: CHOICE_RESULT_BYTES },
       { name: "choiceParams", kind: "uniform", size: 48 },
     ],
     dispatches: {
@@ -131,8 +135,6 @@ export function startTokenChoice(
     marks: tokenMarks(request, vocabSize),
   };
 }
-
-const RESULT_BYTES = 16;
 
 const STATUS = { ok: 0, notFinite: 1, noToken: 2 } as const;
 
