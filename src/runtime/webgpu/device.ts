@@ -99,7 +99,7 @@ export class GpuContext {
     this.summary = summary;
     this.features = {
       subgroups: device.features.has("subgroups"),
-      subgroupMaxSize: device.features.has("subgroups") ? adapter.info.subgroupMaxSize : 0,
+      subgroupMaxSize: device.features.has("subgroups") ? (adapter.info.subgroupMaxSize ?? 0) : 0,
       shaderF16: device.features.has("shader-f16"),
       timestamps: device.features.has("timestamp-query"),
       subgroupMatrix: device.features.has(SUBGROUP_MATRIX) ? subgroupMatrixShapes(adapter.info) : [],
