@@ -44,7 +44,7 @@ attentionContract(attendBy(), [
   [2, 2, 16],
   [8, 2, 64],
   [7, 1, 80],
-  [66, 1, 12], // more heads than queries of a workgroup
+  [65, 1, 12], // more heads than queries of a workgroup, and not even
   [4, 1, 128],
   [2, 1, 256],
 ]);

@@ -133,7 +133,7 @@ fn main(
     }
   }
 
-  // Every barrier of the loop lies between the last use of `scores` and here.
+  // The last barrier of the loop lies between the last use of `scores` and here.
   if (local < SCORES) { scores[local] = sum; }
   for (var h = 0u; h < headCount; h++) {
     sums[local] = outputs[h];
