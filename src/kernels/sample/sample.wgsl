@@ -2,8 +2,9 @@
 // workgroup, after chunk-maxima and, without top-k, weigh-chunks.
 //
 // The k-th highest of the chunk maxima is at most the k-th highest key: only the chunks that reach it, about k, are
-// read again. Without top-k, so many are read that what is left out weighs no more than top-p removes. Candidates stay
-// in the order of their ids.
+// read again. Without top-k, so many are read that what is left out weighs no more than top-p removes. Where that is
+// most of the vocabulary (a flat distribution, a top-k of thousands), one workgroup reads it: right, but slower.
+// Candidates stay in the order of their ids.
 #include "sample/finish.wgsl"
 #include "sample/philox.wgsl"
 #include "sample/scan.wgsl"

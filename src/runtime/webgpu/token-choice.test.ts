@@ -319,9 +319,21 @@ describe.each(PLANS)("%s", (_plan, sampling) => {
       const request = makeRequest(sampling, { sequence: [1, 2, 3] });
       const few = new Float32Array(1000).fill(-Infinity);
       few[700] = value;
-      await expectSameTokens(request, 1000, [new Float32Array(1000).fill(value), few, few.fill(value, 0, 3)]);
+      await expectSameTokens(request, 1000, [
+        new Float32Array(1000).fill(value),
+        few,
+        few.slice().fill(value, 0, 3),
+      ]);
     }
   });
+});
+
+test("of equal logits greedy choice takes the lowest id", async () => {
+  const logits = new Float32Array(20_011).fill(1);
+  const request = makeRequest({ doSample: false });
+  expect(await expectSameTokens(request, 20_011, [logits, logits.slice().fill(0, 0, 5000)])).toEqual([
+    0, 5000,
+  ]);
 });
 
 test("a temperature that makes a logit infinite is named", async () => {
