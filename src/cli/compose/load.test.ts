@@ -235,6 +235,10 @@ describe("problems", () => {
     ["  seed: ${input.seed as image}", "media is not supported"],
     ["  seed: ${input.seed", "never closed"],
     ["  seed: !secret x", "Unresolved tag: !secret"],
+    ["  seed: !!binary aGk=", "expected a text, a number, true, false or null"],
+    ["  seed: !!js/function x", "Unresolved tag"],
+    ["  device: ${input.device}", "Only ${env.NAME} can stand here"],
+    ["  precision: ${input.precision}", "Only ${env.NAME} can stand here"],
     ["  seed: !!binary eA==", "expected a text, a number, true, false or null"],
     ["  model: other", 'the key "model" is given twice'],
     ["  <<: 5", "<< merges a mapping"],
@@ -256,6 +260,9 @@ describe("problems", () => {
     ["controller: { port: 8081 }", "the same port 8081"],
     ["controller: { adapter: { port: 1 }, port: 2 }", 'has "port" beside its adapter'],
     ["componnet: {}", 'Did you mean "component"?'],
+    ["controller: { limits: { repeat_count: 0 } }", '"repeat_count" must be an integer >= 1'],
+    ["controller: { limits: { repeats: 1 } }", 'unknown key "repeats" in controller limits'],
+    ["controller: { shutdown_timeout: soon }", '"shutdown_timeout" must be seconds, or a text such as'],
     ["workflow: { input: { '*': '${input}' } }", 'the operator "*" is known in model-compose'],
   ])("%s", (line, message) => {
     const text = line.startsWith(" ") ? bad(`${line}\n`) : `${line}\n${minimal}`;
@@ -270,6 +277,7 @@ describe("problems", () => {
     ["component: { type: shell }", 'type "shell" is known in model-compose'],
     ["component: { type: model, task: chat-completion }", 'task "chat-completion" is known in model-compose'],
     ["component: { type: model, task: text-generation, prompt: x }", 'component has no "model"'],
+    ["component: { type: model, task: text-generation, model: '${input.m}', prompt: x }", "Only ${env.NAME}"],
     [component, 'component has no "prompt"'],
     ["workflow: { title: T }", "there are 0 components"],
     ["a: &a [*a]", "stands inside its own anchor"],
@@ -295,9 +303,20 @@ g: [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]`,
   });
 
   test("secrets are not shown", () => {
-    const error = failure(`component: { model: { token: hf_secret, wibble: 1 } }\n`);
-    expect(error.message).toContain("wibble");
-    expect(error.message).not.toContain("hf_secret");
+    const files = [
+      "component: { model: { token: hf_secret, wibble: 1 } }",
+      "component: { wibble: 1, headers: { X-Mine: hf_secret } }",
+      "component: { type: http-client, endpoint: 'http://a', wibble: 1, headers: { X-Mine: [hf_secret] } }",
+      "controller: { port: x } # api_key: hf_secret",
+      "a: [ \napi_key: hf_secret ]: wibble",
+      "component: { type: http-client, endpoint: 'http://a', headers: { X-Mine: '${env.KEY as integer}' } }",
+      "component: { type: http-client, endpoint: 'http://a', headers: { X-Mine: '${input.x | \"a\" hf_secret}' } }",
+    ];
+    const env = { KEY: "hf_secret" };
+    for (const text of files) expect(failure(text, { env }).message, text).not.toContain("hf_secret");
+    const unset =
+      "component: { type: http-client, endpoint: 'http://a', headers: { X-Mine: '${env.NOBODY}' } }";
+    expect(failure(unset).message).toContain("the environment variable NOBODY is not set");
   });
 });
 

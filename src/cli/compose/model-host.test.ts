@@ -5,12 +5,12 @@ import type { ModelComponent } from "./definition.ts";
 import { ModelHost, type TextModel } from "./model-host.ts";
 
 function components(...lines: string[]): ModelComponent[] {
-  const text = lines.map(
-    (line, i) => `  - { id: c${i}, type: model, task: text-generation, prompt: p, ${line} }`,
-  );
+  const text = lines.map((line, i) => `  - { id: c${i}, type: model, task: text-generation, ${line} }`);
   const { components } = loadText(`components:\n${text.join("\n")}\nworkflow: { component: c0 }\n`);
   return components.filter((component) => component.type === "model");
 }
+
+const open = 'prompt: "${input}"';
 
 /** Loads that end when they are told to. */
 class Loads {
@@ -39,10 +39,10 @@ test("components of the same model share it; others do not", async () => {
   const loads = new Loads();
   const host = new ModelHost(loads.load);
   const [a, b, c, d] = components(
-    "model: m",
-    "model: m",
-    "model: m, device: cpu",
-    "model: m, context_length: 10",
+    `model: m, ${open}`,
+    `model: m, ${open}`,
+    `model: m, device: cpu, ${open}`,
+    `model: m, context_length: 10, ${open}`,
   );
   const all = Promise.all([a, b, c, d].map((component) => host.model(component)));
   expect(loads.started.map(({ options }) => [options.device, options.contextLength])).toEqual([
@@ -58,11 +58,34 @@ test("components of the same model share it; others do not", async () => {
   expect(loads.disposed).toBe(3);
 });
 
+test("the file may bound the context", async () => {
+  const loads = new Loads();
+  const host = new ModelHost(loads.load);
+  const [literal, cut, unknown, longer] = components(
+    "model: a, prompt: hello, max_output_length: 9",
+    `model: b, max_input_length: 20, ${open}`,
+    `model: c, max_input_length: 20, max_output_length: '\${input.n}', ${open}`,
+    `model: d, max_input_length: 20, max_output_length: 30, context_length: 40, ${open}`,
+  );
+  for (const component of [literal, cut, unknown, longer]) {
+    const waiting = host.model(component);
+    loads.started.at(-1)?.end();
+    await waiting;
+  }
+  await host.model(literal, { context: 5 });
+  expect(loads.started.map(({ options }) => options.contextLength)).toEqual([
+    5 + 16 + 9,
+    20 + 1024,
+    2 ** 24,
+    40,
+  ]);
+});
+
 test("progress goes to those who wait and to the host's owner", async () => {
   const loads = new Loads();
   const owner: string[] = [];
   const host = new ModelHost(loads.load, { onProgress: ({ id }, { stage }) => owner.push(`${id} ${stage}`) });
-  const [a] = components("model: m");
+  const [a] = components(`model: m, ${open}`);
   const seen: LoadProgress[] = [];
   const waiting = host.model(a, { onProgress: (progress) => seen.push(progress) });
   loads.started[0].options.onProgress?.({ stage: "weights", done: 1, total: 2 });
@@ -76,7 +99,7 @@ test("progress goes to those who wait and to the host's owner", async () => {
 test("a load goes on as long as somebody waits for it", async () => {
   const loads = new Loads();
   const host = new ModelHost(loads.load);
-  const [a] = components("model: m");
+  const [a] = components(`model: m, ${open}`);
   const controllers = [new AbortController(), new AbortController()];
   const waiting = controllers.map(({ signal }) => host.model(a, { signal }));
   controllers[0].abort();
@@ -96,7 +119,7 @@ test("a load goes on as long as somebody waits for it", async () => {
 test("a load that fails may be tried again", async () => {
   const loads = new Loads();
   const host = new ModelHost(loads.load);
-  const [a] = components("model: m");
+  const [a] = components(`model: m, ${open}`);
   const first = host.model(a);
   loads.started[0].end(new Error("disk"));
   await expect(first).rejects.toThrow("disk");

@@ -6,6 +6,7 @@ import type {
   LoadProgress,
   StreamPart,
 } from "../../runtime/generation-types.ts";
+import { contextBound } from "./context-bound.ts";
 import type { ModelComponent } from "./definition.ts";
 
 /** What running a workflow needs of a loaded model. */
@@ -31,8 +32,9 @@ export interface ModelHostHooks {
 
 export interface ModelRequest {
   /**
-   * Tokens of KV cache that suffice for what is known to come; absent: as many as the model can have. The component's
-   * own `context_length` bounds both. Heard when the model is loaded, not later.
+   * Tokens of KV cache that suffice for what is known to come; absent: as many as the file says any call may need, else
+   * as many as the model can have. The component's own `context_length` bounds all of these. Heard when the model is
+   * loaded, not later.
    */
   readonly context?: number;
   readonly onProgress?: (progress: LoadProgress) => void;
@@ -43,8 +45,9 @@ export interface ModelRequest {
 const MOST_TOKENS = 2 ** 24;
 
 /** Components with the same key share one loaded model. */
-export function modelKey({ model, device, precision, contextLength }: ModelComponent): string {
-  return JSON.stringify([model.source, device, precision, contextLength ?? null]);
+export function modelKey(component: ModelComponent): string {
+  const { model, device, precision, contextLength = null } = component;
+  return JSON.stringify([model.source, device, precision, contextLength, contextBound(component) ?? null]);
 }
 
 interface Loading {
@@ -99,7 +102,7 @@ export class ModelHost {
     const key = modelKey(component);
     const listeners = new Set<(progress: LoadProgress) => void>();
     const stop = new AbortController();
-    const needed = context ?? MOST_TOKENS;
+    const needed = context ?? contextBound(component) ?? MOST_TOKENS;
     const model = this.#load(component.model.source, {
       device: this.#overrides.device ?? component.device,
       threads: this.#overrides.threads,

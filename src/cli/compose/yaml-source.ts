@@ -198,12 +198,15 @@ class TreeBuilder {
     } catch (error) {
       if (error instanceof TemplateSyntaxError) {
         const at = locateInScalar(location, value, error.start, error.end);
-        if (error.unsupported) this.#problems.unsupported(`${error.message}.`, at, error.remedy);
-        else this.#problems.invalid(`${error.message}.`, at, error.remedy);
+        const message = this.#secret > 0 ? "a placeholder is malformed" : error.message;
+        if (error.unsupported) this.#problems.unsupported(`${message}.`, at, error.remedy);
+        else this.#problems.invalid(`${message}.`, at, error.remedy);
       } else if (error instanceof EnvironmentError) {
         const { start, end } = error.placeholder;
         const at = locateInScalar(location, value, start, end);
-        this.#problems.invalid(`${error.message}.`, at, error.remedy);
+        const isHidden = this.#secret > 0 && error.showsValue;
+        const message = isHidden ? "an environment variable does not hold what is needed" : error.message;
+        this.#problems.invalid(`${message}.`, at, error.remedy);
       } else {
         throw error;
       }

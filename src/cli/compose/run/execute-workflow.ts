@@ -82,7 +82,7 @@ class Schedule {
   readonly #call: WorkflowCall;
   readonly #graph: JobGraph;
   readonly #states: ReadonlyMap<string, JobState>;
-  /** In the order in which the jobs completed. */
+  /** In the order in which the jobs completed. A job that runs again has its former output until the new one. */
   readonly #outputs = new Map<string, unknown>();
   /** Jobs whose place another took when they failed: they gave no output. */
   readonly #replaced = new Set<string>();
@@ -116,7 +116,8 @@ class Schedule {
 
   output(): unknown {
     const terminals = new Set(this.#graph.terminals().map(({ id }) => id));
-    const isLast = (id: string): boolean => terminals.has(id) && !this.#replaced.has(id);
+    const isLast = (id: string): boolean =>
+      terminals.has(id) && this.#states.get(id)?.status === "completed" && !this.#replaced.has(id);
     const last = [...this.#outputs].filter(([id]) => isLast(id)).map(([, output]) => output);
     if (!last.every(isObject)) return last.at(-1) ?? null;
     const inOrder = this.#graph.jobs.filter(({ id }) => isLast(id) && this.#outputs.has(id));
@@ -133,7 +134,7 @@ class Schedule {
         const decision = this.#decide(state);
         if (decision === "wait") continue;
         isChanged = true;
-        if (decision === "skip") state.status = "skipped";
+        if (decision === "skip") this.#skip(state);
         else this.#start(state);
       }
       if (!isChanged && this.#running.size === 0) isChanged = this.#skipUnreachable();
@@ -170,8 +171,13 @@ class Schedule {
       (state) =>
         state.status === "waiting" && !state.isLedTo && this.#graph.routersOf(state.job.id).length > 0,
     );
-    for (const state of stuck) state.status = "skipped";
+    for (const state of stuck) this.#skip(state);
     return stuck.length > 0;
+  }
+
+  #skip(state: JobState): void {
+    state.status = "skipped";
+    this.#outputs.delete(state.job.id);
   }
 
   #start(state: JobState): void {
@@ -266,7 +272,6 @@ class Schedule {
     state.stop = undefined;
     state.status = "waiting";
     state.isLedTo = false;
-    this.#outputs.delete(state.job.id);
     this.#replaced.delete(state.job.id);
   }
 }

@@ -197,6 +197,18 @@ ${echo("no", ", depends_on: [choose]")}`;
     expect(runs.map(({ run }) => run)).toEqual([1, 2, 3]);
   });
 
+  test("a job that runs again sees its former output; what runs behind it begins anew", async () => {
+    const text = `- { id: start, type: if, input: 1, operator: eq, value: 1, if_true: draft }
+- { id: draft, component: echo, input: "\${jobs.draft.output}x" }
+- { id: side, depends_on: [draft], type: delay, duration: "\${input.wait}", output: { side: "\${jobs.draft.output}" } }
+- { id: check, type: if, depends_on: [draft], input: "\${jobs.draft.output}", operator: eq, value: xxx, if_true: done, if_false: draft }
+- { id: done, type: delay, duration: 0, output: { done: "\${jobs.draft.output}" } }`;
+    const { result, events } = await runCompose(jobs(text), { input: { wait: "50ms" } });
+    expect(result.output).toEqual({ side: "xxx", done: "xxx" });
+    const side = eventsOf(events, "job-ended").filter(({ path }) => path[0] === "side");
+    expect(side.map(({ outcome }) => outcome)).toEqual(["aborted", "aborted", "completed"]);
+  });
+
   test("max_run_count ends a loop", async () => {
     const error = await failure(loop, { until: "never" });
     expect(error.message).toContain('The job "draft" has run 3 times');

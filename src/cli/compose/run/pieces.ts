@@ -35,20 +35,22 @@ function passesAction(job: JobDefinition): boolean {
   return mapsPieces(output, source) || passesOn(output, [source], []);
 }
 
-/** The job's output is all of the workflow's. */
+/** The job's output is all of the workflow's, and it is made once. */
 function givesOutput(workflow: WorkflowDefinition, job: JobDefinition): boolean {
-  if (workflow.output !== undefined) return passesOn(workflow.output, ["jobs"], [job.id, "output"]);
   const graph = new JobGraph(workflow.jobs);
+  if (graph.downstreamOf(job.id).has(job.id)) return false;
+  if (workflow.output !== undefined) return passesOn(workflow.output, ["jobs"], [job.id, "output"]);
   const terminals = graph.terminals();
   if (!terminals.includes(job)) return false;
-  // Several may be last when only one of them runs: the branches of one signpost.
+  // Several may be last when only one of them gives something: the branches of one signpost, or a job and the one
+  // that takes its place when it fails.
   const routers = new Set(terminals.flatMap(({ id }) => graph.routersOf(id)));
   const [router] = routers;
   const areBranches =
     routers.size === 1 &&
     router !== undefined &&
-    isRouting(router) &&
-    terminals.every(({ id }) => graph.routersOf(id).length > 0);
+    (isRouting(router) || terminals.includes(router)) &&
+    terminals.every((one) => one === router || graph.routersOf(one.id).length > 0);
   return terminals.length === 1 || areBranches;
 }
 

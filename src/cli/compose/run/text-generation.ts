@@ -5,7 +5,7 @@ import {
   neededContext,
   renderRequest,
   type GenerationRequest,
-} from "../generation-request.ts";
+} from "./generation-request.ts";
 import type { TextModel } from "../model-host.ts";
 import type { Scope } from "../template/evaluate.ts";
 import { evaluateNode } from "../value-template.ts";

@@ -19,11 +19,14 @@ export class EnvironmentError extends Error {
   override readonly name = "EnvironmentError";
   readonly placeholder: Placeholder;
   readonly remedy: string;
+  /** The message quotes what the variable holds. */
+  readonly showsValue: boolean;
 
-  constructor(placeholder: Placeholder, message: string, remedy: string) {
+  constructor(placeholder: Placeholder, message: string, remedy: string, showsValue = false) {
     super(message);
     this.placeholder = placeholder;
     this.remedy = remedy;
+    this.showsValue = showsValue;
   }
 }
 
@@ -145,6 +148,7 @@ function convertEnvironment(placeholder: Placeholder, value: unknown): unknown {
       placeholder,
       error.message.replace(/\.$/, ""),
       "Set the variable to such a value.",
+      true,
     );
   }
 }

@@ -1,8 +1,8 @@
-import { WorkflowInputError } from "./input-error.ts";
-import { fieldsOf, type Origins } from "./run/origin.ts";
-import { solePlaceholder, type SourceNode } from "./source-tree.ts";
-import { isObject, show } from "./template/convert.ts";
-import type { Scope } from "./template/evaluate.ts";
+import { WorkflowInputError } from "../input-error.ts";
+import { solePlaceholder, type SourceNode } from "../source-tree.ts";
+import { isObject, show } from "../template/convert.ts";
+import type { Scope } from "../template/evaluate.ts";
+import { fieldsOf, type Origins } from "./origin.ts";
 
 export interface PromptPlace {
   /** The template of the prompt, or of one prompt of a list. */

@@ -1,21 +1,22 @@
-import { ModelComposeError } from "../../runtime/errors.ts";
-import type { GenerateOptions } from "../../runtime/generation-types.ts";
-import type { TextGenerationAction } from "./definition.ts";
-import { WorkflowInputError } from "./input-error.ts";
-import { requireWithin, type Limits } from "./limits.ts";
-import { missingPromptError } from "./missing-input.ts";
+import { ModelComposeError } from "../../../runtime/errors.ts";
+import type { GenerateOptions } from "../../../runtime/generation-types.ts";
+import { promptBound } from "../context-bound.ts";
+import type { TextGenerationAction } from "../definition.ts";
+import { WorkflowInputError } from "../input-error.ts";
+import { requireWithin, type Limits } from "../limits.ts";
 import {
   checkParameter,
   composeDefaults,
   unsupportedParameter,
   type GenerationParameterName,
   type GenerationParameters,
-} from "./parameters.ts";
-import { fieldsOf, type Origins } from "./run/origin.ts";
-import type { SourceNode } from "./source-tree.ts";
-import { show, toText } from "./template/convert.ts";
-import type { Scope } from "./template/evaluate.ts";
-import { evaluateNode } from "./value-template.ts";
+} from "../parameters.ts";
+import type { SourceNode } from "../source-tree.ts";
+import { show, toText } from "../template/convert.ts";
+import type { Scope } from "../template/evaluate.ts";
+import { evaluateNode } from "../value-template.ts";
+import { missingPromptError } from "./missing-input.ts";
+import { fieldsOf, type Origins } from "./origin.ts";
 
 /** One call of a text-generation action with every template evaluated and every value checked. */
 export interface GenerationRequest {
@@ -168,12 +169,8 @@ export function generateOptions(parameters: ResolvedParameters): GenerateOptions
   };
 }
 
-/**
- * Tokens that a request needs in the KV cache at most. A token of a byte-level vocabulary is at least one byte
- * of UTF-8, so a prompt's bytes bound its tokens.
- */
+/** Tokens that a request needs in the KV cache at most. */
 export function neededContext({ prompts, parameters }: GenerationRequest): number {
-  const specialTokens = 16;
-  const longest = Math.max(...prompts.map((prompt) => Buffer.byteLength(prompt, "utf8"))) + specialTokens;
+  const longest = Math.max(...prompts.map(promptBound));
   return Math.min(parameters.max_input_length ?? longest, longest) + parameters.max_output_length;
 }
