@@ -27,7 +27,8 @@ export class GpuLab {
 
   /** Fails, never skips: a machine without an adapter proves nothing. `features` are asked for where they exist. */
   static async open(features: readonly GPUFeatureName[] = ["subgroups"]): Promise<GpuLab> {
-    const gpu = await openGpu([]);
+    // As production code runs, and over the dirt that other workgroups left.
+    const gpu = await openGpu(["enable-dawn-features=disable_workgroup_init"]);
     const adapter = await gpu.requestAdapter();
     if (adapter === null) {
       throw new Error(

@@ -1,5 +1,6 @@
-// Four weights of a row as f32, in order, from words as the checkpoint stores them: bf16 and f16 two to a word (the lower half is the even
-// column), f32 one to a word. Exact, but for bf16 and f32 subnormals, which WGSL allows an adapter to flush.
+// Four weights of a row as f32, in order, from words as the checkpoint stores them: bf16 and f16 two to a word (the lower
+// half is the even column), f32 one to a word. Exact, but for bf16 and f32 subnormals, which WGSL allows an adapter to
+// flush.
 // Constant FORMAT: "bf16", "f16" or "f32".
 #if FORMAT == "f32"
 fn widen4(words: vec4<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(words); }

@@ -12,7 +12,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> output: array<f32>; // [R, COLUMNS]
 @group(0) @binding(3) var<uniform> params: Params;
 
-#include "common/half.wgsl"
+#include "common/widen.wgsl"
 
 fn weightAt(row: u32, column: u32) -> f32 {
 #if FORMAT == "f32"
@@ -23,7 +23,7 @@ fn weightAt(row: u32, column: u32) -> f32 {
 #if FORMAT == "bf16"
   return bitcast<f32>(half << 16u);
 #else
-  return halfToFloat(half);
+  return widenHalves(vec4(half)).x;
 #endif
 #endif
 }

@@ -22,6 +22,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   for (var column = local; column < COLUMNS; column += WORKGROUP) {
     own = max(own, bitcast<u32>(x[row * COLUMNS + column]) & 0x7fffffffu);
   }
+  if (local == 0u) { atomicStore(&largest, 0u); }
+  workgroupBarrier();
   atomicMax(&largest, own);
   workgroupBarrier();
 

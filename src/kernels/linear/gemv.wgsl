@@ -117,7 +117,7 @@ fn main(
 
   var sums: array<vec4<f32>, SUMS>;
   for (var chunk = local; chunk < CHUNKS; chunk += WORKGROUP) {
-    var packed: array<vec4<u32>, OUTPUTS>;
+    var packed = array<vec4<u32>, OUTPUTS>();
     for (var o = 0u; o < OUTPUTS; o++) { packed[o] = weight[wRow[o] + chunk]; }
 #if NORM
     let gain = chunkOfVector(params.gain, chunk);

@@ -1,6 +1,6 @@
 // Weights and inputs in chunks of 16 bytes of a weight row: 8 columns of bf16 or f16 (two to a word, the even one in the
 // lower half), 4 of f32. CHUNKS to a row; columns beyond the last are zeros in the weight.
-#include "common/half.wgsl"
+#include "common/widen.wgsl"
 
 #if FORMAT == "f32"
 // Columns 0..3.
@@ -43,12 +43,8 @@ fn multiplyAdd(xs: Chunk, packed: vec4<u32>, sum: vec4<f32>) -> vec4<f32> {
   let even = bitcast<vec4<f32>>(packed << vec4<u32>(16u));
   let odd = bitcast<vec4<f32>>(packed & vec4<u32>(0xffff0000u));
 #elif FORMAT == "f16"
-  let a = unpackHalves(packed.x);
-  let b = unpackHalves(packed.y);
-  let c = unpackHalves(packed.z);
-  let d = unpackHalves(packed.w);
-  let even = vec4<f32>(a.x, b.x, c.x, d.x);
-  let odd = vec4<f32>(a.y, b.y, c.y, d.y);
+  let even = widenHalves(packed & vec4<u32>(0xffffu));
+  let odd = widenHalves(packed >> vec4<u32>(16u));
 #endif
   return fma(xs.even, even, fma(xs.odd, odd, sum));
 }

@@ -15,6 +15,8 @@ import { packedBufferWords } from "./lower-block.ts";
 import { lowerEntry, wideColumns } from "./lower.ts";
 import { selectVariants, type ForcedVariants } from "./select.ts";
 
+const MOST_HEAD_DIM = 256;
+
 export interface PlanOptions {
   contextLength: number;
   slots: number;
@@ -48,6 +50,7 @@ export function planGpu(
   { contextLength, slots, maxRows, prefill, forced }: PlanOptions,
 ): GpuPlan {
   const { limits, features } = gpu;
+  checkHeads(program);
   const bindingLimit = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   const canStack = stackingRule(program, checkpoint, bindingLimit);
   const stages = new Map(
@@ -109,6 +112,16 @@ export function planGpu(
       workBytes: sum(buffers.values()) - weightBytes - kvCacheBytes,
     },
   };
+}
+
+/** What the attention kernels are written for. */
+function checkHeads({ kv: { headDim } }: Program): void {
+  if (headDim % 4 === 0 && headDim <= MOST_HEAD_DIM) return;
+  throw new ModelComposeError(
+    "unsupported",
+    `The model has heads of ${headDim} numbers; the GPU device does multiples of 4 up to ${MOST_HEAD_DIM}.`,
+    { remedy: 'Use the device "wasm" (the CPU).' },
+  );
 }
 
 /** A table that is only looked up costs a row; every other matrix is read whole. */
