@@ -92,7 +92,7 @@ fn multiply(value: u32, factor: u32) -> u32 {
 }
 
 // highest - value; both finite, value at most highest, no -0.
-fn distance(highest: u32, value: u32) -> u32 {
+fn distanceBelow(highest: u32, value: u32) -> u32 {
   let a = highest & 0x7fffffffu;
   let b = value & 0x7fffffffu;
   let larger = max(a, b);

@@ -193,7 +193,7 @@ fn keepNucleus(candidates: List, lowest: u32, highest: u32, limit: vec2<u32>, lo
   for (var i = local; i < candidates.size; i += WORKGROUP) {
     let key = work[KEYS + i];
     let isKept = key > crossed.key || (key == crossed.key && i >= first);
-    if (isKept && distance(valueOf(highest), valueOf(key)) <= params.farthest) {
+    if (isKept && distanceBelow(valueOf(highest), valueOf(key)) <= params.farthest) {
       sum = add64(sum, vec2(work[WEIGHTS + i], 0u));
     } else {
       work[WEIGHTS + i] = 0u;

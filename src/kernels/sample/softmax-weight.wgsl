@@ -24,7 +24,7 @@ fn softmaxWeight(distance: u32) -> u32 {
 // Of a token with this key; 0 when it is out of the choice, or farther than `farthest` (min-p) below the highest.
 fn keyWeight(key: u32, highest: u32, farthest: u32) -> u32 {
   if (key <= MINUS_INFINITY_KEY) { return 0u; }
-  let below = distance(valueOf(highest), valueOf(key));
+  let below = distanceBelow(valueOf(highest), valueOf(key));
   if (below > farthest) { return 0u; }
   return softmaxWeight(below);
 }
