@@ -14,7 +14,7 @@ export function lowerProduct(
   outputColumns: number,
   lowering: Lowering,
 ): Dispatch[] {
-  const { layout, maxRows, limits, features, adapterName } = lowering;
+  const { layout, maxRows, limits, features, variants, adapterName } = lowering;
   const weight = weightOf(stage, layout);
   const hasBias = stage.biases.some((bias) => bias !== undefined);
   const { spec, tile, isPacked } = selectGemm(
@@ -30,6 +30,7 @@ export function lowerProduct(
     },
     lowering.prefill,
     { rows: maxRows, count: Math.max(...weight.shards.map(({ count }) => count)) },
+    variants.gemm,
   );
   const pack: Dispatch = {
     spec: packKernel(weight.columns),

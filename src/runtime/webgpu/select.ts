@@ -1,4 +1,5 @@
 /** Which variants of the kernels a device gets: a pure choice from what the adapter has. */
+import type { ForcedTiling } from "../../kernels/linear/gemm-select.gpu.ts";
 import type { GemvVariant } from "../../kernels/linear/gemv.gpu.ts";
 import type { GpuFeatures, GpuLimits } from "./device.ts";
 
@@ -12,6 +13,8 @@ export interface ForcedVariants {
 
 export interface Variants {
   gemv: { one: GemvVariant; few: GemvVariant };
+  /** Empty: as shape and adapter suggest. */
+  gemm: ForcedTiling;
   norm: { subgroups: boolean; workgroup: number };
 }
 
@@ -20,6 +23,9 @@ export interface Variants {
  * workgroups are fast.
  */
 const INVOCATIONS = { hardware: { gemv: 128, norm: 256 }, software: { gemv: 16, norm: 16 } };
+
+/** SwiftShader compiles the loop over tileK as often as it runs: 0.4 s for 4, 1.9 s for 16, and small models have four shapes. */
+const SOFTWARE_TILING: ForcedTiling = { tiling: { rowQuads: 1, columnQuads: 1, tileK: 4, buffers: 1 } };
 
 export interface VariantInput {
   features: Pick<GpuFeatures, "subgroups">;
@@ -31,7 +37,8 @@ export interface VariantInput {
 export function selectVariants({ features, limits, isSoftware, forced = {} }: VariantInput): Variants {
   const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize } = limits;
   const subgroups = (forced.subgroups ?? true) && features.subgroups;
-  const invocations = INVOCATIONS[forced.kind ?? (isSoftware ? "software" : "hardware")];
+  const kind = forced.kind ?? (isSoftware ? "software" : "hardware");
+  const invocations = INVOCATIONS[kind];
   const gemv = (tile: number): GemvVariant => {
     const outputs = 4;
     let workgroup = Math.min(invocations.gemv, maxComputeInvocationsPerWorkgroup);
@@ -42,6 +49,7 @@ export function selectVariants({ features, limits, isSoftware, forced = {} }: Va
   };
   return {
     gemv: { one: gemv(1), few: gemv(4) },
+    gemm: kind === "software" ? SOFTWARE_TILING : {},
     norm: { subgroups, workgroup: Math.min(invocations.norm, maxComputeInvocationsPerWorkgroup) },
   };
 }
