@@ -6,7 +6,13 @@ import { GREEDY } from "../../bench/harness/workload.ts";
 import { readModelConfig } from "../../src/models/config.ts";
 import { buildProgram } from "../../src/models/registry.ts";
 import { openCheckpoint, type Checkpoint } from "../../src/runtime/checkpoint.ts";
-import type { DecodeRequest, ExecutableOptions, Pass, PassResult } from "../../src/runtime/backend.ts";
+import type {
+  DecodeRequest,
+  Executable,
+  ExecutableOptions,
+  Pass,
+  PassResult,
+} from "../../src/runtime/backend.ts";
 import type { Program } from "../../src/runtime/program.ts";
 import { WasmBackend, type WasmExecutable, type WasmOptions } from "../../src/runtime/wasm/backend.ts";
 import { goldenPath } from "./model-files.ts";
@@ -63,7 +69,7 @@ export function passOf(tokens: readonly number[], position = 0, slot = 0): Pass 
 
 /** Runs tokens in passes of at most `size` rows; the logits of the last one. */
 export async function prefill(
-  executable: WasmExecutable,
+  executable: Executable,
   tokens: readonly number[],
   {
     size = executable.maxRows,
@@ -104,7 +110,7 @@ export function greedyRequest(
 
 /** `count` greedy tokens after a prompt, itself in passes of at most `size` rows. */
 export async function greedy(
-  executable: WasmExecutable,
+  executable: Executable,
   prompt: readonly number[],
   count: number,
   { size = executable.maxRows, slot = 0 }: { size?: number; slot?: number } = {},

@@ -1,0 +1,52 @@
+/** The devices that the contract is tested on: the CPU, and the GPU in the variants that adapters call for. */
+import type { Executable, ExecutableOptions } from "../../src/runtime/backend.ts";
+import { WasmBackend, type WasmOptions } from "../../src/runtime/wasm/backend.ts";
+import { WebGpuBackend, type WebGpuOptions } from "../../src/runtime/webgpu/backend.ts";
+import type { WebGpuExecutable } from "../../src/runtime/webgpu/executable.ts";
+import type { GoldenModel } from "./golden.ts";
+
+/** Part of the name of the adapter to test on; see software-gpu.ts. */
+export const ADAPTER = process.env.MODEL_COMPOSE_TEST_ADAPTER ?? "swiftshader";
+
+export type LoadSettings = Partial<ExecutableOptions> & {
+  /** Rows of one pass. */
+  maxRows?: number;
+};
+
+export interface TestDevice<E extends Executable = Executable> {
+  name: string;
+  load: (model: Pick<GoldenModel, "program" | "checkpoint">, settings?: LoadSettings) => Promise<E>;
+}
+
+const LOADING = { contextLength: 256, slots: 1 };
+
+export function wasmDevice(name: string, options: WasmOptions): TestDevice {
+  return {
+    name,
+    load: ({ program, checkpoint }, { maxRows, ...loading } = {}) =>
+      new WasmBackend({ ...options, maxRows }).load(program, checkpoint, { ...LOADING, ...loading }),
+  };
+}
+
+/** Dawn's checks and guards are on whatever the adapter is. A machine without it fails: nothing would be proved. */
+export function gpuDevice(name: string, options: WebGpuOptions = {}): TestDevice<WebGpuExecutable> {
+  return {
+    name,
+    load: async ({ program, checkpoint }, { maxRows, ...loading } = {}) => {
+      const backend = await WebGpuBackend.open({ name: ADAPTER, validation: "full", maxRows, ...options });
+      return backend.load(program, checkpoint, { ...LOADING, ...loading });
+    },
+  };
+}
+
+export const GPU = gpuDevice("webgpu");
+export const GPU_WITHOUT_SUBGROUPS = gpuDevice("webgpu without subgroups", { disable: { subgroups: true } });
+/** Sizes of workgroups as for hardware, where the adapter is software. */
+export const GPU_LIKE_HARDWARE = gpuDevice("webgpu with the sizes for hardware", {
+  forced: { kind: "hardware" },
+});
+
+/** A GPU that binds no more than that: larger matrices are cut, stacks of matrices stay apart. */
+export function gpuOfSmallBindings(bindingLimit: number): TestDevice<WebGpuExecutable> {
+  return gpuDevice(`webgpu that binds ${bindingLimit} bytes`, { bindingLimit });
+}
