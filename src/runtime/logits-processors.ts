@@ -164,7 +164,7 @@ export function keepNucleus(
 }
 
 /** The largest probability that equals at most 1 − p once both are rounded to f32, in units of 2^-32. */
-function removableFraction(topP: number): number {
+export function removableFraction(topP: number): number {
   const bound = Math.fround(1 - topP);
   const halfStep = 2 ** (Math.floor(Math.log2(bound)) - 24);
   return Math.min(Math.floor((bound + halfStep) * 2 ** 32), 2 ** 32 - 1);

@@ -26,7 +26,7 @@ const REST_BITS = FRACTION_BITS - TABLE_BITS;
 const LN_2 = 45426;
 
 /** 2^31 · 2^(−i / 2^13), rounded. 32 KiB. */
-const POWERS = Uint32Array.from({ length: 2 ** TABLE_BITS }, (_, i) =>
+export const POWERS = Uint32Array.from({ length: 2 ** TABLE_BITS }, (_, i) =>
   Math.round(MAX_WEIGHT * 2 ** (-i / 2 ** TABLE_BITS)),
 );
 

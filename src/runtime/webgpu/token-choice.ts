@@ -18,8 +18,10 @@ import {
 } from "../../kernels/sample/token-choice.gpu.ts";
 import type { KernelSpec } from "../../kernels/wgsl/kernel.ts";
 import type { DecodeRequest } from "../backend.ts";
+import { removableFraction } from "../logits-processors.ts";
 import { Sampler } from "../sampler.ts";
 import type { ResolvedSampling } from "../sampling-options.ts";
+import { POWERS } from "../softmax-weights.ts";
 
 /**
  * Who chooses, and how: the most likely token, or a draw from the most likely ones, from the nucleus of all, or from
@@ -33,7 +35,7 @@ export function planTokenChoice(sampling: ResolvedSampling, vocabSize: number): 
   if (noRepeatNgramSize > 0) return "cpu";
   if (!doSample) return "gpu-greedy";
   if (effectiveTopK(sampling, vocabSize) > 0) return "gpu-top-k";
-  return removableFraction(sampling) > 0 ? "gpu-top-p" : "gpu-all";
+  return (sampling.topP < 1 ? removableFraction(sampling.topP) : 0) > 0 ? "gpu-top-p" : "gpu-all";
 }
 
 /** 0 when all tokens stay. */
@@ -92,7 +94,7 @@ export function tokenChoice(shape: ChoiceShape): TokenChoice {
     buffers: ["logits", "marks", "choice", "work", "rows", "result", ...others],
     workgroups: [1],
   });
-  const powers = powerTable();
+  const powers = POWERS;
   return {
     buffers: [
       { name: "marks", kind: "storage", size: markWords(vocabSize) * 4 },
@@ -124,7 +126,7 @@ export function startTokenChoice(
       temperature: doSample ? temperature : 1,
       // + 0: of minP 1 it is 0, not -0.
       farthest: minP > 0 ? -Math.log(minP) + 0 : Infinity,
-      removable: removableFraction(sampling),
+      removable: sampling.topP < 1 ? removableFraction(sampling.topP) : 0,
       topK: effectiveTopK(sampling, vocabSize),
       minNewTokens: Math.min(request.minNewTokens, 2 ** 32 - 1),
       slot: request.slot,
@@ -171,20 +173,4 @@ function tokenMarks({ history, eosTokenIds }: DecodeRequest, vocabSize: number):
     }
   }
   return marks;
-}
-
-/** The table of softmax-weights.ts: 2^31 · 2^(−i / 2^13), rounded. */
-function powerTable(): Uint32Array {
-  return Uint32Array.from({ length: 2 ** 13 }, (_, i) => Math.round(2 ** 31 * 2 ** (-i / 2 ** 13)));
-}
-
-/**
- * The weight that top-p removes at most, of all, in 2^-32: the largest probability that equals at most 1 − p in f32, as
- * logits-processors.ts has it. 0 removes nothing that could be drawn.
- */
-function removableFraction({ topP }: ResolvedSampling): number {
-  if (topP === 1) return 0;
-  const bound = Math.fround(1 - topP);
-  const halfStep = 2 ** (Math.floor(Math.log2(bound)) - 24);
-  return Math.min(Math.floor((bound + halfStep) * 2 ** 32), 2 ** 32 - 1);
 }
