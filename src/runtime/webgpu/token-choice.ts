@@ -35,7 +35,7 @@ export function planTokenChoice(sampling: ResolvedSampling, vocabSize: number): 
   if (noRepeatNgramSize > 0) return "cpu";
   if (!doSample) return "gpu-greedy";
   if (effectiveTopK(sampling, vocabSize) > 0) return "gpu-top-k";
-  return (sampling.topP < 1 ? removableFraction(sampling.topP) : 0) > 0 ? "gpu-top-p" : "gpu-all";
+  return removable(sampling) > 0 ? "gpu-top-p" : "gpu-all";
 }
 
 /** 0 when all tokens stay. */
@@ -94,13 +94,12 @@ export function tokenChoice(shape: ChoiceShape): TokenChoice {
     buffers: ["logits", "marks", "choice", "work", "rows", "result", ...others],
     workgroups: [1],
   });
-  const powers = POWERS;
   return {
     buffers: [
       { name: "marks", kind: "storage", size: markWords(vocabSize) * 4 },
       { name: "choice", kind: "storage", size: 16 },
       { name: "work", kind: "storage", size: workLayout(vocabSize).size * 4 },
-      { name: "powers", kind: "storage", size: powers.byteLength, content: powers },
+      { name: "powers", kind: "storage", size: POWERS.byteLength, content: POWERS },
       { name: "result", kind: "storage", size: CHOICE_RESULT_BYTES },
       { name: "choiceParams", kind: "uniform", size: 48 },
     ],
@@ -126,7 +125,7 @@ export function startTokenChoice(
       temperature: doSample ? temperature : 1,
       // + 0: of minP 1 it is 0, not -0.
       farthest: minP > 0 ? -Math.log(minP) + 0 : Infinity,
-      removable: sampling.topP < 1 ? removableFraction(sampling.topP) : 0,
+      removable: removable(sampling),
       topK: effectiveTopK(sampling, vocabSize),
       minNewTokens: Math.min(request.minNewTokens, 2 ** 32 - 1),
       slot: request.slot,
@@ -173,4 +172,9 @@ function tokenMarks({ history, eosTokenIds }: DecodeRequest, vocabSize: number):
     }
   }
   return marks;
+}
+
+/** The weight that top-p removes at most, of all, in 2^-32; 0 removes nothing that could be drawn. */
+function removable({ topP }: ResolvedSampling): number {
+  return topP < 1 ? removableFraction(topP) : 0;
 }
