@@ -9,14 +9,14 @@ const UNITS: ReadonlyMap<string, number> = new Map([
 ]);
 
 /** A timer of the platform holds no more: 2^31 - 1 milliseconds, a little under 25 days. */
-const MOST_MILLISECONDS = 2 ** 31 - 1;
+export const LONGEST_DURATION = 2 ** 31 - 1;
 
 export const durationExpected = "seconds, or a text such as 500ms, 5s, 2m, 1h or 1d; at most 24d";
 
 /** Milliseconds of a duration: a number of seconds, or a number with a unit. Undefined when it is none. */
 export function parseDuration(value: unknown): number | undefined {
   const milliseconds = typeof value === "string" ? fromText(value.trim()) : seconds(value);
-  if (milliseconds === undefined || !(milliseconds >= 0 && milliseconds <= MOST_MILLISECONDS))
+  if (milliseconds === undefined || !(milliseconds >= 0 && milliseconds <= LONGEST_DURATION))
     return undefined;
   return milliseconds;
 }

@@ -1,4 +1,9 @@
-import { callOf, type Call, type ComposeDefinition, type WorkflowDefinition } from "../definition.ts";
+import {
+  callOf,
+  type ComponentDefinition,
+  type ComposeDefinition,
+  type WorkflowDefinition,
+} from "../definition.ts";
 import { findWorkflow } from "../find-workflow.ts";
 import { JobGraph } from "../job-graph.ts";
 import { modelKey } from "../model-host.ts";
@@ -10,8 +15,8 @@ import { modelKey } from "../model-host.ts";
 export function componentsCalledOnce(
   definition: ComposeDefinition,
   workflow: WorkflowDefinition,
-): ReadonlySet<Call["component"]> {
-  const counts = new Map<Call["component"], number>();
+): ReadonlySet<ComponentDefinition> {
+  const counts = new Map<ComponentDefinition, number>();
   countCalls(definition, workflow, 1, counts);
   // Components of the same model share it.
   const perModel = new Map<string, number>();
@@ -30,7 +35,7 @@ function countCalls(
   definition: ComposeDefinition,
   workflow: WorkflowDefinition,
   times: number,
-  counts: Map<Call["component"], number>,
+  counts: Map<ComponentDefinition, number>,
 ): void {
   const graph = new JobGraph(workflow.jobs);
   for (const job of workflow.jobs) {

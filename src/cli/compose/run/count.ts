@@ -2,13 +2,12 @@ import { WorkflowInputError } from "../input-error.ts";
 import type { SourceNode } from "../source-tree.ts";
 import { show } from "../template/convert.ts";
 import { evaluateNode } from "../value-template.ts";
-import type { JobSite } from "./execute-job.ts";
-import { jobScope } from "./execute-workflow.ts";
+import { jobScope, type JobSite } from "./job-site.ts";
 import { fieldsOf } from "./origin.ts";
 
 /** The value of a count: an integer >= 1, or a text that reads as one. @throws WorkflowInputError */
 export function requireCount(name: string, node: SourceNode, site: JobSite): number {
-  const scope = jobScope(site, site.outputs, site.path);
+  const scope = jobScope(site);
   const value = evaluateNode(node, scope);
   const count = typeof value === "string" && /^\s*\d+\s*$/.test(value) ? Number(value) : value;
   if (typeof count === "number" && Number.isSafeInteger(count) && count >= 1) return count;

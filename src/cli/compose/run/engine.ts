@@ -1,6 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { throwIfAborted } from "../../../runtime/errors.ts";
-import { allComponents, defaultWorkflowId, type Call, type ComposeDefinition } from "../definition.ts";
+import {
+  allComponents,
+  defaultWorkflowId,
+  type ComponentDefinition,
+  type ComposeDefinition,
+} from "../definition.ts";
 import { findWorkflow } from "../find-workflow.ts";
 import type { ModelHost } from "../model-host.ts";
 import { componentsCalledOnce } from "./called-once.ts";
@@ -30,20 +35,20 @@ export class Engine implements RunServices {
   readonly definition: ComposeDefinition;
   readonly models: ModelHost;
   readonly #serving: boolean;
-  readonly #slots: ReadonlyMap<Call["component"], Slots>;
+  readonly #slots: ReadonlyMap<ComponentDefinition, Slots>;
 
   constructor(definition: ComposeDefinition, models: ModelHost, options: EngineOptions = {}) {
     this.definition = definition;
     this.models = models;
     this.#serving = options.serving ?? false;
-    const slots = allComponents(definition).map((component): [Call["component"], Slots] => [
+    const slots = allComponents(definition).map((component): [ComponentDefinition, Slots] => [
       component,
       new Slots(component.maxConcurrentCount),
     ]);
     this.#slots = new Map(slots);
   }
 
-  slots(component: Call["component"]): Slots {
+  slots(component: ComponentDefinition): Slots {
     const slots = this.#slots.get(component);
     if (slots === undefined) throw new Error(`component ${component.id} is not of this definition`);
     return slots;

@@ -1,22 +1,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { AbortError, errorMessage, throwIfAborted } from "../../../runtime/errors.ts";
 import type { DelayJob, JobDefinition, RetryPolicy } from "../definition.ts";
-import { durationExpected, parseDuration } from "../duration.ts";
+import { durationExpected, LONGEST_DURATION, parseDuration } from "../duration.ts";
 import { WorkflowInputError } from "../input-error.ts";
 import { show } from "../template/convert.ts";
 import { evaluateNode } from "../value-template.ts";
 import { withSources, type PieceSink } from "./call.ts";
 import { executeComponentJob } from "./component-job.ts";
-import { jobScope, type WorkflowCall } from "./execute-workflow.ts";
 import { executeForEach } from "./for-each.ts";
+import { jobScope, type JobSite } from "./job-site.ts";
 import { routeOf } from "./routing.ts";
-import { mayPass } from "./run.ts";
-
-/** A job in its workflow; `path` ends with its own id. */
-export interface JobSite extends WorkflowCall {
-  /** Of the jobs that have completed. */
-  readonly outputs: ReadonlyMap<string, unknown>;
-}
+import { isWorthRetrying } from "./run.ts";
 
 /** A value, or the job that comes next. */
 export type JobResult = { readonly output: unknown } | { readonly to: string | undefined };
@@ -39,7 +33,7 @@ export async function executeJob(job: JobDefinition, site: JobSite): Promise<Job
     } catch (error) {
       throwIfAborted(site.signal);
       if (error instanceof AbortError || hasLeft) throw error;
-      if (job.retry === undefined || attempt >= attempts || !mayPass(error)) {
+      if (job.retry === undefined || attempt >= attempts || !isWorthRetrying(error)) {
         return takePlace(job, site, error);
       }
       await waitForRetry(job.retry, attempt, error, site);
@@ -70,7 +64,7 @@ function takePlace({ onError }: JobDefinition, site: JobSite, error: unknown): J
   );
   if (onError.to !== undefined) return { to: onError.to.id };
   if (onError.output === undefined) return { output: null };
-  const scope = jobScope(site, site.outputs, site.path);
+  const scope = jobScope(site);
   return { output: evaluateNode(onError.output, withSources(scope, ["error", { message }])) };
 }
 
@@ -89,7 +83,7 @@ async function waitForRetry(
 }
 
 async function executeDelay(job: DelayJob, site: JobSite): Promise<unknown> {
-  const scope = jobScope(site, site.outputs, site.path);
+  const scope = jobScope(site);
   const value = evaluateNode(job.duration, scope);
   const milliseconds = parseDuration(value);
   if (milliseconds === undefined) {
@@ -99,12 +93,9 @@ async function executeDelay(job: DelayJob, site: JobSite): Promise<unknown> {
   return job.output === undefined ? null : evaluateNode(job.output, withSources(scope, ["output", null]));
 }
 
-/** The most a timer of the platform holds. */
-const LONGEST_WAIT = 2 ** 31 - 1;
-
 async function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
   try {
-    await sleep(Math.min(milliseconds, LONGEST_WAIT), undefined, { signal });
+    await sleep(Math.min(milliseconds, LONGEST_DURATION), undefined, { signal });
   } catch (error) {
     throw signal.aborted ? new AbortError(signal.reason) : error;
   }

@@ -1,28 +1,11 @@
 import { AbortError, errorMessage, ModelComposeError } from "../../../runtime/errors.ts";
-import type { JobDefinition, JobReference, WorkflowDefinition } from "../definition.ts";
+import type { JobDefinition, JobReference } from "../definition.ts";
 import { isRouting, JobGraph } from "../job-graph.ts";
 import { isObject } from "../template/convert.ts";
 import type { Scope } from "../template/evaluate.ts";
 import { evaluateNode } from "../value-template.ts";
-import type { PieceSink } from "./call.ts";
-import type { JobPath } from "./events.ts";
 import { executeJob, type JobResult } from "./execute-job.ts";
-import type { Origin } from "./origin.ts";
-import type { Run } from "./run.ts";
-
-/** A workflow with its input, for the run itself or for a job that calls it. */
-export interface WorkflowCall {
-  readonly run: Run;
-  readonly workflow: WorkflowDefinition;
-  readonly input: unknown;
-  readonly origin: Origin;
-  /** The job that calls it; empty for the run itself. */
-  readonly path: JobPath;
-  /** Which of several calls this is, for the random generator: 0 for the run itself. */
-  readonly repeat: number;
-  readonly signal: AbortSignal;
-  readonly sink?: PieceSink;
-}
+import { jobScope, type WorkflowCall } from "./job-site.ts";
 
 /**
  * Runs the jobs of a workflow, each as soon as those it depends on have completed. The first that fails ends the
@@ -47,25 +30,6 @@ export async function executeWorkflow(call: WorkflowCall): Promise<unknown> {
   }
   const { output } = call.workflow;
   return output === undefined ? schedule.output() : evaluateNode(output, schedule.scope());
-}
-
-/** What templates at the level of jobs see: the workflow's input and the outputs so far. */
-export function jobScope(
-  call: WorkflowCall,
-  outputs: ReadonlyMap<string, unknown>,
-  path: JobPath,
-  index?: number,
-): Scope {
-  const { taskId, sessionId, metadata } = call.run.identity;
-  const jobs = Object.fromEntries([...outputs].map(([id, output]) => [id, { output }]));
-  const context = { task_id: taskId, session_id: sessionId ?? null, metadata: metadata ?? null };
-  const sources = new Map<string, unknown>([
-    ["input", call.input],
-    ["context", context],
-    ["jobs", jobs],
-  ]);
-  if (index !== undefined) sources.set("index", index);
-  return { sources, warn: (message) => call.run.warn(message, path) };
 }
 
 interface JobState {
@@ -111,7 +75,7 @@ class Schedule {
   }
 
   scope(): Scope {
-    return jobScope(this.#call, this.#outputs, this.#call.path);
+    return jobScope({ ...this.#call, outputs: this.#outputs });
   }
 
   output(): unknown {

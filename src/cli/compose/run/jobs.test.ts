@@ -259,6 +259,15 @@ describe("repeat_count and for-each", () => {
     expect(await output(text, [])).toEqual([]);
   });
 
+  test("streams are joined: one text each", async () => {
+    const yaml = `component: { type: model, task: text-generation, model: m, prompt: "\${input}", streaming: true }
+workflow: { job: { type: for-each, input: "\${input}", do: {} } }
+`;
+    const { result, events } = await runCompose(yaml, { input: ["a", "b"] });
+    expect(result).toMatchObject({ streamed: false, output: [" <1:0,0,0>", " <2:0,0,1>"] });
+    expect(eventsOf(events, "output")).toEqual([]);
+  });
+
   test("what is missing is named as the run's input has it", async () => {
     const text = `- { id: each, type: for-each, input: "\${input.items}", do: { input: { prompt: "\${item.text}" } } }`;
     expect(await failure(text, {})).toMatchObject({ field: "items" });
@@ -293,6 +302,18 @@ describe("failures", () => {
     const start = performance.now();
     await expect(runCompose(jobs(text), { input: {} }, fails(1))).rejects.toThrow("it broke");
     expect(performance.now() - start).toBeLessThan(5000);
+  });
+
+  test("one of several calls that fails ends the others of its job", async () => {
+    const text = `- { id: each, type: for-each, input: ["bad", "1h"], batch_size: 2, do: { component: nap, input: "\${item}" } }`;
+    const yaml = jobs(text).replace(
+      "workflows:\n",
+      `  - { id: nap, type: workflow, workflow: nap }
+workflows:
+  - { id: nap, jobs: [{ id: z, type: delay, duration: "\${input}" }] }
+`,
+    );
+    await expect(runCompose(yaml, { input: {} })).rejects.toThrow("duration must be seconds");
   });
 
   test("retries, with their delays", async () => {

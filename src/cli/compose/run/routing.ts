@@ -3,12 +3,11 @@ import type { IfJob, RoutingJob, SwitchJob } from "../definition.ts";
 import type { SourceNode } from "../source-tree.ts";
 import type { Scope } from "../template/evaluate.ts";
 import { evaluateNode } from "../value-template.ts";
-import type { JobSite } from "./execute-job.ts";
-import { jobScope } from "./execute-workflow.ts";
+import { jobScope, type JobSite } from "./job-site.ts";
 
 /** The id of the job that comes next; undefined when nothing holds and there is no `otherwise`. */
 export function routeOf(job: RoutingJob, site: JobSite): string | undefined {
-  const scope = jobScope(site, site.outputs, site.path);
+  const scope = jobScope(site);
   const input = job.input === undefined ? site.input : evaluateNode(job.input, scope);
   const found = job.type === "if" ? branchOf(job, input, scope) : caseOf(job, input, scope);
   return found ?? job.otherwise?.id;

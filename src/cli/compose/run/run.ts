@@ -1,5 +1,5 @@
 import { ModelComposeError } from "../../../runtime/errors.ts";
-import type { Call, ComposeDefinition } from "../definition.ts";
+import type { ComponentDefinition, ComposeDefinition } from "../definition.ts";
 import type { ModelHost } from "../model-host.ts";
 import type { EventQueue } from "./event-queue.ts";
 import type { GenerationRecord, JobPath, RunEvent } from "./events.ts";
@@ -18,7 +18,7 @@ export interface RunServices {
   readonly definition: ComposeDefinition;
   readonly models: ModelHost;
   /** The slots of a component's `max_concurrent_count`. */
-  slots(component: Call["component"]): Slots;
+  slots(component: ComponentDefinition): Slots;
 }
 
 /** A run with thousands of warnings says no more after the first ones. */
@@ -31,7 +31,7 @@ export class Run {
   /** The run's input as it came. */
   readonly input: unknown;
   /** Components whose model this run calls at one place only, whose needs are thus known when it is loaded. */
-  readonly calledOnce: ReadonlySet<Call["component"]>;
+  readonly calledOnce: ReadonlySet<ComponentDefinition>;
   readonly #queue: EventQueue<RunEvent>;
   readonly #warnings = new Set<string>();
   readonly #records: GenerationRecord[] = [];
@@ -41,7 +41,7 @@ export class Run {
     services: RunServices,
     identity: RunIdentity,
     input: unknown,
-    calledOnce: ReadonlySet<Call["component"]>,
+    calledOnce: ReadonlySet<ComponentDefinition>,
     queue: EventQueue<RunEvent>,
   ) {
     this.services = services;
@@ -83,7 +83,7 @@ export class Run {
 }
 
 /** A fault of the input is no reason to try again, and a run that is aborted ends. */
-export function mayPass(error: unknown): boolean {
+export function isWorthRetrying(error: unknown): boolean {
   const final = ["invalid-input", "invalid-config", "unsupported", "disposed", "aborted"];
   return !(error instanceof ModelComposeError && final.includes(error.code));
 }
