@@ -35,7 +35,7 @@ interface Branch {
  * @throws Error with file and line for a directive that is wrong; this is a fault of the project, not of its user
  */
 export function preprocess(path: string, constants: ShaderConstants, read: SourceReader): string {
-  const context = {
+  const context: Context = {
     constants,
     read,
     mentioned: new Set<string>(),
@@ -46,9 +46,11 @@ export function preprocess(path: string, constants: ShaderConstants, read: Sourc
   const words = new Set(body.match(WORD));
   const unused = Object.keys(constants).filter((name) => !context.mentioned.has(name));
   if (unused.length > 0) throw new Error(`${path}: no line mentions the constants ${unused.join(", ")}.`);
-  const header = Object.entries(constants)
-    .filter(([name, value]) => typeof value === "number" && words.has(name))
-    .map(([name, value]) => `const ${name} = ${literal(name, Number(value))};\n`);
+  const header: string[] = [];
+  for (const [name, value] of Object.entries(constants)) {
+    if (typeof value === "number" && words.has(name))
+      header.push(`const ${name} = ${literal(name, value)};\n`);
+  }
   const directives = [...new Set(context.directives)].map((line) => `${line}\n`);
   return directives.join("") + header.join("") + body;
 }
