@@ -1,32 +1,197 @@
 /**
- * Golden models on the GPU device: activations and logits as close to the exact result as PyTorch's, the same greedy
- * tokens as PyTorch and as the CPU device, in every form a pass can have.
+ * Golden models on the GPU device: accuracy and greedy tokens for every stored format, in every form a pass can have, by
+ * every variant of the kernels; and what may be relied on to the last bit. golden.test.ts has the CPU device,
+ * contract.test.ts what else holds for both.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { readModelConfig } from "../src/models/config.ts";
-import { WebGpuBackend, type WebGpuOptions } from "../src/runtime/webgpu/backend.ts";
+import type { Executable } from "../src/runtime/backend.ts";
 import type { WebGpuExecutable } from "../src/runtime/webgpu/executable.ts";
-import { greedy, openGolden, passOf, prefill, type GoldenModel } from "./support/golden.ts";
-import { modelPath } from "./support/golden.ts";
-import { worstError } from "./support/numbers.ts";
-import { referencePass, type ReferencePass } from "./support/reference-model.ts";
+import {
+  expectActivations,
+  expectGreedy,
+  expectLastLogits,
+  expectSameBits,
+  openExactGolden,
+  type ExactGolden,
+} from "./support/accuracy.ts";
+import {
+  ADAPTER,
+  GPU,
+  GPU_LIKE_HARDWARE,
+  GPU_WITHOUT_SUBGROUPS,
+  gpuOfSmallBindings,
+  type TestDevice,
+} from "./support/devices.ts";
+import { greedyRequest, openGolden, passOf, prefill } from "./support/golden.ts";
+import { randomSource } from "./support/numbers.ts";
 
-test("first light", async () => {
-  const golden = await openGolden("smollm3-bf16");
-  const backend = await WebGpuBackend.open({ name: "swiftshader" });
-  const t0 = performance.now();
-  const executable = await backend.load(golden.program, golden.checkpoint, { contextLength: 256, slots: 1 });
-  console.log("load", performance.now() - t0);
-  for (const prompt of golden.prompts) {
-    const t1 = performance.now();
-    const logits = await prefill(executable, prompt.input_ids, { size: 4 });
-    const far = Math.max(...logits.map((v, i) => Math.abs(v - prompt.last_logits[i])));
-    const logits2 = await prefill(executable, prompt.input_ids);
-    const far2 = Math.max(...logits2.map((v, i) => Math.abs(v - prompt.last_logits[i])));
-    console.log("prefill", prompt.input_ids.length, far, far2, performance.now() - t1);
-    const t2 = performance.now();
-    const tokens = await greedy(executable, prompt.input_ids, 32);
-    console.log("greedy", performance.now() - t2, tokens.join() === prompt.greedy.slice(0, 32).join());
+const MODELS = ["smollm3", "smollm3-bf16", "smollm3-f16", "smollm3-sharded", "smollm3-yarn"];
+/** Cuts every matrix but those of keys and values, and so keeps stacks apart. The cache of a layer has 16,384 bytes. */
+const SMALL_BINDINGS = gpuOfSmallBindings(20_000);
+
+const DEVICES = [GPU, GPU_WITHOUT_SUBGROUPS, SMALL_BINDINGS, GPU_LIKE_HARDWARE];
+/** Compiling kernels takes a software adapter seconds a model: there each variant has one format, contract.test.ts bf16. */
+const PAIRS: readonly (readonly [TestDevice<WebGpuExecutable>, string])[] =
+  ADAPTER === "swiftshader"
+    ? [
+        [GPU, "smollm3"],
+        [GPU, "smollm3-sharded"],
+        [GPU, "smollm3-yarn"],
+        [GPU, "smollm3-f16"],
+        [GPU_WITHOUT_SUBGROUPS, "smollm3-f16"],
+        [SMALL_BINDINGS, "smollm3-sharded"],
+      ]
+    : DEVICES.flatMap((device) => MODELS.map((model) => [device, model] as const));
+
+describe.each(PAIRS.map(([device, model]) => [device.name, model, device] as const))(
+  "%s, %s",
+  (_, model, device) => {
+    let golden: ExactGolden;
+    let executable: Executable;
+    beforeAll(async () => {
+      golden = await openExactGolden(model);
+      executable = await device.load(golden);
+    });
+    afterAll(async () => {
+      await executable.dispose();
+    });
+
+    test.each([
+      [0, 1],
+      [0, 256],
+      [3, 256],
+    ])("every layer and all logits of prompt %i in passes of %i", async (prompt, size) => {
+      await expectActivations(executable, golden, { prompt, size });
+    });
+
+    test("last logits of every prompt, in passes of several sizes", async () => {
+      for (const prompt of golden.prompts.keys()) {
+        for (const size of [256, 5]) await expectLastLogits(executable, golden, { prompt, size });
+      }
+      await expectLastLogits(executable, golden, { prompt: 2, size: 1 });
+      await expectLastLogits(executable, golden, { prompt: 3, size: 18 });
+    });
+
+    test.each([
+      [0, 1],
+      [1, 256],
+      [2, 5],
+      [3, 18],
+    ])("32 greedy tokens of prompt %i, prefilled in passes of %i", async (prompt, size) => {
+      await expectGreedy(executable, golden, { prompt, size });
+    });
+  },
+);
+
+// Their workgroups are slow in software: a few passes of every form.
+test(`${GPU_LIKE_HARDWARE.name}: every layer, all logits and greedy tokens`, async () => {
+  const golden = await openExactGolden("smollm3-bf16");
+  const executable = await GPU_LIKE_HARDWARE.load(golden);
+  try {
+    await expectActivations(executable, golden, { prompt: 1 });
+    await expectActivations(executable, golden, { prompt: 0 });
+    await expectActivations(executable, golden, { prompt: 3 });
+    await expectGreedy(executable, golden, { prompt: 0, count: 10 });
+  } finally {
+    await executable.dispose();
   }
-  await executable.dispose();
+}, 180_000);
+
+test("the bundled model: logits and greedy tokens of every prompt", async () => {
+  const golden = await openExactGolden("tales");
+  const executable = await GPU.load(golden);
+  try {
+    for (const prompt of golden.prompts.keys()) {
+      await expectLastLogits(executable, golden, { prompt });
+      await expectGreedy(executable, golden, { prompt, size: 4, count: 64 });
+    }
+  } finally {
+    await executable.dispose();
+  }
+}, 180_000);
+
+describe("to the last bit", () => {
+  const random = randomSource(33);
+  const tokens = Array.from({ length: 250 }, () => Math.floor(random() * 512));
+  const SLOTS = 3;
+  let executable: Executable;
+  beforeAll(async () => {
+    executable = await GPU.load(await openGolden("smollm3-bf16"), { slots: SLOTS, maxRows: 64 });
+    // Sequences of 100, 60 and 3 tokens: of several attention splits, of two, of one.
+    await prefill(executable, tokens.slice(0, 100), { slot: 0 });
+    await prefill(executable, tokens.slice(100, 160), { slot: 1 });
+    await prefill(executable, tokens.slice(160, 163), { slot: 2 });
+  });
+  afterAll(async () => {
+    await executable.dispose();
+  });
+
+  const LENGTHS = [100, 60, 3];
+  /** Rows [slot, how far behind the end of its sequence, token], and the logits of one of them. */
+  const logitsOf = async (rows: readonly (readonly number[])[], row: number): Promise<Float32Array> => {
+    const { logits } = await executable.run({
+      tokens: Int32Array.from(rows, ([, , token]) => token),
+      slots: Int32Array.from(rows, ([slot]) => slot),
+      positions: Int32Array.from(rows, ([slot, behind]) => LENGTHS[slot] + behind),
+      logitRows: Int32Array.of(row),
+    });
+    return logits;
+  };
+
+  test("the same call twice gives the same, whatever its form", async () => {
+    for (const count of [1, 7, 40]) {
+      const pass = { ...passOf(tokens.slice(163, 163 + count), 100), trace: true };
+      const call = { ...pass, logitRows: Int32Array.of(0, count - 1) };
+      const [first, second] = [await executable.run(call), await executable.run(call)];
+      expectSameBits(second.logits, first.logits, `logits of ${count} rows`);
+      expect(first.activations.size).toBe(10);
+      for (const [name, values] of first.activations) {
+        expectSameBits(
+          second.activations.get(name) ?? new Float32Array(),
+          values,
+          `${name} of ${count} rows`,
+        );
+      }
+    }
+    const chosen: number[][] = [[], []];
+    for (const found of chosen) {
+      const onToken = (token: number): undefined => void found.push(token);
+      const request = greedyRequest(tokens.slice(163, 165), 12, onToken, { position: 100 });
+      await executable.decode({
+        ...request,
+        sampling: { ...request.sampling, doSample: true, temperature: 1.5, seed: 5 },
+      });
+    }
+    expect(chosen[1]).toEqual(chosen[0]);
+    expect(chosen[0]).toHaveLength(12);
+  });
+
+  test("trace changes nothing", async () => {
+    for (const count of [1, 7, 40]) {
+      const pass = { ...passOf(tokens.slice(0, count)), logitRows: Int32Array.of(count - 1) };
+      const { logits } = await executable.run(pass);
+      expectSameBits((await executable.run({ ...pass, trace: true })).logits, logits, `${count} rows`);
+    }
+    await prefill(executable, tokens.slice(0, 100), { slot: 0 });
+  });
+
+  test("a row among a few does not depend on the others, their lengths or its place", async () => {
+    const row = [1, 0, 77];
+    const alone = await logitsOf([row, [2, 0, 5]], 0);
+    expectSameBits(await logitsOf([row, [0, 0, 9]], 0), alone, "beside a longer sequence");
+    expectSameBits(await logitsOf([[0, 0, 9], [2, 0, 11], row], 2), alone, "as the last of three");
+    const crowd = Array.from({ length: 8 }, (_, i) => [0, i, i]);
+    expectSameBits(await logitsOf([...crowd, row, [2, 0, 5]], 8), alone, "behind eight rows");
+  });
+
+  test("nor does a row of a block", async () => {
+    const row = [1, 0, 77];
+    const crowd = (seed: number, count: number): number[][] =>
+      Array.from({ length: count }, (_, i) => [0, i, (seed * (i + 1)) % 512]);
+    const among = await logitsOf([row, ...crowd(7, 30)], 0);
+    expectSameBits(await logitsOf([row, ...crowd(11, 30)], 0), among, "beside other tokens");
+    expectSameBits(await logitsOf([row, ...crowd(11, 60)], 0), among, "beside more rows");
+    expectSameBits(await logitsOf([...crowd(11, 30), row], 30), among, "behind them");
+    expectSameBits(await logitsOf([[2, 0, 5], row, ...crowd(7, 25)], 1), among, "between two sequences");
+  });
 });
