@@ -1,22 +1,46 @@
 /** Measures a model on this machine: `npm run bench -- --model DIR` (see harness/flags.ts). */
 import { ModelComposeError } from "../src/runtime/errors.ts";
+import { listAdapters, listingText } from "../src/runtime/webgpu/adapter.ts";
+import { encodeJson, encodeTable, measureEncodeCost } from "./harness/encode-cost.ts";
 import { readFlags, USAGE } from "./harness/flags.ts";
 import { Progress } from "./harness/progress.ts";
 import { toJson } from "./harness/result.ts";
 import { runBenchmark } from "./harness/run-benchmark.ts";
 import { toTable } from "./harness/table.ts";
 
+/** What to print. */
+async function run(args: string[], progress: Progress): Promise<string> {
+  const command = readFlags(args);
+  switch (command.kind) {
+    case "help":
+      return USAGE;
+    case "list-adapters":
+      return `${listingText(await listAdapters())}\n`;
+    case "encode": {
+      const result = await measureEncodeCost(command.flags, progress);
+      return command.flags.json ? json(encodeJson(result)) : `${encodeTable(result)}\n`;
+    }
+    case "model": {
+      const result = await runBenchmark(command.flags, progress);
+      if (result.gpu?.check?.passed === false) {
+        progress.notice("The GPU's results are not the CPU's (check_…): the timings mean nothing.");
+        process.exitCode = 1;
+      }
+      return command.flags.json ? json(toJson(result)) : `${toTable(result)}\n`;
+    }
+  }
+}
+
+function json(value: object): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
 async function main(): Promise<void> {
   const progress = new Progress();
   try {
-    const flags = readFlags(process.argv.slice(2));
-    if (flags === "help") {
-      process.stdout.write(USAGE);
-      return;
-    }
-    const result = await runBenchmark(flags, progress);
+    const output = await run(process.argv.slice(2), progress);
     progress.clear();
-    process.stdout.write(`${flags.json ? JSON.stringify(toJson(result), null, 2) : toTable(result)}\n`);
+    process.stdout.write(output);
   } catch (error) {
     progress.clear();
     if (!(error instanceof ModelComposeError)) throw error;

@@ -2,24 +2,37 @@
 import { parseArgs } from "node:util";
 import type { KernelBuild } from "../../src/kernels/wasm-module.ts";
 import { errorMessage, ModelComposeError } from "../../src/runtime/errors.ts";
+import type { PrefillMode } from "../../src/runtime/generation-types.ts";
+import { resolveLoadOptions, type DeviceChoice } from "../../src/runtime/load-options.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
 
 export const USAGE = `Usage: bench --model DIR [flags]
+       bench --dawn-backend null [--model DIR] [flags]
   --model DIR               folder of the model, or a repository in the Hugging Face cache
-  --threads N               threads (default: the available cores)
+  --device DEVICE           wasm (default), webgpu or webgpu:NAME; webgpu:? lists the adapters
   --prompt-tokens N         tokens of the measured prefill (default 512)
   --decode-prompt-tokens N  tokens before the measured decode (default 128)
   --new-tokens N            tokens of the measured decode, at least 2 (default 64)
   --repeat N                measurements of each kind (default 3)
   --context-length N        capacity of the KV cache (default: what is needed, at least 512)
-  --kernel-build BUILD      relaxed or baseline (default: the best that this Node runs)
-  --device DEVICE           wasm (the only one for now)
   --contended               decode also beside one busy process per core
   --json                    print one JSON object
+The CPU:
+  --threads N               threads (default: the available cores); with webgpu those of --check
+  --kernel-build BUILD      relaxed or baseline (default: the best that this Node runs)
+The GPU:
+  --prefill MODE            exact (default), f16 or subgroup-matrix
+  --check                   compare logits and tokens with those of the CPU
+  --profile                 where the time of a token and of a prefill goes, kernel by kernel
+  --dawn-backend null       what a token costs the calling thread, on Dawn's backend that computes nothing; without
+                            --model a SmolLM3 of 36 narrow layers (defaults: --new-tokens 256, --repeat 5)
 `;
+
+export type BenchDeviceChoice = Extract<DeviceChoice, { kind: "webgpu" }> | { kind: "wasm" };
 
 export interface BenchFlags {
   model: string;
+  device: BenchDeviceChoice;
   threads: number;
   promptTokens: number;
   decodePromptTokens: number;
@@ -28,18 +41,43 @@ export interface BenchFlags {
   repeat: number;
   contextLength: number | undefined;
   kernelBuild: KernelBuild | undefined;
+  prefill: PrefillMode;
+  check: boolean;
+  profile: boolean;
   contended: boolean;
   json: boolean;
 }
 
-/** @throws ModelComposeError "usage" for a wrong command line, "unsupported" for a device that is not there yet. */
-export function readFlags(args: string[]): BenchFlags | "help" {
+/** Of --dawn-backend null. */
+export interface EncodeFlags {
+  /** Undefined: a narrow SmolLM3. */
+  model: string | undefined;
+  decodePromptTokens: number;
+  newTokens: number;
+  repeat: number;
+  contextLength: number | undefined;
+  json: boolean;
+}
+
+export type Command =
+  | { kind: "help" | "list-adapters" }
+  | { kind: "model"; flags: BenchFlags }
+  | { kind: "encode"; flags: EncodeFlags };
+
+/** @throws ModelComposeError "usage" for a wrong command line */
+export function readFlags(args: string[]): Command {
   const values = parse(args);
-  if (values.help) return "help";
+  if (values.help) return { kind: "help" };
+  if (values["dawn-backend"] !== undefined) return { kind: "encode", flags: encodeFlags(values) };
+  const request = { device: values.device ?? "wasm", prefill: values.prefill as PrefillMode | undefined };
+  const { device, prefill } = asUsage(() => resolveLoadOptions(request));
+  if (device.kind === "list") return { kind: "list-adapters" };
   if (values.model === undefined || values.model === "") throw usageError("--model is missing.");
-  checkDevice(values.device);
-  return {
+  const chosen = chooseDevice(device);
+  refuse(values, chosen.kind === "wasm" ? ["check", "profile"] : ["kernel-build"], `--device ${chosen.kind}`);
+  const flags: BenchFlags = {
     model: values.model,
+    device: chosen,
     threads: count("--threads", values.threads, 1) ?? availableCores(),
     promptTokens: count("--prompt-tokens", values["prompt-tokens"], 1) ?? 512,
     decodePromptTokens: count("--decode-prompt-tokens", values["decode-prompt-tokens"], 1) ?? 128,
@@ -47,10 +85,40 @@ export function readFlags(args: string[]): BenchFlags | "help" {
     repeat: count("--repeat", values.repeat, 1) ?? 3,
     contextLength: count("--context-length", values["context-length"], 1),
     kernelBuild: kernelBuild(values["kernel-build"]),
-    contended: values.contended,
+    prefill,
+    check: values.check === true,
+    profile: values.profile === true,
+    contended: values.contended === true,
+    json: values.json,
+  };
+  return { kind: "model", flags };
+}
+
+function encodeFlags(values: Values): EncodeFlags {
+  const backend = values["dawn-backend"];
+  if (backend !== "null") throw usageError(`--dawn-backend must be null; found "${backend}".`);
+  refuse(
+    values,
+    ["device", "prompt-tokens", "prefill", "threads", "kernel-build", "check", "profile", "contended"],
+    "--dawn-backend null, which computes nothing",
+  );
+  return {
+    model: values.model,
+    decodePromptTokens: count("--decode-prompt-tokens", values["decode-prompt-tokens"], 1) ?? 128,
+    newTokens: count("--new-tokens", values["new-tokens"], 2) ?? 256,
+    repeat: count("--repeat", values.repeat, 1) ?? 5,
+    contextLength: count("--context-length", values["context-length"], 1),
     json: values.json,
   };
 }
+
+function chooseDevice(device: DeviceChoice): BenchDeviceChoice {
+  if (device.kind === "webgpu") return device;
+  if (device.kind === "wasm") return { kind: "wasm" };
+  throw usageError(`--device must be wasm, webgpu or webgpu:NAME; found "${device.kind}".`);
+}
+
+type Values = ReturnType<typeof parse>;
 
 function parse(args: string[]) {
   try {
@@ -58,6 +126,7 @@ function parse(args: string[]) {
       args,
       options: {
         model: { type: "string" },
+        device: { type: "string" },
         threads: { type: "string" },
         "prompt-tokens": { type: "string" },
         "decode-prompt-tokens": { type: "string" },
@@ -65,14 +134,23 @@ function parse(args: string[]) {
         repeat: { type: "string" },
         "context-length": { type: "string" },
         "kernel-build": { type: "string" },
-        device: { type: "string", default: "wasm" },
-        contended: { type: "boolean", default: false },
+        prefill: { type: "string" },
+        check: { type: "boolean" },
+        profile: { type: "boolean" },
+        "dawn-backend": { type: "string" },
+        contended: { type: "boolean" },
         json: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
       },
     }).values;
   } catch (error) {
     throw usageError(errorMessage(error));
+  }
+}
+
+function refuse(values: Values, names: readonly (keyof Values)[], reason: string): void {
+  for (const name of names) {
+    if (values[name] !== undefined) throw usageError(`--${name} does not go with ${reason}.`);
   }
 }
 
@@ -90,14 +168,14 @@ function kernelBuild(text: string | undefined): KernelBuild | undefined {
   throw usageError(`--kernel-build must be relaxed or baseline; found "${text}".`);
 }
 
-function checkDevice(device: string): void {
-  if (device === "wasm") return;
-  if (device === "webgpu") {
-    throw new ModelComposeError("unsupported", "--device webgpu is not supported yet.", {
-      remedy: "Leave it out to measure the CPU.",
-    });
+/** What the library calls an invalid argument is a wrong command line here. */
+function asUsage<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof ModelComposeError)) throw error;
+    throw new ModelComposeError("usage", error.message, { cause: error });
   }
-  throw usageError(`--device must be wasm; found "${device}".`);
 }
 
 function usageError(message: string): ModelComposeError {

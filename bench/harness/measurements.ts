@@ -1,15 +1,10 @@
 /** The measurements on a loaded model, each of them once; repetition and order are the caller's. */
 import { ModelComposeError } from "../../src/runtime/errors.ts";
-import type { DecodeProfile } from "../../src/runtime/backend.ts";
-import type { WasmExecutable } from "../../src/runtime/wasm/backend.ts";
-import { summarize, type Summary } from "./statistics.ts";
+import type { DecodeProfile, Executable } from "../../src/runtime/backend.ts";
+import type { StepCost } from "../../src/runtime/webgpu/decode.ts";
+import type { CpuFigures, LoadedModel } from "./devices.ts";
+import { median, summarize, type Summary } from "./statistics.ts";
 import { greedyDecode } from "./workload.ts";
-
-const READ_SHAPES = ["read", "read4", "read-wide"] as const;
-export type ReadShape = (typeof READ_SHAPES)[number];
-
-/** Small models are read, and multiply-adds counted, in under a millisecond: go on for this long. */
-const SAMPLING_MILLISECONDS = 100;
 
 /** Bytes (or operations) a second of all workers together: they are done when the slowest is. */
 export function combinedRate(workers: readonly { amount: number; seconds: number }[]): number {
@@ -24,30 +19,21 @@ export async function repeatFor(milliseconds: number, action: () => Promise<unkn
   while (performance.now() < end);
 }
 
-/** One sample, or as many as fit. */
-async function sampleRates(executable: WasmExecutable, what: ReadShape | "fma"): Promise<number[]> {
-  const rates: number[] = [];
-  await repeatFor(SAMPLING_MILLISECONDS, async () => {
-    rates.push(combinedRate(await executable.measure(what)));
-  });
-  return rates;
-}
-
 /**
- * Pure reads over the resident weights, by the workers that own them: a sample before the first piece of work and one
- * after each, so that every piece has a neighbour on either side. (Machines change their bandwidth within seconds.)
+ * Pure reads over the resident weights: a sample before the first piece of work and one after each, so that every piece
+ * has a neighbour on either side. (Machines change their bandwidth within seconds.)
  */
 export class ReadBandwidth {
-  readonly #samples = new Map<ReadShape, number[]>(READ_SHAPES.map((shape) => [shape, []]));
+  readonly #samples = new Map<string, number[]>();
 
-  async sample(executable: WasmExecutable): Promise<void> {
-    for (const [shape, samples] of this.#samples) {
-      samples.push(summarize(await sampleRates(executable, shape)).median);
+  async sample(model: LoadedModel): Promise<void> {
+    for (const [shape, rate] of await model.sampleReads()) {
+      this.#samples.set(shape, [...(this.#samples.get(shape) ?? []), rate]);
     }
   }
 
   /** The loop shape with the highest median. Bytes a second. */
-  fastest(): { shape: ReadShape; rate: Summary } {
+  fastest(): { shape: string; rate: Summary } {
     const [first, ...rest] = [...this.#samples].map(([shape, samples]) => ({
       shape,
       rate: summarize(samples),
@@ -66,8 +52,8 @@ export class ReadBandwidth {
 export class FmaPeak {
   readonly #samples: number[] = [];
 
-  async sample(executable: WasmExecutable): Promise<void> {
-    this.#samples.push(...(await sampleRates(executable, "fma")));
+  async sample(cpu: CpuFigures): Promise<void> {
+    this.#samples.push(...(await cpu.sampleFma()));
   }
 
   rate(): Summary {
@@ -83,7 +69,7 @@ export interface PrefillOptions {
 
 /** Runs a prompt from position 0 in chunks of maxRows, as the generator does. Returns seconds and the last logits. */
 export async function prefill(
-  executable: WasmExecutable,
+  executable: Executable,
   prompt: Int32Array,
   { wantsLogits, onProgress }: PrefillOptions,
 ): Promise<{ seconds: number; logits: Float32Array }> {
@@ -126,21 +112,53 @@ export function likeliest(logits: Float32Array): number {
 export interface DecodeSlice extends DecodeProfile {
   tokens: number[];
   steps: number;
+  /** Of the steps after the first, on a GPU. */
+  costs: readonly StepCost[];
 }
 
 /** Greedy decode after a prompt whose tokens, all but the last, are in the cache. `profile` costs some speed. */
 export async function decode(
-  executable: WasmExecutable,
+  model: LoadedModel,
   prompt: Int32Array,
   count: number,
   { profile, onProgress }: { profile: boolean; onProgress?: (done: number) => void },
 ): Promise<DecodeSlice> {
   const tokens: number[] = [];
+  const costs: StepCost[] = [];
   const request = greedyDecode(prompt, count, (token) => {
     tokens.push(token);
     onProgress?.(tokens.length);
   });
-  return { ...(await executable.decode({ ...request, profile })), tokens, steps: count - 1 };
+  const times = await model.decode(request, { profile, onStep: (cost) => void costs.push(cost) });
+  return { ...times, tokens, steps: count - 1, costs };
+}
+
+/** Seconds from a prompt to its first token, nothing in the cache. */
+export async function timeToFirstToken(model: LoadedModel, prompt: Int32Array): Promise<number> {
+  const start = performance.now();
+  let seconds = 0;
+  const request = greedyDecode(prompt, 1, () => (seconds = (performance.now() - start) / 1000));
+  await model.decode({ ...request, tokens: prompt, position: 0 }, { profile: false });
+  return seconds;
+}
+
+/** The middle of what a step cost the calling thread. */
+export interface MedianCost {
+  dispatches: number;
+  encodeMilliseconds: number;
+  submitMilliseconds: number;
+  /** Of the sums of both. */
+  bothMilliseconds: number;
+}
+
+export function medianCost(costs: readonly StepCost[]): MedianCost {
+  const of = (seconds: (cost: StepCost) => number): number => median(costs.map(seconds)) * 1000;
+  return {
+    dispatches: median(costs.map(({ dispatches }) => dispatches)),
+    encodeMilliseconds: of(({ encodeSeconds }) => encodeSeconds),
+    submitMilliseconds: of(({ submitSeconds }) => submitSeconds),
+    bothMilliseconds: of(({ encodeSeconds, submitSeconds }) => encodeSeconds + submitSeconds),
+  };
 }
 
 /** Tokens a second over slices. */

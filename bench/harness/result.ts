@@ -1,5 +1,10 @@
 /** What a benchmark reports, and its form as JSON. Names and units of the JSON are an interface: scripts compare them. */
-import type { ReadShape } from "./measurements.ts";
+import type { MemoryUse } from "../../src/runtime/backend.ts";
+import type { PrefillMode } from "../../src/runtime/generation-types.ts";
+import type { AdapterSummary } from "../../src/runtime/webgpu/adapter.ts";
+import type { CheckResult } from "./check.ts";
+import { machineJson, type Machine } from "./machine.ts";
+import { profileRows, type ProfileRow, type Profiles } from "./profiles.ts";
 import type { Summary } from "./statistics.ts";
 
 export interface BenchResult {
@@ -7,83 +12,140 @@ export interface BenchResult {
   model: string;
   family: string;
   device: string;
-  kernelBuild: string;
-  threads: number;
   promptTokens: number;
   decodePromptTokens: number;
   newTokens: number;
   contextLength: number;
   repeat: number;
-  /** Where. */
-  cpuModel: string;
-  cores: number;
-  platform: string;
-  nodeVersion: string;
-  version: string;
+  machine: Machine;
   /** What came out. Bytes, seconds, a second. */
   loadSeconds: Summary;
   fileReadSeconds: Summary;
   /** False: files and their copy do not fit into memory together, so that reads went to the disk. */
   isFileCacheWarm: boolean;
+  /** Of the first prompt after loading. */
+  firstTokenSeconds: Summary;
+  firstTokenPromptTokens: number;
   prefillTokensPerSecond: Summary;
   prefillFlops: number;
-  fmaPeakFlops: Summary;
-  prefillPeakFraction: Summary;
+  prefillFlopsPerSecond: Summary;
   decodeTokensPerSecond: Summary;
-  weightBytesPerToken: number;
   readBandwidth: Summary;
-  readShape: ReadShape;
+  readShape: string;
   decodeBandwidthFraction: Summary;
-  nonKernelFraction: Summary;
+  /** Undefined where the device cannot measure its kernels. */
+  nonKernelFraction: Summary | undefined;
   /** With --contended. */
-  contended?: { processes: number; decodeTokensPerSecond: Summary };
-  weightBytes: number;
-  kvCacheBytes: number;
-  workBytes: number;
+  contended: { processes: number; decodeTokensPerSecond: Summary } | undefined;
+  memory: MemoryUse;
   peakRssBytes: number;
+  cpu?: CpuResult;
+  gpu?: GpuResult;
 }
 
-/** Flat; a repeated measurement `x` is its median, beside it are `x_min` and `x_max`. */
-export function toJson(result: BenchResult): Record<string, string | number | boolean> {
+/** What only the CPU has. */
+export interface CpuResult {
+  threads: number;
+  kernelBuild: string;
+  fmaPeakFlops: Summary;
+  prefillPeakFraction: Summary;
+}
+
+/** What only the GPU has. */
+export interface GpuResult {
+  adapter: AdapterSummary;
+  prefillMode: PrefillMode;
+  dispatchesPerToken: number;
+  /** Of the calling thread, a token. */
+  encodeMilliseconds: Summary;
+  submitMilliseconds: Summary;
+  /** With --profile. */
+  profiles?: Profiles;
+  /** With --check. */
+  check?: CheckResult;
+}
+
+type Json = Record<string, string | number | boolean | readonly ProfileRow[]>;
+
+/** Flat but for profiles; a repeated measurement `x` is its median, beside it are `x_min` and `x_max`. */
+export function toJson(result: BenchResult): Json {
+  const { cpu, gpu, memory } = result;
   return {
     model: result.model,
     family: result.family,
     device: result.device,
-    kernel_build: result.kernelBuild,
-    threads: result.threads,
+    ...(cpu && { kernel_build: cpu.kernelBuild, threads: cpu.threads }),
+    ...(gpu && adapterJson(gpu)),
     prompt_tokens: result.promptTokens,
     decode_prompt_tokens: result.decodePromptTokens,
     new_tokens: result.newTokens,
     context_length: result.contextLength,
     repeat: result.repeat,
-    cpu_model: result.cpuModel,
-    cores: result.cores,
-    platform: result.platform,
-    node_version: result.nodeVersion,
-    version: result.version,
+    ...machineJson(result.machine),
     ...spread("load_seconds", result.loadSeconds),
     ...spread("file_read_seconds", result.fileReadSeconds),
     file_cache_warm: result.isFileCacheWarm,
+    ...spread("time_to_first_token_seconds", result.firstTokenSeconds),
+    time_to_first_token_prompt_tokens: result.firstTokenPromptTokens,
     ...spread("prefill_tokens_per_second", result.prefillTokensPerSecond),
     prefill_flops: result.prefillFlops,
-    ...spread("fma_peak_flops", result.fmaPeakFlops),
-    ...spread("prefill_peak_fraction", result.prefillPeakFraction),
+    ...spread("prefill_flops_per_second", result.prefillFlopsPerSecond),
+    ...(cpu && spread("fma_peak_flops", cpu.fmaPeakFlops)),
+    ...(cpu && spread("prefill_peak_fraction", cpu.prefillPeakFraction)),
     ...spread("decode_tokens_per_second", result.decodeTokensPerSecond),
-    weight_bytes_per_token: result.weightBytesPerToken,
-    ...spread("read_bandwidth_bytes_per_second", result.readBandwidth),
+    weight_bytes_per_token: memory.weightBytesPerToken,
+    ...spread(`${gpu ? "gpu_" : ""}read_bandwidth_bytes_per_second`, result.readBandwidth),
     read_bandwidth_shape: result.readShape,
     ...spread("decode_bandwidth_fraction", result.decodeBandwidthFraction),
-    ...spread("non_kernel_fraction", result.nonKernelFraction),
-    ...(result.contended === undefined
-      ? {}
-      : {
-          contended_processes: result.contended.processes,
-          ...spread("contended_decode_tokens_per_second", result.contended.decodeTokensPerSecond),
-        }),
-    weight_bytes: result.weightBytes,
-    kv_cache_bytes: result.kvCacheBytes,
-    work_bytes: result.workBytes,
+    ...(gpu && stepJson(gpu)),
+    ...(result.nonKernelFraction && spread("non_kernel_fraction", result.nonKernelFraction)),
+    ...(result.contended && {
+      contended_processes: result.contended.processes,
+      ...spread("contended_decode_tokens_per_second", result.contended.decodeTokensPerSecond),
+    }),
+    weight_bytes: memory.weightBytes,
+    kv_cache_bytes: memory.kvCacheBytes,
+    work_bytes: memory.workBytes,
     peak_rss_bytes: result.peakRssBytes,
+    ...(gpu?.check && checkJson(gpu.check)),
+    ...(gpu?.profiles && profilesJson(gpu.profiles, result.readBandwidth.median)),
+  };
+}
+
+function adapterJson({ adapter, prefillMode }: GpuResult): Json {
+  return {
+    adapter: adapter.name,
+    adapter_backend: adapter.backend,
+    adapter_driver: adapter.description,
+    adapter_is_software: adapter.isSoftware,
+    prefill_mode: prefillMode,
+  };
+}
+
+function stepJson({ dispatchesPerToken, encodeMilliseconds, submitMilliseconds }: GpuResult): Json {
+  return {
+    dispatches_per_token: dispatchesPerToken,
+    ...spread("encode_ms_per_token", encodeMilliseconds),
+    ...spread("submit_ms_per_token", submitMilliseconds),
+  };
+}
+
+function checkJson(check: CheckResult): Json {
+  return {
+    check_passed: check.passed,
+    check_device: check.device,
+    check_tokens: check.tokens,
+    check_equal_tokens: check.equalTokens,
+    check_largest_margin: check.largestMargin,
+    check_prefill_nmse: check.prefillNmse,
+    check_prefill_same_token: check.samePrefillToken,
+  };
+}
+
+function profilesJson({ decode, prefill }: Profiles, readBandwidth: number): Json {
+  return {
+    profile_decode: profileRows(decode, readBandwidth),
+    profile_prefill: profileRows(prefill, readBandwidth),
   };
 }
 

@@ -9,9 +9,11 @@ import { Timestamps } from "./timestamps.ts";
 
 /** The largest weight buffers are read, as many as it takes to be far larger than any cache. */
 const ENOUGH_BYTES = 400e6;
-/** One invocation reads four quads of words a turn. */
-const INVOCATIONS = 256;
-/** Which one is fastest depends on the GPU's size. */
+/** Of a workgroup. A software adapter switches between invocations at every barrier; there fewer are faster. */
+const INVOCATIONS = { hardware: 256, software: 16 };
+/** Bytes that an invocation reads a turn. */
+const TURN_BYTES = 64;
+/** Workgroups at most, where each has a turn to do. Which number is fastest depends on the GPU's size. */
 const GRIDS = [512, 2048, 8192] as const;
 /** Of one sample, for each grid. */
 const SAMPLE_SECONDS = 0.02;
@@ -25,15 +27,22 @@ const NO_SHAPE: PassShape = { rows: 0, logitRows: 0, length: 0, queryTiles: 0 };
 interface Grid {
   workgroups: number;
   recorded: readonly Recorded[];
+  /** The partial results of every dispatch. */
+  results: readonly Piece[];
   passes: number;
+}
+
+/** `size` bytes of a buffer from `at` on. */
+interface Piece {
+  name: string;
+  at: number;
+  size: number;
 }
 
 export class ReadProbe {
   readonly bytes: number;
   readonly #executable: WebGpuExecutable;
   readonly #grids: readonly Grid[];
-  /** Of each probed buffer. */
-  readonly #partials: readonly string[];
   /** XOR of all words of the probed buffers, computed by the CPU. */
   readonly #expected: number;
   readonly #staging: GPUBuffer;
@@ -42,14 +51,12 @@ export class ReadProbe {
     executable: WebGpuExecutable,
     bytes: number,
     grids: readonly Grid[],
-    partials: readonly string[],
     expected: number,
     staging: GPUBuffer,
   ) {
     this.#executable = executable;
     this.bytes = bytes;
     this.#grids = grids;
-    this.#partials = partials;
     this.#expected = expected;
     this.#staging = staging;
   }
@@ -69,15 +76,21 @@ export class ReadProbe {
     }
     const partials = probed.map((_, i) => `partial reads ${i}`);
     for (const name of partials) await resources.addBuffer(name, Math.max(...GRIDS) * 4, USAGE.STORAGE);
+    const { isSoftware } = resources.context.summary;
+    const invocations = isSoftware ? INVOCATIONS.software : INVOCATIONS.hardware;
     const grids: Grid[] = [];
-    for (const workgroups of GRIDS) {
+    for (const most of GRIDS) {
+      const workgroups = probed.map((shard) =>
+        Math.min(most, Math.ceil(shard.bytes / (invocations * TURN_BYTES))),
+      );
       const dispatches = probed.map((shard, i): Dispatch => ({
-        spec: readKernel(INVOCATIONS),
+        spec: readKernel(invocations),
         buffers: [shard.buffer, partials[i]],
-        workgroups: () => [workgroups, 1, 1],
+        workgroups: () => [workgroups[i], 1, 1],
         bytes: () => shard.bytes,
       }));
-      grids.push({ workgroups, recorded: await resources.record(dispatches), passes: 1 });
+      const results = partials.map((name, i) => ({ name, at: 0, size: workgroups[i] * 4 }));
+      grids.push({ workgroups: most, recorded: await resources.record(dispatches), results, passes: 1 });
     }
     const staging = await resources.context.createBuffer(
       "reads on their way",
@@ -91,7 +104,7 @@ export class ReadProbe {
         expected ^= xorOf(await bring(executable, staging, [{ name: shard.buffer, at, size }]));
       }
     }
-    return new ReadProbe(executable, bytes, grids, partials, expected, staging);
+    return new ReadProbe(executable, bytes, grids, expected, staging);
   }
 
   /**
@@ -115,14 +128,15 @@ export class ReadProbe {
   }
 
   /** Seconds of one pass over the probed buffers: by the GPU's clock, else by the wall clock around all of them. */
-  async #time({ workgroups, recorded, passes }: Grid): Promise<number> {
+  async #time({ recorded, results, passes }: Grid): Promise<number> {
     const { resources } = this.#executable;
     const { context } = resources;
     const { device } = context;
     const times = context.features.timestamps ? await Timestamps.create(context, passes) : undefined;
     try {
       const encoder = device.createCommandEncoder();
-      for (const name of this.#partials) encoder.clearBuffer(resources.buffer(name));
+      // What an earlier sample found is no result of this one.
+      for (const { name } of results) encoder.clearBuffer(resources.buffer(name));
       for (let pass = 0; pass < passes; pass++) {
         const compute = encoder.beginComputePass(times?.around(pass));
         encode(compute, recorded, NO_SHAPE);
@@ -133,8 +147,7 @@ export class ReadProbe {
       device.queue.submit([encoder.finish()]);
       await device.queue.onSubmittedWorkDone();
       const wallSeconds = (performance.now() - startedAt) / 1000;
-      const pieces = this.#partials.map((name) => ({ name, at: 0, size: workgroups * 4 }));
-      this.#check(xorOf(await bring(this.#executable, this.#staging, pieces)));
+      this.#check(xorOf(await bring(this.#executable, this.#staging, results)));
       if (times === undefined) return wallSeconds / passes;
       const seconds = await times.read();
       return seconds.reduce((sum, value) => sum + value, 0) / passes;
@@ -159,7 +172,7 @@ export class ReadProbe {
 async function bring(
   { resources }: WebGpuExecutable,
   staging: GPUBuffer,
-  pieces: readonly { name: string; at: number; size: number }[],
+  pieces: readonly Piece[],
 ): Promise<Uint32Array> {
   const { device } = resources.context;
   const encoder = device.createCommandEncoder();

@@ -1,7 +1,8 @@
 /** Times of compute passes by the GPU's own clock. */
 import { ModelComposeError } from "../errors.ts";
+import type { AdapterSummary } from "./adapter.ts";
 import { MAP, USAGE } from "./constants.ts";
-import type { GpuContext } from "./device.ts";
+import type { GpuContext, GpuFeatures } from "./device.ts";
 
 /** A query set holds 4096 timestamps (WebGPU, maximum query count). */
 export const MOST_SPANS = 2048;
@@ -76,9 +77,16 @@ export class Timestamps {
 }
 
 /** @throws ModelComposeError "unsupported" when the adapter has no timestamps */
-export function requireTimestamps({ features, summary }: Pick<GpuContext, "features" | "summary">): void {
-  if (features.timestamps) return;
-  throw new ModelComposeError("unsupported", `The GPU ${summary.name} has no timestamps to profile with.`, {
-    remedy: "Do without the profile, or measure on another GPU.",
-  });
+export function requireTimestamps(gpu: {
+  features: Pick<GpuFeatures, "timestamps">;
+  summary: Pick<AdapterSummary, "name">;
+}): void {
+  if (gpu.features.timestamps) return;
+  throw new ModelComposeError(
+    "unsupported",
+    `The GPU ${gpu.summary.name} has no timestamps to profile with.`,
+    {
+      remedy: "Do without the profile, or measure on another GPU.",
+    },
+  );
 }

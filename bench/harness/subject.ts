@@ -1,0 +1,32 @@
+/** What is measured: a model, opened but not loaded. */
+import { readModelConfig } from "../../src/models/config.ts";
+import { resolveModelDirectory } from "../../src/models/hub.ts";
+import { buildProgram } from "../../src/models/registry.ts";
+import { openCheckpoint, requireTensor, type Checkpoint } from "../../src/runtime/checkpoint.ts";
+import type { Program } from "../../src/runtime/program.ts";
+import { weightExtents, type Extent } from "./extents.ts";
+import { contextLengthFor, type Lengths } from "./workload.ts";
+
+/** A model that is ready to be loaded. */
+export interface Subject {
+  program: Program;
+  checkpoint: Checkpoint;
+  contextLength: number;
+}
+
+/** @throws ModelComposeError for a model that is not there, or lengths that do not fit */
+export async function openSubject(model: string, lengths: Lengths): Promise<Subject> {
+  const directory = await resolveModelDirectory(model);
+  const [config, checkpoint] = await Promise.all([readModelConfig(directory), openCheckpoint(directory)]);
+  const program = buildProgram(config);
+  return { program, checkpoint, contextLength: contextLengthFor(lengths, program.maxPositions) };
+}
+
+/** The bytes that loading reads. @throws ModelComposeError for tensors that are missing or of another shape */
+export function extentsOf({ program, checkpoint }: Subject): Extent[] {
+  const matrices = [...program.matrices].map(([name, { rows, columns }]) =>
+    requireTensor(checkpoint, name, [rows, columns]),
+  );
+  const vectors = [...program.vectors].map(([name, length]) => requireTensor(checkpoint, name, [length]));
+  return weightExtents([...matrices, ...vectors]);
+}
