@@ -4,6 +4,7 @@ import { ModelHost } from "../../src/cli/compose/model-host.ts";
 import { ComposeFileError } from "../../src/cli/compose/problems.ts";
 import { Engine, type RunOptions } from "../../src/cli/compose/run/engine.ts";
 import type { RunEvent, WorkflowResult } from "../../src/cli/compose/run/events.ts";
+import { throwIfAborted } from "../../src/runtime/errors.ts";
 import type { GenerateOptions, LoadOptions, StreamPart } from "../../src/runtime/generation-types.ts";
 
 /** Reads a compose file from its text. */
@@ -44,6 +45,7 @@ export class FakeModels {
 
   readonly load = (source: string, options: LoadOptions) => {
     this.loads.push({ source, options });
+    options.onProgress?.({ stage: "weights", done: 1, total: 2 });
     return Promise.resolve({
       device: { kind: "wasm" as const, description: "wasm (fake)", threads: 1 },
       stream: (prompt: string, given: GenerateOptions) => this.#stream(prompt, given),
@@ -60,7 +62,8 @@ export class FakeModels {
     this.mostActive = Math.max(this.mostActive, this.active);
     try {
       await new Promise((resolve) => setTimeout(resolve, this.delay));
-      options.signal?.throwIfAborted();
+      throwIfAborted(options.signal);
+      options.onPrefill?.({ done: 1, total: 2 });
       const error = this.fail(prompt);
       if (error !== undefined) throw error;
       if (this.breaks > 0) {

@@ -76,7 +76,7 @@ export class ModelHost {
   async model(component: ModelComponent, request: ModelRequest = {}): Promise<TextModel> {
     const { signal, onProgress } = request;
     throwIfAborted(signal);
-    const loading = this.#models.get(modelKey(component)) ?? this.#start(component, request.context);
+    const loading = this.#models.get(modelKey(component)) ?? this.#start(component, request);
     loading.waiting += 1;
     if (onProgress !== undefined) loading.listeners.add(onProgress);
     try {
@@ -98,9 +98,10 @@ export class ModelHost {
     }
   }
 
-  #start(component: ModelComponent, context: number | undefined): Loading {
+  #start(component: ModelComponent, { context, onProgress }: ModelRequest): Loading {
     const key = modelKey(component);
-    const listeners = new Set<(progress: LoadProgress) => void>();
+    // Loading may tell something before it returns.
+    const listeners = new Set(onProgress === undefined ? [] : [onProgress]);
     const stop = new AbortController();
     const needed = context ?? contextBound(component) ?? MOST_TOKENS;
     const model = this.#load(component.model.source, {

@@ -1,5 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { eventsOf, FakeModels, runCompose } from "../../../../test/support/compose.ts";
+import { eventsOf, FakeModels, loadText, runCompose } from "../../../../test/support/compose.ts";
+import { ModelHost } from "../model-host.ts";
+import { Engine } from "./engine.ts";
+import type { RunEvent } from "./events.ts";
 
 const component = `component:
   type: model
@@ -257,6 +260,67 @@ describe("missing input names the field of the workflow", () => {
     expect((await failure(yaml, { prompt: [] })).error.message).toContain("The list of prompts is empty");
     expect((await failure(yaml, { prompt: [["a"]] })).error.message).toContain("Prompt 0 must be a text");
   });
+});
+
+describe("events", () => {
+  test("of one text, in order", async () => {
+    const { events } = await runCompose(simple, { input: { prompt: "Hi" }, identity: { taskId: "T1" } });
+    const path = ["__job__"];
+    const component = "__component__";
+    expect(events).toMatchObject([
+      { type: "run-started", taskId: "T1", workflow: "__workflow__" },
+      { type: "job-started", path, job: "component", run: 1 },
+      { type: "loading", component, progress: { stage: "weights", done: 1, total: 2 } },
+      { type: "generation-started", generation: 0, path, component, output: false },
+      { type: "prefill", generation: 0, done: 1, total: 2 },
+      { type: "text", generation: 0, text: " <1", tokens: 1 },
+      { type: "text", generation: 0, text: ":0,0,0>", tokens: 1 },
+      { type: "generation-ended", generation: 0, record: { path, component, seedDrawn: true } },
+      { type: "job-ended", path, outcome: "completed", output: { generated: "Hi <1:0,0,0>" } },
+      { type: "result", result: { output: { generated: "Hi <1:0,0,0>" }, streamed: false } },
+    ]);
+  });
+
+  test("a signal that fires while text is made ends the run and says so", async () => {
+    const fake = new FakeModels();
+    fake.delay = 50;
+    const controller = new AbortController();
+    const engine = new Engine(loadText(simple), new ModelHost(fake.load));
+    const events: RunEvent[] = [];
+    const run = (async () => {
+      for await (const event of engine.run({ input: { prompt: "Hi" }, signal: controller.signal })) {
+        events.push(event);
+        if (event.type === "generation-started") controller.abort();
+      }
+    })();
+    await expect(run).rejects.toMatchObject({ code: "aborted" });
+    expect(eventsOf(events, "job-ended")).toMatchObject([{ outcome: "aborted" }]);
+    expect(fake.active).toBe(0);
+  });
+
+  test("a reader that leaves ends the work", async () => {
+    const fake = new FakeModels();
+    const engine = new Engine(loadText(simple), new ModelHost(fake.load));
+    for await (const event of engine.run({ input: { prompt: "Hi" } })) if (event.type === "text") break;
+    expect(fake.active).toBe(0);
+  });
+});
+
+test("how much context a model is loaded with", async () => {
+  const models = (jobs: string, more = ""): string =>
+    `component: { type: model, task: text-generation, model: m, prompt: "\${input}", max_output_length: 10${more} }
+workflow: { jobs: [${jobs}] }
+`;
+  const context = async (yaml: string): Promise<number | undefined> =>
+    (await runCompose(yaml, { input: "12345" })).fake.loads[0]?.options.contextLength;
+  const most = 2 ** 24;
+  expect(await context(models("{ id: a }"))).toBe(5 + 16 + 10);
+  expect(await context(models("{ id: a, repeat_count: 2 }"))).toBe(5 + 16 + 10);
+  // What comes later is not known when the first text begins.
+  expect(await context(models("{ id: a }, { id: b, depends_on: [a], input: '${jobs.a.output}' }"))).toBe(
+    most,
+  );
+  expect(await context(models("{ id: a }, { id: b }", ", max_input_length: 7"))).toBe(17);
 });
 
 test("an unknown workflow names the nearest", async () => {
