@@ -44,12 +44,17 @@ export class RunQueue {
     return this.#slots.waiting;
   }
 
-  /** Does the work when its turn comes. @throws QueueFullError at once; AbortError */
-  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  /** @throws QueueFullError when one more run would not be taken now */
+  requireRoom(): void {
     const { maxConcurrentCount: most, maxQueueCount } = this.#limits;
     if (most > 0 && this.running >= most && this.waiting >= maxQueueCount) {
       throw new QueueFullError(this.waiting, this.#retryAfter(most));
     }
+  }
+
+  /** Does the work when its turn comes. @throws QueueFullError at once; AbortError */
+  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    this.requireRoom();
     return this.#slots.run(async () => {
       const start = this.#now();
       try {
