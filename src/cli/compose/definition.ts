@@ -21,7 +21,16 @@ export interface ControllerDefinition {
   readonly host: string;
   readonly port: number;
   readonly basePath: string;
-  readonly origins: string;
+  /** Origins whose pages may use the API: `https://host:port`, or `*` for any. Empty: only the server's own. */
+  readonly origins: readonly string[];
+  /** Of the body of a request, at most. */
+  readonly maxBodyBytes: number;
+  /** What requests must show. */
+  readonly apiKey?: string;
+  /** Absolute path of a file that holds the key. */
+  readonly apiKeyFile?: string;
+  /** What becomes of runs that come before the models are loaded. */
+  readonly whileLoading: "wait" | "refuse";
   /** Runs at the same time; 0 is no bound. */
   readonly maxConcurrentCount: number;
   /** Runs that may wait. */

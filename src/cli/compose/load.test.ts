@@ -136,6 +136,34 @@ components:
   });
 });
 
+test("the settings of a server, in both dialects", () => {
+  const settings = `host: 0.0.0.0
+origins: https://a.example, http://b.example:81
+max_body_size: 2MB
+api_key_file: key.txt`;
+  const more = "while_loading: refuse\nshutdown_timeout: 5s\nlimits: { repeat_count: 3 }";
+  const indented = (text: string, by: number): string => text.replace(/^/gm, " ".repeat(by));
+  const older = `controller:\n${indented(`${settings}\n${more}`, 2)}\n${minimal}`;
+  const newer = `controller:\n  adapter:\n${indented(settings, 4)}\n${indented(more, 2)}\n${minimal}`;
+  expect(load(older).controller).toEqual(load(newer).controller);
+  const { controller } = load(older);
+  expect(controller).toMatchObject({
+    host: "0.0.0.0",
+    origins: ["https://a.example", "http://b.example:81"],
+    maxBodyBytes: 2_000_000,
+    whileLoading: "refuse",
+    shutdownTimeout: 5000,
+    limits: { repeat_count: 3, for_each_items: 10_000 },
+  });
+  expect(controller.apiKeyFile?.replaceAll("\\", "/")).toMatch(/\/project\/key\.txt$/);
+  expect(load(minimal).controller).toMatchObject({
+    origins: [],
+    maxBodyBytes: 1_000_000,
+    whileLoading: "wait",
+  });
+  expect(load(`controller: { origins: "*" }\n${minimal}`).controller.origins).toEqual(["*"]);
+});
+
 describe("environment", () => {
   const withPort = (value: string): string => `controller: { port: ${value} }\n${minimal}`;
 
@@ -262,6 +290,18 @@ describe("problems", () => {
     ["componnet: {}", 'Did you mean "component"?'],
     ["controller: { limits: { repeat_count: 0 } }", '"repeat_count" must be an integer >= 1'],
     ["controller: { limits: { repeats: 1 } }", 'unknown key "repeats" in controller limits'],
+    [
+      "controller: { origins: example.com }",
+      '"origins" must be origins such as https://example.com:8443, or "*"',
+    ],
+    ["controller: { origins: [] }", '"origins" must be origins'],
+    ["controller: { max_body_size: big }", '"max_body_size" must be a number of bytes'],
+    ["controller: { while_loading: sleep }", 'while_loading "sleep" is unknown'],
+    [
+      "controller: { api_key: '' }",
+      '"api_key" must be a text that is not empty, found a value that is not shown',
+    ],
+    ["controller: { api_key: x, api_key_file: y }", 'has both "api_key" and "api_key_file"'],
     ["controller: { shutdown_timeout: soon }", '"shutdown_timeout" must be seconds, or a text such as'],
     ["workflow: { input: { '*': '${input}' } }", 'the operator "*" is known in model-compose'],
   ])("%s", (line, message) => {

@@ -1,3 +1,5 @@
+import path from "node:path";
+import { byteSizeExpected, parseByteSize } from "./byte-size.ts";
 import type { ControllerDefinition } from "./definition.ts";
 import { defaultLimits, limitNames, type Limits } from "./limits.ts";
 import { isText, type MappingReader } from "./mapping-reader.ts";
@@ -7,7 +9,9 @@ const defaults: ControllerDefinition = {
   host: "127.0.0.1",
   port: 8080,
   basePath: "/api",
-  origins: "*",
+  origins: [],
+  maxBodyBytes: 1_000_000,
+  whileLoading: "wait",
   maxConcurrentCount: 1,
   maxQueueCount: 1024,
   shutdownTimeout: 30_000,
@@ -16,7 +20,16 @@ const defaults: ControllerDefinition = {
 };
 
 /** The adapter's keys, which the older dialect writes directly into `controller`. */
-const adapterKeys = ["host", "port", "base_path", "origins", "websocket"];
+const adapterKeys = [
+  "host",
+  "port",
+  "base_path",
+  "origins",
+  "max_body_size",
+  "api_key",
+  "api_key_file",
+  "websocket",
+];
 const httpServer = ["http-server"] as const;
 
 /** Reads `controller:` in either dialect; absent, it serves HTTP on 127.0.0.1:8080 and the UI on 8081. */
@@ -30,6 +43,7 @@ export function readController(
   const maxQueueCount = reader.integer("max_queue_count", 0) ?? defaults.maxQueueCount;
   readRuntime(reader);
   const shutdownTimeout = reader.duration("shutdown_timeout") ?? defaults.shutdownTimeout;
+  const whileLoading = reader.choice("while_loading", ["wait", "refuse"]) ?? defaults.whileLoading;
   const limits = readLimits(reader.mapping("limits", "controller limits"));
   reader.withoutEffect("threaded", "shutdown_pending_period");
   reader.refuse("queue");
@@ -49,7 +63,7 @@ export function readController(
     problems.unsupported(`${reader.where} has more than one adapter.`, second.node.location, "Keep one.");
   }
   const adapter = only === undefined ? reader : reader.mappingOf(only.key, only.node, "controller adapter");
-  const served = readAdapter(adapter ?? reader);
+  const served = readAdapter(adapter ?? reader, problems);
   if (adapter !== undefined && adapter !== reader) adapter.finish();
   for (const key of inline) reader.withoutEffect(key);
 
@@ -60,6 +74,7 @@ export function readController(
     maxConcurrentCount,
     maxQueueCount,
     shutdownTimeout,
+    whileLoading,
     limits,
     webui: readWebui(webui),
   };
@@ -74,9 +89,12 @@ export function readController(
   return definition;
 }
 
-function readAdapter(
-  reader: MappingReader,
-): Pick<ControllerDefinition, "host" | "port" | "basePath" | "origins"> {
+type Served = Pick<
+  ControllerDefinition,
+  "host" | "port" | "basePath" | "origins" | "maxBodyBytes" | "apiKey" | "apiKeyFile"
+>;
+
+function readAdapter(reader: MappingReader, problems: ProblemList): Served {
   reader.choice("type", httpServer, ["mcp-server", "queue-subscriber"]);
   reader.refuse("websocket");
   const isPath = (value: unknown): value is string => isText(value) && /^(\/[^\s?#]*)?$/.test(value);
@@ -84,8 +102,48 @@ function readAdapter(
     host: reader.text("host") ?? defaults.host,
     port: reader.integer("port", 1, 65_535) ?? defaults.port,
     basePath: reader.literal("base_path", 'a path that begins with "/"', isPath) ?? defaults.basePath,
-    origins: reader.text("origins") ?? defaults.origins,
+    origins: readOrigins(reader),
+    maxBodyBytes: readBodySize(reader) ?? defaults.maxBodyBytes,
+    ...readApiKey(reader, problems),
   };
+}
+
+/** One origin, several behind commas, or a list; `*` is any. */
+function readOrigins(reader: MappingReader): readonly string[] {
+  const isOrigin = (text: string): boolean => text === "*" || URL.parse(text)?.origin === text;
+  const listOf = (value: unknown): unknown[] =>
+    typeof value === "string"
+      ? value.split(",").map((text) => text.trim())
+      : Array.isArray(value)
+        ? value
+        : [];
+  const isOrigins = (value: unknown): value is string | string[] => {
+    const list = listOf(value);
+    return list.length > 0 && list.every((text) => isText(text) && isOrigin(text));
+  };
+  const expected = 'origins such as https://example.com:8443, or "*"';
+  return listOf(reader.literal("origins", expected, isOrigins)).filter(isText);
+}
+
+function readBodySize(reader: MappingReader): number | undefined {
+  const isSize = (value: unknown): value is unknown => parseByteSize(value) !== undefined;
+  return parseByteSize(reader.literal("max_body_size", byteSizeExpected, isSize));
+}
+
+function readApiKey(reader: MappingReader, problems: ProblemList): Pick<Served, "apiKey" | "apiKeyFile"> {
+  const isKey = (value: unknown): value is string => isText(value) && value.trim() !== "";
+  const apiKey = reader.literal("api_key", "a text that is not empty", isKey);
+  const entry = reader.take("api_key_file");
+  const file = reader.literal("api_key_file", "the name of a file", isKey);
+  if (entry === undefined || file === undefined) return { apiKey };
+  if (apiKey !== undefined) {
+    problems.invalid(
+      `${reader.where} has both "api_key" and "api_key_file".`,
+      entry.key,
+      "Keep one of them.",
+    );
+  }
+  return { apiKey, apiKeyFile: path.resolve(path.dirname(entry.key.file.path), file) };
 }
 
 /** `limits: { repeat_count: 10 }`: ceilings that are not the defaults. */
