@@ -323,6 +323,16 @@ workflow: { jobs: [${jobs}] }
   expect(await context(models("{ id: a }, { id: b }", ", max_input_length: 7"))).toBe(17);
 });
 
+test("an input that is nested without end is refused", async () => {
+  const deep: unknown = JSON.parse("[".repeat(100_000) + "]".repeat(100_000));
+  await expect(runCompose(simple, { input: { prompt: deep } })).rejects.toMatchObject({
+    code: "invalid-input",
+  });
+  const text = simple.replace("as text", "as json");
+  const input = { prompt: "[".repeat(100_000) + "]".repeat(100_000) };
+  await expect(runCompose(text, { input })).rejects.toThrow("nested more than 500 deep");
+});
+
 test("an unknown workflow names the nearest", async () => {
   const yaml = `workflow: { id: tell, title: T }\n${simple}`;
   await expect(runCompose(yaml, { workflow: "tel", input: { prompt: "a" } })).rejects.toThrow(

@@ -7,7 +7,9 @@ import {
   type ComposeDefinition,
 } from "../definition.ts";
 import { findWorkflow } from "../find-workflow.ts";
+import { WorkflowInputError } from "../input-error.ts";
 import type { ModelHost } from "../model-host.ts";
+import { DEEPEST, isTooDeep } from "../template/depth.ts";
 import { componentsCalledOnce } from "./called-once.ts";
 import { EventQueue } from "./event-queue.ts";
 import type { RunEvent } from "./events.ts";
@@ -64,6 +66,9 @@ export class Engine implements RunServices {
   async *run(options: RunOptions): AsyncGenerator<RunEvent, void> {
     const workflow = findWorkflow(this.definition, options.workflow ?? defaultWorkflowId);
     throwIfAborted(options.signal);
+    if (isTooDeep(options.input)) {
+      throw new WorkflowInputError(`The input is nested more than ${DEEPEST} deep.`);
+    }
     const left = new AbortController();
     const signal =
       options.signal === undefined ? left.signal : AbortSignal.any([options.signal, left.signal]);

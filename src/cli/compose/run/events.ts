@@ -54,7 +54,7 @@ export type RunEvent =
     }
   /** New text as it is produced; `tokens` are those that this piece completes (unknown for outside APIs: 0). */
   | { readonly type: "text"; readonly generation: number; readonly text: string; readonly tokens: number }
-  /** `record` is absent for a text that an outside API wrote. */
+  /** `record` is absent for a text that an outside API wrote, and for one that broke off. */
   | {
       readonly type: "generation-ended";
       readonly generation: number;

@@ -1,4 +1,5 @@
 import { createParser } from "eventsource-parser";
+import { DEEPEST, isTooDeep } from "../template/depth.ts";
 import { RemoteError, type HttpAnswer } from "./http-request.ts";
 
 /** An answer, or one event of a stream, is at most this large; nothing that is text is. */
@@ -31,11 +32,13 @@ export async function readAnswer(answer: HttpAnswer): Promise<unknown> {
   }
   if (text === "") return null;
   if (!isJson) return text;
+  let value: unknown;
   try {
-    return JSON.parse(text) as unknown;
+    value = JSON.parse(text);
   } catch (error) {
-    throw new RemoteError(`The answer says that it is JSON, but it is not.`, undefined, error);
+    throw new RemoteError("The answer says that it is JSON, but it is not.", undefined, error);
   }
+  return requireShallow(value);
 }
 
 /** The data of every event: its text, or with format json its value (null for what is not JSON, as `[DONE]`). */
@@ -64,11 +67,18 @@ export async function* readEvents(
 }
 
 function parsed(data: string): unknown {
+  let value: unknown;
   try {
-    return JSON.parse(data) as unknown;
+    value = JSON.parse(data);
   } catch {
     return null;
   }
+  return requireShallow(value);
+}
+
+function requireShallow(value: unknown): unknown {
+  if (isTooDeep(value)) throw new RemoteError(`The answer is nested more than ${DEEPEST} deep.`);
+  return value;
 }
 
 async function* textOf({ message, fail }: HttpAnswer): AsyncGenerator<string, void> {

@@ -283,7 +283,9 @@ output: \${response[].choices[0].delta.content}`;
         .map(({ text }) => text)
         .join(""),
     ).toBe("Hello\n \u{1F43B}");
-    expect(eventsOf(events, "generation-ended")).toEqual([{ type: "generation-ended", generation: 0 }]);
+    expect(eventsOf(events, "generation-ended")).toEqual([
+      { type: "generation-ended", generation: 0, record: undefined },
+    ]);
   });
 
   test("joined inside an object; as they are without an output", async () => {

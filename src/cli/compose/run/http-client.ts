@@ -49,20 +49,19 @@ async function readStream(
   { run, path, index, sink }: CallSite,
 ): Promise<unknown> {
   const isMapped = mapping !== undefined && mapsPieces(mapping, "response");
-  const generation = run.nextGeneration();
-  const output = sink !== undefined;
-  await run.send({ type: "generation-started", generation, path, component: component.id, index, output });
-  const pieces: unknown[] = [];
-  for await (const event of events) {
-    const piece = isMapped ? evaluateNode(mapping, withSources(scope, ["response[]", event])) : event;
-    // Nothing in this event is meant: the end mark, or one without text.
-    if (piece === null || piece === "") continue;
-    pieces.push(piece);
-    if (typeof piece === "string") await run.send({ type: "text", generation, text: piece, tokens: 0 });
-    await sink?.(piece);
-  }
-  await run.send({ type: "generation-ended", generation });
-  const response = joinPieces(pieces);
+  const start = { path, component: component.id, index, output: sink !== undefined };
+  const response = await run.generation(start, async (generation) => {
+    const pieces: unknown[] = [];
+    for await (const event of events) {
+      const piece = isMapped ? evaluateNode(mapping, withSources(scope, ["response[]", event])) : event;
+      // Nothing in this event is meant: the end mark, or one without text.
+      if (piece === null || piece === "") continue;
+      pieces.push(piece);
+      if (typeof piece === "string") await run.send({ type: "text", generation, text: piece, tokens: 0 });
+      await sink?.(piece);
+    }
+    return { value: joinPieces(pieces) };
+  });
   if (mapping === undefined || isMapped) return response;
   return evaluateNode(mapping, withSources(scope, ["response", response]));
 }

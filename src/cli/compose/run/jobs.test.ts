@@ -356,8 +356,15 @@ workflows:
     // Joined, nothing has left.
     const joined = new FakeModels();
     joined.breaks = 2;
-    const { result } = await runCompose(jobs(text('{ text: "${output}" }')), { input: {} }, joined);
+    const { result, events } = await runCompose(jobs(text('{ text: "${output}" }')), { input: {} }, joined);
     expect(result.output).toEqual({ text: " <3:0,0,0>" });
+    const ended = eventsOf(events, "generation-ended");
+    expect(ended.map(({ generation, record }) => [generation, record !== undefined])).toEqual([
+      [0, false],
+      [1, false],
+      [2, true],
+    ]);
+    expect(result.generations).toHaveLength(1);
   });
 });
 

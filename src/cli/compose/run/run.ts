@@ -56,13 +56,22 @@ export class Run {
     return this.#records.filter((record) => record !== undefined);
   }
 
-  /** The number of a text that begins. */
-  nextGeneration(): number {
-    return this.#generations++;
-  }
-
-  keep(generation: number, record: GenerationRecord): void {
-    this.#records[generation] = record;
+  /** Tells that a text begins, has it made, and tells that it has ended, also when it failed. */
+  async generation(
+    start: Omit<Extract<RunEvent, { type: "generation-started" }>, "type" | "generation">,
+    make: (generation: number) => Promise<{ readonly value: unknown; readonly record?: GenerationRecord }>,
+  ): Promise<unknown> {
+    const generation = this.#generations++;
+    await this.send({ type: "generation-started", generation, ...start });
+    let record: GenerationRecord | undefined;
+    try {
+      const made = await make(generation);
+      record = made.record;
+      if (record !== undefined) this.#records[generation] = record;
+      return made.value;
+    } finally {
+      await this.send({ type: "generation-ended", generation, record });
+    }
   }
 
   /** Resolves when the reader of the events has room for more. */

@@ -81,36 +81,39 @@ class TextGeneration {
     const { run, path, index, repeat, signal, sink } = this.#site;
     const { parameters, seedIsDrawn } = this.#request;
     const { component } = this.#call;
-    const generation = run.nextGeneration();
     const output = parameters.streaming && sink !== undefined;
-    await run.send({ type: "generation-started", generation, path, component: component.id, index, output });
-    const pieces: unknown[] = [];
-    let result: GenerateResult | undefined;
-    const parts = model.stream(prompt, {
-      ...generateOptions(parameters),
-      sequence: [i, j, repeat],
-      returnFullText: false,
-      signal,
-      onPrefill: ({ done, total }) => run.progress({ type: "prefill", generation, done, total }),
+    const start = { path, component: component.id, index, output };
+    return run.generation(start, async (generation) => {
+      const pieces: unknown[] = [];
+      let result: GenerateResult | undefined;
+      let tokens = 0;
+      const parts = model.stream(prompt, {
+        ...generateOptions(parameters),
+        sequence: [i, j, repeat],
+        returnFullText: false,
+        signal,
+        onPrefill: ({ done, total }) => run.progress({ type: "prefill", generation, done, total }),
+      });
+      for await (const part of parts) {
+        result = part.result ?? result;
+        tokens += part.tokens.length;
+        // A token may be only a part of a character.
+        if (part.text === "") continue;
+        await run.send({ type: "text", generation, text: part.text, tokens });
+        tokens = 0;
+        const piece = parameters.streaming ? this.#mapPiece(part.text) : part.text;
+        if (piece === null) continue;
+        pieces.push(piece);
+        if (output) await sink(piece);
+      }
+      if (result === undefined) throw new Error("a stream of text ended without its result");
+      for (const message of result.warnings) run.warn(message, path);
+      const device = model.device.description;
+      const record = { path, component: component.id, index, device, result, seedDrawn: seedIsDrawn };
+      // A stream carries new text only, also where it is joined.
+      const before = parameters.return_full_text ? prompt : "";
+      return { value: parameters.streaming ? joinPieces(pieces) : before + pieces.join(""), record };
     });
-    for await (const part of parts) {
-      result = part.result ?? result;
-      if (part.text === "") continue;
-      await run.send({ type: "text", generation, text: part.text, tokens: part.tokens.length });
-      const piece = parameters.streaming ? this.#mapPiece(part.text) : part.text;
-      if (piece === null) continue;
-      pieces.push(piece);
-      if (output) await sink(piece);
-    }
-    if (result === undefined) throw new Error("a stream of text ended without its result");
-    for (const message of result.warnings) run.warn(message, path);
-    const device = model.device.description;
-    const record = { path, component: component.id, index, device, result, seedDrawn: seedIsDrawn };
-    run.keep(generation, record);
-    await run.send({ type: "generation-ended", generation, record });
-    // A stream carries new text only, also where it is joined.
-    if (parameters.streaming) return joinPieces(pieces);
-    return (parameters.return_full_text ? prompt : "") + pieces.join("");
   }
 
   #mapPiece(text: string): unknown {

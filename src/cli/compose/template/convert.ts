@@ -1,4 +1,5 @@
 import type { TypeSpec } from "./ast.ts";
+import { DEEPEST, isTooDeep } from "./depth.ts";
 
 /** A value that cannot become the type asked for; the message says `cannot … "x" …` without the placeholder. */
 export class ConversionError extends Error {
@@ -129,11 +130,16 @@ function toNumber(value: unknown): number {
 }
 
 function parseJson(text: string, type: string): unknown {
+  let value: unknown;
   try {
-    return JSON.parse(text) as unknown;
+    value = JSON.parse(text);
   } catch (error) {
     throw new ConversionError(`cannot convert ${show(text)} to ${type}: it is not JSON`, { cause: error });
   }
+  if (!isTooDeep(value)) return value;
+  throw new ConversionError(
+    `cannot convert ${show(text)} to ${type}: it is nested more than ${DEEPEST} deep`,
+  );
 }
 
 /** `object/a,b.c`: the fields a and c, c taken from b. */
