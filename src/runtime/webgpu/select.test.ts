@@ -1,0 +1,65 @@
+import { describe, expect, test } from "vitest";
+import { selectVariants, type VariantInput } from "./select.ts";
+
+/** What every adapter has at least. */
+const LEAST = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 16_384 };
+const select = (input: Partial<VariantInput> = {}) =>
+  selectVariants({ features: { subgroups: true }, limits: LEAST, isSoftware: false, ...input });
+
+describe("subgroups", () => {
+  test("are used where the adapter has them", () => {
+    const { gemv, norm } = select();
+    expect([gemv.one.subgroups, gemv.few.subgroups, norm.subgroups]).toEqual([true, true, true]);
+    const without = select({ features: { subgroups: false } });
+    expect([without.gemv.one.subgroups, without.gemv.few.subgroups, without.norm.subgroups]).toEqual([
+      false,
+      false,
+      false,
+    ]);
+  });
+
+  test("can be forced off, not on", () => {
+    expect(select({ forced: { subgroups: false } }).gemv.one.subgroups).toBe(false);
+    expect(select({ features: { subgroups: false }, forced: { subgroups: true } }).gemv.one.subgroups).toBe(
+      false,
+    );
+  });
+});
+
+describe("workgroups", () => {
+  test("are small on software adapters, in the tests of hardware's sizes as on hardware", () => {
+    const [hardware, software] = [select(), select({ isSoftware: true })];
+    expect(software.gemv.one.workgroup).toBeLessThan(hardware.gemv.one.workgroup);
+    expect(software.norm.workgroup).toBeLessThan(hardware.norm.workgroup);
+    expect(select({ isSoftware: true, forced: { kind: "hardware" } })).toEqual(hardware);
+    expect(select({ forced: { kind: "software" } })).toEqual(software);
+  });
+
+  test.each([true, false])("keep to every adapter's limits (subgroups: %s)", (subgroups) => {
+    for (const isSoftware of [true, false]) {
+      for (const invocations of [64, 128, 256, 1024]) {
+        for (const memory of [4096, 16_384, 65_536]) {
+          const limits = {
+            maxComputeInvocationsPerWorkgroup: invocations,
+            maxComputeWorkgroupStorageSize: memory,
+          };
+          const { gemv, norm } = select({ features: { subgroups }, limits, isSoftware });
+          expect(norm.workgroup).toBeLessThanOrEqual(invocations);
+          for (const { workgroup, outputs, tile } of [gemv.one, gemv.few]) {
+            expect(workgroup).toBeLessThanOrEqual(invocations);
+            expect(workgroup, "a power of two").toBe(2 ** Math.round(Math.log2(workgroup)));
+            expect(outputs % 2).toBe(0);
+            // Sums of the products and of squares, f32, of every invocation.
+            if (!subgroups) expect((outputs + 1) * tile * workgroup * 4).toBeLessThanOrEqual(memory);
+          }
+        }
+      }
+    }
+  });
+});
+
+test("one row has the tile of one, a few share the weights", () => {
+  const { one, few } = select().gemv;
+  expect(one.tile).toBe(1);
+  expect(few.tile).toBeGreaterThan(1);
+});

@@ -1,0 +1,48 @@
+/** Programs and checkpoints of which only the shapes count: no weight exists. */
+import { smollm3 } from "../../src/models/smollm3.ts";
+import type { Checkpoint } from "../../src/runtime/checkpoint.ts";
+import type { Program } from "../../src/runtime/program.ts";
+import type { TensorLocation } from "../../src/runtime/safetensors.ts";
+
+type DType = "F32" | "F16" | "BF16";
+
+/** The weights of a program as a checkpoint of one file would have them, one behind the other. */
+export function shapesOf(
+  { matrices, vectors }: Pick<Program, "matrices" | "vectors">,
+  dtypeOf: (name: string) => DType = () => "BF16",
+): Checkpoint {
+  const tensors = new Map<string, TensorLocation>();
+  let offset = 0;
+  const add = (name: string, shape: readonly number[]): void => {
+    const dtype = dtypeOf(name);
+    const byteLength = shape.reduce((product, size) => product * size, dtype === "F32" ? 4 : 2);
+    tensors.set(name, { name, dtype, shape, file: "model.safetensors", offset, byteLength });
+    offset += byteLength;
+  };
+  for (const [name, { rows, columns }] of matrices) add(name, [rows, columns]);
+  for (const [name, length] of vectors) add(name, [length]);
+  return { directory: "shapes", files: ["model.safetensors"], tensors, totalBytes: offset };
+}
+
+/** HuggingFaceTB/SmolLM3-3B. */
+export function smollm3Of3B(): Program {
+  const layers = 36;
+  return smollm3({
+    family: "smollm3",
+    vocabSize: 128_256,
+    hiddenSize: 2048,
+    intermediateSize: 11_008,
+    layers,
+    heads: 16,
+    kvHeads: 4,
+    headDim: 128,
+    rmsNormEps: 1e-6,
+    maxPositions: 65_536,
+    rope: { type: "default", theta: 5_000_000 },
+    usesRope: Array.from({ length: layers }, (_, layer) => (layer + 1) % 4 !== 0),
+    tieWordEmbeddings: true,
+    attentionBias: false,
+    mlpBias: false,
+    eosTokenIds: [128_012],
+  });
+}
