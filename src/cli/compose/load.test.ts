@@ -313,6 +313,7 @@ describe("problems", () => {
     ["", "a compose file is a mapping, found nothing"],
     ["- a", "a compose file is a mapping, found a list"],
     ["a: [", "model-compose.yml:1:"],
+    ["a: b\uFDD0", "model-compose.yml:1:5: U+FDD0 is a code for use inside programs"],
     ["a: 1\n---\nb: 2", "multiple documents"],
     ["component: { type: shell }", 'type "shell" is known in model-compose'],
     ["component: { type: model, task: chat-completion }", 'task "chat-completion" is known in model-compose'],

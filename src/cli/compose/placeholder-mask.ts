@@ -9,9 +9,14 @@ const FIRST_MASK = 0xfdd0;
 const MASKS = [...SIGNIFICANT].map((_, i) => String.fromCharCode(FIRST_MASK + i));
 const ANY_MASK = /[\uFDD0-\uFDD6]/g;
 
+/** Where a text holds a character that masks placeholders; -1 for none. Such a text cannot be masked. */
+export function findMask(text: string): number {
+  return text.search(ANY_MASK);
+}
+
 /** The same text, of the same length, with the placeholders that end on their line made opaque to YAML. */
 export function maskPlaceholders(text: string): string {
-  if (!text.includes("${") || text.search(ANY_MASK) !== -1) return text;
+  if (!text.includes("${")) return text;
   return text.split("\n").map(maskLine).join("\n");
 }
 

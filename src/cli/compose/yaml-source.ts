@@ -12,7 +12,7 @@ import {
   type Scalar,
   type YAMLMap,
 } from "yaml";
-import { maskPlaceholders, unmaskPlaceholders } from "./placeholder-mask.ts";
+import { findMask, maskPlaceholders, unmaskPlaceholders } from "./placeholder-mask.ts";
 import { isSecretKey, markSecret, type Location, type ProblemList, type SourceFile } from "./problems.ts";
 import type { ListNode, MappingEntry, MappingNode, ScalarNode, SourceNode } from "./source-tree.ts";
 import type { Placeholder } from "./template/ast.ts";
@@ -34,6 +34,16 @@ export function readYaml(
   environment: Environment,
   problems: ProblemList,
 ): SourceNode | undefined {
+  const mask = findMask(file.text);
+  if (mask !== -1) {
+    const code = file.text.charCodeAt(mask).toString(16).toUpperCase();
+    problems.invalid(
+      `U+${code} is a code for use inside programs, not a character.`,
+      { file, start: mask, end: mask + 1 },
+      "Remove it.",
+    );
+    return undefined;
+  }
   const document = parseDocument(maskPlaceholders(file.text), {
     prettyErrors: false,
     merge: true,
