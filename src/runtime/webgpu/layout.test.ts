@@ -72,9 +72,12 @@ describe("the rule for stacks", () => {
   });
 });
 
-function layOut(ops: readonly Op[], { limit = 1e6, stacks = true, dtype = "BF16" } = {}): WeightLayout {
+function layOut(
+  ops: readonly Op[],
+  { limit = 1e6, dtype = "BF16" }: { limit?: number; dtype?: "BF16" | "F16" | "F32" } = {},
+): WeightLayout {
   const program = programOf(ops);
-  const stages = fuseEntry(program, "forward", () => stacks);
+  const stages = fuseEntry(program, "forward", () => true);
   return layOutWeights(
     program,
     shapesOf(program, () => dtype),
