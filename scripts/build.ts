@@ -1,10 +1,11 @@
-/** Bundles the library, the CLI, the workers and the benchmarks into dist/, with type declarations. */
+/** Bundles the library, the CLI, the workers, the benchmarks and the web UI's page into dist/, with type declarations. */
 import { execFile } from "node:child_process";
-import { rm } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { build } from "esbuild";
+import { bundleWebUi } from "./bundle-web-ui.ts";
 
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
@@ -33,6 +34,10 @@ await build({
   sourcesContent: false,
   logLevel: "warning",
 });
+
+const webUi = join(dist, "webui");
+await mkdir(webUi);
+for (const [name, contents] of await bundleWebUi()) await writeFile(join(webUi, name), contents);
 
 const tsc = join(createRequire(import.meta.url).resolve("typescript/package.json"), "../bin/tsc");
 await promisify(execFile)(process.execPath, [tsc, "-p", "tsconfig.types.json"], { cwd: root }).catch(

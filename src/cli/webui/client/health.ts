@@ -1,0 +1,19 @@
+import { progressText } from "./run-state.ts";
+import type { WireHealth } from "./wire.ts";
+
+/** The server's state in a few words. */
+export function healthText({ status, progress }: WireHealth): string {
+  switch (status) {
+    case "ok":
+      return "Ready";
+    case "loading":
+      return progress === undefined ? "Loading the model" : progressText(progress);
+    case "unreachable":
+      return "The server does not answer";
+    case "shutdown_pending":
+    case "shutting_down":
+      return "The server is shutting down";
+    default:
+      return status;
+  }
+}

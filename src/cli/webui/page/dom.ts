@@ -1,0 +1,71 @@
+/** Elements in one expression. Text becomes text nodes, never markup. */
+
+type Attributes = Readonly<Record<string, string | number | boolean | undefined>>;
+
+/** An element with attributes (true: present without a value; false and undefined: absent) and children. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: readonly (Node | string | undefined)[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === false) continue;
+    element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...children.filter((child) => child !== undefined));
+  return element;
+}
+
+/** A button, and what a click on it does. */
+export function button(label: string, attributes: Attributes, onClick: () => void): HTMLButtonElement {
+  const element = h("button", { type: "button", ...attributes }, label);
+  element.addEventListener("click", onClick);
+  return element;
+}
+
+/** An element of index.html. */
+export function byId<T extends HTMLElement>(id: string, type: new () => T): T {
+  const element = document.getElementById(id);
+  if (element instanceof type) return element;
+  throw new Error(`index.html has no ${type.name} with the id ${id}`);
+}
+
+/** Says to people who do not see the page what happens on it: a few words at turning points. */
+export function announce(words: string): void {
+  byId("announcer", HTMLElement).textContent = words;
+}
+
+/** A button that copies a text and says so for a moment. */
+export function copyButton(label: string, text: () => string): HTMLButtonElement {
+  const element = button(label, { class: "quiet" }, () => {
+    void copy(text()).then((copied) => {
+      element.textContent = copied ? "Copied" : "Not copied: the browser forbids it";
+      announce(element.textContent);
+      setTimeout(() => (element.textContent = label), 1500);
+    });
+  });
+  return element;
+}
+
+async function copy(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copyBySelection(text);
+  }
+}
+
+/** Browsers give the clipboard only to pages from this machine or over https; a phone in the local network has neither. */
+function copyBySelection(text: string): boolean {
+  const focused = document.activeElement;
+  const area = h("textarea", { class: "unseen", readonly: true });
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  const copied = document.execCommand("copy");
+  area.remove();
+  if (focused instanceof HTMLElement) focused.focus();
+  return copied;
+}

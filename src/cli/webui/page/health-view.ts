@@ -1,0 +1,28 @@
+/** The server's state in the head of the page: loading its models, ready, away. */
+import type { Api } from "../client/api.ts";
+import { healthText } from "../client/health.ts";
+
+/** Milliseconds between two looks at a server that is ready, and at one that is not. */
+const CALM = 15_000;
+const SOON = 1000;
+
+/** @param onReachable each time the server answers after it did not */
+export function watchHealth(api: Api, element: HTMLElement, onReachable: () => void): void {
+  let wasReachable = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const look = async (): Promise<void> => {
+    clearTimeout(timer);
+    const health = await api.health();
+    const isReachable = health.status !== "unreachable";
+    element.dataset["state"] = health.status;
+    element.textContent = healthText(health);
+    if (isReachable && !wasReachable) onReachable();
+    wasReachable = isReachable;
+    // A page in the background asks nothing.
+    if (!document.hidden) timer = setTimeout(() => void look(), health.status === "ok" ? CALM : SOON);
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) void look();
+  });
+  void look();
+}

@@ -1,0 +1,112 @@
+/** The output of one workflow: of the run that goes on, or of the last one. */
+import { outputParts } from "../client/outputs.ts";
+import type { RunState } from "../client/run-state.ts";
+import { copyButton, h } from "./dom.ts";
+import { partView } from "./part-view.ts";
+
+export class RunView {
+  readonly element: HTMLElement;
+  readonly #facts = h("p", { class: "facts" });
+  readonly #progress = h("progress", { max: 1, "aria-label": "Progress", hidden: true });
+  readonly #warnings = h("ul", { class: "warnings", hidden: true });
+  readonly #error = h("div", { class: "error", role: "alert", hidden: true });
+  readonly #texts = h("div", { class: "parts" });
+  /** What of the live texts is on the page. */
+  #live: Text[] = [];
+  #frame: number | undefined;
+
+  constructor(labelledBy: string) {
+    this.element = h(
+      "section",
+      { class: "result", "aria-labelledby": labelledBy },
+      h("h3", { id: labelledBy }, "Output"),
+      this.#facts,
+      this.#progress,
+      this.#error,
+      this.#warnings,
+      this.#texts,
+    );
+    this.#facts.textContent = "Nothing has run yet.";
+  }
+
+  /** Brings the page up to date, at most once a frame. */
+  update(state: RunState, now: () => number): void {
+    this.#frame ??= requestAnimationFrame(() => {
+      this.#frame = undefined;
+      this.#show(state, now());
+    });
+  }
+
+  /** As update, at once. */
+  finish(state: RunState, now: number): void {
+    if (this.#frame !== undefined) cancelAnimationFrame(this.#frame);
+    this.#frame = undefined;
+    this.#show(state, now);
+    if (state.output !== undefined) {
+      this.#live = [];
+      this.#texts.replaceChildren(...outputParts(state.output.value).map(partView));
+    }
+  }
+
+  clear(): void {
+    this.#live = [];
+    this.#texts.replaceChildren();
+    this.#warnings.replaceChildren();
+  }
+
+  #show(state: RunState, now: number): void {
+    this.element.setAttribute("aria-busy", String(!state.ended));
+    this.#facts.textContent = factsOf(state, now);
+    const { progress } = state;
+    this.#progress.hidden = progress === undefined;
+    if (progress !== undefined)
+      this.#progress.value = progress.total > 0 ? progress.done / progress.total : 0;
+    this.#error.hidden = state.error === undefined;
+    if (this.#error.textContent !== (state.error?.message ?? "")) {
+      this.#error.textContent = state.error?.message ?? "";
+    }
+    this.#warnings.hidden = state.warnings.length === 0;
+    for (const warning of state.warnings.slice(this.#warnings.childElementCount)) {
+      this.#warnings.append(h("li", {}, warning));
+    }
+    if (state.output === undefined) this.#showTexts(state);
+  }
+
+  #showTexts(state: RunState): void {
+    // The events began again.
+    if (state.texts.length < this.#live.length) {
+      this.#live = [];
+      this.#texts.replaceChildren();
+    }
+    for (const [i, { text }] of state.texts.entries()) {
+      const node = (this.#live[i] ??= this.#addLive(i));
+      const box = node.parentElement;
+      const follows = box !== null && box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+      if (text.length < node.length) node.data = text;
+      else if (text.length > node.length) node.appendData(text.slice(node.length));
+      if (follows) box.scrollTop = box.scrollHeight;
+    }
+  }
+
+  #addLive(index: number): Text {
+    const node = document.createTextNode("");
+    const box = h("pre", { class: "text live", tabindex: 0 }, node);
+    const copy = copyButton("Copy", () => node.data);
+    const title = index === 0 ? "New text" : `New text ${index + 1}`;
+    this.#texts.append(h("article", { class: "part" }, h("header", {}, h("h4", {}, title), copy), box));
+    return node;
+  }
+}
+
+/** "Running · 3.2 s · 120 tokens · 35.1 tokens/s" */
+function factsOf(state: RunState, now: number): string {
+  const rate = state.tokensPerSecond(now);
+  const facts = [
+    state.activity(),
+    `${state.seconds(now).toFixed(1)} s`,
+    state.tokens === undefined ? undefined : `${state.tokens} ${state.tokens === 1 ? "token" : "tokens"}`,
+    rate === undefined ? undefined : `${rate.toFixed(1)} tokens/s`,
+    state.seeds.length === 0 ? undefined : `seed ${[...new Set(state.seeds)].join(", ")}`,
+  ];
+  return facts.filter((fact) => fact !== undefined).join(" · ");
+}
