@@ -1,0 +1,144 @@
+/**
+ * The bodies of the HTTP API: what checks requests, what types the code, and what `openapi.json` publishes.
+ */
+import { z } from "zod";
+
+const truth = ["true", "1", "yes", "on"];
+const falsehood = ["false", "0", "no", "off"];
+
+/** A boolean as queries and forms write it. */
+export const textBoolean = z
+  .union([z.boolean(), z.enum([...truth, ...falsehood])], { error: "expected true or false" })
+  .transform((value) => value === true || truth.includes(String(value)));
+
+const refused = (what: string): z.ZodOptional<z.ZodNever> =>
+  z.never({ error: `${what} is known in model-compose, not supported here` }).optional();
+
+export const runRequest = z
+  .strictObject({
+    workflow_id: z.string().nullish().describe("Default: the default workflow."),
+    input: z.unknown().optional().describe("Any JSON value; it becomes ${input}."),
+    wait_for_completion: textBoolean.nullish().describe("Default true. false answers at once."),
+    output_only: textBoolean.nullish().describe("Default false. true answers with the output alone."),
+    session_id: z.string().max(1024).nullish().describe("Echoed; ${context.session_id} in templates."),
+    metadata: z.unknown().optional().describe("Any JSON value. Echoed; ${context.metadata} in templates."),
+    subscribe_task: refused("subscribe_task"),
+    callback_url: refused("callback_url"),
+    callback_headers: refused("callback_headers"),
+  })
+  .meta({ id: "RunRequest" });
+export type RunRequest = z.infer<typeof runRequest>;
+
+export const outputQuery = z.object({
+  output_only: textBoolean.optional().describe("The output alone."),
+});
+export const cancelQuery = z.object({
+  wait_for_completion: textBoolean.optional().describe("Answer when nothing of the run goes on any more."),
+});
+export const workflowsQuery = z.object({
+  include_schema: textBoolean.optional().describe("With inputs and outputs."),
+});
+export const taskStatus = z.enum(["pending", "processing", "cancelling", "completed", "failed", "cancelled"]);
+export const tasksQuery = z.object({
+  status: taskStatus.optional(),
+  workflow_id: z.string().optional(),
+  limit: z.coerce.number<string>().int().min(1).max(1000).optional().describe("Default 100."),
+});
+
+export const failureBody = z
+  .object({
+    detail: z.string().describe("What is wrong, and what to do about it."),
+    field: z.string().optional().describe("The part of the request that is at fault."),
+  })
+  .meta({ id: "Failure" });
+export type FailureBody = z.infer<typeof failureBody>;
+
+export const progressBody = z
+  .object({
+    stage: z.enum(["config", "tokenizer", "weights", "compile", "ready", "prefill"]),
+    component: z.string().optional().describe("The component whose model is loaded."),
+    generation: z.int().optional().describe("The text whose prompt is read."),
+    done: z.number().describe("Bytes of weights, tokens of a prompt, else a fraction."),
+    total: z.number(),
+  })
+  .meta({ id: "Progress" });
+export type ProgressBody = z.infer<typeof progressBody>;
+
+export const healthBody = z
+  .object({
+    status: z.enum(["ok", "loading", "shutting_down"]),
+    progress: progressBody.optional(),
+  })
+  .meta({ id: "Health" });
+export type HealthBody = z.infer<typeof healthBody>;
+
+export const usageBody = z.object({
+  prompt_tokens: z.int(),
+  completion_tokens: z.int(),
+  total_tokens: z.int(),
+});
+export const timingsBody = z.object({
+  time_to_first_token_seconds: z.number(),
+  prefill_seconds: z.number(),
+  decode_seconds: z.number(),
+  prefill_tokens_per_second: z.number(),
+  decode_tokens_per_second: z.number(),
+});
+
+export const taskBody = z
+  .object({
+    task_id: z.string().describe("A ULID."),
+    status: taskStatus,
+    workflow_id: z.string(),
+    output: z.unknown().optional().describe("Of a task that has completed; absent when it is null."),
+    error: z.string().optional().describe("Of a task that has failed."),
+    field: z.string().optional().describe("The part of the input that is at fault."),
+    session_id: z.string().optional(),
+    metadata: z.unknown().optional(),
+    created_at: z.iso.datetime(),
+    started_at: z.iso.datetime().optional(),
+    ended_at: z.iso.datetime().optional(),
+    tokens: z.int().optional().describe("New tokens so far, while the task goes on."),
+    text: z.string().optional().describe("New text so far, while there is no output."),
+    usage: usageBody.optional(),
+    finish_reason: z.enum(["eos", "length", "context", "stop"]).optional().describe("Of the last text."),
+    seed: z
+      .union([z.number(), z.array(z.number())])
+      .optional()
+      .describe("Several when the texts differ in it."),
+    timings: timingsBody
+      .optional()
+      .describe("Sums over all texts; the time to the first token of the first."),
+    warnings: z.array(z.string()).optional(),
+  })
+  .meta({ id: "Task" });
+export type TaskBody = z.infer<typeof taskBody>;
+
+export const variableBody = z
+  .object({
+    name: z.string().optional().describe("A path such as user.name; absent for the whole value."),
+    type: z.string(),
+    is_list: z.boolean(),
+    subtype: z.string().optional(),
+    format: z.string().optional(),
+    options: z.array(z.string()).optional(),
+    default: z.unknown().optional(),
+    required: z.boolean().optional(),
+    annotations: z.array(z.object({ name: z.string(), text: z.string() })).optional(),
+  })
+  .meta({ id: "Variable" });
+export type VariableBody = z.infer<typeof variableBody>;
+
+const workflowEntry = {
+  workflow_id: z.string(),
+  name: z.string().optional(),
+  title: z.string().optional(),
+  description: z.string().optional(),
+  default: z.literal(true).optional(),
+};
+export const workflowBody = z.object(workflowEntry).meta({ id: "Workflow" });
+export type WorkflowBody = z.infer<typeof workflowBody>;
+export const schemaBody = z
+  .object({ ...workflowEntry, input: z.array(variableBody), output: z.array(variableBody) })
+  .meta({ id: "WorkflowSchema" });
+export type SchemaBody = z.infer<typeof schemaBody>;

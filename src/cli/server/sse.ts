@@ -1,0 +1,67 @@
+/** Server-sent events, https://html.spec.whatwg.org/multipage/server-sent-events.html */
+
+/** One event. Text of several lines becomes several `data:` lines, which a reader joins again. */
+export function sseEvent(data: string, event?: string): string {
+  const name = event === undefined ? "" : `event: ${event}\n`;
+  // A lone carriage return ends a line of the format as well.
+  const lines = data.split(/\r\n|\r|\n/).map((line) => `data: ${line}\n`);
+  return `${name}${lines.join("")}\n`;
+}
+
+/** A comment, which readers pass over: the connection is still there. */
+const heartbeat = ":\n\n";
+
+export interface StreamOptions {
+  /** Without anything to send for this long, a comment is sent. */
+  readonly heartbeatSeconds: number;
+  /** Fires when the reader has left, so that the source of the chunks may end. */
+  readonly left: AbortController;
+}
+
+/** A body of chunks, each made only when the reader has room for it. */
+export function streamBody(
+  chunks: AsyncIterator<string>,
+  { heartbeatSeconds, left }: StreamOptions,
+): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  let next: Promise<IteratorResult<string>> | undefined;
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        next ??= chunks.next();
+        const result = await within(next, heartbeatSeconds * 1000);
+        if (result === undefined) {
+          controller.enqueue(encoder.encode(heartbeat));
+          return;
+        }
+        next = undefined;
+        if (result.done) controller.close();
+        else controller.enqueue(encoder.encode(result.value));
+      },
+      cancel(reason) {
+        left.abort(reason);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/** The promise's value; undefined when it takes longer. */
+async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), milliseconds);
+  });
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export const sseHeaders: Readonly<Record<string, string>> = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-cache",
+  // Proxies such as nginx pass it on at once.
+  "x-accel-buffering": "no",
+};

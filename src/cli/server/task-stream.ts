@@ -1,0 +1,114 @@
+import type { RunEvent } from "../compose/run/events.ts";
+import { progressOf, taskState, taskWithOutput } from "./bodies.ts";
+import { runFailure } from "./http-error.ts";
+import { sseEvent } from "./sse.ts";
+import type { Task } from "./task.ts";
+
+/**
+ * What happens to a task, as server-sent events: `state` first and whenever the status changes, `progress`, `text`,
+ * `warning`, and at the end `result`, `error`, or (of a task that was cancelled) the last `state`. Each holds JSON.
+ */
+export async function* taskEvents(task: Task, signal: AbortSignal): AsyncGenerator<string, void> {
+  const log = task.log;
+  if (log !== undefined) {
+    let shown: string | undefined;
+    for await (const batch of log.read(signal)) {
+      let chunk = "";
+      if (task.status !== shown && !task.hasEnded) {
+        shown = task.status;
+        chunk += jsonEvent("state", taskState(task));
+      }
+      for (const event of batch) chunk += publicEvent(event);
+      if (chunk !== "") yield chunk;
+    }
+  }
+  if (task.hasEnded) yield lastEvent(task);
+}
+
+function publicEvent(event: RunEvent): string {
+  switch (event.type) {
+    case "loading":
+    case "prefill":
+      return jsonEvent("progress", progressOf(event));
+    case "text": {
+      const { generation, text, tokens } = event;
+      return jsonEvent("text", { generation, text, tokens });
+    }
+    case "warning":
+      return jsonEvent("warning", { message: event.message });
+    case "run-started":
+    case "job-started":
+    case "job-ended":
+    case "job-retried":
+    case "generation-started":
+    case "generation-ended":
+    case "output":
+    case "result":
+      return "";
+  }
+}
+
+function lastEvent(task: Task): string {
+  if (task.status === "completed") return jsonEvent("result", taskWithOutput(task));
+  if (task.status === "cancelled") return jsonEvent("state", taskState(task));
+  return jsonEvent("error", { ...taskState(task), detail: runFailure(task.failure).detail });
+}
+
+function jsonEvent(name: string, data: unknown): string {
+  return sseEvent(JSON.stringify(data), name);
+}
+
+/** What a task streams, once it is known that it does. */
+export interface OutputStream {
+  readonly chunks: AsyncGenerator<string, void>;
+}
+
+/**
+ * Waits until a task streams its output, or ends without having done so.
+ *
+ * @returns the output as server-sent events: unnamed ones with its pieces (text as it is, other values as JSON), then
+ *   one named `usage`, or `error`; undefined when the task has ended
+ */
+export async function outputStream(task: Task, signal: AbortSignal): Promise<OutputStream | undefined> {
+  const batches = task.log?.read(signal);
+  if (batches === undefined) return undefined;
+  for (;;) {
+    const { value, done } = await batches.next();
+    if (done) return undefined;
+    if (value.some(streams)) return { chunks: outputEvents(task, value, batches) };
+  }
+}
+
+function streams(event: RunEvent): boolean {
+  return event.type === "output" || (event.type === "generation-started" && event.output);
+}
+
+async function* outputEvents(
+  task: Task,
+  first: readonly RunEvent[],
+  rest: AsyncGenerator<readonly RunEvent[], void>,
+): AsyncGenerator<string, void> {
+  yield pieces(first);
+  for await (const batch of rest) {
+    const chunk = pieces(batch);
+    if (chunk !== "") yield chunk;
+  }
+  if (task.status === "completed") {
+    const { task_id, status, usage, finish_reason, seed, timings, warnings } = taskState(task);
+    yield jsonEvent("usage", { task_id, status, usage, finish_reason, seed, timings, warnings });
+  } else if (task.hasEnded) {
+    const { task_id, status, field } = taskState(task);
+    const detail =
+      task.status === "failed" ? runFailure(task.failure).detail : "The run was cancelled before it ended.";
+    yield jsonEvent("error", { task_id, status, detail, field });
+  }
+}
+
+function pieces(batch: readonly RunEvent[]): string {
+  let chunk = "";
+  for (const event of batch) {
+    if (event.type !== "output" || event.value === "") continue;
+    chunk += sseEvent(typeof event.value === "string" ? event.value : JSON.stringify(event.value));
+  }
+  return chunk;
+}
