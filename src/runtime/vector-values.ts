@@ -8,7 +8,10 @@ export function vectorValues({ dtype }: Pick<WeightTensor, "dtype">, bytes: Uint
     case "F32":
       return new Float32Array(buffer, byteOffset, byteLength / 4);
     case "BF16": {
-      const words = Uint32Array.from(new Uint16Array(buffer, byteOffset, byteLength / 2), (half) => half << 16);
+      const words = Uint32Array.from(
+        new Uint16Array(buffer, byteOffset, byteLength / 2),
+        (half) => half << 16,
+      );
       return new Float32Array(words.buffer);
     }
     case "F16":

@@ -79,7 +79,9 @@ export async function openFileAsync(path: string): Promise<AsyncFile> {
       let done = 0;
       while (done < target.byteLength) {
         const length = Math.min(target.byteLength - done, MAX_READ_BYTES);
-        const { bytesRead } = await attemptAsync(path, () => handle.read(target, done, length, position + done));
+        const { bytesRead } = await attemptAsync(path, () =>
+          handle.read(target, done, length, position + done),
+        );
         if (bytesRead === 0) throw endedEarly(path, position, target.byteLength, done);
         done += bytesRead;
       }
