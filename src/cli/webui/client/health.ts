@@ -10,10 +10,7 @@ export function healthText({ status, progress }: WireHealth): string {
       return progress === undefined ? "Loading the model" : progressText(progress);
     case "unreachable":
       return "The server does not answer";
-    case "shutdown_pending":
     case "shutting_down":
       return "The server is shutting down";
-    default:
-      return status;
   }
 }

@@ -2,7 +2,14 @@ import { describe, expect, test } from "vitest";
 import { RunState } from "./run-state.ts";
 import type { WireTask } from "./wire.ts";
 
-const task: WireTask = { task_id: "t", status: "processing", workflow_id: "w", created_at: "" } as WireTask;
+const task: WireTask = {
+  task_id: "t",
+  status: "processing",
+  workflow_id: "w",
+  metadata: undefined,
+  output: undefined,
+  created_at: "2026-01-01T00:00:00Z",
+};
 
 function text(state: RunState, generation: number, piece: string, tokens: number, now: number): void {
   state.apply({ type: "text", data: { generation, text: piece, tokens } }, now);
@@ -24,9 +31,16 @@ describe("a run", () => {
     expect(state.tokensPerSecond(1400)).toBeCloseTo(10);
     expect(state.seconds(1400)).toBeCloseTo(1.4);
     state.apply({ type: "warning", data: { message: "cut" } }, 1400);
-    const end = { ...task, status: "completed", output: "p 0 1 2 3 4 ", seed: 7, warnings: ["cut"] } as const;
     const usage = { prompt_tokens: 1, completion_tokens: 6, total_tokens: 7 };
-    state.apply({ type: "result", data: { ...end, usage } }, 2000);
+    const end: WireTask = {
+      ...task,
+      status: "completed",
+      output: "p 0 1 2 3 4 ",
+      seed: 7,
+      warnings: ["cut"],
+      usage,
+    };
+    state.apply({ type: "result", data: end }, 2000);
     expect(state).toMatchObject({ ended: true, output: { value: "p 0 1 2 3 4 " }, seeds: [7], tokens: 6 });
     expect(state.warnings).toEqual(["cut"]);
     expect(state.tokensPerSecond(99_999)).toBeCloseTo(5);

@@ -1,6 +1,6 @@
 /** One run as the page shows it, built from the task's events. Knows no page. */
 import { RateMeter } from "./rate-meter.ts";
-import type { TaskStatus, WireEvent, WireProgress, WireTask } from "./wire.ts";
+import type { WireEvent, WireProgress, WireTask } from "./wire.ts";
 
 /** A text that a model is writing. */
 export interface LiveText {
@@ -14,10 +14,10 @@ export interface RunError {
   readonly field?: string;
 }
 
-const ENDED: readonly TaskStatus[] = ["completed", "failed", "cancelled"];
+const ENDED: readonly WireTask["status"][] = ["completed", "failed", "cancelled"];
 
 export class RunState {
-  status: TaskStatus = "pending";
+  status: WireTask["status"] = "pending";
   progress: WireProgress | undefined;
   /** In the order in which they began. */
   readonly texts: LiveText[] = [];
@@ -63,8 +63,6 @@ export class RunState {
       case "pending":
         return "Waiting for its turn";
       case "processing":
-      case "streaming":
-      case "interrupted":
         return this.progress === undefined ? "Running" : progressText(this.progress);
       case "cancelling":
         return "Stopping";
@@ -138,7 +136,7 @@ export class RunState {
     if (this.status === "pending") this.status = "processing";
   }
 
-  #end(status: TaskStatus, now: number): void {
+  #end(status: WireTask["status"], now: number): void {
     this.status = status;
     this.progress = undefined;
     this.#endedAt = now;
@@ -155,17 +153,17 @@ export class RunState {
   }
 }
 
-const STAGES: ReadonlyMap<string, string> = new Map([
-  ["config", "Loading the model: reading its configuration"],
-  ["tokenizer", "Loading the model: reading its tokenizer"],
-  ["weights", "Loading the model: reading its weights"],
-  ["compile", "Loading the model: compiling"],
-  ["download", "Downloading the model"],
-  ["prefill", "Reading the prompt"],
-]);
+const STAGES: Readonly<Record<WireProgress["stage"], string>> = {
+  config: "Loading the model: reading its configuration",
+  tokenizer: "Loading the model: reading its tokenizer",
+  weights: "Loading the model: reading its weights",
+  compile: "Loading the model: compiling",
+  ready: "Loading the model: nearly ready",
+  prefill: "Reading the prompt",
+};
 
 /** "Reading the prompt, 45 %" */
 export function progressText({ stage, done, total }: WireProgress): string {
-  const words = STAGES.get(stage) ?? stage;
+  const words = STAGES[stage];
   return total > 0 && stage !== "ready" ? `${words}, ${Math.floor((100 * done) / total)} %` : words;
 }

@@ -1,70 +1,15 @@
-/** The JSON of the HTTP API as the page reads it. */
+/** The JSON of the HTTP API as the page reads it: the server's own types. */
 import type { TypeName } from "../../compose/template/ast.ts";
+import type { HealthBody, ProgressBody, SchemaBody, TaskBody, VariableBody } from "../../server/schemas.ts";
 
-export interface WireVariable {
-  /** Absent: the whole input or output. */
-  readonly name?: string;
-  readonly type: TypeName;
-  readonly is_list?: boolean;
-  readonly subtype?: string;
-  readonly format?: string;
-  readonly options?: readonly string[];
-  readonly default?: unknown;
-  readonly required?: boolean;
-  readonly annotations?: readonly { readonly name: string; readonly text: string }[];
-}
-
-export interface WireWorkflow {
-  readonly workflow_id: string;
-  readonly name?: string;
-  readonly title?: string;
-  readonly description?: string;
-  readonly default?: boolean;
-  readonly input: readonly WireVariable[];
-  readonly output: readonly WireVariable[];
-}
-
-export type TaskStatus =
-  | "pending"
-  | "processing"
-  | "streaming"
-  | "cancelling"
-  | "interrupted"
-  | "completed"
-  | "failed"
-  | "cancelled";
-
-export interface WireTask {
-  readonly task_id: string;
-  readonly status: TaskStatus;
-  readonly workflow_id?: string;
-  readonly output?: unknown;
-  readonly error?: string;
-  /** The input that is at fault. */
-  readonly field?: string;
-  readonly usage?: { readonly prompt_tokens?: number; readonly completion_tokens?: number };
-  readonly timings?: { readonly decode_tokens_per_second: number };
-  readonly seed?: number | readonly number[];
-  readonly warnings?: readonly string[];
-}
-
-/** An event of a task: the SSE event's name, with its data. */
-export type WireEvent =
-  | { readonly type: "state"; readonly data: WireTask }
-  | { readonly type: "progress"; readonly data: WireProgress }
-  | { readonly type: "text"; readonly data: WireText }
-  | { readonly type: "warning"; readonly data: { readonly message: string } }
-  | { readonly type: "result"; readonly data: WireTask }
-  | { readonly type: "error"; readonly data: WireTask };
-
-/** How far loading a model, or reading a prompt, has come. */
-export interface WireProgress {
-  readonly stage: string;
-  readonly component?: string;
-  readonly generation?: number;
-  readonly done: number;
-  readonly total: number;
-}
+export type WireVariable = Omit<VariableBody, "type"> & { readonly type: TypeName };
+export type WireWorkflow = Omit<SchemaBody, "input"> & { readonly input: readonly WireVariable[] };
+export type WireTask = TaskBody;
+export type WireProgress = ProgressBody;
+/** `unreachable`: nobody answers. */
+export type WireHealth = Omit<HealthBody, "status"> & {
+  readonly status: HealthBody["status"] | "unreachable";
+};
 
 export interface WireText {
   readonly generation: number;
@@ -73,7 +18,9 @@ export interface WireText {
   readonly tokens: number;
 }
 
-export interface WireHealth {
-  readonly status: string;
-  readonly progress?: WireProgress;
-}
+/** An event of a task: the SSE event's name, with its data. */
+export type WireEvent =
+  | { readonly type: "state" | "result" | "error"; readonly data: WireTask }
+  | { readonly type: "progress"; readonly data: WireProgress }
+  | { readonly type: "text"; readonly data: WireText }
+  | { readonly type: "warning"; readonly data: { readonly message: string } };

@@ -1,0 +1,143 @@
+import { connect } from "node:net";
+import { gzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { startWebUi, type WebUi } from "../src/cli/webui/server.ts";
+
+interface Call {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Record<string, string>;
+  readonly body: string;
+}
+
+const calls: Call[] = [];
+/** Of the answer that does not end by itself. */
+let endless: { left: boolean } | undefined;
+
+/** Stands for the API: tells what reaches it. */
+async function api(request: Request): Promise<Response> {
+  const { method, url } = request;
+  if (url.endsWith("/endless")) {
+    const state = (endless = { left: false });
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(new TextEncoder().encode("first")),
+      cancel: () => void (state.left = true),
+    });
+    return new Response(body, { headers: { "content-type": "text/event-stream" } });
+  }
+  calls.push({ method, url, headers: Object.fromEntries(request.headers), body: await request.text() });
+  return Response.json({ detail: "teapot" }, { status: 418, headers: { "retry-after": "7" } });
+}
+
+let ui: WebUi;
+const at = (path: string): string => new URL(path, ui.url).href;
+
+beforeAll(async () => {
+  ui = await startWebUi({ host: "127.0.0.1", port: 0, api, apiUrl: "http://127.0.0.1:8080/base" });
+});
+afterAll(() => ui.close());
+
+describe("the page", () => {
+  test("is small, and all of it is here", async () => {
+    const html = await (await fetch(ui.url)).text();
+    const references = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, name]) => name);
+    expect(references.sort()).toEqual(["app.js", "icon.svg", "style.css", "theme.js"]);
+    let bytes = gzipSync(html).length;
+    for (const name of references) {
+      const response = await fetch(at(name));
+      expect(response.status).toBe(200);
+      const content = await response.text();
+      expect(content).not.toMatch(/https?:\/\/(?!www\.w3\.org\/2000\/svg)/);
+      bytes += gzipSync(content).length;
+    }
+    expect(bytes).toBeLessThan(60_000);
+  });
+
+  test("allows nothing but its own files", async () => {
+    const { headers } = await fetch(ui.url);
+    const policy = headers.get("content-security-policy");
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).toContain("script-src 'self'");
+    expect(policy).not.toContain("unsafe");
+    expect(headers.get("x-content-type-options")).toBe("nosniff");
+    const html = await (await fetch(ui.url)).text();
+    expect(html).not.toMatch(/<style|<script>|\son\w+=|\sstyle=/);
+  });
+
+  test("is sent once while it does not change", async () => {
+    const first = await fetch(at("app.js"));
+    expect(first.headers.get("content-encoding")).toBe("gzip");
+    const etag = first.headers.get("etag") ?? "";
+    const again = await fetch(at("app.js"), { headers: { "if-none-match": etag } });
+    expect(again.status).toBe(304);
+  });
+
+  test.each(["nothing.js", "../package.json", "..%2fpackage.json", "constructor"])(
+    "%s is not",
+    async (path) => {
+      const response = await fetch(at("x").replace(/x$/, path));
+      expect(response.status).toBe(404);
+    },
+  );
+});
+
+describe("the API", () => {
+  test("gets requests under its own address, and its answers come back as they are", async () => {
+    calls.length = 0;
+    const body = JSON.stringify({ input: "ü" });
+    const headers = {
+      "content-type": "application/json",
+      authorization: "Bearer k",
+      origin: ui.url.replace(/\/$/, ""),
+      "sec-fetch-site": "same-origin",
+    };
+    const response = await fetch(at("api/workflows/runs?a=b%2Fc"), { method: "POST", body, headers });
+    expect(response.status).toBe(418);
+    expect(response.headers.get("retry-after")).toBe("7");
+    expect(await response.json()).toEqual({ detail: "teapot" });
+    expect(calls).toEqual([
+      {
+        method: "POST",
+        url: "http://127.0.0.1:8080/base/workflows/runs?a=b%2Fc",
+        headers: expect.objectContaining({ host: "127.0.0.1:8080", authorization: "Bearer k" }) as unknown,
+        body,
+      },
+    ]);
+    expect(calls[0].headers).not.toHaveProperty("origin");
+  });
+
+  test("streams: what has come is here before the end, and who leaves ends it", async () => {
+    const leave = new AbortController();
+    const response = await fetch(at("api/endless"), { signal: leave.signal });
+    const reader = response.body!.getReader();
+    expect(new TextDecoder().decode((await reader.read()).value)).toBe("first");
+    expect(endless?.left).toBe(false);
+    leave.abort();
+    await vi.waitFor(() => expect(endless?.left).toBe(true), { timeout: 10_000 });
+  });
+
+  test.each([
+    ["pages of other origins", "127.0.0.1", "Origin: http://evil.example"],
+    ["pages of other sites", "127.0.0.1", "Sec-Fetch-Site: cross-site"],
+    ["names of others that lead here", "evil.example", "Accept: */*"],
+  ])("is not for %s", async (_, host, header) => {
+    calls.length = 0;
+    const { hostname, port } = new URL(ui.url);
+    const socket = connect(Number(port), hostname);
+    socket.write(
+      `POST /api/workflows/runs HTTP/1.1\r\nHost: ${host}:${port}\r\n${header}\r\nContent-Length: 0\r\n\r\n`,
+    );
+    const answer = await new Promise<string>((resolve) => {
+      socket.once("data", (data) => resolve(data.toString()));
+    });
+    socket.destroy();
+    expect(answer).toMatch(/^HTTP\/1\.1 403 /);
+    expect(calls).toEqual([]);
+  });
+});
+
+test("a port that is taken is said with the remedy", async () => {
+  const port = Number(new URL(ui.url).port);
+  const second = startWebUi({ host: "127.0.0.1", port, api, apiUrl: "http://127.0.0.1:8080" });
+  await expect(second).rejects.toThrow(/cannot listen on 127\.0\.0\.1:\d+: the port is in use\./);
+});
