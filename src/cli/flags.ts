@@ -17,6 +17,13 @@ export function numberFlag(text: string): number {
   throw new InvalidArgumentError("It is not a number.");
 }
 
+/** A count as written on a command line. */
+export function countFlag(text: string): number {
+  const number = numberFlag(text);
+  if (Number.isSafeInteger(number) && number >= 1) return number;
+  throw new InvalidArgumentError("It is not an integer >= 1.");
+}
+
 export const countSchema = z.int().min(1).describe("an integer >= 1");
 
 /** @throws ModelComposeError `invalid-argument` naming the flag, its range and what was found */

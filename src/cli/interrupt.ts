@@ -5,9 +5,11 @@ export class Interrupted extends Error {
   override readonly name = "Interrupted";
   /** As shells report it: 128 + the signal's number. */
   readonly exitCode: number;
+  readonly signal: "SIGINT" | "SIGTERM";
 
   constructor(signal: "SIGINT" | "SIGTERM") {
     super(`interrupted by ${signal}`);
+    this.signal = signal;
     this.exitCode = 128 + constants.signals[signal];
   }
 }

@@ -3,9 +3,12 @@ import packageJson from "../../package.json" with { type: "json" };
 import { errorMessage, ModelComposeError } from "../runtime/errors.ts";
 import { generate, type GenerateFlags } from "./commands/generate.ts";
 import { run, type CommandContext, type ComposeFlags, type RunFlags } from "./commands/run.ts";
+import type { LogsFlags } from "./commands/logs.ts";
+import type { PsFlags } from "./commands/ps.ts";
+import type { ServeFlags } from "./commands/serve.ts";
 import { validate } from "./commands/validate.ts";
 import type { LoadTextModel } from "./compose/model-host.ts";
-import { AdaptersWanted, collect, deviceFlags, numberFlag } from "./flags.ts";
+import { AdaptersWanted, collect, countFlag, deviceFlags, numberFlag } from "./flags.ts";
 import { Interrupted, interruptSignal } from "./interrupt.ts";
 import { failureText } from "./report.ts";
 import { BrokenPipe, Terminal } from "./terminal.ts";
@@ -92,11 +95,14 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
     .argument("[workflow]", "id of the workflow (default: the default one)")
     .option("-i, --input <json>", "input of the workflow (default: {})")
     .option("-o, --output <file>", "write the result to a file instead of stdout")
+    .option("--local", "run in this process, also when a server of the project runs")
     .addHelpText("after", runExamples)
     .action(async (workflow: string | undefined, _flags: unknown, command: Command) => {
       const flags = flagsOf<RunFlags & GlobalFlags>(command);
       await run(workflow, flags, start(flags));
     });
+
+  serverCommands(program, start);
 
   composeFlags(commonFlags(program.command("validate")))
     .description("check compose files: a summary, or every problem at once")
@@ -115,6 +121,69 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
       await generate(prompt, flags, start(flags));
     });
   return program;
+}
+
+/** The commands around servers; what they need is loaded when one is called. */
+function serverCommands(program: Command, start: (flags: GlobalFlags) => CommandContext): void {
+  serveFlags(program.command("up"))
+    .description("serve the workflows: HTTP API and web UI")
+    .addHelpText("after", upExamples)
+    .action(async (_flags: unknown, command: Command) => {
+      const { up } = await import("./commands/up.ts");
+      const flags = flagsOf<ServeFlags & GlobalFlags>(command);
+      await up(flags, start(flags));
+    });
+
+  serveFlags(program.command("start"))
+    .description("as up, with models that are on this machine already")
+    .action(async (_flags: unknown, command: Command) => {
+      const commands = await import("./commands/start.ts");
+      const flags = flagsOf<ServeFlags & GlobalFlags>(command);
+      await commands.start(flags, start(flags));
+    });
+
+  composeFlags(commonFlags(program.command("stop")))
+    .description("end the project's server, and wait until it is gone")
+    .action(async (_flags: unknown, command: Command) => {
+      const { stop } = await import("./commands/stop.ts");
+      const flags = flagsOf<GlobalFlags>(command);
+      await stop(flags, start(flags));
+    });
+
+  composeFlags(commonFlags(program.command("down")))
+    .description("as stop, and remove the server's log")
+    .action(async (_flags: unknown, command: Command) => {
+      const { down } = await import("./commands/down.ts");
+      const flags = flagsOf<GlobalFlags>(command);
+      await down(flags, start(flags));
+    });
+
+  commonFlags(program.command("ps"))
+    .description("list the servers that run, of all projects")
+    .option("--json", "as JSON")
+    .action(async (_flags: unknown, command: Command) => {
+      const { ps } = await import("./commands/ps.ts");
+      const flags = flagsOf<PsFlags & GlobalFlags>(command);
+      await ps(flags, start(flags));
+    });
+
+  composeFlags(commonFlags(program.command("logs")))
+    .description("show the log of the project's detached server")
+    .option("--follow", "go on with what comes")
+    .addOption(new Option("--tail <n>", "only the last lines").argParser(countFlag))
+    .action(async (_flags: unknown, command: Command) => {
+      const { logs } = await import("./commands/logs.ts");
+      const flags = flagsOf<LogsFlags & GlobalFlags>(command);
+      await logs(flags, start(flags));
+    });
+}
+
+function serveFlags(command: Command): Command {
+  return deviceFlags(composeFlags(commonFlags(command)))
+    .option("-d, --detach", "in a process of its own; returns when the sockets listen")
+    .option("--wait", "with --detach: return when the models are loaded")
+    .option("--no-ui", "without the web UI")
+    .option("--allowed-host <name>", "another name of this server, such as a proxy's; repeatable", collect);
 }
 
 /** Flags of a command with those before its name: lists of both, else the command's own first. */
@@ -173,7 +242,14 @@ const programExamples = `
 Examples:
   model-compose run --input '{"prompt": "Once upon a time"}'
   model-compose generate --model HuggingFaceTB/SmolLM3-3B "Once upon a time"
+  model-compose up --detach
   model-compose validate -f model-compose.yml -f local.yml`;
+
+const upExamples = `
+Examples:
+  model-compose up
+  model-compose up --detach --wait && model-compose run --input '{"prompt": "Once upon a time"}'
+  MODEL_COMPOSE_API_KEY=secret model-compose up -f public.yml`;
 
 const runExamples = `
 Examples:

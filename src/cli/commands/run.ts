@@ -2,7 +2,8 @@ import { statSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { errorMessage, ModelComposeError } from "../../runtime/errors.ts";
-import type { ComposeDefinition } from "../compose/definition.ts";
+import packageJson from "../../../package.json" with { type: "json" };
+import { defaultWorkflowId, type ComposeDefinition } from "../compose/definition.ts";
 import { readEnvironment } from "../compose/environment-files.ts";
 import { findComposeFiles, loadCompose } from "../compose/load.ts";
 import { ModelHost, type LoadTextModel } from "../compose/model-host.ts";
@@ -10,7 +11,12 @@ import { formatProblem } from "../compose/problems.ts";
 import { Engine } from "../compose/run/engine.ts";
 import type { RunEvent, WorkflowResult } from "../compose/run/events.ts";
 import { toText } from "../compose/template/convert.ts";
-import { deviceOptions, type DeviceFlags } from "../flags.ts";
+import type { Environment } from "../compose/template/environment.ts";
+import { deviceOptions, type DeviceFlags, type DeviceOptions } from "../flags.ts";
+import { runOnServer } from "../registry/control-client.ts";
+import { definitionHash } from "../registry/project.ts";
+import type { Registration } from "../registry/registration.ts";
+import { serversOf } from "../registry/running-servers.ts";
 import { statisticsLine } from "../report.ts";
 import type { Terminal } from "../terminal.ts";
 
@@ -25,6 +31,14 @@ export interface ComposeFlags {
 export interface RunFlags extends ComposeFlags, DeviceFlags {
   readonly input?: string;
   readonly output?: string;
+  /** In this process, also when a server of the project runs. */
+  readonly local?: boolean;
+}
+
+/** Compose files that were loaded, with the variables that they saw. */
+export interface Project {
+  readonly definition: ComposeDefinition;
+  readonly environment: Environment;
 }
 
 export interface CommandContext {
@@ -34,7 +48,7 @@ export interface CommandContext {
 }
 
 /** Loads the compose files that the flags name, and shows what `--lenient` let pass. */
-export function loadFromFlags(flags: ComposeFlags, terminal: Terminal): ComposeDefinition {
+export function loadProject(flags: ComposeFlags, terminal: Terminal): Project {
   const directory = process.cwd();
   const files = findComposeFiles(directory, flags.file ?? []);
   const environment = readEnvironment({
@@ -45,10 +59,10 @@ export function loadFromFlags(flags: ComposeFlags, terminal: Terminal): ComposeD
   });
   const definition = loadCompose(files, { environment, lenient: flags.lenient });
   for (const warning of definition.warnings) terminal.warn(formatProblem(warning));
-  return definition;
+  return { definition, environment };
 }
 
-/** `model-compose run`: one workflow, in this process, its result on stdout. */
+/** `model-compose run`: one workflow, its result on stdout; on a running server of the project where there is one. */
 export async function run(
   workflow: string | undefined,
   flags: RunFlags,
@@ -57,19 +71,57 @@ export async function run(
   const { terminal, signal } = context;
   const overrides = deviceOptions(flags);
   const input = parseInput(flags.input ?? "{}");
-  const definition = loadFromFlags(flags, terminal);
+  const { definition } = loadProject(flags, terminal);
   if (flags.output !== undefined) checkOutputFile(flags.output);
-  const host = new ModelHost(context.loadModel, { onNotice: (line) => terminal.note(line) }, overrides);
-  try {
-    const live = new LiveTexts(terminal, flags.output === undefined && terminal.stdoutIsTerminal);
-    for await (const event of new Engine(definition, host).run({ workflow, input, signal })) {
+  const server = flags.local === true ? undefined : await serverFor(definition, overrides, terminal);
+  const live = new LiveTexts(terminal, flags.output === undefined && terminal.stdoutIsTerminal);
+  const showAll = async (events: AsyncIterable<RunEvent>): Promise<void> => {
+    for await (const event of events) {
       live.show(event);
       await show(event, flags, terminal);
     }
+  };
+  if (server !== undefined) {
+    try {
+      await showAll(runOnServer(server, { workflow: workflow ?? defaultWorkflowId, input }, signal));
+    } finally {
+      terminal.close();
+    }
+    return;
+  }
+  const host = new ModelHost(context.loadModel, { onNotice: (line) => terminal.note(line) }, overrides);
+  try {
+    await showAll(new Engine(definition, host).run({ workflow, input, signal }));
   } finally {
     terminal.close();
     await host.dispose();
   }
+}
+
+/** A running server that has been started with the same files, meaning the same, and the same flags for the device. */
+async function serverFor(
+  definition: ComposeDefinition,
+  overrides: DeviceOptions,
+  terminal: Terminal,
+): Promise<Registration | undefined> {
+  const servers = await serversOf(definition.files.map((file) => file.path));
+  const hash = definitionHash(definition);
+  const wanted = JSON.stringify(overrides);
+  const same = servers.find(
+    ({ registration }) =>
+      registration.version === packageJson.version &&
+      registration.definitionHash === hash &&
+      (wanted === "{}" || registration.overrides === wanted),
+  );
+  if (same !== undefined) {
+    terminal.note(`Runs on the server at ${same.registration.url}; --local runs it here.`);
+    return same.registration;
+  }
+  const [other] = servers;
+  if (other !== undefined) {
+    terminal.note(`The server at ${other.registration.url} has another configuration: runs without it.`);
+  }
+  return undefined;
 }
 
 async function show(event: RunEvent, flags: RunFlags, terminal: Terminal): Promise<void> {

@@ -1,11 +1,11 @@
 import { allComponents, type ComponentDefinition, type ComposeDefinition } from "../compose/definition.ts";
 import { inferSchema, type Variable } from "../compose/inferred-schema.ts";
 import type { Terminal } from "../terminal.ts";
-import { loadFromFlags, type ComposeFlags } from "./run.ts";
+import { loadProject, type ComposeFlags } from "./run.ts";
 
 /** `model-compose validate`: a summary, or every problem at once. */
 export async function validate(flags: ComposeFlags, terminal: Terminal): Promise<void> {
-  const definition = loadFromFlags(flags, terminal);
+  const { definition } = loadProject(flags, terminal);
   await terminal.write(summary(definition));
 }
 

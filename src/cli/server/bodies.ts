@@ -29,7 +29,7 @@ export function taskState(task: Task): TaskBody {
     created_at: task.createdAt.toISOString(),
     started_at: task.startedAt?.toISOString(),
     ended_at: task.endedAt?.toISOString(),
-    tokens: task.status === "completed" ? undefined : task.tokens,
+    tokens: task.status === "completed" || task.tokens === 0 ? undefined : task.tokens,
     ...task.summary,
     seed: copied(task.summary?.seed),
     warnings: task.warnings.length === 0 ? undefined : [...task.warnings],

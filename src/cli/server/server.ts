@@ -1,4 +1,5 @@
 import { AbortError } from "../../runtime/errors.ts";
+import type { LoadProgress } from "../../runtime/generation-types.ts";
 import type { ComposeDefinition } from "../compose/definition.ts";
 import { ModelHost, type LoadTextModel, type ModelOverrides } from "../compose/model-host.ts";
 import type { Environment } from "../compose/template/environment.ts";
@@ -22,6 +23,7 @@ export interface ServerOptions extends ServiceOptions {
   readonly heartbeatSeconds?: number;
   /** What loading says to a person. */
   readonly onNotice?: (line: string) => void;
+  readonly onProgress?: (progress: LoadProgress) => void;
   /** What a person should know of how the server is set up. */
   readonly onWarning?: (message: string) => void;
   /** Faults of ours, which answers do not tell. */
@@ -35,6 +37,8 @@ export interface ComposeServer {
   readonly origin: string;
   /** Where the API is: the origin with the base path. */
   readonly url: string;
+  /** The same, for who is on this machine: a server that listens on every address has no address of its own. */
+  readonly localUrl: string;
   /** Resolves when the models are loaded. @throws (rejects with) what loading throws; AbortError when closed before */
   readonly ready: Promise<void>;
   /** The API without its socket, for what serves it in the same process: paths begin with the base path. */
@@ -61,7 +65,12 @@ export async function startServer(
   const { controller } = definition;
   const { host, origins, basePath, shutdownTimeout, webui } = controller;
   const apiKey = await findApiKey(controller, options.environment ?? processEnvironment());
-  const models = new ModelHost(options.loadModel, { onNotice: options.onNotice }, options.overrides);
+  const { onNotice, onProgress } = options;
+  const hooks = {
+    onNotice,
+    onProgress: (_component: unknown, progress: LoadProgress) => onProgress?.(progress),
+  };
+  const models = new ModelHost(options.loadModel, hooks, options.overrides);
   const service = new WorkflowService(definition, models, options);
   const app = createApp(service, {
     host,
@@ -93,10 +102,16 @@ export async function startServer(
     service,
     origin: listener.url,
     url: listener.url + basePath,
+    localUrl: `http://${localHost(host)}:${listener.port}${basePath}`,
     ready,
     fetch,
     close: ({ timeoutMilliseconds = shutdownTimeout } = {}) => (closed ??= close(timeoutMilliseconds)),
   };
+}
+
+function localHost(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  return host === "::" ? "[::1]" : urlHost(host);
 }
 
 /** What a browser calls a page that is served there. */

@@ -9,11 +9,13 @@ export function sseEvent(data: string, event?: string): string {
 }
 
 /** A comment, which readers pass over: the connection is still there. */
-const heartbeat = ":\n\n";
+const comment = ":\n\n";
 
 export interface StreamOptions {
-  /** Without anything to send for this long, a comment is sent. */
+  /** Without anything to send for this long, a heartbeat is sent. */
   readonly heartbeatSeconds: number;
+  /** What is sent then. Default: a comment of server-sent events. */
+  readonly heartbeat?: string;
   /** Fires when the reader has left, so that the source of the chunks may end. */
   readonly left: AbortController;
 }
@@ -21,7 +23,7 @@ export interface StreamOptions {
 /** A body of chunks, each made only when the reader has room for it. */
 export function streamBody(
   chunks: AsyncIterator<string>,
-  { heartbeatSeconds, left }: StreamOptions,
+  { heartbeatSeconds, heartbeat = comment, left }: StreamOptions,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let next: Promise<IteratorResult<string>> | undefined;

@@ -1,0 +1,67 @@
+import { open, type FileHandle } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { AbortError, ModelComposeError } from "../../runtime/errors.ts";
+import { findComposeFiles } from "../compose/load.ts";
+import { logFile } from "../registry/launch.ts";
+import type { CommandContext, ComposeFlags } from "./run.ts";
+
+export interface LogsFlags extends ComposeFlags {
+  readonly follow?: boolean;
+  /** Lines at the end. Absent: all. */
+  readonly tail?: number;
+}
+
+const POLL_MILLISECONDS = 250;
+const CHUNK_BYTES = 64 * 1024;
+
+/** `model-compose logs`: the log of the project's detached server, also when that has ended. */
+export async function logs(flags: LogsFlags, { terminal, signal }: CommandContext): Promise<void> {
+  const file = await openLog(await logFile(findComposeFiles(process.cwd(), flags.file ?? [])));
+  try {
+    let position = flags.tail === undefined ? 0 : await startOfTail(file, flags.tail);
+    const decoder = new TextDecoder();
+    for (;;) {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(CHUNK_BYTES), 0, CHUNK_BYTES, position);
+      if (bytesRead > 0) {
+        position += bytesRead;
+        await terminal.write(decoder.decode(buffer.subarray(0, bytesRead), { stream: true }));
+      } else if (flags.follow !== true) return;
+      // A new server of the project begins the log anew.
+      else if ((await file.stat()).size < position) position = 0;
+      else await sleep(POLL_MILLISECONDS, undefined, { signal });
+    }
+  } catch (error) {
+    if (signal.aborted) throw new AbortError(signal.reason);
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+async function openLog(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, "r");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    throw new ModelComposeError("not-found", "There is no log of this project.", {
+      cause: error,
+      remedy: "Servers that were started with model-compose up --detach keep one.",
+    });
+  }
+}
+
+/** Where the last `lines` lines begin. */
+async function startOfTail(file: FileHandle, lines: number): Promise<number> {
+  let position = (await file.stat()).size;
+  // The newline that ends the last line begins no other.
+  let missing = lines + 1;
+  while (position > 0) {
+    const length = Math.min(CHUNK_BYTES, position);
+    const { buffer } = await file.read(Buffer.alloc(length), 0, length, position - length);
+    for (let i = length - 1; i >= 0; i--) {
+      if (buffer[i] === 0x0a && --missing === 0) return position - length + i + 1;
+    }
+    position -= length;
+  }
+  return 0;
+}

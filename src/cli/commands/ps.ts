@@ -1,0 +1,76 @@
+import path from "node:path";
+import { runningServers, type RunningServer } from "../registry/running-servers.ts";
+import type { CommandContext } from "./run.ts";
+
+export interface PsFlags {
+  readonly json?: boolean;
+}
+
+/** `model-compose ps`: the servers of this user. */
+export async function ps(flags: PsFlags, { terminal }: CommandContext): Promise<void> {
+  const servers = await runningServers();
+  if (flags.json === true) {
+    await terminal.write(`${JSON.stringify(servers.map(entry), null, 2)}\n`);
+  } else if (servers.length === 0) {
+    terminal.note("No server runs.");
+  } else {
+    await terminal.write(
+      table([["PROJECT", "PID", "STATUS", "RUNS", "UP", "API", "WEB UI"], ...servers.map(row)]),
+    );
+  }
+}
+
+function entry({ registration, info }: RunningServer): object {
+  const { name, pid, startedAt, files, url, webUiUrl, log } = registration;
+  const { status, progress, running, waiting } = info;
+  return {
+    name,
+    pid,
+    status,
+    progress,
+    running,
+    waiting,
+    started_at: startedAt,
+    files,
+    url,
+    web_ui_url: webUiUrl,
+    log,
+  };
+}
+
+function row({ registration, info }: RunningServer): string[] {
+  const { name, files, pid, startedAt, url, webUiUrl } = registration;
+  const runs = info.waiting === 0 ? `${info.running}` : `${info.running} (+${info.waiting} waiting)`;
+  const project =
+    name ?? files.map((file) => path.join(path.basename(path.dirname(file)), path.basename(file)));
+  return [
+    [project].flat().join(", "),
+    `${pid}`,
+    info.status === "ok" ? "ready" : info.status.replace("_", " "),
+    runs,
+    duration((Date.now() - Date.parse(startedAt)) / 1000),
+    url,
+    webUiUrl ?? "",
+  ];
+}
+
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((cells) => cells[column]?.length ?? 0)),
+  );
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd();
+  return `${rows.map(line).join("\n")}\n`;
+}
+
+/** `3d 4h`, `12m`, `5s` */
+function duration(seconds: number): string {
+  const minutes = Math.floor(seconds / 60);
+  const hours = Math.floor(minutes / 60);
+  if (minutes === 0) return `${Math.max(0, Math.floor(seconds))}s`;
+  if (hours === 0) return `${minutes}m`;
+  return hours < 24 ? `${hours}h ${minutes % 60}m` : `${Math.floor(hours / 24)}d ${hours % 24}h`;
+}

@@ -1,0 +1,17 @@
+import { resolveModelDirectory } from "../../models/hub.ts";
+import { allComponents } from "../compose/definition.ts";
+import { loadProject, type CommandContext } from "./run.ts";
+import { serve, type ServeFlags } from "./serve.ts";
+
+/**
+ * `model-compose start`: as `up`, with what is on this machine.
+ *
+ * @throws ModelComposeError `not-found` before anything is served, when a model is not there
+ */
+export async function start(flags: ServeFlags, context: CommandContext): Promise<void> {
+  const { definition } = loadProject(flags, context.terminal);
+  for (const component of allComponents(definition)) {
+    if (component.type === "model") await resolveModelDirectory(component.model.source);
+  }
+  await serve(flags, context);
+}

@@ -1,0 +1,81 @@
+import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { z } from "zod";
+import { privateFolder, stateDirectory } from "./state-directory.ts";
+
+const registrationSchema = z.object({
+  id: z.string(),
+  /** Of the program that wrote it: another one may speak another protocol. */
+  version: z.string(),
+  pid: z.int(),
+  startedAt: z.iso.datetime(),
+  name: z.string().optional(),
+  /** Compose files, absolute. */
+  files: z.array(z.string()),
+  definitionHash: z.string(),
+  /** What the command line said over the file, as JSON. */
+  overrides: z.string(),
+  url: z.string(),
+  webUiUrl: z.string().optional(),
+  /** Milliseconds that its runs have to end when it is told to. */
+  shutdownMilliseconds: z.number(),
+  /** Of the control server, which only listens on this machine. */
+  controlPort: z.int(),
+  /** What the control server wants to see. */
+  token: z.string(),
+  /** The log of a detached server. */
+  log: z.string().optional(),
+});
+
+/** What a running server writes down of itself for the other commands of the same user. */
+export type Registration = z.infer<typeof registrationSchema>;
+
+const FOLDER = "servers";
+
+/** Writes a registration. @returns what removes it */
+export async function register(registration: Registration): Promise<() => Promise<void>> {
+  const file = await fileOf(registration.id);
+  // Nobody ever reads half of it.
+  const draft = `${file}.${process.pid}.tmp`;
+  await writeFile(draft, JSON.stringify(registration), { mode: 0o600 });
+  await rename(draft, file);
+  return () => rm(file, { force: true });
+}
+
+/** Every registration there is, oldest first, also of servers that ended without removing theirs. */
+export async function readRegistrations(): Promise<Registration[]> {
+  const folder = path.join(stateDirectory(), FOLDER);
+  const names = (await filesIn(folder)).filter((name) => name.endsWith(".json"));
+  const read = await Promise.all(names.map((name) => readRegistration(path.join(folder, name))));
+  return read
+    .filter((registration) => registration !== undefined)
+    .sort((a, b) => a.startedAt.localeCompare(b.startedAt));
+}
+
+export async function forget({ id }: Pick<Registration, "id">): Promise<void> {
+  await rm(await fileOf(id), { force: true });
+}
+
+/** Nothing where there is no folder, or one that is not for this user. */
+async function filesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "";
+    if (["ENOENT", "ENOTDIR", "EACCES", "EPERM"].includes(code)) return [];
+    throw error;
+  }
+}
+
+async function fileOf(id: string): Promise<string> {
+  return path.join(await privateFolder(FOLDER), `${id}.json`);
+}
+
+/** Undefined for what is none: it has been removed meanwhile, or is of a version that wrote other things. */
+async function readRegistration(file: string): Promise<Registration | undefined> {
+  try {
+    return registrationSchema.parse(JSON.parse(await readFile(file, "utf8")));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,21 @@
+import { chmod, mkdir } from "node:fs/promises";
+import path from "node:path";
+import envPaths from "env-paths";
+
+/**
+ * Where it is written down which servers run, and where the logs of detached ones are: MODEL_COMPOSE_STATE_DIR, else
+ * the platform's place (XDG_STATE_HOME, Library/Logs, LOCALAPPDATA).
+ */
+export function stateDirectory(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  const given = env["MODEL_COMPOSE_STATE_DIR"];
+  return given ? path.resolve(given) : envPaths("model-compose", { suffix: "" }).log;
+}
+
+/** A folder below the state directory that only this user may enter; made when it is not there. */
+export async function privateFolder(name: string): Promise<string> {
+  const folder = path.join(stateDirectory(), name);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  // It may have been there with other rights.
+  await chmod(folder, 0o700);
+  return folder;
+}
