@@ -137,7 +137,7 @@ describe("SmolLM3-3B", () => {
       expect.objectContaining({
         code: "out-of-memory",
         message: expect.stringMatching(
-          /^The KV cache of one layer needs .* for a context of 65537 tokens; the GPU Least binds at most .* Lower the context length to at most 65536 /,
+          /^The KV cache of one layer needs 134 MB for a context of 65537 tokens; the GPU Least binds at most 134 MB at once\. Lower the context length to at most 65536 /,
         ) as string,
       }),
     );

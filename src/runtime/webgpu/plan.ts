@@ -3,6 +3,7 @@ import { attentionTileWords } from "../../kernels/attention/attention.gpu.ts";
 import type { MemoryUse } from "../backend.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { ModelComposeError } from "../errors.ts";
+import { formatBytes } from "../format-bytes.ts";
 import type { PrefillMode } from "../generation-types.ts";
 import type { Program } from "../program.ts";
 import type { AdapterSummary } from "./adapter.ts";
@@ -144,8 +145,8 @@ function cacheTooLarge(name: string, need: number, limit: number, contextLength:
   const most = Math.floor((limit / need) * contextLength);
   return new ModelComposeError(
     "out-of-memory",
-    `The KV cache of one layer needs ${(need / 1e9).toFixed(2)} GB for a context of ${contextLength} tokens; the GPU ` +
-      `${name} binds at most ${(limit / 1e9).toFixed(2)} GB at once.`,
+    `The KV cache of one layer needs ${formatBytes(need)} for a context of ${contextLength} tokens; the GPU ` +
+      `${name} binds at most ${formatBytes(limit)} at once.`,
     {
       remedy: `Lower the context length to at most ${most} (max_output_length in a compose file), or use the device "wasm".`,
     },
