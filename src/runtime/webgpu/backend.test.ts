@@ -1,0 +1,145 @@
+/** The GPU device where its files, its callers or its weights fail. What all devices share is in test/contract.test.ts. */
+import { copyFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { ADAPTER } from "../../../test/support/devices.ts";
+import { greedy, greedyRequest, openGolden, passOf } from "../../../test/support/golden.ts";
+import { goldenPath, temporaryDirectory } from "../../../test/support/model-files.ts";
+import type { ExecutableOptions } from "../backend.ts";
+import { openCheckpoint, type Checkpoint } from "../checkpoint.ts";
+import { AbortError } from "../errors.ts";
+import type { ResolvedSampling } from "../sampling-options.ts";
+import { WebGpuBackend } from "./backend.ts";
+import type { WebGpuExecutable } from "./executable.ts";
+
+const golden = await openGolden("smollm3-bf16");
+const [prompt] = golden.prompts;
+
+/** A backend, and what loading gives with these options. */
+async function attempt(
+  options: Partial<ExecutableOptions> = {},
+  checkpoint = golden.checkpoint,
+): Promise<{ backend: WebGpuBackend; loading: Promise<WebGpuExecutable> }> {
+  const backend = await WebGpuBackend.open({ name: ADAPTER, validation: "full", maxRows: 32 });
+  const loading = backend.load(golden.program, checkpoint, { contextLength: 64, slots: 1, ...options });
+  return { backend, loading };
+}
+
+/** A copy of the model's file in a folder of its own, opened before it is changed. */
+async function copyOfModel(change: (file: string) => void): Promise<Checkpoint> {
+  const directory = temporaryDirectory();
+  const file = join(directory, "model.safetensors");
+  copyFileSync(join(goldenPath("smollm3-bf16"), "model.safetensors"), file);
+  const checkpoint = await openCheckpoint(directory);
+  change(file);
+  return checkpoint;
+}
+
+describe("a load that fails frees the GPU", () => {
+  test("a file that changed after its header was read", async () => {
+    const checkpoint = await copyOfModel((file) => {
+      truncateSync(file, 500_000);
+    });
+    const { backend, loading } = await attempt({}, checkpoint);
+    await expect(loading).rejects.toMatchObject({
+      code: "invalid-checkpoint",
+      message: expect.stringMatching(
+        /model\.safetensors" ended before byte \d+; expected \d+ bytes/,
+      ) as string,
+    });
+    expect(() => {
+      backend.context.checkAlive();
+    }).toThrow("was closed");
+    expect(backend.context.allocatedBytes).toBe(0);
+  });
+
+  test("a file that is gone", async () => {
+    const checkpoint = await copyOfModel((file) => {
+      rmSync(file);
+    });
+    const { backend, loading } = await attempt({}, checkpoint);
+    await expect(loading).rejects.toMatchObject({
+      code: "not-found",
+      message: expect.stringContaining("model.safetensors") as string,
+    });
+    expect(backend.context.allocatedBytes).toBe(0);
+  });
+
+  test("an error in the progress callback", async () => {
+    const onWeights = (): void => {
+      throw new RangeError("no such bar");
+    };
+    const { backend, loading } = await attempt({ onWeights });
+    await expect(loading).rejects.toThrow(new RangeError("no such bar"));
+    expect(backend.context.allocatedBytes).toBe(0);
+  });
+
+  test("a signal, before and while weights are read", async () => {
+    const reason = new Error("enough");
+    const before = await attempt({ signal: AbortSignal.abort(reason) });
+    await expect(before.loading).rejects.toMatchObject({ code: "aborted", cause: reason });
+    const abort = new AbortController();
+    const { backend, loading } = await attempt({
+      signal: abort.signal,
+      onWeights: () => {
+        abort.abort(reason);
+      },
+    });
+    await expect(loading).rejects.toThrow(AbortError);
+    await expect(loading).rejects.toMatchObject({ cause: reason });
+    expect(backend.context.allocatedBytes).toBe(0);
+  });
+});
+
+test("NaN in weights is an error of the decode, whoever chooses; the device goes on", async () => {
+  const source = golden.checkpoint.tensors.get("model.embed_tokens.weight");
+  if (source === undefined) throw new Error("the model has no table");
+  const checkpoint = await copyOfModel((file) => {
+    const bytes = readFileSync(file);
+    // The row of token 300: its logit is NaN whatever the prompt is.
+    bytes.writeUInt16LE(0x7fc0, source.offset + 300 * 64 * 2 + 10);
+    writeFileSync(file, bytes);
+  });
+  const { loading } = await attempt({}, checkpoint);
+  const executable = await loading;
+  try {
+    const choices: Partial<ResolvedSampling>[] = [
+      {},
+      { noRepeatNgramSize: 2 },
+      { doSample: true, topK: 5 },
+      { doSample: true, topP: 0.5 },
+      { doSample: true },
+    ];
+    for (const sampling of choices) {
+      const request = greedyRequest(prompt.input_ids, 5, () => true);
+      await expect(
+        executable.decode({ ...request, sampling: { ...request.sampling, ...sampling } }),
+        JSON.stringify(sampling),
+      ).rejects.toMatchObject({
+        code: "device",
+        message: expect.stringMatching(
+          /^The logit of token 300 at position 6 must be finite or -Infinity; found NaN/,
+        ) as string,
+      });
+    }
+    const { logits } = await executable.run({ ...passOf([1, 2]), logitRows: Int32Array.of(0) });
+    expect(logits.filter(Number.isNaN)).toHaveLength(1);
+  } finally {
+    await executable.dispose();
+  }
+});
+
+test("dispose ends a long pass and what waits behind it", async () => {
+  const { loading } = await attempt();
+  const executable = await loading;
+  const tokens = Array.from({ length: 32 }, (_, i) => i);
+  const calls = [
+    executable.run({ ...passOf(tokens), logitRows: Int32Array.of(31) }),
+    executable.run(passOf([1])),
+    greedy(executable, [1, 2], 5),
+  ];
+  await executable.dispose();
+  const outcomes = await Promise.allSettled(calls);
+  for (const outcome of outcomes)
+    expect(outcome).toMatchObject({ status: "rejected", reason: { code: "disposed" } });
+});
