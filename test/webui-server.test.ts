@@ -18,7 +18,8 @@ let endless: { left: boolean } | undefined;
 async function api(request: Request): Promise<Response> {
   const { method, url } = request;
   if (url.endsWith("/endless")) {
-    const state = (endless = { left: false });
+    const state: { left: boolean } = { left: false };
+    endless = state;
     const body = new ReadableStream<Uint8Array>({
       start: (controller) => controller.enqueue(new TextEncoder().encode("first")),
       cancel: () => void (state.left = true),
@@ -110,7 +111,7 @@ describe("the API", () => {
     const leave = new AbortController();
     const response = await fetch(at("api/endless"), { signal: leave.signal });
     const reader = response.body!.getReader();
-    expect(new TextDecoder().decode((await reader.read()).value)).toBe("first");
+    expect(new TextDecoder().decode((await reader.read()).value as Uint8Array)).toBe("first");
     expect(endless?.left).toBe(false);
     leave.abort();
     await vi.waitFor(() => expect(endless?.left).toBe(true), { timeout: 10_000 });

@@ -59,7 +59,7 @@ function api(answers: (() => Response)[], key?: string): { api: Api; seen: Seen[
   const seen: Seen[] = [];
   const asked: boolean[] = [];
   const fetcher = (url: string | URL | Request, init: RequestInit = {}): Promise<Response> => {
-    seen.push({ url: String(url), init });
+    seen.push({ url: new Request(url).url, init });
     const answer = answers.shift();
     if (answer === undefined) return Promise.reject(new TypeError("fetch failed"));
     return Promise.resolve(answer());

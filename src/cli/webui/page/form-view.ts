@@ -122,15 +122,17 @@ function fieldView(field: Field, id: string): FieldView {
 }
 
 function controlElement(
-  { control, initial }: Field,
+  { control, initial, required }: Field,
   attributes: Record<string, string | undefined>,
 ): ControlElement {
+  const placeholder = initial === "" && !required ? "not set" : undefined;
   switch (control.kind) {
     case "text": {
       const { rows, code } = control;
       const area = h("textarea", {
         ...attributes,
         rows,
+        placeholder,
         class: code ? "code" : undefined,
         spellcheck: "false",
       });
@@ -140,7 +142,15 @@ function controlElement(
     case "number":
     case "range": {
       const { min, max, step } = control;
-      const element = h("input", { ...attributes, type: control.kind, min, max, step, autocomplete: "off" });
+      const element = h("input", {
+        ...attributes,
+        type: control.kind,
+        min,
+        max,
+        step,
+        placeholder,
+        autocomplete: "off",
+      });
       element.value = initial;
       return element;
     }

@@ -3,11 +3,10 @@ import { copyButton, h } from "./dom.ts";
 
 /** A piece of output with its name and a button that copies it. */
 export function partView({ label, text, code }: OutputPart): HTMLElement {
-  const title = label ?? "";
   const header = h(
     "header",
     {},
-    h("h4", {}, title),
+    h("h4", {}, label ?? "Result"),
     copyButton("Copy", () => text),
   );
   return h(

@@ -48,6 +48,11 @@ export class RunView {
     }
   }
 
+  /** Where the output is below what the screen shows, as on a phone, nobody would see that anything happens. */
+  reveal(): void {
+    if (this.element.getBoundingClientRect().top > innerHeight - 150) this.element.scrollIntoView();
+  }
+
   clear(): void {
     this.#live = [];
     this.#texts.replaceChildren();

@@ -129,6 +129,7 @@ export class WorkflowPanel {
     const show = (): void => this.#view.update(state, now);
     show();
     announce("Running");
+    this.#view.reveal();
     const ticks = setInterval(show, TICK);
     try {
       const task = await begin();

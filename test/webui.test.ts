@@ -1,0 +1,330 @@
+/** The web UI in a real browser, on the real API; only the model is one that writes at a known pace. */
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { startServer, type ComposeServer } from "../src/cli/server/server.ts";
+import { startWebUi, type WebUi } from "../src/cli/webui/server.ts";
+import { hasBrowser, startBrowser } from "./support/browser.ts";
+import { loadText } from "./support/compose.ts";
+import { PacedModel } from "./support/paced-model.ts";
+
+const file = `workflows:
+  - id: story
+    name: Story
+    title: Tell a story
+    description: Goes on from what you give it.
+    default: true
+    component: writer
+    output: { generated: "\${output}" }
+  - id: names
+    title: Many names
+    component: list
+  - id: live
+    component: streamer
+components:
+  - id: writer
+    type: model
+    task: text-generation
+    model: m
+    prompt: \${input.prompt as text | "Once upon a time" @(description What the story begins with)}
+    max_output_length: \${input.length as integer | 30}
+    params:
+      temperature: \${input.temperature as slider/0,2,0.1 | 0.7}
+      do_sample: \${input.sample as boolean | true}
+    stop_sequences: \${input.stops as json}
+  - id: list
+    type: model
+    task: text-generation
+    model: m
+    prompt: \${input.names as text[]}
+    max_output_length: 2
+  - id: streamer
+    type: model
+    task: text-generation
+    model: m
+    streaming: true
+    prompt: \${input as text}
+`;
+
+const KEY = "let-me-in";
+
+let browser: Browser;
+let server: ComposeServer;
+let ui: WebUi;
+let model: PacedModel;
+let context: BrowserContext;
+let page: Page;
+/** What the page said to the console, and what it asked of whom. */
+let complaints: string[];
+let requests: string[];
+
+async function serve({ key }: { key?: string } = {}): Promise<void> {
+  model = new PacedModel();
+  const definition = loadText(file);
+  const environment = new Map(key === undefined ? [] : [["MODEL_COMPOSE_API_KEY", key]]);
+  server = await startServer(definition, { loadModel: model.load, port: 0, environment });
+  ui = await startWebUi({ host: "127.0.0.1", port: 0, api: server.fetch, apiUrl: server.url });
+}
+
+async function open(options: Parameters<Browser["newContext"]>[0] = {}): Promise<void> {
+  context = await browser.newContext({ colorScheme: "light", ...options });
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  page = await context.newPage();
+  complaints = [];
+  requests = [];
+  page.on("console", (message) => {
+    // A server that still loads says so with a status that browsers write down.
+    if (message.type() === "error" && !message.location().url.endsWith("/health"))
+      complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("request", (request) => requests.push(request.url()));
+  await page.goto(ui.url);
+}
+
+/** The panel that is shown. */
+const panel = () => page.locator(".panel:visible");
+const output = () => panel().locator(".result .text");
+const facts = () => panel().locator(".result .facts");
+const focusedId = () => page.locator("*:focus").getAttribute("id");
+const button = (name: string) => panel().getByRole("button", { name, exact: true });
+
+async function outputText(): Promise<string> {
+  return (await output().first().textContent()) ?? "";
+}
+
+describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for Linux on x64 only)", () => {
+  beforeAll(async () => {
+    browser = await startBrowser();
+  });
+  afterAll(() => browser.close());
+  beforeEach(() => serve());
+  afterEach(async () => {
+    await context.close();
+    await ui.close();
+    await server.close({ timeoutMilliseconds: 0 });
+  });
+
+  test("loading, a form with defaults, a run whose text grows, its result, a reload", async () => {
+    await open();
+    const health = page.locator("#health");
+    await expect.poll(() => health.textContent()).toMatch(/reading its weights, 45 %/);
+    model.finishLoading();
+    await expect.poll(() => health.textContent()).toBe("Ready");
+
+    expect(await panel().getByRole("heading", { level: 2 }).textContent()).toBe("Tell a story");
+    const prompt = panel().getByLabel("prompt");
+    expect(await prompt.inputValue()).toBe("Once upon a time");
+    expect(await prompt.getAttribute("rows")).toBe("6");
+    expect(await panel().getByLabel("length").inputValue()).toBe("30");
+    expect(await panel().getByLabel("temperature").getAttribute("type")).toBe("range");
+    expect(await panel().getByLabel("sample").isChecked()).toBe(true);
+    const description = await prompt.getAttribute("aria-describedby");
+    expect(await page.locator(`#${description?.split(" ")[0]}`).textContent()).toBe(
+      "What the story begins with",
+    );
+
+    await prompt.fill("<b>Long</b> ago");
+    await panel().getByLabel("length").fill("60");
+    await prompt.press("Control+Enter");
+    await expect.poll(outputText).toMatch(/word 3/);
+    const early = await outputText();
+    expect(early).not.toContain("word 59");
+    await expect.poll(async () => (await outputText()).length).toBeGreaterThan(early.length);
+    await expect
+      .poll(() => facts().textContent())
+      .toMatch(/Running · [\d.]+ s · \d+ tokens · [\d.]+ tokens\/s/);
+    await expect.poll(() => facts().textContent(), { timeout: 10_000 }).toMatch(/Done/);
+    // The text of the result begins with the prompt, which is text and not markup.
+    expect(await outputText()).toMatch(/^<b>Long<\/b> ago word 0 .* word 59$/);
+    expect(await facts().textContent()).toMatch(/60 tokens · 50\.0 tokens\/s/);
+    await expect.poll(() => page.locator("#announcer").textContent()).toMatch(/^Done after .* 60 tokens\.$/);
+
+    await page.reload();
+    await expect.poll(() => panel().getByLabel("length").inputValue()).toBe("60");
+    const entry = panel().locator(".history details");
+    expect(await entry.count()).toBe(1);
+    await entry.locator("summary").click();
+    await expect.poll(() => entry.locator(".text").textContent()).toMatch(/word 59$/);
+    await button("Reset").click();
+    expect(await prompt.inputValue()).toBe("Once upon a time");
+    await entry.getByRole("button", { name: "Use this input" }).click();
+    expect(await prompt.inputValue()).toBe("<b>Long</b> ago");
+
+    expect(complaints).toEqual([]);
+    expect([...new Set(requests.map((url) => new URL(url).origin))]).toEqual([new URL(ui.url).origin]);
+  });
+
+  test("stopping ends the work and keeps the text", async () => {
+    model.finishLoading();
+    await open();
+    await panel().getByLabel("length").fill("100000");
+    await button("Run").click();
+    await expect.poll(outputText).toMatch(/word 5/);
+    expect(await button("Run").isDisabled()).toBe(true);
+    await page.keyboard.press("Escape");
+    await expect.poll(() => facts().textContent(), { timeout: 10_000 }).toMatch(/^Stopped/);
+    expect(model.active).toBe(0);
+    expect(await outputText()).toMatch(/word 5/);
+    // By mouse as well.
+    await button("Run").click();
+    await expect.poll(() => model.active).toBe(1);
+    await button("Stop").click();
+    await expect.poll(() => facts().textContent(), { timeout: 10_000 }).toMatch(/^Stopped/);
+    expect(await panel().locator(".history .status").allTextContents()).toEqual(["Stopped", "Stopped"]);
+    expect(complaints).toEqual([]);
+  });
+
+  test("a reload in the middle of a run goes on with it", async () => {
+    model.finishLoading();
+    await open();
+    await panel().getByLabel("length").fill("150");
+    await button("Run").click();
+    await expect.poll(outputText).toMatch(/word 5/);
+    await page.reload();
+    await expect.poll(outputText).toMatch(/word 0 .*word 5/);
+    expect(await facts().textContent()).toMatch(/^Running/);
+    expect(model.active).toBe(1);
+    await expect.poll(() => facts().textContent(), { timeout: 20_000 }).toMatch(/^Done/);
+    expect(await outputText()).toMatch(/word 149$/);
+    expect(await panel().locator(".history details").count()).toBe(1);
+  });
+
+  test("errors: with their remedy, at their field, and when the server is gone", async () => {
+    model.finishLoading();
+    await open();
+    const prompt = panel().getByLabel("prompt");
+    await prompt.fill("fail please");
+    await button("Run").click();
+    const error = panel().getByRole("alert");
+    await expect.poll(() => error.textContent()).toBe("The GPU was lost. Use device: cpu.");
+    expect(await outputText()).toMatch(/word 2$/);
+
+    const stops = panel().getByLabel("stops");
+    await stops.fill("[not json");
+    await button("Run").click();
+    expect(await stops.getAttribute("aria-invalid")).toBe("true");
+    expect(await focusedId()).toBe(await stops.getAttribute("id"));
+    expect(await panel().locator(".field .problem:visible").textContent()).toMatch(/must be JSON/);
+    await stops.fill("");
+
+    const length = panel().getByLabel("length");
+    await length.fill("-1");
+    await button("Run").click();
+    await expect.poll(() => length.getAttribute("aria-invalid")).toBe("true");
+    await expect.poll(() => error.textContent()).toMatch(/length|max_output_length/);
+
+    await length.fill("5");
+    await ui.close();
+    await button("Run").click();
+    await expect.poll(() => error.textContent()).toMatch(/does not answer.*model-compose up/);
+  });
+
+  test("two tabs: by arrows, each with its own run, and as links", async () => {
+    model.finishLoading();
+    await open();
+    const tabs = page.getByRole("tab");
+    expect(await tabs.allTextContents()).toEqual(["Story", "names", "live"]);
+    await panel().getByLabel("length").fill("100000");
+    await button("Run").click();
+    await expect.poll(() => model.active).toBe(1);
+
+    await tabs.first().focus();
+    await page.keyboard.press("ArrowRight");
+    expect(await tabs.nth(1).getAttribute("aria-selected")).toBe("true");
+    expect(await focusedId()).toBe(await tabs.nth(1).getAttribute("id"));
+    expect(page.url()).toMatch(/#names$/);
+    await panel().getByLabel("names").fill("Ada\nGrace\n");
+    await button("Run").click();
+    // One run at a time, as the file does not say otherwise.
+    await expect.poll(() => facts().textContent()).toMatch(/^Waiting for its turn/);
+
+    await tabs.first().click();
+    expect(await facts().textContent()).toMatch(/^Running/);
+    await page.keyboard.press("Escape");
+    await expect.poll(() => facts().textContent()).toMatch(/^Stopped/);
+    await tabs.nth(1).click();
+    await expect.poll(() => facts().textContent()).toMatch(/^Done/);
+    expect(await output().allTextContents()).toEqual(["Ada word 0 word 1", "Grace word 0 word 1"]);
+
+    await page.goto(`${ui.url}#live`);
+    await page.reload();
+    await panel().getByRole("textbox").fill("It streams:");
+    await button("Run").click();
+    await expect.poll(() => facts().textContent()).toMatch(/^Done/);
+    expect(await outputText()).toMatch(/^ word 0/);
+  });
+
+  test("light and dark: the system's, and one's own choice", async () => {
+    const ground = () => page.evaluate<string>("getComputedStyle(document.documentElement).backgroundColor");
+    await open({ colorScheme: "dark" });
+    const dark = await ground();
+    await page.getByRole("button", { name: "Switch to light colours" }).click();
+    const light = await ground();
+    expect(light).not.toBe(dark);
+    await page.reload();
+    expect(await ground()).toBe(light);
+    await page.getByRole("button", { name: "Switch to dark colours" }).click();
+    await page.emulateMedia({ colorScheme: "light" });
+    await expect.poll(ground).toBe(light);
+  });
+
+  test("on a phone nothing is wider than the screen, and everything can be pressed", async () => {
+    model.finishLoading();
+    await open({ viewport: { width: 360, height: 640 }, hasTouch: true, isMobile: true });
+    await panel()
+      .getByLabel("prompt")
+      .fill(`${"w".repeat(200)} and so on`);
+    await panel().getByLabel("length").fill("5");
+    await button("Run").tap();
+    await expect.poll(() => facts().textContent()).toMatch(/^Done/);
+    await panel().locator(".history summary").tap();
+    const width = (of: string) => page.evaluate<number>(`document.documentElement.${of}`);
+    expect(await width("scrollWidth")).toBeLessThanOrEqual(await width("clientWidth"));
+    for (const name of ["Run", "Reset", "Copy as curl"]) {
+      expect((await button(name).boundingBox())?.height).toBeGreaterThanOrEqual(40);
+    }
+  });
+
+  test("copying: the output, and a command that does the same", async () => {
+    model.finishLoading();
+    await open();
+    await panel().getByLabel("prompt").fill("it's");
+    await panel().getByLabel("length").fill("2");
+    await button("Run").click();
+    await expect.poll(() => facts().textContent()).toMatch(/^Done/);
+    await panel().locator(".result").getByRole("button", { name: "Copy" }).click();
+    const clipboard = () => page.evaluate<string>("navigator.clipboard.readText()");
+    await expect.poll(clipboard).toBe("it's word 0 word 1");
+    await button("Copy as curl").click();
+    await expect.poll(clipboard).toMatch(/^curl /);
+    const command = await clipboard();
+    expect(command).toContain(`${ui.url}api/workflows/runs`);
+    const json = /-d '(.*)'$/s.exec(command)?.[1]?.replaceAll(`'\\''`, "'") ?? "";
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch(`${ui.url}api/workflows/runs`, { method: "POST", headers, body: json });
+    expect(await answer.json()).toMatchObject({ output: { generated: "it's word 0 word 1" } });
+  });
+
+  test("an API key is asked for, and kept in memory only", async () => {
+    await ui.close();
+    await server.close({ timeoutMilliseconds: 0 });
+    await serve({ key: KEY });
+    model.finishLoading();
+    await open();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("API key").fill("wrong");
+    await page.keyboard.press("Enter");
+    await expect.poll(() => dialog.locator(".problem").count()).toBe(1);
+    await dialog.getByLabel("API key").fill(KEY);
+    await dialog.getByRole("button", { name: "Use it" }).click();
+    await panel().getByLabel("length").fill("3");
+    await button("Run").click();
+    await expect.poll(() => facts().textContent()).toMatch(/^Done/);
+    const kept = await page.evaluate<string>(
+      "JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])",
+    );
+    expect(kept).not.toContain(KEY);
+  });
+
+  vi.setConfig({ testTimeout: 60_000 });
+});
