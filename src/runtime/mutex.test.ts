@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { AbortError } from "./errors.ts";
-import { Mutex } from "./mutex.ts";
+import { Mutex, withAbort } from "./mutex.ts";
 
 /** A promise to be settled by hand. */
 function deferred(): { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } {
@@ -86,4 +86,10 @@ describe("Mutex", () => {
     }, abort.signal);
     expect(await running).toBe("the task decides");
   });
+});
+
+test("a wait that was given up before it began may still fail", async () => {
+  const wait = new Promise((_, reject) => setTimeout(reject, 1, new Error("too late to matter")));
+  await expect(withAbort(wait, AbortSignal.abort())).rejects.toThrow(AbortError);
+  await new Promise((resolve) => setTimeout(resolve, 5)); // an unhandled rejection would fail the run
 });
