@@ -225,7 +225,7 @@ describe("loadModel refuses", () => {
   });
 
   test.each<[LoadOptions, ErrorCode, string]>([
-    [{ device: "webgpu" }, "unsupported", 'The device "webgpu" is not supported yet.'],
+    [{ device: "webgpu:no such" }, "invalid-argument", 'No WebGPU adapter has "no such" in its name'],
     [{ device: "tpu" }, "invalid-argument", "There is no device 'tpu'"],
     [{ threads: 0 }, "invalid-argument", '"threads" must be an integer from 1 to 1024; found 0.'],
     [{ threads: 1.5 }, "invalid-argument", "found 1.5."],

