@@ -1,6 +1,6 @@
 /** The web UI in a real browser, on the real API; only the model is one that writes at a known pace. */
 import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startServer, type ComposeServer } from "../src/cli/server/server.ts";
 import { startWebUi, type WebUi } from "../src/cli/webui/server.ts";
 import { hasBrowser, startBrowser } from "./support/browser.ts";
@@ -43,6 +43,7 @@ components:
     model: m
     streaming: true
     prompt: \${input as text}
+    max_output_length: 20
 `;
 
 const KEY = "let-me-in";
@@ -81,6 +82,8 @@ async function open(options: Parameters<Browser["newContext"]>[0] = {}): Promise
   await page.goto(ui.url);
 }
 
+/** Waits for what is not there yet; on a machine with other work to do that may take a while. */
+const soon = <T>(read: () => Promise<T> | T) => expect.poll(read, { timeout: 20_000, interval: 25 });
 /** The panel that is shown. */
 const panel = () => page.locator(".panel:visible");
 const output = () => panel().locator(".result .text");
@@ -107,9 +110,9 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
   test("loading, a form with defaults, a run whose text grows, its result, a reload", async () => {
     await open();
     const health = page.locator("#health");
-    await expect.poll(() => health.textContent()).toMatch(/reading its weights, 45 %/);
+    await soon(() => health.textContent()).toMatch(/reading its weights, 45 %/);
     model.finishLoading();
-    await expect.poll(() => health.textContent()).toBe("Ready");
+    await soon(() => health.textContent()).toBe("Ready");
 
     expect(await panel().getByRole("heading", { level: 2 }).textContent()).toBe("Tell a story");
     const prompt = panel().getByLabel("prompt");
@@ -126,25 +129,25 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await prompt.fill("<b>Long</b> ago");
     await panel().getByLabel("length").fill("60");
     await prompt.press("Control+Enter");
-    await expect.poll(outputText).toMatch(/word 3/);
+    await soon(outputText).toMatch(/word 3/);
     const early = await outputText();
     expect(early).not.toContain("word 59");
-    await expect.poll(async () => (await outputText()).length).toBeGreaterThan(early.length);
+    await soon(async () => (await outputText()).length).toBeGreaterThan(early.length);
     await expect
       .poll(() => facts().textContent())
       .toMatch(/Running · [\d.]+ s · \d+ tokens · [\d.]+ tokens\/s/);
-    await expect.poll(() => facts().textContent(), { timeout: 10_000 }).toMatch(/Done/);
+    await soon(() => facts().textContent()).toMatch(/Done/);
     // The text of the result begins with the prompt, which is text and not markup.
     expect(await outputText()).toMatch(/^<b>Long<\/b> ago word 0 .* word 59$/);
     expect(await facts().textContent()).toMatch(/60 tokens · 50\.0 tokens\/s/);
-    await expect.poll(() => page.locator("#announcer").textContent()).toMatch(/^Done after .* 60 tokens\.$/);
+    await soon(() => page.locator("#announcer").textContent()).toMatch(/^Done after .* 60 tokens\.$/);
 
     await page.reload();
-    await expect.poll(() => panel().getByLabel("length").inputValue()).toBe("60");
+    await soon(() => panel().getByLabel("length").inputValue()).toBe("60");
     const entry = panel().locator(".history details");
     expect(await entry.count()).toBe(1);
     await entry.locator("summary").click();
-    await expect.poll(() => entry.locator(".text").textContent()).toMatch(/word 59$/);
+    await soon(() => entry.locator(".text").textContent()).toMatch(/word 59$/);
     await button("Reset").click();
     expect(await prompt.inputValue()).toBe("Once upon a time");
     await entry.getByRole("button", { name: "Use this input" }).click();
@@ -159,17 +162,17 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await open();
     await panel().getByLabel("length").fill("100000");
     await button("Run").click();
-    await expect.poll(outputText).toMatch(/word 5/);
+    await soon(outputText).toMatch(/word 5/);
     expect(await button("Run").isDisabled()).toBe(true);
     await page.keyboard.press("Escape");
-    await expect.poll(() => facts().textContent(), { timeout: 10_000 }).toMatch(/^Stopped/);
+    await soon(() => facts().textContent()).toMatch(/^Stopped/);
     expect(model.active).toBe(0);
     expect(await outputText()).toMatch(/word 5/);
     // By mouse as well.
     await button("Run").click();
-    await expect.poll(() => model.active).toBe(1);
+    await soon(() => model.active).toBe(1);
     await button("Stop").click();
-    await expect.poll(() => facts().textContent(), { timeout: 10_000 }).toMatch(/^Stopped/);
+    await soon(() => facts().textContent()).toMatch(/^Stopped/);
     expect(await panel().locator(".history .status").allTextContents()).toEqual(["Stopped", "Stopped"]);
     expect(complaints).toEqual([]);
   });
@@ -179,12 +182,12 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await open();
     await panel().getByLabel("length").fill("150");
     await button("Run").click();
-    await expect.poll(outputText).toMatch(/word 5/);
+    await soon(outputText).toMatch(/word 5/);
     await page.reload();
-    await expect.poll(outputText).toMatch(/word 0 .*word 5/);
+    await soon(outputText).toMatch(/word 0 .*word 5/);
     expect(await facts().textContent()).toMatch(/^Running/);
     expect(model.active).toBe(1);
-    await expect.poll(() => facts().textContent(), { timeout: 20_000 }).toMatch(/^Done/);
+    await soon(() => facts().textContent()).toMatch(/^Done/);
     expect(await outputText()).toMatch(/word 149$/);
     expect(await panel().locator(".history details").count()).toBe(1);
   });
@@ -196,7 +199,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await prompt.fill("fail please");
     await button("Run").click();
     const error = panel().getByRole("alert");
-    await expect.poll(() => error.textContent()).toBe("The GPU was lost. Use device: cpu.");
+    await soon(() => error.textContent()).toBe("The GPU was lost. Use device: cpu.");
     expect(await outputText()).toMatch(/word 2$/);
 
     const stops = panel().getByLabel("stops");
@@ -210,13 +213,13 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     const length = panel().getByLabel("length");
     await length.fill("-1");
     await button("Run").click();
-    await expect.poll(() => length.getAttribute("aria-invalid")).toBe("true");
-    await expect.poll(() => error.textContent()).toMatch(/length|max_output_length/);
+    await soon(() => length.getAttribute("aria-invalid")).toBe("true");
+    await soon(() => error.textContent()).toMatch(/length|max_output_length/);
 
     await length.fill("5");
     await ui.close();
     await button("Run").click();
-    await expect.poll(() => error.textContent()).toMatch(/does not answer.*model-compose up/);
+    await soon(() => error.textContent()).toMatch(/does not answer.*model-compose up/);
   });
 
   test("two tabs: by arrows, each with its own run, and as links", async () => {
@@ -226,7 +229,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     expect(await tabs.allTextContents()).toEqual(["Story", "names", "live"]);
     await panel().getByLabel("length").fill("100000");
     await button("Run").click();
-    await expect.poll(() => model.active).toBe(1);
+    await soon(() => model.active).toBe(1);
 
     await tabs.first().focus();
     await page.keyboard.press("ArrowRight");
@@ -236,21 +239,21 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await panel().getByLabel("names").fill("Ada\nGrace\n");
     await button("Run").click();
     // One run at a time, as the file does not say otherwise.
-    await expect.poll(() => facts().textContent()).toMatch(/^Waiting for its turn/);
+    await soon(() => facts().textContent()).toMatch(/^Waiting for its turn/);
 
     await tabs.first().click();
     expect(await facts().textContent()).toMatch(/^Running/);
     await page.keyboard.press("Escape");
-    await expect.poll(() => facts().textContent()).toMatch(/^Stopped/);
+    await soon(() => facts().textContent()).toMatch(/^Stopped/);
     await tabs.nth(1).click();
-    await expect.poll(() => facts().textContent()).toMatch(/^Done/);
+    await soon(() => facts().textContent()).toMatch(/^Done/);
     expect(await output().allTextContents()).toEqual(["Ada word 0 word 1", "Grace word 0 word 1"]);
 
     await page.goto(`${ui.url}#live`);
     await page.reload();
     await panel().getByRole("textbox").fill("It streams:");
     await button("Run").click();
-    await expect.poll(() => facts().textContent()).toMatch(/^Done/);
+    await soon(() => facts().textContent()).toMatch(/^Done/);
     expect(await outputText()).toMatch(/^ word 0/);
   });
 
@@ -265,7 +268,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     expect(await ground()).toBe(light);
     await page.getByRole("button", { name: "Switch to dark colours" }).click();
     await page.emulateMedia({ colorScheme: "light" });
-    await expect.poll(ground).toBe(light);
+    await soon(ground).toBe(light);
   });
 
   test("on a phone nothing is wider than the screen, and everything can be pressed", async () => {
@@ -276,7 +279,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
       .fill(`${"w".repeat(200)} and so on`);
     await panel().getByLabel("length").fill("5");
     await button("Run").tap();
-    await expect.poll(() => facts().textContent()).toMatch(/^Done/);
+    await soon(() => facts().textContent()).toMatch(/^Done/);
     await panel().locator(".history summary").tap();
     const width = (of: string) => page.evaluate<number>(`document.documentElement.${of}`);
     expect(await width("scrollWidth")).toBeLessThanOrEqual(await width("clientWidth"));
@@ -291,12 +294,12 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await panel().getByLabel("prompt").fill("it's");
     await panel().getByLabel("length").fill("2");
     await button("Run").click();
-    await expect.poll(() => facts().textContent()).toMatch(/^Done/);
+    await soon(() => facts().textContent()).toMatch(/^Done/);
     await panel().locator(".result").getByRole("button", { name: "Copy" }).click();
     const clipboard = () => page.evaluate<string>("navigator.clipboard.readText()");
-    await expect.poll(clipboard).toBe("it's word 0 word 1");
+    await soon(clipboard).toBe("it's word 0 word 1");
     await button("Copy as curl").click();
-    await expect.poll(clipboard).toMatch(/^curl /);
+    await soon(clipboard).toMatch(/^curl /);
     const command = await clipboard();
     expect(command).toContain(`${ui.url}api/workflows/runs`);
     const json = /-d '(.*)'$/s.exec(command)?.[1]?.replaceAll(`'\\''`, "'") ?? "";
@@ -314,17 +317,15 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     const dialog = page.getByRole("dialog");
     await dialog.getByLabel("API key").fill("wrong");
     await page.keyboard.press("Enter");
-    await expect.poll(() => dialog.locator(".problem").count()).toBe(1);
+    await soon(() => dialog.locator(".problem").count()).toBe(1);
     await dialog.getByLabel("API key").fill(KEY);
     await dialog.getByRole("button", { name: "Use it" }).click();
     await panel().getByLabel("length").fill("3");
     await button("Run").click();
-    await expect.poll(() => facts().textContent()).toMatch(/^Done/);
+    await soon(() => facts().textContent()).toMatch(/^Done/);
     const kept = await page.evaluate<string>(
       "JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])",
     );
     expect(kept).not.toContain(KEY);
   });
-
-  vi.setConfig({ testTimeout: 60_000 });
 });
