@@ -1,18 +1,14 @@
 import { Hono, type Context } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import packageJson from "../../../package.json" with { type: "json" };
 import { Origins, requireKey, requireKnownCaller, type GuardOptions } from "./guard.ts";
 import { HttpError, isInternal, requestFailure } from "./http-error.ts";
 import { openApiDocument } from "./openapi.ts";
-import { apiRoutes, type Route } from "./routes.ts";
+import { apiRoutes, type Route, type RouteOptions } from "./routes.ts";
 import type { FailureBody } from "./schemas.ts";
 import type { WorkflowService } from "./service.ts";
 
-export interface AppOptions extends GuardOptions {
-  /** Bytes of a request's body at most. */
-  readonly bodyLimit: number;
-  readonly heartbeatSeconds: number;
+export interface AppOptions extends GuardOptions, RouteOptions {
   /** What a fault of ours was, for the log. */
   readonly onFault: (error: unknown) => void;
 }
@@ -33,9 +29,9 @@ export function createApp(service: WorkflowService, options: AppOptions): Hono {
   app.onError((error, context) => failed(context, error, options.onFault));
   app.notFound((context) => failed(context, new HttpError(404, "Not Found"), options.onFault));
   app.use(async (context, next) => {
-    context.header("x-content-type-options", "nosniff");
-    context.header("cache-control", "no-store");
     await next();
+    context.header("x-content-type-options", "nosniff");
+    if (!context.res.headers.has("cache-control")) context.header("cache-control", "no-store");
   });
   app.use(requireKnownCaller(options));
   const origins = new Origins(options);
@@ -45,10 +41,6 @@ export function createApp(service: WorkflowService, options: AppOptions): Hono {
   app.use(cors({ origin: (origin) => (origins.allows(origin) ? origin : null), credentials, exposeHeaders }));
   const isHealth = (path: string): boolean => path === "/health" || path === `${basePath}/health`;
   if (options.apiKey !== undefined) app.use(requireKey(options.apiKey, isHealth));
-  const onError = (): never => {
-    throw new HttpError(413, `The body is larger than ${options.bodyLimit} bytes.`);
-  };
-  app.use(bodyLimit({ maxSize: options.bodyLimit, onError }));
 
   for (const { method, path, handle } of all) app.on(method, basePath + honoPath(path), handle);
   for (const path of new Set(all.map((route) => route.path))) {

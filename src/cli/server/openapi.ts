@@ -81,7 +81,7 @@ function reference(schema: z.ZodType, io: "input" | "output", components: Map<st
   const { $defs = {}, ...own } = z.toJSONSchema(schema, { io, reused: "inline" });
   for (const [name, definition] of Object.entries($defs)) components.set(name, relocated(definition));
   const id = schema.meta()?.id;
-  if (id === undefined) return relocated(withoutDialect(own));
+  if (id === undefined || "$ref" in own) return relocated(withoutDialect(own));
   components.set(id, relocated(withoutDialect(own)));
   return { $ref: `#/components/schemas/${id}` };
 }

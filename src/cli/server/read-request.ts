@@ -8,10 +8,10 @@ import { runRequest, type RunRequest } from "./schemas.ts";
 /**
  * The body of a request that starts a run: JSON, or a form in either encoding.
  *
- * @throws HttpError 400 for what cannot be read, 422 naming the field
+ * @throws HttpError 400 for what cannot be read, 413 for more than `maxBytes`, 422 naming the field
  */
-export async function readRunRequest(request: Request): Promise<RunRequest> {
-  const body = await readBody(request);
+export async function readRunRequest(request: Request, maxBytes: number): Promise<RunRequest> {
+  const body = await readBody(request, maxBytes);
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw new HttpError(422, 'The body must be an object, as {"input": {"prompt": "Once upon a time"}}.');
   }
@@ -35,18 +35,18 @@ function requireDepth(value: unknown, depth = 0): void {
   for (const entry of Object.values(value)) requireDepth(entry, depth + 1);
 }
 
-async function readBody(request: Request): Promise<unknown> {
+async function readBody(request: Request, maxBytes: number): Promise<unknown> {
   const header = request.headers.get("content-type") ?? "";
   const type = (header.split(";")[0] ?? "").trim().toLowerCase();
   switch (type) {
     case "":
       throw new HttpError(400, "Missing or empty Content-Type header.");
     case "application/json":
-      return parseJson(await request.text());
+      return parseJson(await readText(request, maxBytes));
     case "application/x-www-form-urlencoded":
-      return bodyFromForm(new URLSearchParams(await request.text()));
+      return bodyFromForm(new URLSearchParams(await readText(request, maxBytes)));
     case "multipart/form-data":
-      return bodyFromForm(await readMultipart(request));
+      return bodyFromForm(await readMultipart(header, await readBytes(request, maxBytes)));
     default:
       throw new HttpError(400, `Unsupported Content-Type: ${type}`);
   }
@@ -60,9 +60,35 @@ function parseJson(text: string): unknown {
   }
 }
 
-async function readMultipart(request: Request): Promise<FormData> {
+/** Reads no more than the limit, whatever the request says of its size. */
+async function readBytes(request: Request, maxBytes: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
+    size += chunk.byteLength;
+    if (size > maxBytes) {
+      throw new HttpError(
+        413,
+        `The body is larger than ${maxBytes} bytes, which controller.max_body_size allows.`,
+      );
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+async function readText(request: Request, maxBytes: number): Promise<string> {
+  const bytes = await readBytes(request, maxBytes);
   try {
-    return await request.formData();
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new HttpError(400, "Invalid request body: it is not UTF-8.");
+  }
+}
+
+async function readMultipart(contentType: string, bytes: Buffer): Promise<FormData> {
+  try {
+    return await new Response(bytes, { headers: { "content-type": contentType } }).formData();
   } catch (error) {
     throw new HttpError(400, `Invalid request body: ${errorMessage(error)}`);
   }

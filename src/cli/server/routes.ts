@@ -52,6 +52,7 @@ export interface Answer {
 }
 
 export interface RouteOptions {
+  /** Between comments on a stream on which nothing happens. */
   readonly heartbeatSeconds: number;
 }
 
@@ -102,7 +103,7 @@ export function apiRoutes(service: WorkflowService, options: RouteOptions): read
   };
 
   const run = async (context: Context, id?: string): Promise<Response> => {
-    const request = await readRunRequest(context.req.raw);
+    const request = await readRunRequest(context.req.raw, definition.controller.maxBodyBytes);
     const { workflow, output } = runOptions(request, id);
     const task = service.start({
       workflow: publicWorkflow(workflow).id,

@@ -78,7 +78,6 @@ export async function startServer(
     allowedHosts: options.allowedHosts,
     ownOrigins: webui === undefined ? [] : originsOf(webui.host, webui.port),
     apiKey,
-    bodyLimit: controller.maxBodyBytes,
     heartbeatSeconds: options.heartbeatSeconds ?? 15,
     onFault: options.onFault ?? (() => undefined),
   });

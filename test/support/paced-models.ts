@@ -1,0 +1,71 @@
+import type { LoadTextModel } from "../../src/cli/compose/model-host.ts";
+import type { GenerateOptions, GenerateResult, StreamPart } from "../../src/runtime/generation-types.ts";
+
+/** A model that writes `w0 w1 …`, one word a tick, so that a test sees it at work and stops it. */
+export class PacedModels {
+  /** Words of a text. */
+  words = 4;
+  /** Milliseconds between words. */
+  pause = 1;
+  /** What a word looks like. */
+  word = (index: number): string => `w${index} `;
+  /** Loading takes until this has resolved; it fails as this fails. */
+  loaded: Promise<void> = Promise.resolve();
+  /** Words written so far, of all texts. */
+  written = 0;
+  /** Texts that are being written. */
+  active = 0;
+  mostActive = 0;
+  disposed = 0;
+
+  readonly load: LoadTextModel = async (_source, options) => {
+    options.onProgress?.({ stage: "weights", done: 1, total: 4 });
+    await this.loaded;
+    return {
+      device: { kind: "wasm", description: "wasm (paced)", threads: 1 },
+      stream: (_prompt: string, given: GenerateOptions) => this.#stream(given),
+      dispose: () => {
+        this.disposed += 1;
+        return Promise.resolve();
+      },
+    };
+  };
+
+  async *#stream(options: GenerateOptions): AsyncGenerator<StreamPart> {
+    this.active += 1;
+    this.mostActive = Math.max(this.mostActive, this.active);
+    let newText = "";
+    try {
+      for (let i = 0; i < this.words; i++) {
+        await new Promise((resolve) => setTimeout(resolve, this.pause));
+        options.signal?.throwIfAborted();
+        const text = this.word(i);
+        newText += text;
+        this.written += 1;
+        const isLast = i === this.words - 1;
+        yield { text, tokens: [i], result: isLast ? resultOf(newText, this.words, options) : undefined };
+      }
+    } finally {
+      this.active -= 1;
+    }
+  }
+}
+
+function resultOf(newText: string, tokens: number, { seed = 0 }: GenerateOptions): GenerateResult {
+  return {
+    text: newText,
+    newText,
+    tokens: Array.from({ length: tokens }, (_, i) => i),
+    finishReason: "eos",
+    usage: { promptTokens: 3, completionTokens: tokens },
+    timings: {
+      timeToFirstTokenSeconds: 0.25,
+      prefillSeconds: 0.5,
+      decodeSeconds: 2,
+      prefillTokensPerSecond: 6,
+      decodeTokensPerSecond: (tokens - 1) / 2,
+    },
+    seed,
+    warnings: [],
+  };
+}
