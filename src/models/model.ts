@@ -79,7 +79,8 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
   onProgress?.({ stage: "config", done: 1, total: 1 });
 
   const contextLength = Math.min(request.contextLength ?? DEFAULT_CONTEXT, config.maxPositions);
-  if (request.contextLength !== undefined && request.contextLength > contextLength) {
+  const isLowered = request.contextLength !== undefined && request.contextLength > contextLength;
+  if (isLowered && request.contextLength !== Infinity) {
     onNotice?.(
       `The context length was lowered from ${request.contextLength} to the model's maximum, ${contextLength}.`,
     );

@@ -13,6 +13,8 @@ export type ErrorCode =
   | "not-found" // a model, file, workflow or tokenizer that is not there
   | "out-of-memory"
   | "device" // a device that failed or was lost
+  | "busy" // no room in a queue for one more run
+  | "remote" // an outside API that a workflow calls
   | "disposed" // use after dispose()
   | "aborted" // the caller's AbortSignal
   | "usage"; // command-line usage (exit code 2)

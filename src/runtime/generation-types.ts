@@ -119,8 +119,8 @@ export interface LoadOptions {
   prefill?: PrefillMode;
   /** "stored" (default) keeps weights as the checkpoint has them. A type by name must be the checkpoint's own. */
   precision?: Precision;
-  /** Capacity of the KV cache in tokens. Default min(model maximum, 4096). */
-  contextLength?: number;
+  /** Capacity of the KV cache in tokens; "max": all that the model was made for. Default min(model maximum, 4096). */
+  contextLength?: number | "max";
   onProgress?: (progress: LoadProgress) => void;
   /** Diagnostics a person should see: device chosen, context length, memory. Default: none. */
   onNotice?: (line: string) => void;

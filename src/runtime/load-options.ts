@@ -16,6 +16,7 @@ export interface ResolvedLoad {
   /** Bytes. */
   gpuMemory: number | undefined;
   prefill: PrefillMode;
+  /** Infinity: the model's maximum. */
   contextLength: number | undefined;
   precision: Precision;
 }
@@ -56,7 +57,8 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedLoad {
     gpuMemory: count("gpuMemory", options.gpuMemory, Number.MAX_SAFE_INTEGER),
     prefill: resolvePrefill(options.prefill, device),
     threads: count("threads", options.threads, MAX_THREADS),
-    contextLength: count("contextLength", options.contextLength, 2 ** 24),
+    contextLength:
+      options.contextLength === "max" ? Infinity : count("contextLength", options.contextLength, 2 ** 24),
   };
 }
 

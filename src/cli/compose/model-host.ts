@@ -41,9 +41,6 @@ export interface ModelRequest {
   readonly signal?: AbortSignal;
 }
 
-/** More than any model has; loading lowers it to the model's own maximum. */
-const MOST_TOKENS = 2 ** 24;
-
 /** Components with the same key share one loaded model. */
 export function modelKey(component: ModelComponent): string {
   const { model, device, precision, contextLength = null } = component;
@@ -103,12 +100,15 @@ export class ModelHost {
     // Loading may tell something before it returns.
     const listeners = new Set(onProgress === undefined ? [] : [onProgress]);
     const stop = new AbortController();
-    const needed = context ?? contextBound(component) ?? MOST_TOKENS;
+    const needed = Math.min(
+      component.contextLength ?? Infinity,
+      context ?? contextBound(component) ?? Infinity,
+    );
     const model = this.#load(component.model.source, {
       device: this.#overrides.device ?? component.device,
       threads: this.#overrides.threads,
       precision: component.precision,
-      contextLength: Math.min(component.contextLength ?? needed, needed),
+      contextLength: needed === Infinity ? "max" : needed,
       signal: stop.signal,
       onNotice: this.#hooks.onNotice,
       onProgress: (progress) => {

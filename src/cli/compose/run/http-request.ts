@@ -24,7 +24,7 @@ export class RemoteError extends ModelComposeError {
   readonly status: number | undefined;
 
   constructor(message: string, status?: number, cause?: unknown) {
-    super("device", message, { cause });
+    super("remote", message, { cause });
     this.status = status;
   }
 }

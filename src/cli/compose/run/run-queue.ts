@@ -9,7 +9,7 @@ export class QueueFullError extends ModelComposeError {
   readonly retryAfterSeconds: number;
 
   constructor(waiting: number, retryAfterSeconds: number) {
-    super("unsupported", `${waiting} runs are waiting already, and no more are taken.`, {
+    super("busy", `${waiting} runs are waiting already, and no more are taken.`, {
       remedy: `Try again in ${retryAfterSeconds} s, or raise controller.max_queue_count.`,
     });
     this.retryAfterSeconds = retryAfterSeconds;
