@@ -35,9 +35,9 @@ export async function call(method: string, url: string, options: CallOptions = {
   return { status: response.statusCode ?? 0, headers: response.headers, text, json };
 }
 
-/** Waits until something is so. @throws when it is not after ten seconds */
+/** Waits until something is so. @throws when it is not after half a minute */
 export async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 30_000;
   while (!(await isSo())) {
     if (performance.now() > deadline) throw new Error(`it never was so: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
