@@ -58,12 +58,19 @@ let page: Page;
 let complaints: string[];
 let requests: string[];
 
-async function serve({ key }: { key?: string } = {}): Promise<void> {
+interface ServeOptions {
+  readonly key?: string;
+  /** Of the web UI. */
+  readonly port?: number;
+  readonly text?: string;
+}
+
+async function serve({ key, port = 0, text = file }: ServeOptions = {}): Promise<void> {
   model = new PacedModel();
-  const definition = loadText(file);
+  const definition = loadText(text);
   const environment = new Map(key === undefined ? [] : [["MODEL_COMPOSE_API_KEY", key]]);
   server = await startServer(definition, { loadModel: model.load, port: 0, environment });
-  ui = await startWebUi({ host: "127.0.0.1", port: 0, api: server.fetch, apiUrl: server.url });
+  ui = await startWebUi({ host: "127.0.0.1", port, api: server.fetch, apiUrl: server.url });
 }
 
 async function open(options: Parameters<Browser["newContext"]>[0] = {}): Promise<void> {
@@ -171,6 +178,8 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     // By mouse as well.
     await button("Run").click();
     await soon(() => model.active).toBe(1);
+    // The keyboard keeps its place when the button under it is switched off.
+    expect(await page.locator("*:focus").textContent()).toBe("Stop");
     await button("Stop").click();
     await soon(() => facts().textContent()).toMatch(/^Stopped/);
     expect(await panel().locator(".history .status").allTextContents()).toEqual(["Stopped", "Stopped"]);
@@ -208,6 +217,8 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     expect(await stops.getAttribute("aria-invalid")).toBe("true");
     expect(await focusedId()).toBe(await stops.getAttribute("id"));
     expect(await panel().locator(".field .problem:visible").textContent()).toMatch(/must be JSON/);
+    await button("Copy as curl").click();
+    expect(await page.evaluate<string>("navigator.clipboard.readText()")).toBe("");
     await stops.fill("");
 
     const length = panel().getByLabel("length");
@@ -269,6 +280,22 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await page.getByRole("button", { name: "Switch to dark colours" }).click();
     await page.emulateMedia({ colorScheme: "light" });
     await soon(ground).toBe(light);
+  });
+
+  test("a server that comes back with other workflows is noticed", async () => {
+    model.finishLoading();
+    await open();
+    await panel().getByLabel("prompt").fill("kept");
+    const port = Number(new URL(ui.url).port);
+    await ui.close();
+    // The page looks when it is looked at.
+    await page.evaluate('document.dispatchEvent(new Event("visibilitychange"))');
+    await soon(() => page.locator("#health").textContent()).toBe("The server does not answer");
+    await server.close({ timeoutMilliseconds: 0 });
+    await serve({ port, text: file.replace("Tell a story", "Tell a tale") });
+    await page.getByRole("button", { name: "Reload" }).click();
+    await soon(() => panel().getByRole("heading", { level: 2 }).textContent()).toBe("Tell a tale");
+    expect(await panel().getByLabel("prompt").inputValue()).toBe("kept");
   });
 
   test("on a phone nothing is wider than the screen, and everything can be pressed", async () => {

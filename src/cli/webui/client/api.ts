@@ -68,10 +68,6 @@ export class Api {
     }
   }
 
-  async task(task: string): Promise<WireTask> {
-    return (await this.#json(`/tasks/${encodeURIComponent(task)}`)) as WireTask;
-  }
-
   /** What happens to a task, from its first event to the one that ends it or the connection. */
   async *events(task: string): AsyncGenerator<WireEvent, void> {
     const path = `/tasks/${encodeURIComponent(task)}/events`;
@@ -82,7 +78,11 @@ export class Api {
 
   async #json(path: string, init: RequestInit = {}): Promise<unknown> {
     const response = await this.#fetch(path, init);
-    return response.json();
+    try {
+      return await response.json();
+    } catch {
+      throw new ApiError(response.status, "The answer is not the API's. Is there a proxy before the server?");
+    }
   }
 
   async #fetch(path: string, init: RequestInit): Promise<Response> {

@@ -36,11 +36,13 @@ export function announce(words: string): void {
   byId("announcer", HTMLElement).textContent = words;
 }
 
-/** A button that copies a text and says so for a moment. */
-export function copyButton(label: string, text: () => string): HTMLButtonElement {
+/** A button that copies a text, if there is one, and says so for a moment. */
+export function copyButton(label: string, text: () => string | undefined): HTMLButtonElement {
   const element = button(label, { class: "quiet" }, () => {
-    void copy(text()).then((copied) => {
-      element.textContent = copied ? "Copied" : "Not copied: the browser forbids it";
+    const copied = text();
+    if (copied === undefined) return;
+    void copy(copied).then((isCopied) => {
+      element.textContent = isCopied ? "Copied" : "Not copied: the browser forbids it";
       announce(element.textContent);
       setTimeout(() => (element.textContent = label), 1500);
     });

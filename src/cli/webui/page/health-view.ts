@@ -10,9 +10,13 @@ const SOON = 1000;
 export function watchHealth(api: Api, element: HTMLElement, onReachable: () => void): void {
   let wasReachable = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let isLooking = false;
   const look = async (): Promise<void> => {
+    if (isLooking) return;
+    isLooking = true;
     clearTimeout(timer);
     const health = await api.health();
+    isLooking = false;
     const isReachable = health.status !== "unreachable";
     element.dataset["state"] = health.status;
     element.textContent = healthText(health);

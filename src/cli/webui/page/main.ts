@@ -1,7 +1,7 @@
 import { Api, ApiError } from "../client/api.ts";
 import { History } from "../client/history.ts";
 import type { WireWorkflow } from "../client/wire.ts";
-import { byId, h } from "./dom.ts";
+import { button, byId, h } from "./dom.ts";
 import { Drafts } from "./drafts.ts";
 import { watchHealth } from "./health-view.ts";
 import { askForKey } from "./key-dialog.ts";
@@ -17,14 +17,35 @@ const services = { api, apiUrl: base, history: new History(sessionStorage), draf
 let panels: WorkflowPanel[] = [];
 let tabs: Tabs | undefined;
 
+/** What the page was made from. */
+let shown: string | undefined;
+
 async function load(): Promise<void> {
-  if (panels.length > 0) return;
   try {
-    show(await api.workflows());
+    const workflows = await api.workflows();
+    const schema = JSON.stringify(workflows);
+    if (shown === undefined) show(workflows);
+    else if (schema !== shown) noticeChange();
+    shown ??= schema;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    main.replaceChildren(h("div", { class: "error", role: "alert" }, error.message));
+    if (shown !== undefined) return;
+    const again = button("Try again", {}, () => void load());
+    main.replaceChildren(h("div", { class: "error", role: "alert" }, error.message), again);
   }
+}
+
+/** The server was started again with another file. A reload keeps what stands in the forms. */
+function noticeChange(): void {
+  const reload = button("Reload", {}, () => location.reload());
+  const notice = h(
+    "div",
+    { class: "changed", role: "alert" },
+    "The workflows of the server have changed.",
+    reload,
+  );
+  main.querySelector(".changed")?.remove();
+  main.prepend(notice);
 }
 
 function show(workflows: readonly WireWorkflow[]): void {

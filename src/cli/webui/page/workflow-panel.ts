@@ -94,7 +94,6 @@ export class WorkflowPanel {
   stop(): void {
     if (!this.#isRunning || this.#stopWanted) return;
     this.#stopWanted = true;
-    this.#stop.disabled = true;
     announce("Stopping");
     void this.#cancel();
   }
@@ -138,8 +137,9 @@ export class WorkflowPanel {
       if (this.#stopWanted) await this.#cancel();
       await followTask(api, task, state, { onChange: show, now });
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      state.fail({ message: error.message, field: error.field }, now());
+      // Whatever it is, a run that nobody follows any more must not look as if it went on.
+      const { message, field } = error instanceof ApiError ? error : { message: String(error) };
+      state.fail({ message, field }, now());
     } finally {
       clearInterval(ticks);
       this.#view.finish(state, now());
@@ -161,18 +161,17 @@ export class WorkflowPanel {
       if (!(error instanceof ApiError)) throw error;
       announce(error.message);
       this.#stopWanted = false;
-      this.#stop.disabled = false;
     }
   }
 
   #setRunning(isRunning: boolean): void {
     this.#isRunning = isRunning;
     this.#stopWanted = false;
-    const hadFocus = this.#stop === document.activeElement;
-    this.#run.disabled = isRunning;
-    this.#stop.disabled = !isRunning;
+    const [on, off] = isRunning ? [this.#stop, this.#run] : [this.#run, this.#stop];
+    on.disabled = false;
     // A button that is switched off loses the focus, and the keyboard its place.
-    if (hadFocus && !isRunning) this.#run.focus();
+    if (off === document.activeElement) on.focus();
+    off.disabled = true;
   }
 
   #reuse({ fields }: HistoryEntry): void {
@@ -181,14 +180,17 @@ export class WorkflowPanel {
     this.element.querySelector<HTMLElement>("textarea, input, select")?.focus();
   }
 
-  #curl(): string {
+  /** The run that the form means; undefined when something in it is wrong, which now stands there. */
+  #curl(): string | undefined {
+    const input = this.#form.input();
+    if (input === undefined) return undefined;
     const { api, apiUrl } = this.#services;
     const streams = this.#workflow.output.some(
       ({ type, format }) => type === "stream" || format !== undefined,
     );
     const body = {
       workflow_id: this.#workflow.workflow_id,
-      input: this.#form.input()?.value ?? {},
+      input: input.value,
       ...(streams ? { output_only: true } : {}),
     };
     const shell: Shell = navigator.userAgent.includes("Windows") ? "cmd" : "posix";
