@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { openCheckpoint, type Checkpoint } from "../src/runtime/checkpoint.ts";
 import { ProgramBuilder, type Program } from "../src/runtime/program.ts";
 import { distance, expectWithin, FACTOR } from "./support/accuracy.ts";
@@ -19,6 +19,9 @@ import { passOf } from "./support/golden.ts";
 import { Interpreter, type ProgramOutput } from "./support/interpreter.ts";
 import { safetensorsBytes, temporaryDirectory } from "./support/model-files.ts";
 import { normalNumbers, randomMatrix, randomSource, type Format } from "./support/numbers.ts";
+
+// A GPU in software on a busy machine.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const SIZES = { vocab: 113, hidden: 20, heads: 4, kvHeads: 2, headDim: 12, mlp: 60 };
 const SCALE = SIZES.headDim ** -0.5;

@@ -2,7 +2,7 @@
  * The contract of a device (src/runtime/backend.ts), case by case on every device: accuracy in every form a pass can
  * have, key-value slots, refusals, ends of a decode, cancellation, progress, disposal.
  */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Executable, Pass } from "../src/runtime/backend.ts";
 import { AbortError } from "../src/runtime/errors.ts";
 import {
@@ -24,6 +24,9 @@ import {
 } from "./support/devices.ts";
 import { greedyRequest, passOf, prefill } from "./support/golden.ts";
 import { randomSource } from "./support/numbers.ts";
+
+// A GPU in software on a busy machine.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 interface Case {
   device: TestDevice;
@@ -47,10 +50,11 @@ const OTHER_ORDER = 1e-4;
 const ABORT_MILLISECONDS = 500;
 
 const random = randomSource(21);
-const tokens = Array.from({ length: 300 }, () => Math.floor(random() * 512));
-const a = tokens.slice(0, 100);
-const b = tokens.slice(100, 230);
-const rest = tokens.slice(230);
+const tokens = Array.from({ length: 200 }, () => Math.floor(random() * 512));
+// Beyond the blocks of 64 positions and the splits of 32 in which devices see the cache.
+const a = tokens.slice(0, 66);
+const b = tokens.slice(66, 146);
+const rest = tokens.slice(146);
 
 let golden: ExactGolden;
 beforeAll(async () => {
@@ -69,7 +73,7 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
         maxRows: MAX_ROWS,
         onWeights: (done, total) => void weights.push([done, total]),
       });
-    }, 180_000);
+    });
     afterAll(async () => {
       await executable.dispose();
     });
@@ -155,14 +159,14 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
 
     describe("key-value slots", () => {
       test("two sequences in turn do not disturb each other", async () => {
-        await prefill(executable, a, { size: 25 });
+        await prefill(executable, a, { size: 20 });
         const aloneA = await one(7, a.length);
-        await prefill(executable, b, { size: 25 });
+        await prefill(executable, b, { size: 20 });
         const aloneB = await one(8, b.length);
-        for (let from = 0; from < b.length; from += 25) {
+        for (let from = 0; from < b.length; from += 20) {
           if (from < a.length)
-            await prefill(executable, a.slice(from, from + 25), { slot: 2, position: from });
-          await prefill(executable, b.slice(from, from + 25), { slot: 1, position: from });
+            await prefill(executable, a.slice(from, from + 20), { slot: 2, position: from });
+          await prefill(executable, b.slice(from, from + 20), { slot: 1, position: from });
         }
         expectSameBits(await one(7, a.length, 2), aloneA);
         expectSameBits(await one(8, b.length, 1), aloneB);
@@ -180,51 +184,54 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
       });
 
       test("a copy of nothing, or to where it is, changes nothing", async () => {
-        await prefill(executable, a);
-        await prefill(executable, b, { slot: 1 });
-        const untouched = await one(5, b.length, 1);
+        await prefill(executable, a.slice(0, 20));
+        await prefill(executable, b.slice(0, 20), { slot: 1 });
+        const untouched = await one(5, 20, 1);
         await executable.copySlot(0, 1, 0);
-        await executable.copySlot(1, 1, 50);
-        expectSameBits(await one(5, b.length, 1), untouched);
+        await executable.copySlot(1, 1, 10);
+        expectSameBits(await one(5, 20, 1), untouched);
       });
 
       test("a sequence goes back to an earlier position", async () => {
-        await prefill(executable, b.slice(0, 70));
-        await prefill(executable, b.slice(70), { position: 70 });
+        await prefill(executable, b.slice(0, 50));
+        await prefill(executable, b.slice(50), { position: 50 });
         const straight = await one(5, b.length);
-        await prefill(executable, a, { position: 70 }); // instead of what was there
-        await prefill(executable, b.slice(70), { position: 70 });
+        await prefill(executable, a, { position: 50 }); // instead of what was there
+        await prefill(executable, b.slice(50), { position: 50 });
         expectSameBits(await one(5, b.length), straight);
       });
 
       test("rows of several sequences in one pass, in any order", async () => {
-        const sequences = [a.slice(0, 13), b.slice(0, 13), rest.slice(0, 13)];
+        const sequences = [a.slice(0, 8), b.slice(0, 8), rest.slice(0, 8)];
         const alone: Float32Array[] = [];
         const next: Float32Array[] = [];
         for (const [slot, sequence] of sequences.entries()) {
           alone.push(await prefill(executable, sequence, { slot }));
-          next.push(await one(9, 13, slot));
+          next.push(await one(9, 8, slot));
         }
         const orders = {
-          "one after another": (r: number) => [Math.floor(r / 13), r % 13],
+          "one after another": (r: number) => [Math.floor(r / 8), r % 8],
           "in turn": (r: number) => [r % 3, Math.floor(r / 3)],
-          "in pairs": (r: number) => (r < 26 ? [r % 2, Math.floor(r / 2)] : [2, r - 26]),
+          "in pairs": (r: number) => (r < 16 ? [r % 2, Math.floor(r / 2)] : [2, r - 16]),
         };
         for (const [what, order] of Object.entries(orders)) {
-          for (const slot of [0, 1, 2]) await prefill(executable, rest.slice(20, 33), { slot });
-          const places = Array.from({ length: 39 }, (_, r) => order(r));
-          const { logits } = await executable.run({
-            tokens: Int32Array.from(places, ([slot, position]) => sequences[slot][position]),
+          const places = Array.from({ length: 24 }, (_, r) => order(r));
+          const rows = {
             slots: Int32Array.from(places, ([slot]) => slot),
             positions: Int32Array.from(places, ([, position]) => position),
+          };
+          await executable.run({ ...rows, tokens: new Int32Array(24).fill(500) }); // over what is there
+          const { logits } = await executable.run({
+            ...rows,
+            tokens: Int32Array.from(places, ([slot, position]) => sequences[slot][position]),
             logitRows: Int32Array.from(sequences, (_, slot) =>
-              places.findIndex(([s, position]) => s === slot && position === 12),
+              places.findIndex(([s, position]) => s === slot && position === 7),
             ),
           });
           for (const slot of [0, 1, 2]) {
             const found = logits.subarray(slot * 512, (slot + 1) * 512);
             expectWithin(found, alone[slot], OTHER_ORDER, `${what}, slot ${slot}`);
-            expectWithin(await one(9, 13, slot), next[slot], OTHER_ORDER, `${what}, slot ${slot}, next`);
+            expectWithin(await one(9, 8, slot), next[slot], OTHER_ORDER, `${what}, slot ${slot}, next`);
           }
         }
       });

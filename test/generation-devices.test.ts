@@ -3,7 +3,7 @@
  * (token-choice.test.ts proves it bit by bit); the logits themselves differ by rounding. So the draws here are ones that do
  * not hang on it: each is repeated on logits that are off by far more than the devices differ.
  */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { loadModel, type GenerateOptions, type GenerateResult, type Model } from "../src/index.ts";
 import { Sampler } from "../src/runtime/sampler.ts";
 import { resolveGenerateOptions } from "../src/runtime/sampling-options.ts";
@@ -11,6 +11,9 @@ import { expectWithin } from "./support/accuracy.ts";
 import { ADAPTER } from "./support/devices.ts";
 import { modelPath } from "./support/golden.ts";
 import { randomSource } from "./support/numbers.ts";
+
+// A GPU in software on a busy machine.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 /** What is added to logits, up or down. */
 const NOISE = 1e-3;

@@ -3,7 +3,7 @@
  * every variant of the kernels; and what may be relied on to the last bit. golden.test.ts has the CPU device,
  * contract.test.ts what else holds for both.
  */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Executable } from "../src/runtime/backend.ts";
 import type { WebGpuExecutable } from "../src/runtime/webgpu/executable.ts";
 import {
@@ -24,6 +24,9 @@ import {
 } from "./support/devices.ts";
 import { greedyRequest, openGolden, passOf, prefill } from "./support/golden.ts";
 import { randomSource } from "./support/numbers.ts";
+
+// A GPU in software on a busy machine.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const MODELS = ["smollm3", "smollm3-bf16", "smollm3-f16", "smollm3-sharded", "smollm3-yarn"];
 /** Cuts every matrix but those of keys and values, and so keeps stacks apart. The cache of a layer has 16,384 bytes. */
@@ -95,7 +98,7 @@ test(`${GPU_LIKE_HARDWARE.name}: every layer, all logits and greedy tokens`, asy
   } finally {
     await executable.dispose();
   }
-}, 180_000);
+});
 
 test("the bundled model: logits and greedy tokens of every prompt", async () => {
   const golden = await openExactGolden("tales");
@@ -108,7 +111,7 @@ test("the bundled model: logits and greedy tokens of every prompt", async () => 
   } finally {
     await executable.dispose();
   }
-}, 180_000);
+});
 
 describe("to the last bit", () => {
   const random = randomSource(33);

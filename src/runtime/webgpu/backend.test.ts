@@ -1,7 +1,7 @@
 /** The GPU device where its files, its callers or its weights fail. What all devices share is in test/contract.test.ts. */
 import { copyFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { ADAPTER } from "../../../test/support/devices.ts";
 import { greedy, greedyRequest, openGolden, passOf } from "../../../test/support/golden.ts";
 import { goldenPath, temporaryDirectory } from "../../../test/support/model-files.ts";
@@ -11,6 +11,9 @@ import { AbortError } from "../errors.ts";
 import type { ResolvedSampling } from "../sampling-options.ts";
 import { WebGpuBackend } from "./backend.ts";
 import type { WebGpuExecutable } from "./executable.ts";
+
+// A GPU in software on a busy machine.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const golden = await openGolden("smollm3-bf16");
 const [prompt] = golden.prompts;
