@@ -38,6 +38,10 @@ export class ReadbackRing {
     return new ReadbackRing(slots, hasTimes);
   }
 
+  get buffers(): GPUBuffer[] {
+    return this.#slots.map(({ buffer }) => buffer);
+  }
+
   slot(step: number): RingSlot {
     return this.#slots[step % this.#slots.length];
   }
