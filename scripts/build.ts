@@ -22,6 +22,8 @@ await build({
     "bench-read-worker": "bench/harness/read-worker.ts",
     "bench-busy-process": "bench/harness/busy-process.ts",
     "bench-checkpoint": "bench/make-checkpoint.ts",
+    "bench-app": "bench/app/bench-app.ts",
+    "bench-queue-process": "bench/app/queue-process.ts",
   },
   outdir: dist,
   bundle: true,

@@ -1,0 +1,39 @@
+/** Measures what the application adds to a model: `npm run bench:app` (see flags.ts). */
+import { ModelComposeError } from "../../src/runtime/errors.ts";
+import { thisMachine } from "../harness/machine.ts";
+import { Progress } from "../harness/progress.ts";
+import { readAppFlags, USAGE } from "./flags.ts";
+import { measureHttpOverhead } from "./http-overhead.ts";
+import { measureListening } from "./listening.ts";
+import { measureQueueMemory } from "./queue-memory.ts";
+import { pageBytes, toAppJson, toAppTable, type AppResult } from "./result.ts";
+
+/** What to print. */
+async function run(args: string[], progress: Progress): Promise<string> {
+  const flags = readAppFlags(args);
+  if (flags === undefined) return USAGE;
+  const { runs, tokens, queued, starts } = flags;
+  const result: AppResult = {
+    machine: thisMachine(),
+    runs,
+    tokens,
+    starts,
+    http: await measureHttpOverhead({ runs, tokens }, progress),
+    queue: await measureQueueMemory(queued, progress),
+    pageBytes: await pageBytes(),
+    up: await measureListening(starts, progress),
+  };
+  return flags.json ? `${JSON.stringify(toAppJson(result), null, 2)}\n` : `${toAppTable(result)}\n`;
+}
+
+const progress = new Progress();
+try {
+  const output = await run(process.argv.slice(2), progress);
+  progress.clear();
+  process.stdout.write(output);
+} catch (error) {
+  progress.clear();
+  if (!(error instanceof ModelComposeError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = error.code === "usage" ? 2 : 1;
+}

@@ -1,0 +1,19 @@
+/** A client of the server that costs as little as one can: what is measured is the server. */
+import { request, type Agent } from "node:http";
+import { text as readText } from "node:stream/consumers";
+
+/** A blocking run of the default workflow. @returns the answer's text @throws when it is not 200 */
+export async function postRun(url: string, agent: Agent, input: object): Promise<string> {
+  const body = JSON.stringify({ input });
+  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
+  return new Promise((resolve, reject) => {
+    const sent = request(`${url}/workflows/runs`, { method: "POST", agent, headers }, (response) => {
+      readText(response).then((text) => {
+        if (response.statusCode === 200) resolve(text);
+        else reject(new Error(`The server answered ${response.statusCode ?? 0}: ${text}`));
+      }, reject);
+    });
+    sent.on("error", reject);
+    sent.end(body);
+  });
+}

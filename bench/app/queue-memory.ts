@@ -1,0 +1,105 @@
+/** The memory that runs take while they wait for their turn. */
+import { fork, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { Agent } from "node:http";
+import { fileURLToPath } from "node:url";
+import { workerUrl } from "../../src/runtime/platform/workers.ts";
+import type { Progress } from "../harness/progress.ts";
+import { postRun } from "./client.ts";
+import type { Listening, Order, Weight } from "./queue-process.ts";
+
+export interface QueueMemory {
+  queued: number;
+  idleRssBytes: number;
+  queuedRssBytes: number;
+  /** Above idle, of V8's heap alone. */
+  heapBytes: number;
+}
+
+/** Runs that end before anything is weighed: the code that serves them is loaded and compiled. */
+const WARM_UP = 30;
+/** Connections that are opened at a time; a listening socket holds only so many that wait to be accepted. */
+const BURST = 100;
+/** Characters of a prompt: about a page of text, other text in every run. */
+const PROMPT_LENGTH = 2000;
+
+/**
+ * Blocking runs: each holds its connection and its input. One more than `queued` runs, and does not get on.
+ *
+ * @throws Error when the server does not take them, or does not let them wait
+ */
+export async function measureQueueMemory(queued: number, progress: Progress): Promise<QueueMemory> {
+  progress.phase("queue: starting a server");
+  const script = workerUrl(import.meta.url, {
+    source: "./queue-process.ts",
+    bundled: "bench-queue-process.js",
+  });
+  const child = fork(fileURLToPath(script), { execArgv: ["--expose-gc"] });
+  const agent = new Agent({ keepAlive: false });
+  try {
+    const { url } = await answer<Listening>(child);
+    const run = (index: number): Promise<string> => postRun(url, agent, { prompt: promptOf(index) });
+    for (let i = 0; i < WARM_UP; i++) await run(i);
+    child.send("shut" satisfies Order);
+    const idle = await weigh(child);
+    const runs = Array.from({ length: queued + 1 }, (_, index) => () => run(index));
+    const full = await queueUp(runs, child, progress);
+    return {
+      queued,
+      idleRssBytes: idle.rss,
+      queuedRssBytes: full.rss,
+      heapBytes: full.heapUsed - idle.heapUsed,
+    };
+  } finally {
+    child.kill();
+    agent.destroy();
+  }
+}
+
+/** Starts runs, burst by burst, and waits until all of them wait. */
+async function queueUp(
+  runs: readonly (() => Promise<string>)[],
+  child: ChildProcess,
+  progress: Progress,
+): Promise<Weight> {
+  let failure: unknown;
+  for (let begun = 0; ;) {
+    for (const run of runs.slice(begun, begun + BURST)) run().catch((error: unknown) => (failure ??= error));
+    begun = Math.min(begun + BURST, runs.length);
+    let weight: Weight;
+    do {
+      weight = await weigh(child);
+      if (failure !== undefined) throw new Error("A run was not queued.", { cause: failure });
+    } while (weight.running + weight.waiting < begun);
+    progress.step(`queue: ${weight.waiting} runs wait`);
+    if (begun < runs.length) continue;
+    if (weight.waiting === runs.length - 1) return weight;
+    throw new Error(`Of ${runs.length} runs, ${weight.waiting} wait; expected all but one.`);
+  }
+}
+
+function promptOf(index: number): string {
+  return `${index}: once upon a time `.repeat(PROMPT_LENGTH).slice(0, PROMPT_LENGTH);
+}
+
+async function weigh(child: ChildProcess): Promise<Weight> {
+  const weight = answer<Weight>(child);
+  child.send("weigh" satisfies Order);
+  return weight;
+}
+
+/** The next message of the process. @throws Error when it ends instead */
+async function answer<T>(child: ChildProcess): Promise<T> {
+  const stop = new AbortController();
+  const { signal } = stop;
+  const ended = once(child, "exit", { signal }).then(([code]) => {
+    throw new Error(`The server's process ended with ${String(code)}.`);
+  });
+  try {
+    const [message] = (await Promise.race([once(child, "message", { signal }), ended])) as [T];
+    return message;
+  } finally {
+    stop.abort();
+    ended.catch(() => undefined);
+  }
+}

@@ -1,0 +1,45 @@
+/** What is served: the bundled model, one text a run. */
+import type { ComposeDefinition } from "../../src/cli/compose/definition.ts";
+import { readCompose } from "../../src/cli/compose/load.ts";
+import type { TextModel } from "../../src/cli/compose/model-host.ts";
+import type { Model } from "../../src/index.ts";
+
+export const MODEL = "tales";
+
+/**
+ * A compose file with one workflow, whose input is `prompt`.
+ *
+ * @param ports as a server of its own process needs them
+ */
+export function composeText(tokens: number, ports?: { api: number; webUi: number }): string {
+  const controller =
+    ports === undefined
+      ? []
+      : ["controller:", `  port: ${ports.api}`, "  webui:", `    port: ${ports.webUi}`];
+  return [
+    ...controller,
+    "component:",
+    "  type: model",
+    "  task: text-generation",
+    `  model: ${MODEL}`,
+    "  device: cpu",
+    "  action:",
+    "    prompt: ${input.prompt as text}",
+    `    max_output_length: ${tokens}`,
+    `    min_output_length: ${tokens}`,
+    "    temperature: 0.7",
+    "    seed: 1",
+    "    return_full_text: false",
+    "",
+  ].join("\n");
+}
+
+export function composeDefinition(tokens: number): ComposeDefinition {
+  const name = "model-compose.yml";
+  return readCompose([{ name, path: `/${name}`, text: composeText(tokens) }], { environment: new Map() });
+}
+
+/** A model for a server that does not own it: it stays when the server ends. */
+export function lent(model: Model, stream: TextModel["stream"]): TextModel {
+  return { device: model.device, stream, dispose: () => Promise.resolve() };
+}
