@@ -68,6 +68,8 @@ class Serving {
   readonly #context: CommandContext;
   readonly #terminal: Terminal;
   readonly #stop = new AbortController();
+  /** Loading keeps the thread busy at first; before it, everything listens. */
+  readonly #listening = Promise.withResolvers<void>();
 
   constructor(project: Project, flags: ServeFlags, context: CommandContext) {
     this.#project = project;
@@ -87,10 +89,12 @@ class Serving {
       this.#log(`API     ${server.url}`);
       if (webUiUrl !== undefined) this.#log(`Web UI  ${webUiUrl}`);
       reportLaunch({ state: "listening", url: server.url, webUiUrl });
+      this.#listening.resolve();
       const ended = AbortSignal.any([this.#context.signal, this.#stop.signal]);
       await this.#ready(server, ended);
       await aborted(ended);
     } finally {
+      this.#listening.resolve();
       const { running, waiting } = server.service;
       const runs = running + waiting;
       if (runs > 0)
@@ -104,9 +108,11 @@ class Serving {
   }
 
   #serverOptions(): ServerOptions {
-    const { loadModel } = this.#context;
     return {
-      loadModel,
+      loadModel: async (source, options) => {
+        await this.#listening.promise;
+        return this.#context.loadModel(source, options);
+      },
       overrides: deviceOptions(this.#flags),
       environment: this.#project.environment,
       allowedHosts: this.#flags.allowedHost,
