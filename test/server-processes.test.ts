@@ -102,62 +102,69 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+/** A dozen commands, each in a process of its own, on a machine that may be busy. */
+const manyCommands = { timeout: 180_000 };
+
 describe("a detached server", () => {
-  test("serves, is used by run, is listed, keeps a log without prompts, and is gone after stop", async () => {
-    const up = await cli(["up", "--detach", "--wait", "--no-ui"]);
-    expect(up).toMatchObject({ code: 0, stdout: "" });
-    expect(up.stderr).toContain(api());
-    expect(await call("GET", `${api()}/health`)).toMatchObject({ status: 200, json: { status: "ok" } });
+  test(
+    "serves, is used by run, is listed, keeps a log without prompts, and is gone after stop",
+    manyCommands,
+    async () => {
+      const up = await cli(["up", "--detach", "--wait", "--no-ui"]);
+      expect(up).toMatchObject({ code: 0, stdout: "" });
+      expect(up.stderr).toContain(api());
+      expect(await call("GET", `${api()}/health`)).toMatchObject({ status: 200, json: { status: "ok" } });
 
-    const input = JSON.stringify({ prompt: "Rumpelstiltskin" });
-    const there = await cli(["run", "-i", input]);
-    expect(there.code).toBe(0);
-    expect(there.stderr).toContain(`Runs on the server at ${api()}`);
-    expect(there.stderr).toMatch(/8 tokens, .* tokens\/s, wasm/);
-    expect(JSON.parse(there.stdout)).toEqual({
-      generated: expect.stringMatching(/^Rumpelstiltskin./) as string,
-    });
-    expect(await call("GET", `${api()}/tasks`)).toMatchObject({ json: [{ status: "completed" }] });
-    const refused = await cli(["run", "-i", "{}"]);
-    expect(refused).toMatchObject({ code: 1, stdout: "" });
-    expect(refused.stderr).toContain('error: The workflow input "prompt" is missing');
+      const input = JSON.stringify({ prompt: "Rumpelstiltskin" });
+      const there = await cli(["run", "-i", input]);
+      expect(there.code).toBe(0);
+      expect(there.stderr).toContain(`Runs on the server at ${api()}`);
+      expect(there.stderr).toMatch(/8 tokens, .* tokens\/s, wasm/);
+      expect(JSON.parse(there.stdout)).toEqual({
+        generated: expect.stringMatching(/^Rumpelstiltskin./) as string,
+      });
+      expect(await call("GET", `${api()}/tasks`)).toMatchObject({ json: [{ status: "completed" }] });
+      const refused = await cli(["run", "-i", "{}"]);
+      expect(refused).toMatchObject({ code: 1, stdout: "" });
+      expect(refused.stderr).toContain('error: The workflow input "prompt" is missing');
 
-    const here = await cli(["run", "--local", "-i", input]);
-    expect(here.stdout).toBe(there.stdout);
-    expect(here.stderr).not.toContain("Runs on the server");
-    const other = await cli(["run", "-i", input], { TEST_SEED: "2" });
-    expect(other.stderr).toContain("has another configuration: runs without it");
-    expect(await call("GET", `${api()}/tasks?status=completed`)).toMatchObject({ json: { length: 1 } });
+      const here = await cli(["run", "--local", "-i", input]);
+      expect(here.stdout).toBe(there.stdout);
+      expect(here.stderr).not.toContain("Runs on the server");
+      const other = await cli(["run", "-i", input], { TEST_SEED: "2" });
+      expect(other.stderr).toContain("has another configuration: runs without it");
+      expect(await call("GET", `${api()}/tasks?status=completed`)).toMatchObject({ json: { length: 1 } });
 
-    const listed = await cli(["ps"]);
-    expect(listed.stdout).toMatch(/^PROJECT +PID +STATUS/);
-    expect(listed.stdout).toContain(`model-compose.yml`);
-    expect(listed.stdout).toMatch(/ ready .*http:\/\/127/);
-    const json = JSON.parse((await cli(["ps", "--json"])).stdout) as unknown;
-    expect(json).toMatchObject([{ status: "ok", url: api(), running: 0 }]);
+      const listed = await cli(["ps"]);
+      expect(listed.stdout).toMatch(/^PROJECT +PID +STATUS/);
+      expect(listed.stdout).toContain(`model-compose.yml`);
+      expect(listed.stdout).toMatch(/ ready .*http:\/\/127/);
+      const json = JSON.parse((await cli(["ps", "--json"])).stdout) as unknown;
+      expect(json).toMatchObject([{ status: "ok", url: api(), running: 0 }]);
 
-    const second = await cli(["up", "--detach"]);
-    expect(second.code).toBe(1);
-    expect(second.stderr).toContain(`served already: ${api()}`);
+      const second = await cli(["up", "--detach"]);
+      expect(second.code).toBe(1);
+      expect(second.stderr).toContain(`served already: ${api()}`);
 
-    const stopped = await cli(["stop"]);
-    expect(stopped).toMatchObject({ code: 0, stdout: "" });
-    expect(stopped.stderr).toContain(`The server at ${api()} has ended.`);
-    await expect(call("GET", `${api()}/health`)).rejects.toThrow("ECONNREFUSED");
-    expect(await readdir(path.join(state, "servers"))).toEqual([]);
-    expect((await cli(["stop"])).stderr).toBe("No server of this project runs.\n");
+      const stopped = await cli(["stop"]);
+      expect(stopped).toMatchObject({ code: 0, stdout: "" });
+      expect(stopped.stderr).toContain(`The server at ${api()} has ended.`);
+      await expect(call("GET", `${api()}/health`)).rejects.toThrow("ECONNREFUSED");
+      expect(await readdir(path.join(state, "servers"))).toEqual([]);
+      expect((await cli(["stop"])).stderr).toBe("No server of this project runs.\n");
 
-    const logs = await cli(["logs"]);
-    expect(logs.stdout).toMatch(/\[task 01\w+\] workflow __workflow__ completed in .* 8 tokens/);
-    expect(logs.stdout).toContain("failed in");
-    expect(logs.stdout).toMatch(/Ended\.\n$/);
-    expect(logs.stdout).not.toMatch(/Rumpel|prompt/);
-    expect((await cli(["logs", "--tail", "1"])).stdout).toMatch(/^\S+ Ended\.\n$/);
-    expect((await cli(["down"])).code).toBe(0);
-    const none = await cli(["logs"]);
-    expect(none).toMatchObject({ code: 1, stdout: "" });
-    expect(none.stderr).toContain("There is no log of this project.");
-  });
+      const logs = await cli(["logs"]);
+      expect(logs.stdout).toMatch(/\[task 01\w+\] workflow __workflow__ completed in .* 8 tokens/);
+      expect(logs.stdout).toContain("failed in");
+      expect(logs.stdout).toMatch(/Ended\.\n$/);
+      expect(logs.stdout).not.toMatch(/Rumpel|prompt/);
+      expect((await cli(["logs", "--tail", "1"])).stdout).toMatch(/^\S+ Ended\.\n$/);
+      expect((await cli(["down"])).code).toBe(0);
+      const none = await cli(["logs"]);
+      expect(none).toMatchObject({ code: 1, stdout: "" });
+      expect(none.stderr).toContain("There is no log of this project.");
+    },
+  );
 
   test("Ctrl-C of a run on it ends the run there", async () => {
     await cli(["up", "--detach", "--no-ui"]);

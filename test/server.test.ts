@@ -335,7 +335,11 @@ components:
     expect((await get(server, "/workflows/schemas")).json).toMatchObject({ a: schema });
     expect((await get(server, "/workflows/a/schema")).json).toMatchObject(schema);
     expect((await get(server, "/workflows/__default__/schema")).json).toMatchObject(schema);
-    expect((await get(server, "/workflows/b/schema")).status).toBe(404);
+    const hidden = await get(server, "/workflows/b/schema");
+    expect(hidden).toMatchObject({
+      status: 404,
+      json: { detail: 'There is no workflow "b". Workflows: a.' },
+    });
     expect((await post(server, "/workflows/b/runs", run)).status).toBe(404);
   });
 

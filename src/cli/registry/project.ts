@@ -27,9 +27,14 @@ export function definitionHash(definition: ComposeDefinition): string {
   return digest(JSON.stringify({ controller, components, workflows }, meaning));
 }
 
-function meaning(key: string, value: unknown): unknown {
-  if (key === "location" || key.endsWith("Location")) return undefined;
+function meaning(_key: string, value: unknown): unknown {
+  if (isLocation(value)) return undefined;
   return value instanceof Map ? [...(value as Map<unknown, unknown>)] : value;
+}
+
+/** Where in a file something stands. */
+function isLocation(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "file" in value && "start" in value && "end" in value;
 }
 
 function digest(text: string): string {

@@ -17,7 +17,7 @@ export interface Listener {
 }
 
 /**
- * Serves a handler over HTTP. No request and no answer is ended by a clock: a run may take hours.
+ * Serves a handler over HTTP. No clock ends an answer: a run may take hours.
  *
  * @param port 0 takes any that is free
  * @throws ModelComposeError `invalid-argument` when the address cannot be had
@@ -27,10 +27,9 @@ export async function listen(handler: FetchHandler, host: string, port: number):
     fetch: handler,
     createServer,
     overrideGlobalObjects: false,
-    // Headers must come within a minute; bodies are small, and answers take what they take.
-    serverOptions: { requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 5_000 },
+    // A request must have come whole within a minute; its answer takes what it takes.
+    serverOptions: { requestTimeout: 60_000, headersTimeout: 60_000 },
   }) as Server;
-  server.timeout = 0;
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(cannotListen(host, port, error)));
     server.listen(port, host, resolve);

@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import { z } from "zod";
-import { ModelComposeError } from "../../runtime/errors.ts";
+import { defaultWorkflowId, type WorkflowDefinition } from "../compose/definition.ts";
 import { findWorkflow } from "../compose/find-workflow.ts";
 import {
   health,
@@ -96,11 +96,10 @@ export function apiRoutes(service: WorkflowService, options: RouteOptions): read
     if (task === undefined) throw new HttpError(404, message);
     return task;
   };
-  const publicWorkflow = (id: string): ReturnType<typeof findWorkflow> => {
-    const workflow = findWorkflow(definition, id);
-    if (!workflow.private) return workflow;
-    throw new ModelComposeError("not-found", `There is no workflow "${id}".`);
-  };
+  // Messages name no private workflows either.
+  const offered = { ...definition, workflows: publicWorkflows(definition) };
+  const publicWorkflow = (id: string): WorkflowDefinition =>
+    findWorkflow(offered, id === defaultWorkflowId ? findWorkflow(definition, id).id : id);
 
   const run = async (context: Context, id?: string): Promise<Response> => {
     const request = await readRunRequest(context.req.raw, definition.controller.maxBodyBytes);
@@ -288,7 +287,10 @@ function runOptions(
   if (outputOnly && !waits) {
     throw new HttpError(400, "output_only=true requires wait_for_completion=true.");
   }
-  return { workflow: id ?? named ?? "__default__", output: waits ? (outputOnly ? "only" : "task") : "none" };
+  return {
+    workflow: id ?? named ?? defaultWorkflowId,
+    output: waits ? (outputOnly ? "only" : "task") : "none",
+  };
 }
 
 /** Waits for the run that a request has started, and ends it when the one who waits has left. */

@@ -7,7 +7,7 @@ export class UnavailableError extends ModelComposeError {
   readonly retryAfterSeconds: number | undefined;
 
   constructor(message: string, details: { remedy: string; retryAfterSeconds?: number }) {
-    super("unsupported", message, { remedy: details.remedy });
+    super("busy", message, { remedy: details.remedy });
     this.retryAfterSeconds = details.retryAfterSeconds;
   }
 }
