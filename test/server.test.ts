@@ -338,7 +338,7 @@ components:
     const hidden = await get(server, "/workflows/b/schema");
     expect(hidden).toMatchObject({
       status: 404,
-      json: { detail: 'There is no workflow "b". Workflows: a.' },
+      json: { detail: 'There is no workflow "b". Did you mean "a"?' },
     });
     expect((await post(server, "/workflows/b/runs", run)).status).toBe(404);
   });
