@@ -74,17 +74,20 @@ export class WebGpuExecutable implements Executable {
       const size = length * positionBytes;
       // WebGPU copies between buffers, not within one.
       const between = await context.createBuffer("slot on its way", size, USAGE.COPY_SRC | USAGE.COPY_DST);
-      const encoder = context.device.createCommandEncoder();
-      for (let layer = 0; layer < layers; layer++) {
-        for (const name of [`keys ${layer}`, `values ${layer}`]) {
-          const cache = this.resources.buffer(name);
-          encoder.copyBufferToBuffer(cache, from * this.contextLength * positionBytes, between, 0, size);
-          encoder.copyBufferToBuffer(between, 0, cache, to * this.contextLength * positionBytes, size);
+      try {
+        const encoder = context.device.createCommandEncoder();
+        for (let layer = 0; layer < layers; layer++) {
+          for (const name of [`keys ${layer}`, `values ${layer}`]) {
+            const cache = this.resources.buffer(name);
+            encoder.copyBufferToBuffer(cache, from * this.contextLength * positionBytes, between, 0, size);
+            encoder.copyBufferToBuffer(between, 0, cache, to * this.contextLength * positionBytes, size);
+          }
         }
+        context.device.queue.submit([encoder.finish()]);
+        await context.device.queue.onSubmittedWorkDone();
+      } finally {
+        context.releaseBuffer(between);
       }
-      context.device.queue.submit([encoder.finish()]);
-      await context.device.queue.onSubmittedWorkDone();
-      context.releaseBuffer(between);
     });
   }
 
@@ -102,27 +105,30 @@ export class WebGpuExecutable implements Executable {
   ): Promise<PassShape> {
     const { entry = "forward", tokens } = pass;
     const shape = this.rows.write(pass);
-    const { body } = await this.resources.form(entry, formFor(tokens.length));
+    const form = formFor(tokens.length);
+    const { body } = await this.resources.form(entry, form);
     const { device } = this.resources.context;
+    // Few rows take as long as a decode's step or two: they go as one.
+    const size = form === "block" ? SLICE_DISPATCHES : body.length;
     const ring = await this.takeRing(false);
     const pace = new Pace();
     const inFlight: RingSlot[] = [];
     let reportedAt = performance.now();
-    for (let from = 0; from < body.length; from += SLICE_DISPATCHES) {
+    for (let from = 0; from < body.length; from += size) {
       throwIfAborted(signal);
       const encoder = device.createCommandEncoder();
       const compute = encoder.beginComputePass();
-      encode(compute, body.slice(from, from + SLICE_DISPATCHES), shape);
+      encode(compute, body.slice(from, from + size), shape);
       compute.end();
-      const slot = ring.slot(from / SLICE_DISPATCHES);
+      const slot = ring.slot(from / size);
       encoder.copyBufferToBuffer(this.resources.buffer("rows"), 0, slot.buffer, 0, RESULT_BYTES);
       device.queue.submit([encoder.finish()]);
       inFlight.push(slot);
-      if (tokens.length === 1 || inFlight.length < SLICES_IN_FLIGHT) continue;
+      if (inFlight.length < SLICES_IN_FLIGHT) continue;
       await this.result(inFlight.shift(), pace, signal);
       if (onProgress !== undefined && performance.now() - reportedAt >= PROGRESS_INTERVAL_MILLISECONDS) {
         reportedAt = performance.now();
-        onProgress(Math.max(0, from - SLICES_IN_FLIGHT * SLICE_DISPATCHES) / body.length);
+        onProgress(Math.max(0, from - SLICES_IN_FLIGHT * size) / body.length);
       }
     }
     return shape;
