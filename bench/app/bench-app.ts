@@ -12,13 +12,14 @@ import { pageBytes, toAppJson, toAppTable, type AppResult } from "./result.ts";
 async function run(args: string[], progress: Progress): Promise<string> {
   const flags = readAppFlags(args);
   if (flags === undefined) return USAGE;
-  const { runs, tokens, queued, starts } = flags;
+  const { runs, tokens, threads, queued, starts } = flags;
   const result: AppResult = {
     machine: thisMachine(),
     runs,
     tokens,
+    threads,
     starts,
-    http: await measureHttpOverhead({ runs, tokens }, progress),
+    http: await measureHttpOverhead({ runs, tokens, threads }, progress),
     queue: await measureQueueMemory(queued, progress),
     pageBytes: await pageBytes(),
     up: await measureListening(starts, progress),

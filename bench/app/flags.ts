@@ -1,11 +1,13 @@
 /** The command line of the application's benchmark. */
 import { parseArgs } from "node:util";
 import { errorMessage, ModelComposeError } from "../../src/runtime/errors.ts";
+import { availableCores } from "../../src/runtime/platform/system.ts";
 
 export const USAGE = `Usage: bench:app [flags]
 What the application adds to a model, measured with the bundled one:
   --runs N     pairs of a library call and the same run over HTTP (default 100)
   --tokens N   new tokens of each (default 32)
+  --threads N  of the model (default 1: it is too small for more, and the other cores are the server's)
   --queued N   runs that wait at the same time, at most 1024 (default 1000)
   --starts N   starts of "up" (default 5)
   --json       print one JSON object
@@ -14,6 +16,7 @@ What the application adds to a model, measured with the bundled one:
 export interface AppFlags {
   runs: number;
   tokens: number;
+  threads: number;
   queued: number;
   starts: number;
   json: boolean;
@@ -32,6 +35,7 @@ export function readAppFlags(args: string[]): AppFlags | undefined {
   return {
     runs: count("--runs", values.runs, MAX_REPEATS),
     tokens: count("--tokens", values.tokens, MAX_TOKENS),
+    threads: count("--threads", values.threads, availableCores()),
     queued: count("--queued", values.queued, MAX_QUEUED),
     starts: count("--starts", values.starts, MAX_REPEATS),
     json: values.json,
@@ -45,6 +49,7 @@ function parse(args: string[]) {
       options: {
         runs: { type: "string", default: "100" },
         tokens: { type: "string", default: "32" },
+        threads: { type: "string", default: "1" },
         queued: { type: "string", default: "1000" },
         starts: { type: "string", default: "5" },
         json: { type: "boolean", default: false },

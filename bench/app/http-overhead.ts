@@ -32,11 +32,11 @@ interface Asked {
  * @throws Error when the two do not give the same text
  */
 export async function measureHttpOverhead(
-  { runs, tokens }: { runs: number; tokens: number },
+  { runs, tokens, threads }: { runs: number; tokens: number; threads: number },
   progress: Progress,
 ): Promise<HttpOverhead> {
   progress.phase("HTTP overhead: loading the model");
-  await using model = await loadModel(MODEL, { device: "cpu" });
+  await using model = await loadModel(MODEL, { device: "cpu", threads });
   let asked: Asked | undefined;
   const server = await startServer(composeDefinition(tokens), {
     port: 0,

@@ -11,6 +11,7 @@ export interface AppResult {
   machine: Machine;
   runs: number;
   tokens: number;
+  threads: number;
   starts: number;
   http: HttpOverhead;
   queue: QueueMemory;
@@ -52,11 +53,12 @@ export function missedTargets(result: AppResult): string[] {
 }
 
 export function toAppJson(result: AppResult): Record<string, unknown> {
-  const { machine, runs, tokens, starts, http, queue, up } = result;
+  const { machine, runs, tokens, threads, starts, http, queue, up } = result;
   return {
     ...machineJson(machine),
     runs,
     tokens,
+    threads,
     ...spread("library_ms", http.library),
     ...spread("http_ms", http.http),
     ...spread("http_overhead_ms", http.overhead),
@@ -89,7 +91,7 @@ const kilobytes: Format = (value) => `${(value / 1e3).toFixed(1)} KB`;
 
 /** Columns: what, median, min to max, and the target or what the figure is of. */
 export function toAppTable(result: AppResult): string {
-  const { machine, runs, tokens, starts, http, queue, up } = result;
+  const { machine, runs, tokens, threads, starts, http, queue, up } = result;
   const figures = aimed(result);
   const target = (name: keyof typeof TARGETS, format: Format): string =>
     `target ${format(TARGETS[name])}: ${figures[name] <= TARGETS[name] ? "met" : "MISSED"}`;
@@ -102,7 +104,12 @@ export function toAppTable(result: AppResult): string {
   const single = (name: string, text: string, note = ""): string[] => [name, text, "", note];
   const rows = [
     ["", "median", "min to max", ""],
-    row("library call", http.library, milliseconds, `${tokens} tokens, ${runs} times`),
+    row(
+      "library call",
+      http.library,
+      milliseconds,
+      `${tokens} tokens, ${threads} ${threads === 1 ? "thread" : "threads"}, ${runs} times`,
+    ),
     row("run over HTTP", http.http, milliseconds),
     row("HTTP overhead", http.overhead, milliseconds, target("http_overhead_ms", milliseconds)),
     single("idle server", megabytes(queue.idleRssBytes), "RSS"),
