@@ -40,8 +40,7 @@ export class EventLog {
   async *read(signal?: AbortSignal): AsyncGenerator<readonly RunEvent[], void> {
     let position = 0;
     let shown: Progress | undefined;
-    const left = Promise.withResolvers<void>();
-    const leave = (): void => left.resolve();
+    const leave = (): void => this.wake();
     signal?.addEventListener("abort", leave, { once: true });
     try {
       while (signal?.aborted !== true) {
@@ -53,7 +52,7 @@ export class EventLog {
         shown = this.#progress;
         yield batch;
         if (hasEnded) return;
-        await Promise.race([promise, left.promise]);
+        await promise;
       }
     } finally {
       signal?.removeEventListener("abort", leave);

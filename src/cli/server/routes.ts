@@ -68,7 +68,6 @@ const failureTexts = {
   413: "The body is too large.",
   422: "A value is wrong; field names it.",
   429: "Too many runs are waiting; Retry-After says when to try again.",
-  503: "The server takes no runs at the moment.",
 } as const;
 
 const runAnswers: Route["answers"] = {
@@ -79,8 +78,12 @@ const runAnswers: Route["answers"] = {
     body: z.union([taskBody, z.unknown()]),
     mediaType: "text/event-stream",
   },
-  ...failures(400, 404, 413, 422, 429, 503),
+  ...failures(400, 404, 413, 422, 429),
   409: { description: "The task was cancelled.", body: taskBody },
+  503: {
+    description: "The server takes no runs at the moment; or it ended this one, whose task it is.",
+    body: z.union([taskBody, failureBody]),
+  },
   500: {
     description: "The run failed: the task; with output_only a Failure.",
     body: z.union([taskBody, failureBody]),
