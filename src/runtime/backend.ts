@@ -100,7 +100,10 @@ export interface Executable {
   readonly maxRows: number;
   run(pass: Pass, signal?: AbortSignal): Promise<PassResult>;
   decode(request: DecodeRequest, signal?: AbortSignal): Promise<DecodeProfile>;
-  /** Copies positions [0, length) of one slot to another. Truncating a slot needs no call: positions say it all. */
+  /**
+   * Copies positions [0, length) of one slot to another; what that one held from `length` on is undefined. Truncating a
+   * slot needs no call: positions say it all.
+   */
   copySlot(from: number, to: number, length: number): Promise<void>;
   /** Frees everything, running calls reject. Idempotent. */
   dispose(): Promise<void>;
