@@ -11,6 +11,7 @@ import type { LoadTextModel } from "./compose/model-host.ts";
 import { AdaptersWanted, collect, countFlag, deviceFlags, numberFlag } from "./flags.ts";
 import { Interrupted, interruptSignal } from "./interrupt.ts";
 import { failureText } from "./report.ts";
+import { hintWhenSlow } from "./slow-hint.ts";
 import { BrokenPipe, Terminal } from "./terminal.ts";
 
 interface GlobalFlags extends ComposeFlags {
@@ -36,7 +37,11 @@ export async function main(argv: readonly string[]): Promise<void> {
     const terminal = new Terminal({ quiet: flags.quiet });
     state.verbose = flags.verbose ?? false;
     state.terminal = terminal;
-    return { terminal, signal: AbortSignal.any([interrupted, terminal.broken]), loadModel };
+    return {
+      terminal,
+      signal: AbortSignal.any([interrupted, terminal.broken]),
+      loadModel: hintWhenSlow(loadModel),
+    };
   };
   let failure: unknown;
   try {

@@ -1,0 +1,111 @@
+/** Tells once, of a process, that decoding is slow and what would make it faster. */
+import { ModelComposeError } from "../runtime/errors.ts";
+import type { LoadOptions, StreamPart } from "../runtime/generation-types.ts";
+import { availableCores } from "../runtime/platform/system.ts";
+import type { LoadTextModel, TextModel } from "./compose/model-host.ts";
+
+/** Slower than this, people wait for the text instead of reading along. */
+const SLOW_TOKENS_PER_SECOND = 5;
+/** Fewer say nothing about the speed. */
+const LEAST_TOKENS = 8;
+/** A command ends what it writes first; it takes less, or ends the model, which does not wait. */
+const DELAY_MILLISECONDS = 1000;
+
+export interface SlowHintOptions {
+  /** Name of a hardware GPU, used or not; undefined when there is none. */
+  readonly findGpu?: () => Promise<string | undefined>;
+  /** Milliseconds. */
+  readonly now?: () => number;
+}
+
+/**
+ * A loader whose models watch how fast they decode. After the first text that came slowly from the CPU, one hint goes to
+ * the load's `onNotice`, behind what the text's command still says: at the latest when the model is disposed of.
+ */
+export function hintWhenSlow(load: LoadTextModel, options: SlowHintOptions = {}): LoadTextModel {
+  const { findGpu = hardwareGpu, now = () => performance.now() } = options;
+  let isGiven = false;
+  return async (source, loadOptions) => {
+    const model = await load(source, loadOptions);
+    const { onNotice } = loadOptions;
+    if (model.device.kind !== "wasm" || onNotice === undefined) return model;
+    let giveNow: (() => Promise<void>) | undefined;
+    const onSlow = (rate: number): void => {
+      if (isGiven) return;
+      isGiven = true;
+      let given: Promise<void> | undefined;
+      const give = (): Promise<void> => (given ??= hint(rate, model, loadOptions, findGpu).then(onNotice));
+      const timer = setTimeout(() => void give(), DELAY_MILLISECONDS).unref();
+      giveNow = () => {
+        clearTimeout(timer);
+        return give();
+      };
+    };
+    return {
+      device: model.device,
+      stream: (prompt, request) => watched(model.stream(prompt, request), now, onSlow),
+      dispose: async () => {
+        await giveNow?.();
+        await model.dispose();
+      },
+    };
+  };
+}
+
+/**
+ * The same stream. What counts is the time for which the next token is waited for: a reader that is slow itself does not
+ * make the model slow, nor does a prompt that is long.
+ */
+async function* watched(
+  parts: ReturnType<TextModel["stream"]>,
+  now: () => number,
+  onSlow: (tokensPerSecond: number) => void,
+): AsyncGenerator<StreamPart, void, undefined> {
+  let milliseconds = 0;
+  let tokens = 0;
+  let hasBegun = false;
+  let since = now();
+  try {
+    for await (const part of parts) {
+      if (hasBegun) {
+        milliseconds += now() - since;
+        tokens += part.tokens.length;
+      }
+      hasBegun = true;
+      yield part;
+      since = now();
+    }
+  } finally {
+    const rate = (tokens * 1000) / milliseconds;
+    if (tokens >= LEAST_TOKENS && rate < SLOW_TOKENS_PER_SECOND) onSlow(rate);
+  }
+}
+
+async function hint(
+  rate: number,
+  { device }: TextModel,
+  options: LoadOptions,
+  findGpu: () => Promise<string | undefined>,
+): Promise<string> {
+  // With "auto", loading has tried the GPU and has said why it is not used.
+  const wasAsked = options.device !== undefined && options.device !== "auto";
+  const gpu = wasAsked ? await findGpu() : undefined;
+  const { threads = availableCores() } = device;
+  const remedy =
+    gpu !== undefined
+      ? `This machine has a GPU that is not used, ${gpu}: --device webgpu (in a compose file device: webgpu) takes it.`
+      : threads < availableCores()
+        ? `It has ${threads} of ${availableCores()} cores: leave --threads out.`
+        : "Use a smaller model, or a machine with a GPU (--device webgpu).";
+  return `Hint: decoding runs at ${rate.toFixed(1)} tokens/s, for the CPU reads all weights for every token. ${remedy}`;
+}
+
+async function hardwareGpu(): Promise<string | undefined> {
+  const { findAdapter } = await import("../runtime/webgpu/adapter.ts");
+  try {
+    return (await findAdapter(undefined)).name;
+  } catch (error) {
+    if (error instanceof ModelComposeError) return undefined;
+    throw error;
+  }
+}
