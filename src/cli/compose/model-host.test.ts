@@ -127,3 +127,14 @@ test("a load that fails may be tried again", async () => {
   loads.started[1].end();
   await second;
 });
+
+test("the command line's device options reach the library, its device before the file's", async () => {
+  const loads = new Loads();
+  const overrides = { device: "webgpu", threads: 3, gpuMemory: 8e9, prefill: "f16" } as const;
+  const host = new ModelHost(loads.load, {}, overrides);
+  const [component] = components(`model: m, device: cpu, ${open}`);
+  const waiting = host.model(component);
+  loads.started.at(-1)?.end();
+  await waiting;
+  expect(loads.started[0].options).toMatchObject(overrides);
+});

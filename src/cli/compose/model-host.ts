@@ -19,10 +19,7 @@ export interface TextModel {
 export type LoadTextModel = (source: string, options: LoadOptions) => Promise<TextModel>;
 
 /** What a command line says over the file. */
-export interface ModelOverrides {
-  readonly device?: string;
-  readonly threads?: number;
-}
+export type ModelOverrides = Pick<LoadOptions, "device" | "threads" | "gpuMemory" | "prefill">;
 
 export interface ModelHostHooks {
   /** Of any load, also those that no run waits for. */
@@ -105,8 +102,8 @@ export class ModelHost {
       context ?? contextBound(component) ?? Infinity,
     );
     const model = this.#load(component.model.source, {
+      ...this.#overrides,
       device: this.#overrides.device ?? component.device,
-      threads: this.#overrides.threads,
       precision: component.precision,
       contextLength: needed === Infinity ? "max" : needed,
       signal: stop.signal,
