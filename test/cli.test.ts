@@ -286,3 +286,21 @@ describe("generate", () => {
     expect(outcome.stderr).not.toContain("error");
   });
 });
+
+describe("shell completion", () => {
+  test.each(["bash", "zsh", "fish", "powershell"])("a script for %s", async (shell) => {
+    const { code, stdout, stderr } = await cli(["completion", shell]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/model-compose["']? complete '?--/);
+  });
+
+  test("commands, flags and known values", async () => {
+    expect((await cli(["complete", "--", ""])).stdout).toMatch(/^up\t/m);
+    expect((await cli(["complete", "--", "run", "--inp"])).stdout).toMatch(/^--input\t/m);
+    expect((await cli(["complete", "--", "generate", "--device", "web"])).stdout).toMatch(/^webgpu\t/m);
+  });
+
+  test("an unknown shell is wrong usage", async () => {
+    expect(await cli(["completion", "tcsh"])).toMatchObject({ code: 2, stdout: "" });
+  });
+});

@@ -7,6 +7,7 @@ import type { LogsFlags } from "./commands/logs.ts";
 import type { PsFlags } from "./commands/ps.ts";
 import type { ServeFlags } from "./commands/serve.ts";
 import { validate } from "./commands/validate.ts";
+import { addCompletion } from "./completion.ts";
 import type { LoadTextModel } from "./compose/model-host.ts";
 import { AdaptersWanted, collect, countFlag, deviceFlags, numberFlag } from "./flags.ts";
 import { Interrupted, interruptSignal } from "./interrupt.ts";
@@ -125,6 +126,7 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
       if (flags.file !== undefined) command.error("error: generate takes no compose file (-f)");
       await generate(prompt, flags, start(flags));
     });
+  addCompletion(program);
   return program;
 }
 

@@ -1,0 +1,40 @@
+/** Shell completion: `model-compose completion SHELL` prints a script, which asks the hidden command `complete`. */
+import tab from "@bomb.sh/tab/commander";
+import type { Command } from "commander";
+
+/** Values that are known but not the only ones: a name of an adapter, a folder, a repository. */
+const SUGGESTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  device: {
+    auto: "a hardware GPU when there is one, else the CPU",
+    wasm: "the CPU",
+    webgpu: "the best hardware GPU",
+    "webgpu:?": "list the adapters",
+  },
+  model: { tales: "the bundled model", "HuggingFaceTB/SmolLM3-3B": "from the Hugging Face cache" },
+};
+
+/** Adds the commands; call it when all others are there. */
+export function addCompletion(program: Command): void {
+  const { commands } = tab(program, { completionCommandName: "completion" });
+  for (const { options } of commands.values()) {
+    for (const [name, values] of Object.entries(SUGGESTIONS)) {
+      const option = options.get(name);
+      if (option === undefined) continue;
+      option.handler = (complete) => {
+        for (const [value, description] of Object.entries(values)) complete(value, description);
+      };
+    }
+  }
+  program.commands
+    .find((command) => command.name() === "completion")
+    ?.description("print a completion script for a shell")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  source <(model-compose completion bash)
+  model-compose completion zsh > ~/.zsh/completions/_model-compose
+  model-compose completion fish > ~/.config/fish/completions/model-compose.fish
+  model-compose completion powershell | Out-String | Invoke-Expression`,
+    );
+}
