@@ -6,7 +6,8 @@ import { readAppFlags, USAGE } from "./flags.ts";
 import { measureHttpOverhead } from "./http-overhead.ts";
 import { measureListening } from "./listening.ts";
 import { measureQueueMemory } from "./queue-memory.ts";
-import { pageBytes, toAppJson, toAppTable, type AppResult } from "./result.ts";
+import { pageBytes } from "./page-bytes.ts";
+import { toAppJson, toAppTable, type AppResult } from "./result.ts";
 
 /** What to print. */
 async function run(args: string[], progress: Progress): Promise<string> {

@@ -63,19 +63,18 @@ async function queueUp(
   progress: Progress,
 ): Promise<Weight> {
   let failure: unknown;
-  for (let begun = 0; ;) {
+  let weight: Weight | undefined;
+  for (let begun = 0; begun < runs.length; begun += BURST) {
     for (const run of runs.slice(begun, begun + BURST)) run().catch((error: unknown) => (failure ??= error));
-    begun = Math.min(begun + BURST, runs.length);
-    let weight: Weight;
+    const all = Math.min(begun + BURST, runs.length);
     do {
       weight = await weigh(child);
       if (failure !== undefined) throw new Error("A run was not queued.", { cause: failure });
-    } while (weight.running + weight.waiting < begun);
+    } while (weight.running + weight.waiting < all);
     progress.step(`queue: ${weight.waiting} runs wait`);
-    if (begun < runs.length) continue;
-    if (weight.waiting === runs.length - 1) return weight;
-    throw new Error(`Of ${runs.length} runs, ${weight.waiting} wait; expected all but one.`);
   }
+  if (weight?.waiting === runs.length - 1) return weight;
+  throw new Error(`Of ${runs.length} runs, ${weight?.waiting ?? 0} wait; expected all but one.`);
 }
 
 function promptOf(index: number): string {

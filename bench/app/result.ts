@@ -1,5 +1,4 @@
 /** What the application's benchmark measured, beside what was aimed at; for people and for scripts. */
-import { loadPageFiles } from "../../src/cli/webui/page-files.ts";
 import { machineJson, machineText, type Machine } from "../harness/machine.ts";
 import type { Summary } from "../harness/statistics.ts";
 import { align } from "../harness/text-table.ts";
@@ -27,13 +26,6 @@ export const TARGETS = {
   page_bytes_gzipped: 60e3,
   listening_seconds: 0.5,
 } as const;
-
-/** @returns bytes, compressed as the server sends them */
-export async function pageBytes(): Promise<number> {
-  let bytes = 0;
-  for (const { gzipped } of (await loadPageFiles()).values()) bytes += gzipped.byteLength;
-  return bytes;
-}
 
 /** The figures that have a target, by its name. */
 function aimed({ http, queue, pageBytes, up }: AppResult): Record<keyof typeof TARGETS, number> {
