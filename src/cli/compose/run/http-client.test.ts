@@ -154,6 +154,31 @@ workflows:
     });
     expect(api.seen).toEqual([]);
   });
+
+  test.each([
+    ["users/${input.id}/keys", ".."],
+    ["users/${input.id}", "."],
+    ["users/.${input.id}?all=1", "."],
+    ["users/%2E${input.id}", "."],
+    ["${input.id}/keys", ".."],
+  ])("%s with %j does not reach another path", async (path, id) => {
+    await expect(run(`path: "${path}"`, { id })).rejects.toMatchObject({
+      code: "invalid-input",
+      field: "id",
+    });
+    expect(api.seen).toEqual([]);
+  });
+
+  test("dots that stay in their place are sent; a value at the beginning of a path is a segment too", async () => {
+    await run('path: "users/${input.id}?at=${input.id}"', { id: "..." });
+    await run('path: "users/v${input.id}?at=${input.id}"', { id: ".." });
+    await run('path: "${input.id}/keys"', { id: "../admin" });
+    expect(api.seen.map(({ url }) => url)).toEqual([
+      "/v1/users/...?at=...",
+      "/v1/users/v..?at=..",
+      "/v1/..%2Fadmin/keys",
+    ]);
+  });
 });
 
 describe("failures", () => {

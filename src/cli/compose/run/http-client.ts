@@ -106,8 +106,8 @@ function renderUrl(
   scope: Scope,
   origins: Origins,
 ): URL {
-  const own = renderUrlText(target.node, scope, origins);
   const base = target.kind === "path" && baseUrl ? renderUrlText(baseUrl, scope, origins) : "";
+  const own = renderUrlText(target.node, scope, origins, base === "");
   const text = base === "" ? own : `${base.replace(/\/+$/, "")}/${own.replace(/^\/+/, "")}`;
   const url = URL.parse(text);
   if (url !== null && /^https?:$/.test(url.protocol)) return url;
@@ -116,21 +116,42 @@ function renderUrl(
 
 /**
  * A URL, or a part of it. Values from the input are data: behind the beginning they are encoded, so that they stay in
- * the segment or the parameter they stand in. What is missing is an error: another resource would be meant.
+ * the segment or the parameter they stand in. What is missing is an error, and so are dots that would leave the
+ * segment, which no encoding holds (WHATWG URL, "double-dot path segment"): another resource would be meant.
+ *
+ * @param begins whether the URL begins here, so that a value at the beginning may be more than a segment
  */
-function renderUrlText(node: SourceNode, scope: Scope, origins: Origins): string {
+function renderUrlText(node: SourceNode, scope: Scope, origins: Origins, begins = true): string {
   const parts = (node as ScalarNode).template?.parts ?? [String((node as ScalarNode).value)];
-  return parts
-    .map((part, i) => {
-      if (typeof part === "string") return part;
-      const value = evaluatePlaceholder(part, scope);
-      if (value === null || value === "") {
-        const field = fieldOf(part, [], scope, origins);
-        const what = field === undefined ? part.text : `The workflow input ${JSON.stringify(field)}`;
-        throw new WorkflowInputError(`${what} is missing, and it is part of a URL.`, field);
-      }
-      const isWhole = solePlaceholder(node) !== undefined;
-      return i === 0 || isWhole ? toText(value) : encodeURIComponent(toText(value));
-    })
-    .join("");
+  const isWhole = solePlaceholder(node) !== undefined;
+  const isRaw = (i: number): boolean => isWhole || (i === 0 && begins);
+  const texts = parts.map((part, i) => {
+    if (typeof part === "string") return part;
+    const value = evaluatePlaceholder(part, scope);
+    if (value === null || value === "") {
+      const field = fieldOf(part, [], scope, origins);
+      const what = field === undefined ? part.text : `The workflow input ${JSON.stringify(field)}`;
+      throw new WorkflowInputError(`${what} is missing, and it is part of a URL.`, field);
+    }
+    return isRaw(i) ? toText(value) : encodeURIComponent(toText(value));
+  });
+  for (const [i, part] of parts.entries()) {
+    if (typeof part === "string" || isRaw(i) || !isDotSegment(texts, i)) continue;
+    const field = fieldOf(part, [], scope, origins);
+    const what = field === undefined ? part.text : `The workflow input ${JSON.stringify(field)}`;
+    throw new WorkflowInputError(
+      `${what} makes a part of a URL's path "." or "..", which means another path.`,
+      field,
+    );
+  }
+  return texts.join("");
+}
+
+/** Whether the path segment that holds the text at `index` is "." or ".."; behind "?" or "#" nothing is a segment. */
+function isDotSegment(texts: readonly string[], index: number): boolean {
+  const before = texts.slice(0, index).join("");
+  if (/[?#]/.test(before)) return false;
+  const [head = ""] = /[^/\\]*$/.exec(before) ?? [];
+  const [rest = ""] = /^[^/\\?#]*/.exec(texts.slice(index).join("")) ?? [];
+  return /^(?:\.|%2e){1,2}$/i.test(head + rest);
 }
