@@ -1,7 +1,10 @@
 import { connect } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { startServer } from "../src/cli/server/server.ts";
 import { startWebUi, type WebUi } from "../src/cli/webui/server.ts";
+import { loadText } from "./support/compose.ts";
+import { PacedModels } from "./support/paced-models.ts";
 
 interface Call {
   readonly method: string;
@@ -30,11 +33,12 @@ async function api(request: Request): Promise<Response> {
   return Response.json({ detail: "teapot" }, { status: 418, headers: { "retry-after": "7" } });
 }
 
+const local = { host: "127.0.0.1", port: 0, api, needsKey: false };
 let ui: WebUi;
 const at = (path: string): string => new URL(path, ui.url).href;
 
 beforeAll(async () => {
-  ui = await startWebUi({ host: "127.0.0.1", port: 0, api, apiUrl: "http://127.0.0.1:8080/base" });
+  ui = await startWebUi({ ...local, apiUrl: "http://127.0.0.1:8080/base" });
 });
 afterAll(() => ui.close());
 
@@ -139,6 +143,53 @@ describe("the API", () => {
 
 test("a port that is taken is said with the remedy", async () => {
   const port = Number(new URL(ui.url).port);
-  const second = startWebUi({ host: "127.0.0.1", port, api, apiUrl: "http://127.0.0.1:8080" });
+  const second = startWebUi({ ...local, port, apiUrl: "http://127.0.0.1:8080" });
   await expect(second).rejects.toThrow(/cannot listen on 127\.0\.0\.1:\d+: the port is in use\./);
+});
+
+test("listening for other machines warns, and says whether a key is wanted", async () => {
+  const warnings: string[] = [];
+  const startAt = async (host: string, needsKey: boolean): Promise<void> => {
+    const onWarning = (message: string): unknown => warnings.push(message);
+    const apiUrl = "http://127.0.0.1:8080";
+    await (await startWebUi({ ...local, host, needsKey, apiUrl, onWarning })).close();
+  };
+  await startAt("127.0.0.1", false);
+  expect(warnings).toEqual([]);
+  await startAt("0.0.0.0", false);
+  await startAt("0.0.0.0", true);
+  expect(warnings).toEqual([
+    expect.stringMatching(/web UI listens on 0\.0\.0\.0.*Anybody.*MODEL_COMPOSE_API_KEY/),
+    expect.stringMatching(/web UI listens on 0\.0\.0\.0.*An API key is required\./),
+  ]);
+});
+
+test("a key that the API wants is wanted behind the page too; health is for everybody", async () => {
+  const environment = new Map([["MODEL_COMPOSE_API_KEY", "s3cret"]]);
+  const definition = loadText(`component:
+  type: model
+  task: text-generation
+  model: some/model
+  action: { prompt: "\${input.prompt}" }
+`);
+  const server = await startServer(definition, { loadModel: new PacedModels().load, port: 0, environment });
+  const page = await startWebUi({
+    ...local,
+    api: server.fetch,
+    apiUrl: server.url,
+    needsKey: server.needsKey,
+  });
+  try {
+    await server.ready;
+    const status = async (path: string, headers: Record<string, string> = {}): Promise<number> =>
+      (await fetch(new URL(path, page.url), { headers })).status;
+    expect(server.needsKey).toBe(true);
+    expect(await status("/api/health")).toBe(200);
+    expect(await status("/api/workflows")).toBe(401);
+    expect(await status("/api/workflows", { authorization: "Bearer wrong" })).toBe(401);
+    expect(await status("/api/workflows", { authorization: "Bearer s3cret" })).toBe(200);
+  } finally {
+    await page.close();
+    await server.close({ timeoutMilliseconds: 0 });
+  }
 });

@@ -70,7 +70,8 @@ async function serve({ key, port = 0, text = file }: ServeOptions = {}): Promise
   const definition = loadText(text);
   const environment = new Map(key === undefined ? [] : [["MODEL_COMPOSE_API_KEY", key]]);
   server = await startServer(definition, { loadModel: model.load, port: 0, environment });
-  ui = await startWebUi({ host: "127.0.0.1", port, api: server.fetch, apiUrl: server.url });
+  const { fetch: api, url: apiUrl, needsKey } = server;
+  ui = await startWebUi({ host: "127.0.0.1", port, api, apiUrl, needsKey });
 }
 
 async function open(options: Parameters<Browser["newContext"]>[0] = {}): Promise<void> {

@@ -138,6 +138,8 @@ class Serving {
       ...webui,
       api: server.fetch,
       apiUrl: server.localUrl,
+      needsKey: server.needsKey,
+      onWarning: (message) => this.#terminal.warn(message),
       allowedHosts: this.#flags.allowedHost,
     });
     undo.push(() => webUi.close());

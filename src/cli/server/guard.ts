@@ -23,6 +23,15 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
+/** What a person should know of a server, named by `what`, that other machines reach; undefined when none does. */
+export function exposure(what: string, host: string, needsKey: boolean): string | undefined {
+  if (isLoopback(host)) return undefined;
+  const key = needsKey
+    ? "An API key is required."
+    : "Anybody who reaches it can use it: set MODEL_COMPOSE_API_KEY, or api_key_file in the file.";
+  return `The ${what} listens on ${host}, for other machines too. ${key}`;
+}
+
 /** As it stands in a URL. */
 export function urlHost(host: string): string {
   return isIP(host) === 6 ? `[${host}]` : host;

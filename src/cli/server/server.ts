@@ -5,7 +5,7 @@ import { ModelHost, type LoadTextModel, type ModelOverrides } from "../compose/m
 import type { Environment } from "../compose/template/environment.ts";
 import { findApiKey, processEnvironment } from "./api-key.ts";
 import { createApp } from "./app.ts";
-import { isLoopback, urlHost } from "./guard.ts";
+import { exposure, isLoopback, urlHost } from "./guard.ts";
 import { listen, type FetchHandler } from "./listen.ts";
 import { WorkflowService, type ServiceOptions } from "./service.ts";
 
@@ -41,6 +41,8 @@ export interface ComposeServer {
   readonly localUrl: string;
   /** Resolves when the models are loaded. @throws (rejects with) what loading throws; AbortError when closed before */
   readonly ready: Promise<void>;
+  /** Whether requests must show an API key. */
+  readonly needsKey: boolean;
   /** The API without its socket, for what serves it in the same process: paths begin with the base path. */
   readonly fetch: FetchHandler;
   /**
@@ -83,7 +85,13 @@ export async function startServer(
   });
   const fetch: FetchHandler = (request) => app.fetch(request);
   const listener = await listen(fetch, host, options.port ?? controller.port);
-  for (const warning of exposure(host, origins, apiKey)) options.onWarning?.(warning);
+  const exposed = exposure("server", host, apiKey !== undefined);
+  if (exposed !== undefined) options.onWarning?.(exposed);
+  if (origins.includes("*")) {
+    options.onWarning?.(
+      'origins is "*": any web page that a browser on this machine shows can use the server.',
+    );
+  }
 
   const stopLoading = new AbortController();
   const ready = service.load(stopLoading.signal);
@@ -103,6 +111,7 @@ export async function startServer(
     url: listener.url + basePath,
     localUrl: `http://${localHost(host)}:${listener.port}${basePath}`,
     ready,
+    needsKey: apiKey !== undefined,
     fetch,
     close: ({ timeoutMilliseconds = shutdownTimeout } = {}) => (closed ??= close(timeoutMilliseconds)),
   };
@@ -117,20 +126,4 @@ function localHost(host: string): string {
 function originsOf(host: string, port: number): string[] {
   const hosts = isLoopback(host) ? ["localhost", "127.0.0.1", "[::1]"] : [urlHost(host)];
   return hosts.map((name) => `http://${name}:${port}`);
-}
-
-/** How far the server is open to others than the one who started it. */
-function exposure(host: string, origins: readonly string[], apiKey: string | undefined): string[] {
-  const warnings: string[] = [];
-  if (!isLoopback(host)) {
-    const key =
-      apiKey === undefined
-        ? "Anybody who reaches it can use it: set MODEL_COMPOSE_API_KEY, or api_key_file in the file."
-        : "An API key is required.";
-    warnings.push(`The server listens on ${host}, for other machines too. ${key}`);
-  }
-  if (origins.includes("*")) {
-    warnings.push('origins is "*": any web page that a browser on this machine shows can use the server.');
-  }
-  return warnings;
 }

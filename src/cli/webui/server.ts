@@ -1,6 +1,6 @@
 /** The web UI's own port: its page, and the API under the page's origin. */
 import { Hono } from "hono";
-import { requireKnownCaller } from "../server/guard.ts";
+import { exposure, requireKnownCaller } from "../server/guard.ts";
 import { requestFailure } from "../server/http-error.ts";
 import { listen, type FetchHandler } from "../server/listen.ts";
 import { loadPageFiles, type PageFile } from "./page-files.ts";
@@ -13,8 +13,12 @@ export interface WebUiOptions {
   readonly api: FetchHandler;
   /** The API's address with its base path. */
   readonly apiUrl: string;
+  /** Whether the API wants a key; the page asks for it. */
+  readonly needsKey: boolean;
   /** Further names by which the server may be called. */
   readonly allowedHosts?: readonly string[];
+  /** What a person should know of how it is set up. */
+  readonly onWarning?: (message: string) => void;
 }
 
 export interface WebUi {
@@ -74,6 +78,8 @@ export async function startWebUi(options: WebUiOptions): Promise<WebUi> {
       : fileResponse(req.raw.headers, file);
   });
   const listener = await listen((request) => app.fetch(request), host, port);
+  const exposed = exposure("web UI", host, options.needsKey);
+  if (exposed !== undefined) options.onWarning?.(exposed);
   return { url: `${listener.url}/`, close: (graceMilliseconds = 0) => listener.close(graceMilliseconds) };
 }
 
