@@ -46,7 +46,7 @@ test("a figure that is its target meets it; one beyond is named, for scripts and
 describe("flags", () => {
   test("defaults are what the targets are about", () => {
     expect(readAppFlags([])).toEqual({
-      runs: 100,
+      runs: 300,
       tokens: 32,
       threads: 1,
       queued: 1000,

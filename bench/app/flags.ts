@@ -5,7 +5,7 @@ import { availableCores } from "../../src/runtime/platform/system.ts";
 
 export const USAGE = `Usage: bench:app [flags]
 What the application adds to a model, measured with the bundled one:
-  --runs N     pairs of a library call and the same run over HTTP (default 100)
+  --runs N     pairs of a library call and the same run over HTTP (default 300)
   --tokens N   new tokens of each (default 32)
   --threads N  of the model (default 1: it is too small for more, and the other cores are the server's)
   --queued N   runs that wait at the same time, at most 1024 (default 1000)
@@ -47,7 +47,7 @@ function parse(args: string[]) {
     return parseArgs({
       args,
       options: {
-        runs: { type: "string", default: "100" },
+        runs: { type: "string", default: "300" },
         tokens: { type: "string", default: "32" },
         threads: { type: "string", default: "1" },
         queued: { type: "string", default: "1000" },
