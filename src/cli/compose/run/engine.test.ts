@@ -210,7 +210,33 @@ describe("parameters", () => {
     const greedy = `${simple}  num_return_sequences: 2\n  do_sample: false\n`;
     expect((await failure(greedy, { prompt: "a" })).error.message).toContain("needs sampling");
     const beams = `${simple}  num_beams: \${input.beams}\n`;
-    expect((await failure(beams, { prompt: "a", beams: 4 })).error).toMatchObject({ code: "unsupported" });
+    expect((await failure(beams, { prompt: "a", beams: 4 })).error).toMatchObject({
+      code: "invalid-input",
+      field: "beams",
+    });
+  });
+
+  test.each([
+    ["num_beams", 16, { beams: 17 }],
+    ["num_return_sequences", 64, { n: 65 }],
+    ["prompts", 1000, { prompt: Array.from({ length: 1001 }, () => "a") }],
+  ])("the ceiling of %s is %i, settable in the file", async (name, ceiling, asked) => {
+    const yaml = `${component}  prompt: "\${input.prompt}"
+  num_beams: "\${input.beams | 1}"
+  num_return_sequences: "\${input.n | 1}"
+`;
+    const input = { prompt: ["a"], ...asked };
+    const { error } = await failure(yaml, input);
+    expect(error).toMatchObject({ code: "invalid-input" });
+    expect(error.message).toContain(`${name} is at most ${ceiling} here, found ${ceiling + 1}.`);
+    expect(error.message).toContain(`raise controller.limits.${name}`);
+    const raised = `controller: { limits: { ${name}: ${ceiling + 1} } }\n${yaml}`;
+    // Beam search is not there yet: what refuses it is no longer the ceiling.
+    if (name === "num_beams") {
+      expect((await failure(raised, input)).error.message).toContain("not supported here yet");
+    } else {
+      expect((await runCompose(raised, { input })).result.generations).toHaveLength(ceiling + 1);
+    }
   });
 
   test("the context: prompt and output, at most context_length", async () => {

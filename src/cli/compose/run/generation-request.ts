@@ -73,8 +73,8 @@ function checkedParameter(
   { scope, origins, limits }: RequestPlace,
 ): unknown {
   const checked = checkParameter(name, value);
+  const [field] = fieldsOf(node, scope, origins);
   if ("expected" in checked) {
-    const [field] = fieldsOf(node, scope, origins);
     const from =
       field === undefined || field === name ? "" : ` in the workflow input ${JSON.stringify(field)}`;
     throw new WorkflowInputError(`${name} must be ${checked.expected}, found ${show(value)}${from}.`, field);
@@ -84,6 +84,7 @@ function checkedParameter(
   }
   const unsupported = unsupportedParameter(name, checked.value);
   if (unsupported === undefined) return checked.value;
+  if (field !== undefined) throw new WorkflowInputError(unsupported.message, field, unsupported.remedy);
   throw new ModelComposeError("unsupported", unsupported.message, { remedy: unsupported.remedy });
 }
 
