@@ -225,6 +225,47 @@ describe("problems", () => {
     expect(error.message).toContain("4 problems.");
   });
 
+  test("a value that cannot be read hides no other problem, and is reported once", () => {
+    const error = failure(`components:
+  - id: first
+    id: first
+    type: model
+    task: text-generation
+    model: tales
+    text: *none
+    params:
+      top_p: \${env.UNSET}
+      top_k: \${input.
+      seed: x
+  - id: second
+    type: model
+    task: text-generation
+    model: \${env.UNSET}
+    text: \${input.prompt}
+controller:
+  prot: 1
+  port: \${env.UNSET}
+workflows:
+  - id: a
+    component: second
+  - id: b
+    component: first
+    output: \${ouput}
+`);
+    const unset = "the environment variable UNSET is not set and has no default.";
+    expect(error.problems.map(({ message }) => message)).toEqual([
+      'the key "id" is given twice.',
+      "the alias *none has no anchor.",
+      unset,
+      expect.stringContaining("found the end of the text"),
+      expect.stringContaining("seed must be"),
+      unset,
+      'unknown key "prot" in controller.',
+      unset,
+      'unknown source "ouput" in the output of a job.',
+    ]);
+  });
+
   test.each([
     ["  params: { temperature: .nan }", "temperature must be a number >= 0 (0 is greedy), found NaN"],
     ["  params: { temperature: .inf }", "temperature must be a number >= 0"],

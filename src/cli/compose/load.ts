@@ -8,6 +8,7 @@ import { ProblemList, type Location, type SourceFile } from "./problems.ts";
 import { readComponent } from "./read-component.ts";
 import { readController } from "./read-controller.ts";
 import { reportDuplicateIds } from "./read-ids.ts";
+import type { JobContext } from "./read-job.ts";
 import { checkWorkflowCalls } from "./workflow-calls.ts";
 import { implicitWorkflow, readWorkflow } from "./read-workflow.ts";
 import { describeNode, mergeTrees, type SourceNode } from "./source-tree.ts";
@@ -50,7 +51,7 @@ export function loadCompose(files: readonly string[], options: LoadComposeOption
 export function readCompose(sources: readonly SourceFile[], options: LoadComposeOptions): ComposeDefinition {
   const problems = new ProblemList(options.lenient);
   const trees = sources.flatMap((source) => readTree(source, options.environment, problems));
-  problems.throwIfAny();
+  if (trees.length < sources.length) problems.throwIfAny();
   const [first, ...rest] = trees;
   if (first === undefined) throw new ModelComposeError("not-found", "No compose file was given.");
   const merged = rest.reduce(mergeTrees, first);
@@ -96,8 +97,11 @@ function readDefinition(
   if (tree.kind !== "mapping") return undefined;
   const reader = new MappingReader(tree, "the compose file", problems);
   const controller = readController(reader.mapping("controller", "controller"), problems);
-  const components = readComponents(reader, problems);
-  const workflows = readWorkflows(reader, components, problems);
+  const read = readComponents(reader, problems);
+  const components = read.filter((component) => component !== undefined);
+  reportDuplicateIds(components, "components", problems);
+  const lacksComponents = components.length < read.length;
+  const workflows = readWorkflows(reader, { components, lacksComponents, problems });
   // A workflow that could not be read is not missing.
   if (problems.problems.length === 0) checkWorkflowCalls(workflows, problems);
   reader.refuse(
@@ -108,30 +112,25 @@ function readDefinition(
   return { files, controller, components, workflows, warnings: problems.warnings };
 }
 
-function readComponents(reader: MappingReader, problems: ProblemList): ComponentDefinition[] {
-  const components = reader.oneOrMany("component", "components").flatMap(({ key, node }) => {
+/** Undefined stands for a component with a problem. */
+function readComponents(reader: MappingReader, problems: ProblemList): (ComponentDefinition | undefined)[] {
+  return reader.oneOrMany("component", "components").map(({ key, node }) => {
     const component = reader.mappingOf(key, node, "component");
-    const read = component === undefined ? undefined : readComponent(component, problems);
-    return read === undefined ? [] : [read];
+    return component === undefined ? undefined : readComponent(component, problems);
   });
-  reportDuplicateIds(components, "components", problems);
-  return components;
 }
 
-function readWorkflows(
-  reader: MappingReader,
-  components: readonly ComponentDefinition[],
-  problems: ProblemList,
-): WorkflowDefinition[] {
+function readWorkflows(reader: MappingReader, context: JobContext): WorkflowDefinition[] {
+  const { problems } = context;
   const written = reader.oneOrMany("workflow", "workflows");
   if (written.length === 0) {
     const location: Location = reader.firstLine();
-    const implicit = implicitWorkflow(components, location, problems);
+    const implicit = implicitWorkflow(context, location);
     return implicit === undefined ? [] : [implicit];
   }
   const workflows = written.flatMap(({ key, node }) => {
     const workflow = reader.mappingOf(key, node, "workflow");
-    const read = workflow === undefined ? undefined : readWorkflow(workflow, components, problems);
+    const read = workflow === undefined ? undefined : readWorkflow(workflow, context);
     return read === undefined ? [] : [read];
   });
   reportDuplicateIds(workflows, "workflows", problems);

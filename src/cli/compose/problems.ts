@@ -41,6 +41,7 @@ export class ComposeFileError extends ModelComposeError {
 export class ProblemList {
   readonly problems: Problem[] = [];
   readonly warnings: Problem[] = [];
+  readonly #settled: Location[] = [];
   /** `lenient` turns unknown keys into warnings. */
   readonly lenient: boolean;
 
@@ -49,16 +50,31 @@ export class ProblemList {
   }
 
   invalid(message: string, location?: Location, remedy?: string): void {
-    this.problems.push({ code: "invalid-config", message, remedy, location });
+    this.#add({ code: "invalid-config", message, remedy, location });
   }
 
   unsupported(message: string, location?: Location, remedy?: string): void {
-    this.problems.push({ code: "unsupported", message, remedy, location });
+    this.#add({ code: "unsupported", message, remedy, location });
   }
 
   unknownKey(message: string, location: Location, remedy: string): void {
     if (this.lenient) this.warnings.push({ code: "invalid-config", message, location });
-    else this.problems.push({ code: "invalid-config", message, remedy, location });
+    else this.#add({ code: "invalid-config", message, remedy, location });
+  }
+
+  /** What is wrong with the value here has been reported: problems that follow from it are not. */
+  settle(location: Location): void {
+    this.#settled.push(location);
+  }
+
+  #add(problem: Problem): void {
+    const { location } = problem;
+    const follows =
+      location !== undefined &&
+      this.#settled.some(
+        ({ file, start, end }) => file === location.file && start <= location.start && location.end <= end,
+      );
+    if (!follows) this.problems.push(problem);
   }
 
   /** Throws a ComposeFileError when there is any problem. */

@@ -28,6 +28,8 @@ export const jobKeys = [
 
 export interface JobContext {
   readonly components: readonly ComponentDefinition[];
+  /** Some component could not be read: one that is not there need not be missing. */
+  readonly lacksComponents: boolean;
   readonly problems: ProblemList;
 }
 
@@ -207,7 +209,7 @@ function jobComponent(reader: MappingReader, context: JobContext): ComponentDefi
   const found = components.find((component) => component.id === id);
   if (id === undefined || found !== undefined) return found;
   const what = `${reader.where} names the component "${id}"`;
-  reportMissing(what, id, components, entry.value.location, problems);
+  if (!context.lacksComponents) reportMissing(what, id, components, entry.value.location, problems);
   return undefined;
 }
 
@@ -218,12 +220,12 @@ export function defaultCall(context: JobContext, where: string, location: Locati
 }
 
 function defaultComponent(
-  { components, problems }: JobContext,
+  { components, lacksComponents, problems }: JobContext,
   where: string,
   location: Location,
 ): ComponentDefinition | undefined {
   // A component that could not be read has been reported already.
-  if (components.length === 0 && problems.problems.length > 0) return undefined;
+  if (lacksComponents) return undefined;
   return pickDefault(components, "component", where, location, problems);
 }
 

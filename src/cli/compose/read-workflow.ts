@@ -1,24 +1,20 @@
 import {
   anonymousIds,
   defaultWorkflowId,
-  type ComponentDefinition,
   type JobDefinition,
   type WorkflowDefinition,
 } from "./definition.ts";
 import { checkJobGraph } from "./job-graph.ts";
 import type { MappingReader } from "./mapping-reader.ts";
-import type { Location, ProblemList } from "./problems.ts";
+import type { Location } from "./problems.ts";
 import { readId, reportDuplicateIds } from "./read-ids.ts";
 import { defaultCall, jobKeys, readJob, type JobContext } from "./read-job.ts";
 import type { SourceNode } from "./source-tree.ts";
 import { parseTemplate } from "./template/parse.ts";
 
 /** Reads a workflow whose jobs stand in `job` or `jobs`, directly in it (one job), or are implied (one job). */
-export function readWorkflow(
-  reader: MappingReader,
-  components: readonly ComponentDefinition[],
-  problems: ProblemList,
-): WorkflowDefinition | undefined {
+export function readWorkflow(reader: MappingReader, context: JobContext): WorkflowDefinition | undefined {
+  const { problems } = context;
   const id = readId(reader, anonymousIds.workflow);
   if (id === defaultWorkflowId) {
     problems.invalid(
@@ -32,7 +28,7 @@ export function readWorkflow(
   const description = reader.freeText("description");
   const isDefault = reader.flag("default") ?? false;
   const isPrivate = reader.flag("private") ?? false;
-  const { jobs, output } = readJobs(reader, { components, problems });
+  const { jobs, output } = readJobs(reader, context);
   reader.finish();
   if (!jobs.every((job) => job !== undefined)) return undefined;
   const location = reader.firstLine();
@@ -75,12 +71,8 @@ function readJobs(
 }
 
 /** A file without workflows has this one. */
-export function implicitWorkflow(
-  components: readonly ComponentDefinition[],
-  location: Location,
-  problems: ProblemList,
-): WorkflowDefinition | undefined {
-  const job = implicitJob({ components, problems }, "the implicit workflow", location);
+export function implicitWorkflow(context: JobContext, location: Location): WorkflowDefinition | undefined {
+  const job = implicitJob(context, "the implicit workflow", location);
   if (job === undefined) return undefined;
   return { id: anonymousIds.workflow, default: false, private: false, jobs: [job] };
 }

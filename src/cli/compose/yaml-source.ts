@@ -24,10 +24,15 @@ import { TemplateSyntaxError } from "./template/syntax-error.ts";
 const MAX_NODES = 50_000;
 const MAX_DEPTH = 200;
 
+/** Stands for a value that is reported as wrong: a template, for its value is not known. */
+const unknownText = "${input}";
+const unknownTemplate = parseTemplate(unknownText);
+
 /**
  * Reads YAML 1.2 into a tree with positions; `${env.…}` is resolved. What is wrong goes to `problems`.
  *
- * @returns undefined when the text is not YAML, or empty
+ * @returns undefined when the text is not YAML, empty, or expands to too much; else a tree that can be checked
+ *   further, in which what was reported is settled
  */
 export function readYaml(
   file: SourceFile,
@@ -60,7 +65,7 @@ export function readYaml(
   }
   if (document.errors.length > 0 || document.warnings.length > 0) return undefined;
   if (document.contents === null) return undefined;
-  return new TreeBuilder(file, document, environment, problems).node(document.contents);
+  return new TreeBuilder(file, document, environment, problems).tree(document.contents);
 }
 
 function firstLine(text: string): string {
@@ -92,6 +97,11 @@ class TreeBuilder {
     this.#problems = problems;
   }
 
+  tree(root: Node): SourceNode | undefined {
+    const tree = this.node(root);
+    return this.#overflow ? undefined : tree;
+  }
+
   node(node: Node | null): SourceNode {
     const location = this.#locate(node);
     if (node === null) return { kind: "scalar", value: null, plain: true, location };
@@ -121,7 +131,7 @@ class TreeBuilder {
     if (target === undefined || this.#open.has(target)) {
       const why = target === undefined ? "has no anchor" : "stands inside its own anchor";
       this.#problems.invalid(`the alias *${alias.source} ${why}.`, location);
-      return { kind: "scalar", value: null, plain: true, location };
+      return this.#unknown(location);
     }
     return this.node(target);
   }
@@ -194,7 +204,7 @@ class TreeBuilder {
       return { kind: "scalar", value, plain, location };
     }
     this.#problems.invalid("expected a text, a number, true, false or null.", location);
-    return { kind: "scalar", value: null, plain, location };
+    return this.#unknown(location);
   }
 
   #text(value: string, plain: boolean, location: Location): SourceNode {
@@ -220,8 +230,14 @@ class TreeBuilder {
       } else {
         throw error;
       }
-      return { kind: "scalar", value: null, plain, location };
+      return this.#unknown(location);
     }
+  }
+
+  /** In place of a value that was reported: the rest of the file is checked, this place no more. */
+  #unknown(location: Location): ScalarNode {
+    this.#problems.settle(location);
+    return { kind: "scalar", value: unknownText, template: unknownTemplate, plain: true, location };
   }
 
   /** A scalar that was wholly `${env.NAME}`: read as if its value stood in the file. */
