@@ -189,7 +189,9 @@ describe("where it ends", () => {
     expect(full.tokens).toEqual(first.greedy.slice(0, room));
     const more = await model.generate(first.prompt, { ...GREEDY, maxNewTokens: 100 });
     expect([more.finishReason, more.tokens.length]).toEqual(["context", room]);
-    expect(more.warnings).toEqual([expect.stringContaining(`maxNewTokens was lowered from 100 to ${room}`)]);
+    expect(more.warnings).toEqual([
+      expect.stringContaining(`limit of 100 new tokens was lowered to ${room}`),
+    ]);
     const exact = await model.generate(first.prompt, { ...GREEDY, maxNewTokens: room });
     expect([exact.finishReason, exact.tokens.length, exact.warnings]).toEqual(["length", room, []]);
 

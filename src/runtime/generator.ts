@@ -174,8 +174,9 @@ export class Generator {
       settings.maxNewTokens ??
       (settings.maxLength === undefined ? room : Math.max(1, settings.maxLength - ids.length));
     if (wanted > room && settings.maxNewTokens !== undefined) {
+      // Without the option's name: a compose file, the command line and the library each have their own.
       warnings.push(
-        `maxNewTokens was lowered from ${wanted} to ${room}: the context of ${contextLength} tokens holds no more ` +
+        `The limit of ${wanted} new tokens was lowered to ${room}: the context of ${contextLength} tokens holds no more ` +
           `after a prompt of ${ids.length}.`,
       );
     }
