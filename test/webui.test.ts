@@ -238,7 +238,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     model.finishLoading();
     await open();
     const tabs = page.getByRole("tab");
-    expect(await tabs.allTextContents()).toEqual(["Story", "names", "live"]);
+    await soon(() => tabs.allTextContents()).toEqual(["Story", "names", "live"]);
     await panel().getByLabel("length").fill("100000");
     await button("Run").click();
     await soon(() => model.active).toBe(1);
