@@ -326,7 +326,11 @@ workflows:
     ["workflow: {}\nworkflows: []", 'has both "workflows" and "workflow"'],
     ["listeners: []", '"listeners" is known in model-compose'],
     ["controller: { type: mcp-server }", 'type "mcp-server" is known in model-compose'],
-    ["controller: { port: 8081 }", "the same port 8081"],
+    ["controller: { port: 8081 }", ":1:21: the API and the web UI have the same port 8081"],
+    [
+      "controller: { port: 9000, webui: { port: 9000 } }",
+      ":1:42: the API and the web UI have the same port 9000",
+    ],
     ["controller: { adapter: { port: 1 }, port: 2 }", 'has "port" beside its adapter'],
     ["componnet: {}", 'Did you mean "component"?'],
     ["controller: { limits: { repeat_count: 0 } }", '"repeat_count" must be an integer >= 1'],

@@ -79,9 +79,10 @@ export function readController(
     webui: readWebui(webui),
   };
   if (definition.webui?.port === definition.port) {
+    const port = webui?.take("port") ?? (adapter ?? reader).take("port");
     problems.invalid(
       `the API and the web UI have the same port ${definition.port}.`,
-      (webui ?? reader).firstLine(),
+      port?.value.location ?? reader.firstLine(),
       "Give one of them another port.",
     );
   }
