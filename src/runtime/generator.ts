@@ -399,7 +399,8 @@ function promptTooLong(tokens: number, contextLength: number): ModelComposeError
     `The prompt has ${tokens} tokens; the context holds ${contextLength}.`,
     {
       remedy:
-        "Shorten the prompt, limit it (maxPromptTokens), or load the model with a larger contextLength.",
+        "Shorten the prompt, keep only its end (maxPromptTokens; in a compose file max_input_length), or load the model " +
+        "with a larger context (contextLength; in a compose file context_length).",
     },
   );
 }
