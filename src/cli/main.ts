@@ -112,6 +112,7 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
 
   composeFlags(commonFlags(program.command("validate")))
     .description("check compose files: a summary, or every problem at once")
+    .addHelpText("after", examples("validate", "validate -f model-compose.yml -f local.yml --lenient"))
     .action(async (_flags: unknown, command: Command) => {
       const flags = flagsOf<GlobalFlags>(command);
       await validate(flags, start(flags).terminal);
@@ -143,6 +144,10 @@ function serverCommands(program: Command, start: (flags: GlobalFlags) => Command
 
   serveFlags(program.command("start"))
     .description("as up, with models that are on this machine already")
+    .addHelpText(
+      "after",
+      examples("start", "start -f model-compose.yml -f local.yml --detach --wait"),
+    )
     .action(async (_flags: unknown, command: Command) => {
       const commands = await import("./commands/start.ts");
       const flags = flagsOf<ServeFlags & GlobalFlags>(command);
@@ -151,6 +156,7 @@ function serverCommands(program: Command, start: (flags: GlobalFlags) => Command
 
   composeFlags(commonFlags(program.command("stop")))
     .description("end the project's server, and wait until it is gone")
+    .addHelpText("after", examples("stop", "stop -f story.yml"))
     .action(async (_flags: unknown, command: Command) => {
       const { stop } = await import("./commands/stop.ts");
       const flags = flagsOf<GlobalFlags>(command);
@@ -159,6 +165,7 @@ function serverCommands(program: Command, start: (flags: GlobalFlags) => Command
 
   composeFlags(commonFlags(program.command("down")))
     .description("as stop, and remove the server's log")
+    .addHelpText("after", examples("down"))
     .action(async (_flags: unknown, command: Command) => {
       const { down } = await import("./commands/down.ts");
       const flags = flagsOf<GlobalFlags>(command);
@@ -168,6 +175,7 @@ function serverCommands(program: Command, start: (flags: GlobalFlags) => Command
   commonFlags(program.command("ps"))
     .description("list the servers that run, of all projects")
     .option("--json", "as JSON")
+    .addHelpText("after", examples("ps", "ps --json"))
     .action(async (_flags: unknown, command: Command) => {
       const { ps } = await import("./commands/ps.ts");
       const flags = flagsOf<PsFlags & GlobalFlags>(command);
@@ -178,6 +186,7 @@ function serverCommands(program: Command, start: (flags: GlobalFlags) => Command
     .description("show the log of the project's detached server")
     .option("--follow", "go on with what comes")
     .addOption(new Option("--tail <n>", "only the last lines").argParser(countFlag))
+    .addHelpText("after", examples("logs", "logs --follow"))
     .action(async (_flags: unknown, command: Command) => {
       const { logs } = await import("./commands/logs.ts");
       const flags = flagsOf<LogsFlags & GlobalFlags>(command);
@@ -251,6 +260,11 @@ Examples:
   model-compose generate --model HuggingFaceTB/SmolLM3-3B "Once upon a time"
   model-compose up --detach
   model-compose validate -f model-compose.yml -f local.yml`;
+
+/** What help shows of a command whose examples need no word. */
+function examples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  model-compose ${line}`).join("\n")}`;
+}
 
 const upExamples = `
 Examples:
