@@ -144,10 +144,7 @@ function serverCommands(program: Command, start: (flags: GlobalFlags) => Command
 
   serveFlags(program.command("start"))
     .description("as up, with models that are on this machine already")
-    .addHelpText(
-      "after",
-      examples("start", "start -f model-compose.yml -f local.yml --detach --wait"),
-    )
+    .addHelpText("after", examples("start", "start -f model-compose.yml -f local.yml --detach --wait"))
     .action(async (_flags: unknown, command: Command) => {
       const commands = await import("./commands/start.ts");
       const flags = flagsOf<ServeFlags & GlobalFlags>(command);
