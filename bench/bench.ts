@@ -1,9 +1,9 @@
 /** Measures a model on this machine: `npm run bench -- --model DIR` (see harness/flags.ts). */
-import { ModelComposeError } from "../src/runtime/errors.ts";
 import { listAdapters, listingText } from "../src/runtime/webgpu/adapter.ts";
+import { runCommand } from "./harness/command.ts";
 import { encodeJson, encodeTable, measureEncodeCost } from "./harness/encode-cost.ts";
 import { readFlags, USAGE } from "./harness/flags.ts";
-import { Progress } from "./harness/progress.ts";
+import type { Progress } from "./harness/progress.ts";
 import { toJson } from "./harness/result.ts";
 import { runBenchmark } from "./harness/run-benchmark.ts";
 import { toTable } from "./harness/table.ts";
@@ -35,18 +35,4 @@ function json(value: object): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
 
-async function main(): Promise<void> {
-  const progress = new Progress();
-  try {
-    const output = await run(process.argv.slice(2), progress);
-    progress.clear();
-    process.stdout.write(output);
-  } catch (error) {
-    progress.clear();
-    if (!(error instanceof ModelComposeError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    process.exitCode = error.code === "usage" ? 2 : 1;
-  }
-}
-
-await main();
+await runCommand(run);

@@ -1,7 +1,7 @@
 /** Measures what the application adds to a model: `npm run bench:app` (see flags.ts). */
-import { ModelComposeError } from "../../src/runtime/errors.ts";
+import { runCommand } from "../harness/command.ts";
 import { thisMachine } from "../harness/machine.ts";
-import { Progress } from "../harness/progress.ts";
+import type { Progress } from "../harness/progress.ts";
 import { readAppFlags, USAGE } from "./flags.ts";
 import { measureHttpOverhead } from "./http-overhead.ts";
 import { measureListening } from "./listening.ts";
@@ -28,14 +28,4 @@ async function run(args: string[], progress: Progress): Promise<string> {
   return flags.json ? `${JSON.stringify(toAppJson(result), null, 2)}\n` : `${toAppTable(result)}\n`;
 }
 
-const progress = new Progress();
-try {
-  const output = await run(process.argv.slice(2), progress);
-  progress.clear();
-  process.stdout.write(output);
-} catch (error) {
-  progress.clear();
-  if (!(error instanceof ModelComposeError)) throw error;
-  process.stderr.write(`${error.message}\n`);
-  process.exitCode = error.code === "usage" ? 2 : 1;
-}
+await runCommand(run);
