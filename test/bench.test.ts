@@ -57,7 +57,7 @@ test("FLOPs of a prefill, counted by hand", () => {
   p.group("layer");
   p.op({ role: "embed", table: p.matrix("table", 10, 4), output: x });
   p.op({ role: "linear", input: x, weight: p.matrix("w", 6, 4), output: q, accumulate: false });
-  p.op({ role: "attention", query: q, layer: 0, heads: 3, scale: 1, output: q });
+  p.op({ role: "attention", over: "past", query: q, layer: 0, heads: 3, scale: 1, output: q });
   p.op({ role: "logits", input: x, weight: "table" });
   const program = p.build({
     family: "test",

@@ -46,7 +46,7 @@ export function smollm3(config: SmolLM3Config): Program {
       p.op({ role: "rope", buffer: k, heads: kvHeads, headDim });
     }
     p.op({ role: "append", key: k, value: v, layer });
-    p.op({ role: "attention", query: q, layer, heads, scale: headDim ** -0.5, output: attended });
+    p.op({ role: "attention", over: "past", query: q, layer, heads, scale: headDim ** -0.5, output: attended });
     linear(attended, `${name}.self_attn.o_proj`, hiddenSize, heads * headDim, branch, config.attentionBias);
     p.op({ role: "add", input: branch, target: x });
 

@@ -26,7 +26,7 @@ export interface ExecutableOptions {
   signal?: AbortSignal;
 }
 
-/** One pass: R rows, each a token of the sequence in `slots[r]` at `positions[r]`. */
+/** One pass: R rows, each a token of the sequence in `slots[r]` at `positions[r]`. An "encode" is one pass. */
 export interface Pass {
   /** Default "forward". */
   entry?: string;
@@ -34,6 +34,11 @@ export interface Pass {
   tokens: Int32Array;
   slots: Int32Array;
   positions: Int32Array;
+  /**
+   * Tokens of the encoder's input, for programs with an encoder: in a pass of "encode" R itself, in every other the R of
+   * the last "encode".
+   */
+  sourceLength?: number;
   /** Rows whose logits are wanted. */
   logitRows?: Int32Array;
   /** Debug: also return every activation that the program names. Slow. */
@@ -56,6 +61,8 @@ export interface DecodeRequest {
   slot: number;
   /** Position of tokens[0]. */
   position: number;
+  /** As of a Pass. */
+  sourceLength?: number;
   /** Tokens to choose at most. position + R + count - 1 <= contextLength. */
   count: number;
   sampling: ResolvedSampling;
@@ -96,13 +103,16 @@ export interface Executable {
   readonly device: DeviceInfo;
   readonly memory: MemoryUse;
   readonly contextLength: number;
-  /** Most rows of one pass; callers cut longer prompts into chunks. */
+  /**
+   * Most rows of one pass; callers cut longer prompts into chunks. At least contextLength for programs with an encoder,
+   * which sees its input whole.
+   */
   readonly maxRows: number;
   run(pass: Pass, signal?: AbortSignal): Promise<PassResult>;
   decode(request: DecodeRequest, signal?: AbortSignal): Promise<DecodeProfile>;
   /**
    * Copies positions [0, length) of one slot to another; what that one held from `length` on is undefined. Truncating a
-   * slot needs no call: positions say it all.
+   * slot needs no call: positions say it all. Layers that all slots share (an encoder's input) are not touched.
    */
   copySlot(from: number, to: number, length: number): Promise<void>;
   /** Frees everything, running calls reject. Idempotent. */

@@ -1,7 +1,7 @@
 /** Refuses passes that a device must not see: a wrong index there would be a wrong address. */
 import type { DecodeRequest, Pass } from "./backend.ts";
 import { ModelComposeError } from "./errors.ts";
-import type { Program } from "./program.ts";
+import { ENCODE, FORWARD, type Program } from "./program.ts";
 
 /** What an executable was made for. */
 export interface PassLimits {
@@ -13,7 +13,7 @@ export interface PassLimits {
 
 /** @throws ModelComposeError "invalid-argument" that names the row, what was expected and what was found. */
 export function checkPass(pass: Pass, limits: PassLimits): void {
-  const { entry = "forward", tokens, slots, positions, logitRows = [] } = pass;
+  const { entry = FORWARD, tokens, slots, positions, logitRows = [] } = pass;
   const { program, maxRows, contextLength } = limits;
   const { vocabSize, entries } = program;
   if (!entries.has(entry)) {
@@ -36,6 +36,7 @@ export function checkPass(pass: Pass, limits: PassLimits): void {
     }
     checkSlot(slots[r], limits);
   });
+  checkSource(pass, limits);
   for (const row of logitRows) {
     if (!(row >= 0 && row < tokens.length)) {
       throw refused(`the logits of row ${row} were asked for; expected rows from 0 to ${tokens.length - 1}`);
@@ -43,14 +44,33 @@ export function checkPass(pass: Pass, limits: PassLimits): void {
   }
 }
 
+function checkSource(pass: Pass, { program, contextLength }: PassLimits): void {
+  const { entry = FORWARD, tokens, slots, positions, logitRows = [], sourceLength } = pass;
+  if (program.architecture === "causal") {
+    if (sourceLength !== undefined) throw refused("it has a sourceLength; the model has no encoder");
+    return;
+  }
+  const expected = entry === ENCODE ? "the number of its rows" : `1 to ${contextLength}`;
+  const isRight =
+    sourceLength !== undefined &&
+    (entry === ENCODE ? sourceLength === tokens.length : sourceLength >= 1 && sourceLength <= contextLength);
+  if (!isRight) throw refused(`its sourceLength is ${String(sourceLength)}; expected ${expected}`);
+  if (entry !== ENCODE) return;
+  if (slots.some((slot) => slot !== 0) || positions.some((position, r) => position !== r)) {
+    throw refused("it encodes; expected slot 0 and positions from 0 on");
+  }
+  if (logitRows.length > 0) throw refused("it encodes, which makes no logits");
+}
+
 /** The pass that a decode begins with, checked as such, and room for what it chooses. */
 export function checkDecode(request: DecodeRequest, limits: PassLimits): void {
-  const { tokens, slot, position, count } = request;
+  const { tokens, slot, position, count, sourceLength } = request;
   checkPass(
     {
       tokens,
       slots: new Int32Array(tokens.length).fill(slot),
       positions: Int32Array.from(tokens, (_, r) => position + r),
+      sourceLength,
     },
     limits,
   );

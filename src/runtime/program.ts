@@ -8,15 +8,41 @@
 /** Name of a buffer, a weight or a table. Weights are named as in the checkpoint. */
 export type Name = string;
 
+/** Rows [start, end). */
+export interface RowRange {
+  start: number;
+  end: number;
+}
+
+/** Where a weight lies in the checkpoint, when it is not the whole tensor of its own name. */
+export interface WeightSource {
+  tensor: Name;
+  /** Rows of the tensor (its columns, when it is transposed). */
+  rows: number;
+  /** The file has the matrix as [columns, rows]: GPT-2's Conv1D. */
+  transposed?: boolean;
+  /** The tensor's rows that make up the weight, in this order; absent: all. */
+  ranges?: readonly RowRange[];
+}
+
 /** A matrix [rows, columns] = [out features, in features]; element type and layout are the loader's business. */
 export interface MatrixSpec {
   rows: number;
   columns: number;
+  source?: WeightSource;
+}
+
+export interface VectorSpec {
+  length: number;
+  source?: WeightSource;
 }
 
 /** cos and sin of every (position, frequency) that rotary embedding needs. */
 export interface RopeTable {
-  /** [headDim / 2], radians a position, as f32 numbers (the reference rounds them so). */
+  /**
+   * [n], radians a position, as f32 numbers (the reference rounds them so). The first 2n channels of a head are rotated,
+   * i with i + n; 2n <= headDim.
+   */
   inverseFrequencies: Float32Array;
   /** Multiplies cos and sin (YaRN's attention factor); 1 otherwise. */
   scaling: number;
@@ -25,28 +51,50 @@ export interface RopeTable {
 /** Shape of the KV cache: per layer, slot and position, kvHeads keys and values of headDim. */
 export interface KvSpec {
   layers: number;
+  /**
+   * The last this many of `layers` hold keys and values of an encoder's input: all slots share them, so they have one
+   * slot, and only passes over slot 0 append to them. Default 0.
+   */
+  sourceLayers?: number;
   kvHeads: number;
   headDim: number;
 }
+
+export type Activation = "silu" | "relu" | "gelu" | "gelu_tanh";
 
 /** `trace`: the name under which debug mode reports what the op wrote. */
 interface Traced {
   trace?: string;
 }
 
-/** output[r] = table[token[r]] */
+/** output[r] = table[token[r]] * scale */
 export interface EmbedOp extends Traced {
   role: "embed";
   table: Name;
+  /** Default 1. */
+  scale?: number;
   output: Name;
 }
 
-/** output = RMSNorm(input) * weight */
+/** target[r] += table[position[r] + offset]: learned absolute positions. */
+export interface PositionsOp extends Traced {
+  role: "positions";
+  table: Name;
+  offset: number;
+  target: Name;
+}
+
+/**
+ * output = RMSNorm(input) * weight (Zhang & Sennrich 2019) or LayerNorm(input) * weight + bias (Ba et al. 2016). `output`
+ * is not `input`.
+ */
 export interface NormOp extends Traced {
   role: "norm";
-  kind: "rms";
+  kind: "rms" | "layer";
   input: Name;
   weight: Name;
+  /** Of a layer norm. */
+  bias?: Name;
   epsilon: number;
   output: Name;
 }
@@ -61,7 +109,7 @@ export interface LinearOp extends Traced {
   accumulate: boolean;
 }
 
-/** Rotates `heads` heads of headDim in place by the row's position. */
+/** Rotates the first channels (as many as the table has, twice) of `heads` heads in place by the row's position. */
 export interface RopeOp extends Traced {
   role: "rope";
   buffer: Name;
@@ -77,13 +125,20 @@ export interface AppendOp extends Traced {
   layer: number;
 }
 
-/** Causal softmax attention of the row's query heads over its slot's positions 0..position. */
+/**
+ * Softmax attention of the row's query heads. "past" (causal): over its slot's positions 0..position, or the last
+ * `window` of them. "source": over all positions 0..sourceLength-1 of a source layer, whatever the row's own; an encoder's
+ * self-attention and a decoder's cross-attention.
+ */
 export interface AttentionOp extends Traced {
   role: "attention";
+  over: "past" | "source";
   query: Name;
   layer: number;
   heads: number;
+  /** Multiplies the scores. */
   scale: number;
+  window?: number;
   output: Name;
 }
 
@@ -96,6 +151,14 @@ export interface GateOp extends Traced {
   output: Name;
 }
 
+/** output = activation(input); the two may be one buffer. */
+export interface ActivateOp extends Traced {
+  role: "activate";
+  activation: Activation;
+  input: Name;
+  output: Name;
+}
+
 /** target += input */
 export interface AddOp extends Traced {
   role: "add";
@@ -103,7 +166,7 @@ export interface AddOp extends Traced {
   target: Name;
 }
 
-/** Logits [chosen rows, rows of weight] of the rows that the pass asks for. Always the last op of an entry. */
+/** Logits [chosen rows, rows of weight] of the rows that the pass asks for. Only as the last op of an entry. */
 export interface LogitsOp extends Traced {
   role: "logits";
   input: Name;
@@ -111,7 +174,18 @@ export interface LogitsOp extends Traced {
   bias?: Name;
 }
 
-export type Op = EmbedOp | NormOp | LinearOp | RopeOp | AppendOp | AttentionOp | GateOp | AddOp | LogitsOp;
+export type Op =
+  | EmbedOp
+  | PositionsOp
+  | NormOp
+  | LinearOp
+  | RopeOp
+  | AppendOp
+  | AttentionOp
+  | GateOp
+  | ActivateOp
+  | AddOp
+  | LogitsOp;
 
 /** Ops whose weights and cache belong together (a layer). A device places a group as a whole. */
 export interface OpGroup {
@@ -119,19 +193,26 @@ export interface OpGroup {
   ops: readonly Op[];
 }
 
+/** The entry over an encoder's input: one pass, slot 0, positions from 0, all of the input, no logits. */
+export const ENCODE = "encode";
+/** The entry that ends in logits. */
+export const FORWARD = "forward";
+
 export interface Program {
   family: string;
+  /** "seq2seq": an encoder reads the prompt (entry "encode"), a decoder (entry "forward") writes the answer. */
+  architecture: "causal" | "seq2seq";
   vocabSize: number;
   /** Positions the model was made for. */
   maxPositions: number;
   matrices: ReadonlyMap<Name, MatrixSpec>;
-  /** One-dimensional weights (norm gains, biases) and their lengths. */
-  vectors: ReadonlyMap<Name, number>;
+  /** One-dimensional weights (norm gains, biases). */
+  vectors: ReadonlyMap<Name, VectorSpec>;
   /** Columns of every buffer. */
   buffers: ReadonlyMap<Name, number>;
   rope?: RopeTable;
   kv: KvSpec;
-  /** Entry points over the one set of weights. Decoders have "forward"; encoder-decoders have more. */
+  /** Entry points over the one set of weights: FORWARD, and ENCODE where there is an encoder. */
   entries: ReadonlyMap<string, readonly OpGroup[]>;
 }
 
@@ -140,6 +221,8 @@ export function opAccess(op: Op): { reads: Name[]; writes: Name[] } {
   switch (op.role) {
     case "embed":
       return { reads: [], writes: [op.output] };
+    case "positions":
+      return { reads: [op.target], writes: [op.target] };
     case "norm":
       return { reads: [op.input], writes: [op.output] };
     case "linear":
@@ -152,6 +235,8 @@ export function opAccess(op: Op): { reads: Name[]; writes: Name[] } {
       return { reads: [op.query], writes: [op.output] };
     case "gate":
       return { reads: [op.gate, op.up], writes: [op.output] };
+    case "activate":
+      return { reads: [op.input], writes: [op.output] };
     case "add":
       return { reads: [op.input, op.target], writes: [op.target] };
     case "logits":
@@ -159,12 +244,45 @@ export function opAccess(op: Op): { reads: Name[]; writes: Name[] } {
   }
 }
 
+/** Matrices that an op reads: weights, and tables of embeddings. */
+export function opMatrices(op: Op): Name[] {
+  switch (op.role) {
+    case "embed":
+    case "positions":
+      return [op.table];
+    case "linear":
+    case "logits":
+      return [op.weight];
+    default:
+      return [];
+  }
+}
+
+/** Vectors that an op reads. */
+export function opVectors(op: Op): Name[] {
+  switch (op.role) {
+    case "norm":
+      return op.bias === undefined ? [op.weight] : [op.weight, op.bias];
+    case "linear":
+    case "logits":
+      return op.bias === undefined ? [] : [op.bias];
+    default:
+      return [];
+  }
+}
+
+/** Whether a layer of the cache holds an encoder's input, one for all slots. */
+export function isSourceLayer({ layers, sourceLayers = 0 }: KvSpec, layer: number): boolean {
+  return layer >= layers - sourceLayers;
+}
+
 /** Writes a Program op by op, so that a model file reads like its paper. */
 export class ProgramBuilder {
   readonly #matrices = new Map<Name, MatrixSpec>();
-  readonly #vectors = new Map<Name, number>();
+  readonly #vectors = new Map<Name, VectorSpec>();
   readonly #buffers = new Map<Name, number>();
-  readonly #groups: { name: string; ops: Op[] }[] = [];
+  readonly #entries = new Map<string, { name: string; ops: Op[] }[]>();
+  #entry = FORWARD;
 
   /** Declares a buffer of `columns` f32 a row. */
   buffer(name: Name, columns: number): Name {
@@ -173,25 +291,32 @@ export class ProgramBuilder {
   }
 
   /** Declares a matrix [rows, columns] of the checkpoint. */
-  matrix(name: Name, rows: number, columns: number): Name {
-    this.#matrices.set(name, { rows, columns });
+  matrix(name: Name, rows: number, columns: number, source?: WeightSource): Name {
+    this.#matrices.set(name, { rows, columns, source });
     return name;
   }
 
   /** Declares a vector of the checkpoint. */
-  vector(name: Name, length: number): Name {
-    this.#vectors.set(name, length);
+  vector(name: Name, length: number, source?: WeightSource): Name {
+    this.#vectors.set(name, { length, source });
     return name;
+  }
+
+  /** What follows belongs to this entry; FORWARD before the first call. */
+  entry(name: string): void {
+    this.#entry = name;
   }
 
   /** Starts a group: what follows is placed together. */
   group(name: string): void {
-    this.#groups.push({ name, ops: [] });
+    const groups = this.#entries.get(this.#entry) ?? [];
+    groups.push({ name, ops: [] });
+    this.#entries.set(this.#entry, groups);
   }
 
   /** Appends an op to the current group. */
   op(op: Op): void {
-    const group = this.#groups.at(-1);
+    const group = this.#entries.get(this.#entry)?.at(-1);
     if (group === undefined) throw new Error("ProgramBuilder.op before the first group");
     group.ops.push(op);
   }
@@ -199,10 +324,11 @@ export class ProgramBuilder {
   build(head: Pick<Program, "family" | "vocabSize" | "maxPositions" | "rope" | "kv">): Program {
     return {
       ...head,
+      architecture: this.#entries.has(ENCODE) ? "seq2seq" : "causal",
       matrices: this.#matrices,
       vectors: this.#vectors,
       buffers: this.#buffers,
-      entries: new Map([["forward", fuseResiduals(this.#groups)]]),
+      entries: new Map([...this.#entries].map(([name, groups]) => [name, fuseResiduals(groups)])),
     };
   }
 }

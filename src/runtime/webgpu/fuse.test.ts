@@ -29,7 +29,7 @@ const linear = (weight: string, input: string, output: string, accumulate = fals
 });
 const rope = (buffer: string, heads: number): Op => ({ role: "rope", buffer, heads, headDim: 4 });
 const append: Op = { role: "append", key: "b", value: "c", layer: 0 };
-const attention: Op = { role: "attention", query: "a", layer: 0, heads: 2, scale: 1, output: "d" };
+const attention: Op = { role: "attention", over: "past", query: "a", layer: 0, heads: 2, scale: 1, output: "d" };
 const qkv = [linear("q", "n", "a"), linear("k", "n", "b"), linear("v", "n", "c")];
 const gate: Op = { role: "gate", activation: "silu", gate: "a", up: "b", output: "a" };
 
