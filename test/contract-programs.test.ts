@@ -95,6 +95,7 @@ const APPEND = { role: "append", key: "k", value: "v", layer: 0 } as const;
 const attention = (trace?: string) =>
   ({
     role: "attention",
+    over: "past",
     query: "q",
     layer: 0,
     heads: SIZES.heads,
@@ -201,7 +202,7 @@ async function randomWeights(
     values.set(name, matrix.values);
     put(name, matrix.format, [rows, columns], matrix.bytes);
   }
-  for (const [name, length] of vectors) {
+  for (const [name, { length }] of vectors) {
     const vector = normalNumbers(length, random);
     values.set(name, vector);
     put(name, "f32", [length], new Uint8Array(vector.buffer));

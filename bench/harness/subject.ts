@@ -1,9 +1,10 @@
 /** What is measured: a model, opened but not loaded. */
 import { readModelConfig } from "../../src/models/config.ts";
-import { resolveModelDirectory } from "../../src/models/hub.ts";
+import { resolveModelDirectory } from "../../src/models/hub/resolve.ts";
 import { buildProgram } from "../../src/models/registry.ts";
-import { openCheckpoint, requireTensor, type Checkpoint } from "../../src/runtime/checkpoint.ts";
+import { openCheckpoint, type Checkpoint } from "../../src/runtime/checkpoint.ts";
 import type { Program } from "../../src/runtime/program.ts";
+import { matrixSlice, vectorSlice } from "../../src/runtime/weight-source.ts";
 import { weightExtents, type Extent } from "./extents.ts";
 import { contextLengthFor, type Lengths } from "./workload.ts";
 
@@ -24,9 +25,7 @@ export async function openSubject(model: string, lengths: Lengths): Promise<Subj
 
 /** The bytes that loading reads. @throws ModelComposeError for tensors that are missing or of another shape */
 export function extentsOf({ program, checkpoint }: Subject): Extent[] {
-  const matrices = [...program.matrices].map(([name, { rows, columns }]) =>
-    requireTensor(checkpoint, name, [rows, columns]),
-  );
-  const vectors = [...program.vectors].map(([name, length]) => requireTensor(checkpoint, name, [length]));
-  return weightExtents([...matrices, ...vectors]);
+  const matrices = [...program.matrices.keys()].map((name) => matrixSlice(program, checkpoint, name));
+  const vectors = [...program.vectors.keys()].map((name) => vectorSlice(program, checkpoint, name));
+  return weightExtents([...new Set([...matrices, ...vectors].map(({ tensor }) => tensor))]);
 }

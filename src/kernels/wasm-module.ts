@@ -1,9 +1,13 @@
 /** The compiled WASM kernel modules and the interface they export. */
 import { ModelComposeError } from "../runtime/errors.ts";
+import type { Activation } from "../runtime/program.ts";
 import { baseline, relaxed } from "./generated/wasm.ts";
 
 /** Which of the two modules: with relaxed SIMD (fused multiply-add), or for engines that lack it. */
 export type KernelBuild = "relaxed" | "baseline";
+
+/** The numbers by which `activate` knows activations. */
+export const ACTIVATION_CODE: Record<Activation, number> = { silu: 0, relu: 1, gelu: 2, gelu_tanh: 3 };
 
 /** An address in the instance's memory. Above 2 GiB JavaScript passes it as a signed number; both read the same. */
 type Address = number;
@@ -14,6 +18,16 @@ export interface Kernels {
   rms_norm(
     x: Address,
     weight: Address,
+    y: Address,
+    rows: number,
+    columns: number,
+    stride: number,
+    epsilon: number,
+  ): void;
+  layer_norm(
+    x: Address,
+    weight: Address,
+    bias: Address,
     y: Address,
     rows: number,
     columns: number,
@@ -49,7 +63,15 @@ export interface Kernels {
     panels: number,
     format: number,
   ): void;
-  rope(x: Address, stride: number, table: Address, rows: number, heads: number, headDim: number): void;
+  rope(
+    x: Address,
+    stride: number,
+    table: Address,
+    rows: number,
+    heads: number,
+    headDim: number,
+    rotary: number,
+  ): void;
   append(
     key: Address,
     value: Address,
@@ -109,6 +131,7 @@ export interface Kernels {
     out: Address,
   ): void;
   silu_gate(gate: Address, up: Address, y: Address, rows: number, columns: number, stride: number): void;
+  activate(x: Address, y: Address, rows: number, columns: number, stride: number, activation: number): void;
   add(x: Address, y: Address, rows: number, columns: number, stride: number): void;
   broadcast(x: Address, y: Address, rows: number, columns: number, stride: number, accumulate: number): void;
   argmax(x: Address, count: number): number;

@@ -1,7 +1,8 @@
 // AssemblyScript. The entry of the WASM kernel module: everything the executor calls.
 
+export { activate } from "./activate/activate.as";
 export { embed } from "./embed/embed.as";
-export { rms_norm } from "./norm/norm.as";
+export { layer_norm, rms_norm } from "./norm/norm.as";
 export { gemv_bf16, gemv_f16, gemv_f32, scale_f16 } from "./linear/gemv.as";
 export { gemm, pack_rows } from "./linear/gemm.as";
 export { pack_panel } from "./linear/panels.as";

@@ -29,7 +29,7 @@ describe("ProgramBuilder", () => {
     const program = builder.build(HEAD);
     expect([...program.buffers]).toEqual([["x", 64]]);
     expect([...program.matrices]).toEqual([["w", { rows: 3, columns: 5 }]]);
-    expect([...program.vectors]).toEqual([["g", 7]]);
+    expect([...program.vectors]).toEqual([["g", { length: 7 }]]);
     expect(program.entries.get("forward")!.map(({ name, ops }) => [name, ops.length])).toEqual([
       ["first", 1],
       ["second", 1],

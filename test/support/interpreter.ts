@@ -2,15 +2,19 @@
  * Any Program op by op in plain f64, or with every intermediate result rounded to f32: the first is what devices are
  * compared with, the distance of the second from it says how far f32 may be.
  */
-import type { Op, Program } from "../../src/runtime/program.ts";
+import { FORWARD, isSourceLayer, type Activation, type Op, type Program } from "../../src/runtime/program.ts";
+import { erf } from "./erf.ts";
 
 /** Rows of numbers. */
 type Rows = Float64Array[];
 
 export interface ProgramInput {
+  /** Default FORWARD. */
+  entry?: string;
   tokens: readonly number[];
   slots: readonly number[];
   positions: readonly number[];
+  sourceLength?: number;
 }
 
 export interface ProgramOutput {
@@ -41,7 +45,7 @@ export class Interpreter {
   run(input: ProgramInput): ProgramOutput {
     const buffers = new Map<string, Rows>();
     const output: ProgramOutput = { logits: [], activations: new Map() };
-    for (const { ops } of this.#program.entries.get("forward") ?? []) {
+    for (const { ops } of this.#program.entries.get(input.entry ?? FORWARD) ?? []) {
       for (const op of ops) {
         const written = this.#apply(op, input, buffers, output);
         if (op.trace !== undefined && written !== undefined) {
@@ -58,7 +62,7 @@ export class Interpreter {
   /** The rows that the op wrote. */
   #apply(
     op: Op,
-    { tokens, slots, positions }: ProgramInput,
+    { tokens, slots, positions, sourceLength = 0 }: ProgramInput,
     buffers: Map<string, Rows>,
     output: ProgramOutput,
   ): Rows | undefined {
@@ -74,21 +78,32 @@ export class Interpreter {
     };
     switch (op.role) {
       case "embed": {
-        const columns = this.#columns(op.table);
-        const table = Float64Array.from(this.#weight(op.table));
+        const { scale = 1 } = op;
         return write(
           op.output,
-          tokens.map((token) => table.slice(token * columns, (token + 1) * columns)),
+          tokens.map((token) => this.#tableRow(op.table, token).map((value) => round(value * scale))),
         );
       }
+      case "positions":
+        return write(
+          op.target,
+          rows(op.target).map((row, r) => {
+            const learned = this.#tableRow(op.table, positions[r] + op.offset);
+            return row.map((value, i) => round(value + learned[i]));
+          }),
+        );
       case "norm": {
         const gain = this.#weight(op.weight);
+        const bias = op.bias === undefined ? undefined : this.#weight(op.bias);
         return write(
           op.output,
-          rows(op.input).map((row) => {
+          rows(op.input).map((input) => {
+            const center = op.kind === "rms" ? 0 : round(this.#sum(input) / input.length);
+            const row = input.map((value) => round(value - center));
             const mean = round(this.#sum(row.map((value) => round(value * value))) / row.length);
             const scale = round(1 / Math.sqrt(mean + op.epsilon));
-            return row.map((value, i) => round(round(value * scale) * gain[i]));
+            const scaled = row.map((value, i) => round(round(value * scale) * gain[i]));
+            return bias === undefined ? scaled : scaled.map((value, i) => round(value + bias[i]));
           }),
         );
       }
@@ -117,7 +132,12 @@ export class Interpreter {
       case "attention":
         return write(
           op.output,
-          rows(op.query).map((row, r) => this.#attend(row, op, slots[r], positions[r])),
+          rows(op.query).map((row, r) => {
+            const isSource = op.over === "source";
+            const end = isSource ? sourceLength : positions[r] + 1;
+            const start = Math.max(0, end - (op.window ?? end));
+            return this.#attend(row, op, isSource ? 0 : slots[r], start, end);
+          }),
         );
       case "gate": {
         const up = rows(op.up);
@@ -126,6 +146,11 @@ export class Interpreter {
           rows(op.gate).map((row, r) => row.map((z, i) => round(round(z / (1 + Math.exp(-z))) * up[r][i]))),
         );
       }
+      case "activate":
+        return write(
+          op.output,
+          rows(op.input).map((row) => row.map((value) => round(activate(op.activation, value)))),
+        );
       case "add": {
         const input = rows(op.input);
         return write(
@@ -143,6 +168,11 @@ export class Interpreter {
     const weight = this.#weights.get(name);
     if (weight === undefined) throw new Error(`There is no weight "${name}".`);
     return weight;
+  }
+
+  #tableRow(name: string, row: number): Float64Array {
+    const columns = this.#columns(name);
+    return Float64Array.from({ length: columns }, (_, i) => this.#weight(name)[row * columns + i]);
   }
 
   #columns(matrix: string): number {
@@ -173,7 +203,7 @@ export class Interpreter {
     const { rope } = this.#program;
     if (rope === undefined) throw new Error("The program has no rotation table.");
     const out = row.slice();
-    const half = headDim / 2;
+    const half = rope.inverseFrequencies.length;
     for (let from = 0; from < row.length; from += headDim) {
       for (let i = 0; i < half; i++) {
         // Part of the contract, not of a device's rounding: the reference computes the angle in f32.
@@ -191,13 +221,15 @@ export class Interpreter {
     query: Float64Array,
     { layer, heads, scale }: Extract<Op, { role: "attention" }>,
     slot: number,
-    position: number,
+    start: number,
+    end: number,
   ): Float64Array {
     const round = this.#round;
     const { kvHeads, headDim } = this.#program.kv;
-    const cells = Array.from({ length: position + 1 }, (_, p) => {
-      const cell = this.#cache.get(`${layer} ${slot} ${p}`);
-      if (cell === undefined) throw new Error(`Slot ${slot} has nothing at position ${p}.`);
+    if ((slot !== 0 || start !== 0) && isSourceLayer(this.#program.kv, layer)) throw new Error("A source is whole, in slot 0.");
+    const cells = Array.from({ length: end - start }, (_, i) => {
+      const cell = this.#cache.get(`${layer} ${slot} ${start + i}`);
+      if (cell === undefined) throw new Error(`Slot ${slot} has nothing at position ${start + i}.`);
       return cell;
     });
     const out = new Float64Array(query.length);
@@ -216,5 +248,18 @@ export class Interpreter {
       }
     }
     return out;
+  }
+}
+
+function activate(activation: Activation, x: number): number {
+  switch (activation) {
+    case "silu":
+      return x / (1 + Math.exp(-x));
+    case "relu":
+      return Math.max(x, 0);
+    case "gelu":
+      return (x / 2) * (1 + erf(x / Math.SQRT2));
+    case "gelu_tanh":
+      return (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
   }
 }

@@ -2,7 +2,7 @@
 import { smollm3 } from "../../src/models/smollm3.ts";
 import type { Checkpoint } from "../../src/runtime/checkpoint.ts";
 import type { Program } from "../../src/runtime/program.ts";
-import type { TensorLocation } from "../../src/runtime/safetensors.ts";
+import type { TensorLocation } from "../../src/runtime/tensor-location.ts";
 
 type DType = "F32" | "F16" | "BF16";
 
@@ -20,8 +20,8 @@ export function shapesOf(
     offset += byteLength;
   };
   for (const [name, { rows, columns }] of matrices) add(name, [rows, columns]);
-  for (const [name, length] of vectors) add(name, [length]);
-  return { directory: "shapes", files: ["model.safetensors"], tensors, totalBytes: offset };
+  for (const [name, { length }] of vectors) add(name, [length]);
+  return { directory: "shapes", format: "safetensors", files: ["model.safetensors"], tensors, totalBytes: offset };
 }
 
 /** HuggingFaceTB/SmolLM3-3B. */

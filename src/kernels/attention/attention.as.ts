@@ -70,14 +70,14 @@ export function reset_state(state: usize, queries: i32, depth: i32): void {
 }
 
 /**
- * Folds one KV head of one block into the states. visible: [queries] i32, how many of the block's positions each query
- * may see (0..64). scratch: queries x 64 f32 for scores and as much for packed probabilities.
+ * Folds one KV head of one block into the states. visible: [queries] i32, which of the block's positions each query
+ * may see: from << 8 | to, positions from..to - 1 (0..64). scratch: queries x 64 f32 for scores and as much for packed probabilities.
  */
 export function attend(
   q: usize, queries: i32, depth: i32, block: usize, visible: usize, state: usize, scratch: usize,
 ): void {
   let most = 0;
-  for (let m = 0; m < queries; m++) most = max(most, load<i32>(visible + (<usize>m << 2)));
+  for (let m = 0; m < queries; m++) most = max(most, load<i32>(visible + (<usize>m << 2)) & 255);
   if (most == 0) return;
   const record = (<usize>depth << 2) + 16;
 
@@ -123,7 +123,7 @@ export function attend(
 
 /**
  * One row's queries of all KV heads against one block, from empty states: the decode path. q: [kvHeads] packed groups;
- * state: [kvHeads x group] records; `visible` positions for all; `counts`: scratch of `group` i32.
+ * state: [kvHeads x group] records; `visible`: for all; `counts`: scratch of `group` i32.
  */
 export function attend_row(
   q: usize, kvHeads: i32, group: i32, depth: i32, block: usize, visible: i32, counts: usize, state: usize, scratch: usize,
@@ -141,13 +141,16 @@ export function attend_row(
 /** Online softmax of one row of scores; writes probabilities `step` bytes apart, zero where invisible. */
 @inline
 function softmax(s: usize, visible: i32, width: i32, state: usize, depth: i32, out: usize, step: usize): void {
-  for (let k = visible; k < width; k++) store<f32>(s + (<usize>k << 2), -Infinity);
+  const from = visible >> 8;
+  const to = visible & 255;
+  for (let k = 0; k < from; k++) store<f32>(s + (<usize>k << 2), -Infinity);
+  for (let k = to; k < width; k++) store<f32>(s + (<usize>k << 2), -Infinity);
   let largest = f32x4.splat(-Infinity);
   for (let k = 0; k < width; k += 4) largest = f32x4.max(largest, v128.load(s + (<usize>k << 2)));
   const tail = state + (<usize>depth << 2);
   const before = load<f32>(tail);
   const now = max(before, maxLanes(largest));
-  if (visible == 0) {
+  if (to == 0) {
     for (let k = 0; k < width; k++) store<f32>(out + <usize>k * step, 0);
     return;
   }

@@ -1,8 +1,12 @@
-// AssemblyScript. RMSNorm (Zhang & Sennrich 2019): y = x / sqrt(mean(x^2) + epsilon) * weight, in f32.
+// AssemblyScript. Norms of whole rows, in f32.
 
 import { madd, sumLanes } from "../common/simd.as";
 
-/** x, y: [rows] of `columns` f32, rows `stride` bytes apart; weight: [columns] f32. Buffers are padded to 4 columns. */
+/**
+ * RMSNorm (Zhang & Sennrich 2019): y = x / sqrt(mean(x^2) + epsilon) * weight.
+ *
+ * x, y: [rows] of `columns` f32, rows `stride` bytes apart; weight: [columns] f32. Buffers are padded to 4 columns.
+ */
 export function rms_norm(x: usize, weight: usize, y: usize, rows: i32, columns: i32, stride: usize, epsilon: f32): void {
   const whole = columns & ~15;
   for (let r = 0; r < rows; r++) {
@@ -33,6 +37,50 @@ export function rms_norm(x: usize, weight: usize, y: usize, rows: i32, columns: 
     for (; c < columns; c++) {
       const o = <usize>c << 2;
       store<f32>(y + o, load<f32>(x + o) * inverse * load<f32>(weight + o));
+    }
+    x += stride;
+    y += stride;
+  }
+}
+
+/**
+ * LayerNorm (Ba et al. 2016): y = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) * weight + bias, mean and variance
+ * in a walk each. x, y, weight, bias as for rms_norm.
+ */
+export function layer_norm(
+  x: usize, weight: usize, bias: usize, y: usize, rows: i32, columns: i32, stride: usize, epsilon: f32,
+): void {
+  const whole = columns & ~3;
+  for (let r = 0; r < rows; r++) {
+    let sums = f32x4.splat(0);
+    let c = 0;
+    for (; c < whole; c += 4) sums = f32x4.add(sums, v128.load(x + (<usize>c << 2)));
+    let sum = sumLanes(sums);
+    for (; c < columns; c++) sum += load<f32>(x + (<usize>c << 2));
+    const mean: f32 = sum / <f32>columns;
+
+    const center = f32x4.splat(mean);
+    sums = f32x4.splat(0);
+    for (c = 0; c < whole; c += 4) {
+      const t = f32x4.sub(v128.load(x + (<usize>c << 2)), center);
+      sums = madd(t, t, sums);
+    }
+    sum = sumLanes(sums);
+    for (; c < columns; c++) {
+      const t: f32 = load<f32>(x + (<usize>c << 2)) - mean;
+      sum += t * t;
+    }
+    const inverse: f32 = 1 / sqrt<f32>(sum / <f32>columns + epsilon);
+
+    const scale = f32x4.splat(inverse);
+    for (c = 0; c < whole; c += 4) {
+      const o = <usize>c << 2;
+      const t = f32x4.mul(f32x4.sub(v128.load(x + o), center), scale);
+      v128.store(y + o, madd(t, v128.load(weight + o), v128.load(bias + o)));
+    }
+    for (; c < columns; c++) {
+      const o = <usize>c << 2;
+      store<f32>(y + o, (load<f32>(x + o) - mean) * inverse * load<f32>(weight + o) + load<f32>(bias + o));
     }
     x += stride;
     y += stride;

@@ -1,12 +1,12 @@
 // AssemblyScript. Rotary position embedding (Su et al. 2021), the half-split form of GPT-NeoX and Llama: lanes i and
-// i + headDim/2 of a head rotate together.
+// i + rotary/2 of a head rotate together; those from `rotary` on stay (GPT-J).
 
 /**
  * x: [rows] of [heads][headDim] f32, rows `stride` bytes apart, rotated in place.
- * table: [rows] of cos[headDim/2] then sin[headDim/2], f32.
+ * table: [rows] of cos[rotary/2] then sin[rotary/2], f32.
  */
-export function rope(x: usize, stride: usize, table: usize, rows: i32, heads: i32, headDim: i32): void {
-  const half = headDim >> 1;
+export function rope(x: usize, stride: usize, table: usize, rows: i32, heads: i32, headDim: i32, rotary: i32): void {
+  const half = rotary >> 1;
   const bytes = <usize>half << 2;
   const whole = <usize>(half & ~3) << 2;
   for (let r = 0; r < rows; r++) {
@@ -27,7 +27,7 @@ export function rope(x: usize, stride: usize, table: usize, rows: i32, heads: i3
         store<f32>(a + o, u * c - v * s);
         store<f32>(b + o, v * c + u * s);
       }
-      a = b + bytes;
+      a += <usize>headDim << 2;
     }
     x += stride;
     table += 2 * bytes;

@@ -29,7 +29,7 @@ describe.each(BUILDS)("%s", (build) => {
           table.f32[r * headDim + half + i] = Math.sin(angle);
         }
       }
-      lab.kernels.rope(x.address, stride * 4, table.address, rows, heads, headDim);
+      lab.kernels.rope(x.address, stride * 4, table.address, rows, heads, headDim, headDim);
 
       const expected = Float64Array.from(before);
       const size = new Float64Array(before.length);
@@ -55,10 +55,10 @@ describe.each(BUILDS)("%s", (build) => {
   test("position 0 changes nothing, a quarter turn swaps the halves", () => {
     const x = lab.numbers([1, 2, 3, 4, 5, 6, 7, 8]);
     const table = lab.numbers([1, 1, 0, 0]);
-    lab.kernels.rope(x.address, 16, table.address, 1, 2, 4);
+    lab.kernels.rope(x.address, 16, table.address, 1, 2, 4, 4);
     expect([...x.f32]).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     table.f32.set([0, 0, 1, 1]);
-    lab.kernels.rope(x.address, 16, table.address, 1, 2, 4);
+    lab.kernels.rope(x.address, 16, table.address, 1, 2, 4, 4);
     expect([...x.f32]).toEqual([-3, -4, 1, 2, -7, -8, 5, 6]);
   });
 });

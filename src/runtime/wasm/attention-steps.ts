@@ -36,6 +36,32 @@ export function appendStep(worker: Worker, op: AppendOp, kv: KvSpec, bank: numbe
   });
 }
 
+/** What a row sees: positions [start, end) of a slot. */
+interface Span {
+  slot: number;
+  start: number;
+  end: number;
+}
+
+type SpanOf = (context: PassContext, row: number) => Span;
+
+function spanOf({ over, window = Infinity }: AttentionOp): SpanOf {
+  if (over === "source") return ({ sourceLength }) => ({ slot: 0, start: 0, end: sourceLength });
+  return ({ slots, positions }, row) => {
+    const end = positions[row] + 1;
+    return { slot: slots[row], start: Math.max(0, end - window), end };
+  };
+}
+
+const blockOf = (position: number): number => Math.floor(position / KV_BLOCK);
+
+/** What of a block a row sees, as the kernels want it. */
+function visibleIn({ start, end }: Span, block: number): number {
+  const from = Math.max(start - block * KV_BLOCK, 0);
+  const to = Math.min(end - block * KV_BLOCK, KV_BLOCK);
+  return from < to ? (from << 8) | to : 0;
+}
+
 /** The steps of both ways; a pass takes one of them by its number of rows. */
 export function attentionSteps(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): Step[] {
   const isFew = ({ rows }: PassContext): boolean => rows <= SPLIT_KV_ROWS;
@@ -66,11 +92,16 @@ function splitBlocks(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number):
   const outputStride = plan.strides[op.output];
   const cache = plan.kv[op.layer].offset;
   const peers = worker.all.map((banks) => banks[bank]).filter((_, peer) => peer !== index);
+  const span = spanOf(op);
+  /** The first block from `block` on that is this worker's. */
+  const ownFrom = (block: number): number => block + ((((index - block) % threads) + threads) % threads);
 
-  const partials = ({ rows, slots, positions }: PassContext): void => {
+  const partials = (context: PassContext): void => {
+    const { rows } = context;
     for (let r = 0; r < rows; r++) {
-      const blocks = Math.floor(positions[r] / KV_BLOCK) + 1;
-      if (blocks <= index) continue;
+      const seen = span(context, r);
+      const first = ownFrom(blockOf(seen.start));
+      if (first * KV_BLOCK >= seen.end) continue;
       const row = query + r * queryStride;
       for (let h = 0; h < kv.kvHeads; h++) {
         kernels.pack_queries(
@@ -84,14 +115,14 @@ function splitBlocks(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number):
           scratch.queries + h * group * depth * 4,
         );
       }
-      for (let block = index; block < blocks; block += threads) {
+      for (let block = first; block * KV_BLOCK < seen.end; block += threads) {
         kernels.attend_row(
           scratch.queries,
           kv.kvHeads,
           group,
           depth,
-          cache + slots[r] * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes,
-          Math.min(KV_BLOCK, positions[r] + 1 - block * KV_BLOCK),
+          cache + seen.slot * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes,
+          visibleIn(seen, block),
           scratch.visible,
           scratch.partials + (block * rows + r) * op.heads * record,
           scratch.scores,
@@ -99,11 +130,14 @@ function splitBlocks(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number):
       }
     }
   };
-  const combine = ({ rows, positions }: PassContext): void => {
+  const combine = (context: PassContext): void => {
+    const { rows } = context;
     for (let r = 0; r < rows; r++) {
+      const { start, end } = span(context, r);
+      const first = blockOf(start);
       kernels.combine(
-        scratch.partials + r * op.heads * record,
-        Math.floor(positions[r] / KV_BLOCK) + 1,
+        scratch.partials + (first * rows + r) * op.heads * record,
+        blockOf(end - 1) + 1 - first,
         rows * op.heads * record,
         op.heads,
         kv.headDim,
@@ -113,11 +147,15 @@ function splitBlocks(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number):
     }
   };
   const exchange = (context: PassContext): void => {
-    const { rows, positions } = context;
-    let last = 0;
-    for (let r = 0; r < rows; r++) last = Math.max(last, positions[r]);
+    const { rows } = context;
+    let [start, end] = [Infinity, 0];
+    for (let r = 0; r < rows; r++) {
+      const seen = span(context, r);
+      start = Math.min(start, seen.start);
+      end = Math.max(end, seen.end);
+    }
     const words = (rows * op.heads * record) / 4;
-    for (let block = index; block * KV_BLOCK <= last; block += threads) {
+    for (let block = ownFrom(blockOf(start)); block * KV_BLOCK < end; block += threads) {
       const from = scratch.partials / 4 + block * words;
       const part = f32.subarray(from, from + words);
       for (const peer of peers) peer.set(part, from);
@@ -129,12 +167,11 @@ function splitBlocks(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number):
     : [kernelStep(partials), otherStep(exchange), kernelStep(combine)];
 }
 
-/** Consecutive rows of one slot that are handled together. */
+/** Consecutive rows of one slot that are handled together, and the positions that any of them sees. */
 interface Tile {
   start: number;
   end: number;
-  slot: number;
-  last: number;
+  seen: Span;
 }
 
 /** Attention of many rows, split over rows. */
@@ -153,6 +190,7 @@ function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): S
   const queriesOf = (tile: Tile): number => scratch.queries + tile.start * group * depth * 4;
   const stateOf = (tile: Tile): number => scratch.state + tile.start * group * record;
   const push = pushRows(worker, op.output, bank, new Set([bank]));
+  const span = spanOf(op);
 
   /** One KV head in one block, in this worker's memory: its own, or a copy of a peer's. */
   const blockAddress = (slot: number, block: number, head: number): number => {
@@ -163,10 +201,10 @@ function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): S
     f32.set(worker.all[owner][bank].subarray(address / 4, address / 4 + headWords), scratch.block / 4);
     return scratch.block;
   };
-  const setVisible = ({ positions }: PassContext, tile: Tile, block: number): void => {
+  const setVisible = (context: PassContext, tile: Tile, block: number): void => {
     let word = scratch.visible / 4;
     for (let r = tile.start; r < tile.end; r++) {
-      const visible = Math.min(Math.max(positions[r] + 1 - block * KV_BLOCK, 0), KV_BLOCK);
+      const visible = visibleIn(span(context, r), block);
       for (let g = 0; g < group; g++) i32[word++] = visible;
     }
   };
@@ -186,12 +224,13 @@ function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): S
       );
       kernels.reset_state(stateOf(tile), rows * group, depth);
     });
-    const last = Math.max(...tiles.map((tile) => tile.last));
-    for (let block = 0; block * KV_BLOCK <= last; block++) {
+    const start = Math.min(...tiles.map(({ seen }) => seen.start));
+    const end = Math.max(...tiles.map(({ seen }) => seen.end));
+    for (let block = blockOf(start); block * KV_BLOCK < end; block++) {
       if (control.isCancelRequested(context.command)) return;
-      const address = blockAddress(tiles[0].slot, block, head);
+      const address = blockAddress(tiles[0].seen.slot, block, head);
       tiles.forEach((tile) => {
-        if (tile.last < block * KV_BLOCK) return;
+        if (tile.seen.end <= block * KV_BLOCK || tile.seen.start >= (block + 1) * KV_BLOCK) return;
         setVisible(context, tile, block);
         kernels.attend(
           queriesOf(tile),
@@ -217,9 +256,10 @@ function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): S
     });
   };
 
-  const ownTiles = (context: PassContext): Tile[] => tilesOf(context).filter((_, i) => i % threads === index);
+  const ownTiles = (context: PassContext): Tile[] =>
+    tilesOf(context, span).filter((_, i) => i % threads === index);
   const attend = kernelStep((context) => {
-    const bySlot = Map.groupBy(ownTiles(context), (tile) => tile.slot);
+    const bySlot = Map.groupBy(ownTiles(context), ({ seen }) => seen.slot);
     for (const tiles of bySlot.values()) {
       for (let head = 0; head < kv.kvHeads; head++) attendSlot(context, tiles, head);
     }
@@ -235,15 +275,17 @@ function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): S
   return [everyoneHasAppended, attend, exchange];
 }
 
-function tilesOf({ rows, slots, positions }: PassContext): Tile[] {
+function tilesOf(context: PassContext, span: SpanOf): Tile[] {
   const tiles: Tile[] = [];
-  for (let r = 0; r < rows; r++) {
+  for (let r = 0; r < context.rows; r++) {
     const tile = tiles.at(-1);
-    if (tile?.slot === slots[r] && tile.end - tile.start < ATTENTION_ROWS) {
+    const row = span(context, r);
+    if (tile?.seen.slot === row.slot && tile.end - tile.start < ATTENTION_ROWS) {
       tile.end = r + 1;
-      tile.last = Math.max(tile.last, positions[r]);
+      tile.seen.start = Math.min(tile.seen.start, row.start);
+      tile.seen.end = Math.max(tile.seen.end, row.end);
     } else {
-      tiles.push({ start: r, end: r + 1, slot: slots[r], last: positions[r] });
+      tiles.push({ start: r, end: r + 1, seen: row });
     }
   }
   return tiles;

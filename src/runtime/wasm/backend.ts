@@ -20,9 +20,9 @@ import { AbortError, errorMessage, ModelComposeError, throwIfAborted } from "../
 import type { DeviceInfo } from "../generation-types.ts";
 import { availableCores } from "../platform/system.ts";
 import { startWorker, workerUrl, type Worker } from "../platform/workers.ts";
-import { opAccess, type Program } from "../program.ts";
+import { FORWARD, opAccess, type Program } from "../program.ts";
 import { Control, createControl } from "./control.ts";
-import { planBytes, planMemory, type MemoryPlan } from "./plan.ts";
+import { matrixBytes, planBytes, planMemory, type MemoryPlan } from "./plan.ts";
 import {
   deserializeError,
   type Command,
@@ -73,7 +73,8 @@ export class WasmBackend implements Backend {
     const { maxRows = MAX_ROWS, bankLimit } = this.#options;
     return planMemory(program, checkpoint, {
       threads: this.threads,
-      maxRows: Math.max(16, Math.min(maxRows, contextLength)),
+      // An encoder sees its input whole.
+      maxRows: Math.max(16, program.architecture === "seq2seq" ? contextLength : Math.min(maxRows, contextLength)),
       slots,
       contextLength,
       bankLimit,
@@ -157,11 +158,13 @@ export class WasmExecutable implements Executable {
   }
 
   async run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {
-    const { entry = "forward", tokens, slots, positions, logitRows = new Int32Array(0) } = pass;
+    const { entry = FORWARD, tokens, slots, positions, sourceLength, logitRows = new Int32Array(0) } = pass;
     checkPass(pass, this.#limits);
     const logits = new SharedArrayBuffer(logitRows.length * this.#program.vocabSize * 4);
     const trace = pass.trace === true ? this.#traceBuffers(entry, tokens.length) : undefined;
-    const command: Command = { kind: "run", entry, tokens, slots, positions, logitRows, logits, trace };
+    const command: Command = {
+      ...{ kind: "run", entry, tokens, slots, positions, sourceLength, logitRows, logits, trace },
+    };
     await reporting(this.#passReport(pass.onProgress), signal, (either) => this.#call(command, either));
     return {
       logits: new Float32Array(new Float32Array(logits)),
@@ -381,8 +384,8 @@ async function reporting<T>(
 /** A table that is only looked up costs a row; every other matrix is read whole. */
 function bytesPerToken(program: Program, plan: MemoryPlan): number {
   const read = new Set<string>();
-  for (const group of program.entries.get("forward") ?? []) {
+  for (const group of program.entries.get(FORWARD) ?? []) {
     for (const op of group.ops) if (op.role === "linear" || op.role === "logits") read.add(op.weight);
   }
-  return [...read].reduce((sum, name) => sum + plan.matrices[name].tensor.byteLength, 0);
+  return [...read].reduce((sum, name) => sum + matrixBytes(plan.matrices[name]), 0);
 }

@@ -1,5 +1,6 @@
 /** The column-parallel ops of a Program as kernel calls on any worker's panels, for one row. */
-import type { AddOp, GateOp, LinearOp, LogitsOp, Name } from "../program.ts";
+import { ACTIVATION_CODE } from "../../kernels/wasm-module.ts";
+import type { ActivateOp, AddOp, GateOp, LinearOp, LogitsOp, Name } from "../program.ts";
 import type { Worker } from "./pass.ts";
 import { columnRange, PANEL, panelBytes } from "./plan.ts";
 import { rowProduct } from "./linear-steps.ts";
@@ -10,10 +11,19 @@ function newChain(worker: Worker, weight: Name, outputs: Name[], call: ChainCall
   return { rows, bank, bytesPerPanel: panelBytes(format, columns), calls: [call], outputs, pushes: [] };
 }
 
-export function linearChain(worker: Worker, op: LinearOp, bank: number): Chain {
+/** The chains with a linear layer: of its own, or after the one that accumulates into the same output. */
+export function addLinear(worker: Worker, chains: Chain[], op: LinearOp, bank: number): Chain[] {
   const address = worker.plan.banks[bank].buffers[op.output];
   const x = worker.plan.banks[bank].buffers[op.input];
-  return newChain(worker, op.weight, [op.output], rowProduct(worker, op, x, address, op.accumulate));
+  const chain = newChain(worker, op.weight, [op.output], rowProduct(worker, op, x, address, op.accumulate));
+  const before = chains.find(({ outputs }) => outputs.includes(op.output));
+  if (before === undefined) return [...chains, chain];
+  const joined = {
+    ...before,
+    bytesPerPanel: before.bytesPerPanel + chain.bytesPerPanel,
+    calls: [...before.calls, ...chain.calls],
+  };
+  return chains.map((other) => (other === before ? joined : other));
 }
 
 /** The logits of row 0, into the owner's scratch. */
@@ -23,8 +33,10 @@ export function logitsChain(worker: Worker, op: LogitsOp, bank: number): Chain {
   return newChain(worker, op.weight, [], rowProduct(worker, op, x, address, false));
 }
 
+type ElementwiseOp = GateOp | ActivateOp | AddOp;
+
 /** Chains of the operands, which must be of this stage, become one with the op at its end. */
-export function joinChains(worker: Worker, chains: Chain[], op: GateOp | AddOp, bank: number): Chain[] {
+export function joinChains(worker: Worker, chains: Chain[], op: ElementwiseOp, bank: number): Chain[] {
   const operands = op.role === "gate" ? [op.gate, op.up] : [op.input];
   const joined = chains.filter((chain) => chain.outputs.some((name) => operands.includes(name)));
   if (joined.length === 0) throw new Error(`The operands of ${op.role} were computed in another stage.`);
@@ -34,13 +46,13 @@ export function joinChains(worker: Worker, chains: Chain[], op: GateOp | AddOp, 
     bank,
     bytesPerPanel: joined.reduce((sum, { bytesPerPanel }) => sum + bytesPerPanel, 0),
     calls: [...joined.flatMap(({ calls }) => calls), elementwiseCall(worker, op, rows, bank)],
-    outputs: [...joined.flatMap(({ outputs }) => outputs), op.role === "gate" ? op.output : op.target],
+    outputs: [...joined.flatMap(({ outputs }) => outputs), op.role === "add" ? op.target : op.output],
     pushes: [],
   };
   return [...chains.filter((other) => !joined.includes(other)), chain];
 }
 
-function elementwiseCall(worker: Worker, op: GateOp | AddOp, rows: number, bank: number): ChainCall {
+function elementwiseCall(worker: Worker, op: ElementwiseOp, rows: number, bank: number): ChainCall {
   const { plan } = worker;
   const { buffers } = plan.banks[bank];
   const starts = Array.from(
@@ -52,6 +64,14 @@ function elementwiseCall(worker: Worker, op: GateOp | AddOp, rows: number, bank:
     return (kernels, owner, first, count) => {
       const from = starts[owner] + first * PANEL * 4;
       kernels.silu_gate(gate + from, up + from, y + from, 1, count * PANEL, 0);
+    };
+  }
+  if (op.role === "activate") {
+    const [x, y] = [buffers[op.input], buffers[op.output]];
+    const code = ACTIVATION_CODE[op.activation];
+    return (kernels, owner, first, count) => {
+      const from = starts[owner] + first * PANEL * 4;
+      kernels.activate(x + from, y + from, 1, count * PANEL, 0, code);
     };
   }
   const [x, y] = [buffers[op.input], buffers[op.target]];

@@ -5,12 +5,22 @@
  * every worker ("whole"). Where an op reads whole rows of a buffer that is "own", an exchange and a barrier go before
  * it, together with every other buffer that will be needed whole: for a transformer that makes five barriers a layer.
  */
-import { opAccess, type Name, type Op, type OpGroup, type Program, type RopeTable } from "../program.ts";
+import { ACTIVATION_CODE } from "../../kernels/wasm-module.ts";
+import {
+  opAccess,
+  type EmbedOp,
+  type Name,
+  type Op,
+  type OpGroup,
+  type PositionsOp,
+  type Program,
+  type RopeTable,
+} from "../program.ts";
 import { appendStep, attentionSteps } from "./attention-steps.ts";
 import { barrierStep, pushColumns } from "./exchange.ts";
 import { linearStep, logitsKernel, type LogitsKernel } from "./linear-steps.ts";
 import { columnRange, FORMAT_CODE, PANEL, panelRange, roundUp } from "./plan.ts";
-import { joinChains, linearChain, logitsChain } from "./chains.ts";
+import { addLinear, joinChains, logitsChain } from "./chains.ts";
 import { sharedStep, type Chain } from "./shared-work.ts";
 import { kernelStep, meet, otherStep, type Step, type Worker } from "./pass.ts";
 
@@ -19,8 +29,12 @@ export interface CompiledEntry {
   steps: readonly Step[];
   /** For one row, its logits included; untraced. */
   single: readonly Step[];
-  logits: LogitsKernel;
+  /** Absent where the entry makes none. */
+  logits?: LogitsKernel;
 }
+
+/** An entry that ends in logits. */
+export type ForwardEntry = CompiledEntry & { logits: LogitsKernel };
 
 interface PlacedOp {
   op: Op;
@@ -37,6 +51,8 @@ function wholeReads(op: Op): Name[] {
       return [op.input];
     case "linear":
       return [op.input];
+    case "positions":
+      return [op.target];
     case "rope":
       return [op.buffer];
     case "append":
@@ -45,6 +61,7 @@ function wholeReads(op: Op): Name[] {
       return [op.query];
     case "embed":
     case "gate":
+    case "activate":
     case "add":
       return [];
   }
@@ -114,12 +131,13 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
     const compiled = compileOp(worker, program, op, bank, ops, index);
     steps.push(...compiled);
     if (!isShared) single.push(...compiled);
-    else if (op.role === "linear") chains.push(linearChain(worker, op, bank));
-    else if (op.role === "gate" || op.role === "add") chains = joinChains(worker, chains, op, bank);
+    else if (op.role === "linear") chains = addLinear(worker, chains, op, bank);
+    else if (op.role === "gate" || op.role === "activate" || op.role === "add")
+      chains = joinChains(worker, chains, op, bank);
     else single.push(...compiled);
-    if (op.role === "embed") {
+    if (op.role === "embed" || op.role === "positions") {
       meetAll();
-    } else if (op.role === "linear" || op.role === "gate") {
+    } else if (op.role === "linear" || op.role === "gate" || op.role === "activate") {
       own.set(op.output, bank);
     } else if (op.role === "add") {
       own.set(op.target, bank);
@@ -137,8 +155,9 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
     }
   });
   const last = ops.at(-1);
-  if (last?.op.role !== "logits") throw new Error(`Entry "${entry}" does not end with logits.`);
-  return { steps, single, logits: logitsKernel(worker, last.op, last.bank) };
+  if (last?.op.role === "logits") return { steps, single, logits: logitsKernel(worker, last.op, last.bank) };
+  shareOut();
+  return { steps, single };
 }
 
 /** The logits of row 0 by one worker alone. */
@@ -193,15 +212,26 @@ function compileOp(
   };
   switch (op.role) {
     case "embed":
-      return [embedStep(worker, op.table, op.output, bank, readersOf(ops, index + 1, op.output))];
+      return [embedStep(worker, op, op.output, bank, readersOf(ops, index + 1, op.output))];
+    case "positions":
+      return [embedStep(worker, op, op.target, bank, readersOf(ops, index + 1, op.target))];
     case "norm": {
       const [x, y] = [buffers[op.input], buffers[op.output]];
       const weight = plan.vectors[op.weight].offset;
       const columns = columnsOf(op.input);
       const stride = plan.strides[op.input];
+      if (op.kind === "rms") {
+        return [
+          kernelStep(({ rows }) => {
+            kernels.rms_norm(x, weight, y, rows, columns, stride, op.epsilon);
+          }),
+        ];
+      }
+      if (op.bias === undefined) throw new Error(`The layer norm by ${op.weight} has no bias.`);
+      const bias = plan.vectors[op.bias].offset;
       return [
         kernelStep(({ rows }) => {
-          kernels.rms_norm(x, weight, y, rows, columns, stride, op.epsilon);
+          kernels.layer_norm(x, weight, bias, y, rows, columns, stride, op.epsilon);
         }),
       ];
     }
@@ -210,9 +240,10 @@ function compileOp(
     case "rope": {
       const x = buffers[op.buffer];
       const stride = plan.strides[op.buffer];
+      const rotary = 2 * (program.rope?.inverseFrequencies.length ?? 0);
       return [
         kernelStep(({ rows }) => {
-          kernels.rope(x, stride, scratch.rope, rows, op.heads, op.headDim);
+          kernels.rope(x, stride, scratch.rope, rows, op.heads, op.headDim, rotary);
         }),
       ];
     }
@@ -230,6 +261,17 @@ function compileOp(
         }),
       ];
     }
+    case "activate": {
+      const { address: x } = ownPart(op.input);
+      const { address: y, width } = ownPart(op.output);
+      const stride = plan.strides[op.output];
+      const code = ACTIVATION_CODE[op.activation];
+      return [
+        kernelStep(({ rows }) => {
+          kernels.activate(x, y, rows, width, stride, code);
+        }),
+      ];
+    }
     case "add": {
       const { address: x } = ownPart(op.input);
       const { address: y, width } = ownPart(op.target);
@@ -243,34 +285,41 @@ function compileOp(
   }
 }
 
-/** The worker that owns a token's row of the table writes it into every memory that reads it. */
+/**
+ * The worker that owns a token's (or a position's) row of the table writes it, or the sum with what is there, into every
+ * memory that reads it.
+ */
 function embedStep(
   worker: Worker,
-  table: Name,
+  op: EmbedOp | PositionsOp,
   output: Name,
   bank: number,
   targets: ReadonlySet<number>,
 ): Step {
   const { plan, index, threads } = worker;
-  const { rows: vocabulary, columns, offset, format } = plan.matrices[table];
-  const panels = panelRange(vocabulary, index, threads);
+  const { rows: tableRows, columns, offset, format } = plan.matrices[op.table];
+  const panels = panelRange(tableRows, index, threads);
   const stride = plan.strides[output];
   const { kernels, f32 } = worker.banks[bank];
-  const address = plan.banks[bank].buffers[output];
+  const { buffers, scratch } = plan.banks[bank];
   const code = FORMAT_CODE[format.dtype];
+  const looked = f32.subarray(scratch.scaled / 4, scratch.scaled / 4 + columns);
   const others = worker.all.flatMap((banks, peer) =>
     [...targets]
       .filter((to) => peer !== index || to !== bank)
       .map((to) => ({ f32: banks[to], from: plan.banks[to].buffers[output] / 4 })),
   );
-  return kernelStep(({ rows, tokens }) => {
+  return kernelStep(({ rows, tokens, positions }) => {
     for (let r = 0; r < rows; r++) {
-      const panel = Math.floor(tokens[r] / PANEL);
+      const entry = op.role === "embed" ? tokens[r] : positions[r] + op.offset;
+      const panel = Math.floor(entry / PANEL);
       if (panel < panels.start || panel >= panels.end) continue;
-      const y = address + r * stride;
-      kernels.embed(offset, panels.end - panels.start, tokens[r] - panels.start * PANEL, columns, y, code);
-      if (others.length === 0) continue;
-      const row = f32.subarray(y / 4, y / 4 + columns);
+      const first = (buffers[output] + r * stride) / 4;
+      const row = f32.subarray(first, first + columns);
+      kernels.embed(offset, panels.end - panels.start, entry - panels.start * PANEL, columns, scratch.scaled, code);
+      if (op.role === "positions") for (let c = 0; c < columns; c++) row[c] += looked[c];
+      else if (op.scale === undefined) row.set(looked);
+      else for (let c = 0; c < columns; c++) row[c] = looked[c] * op.scale;
       for (const other of others) other.f32.set(row, other.from + (r * stride) / 4);
     }
   });

@@ -4,7 +4,7 @@
  */
 import { ModelComposeError } from "../errors.ts";
 import { Sampler } from "../sampler.ts";
-import type { CompiledEntry } from "./compile.ts";
+import type { ForwardEntry } from "./compile.ts";
 import { meet, runSteps, type PassContext, type Worker } from "./pass.ts";
 import type { DecodeCommand, Reply } from "./protocol.ts";
 import { TokenChannel } from "./token-channel.ts";
@@ -26,7 +26,7 @@ interface Chooser {
 
 export function decode(
   worker: Worker,
-  entry: CompiledEntry,
+  entry: ForwardEntry,
   vocabSize: number,
   command: number,
   request: DecodeCommand,
@@ -35,12 +35,14 @@ export function decode(
   const { steps, single: singleSteps, logits } = entry;
   const produced = new TokenChannel(request.produced);
   const rows = request.tokens.length;
+  const { sourceLength = 0 } = request;
   const context: PassContext = {
     command,
     rows,
     tokens: request.tokens,
     slots: new Int32Array(rows).fill(request.slot),
     positions: Int32Array.from({ length: rows }, (_, r) => request.position + r),
+    sourceLength,
   };
   const single: PassContext = {
     command,
@@ -48,6 +50,7 @@ export function decode(
     tokens: new Int32Array(1),
     slots: Int32Array.of(request.slot),
     positions: new Int32Array(1),
+    sourceLength,
   };
   const eos = new Set(request.eosTokenIds);
   const chooser = createChooser(worker, entry, vocabSize, request);
@@ -81,7 +84,7 @@ export function decode(
 
 function createChooser(
   worker: Worker,
-  { logits }: CompiledEntry,
+  { logits }: ForwardEntry,
   vocabSize: number,
   request: DecodeCommand,
 ): Chooser {
@@ -94,7 +97,7 @@ function createChooser(
   return isPlain ? greedyChooser(worker, logits) : samplingChooser(worker, logits, vocabSize, request);
 }
 
-type Logits = CompiledEntry["logits"];
+type Logits = ForwardEntry["logits"];
 
 /** Plain greedy: each worker finds the best of its own logits, all compare notes. No logits are moved. */
 function greedyChooser(worker: Worker, logits: Logits): Chooser {

@@ -5,7 +5,7 @@
  */
 import { openFile, type OpenFile } from "../platform/files.ts";
 import { vectorValues } from "../vector-values.ts";
-import { readTensorRows } from "../weight-reader.ts";
+import { readSliceRows } from "../weight-source.ts";
 import type { Bank } from "./memory.ts";
 import {
   FORMAT_CODE,
@@ -34,12 +34,12 @@ export function loadWeights(plan: MemoryPlan, index: number, banks: readonly Ban
   };
   try {
     // In the order of the files, so that reads run ahead well.
-    const matrices = Object.values(plan.matrices).sort((a, b) => a.tensor.offset - b.tensor.offset);
+    const matrices = Object.values(plan.matrices).sort((a, b) => a.source.tensor.offset - b.source.tensor.offset);
     for (const matrix of matrices) {
-      loadMatrix(plan, index, banks[matrix.bank], matrix, fileOf(matrix.tensor.file), hooks);
+      loadMatrix(plan, index, banks[matrix.bank], matrix, fileOf(matrix.source.tensor.file), hooks);
     }
     for (const vector of Object.values(plan.vectors)) {
-      loadVector(banks[vector.bank], vector, fileOf(vector.tensor.file), hooks);
+      loadVector(banks[vector.bank], vector, fileOf(vector.source.tensor.file), hooks);
     }
   } finally {
     for (const file of files.values()) file.close();
@@ -54,7 +54,7 @@ function loadMatrix(
   file: OpenFile,
   hooks: LoadHooks,
 ): void {
-  const { tensor, format, rows, columns, offset } = matrix;
+  const { source, format, rows, columns, offset } = matrix;
   const scratch = plan.banks[matrix.bank].scratch;
   const panels = panelRange(rows, index, plan.threads);
   const rowBytes = columns * (format.dtype === "f32" ? 4 : 2);
@@ -66,7 +66,7 @@ function loadMatrix(
     const end = Math.min(panel + windowPanels, panels.end);
     const range = { start: panel * PANEL, end: Math.min(end * PANEL, rows) };
     const window = new Uint8Array(bank.u8.buffer, scratch.packed, (range.end - range.start) * rowBytes);
-    readTensorRows(file, tensor, range, window, hooks);
+    readSliceRows(file, source, range, window, hooks);
     for (let p = panel; p < end; p++) {
       bank.kernels.pack_panel(
         scratch.packed + (p - panel) * PANEL * rowBytes,
@@ -84,8 +84,8 @@ function loadMatrix(
 
 /** Norm gains and biases, kept by every worker. */
 function loadVector(bank: Bank, vector: VectorPlacement, file: OpenFile, hooks: LoadHooks): void {
-  const { tensor, length, offset } = vector;
-  const bytes = new Uint8Array(tensor.byteLength);
-  readTensorRows(file, tensor, { start: 0, end: length }, bytes, hooks);
-  bank.f32.set(vectorValues(tensor, bytes), offset / 4);
+  const { source, length, offset } = vector;
+  const bytes = new Uint8Array(length * (source.tensor.dtype === "F32" ? 4 : 2));
+  readSliceRows(file, source, { start: 0, end: length }, bytes, hooks);
+  bank.f32.set(vectorValues(source.tensor, bytes), offset / 4);
 }

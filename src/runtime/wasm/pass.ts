@@ -31,6 +31,8 @@ export interface PassContext {
   tokens: Int32Array;
   slots: Int32Array;
   positions: Int32Array;
+  /** Positions of the source layers; 0 without an encoder. */
+  sourceLength: number;
   /** Debug: where to put named activations. */
   trace?: TraceSink;
 }

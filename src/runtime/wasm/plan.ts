@@ -6,9 +6,10 @@
  * worker uses the same bank for the same group. Pure: the same arguments give the same plan, which is plain data and
  * is posted to the workers.
  */
-import { requireTensor, type Checkpoint, type WeightTensor } from "../checkpoint.ts";
+import type { Checkpoint, WeightTensor } from "../checkpoint.ts";
 import { ModelComposeError } from "../errors.ts";
-import type { Name, Op, OpGroup, Program } from "../program.ts";
+import { isSourceLayer, opMatrices, opVectors, type Name, type Op, type OpGroup, type Program } from "../program.ts";
+import { matrixSlice, vectorSlice, type WeightSlice } from "../weight-source.ts";
 
 /** Rows of a weight panel; a worker owns whole panels. */
 export const PANEL = 16;
@@ -39,7 +40,7 @@ export interface WeightFormat {
 export const FORMAT_CODE: Record<WeightDType, number> = { f32: 0, f16: 1, bf16: 2 };
 
 export interface MatrixPlacement {
-  tensor: WeightTensor;
+  source: WeightSlice;
   format: WeightFormat;
   rows: number;
   columns: number;
@@ -49,7 +50,7 @@ export interface MatrixPlacement {
 }
 
 export interface VectorPlacement {
-  tensor: WeightTensor;
+  source: WeightSlice;
   length: number;
   bank: number;
   offset: number;
@@ -59,6 +60,8 @@ export interface KvPlacement {
   bank: number;
   /** Blocks of slot s begin at offset + s * slotBytes. */
   offset: number;
+  /** One where the layer holds an encoder's input. */
+  slots: number;
 }
 
 /** Addresses of scratch in one bank. */
@@ -205,7 +208,7 @@ function unitsOf(program: Program): Unit[] {
   let units: Unit[] = [];
   for (const [entry, groups] of program.entries) {
     groups.forEach((group, index) => {
-      const needs = group.ops.flatMap((op) => [...matrixNames(op), ...vectorNames(op), ...cachedLayers(op)]);
+      const needs = group.ops.flatMap((op) => [...opMatrices(op), ...opVectors(op), ...cachedLayers(op)]);
       const related = units.filter((unit) => needs.some((need) => unit.needs.has(need)));
       const [first, ...others] = [...related, { members: [{ entry, index, group }], needs: new Set(needs) }];
       for (const other of others) {
@@ -221,54 +224,54 @@ function unitsOf(program: Program): Unit[] {
 
 /** What a unit must have in its bank. */
 interface Needs {
-  matrices: { name: Name; tensor: WeightTensor; format: WeightFormat; bytes: number }[];
-  vectors: { name: Name; tensor: WeightTensor; length: number }[];
-  layers: number[];
+  matrices: { name: Name; source: WeightSlice; format: WeightFormat; bytes: number }[];
+  vectors: { name: Name; source: WeightSlice }[];
+  layers: { layer: number; slots: number }[];
   bytes: number;
 }
 
 function needsOf(unit: Unit, plan: MemoryPlan, program: Program, checkpoint: Checkpoint): Needs {
   const ops = unit.members.flatMap(({ group }) => group.ops);
-  const layers = [...new Set(ops.flatMap(cachedLayers))];
+  const layers = [...new Set(ops.flatMap(cachedLayers))].map((layer) => ({
+    layer,
+    slots: isSourceLayer(program.kv, layer) ? 1 : plan.slots,
+  }));
   const needs: Needs = {
     matrices: [],
     vectors: [],
     layers,
-    bytes: layers.length * plan.slots * plan.slotBytes,
+    bytes: layers.reduce((sum, { slots }) => sum + slots * plan.slotBytes, 0),
   };
-  for (const name of new Set(ops.flatMap(matrixNames))) {
-    const spec = program.matrices.get(name);
-    if (spec === undefined) throw new Error(`Matrix ${name} is not declared.`);
-    const tensor = requireTensor(checkpoint, name, [spec.rows, spec.columns]);
-    const format: WeightFormat = { dtype: DTYPES[tensor.dtype], packing: "tiles" };
-    const most = Math.ceil(Math.ceil(spec.rows / PANEL) / plan.threads);
-    const bytes = most * panelBytes(format, spec.columns);
-    needs.matrices.push({ name, tensor, format, bytes });
+  for (const name of new Set(ops.flatMap(opMatrices))) {
+    const source = matrixSlice(program, checkpoint, name);
+    const format: WeightFormat = { dtype: DTYPES[source.tensor.dtype], packing: "tiles" };
+    const most = Math.ceil(Math.ceil(source.rows / PANEL) / plan.threads);
+    const bytes = most * panelBytes(format, source.columns);
+    needs.matrices.push({ name, source, format, bytes });
     needs.bytes += roundUp(bytes, 64);
   }
-  for (const name of new Set(ops.flatMap(vectorNames))) {
-    const length = program.vectors.get(name);
-    if (length === undefined) throw new Error(`Vector ${name} is not declared.`);
-    needs.vectors.push({ name, tensor: requireTensor(checkpoint, name, [length]), length });
-    needs.bytes += roundUp(length, PANEL) * 4;
+  for (const name of new Set(ops.flatMap(opVectors))) {
+    const source = vectorSlice(program, checkpoint, name);
+    needs.vectors.push({ name, source });
+    needs.bytes += roundUp(source.rows, PANEL) * 4;
   }
   return needs;
 }
 
 function place(needs: Needs, plan: MemoryPlan, bank: number, from: number): number {
   let offset = from;
-  for (const { name, tensor, format, bytes } of needs.matrices) {
-    const [rows, columns] = tensor.shape;
-    plan.matrices[name] = { tensor, format, rows, columns, bank, offset };
+  for (const { name, source, format, bytes } of needs.matrices) {
+    const { rows, columns } = source;
+    plan.matrices[name] = { source, format, rows, columns, bank, offset };
     offset += roundUp(bytes, 64);
   }
-  for (const { name, tensor, length } of needs.vectors) {
-    plan.vectors[name] = { tensor, length, bank, offset };
-    offset += roundUp(length, PANEL) * 4;
+  for (const { name, source } of needs.vectors) {
+    plan.vectors[name] = { source, length: source.rows, bank, offset };
+    offset += roundUp(source.rows, PANEL) * 4;
   }
-  for (const layer of needs.layers) {
-    plan.kv[layer] = { bank, offset };
-    offset += plan.slots * plan.slotBytes;
+  for (const { layer, slots } of needs.layers) {
+    plan.kv[layer] = { bank, offset, slots };
+    offset += slots * plan.slotBytes;
   }
   return offset;
 }
@@ -317,17 +320,6 @@ function maxOf(program: Program, value: (op: Op) => number): number {
   );
 }
 
-function matrixNames(op: Op): Name[] {
-  if (op.role === "embed") return [op.table];
-  return op.role === "linear" || op.role === "logits" ? [op.weight] : [];
-}
-
-function vectorNames(op: Op): Name[] {
-  if (op.role === "norm") return [op.weight];
-  if ((op.role === "linear" || op.role === "logits") && op.bias !== undefined) return [op.bias];
-  return [];
-}
-
 function cachedLayers(op: Op): number[] {
   return op.role === "append" || op.role === "attention" ? [op.layer] : [];
 }
@@ -339,10 +331,16 @@ export function planBytes(plan: MemoryPlan): {
   workBytes: number;
 } {
   const weightBytes =
-    Object.values(plan.matrices).reduce((sum, matrix) => sum + matrix.tensor.byteLength, 0) +
+    Object.values(plan.matrices).reduce((sum, matrix) => sum + matrixBytes(matrix), 0) +
     Object.values(plan.vectors).reduce((sum, vector) => sum + vector.length * 4, 0) * plan.threads;
-  const kvCacheBytes = plan.kv.length * plan.slots * plan.blocks * plan.blockBytes;
+  const slots = plan.kv.reduce((sum, layer) => sum + layer.slots, 0);
+  const kvCacheBytes = slots * plan.blocks * plan.blockBytes;
   const all = plan.banks.reduce((sum, bank) => sum + bank.bytes, 0) * plan.threads;
-  const reservedKv = plan.kv.length * plan.slots * plan.slotBytes * plan.threads;
+  const reservedKv = slots * plan.slotBytes * plan.threads;
   return { weightBytes, kvCacheBytes, workBytes: Math.max(0, all - weightBytes - reservedKv) };
+}
+
+/** As stored in the checkpoint. */
+export function matrixBytes({ rows, columns, format }: MatrixPlacement): number {
+  return rows * columns * (format.dtype === "f32" ? 4 : 2);
 }

@@ -22,6 +22,7 @@ export interface RunCommand {
   tokens: Int32Array;
   slots: Int32Array;
   positions: Int32Array;
+  sourceLength?: number;
   logitRows: Int32Array;
   /** [logitRows, vocabSize] f32. */
   logits: SharedArrayBuffer;

@@ -3,9 +3,10 @@ import { BroadcastChannel } from "node:worker_threads";
 import { instantiateKernels, kernelBytes, type Kernels } from "../../kernels/wasm-module.ts";
 import { compileOptimized } from "../platform/optimizing-compile.ts";
 import { workerScope } from "../platform/workers.ts";
-import { compileEntry, type CompiledEntry } from "./compile.ts";
+import { compileEntry, type CompiledEntry, type ForwardEntry } from "./compile.ts";
 import { Control, PeerFailed } from "./control.ts";
 import { decode, RequestRefused } from "./decode.ts";
+import type { LogitsKernel } from "./linear-steps.ts";
 import { loadWeights } from "./loader.ts";
 import { measure } from "./measure.ts";
 import { createBankMemory, openBank } from "./memory.ts";
@@ -21,6 +22,7 @@ import {
   type WorkerData,
 } from "./protocol.ts";
 import { AbortError } from "../errors.ts";
+import { FORWARD } from "../program.ts";
 
 const { port, data } = workerScope();
 const {
@@ -116,6 +118,12 @@ function entryOf(name: string): CompiledEntry {
   return entry;
 }
 
+function forwardEntry(): ForwardEntry {
+  const { logits, ...entry } = entryOf(FORWARD);
+  if (logits === undefined) throw new Error(`The entry "${FORWARD}" ends without logits.`);
+  return { ...entry, logits };
+}
+
 function runPass(command: number, request: RunCommand): void {
   const self = ready();
   const { steps, logits } = entryOf(request.entry);
@@ -125,9 +133,16 @@ function runPass(command: number, request: RunCommand): void {
     tokens: request.tokens,
     slots: request.slots,
     positions: request.positions,
+    sourceLength: request.sourceLength ?? 0,
     trace: request.trace === undefined ? undefined : traceInto(self, request),
   };
   runSteps(steps, context, self.clock);
+  if (logits !== undefined) copyLogits(self, logits, request, context);
+  meet(self, context);
+}
+
+/** Logits of the rows asked for, this worker's columns. */
+function copyLogits(self: Worker, logits: LogitsKernel, request: RunCommand, context: PassContext): void {
   const { f32 } = self.banks[logits.bank];
   const result = new Float32Array(request.logits);
   const { start, end } = logits.columns;
@@ -138,9 +153,8 @@ function runPass(command: number, request: RunCommand): void {
       const row = logits.address / 4 + i * logits.stride;
       result.set(f32.subarray(row + start, row + end), (from + i) * program.vocabSize + start);
     }
-    if (control.isCancelRequested(command)) break;
+    if (control.isCancelRequested(context.command)) break;
   }
-  meet(self, context);
 }
 
 /** Debug: each worker writes its columns of what it just computed; whole buffers come from the leader. */
@@ -165,7 +179,8 @@ function copySlot({ from, to, length }: CopyCommand): void {
   const self = ready();
   const blocks = Math.ceil(length / KV_BLOCK);
   const own = Math.max(0, Math.ceil((blocks - index) / plan.threads));
-  for (const { bank, offset } of plan.kv) {
+  for (const { bank, offset, slots } of plan.kv) {
+    if (slots < plan.slots) continue; // shared by all slots
     const source = offset + from * plan.slotBytes;
     self.banks[bank].u8.copyWithin(offset + to * plan.slotBytes, source, source + own * plan.blockBytes);
   }
@@ -182,7 +197,7 @@ async function execute(request: Request): Promise<Reply> {
       runPass(request.command, request);
       return {};
     case "decode":
-      return decode(ready(), entryOf("forward"), program.vocabSize, request.command, request);
+      return decode(ready(), forwardEntry(), program.vocabSize, request.command, request);
     case "copy":
       copySlot(request);
       return {};
