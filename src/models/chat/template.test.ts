@@ -1,0 +1,43 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { sharedPath } from "../../../test/support/shared.ts";
+import { ModelComposeError } from "../../runtime/errors.ts";
+import type { ChatMessage, ToolDefinition } from "./messages.ts";
+import { ChatTemplate } from "./template.ts";
+
+interface TemplateArguments extends Record<string, unknown> {
+  messages: ChatMessage[];
+  tools?: ToolDefinition[];
+  documents?: Record<string, unknown>[];
+  add_generation_prompt?: boolean;
+}
+
+const fixture = (name: string): string =>
+  readFileSync(new URL(`../../../test/fixtures/chat/${name}`, import.meta.url), "utf8");
+
+/** What transformers renders, and what it refuses: see make_cases.py. */
+const goldens = JSON.parse(fixture("cases.json")) as {
+  now: string;
+  specialTokens: Record<string, string>;
+  cases: { template: string | null; args: TemplateArguments; text: string }[];
+  failing: { template: string; args: TemplateArguments; error: string }[];
+};
+
+function render(template: ChatTemplate, args: TemplateArguments, now: Date): string {
+  const { messages, tools, documents, add_generation_prompt: addGenerationPrompt = false, ...variables } = args;
+  return template.render(messages, { tools, documents, addGenerationPrompt, variables, now });
+}
+
+function compile(source: string | null): ChatTemplate {
+  return new ChatTemplate(source ?? fixture("assistant.jinja"), "the test", goldens.specialTokens);
+}
+
+describe("a chat template renders as in transformers", () => {
+  test.each(goldens.cases)("$template $args", ({ template, args, text }) => {
+    expect(render(compile(template), args, new Date(goldens.now))).toBe(text);
+  });
+
+  test.each(goldens.failing)("$template fails: $error", ({ template, args }) => {
+    expect(() => render(compile(template), args, new Date(goldens.now))).toThrow(ModelComposeError);
+  });
+});
