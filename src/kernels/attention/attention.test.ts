@@ -15,6 +15,8 @@ interface Case {
   positions: number;
   /** Multiplies the queries: large scores. */
   sharpness?: number;
+  /** Positions that a row sees, its own the last; default all. */
+  window?: number;
 }
 
 interface Data extends Case {
@@ -62,11 +64,12 @@ describe.each(BUILDS)("%s", (build) => {
     return { ...shape, depth, scale: headDim ** -0.5, keys, values, blocks };
   }
 
-  /** softmax(q k / sqrt(headDim)) v over positions [0, visible), in f64; and what f32 may err by. */
+  /** softmax(q k / sqrt(headDim)) v over positions [start, visible), in f64; and what f32 may err by. */
   function reference(
     data: Data,
     query: Float32Array,
     visible: number,
+    start: number,
   ): { values: Float64Array; allowed: Float64Array } {
     const { headDim, kvHeads, group, keys, scale } = data;
     const heads = kvHeads * group;
@@ -81,6 +84,7 @@ describe.each(BUILDS)("%s", (build) => {
         return Math.sqrt(sum);
       };
       const scores = Float64Array.from({ length: visible }, (_, p) => {
+        if (p < start) return -Infinity;
         let dot = 0;
         for (let d = 0; d < headDim; d++) dot += query[h * headDim + d] * keys[at(p) + d];
         return dot * scale;
@@ -89,14 +93,14 @@ describe.each(BUILDS)("%s", (build) => {
       const weights = scores.map((score) => Math.exp(score - largest));
       const total = weights.reduce((sum, weight) => sum + weight, 0);
       let longest = 0;
-      for (let p = 0; p < visible; p++) longest = Math.max(longest, norm(keys, at(p)));
+      for (let p = start; p < visible; p++) longest = Math.max(longest, norm(keys, at(p)));
       // A dot errs by 2 u sqrt(K) |q| |k| (linear.test.ts), a weight by twice that and some ulps of its exponential
       // and its rescaling, the sums by u sqrt(positions): all relative to the largest value that is averaged.
       const score = 2 * Math.sqrt(headDim) * norm(query, h * headDim) * longest * scale;
       const relative = UNIT_ROUNDOFF * (2 * score + 2 * Math.sqrt(visible) + 16);
       for (let d = 0; d < headDim; d++) {
         let most = 0;
-        for (let p = 0; p < visible; p++) {
+        for (let p = start; p < visible; p++) {
           values[h * headDim + d] += (weights[p] / total) * data.values[at(p) + d];
           most = Math.max(most, Math.abs(data.values[at(p) + d]));
         }
@@ -106,8 +110,17 @@ describe.each(BUILDS)("%s", (build) => {
     return { values, allowed };
   }
 
+  const startOf = ({ window = Infinity }: Data, position: number): number => Math.max(0, position + 1 - window);
+
+  /** Which positions of a block lie in [start, end), as the kernels want it. */
+  function visibleIn(start: number, end: number, block: number): number {
+    const from = Math.max(start - block * KV_BLOCK, 0);
+    const to = Math.min(end - block * KV_BLOCK, KV_BLOCK);
+    return from < to ? from * 256 + to : 0;
+  }
+
   /** One row as the decode path does it: all blocks from empty states, then combined. */
-  function attendRow(data: Data, query: Float32Array, visible: number): Float32Array {
+  function attendRow(data: Data, query: Float32Array, visible: number, start = 0): Float32Array {
     const { headDim, kvHeads, group, depth, scale, blocks } = data;
     const heads = kvHeads * group;
     const q = lab.numbers(query);
@@ -117,7 +130,8 @@ describe.each(BUILDS)("%s", (build) => {
       const to = packed.address + h * group * depth * 4;
       lab.kernels.pack_queries(from, heads * headDim * 4, 1, group, headDim, depth, scale, to);
     }
-    const used = Math.ceil(visible / KV_BLOCK);
+    const skipped = Math.floor(start / KV_BLOCK);
+    const used = Math.ceil(visible / KV_BLOCK) - skipped;
     const record = depth + 4;
     const partials = lab.take(used * heads * record, NaN);
     const counts = lab.take(group);
@@ -128,8 +142,8 @@ describe.each(BUILDS)("%s", (build) => {
         kvHeads,
         group,
         depth,
-        blocks[b].address,
-        Math.min(KV_BLOCK, visible - b * KV_BLOCK),
+        blocks[skipped + b].address,
+        visibleIn(start, visible, skipped + b),
         counts.address,
         partials.address + b * heads * record * 4,
         scratch.address,
@@ -172,7 +186,7 @@ describe.each(BUILDS)("%s", (build) => {
       for (let b = 0; b < used; b++) {
         for (let m = 0; m < count; m++) {
           const position = first + Math.floor(m / group);
-          visible.i32[m] = Math.min(Math.max(position + 1 - b * KV_BLOCK, 0), KV_BLOCK);
+          visible.i32[m] = visibleIn(startOf(data, position), position + 1, b);
         }
         const block = blocks[b].address + h * 2 * KV_BLOCK * depth * 4;
         lab.kernels.attend(
@@ -203,8 +217,8 @@ describe.each(BUILDS)("%s", (build) => {
     const many = attendRows(data, queries, first, rows);
     for (let r = 0; r < rows; r++) {
       const query = queries.subarray(r * width, (r + 1) * width);
-      const { values, allowed } = reference(data, query, first + r + 1);
-      const one = attendRow(data, query, first + r + 1);
+      const { values, allowed } = reference(data, query, first + r + 1, startOf(data, first + r));
+      const one = attendRow(data, query, first + r + 1, startOf(data, first + r));
       for (const [path, actual] of [
         ["decode", one],
         ["prefill", many.subarray(r * width, (r + 1) * width)],
@@ -227,6 +241,10 @@ describe.each(BUILDS)("%s", (build) => {
 
   test.each([1, 2, 7, 8, 9, 62, 63, 64, 65, 66, 127, 128, 129, 200])("%i positions", (positions) => {
     check({ headDim: 8, kvHeads: 1, group: 4, positions });
+  });
+
+  test.each([1, 2, 8, 63, 64, 65, 100, 130])("a window of %i positions", (window) => {
+    for (const positions of [7, 66, 150, 200]) check({ headDim: 12, kvHeads: 2, group: 2, positions, window });
   });
 
   test.each([30, 300, 3000])("scores of some %i", (sharpness) => {

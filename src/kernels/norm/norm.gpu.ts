@@ -1,20 +1,32 @@
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
 
-/** RMSNorm of whole rows; one workgroup a row. Buffers: x, vectors, output, params. */
+export interface NormShape {
+  kind: "rms" | "layer";
+  columns: number;
+  bias: boolean;
+}
+
+/** Root mean square or layer norm of whole rows; one workgroup a row. Buffers: x, vectors, output, params. */
 export function normKernel(
-  columns: number,
+  { kind, columns, bias }: NormShape,
   { subgroups, workgroup }: { subgroups: boolean; workgroup: number },
 ): KernelSpec {
   return {
-    name: "norm",
+    name: kind === "rms" ? "norm" : "layer norm",
     source: "norm/norm.wgsl",
-    constants: { COLUMNS: columns, WORKGROUP: workgroup, SUBGROUPS: subgroups },
+    constants: { KIND: kind, COLUMNS: columns, BIAS: bias, WORKGROUP: workgroup, SUBGROUPS: subgroups },
     bindings: ["read", "read", "write", "uniform"],
   };
 }
 
-/** @param gain where the gain begins in the buffer of vectors, in numbers */
-export function normParams(gain: number, epsilon: number): Uint32Array {
-  return params("u32", gain, "f32", epsilon);
+export interface NormParams {
+  /** Where gain and bias begin in the buffer of vectors, in numbers. */
+  gain: number;
+  bias: number;
+  epsilon: number;
+}
+
+export function normParams({ gain, bias, epsilon }: NormParams): Uint32Array {
+  return params("u32", gain, "u32", bias, "f32", epsilon);
 }

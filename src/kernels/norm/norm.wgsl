@@ -1,9 +1,12 @@
-// RMSNorm (Zhang & Sennrich 2019): output[r] = x[r] / sqrt(mean(x[r]²) + epsilon) · gain. One workgroup a row.
+// KIND "rms": RMSNorm (Zhang & Sennrich 2019), output[r] = x[r] / sqrt(mean(x[r]²) + epsilon) · gain.
+// KIND "layer": LayerNorm (Ba et al. 2016), output[r] = (x[r] - mean) / sqrt(variance + epsilon) · gain (+ bias).
+// One workgroup a row.
 #include "common/workgroup-sum.wgsl"
 
 struct Params {
-  // Of the gain in `vectors`.
+  // Of gain and bias in `vectors`.
   gain: u32,
+  bias: u32,
   epsilon: f32,
 }
 
@@ -26,14 +29,38 @@ fn main(
   const subgroups = 0u;
 #endif
   let row = workgroup.x * COLUMNS;
+
+#if KIND == "layer"
+  var total = 0.0;
+  for (var c = local; c < COLUMNS; c += WORKGROUP) { total += x[row + c]; }
+  let roughMean = workgroupSum(total, local, subgroup, subgroups) / f32(COLUMNS);
+  // The corrected two-pass algorithm (Chan, Golub & LeVeque 1983): what the differences from the mean add up to is how far
+  // its rounding put it. A large mean costs no digits.
+  var rest = 0.0;
+#else
+  const roughMean = 0.0;
+#endif
   var squares = 0.0;
   for (var c = local; c < COLUMNS; c += WORKGROUP) {
-    let value = x[row + c];
+    let value = x[row + c] - roughMean;
     squares += value * value;
+#if KIND == "layer"
+    rest += value;
+#endif
   }
-  let mean = workgroupSum(squares, local, subgroup, subgroups) / f32(COLUMNS);
+  var mean = workgroupSum(squares, local, subgroup, subgroups) / f32(COLUMNS);
+#if KIND == "layer"
+  let correction = workgroupSum(rest, local, subgroup, subgroups) / f32(COLUMNS);
+  mean = max(mean - correction * correction, 0.0);
+#else
+  const correction = 0.0;
+#endif
   let scale = 1.0 / sqrt(mean + params.epsilon);
   for (var c = local; c < COLUMNS; c += WORKGROUP) {
-    output[row + c] = x[row + c] * scale * vectors[params.gain + c];
+    var value = ((x[row + c] - roughMean) - correction) * scale * vectors[params.gain + c];
+#if BIAS
+    value += vectors[params.bias + c];
+#endif
+    output[row + c] = value;
   }
 }

@@ -52,6 +52,24 @@ describe.each(BUILDS)("%s", (build) => {
     }
   });
 
+  test.each([
+    [12, 4],
+    [64, 32],
+    [24, 10],
+  ])("heads of %i of which %i channels turn", (headDim, rotary) => {
+    const half = rotary / 2;
+    const x = lab.numbers(normalNumbers(3 * headDim, randomSource(rotary)));
+    const before = x.f32.slice();
+    const table = lab.numbers(Array.from({ length: rotary }, (_, i) => (i < half ? 0 : 1)));
+    lab.kernels.rope(x.address, 0, table.address, 1, 3, headDim, rotary);
+    const expected = before.map((value, i) => {
+      const channel = i % headDim;
+      if (channel >= rotary) return value;
+      return channel < half ? 0 - before[i + half] : before[i - half];
+    });
+    expect([...x.f32]).toEqual([...expected]);
+  });
+
   test("position 0 changes nothing, a quarter turn swaps the halves", () => {
     const x = lab.numbers([1, 2, 3, 4, 5, 6, 7, 8]);
     const table = lab.numbers([1, 1, 0, 0]);
