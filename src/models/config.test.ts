@@ -40,6 +40,12 @@ describe("readModelConfig", () => {
       bosTokenId: 0,
       eosTokenIds: [2],
       padTokenId: 1,
+      generationDefaults: {
+        bosTokenId: 0,
+        eosTokenIds: [2],
+        padTokenId: 1,
+        settings: { bos_token_id: 0, eos_token_id: 2, pad_token_id: 1 },
+      },
     });
   });
 
@@ -139,14 +145,14 @@ describe("readModelConfig", () => {
       '"layer_types" has "sliding_attention" for layer 7; supported is "full_attention"',
     ],
     ["other activations", { hidden_act: "gelu" }, '"hidden_act" is "gelu"; supported is "silu"'],
-    ...["dynamic", "longrope", "linear", "llama3"].map((type): [string, Values, string] => [
+    ...["longrope", "proportional"].map((type): [string, Values, string] => [
       `RoPE type ${type}`,
       { rope_scaling: { type, factor: 2 } },
       `RoPE type "${type}" is not supported`,
     ]),
     ["partial RoPE", { partial_rotary_factor: 0.5 }, '"partial_rotary_factor" is 0.5; supported is 1'],
     ["quantized weights", { quantization_config: { quant_method: "awq" } }, 'method "awq"'],
-    ["another family", { model_type: "mamba" }, 'model_type "mamba" is not supported; supported: smollm3.'],
+    ["another family", { model_type: "mamba" }, 'model_type "mamba" is not supported; supported: llama, smollm3.'],
     ["a near miss", { model_type: "smollm" }, 'did you mean "smollm3"?'],
     [
       "another head",
@@ -163,7 +169,7 @@ describe("readModelConfig", () => {
   });
 
   it.each<[string, Values, string]>([
-    ["no model_type", { model_type: undefined }, 'no "model_type"; expected one of smollm3'],
+    ["no model_type", { model_type: undefined }, 'no "model_type"; expected one of llama, smollm3'],
     ["a model_type of the wrong type", { model_type: 3 }, '"model_type" is 3; expected a string'],
     ["architectures of the wrong type", { architectures: "x" }, '"architectures" is "x"; expected a list'],
     ["a missing size", { hidden_size: undefined }, '"hidden_size": expected number, found nothing'],
@@ -188,12 +194,16 @@ describe("readModelConfig", () => {
     ["a negative theta", { rope_theta: -1 }, '"rope_theta": expected more than 1, found -1'],
     ["two thetas", { rope_parameters: { rope_theta: 1e4 } }, '"rope_theta" is given twice, as 5000000 and as 10000'],
     ["a rope_scaling that is no object", { rope_scaling: 2 }, '"rope_scaling" is 2; expected an object or null'],
-    ["an unknown RoPE type", { rope_scaling: { type: "yarm", factor: 2 } }, '"rope_scaling" has type "yarm"; expected "default" or "yarn"'],
+    ["an unknown RoPE type", { rope_scaling: { type: "yarm", factor: 2 } }, '"rope_scaling" has type "yarm"; expected one of "default", "linear"'],
     ["a factor without a type", { rope_scaling: { factor: 2 } }, 'has a "factor" but no "rope_type"'],
     ["two RoPE types", { rope_scaling: { type: "yarn", rope_type: "default" } }, 'expected one type'],
     ["two RoPE objects", { rope_scaling: { type: "yarn", factor: 2 }, rope_parameters: { rope_type: "default" } }, '"rope_parameters" and "rope_scaling" are both there and differ'],
     ["YaRN without factor", { rope_scaling: { type: "yarn" } }, '"rope_scaling": "factor": expected number, found nothing'],
     ["a YaRN factor below 1", { rope_scaling: { type: "yarn", factor: 0.5 } }, '"factor": expected at least 1, found 0.5'],
+    ["linear scaling without factor", { rope_scaling: { type: "linear" } }, '"rope_scaling": "factor": expected number, found nothing'],
+    ["dynamic scaling below 1", { rope_scaling: { type: "dynamic", factor: 0.5 } }, '"factor": expected at least 1, found 0.5'],
+    ["Llama 3 scaling without its factors", { rope_scaling: { rope_type: "llama3", factor: 8 } }, '"low_freq_factor": expected number, found nothing'],
+    ["Llama 3 factors the wrong way round", { rope_scaling: { rope_type: "llama3", factor: 8, low_freq_factor: 4, high_freq_factor: 4 } }, '"high_freq_factor" is 4; expected more than "low_freq_factor", 4'],
     ["YaRN betas the wrong way round", { rope_scaling: { type: "yarn", factor: 2, beta_fast: 1, beta_slow: 2 } }, '"beta_fast" is 1; expected at least "beta_slow", 2'],
   ])("refuses %s", async (_what, changes, message) => {
     await expect(readWith(changes)).rejects.toMatchObject({

@@ -10,13 +10,15 @@ import { describeJson, isJsonObject, readJsonObject } from "../runtime/json.ts";
 import { isFile } from "../runtime/platform/files.ts";
 import { parseGenerationConfig, type GenerationConfig } from "./config/generation.ts";
 import { invalidConfig, unsupportedConfig, type ConfigFile } from "./config/schema.ts";
+import { readLlamaConfig, type LlamaConfig } from "./config/llama.ts";
 import { readSmolLM3Config, type SmolLM3Config } from "./config/smollm3.ts";
 
 export type { GenerationConfig } from "./config/generation.ts";
+export type { LlamaConfig } from "./config/llama.ts";
 export type { SmolLM3Config } from "./config/smollm3.ts";
 
 /** Discriminated by `family`. */
-export type ModelConfig = SmolLM3Config;
+export type ModelConfig = LlamaConfig | SmolLM3Config;
 
 export const CONFIG_FILE = "config.json";
 export const GENERATION_CONFIG_FILE = "generation_config.json";
@@ -30,6 +32,7 @@ interface Family {
 }
 
 const FAMILIES: readonly Family[] = [
+  { modelType: "llama", architectures: ["LlamaForCausalLM"], read: readLlamaConfig },
   { modelType: "smollm3", architectures: ["SmolLM3ForCausalLM"], read: readSmolLM3Config },
 ];
 

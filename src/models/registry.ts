@@ -1,11 +1,27 @@
 /** From a model's configuration to its forward pass: one file a family. */
 import type { Program } from "../runtime/program.ts";
 import type { ModelConfig } from "./config.ts";
+import { llama } from "./llama.ts";
 import { smollm3 } from "./smollm3.ts";
 
 export function buildProgram(config: ModelConfig): Program {
   switch (config.family) {
+    case "llama":
+      return llama(config);
     case "smollm3":
       return smollm3(config);
   }
 }
+
+/**
+ * Prefix of the base model's tensors in a checkpoint of the whole model. A checkpoint of the base model alone spells
+ * the same names without it (see withBasePrefix).
+ */
+export function basePrefix({ family }: ModelConfig): string {
+  return BASE_PREFIXES[family];
+}
+
+const BASE_PREFIXES: Readonly<Record<ModelConfig["family"], string>> = {
+  llama: "model.",
+  smollm3: "model.",
+};

@@ -1,13 +1,43 @@
 /**
- * Rotary position embedding (Su et al. 2021, https://arxiv.org/abs/2104.09864) and its YaRN extension to longer
- * contexts (Peng et al. 2023, https://arxiv.org/abs/2309.00071), with the parameters and defaults of
- * transformers' modeling_rope_utils.
+ * Rotary position embedding (Su et al. 2021, https://arxiv.org/abs/2104.09864) and its extensions to longer contexts:
+ * linear interpolation (Chen et al. 2023, https://arxiv.org/abs/2306.15595), YaRN (Peng et al. 2023,
+ * https://arxiv.org/abs/2309.00071) and Llama 3.1's, with the parameters and defaults of transformers'
+ * modeling_rope_utils.
  */
 
 export interface DefaultRope {
   type: "default";
   /** The base; the slowest pair of channels turns about 1 / theta radians a token. */
   theta: number;
+}
+
+/** Positions divided by `factor`. */
+export interface LinearRope {
+  type: "linear";
+  theta: number;
+  factor: number;
+}
+
+/**
+ * "Dynamic NTK": beyond the model's positions, transformers grows the base with the length of the sequence. Up to there
+ * it is the default, and further a context does not go here: keys in the cache would have to be turned again.
+ */
+export interface DynamicRope {
+  type: "dynamic";
+  theta: number;
+}
+
+/** Llama 3.1: slow channels are interpolated, fast ones left alone, those between blended. */
+export interface Llama3Rope {
+  type: "llama3";
+  theta: number;
+  factor: number;
+  /** Channels that turn less often than this over the original context are interpolated. */
+  lowFrequencyFactor: number;
+  /** Channels that turn more often than this are left alone. */
+  highFrequencyFactor: number;
+  /** Undefined: maxPositions. */
+  originalMaxPositions?: number;
 }
 
 export interface YarnRope {
@@ -29,7 +59,7 @@ export interface YarnRope {
   truncate: boolean;
 }
 
-export type RopeParameters = DefaultRope | YarnRope;
+export type RopeParameters = DefaultRope | LinearRope | DynamicRope | Llama3Rope | YarnRope;
 
 export interface RopeFrequencies {
   /**
@@ -42,15 +72,35 @@ export interface RopeFrequencies {
   attentionScaling: number;
 }
 
+/** theta^(-2i / channels) for each of the pairs of channels (an even number). */
+export function baseFrequencies(theta: number, channels: number): Float64Array {
+  return Float64Array.from({ length: channels / 2 }, (_, pair) => theta ** ((-2 * pair) / channels));
+}
+
 /** The frequencies for heads of `headDim` channels (even), in a model of `maxPositions` positions. */
 export function ropeFrequencies(rope: RopeParameters, headDim: number, maxPositions: number): RopeFrequencies {
-  const base = Float64Array.from({ length: headDim / 2 }, (_, pair) => rope.theta ** ((-2 * pair) / headDim));
+  const base = baseFrequencies(rope.theta, headDim);
   switch (rope.type) {
     case "default":
+    case "dynamic":
       return { inverseFrequencies: base, attentionScaling: 1 };
+    case "linear":
+      return { inverseFrequencies: base.map((frequency) => frequency / rope.factor), attentionScaling: 1 };
+    case "llama3":
+      return { inverseFrequencies: llama3Frequencies(rope, base, maxPositions), attentionScaling: 1 };
     case "yarn":
       return yarnFrequencies(rope, base, headDim, maxPositions);
   }
+}
+
+function llama3Frequencies(rope: Llama3Rope, base: Float64Array, maxPositions: number): Float64Array {
+  const { factor, lowFrequencyFactor: low, highFrequencyFactor: high } = rope;
+  const originalMaxPositions = rope.originalMaxPositions ?? maxPositions;
+  return base.map((frequency) => {
+    const rotations = (originalMaxPositions * frequency) / (2 * Math.PI);
+    const kept = Math.min(Math.max((rotations - low) / (high - low), 0), 1);
+    return (frequency / factor) * (1 - kept) + frequency * kept;
+  });
 }
 
 function yarnFrequencies(

@@ -21,7 +21,13 @@ export function shapesOf(
   };
   for (const [name, { rows, columns }] of matrices) add(name, [rows, columns]);
   for (const [name, { length }] of vectors) add(name, [length]);
-  return { directory: "shapes", format: "safetensors", files: ["model.safetensors"], tensors, totalBytes: offset };
+  return {
+    directory: "shapes",
+    format: "safetensors",
+    files: ["model.safetensors"],
+    tensors,
+    totalBytes: offset,
+  };
 }
 
 /** HuggingFaceTB/SmolLM3-3B. */
@@ -44,5 +50,6 @@ export function smollm3Of3B(): Program {
     attentionBias: false,
     mlpBias: false,
     eosTokenIds: [128_012],
+    generationDefaults: { settings: {} },
   });
 }

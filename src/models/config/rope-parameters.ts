@@ -2,18 +2,27 @@
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { describeJson, isJsonObject, type JsonObject } from "../../runtime/json.ts";
-import type { RopeParameters } from "../rope.ts";
+import type { Llama3Rope, RopeParameters, YarnRope } from "../rope.ts";
 import { type ConfigFile, invalidConfig, parseConfig, size, unsupportedConfig } from "./schema.ts";
 
-/** Of transformers 5; those without code here are refused by name. */
+/** Of transformers 5. */
 const KNOWN_TYPES = ["default", "linear", "dynamic", "yarn", "longrope", "llama3", "proportional"];
+
+const SUPPORTED_TYPES = ["default", "linear", "dynamic", "llama3", "yarn"] as const;
+type SupportedType = (typeof SUPPORTED_TYPES)[number];
+const SUPPORTED = `${SUPPORTED_TYPES.slice(0, -1)
+  .map((type) => `"${type}"`)
+  .join(", ")} and "${SUPPORTED_TYPES.at(-1)}"`;
 
 const theta = z.number().gt(1);
 const positive = z.number().positive();
+const factorSchema = z.object({ factor: z.number().min(1) });
+const originalSchema = z.object({ original_max_position_embeddings: size.nullish() });
+
+const llama3Schema = factorSchema.extend({ low_freq_factor: positive, high_freq_factor: positive });
 
 const yarnSchema = z.object({
   factor: z.number().min(1).nullable(),
-  original_max_position_embeddings: size.nullish(),
   attention_factor: positive.nullish(),
   mscale: z.number().min(0).nullish(),
   mscale_all_dim: z.number().min(0).nullish(),
@@ -38,25 +47,38 @@ export function readRopeParameters(file: ConfigFile, defaultTheta: number): Rope
       "Use a model that rotates whole heads.",
     );
   }
-  if (type === "default") return { type, theta: ropeTheta };
-
   const nested: ConfigFile = { path: `${file.path}" > "${scaling.key}`, values: scaling.values };
+  switch (type) {
+    case "default":
+      return { type, theta: ropeTheta };
+    case "linear":
+      return { type, theta: ropeTheta, factor: parseConfig(nested, factorSchema).factor };
+    case "dynamic":
+      parseConfig(nested, factorSchema);
+      return { type, theta: ropeTheta };
+    case "llama3":
+      return { type, theta: ropeTheta, ...readLlama3(nested), ...readOriginal(file, nested) };
+    case "yarn":
+      return { type, theta: ropeTheta, ...readYarn(nested), ...readOriginal(file, nested) };
+  }
+}
+
+function readLlama3(nested: ConfigFile): Omit<Llama3Rope, "type" | "theta" | "originalMaxPositions"> {
+  const { factor, low_freq_factor: low, high_freq_factor: high } = parseConfig(nested, llama3Schema);
+  if (high <= low) {
+    throw invalidConfig(nested, `"high_freq_factor" is ${high}; expected more than "low_freq_factor", ${low}.`);
+  }
+  return { factor, lowFrequencyFactor: low, highFrequencyFactor: high };
+}
+
+function readYarn(nested: ConfigFile): Omit<YarnRope, "type" | "theta" | "originalMaxPositions"> {
   const yarn = parseConfig(nested, yarnSchema);
   const { betaFast, betaSlow } = { betaFast: yarn.beta_fast ?? 32, betaSlow: yarn.beta_slow ?? 1 };
   if (betaFast < betaSlow) {
     throw invalidConfig(nested, `"beta_fast" is ${betaFast}; expected at least "beta_slow", ${betaSlow}.`);
   }
-  // As in transformers: the key beside rope_parameters wins over the one in it.
-  const outer = file.values["original_max_position_embeddings"];
-  const originalMaxPositions =
-    outer === undefined
-      ? yarn.original_max_position_embeddings
-      : parseConfig(file, z.object({ original_max_position_embeddings: size })).original_max_position_embeddings;
   return {
-    type,
-    theta: ropeTheta,
     factor: yarn.factor ?? undefined,
-    originalMaxPositions: originalMaxPositions ?? undefined,
     attentionFactor: yarn.attention_factor ?? undefined,
     mscale: yarn.mscale ?? undefined,
     mscaleAllDim: yarn.mscale_all_dim ?? undefined,
@@ -64,6 +86,13 @@ export function readRopeParameters(file: ConfigFile, defaultTheta: number): Rope
     betaSlow,
     truncate: yarn.truncate ?? true,
   };
+}
+
+/** As in transformers, the key beside rope_parameters wins over the one in it. */
+function readOriginal(file: ConfigFile, nested: ConfigFile): { originalMaxPositions?: number } {
+  const key = "original_max_position_embeddings";
+  const source = file.values[key] === undefined ? nested : file;
+  return { originalMaxPositions: parseConfig(source, originalSchema)[key] ?? undefined };
 }
 
 interface RopeObject {
@@ -103,7 +132,7 @@ function readTheta(file: ConfigFile, scaling: JsonObject): number | undefined {
   return inner ?? outer;
 }
 
-function readType(file: ConfigFile, { key, values }: RopeObject): "default" | "yarn" {
+function readType(file: ConfigFile, { key, values }: RopeObject): SupportedType {
   const given = [values["rope_type"], values["type"]].filter((type) => type !== undefined && type !== null);
   if (given.length === 2 && given[0] !== given[1]) {
     throw invalidConfig(
@@ -113,16 +142,17 @@ function readType(file: ConfigFile, { key, values }: RopeObject): "default" | "y
   }
   const [type] = given;
   if (type === undefined && Object.hasOwn(values, "factor")) {
-    throw invalidConfig(file, `"${key}" has a "factor" but no "rope_type"; expected "default" or "yarn".`);
+    throw invalidConfig(file, `"${key}" has a "factor" but no "rope_type"; expected one of ${SUPPORTED}.`);
   }
-  if (type === undefined || type === "default") return "default";
-  if (type === "yarn") return "yarn";
+  if (type === undefined) return "default";
+  const supported = SUPPORTED_TYPES.find((name) => name === type);
+  if (supported !== undefined) return supported;
   if (typeof type === "string" && KNOWN_TYPES.includes(type)) {
     throw unsupportedConfig(
       file,
-      `RoPE type "${type}" is not supported for this model; supported are "default" and "yarn".`,
+      `RoPE type "${type}" is not supported; supported are ${SUPPORTED}.`,
       "Use a revision of the model with one of these.",
     );
   }
-  throw invalidConfig(file, `"${key}" has type ${describeJson(type)}; expected "default" or "yarn".`);
+  throw invalidConfig(file, `"${key}" has type ${describeJson(type)}; expected one of ${SUPPORTED}.`);
 }

@@ -26,6 +26,31 @@ export const tokenIds = z
   })
   .transform((ids) => [...new Set(ids)]);
 
+/** A file with the values that transformers' class has for keys that it leaves out; null in a file means none. */
+export function withDefaults(file: ConfigFile, defaults: JsonObject): ConfigFile {
+  return { ...file, values: { ...defaults, ...file.values } };
+}
+
+/**
+ * A file with other names of some keys (transformers' attribute_map), as "other": "name". Both may be there when they
+ * agree.
+ */
+export function withAliases(file: ConfigFile, aliases: Readonly<Record<string, string>>): ConfigFile {
+  const values = { ...file.values };
+  for (const [alias, name] of Object.entries(aliases)) {
+    const [other, own] = [values[alias], values[name]];
+    if (other === undefined) continue;
+    if (own !== undefined && other !== own) {
+      throw invalidConfig(
+        file,
+        `"${name}" is ${describeJson(own)} and "${alias}", the same thing, ${describeJson(other)}; expected one value.`,
+      );
+    }
+    values[name] = other;
+  }
+  return { ...file, values };
+}
+
 /** Values that fit a schema, or an error that names the file, every wrong key, what was expected and what was found. */
 export function parseConfig<S extends z.ZodType>(file: ConfigFile, schema: S): z.output<S> {
   const result = schema.safeParse(file.values);
