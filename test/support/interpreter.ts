@@ -59,6 +59,15 @@ export class Interpreter {
     return output;
   }
 
+  copySlot(from: number, to: number, length: number): void {
+    for (let layer = 0; layer < this.#program.kv.layers; layer++) {
+      for (let p = 0; p < length; p++) {
+        const cell = this.#cache.get(`${layer} ${from} ${p}`);
+        if (cell !== undefined) this.#cache.set(`${layer} ${to} ${p}`, cell);
+      }
+    }
+  }
+
   /** The rows that the op wrote. */
   #apply(
     op: Op,
@@ -226,7 +235,8 @@ export class Interpreter {
   ): Float64Array {
     const round = this.#round;
     const { kvHeads, headDim } = this.#program.kv;
-    if ((slot !== 0 || start !== 0) && isSourceLayer(this.#program.kv, layer)) throw new Error("A source is whole, in slot 0.");
+    if ((slot !== 0 || start !== 0) && isSourceLayer(this.#program.kv, layer))
+      throw new Error("A source is whole, in slot 0.");
     const cells = Array.from({ length: end - start }, (_, i) => {
       const cell = this.#cache.get(`${layer} ${slot} ${start + i}`);
       if (cell === undefined) throw new Error(`Slot ${slot} has nothing at position ${start + i}.`);

@@ -1,0 +1,70 @@
+/** Random weights for any Program, in a checkpoint and as numbers. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { openCheckpoint, type Checkpoint } from "../../src/runtime/checkpoint.ts";
+import type { MatrixSpec, Name, Program } from "../../src/runtime/program.ts";
+import { safetensorsBytes, temporaryDirectory } from "./model-files.ts";
+import { normalNumbers, randomMatrix, randomSource, type Format } from "./numbers.ts";
+
+export interface RandomWeights {
+  checkpoint: Checkpoint;
+  /** Row-major, by the Program's names. */
+  values: Map<Name, ArrayLike<number>>;
+}
+
+/** Weights that are rows of one tensor, or its transpose, are so in the checkpoint. */
+export async function randomWeights(
+  { matrices, vectors }: Program,
+  formatOf: (name: string) => Format,
+): Promise<RandomWeights> {
+  const random = randomSource(77);
+  const header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }> = {};
+  const parts: Uint8Array[] = [];
+  let end = 0;
+  const put = (name: string, format: Format, shape: number[], bytes: Uint8Array): void => {
+    header[name] = { dtype: format.toUpperCase(), shape, data_offsets: [end, end + bytes.length] };
+    end += bytes.length;
+    parts.push(bytes);
+  };
+
+  /** All rows of a tensor, the right way round. */
+  const tensors = new Map<Name, ArrayLike<number>>();
+  const values = new Map<Name, ArrayLike<number>>();
+  const add = (name: Name, spec: MatrixSpec, isVector: boolean): void => {
+    const { columns, source = { tensor: name, rows: spec.rows } } = spec;
+    let all = tensors.get(source.tensor);
+    if (all === undefined) {
+      if (isVector) {
+        const vector = normalNumbers(source.rows, random);
+        put(source.tensor, "f32", [source.rows], new Uint8Array(vector.buffer));
+        all = vector;
+      } else {
+        const shape = source.transposed ? [columns, source.rows] : [source.rows, columns];
+        const stored = randomMatrix(formatOf(source.tensor), shape[0], shape[1], random);
+        put(source.tensor, stored.format, shape, stored.bytes);
+        all = source.transposed ? transpose(stored.values, columns, source.rows) : stored.values;
+      }
+      tensors.set(source.tensor, all);
+    }
+    const rows = Array.from(all);
+    const ranges = source.ranges ?? [{ start: 0, end: source.rows }];
+    values.set(
+      name,
+      Float64Array.from(ranges.flatMap(({ start, end }) => rows.slice(start * columns, end * columns))),
+    );
+  };
+  for (const [name, spec] of matrices) add(name, spec, false);
+  for (const [name, { length, source }] of vectors) add(name, { rows: length, columns: 1, source }, true);
+
+  const directory = temporaryDirectory();
+  writeFileSync(join(directory, "model.safetensors"), safetensorsBytes(header, Buffer.concat(parts)));
+  return { checkpoint: await openCheckpoint(directory), values };
+}
+
+/** [rows, columns] to [columns, rows] */
+function transpose(values: ArrayLike<number>, rows: number, columns: number): Float64Array {
+  return Float64Array.from(
+    { length: rows * columns },
+    (_, i) => values[(i % rows) * columns + Math.floor(i / rows)],
+  );
+}
