@@ -17,6 +17,8 @@ import {
 } from "./plan.ts";
 
 const WINDOW_BYTES = 512 * 1024;
+/** Of a transposed tensor: there a row of the window is a column of the file, and the reads as short as the window. */
+const TRANSPOSED_WINDOW_BYTES = 8 * 2 ** 20;
 
 export interface LoadHooks {
   /** Bytes read since the last call. */
@@ -34,7 +36,9 @@ export function loadWeights(plan: MemoryPlan, index: number, banks: readonly Ban
   };
   try {
     // In the order of the files, so that reads run ahead well.
-    const matrices = Object.values(plan.matrices).sort((a, b) => a.source.tensor.offset - b.source.tensor.offset);
+    const matrices = Object.values(plan.matrices).sort(
+      (a, b) => a.source.tensor.offset - b.source.tensor.offset,
+    );
     for (const matrix of matrices) {
       loadMatrix(plan, index, banks[matrix.bank], matrix, fileOf(matrix.source.tensor.file), hooks);
     }
@@ -58,10 +62,8 @@ function loadMatrix(
   const scratch = plan.banks[matrix.bank].scratch;
   const panels = panelRange(rows, index, plan.threads);
   const rowBytes = columns * (format.dtype === "f32" ? 4 : 2);
-  const windowPanels = Math.max(
-    1,
-    Math.floor(Math.min(WINDOW_BYTES, scratch.packedBytes) / (rowBytes * PANEL)),
-  );
+  const most = source.transposed ? TRANSPOSED_WINDOW_BYTES : WINDOW_BYTES;
+  const windowPanels = Math.max(1, Math.floor(Math.min(most, scratch.packedBytes) / (rowBytes * PANEL)));
   for (let panel = panels.start; panel < panels.end; panel += windowPanels) {
     const end = Math.min(panel + windowPanels, panels.end);
     const range = { start: panel * PANEL, end: Math.min(end * PANEL, rows) };
