@@ -1,8 +1,8 @@
-import { cpSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { goldenPath, safetensorsBytes, temporaryDirectory } from "../../test/support/model-files.ts";
-import { missingWeightFiles, openCheckpoint, requireTensor } from "./checkpoint.ts";
+import { missingWeightFiles, openCheckpoint, requireTensor, withBasePrefix } from "./checkpoint.ts";
 import { openFile } from "./platform/files.ts";
 
 /** A safetensors file of one-byte tensors with these names. */
@@ -19,6 +19,8 @@ function directoryWith(files: Record<string, Uint8Array | string | object>): str
   }
   return directory;
 }
+
+const LEGACY_BIN = join(goldenPath("gpt2-bin-legacy"), "pytorch_model.bin");
 
 const index = (weightMap: unknown): object => ({ metadata: {}, weight_map: weightMap });
 
@@ -51,6 +53,30 @@ describe("openCheckpoint", () => {
       "model.safetensors.index.json": index({ a: "gone.safetensors" }),
     });
     expect((await openCheckpoint(directory)).files).toEqual([join(directory, "model.safetensors")]);
+  });
+
+  it("prefers safetensors to PyTorch's format, and one file to shards", async () => {
+    const candidates = [
+      ["model.safetensors", shard("a"), "model.safetensors"],
+      ["model.safetensors.index.json", index({ a: "1.safetensors" }), "1.safetensors"],
+      ["pytorch_model.bin", readFileSync(LEGACY_BIN), "pytorch_model.bin"],
+      ["pytorch_model.bin.index.json", index({ a: "gone.bin" }), "gone.bin"],
+    ] as const;
+    for (const [i, [, , weights]] of candidates.slice(0, 3).entries()) {
+      const directory = directoryWith({
+        ...Object.fromEntries(candidates.slice(i).map(([name, content]) => [name, content])),
+        "1.safetensors": shard("a"),
+      });
+      const checkpoint = await openCheckpoint(directory);
+      expect(checkpoint.files).toEqual([join(directory, weights)]);
+      expect(checkpoint.format).toBe(i < 2 ? "safetensors" : "pytorch");
+      expect(await missingWeightFiles(directory)).toEqual([]);
+    }
+    const directory = directoryWith({ [candidates[3][0]]: candidates[3][1] });
+    expect(await missingWeightFiles(directory)).toEqual(["gone.bin"]);
+    await expect(openCheckpoint(directory)).rejects.toThrow(
+      /1 of 1 .* "[^"]*pytorch_model\.bin\.index\.json" are missing: gone\.bin/,
+    );
   });
 
   it("names the shards that are missing", async () => {
@@ -86,6 +112,11 @@ describe("openCheckpoint", () => {
     await expect(open(shard("a", "b"), shard("b"))).rejects.toThrow(/Tensor "b" is in two weight files/);
   });
 
+  it("takes shards of the index's own format only", async () => {
+    const directory = directoryWith({ "pytorch_model.bin.index.json": index({ a: "1.safetensors" }) });
+    await expect(openCheckpoint(directory)).rejects.toThrow("expected the name of a .bin file");
+  });
+
   it.each<[string, unknown]>([
     ["../model.safetensors", "expected the name of a .safetensors file in the same directory"],
     ["/etc/model.safetensors", "expected the name"],
@@ -118,11 +149,13 @@ describe("openCheckpoint", () => {
   it("says what it looked for when there are no weights, and names other formats", async () => {
     await expect(openCheckpoint(directoryWith({ "config.json": "{}" }))).rejects.toMatchObject({
       code: "not-found",
-      message: expect.stringContaining("model.safetensors and model.safetensors.index.json") as string,
+      message: expect.stringContaining(
+        "looked for model.safetensors, model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json.",
+      ) as string,
     });
-    await expect(openCheckpoint(directoryWith({ "pytorch_model.bin": "" }))).rejects.toMatchObject({
+    await expect(openCheckpoint(directoryWith({ "model.gguf": "" }))).rejects.toMatchObject({
       code: "unsupported",
-      message: expect.stringContaining("only as pytorch_model.bin, which is not supported for now") as string,
+      message: expect.stringContaining("only as model.gguf, which is not supported for now") as string,
     });
     await expect(openCheckpoint(join(temporaryDirectory(), "absent"))).rejects.toMatchObject({
       code: "not-found",
@@ -161,5 +194,57 @@ describe("requireTensor", () => {
         message: expect.stringContaining("has dtype U8; supported are F32, F16 and BF16") as string,
       }),
     );
+  });
+});
+
+describe("requireTensor of vectors", () => {
+  it("takes [1, n] for [n], as BART stores its final_logits_bias", async () => {
+    const checkpoint = await openCheckpoint(goldenPath("blenderbot-bin"));
+    const { tensors } = checkpoint;
+    expect(tensors.get("final_logits_bias")!.shape).toEqual([1, 256]);
+    expect(requireTensor(checkpoint, "final_logits_bias", [256])).toEqual({
+      ...tensors.get("final_logits_bias"),
+      shape: [256],
+    });
+    expect(requireTensor(checkpoint, "final_logits_bias", [1, 256]).shape).toEqual([1, 256]);
+    expect(() => requireTensor(checkpoint, "final_logits_bias", [255])).toThrow(
+      "has shape [1, 256]; expected [255]",
+    );
+  });
+
+  it("keeps the stride of a [1, n] that has one", async () => {
+    const checkpoint = await openCheckpoint(goldenPath("blenderbot-bin"));
+    const bias = { ...checkpoint.tensors.get("final_logits_bias")!, shape: [1, 128], strides: [256, 2] };
+    const tensors = new Map([["bias", { ...bias, byteLength: 512 }]]);
+    expect(requireTensor({ ...checkpoint, tensors }, "bias", [128])).toMatchObject({
+      shape: [128],
+      strides: [2],
+    });
+  });
+});
+
+describe("withBasePrefix", () => {
+  it.each(["transformer", "transformer."])("finds names whether or not the file has %j", async (prefix) => {
+    const bytes = safetensorsBytes(
+      {
+        "transformer.ln_f.weight": { dtype: "F32", shape: [1], data_offsets: [0, 4] },
+        "wte.weight": { dtype: "F32", shape: [1], data_offsets: [4, 8] },
+        both: { dtype: "F32", shape: [1], data_offsets: [8, 12] },
+        "transformer.both": { dtype: "F32", shape: [1], data_offsets: [12, 16] },
+      },
+      new Uint8Array(16),
+    );
+    const bare = await openCheckpoint(directoryWith({ "model.safetensors": bytes }));
+    const checkpoint = withBasePrefix(bare, prefix);
+    const find = (name: string): string => requireTensor(checkpoint, name, [1]).name;
+    expect(find("transformer.ln_f.weight")).toBe("transformer.ln_f.weight");
+    expect(find("transformer.wte.weight")).toBe("wte.weight");
+    expect(find("ln_f.weight")).toBe("transformer.ln_f.weight");
+    expect([find("both"), find("transformer.both")]).toEqual(["both", "transformer.both"]);
+    expect(() => find("transformer.wte.bias")).toThrow(
+      /"transformer\.wte\.bias" .* the nearest: .*"transformer\.both".*\)/,
+    );
+    expect(() => requireTensor(bare, "transformer.wte.weight", [1])).toThrow("is not in the checkpoint");
+    expect(checkpoint.tensors).toBe(bare.tensors);
   });
 });

@@ -6,45 +6,10 @@
 // The package's ESM entry has no types of its own; this file of it has.
 import { Parser } from "binary-parser/dist/binary_parser.js";
 import { ModelComposeError } from "./errors.ts";
+import { REFETCH_FILE, remedyForForeignFile } from "./foreign-file.ts";
 import { describeJson, isJsonObject, parseJsonObject } from "./json.ts";
 import { fileStatus, readFileRange } from "./platform/files.ts";
-
-/** Bytes of one element, by the format's name of the type. */
-const DTYPE_BYTES = {
-  BOOL: 1,
-  U8: 1,
-  I8: 1,
-  F8_E4M3: 1,
-  F8_E4M3FNUZ: 1,
-  F8_E5M2: 1,
-  F8_E5M2FNUZ: 1,
-  F8_E8M0: 1,
-  U16: 2,
-  I16: 2,
-  F16: 2,
-  BF16: 2,
-  U32: 4,
-  I32: 4,
-  F32: 4,
-  U64: 8,
-  I64: 8,
-  F64: 8,
-} as const;
-
-/** The element types of the format that are recognised; which of them a model can use is its affair. */
-export type CheckpointDType = keyof typeof DTYPE_BYTES;
-
-/** Where a tensor's bytes lie. Plain data: it is posted to worker threads. Elements are row-major, little-endian. */
-export interface TensorLocation {
-  name: string;
-  dtype: CheckpointDType;
-  shape: readonly number[];
-  /** Path of the file. */
-  file: string;
-  /** First byte, from the start of the file. */
-  offset: number;
-  byteLength: number;
-}
+import { CHECKPOINT_DTYPES, isCheckpointDType, tensorBytes, type TensorLocation } from "./tensor-location.ts";
 
 export interface SafetensorsHeader {
   /** In order of their offsets. */
@@ -58,14 +23,8 @@ const LENGTH_BYTES = 8;
 const MAX_HEADER_BYTES = 100_000_000;
 const METADATA_KEY = "__metadata__";
 const OPENING_BRACE = 0x7b;
-const REFETCH = "The file is damaged or was not fetched completely: fetch it again.";
 
 const lengthParser = Parser.start().uint64le("headerBytes");
-
-/** Bytes of one element. */
-export function bytesPerElement(dtype: CheckpointDType): number {
-  return DTYPE_BYTES[dtype];
-}
 
 /**
  * Reads and checks the header of a safetensors file. Throws "not-found" when the file is not there, and
@@ -82,7 +41,7 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
     throw invalid(
       path,
       `its first 8 bytes give a header of ${headerBytes} bytes; expected at most ${MAX_HEADER_BYTES}`,
-      await remedyForForeignFile(path, fileBytes),
+      await remedyForForeignFile(path),
     );
   }
   const dataStart = LENGTH_BYTES + headerBytes;
@@ -94,7 +53,7 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
   const entries = parseJsonObject(header, {
     name: `The header of "${path}"`,
     code: "invalid-checkpoint",
-    remedy: REFETCH,
+    remedy: REFETCH_FILE,
   });
 
   const metadata = parseMetadata(path, entries[METADATA_KEY]);
@@ -129,8 +88,8 @@ function parseTensor(
     );
   }
   const { dtype, shape, data_offsets: offsets } = entry;
-  if (typeof dtype !== "string" || !isDType(dtype)) {
-    const known = Object.keys(DTYPE_BYTES).join(", ");
+  if (typeof dtype !== "string" || !isCheckpointDType(dtype)) {
+    const known = CHECKPOINT_DTYPES.join(", ");
     throw invalidTensor(
       path,
       name,
@@ -156,7 +115,7 @@ function parseTensor(
       `ends at byte ${end} of the data, but the file holds ${dataBytes} bytes of data`,
     );
   }
-  const byteLength = sizeInBytes(dtype, shape);
+  const byteLength = tensorBytes(dtype, shape);
   if (byteLength !== end - begin) {
     throw invalidTensor(
       path,
@@ -195,36 +154,21 @@ function checkCoverage(
   }
 }
 
-/** Undefined when the size is beyond the integers a number holds exactly. */
-function sizeInBytes(dtype: CheckpointDType, shape: readonly number[]): number | undefined {
-  const bytes = shape.reduce((product, size) => product * size, bytesPerElement(dtype));
-  return Number.isSafeInteger(bytes) ? bytes : undefined;
-}
-
-function isDType(name: string): name is CheckpointDType {
-  return Object.hasOwn(DTYPE_BYTES, name);
-}
-
 function isSizeList(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
-/** What a file with an absurd header length usually is. */
-async function remedyForForeignFile(path: string, fileBytes: number): Promise<string> {
-  const start = new TextDecoder("latin1").decode(await readFileRange(path, 0, Math.min(64, fileBytes)));
-  if (start.startsWith("version https://git-lfs")) {
-    return "The file is a Git LFS pointer, not the weights: run `git lfs pull` where it was cloned.";
-  }
-  if (start.startsWith("<")) return "The file looks like a web page, not weights: fetch it again.";
-  return REFETCH;
-}
-
-function invalid(path: string, problem: string, remedy = REFETCH): ModelComposeError {
+function invalid(path: string, problem: string, remedy = REFETCH_FILE): ModelComposeError {
   return new ModelComposeError("invalid-checkpoint", `"${path}" is not a safetensors file: ${problem}.`, {
     remedy,
   });
 }
 
-function invalidTensor(path: string, name: string, problem: string, remedy = REFETCH): ModelComposeError {
+function invalidTensor(
+  path: string,
+  name: string,
+  problem: string,
+  remedy = REFETCH_FILE,
+): ModelComposeError {
   return new ModelComposeError("invalid-checkpoint", `Tensor "${name}" in "${path}" ${problem}.`, { remedy });
 }

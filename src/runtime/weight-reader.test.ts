@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { temporaryFile } from "../../test/support/model-files.ts";
 import { AbortError } from "./errors.ts";
 import { openFile, type OpenFile } from "./platform/files.ts";
-import { bytesPerElement, type CheckpointDType, type TensorLocation } from "./safetensors.ts";
+import { bytesPerElement, type CheckpointDType, type TensorLocation } from "./tensor-location.ts";
 import { readTensorRows, type RowRange, type WeightTransform } from "./weight-reader.ts";
 
 /** Odd, so that nothing in the file is aligned. */

@@ -1,11 +1,11 @@
 /**
- * Reads rows of a weight matrix from a checkpoint file into device memory, in the layout a kernel wants.
- * Synchronous: it runs inside the worker thread that owns the rows. No more than a bounded window of the file is
- * ever in memory besides the target itself.
+ * Reads rows of a weight matrix from a checkpoint file into device memory, in the layout a kernel wants. No more than a
+ * bounded window of the file is ever in memory besides the target itself. What is read when is one generator; a worker
+ * thread drives it synchronously, the main thread asynchronously.
  */
-import { AbortError, ModelComposeError } from "./errors.ts";
-import type { OpenFile } from "./platform/files.ts";
-import { bytesPerElement, type TensorLocation } from "./safetensors.ts";
+import { AbortError, ModelComposeError, throwIfAborted } from "./errors.ts";
+import type { AsyncFile, OpenFile } from "./platform/files.ts";
+import { bytesPerElement, type TensorLocation } from "./tensor-location.ts";
 
 /**
  * From the file's layout to the target's; without one, bytes go from file to target as they are. Elements are moved,
@@ -22,14 +22,21 @@ export interface RowRange {
   end: number;
 }
 
-export interface ReadRowsOptions {
+interface WindowOptions {
   transform?: WeightTransform;
   /** Upper bound on the intermediate buffer, and on one read. Default 4 MiB. */
   windowBytes?: number;
-  /** Called after every read with the number of bytes it took from the file. */
+  /** Called as parts arrive with the number of the target's bytes that they are; together all of them. */
   onBytes?: (count: number) => void;
+}
+
+export interface ReadRowsOptions extends WindowOptions {
   /** Asked before every read; true ends the call with an AbortError. */
   shouldStop?: () => boolean;
+}
+
+export interface ReadRowsAsyncOptions extends WindowOptions {
+  signal?: AbortSignal;
 }
 
 export const DEFAULT_WINDOW_BYTES = 4 * 2 ** 20;
@@ -37,10 +44,18 @@ export const DEFAULT_WINDOW_BYTES = 4 * 2 ** 20;
 /** The transposing loop walks this many stored rows of all columns before the next, to stay within the L1 cache. */
 const COLUMN_BLOCK = 256;
 
-/** A matrix by its logical extent (the target's rows and columns) and the width of its elements. */
+/** What lies between two wanted parts of a file is read along when it is no more than this: about the cost of a read. */
+const MAX_GAP_BYTES = 16 * 1024;
+
+/**
+ * A matrix as the target wants it: element (r, c) lies rowStride * r + columnStride * c elements after the first. Row-major
+ * in the file: columnStride 1; transposed in the file: rowStride 1.
+ */
 interface Matrix {
   rows: number;
   columns: number;
+  rowStride: number;
+  columnStride: number;
   elementBytes: number;
 }
 
@@ -52,10 +67,19 @@ interface Tile {
   columns: number;
 }
 
+/** One read: `part` is to be filled with the file's bytes from `position` on. */
+interface Read {
+  part: Uint8Array;
+  position: number;
+  /** Bytes of the target that it brings. */
+  wanted: number;
+}
+
 /**
- * Fills `target` with rows [start, end) of a matrix [rows, columns], or of a vector taken as [rows, 1].
- * `target` must have exactly their bytes and, with a transform, begin at a multiple of the element
- * size (at most 4). It may be a view on a WebAssembly memory.
+ * Fills `target` with rows [start, end) of a matrix [rows, columns], or of a vector taken as [rows, 1]; with
+ * `transform.transpose`, of the matrix that the file holds as [columns, rows]. A tensor's strides are followed: where they
+ * and the transform cancel out, bytes go straight to the target. `target` must have exactly the rows' bytes and, unless
+ * they go straight, begin at a multiple of the element size (at most 4). It may be a view on a WebAssembly memory.
  *
  * Throws "invalid-argument" for a rank, range, target or option that does not fit, "invalid-checkpoint" when the
  * file ends early, and AbortError when `shouldStop` says so.
@@ -67,34 +91,45 @@ export function readTensorRows(
   target: Uint8Array,
   options: ReadRowsOptions = {},
 ): void {
-  const { transform = {}, windowBytes = DEFAULT_WINDOW_BYTES, onBytes, shouldStop } = options;
-  const matrix = matrixOf(tensor, transform);
-  checkArguments(tensor, matrix, rows, target, transform, windowBytes);
-  const { columns, elementBytes } = matrix;
-  const read = (part: Uint8Array, offset: number): void => {
+  const { onBytes, shouldStop } = options;
+  for (const { part, position, wanted } of readsOf(tensor, rows, target, options)) {
     if (shouldStop?.()) throw new AbortError();
-    file.read(part, tensor.offset + offset);
-    onBytes?.(part.byteLength);
-  };
-
-  if (!transform.transpose) {
-    const first = rows.start * columns * elementBytes;
-    for (let done = 0; done < target.byteLength; done += windowBytes) {
-      read(target.subarray(done, done + windowBytes), first + done);
-    }
-    return;
-  }
-
-  const region: Tile = { row: 0, rows: columns, column: rows.start, columns: rows.end - rows.start };
-  const windowElements = Math.floor(windowBytes / elementBytes);
-  const buffer = new Uint8Array(Math.min(windowElements, region.rows * region.columns) * elementBytes);
-  for (const tile of tilesOf(region, windowElements)) {
-    const bytes = buffer.subarray(0, tile.rows * tile.columns * elementBytes);
-    readTile(tile, matrix.rows, elementBytes, bytes, read);
-    transposeInto(target, columns, elementBytes, bytes, { ...tile, column: tile.column - region.column });
+    file.read(part, position);
+    onBytes?.(wanted);
   }
 }
 
+/** As readTensorRows, beside which the calling thread goes on. `target` may be a mapped GPU buffer. */
+export async function readTensorRowsAsync(
+  file: AsyncFile,
+  tensor: TensorLocation,
+  rows: RowRange,
+  target: Uint8Array,
+  options: ReadRowsAsyncOptions = {},
+): Promise<void> {
+  const { onBytes, signal } = options;
+  for (const { part, position, wanted } of readsOf(tensor, rows, target, options)) {
+    throwIfAborted(signal);
+    await file.read(part, position);
+    onBytes?.(wanted);
+  }
+}
+
+/** The reads, in order; each must be done before the next is asked for. */
+function* readsOf(
+  tensor: TensorLocation,
+  rows: RowRange,
+  target: Uint8Array,
+  { transform = {}, windowBytes = DEFAULT_WINDOW_BYTES }: WindowOptions,
+): Generator<Read, void, void> {
+  const matrix = matrixOf(tensor, transform);
+  checkArguments(tensor, matrix, rows, target, windowBytes);
+  if (isStraight(matrix)) yield* straightReads(tensor, matrix, rows, target, windowBytes);
+  else if (isTransposed(matrix)) yield* transposingReads(tensor, matrix, rows, target, windowBytes);
+  else yield* gatheringReads(tensor, matrix, rows, target, windowBytes);
+}
+
+/** Strides of a dimension with one index mean nothing: they become what makes the matrix simplest. */
 function matrixOf(tensor: TensorLocation, transform: WeightTransform): Matrix {
   const [first, second = 1] = tensor.shape;
   if (first === undefined || tensor.shape.length > 2) {
@@ -103,10 +138,25 @@ function matrixOf(tensor: TensorLocation, transform: WeightTransform): Matrix {
       `Tensor "${tensor.name}" has shape [${tensor.shape.join(", ")}]; rows are read of one or two dimensions.`,
     );
   }
+  const [firstStride = second, secondStride = 1] = tensor.strides ?? [];
   const elementBytes = bytesPerElement(tensor.dtype);
-  return transform.transpose
-    ? { rows: second, columns: first, elementBytes }
-    : { rows: first, columns: second, elementBytes };
+  const stored = { rows: first, columns: second, rowStride: firstStride, columnStride: secondStride };
+  const { rows, columns, rowStride, columnStride } = transform.transpose
+    ? { rows: second, columns: first, rowStride: secondStride, columnStride: firstStride }
+    : stored;
+  if (columns <= 1) return { rows, columns, rowStride, columnStride: 1, elementBytes };
+  if (rows <= 1) return { rows, columns, rowStride: columns * columnStride, columnStride, elementBytes };
+  return { rows, columns, rowStride, columnStride, elementBytes };
+}
+
+/** The target's bytes are the file's. */
+function isStraight({ columns, rowStride, columnStride }: Matrix): boolean {
+  return columnStride === 1 && rowStride === columns;
+}
+
+/** The matrix's columns are rows in the file, one behind the other, with gaps perhaps. */
+function isTransposed({ rows, rowStride, columnStride }: Matrix): boolean {
+  return rowStride === 1 && columnStride >= rows;
 }
 
 function checkArguments(
@@ -114,7 +164,6 @@ function checkArguments(
   matrix: Matrix,
   { start, end }: RowRange,
   target: Uint8Array,
-  transform: WeightTransform,
   windowBytes: number,
 ): void {
   const fail = (problem: string): never => {
@@ -139,9 +188,106 @@ function checkArguments(
     fail(`the target has ${target.byteLength} bytes; expected ${expected}`);
   }
   const alignment = Math.min(matrix.elementBytes, 4);
-  if (transform.transpose && target.byteOffset % alignment !== 0) {
+  if (!isStraight(matrix) && target.byteOffset % alignment !== 0) {
     fail(`the target begins at byte ${target.byteOffset}; expected a multiple of ${alignment}`);
   }
+}
+
+function* straightReads(
+  { offset }: TensorLocation,
+  { columns, elementBytes }: Matrix,
+  rows: RowRange,
+  target: Uint8Array,
+  windowBytes: number,
+): Generator<Read, void, void> {
+  const first = offset + rows.start * columns * elementBytes;
+  for (let done = 0; done < target.byteLength; done += windowBytes) {
+    const part = target.subarray(done, done + windowBytes);
+    yield { part, position: first + done, wanted: part.byteLength };
+  }
+}
+
+function* transposingReads(
+  { offset }: TensorLocation,
+  { columns, columnStride, elementBytes }: Matrix,
+  rows: RowRange,
+  target: Uint8Array,
+  windowBytes: number,
+): Generator<Read, void, void> {
+  const region: Tile = { row: 0, rows: columns, column: rows.start, columns: rows.end - rows.start };
+  const windowElements = Math.floor(windowBytes / elementBytes);
+  const buffer = new Uint8Array(Math.min(windowElements, region.rows * region.columns) * elementBytes);
+  for (const tile of tilesOf(region, windowElements)) {
+    const bytes = buffer.subarray(0, tile.rows * tile.columns * elementBytes);
+    yield* tileReads(tile, columnStride, elementBytes, bytes, offset);
+    transposeInto(target, columns, elementBytes, bytes, { ...tile, column: tile.column - region.column });
+  }
+}
+
+/**
+ * Any other strides (every second column, one value for a whole row): runs along the dimension whose elements lie closer,
+ * and as many of them at once as fit into the window, are read with what lies between them.
+ */
+function* gatheringReads(
+  { offset }: TensorLocation,
+  { columns, rowStride, columnStride, elementBytes }: Matrix,
+  rows: RowRange,
+  target: Uint8Array,
+  windowBytes: number,
+): Generator<Read, void, void> {
+  const alongRow: Axis = { count: columns, stride: columnStride, targetStride: 1 };
+  const alongColumn: Axis = { count: rows.end - rows.start, stride: rowStride, targetStride: columns };
+  const [inner, outer] = columnStride <= rowStride ? [alongRow, alongColumn] : [alongColumn, alongRow];
+  const windowElements = Math.floor(windowBytes / elementBytes);
+  const gapElements = MAX_GAP_BYTES / elementBytes;
+  const first = offset + rows.start * rowStride * elementBytes;
+
+  const innerRun = runLength(inner, 1, windowElements, gapElements);
+  const innerSpan = spanOf(inner, innerRun, 1);
+  const outerRun = innerRun < inner.count ? 1 : runLength(outer, innerSpan, windowElements, gapElements);
+  const buffer = new Uint8Array(spanOf(outer, outerRun, innerSpan) * elementBytes);
+  for (let o = 0; o < outer.count; o += outerRun) {
+    const outerCount = Math.min(outerRun, outer.count - o);
+    for (let i = 0; i < inner.count; i += innerRun) {
+      const innerCount = Math.min(innerRun, inner.count - i);
+      const span = spanOf(outer, outerCount, spanOf(inner, innerCount, 1));
+      const part = buffer.subarray(0, span * elementBytes);
+      const position = first + (o * outer.stride + i * inner.stride) * elementBytes;
+      yield { part, position, wanted: outerCount * innerCount * elementBytes };
+      gatherInto(
+        target,
+        o * outer.targetStride + i * inner.targetStride,
+        part,
+        { ...outer, count: outerCount },
+        { ...inner, count: innerCount },
+        elementBytes,
+      );
+    }
+  }
+}
+
+/** A dimension: its elements, and the distance from one to the next in the file and in the target. */
+interface Axis {
+  count: number;
+  stride: number;
+  targetStride: number;
+}
+
+/** How many of an axis' indices are read at once, each taking `span` elements: those that are near and fit. */
+function runLength(
+  { count, stride }: Axis,
+  span: number,
+  windowElements: number,
+  gapElements: number,
+): number {
+  if (stride === 0) return count;
+  if (stride - span > gapElements) return 1;
+  return Math.min(count, Math.max(1, Math.floor((windowElements - span) / stride) + 1));
+}
+
+/** Elements from the first to the last of `count` indices that take `span` elements each. */
+function spanOf({ stride }: Axis, count: number, span: number): number {
+  return count === 0 ? 0 : (count - 1) * stride + span;
 }
 
 /** Cuts a region into tiles of at most `maxElements`: whole rows while one fits, else pieces of one row. */
@@ -160,22 +306,23 @@ function* tilesOf(region: Tile, maxElements: number): Generator<Tile> {
   }
 }
 
-/** One read when the tile has whole stored rows, else one for each of its rows. */
-function readTile(
+/** One read when the tile has whole stored rows without gaps, else one for each of its rows. */
+function* tileReads(
   tile: Tile,
-  storedColumns: number,
+  storedStride: number,
   elementBytes: number,
   bytes: Uint8Array,
-  read: (part: Uint8Array, offset: number) => void,
-): void {
-  const offset = (tile.row * storedColumns + tile.column) * elementBytes;
-  if (tile.columns === storedColumns) {
-    read(bytes, offset);
+  offset: number,
+): Generator<Read, void, void> {
+  const position = offset + (tile.row * storedStride + tile.column) * elementBytes;
+  if (tile.columns === storedStride) {
+    yield { part: bytes, position, wanted: bytes.byteLength };
     return;
   }
   const rowBytes = tile.columns * elementBytes;
   for (let r = 0; r < tile.rows; r++) {
-    read(bytes.subarray(r * rowBytes, (r + 1) * rowBytes), offset + r * storedColumns * elementBytes);
+    const part = bytes.subarray(r * rowBytes, (r + 1) * rowBytes);
+    yield { part, position: position + r * storedStride * elementBytes, wanted: rowBytes };
   }
 }
 
@@ -204,6 +351,31 @@ function transposeInto(
           source += tile.columns * words;
           destination += words;
         }
+      }
+    }
+  }
+}
+
+/** Moves what a read brought to its places in the target, as integers like transposeInto. */
+function gatherInto(
+  target: Uint8Array,
+  targetStart: number,
+  bytes: Uint8Array,
+  outer: Axis,
+  inner: Axis,
+  elementBytes: number,
+): void {
+  const to = wordsOf(target, elementBytes);
+  const from = wordsOf(bytes, elementBytes);
+  const words = elementBytes === 8 ? 2 : 1;
+  for (let o = 0; o < outer.count; o++) {
+    for (let word = 0; word < words; word++) {
+      let source = o * outer.stride * words + word;
+      let destination = (targetStart + o * outer.targetStride) * words + word;
+      for (let i = 0; i < inner.count; i++) {
+        to[destination] = from[source];
+        source += inner.stride * words;
+        destination += inner.targetStride * words;
       }
     }
   }

@@ -1,0 +1,62 @@
+/** Where a checkpoint keeps a tensor: what every format of weight files comes down to. */
+
+/** Bytes of one element, by safetensors' name of the type. */
+const DTYPE_BYTES = {
+  BOOL: 1,
+  U8: 1,
+  I8: 1,
+  F8_E4M3: 1,
+  F8_E4M3FNUZ: 1,
+  F8_E5M2: 1,
+  F8_E5M2FNUZ: 1,
+  F8_E8M0: 1,
+  U16: 2,
+  I16: 2,
+  F16: 2,
+  BF16: 2,
+  U32: 4,
+  I32: 4,
+  F32: 4,
+  U64: 8,
+  I64: 8,
+  F64: 8,
+} as const;
+
+/** The element types that are recognised; which of them a model can use is its affair. */
+export type CheckpointDType = keyof typeof DTYPE_BYTES;
+
+/** Where a tensor's bytes lie. Plain data: it is posted to worker threads. Elements are little-endian. */
+export interface TensorLocation {
+  name: string;
+  dtype: CheckpointDType;
+  shape: readonly number[];
+  /**
+   * Elements from one index to the next, for each dimension, all >= 0. Absent: row-major without gaps, as in most files.
+   * With strides the bytes may be spread over the file, and an element may stand for several: read such a tensor
+   * through readTensorRows.
+   */
+  strides?: readonly number[];
+  /** Path of the file. */
+  file: string;
+  /** Byte of the first element, from the start of the file. */
+  offset: number;
+  /** Of the tensor's elements put together: the product of the shape times the size of an element. */
+  byteLength: number;
+}
+
+export const CHECKPOINT_DTYPES = Object.keys(DTYPE_BYTES) as readonly CheckpointDType[];
+
+/** Bytes of one element. */
+export function bytesPerElement(dtype: CheckpointDType): number {
+  return DTYPE_BYTES[dtype];
+}
+
+/** Undefined when the size is beyond the integers a number holds exactly. */
+export function tensorBytes(dtype: CheckpointDType, shape: readonly number[]): number | undefined {
+  const bytes = shape.reduce((product, size) => product * size, bytesPerElement(dtype));
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
+export function isCheckpointDType(name: string): name is CheckpointDType {
+  return Object.hasOwn(DTYPE_BYTES, name);
+}
