@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { PlannedDecoder, type IncrementalDecoderOptions, type TokenTable } from "./incremental-decoder.ts";
+import { planBlenderbotSmall } from "./tokenizer/blenderbot-small.ts";
 import { planDecoder } from "./tokenizer/decoder-plan.ts";
 
 const LLAMA_2 = {
@@ -187,6 +188,41 @@ describe("other decoders", () => {
     expect(plan({ type: "Strip", content: "  ", start: 1, stop: 0 })).toThrow("malformed decoder");
     expect(plan({ type: "Replace", content: "x" })).toThrow("malformed decoder");
     expect(plan("ByteLevel")).toThrow("malformed decoder");
+  });
+});
+
+describe("Blenderbot small's decoding", () => {
+  const CLEANED_UP = [" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"];
+
+  /** The reference, word for word: `convert_tokens_to_string`, then `clean_up_tokenization`. */
+  function reference(tokens: readonly string[], cleanUp: boolean): string {
+    let text = tokens.join(" ").replaceAll("@@ ", "").replace(/^ +| +$/g, "");
+    if (cleanUp) for (const from of CLEANED_UP) text = text.replaceAll(from, () => from.trim());
+    return text;
+  }
+
+  function stream(tokens: readonly string[], cleanUp: boolean, options?: IncrementalDecoderOptions): string[] {
+    const decoder = new PlannedDecoder(planBlenderbotSmall(cleanUp), table(tokens), options);
+    return [...tokens.map((_, id) => decoder.push(id)), decoder.finish()];
+  }
+
+  test("token by token equals the whole, for random tokens that overlap", () => {
+    const random = generator(5);
+    const parts = ["a", "b@@", "@@", "@", "@@@", "@@@@", "'", "'s", "n't", "n", "'v@@", "e", ".", ",", "?", "' ", " ", ""];
+    for (let round = 0; round < 4000; round++) {
+      const tokens = Array.from({ length: random(9) }, () => parts[random(parts.length)] ?? "");
+      for (const cleanUp of [false, true]) {
+        const text = stream(tokens, cleanUp, { afterPrompt: false }).join("");
+        expect(text, JSON.stringify({ tokens, cleanUp })).toBe(reference(tokens, cleanUp));
+      }
+    }
+  });
+
+  test("text comes as soon as it is certain", () => {
+    expect(stream(["it", "is@@", "n't", ".", "no@@"], false, { afterPrompt: false })).toEqual(
+      ["it", " is", "n't", " .", " no", "@@"],
+    );
+    expect(stream(["hel@@", "lo"], false)).toEqual([" hel", "lo", ""]);
   });
 });
 

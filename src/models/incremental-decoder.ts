@@ -1,7 +1,7 @@
 /** Token ids to text, one token at a time, never half a character. */
 import { ModelComposeError } from "../runtime/errors.ts";
 import { byteLevelBytes } from "./tokenizer/byte-level.ts";
-import type { DecoderPlan, StripEnds } from "./tokenizer/decoder-plan.ts";
+import type { DecoderPlan, ReplaceText, StripEnds } from "./tokenizer/decoder-plan.ts";
 
 export interface IncrementalDecoderOptions {
   /** Leave out special tokens. Default true. */
@@ -20,7 +20,11 @@ export interface IncrementalDecoderOptions {
  * on how many there were before.
  */
 export interface IncrementalDecoder {
-  /** The text that this token completes; often empty. @throws ModelComposeError for an id that is no token's. */
+  /**
+   * The text that this token completes; often empty, and always for an id that the model has and no token.
+   *
+   * @throws ModelComposeError for an id that the model has not.
+   */
   push(id: number): string;
   /** The rest, once, at the end. */
   finish(): string;
@@ -36,7 +40,7 @@ export class PlannedDecoder implements IncrementalDecoder {
   readonly #plan: DecoderPlan;
   readonly #tokens: TokenTable;
   readonly #skipSpecialTokens: boolean;
-  readonly #strips: StripStream[];
+  readonly #steps: TextStream[];
   readonly #bytes = new ByteText();
   #first: boolean;
   #finished = false;
@@ -47,7 +51,9 @@ export class PlannedDecoder implements IncrementalDecoder {
     this.#tokens = tokens;
     this.#skipSpecialTokens = skipSpecialTokens;
     this.#first = !afterPrompt;
-    this.#strips = plan.stripEnds.map((ends) => new StripStream(ends, this.#first));
+    this.#steps = plan.textSteps.map((step) =>
+      step.kind === "strip" ? new StripStream(step, this.#first) : new ReplaceStream(step),
+    );
   }
 
   push(id: number): string {
@@ -58,13 +64,16 @@ export class PlannedDecoder implements IncrementalDecoder {
     let { text } = token;
     for (const map of this.#plan.mapToken) text = map(text, this.#first);
     this.#first = false;
-    return this.#strip(separator + this.#decode(text, token.added));
+    return this.#through(separator + this.#decode(text, token.added), 0);
   }
 
   finish(): string {
     if (this.#finished) return "";
     this.#finished = true;
-    return this.#strip(this.#bytes.flush());
+    let text = this.#through(this.#bytes.flush(), 0);
+    // What a step held back goes through those after it.
+    this.#steps.forEach((step, i) => (text += this.#through(step.finish(), i + 1)));
+    return text;
   }
 
   #decode(token: string, added: boolean): string {
@@ -81,8 +90,11 @@ export class PlannedDecoder implements IncrementalDecoder {
     }
   }
 
-  #strip(text: string): string {
-    return this.#strips.reduce((rest, strip) => strip.push(rest), text);
+  /** Text through the steps from the given one on. */
+  #through(text: string, from: number): string {
+    let rest = text;
+    for (let i = from; i < this.#steps.length; i++) rest = this.#steps[i]?.push(rest) ?? rest;
+    return rest;
   }
 }
 
@@ -104,8 +116,15 @@ class ByteText {
   }
 }
 
+/** A change of a text that comes in pieces. */
+interface TextStream {
+  push(text: string): string;
+  /** What was held back and stays, at the end. */
+  finish(): string;
+}
+
 /** Takes characters off the ends of a text that comes in pieces. What it holds back when the text ends is what goes. */
-class StripStream {
+class StripStream implements TextStream {
   readonly #content: string;
   readonly #stop: number;
   /** How many may still go at the beginning; 0 once something else has come. */
@@ -133,5 +152,44 @@ class StripStream {
     while (end > 0 && all.length - end < this.#stop && all[end - 1] === this.#content) end--;
     this.#held = all.length - end;
     return all.slice(0, end);
+  }
+
+  finish(): string {
+    return "";
+  }
+}
+
+/** Replaces a string, also where it begins in one piece and ends in a later one. */
+class ReplaceStream implements TextStream {
+  readonly #text: string;
+  readonly #by: string;
+  /** The end of the text so far, where it may begin an occurrence. */
+  #held = "";
+
+  constructor({ text, by }: ReplaceText) {
+    this.#text = text;
+    this.#by = by;
+  }
+
+  push(text: string): string {
+    const all = this.#held + text;
+    const after = this.#endOfLast(all);
+    let length = Math.min(this.#text.length - 1, all.length - after);
+    while (length > 0 && !this.#text.startsWith(all.slice(all.length - length))) length--;
+    this.#held = all.slice(all.length - length);
+    return all.slice(0, all.length - length).replaceAll(this.#text, () => this.#by);
+  }
+
+  finish(): string {
+    const held = this.#held;
+    this.#held = "";
+    return held;
+  }
+
+  /** Where the last occurrence ends, counted from the left without overlaps. */
+  #endOfLast(all: string): number {
+    let end = 0;
+    for (let at = all.indexOf(this.#text); at >= 0; at = all.indexOf(this.#text, end)) end = at + this.#text.length;
+    return end;
   }
 }

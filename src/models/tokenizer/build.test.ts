@@ -7,6 +7,7 @@ import { Tokenizer } from "./library.ts";
 import { readDefinition } from "./read-definition.ts";
 
 const TALES = fileURLToPath(new URL("../../../models/tales/tokenizer.json", import.meta.url));
+const SOURCE = { kind: "tokenizer.json", file: TALES, specialNames: [] } as const;
 const TEXTS = ["Once upon a time", "", " <|end_of_text|>a<|begin_of_text|> ", "Zoë’s 日本語 🙂\n\n\t12345", "\u0000\ud800"];
 
 describe("buildTokenizer", () => {
@@ -15,20 +16,20 @@ describe("buildTokenizer", () => {
   });
 
   test("filled in slices, built at once and made by the library alone: equal", async () => {
-    const inSlices = await buildTokenizer(readDefinition(TALES, []), TALES, "in slices");
-    const atOnce = await buildTokenizer(readDefinition(TALES, []), TALES, "at once");
+    const inSlices = await buildTokenizer(readDefinition(SOURCE), TALES, "in slices");
+    const atOnce = await buildTokenizer(readDefinition(SOURCE), TALES, "at once");
     const plain = new Tokenizer(JSON.parse(await readFile(TALES, "utf8")) as object, {});
     expect(atOnce.vocabSize).toBe(inSlices.vocabSize);
-    for (const { library } of [inSlices, atOnce]) {
+    for (const { tokenizer } of [inSlices, atOnce]) {
       for (let id = 0; id <= inSlices.vocabSize; id++) {
         const token = plain.id_to_token(id);
-        expect(library.id_to_token(id)).toBe(token);
-        if (token !== undefined) expect(library.token_to_id(token)).toBe(plain.token_to_id(token));
+        expect(tokenizer.id_to_token(id)).toBe(token);
+        if (token !== undefined) expect(tokenizer.token_to_id(token)).toBe(plain.token_to_id(token));
       }
       for (const text of TEXTS) {
         for (const add_special_tokens of [true, false]) {
           const options = { add_special_tokens };
-          expect(library.encode(text, options)).toEqual(plain.encode(text, options));
+          expect(tokenizer.encode(text, options)).toEqual(plain.encode(text, options));
         }
       }
     }
@@ -60,11 +61,11 @@ describe("buildTokenizer", () => {
         await Promise.resolve();
         yield* parseDefinition(bytes, "tokenizer.json", []);
       };
-      const { library } = await buildTokenizer(parts(), "tokenizer.json", build);
-      for (let id = 0; id < 7; id++) expect(library.id_to_token(id), `${build} ${id}`).toBe(plain.id_to_token(id));
+      const { tokenizer } = await buildTokenizer(parts(), "tokenizer.json", build);
+      for (let id = 0; id < 7; id++) expect(tokenizer.id_to_token(id), `${build} ${id}`).toBe(plain.id_to_token(id));
       for (const text of ["xyab", "baxzeroxx", "__proto__", "aabb"]) {
         const options = { add_special_tokens: true };
-        expect(library.encode(text, options)).toEqual(plain.encode(text, options));
+        expect(tokenizer.encode(text, options)).toEqual(plain.encode(text, options));
       }
     }
   });

@@ -4,12 +4,30 @@
  * tables are filled slice by slice afterwards.
  */
 import { errorMessage, ModelComposeError } from "../../runtime/errors.ts";
-import { mergeKey, type DefinitionPart, type TokenizerHeader } from "./definition.ts";
-import { BPE, Tokenizer, type LibraryBpe, type LibraryTokenizer } from "./library.ts";
+import { BlenderbotSmallTokenizer, planBlenderbotSmall } from "./blenderbot-small.ts";
+import { planDecoder, type DecoderPlan } from "./decoder-plan.ts";
+import { mergeKey, type AddedToken, type DefinitionPart, type TokenizerHeader } from "./definition.ts";
+import {
+  BPE,
+  ByteLevelPreTokenizer,
+  SequencePreTokenizer,
+  Tokenizer,
+  type LibraryBpe,
+  type LibraryTokenizer,
+  type TextTokenizer,
+} from "./library.ts";
+
+/**
+ * GPT-2's words (Radford et al. 2019, `encoder.py`), as the reference understands it: white space is Unicode's. The
+ * library says `\s`, which in JavaScript has U+FEFF and lacks U+0085.
+ */
+const GPT2_WORDS =
+  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
 
 export interface BuiltTokenizer {
-  library: LibraryTokenizer;
-  header: TokenizerHeader;
+  tokenizer: TextTokenizer;
+  plan: DecoderPlan;
+  addedTokens: readonly AddedToken[];
   /** One more than the highest id. */
   vocabSize: number;
 }
@@ -38,18 +56,22 @@ interface Builder {
 }
 
 class SliceBuilder implements Builder {
-  readonly #built: BuiltTokenizer;
+  readonly #part: HeaderPart;
+  readonly #file: string;
+  readonly #library: LibraryTokenizer;
   readonly #model: LibraryBpe;
 
-  constructor({ header, vocabSize, unknownId }: HeaderPart, file: string) {
-    const library = construct(header, file);
-    this.#model = asBpe(library.model);
+  constructor(part: HeaderPart, file: string) {
+    const { header, vocabSize, unknownId } = part;
+    this.#part = part;
+    this.#file = file;
+    this.#library = construct(header, file);
+    this.#model = asBpe(this.#library.model);
     if (unknownId !== undefined) this.#model.unk_token_id = unknownId;
     // The constructor has put in the added tokens, far up in an array that is empty below: V8 makes that a slow one.
     const tokens = new Array<string | undefined>(vocabSize);
     for (const { id, content } of header.added_tokens) tokens[id] = content;
     this.#model.vocab = tokens;
-    this.#built = { library, header, vocabSize };
   }
 
   add(part: SlicePart): void {
@@ -68,20 +90,20 @@ class SliceBuilder implements Builder {
   }
 
   finish(): BuiltTokenizer {
-    return this.#built;
+    return complete(this.#library, this.#part, this.#file);
   }
 }
 
 /** For a version of the library that derives more from the vocabulary and merges than the one this was written for. */
 class WholeBuilder implements Builder {
-  readonly #header: HeaderPart;
+  readonly #part: HeaderPart;
   readonly #file: string;
   /** Without a prototype: "__proto__" may be a token. */
   readonly #vocab = Object.create(null) as Record<string, number>;
   readonly #merges: unknown[] = [];
 
-  constructor(header: HeaderPart, file: string) {
-    this.#header = header;
+  constructor(part: HeaderPart, file: string) {
+    this.#part = part;
     this.#file = file;
   }
 
@@ -91,9 +113,9 @@ class WholeBuilder implements Builder {
   }
 
   finish(): BuiltTokenizer {
-    const { header, vocabSize } = this.#header;
+    const { header } = this.#part;
     const model = { ...header.model, vocab: this.#vocab, merges: this.#merges };
-    return { library: construct({ ...header, model }, this.#file), header, vocabSize };
+    return complete(construct({ ...header, model }, this.#file), this.#part, this.#file);
   }
 }
 
@@ -101,13 +123,29 @@ function construct(header: TokenizerHeader, file: string): LibraryTokenizer {
   try {
     // The second parameter is tokenizer_config.json; all it would add here is behaviour that transformers' fast
     // tokenizers do not have.
-    return new Tokenizer(header, {});
+    const library = new Tokenizer(header, {});
+    correctWords(library.pre_tokenizer);
+    return library;
   } catch (error) {
     throw new ModelComposeError("unsupported", `"${file}" cannot be used: ${errorMessage(error)}.`, {
       remedy: "Check that it is the unchanged file of the model.",
       cause: error,
     });
   }
+}
+
+function correctWords(preTokenizer: unknown): void {
+  if (preTokenizer instanceof ByteLevelPreTokenizer) preTokenizer.pattern = GPT2_WORDS;
+  else if (preTokenizer instanceof SequencePreTokenizer) preTokenizer.tokenizers.forEach(correctWords);
+}
+
+function complete(library: LibraryTokenizer, { header, vocabSize, scheme }: HeaderPart, file: string): BuiltTokenizer {
+  const addedTokens = header.added_tokens;
+  if (scheme.kind === "tokenizers") {
+    return { tokenizer: library, plan: planDecoder(header.decoder, file), addedTokens, vocabSize };
+  }
+  const tokenizer = new BlenderbotSmallTokenizer(asBpe(library.model), addedTokens);
+  return { tokenizer, plan: planBlenderbotSmall(scheme.cleanUpSpaces), addedTokens, vocabSize };
 }
 
 function asBpe(model: unknown): LibraryBpe {

@@ -8,17 +8,28 @@ import { ReplaceDecoder, StripDecoder, type LibraryDecoder } from "./library.ts"
 
 /** Removes up to `start` (`stop`) characters `content` from the beginning (the end) of the text. */
 export interface StripEnds {
+  kind: "strip";
   content: string;
   start: number;
   stop: number;
 }
+
+/** Replaces every occurrence of `text`, from left to right. */
+export interface ReplaceText {
+  kind: "replace";
+  text: string;
+  by: string;
+}
+
+export type TextStep = StripEnds | ReplaceText;
 
 export interface DecoderPlan {
   /** Applied in order; `first` tells whether the token begins the text. */
   mapToken: readonly ((token: string, first: boolean) => string)[];
   /** "byte-level": all tokens are bytes, "byte-fallback": those written <0x0A> are, "none": all are text. */
   bytes: "byte-level" | "byte-fallback" | "none";
-  stripEnds: readonly StripEnds[];
+  /** Applied to the text, in order. */
+  textSteps: readonly TextStep[];
   /** Between tokens. */
   separator: string;
 }
@@ -30,18 +41,18 @@ export interface DecoderPlan {
  */
 export function planDecoder(config: unknown, file: string): DecoderPlan {
   // Without a decoder tokens are words.
-  if (config === null || config === undefined) return { mapToken: [], bytes: "none", stripEnds: [], separator: " " };
+  if (config === null || config === undefined) return { mapToken: [], bytes: "none", textSteps: [], separator: " " };
   const steps = flatten(config, file);
   const mapToken: DecoderPlan["mapToken"][number][] = [];
-  const stripEnds: StripEnds[] = [];
+  const textSteps: TextStep[] = [];
   let bytes: DecoderPlan["bytes"] = "none";
   let stage: "tokens" | "bytes" | "text" = "tokens";
   for (const step of steps) {
     const { type } = step;
     if (type === "Fuse" && stage !== "text") stage = "text";
-    else if (type === "Strip" && stage === "text") stripEnds.push(readStrip(step, file));
+    else if (type === "Strip" && stage === "text") textSteps.push(readStrip(step, file));
     else if (stage !== "tokens") throw unsupported(steps, file);
-    else if (type === "Strip") mapToken.push(perToken(new StripDecoder({ type, ...readStrip(step, file) })));
+    else if (type === "Strip") mapToken.push(perToken(new StripDecoder({ ...readStrip(step, file), type })));
     else if (type === "Replace") mapToken.push(readReplace(step, file));
     else if (type === "Metaspace") mapToken.push(readMetaspace(step, file));
     else if (type === "ByteLevel" || type === "ByteFallback") {
@@ -49,7 +60,7 @@ export function planDecoder(config: unknown, file: string): DecoderPlan {
       stage = "bytes";
     } else throw unsupported(steps, file);
   }
-  return { mapToken, bytes, stripEnds, separator: "" };
+  return { mapToken, bytes, textSteps, separator: "" };
 }
 
 function flatten(config: unknown, file: string): JsonObject[] {
@@ -86,7 +97,7 @@ function readStrip(step: JsonObject, file: string): StripEnds {
   const { content, start, stop } = step;
   const isCount = (value: unknown): value is number => typeof value === "number" && Number.isInteger(value) && value >= 0;
   if (typeof content !== "string" || content.length !== 1 || !isCount(start) || !isCount(stop)) throw corrupt(file, step);
-  return { content, start, stop };
+  return { kind: "strip", content, start, stop };
 }
 
 function unsupported(steps: readonly JsonObject[], file: string): ModelComposeError {

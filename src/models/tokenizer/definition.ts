@@ -1,6 +1,7 @@
 /**
- * tokenizer.json (the format of Hugging Face's tokenizers library), checked, and in a form that travels well: the
- * small part as it is, the vocabulary and the merges (17 MB for SmolLM3) in slices.
+ * What a tokenizer is made of, in a form that travels well between threads: the small part as it is, the vocabulary
+ * and the merges (17 MB for SmolLM3) in slices. The form is that of tokenizer.json, the format of Hugging Face's
+ * tokenizers library, which is parsed here; vocabulary-files.ts makes the same of the files that came before it.
  */
 import { describeJson, isJsonObject, type JsonObject } from "../../runtime/json.ts";
 import { errorMessage, ModelComposeError, type ErrorCode } from "../../runtime/errors.ts";
@@ -21,11 +22,26 @@ export interface TokenizerHeader extends JsonObject {
   model: JsonObject;
 }
 
+/** How text becomes tokens and tokens text: by the header alone, or by a class of our own beside it. */
+export type Scheme = { kind: "tokenizers" } | { kind: "blenderbot-small"; cleanUpSpaces: boolean };
+
 export type DefinitionPart =
-  | { kind: "header"; header: TokenizerHeader; vocabSize: number; unknownId: number | undefined }
+  | { kind: "header"; header: TokenizerHeader; vocabSize: number; unknownId: number | undefined; scheme: Scheme }
   | { kind: "tokens"; tokens: string[]; ids: number[] }
   /** `mergeKey` of consecutive merges; the first has this rank. */
   | { kind: "merges"; firstRank: number; keys: string[] };
+
+/** A whole definition, before it is cut into parts. */
+export interface Definition {
+  /** With `normalizer`, `pre_tokenizer`, `post_processor`, `decoder` and `model`; those absent are null. */
+  json: JsonObject;
+  model: JsonObject;
+  addedTokens: AddedToken[];
+  vocabulary: ReadonlyMap<string, number>;
+  /** `mergeKey` of each merge, by rank. */
+  mergeKeys: string[];
+  scheme: Scheme;
+}
 
 /** One string for the two parts of a merge: how `@huggingface/tokenizers` keys its table of ranks. */
 export function mergeKey(left: string, right: string): string {
@@ -50,15 +66,23 @@ export function* parseDefinition(
   const { model } = json;
   if (!isJsonObject(model)) throw corrupt(file, `has ${describeJson(model)} as "model"; expected an object`);
   checkSupported(model, file);
+  if (!isJsonObject(model.vocab)) {
+    throw corrupt(file, `has ${describeJson(model.vocab)} as "model.vocab"; expected an object`);
+  }
   const vocabulary = readVocabulary(model.vocab, file);
-  const keys = readMerges(model.merges, vocabulary, file);
+  const mergeKeys = readMerges(model.merges, vocabulary, file);
   const addedTokens = readAddedTokens(json.added_tokens, file);
   const known = new Set(addedTokens.map((token) => token.content));
   for (const content of new Set(specialNames)) {
     const id = vocabulary.get(content);
     if (id !== undefined && !known.has(content)) addedTokens.push({ id, content, special: true, normalized: false });
   }
+  yield* definitionParts({ json, model, addedTokens, vocabulary, mergeKeys, scheme: { kind: "tokenizers" } });
+}
 
+/** Cuts a definition into its header and slices. */
+export function* definitionParts(definition: Definition): Generator<DefinitionPart, void, undefined> {
+  const { json, model, addedTokens, vocabulary, mergeKeys, scheme } = definition;
   let vocabSize = 0;
   for (const id of vocabulary.values()) vocabSize = Math.max(vocabSize, id + 1);
   for (const { id } of addedTokens) vocabSize = Math.max(vocabSize, id + 1);
@@ -76,18 +100,20 @@ export function* parseDefinition(
     },
     vocabSize,
     unknownId: unknown === undefined ? undefined : vocabulary.get(unknown),
+    scheme,
   };
   const tokens = [...vocabulary.keys()];
   const ids = [...vocabulary.values()];
   for (let i = 0; i < tokens.length; i += SLICE_LENGTH) {
     yield { kind: "tokens", tokens: tokens.slice(i, i + SLICE_LENGTH), ids: ids.slice(i, i + SLICE_LENGTH) };
   }
-  for (let i = 0; i < keys.length; i += SLICE_LENGTH) {
-    yield { kind: "merges", firstRank: i, keys: keys.slice(i, i + SLICE_LENGTH) };
+  for (let i = 0; i < mergeKeys.length; i += SLICE_LENGTH) {
+    yield { kind: "merges", firstRank: i, keys: mergeKeys.slice(i, i + SLICE_LENGTH) };
   }
 }
 
-function parseJson(bytes: Uint8Array, file: string): JsonObject {
+/** Parses bytes that must hold a JSON object. A token may be any key, so keys are not checked here. */
+export function parseJson(bytes: Uint8Array, file: string): JsonObject {
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -112,8 +138,8 @@ function checkSupported(model: JsonObject, file: string): void {
   }
 }
 
-function readVocabulary(vocab: unknown, file: string): Map<string, number> {
-  if (!isJsonObject(vocab)) throw corrupt(file, `has ${describeJson(vocab)} as "model.vocab"; expected an object`);
+/** Tokens and their ids. */
+export function readVocabulary(vocab: JsonObject, file: string): Map<string, number> {
   const vocabulary = new Map<string, number>();
   for (const token in vocab) {
     const id = vocab[token];
@@ -153,11 +179,12 @@ function readAddedTokens(added: unknown, file: string): AddedToken[] {
   });
 }
 
-function isTokenId(value: unknown): value is number {
+export function isTokenId(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value < 2 ** 31;
 }
 
-function corrupt(file: string, found: string, cause?: unknown): ModelComposeError {
+/** @param found What is wrong with it, as the end of a sentence that begins with the file. */
+export function corrupt(file: string, found: string, cause?: unknown): ModelComposeError {
   return failure("invalid-config", `"${file}" ${found}.`, "It is corrupt or incomplete: fetch it again.", cause);
 }
 

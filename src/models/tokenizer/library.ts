@@ -5,12 +5,17 @@
  */
 import * as library from "@huggingface/tokenizers";
 
-export interface LibraryTokenizer {
-  readonly model: unknown;
+/** Text to ids and back to tokens. */
+export interface TextTokenizer {
   /** An id is undefined where a token of the post-processor's template is not in the vocabulary. */
   encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | undefined)[] };
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
+}
+
+export interface LibraryTokenizer extends TextTokenizer {
+  readonly model: unknown;
+  readonly pre_tokenizer: unknown;
 }
 
 export interface LibraryBpe {
@@ -21,6 +26,18 @@ export interface LibraryBpe {
   readonly bpe_ranks: Map<string, number>;
   unk_token_id: number | undefined;
   encode(words: string[]): string[];
+  /** The symbols that the merges make of a word. */
+  bpe(word: string): string[];
+}
+
+/** Splits text into words and spells them in the byte-level alphabet. */
+export interface LibraryByteLevel {
+  /** The words. */
+  pattern: RegExp;
+}
+
+export interface LibraryPreTokenizerSequence {
+  readonly tokenizers: readonly unknown[];
 }
 
 /** A step of a decoder: changes a list of tokens. */
@@ -33,8 +50,11 @@ interface Library {
   Tokenizer: new (tokenizer: object, config: object) => LibraryTokenizer;
   /** Takes `model` of tokenizer.json. */
   BPE: new (model: object) => LibraryBpe;
+  ByteLevelPreTokenizer: new (config: object) => LibraryByteLevel;
+  SequencePreTokenizer: new (config: object) => LibraryPreTokenizerSequence;
   ReplaceDecoder: new (config: object) => LibraryDecoder;
   StripDecoder: new (config: object) => LibraryDecoder;
 }
 
-export const { Tokenizer, BPE, ReplaceDecoder, StripDecoder } = library as unknown as Library;
+export const { Tokenizer, BPE, ByteLevelPreTokenizer, SequencePreTokenizer, ReplaceDecoder, StripDecoder } =
+  library as unknown as Library;

@@ -1,31 +1,29 @@
-/** A tokenizer.json from disk, parsed away from the caller's thread when it is large. */
+/** A tokenizer's definition from disk, parsed away from the caller's thread when it is large. */
 import { once } from "node:events";
 import { setImmediate } from "node:timers/promises";
 import { AbortError, errorMessage, ModelComposeError, throwIfAborted } from "../../runtime/errors.ts";
-import { fileStatus, readSmallFile } from "../../runtime/platform/files.ts";
 import { startWorker, workerUrl } from "../../runtime/platform/workers.ts";
-import { parseDefinition, type DefinitionPart } from "./definition.ts";
-import type { TokenizerWorkerAnswer, TokenizerWorkerData } from "./tokenizer-worker.ts";
+import { parseSource, sourceFile, sourceSize, type DefinitionSource } from "./definition-source.ts";
+import type { DefinitionPart } from "./definition.ts";
+import type { TokenizerWorkerAnswer } from "./tokenizer-worker.ts";
 
 /** Up to here parsing (30 to 40 ms per MiB) takes no longer than starting a worker. */
 const INLINE_BYTES = 2 ** 20;
 
 /**
- * The parts of a tokenizer.json, header first. The caller's event loop turns between any two of them.
+ * The parts of a definition, header first. The caller's event loop turns between any two of them.
  *
- * @throws ModelComposeError as `parseDefinition`, `not-found` when the file is not there, AbortError.
+ * @throws ModelComposeError as `parseSource`, AbortError.
  */
 export async function* readDefinition(
-  file: string,
-  specialNames: readonly string[],
+  source: DefinitionSource,
   signal?: AbortSignal,
 ): AsyncGenerator<DefinitionPart, void, undefined> {
-  const size = (await fileStatus(file))?.size ?? 0;
-  if (size > INLINE_BYTES) {
-    yield* readInWorker({ file, specialNames }, signal);
+  if ((await sourceSize(source)) > INLINE_BYTES) {
+    yield* readInWorker(source, signal);
     return;
   }
-  for (const part of parseDefinition(await readSmallFile(file), file, specialNames)) {
+  for (const part of await parseSource(source)) {
     throwIfAborted(signal);
     yield part;
     await setImmediate();
@@ -33,10 +31,11 @@ export async function* readDefinition(
 }
 
 async function* readInWorker(
-  data: TokenizerWorkerData,
+  data: DefinitionSource,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<DefinitionPart, void, undefined> {
   throwIfAborted(signal);
+  const file = sourceFile(data);
   const entry = { source: "./tokenizer-worker.ts", bundled: "tokenizer-worker.js" };
   const worker = startWorker(workerUrl(import.meta.url, entry), { name: "model-compose tokenizer", data });
   const died = new AbortController();
@@ -53,12 +52,12 @@ async function* readInWorker(
       worker.postMessage("next");
       const [answer] = (await answered) as [TokenizerWorkerAnswer];
       if (answer.kind === "end") return;
-      if (answer.kind === "failed") throw failure(data.file, answer.code, answer.message);
+      if (answer.kind === "failed") throw failure(file, answer.code, answer.message);
       yield answer;
     }
   } catch (error) {
     if (signal?.aborted) throw new AbortError(signal.reason);
-    if (died.signal.aborted) throw failure(data.file, undefined, errorMessage(died.signal.reason), died.signal.reason);
+    if (died.signal.aborted) throw failure(file, undefined, errorMessage(died.signal.reason), died.signal.reason);
     throw error;
   } finally {
     await worker.terminate();

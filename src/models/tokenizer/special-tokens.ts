@@ -1,0 +1,93 @@
+/** Special tokens as tokenizer_config.json and special_tokens_map.json name them. */
+import { join } from "node:path";
+import { ModelComposeError } from "../../runtime/errors.ts";
+import { describeJson, isJsonObject, readJsonObject, type JsonObject } from "../../runtime/json.ts";
+import { isFile } from "../../runtime/platform/files.ts";
+import { corrupt } from "./definition.ts";
+
+/** What a special token is for. A folder's files name a token for a role as `bos_token` and so on. */
+export const ROLES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"] as const;
+export type Role = (typeof ROLES)[number];
+
+export interface SpecialToken {
+  content: string;
+  /** Takes the white space before (after) it along. */
+  lstrip: boolean;
+  rstrip: boolean;
+}
+
+/** The small files beside a tokenizer. One that is not there has no values. */
+export interface ConfigFiles {
+  tokenizer: ConfigFile;
+  specialTokens: ConfigFile;
+  /** config.json: of the model. */
+  model: ConfigFile;
+}
+
+export interface ConfigFile {
+  path: string;
+  values: JsonObject;
+}
+
+/** @throws ModelComposeError `invalid-config` for a file that is not a JSON object. */
+export async function readConfigFiles(directory: string): Promise<ConfigFiles> {
+  return {
+    tokenizer: await readConfigFile(join(directory, "tokenizer_config.json")),
+    specialTokens: await readConfigFile(join(directory, "special_tokens_map.json")),
+    model: await readConfigFile(join(directory, "config.json")),
+  };
+}
+
+async function readConfigFile(path: string): Promise<ConfigFile> {
+  if (!(await isFile(path))) return { path, values: {} };
+  return { path, values: await readJsonObject(path, "invalid-config", "Fetch the file again, or remove it.") };
+}
+
+/** The names of all special tokens. Values of other forms are ignored, as they are where a tokenizer.json rules. */
+export function specialNames({ tokenizer, specialTokens }: ConfigFiles): string[] {
+  return [tokenizer.values, specialTokens.values].flatMap((config) => {
+    const named = ROLES.map((role) => config[`${role}_token`]);
+    const all = [...named, config.additional_special_tokens, config.extra_special_tokens].flat();
+    return all.flatMap((token: unknown) => {
+      if (typeof token === "string") return [token];
+      return isJsonObject(token) && typeof token.content === "string" ? [token.content] : [];
+    });
+  });
+}
+
+/** The tokens that one file names for roles. `null`: none, even where the class has one. */
+export function rolesIn({ path, values }: ConfigFile): Map<Role, SpecialToken | null> {
+  const roles = new Map<Role, SpecialToken | null>();
+  for (const role of ROLES) {
+    const key = `${role}_token`;
+    const value = values[key];
+    if (value !== undefined) roles.set(role, value === null ? null : readSpecialToken(value, path, key));
+  }
+  return roles;
+}
+
+/** The tokens that one file calls special without a role: a list, or an object of names and tokens. */
+export function extraTokensIn({ path, values }: ConfigFile): SpecialToken[] {
+  return ["additional_special_tokens", "extra_special_tokens"].flatMap((key) => {
+    const value = values[key];
+    if (value === undefined || value === null) return [];
+    const tokens: unknown[] = Array.isArray(value) ? value : isJsonObject(value) ? Object.values(value) : [value];
+    return tokens.map((token) => readSpecialToken(token, path, key));
+  });
+}
+
+/** A token as text, or as an object with `content` and flags. */
+export function readSpecialToken(value: unknown, file: string, key: string): SpecialToken {
+  if (typeof value === "string" && value !== "") return { content: value, lstrip: false, rstrip: false };
+  if (!isJsonObject(value) || typeof value.content !== "string" || value.content === "") {
+    throw corrupt(file, `has ${describeJson(value)} in "${key}"; expected a token: text, or an object with "content"`);
+  }
+  if (value.single_word === true) {
+    throw new ModelComposeError(
+      "unsupported",
+      `"${file}" sets "single_word" of the token ${describeJson(value.content)} in "${key}".`,
+      { remedy: 'Set it to false, if "single_word" is not needed.' },
+    );
+  }
+  return { content: value.content, lstrip: value.lstrip === true, rstrip: value.rstrip === true };
+}

@@ -1,0 +1,244 @@
+/**
+ * Tokenizers of folders without a tokenizer.json: what transformers' classes make of vocab.json and merges.txt
+ * (`models/<family>/tokenization_<family>.py` of transformers 5; `convert_slow_tokenizer.py` for the tokens around a
+ * text), as a plan that a worker can carry out.
+ */
+import { join } from "node:path";
+import { ModelComposeError } from "../../runtime/errors.ts";
+import { describeJson, isJsonObject, readJsonObject, type JsonObject } from "../../runtime/json.ts";
+import { isFile } from "../../runtime/platform/files.ts";
+import { corrupt, isTokenId, type AddedToken, type Scheme } from "./definition.ts";
+import {
+  extraTokensIn,
+  readSpecialToken,
+  rolesIn,
+  type ConfigFile,
+  type ConfigFiles,
+  type Role,
+  type SpecialToken,
+} from "./special-tokens.ts";
+
+export const VOCABULARY_FILE = "vocab.json";
+export const MERGES_FILE = "merges.txt";
+
+/** All that is needed to make a definition of the two files. Can be sent to a worker. */
+export interface VocabularySource {
+  kind: "vocabulary";
+  vocabularyFile: string;
+  mergesFile: string;
+  className: string;
+  /** tokenizer.json without its model and tokens. */
+  json: JsonObject;
+  /** `model` of tokenizer.json without its tables. */
+  model: JsonObject;
+  scheme: Scheme;
+  /** Tokens with an id of their own, and the file that gives it. */
+  addedTokens: AddedToken[];
+  addedTokensFile: string;
+  /** Special tokens that may be in the vocabulary. One that is nowhere has no id, so it is text as any other. */
+  specialTokens: SpecialToken[];
+  /** Tokens that must have an id: those that come before and after a text, and the one for unknown words. */
+  requiredTokens: string[];
+  /** Salesforce's runs of white space are added, if the files add no tokens and the vocabulary is as GPT-2's. */
+  codeGenRuns: boolean;
+}
+
+interface TokenizerClass {
+  /** Special tokens where the files name no others. */
+  roles: Partial<Record<Role, string | SpecialToken>>;
+  addPrefixSpace: boolean;
+  /** What is put before and after a text; `add_bos_token` and `add_eos_token` say so where the class leaves it open. */
+  before: Role | "if add_bos_token";
+  after: Role | "if add_eos_token" | "unless add_eos_token is false";
+}
+
+const END_OF_TEXT = "<|endoftext|>";
+const BART_ROLES = { bos: "<s>", eos: "</s>", sep: "</s>", cls: "<s>", unk: "<unk>", pad: "<pad>", mask: "<mask>" };
+
+const GPT2: TokenizerClass = {
+  roles: { bos: END_OF_TEXT, eos: END_OF_TEXT, unk: END_OF_TEXT },
+  addPrefixSpace: false,
+  before: "if add_bos_token",
+  after: "if add_eos_token",
+};
+const ROBERTA: TokenizerClass = { roles: BART_ROLES, addPrefixSpace: false, before: "cls", after: "sep" };
+const BLENDERBOT: TokenizerClass = {
+  roles: { ...BART_ROLES, mask: { content: "<mask>", lstrip: true, rstrip: false } },
+  addPrefixSpace: true,
+  before: "if add_bos_token",
+  // The class of transformers 5 forgets it, against its own documentation and converter; the models expect it.
+  after: "unless add_eos_token is false",
+};
+const BLENDERBOT_SMALL_ROLES = { bos: "__start__", eos: "__end__", unk: "__unk__", pad: "__null__" };
+
+/** Byte-level byte-pair encoding (Radford et al. 2019), by the name of transformers' class. */
+const BYTE_LEVEL_CLASSES: ReadonlyMap<string, TokenizerClass> = new Map([
+  ["GPT2Tokenizer", GPT2],
+  ["CodeGenTokenizer", GPT2],
+  ["BlenderbotTokenizer", BLENDERBOT],
+  ["BartTokenizer", ROBERTA],
+  ["RobertaTokenizer", ROBERTA],
+]);
+const BLENDERBOT_SMALL = "BlenderbotSmallTokenizer";
+
+/** Where the files name no class. */
+const CLASS_OF_MODEL: ReadonlyMap<string, string> = new Map([
+  ["gpt2", "GPT2Tokenizer"],
+  ["gpt_neo", "GPT2Tokenizer"],
+  ["codegen", "CodeGenTokenizer"],
+  ["blenderbot", "BlenderbotTokenizer"],
+  ["blenderbot-small", BLENDERBOT_SMALL],
+  ["bart", "BartTokenizer"],
+]);
+
+/**
+ * Reads how a folder's vocab.json and merges.txt are meant.
+ *
+ * @throws ModelComposeError `unsupported` for a class that is not known here, `invalid-config` for wrong values.
+ */
+export async function readVocabularySource(directory: string, config: ConfigFiles): Promise<VocabularySource> {
+  const className = classNameOf(directory, config);
+  const added = await readAddedTokens(directory, config.tokenizer);
+  // Where tokenizer_config.json has a table of added tokens, special_tokens_map.json is from before that.
+  const files = added.file === config.tokenizer.path ? [config.tokenizer] : [config.tokenizer, config.specialTokens];
+  const tokenizerClass = BYTE_LEVEL_CLASSES.get(className);
+  const roles = rolesOf(tokenizerClass?.roles ?? BLENDERBOT_SMALL_ROLES, files);
+  const specialTokens = [...roles.values(), ...files.flatMap(extraTokensIn)];
+  const specials = new Set(specialTokens.map(({ content }) => content));
+  const common = {
+    kind: "vocabulary" as const,
+    vocabularyFile: join(directory, VOCABULARY_FILE),
+    mergesFile: join(directory, MERGES_FILE),
+    className,
+    addedTokens: added.tokens.map((token) => ({ ...token, special: token.special || specials.has(token.content) })),
+    addedTokensFile: added.file,
+    specialTokens,
+    codeGenRuns: className === "CodeGenTokenizer" || config.model.values.model_type === "codegen",
+  };
+  if (tokenizerClass === undefined) {
+    const unknown = roles.get("unk")?.content ?? BLENDERBOT_SMALL_ROLES.unk;
+    return {
+      ...common,
+      json: {},
+      model: { unk_token: unknown, end_of_word_suffix: "</w>" },
+      scheme: { kind: "blenderbot-small", cleanUpSpaces: flag(config.tokenizer, "clean_up_tokenization_spaces") ?? false },
+      requiredTokens: [unknown],
+    };
+  }
+  const around = tokensAround(tokenizerClass, roles, config.tokenizer);
+  const addPrefixSpace = flag(config.tokenizer, "add_prefix_space") ?? tokenizerClass.addPrefixSpace;
+  return {
+    ...common,
+    json: {
+      pre_tokenizer: { type: "ByteLevel", add_prefix_space: addPrefixSpace, use_regex: true },
+      post_processor: template(around.before, around.after),
+      decoder: { type: "ByteLevel" },
+    },
+    model: {},
+    scheme: { kind: "tokenizers" },
+    requiredTokens: [...around.before, ...around.after],
+  };
+}
+
+function classNameOf(directory: string, { tokenizer, model }: ConfigFiles): string {
+  for (const { path, values } of [tokenizer, model]) {
+    const name = values.tokenizer_class;
+    if (name === undefined || name === null) continue;
+    if (typeof name !== "string") throw corrupt(path, `has ${describeJson(name)} as "tokenizer_class"; expected a name`);
+    const known = name.replace(/Fast$/, "");
+    if (known === BLENDERBOT_SMALL || BYTE_LEVEL_CLASSES.has(known)) return known;
+    throw unsupported(`"${path}" names the tokenizer class ${describeJson(name)}, which needs a tokenizer.json here`);
+  }
+  const modelType = model.values.model_type;
+  const name = typeof modelType === "string" ? CLASS_OF_MODEL.get(modelType) : undefined;
+  if (name !== undefined) return name;
+  throw unsupported(
+    `"${directory}" has ${VOCABULARY_FILE} and ${MERGES_FILE}, but neither tokenizer_config.json nor config.json says ` +
+      `of which tokenizer class (model_type is ${describeJson(modelType)})`,
+  );
+}
+
+function unsupported(found: string): ModelComposeError {
+  const known = [...BYTE_LEVEL_CLASSES.keys(), BLENDERBOT_SMALL].join(", ");
+  return new ModelComposeError("unsupported", `${found}. Without a tokenizer.json, supported are ${known}.`, {
+    remedy: "Add the model's tokenizer.json to the folder.",
+  });
+}
+
+/** The tokens of all roles. Later files win; `null` in a file takes the class's token away. */
+function rolesOf(defaults: TokenizerClass["roles"], files: readonly ConfigFile[]): Map<Role, SpecialToken> {
+  const roles = new Map<Role, SpecialToken>();
+  for (const [role, token] of Object.entries(defaults)) {
+    roles.set(role as Role, readSpecialToken(token, "", role));
+  }
+  for (const [role, token] of files.flatMap((file) => [...rolesIn(file)])) {
+    if (token === null) roles.delete(role);
+    else roles.set(role, token);
+  }
+  return roles;
+}
+
+function tokensAround(
+  { before, after }: TokenizerClass,
+  roles: ReadonlyMap<Role, SpecialToken>,
+  config: ConfigFile,
+): { before: string[]; after: string[] } {
+  // A token that no file and no class names cannot be added, whatever the flags say.
+  const named = (role: Role): string[] => [roles.get(role)?.content ?? []].flat();
+  const bos = flag(config, "add_bos_token");
+  const eos = flag(config, "add_eos_token");
+  return {
+    before: before === "if add_bos_token" ? (bos === true ? named("bos") : []) : named(before),
+    after:
+      after === "if add_eos_token"
+        ? eos === true
+          ? named("eos")
+          : []
+        : after === "unless add_eos_token is false"
+          ? eos === false
+            ? []
+            : named("eos")
+          : named(after),
+  };
+}
+
+function template(before: readonly string[], after: readonly string[]): JsonObject {
+  const special = (token: string): JsonObject => ({ SpecialToken: { id: token, type_id: 0 } });
+  const single = [...before.map(special), { Sequence: { id: "A", type_id: 0 } }, ...after.map(special)];
+  return { type: "TemplateProcessing", single, pair: single, special_tokens: {} };
+}
+
+function flag({ path, values }: ConfigFile, key: string): boolean | undefined {
+  const value = values[key];
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === "boolean") return value;
+  throw corrupt(path, `has ${describeJson(value)} as "${key}"; expected true or false`);
+}
+
+/** `added_tokens_decoder` of tokenizer_config.json (id → token), or added_tokens.json (text → id) from before it. */
+async function readAddedTokens(
+  directory: string,
+  { path, values }: ConfigFile,
+): Promise<{ file: string; tokens: AddedToken[] }> {
+  const table = values.added_tokens_decoder;
+  if (table !== undefined && table !== null) {
+    if (!isJsonObject(table)) throw corrupt(path, `has ${describeJson(table)} as "added_tokens_decoder"; expected an object`);
+    const tokens = Object.entries(table).map(([key, value]) => {
+      const id = /^\d+$/.test(key) ? Number(key) : undefined;
+      if (!isTokenId(id)) throw corrupt(path, `has the key ${describeJson(key)} in "added_tokens_decoder"; expected an id`);
+      const token = readSpecialToken(value, path, "added_tokens_decoder");
+      return { id, ...token, special: isJsonObject(value) && value.special === true };
+    });
+    return { file: path, tokens };
+  }
+  const file = join(directory, "added_tokens.json");
+  if (!(await isFile(file))) return { file, tokens: [] };
+  const ids = await readJsonObject(file, "invalid-config", "Fetch the file again.");
+  const tokens = Object.entries(ids).map(([content, id]) => {
+    if (!isTokenId(id) || content === "") {
+      throw corrupt(file, `gives the token ${describeJson(content)} the id ${describeJson(id)}; expected an integer >= 0`);
+    }
+    return { id, content, special: false };
+  });
+  return { file, tokens };
+}
