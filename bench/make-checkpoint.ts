@@ -1,5 +1,5 @@
 /**
- * Writes a random-weight SmolLM3 checkpoint for benchmarks and tests:
+ * Writes a random-weight checkpoint for benchmarks and tests, of a shape of SmolLM3 or of any model's config.json:
  *
  *     node bench/make-checkpoint.ts SHAPE OUT_DIR [--seed N] [--dtype bf16|f16|f32]
  */
@@ -7,19 +7,22 @@ import { stderr } from "node:process";
 import { parseArgs } from "node:util";
 import { errorMessage, ModelComposeError } from "../src/runtime/errors.ts";
 import { nearestName } from "../src/runtime/nearest-name.ts";
+import { checkpointOfConfig } from "./checkpoint/contents.ts";
 import { WEIGHT_DTYPES, type WeightDtype } from "./checkpoint/random-weights.ts";
-import { CHECKPOINT_SHAPES, type CheckpointShape } from "./checkpoint/shapes.ts";
+import { CHECKPOINT_SHAPES, checkpointOfShape } from "./checkpoint/shapes.ts";
 import { writeCheckpoint } from "./checkpoint/write-checkpoint.ts";
 
 const USAGE = `Usage: make-checkpoint SHAPE OUT_DIR [--seed N] [--dtype ${Object.keys(WEIGHT_DTYPES).join("|")}]
-  SHAPE     ${Object.keys(CHECKPOINT_SHAPES).join(", ")}
+  SHAPE     ${Object.keys(CHECKPOINT_SHAPES).join(", ")},
+            or a folder with a config.json: ./folder
   OUT_DIR   a new or empty folder
   --seed    integer in 0 .. 2^53 - 1 (default 0): same seed, same bytes
   --dtype   how weights are stored (default bf16)
 `;
 
 interface Arguments {
-  shape: CheckpointShape;
+  /** A key of CHECKPOINT_SHAPES, or a folder. */
+  shape: string;
   directory: string;
   seed: number;
   dtype: WeightDtype;
@@ -33,7 +36,7 @@ function readArguments(args: string[]): Arguments | "help" {
     throw usageError(`Expected SHAPE and OUT_DIR, found ${positionals.length} arguments.`);
   }
   return {
-    shape: lookUp("SHAPE", shapeName, CHECKPOINT_SHAPES),
+    shape: shapeName,
     directory,
     seed: readSeed(values.seed),
     dtype: lookUp("--dtype", values.dtype, {
@@ -103,7 +106,10 @@ async function main(): Promise<void> {
       return;
     }
     const { directory, shape, dtype, seed } = args;
-    await writeCheckpoint(directory, shape, { dtype, seed, onProgress: progressLine() });
+    const contents = /[\\/]/.test(shape)
+      ? await checkpointOfConfig(shape)
+      : checkpointOfShape(lookUp("SHAPE", shape, CHECKPOINT_SHAPES));
+    await writeCheckpoint(directory, contents, { dtype, seed, onProgress: progressLine() });
   } catch (error) {
     if (!(error instanceof ModelComposeError)) throw error;
     stderr.write(`${error.message}\n`);

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { CHECKPOINT_SHAPES } from "../bench/checkpoint/shapes.ts";
+import { CHECKPOINT_SHAPES, checkpointOfShape } from "../bench/checkpoint/shapes.ts";
 import { writeCheckpoint } from "../bench/checkpoint/write-checkpoint.ts";
 import { nmse } from "../bench/harness/check.ts";
 import { medianCost } from "../bench/harness/measurements.ts";
@@ -208,7 +208,10 @@ describe("on Dawn's null backend", () => {
 
   test("the count is that of the recorded dispatches", async () => {
     const directory = join(folder, "tiny");
-    await writeCheckpoint(directory, CHECKPOINT_SHAPES["smollm3-tiny"], { dtype: "bf16", seed: 1 });
+    await writeCheckpoint(directory, checkpointOfShape(CHECKPOINT_SHAPES["smollm3-tiny"]), {
+      dtype: "bf16",
+      seed: 1,
+    });
     const line = "--dawn-backend null --new-tokens 4 --repeat 1 --decode-prompt-tokens 3 --context-length 64";
     const json = await bench(...line.split(" "), "--model", directory, "--json");
     expect(json.code, json.stderr).toBe(0);

@@ -3,7 +3,7 @@ import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { CHECKPOINT_SHAPES } from "../bench/checkpoint/shapes.ts";
+import { CHECKPOINT_SHAPES, checkpointOfShape } from "../bench/checkpoint/shapes.ts";
 import { writeCheckpoint } from "../bench/checkpoint/write-checkpoint.ts";
 import { shareOf, totalBytes, weightExtents } from "../bench/harness/extents.ts";
 import { readFiles } from "../bench/harness/file-read.ts";
@@ -251,7 +251,10 @@ describe("bench, as it is run", () => {
   const tiny = CHECKPOINT_SHAPES["smollm3-tiny"];
   let weightBytes = 0;
   beforeAll(async () => {
-    weightBytes = await writeCheckpoint(join(folder, "tiny"), tiny, { dtype: "bf16", seed: 1 });
+    weightBytes = await writeCheckpoint(join(folder, "tiny"), checkpointOfShape(tiny), {
+      dtype: "bf16",
+      seed: 1,
+    });
   });
 
   function bench(...args: string[]): Promise<{ code: unknown; stdout: string; stderr: string }> {

@@ -5,8 +5,10 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WEIGHT_DTYPES, type WeightDtype } from "../bench/checkpoint/random-weights.ts";
-import { CHECKPOINT_SHAPES, checkpointTensors } from "../bench/checkpoint/shapes.ts";
+import { CHECKPOINT_SHAPES, checkpointOfShape, checkpointTensors } from "../bench/checkpoint/shapes.ts";
 import { writeCheckpoint } from "../bench/checkpoint/write-checkpoint.ts";
+import { loadModel } from "../src/models/model.ts";
+import { openCheckpoint } from "../src/runtime/checkpoint.ts";
 
 const SCRIPT = join(import.meta.dirname, "../bench/make-checkpoint.ts");
 const tiny = CHECKPOINT_SHAPES["smollm3-tiny"];
@@ -68,7 +70,11 @@ afterAll(() => rm(folder, { recursive: true }));
 describe.each(Object.keys(WEIGHT_DTYPES) as WeightDtype[])("the tiny shape in %s", (dtype) => {
   test("has every tensor of SmolLM3 once, contiguous, with plausible values", async () => {
     const directory = join(folder, dtype);
-    const totalBytes = await writeCheckpoint(directory, tiny, { dtype, seed: 1, maxShardBytes: 1_000_000 });
+    const totalBytes = await writeCheckpoint(directory, checkpointOfShape(tiny), {
+      dtype,
+      seed: 1,
+      maxShardBytes: 1_000_000,
+    });
 
     const index = (await readJson(join(directory, "model.safetensors.index.json"))) as Index;
     const shards = [...new Set(Object.values(index.weight_map))];
@@ -129,6 +135,21 @@ test("SmolLM3-3B's shape has the parameter count of the published model", () => 
 });
 
 describe("the command", () => {
+  test.each(["llama3-untied", "gpt2", "blenderbot"])("of a model's own config.json: %s", async (name) => {
+    const golden = join(import.meta.dirname, "fixtures/golden", name);
+    const out = join(folder, name);
+    await run(golden, out, "--dtype", "bf16");
+    const shapesOf = async (directory: string): Promise<Map<string, readonly number[]>> =>
+      new Map([...(await openCheckpoint(directory)).tensors].map(([key, { shape }]) => [key, shape]));
+    const published = await shapesOf(golden);
+    const written = await shapesOf(out);
+    expect(written.size).toBeGreaterThan(10);
+    for (const [key, shape] of written) expect([key, published.get(key)]).toEqual([key, shape]);
+    await using model = await loadModel(out, { device: "wasm", threads: 1 });
+    const { tokens } = await model.generate([5, 6, 7], { maxNewTokens: 3, doSample: false, ignoreEos: true });
+    expect(tokens).toHaveLength(3);
+  });
+
   const run = (...args: string[]) => promisify(execFile)(process.execPath, [SCRIPT, ...args]);
 
   test("writes the same bytes for the same seed, other bytes for another, and stays quiet", async () => {

@@ -1,4 +1,5 @@
 /** The SmolLM3 shapes that benchmarks and CI use, and what follows from a shape: tensor list and config files. */
+import type { CheckpointContents, TensorSpec } from "./contents.ts";
 
 export interface CheckpointShape {
   readonly layers: number;
@@ -74,11 +75,14 @@ export const CHECKPOINT_SHAPES = {
 /** Every fourth layer of SmolLM3 has no rotary embedding (NoPE). */
 const NO_ROPE_LAYER_INTERVAL = 4;
 
-export interface TensorSpec {
-  readonly name: string;
-  readonly shape: readonly number[];
-  /** Norm weights are near 1, all others normal around 0. */
-  readonly kind: "norm" | "matrix";
+/** What a checkpoint of the shape holds. */
+export function checkpointOfShape(shape: CheckpointShape): CheckpointContents {
+  return {
+    tensors: checkpointTensors(shape),
+    width: shape.hiddenSize,
+    config: (torchDtype) => checkpointConfig(shape, torchDtype),
+    generationConfig: checkpointGenerationConfig(shape),
+  };
 }
 
 /** All tensors of a shape in the order of the forward pass. The LM head is tied, so there is none. */
@@ -112,7 +116,7 @@ export function checkpointTensors(shape: CheckpointShape): TensorSpec[] {
 }
 
 /** `config.json` as hub files of SmolLM3 spell it (rope_theta, torch_dtype; tied embeddings are not mentioned). */
-export function checkpointConfig(shape: CheckpointShape, torchDtype: string): Record<string, unknown> {
+function checkpointConfig(shape: CheckpointShape, torchDtype: string): Record<string, unknown> {
   return {
     architectures: ["SmolLM3ForCausalLM"],
     attention_bias: false,
@@ -147,6 +151,6 @@ export function checkpointConfig(shape: CheckpointShape, torchDtype: string): Re
 }
 
 /** `generation_config.json`: token ids only, so that benchmarks are greedy unless they ask otherwise. */
-export function checkpointGenerationConfig(shape: CheckpointShape): Record<string, unknown> {
+function checkpointGenerationConfig(shape: CheckpointShape): Record<string, unknown> {
   return { bos_token_id: shape.bosTokenId, eos_token_id: shape.eosTokenId, pad_token_id: shape.padTokenId };
 }

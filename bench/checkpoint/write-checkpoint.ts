@@ -1,14 +1,8 @@
 import { mkdir, open, readdir, statfs, writeFile, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { ModelComposeError, errorMessage } from "../../src/runtime/errors.ts";
+import type { CheckpointContents, TensorSpec } from "./contents.ts";
 import { gaussianPool, Sfc32, WEIGHT_DTYPES, type WeightDtype, type WeightPool } from "./random-weights.ts";
-import {
-  checkpointConfig,
-  checkpointGenerationConfig,
-  checkpointTensors,
-  type CheckpointShape,
-  type TensorSpec,
-} from "./shapes.ts";
 
 export interface WriteCheckpointOptions {
   dtype: WeightDtype;
@@ -25,12 +19,12 @@ const DEFAULT_MAX_SHARD_BYTES = 5e9;
 /** One block is generated while the other is being written: this is all the memory that weights take. */
 const BLOCK_BYTES = 8 * 2 ** 20;
 
-/** Standard deviation of matrices times √hidden: 0.02 at 2048, and activations of order 1 at every width. */
-const STD_TIMES_SQRT_HIDDEN = 0.9;
+/** Standard deviation of matrices times √width: 0.02 at 2048, and activations of order 1 at every width. */
+const STD_TIMES_SQRT_WIDTH = 0.9;
 const NORM_STD = 0.1;
 
 /**
- * Writes a random-weight checkpoint of the given shape into `directory` (created when missing): safetensors shards,
+ * Writes a random-weight checkpoint into `directory` (created when missing): safetensors shards,
  * `model.safetensors.index.json`, `generation_config.json` and, last, `config.json`. An interrupted write is
  * therefore never taken for a checkpoint.
  *
@@ -39,19 +33,19 @@ const NORM_STD = 0.1;
  */
 export async function writeCheckpoint(
   directory: string,
-  shape: CheckpointShape,
+  contents: CheckpointContents,
   options: WriteCheckpointOptions,
 ): Promise<number> {
   const elementBytes = WEIGHT_DTYPES[options.dtype].bytes;
   const shards = splitIntoShards(
-    checkpointTensors(shape),
+    contents.tensors,
     elementBytes,
     options.maxShardBytes ?? DEFAULT_MAX_SHARD_BYTES,
   );
   const totalBytes = shards.flat().reduce((sum, tensor) => sum + elementCount(tensor) * elementBytes, 0);
   try {
     await prepareDirectory(directory, totalBytes);
-    const writer = new ShardWriter(shape, options, totalBytes);
+    const writer = new ShardWriter(contents, options, totalBytes);
     const weightMap: Record<string, string> = {};
     for (const [index, tensors] of shards.entries()) {
       const name = `model-${shardNumber(index + 1)}-of-${shardNumber(shards.length)}.safetensors`;
@@ -62,11 +56,8 @@ export async function writeCheckpoint(
       metadata: { total_parameters: totalBytes / elementBytes, total_size: totalBytes },
       weight_map: weightMap,
     });
-    await writeJson(join(directory, "generation_config.json"), checkpointGenerationConfig(shape));
-    await writeJson(
-      join(directory, "config.json"),
-      checkpointConfig(shape, WEIGHT_DTYPES[options.dtype].torch),
-    );
+    await writeJson(join(directory, "generation_config.json"), contents.generationConfig);
+    await writeJson(join(directory, "config.json"), contents.config(WEIGHT_DTYPES[options.dtype].torch));
   } catch (error) {
     if (error instanceof ModelComposeError) throw error;
     throw new ModelComposeError(
@@ -127,12 +118,12 @@ class ShardWriter {
   readonly #blocks: readonly [WeightPool, WeightPool];
   #writtenBytes = 0;
 
-  constructor(shape: CheckpointShape, options: WriteCheckpointOptions, totalBytes: number) {
+  constructor({ width }: CheckpointContents, options: WriteCheckpointOptions, totalBytes: number) {
     const { dtype, seed } = options;
     this.#options = options;
     this.#totalBytes = totalBytes;
     this.#pools = {
-      matrix: gaussianPool(dtype, 0, STD_TIMES_SQRT_HIDDEN / Math.sqrt(shape.hiddenSize), seed),
+      matrix: gaussianPool(dtype, 0, STD_TIMES_SQRT_WIDTH / Math.sqrt(width), seed),
       norm: gaussianPool(dtype, 1, NORM_STD, seed),
     };
     const block = (): WeightPool =>

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { MemoryUse } from "../../src/runtime/backend.ts";
 import { WebGpuBackend } from "../../src/runtime/webgpu/backend.ts";
 import type { StepCost } from "../../src/runtime/webgpu/decode.ts";
-import { CHECKPOINT_SHAPES } from "../checkpoint/shapes.ts";
+import { CHECKPOINT_SHAPES, checkpointOfShape } from "../checkpoint/shapes.ts";
 import { writeCheckpoint } from "../checkpoint/write-checkpoint.ts";
 import type { EncodeFlags } from "./flags.ts";
 import { machineJson, machineText, thisMachine, type Machine } from "./machine.ts";
@@ -47,7 +47,7 @@ export async function measureEncodeCost(flags: EncodeFlags, progress: Progress):
   const folder = await mkdtemp(join(tmpdir(), "model-compose-narrow-"));
   try {
     progress.phase("Writing a narrow checkpoint");
-    await writeCheckpoint(folder, CHECKPOINT_SHAPES[NARROW], { dtype: "bf16", seed: 0 });
+    await writeCheckpoint(folder, checkpointOfShape(CHECKPOINT_SHAPES[NARROW]), { dtype: "bf16", seed: 0 });
     return await measure(folder, NARROW, flags, progress);
   } finally {
     await rm(folder, { recursive: true });
