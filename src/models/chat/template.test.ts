@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { sharedPath } from "../../../test/support/shared.ts";
 import { ModelComposeError } from "../../runtime/errors.ts";
+import { loadTokenizer } from "../tokenizer.ts";
 import type { ChatMessage, ToolDefinition } from "./messages.ts";
 import { ChatTemplate } from "./template.ts";
 
@@ -31,6 +33,28 @@ function render(template: ChatTemplate, args: TemplateArguments, now: Date): str
 function compile(source: string | null): ChatTemplate {
   return new ChatTemplate(source ?? fixture("assistant.jinja"), "the test", goldens.specialTokens);
 }
+
+const smollm3 = sharedPath("smollm3");
+
+interface SharedCase {
+  args: TemplateArguments;
+  today: string;
+  text: string;
+  ids: number[];
+}
+
+test.skipIf(smollm3 === undefined)("SmolLM3's template: texts and token ids (needs ../shared)", async () => {
+  const file = (name: string): string => readFileSync(join(smollm3 ?? "", name), "utf8");
+  const cases = JSON.parse(file("chat_cases.json")) as SharedCase[];
+  const template = new ChatTemplate(file("chat_template.jinja"), "SmolLM3", { eos_token: "<|im_end|>" });
+  const tokenizer = await loadTokenizer(smollm3 ?? "");
+  expect(cases.length).toBeGreaterThan(0);
+  for (const { args, today, text, ids } of cases) {
+    const prompt = render(template, args, new Date(today));
+    expect(prompt).toBe(text);
+    expect(tokenizer.encode(prompt, { addSpecialTokens: false })).toEqual(ids);
+  }
+});
 
 describe("a chat template renders as in transformers", () => {
   test.each(goldens.cases)("$template $args", ({ template, args, text }) => {

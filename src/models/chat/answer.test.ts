@@ -1,0 +1,79 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { AnswerParser, REASONING_TAGS, TOOL_CALL_TAGS, type AnswerFormat, type AnswerPiece } from "./answer.ts";
+
+const thinking: AnswerFormat = { reasoning: REASONING_TAGS };
+const withTools: AnswerFormat = { reasoning: REASONING_TAGS, toolCalls: TOOL_CALL_TAGS };
+
+function parse(pieces: readonly string[], format: AnswerFormat): AnswerPiece[] {
+  const parser = new AnswerParser(format);
+  return [...pieces.flatMap((piece) => parser.push(piece)), ...parser.finish()];
+}
+
+/** Reasoning, content and calls as a whole. */
+function summary(text: string | readonly string[], format: AnswerFormat) {
+  const pieces = parse(typeof text === "string" ? [text] : text, format);
+  const textOf = (type: string): string =>
+    pieces.map((piece) => (piece.type === type ? piece.text : "")).join("");
+  const calls = pieces.flatMap((piece) => (piece.type === "tool-call" ? [piece.toolCall] : []));
+  return { reasoning: textOf("reasoning"), content: textOf("content"), calls };
+}
+
+const call = (json: string): string => `<tool_call>\n${json}\n</tool_call>`;
+const weather = '{"name": "weather", "arguments": {"city": "Ōsaka"}}';
+const weatherCall = { name: "weather", arguments: { city: "Ōsaka" } };
+
+describe("an answer", () => {
+  test.each<[string, AnswerFormat, { reasoning?: string; content?: string; calls?: unknown[] }]>([
+    ["Hello.", thinking, { content: "Hello." }],
+    ["<think>\nhm, 1 < 2\n</think>\n\nYes.\n", thinking, { reasoning: "hm, 1 < 2", content: "Yes.\n" }],
+    ["\n <think></think>Yes.", thinking, { content: "Yes." }],
+    ["<think>\nnever ends\n", thinking, { reasoning: "never ends" }],
+    ["so it is </think> Yes", { ...thinking, startsInReasoning: true }, { reasoning: "so it is", content: "Yes" }],
+    ["The tag <think> opens.", thinking, { content: "The tag <think> opens." }],
+    ["<thin", thinking, { content: "<thin" }],
+    ["<think>x</think>y", {}, { content: "<think>x</think>y" }],
+    [
+      `<think>t</think>I look.\n${call(weather)}\n${call(weather)}\n`,
+      withTools,
+      { reasoning: "t", content: "I look.", calls: [weatherCall, weatherCall] },
+    ],
+    [call(weather), thinking, { content: call(weather) }],
+    [call('{"name": "f", "parameters": "{\\"a\\": 1}"}'), withTools, { calls: [{ name: "f", arguments: { a: 1 } }] }],
+    [call('{"name": "f"}'), withTools, { calls: [{ name: "f", arguments: {} }] }],
+    [`<tool_call>${weather}`, withTools, { calls: [weatherCall] }],
+    [call("{not json}"), withTools, { content: call("{not json}") }],
+    [call('["f"]'), withTools, { content: call('["f"]') }],
+    ["a <tool_cal b", withTools, { content: "a <tool_cal b" }],
+    ["<r>x</r>y", { reasoning: ["<r>", "</r>"] }, { reasoning: "x", content: "y" }],
+  ])("%j", (text, format, { reasoning = "", content = "", calls = [] }) => {
+    expect(summary(text, format)).toEqual({ reasoning, content, calls });
+  });
+
+  test("does not depend on how the text is cut", () => {
+    const part = fc.constantFrom("<think>", "</think>", "<tool_call>", "</tool_call>", weather, " ", "\n", "a", "<");
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 8 }), fc.infiniteStream(fc.nat(3)), (parts, sizes) => {
+        const text = parts.join("");
+        const cut: string[] = [];
+        for (let at = 0; at < text.length; ) {
+          const size = (sizes.next().value as number) + 1;
+          cut.push(text.slice(at, at + size));
+          at += size;
+        }
+        expect(summary(cut, withTools)).toEqual(summary(text, withTools));
+      }),
+    );
+  });
+
+  test("comes as soon as it is certain", () => {
+    const parser = new AnswerParser(withTools);
+    expect(parser.push("<think>a")).toEqual([{ type: "reasoning", text: "a" }]);
+    expect(parser.push(" b </th")).toEqual([{ type: "reasoning", text: " b" }]);
+    expect(parser.push("ink>\n")).toEqual([]);
+    expect(parser.push("\nYes")).toEqual([{ type: "content", text: "Yes" }]);
+    expect(parser.push(" <to")).toEqual([]);
+    expect(parser.push("p>")).toEqual([{ type: "content", text: " <top>" }]);
+    expect(parser.finish()).toEqual([]);
+  });
+});

@@ -1,0 +1,206 @@
+/** Conversations with a model: messages to a prompt, and what it writes to reasoning, answer and calls of tools. */
+import { ModelComposeError } from "../../runtime/errors.ts";
+import type { GenerateOptions, GenerateResult, StreamPart } from "../../runtime/generation-types.ts";
+import { describeJson } from "../../runtime/json.ts";
+import type { Tokenizer } from "../tokenizer.ts";
+import { AnswerParser, REASONING_TAGS, TOOL_CALL_TAGS, type AnswerPiece, type Tags } from "./answer.ts";
+import { loadChatTemplates, type ChatTemplates } from "./find-template.ts";
+import { checkMessages, type ChatMessage, type ToolCall, type ToolCallEntry, type ToolDefinition } from "./messages.ts";
+import type { ChatTemplate } from "./template.ts";
+
+export interface ChatTemplateOptions {
+  /** Functions that the model may call. Without any, what looks like a call is content. */
+  tools?: readonly ToolDefinition[];
+  /** Documents to answer from, for templates that know them. */
+  documents?: readonly Readonly<Record<string, unknown>>[];
+  /** The name of one of the model's templates, or a Jinja template. Default: the model's. */
+  template?: string;
+  /** Variables of the model's template, for example `{ enable_thinking: false }`. */
+  templateVariables?: Readonly<Record<string, unknown>>;
+  /** The date that templates put into the prompt. Default: now. */
+  now?: Date;
+}
+
+export interface ChatOptions extends Omit<GenerateOptions, "returnFullText">, ChatTemplateOptions {
+  /** What encloses reasoning. Default `<think>` and `</think>`; false: nothing is reasoning. */
+  reasoningTags?: Tags | false;
+  /** What encloses a call of a tool. Default `<tool_call>` and `</tool_call>`. */
+  toolCallTags?: Tags;
+}
+
+/** `text` and `newText` are all that the model wrote, tags included. */
+export interface ChatResult extends GenerateResult {
+  /** The answer, without reasoning and calls. */
+  content: string;
+  /** What the model thought before it answered; undefined when it did not. */
+  reasoning: string | undefined;
+  /** Functions to call, in the order in which the model asked for them. */
+  toolCalls: ToolCall[];
+  /** What to append to the messages before the next one. */
+  message: ChatMessage;
+}
+
+/** A piece of an answer. Texts of one type joined are the result's. The last piece has `result`. */
+export interface ChatPart {
+  type: "reasoning" | "content" | "tool-call";
+  /** Of a call: as the model wrote it. */
+  text: string;
+  toolCall?: ToolCall;
+  /** Token ids that this piece completes. */
+  tokens: number[];
+  result?: ChatResult;
+}
+
+/** What chat needs of a model. */
+export interface ChatParts {
+  readonly directory: string;
+  readonly tokenizer: () => Tokenizer;
+  readonly generate: (ids: readonly number[], options: GenerateOptions) => Promise<GenerateResult>;
+  readonly stream: (ids: readonly number[], options: GenerateOptions) => AsyncIterable<StreamPart>;
+}
+
+interface Prepared {
+  readonly ids: number[];
+  readonly template: ChatTemplate;
+  readonly parser: AnswerParser;
+  readonly toolCallTags: Tags;
+  readonly options: GenerateOptions;
+}
+
+/** The conversations of one model. Its templates are read when they are first needed. */
+export class Chat {
+  readonly #parts: ChatParts;
+  #templates: Promise<ChatTemplates> | undefined;
+
+  constructor(parts: ChatParts) {
+    this.#parts = parts;
+  }
+
+  /** The prompt as text. */
+  async render(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Promise<string> {
+    return renderWith(await this.#template(messages, options), messages, options);
+  }
+
+  async generate(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<ChatResult> {
+    const prepared = await this.#prepare(messages, options);
+    const { ids, parser, options: generation } = prepared;
+    const result = await this.#parts.generate(ids, generation);
+    return resultOf([...parser.push(result.newText), ...parser.finish()], result, prepared);
+  }
+
+  async *stream(
+    messages: readonly ChatMessage[],
+    options: ChatOptions = {},
+  ): AsyncGenerator<ChatPart, void, undefined> {
+    const prepared = await this.#prepare(messages, options);
+    const { ids, parser, options: generation } = prepared;
+    const all: AnswerPiece[] = [];
+    let tokens: number[] = [];
+    for await (const part of this.#parts.stream(ids, generation)) {
+      tokens.push(...part.tokens);
+      const pieces = parser.push(part.text);
+      if (part.result !== undefined) pieces.push(...parser.finish());
+      for (const piece of pieces) {
+        all.push(piece);
+        yield { ...piece, tokens };
+        tokens = [];
+      }
+      if (part.result === undefined) continue;
+      yield { type: "content", text: "", tokens, result: resultOf(all, part.result, prepared) };
+    }
+  }
+
+  async #template(messages: readonly ChatMessage[], options: ChatTemplateOptions): Promise<ChatTemplate> {
+    checkMessages(messages);
+    this.#templates ??= loadChatTemplates(this.#parts.directory);
+    const templates = await this.#templates;
+    return templates.choose(options.template, hasTools(options));
+  }
+
+  async #prepare(messages: readonly ChatMessage[], options: ChatOptions): Promise<Prepared> {
+    const { reasoningTags = REASONING_TAGS, toolCallTags = TOOL_CALL_TAGS } = options;
+    if (reasoningTags !== false) checkTags("reasoningTags", reasoningTags);
+    checkTags("toolCallTags", toolCallTags);
+    const template = await this.#template(messages, options);
+    const prompt = renderWith(template, messages, options);
+    const reasoning = reasoningTags === false ? undefined : reasoningTags;
+    return {
+      // As transformers: the template has written the special tokens, none are added. Their spellings become tokens
+      // wherever they stand, in a user's text too.
+      ids: this.#parts.tokenizer().encode(prompt, { addSpecialTokens: false }),
+      template,
+      parser: new AnswerParser({
+        reasoning,
+        toolCalls: hasTools(options) ? toolCallTags : undefined,
+        startsInReasoning: reasoning !== undefined && prompt.trimEnd().endsWith(reasoning[0]),
+      }),
+      toolCallTags,
+      options: { ...generationOptions(options), returnFullText: false },
+    };
+  }
+}
+
+function renderWith(
+  template: ChatTemplate,
+  messages: readonly ChatMessage[],
+  { tools, documents, templateVariables: variables, now }: ChatTemplateOptions,
+): string {
+  return template.render(messages, { tools, documents, variables, now });
+}
+
+/** Tools of SmolLM3's template also come as variables. */
+function hasTools({ tools, templateVariables: variables = {} }: ChatTemplateOptions): boolean {
+  return [tools, variables.xml_tools, variables.tools].some((list) => Array.isArray(list) && list.length > 0);
+}
+
+function checkTags(name: string, tags: unknown): void {
+  const isPair = Array.isArray(tags) && tags.length === 2 && tags.every((tag) => typeof tag === "string" && tag !== "");
+  if (isPair) return;
+  throw new ModelComposeError("invalid-argument", `${name} must be two texts, found ${describeJson(tags)}.`, {
+    remedy: `Write for example ${JSON.stringify(REASONING_TAGS)}.`,
+  });
+}
+
+const CHAT_ONLY = [
+  "tools",
+  "documents",
+  "template",
+  "templateVariables",
+  "now",
+  "reasoningTags",
+  "toolCallTags",
+] as const satisfies readonly Exclude<keyof ChatOptions, keyof GenerateOptions>[];
+
+function generationOptions(options: ChatOptions): GenerateOptions {
+  const generation = { ...options };
+  for (const name of CHAT_ONLY) delete generation[name];
+  return generation;
+}
+
+function resultOf(pieces: readonly AnswerPiece[], result: GenerateResult, prepared: Prepared): ChatResult {
+  const textOf = (type: AnswerPiece["type"]): string =>
+    pieces.map((piece) => (piece.type === type ? piece.text : "")).join("");
+  const reasoning = textOf("reasoning");
+  return {
+    ...result,
+    content: textOf("content"),
+    reasoning: reasoning === "" ? undefined : reasoning,
+    toolCalls: pieces.flatMap((piece) => (piece.type === "tool-call" ? [piece.toolCall] : [])),
+    message: messageOf(pieces, prepared),
+  };
+}
+
+/** Where a template does not show calls, they stay in the text: else the model would not see what it has done. */
+function messageOf(pieces: readonly AnswerPiece[], { template, toolCallTags: [open, close] }: Prepared): ChatMessage {
+  const calls: ToolCallEntry[] = [];
+  let content = "";
+  for (const piece of pieces) {
+    if (piece.type === "content") content += piece.text;
+    else if (piece.type === "tool-call" && template.showsToolCalls) {
+      calls.push({ type: "function", function: piece.toolCall });
+    } else if (piece.type === "tool-call") {
+      content += `${content === "" ? "" : "\n"}${open}\n${piece.text}\n${close}`;
+    }
+  }
+  return { role: "assistant", content, ...(calls.length === 0 ? {} : { tool_calls: calls }) };
+}
