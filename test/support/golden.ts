@@ -13,12 +13,15 @@ import type {
   Pass,
   PassResult,
 } from "../../src/runtime/backend.ts";
-import type { Program } from "../../src/runtime/program.ts";
+import { ENCODE, type Program } from "../../src/runtime/program.ts";
 import { WasmBackend, type WasmExecutable, type WasmOptions } from "../../src/runtime/wasm/backend.ts";
 import { goldenPath } from "./model-files.ts";
 
 export interface GoldenPrompt {
+  /** The prompt: of encoder–decoders what the encoder reads. */
   input_ids: number[];
+  /** Of encoder–decoders: what the decoder reads. The first is its start token, after which `greedy` comes. */
+  decoder_input_ids?: number[];
   /** [vocabulary], after the last token. */
   last_logits: number[];
   /** 32 or more ids, with no end of sequence on the way. */
@@ -30,6 +33,9 @@ export interface GoldenPrompt {
   embeddings?: number[][];
   layer_outputs?: number[][][];
   final_norm?: number[][];
+  /** [layers + 1][tokens][columns]: embeddings, then each layer's output, the last one as the stack returns it. */
+  encoder_hidden_states?: number[][][];
+  decoder_hidden_states?: number[][][];
 }
 
 export interface GoldenModel {
@@ -55,33 +61,62 @@ export async function loadGolden(
   options: WasmOptions = {},
   loading: Partial<ExecutableOptions> = {},
 ): Promise<WasmExecutable> {
-  return new WasmBackend(options).load(program, checkpoint, { contextLength: 256, slots: 1, ...loading });
+  const contextLength = Math.min(256, program.maxPositions);
+  return new WasmBackend(options).load(program, checkpoint, { contextLength, slots: 1, ...loading });
+}
+
+/** What the entry with the logits reads. */
+export function forwardIds({ input_ids, decoder_input_ids = input_ids }: GoldenPrompt): readonly number[] {
+  return decoder_input_ids;
+}
+
+/** What `greedy` comes after. */
+export function greedyStart({ input_ids, decoder_input_ids }: GoldenPrompt): readonly number[] {
+  return decoder_input_ids?.slice(0, 1) ?? input_ids;
+}
+
+/** Encodes a prompt where there is an encoder. What later passes carry, and what the encoder's ops wrote. */
+export async function encode(
+  executable: Executable,
+  { input_ids, decoder_input_ids }: GoldenPrompt,
+  trace = false,
+): Promise<{ sourceLength?: number; activations: PassResult["activations"] }> {
+  if (decoder_input_ids === undefined) return { activations: new Map() };
+  const sourceLength = input_ids.length;
+  const { activations } = await executable.run({ ...passOf(input_ids), entry: ENCODE, sourceLength, trace });
+  return { sourceLength, activations };
 }
 
 /** A pass of consecutive tokens of one slot. */
-export function passOf(tokens: readonly number[], position = 0, slot = 0): Pass {
+export function passOf(tokens: readonly number[], position = 0, slot = 0, sourceLength?: number): Pass {
   return {
     tokens: Int32Array.from(tokens),
     slots: new Int32Array(tokens.length).fill(slot),
     positions: Int32Array.from(tokens, (_, r) => position + r),
+    sourceLength,
   };
+}
+
+/** Where a pass goes. */
+interface Place {
+  /** Most rows of a pass. */
+  size?: number;
+  position?: number;
+  slot?: number;
+  sourceLength?: number;
 }
 
 /** Runs tokens in passes of at most `size` rows; the logits of the last one. */
 export async function prefill(
   executable: Executable,
   tokens: readonly number[],
-  {
-    size = executable.maxRows,
-    position = 0,
-    slot = 0,
-  }: { size?: number; position?: number; slot?: number } = {},
+  { size = executable.maxRows, position = 0, slot = 0, sourceLength }: Place = {},
 ): Promise<Float32Array> {
   let result: PassResult | undefined;
   for (let from = 0; from < tokens.length; from += size) {
     const part = tokens.slice(from, from + size);
     const logitRows = from + size >= tokens.length ? Int32Array.of(part.length - 1) : undefined;
-    result = await executable.run({ ...passOf(part, position + from, slot), logitRows });
+    result = await executable.run({ ...passOf(part, position + from, slot, sourceLength), logitRows });
   }
   if (result === undefined) throw new Error("prefill of no tokens");
   return result.logits;
@@ -92,12 +127,13 @@ export function greedyRequest(
   tokens: readonly number[],
   count: number,
   onToken: DecodeRequest["onToken"],
-  { position = 0, slot = 0 }: { position?: number; slot?: number } = {},
+  { position = 0, slot = 0, sourceLength }: Place = {},
 ): DecodeRequest {
   return {
     tokens: Int32Array.from(tokens),
     slot,
     position,
+    sourceLength,
     count,
     sampling: GREEDY,
     history: Int32Array.from(tokens),
@@ -113,13 +149,17 @@ export async function greedy(
   executable: Executable,
   prompt: readonly number[],
   count: number,
-  { size = executable.maxRows, slot = 0 }: { size?: number; slot?: number } = {},
+  { size = executable.maxRows, slot = 0, sourceLength }: Omit<Place, "position"> = {},
 ): Promise<number[]> {
   const rest = Math.floor((prompt.length - 1) / size) * size;
-  if (rest > 0) await prefill(executable, prompt.slice(0, rest), { size, slot });
+  if (rest > 0) await prefill(executable, prompt.slice(0, rest), { size, slot, sourceLength });
   const tokens: number[] = [];
   await executable.decode(
-    greedyRequest(prompt.slice(rest), count, (token) => void tokens.push(token), { position: rest, slot }),
+    greedyRequest(prompt.slice(rest), count, (token) => void tokens.push(token), {
+      position: rest,
+      slot,
+      sourceLength,
+    }),
   );
   return tokens;
 }

@@ -1,113 +1,88 @@
 /**
- * SmolLM3's forward pass in f64, written from its paper and configuration, without any of the runtime's code: what
- * every f32 implementation, PyTorch's included, only approximates.
+ * A golden model in exact arithmetic: its Program, op by op in f64 over the checkpoint's weights, without any of the
+ * runtime's code. What every f32 implementation, PyTorch's included, only approximates; programs.test.ts proves it
+ * against PyTorch.
  */
 import { readFileSync } from "node:fs";
-import type { SmolLM3Config } from "../../src/models/config.ts";
-import { ropeFrequencies } from "../../src/models/rope.ts";
 import type { Checkpoint } from "../../src/runtime/checkpoint.ts";
+import { ENCODE, type Program } from "../../src/runtime/program.ts";
+import { matrixSlice, vectorSlice, type WeightSlice } from "../../src/runtime/weight-source.ts";
+import type { GoldenPrompt } from "./golden.ts";
+import { Interpreter, type ProgramInput } from "./interpreter.ts";
 import { bf16Value, f16Value } from "./numbers.ts";
 
-/** Rows of numbers. */
-type Rows = Float64Array[];
+/** Rows of numbers: [tokens][columns]. */
+export type Rows = readonly Float64Array[];
 
 export interface ReferencePass {
-  /** [tokens][columns] */
-  embeddings: Rows;
-  layers: Rows[];
-  finalNorm: Rows;
+  /** Of every traced op, the encoder's too. */
+  activations: ReadonlyMap<string, Rows>;
+  /** Of every token: of the decoder's input where there is an encoder. */
   logits: Rows;
 }
 
-export function referencePass(
-  config: SmolLM3Config,
-  checkpoint: Checkpoint,
-  tokens: readonly number[],
-): ReferencePass {
-  const { heads, kvHeads, headDim, rmsNormEps } = config;
-  const weight = (name: string): Rows => readRows(checkpoint, `${name}.weight`);
-  const norm = (rows: Rows, gains: Float64Array): Rows =>
-    rows.map((row) => {
-      const mean = row.reduce((sum, value) => sum + value * value, 0) / row.length;
-      return row.map((value, i) => (value / Math.sqrt(mean + rmsNormEps)) * gains[i]);
-    });
-  const linear = (rows: Rows, matrix: Rows): Rows =>
-    rows.map((row) => Float64Array.from(matrix, (w) => w.reduce((sum, value, k) => sum + value * row[k], 0)));
-  const add = (a: Rows, b: Rows): Rows => a.map((row, r) => row.map((value, i) => value + b[r][i]));
-  const { inverseFrequencies, attentionScaling } = ropeFrequencies(config.rope, headDim, config.maxPositions);
-  const rotate = (rows: Rows): Rows =>
-    rows.map((row, position) => {
-      const out = row.slice();
-      const half = headDim / 2;
-      for (let from = 0; from < row.length; from += headDim) {
-        for (let i = 0; i < half; i++) {
-          const angle = position * inverseFrequencies[i];
-          const [c, s] = [Math.cos(angle) * attentionScaling, Math.sin(angle) * attentionScaling];
-          const [u, v] = [row[from + i], row[from + half + i]];
-          out[from + i] = u * c - v * s;
-          out[from + half + i] = v * c + u * s;
-        }
-      }
-      return out;
-    });
-  const attend = (q: Rows, k: Rows, v: Rows): Rows =>
-    q.map((row, position) => {
-      const out = new Float64Array(row.length);
-      for (let h = 0; h < heads; h++) {
-        const [from, kv] = [h * headDim, Math.floor(h / (heads / kvHeads)) * headDim];
-        const scores = Float64Array.from({ length: position + 1 }, (_, p) => {
-          let dot = 0;
-          for (let d = 0; d < headDim; d++) dot += row[from + d] * k[p][kv + d];
-          return dot / Math.sqrt(headDim);
-        });
-        const largest = Math.max(...scores);
-        const weights = scores.map((score) => Math.exp(score - largest));
-        const total = weights.reduce((sum, value) => sum + value, 0);
-        weights.forEach((value, p) => {
-          for (let d = 0; d < headDim; d++) out[from + d] += (value / total) * v[p][kv + d];
-        });
-      }
-      return out;
-    });
-
-  const table = weight("model.embed_tokens");
-  const embeddings = tokens.map((token) => table[token]);
-  let x = embeddings;
-  const layers: Rows[] = [];
-  for (let layer = 0; layer < config.layers; layer++) {
-    const name = `model.layers.${layer}`;
-    const n = norm(x, flat(weight(`${name}.input_layernorm`)));
-    let [q, k] = [
-      linear(n, weight(`${name}.self_attn.q_proj`)),
-      linear(n, weight(`${name}.self_attn.k_proj`)),
-    ];
-    if (config.usesRope[layer]) [q, k] = [rotate(q), rotate(k)];
-    const attended = attend(q, k, linear(n, weight(`${name}.self_attn.v_proj`)));
-    x = add(x, linear(attended, weight(`${name}.self_attn.o_proj`)));
-    const m = norm(x, flat(weight(`${name}.post_attention_layernorm`)));
-    const up = linear(m, weight(`${name}.mlp.up_proj`));
-    const gate = linear(m, weight(`${name}.mlp.gate_proj`)).map((row, r) =>
-      row.map((z, i) => (z / (1 + Math.exp(-z))) * up[r][i]),
-    );
-    x = add(x, linear(gate, weight(`${name}.mlp.down_proj`)));
-    layers.push(x);
-  }
-  const finalNorm = norm(x, flat(weight("model.norm")));
-  return { embeddings, layers, finalNorm, logits: linear(finalNorm, table) };
+/** Every weight of a program, row-major. */
+export function readWeights(program: Program, checkpoint: Checkpoint): Map<string, Float64Array> {
+  const weights = new Map<string, Float64Array>();
+  for (const name of program.matrices.keys())
+    weights.set(name, readSlice(matrixSlice(program, checkpoint, name)));
+  for (const name of program.vectors.keys())
+    weights.set(name, readSlice(vectorSlice(program, checkpoint, name)));
+  return weights;
 }
 
-/** A vector is stored as a matrix of one column. */
-const flat = (rows: Rows): Float64Array => Float64Array.from(rows, (row) => row[0]);
+/** A golden prompt in one pass (with an encoder: two). */
+export function referencePass(
+  program: Program,
+  weights: ReadonlyMap<string, Float64Array>,
+  { input_ids, decoder_input_ids }: Pick<GoldenPrompt, "input_ids" | "decoder_input_ids">,
+  precision: "f64" | "f32" = "f64",
+): ReferencePass {
+  const interpreter = new Interpreter(program, weights, precision);
+  if (program.architecture === "causal") return interpreter.run(inputOf(input_ids));
+  const sourceLength = input_ids.length;
+  const encoded = interpreter.run({ ...inputOf(input_ids), entry: ENCODE, sourceLength });
+  const decoded = interpreter.run({ ...inputOf(decoder_input_ids ?? []), sourceLength });
+  return { activations: new Map([...encoded.activations, ...decoded.activations]), logits: decoded.logits };
+}
 
-function readRows(checkpoint: Checkpoint, name: string): Rows {
-  const tensor = checkpoint.tensors.get(name);
-  if (tensor === undefined) throw new Error(`no tensor ${name}`);
+/** `count` greedy tokens after a prompt; with an encoder, after the decoder's start token. */
+export function referenceGreedy(
+  program: Program,
+  weights: ReadonlyMap<string, Float64Array>,
+  { input_ids, decoder_input_ids = [] }: Pick<GoldenPrompt, "input_ids" | "decoder_input_ids">,
+  count: number,
+): number[] {
+  const interpreter = new Interpreter(program, weights);
+  const isCausal = program.architecture === "causal";
+  const sourceLength = isCausal ? undefined : input_ids.length;
+  if (!isCausal) interpreter.run({ ...inputOf(input_ids), entry: ENCODE, sourceLength });
+  let next = isCausal ? input_ids : decoder_input_ids.slice(0, 1);
+  let position = 0;
+  return Array.from({ length: count }, () => {
+    const logits =
+      interpreter.run({ ...inputOf(next, position), sourceLength }).logits.at(-1) ?? new Float64Array();
+    position += next.length;
+    next = [logits.indexOf(logits.reduce((most, value) => Math.max(most, value), -Infinity))];
+    return next[0];
+  });
+}
+
+function inputOf(tokens: readonly number[], position = 0): ProgramInput {
+  return { tokens, slots: tokens.map(() => 0), positions: tokens.map((_, r) => position + r) };
+}
+
+function readSlice({ tensor, rows, columns, transposed, ranges }: WeightSlice): Float64Array {
   const { file, offset, byteLength, dtype, shape } = tensor;
   const { buffer } = Uint8Array.from(readFileSync(file).subarray(offset, offset + byteLength));
   const values =
     dtype === "F32"
       ? Float64Array.from(new Float32Array(buffer))
       : Float64Array.from(new Uint16Array(buffer), dtype === "BF16" ? bf16Value : f16Value);
-  const [rows, columns = 1] = shape;
-  return Array.from({ length: rows }, (_, r) => values.subarray(r * columns, (r + 1) * columns));
+  const taken = ranges.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i));
+  const stored = shape.at(-1) ?? 0;
+  return Float64Array.from({ length: rows * columns }, (_, i) => {
+    const [row, column] = [taken[Math.floor(i / columns)], i % columns];
+    return transposed ? values[column * stored + row] : values[row * columns + column];
+  });
 }
