@@ -6,9 +6,10 @@ import { isFile } from "../runtime/platform/files.ts";
 import { PlannedDecoder } from "./incremental-decoder.ts";
 import type { IncrementalDecoder, IncrementalDecoderOptions, TokenTable } from "./incremental-decoder.ts";
 import { buildTokenizer, type BuiltTokenizer } from "./tokenizer/build.ts";
+import { readConfigFiles, type ConfigFiles } from "./tokenizer/config-files.ts";
 import { sourceFile, type DefinitionSource } from "./tokenizer/definition-source.ts";
 import { readDefinition } from "./tokenizer/read-definition.ts";
-import { readConfigFiles, specialNames, type ConfigFiles } from "./tokenizer/special-tokens.ts";
+import { specialNames } from "./tokenizer/special-tokens.ts";
 import { MERGES_FILE, readVocabularySource, VOCABULARY_FILE } from "./tokenizer/vocabulary-class.ts";
 
 export type { IncrementalDecoder, IncrementalDecoderOptions } from "./incremental-decoder.ts";

@@ -134,6 +134,7 @@ function construct(header: TokenizerHeader, file: string): LibraryTokenizer {
   }
 }
 
+/** Gives byte-level pre-tokenizers, alone or in a sequence, the reference's words. */
 function correctWords(preTokenizer: unknown): void {
   if (preTokenizer instanceof ByteLevelPreTokenizer) preTokenizer.pattern = GPT2_WORDS;
   else if (preTokenizer instanceof SequencePreTokenizer) preTokenizer.tokenizers.forEach(correctWords);

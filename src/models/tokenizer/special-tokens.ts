@@ -1,12 +1,11 @@
 /** Special tokens as tokenizer_config.json and special_tokens_map.json name them. */
-import { join } from "node:path";
 import { ModelComposeError } from "../../runtime/errors.ts";
-import { describeJson, isJsonObject, readJsonObject, type JsonObject } from "../../runtime/json.ts";
-import { isFile } from "../../runtime/platform/files.ts";
+import { describeJson, isJsonObject } from "../../runtime/json.ts";
+import type { ConfigFile, ConfigFiles } from "./config-files.ts";
 import { corrupt } from "./definition.ts";
 
 /** What a special token is for. A folder's files name a token for a role as `bos_token` and so on. */
-export const ROLES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"] as const;
+const ROLES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"] as const;
 export type Role = (typeof ROLES)[number];
 
 export interface SpecialToken {
@@ -14,33 +13,6 @@ export interface SpecialToken {
   /** Takes the white space before (after) it along. */
   lstrip: boolean;
   rstrip: boolean;
-}
-
-/** The small files beside a tokenizer. One that is not there has no values. */
-export interface ConfigFiles {
-  tokenizer: ConfigFile;
-  specialTokens: ConfigFile;
-  /** config.json: of the model. */
-  model: ConfigFile;
-}
-
-export interface ConfigFile {
-  path: string;
-  values: JsonObject;
-}
-
-/** @throws ModelComposeError `invalid-config` for a file that is not a JSON object. */
-export async function readConfigFiles(directory: string): Promise<ConfigFiles> {
-  return {
-    tokenizer: await readConfigFile(join(directory, "tokenizer_config.json")),
-    specialTokens: await readConfigFile(join(directory, "special_tokens_map.json")),
-    model: await readConfigFile(join(directory, "config.json")),
-  };
-}
-
-async function readConfigFile(path: string): Promise<ConfigFile> {
-  if (!(await isFile(path))) return { path, values: {} };
-  return { path, values: await readJsonObject(path, "invalid-config", "Fetch the file again, or remove it.") };
 }
 
 /** The names of all special tokens. Values of other forms are ignored, as they are where a tokenizer.json rules. */

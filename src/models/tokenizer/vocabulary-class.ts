@@ -7,16 +7,9 @@ import { join } from "node:path";
 import { ModelComposeError } from "../../runtime/errors.ts";
 import { describeJson, isJsonObject, readJsonObject, type JsonObject } from "../../runtime/json.ts";
 import { isFile } from "../../runtime/platform/files.ts";
+import type { ConfigFile, ConfigFiles } from "./config-files.ts";
 import { corrupt, isTokenId, type AddedToken, type Scheme } from "./definition.ts";
-import {
-  extraTokensIn,
-  readSpecialToken,
-  rolesIn,
-  type ConfigFile,
-  type ConfigFiles,
-  type Role,
-  type SpecialToken,
-} from "./special-tokens.ts";
+import { extraTokensIn, readSpecialToken, rolesIn, type Role, type SpecialToken } from "./special-tokens.ts";
 
 export const VOCABULARY_FILE = "vocab.json";
 export const MERGES_FILE = "merges.txt";
@@ -45,39 +38,70 @@ export interface VocabularySource {
 
 interface TokenizerClass {
   /** Special tokens where the files name no others. */
-  roles: Partial<Record<Role, string | SpecialToken>>;
+  roles: Roles;
   addPrefixSpace: boolean;
-  /** What is put before and after a text; `add_bos_token` and `add_eos_token` say so where the class leaves it open. */
-  before: Role | "if add_bos_token";
-  after: Role | "if add_eos_token" | "unless add_eos_token is false";
+  /** What comes before and after a text. */
+  before: Around;
+  after: Around;
 }
 
-const END_OF_TEXT = "<|endoftext|>";
-const BART_ROLES = { bos: "<s>", eos: "</s>", sep: "</s>", cls: "<s>", unk: "<unk>", pad: "<pad>", mask: "<mask>" };
+type Roles = Partial<Record<Role, SpecialToken>>;
+
+interface Around {
+  role: Role;
+  /** The key of tokenizer_config.json that decides, and what holds without it; always where there is none. */
+  flag?: { key: string; byDefault: boolean };
+}
+
+function token(content: string): SpecialToken {
+  return { content, lstrip: false, rstrip: false };
+}
+
+const END_OF_TEXT = token("<|endoftext|>");
+const BART_ROLES: Roles = {
+  bos: token("<s>"),
+  eos: token("</s>"),
+  sep: token("</s>"),
+  cls: token("<s>"),
+  unk: token("<unk>"),
+  pad: token("<pad>"),
+  mask: token("<mask>"),
+};
 
 const GPT2: TokenizerClass = {
   roles: { bos: END_OF_TEXT, eos: END_OF_TEXT, unk: END_OF_TEXT },
   addPrefixSpace: false,
-  before: "if add_bos_token",
-  after: "if add_eos_token",
+  before: { role: "bos", flag: { key: "add_bos_token", byDefault: false } },
+  after: { role: "eos", flag: { key: "add_eos_token", byDefault: false } },
 };
-const ROBERTA: TokenizerClass = { roles: BART_ROLES, addPrefixSpace: false, before: "cls", after: "sep" };
+const BART: TokenizerClass = {
+  roles: BART_ROLES,
+  addPrefixSpace: false,
+  before: { role: "cls" },
+  after: { role: "sep" },
+};
 const BLENDERBOT: TokenizerClass = {
   roles: { ...BART_ROLES, mask: { content: "<mask>", lstrip: true, rstrip: false } },
   addPrefixSpace: true,
-  before: "if add_bos_token",
+  before: { role: "bos", flag: { key: "add_bos_token", byDefault: false } },
   // The class of transformers 5 forgets it, against its own documentation and converter; the models expect it.
-  after: "unless add_eos_token is false",
+  after: { role: "eos", flag: { key: "add_eos_token", byDefault: true } },
 };
-const BLENDERBOT_SMALL_ROLES = { bos: "__start__", eos: "__end__", unk: "__unk__", pad: "__null__" };
+const UNKNOWN_SMALL = token("__unk__");
+const BLENDERBOT_SMALL_ROLES: Roles = {
+  bos: token("__start__"),
+  eos: token("__end__"),
+  unk: UNKNOWN_SMALL,
+  pad: token("__null__"),
+};
 
 /** Byte-level byte-pair encoding (Radford et al. 2019), by the name of transformers' class. */
 const BYTE_LEVEL_CLASSES: ReadonlyMap<string, TokenizerClass> = new Map([
   ["GPT2Tokenizer", GPT2],
   ["CodeGenTokenizer", GPT2],
   ["BlenderbotTokenizer", BLENDERBOT],
-  ["BartTokenizer", ROBERTA],
-  ["RobertaTokenizer", ROBERTA],
+  ["BartTokenizer", BART],
+  ["RobertaTokenizer", BART],
 ]);
 const BLENDERBOT_SMALL = "BlenderbotSmallTokenizer";
 
@@ -116,7 +140,7 @@ export async function readVocabularySource(directory: string, config: ConfigFile
     codeGenRuns: className === "CodeGenTokenizer" || config.model.values.model_type === "codegen",
   };
   if (tokenizerClass === undefined) {
-    const unknown = roles.get("unk")?.content ?? BLENDERBOT_SMALL_ROLES.unk;
+    const unknown = (roles.get("unk") ?? UNKNOWN_SMALL).content;
     return {
       ...common,
       json: {},
@@ -125,18 +149,19 @@ export async function readVocabularySource(directory: string, config: ConfigFile
       requiredTokens: [unknown],
     };
   }
-  const around = tokensAround(tokenizerClass, roles, config.tokenizer);
+  const before = tokensAround(tokenizerClass.before, roles, config.tokenizer);
+  const after = tokensAround(tokenizerClass.after, roles, config.tokenizer);
   const addPrefixSpace = flag(config.tokenizer, "add_prefix_space") ?? tokenizerClass.addPrefixSpace;
   return {
     ...common,
     json: {
       pre_tokenizer: { type: "ByteLevel", add_prefix_space: addPrefixSpace, use_regex: true },
-      post_processor: template(around.before, around.after),
+      post_processor: template(before, after),
       decoder: { type: "ByteLevel" },
     },
     model: {},
     scheme: { kind: "tokenizers" },
-    requiredTokens: [...around.before, ...around.after],
+    requiredTokens: [...before, ...after],
   };
 }
 
@@ -166,11 +191,8 @@ function unsupported(found: string): ModelComposeError {
 }
 
 /** The tokens of all roles. Later files win; `null` in a file takes the class's token away. */
-function rolesOf(defaults: TokenizerClass["roles"], files: readonly ConfigFile[]): Map<Role, SpecialToken> {
-  const roles = new Map<Role, SpecialToken>();
-  for (const [role, token] of Object.entries(defaults)) {
-    roles.set(role as Role, readSpecialToken(token, "", role));
-  }
+function rolesOf(defaults: Roles, files: readonly ConfigFile[]): Map<Role, SpecialToken> {
+  const roles = new Map(Object.entries(defaults) as [Role, SpecialToken][]);
   for (const [role, token] of files.flatMap((file) => [...rolesIn(file)])) {
     if (token === null) roles.delete(role);
     else roles.set(role, token);
@@ -178,28 +200,15 @@ function rolesOf(defaults: TokenizerClass["roles"], files: readonly ConfigFile[]
   return roles;
 }
 
+/** None or one. A token that no file and no class names cannot be added, whatever the flags say. */
 function tokensAround(
-  { before, after }: TokenizerClass,
+  { role, flag: choice }: Around,
   roles: ReadonlyMap<Role, SpecialToken>,
   config: ConfigFile,
-): { before: string[]; after: string[] } {
-  // A token that no file and no class names cannot be added, whatever the flags say.
-  const named = (role: Role): string[] => [roles.get(role)?.content ?? []].flat();
-  const bos = flag(config, "add_bos_token");
-  const eos = flag(config, "add_eos_token");
-  return {
-    before: before === "if add_bos_token" ? (bos === true ? named("bos") : []) : named(before),
-    after:
-      after === "if add_eos_token"
-        ? eos === true
-          ? named("eos")
-          : []
-        : after === "unless add_eos_token is false"
-          ? eos === false
-            ? []
-            : named("eos")
-          : named(after),
-  };
+): string[] {
+  const wanted = choice === undefined || (flag(config, choice.key) ?? choice.byDefault);
+  const named = roles.get(role);
+  return wanted && named !== undefined ? [named.content] : [];
 }
 
 function template(before: readonly string[], after: readonly string[]): JsonObject {
