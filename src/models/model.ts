@@ -3,6 +3,7 @@ import type { Executable } from "../runtime/backend.ts";
 import { openCheckpoint, requirePrecision } from "../runtime/checkpoint.ts";
 import { ModelComposeError, throwIfAborted } from "../runtime/errors.ts";
 import type {
+  Architecture,
   DeviceInfo,
   GenerateOptions,
   GenerateResult,
@@ -10,11 +11,14 @@ import type {
   StreamPart,
 } from "../runtime/generation-types.ts";
 import { Generator, type ForwardResult } from "../runtime/generator.ts";
+import type { Program } from "../runtime/program.ts";
 import { resolveLoadOptions } from "../runtime/load-options.ts";
 import { resolveGenerateOptions } from "../runtime/sampling-options.ts";
+import { Chat, type ChatOptions, type ChatPart, type ChatResult, type ChatTemplateOptions } from "./chat/chat.ts";
+import type { ChatMessage } from "./chat/messages.ts";
 import { loadOnDevice } from "./choose-device.ts";
 import { readGenerationConfig, readModelConfig } from "./config.ts";
-import { resolveModelDirectory, type ResolveOptions } from "./hub.ts";
+import { resolveModelDirectory, type ResolveOptions } from "./hub/resolve.ts";
 import { buildProgram } from "./registry.ts";
 import { StopMatcher } from "./stop-strings.ts";
 import { hasTokenizer, loadTokenizer as loadTokenizerFrom, type Tokenizer } from "./tokenizer.ts";
@@ -24,6 +28,7 @@ export interface Model {
   /** The model's folder. */
   readonly directory: string;
   readonly device: DeviceInfo;
+  readonly architecture: Architecture;
   /** Tokens (prompt and new) that the KV cache holds. */
   readonly contextLength: number;
   readonly vocabSize: number;
@@ -50,24 +55,39 @@ export interface Model {
     promptOrIds: string | readonly number[],
     options?: GenerateOptions,
   ): AsyncGenerator<StreamPart, void, undefined>;
+  /**
+   * Answers a conversation through the model's chat template. Reasoning and calls of tools are told apart from the
+   * answer; options that are not given are those of `generate`.
+   *
+   * @throws as `generate`; "not-found" for a model without a chat template, "invalid-input" for messages that it refuses
+   */
+  chat(messages: readonly ChatMessage[], options?: ChatOptions): Promise<ChatResult>;
+  /**
+   * As `chat`, piece by piece, each marked as reasoning, content or a call of a tool. The last piece has `result`.
+   * Leaving the loop stops the generation.
+   */
+  streamChat(messages: readonly ChatMessage[], options?: ChatOptions): AsyncGenerator<ChatPart, void, undefined>;
+  /** The prompt that `chat` gives the model, as text. */
+  applyChatTemplate(messages: readonly ChatMessage[], options?: ChatTemplateOptions): Promise<string>;
   /** Frees everything; running calls reject. Idempotent. */
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 /**
- * Loads a model from a local folder or from the Hugging Face cache.
+ * Loads a model from a local folder or from the Hugging Face cache, into which it is fetched where it is not complete
+ * there.
  *
  * @param pathOrHubId "./folder", an absolute path, or a repository id such as "HuggingFaceTB/SmolLM3-3B"
  * @throws ModelComposeError "not-found", "invalid-config", "invalid-checkpoint", "unsupported", "out-of-memory",
- *   "invalid-argument" (an option), "device" (a GPU that is not there or fails), AbortError
+ *   "download" (what is fetched from the hub), "invalid-argument" (an option), "device" (a GPU that is not there or fails), AbortError
  */
 export async function loadModel(pathOrHubId: string, options: LoadOptions = {}): Promise<Model> {
   const { signal, onProgress, onNotice } = options;
   const request = resolveLoadOptions(options);
   throwIfAborted(signal);
   onProgress?.({ stage: "config", done: 0, total: 1 });
-  const directory = await resolveModelDirectory(pathOrHubId);
+  const directory = await resolveModelDirectory(pathOrHubId, hubOptions(options));
   const [config, generationConfig, checkpoint] = await Promise.all([
     readModelConfig(directory),
     readGenerationConfig(directory),
@@ -75,6 +95,7 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
   ]);
   resolveGenerateOptions({}, generationConfig.settings); // a bad file is found before the weights are read
   const program = buildProgram(config);
+  requireArchitecture(program.architecture, request.architecture, pathOrHubId);
   requirePrecision(checkpoint, program.matrices, request.precision);
   onProgress?.({ stage: "config", done: 1, total: 1 });
 
@@ -115,7 +136,7 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
       eosTokenIds: generationConfig.eosTokenIds ?? config.eosTokenIds,
       generationConfig: generationConfig.settings,
     });
-    return new LoadedModel(directory, executable, generator, program.vocabSize, tokenizer);
+    return new LoadedModel(directory, executable, generator, program, tokenizer);
   } catch (error) {
     await executable.dispose();
     throw error;
@@ -129,13 +150,42 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
  */
 export async function loadTokenizer(
   pathOrHubId: string,
-  options: { signal?: AbortSignal } & Pick<ResolveOptions, "revision"> = {},
+  options: Pick<LoadOptions, HubOption> = {},
 ): Promise<Tokenizer> {
-  const { signal, revision } = options;
-  return loadTokenizerFrom(await resolveModelDirectory(pathOrHubId, { revision, requires: "any" }), { signal });
+  const directory = await resolveModelDirectory(pathOrHubId, { ...hubOptions(options), requires: "tokenizer" });
+  return loadTokenizerFrom(directory, { signal: options.signal });
+}
+
+type HubOption =
+  | "revision"
+  | "token"
+  | "cacheDirectory"
+  | "localFilesOnly"
+  | "signal"
+  | "onProgress"
+  | "onNotice";
+
+/** What finding, and fetching, a model needs of the options. */
+function hubOptions(options: Pick<LoadOptions, HubOption>): Pick<ResolveOptions, HubOption> {
+  const { revision, token, cacheDirectory, localFilesOnly, signal, onProgress, onNotice } = options;
+  return { revision, token, cacheDirectory, localFilesOnly, signal, onProgress, onNotice };
 }
 
 const DEFAULT_CONTEXT = 4096;
+
+function requireArchitecture(found: Architecture, wanted: Architecture | undefined, model: string): void {
+  if (wanted === undefined || wanted === found) return;
+  const is = { causal: "a decoder (causal)", seq2seq: "an encoder–decoder (seq2seq)" };
+  throw new ModelComposeError(
+    "invalid-config",
+    `The model "${model}" is ${is[found]} by its configuration; expected ${is[wanted]}.`,
+    {
+      remedy:
+        `Leave the architecture out or set it to "${found}"; in a compose file, task: text-generation takes both and ` +
+        "text-to-text an encoder–decoder.",
+    },
+  );
+}
 
 async function loadOptionalTokenizer(directory: string, signal: AbortSignal): Promise<Tokenizer | undefined> {
   return (await hasTokenizer(directory)) ? loadTokenizerFrom(directory, { signal }) : undefined;
@@ -162,7 +212,9 @@ async function bothOrNeither<T>(
 
 class LoadedModel implements Model {
   readonly directory: string;
+  readonly architecture: Architecture;
   readonly vocabSize: number;
+  readonly #chat: Chat;
   readonly #tokenizer: Tokenizer | undefined;
   readonly #executable: Executable;
   readonly #generator: Generator;
@@ -172,11 +224,18 @@ class LoadedModel implements Model {
     directory: string,
     executable: Executable,
     generator: Generator,
-    vocabSize: number,
+    { architecture, vocabSize }: Pick<Program, "architecture" | "vocabSize">,
     tokenizer: Tokenizer | undefined,
   ) {
     this.directory = directory;
+    this.architecture = architecture;
     this.vocabSize = vocabSize;
+    this.#chat = new Chat({
+      directory,
+      tokenizer: () => this.tokenizer,
+      generate: (ids, options) => generator.generate(ids, options),
+      stream: (ids, options) => generator.stream(ids, options),
+    });
     this.#tokenizer = tokenizer;
     this.#executable = executable;
     this.#generator = generator;
@@ -217,6 +276,23 @@ class LoadedModel implements Model {
   ): AsyncGenerator<StreamPart, void, undefined> {
     this.#checkOpen();
     yield* this.#generator.stream(prompt, options);
+  }
+
+  async chat(messages: readonly ChatMessage[], options?: ChatOptions): Promise<ChatResult> {
+    this.#checkOpen();
+    return this.#chat.generate(messages, options);
+  }
+
+  async *streamChat(
+    messages: readonly ChatMessage[],
+    options?: ChatOptions,
+  ): AsyncGenerator<ChatPart, void, undefined> {
+    this.#checkOpen();
+    yield* this.#chat.stream(messages, options);
+  }
+
+  async applyChatTemplate(messages: readonly ChatMessage[], options?: ChatTemplateOptions): Promise<string> {
+    return this.#chat.render(messages, options);
   }
 
   dispose(): Promise<void> {

@@ -15,6 +15,7 @@ export type ErrorCode =
   | "device" // a device that failed or was lost
   | "busy" // no room in a queue for one more run
   | "remote" // an outside API that a workflow calls
+  | "download" // a model that cannot be fetched: network, access, room on the drive, a damaged file
   | "disposed" // use after dispose()
   | "aborted" // the caller's AbortSignal
   | "usage"; // command-line usage (exit code 2)

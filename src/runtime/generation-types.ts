@@ -16,6 +16,8 @@ export interface SamplingOptions {
   repetitionPenalty?: number;
   /** No n-gram of this size appears twice, prompt included; 0 is off. Integer >= 0. */
   noRepeatNgramSize?: number;
+  /** No n-gram of this size in the prompt appears in the new text; 0 is off. Integer >= 0. */
+  encoderNoRepeatNgramSize?: number;
   /** Key of the counter-based random generator: same seed, same text. Integer in 0 .. 2^53 - 1. */
   seed?: number;
 }
@@ -25,13 +27,41 @@ export interface GenerateOptions extends SamplingOptions {
   maxNewTokens?: number;
   /** No end-of-sequence token before this many new tokens. Integer >= 0. */
   minNewTokens?: number;
+  /**
+   * Upper bound on all tokens of a sequence: prompt and new ones; of an encoder–decoder the decoder's, its start token
+   * among them. `maxNewTokens` goes before it. Integer >= 1.
+   */
+  maxLength?: number;
+  /** No end-of-sequence token in a sequence, counted as for `maxLength`, shorter than this. Integer >= 0. */
+  minLength?: number;
+  /**
+   * Beam search over this many sequences at once (with `doSample`, beam sampling); 1 is off. At most what the model was
+   * loaded for (LoadOptions.maxBeams). Nothing is known of the text before the end: a stream has one piece. Integer >= 1.
+   */
+  numBeams?: number;
+  /**
+   * Of beam search: a finished sequence of n new tokens scores log-probability / n^lengthPenalty. Above 0 favours long
+   * sequences, below 0 short ones. Default 1.
+   */
+  lengthPenalty?: number;
+  /**
+   * When a beam search ends, once it has `numBeams` finished sequences. true: at once. false (default): when the best
+   * running one, were it to end now, would not be better than the worst of them. "never": when it could not become better.
+   */
+  earlyStopping?: boolean | "never";
+  /** The best sequences of a beam search, in the result's `sequences`. Integer in 1 .. numBeams. Default 1. */
+  numReturnSequences?: number;
+  /** The token that a sequence has after its first; null: none, also where generation_config names one. */
+  forcedBosTokenId?: number | null;
+  /** The last token of a sequence that reaches its bound; null: none, also where generation_config names one. */
+  forcedEosTokenId?: number | readonly number[] | null;
   /** Keep only the last this many prompt tokens (with a warning). Integer >= 1. */
   maxPromptTokens?: number;
   /** Generation ends before the first of these strings in the new text. */
   stop?: string | readonly string[];
-  /** Go on past end-of-sequence tokens. */
+  /** Go on past end-of-sequence tokens, and force none. */
   ignoreEos?: boolean;
-  /** `text` of the result begins with the prompt. Default true. */
+  /** `text` of the result begins with the prompt. Default true; an encoder–decoder answers without it. */
   returnFullText?: boolean;
   /** Words 1..3 of the random generator's counter: which sequence of a larger job this is. Default [0, 0, 0]. */
   sequence?: readonly [number, number, number];
@@ -48,12 +78,16 @@ export type FinishReason =
 
 export interface Usage {
   promptTokens: number;
+  /** New tokens of all sequences that are returned. */
   completionTokens: number;
 }
 
 /** Wall-clock figures of one generation, in seconds and tokens per second. */
 export interface Timings {
-  /** From the start of work on this request (not of waiting for its turn) to the first token. */
+  /**
+   * From the start of work on this request (not of waiting for its turn) to the first token, which of a beam search is
+   * known at the end.
+   */
   timeToFirstTokenSeconds: number;
   prefillSeconds: number;
   decodeSeconds: number;
@@ -62,13 +96,27 @@ export interface Timings {
   decodeTokensPerSecond: number;
 }
 
-export interface GenerateResult {
-  /** The prompt followed by the new text (only the new text with `returnFullText: false`). */
+/** What was generated. */
+export interface GeneratedSequence {
+  /**
+   * The prompt followed by the new text (only the new text with `returnFullText: false`, and of an encoder–decoder).
+   */
   text: string;
   newText: string;
   /** The new token ids only. */
   tokens: number[];
   finishReason: FinishReason;
+}
+
+/** A sequence that a beam search found. */
+export interface BeamSequence extends GeneratedSequence {
+  /** Its log-probability, after logits processors, over its length to the power of the length penalty. */
+  score: number;
+}
+
+export interface GenerateResult extends GeneratedSequence {
+  /** Of a beam search: the `numReturnSequences` best, best first. The result itself is the first. */
+  sequences?: BeamSequence[];
   usage: Usage;
   timings: Timings;
   /** The seed that was used, also when it was drawn. */
@@ -85,9 +133,9 @@ export interface StreamPart {
   result?: GenerateResult;
 }
 
-/** What loading reports. `done` and `total` are bytes for "weights", fractions of 1 otherwise. */
+/** What loading reports. `done` and `total` are bytes for "download" and "weights", fractions of 1 otherwise. */
 export interface LoadProgress {
-  stage: "config" | "tokenizer" | "weights" | "compile" | "ready";
+  stage: "config" | "download" | "tokenizer" | "weights" | "compile" | "ready";
   done: number;
   total: number;
 }
@@ -105,6 +153,11 @@ export type DeviceRequest = "auto" | "wasm" | "cpu" | "webgpu" | (string & {});
  */
 export type PrefillMode = "exact" | "f16" | "subgroup-matrix";
 
+/**
+ * "causal": continues the prompt. "seq2seq": an encoder reads the prompt and a decoder writes an answer of its own.
+ */
+export type Architecture = "causal" | "seq2seq";
+
 /** How weights are held in memory; nothing converts them yet. */
 export type Precision = "stored" | "float32" | "float16" | "bfloat16";
 
@@ -121,6 +174,21 @@ export interface LoadOptions {
   precision?: Precision;
   /** Capacity of the KV cache in tokens; "max": all that the model was made for. Default min(model maximum, 4096). */
   contextLength?: number | "max";
+  /**
+   * Beams that one request may have: each takes a KV cache of the whole context. Integer >= 1. Default: num_beams of
+   * generation_config.json, else 1.
+   */
+  maxBeams?: number;
+  /** What the model must be, checked before its weights are read. Default: what it is. */
+  architecture?: Architecture;
+  /** Branch, tag or commit of a repository on the Hugging Face hub. Default "main". */
+  revision?: string;
+  /** Of the hub. Default: HF_TOKEN, or what "hf auth login" stored. */
+  token?: string;
+  /** The cache of the hub's models. Default: HF_HUB_CACHE, or "hub" in HF_HOME (~/.cache/huggingface). */
+  cacheDirectory?: string;
+  /** True: use no network, as with HF_HUB_OFFLINE=1. Default false: what is not in the cache is fetched. */
+  localFilesOnly?: boolean;
   onProgress?: (progress: LoadProgress) => void;
   /** Diagnostics a person should see: device chosen, context length, memory. Default: none. */
   onNotice?: (line: string) => void;

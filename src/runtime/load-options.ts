@@ -1,7 +1,7 @@
 /** Checks what a caller of loadModel asks for. */
 import { inspect } from "node:util";
 import { ModelComposeError } from "./errors.ts";
-import type { LoadOptions, Precision, PrefillMode } from "./generation-types.ts";
+import type { Architecture, LoadOptions, Precision, PrefillMode } from "./generation-types.ts";
 import { nearestName } from "./nearest-name.ts";
 
 /** "list" asks what adapters there are. */
@@ -18,7 +18,10 @@ export interface ResolvedLoad {
   prefill: PrefillMode;
   /** Infinity: the model's maximum. */
   contextLength: number | undefined;
+  /** Undefined: as many as generation_config.json asks for. */
+  maxBeams: number | undefined;
   precision: Precision;
+  architecture: Architecture | undefined;
 }
 
 const PRECISIONS: readonly Precision[] = ["stored", "float32", "float16", "bfloat16"];
@@ -30,6 +33,12 @@ const OPTION_NAMES: Readonly<Record<keyof LoadOptions, true>> = {
   prefill: true,
   precision: true,
   contextLength: true,
+  maxBeams: true,
+  architecture: true,
+  revision: true,
+  token: true,
+  cacheDirectory: true,
+  localFilesOnly: true,
   onProgress: true,
   onNotice: true,
   signal: true,
@@ -39,6 +48,9 @@ const PREFILL_MODES: readonly PrefillMode[] = ["exact", "f16", "subgroup-matrix"
 
 /** More threads than any machine this is made for; a number above it is a mistake. */
 const MAX_THREADS = 1024;
+
+/** More sequences than any search keeps; a number above it is a mistake. */
+export const MAX_BEAMS = 256;
 
 /** @throws ModelComposeError "invalid-argument", or "unsupported" for what is known but not there yet. */
 export function resolveLoadOptions(options: LoadOptions): ResolvedLoad {
@@ -59,6 +71,8 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedLoad {
     threads: count("threads", options.threads, MAX_THREADS),
     contextLength:
       options.contextLength === "max" ? Infinity : count("contextLength", options.contextLength, 2 ** 24),
+    maxBeams: count("maxBeams", options.maxBeams, MAX_BEAMS),
+    architecture: resolveArchitecture(options.architecture),
   };
 }
 
@@ -70,6 +84,15 @@ function resolvePrecision(precision: unknown): Precision {
     "unsupported",
     `The precision ${inspect(precision)} is not supported; expected one of ${PRECISIONS.join(", ")}.`,
     { remedy: "Leave it out: weights are kept as the checkpoint has them." },
+  );
+}
+
+function resolveArchitecture(architecture: unknown): Architecture | undefined {
+  if (architecture === undefined || architecture === "causal" || architecture === "seq2seq") return architecture;
+  throw new ModelComposeError(
+    "invalid-argument",
+    `The architecture ${inspect(architecture)} is unknown; expected "causal" or "seq2seq".`,
+    { remedy: "Leave it out: the model's configuration tells." },
   );
 }
 

@@ -1,4 +1,4 @@
-import { resolveModelDirectory } from "../../models/hub.ts";
+import { resolveModelDirectory } from "../../models/hub/resolve.ts";
 import { allComponents } from "../compose/definition.ts";
 import { loadProject, type CommandContext } from "./run.ts";
 import { serve, type ServeFlags } from "./serve.ts";

@@ -55,10 +55,10 @@ export type FailureBody = z.infer<typeof failureBody>;
 
 export const progressBody = z
   .object({
-    stage: z.enum(["config", "tokenizer", "weights", "compile", "ready", "prefill"]),
+    stage: z.enum(["config", "download", "tokenizer", "weights", "compile", "ready", "prefill"]),
     component: z.string().optional().describe("The component whose model is loaded."),
     generation: z.int().optional().describe("The text whose prompt is read."),
-    done: z.number().describe("Bytes of weights, tokens of a prompt, else a fraction."),
+    done: z.number().describe("Bytes of a download or of weights, tokens of a prompt, else a fraction."),
     total: z.number(),
   })
   .meta({ id: "Progress" });

@@ -155,6 +155,7 @@ export class RunState {
 
 const STAGES: Readonly<Record<WireProgress["stage"], string>> = {
   config: "Loading the model: reading its configuration",
+  download: "Fetching the model from the hub",
   tokenizer: "Loading the model: reading its tokenizer",
   weights: "Loading the model: reading its weights",
   compile: "Loading the model: compiling",

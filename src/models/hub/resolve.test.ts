@@ -1,9 +1,10 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { temporaryDirectory } from "../../test/support/model-files.ts";
-import { readModelConfig } from "./config.ts";
-import { hubCacheDirectory, resolveModelDirectory, type ResolveOptions } from "./hub.ts";
+import { temporaryDirectory } from "../../../test/support/model-files.ts";
+import { readModelConfig } from "../config.ts";
+import { hubCacheDirectory } from "./environment.ts";
+import { resolveModelDirectory, type ResolveOptions } from "./resolve.ts";
 
 const MODEL = "HuggingFaceTB/SmolLM3-3B";
 const FOLDER = "models--HuggingFaceTB--SmolLM3-3B";
@@ -23,7 +24,8 @@ function cacheWith(files: Record<string, string>): { cache: string; snapshot: st
   return { cache, snapshot };
 }
 
-const complete = { "config.json": "{}", "model.safetensors": "" };
+const weightsOnly = { "config.json": "{}", "model.safetensors": "" };
+const complete = { ...weightsOnly, "tokenizer.json": "{}" };
 
 /** Resolves in an empty working directory and home unless told otherwise. */
 function resolveIn(model: string, options: ResolveOptions = {}): Promise<string> {
@@ -86,14 +88,13 @@ describe("hub ids", () => {
     const other = join(cache, FOLDER, "snapshots", "def456");
     write(join(other, "config.json"));
     write(join(other, "model.safetensors"));
-    const find = (revision?: string) => resolveIn(MODEL, { cacheDirectory: cache, revision });
+    write(join(other, "tokenizer.json"));
+    const find = (revision?: string) => resolveIn(MODEL, { cacheDirectory: cache, revision, localFilesOnly: true });
     expect(await find()).toBe(snapshot);
     expect(await find("main")).toBe(snapshot);
     expect(await find("abc123")).toBe(snapshot);
     expect(await find("refs/pr/1")).toBe(other);
-    await expect(find("v2")).rejects.toThrow(
-      'at revision "v2" is not on this machine. ' ,
-    );
+    await expect(find("v2")).rejects.toThrow('at revision "v2" is not on this machine, ');
     await expect(find("v2")).rejects.toThrow("The cache has other revisions of it: abc123, def456.");
   });
 
@@ -112,21 +113,28 @@ describe("hub ids", () => {
     expect(await resolveIn(MODEL, { env: { HF_HUB_CACHE: cache } })).toBe(snapshot);
   });
 
-  it("that are not there say where they were looked for and how to get them", async () => {
+  it("that are not there say where they were looked for, why not on the network, and how to get them", async () => {
     const cwd = temporaryDirectory();
     const { cache } = cacheWith(complete);
-    const missing = resolveIn("HuggingFaceTB/SmolLM3-3", { cwd, cacheDirectory: cache });
+    const options = { cwd, cacheDirectory: cache };
+    const missing = resolveIn("HuggingFaceTB/SmolLM3-3", { ...options, localFilesOnly: true });
     await expect(missing).rejects.toMatchObject({ code: "not-found" });
     const message = await missing.catch((error: unknown) => String(error));
+    expect(message).toContain("the network is not used: only local files were asked for (local_files_only)");
     expect(message).toContain(`"${join(cwd, "HuggingFaceTB/SmolLM3-3")}"`);
     expect(message).toContain(`"${join(cache, "models--HuggingFaceTB--SmolLM3-3", "snapshots", "main")}"`);
     expect(message).toContain(`The cache has "${MODEL}".`);
-    expect(message).toContain("hf download HuggingFaceTB/SmolLM3-3");
+    expect(message).toContain(`Did you mean "${MODEL}"?`);
+    expect(message).toContain('"model-compose models pull HuggingFaceTB/SmolLM3-3" fetches it');
+    await expect(resolveIn("HuggingFaceTB/SmolLM3-1.7B", { ...options, env: { HF_HUB_OFFLINE: "on" } })).rejects.toThrow(
+      /not used: HF_HUB_OFFLINE=on\. .* There is no "HuggingFaceTB\/SmolLM3-1\.7B": "HuggingFaceTB\/SmolLM2-1\.7B" is what is meant\./,
+    );
   });
 
   it.each<[string, Record<string, string>, string]>([
-    ["weights", { "config.json": "{}" }, "lacks model.safetensors (or model.safetensors.index.json with its shards)"],
-    ["its config", { "model.safetensors": "" }, "lacks config.json."],
+    ["weights", { "config.json": "{}" }, "lacks model.safetensors"],
+    ["its config", { "model.safetensors": "" }, "lacks config.json;"],
+    ["half of the tokenizer", { ...weightsOnly, "vocab.json": "{}" }, "lacks merges.txt;"],
     [
       "a shard",
       {
@@ -134,25 +142,45 @@ describe("hub ids", () => {
         "1.safetensors": "",
         "model.safetensors.index.json": '{"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}',
       },
-      "lacks 2.safetensors.",
+      "lacks 2.safetensors;",
     ],
-  ])("whose snapshot lacks %s are errors, except where that does not matter", async (_what, files, message) => {
-    const { cache, snapshot } = cacheWith(files);
-    await expect(resolveIn(MODEL, { cacheDirectory: cache })).rejects.toMatchObject({
+  ])("whose snapshot lacks %s are errors without the network", async (_what, files, message) => {
+    const { cache } = cacheWith(files);
+    await expect(resolveIn(MODEL, { cacheDirectory: cache, localFilesOnly: true })).rejects.toMatchObject({
       code: "not-found",
       message: expect.stringContaining(message) as string,
     });
-    expect(await resolveIn(MODEL, { cacheDirectory: cache, requires: "any" })).toBe(snapshot);
+  });
+
+  it("may lack what the use does not need", async () => {
+    const { cache, snapshot } = cacheWith({ "tokenizer.json": "{}", "config.json": "{}" });
+    expect(await resolveIn(MODEL, { cacheDirectory: cache, requires: "tokenizer" })).toBe(snapshot);
+    expect(await resolveIn(MODEL, { cacheDirectory: cache, requires: "config" })).toBe(snapshot);
+  });
+
+  it("without a tokenizer are used when the cache knows that there is none, or nobody may ask", async () => {
+    const { cache, snapshot } = cacheWith(weightsOnly);
+    expect(await resolveIn(MODEL, { cacheDirectory: cache, localFilesOnly: true })).toBe(snapshot);
+    for (const name of ["tokenizer.json", "vocab.json", "merges.txt"]) {
+      write(join(cache, FOLDER, ".no_exist", "abc123", name));
+    }
+    const env = { HF_ENDPOINT: "http://127.0.0.1:9" };
+    const notices: string[] = [];
+    const onNotice = (line: string): unknown => notices.push(line);
+    expect(await resolveIn(MODEL, { cacheDirectory: cache, env, onNotice })).toBe(snapshot);
+    expect(notices).toEqual([]);
   });
 
   it.skipIf(process.platform === "win32")("see links that lead nowhere as missing files", async () => {
     const { cache, snapshot } = cacheWith({ "config.json": "{}" });
     symlinkSync("../../blobs/gone", join(snapshot, "model.safetensors"));
-    await expect(resolveIn(MODEL, { cacheDirectory: cache })).rejects.toThrow("lacks model.safetensors");
+    await expect(resolveIn(MODEL, { cacheDirectory: cache, localFilesOnly: true })).rejects.toThrow(
+      "lacks model.safetensors",
+    );
   });
 
   it.each([
-    ["gpt2", "is neither a directory"],
+    ["gpt2", 'Did you mean "openai-community/gpt2"?'],
     ["a/b/c", "is neither a directory"],
     ["org/na me", "is neither a directory"],
     ["org/.name", "is neither a directory"],

@@ -1,0 +1,101 @@
+/** What the hub tells about a repository: the commit of a revision, and the files of a commit. */
+import { ModelComposeError } from "../../runtime/errors.ts";
+import { isJsonObject } from "../../runtime/json.ts";
+import type { HubHttp } from "./http.ts";
+import { isCommit } from "./repository.ts";
+
+/** A file of a repository, with what identifies its content. */
+export interface HubFile {
+  readonly name: string;
+  /** In bytes. */
+  readonly size: number;
+  readonly hash: ContentHash;
+}
+
+/** "sha256" of the bytes (files in LFS), or "git": SHA-1 of "blob SIZE\0" and the bytes. Hexadecimal. */
+export interface ContentHash {
+  readonly kind: "sha256" | "git";
+  readonly hex: string;
+}
+
+/** The hash that a blob of the cache is named by; undefined for a name that is none. */
+export function contentHash(hex: string): ContentHash | undefined {
+  if (/^[0-9a-f]{64}$/.test(hex)) return { kind: "sha256", hex };
+  return /^[0-9a-f]{40}$/.test(hex) ? { kind: "git", hex } : undefined;
+}
+
+/**
+ * The commit that a branch, a tag or the beginning of a commit stands for now.
+ *
+ * @throws ModelComposeError "not-found" for an unknown repository or revision, "download"
+ */
+export async function commitOfRevision(http: HubHttp, id: string, revision: string): Promise<string> {
+  const { modelInfo } = await import("@huggingface/hub");
+  const what = `the description of "${id}"`;
+  const { sha } = await modelInfo({
+    name: id,
+    revision,
+    additionalFields: ["sha"],
+    hubUrl: http.endpoint,
+    fetch: fetchFor(http, { id, revision, what }),
+  });
+  if (typeof sha === "string" && isCommit(sha)) return sha;
+  throw malformed(http, what, `"sha" is ${JSON.stringify(sha)}; expected a commit`);
+}
+
+/**
+ * The files at the top of a repository, by name. Models have their own there; folders hold other formats.
+ *
+ * @param commit in full
+ * @throws ModelComposeError "not-found" for an unknown repository or commit, "download"
+ */
+export async function filesOfCommit(http: HubHttp, id: string, commit: string): Promise<Map<string, HubFile>> {
+  const { listFiles } = await import("@huggingface/hub");
+  const what = `the list of files of "${id}"`;
+  const entries = listFiles({
+    repo: { type: "model", name: id },
+    revision: commit,
+    hubUrl: http.endpoint,
+    fetch: fetchFor(http, { id, revision: commit, what }),
+  });
+  const files = new Map<string, HubFile>();
+  for await (const entry of entries) {
+    if (!isJsonObject(entry)) throw malformed(http, what, "an entry is no object");
+    if (entry.type !== "file") continue;
+    const { path: name, size, oid, lfs } = entry;
+    // What cannot be a plain file name is nothing that a model needs.
+    if (!isPlainName(name)) continue;
+    const hash = contentHash(String(lfs?.oid ?? oid));
+    if (hash === undefined || !Number.isSafeInteger(size) || size < 0) {
+      throw malformed(http, what, `"${name}" has no size or no hash`);
+    }
+    files.set(name, { name, size, hash });
+  }
+  return files;
+}
+
+/** The address of a file's content. */
+export function contentUrl(http: HubHttp, id: string, commit: string, name: string): string {
+  return `${http.endpoint}/${id}/resolve/${commit}/${encodeURIComponent(name)}`;
+}
+
+/** No separator of any platform, no drive, no control character, not "." or "..": it cannot leave its directory. */
+export function isPlainName(name: unknown): name is string {
+  return typeof name === "string" && /^[^/\\:\p{Cc}]+$/u.test(name) && !/^\.+$/.test(name) && name.length <= 255;
+}
+
+function fetchFor(http: HubHttp, subject: Parameters<HubHttp["fetchWhole"]>[2]): typeof fetch {
+  return async (input, init = {}) => {
+    const url = typeof input === "string" ? input : input instanceof URL ? input.href : input.url;
+    const response = await http.fetchWhole(url, init, subject);
+    const type = response.headers.get("content-type") ?? "";
+    if (type.startsWith("application/json")) return response;
+    throw malformed(http, subject.what, `the answer is ${type === "" ? "of no type" : type}; expected JSON`);
+  };
+}
+
+function malformed(http: HubHttp, what: string, problem: string): ModelComposeError {
+  return new ModelComposeError("download", `"${http.endpoint}" sent ${what} in a form that is not the hub's: ${problem}.`, {
+    remedy: "Check that HF_ENDPOINT, if it is set, is the address of a hub.",
+  });
+}

@@ -1,0 +1,166 @@
+/**
+ * The Hugging Face cache on disk, as the huggingface_hub library keeps it
+ * (https://huggingface.co/docs/huggingface_hub/guides/manage-cache), so that either program finds what the other fetched:
+ *
+ *     models--org--name/blobs/HASH              content, named by its SHA-256 (large files) or git hash (small ones)
+ *                       blobs/HASH.incomplete   what has arrived of it
+ *                       snapshots/COMMIT/NAME   relative link to the blob
+ *                       refs/REVISION           the commit that a branch or a tag was last seen at
+ *                       .no_exist/COMMIT/NAME   the repository has no such file
+ *     .locks/models--org--name/HASH.*           who is fetching it
+ */
+import { basename, dirname, join } from "node:path";
+import { missingWeightFiles } from "../../runtime/checkpoint.ts";
+import { ModelComposeError } from "../../runtime/errors.ts";
+import { isDirectory, isFile, listDirectory } from "../../runtime/platform/files.ts";
+import { alias, fileState, linkTarget, readText, writeWhole } from "../../runtime/platform/file-store.ts";
+import { CONFIG_FILE } from "../config.ts";
+
+const FOLDER_PREFIX = "models--";
+
+/** What a caller wants to do with a model, and so needs of it. */
+export type Requirement = "model" | "tokenizer" | "config";
+
+/** What a snapshot lacks. */
+export interface Gaps {
+  /** Without these the model cannot be used. */
+  readonly missing: readonly string[];
+  /** Not there, and nothing in the cache says whether the repository has them. */
+  readonly unknown: readonly string[];
+}
+
+export interface CachedSnapshot {
+  readonly commit: string;
+  readonly directory: string;
+}
+
+/** One model's part of the cache. */
+export class CachedRepository {
+  readonly cacheDirectory: string;
+  readonly id: string;
+  readonly directory: string;
+
+  constructor(cacheDirectory: string, id: string) {
+    this.cacheDirectory = cacheDirectory;
+    this.id = id;
+    this.directory = join(cacheDirectory, folderName(id));
+  }
+
+  snapshotDirectory(commit: string): string {
+    return join(this.directory, "snapshots", commit);
+  }
+
+  blob(hash: string): string {
+    return join(this.directory, "blobs", hash);
+  }
+
+  incompleteBlob(hash: string): string {
+    return `${this.blob(hash)}.incomplete`;
+  }
+
+  /** Folder of this model's locks. Python's own are files HASH.lock in it that stay when nobody holds them. */
+  get lockDirectory(): string {
+    return join(this.cacheDirectory, ".locks", folderName(this.id));
+  }
+
+  /**
+   * The commit that a revision was last seen at; a commit is its own. Undefined when the cache does not know.
+   *
+   * @throws ModelComposeError "not-found" for a damaged reference
+   */
+  async commitOf(revision: string): Promise<string | undefined> {
+    const path = this.#reference(revision);
+    const text = (await isFile(path)) ? await readText(path) : undefined;
+    if (text === undefined) return (await isDirectory(this.snapshotDirectory(revision))) ? revision : undefined;
+    const commit = text.trim();
+    if (/^\w+$/.test(commit)) return commit;
+    throw new ModelComposeError("not-found", `"${path}" holds "${commit.slice(0, 80)}"; expected a commit hash.`, {
+      remedy: "The cache is damaged: remove that file.",
+    });
+  }
+
+  /** Notes the commit of a branch or a tag. */
+  async setReference(revision: string, commit: string): Promise<void> {
+    const path = this.#reference(revision);
+    if (revision === commit || (await readText(path)) === commit) return;
+    await writeWhole(path, commit);
+  }
+
+  /** The commits of which there are files, sorted. */
+  commits(): Promise<string[]> {
+    return listDirectory(join(this.directory, "snapshots"));
+  }
+
+  /** The state of a file of a snapshot; undefined without it, or when its link leads nowhere. */
+  file(commit: string, name: string): ReturnType<typeof fileState> {
+    return fileState(join(this.snapshotDirectory(commit), name));
+  }
+
+  /** Puts a blob into a snapshot. */
+  async link(commit: string, name: string, hash: string): Promise<void> {
+    await alias(join(this.snapshotDirectory(commit), name), this.blob(hash));
+  }
+
+  /** The hash by which a file of a snapshot is named; undefined for one that is no link to a blob. */
+  async hashOf(commit: string, name: string): Promise<string | undefined> {
+    const path = join(this.snapshotDirectory(commit), name);
+    const target = await linkTarget(path);
+    if (target !== undefined) return dirname(target) === dirname(this.blob("x")) ? basename(target) : undefined;
+    // Two names of one file: where symbolic links are not allowed.
+    const identity = (await fileState(path))?.identity;
+    if (identity === undefined) return undefined;
+    for (const hash of await listDirectory(join(this.directory, "blobs"))) {
+      if ((await fileState(this.blob(hash)))?.identity === identity) return hash;
+    }
+    return undefined;
+  }
+
+  /** Notes that a repository has no such file, as huggingface_hub does. */
+  async markAbsent(commit: string, name: string): Promise<void> {
+    const path = join(this.directory, ".no_exist", commit, name);
+    if (!(await isFile(path))) await writeWhole(path, "");
+  }
+
+  /** What a snapshot lacks for a use. An interrupted fetch leaves files out, or links that lead nowhere. */
+  async gaps(commit: string, requires: Requirement): Promise<Gaps> {
+    const directory = this.snapshotDirectory(commit);
+    const missing = (await isFile(join(directory, CONFIG_FILE))) ? [] : [CONFIG_FILE];
+    if (requires === "config") return { missing, unknown: [] };
+    if (requires === "model") missing.push(...(await missingWeightFiles(directory)));
+    const tokenizer = await this.#tokenizerGaps(commit);
+    // Weights may be used without a tokenizer, not the tokenizer itself.
+    if (tokenizer.isNeeded || requires === "tokenizer") missing.push(...tokenizer.files);
+    return { missing, unknown: tokenizer.isNeeded ? [] : tokenizer.files };
+  }
+
+  /** tokenizer.json, or the files from which it is made: what is neither there nor known not to be. */
+  async #tokenizerGaps(commit: string): Promise<{ files: readonly string[]; isNeeded: boolean }> {
+    const has = (name: string): Promise<boolean> => isFile(join(this.snapshotDirectory(commit), name));
+    const isOpen = async (name: string): Promise<boolean> =>
+      !(await has(name)) && !(await isFile(join(this.directory, ".no_exist", commit, name)));
+    if (await has(TOKENIZER_FILE)) return { files: [], isNeeded: false };
+    const open: string[] = [];
+    for (const name of VOCABULARY_FILES) if (await isOpen(name)) open.push(name);
+    for (const name of VOCABULARY_FILES) if (await has(name)) return { files: open, isNeeded: open.length > 0 };
+    return { files: (await isOpen(TOKENIZER_FILE)) ? [TOKENIZER_FILE] : open, isNeeded: false };
+  }
+
+  #reference(revision: string): string {
+    return join(this.directory, "refs", ...revision.split("/"));
+  }
+}
+
+export const TOKENIZER_FILE = "tokenizer.json";
+export const VOCABULARY_FILES: readonly string[] = ["vocab.json", "merges.txt"];
+
+/** The ids of all models that have a folder in the cache, sorted. */
+export async function cachedModels(cacheDirectory: string): Promise<string[]> {
+  const names = await listDirectory(cacheDirectory);
+  return names
+    .filter((name) => name.startsWith(FOLDER_PREFIX))
+    .map((name) => name.slice(FOLDER_PREFIX.length).replace("--", "/"));
+}
+
+function folderName(id: string): string {
+  return FOLDER_PREFIX + id.replace("/", "--");
+}

@@ -1,0 +1,323 @@
+/**
+ * Requests to the hub and to where it redirects: who is shown the token, what is tried again, and what an answer that is
+ * not one means.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { errorMessage, ModelComposeError, throwIfAborted } from "../../runtime/errors.ts";
+import type { HubToken } from "./environment.ts";
+import { refusal, type Subject } from "./refusals.ts";
+
+/** Times in milliseconds. */
+export interface TransferLimits {
+  /** Failures in a row, without a byte between them, after which a transfer is given up. */
+  readonly attempts: number;
+  /** Pause after the first failure; it doubles with each. */
+  readonly backoff: number;
+  readonly maxBackoff: number;
+  /** A server that asks for a longer pause (Retry-After) is told of instead of waited for. */
+  readonly maxRetryAfter: number;
+  /** A server that says nothing for so long is left. */
+  readonly stall: number;
+}
+
+export const DEFAULT_LIMITS: TransferLimits = {
+  attempts: 6,
+  backoff: 1000,
+  maxBackoff: 30_000,
+  maxRetryAfter: 300_000,
+  stall: 30_000,
+};
+
+export interface HubHttpOptions {
+  /** Without a slash at its end. */
+  readonly endpoint: string;
+  readonly token?: HubToken;
+  readonly limits?: TransferLimits;
+  readonly signal?: AbortSignal;
+  readonly onNotice?: (line: string) => void;
+}
+
+/** The beginning of a good answer; what follows comes piece by piece. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  /** Throws a Transient when it is cut off or stalls. */
+  readonly body: AsyncIterable<Uint8Array>;
+  /** Ends the request, if it was not read to its end. */
+  readonly close: () => void;
+}
+
+/** A failure after which the same request may succeed. */
+export class Transient extends Error {
+  override readonly name = "Transient";
+  /** Milliseconds that the server asks to wait. */
+  readonly retryAfter: number | undefined;
+
+  constructor(message: string, options: { retryAfter?: number; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.retryAfter = options.retryAfter;
+  }
+}
+
+const MAX_REDIRECTS = 10;
+/** Listings and descriptions; weights are not read whole. */
+const MAX_WHOLE_BYTES = 64 * 2 ** 20;
+
+/** Nothing answers at that address: for a host that has not answered once, trying again only costs time. */
+const NO_CONNECTION = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ENETUNREACH", "EHOSTUNREACH", "ENETDOWN"];
+
+export class HubHttp {
+  readonly endpoint: string;
+  readonly token: HubToken | undefined;
+  readonly limits: TransferLimits;
+  readonly signal: AbortSignal | undefined;
+  readonly #onNotice: (line: string) => void;
+  #hasAnswered = false;
+
+  constructor(options: HubHttpOptions) {
+    this.endpoint = options.endpoint;
+    this.token = options.token;
+    this.limits = options.limits ?? DEFAULT_LIMITS;
+    this.signal = options.signal;
+    this.#onNotice = options.onNotice ?? (() => undefined);
+  }
+
+  /**
+   * A request by which nothing is fetched but its answer, tried again as `limits` say. Made for `@huggingface/hub`, which
+   * takes it in place of `fetch`.
+   *
+   * @throws ModelComposeError for an answer that is a refusal, and when trying again did not help; AbortError
+   */
+  async fetchWhole(url: string, init: RequestInit, subject: Subject): Promise<Response> {
+    const retries = new Retries(this, subject.what);
+    for (;;) {
+      try {
+        const { status, headers, body } = await this.open(url, init, subject);
+        const parts: Uint8Array[] = [];
+        let size = 0;
+        for await (const part of body) {
+          parts.push(part);
+          size += part.byteLength;
+          if (size > MAX_WHOLE_BYTES) throw unexpected(subject, `more than ${MAX_WHOLE_BYTES} bytes`);
+        }
+        return new Response(Buffer.concat(parts), { status, headers });
+      } catch (error) {
+        await retries.afterFailure(error);
+      }
+    }
+  }
+
+  /**
+   * One attempt: follows redirects, and resolves when a good answer (2xx, or 416 for a range) has begun.
+   *
+   * @throws Transient; ModelComposeError for a refusal; AbortError
+   */
+  async open(url: string, init: RequestInit, subject: Subject): Promise<Answer> {
+    throwIfAborted(this.signal);
+    const watch = new Watch(this.limits.stall, this.signal);
+    try {
+      const response = await this.#follow(new URL(url), init, watch);
+      this.#hasAnswered = true;
+      if (!response.ok && response.status !== 416) {
+        const text = (await response.text()).slice(0, 2000);
+        throw refusalOrTransient(response, text, subject, this);
+      }
+      const { status, headers } = response;
+      return { status, headers, body: this.#read(response, watch), close: () => watch.end() };
+    } catch (error) {
+      watch.end();
+      throw this.#explain(error, watch, url);
+    }
+  }
+
+  notice(line: string): void {
+    this.#onNotice(line);
+  }
+
+  /** The token goes to the hub's own origin only: not to the storage to which it redirects, nor to a page it names. */
+  async #follow(first: URL, init: RequestInit, watch: Watch): Promise<Response> {
+    const own = new URL(this.endpoint).origin;
+    let url = first;
+    for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
+      const headers = new Headers(init.headers);
+      headers.delete("authorization");
+      headers.set("user-agent", "model-compose");
+      // Sizes and ranges are of the file, not of what a compressor made of it.
+      headers.set("accept-encoding", "identity");
+      if (this.token !== undefined && url.origin === own) {
+        headers.set("authorization", `Bearer ${this.token.value}`);
+      }
+      const response = await fetch(url, { ...init, headers, redirect: "manual", signal: watch.signal });
+      watch.alive();
+      const location = response.headers.get("location");
+      if (![301, 302, 303, 307, 308].includes(response.status) || location === null) return response;
+      await response.body?.cancel();
+      url = new URL(location, url);
+    }
+    throw new Transient(`the server redirects more than ${MAX_REDIRECTS} times`);
+  }
+
+  async *#read(response: Response, watch: Watch): AsyncGenerator<Uint8Array, void, undefined> {
+    try {
+      for await (const chunk of response.body ?? []) {
+        watch.alive();
+        yield chunk as Uint8Array;
+        // Whoever takes long with a piece does not make the server slow.
+        watch.alive();
+      }
+    } catch (error) {
+      throw this.#explain(error, watch, response.url);
+    } finally {
+      watch.end();
+    }
+  }
+
+  /** What a thrown error means. */
+  #explain(error: unknown, watch: Watch, url: string): unknown {
+    throwIfAborted(this.signal);
+    if (error instanceof ModelComposeError || error instanceof Transient) return error;
+    const host = URL.parse(url)?.host ?? url;
+    if (watch.hasStalled) {
+      return new Transient(`"${host}" sent nothing for ${this.limits.stall / 1000} seconds`, { cause: error });
+    }
+    const code = codeOf(error);
+    if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS/.test(code)) {
+      return new ModelComposeError("download", `The certificate of "${host}" is not trusted (${code}).`, {
+        remedy: "Behind a proxy with a certificate of its own, name that in NODE_EXTRA_CA_CERTS.",
+        cause: error,
+      });
+    }
+    if (!this.#hasAnswered && NO_CONNECTION.includes(code)) {
+      return new Unreachable(`The hub cannot be reached: no connection to "${host}" (${code}).`, {
+        remedy: `${reachRemedy()} A model that is complete in the cache needs no network.`,
+        cause: error,
+      });
+    }
+    return new Transient(`the connection to "${host}" broke (${code})`, { cause: error });
+  }
+}
+
+/** Nobody answers: without a network, nothing but what is on this machine can be used. */
+export class Unreachable extends ModelComposeError {
+  constructor(message: string, details: { remedy: string; cause: unknown }) {
+    super("download", message, details);
+  }
+}
+
+/** Counts failures of one transfer, and waits between them. */
+export class Retries {
+  readonly #http: HubHttp;
+  readonly #what: string;
+  #failures = 0;
+
+  /** @param what for messages: "the list of files of …" */
+  constructor(http: HubHttp, what: string) {
+    this.#http = http;
+    this.#what = what;
+  }
+
+  /** Something arrived: what fails from here on is a new failure. */
+  progressed(): void {
+    this.#failures = 0;
+  }
+
+  /** Waits until the next attempt is due. @throws the error when it is final, or one that sums up; AbortError */
+  async afterFailure(error: unknown): Promise<void> {
+    if (!(error instanceof Transient)) throw error;
+    const { limits, signal } = this.#http;
+    this.#failures += 1;
+    const asksFor = error.retryAfter ?? 0;
+    if (this.#failures >= limits.attempts || asksFor > limits.maxRetryAfter) {
+      const wait = asksFor > limits.maxRetryAfter ? ` It asks to wait ${Math.ceil(asksFor / 1000)} seconds.` : "";
+      throw new ModelComposeError(
+        "download",
+        `Fetching ${this.#what} failed${this.#failures > 1 ? ` ${this.#failures} times in a row` : ""}: ${error.message}.${wait}`,
+        { remedy: "Try again later: what has arrived is kept, and the fetch goes on where it stopped.", cause: error },
+      );
+    }
+    const backoff = Math.min(limits.backoff * 2 ** (this.#failures - 1), limits.maxBackoff);
+    // Half of it by chance: many who failed at the same time do not come back at the same time.
+    const pause = Math.max(asksFor, backoff * (0.5 + Math.random() / 2));
+    if (pause >= 1000) {
+      this.#http.notice(`Fetching ${this.#what}: ${error.message}; goes on in ${Math.round(pause / 1000)} s.`);
+    }
+    try {
+      await sleep(pause, undefined, { signal });
+    } catch (cause) {
+      throwIfAborted(signal);
+      throw cause;
+    }
+  }
+}
+
+/** Ends a request when the caller does, or when nothing comes for too long. */
+class Watch {
+  readonly signal: AbortSignal;
+  readonly #stop = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+  readonly #outer: AbortSignal | undefined;
+  readonly #abort = (): void => this.#stop.abort(this.#outer?.reason);
+  hasStalled = false;
+
+  constructor(stall: number, outer: AbortSignal | undefined) {
+    this.#outer = outer;
+    this.signal = this.#stop.signal;
+    outer?.addEventListener("abort", this.#abort, { once: true });
+    this.#timer = setTimeout(() => {
+      this.hasStalled = true;
+      this.#stop.abort();
+    }, stall);
+  }
+
+  alive(): void {
+    this.#timer.refresh();
+  }
+
+  /** Frees the connection too, if the answer was not read to its end. */
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#outer?.removeEventListener("abort", this.#abort);
+    this.#stop.abort();
+  }
+}
+
+function refusalOrTransient(response: Response, text: string, subject: Subject, http: HubHttp): Error {
+  const { status, headers } = response;
+  if (status === 408 || status === 429 || status >= 500) {
+    const reason = status === 429 ? "the hub limits how often it is asked (429)" : `the server answered ${status}`;
+    return new Transient(reason, { retryAfter: retryAfter(headers) });
+  }
+  return refusal({ status, headers, text, endpoint: http.endpoint, token: http.token }, subject);
+}
+
+/** Milliseconds of Retry-After: a count of seconds or a date (RFC 9110, 10.2.3). */
+function retryAfter(headers: Headers): number | undefined {
+  const text = headers.get("retry-after")?.trim();
+  if (text === undefined || text === "") return undefined;
+  const milliseconds = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return Number.isNaN(milliseconds) ? undefined : Math.max(0, milliseconds);
+}
+
+/** `fetch` tells what happened in the cause, or in the errors of all addresses that it tried. */
+function codeOf(error: unknown): string {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if ("code" in at && typeof at.code === "string") return at.code;
+    if (at instanceof AggregateError && at.errors.length > 0) return codeOf(at.errors[0]);
+  }
+  return errorMessage(error);
+}
+
+function unexpected({ what }: Subject, found: string): ModelComposeError {
+  return new ModelComposeError("download", `Fetching ${what}: the hub answered with ${found}.`, {
+    remedy: "Check that HF_ENDPOINT is the address of a hub.",
+  });
+}
+
+function reachRemedy(): string {
+  const { env } = process;
+  const proxy = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"].find((name) => env[name]);
+  if (proxy !== undefined && !env["NODE_USE_ENV_PROXY"]) {
+    return `${proxy} is set, which Node only uses with NODE_USE_ENV_PROXY=1: set that too.`;
+  }
+  return "Check the network connection, and HF_ENDPOINT if it is set.";
+}

@@ -1,0 +1,92 @@
+/** Which files of a repository a model needs: configuration, tokenizer, and the weights in one format. */
+import { join } from "node:path";
+import { ModelComposeError } from "../../runtime/errors.ts";
+import { describeJson, isJsonObject, readJsonObject } from "../../runtime/json.ts";
+import { CONFIG_FILE, GENERATION_CONFIG_FILE } from "../config.ts";
+import { isPlainName } from "./api.ts";
+import { TOKENIZER_FILE, VOCABULARY_FILES, type Requirement } from "./cache.ts";
+
+/** Read with the tokenizer where they are there. */
+const TOKENIZER_COMPANIONS: readonly string[] = [
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "chat_template.jinja",
+];
+
+/** A whole checkpoint in one file, or the index of one in several; the first that is there is taken. */
+const WEIGHTS: readonly { readonly file: string; readonly isIndex: boolean }[] = [
+  { file: "model.safetensors", isIndex: false },
+  { file: "model.safetensors.index.json", isIndex: true },
+  { file: "pytorch_model.bin", isIndex: false },
+  { file: "pytorch_model.bin.index.json", isIndex: true },
+];
+
+export interface NeededFiles {
+  /** Configuration, tokenizer, the index of the weights. */
+  readonly small: readonly string[];
+  /** Absent when no weights are needed. */
+  readonly weights?: { readonly file: string; readonly isIndex: boolean };
+  /** What the model could have and this repository has not. */
+  readonly absent: readonly string[];
+}
+
+/**
+ * Chooses among the files that a repository has.
+ *
+ * @param id for messages
+ * @throws ModelComposeError "unsupported" for a repository that is no model, or has only weights of other formats
+ */
+export function neededFiles(names: ReadonlySet<string>, requires: Requirement, id: string): NeededFiles {
+  if (requires !== "tokenizer" && !names.has(CONFIG_FILE)) throw noModel(names, id);
+  const optional = [CONFIG_FILE, GENERATION_CONFIG_FILE];
+  if (requires !== "config") optional.push(TOKENIZER_FILE, ...TOKENIZER_COMPANIONS);
+  // Only where there is no tokenizer.json are these read.
+  if (requires !== "config" && !names.has(TOKENIZER_FILE)) optional.push(...VOCABULARY_FILES);
+  const small = optional.filter((name) => names.has(name));
+  const absent = optional.filter((name) => !names.has(name));
+  if (requires !== "model") return { small, absent };
+  const weights = WEIGHTS.find(({ file }) => names.has(file));
+  if (weights === undefined) throw noWeights(names, id);
+  if (weights.isIndex) small.push(weights.file);
+  return { small, weights, absent };
+}
+
+/**
+ * The shards that an index names, sorted.
+ *
+ * @param directory where the index lies
+ * @throws ModelComposeError "invalid-checkpoint" for an index that names nothing, or what is no plain file name
+ */
+export async function shardsOfIndex(directory: string, index: string): Promise<string[]> {
+  const path = join(directory, index);
+  const remedy = "The repository is faulty: use another revision of it.";
+  const { weight_map: map } = await readJsonObject(path, "invalid-checkpoint", remedy);
+  const names = isJsonObject(map) ? [...new Set(Object.values(map))] : [];
+  if (names.length > 0 && names.every(isPlainName)) return names.sort();
+  const found = names.find((name) => !isPlainName(name)) ?? map;
+  throw new ModelComposeError(
+    "invalid-checkpoint",
+    `"${path}": "weight_map" has ${describeJson(found)}; expected names of files in the same directory.`,
+    { remedy },
+  );
+}
+
+function noModel(names: ReadonlySet<string>, id: string): ModelComposeError {
+  const has = [...names].some((name) => name.endsWith(".gguf"));
+  return new ModelComposeError(
+    "unsupported",
+    `"${id}" has no ${CONFIG_FILE}${has ? ", only GGUF files" : ""}: it is no model in the format of transformers.`,
+    { remedy: "Use the repository of the original model." },
+  );
+}
+
+function noWeights(names: ReadonlySet<string>, id: string): ModelComposeError {
+  const others = [...names].filter((name) => /\.(gguf|onnx|h5|msgpack|pt|pth|ckpt|bin|safetensors)$/.test(name));
+  const found = others.length === 0 ? "none" : others.slice(0, 3).join(", ");
+  return new ModelComposeError(
+    "unsupported",
+    `"${id}" has no weights that can be read here: looked for ${WEIGHTS.map(({ file }) => file).join(", ")}; found ${found}.`,
+    { remedy: "Use a repository, or a revision, with safetensors files." },
+  );
+}
