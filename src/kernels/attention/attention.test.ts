@@ -110,7 +110,8 @@ describe.each(BUILDS)("%s", (build) => {
     return { values, allowed };
   }
 
-  const startOf = ({ window = Infinity }: Data, position: number): number => Math.max(0, position + 1 - window);
+  const startOf = ({ window = Infinity }: Data, position: number): number =>
+    Math.max(0, position + 1 - window);
 
   /** Which positions of a block lie in [start, end), as the kernels want it. */
   function visibleIn(start: number, end: number, block: number): number {
@@ -244,7 +245,8 @@ describe.each(BUILDS)("%s", (build) => {
   });
 
   test.each([1, 2, 8, 63, 64, 65, 100, 130])("a window of %i positions", (window) => {
-    for (const positions of [7, 66, 150, 200]) check({ headDim: 12, kvHeads: 2, group: 2, positions, window });
+    for (const positions of [7, 66, 150, 200])
+      check({ headDim: 12, kvHeads: 2, group: 2, positions, window });
   });
 
   test.each([30, 300, 3000])("scores of some %i", (sharpness) => {

@@ -75,9 +75,20 @@ describe.each(BUILDS)("%s", (build) => {
           r * stride,
         );
       }
-      const [weight, bias] = [normalNumbers(columns, random), normalNumbers(columns, random)].map((v) => lab.numbers(v));
+      const [weight, bias] = [normalNumbers(columns, random), normalNumbers(columns, random)].map((v) =>
+        lab.numbers(v),
+      );
       const y = lab.take(rows * stride, 5);
-      lab.kernels.layer_norm(x.address, weight.address, bias.address, y.address, rows, columns, stride * 4, epsilon);
+      lab.kernels.layer_norm(
+        x.address,
+        weight.address,
+        bias.address,
+        y.address,
+        rows,
+        columns,
+        stride * 4,
+        epsilon,
+      );
       for (let r = 0; r < rows; r++) {
         const row = Float64Array.from(x.f32.subarray(r * stride, r * stride + columns));
         const mean = row.reduce((sum, value) => sum + value, 0) / columns;

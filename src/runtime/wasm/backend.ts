@@ -74,7 +74,10 @@ export class WasmBackend implements Backend {
     return planMemory(program, checkpoint, {
       threads: this.threads,
       // An encoder sees its input whole.
-      maxRows: Math.max(16, program.architecture === "seq2seq" ? contextLength : Math.min(maxRows, contextLength)),
+      maxRows: Math.max(
+        16,
+        program.architecture === "seq2seq" ? contextLength : Math.min(maxRows, contextLength),
+      ),
       slots,
       contextLength,
       bankLimit,

@@ -316,7 +316,14 @@ function embedStep(
       if (panel < panels.start || panel >= panels.end) continue;
       const first = (buffers[output] + r * stride) / 4;
       const row = f32.subarray(first, first + columns);
-      kernels.embed(offset, panels.end - panels.start, entry - panels.start * PANEL, columns, scratch.scaled, code);
+      kernels.embed(
+        offset,
+        panels.end - panels.start,
+        entry - panels.start * PANEL,
+        columns,
+        scratch.scaled,
+        code,
+      );
       if (op.role === "positions") for (let c = 0; c < columns; c++) row[c] += looked[c];
       else if (op.scale === undefined) row.set(looked);
       else for (let c = 0; c < columns; c++) row[c] = looked[c] * op.scale;

@@ -8,7 +8,15 @@
  */
 import type { Checkpoint, WeightTensor } from "../checkpoint.ts";
 import { ModelComposeError } from "../errors.ts";
-import { isSourceLayer, opMatrices, opVectors, type Name, type Op, type OpGroup, type Program } from "../program.ts";
+import {
+  isSourceLayer,
+  opMatrices,
+  opVectors,
+  type Name,
+  type Op,
+  type OpGroup,
+  type Program,
+} from "../program.ts";
 import { matrixSlice, vectorSlice, type WeightSlice } from "../weight-source.ts";
 
 /** Rows of a weight panel; a worker owns whole panels. */
