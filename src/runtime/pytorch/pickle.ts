@@ -405,7 +405,7 @@ class PickleMachine {
     const name = REFUSED[instruction];
     if (name !== undefined) return this.#refused(name);
     const code = instruction.toString(16).padStart(2, "0");
-    return this.#invalid(`has the byte 0x${code}, which is no instruction,`);
+    return this.#invalid(`has the byte 0x${code}, which is no instruction`);
   }
 
   #refused(instruction: string): ModelComposeError {
