@@ -12,10 +12,12 @@ export interface Row {
 export interface AttentionCase {
   shape: AttentionShape;
   rows: readonly Row[];
+  /** Of an encoder's input, where the shape is over that. */
+  sourceLength: number;
   scale: number;
   /** [R][heads][headDim] */
   query: Float32Array;
-  /** [slot][context][kvHeads][headDim] */
+  /** [slot][context][kvHeads][headDim]; of an encoder's input one slot. */
   keys: Float32Array;
   values: Float32Array;
 }
@@ -28,36 +30,51 @@ export function run(slot: number, first: number, count: number): Row[] {
   return Array.from({ length: count }, (_, i) => ({ slot, position: first + i }));
 }
 
+/** What a row sees: a slot's positions [first, end). */
+function seenBy(
+  { slot, position }: Row,
+  { window = Infinity, source = false }: AttentionShape,
+  sourceLength: number,
+): { slot: number; first: number; end: number } {
+  if (source) return { slot: 0, first: 0, end: sourceLength };
+  return { slot, first: Math.max(0, position - window + 1), end: position + 1 };
+}
+
 /** @param sharpness multiplies the queries: large scores */
-export function makeCase(shape: AttentionShape, rows: readonly Row[], sharpness = 1): AttentionCase {
-  const { heads, kvHeads, headDim, context, window = Infinity } = shape;
+export function makeCase(
+  shape: AttentionShape,
+  rows: readonly Row[],
+  sharpness = 1,
+  sourceLength = 0,
+): AttentionCase {
+  const { heads, kvHeads, headDim, context } = shape;
   const random = randomSource(headDim * 1000 + rows.length * 10 + heads);
   const width = kvHeads * headDim;
-  const slots = Math.max(...rows.map(({ slot }) => slot)) + 1;
+  const seen = rows.map((row) => seenBy(row, shape, sourceLength));
+  const slots = Math.max(...seen.map(({ slot }) => slot)) + 1;
   const [keys, values] = [0, 1].map(() => normalNumbers(slots * context * width, random));
   for (let slot = 0; slot < slots; slot++) {
-    const seeing = rows.filter((row) => row.slot === slot).map(({ position }) => position);
     for (let p = 0; p < context; p++) {
-      if (seeing.some((position) => p <= position && p > position - window)) continue;
+      if (seen.some((row) => row.slot === slot && p >= row.first && p < row.end)) continue;
       const at = (slot * context + p) * width;
       for (const cache of [keys, values]) cache.fill(NaN, at, at + width);
     }
   }
   const query = normalNumbers(rows.length * heads * headDim, random, sharpness);
-  return { shape, rows, scale: Math.fround(headDim ** -0.5), query, keys, values };
+  return { shape, rows, sourceLength, scale: Math.fround(headDim ** -0.5), query, keys, values };
 }
 
 /** softmax(q k scale) v in f64, and what f32 may err by. */
-function reference({ shape, rows, scale, query, keys, values }: AttentionCase): {
+function reference({ shape, rows, sourceLength, scale, query, keys, values }: AttentionCase): {
   expected: Float64Array;
   allowed: Float64Array;
 } {
-  const { heads, kvHeads, headDim, context, window = Infinity } = shape;
+  const { heads, kvHeads, headDim, context } = shape;
   const expected = new Float64Array(rows.length * heads * headDim);
   const allowed = new Float64Array(expected.length);
-  for (const [r, { slot, position }] of rows.entries()) {
-    const first = Math.max(0, position - window + 1);
-    const visible = position + 1 - first;
+  for (const [r, row] of rows.entries()) {
+    const { slot, first, end } = seenBy(row, shape, sourceLength);
+    const visible = end - first;
     for (let h = 0; h < heads; h++) {
       const q = (r * heads + h) * headDim;
       const kvHead = Math.floor(h / (heads / kvHeads));
@@ -129,6 +146,11 @@ export function attentionContract(attend: Attend, shapes: readonly [number, numb
 
   test.each([5, 100])("a window of %i positions", async (window) => {
     await check(makeCase({ ...base, window }, [...run(0, 0, 3), ...run(1, 90, 12), ...run(0, 140, 25)]));
+  });
+
+  test.each([1, 33, 64, 200])("all of an encoder's input of %i, whatever the row", async (sourceLength) => {
+    const rows = [...run(0, 0, 3), ...run(2, 5, 1), ...run(1, 209, 1), ...run(0, 190, 18)];
+    await check(makeCase({ ...base, source: true }, rows, 1, sourceLength));
   });
 
   test("one position gives its value, exactly", async () => {

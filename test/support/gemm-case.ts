@@ -1,4 +1,5 @@
 /** One product of a weight matrix with many token rows on the GPU, beside its f64 reference. */
+import type { Activation } from "../../src/kernels/common/activation.gpu.ts";
 import { packedWords, packKernel } from "../../src/kernels/linear/gemm-pack.gpu.ts";
 import {
   gemmParams,
@@ -8,6 +9,7 @@ import {
   type TileSize,
 } from "../../src/kernels/linear/gemm.gpu.ts";
 import type { KernelSpec } from "../../src/kernels/wgsl/kernel.ts";
+import { activationBound, ACTIVATIONS } from "./activations.ts";
 import type { GpuLab } from "./gpu-lab.ts";
 import { gpuWeights } from "./gpu-weights.ts";
 import { normalNumbers, product, randomMatrix, randomSource, UNIT_ROUNDOFF, type Format } from "./numbers.ts";
@@ -30,6 +32,7 @@ export interface GemmCase {
   outputs: number;
   bias?: boolean;
   accumulate?: boolean;
+  activation?: Activation;
   /** First weight rows of the shards after the first one. */
   cuts?: number[];
   /** A weight with numbers from the edges of its format. */
@@ -53,7 +56,7 @@ export interface GemmOutcome {
 
 export async function multiply(lab: GpuLab, kernel: GemmKernel, options: GemmCase): Promise<GemmOutcome> {
   const { format = "bf16", rows, columns, outputs, bias = false, accumulate = false } = options;
-  const { cuts = [], edges = false, maxPerDimension = 65535 } = options;
+  const { cuts = [], edges = false, maxPerDimension = 65535, activation } = options;
   const random = randomSource(rows * 7 + columns * 3 + outputs);
   const x = options.x ?? normalNumbers(rows * columns, random, 2);
   const matrix = randomMatrix(format, outputs, columns, random, edges);
@@ -66,7 +69,7 @@ export async function multiply(lab: GpuLab, kernel: GemmKernel, options: GemmCas
 
   const shards = [0, ...cuts].map((first, i) => ({ first, count: (cuts[i] ?? outputs) - first }));
   const spec = kernel.spec({
-    ...{ format, columns, outputColumns: outputs, bias, accumulate },
+    ...{ format, columns, outputColumns: outputs, bias, accumulate, activation },
     ...{ quads: inQuads(outputs, shards), maxRows: MAX_ROWS },
   });
   let input = lab.buffer(x);
@@ -95,6 +98,13 @@ export async function multiply(lab: GpuLab, kernel: GemmKernel, options: GemmCas
     if (accumulate) expected[i] += before[i];
     if (bias || accumulate) bound[i] += 2 * UNIT_ROUNDOFF * (Math.abs(expected[i]) + 4);
   });
+  if (activation !== undefined) {
+    expected.forEach((z, i) => {
+      // No activation is steeper than 1.2.
+      bound[i] = 1.2 * bound[i] + activationBound(activation, z);
+      expected[i] = ACTIVATIONS[activation].exact(z);
+    });
+  }
   return { actual: await lab.read(output), expected, bound, magnitude };
 }
 

@@ -46,8 +46,9 @@ describe("plans", () => {
     expect(() => attentionDecodeKernel({ ...smollm3, headDim: 130 }, 1)).toThrow(
       "must be a multiple of 4 up to 256; found 130",
     );
-    expect(() => attentionBlockKernel({ ...smollm3, headDim: 260 })).toThrow("found 260");
-    expect(() => attentionBlockKernel({ ...smollm3, kvHeads: 3 })).toThrow("heads (16)");
+    expect(() => attentionBlockKernel({ ...smollm3, headDim: 260 }, 1)).toThrow("found 260");
+    expect(() => attentionBlockKernel({ ...smollm3, kvHeads: 3 }, 1)).toThrow("heads (16)");
+    expect(() => attentionBlockKernel({ ...smollm3, source: true, window: 8 }, 1)).toThrow("a window of 8");
   });
 
   test.each([

@@ -16,6 +16,8 @@ export interface AttentionShape {
   context: number;
   /** A row sees only so many positions, its own the last of them; undefined for all. */
   window?: number;
+  /** Every row sees the encoder's input, all of it, in slot 0, whatever its own slot and position. Not with a window. */
+  source?: boolean;
 }
 
 const DECODE_WORKGROUP = 128;
@@ -35,7 +37,12 @@ function headTiles({ heads, kvHeads }: AttentionShape, most: number): { tileHead
 }
 
 function checked(shape: AttentionShape): AttentionShape {
-  const { heads, kvHeads, headDim } = shape;
+  const { heads, kvHeads, headDim, window, source } = shape;
+  if (source === true && window !== undefined) {
+    throw new RangeError(
+      `Attention on the GPU: an encoder's input is seen whole; found a window of ${window}.`,
+    );
+  }
   if (heads % kvHeads !== 0) {
     throw new RangeError(
       `Attention on the GPU: heads (${heads}) must be a multiple of KV heads (${kvHeads}).`,
@@ -69,11 +76,11 @@ function decodePlan(shape: AttentionShape): DecodePlan {
 }
 
 function splitConstants(shape: AttentionShape, maxRows: number): ShaderConstants {
-  const { heads, kvHeads, headDim, context, window = 0 } = checked(shape);
+  const { heads, kvHeads, headDim, context, window = 0, source = false } = checked(shape);
   const { tileHeads, tile, maxSplits } = decodePlan(shape);
   return {
     ...{ HEADS: heads, KV_HEADS: kvHeads, HEAD_DIM: headDim, CONTEXT: context, WINDOW: window },
-    ...{ MAX_ROWS: maxRows, TILE_HEADS: tileHeads, TILE: tile, MAX_SPLITS: maxSplits },
+    ...{ SOURCE: source, MAX_ROWS: maxRows, TILE_HEADS: tileHeads, TILE: tile, MAX_SPLITS: maxSplits },
   };
 }
 
@@ -107,13 +114,17 @@ export function attentionParams(scale: number): Uint32Array {
   return params("f32", scale);
 }
 
-/** Splits of a row at position length - 1. Never fewer for a longer row: ask for the longest of a pass. */
+/**
+ * Splits of a row. Never fewer for a longer row: ask for the longest of a pass.
+ *
+ * @param length its position + 1, or the length of the encoder's input
+ */
 export function attentionSplits(shape: AttentionShape, length: number): number {
   const { tile, maxSplits } = decodePlan(shape);
   return Math.min(Math.ceil(Math.min(length, shape.window ?? Infinity) / tile), maxSplits);
 }
 
-/** @param length of the longest row: its position + 1 */
+/** @param length of the longest row: its position + 1, or of the encoder's input */
 export function attentionDecodeWorkgroups(
   shape: AttentionShape,
   rows: number,
@@ -131,20 +142,21 @@ export function attentionPartialWords(shape: AttentionShape, rows: number): numb
   return rows * shape.heads * decodePlan(shape).maxSplits * (shape.headDim + 4);
 }
 
-/** For blocks of rows. Buffers: query, keys, values, output, tiles, params. */
-export function attentionBlockKernel(shape: AttentionShape): KernelSpec {
-  const { heads, kvHeads, headDim, context, window = 0 } = checked(shape);
+/** For blocks of rows. Buffers: query, keys, values, output, tiles, (over the encoder's input: rows), params. */
+export function attentionBlockKernel(shape: AttentionShape, maxRows: number): KernelSpec {
+  const { heads, kvHeads, headDim, context, window = 0, source = false } = checked(shape);
   return {
     name: "attention block",
     source: "attention/block.wgsl",
     constants: {
       ...{ HEADS: heads, KV_HEADS: kvHeads, HEAD_DIM: headDim, CONTEXT: context, WINDOW: window },
+      ...{ SOURCE: source, ...(source && { MAX_ROWS: maxRows }) },
       TILE_HEADS: headTiles(shape, BLOCK_QUERIES).tileHeads,
       KEYS: BLOCK_KEYS,
       // With the weights within 16 KiB.
       VALUE_ROWS: headDim > 128 ? 8 : 16,
     },
-    bindings: ["read", "read", "read", "write", "read", "uniform"],
+    bindings: ["read", "read", "read", "write", "read", ...(source ? (["read"] as const) : []), "uniform"],
   };
 }
 

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { attentionContract, makeCase, run, type Attend } from "../../../test/support/attention-contract.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
+import { rowWords } from "../../../test/support/rows.ts";
 import {
   attentionBlockKernel,
   attentionBlockWorkgroups,
@@ -8,6 +9,8 @@ import {
   attentionTileRows,
   attentionTiles,
 } from "./attention.gpu.ts";
+
+const MAX_ROWS = 60;
 
 let lab: GpuLab;
 beforeAll(async () => {
@@ -22,18 +25,21 @@ afterAll(() => {
 
 const attendBy =
   (tileRows?: number): Attend =>
-  async ({ shape, rows, scale, query, keys, values }) => {
+  async ({ shape, rows, sourceLength, scale, query, keys, values }) => {
     const tiles = attentionTiles(
       rows.map(({ slot }) => slot),
       rows.map(({ position }) => position),
       tileRows ?? attentionTileRows(shape),
     );
     const output = lab.buffer(query.length);
+    const positions = rows.map(({ position }) => position);
+    const rowBuffer = lab.buffer(rowWords(MAX_ROWS, { positions, sourceLength }));
     await lab.run(
-      attentionBlockKernel(shape),
+      attentionBlockKernel(shape, MAX_ROWS),
       [
         ...[query, keys, values].map((data) => lab.buffer(data)),
-        ...[output, lab.buffer(tiles.words), lab.uniform(attentionParams(scale))],
+        ...[output, lab.buffer(tiles.words), ...(shape.source === true ? [rowBuffer] : [])],
+        lab.uniform(attentionParams(scale)),
       ],
       attentionBlockWorkgroups(shape, tiles.count),
     );

@@ -1,7 +1,8 @@
 // Softmax attention of many rows, tile by tile (FlashAttention, Dao et al. 2022, 2023), in f32. Workgroups: (tiles,
 // KV heads · HEAD_TILES). A workgroup takes up to 64 queries: rows of one slot at consecutive positions, TILE_HEADS query
 // heads each, so that these share the keys and values it reads. Keys pass in tiles of KEYS, counted from position 0: what
-// a row gets does not depend on the rows beside it.
+// a row gets does not depend on the rows beside it. SOURCE: each row sees all of the encoder's input, in slot 0, whatever its
+// own slot and position.
 //
 // Both products are tiled in registers. The 256 invocations are 16 x 16: `y` has queries 4 y to 4 y + 3, which are the
 // components of a vec4 wherever there is one number a query; `x` has keys x, x + 16, … of the scores and columns x,
@@ -9,6 +10,9 @@
 // the scores, then the largest scores, then 16 weights of every query and VALUE_ROWS values. The next slice is on its way
 // to registers while one is worked on.
 #include "common/exp.wgsl"
+#if SOURCE
+#include "common/rows.wgsl"
+#endif
 #include "attention/visible.wgsl"
 
 struct Params {
@@ -21,7 +25,12 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>; // [R][HEADS][COLUMNS]
 // First row, rows, slot, position of the first row; see attentionTiles().
 @group(0) @binding(4) var<storage, read> tiles: array<vec4<u32>>;
+#if SOURCE
+@group(0) @binding(5) var<storage, read> rows: array<u32>;
+@group(0) @binding(6) var<uniform> params: Params;
+#else
 @group(0) @binding(5) var<uniform> params: Params;
+#endif
 
 const WORKGROUP = 256u;
 const LANES = 16u;
@@ -55,7 +64,7 @@ fn loadSlice(slice: u32, local: u32, queryAt: u32, hasQuery: bool, cache: u32, s
   if (COLUMNS % SLICE != 0u && column >= COLUMNS) { return loaded; }
   if (hasQuery) { loaded.query = query[queryAt + column] * params.scale; }
   for (var i = 0u; i < KEY_LOADS; i++) {
-    // After the last row's position there may be anything, or no memory.
+    // After the last visible position there may be anything, or no memory.
     let position = min(start + (local + i * WORKGROUP) / SLICE, last);
     loaded.keys[i] = keys[cache + position * POSITION_STRIDE + column];
   }
@@ -81,18 +90,29 @@ fn main(
   let tile = tiles[workgroup.x];
   let firstRow = tile.x;
   let firstPosition = tile.w;
+#if SOURCE
+  let last = sourceLength() - 1u;
+  let first = 0u;
+  let slot = 0u;
+#else
   let last = firstPosition + tile.y - 1u;
   let first = firstVisible(firstPosition);
+  let slot = tile.z;
+#endif
   let kvHead = workgroup.y / HEAD_TILES;
   let groupHead = (workgroup.y % HEAD_TILES) * TILE_HEADS;
   let firstHead = kvHead * GROUP + groupHead;
   let headCount = min(TILE_HEADS, GROUP - groupHead);
-  let cache = cacheStart(tile.z, kvHead);
+  let cache = cacheStart(slot, kvHead);
 
   let x = local % LANES;
   let y = local / LANES;
   let ownQueries = vec4(4u * y) + vec4(0u, 1u, 2u, 3u);
-  let ownPositions = vec4(firstPosition) + ownQueries / TILE_HEADS;
+#if SOURCE
+  let ownLast = vec4(last);
+#else
+  let ownLast = vec4(firstPosition) + ownQueries / TILE_HEADS;
+#endif
 
   let loadedQuery = local / SLICE;
   let queryAt = ((firstRow + loadedQuery / TILE_HEADS) * HEADS + firstHead + loadedQuery % TILE_HEADS) * COLUMNS;
@@ -141,9 +161,9 @@ fn main(
     var tileLargest = vec4(INVISIBLE);
     for (var i = 0u; i < KEYS_EACH; i++) {
       let position = vec4(start + x + i * LANES);
-      var seen = position <= ownPositions;
+      var seen = position <= ownLast;
 #if WINDOW != 0
-      seen = seen & (position + vec4(WINDOW) > ownPositions);
+      seen = seen & (position + vec4(WINDOW) > ownLast);
 #endif
       scores[i] = select(vec4(INVISIBLE), scores[i], seen);
       tileLargest = max(tileLargest, scores[i]);

@@ -22,7 +22,7 @@ fn main(
 ) {
   let head = workgroup.x;
   let row = workgroup.y;
-  let splits = splitCount(tileCount(rowPosition(row)));
+  let splits = splitCount(tileCount(lastVisible(row)));
   let records = recordStart(row, head, 0u);
   for (var s = local; s < splits; s += WORKGROUP) { largests[s] = partials[records + s * RECORD + COLUMNS].x; }
   workgroupBarrier();

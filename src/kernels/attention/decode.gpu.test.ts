@@ -34,16 +34,18 @@ afterAll(() => {
   lab.close();
 });
 
-const attend: Attend = async ({ shape, rows, scale, query, keys, values }) => {
+const attend: Attend = async ({ shape, rows, sourceLength, scale, query, keys, values }) => {
   const rowBuffer = lab.buffer(
     rowWords(MAX_ROWS, {
       slots: rows.map(({ slot }) => slot),
       positions: rows.map(({ position }) => position),
+      sourceLength,
     }),
   );
   const partials = lab.buffer(attentionPartialWords(shape, rows.length));
   const output = lab.buffer(query.length);
-  const length = Math.max(...rows.map(({ position }) => position)) + 1;
+  const longest = Math.max(...rows.map(({ position }) => position)) + 1;
+  const length = shape.source === true ? sourceLength : longest;
   await lab.run(
     attentionDecodeKernel(shape, MAX_ROWS),
     [

@@ -43,8 +43,8 @@ fn main(
 ) {
   let row = workgroup.z;
   let split = workgroup.x;
-  let position = rowPosition(row);
-  let tiles = tileCount(position);
+  let last = lastVisible(row);
+  let tiles = tileCount(last);
   let splits = splitCount(tiles);
   if (split >= splits) { return; }
 
@@ -60,8 +60,8 @@ fn main(
   }
   workgroupBarrier();
 
-  let cache = cacheStart(rowSlot(row), kvHead);
-  let first = firstVisible(position);
+  let cache = cacheStart(cacheSlot(row), kvHead);
+  let first = firstVisible(last);
   let lane = local % KEY_LANES;
   let keyOffset = local / KEY_LANES;
   let column = local % COLUMNS;
@@ -76,19 +76,19 @@ fn main(
   for (var tile = split * tiles / splits; tile < (split + 1u) * tiles / splits; tile++) {
     let start = first + tile * TILE;
 
-    // What is after `position` may be anything: it is never read, its own key or value is, and gets the weight 0.
+    // What is after `last` may be anything: it is never read, the key or value at `last` is, and gets the weight 0.
     // Values are asked for before the scores are known, so that they travel meanwhile.
     var tileValues = array<vec4<f32>, VALUE_STEPS>();
     if (valueOffset < VALUES_AT_ONCE) {
       for (var i = 0u; i < VALUE_STEPS; i++) {
-        let at = min(start + valueOffset + i * VALUES_AT_ONCE, position);
+        let at = min(start + valueOffset + i * VALUES_AT_ONCE, last);
         tileValues[i] = values[cache + at * POSITION_STRIDE + column];
       }
     }
     for (var i = 0u; i < KEY_STEPS; i++) {
       let key = keyOffset + i * KEYS_AT_ONCE;
       if (key >= TILE) { break; }
-      let at = cache + min(start + key, position) * POSITION_STRIDE + lane;
+      let at = cache + min(start + key, last) * POSITION_STRIDE + lane;
       // Set here: Dawn clears a variable without a value only once, not in every iteration (its SPIR-V, webgpu 0.6.2).
       var part = array<f32, TILE_HEADS>();
       for (var c = 0u; c < KEY_COLUMNS; c++) {
@@ -104,7 +104,7 @@ fn main(
     let head = local / TILE;
     var score = INVISIBLE;
     if (local < SCORES) {
-      if (start + local % TILE <= position) {
+      if (start + local % TILE <= last) {
         score = 0.0;
         for (var l = 0u; l < KEY_LANES; l++) { score += parts[l * PART_STRIDE + local]; }
       }

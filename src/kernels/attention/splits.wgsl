@@ -1,4 +1,4 @@
-// The positions that a row sees are cut into tiles of TILE, and these are dealt to splits as evenly as they go. How many
+// The positions that a row sees, in its own slot up to its own position or (SOURCE) all of the encoder's input, are cut into tiles of TILE, and these are dealt to splits as evenly as they go. How many
 // splits there are depends on the row alone, so that its output has the same bits whatever rows are beside it. The same
 // as attentionSplits() in attention.gpu.ts.
 //
@@ -8,7 +8,15 @@
 
 const RECORD = COLUMNS + 1u;
 
-fn tileCount(position: u32) -> u32 { return (position - firstVisible(position)) / TILE + 1u; }
+#if SOURCE
+fn lastVisible(row: u32) -> u32 { return sourceLength() - 1u; }
+fn cacheSlot(row: u32) -> u32 { return 0u; }
+#else
+fn lastVisible(row: u32) -> u32 { return rowPosition(row); }
+fn cacheSlot(row: u32) -> u32 { return rowSlot(row); }
+#endif
+
+fn tileCount(last: u32) -> u32 { return (last - firstVisible(last)) / TILE + 1u; }
 fn splitCount(tiles: u32) -> u32 { return min(tiles, MAX_SPLITS); }
 
 fn recordStart(row: u32, head: u32, split: u32) -> u32 {

@@ -10,12 +10,12 @@ const INVISIBLE = -0x1.fffffep+127f;
 // Before any score: so far above INVISIBLE that exp(INVISIBLE - LOWEST) is 0, below every score that is not.
 const LOWEST = -0x1p+126f;
 
-// The first position that a query at `position` sees; the last is its own.
-fn firstVisible(position: u32) -> u32 {
+// The first position that a query sees whose last is `last`.
+fn firstVisible(last: u32) -> u32 {
 #if WINDOW == 0
   return 0u;
 #else
-  return max(position, WINDOW - 1u) - (WINDOW - 1u);
+  return max(last, WINDOW - 1u) - (WINDOW - 1u);
 #endif
 }
 

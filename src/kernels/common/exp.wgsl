@@ -3,7 +3,17 @@
 // as on the CPU: n · 0.693359375 is exact, so that it does not matter which products a compiler fuses.
 fn exp4(x: vec4<f32>) -> vec4<f32> {
   let n = round(x * 1.44269504088896341f);
-  let r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  return reducedExp4(x, n, (x - n * 0.693359375f) + n * 2.12194440e-4f);
+}
+
+// exp(x + low), where `low` is what x lost to rounding, at most some hundredths.
+fn expSum4(x: vec4<f32>, low: vec4<f32>) -> vec4<f32> {
+  let n = round(x * 1.44269504088896341f);
+  return reducedExp4(x, n, (x - n * 0.693359375f) + (n * 2.12194440e-4f + low));
+}
+
+// 2^n · exp(r), where x = n · ln 2 + r.
+fn reducedExp4(x: vec4<f32>, n: vec4<f32>, r: vec4<f32>) -> vec4<f32> {
   var p = fma(vec4(1.9875691500e-4f), r, vec4(1.3981999507e-3f));
   p = fma(p, r, vec4(8.3334519073e-3f));
   p = fma(p, r, vec4(4.1665795894e-2f));

@@ -1,10 +1,15 @@
-// gate[i] = silu(gate[i]) · up[i]. One invocation an element.
+// output[i] = activation(input[i]). One invocation an element.
 #include "common/rows.wgsl"
-#include "common/silu.wgsl"
+#include "common/activation.wgsl"
 
-@group(0) @binding(0) var<storage, read_write> gate: array<f32>; // [R, COLUMNS]
-@group(0) @binding(1) var<storage, read> up: array<f32>; // [R, COLUMNS]
+#if IN_PLACE
+@group(0) @binding(0) var<storage, read_write> output: array<f32>; // [R, COLUMNS]
+@group(0) @binding(1) var<storage, read> rows: array<u32>;
+#else
+@group(0) @binding(0) var<storage, read> input: array<f32>; // [R, COLUMNS]
+@group(0) @binding(1) var<storage, read_write> output: array<f32>; // [R, COLUMNS]
 @group(0) @binding(2) var<storage, read> rows: array<u32>;
+#endif
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -12,5 +17,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let r = workgroup.y;
   if (c >= COLUMNS || r >= rowCount()) { return; }
   let at = r * COLUMNS + c;
-  gate[at] = silu(gate[at]) * up[at];
+#if IN_PLACE
+  output[at] = activate1(output[at]);
+#else
+  output[at] = activate1(input[at]);
+#endif
 }

@@ -1,13 +1,16 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { activationBound, ACTIVATIONS } from "../../../test/support/activations.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
 import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "../../../test/support/numbers.ts";
 import { rowWords } from "../../../test/support/rows.ts";
+import type { Activation } from "../common/activation.gpu.ts";
 import {
   activateKernel,
   addKernel,
   appendKernel,
   elementwiseWorkgroups,
   rotateKernel,
+  swigluKernel,
 } from "./elementwise.gpu.ts";
 
 const MAX_ROWS = 9;
@@ -55,12 +58,12 @@ describe.each([1, 64, 256, 300, 515])("%i columns", (columns) => {
     expectNumbers(await lab.read(output), expected);
   });
 
-  test("activate", async () => {
+  test("swiglu", async () => {
     const [gate, up] = [normalNumbers(count, random, 6), normalNumbers(count, random)];
     if (columns > 4) gate.set([-100, 100, 0, -0]); // beyond f32's exp; zeros of both signs
     const output = lab.buffer(gate);
     const groups = elementwiseWorkgroups(columns, ROWS);
-    await lab.run(activateKernel(columns, MAX_ROWS), [output, lab.buffer(up), rows()], groups);
+    await lab.run(swigluKernel(columns, MAX_ROWS), [output, lab.buffer(up), rows()], groups);
     const expected = Float64Array.from(gate, (z, i) => (inPass(i) ? (z / (1 + Math.exp(-z))) * up[i] : z));
     // exp of WGSL may be 3 + 2 |z| ULP off, the division 2.5; behind the pass nothing changes.
     const ulps = (i: number): number => 2 * (3 + 2 * Math.abs(gate[i])) + 8;
@@ -90,14 +93,51 @@ describe.each([1, 64, 256, 300, 515])("%i columns", (columns) => {
   });
 });
 
+describe.each(Object.keys(ACTIVATIONS) as Activation[])("%s", (activation) => {
+  /** Of a row of x; the buffers have another row behind it. */
+  async function activate(x: Float32Array, inPlace: boolean): Promise<Float32Array> {
+    const both = Float32Array.of(...x, ...x);
+    const output = lab.buffer(inPlace ? both : both.length);
+    const oneRow = lab.buffer(rowWords(MAX_ROWS, { positions: [0] }));
+    await lab.run(
+      activateKernel(x.length, activation, inPlace, MAX_ROWS),
+      [...(inPlace ? [] : [lab.buffer(both)]), output, oneRow],
+      elementwiseWorkgroups(x.length, 2),
+    );
+    const found = await lab.read(output);
+    if (inPlace) expect(found.subarray(x.length)).toEqual(x);
+    return found.subarray(0, x.length);
+  }
+
+  test.each([false, true])("over the whole range, in place %s", async (inPlace) => {
+    const x = Float32Array.from({ length: 20_003 }, (_, i) => (i - 10_001) / 500); // to 20 on both sides
+    const expected = Float64Array.from(x, ACTIVATIONS[activation].exact);
+    expectNumbers(await activate(x, inPlace), expected, (i) => activationBound(activation, x[i]));
+  });
+
+  test("at the ends", async () => {
+    const x = Float32Array.of(0, -0, 1e-30, -1e-30, 100, -100, 1e18, -1e18, 3e38, -3e38, Infinity, NaN);
+    const [zero, minusZero, small, minusSmall, ...large] = await activate(x, false);
+    expect([zero, minusZero].map(Math.abs)).toEqual([0, 0]);
+    const half = activation === "relu" ? 1 : 0.5;
+    expect(small).toBeCloseTo(half * 1e-30, 35);
+    expect(minusSmall).toBeCloseTo(activation === "relu" ? 0 : -0.5e-30, 35);
+    const [hundred, minusHundred, huge, minusHuge, most, least, infinite, nan] = large;
+    expect([hundred, huge, most, infinite]).toEqual([x[4], x[6], x[8], Infinity]);
+    for (const nothing of [minusHundred, minusHuge, least]) expect(Math.abs(nothing)).toBe(0);
+    expect(nan).toBeNaN();
+  });
+});
+
 test.each([
-  [1, 2],
-  [3, 8],
-  [2, 6],
-  [5, 128],
-])("rotate: %i heads of %i", async (heads, headDim) => {
+  [1, 2, 2],
+  [3, 8, 8],
+  [2, 6, 4],
+  [5, 128, 128],
+  [3, 12, 2],
+])("rotate: %i heads of %i, %i of them", async (heads, headDim, rotary) => {
   const random = randomSource(headDim);
-  const half = headDim / 2;
+  const half = rotary / 2;
   const columns = heads * headDim;
   const x = normalNumbers((ROWS + 1) * columns, random);
   const angles = normalNumbers(12 * half, random, 3);
@@ -105,8 +145,12 @@ test.each([
     i % 2 === 0 ? Math.cos(angles[i >> 1]) : Math.sin(angles[i >> 1]),
   );
   const buffer = lab.buffer(x);
-  const groups = elementwiseWorkgroups(columns / 2, ROWS);
-  await lab.run(rotateKernel(heads, headDim, MAX_ROWS), [buffer, lab.buffer(rope), rows()], groups);
+  const groups = elementwiseWorkgroups(heads * half, ROWS);
+  await lab.run(
+    rotateKernel({ heads, headDim, rotary }, MAX_ROWS),
+    [buffer, lab.buffer(rope), rows()],
+    groups,
+  );
   const expected = Float64Array.from(x);
   const length = new Float64Array(x.length);
   for (let r = 0; r < ROWS; r++) {

@@ -1,12 +1,12 @@
-// Rotary embedding (Su et al. 2021) of HEADS heads in place, by each row's position; element i turns with i + HEAD_DIM / 2.
-// One invocation a pair.
+// Rotary embedding (Su et al. 2021) of HEADS heads in place, by each row's position: of the first 2 · HALF elements of a head,
+// i turns with i + HALF. One invocation a pair.
 #include "common/rows.wgsl"
 
 @group(0) @binding(0) var<storage, read_write> buffer: array<f32>; // [R, HEADS · HEAD_DIM]
-@group(0) @binding(1) var<storage, read> rope: array<vec2<f32>>; // [context][HEAD_DIM / 2] of (cos, sin)
+@group(0) @binding(1) var<storage, read> rope: array<vec2<f32>>; // [context][HALF] of (cos, sin)
 @group(0) @binding(2) var<storage, read> rows: array<u32>;
 
-const HALF = HEAD_DIM / 2u;
+const HALF = ROTARY / 2u;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {

@@ -1,32 +1,27 @@
-// output[r] = table[token of r], for the tokens of this shard of the table. One workgroup a row.
+// output[r] = table[token of r] · scale, for the tokens of this shard of the table; with POSITIONS also the row of the table of
+// learned positions. One workgroup a row.
 #include "common/rows.wgsl"
 
 struct Params {
   // First token of the shard, and how many there are.
   first: u32,
   count: u32,
+  scale: f32,
+  // Of a row's position in `positions`.
+  offset: u32,
 }
 
 @group(0) @binding(0) var<storage, read> rows: array<u32>;
 @group(0) @binding(1) var<storage, read> table: array<u32>; // [count, STRIDE words]
 @group(0) @binding(2) var<storage, read_write> output: array<f32>; // [R, COLUMNS]
+#if POSITIONS
+@group(0) @binding(3) var<storage, read> positions: array<u32>; // [positions, STRIDE words]
+@group(0) @binding(4) var<uniform> params: Params;
+#else
 @group(0) @binding(3) var<uniform> params: Params;
-
-#include "common/widen.wgsl"
-
-fn weightAt(row: u32, column: u32) -> f32 {
-#if FORMAT == "f32"
-  return bitcast<f32>(table[row * STRIDE + column]);
-#else
-  let word = table[row * STRIDE + column / 2u];
-  let half = select(word & 0xffffu, word >> 16u, column % 2u == 1u);
-#if FORMAT == "bf16"
-  return bitcast<f32>(half << 16u);
-#else
-  return widenHalves(vec4(half)).x;
 #endif
-#endif
-}
+
+#include "embed/table-row.wgsl"
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -34,6 +29,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let row = rowToken(r) - params.first; // wraps below the shard
   if (row >= params.count) { return; }
   for (var c = local; c < COLUMNS; c += WORKGROUP) {
-    output[r * COLUMNS + c] = weightAt(row, c);
+    var value = numberOf(table[wordAt(row, c)], c) * params.scale;
+#if POSITIONS
+    value += numberOf(positions[wordAt(rowPosition(r) + params.offset, c)], c);
+#endif
+    output[r * COLUMNS + c] = value;
   }
 }

@@ -5,6 +5,9 @@
 // exact in f32, where they are added up. "f16-emulated": the same arithmetic without the feature shader-f16.
 #include "common/rows.wgsl"
 #include "common/widen.wgsl"
+#if ACTIVATION != "none"
+#include "common/activation.wgsl"
+#endif
 
 struct Params {
   // Where the bias begins in `vectors`.
@@ -92,6 +95,9 @@ fn writeQuad(r: u32, n: u32, sums: vec4<f32>) {
   let bias = params.bias + column;
   values += vec4(vectors[bias], vectors[bias + 1u], vectors[bias + 2u], vectors[bias + 3u]);
 #endif
+#if ACTIVATION != "none"
+  values = activate4(values);
+#endif
 #if ACCUMULATE
   output[at] += values;
 #else
@@ -103,6 +109,9 @@ fn writeQuad(r: u32, n: u32, sums: vec4<f32>) {
     var value = values[i];
 #if BIAS
     value += vectors[params.bias + column + i];
+#endif
+#if ACTIVATION != "none"
+    value = activate1(value);
 #endif
 #if ACCUMULATE
     output[at] += value;

@@ -62,6 +62,12 @@ describe("output", () => {
     await check({ rows: 9, columns: 40, outputs: 71, accumulate: true });
   });
 
+  test("activations, with and without bias, written in quads and not", async () => {
+    await check({ rows: 9, columns: 40, outputs: 72, bias: true, activation: "gelu" });
+    await check({ rows: 9, columns: 40, outputs: 71, activation: "relu" });
+    await check({ rows: 9, columns: 40, outputs: 71, bias: true, activation: "gelu_tanh" });
+  });
+
   test("shards of the weight, more workgroups than one dimension holds", async () => {
     await check({ rows: 66, columns: 24, outputs: 100, cuts: [12, 80], bias: true, accumulate: true });
     await check({ rows: 70, columns: 9, outputs: 301, cuts: [3], maxPerDimension: 3 });

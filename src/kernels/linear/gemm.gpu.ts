@@ -1,4 +1,5 @@
 /** The product of a weight matrix with many token rows; see gemm.wgsl. */
+import type { Activation } from "../common/activation.gpu.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
 import type { ShaderConstants } from "../wgsl/preprocess.ts";
@@ -11,6 +12,8 @@ export interface GemmShape extends WeightShape {
   bias: boolean;
   /** output += the product. */
   accumulate: boolean;
+  /** Of the product; not with `accumulate`. */
+  activation?: Activation;
   /**
    * Every shard begins at a multiple of 4 output columns and has a multiple of 4 of them, and so does the whole: the
    * output is written four numbers at a time.
@@ -53,10 +56,10 @@ export function gemmMemory(tiling: GemmTiling, mode: TileMode): number {
 
 /** The constants of gemm-memory.wgsl. */
 export function productConstants(shape: GemmShape, mode: TileMode): ShaderConstants {
-  const { format, columns, outputColumns, bias, accumulate, quads, maxRows } = shape;
+  const { format, columns, outputColumns, bias, accumulate, activation = "none", quads, maxRows } = shape;
   return {
     ...{ MODE: mode, FORMAT: format, BIAS: bias, ACCUMULATE: accumulate, VECTOR_OUTPUT: quads },
-    ...{ OUTPUT_COLUMNS: outputColumns, MAX_ROWS: maxRows },
+    ...{ OUTPUT_COLUMNS: outputColumns, MAX_ROWS: maxRows, ACTIVATION: activation },
     INPUT_QUADS: Math.ceil(columns / 4),
     WEIGHT_QUADS: chunksOf(shape) * (format === "f32" ? 1 : 2),
     ...(mode === "exact"

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { activationBound, ACTIVATIONS } from "../../../test/support/activations.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
 import { gpuWeights } from "../../../test/support/gpu-weights.ts";
 import {
@@ -12,6 +13,7 @@ import {
   type StoredMatrix,
 } from "../../../test/support/numbers.ts";
 import { rowWords } from "../../../test/support/rows.ts";
+import type { Activation } from "../common/activation.gpu.ts";
 import { gemvKernel, gemvParams, gemvWorkgroups, type GemvShape, type GemvVariant } from "./gemv.gpu.ts";
 
 const MAX_ROWS = 16;
@@ -184,8 +186,50 @@ describe.each(VARIANTS)("subgroups $subgroups, $workgroup invocations, $outputs 
     const { ratio, text } = worstError(await lab.read(output), expected, (i) => allowed[i]);
     expect(ratio, text).toBeLessThanOrEqual(1);
   });
+});
 
-  test.each([true, false])("queries, keys and values: rotation %s, appended to the cache", async (rope) => {
+test.each([
+  ["gelu", VARIANTS[0]],
+  ["relu", VARIANTS[3]],
+] as [Activation, GemvVariant][])("%s of the product with bias, %o", async (activation, variant) => {
+  const random = randomSource(8);
+  const [columns, count] = [40, 11];
+  const matrix = randomMatrix("bf16", count, columns, random);
+  const x = normalNumbers(3 * columns, random);
+  const bias = normalNumbers(count, random);
+  const output = lab.buffer(3 * count);
+  await lab.run(
+    gemvKernel(shapeOf(matrix, { bias: true, epilogue: { kind: "store", activation } }), variant),
+    [
+      lab.buffer(x),
+      lab.buffer(Float32Array.of(...bias, 0)),
+      lab.buffer(gpuWeights(matrix)),
+      output,
+      lab.buffer(rowWords(MAX_ROWS, { positions: [0, 1, 2] })),
+      lab.uniform(gemvParams({ gain: 0, bias: 0, epsilon: 0, first: 0, count })),
+    ],
+    gemvWorkgroups(count, 3, variant, 65535),
+  );
+  const { values, bound } = product(x, matrix);
+  const sums = values.map((value, i) => value + bias[i % count]);
+  const { ratio, text } = worstError(
+    await lab.read(output),
+    sums.map(ACTIVATIONS[activation].exact),
+    // No activation is steeper than 1.2.
+    (i) =>
+      1.2 * FACTOR * (bound[i] + UNIT_ROUNDOFF * Math.abs(bias[i % count])) +
+      activationBound(activation, sums[i]),
+  );
+  expect(ratio, text).toBeLessThanOrEqual(1);
+});
+
+/** Partial rotation changes which rows a workgroup takes, not how: two variants tell. */
+const ROTATIONS = VARIANTS.flatMap((variant, i) =>
+  (i === 0 || i === 2 ? [6, 0, 2] : [6, 0]).map((rotary) => [rotary, variant] as const),
+);
+test.each(ROTATIONS)(
+  "queries, keys and values: %i of 6 rotated, appended to the cache, %o",
+  async (rotary, variant) => {
     const random = randomSource(7);
     const [columns, heads, kvHeads, headDim, context, slots] = [64, 3, 1, 6, 10, 3];
     const count = (heads + 2 * kvHeads) * headDim;
@@ -194,13 +238,12 @@ describe.each(VARIANTS)("subgroups $subgroups, $workgroup invocations, $outputs 
     const x = normalNumbers(3 * columns, random);
     const gain = normalNumbers(columns, random);
     const bias = normalNumbers(count, random);
-    const angles = normalNumbers(context * (headDim / 2), random, 3);
+    const angles = normalNumbers((context * rotary) / 2, random, 3);
     const query = lab.buffer(3 * heads * headDim);
     const keys = lab.buffer(new Float32Array(slots * context * kvHeads * headDim).fill(7));
     const values = lab.buffer(new Float32Array(slots * context * kvHeads * headDim).fill(8));
-    const epilogue = { kind: "qkv", heads, kvHeads, headDim, context, rope } as const;
+    const epilogue = { kind: "qkv", heads, kvHeads, headDim, context, rotary } as const;
     const outputColumns = heads * headDim;
-    const table = lab.buffer(Float32Array.from([...angles].flatMap((a) => [Math.cos(a), Math.sin(a)])));
     await lab.run(
       gemvKernel(shapeOf(matrix, { norm: true, bias: true, outputColumns, epilogue }), variant),
       [
@@ -211,7 +254,9 @@ describe.each(VARIANTS)("subgroups $subgroups, $workgroup invocations, $outputs 
         lab.buffer(rowWords(MAX_ROWS, rows)),
         keys,
         values,
-        ...(rope ? [table] : []),
+        ...(rotary > 0
+          ? [lab.buffer(Float32Array.from([...angles].flatMap((a) => [Math.cos(a), Math.sin(a)])))]
+          : []),
         lab.uniform(gemvParams({ gain: 0, bias: columns, epsilon: EPSILON, first: 0, count })),
       ],
       gemvWorkgroups(count, 3, variant, 65535),
@@ -220,8 +265,8 @@ describe.each(VARIANTS)("subgroups $subgroups, $workgroup invocations, $outputs 
     const all = products.map((value, i) => value + bias[i % count]);
     const rotated = (r: number, head: number, i: number): number => {
       const at = r * count + head * headDim;
-      if (!rope || head >= heads + kvHeads) return all[at + i];
-      const half = headDim / 2;
+      if (i >= rotary || head >= heads + kvHeads) return all[at + i];
+      const half = rotary / 2;
       const angle = angles[rows.positions[r] * half + (i % half)];
       const [a, b] = [all[at + (i % half)], all[at + (i % half) + half]];
       return i < half ? a * Math.cos(angle) - b * Math.sin(angle) : b * Math.cos(angle) + a * Math.sin(angle);
@@ -252,5 +297,5 @@ describe.each(VARIANTS)("subgroups $subgroups, $workgroup invocations, $outputs 
       );
       expect(ratio, text).toBeLessThanOrEqual(1);
     }
-  });
-});
+  },
+);

@@ -1,13 +1,23 @@
 /** The product of a weight matrix with few token rows; see gemv.wgsl. */
+import type { Activation } from "../common/activation.gpu.ts";
 import type { BindingKind, KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
 import { chunksOf, isAligned, type WeightShape } from "./weights.gpu.ts";
 
 /** What happens to the products. Matrices [q; k; v] and [gate; up] are stacked by rows. */
 export type Epilogue =
-  | { kind: "store" | "add" }
+  | { kind: "store"; activation?: Activation }
+  | { kind: "add" }
   | { kind: "gate" }
-  | { kind: "qkv"; heads: number; kvHeads: number; headDim: number; context: number; rope: boolean };
+  | {
+      kind: "qkv";
+      heads: number;
+      kvHeads: number;
+      headDim: number;
+      context: number;
+      /** Elements of a head that are rotated, from its first on; even. 0: none. */
+      rotary: number;
+    };
 
 export interface GemvShape extends WeightShape {
   /** Columns of the output buffer: for "gate" half of the weight's rows, for "qkv" those of q. */
@@ -35,18 +45,22 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
   const { format, columns, outputColumns, norm, bias, epilogue, gather, maxRows } = shape;
   const { subgroups, workgroup, outputs, tile } = variant;
   const isQkv = epilogue.kind === "qkv";
+  const activation = (epilogue.kind === "store" ? epilogue.activation : undefined) ?? "none";
   const bindings: BindingKind[] = ["read", "read", "read", "write", "read"];
-  if (isQkv) bindings.push("write", "write", ...(epilogue.rope ? (["read"] as const) : []));
+  if (isQkv) bindings.push("write", "write", ...(epilogue.rotary > 0 ? (["read"] as const) : []));
   return {
-    name: `gemv ${gather ? "logits" : epilogue.kind}${norm ? " + norm" : ""}`,
+    name: `gemv ${gather ? "logits" : activation === "none" ? epilogue.kind : activation}${norm ? " + norm" : ""}`,
     source: "linear/gemv.wgsl",
     constants: {
       ...{ FORMAT: format, COLUMNS: columns, CHUNKS: chunksOf(shape), OUTPUT_COLUMNS: outputColumns },
-      ...{ NORM: norm, BIAS: bias, GATHER: gather, EPILOGUE: epilogue.kind, ALIGNED: isAligned(shape) },
+      ...{ NORM: norm, BIAS: bias, GATHER: gather, ALIGNED: isAligned(shape) },
+      ...{ EPILOGUE: epilogue.kind, ACTIVATION: activation },
       ...{ SUBGROUPS: subgroups, WORKGROUP: workgroup, OUTPUTS: outputs, TILE: tile, MAX_ROWS: maxRows },
       ...(isQkv && {
         ...{ HEADS: epilogue.heads, KV_HEADS: epilogue.kvHeads, HEAD_DIM: epilogue.headDim },
-        ...{ CONTEXT: epilogue.context, ROPE: epilogue.rope },
+        ...{ CONTEXT: epilogue.context, ROPE: epilogue.rotary > 0 },
+        PARTIAL: epilogue.rotary > 0 && epilogue.rotary < epilogue.headDim,
+        ...(epilogue.rotary > 0 && { ROTARY: epilogue.rotary }),
       }),
     },
     bindings: [...bindings, "uniform"],

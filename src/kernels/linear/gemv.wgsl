@@ -4,12 +4,17 @@
 // - NORM: x is the residual stream and is normalised on the way. RMSNorm's factor 1/sqrt(mean(x²) + ε) is the same for a
 //   whole row, so it multiplies the finished sum; Σ x² is added up in the same walk over x that the product needs.
 // - EPILOGUE "add": the residual connection. "gate": weight is [gate; up] and output is silu(gate) · up.
-//   "qkv": weight is [q; k; v]; q and k are rotated (ROPE) and k and v appended to the cache of the row's slot.
+//   "qkv": weight is [q; k; v]; q and k are rotated (ROPE: the first ROTARY elements of a head, i with i + ROTARY / 2) and k
+//   and v appended to the cache of the row's slot.
+// - ACTIVATION: of what is stored.
 //
 // A workgroup computes OUTPUTS weight rows for TILE token rows, so that weights are read once. Dispatch (token tiles,
 // groups of weight rows, groups again where one dimension is too small): tiles of the same weights run side by side.
 #include "common/rows.wgsl"
 #include "common/silu.wgsl"
+#if ACTIVATION != "none"
+#include "common/activation.wgsl"
+#endif
 #include "linear/weights.wgsl"
 #include "common/workgroup-sums.wgsl"
 
@@ -37,7 +42,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> keys: array<f32>; // [slot][CONTEXT][KV_HEADS · HEAD_DIM]
 @group(0) @binding(6) var<storage, read_write> values: array<f32>;
 #if ROPE
-@group(0) @binding(7) var<storage, read> rope: array<vec2<f32>>; // [CONTEXT][HEAD_DIM / 2] of (cos, sin)
+@group(0) @binding(7) var<storage, read> rope: array<vec2<f32>>; // [CONTEXT][HALF] of (cos, sin)
 @group(0) @binding(8) var<uniform> params: Params;
 #else
 @group(0) @binding(7) var<uniform> params: Params;
@@ -56,12 +61,26 @@ fn vectorAt(i: u32) -> f32 {
 
 // The weight row that a workgroup computes as its `o`-th.
 #if EPILOGUE == "qkv"
-// Rows come in the pairs that a rotation mixes: o and o + OUTPUTS / 2 are HEAD_DIM / 2 apart.
+// Rows come in the pairs that a rotation mixes, o and o + OUTPUTS / 2, which are HALF apart; behind the rotated elements of a
+// head in pairs of neighbours.
 const PAIRS = OUTPUTS / 2u;
-const HALF = HEAD_DIM / 2u;
+const HEAD_PAIRS = HEAD_DIM / 2u;
+#if ROPE
+const HALF = ROTARY / 2u;
+#else
+const HALF = HEAD_PAIRS;
+#endif
+// The first element of a head's pair, and how far behind it the second is.
+#if PARTIAL
+fn firstOf(pair: u32) -> u32 { return select(2u * pair, pair, pair < HALF); }
+fn stepOf(pair: u32) -> u32 { return select(1u, HALF, pair < HALF); }
+#else
+fn firstOf(pair: u32) -> u32 { return pair; }
+fn stepOf(pair: u32) -> u32 { return HALF; }
+#endif
 fn weightRow(group: u32, o: u32) -> u32 {
   let pair = group * PAIRS + o % PAIRS;
-  return (pair / HALF) * HEAD_DIM + pair % HALF + (o / PAIRS) * HALF;
+  return (pair / HEAD_PAIRS) * HEAD_DIM + firstOf(pair % HEAD_PAIRS) + (o / PAIRS) * stepOf(pair % HEAD_PAIRS);
 }
 #elif EPILOGUE == "gate"
 // Rows come in pairs of gate and up.
@@ -164,18 +183,23 @@ fn main(
 
 #if EPILOGUE == "qkv"
   let pair = group * PAIRS + o;
-  let head = pair / HALF;
+  let head = pair / HEAD_PAIRS;
   if (head >= HEADS + 2u * KV_HEADS) { return; }
-  let i = pair % HALF;
+  let i = firstOf(pair % HEAD_PAIRS);
+  let step = stepOf(pair % HEAD_PAIRS);
   var a = finishedSum(o * TILE + t) * scale;
   var b = finishedSum((o + PAIRS) * TILE + t) * scale;
 #if BIAS
   a += vectorAt(params.bias + head * HEAD_DIM + i);
-  b += vectorAt(params.bias + head * HEAD_DIM + i + HALF);
+  b += vectorAt(params.bias + head * HEAD_DIM + i + step);
 #endif
   let position = rowPosition(r);
 #if ROPE
+#if PARTIAL
+  if (head < HEADS + KV_HEADS && i < HALF) {
+#else
   if (head < HEADS + KV_HEADS) {
+#endif
     let turn = rope[position * HALF + i];
     let rotated = vec2<f32>(a * turn.x - b * turn.y, b * turn.x + a * turn.y);
     a = rotated.x;
@@ -186,15 +210,15 @@ fn main(
   if (head < HEADS) {
     let at = r * OUTPUT_COLUMNS + head * HEAD_DIM + i;
     output[at] = a;
-    output[at + HALF] = b;
+    output[at + step] = b;
   } else if (head < HEADS + KV_HEADS) {
     let at = cell + (head - HEADS) * HEAD_DIM;
     keys[at] = a;
-    keys[at + HALF] = b;
+    keys[at + step] = b;
   } else {
     let at = cell + (head - HEADS - KV_HEADS) * HEAD_DIM;
     values[at] = a;
-    values[at + HALF] = b;
+    values[at + step] = b;
   }
 #elif EPILOGUE == "gate"
   let n = group * PAIRS + o;
@@ -212,6 +236,9 @@ fn main(
   var result = finishedSum(o * TILE + t) * scale;
 #if BIAS
   result += vectorAt(params.bias + params.first + n);
+#endif
+#if ACTIVATION != "none"
+  result = activate1(result);
 #endif
   let at = r * OUTPUT_COLUMNS + params.first + n;
 #if EPILOGUE == "add"

@@ -103,9 +103,14 @@ export class WebGpuBackend implements Backend {
       program,
       checkpoint,
       { features, limits, summary },
-      { contextLength, slots, maxRows: Math.max(1, Math.min(maxRows, contextLength)), prefill, forced },
+      { contextLength, slots, maxRows: rowsOfPass(program, maxRows, contextLength), prefill, forced },
     );
   }
+}
+
+/** No more than there are positions, and all of them where an encoder sees its input whole. */
+function rowsOfPass({ architecture }: Program, maxRows: number, contextLength: number): number {
+  return architecture === "seq2seq" ? contextLength : Math.max(1, Math.min(maxRows, contextLength));
 }
 
 function choiceDispatches({ dispatches }: TokenChoice, vocabSize: number): Map<string, Dispatch[]> {

@@ -5,6 +5,7 @@
  */
 import type { DecodeProfile, DecodeRequest } from "../backend.ts";
 import { withAbort } from "../mutex.ts";
+import { FORWARD } from "../program.ts";
 import { Sampler } from "../sampler.ts";
 import type { PassShape } from "./dispatch.ts";
 import type { WebGpuExecutable } from "./executable.ts";
@@ -42,13 +43,14 @@ export async function decodeTokens(
     tokens,
     slots: new Int32Array(tokens.length).fill(slot),
     positions: Int32Array.from(tokens, (_, r) => position + r),
+    sourceLength: request.sourceLength,
     logitRows: Int32Array.of(tokens.length - 1),
   };
   const shape = await executable.submitBody(pass, signal, request.onProgress);
   const plan = planTokenChoice(request.sampling, executable.program.vocabSize);
   return plan === "cpu"
     ? chooseOnCpu(executable, request, shape, signal)
-    : chooseOnGpu(executable, request, plan, signal);
+    : chooseOnGpu(executable, request, plan, shape, signal);
 }
 
 /** Times of a decode, from the first chosen token to the last. */
@@ -72,12 +74,13 @@ async function chooseOnGpu(
   executable: WebGpuExecutable,
   request: GpuDecodeRequest,
   plan: TokenChoicePlan,
+  { sourceLength }: PassShape,
   signal: AbortSignal | undefined,
 ): Promise<DecodeProfile> {
   const { resources, program } = executable;
   const { device } = resources.context;
   const { count, sampling, onToken, onStep, eosTokenIds, position, tokens } = request;
-  const one = await resources.form("forward", "one");
+  const one = await resources.form(FORWARD, "one");
   const choice = await resources.choice(plan);
   for (const [name, words] of Object.entries(startTokenChoice(request, program.vocabSize))) {
     device.queue.writeBuffer(resources.buffer(name), 0, words);
@@ -95,6 +98,7 @@ async function chooseOnGpu(
       rows: 1,
       logitRows: 1,
       length: position + tokens.length + step,
+      sourceLength,
       queryTiles: 0,
     };
     const startedAt = performance.now();
@@ -137,7 +141,8 @@ async function chooseOnCpu(
   signal: AbortSignal | undefined,
 ): Promise<DecodeProfile> {
   const { resources, program } = executable;
-  const { count, sampling, onToken, eosTokenIds, minNewTokens, sequence, position, tokens, slot } = request;
+  const { count, sampling, onToken, eosTokenIds, minNewTokens, sequence } = request;
+  const { position, tokens, slot, sourceLength } = request;
   const { vocabSize } = program;
   const sampler = new Sampler(sampling, {
     vocabSize,
@@ -147,7 +152,7 @@ async function chooseOnCpu(
     sequence,
   });
   const clock = new Clock();
-  const { head } = await resources.form("forward", "one");
+  const { head } = await resources.form(FORWARD, "one");
   let stepShape = shape;
   for (let step = 0; step < count; step++) {
     const next = position + tokens.length + step;
@@ -161,6 +166,7 @@ async function chooseOnCpu(
         tokens: Int32Array.of(token),
         slots: Int32Array.of(slot),
         positions: Int32Array.of(next),
+        sourceLength,
         logitRows: Int32Array.of(0),
       },
       signal,

@@ -8,6 +8,8 @@ export interface PassShape {
   logitRows: number;
   /** Positions of the longest sequence after the pass. */
   length: number;
+  /** Tokens of the encoder's input; 0 without an encoder. */
+  sourceLength: number;
   /** Tiles of query rows (form "block"). */
   queryTiles: number;
 }

@@ -7,7 +7,7 @@ import { checkCopy, checkDecode, checkPass, type PassLimits } from "../check-pas
 import { ModelComposeError, throwIfAborted } from "../errors.ts";
 import type { DeviceInfo } from "../generation-types.ts";
 import { Mutex, withAbort } from "../mutex.ts";
-import type { Program } from "../program.ts";
+import { FORWARD, isSourceLayer, type Program } from "../program.ts";
 import { MAP, USAGE } from "./constants.ts";
 import { decodeTokens, type GpuDecodeRequest } from "./decode.ts";
 import { formFor, headFor, LOGIT_ROWS, type PassShape } from "./dispatch.ts";
@@ -69,14 +69,15 @@ export class WebGpuExecutable implements Executable {
     if (from === to || length === 0) return;
     await this.#inTurn(async () => {
       const { context } = this.resources;
-      const { layers, kvHeads, headDim } = this.program.kv;
-      const positionBytes = kvHeads * headDim * 4;
+      const { kv } = this.program;
+      const positionBytes = kv.kvHeads * kv.headDim * 4;
       const size = length * positionBytes;
       // WebGPU copies between buffers, not within one.
       const between = await context.createBuffer("slot on its way", size, USAGE.COPY_SRC | USAGE.COPY_DST);
       try {
         const encoder = context.device.createCommandEncoder();
-        for (let layer = 0; layer < layers; layer++) {
+        for (let layer = 0; layer < kv.layers; layer++) {
+          if (isSourceLayer(kv, layer)) continue;
           for (const name of [`keys ${layer}`, `values ${layer}`]) {
             const cache = this.resources.buffer(name);
             encoder.copyBufferToBuffer(cache, from * this.contextLength * positionBytes, between, 0, size);
@@ -103,7 +104,7 @@ export class WebGpuExecutable implements Executable {
     signal: AbortSignal | undefined,
     onProgress = pass.onProgress,
   ): Promise<PassShape> {
-    const { entry = "forward", tokens } = pass;
+    const { entry = FORWARD, tokens } = pass;
     const shape = this.rows.write(pass);
     const form = formFor(tokens.length);
     const { body } = await this.resources.form(entry, form);
@@ -159,7 +160,7 @@ export class WebGpuExecutable implements Executable {
   }
 
   async #run(pass: Pass, signal: AbortSignal | undefined): Promise<PassResult> {
-    const { entry = "forward", tokens, logitRows = new Int32Array(0) } = pass;
+    const { entry = FORWARD, tokens, logitRows = new Int32Array(0) } = pass;
     const { vocabSize } = this.program;
     const activations = new Map<string, Float32Array>();
     let shape: PassShape;

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { openGolden } from "../../../test/support/golden.ts";
-import { ProgramBuilder, type Op, type Program } from "../program.ts";
-import { fuseEntry } from "./fuse.ts";
+import { FORWARD, ProgramBuilder, type Op, type Program } from "../program.ts";
+import { fuseEntry, type FuseRules } from "./fuse.ts";
 
+const FUSE_ALL: FuseRules = { canStack: () => true, canAddTables: () => true };
 const HEAD = { family: "test", vocabSize: 8, maxPositions: 8, kv: { layers: 1, kvHeads: 1, headDim: 4 } };
 
 function programOf(ops: readonly Op[]): Program {
@@ -15,7 +16,7 @@ function programOf(ops: readonly Op[]): Program {
   return builder.build(HEAD);
 }
 const kinds = (ops: readonly Op[], canStack = true): string[] =>
-  fuseEntry(programOf(ops), "forward", () => canStack).map(
+  fuseEntry(programOf(ops), FORWARD, { canStack: () => canStack, canAddTables: () => canStack }).map(
     (stage) => ("norm" in stage && stage.kind !== "norm" ? "norm+" : "") + stage.kind,
   );
 
@@ -29,13 +30,21 @@ const linear = (weight: string, input: string, output: string, accumulate = fals
 });
 const rope = (buffer: string, heads: number): Op => ({ role: "rope", buffer, heads, headDim: 4 });
 const append: Op = { role: "append", key: "b", value: "c", layer: 0 };
-const attention: Op = { role: "attention", over: "past", query: "a", layer: 0, heads: 2, scale: 1, output: "d" };
+const attention: Op = {
+  role: "attention",
+  over: "past",
+  query: "a",
+  layer: 0,
+  heads: 2,
+  scale: 1,
+  output: "d",
+};
 const qkv = [linear("q", "n", "a"), linear("k", "n", "b"), linear("v", "n", "c")];
 const gate: Op = { role: "gate", activation: "silu", gate: "a", up: "b", output: "a" };
 
 test("a layer of SmolLM3 is six stages", async () => {
   const { program } = await openGolden("smollm3");
-  const stages = fuseEntry(program, "forward", () => true);
+  const stages = fuseEntry(program, FORWARD, FUSE_ALL);
   const layers = program.kv.layers;
   expect(stages).toHaveLength(1 + 5 * layers + 2); // attention is two dispatches
   expect(stages.slice(1, 6).map(({ kind }) => kind)).toEqual([
@@ -58,6 +67,11 @@ describe("query, key and value", () => {
       "norm+qkv",
       "attention",
     ]);
+  });
+
+  test("in any order, as keys and values are appended", () => {
+    const stages = fuseEntry(programOf([qkv[2], qkv[0], qkv[1], append]), FORWARD, FUSE_ALL);
+    expect(stages).toMatchObject([{ kind: "qkv", weights: ["q", "k", "v"], output: "a" }]);
   });
 
   test.each([
@@ -88,6 +102,7 @@ describe("a norm", () => {
     ["two stages read it", [norm, linear("o", "n", "a"), linear("q", "n", "c")]],
     ["its result is traced", [{ ...norm, trace: "n" }, linear("o", "n", "a")]],
     ["the stage writes what the norm reads", [norm, linear("o", "n", "x", true)]],
+    ["it is a layer norm", [{ ...norm, kind: "layer" }, linear("o", "n", "a")]],
     ["the stage after it reads something else", [norm, linear("o", "b", "a")]],
     ["nothing follows", [norm]],
   ] as [string, Op[]][])("stays apart when %s", (_, ops) => {
@@ -98,8 +113,8 @@ describe("a norm", () => {
 test("gate and up may come in either order", () => {
   const stages = fuseEntry(
     programOf([linear("up", "n", "b"), linear("gate", "n", "a"), gate]),
-    "forward",
-    () => true,
+    FORWARD,
+    FUSE_ALL,
   );
   expect(stages).toMatchObject([{ kind: "gate", weights: ["gate", "up"], output: "a" }]);
 });
@@ -108,7 +123,79 @@ test("gate and up stay apart when up is read again", () => {
   expect(kinds([linear("gate", "n", "a"), linear("up", "n", "b"), gate, linear("o", "b", "d")])).toEqual([
     "linear",
     "linear",
-    "activate",
+    "swiglu",
     "linear",
   ]);
+});
+
+describe("an activation", () => {
+  const activate = (input: string, output = input, trace?: string): Op => ({
+    role: "activate",
+    activation: "gelu",
+    input,
+    output,
+    trace,
+  });
+
+  test("is the linear op's before it, with what a trace wants of it", () => {
+    const ops = [norm, linear("o", "n", "a"), activate("a", "b", "activated")];
+    const [stage, ...others] = fuseEntry(programOf(ops), FORWARD, FUSE_ALL);
+    expect(others).toEqual([]);
+    expect(stage).toMatchObject({
+      kind: "linear",
+      activation: "gelu",
+      output: "b",
+      trace: "activated",
+      norm,
+    });
+    expect(kinds([linear("o", "n", "a"), activate("a")])).toEqual(["linear"]);
+  });
+
+  test.each([
+    ["the product is traced", [{ ...linear("o", "n", "a"), trace: "a" }, activate("a")]],
+    ["the product is added to something", [linear("o", "n", "a", true), activate("a")]],
+    ["the product is read again", [linear("o", "n", "a"), activate("a", "b"), linear("q", "a", "c")]],
+    ["it is of something else", [linear("o", "n", "a"), activate("c")]],
+    ["it would write what the product reads", [linear("o", "n", "a"), activate("a", "n")]],
+  ] as [string, Op[]][])("stays apart when %s", (_, ops) => {
+    expect(kinds(ops).slice(0, 2)).toEqual(["linear", "activate"]);
+  });
+});
+
+describe("learned positions", () => {
+  const embed: Op = { role: "embed", table: "q", scale: 2, output: "x" };
+  const positions: Op = { role: "positions", table: "o", offset: 2, target: "x", trace: "embeddings" };
+
+  test("are added by the embedding", () => {
+    expect(fuseEntry(programOf([embed, positions]), FORWARD, FUSE_ALL)).toEqual([
+      { kind: "embed", embed, positions, output: "x", trace: "embeddings" },
+    ]);
+  });
+
+  test("stay apart from a traced embedding, from another buffer's, and when one kernel cannot read both tables", () => {
+    expect(kinds([{ ...embed, trace: "tokens" }, positions])).toEqual(["embed", "positions"]);
+    expect(kinds([{ ...embed, output: "a" }, positions])).toEqual(["embed", "positions"]);
+    expect(kinds([embed, positions], false)).toEqual(["embed", "positions"]);
+  });
+});
+
+test("of parallel blocks the norm that both read is computed before either writes", () => {
+  const block = [
+    ...qkv,
+    append,
+    attention,
+    linear("o", "d", "x", true),
+    linear("gate", "n", "a"),
+    linear("up", "a", "x", true),
+  ];
+  for (const kind of ["rms", "layer"] as const) {
+    expect(kinds([{ ...norm, kind }, ...block])).toEqual([
+      "norm",
+      "qkv",
+      "attention",
+      "linear",
+      "linear",
+      "linear",
+    ]);
+  }
 });

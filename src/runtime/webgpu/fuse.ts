@@ -5,11 +5,14 @@
  */
 import {
   opAccess,
+  type Activation,
   type AttentionOp,
+  type EmbedOp,
   type LinearOp,
   type Name,
   type NormOp,
   type Op,
+  type PositionsOp,
   type Program,
 } from "../program.ts";
 
@@ -24,30 +27,40 @@ interface Projection {
 }
 
 export type Stage =
-  | { kind: "embed"; table: Name; output: Name; trace?: string }
+  | { kind: "embed"; embed: EmbedOp; positions?: PositionsOp; output: Name; trace?: string }
+  | { kind: "positions"; positions: PositionsOp; output: Name; trace?: string }
   | { kind: "norm"; norm: NormOp; trace?: string }
-  | ({ kind: "linear"; accumulate: boolean; trace?: string } & Projection)
+  | ({ kind: "linear"; accumulate: boolean; activation?: Activation; trace?: string } & Projection)
   | ({ kind: "gate"; trace?: string } & Projection)
   | ({ kind: "qkv"; layer: number; rope: boolean } & Projection)
   | { kind: "attention"; attention: AttentionOp; trace?: string }
   | ({ kind: "logits" } & Omit<Projection, "output">)
   | { kind: "rope"; buffer: Name; heads: number; headDim: number; trace?: string }
   | { kind: "append"; key: Name; value: Name; layer: number }
-  | { kind: "activate"; gate: Name; up: Name; output: Name; trace?: string }
+  | { kind: "swiglu"; gate: Name; up: Name; output: Name; trace?: string }
+  | { kind: "activate"; activation: Activation; input: Name; output: Name; trace?: string }
   | { kind: "add"; input: Name; target: Name; trace?: string };
 
-/** Whether these matrices may lie in one buffer, one below the other. */
-export type CanStack = (weights: readonly Name[]) => boolean;
+/** What a GPU and a checkpoint allow. */
+export interface FuseRules {
+  /** Whether these matrices may lie in one buffer, one below the other. */
+  canStack: (weights: readonly Name[]) => boolean;
+  /** Whether one kernel may read rows of both tables, the second of them whole. */
+  canAddTables: (table: Name, positions: Name) => boolean;
+}
 
 /** The stages of an entry, in order. */
-export function fuseEntry(program: Program, entry: string, canStack: CanStack): Stage[] {
+export function fuseEntry(program: Program, entry: string, rules: FuseRules): Stage[] {
   const groups = program.entries.get(entry);
   if (groups === undefined) throw new Error(`The program has no entry "${entry}".`);
   const ops = groups.flatMap((group) => group.ops);
   const stages: Stage[] = [];
   for (let i = 0; i < ops.length;) {
     const { stage, length } =
-      normed(ops, i, program, canStack) ?? projected(ops, i, program, canStack) ?? single(ops[i]);
+      normed(ops, i, program, rules) ??
+      projected(ops, i, program, rules) ??
+      embedded(ops, i, rules) ??
+      single(ops[i]);
     stages.push(stage);
     i += length;
   }
@@ -60,11 +73,15 @@ interface Found {
   length: number;
 }
 
-/** A norm whose result only the stage after it reads, and that stage. */
-function normed(ops: readonly Op[], i: number, program: Program, canStack: CanStack): Found | undefined {
+/**
+ * A norm whose result only the stage after it reads, and that stage. Of the root mean square only: its factor multiplies
+ * the finished product, whereas a layer norm's mean would have to be known before the first multiplication.
+ */
+function normed(ops: readonly Op[], i: number, program: Program, rules: FuseRules): Found | undefined {
   const norm = ops[i];
   if (norm.role !== "norm" || norm.trace !== undefined || i + 1 === ops.length) return undefined;
-  const next = projected(ops, i + 1, program, canStack) ?? single(ops[i + 1]);
+  if (norm.kind !== "rms" || norm.bias !== undefined) return undefined;
+  const next = projected(ops, i + 1, program, rules) ?? single(ops[i + 1]);
   const { stage } = next;
   if (stage.kind !== "linear" && stage.kind !== "gate" && stage.kind !== "qkv" && stage.kind !== "logits") {
     return undefined;
@@ -75,20 +92,38 @@ function normed(ops: readonly Op[], i: number, program: Program, canStack: CanSt
   return { stage: { ...stage, norm, input: norm.input }, length: next.length + 1 };
 }
 
-/** Several linear ops and what follows them in one stage. */
-function projected(ops: readonly Op[], i: number, program: Program, canStack: CanStack): Found | undefined {
-  return projectedQkv(ops, i, program, canStack) ?? projectedGate(ops, i, canStack);
+/** An embedding and the learned positions that are added to it. */
+function embedded(ops: readonly Op[], i: number, rules: FuseRules): Found | undefined {
+  const [embed, positions] = ops.slice(i, i + 2);
+  if (embed.role !== "embed" || positions?.role !== "positions") return undefined;
+  if (embed.trace !== undefined || positions.target !== embed.output) return undefined;
+  if (!rules.canAddTables(embed.table, positions.table)) return undefined;
+  const { output } = embed;
+  return { stage: { kind: "embed", embed, positions, output, trace: positions.trace }, length: 2 };
+}
+
+/** Linear ops and what follows them in one stage. */
+function projected(ops: readonly Op[], i: number, program: Program, rules: FuseRules): Found | undefined {
+  return projectedQkv(ops, i, program, rules) ?? projectedGate(ops, i, rules) ?? projectedActivation(ops, i);
 }
 
 function projectedQkv(
   ops: readonly Op[],
   i: number,
   program: Program,
-  canStack: CanStack,
+  { canStack }: FuseRules,
 ): Found | undefined {
-  const [q, k, v] = ops.slice(i, i + 3);
-  if (!isPlainLinear(q) || !isPlainLinear(k) || !isPlainLinear(v)) return undefined;
-  if (q.input !== k.input || q.input !== v.input) return undefined;
+  const linears = ops.slice(i, i + 3).filter(isPlainLinear);
+  // They come in any order; the append tells them apart.
+  const append = ops.slice(i + 3, i + 6).find((op) => op.role === "append");
+  const k = linears.find(({ output }) => output === append?.key);
+  const v = linears.find(({ output }) => output === append?.value);
+  const q = linears.find((op) => op !== k && op !== v);
+  if (linears.length !== 3 || q === undefined || k === undefined || v === undefined || k === v)
+    return undefined;
+  if (q.input !== k.input || q.input !== v.input || q.output === k.output || q.output === v.output) {
+    return undefined;
+  }
   const { kvHeads, headDim } = program.kv;
   const rowsOf = (op: LinearOp): number => program.matrices.get(op.weight)?.rows ?? 0;
   if (rowsOf(k) !== kvHeads * headDim || rowsOf(v) !== kvHeads * headDim || rowsOf(q) % headDim !== 0)
@@ -103,15 +138,13 @@ function projectedQkv(
       return undefined;
   }
   const length = rope ? 6 : 4;
-  const append = ops.at(i + length - 1);
-  if (append?.role !== "append" || append.trace !== undefined) return undefined;
-  if (append.key !== k.output || append.value !== v.output) return undefined;
+  if (append === undefined || append !== ops[i + length - 1] || append.trace !== undefined) return undefined;
   if (!isDead(k.output, ops, i + length) || !isDead(v.output, ops, i + length)) return undefined;
   const stage = { kind: "qkv", layer: append.layer, rope, ...stacked([q, k, v]), output: q.output } as const;
   return stage.output !== stage.input && canStack(stage.weights) ? { stage, length } : undefined;
 }
 
-function projectedGate(ops: readonly Op[], i: number, canStack: CanStack): Found | undefined {
+function projectedGate(ops: readonly Op[], i: number, { canStack }: FuseRules): Found | undefined {
   const [a, b, gate] = ops.slice(i, i + 3);
   if (!isPlainLinear(a) || !isPlainLinear(b) || gate?.role !== "gate" || a.input !== b.input)
     return undefined;
@@ -124,6 +157,24 @@ function projectedGate(ops: readonly Op[], i: number, canStack: CanStack): Found
   return stage.output !== stage.input && canStack(stage.weights) ? { stage, length: 3 } : undefined;
 }
 
+function projectedActivation(ops: readonly Op[], i: number): Found | undefined {
+  const [linear, activate] = ops.slice(i, i + 2);
+  if (!isPlainLinear(linear) || activate?.role !== "activate" || activate.input !== linear.output)
+    return undefined;
+  const { activation, output, trace } = activate;
+  if (output === linear.input || (output !== linear.output && !isDead(linear.output, ops, i + 2)))
+    return undefined;
+  const stage = {
+    kind: "linear",
+    accumulate: false,
+    activation,
+    ...stacked([linear]),
+    output,
+    trace,
+  } as const;
+  return { stage, length: 2 };
+}
+
 function single(op: Op): Found {
   return { stage: singleStage(op), length: 1 };
 }
@@ -132,7 +183,9 @@ function singleStage(op: Op): Stage {
   const { trace } = op;
   switch (op.role) {
     case "embed":
-      return { kind: "embed", table: op.table, output: op.output, trace };
+      return { kind: "embed", embed: op, output: op.output, trace };
+    case "positions":
+      return { kind: "positions", positions: op, output: op.target, trace };
     case "norm":
       return { kind: "norm", norm: op, trace };
     case "linear":
@@ -144,7 +197,9 @@ function singleStage(op: Op): Stage {
     case "attention":
       return { kind: "attention", attention: op, trace };
     case "gate":
-      return { kind: "activate", gate: op.gate, up: op.up, output: op.output, trace };
+      return { kind: "swiglu", gate: op.gate, up: op.up, output: op.output, trace };
+    case "activate":
+      return { kind: "activate", activation: op.activation, input: op.input, output: op.output, trace };
     case "add":
       return { kind: "add", input: op.input, target: op.target, trace };
     case "logits":

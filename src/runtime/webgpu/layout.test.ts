@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { shapesOf } from "../../../test/support/shapes.ts";
-import { ProgramBuilder, type Op, type Program } from "../program.ts";
-import { fuseEntry, type Stage } from "./fuse.ts";
-import { layOutWeights, stackingRule, type Weight, type WeightLayout } from "./layout.ts";
+import { FORWARD, ProgramBuilder, type Op, type Program } from "../program.ts";
+import { fuseEntry, type FuseRules, type Stage } from "./fuse.ts";
+import { fuseRules, layOutWeights, type Weight, type WeightLayout } from "./layout.ts";
 
+const FUSE_ALL: FuseRules = { canStack: () => true, canAddTables: () => true };
 const COLUMNS = 10; // rows of 20 bytes in bf16, 32 in memory
 const MATRICES: Readonly<Record<string, number>> = { table: 50, q: 12, k: 4, v: 4, o: 10, gate: 14, up: 14 };
 
@@ -52,7 +53,7 @@ describe("the rule for stacks", () => {
   const allows = (names: readonly string[], ops: readonly Op[], limit = 1e6, f32?: string): boolean => {
     const program = programOf(ops);
     const checkpoint = shapesOf(program, (name) => (name === f32 ? "F32" : "BF16"));
-    return stackingRule(program, checkpoint, limit)(names);
+    return fuseRules(program, checkpoint, limit).canStack(names);
   };
 
   test("matrices of one format that nothing else uses", () => {
@@ -72,12 +73,30 @@ describe("the rule for stacks", () => {
   });
 });
 
+test("tables are added by one kernel when they are alike and the second is whole", () => {
+  const ops: Op[] = [
+    { role: "embed", table: "table", output: "x" },
+    { role: "positions", table: "q", offset: 2, target: "x" },
+  ];
+  const program = programOf(ops);
+  const canAdd = (limit: number, f32?: string): boolean =>
+    fuseRules(
+      program,
+      shapesOf(program, (name) => (name === f32 ? "F32" : "BF16")),
+      limit,
+    ).canAddTables("table", "q");
+  expect(canAdd(12 * 32)).toBe(true); // the first one is cut
+  expect(canAdd(12 * 32 - 1)).toBe(false);
+  expect(canAdd(1e6, "q")).toBe(false);
+  expect([...layOut(ops).weights.keys()]).toEqual(["table", "q"]);
+});
+
 function layOut(
   ops: readonly Op[],
   { limit = 1e6, dtype = "BF16" }: { limit?: number; dtype?: "BF16" | "F16" | "F32" } = {},
 ): WeightLayout {
   const program = programOf(ops);
-  const stages = fuseEntry(program, "forward", () => true);
+  const stages = fuseEntry(program, FORWARD, FUSE_ALL);
   return layOutWeights(
     program,
     shapesOf(program, () => dtype),
@@ -106,13 +125,13 @@ describe("matrices", () => {
       columns: COLUMNS,
       rows: 20,
       parts: [
-        { tensor: { name: "q" }, first: 0, rows: 12 },
-        { tensor: { name: "k" }, first: 12, rows: 4 },
-        { tensor: { name: "v" }, first: 16, rows: 4 },
+        { source: { tensor: { name: "q" }, rows: 12 }, first: 0 },
+        { source: { tensor: { name: "k" }, rows: 4 }, first: 12 },
+        { source: { tensor: { name: "v" }, rows: 4 }, first: 16 },
       ],
       shards: [{ buffer: "weight q + k + v", first: 0, count: 20 }],
     });
-    expect(weights.get("gate + up")?.parts.map(({ tensor }) => tensor.name)).toEqual(["gate", "up"]);
+    expect(weights.get("gate + up")?.parts.map(({ source }) => source.tensor.name)).toEqual(["gate", "up"]);
   });
 
   function gate(): Extract<Op, { role: "gate" }> {
@@ -157,7 +176,7 @@ describe("matrices", () => {
 
   test("that the checkpoint lacks, or has in another shape or type, are refused", () => {
     const program = programOf([linear("o")]);
-    const stages = fuseEntry(program, "forward", () => true);
+    const stages = fuseEntry(program, FORWARD, FUSE_ALL);
     const attempt = (change: { shape?: number[]; dtype?: "I32" } | undefined): (() => WeightLayout) => {
       const checkpoint = shapesOf(program);
       const tensors = new Map(checkpoint.tensors);
@@ -176,11 +195,11 @@ describe("vectors", () => {
   /** Where the layout has them, and that none lies on another. */
   function placesOf(layout: WeightLayout): Record<string, number> {
     const ordered = [...layout.vectors].sort((a, b) => a.offset - b.offset);
-    ordered.forEach(({ offset, length }, i) => {
+    ordered.forEach(({ offset, source }, i) => {
       const end = i + 1 < ordered.length ? ordered[i + 1].offset : layout.vectorLength;
-      expect(offset + length).toBeLessThanOrEqual(end);
+      expect(offset + source.rows).toBeLessThanOrEqual(end);
     });
-    return Object.fromEntries(layout.vectors.map(({ tensor, offset }) => [tensor.name, offset]));
+    return Object.fromEntries(layout.vectors.map(({ source, offset }) => [source.tensor.name, offset]));
   }
 
   test("of gains and biases begin where kernels can read four numbers at once", () => {
@@ -194,6 +213,15 @@ describe("vectors", () => {
       expect(places[name], "0 means none").toBeGreaterThan(0);
     }
     expect(layout.vectorLength % 4).toBe(0);
+  });
+
+  test("of a layer norm are its gain and its bias", () => {
+    const layout = layOut([{ ...norm, kind: "layer", bias: "o.bias" } as Op]);
+    expect(Object.keys(placesOf(layout)).sort()).toEqual(["gain", "o.bias"]);
+  });
+
+  test("that are not as long as what they are for are a fault of the program", () => {
+    expect(() => layOut([linear("q", "gain")])).toThrow('The vector "gain" has 10 numbers; its op takes 12.');
   });
 
   test("of a stack's biases lie as its rows do, with gaps for matrices that have none", () => {
@@ -216,8 +244,8 @@ describe("vectors", () => {
   test("of a norm that was folded into a product are placed too", () => {
     const stages: Stage[] = fuseEntry(
       programOf([norm, { ...linear("o"), input: "n" } as Op]),
-      "forward",
-      () => true,
+      FORWARD,
+      FUSE_ALL,
     );
     expect(stages).toHaveLength(1);
     expect(Object.keys(placesOf(layOut([norm, { ...linear("o"), input: "n" } as Op])))).toEqual(["gain"]);

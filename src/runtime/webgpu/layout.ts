@@ -1,9 +1,10 @@
 /** Where the weights of a program lie in GPU memory: which matrices share a buffer, and how large ones are cut. */
 import { rowStride, type WeightFormat } from "../../kernels/linear/weights.gpu.ts";
-import { requireTensor, type Checkpoint, type WeightTensor } from "../checkpoint.ts";
+import type { Checkpoint, WeightTensor } from "../checkpoint.ts";
 import { ModelComposeError } from "../errors.ts";
-import type { Name, Program } from "../program.ts";
-import type { CanStack, Stage } from "./fuse.ts";
+import { opMatrices, type Name, type NormOp, type Program } from "../program.ts";
+import { matrixSlice, vectorSlice, type WeightSlice } from "../weight-source.ts";
+import type { FuseRules, Stage } from "./fuse.ts";
 
 /** Some rows of a weight buffer, as large as a binding may be. */
 export interface Shard {
@@ -14,6 +15,12 @@ export interface Shard {
   count: number;
 }
 
+/** One of the matrices of a weight: its rows begin at row `first` of the whole. */
+export interface WeightPart {
+  source: WeightSlice;
+  first: number;
+}
+
 /** One or several matrices, one below the other. */
 export interface Weight {
   key: string;
@@ -22,15 +29,14 @@ export interface Weight {
   rows: number;
   /** Bytes from one row to the next. */
   stride: number;
-  parts: readonly { tensor: WeightTensor; first: number; rows: number }[];
+  parts: readonly WeightPart[];
   shards: readonly Shard[];
 }
 
 /** A one-dimensional weight, widened to f32, at `offset` numbers in the buffer of vectors. */
 export interface PlacedVector {
-  tensor: WeightTensor;
+  source: WeightSlice;
   offset: number;
-  length: number;
 }
 
 export interface WeightLayout {
@@ -52,26 +58,26 @@ const FORMATS: Readonly<Record<WeightTensor["dtype"], WeightFormat>> = {
 
 /**
  * Matrices may be stacked when they have one format and width, when nothing else uses them (a tied embedding) and when
- * the stack fits one binding.
+ * the stack fits one binding. Tables may be read by one kernel when they have one format and width, and the second one
+ * fits one binding.
  */
-export function stackingRule(program: Program, checkpoint: Checkpoint, bindingLimit: number): CanStack {
+export function fuseRules(program: Program, checkpoint: Checkpoint, bindingLimit: number): FuseRules {
   const uses = new Map<Name, number>();
   for (const groups of program.entries.values()) {
-    for (const op of groups.flatMap((group) => group.ops)) {
-      const name =
-        op.role === "embed" ? op.table : op.role === "linear" || op.role === "logits" ? op.weight : undefined;
-      if (name !== undefined) uses.set(name, (uses.get(name) ?? 0) + 1);
+    for (const name of groups.flatMap((group) => group.ops.flatMap(opMatrices))) {
+      uses.set(name, (uses.get(name) ?? 0) + 1);
     }
   }
-  return (names) => {
-    const matrices = names.map((name) => matrixOf(program, checkpoint, name));
-    const [first] = matrices;
-    const bytes = matrices.reduce((sum, matrix) => sum + matrix.rows * matrix.stride, 0);
-    return (
-      bytes <= bindingLimit &&
-      names.every((name) => uses.get(name) === 1) &&
-      matrices.every(({ format, columns }) => format === first.format && columns === first.columns)
-    );
+  const matrices = (names: readonly Name[]): PlacedMatrix[] =>
+    names.map((name) => matrixOf(program, checkpoint, name));
+  const areAlike = ([first, ...others]: readonly PlacedMatrix[]): boolean =>
+    others.every(({ format, source }) => format === first.format && source.columns === first.source.columns);
+  const fit = (placed: readonly PlacedMatrix[]): boolean =>
+    placed.reduce((sum, { source, stride }) => sum + source.rows * stride, 0) <= bindingLimit;
+  return {
+    canStack: (names) =>
+      names.every((name) => uses.get(name) === 1) && areAlike(matrices(names)) && fit(matrices(names)),
+    canAddTables: (table, positions) => areAlike(matrices([table, positions])) && fit(matrices([positions])),
   };
 }
 
@@ -104,26 +110,32 @@ export function layOutWeights(
     let offset = vectorLength;
     for (const [i, name] of names.entries()) {
       if (name !== undefined) {
-        vectors.push({ tensor: requireTensor(checkpoint, name, [lengths[i]]), offset, length: lengths[i] });
+        const source = vectorSlice(program, checkpoint, name);
+        if (source.rows !== lengths[i]) {
+          throw new Error(`The vector "${name}" has ${source.rows} numbers; its op takes ${lengths[i]}.`);
+        }
+        vectors.push({ source, offset });
       }
       offset += lengths[i];
     }
     vectorLength = Math.ceil(offset / 4) * 4; // kernels read gains four at a time
   };
+  const placeNorm = (norm: NormOp): void => {
+    const columns = program.buffers.get(norm.input) ?? 0;
+    placeVectors([norm.weight], [columns]);
+    placeVectors([norm.bias], [columns]);
+  };
 
   for (const stage of stages) {
-    if (stage.kind === "embed") placeWeight([stage.table]);
-    if (stage.kind === "norm")
-      placeVectors([stage.norm.weight], [vectorLengthOf(program, stage.norm.weight)]);
+    if (stage.kind === "embed") placeWeight([stage.embed.table]);
+    if ("positions" in stage && stage.positions !== undefined) placeWeight([stage.positions.table]);
+    if ("norm" in stage && stage.norm !== undefined) placeNorm(stage.norm);
     if ("weights" in stage) {
       placeWeight(stage.weights);
       placeVectors(
         stage.biases,
         stage.weights.map((name) => matrixRows(program, name)),
       );
-      if (stage.norm !== undefined) {
-        placeVectors([stage.norm.weight], [vectorLengthOf(program, stage.norm.weight)]);
-      }
     }
   }
   return {
@@ -145,11 +157,12 @@ function stack(
 ): Weight {
   const key = weightKey(names);
   const matrices = names.map((name) => matrixOf(program, checkpoint, name));
-  const [{ format, columns, stride }] = matrices;
+  const [{ format, source, stride }] = matrices;
+  const { columns } = source;
   let rows = 0;
-  const parts = matrices.map((matrix) => {
-    const part = { tensor: matrix.tensor, first: rows, rows: matrix.rows };
-    rows += matrix.rows;
+  const parts = matrices.map((matrix): WeightPart => {
+    const part = { source: matrix.source, first: rows };
+    rows += matrix.source.rows;
     return part;
   });
   const most = Math.floor(bindingLimit / stride);
@@ -174,30 +187,21 @@ function stack(
   return { key, format, columns, rows, stride, parts, shards };
 }
 
-function matrixOf(
-  program: Program,
-  checkpoint: Checkpoint,
-  name: Name,
-): { tensor: WeightTensor; format: WeightFormat; rows: number; columns: number; stride: number } {
-  const { columns } = requireMatrix(program, name);
-  const rows = matrixRows(program, name);
-  const tensor = requireTensor(checkpoint, name, [rows, columns]);
-  const format = FORMATS[tensor.dtype];
-  return { tensor, format, rows, columns, stride: rowStride({ format, columns }) };
+interface PlacedMatrix {
+  source: WeightSlice;
+  format: WeightFormat;
+  /** Bytes from one row to the next. */
+  stride: number;
+}
+
+function matrixOf(program: Program, checkpoint: Checkpoint, name: Name): PlacedMatrix {
+  const source = matrixSlice(program, checkpoint, name);
+  const format = FORMATS[source.tensor.dtype];
+  return { source, format, stride: rowStride({ format, columns: source.columns }) };
 }
 
 function matrixRows(program: Program, name: Name): number {
-  return requireMatrix(program, name).rows;
-}
-
-function requireMatrix(program: Program, name: Name): { rows: number; columns: number } {
   const matrix = program.matrices.get(name);
   if (matrix === undefined) throw new Error(`The program declares no matrix "${name}".`);
-  return matrix;
-}
-
-function vectorLengthOf(program: Program, name: Name): number {
-  const length = program.vectors.get(name);
-  if (length === undefined) throw new Error(`The program declares no vector "${name}".`);
-  return length;
+  return matrix.rows;
 }

@@ -12,7 +12,7 @@ import {
   type AttentionShape,
 } from "../../kernels/attention/attention.gpu.ts";
 import type { Program } from "../program.ts";
-import { FEW_ROWS, type Dispatch } from "./dispatch.ts";
+import { FEW_ROWS, type Dispatch, type PassShape } from "./dispatch.ts";
 import type { Stage } from "./fuse.ts";
 import { traced, type Lowering } from "./lower.ts";
 
@@ -20,7 +20,18 @@ type AttentionStage = Extract<Stage, { kind: "attention" }>;
 
 function shapeOf({ attention }: AttentionStage, program: Program, context: number): AttentionShape {
   const { kvHeads, headDim } = program.kv;
-  return { heads: attention.heads, kvHeads, headDim, context };
+  const { heads, window, over } = attention;
+  return { heads, kvHeads, headDim, context, window, source: over === "source" };
+}
+
+/** Positions that the longest row has before it. */
+function lengthOf({ source }: AttentionShape, { length, sourceLength }: PassShape): number {
+  return source === true ? sourceLength : length;
+}
+
+/** Positions that it sees. */
+function seenOf(shape: AttentionShape, pass: PassShape): number {
+  return Math.min(lengthOf(shape, pass), shape.window ?? Infinity);
 }
 
 export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Dispatch[] {
@@ -31,8 +42,8 @@ export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Di
     spec: attentionDecodeKernel(shape, maxRows),
     buffers: [query, `keys ${layer}`, `values ${layer}`, "partials", "rows"],
     params: attentionParams(scale),
-    workgroups: ({ rows, length }) => attentionDecodeWorkgroups(shape, rows, length),
-    bytes: ({ rows, length }) => rows * length * cacheBytes(shape),
+    workgroups: (pass) => attentionDecodeWorkgroups(shape, pass.rows, lengthOf(shape, pass)),
+    bytes: (pass) => pass.rows * seenOf(shape, pass) * cacheBytes(shape),
   };
   const combine: Dispatch = {
     spec: attentionCombineKernel(shape, maxRows),
@@ -44,15 +55,23 @@ export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Di
 }
 
 export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): Dispatch[] {
-  const { program, contextLength } = lowering;
+  const { program, contextLength, maxRows } = lowering;
   const { query, layer, output, scale } = stage.attention;
   const shape = shapeOf(stage, program, contextLength);
   const block: Dispatch = {
-    spec: attentionBlockKernel(shape),
-    buffers: [query, `keys ${layer}`, `values ${layer}`, output, "query tiles"],
+    spec: attentionBlockKernel(shape, maxRows),
+    buffers: [
+      ...[query, `keys ${layer}`, `values ${layer}`, output, "query tiles"],
+      ...(shape.source === true ? ["rows"] : []),
+    ],
     params: attentionParams(scale),
     workgroups: ({ queryTiles }) => [...attentionBlockWorkgroups(shape, queryTiles), 1],
-    bytes: ({ rows, length }) => length * cacheBytes(shape) + rows * shape.heads * shape.headDim * 8,
+    bytes: (pass) => {
+      const outputs = pass.rows * shape.heads * shape.headDim;
+      return (
+        Math.min(seenOf(shape, pass) + pass.rows, lengthOf(shape, pass)) * cacheBytes(shape) + outputs * 8
+      );
+    },
   };
   return traced([block], { trace: stage.trace, output }, lowering);
 }

@@ -6,7 +6,7 @@ import { gemmParams, gemmWorkgroups, inQuads } from "../../kernels/linear/gemm.g
 import { ropeAppendKernel, ropeAppendWorkgroups } from "../../kernels/rope/rope-append.gpu.ts";
 import type { Name } from "../program.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { columnsOf, traced, weightOf, type Lowering, type ProductStage } from "./lower.ts";
+import { columnsOf, rotaryOf, traced, weightOf, type Lowering, type ProductStage } from "./lower.ts";
 
 /** output = input · weightᵀ; a dispatch for each shard of the weight. */
 export function lowerProduct(
@@ -25,6 +25,7 @@ export function lowerProduct(
       outputColumns,
       bias: hasBias,
       accumulate: stage.kind === "linear" && stage.accumulate,
+      activation: stage.kind === "linear" ? stage.activation : undefined,
       quads: inQuads(outputColumns, weight.shards),
       maxRows,
     },
@@ -64,7 +65,7 @@ export function lowerQkvBlock(stage: Extract<ProductStage, { kind: "qkv" }>, low
   const heads = columnsOf(stage.output, program) / headDim;
   const columns = (heads + 2 * kvHeads) * headDim;
   const cache = [`keys ${stage.layer}`, `values ${stage.layer}`];
-  const rotary = stage.rope ? headDim : 0;
+  const rotary = stage.rope ? rotaryOf(program) : 0;
   const shape = { heads, kvHeads, headDim, context: contextLength, rotary, maxRows };
   return [
     ...lowerProduct({ ...stage, output: "wide" }, columns, lowering),

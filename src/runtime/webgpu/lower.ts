@@ -3,13 +3,14 @@
  * "one" row (decode), a "few" rows (short prompts, batches), and "block" (prefill), where norm, rotation and gate are
  * dispatches of their own between tiled products.
  */
-import { embedKernel, embedParams } from "../../kernels/embed/embed.gpu.ts";
+import { embedKernel, embedParams, positionsKernel, positionsParams } from "../../kernels/embed/embed.gpu.ts";
 import {
   activateKernel,
   addKernel,
   appendKernel,
   elementwiseWorkgroups,
   rotateKernel,
+  swigluKernel,
 } from "../../kernels/elementwise/elementwise.gpu.ts";
 import {
   gemvKernel,
@@ -81,12 +82,7 @@ function lowerRows(stage: Stage, variant: GemvVariant, lowering: Lowering): Disp
       return lowerGemv(stage, variant, lowering);
     case "attention":
       return lowerAttentionFew(stage, lowering);
-    case "embed":
-    case "norm":
-    case "rope":
-    case "append":
-    case "activate":
-    case "add":
+    default:
       return lowerSimple(stage, lowering);
   }
 }
@@ -107,12 +103,7 @@ function lowerBlock(stage: Stage, lowering: Lowering): Dispatch[] {
       return lowerAttentionBlock(stage, lowering);
     case "logits":
       throw new Error("Logits are the head of a form, not of its body.");
-    case "embed":
-    case "norm":
-    case "rope":
-    case "append":
-    case "activate":
-    case "add":
+    default:
       return lowerSimple(stage, lowering);
   }
 }
@@ -185,15 +176,22 @@ function epilogueOf(stage: ProductStage, { program, contextLength }: Lowering): 
     case "logits":
       return { kind: "store" };
     case "linear":
-      return { kind: stage.accumulate ? "add" : "store" };
+      return stage.accumulate ? { kind: "add" } : { kind: "store", activation: stage.activation };
     case "gate":
       return { kind: "gate" };
     case "qkv": {
       const { kvHeads, headDim } = program.kv;
       const heads = columnsOf(stage.output, program) / headDim;
-      return { kind: "qkv", heads, kvHeads, headDim, context: contextLength, rope: stage.rope };
+      const rotary = stage.rope ? rotaryOf(program) : 0;
+      return { kind: "qkv", heads, kvHeads, headDim, context: contextLength, rotary };
     }
   }
+}
+
+/** Elements of a head that are rotated. */
+export function rotaryOf({ rope }: Program): number {
+  if (rope === undefined) throw new Error("The program rotates, but has no table of frequencies.");
+  return 2 * rope.inverseFrequencies.length;
 }
 
 /** Stages that are the same in every form. */
@@ -204,12 +202,26 @@ function lowerSimple(
   const { program, layout, maxRows, contextLength } = lowering;
   switch (stage.kind) {
     case "embed": {
-      const weight = weightOf({ weights: [stage.table] }, layout);
-      const spec = embedKernel(weight, maxRows);
+      const { embed, positions } = stage;
+      const weight = weightOf({ weights: [embed.table] }, layout);
+      const learned = positions && weightOf({ weights: [positions.table] }, layout).shards[0].buffer;
+      const spec = embedKernel(weight, maxRows, positions !== undefined);
       const dispatches = weight.shards.map(({ buffer, first, count }): Dispatch => ({
         spec,
+        buffers: ["rows", buffer, stage.output, ...(learned === undefined ? [] : [learned])],
+        params: embedParams({ first, count, scale: embed.scale ?? 1, offset: positions?.offset ?? 0 }),
+        workgroups: ({ rows }) => [rows, 1, 1],
+        bytes: ({ rows }) => rows * weight.stride,
+      }));
+      return traced(dispatches, stage, lowering);
+    }
+    case "positions": {
+      const { table, offset } = stage.positions;
+      const weight = weightOf({ weights: [table] }, layout);
+      const dispatches = weight.shards.map(({ buffer, first, count }): Dispatch => ({
+        spec: positionsKernel(weight, maxRows),
         buffers: ["rows", buffer, stage.output],
-        params: embedParams(first, count),
+        params: positionsParams({ first, count, offset }),
         workgroups: ({ rows }) => [rows, 1, 1],
         bytes: ({ rows }) => rows * weight.stride,
       }));
@@ -218,9 +230,10 @@ function lowerSimple(
     case "norm":
       return traced([lowerNorm(stage.norm, lowering)], { ...stage, output: stage.norm.output }, lowering);
     case "rope": {
-      const pairs = (stage.heads * stage.headDim) / 2;
+      const rotary = rotaryOf(program);
+      const pairs = (stage.heads * rotary) / 2;
       const dispatch: Dispatch = {
-        spec: rotateKernel(stage.heads, stage.headDim, maxRows),
+        spec: rotateKernel({ heads: stage.heads, headDim: stage.headDim, rotary }, maxRows),
         buffers: [stage.buffer, "rope", "rows"],
         workgroups: ({ rows }) => elementwiseWorkgroups(pairs, rows),
         bytes: ({ rows }) => rows * pairs * 16,
@@ -239,12 +252,23 @@ function lowerSimple(
       ];
     }
     case "activate": {
+      const columns = columnsOf(stage.output, program);
+      const isInPlace = stage.input === stage.output;
+      const dispatch: Dispatch = {
+        spec: activateKernel(columns, stage.activation, isInPlace, maxRows),
+        buffers: [...(isInPlace ? [] : [stage.input]), stage.output, "rows"],
+        workgroups: ({ rows }) => elementwiseWorkgroups(columns, rows),
+        bytes: ({ rows }) => rows * columns * 8,
+      };
+      return traced([dispatch], stage, lowering);
+    }
+    case "swiglu": {
       if (stage.output !== stage.gate) {
         throw new Error(`A gate writes to its gate, "${stage.gate}"; the program names "${stage.output}".`);
       }
       const columns = columnsOf(stage.output, program);
       const dispatch: Dispatch = {
-        spec: activateKernel(columns, maxRows),
+        spec: swigluKernel(columns, maxRows),
         buffers: [stage.gate, stage.up, "rows"],
         workgroups: ({ rows }) => elementwiseWorkgroups(columns, rows),
         bytes: ({ rows }) => rows * columns * 12,
@@ -267,9 +291,13 @@ function lowerSimple(
 function lowerNorm(norm: NormOp, { program, layout, variants }: Lowering): Dispatch {
   const columns = columnsOf(norm.input, program);
   return {
-    spec: normKernel(columns, variants.norm),
+    spec: normKernel({ kind: norm.kind, columns, bias: norm.bias !== undefined }, variants.norm),
     buffers: [norm.input, "vectors", norm.output],
-    params: normParams(layout.vectorOffset([norm.weight]), norm.epsilon),
+    params: normParams({
+      gain: layout.vectorOffset([norm.weight]),
+      bias: layout.vectorOffset([norm.bias]),
+      epsilon: norm.epsilon,
+    }),
     workgroups: ({ rows }) => [rows, 1, 1],
     bytes: ({ rows }) => rows * columns * 8,
   };

@@ -58,9 +58,9 @@ const formOf = (plan: GpuPlan, name: FormName) => {
 /** Passes of every form, short and at the end of the context. */
 const PASSES: readonly (readonly [FormName, PassShape])[] = [1, 4096].flatMap(
   (length): (readonly [FormName, PassShape])[] => [
-    ["one", { rows: 1, logitRows: 1, length, queryTiles: 0 }],
-    ["few", { rows: 16, logitRows: LOGIT_ROWS, length, queryTiles: 0 }],
-    ["block", { rows: 512, logitRows: LOGIT_ROWS, length, queryTiles: 512 }],
+    ["one", { rows: 1, logitRows: 1, length, sourceLength: 0, queryTiles: 0 }],
+    ["few", { rows: 16, logitRows: LOGIT_ROWS, length, sourceLength: 0, queryTiles: 0 }],
+    ["block", { rows: 512, logitRows: LOGIT_ROWS, length, sourceLength: 0, queryTiles: 512 }],
   ],
 );
 
@@ -69,7 +69,7 @@ describe("SmolLM3-3B", () => {
     "on %s: at most 256 dispatches a token, token choice included",
     (gpu) => {
       const { body, head } = formOf(planOf3B(gpu), "one");
-      const shape: PassShape = { rows: 1, logitRows: 1, length: 4096, queryTiles: 0 };
+      const shape: PassShape = { rows: 1, logitRows: 1, length: 4096, sourceLength: 0, queryTiles: 0 };
       const real = [...body, ...head].filter(({ workgroups }) => workgroups(shape).every((n) => n > 0));
       const choices = Object.values(tokenChoice({ vocabSize: PROGRAM.vocabSize, maxRows: 512 }).dispatches);
       expect(choices.length).toBeGreaterThan(2);

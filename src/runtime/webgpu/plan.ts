@@ -5,12 +5,12 @@ import type { Checkpoint } from "../checkpoint.ts";
 import { ModelComposeError } from "../errors.ts";
 import { formatBytes } from "../format-bytes.ts";
 import type { PrefillMode } from "../generation-types.ts";
-import type { Program } from "../program.ts";
+import { FORWARD, isSourceLayer, type Program } from "../program.ts";
 import type { AdapterSummary } from "./adapter.ts";
 import type { GpuFeatures, GpuLimits } from "./device.ts";
 import { LOGIT_ROWS, rowsBufferBytes, type Form, type FormName } from "./dispatch.ts";
 import { fuseEntry, type Stage } from "./fuse.ts";
-import { layOutWeights, stackingRule, type WeightLayout } from "./layout.ts";
+import { fuseRules, layOutWeights, type WeightLayout } from "./layout.ts";
 import { attentionSizes } from "./lower-attention.ts";
 import { packedBufferWords } from "./lower-block.ts";
 import { lowerEntry, wideColumns } from "./lower.ts";
@@ -52,10 +52,11 @@ export function planGpu(
 ): GpuPlan {
   const { limits, features } = gpu;
   checkHeads(program);
+  checkPositions(program, contextLength);
   const bindingLimit = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  const canStack = stackingRule(program, checkpoint, bindingLimit);
+  const rules = fuseRules(program, checkpoint, bindingLimit);
   const stages = new Map(
-    [...program.entries.keys()].map((entry) => [entry, fuseEntry(program, entry, canStack)]),
+    [...program.entries.keys()].map((entry) => [entry, fuseEntry(program, entry, rules)]),
   );
   const allStages = [...stages.values()].flat();
   const layout = layOutWeights(program, checkpoint, allStages, bindingLimit);
@@ -78,13 +79,15 @@ export function planGpu(
     for (const shard of weight.shards) buffers.set(shard.buffer, shard.count * weight.stride);
   }
   const weightBytes = sum(buffers.values());
-  const cacheBytes = slots * contextLength * program.kv.kvHeads * program.kv.headDim * 4;
-  if (cacheBytes > bindingLimit) throw cacheTooLarge(adapterName, cacheBytes, bindingLimit, contextLength);
+  let kvCacheBytes = 0;
   for (let layer = 0; layer < program.kv.layers; layer++) {
-    buffers.set(`keys ${layer}`, cacheBytes);
-    buffers.set(`values ${layer}`, cacheBytes);
+    const sequences = isSourceLayer(program.kv, layer) ? 1 : slots;
+    const bytes = sequences * contextLength * program.kv.kvHeads * program.kv.headDim * 4;
+    if (bytes > bindingLimit) throw cacheTooLarge(adapterName, bytes, bindingLimit, contextLength);
+    buffers.set(`keys ${layer}`, bytes);
+    buffers.set(`values ${layer}`, bytes);
+    kvCacheBytes += 2 * bytes;
   }
-  const kvCacheBytes = 2 * program.kv.layers * cacheBytes;
 
   buffers.set("vectors", layout.vectorLength * 4);
   buffers.set("rows", rowsBufferBytes(maxRows));
@@ -108,7 +111,7 @@ export function planGpu(
     entries: new Map([...stages].map(([entry, list]) => [entry, lowerEntry(list, lowering)])),
     memory: {
       weightBytes,
-      weightBytesPerToken: bytesPerToken(layout, stages.get("forward") ?? []),
+      weightBytesPerToken: bytesPerToken(layout, stages.get(FORWARD) ?? []),
       kvCacheBytes,
       workBytes: sum(buffers.values()) - weightBytes - kvCacheBytes,
     },
@@ -123,6 +126,20 @@ function checkHeads({ kv: { headDim } }: Program): void {
     `The model has heads of ${headDim} numbers; the GPU device does multiples of 4 up to ${MOST_HEAD_DIM}.`,
     { remedy: 'Use the device "wasm" (the CPU).' },
   );
+}
+
+/** Kernels read tables of learned positions without looking: a context longer than the table has no rows there. */
+function checkPositions({ entries, matrices }: Program, contextLength: number): void {
+  for (const op of [...entries.values()].flat().flatMap(({ ops }) => ops)) {
+    if (op.role !== "positions") continue;
+    const most = (matrices.get(op.table)?.rows ?? 0) - op.offset;
+    if (contextLength <= most) continue;
+    throw new ModelComposeError(
+      "invalid-argument",
+      `The table of positions "${op.table}" ends at ${most} positions; the context has ${contextLength}.`,
+      { remedy: `Lower the context length to at most ${most}.` },
+    );
+  }
 }
 
 /** A table that is only looked up costs a row; every other matrix is read whole. */

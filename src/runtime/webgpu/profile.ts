@@ -1,5 +1,6 @@
 /** Where the time of a pass goes: every dispatch in a compute pass of its own, between two timestamps. */
 import type { DecodeRequest } from "../backend.ts";
+import { ENCODE, FORWARD } from "../program.ts";
 import { formFor, headFor, type PassShape } from "./dispatch.ts";
 import type { WebGpuExecutable } from "./executable.ts";
 import { encode, type Recorded, type Resources } from "./resources.ts";
@@ -32,7 +33,7 @@ export async function profileDecodeStep(
   request: DecodeRequest,
 ): Promise<KernelTime[]> {
   const { resources, program, rows } = executable;
-  const { body, head } = await resources.form("forward", "one");
+  const { body, head } = await resources.form(FORWARD, "one");
   const chosen = await resources.choice(planTokenChoice(request.sampling, program.vocabSize));
   const dispatches = [...body, ...head, ...chosen];
   const begin = (): PassShape => {
@@ -43,6 +44,7 @@ export async function profileDecodeStep(
       tokens: request.tokens,
       slots: Int32Array.of(request.slot),
       positions: Int32Array.of(request.position),
+      sourceLength: request.sourceLength,
       logitRows: Int32Array.of(0),
     });
   };
@@ -50,7 +52,8 @@ export async function profileDecodeStep(
 }
 
 /**
- * Kernels of a prompt's passes from position 0 in slot 0 with the logits of its last token, as `profileDecodeStep`.
+ * Kernels of a prompt's passes from position 0 in slot 0, as `profileDecodeStep`: with the logits of its last token, or,
+ * where there is an encoder, its one pass.
  *
  * @throws ModelComposeError "unsupported" when the adapter has no timestamps
  */
@@ -58,21 +61,24 @@ export async function profilePrefill(
   executable: WebGpuExecutable,
   prompt: Int32Array,
 ): Promise<KernelTime[]> {
-  const { resources, rows, maxRows } = executable;
+  const { resources, rows, maxRows, program } = executable;
+  const encodes = program.architecture === "seq2seq";
+  const entry = encodes ? ENCODE : FORWARD;
   const times: DispatchTime[][] = [];
   for (let position = 0; position < prompt.length; position += maxRows) {
     const tokens = prompt.slice(position, position + maxRows);
-    const isLast = position + tokens.length === prompt.length;
-    const { body } = await resources.form("forward", formFor(tokens.length));
-    const { head } = await resources.form("forward", headFor(1));
+    const hasHead = !encodes && position + tokens.length === prompt.length;
+    const { body } = await resources.form(entry, formFor(tokens.length));
+    const { head } = await resources.form(entry, headFor(1));
     const begin = (): PassShape =>
       rows.write({
         tokens,
         slots: new Int32Array(tokens.length),
         positions: tokens.map((_, r) => position + r),
-        logitRows: Int32Array.of(...(isLast ? [tokens.length - 1] : [])),
+        sourceLength: encodes ? tokens.length : undefined,
+        logitRows: Int32Array.of(...(hasHead ? [tokens.length - 1] : [])),
       });
-    times.push(await timeDispatches(resources, [...body, ...(isLast ? head : [])], begin, PREFILL_RUNS));
+    times.push(await timeDispatches(resources, [...body, ...(hasHead ? head : [])], begin, PREFILL_RUNS));
   }
   return kernelTimes(times);
 }

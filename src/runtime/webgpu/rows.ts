@@ -18,11 +18,12 @@ export class RowsWriter {
     this.#words = new Uint32Array(ROWS_HEADER + 4 * maxRows);
   }
 
-  write({ tokens, slots, positions, logitRows = new Int32Array(0) }: Pass): PassShape {
+  write({ tokens, slots, positions, sourceLength = 0, logitRows = new Int32Array(0) }: Pass): PassShape {
     const words = this.#words;
     const wanted = logitRows.subarray(0, LOGIT_ROWS);
     words[0] = tokens.length;
     words[1] = wanted.length;
+    words[2] = sourceLength;
     words.set(tokens, ROWS_HEADER);
     words.set(slots, ROWS_HEADER + this.#maxRows);
     words.set(positions, ROWS_HEADER + 2 * this.#maxRows);
@@ -36,7 +37,7 @@ export class RowsWriter {
       queue.writeBuffer(this.#resources.buffer("query tiles"), 0, tiles.words);
     }
     const length = positions.reduce((most, position) => Math.max(most, position), 0) + 1;
-    return { rows: tokens.length, logitRows: wanted.length, length, queryTiles };
+    return { rows: tokens.length, logitRows: wanted.length, length, sourceLength, queryTiles };
   }
 
   /** Other rows whose logits are wanted, at most LOGIT_ROWS. */

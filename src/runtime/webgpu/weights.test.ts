@@ -24,7 +24,8 @@ function weightOf(parts: readonly Part[], shardRows: readonly number[]): Weight 
       offset,
       byteLength: rows * COLUMNS * 2,
     };
-    const part = { tensor, first: row, rows };
+    const source = { tensor, rows, columns: COLUMNS, transposed: false, ranges: [{ start: 0, end: rows }] };
+    const part = { source, first: row };
     row += rows;
     return part;
   });

@@ -1,26 +1,33 @@
 /**
  * Streams weights from files into GPU memory: a few staging buffers go round, each mapped, filled by a read straight
- * into it, unmapped and copied. The main thread only starts these steps.
+ * into it, unmapped and copied. The main thread only starts these steps, but for matrices that the file holds otherwise
+ * than row by row: those it reads itself, a piece at a time.
  */
-import { readFileRange, openFileAsync, type AsyncFile } from "../platform/files.ts";
-import type { RopeTable } from "../program.ts";
+import { openFile, openFileAsync, readFileRange, type AsyncFile } from "../platform/files.ts";
+import type { RopeTable, RowRange } from "../program.ts";
 import { throwIfAborted } from "../errors.ts";
+import { bytesPerElement } from "../tensor-location.ts";
 import { vectorValues } from "../vector-values.ts";
+import { readSliceRows, tensorRanges, type WeightSlice } from "../weight-source.ts";
 import { MAP, USAGE } from "./constants.ts";
 import type { GpuContext } from "./device.ts";
-import type { Shard, Weight, WeightLayout } from "./layout.ts";
+import type { Shard, Weight, WeightLayout, WeightPart } from "./layout.ts";
 
 /** Large enough for the bus, small beside any model. */
 const STAGING_BYTES = 16 * 2 ** 20;
 const STAGING_BUFFERS = 4;
+/** Of a matrix that the main thread reads: as much as keeps it from everything else for some ten milliseconds. */
+const STRIDED_BYTES = 4 * 2 ** 20;
 /** Positions of the rotation table between two breaths of the event loop. */
 const ROPE_POSITIONS = 1024;
 
 /** Rows of one tensor that go to consecutive rows of a GPU buffer. */
 export interface Piece {
   file: string;
-  /** In the file. */
+  /** In the file: of the first row, or of the tensor where `strided` says which rows. */
   position: number;
+  /** The file has these rows not one behind the other. */
+  strided?: { source: WeightSlice; range: RowRange };
   rows: number;
   /** Bytes of a row in the file. */
   rowBytes: number;
@@ -36,20 +43,27 @@ export function piecesOf(weights: Iterable<Weight>, stagingBytes = STAGING_BYTES
   const pieces: Piece[] = [];
   for (const weight of weights) {
     const rowBytes = weight.columns * (weight.format === "f32" ? 4 : 2);
-    const mostRows = Math.max(1, Math.floor(stagingBytes / weight.stride));
     for (const part of weight.parts) {
       for (const shard of weight.shards) {
-        const { start, end } = overlap(part, shard);
-        for (let row = start; row < end; row += mostRows) {
-          pieces.push({
-            file: part.tensor.file,
-            position: part.tensor.offset + (row - part.first) * rowBytes,
-            rows: Math.min(mostRows, end - row),
-            rowBytes,
-            stride: weight.stride,
-            buffer: shard.buffer,
-            offset: (row - shard.first) * weight.stride,
-          });
+        for (const run of runsOf(part, overlap(part, shard))) {
+          const { file, offset } = part.source.tensor;
+          const bytes = run.fileRow === undefined ? Math.min(stagingBytes, STRIDED_BYTES) : stagingBytes;
+          const mostRows = Math.max(1, Math.floor(bytes / weight.stride));
+          for (let done = 0; done < run.rows; done += mostRows) {
+            const rows = Math.min(mostRows, run.rows - done);
+            const start = run.row - part.first + done;
+            pieces.push({
+              file,
+              ...(run.fileRow === undefined
+                ? { position: offset, strided: { source: part.source, range: { start, end: start + rows } } }
+                : { position: offset + (run.fileRow + done) * rowBytes }),
+              rows,
+              rowBytes,
+              stride: weight.stride,
+              buffer: shard.buffer,
+              offset: (run.row + done - shard.first) * weight.stride,
+            });
+          }
         }
       }
     }
@@ -57,11 +71,32 @@ export function piecesOf(weights: Iterable<Weight>, stagingBytes = STAGING_BYTES
   return pieces.sort((a, b) => (a.file === b.file ? a.position - b.position : a.file < b.file ? -1 : 1));
 }
 
-function overlap(part: { first: number; rows: number }, shard: Shard): { start: number; end: number } {
+/** Rows of the weight that a part and a shard have in common. */
+function overlap({ first, source }: WeightPart, shard: Shard): RowRange {
   return {
-    start: Math.max(part.first, shard.first),
-    end: Math.min(part.first + part.rows, shard.first + shard.count),
+    start: Math.max(first, shard.first),
+    end: Math.min(first + source.rows, shard.first + shard.count),
   };
+}
+
+interface Run {
+  /** Of the weight, and how many. */
+  row: number;
+  rows: number;
+  /** Of the tensor, where its rows lie one behind the other. */
+  fileRow?: number;
+}
+
+/** Rows of a weight that its file can give in one read each. */
+function runsOf({ source, first }: WeightPart, { start, end }: RowRange): Run[] {
+  if (start >= end) return [];
+  if (source.transposed || source.tensor.strides !== undefined) return [{ row: start, rows: end - start }];
+  let row = start;
+  return tensorRanges(source, { start: start - first, end: end - first }).map((range) => {
+    const run = { row, rows: range.end - range.start, fileRow: range.start };
+    row += run.rows;
+    return run;
+  });
 }
 
 export interface UploadOptions {
@@ -99,7 +134,7 @@ export async function uploadWeights(
         throwIfAborted(stop.signal);
         const piece = pieces[next++];
         await staging.mapAsync(MAP.WRITE);
-        await readPiece(await files.open(piece.file), piece, staging.getMappedRange());
+        await readPiece(files, piece, staging.getMappedRange());
         staging.unmap();
         const encoder = context.device.createCommandEncoder();
         const target = buffers.get(piece.buffer);
@@ -128,16 +163,31 @@ export async function uploadWeights(
   }
 }
 
-async function readPiece(file: AsyncFile, piece: Piece, target: ArrayBuffer): Promise<void> {
-  const { rows, rowBytes, stride, position } = piece;
+async function readPiece(files: Files, piece: Piece, target: ArrayBuffer): Promise<void> {
+  const { rows, rowBytes, stride } = piece;
   if (rowBytes === stride) {
-    await file.read(new Uint8Array(target, 0, rows * rowBytes), position);
+    await readRows(files, piece, new Uint8Array(target, 0, rows * rowBytes));
     return;
   }
   const packed = new Uint8Array(rows * rowBytes);
-  await file.read(packed, position);
+  await readRows(files, piece, packed);
   const padded = new Uint8Array(target, 0, rows * stride).fill(0);
   for (let r = 0; r < rows; r++) padded.set(packed.subarray(r * rowBytes, (r + 1) * rowBytes), r * stride);
+}
+
+async function readRows(files: Files, { file, position, strided }: Piece, target: Uint8Array): Promise<void> {
+  if (strided === undefined) await (await files.open(file)).read(target, position);
+  else readStrided(strided.source, strided.range, target);
+}
+
+/** On the calling thread. */
+function readStrided(source: WeightSlice, range: RowRange, target: Uint8Array): void {
+  const file = openFile(source.tensor.file);
+  try {
+    readSliceRows(file, source, range, target);
+  } finally {
+    file.close();
+  }
 }
 
 async function uploadVectors(
@@ -146,11 +196,32 @@ async function uploadVectors(
   buffers: ReadonlyMap<string, GPUBuffer>,
 ): Promise<void> {
   const all = new Float32Array(layout.vectorLength);
-  for (const { tensor, offset } of layout.vectors) {
-    all.set(vectorValues(tensor, await readFileRange(tensor.file, tensor.offset, tensor.byteLength)), offset);
+  for (const { source, offset } of layout.vectors) {
+    let end = offset;
+    for (const bytes of await readVector(source)) {
+      const values = vectorValues(source.tensor, bytes);
+      all.set(values, end);
+      end += values.length;
+    }
   }
   const buffer = buffers.get("vectors");
   if (buffer !== undefined) context.device.queue.writeBuffer(buffer, 0, all);
+}
+
+/** The ranges of a vector, as the file has its numbers. */
+async function readVector(source: WeightSlice): Promise<Uint8Array[]> {
+  const { tensor, rows, ranges } = source;
+  const elementBytes = bytesPerElement(tensor.dtype);
+  if (tensor.strides !== undefined) {
+    const bytes = new Uint8Array(rows * elementBytes);
+    readStrided(source, { start: 0, end: rows }, bytes);
+    return [bytes];
+  }
+  return Promise.all(
+    ranges.map(({ start, end }) =>
+      readFileRange(tensor.file, tensor.offset + start * elementBytes, (end - start) * elementBytes),
+    ),
+  );
 }
 
 /** cos and sin of every position and frequency, rounded as the reference does it. */

@@ -1,0 +1,41 @@
+/** Activations in f64, to the last digits also where they are nearly 0, and how far a GPU's may be from them. */
+import type { Activation } from "../../src/kernels/common/activation.gpu.ts";
+import { erf } from "./erf.ts";
+import { UNIT_ROUNDOFF } from "./numbers.ts";
+
+interface ActivationCase {
+  exact: (x: number) => number;
+  /** Relative error in units of roundoff: 5 for each division, 4 for exp, one for everything else. */
+  roundings: (x: number) => number;
+}
+
+export const ACTIVATIONS: Readonly<Record<Activation, ActivationCase>> = {
+  silu: { exact: (x) => x / (1 + Math.exp(-x)), roundings: () => 12 },
+  relu: { exact: (x) => Math.max(x, 0), roundings: () => 0 },
+  gelu: { exact: (x) => (x / 2) * erfc(-x / Math.SQRT2), roundings: () => 24 },
+  gelu_tanh: {
+    exact: (x) => x / (1 + Math.exp(-logistic(x))),
+    // The argument of the exponential is rounded four times, which exp multiplies by the argument.
+    roundings: (x) => 12 + 4 * Math.min(Math.abs(logistic(x)), 200),
+  },
+};
+
+/** What f32 may err by at x; below the normal numbers anything is flushed. */
+export function activationBound(activation: Activation, x: number): number {
+  const { exact, roundings } = ACTIVATIONS[activation];
+  if (roundings(x) === 0) return 0;
+  return roundings(x) * UNIT_ROUNDOFF * Math.abs(exact(x)) + 2 ** -126 * (1 + Math.abs(x));
+}
+
+/** Where 1 + tanh(z) is 2 / (1 + exp(-2 z)): 2 z of the tanh approximation of gelu. */
+function logistic(x: number): number {
+  return 2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3);
+}
+
+function erfc(z: number): number {
+  if (z < 2.5) return 1 - erf(z);
+  // As erf() has it, of which 1 - erf(z) would leave no digits.
+  let fraction = z;
+  for (let n = 120; n >= 1; n--) fraction = z + n / 2 / fraction;
+  return Math.exp(-z * z) / (Math.sqrt(Math.PI) * fraction);
+}
