@@ -1,9 +1,9 @@
 /** Conversations with a model: messages to a prompt, and what it writes to reasoning, answer and calls of tools. */
 import { ModelComposeError } from "../../runtime/errors.ts";
-import type { GenerateOptions, GenerateResult, StreamPart } from "../../runtime/generation-types.ts";
+import type { BeamSequence, GenerateOptions, GenerateResult, StreamPart } from "../../runtime/generation-types.ts";
 import { describeJson } from "../../runtime/json.ts";
 import type { Tokenizer } from "../tokenizer.ts";
-import { AnswerParser, REASONING_TAGS, TOOL_CALL_TAGS, type AnswerPiece, type Tags } from "./answer.ts";
+import { AnswerParser, REASONING_TAGS, TOOL_CALL_TAGS, type AnswerFormat, type AnswerPiece, type Tags } from "./answer.ts";
 import { loadChatTemplates, type ChatTemplates } from "./find-template.ts";
 import { checkMessages, type ChatMessage, type ToolCall, type ToolCallEntry, type ToolDefinition } from "./messages.ts";
 import type { ChatTemplate } from "./template.ts";
@@ -28,8 +28,8 @@ export interface ChatOptions extends Omit<GenerateOptions, "returnFullText">, Ch
   toolCallTags?: Tags;
 }
 
-/** `text` and `newText` are all that the model wrote, tags included. */
-export interface ChatResult extends GenerateResult {
+/** What a model wrote, told apart. */
+export interface ChatAnswer {
   /** The answer, without reasoning and calls. */
   content: string;
   /** What the model thought before it answered; undefined when it did not. */
@@ -38,6 +38,12 @@ export interface ChatResult extends GenerateResult {
   toolCalls: ToolCall[];
   /** What to append to the messages before the next one. */
   message: ChatMessage;
+}
+
+/** `text` and `newText` are all that the model wrote, tags included. */
+export interface ChatResult extends Omit<GenerateResult, "sequences">, ChatAnswer {
+  /** Of a beam search: the `numReturnSequences` best, best first. The result itself is the first. */
+  sequences?: (BeamSequence & ChatAnswer)[];
 }
 
 /** A piece of an answer. Texts of one type joined are the result's. The last piece has `result`. */
@@ -62,7 +68,7 @@ export interface ChatParts {
 interface Prepared {
   readonly ids: number[];
   readonly template: ChatTemplate;
-  readonly parser: AnswerParser;
+  readonly format: AnswerFormat;
   readonly toolCallTags: Tags;
   readonly options: GenerateOptions;
 }
@@ -83,9 +89,7 @@ export class Chat {
 
   async generate(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<ChatResult> {
     const prepared = await this.#prepare(messages, options);
-    const { ids, parser, options: generation } = prepared;
-    const result = await this.#parts.generate(ids, generation);
-    return resultOf([...parser.push(result.newText), ...parser.finish()], result, prepared);
+    return resultOf(await this.#parts.generate(prepared.ids, prepared.options), prepared);
   }
 
   async *stream(
@@ -93,20 +97,18 @@ export class Chat {
     options: ChatOptions = {},
   ): AsyncGenerator<ChatPart, void, undefined> {
     const prepared = await this.#prepare(messages, options);
-    const { ids, parser, options: generation } = prepared;
-    const all: AnswerPiece[] = [];
+    const parser = new AnswerParser(prepared.format);
     let tokens: number[] = [];
-    for await (const part of this.#parts.stream(ids, generation)) {
+    for await (const part of this.#parts.stream(prepared.ids, prepared.options)) {
       tokens.push(...part.tokens);
       const pieces = parser.push(part.text);
       if (part.result !== undefined) pieces.push(...parser.finish());
       for (const piece of pieces) {
-        all.push(piece);
         yield { ...piece, tokens };
         tokens = [];
       }
       if (part.result === undefined) continue;
-      yield { type: "content", text: "", tokens, result: resultOf(all, part.result, prepared) };
+      yield { type: "content", text: "", tokens, result: resultOf(part.result, prepared) };
     }
   }
 
@@ -129,11 +131,11 @@ export class Chat {
       // wherever they stand, in a user's text too.
       ids: this.#parts.tokenizer().encode(prompt, { addSpecialTokens: false }),
       template,
-      parser: new AnswerParser({
+      format: {
         reasoning,
         toolCalls: hasTools(options) ? toolCallTags : undefined,
         startsInReasoning: reasoning !== undefined && prompt.trimEnd().endsWith(reasoning[0]),
-      }),
+      },
       toolCallTags,
       options: { ...generationOptions(options), returnFullText: false },
     };
@@ -177,12 +179,19 @@ function generationOptions(options: ChatOptions): GenerateOptions {
   return generation;
 }
 
-function resultOf(pieces: readonly AnswerPiece[], result: GenerateResult, prepared: Prepared): ChatResult {
+function resultOf({ sequences, ...result }: GenerateResult, prepared: Prepared): ChatResult {
+  const chat: ChatResult = { ...result, ...answerOf(result.newText, prepared) };
+  if (sequences === undefined) return chat;
+  return { ...chat, sequences: sequences.map((one) => ({ ...one, ...answerOf(one.newText, prepared) })) };
+}
+
+function answerOf(text: string, prepared: Prepared): ChatAnswer {
+  const parser = new AnswerParser(prepared.format);
+  const pieces = [...parser.push(text), ...parser.finish()];
   const textOf = (type: AnswerPiece["type"]): string =>
     pieces.map((piece) => (piece.type === type ? piece.text : "")).join("");
   const reasoning = textOf("reasoning");
   return {
-    ...result,
     content: textOf("content"),
     reasoning: reasoning === "" ? undefined : reasoning,
     toolCalls: pieces.flatMap((piece) => (piece.type === "tool-call" ? [piece.toolCall] : [])),
