@@ -216,7 +216,7 @@ describe("vectors", () => {
   });
 
   test("of a layer norm are its gain and its bias", () => {
-    const layout = layOut([{ ...norm, kind: "layer", bias: "o.bias" } as Op]);
+    const layout = layOut([{ ...norm, kind: "layer", bias: "o.bias" }]);
     expect(Object.keys(placesOf(layout)).sort()).toEqual(["gain", "o.bias"]);
   });
 

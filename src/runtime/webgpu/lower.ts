@@ -74,37 +74,26 @@ export function wideColumns(program: Program, stages: readonly Stage[]): number 
 }
 
 function lowerRows(stage: Stage, variant: GemvVariant, lowering: Lowering): Dispatch[] {
-  switch (stage.kind) {
-    case "linear":
-    case "gate":
-    case "qkv":
-    case "logits":
-      return lowerGemv(stage, variant, lowering);
-    case "attention":
-      return lowerAttentionFew(stage, lowering);
-    default:
-      return lowerSimple(stage, lowering);
-  }
+  if ("weights" in stage) return lowerGemv(stage, variant, lowering);
+  return stage.kind === "attention" ? lowerAttentionFew(stage, lowering) : lowerSimple(stage, lowering);
 }
 
 function lowerBlock(stage: Stage, lowering: Lowering): Dispatch[] {
+  if (!("weights" in stage)) {
+    return stage.kind === "attention" ? lowerAttentionBlock(stage, lowering) : lowerSimple(stage, lowering);
+  }
+  const { norm } = stage;
+  const input = norm?.output ?? stage.input;
+  const before = norm === undefined ? [] : [lowerNorm(norm, lowering)];
   switch (stage.kind) {
-    case "linear":
+    case "qkv":
+      return [...before, ...lowerQkvBlock({ ...stage, input }, lowering)];
     case "gate":
-    case "qkv": {
-      const { norm } = stage;
-      const input = norm?.output ?? stage.input;
-      const before = norm === undefined ? [] : [lowerNorm(norm, lowering)];
-      if (stage.kind === "qkv") return [...before, ...lowerQkvBlock({ ...stage, input }, lowering)];
-      if (stage.kind === "gate") return [...before, ...lowerGateBlock({ ...stage, input }, lowering)];
+      return [...before, ...lowerGateBlock({ ...stage, input }, lowering)];
+    case "linear":
       return [...before, ...lowerLinearBlock({ ...stage, input }, lowering)];
-    }
-    case "attention":
-      return lowerAttentionBlock(stage, lowering);
     case "logits":
       throw new Error("Logits are the head of a form, not of its body.");
-    default:
-      return lowerSimple(stage, lowering);
   }
 }
 
