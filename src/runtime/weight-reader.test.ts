@@ -1,9 +1,11 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { temporaryFile } from "../../test/support/model-files.ts";
+import { tensorBytesByDefinition } from "../../test/support/tensor-bytes.ts";
 import { AbortError } from "./errors.ts";
-import { openFile, type OpenFile } from "./platform/files.ts";
+import { openFile, openFileAsync, type AsyncFile, type OpenFile } from "./platform/files.ts";
 import { bytesPerElement, type CheckpointDType, type TensorLocation } from "./tensor-location.ts";
-import { readTensorRows, type RowRange, type WeightTransform } from "./weight-reader.ts";
+import { readTensorRows, readTensorRowsAsync, type RowRange, type WeightTransform } from "./weight-reader.ts";
 
 /** Odd, so that nothing in the file is aligned. */
 const OFFSET = 13;
@@ -29,7 +31,11 @@ function store(dtype: CheckpointDType, shape: readonly number[]): Stored {
 }
 
 /** The definition, element by element. */
-function naive({ tensor, data }: Stored, rows: RowRange, transform: WeightTransform): Uint8Array {
+function naive(
+  { tensor, data }: Pick<Stored, "tensor" | "data">,
+  rows: RowRange,
+  transform: WeightTransform,
+): Uint8Array {
   const [first = 1, second = 1] = tensor.shape;
   const size = bytesPerElement(tensor.dtype);
   const columns = transform.transpose ? first : second;
@@ -162,5 +168,148 @@ describe("readTensorRows", () => {
       readTensorRows(file, { ...tensor, shape: [400, 6] }, { start: 0, end: 400 }, new Uint8Array(9600)),
     ).toThrow("ended before byte");
     file.close();
+  });
+});
+
+/** A tensor with strides over a file of `elements` junk elements, the first `start` of which it leaves out. */
+function storeStrided(
+  dtype: CheckpointDType,
+  elements: number,
+  view: { start: number; shape: readonly number[]; strides: readonly number[] },
+): Stored {
+  const { tensor, data, file } = store(dtype, [elements]);
+  const { start, shape, strides } = view;
+  const size = bytesPerElement(dtype);
+  const byteLength = shape.reduce((a, b) => a * b, size);
+  return { tensor: { ...tensor, offset: OFFSET + start * size, shape, strides, byteLength }, data, file };
+}
+
+describe("readTensorRows of a tensor with strides", () => {
+  const cases = fc.record({
+    dtype: fc.constantFrom<CheckpointDType>("F8_E4M3", "BF16", "F32", "F64"),
+    shape: fc.tuple(fc.integer({ min: 1, max: 23 }), fc.integer({ min: 1, max: 23 })),
+    strides: fc.tuple(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 0, max: 40 })),
+    start: fc.integer({ min: 0, max: 9 }),
+    transpose: fc.boolean(),
+    cut: fc.tuple(fc.integer({ min: 0, max: 23 }), fc.integer({ min: 0, max: 23 })),
+    windowBytes: fc.constantFrom(8, 72, 1001, 2 ** 22),
+  });
+
+  it("equals the definition for any strides, range and window, in both directions, sync and async", async () => {
+    await fc.assert(
+      fc.asyncProperty(cases, async ({ dtype, shape, strides, start, transpose, cut, windowBytes }) => {
+        const stored = storeStrided(dtype, 2000, { start, shape, strides });
+        const { tensor, file } = stored;
+        const extent = shape[transpose ? 1 : 0];
+        const [from, to] = cut.map((at) => Math.min(at, extent)).sort((a, b) => a - b);
+        const rows = { start: from, end: to };
+        const expected = naive({ tensor, data: tensorBytesByDefinition(tensor) }, rows, { transpose });
+        const memory = new Uint8Array(new SharedArrayBuffer(expected.length + 32)).fill(0xee);
+        const target = memory.subarray(16, 16 + expected.length);
+        let wanted = 0;
+        let largest = 0;
+        const counting: OpenFile = {
+          ...file,
+          read: (part, position) => {
+            largest = Math.max(largest, part.byteLength);
+            file.read(part, position);
+          },
+        };
+        const transform = { transpose };
+        const onBytes = (count: number): void => void (wanted += count);
+        readTensorRows(counting, tensor, rows, target, { transform, windowBytes, onBytes });
+        expect(Buffer.compare(target, expected)).toBe(0);
+        expect(wanted).toBe(expected.length);
+        expect(largest).toBeLessThanOrEqual(windowBytes);
+        expect(
+          [...memory.subarray(0, 16), ...memory.subarray(16 + expected.length)].every((b) => b === 0xee),
+        ).toBe(true);
+
+        const again = new Uint8Array(expected.length);
+        const asyncFile: AsyncFile = {
+          read: (part, position) => Promise.resolve(file.read(part, position)),
+          close: () => Promise.resolve(),
+        };
+        await readTensorRowsAsync(asyncFile, tensor, rows, again, { transform, windowBytes });
+        expect(Buffer.compare(again, expected)).toBe(0);
+        file.close();
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  /** The reads of a call, and whether all went straight to the target. */
+  function readsOf(stored: Stored, transform: WeightTransform, windowBytes?: number) {
+    const { tensor, file } = stored;
+    const [first = 1, second = 1] = tensor.shape;
+    const target = new Uint8Array(tensor.byteLength);
+    const sizes: number[] = [];
+    let isStraight = true;
+    const watched: OpenFile = {
+      ...file,
+      read: (part, position) => {
+        sizes.push(part.byteLength);
+        isStraight &&= part.buffer === target.buffer;
+        file.read(part, position);
+      },
+    };
+    const rows = { start: 0, end: transform.transpose ? second : first };
+    readTensorRows(watched, tensor, rows, target, { transform, windowBytes });
+    file.close();
+    return { sizes, isStraight };
+  }
+
+  it("reads straight where the strides and the transform cancel out", () => {
+    const stored = storeStrided("F32", 600, { start: 0, shape: [20, 30], strides: [1, 20] });
+    expect(readsOf(stored, { transpose: true })).toEqual({ sizes: [2400], isStraight: true });
+  });
+
+  it("transposes with one read for a window where the file holds the matrix transposed", () => {
+    const stored = storeStrided("F32", 600, { start: 0, shape: [20, 30], strides: [1, 20] });
+    expect(readsOf(stored, {})).toEqual({ sizes: [2400], isStraight: false });
+  });
+
+  it("reads near columns together and far ones alone, an expanded one once", () => {
+    const near = storeStrided("F32", 600, { start: 0, shape: [20, 3], strides: [30, 1] });
+    expect(readsOf(near, {}).sizes).toEqual([(19 * 30 + 3) * 4]);
+    const far = storeStrided("F32", 20_000, { start: 0, shape: [4, 3], strides: [5000, 1] });
+    expect(readsOf(far, {}).sizes).toEqual([12, 12, 12, 12]);
+    const expanded = storeStrided("F32", 1, { start: 0, shape: [1000, 500], strides: [0, 0] });
+    expect(readsOf(expanded, {}).sizes).toEqual([4]);
+    const row = storeStrided("F32", 50, { start: 0, shape: [1000, 50], strides: [0, 1] });
+    expect(readsOf(row, {}).sizes).toEqual([200]);
+  });
+
+  it("reads a vector with a stride", () => {
+    const { tensor, file } = storeStrided("F32", 100, { start: 3, shape: [9], strides: [11] });
+    const target = new Uint8Array(36);
+    readTensorRows(file, tensor, { start: 0, end: 9 }, target);
+    expect(Buffer.compare(target, tensorBytesByDefinition(tensor))).toBe(0);
+    const unaligned = new Uint8Array(new ArrayBuffer(38), 2, 36);
+    expect(() => readTensorRows(file, tensor, { start: 0, end: 9 }, unaligned)).toThrow(
+      "expected a multiple of 4",
+    );
+    file.close();
+  });
+});
+
+describe("readTensorRowsAsync", () => {
+  it("stops before the next read when its signal fires", async () => {
+    const { tensor, file } = store("F32", [20, 20]);
+    file.close();
+    const asyncFile = await openFileAsync(tensor.file);
+    const controller = new AbortController();
+    const counts: number[] = [];
+    const reading = readTensorRowsAsync(asyncFile, tensor, { start: 0, end: 20 }, new Uint8Array(1600), {
+      windowBytes: 160,
+      signal: controller.signal,
+      onBytes: (count) => {
+        counts.push(count);
+        if (counts.length === 2) controller.abort();
+      },
+    });
+    await expect(reading).rejects.toThrow(AbortError);
+    expect(counts).toEqual([160, 160]);
+    await asyncFile.close();
   });
 });

@@ -29,6 +29,10 @@ export class PyDict {
   /** Made with the first entry: a hostile pickle holds many dicts, most of them empty. */
   #entries: Map<unknown, unknown> | undefined;
 
+  get size(): number {
+    return this.#entries?.size ?? 0;
+  }
+
   get entries(): ReadonlyMap<unknown, unknown> {
     return (this.#entries ??= new Map());
   }
@@ -53,7 +57,7 @@ export function describePython(value: unknown): string {
   if (value instanceof PyFloat) return `the float ${value.value}`;
   if (value instanceof PyTuple) return `a tuple of ${value.items.length}`;
   if (value instanceof PyList) return `a list of ${value.items.length}`;
-  if (value instanceof PyDict) return `a dict of ${value.entries.size}`;
+  if (value instanceof PyDict) return `a dict of ${value.size}`;
   if (value instanceof Uint8Array) return `${value.length} bytes`;
   return "an object";
 }

@@ -441,6 +441,15 @@ describe("what a pickle may hold", () => {
   });
 });
 
+describe("what a hostile pickle makes it do", () => {
+  it("is bounded where one list is given to many calls", async () => {
+    const pairs = Array.from({ length: 20_000 }, (_, i) => assemble(int(i), "N", 0x86, "a"));
+    const made = assemble(global("collections", "OrderedDict"), "h", 1, "R", "0");
+    const bytes = pickle("]", ...pairs, 0x85, "q", 1, "0", ...Array<Uint8Array>(100).fill(made), "}");
+    await expect(readPytorchFile(archive(bytes))).rejects.toThrow("OrderedDicts of more than 1000000 pairs");
+  });
+});
+
 describe("legacy streams", () => {
   const bytes = new Uint8Array(readFileSync(fixture("views-legacy.bin")));
   const read = (content: Uint8Array) => readPytorchFile(temporaryFile("pytorch_model.bin", content));

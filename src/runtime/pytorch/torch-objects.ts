@@ -111,12 +111,15 @@ const GLOBALS: ReadonlyMap<string, TorchGlobal> = new Map([
 
 /** torch allows 64. */
 const MAX_DIMENSIONS = 64;
+/** Together, of all OrderedDicts that are made of lists. */
+const MAX_PAIRS = 1_000_000;
 
 /** One for each pickle: it collects the storages that the pickle names. */
 export class TorchBuilder implements PickleBuilder {
   /** By key. */
   readonly storages = new Map<string, TorchStorage>();
   readonly #file: string;
+  #pairs = 0;
 
   /** @param file named in errors */
   constructor(file: string) {
@@ -141,9 +144,8 @@ export class TorchBuilder implements PickleBuilder {
       case "OrderedDict":
         return this.#orderedDict(items);
       case "Size":
-        return items[0] instanceof PyTuple || items[0] instanceof PyList
-          ? new PyTuple(this.#sizes(items[0], "a torch.Size"))
-          : this.#mismatch(callable, items);
+        if (items.length !== 1) return this.#mismatch(callable, items);
+        return new PyTuple(this.#sizes(items[0], "a torch.Size"));
       case "tensor":
         if (items.length !== 4) return this.#mismatch(callable, items);
         return this.#tensor(items, undefined);
@@ -221,12 +223,13 @@ export class TorchBuilder implements PickleBuilder {
     if (items.length === 0) return dict;
     if (items.length > 1 || !(pairs instanceof PyList))
       throw this.#invalid("makes an OrderedDict of no list");
+    // One list may be given to many calls.
+    this.#pairs += pairs.items.length;
+    if (this.#pairs > MAX_PAIRS) throw this.#invalid(`makes OrderedDicts of more than ${MAX_PAIRS} pairs`);
     for (const pair of pairs.items) {
       const [key, value, ...rest] = pair instanceof PyList || pair instanceof PyTuple ? pair.items : [];
       if (value === undefined || rest.length > 0 || !dict.add(key, value)) {
-        throw this.#invalid(
-          `makes an OrderedDict of ${describePython(pair)} after ${dict.entries.size} entries`,
-        );
+        throw this.#invalid(`makes an OrderedDict of ${describePython(pair)} after ${dict.size} entries`);
       }
     }
     return dict;
@@ -272,20 +275,19 @@ export class TorchBuilder implements PickleBuilder {
     throw this.#invalid(`has a tensor of a type that is ${describePython(type)}`);
   }
 
-  #sizes(value: unknown, what: string): number[] {
-    const items = value instanceof PyTuple || value instanceof PyList ? value.items : undefined;
+  #sizes(value: unknown, what: string): readonly number[] {
+    const items = value instanceof PyTuple ? value.items : undefined;
     if (items === undefined || items.length > MAX_DIMENSIONS || !items.every(isSize)) {
       throw this.#invalid(
         `has as ${what} ${describePython(value)}; expected at most ${MAX_DIMENSIONS} integers >= 0`,
       );
     }
-    return [...items];
+    return items;
   }
 
   /** Bits that change what the bytes mean: a lazily conjugated or negated tensor. */
   #rejectFlags(flags: unknown): void {
-    if (flags === undefined || flags === null || (flags instanceof PyDict && flags.entries.size === 0))
-      return;
+    if (flags === undefined || flags === null || (flags instanceof PyDict && flags.size === 0)) return;
     const names =
       flags instanceof PyDict ? [...flags.entries.keys()].slice(0, 3).map(describePython).join(", ") : "";
     throw new ModelComposeError(
@@ -339,7 +341,7 @@ export function tensorsOfStateDict(value: unknown, file: string): Map<string, To
     if (typeof name !== "string") throw fail(`a tensor whose name is ${describePython(name)}`);
     tensors.set(name, entry.view);
   }
-  if (tensors.size === 0 && value.entries.size > 0) {
+  if (tensors.size === 0 && value.size > 0) {
     const nested = [...value.entries]
       .slice(0, 5)
       .map(([key, entry]) => `${describePython(key)}: ${describePython(entry)}`);

@@ -8,7 +8,7 @@ import type { TensorLocation } from "../tensor-location.ts";
 import { locateTensors } from "./locate-tensors.ts";
 import { MAX_PICKLE_BYTES, readPickle } from "./pickle.ts";
 import { TorchBuilder, tensorsOfStateDict, type TorchStorage } from "./torch-objects.ts";
-import { locateMember, readZipDirectory, type ZipFile, type ZipMember } from "./zip-directory.ts";
+import { locateMember, quoted, readZipDirectory, type ZipFile, type ZipMember } from "./zip-directory.ts";
 
 const PICKLE = /^[^/]*\/data\.pkl$/;
 
@@ -26,7 +26,7 @@ export async function readZipArchive(zip: ZipFile): Promise<TensorLocation[]> {
   await checkByteOrder(zip, members.get(`${root}byteorder`));
   const bytes = await readMember(zip, pickle, MAX_PICKLE_BYTES);
   const builder = new TorchBuilder(path);
-  const { value } = readPickle({ name: `"${path}" (${pickle.name})`, bytes, start: 0 }, builder);
+  const { value } = readPickle({ name: `"${path}" (${quoted(pickle.name)})`, bytes, start: 0 }, builder);
   return locateTensors(tensorsOfStateDict(value, path), path, (storage) =>
     locateStorage(zip, `${root}data/${storage.key}`, members, storage),
   );
@@ -58,7 +58,10 @@ async function readMember(zip: ZipFile, member: ZipMember, mostBytes: number): P
   const { name, byteLength } = member;
   const offset = await locateMember(zip, member);
   if (byteLength > mostBytes) {
-    throw invalid(zip.path, `has the member "${name}" of ${byteLength} bytes; expected at most ${mostBytes}`);
+    throw invalid(
+      zip.path,
+      `has the member ${quoted(name)} of ${byteLength} bytes; expected at most ${mostBytes}`,
+    );
   }
   const bytes = new Uint8Array(byteLength);
   await zip.file.read(bytes, offset);
@@ -73,12 +76,12 @@ async function locateStorage(
 ): Promise<number> {
   const member = members.get(name);
   if (member === undefined)
-    throw invalid(zip.path, `lacks the member "${name}", a storage of ${byteLength} bytes`);
+    throw invalid(zip.path, `lacks the member ${quoted(name)}, a storage of ${byteLength} bytes`);
   const offset = await locateMember(zip, member);
   if (member.byteLength === byteLength) return offset;
   throw invalid(
     zip.path,
-    `has the member "${name}" of ${member.byteLength} bytes, which its pickle says has ${byteLength}`,
+    `has the member ${quoted(name)} of ${member.byteLength} bytes, which its pickle says has ${byteLength}`,
   );
 }
 

@@ -161,7 +161,7 @@ export async function readZipDirectory(zip: ZipFile): Promise<Map<string, ZipMem
   for (let i = 0; i < entries; i++) {
     const { member, length } = parseEntry(path, bytes.subarray(position));
     position += length;
-    if (members.has(member.name)) throw invalid(path, `it has the member "${member.name}" twice`);
+    if (members.has(member.name)) throw invalid(path, `it has the member ${quoted(member.name)} twice`);
     members.set(member.name, member);
   }
   return members;
@@ -177,7 +177,7 @@ export async function locateMember(zip: ZipFile, member: ZipMember): Promise<num
   if (headerOffset + LOCAL_BYTES > size) {
     throw invalid(
       path,
-      `its member "${name}" should begin at byte ${headerOffset}, but it has ${size} bytes`,
+      `its member ${quoted(name)} should begin at byte ${headerOffset}, but it has ${size} bytes`,
     );
   }
   const bytes = await readRange(zip, headerOffset, LOCAL_BYTES);
@@ -185,7 +185,7 @@ export async function locateMember(zip: ZipFile, member: ZipMember): Promise<num
   if (local.signature !== LOCAL_SIGNATURE) {
     throw invalid(
       path,
-      `at byte ${headerOffset}, where its member "${name}" should begin, is something else`,
+      `at byte ${headerOffset}, where its member ${quoted(name)} should begin, is something else`,
     );
   }
   if (member.isEncrypted || (local.flags & ENCRYPTED) !== 0) throw unsupportedMember(path, name, "encrypted");
@@ -194,7 +194,7 @@ export async function locateMember(zip: ZipFile, member: ZipMember): Promise<num
   if (offset + byteLength > size) {
     throw invalid(
       path,
-      `its member "${name}" should end at byte ${offset + byteLength}, but it has ${size} bytes`,
+      `its member ${quoted(name)} should end at byte ${offset + byteLength}, but it has ${size} bytes`,
     );
   }
   return offset;
@@ -261,7 +261,10 @@ function parseEntry(path: string, bytes: Uint8Array): { member: ZipMember; lengt
   const { byteLength, compressedBytes, headerOffset } = withZip64(path, name, entry, extra);
   if (entry.disk !== 0 && entry.disk !== IN_ZIP64_16) throw split(path);
   if (entry.compression === 0 && byteLength !== compressedBytes) {
-    throw invalid(path, `its member "${name}" is stored, but as ${compressedBytes} bytes of ${byteLength}`);
+    throw invalid(
+      path,
+      `its member ${quoted(name)} is stored, but as ${compressedBytes} bytes of ${byteLength}`,
+    );
   }
   const isEncrypted = (entry.flags & ENCRYPTED) !== 0;
   return { member: { name, byteLength, headerOffset, compression: entry.compression, isEncrypted }, length };
@@ -281,7 +284,7 @@ function withZip64(
   if (missing.length === 0) return numbers;
   const field = findExtra(extra, ZIP64_EXTRA);
   if (field === undefined || field.byteLength < 8 * missing.length) {
-    throw invalid(path, `its member "${name}" lacks the sizes that zip64 gives`);
+    throw invalid(path, `its member ${quoted(name)} lacks the sizes that zip64 gives`);
   }
   missing.forEach((key, i) => {
     numbers[key] = toNumber(field.getBigUint64(8 * i, true));
@@ -309,6 +312,11 @@ function decodeName(path: string, bytes: Uint8Array): string {
   }
 }
 
+/** A member's name in messages: it may be long, and hold anything. */
+export function quoted(name: string): string {
+  return JSON.stringify(name.length <= 200 ? name : `${name.slice(0, 200)}…`);
+}
+
 /** Beyond 2^53 it is only an approximation, and beyond every file. */
 function toNumber(value: bigint): number {
   return Number(value);
@@ -333,7 +341,7 @@ function split(path: string): ModelComposeError {
 function unsupportedMember(path: string, name: string, how: string): ModelComposeError {
   return new ModelComposeError(
     "unsupported",
-    `The member "${name}" of "${path}" is ${how}; weights are read in place, as torch.save writes them.`,
+    `The member ${quoted(name)} of "${path}" is ${how}; weights are read in place, as torch.save writes them.`,
     { remedy: "Pack the file again without compression and encryption, or use one in safetensors format." },
   );
 }
