@@ -18,6 +18,7 @@ import { Chat, type ChatOptions, type ChatPart, type ChatResult, type ChatTempla
 import type { ChatMessage } from "./chat/messages.ts";
 import { loadOnDevice } from "./choose-device.ts";
 import { readGenerationConfig, readModelConfig } from "./config.ts";
+import { decoderStartToken, mergeGenerationConfigs } from "./config/generation.ts";
 import { resolveModelDirectory, type ResolveOptions } from "./hub/resolve.ts";
 import { buildProgram } from "./registry.ts";
 import { StopMatcher } from "./stop-strings.ts";
@@ -38,9 +39,13 @@ export interface Model {
   /**
    * Logits of every position of one sequence, [T, vocab] f32, computed without keeping a cache; for evaluation.
    *
-   * @param ids T token ids, 1 <= T <= contextLength
+   * @param ids T token ids, 1 <= T <= contextLength; of an encoder–decoder what the encoder reads
+   * @param options.decoderIds of an encoder–decoder: the T token ids of the decoder. Default: its start token.
    */
-  forward(ids: readonly number[], options?: { signal?: AbortSignal }): Promise<ForwardResult>;
+  forward(
+    ids: readonly number[],
+    options?: { decoderIds?: readonly number[]; signal?: AbortSignal },
+  ): Promise<ForwardResult>;
   /**
    * Continues a prompt. One generation runs at a time; a second call waits its turn.
    *
@@ -88,13 +93,19 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
   throwIfAborted(signal);
   onProgress?.({ stage: "config", done: 0, total: 1 });
   const directory = await resolveModelDirectory(pathOrHubId, hubOptions(options));
-  const [config, generationConfig, checkpoint] = await Promise.all([
+  const [config, generationFile, checkpoint] = await Promise.all([
     readModelConfig(directory),
     readGenerationConfig(directory),
     openCheckpoint(directory),
   ]);
-  resolveGenerateOptions({}, generationConfig.settings); // a bad file is found before the weights are read
+  const generation = mergeGenerationConfigs(generationFile, config.generationDefaults);
+  const defaults = resolveGenerateOptions({}, generation.settings); // a bad file is found before the weights are read
   const program = buildProgram(config);
+  const decoderStartTokenId =
+    program.architecture === "seq2seq"
+      ? decoderStartToken(generation, program.vocabSize, directory)
+      : undefined;
+  const slots = request.maxBeams ?? defaults.beams.count;
   requireArchitecture(program.architecture, request.architecture, pathOrHubId);
   requirePrecision(checkpoint, program.matrices, request.precision);
   onProgress?.({ stage: "config", done: 1, total: 1 });
@@ -118,7 +129,7 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
     onNotice,
     options: {
       contextLength,
-      slots: 1,
+      slots,
       signal: either,
       onWeights: (done, total) => onProgress?.({ stage: "weights", done, total }),
     },
@@ -131,10 +142,12 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
     const generator = new Generator({
       executable,
       vocabSize: program.vocabSize,
+      decoderStartTokenId,
+      slots,
       codec: tokenizer,
       stopStrings: (stops) => new StopMatcher(stops),
-      eosTokenIds: generationConfig.eosTokenIds ?? config.eosTokenIds,
-      generationConfig: generationConfig.settings,
+      eosTokenIds: generation.eosTokenIds ?? [],
+      generationConfig: generation.settings,
     });
     return new LoadedModel(directory, executable, generator, program, tokenizer);
   } catch (error) {
@@ -260,9 +273,12 @@ class LoadedModel implements Model {
     return this.#executable.contextLength;
   }
 
-  async forward(ids: readonly number[], options: { signal?: AbortSignal } = {}): Promise<ForwardResult> {
+  async forward(
+    ids: readonly number[],
+    options?: { decoderIds?: readonly number[]; signal?: AbortSignal },
+  ): Promise<ForwardResult> {
     this.#checkOpen();
-    return this.#generator.forward(ids, options.signal);
+    return this.#generator.forward(ids, options);
   }
 
   async generate(prompt: string | readonly number[], options?: GenerateOptions): Promise<GenerateResult> {

@@ -90,6 +90,7 @@ function create(
   const generator = new Generator({
     executable,
     vocabSize: VOCABULARY,
+    slots: 1,
     codec,
     stopStrings,
     eosTokenIds: [50, 51],

@@ -1,36 +1,27 @@
 /**
- * Text generation over an Executable: prompt in chunks, decode, text as it becomes whole, stop strings, limits.
- * Knows neither files nor devices.
+ * Text generation over an Executable: prompt in chunks (or through an encoder), decode or beam search, text as it
+ * becomes whole, stop strings, limits. Knows neither files nor devices.
  */
-import type { Executable } from "./backend.ts";
-import { AbortError, ModelComposeError, throwIfAborted } from "./errors.ts";
-import type { FinishReason, GenerateOptions, GenerateResult, StreamPart } from "./generation-types.ts";
+import type { DecodeRequest } from "./backend.ts";
+import { beamSearch, type FoundSequence } from "./beam-search/search.ts";
+import { AbortError, ModelComposeError } from "./errors.ts";
+import type {
+  BeamSequence,
+  FinishReason,
+  GenerateOptions,
+  GenerateResult,
+  StreamPart,
+  Timings,
+} from "./generation-types.ts";
+import { generatedText, wholeText, type GeneratedText } from "./generated-text.ts";
+import { checkIds, prepareJob, promptTooLong, type GeneratorParts, type Job } from "./generation-job.ts";
+import { decodeOnHost } from "./host-decode.ts";
 import { Mutex } from "./mutex.ts";
-import { resolveGenerateOptions, type ResolvedGeneration } from "./sampling-options.ts";
+import { chunksOf, encode, prefill, PrefillReport, type Chunk } from "./prefill.ts";
+import type { ResolvedGeneration } from "./sampling-options.ts";
 
-/** What generation needs of a tokenizer. */
-export interface TextCodec {
-  encode(text: string): number[];
-  decode(ids: readonly number[]): string;
-  incrementalDecoder(): { push(id: number): string; finish(): string };
-}
-
-/** Cuts a stream of text before the first of several strings. */
-export interface StopStrings {
-  push(text: string): { emit: string; stopped?: string };
-  finish(): string;
-}
-
-export interface GeneratorParts {
-  executable: Executable;
-  vocabSize: number;
-  /** Absent: token ids only. */
-  codec?: TextCodec;
-  stopStrings: (stops: readonly string[]) => StopStrings;
-  eosTokenIds: readonly number[];
-  /** generation_config.json, as it is written there. */
-  generationConfig: Readonly<Record<string, unknown>>;
-}
+export type { StopStrings, TextCodec } from "./generated-text.ts";
+export type { GeneratorParts } from "./generation-job.ts";
 
 /** Logits of every position. */
 export interface ForwardResult {
@@ -41,7 +32,6 @@ export interface ForwardResult {
 
 /** 4 GiB of f32: what one typed array should hold. */
 const MAX_LOGITS = 2 ** 30;
-const PREFILL_REPORT_MILLISECONDS = 200;
 
 /** Where the pieces of a generation go. */
 interface Sink {
@@ -50,15 +40,18 @@ interface Sink {
   isOpen: () => boolean;
 }
 
-/** A request whose prompt is known to fit. */
-interface Job {
-  promptText: string | undefined;
-  ids: Int32Array;
-  settings: ResolvedGeneration;
-  /** Tokens to choose at most, and why there are no more. */
-  limit: number;
-  limitReason: "length" | "context";
-  warnings: string[];
+/** The rows whose last one's logits choose the first token. */
+interface FirstRows extends Chunk {
+  sourceLength: number | undefined;
+  onProgress: ((fraction: number) => void) | undefined;
+  /** When work began, by performance.now(). */
+  start: number;
+}
+
+/** What one way of choosing tokens came to. */
+interface Outcome {
+  sequences: { tokens: number[]; newText: string; finishReason: FinishReason; score?: number }[];
+  timings: Timings;
 }
 
 export class Generator {
@@ -113,12 +106,38 @@ export class Generator {
     }
   }
 
-  /** Logits of every position of one sequence; for evaluation. No state is kept. */
-  async forward(ids: readonly number[], signal?: AbortSignal): Promise<ForwardResult> {
-    const { executable, vocabSize } = this.#parts;
-    const tokens = this.#checkIds(ids);
-    if (tokens.length > executable.contextLength)
-      throw promptTooLong(tokens.length, executable.contextLength);
+  /**
+   * Logits of every position of one sequence; for evaluation. No state is kept.
+   *
+   * @param ids the sequence; of an encoder–decoder what the encoder reads
+   * @param options.decoderIds of an encoder–decoder: the decoder's sequence. Default: its start token.
+   */
+  async forward(
+    ids: readonly number[],
+    { decoderIds, signal }: { decoderIds?: readonly number[]; signal?: AbortSignal } = {},
+  ): Promise<ForwardResult> {
+    const { executable, vocabSize, decoderStartTokenId } = this.#parts;
+    const { contextLength } = executable;
+    const given = checkIds(this.#parts, ids);
+    if (given.length > contextLength) throw promptTooLong(this.#parts, given.length);
+    const isSeq2seq = decoderStartTokenId !== undefined;
+    if (!isSeq2seq && decoderIds !== undefined) {
+      throw new ModelComposeError(
+        "invalid-argument",
+        "decoderIds were given; the model has no decoder apart.",
+        {
+          remedy: "Leave them out.",
+        },
+      );
+    }
+    const tokens = isSeq2seq ? checkIds(this.#parts, decoderIds ?? [decoderStartTokenId]) : given;
+    if (tokens.length > contextLength) {
+      throw new ModelComposeError(
+        "invalid-input",
+        `The decoder's sequence has ${tokens.length} tokens; its context holds ${contextLength}.`,
+        { remedy: "Shorten it, or load the model with a larger contextLength." },
+      );
+    }
     if (tokens.length * vocabSize > MAX_LOGITS) {
       throw new ModelComposeError(
         "invalid-argument",
@@ -128,13 +147,14 @@ export class Generator {
     }
     return this.#turn.run(async () => {
       const logits = new Float32Array(tokens.length * vocabSize);
-      for (const chunk of chunksOf(tokens, executable.maxRows)) {
-        const { rows, position } = chunk;
+      if (isSeq2seq) await encode(executable, given, undefined, signal);
+      for (const { rows, position } of chunksOf(tokens, executable.maxRows)) {
         const result = await executable.run(
           {
             tokens: rows,
             slots: new Int32Array(rows.length),
             positions: rows.map((_, r) => position + r),
+            sourceLength: isSeq2seq ? given.length : undefined,
             logitRows: rows.map((_, r) => r),
           },
           signal,
@@ -150,53 +170,57 @@ export class Generator {
     options: GenerateOptions,
     sink: Sink,
   ): Promise<GenerateResult> {
-    const job = this.#prepare(prompt, options);
+    const job = prepareJob(this.#parts, prompt, options);
     return this.#turn.run(() => this.#work(job, options, sink), options.signal);
   }
 
-  /** Everything that can be refused is refused here, before any work. */
-  #prepare(prompt: string | readonly number[], options: GenerateOptions): Job {
-    const { executable, codec, generationConfig } = this.#parts;
-    const { contextLength } = executable;
-    throwIfAborted(options.signal);
-    const settings = resolveGenerateOptions(options, generationConfig);
-    if (settings.stop.length > 0 && codec === undefined) throw noTokenizer("Stop strings need");
-    const warnings = [...settings.warnings];
-    let ids = this.#checkIds(this.#encode(prompt));
-    const { maxPromptTokens } = settings;
-    if (maxPromptTokens !== undefined && ids.length > maxPromptTokens) {
-      warnings.push(`The prompt of ${ids.length} tokens was cut to its last ${maxPromptTokens}.`);
-      ids = ids.slice(-maxPromptTokens);
-    }
-    if (ids.length > contextLength) throw promptTooLong(ids.length, contextLength);
-    const room = contextLength - ids.length + 1;
-    const wanted =
-      settings.maxNewTokens ??
-      (settings.maxLength === undefined ? room : Math.max(1, settings.maxLength - ids.length));
-    if (wanted > room && settings.maxNewTokens !== undefined) {
-      // Without the option's name: a compose file, the command line and the library each have their own.
-      warnings.push(
-        `The limit of ${wanted} new tokens was lowered to ${room}: the context of ${contextLength} tokens holds no more ` +
-          `after a prompt of ${ids.length}.`,
-      );
-    }
+  async #work(job: Job, options: GenerateOptions, sink: Sink): Promise<GenerateResult> {
+    const { executable, decoderStartTokenId } = this.#parts;
+    const { ids, begin, settings, warnings } = job;
+    const { signal } = options;
+    const start = performance.now();
+    const report = new PrefillReport(options.onPrefill, ids.length);
+    const isSeq2seq = decoderStartTokenId !== undefined;
+    if (isSeq2seq) await encode(executable, ids, report, signal);
+    const last = isSeq2seq ? { rows: begin, position: 0 } : await prefill(executable, begin, report, signal);
+    const first: FirstRows = {
+      ...last,
+      start,
+      sourceLength: isSeq2seq ? ids.length : undefined,
+      onProgress: isSeq2seq ? undefined : report.within(last.position, last.rows.length),
+    };
+    const isSearch = settings.beams.count > 1;
+    const { sequences, timings } = isSearch
+      ? await this.#search(job, first, sink, signal)
+      : await this.#decode(job, first, sink, signal);
+
+    const [best] = sequences;
+    const prefix = settings.returnFullText && !isSeq2seq ? (job.promptText ?? "") : "";
+    const found = sequences.map((sequence) => ({ ...sequence, text: prefix + sequence.newText }));
+    const { tokens, newText, finishReason } = best;
     return {
-      promptText: typeof prompt === "string" ? prompt : codec?.decode([...ids]),
-      ids,
-      settings,
-      limit: Math.min(wanted, room),
-      limitReason: wanted < room || settings.maxNewTokens === room ? "length" : "context",
+      text: prefix + newText,
+      newText,
+      tokens,
+      finishReason,
+      ...(isSearch ? { sequences: found as BeamSequence[] } : {}),
+      usage: {
+        promptTokens: ids.length,
+        completionTokens: sequences.reduce((sum, sequence) => sum + sequence.tokens.length, 0),
+      },
+      timings,
+      seed: settings.sampling.seed,
       warnings,
     };
   }
 
-  async #work(job: Job, options: GenerateOptions, sink: Sink): Promise<GenerateResult> {
-    const { executable, codec } = this.#parts;
-    const { ids, settings, warnings } = job;
-    const { signal } = options;
-    const text = this.#textOf(settings);
+  /** Token by token: on the device where it knows all rules, else here. */
+  async #decode(job: Job, first: FirstRows, sink: Sink, signal: AbortSignal | undefined): Promise<Outcome> {
+    const { executable, codec, vocabSize } = this.#parts;
+    const { settings, processing, limit } = job;
+    const { eosTokenIds, rules } = processing;
+    const text = this.#text(settings);
     const tokens: number[] = [];
-    const eos = settings.ignoreEos ? [] : this.#parts.eosTokenIds;
     let finishReason = job.limitReason as FinishReason;
     let newText = "";
     let unsent: number[] = [];
@@ -206,41 +230,39 @@ export class Generator {
       sink.emit({ text: piece, tokens: unsent });
       unsent = [];
     };
-
-    const start = performance.now();
-    let firstAt = start;
-    let lastAt = start;
-    const report = new PrefillReport(options.onPrefill, ids.length);
-    const last = await this.#prefill(ids, report, signal);
-    await executable.decode(
-      {
-        tokens: last.rows,
-        slot: 0,
-        position: last.position,
-        count: job.limit,
-        sampling: settings.sampling,
-        history: ids,
-        eosTokenIds: eos,
-        minNewTokens: settings.minNewTokens,
-        sequence: settings.sequence,
-        onProgress: report.within(last.position, last.rows.length),
-        onToken: (token) => {
-          lastAt = performance.now();
-          if (tokens.length === 0) firstAt = lastAt;
-          tokens.push(token);
-          unsent.push(token);
-          if (eos.includes(token)) {
-            finishReason = "eos";
-            return false;
-          }
-          const { emit: piece, stopped } = text.push(token);
-          if (stopped !== undefined) finishReason = "stop";
-          send(piece);
-          return stopped === undefined && sink.isOpen();
-        },
+    let firstAt = first.start;
+    let lastAt = first.start;
+    const request: DecodeRequest = {
+      tokens: first.rows,
+      slot: 0,
+      position: first.position,
+      sourceLength: first.sourceLength,
+      count: limit,
+      sampling: settings.sampling,
+      history: job.begin,
+      eosTokenIds,
+      minNewTokens: processing.minNewTokens,
+      sequence: settings.sequence,
+      onProgress: first.onProgress,
+      onToken: (token) => {
+        lastAt = performance.now();
+        if (tokens.length === 0) firstAt = lastAt;
+        tokens.push(token);
+        unsent.push(token);
+        // A token forced at the limit is no end that the model has found.
+        if (tokens.length === limit && rules?.forcedEosTokenIds.includes(token) === true) return false;
+        if (eosTokenIds.includes(token)) {
+          finishReason = "eos";
+          return false;
+        }
+        const { emit: piece, stopped } = text.push(token);
+        if (stopped !== undefined) finishReason = "stop";
+        send(piece);
+        return stopped === undefined && sink.isOpen();
       },
-      signal,
-    );
+    };
+    if (rules === undefined) await executable.decode(request, signal);
+    else await decodeOnHost(executable, request, vocabSize, rules, signal);
     if (signal?.aborted) throw new AbortError(signal.reason);
     if (finishReason !== "stop") {
       const { emit: rest, stopped } = text.finish();
@@ -248,159 +270,85 @@ export class Generator {
       if (rest !== "") send(rest);
     }
     if (unsent.length > 0) sink.emit({ text: "", tokens: unsent });
-
-    const prefillSeconds = (firstAt - start) / 1000;
-    const decodeSeconds = (lastAt - firstAt) / 1000;
+    const prefillSeconds = (firstAt - first.start) / 1000;
     return {
-      text: settings.returnFullText ? (job.promptText ?? "") + newText : newText,
-      newText,
-      tokens,
-      finishReason,
-      usage: { promptTokens: ids.length, completionTokens: tokens.length },
-      timings: {
-        timeToFirstTokenSeconds: prefillSeconds,
-        prefillSeconds,
-        decodeSeconds,
-        prefillTokensPerSecond: rate(ids.length, prefillSeconds),
-        decodeTokensPerSecond: rate(tokens.length - 1, decodeSeconds),
-      },
-      seed: settings.sampling.seed,
-      warnings,
+      sequences: [{ tokens, newText, finishReason }],
+      timings: timingsOf(job.ids.length, prefillSeconds, (lastAt - firstAt) / 1000, tokens.length),
     };
   }
 
-  /** Runs all chunks of the prompt but the last, which it returns: the decode begins with it. */
-  async #prefill(
-    ids: Int32Array,
-    report: PrefillReport,
-    signal: AbortSignal | undefined,
-  ): Promise<{ rows: Int32Array; position: number }> {
-    const { executable } = this.#parts;
-    const chunks = chunksOf(ids, executable.maxRows);
-    for (const { rows, position } of chunks.slice(0, -1)) {
-      const slots = new Int32Array(rows.length);
-      const positions = rows.map((_, r) => position + r);
-      const onProgress = report.within(position, rows.length);
-      await executable.run({ tokens: rows, slots, positions, onProgress }, signal);
-      report.after(position + rows.length);
-    }
-    return chunks[chunks.length - 1];
+  /** Several sequences at once; nothing is known of the text before the end. */
+  async #search(job: Job, first: FirstRows, sink: Sink, signal: AbortSignal | undefined): Promise<Outcome> {
+    const { executable, vocabSize } = this.#parts;
+    const { settings, processing } = job;
+    let promptAt = first.start;
+    const found = await beamSearch(
+      executable,
+      {
+        vocabSize,
+        tokens: first.rows,
+        position: first.position,
+        sourceLength: first.sourceLength,
+        prompt: [...job.begin],
+        limit: job.limit,
+        beams: settings.beams,
+        sampling: settings.sampling,
+        processing,
+        sequence: settings.sequence,
+        holdsStop:
+          settings.stop.length === 0
+            ? undefined
+            : (tokens) => wholeText(this.#text(settings), tokens).isStopped,
+        onProgress: first.onProgress,
+        onPrompt: () => (promptAt = performance.now()),
+        isOpen: sink.isOpen,
+      },
+      signal,
+    );
+    const sequences = found.map((sequence) => this.#sequence(sequence, job));
+    const [{ newText, tokens }] = sequences;
+    sink.emit({ text: newText, tokens });
+    const end = performance.now();
+    const timings = timingsOf(
+      job.ids.length,
+      (promptAt - first.start) / 1000,
+      (end - promptAt) / 1000,
+      tokens.length,
+    );
+    return { sequences, timings: { ...timings, timeToFirstTokenSeconds: (end - first.start) / 1000 } };
   }
 
-  /** Token ids to text, up to a stop string. */
-  #textOf(settings: ResolvedGeneration): {
-    push(token: number): { emit: string; stopped?: string };
-    finish(): { emit: string; stopped?: string };
-  } {
+  #sequence({ tokens, score, end }: FoundSequence, job: Job): Outcome["sequences"][number] {
+    const { eosTokenIds, rules } = job.processing;
+    const last = tokens[tokens.length - 1] ?? -1;
+    const isForced = end === "limit" && rules?.forcedEosTokenIds.includes(last) === true;
+    const isEnd = isForced || eosTokenIds.includes(last);
+    const { text, isStopped } = wholeText(this.#text(job.settings), isEnd ? tokens.slice(0, -1) : tokens);
+    const finishReason = isStopped ? "stop" : end === "limit" ? job.limitReason : end;
+    return { tokens: [...tokens], newText: text, finishReason, score };
+  }
+
+  #text({ stop }: ResolvedGeneration): GeneratedText {
     const { codec, stopStrings } = this.#parts;
-    if (codec === undefined) return { push: () => ({ emit: "" }), finish: () => ({ emit: "" }) };
-    const decoder = codec.incrementalDecoder();
-    if (settings.stop.length === 0) {
-      return { push: (token) => ({ emit: decoder.push(token) }), finish: () => ({ emit: decoder.finish() }) };
-    }
-    const matcher = stopStrings(settings.stop);
-    return {
-      push: (token) => matcher.push(decoder.push(token)),
-      finish: () => {
-        const { emit, stopped } = matcher.push(decoder.finish());
-        return { emit: stopped === undefined ? emit + matcher.finish() : emit, stopped };
-      },
-    };
-  }
-
-  #encode(prompt: string | readonly number[]): readonly number[] {
-    if (typeof prompt !== "string") return prompt;
-    const { codec } = this.#parts;
-    if (codec === undefined) throw noTokenizer("A prompt of text needs");
-    if (prompt === "") throw emptyPrompt();
-    return codec.encode(prompt);
-  }
-
-  #checkIds(ids: readonly number[]): Int32Array {
-    const { vocabSize } = this.#parts;
-    if (!Array.isArray(ids) && !ArrayBuffer.isView(ids)) {
-      throw new ModelComposeError(
-        "invalid-input",
-        `The prompt is ${typeof ids}; expected a string or a list of token ids.`,
-      );
-    }
-    if (ids.length === 0) throw emptyPrompt();
-    // Not forEach, which passes over the holes of a sparse array.
-    for (const [i, id] of ids.entries()) {
-      if (Number.isInteger(id) && id >= 0 && id < vocabSize) continue;
-      throw new ModelComposeError(
-        "invalid-input",
-        `Token id ${String(id)} at index ${i} is not in the vocabulary; expected an integer from 0 to ${vocabSize - 1}.`,
-      );
-    }
-    return Int32Array.from(ids);
+    return generatedText(codec, stop.length === 0 ? undefined : stopStrings(stop));
   }
 }
 
-/**
- * From the progress of chunks to that of a prompt. A device reports in the middle of long chunks; this adds the ends of
- * short ones.
- */
-class PrefillReport {
-  readonly #onPrefill: GenerateOptions["onPrefill"];
-  readonly #total: number;
-  #reportedAt = performance.now();
-
-  constructor(onPrefill: GenerateOptions["onPrefill"], total: number) {
-    this.#onPrefill = onPrefill;
-    this.#total = total;
-  }
-
-  /** What a device calls in a chunk of `rows` tokens from `position` on. */
-  within(position: number, rows: number): ((fraction: number) => void) | undefined {
-    if (this.#onPrefill === undefined) return undefined;
-    return (fraction) => {
-      this.#report(position + Math.floor(rows * fraction));
-    };
-  }
-
-  after(done: number): void {
-    if (performance.now() - this.#reportedAt >= PREFILL_REPORT_MILLISECONDS) this.#report(done);
-  }
-
-  #report(done: number): void {
-    this.#reportedAt = performance.now();
-    this.#onPrefill?.({ done, total: this.#total });
-  }
-}
-
-/** Pieces of at most `size` tokens and where each begins. */
-function chunksOf(ids: Int32Array, size: number): { rows: Int32Array; position: number }[] {
-  return Array.from({ length: Math.ceil(ids.length / size) }, (_, i) => ({
-    rows: ids.slice(i * size, (i + 1) * size),
-    position: i * size,
-  }));
+function timingsOf(
+  promptTokens: number,
+  prefillSeconds: number,
+  decodeSeconds: number,
+  newTokens: number,
+): Timings {
+  return {
+    timeToFirstTokenSeconds: prefillSeconds,
+    prefillSeconds,
+    decodeSeconds,
+    prefillTokensPerSecond: rate(promptTokens, prefillSeconds),
+    decodeTokensPerSecond: rate(newTokens - 1, decodeSeconds),
+  };
 }
 
 function rate(count: number, seconds: number): number {
   return count > 0 && seconds > 0 ? count / seconds : 0;
-}
-
-function noTokenizer(what: string): ModelComposeError {
-  return new ModelComposeError("invalid-input", `${what} a tokenizer; the model's folder has none.`, {
-    remedy: "Give token ids, or add the model's tokenizer.json to its folder.",
-  });
-}
-
-function emptyPrompt(): ModelComposeError {
-  return new ModelComposeError("invalid-input", "The prompt is empty; expected at least one token.", {
-    remedy: "Give the model some text to continue.",
-  });
-}
-
-function promptTooLong(tokens: number, contextLength: number): ModelComposeError {
-  return new ModelComposeError(
-    "invalid-input",
-    `The prompt has ${tokens} tokens; the context holds ${contextLength}.`,
-    {
-      remedy:
-        "Shorten the prompt, keep only its end (maxPromptTokens; in a compose file max_input_length), or load the model " +
-        "with a larger context (contextLength; in a compose file context_length).",
-    },
-  );
 }

@@ -30,6 +30,34 @@ export function banTokens(logits: Float32Array, tokens: Iterable<number>): void 
   }
 }
 
+/** Leaves the choice to these tokens, all equally likely. */
+export function forceTokens(logits: Float32Array, tokens: readonly number[]): void {
+  logits.fill(-Infinity);
+  for (const token of tokens) {
+    if (token < logits.length) logits[token] = 0;
+  }
+}
+
+/**
+ * Logarithms of probabilities, in place: x − max − log Σ exp(x − max), each step rounded to f32.
+ *
+ * @returns false when that is not possible: a logit is NaN or +Infinity, or all are −Infinity
+ */
+export function logSoftmax(logits: Float32Array): boolean {
+  const best = argmax(logits);
+  const highest = logits[best] ?? NaN;
+  if (!Number.isFinite(highest)) return false;
+  let sum = 0;
+  for (let token = 0; token < logits.length; token++) {
+    const distance = Math.fround((logits[token] ?? 0) - highest);
+    logits[token] = distance;
+    sum += Math.exp(distance);
+  }
+  const logSum = Math.fround(Math.log(sum));
+  for (let token = 0; token < logits.length; token++) logits[token] = (logits[token] ?? 0) - logSum;
+  return true;
+}
+
 /** Every logit divided by the temperature, in f32. */
 export function applyTemperature(logits: Float32Array, temperature: number): void {
   const divisor = Math.fround(temperature);

@@ -52,20 +52,32 @@ export function philox4x32(counter: Uint32Array, key0: number, key1: number): vo
 
 const scratch = new Uint32Array(4);
 
+/** Draws of one token: four words for each key in the 11 bits that a seed leaves of the key's upper word. */
+const MAX_DRAWS = 4 * 2 ** 11;
+
 /**
  * The uniform draw for one token: word 0 of Philox with key (seed low 32 bits, seed high 21 bits) and counter
- * (position, sequence[0], sequence[1], sequence[2]).
+ * (position, sequence[0], sequence[1], sequence[2]). Of several draws for one token, draw d is word d mod 4 with
+ * floor(d / 4) in the key's upper 11 bits.
  *
  * @param seed integer in 0 .. 2^53 - 1
  * @param position index of the token in its sequence, prompt included; u32
  * @param sequence which sequence of a larger job; three u32
+ * @param draw which of several draws for this token; 0 .. 2^13 - 1
  * @returns an integer in 0 .. 2^32 - 1
  */
-export function uniform(seed: number, position: number, sequence: readonly [number, number, number]): number {
+export function uniform(
+  seed: number,
+  position: number,
+  sequence: readonly [number, number, number],
+  draw = 0,
+): number {
+  if (draw >= MAX_DRAWS)
+    throw new RangeError(`draw ${draw} of one token is beyond the last, ${MAX_DRAWS - 1}`);
   scratch[0] = position;
   scratch[1] = sequence[0];
   scratch[2] = sequence[1];
   scratch[3] = sequence[2];
-  philox4x32(scratch, seed >>> 0, Math.floor(seed / 2 ** 32));
-  return scratch[0];
+  philox4x32(scratch, seed >>> 0, Math.floor(seed / 2 ** 32) + (draw >>> 2) * 2 ** 21);
+  return scratch[draw & 3] ?? 0;
 }

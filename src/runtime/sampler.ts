@@ -1,13 +1,12 @@
 import { ModelComposeError } from "./errors.ts";
+import { HistoryProcessors, type HistorySettings } from "./history-processors.ts";
 import {
   applyTemperature,
   argmax,
-  banTokens,
   keepFinite,
   keepMinP,
   keepNucleus,
   keepTopK,
-  penaliseRepetition,
   pick,
   weigh,
   type TokenList,
@@ -15,7 +14,7 @@ import {
 import { uniform } from "./philox.ts";
 import type { ResolvedSampling } from "./sampling-options.ts";
 import { scaleByFraction } from "./softmax-weights.ts";
-import { NgramHistory, SeenTokens } from "./token-history.ts";
+import { GrowingHistory } from "./token-history.ts";
 
 export interface SamplerContext {
   /** Length of the logits. */
@@ -26,23 +25,24 @@ export interface SamplerContext {
   minNewTokens: number;
   /** Which sequence of a larger job this is: words 1..3 of the random generator's counter. */
   sequence: readonly [number, number, number];
+  /** Rules that only the host's samplers have. */
+  rules?: HistorySettings["rules"];
 }
 
 /**
  * Chooses the tokens of one sequence.
  *
- * The steps and their order are those of transformers: repetition penalty, no-repeat n-gram, minimum of new tokens;
- * when sampling also temperature, top-k, top-p, min-p. The draw inverts the cumulative distribution of the remaining
+ * The steps and their order are those of transformers: what depends on earlier tokens (history-processors.ts: repetition
+ * penalty, no-repeat n-gram, minimum of new tokens …); when sampling also temperature, top-k, top-p, min-p. The draw inverts the cumulative distribution of the remaining
  * tokens in id order: the first whose cumulative weight exceeds floor(total · u / 2^32), where weights are integers
  * (softmax-weights.ts) and u is Philox' word for (seed, sequence, position). So the choice is a function of logits,
  * history, parameters and these three alone, in whatever order a device sums.
  */
 export class Sampler {
   readonly #sampling: ResolvedSampling;
-  readonly #context: Omit<SamplerContext, "promptIds">;
-  readonly #seen: SeenTokens | undefined;
-  readonly #ngrams: NgramHistory | undefined;
-  #newTokens = 0;
+  readonly #context: Pick<SamplerContext, "vocabSize" | "sequence">;
+  readonly #history: GrowingHistory;
+  readonly #processors: HistoryProcessors;
   /** The logits being processed: the caller's may be shared memory that others write. */
   readonly #logits: Float32Array;
   readonly #candidates: TokenList;
@@ -51,19 +51,23 @@ export class Sampler {
   readonly #heap: Float32Array;
 
   constructor(sampling: ResolvedSampling, context: SamplerContext) {
-    const { vocabSize, promptIds, eosTokenIds, minNewTokens, sequence } = context;
-    const { doSample, topK, topP } = sampling;
+    const { vocabSize, promptIds, eosTokenIds, minNewTokens, sequence, rules } = context;
+    const { doSample, topK, topP, repetitionPenalty, noRepeatNgramSize } = sampling;
     this.#sampling = sampling;
-    this.#context = { vocabSize, eosTokenIds, minNewTokens, sequence };
-    this.#seen = sampling.repetitionPenalty === 1 ? undefined : new SeenTokens(vocabSize);
-    this.#ngrams =
-      sampling.noRepeatNgramSize === 0 ? undefined : new NgramHistory(sampling.noRepeatNgramSize);
-    for (let i = 0; i < promptIds.length; i++) this.#remember(promptIds[i] ?? 0);
+    this.#context = { vocabSize, sequence };
+    this.#processors = new HistoryProcessors({
+      repetitionPenalty,
+      noRepeatNgramSize,
+      eosTokenIds,
+      minNewTokens,
+      promptLength: promptIds.length,
+      rules,
+    });
+    this.#history = new GrowingHistory(vocabSize, this.#processors.needs);
+    for (let i = 0; i < promptIds.length; i++) this.#history.push(promptIds[i] ?? 0);
 
     // All scratch of all tokens. Plain greedy decoding needs none.
-    const readsInPlace =
-      !doSample && this.#seen === undefined && this.#ngrams === undefined && minNewTokens === 0;
-    this.#logits = new Float32Array(readsInPlace ? 0 : vocabSize);
+    this.#logits = new Float32Array(doSample || this.#processors.mayChange ? vocabSize : 0);
     this.#candidates = { ids: new Int32Array(doSample ? vocabSize : 0), size: 0 };
     this.#weights = new Uint32Array(doSample ? vocabSize : 0);
     this.#order = new Int32Array(doSample && topP < 1 ? vocabSize : 0);
@@ -80,10 +84,7 @@ export class Sampler {
   choose(logits: Float32Array, position: number): number {
     this.#checkLength(logits);
     const { doSample, seed } = this.#sampling;
-    if (!doSample) {
-      const processed = this.#processesHistory() ? this.#applyHistory(logits) : logits;
-      return this.#mostLikely(processed, position);
-    }
+    if (!doSample) return this.#mostLikely(this.#processed(logits), position);
     const highest = this.#filter(logits, position);
     const total = weigh(this.#logits, highest, this.#candidates, this.#weights);
     const target = scaleByFraction(total, uniform(seed, position, this.#context.sequence));
@@ -98,8 +99,7 @@ export class Sampler {
         `A token id must be an integer in 0 .. ${this.#context.vocabSize - 1}; found ${token}.`,
       );
     }
-    this.#remember(token);
-    this.#newTokens++;
+    this.#history.push(token);
   }
 
   /**
@@ -110,20 +110,13 @@ export class Sampler {
    */
   process(logits: Float32Array, position: number): Float32Array {
     this.#checkLength(logits);
-    if (!this.#sampling.doSample) {
-      return Float32Array.from(this.#processesHistory() ? this.#applyHistory(logits) : logits);
-    }
+    if (!this.#sampling.doSample) return Float32Array.from(this.#processed(logits));
     this.#filter(logits, position);
     const processed = new Float32Array(logits.length).fill(-Infinity);
     for (const token of this.#candidates.ids.subarray(0, this.#candidates.size)) {
       processed[token] = this.#logits[token] ?? 0;
     }
     return processed;
-  }
-
-  #remember(token: number): void {
-    this.#seen?.push(token);
-    this.#ngrams?.push(token);
   }
 
   #checkLength(logits: Float32Array): void {
@@ -135,29 +128,20 @@ export class Sampler {
     );
   }
 
-  #bansEos(): boolean {
-    return this.#newTokens < this.#context.minNewTokens && this.#context.eosTokenIds.length > 0;
-  }
-
-  #processesHistory(): boolean {
-    return this.#seen !== undefined || this.#ngrams !== undefined || this.#bansEos();
-  }
-
-  /** Copies the logits to `#logits` and applies the processors that depend on earlier tokens. */
-  #applyHistory(logits: Float32Array): Float32Array {
+  /** The logits, or where processors of history change them, `#logits` after these. */
+  #processed(logits: Float32Array): Float32Array {
+    if (!this.#processors.mayChange) return logits;
     this.#logits.set(logits);
-    if (this.#seen !== undefined) {
-      penaliseRepetition(this.#logits, this.#seen, this.#sampling.repetitionPenalty);
-    }
-    if (this.#ngrams !== undefined) banTokens(this.#logits, this.#ngrams.repeats());
-    if (this.#bansEos()) banTokens(this.#logits, this.#context.eosTokenIds);
+    this.#processors.apply(this.#logits, this.#history);
     return this.#logits;
   }
 
   /** Leaves the processed logits in `#logits` and the tokens to draw from in `#candidates`; returns the highest logit. */
   #filter(logits: Float32Array, position: number): number {
     const { temperature, topK, topP, minP } = this.#sampling;
-    const processed = this.#applyHistory(logits);
+    const processed = this.#logits;
+    processed.set(logits);
+    this.#processors.apply(processed, this.#history);
     applyTemperature(processed, temperature);
     const highest = processed[this.#mostLikely(processed, position)] ?? 0;
     if (topK > 0) keepTopK(processed, this.#heap, this.#candidates);

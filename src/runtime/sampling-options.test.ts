@@ -95,8 +95,20 @@ describe("meaning", () => {
   });
 
   test("unsupported settings of generation_config.json are reported unless they are off", () => {
-    const { warnings } = resolveGenerateOptions({}, { num_beams: 10, typical_p: 1, bad_words_ids: null });
-    expect(warnings).toEqual([expect.stringContaining("num_beams to 10")]);
+    const { warnings } = resolveGenerateOptions(
+      {},
+      {
+        typical_p: 0.9,
+        num_beam_groups: 1,
+        diversity_penalty: 0.5,
+        renormalize_logits: false,
+        max_time: null,
+      },
+    );
+    expect(warnings).toEqual([
+      expect.stringContaining("diversity_penalty to 0.5"),
+      expect.stringContaining("typical_p to 0.9"),
+    ]);
   });
 
   test("an unset seed is drawn anew each time", () => {
@@ -108,6 +120,143 @@ describe("meaning", () => {
     const resolved = resolveGenerateOptions({ stop: "x", signal: new AbortController().signal });
     expect(structuredClone(resolved)).toEqual(resolved);
     expect(resolved.stop).toEqual(["x"]);
+  });
+});
+
+describe("beams", () => {
+  test("are off by default; each setting is the caller's before the file's", () => {
+    expect(resolveGenerateOptions().beams).toEqual({
+      count: 1,
+      lengthPenalty: 1,
+      earlyStopping: false,
+      returnSequences: 1,
+    });
+    const config = { num_beams: 10, length_penalty: 0.65, early_stopping: true, num_return_sequences: 2 };
+    expect(resolveGenerateOptions({}, config).beams).toEqual({
+      count: 10,
+      lengthPenalty: 0.65,
+      earlyStopping: true,
+      returnSequences: 2,
+    });
+    const options = {
+      numBeams: 4,
+      lengthPenalty: -1,
+      earlyStopping: "never",
+      numReturnSequences: 3,
+    } as const;
+    expect(resolveGenerateOptions(options, config).beams).toEqual({
+      count: 4,
+      lengthPenalty: -1,
+      earlyStopping: "never",
+      returnSequences: 3,
+    });
+  });
+
+  test("more sequences than beams: refused when asked for, a warning when the file recommends it", () => {
+    expect(errorOf({ numReturnSequences: 2 }).message).toContain(
+      '"numReturnSequences" must be at most numBeams, 1; found 2.',
+    );
+    const { beams, warnings } = resolveGenerateOptions({ numBeams: 2 }, { num_return_sequences: 5 });
+    expect(beams.returnSequences).toBe(2);
+    expect(warnings).toEqual([expect.stringContaining("num_return_sequences to 5")]);
+  });
+
+  test("settings of beam search alone are reported where there is none", () => {
+    const { warnings } = resolveGenerateOptions({ lengthPenalty: 2, earlyStopping: true }, {});
+    expect(warnings).toEqual([
+      expect.stringMatching(/^lengthPenalty, earlyStopping has no effect without beam/),
+    ]);
+    expect(resolveGenerateOptions({ lengthPenalty: 2, numBeams: 2 }).warnings).toEqual([]);
+  });
+});
+
+describe("lengths", () => {
+  const lengths = (options: GenerateOptions, config: Record<string, unknown> = {}): unknown[] => {
+    const { maxNewTokens, maxLength, minNewTokens, minLength } = resolveGenerateOptions(options, config);
+    return [maxNewTokens, maxLength, minNewTokens, minLength];
+  };
+
+  test("of new tokens before all tokens, the caller's before the file's", () => {
+    expect(lengths({ maxLength: 9, minLength: 3 })).toEqual([undefined, 9, 0, 3]);
+    expect(lengths({ maxLength: 9, maxNewTokens: 4 })).toEqual([4, undefined, 0, 0]);
+    expect(lengths({ maxLength: 9, minLength: 3 }, { max_new_tokens: 5, min_new_tokens: 2 })).toEqual([
+      undefined,
+      9,
+      0,
+      3,
+    ]);
+    expect(lengths({ minNewTokens: 0 }, { min_length: 20, max_length: 60 })).toEqual([undefined, 60, 0, 0]);
+    expect(lengths({}, { min_length: 20, max_length: 60, max_new_tokens: 7 })).toEqual([7, undefined, 0, 20]);
+  });
+});
+
+describe("token rules", () => {
+  test("are none by default, also where the file spells out what is off", () => {
+    const off = {
+      bad_words_ids: null,
+      suppress_tokens: [],
+      encoder_no_repeat_ngram_size: 0,
+      forced_bos_token_id: null,
+    };
+    expect(resolveGenerateOptions({}, off).rules).toBeUndefined();
+  });
+
+  test("are read from the file", () => {
+    const { rules, warnings } = resolveGenerateOptions(
+      {},
+      {
+        sequence_bias: [
+          [[1, 2], 0.5],
+          [[3], -1.5],
+          [[1, 2], 2],
+        ],
+        encoder_repetition_penalty: 1.5,
+        encoder_no_repeat_ngram_size: 3,
+        forced_bos_token_id: 4,
+        forced_eos_token_id: [5, 6],
+        bad_words_ids: [[7], [8, 9]],
+        suppress_tokens: [10],
+        begin_suppress_tokens: [11],
+        stop_strings: ["END"],
+      },
+    );
+    expect(warnings).toEqual([]);
+    expect(rules).toEqual({
+      sequenceBias: [
+        { ids: [1, 2], bias: 2 },
+        { ids: [3], bias: -1.5 },
+      ],
+      encoderRepetitionPenalty: 1.5,
+      encoderNoRepeatNgramSize: 3,
+      forcedBosTokenId: 4,
+      forcedEosTokenIds: [5, 6],
+      badWordsIds: [[7], [8, 9]],
+      suppressTokens: [10],
+      beginSuppressTokens: [11],
+    });
+  });
+
+  test("the caller's are before the file's, null takes one off, and ignoreEos forces no end", () => {
+    const config = { forced_bos_token_id: 4, forced_eos_token_id: 5, encoder_no_repeat_ngram_size: 3 };
+    expect(
+      resolveGenerateOptions({ forcedBosTokenId: null, forcedEosTokenId: [7] }, config).rules,
+    ).toMatchObject({
+      forcedBosTokenId: undefined,
+      forcedEosTokenIds: [7],
+    });
+    expect(
+      resolveGenerateOptions({ ignoreEos: true, encoderNoRepeatNgramSize: 0 }, config).rules,
+    ).toMatchObject({
+      forcedBosTokenId: 4,
+      forcedEosTokenIds: [],
+      encoderNoRepeatNgramSize: 0,
+    });
+  });
+
+  test("stop strings of the file hold until the caller names others, or none", () => {
+    const config = { stop_strings: "END" };
+    expect(resolveGenerateOptions({}, config).stop).toEqual(["END"]);
+    expect(resolveGenerateOptions({ stop: [] }, config).stop).toEqual([]);
   });
 });
 
@@ -133,6 +282,15 @@ describe("refusals name the parameter, its range and the value", () => {
     ["maxNewTokens", 0, "an integer >= 1"],
     ["minNewTokens", -1, "an integer >= 0"],
     ["maxPromptTokens", 0, "an integer >= 1"],
+    ["maxLength", 0, "an integer >= 1"],
+    ["minLength", -1, "an integer >= 0"],
+    ["numBeams", 0, "an integer >= 1"],
+    ["lengthPenalty", Infinity, "a number"],
+    ["numReturnSequences", 1.5, "an integer >= 1"],
+    ["encoderNoRepeatNgramSize", -2, "an integer >= 0"],
+    ["earlyStopping", "always", 'true, false or "never"'],
+    ["forcedBosTokenId", [1, 2], "a token id or null"],
+    ["forcedEosTokenId", -1, "a token id, a list of them or null"],
     ["doSample", 1, "true or false"],
     ["ignoreEos", "yes", "true or false"],
     ["returnFullText", 0, "true or false"],
@@ -176,6 +334,14 @@ describe("refusals name the parameter, its range and the value", () => {
     ["min_new_tokens", -1, "an integer >= 0"],
     ["max_length", 0, "an integer >= 1"],
     ["do_sample", "yes", "true or false"],
+    ["num_beams", 0, "an integer >= 1"],
+    ["early_stopping", 1, 'true, false or "never"'],
+    ["forced_eos_token_id", "2", "a token id, a list of them or null"],
+    ["suppress_tokens", 5, "a list of token ids"],
+    ["bad_words_ids", [[]], "a list of non-empty lists of token ids"],
+    ["sequence_bias", [[1, 2]], "a list of [token ids, number]"],
+    ["encoder_repetition_penalty", 0, "a number > 0"],
+    ["stop_strings", [5], "a non-empty string or a list of them"],
   ])("generation_config.json, by the file's spelling: %s is %j", (key, value, range) => {
     const error = errorOf({}, { [key]: value });
     expect(error.code).toBe("invalid-config");
@@ -185,6 +351,9 @@ describe("refusals name the parameter, its range and the value", () => {
   test("minNewTokens over maxNewTokens", () => {
     expect(errorOf({ minNewTokens: 6, maxNewTokens: 5 }).message).toContain(
       '"minNewTokens" must be at most maxNewTokens, 5; found 6.',
+    );
+    expect(errorOf({ minLength: 6, maxLength: 5 }).message).toContain(
+      '"minLength" must be at most maxLength, 5; found 6.',
     );
     expect(resolveGenerateOptions({ maxNewTokens: 5 }, { min_new_tokens: 6 }).maxNewTokens).toBe(5);
   });

@@ -3,9 +3,21 @@
  * Precedence: caller, generation_config.json, transformers' defaults.
  */
 import { inspect } from "node:util";
-import { ModelComposeError, type ErrorCode } from "./errors.ts";
+import { ModelComposeError } from "./errors.ts";
 import type { GenerateOptions } from "./generation-types.ts";
+import type { TokenRules } from "./history-processors.ts";
 import { nearestName } from "./nearest-name.ts";
+import {
+  callerSource,
+  configSource,
+  count,
+  invalid,
+  readBoolean,
+  readNumber,
+  type NumberRule,
+  type Source,
+} from "./option-source.ts";
+import { resolveTokenRules } from "./token-rules.ts";
 
 /** How to choose tokens, complete and valid. Plain data: it is posted to worker threads. */
 export interface ResolvedSampling {
@@ -26,14 +38,29 @@ export interface ResolvedSampling {
   readonly seed: number;
 }
 
+/** A beam search, complete and valid. */
+export interface ResolvedBeams {
+  /** 1: no beam search. */
+  readonly count: number;
+  readonly lengthPenalty: number;
+  readonly earlyStopping: boolean | "never";
+  /** 1 .. count. */
+  readonly returnSequences: number;
+}
+
 /** Everything of GenerateOptions that is data, complete and valid. */
 export interface ResolvedGeneration {
   readonly sampling: ResolvedSampling;
   /** Undefined: no bound but `maxLength` and the context. */
   readonly maxNewTokens: number | undefined;
-  /** generation_config's bound on prompt + new tokens; undefined wherever a bound on new tokens is set. */
+  /** Bound on all tokens of a sequence; undefined wherever a bound on new tokens goes before it. */
   readonly maxLength: number | undefined;
+  /** 0 wherever `minLength` is what was asked for. */
   readonly minNewTokens: number;
+  readonly minLength: number;
+  readonly beams: ResolvedBeams;
+  /** Undefined: none is on. */
+  readonly rules: TokenRules | undefined;
   readonly maxPromptTokens: number | undefined;
   readonly stop: readonly string[];
   readonly ignoreEos: boolean;
@@ -42,17 +69,6 @@ export interface ResolvedGeneration {
   /** Settings that have no effect; for GenerateResult.warnings. */
   readonly warnings: readonly string[];
 }
-
-interface NumberRule {
-  /** The range in words, for messages. */
-  readonly range: string;
-  readonly allows: (value: number) => boolean;
-}
-
-const count = (minimum: number): NumberRule => ({
-  range: `an integer >= ${minimum}`,
-  allows: (value) => Number.isSafeInteger(value) && value >= minimum,
-});
 
 /** Smallest normal number of f32, the type that logits are scaled in. */
 const SMALLEST_NORMAL_F32 = 2 ** -126;
@@ -71,9 +87,15 @@ export const NUMBER_RULES = {
     allows: (value) => value >= SMALLEST_NORMAL_F32 && Number.isFinite(Math.fround(value)),
   },
   noRepeatNgramSize: count(0),
+  encoderNoRepeatNgramSize: count(0),
   seed: { range: "an integer in 0 .. 2^53 - 1", allows: count(0).allows },
   maxNewTokens: count(1),
   minNewTokens: count(0),
+  maxLength: count(1),
+  minLength: count(0),
+  numBeams: count(1),
+  lengthPenalty: { range: "a number", allows: Number.isFinite },
+  numReturnSequences: count(1),
   maxPromptTokens: count(1),
 } as const satisfies Partial<Record<keyof GenerateOptions, NumberRule>>;
 
@@ -87,9 +109,18 @@ const OPTION_NAMES: Readonly<Record<keyof GenerateOptions, true>> = {
   minP: true,
   repetitionPenalty: true,
   noRepeatNgramSize: true,
+  encoderNoRepeatNgramSize: true,
   seed: true,
   maxNewTokens: true,
   minNewTokens: true,
+  maxLength: true,
+  minLength: true,
+  numBeams: true,
+  lengthPenalty: true,
+  earlyStopping: true,
+  numReturnSequences: true,
+  forcedBosTokenId: true,
+  forcedEosTokenId: true,
   maxPromptTokens: true,
   stop: true,
   ignoreEos: true,
@@ -101,32 +132,25 @@ const OPTION_NAMES: Readonly<Record<keyof GenerateOptions, true>> = {
 
 /** Settings of generation_config.json that change what transformers generates, and the value that is off. */
 const UNSUPPORTED_CONFIG_KEYS: Readonly<Record<string, unknown>> = {
-  num_beams: 1,
+  num_beam_groups: 1,
+  diversity_penalty: 0,
+  constraints: undefined,
+  force_words_ids: undefined,
+  forced_decoder_ids: undefined,
   typical_p: 1,
   epsilon_cutoff: 0,
   eta_cutoff: 0,
   top_h: undefined,
   penalty_alpha: undefined,
-  encoder_repetition_penalty: 1,
-  encoder_no_repeat_ngram_size: 0,
-  bad_words_ids: undefined,
-  sequence_bias: undefined,
-  suppress_tokens: undefined,
-  begin_suppress_tokens: undefined,
-  forced_bos_token_id: undefined,
-  forced_eos_token_id: undefined,
+  dola_layers: undefined,
   exponential_decay_length_penalty: undefined,
   guidance_scale: 1,
-  min_length: 0,
+  renormalize_logits: false,
+  remove_invalid_values: false,
+  watermarking_config: undefined,
+  token_healing: false,
+  max_time: undefined,
 };
-
-/** One place that parameters come from: the caller's options or generation_config.json. */
-interface Source {
-  readonly code: ErrorCode;
-  /** How messages name a parameter of this source. */
-  readonly describe: (name: string) => string;
-  readonly read: (name: string) => unknown;
-}
 
 /**
  * @param options what the caller asks for; `undefined` is unset
@@ -139,19 +163,11 @@ export function resolveGenerateOptions(
 ): ResolvedGeneration {
   rejectUnknownNames(options);
   rejectWrongCallbacks(options);
-  const caller: Source = {
-    code: "invalid-argument",
-    describe: (name) => `The option "${name}"`,
-    read: (name) => (options as Readonly<Record<string, unknown>>)[name],
-  };
-  const config: Source = {
-    code: "invalid-config",
-    describe: (name) => `"${snakeCase(name)}" in generation_config.json`,
-    read: (name) => generationConfig[snakeCase(name)] ?? undefined,
-  };
-
-  const number = (name: NumberName): number | undefined =>
-    readNumber(caller, name) ?? readNumber(config, name);
+  const caller = callerSource(options);
+  const config = configSource(generationConfig);
+  const read = (source: Source, name: NumberName): number | undefined =>
+    readNumber(source, name, NUMBER_RULES[name]);
+  const number = (name: NumberName): number | undefined => read(caller, name) ?? read(config, name);
   const ownSwitch = (name: keyof GenerateOptions): boolean | undefined => readBoolean(caller, name);
 
   const temperature = number("temperature") ?? 1;
@@ -164,30 +180,103 @@ export function resolveGenerateOptions(
     minP: number("minP") ?? 0,
     repetitionPenalty: number("repetitionPenalty") ?? 1,
     noRepeatNgramSize: number("noRepeatNgramSize") ?? 0,
-    seed: readNumber(caller, "seed") ?? drawSeed(),
+    seed: read(caller, "seed") ?? drawSeed(),
   };
-  const maxNewTokens = number("maxNewTokens");
-  const minNewTokens = number("minNewTokens") ?? 0;
-  if (options.maxNewTokens !== undefined && (options.minNewTokens ?? 0) > options.maxNewTokens) {
-    throw invalid(
-      "invalid-argument",
-      'The option "minNewTokens"',
-      `at most maxNewTokens, ${maxNewTokens}`,
-      minNewTokens,
-    );
-  }
+  const beams = resolveBeams(caller, config);
+  const ignoreEos = ownSwitch("ignoreEos") ?? false;
   return {
     sampling,
-    maxNewTokens,
-    maxLength: maxNewTokens === undefined ? readConfigMaxLength(config) : undefined,
-    minNewTokens,
-    maxPromptTokens: readNumber(caller, "maxPromptTokens"),
-    stop: readStop(options.stop),
-    ignoreEos: ownSwitch("ignoreEos") ?? false,
+    ...resolveLengths(caller, config),
+    beams: beams.resolved,
+    rules: resolveTokenRules(caller, config, {
+      ignoreEos,
+      encoderNoRepeatNgramSize: number("encoderNoRepeatNgramSize") ?? 0,
+    }),
+    maxPromptTokens: read(caller, "maxPromptTokens"),
+    stop: readStop(caller, "stop") ?? readStop(config, "stopStrings") ?? [],
+    ignoreEos,
     returnFullText: ownSwitch("returnFullText") ?? true,
     sequence: readSequence(options.sequence),
-    warnings: [...ineffectiveOptions(options, sampling), ...unsupportedSettings(generationConfig)],
+    warnings: [
+      ...ineffectiveOptions(options, sampling, beams.resolved),
+      ...beams.warnings,
+      ...unsupportedSettings(generationConfig),
+    ],
   };
+}
+
+/**
+ * Of each pair of bounds, on new tokens and on all tokens, the first that is set: the caller's on new tokens, the
+ * caller's on all, the file's on new tokens, the file's on all.
+ */
+function resolveLengths(
+  caller: Source,
+  config: Source,
+): Pick<ResolvedGeneration, "maxNewTokens" | "maxLength" | "minNewTokens" | "minLength"> {
+  const first = (names: readonly [NumberName, NumberName]): { new?: number; all?: number } => {
+    for (const source of [caller, config]) {
+      const [ofNew, ofAll] = names.map((name) => readNumber(source, name, NUMBER_RULES[name]));
+      if (ofNew !== undefined) return { new: ofNew };
+      if (ofAll !== undefined) return { all: ofAll };
+    }
+    return {};
+  };
+  for (const [least, most] of [
+    ["minNewTokens", "maxNewTokens"],
+    ["minLength", "maxLength"],
+  ] as const) {
+    const [from, to] = [least, most].map((name) => readNumber(caller, name, NUMBER_RULES[name]));
+    if (from !== undefined && to !== undefined && from > to) {
+      throw invalid("invalid-argument", `The option "${least}"`, `at most ${most}, ${to}`, from);
+    }
+  }
+  const most = first(["maxNewTokens", "maxLength"]);
+  const least = first(["minNewTokens", "minLength"]);
+  return {
+    maxNewTokens: most.new,
+    maxLength: most.all,
+    minNewTokens: least.new ?? 0,
+    minLength: least.all ?? 0,
+  };
+}
+
+function resolveBeams(caller: Source, config: Source): { resolved: ResolvedBeams; warnings: string[] } {
+  const read = (source: Source, name: NumberName): number | undefined =>
+    readNumber(source, name, NUMBER_RULES[name]);
+  const beams = read(caller, "numBeams") ?? read(config, "numBeams") ?? 1;
+  const asked = read(caller, "numReturnSequences");
+  if (asked !== undefined && asked > beams) {
+    throw new ModelComposeError(
+      "invalid-argument",
+      `The option "numReturnSequences" must be at most numBeams, ${beams}; found ${asked}.`,
+      {
+        remedy:
+          "Raise numBeams, or generate several times: sampling draws other text for another seed or sequence.",
+      },
+    );
+  }
+  const recommended = read(config, "numReturnSequences") ?? 1;
+  const warnings =
+    asked === undefined && recommended > beams
+      ? [
+          `generation_config.json sets num_return_sequences to ${recommended}; with ${beams === 1 ? "one beam" : `${beams} beams`} there are only ${beams}.`,
+        ]
+      : [];
+  return {
+    resolved: {
+      count: beams,
+      lengthPenalty: read(caller, "lengthPenalty") ?? read(config, "lengthPenalty") ?? 1,
+      earlyStopping: readEarlyStopping(caller) ?? readEarlyStopping(config) ?? false,
+      returnSequences: asked ?? Math.min(recommended, beams),
+    },
+    warnings,
+  };
+}
+
+function readEarlyStopping(source: Source): boolean | "never" | undefined {
+  const value = source.read("earlyStopping");
+  if (value === undefined || typeof value === "boolean" || value === "never") return value;
+  throw invalid(source.code, source.describe("earlyStopping"), 'true, false or "never"', value);
 }
 
 function rejectUnknownNames(options: GenerateOptions): void {
@@ -214,36 +303,13 @@ function rejectWrongCallbacks(options: GenerateOptions): void {
   }
 }
 
-function readNumber(source: Source, name: NumberName): number | undefined {
-  const value = source.read(name);
-  if (value === undefined) return undefined;
-  const rule: NumberRule = NUMBER_RULES[name];
-  if (typeof value !== "number" || !rule.allows(value)) {
-    throw invalid(source.code, source.describe(name), rule.range, value);
-  }
-  return value;
-}
-
-function readBoolean(source: Source, name: keyof GenerateOptions): boolean | undefined {
-  const value = source.read(name);
-  if (value === undefined || typeof value === "boolean") return value;
-  throw invalid(source.code, source.describe(name), "true or false", value);
-}
-
-function readConfigMaxLength(config: Source): number | undefined {
-  const value = config.read("maxLength");
-  if (value === undefined) return undefined;
-  const rule = count(1);
-  if (typeof value === "number" && rule.allows(value)) return value;
-  throw invalid(config.code, config.describe("maxLength"), rule.range, value);
-}
-
-function readStop(stop: unknown): readonly string[] {
-  if (stop === undefined) return [];
+function readStop(source: Source, name: string): readonly string[] | undefined {
+  const stop = source.read(name);
+  if (stop === undefined) return undefined;
   const strings: readonly unknown[] = Array.isArray(stop) ? stop : [stop];
   for (const value of strings) {
     if (typeof value !== "string" || value === "") {
-      throw invalid("invalid-argument", 'The option "stop"', "a non-empty string or a list of them", value);
+      throw invalid(source.code, source.describe(name), "a non-empty string or a list of them", value);
     }
   }
   return strings as readonly string[];
@@ -264,18 +330,28 @@ function drawSeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 }
 
-/** A caller who sets what only sampling uses, but does not sample, is told so. */
-function ineffectiveOptions(options: GenerateOptions, sampling: ResolvedSampling): string[] {
-  if (sampling.doSample) return [];
-  if (options.doSample === true) {
-    return ["doSample is true, but the temperature is 0: the most likely token is taken each time."];
-  }
-  const names = (["temperature", "topK", "topP", "minP"] as const).filter(
-    (name) => options[name] !== undefined,
-  );
+/** A caller who sets what only sampling, or only beam search, uses, but asks for neither, is told so. */
+function ineffectiveOptions(
+  options: GenerateOptions,
+  sampling: ResolvedSampling,
+  beams: ResolvedBeams,
+): string[] {
+  const setOf = (names: readonly (keyof GenerateOptions)[]): string =>
+    names.filter((name) => options[name] !== undefined).join(", ");
+  const warnings: string[] = [];
+  const ofBeams = beams.count > 1 ? "" : setOf(["lengthPenalty", "earlyStopping"]);
+  if (ofBeams !== "") warnings.push(`${ofBeams} has no effect without beam search (numBeams above 1).`);
+  if (sampling.doSample) return warnings;
+  const instead =
+    beams.count > 1 ? "the most likely sequences are searched" : "the most likely token is taken each time";
+  if (options.doSample === true)
+    return [...warnings, `doSample is true, but the temperature is 0: ${instead}.`];
+  const ofSampling = setOf(["temperature", "topK", "topP", "minP"]);
   // Temperature 0 asks for greedy decoding, which is what happens.
-  if (names.length === 0 || options.temperature === 0) return [];
-  return [`${names.join(", ")} has no effect without doSample: the most likely token is taken each time.`];
+  if (ofSampling !== "" && options.temperature !== 0) {
+    warnings.push(`${ofSampling} has no effect without doSample: ${instead}.`);
+  }
+  return warnings;
 }
 
 function unsupportedSettings(generationConfig: Readonly<Record<string, unknown>>): string[] {
@@ -285,15 +361,4 @@ function unsupportedSettings(generationConfig: Readonly<Record<string, unknown>>
       ([key]) =>
         `generation_config.json sets ${key} to ${inspect(generationConfig[key], { breakLength: Infinity })}; that is not supported and has no effect.`,
     );
-}
-
-function invalid(code: ErrorCode, what: string, expected: string, found: unknown): ModelComposeError {
-  const shown = inspect(found, { breakLength: Infinity, depth: 1, maxArrayLength: 8, maxStringLength: 60 });
-  return new ModelComposeError(code, `${what} must be ${expected}; found ${shown}.`, {
-    remedy: "Correct it or leave it out.",
-  });
-}
-
-function snakeCase(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

@@ -1,6 +1,108 @@
-/** What the processors of generation history need to know of the tokens so far, at O(1) work a token. */
+/** What the processors of generation history need to know of the tokens so far. */
 
 import type { TokenList } from "./logits-processors.ts";
+
+/** The tokens of one sequence so far, prompt included (an encoder–decoder's: the decoder's), as processors ask for them. */
+export interface TokenHistory {
+  readonly length: number;
+  /** Every distinct token of the vocabulary so far. */
+  seen(): Readonly<TokenList>;
+  /** The tokens that would complete an n-gram of `size` for the second time. May hold ids beyond the vocabulary. */
+  repeats(size: number): Iterable<number>;
+  /** The last `count` tokens, fewer at the beginning. */
+  last(count: number): readonly number[];
+}
+
+/** What a GrowingHistory will be asked. */
+export interface HistoryNeeds {
+  seen: boolean;
+  /** n of `repeats`; 0: it is not asked. */
+  ngramSize: number;
+  /** The most of `last`. */
+  last: number;
+}
+
+/** The history of a sequence that only grows, at O(1) work a token. */
+export class GrowingHistory implements TokenHistory {
+  readonly #seen: SeenTokens | undefined;
+  readonly #ngrams: NgramHistory | undefined;
+  readonly #tail: number[] = [];
+  readonly #tailSize: number;
+  #length = 0;
+
+  constructor(vocabSize: number, needs: HistoryNeeds) {
+    this.#seen = needs.seen ? new SeenTokens(vocabSize) : undefined;
+    this.#ngrams = needs.ngramSize === 0 ? undefined : new NgramHistory(needs.ngramSize);
+    this.#tailSize = needs.last;
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  push(token: number): void {
+    this.#length++;
+    this.#seen?.push(token);
+    this.#ngrams?.push(token);
+    if (this.#tailSize === 0) return;
+    this.#tail.push(token);
+    if (this.#tail.length > this.#tailSize) this.#tail.shift();
+  }
+
+  seen(): Readonly<TokenList> {
+    return this.#seen ?? { ids: new Int32Array(0), size: 0 };
+  }
+
+  repeats(): Iterable<number> {
+    return this.#ngrams?.repeats() ?? NO_TOKENS;
+  }
+
+  last(count: number): readonly number[] {
+    return count === 0 ? [] : this.#tail.slice(-count);
+  }
+}
+
+/** The history of one of many sequences that branch, read off its tokens each time it is asked: O(length) work. */
+export class ListedHistory implements TokenHistory {
+  readonly #tokens: readonly number[];
+  readonly #vocabSize: number;
+
+  constructor(tokens: readonly number[], vocabSize: number) {
+    this.#tokens = tokens;
+    this.#vocabSize = vocabSize;
+  }
+
+  get length(): number {
+    return this.#tokens.length;
+  }
+
+  seen(): Readonly<TokenList> {
+    const ids = Int32Array.from(new Set(this.#tokens.filter((token) => token < this.#vocabSize)));
+    return { ids, size: ids.length };
+  }
+
+  repeats(size: number): Iterable<number> {
+    return followersOf(this.#tokens, size, this.last(size - 1));
+  }
+
+  last(count: number): readonly number[] {
+    return count === 0 ? [] : this.#tokens.slice(-count);
+  }
+}
+
+/** The tokens that follow `prefix` in n-grams of `size` among `tokens`; none when the prefix is too short for that. */
+export function followersOf(
+  tokens: readonly number[],
+  size: number,
+  prefix: readonly number[],
+): ReadonlySet<number> {
+  const found = new Set<number>();
+  if (prefix.length !== size - 1) return found;
+  for (let end = size - 1; end < tokens.length; end++) {
+    if (prefix.every((token, i) => tokens[end - size + 1 + i] === token)) found.add(tokens[end] ?? 0);
+  }
+  return found;
+}
 
 /** The set of tokens seen so far, in order of first appearance. */
 export class SeenTokens implements TokenList {

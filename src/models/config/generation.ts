@@ -1,5 +1,6 @@
 /** generation_config.json: the defaults that a model's authors recommend. */
 import { z } from "zod";
+import { ModelComposeError } from "../../runtime/errors.ts";
 import type { JsonObject } from "../../runtime/json.ts";
 import { parseConfig, tokenId, tokenIds, type ConfigFile } from "./schema.ts";
 
@@ -7,6 +8,7 @@ export interface GenerationConfig {
   bosTokenId?: number;
   eosTokenIds?: number[];
   padTokenId?: number;
+  decoderStartTokenId?: number;
   /** The file as it is: sampling parameters are checked where they are resolved (runtime/sampling-options.ts). */
   settings: JsonObject;
 }
@@ -16,6 +18,7 @@ const schema = z.object({
   bos_token_id: tokenId.nullish(),
   eos_token_id: tokenIds.nullish(),
   pad_token_id: z.int().min(-1).nullish(),
+  decoder_start_token_id: tokenId.nullish(),
 });
 
 export function parseGenerationConfig(file: ConfigFile): GenerationConfig {
@@ -24,6 +27,38 @@ export function parseGenerationConfig(file: ConfigFile): GenerationConfig {
     bosTokenId: values.bos_token_id ?? undefined,
     eosTokenIds: values.eos_token_id ?? undefined,
     padTokenId: values.pad_token_id === -1 ? undefined : (values.pad_token_id ?? undefined),
+    decoderStartTokenId: values.decoder_start_token_id ?? undefined,
     settings: file.values,
   };
+}
+
+/**
+ * What governs a model's generation: generation_config.json, or without one what config.json says. Special tokens that
+ * the one does not name are the other's, each by itself.
+ */
+export function mergeGenerationConfigs(own: GenerationConfig, ofModel: GenerationConfig): GenerationConfig {
+  const isAbsent = Object.keys(own.settings).length === 0;
+  return {
+    bosTokenId: own.bosTokenId ?? ofModel.bosTokenId,
+    eosTokenIds: own.eosTokenIds ?? ofModel.eosTokenIds,
+    padTokenId: own.padTokenId ?? ofModel.padTokenId,
+    decoderStartTokenId: own.decoderStartTokenId ?? ofModel.decoderStartTokenId,
+    settings: isAbsent ? ofModel.settings : own.settings,
+  };
+}
+
+/**
+ * The token that the decoder of an encoder–decoder begins with: decoder_start_token_id, else bos_token_id.
+ *
+ * @throws ModelComposeError "invalid-config" when there is neither, or it is outside the vocabulary
+ */
+export function decoderStartToken(generation: GenerationConfig, vocabSize: number, directory: string): number {
+  const token = generation.decoderStartTokenId ?? generation.bosTokenId;
+  if (token !== undefined && token < vocabSize) return token;
+  const found = token === undefined ? "no decoder_start_token_id" : `decoder_start_token_id ${token}`;
+  throw new ModelComposeError(
+    "invalid-config",
+    `The configuration of the encoder–decoder in "${directory}" has ${found}; expected an id from 0 to ${vocabSize - 1}.`,
+    { remedy: "Add it to config.json or generation_config.json, or fetch the files again." },
+  );
 }

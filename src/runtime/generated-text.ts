@@ -1,0 +1,64 @@
+/** From new tokens to new text: whole characters, up to a stop string. */
+
+/** What generation needs of a tokenizer. */
+export interface TextCodec {
+  encode(text: string): number[];
+  decode(ids: readonly number[]): string;
+  incrementalDecoder(): { push(id: number): string; finish(): string };
+}
+
+/** Cuts a stream of text before the first of several strings. */
+export interface StopStrings {
+  push(text: string): { emit: string; stopped?: string };
+  finish(): string;
+}
+
+/** A piece of text; `stopped` when a stop string was found, before which it ends. */
+export interface TextPiece {
+  emit: string;
+  stopped?: string;
+}
+
+/** The text of one sequence as its tokens come. */
+export interface GeneratedText {
+  push(token: number): TextPiece;
+  /** What was held back. */
+  finish(): TextPiece;
+}
+
+/**
+ * @param codec absent: there is no text
+ * @param stopStrings absent: nothing stops it
+ */
+export function generatedText(
+  codec: TextCodec | undefined,
+  stopStrings: StopStrings | undefined,
+): GeneratedText {
+  if (codec === undefined) return { push: () => ({ emit: "" }), finish: () => ({ emit: "" }) };
+  const decoder = codec.incrementalDecoder();
+  if (stopStrings === undefined) {
+    return { push: (token) => ({ emit: decoder.push(token) }), finish: () => ({ emit: decoder.finish() }) };
+  }
+  return {
+    push: (token) => stopStrings.push(decoder.push(token)),
+    finish: () => {
+      const { emit, stopped } = stopStrings.push(decoder.finish());
+      return { emit: stopped === undefined ? emit + stopStrings.finish() : emit, stopped };
+    },
+  };
+}
+
+/** The text of tokens that are all known. */
+export function wholeText(
+  text: GeneratedText,
+  tokens: readonly number[],
+): { text: string; isStopped: boolean } {
+  let whole = "";
+  for (const token of tokens) {
+    const { emit, stopped } = text.push(token);
+    whole += emit;
+    if (stopped !== undefined) return { text: whole, isStopped: true };
+  }
+  const { emit, stopped } = text.finish();
+  return { text: whole + emit, isStopped: stopped !== undefined };
+}

@@ -1,0 +1,137 @@
+/**
+ * The processors that depend on the tokens so far, in the order of transformers (5.x, `_get_logits_processor`). They
+ * come before those that depend on the distribution alone (temperature, top-k, top-p, min-p). What they process are
+ * logits, or log-probabilities in a beam search.
+ */
+import { banTokens, forceTokens, penaliseRepetition } from "./logits-processors.ts";
+import { followersOf, type HistoryNeeds, type TokenHistory } from "./token-history.ts";
+
+/** A bias on the last of `ids` wherever the others came right before it; −Infinity bans it there. */
+export interface SequenceBias {
+  readonly ids: readonly number[];
+  readonly bias: number;
+}
+
+/** What rules the choice of tokens beside ResolvedSampling: settings that are few models', and left to the host. */
+export interface TokenRules {
+  readonly sequenceBias: readonly SequenceBias[];
+  /** 1 is off. */
+  readonly encoderRepetitionPenalty: number;
+  /** 0 is off. */
+  readonly encoderNoRepeatNgramSize: number;
+  /** The second token of a sequence; undefined is off. */
+  readonly forcedBosTokenId: number | undefined;
+  /** One of these is the last token of a sequence of full length; empty is off. */
+  readonly forcedEosTokenIds: readonly number[];
+  /** Sequences of tokens that are never completed. */
+  readonly badWordsIds: readonly (readonly number[])[];
+  readonly suppressTokens: readonly number[];
+  /** Of the first token that is not forced. */
+  readonly beginSuppressTokens: readonly number[];
+}
+
+export interface HistorySettings {
+  /** 1 is off. */
+  repetitionPenalty: number;
+  /** 0 is off. */
+  noRepeatNgramSize: number;
+  eosTokenIds: readonly number[];
+  /** End-of-sequence tokens are banned for so many new tokens. */
+  minNewTokens: number;
+  /** Tokens before the first new one (of an encoder–decoder: the decoder's). */
+  promptLength: number;
+  rules?: TokenRules & {
+    /** An encoder's input; the prompt of a model without one. */
+    readonly sourceIds: readonly number[];
+    /** Tokens that a sequence has at most, prompt included. */
+    readonly maxLength: number;
+  };
+}
+
+export class HistoryProcessors {
+  readonly #settings: HistorySettings;
+  readonly #sourceSeen: Int32Array;
+  /** Biases, bans of bad words among them, in the order of transformers. */
+  readonly #badWords: readonly SequenceBias[];
+
+  constructor(settings: HistorySettings) {
+    this.#settings = settings;
+    const { rules, eosTokenIds } = settings;
+    this.#sourceSeen = Int32Array.from(new Set(rules?.sourceIds));
+    // A word of one end-of-sequence token would never let a sequence end.
+    this.#badWords = (rules?.badWordsIds ?? [])
+      .filter((ids) => ids.length !== 1 || !eosTokenIds.includes(ids[0] ?? -1))
+      .map((ids) => ({ ids, bias: -Infinity }));
+  }
+
+  /** What `apply` asks of histories. */
+  get needs(): HistoryNeeds {
+    const { repetitionPenalty, noRepeatNgramSize, rules } = this.#settings;
+    const prefixes = [...(rules?.sequenceBias ?? []), ...this.#badWords].map(({ ids }) => ids.length - 1);
+    return {
+      seen: repetitionPenalty !== 1,
+      ngramSize: noRepeatNgramSize,
+      last: Math.max(0, (rules?.encoderNoRepeatNgramSize ?? 0) - 1, ...prefixes),
+    };
+  }
+
+  /** False: `apply` changes nothing, after whatever history. */
+  get mayChange(): boolean {
+    const { repetitionPenalty, noRepeatNgramSize, minNewTokens, eosTokenIds, rules } = this.#settings;
+    const bansEos = minNewTokens > 0 && eosTokenIds.length > 0;
+    return repetitionPenalty !== 1 || noRepeatNgramSize > 0 || bansEos || rules !== undefined;
+  }
+
+  /** @param scores f32 [vocabulary], of the token that follows the history; changed in place */
+  apply(scores: Float32Array, history: TokenHistory): void {
+    const { repetitionPenalty, noRepeatNgramSize, eosTokenIds, minNewTokens, promptLength, rules } =
+      this.#settings;
+    if (rules !== undefined) {
+      addBiases(scores, rules.sequenceBias, history);
+      if (rules.encoderRepetitionPenalty !== 1) {
+        // The inverse penalty: what the encoder read becomes likelier.
+        const seen = { ids: this.#sourceSeen, size: this.#sourceSeen.length };
+        penaliseRepetition(scores, seen, 1 / rules.encoderRepetitionPenalty);
+      }
+    }
+    if (repetitionPenalty !== 1) penaliseRepetition(scores, history.seen(), repetitionPenalty);
+    if (noRepeatNgramSize > 0) banTokens(scores, history.repeats(noRepeatNgramSize));
+    const size = rules?.encoderNoRepeatNgramSize ?? 0;
+    if (rules !== undefined && size > 0) {
+      banTokens(scores, followersOf(rules.sourceIds, size, history.last(size - 1)));
+    }
+    addBiases(scores, this.#badWords, history);
+    if (history.length - promptLength < minNewTokens) banTokens(scores, eosTokenIds);
+    if (rules !== undefined) applyPositionRules(scores, rules, history.length, promptLength);
+  }
+}
+
+function applyPositionRules(
+  scores: Float32Array,
+  rules: NonNullable<HistorySettings["rules"]>,
+  length: number,
+  promptLength: number,
+): void {
+  const { forcedBosTokenId, forcedEosTokenIds, maxLength } = rules;
+  if (forcedBosTokenId !== undefined && length === 1) forceTokens(scores, [forcedBosTokenId]);
+  if (forcedEosTokenIds.length > 0 && length === maxLength - 1) forceTokens(scores, forcedEosTokenIds);
+  banTokens(scores, rules.suppressTokens);
+  const isBegin = promptLength > 1 || forcedBosTokenId === undefined ? promptLength : promptLength + 1;
+  if (length === isBegin) banTokens(scores, rules.beginSuppressTokens);
+}
+
+/** Biases of one token are summed first, in f32. */
+function addBiases(scores: Float32Array, biases: readonly SequenceBias[], history: TokenHistory): void {
+  const sums = new Map<number, number>();
+  const add = (token: number, bias: number): void =>
+    void sums.set(token, Math.fround((sums.get(token) ?? 0) + bias));
+  for (const { ids, bias } of biases) {
+    const last = history.last(ids.length - 1);
+    if (last.length === ids.length - 1 && last.every((token, i) => token === ids[i])) {
+      add(ids[ids.length - 1] ?? 0, Math.fround(bias));
+    }
+  }
+  for (const [token, bias] of sums) {
+    if (token < scores.length) scores[token] = (scores[token] ?? 0) + bias;
+  }
+}
