@@ -1,7 +1,7 @@
 /**
  * Streams weights from files into GPU memory: a few staging buffers go round, each mapped, filled by a read straight
- * into it, unmapped and copied. The main thread only starts these steps, but for matrices that the file holds otherwise
- * than row by row: those it reads itself, a piece at a time.
+ * into it, unmapped and copied. The main thread only starts these steps, but for rows that the file holds otherwise than
+ * one behind the other: those it reads itself, a piece at a time.
  */
 import { openFile, openFileAsync, readFileRange, type AsyncFile } from "../platform/files.ts";
 import type { RopeTable, RowRange } from "../program.ts";
@@ -16,8 +16,10 @@ import type { Shard, Weight, WeightLayout, WeightPart } from "./layout.ts";
 /** Large enough for the bus, small beside any model. */
 const STAGING_BYTES = 16 * 2 ** 20;
 const STAGING_BUFFERS = 4;
-/** Of a matrix that the main thread reads: as much as keeps it from everything else for some ten milliseconds. */
+/** Of what the main thread reads: as much as keeps it from everything else for some ten milliseconds. */
 const STRIDED_BYTES = 4 * 2 ** 20;
+/** Ranges of rows that are shorter on average are read faster than waited for, one by one. */
+const LEAST_RANGE_BYTES = 2 ** 16;
 /** Positions of the rotation table between two breaths of the event loop. */
 const ROPE_POSITIONS = 1024;
 
@@ -45,7 +47,7 @@ export function piecesOf(weights: Iterable<Weight>, stagingBytes = STAGING_BYTES
     const rowBytes = weight.columns * (weight.format === "f32" ? 4 : 2);
     for (const part of weight.parts) {
       for (const shard of weight.shards) {
-        for (const run of runsOf(part, overlap(part, shard))) {
+        for (const run of runsOf(part, rowBytes, overlap(part, shard))) {
           const { file, offset } = part.source.tensor;
           const bytes = run.fileRow === undefined ? Math.min(stagingBytes, STRIDED_BYTES) : stagingBytes;
           const mostRows = Math.max(1, Math.floor(bytes / weight.stride));
@@ -88,9 +90,11 @@ interface Run {
 }
 
 /** Rows of a weight that its file can give in one read each. */
-function runsOf({ source, first }: WeightPart, { start, end }: RowRange): Run[] {
+function runsOf({ source, first }: WeightPart, rowBytes: number, { start, end }: RowRange): Run[] {
   if (start >= end) return [];
-  if (source.transposed || source.tensor.strides !== undefined) return [{ row: start, rows: end - start }];
+  const { rows, ranges, transposed, tensor } = source;
+  const isScattered = ranges.length > 1 && (rows * rowBytes) / ranges.length < LEAST_RANGE_BYTES;
+  if (transposed || tensor.strides !== undefined || isScattered) return [{ row: start, rows: end - start }];
   let row = start;
   return tensorRanges(source, { start: start - first, end: end - first }).map((range) => {
     const run = { row, rows: range.end - range.start, fileRow: range.start };
