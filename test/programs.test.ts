@@ -12,7 +12,18 @@ import { openGolden } from "./support/golden.ts";
 import { goldenPath, temporaryDirectory } from "./support/model-files.ts";
 import { readWeights, referenceGreedy, referencePass } from "./support/reference-model.ts";
 
-const FAMILIES = ["smollm3-bf16", "smollm3-yarn", "llama", "llama3-untied"];
+const FAMILIES = [
+  "smollm3-bf16",
+  "smollm3-yarn",
+  "llama",
+  "llama3-untied",
+  "gpt2",
+  "gpt_neo",
+  "codegen",
+  "blenderbot",
+  "blenderbot_small",
+  "bart",
+];
 
 /** goldens.json has six decimals of numbers above 1, seven digits of others. */
 const WRITTEN = 1e-6;

@@ -3,15 +3,21 @@ import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { goldenPath, temporaryDirectory, temporaryFile } from "../../test/support/model-files.ts";
 import { sharedPath } from "../../test/support/shared.ts";
-import { readGenerationConfig, readModelConfig } from "./config.ts";
+import { readGenerationConfig, readModelConfig, type SmolLM3Config } from "./config.ts";
 
 type Values = Record<string, unknown>;
 
 const golden = JSON.parse(readFileSync(join(goldenPath("smollm3"), "config.json"), "utf8")) as Values;
 
 /** Reads a config.json that is the golden one with these changes; undefined removes a key. */
-function readWith(changes: Values, base = golden) {
-  return readModelConfig(dirname(temporaryFile("config.json", JSON.stringify({ ...base, ...changes }))));
+function readWith(changes: Values, base = golden): Promise<SmolLM3Config> {
+  return readSmolLM3(dirname(temporaryFile("config.json", JSON.stringify({ ...base, ...changes }))));
+}
+
+async function readSmolLM3(directory: string): Promise<SmolLM3Config> {
+  const config = await readModelConfig(directory);
+  if (config.family !== "smollm3") throw new Error(`read as ${config.family}`);
+  return config;
 }
 
 /** The golden configuration without its RoPE and NoPE keys. */
@@ -56,7 +62,7 @@ describe("readModelConfig", () => {
   });
 
   it("reads YaRN", async () => {
-    const { rope } = await readModelConfig(goldenPath("smollm3-yarn"));
+    const { rope } = await readSmolLM3(goldenPath("smollm3-yarn"));
     expect(rope).toEqual({
       type: "yarn",
       theta: 10_000,
@@ -94,7 +100,7 @@ describe("readModelConfig", () => {
   });
 
   it.skipIf(!sharedPath("smollm3/config.json"))("reads SmolLM3-3B's own file", async () => {
-    const config = await readModelConfig(dirname(sharedPath("smollm3/config.json")!));
+    const config = await readSmolLM3(dirname(sharedPath("smollm3/config.json")!));
     expect(config).toMatchObject({ layers: 36, heads: 16, kvHeads: 4, headDim: 128, eosTokenIds: [128_012] });
     expect(config).toMatchObject({ rope: { type: "default", theta: 5e6 }, tieWordEmbeddings: true });
     expect(config.usesRope.filter((uses) => !uses)).toHaveLength(9);
@@ -152,7 +158,7 @@ describe("readModelConfig", () => {
     ]),
     ["partial RoPE", { partial_rotary_factor: 0.5 }, '"partial_rotary_factor" is 0.5; supported is 1'],
     ["quantized weights", { quantization_config: { quant_method: "awq" } }, 'method "awq"'],
-    ["another family", { model_type: "mamba" }, 'model_type "mamba" is not supported; supported: llama, smollm3.'],
+    ["another family", { model_type: "mamba" }, 'model_type "mamba" is not supported; supported: bart, blenderbot, blenderbot-small, codegen, gpt2, gpt_neo, llama, smollm3.'],
     ["a near miss", { model_type: "smollm" }, 'did you mean "smollm3"?'],
     [
       "another head",
@@ -169,7 +175,7 @@ describe("readModelConfig", () => {
   });
 
   it.each<[string, Values, string]>([
-    ["no model_type", { model_type: undefined }, 'no "model_type"; expected one of llama, smollm3'],
+    ["no model_type", { model_type: undefined }, 'no "model_type"; expected one of bart, blenderbot, blenderbot-small, codegen, gpt2, gpt_neo, llama, smollm3'],
     ["a model_type of the wrong type", { model_type: 3 }, '"model_type" is 3; expected a string'],
     ["architectures of the wrong type", { architectures: "x" }, '"architectures" is "x"; expected a list'],
     ["a missing size", { hidden_size: undefined }, '"hidden_size": expected number, found nothing'],

@@ -10,15 +10,23 @@ import { describeJson, isJsonObject, readJsonObject } from "../runtime/json.ts";
 import { isFile } from "../runtime/platform/files.ts";
 import { parseGenerationConfig, type GenerationConfig } from "./config/generation.ts";
 import { invalidConfig, unsupportedConfig, type ConfigFile } from "./config/schema.ts";
+import { readCodeGenConfig, type CodeGenConfig } from "./config/codegen.ts";
+import {
+  readBartConfig,
+  readBlenderbotConfig,
+  readBlenderbotSmallConfig,
+  type EncoderDecoderConfig,
+} from "./config/encoder-decoder.ts";
+import { readGpt2Config, type Gpt2Config } from "./config/gpt2.ts";
+import { readGptNeoConfig, type GptNeoConfig } from "./config/gpt-neo.ts";
 import { readLlamaConfig, type LlamaConfig } from "./config/llama.ts";
 import { readSmolLM3Config, type SmolLM3Config } from "./config/smollm3.ts";
 
 export type { GenerationConfig } from "./config/generation.ts";
-export type { LlamaConfig } from "./config/llama.ts";
 export type { SmolLM3Config } from "./config/smollm3.ts";
 
 /** Discriminated by `family`. */
-export type ModelConfig = LlamaConfig | SmolLM3Config;
+export type ModelConfig = CodeGenConfig | EncoderDecoderConfig | Gpt2Config | GptNeoConfig | LlamaConfig | SmolLM3Config;
 
 export const CONFIG_FILE = "config.json";
 export const GENERATION_CONFIG_FILE = "generation_config.json";
@@ -26,12 +34,26 @@ export const GENERATION_CONFIG_FILE = "generation_config.json";
 interface Family {
   /** `model_type` in config.json. */
   modelType: string;
-  /** The entries of `architectures` that this family runs. */
+  /** The entries of `architectures` that this family runs: those with an LM head, or whose head is their embeddings. */
   architectures: readonly string[];
   read: (file: ConfigFile) => ModelConfig;
 }
 
 const FAMILIES: readonly Family[] = [
+  { modelType: "bart", architectures: ["BartForConditionalGeneration", "BartModel"], read: readBartConfig },
+  {
+    modelType: "blenderbot",
+    architectures: ["BlenderbotForConditionalGeneration"],
+    read: readBlenderbotConfig,
+  },
+  {
+    modelType: "blenderbot-small",
+    architectures: ["BlenderbotSmallForConditionalGeneration"],
+    read: readBlenderbotSmallConfig,
+  },
+  { modelType: "codegen", architectures: ["CodeGenForCausalLM"], read: readCodeGenConfig },
+  { modelType: "gpt2", architectures: ["GPT2LMHeadModel"], read: readGpt2Config },
+  { modelType: "gpt_neo", architectures: ["GPTNeoForCausalLM"], read: readGptNeoConfig },
   { modelType: "llama", architectures: ["LlamaForCausalLM"], read: readLlamaConfig },
   { modelType: "smollm3", architectures: ["SmolLM3ForCausalLM"], read: readSmolLM3Config },
 ];

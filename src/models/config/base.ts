@@ -5,6 +5,10 @@ import { type ConfigFile, invalidConfig, size, tokenId, tokenIds } from "./schem
 
 export interface BaseConfig {
   vocabSize: number;
+  /** Tokens that a sequence may have; an encoder's input and a decoder's output each. */
+  maxPositions: number;
+  /** Of the decoder. */
+  layers: number;
   bosTokenId?: number;
   /** Empty when the file names none. */
   eosTokenIds: number[];
@@ -37,7 +41,7 @@ const GENERATION_KEYS: ReadonlySet<string> = new Set([
 ]);
 
 /** @throws ModelComposeError "invalid-config" for a special token outside the vocabulary */
-export function readBase(file: ConfigFile, values: z.output<typeof baseSchema>): BaseConfig {
+export function readBase(file: ConfigFile, values: z.output<typeof baseSchema>): Omit<BaseConfig, "maxPositions" | "layers"> {
   const { vocab_size: vocabSize } = values;
   const bosTokenId = values.bos_token_id ?? undefined;
   const eosTokenIds = values.eos_token_id ?? [];

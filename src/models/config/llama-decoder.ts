@@ -11,15 +11,12 @@ import { type ConfigFile, count, invalidConfig, size, unsupportedConfig } from "
 export interface LlamaDecoderConfig extends BaseConfig {
   hiddenSize: number;
   intermediateSize: number;
-  layers: number;
   /** Query heads. */
   heads: number;
   /** Key and value heads; divides `heads`. */
   kvHeads: number;
   headDim: number;
   rmsNormEps: number;
-  /** Context the model was made for, in tokens. */
-  maxPositions: number;
   rope: RopeParameters;
   /** One a layer: false for layers without positional encoding (NoPE). */
   usesRope: boolean[];
