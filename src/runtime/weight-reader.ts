@@ -1,10 +1,10 @@
 /**
- * Reads rows of a weight matrix from a checkpoint file into device memory, in the layout a kernel wants. No more than a
- * bounded window of the file is ever in memory besides the target itself. What is read when is one generator; a worker
- * thread drives it synchronously, the main thread asynchronously.
+ * Reads rows of a weight matrix from a checkpoint file into device memory, in the layout a kernel wants.
+ * Synchronous: it runs inside the worker thread that owns the rows. No more than a bounded window of the file is
+ * ever in memory besides the target itself.
  */
-import { AbortError, ModelComposeError, throwIfAborted } from "./errors.ts";
-import type { AsyncFile, OpenFile } from "./platform/files.ts";
+import { AbortError, ModelComposeError } from "./errors.ts";
+import type { OpenFile } from "./platform/files.ts";
 import { bytesPerElement, type TensorLocation } from "./tensor-location.ts";
 
 /**
@@ -22,21 +22,14 @@ export interface RowRange {
   end: number;
 }
 
-interface WindowOptions {
+export interface ReadRowsOptions {
   transform?: WeightTransform;
   /** Upper bound on the intermediate buffer, and on one read. Default 4 MiB. */
   windowBytes?: number;
   /** Called as parts arrive with the number of the target's bytes that they are; together all of them. */
   onBytes?: (count: number) => void;
-}
-
-export interface ReadRowsOptions extends WindowOptions {
   /** Asked before every read; true ends the call with an AbortError. */
   shouldStop?: () => boolean;
-}
-
-export interface ReadRowsAsyncOptions extends WindowOptions {
-  signal?: AbortSignal;
 }
 
 export const DEFAULT_WINDOW_BYTES = 4 * 2 ** 20;
@@ -67,13 +60,8 @@ interface Tile {
   columns: number;
 }
 
-/** One read: `part` is to be filled with the file's bytes from `position` on. */
-interface Read {
-  part: Uint8Array;
-  position: number;
-  /** Bytes of the target that it brings. */
-  wanted: number;
-}
+/** Fills `part` with the file's bytes from `position` on, which bring `wanted` bytes of the target. */
+type Read = (part: Uint8Array, position: number, wanted?: number) => void;
 
 /**
  * Fills `target` with rows [start, end) of a matrix [rows, columns], or of a vector taken as [rows, 1]; with
@@ -91,42 +79,17 @@ export function readTensorRows(
   target: Uint8Array,
   options: ReadRowsOptions = {},
 ): void {
-  const { onBytes, shouldStop } = options;
-  for (const { part, position, wanted } of readsOf(tensor, rows, target, options)) {
-    if (shouldStop?.()) throw new AbortError();
-    file.read(part, position);
-    onBytes?.(wanted);
-  }
-}
-
-/** As readTensorRows, beside which the calling thread goes on. `target` may be a mapped GPU buffer. */
-export async function readTensorRowsAsync(
-  file: AsyncFile,
-  tensor: TensorLocation,
-  rows: RowRange,
-  target: Uint8Array,
-  options: ReadRowsAsyncOptions = {},
-): Promise<void> {
-  const { onBytes, signal } = options;
-  for (const { part, position, wanted } of readsOf(tensor, rows, target, options)) {
-    throwIfAborted(signal);
-    await file.read(part, position);
-    onBytes?.(wanted);
-  }
-}
-
-/** The reads, in order; each must be done before the next is asked for. */
-function* readsOf(
-  tensor: TensorLocation,
-  rows: RowRange,
-  target: Uint8Array,
-  { transform = {}, windowBytes = DEFAULT_WINDOW_BYTES }: WindowOptions,
-): Generator<Read, void, void> {
+  const { transform = {}, windowBytes = DEFAULT_WINDOW_BYTES, onBytes, shouldStop } = options;
   const matrix = matrixOf(tensor, transform);
   checkArguments(tensor, matrix, rows, target, windowBytes);
-  if (isStraight(matrix)) yield* straightReads(tensor, matrix, rows, target, windowBytes);
-  else if (isTransposed(matrix)) yield* transposingReads(tensor, matrix, rows, target, windowBytes);
-  else yield* gatheringReads(tensor, matrix, rows, target, windowBytes);
+  const read: Read = (part, position, wanted = part.byteLength) => {
+    if (shouldStop?.()) throw new AbortError();
+    file.read(part, tensor.offset + position);
+    onBytes?.(wanted);
+  };
+  if (isStraight(matrix)) readStraight(matrix, rows, target, windowBytes, read);
+  else if (isTransposed(matrix)) readTransposed(matrix, rows, target, windowBytes, read);
+  else readScattered(matrix, rows, target, windowBytes, read);
 }
 
 /** Strides of a dimension with one index mean nothing: they become what makes the matrix simplest. */
@@ -193,33 +156,32 @@ function checkArguments(
   }
 }
 
-function* straightReads(
-  { offset }: TensorLocation,
+function readStraight(
   { columns, elementBytes }: Matrix,
   rows: RowRange,
   target: Uint8Array,
   windowBytes: number,
-): Generator<Read, void, void> {
-  const first = offset + rows.start * columns * elementBytes;
+  read: Read,
+): void {
+  const first = rows.start * columns * elementBytes;
   for (let done = 0; done < target.byteLength; done += windowBytes) {
-    const part = target.subarray(done, done + windowBytes);
-    yield { part, position: first + done, wanted: part.byteLength };
+    read(target.subarray(done, done + windowBytes), first + done);
   }
 }
 
-function* transposingReads(
-  { offset }: TensorLocation,
+function readTransposed(
   { columns, columnStride, elementBytes }: Matrix,
   rows: RowRange,
   target: Uint8Array,
   windowBytes: number,
-): Generator<Read, void, void> {
+  read: Read,
+): void {
   const region: Tile = { row: 0, rows: columns, column: rows.start, columns: rows.end - rows.start };
   const windowElements = Math.floor(windowBytes / elementBytes);
   const buffer = new Uint8Array(Math.min(windowElements, region.rows * region.columns) * elementBytes);
   for (const tile of tilesOf(region, windowElements)) {
     const bytes = buffer.subarray(0, tile.rows * tile.columns * elementBytes);
-    yield* tileReads(tile, columnStride, elementBytes, bytes, offset);
+    readTile(tile, columnStride, elementBytes, bytes, read);
     transposeInto(target, columns, elementBytes, bytes, { ...tile, column: tile.column - region.column });
   }
 }
@@ -228,19 +190,19 @@ function* transposingReads(
  * Any other strides (every second column, one value for a whole row): runs along the dimension whose elements lie closer,
  * and as many of them at once as fit into the window, are read with what lies between them.
  */
-function* gatheringReads(
-  { offset }: TensorLocation,
+function readScattered(
   { columns, rowStride, columnStride, elementBytes }: Matrix,
   rows: RowRange,
   target: Uint8Array,
   windowBytes: number,
-): Generator<Read, void, void> {
+  read: Read,
+): void {
   const alongRow: Axis = { count: columns, stride: columnStride, targetStride: 1 };
   const alongColumn: Axis = { count: rows.end - rows.start, stride: rowStride, targetStride: columns };
   const [inner, outer] = columnStride <= rowStride ? [alongRow, alongColumn] : [alongColumn, alongRow];
   const windowElements = Math.floor(windowBytes / elementBytes);
   const gapElements = MAX_GAP_BYTES / elementBytes;
-  const first = offset + rows.start * rowStride * elementBytes;
+  const first = rows.start * rowStride * elementBytes;
 
   const innerRun = runLength(inner, 1, windowElements, gapElements);
   const innerSpan = spanOf(inner, innerRun, 1);
@@ -253,7 +215,7 @@ function* gatheringReads(
       const span = spanOf(outer, outerCount, spanOf(inner, innerCount, 1));
       const part = buffer.subarray(0, span * elementBytes);
       const position = first + (o * outer.stride + i * inner.stride) * elementBytes;
-      yield { part, position, wanted: outerCount * innerCount * elementBytes };
+      read(part, position, outerCount * innerCount * elementBytes);
       gatherInto(
         target,
         o * outer.targetStride + i * inner.targetStride,
@@ -307,22 +269,22 @@ function* tilesOf(region: Tile, maxElements: number): Generator<Tile> {
 }
 
 /** One read when the tile has whole stored rows without gaps, else one for each of its rows. */
-function* tileReads(
+function readTile(
   tile: Tile,
   storedStride: number,
   elementBytes: number,
   bytes: Uint8Array,
-  offset: number,
-): Generator<Read, void, void> {
-  const position = offset + (tile.row * storedStride + tile.column) * elementBytes;
+  read: Read,
+): void {
+  const position = (tile.row * storedStride + tile.column) * elementBytes;
   if (tile.columns === storedStride) {
-    yield { part: bytes, position, wanted: bytes.byteLength };
+    read(bytes, position);
     return;
   }
   const rowBytes = tile.columns * elementBytes;
   for (let r = 0; r < tile.rows; r++) {
     const part = bytes.subarray(r * rowBytes, (r + 1) * rowBytes);
-    yield { part, position: position + r * storedStride * elementBytes, wanted: rowBytes };
+    read(part, position + r * storedStride * elementBytes);
   }
 }
 
