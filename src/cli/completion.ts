@@ -1,6 +1,7 @@
 /** Shell completion: `model-compose completion SHELL` prints a script, which asks the hidden command `complete`. */
 import tab from "@bomb.sh/tab/commander";
 import type { Command } from "commander";
+import { SUPPORTED_MODELS } from "../models/hub/known-models.ts";
 
 /** Values that are known but not the only ones: a name of an adapter, a folder, a repository. */
 const SUGGESTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -10,12 +11,30 @@ const SUGGESTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = 
     webgpu: "the best hardware GPU",
     "webgpu:?": "list the adapters",
   },
-  model: { tales: "the bundled model", "HuggingFaceTB/SmolLM3-3B": "from the Hugging Face cache" },
+  model: { tales: "the bundled model", ...supportedModels() },
 };
+
+/** Of commands that take a repository as their argument. */
+const MODEL_COMMANDS = ["models pull", "models verify", "models remove", "models info"];
+
+/** Repositories on the hub to their families. */
+function supportedModels(): Record<string, string> {
+  const ids = Object.entries(SUPPORTED_MODELS).flatMap(([family, models]) =>
+    models.map((id) => [id, family]),
+  );
+  return Object.fromEntries(ids) as Record<string, string>;
+}
 
 /** Adds the commands; call it when all others are there. */
 export function addCompletion(program: Command): void {
   const { commands } = tab(program, { completionCommandName: "completion" });
+  for (const name of MODEL_COMMANDS) {
+    const argument = commands.get(name)?.arguments.get("model");
+    if (argument === undefined) continue;
+    argument.handler = (complete) => {
+      for (const [value, description] of Object.entries(supportedModels())) complete(value, description);
+    };
+  }
   for (const { options } of commands.values()) {
     for (const [name, values] of Object.entries(SUGGESTIONS)) {
       const option = options.get(name);

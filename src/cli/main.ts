@@ -4,6 +4,7 @@ import { errorMessage, ModelComposeError } from "../runtime/errors.ts";
 import { generate, type GenerateFlags } from "./commands/generate.ts";
 import { run, type CommandContext, type ComposeFlags, type RunFlags } from "./commands/run.ts";
 import type { LogsFlags } from "./commands/logs.ts";
+import { modelsCommands } from "./commands/models.ts";
 import type { PsFlags } from "./commands/ps.ts";
 import type { ServeFlags } from "./commands/serve.ts";
 import { validate } from "./commands/validate.ts";
@@ -127,6 +128,7 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
       if (flags.file !== undefined) command.error("error: generate takes no compose file (-f)");
       await generate(prompt, flags, start(flags));
     });
+  modelsCommands(program, start);
   addCompletion(program);
   return program;
 }

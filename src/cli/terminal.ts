@@ -1,6 +1,7 @@
 import { styleText } from "node:util";
 import yoctoSpinner, { type Spinner } from "yocto-spinner";
 import type { LoadProgress } from "../runtime/generation-types.ts";
+import { TransferMeter } from "./transfer-meter.ts";
 
 /** The reader of stdout is gone (`| head`): a normal end, not a failure. */
 export class BrokenPipe extends Error {
@@ -20,6 +21,7 @@ export class Terminal {
   #spinner: Spinner | undefined;
   #spinnerTimer: NodeJS.Timeout | undefined;
   #progress = "";
+  readonly #transfer = new TransferMeter();
   /** Text shown live has not ended its line. */
   #midLine = false;
 
@@ -91,6 +93,7 @@ export class Terminal {
 
   loading(progress: LoadProgress): void {
     if (progress.stage === "ready") this.#stopProgress();
+    else if (progress.stage === "download") this.progress(this.#transfer.text(progress, performance.now()));
     else this.progress(loadingText(progress));
   }
 

@@ -1,5 +1,6 @@
 import path from "node:path";
 import { runningServers, type RunningServer } from "../registry/running-servers.ts";
+import { table } from "../table.ts";
 import type { CommandContext } from "./run.ts";
 
 export interface PsFlags {
@@ -52,18 +53,6 @@ function row({ registration, info }: RunningServer): string[] {
     url,
     webUiUrl ?? "",
   ];
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) =>
-    Math.max(...rows.map((cells) => cells[column]?.length ?? 0)),
-  );
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd();
-  return `${rows.map(line).join("\n")}\n`;
 }
 
 /** `3d 4h`, `12m`, `5s` */

@@ -1,5 +1,6 @@
 import { resolveModelDirectory } from "../../models/hub/resolve.ts";
 import { allComponents } from "../compose/definition.ts";
+import type { LoadTextModel } from "../compose/model-host.ts";
 import { loadProject, type CommandContext } from "./run.ts";
 import { serve, type ServeFlags } from "./serve.ts";
 
@@ -11,7 +12,11 @@ import { serve, type ServeFlags } from "./serve.ts";
 export async function start(flags: ServeFlags, context: CommandContext): Promise<void> {
   const { definition } = loadProject(flags, context.terminal);
   for (const component of allComponents(definition)) {
-    if (component.type === "model") await resolveModelDirectory(component.model.source);
+    if (component.type !== "model") continue;
+    await resolveModelDirectory(component.model.source, { ...component.model.hub, localFilesOnly: true });
   }
-  await serve(flags, context);
+  // Nor is anything fetched later.
+  const loadModel: LoadTextModel = (source, options) =>
+    context.loadModel(source, { ...options, localFilesOnly: true });
+  await serve(flags, { ...context, loadModel });
 }

@@ -1,4 +1,4 @@
-import type { Precision } from "../../runtime/generation-types.ts";
+import type { Architecture, LoadOptions, Precision } from "../../runtime/generation-types.ts";
 import type { Operator } from "./conditions.ts";
 import type { Limits } from "./limits.ts";
 import type { Location, Problem, SourceFile } from "./problems.ts";
@@ -158,7 +158,7 @@ export interface ForEachJob extends JobBase {
 
 /** A component with the action that is called. */
 export type Call =
-  | { readonly kind: "model"; readonly component: ModelComponent; readonly action: TextGenerationAction }
+  | { readonly kind: "model"; readonly component: ModelComponent; readonly action: ModelAction }
   | { readonly kind: "http-client"; readonly component: HttpClientComponent; readonly action: HttpAction }
   | { readonly kind: "workflow"; readonly component: WorkflowComponent; readonly action: WorkflowAction };
 
@@ -172,19 +172,25 @@ interface ComponentBase {
   readonly location: Location;
 }
 
-/** Holds one model; for now its task is text-generation. */
+export type ModelTask = "text-generation" | "text-to-text" | "chat-completion";
+
+/** Holds one model, for one task. */
 export interface ModelComponent extends ComponentBase {
   readonly type: "model";
+  readonly task: ModelTask;
   readonly model: ModelReference;
-  readonly architecture: "auto" | "causal";
+  /** What the model must be. Absent: what it is. */
+  readonly architecture?: Architecture;
   /** As `loadModel` takes it. */
   readonly device: string;
   readonly precision: Precision;
   /** Tokens; an upper bound on the capacity of the KV cache. */
   readonly contextLength?: number;
+  /** Beams that calls may ask for: each takes a KV cache of its own. Absent: what the actions name. */
+  readonly maxBeams?: number;
   /** A server loads the model when it starts, not at the first call. */
   readonly preload: boolean;
-  readonly actions: readonly TextGenerationAction[];
+  readonly actions: readonly ModelAction[];
 }
 
 export interface ModelReference {
@@ -192,7 +198,13 @@ export interface ModelReference {
   readonly name: string;
   /** What `loadModel` takes: an absolute folder, or the id of a repository on the hub. */
   readonly source: string;
+  /** Of a repository: what the file says about fetching it, as `loadModel` takes it. */
+  readonly hub?: ModelHubOptions;
 }
+
+export type ModelHubOptions = Readonly<
+  Pick<LoadOptions, "revision" | "token" | "cacheDirectory" | "localFilesOnly">
+>;
 
 /** Calls an API of somebody else. */
 export interface HttpClientComponent extends ComponentBase {
@@ -214,17 +226,37 @@ export interface ActionBase {
   readonly id: string;
   readonly default: boolean;
   /**
-   * Rendered from what the component gave: `result` of a model, `response` of an API, `output` of a workflow; or
-   * piece by piece from `result[]` and `response[]`.
+   * Rendered from what the component gave: `result` of a model, `response` of a conversation or an API, `output` of a
+   * workflow; or piece by piece from `result[]` and (of an API) `response[]`.
    */
   readonly output?: SourceNode;
   readonly location: Location;
 }
 
+export type ModelAction = TextGenerationAction | ChatCompletionAction;
+
+export type ParameterNodes = ReadonlyMap<GenerationParameterName, SourceNode>;
+
+/** Of text-generation and text-to-text. */
 export interface TextGenerationAction extends ActionBase {
+  readonly kind: "prompt";
   /** A template; its value is a text or a list of texts. */
   readonly prompt: SourceNode;
-  readonly parameters: ReadonlyMap<GenerationParameterName, SourceNode>;
+  readonly parameters: ParameterNodes;
+}
+
+export interface ChatCompletionAction extends ActionBase {
+  readonly kind: "chat";
+  /** Its value is a conversation: a list of messages, one message, or a user's text; or a list of lists of messages. */
+  readonly messages: SourceNode;
+  /** Functions that the model may call. */
+  readonly tools?: SourceNode;
+  readonly documents?: SourceNode;
+  /** The name of one of the model's chat templates, or a Jinja template. */
+  readonly chatTemplate?: SourceNode;
+  /** Variables of the chat template. */
+  readonly templateVariables?: SourceNode;
+  readonly parameters: ParameterNodes;
 }
 
 export type HttpMethod = "GET" | "POST" | "PUT" | "DELETE" | "PATCH";

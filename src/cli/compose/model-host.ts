@@ -1,18 +1,24 @@
 import { AbortError, throwIfAborted } from "../../runtime/errors.ts";
+import type { ChatOptions, ChatPart } from "../../models/chat/chat.ts";
+import type { ChatMessage } from "../../models/chat/messages.ts";
 import type {
+  Architecture,
   DeviceInfo,
   GenerateOptions,
   LoadOptions,
   LoadProgress,
   StreamPart,
 } from "../../runtime/generation-types.ts";
+import { beamBound } from "./beam-bound.ts";
 import { contextBound } from "./context-bound.ts";
 import type { ModelComponent } from "./definition.ts";
 
 /** What running a workflow needs of a loaded model. */
 export interface TextModel {
   readonly device: DeviceInfo;
+  readonly architecture: Architecture;
   stream(prompt: string, options: GenerateOptions): AsyncIterable<StreamPart>;
+  streamChat(messages: readonly ChatMessage[], options: ChatOptions): AsyncIterable<ChatPart>;
   dispose(): Promise<void>;
 }
 
@@ -40,8 +46,10 @@ export interface ModelRequest {
 
 /** Components with the same key share one loaded model. */
 export function modelKey(component: ModelComponent): string {
-  const { model, device, precision, contextLength = null } = component;
-  return JSON.stringify([model.source, device, precision, contextLength, contextBound(component) ?? null]);
+  const { model, device, precision, architecture = null, contextLength = null } = component;
+  const hub = { ...model.hub, token: undefined };
+  const bounds = [contextBound(component) ?? null, beamBound(component) ?? null];
+  return JSON.stringify([model.source, hub, device, precision, architecture, contextLength, ...bounds]);
 }
 
 interface Loading {
@@ -102,9 +110,12 @@ export class ModelHost {
       context ?? contextBound(component) ?? Infinity,
     );
     const model = this.#load(component.model.source, {
+      ...component.model.hub,
       ...this.#overrides,
       device: this.#overrides.device ?? component.device,
       precision: component.precision,
+      architecture: component.architecture,
+      maxBeams: beamBound(component),
       contextLength: needed === Infinity ? "max" : needed,
       signal: stop.signal,
       onNotice: this.#hooks.onNotice,

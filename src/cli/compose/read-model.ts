@@ -1,7 +1,9 @@
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
-import type { ModelReference } from "./definition.ts";
+import { checkRevision } from "../../models/hub/repository.ts";
+import { ModelComposeError, withoutRemedy } from "../../runtime/errors.ts";
+import type { ModelHubOptions, ModelReference } from "./definition.ts";
 import type { MappingReader } from "./mapping-reader.ts";
 import type { ProblemList } from "./problems.ts";
 import { describeNode, type SourceNode } from "./source-tree.ts";
@@ -41,10 +43,10 @@ function resolveFolder(name: string, node: SourceNode): string {
 
 function readModelMapping(model: MappingReader, problems: ProblemList): ModelReference | undefined {
   const provider = model.choice("provider", ["huggingface", "local"], ["named"]);
-  model.refuse("revision", "filename", "cache_dir", "allow_patterns", "url", "bundled", "name");
-  model.choice("format", ["safetensors"], ["pytorch", "onnx", "gguf", "tensorrt"]);
-  // Nothing is downloaded yet: a token is not needed, and files are always local.
-  model.withoutEffect("token", "local_files_only");
+  // What of a repository is fetched, and from where a folder came, is not for the file to say.
+  model.refuse("filename", "allow_patterns", "url", "bundled", "name");
+  // Which of the two the weights are is seen in the folder.
+  model.choice("format", ["safetensors", "pytorch"], ["onnx", "gguf", "tensorrt"]);
   const given = model.takeOneOf("repository", "path");
   const key = provider === "local" ? "path" : provider === "huggingface" ? "repository" : given?.name;
   const valid = given !== undefined && given.name === key;
@@ -57,9 +59,53 @@ function readModelMapping(model: MappingReader, problems: ProblemList): ModelRef
     );
   }
   const name = valid ? model.literalOf(given.name, given.value, "a text", isName) : undefined;
+  const hub = readHubOptions(model, problems, key);
   model.finish();
   if (name === undefined || given === undefined) return undefined;
-  return { name, source: given.name === "path" ? resolveFolder(name, given.value) : name };
+  return given.name === "path"
+    ? { name, source: resolveFolder(name, given.value) }
+    : { name, source: name, ...(hub === undefined ? {} : { hub }) };
+}
+
+/** What is said about fetching a repository; undefined when nothing is. */
+function readHubOptions(
+  model: MappingReader,
+  problems: ProblemList,
+  key: string | undefined,
+): ModelHubOptions | undefined {
+  for (const name of ["revision", "token", "cache_dir", "local_files_only"]) {
+    const entry = model.take(name);
+    if (entry === undefined || key !== "path") continue;
+    problems.invalid(
+      `${model.where}: "${name}" is for a repository, not for a folder.`,
+      entry.key,
+      "Remove it.",
+    );
+  }
+  const cacheEntry = model.take("cache_dir");
+  const cacheName = cacheEntry && model.literalOf("cache_dir", cacheEntry.value, "a folder", isName);
+  const options: ModelHubOptions = {
+    revision: readRevision(model, problems),
+    // A variable that may be empty says that there is none.
+    token: model.text("token")?.trim() || undefined,
+    cacheDirectory: cacheEntry && cacheName && resolveFolder(cacheName, cacheEntry.value),
+    localFilesOnly: model.flag("local_files_only"),
+  };
+  return Object.values(options).some((value) => value !== undefined) ? options : undefined;
+}
+
+function readRevision(model: MappingReader, problems: ProblemList): string | undefined {
+  const entry = model.take("revision");
+  const revision = entry && model.literalOf("revision", entry.value, "a text", isName);
+  if (entry === undefined || revision === undefined) return undefined;
+  try {
+    checkRevision(revision);
+    return revision;
+  } catch (error) {
+    if (!(error instanceof ModelComposeError)) throw error;
+    problems.invalid(`${model.where}: ${withoutRemedy(error)}`, entry.value.location, error.remedy);
+    return undefined;
+  }
 }
 
 function isName(value: unknown): value is string {

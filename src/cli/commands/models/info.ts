@@ -1,0 +1,97 @@
+import { resolveModelDirectory } from "../../../models/hub/resolve.ts";
+import { readModelInfo, type ModelInfo } from "../../../models/model-info.ts";
+import { missingWeightFiles, openCheckpoint } from "../../../runtime/checkpoint.ts";
+import { formatBytes } from "../../../runtime/format-bytes.ts";
+import { availableMemory } from "../../../runtime/platform/system.ts";
+import { table } from "../../table.ts";
+import type { CommandContext } from "../run.ts";
+import type { ModelsFlags } from "../models.ts";
+
+const BYTES = { float32: 4, float16: 2, bfloat16: 2 } as const;
+type Precision = keyof typeof BYTES;
+const PRECISIONS = Object.keys(BYTES) as Precision[];
+
+/** Tokens of context with which a model is loaded when nothing else is said. */
+const DEFAULT_CONTEXT = 4096;
+
+/** `model-compose models info`: what a model takes, from its configuration alone, and whether this machine has it. */
+export async function showModelInfo(model: string, flags: ModelsFlags, context: CommandContext): Promise<void> {
+  const { terminal, signal } = context;
+  const directory = await resolveModelDirectory(model, {
+    cacheDirectory: flags.cacheDir,
+    revision: flags.revision,
+    requires: "config",
+    signal,
+    onNotice: (line) => terminal.note(line),
+  });
+  const info = await readModelInfo(directory);
+  const stored = await storedPrecision(directory);
+  const available = availableMemory();
+  const tokens = Math.min(DEFAULT_CONTEXT, info.maxPositions);
+  const rows = PRECISIONS.map((precision) => {
+    const weights = info.parameters * BYTES[precision];
+    const needed = weights + kvBytes(info, tokens);
+    return { precision, weights, needed, fits: needed <= available };
+  });
+  if (flags.json === true) {
+    const report = {
+      model,
+      directory,
+      family: info.family,
+      architecture: info.architecture,
+      parameters: info.parameters,
+      vocab_size: info.vocabSize,
+      max_positions: info.maxPositions,
+      stored_precision: stored,
+      weight_bytes: Object.fromEntries(rows.map(({ precision, weights }) => [precision, weights])),
+      kv_bytes_per_1000_tokens: 1000 * info.kvBytesPerToken,
+      source_kv_bytes_per_1000_tokens: 1000 * info.sourceKvBytesPerToken,
+      context_length: tokens,
+      needed_bytes: Object.fromEntries(rows.map(({ precision, needed }) => [precision, needed])),
+      available_bytes: available,
+      fits: Object.fromEntries(rows.map(({ precision, fits }) => [precision, fits])),
+    };
+    await terminal.write(`${JSON.stringify(report, null, 2)}\n`);
+    return;
+  }
+  const source =
+    info.sourceKvBytesPerToken === 0
+      ? ""
+      : `, and ${formatBytes(1000 * info.sourceKvBytesPerToken)} per 1,000 tokens of the prompt`;
+  await terminal.write(
+    [
+      `Model       ${model}`,
+      `Family      ${info.family} (${info.architecture === "causal" ? "decoder" : "encoder–decoder"})`,
+      `Parameters  ${info.parameters.toLocaleString("en")}`,
+      `Context     ${info.maxPositions.toLocaleString("en")} tokens`,
+      `KV cache    ${formatBytes(1000 * info.kvBytesPerToken)} per 1,000 tokens${source}`,
+      `Memory      ${formatBytes(available)} available here`,
+      "",
+      table([
+        ["PRECISION", "WEIGHTS", `WITH ${tokens.toLocaleString("en")} TOKENS`, "FITS HERE"],
+        ...rows.map(({ precision, weights, needed, fits }) => [
+          precision === stored ? `${precision} (stored)` : precision,
+          formatBytes(weights),
+          formatBytes(needed),
+          fits ? "yes" : `no, ${formatBytes(needed - available)} too little`,
+        ]),
+      ]),
+    ].join("\n"),
+  );
+  terminal.note("Weights are kept as they are stored. GPUs do not tell how much memory they have.");
+}
+
+function kvBytes(info: ModelInfo, tokens: number): number {
+  return tokens * (info.kvBytesPerToken + info.sourceKvBytesPerToken);
+}
+
+/** The type of most of the weights; undefined when they are not here. */
+async function storedPrecision(directory: string): Promise<Precision | undefined> {
+  if ((await missingWeightFiles(directory)).length > 0) return undefined;
+  const bytes = new Map<string, number>();
+  for (const { dtype, byteLength } of (await openCheckpoint(directory)).tensors.values()) {
+    bytes.set(dtype, (bytes.get(dtype) ?? 0) + byteLength);
+  }
+  const [dtype] = [...bytes].toSorted(([, a], [, b]) => b - a)[0] ?? [];
+  return PRECISIONS.find((name) => ({ float32: "F32", float16: "F16", bfloat16: "BF16" })[name] === dtype);
+}

@@ -1,0 +1,54 @@
+/** How fast a transfer goes, and how long it still takes. */
+import { formatBytes } from "../runtime/format-bytes.ts";
+
+/** Milliseconds over which the rate is measured: long enough to be calm, short enough to show a change. */
+const WINDOW = 10_000;
+/** With less time to measure, a rate would only be a guess. */
+const LEAST = 1000;
+
+export interface Transfer {
+  /** Bytes. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export class TransferMeter {
+  #samples: { readonly done: number; readonly at: number }[] = [];
+  #total = 0;
+
+  /**
+   * "Fetching the model: 1.23 GB of 6.15 GB (20 %), 45.1 MB/s, 1 min 49 s left"
+   *
+   * @param now milliseconds, on a clock that does not go back
+   */
+  text({ done, total }: Transfer, now: number): string {
+    const rate = this.#rate(done, total, now);
+    const percent = total > 0 ? Math.floor((100 * done) / total) : 100;
+    const parts = [`Fetching the model: ${formatBytes(done)} of ${formatBytes(total)} (${percent} %)`];
+    if (rate !== undefined) parts.push(`${(rate / 1e6).toFixed(1)} MB/s`);
+    if (rate !== undefined && rate > 0) parts.push(`${timeText((total - done) / rate)} left`);
+    return parts.join(", ");
+  }
+
+  /** Bytes per second over the last seconds; undefined before there is enough to tell. */
+  #rate(done: number, total: number, now: number): number | undefined {
+    const last = this.#samples.at(-1);
+    // Another transfer, or one that had to begin anew. What was there before it did not come over the network.
+    if (total !== this.#total || (last !== undefined && done < last.done)) this.#samples = [];
+    this.#total = total;
+    this.#samples.push({ done, at: now });
+    while (this.#samples.length > 2 && (this.#samples[1]?.at ?? now) < now - WINDOW) this.#samples.shift();
+    const first = this.#samples[0];
+    if (first === undefined || now - first.at < LEAST) return undefined;
+    return (1000 * (done - first.done)) / (now - first.at);
+  }
+}
+
+/** "2 h 5 min", "1 min 49 s", "12 s" */
+function timeText(seconds: number): string {
+  const rounded = Math.max(1, Math.round(seconds));
+  const minutes = Math.floor(rounded / 60);
+  if (minutes === 0) return `${rounded} s`;
+  if (minutes < 60) return `${minutes} min ${rounded % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}

@@ -1,0 +1,49 @@
+/** What a model takes, from its configuration alone. */
+import type { MatrixSpec, Program, VectorSpec } from "../runtime/program.ts";
+import { readModelConfig } from "./config.ts";
+import { buildProgram } from "./registry.ts";
+
+export interface ModelInfo {
+  readonly family: string;
+  readonly architecture: Program["architecture"];
+  /** Numbers in all weights; a weight that is used twice (tied embeddings) counts once. */
+  readonly parameters: number;
+  readonly vocabSize: number;
+  /** Tokens for which the model was made. */
+  readonly maxPositions: number;
+  /** Of the KV cache for each token, which is kept in f32. */
+  readonly kvBytesPerToken: number;
+  /** Of an encoder–decoder, the same for each token of the encoder's input; else 0. */
+  readonly sourceKvBytesPerToken: number;
+}
+
+/**
+ * Reads config.json of a model's directory.
+ *
+ * @throws ModelComposeError "not-found" without it, "invalid-config", "unsupported"
+ */
+export async function readModelInfo(directory: string): Promise<ModelInfo> {
+  const program = buildProgram(await readModelConfig(directory));
+  const { family, architecture, vocabSize, maxPositions, kv } = program;
+  const source = kv.sourceLayers ?? 0;
+  const perLayer = 2 * kv.kvHeads * kv.headDim * Float32Array.BYTES_PER_ELEMENT;
+  return {
+    family,
+    architecture,
+    parameters: countParameters(program),
+    vocabSize,
+    maxPositions,
+    kvBytesPerToken: (kv.layers - source) * perLayer,
+    sourceKvBytesPerToken: source * perLayer,
+  };
+}
+
+/** Weights may be parts of one tensor, and two of them the same part. */
+function countParameters({ matrices, vectors }: Program): number {
+  const counted = new Map<string, number>();
+  const place = (name: string, { source }: MatrixSpec | VectorSpec): string =>
+    JSON.stringify([source?.tensor ?? name, source?.ranges ?? []]);
+  for (const [name, spec] of matrices) counted.set(place(name, spec), spec.rows * spec.columns);
+  for (const [name, spec] of vectors) counted.set(place(name, spec), spec.length);
+  return [...counted.values()].reduce((sum, count) => sum + count, 0);
+}
