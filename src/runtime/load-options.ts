@@ -62,6 +62,7 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedLoad {
       remedy: nearest === undefined ? `The options are ${known.join(", ")}.` : `Did you mean "${nearest}"?`,
     });
   }
+  checkHubOptions(options);
   const device = resolveDevice(options.device);
   return {
     precision: resolvePrecision(options.precision),
@@ -76,6 +77,27 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedLoad {
   };
 }
 
+/** Where a model comes from is read elsewhere; here, that the values are of the right kind. */
+function checkHubOptions(options: LoadOptions): void {
+  for (const name of ["revision", "token", "cacheDirectory"] as const) {
+    const value: unknown = options[name];
+    // A variable of the environment that is empty is a token that is not there.
+    if (value === undefined || (typeof value === "string" && (name === "token" || value.trim() !== "")))
+      continue;
+    const found = name === "token" ? "" : `; found ${inspect(value)}`;
+    throw new ModelComposeError("invalid-argument", `The option "${name}" must be a text${found}.`, {
+      remedy: "Correct it or leave it out.",
+    });
+  }
+  const localOnly: unknown = options.localFilesOnly;
+  if (localOnly === undefined || typeof localOnly === "boolean") return;
+  throw new ModelComposeError(
+    "invalid-argument",
+    `The option "localFilesOnly" must be true or false; found ${inspect(localOnly)}.`,
+    { remedy: "Correct it or leave it out." },
+  );
+}
+
 function resolvePrecision(precision: unknown): Precision {
   if (precision === undefined) return "stored";
   const found = PRECISIONS.find((name) => name === precision);
@@ -88,7 +110,8 @@ function resolvePrecision(precision: unknown): Precision {
 }
 
 function resolveArchitecture(architecture: unknown): Architecture | undefined {
-  if (architecture === undefined || architecture === "causal" || architecture === "seq2seq") return architecture;
+  if (architecture === undefined || architecture === "causal" || architecture === "seq2seq")
+    return architecture;
   throw new ModelComposeError(
     "invalid-argument",
     `The architecture ${inspect(architecture)} is unknown; expected "causal" or "seq2seq".`,

@@ -64,7 +64,18 @@ const MAX_REDIRECTS = 10;
 const MAX_WHOLE_BYTES = 64 * 2 ** 20;
 
 /** Nothing answers at that address: for a host that has not answered once, trying again only costs time. */
-const NO_CONNECTION = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ENETUNREACH", "EHOSTUNREACH", "ENETDOWN"];
+const NO_CONNECTION = [
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ENETUNREACH",
+  "EHOSTUNREACH",
+  "ENETDOWN",
+  "ETIMEDOUT",
+  "UND_ERR_CONNECT_TIMEOUT",
+  // A port to which the fetch standard lets nobody connect.
+  "bad port",
+];
 
 export class HubHttp {
   readonly endpoint: string;
@@ -300,11 +311,10 @@ function retryAfter(headers: Headers): number | undefined {
 
 /** `fetch` tells what happened in the cause, or in the errors of all addresses that it tried. */
 function codeOf(error: unknown): string {
-  for (let at = error; at instanceof Error; at = at.cause) {
-    if ("code" in at && typeof at.code === "string") return at.code;
-    if (at instanceof AggregateError && at.errors.length > 0) return codeOf(at.errors[0]);
-  }
-  return errorMessage(error);
+  if (!(error instanceof Error)) return errorMessage(error);
+  if ("code" in error && typeof error.code === "string") return error.code;
+  if (error instanceof AggregateError && error.errors.length > 0) return codeOf(error.errors[0]);
+  return error.cause === undefined ? error.message : codeOf(error.cause);
 }
 
 function unexpected({ what }: Subject, found: string): ModelComposeError {
