@@ -38,6 +38,10 @@ function paced({
   return () =>
     Promise.resolve({
       device: { kind, description: kind, threads },
+      architecture: "causal",
+      streamChat: () => {
+        throw new Error("nobody chats here");
+      },
       dispose: () => Promise.resolve(),
       stream: async function* (_prompt: string, { seed = 0 }: GenerateOptions) {
         for (let i = 0; i < tokens; i++) {

@@ -43,7 +43,9 @@ export function hintWhenSlow(load: LoadTextModel, options: SlowHintOptions = {})
     };
     return {
       device: model.device,
+      architecture: model.architecture,
       stream: (prompt, request) => watched(model.stream(prompt, request), now, onSlow),
+      streamChat: (messages, request) => watched(model.streamChat(messages, request), now, onSlow),
       dispose: async () => {
         await giveNow?.();
         await model.dispose();
@@ -56,11 +58,11 @@ export function hintWhenSlow(load: LoadTextModel, options: SlowHintOptions = {})
  * The same stream. What counts is the time for which the next token is waited for: a reader that is slow itself does not
  * make the model slow, nor does a prompt that is long.
  */
-async function* watched(
-  parts: ReturnType<TextModel["stream"]>,
+async function* watched<Part extends Pick<StreamPart, "tokens">>(
+  parts: AsyncIterable<Part>,
   now: () => number,
   onSlow: (tokensPerSecond: number) => void,
-): AsyncGenerator<StreamPart, void, undefined> {
+): AsyncGenerator<Part, void, undefined> {
   let milliseconds = 0;
   let tokens = 0;
   let hasBegun = false;

@@ -5,7 +5,14 @@ import { ComposeFileError } from "../../src/cli/compose/problems.ts";
 import { Engine, type RunOptions } from "../../src/cli/compose/run/engine.ts";
 import type { RunEvent, WorkflowResult } from "../../src/cli/compose/run/events.ts";
 import { throwIfAborted } from "../../src/runtime/errors.ts";
-import type { GenerateOptions, LoadOptions, StreamPart } from "../../src/runtime/generation-types.ts";
+import type { ChatOptions, ChatPart } from "../../src/models/chat/chat.ts";
+import type { ChatMessage } from "../../src/models/chat/messages.ts";
+import type {
+  Architecture,
+  GenerateOptions,
+  LoadOptions,
+  StreamPart,
+} from "../../src/runtime/generation-types.ts";
 
 /** Reads a compose file from its text. */
 export function loadText(
@@ -32,6 +39,10 @@ export function loadFailure(text: string, options: Parameters<typeof loadText>[1
 export class FakeModels {
   readonly loads: { source: string; options: LoadOptions }[] = [];
   readonly calls: { readonly prompt: string; readonly options: GenerateOptions }[] = [];
+  readonly chats: { readonly messages: readonly ChatMessage[]; readonly options: ChatOptions }[] = [];
+  architecture: Architecture = "causal";
+  /** What the answer to a conversation consists of. */
+  answer: readonly Omit<ChatPart, "tokens">[] = [{ type: "content", text: "Hello." }];
   disposed = 0;
   /** Calls that are being served now, and the most there were. */
   active = 0;
@@ -48,7 +59,9 @@ export class FakeModels {
     options.onProgress?.({ stage: "weights", done: 1, total: 2 });
     return Promise.resolve({
       device: { kind: "wasm" as const, description: "wasm (fake)", threads: 1 },
+      architecture: this.architecture,
       stream: (prompt: string, given: GenerateOptions) => this.#stream(prompt, given),
+      streamChat: (messages: readonly ChatMessage[], given: ChatOptions) => this.#chat(messages, given),
       dispose: () => {
         this.disposed += 1;
         return Promise.resolve();
@@ -71,15 +84,37 @@ export class FakeModels {
         yield { text: "half", tokens: [1] };
         throw new Error("it broke off");
       }
-      yield* parts(` <${number}:${options.sequence?.join(",")}>`, options.seed);
+      yield* parts(` <${number}:${options.sequence?.join(",")}>`, options);
     } finally {
       this.active -= 1;
     }
   }
+
+  async *#chat(messages: readonly ChatMessage[], options: ChatOptions): AsyncGenerator<ChatPart> {
+    this.chats.push({ messages, options });
+    throwIfAborted(options.signal);
+    const textOf = (type: string): string =>
+      this.answer.map((part) => (part.type === type ? part.text : "")).join("");
+    for (const part of this.answer) yield await Promise.resolve({ ...part, tokens: [1] });
+    const content = textOf("content");
+    const [, { result }] = parts(content, options);
+    if (result === undefined) throw new Error("a text without a result");
+    const toolCalls = this.answer.flatMap(({ toolCall }) => toolCall ?? []);
+    const chat = { content, reasoning: textOf("reasoning") || undefined, toolCalls };
+    const message = { role: "assistant", content };
+    yield {
+      type: "content",
+      text: "",
+      tokens: [],
+      result: { ...result, ...chat, message, sequences: undefined },
+    };
+  }
 }
 
-function* parts(newText: string, seed = -1): Generator<StreamPart> {
-  yield { text: newText.slice(0, 3), tokens: [1] };
+function parts(
+  newText: string,
+  { seed = -1, numReturnSequences = 1 }: GenerateOptions,
+): [StreamPart, StreamPart] {
   const timings = {
     timeToFirstTokenSeconds: 1,
     prefillSeconds: 1,
@@ -88,12 +123,20 @@ function* parts(newText: string, seed = -1): Generator<StreamPart> {
     decodeTokensPerSecond: 1,
   };
   const usage = { promptTokens: 1, completionTokens: 2 };
-  yield {
-    text: newText.slice(3),
-    tokens: [2],
-    // The text of a cut prompt: what the model saw is not what was rendered.
-    result: { text: "", newText, tokens: [1, 2], finishReason: "eos", usage, timings, seed, warnings: [] },
-  };
+  const finishReason = "eos" as const;
+  const sequences = Array.from({ length: numReturnSequences }, (_, i) => {
+    return { text: "", newText: `${newText}#${i}`, tokens: [1, 2], finishReason, score: -i };
+  });
+  // The text of a cut prompt: what the model saw is not what was rendered.
+  const result = { text: "", newText, tokens: [1, 2], finishReason, usage, timings, seed, warnings: [] };
+  return [
+    { text: newText.slice(0, 3), tokens: [1] },
+    {
+      text: newText.slice(3),
+      tokens: [2],
+      result: numReturnSequences > 1 ? { ...result, sequences } : result,
+    },
+  ];
 }
 
 export interface Outcome {

@@ -21,6 +21,10 @@ export class PacedModel {
     return {
       device: { kind: "wasm" as const, description: "wasm (paced)", threads: 1 },
       stream: (prompt: string, given: GenerateOptions) => this.#write(prompt, given),
+      architecture: "causal" as const,
+      streamChat: () => {
+        throw new Error("nobody chats here");
+      },
       dispose: () => Promise.resolve(),
     };
   };

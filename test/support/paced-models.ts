@@ -24,6 +24,10 @@ export class PacedModels {
     return {
       device: { kind: "wasm", description: "wasm (paced)", threads: 1 },
       stream: (_prompt: string, given: GenerateOptions) => this.#stream(given),
+      architecture: "causal" as const,
+      streamChat: () => {
+        throw new Error("nobody chats here");
+      },
       dispose: () => {
         this.disposed += 1;
         return Promise.resolve();

@@ -31,7 +31,7 @@ function summary(definition: ComposeDefinition): string {
 function kind(component: ComponentDefinition): string {
   switch (component.type) {
     case "model":
-      return `text-generation with ${component.model.name} on ${component.device}`;
+      return `${component.task} with ${component.model.name} on ${component.device}`;
     case "http-client":
       return `http-client, ${count(component.actions.length, "action")}`;
     case "workflow":

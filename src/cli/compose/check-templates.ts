@@ -6,6 +6,7 @@ import {
   type ComposeDefinition,
   type ForEachJob,
   type JobDefinition,
+  type ModelAction,
   type RoutingJob,
   type WorkflowDefinition,
 } from "./definition.ts";
@@ -120,9 +121,10 @@ function checkComponent(component: ComponentDefinition, repeated: ReadonlySet<un
   }
   for (const action of component.actions) {
     const sources = repeated.has(action) ? withIndex(base) : base;
-    if ("prompt" in action) {
-      for (const node of [action.prompt, ...action.parameters.values()]) check(node, sources, inAction);
-      check(action.output, withNames(sources, "result", "result[]"), inOutput);
+    if ("kind" in action) {
+      for (const node of [...inputsOf(action), ...action.parameters.values()]) check(node, sources, inAction);
+      const given = action.kind === "chat" ? ["result", "result[]", "response"] : ["result", "result[]"];
+      check(action.output, withNames(sources, ...given), inOutput);
     } else if ("target" in action) {
       const { target, headers, params, body } = action;
       const nodes = [target.node, ...headers.values(), ...params.values(), body];
@@ -133,6 +135,13 @@ function checkComponent(component: ComponentDefinition, repeated: ReadonlySet<un
       check(action.output, withNames(sources, "output", "response"), inOutput);
     }
   }
+}
+
+/** What an action gives its model, besides parameters. */
+function inputsOf(action: ModelAction): readonly (SourceNode | undefined)[] {
+  if (action.kind === "prompt") return [action.prompt];
+  const { messages, tools, documents, chatTemplate, templateVariables } = action;
+  return [messages, tools, documents, chatTemplate, templateVariables];
 }
 
 function checkNode(node: SourceNode, sources: Sources, where: string, problems: ProblemList): void {

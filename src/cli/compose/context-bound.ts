@@ -13,12 +13,14 @@ export function promptBound(prompt: string): number {
 
 /** Tokens, of prompt and text together, that no call of a component exceeds; undefined when the file does not tell. */
 export function contextBound({ actions }: ModelComponent): number | undefined {
-  const bounds = actions.map(({ prompt, parameters }) => {
+  const bounds = actions.map((action) => {
+    const { parameters } = action;
     const literal = (name: GenerationParameterName): number => {
       const node = parameters.get(name);
       return Number((node && literalValue(node)?.value) ?? Infinity);
     };
-    const text = literalValue(prompt)?.value;
+    // What a chat template adds is not known here.
+    const text = action.kind === "prompt" ? literalValue(action.prompt)?.value : undefined;
     const ofPrompt = typeof text === "string" ? promptBound(text) : Infinity;
     const ofOutput = parameters.has("max_output_length")
       ? literal("max_output_length")

@@ -1,5 +1,6 @@
 import {
   type Call,
+  type ChatCompletionAction,
   type ComposeDefinition,
   type JobDefinition,
   type WorkflowDefinition,
@@ -92,11 +93,10 @@ function jobNeeds(definition: ComposeDefinition, job: JobDefinition): Need[] {
 function callNeeds(definition: ComposeDefinition, call: Call): Need[] {
   switch (call.kind) {
     case "model": {
-      const { prompt, parameters } = call.action;
-      const prompts = prompt.kind === "list" ? prompt.items : [prompt];
+      const { action } = call;
       return [
-        ...prompts.flatMap((node) => needsOf(node, { required: solePlaceholder(node) !== undefined })),
-        ...[...parameters].flatMap(([name, node]) => needsOf(node, { type: parameterType(name) })),
+        ...(action.kind === "prompt" ? promptNeeds(action.prompt) : chatNeeds(action)),
+        ...[...action.parameters].flatMap(([name, node]) => needsOf(node, { type: parameterType(name) })),
       ];
     }
     case "http-client": {
@@ -115,6 +115,40 @@ function callNeeds(definition: ComposeDefinition, call: Call): Need[] {
       return input === undefined ? [...inner] : throughMapping(input, inner, "input");
     }
   }
+}
+
+function promptNeeds(prompt: SourceNode): Need[] {
+  const prompts = prompt.kind === "list" ? prompt.items : [prompt];
+  return prompts.flatMap((node) => needsOf(node, { required: solePlaceholder(node) !== undefined }));
+}
+
+function chatNeeds({
+  messages,
+  tools,
+  documents,
+  chatTemplate,
+  templateVariables,
+}: ChatCompletionAction): Need[] {
+  return [
+    ...messageNeeds(messages),
+    ...[tools, documents].flatMap((node) => needsOf(node, { type: "json" })),
+    ...needsOf(chatTemplate, { type: "text" }),
+    ...needsOf(templateVariables),
+  ];
+}
+
+/** A placeholder that stands for messages takes JSON, one for what is said a text. */
+function messageNeeds(node: SourceNode): Need[] {
+  if (node.kind === "list") return node.items.flatMap(messageNeeds);
+  if (node.kind === "mapping") {
+    return [...node.entries].flatMap(([key, { value }]) =>
+      key === "content"
+        ? needsOf(value, { type: "text", required: solePlaceholder(value) !== undefined })
+        : needsOf(value),
+    );
+  }
+  const isSpread = node.template?.parts[0] === "...";
+  return needsOf(node, { type: "json", required: solePlaceholder(node) !== undefined && !isSpread });
 }
 
 /** What the templates of a tree use of `source`, and what their place tells of it. */

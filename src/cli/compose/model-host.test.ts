@@ -21,8 +21,12 @@ class Loads {
     const { promise, resolve, reject } = Promise.withResolvers<TextModel>();
     const model: TextModel = {
       device: { kind: "wasm", description: "fake" },
+      architecture: "causal",
       stream: () => {
         throw new Error("nothing is generated here");
+      },
+      streamChat: () => {
+        throw new Error("nobody chats here");
       },
       dispose: () => {
         this.disposed += 1;

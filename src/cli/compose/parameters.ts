@@ -7,7 +7,7 @@ const flag = z.boolean();
 const stopString = z.string().min(1);
 
 /**
- * What an action of text-generation may set, with the range of each. The same schemas check a file at load, a
+ * What an action of a model may set, with the range of each. The same schemas check a file at load, a
  * rendered template at run time and the flags of `generate`.
  */
 export const generationParameters = {
@@ -20,6 +20,7 @@ export const generationParameters = {
   min_p: z.number().min(0).max(1).describe("a number in 0 .. 1"),
   repetition_penalty: z.number().gt(0).describe("a number > 0"),
   no_repeat_ngram_size: countOrOff.describe("an integer >= 0 (0 is off)"),
+  encoder_no_repeat_ngram_size: countOrOff.describe("an integer >= 0 (0 is off)"),
   do_sample: flag.describe("true or false"),
   num_beams: count.describe("an integer >= 1"),
   length_penalty: z.number().describe("a number"),
@@ -57,8 +58,11 @@ export const composeDefaults = {
   min_p: 0,
   repetition_penalty: 1,
   no_repeat_ngram_size: 0,
+  encoder_no_repeat_ngram_size: 0,
   do_sample: true,
   num_beams: 1,
+  length_penalty: 1,
+  early_stopping: true,
   num_return_sequences: 1,
   batch_size: 1,
   streaming: false,
@@ -88,16 +92,4 @@ function fromText(value: unknown): unknown {
   const text = value.trim().toLowerCase();
   if (text === "true" || text === "false") return text === "true";
   return numberFromText(value) ?? value;
-}
-
-/** What is known in the language, but not computed here yet: why, or undefined. */
-export function unsupportedParameter(
-  name: GenerationParameterName,
-  value: unknown,
-): { message: string; remedy: string } | undefined {
-  if (name !== "num_beams" || value === 1) return undefined;
-  return {
-    message: `num_beams ${String(value)} is known in model-compose, but beam search is not supported here yet.`,
-    remedy: "Remove num_beams or set it to 1.",
-  };
 }

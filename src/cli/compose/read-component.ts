@@ -1,13 +1,21 @@
-import type { Precision } from "../../runtime/generation-types.ts";
-import { anonymousIds, type ComponentDefinition, type ModelComponent } from "./definition.ts";
+import type { Architecture, Precision } from "../../runtime/generation-types.ts";
+import {
+  anonymousIds,
+  type ComponentDefinition,
+  type ModelAction,
+  type ModelComponent,
+  type ModelTask,
+} from "./definition.ts";
 import { isText, type MappingReader } from "./mapping-reader.ts";
 import type { ProblemList } from "./problems.ts";
 import { readActions } from "./read-actions.ts";
 import { readRuntime } from "./read-controller.ts";
+import { chatCompletionKeys, readChatCompletionAction } from "./read-chat-completion.ts";
 import { readHttpClient } from "./read-http-client.ts";
 import { readId } from "./read-ids.ts";
 import { readModel } from "./read-model.ts";
 import { readTextGenerationAction, textGenerationKeys } from "./read-text-generation.ts";
+import { readTextToTextAction, textToTextKeys } from "./read-text-to-text.ts";
 import { readWorkflowComponent } from "./read-workflow-component.ts";
 
 const otherTypes = [
@@ -28,8 +36,6 @@ const otherTypes = [
   "agent",
 ];
 const otherTasks = [
-  "chat-completion",
-  "text-to-text",
   "text-classification",
   "text-embedding",
   "text-reranking",
@@ -62,16 +68,45 @@ export function readComponent(reader: MappingReader, problems: ProblemList): Com
   }
 }
 
-/** A component of type model; for now its task is text-generation. */
+interface TaskReader {
+  /** The keys of an action, which the older dialect writes directly into the component. */
+  readonly keys: readonly string[];
+  readonly readAction: (
+    reader: MappingReader,
+    problems: ProblemList,
+    inline: boolean,
+  ) => ModelAction | undefined;
+  /** What a component of the task may say of its model. */
+  readonly architectures: readonly Architecture[];
+}
+
+const TASKS: Readonly<Record<ModelTask, TaskReader>> = {
+  "text-generation": {
+    keys: textGenerationKeys,
+    readAction: readTextGenerationAction,
+    architectures: ["causal", "seq2seq"],
+  },
+  "text-to-text": { keys: textToTextKeys, readAction: readTextToTextAction, architectures: ["seq2seq"] },
+  "chat-completion": {
+    keys: chatCompletionKeys,
+    readAction: readChatCompletionAction,
+    architectures: ["causal", "seq2seq"],
+  },
+};
+
+/** A component of type model. */
 function readModelComponent(reader: MappingReader, problems: ProblemList): ModelComponent | undefined {
-  if (!readTask(reader)) return undefined;
+  const task = readTask(reader);
+  if (task === undefined) return undefined;
+  const { keys, readAction, architectures } = TASKS[task];
   const id = readId(reader, anonymousIds.component);
   const model = readModel(reader, problems);
-  const architecture = reader.choice("architecture", ["auto", "causal"], ["seq2seq"]) ?? "auto";
+  const architecture = readArchitecture(reader, problems, task);
   const device = readDevice(reader, problems);
   const precision = readPrecision(reader, problems);
   readRuntime(reader);
   const contextLength = reader.integer("context_length", 1);
+  const maxBeams = reader.integer("max_beams", 1);
   const isDefault = reader.flag("default") ?? false;
   const preload = reader.flag("preload") ?? true;
   reader.flag("fast_tokenizer");
@@ -81,35 +116,55 @@ function readModelComponent(reader: MappingReader, problems: ProblemList): Model
   // What configures the original's Python runtime.
   reader.withoutEffect("max_seq_length", "runtime_spec", "on_demand", "threaded");
   reader.refuse("peft_adapters", "options");
-  const actions = readActions(reader, problems, textGenerationKeys, (action, inline) =>
-    readTextGenerationAction(action, problems, inline),
+  const actions = readActions(reader, problems, keys, (action, inline) =>
+    readAction(action, problems, inline),
   );
   reader.finish();
   if (model === undefined || device === undefined || actions === undefined) return undefined;
   return {
     type: "model",
+    task,
     id,
     default: isDefault,
     maxConcurrentCount,
     model,
-    architecture,
+    // A task that is of one architecture needs it.
+    architecture: architecture ?? (architectures.length === 1 ? architectures[0] : undefined),
     device,
     precision,
     contextLength,
+    maxBeams,
     preload,
     actions,
     location: reader.firstLine(),
   };
 }
 
-/** Task and driver; false when they are others, whose keys are then not worth a word. */
-function readTask(reader: MappingReader): boolean {
+/** Task and driver; undefined when they are others, whose keys are then not worth a word. */
+function readTask(reader: MappingReader): ModelTask | undefined {
+  let task: ModelTask | undefined = "text-generation";
   if (reader.take("task") === undefined) reader.missing("task", "Add task: text-generation.");
-  else if (reader.choice("task", ["text-generation"], otherTasks) === undefined) return false;
-  return (
-    reader.take("driver") === undefined ||
-    reader.choice("driver", ["huggingface"], otherDrivers) !== undefined
+  else task = reader.choice("task", Object.keys(TASKS) as ModelTask[], otherTasks);
+  if (task === undefined || reader.take("driver") === undefined) return task;
+  return reader.choice("driver", ["huggingface"], otherDrivers) === undefined ? undefined : task;
+}
+
+/** What the file says that the model is; whether it is shows its configuration. */
+function readArchitecture(
+  reader: MappingReader,
+  problems: ProblemList,
+  task: ModelTask,
+): Architecture | undefined {
+  const found = reader.choice("architecture", ["auto", "causal", "seq2seq"]);
+  if (found === undefined || found === "auto" || TASKS[task].architectures.includes(found)) {
+    return found === "auto" ? undefined : found;
+  }
+  problems.invalid(
+    `${reader.where}: task ${task} is of encoder–decoders (architecture: seq2seq), found architecture: ${found}.`,
+    reader.take("architecture")?.value.location,
+    "Remove architecture, or write task: text-generation.",
   );
+  return undefined;
 }
 
 /** Decision 3: the original's names of accelerators mean a hardware WebGPU adapter. */

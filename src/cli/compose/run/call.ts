@@ -6,7 +6,7 @@ import { prepareHttp } from "./http-client.ts";
 import type { Origin } from "./origin.ts";
 import type { Run } from "./run.ts";
 import { prepareWorkflowCall } from "./sub-workflow.ts";
-import { prepareTextGeneration } from "./text-generation.ts";
+import { prepareModelCall } from "./model-call.ts";
 
 /** Takes the pieces of a stream that is the workflow's output. */
 export type PieceSink = (value: unknown) => Promise<void>;
@@ -44,7 +44,7 @@ export interface PreparedCall {
 export function prepareCall(call: Call, input: unknown, origin: Origin, site: CallSite): PreparedCall {
   switch (call.kind) {
     case "model":
-      return prepareTextGeneration(call, input, origin, site);
+      return prepareModelCall(call, input, origin, site);
     case "http-client":
       return prepareHttp(call, input, origin, site);
     case "workflow":

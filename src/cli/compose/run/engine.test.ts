@@ -209,11 +209,6 @@ describe("parameters", () => {
     );
     const greedy = `${simple}  num_return_sequences: 2\n  do_sample: false\n`;
     expect((await failure(greedy, { prompt: "a" })).error.message).toContain("needs sampling");
-    const beams = `${simple}  num_beams: \${input.beams}\n`;
-    expect((await failure(beams, { prompt: "a", beams: 4 })).error).toMatchObject({
-      code: "invalid-input",
-      field: "beams",
-    });
   });
 
   test.each([
@@ -230,13 +225,10 @@ describe("parameters", () => {
     expect(error).toMatchObject({ code: "invalid-input" });
     expect(error.message).toContain(`${name} is at most ${ceiling} here, found ${ceiling + 1}.`);
     expect(error.message).toContain(`raise controller.limits.${name}`);
-    const raised = `controller: { limits: { ${name}: ${ceiling + 1} } }\n${yaml}`;
-    // Beam search is not there yet: what refuses it is no longer the ceiling.
-    if (name === "num_beams") {
-      expect((await failure(raised, input)).error.message).toContain("not supported here yet");
-    } else {
-      expect((await runCompose(raised, { input })).result.generations).toHaveLength(ceiling + 1);
-    }
+    const raised = `controller: { limits: { ${name}: ${ceiling + 1} } }\n${yaml}  max_beams: 17\n`;
+    const { fake, result } = await runCompose(raised, { input });
+    if (name === "num_beams") expect(fake.calls[0]?.options.numBeams).toBe(17);
+    else expect(result.generations).toHaveLength(ceiling + 1);
   });
 
   test("the context: prompt and output, at most context_length", async () => {

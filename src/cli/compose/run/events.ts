@@ -53,7 +53,14 @@ export type RunEvent =
       readonly total: number;
     }
   /** New text as it is produced; `tokens` are those that this piece completes (unknown for outside APIs: 0). */
-  | { readonly type: "text"; readonly generation: number; readonly text: string; readonly tokens: number }
+  | {
+      readonly type: "text";
+      readonly generation: number;
+      readonly text: string;
+      readonly tokens: number;
+      /** What of a conversation's answer is not the answer itself. */
+      readonly kind?: "reasoning" | "tool-call";
+    }
   /** `record` is absent for a text that an outside API wrote, and for one that broke off. */
   | {
       readonly type: "generation-ended";

@@ -7,6 +7,8 @@ import { fieldsOf, type Origins } from "./origin.ts";
 export interface PromptPlace {
   /** The template of the prompt, or of one prompt of a list. */
   readonly node: SourceNode;
+  /** What is missing, for messages. Absent: the prompt. */
+  readonly what?: string;
   /** Position in a list of prompts. */
   readonly position?: number;
   /** The position is one of the list that the template's value is, not of a list of templates. */
@@ -23,8 +25,9 @@ export function missingPromptError(place: PromptPlace, value: null | ""): Workfl
   const within = inValue && position !== undefined ? [{ kind: "index", index: position } as const] : [];
   const fields = fieldsOf(node, scope, origins, within);
   const [field] = fields;
-  const prompt = position === undefined ? "the prompt" : `prompt ${position}`;
-  const oneCharacter = "A prompt is a text of at least one character.";
+  const prompt = place.what ?? (position === undefined ? "the prompt" : `prompt ${position}`);
+  const oneCharacter =
+    place.what === undefined ? "A prompt is a text of at least one character." : "Give it a text.";
   if (field === undefined) {
     const found = value === null ? "has no value" : "is empty";
     const written = solePlaceholder(node)?.text;

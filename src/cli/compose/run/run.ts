@@ -57,10 +57,10 @@ export class Run {
   }
 
   /** Tells that a text begins, has it made, and tells that it has ended, also when it failed. */
-  async generation(
+  async generation<T>(
     start: Omit<Extract<RunEvent, { type: "generation-started" }>, "type" | "generation">,
-    make: (generation: number) => Promise<{ readonly value: unknown; readonly record?: GenerationRecord }>,
-  ): Promise<unknown> {
+    make: (generation: number) => Promise<{ readonly value: T; readonly record?: GenerationRecord }>,
+  ): Promise<T> {
     const generation = this.#generations++;
     await this.send({ type: "generation-started", generation, ...start });
     let record: GenerationRecord | undefined;
