@@ -17,7 +17,7 @@ import {
   type RopeTable,
 } from "../program.ts";
 import { appendStep, attentionSteps } from "./attention-steps.ts";
-import { barrierStep, pushColumns } from "./exchange.ts";
+import { barrierStep, copyWithin, pushColumns } from "./exchange.ts";
 import { linearStep, logitsKernel, type LogitsKernel } from "./linear-steps.ts";
 import { columnRange, FORMAT_CODE, PANEL, panelRange, roundUp } from "./plan.ts";
 import { addLinear, joinChains, logitsChain } from "./chains.ts";
@@ -141,11 +141,14 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
       own.set(op.output, bank);
     } else if (op.role === "add") {
       own.set(op.target, bank);
-    } else if (op.role === "attention") {
-      reading = new Set(); // it met inside
-      whole = [{ buffer: op.output, bank }];
-    } else if (op.role === "norm") {
-      whole.push({ buffer: op.output, bank });
+    } else if (op.role === "attention" || op.role === "norm") {
+      const banks = new Set([bank, ...readersOf(ops, index + 1, op.output)]);
+      if (banks.size > 1) both(copyWithin(worker, op.output, bank, banks));
+      if (op.role === "attention") {
+        reading = new Set(); // it met inside
+        whole = [];
+      }
+      for (const each of banks) whole.push({ buffer: op.output, bank: each });
     }
     if (op.trace !== undefined) {
       const [name] = opAccess(op).writes;

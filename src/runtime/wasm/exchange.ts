@@ -1,6 +1,7 @@
 /**
  * Activations that cross workers. Every worker computes its own columns of a buffer; before someone reads whole rows,
- * each pushes its columns into its peers' memories and all meet. Within a worker the same goes for its own banks.
+ * each pushes its columns into its peers' memories and all meet. Within a worker the same goes for its own banks. What
+ * every worker computed whole it copies to its other banks alone.
  */
 import { columnRange } from "./plan.ts";
 import { meet, otherStep, type Step, type Worker } from "./pass.ts";
@@ -35,6 +36,26 @@ export function pushColumns(
       const columnsOfRow = source.subarray(first + r * stride, first + r * stride + width);
       for (const { f32, from } of destinations) f32.set(columnsOfRow, from + r * stride);
     }
+  });
+}
+
+/** Copies whole rows of `buffer`, which this worker has in `bank`, to its other banks of `targets`. */
+export function copyWithin(
+  { banks, plan }: Worker,
+  buffer: string,
+  bank: number,
+  targets: ReadonlySet<number>,
+): Step {
+  const stride = plan.strides[buffer] / 4;
+  const placeIn = (to: number): { f32: Float32Array; first: number } => ({
+    f32: banks[to].f32,
+    first: plan.banks[to].buffers[buffer] / 4,
+  });
+  const source = placeIn(bank);
+  const copies = [...targets].filter((to) => to !== bank).map(placeIn);
+  return otherStep(({ rows }) => {
+    const values = source.f32.subarray(source.first, source.first + rows * stride);
+    for (const { f32, first } of copies) f32.set(values, first);
   });
 }
 
