@@ -4,13 +4,11 @@
  * (i64) and its bytes, both little-endian whatever the machine. Reference: _legacy_save and _legacy_load in
  * torch/serialization.py.
  */
-import { ModelComposeError } from "../errors.ts";
-import { REFETCH_FILE } from "../foreign-file.ts";
-import type { AsyncFile } from "../platform/files.ts";
 import { bytesPerElement, type TensorLocation } from "../tensor-location.ts";
 import { locateTensors } from "./locate-tensors.ts";
 import { MAX_PICKLE_BYTES, PickleEndsEarly, readPickle } from "./pickle.ts";
 import { PyDict, PyList, describePython } from "./pickle-values.ts";
+import { invalidTorchFile, type TorchFile } from "./torch-file.ts";
 import { TorchBuilder, tensorsOfStateDict, type TorchStorage, type TorchView } from "./torch-objects.ts";
 
 const MAGIC_NUMBER = 0x1950a86a20f9469cfc6cn;
@@ -19,13 +17,6 @@ const PROTOCOL_VERSION = 1001;
 const FIRST_READ_BYTES = 256 * 1024;
 const GROWTH = 4;
 const COUNT_BYTES = 8;
-
-export interface LegacyFile {
-  path: string;
-  /** In bytes. */
-  size: number;
-  file: AsyncFile;
-}
 
 interface Pickles {
   tensors: Map<string, TorchView>;
@@ -37,19 +28,19 @@ interface Pickles {
 }
 
 /** Throws "invalid-checkpoint" and "unsupported". */
-export async function readLegacyStream(legacy: LegacyFile): Promise<TensorLocation[]> {
+export async function readLegacyStream(legacy: TorchFile): Promise<TensorLocation[]> {
   const { path } = legacy;
   const { tensors, storages, keys, end } = await readPickles(legacy);
   const offsets = await locateStorages(legacy, storages, keys, end);
   return locateTensors(tensors, path, (storage) => {
     const offset = offsets.get(storage);
     if (offset !== undefined) return offset;
-    throw invalid(path, `has no bytes for the storage ${describePython(storage.key)}`);
+    throw invalidTorchFile(path, `has no bytes for the storage ${describePython(storage.key)}`);
   });
 }
 
 /** Nothing says how long the pickles are, so more and more of the file is tried. */
-async function readPickles({ path, size, file }: LegacyFile): Promise<Pickles> {
+async function readPickles({ path, size, file }: TorchFile): Promise<Pickles> {
   for (let length = FIRST_READ_BYTES; ; length *= GROWTH) {
     const bytes = new Uint8Array(Math.min(length, size, MAX_PICKLE_BYTES));
     await file.read(bytes, 0);
@@ -58,7 +49,7 @@ async function readPickles({ path, size, file }: LegacyFile): Promise<Pickles> {
     } catch (error) {
       if (!(error instanceof PickleEndsEarly) || bytes.length === size) throw error;
       if (bytes.length === MAX_PICKLE_BYTES) {
-        throw invalid(path, `has pickles that do not end within ${MAX_PICKLE_BYTES} bytes`);
+        throw invalidTorchFile(path, `has pickles that do not end within ${MAX_PICKLE_BYTES} bytes`);
       }
     }
   }
@@ -74,29 +65,35 @@ function parsePickles(path: string, bytes: Uint8Array): Pickles {
   };
   const magic = next();
   if (magic !== MAGIC_NUMBER) {
-    throw invalid(
+    throw invalidTorchFile(
       path,
       `begins with a pickle of ${describePython(magic)}; expected torch.save's magic number`,
     );
   }
   const version = next();
   if (version !== PROTOCOL_VERSION) {
-    throw invalid(path, `has the protocol version ${describePython(version)}; expected ${PROTOCOL_VERSION}`);
+    throw invalidTorchFile(
+      path,
+      `has the protocol version ${describePython(version)}; expected ${PROTOCOL_VERSION}`,
+    );
   }
   const machine = next();
   if (!(machine instanceof PyDict))
-    throw invalid(path, `describes its machine by ${describePython(machine)}`);
+    throw invalidTorchFile(path, `describes its machine by ${describePython(machine)}`);
   const tensors = tensorsOfStateDict(next(), path);
   const storages = new Map(builder.storages);
   const keys = next();
   if (!(keys instanceof PyList) || !keys.items.every((key) => typeof key === "string")) {
-    throw invalid(path, `lists its storages as ${describePython(keys)}; expected a list of their keys`);
+    throw invalidTorchFile(
+      path,
+      `lists its storages as ${describePython(keys)}; expected a list of their keys`,
+    );
   }
   return { tensors, storages, keys: keys.items, end };
 }
 
 async function locateStorages(
-  { path, size, file }: LegacyFile,
+  { path, size, file }: TorchFile,
   storages: ReadonlyMap<string, TorchStorage>,
   keys: readonly string[],
   start: number,
@@ -108,12 +105,12 @@ async function locateStorages(
     const storage = storages.get(key);
     if (storage === undefined || offsets.has(storage)) {
       const problem = storage === undefined ? "that its pickle does not have" : "twice";
-      throw invalid(path, `lists the storage ${describePython(key)} ${problem}`);
+      throw invalidTorchFile(path, `lists the storage ${describePython(key)} ${problem}`);
     }
     const offset = position + COUNT_BYTES;
     position = offset + storage.byteLength;
     if (position > size) {
-      throw invalid(
+      throw invalidTorchFile(
         path,
         `should have the storage ${describePython(key)} in bytes ${offset} to ${position}, but has ${size} bytes`,
       );
@@ -122,7 +119,7 @@ async function locateStorages(
     const count = new DataView(bytes.buffer).getBigInt64(0, true);
     const expected = storage.byteLength / bytesPerElement(storage.dtype ?? "U8");
     if (count !== BigInt(expected)) {
-      throw invalid(
+      throw invalidTorchFile(
         path,
         `has ${count} elements in the storage ${describePython(key)}, which its pickle says has ${expected}`,
       );
@@ -130,8 +127,4 @@ async function locateStorages(
     offsets.set(storage, offset);
   }
   return offsets;
-}
-
-function invalid(path: string, problem: string): ModelComposeError {
-  return new ModelComposeError("invalid-checkpoint", `"${path}" ${problem}.`, { remedy: REFETCH_FILE });
 }

@@ -25,9 +25,13 @@ export async function readPytorchFile(path: string): Promise<TensorLocation[]> {
     // A pickle's PROTO.
     if (start[0] === 0x80) return await readLegacyStream({ path, size, file });
     if (hasText(start, TAR_MAGIC_OFFSET, "ustar")) {
-      throw new ModelComposeError("unsupported", `"${path}" is a tar file, as PyTorch wrote before 0.2.`, {
-        remedy: "Load and save it again with PyTorch, or use a checkpoint in safetensors format.",
-      });
+      throw new ModelComposeError(
+        "unsupported",
+        `"${path}" is a tar file, as the first versions of PyTorch wrote.`,
+        {
+          remedy: "Load and save it again with PyTorch, or use a checkpoint in safetensors format.",
+        },
+      );
     }
     throw new ModelComposeError(
       "invalid-checkpoint",

@@ -194,7 +194,9 @@ export class TorchBuilder implements PickleBuilder {
     if (view === null) return new StorageView(storage, 0, storage.byteLength);
     const [, offset, count] = view instanceof PyTuple && view.items.length === 3 ? view.items : [];
     if (!isSize(offset) || !isSize(count) || (offset + count) * elementBytes > storage.byteLength) {
-      throw this.#invalid(`has a view that does not lie within its storage "${key}" of ${elements} elements`);
+      throw this.#invalid(
+        `has a view that does not lie within its storage ${describePython(key)} of ${elements} elements`,
+      );
     }
     return new StorageView(storage, offset * elementBytes, count * elementBytes);
   }
@@ -203,14 +205,14 @@ export class TorchBuilder implements PickleBuilder {
     const known = this.storages.get(wanted.key);
     if (known === undefined) {
       if (!Number.isSafeInteger(wanted.byteLength)) {
-        throw this.#invalid(`has the storage "${wanted.key}" of ${wanted.byteLength} bytes`);
+        throw this.#invalid(`has the storage ${describePython(wanted.key)} of ${wanted.byteLength} bytes`);
       }
       this.storages.set(wanted.key, wanted);
       return wanted;
     }
     if (known.dtype !== wanted.dtype || known.byteLength !== wanted.byteLength) {
       throw this.#invalid(
-        `has the storage ${JSON.stringify(wanted.key.slice(0, 200))} as ${describeStorage(known)} and as ${describeStorage(wanted)}`,
+        `has the storage ${describePython(wanted.key)} as ${describeStorage(known)} and as ${describeStorage(wanted)}`,
       );
     }
     return known;
@@ -325,7 +327,7 @@ class StorageView {
 
 /**
  * The tensors of a state dict, by name. Entries that are no tensors (counters, settings) are left out. Throws
- * "invalid-checkpoint" or "unsupported" when the value is no dict, or has no tensor.
+ * "unsupported" when the value is no dict, or has entries but no tensor.
  */
 export function tensorsOfStateDict(value: unknown, file: string): Map<string, TorchView> {
   const fail = (problem: string): ModelComposeError =>

@@ -3,17 +3,17 @@
  * `NAME/byteorder`. Reference: _save and _load in torch/serialization.py.
  */
 import { ModelComposeError } from "../errors.ts";
-import { REFETCH_FILE } from "../foreign-file.ts";
 import type { TensorLocation } from "../tensor-location.ts";
 import { locateTensors } from "./locate-tensors.ts";
 import { MAX_PICKLE_BYTES, readPickle } from "./pickle.ts";
 import { TorchBuilder, tensorsOfStateDict, type TorchStorage } from "./torch-objects.ts";
-import { locateMember, quoted, readZipDirectory, type ZipFile, type ZipMember } from "./zip-directory.ts";
+import { invalidTorchFile, type TorchFile } from "./torch-file.ts";
+import { locateMember, quoted, readZipDirectory, type ZipMember } from "./zip-directory.ts";
 
 const PICKLE = /^[^/]*\/data\.pkl$/;
 
 /** Throws "invalid-checkpoint" and "unsupported". */
-export async function readZipArchive(zip: ZipFile): Promise<TensorLocation[]> {
+export async function readZipArchive(zip: TorchFile): Promise<TensorLocation[]> {
   const { path } = zip;
   const members = await readZipDirectory(zip);
   const pickle = findPickle(path, members);
@@ -36,15 +36,18 @@ function findPickle(path: string, members: ReadonlyMap<string, ZipMember>): ZipM
   const found = [...members.values()].filter(({ name }) => PICKLE.test(name));
   const [pickle] = found;
   if (pickle !== undefined && found.length === 1) return pickle;
-  throw invalid(path, `is a zip file with ${found.length} members NAME/data.pkl; torch.save writes one`);
+  throw invalidTorchFile(
+    path,
+    `is a zip file with ${found.length} members NAME/data.pkl; torch.save writes one`,
+  );
 }
 
 /** Files from before torch 2.1 do not say it, and nothing big-endian wrote any that is in use. */
-async function checkByteOrder(zip: ZipFile, member: ZipMember | undefined): Promise<void> {
+async function checkByteOrder(zip: TorchFile, member: ZipMember | undefined): Promise<void> {
   if (member === undefined) return;
   const order = new TextDecoder("latin1").decode(await readMember(zip, member, 16));
   if (order === "little") return;
-  if (order !== "big") throw invalid(zip.path, `has the byte order ${JSON.stringify(order)}`);
+  if (order !== "big") throw invalidTorchFile(zip.path, `has the byte order ${JSON.stringify(order)}`);
   throw new ModelComposeError(
     "unsupported",
     `The weights in "${zip.path}" are big-endian; supported is little.`,
@@ -54,11 +57,11 @@ async function checkByteOrder(zip: ZipFile, member: ZipMember | undefined): Prom
   );
 }
 
-async function readMember(zip: ZipFile, member: ZipMember, mostBytes: number): Promise<Uint8Array> {
+async function readMember(zip: TorchFile, member: ZipMember, mostBytes: number): Promise<Uint8Array> {
   const { name, byteLength } = member;
   const offset = await locateMember(zip, member);
   if (byteLength > mostBytes) {
-    throw invalid(
+    throw invalidTorchFile(
       zip.path,
       `has the member ${quoted(name)} of ${byteLength} bytes; expected at most ${mostBytes}`,
     );
@@ -69,22 +72,18 @@ async function readMember(zip: ZipFile, member: ZipMember, mostBytes: number): P
 }
 
 async function locateStorage(
-  zip: ZipFile,
+  zip: TorchFile,
   name: string,
   members: ReadonlyMap<string, ZipMember>,
   { byteLength }: TorchStorage,
 ): Promise<number> {
   const member = members.get(name);
   if (member === undefined)
-    throw invalid(zip.path, `lacks the member ${quoted(name)}, a storage of ${byteLength} bytes`);
+    throw invalidTorchFile(zip.path, `lacks the member ${quoted(name)}, a storage of ${byteLength} bytes`);
   const offset = await locateMember(zip, member);
   if (member.byteLength === byteLength) return offset;
-  throw invalid(
+  throw invalidTorchFile(
     zip.path,
     `has the member ${quoted(name)} of ${member.byteLength} bytes, which its pickle says has ${byteLength}`,
   );
-}
-
-function invalid(path: string, problem: string): ModelComposeError {
-  return new ModelComposeError("invalid-checkpoint", `"${path}" ${problem}.`, { remedy: REFETCH_FILE });
 }

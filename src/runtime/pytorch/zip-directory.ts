@@ -5,8 +5,7 @@
 // The package's ESM entry has no types of its own; this file of it has.
 import { Parser } from "binary-parser/dist/binary_parser.js";
 import { ModelComposeError } from "../errors.ts";
-import { REFETCH_FILE } from "../foreign-file.ts";
-import type { AsyncFile } from "../platform/files.ts";
+import { invalidTorchFile, type TorchFile } from "./torch-file.ts";
 
 export interface ZipMember {
   name: string;
@@ -17,14 +16,7 @@ export interface ZipMember {
   isEncrypted: boolean;
 }
 
-export interface ZipFile {
-  path: string;
-  /** In bytes. */
-  size: number;
-  file: AsyncFile;
-}
-
-/** Records of fixed length, without their signatures' meaning; the variable parts follow. */
+/** The parts of records that have a fixed length. */
 interface EndRecord {
   signature: number;
   disk: number;
@@ -139,7 +131,7 @@ const ENCRYPTED = 0x0001 | 0x0040 | 0x2000;
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The members by name. Throws "invalid-checkpoint" for a file that is no zip file or is damaged. */
-export async function readZipDirectory(zip: ZipFile): Promise<Map<string, ZipMember>> {
+export async function readZipDirectory(zip: TorchFile): Promise<Map<string, ZipMember>> {
   const { path, size } = zip;
   const { entries, directoryBytes, directoryOffset } = await readEndRecord(zip);
   if (directoryOffset + directoryBytes > size) {
@@ -171,7 +163,7 @@ export async function readZipDirectory(zip: ZipFile): Promise<Map<string, ZipMem
  * The offset in the file of a member's bytes, which are there as they are. Throws "unsupported" for a compressed or
  * encrypted member and "invalid-checkpoint" for one that does not lie within the file.
  */
-export async function locateMember(zip: ZipFile, member: ZipMember): Promise<number> {
+export async function locateMember(zip: TorchFile, member: ZipMember): Promise<number> {
   const { path, size } = zip;
   const { name, byteLength, headerOffset } = member;
   if (headerOffset + LOCAL_BYTES > size) {
@@ -207,7 +199,7 @@ interface DirectoryExtent {
 }
 
 /** The end record is followed by a comment of any length only; zip64 has another one before it. */
-async function readEndRecord(zip: ZipFile): Promise<DirectoryExtent> {
+async function readEndRecord(zip: TorchFile): Promise<DirectoryExtent> {
   const { path, size } = zip;
   const tailBytes = Math.min(size, END_BYTES + MAX_COMMENT_BYTES + LOCATOR_BYTES);
   const tailOffset = size - tailBytes;
@@ -230,7 +222,7 @@ async function readEndRecord(zip: ZipFile): Promise<DirectoryExtent> {
   throw invalid(path, "it has no end record");
 }
 
-async function readZip64EndRecord(zip: ZipFile, locator: Zip64Locator): Promise<DirectoryExtent> {
+async function readZip64EndRecord(zip: TorchFile, locator: Zip64Locator): Promise<DirectoryExtent> {
   const { path, size } = zip;
   const offset = toNumber(locator.endOffset);
   if (offset + END64_BYTES > size) {
@@ -323,7 +315,7 @@ function toNumber(value: bigint): number {
 }
 
 async function readRange(
-  { file }: ZipFile,
+  { file }: TorchFile,
   offset: number,
   length: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
@@ -347,8 +339,5 @@ function unsupportedMember(path: string, name: string, how: string): ModelCompos
 }
 
 function invalid(path: string, problem: string, cause?: unknown): ModelComposeError {
-  return new ModelComposeError("invalid-checkpoint", `"${path}" is not a sound zip file: ${problem}.`, {
-    remedy: REFETCH_FILE,
-    cause,
-  });
+  return invalidTorchFile(path, `is not a sound zip file: ${problem}`, cause);
 }
