@@ -1,0 +1,117 @@
+/**
+ * A device without a model: the logits of a row are a hash of all tokens that its KV slot holds up to it. A token that is
+ * in the wrong slot, at the wrong position or not there at all changes them, and a position that was never written is an
+ * error.
+ */
+import type {
+  DecodeProfile,
+  DecodeRequest,
+  Executable,
+  MemoryUse,
+  Pass,
+  PassResult,
+} from "../../src/runtime/backend.ts";
+import { throwIfAborted } from "../../src/runtime/errors.ts";
+import type { DeviceInfo } from "../../src/runtime/generation-types.ts";
+import { Sampler } from "../../src/runtime/sampler.ts";
+
+export interface HashedOptions {
+  vocabSize: number;
+  slots: number;
+  contextLength: number;
+  maxRows: number;
+  /** Tokens whose logits are higher. */
+  lifted?: { tokens: readonly number[]; by: number };
+}
+
+export class HashedExecutable implements Executable {
+  readonly device: DeviceInfo = { kind: "wasm", description: "hashed" };
+  readonly memory: MemoryUse = { weightBytes: 0, weightBytesPerToken: 0, kvCacheBytes: 0, workBytes: 0 };
+  readonly contextLength: number;
+  readonly maxRows: number;
+  readonly passes: Pass[] = [];
+  readonly copies: { from: number; to: number; length: number }[] = [];
+  readonly #options: HashedOptions;
+  /** Tokens by slot and position. */
+  readonly #slots: number[][];
+
+  constructor(options: HashedOptions) {
+    this.#options = options;
+    this.contextLength = options.contextLength;
+    this.maxRows = options.maxRows;
+    this.#slots = Array.from({ length: options.slots }, () => []);
+  }
+
+  run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {
+    throwIfAborted(signal);
+    this.passes.push(pass);
+    const { tokens, slots, positions, logitRows = [] } = pass;
+    if (tokens.length > this.maxRows) throw new Error(`${tokens.length} rows`);
+    for (const [r, token] of tokens.entries()) {
+      if (positions[r] >= this.contextLength) throw new Error(`position ${positions[r]}`);
+      this.#slot(slots[r])[positions[r]] = token;
+    }
+    const rows = Array.from(logitRows, (r) => this.#logits(slots[r], positions[r]));
+    return Promise.resolve({ logits: Float32Array.from(rows.flat()), activations: new Map() });
+  }
+
+  async decode(request: DecodeRequest, signal?: AbortSignal): Promise<DecodeProfile> {
+    const { vocabSize } = this.#options;
+    const { slot, count, eosTokenIds, onToken } = request;
+    const sampler = new Sampler(request.sampling, { ...request, vocabSize, promptIds: request.history });
+    let { tokens, position } = request;
+    for (let chosen = 1; chosen <= count; chosen++) {
+      const slots = tokens.map(() => slot);
+      const positions = tokens.map((_, r) => position + r);
+      const { logits } = await this.run(
+        { tokens, slots, positions, logitRows: Int32Array.of(tokens.length - 1) },
+        signal,
+      );
+      position += tokens.length;
+      const token = sampler.choose(logits, position);
+      sampler.accept(token);
+      if (onToken(token) === false || eosTokenIds.includes(token)) break;
+      tokens = Int32Array.of(token);
+    }
+    return { wallSeconds: 0, kernelSeconds: 0 };
+  }
+
+  copySlot(from: number, to: number, length: number): Promise<void> {
+    this.copies.push({ from, to, length });
+    // What lies beyond is undefined: here nothing.
+    this.#slots[to] = this.#slot(from).slice(0, length);
+    return Promise.resolve();
+  }
+
+  dispose(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #slot(slot: number): number[] {
+    if (slot < 0 || slot >= this.#slots.length) throw new Error(`slot ${slot}`);
+    return this.#slots[slot];
+  }
+
+  /** The fixture maker's `hashed_logits` (test/fixtures/beams/make_beams.py). */
+  #logits(slot: number, position: number): number[] {
+    const { vocabSize, lifted } = this.#options;
+    let state = 7;
+    for (let p = 0; p <= position; p++) {
+      const token = this.#slot(slot).at(p);
+      if (token === undefined) throw new Error(`slot ${slot} has nothing at position ${p}`);
+      state = mix((state ^ token) + 0x9e3779b9);
+    }
+    return Array.from(
+      { length: vocabSize },
+      (_, t) =>
+        (mix(state + Math.imul(t, 0x6d2b79f5)) >>> 12) / 2 ** 17 +
+        (lifted?.tokens.includes(t) === true ? lifted.by : 0),
+    );
+  }
+}
+
+function mix(x: number): number {
+  x = Math.imul(x ^ (x >>> 16), 0x7feb352d);
+  x = Math.imul(x ^ (x >>> 15), 0x846ca68b);
+  return (x ^ (x >>> 16)) >>> 0;
+}
