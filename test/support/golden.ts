@@ -61,8 +61,15 @@ export async function loadGolden(
   options: WasmOptions = {},
   loading: Partial<ExecutableOptions> = {},
 ): Promise<WasmExecutable> {
-  const contextLength = Math.min(256, program.maxPositions);
+  const contextLength = Math.min(256, learnedPositions(program));
   return new WasmBackend(options).load(program, checkpoint, { contextLength, slots: 1, ...loading });
+}
+
+/** Positions that a program has embeddings for; no end to them where they are computed. */
+function learnedPositions({ entries, matrices }: Program): number {
+  const ops = [...entries.values()].flat().flatMap((group) => group.ops);
+  const tables = ops.flatMap((op) => (op.role === "positions" ? [[op.table, op.offset] as const] : []));
+  return Math.min(...tables.map(([table, offset]) => (matrices.get(table)?.rows ?? 0) - offset));
 }
 
 /** What the entry with the logits reads. */
