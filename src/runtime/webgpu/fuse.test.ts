@@ -69,14 +69,23 @@ describe("query, key and value", () => {
     ]);
   });
 
-  test("in any order, as keys and values are appended", () => {
-    const stages = fuseEntry(programOf([qkv[2], qkv[0], qkv[1], append]), FORWARD, FUSE_ALL);
-    expect(stages).toMatchObject([{ kind: "qkv", weights: ["q", "k", "v"], output: "a" }]);
+  test.each([
+    ["values first", [qkv[2], qkv[0], qkv[1], append], false],
+    ["the query last, and not rotated", [qkv[1], qkv[2], append, qkv[0], attention], false],
+    ["each rotated at once", [qkv[0], rope("a", 2), qkv[1], rope("b", 1), qkv[2], append], true],
+    ["the query's rotation last", [...qkv, rope("b", 1), append, rope("a", 2), attention], true],
+  ] as [string, Op[], boolean][])("in any order: %s", (_, ops, hasRope) => {
+    const [stage, ...others] = fuseEntry(programOf(ops), FORWARD, FUSE_ALL);
+    expect(stage).toMatchObject({ kind: "qkv", weights: ["q", "k", "v"], output: "a", rope: hasRope });
+    expect(others.length).toBe(ops.includes(attention) ? 1 : 0);
   });
 
   test.each([
     ["one of them is rotated only", [...qkv, rope("a", 2), append]],
     ["the keys are read again", [...qkv, append, linear("o", "b", "d")]],
+    ["the append comes before the values", [qkv[0], qkv[1], append, qkv[2]]],
+    ["the keys are rotated behind the append", [...qkv, rope("a", 2), append, rope("b", 1)]],
+    ["one writes what the others read", [linear("q", "n", "n"), qkv[1], qkv[2], append]],
     ["the inputs differ", [qkv[0], qkv[1], linear("v", "x", "c"), append]],
     ["one adds", [linear("q", "n", "a", true), qkv[1], qkv[2], append]],
     ["one is traced", [{ ...qkv[0], trace: "q" }, qkv[1], qkv[2], append]],

@@ -107,41 +107,53 @@ function projected(ops: readonly Op[], i: number, program: Program, rules: FuseR
   return projectedQkv(ops, i, program, rules) ?? projectedGate(ops, i, rules) ?? projectedActivation(ops, i);
 }
 
+/**
+ * Query, key and value of one input, the rotation of both or neither, and the append: in any order that keeps the
+ * append behind what it reads.
+ */
 function projectedQkv(
   ops: readonly Op[],
   i: number,
   program: Program,
   { canStack }: FuseRules,
 ): Found | undefined {
-  const linears = ops.slice(i, i + 3).filter(isPlainLinear);
-  // They come in any order; the append tells them apart.
-  const append = ops.slice(i + 3, i + 6).find((op) => op.role === "append");
-  const k = linears.find(({ output }) => output === append?.key);
-  const v = linears.find(({ output }) => output === append?.value);
+  const length = [4, 6].find((count) => ops.slice(i, i + count).some(({ role }) => role === "append"));
+  if (length === undefined) return undefined;
+  const part = ops.slice(i, i + length);
+  const linears = part.filter(isPlainLinear);
+  const ropes = part.filter((op) => op.role === "rope");
+  const [append] = part.filter((op) => op.role === "append");
+  if (linears.length !== 3 || ropes.length !== length - 4 || append.trace !== undefined) return undefined;
+  const k = linears.find(({ output }) => output === append.key);
+  const v = linears.find(({ output }) => output === append.value);
   const q = linears.find((op) => op !== k && op !== v);
-  if (linears.length !== 3 || q === undefined || k === undefined || v === undefined || k === v)
-    return undefined;
-  if (q.input !== k.input || q.input !== v.input || q.output === k.output || q.output === v.output) {
-    return undefined;
-  }
+  if (q === undefined || k === undefined || v === undefined) return undefined;
+  const buffers = new Set([q.input, q.output, k.output, v.output]);
+  if (buffers.size !== 4 || k.input !== q.input || v.input !== q.input) return undefined;
   const { kvHeads, headDim } = program.kv;
   const rowsOf = (op: LinearOp): number => program.matrices.get(op.weight)?.rows ?? 0;
   if (rowsOf(k) !== kvHeads * headDim || rowsOf(v) !== kvHeads * headDim || rowsOf(q) % headDim !== 0)
     return undefined;
 
-  const ropes = ops.slice(i + 3, i + 5).filter((op) => op.role === "rope");
-  const rope = ropes.length === 2;
-  if (rope) {
-    const heads = new Map(ropes.map((op) => [op.buffer, op.heads]));
-    const isWhole = ropes.every((op) => op.trace === undefined && op.headDim === headDim);
-    if (!isWhole || heads.get(q.output) !== rowsOf(q) / headDim || heads.get(k.output) !== kvHeads)
-      return undefined;
-  }
-  const length = rope ? 6 : 4;
-  if (append === undefined || append !== ops[i + length - 1] || append.trace !== undefined) return undefined;
+  const isInOrder = (...wanted: Op[]): boolean =>
+    wanted.every((op, n) => n === 0 || part.indexOf(wanted[n - 1]) < part.indexOf(op));
+  const rotationOf = (op: LinearOp): Op[] =>
+    ropes.filter(
+      ({ buffer, heads, trace, ...rope }) =>
+        buffer === op.output &&
+        trace === undefined &&
+        rope.headDim === headDim &&
+        heads === rowsOf(op) / headDim,
+    );
+  const [rotatedQ, rotatedK] = [rotationOf(q), rotationOf(k)];
+  if (rotatedQ.length !== ropes.length / 2 || rotatedK.length !== ropes.length / 2) return undefined;
+  if (!isInOrder(q, ...rotatedQ) || !isInOrder(k, ...rotatedK, append) || !isInOrder(v, append))
+    return undefined;
+
   if (!isDead(k.output, ops, i + length) || !isDead(v.output, ops, i + length)) return undefined;
+  const rope = ropes.length > 0;
   const stage = { kind: "qkv", layer: append.layer, rope, ...stacked([q, k, v]), output: q.output } as const;
-  return stage.output !== stage.input && canStack(stage.weights) ? { stage, length } : undefined;
+  return canStack(stage.weights) ? { stage, length } : undefined;
 }
 
 function projectedGate(ops: readonly Op[], i: number, { canStack }: FuseRules): Found | undefined {

@@ -232,13 +232,14 @@ describe.each(PLANS)("%s", (_plan, sampling) => {
     // Whatever was chosen before is out: one token leads after the other.
     const logits = new Float32Array(1000).fill(-80).fill(60, 3, 9);
     const chosen: number[] = [];
+    const [, , sourceLength] = await chooser.read("rows");
     for (let step = 0; step < 3; step++) {
       const token = await chooser.choose(logits);
       chosen.push(token);
       expect([...(await chooser.read("result")).subarray(0, 3)]).toEqual([token, 0, 12 + step]);
       const rows = await chooser.read("rows");
       const [tokensAt, slotsAt, positionsAt, logitRowsAt] = [0, 1, 2, 3].map((i) => 8 + i * MAX_ROWS);
-      expect([rows[0], rows[1]]).toEqual([1, 1]);
+      expect([rows[0], rows[1], rows[2]]).toEqual([1, 1, sourceLength]);
       expect([rows[tokensAt], rows[slotsAt], rows[positionsAt], rows[logitRowsAt]]).toEqual([
         token,
         2,
