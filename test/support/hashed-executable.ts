@@ -1,7 +1,7 @@
 /**
- * A device without a model: the logits of a row are a hash of all tokens that its KV slot holds up to it. A token that is
- * in the wrong slot, at the wrong position or not there at all changes them, and a position that was never written is an
- * error.
+ * A device without a model: the logits of a row are a hash of all tokens that its KV slot holds up to it, and of the
+ * encoder's input where there is one. A token that is in the wrong slot, at the wrong position or not there at all changes
+ * them; a position that was never written is an error, and so is a length of the encoder's input that is not the last one's.
  */
 import type {
   DecodeProfile,
@@ -34,6 +34,7 @@ export class HashedExecutable implements Executable {
   readonly #options: HashedOptions;
   /** Tokens by slot and position. */
   readonly #slots: number[][];
+  #source: readonly number[] = [];
 
   constructor(options: HashedOptions) {
     this.#options = options;
@@ -45,7 +46,12 @@ export class HashedExecutable implements Executable {
   run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {
     throwIfAborted(signal);
     this.passes.push(pass);
-    const { tokens, slots, positions, logitRows = [] } = pass;
+    const { tokens, slots, positions, sourceLength, logitRows = [] } = pass;
+    if (pass.entry === "encode") {
+      this.#source = [...tokens];
+      return Promise.resolve({ logits: new Float32Array(0), activations: new Map() });
+    }
+    if ((sourceLength ?? 0) !== this.#source.length) throw new Error(`sourceLength ${String(sourceLength)}`);
     if (tokens.length > this.maxRows) throw new Error(`${tokens.length} rows`);
     for (const [r, token] of tokens.entries()) {
       if (positions[r] >= this.contextLength) throw new Error(`position ${positions[r]}`);
@@ -64,7 +70,7 @@ export class HashedExecutable implements Executable {
       const slots = tokens.map(() => slot);
       const positions = tokens.map((_, r) => position + r);
       const { logits } = await this.run(
-        { tokens, slots, positions, logitRows: Int32Array.of(tokens.length - 1) },
+        { ...request, tokens, slots, positions, logitRows: Int32Array.of(tokens.length - 1) },
         signal,
       );
       position += tokens.length;
@@ -96,6 +102,7 @@ export class HashedExecutable implements Executable {
   #logits(slot: number, position: number): number[] {
     const { vocabSize, lifted } = this.#options;
     let state = 7;
+    for (const token of this.#source) state = mix((state ^ token) + 1);
     for (let p = 0; p <= position; p++) {
       const token = this.#slot(slot).at(p);
       if (token === undefined) throw new Error(`slot ${slot} has nothing at position ${p}`);
