@@ -1,8 +1,7 @@
 /** What is measured: a model, opened but not loaded. */
-import { readModelConfig } from "../../src/models/config.ts";
 import { resolveModelDirectory } from "../../src/models/hub/resolve.ts";
-import { buildProgram } from "../../src/models/registry.ts";
-import { openCheckpoint, type Checkpoint } from "../../src/runtime/checkpoint.ts";
+import { openModel } from "../../src/models/open-model.ts";
+import type { Checkpoint } from "../../src/runtime/checkpoint.ts";
 import type { Program } from "../../src/runtime/program.ts";
 import { matrixSlice, vectorSlice } from "../../src/runtime/weight-source.ts";
 import { weightExtents, type Extent } from "./extents.ts";
@@ -18,8 +17,7 @@ export interface Subject {
 /** @throws ModelComposeError for a model that is not there, or lengths that do not fit */
 export async function openSubject(model: string, lengths: Lengths): Promise<Subject> {
   const directory = await resolveModelDirectory(model);
-  const [config, checkpoint] = await Promise.all([readModelConfig(directory), openCheckpoint(directory)]);
-  const program = buildProgram(config);
+  const { program, checkpoint } = await openModel(directory);
   return { program, checkpoint, contextLength: contextLengthFor(lengths, program.maxPositions) };
 }
 

@@ -1,6 +1,5 @@
 /** A loaded model: the library's front door. */
 import type { Executable } from "../runtime/backend.ts";
-import { openCheckpoint, requirePrecision } from "../runtime/checkpoint.ts";
 import { ModelComposeError, throwIfAborted } from "../runtime/errors.ts";
 import type {
   Architecture,
@@ -14,13 +13,14 @@ import { Generator, type ForwardResult } from "../runtime/generator.ts";
 import type { Program } from "../runtime/program.ts";
 import { resolveLoadOptions } from "../runtime/load-options.ts";
 import { resolveGenerateOptions } from "../runtime/sampling-options.ts";
+import { requirePrecision } from "../runtime/weight-source.ts";
 import { Chat, type ChatOptions, type ChatPart, type ChatResult, type ChatTemplateOptions } from "./chat/chat.ts";
 import type { ChatMessage } from "./chat/messages.ts";
 import { loadOnDevice } from "./choose-device.ts";
-import { readGenerationConfig, readModelConfig } from "./config.ts";
+import { readGenerationConfig } from "./config.ts";
 import { decoderStartToken, mergeGenerationConfigs } from "./config/generation.ts";
 import { resolveModelDirectory, type ResolveOptions } from "./hub/resolve.ts";
-import { buildProgram } from "./registry.ts";
+import { openModel } from "./open-model.ts";
 import { StopMatcher } from "./stop-strings.ts";
 import { hasTokenizer, loadTokenizer as loadTokenizerFrom, type Tokenizer } from "./tokenizer.ts";
 
@@ -93,21 +93,19 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
   throwIfAborted(signal);
   onProgress?.({ stage: "config", done: 0, total: 1 });
   const directory = await resolveModelDirectory(pathOrHubId, hubOptions(options));
-  const [config, generationFile, checkpoint] = await Promise.all([
-    readModelConfig(directory),
+  const [{ config, program, checkpoint }, generationFile] = await Promise.all([
+    openModel(directory),
     readGenerationConfig(directory),
-    openCheckpoint(directory),
   ]);
   const generation = mergeGenerationConfigs(generationFile, config.generationDefaults);
   const defaults = resolveGenerateOptions({}, generation.settings); // a bad file is found before the weights are read
-  const program = buildProgram(config);
   const decoderStartTokenId =
     program.architecture === "seq2seq"
       ? decoderStartToken(generation, program.vocabSize, directory)
       : undefined;
   const slots = request.maxBeams ?? defaults.beams.count;
   requireArchitecture(program.architecture, request.architecture, pathOrHubId);
-  requirePrecision(checkpoint, program.matrices, request.precision);
+  requirePrecision(program, checkpoint, request.precision);
   onProgress?.({ stage: "config", done: 1, total: 1 });
 
   const contextLength = Math.min(request.contextLength ?? DEFAULT_CONTEXT, config.maxPositions);
@@ -264,8 +262,8 @@ class LoadedModel implements Model {
 
   get tokenizer(): Tokenizer {
     if (this.#tokenizer !== undefined) return this.#tokenizer;
-    throw new ModelComposeError("not-found", `The model in "${this.directory}" has no tokenizer.json.`, {
-      remedy: "Give token ids, or add the model's tokenizer.json to its folder.",
+    throw new ModelComposeError("not-found", `The model in "${this.directory}" has no tokenizer.`, {
+      remedy: "Give token ids, or add the model's tokenizer.json (or vocab.json and merges.txt) to its folder.",
     });
   }
 

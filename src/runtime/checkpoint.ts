@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import { distance } from "fastest-levenshtein";
 import { ModelComposeError } from "./errors.ts";
-import type { Precision } from "./generation-types.ts";
 import { describeJson, isJsonObject, readJsonObject } from "./json.ts";
 import { fileStatus, isFile, listDirectory } from "./platform/files.ts";
 import { readPytorchFile } from "./pytorch/pytorch-file.ts";
@@ -138,30 +137,6 @@ export function requireTensor(checkpoint: Checkpoint, name: string, shape: reado
     );
   }
   return { ...tensor, dtype };
-}
-
-/**
- * Throws "unsupported" when a matrix of the checkpoint is not of the precision asked for: nothing converts weights yet.
- */
-export function requirePrecision(
-  checkpoint: Checkpoint,
-  matrices: ReadonlyMap<string, { rows: number; columns: number }>,
-  precision: Precision,
-): void {
-  if (precision === "stored") return;
-  const wanted = { float32: "F32", float16: "F16", bfloat16: "BF16" }[precision];
-  for (const [name, { rows, columns }] of matrices) {
-    const { dtype } = requireTensor(checkpoint, name, [rows, columns]);
-    if (dtype === wanted) continue;
-    throw new ModelComposeError(
-      "unsupported",
-      `The precision ${precision} was asked for; tensor "${name}" of "${checkpoint.directory}" is ${dtype}, and weights are not converted.`,
-      {
-        remedy:
-          'Leave the precision out (or "stored", in a compose file "auto"), or use a checkpoint of that type.',
-      },
-    );
-  }
 }
 
 /** A tensor by the name with or without the base model's prefix. */

@@ -3,6 +3,8 @@
  * another (one of several matrices that the file holds as one), transposed or not.
  */
 import { requireTensor, type Checkpoint, type WeightTensor } from "./checkpoint.ts";
+import { ModelComposeError } from "./errors.ts";
+import type { Precision } from "./generation-types.ts";
 import type { OpenFile } from "./platform/files.ts";
 import type { MatrixSpec, Name, Program, RowRange, VectorSpec } from "./program.ts";
 import { readTensorRows, type ReadRowsOptions } from "./weight-reader.ts";
@@ -29,8 +31,27 @@ export function vectorSlice(program: Program, checkpoint: Checkpoint, name: Name
   return slice(checkpoint, name, { rows: length, columns: 1, source }, true);
 }
 
-/** The tensor's rows that are rows [start, end) of the slice. */
-export function tensorRanges({ ranges }: WeightSlice, { start, end }: RowRange): RowRange[] {
+/** Throws "unsupported" when a matrix is not stored in the precision asked for: nothing converts weights yet. */
+export function requirePrecision(program: Program, checkpoint: Checkpoint, precision: Precision): void {
+  if (precision === "stored") return;
+  const wanted = { float32: "F32", float16: "F16", bfloat16: "BF16" }[precision];
+  for (const matrix of program.matrices.keys()) {
+    const { name, dtype } = matrixSlice(program, checkpoint, matrix).tensor;
+    if (dtype === wanted) continue;
+    throw new ModelComposeError(
+      "unsupported",
+      `The precision ${precision} was asked for; tensor "${name}" of "${checkpoint.directory}" is ${dtype}, and ` +
+        "weights are not converted.",
+      {
+        remedy:
+          'Leave the precision out (or "stored", in a compose file "auto"), or use a checkpoint of that type.',
+      },
+    );
+  }
+}
+
+/** Of a slice's ranges those, cut, that make up its rows [start, end). */
+export function tensorRanges(ranges: readonly RowRange[], { start, end }: RowRange): RowRange[] {
   const found: RowRange[] = [];
   let first = 0;
   for (const range of ranges) {
@@ -50,10 +71,10 @@ export function readSliceRows(
   target: Uint8Array,
   options: Omit<ReadRowsOptions, "transform"> = {},
 ): void {
-  const { tensor, transposed } = weight;
+  const { tensor, transposed, ranges } = weight;
   const rowBytes = target.byteLength / Math.max(1, rows.end - rows.start);
   let offset = 0;
-  for (const range of tensorRanges(weight, rows)) {
+  for (const range of tensorRanges(ranges, rows)) {
     const bytes = (range.end - range.start) * rowBytes;
     const part = target.subarray(offset, offset + bytes);
     readTensorRows(file, tensor, range, part, { ...options, transform: { transpose: transposed } });

@@ -96,7 +96,7 @@ function runsOf({ source, first }: WeightPart, rowBytes: number, { start, end }:
   const isScattered = ranges.length > 1 && (rows * rowBytes) / ranges.length < LEAST_RANGE_BYTES;
   if (transposed || tensor.strides !== undefined || isScattered) return [{ row: start, rows: end - start }];
   let row = start;
-  return tensorRanges(source, { start: start - first, end: end - first }).map((range) => {
+  return tensorRanges(source.ranges, { start: start - first, end: end - first }).map((range) => {
     const run = { row, rows: range.end - range.start, fileRow: range.start };
     row += run.rows;
     return run;
