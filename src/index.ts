@@ -6,14 +6,31 @@
  *
  * const model = await loadModel("./models/tales");
  * for await (const part of model.stream("Once upon a time", { maxNewTokens: 64 })) process.stdout.write(part.text);
+ * // Of a model that was tuned for conversations:
+ * const { content, reasoning } = await model.chat([{ role: "user", content: "Why is the sky blue?" }]);
  * await model.dispose();
  * ```
  */
 export { loadModel, loadTokenizer } from "./models/model.ts";
 export type { Model } from "./models/model.ts";
+export type {
+  ChatAnswer,
+  ChatOptions,
+  ChatPart,
+  ChatResult,
+  ChatTemplateOptions,
+} from "./models/chat/chat.ts";
+export type {
+  ChatMessage,
+  ContentPart,
+  ToolCall,
+  ToolCallEntry,
+  ToolDefinition,
+} from "./models/chat/messages.ts";
 export type { Tokenizer, IncrementalDecoder } from "./models/tokenizer.ts";
 export type { ForwardResult } from "./runtime/generator.ts";
 export type {
+  Architecture,
   DeviceInfo,
   DeviceRequest,
   FinishReason,

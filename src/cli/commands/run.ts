@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
+import { styleText } from "node:util";
 import { errorMessage, ModelComposeError } from "../../runtime/errors.ts";
 import packageJson from "../../../package.json" with { type: "json" };
 import { defaultWorkflowId, type ComposeDefinition } from "../compose/definition.ts";
@@ -161,13 +162,20 @@ function pieceText(value: unknown): string {
   return typeof value === "string" ? value : `${JSON.stringify(value)}\n`;
 }
 
+interface OpenText {
+  waiting: string;
+  hasEnded: boolean;
+  /** Of the piece before; "none" when there was none. */
+  kind: Extract<RunEvent, { type: "text" }>["kind"] | "none";
+}
+
 /** Shows new text on stderr as it is produced; texts that are produced at the same time, one behind the other. */
 class LiveTexts {
   readonly #terminal: Terminal;
   /** What streams to stdout is on the same screen already. */
   readonly #stdoutShows: boolean;
   /** Texts that have begun, in this order, with what of them waits. */
-  readonly #open = new Map<number, { waiting: string; hasEnded: boolean }>();
+  readonly #open = new Map<number, OpenText>();
 
   constructor(terminal: Terminal, stdoutShows: boolean) {
     this.#terminal = terminal;
@@ -178,15 +186,23 @@ class LiveTexts {
     if (!this.#terminal.watched) return;
     if (event.type === "generation-started") {
       if (event.output && this.#stdoutShows) return;
-      this.#open.set(event.generation, { waiting: "", hasEnded: false });
+      this.#open.set(event.generation, { waiting: "", hasEnded: false, kind: "none" });
       return;
     }
     if (event.type !== "text" && event.type !== "generation-ended") return;
     const text = this.#open.get(event.generation);
     if (text === undefined) return;
-    if (event.type === "text") text.waiting += event.text;
+    if (event.type === "text") text.waiting += this.#shown(event, text);
     else text.hasEnded = true;
     this.#showFirst();
+  }
+
+  /** Reasoning and calls of tools stand apart from the answer, and dimmed. */
+  #shown({ text, kind }: Extract<RunEvent, { type: "text" }>, open: OpenText): string {
+    const isNext = open.kind !== kind && open.kind !== "none";
+    open.kind = kind;
+    const shown = kind === undefined ? text : styleText("dim", text, { stream: process.stderr });
+    return isNext ? `\n\n${shown}` : shown;
   }
 
   #showFirst(): void {

@@ -10,7 +10,7 @@ import { JobGraph } from "./job-graph.ts";
 import { parameterType } from "./parameters.ts";
 import { solePlaceholder, type SourceNode } from "./source-tree.ts";
 import type { PathSegment, Placeholder } from "./template/ast.ts";
-import { placeholdersIn } from "./value-template.ts";
+import { placeholdersIn, spreadTemplate } from "./value-template.ts";
 import { variableOf, type Hint, type Variable } from "./variable.ts";
 
 /** A part of an input that is used. */
@@ -147,8 +147,10 @@ function messageNeeds(node: SourceNode): Need[] {
         : needsOf(value),
     );
   }
-  const isSpread = node.template?.parts[0] === "...";
-  return needsOf(node, { type: "json", required: solePlaceholder(node) !== undefined && !isSpread });
+  const spread = spreadTemplate(node);
+  // A history may be missing.
+  if (spread !== undefined) return needsOf(spread, { type: "json" });
+  return needsOf(node, { type: "json", required: solePlaceholder(node) !== undefined });
 }
 
 /** What the templates of a tree use of `source`, and what their place tells of it. */

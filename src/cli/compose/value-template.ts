@@ -50,7 +50,7 @@ function evaluateScalar(node: ScalarNode, scope: Scope): unknown {
 }
 
 /** `"...${x}"` as the element of a list: the same scalar without its dots. */
-function spreadTemplate(node: ScalarNode): ScalarNode | undefined {
+export function spreadTemplate(node: ScalarNode): ScalarNode | undefined {
   const [dots, ...rest] = node.template?.parts ?? [];
   if (dots !== SPREAD || rest.length !== 1) return undefined;
   return { ...node, template: { source: String(node.value).slice(SPREAD.length), parts: rest } };

@@ -86,6 +86,8 @@ function mergePieces(events: readonly RunEvent[]): RunEvent[] {
 
 function join(before: RunEvent, event: RunEvent): RunEvent | undefined {
   if (before.type === "text" && event.type === "text") {
+    // Reasoning is no part of the answer behind it.
+    if (before.kind !== event.kind) return undefined;
     return { ...before, text: before.text + event.text, tokens: before.tokens + event.tokens };
   }
   if (before.type !== "output" || event.type !== "output") return undefined;

@@ -6,7 +6,8 @@ import type { Task } from "./task.ts";
 
 /**
  * What happens to a task, as server-sent events: `state` first and whenever the status changes, `progress`, `text`,
- * `warning`, and at the end `result`, `error`, or (of a task that was cancelled) the last `state`. Each holds JSON.
+ * `warning`, and at the end `result`, `error`, or (of a task that was cancelled) the last `state`. Each holds JSON. Text
+ * with a `kind`, "reasoning" or "tool-call", is no part of the answer.
  */
 export async function* taskEvents(task: Task, signal: AbortSignal): AsyncGenerator<string, void> {
   const log = task.log;
@@ -31,8 +32,8 @@ function publicEvent(event: RunEvent): string {
     case "prefill":
       return jsonEvent("progress", progressOf(event));
     case "text": {
-      const { generation, text, tokens } = event;
-      return jsonEvent("text", { generation, text, tokens });
+      const { generation, text, tokens, kind } = event;
+      return jsonEvent("text", { generation, text, tokens, kind });
     }
     case "warning":
       return jsonEvent("warning", { message: event.message });

@@ -76,7 +76,8 @@ export class Task {
     if (event.type === "generation-started") this.#texts[event.generation] = "";
     if (event.type === "text") {
       this.tokens += event.tokens;
-      this.#texts[event.generation] += event.text;
+      // What a model thinks before it answers is not its answer.
+      if (event.kind === undefined) this.#texts[event.generation] += event.text;
     }
     if (event.type === "warning") this.warnings.push(event.message);
     if (event.type === "result") this.#complete(event.result.output, summarize(event.result.generations));

@@ -57,6 +57,16 @@ describe("a run", () => {
     expect(state.texts.map((one) => one.text)).toEqual(["ab", "x"]);
   });
 
+  test("what a model thinks stands apart from what it answers", () => {
+    const state = new RunState(0);
+    const kinds = ["reasoning", "reasoning", "tool-call", undefined] as const;
+    for (const [i, kind] of kinds.entries()) {
+      state.apply({ type: "text", data: { generation: 0, text: `${i} `, tokens: 1, kind } }, i);
+    }
+    expect(state.texts).toEqual([{ generation: 0, reasoning: "0 1 ", text: "3 " }]);
+    expect(state.tokens).toBe(4);
+  });
+
   test("a failure keeps the text so far, and names the field", () => {
     const state = new RunState(0);
     text(state, 0, "so far", 2, 10);

@@ -5,6 +5,8 @@ import type { WireEvent, WireProgress, WireTask } from "./wire.ts";
 /** A text that a model is writing. */
 export interface LiveText {
   readonly generation: number;
+  /** What the model thinks before it answers; calls of tools are not shown. */
+  reasoning?: string;
   text: string;
 }
 
@@ -89,7 +91,9 @@ export class RunState {
         this.#begin();
         this.progress = undefined;
         this.#firstTextAt ??= now;
-        this.#textOf(data.generation).text += data.text;
+        const text = this.#textOf(data.generation);
+        if (data.kind === "reasoning") text.reasoning = (text.reasoning ?? "") + data.text;
+        else if (data.kind === undefined) text.text += data.text;
         if (data.tokens > 0) this.tokens = (this.tokens ?? 0) + data.tokens;
         this.#rate.add(data.tokens, now);
         return;

@@ -16,6 +16,8 @@ export interface WireText {
   readonly text: string;
   /** 0 where nobody counts them. */
   readonly tokens: number;
+  /** What is not the answer itself. */
+  readonly kind?: "reasoning" | "tool-call";
 }
 
 /** An event of a task: the SSE event's name, with its data. */

@@ -12,7 +12,7 @@ export class RunView {
   readonly #error = h("div", { class: "error", role: "alert", hidden: true });
   readonly #texts = h("div", { class: "parts" });
   /** What of the live texts is on the page. */
-  #live: Text[] = [];
+  #live: LiveNodes[] = [];
   #frame: number | undefined;
 
   constructor(labelledBy: string) {
@@ -83,24 +83,45 @@ export class RunView {
       this.#live = [];
       this.#texts.replaceChildren();
     }
-    for (const [i, { text }] of state.texts.entries()) {
-      const node = (this.#live[i] ??= this.#addLive(i));
-      const box = node.parentElement;
-      const follows = box !== null && box.scrollHeight - box.scrollTop - box.clientHeight < 40;
-      if (text.length < node.length) node.data = text;
-      else if (text.length > node.length) node.appendData(text.slice(node.length));
-      if (follows) box.scrollTop = box.scrollHeight;
+    for (const [i, { text, reasoning = "" }] of state.texts.entries()) {
+      const live = (this.#live[i] ??= this.#addLive(i));
+      showText(live.text, text);
+      showText(live.reasoning, reasoning);
+      live.thoughts.hidden = reasoning === "";
     }
   }
 
-  #addLive(index: number): Text {
-    const node = document.createTextNode("");
-    const box = h("pre", { class: "text live", tabindex: 0 }, node);
-    const copy = copyButton("Copy", () => node.data);
+  #addLive(index: number): LiveNodes {
+    const [text, reasoning] = [document.createTextNode(""), document.createTextNode("")];
+    const copy = copyButton("Copy", () => text.data);
     const title = index === 0 ? "New text" : `New text ${index + 1}`;
-    this.#texts.append(h("article", { class: "part" }, h("header", {}, h("h4", {}, title), copy), box));
-    return node;
+    const thoughts = h(
+      "details",
+      { class: "reasoning", open: true, hidden: true },
+      h("summary", {}, "Reasoning"),
+      h("pre", { class: "text live", tabindex: 0 }, reasoning),
+    );
+    const box = h("pre", { class: "text live", tabindex: 0 }, text);
+    const header = h("header", {}, h("h4", {}, title), copy);
+    this.#texts.append(h("article", { class: "part" }, header, thoughts, box));
+    return { text, reasoning, thoughts };
   }
+}
+
+/** Where a text that is being written stands on the page. */
+interface LiveNodes {
+  readonly text: Text;
+  readonly reasoning: Text;
+  readonly thoughts: HTMLElement;
+}
+
+/** Only what is new is added; the box goes on showing its end if it did. */
+function showText(node: Text, text: string): void {
+  const box = node.parentElement;
+  const follows = box !== null && box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+  if (text.length < node.length) node.data = text;
+  else if (text.length > node.length) node.appendData(text.slice(node.length));
+  if (follows) box.scrollTop = box.scrollHeight;
 }
 
 /** "Running · 3.2 s · 120 tokens · 35.1 tokens/s" */
