@@ -6,7 +6,7 @@ import type { TensorLocation } from "../../src/runtime/tensor-location.ts";
 
 type DType = "F32" | "F16" | "BF16";
 
-/** The weights of a program as a checkpoint of one file would have them, one behind the other. */
+/** The tensors of a program as a checkpoint of one file would have them, one behind the other. */
 export function shapesOf(
   { matrices, vectors }: Pick<Program, "matrices" | "vectors">,
   dtypeOf: (name: string) => DType = () => "BF16",
@@ -19,8 +19,13 @@ export function shapesOf(
     tensors.set(name, { name, dtype, shape, file: "model.safetensors", offset, byteLength });
     offset += byteLength;
   };
-  for (const [name, { rows, columns }] of matrices) add(name, [rows, columns]);
-  for (const [name, { length }] of vectors) add(name, [length]);
+  for (const [name, { rows, columns, source }] of matrices) {
+    const { tensor, transposed = false, ...stored } = source ?? { tensor: name, rows };
+    if (!tensors.has(tensor)) add(tensor, transposed ? [columns, stored.rows] : [stored.rows, columns]);
+  }
+  for (const [name, { length, source = { tensor: name, rows: length } }] of vectors) {
+    if (!tensors.has(source.tensor)) add(source.tensor, [source.rows]);
+  }
   return {
     directory: "shapes",
     format: "safetensors",
