@@ -3,13 +3,13 @@
  * allows, so that devices may be compared with it; and both spellings of config.json give the same Program.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readModelConfig } from "../src/models/config.ts";
 import { buildProgram } from "../src/models/registry.ts";
 import { FACTOR, distance, expectWithin, goldenActivations } from "./support/accuracy.ts";
 import { openGolden } from "./support/golden.ts";
-import { goldenPath, temporaryDirectory } from "./support/model-files.ts";
+import { goldenPath, temporaryDirectory, temporaryFile } from "./support/model-files.ts";
 import { readWeights, referenceGreedy, referencePass } from "./support/reference-model.ts";
 
 const FAMILIES = [
@@ -50,6 +50,32 @@ describe.each(FAMILIES)("%s", (name) => {
       expect(referenceGreedy(program, weights, prompt, 32), `prompt ${p}`).toEqual(prompt.greedy);
     }
   });
+});
+
+interface Variant {
+  golden: string;
+  changes: Record<string, unknown>;
+  last_logits: number[];
+}
+
+const variants = JSON.parse(
+  readFileSync(new URL("fixtures/variants/variants.json", import.meta.url), "utf8"),
+) as Variant[];
+
+const named = variants.map(
+  (variant) => [`${variant.golden} with ${JSON.stringify(variant.changes)}`, variant] as const,
+);
+
+test.each(named)("%s: as near to PyTorch as f32 allows", async (_name, variant) => {
+  const { checkpoint, prompts } = await openGolden(variant.golden);
+  const values = JSON.parse(readFileSync(join(goldenPath(variant.golden), "config.json"), "utf8")) as object;
+  const file = temporaryFile("config.json", JSON.stringify({ ...values, ...variant.changes }));
+  const program = buildProgram(await readModelConfig(dirname(file)));
+  const weights = readWeights(program, checkpoint);
+  const [truth, own] = (["f64", "f32"] as const).map(
+    (precision) => referencePass(program, weights, prompts[2], precision).logits.at(-1) ?? [],
+  );
+  expectWithin(variant.last_logits, truth, FACTOR * distance(own, truth) + WRITTEN, "last logits");
 });
 
 test.each(FAMILIES.filter((name) => name !== "smollm3-bf16"))(
