@@ -44,11 +44,14 @@ export async function listCommits(repository: CachedRepository): Promise<CachedM
     const directory = repository.snapshotDirectory(commit);
     const names = await listTree(directory);
     const states = new Map<string, FileState>();
+    // Looking at a list is no use of a model, though it reads these.
+    const uses: number[] = [];
     for (const name of names) {
       const state = await repository.file(commit, name);
-      if (state !== undefined) states.set(state.identity, state);
+      if (state === undefined) continue;
+      states.set(state.identity, state);
+      if (name !== CONFIG_FILE && !name.endsWith(".index.json")) uses.push(state.accessed);
     }
-    const files = [...states.values()];
     const gaps = await repository.gaps(commit, "model");
     models.push({
       repository,
@@ -57,8 +60,8 @@ export async function listCommits(repository: CachedRepository): Promise<CachedM
       directory,
       modelType: await modelTypeOf(directory),
       format: formatOf(names),
-      bytes: files.reduce((sum, { size }) => sum + size, 0),
-      lastUsed: files.length === 0 ? undefined : new Date(Math.max(...files.map(({ accessed }) => accessed))),
+      bytes: [...states.values()].reduce((sum, { size }) => sum + size, 0),
+      lastUsed: uses.length === 0 ? undefined : new Date(Math.max(...uses)),
       isComplete: gaps.missing.length === 0,
     });
   }

@@ -1,0 +1,96 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { dirname, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { temporaryDirectory } from "../../../test/support/model-files.ts";
+import { acquireBlobLock, type LockTimes, type LockWaiting } from "./blob-lock.ts";
+
+const TIMES: LockTimes = { touch: 30, poll: 10, stale: 400, staleAfterEnd: 100 };
+const notDone = (): Promise<boolean> => Promise.resolve(false);
+
+function acquire(path: string, waiting: Partial<LockWaiting> = {}): ReturnType<typeof acquireBlobLock> {
+  return acquireBlobLock(path, { times: TIMES, isDone: notDone, ...waiting });
+}
+
+/** A lock that somebody else wrote. */
+function writeLock(path: string, holder: object): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, JSON.stringify(holder));
+}
+
+describe("the lock of a blob", () => {
+  test("is held by one; the next gets it when it is free, and is told whom it waits for", async () => {
+    const path = join(temporaryDirectory(), "locks", "abc");
+    const first = await acquire(path);
+    const told: (number | undefined)[] = [];
+    let hasSecond = false;
+    const second = acquire(path, { onWait: (holder) => told.push(holder) }).then((lock) => {
+      hasSecond = true;
+      return lock;
+    });
+    // Longer than a lock lives that nobody touches.
+    await new Promise((resolve) => setTimeout(resolve, 2 * TIMES.stale));
+    expect(hasSecond).toBe(false);
+    await first?.release();
+    await (await second)?.release();
+    expect(told).toEqual([process.pid]);
+    expect(readdirSync(dirname(path))).toEqual([]);
+  });
+
+  test("is not needed by who sees that the work is done", async () => {
+    const path = join(temporaryDirectory(), "abc");
+    const first = await acquire(path);
+    let isDone = false;
+    const second = acquire(path, { isDone: () => Promise.resolve(isDone) });
+    isDone = true;
+    expect(await second).toBeUndefined();
+    expect(existsSync(path)).toBe(true);
+    await first?.release();
+    // Done between the last look and the lock.
+    expect(await acquire(path, { isDone: () => Promise.resolve(true) })).toBeUndefined();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test.each<[string, object, number]>([
+    ["of a process that has ended, soon", { pid: 2 ** 22 + 1, host: hostname() }, TIMES.staleAfterEnd],
+    ["of another machine, later", { pid: 1, host: "elsewhere" }, TIMES.stale],
+    ["that says nothing, later", {}, TIMES.stale],
+  ])("is taken over %s", async (_what, holder, patience) => {
+    const path = join(temporaryDirectory(), "abc");
+    writeLock(path, holder);
+    const start = performance.now();
+    const lock = await acquire(path);
+    expect(performance.now() - start).toBeGreaterThanOrEqual(patience - TIMES.poll);
+    expect(readFileSync(path, "utf8")).toContain(`"pid":${process.pid}`);
+    await lock?.release();
+    expect(readdirSync(dirname(path))).toEqual([]);
+  });
+
+  test("of another machine is respected as long as it is touched, whatever its clock says", async () => {
+    const path = join(temporaryDirectory(), "abc");
+    writeLock(path, { pid: 1, host: "elsewhere" });
+    let time = 1_000_000;
+    const timer = setInterval(() => utimesSync(path, ++time, time), 50);
+    const stop = AbortSignal.timeout(2 * TIMES.stale);
+    await expect(acquire(path, { signal: stop })).rejects.toMatchObject({ code: "aborted" });
+    clearInterval(timer);
+    expect(readFileSync(path, "utf8")).toContain("elsewhere");
+  });
+
+  test("abandoned and wanted by many is had by one after the other", async () => {
+    const path = join(temporaryDirectory(), "abc");
+    writeLock(path, { pid: 2 ** 22 + 1, host: hostname() });
+    let holders = 0;
+    let most = 0;
+    const work = async (): Promise<void> => {
+      const lock = await acquire(path);
+      most = Math.max(most, ++holders);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      holders--;
+      await lock?.release();
+    };
+    await Promise.all(Array.from({ length: 8 }, work));
+    expect(most).toBe(1);
+    expect(readdirSync(dirname(path))).toEqual([]);
+  });
+});
