@@ -38,12 +38,14 @@ const folders = readdirSync(textGeneration);
 
 test("every example of the documentation stands in both dialects and has a README", () => {
   expect(folders.toSorted()).toEqual([
+    "chat-completion",
     "text-generation",
     "text-generation-batch",
     "text-generation-models",
     "text-generation-parameters",
     "text-generation-template",
     "text-generation-templating",
+    "text-to-text",
   ]);
   for (const folder of folders) {
     const files = readdirSync(path.join(textGeneration, folder)).toSorted();

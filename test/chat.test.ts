@@ -1,0 +1,103 @@
+/** Conversations with a real model: the bundled one, with a chat template of these tests. */
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loadModel, ModelComposeError, type ChatPart, type Model } from "../src/index.ts";
+import { modelPath } from "./support/golden.ts";
+import { goldenPath } from "./support/model-files.ts";
+
+/** The prompt is what the user said: the model only continues stories. */
+const TEMPLATE =
+  "{{ bos_token }}{% for message in messages %}{{ message.content }}{% endfor %}{% if thinking %}<think>{% endif %}";
+const GREEDY = { doSample: false, maxNewTokens: 24, ignoreEos: true } as const;
+const question = [{ role: "user", content: "Once upon a time" }];
+
+let model: Model;
+let withoutTemplate: Model;
+
+beforeAll(async () => {
+  const directory = join(mkdtempSync(join(tmpdir(), "model-compose-")), "tales");
+  cpSync(modelPath("tales"), directory, { recursive: true });
+  writeFileSync(join(directory, "chat_template.jinja"), TEMPLATE);
+  model = await loadModel(directory, { threads: 1, contextLength: 128, device: "wasm" });
+  withoutTemplate = await loadModel(modelPath("tales"), { threads: 1, contextLength: 64, device: "wasm" });
+});
+
+afterAll(async () => {
+  await model.dispose();
+  await withoutTemplate.dispose();
+  rmSync(join(model.directory, ".."), { recursive: true });
+});
+
+describe("chat", () => {
+  test("generates what the rendered prompt gives, special tokens as the template writes them", async () => {
+    const prompt = await model.applyChatTemplate(question);
+    expect(prompt).toBe("<|begin_of_text|>Once upon a time");
+    const ids = model.tokenizer.encode(prompt, { addSpecialTokens: false });
+    expect(ids[0]).toBe(model.tokenizer.idOf("<|begin_of_text|>"));
+    expect(ids.filter((id) => id === ids[0])).toHaveLength(1);
+    const plain = await model.generate(ids, GREEDY);
+    const result = await model.chat(question, GREEDY);
+    expect(result.tokens).toEqual(plain.tokens);
+    expect(result.content).toBe(plain.newText);
+    expect(result).toMatchObject({ text: plain.newText, reasoning: undefined, toolCalls: [] });
+    expect(result.message).toEqual({ role: "assistant", content: plain.newText });
+  });
+
+  test("streams the same answer", async () => {
+    const whole = await model.chat(question, GREEDY);
+    const parts: ChatPart[] = [];
+    for await (const part of model.streamChat(question, GREEDY)) parts.push(part);
+    expect(parts.length).toBeGreaterThan(2);
+    expect(parts.map(({ text }) => text).join("")).toBe(whole.content);
+    expect(parts.flatMap(({ tokens }) => tokens)).toEqual(whole.tokens);
+    expect(parts.at(-1)?.result).toMatchObject({ content: whole.content, tokens: whole.tokens });
+  });
+
+  test("a template that opens the reasoning: what follows is reasoning", async () => {
+    const result = await model.chat(question, { ...GREEDY, templateVariables: { thinking: true } });
+    expect(result.content).toBe("");
+    expect(result.reasoning).toBe(result.newText.trim());
+  });
+
+  test("leaving a stream stops the generation", async () => {
+    for await (const part of model.streamChat(question, { ...GREEDY, maxNewTokens: 100 })) {
+      expect(part.type).toBe("content");
+      break;
+    }
+    expect((await model.chat(question, { ...GREEDY, maxNewTokens: 1 })).tokens).toHaveLength(1);
+  });
+
+  test("options of generate are checked as there", async () => {
+    await expect(model.chat(question, { temperature: -1 })).rejects.toThrow("temperature");
+    await expect(model.chat([{ role: "user", content: "a".repeat(2000) }])).rejects.toThrow(
+      "the context holds 128",
+    );
+  });
+
+  test("a model without a chat template says so, and takes one", async () => {
+    await expect(withoutTemplate.chat(question)).rejects.toMatchObject({ code: "not-found" });
+    const result = await withoutTemplate.chat(question, { ...GREEDY, template: TEMPLATE });
+    expect(result.content).toBe((await model.chat(question, GREEDY)).content);
+  });
+});
+
+describe("architecture", () => {
+  test("is that of the model", () => {
+    expect(model.architecture).toBe("causal");
+  });
+
+  test.each([
+    [
+      "blenderbot",
+      "causal",
+      "is an encoder–decoder (seq2seq) by its configuration; expected a decoder (causal)",
+    ],
+    ["llama", "seq2seq", "is a decoder (causal) by its configuration; expected an encoder–decoder (seq2seq)"],
+  ] as const)("%s is not %s", async (name, architecture, message) => {
+    const loading = loadModel(goldenPath(name), { architecture, device: "wasm" });
+    await expect(loading).rejects.toThrow(message);
+    await expect(loading).rejects.toBeInstanceOf(ModelComposeError);
+  });
+});
