@@ -3,7 +3,7 @@
  * to cut the prompt; the same bits whatever the threads. golden-gpu.test.ts has the GPU, contract.test.ts what else holds
  * for both.
  */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import type { KernelBuild } from "../src/kernels/wasm-module.ts";
 import type { WasmExecutable } from "../src/runtime/wasm/backend.ts";
 import {
