@@ -190,3 +190,12 @@ describe.each(["blenderbot", "blenderbot_small", "bart"])("%s, loaded from its f
     );
   });
 });
+
+test("a model without recommended beams has as many as it is loaded for", async () => {
+  await using plain = await loadModel(goldenPath("gpt2"), { device: "wasm", threads: 1 });
+  await expect(plain.generate([5, 6], { numBeams: 2 })).rejects.toThrow("loaded for at most 1");
+  await using model = await loadModel(goldenPath("gpt2"), { device: "wasm", threads: 1, maxBeams: 2 });
+  const found = await model.generate([5, 6], { numBeams: 2, numReturnSequences: 2, maxNewTokens: 4 });
+  expect(found.sequences).toHaveLength(2);
+  expect((await model.generate([5, 6], { maxNewTokens: 4 })).sequences).toBeUndefined();
+});

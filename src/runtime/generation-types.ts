@@ -14,7 +14,7 @@ export interface SamplingOptions {
   minP?: number;
   /** CTRL's penalty (Keskar et al. 2019) on tokens already present, prompt included; 1 is off. Range: > 0. */
   repetitionPenalty?: number;
-  /** No n-gram of this size appears twice, prompt included; 0 is off. Integer >= 0. */
+  /** No n-gram of this size appears twice, prompt included (of a decoder alone); 0 is off. Integer >= 0. */
   noRepeatNgramSize?: number;
   /** No n-gram of this size in the prompt appears in the new text; 0 is off. Integer >= 0. */
   encoderNoRepeatNgramSize?: number;
@@ -57,7 +57,10 @@ export interface GenerateOptions extends SamplingOptions {
   forcedEosTokenId?: number | readonly number[] | null;
   /** Keep only the last this many prompt tokens (with a warning). Integer >= 1. */
   maxPromptTokens?: number;
-  /** Generation ends before the first of these strings in the new text. */
+  /**
+   * Generation ends before the first of these strings in the new text; in a beam search each sequence does. Default:
+   * what generation_config says.
+   */
   stop?: string | readonly string[];
   /** Go on past end-of-sequence tokens, and force none. */
   ignoreEos?: boolean;

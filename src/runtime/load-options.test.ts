@@ -87,18 +87,21 @@ describe("resolveLoadOptions", () => {
     }
   });
 
-  test.each(["threads", "contextLength", "gpuMemory"])("%s is a whole number from 1 on", (name) => {
-    for (const value of [0, -1, 1.5, NaN, Infinity, "2", null, true, 2 ** 60]) {
-      const error = errorOf({ [name]: value });
-      expect(error.code).toBe("invalid-argument");
-      expect(error.message).toMatch(
-        new RegExp(
-          `^The option "${name}" must be an integer from 1 to \\d+; found .+\\. Correct it or leave it out\\.$`,
-        ),
-      );
-      expect(error.message).toContain(typeof value === "string" ? `'${value}'` : String(value));
-    }
-  });
+  test.each(["threads", "contextLength", "gpuMemory", "maxBeams"])(
+    "%s is a whole number from 1 on",
+    (name) => {
+      for (const value of [0, -1, 1.5, NaN, Infinity, "2", null, true, 2 ** 60]) {
+        const error = errorOf({ [name]: value });
+        expect(error.code).toBe("invalid-argument");
+        expect(error.message).toMatch(
+          new RegExp(
+            `^The option "${name}" must be an integer from 1 to \\d+; found .+\\. Correct it or leave it out\\.$`,
+          ),
+        );
+        expect(error.message).toContain(typeof value === "string" ? `'${value}'` : String(value));
+      }
+    },
+  );
 
   test("another precision is not supported", () => {
     expect(errorOf({ precision: "int8" })).toMatchObject({ code: "unsupported" });

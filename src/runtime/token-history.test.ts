@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { uniform } from "./philox.ts";
-import { NgramHistory, SeenTokens } from "./token-history.ts";
+import { GrowingHistory, ListedHistory, NgramHistory, SeenTokens } from "./token-history.ts";
 
 test("SeenTokens lists every token of the vocabulary once", () => {
   const seen = new SeenTokens(10);
@@ -23,4 +23,24 @@ test.each([1, 2, 3, 4])("NgramHistory equals a search through all windows, n = %
     tokens.push(token);
     history.push(token);
   }
+});
+
+test("a history that grows and one that is listed answer alike", () => {
+  const growing = new GrowingHistory(4, { seen: true, ngramSize: 3, last: 5 });
+  const tokens: number[] = [];
+  for (let step = 0; step < 200; step++) {
+    const listed = new ListedHistory(tokens, 4);
+    expect(growing.length).toBe(listed.length);
+    expect([...growing.repeats()].sort()).toEqual([...listed.repeats(3)].sort());
+    for (const count of [0, 1, 5]) {
+      expect(growing.last(count)).toEqual(listed.last(count));
+      expect(listed.last(count)).toEqual(tokens.slice(Math.max(0, tokens.length - count)));
+    }
+    const [a, b] = [growing.seen(), listed.seen()];
+    expect([...a.ids.subarray(0, a.size)].sort()).toEqual([...b.ids.subarray(0, b.size)].sort());
+    const token = uniform(2, step, [0, 0, 0]) % 5; // 4 is beyond the vocabulary
+    tokens.push(token);
+    growing.push(token);
+  }
+  expect([...new ListedHistory([1, 2, 1], 4).repeats(1)].sort()).toEqual([1, 2]);
 });
