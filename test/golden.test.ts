@@ -95,6 +95,19 @@ describe.each([...SMOLLM3, ...DECODERS, ...ENCODER_DECODERS])("%s", (name) => {
   });
 });
 
+test.each(["gpt2-bin-legacy", "blenderbot-bin"])(
+  "%s: the same tokens from pytorch_model.bin",
+  async (name) => {
+    const golden = await openGolden(name);
+    const executable = await loadGolden(golden, { threads: 2 });
+    try {
+      for (const prompt of golden.prompts.keys()) await expectGreedy(executable, golden, { prompt });
+    } finally {
+      await executable.dispose();
+    }
+  },
+);
+
 describe("the bundled model", () => {
   let golden: ExactGolden;
   beforeAll(async () => {

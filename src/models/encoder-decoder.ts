@@ -72,7 +72,7 @@ export function encoderDecoder(config: EncoderDecoderConfig): Program {
   const norm = (name: string, trace?: string): void => {
     p.layerNorm(x, name, y, { epsilon: EPSILON, trace });
   };
-  const normInPlace = (name: string, trace?: string): void => {
+  const normResidual = (name: string, trace?: string): void => {
     norm(name, trace);
     [x, y] = [y, x];
   };
@@ -84,7 +84,7 @@ export function encoderDecoder(config: EncoderDecoderConfig): Program {
     } else {
       branchOf(x);
       p.op({ role: "add", input: branch, target: x });
-      normInPlace(name, trace);
+      normResidual(name, trace);
     }
   };
 
@@ -122,10 +122,10 @@ export function encoderDecoder(config: EncoderDecoderConfig): Program {
     const order = embeddingNorm?.[stack];
     const scale = variant.scaled.includes(stack) ? config.embeddingScale : 1;
     p.op({ role: "embed", table, scale, output: x });
-    if (order === "before-positions") normInPlace(`${name}.layernorm_embedding`);
+    if (order === "before-positions") normResidual(`${name}.layernorm_embedding`);
     const isLast = order !== "after-positions";
     p.op({ role: "positions", table: positions, offset, target: x, trace: isLast ? trace : undefined });
-    if (!isLast) normInPlace(`${name}.layernorm_embedding`, trace);
+    if (!isLast) normResidual(`${name}.layernorm_embedding`, trace);
   };
 
   p.entry(ENCODE);
@@ -139,7 +139,7 @@ export function encoderDecoder(config: EncoderDecoderConfig): Program {
   }
   if (variant.hasFinalNorm) {
     p.group("The encoder's final norm");
-    normInPlace("model.encoder.layer_norm", "encoder.final_norm");
+    normResidual("model.encoder.layer_norm", "encoder.final_norm");
   }
   for (let layer = 0; layer < layers; layer++) {
     p.group(`The source for layer ${layer}`);
@@ -159,7 +159,7 @@ export function encoderDecoder(config: EncoderDecoderConfig): Program {
     feedForward(name, "decoder", `layers.${layer}`);
   }
   p.group("The language-model head");
-  if (variant.hasFinalNorm) normInPlace("model.decoder.layer_norm", "final_norm");
+  if (variant.hasFinalNorm) normResidual("model.decoder.layer_norm", "final_norm");
   const bias = config.hasLogitsBias ? p.vector("final_logits_bias", vocabSize) : undefined;
   p.op({ role: "logits", input: x, weight: table, bias });
 

@@ -3,9 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GREEDY } from "../../bench/harness/workload.ts";
-import { readModelConfig } from "../../src/models/config.ts";
-import { buildProgram } from "../../src/models/registry.ts";
-import { openCheckpoint, type Checkpoint } from "../../src/runtime/checkpoint.ts";
+import { openModel } from "../../src/models/open-model.ts";
+import type { Checkpoint } from "../../src/runtime/checkpoint.ts";
 import type {
   DecodeRequest,
   Executable,
@@ -52,8 +51,8 @@ export function modelPath(name: string): string {
 export async function openGolden(name: string): Promise<GoldenModel> {
   const directory = modelPath(name);
   const { prompts } = JSON.parse(readFileSync(join(directory, "goldens.json"), "utf8")) as GoldenModel;
-  const [config, checkpoint] = await Promise.all([readModelConfig(directory), openCheckpoint(directory)]);
-  return { program: buildProgram(config), checkpoint, prompts };
+  const { program, checkpoint } = await openModel(directory);
+  return { program, checkpoint, prompts };
 }
 
 export async function loadGolden(
