@@ -1,6 +1,5 @@
 /** What the README says to do when something goes wrong is what the program says, and it helps. */
 import { spawn } from "node:child_process";
-import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import type { LoadTextModel } from "../src/cli/compose/model-host.ts";
@@ -12,6 +11,8 @@ import { GpuContext } from "../src/runtime/webgpu/device.ts";
 import { USAGE } from "../src/runtime/webgpu/constants.ts";
 import { loadText } from "./support/compose.ts";
 import { ADAPTER } from "./support/devices.ts";
+import { FakeHub } from "./support/fake-hub/fake-hub.ts";
+import { talesFiles } from "./support/fake-hub/repositories.ts";
 import { call, type CallOptions } from "./support/http.ts";
 import { temporaryDirectory } from "./support/model-files.ts";
 import { PacedModels } from "./support/paced-models.ts";
@@ -49,6 +50,31 @@ function generate(args: readonly string[], { machine = "", env = {} }: CliOption
       else reject(new Error(`expected the exit code 1, found ${String(code)}: ${stderr}`));
     });
   });
+}
+
+/** The environment of a user with an empty cache. */
+function ownCache(env: Readonly<Record<string, string>>): Record<string, string> {
+  const home = temporaryDirectory();
+  return {
+    HF_HOME: home,
+    HF_HUB_CACHE: "",
+    HUGGINGFACE_HUB_CACHE: "",
+    HF_TOKEN: "",
+    HF_HUB_OFFLINE: "",
+    ...env,
+  };
+}
+
+/** What `generate` says about a model of a hub on which something is wrong. */
+async function fromHub(prepare: (hub: FakeHub) => unknown, options: CliOptions = {}): Promise<string> {
+  const hub = await FakeHub.start();
+  try {
+    prepare(hub);
+    const env = ownCache({ HF_ENDPOINT: hub.url });
+    return await generate(["--model", "some-one/some-model"], { ...options, env });
+  } finally {
+    await hub.close();
+  }
 }
 
 const servers: ComposeServer[] = [];
@@ -99,18 +125,30 @@ const provocations: Readonly<Record<string, () => Promise<string>>> = {
     generate(["--model", tales, "--device", "cpu"], {
       machine: "process.constrainedMemory = () => process.memoryUsage.rss() + 2 ** 20;",
     }),
-  "The model is not there": () =>
-    generate(["--model", "some-one/some-model"], { env: { HF_HUB_CACHE: temporaryDirectory() } }),
-  "A download broke off": () => {
-    const cache = temporaryDirectory();
-    const repository = path.join(cache, "models--some-one--some-model");
-    const snapshot = path.join(repository, "snapshots", "0123abcd");
-    mkdirSync(path.join(repository, "refs"), { recursive: true });
-    mkdirSync(snapshot, { recursive: true });
-    writeFileSync(path.join(repository, "refs", "main"), "0123abcd");
-    copyFileSync(path.join(tales, "config.json"), path.join(snapshot, "config.json"));
-    return generate(["--model", "some-one/some-model"], { env: { HF_HUB_CACHE: cache } });
+  "The model is not on the hub": () => fromHub(() => undefined),
+  "The model is gated": () =>
+    fromHub((hub) => {
+      hub.add("some-one/some-model", talesFiles());
+      hub.repositories.get("some-one/some-model")!.isGated = true;
+    }),
+  "There is no network": async () => {
+    const hub = await FakeHub.start();
+    await hub.close();
+    return generate(["--model", "some-one/some-model"], { env: ownCache({ HF_ENDPOINT: hub.url }) });
   },
+  "The model is not there": () =>
+    generate(["--model", "some-one/some-model"], { env: ownCache({ HF_HUB_OFFLINE: "1" }) }),
+  "There is no room for a model": () =>
+    fromHub((hub) => hub.add("some-one/some-model", talesFiles()), {
+      machine: `import files from "node:fs/promises";
+        import { syncBuiltinESMExports } from "node:module";
+        files.statfs = async () => ({ bavail: 1000, bsize: 4096 });
+        syncBuiltinESMExports();`,
+    }),
+  "A download broke off": () =>
+    fromHub((hub) => {
+      hub.fault = () => ({ status: 429, headers: { "retry-after": "3600" } });
+    }),
   Slow: async () => {
     const models = new PacedModels();
     models.words = 12;
@@ -211,10 +249,8 @@ describe("what the README says to do helps", () => {
   test("the variables of the cache: that is where it is looked for", async () => {
     expect(codeOf("The model is not there")).toEqual(expect.arrayContaining(["HF_HOME", "HF_HUB_CACHE"]));
     const [home, hub] = [temporaryDirectory(), temporaryDirectory()];
-    const looked = await generate(["--model", "a/b"], {
-      env: { HF_HUB_CACHE: "", HUGGINGFACE_HUB_CACHE: "", HF_HOME: home },
-    });
-    expect(looked).toContain(path.join(home, "hub"));
-    expect(await generate(["--model", "a/b"], { env: { HF_HUB_CACHE: hub } })).toContain(hub);
+    const env = ownCache({ HF_HOME: home, HF_HUB_OFFLINE: "1" });
+    expect(await generate(["--model", "a/b"], { env })).toContain(path.join(home, "hub"));
+    expect(await generate(["--model", "a/b"], { env: { ...env, HF_HUB_CACHE: hub } })).toContain(hub);
   });
 });

@@ -168,7 +168,7 @@ export class FakeHub {
         sha: commit,
         private: false,
         gated: repository.isGated,
-        lastModified: "2026-01-01",
+        lastModified: "2026-01-01T00:00:00.000Z",
       });
       return;
     }
