@@ -43,6 +43,8 @@ export class FakeModels {
   architecture: Architecture = "causal";
   /** What the answer to a conversation consists of. */
   answer: readonly Omit<ChatPart, "tokens">[] = [{ type: "content", text: "Hello." }];
+  /** A conversation is answered when this resolves. */
+  hold: Promise<void> = Promise.resolve();
   disposed = 0;
   /** Calls that are being served now, and the most there were. */
   active = 0;
@@ -92,6 +94,7 @@ export class FakeModels {
 
   async *#chat(messages: readonly ChatMessage[], options: ChatOptions): AsyncGenerator<ChatPart> {
     this.chats.push({ messages, options });
+    await this.hold;
     throwIfAborted(options.signal);
     const textOf = (type: string): string =>
       this.answer.map((part) => (part.type === type ? part.text : "")).join("");

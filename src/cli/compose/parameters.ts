@@ -49,7 +49,10 @@ export function parameterType(name: GenerationParameterName): "integer" | "numbe
 
 export const generationParameterNames = Object.keys(generationParameters) as GenerationParameterName[];
 
-/** What a compose file means where it is silent: the defaults of the original (decision 7). */
+/**
+ * What a compose file means where it is silent: the defaults of the original (decision 7). What is not here is as the
+ * model's generation_config says: encoder–decoders are published with sizes of n-grams that suit them.
+ */
 export const composeDefaults = {
   max_output_length: 1024,
   temperature: 0.7,
@@ -57,8 +60,6 @@ export const composeDefaults = {
   top_p: 0.9,
   min_p: 0,
   repetition_penalty: 1,
-  no_repeat_ngram_size: 0,
-  encoder_no_repeat_ngram_size: 0,
   do_sample: true,
   num_beams: 1,
   length_penalty: 1,
