@@ -219,7 +219,7 @@ describe("loadModel refuses", () => {
 
   test("a path where nothing is, and a model that is in no cache", async () => {
     expect(await errorOf("./nowhere/at-all")).toMatchObject({ code: "not-found" });
-    const absent = await errorOf("nobody/has-this-model");
+    const absent = await errorOf("nobody/has-this-model", { localFilesOnly: true });
     expect(absent.code).toBe("not-found");
     expect(absent.message).toContain("nobody/has-this-model");
   });

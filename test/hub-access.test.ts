@@ -279,7 +279,7 @@ describe("without a network", () => {
     const error = await failureOf(fetchInto(newCache(), { HF_ENDPOINT: endpoint }));
     expect(error).toMatchObject({ code: "download" });
     expect(error.message).toContain(
-      `The hub cannot be reached: no connection to "${new URL(endpoint).host}" (ECONNREFUSED).`,
+      `"${ID}" cannot be fetched: there is no connection to the hub, "${new URL(endpoint).host}" (ECONNREFUSED).`,
     );
     expect(performance.now() - start).toBeLessThan(2000);
   });
@@ -317,7 +317,7 @@ describe("without a network", () => {
     const options = { onNotice: (line: string): unknown => notices.push(line) };
     expect(await fetchInto(cache, { HF_ENDPOINT: await deadEndpoint() }, options)).toBe(snapshot);
     expect(notices).toEqual([
-      expect.stringMatching(/cannot be reached.*used as it is in the cache, without tokenizer\.json\.$/),
+      expect.stringMatching(/no connection.*used as it is in the cache, without tokenizer\.json\.$/),
     ]);
   });
 });

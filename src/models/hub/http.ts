@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { errorMessage, ModelComposeError, throwIfAborted } from "../../runtime/errors.ts";
 import type { HubToken } from "./environment.ts";
+import { suggestion } from "./known-models.ts";
 import { refusal, type Subject } from "./refusals.ts";
 
 /** Times in milliseconds. */
@@ -134,10 +135,10 @@ export class HubHttp {
         throw refusalOrTransient(response, text, subject, this);
       }
       const { status, headers } = response;
-      return { status, headers, body: this.#read(response, watch), close: () => watch.end() };
+      return { status, headers, body: this.#read(response, watch, subject.id), close: () => watch.end() };
     } catch (error) {
       watch.end();
-      throw this.#explain(error, watch, url);
+      throw this.#explain(error, watch, url, subject.id);
     }
   }
 
@@ -168,7 +169,7 @@ export class HubHttp {
     throw new Transient(`the server redirects more than ${MAX_REDIRECTS} times`);
   }
 
-  async *#read(response: Response, watch: Watch): AsyncGenerator<Uint8Array, void, undefined> {
+  async *#read(response: Response, watch: Watch, id: string): AsyncGenerator<Uint8Array, void, undefined> {
     try {
       for await (const chunk of response.body ?? []) {
         watch.alive();
@@ -177,14 +178,14 @@ export class HubHttp {
         watch.alive();
       }
     } catch (error) {
-      throw this.#explain(error, watch, response.url);
+      throw this.#explain(error, watch, response.url, id);
     } finally {
       watch.end();
     }
   }
 
   /** What a thrown error means. */
-  #explain(error: unknown, watch: Watch, url: string): unknown {
+  #explain(error: unknown, watch: Watch, url: string, id: string): unknown {
     throwIfAborted(this.signal);
     if (error instanceof ModelComposeError || error instanceof Transient) return error;
     const host = URL.parse(url)?.host ?? url;
@@ -199,19 +200,15 @@ export class HubHttp {
       });
     }
     if (!this.#hasAnswered && NO_CONNECTION.includes(code)) {
-      return new Unreachable(`The hub cannot be reached: no connection to "${host}" (${code}).`, {
-        remedy: `${reachRemedy()} A model that is complete in the cache needs no network.`,
-        cause: error,
-      });
+      const near = suggestion(id);
+      const remedy = `${reachRemedy()} A model that is complete in the cache needs no network.`;
+      return new ModelComposeError(
+        "download",
+        `"${id}" cannot be fetched: there is no connection to the hub, "${host}" (${code}).`,
+        { remedy: near === undefined ? remedy : `${remedy} ${near}`, cause: error },
+      );
     }
     return new Transient(`the connection to "${host}" broke (${code})`, { cause: error });
-  }
-}
-
-/** Nobody answers: without a network, nothing but what is on this machine can be used. */
-export class Unreachable extends ModelComposeError {
-  constructor(message: string, details: { remedy: string; cause: unknown }) {
-    super("download", message, details);
   }
 }
 
