@@ -31,9 +31,11 @@ export type { Tokenizer, IncrementalDecoder } from "./models/tokenizer.ts";
 export type { ForwardResult } from "./runtime/generator.ts";
 export type {
   Architecture,
+  BeamSequence,
   DeviceInfo,
   DeviceRequest,
   FinishReason,
+  GeneratedSequence,
   GenerateOptions,
   GenerateResult,
   LoadOptions,

@@ -7,6 +7,7 @@ const CASES = [
   ["smollm3-bf16", 2, 700_000],
   ["codegen", 2, 620_000],
   ["blenderbot", 3, 500_000],
+  ["blenderbot_small", 3, 500_000],
   ["bart", 3, 500_000],
 ] as const;
 

@@ -80,7 +80,11 @@ test("opAccess names what every op reads and writes", () => {
     [{ ...linear, accumulate: true }, ["n", "branch"], ["branch"]],
     [{ role: "rope", buffer: "q", heads: 1, headDim: 8 }, ["q"], ["q"]],
     [{ role: "append", key: "k", value: "v", layer: 0 }, ["k", "v"], []],
-    [{ role: "attention", over: "past", query: "q", layer: 0, heads: 1, scale: 1, output: "o" }, ["q"], ["o"]],
+    [
+      { role: "attention", over: "past", query: "q", layer: 0, heads: 1, scale: 1, output: "o" },
+      ["q"],
+      ["o"],
+    ],
     [{ role: "gate", activation: "silu", gate: "g", up: "u", output: "g" }, ["g", "u"], ["g"]],
     [add, ["branch", "x"], ["x"]],
     [{ role: "logits", input: "n", weight: "w" }, ["n"], []],

@@ -246,29 +246,14 @@ export function opAccess(op: Op): { reads: Name[]; writes: Name[] } {
 
 /** Matrices that an op reads: weights, and tables of embeddings. */
 export function opMatrices(op: Op): Name[] {
-  switch (op.role) {
-    case "embed":
-    case "positions":
-      return [op.table];
-    case "linear":
-    case "logits":
-      return [op.weight];
-    default:
-      return [];
-  }
+  if (op.role === "embed" || op.role === "positions") return [op.table];
+  return op.role === "linear" || op.role === "logits" ? [op.weight] : [];
 }
 
 /** Vectors that an op reads. */
 export function opVectors(op: Op): Name[] {
-  switch (op.role) {
-    case "norm":
-      return op.bias === undefined ? [op.weight] : [op.weight, op.bias];
-    case "linear":
-    case "logits":
-      return op.bias === undefined ? [] : [op.bias];
-    default:
-      return [];
-  }
+  if (op.role !== "norm" && op.role !== "linear" && op.role !== "logits") return [];
+  return [...(op.role === "norm" ? [op.weight] : []), ...(op.bias === undefined ? [] : [op.bias])];
 }
 
 /** Whether a layer of the cache holds an encoder's input, one for all slots. */

@@ -94,6 +94,7 @@ function slice(checkpoint: Checkpoint, name: Name, spec: MatrixSpec, isVector = 
   const shape = isVector ? [source.rows] : transposed ? [columns, source.rows] : [source.rows, columns];
   const tensor = requireTensor(checkpoint, source.tensor, shape);
   const taken = ranges.reduce((sum, { start, end }) => sum + end - start, 0);
-  if (taken !== rows) throw new Error(`"${name}" takes ${taken} rows of "${source.tensor}"; expected ${rows}.`);
+  if (taken !== rows)
+    throw new Error(`"${name}" takes ${taken} rows of "${source.tensor}"; expected ${rows}.`);
   return { tensor, rows, columns, transposed, ranges };
 }

@@ -127,6 +127,8 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
       if (isShared) single.push(barrierStep(worker));
       return;
     }
+    // The owner of a position writes into its peers' rows: they must have computed them.
+    if (op.role === "positions" && whole.some(({ buffer }) => buffer === op.target)) meetAll();
     for (const name of wholeReads(op)) reading.add(name);
     const compiled = compileOp(worker, program, op, bank, ops, index);
     steps.push(...compiled);
