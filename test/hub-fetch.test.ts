@@ -77,6 +77,7 @@ describe("a model that is not in the cache", () => {
     expect(readdirSync(join(cache, FOLDER, ".no_exist", commit)).sort()).toEqual([
       "added_tokens.json",
       "chat_template.jinja",
+      "chat_template.json",
       "special_tokens_map.json",
     ]);
     expect(leftovers(cache)).toEqual([]);
@@ -171,6 +172,33 @@ describe("a model that is not in the cache", () => {
     expect(readdirSync(directory)).toEqual(expect.arrayContaining(["vocab.json", "merges.txt"]));
     const count = hub.requests.length;
     await fetchInto(cache);
+    expect(hub.requests.length).toBe(count);
+  });
+});
+
+describe("a cache in which there is something of the model", () => {
+  test("for another program: what is missing here is fetched", async () => {
+    const files = shardedFiles();
+    const commit = hub.add(ID, { ...files, "tf_model.h5": "x" });
+    const cache = newCache();
+    const snapshot = join(cache, FOLDER, "snapshots", commit);
+    mkdirSync(snapshot, { recursive: true });
+    mkdirSync(join(cache, FOLDER, "refs"));
+    writeFileSync(join(cache, FOLDER, "refs", "main"), commit);
+    writeFileSync(join(snapshot, "tf_model.h5"), "x");
+    writeFileSync(join(snapshot, "config.json"), files["config.json"]);
+    writeFileSync(join(snapshot, "tokenizer.json"), files["tokenizer.json"]);
+    expect(readdirSync(await fetchInto(cache))).toEqual([...SHARDED_NEEDED, "tf_model.h5"].sort());
+  });
+
+  test("a tokenizer alone is fetched, and used, without the rest", async () => {
+    const { "tokenizer.json": tokenizer } = shardedFiles();
+    hub.add(ID, { "tokenizer.json": tokenizer });
+    const cache = newCache();
+    const directory = await fetchInto(cache, { requires: "tokenizer" });
+    expect(readdirSync(directory)).toEqual(["tokenizer.json"]);
+    const count = hub.requests.length;
+    expect(await fetchInto(cache, { requires: "tokenizer" })).toBe(directory);
     expect(hub.requests.length).toBe(count);
   });
 });

@@ -66,10 +66,13 @@ describe("models pull", () => {
 
   test("in two processes at once fetches each file once; the second waits, says so, and has the model too", async () => {
     hub.add(ID, files);
-    hub.fault = ({ host }) => (host === "storage" ? SLOW : undefined);
+    const waits = Promise.withResolvers<void>();
+    hub.fault = ({ host }) => (host === "storage" ? { holdAfter: 100_000, until: waits.promise } : undefined);
     const first = startCommand(pull, { cwd: home, env });
     await until("the first fetches", () => hub.seen("storage").length === 2);
     const second = startCommand(pull, { cwd: home, env });
+    await until("the second waits", () => second.stderr().includes("Waiting for"));
+    waits.resolve();
     const results = await Promise.all([first.ended, second.ended]);
     expect(results.map(({ code }) => code)).toEqual([0, 0]);
     expect(results[0].stdout).toBe(results[1].stdout);

@@ -15,6 +15,7 @@ import { ModelComposeError } from "../../runtime/errors.ts";
 import { isDirectory, isFile, listDirectory } from "../../runtime/platform/files.ts";
 import { alias, fileState, linkTarget, readText, writeWhole } from "../../runtime/platform/file-store.ts";
 import { CONFIG_FILE } from "../config.ts";
+import { TOKENIZER_FILE, VOCABULARY_FILES, WEIGHTS } from "./needed-files.ts";
 
 const FOLDER_PREFIX = "models--";
 
@@ -123,35 +124,45 @@ export class CachedRepository {
 
   /** What a snapshot lacks for a use. An interrupted fetch leaves files out, or links that lead nowhere. */
   async gaps(commit: string, requires: Requirement): Promise<Gaps> {
-    const directory = this.snapshotDirectory(commit);
-    const missing = (await isFile(join(directory, CONFIG_FILE))) ? [] : [CONFIG_FILE];
-    if (requires === "config") return { missing, unknown: [] };
-    if (requires === "model") missing.push(...(await missingWeightFiles(directory)));
+    const config = (await this.#isOpen(commit, CONFIG_FILE)) ? [CONFIG_FILE] : [];
+    if (requires === "config") return { missing: config, unknown: [] };
     const tokenizer = await this.#tokenizerGaps(commit);
-    // Weights may be used without a tokenizer, not the tokenizer itself.
-    if (tokenizer.isNeeded || requires === "tokenizer") missing.push(...tokenizer.files);
-    return { missing, unknown: tokenizer.isNeeded ? [] : tokenizer.files };
+    // A tokenizer that is there may well be all there is of it.
+    if (requires === "tokenizer") return { missing: tokenizer.files, unknown: config };
+    const missing = [...config, ...(await this.#missingWeights(commit))];
+    return tokenizer.isNeeded
+      ? { missing: [...missing, ...tokenizer.files], unknown: [] }
+      : { missing, unknown: tokenizer.files };
+  }
+
+  /** Neither there nor known not to be. */
+  async #isOpen(commit: string, name: string): Promise<boolean> {
+    const places = [join(this.snapshotDirectory(commit), name), join(this.directory, ".no_exist", commit, name)];
+    for (const path of places) if (await isFile(path)) return false;
+    return true;
+  }
+
+  /** Weights of formats that are not read here do not count: the hub may have others. */
+  async #missingWeights(commit: string): Promise<readonly string[]> {
+    const directory = this.snapshotDirectory(commit);
+    for (const { file } of WEIGHTS) if (await isFile(join(directory, file))) return missingWeightFiles(directory);
+    return [WEIGHTS.map(({ file }) => file).join(" or ")];
   }
 
   /** tokenizer.json, or the files from which it is made: what is neither there nor known not to be. */
   async #tokenizerGaps(commit: string): Promise<{ files: readonly string[]; isNeeded: boolean }> {
     const has = (name: string): Promise<boolean> => isFile(join(this.snapshotDirectory(commit), name));
-    const isOpen = async (name: string): Promise<boolean> =>
-      !(await has(name)) && !(await isFile(join(this.directory, ".no_exist", commit, name)));
     if (await has(TOKENIZER_FILE)) return { files: [], isNeeded: false };
     const open: string[] = [];
-    for (const name of VOCABULARY_FILES) if (await isOpen(name)) open.push(name);
+    for (const name of VOCABULARY_FILES) if (await this.#isOpen(commit, name)) open.push(name);
     for (const name of VOCABULARY_FILES) if (await has(name)) return { files: open, isNeeded: open.length > 0 };
-    return { files: (await isOpen(TOKENIZER_FILE)) ? [TOKENIZER_FILE] : open, isNeeded: false };
+    return { files: (await this.#isOpen(commit, TOKENIZER_FILE)) ? [TOKENIZER_FILE] : open, isNeeded: false };
   }
 
   #reference(revision: string): string {
     return join(this.directory, "refs", ...revision.split("/"));
   }
 }
-
-export const TOKENIZER_FILE = "tokenizer.json";
-export const VOCABULARY_FILES: readonly string[] = ["vocab.json", "merges.txt"];
 
 /** The ids of all models that have a folder in the cache, sorted. */
 export async function cachedModels(cacheDirectory: string): Promise<string[]> {

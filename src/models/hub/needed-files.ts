@@ -4,7 +4,11 @@ import { ModelComposeError } from "../../runtime/errors.ts";
 import { describeJson, isJsonObject, readJsonObject } from "../../runtime/json.ts";
 import { CONFIG_FILE, GENERATION_CONFIG_FILE } from "../config.ts";
 import { isPlainName } from "./api.ts";
-import { TOKENIZER_FILE, VOCABULARY_FILES, type Requirement } from "./cache.ts";
+import type { Requirement } from "./cache.ts";
+
+export const TOKENIZER_FILE = "tokenizer.json";
+/** From which a tokenizer is made where there is no tokenizer.json. */
+export const VOCABULARY_FILES: readonly string[] = ["vocab.json", "merges.txt"];
 
 /** Read with the tokenizer where they are there. */
 const TOKENIZER_COMPANIONS: readonly string[] = [
@@ -12,10 +16,11 @@ const TOKENIZER_COMPANIONS: readonly string[] = [
   "special_tokens_map.json",
   "added_tokens.json",
   "chat_template.jinja",
+  "chat_template.json",
 ];
 
 /** A whole checkpoint in one file, or the index of one in several; the first that is there is taken. */
-const WEIGHTS: readonly { readonly file: string; readonly isIndex: boolean }[] = [
+export const WEIGHTS: readonly { readonly file: string; readonly isIndex: boolean }[] = [
   { file: "model.safetensors", isIndex: false },
   { file: "model.safetensors.index.json", isIndex: true },
   { file: "pytorch_model.bin", isIndex: false },

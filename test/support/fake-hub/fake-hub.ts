@@ -43,6 +43,8 @@ export type Fault =
   | { readonly cutAfter: number }
   /** Nothing comes any more after so many bytes of the body. */
   | { readonly stallAfter: number }
+  /** After so many bytes of the body, nothing comes until something happens. */
+  | { readonly holdAfter: number; readonly until: Promise<unknown> }
   /** The whole file is sent, whatever range was asked for. */
   | { readonly ignoreRange: true }
   /** Other bytes are sent, of the same length. */
@@ -255,6 +257,7 @@ async function sendContent(
     const piece = body.subarray(at, Math.min(at + pieceBytes, stop));
     await new Promise<void>((resolve) => response.write(piece, () => resolve()));
     if (delay > 0) await sleep(delay);
+    if ("holdAfter" in fault && at + pieceBytes >= fault.holdAfter) await fault.until;
   }
   if ("stallAfter" in fault) return;
   if ("cutAfter" in fault) response.destroy();
