@@ -19,6 +19,7 @@ export type {
   ChatPart,
   ChatResult,
   ChatTemplateOptions,
+  RenderChatOptions,
 } from "./models/chat/chat.ts";
 export type {
   ChatMessage,

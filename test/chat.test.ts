@@ -45,6 +45,12 @@ describe("chat", () => {
     expect(result.message).toEqual({ role: "assistant", content: plain.newText });
   });
 
+  test("a prompt without its end: what templates call add_generation_prompt", async () => {
+    const options = { template: "{{ add_generation_prompt }}" };
+    expect(await model.applyChatTemplate(question, options)).toBe("True");
+    expect(await model.applyChatTemplate(question, { ...options, addGenerationPrompt: false })).toBe("False");
+  });
+
   test("streams the same answer", async () => {
     const whole = await model.chat(question, GREEDY);
     const parts: ChatPart[] = [];

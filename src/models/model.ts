@@ -14,7 +14,7 @@ import type { Program } from "../runtime/program.ts";
 import { resolveLoadOptions } from "../runtime/load-options.ts";
 import { resolveGenerateOptions } from "../runtime/sampling-options.ts";
 import { requirePrecision } from "../runtime/weight-source.ts";
-import { Chat, type ChatOptions, type ChatPart, type ChatResult, type ChatTemplateOptions } from "./chat/chat.ts";
+import { Chat, type ChatOptions, type ChatPart, type ChatResult, type RenderChatOptions } from "./chat/chat.ts";
 import type { ChatMessage } from "./chat/messages.ts";
 import { loadOnDevice } from "./choose-device.ts";
 import { readGenerationConfig } from "./config.ts";
@@ -73,7 +73,7 @@ export interface Model {
    */
   streamChat(messages: readonly ChatMessage[], options?: ChatOptions): AsyncGenerator<ChatPart, void, undefined>;
   /** The prompt that `chat` gives the model, as text. */
-  applyChatTemplate(messages: readonly ChatMessage[], options?: ChatTemplateOptions): Promise<string>;
+  applyChatTemplate(messages: readonly ChatMessage[], options?: RenderChatOptions): Promise<string>;
   /** Frees everything; running calls reject. Idempotent. */
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -305,7 +305,7 @@ class LoadedModel implements Model {
     yield* this.#chat.stream(messages, options);
   }
 
-  async applyChatTemplate(messages: readonly ChatMessage[], options?: ChatTemplateOptions): Promise<string> {
+  async applyChatTemplate(messages: readonly ChatMessage[], options?: RenderChatOptions): Promise<string> {
     return this.#chat.render(messages, options);
   }
 

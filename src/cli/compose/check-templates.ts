@@ -140,8 +140,8 @@ function checkComponent(component: ComponentDefinition, repeated: ReadonlySet<un
 /** What an action gives its model, besides parameters. */
 function inputsOf(action: ModelAction): readonly (SourceNode | undefined)[] {
   if (action.kind === "prompt") return [action.prompt];
-  const { messages, tools, documents, chatTemplate, templateVariables } = action;
-  return [messages, tools, documents, chatTemplate, templateVariables];
+  const { messages, tools, documents, chatTemplate, templateVariables, reasoningTags, toolCallTags } = action;
+  return [messages, tools, documents, chatTemplate, templateVariables, reasoningTags, toolCallTags];
 }
 
 function checkNode(node: SourceNode, sources: Sources, where: string, problems: ProblemList): void {

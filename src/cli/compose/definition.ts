@@ -256,6 +256,10 @@ export interface ChatCompletionAction extends ActionBase {
   readonly chatTemplate?: SourceNode;
   /** Variables of the chat template. */
   readonly templateVariables?: SourceNode;
+  /** Two texts that enclose what the model thinks; or false: nothing is reasoning. */
+  readonly reasoningTags?: SourceNode;
+  /** Two texts that enclose a call of a tool. */
+  readonly toolCallTags?: SourceNode;
   readonly parameters: ParameterNodes;
 }
 

@@ -122,18 +122,13 @@ function promptNeeds(prompt: SourceNode): Need[] {
   return prompts.flatMap((node) => needsOf(node, { required: solePlaceholder(node) !== undefined }));
 }
 
-function chatNeeds({
-  messages,
-  tools,
-  documents,
-  chatTemplate,
-  templateVariables,
-}: ChatCompletionAction): Need[] {
+function chatNeeds(action: ChatCompletionAction): Need[] {
+  const { messages, tools, documents, chatTemplate, templateVariables, reasoningTags, toolCallTags } = action;
   return [
     ...messageNeeds(messages),
     ...[tools, documents].flatMap((node) => needsOf(node, { type: "json" })),
     ...needsOf(chatTemplate, { type: "text" }),
-    ...needsOf(templateVariables),
+    ...[templateVariables, reasoningTags, toolCallTags].flatMap((node) => needsOf(node)),
   ];
 }
 

@@ -16,6 +16,8 @@ export const chatCompletionKeys = [
   "documents",
   "chat_template",
   "chat_template_kwargs",
+  "reasoning_tags",
+  "tool_call_tags",
   "stream",
   "params",
   "output",
@@ -37,6 +39,8 @@ export function readChatCompletionAction(
     documents: reader.take("documents")?.value,
     chatTemplate: reader.take("chat_template")?.value,
     templateVariables: reader.take("chat_template_kwargs")?.value,
+    reasoningTags: reader.take("reasoning_tags")?.value,
+    toolCallTags: reader.take("tool_call_tags")?.value,
     output: reader.take("output")?.value,
   };
   if (messages === undefined) {

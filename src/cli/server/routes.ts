@@ -234,7 +234,7 @@ export function apiRoutes(service: WorkflowService, options: RouteOptions): read
       answers: {
         200: {
           description:
-            "state, progress, text, warning; at the end result, error, or the state of a task that was cancelled.",
+            "state, progress, text (with a kind when it is reasoning or a call of a tool), warning; at the end result, error, or the state of a task that was cancelled.",
           mediaType: "text/event-stream",
         },
         ...failures(404),

@@ -21,6 +21,11 @@ export interface ChatTemplateOptions {
   now?: Date;
 }
 
+export interface RenderChatOptions extends ChatTemplateOptions {
+  /** End with the beginning of the model's answer. Default true. */
+  addGenerationPrompt?: boolean;
+}
+
 export interface ChatOptions extends Omit<GenerateOptions, "returnFullText">, ChatTemplateOptions {
   /** What encloses reasoning. Default `<think>` and `</think>`; false: nothing is reasoning. */
   reasoningTags?: Tags | false;
@@ -83,7 +88,7 @@ export class Chat {
   }
 
   /** The prompt as text. */
-  async render(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Promise<string> {
+  async render(messages: readonly ChatMessage[], options: RenderChatOptions = {}): Promise<string> {
     return renderWith(await this.#template(messages, options), messages, options);
   }
 
@@ -145,9 +150,9 @@ export class Chat {
 function renderWith(
   template: ChatTemplate,
   messages: readonly ChatMessage[],
-  { tools, documents, templateVariables: variables, now }: ChatTemplateOptions,
+  { templateVariables: variables, tools, documents, now, addGenerationPrompt }: RenderChatOptions,
 ): string {
-  return template.render(messages, { tools, documents, variables, now });
+  return template.render(messages, { tools, documents, variables, now, addGenerationPrompt });
 }
 
 /** Tools of SmolLM3's template also come as variables. */

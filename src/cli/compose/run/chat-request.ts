@@ -1,4 +1,5 @@
-import type { ChatTemplateOptions } from "../../../models/chat/chat.ts";
+import type { Tags } from "../../../models/chat/answer.ts";
+import type { ChatOptions } from "../../../models/chat/chat.ts";
 import { listProblem, type ChatMessage } from "../../../models/chat/messages.ts";
 import type { ChatCompletionAction } from "../definition.ts";
 import { WorkflowInputError } from "../input-error.ts";
@@ -13,7 +14,7 @@ import { fieldsOf } from "./origin.ts";
 export function renderChat(action: ChatCompletionAction, place: RequestPlace): RenderedInputs {
   const node = action.messages;
   const value = evaluateNode(node, place.scope);
-  const chat = renderTemplateOptions(action, place);
+  const chat = renderChatOptions(action, place);
   if (Array.isArray(value) && value.length > 0 && value.every((item) => Array.isArray(item))) {
     const inputs = value.map((one: unknown, i) =>
       conversation(one, itemOf(node, i), `messages[${i}]`, place),
@@ -73,15 +74,27 @@ function itemOf(node: SourceNode, index: number): SourceNode {
   return (node.kind === "list" ? node.items[index] : undefined) ?? node;
 }
 
-function renderTemplateOptions(action: ChatCompletionAction, place: RequestPlace): ChatTemplateOptions {
-  const { tools, documents, chatTemplate, templateVariables } = action;
+function renderChatOptions(action: ChatCompletionAction, place: RequestPlace): ChatOptions {
+  const { tools, documents, chatTemplate, templateVariables, reasoningTags, toolCallTags } = action;
   const isText = (value: unknown): value is string => typeof value === "string" && value !== "";
   return {
     tools: valueOf(tools, "tools", "a list of objects", isObjects, place),
     documents: valueOf(documents, "documents", "a list of objects", isObjects, place),
     template: valueOf(chatTemplate, "chat_template", "a text", isText, place),
     templateVariables: valueOf(templateVariables, "chat_template_kwargs", "an object", isObject, place),
+    reasoningTags: valueOf(reasoningTags, "reasoning_tags", "two texts or false", isTagsOrFalse, place),
+    toolCallTags: valueOf(toolCallTags, "tool_call_tags", "two texts", isTags, place),
   };
+}
+
+function isTags(value: unknown): value is Tags {
+  return (
+    Array.isArray(value) && value.length === 2 && value.every((tag) => typeof tag === "string" && tag !== "")
+  );
+}
+
+function isTagsOrFalse(value: unknown): value is Tags | false {
+  return value === false || isTags(value);
 }
 
 function isObjects(value: unknown): value is Record<string, unknown>[] {

@@ -1,4 +1,4 @@
-import type { ChatTemplateOptions } from "../../../models/chat/chat.ts";
+import type { ChatOptions } from "../../../models/chat/chat.ts";
 import type { ChatMessage } from "../../../models/chat/messages.ts";
 import type { GenerateOptions } from "../../../runtime/generation-types.ts";
 import { promptBound } from "../context-bound.ts";
@@ -28,7 +28,7 @@ export interface RenderedInputs {
   /** A list of inputs gives a list, also a list of one. */
   readonly isList: boolean;
   /** Of conversations. */
-  readonly chat?: ChatTemplateOptions;
+  readonly chat?: ChatOptions;
 }
 
 /** One call of a model's action with every template evaluated and every value checked. */

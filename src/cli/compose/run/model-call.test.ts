@@ -153,6 +153,9 @@ describe("chat-completion", () => {
       template: "tool_use",
       templateVariables: { enable_thinking: false },
     });
+    const tags = '  reasoning_tags: false\n  tool_call_tags: ["[C]", "[/C]"]\n';
+    const tagged = (await ask(simple + tags, { prompt: "a" })).chats[0]?.options;
+    expect(tagged).toMatchObject({ reasoningTags: false, toolCallTags: ["[C]", "[/C]"] });
     // The text alone would be empty, and nobody would know why.
     const { events } = await ask(simple + tools, { prompt: "a" }, fake);
     expect(eventsOf(events, "warning").map(({ message }) => message)).toEqual([
@@ -161,6 +164,12 @@ describe("chat-completion", () => {
   });
 
   test.each<[string, unknown, string, string | undefined]>([
+    [
+      `${simple}  reasoning_tags: [a]\n`,
+      { prompt: "a" },
+      "reasoning_tags must be two texts or false",
+      undefined,
+    ],
     [simple, {}, 'The workflow input "prompt" is missing, and it is the content of messages[1].', "prompt"],
     [
       chatWith('  messages: "${input.m}"\n'),

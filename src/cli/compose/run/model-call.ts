@@ -4,8 +4,7 @@ import { beamBound } from "../beam-bound.ts";
 import type { Call } from "../definition.ts";
 import type { TextModel } from "../model-host.ts";
 import type { Scope } from "../template/evaluate.ts";
-import { placeholdersIn } from "../value-template.ts";
-import { evaluateNode } from "../value-template.ts";
+import { evaluateNode, placeholdersIn } from "../value-template.ts";
 import { actionScope, withSources, type CallSite, type PreparedCall } from "./call.ts";
 import {
   generateOptions,
