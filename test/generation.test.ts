@@ -288,7 +288,7 @@ describe("a folder without a tokenizer", () => {
 
   test("continues token ids", async () => {
     const { prompts: golden } = await openGolden("smollm3");
-    expect(() => ids.tokenizer).toThrow("has no tokenizer.json");
+    expect(() => ids.tokenizer).toThrow("has no tokenizer");
     for (const prompt of golden) {
       const result = await ids.generate(prompt.input_ids, { ...GREEDY, maxNewTokens: 32, ignoreEos: true });
       expect(result.tokens).toEqual(prompt.greedy);
