@@ -4,7 +4,7 @@ import { formatBytes } from "../runtime/format-bytes.ts";
 /** Milliseconds over which the rate is measured: long enough to be calm, short enough to show a change. */
 const WINDOW = 10_000;
 /** With less time to measure, a rate would only be a guess. */
-const LEAST = 1000;
+const LEAST = 2000;
 
 export interface Transfer {
   /** Bytes. */
@@ -36,6 +36,8 @@ export class TransferMeter {
     // Another transfer, or one that had to begin anew. What was there before it did not come over the network.
     if (total !== this.#total || (last !== undefined && done < last.done)) this.#samples = [];
     this.#total = total;
+    // The time before the first bytes says nothing about the rest.
+    if (this.#samples.length === 1 && this.#samples[0]?.done === done) this.#samples = [];
     this.#samples.push({ done, at: now });
     while (this.#samples.length > 2 && (this.#samples[1]?.at ?? now) < now - WINDOW) this.#samples.shift();
     const first = this.#samples[0];

@@ -82,7 +82,9 @@ class Fetching {
     await this.#findFiles();
     const needed = neededFiles(new Set(this.#files.keys()), requires, id);
     // Now, so that a fetch that breaks off goes on with the same commit; but not away from one that is complete.
-    if ((await this.#repository.commitOf(revision)) === undefined) await this.#setReference();
+    const known = await this.#repository.commitOf(revision);
+    const gaps = known === undefined ? undefined : await this.#repository.gaps(known, "model");
+    if (gaps?.missing.length !== 0) await this.#setReference();
     for (const name of needed.absent) await this.#repository.markAbsent(this.#commit, name);
 
     const directory = this.#repository.snapshotDirectory(this.#commit);
