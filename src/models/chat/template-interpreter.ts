@@ -2,7 +2,7 @@
  * Hugging Face's Jinja interpreter with the semantics of Python's Jinja where it differs: what is printed, equality,
  * scopes of loops, `break` and `continue`, access to what is undefined, and the functions of template-functions.ts.
  */
-import { Environment, Interpreter, parse, type SyntaxNode as Node } from "@huggingface/jinja";
+import { Environment, Interpreter, parse, type SyntaxNode as Node } from "./jinja.ts";
 import { filters, tests, textMethods, type Arguments } from "./template-functions.ts";
 import {
   contains,

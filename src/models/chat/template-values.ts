@@ -2,7 +2,7 @@
  * The values of Hugging Face's Jinja library as Python would treat them. Templates are written for Python's Jinja, where
  * `{{ true }}` prints True and a mapping prints as its repr; the library prints JSON.
  */
-import { Environment, type RuntimeValue } from "@huggingface/jinja";
+import { Environment, type RuntimeValue } from "./jinja.ts";
 
 /** A value of the library while a template runs. Its `type` names its class. */
 export type Value = RuntimeValue;

@@ -3,7 +3,7 @@
  * `apply_chat_template` does (`utils/chat_template_utils.py`): Jinja with trim_blocks, lstrip_blocks, loop controls and
  * `{% generation %}` blocks, `tojson` without HTML escapes, `raise_exception` and `strftime_now`.
  */
-import { Environment, parse, tokenize, type Program } from "@huggingface/jinja";
+import { Environment, parse, tokenize, type Program } from "./jinja.ts";
 import { errorMessage, ModelComposeError } from "../../runtime/errors.ts";
 import { describeJson } from "../../runtime/json.ts";
 import type { ChatMessage, ToolDefinition } from "./messages.ts";

@@ -5,7 +5,7 @@ import type { ChatCompletionAction } from "../definition.ts";
 import { WorkflowInputError } from "../input-error.ts";
 import type { SourceNode } from "../source-tree.ts";
 import { isObject, show } from "../template/convert.ts";
-import { evaluateNode } from "../value-template.ts";
+import { evaluateNode, spreadTemplate } from "../value-template.ts";
 import type { RenderedInputs, RequestPlace } from "./generation-request.ts";
 import { missingPromptError } from "./missing-input.ts";
 import { fieldsOf } from "./origin.ts";
@@ -36,8 +36,8 @@ function conversation(
   if (typeof value === "string") return [{ role: "user", content: value }];
   const isSingle = isObject(value);
   const messages: unknown = isSingle ? [value] : value;
-  const nodes = isSingle ? [node] : node.kind === "list" ? node.items : [];
-  if (Array.isArray(messages)) requireTexts(messages, nodes, name, place);
+  if (Array.isArray(messages))
+    requireTexts(messages, isSingle ? [node] : templatesOf(node, messages), name, place);
   const problem = Array.isArray(messages)
     ? listProblem(messages)
     : { path: "", expected: "a list of messages", found: value };
@@ -51,18 +51,31 @@ function conversation(
   );
 }
 
+/**
+ * The template of each message where the file writes one: all of a list, or those before and behind what is spread into
+ * it.
+ */
+function templatesOf(node: SourceNode, messages: readonly unknown[]): (SourceNode | undefined)[] {
+  if (node.kind !== "list") return [];
+  const isSpread = (item: SourceNode): boolean =>
+    item.kind === "scalar" && spreadTemplate(item) !== undefined;
+  const { items } = node;
+  const first = items.findIndex(isSpread);
+  if (first < 0) return [...items];
+  const behind = items.slice(items.findLastIndex(isSpread) + 1);
+  return messages.map((_, i) => (i < first ? items[i] : behind.at(i - messages.length)));
+}
+
 /** A message of a user whose text is missing is the fault of the field that it comes from. */
 function requireTexts(
   messages: readonly unknown[],
-  nodes: readonly SourceNode[],
+  nodes: readonly (SourceNode | undefined)[],
   name: string,
   place: RequestPlace,
 ): void {
-  // A list that is spread has other places than its templates.
-  if (nodes.length !== messages.length) return;
   for (const [i, message] of messages.entries()) {
     const node = nodes[i];
-    const content = node.kind === "mapping" ? node.entries.get("content")?.value : undefined;
+    const content = node?.kind === "mapping" ? node.entries.get("content")?.value : undefined;
     if (content === undefined || !isObject(message) || message.content !== null) continue;
     if (Array.isArray(message.tool_calls)) continue;
     const what = `the content of ${name}[${i}]`;

@@ -178,8 +178,6 @@ describe("parameters", () => {
     const input = { prompt: "Hi", k: "7", seed: 3, sample: "false", stop: "X" };
     const { fake, result } = await runCompose(yaml, { input });
     expect(fake.calls[0]?.options).toMatchObject({
-      temperature: 0.5,
-      topK: 7,
       seed: 3,
       doSample: false,
       stop: ["X", "END"],
@@ -187,7 +185,9 @@ describe("parameters", () => {
       maxPromptTokens: 9,
     });
     expect(result.generations).toMatchObject([{ seedDrawn: false, result: { seed: 3 } }]);
+    expect(fake.calls[0]?.options).not.toHaveProperty("temperature");
     const drawn = await runCompose(yaml, { input: { ...input, seed: null, sample: true } });
+    expect(drawn.fake.calls[0]?.options).toMatchObject({ doSample: true, temperature: 0.5, topK: 7 });
     expect(drawn.result.generations).toMatchObject([{ seedDrawn: true }]);
     const range = await failure(yaml, { ...input, t: -1 });
     expect(range.error).toMatchObject({ code: "invalid-input" });

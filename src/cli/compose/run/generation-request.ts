@@ -193,12 +193,17 @@ export function generateOptions(parameters: ResolvedParameters): GenerateOptions
     earlyStopping: parameters.early_stopping,
     numReturnSequences: parameters.num_return_sequences,
   };
-  return {
-    doSample: parameters.do_sample,
+  // What has no effect is not asked for: most of it nobody has written.
+  const ofSampling: GenerateOptions = {
     temperature: parameters.temperature,
     topK: parameters.top_k,
     topP: parameters.top_p,
     minP: parameters.min_p,
+  };
+  const doSample = parameters.do_sample && parameters.temperature > 0;
+  return {
+    doSample,
+    ...(doSample ? ofSampling : {}),
     repetitionPenalty: parameters.repetition_penalty,
     noRepeatNgramSize: parameters.no_repeat_ngram_size,
     encoderNoRepeatNgramSize: parameters.encoder_no_repeat_ngram_size,

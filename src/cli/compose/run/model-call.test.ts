@@ -165,6 +165,12 @@ describe("chat-completion", () => {
 
   test.each<[string, unknown, string, string | undefined]>([
     [
+      chatWith(`  messages: ["...\${input.history}", { role: user, content: ${content} }]\n`),
+      { history: [{ role: "user", content: "a" }] },
+      'The workflow input "prompt" is missing, and it is the content of messages[1].',
+      "prompt",
+    ],
+    [
       `${simple}  reasoning_tags: [a]\n`,
       { prompt: "a" },
       "reasoning_tags must be two texts or false",
