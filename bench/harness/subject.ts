@@ -2,6 +2,7 @@
 import { resolveModelDirectory } from "../../src/models/hub/resolve.ts";
 import { openModel } from "../../src/models/open-model.ts";
 import type { Checkpoint } from "../../src/runtime/checkpoint.ts";
+import { ModelComposeError } from "../../src/runtime/errors.ts";
 import type { Program } from "../../src/runtime/program.ts";
 import { matrixSlice, vectorSlice } from "../../src/runtime/weight-source.ts";
 import { weightExtents, type Extent } from "./extents.ts";
@@ -18,6 +19,13 @@ export interface Subject {
 export async function openSubject(model: string, lengths: Lengths): Promise<Subject> {
   const directory = await resolveModelDirectory(model);
   const { program, checkpoint } = await openModel(directory);
+  if (program.architecture === "seq2seq") {
+    throw new ModelComposeError(
+      "unsupported",
+      `"${model}" is an encoder–decoder (${program.family}); the benchmark measures decoders.`,
+      { remedy: "Name a decoder. `generate --json` reports the timings of any model." },
+    );
+  }
   return { program, checkpoint, contextLength: contextLengthFor(lengths, program.maxPositions) };
 }
 

@@ -40,6 +40,7 @@ export class WebGpuExecutable implements Executable {
   readonly #limits: PassLimits;
   /** One call at a time. */
   readonly #turn = new Mutex();
+  #between: GPUBuffer | undefined;
   #isDisposed = false;
 
   constructor(program: Program, plan: GpuPlan, resources: Resources, device: DeviceInfo) {
@@ -68,28 +69,37 @@ export class WebGpuExecutable implements Executable {
     checkCopy(from, to, length, this.#limits);
     if (from === to || length === 0) return;
     await this.#inTurn(async () => {
-      const { context } = this.resources;
+      const { device } = this.resources.context;
       const { kv } = this.program;
       const positionBytes = kv.kvHeads * kv.headDim * 4;
       const size = length * positionBytes;
-      // WebGPU copies between buffers, not within one.
-      const between = await context.createBuffer("slot on its way", size, USAGE.COPY_SRC | USAGE.COPY_DST);
-      try {
-        const encoder = context.device.createCommandEncoder();
-        for (let layer = 0; layer < kv.layers; layer++) {
-          if (isSourceLayer(kv, layer)) continue;
-          for (const name of [`keys ${layer}`, `values ${layer}`]) {
-            const cache = this.resources.buffer(name);
-            encoder.copyBufferToBuffer(cache, from * this.contextLength * positionBytes, between, 0, size);
-            encoder.copyBufferToBuffer(between, 0, cache, to * this.contextLength * positionBytes, size);
-          }
+      const between = await this.#bufferBetween(size, this.contextLength * positionBytes);
+      const encoder = device.createCommandEncoder();
+      for (let layer = 0; layer < kv.layers; layer++) {
+        if (isSourceLayer(kv, layer)) continue;
+        for (const name of [`keys ${layer}`, `values ${layer}`]) {
+          const cache = this.resources.buffer(name);
+          encoder.copyBufferToBuffer(cache, from * this.contextLength * positionBytes, between, 0, size);
+          encoder.copyBufferToBuffer(between, 0, cache, to * this.contextLength * positionBytes, size);
         }
-        context.device.queue.submit([encoder.finish()]);
-        await context.device.queue.onSubmittedWorkDone();
-      } finally {
-        context.releaseBuffer(between);
       }
+      // Nothing waits for it: what is submitted later runs later.
+      device.queue.submit([encoder.finish()]);
     });
+  }
+
+  /**
+   * WebGPU copies between buffers, not within one. The buffer between is kept, and grows in few steps: a beam search
+   * copies slots at every token.
+   */
+  async #bufferBetween(bytes: number, most: number): Promise<GPUBuffer> {
+    const { context } = this.resources;
+    if (this.#between !== undefined && this.#between.size >= bytes) return this.#between;
+    if (this.#between !== undefined) context.releaseBuffer(this.#between);
+    this.#between = undefined;
+    const size = Math.min(most, 2 ** Math.ceil(Math.log2(bytes)));
+    this.#between = await context.createBuffer("slot on its way", size, USAGE.COPY_SRC | USAGE.COPY_DST);
+    return this.#between;
   }
 
   dispose(): Promise<void> {
