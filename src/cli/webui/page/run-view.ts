@@ -12,7 +12,7 @@ export class RunView {
   readonly #error = h("div", { class: "error", role: "alert", hidden: true });
   readonly #texts = h("div", { class: "parts" });
   /** What of the live texts is on the page. */
-  #live: LiveNodes[] = [];
+  #live: LiveText[] = [];
   #frame: number | undefined;
 
   constructor(labelledBy: string) {
@@ -83,36 +83,38 @@ export class RunView {
       this.#live = [];
       this.#texts.replaceChildren();
     }
-    for (const [i, { text, reasoning = "" }] of state.texts.entries()) {
+    for (const [i, { text, reasoning }] of state.texts.entries()) {
       const live = (this.#live[i] ??= this.#addLive(i));
+      if (reasoning !== undefined) showText((live.reasoning ??= addReasoning(live.text)), reasoning);
       showText(live.text, text);
-      showText(live.reasoning, reasoning);
-      live.thoughts.hidden = reasoning === "";
     }
   }
 
-  #addLive(index: number): LiveNodes {
-    const [text, reasoning] = [document.createTextNode(""), document.createTextNode("")];
+  #addLive(index: number): LiveText {
+    const text = document.createTextNode("");
+    const box = h("pre", { class: "text live", tabindex: 0 }, text);
     const copy = copyButton("Copy", () => text.data);
     const title = index === 0 ? "New text" : `New text ${index + 1}`;
-    const thoughts = h(
-      "details",
-      { class: "reasoning", open: true, hidden: true },
-      h("summary", {}, "Reasoning"),
-      h("pre", { class: "text live", tabindex: 0 }, reasoning),
-    );
-    const box = h("pre", { class: "text live", tabindex: 0 }, text);
-    const header = h("header", {}, h("h4", {}, title), copy);
-    this.#texts.append(h("article", { class: "part" }, header, thoughts, box));
-    return { text, reasoning, thoughts };
+    this.#texts.append(h("article", { class: "part" }, h("header", {}, h("h4", {}, title), copy), box));
+    return { text, reasoning: undefined };
   }
 }
 
 /** Where a text that is being written stands on the page. */
-interface LiveNodes {
+interface LiveText {
   readonly text: Text;
-  readonly reasoning: Text;
-  readonly thoughts: HTMLElement;
+  /** Present once the model has thought. */
+  reasoning: Text | undefined;
+}
+
+/** A box that can be closed, above the one of the text. */
+function addReasoning(text: Text): Text {
+  const node = document.createTextNode("");
+  const box = h("pre", { class: "text live", tabindex: 0 }, node);
+  text.parentElement?.before(
+    h("details", { class: "reasoning", open: true }, h("summary", {}, "Reasoning"), box),
+  );
+  return node;
 }
 
 /** Only what is new is added; the box goes on showing its end if it did. */
