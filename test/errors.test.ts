@@ -162,7 +162,7 @@ describe("loadModel refuses", () => {
       "smollm3-bf16",
       edit("config.json", { model_type: "mamba", architectures: ["MambaForCausalLM"] }),
       "unsupported",
-      ['model_type "mamba" is not supported', "supported: smollm3"],
+      ['model_type "mamba" is not supported', "supported: bart, blenderbot"],
     ],
     [
       "a folder without config.json",
