@@ -11,6 +11,7 @@ import { loadModel, type Model } from "../src/models/model.ts";
 import type { GenerateOptions, GenerateResult } from "../src/runtime/generation-types.ts";
 import { Generator, type GeneratorParts } from "../src/runtime/generator.ts";
 import type { WasmExecutable } from "../src/runtime/wasm/backend.ts";
+import { ADAPTER } from "./support/devices.ts";
 import { loadGolden, openGolden } from "./support/golden.ts";
 import { HashedExecutable } from "./support/hashed-executable.ts";
 import { goldenPath } from "./support/model-files.ts";
@@ -189,6 +190,17 @@ describe.each(["blenderbot", "blenderbot_small", "bart"])("%s, loaded from its f
       "numBeams asks for 11 beams; the model was loaded for at most 10. Load it with maxBeams 11",
     );
   });
+});
+
+test.each(["blenderbot", "bart"])("%s on the GPU: the goldens' beams", { timeout: 180_000 }, async (name) => {
+  const { prompts } = JSON.parse(
+    readFileSync(join(goldenPath(name), "goldens.json"), "utf8"),
+  ) as Seq2seqGolden;
+  await using model = await loadModel(goldenPath(name), { device: `webgpu:${ADAPTER}`, maxBeams: 4 });
+  for (const { input_ids: prompt, beam4 } of [prompts[0], prompts[2]]) {
+    const found = await model.generate(prompt, { numBeams: 4, maxLength: 40 });
+    expectResults(found, [{ ids: beam4.ids.slice(1), score: beam4.score }]);
+  }
 });
 
 test("a model without recommended beams has as many as it is loaded for", async () => {
