@@ -38,6 +38,11 @@ const MISTAKEN: Readonly<Record<string, string>> = {
   "HuggingFaceTB/SmolLM3-1.7B": "HuggingFaceTB/SmolLM2-1.7B",
 };
 
+/** The id to fetch: of a model that does not exist the one that is meant. */
+export function meantModel(model: string): string {
+  return MISTAKEN[model] ?? model;
+}
+
 /** A sentence about the model that was meant, when a supported one has nearly that name; else undefined. */
 export function suggestion(model: string): string | undefined {
   const meant = MISTAKEN[model];

@@ -11,7 +11,7 @@ import { fileStatus, isDirectory } from "../../runtime/platform/files.ts";
 import { CachedRepository, cachedModels, type Gaps, type Requirement } from "./cache.ts";
 import { expandHome, hubCacheDirectory, hubEndpoint, hubToken, offlineSetting, type Environment } from "./environment.ts";
 import type { FetchOptions } from "./fetch-model.ts";
-import { suggestion } from "./known-models.ts";
+import { meantModel, suggestion } from "./known-models.ts";
 import { checkRepositoryId, checkRevision, DEFAULT_REVISION, howToName } from "./repository.ts";
 
 type HubOptions = Pick<LoadOptions, "revision" | "token" | "cacheDirectory" | "localFilesOnly">;
@@ -180,7 +180,7 @@ async function notOnThisMachine(
       (revisions.length === 0 ? "" : ` The cache has other revisions of it: ${revisions.join(", ")}.`),
     {
       remedy:
-        `${suggestionFor(id)}With the network, "model-compose models pull ${id}" fetches it; or put its files into a ` +
+        `${suggestionFor(id)}With the network, "model-compose models pull ${meantModel(id)}" fetches it; or put its files into a ` +
         `directory and give the path ("./${basename(id)}").`,
     },
   );
