@@ -386,3 +386,33 @@ async function listen(server: Server): Promise<string> {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
+
+describe("an answer that is no hub's", () => {
+  const headers = { "content-type": "application/json" };
+  test.each([
+    ["revision", { status: 200, headers, body: "{nope" }],
+    ["revision", { status: 200, headers, body: "null" }],
+    ["revision", { status: 204, headers }],
+    ["revision", { status: 416, headers, body: "{}" }],
+    ["tree", { status: 200, headers, body: '{"files": []}' }],
+    ["tree", { status: 200, headers, body: "[null]" }],
+    ["tree", { status: 205, headers }],
+  ])("to the question for the %s (%o): is an error that names the hub", async (kind, answer) => {
+    hub.add(ID, talesFiles());
+    hub.fault = ({ url }) => (url.includes(`/${kind}/`) ? answer : undefined);
+    const { code, message } = await failureOf(fetchInto(newCache()));
+    expect(code).toBe("download");
+    expect(message).toContain("HF_ENDPOINT");
+  });
+
+  test("a list of files that never ends is given up", async () => {
+    hub.add(ID, talesFiles());
+    const next = `<${hub.url}/api/models/${ID}/tree/main?cursor=1>; rel="next"`;
+    hub.fault = ({ url }) =>
+      url.includes("/tree/") ? { status: 200, headers: { ...headers, link: next }, body: "[]" } : undefined;
+    expect(await failureOf(fetchInto(newCache()))).toMatchObject({
+      code: "download",
+      message: expect.stringContaining("goes on after 1000 pages") as string,
+    });
+  });
+});

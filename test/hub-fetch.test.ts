@@ -380,3 +380,18 @@ describe("content that is wrong", () => {
     expectComplete(await fetchInto(cache), files);
   });
 });
+
+test("a server that breaks off and then refuses to go on, again and again, is given up", async () => {
+  const files = shardedFiles();
+  hub.add(ID, files);
+  let asked = 0;
+  hub.fault = ({ host, url }) => {
+    if (host !== "storage" || !url.includes(sha256(files[SHARD]))) return undefined;
+    return asked++ % 2 === 0 ? { cutAfter: 50_000 } : { status: 416 };
+  };
+  await expect(fetchInto(newCache())).rejects.toMatchObject({
+    code: "download",
+    message: expect.stringContaining("times in a row") as string,
+  });
+  expect(asked).toBeLessThan(2 * LIMITS.attempts);
+});

@@ -1,8 +1,11 @@
 /** What the hub tells about a repository: the commit of a revision, and the files of a commit. */
-import { ModelComposeError } from "../../runtime/errors.ts";
+import { errorMessage, ModelComposeError } from "../../runtime/errors.ts";
 import { isJsonObject } from "../../runtime/json.ts";
 import type { HubHttp } from "./http.ts";
 import { isCommit } from "./repository.ts";
+
+/** Of a list of files, a thousand entries each. */
+const MAX_PAGES = 1000;
 
 /** A file of a repository, with what identifies its content. */
 export interface HubFile {
@@ -32,13 +35,15 @@ export function contentHash(hex: string): ContentHash | undefined {
 export async function commitOfRevision(http: HubHttp, id: string, revision: string): Promise<string> {
   const { modelInfo } = await import("@huggingface/hub");
   const what = `the description of "${id}"`;
-  const { sha } = await modelInfo({
-    name: id,
-    revision,
-    additionalFields: ["sha"],
-    hubUrl: http.endpoint,
-    fetch: fetchFor(http, { id, revision, what }),
-  });
+  const { sha } = await named(http, what, () =>
+    modelInfo({
+      name: id,
+      revision,
+      additionalFields: ["sha"],
+      hubUrl: http.endpoint,
+      fetch: fetchFor(http, { id, revision, what }),
+    }),
+  );
   if (typeof sha === "string" && isCommit(sha)) return sha;
   throw malformed(http, what, `"sha" is ${JSON.stringify(sha)}; expected a commit`);
 }
@@ -59,7 +64,10 @@ export async function filesOfCommit(http: HubHttp, id: string, commit: string): 
     fetch: fetchFor(http, { id, revision: commit, what }),
   });
   const files = new Map<string, HubFile>();
-  for await (const entry of entries) {
+  for (;;) {
+    const next = await named(http, what, () => entries.next());
+    if (next.done === true) break;
+    const entry = next.value;
     if (!isJsonObject(entry)) throw malformed(http, what, "an entry is no object");
     if (entry.type !== "file") continue;
     const { path: name, size, oid, lfs } = entry;
@@ -85,7 +93,10 @@ export function isPlainName(name: unknown): name is string {
 }
 
 function fetchFor(http: HubHttp, subject: Parameters<HubHttp["fetchWhole"]>[2]): typeof fetch {
+  let pages = 0;
   return async (input, init = {}) => {
+    pages += 1;
+    if (pages > MAX_PAGES) throw malformed(http, subject.what, `it goes on after ${MAX_PAGES} pages`);
     const url = typeof input === "string" ? input : input instanceof URL ? input.href : input.url;
     const response = await http.fetchWhole(url, init, subject);
     const type = response.headers.get("content-type") ?? "";
@@ -94,8 +105,19 @@ function fetchFor(http: HubHttp, subject: Parameters<HubHttp["fetchWhole"]>[2]):
   };
 }
 
-function malformed(http: HubHttp, what: string, problem: string): ModelComposeError {
+/** What the library throws by itself is about an answer that it does not understand. @throws ModelComposeError, AbortError */
+async function named<T>(http: HubHttp, what: string, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error instanceof ModelComposeError) throw error;
+    throw malformed(http, what, errorMessage(error), error);
+  }
+}
+
+function malformed(http: HubHttp, what: string, problem: string, cause?: unknown): ModelComposeError {
   return new ModelComposeError("download", `"${http.endpoint}" sent ${what} in a form that is not the hub's: ${problem}.`, {
     remedy: "Check that HF_ENDPOINT, if it is set, is the address of a hub.",
+    cause,
   });
 }

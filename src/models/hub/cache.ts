@@ -74,7 +74,7 @@ export class CachedRepository {
     const text = (await isFile(path)) ? await readText(path) : undefined;
     if (text === undefined) return (await isDirectory(this.snapshotDirectory(revision))) ? revision : undefined;
     const commit = text.trim();
-    if (/^\w+$/.test(commit)) return commit;
+    if (/^\w{1,64}$/.test(commit)) return commit;
     throw new ModelComposeError("not-found", `"${path}" holds "${commit.slice(0, 80)}"; expected a commit hash.`, {
       remedy: "The cache is damaged: remove that file.",
     });

@@ -74,7 +74,7 @@ export async function references(repository: CachedRepository): Promise<Map<stri
   const byCommit = new Map<string, string[]>();
   for (const name of await listTree(directory)) {
     const commit = (await readText(join(directory, name)))?.trim() ?? "";
-    if (/^\w+$/.test(commit)) byCommit.set(commit, [...(byCommit.get(commit) ?? []), name]);
+    if (/^\w{1,64}$/.test(commit)) byCommit.set(commit, [...(byCommit.get(commit) ?? []), name]);
   }
   return byCommit;
 }

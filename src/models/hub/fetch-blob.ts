@@ -64,12 +64,14 @@ class BlobTransfer {
     const target = await openWritable(incompletePath);
     try {
       await this.#takeUp(target);
+      // What comes again after a restart is no progress: a server may break off and refuse to go on for ever.
+      let furthest = this.#position;
       while (this.#position < file.size) {
-        const before = this.#position;
         try {
           await this.#attempt(target);
         } catch (error) {
-          if (this.#position > before) retries.progressed();
+          if (this.#position > furthest) retries.progressed();
+          furthest = Math.max(furthest, this.#position);
           await retries.afterFailure(error);
         }
       }

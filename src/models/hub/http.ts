@@ -112,6 +112,8 @@ export class HubHttp {
           size += part.byteLength;
           if (size > MAX_WHOLE_BYTES) throw unexpected(subject, `more than ${MAX_WHOLE_BYTES} bytes`);
         }
+        // "No content": a Response of these may not have any.
+        if (status === 204 || status === 205) throw unexpected(subject, `the status ${status}`);
         return new Response(Buffer.concat(parts), { status, headers });
       } catch (error) {
         await retries.afterFailure(error);
@@ -131,8 +133,8 @@ export class HubHttp {
       const response = await this.#follow(new URL(url), init, watch);
       this.#hasAnswered = true;
       if (!response.ok && response.status !== 416) {
-        const text = (await response.text()).slice(0, 2000);
-        throw refusalOrTransient(response, text, subject, this);
+        // What it means is in its headers; the body may be of any length.
+        throw refusalOrTransient(response, subject, this);
       }
       const { status, headers } = response;
       return { status, headers, body: this.#read(response, watch, subject.id), close: () => watch.end() };
@@ -289,13 +291,13 @@ class Watch {
   }
 }
 
-function refusalOrTransient(response: Response, text: string, subject: Subject, http: HubHttp): Error {
+function refusalOrTransient(response: Response, subject: Subject, http: HubHttp): Error {
   const { status, headers } = response;
   if (status === 408 || status === 429 || status >= 500) {
     const reason = status === 429 ? "the hub limits how often it is asked (429)" : `the server answered ${status}`;
     return new Transient(reason, { retryAfter: retryAfter(headers) });
   }
-  return refusal({ status, headers, text, endpoint: http.endpoint, token: http.token }, subject);
+  return refusal({ status, headers, endpoint: http.endpoint, token: http.token }, subject);
 }
 
 /** Milliseconds of Retry-After: a count of seconds or a date (RFC 9110, 10.2.3). */

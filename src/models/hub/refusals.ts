@@ -15,8 +15,6 @@ export interface Subject {
 export interface RefusedAnswer {
   readonly status: number;
   readonly headers: Headers;
-  /** The beginning of the body. */
-  readonly text: string;
   readonly endpoint: string;
   readonly token?: HubToken;
 }
