@@ -7,6 +7,7 @@ import { filters, tests, textMethods, type Arguments } from "./template-function
 import {
   contains,
   equals,
+  isList,
   isMapping,
   isText,
   isTrue,
@@ -49,6 +50,14 @@ class LoopControl extends Error {
   }
 }
 
+/**
+ * A template comes with a model, from whoever published it, and nothing else can interrupt it. Long conversations take a
+ * few milliseconds.
+ */
+const MOST_MILLISECONDS = 5000;
+const LONGEST_TEXT = 2 ** 26;
+const LONGEST_LIST = 2 ** 20;
+
 /** Statements that print nothing. */
 const SILENT = new Set(["Set", "Macro", "Comment"]);
 /** Their blocks are the library's to evaluate. */
@@ -56,8 +65,29 @@ const WITH_INNER_BLOCK = new Set(["Set", "Macro", "CallStatement", "FilterStatem
 /** `x.items` is the method, also when the mapping has a key "items"; `x["items"]` is the field. */
 const MAPPING_METHODS = ["get", "items", "keys", "values"];
 
+/** For one run, whose time begins with it. */
 export class TemplateInterpreter extends Interpreter {
+  readonly #startedAt = performance.now();
+
+  /** @throws Error too when the template does not come to an end, or makes more than fits */
   override evaluate(node: Node | undefined, scope: Environment): Value {
+    this.#checkTime();
+    const value = this.#evaluate(node, scope);
+    if (isText(value) && String(value.value).length > LONGEST_TEXT) {
+      throw new Error(`it makes a text of more than ${LONGEST_TEXT} characters`);
+    }
+    if (isList(value) && (value.value as Value[]).length > LONGEST_LIST) {
+      throw new Error(`it makes a list of more than ${LONGEST_LIST} items`);
+    }
+    return value;
+  }
+
+  #checkTime(): void {
+    if (performance.now() - this.#startedAt < MOST_MILLISECONDS) return;
+    throw new Error(`it is not done after ${MOST_MILLISECONDS / 1000} seconds`);
+  }
+
+  #evaluate(node: Node | undefined, scope: Environment): Value {
     if (node === undefined) return super.evaluate(node, scope);
     switch (node.type) {
       case "Held":
@@ -126,6 +156,8 @@ export class TemplateInterpreter extends Interpreter {
   }
 
   #iteration(loopvar: Node, item: Value, scope: Environment): Environment {
+    // The body may be empty.
+    this.#checkTime();
     const inner = new Environment(scope);
     if (loopvar.type === "Identifier") {
       inner.setVariable((loopvar as Named).value, item);

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { sharedPath } from "../../../test/support/shared.ts";
 import { ModelComposeError } from "../../runtime/errors.ts";
 import { loadTokenizer } from "../tokenizer.ts";
@@ -54,6 +54,25 @@ test.skipIf(smollm3 === undefined)("SmolLM3's template: texts and token ids (nee
     expect(prompt).toBe(text);
     expect(tokenizer.encode(prompt, { addSpecialTokens: false })).toEqual(ids);
   }
+});
+
+/** Of strangers. */
+describe("a template without an end", () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  test.each([
+    ["loops", "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}x{% endfor %}", "not done after"],
+    ["a text", "{% set ns = namespace(x='a') %}{% for i in range(28) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}", "a text of more"],
+    ["a list", "{% set ns = namespace(x=[1]) %}{% for i in range(28) %}{% set ns.x = ns.x + ns.x %}{% endfor %}", "a list of more"],
+  ])("is given up: %s", (what, source, problem) => {
+    if (what === "loops") {
+      let now = 0;
+      vi.spyOn(performance, "now").mockImplementation(() => (now += 1));
+    }
+    expect(() => new ChatTemplate(source, "x").render([])).toThrow(
+      expect.objectContaining({ code: "invalid-input", message: expect.stringContaining(problem) as string }),
+    );
+  });
 });
 
 describe("a chat template renders as in transformers", () => {
