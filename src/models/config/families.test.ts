@@ -173,6 +173,9 @@ it.each<[string, string, Values, string]>([
 
 it.each<[string, string, Values, string]>([
   ["llama", "no size of the MLP", { intermediate_size: undefined }, '"intermediate_size": expected number'],
+  ["llama", "absurd heads", { head_dim: 1e9 }, '"head_dim": expected at most 65536, found 1000000000'],
+  ["llama", "absurd heads by their size", { hidden_size: 72 * 2 ** 20, head_dim: null }, "channels with"],
+  ["gpt2", "absurdly many layers", { n_layer: 1e6 }, '"n_layer": expected at most 4096, found 1000000'],
   ["gpt2", "one thing said twice", { hidden_size: 32 }, '"n_embd" is 64 and "hidden_size", the same thing, 32'],
   ["gpt2", "heads that do not divide", { n_head: 5 }, '"n_embd" is 64; expected a multiple of "n_head", 5'],
   ["gpt2", "no context", { n_positions: undefined }, '"n_positions": expected number, found nothing'],
@@ -186,8 +189,8 @@ it.each<[string, string, Values, string]>([
   [
     "gpt_neo",
     "absurdly many attention types",
-    { attention_types: [[["global", "local"], 65_536], [["global"], 65_536]], num_layers: 4 }, // prettier-ignore
-    '"attention_types" is for 196608 layers',
+    { attention_types: [[["global", "local"], 4096], [["global"], 4096]], num_layers: 4 },
+    '"attention_types" is for 12288 layers',
   ],
   [
     "gpt_neo",

@@ -5,8 +5,9 @@
 import { z } from "zod";
 import type { RopeParameters } from "../rope.ts";
 import { type BaseConfig, baseSchema, readBase } from "./base.ts";
+import { readHeadDim } from "./head-dim.ts";
 import { readRopeParameters } from "./rope-parameters.ts";
-import { type ConfigFile, count, invalidConfig, size, unsupportedConfig } from "./schema.ts";
+import { type ConfigFile, count, headSize, invalidConfig, size, unsupportedConfig } from "./schema.ts";
 
 export interface LlamaDecoderConfig extends BaseConfig {
   hiddenSize: number;
@@ -33,7 +34,7 @@ export const decoderSchema = baseSchema.extend({
   num_hidden_layers: count,
   num_attention_heads: count,
   num_key_value_heads: count.nullish(),
-  head_dim: size.nullish(),
+  head_dim: headSize.nullish(),
   hidden_act: z.string().default("silu"),
   rms_norm_eps: z.number().positive().default(1e-6),
   max_position_embeddings: size,
@@ -63,7 +64,14 @@ export function readLlamaDecoder(
       `"num_attention_heads" is ${heads}; expected a multiple of "num_key_value_heads", ${kvHeads}.`,
     );
   }
-  const headDim = values.head_dim ?? readHeadDim(file, values);
+  const headDim =
+    values.head_dim ??
+    readHeadDim(
+      file,
+      ["hidden_size", values.hidden_size],
+      ["num_attention_heads", values.num_attention_heads],
+      ', or a "head_dim"',
+    );
   if (headDim % 2 !== 0 && usesRope.includes(true)) {
     throw invalidConfig(file, `the head dimension is ${headDim}; RoPE turns pairs of channels: expected an even number.`);
   }
@@ -83,14 +91,4 @@ export function readLlamaDecoder(
     attentionBias: values.attention_bias,
     mlpBias: values.mlp_bias,
   };
-}
-
-function readHeadDim(file: ConfigFile, values: z.output<typeof decoderSchema>): number {
-  const headDim = values.hidden_size / values.num_attention_heads;
-  if (Number.isInteger(headDim)) return headDim;
-  throw invalidConfig(
-    file,
-    `"hidden_size" is ${values.hidden_size}; expected a multiple of "num_attention_heads", ` +
-      `${values.num_attention_heads}, or a "head_dim".`,
-  );
 }

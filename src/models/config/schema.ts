@@ -14,8 +14,11 @@ const MAX_SIZE = 2 ** 31 - 1;
 
 export const size = z.int().min(1).max(MAX_SIZE);
 
-/** A count of layers or heads. */
-export const count = z.int().min(1).max(65_536);
+/** A count of layers or heads. Far beyond every model, and a Program of so many layers is still built in a moment. */
+export const count = z.int().min(1).max(4096);
+
+/** Channels of a head. RoPE makes a frequency of each pair before any weight is looked at. */
+export const headSize = z.int().min(1).max(65_536);
 
 export const tokenId = z.int().min(0).max(MAX_SIZE);
 
