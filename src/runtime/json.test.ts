@@ -46,6 +46,13 @@ describe("parseJsonObject", () => {
 describe("describeJson", () => {
   it("quotes short values and summarises long ones", () => {
     expect(describeJson("x")).toBe('"x"');
+    expect(describeJson(10n)).toBe("the bigint 10");
+    expect(describeJson(() => 1)).toBe("a function");
+    expect(describeJson(Symbol("x"))).toBe("a symbol");
+    const cycle: Record<string, unknown> = {};
+    cycle["self"] = cycle;
+    expect(describeJson(cycle)).toBe("an object");
+    expect(describeJson([cycle])).toBe("a list of 1");
     expect(describeJson(undefined)).toBe("nothing");
     expect(describeJson(Array.from({ length: 100 }, () => 1))).toBe("a list of 100");
     expect(describeJson("x".repeat(100))).toBe("a string of 100 characters");

@@ -40,14 +40,25 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A JSON value in a few words, for "found …" in messages. */
+/** A JSON value in a few words, for "found …" in messages. Callers of the library may give what is no JSON. */
 export function describeJson(value: unknown): string {
   if (value === undefined) return "nothing";
-  const text = JSON.stringify(value);
-  if (text.length <= 80) return text;
+  if (typeof value === "bigint") return `the bigint ${value}`;
+  if (typeof value === "function" || typeof value === "symbol") return `a ${typeof value}`;
+  const text = jsonText(value);
+  if (text !== undefined && text.length <= 80) return text;
   if (Array.isArray(value)) return `a list of ${value.length}`;
   if (typeof value === "string") return `a string of ${value.length} characters`;
   return "an object";
+}
+
+/** Undefined where there is none: of cycles, of a bigint within, of what nests too deeply. */
+function jsonText(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
 }
 
 function decodeUtf8(bytes: Uint8Array, source: JsonSource): string {
