@@ -246,6 +246,14 @@ describe("a SentencePiece-style tokenizer with byte fallback (as Llama 2's)", ()
     },
   };
 
+  test("what is malformed and shows only when it is used is a named error", async () => {
+    const broken = { ...DEFINITION, post_processor: { type: "TemplateProcessing", single: 5, pair: null } };
+    const tokenizer = await loadTokenizer(await folder("broken", { "tokenizer.json": broken }));
+    expect(() => tokenizer.encode("hello")).toThrow(
+      /tokenizer\.json" cannot encode a text: .* fetch it again\./,
+    );
+  });
+
   /** Text, ids, decoded, decoded with special tokens: from tokenizers 0.23.2 on the same definition. */
   const CASES: [string, number[], string, string][] = [
     ["hello world", [1, 271, 276], "hello world", "<s> hello world"],

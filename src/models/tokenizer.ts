@@ -1,6 +1,6 @@
 /** Text to token ids and back, with the tokenizer that a model was trained with. */
 import { join } from "node:path";
-import { ModelComposeError, throwIfAborted } from "../runtime/errors.ts";
+import { errorMessage, ModelComposeError, throwIfAborted } from "../runtime/errors.ts";
 import { describeJson } from "../runtime/json.ts";
 import { isFile } from "../runtime/platform/files.ts";
 import { PlannedDecoder } from "./incremental-decoder.ts";
@@ -111,13 +111,24 @@ class LoadedTokenizer implements Tokenizer, TokenTable {
     if (typeof text !== "string") {
       throw new ModelComposeError("invalid-input", `The text to encode is ${describeJson(text)}; expected a string.`);
     }
-    const { ids } = this.#built.tokenizer.encode(text, { add_special_tokens: options.addSpecialTokens ?? true });
-    return ids.map((id) => {
+    return this.#idsOf(text, options.addSpecialTokens ?? true).map((id) => {
       if (id !== undefined) return id;
       throw new ModelComposeError("invalid-config", `"${this.#file}" adds a token around texts that has no id.`, {
         remedy: "It is corrupt or was edited: fetch it again.",
       });
     });
+  }
+
+  /** The library checks nothing of a definition: what is malformed shows when it is used. */
+  #idsOf(text: string, addSpecialTokens: boolean): readonly (number | undefined)[] {
+    try {
+      return this.#built.tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+    } catch (error) {
+      throw new ModelComposeError("invalid-config", `"${this.#file}" cannot encode a text: ${errorMessage(error)}.`, {
+        remedy: "It is corrupt or was edited: fetch it again.",
+        cause: error,
+      });
+    }
   }
 
   decode(ids: readonly number[], options: { skipSpecialTokens?: boolean } = {}): string {

@@ -87,9 +87,20 @@ export function contentUrl(http: HubHttp, id: string, commit: string, name: stri
   return `${http.endpoint}/${id}/resolve/${commit}/${encodeURIComponent(name)}`;
 }
 
-/** No separator of any platform, no drive, no control character, not "." or "..": it cannot leave its directory. */
+/** What Windows takes for a device, whatever its ending. */
+const DEVICE_NAME = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;
+
+/**
+ * No separator of any platform, no drive, no control character, no device, nothing that Windows cuts off the end, not "." or
+ * "..": it cannot leave its directory.
+ */
 export function isPlainName(name: unknown): name is string {
-  return typeof name === "string" && /^[^/\\:\p{Cc}]+$/u.test(name) && !/^\.+$/.test(name) && name.length <= 255;
+  return (
+    typeof name === "string" &&
+    /^[^/\\:\p{Cc}]*[^/\\:\p{Cc}. ]$/u.test(name) &&
+    !DEVICE_NAME.test(name) &&
+    name.length <= 255
+  );
 }
 
 function fetchFor(http: HubHttp, subject: Parameters<HubHttp["fetchWhole"]>[2]): typeof fetch {

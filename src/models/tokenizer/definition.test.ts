@@ -30,6 +30,19 @@ describe("parseDefinition", () => {
     expect(slices.flatMap((slice) => slice.ids)).toEqual(Array.from({ length: 10_000 }, (_, id) => id));
   });
 
+  test("replacements that multiply a text are refused, those of models are not", () => {
+    const replace = (from: string, content: string): unknown => ({ type: "Replace", pattern: { String: from }, content });
+    const sequence = (steps: unknown[]): unknown => ({ type: "Sequence", normalizers: steps, decoders: steps });
+    const plain = sequence([replace(" ", "▁"), replace("▁", " "), replace("...", "…")]);
+    expect(parse({ model: MODEL, normalizer: plain, decoder: plain })).not.toEqual([]);
+    const doubling = sequence([sequence(Array.from({ length: 40 }, () => replace("e", "ee")))]);
+    for (const part of ["normalizer", "decoder"]) {
+      expect(() => parse({ model: MODEL, [part]: doubling })).toThrow(
+        `"m/tokenizer.json" has a ${part} that makes texts more than 256 times as long`,
+      );
+    }
+  });
+
   test("both spellings of merges", () => {
     expect(parse({ model: { ...MODEL, merges: ["a b"] } })).toEqual(parse({ model: MODEL }));
   });

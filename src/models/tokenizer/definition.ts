@@ -66,6 +66,7 @@ export function* parseDefinition(
   const { model } = json;
   if (!isJsonObject(model)) throw corrupt(file, `has ${describeJson(model)} as "model"; expected an object`);
   checkSupported(model, file);
+  for (const part of ["normalizer", "decoder"]) checkGrowth(json[part], part, file);
   if (!isJsonObject(model.vocab)) {
     throw corrupt(file, `has ${describeJson(model.vocab)} as "model.vocab"; expected an object`);
   }
@@ -78,6 +79,27 @@ export function* parseDefinition(
     if (id !== undefined && !known.has(content)) addedTokens.push({ id, content, special: true, normalized: false });
   }
   yield* definitionParts({ json, model, addedTokens, vocabulary, mergeKeys, scheme: { kind: "tokenizers" } });
+}
+
+/** How many times longer its replacements may make a text, all together: those of models make it a few times as long. */
+const MOST_GROWTH = 256;
+
+/** Refuses replacements that make texts longer and longer: forty that double would fill the memory. */
+function checkGrowth(part: unknown, name: string, file: string): void {
+  if (growthOf(part) <= MOST_GROWTH) return;
+  throw corrupt(file, `has a ${name} that makes texts more than ${MOST_GROWTH} times as long`);
+}
+
+function growthOf(part: unknown): number {
+  if (!isJsonObject(part)) return 1;
+  const steps = [part.normalizers, part.decoders].flatMap((list): unknown[] => (Array.isArray(list) ? list : []));
+  const { type, content, pattern } = part;
+  let growth = 1;
+  if (type === "Replace" && typeof content === "string") {
+    const text = isJsonObject(pattern) && typeof pattern.String === "string" ? pattern.String : "";
+    growth = Math.max(1, content.length / Math.max(1, text.length));
+  }
+  return steps.reduce((product: number, step) => product * growthOf(step), growth);
 }
 
 /** Cuts a definition into its header and slices. */

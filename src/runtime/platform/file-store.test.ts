@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import type * as files from "node:fs/promises";
@@ -81,6 +82,16 @@ describe("a file that is written piece by piece", () => {
     await second.close();
     expect(read).toEqual([1, 2, 3, 4]);
     expect([...readFileSync(path)]).toEqual([1, 2, 3, 4]);
+  });
+
+  // Windows has no such flag; links need rights there.
+  test.runIf(process.platform !== "win32")("is no link to another file", async () => {
+    const folder = temporaryDirectory();
+    const [link, victim] = [join(folder, "file"), join(folder, "victim")];
+    writeFileSync(victim, "precious");
+    symlinkSync(victim, link);
+    await expect(store.openWritable(link)).rejects.toMatchObject({ code: "download" });
+    expect(readFileSync(victim, "utf8")).toBe("precious");
   });
 });
 

@@ -3,6 +3,7 @@
  * are in files.ts. Failures are "download" errors that name the path: a full disk, a folder that may not be written.
  */
 import {
+  constants,
   link,
   lstat,
   mkdir,
@@ -220,11 +221,10 @@ const READ_BYTES = 2 ** 20;
 export async function openWritable(path: string): Promise<WritableFile> {
   await makeDirectory(dirname(path));
   const run = <T>(action: () => Promise<T>): Promise<T> => attempt("write", path, action);
-  // "r+" keeps what is there, "w+" and "a+" do not suit: the one empties the file, the other ignores positions.
-  const handle = await run(async () => {
-    await (await open(path, "a")).close();
-    return open(path, "r+");
-  });
+  // No flag by name keeps what is there, creates what is not and writes at positions.
+  // In a cache that others may write, a link in the file's place would lead to a file of someone else's choice.
+  const create = constants.O_RDWR | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0);
+  const handle = await run(() => open(path, create, 0o666));
   try {
     const { size } = await run(() => handle.stat());
     return {
