@@ -231,7 +231,7 @@ function composeFlags(command: Command): Command {
 function generateFlags(command: Command): Command {
   return command
     .requiredOption("-m, --model <model>", "a folder, or a repository such as HuggingFaceTB/SmolLM3-3B")
-    .option("--max-tokens <n>", "at most this many new tokens", numberFlag)
+    .option("--max-tokens <n>", "at most this many new tokens (default: as many as the context holds)", numberFlag)
     .option("--min-tokens <n>", "no end of text before this many new tokens", numberFlag)
     .option("--max-prompt-tokens <n>", "keep only the end of a longer prompt", numberFlag)
     .option("--temperature <t>", "divides the logits; 0 is greedy", numberFlag)
@@ -249,7 +249,11 @@ function generateFlags(command: Command): Command {
       "--precision <precision>",
       "stored (as the checkpoint has them), or its type: float32, float16, bfloat16",
     )
-    .option("--context-length <n>", "capacity of the KV cache in tokens", numberFlag)
+    .option(
+      "--context-length <n>",
+      "capacity of the KV cache in tokens (default: 4096, or the model's maximum if that is less)",
+      numberFlag,
+    )
     .option("--json", "print one JSON object with text, tokens, timings and seed");
 }
 
