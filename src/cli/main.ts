@@ -231,7 +231,11 @@ function composeFlags(command: Command): Command {
 function generateFlags(command: Command): Command {
   return command
     .requiredOption("-m, --model <model>", "a folder, or a repository such as HuggingFaceTB/SmolLM3-3B")
-    .option("--max-tokens <n>", "at most this many new tokens (default: as many as the context holds)", numberFlag)
+    .option(
+      "--max-tokens <n>",
+      "at most this many new tokens (default: as many as the context holds)",
+      numberFlag,
+    )
     .option("--min-tokens <n>", "no end of text before this many new tokens", numberFlag)
     .option("--max-prompt-tokens <n>", "keep only the end of a longer prompt", numberFlag)
     .option("--temperature <t>", "divides the logits; 0 is greedy", numberFlag)
