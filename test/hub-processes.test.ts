@@ -132,7 +132,7 @@ describe("models pull", () => {
     const { stdout, stderr } = await runCommand(pull, { cwd: home, env });
     expect(stdout).toContain(first);
     expect(stderr).toMatch(
-      /^Fetching some-one\/some-model \(main, [0-9a-f]{7}\): 6\d+ bytes in 5 files\.\n.*: fetched 6\d+ bytes\.\n$/,
+      /^Fetching some-one\/some-model \(main, [0-9a-f]{7}\): 6\d+ kB in 5 files\.\n.*: fetched 6\d+ kB\.\n$/,
     );
     expect((await runCommand(pull, { cwd: home, env })).stderr).toBe(
       `${ID} at ${first.slice(0, 7)}: up to date.\n`,
@@ -216,7 +216,7 @@ describe("models that are used", () => {
     const offline = await runCommand([...run, "-e", "OFFLINE=true"], { cwd: folder, env });
     expect(offline.code).toBe(1);
     expect(offline.stderr).toContain(
-      "the network is not used: only local files were asked for (local_files_only)",
+      "the network is not used: only local files were asked for (start, or local_files_only)",
     );
     const start = await runCommand(["start", ...variables], { cwd: folder, env });
     expect(start.code).toBe(1);

@@ -1,5 +1,6 @@
 /** `model-compose models` by the real command line, on caches as this program and huggingface_hub leave them. */
 import {
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -126,7 +127,7 @@ describe("models list", () => {
     const { stdout } = await models("list");
     expect(stdout).toMatch(/^org\/part +main +bbbbbbb +0 bytes +incomplete$/m);
     expect(stdout).toMatch(
-      /^some-one\/some-model +main +aaaaaaa +bert \(does not run here\) +pytorch +2022 bytes +2026-01-02 +complete$/m,
+      /^some-one\/some-model +main +aaaaaaa +bert \(does not run here\) +pytorch +2\.0 kB +2026-01-02 +complete$/m,
     );
   });
 });
@@ -195,6 +196,28 @@ describe.skipIf(process.platform === "win32")("a cache that Python wrote", () =>
 });
 
 describe("models verify", () => {
+  test("a model of which only the configuration is here is not damaged; one that cannot be repaired stops no other", async () => {
+    const files = shardedFiles();
+    const commit = hub.add(ID, files);
+    await models("info", ID);
+    expect(await models("verify")).toMatchObject({
+      code: 0,
+      stdout: `${ID} at ${commit.slice(0, 7)}: its weights are not here\n`,
+    });
+    await models("pull", ID);
+    rmSync(join(cache, FOLDER, "blobs", sha256(files[SHARD])));
+    // Nobody serves it any more.
+    cpSync(join(cache, FOLDER), join(cache, "models--gone--model"), {
+      recursive: true,
+      verbatimSymlinks: true,
+    });
+    const { code, stdout } = await models("verify", "--repair");
+    expect(code).toBe(1);
+    expect(stdout).toMatch(
+      /^gone\/model at [^]*not repaired: [^]*\nsome-one\/some-model at [^]*repaired: 30\d kB fetched\n$/,
+    );
+  });
+
   test("reads every file, names what is wrong, and repairs it when told to", async () => {
     const files = shardedFiles();
     const commit = hub.add(ID, files);
@@ -222,7 +245,7 @@ describe("models verify", () => {
     const repaired = await models("verify", ID, "--repair");
     expect(repaired).toMatchObject({
       code: 0,
-      stdout: expect.stringMatching(/\n {2}repaired: 300\d+ bytes fetched\n$/) as string,
+      stdout: expect.stringMatching(/\n {2}repaired: 30\d kB fetched\n$/) as string,
     });
     expect(hub.seen("storage").length).toBe(1);
     expect(await models("verify", ID)).toMatchObject({
@@ -258,7 +281,7 @@ describe("models remove", () => {
     const { code, stderr } = await models("remove", ID, "--yes");
     expect(code).toBe(0);
     expect(stderr).toMatch(
-      /^Removed some-one\/some-model \([0-9a-f]{7}\) from ".*": 60\d+ bytes are free again\.\n$/,
+      /^Removed some-one\/some-model \([0-9a-f]{7}\) from ".*": 60\d kB are free again\.\n$/,
     );
     expect(existsSync(join(cache, FOLDER))).toBe(false);
     expect(readdirSync(join(cache, ".locks"))).toEqual([]);

@@ -244,6 +244,7 @@ function generateFlags(command: Command): Command {
     .option("--min-p <p>", "keep tokens at least p times as likely as the likeliest", numberFlag)
     .option("--repetition-penalty <x>", "penalty on tokens already there; 1 is off", numberFlag)
     .option("--no-repeat-ngram-size <n>", "no n-gram of this size twice; 0 is off", numberFlag)
+    .option("--num-beams <n>", "beam search with n sequences at once; 1 is off", numberFlag)
     .option("--do-sample", "draw tokens (default: as the model's generation_config says)")
     .addOption(new Option("--greedy", "always the likeliest token").conflicts("doSample"))
     .option("--seed <n>", "same seed, same text", numberFlag)

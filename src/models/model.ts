@@ -15,12 +15,14 @@ import { resolveLoadOptions } from "../runtime/load-options.ts";
 import { resolveGenerateOptions } from "../runtime/sampling-options.ts";
 import { requirePrecision } from "../runtime/weight-source.ts";
 import { Chat, type ChatOptions, type ChatPart, type ChatResult, type RenderChatOptions } from "./chat/chat.ts";
+import { loadChatTemplates } from "./chat/find-template.ts";
 import type { ChatMessage } from "./chat/messages.ts";
 import { loadOnDevice } from "./choose-device.ts";
-import { readGenerationConfig } from "./config.ts";
+import { readGenerationConfig, readModelConfig } from "./config.ts";
 import { decoderStartToken, mergeGenerationConfigs } from "./config/generation.ts";
 import { resolveModelDirectory, type ResolveOptions } from "./hub/resolve.ts";
 import { openModel } from "./open-model.ts";
+import { buildProgram } from "./registry.ts";
 import { StopMatcher } from "./stop-strings.ts";
 import { hasTokenizer, loadTokenizer as loadTokenizerFrom, type Tokenizer } from "./tokenizer.ts";
 
@@ -92,7 +94,9 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
   const request = resolveLoadOptions(options);
   throwIfAborted(signal);
   onProgress?.({ stage: "config", done: 0, total: 1 });
-  const directory = await resolveModelDirectory(pathOrHubId, hubOptions(options));
+  const check = (folder: string): Promise<void> => checkPurpose(folder, pathOrHubId, request);
+  const directory = await resolveModelDirectory(pathOrHubId, { ...hubOptions(options), check });
+  await check(directory);
   const [{ config, program, checkpoint }, generationFile] = await Promise.all([
     openModel(directory),
     readGenerationConfig(directory),
@@ -104,7 +108,6 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
       ? decoderStartToken(generation, program.vocabSize, directory)
       : undefined;
   const slots = request.maxBeams ?? defaults.beams.count;
-  requireArchitecture(program.architecture, request.architecture, pathOrHubId);
   requirePrecision(program, checkpoint, request.precision);
   onProgress?.({ stage: "config", done: 1, total: 1 });
 
@@ -183,6 +186,18 @@ function hubOptions(options: Pick<LoadOptions, HubOption>): Pick<ResolveOptions,
 }
 
 const DEFAULT_CONTEXT = 4096;
+
+/** What can be told of a model without its weights, and before they are fetched. */
+async function checkPurpose(
+  directory: string,
+  model: string,
+  { architecture, chat }: Pick<LoadOptions, "architecture" | "chat">,
+): Promise<void> {
+  const config = await readModelConfig(directory);
+  requireArchitecture(buildProgram(config).architecture, architecture, model);
+  // One of any name will do: which one is chosen depends on the conversation.
+  if (chat === true) (await loadChatTemplates(directory)).choose(undefined, true);
+}
 
 function requireArchitecture(found: Architecture, wanted: Architecture | undefined, model: string): void {
   if (wanted === undefined || wanted === found) return;

@@ -4,7 +4,9 @@ import { formatBytes } from "./format-bytes.ts";
 test.each([
   [0, "0 bytes"],
   [10.4, "10 bytes"],
-  [999_999, "999999 bytes"],
+  [999, "999 bytes"],
+  [64_000, "64.0 kB"],
+  [554_914, "555 kB"],
   [1e6, "1.0 MB"],
   [36_150_000, "36.1 MB"],
   [260e6, "260 MB"],

@@ -184,6 +184,8 @@ export interface LoadOptions {
   maxBeams?: number;
   /** What the model must be, checked before its weights are read. Default: what it is. */
   architecture?: Architecture;
+  /** The model will answer conversations: one without a chat template is refused before its weights are read. */
+  chat?: boolean;
   /** Branch, tag or commit of a repository on the Hugging Face hub. Default "main". */
   revision?: string;
   /** Of the hub. Default: HF_TOKEN, or what "hf auth login" stored. */

@@ -22,6 +22,7 @@ describe("resolveLoadOptions", () => {
       prefill: "exact",
       contextLength: undefined,
       precision: "stored",
+      chat: false,
     };
     for (const options of [{}, { device: "auto" }, { precision: "stored" }, { prefill: "exact" }]) {
       expect(resolveLoadOptions(options as LoadOptions)).toEqual(nothing);
@@ -37,6 +38,7 @@ describe("resolveLoadOptions", () => {
         gpuMemory: 8e9,
       }),
     ).toEqual({
+      chat: false,
       device: { kind: "wasm" },
       threads: 3,
       gpuMemory: 8e9,

@@ -22,6 +22,7 @@ export interface ResolvedLoad {
   maxBeams: number | undefined;
   precision: Precision;
   architecture: Architecture | undefined;
+  chat: boolean;
 }
 
 const PRECISIONS: readonly Precision[] = ["stored", "float32", "float16", "bfloat16"];
@@ -35,6 +36,7 @@ const OPTION_NAMES: Readonly<Record<keyof LoadOptions, true>> = {
   contextLength: true,
   maxBeams: true,
   architecture: true,
+  chat: true,
   revision: true,
   token: true,
   cacheDirectory: true,
@@ -74,6 +76,7 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedLoad {
       options.contextLength === "max" ? Infinity : count("contextLength", options.contextLength, 2 ** 24),
     maxBeams: count("maxBeams", options.maxBeams, MAX_BEAMS),
     architecture: resolveArchitecture(options.architecture),
+    chat: options.chat === true,
   };
 }
 

@@ -25,6 +25,7 @@ export interface GenerateFlags extends DeviceFlags {
   readonly minP?: number;
   readonly repetitionPenalty?: number;
   readonly noRepeatNgramSize?: number;
+  readonly numBeams?: number;
   readonly doSample?: boolean;
   readonly greedy?: boolean;
   readonly seed?: number;
@@ -60,7 +61,8 @@ export async function generate(prompt: string, flags: GenerateFlags, context: Co
     if (flags.json) await terminal.write(`${JSON.stringify(report(result, model.device))}\n`);
     else if (!result.newText.endsWith("\n")) await terminal.write("\n");
     for (const warning of result.warnings) terminal.warn(warning);
-    if (flags.seed === undefined && !flags.greedy) terminal.note(`seed ${result.seed}`);
+    const mayHaveDrawn = flags.greedy !== true && result.sequences === undefined;
+    if (flags.seed === undefined && mayHaveDrawn) terminal.note(`seed ${result.seed}`);
     terminal.note(statisticsLine([result], model.device.description));
   } finally {
     terminal.close();
@@ -107,6 +109,7 @@ function generateOptions(flags: GenerateFlags): GenerateOptions {
       ranges.no_repeat_ngram_size,
       flags.noRepeatNgramSize,
     ),
+    numBeams: checkFlag("num-beams", ranges.num_beams, flags.numBeams),
     seed: checkFlag("seed", ranges.seed, flags.seed),
     stop: checkFlag("stop", stopSchema, flags.stop),
     doSample: flags.greedy ? false : flags.doSample,
@@ -119,6 +122,7 @@ const stopSchema = z.array(z.string().min(1)).describe("a text of at least one c
 function loadOptions(flags: GenerateFlags): LoadOptions {
   return {
     ...deviceOptions(flags),
+    maxBeams: checkFlag("num-beams", ranges.num_beams, flags.numBeams),
     contextLength: checkFlag("context-length", countSchema, flags.contextLength),
     precision: flags.precision as Precision | undefined, // loadModel refuses what it does not know
   };

@@ -115,6 +115,7 @@ export class ModelHost {
       device: this.#overrides.device ?? component.device,
       precision: component.precision,
       architecture: component.architecture,
+      chat: needsChatTemplate(component),
       maxBeams: beamBound(component),
       contextLength: needed === Infinity ? "max" : needed,
       signal: stop.signal,
@@ -145,6 +146,11 @@ export class ModelHost {
       () => undefined,
     );
   }
+}
+
+/** Whether an action takes the model's own chat template. */
+function needsChatTemplate({ actions }: ModelComponent): boolean {
+  return actions.some((action) => action.kind === "chat" && action.chatTemplate === undefined);
 }
 
 /** The promise's value, unless the signal fires first. */

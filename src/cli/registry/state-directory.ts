@@ -1,4 +1,5 @@
-import { chmod, mkdir } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
+import { chmod } from "node:fs/promises";
 import path from "node:path";
 import envPaths from "env-paths";
 
@@ -14,7 +15,8 @@ export function stateDirectory(env: Readonly<Record<string, string | undefined>>
 /** A folder below the state directory that only this user may enter; made when it is not there. */
 export async function privateFolder(name: string): Promise<string> {
   const folder = path.join(stateDirectory(), name);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  // Not the asynchronous way, which never returns where a parent cannot be made (below /proc; Node 24).
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   // It may have been there with other rights.
   await chmod(folder, 0o700);
   return folder;

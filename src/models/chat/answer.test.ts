@@ -32,6 +32,7 @@ describe("an answer", () => {
     ["so it is </think> Yes", { ...thinking, startsInReasoning: true }, { reasoning: "so it is", content: "Yes" }],
     ["The tag <think> opens.", thinking, { content: "The tag <think> opens." }],
     ["<thin", thinking, { content: "<thin" }],
+    ["[ x ]y", { reasoning: [" [", "] "] }, { reasoning: "x", content: "y" }],
     ["<think>x</think>y", {}, { content: "<think>x</think>y" }],
     [
       `<think>t</think>I look.\n${call(weather)}\n${call(weather)}\n`,

@@ -37,7 +37,8 @@ export class AnswerParser {
   #hasReasoned = false;
 
   constructor(format: AnswerFormat) {
-    this.#format = format;
+    const { reasoning, toolCalls } = format;
+    this.#format = { ...format, reasoning: reasoning && bare(reasoning), toolCalls: toolCalls && bare(toolCalls) };
     const isOpen = format.reasoning !== undefined && format.startsInReasoning === true;
     this.#state = isOpen ? "reasoning" : format.reasoning === undefined ? "content" : "start";
   }
@@ -158,6 +159,11 @@ export class AnswerParser {
     if (type === "reasoning") this.#hasReasoned = true;
     pieces.push({ type, text });
   }
+}
+
+/** White space next to tags belongs to no part, nor to the tags. */
+function bare([open, close]: Tags): Tags {
+  return [open.trim(), close.trim()];
 }
 
 /** `{"name": …, "arguments": {…}}`; models also write "parameters", and arguments as a JSON text. */

@@ -23,6 +23,8 @@ export interface FetchOptions extends Pick<LoadOptions, "signal" | "onProgress" 
   /** Address of the hub, without a slash at its end. */
   readonly endpoint: string;
   readonly token?: HubToken;
+  /** Asked when the small files are in the model's directory, before its weights come: throws for one that will not do. */
+  readonly check?: (directory: string) => Promise<void>;
   readonly limits?: TransferLimits;
   readonly lockTimes?: LockTimes;
   /** Bytes free on the drive of a path. Default: asks the system. */
@@ -57,6 +59,11 @@ export async function fetchModel(repository: CachedRepository, options: FetchOpt
   }
 }
 
+/** Small files that say, beside config.json, whether the model will do. */
+const TELLING_FILES: ReadonlySet<string> = new Set([
+  ...["tokenizer_config.json", "chat_template.jinja", "chat_template.json"],
+]);
+
 class Fetching {
   readonly #repository: CachedRepository;
   readonly #options: FetchOptions;
@@ -90,6 +97,13 @@ class Fetching {
     const directory = this.#repository.snapshotDirectory(this.#commit);
     if (needed.small.includes(CONFIG_FILE)) await this.#fetchAll([CONFIG_FILE]);
     if (requires === "model") buildProgram(await readModelConfig(directory));
+    if (this.#options.check !== undefined) {
+      await this.#fetchAll(
+        needed.small.filter((name) => TELLING_FILES.has(name)),
+        "quiet",
+      );
+      await this.#options.check(directory);
+    }
     const weights = await this.#weightFiles(needed.weights, directory);
     await this.#fetchAll([...needed.small, ...weights]);
     await this.#setReference();
@@ -114,6 +128,13 @@ class Fetching {
     this.#files = await filesOfCommit(this.#http, id, this.#commit);
   }
 
+  /** The revision and its commit, which may be the same. */
+  #what(): string {
+    const { revision } = this.#options;
+    const commit = this.#commit.slice(0, 7);
+    return revision === this.#commit ? commit : `${revision}, ${commit}`;
+  }
+
   #setReference(): Promise<void> {
     return this.#repository.setReference(this.#options.revision, this.#commit);
   }
@@ -136,7 +157,7 @@ class Fetching {
   }
 
   /** Fetches those of the files that are not there, several at a time; the first failure ends all. */
-  async #fetchAll(names: readonly string[]): Promise<void> {
+  async #fetchAll(names: readonly string[], announces: "quiet" | "aloud" = "aloud"): Promise<void> {
     const wanted: HubFile[] = [];
     for (const name of new Set(names)) {
       const file = this.#files.get(name);
@@ -145,7 +166,7 @@ class Fetching {
     if (wanted.length === 0) return;
     // Files of the same content are one blob.
     const blobs = Map.groupBy(wanted, ({ hash }) => hash.hex);
-    const progress = await this.#prepare(wanted);
+    const progress = await this.#prepare(wanted, announces);
     const queue = blobs.values();
     const work = async (): Promise<void> => {
       for (const [file, ...same] of queue) {
@@ -182,7 +203,7 @@ class Fetching {
   }
 
   /** Says what comes, and that there is room for it. */
-  async #prepare(wanted: readonly HubFile[]): Promise<TransferProgress> {
+  async #prepare(wanted: readonly HubFile[], announces: "quiet" | "aloud"): Promise<TransferProgress> {
     const { id, cacheDirectory } = this.#repository;
     const progress = new TransferProgress(this.#options.onProgress);
     for (const { hash, size } of wanted) {
@@ -201,10 +222,10 @@ class Fetching {
         { remedy: "Free some space, or put the cache on another drive (HF_HUB_CACHE, or cache_dir: in a compose file)." },
       );
     }
-    if (wanted.length > 1 || total >= 1e6) {
+    if (announces === "aloud" && (wanted.length > 1 || total >= 1e6)) {
       const before = done === 0 ? "" : `, ${formatBytes(done)} of it here already`;
       this.#http.notice(
-        `Fetching ${id} (${this.#options.revision}, ${this.#commit.slice(0, 7)}): ${formatBytes(total)} in ` +
+        `Fetching ${id} (${this.#what()}): ${formatBytes(total)} in ` +
           `${wanted.length} ${wanted.length === 1 ? "file" : "files"}${before}.`,
       );
     }

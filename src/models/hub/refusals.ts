@@ -1,7 +1,7 @@
 /** What an answer of the hub means that is no success, in words that help. */
 import { ModelComposeError } from "../../runtime/errors.ts";
 import type { HubToken } from "./environment.ts";
-import { suggestion } from "./known-models.ts";
+import { meantModel, suggestion } from "./known-models.ts";
 import { DEFAULT_REVISION } from "./repository.ts";
 
 /** What a request is about. */
@@ -81,6 +81,7 @@ function forbidden({ endpoint, token }: RefusedAnswer, { id, what }: Subject, sa
 /** The hub answers the same for a repository that is not there and for one that is private. */
 function unknownRepository({ endpoint, token }: RefusedAnswer, { id }: Subject): ModelComposeError {
   const near = suggestion(id);
+  if (near !== undefined && meantModel(id) !== id) return new ModelComposeError("not-found", near);
   const privately =
     token === undefined
       ? "If it is private, give a token: HF_TOKEN, or token: in a compose file."

@@ -120,7 +120,7 @@ describe("hub ids", () => {
     const missing = resolveIn("HuggingFaceTB/SmolLM3-3", { ...options, localFilesOnly: true });
     await expect(missing).rejects.toMatchObject({ code: "not-found" });
     const message = await missing.catch((error: unknown) => String(error));
-    expect(message).toContain("the network is not used: only local files were asked for (local_files_only)");
+    expect(message).toContain("the network is not used: only local files were asked for (start, or local_files_only)");
     expect(message).toContain(`"${join(cwd, "HuggingFaceTB/SmolLM3-3")}"`);
     expect(message).toContain(`"${join(cache, "models--HuggingFaceTB--SmolLM3-3", "snapshots", "main")}"`);
     expect(message).toContain(`The cache has "${MODEL}".`);

@@ -24,6 +24,8 @@ export interface ResolveOptions extends HubOptions, Reports {
   env?: Environment;
   /** What relative paths are relative to. Default: the working directory. */
   cwd?: string;
+  /** Asked before the weights of a model are fetched: throws for one that will not do. */
+  check?: FetchOptions["check"];
   /** How the hub is talked to; for tests. */
   transfer?: Pick<FetchOptions, "limits" | "lockTimes" | "freeBytes">;
 }
@@ -85,7 +87,7 @@ export function cacheDirectoryOf({
 
 /** Where and how to fetch, from options and the environment. */
 export async function fetchOptions(options: ResolveOptions): Promise<FetchOptions> {
-  const { env = process.env, requires = "model", signal, onProgress, onNotice, transfer } = options;
+  const { env = process.env, requires = "model", signal, onProgress, onNotice, check, transfer } = options;
   return {
     ...transfer,
     revision: options.revision ?? DEFAULT_REVISION,
@@ -95,12 +97,13 @@ export async function fetchOptions(options: ResolveOptions): Promise<FetchOption
     signal,
     onProgress,
     onNotice,
+    check,
   };
 }
 
 /** What forbids the network, for messages; undefined when nothing does. */
 export function networkBan({ env = process.env, localFilesOnly = false }: ResolveOptions): string | undefined {
-  return localFilesOnly ? "only local files were asked for (local_files_only)" : offlineSetting(env);
+  return localFilesOnly ? "only local files were asked for (start, or local_files_only)" : offlineSetting(env);
 }
 
 async function snapshotOf(repository: CachedRepository, local: string, options: ResolveOptions): Promise<string> {

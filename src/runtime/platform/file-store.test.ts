@@ -95,6 +95,14 @@ describe("a file that is written piece by piece", () => {
   });
 });
 
+test("directories that cannot be made are an error, at once", async () => {
+  const file = join(temporaryDirectory(), "file");
+  writeFileSync(file, "");
+  await expect(store.makeDirectory(join(file, "deep", "deeper"))).rejects.toMatchObject({ code: "download" });
+  if (process.platform !== "linux") return;
+  await expect(store.makeDirectory("/proc/nope/deep")).rejects.toMatchObject({ code: "download" });
+});
+
 describe("failures", () => {
   test("of a full drive say so", async () => {
     refused.add("room");

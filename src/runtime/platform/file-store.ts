@@ -55,7 +55,27 @@ export async function fileState(path: string): Promise<FileState | undefined> {
 
 /** Makes a directory and those above it. */
 export async function makeDirectory(path: string): Promise<void> {
-  await attempt("make the directory", path, () => mkdir(path, { recursive: true }));
+  await attempt("make the directory", path, () => makeLevels(path));
+}
+
+/** Level by level: Node's own recursive way never returns where a parent cannot be made (below /proc; Node 24). */
+async function makeLevels(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" || code === "EISDIR" || code === "EPERM") {
+      if ((await stat(path)).isDirectory()) return;
+      throw error;
+    }
+    const parent = dirname(path);
+    if (code !== "ENOENT" || parent === path) throw error;
+    await makeLevels(parent);
+    // Another process may have been faster. What is still missing then cannot be made.
+    await mkdir(path).catch(async (again: unknown) => {
+      if (!(await stat(path)).isDirectory()) throw again;
+    });
+  }
 }
 
 /** Writes a small file so that readers see all of it or none. Its directory is made. */

@@ -43,6 +43,10 @@ async function verifyOne(model: CachedModel, flags: ModelsFlags, context: Comman
   });
   const wrong = files.filter(({ state }) => state === "damaged" || state === "missing");
   const unchecked = files.filter(({ state }) => state === "unchecked");
+  if (model.format === undefined && wrong.every(({ state }) => state === "missing")) {
+    await terminal.write(`${title}: its weights are not here\n`);
+    return true;
+  }
   const good = files.length - wrong.length - unchecked.length;
   const parts = [`${good} of ${files.length} files are good`];
   if (unchecked.length > 0) parts.push(`${unchecked.length} have no known hash (${unchecked.map(({ name }) => name).join(", ")})`);
@@ -60,15 +64,22 @@ async function verifyOne(model: CachedModel, flags: ModelsFlags, context: Comman
   for (const { hash, state } of wrong) {
     if (hash !== undefined && state === "damaged") await removeFile(repository.blob(hash));
   }
-  const { fetchedBytes } = await fetchModel(
-    repository,
-    await fetchOptions({
-      revision: commit,
-      signal,
-      onProgress: (progress) => terminal.loading(progress),
-      onNotice: (line) => terminal.note(line),
-    }),
-  );
-  await terminal.write(`  repaired: ${formatBytes(fetchedBytes)} fetched\n`);
-  return true;
+  try {
+    const { fetchedBytes } = await fetchModel(
+      repository,
+      await fetchOptions({
+        revision: commit,
+        signal,
+        onProgress: (progress) => terminal.loading(progress),
+        onNotice: (line) => terminal.note(line),
+      }),
+    );
+    await terminal.write(`  repaired: ${formatBytes(fetchedBytes)} fetched\n`);
+    return true;
+  } catch (error) {
+    // The other models may well be repaired.
+    if (!(error instanceof ModelComposeError) || error.code === "aborted") throw error;
+    await terminal.write(`  not repaired: ${error.message}\n`);
+    return false;
+  }
 }

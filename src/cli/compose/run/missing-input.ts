@@ -45,7 +45,7 @@ export function missingPromptError(place: PromptPlace, value: null | ""): Workfl
   }
   const found = isObject(runInput) ? "" : ` The input is ${show(runInput ?? null)}, not an object.`;
   return new WorkflowInputError(
-    `The workflow input ${names} is missing, and it is ${prompt}.${found}`,
+    `The workflow input ${names} is missing${prompt === field ? "" : `, and it is ${prompt}`}.${found}`,
     field,
     `Add ${JSON.stringify(field)} to the input.`,
   );

@@ -116,6 +116,14 @@ describe("chat-completion", () => {
     ]);
   });
 
+  test("the output of a list of conversations is that of each", async () => {
+    const one = [{ role: "user", content: "a" }];
+    const yaml = `${chatWith('  messages: "${input.m}"\n')}  output: { text: "\${response.content}" }\n`;
+    expect((await ask(yaml, { m: [one, one] })).output).toEqual({
+      generated: [{ text: "Hello." }, { text: "Hello." }],
+    });
+  });
+
   test("reasoning is not the answer; response has both", async () => {
     const fake = reasoned();
     const { output, events } = await ask(simple, { prompt: "a" }, fake);

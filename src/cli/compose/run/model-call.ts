@@ -4,6 +4,7 @@ import { beamBound } from "../beam-bound.ts";
 import type { Call } from "../definition.ts";
 import type { TextModel } from "../model-host.ts";
 import type { Scope } from "../template/evaluate.ts";
+import type { SourceNode } from "../source-tree.ts";
 import { evaluateNode, placeholdersIn } from "../value-template.ts";
 import { actionScope, withSources, type CallSite, type PreparedCall } from "./call.ts";
 import {
@@ -79,7 +80,13 @@ class ModelCall {
     const result = isMany ? outputs.map((one) => one.result) : outputs[0]?.result;
     const { output } = action;
     if (output === undefined || (parameters.streaming && mapsPieces(output, "result"))) return result;
-    const response = isMany ? outputs.map((one) => one.response) : outputs[0]?.response;
+    if (action.kind === "chat" && isMany)
+      return outputs.map((one) => this.#evaluate(output, one.result, one.response));
+    return this.#evaluate(output, result, outputs[0]?.response);
+  }
+
+  /** The output of the action; of several conversations, of each. */
+  #evaluate(output: SourceNode, result: unknown, response: unknown): unknown {
     const scope = withSources(this.#scope, ["result", result], ["result[]", result], ["response", response]);
     return evaluateNode(output, scope);
   }
