@@ -97,7 +97,7 @@ describe("GpuContext", () => {
       reason: {
         code: "out-of-memory",
         message: expect.stringMatching(
-          /^The buffer "values 0" needs 600 bytes on the GPU .+, but the budget for GPU memory is 1000 bytes; 600 bytes are allocated\. Lower the context length/,
+          /^The buffer "values 0" needs 600 bytes on the GPU .+, but the budget for GPU memory is 1\.0 kB; 600 bytes are allocated\. Lower the context length/,
         ) as string,
       },
     });
@@ -125,7 +125,7 @@ describe("GpuContext", () => {
     await expect(context.createBuffer("all", context.limits.maxBufferSize, STORAGE)).rejects.toMatchObject({
       code: "out-of-memory",
       message: expect.stringMatching(
-        /"all" needs 1\.07 GB .+ has no room for it; 4096 bytes are allocated/,
+        /"all" needs 1\.07 GB .+ has no room for it; 4\.1 kB are allocated/,
       ) as string,
     });
     expect(context.allocatedBytes).toBe(4096);
