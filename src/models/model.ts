@@ -94,13 +94,17 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
   const request = resolveLoadOptions(options);
   throwIfAborted(signal);
   onProgress?.({ stage: "config", done: 0, total: 1 });
-  const check = (folder: string): Promise<void> => checkPurpose(folder, pathOrHubId, request);
-  const directory = await resolveModelDirectory(pathOrHubId, { ...hubOptions(options), check });
-  await check(directory);
+  const directory = await resolveModelDirectory(pathOrHubId, {
+    ...hubOptions(options),
+    // Before gigabytes of weights are fetched for nothing.
+    check: async (folder) =>
+      requirePurpose(buildProgram(await readModelConfig(folder)), folder, pathOrHubId, request),
+  });
   const [{ config, program, checkpoint }, generationFile] = await Promise.all([
     openModel(directory),
     readGenerationConfig(directory),
   ]);
+  await requirePurpose(program, directory, pathOrHubId, request);
   const generation = mergeGenerationConfigs(generationFile, config.generationDefaults);
   const defaults = resolveGenerateOptions({}, generation.settings); // a bad file is found before the weights are read
   const decoderStartTokenId =
@@ -187,16 +191,18 @@ function hubOptions(options: Pick<LoadOptions, HubOption>): Pick<ResolveOptions,
 
 const DEFAULT_CONTEXT = 4096;
 
-/** What can be told of a model without its weights, and before they are fetched. */
-async function checkPurpose(
+type Purpose = Pick<LoadOptions, "architecture" | "chat">;
+
+/** Whether a model will do for what it is loaded for: told by its small files alone. */
+async function requirePurpose(
+  { architecture }: Program,
   directory: string,
   model: string,
-  { architecture, chat }: Pick<LoadOptions, "architecture" | "chat">,
+  wanted: Purpose,
 ): Promise<void> {
-  const config = await readModelConfig(directory);
-  requireArchitecture(buildProgram(config).architecture, architecture, model);
+  requireArchitecture(architecture, wanted.architecture, model);
   // One of any name will do: which one is chosen depends on the conversation.
-  if (chat === true) (await loadChatTemplates(directory)).choose(undefined, true);
+  if (wanted.chat === true) (await loadChatTemplates(directory)).choose(undefined, true);
 }
 
 function requireArchitecture(found: Architecture, wanted: Architecture | undefined, model: string): void {
