@@ -5,8 +5,8 @@
  */
 import { stderr } from "node:process";
 import { parseArgs } from "node:util";
-import { errorMessage, ModelComposeError } from "../src/runtime/errors.ts";
-import { nearestName } from "../src/runtime/nearest-name.ts";
+import { errorMessage, ModelComposeError } from "../src/base/errors.ts";
+import { nearestName } from "../src/base/nearest-name.ts";
 import { checkpointOfConfig } from "./checkpoint/contents.ts";
 import { WEIGHT_DTYPES, type WeightDtype } from "./checkpoint/random-weights.ts";
 import { CHECKPOINT_SHAPES, checkpointOfShape } from "./checkpoint/shapes.ts";

@@ -1,9 +1,9 @@
-/** The web UI's page as files for the browser, from its sources in src/cli/webui/page. */
+/** The web UI's page as files for the browser, from its sources in src/webui/page. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "esbuild";
 
-const page = join(import.meta.dirname, "../src/cli/webui/page");
+const page = join(import.meta.dirname, "../src/webui/page");
 
 /** @returns the contents of the page's files by their names */
 export async function bundleWebUi(): Promise<Map<string, Uint8Array>> {

@@ -28,8 +28,8 @@ export type {
   ToolCallEntry,
   ToolDefinition,
 } from "./models/chat/messages.ts";
-export type { Tokenizer, IncrementalDecoder } from "./models/tokenizer.ts";
-export type { ForwardResult } from "./runtime/generator.ts";
+export type { Tokenizer, IncrementalDecoder } from "./models/tokenizer/tokenizer.ts";
+export type { ForwardResult } from "./runtime/generation/generator.ts";
 export type {
   Architecture,
   BeamSequence,
@@ -47,8 +47,8 @@ export type {
   StreamPart,
   Timings,
   Usage,
-} from "./runtime/generation-types.ts";
-export { listAdapters } from "./runtime/webgpu/adapter.ts";
-export type { AdapterSummary } from "./runtime/webgpu/adapter.ts";
-export { AbortError, ModelComposeError } from "./runtime/errors.ts";
-export type { ErrorCode } from "./runtime/errors.ts";
+} from "./runtime/generation/types.ts";
+export { listAdapters } from "./runtime/webgpu/run/adapter.ts";
+export type { AdapterSummary } from "./runtime/webgpu/run/adapter.ts";
+export { AbortError, ModelComposeError } from "./base/errors.ts";
+export type { ErrorCode } from "./base/errors.ts";

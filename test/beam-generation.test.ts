@@ -1,10 +1,10 @@
 /** Beam search and encoder–decoders through the generator, over a device whose logits are a hash of its slots. */
 import { describe, expect, test } from "vitest";
 import { HashedExecutable, type HashedOptions } from "./support/hashed-executable.ts";
-import { StopMatcher } from "../src/models/stop-strings.ts";
-import { AbortError } from "../src/runtime/errors.ts";
-import type { GenerateOptions } from "../src/runtime/generation-types.ts";
-import { Generator, type GeneratorParts, type TextCodec } from "../src/runtime/generator.ts";
+import { StopMatcher } from "../src/models/tokenizer/stop-strings.ts";
+import { AbortError } from "../src/base/errors.ts";
+import type { GenerateOptions } from "../src/runtime/generation/types.ts";
+import { Generator, type GeneratorParts, type TextCodec } from "../src/runtime/generation/generator.ts";
 
 const VOCABULARY = 26;
 const EOS = 4;

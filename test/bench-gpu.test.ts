@@ -11,8 +11,8 @@ import { medianCost } from "../bench/harness/measurements.ts";
 import { profileRows, type ProfileRow } from "../bench/harness/profiles.ts";
 import { openSubject } from "../bench/harness/subject.ts";
 import { WebGpuBackend } from "../src/runtime/webgpu/backend.ts";
-import { ReadProbe } from "../src/runtime/webgpu/measure.ts";
-import { requireTimestamps } from "../src/runtime/webgpu/timestamps.ts";
+import { ReadProbe } from "../src/runtime/webgpu/run/measure.ts";
+import { requireTimestamps } from "../src/runtime/webgpu/run/timestamps.ts";
 import { modelPath } from "./support/golden.ts";
 
 const SCRIPT = join(import.meta.dirname, "../bench/bench.ts");

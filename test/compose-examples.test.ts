@@ -3,12 +3,12 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import type { ComposeDefinition } from "../src/cli/compose/definition.ts";
-import { inferSchema } from "../src/cli/compose/inferred-schema.ts";
-import { loadCompose } from "../src/cli/compose/load.ts";
-import { ModelHost } from "../src/cli/compose/model-host.ts";
-import { Engine } from "../src/cli/compose/run/engine.ts";
-import type { RunEvent } from "../src/cli/compose/run/events.ts";
+import type { ComposeDefinition } from "../src/compose/definition/definition.ts";
+import { inferSchema } from "../src/compose/analysis/inferred-schema.ts";
+import { loadCompose } from "../src/compose/load.ts";
+import { ModelHost } from "../src/compose/model-host.ts";
+import { Engine } from "../src/compose/run/engine.ts";
+import type { RunEvent } from "../src/compose/run/events.ts";
 import { loadModel } from "../src/index.ts";
 import { eventsOf } from "./support/compose.ts";
 

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Executable, Pass } from "../src/runtime/backend.ts";
-import { AbortError } from "../src/runtime/errors.ts";
+import { AbortError } from "../src/base/errors.ts";
 import {
   distance,
   expectActivations,

@@ -5,7 +5,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Executable } from "../src/runtime/backend.ts";
-import type { WebGpuExecutable } from "../src/runtime/webgpu/executable.ts";
+import type { WebGpuExecutable } from "../src/runtime/webgpu/run/executable.ts";
 import {
   expectActivations,
   expectGreedy,

@@ -33,7 +33,7 @@ function run(script: string, { bindings, environment }: RunOptions = {}): Promis
     {
       bindings: {
         LIBRARY: sourceUrl("index.ts"),
-        DEVICE: sourceUrl("runtime/webgpu/device.ts"),
+        DEVICE: sourceUrl("runtime/webgpu/run/device.ts"),
         TALES,
         ADAPTER,
         ...bindings,

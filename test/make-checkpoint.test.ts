@@ -8,7 +8,7 @@ import { WEIGHT_DTYPES, type WeightDtype } from "../bench/checkpoint/random-weig
 import { CHECKPOINT_SHAPES, checkpointOfShape, checkpointTensors } from "../bench/checkpoint/shapes.ts";
 import { writeCheckpoint } from "../bench/checkpoint/write-checkpoint.ts";
 import { loadModel } from "../src/models/model.ts";
-import { openCheckpoint } from "../src/runtime/checkpoint.ts";
+import { openCheckpoint } from "../src/runtime/checkpoint/checkpoint.ts";
 
 const SCRIPT = join(import.meta.dirname, "../bench/make-checkpoint.ts");
 const tiny = CHECKPOINT_SHAPES["smollm3-tiny"];

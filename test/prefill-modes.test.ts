@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { PassResult } from "../src/runtime/backend.ts";
 import { WebGpuBackend } from "../src/runtime/webgpu/backend.ts";
-import type { WebGpuExecutable } from "../src/runtime/webgpu/executable.ts";
+import type { WebGpuExecutable } from "../src/runtime/webgpu/run/executable.ts";
 import { openGolden, passOf, type GoldenModel } from "./support/golden.ts";
 
 /** Mean square error of the logits over their mean square. Measured: 1.4e-8. */

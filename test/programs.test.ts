@@ -5,8 +5,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { readModelConfig } from "../src/models/config.ts";
-import { buildProgram } from "../src/models/registry.ts";
+import { readModelConfig } from "../src/models/config/model-config.ts";
+import { buildProgram } from "../src/models/families/registry.ts";
 import { FACTOR, distance, expectWithin, goldenActivations } from "./support/accuracy.ts";
 import { openGolden } from "./support/golden.ts";
 import { goldenPath, temporaryDirectory, temporaryFile } from "./support/model-files.ts";

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { openCheckpoint, requireTensor, withBasePrefix } from "../src/runtime/checkpoint.ts";
-import { ModelComposeError } from "../src/runtime/errors.ts";
-import { readPytorchFile } from "../src/runtime/pytorch/pytorch-file.ts";
-import { bytesPerElement } from "../src/runtime/tensor-location.ts";
-import { vectorValues } from "../src/runtime/vector-values.ts";
+import { openCheckpoint, requireTensor, withBasePrefix } from "../src/runtime/checkpoint/checkpoint.ts";
+import { ModelComposeError } from "../src/base/errors.ts";
+import { readPytorchFile } from "../src/runtime/checkpoint/pytorch/pytorch-file.ts";
+import { bytesPerElement } from "../src/runtime/checkpoint/tensor-location.ts";
+import { vectorValues } from "../src/runtime/checkpoint/vector-values.ts";
 import { goldenPath, temporaryDirectory } from "./support/model-files.ts";
 import { readWhole } from "./support/tensor-bytes.ts";
 

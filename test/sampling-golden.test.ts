@@ -8,8 +8,8 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { resolveGenerateOptions } from "../src/runtime/sampling-options.ts";
-import { Sampler } from "../src/runtime/sampler.ts";
+import { resolveGenerateOptions } from "../src/runtime/sampling/options.ts";
+import { Sampler } from "../src/runtime/sampling/sampler.ts";
 
 interface LogitsSpec {
   vocab: number;

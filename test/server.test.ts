@@ -2,8 +2,8 @@
 import { createConnection } from "node:net";
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { afterEach, describe, expect, test } from "vitest";
-import { startServer, type ComposeServer, type ServerOptions } from "../src/cli/server/server.ts";
-import { ModelComposeError } from "../src/runtime/errors.ts";
+import { startServer, type ComposeServer, type ServerOptions } from "../src/server/server.ts";
+import { ModelComposeError } from "../src/base/errors.ts";
 import { loadText } from "./support/compose.ts";
 import { call, open, until, type Answer, type CallOptions } from "./support/http.ts";
 import { PacedModels } from "./support/paced-models.ts";

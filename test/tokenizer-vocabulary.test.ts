@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { hasTokenizer, loadTokenizer, type Tokenizer } from "../src/models/tokenizer.ts";
+import { hasTokenizer, loadTokenizer, type Tokenizer } from "../src/models/tokenizer/tokenizer.ts";
 import { sharedPath } from "./support/shared.ts";
 
 const FIXTURES = fileURLToPath(new URL("fixtures/tokenizers", import.meta.url));

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { hasTokenizer, loadTokenizer, type Tokenizer } from "../src/models/tokenizer.ts";
+import { hasTokenizer, loadTokenizer, type Tokenizer } from "../src/models/tokenizer/tokenizer.ts";
 import { sharedPath } from "./support/shared.ts";
 
 const TALES = fileURLToPath(new URL("../models/tales", import.meta.url));
@@ -187,7 +187,7 @@ describe("large files", () => {
 
   test("the process ends by itself after loading", async () => {
     const path = await largeFolder("large-exit");
-    const module = new URL("../src/models/tokenizer.ts", import.meta.url).href;
+    const module = new URL("../src/models/tokenizer/tokenizer.ts", import.meta.url).href;
     const script = `import { loadTokenizer } from ${JSON.stringify(module)};
       const tokenizer = await loadTokenizer(${JSON.stringify(path)});
       console.log(tokenizer.encode("Once upon").length);`;

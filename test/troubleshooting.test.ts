@@ -2,13 +2,13 @@
 import { spawn } from "node:child_process";
 import path from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import type { LoadTextModel } from "../src/cli/compose/model-host.ts";
+import type { LoadTextModel } from "../src/compose/model-host.ts";
 import { failureText } from "../src/cli/report.ts";
-import { startServer, type ComposeServer } from "../src/cli/server/server.ts";
+import { startServer, type ComposeServer } from "../src/server/server.ts";
 import { hintWhenSlow } from "../src/cli/slow-hint.ts";
 import { availableCores } from "../src/runtime/platform/system.ts";
-import { GpuContext } from "../src/runtime/webgpu/device.ts";
-import { USAGE } from "../src/runtime/webgpu/constants.ts";
+import { GpuContext } from "../src/runtime/webgpu/run/device.ts";
+import { USAGE } from "../src/runtime/webgpu/run/constants.ts";
 import { loadText } from "./support/compose.ts";
 import { ADAPTER } from "./support/devices.ts";
 import { FakeHub } from "./support/fake-hub/fake-hub.ts";

@@ -1,8 +1,8 @@
 import { connect } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { startServer } from "../src/cli/server/server.ts";
-import { startWebUi, type WebUi } from "../src/cli/webui/server.ts";
+import { startServer } from "../src/server/server.ts";
+import { startWebUi, type WebUi } from "../src/webui/server.ts";
 import { loadText } from "./support/compose.ts";
 import { PacedModels } from "./support/paced-models.ts";
 

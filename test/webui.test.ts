@@ -1,8 +1,8 @@
 /** The web UI in a real browser, on the real API; only the model is one that writes at a known pace. */
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { startServer, type ComposeServer } from "../src/cli/server/server.ts";
-import { startWebUi, type WebUi } from "../src/cli/webui/server.ts";
+import { startServer, type ComposeServer } from "../src/server/server.ts";
+import { startWebUi, type WebUi } from "../src/webui/server.ts";
 import { hasBrowser, startBrowser } from "./support/browser.ts";
 import { loadText } from "./support/compose.ts";
 import { PacedModel } from "./support/paced-model.ts";

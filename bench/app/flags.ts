@@ -1,6 +1,6 @@
 /** The command line of the application's benchmark. */
 import { parseArgs } from "node:util";
-import { errorMessage, ModelComposeError } from "../../src/runtime/errors.ts";
+import { errorMessage, ModelComposeError } from "../../src/base/errors.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
 
 export const USAGE = `Usage: bench:app [flags]

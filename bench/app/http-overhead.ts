@@ -1,6 +1,6 @@
 /** What a blocking run over HTTP takes more than the same call of the library. */
 import { Agent } from "node:http";
-import { startServer } from "../../src/cli/server/server.ts";
+import { startServer } from "../../src/server/server.ts";
 import { loadModel, type GenerateOptions, type Model } from "../../src/index.ts";
 import type { Progress } from "../harness/progress.ts";
 import { summarize, type Summary } from "../harness/statistics.ts";

@@ -1,5 +1,5 @@
 /** The size of the web UI's page. */
-import { loadPageFiles } from "../../src/cli/webui/page-files.ts";
+import { loadPageFiles } from "../../src/webui/page-files.ts";
 
 /** @returns bytes of all its files, compressed as the server sends them */
 export async function pageBytes(): Promise<number> {

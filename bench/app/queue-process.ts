@@ -3,7 +3,7 @@
  * it listens; runs wait behind a gate, which is open until "shut" comes; "weigh" is answered with a Weight. It ends with
  * its parent.
  */
-import { startServer } from "../../src/cli/server/server.ts";
+import { startServer } from "../../src/server/server.ts";
 import { loadModel } from "../../src/index.ts";
 import { composeDefinition, lent, MODEL } from "./workflow.ts";
 

@@ -1,7 +1,7 @@
 /** What is served: the bundled model, one text a run. */
-import type { ComposeDefinition } from "../../src/cli/compose/definition.ts";
-import { readCompose } from "../../src/cli/compose/load.ts";
-import type { TextModel } from "../../src/cli/compose/model-host.ts";
+import type { ComposeDefinition } from "../../src/compose/definition/definition.ts";
+import { readCompose } from "../../src/compose/load.ts";
+import type { TextModel } from "../../src/compose/model-host.ts";
 import type { Model } from "../../src/index.ts";
 
 export const MODEL = "tales";

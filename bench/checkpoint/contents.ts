@@ -1,8 +1,12 @@
 /** What a random checkpoint holds, and how to read it off any model's config.json. */
 import { join } from "node:path";
-import { CONFIG_FILE, GENERATION_CONFIG_FILE, readModelConfig } from "../../src/models/config.ts";
-import { buildProgram } from "../../src/models/registry.ts";
-import { readJsonObject } from "../../src/runtime/json.ts";
+import {
+  CONFIG_FILE,
+  GENERATION_CONFIG_FILE,
+  readModelConfig,
+} from "../../src/models/config/model-config.ts";
+import { buildProgram } from "../../src/models/families/registry.ts";
+import { readJsonObject } from "../../src/base/json.ts";
 import { isFile } from "../../src/runtime/platform/files.ts";
 import type { MatrixSpec, Program } from "../../src/runtime/program.ts";
 

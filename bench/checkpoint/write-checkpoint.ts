@@ -1,6 +1,6 @@
 import { mkdir, open, readdir, statfs, writeFile, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
-import { ModelComposeError, errorMessage } from "../../src/runtime/errors.ts";
+import { ModelComposeError, errorMessage } from "../../src/base/errors.ts";
 import type { CheckpointContents, TensorSpec } from "./contents.ts";
 import { gaussianPool, Sfc32, WEIGHT_DTYPES, type WeightDtype, type WeightPool } from "./random-weights.ts";
 

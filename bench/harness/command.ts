@@ -1,5 +1,5 @@
 /** What every benchmark's command line does around its work. */
-import { ModelComposeError } from "../../src/runtime/errors.ts";
+import { ModelComposeError } from "../../src/base/errors.ts";
 import { Progress } from "./progress.ts";
 
 /**

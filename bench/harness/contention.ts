@@ -2,7 +2,7 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { ModelComposeError } from "../../src/runtime/errors.ts";
+import { ModelComposeError } from "../../src/base/errors.ts";
 import { workerUrl } from "../../src/runtime/platform/workers.ts";
 
 /** Runs `action` beside `count` busy processes, which are all at work when it begins and gone when this resolves. */

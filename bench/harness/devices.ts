@@ -1,18 +1,18 @@
 /** The devices as the benchmark sees them: loading, and the measurements that the contract has no words for. */
 import { bestKernelBuild } from "../../src/kernels/wasm-module.ts";
 import type { DecodeProfile, DecodeRequest, Executable } from "../../src/runtime/backend.ts";
-import { ModelComposeError } from "../../src/runtime/errors.ts";
-import { formatBytes } from "../../src/runtime/format-bytes.ts";
+import { ModelComposeError } from "../../src/base/errors.ts";
+import { formatBytes } from "../../src/base/bytes.ts";
 import { checkMemory } from "../../src/runtime/memory-check.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
 import { WasmBackend, type WasmExecutable } from "../../src/runtime/wasm/backend.ts";
 import { planBytes } from "../../src/runtime/wasm/plan.ts";
-import type { AdapterSummary } from "../../src/runtime/webgpu/adapter.ts";
+import type { AdapterSummary } from "../../src/runtime/webgpu/run/adapter.ts";
 import { WebGpuBackend } from "../../src/runtime/webgpu/backend.ts";
-import type { StepCost } from "../../src/runtime/webgpu/decode.ts";
-import type { WebGpuExecutable } from "../../src/runtime/webgpu/executable.ts";
-import { ReadProbe } from "../../src/runtime/webgpu/measure.ts";
-import { requireTimestamps } from "../../src/runtime/webgpu/timestamps.ts";
+import type { StepCost } from "../../src/runtime/webgpu/run/decode.ts";
+import type { WebGpuExecutable } from "../../src/runtime/webgpu/run/executable.ts";
+import { ReadProbe } from "../../src/runtime/webgpu/run/measure.ts";
+import { requireTimestamps } from "../../src/runtime/webgpu/run/timestamps.ts";
 import type { BenchFlags } from "./flags.ts";
 import { combinedRate, repeatFor } from "./measurements.ts";
 import type { Progress } from "./progress.ts";

@@ -1,5 +1,5 @@
 /** Which bytes of which files a model's weights are, and who reads them. */
-import type { TensorLocation } from "../../src/runtime/tensor-location.ts";
+import type { TensorLocation } from "../../src/runtime/checkpoint/tensor-location.ts";
 
 /** `length` bytes of a file from `offset` on. */
 export interface Extent {

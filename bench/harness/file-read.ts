@@ -1,6 +1,6 @@
 /** How fast this machine reads the weights from their files, without doing anything with them. */
 import { once } from "node:events";
-import { errorMessage, ModelComposeError } from "../../src/runtime/errors.ts";
+import { errorMessage, ModelComposeError } from "../../src/base/errors.ts";
 import { startWorker, workerUrl, type Worker } from "../../src/runtime/platform/workers.ts";
 import { shareOf, type Extent } from "./extents.ts";
 

@@ -1,8 +1,8 @@
 /** The command line of the benchmark. */
 import { parseArgs } from "node:util";
 import type { KernelBuild } from "../../src/kernels/wasm-module.ts";
-import { errorMessage, ModelComposeError } from "../../src/runtime/errors.ts";
-import type { PrefillMode } from "../../src/runtime/generation-types.ts";
+import { errorMessage, ModelComposeError } from "../../src/base/errors.ts";
+import type { PrefillMode } from "../../src/runtime/generation/types.ts";
 import { resolveLoadOptions, type DeviceChoice } from "../../src/runtime/load-options.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
 

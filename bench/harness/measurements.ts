@@ -1,7 +1,7 @@
 /** The measurements on a loaded model, each of them once; repetition and order are the caller's. */
-import { ModelComposeError } from "../../src/runtime/errors.ts";
+import { ModelComposeError } from "../../src/base/errors.ts";
 import type { DecodeProfile, Executable } from "../../src/runtime/backend.ts";
-import type { StepCost } from "../../src/runtime/webgpu/decode.ts";
+import type { StepCost } from "../../src/runtime/webgpu/run/decode.ts";
 import type { CpuFigures, LoadedModel } from "./devices.ts";
 import { median, summarize, type Summary } from "./statistics.ts";
 import { greedyDecode } from "./workload.ts";

@@ -2,7 +2,7 @@
  * Prefill and decode of a loaded model. What is compared is measured side by side: the multiply-add peak around each
  * prefill, pure reads between slices of the decodes, so that a noisy neighbour hits both.
  */
-import { ModelComposeError } from "../../src/runtime/errors.ts";
+import { ModelComposeError } from "../../src/base/errors.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
 import { besideBusyProcesses } from "./contention.ts";
 import type { LoadedModel } from "./devices.ts";

@@ -1,6 +1,6 @@
 /** Where the GPU's time goes, kernel by kernel. */
-import type { WebGpuExecutable } from "../../src/runtime/webgpu/executable.ts";
-import { profileDecodeStep, profilePrefill, type KernelTime } from "../../src/runtime/webgpu/profile.ts";
+import type { WebGpuExecutable } from "../../src/runtime/webgpu/run/executable.ts";
+import { profileDecodeStep, profilePrefill, type KernelTime } from "./gpu-profile.ts";
 import type { Progress } from "./progress.ts";
 import { align } from "./text-table.ts";
 import { greedyDecode } from "./workload.ts";

@@ -1,10 +1,10 @@
 /** What is measured: a model, opened but not loaded. */
 import { resolveModelDirectory } from "../../src/models/hub/resolve.ts";
 import { openModel } from "../../src/models/open-model.ts";
-import type { Checkpoint } from "../../src/runtime/checkpoint.ts";
-import { ModelComposeError } from "../../src/runtime/errors.ts";
+import type { Checkpoint } from "../../src/runtime/checkpoint/checkpoint.ts";
+import { ModelComposeError } from "../../src/base/errors.ts";
 import type { Program } from "../../src/runtime/program.ts";
-import { matrixSlice, vectorSlice } from "../../src/runtime/weight-source.ts";
+import { matrixSlice, vectorSlice } from "../../src/runtime/checkpoint/weight-source.ts";
 import { weightExtents, type Extent } from "./extents.ts";
 import { contextLengthFor, type Lengths } from "./workload.ts";
 

@@ -1,8 +1,8 @@
 /** What the model is given: random tokens, greedy choice, no end. */
 import type { DecodeRequest } from "../../src/runtime/backend.ts";
-import { ModelComposeError } from "../../src/runtime/errors.ts";
-import { uniform } from "../../src/runtime/philox.ts";
-import type { ResolvedSampling } from "../../src/runtime/sampling-options.ts";
+import { ModelComposeError } from "../../src/base/errors.ts";
+import { uniform } from "../../src/runtime/sampling/philox.ts";
+import type { ResolvedSampling } from "../../src/runtime/sampling/options.ts";
 
 const LEAST_CONTEXT = 512;
 /** Positions of a block of the KV cache: a context rounded up to it wastes nothing. */

@@ -1,7 +1,7 @@
 /** Shell completion: `model-compose completion SHELL` prints a script, which asks the hidden command `complete`. */
 import tab from "@bomb.sh/tab/commander";
 import type { Command } from "commander";
-import { SUPPORTED_MODELS } from "../models/hub/known-models.ts";
+import { SUPPORTED_MODELS } from "../models/families/known-models.ts";
 
 /** Values that are known but not the only ones: a name of an adapter, a folder, a repository. */
 const SUGGESTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {

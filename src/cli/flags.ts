@@ -1,9 +1,9 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { z } from "zod";
-import { ModelComposeError } from "../runtime/errors.ts";
-import type { LoadOptions, PrefillMode } from "../runtime/generation-types.ts";
-import { show } from "./compose/template/convert.ts";
-import { deviceOf } from "./compose/read-component.ts";
+import { ModelComposeError } from "../base/errors.ts";
+import type { LoadOptions, PrefillMode } from "../runtime/generation/types.ts";
+import { show } from "../compose/template/convert.ts";
+import { deviceOf } from "../compose/definition/read-component.ts";
 
 /** Collects a flag that may be given several times. */
 export function collect(value: string, previous: string[] | undefined): string[] {

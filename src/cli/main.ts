@@ -1,6 +1,6 @@
 import { Command, CommanderError, Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
-import { errorMessage, ModelComposeError } from "../runtime/errors.ts";
+import { errorMessage, ModelComposeError } from "../base/errors.ts";
 import { generate, type GenerateFlags } from "./commands/generate.ts";
 import { run, type CommandContext, type ComposeFlags, type RunFlags } from "./commands/run.ts";
 import type { LogsFlags } from "./commands/logs.ts";
@@ -9,7 +9,7 @@ import type { PsFlags } from "./commands/ps.ts";
 import type { ServeFlags } from "./commands/serve.ts";
 import { validate } from "./commands/validate.ts";
 import { addCompletion } from "./completion.ts";
-import type { LoadTextModel } from "./compose/model-host.ts";
+import type { LoadTextModel } from "../compose/model-host.ts";
 import { AdaptersWanted, collect, countFlag, deviceFlags, numberFlag } from "./flags.ts";
 import { Interrupted, interruptSignal } from "./interrupt.ts";
 import { failureText } from "./report.ts";
@@ -57,7 +57,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 /** @returns what went wrong, if anything did */
 async function showAdapters({ terminal }: CommandContext): Promise<unknown> {
   try {
-    const { listAdapters, listingText } = await import("../runtime/webgpu/adapter.ts");
+    const { listAdapters, listingText } = await import("../runtime/webgpu/run/adapter.ts");
     await terminal.write(`${listingText(await listAdapters())}\n`);
     return undefined;
   } catch (error) {

@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
-import { ModelComposeError, errorMessage } from "../runtime/errors.ts";
-import type { GenerateResult } from "../runtime/generation-types.ts";
+import { ModelComposeError, errorMessage } from "../base/errors.ts";
+import type { GenerateResult } from "../runtime/generation/types.ts";
 
 /** `123 tokens, 45.6 tokens/s, wasm (relaxed SIMD, 2 threads)`: new tokens of all texts, and their decode speed. */
 export function statisticsLine(generations: readonly GenerateResult[], device: string): string {

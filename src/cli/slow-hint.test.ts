@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { GenerateOptions, LoadOptions, StreamPart } from "../runtime/generation-types.ts";
+import type { GenerateOptions, LoadOptions, StreamPart } from "../runtime/generation/types.ts";
 import { availableCores } from "../runtime/platform/system.ts";
 import { generate } from "./commands/generate.ts";
-import type { LoadTextModel, TextModel } from "./compose/model-host.ts";
+import type { LoadTextModel, TextModel } from "../compose/model-host.ts";
 import { hintWhenSlow } from "./slow-hint.ts";
 import { Terminal } from "./terminal.ts";
 

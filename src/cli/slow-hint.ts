@@ -1,8 +1,8 @@
 /** Tells once, of a process, that decoding is slow and what would make it faster. */
-import { ModelComposeError } from "../runtime/errors.ts";
-import type { LoadOptions, StreamPart } from "../runtime/generation-types.ts";
+import { ModelComposeError } from "../base/errors.ts";
+import type { LoadOptions, StreamPart } from "../runtime/generation/types.ts";
 import { availableCores } from "../runtime/platform/system.ts";
-import type { LoadTextModel, TextModel } from "./compose/model-host.ts";
+import type { LoadTextModel, TextModel } from "../compose/model-host.ts";
 
 /** Slower than this, people wait for the text instead of reading along. */
 const SLOW_TOKENS_PER_SECOND = 5;
@@ -103,7 +103,7 @@ async function hint(
 }
 
 async function hardwareGpu(): Promise<string | undefined> {
-  const { findAdapter } = await import("../runtime/webgpu/adapter.ts");
+  const { findAdapter } = await import("../runtime/webgpu/run/adapter.ts");
   try {
     return (await findAdapter(undefined)).name;
   } catch (error) {

@@ -1,5 +1,5 @@
 /** How fast a transfer goes, and how long it still takes. */
-import { formatBytes } from "../runtime/format-bytes.ts";
+import { formatBytes } from "../base/bytes.ts";
 
 /** Milliseconds over which the rate is measured: long enough to be calm, short enough to show a change. */
 const WINDOW = 10_000;

@@ -1,5 +1,5 @@
 /** The compiled WASM kernel modules and the interface they export. */
-import { ModelComposeError } from "../runtime/errors.ts";
+import { ModelComposeError } from "../base/errors.ts";
 import type { Activation } from "../runtime/program.ts";
 import { baseline, relaxed } from "./generated/wasm.ts";
 

@@ -1,7 +1,7 @@
 /** What a model takes, from its configuration alone. */
 import type { MatrixSpec, Program, VectorSpec } from "../runtime/program.ts";
-import { readModelConfig } from "./config.ts";
-import { buildProgram } from "./registry.ts";
+import { readModelConfig } from "./config/model-config.ts";
+import { buildProgram } from "./families/registry.ts";
 
 export interface ModelInfo {
   readonly family: string;

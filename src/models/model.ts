@@ -1,6 +1,6 @@
 /** A loaded model: the library's front door. */
 import type { Executable } from "../runtime/backend.ts";
-import { ModelComposeError, throwIfAborted } from "../runtime/errors.ts";
+import { ModelComposeError, throwIfAborted } from "../base/errors.ts";
 import type {
   Architecture,
   DeviceInfo,
@@ -8,23 +8,29 @@ import type {
   GenerateResult,
   LoadOptions,
   StreamPart,
-} from "../runtime/generation-types.ts";
-import { Generator, type ForwardResult } from "../runtime/generator.ts";
+} from "../runtime/generation/types.ts";
+import { Generator, type ForwardResult } from "../runtime/generation/generator.ts";
 import type { Program } from "../runtime/program.ts";
 import { resolveLoadOptions } from "../runtime/load-options.ts";
-import { resolveGenerateOptions } from "../runtime/sampling-options.ts";
-import { requirePrecision } from "../runtime/weight-source.ts";
-import { Chat, type ChatOptions, type ChatPart, type ChatResult, type RenderChatOptions } from "./chat/chat.ts";
+import { resolveGenerateOptions } from "../runtime/sampling/options.ts";
+import { requirePrecision } from "../runtime/checkpoint/weight-source.ts";
+import {
+  Chat,
+  type ChatOptions,
+  type ChatPart,
+  type ChatResult,
+  type RenderChatOptions,
+} from "./chat/chat.ts";
 import { loadChatTemplates } from "./chat/find-template.ts";
 import type { ChatMessage } from "./chat/messages.ts";
-import { loadOnDevice } from "./choose-device.ts";
-import { readGenerationConfig, readModelConfig } from "./config.ts";
+import { loadOnDevice } from "../runtime/devices.ts";
+import { readGenerationConfig, readModelConfig } from "./config/model-config.ts";
 import { decoderStartToken, mergeGenerationConfigs } from "./config/generation.ts";
 import { resolveModelDirectory, type ResolveOptions } from "./hub/resolve.ts";
 import { openModel } from "./open-model.ts";
-import { buildProgram } from "./registry.ts";
-import { StopMatcher } from "./stop-strings.ts";
-import { hasTokenizer, loadTokenizer as loadTokenizerFrom, type Tokenizer } from "./tokenizer.ts";
+import { buildProgram } from "./families/registry.ts";
+import { StopMatcher } from "./tokenizer/stop-strings.ts";
+import { hasTokenizer, loadTokenizer as loadTokenizerFrom, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
 /** A model in memory, ready to generate. */
 export interface Model {
@@ -73,7 +79,10 @@ export interface Model {
    * As `chat`, piece by piece, each marked as reasoning, content or a call of a tool. The last piece has `result`.
    * Leaving the loop stops the generation.
    */
-  streamChat(messages: readonly ChatMessage[], options?: ChatOptions): AsyncGenerator<ChatPart, void, undefined>;
+  streamChat(
+    messages: readonly ChatMessage[],
+    options?: ChatOptions,
+  ): AsyncGenerator<ChatPart, void, undefined>;
   /** The prompt that `chat` gives the model, as text. */
   applyChatTemplate(messages: readonly ChatMessage[], options?: RenderChatOptions): Promise<string>;
   /** Frees everything; running calls reject. Idempotent. */
@@ -170,18 +179,15 @@ export async function loadTokenizer(
   pathOrHubId: string,
   options: Pick<LoadOptions, HubOption> = {},
 ): Promise<Tokenizer> {
-  const directory = await resolveModelDirectory(pathOrHubId, { ...hubOptions(options), requires: "tokenizer" });
+  const directory = await resolveModelDirectory(pathOrHubId, {
+    ...hubOptions(options),
+    requires: "tokenizer",
+  });
   return loadTokenizerFrom(directory, { signal: options.signal });
 }
 
 type HubOption =
-  | "revision"
-  | "token"
-  | "cacheDirectory"
-  | "localFilesOnly"
-  | "signal"
-  | "onProgress"
-  | "onNotice";
+  "revision" | "token" | "cacheDirectory" | "localFilesOnly" | "signal" | "onProgress" | "onNotice";
 
 /** What finding, and fetching, a model needs of the options. */
 function hubOptions(options: Pick<LoadOptions, HubOption>): Pick<ResolveOptions, HubOption> {
@@ -284,7 +290,8 @@ class LoadedModel implements Model {
   get tokenizer(): Tokenizer {
     if (this.#tokenizer !== undefined) return this.#tokenizer;
     throw new ModelComposeError("not-found", `The model in "${this.directory}" has no tokenizer.`, {
-      remedy: "Give token ids, or add the model's tokenizer.json (or vocab.json and merges.txt) to its folder.",
+      remedy:
+        "Give token ids, or add the model's tokenizer.json (or vocab.json and merges.txt) to its folder.",
     });
   }
 
@@ -341,6 +348,8 @@ class LoadedModel implements Model {
 
   #checkOpen(): void {
     if (!this.#isDisposed) return;
-    throw new ModelComposeError("disposed", "The model was disposed.", { remedy: "Load it again with loadModel()." });
+    throw new ModelComposeError("disposed", "The model was disposed.", {
+      remedy: "Load it again with loadModel().",
+    });
   }
 }

@@ -11,10 +11,10 @@
  * - A failure of the device itself rejects the running call and every later one with a "device" error.
  * - Token choice is the device's: given the same logits and sampling, every device picks the same token.
  */
-import type { Checkpoint } from "./checkpoint.ts";
-import type { DeviceInfo } from "./generation-types.ts";
+import type { Checkpoint } from "./checkpoint/checkpoint.ts";
+import type { DeviceInfo } from "./generation/types.ts";
 import type { Program } from "./program.ts";
-import type { ResolvedSampling } from "./sampling-options.ts";
+import type { ResolvedSampling } from "./sampling/options.ts";
 
 export interface ExecutableOptions {
   /** Positions each KV slot holds. */

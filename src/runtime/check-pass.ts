@@ -1,6 +1,6 @@
 /** Refuses passes that a device must not see: a wrong index there would be a wrong address. */
 import type { DecodeRequest, Pass } from "./backend.ts";
-import { ModelComposeError } from "./errors.ts";
+import { ModelComposeError } from "../base/errors.ts";
 import { ENCODE, FORWARD, type Program } from "./program.ts";
 
 /** What an executable was made for. */

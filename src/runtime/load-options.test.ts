@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { ModelComposeError } from "./errors.ts";
-import type { LoadOptions } from "./generation-types.ts";
+import { ModelComposeError } from "../base/errors.ts";
+import type { LoadOptions } from "./generation/types.ts";
 import { resolveLoadOptions } from "./load-options.ts";
 
 function errorOf(options: unknown): ModelComposeError {

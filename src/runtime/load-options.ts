@@ -1,8 +1,8 @@
 /** Checks what a caller of loadModel asks for. */
 import { inspect } from "node:util";
-import { ModelComposeError } from "./errors.ts";
-import type { Architecture, LoadOptions, Precision, PrefillMode } from "./generation-types.ts";
-import { nearestName } from "./nearest-name.ts";
+import { ModelComposeError } from "../base/errors.ts";
+import type { Architecture, LoadOptions, Precision, PrefillMode } from "./generation/types.ts";
+import { nearestName } from "../base/nearest-name.ts";
 
 /** "list" asks what adapters there are. */
 export type DeviceChoice =

@@ -1,6 +1,6 @@
 /** Compares what a model needs with what the machine can give, before anything is loaded. */
-import { ModelComposeError } from "./errors.ts";
-import { formatBytes } from "./format-bytes.ts";
+import { ModelComposeError } from "../base/errors.ts";
+import { formatBytes } from "../base/bytes.ts";
 import { availableMemory } from "./platform/system.ts";
 
 export interface MemoryNeed {

@@ -1,10 +1,10 @@
-import type { ComposeDefinition } from "../../src/cli/compose/definition.ts";
-import { readCompose } from "../../src/cli/compose/load.ts";
-import { ModelHost } from "../../src/cli/compose/model-host.ts";
-import { ComposeFileError } from "../../src/cli/compose/problems.ts";
-import { Engine, type RunOptions } from "../../src/cli/compose/run/engine.ts";
-import type { RunEvent, WorkflowResult } from "../../src/cli/compose/run/events.ts";
-import { throwIfAborted } from "../../src/runtime/errors.ts";
+import type { ComposeDefinition } from "../../src/compose/definition/definition.ts";
+import { readCompose } from "../../src/compose/load.ts";
+import { ModelHost } from "../../src/compose/model-host.ts";
+import { ComposeFileError } from "../../src/compose/source/problems.ts";
+import { Engine, type RunOptions } from "../../src/compose/run/engine.ts";
+import type { RunEvent, WorkflowResult } from "../../src/compose/run/events.ts";
+import { throwIfAborted } from "../../src/base/errors.ts";
 import type { ChatOptions, ChatPart } from "../../src/models/chat/chat.ts";
 import type { ChatMessage } from "../../src/models/chat/messages.ts";
 import type {
@@ -12,7 +12,7 @@ import type {
   GenerateOptions,
   LoadOptions,
   StreamPart,
-} from "../../src/runtime/generation-types.ts";
+} from "../../src/runtime/generation/types.ts";
 
 /** Reads a compose file from its text. */
 export function loadText(

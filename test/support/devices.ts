@@ -2,7 +2,7 @@
 import type { Executable, ExecutableOptions } from "../../src/runtime/backend.ts";
 import { WasmBackend, type WasmOptions } from "../../src/runtime/wasm/backend.ts";
 import { WebGpuBackend, type WebGpuOptions } from "../../src/runtime/webgpu/backend.ts";
-import type { WebGpuExecutable } from "../../src/runtime/webgpu/executable.ts";
+import type { WebGpuExecutable } from "../../src/runtime/webgpu/run/executable.ts";
 import type { GoldenModel } from "./golden.ts";
 
 /** Part of the name of the adapter to test on; see software-gpu.ts. */

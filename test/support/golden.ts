@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GREEDY } from "../../bench/harness/workload.ts";
 import { openModel } from "../../src/models/open-model.ts";
-import type { Checkpoint } from "../../src/runtime/checkpoint.ts";
+import type { Checkpoint } from "../../src/runtime/checkpoint/checkpoint.ts";
 import type {
   DecodeRequest,
   Executable,

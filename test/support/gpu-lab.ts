@@ -1,7 +1,7 @@
 /** A GPU device with validation and robustness on, for tests of single WGSL kernels. */
 import { kernelKey, shaderCode, type KernelSpec } from "../../src/kernels/wgsl/kernel.ts";
 import { openGpu } from "../../src/runtime/platform/gpu.ts";
-import { COMPUTE_STAGE, MAP, USAGE } from "../../src/runtime/webgpu/constants.ts";
+import { COMPUTE_STAGE, MAP, USAGE } from "../../src/runtime/webgpu/run/constants.ts";
 
 type Words = Uint32Array | Int32Array | Float32Array | Uint8Array;
 

@@ -11,9 +11,9 @@ import type {
   Pass,
   PassResult,
 } from "../../src/runtime/backend.ts";
-import { throwIfAborted } from "../../src/runtime/errors.ts";
-import type { DeviceInfo } from "../../src/runtime/generation-types.ts";
-import { Sampler } from "../../src/runtime/sampler.ts";
+import { throwIfAborted } from "../../src/base/errors.ts";
+import type { DeviceInfo } from "../../src/runtime/generation/types.ts";
+import { Sampler } from "../../src/runtime/sampling/sampler.ts";
 
 export interface HashedOptions {
   vocabSize: number;

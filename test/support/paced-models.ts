@@ -1,5 +1,5 @@
-import type { LoadTextModel } from "../../src/cli/compose/model-host.ts";
-import type { GenerateOptions, GenerateResult, StreamPart } from "../../src/runtime/generation-types.ts";
+import type { LoadTextModel } from "../../src/compose/model-host.ts";
+import type { GenerateOptions, GenerateResult, StreamPart } from "../../src/runtime/generation/types.ts";
 
 /** A model that writes `w0 w1 …`, one word a tick, so that a test sees it at work and stops it. */
 export class PacedModels {

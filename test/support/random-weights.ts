@@ -1,7 +1,7 @@
 /** Random weights for any Program, in a checkpoint and as numbers. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openCheckpoint, type Checkpoint } from "../../src/runtime/checkpoint.ts";
+import { openCheckpoint, type Checkpoint } from "../../src/runtime/checkpoint/checkpoint.ts";
 import type { MatrixSpec, Name, Program } from "../../src/runtime/program.ts";
 import { safetensorsBytes, temporaryDirectory } from "./model-files.ts";
 import { normalNumbers, randomMatrix, randomSource, type Format } from "./numbers.ts";

@@ -4,9 +4,9 @@
  * against PyTorch.
  */
 import { readFileSync } from "node:fs";
-import type { Checkpoint } from "../../src/runtime/checkpoint.ts";
+import type { Checkpoint } from "../../src/runtime/checkpoint/checkpoint.ts";
 import { ENCODE, type Program } from "../../src/runtime/program.ts";
-import { matrixSlice, vectorSlice, type WeightSlice } from "../../src/runtime/weight-source.ts";
+import { matrixSlice, vectorSlice, type WeightSlice } from "../../src/runtime/checkpoint/weight-source.ts";
 import type { GoldenPrompt } from "./golden.ts";
 import { Interpreter, type ProgramInput } from "./interpreter.ts";
 import { bf16Value, f16Value } from "./numbers.ts";

@@ -1,8 +1,8 @@
 /** Programs and checkpoints of which only the shapes count: no weight exists. */
-import { smollm3 } from "../../src/models/smollm3.ts";
-import type { Checkpoint } from "../../src/runtime/checkpoint.ts";
+import { smollm3 } from "../../src/models/families/smollm3.ts";
+import type { Checkpoint } from "../../src/runtime/checkpoint/checkpoint.ts";
 import type { Program } from "../../src/runtime/program.ts";
-import type { TensorLocation } from "../../src/runtime/tensor-location.ts";
+import type { TensorLocation } from "../../src/runtime/checkpoint/tensor-location.ts";
 
 type DType = "F32" | "F16" | "BF16";
 

@@ -1,8 +1,8 @@
 /** A tensor's elements, row-major, by the definition of strides: one by one, from the whole file. */
 import { readFileSync } from "node:fs";
 import { openFile } from "../../src/runtime/platform/files.ts";
-import { bytesPerElement, type TensorLocation } from "../../src/runtime/tensor-location.ts";
-import { readTensorRows } from "../../src/runtime/weight-reader.ts";
+import { bytesPerElement, type TensorLocation } from "../../src/runtime/checkpoint/tensor-location.ts";
+import { readTensorRows } from "../../src/runtime/checkpoint/weight-reader.ts";
 
 export function tensorBytesByDefinition(
   tensor: TensorLocation,

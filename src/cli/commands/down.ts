@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
-import { findComposeFiles } from "../compose/load.ts";
-import { logFile } from "../registry/launch.ts";
+import { findComposeFiles } from "../../compose/load.ts";
+import { logFile } from "../../registry/launch.ts";
 import type { CommandContext, ComposeFlags } from "./run.ts";
 import { stop } from "./stop.ts";
 

@@ -1,15 +1,15 @@
 import { text as readAll } from "node:stream/consumers";
 import { z } from "zod";
-import { ModelComposeError } from "../../runtime/errors.ts";
+import { ModelComposeError } from "../../base/errors.ts";
 import type {
   DeviceInfo,
   GenerateOptions,
   GenerateResult,
   LoadOptions,
   Precision,
-} from "../../runtime/generation-types.ts";
-import { generationParameters as ranges } from "../compose/parameters.ts";
-import type { TextModel } from "../compose/model-host.ts";
+} from "../../runtime/generation/types.ts";
+import { generationParameters as ranges } from "../../compose/definition/parameters.ts";
+import type { TextModel } from "../../compose/model-host.ts";
 import { checkFlag, countSchema, deviceOptions, type DeviceFlags } from "../flags.ts";
 import { statisticsLine } from "../report.ts";
 import type { CommandContext } from "./run.ts";

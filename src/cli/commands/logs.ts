@@ -1,8 +1,8 @@
 import { open, type FileHandle } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { AbortError, ModelComposeError } from "../../runtime/errors.ts";
-import { findComposeFiles } from "../compose/load.ts";
-import { logFile } from "../registry/launch.ts";
+import { AbortError, ModelComposeError } from "../../base/errors.ts";
+import { findComposeFiles } from "../../compose/load.ts";
+import { logFile } from "../../registry/launch.ts";
 import type { CommandContext, ComposeFlags } from "./run.ts";
 
 export interface LogsFlags extends ComposeFlags {

@@ -1,6 +1,6 @@
 import path from "node:path";
-import { runningServers, type RunningServer } from "../registry/running-servers.ts";
-import { table } from "../table.ts";
+import { runningServers, type RunningServer } from "../../registry/running-servers.ts";
+import { table } from "../../base/text-table.ts";
 import type { CommandContext } from "./run.ts";
 
 export interface PsFlags {

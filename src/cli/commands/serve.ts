@@ -1,19 +1,19 @@
 import packageJson from "../../../package.json" with { type: "json" };
-import { AbortError, errorMessage, ModelComposeError } from "../../runtime/errors.ts";
-import type { ComposeDefinition } from "../compose/definition.ts";
+import { AbortError, errorMessage, ModelComposeError } from "../../base/errors.ts";
+import type { ComposeDefinition } from "../../compose/definition/definition.ts";
 import { deviceOptions, type DeviceFlags } from "../flags.ts";
 import { Interrupted } from "../interrupt.ts";
-import { startControl } from "../registry/control-server.ts";
-import { detachedLog, launchDetached, launchFailure, reportLaunch } from "../registry/launch.ts";
-import { definitionHash, projectFiles } from "../registry/project.ts";
-import { register } from "../registry/registration.ts";
-import { serversOf } from "../registry/running-servers.ts";
+import { startControl } from "../../registry/control-server.ts";
+import { detachedLog, launchDetached, launchFailure, reportLaunch } from "../../registry/launch.ts";
+import { definitionHash, projectFiles } from "../../registry/project.ts";
+import { register } from "../../registry/registration.ts";
+import { serversOf } from "../../registry/running-servers.ts";
 import { failureText } from "../report.ts";
-import { isInternal, runFailure } from "../server/http-error.ts";
-import { startServer, type ComposeServer, type ServerOptions } from "../server/server.ts";
-import type { Task } from "../server/task.ts";
+import { isInternal, runFailure } from "../../server/http-error.ts";
+import { startServer, type ComposeServer, type ServerOptions } from "../../server/server.ts";
+import type { Task } from "../../server/task.ts";
 import type { Terminal } from "../terminal.ts";
-import { startWebUi } from "../webui/server.ts";
+import { startWebUi } from "../../webui/server.ts";
 import { loadProject, type CommandContext, type ComposeFlags, type Project } from "./run.ts";
 
 export interface ServeFlags extends ComposeFlags, DeviceFlags {

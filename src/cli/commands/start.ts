@@ -1,6 +1,6 @@
 import { resolveModelDirectory } from "../../models/hub/resolve.ts";
-import { allComponents } from "../compose/definition.ts";
-import type { LoadTextModel } from "../compose/model-host.ts";
+import { allComponents } from "../../compose/definition/definition.ts";
+import type { LoadTextModel } from "../../compose/model-host.ts";
 import { loadProject, type CommandContext } from "./run.ts";
 import { serve, type ServeFlags } from "./serve.ts";
 

@@ -1,5 +1,5 @@
-import { findComposeFiles } from "../compose/load.ts";
-import { serversOf, stopServer, type RunningServer } from "../registry/running-servers.ts";
+import { findComposeFiles } from "../../compose/load.ts";
+import { serversOf, stopServer, type RunningServer } from "../../registry/running-servers.ts";
 import type { CommandContext, ComposeFlags } from "./run.ts";
 
 /** Beyond what its runs have to end: freeing a model's memory takes time. */

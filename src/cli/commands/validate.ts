@@ -1,5 +1,9 @@
-import { allComponents, type ComponentDefinition, type ComposeDefinition } from "../compose/definition.ts";
-import { inferSchema, type Variable } from "../compose/inferred-schema.ts";
+import {
+  allComponents,
+  type ComponentDefinition,
+  type ComposeDefinition,
+} from "../../compose/definition/definition.ts";
+import { inferSchema, type Variable } from "../../compose/analysis/inferred-schema.ts";
 import type { Terminal } from "../terminal.ts";
 import { loadProject, type ComposeFlags } from "./run.ts";
 

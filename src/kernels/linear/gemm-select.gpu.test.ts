@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ModelComposeError } from "../../runtime/errors.ts";
+import { ModelComposeError } from "../../base/errors.ts";
 import { shaderCode } from "../wgsl/kernel.ts";
 import { selectGemm, type GemmAdapter, type GemmMode, type GemmPlan } from "./gemm-select.gpu.ts";
 import type { GemmShape } from "./gemm.gpu.ts";

@@ -1,5 +1,5 @@
 /** Which kernel multiplies a weight matrix with many token rows: a pure choice from the adapter, the shape and the mode. */
-import { ModelComposeError } from "../../runtime/errors.ts";
+import { ModelComposeError } from "../../base/errors.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import {
   gemmMatrixKernel,

@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { AnswerParser, REASONING_TAGS, TOOL_CALL_TAGS, type AnswerFormat, type AnswerPiece } from "./answer.ts";
+import {
+  AnswerParser,
+  REASONING_TAGS,
+  TOOL_CALL_TAGS,
+  type AnswerFormat,
+  type AnswerPiece,
+} from "./answer.ts";
 
 const thinking: AnswerFormat = { reasoning: REASONING_TAGS };
 const withTools: AnswerFormat = { reasoning: REASONING_TAGS, toolCalls: TOOL_CALL_TAGS };
@@ -29,7 +35,11 @@ describe("an answer", () => {
     ["<think>\nhm, 1 < 2\n</think>\n\nYes.\n", thinking, { reasoning: "hm, 1 < 2", content: "Yes.\n" }],
     ["\n <think></think>Yes.", thinking, { content: "Yes." }],
     ["<think>\nnever ends\n", thinking, { reasoning: "never ends" }],
-    ["so it is </think> Yes", { ...thinking, startsInReasoning: true }, { reasoning: "so it is", content: "Yes" }],
+    [
+      "so it is </think> Yes",
+      { ...thinking, startsInReasoning: true },
+      { reasoning: "so it is", content: "Yes" },
+    ],
     ["The tag <think> opens.", thinking, { content: "The tag <think> opens." }],
     ["<thin", thinking, { content: "<thin" }],
     ["[ x ]y", { reasoning: [" [", "] "] }, { reasoning: "x", content: "y" }],
@@ -40,7 +50,11 @@ describe("an answer", () => {
       { reasoning: "t", content: "I look.", calls: [weatherCall, weatherCall] },
     ],
     [call(weather), thinking, { content: call(weather) }],
-    [call('{"name": "f", "parameters": "{\\"a\\": 1}"}'), withTools, { calls: [{ name: "f", arguments: { a: 1 } }] }],
+    [
+      call('{"name": "f", "parameters": "{\\"a\\": 1}"}'),
+      withTools,
+      { calls: [{ name: "f", arguments: { a: 1 } }] },
+    ],
     [call('{"name": "f"}'), withTools, { calls: [{ name: "f", arguments: {} }] }],
     [`<tool_call>${weather}`, withTools, { calls: [weatherCall] }],
     [call("{not json}"), withTools, { content: call("{not json}") }],
@@ -52,12 +66,22 @@ describe("an answer", () => {
   });
 
   test("does not depend on how the text is cut", () => {
-    const part = fc.constantFrom("<think>", "</think>", "<tool_call>", "</tool_call>", weather, " ", "\n", "a", "<");
+    const part = fc.constantFrom(
+      "<think>",
+      "</think>",
+      "<tool_call>",
+      "</tool_call>",
+      weather,
+      " ",
+      "\n",
+      "a",
+      "<",
+    );
     fc.assert(
       fc.property(fc.array(part, { maxLength: 8 }), fc.infiniteStream(fc.nat(3)), (parts, sizes) => {
         const text = parts.join("");
         const cut: string[] = [];
-        for (let at = 0; at < text.length; ) {
+        for (let at = 0; at < text.length;) {
           const size = (sizes.next().value as number) + 1;
           cut.push(text.slice(at, at + size));
           at += size;

@@ -1,5 +1,5 @@
 /** What a model wrote in a conversation: its reasoning, its answer and its calls of tools, told apart by their tags. */
-import { isJsonObject } from "../../runtime/json.ts";
+import { isJsonObject } from "../../base/json.ts";
 import type { ToolCall } from "./messages.ts";
 
 /** The text that opens and the text that closes a part. */
@@ -38,7 +38,11 @@ export class AnswerParser {
 
   constructor(format: AnswerFormat) {
     const { reasoning, toolCalls } = format;
-    this.#format = { ...format, reasoning: reasoning && bare(reasoning), toolCalls: toolCalls && bare(toolCalls) };
+    this.#format = {
+      ...format,
+      reasoning: reasoning && bare(reasoning),
+      toolCalls: toolCalls && bare(toolCalls),
+    };
     const isOpen = format.reasoning !== undefined && format.startsInReasoning === true;
     this.#state = isOpen ? "reasoning" : format.reasoning === undefined ? "content" : "start";
   }

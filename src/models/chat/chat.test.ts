@@ -2,10 +2,10 @@ import { mkdtemp, mkdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { GenerateOptions, GenerateResult, StreamPart } from "../../runtime/generation-types.ts";
+import type { GenerateOptions, GenerateResult, StreamPart } from "../../runtime/generation/types.ts";
 import { Chat, type ChatPart } from "./chat.ts";
 import type { ChatMessage, ToolDefinition } from "./messages.ts";
-import type { Tokenizer } from "../tokenizer.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 const simple =
   "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
@@ -46,7 +46,10 @@ class Script {
       },
       stream: (ids, options) => {
         begin(ids, options);
-        const parts: StreamPart[] = tokens.map((token) => ({ text: String.fromCodePoint(token), tokens: [token] }));
+        const parts: StreamPart[] = tokens.map((token) => ({
+          text: String.fromCodePoint(token),
+          tokens: [token],
+        }));
         return toStream([...parts, { text: "", tokens: [], result }]);
       },
     });
@@ -58,7 +61,10 @@ async function* toStream<T>(items: readonly T[]): AsyncGenerator<T, void, undefi
 }
 
 function writeTemplate(source: unknown, rest: object = { bos_token: "<s>" }): Promise<void> {
-  return writeFile(join(directory, "tokenizer_config.json"), JSON.stringify({ chat_template: source, ...rest }));
+  return writeFile(
+    join(directory, "tokenizer_config.json"),
+    JSON.stringify({ chat_template: source, ...rest }),
+  );
 }
 
 describe("chat", () => {
@@ -102,7 +108,9 @@ describe("chat", () => {
   test("tags are configurable, and may be none", async () => {
     await writeTemplate(simple);
     const { chat } = new Script("[t]x[/t]y");
-    expect(await chat.generate(question, { reasoningTags: ["[t]", "[/t]"] })).toMatchObject({ reasoning: "x" });
+    expect(await chat.generate(question, { reasoningTags: ["[t]", "[/t]"] })).toMatchObject({
+      reasoning: "x",
+    });
     expect(await chat.generate(question, { reasoningTags: false })).toMatchObject({ content: "[t]x[/t]y" });
     const wrong = chat.generate(question, { reasoningTags: ["", "x"] });
     await expect(wrong).rejects.toThrow('reasoningTags must be two texts, found ["","x"].');

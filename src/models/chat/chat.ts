@@ -1,11 +1,29 @@
 /** Conversations with a model: messages to a prompt, and what it writes to reasoning, answer and calls of tools. */
-import { ModelComposeError } from "../../runtime/errors.ts";
-import type { BeamSequence, GenerateOptions, GenerateResult, StreamPart } from "../../runtime/generation-types.ts";
-import { describeJson } from "../../runtime/json.ts";
-import type { Tokenizer } from "../tokenizer.ts";
-import { AnswerParser, REASONING_TAGS, TOOL_CALL_TAGS, type AnswerFormat, type AnswerPiece, type Tags } from "./answer.ts";
+import { ModelComposeError } from "../../base/errors.ts";
+import type {
+  BeamSequence,
+  GenerateOptions,
+  GenerateResult,
+  StreamPart,
+} from "../../runtime/generation/types.ts";
+import { describeJson } from "../../base/json.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import {
+  AnswerParser,
+  REASONING_TAGS,
+  TOOL_CALL_TAGS,
+  type AnswerFormat,
+  type AnswerPiece,
+  type Tags,
+} from "./answer.ts";
 import { loadChatTemplates, type ChatTemplates } from "./find-template.ts";
-import { checkMessages, type ChatMessage, type ToolCall, type ToolCallEntry, type ToolDefinition } from "./messages.ts";
+import {
+  checkMessages,
+  type ChatMessage,
+  type ToolCall,
+  type ToolCallEntry,
+  type ToolDefinition,
+} from "./messages.ts";
 import type { ChatTemplate } from "./template.ts";
 
 export interface ChatTemplateOptions {
@@ -161,7 +179,8 @@ function hasTools({ tools, templateVariables: variables = {} }: ChatTemplateOpti
 }
 
 function checkTags(name: string, tags: unknown): void {
-  const isPair = Array.isArray(tags) && tags.length === 2 && tags.every((tag) => typeof tag === "string" && tag !== "");
+  const isPair =
+    Array.isArray(tags) && tags.length === 2 && tags.every((tag) => typeof tag === "string" && tag !== "");
   if (isPair) return;
   throw new ModelComposeError("invalid-argument", `${name} must be two texts, found ${describeJson(tags)}.`, {
     remedy: `Write for example ${JSON.stringify(REASONING_TAGS)}.`,
@@ -205,7 +224,10 @@ function answerOf(text: string, prepared: Prepared): ChatAnswer {
 }
 
 /** Where a template does not show calls, they stay in the text: else the model would not see what it has done. */
-function messageOf(pieces: readonly AnswerPiece[], { template, toolCallTags: [open, close] }: Prepared): ChatMessage {
+function messageOf(
+  pieces: readonly AnswerPiece[],
+  { template, toolCallTags: [open, close] }: Prepared,
+): ChatMessage {
   const calls: ToolCallEntry[] = [];
   let content = "";
   for (const piece of pieces) {

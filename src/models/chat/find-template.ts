@@ -1,7 +1,7 @@
 /** The chat templates of a model's folder, in the places where transformers keeps them. */
 import { join } from "node:path";
-import { ModelComposeError } from "../../runtime/errors.ts";
-import { describeJson, isJsonObject, readJsonObject, type JsonObject } from "../../runtime/json.ts";
+import { ModelComposeError } from "../../base/errors.ts";
+import { describeJson, isJsonObject, readJsonObject, type JsonObject } from "../../base/json.ts";
 import { isFile, listDirectory, readSmallFile } from "../../runtime/platform/files.ts";
 import { ChatTemplate } from "./template.ts";
 
@@ -80,7 +80,9 @@ export class ChatTemplates {
 export async function loadChatTemplates(directory: string): Promise<ChatTemplates> {
   const config = await readOptional(join(directory, TOKENIZER_CONFIG));
   const sources =
-    (await fromTemplateFiles(directory)) ?? (await fromProcessorFile(directory)) ?? fromConfig(directory, config);
+    (await fromTemplateFiles(directory)) ??
+    (await fromProcessorFile(directory)) ??
+    fromConfig(directory, config);
   const map = await readOptional(join(directory, SPECIAL_TOKENS));
   return new ChatTemplates(directory, sources, { ...specialTokensOf(map), ...specialTokensOf(config) });
 }
@@ -100,7 +102,8 @@ async function fromTemplateFiles(directory: string): Promise<Map<string, Source>
   if (await isFile(file)) sources.set(DEFAULT, await readTemplate(file));
   const additional = join(directory, ADDITIONAL_TEMPLATES);
   for (const name of await listDirectory(additional)) {
-    if (name.endsWith(".jinja")) sources.set(name.slice(0, -".jinja".length), await readTemplate(join(additional, name)));
+    if (name.endsWith(".jinja"))
+      sources.set(name.slice(0, -".jinja".length), await readTemplate(join(additional, name)));
   }
   return sources.size === 0 ? undefined : sources;
 }
@@ -145,7 +148,9 @@ const ROLES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"];
 function specialTokensOf(config: JsonObject): JsonObject {
   const named = ROLES.map((role) => [`${role}_token`, contentOf(config[`${role}_token`])] as const);
   const additional = config.additional_special_tokens;
-  const list = Array.isArray(additional) ? additional.map(contentOf).filter((text) => text !== undefined) : [];
+  const list = Array.isArray(additional)
+    ? additional.map(contentOf).filter((text) => text !== undefined)
+    : [];
   const found: (readonly [string, unknown])[] = named.filter(([, text]) => text !== undefined);
   return Object.fromEntries(list.length === 0 ? found : [...found, ["additional_special_tokens", list]]);
 }

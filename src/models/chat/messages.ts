@@ -1,6 +1,6 @@
 /** What a conversation consists of, and whether a value is one. */
-import { ModelComposeError } from "../../runtime/errors.ts";
-import { describeJson, isJsonObject } from "../../runtime/json.ts";
+import { ModelComposeError } from "../../base/errors.ts";
+import { describeJson, isJsonObject } from "../../base/json.ts";
 
 /** A message of a conversation. Templates see every field, those that are not named here too. */
 export interface ChatMessage {
@@ -41,7 +41,9 @@ export type ToolDefinition = Readonly<Record<string, unknown>>;
  * @throws ModelComposeError "invalid-input" naming the message and the field
  */
 export function checkMessages(value: unknown): asserts value is readonly ChatMessage[] {
-  const problem = Array.isArray(value) ? listProblem(value) : { path: "", expected: "a list of messages", found: value };
+  const problem = Array.isArray(value)
+    ? listProblem(value)
+    : { path: "", expected: "a list of messages", found: value };
   if (problem === undefined) return;
   const { path, expected, found } = problem;
   throw new ModelComposeError(
@@ -64,7 +66,8 @@ export function listProblem(
 }
 
 function messageProblem(message: unknown): { path: string; expected: string; found: unknown } | undefined {
-  if (!isJsonObject(message)) return { path: "", expected: "an object with role and content", found: message };
+  if (!isJsonObject(message))
+    return { path: "", expected: "an object with role and content", found: message };
   const { role, content, tool_calls: calls } = message;
   if (typeof role !== "string" || role === "") {
     return { path: ".role", expected: 'a role such as "user" or "system"', found: role };
@@ -72,11 +75,14 @@ function messageProblem(message: unknown): { path: string; expected: string; fou
   if (typeof content === "string") return undefined;
   if (Array.isArray(content)) return partsProblem(content);
   // The calls of an assistant may be all that it says.
-  if ((content === null || content === undefined) && Array.isArray(calls) && calls.length > 0) return undefined;
+  if ((content === null || content === undefined) && Array.isArray(calls) && calls.length > 0)
+    return undefined;
   return { path: ".content", expected: "a text", found: content };
 }
 
-function partsProblem(parts: readonly unknown[]): { path: string; expected: string; found: unknown } | undefined {
+function partsProblem(
+  parts: readonly unknown[],
+): { path: string; expected: string; found: unknown } | undefined {
   for (const [i, part] of parts.entries()) {
     if (isJsonObject(part) && part.type === "text" && typeof part.text === "string") continue;
     const expected = 'a part {"type": "text", "text": "…"}';

@@ -80,7 +80,9 @@ export const filters: ReadonlyMap<string, Filter> = new Map<string, Filter>([
     (value) => {
       if (isUndefined(value)) return listOf([]);
       if (!isMapping(value)) throw new Error(`items: ${pythonStr(value)} is not a mapping`);
-      return listOf([...(value.value as Map<string, Value>)].map(([key, field]) => listOf([valueOf(key), field])));
+      return listOf(
+        [...(value.value as Map<string, Value>)].map(([key, field]) => listOf([valueOf(key), field])),
+      );
     },
   ],
 ]);

@@ -113,7 +113,10 @@ export class TemplateInterpreter extends Interpreter {
       case "TestExpression":
         return this.#test(node as Tested, scope);
       default:
-        return super.evaluate(WITH_INNER_BLOCK.has(node.type) ? withOneStatement(node as Block) : node, scope);
+        return super.evaluate(
+          WITH_INNER_BLOCK.has(node.type) ? withOneStatement(node as Block) : node,
+          scope,
+        );
     }
   }
 
@@ -192,7 +195,11 @@ export class TemplateInterpreter extends Interpreter {
     }
     if (isText(left) && isText(right) && ["<", "<=", ">", ">="].includes(operator)) {
       const [a, b] = [String(left.value), String(right.value)];
-      return valueOf(operator.startsWith("<") ? a < b || (operator === "<=" && a === b) : !(a < b) && (operator === ">=" || a !== b));
+      return valueOf(
+        operator.startsWith("<")
+          ? a < b || (operator === "<=" && a === b)
+          : !(a < b) && (operator === ">=" || a !== b),
+      );
     }
     const [a, b] = [numberOf(left), numberOf(right)];
     // The sign of Python's remainder is that of the divisor.

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { sharedPath } from "../../../test/support/shared.ts";
-import { ModelComposeError } from "../../runtime/errors.ts";
-import { loadTokenizer } from "../tokenizer.ts";
+import { ModelComposeError } from "../../base/errors.ts";
+import { loadTokenizer } from "../tokenizer/tokenizer.ts";
 import type { ChatMessage, ToolDefinition } from "./messages.ts";
 import { ChatTemplate } from "./template.ts";
 
@@ -26,7 +26,13 @@ const goldens = JSON.parse(fixture("cases.json")) as {
 };
 
 function render(template: ChatTemplate, args: TemplateArguments, now: Date): string {
-  const { messages, tools, documents, add_generation_prompt: addGenerationPrompt = false, ...variables } = args;
+  const {
+    messages,
+    tools,
+    documents,
+    add_generation_prompt: addGenerationPrompt = false,
+    ...variables
+  } = args;
   return template.render(messages, { tools, documents, addGenerationPrompt, variables, now });
 }
 
@@ -61,9 +67,21 @@ describe("a template without an end", () => {
   afterEach(() => vi.restoreAllMocks());
 
   test.each([
-    ["loops", "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}x{% endfor %}", "not done after"],
-    ["a text", "{% set ns = namespace(x='a') %}{% for i in range(28) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}", "a text of more"],
-    ["a list", "{% set ns = namespace(x=[1]) %}{% for i in range(28) %}{% set ns.x = ns.x + ns.x %}{% endfor %}", "a list of more"],
+    [
+      "loops",
+      "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}x{% endfor %}",
+      "not done after",
+    ],
+    [
+      "a text",
+      "{% set ns = namespace(x='a') %}{% for i in range(28) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+      "a text of more",
+    ],
+    [
+      "a list",
+      "{% set ns = namespace(x=[1]) %}{% for i in range(28) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+      "a list of more",
+    ],
   ])("is given up: %s", (what, source, problem) => {
     if (what === "loops") {
       let now = 0;

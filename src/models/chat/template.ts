@@ -4,8 +4,8 @@
  * `{% generation %}` blocks, `tojson` without HTML escapes, `raise_exception` and `strftime_now`.
  */
 import { Environment, parse, tokenize, type Program } from "./jinja.ts";
-import { errorMessage, ModelComposeError } from "../../runtime/errors.ts";
-import { describeJson } from "../../runtime/json.ts";
+import { errorMessage, ModelComposeError } from "../../base/errors.ts";
+import { describeJson } from "../../base/json.ts";
 import type { ChatMessage, ToolDefinition } from "./messages.ts";
 import { strftime } from "./strftime.ts";
 import { TemplateInterpreter, UndefinedError } from "./template-interpreter.ts";
@@ -52,10 +52,14 @@ export class ChatTemplate {
       const lines = source.replace(/\r\n?/g, "\n");
       this.#program = parse(tokenize(lines, { trim_blocks: true, lstrip_blocks: true }));
     } catch (error) {
-      throw new ModelComposeError("invalid-config", `The chat template of ${origin} is not valid: ${sentence(error)}`, {
-        remedy: "Fetch the file again, or give another template.",
-        cause: error,
-      });
+      throw new ModelComposeError(
+        "invalid-config",
+        `The chat template of ${origin} is not valid: ${sentence(error)}`,
+        {
+          remedy: "Fetch the file again, or give another template.",
+          cause: error,
+        },
+      );
     }
   }
 
@@ -93,10 +97,14 @@ export class ChatTemplate {
   #failure(error: unknown): unknown {
     if (error instanceof ModelComposeError || !(error instanceof Error)) return error;
     if (error instanceof RaisedError) {
-      return new ModelComposeError("invalid-input", `The chat template refuses the messages: ${sentence(error)}`, {
-        remedy: `Change the messages as it says. The template is that of ${this.origin}.`,
-        cause: error,
-      });
+      return new ModelComposeError(
+        "invalid-input",
+        `The chat template refuses the messages: ${sentence(error)}`,
+        {
+          remedy: `Change the messages as it says. The template is that of ${this.origin}.`,
+          cause: error,
+        },
+      );
     }
     const problem = error instanceof UndefinedError ? "needs what is not there" : "failed";
     return new ModelComposeError(

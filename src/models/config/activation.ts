@@ -1,6 +1,6 @@
 /** Names of activation functions (transformers: activations.py) that are one of the runtime's. */
 import type { Activation } from "../../runtime/program.ts";
-import { nearestName } from "../../runtime/nearest-name.ts";
+import { nearestName } from "../../base/nearest-name.ts";
 import { unsupportedConfig, type ConfigFile } from "./schema.ts";
 
 /** Several names are the same formula, computed another way. */

@@ -32,16 +32,47 @@ export const baseSchema = z.object({
 /** Keys of transformers' GenerationConfig that a config.json may carry and that change a text. */
 const GENERATION_KEYS: ReadonlySet<string> = new Set([
   ...["bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"],
-  ...["forced_bos_token_id", "forced_eos_token_id", "suppress_tokens", "begin_suppress_tokens", "bad_words_ids"],
-  ...["max_length", "max_new_tokens", "min_length", "min_new_tokens", "do_sample", "temperature", "top_k", "top_p"],
-  ...["min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "repetition_penalty", "encoder_repetition_penalty"],
-  ...["no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "num_beams", "num_beam_groups", "diversity_penalty"],
+  ...[
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "bad_words_ids",
+  ],
+  ...[
+    "max_length",
+    "max_new_tokens",
+    "min_length",
+    "min_new_tokens",
+    "do_sample",
+    "temperature",
+    "top_k",
+    "top_p",
+  ],
+  ...[
+    "min_p",
+    "typical_p",
+    "epsilon_cutoff",
+    "eta_cutoff",
+    "repetition_penalty",
+    "encoder_repetition_penalty",
+  ],
+  ...[
+    "no_repeat_ngram_size",
+    "encoder_no_repeat_ngram_size",
+    "num_beams",
+    "num_beam_groups",
+    "diversity_penalty",
+  ],
   ...["length_penalty", "early_stopping", "num_return_sequences", "exponential_decay_length_penalty"],
   ...["remove_invalid_values", "renormalize_logits"],
 ]);
 
 /** @throws ModelComposeError "invalid-config" for a special token outside the vocabulary */
-export function readBase(file: ConfigFile, values: z.output<typeof baseSchema>): Omit<BaseConfig, "maxPositions" | "layers"> {
+export function readBase(
+  file: ConfigFile,
+  values: z.output<typeof baseSchema>,
+): Omit<BaseConfig, "maxPositions" | "layers"> {
   const { vocab_size: vocabSize } = values;
   const bosTokenId = values.bos_token_id ?? undefined;
   const eosTokenIds = values.eos_token_id ?? [];
@@ -61,6 +92,8 @@ export function readBase(file: ConfigFile, values: z.output<typeof baseSchema>):
 }
 
 function readGenerationDefaults(file: ConfigFile): GenerationConfig {
-  const settings = Object.entries(file.values).filter(([key, value]) => GENERATION_KEYS.has(key) && value !== null);
+  const settings = Object.entries(file.values).filter(
+    ([key, value]) => GENERATION_KEYS.has(key) && value !== null,
+  );
   return parseGenerationConfig({ ...file, values: Object.fromEntries(settings) });
 }

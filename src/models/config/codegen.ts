@@ -4,7 +4,15 @@ import type { Activation } from "../../runtime/program.ts";
 import { readActivation } from "./activation.ts";
 import { baseSchema, readBase, type BaseConfig } from "./base.ts";
 import { readHeadDim } from "./head-dim.ts";
-import { count, invalidConfig, parseConfig, size, withAliases, withDefaults, type ConfigFile } from "./schema.ts";
+import {
+  count,
+  invalidConfig,
+  parseConfig,
+  size,
+  withAliases,
+  withDefaults,
+  type ConfigFile,
+} from "./schema.ts";
 
 export interface CodeGenConfig extends BaseConfig {
   family: "codegen";

@@ -3,7 +3,7 @@
  * configuration_blenderbot_small.py, whose defaults these are).
  */
 import { z } from "zod";
-import type { JsonObject } from "../../runtime/json.ts";
+import type { JsonObject } from "../../base/json.ts";
 import type { Activation } from "../../runtime/program.ts";
 import { readActivation } from "./activation.ts";
 import { baseSchema, readBase, type BaseConfig } from "./base.ts";
@@ -95,7 +95,8 @@ const schema = baseSchema.extend({
 type Values = z.output<typeof schema>;
 
 export const readBartConfig = (file: ConfigFile): EncoderDecoderConfig => readEncoderDecoder("bart", file);
-export const readBlenderbotConfig = (file: ConfigFile): EncoderDecoderConfig => readEncoderDecoder("blenderbot", file);
+export const readBlenderbotConfig = (file: ConfigFile): EncoderDecoderConfig =>
+  readEncoderDecoder("blenderbot", file);
 export const readBlenderbotSmallConfig = (file: ConfigFile): EncoderDecoderConfig =>
   readEncoderDecoder("blenderbot-small", file);
 

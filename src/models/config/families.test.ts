@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { goldenPath, temporaryFile } from "../../../test/support/model-files.ts";
-import { readModelConfig, type ModelConfig } from "../config.ts";
+import { readModelConfig, type ModelConfig } from "./model-config.ts";
 
 type Values = Record<string, unknown>;
 
@@ -30,7 +30,13 @@ describe("Llama", () => {
   });
 
   it("has transformers' defaults for what files leave out", async () => {
-    const left = ["rope_theta", "tie_word_embeddings", "num_key_value_heads", "head_dim", "max_position_embeddings"];
+    const left = [
+      "rope_theta",
+      "tie_word_embeddings",
+      "num_key_value_heads",
+      "head_dim",
+      "max_position_embeddings",
+    ];
     const without = [...left, "bos_token_id", "eos_token_id", "pad_token_id", "rms_norm_eps"];
     const config = await read("llama", Object.fromEntries(without.map((key) => [key, undefined])));
     expect(config).toMatchObject({
@@ -78,10 +84,22 @@ describe("GPT-2", () => {
 describe("GPT-Neo", () => {
   it("expands its attention types", async () => {
     const attentionTypes = ["global", "local", "global", "local"];
-    expect(await read("gpt_neo")).toMatchObject({ family: "gpt_neo", layers: 4, attentionTypes, windowSize: 8 });
+    expect(await read("gpt_neo")).toMatchObject({
+      family: "gpt_neo",
+      layers: 4,
+      attentionTypes,
+      windowSize: 8,
+    });
     const runs = { attention_layers: undefined, attention_types: [[["local"], 1], [["global"], 3]] }; // prettier-ignore
-    expect(await read("gpt_neo", runs)).toMatchObject({ attentionTypes: ["local", "global", "global", "global"] });
-    const defaults = { num_layers: 24, attention_layers: undefined, attention_types: null, window_size: undefined };
+    expect(await read("gpt_neo", runs)).toMatchObject({
+      attentionTypes: ["local", "global", "global", "global"],
+    });
+    const defaults = {
+      num_layers: 24,
+      attention_layers: undefined,
+      attention_types: null,
+      window_size: undefined,
+    };
     const config = await read("gpt_neo", defaults);
     expect(config).toMatchObject({ windowSize: 256, layers: 24 });
     expect(config).toMatchObject({ attentionTypes: Array(12).fill(["global", "local"]).flat() });
@@ -101,7 +119,13 @@ describe("encoder–decoders", () => {
     expect(await read("blenderbot")).toMatchObject({
       ...{ family: "blenderbot", encoderLayers: 2, layers: 3, heads: 4, headDim: 12, maxPositions: 64 },
       ...{ hiddenSize: 48, encoderIntermediateSize: 128, intermediateSize: 128, activation: "gelu" },
-      ...{ embeddingScale: Math.sqrt(48), hasLogitsBias: true, bosTokenId: 1, eosTokenIds: [2], padTokenId: 0 },
+      ...{
+        embeddingScale: Math.sqrt(48),
+        hasLogitsBias: true,
+        bosTokenId: 1,
+        eosTokenIds: [2],
+        padTokenId: 0,
+      },
     });
     expect(await read("blenderbot_small")).toMatchObject({ family: "blenderbot-small" });
     expect(await read("bart")).toMatchObject({ family: "bart", embeddingScale: 1 });
@@ -156,7 +180,12 @@ it.each<[string, string, Values, string]>([
     { activation_function: "gelu_ne" },
     '"activation_function" is "gelu_ne" (did you mean "gelu_new"?)',
   ],
-  ["gpt2", "a model without LM head", { architectures: ["GPT2Model"] }, 'architecture "GPT2Model" is not supported'],
+  [
+    "gpt2",
+    "a model without LM head",
+    { architectures: ["GPT2Model"] },
+    'architecture "GPT2Model" is not supported',
+  ],
   ["codegen", "an activation", { activation_function: "mish" }, '"mish"'],
   ["bart", "heads of two sizes", { decoder_attention_heads: 8 }, "heads of two sizes are not supported"],
   ["bart", "a decoder alone", { is_encoder_decoder: false }, '"is_encoder_decoder" is false'],
@@ -176,7 +205,12 @@ it.each<[string, string, Values, string]>([
   ["llama", "absurd heads", { head_dim: 1e9 }, '"head_dim": expected at most 65536, found 1000000000'],
   ["llama", "absurd heads by their size", { hidden_size: 72 * 2 ** 20, head_dim: null }, "channels with"],
   ["gpt2", "absurdly many layers", { n_layer: 1e6 }, '"n_layer": expected at most 4096, found 1000000'],
-  ["gpt2", "one thing said twice", { hidden_size: 32 }, '"n_embd" is 64 and "hidden_size", the same thing, 32'],
+  [
+    "gpt2",
+    "one thing said twice",
+    { hidden_size: 32 },
+    '"n_embd" is 64 and "hidden_size", the same thing, 32',
+  ],
   ["gpt2", "heads that do not divide", { n_head: 5 }, '"n_embd" is 64; expected a multiple of "n_head", 5'],
   ["gpt2", "no context", { n_positions: undefined }, '"n_positions": expected number, found nothing'],
   [
@@ -185,11 +219,22 @@ it.each<[string, string, Values, string]>([
     { attention_types: [[["global"], 2]] },
     '"attention_types" is for 2 layers; expected "num_layers", 4',
   ],
-  ["gpt_neo", "an unknown attention type", { attention_types: [[["all"], 4]] }, 'expected "global" or "local"'],
+  [
+    "gpt_neo",
+    "an unknown attention type",
+    { attention_types: [[["all"], 4]] },
+    'expected "global" or "local"',
+  ],
   [
     "gpt_neo",
     "absurdly many attention types",
-    { attention_types: [[["global", "local"], 4096], [["global"], 4096]], num_layers: 4 },
+    {
+      attention_types: [
+        [["global", "local"], 4096],
+        [["global"], 4096],
+      ],
+      num_layers: 4,
+    },
     '"attention_types" is for 12288 layers',
   ],
   [
@@ -198,10 +243,20 @@ it.each<[string, string, Values, string]>([
     { attention_layers: ["global", "global", "global", "global"] },
     '"attention_layers" is not what "attention_types" says',
   ],
-  ["codegen", "heads that make no blocks", { n_head: 2, rotary_dim: 8 }, '"n_head" is 2; expected a multiple of 4'],
+  [
+    "codegen",
+    "heads that make no blocks",
+    { n_head: 2, rotary_dim: 8 },
+    '"n_head" is 2; expected a multiple of 4',
+  ],
   ["codegen", "an odd rotary dimension", { rotary_dim: 7 }, '"rotary_dim" is 7; expected an even number'],
   ["codegen", "a rotary dimension beyond the head", { rotary_dim: 18 }, "at most the head dimension, 16"],
-  ["bart", "heads that do not divide", { encoder_attention_heads: 5, decoder_attention_heads: 5 }, '"d_model" is 48'],
+  [
+    "bart",
+    "heads that do not divide",
+    { encoder_attention_heads: 5, decoder_attention_heads: 5 },
+    '"d_model" is 48',
+  ],
   ["bart", "no decoder", { decoder_layers: undefined }, '"decoder_layers": expected number, found nothing'],
 ])("%s: refuses %s", async (name, _what, changes, message) => {
   await expect(read(name, changes)).rejects.toMatchObject({

@@ -1,7 +1,7 @@
 /** generation_config.json: the defaults that a model's authors recommend. */
 import { z } from "zod";
-import { ModelComposeError } from "../../runtime/errors.ts";
-import type { JsonObject } from "../../runtime/json.ts";
+import { ModelComposeError } from "../../base/errors.ts";
+import type { JsonObject } from "../../base/json.ts";
 import { parseConfig, tokenId, tokenIds, type ConfigFile } from "./schema.ts";
 
 export interface GenerationConfig {
@@ -52,7 +52,11 @@ export function mergeGenerationConfigs(own: GenerationConfig, ofModel: Generatio
  *
  * @throws ModelComposeError "invalid-config" when there is neither, or it is outside the vocabulary
  */
-export function decoderStartToken(generation: GenerationConfig, vocabSize: number, directory: string): number {
+export function decoderStartToken(
+  generation: GenerationConfig,
+  vocabSize: number,
+  directory: string,
+): number {
   const token = generation.decoderStartTokenId ?? generation.bosTokenId;
   if (token !== undefined && token < vocabSize) return token;
   const found = token === undefined ? "no decoder_start_token_id" : `decoder_start_token_id ${token}`;

@@ -5,7 +5,15 @@ import type { Activation } from "../../runtime/program.ts";
 import { readActivation } from "./activation.ts";
 import { baseSchema, readBase, type BaseConfig } from "./base.ts";
 import { readHeadDim } from "./head-dim.ts";
-import { count, invalidConfig, parseConfig, size, withAliases, withDefaults, type ConfigFile } from "./schema.ts";
+import {
+  count,
+  invalidConfig,
+  parseConfig,
+  size,
+  withAliases,
+  withDefaults,
+  type ConfigFile,
+} from "./schema.ts";
 
 type AttentionType = "global" | "local";
 
@@ -37,7 +45,7 @@ const schema = baseSchema.extend({
   attention_types: z
     .array(z.tuple([z.array(attentionType), count]))
     .nullish()
-    .transform((runs) => runs ?? [[["global", "local"], 12]] as [AttentionType[], number][]),
+    .transform((runs) => runs ?? ([[["global", "local"], 12]] as [AttentionType[], number][])),
   attention_layers: z.array(attentionType).nullish(),
   window_size: size.default(256),
   max_position_embeddings: size,
@@ -75,7 +83,10 @@ function readAttentionTypes(file: ConfigFile, values: z.output<typeof schema>): 
   }
   const expanded = runs.flatMap(([types, times]) => Array<AttentionType[]>(times).fill(types).flat());
   if (written && !isDeepStrictEqual(written, expanded)) {
-    throw invalidConfig(file, '"attention_layers" is not what "attention_types" says; expected one of them, or both alike.');
+    throw invalidConfig(
+      file,
+      '"attention_layers" is not what "attention_types" says; expected one of them, or both alike.',
+    );
   }
   return expanded;
 }

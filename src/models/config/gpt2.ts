@@ -3,7 +3,15 @@ import { z } from "zod";
 import type { Activation } from "../../runtime/program.ts";
 import { readActivation } from "./activation.ts";
 import { baseSchema, readBase, type BaseConfig } from "./base.ts";
-import { count, parseConfig, size, unsupportedConfig, withAliases, withDefaults, type ConfigFile } from "./schema.ts";
+import {
+  count,
+  parseConfig,
+  size,
+  unsupportedConfig,
+  withAliases,
+  withDefaults,
+  type ConfigFile,
+} from "./schema.ts";
 import { readHeadDim } from "./head-dim.ts";
 
 export interface Gpt2Config extends BaseConfig {

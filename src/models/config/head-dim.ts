@@ -12,7 +12,10 @@ export function readHeadDim(
 ): number {
   const headDim = hiddenSize / heads;
   if (!Number.isInteger(headDim)) {
-    throw invalidConfig(file, `"${hiddenKey}" is ${hiddenSize}; expected a multiple of "${headsKey}", ${heads}${otherwise}.`);
+    throw invalidConfig(
+      file,
+      `"${hiddenKey}" is ${hiddenSize}; expected a multiple of "${headsKey}", ${heads}${otherwise}.`,
+    );
   }
   if (headSize.safeParse(headDim).success) return headDim;
   throw invalidConfig(

@@ -3,7 +3,7 @@
  * copied from it).
  */
 import { z } from "zod";
-import type { RopeParameters } from "../rope.ts";
+import type { RopeParameters } from "./rope.ts";
 import { type BaseConfig, baseSchema, readBase } from "./base.ts";
 import { readHeadDim } from "./head-dim.ts";
 import { readRopeParameters } from "./rope-parameters.ts";
@@ -73,7 +73,10 @@ export function readLlamaDecoder(
       ', or a "head_dim"',
     );
   if (headDim % 2 !== 0 && usesRope.includes(true)) {
-    throw invalidConfig(file, `the head dimension is ${headDim}; RoPE turns pairs of channels: expected an even number.`);
+    throw invalidConfig(
+      file,
+      `the head dimension is ${headDim}; RoPE turns pairs of channels: expected an even number.`,
+    );
   }
   return {
     ...readBase(file, values),

@@ -1,8 +1,8 @@
 /** The RoPE part of config.json, in the spelling of transformers 4 and of transformers 5. */
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import { describeJson, isJsonObject, type JsonObject } from "../../runtime/json.ts";
-import type { Llama3Rope, RopeParameters, YarnRope } from "../rope.ts";
+import { describeJson, isJsonObject, type JsonObject } from "../../base/json.ts";
+import type { Llama3Rope, RopeParameters, YarnRope } from "./rope.ts";
 import { type ConfigFile, invalidConfig, parseConfig, size, unsupportedConfig } from "./schema.ts";
 
 /** Of transformers 5. */
@@ -66,7 +66,10 @@ export function readRopeParameters(file: ConfigFile, defaultTheta: number): Rope
 function readLlama3(nested: ConfigFile): Omit<Llama3Rope, "type" | "theta" | "originalMaxPositions"> {
   const { factor, low_freq_factor: low, high_freq_factor: high } = parseConfig(nested, llama3Schema);
   if (high <= low) {
-    throw invalidConfig(nested, `"high_freq_factor" is ${high}; expected more than "low_freq_factor", ${low}.`);
+    throw invalidConfig(
+      nested,
+      `"high_freq_factor" is ${high}; expected more than "low_freq_factor", ${low}.`,
+    );
   }
   return { factor, lowFrequencyFactor: low, highFrequencyFactor: high };
 }
@@ -127,7 +130,10 @@ function readTheta(file: ConfigFile, scaling: JsonObject): number | undefined {
   const inner = parseConfig({ ...file, values: scaling }, schema).rope_theta ?? undefined;
   const outer = parseConfig(file, schema).rope_theta ?? undefined;
   if (inner !== undefined && outer !== undefined && inner !== outer) {
-    throw invalidConfig(file, `"rope_theta" is given twice, as ${outer} and as ${inner}; expected one value.`);
+    throw invalidConfig(
+      file,
+      `"rope_theta" is given twice, as ${outer} and as ${inner}; expected one value.`,
+    );
   }
   return inner ?? outer;
 }

@@ -1,7 +1,7 @@
 /** What the readers of configuration files share: zod for shapes, our errors for people. */
 import { z } from "zod";
-import { ModelComposeError } from "../../runtime/errors.ts";
-import { describeJson, isJsonObject, type JsonObject } from "../../runtime/json.ts";
+import { ModelComposeError } from "../../base/errors.ts";
+import { describeJson, isJsonObject, type JsonObject } from "../../base/json.ts";
 
 /** A configuration file that was read: its values and its path, for errors. */
 export interface ConfigFile {
@@ -77,7 +77,8 @@ export function unsupportedConfig(file: ConfigFile, problem: string, remedy: str
 }
 
 function expectation(issue: z.core.$ZodIssue): string {
-  if (issue.code === "invalid_type") return `expected ${issue.expected === "int" ? "integer" : issue.expected}`;
+  if (issue.code === "invalid_type")
+    return `expected ${issue.expected === "int" ? "integer" : issue.expected}`;
   if (issue.code === "too_small") {
     return `expected ${issue.inclusive === true ? "at least" : "more than"} ${issue.minimum}`;
   }
@@ -90,6 +91,8 @@ function expectation(issue: z.core.$ZodIssue): string {
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, key) => {
     if (Array.isArray(value) && typeof key === "number") return (value as unknown[])[key];
-    return isJsonObject(value) && typeof key === "string" && Object.hasOwn(value, key) ? value[key] : undefined;
+    return isJsonObject(value) && typeof key === "string" && Object.hasOwn(value, key)
+      ? value[key]
+      : undefined;
   }, root);
 }

@@ -1,8 +1,15 @@
 /** SmolLM3's config.json (transformers: models/smollm3/configuration_smollm3.py, whose defaults these are). */
 import { z } from "zod";
-import { describeJson } from "../../runtime/json.ts";
+import { describeJson } from "../../base/json.ts";
 import { decoderSchema, readLlamaDecoder, type LlamaDecoderConfig } from "./llama-decoder.ts";
-import { type ConfigFile, count, invalidConfig, parseConfig, unsupportedConfig, withDefaults } from "./schema.ts";
+import {
+  type ConfigFile,
+  count,
+  invalidConfig,
+  parseConfig,
+  unsupportedConfig,
+  withDefaults,
+} from "./schema.ts";
 
 export interface SmolLM3Config extends LlamaDecoderConfig {
   family: "smollm3";

@@ -1,6 +1,6 @@
 /** What the hub tells about a repository: the commit of a revision, and the files of a commit. */
-import { errorMessage, ModelComposeError } from "../../runtime/errors.ts";
-import { isJsonObject } from "../../runtime/json.ts";
+import { errorMessage, ModelComposeError } from "../../base/errors.ts";
+import { isJsonObject } from "../../base/json.ts";
 import type { HubHttp } from "./http.ts";
 import { isCommit } from "./repository.ts";
 
@@ -54,7 +54,11 @@ export async function commitOfRevision(http: HubHttp, id: string, revision: stri
  * @param commit in full
  * @throws ModelComposeError "not-found" for an unknown repository or commit, "download"
  */
-export async function filesOfCommit(http: HubHttp, id: string, commit: string): Promise<Map<string, HubFile>> {
+export async function filesOfCommit(
+  http: HubHttp,
+  id: string,
+  commit: string,
+): Promise<Map<string, HubFile>> {
   const { listFiles } = await import("@huggingface/hub");
   const what = `the list of files of "${id}"`;
   const entries = listFiles({
@@ -127,8 +131,12 @@ async function named<T>(http: HubHttp, what: string, ask: () => Promise<T>): Pro
 }
 
 function malformed(http: HubHttp, what: string, problem: string, cause?: unknown): ModelComposeError {
-  return new ModelComposeError("download", `"${http.endpoint}" sent ${what} in a form that is not the hub's: ${problem}.`, {
-    remedy: "Check that HF_ENDPOINT, if it is set, is the address of a hub.",
-    cause,
-  });
+  return new ModelComposeError(
+    "download",
+    `"${http.endpoint}" sent ${what} in a form that is not the hub's: ${problem}.`,
+    {
+      remedy: "Check that HF_ENDPOINT, if it is set, is the address of a hub.",
+      cause,
+    },
+  );
 }

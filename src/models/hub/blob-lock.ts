@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { dirname } from "node:path";
-import { throwIfAborted } from "../../runtime/errors.ts";
+import { throwIfAborted } from "../../base/errors.ts";
 import {
   createExclusively,
   discard,

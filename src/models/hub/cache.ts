@@ -10,11 +10,11 @@
  *     .locks/models--org--name/HASH.*           who is fetching it
  */
 import { basename, dirname, join } from "node:path";
-import { missingWeightFiles } from "../../runtime/checkpoint.ts";
-import { ModelComposeError } from "../../runtime/errors.ts";
+import { missingWeightFiles } from "../../runtime/checkpoint/checkpoint.ts";
+import { ModelComposeError } from "../../base/errors.ts";
 import { isDirectory, isFile, listDirectory } from "../../runtime/platform/files.ts";
 import { alias, fileState, linkTarget, readText, writeWhole } from "../../runtime/platform/file-store.ts";
-import { CONFIG_FILE } from "../config.ts";
+import { CONFIG_FILE } from "../config/model-config.ts";
 import { TOKENIZER_FILE, VOCABULARY_FILES, WEIGHTS } from "./needed-files.ts";
 
 const FOLDER_PREFIX = "models--";
@@ -72,12 +72,17 @@ export class CachedRepository {
   async commitOf(revision: string): Promise<string | undefined> {
     const path = this.#reference(revision);
     const text = (await isFile(path)) ? await readText(path) : undefined;
-    if (text === undefined) return (await isDirectory(this.snapshotDirectory(revision))) ? revision : undefined;
+    if (text === undefined)
+      return (await isDirectory(this.snapshotDirectory(revision))) ? revision : undefined;
     const commit = text.trim();
     if (/^\w{1,64}$/.test(commit)) return commit;
-    throw new ModelComposeError("not-found", `"${path}" holds "${commit.slice(0, 80)}"; expected a commit hash.`, {
-      remedy: "The cache is damaged: remove that file.",
-    });
+    throw new ModelComposeError(
+      "not-found",
+      `"${path}" holds "${commit.slice(0, 80)}"; expected a commit hash.`,
+      {
+        remedy: "The cache is damaged: remove that file.",
+      },
+    );
   }
 
   /** Notes the commit of a branch or a tag. */
@@ -106,7 +111,8 @@ export class CachedRepository {
   async hashOf(commit: string, name: string): Promise<string | undefined> {
     const path = join(this.snapshotDirectory(commit), name);
     const target = await linkTarget(path);
-    if (target !== undefined) return dirname(target) === dirname(this.blob("x")) ? basename(target) : undefined;
+    if (target !== undefined)
+      return dirname(target) === dirname(this.blob("x")) ? basename(target) : undefined;
     // Two names of one file: where symbolic links are not allowed.
     const identity = (await fileState(path))?.identity;
     if (identity === undefined) return undefined;
@@ -137,7 +143,10 @@ export class CachedRepository {
 
   /** Neither there nor known not to be. */
   async #isOpen(commit: string, name: string): Promise<boolean> {
-    const places = [join(this.snapshotDirectory(commit), name), join(this.directory, ".no_exist", commit, name)];
+    const places = [
+      join(this.snapshotDirectory(commit), name),
+      join(this.directory, ".no_exist", commit, name),
+    ];
     for (const path of places) if (await isFile(path)) return false;
     return true;
   }
@@ -145,7 +154,8 @@ export class CachedRepository {
   /** Weights of formats that are not read here do not count: the hub may have others. */
   async #missingWeights(commit: string): Promise<readonly string[]> {
     const directory = this.snapshotDirectory(commit);
-    for (const { file } of WEIGHTS) if (await isFile(join(directory, file))) return missingWeightFiles(directory);
+    for (const { file } of WEIGHTS)
+      if (await isFile(join(directory, file))) return missingWeightFiles(directory);
     return [WEIGHTS.map(({ file }) => file).join(" or ")];
   }
 
@@ -155,7 +165,8 @@ export class CachedRepository {
     if (await has(TOKENIZER_FILE)) return { files: [], isNeeded: false };
     const open: string[] = [];
     for (const name of VOCABULARY_FILES) if (await this.#isOpen(commit, name)) open.push(name);
-    for (const name of VOCABULARY_FILES) if (await has(name)) return { files: open, isNeeded: open.length > 0 };
+    for (const name of VOCABULARY_FILES)
+      if (await has(name)) return { files: open, isNeeded: open.length > 0 };
     return { files: (await this.#isOpen(commit, TOKENIZER_FILE)) ? [TOKENIZER_FILE] : open, isNeeded: false };
   }
 

@@ -1,10 +1,16 @@
 /** What is in the cache: listed, checked, removed. */
 import { join } from "node:path";
-import { throwIfAborted } from "../../runtime/errors.ts";
-import { isJsonObject, readJsonObject } from "../../runtime/json.ts";
+import { throwIfAborted } from "../../base/errors.ts";
+import { isJsonObject, readJsonObject } from "../../base/json.ts";
 import { isFile } from "../../runtime/platform/files.ts";
-import { fileState, listTree, readPieces, readText, type FileState } from "../../runtime/platform/file-store.ts";
-import { CONFIG_FILE } from "../config.ts";
+import {
+  fileState,
+  listTree,
+  readPieces,
+  readText,
+  type FileState,
+} from "../../runtime/platform/file-store.ts";
+import { CONFIG_FILE } from "../config/model-config.ts";
 import { contentHash } from "./api.ts";
 import { CachedRepository, cachedModels } from "./cache.ts";
 import { startHash } from "./content-hash.ts";

@@ -1,7 +1,7 @@
 /** What the environment says about the hub, as the huggingface_hub library reads it. */
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { ModelComposeError } from "../../runtime/errors.ts";
+import { ModelComposeError } from "../../base/errors.ts";
 import { readText } from "../../runtime/platform/file-store.ts";
 
 /** An empty variable counts as unset. */
@@ -29,7 +29,8 @@ export function hubCacheDirectory(env: Environment = process.env): string {
 export function hubEndpoint(env: Environment = process.env): string {
   const text = env["HF_ENDPOINT"]?.trim() || DEFAULT_ENDPOINT;
   const url = URL.parse(text);
-  const isAddress = url !== null && ["https:", "http:"].includes(url.protocol) && url.search === "" && url.hash === "";
+  const isAddress =
+    url !== null && ["https:", "http:"].includes(url.protocol) && url.search === "" && url.hash === "";
   if (isAddress && url.username === "" && url.password === "") return text.replace(/\/+$/, "");
   // It may hold a password.
   const found = isAddress ? "a name or a password is in it" : `found ${JSON.stringify(text)}`;
@@ -44,7 +45,10 @@ export function hubEndpoint(env: Environment = process.env): string {
  *
  * @throws ModelComposeError "invalid-argument" for a token that cannot be one; the message does not show it
  */
-export async function hubToken(given: string | undefined, env: Environment = process.env): Promise<HubToken | undefined> {
+export async function hubToken(
+  given: string | undefined,
+  env: Environment = process.env,
+): Promise<HubToken | undefined> {
   const explicit = tokenFrom(given, "the option token");
   if (explicit !== undefined) return explicit;
   if (isTrue(env["HF_HUB_DISABLE_IMPLICIT_TOKEN"])) return undefined;
@@ -67,7 +71,8 @@ export function expandHome(path: string, env: Environment): string {
 }
 
 function hubHome(env: Environment): string {
-  const home = env["HF_HOME"] || join(env["XDG_CACHE_HOME"] || join(homeDirectory(env), ".cache"), "huggingface");
+  const home =
+    env["HF_HOME"] || join(env["XDG_CACHE_HOME"] || join(homeDirectory(env), ".cache"), "huggingface");
   return expandHome(home, env);
 }
 

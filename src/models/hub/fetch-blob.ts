@@ -1,7 +1,13 @@
 /** One file's content from the hub into the cache: in pieces, from where it stopped, checked before it counts. */
 import type { Hash } from "node:crypto";
-import { ModelComposeError, throwIfAborted } from "../../runtime/errors.ts";
-import { fileState, openWritable, removeFile, renameFile, type WritableFile } from "../../runtime/platform/file-store.ts";
+import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
+import {
+  fileState,
+  openWritable,
+  removeFile,
+  renameFile,
+  type WritableFile,
+} from "../../runtime/platform/file-store.ts";
 import type { HubFile } from "./api.ts";
 import { startHash } from "./content-hash.ts";
 import { Retries, Transient, type Answer, type HubHttp } from "./http.ts";
@@ -35,7 +41,9 @@ export async function fetchBlob(request: BlobRequest): Promise<void> {
     await removeFile(incompletePath);
     // What was there before may be what is wrong: somebody else's beginning of the same file.
     if (isFresh || startedAt === 0) throw wrongHash(request, hex);
-    request.http.notice(`What was there of ${subject.what} did not fit the rest: it is fetched from the beginning.`);
+    request.http.notice(
+      `What was there of ${subject.what} did not fit the rest: it is fetched from the beginning.`,
+    );
   }
   // Another process that held the lock too may have been first.
   if (!(await renameFile(incompletePath, path)) && (await fileState(path))?.size !== request.file.size) {
@@ -120,7 +128,8 @@ class BlobTransfer {
     } finally {
       answer.close();
     }
-    if (this.#position < this.#request.file.size) throw new Transient("the connection ended before the file did");
+    if (this.#position < this.#request.file.size)
+      throw new Transient("the connection ended before the file did");
   }
 
   /** Does the answer begin where the file on disk ends? */
@@ -128,15 +137,19 @@ class BlobTransfer {
     if (this.#position === 0) return status !== 206 || rangeOf(headers)?.start === 0;
     const range = rangeOf(headers);
     const { size } = this.#request.file;
-    return status === 206 && range?.start === this.#position && (range.total === undefined || range.total === size);
+    return (
+      status === 206 && range?.start === this.#position && (range.total === undefined || range.total === size)
+    );
   }
 
   /** The whole size that an answer tells must be the listed one. */
   #checkSize({ status, headers }: Answer): void {
     const range = rangeOf(headers);
-    if (status === 206 && range?.start !== this.#position) throw new Transient("the server sent another range");
+    if (status === 206 && range?.start !== this.#position)
+      throw new Transient("the server sent another range");
     const length = headers.has("content-encoding") ? undefined : headers.get("content-length");
-    const total = status === 206 ? range?.total : length === null || length === undefined ? undefined : Number(length);
+    const total =
+      status === 206 ? range?.total : length === null || length === undefined ? undefined : Number(length);
     const { size } = this.#request.file;
     if (total === undefined || total === size) return;
     throw new ModelComposeError(
@@ -161,16 +174,22 @@ class BlobTransfer {
 
   #tooLong(): ModelComposeError {
     const { subject, file } = this.#request;
-    return new ModelComposeError("download", `The server sends more of ${subject.what} than the ${file.size} bytes it has.`, {
-      remedy: "Try again later; a mirror (HF_ENDPOINT) may be out of date.",
-    });
+    return new ModelComposeError(
+      "download",
+      `The server sends more of ${subject.what} than the ${file.size} bytes it has.`,
+      {
+        remedy: "Try again later; a mirror (HF_ENDPOINT) may be out of date.",
+      },
+    );
   }
 }
 
 /** Content-Range: "bytes 5-9/10", "bytes 5-9/*" */
 function rangeOf(headers: Headers): { start: number; total: number | undefined } | undefined {
   const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get("content-range") ?? "") ?? [];
-  return start === undefined ? undefined : { start: Number(start), total: total === "*" ? undefined : Number(total) };
+  return start === undefined
+    ? undefined
+    : { start: Number(start), total: total === "*" ? undefined : Number(total) };
 }
 
 /** Only a strong validator says that two answers are the same bytes. */
@@ -184,6 +203,9 @@ function wrongHash({ file, subject }: BlobRequest, found: string): ModelComposeE
   return new ModelComposeError(
     "download",
     `What arrived of ${subject.what} is damaged: its ${kind} is ${found}; expected ${file.hash.hex}. It was discarded.`,
-    { remedy: "Try again; if it stays so, something between here and the hub (a proxy, a mirror) changes files." },
+    {
+      remedy:
+        "Try again; if it stays so, something between here and the hub (a proxy, a mirror) changes files.",
+    },
   );
 }

@@ -1,11 +1,11 @@
 /** Brings a model of the hub into the cache: finds out what it needs and what of that is missing, and fetches it. */
 import { join } from "node:path";
-import { AbortError, ModelComposeError, throwIfAborted } from "../../runtime/errors.ts";
-import { formatBytes } from "../../runtime/format-bytes.ts";
-import type { LoadOptions } from "../../runtime/generation-types.ts";
+import { AbortError, ModelComposeError, throwIfAborted } from "../../base/errors.ts";
+import { formatBytes } from "../../base/bytes.ts";
+import type { LoadOptions } from "../../runtime/generation/types.ts";
 import { fileState, freeBytes as freeBytesOf } from "../../runtime/platform/file-store.ts";
-import { CONFIG_FILE, readModelConfig } from "../config.ts";
-import { buildProgram } from "../registry.ts";
+import { CONFIG_FILE, readModelConfig } from "../config/model-config.ts";
+import { buildProgram } from "../families/registry.ts";
 import { commitOfRevision, contentUrl, filesOfCommit, type HubFile } from "./api.ts";
 import { acquireBlobLock, type LockTimes } from "./blob-lock.ts";
 import type { CachedRepository, CachedSnapshot, Requirement } from "./cache.ts";
@@ -49,12 +49,16 @@ const SPARE_BYTES = 64 * 2 ** 20;
  * @throws ModelComposeError "not-found" (repository, revision), "unsupported", "invalid-config", "download" (network,
  *   access, room, damage); AbortError. What has arrived is kept, and the next fetch goes on from there.
  */
-export async function fetchModel(repository: CachedRepository, options: FetchOptions): Promise<FetchedSnapshot> {
+export async function fetchModel(
+  repository: CachedRepository,
+  options: FetchOptions,
+): Promise<FetchedSnapshot> {
   const fetching = new Fetching(repository, options);
   try {
     return await fetching.run();
   } catch (error) {
-    if (options.signal?.aborted === true && !(error instanceof AbortError)) throw new AbortError(options.signal.reason);
+    if (options.signal?.aborted === true && !(error instanceof AbortError))
+      throw new AbortError(options.signal.reason);
     throw error;
   }
 }
@@ -219,7 +223,10 @@ class Fetching {
         "download",
         `There is no room for "${id}" in "${cacheDirectory}": ${formatBytes(needs)} are to be fetched, ` +
           `${formatBytes(free)} are free.`,
-        { remedy: "Free some space, or put the cache on another drive (HF_HUB_CACHE, or cache_dir: in a compose file)." },
+        {
+          remedy:
+            "Free some space, or put the cache on another drive (HF_HUB_CACHE, or cache_dir: in a compose file).",
+        },
       );
     }
     if (announces === "aloud" && (wanted.length > 1 || total >= 1e6)) {

@@ -3,9 +3,9 @@
  * not one means.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { errorMessage, ModelComposeError, throwIfAborted } from "../../runtime/errors.ts";
+import { errorMessage, ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import type { HubToken } from "./environment.ts";
-import { suggestion } from "./known-models.ts";
+import { suggestion } from "../families/known-models.ts";
 import { refusal, type Subject } from "./refusals.ts";
 
 /** Times in milliseconds. */
@@ -192,7 +192,9 @@ export class HubHttp {
     if (error instanceof ModelComposeError || error instanceof Transient) return error;
     const host = URL.parse(url)?.host ?? url;
     if (watch.hasStalled) {
-      return new Transient(`"${host}" sent nothing for ${this.limits.stall / 1000} seconds`, { cause: error });
+      return new Transient(`"${host}" sent nothing for ${this.limits.stall / 1000} seconds`, {
+        cause: error,
+      });
     }
     const code = codeOf(error);
     if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS/.test(code)) {
@@ -238,18 +240,24 @@ export class Retries {
     this.#failures += 1;
     const asksFor = error.retryAfter ?? 0;
     if (this.#failures >= limits.attempts || asksFor > limits.maxRetryAfter) {
-      const wait = asksFor > limits.maxRetryAfter ? ` It asks to wait ${Math.ceil(asksFor / 1000)} seconds.` : "";
+      const wait =
+        asksFor > limits.maxRetryAfter ? ` It asks to wait ${Math.ceil(asksFor / 1000)} seconds.` : "";
       throw new ModelComposeError(
         "download",
         `Fetching ${this.#what} failed${this.#failures > 1 ? ` ${this.#failures} times in a row` : ""}: ${error.message}.${wait}`,
-        { remedy: "Try again later: what has arrived is kept, and the fetch goes on where it stopped.", cause: error },
+        {
+          remedy: "Try again later: what has arrived is kept, and the fetch goes on where it stopped.",
+          cause: error,
+        },
       );
     }
     const backoff = Math.min(limits.backoff * 2 ** (this.#failures - 1), limits.maxBackoff);
     // Half of it by chance: many who failed at the same time do not come back at the same time.
     const pause = Math.max(asksFor, backoff * (0.5 + Math.random() / 2));
     if (pause >= 1000) {
-      this.#http.notice(`Fetching ${this.#what}: ${error.message}; goes on in ${Math.round(pause / 1000)} s.`);
+      this.#http.notice(
+        `Fetching ${this.#what}: ${error.message}; goes on in ${Math.round(pause / 1000)} s.`,
+      );
     }
     try {
       await sleep(pause, undefined, { signal });
@@ -294,7 +302,8 @@ class Watch {
 function refusalOrTransient(response: Response, subject: Subject, http: HubHttp): Error {
   const { status, headers } = response;
   if (status === 408 || status === 429 || status >= 500) {
-    const reason = status === 429 ? "the hub limits how often it is asked (429)" : `the server answered ${status}`;
+    const reason =
+      status === 429 ? "the hub limits how often it is asked (429)" : `the server answered ${status}`;
     return new Transient(reason, { retryAfter: retryAfter(headers) });
   }
   return refusal({ status, headers, endpoint: http.endpoint, token: http.token }, subject);

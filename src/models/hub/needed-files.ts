@@ -1,8 +1,8 @@
 /** Which files of a repository a model needs: configuration, tokenizer, and the weights in one format. */
 import { join } from "node:path";
-import { ModelComposeError } from "../../runtime/errors.ts";
-import { describeJson, isJsonObject, readJsonObject } from "../../runtime/json.ts";
-import { CONFIG_FILE, GENERATION_CONFIG_FILE } from "../config.ts";
+import { ModelComposeError } from "../../base/errors.ts";
+import { describeJson, isJsonObject, readJsonObject } from "../../base/json.ts";
+import { CONFIG_FILE, GENERATION_CONFIG_FILE } from "../config/model-config.ts";
 import { isPlainName } from "./api.ts";
 import type { Requirement } from "./cache.ts";
 
@@ -87,7 +87,9 @@ function noModel(names: ReadonlySet<string>, id: string): ModelComposeError {
 }
 
 function noWeights(names: ReadonlySet<string>, id: string): ModelComposeError {
-  const others = [...names].filter((name) => /\.(gguf|onnx|h5|msgpack|pt|pth|ckpt|bin|safetensors)$/.test(name));
+  const others = [...names].filter((name) =>
+    /\.(gguf|onnx|h5|msgpack|pt|pth|ckpt|bin|safetensors)$/.test(name),
+  );
   const found = others.length === 0 ? "none" : others.slice(0, 3).join(", ");
   return new ModelComposeError(
     "unsupported",

@@ -1,7 +1,7 @@
 /** What an answer of the hub means that is no success, in words that help. */
-import { ModelComposeError } from "../../runtime/errors.ts";
+import { ModelComposeError } from "../../base/errors.ts";
 import type { HubToken } from "./environment.ts";
-import { meantModel, suggestion } from "./known-models.ts";
+import { meantModel, suggestion } from "../families/known-models.ts";
 import { DEFAULT_REVISION } from "./repository.ts";
 
 /** What a request is about. */
@@ -29,9 +29,13 @@ export function refusal(answer: RefusedAnswer, subject: Subject): ModelComposeEr
   if (code === "GatedRepo") return gated(answer, subject);
   if (code === "RevisionNotFound") return revisionNotFound(answer, subject);
   if (code === "EntryNotFound") {
-    return new ModelComposeError("not-found", `The hub does not have ${subject.what}, although it lists it.`, {
-      remedy: 'Fetch the model anew: "model-compose models pull" looks for its newest revision.',
-    });
+    return new ModelComposeError(
+      "not-found",
+      `The hub does not have ${subject.what}, although it lists it.`,
+      {
+        remedy: 'Fetch the model anew: "model-compose models pull" looks for its newest revision.',
+      },
+    );
   }
   const says = headers.get("x-error-message") ?? "";
   if (status === 401 && /invalid (credentials|user token)/i.test(says) && answer.token !== undefined) {
@@ -48,12 +52,16 @@ export function refusal(answer: RefusedAnswer, subject: Subject): ModelComposeEr
 
 function gated({ endpoint, token }: RefusedAnswer, { id }: Subject): ModelComposeError {
   const page = `${endpoint}/${id}`;
-  return new ModelComposeError("download", `"${id}" is gated: its owner gives access to those who accept its terms.`, {
-    remedy:
-      token === undefined
-        ? `Accept them at ${page}, then give a token of that account: HF_TOKEN, "hf auth login", or token: in a compose file.`
-        : `The account of the token (${token.source}) has no access: accept the terms at ${page}.`,
-  });
+  return new ModelComposeError(
+    "download",
+    `"${id}" is gated: its owner gives access to those who accept its terms.`,
+    {
+      remedy:
+        token === undefined
+          ? `Accept them at ${page}, then give a token of that account: HF_TOKEN, "hf auth login", or token: in a compose file.`
+          : `The account of the token (${token.source}) has no access: accept the terms at ${page}.`,
+    },
+  );
 }
 
 function revisionNotFound({ endpoint }: RefusedAnswer, { id, revision }: Subject): ModelComposeError {
@@ -68,7 +76,11 @@ function badToken(token: HubToken, endpoint: string): ModelComposeError {
   });
 }
 
-function forbidden({ endpoint, token }: RefusedAnswer, { id, what }: Subject, says: string): ModelComposeError {
+function forbidden(
+  { endpoint, token }: RefusedAnswer,
+  { id, what }: Subject,
+  says: string,
+): ModelComposeError {
   const reason = says === "" ? "" : `: ${says.replace(/\.$/, "")}`;
   return new ModelComposeError("download", `The hub refuses ${what} (403)${reason}.`, {
     remedy:

@@ -1,8 +1,14 @@
 /** Takes commits of a model out of the cache, with the content that nothing else uses. */
 import { join } from "node:path";
-import { ModelComposeError } from "../../runtime/errors.ts";
+import { ModelComposeError } from "../../base/errors.ts";
 import { listDirectory } from "../../runtime/platform/files.ts";
-import { fileState, linkTarget, listTree, removeFile, removeTree } from "../../runtime/platform/file-store.ts";
+import {
+  fileState,
+  linkTarget,
+  listTree,
+  removeFile,
+  removeTree,
+} from "../../runtime/platform/file-store.ts";
 import { DEFAULT_LOCK_TIMES } from "./blob-lock.ts";
 import type { CachedRepository } from "./cache.ts";
 import { references } from "./cached-models.ts";
@@ -19,7 +25,10 @@ export interface Removal {
 }
 
 /** What removing commits means. @param commits of the repository, at least one */
-export async function planRemoval(repository: CachedRepository, commits: readonly string[]): Promise<Removal> {
+export async function planRemoval(
+  repository: CachedRepository,
+  commits: readonly string[],
+): Promise<Removal> {
   const staying = (await repository.commits()).filter((commit) => !commits.includes(commit));
   const isAll = staying.length === 0;
   const used = new Set<string | undefined>();
@@ -41,7 +50,8 @@ export async function planRemoval(repository: CachedRepository, commits: readonl
     const names = await listTree(repository.snapshotDirectory(commit));
     // Links were counted with their blobs; where there are none, the files are here.
     for (const name of names) {
-      if ((await repository.hashOf(commit, name)) === undefined) await count(join(repository.snapshotDirectory(commit), name));
+      if ((await repository.hashOf(commit, name)) === undefined)
+        await count(join(repository.snapshotDirectory(commit), name));
     }
   }
   const bytes = [...files.values()].reduce((sum, size) => sum + size, 0);
@@ -52,7 +62,9 @@ export async function planRemoval(repository: CachedRepository, commits: readonl
 export async function remove(removal: Removal): Promise<void> {
   const { repository, commits, isAll, blobs } = removal;
   await refuseWhileFetched(repository);
-  const shared = (await Promise.all(blobs.map((name) => linkTarget(repository.blob(name))))).flatMap((path) => path ?? []);
+  const shared = (await Promise.all(blobs.map((name) => linkTarget(repository.blob(name))))).flatMap(
+    (path) => path ?? [],
+  );
   if (isAll) {
     await removeTree(repository.directory);
     await removeTree(repository.lockDirectory);
@@ -60,7 +72,8 @@ export async function remove(removal: Removal): Promise<void> {
     const revisions = await references(repository);
     for (const commit of commits) {
       // References first: what is half removed must not look like what is half fetched.
-      for (const name of revisions.get(commit) ?? []) await removeFile(join(repository.directory, "refs", name));
+      for (const name of revisions.get(commit) ?? [])
+        await removeFile(join(repository.directory, "refs", name));
       await removeTree(repository.snapshotDirectory(commit));
       await removeTree(join(repository.directory, ".no_exist", commit));
       await removeFile(join(repository.directory, "trees", `${commit}.json`));
@@ -92,7 +105,9 @@ async function removeUnused(cacheDirectory: string, targets: readonly string[]):
 
 async function refuseWhileFetched({ id, lockDirectory }: CachedRepository): Promise<void> {
   for (const name of await listDirectory(lockDirectory)) {
-    const touched = name.endsWith(".model-compose") ? (await fileState(join(lockDirectory, name)))?.modified : undefined;
+    const touched = name.endsWith(".model-compose")
+      ? (await fileState(join(lockDirectory, name)))?.modified
+      : undefined;
     if (touched === undefined || Date.now() - touched > DEFAULT_LOCK_TIMES.stale) continue;
     throw new ModelComposeError("busy", `"${id}" is being fetched by another process.`, {
       remedy: "End that, or wait for it.",

@@ -1,6 +1,6 @@
 /** Names on the hub: what may stand in a path or an address, and what may not. */
-import { ModelComposeError } from "../../runtime/errors.ts";
-import { suggestion } from "./known-models.ts";
+import { ModelComposeError } from "../../base/errors.ts";
+import { suggestion } from "../families/known-models.ts";
 
 export const DEFAULT_REVISION = "main";
 const EXAMPLE_ID = "HuggingFaceTB/SmolLM3-3B";
@@ -17,16 +17,23 @@ export function howToName(): string {
 export function checkRepositoryId(model: string, local: string): void {
   const parts = model.split("/");
   const isId =
-    parts.length === 2 && parts.every((part) => ID_PART.test(part) && !/--|\.\./.test(part)) && model.length <= 96;
+    parts.length === 2 &&
+    parts.every((part) => ID_PART.test(part) && !/--|\.\./.test(part)) &&
+    model.length <= 96;
   if (isId) return;
   const url = /^https?:\/\/[^/]+\/([^/?#]+\/[^/?#]+)/.exec(model)?.[1];
   const problem = model.includes("://")
     ? "is a URL"
     : `is neither a directory ("${local}" does not exist) nor a repository id`;
   const near = suggestion(model);
-  throw new ModelComposeError("invalid-argument", `The model "${model}" ${problem}; expected a path or an id.`, {
-    remedy: url !== undefined ? `Write "${url}".` : near === undefined ? howToName() : `${near} ${howToName()}`,
-  });
+  throw new ModelComposeError(
+    "invalid-argument",
+    `The model "${model}" ${problem}; expected a path or an id.`,
+    {
+      remedy:
+        url !== undefined ? `Write "${url}".` : near === undefined ? howToName() : `${near} ${howToName()}`,
+    },
+  );
 }
 
 /**
@@ -35,7 +42,8 @@ export function checkRepositoryId(model: string, local: string): void {
  * @throws ModelComposeError "invalid-argument"
  */
 export function checkRevision(revision: string): void {
-  if (/^[\w.+-]+(\/[\w.+-]+)*$/.test(revision) && !revision.split("/").some((part) => /^\.+$/.test(part))) return;
+  if (/^[\w.+-]+(\/[\w.+-]+)*$/.test(revision) && !revision.split("/").some((part) => /^\.+$/.test(part)))
+    return;
   throw new ModelComposeError(
     "invalid-argument",
     `The revision "${revision}" is not the name of a branch, a tag or a commit.`,

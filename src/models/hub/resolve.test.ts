@@ -2,7 +2,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { temporaryDirectory } from "../../../test/support/model-files.ts";
-import { readModelConfig } from "../config.ts";
+import { readModelConfig } from "../config/model-config.ts";
 import { hubCacheDirectory } from "./environment.ts";
 import { resolveModelDirectory, type ResolveOptions } from "./resolve.ts";
 
@@ -75,7 +75,9 @@ describe("local paths", () => {
       code: "not-found",
       message: `No model at "./${MODEL}": "${join(cwd, MODEL)}" does not exist. Check the path.`,
     });
-    await expect(resolveIn("./model.safetensors", { cwd })).rejects.toThrow(`is not a directory. Name the directory`);
+    await expect(resolveIn("./model.safetensors", { cwd })).rejects.toThrow(
+      `is not a directory. Name the directory`,
+    );
     await expect(resolveIn("C:\\models\\x", { cwd })).rejects.toMatchObject({ code: "not-found" });
     await expect(resolveIn("C:/models/x", { cwd })).rejects.toMatchObject({ code: "not-found" });
   });
@@ -89,7 +91,8 @@ describe("hub ids", () => {
     write(join(other, "config.json"));
     write(join(other, "model.safetensors"));
     write(join(other, "tokenizer.json"));
-    const find = (revision?: string) => resolveIn(MODEL, { cacheDirectory: cache, revision, localFilesOnly: true });
+    const find = (revision?: string) =>
+      resolveIn(MODEL, { cacheDirectory: cache, revision, localFilesOnly: true });
     expect(await find()).toBe(snapshot);
     expect(await find("main")).toBe(snapshot);
     expect(await find("abc123")).toBe(snapshot);
@@ -120,13 +123,17 @@ describe("hub ids", () => {
     const missing = resolveIn("HuggingFaceTB/SmolLM3-3", { ...options, localFilesOnly: true });
     await expect(missing).rejects.toMatchObject({ code: "not-found" });
     const message = await missing.catch((error: unknown) => String(error));
-    expect(message).toContain("the network is not used: only local files were asked for (start, or local_files_only)");
+    expect(message).toContain(
+      "the network is not used: only local files were asked for (start, or local_files_only)",
+    );
     expect(message).toContain(`"${join(cwd, "HuggingFaceTB/SmolLM3-3")}"`);
     expect(message).toContain(`"${join(cache, "models--HuggingFaceTB--SmolLM3-3", "snapshots", "main")}"`);
     expect(message).toContain(`The cache has "${MODEL}".`);
     expect(message).toContain(`Did you mean "${MODEL}"?`);
     expect(message).toContain('"model-compose models pull HuggingFaceTB/SmolLM3-3" fetches it');
-    await expect(resolveIn("HuggingFaceTB/SmolLM3-1.7B", { ...options, env: { HF_HUB_OFFLINE: "on" } })).rejects.toThrow(
+    await expect(
+      resolveIn("HuggingFaceTB/SmolLM3-1.7B", { ...options, env: { HF_HUB_OFFLINE: "on" } }),
+    ).rejects.toThrow(
       /not used: HF_HUB_OFFLINE=on\. .* There is no "HuggingFaceTB\/SmolLM3-1\.7B": "HuggingFaceTB\/SmolLM2-1\.7B" is what is meant\./,
     );
   });

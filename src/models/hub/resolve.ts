@@ -4,14 +4,21 @@
  */
 import { basename, dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ModelComposeError } from "../../runtime/errors.ts";
-import type { LoadOptions } from "../../runtime/generation-types.ts";
-import { nearestName } from "../../runtime/nearest-name.ts";
+import { ModelComposeError } from "../../base/errors.ts";
+import type { LoadOptions } from "../../runtime/generation/types.ts";
+import { nearestName } from "../../base/nearest-name.ts";
 import { fileStatus, isDirectory } from "../../runtime/platform/files.ts";
 import { CachedRepository, cachedModels, type Gaps, type Requirement } from "./cache.ts";
-import { expandHome, hubCacheDirectory, hubEndpoint, hubToken, offlineSetting, type Environment } from "./environment.ts";
+import {
+  expandHome,
+  hubCacheDirectory,
+  hubEndpoint,
+  hubToken,
+  offlineSetting,
+  type Environment,
+} from "./environment.ts";
 import type { FetchOptions } from "./fetch-model.ts";
-import { meantModel, suggestion } from "./known-models.ts";
+import { meantModel, suggestion } from "../families/known-models.ts";
 import { checkRepositoryId, checkRevision, DEFAULT_REVISION, howToName } from "./repository.ts";
 
 type HubOptions = Pick<LoadOptions, "revision" | "token" | "cacheDirectory" | "localFilesOnly">;
@@ -64,9 +71,13 @@ export async function locateModel(
 ): Promise<ModelLocation> {
   const { cwd = process.cwd(), env = process.env } = options;
   if (model.trim() === "") {
-    throw new ModelComposeError("invalid-argument", "The model is an empty string; expected a path or an id.", {
-      remedy: howToName(),
-    });
+    throw new ModelComposeError(
+      "invalid-argument",
+      "The model is an empty string; expected a path or an id.",
+      {
+        remedy: howToName(),
+      },
+    );
   }
   const local = resolve(cwd, expandHome(model, env));
   if (isPath(model)) return { kind: "local", directory: await requireDirectory(model, local) };
@@ -82,7 +93,10 @@ export function cacheDirectoryOf({
   env = process.env,
   cacheDirectory,
 }: Pick<ResolveOptions, "cwd" | "env" | "cacheDirectory">): string {
-  return resolve(cwd, cacheDirectory === undefined ? hubCacheDirectory(env) : expandHome(cacheDirectory, env));
+  return resolve(
+    cwd,
+    cacheDirectory === undefined ? hubCacheDirectory(env) : expandHome(cacheDirectory, env),
+  );
 }
 
 /** Where and how to fetch, from options and the environment. */
@@ -102,11 +116,20 @@ export async function fetchOptions(options: ResolveOptions): Promise<FetchOption
 }
 
 /** What forbids the network, for messages; undefined when nothing does. */
-export function networkBan({ env = process.env, localFilesOnly = false }: ResolveOptions): string | undefined {
-  return localFilesOnly ? "only local files were asked for (start, or local_files_only)" : offlineSetting(env);
+export function networkBan({
+  env = process.env,
+  localFilesOnly = false,
+}: ResolveOptions): string | undefined {
+  return localFilesOnly
+    ? "only local files were asked for (start, or local_files_only)"
+    : offlineSetting(env);
 }
 
-async function snapshotOf(repository: CachedRepository, local: string, options: ResolveOptions): Promise<string> {
+async function snapshotOf(
+  repository: CachedRepository,
+  local: string,
+  options: ResolveOptions,
+): Promise<string> {
   const { revision = DEFAULT_REVISION, requires = "model" } = options;
   checkRevision(revision);
   const commit = await repository.commitOf(revision);
@@ -127,7 +150,9 @@ async function snapshotOf(repository: CachedRepository, local: string, options: 
   } catch (error) {
     // The cache may well have all there is: only the hub could tell.
     if (!isUsable || !(error instanceof ModelComposeError) || error.code !== "download") throw error;
-    options.onNotice?.(`${error.message} The model is used as it is in the cache, without ${gaps.unknown.join(", ")}.`);
+    options.onNotice?.(
+      `${error.message} The model is used as it is in the cache, without ${gaps.unknown.join(", ")}.`,
+    );
     return directory;
   }
 }

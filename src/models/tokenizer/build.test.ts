@@ -8,7 +8,13 @@ import { readDefinition } from "./read-definition.ts";
 
 const TALES = fileURLToPath(new URL("../../../models/tales/tokenizer.json", import.meta.url));
 const SOURCE = { kind: "tokenizer.json", file: TALES, specialNames: [] } as const;
-const TEXTS = ["Once upon a time", "", " <|end_of_text|>a<|begin_of_text|> ", "Zoë’s 日本語 🙂\n\n\t12345", "\u0000\ud800"];
+const TEXTS = [
+  "Once upon a time",
+  "",
+  " <|end_of_text|>a<|begin_of_text|> ",
+  "Zoë’s 日本語 🙂\n\n\t12345",
+  "\u0000\ud800",
+];
 
 describe("buildTokenizer", () => {
   test("the installed library's models can be filled in slices", () => {
@@ -62,7 +68,8 @@ describe("buildTokenizer", () => {
         yield* parseDefinition(bytes, "tokenizer.json", []);
       };
       const { tokenizer } = await buildTokenizer(parts(), "tokenizer.json", build);
-      for (let id = 0; id < 7; id++) expect(tokenizer.id_to_token(id), `${build} ${id}`).toBe(plain.id_to_token(id));
+      for (let id = 0; id < 7; id++)
+        expect(tokenizer.id_to_token(id), `${build} ${id}`).toBe(plain.id_to_token(id));
       for (const text of ["xyab", "baxzeroxx", "__proto__", "aabb"]) {
         const options = { add_special_tokens: true };
         expect(tokenizer.encode(text, options)).toEqual(plain.encode(text, options));
@@ -80,7 +87,9 @@ describe("buildTokenizer", () => {
     };
     await expect(buildTokenizer(parts(), "m/tokenizer.json")).rejects.toMatchObject({
       code: "unsupported",
-      message: expect.stringContaining('"m/tokenizer.json" cannot be used: Unknown Normalizer type: Rot13') as string,
+      message: expect.stringContaining(
+        '"m/tokenizer.json" cannot be used: Unknown Normalizer type: Rot13',
+      ) as string,
     });
   });
 });

@@ -3,7 +3,7 @@
  * second for SmolLM3's 128,000 tokens and 280,000 merges; here it gets a model with neither, and the model's public
  * tables are filled slice by slice afterwards.
  */
-import { errorMessage, ModelComposeError } from "../../runtime/errors.ts";
+import { errorMessage, ModelComposeError } from "../../base/errors.ts";
 import { BlenderbotSmallTokenizer, planBlenderbotSmall } from "./blenderbot-small.ts";
 import { planDecoder, type DecoderPlan } from "./decoder-plan.ts";
 import { mergeKey, type AddedToken, type DefinitionPart, type TokenizerHeader } from "./definition.ts";
@@ -40,7 +40,8 @@ export async function buildTokenizer(
 ): Promise<BuiltTokenizer> {
   let builder: Builder | undefined;
   for await (const part of parts) {
-    if (part.kind === "header") builder = build === "in slices" ? new SliceBuilder(part, file) : new WholeBuilder(part, file);
+    if (part.kind === "header")
+      builder = build === "in slices" ? new SliceBuilder(part, file) : new WholeBuilder(part, file);
     else builder?.add(part);
   }
   if (builder === undefined) throw new ModelComposeError("invalid-config", `"${file}" has no header.`);
@@ -140,7 +141,11 @@ function correctWords(preTokenizer: unknown): void {
   else if (preTokenizer instanceof SequencePreTokenizer) preTokenizer.tokenizers.forEach(correctWords);
 }
 
-function complete(library: LibraryTokenizer, { header, vocabSize, scheme }: HeaderPart, file: string): BuiltTokenizer {
+function complete(
+  library: LibraryTokenizer,
+  { header, vocabSize, scheme }: HeaderPart,
+  file: string,
+): BuiltTokenizer {
   const addedTokens = header.added_tokens;
   if (scheme.kind === "tokenizers") {
     return { tokenizer: library, plan: planDecoder(header.decoder, file), addedTokens, vocabSize };
@@ -159,15 +164,28 @@ function asBpe(model: unknown): LibraryBpe {
 /** Whether a BPE model of the installed library that is filled afterwards equals one that was constructed whole. */
 export function canFillSlices(): boolean {
   const config = { type: "BPE", ignore_merges: false, unk_token: null };
-  const whole = new BPE({ ...config, vocab: { a: 0, b: 1, ab: 2, aba: 3 }, merges: [["a", "b"], ["ab", "a"]] });
+  const whole = new BPE({
+    ...config,
+    vocab: { a: 0, b: 1, ab: 2, aba: 3 },
+    merges: [
+      ["a", "b"],
+      ["ab", "a"],
+    ],
+  });
   const filled = new BPE({ ...config, vocab: {}, merges: [] });
-  if (!(filled.bpe_ranks instanceof Map && filled.tokens_to_ids instanceof Map && Array.isArray(filled.vocab))) return false;
+  if (!(
+    filled.bpe_ranks instanceof Map &&
+    filled.tokens_to_ids instanceof Map &&
+    Array.isArray(filled.vocab)
+  ))
+    return false;
   ["a", "b", "ab", "aba"].forEach((token, id) => {
     filled.tokens_to_ids.set(token, id);
     filled.vocab[id] = token;
   });
   filled.bpe_ranks.set(mergeKey("a", "b"), 0);
   filled.bpe_ranks.set(mergeKey("ab", "a"), 1);
-  const encode = (model: LibraryBpe): string => JSON.stringify([model.vocab, model.encode(["abaabb", "ba", "ab"])]);
+  const encode = (model: LibraryBpe): string =>
+    JSON.stringify([model.vocab, model.encode(["abaabb", "ba", "ab"])]);
   return encode(filled) === encode(whole);
 }

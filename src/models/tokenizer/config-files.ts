@@ -1,6 +1,6 @@
 /** The small files beside a tokenizer, read as they are. */
 import { join } from "node:path";
-import { readJsonObject, type JsonObject } from "../../runtime/json.ts";
+import { readJsonObject, type JsonObject } from "../../base/json.ts";
 import { isFile } from "../../runtime/platform/files.ts";
 
 /** A file that is not there has no values. */
@@ -27,5 +27,8 @@ export async function readConfigFiles(directory: string): Promise<ConfigFiles> {
 
 async function readConfigFile(path: string): Promise<ConfigFile> {
   if (!(await isFile(path))) return { path, values: {} };
-  return { path, values: await readJsonObject(path, "invalid-config", "Fetch the file again, or remove it.") };
+  return {
+    path,
+    values: await readJsonObject(path, "invalid-config", "Fetch the file again, or remove it."),
+  };
 }

@@ -2,8 +2,8 @@
  * The `decoder` of tokenizer.json as a plan that can be followed token by token. Every decoder of the supported model
  * families has this form: a change of each token by itself, then bytes to text, then the ends of the text.
  */
-import { ModelComposeError } from "../../runtime/errors.ts";
-import { describeJson, isJsonObject, type JsonObject } from "../../runtime/json.ts";
+import { ModelComposeError } from "../../base/errors.ts";
+import { describeJson, isJsonObject, type JsonObject } from "../../base/json.ts";
 import { ReplaceDecoder, StripDecoder, type LibraryDecoder } from "./library.ts";
 
 /** Removes up to `start` (`stop`) characters `content` from the beginning (the end) of the text. */
@@ -41,7 +41,8 @@ export interface DecoderPlan {
  */
 export function planDecoder(config: unknown, file: string): DecoderPlan {
   // Without a decoder tokens are words.
-  if (config === null || config === undefined) return { mapToken: [], bytes: "none", textSteps: [], separator: " " };
+  if (config === null || config === undefined)
+    return { mapToken: [], bytes: "none", textSteps: [], separator: " " };
   const steps = flatten(config, file);
   const mapToken: DecoderPlan["mapToken"][number][] = [];
   const textSteps: TextStep[] = [];
@@ -95,8 +96,10 @@ function readMetaspace(step: JsonObject, file: string): (token: string, first: b
 
 function readStrip(step: JsonObject, file: string): StripEnds {
   const { content, start, stop } = step;
-  const isCount = (value: unknown): value is number => typeof value === "number" && Number.isInteger(value) && value >= 0;
-  if (typeof content !== "string" || content.length !== 1 || !isCount(start) || !isCount(stop)) throw corrupt(file, step);
+  const isCount = (value: unknown): value is number =>
+    typeof value === "number" && Number.isInteger(value) && value >= 0;
+  if (typeof content !== "string" || content.length !== 1 || !isCount(start) || !isCount(stop))
+    throw corrupt(file, step);
   return { kind: "strip", content, start, stop };
 }
 
@@ -111,7 +114,11 @@ function unsupported(steps: readonly JsonObject[], file: string): ModelComposeEr
 }
 
 function corrupt(file: string, found: unknown): ModelComposeError {
-  return new ModelComposeError("invalid-config", `"${file}" has a malformed decoder: ${describeJson(found)}.`, {
-    remedy: "It is corrupt or was edited: fetch it again.",
-  });
+  return new ModelComposeError(
+    "invalid-config",
+    `"${file}" has a malformed decoder: ${describeJson(found)}.`,
+    {
+      remedy: "It is corrupt or was edited: fetch it again.",
+    },
+  );
 }

@@ -28,7 +28,9 @@ export async function sourceSize(source: DefinitionSource): Promise<number> {
 }
 
 /** @throws ModelComposeError as `parseDefinition` and `parseVocabularyFiles`, `not-found` when a file is not there. */
-export async function parseSource(source: DefinitionSource): Promise<Generator<DefinitionPart, void, undefined>> {
+export async function parseSource(
+  source: DefinitionSource,
+): Promise<Generator<DefinitionPart, void, undefined>> {
   if (source.kind === "tokenizer.json") {
     return parseDefinition(await readSmallFile(source.file), source.file, source.specialNames);
   }

@@ -15,7 +15,11 @@ describe("parseDefinition", () => {
       kind: "header",
       vocabSize: 10,
       unknownId: undefined,
-      header: { decoder: null, added_tokens: [{ id: 9, content: "<x>", special: false }], model: { vocab: {}, merges: [] } },
+      header: {
+        decoder: null,
+        added_tokens: [{ id: 9, content: "<x>", special: false }],
+        model: { vocab: {}, merges: [] },
+      },
     });
     expect(slices).toEqual([
       { kind: "tokens", tokens: ["a", "b", "ab", "<s>"], ids: [0, 1, 2, 3] },
@@ -31,8 +35,16 @@ describe("parseDefinition", () => {
   });
 
   test("replacements that multiply a text are refused, those of models are not", () => {
-    const replace = (from: string, content: string): unknown => ({ type: "Replace", pattern: { String: from }, content });
-    const sequence = (steps: unknown[]): unknown => ({ type: "Sequence", normalizers: steps, decoders: steps });
+    const replace = (from: string, content: string): unknown => ({
+      type: "Replace",
+      pattern: { String: from },
+      content,
+    });
+    const sequence = (steps: unknown[]): unknown => ({
+      type: "Sequence",
+      normalizers: steps,
+      decoders: steps,
+    });
     const plain = sequence([replace(" ", "▁"), replace("▁", " "), replace("...", "…")]);
     expect(parse({ model: MODEL, normalizer: plain, decoder: plain })).not.toEqual([]);
     const doubling = sequence([sequence(Array.from({ length: 40 }, () => replace("e", "ee")))]);
@@ -50,9 +62,14 @@ describe("parseDefinition", () => {
   test("a token that is special by name only becomes an added token", () => {
     const added = (names: string[]) => {
       const [header] = parse({ model: MODEL, added_tokens: [{ id: 2, content: "ab" }] }, names);
-      return header?.kind === "header" ? header.header.added_tokens.map((token) => [token.content, token.special]) : [];
+      return header?.kind === "header"
+        ? header.header.added_tokens.map((token) => [token.content, token.special])
+        : [];
     };
-    expect(added(["<s>", "<s>", "<not there>"])).toEqual([["ab", false], ["<s>", true]]);
+    expect(added(["<s>", "<s>", "<not there>"])).toEqual([
+      ["ab", false],
+      ["<s>", true],
+    ]);
     expect(added(["ab"])).toEqual([["ab", false]]);
   });
 
@@ -63,12 +80,20 @@ describe("parseDefinition", () => {
     [{ model: { vocab: {} } }, "invalid-config", 'a "model" without "type"'],
     [{ model: { ...MODEL, type: "Unigram" } }, "unsupported", 'a model of type "Unigram"'],
     [{ model: { ...MODEL, dropout: 0.1 } }, "unsupported", "model.dropout (0.1)"],
-    [{ model: { ...MODEL, continuing_subword_prefix: "##" } }, "unsupported", 'continuing_subword_prefix ("##")'],
+    [
+      { model: { ...MODEL, continuing_subword_prefix: "##" } },
+      "unsupported",
+      'continuing_subword_prefix ("##")',
+    ],
     [{ model: { ...MODEL, vocab: ["a"] } }, "invalid-config", '"model.vocab"; expected an object'],
     [{ model: { ...MODEL, vocab: { a: "0" } } }, "invalid-config", 'the token "a" the id "0"'],
     [{ model: { ...MODEL, vocab: { a: -1 } } }, "invalid-config", 'the token "a" the id -1'],
     [{ model: { ...MODEL, merges: {} } }, "invalid-config", '"model.merges"; expected a list'],
-    [{ model: { ...MODEL, merges: ["a b c"] } }, "invalid-config", 'has "a b c" as merge 0; expected two tokens'],
+    [
+      { model: { ...MODEL, merges: ["a b c"] } },
+      "invalid-config",
+      'has "a b c" as merge 0; expected two tokens',
+    ],
     [{ model: { ...MODEL, merges: [["b", "a"]] } }, "invalid-config", 'merges to "ba" (merge 0)'],
     [{ model: MODEL, added_tokens: [{ id: 1.5, content: "x" }] }, "invalid-config", "has the added token"],
     [{ model: MODEL, added_tokens: {} }, "invalid-config", '"added_tokens"; expected a list'],

@@ -3,8 +3,8 @@
  * and the merges (17 MB for SmolLM3) in slices. The form is that of tokenizer.json, the format of Hugging Face's
  * tokenizers library, which is parsed here; vocabulary-files.ts makes the same of the files that came before it.
  */
-import { describeJson, isJsonObject, type JsonObject } from "../../runtime/json.ts";
-import { errorMessage, ModelComposeError, type ErrorCode } from "../../runtime/errors.ts";
+import { describeJson, isJsonObject, type JsonObject } from "../../base/json.ts";
+import { errorMessage, ModelComposeError, type ErrorCode } from "../../base/errors.ts";
 
 /** How many tokens or merges a slice has: about two milliseconds of work for the thread that takes it in. */
 const SLICE_LENGTH = 4096;
@@ -26,7 +26,13 @@ export interface TokenizerHeader extends JsonObject {
 export type Scheme = { kind: "tokenizers" } | { kind: "blenderbot-small"; cleanUpSpaces: boolean };
 
 export type DefinitionPart =
-  | { kind: "header"; header: TokenizerHeader; vocabSize: number; unknownId: number | undefined; scheme: Scheme }
+  | {
+      kind: "header";
+      header: TokenizerHeader;
+      vocabSize: number;
+      unknownId: number | undefined;
+      scheme: Scheme;
+    }
   | { kind: "tokens"; tokens: string[]; ids: number[] }
   /** `mergeKey` of consecutive merges; the first has this rank. */
   | { kind: "merges"; firstRank: number; keys: string[] };
@@ -76,7 +82,8 @@ export function* parseDefinition(
   const known = new Set(addedTokens.map((token) => token.content));
   for (const content of new Set(specialNames)) {
     const id = vocabulary.get(content);
-    if (id !== undefined && !known.has(content)) addedTokens.push({ id, content, special: true, normalized: false });
+    if (id !== undefined && !known.has(content))
+      addedTokens.push({ id, content, special: true, normalized: false });
   }
   yield* definitionParts({ json, model, addedTokens, vocabulary, mergeKeys, scheme: { kind: "tokenizers" } });
 }
@@ -92,7 +99,9 @@ function checkGrowth(part: unknown, name: string, file: string): void {
 
 function growthOf(part: unknown): number {
   if (!isJsonObject(part)) return 1;
-  const steps = [part.normalizers, part.decoders].flatMap((list): unknown[] => (Array.isArray(list) ? list : []));
+  const steps = [part.normalizers, part.decoders].flatMap((list): unknown[] =>
+    Array.isArray(list) ? list : [],
+  );
   const { type, content, pattern } = part;
   let growth = 1;
   if (type === "Replace" && typeof content === "string") {
@@ -150,13 +159,17 @@ function checkSupported(model: JsonObject, file: string): void {
   // Files from before the field was introduced have no type; only BPE has merges.
   const type = model.type ?? (Array.isArray(model.merges) ? "BPE" : undefined);
   if (type === undefined) throw corrupt(file, `has a "model" without "type"`);
-  if (type !== "BPE") throw unsupported(file, `has a model of type ${describeJson(type)}; only "BPE" is supported`);
+  if (type !== "BPE")
+    throw unsupported(file, `has a model of type ${describeJson(type)}; only "BPE" is supported`);
   const prefix = model.continuing_subword_prefix;
   if (typeof prefix === "string" && prefix !== "") {
     throw unsupported(file, `sets model.continuing_subword_prefix (${describeJson(prefix)})`);
   }
   if (typeof model.dropout === "number" && model.dropout > 0) {
-    throw unsupported(file, `sets model.dropout (${model.dropout}): the same text would give different tokens`);
+    throw unsupported(
+      file,
+      `sets model.dropout (${model.dropout}): the same text would give different tokens`,
+    );
   }
 }
 
@@ -166,7 +179,10 @@ export function readVocabulary(vocab: JsonObject, file: string): Map<string, num
   for (const token in vocab) {
     const id = vocab[token];
     if (!isTokenId(id)) {
-      throw corrupt(file, `gives the token ${describeJson(token)} the id ${describeJson(id)}; expected an integer >= 0`);
+      throw corrupt(
+        file,
+        `gives the token ${describeJson(token)} the id ${describeJson(id)}; expected an integer >= 0`,
+      );
     }
     vocabulary.set(token, id);
   }
@@ -175,7 +191,8 @@ export function readVocabulary(vocab: JsonObject, file: string): Map<string, num
 
 /** Both spellings: ["a", "b"] and the older "a b". */
 function readMerges(merges: unknown, vocabulary: ReadonlyMap<string, number>, file: string): string[] {
-  if (!Array.isArray(merges)) throw corrupt(file, `has ${describeJson(merges)} as "model.merges"; expected a list`);
+  if (!Array.isArray(merges))
+    throw corrupt(file, `has ${describeJson(merges)} as "model.merges"; expected a list`);
   return merges.map((merge: unknown, rank) => {
     const parts: unknown[] = typeof merge === "string" ? merge.split(" ") : Array.isArray(merge) ? merge : [];
     const [left, right] = parts;
@@ -184,7 +201,10 @@ function readMerges(merges: unknown, vocabulary: ReadonlyMap<string, number>, fi
     }
     // Text would lose characters silently where the result is not a token.
     if (!vocabulary.has(left + right)) {
-      throw corrupt(file, `merges to ${describeJson(left + right)} (merge ${rank}), which is not in its vocabulary`);
+      throw corrupt(
+        file,
+        `merges to ${describeJson(left + right)} (merge ${rank}), which is not in its vocabulary`,
+      );
     }
     return mergeKey(left, right);
   });
@@ -192,10 +212,19 @@ function readMerges(merges: unknown, vocabulary: ReadonlyMap<string, number>, fi
 
 function readAddedTokens(added: unknown, file: string): AddedToken[] {
   if (added === undefined || added === null) return [];
-  if (!Array.isArray(added)) throw corrupt(file, `has ${describeJson(added)} as "added_tokens"; expected a list`);
+  if (!Array.isArray(added))
+    throw corrupt(file, `has ${describeJson(added)} as "added_tokens"; expected a list`);
   return added.map((token: unknown) => {
-    if (!isJsonObject(token) || !isTokenId(token.id) || typeof token.content !== "string" || token.content === "") {
-      throw corrupt(file, `has the added token ${describeJson(token)}; expected an object with "id" and "content"`);
+    if (
+      !isJsonObject(token) ||
+      !isTokenId(token.id) ||
+      typeof token.content !== "string" ||
+      token.content === ""
+    ) {
+      throw corrupt(
+        file,
+        `has the added token ${describeJson(token)}; expected an object with "id" and "content"`,
+      );
     }
     return { ...token, id: token.id, content: token.content, special: token.special === true };
   });
@@ -207,11 +236,20 @@ export function isTokenId(value: unknown): value is number {
 
 /** @param found What is wrong with it, as the end of a sentence that begins with the file. */
 export function corrupt(file: string, found: string, cause?: unknown): ModelComposeError {
-  return failure("invalid-config", `"${file}" ${found}.`, "It is corrupt or incomplete: fetch it again.", cause);
+  return failure(
+    "invalid-config",
+    `"${file}" ${found}.`,
+    "It is corrupt or incomplete: fetch it again.",
+    cause,
+  );
 }
 
 function unsupported(file: string, found: string): ModelComposeError {
-  return failure("unsupported", `"${file}" ${found}.`, "Use a model with a byte-pair-encoding tokenizer.json.");
+  return failure(
+    "unsupported",
+    `"${file}" ${found}.`,
+    "Use a model with a byte-pair-encoding tokenizer.json.",
+  );
 }
 
 function failure(code: ErrorCode, message: string, remedy: string, cause?: unknown): ModelComposeError {

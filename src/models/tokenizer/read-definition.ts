@@ -1,7 +1,7 @@
 /** A tokenizer's definition from disk, parsed away from the caller's thread when it is large. */
 import { once } from "node:events";
 import { setImmediate } from "node:timers/promises";
-import { AbortError, errorMessage, ModelComposeError, throwIfAborted } from "../../runtime/errors.ts";
+import { AbortError, errorMessage, ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import { startWorker, workerUrl } from "../../runtime/platform/workers.ts";
 import { parseSource, sourceFile, sourceSize, type DefinitionSource } from "./definition-source.ts";
 import type { DefinitionPart } from "./definition.ts";
@@ -57,7 +57,8 @@ async function* readInWorker(
     }
   } catch (error) {
     if (signal?.aborted) throw new AbortError(signal.reason);
-    if (died.signal.aborted) throw failure(file, undefined, errorMessage(died.signal.reason), died.signal.reason);
+    if (died.signal.aborted)
+      throw failure(file, undefined, errorMessage(died.signal.reason), died.signal.reason);
     throw error;
   } finally {
     await worker.terminate();

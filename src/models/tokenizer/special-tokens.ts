@@ -1,6 +1,6 @@
 /** Special tokens as tokenizer_config.json and special_tokens_map.json name them. */
-import { ModelComposeError } from "../../runtime/errors.ts";
-import { describeJson, isJsonObject } from "../../runtime/json.ts";
+import { ModelComposeError } from "../../base/errors.ts";
+import { describeJson, isJsonObject } from "../../base/json.ts";
 import type { ConfigFile, ConfigFiles } from "./config-files.ts";
 import { corrupt } from "./definition.ts";
 
@@ -43,7 +43,11 @@ export function extraTokensIn({ path, values }: ConfigFile): SpecialToken[] {
   return ["additional_special_tokens", "extra_special_tokens"].flatMap((key) => {
     const value = values[key];
     if (value === undefined || value === null) return [];
-    const tokens: unknown[] = Array.isArray(value) ? value : isJsonObject(value) ? Object.values(value) : [value];
+    const tokens: unknown[] = Array.isArray(value)
+      ? value
+      : isJsonObject(value)
+        ? Object.values(value)
+        : [value];
     return tokens.map((token) => readSpecialToken(token, path, key));
   });
 }
@@ -52,7 +56,10 @@ export function extraTokensIn({ path, values }: ConfigFile): SpecialToken[] {
 export function readSpecialToken(value: unknown, file: string, key: string): SpecialToken {
   if (typeof value === "string" && value !== "") return { content: value, lstrip: false, rstrip: false };
   if (!isJsonObject(value) || typeof value.content !== "string" || value.content === "") {
-    throw corrupt(file, `has ${describeJson(value)} in "${key}"; expected a token: text, or an object with "content"`);
+    throw corrupt(
+      file,
+      `has ${describeJson(value)} in "${key}"; expected a token: text, or an object with "content"`,
+    );
   }
   if (value.single_word === true) {
     throw new ModelComposeError(

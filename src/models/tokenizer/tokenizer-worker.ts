@@ -2,17 +2,15 @@
  * Worker entry: reads and parses one tokenizer and hands it over slice by slice, each when it is asked for, so
  * that the thread that asks never has more than one slice to take in at a time.
  */
-import { errorMessage, ModelComposeError } from "../../runtime/errors.ts";
-import type { ErrorCode } from "../../runtime/errors.ts";
+import { errorMessage, ModelComposeError } from "../../base/errors.ts";
+import type { ErrorCode } from "../../base/errors.ts";
 import { workerScope } from "../../runtime/platform/workers.ts";
 import { parseSource, type DefinitionSource } from "./definition-source.ts";
 import type { DefinitionPart } from "./definition.ts";
 
 /** The answer to each message (of any content). After "end" or "failed" there is no other. */
 export type TokenizerWorkerAnswer =
-  | DefinitionPart
-  | { kind: "end" }
-  | { kind: "failed"; code: ErrorCode | undefined; message: string };
+  DefinitionPart | { kind: "end" } | { kind: "failed"; code: ErrorCode | undefined; message: string };
 
 const { port, data } = workerScope();
 /** What the worker is started with. */

@@ -4,8 +4,8 @@
  * text), as a plan that a worker can carry out.
  */
 import { join } from "node:path";
-import { ModelComposeError } from "../../runtime/errors.ts";
-import { describeJson, isJsonObject, readJsonObject, type JsonObject } from "../../runtime/json.ts";
+import { ModelComposeError } from "../../base/errors.ts";
+import { describeJson, isJsonObject, readJsonObject, type JsonObject } from "../../base/json.ts";
 import { isFile } from "../../runtime/platform/files.ts";
 import type { ConfigFile, ConfigFiles } from "./config-files.ts";
 import { corrupt, isTokenId, type AddedToken, type Scheme } from "./definition.ts";
@@ -120,11 +120,15 @@ const CLASS_OF_MODEL: ReadonlyMap<string, string> = new Map([
  *
  * @throws ModelComposeError `unsupported` for a class that is not known here, `invalid-config` for wrong values.
  */
-export async function readVocabularySource(directory: string, config: ConfigFiles): Promise<VocabularySource> {
+export async function readVocabularySource(
+  directory: string,
+  config: ConfigFiles,
+): Promise<VocabularySource> {
   const className = classNameOf(directory, config);
   const added = await readAddedTokens(directory, config.tokenizer);
   // Where tokenizer_config.json has a table of added tokens, special_tokens_map.json is from before that.
-  const files = added.file === config.tokenizer.path ? [config.tokenizer] : [config.tokenizer, config.specialTokens];
+  const files =
+    added.file === config.tokenizer.path ? [config.tokenizer] : [config.tokenizer, config.specialTokens];
   const tokenizerClass = BYTE_LEVEL_CLASSES.get(className);
   const roles = rolesOf(tokenizerClass?.roles ?? BLENDERBOT_SMALL_ROLES, files);
   const specialTokens = [...roles.values(), ...files.flatMap(extraTokensIn)];
@@ -134,7 +138,10 @@ export async function readVocabularySource(directory: string, config: ConfigFile
     vocabularyFile: join(directory, VOCABULARY_FILE),
     mergesFile: join(directory, MERGES_FILE),
     className,
-    addedTokens: added.tokens.map((token) => ({ ...token, special: token.special || specials.has(token.content) })),
+    addedTokens: added.tokens.map((token) => ({
+      ...token,
+      special: token.special || specials.has(token.content),
+    })),
     addedTokensFile: added.file,
     specialTokens,
     codeGenRuns: className === "CodeGenTokenizer" || config.model.values.model_type === "codegen",
@@ -145,7 +152,10 @@ export async function readVocabularySource(directory: string, config: ConfigFile
       ...common,
       json: {},
       model: { unk_token: unknown, end_of_word_suffix: "</w>" },
-      scheme: { kind: "blenderbot-small", cleanUpSpaces: flag(config.tokenizer, "clean_up_tokenization_spaces") ?? false },
+      scheme: {
+        kind: "blenderbot-small",
+        cleanUpSpaces: flag(config.tokenizer, "clean_up_tokenization_spaces") ?? false,
+      },
       requiredTokens: [unknown],
     };
   }
@@ -169,10 +179,13 @@ function classNameOf(directory: string, { tokenizer, model }: ConfigFiles): stri
   for (const { path, values } of [tokenizer, model]) {
     const name = values.tokenizer_class;
     if (name === undefined || name === null) continue;
-    if (typeof name !== "string") throw corrupt(path, `has ${describeJson(name)} as "tokenizer_class"; expected a name`);
+    if (typeof name !== "string")
+      throw corrupt(path, `has ${describeJson(name)} as "tokenizer_class"; expected a name`);
     const known = name.replace(/Fast$/, "");
     if (known === BLENDERBOT_SMALL || BYTE_LEVEL_CLASSES.has(known)) return known;
-    throw unsupported(`"${path}" names the tokenizer class ${describeJson(name)}, which needs a tokenizer.json here`);
+    throw unsupported(
+      `"${path}" names the tokenizer class ${describeJson(name)}, which needs a tokenizer.json here`,
+    );
   }
   const modelType = model.values.model_type;
   const name = typeof modelType === "string" ? CLASS_OF_MODEL.get(modelType) : undefined;
@@ -231,10 +244,12 @@ async function readAddedTokens(
 ): Promise<{ file: string; tokens: AddedToken[] }> {
   const table = values.added_tokens_decoder;
   if (table !== undefined && table !== null) {
-    if (!isJsonObject(table)) throw corrupt(path, `has ${describeJson(table)} as "added_tokens_decoder"; expected an object`);
+    if (!isJsonObject(table))
+      throw corrupt(path, `has ${describeJson(table)} as "added_tokens_decoder"; expected an object`);
     const tokens = Object.entries(table).map(([key, value]) => {
       const id = /^\d+$/.test(key) ? Number(key) : undefined;
-      if (!isTokenId(id)) throw corrupt(path, `has the key ${describeJson(key)} in "added_tokens_decoder"; expected an id`);
+      if (!isTokenId(id))
+        throw corrupt(path, `has the key ${describeJson(key)} in "added_tokens_decoder"; expected an id`);
       const token = readSpecialToken(value, path, "added_tokens_decoder");
       return { id, ...token, special: isJsonObject(value) && value.special === true };
     });
@@ -245,7 +260,10 @@ async function readAddedTokens(
   const ids = await readJsonObject(file, "invalid-config", "Fetch the file again.");
   const tokens = Object.entries(ids).map(([content, id]) => {
     if (!isTokenId(id) || content === "") {
-      throw corrupt(file, `gives the token ${describeJson(content)} the id ${describeJson(id)}; expected an integer >= 0`);
+      throw corrupt(
+        file,
+        `gives the token ${describeJson(content)} the id ${describeJson(id)}; expected an integer >= 0`,
+      );
     }
     return { id, content, special: false };
   });

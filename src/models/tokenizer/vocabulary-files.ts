@@ -1,5 +1,5 @@
 /** vocab.json and merges.txt, checked, as the same definition that a tokenizer.json of the model would be. */
-import { describeJson } from "../../runtime/json.ts";
+import { describeJson } from "../../base/json.ts";
 import {
   corrupt,
   definitionParts,
@@ -58,7 +58,10 @@ function readMerges(bytes: Uint8Array, file: string): Merge[] {
     if (line === "" || line.startsWith("#version")) return [];
     const [left = "", right = "", ...rest] = line.split(" ");
     if (left === "" || right === "" || rest.length > 0) {
-      throw corrupt(file, `has ${describeJson(line)} in line ${i + 1}; expected two tokens with a space between them`);
+      throw corrupt(
+        file,
+        `has ${describeJson(line)} in line ${i + 1}; expected two tokens with a space between them`,
+      );
     }
     return [{ left, right, line: i + 1 }];
   });
@@ -104,12 +107,18 @@ function checkIds(added: readonly AddedToken[], vocabulary: ReadonlyMap<string, 
   for (const { id, content } of added) {
     const other = vocabulary.get(content);
     if (other === undefined || other === id) continue;
-    throw corrupt(file, `gives the token ${describeJson(content)} the id ${id}, but its id in the vocabulary is ${other}`);
+    throw corrupt(
+      file,
+      `gives the token ${describeJson(content)} the id ${id}, but its id in the vocabulary is ${other}`,
+    );
   }
 }
 
 function twice(file: string, id: number, content: string, other: string): Error {
-  return corrupt(file, `gives the token ${describeJson(content)} the id ${id}, which is that of ${describeJson(other)}`);
+  return corrupt(
+    file,
+    `gives the token ${describeJson(content)} the id ${id}, which is that of ${describeJson(other)}`,
+  );
 }
 
 function endsAsGpt2(vocabulary: ReadonlyMap<string, number>): boolean {

@@ -23,7 +23,7 @@ import {
 import { randomUUID } from "node:crypto";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ModelComposeError, errorMessage } from "../errors.ts";
+import { ModelComposeError, errorMessage } from "../../base/errors.ts";
 
 /** What happened to a file since one last looked; equal for two looks between which nothing did. */
 export interface FileState {

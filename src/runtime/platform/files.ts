@@ -4,7 +4,7 @@
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { open, readdir, readFile, stat } from "node:fs/promises";
-import { ModelComposeError, errorMessage } from "../errors.ts";
+import { ModelComposeError, errorMessage } from "../../base/errors.ts";
 
 /** One system call reads at most this much: well under the 2 GiB at which platforms cut reads short or fail. */
 const MAX_READ_BYTES = 2 ** 29;

@@ -1,5 +1,5 @@
 /** The one door to Dawn, the WebGPU implementation behind the npm package "webgpu". */
-import { errorMessage, ModelComposeError } from "../errors.ts";
+import { errorMessage, ModelComposeError } from "../../base/errors.ts";
 
 /**
  * Dawn's instances by their flags, held as long as the process lives: when one is collected while any of its objects is

@@ -1,6 +1,6 @@
 /** Whether this system has what Dawn's Vulkan backend loads. */
 import { constants } from "node:os";
-import { errorMessage } from "../errors.ts";
+import { errorMessage } from "../../base/errors.ts";
 
 /** As Dawn asks for it. */
 const VULKAN_LOADER = "libvulkan.so.1";

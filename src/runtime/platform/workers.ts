@@ -4,7 +4,7 @@
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import type { MessagePort, ResourceLimits, Transferable } from "node:worker_threads";
-import { ModelComposeError } from "../errors.ts";
+import { ModelComposeError } from "../../base/errors.ts";
 
 export type { MessagePort, Worker };
 

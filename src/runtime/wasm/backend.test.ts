@@ -12,8 +12,8 @@ import {
   prefill,
 } from "../../../test/support/golden.ts";
 import { goldenPath, temporaryDirectory } from "../../../test/support/model-files.ts";
-import { openCheckpoint } from "../checkpoint.ts";
-import { AbortError } from "../errors.ts";
+import { openCheckpoint } from "../checkpoint/checkpoint.ts";
+import { AbortError } from "../../base/errors.ts";
 import type * as workers from "../platform/workers.ts";
 import type { WasmExecutable } from "./backend.ts";
 

@@ -15,9 +15,9 @@ import type {
   PassResult,
 } from "../backend.ts";
 import { checkCopy, checkDecode, checkPass, type PassLimits } from "../check-pass.ts";
-import type { Checkpoint } from "../checkpoint.ts";
-import { AbortError, errorMessage, ModelComposeError, throwIfAborted } from "../errors.ts";
-import type { DeviceInfo } from "../generation-types.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { AbortError, errorMessage, ModelComposeError, throwIfAborted } from "../../base/errors.ts";
+import type { DeviceInfo } from "../generation/types.ts";
 import { availableCores } from "../platform/system.ts";
 import { startWorker, workerUrl, type Worker } from "../platform/workers.ts";
 import { FORWARD, opAccess, type Program } from "../program.ts";

@@ -2,8 +2,8 @@
  * The decode loop, run by the workers among themselves: pass, logits, choice, next pass, with no message to the main
  * thread in between. Tokens go out through shared memory.
  */
-import { ModelComposeError } from "../errors.ts";
-import { Sampler } from "../sampler.ts";
+import { ModelComposeError } from "../../base/errors.ts";
+import { Sampler } from "../sampling/sampler.ts";
 import type { ForwardEntry } from "./compile.ts";
 import { meet, runSteps, type PassContext, type Worker } from "./pass.ts";
 import type { DecodeCommand, Reply } from "./protocol.ts";

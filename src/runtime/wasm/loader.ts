@@ -4,8 +4,8 @@
  * the read and the packing.
  */
 import { openFile, type OpenFile } from "../platform/files.ts";
-import { vectorValues } from "../vector-values.ts";
-import { readSliceRows } from "../weight-source.ts";
+import { vectorValues } from "../checkpoint/vector-values.ts";
+import { readSliceRows } from "../checkpoint/weight-source.ts";
 import type { Bank } from "./memory.ts";
 import {
   FORMAT_CODE,

@@ -1,6 +1,6 @@
 /** A worker's memories ("banks") and the views that the executor uses on them. */
 import { instantiateKernels, type Kernels } from "../../kernels/wasm-module.ts";
-import { errorMessage, ModelComposeError } from "../errors.ts";
+import { errorMessage, ModelComposeError } from "../../base/errors.ts";
 import type { BankPlan } from "./plan.ts";
 
 const PAGE = 65536;

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { openGolden, type GoldenModel } from "../../../test/support/golden.ts";
-import { ModelComposeError } from "../errors.ts";
+import { ModelComposeError } from "../../base/errors.ts";
 import {
   columnRange,
   PANEL,

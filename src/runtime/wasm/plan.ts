@@ -6,8 +6,8 @@
  * worker uses the same bank for the same group. Pure: the same arguments give the same plan, which is plain data and
  * is posted to the workers.
  */
-import type { Checkpoint, WeightTensor } from "../checkpoint.ts";
-import { ModelComposeError } from "../errors.ts";
+import type { Checkpoint, WeightTensor } from "../checkpoint/checkpoint.ts";
+import { ModelComposeError } from "../../base/errors.ts";
 import {
   isSourceLayer,
   opMatrices,
@@ -17,7 +17,7 @@ import {
   type OpGroup,
   type Program,
 } from "../program.ts";
-import { matrixSlice, vectorSlice, type WeightSlice } from "../weight-source.ts";
+import { matrixSlice, vectorSlice, type WeightSlice } from "../checkpoint/weight-source.ts";
 
 /** Rows of a weight panel; a worker owns whole panels. */
 export const PANEL = 16;

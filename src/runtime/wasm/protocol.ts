@@ -1,6 +1,6 @@
 /** Messages between the main thread and the workers. All workers get the same commands, in the same order. */
 import type { KernelBuild } from "../../kernels/wasm-module.ts";
-import { AbortError, errorMessage, ModelComposeError, type ErrorCode } from "../errors.ts";
+import { AbortError, errorMessage, ModelComposeError, type ErrorCode } from "../../base/errors.ts";
 import type { DecodeRequest } from "../backend.ts";
 import type { Program } from "../program.ts";
 import type { MemoryPlan } from "./plan.ts";

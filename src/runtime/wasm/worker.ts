@@ -21,7 +21,7 @@ import {
   type RunCommand,
   type WorkerData,
 } from "./protocol.ts";
-import { AbortError } from "../errors.ts";
+import { AbortError } from "../../base/errors.ts";
 import { FORWARD } from "../program.ts";
 
 const { port, data } = workerScope();

@@ -6,11 +6,11 @@ import { ADAPTER } from "../../../test/support/devices.ts";
 import { greedy, greedyRequest, openGolden, passOf } from "../../../test/support/golden.ts";
 import { goldenPath, temporaryDirectory } from "../../../test/support/model-files.ts";
 import type { ExecutableOptions } from "../backend.ts";
-import { openCheckpoint, type Checkpoint } from "../checkpoint.ts";
-import { AbortError } from "../errors.ts";
-import type { ResolvedSampling } from "../sampling-options.ts";
+import { openCheckpoint, type Checkpoint } from "../checkpoint/checkpoint.ts";
+import { AbortError } from "../../base/errors.ts";
+import type { ResolvedSampling } from "../sampling/options.ts";
 import { WebGpuBackend } from "./backend.ts";
-import type { WebGpuExecutable } from "./executable.ts";
+import type { WebGpuExecutable } from "./run/executable.ts";
 
 // A GPU in software on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });

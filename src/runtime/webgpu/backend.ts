@@ -1,19 +1,19 @@
 /** The GPU device: opens an adapter, plans a program for it, loads it. */
 import type { Backend, ExecutableOptions, MemoryUse } from "../backend.ts";
-import type { Checkpoint } from "../checkpoint.ts";
-import { throwIfAborted } from "../errors.ts";
-import type { DeviceInfo, PrefillMode } from "../generation-types.ts";
-import { withAbort } from "../mutex.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { throwIfAborted } from "../../base/errors.ts";
+import type { DeviceInfo, PrefillMode } from "../generation/types.ts";
+import { withAbort } from "../../base/async/mutex.ts";
 import type { Program } from "../program.ts";
-import { USAGE } from "./constants.ts";
-import { GpuContext, type GpuOptions } from "./device.ts";
-import type { Dispatch } from "./dispatch.ts";
-import { WebGpuExecutable } from "./executable.ts";
-import { planGpu, type GpuPlan } from "./plan.ts";
-import { Resources } from "./resources.ts";
-import type { ForcedVariants } from "./select.ts";
-import { tokenChoice, type ChoiceDispatch, type TokenChoice } from "./token-choice.ts";
-import { uploadRopeTable, uploadWeights } from "./weights.ts";
+import { USAGE } from "./run/constants.ts";
+import { GpuContext, type GpuOptions } from "./run/device.ts";
+import type { Dispatch } from "./plan/dispatch.ts";
+import { WebGpuExecutable } from "./run/executable.ts";
+import { planGpu, type GpuPlan } from "./plan/plan.ts";
+import { Resources } from "./run/resources.ts";
+import type { ForcedVariants } from "./plan/select.ts";
+import { tokenChoice, type ChoiceDispatch, type TokenChoice } from "./run/token-choice.ts";
+import { uploadRopeTable, uploadWeights } from "./run/weights.ts";
 
 /** Rows of one pass. Prefill reads the weights once a pass; the cost is memory for activations. */
 const MAX_ROWS = 512;

@@ -3,15 +3,16 @@ import type { CachedRepository } from "../../../models/hub/cache.ts";
 import { cachedModels } from "../../../models/hub/cache.ts";
 import type { CachedModel } from "../../../models/hub/cached-models.ts";
 import { locateModel } from "../../../models/hub/resolve.ts";
-import { ModelComposeError } from "../../../runtime/errors.ts";
-import { nearestName } from "../../../runtime/nearest-name.ts";
+import { ModelComposeError } from "../../../base/errors.ts";
+import { nearestName } from "../../../base/nearest-name.ts";
 import type { ModelsFlags } from "../models.ts";
 
 /** @throws ModelComposeError `not-found` for a model that is not in the cache, `invalid-argument` for a folder */
 export async function cachedRepository(id: string, { cacheDir }: ModelsFlags): Promise<CachedRepository> {
   const location = await locateModel(id, { cacheDirectory: cacheDir });
   if (location.kind !== "hub") {
-    const what = location.kind === "bundled" ? "came with this program" : `is the folder "${location.directory}"`;
+    const what =
+      location.kind === "bundled" ? "came with this program" : `is the folder "${location.directory}"`;
     throw new ModelComposeError("invalid-argument", `The model "${id}" ${what}: it is not in the cache.`);
   }
   const { repository } = location;
@@ -24,7 +25,10 @@ export async function cachedRepository(id: string, { cacheDir }: ModelsFlags): P
 }
 
 /** The commits that a revision names: a branch, a tag, a commit or its beginning; all without one. */
-export function selectCommits(models: readonly CachedModel[], revision: string | undefined): readonly CachedModel[] {
+export function selectCommits(
+  models: readonly CachedModel[],
+  revision: string | undefined,
+): readonly CachedModel[] {
   if (revision === undefined) return models;
   const named = models.filter(({ revisions, commit }) => revisions.includes(revision) || commit === revision);
   const found = named.length > 0 ? named : models.filter(({ commit }) => commit.startsWith(revision));

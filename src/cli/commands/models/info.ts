@@ -1,9 +1,9 @@
 import { resolveModelDirectory } from "../../../models/hub/resolve.ts";
 import { readModelInfo, type ModelInfo } from "../../../models/model-info.ts";
-import { missingWeightFiles, openCheckpoint } from "../../../runtime/checkpoint.ts";
-import { formatBytes } from "../../../runtime/format-bytes.ts";
+import { missingWeightFiles, openCheckpoint } from "../../../runtime/checkpoint/checkpoint.ts";
+import { formatBytes } from "../../../base/bytes.ts";
 import { availableMemory } from "../../../runtime/platform/system.ts";
-import { table } from "../../table.ts";
+import { table } from "../../../base/text-table.ts";
 import type { CommandContext } from "../run.ts";
 import type { ModelsFlags } from "../models.ts";
 
@@ -15,7 +15,11 @@ const PRECISIONS = Object.keys(BYTES) as Precision[];
 const DEFAULT_CONTEXT = 4096;
 
 /** `model-compose models info`: what a model takes, from its configuration alone, and whether this machine has it. */
-export async function showModelInfo(model: string, flags: ModelsFlags, context: CommandContext): Promise<void> {
+export async function showModelInfo(
+  model: string,
+  flags: ModelsFlags,
+  context: CommandContext,
+): Promise<void> {
   const { terminal, signal } = context;
   const directory = await resolveModelDirectory(model, {
     cacheDirectory: flags.cacheDir,

@@ -2,10 +2,10 @@ import { hubCacheDirectory } from "../../../models/hub/environment.ts";
 import { listCachedModels, type CachedModel } from "../../../models/hub/cached-models.ts";
 import { BUNDLED_MODELS, locateModel } from "../../../models/hub/resolve.ts";
 import { readModelInfo } from "../../../models/model-info.ts";
-import { openCheckpoint } from "../../../runtime/checkpoint.ts";
-import { ModelComposeError } from "../../../runtime/errors.ts";
-import { formatBytes } from "../../../runtime/format-bytes.ts";
-import { table } from "../../table.ts";
+import { openCheckpoint } from "../../../runtime/checkpoint/checkpoint.ts";
+import { ModelComposeError } from "../../../base/errors.ts";
+import { formatBytes } from "../../../base/bytes.ts";
+import { table } from "../../../base/text-table.ts";
 import type { CommandContext } from "../run.ts";
 import type { ModelsFlags } from "../models.ts";
 
@@ -82,7 +82,17 @@ async function isSupported(directory: string): Promise<boolean> {
   }
 }
 
-function row({ id, revisions, commit = "", family, supported, format, bytes, last_used, status }: Entry): string[] {
+function row({
+  id,
+  revisions,
+  commit = "",
+  family,
+  supported,
+  format,
+  bytes,
+  last_used,
+  status,
+}: Entry): string[] {
   return [
     id,
     revisions.join(", "),

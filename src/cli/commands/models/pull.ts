@@ -1,8 +1,8 @@
 import { fetchModel } from "../../../models/hub/fetch-model.ts";
 import { fetchOptions, locateModel, networkBan } from "../../../models/hub/resolve.ts";
 import { checkRevision, DEFAULT_REVISION } from "../../../models/hub/repository.ts";
-import { ModelComposeError } from "../../../runtime/errors.ts";
-import { formatBytes } from "../../../runtime/format-bytes.ts";
+import { ModelComposeError } from "../../../base/errors.ts";
+import { formatBytes } from "../../../base/bytes.ts";
 import type { CommandContext } from "../run.ts";
 import type { ModelsFlags } from "../models.ts";
 
@@ -12,15 +12,20 @@ export async function pullModel(id: string, flags: ModelsFlags, context: Command
   const { revision = DEFAULT_REVISION, cacheDir: cacheDirectory } = flags;
   const location = await locateModel(id, { cacheDirectory });
   if (location.kind !== "hub") {
-    const what = location.kind === "bundled" ? "came with this program" : `is the folder "${location.directory}"`;
+    const what =
+      location.kind === "bundled" ? "came with this program" : `is the folder "${location.directory}"`;
     throw new ModelComposeError("invalid-argument", `The model "${id}" ${what}: there is nothing to fetch.`);
   }
   checkRevision(revision);
   const ban = networkBan({});
   if (ban !== undefined) {
-    throw new ModelComposeError("download", `Fetching "${id}" needs the network, which is not used: ${ban}.`, {
-      remedy: "Unset that variable.",
-    });
+    throw new ModelComposeError(
+      "download",
+      `Fetching "${id}" needs the network, which is not used: ${ban}.`,
+      {
+        remedy: "Unset that variable.",
+      },
+    );
   }
   const { repository } = location;
   const before = await repository.commitOf(revision);

@@ -1,8 +1,8 @@
 import { createInterface } from "node:readline/promises";
 import { listCommits } from "../../../models/hub/cached-models.ts";
 import { planRemoval, remove } from "../../../models/hub/remove-model.ts";
-import { AbortError, ModelComposeError } from "../../../runtime/errors.ts";
-import { formatBytes } from "../../../runtime/format-bytes.ts";
+import { AbortError, ModelComposeError } from "../../../base/errors.ts";
+import { formatBytes } from "../../../base/bytes.ts";
 import type { CommandContext } from "../run.ts";
 import { cachedRepository, selectCommits } from "./cached.ts";
 import type { ModelsFlags } from "../models.ts";

@@ -1,9 +1,14 @@
-import { checkFiles, listCachedModels, listCommits, type CachedModel } from "../../../models/hub/cached-models.ts";
+import {
+  checkFiles,
+  listCachedModels,
+  listCommits,
+  type CachedModel,
+} from "../../../models/hub/cached-models.ts";
 import { hubCacheDirectory } from "../../../models/hub/environment.ts";
 import { fetchModel } from "../../../models/hub/fetch-model.ts";
 import { fetchOptions, networkBan } from "../../../models/hub/resolve.ts";
-import { ModelComposeError } from "../../../runtime/errors.ts";
-import { formatBytes } from "../../../runtime/format-bytes.ts";
+import { ModelComposeError } from "../../../base/errors.ts";
+import { formatBytes } from "../../../base/bytes.ts";
 import { removeFile } from "../../../runtime/platform/file-store.ts";
 import type { CommandContext } from "../run.ts";
 import { cachedRepository, selectCommits } from "./cached.ts";
@@ -15,14 +20,19 @@ import type { ModelsFlags } from "../models.ts";
  *
  * @throws ModelComposeError `download` when something is wrong (and stays so)
  */
-export async function verifyModels(id: string | undefined, flags: ModelsFlags, context: CommandContext): Promise<void> {
+export async function verifyModels(
+  id: string | undefined,
+  flags: ModelsFlags,
+  context: CommandContext,
+): Promise<void> {
   const models =
     id === undefined
       ? await listCachedModels(flags.cacheDir ?? hubCacheDirectory())
       : selectCommits(await listCommits(await cachedRepository(id, flags)), flags.revision);
   const broken: string[] = [];
   for (const model of models) {
-    if (!(await verifyOne(model, flags, context))) broken.push(`${model.repository.id} at ${model.commit.slice(0, 7)}`);
+    if (!(await verifyOne(model, flags, context)))
+      broken.push(`${model.repository.id} at ${model.commit.slice(0, 7)}`);
   }
   if (models.length === 0) context.terminal.note("No model is in the cache.");
   if (broken.length === 0) return;
@@ -39,7 +49,9 @@ async function verifyOne(model: CachedModel, flags: ModelsFlags, context: Comman
   const files = await checkFiles(model, {
     signal,
     onProgress: (done, total) =>
-      terminal.progress(`Checking ${title}: ${Math.floor((100 * done) / Math.max(1, total))} % of ${formatBytes(total)}`),
+      terminal.progress(
+        `Checking ${title}: ${Math.floor((100 * done) / Math.max(1, total))} % of ${formatBytes(total)}`,
+      ),
   });
   const wrong = files.filter(({ state }) => state === "damaged" || state === "missing");
   const unchecked = files.filter(({ state }) => state === "unchecked");
@@ -49,7 +61,8 @@ async function verifyOne(model: CachedModel, flags: ModelsFlags, context: Comman
   }
   const good = files.length - wrong.length - unchecked.length;
   const parts = [`${good} of ${files.length} files are good`];
-  if (unchecked.length > 0) parts.push(`${unchecked.length} have no known hash (${unchecked.map(({ name }) => name).join(", ")})`);
+  if (unchecked.length > 0)
+    parts.push(`${unchecked.length} have no known hash (${unchecked.map(({ name }) => name).join(", ")})`);
   await terminal.write(`${title}: ${parts.join(", ")}\n`);
   for (const { name, state } of wrong) await terminal.write(`  ${name}: ${state}\n`);
   if (wrong.length === 0) return true;
@@ -57,9 +70,13 @@ async function verifyOne(model: CachedModel, flags: ModelsFlags, context: Comman
 
   const ban = networkBan({});
   if (ban !== undefined) {
-    throw new ModelComposeError("download", `Repairing ${title} needs the network, which is not used: ${ban}.`, {
-      remedy: "Unset that variable.",
-    });
+    throw new ModelComposeError(
+      "download",
+      `Repairing ${title} needs the network, which is not used: ${ban}.`,
+      {
+        remedy: "Unset that variable.",
+      },
+    );
   }
   for (const { hash, state } of wrong) {
     if (hash !== undefined && state === "damaged") await removeFile(repository.blob(hash));

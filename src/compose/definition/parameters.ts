@@ -1,0 +1,96 @@
+import { z } from "zod";
+import { numberFromText } from "../template/convert.ts";
+
+const count = z.int().min(1);
+const countOrOff = z.int().min(0);
+const flag = z.boolean();
+const stopString = z.string().min(1);
+
+/**
+ * What an action of a model may set, with the range of each. The same schemas check a file at load, a
+ * rendered template at run time and the flags of `generate`.
+ */
+export const generationParameters = {
+  max_output_length: count.describe("an integer >= 1"),
+  min_output_length: count.describe("an integer >= 1"),
+  max_input_length: count.describe("an integer >= 1"),
+  temperature: z.number().min(0).describe("a number >= 0 (0 is greedy)"),
+  top_k: countOrOff.describe("an integer >= 0 (0 is off)"),
+  top_p: z.number().gt(0).max(1).describe("a number > 0 and <= 1"),
+  min_p: z.number().min(0).max(1).describe("a number in 0 .. 1"),
+  repetition_penalty: z.number().gt(0).describe("a number > 0"),
+  no_repeat_ngram_size: countOrOff.describe("an integer >= 0 (0 is off)"),
+  encoder_no_repeat_ngram_size: countOrOff.describe("an integer >= 0 (0 is off)"),
+  do_sample: flag.describe("true or false"),
+  num_beams: count.describe("an integer >= 1"),
+  length_penalty: z.number().describe("a number"),
+  early_stopping: z.union([flag, z.literal("never")]).describe('true, false or "never"'),
+  num_return_sequences: count.describe("an integer >= 1"),
+  stop_sequences: z
+    .union([stopString, z.array(stopString)])
+    .describe("a text or a list of texts, none empty"),
+  seed: z.int().min(0).describe(`an integer in 0 .. ${Number.MAX_SAFE_INTEGER}`),
+  batch_size: count.describe("an integer >= 1"),
+  streaming: flag.describe("true or false"),
+  return_full_text: flag.describe("true or false"),
+} as const;
+
+export type GenerationParameterName = keyof typeof generationParameters;
+export type GenerationParameters = {
+  [Name in GenerationParameterName]?: z.infer<(typeof generationParameters)[Name]>;
+};
+
+/** The type of the template language that a parameter's value has. */
+export function parameterType(name: GenerationParameterName): "integer" | "number" | "boolean" | "string" {
+  const schema = generationParameters[name];
+  if (schema instanceof z.ZodNumber) return schema.format === "safeint" ? "integer" : "number";
+  return schema instanceof z.ZodBoolean ? "boolean" : "string";
+}
+
+export const generationParameterNames = Object.keys(generationParameters) as GenerationParameterName[];
+
+/**
+ * What a compose file means where it is silent: the defaults of the original (decision 7). What is not here is as the
+ * model's generation_config says: encoder–decoders are published with sizes of n-grams that suit them.
+ */
+export const composeDefaults = {
+  max_output_length: 1024,
+  temperature: 0.7,
+  top_k: 50,
+  top_p: 0.9,
+  min_p: 0,
+  repetition_penalty: 1,
+  do_sample: true,
+  num_beams: 1,
+  length_penalty: 1,
+  early_stopping: true,
+  num_return_sequences: 1,
+  batch_size: 1,
+  streaming: false,
+  return_full_text: true,
+} as const satisfies GenerationParameters;
+
+/**
+ * Checks one value against its range. Numeric texts become numbers and "true"/"false" booleans where such is
+ * expected, since values from templates often arrive as text.
+ *
+ * @returns the value, or what was expected
+ */
+export function checkParameter<Name extends GenerationParameterName>(
+  name: Name,
+  value: unknown,
+): { value: NonNullable<GenerationParameters[Name]> } | { expected: string } {
+  const schema: z.ZodType = generationParameters[name];
+  for (const candidate of [value, fromText(value)]) {
+    const parsed = schema.safeParse(candidate);
+    if (parsed.success) return { value: parsed.data as NonNullable<GenerationParameters[Name]> };
+  }
+  return { expected: schema.description ?? "another value" };
+}
+
+function fromText(value: unknown): unknown {
+  if (typeof value !== "string") return value;
+  const text = value.trim().toLowerCase();
+  if (text === "true" || text === "false") return text === "true";
+  return numberFromText(value) ?? value;
+}

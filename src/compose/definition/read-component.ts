@@ -1,0 +1,235 @@
+import type { Architecture, Precision } from "../../runtime/generation/types.ts";
+import {
+  anonymousIds,
+  type ComponentDefinition,
+  type ModelAction,
+  type ModelComponent,
+  type ModelTask,
+} from "./definition.ts";
+import { isText, type MappingReader } from "../source/mapping-reader.ts";
+import type { ProblemList } from "../source/problems.ts";
+import { readActions } from "./read-actions.ts";
+import { readRuntime } from "./read-controller.ts";
+import { chatCompletionKeys, readChatCompletionAction } from "./read-chat-completion.ts";
+import { readHttpClient } from "./read-http-client.ts";
+import { readId } from "./read-ids.ts";
+import { readModel } from "./read-model.ts";
+import { readTextGenerationAction, textGenerationKeys } from "./read-text-generation.ts";
+import { readTextToTextAction, textToTextKeys } from "./read-text-to-text.ts";
+import { readWorkflowComponent } from "./read-workflow-component.ts";
+
+const otherTypes = [
+  "http-server",
+  "mcp-server",
+  "mcp-client",
+  "shell",
+  "vector-store",
+  "key-value-store",
+  "text-splitter",
+  "image-processor",
+  "video-processor",
+  "audio-processor",
+  "web-scraper",
+  "web-browser",
+  "datasets",
+  "model-trainer",
+  "agent",
+];
+const otherTasks = [
+  "text-classification",
+  "text-embedding",
+  "text-reranking",
+  "summarization",
+  "translation",
+  "image-to-text",
+  "image-generation",
+  "image-upscale",
+  "text-to-speech",
+  "speech-to-text",
+  "face-embedding",
+];
+const otherDrivers = ["llamacpp", "vllm", "custom", "unsloth"];
+
+/** Reads a component of any type, in either dialect. What is of another type is not read further. */
+export function readComponent(reader: MappingReader, problems: ProblemList): ComponentDefinition | undefined {
+  if (reader.take("type") === undefined) {
+    reader.missing("type", "Add type: model.");
+    return readModelComponent(reader, problems);
+  }
+  switch (reader.choice("type", ["model", "http-client", "workflow"], otherTypes)) {
+    case "model":
+      return readModelComponent(reader, problems);
+    case "http-client":
+      return readHttpClient(reader, problems);
+    case "workflow":
+      return readWorkflowComponent(reader, problems);
+    case undefined:
+      return undefined;
+  }
+}
+
+interface TaskReader {
+  /** The keys of an action, which the older dialect writes directly into the component. */
+  readonly keys: readonly string[];
+  readonly readAction: (
+    reader: MappingReader,
+    problems: ProblemList,
+    inline: boolean,
+  ) => ModelAction | undefined;
+  /** What a component of the task may say of its model. */
+  readonly architectures: readonly Architecture[];
+}
+
+const TASKS: Readonly<Record<ModelTask, TaskReader>> = {
+  "text-generation": {
+    keys: textGenerationKeys,
+    readAction: readTextGenerationAction,
+    architectures: ["causal", "seq2seq"],
+  },
+  "text-to-text": { keys: textToTextKeys, readAction: readTextToTextAction, architectures: ["seq2seq"] },
+  "chat-completion": {
+    keys: chatCompletionKeys,
+    readAction: readChatCompletionAction,
+    architectures: ["causal", "seq2seq"],
+  },
+};
+
+/** A component of type model. */
+function readModelComponent(reader: MappingReader, problems: ProblemList): ModelComponent | undefined {
+  const task = readTask(reader);
+  if (task === undefined) return undefined;
+  const { keys, readAction, architectures } = TASKS[task];
+  const id = readId(reader, anonymousIds.component);
+  const model = readModel(reader, problems);
+  const architecture = readArchitecture(reader, problems, task);
+  const device = readDevice(reader, problems);
+  const precision = readPrecision(reader, problems);
+  readRuntime(reader);
+  const contextLength = reader.integer("context_length", 1);
+  const maxBeams = reader.integer("max_beams", 1);
+  const isDefault = reader.flag("default") ?? false;
+  const preload = reader.flag("preload") ?? true;
+  reader.flag("fast_tokenizer");
+  reader.flag("low_cpu_mem_usage");
+  const maxConcurrentCount = reader.integer("max_concurrent_count", 0) ?? 0;
+  reader.choice("device_mode", ["auto", "single"]);
+  // What configures the original's Python runtime.
+  reader.withoutEffect("max_seq_length", "runtime_spec", "on_demand", "threaded");
+  reader.refuse("peft_adapters", "options");
+  const actions = readActions(reader, problems, keys, (action, inline) =>
+    readAction(action, problems, inline),
+  );
+  reader.finish();
+  if (model === undefined || device === undefined || actions === undefined) return undefined;
+  return {
+    type: "model",
+    task,
+    id,
+    default: isDefault,
+    maxConcurrentCount,
+    model,
+    // A task that is of one architecture needs it.
+    architecture: architecture ?? (architectures.length === 1 ? architectures[0] : undefined),
+    device,
+    precision,
+    contextLength,
+    maxBeams,
+    preload,
+    actions,
+    location: reader.firstLine(),
+  };
+}
+
+/** Task and driver; undefined when they are others, whose keys are then not worth a word. */
+function readTask(reader: MappingReader): ModelTask | undefined {
+  let task: ModelTask | undefined = "text-generation";
+  if (reader.take("task") === undefined) reader.missing("task", "Add task: text-generation.");
+  else task = reader.choice("task", Object.keys(TASKS) as ModelTask[], otherTasks);
+  if (task === undefined || reader.take("driver") === undefined) return task;
+  return reader.choice("driver", ["huggingface"], otherDrivers) === undefined ? undefined : task;
+}
+
+/** What the file says that the model is; whether it is shows its configuration. */
+function readArchitecture(
+  reader: MappingReader,
+  problems: ProblemList,
+  task: ModelTask,
+): Architecture | undefined {
+  const found = reader.choice("architecture", ["auto", "causal", "seq2seq"]);
+  if (found === undefined || found === "auto" || TASKS[task].architectures.includes(found)) {
+    return found === "auto" ? undefined : found;
+  }
+  problems.invalid(
+    `${reader.where}: task ${task} is of encoder–decoders (architecture: seq2seq), found architecture: ${found}.`,
+    reader.take("architecture")?.value.location,
+    "Remove architecture, or write task: text-generation.",
+  );
+  return undefined;
+}
+
+/** Decision 3: the original's names of accelerators mean a hardware WebGPU adapter. */
+function readDevice(reader: MappingReader, problems: ProblemList): string | undefined {
+  const entry = reader.take("device");
+  if (entry === undefined) return "auto";
+  const device = reader.literalOf("device", entry.value, "a text", isText);
+  if (device === undefined) return undefined;
+  const mapped = deviceOf(device);
+  if (mapped === undefined) {
+    problems.invalid(
+      `${reader.where}: device ${JSON.stringify(device)} is unknown.`,
+      entry.value.location,
+      "Devices: auto, cpu, wasm, gpu, cuda, cuda:N, mps, webgpu, webgpu:NAME (--device webgpu:? lists the names).",
+    );
+  }
+  return mapped;
+}
+
+/** A device as a compose file or a flag names it, as `loadModel` names it; undefined when it is unknown. */
+export function deviceOf(name: string): string | undefined {
+  if (name === "auto" || name === "wasm") return name;
+  if (name === "cpu") return "wasm";
+  if (["gpu", "cuda", "mps", "webgpu"].includes(name) || /^cuda:\d+$/.test(name)) return "webgpu";
+  return /^webgpu:(?!\?$).*\S.*$/.test(name) ? name : undefined;
+}
+
+/** The original's names of precisions, in `precision` or `quantization`; both may not name one. */
+function readPrecision(reader: MappingReader, problems: ProblemList): Precision {
+  const refused = ["int8", "int4", "fp4", "nf4"];
+  const precision = reader.choice("precision", ["auto", ...PRECISION_NAMES], refused);
+  const entry = reader.take("quantization");
+  if (entry?.value.kind === "mapping") {
+    problems.unsupported(
+      `${reader.where}: quantization is known in model-compose, but not supported here yet.`,
+      entry.key,
+      'Remove "quantization".',
+    );
+    return "stored";
+  }
+  const quantization =
+    entry && reader.choiceOf("quantization", entry.value, ["none", ...PRECISION_NAMES], refused);
+  const given = [precision, quantization]
+    .filter((name) => name !== undefined)
+    .map((name) => PRECISIONS[name]);
+  const [first = "stored", second = "stored"] = given.filter((name) => name !== "stored");
+  if (entry !== undefined && second !== "stored") {
+    problems.invalid(
+      `${reader.where} gives its precision in two places, "precision" and "quantization".`,
+      entry.value.location,
+      'Remove "quantization".',
+    );
+  }
+  return first;
+}
+
+const PRECISION_NAMES = ["float32", "float16", "bfloat16", "fp32", "fp16", "bf16"] as const;
+
+const PRECISIONS: Readonly<Record<(typeof PRECISION_NAMES)[number] | "auto" | "none", Precision>> = {
+  auto: "stored",
+  none: "stored",
+  float32: "float32",
+  fp32: "float32",
+  float16: "float16",
+  fp16: "float16",
+  bfloat16: "bfloat16",
+  bf16: "bfloat16",
+};

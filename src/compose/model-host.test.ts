@@ -1,0 +1,144 @@
+import { expect, test } from "vitest";
+import { loadText } from "../../test/support/compose.ts";
+import type { LoadOptions, LoadProgress } from "../runtime/generation/types.ts";
+import type { ModelComponent } from "./definition/definition.ts";
+import { ModelHost, type TextModel } from "./model-host.ts";
+
+function components(...lines: string[]): ModelComponent[] {
+  const text = lines.map((line, i) => `  - { id: c${i}, type: model, task: text-generation, ${line} }`);
+  const { components } = loadText(`components:\n${text.join("\n")}\nworkflow: { component: c0 }\n`);
+  return components.filter((component) => component.type === "model");
+}
+
+const open = 'prompt: "${input}"';
+
+/** Loads that end when they are told to. */
+class Loads {
+  readonly started: { source: string; options: LoadOptions; end: (error?: Error) => void }[] = [];
+  disposed = 0;
+
+  readonly load = (source: string, options: LoadOptions): Promise<TextModel> => {
+    const { promise, resolve, reject } = Promise.withResolvers<TextModel>();
+    const model: TextModel = {
+      device: { kind: "wasm", description: "fake" },
+      architecture: "causal",
+      stream: () => {
+        throw new Error("nothing is generated here");
+      },
+      streamChat: () => {
+        throw new Error("nobody chats here");
+      },
+      dispose: () => {
+        this.disposed += 1;
+        return Promise.resolve();
+      },
+    };
+    options.signal?.addEventListener("abort", () => reject(new Error("stopped")));
+    this.started.push({ source, options, end: (error) => (error ? reject(error) : resolve(model)) });
+    return promise;
+  };
+}
+
+test("components of the same model share it; others do not", async () => {
+  const loads = new Loads();
+  const host = new ModelHost(loads.load);
+  const [a, b, c, d] = components(
+    `model: m, ${open}`,
+    `model: m, ${open}`,
+    `model: m, device: cpu, ${open}`,
+    `model: m, context_length: 10, ${open}`,
+  );
+  const all = Promise.all([a, b, c, d].map((component) => host.model(component)));
+  expect(loads.started.map(({ options }) => [options.device, options.contextLength])).toEqual([
+    ["auto", "max"],
+    ["wasm", "max"],
+    ["auto", 10],
+  ]);
+  for (const { end } of loads.started) end();
+  const models = await all;
+  expect(models[0]).toBe(models[1]);
+  expect(models[0]).not.toBe(models[2]);
+  await host.dispose();
+  expect(loads.disposed).toBe(3);
+});
+
+test("the file may bound the context", async () => {
+  const loads = new Loads();
+  const host = new ModelHost(loads.load);
+  const [literal, cut, unknown, longer] = components(
+    "model: a, prompt: hello, max_output_length: 9",
+    `model: b, max_input_length: 20, ${open}`,
+    `model: c, max_input_length: 20, max_output_length: '\${input.n}', ${open}`,
+    `model: d, max_input_length: 20, max_output_length: 30, context_length: 40, ${open}`,
+  );
+  for (const component of [literal, cut, unknown, longer]) {
+    const waiting = host.model(component);
+    loads.started.at(-1)?.end();
+    await waiting;
+  }
+  await host.model(literal, { context: 5 });
+  expect(loads.started.map(({ options }) => options.contextLength)).toEqual([
+    5 + 16 + 9,
+    20 + 1024,
+    "max",
+    40,
+  ]);
+});
+
+test("progress goes to those who wait and to the host's owner", async () => {
+  const loads = new Loads();
+  const owner: string[] = [];
+  const host = new ModelHost(loads.load, { onProgress: ({ id }, { stage }) => owner.push(`${id} ${stage}`) });
+  const [a] = components(`model: m, ${open}`);
+  const seen: LoadProgress[] = [];
+  const waiting = host.model(a, { onProgress: (progress) => seen.push(progress) });
+  loads.started[0].options.onProgress?.({ stage: "weights", done: 1, total: 2 });
+  loads.started[0].end();
+  await waiting;
+  loads.started[0].options.onProgress?.({ stage: "ready", done: 1, total: 1 });
+  expect(seen).toEqual([{ stage: "weights", done: 1, total: 2 }]);
+  expect(owner).toEqual(["c0 weights", "c0 ready"]);
+});
+
+test("a load goes on as long as somebody waits for it", async () => {
+  const loads = new Loads();
+  const host = new ModelHost(loads.load);
+  const [a] = components(`model: m, ${open}`);
+  const controllers = [new AbortController(), new AbortController()];
+  const waiting = controllers.map(({ signal }) => host.model(a, { signal }));
+  controllers[0].abort();
+  await expect(waiting[0]).rejects.toMatchObject({ code: "aborted" });
+  expect(loads.started[0].options.signal?.aborted).toBe(false);
+  controllers[1].abort();
+  await expect(waiting[1]).rejects.toMatchObject({ code: "aborted" });
+  expect(loads.started[0].options.signal?.aborted).toBe(true);
+  // The next one who asks starts anew.
+  const again = host.model(a);
+  expect(loads.started).toHaveLength(2);
+  loads.started[1].end();
+  await again;
+  expect(await host.model(a)).toBe(await again);
+});
+
+test("a load that fails may be tried again", async () => {
+  const loads = new Loads();
+  const host = new ModelHost(loads.load);
+  const [a] = components(`model: m, ${open}`);
+  const first = host.model(a);
+  loads.started[0].end(new Error("disk"));
+  await expect(first).rejects.toThrow("disk");
+  const second = host.model(a);
+  loads.started[1].end();
+  await second;
+});
+
+test("the command line's device options reach the library, its device before the file's", async () => {
+  const loads = new Loads();
+  const overrides = { device: "webgpu", threads: 3, gpuMemory: 8e9, prefill: "f16" } as const;
+  const host = new ModelHost(loads.load, {}, overrides);
+  const [component] = components(`model: m, device: cpu, ${open}`);
+  const waiting = host.model(component);
+  loads.started.at(-1)?.end();
+  await waiting;
+  expect(loads.started[0].options).toMatchObject(overrides);
+});

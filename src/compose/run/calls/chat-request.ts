@@ -1,0 +1,130 @@
+import type { Tags } from "../../../models/chat/answer.ts";
+import type { ChatOptions } from "../../../models/chat/chat.ts";
+import { listProblem, type ChatMessage } from "../../../models/chat/messages.ts";
+import type { ChatCompletionAction } from "../../definition/definition.ts";
+import { WorkflowInputError } from "../input-error.ts";
+import type { SourceNode } from "../../source/source-tree.ts";
+import { isObject, show } from "../../template/convert.ts";
+import { evaluateNode, spreadTemplate } from "../../template/value-template.ts";
+import type { RenderedInputs, RequestPlace } from "./generation-request.ts";
+import { missingPromptError } from "./missing-input.ts";
+import { fieldsOf } from "../origin.ts";
+
+/** Renders the conversations of an action, and what their template takes. @throws WorkflowInputError */
+export function renderChat(action: ChatCompletionAction, place: RequestPlace): RenderedInputs {
+  const node = action.messages;
+  const value = evaluateNode(node, place.scope);
+  const chat = renderChatOptions(action, place);
+  if (Array.isArray(value) && value.length > 0 && value.every((item) => Array.isArray(item))) {
+    const inputs = value.map((one: unknown, i) =>
+      conversation(one, itemOf(node, i), `messages[${i}]`, place),
+    );
+    return { inputs, isList: true, chat };
+  }
+  return { inputs: [conversation(value, node, "messages", place)], isList: false, chat };
+}
+
+/** A list of messages; a single message, or what a user says, stands for a list of one. */
+function conversation(
+  value: unknown,
+  node: SourceNode,
+  name: string,
+  place: RequestPlace,
+): readonly ChatMessage[] {
+  if (value === null || value === "")
+    throw missingPromptError({ ...place, node, inValue: false, what: name }, value);
+  if (typeof value === "string") return [{ role: "user", content: value }];
+  const isSingle = isObject(value);
+  const messages: unknown = isSingle ? [value] : value;
+  if (Array.isArray(messages))
+    requireTexts(messages, isSingle ? [node] : templatesOf(node, messages), name, place);
+  const problem = Array.isArray(messages)
+    ? listProblem(messages)
+    : { path: "", expected: "a list of messages", found: value };
+  if (problem === undefined) return messages as readonly ChatMessage[];
+  const { path, expected, found } = problem;
+  const [field] = fieldsOf(node, place.scope, place.origins);
+  throw new WorkflowInputError(
+    `${name}${isSingle ? path.replace("[0]", "") : path} must be ${expected}, found ${show(found ?? null)}.`,
+    field,
+    'Write messages as {"role": "user", "content": "…"}.',
+  );
+}
+
+/**
+ * The template of each message where the file writes one: all of a list, or those before and behind what is spread into
+ * it.
+ */
+function templatesOf(node: SourceNode, messages: readonly unknown[]): (SourceNode | undefined)[] {
+  if (node.kind !== "list") return [];
+  const isSpread = (item: SourceNode): boolean =>
+    item.kind === "scalar" && spreadTemplate(item) !== undefined;
+  const { items } = node;
+  const first = items.findIndex(isSpread);
+  if (first < 0) return [...items];
+  const behind = items.slice(items.findLastIndex(isSpread) + 1);
+  return messages.map((_, i) => (i < first ? items[i] : behind.at(i - messages.length)));
+}
+
+/** A message of a user whose text is missing is the fault of the field that it comes from. */
+function requireTexts(
+  messages: readonly unknown[],
+  nodes: readonly (SourceNode | undefined)[],
+  name: string,
+  place: RequestPlace,
+): void {
+  for (const [i, message] of messages.entries()) {
+    const node = nodes[i];
+    const content = node?.kind === "mapping" ? node.entries.get("content")?.value : undefined;
+    if (content === undefined || !isObject(message) || message.content !== null) continue;
+    if (Array.isArray(message.tool_calls)) continue;
+    const what = `the content of ${name}[${i}]`;
+    throw missingPromptError({ ...place, node: content, inValue: false, what }, message.content);
+  }
+}
+
+function itemOf(node: SourceNode, index: number): SourceNode {
+  return (node.kind === "list" ? node.items[index] : undefined) ?? node;
+}
+
+function renderChatOptions(action: ChatCompletionAction, place: RequestPlace): ChatOptions {
+  const { tools, documents, chatTemplate, templateVariables, reasoningTags, toolCallTags } = action;
+  const isText = (value: unknown): value is string => typeof value === "string" && value !== "";
+  return {
+    tools: valueOf(tools, "tools", "a list of objects", isObjects, place),
+    documents: valueOf(documents, "documents", "a list of objects", isObjects, place),
+    template: valueOf(chatTemplate, "chat_template", "a text", isText, place),
+    templateVariables: valueOf(templateVariables, "chat_template_kwargs", "an object", isObject, place),
+    reasoningTags: valueOf(reasoningTags, "reasoning_tags", "two texts or false", isTagsOrFalse, place),
+    toolCallTags: valueOf(toolCallTags, "tool_call_tags", "two texts", isTags, place),
+  };
+}
+
+function isTags(value: unknown): value is Tags {
+  return (
+    Array.isArray(value) && value.length === 2 && value.every((tag) => typeof tag === "string" && tag !== "")
+  );
+}
+
+function isTagsOrFalse(value: unknown): value is Tags | false {
+  return value === false || isTags(value);
+}
+
+function isObjects(value: unknown): value is Record<string, unknown>[] {
+  return Array.isArray(value) && value.every(isObject);
+}
+
+/** The value of an optional part; a template without a value is as if it were not there. */
+function valueOf<T>(
+  node: SourceNode | undefined,
+  name: string,
+  expected: string,
+  accepts: (value: unknown) => value is T,
+  { scope, origins }: RequestPlace,
+): T | undefined {
+  const value = node === undefined ? null : evaluateNode(node, scope);
+  if (node === undefined || value === null) return undefined;
+  if (accepts(value)) return value;
+  const [field] = fieldsOf(node, scope, origins);
+  throw new WorkflowInputError(`${name} must be ${expected}, found ${show(value)}.`, field);
+}

@@ -1,0 +1,203 @@
+import type { ChatAnswer, ChatPart } from "../../../models/chat/chat.ts";
+import type { GenerateResult, StreamPart } from "../../../runtime/generation/types.ts";
+import { beamBound } from "../../analysis/beam-bound.ts";
+import type { Call } from "../../definition/definition.ts";
+import type { TextModel } from "../../model-host.ts";
+import type { Scope } from "../../template/evaluate.ts";
+import type { SourceNode } from "../../source/source-tree.ts";
+import { evaluateNode, placeholdersIn } from "../../template/value-template.ts";
+import { actionScope, withSources, type CallSite, type PreparedCall } from "./call.ts";
+import {
+  generateOptions,
+  neededContext,
+  renderRequest,
+  type GenerationRequest,
+  type ModelInput,
+} from "./generation-request.ts";
+import type { Origin } from "../origin.ts";
+import { joinPieces, mapsPieces } from "../pieces.ts";
+
+type Model = Extract<Call, { kind: "model" }>;
+
+/** Renders an action of a model. No model is loaded before this has succeeded. */
+export function prepareModelCall(call: Model, input: unknown, origin: Origin, site: CallSite): PreparedCall {
+  const scope = actionScope(input, site);
+  const { limits } = site.run.services.definition.controller;
+  const origins = new Map([["input", origin]]);
+  const request = renderRequest(call.action, {
+    scope,
+    origins,
+    limits,
+    maxBeams: beamBound(call.component),
+    runInput: site.run.input,
+    drawnSeed: site.drawnSeed,
+  });
+  return {
+    context: neededContext(request),
+    streams: request.parameters.streaming,
+    execute: (context) =>
+      site.run.services
+        .slots(call.component)
+        .run(() => new ModelCall(call, request, scope, site).execute(context), site.signal),
+  };
+}
+
+/** One text: what `result` is, and (of a conversation) `response`. */
+interface Output {
+  readonly result: unknown;
+  readonly response?: Readonly<Record<string, unknown>>;
+}
+
+class ModelCall {
+  readonly #call: Model;
+  readonly #request: GenerationRequest;
+  readonly #scope: Scope;
+  readonly #site: CallSite;
+
+  constructor(call: Model, request: GenerationRequest, scope: Scope, site: CallSite) {
+    this.#call = call;
+    this.#request = request;
+    this.#scope = scope;
+    this.#site = site;
+  }
+
+  async execute(context: number): Promise<unknown> {
+    const { component, action } = this.#call;
+    const { isList, inputs, parameters } = this.#request;
+    const { run, signal } = this.#site;
+    const model = await run.services.models.model(component, {
+      context: run.calledOnce.has(component) ? context : undefined,
+      onProgress: (progress) => run.progress({ type: "loading", component: component.id, progress }),
+      signal,
+    });
+    const outputs: Output[] = [];
+    // A beam search gives its sequences at once; sampling gives one at a time.
+    const times = parameters.num_beams > 1 ? 1 : parameters.num_return_sequences;
+    for (const [j, input] of inputs.entries()) {
+      for (let i = 0; i < times; i++) outputs.push(...(await this.#generate(model, input, [i, j])));
+    }
+    const isMany = isList || outputs.length > 1;
+    const result = isMany ? outputs.map((one) => one.result) : outputs[0]?.result;
+    const { output } = action;
+    if (output === undefined || (parameters.streaming && mapsPieces(output, "result"))) return result;
+    if (action.kind === "chat" && isMany)
+      return outputs.map((one) => this.#evaluate(output, one.result, one.response));
+    return this.#evaluate(output, result, outputs[0]?.response);
+  }
+
+  /** The output of the action; of several conversations, of each. */
+  #evaluate(output: SourceNode, result: unknown, response: unknown): unknown {
+    const scope = withSources(this.#scope, ["result", result], ["result[]", result], ["response", response]);
+    return evaluateNode(output, scope);
+  }
+
+  /** Generates one text; of a beam search, all that were asked for. A stream's pieces are mapped as the output asks. */
+  async #generate(model: TextModel, input: ModelInput, [i, j]: [number, number]): Promise<Output[]> {
+    const { run, path, index, repeat, signal, sink } = this.#site;
+    const { parameters, seedIsDrawn } = this.#request;
+    const { component } = this.#call;
+    const output = parameters.streaming && sink !== undefined;
+    const start = { path, component: component.id, index, output };
+    return run.generation(start, async (generation) => {
+      const pieces: unknown[] = [];
+      let last: Finished | undefined;
+      let tokens = 0;
+      const parts = this.#stream(model, input, {
+        sequence: [i, j, repeat],
+        signal,
+        onPrefill: ({ done, total }) => run.progress({ type: "prefill", generation, done, total }),
+      });
+      for await (const part of parts) {
+        last = part.result ?? last;
+        tokens += part.tokens.length;
+        // A token may be only a part of a character.
+        if (part.text === "") continue;
+        const kind = "type" in part && part.type !== "content" ? part.type : undefined;
+        await run.send({ type: "text", generation, text: part.text, tokens, kind });
+        tokens = 0;
+        if (kind !== undefined) continue;
+        const piece = parameters.streaming ? this.#mapPiece(part.text) : part.text;
+        if (piece === null) continue;
+        pieces.push(piece);
+        if (output) await sink(piece);
+      }
+      if (last === undefined) throw new Error("a stream of text ended without its result");
+      for (const message of last.warnings) run.warn(message, path);
+      const device = model.device.description;
+      const record = { path, component: component.id, index, device, result: last, seedDrawn: seedIsDrawn };
+      const value = this.#outputs(model, input, last);
+      // A stream carries new text only, also where it is joined.
+      if (parameters.streaming) value[0] = { ...value[0], result: joinPieces(pieces) };
+      return { value, record };
+    });
+  }
+
+  #stream(
+    model: TextModel,
+    input: ModelInput,
+    place: Pick<Parameters<TextModel["stream"]>[1], "sequence" | "signal" | "onPrefill">,
+  ): AsyncIterable<Part> {
+    const options = { ...generateOptions(this.#request.parameters), ...place };
+    return typeof input === "string"
+      ? model.stream(input, { ...options, returnFullText: false })
+      : model.streamChat(input, { ...options, ...this.#request.chat });
+  }
+
+  #outputs({ architecture }: TextModel, input: ModelInput, result: Finished): Output[] {
+    const { component } = this.#call;
+    const answers = result.sequences ?? [result];
+    return answers.map((answer) => {
+      if ("content" in answer) {
+        this.#warnOfCalls(answer);
+        return { result: answer.content, response: responseOf(answer) };
+      }
+      const repeatsPrompt =
+        this.#request.parameters.return_full_text &&
+        architecture === "causal" &&
+        component.task === "text-generation";
+      return { result: (repeatsPrompt && typeof input === "string" ? input : "") + answer.newText };
+    });
+  }
+
+  /** The text of an answer does not show that it is a call. */
+  #warnOfCalls({ toolCalls }: ChatAnswer): void {
+    const { output } = this.#call.action;
+    if (toolCalls.length === 0) return;
+    if (output !== undefined && usesResponse(output)) return;
+    const { run, path } = this.#site;
+    run.warn(
+      "The model calls tools, but the output of the action does not show it: use ${response.tool_calls}.",
+      path,
+    );
+  }
+
+  #mapPiece(text: string): unknown {
+    const { output } = this.#call.action;
+    if (output === undefined || !mapsPieces(output, "result")) return text;
+    return evaluateNode(output, withSources(this.#scope, ["result[]", text]));
+  }
+}
+
+type Part = StreamPart | ChatPart;
+type Finished = NonNullable<Part["result"]>;
+
+/** An answer as templates see it, in the words of chat APIs. */
+function responseOf({
+  content,
+  reasoning,
+  toolCalls,
+  message,
+  ...rest
+}: ChatAnswer & Pick<GenerateResult, "finishReason">) {
+  return {
+    content,
+    reasoning: reasoning ?? null,
+    tool_calls: toolCalls.map((call) => ({ type: "function", function: call })),
+    message,
+    finish_reason: rest.finishReason,
+  };
+}
+
+function usesResponse(output: Parameters<typeof placeholdersIn>[0]): boolean {
+  return [...placeholdersIn(output)].some(({ placeholder }) => placeholder.name === "response");
+}

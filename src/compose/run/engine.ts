@@ -1,0 +1,102 @@
+import { randomUUID } from "node:crypto";
+import { throwIfAborted } from "../../base/errors.ts";
+import {
+  allComponents,
+  defaultWorkflowId,
+  type ComponentDefinition,
+  type ComposeDefinition,
+} from "../definition/definition.ts";
+import { findWorkflow } from "../definition/find-workflow.ts";
+import { WorkflowInputError } from "./input-error.ts";
+import type { ModelHost } from "../model-host.ts";
+import { DEEPEST, isTooDeep } from "../template/depth.ts";
+import { componentsCalledOnce } from "./calls/called-once.ts";
+import { EventQueue } from "./event-queue.ts";
+import type { RunEvent } from "./events.ts";
+import { executeWorkflow } from "./execute-workflow.ts";
+import { runInput } from "./origin.ts";
+import { Run, type RunIdentity, type RunServices } from "./run.ts";
+import { Slots } from "../../base/async/slots.ts";
+
+export interface RunOptions {
+  /** A workflow's id; default: the default workflow. */
+  readonly workflow?: string;
+  /** Any JSON value; it is `${input}`. */
+  readonly input: unknown;
+  readonly signal?: AbortSignal;
+  readonly identity?: RunIdentity;
+}
+
+export interface EngineOptions {
+  /** Models serve many runs, so that no single one says how much context is needed. */
+  readonly serving?: boolean;
+}
+
+/** Runs the workflows of a definition. Runs share its models and the limits of its components. */
+export class Engine implements RunServices {
+  readonly definition: ComposeDefinition;
+  readonly models: ModelHost;
+  readonly #serving: boolean;
+  readonly #slots: ReadonlyMap<ComponentDefinition, Slots>;
+
+  constructor(definition: ComposeDefinition, models: ModelHost, options: EngineOptions = {}) {
+    this.definition = definition;
+    this.models = models;
+    this.#serving = options.serving ?? false;
+    const slots = allComponents(definition).map((component): [ComponentDefinition, Slots] => [
+      component,
+      new Slots(component.maxConcurrentCount),
+    ]);
+    this.#slots = new Map(slots);
+  }
+
+  slots(component: ComponentDefinition): Slots {
+    const slots = this.#slots.get(component);
+    if (slots === undefined) throw new Error(`component ${component.id} is not of this definition`);
+    return slots;
+  }
+
+  /**
+   * Runs a workflow and yields what happens, with its result as the last event. A reader that leaves early, like
+   * a signal that fires, ends all of the run's work before this returns.
+   *
+   * @throws ModelComposeError `not-found` for an unknown workflow, `invalid-input` (a WorkflowInputError where a field
+   *   of the input is at fault), AbortError, and what jobs throw
+   */
+  async *run(options: RunOptions): AsyncGenerator<RunEvent, void> {
+    const workflow = findWorkflow(this.definition, options.workflow ?? defaultWorkflowId);
+    throwIfAborted(options.signal);
+    if (isTooDeep(options.input)) {
+      throw new WorkflowInputError(`The input is nested more than ${DEEPEST} deep.`);
+    }
+    const left = new AbortController();
+    const signal =
+      options.signal === undefined ? left.signal : AbortSignal.any([options.signal, left.signal]);
+    const queue = new EventQueue<RunEvent>();
+    const identity = options.identity ?? { taskId: randomUUID() };
+    const calledOnce = this.#serving ? new Set<never>() : componentsCalledOnce(this.definition, workflow);
+    const run = new Run(this, identity, options.input, calledOnce, queue);
+    const work = async (): Promise<void> => {
+      await run.send({ type: "run-started", taskId: identity.taskId, workflow: workflow.id });
+      let streamed = false;
+      const sink = (value: unknown): Promise<void> => {
+        streamed = true;
+        return run.send({ type: "output", value });
+      };
+      const { input } = options;
+      const call = { run, workflow, input, origin: runInput, path: [], repeat: 0, signal, sink };
+      const output = await executeWorkflow(call);
+      await run.send({ type: "result", result: { output, streamed, generations: run.records } });
+    };
+    const done = work().then(
+      () => queue.close(),
+      (error: unknown) => queue.close({ error }),
+    );
+    try {
+      yield* queue.read();
+    } finally {
+      left.abort();
+      await done;
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import { WorkflowInputError } from "./input-error.ts";
+import { numberFromText, show } from "../template/convert.ts";
+import type { Variable } from "../analysis/variable.ts";
+
+/**
+ * The input of a run from the fields of a form, one text for each variable: numbers, booleans and JSON by the
+ * variable's type, a list from one item a line. A field that is empty or absent is left out, so that the template's
+ * default applies. Names are paths (`user.name`, `items[0]`), and become objects and lists.
+ *
+ * @throws WorkflowInputError naming the field
+ */
+export function inputFromForm(variables: readonly Variable[], fields: ReadonlyMap<string, string>): unknown {
+  let input: unknown;
+  for (const variable of variables) {
+    const text = fields.get(variable.name ?? "") ?? "";
+    if (text.trim() === "") continue;
+    const value = variable.isList
+      ? text
+          .split(/\r?\n/)
+          .filter((line) => line.trim() !== "")
+          .map((line) => fieldValue(variable, line))
+      : fieldValue(variable, text);
+    input = withValue(input, pathOf(variable.name), value);
+  }
+  return input ?? (variables.some(({ name }) => name === undefined) ? null : {});
+}
+
+function fieldValue({ name, type }: Variable, text: string): unknown {
+  switch (type) {
+    case "integer":
+    case "number":
+    case "slider": {
+      const number = numberFromText(text);
+      if (number !== undefined && (type !== "integer" || Number.isSafeInteger(number))) return number;
+      const expected = type === "integer" ? "an integer" : "a number";
+      throw new WorkflowInputError(`${name ?? "The input"} must be ${expected}, found ${show(text)}.`, name);
+    }
+    case "boolean":
+      return ["true", "1", "on"].includes(text.trim().toLowerCase());
+    case "json":
+    case "list":
+    case "object":
+      try {
+        return JSON.parse(text) as unknown;
+      } catch {
+        throw new WorkflowInputError(`${name ?? "The input"} must be JSON, found ${show(text)}.`, name);
+      }
+    case "string":
+    case "text":
+    case "markdown":
+    case "base64":
+    case "select":
+    case "stream":
+    case "any":
+    case "none":
+      return text;
+  }
+}
+
+/** `items[1000000]` in a file is no reason to fill memory. */
+const LONGEST_LIST = 1000;
+
+/** `user.name`, `items[0]` */
+function pathOf(name: string | undefined): (string | number)[] {
+  const steps = (name ?? "").matchAll(/\[(-?\d+)\]|([^.[]+)/g);
+  return [...steps].map(([, index, key]) => (index === undefined ? (key ?? "") : Number(index)));
+}
+
+function withValue(target: unknown, [step, ...rest]: readonly (string | number)[], value: unknown): unknown {
+  if (step === undefined) return value;
+  if (typeof step === "number") {
+    const list: unknown[] = Array.isArray(target) ? [...(target as unknown[])] : [];
+    if (step < 0 || step >= LONGEST_LIST) {
+      throw new WorkflowInputError(
+        `A form fills the items 0 .. ${LONGEST_LIST - 1} of a list, found ${step}.`,
+      );
+    }
+    while (list.length <= step) list.push(null);
+    list[step] = withValue(list[step], rest, value);
+    return list;
+  }
+  const entries = new Map(Object.entries((target ?? {}) as Record<string, unknown>));
+  entries.set(step, withValue(entries.get(step), rest, value));
+  // fromEntries defines own properties, also for "__proto__".
+  return Object.fromEntries(entries);
+}

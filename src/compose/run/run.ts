@@ -1,0 +1,98 @@
+import { ModelComposeError } from "../../base/errors.ts";
+import type { ComponentDefinition, ComposeDefinition } from "../definition/definition.ts";
+import type { ModelHost } from "../model-host.ts";
+import type { EventQueue } from "./event-queue.ts";
+import type { GenerationRecord, JobPath, RunEvent } from "./events.ts";
+import type { Slots } from "../../base/async/slots.ts";
+
+/** What the server knows of a run; templates see it as `context`. */
+export interface RunIdentity {
+  readonly taskId: string;
+  readonly sessionId?: string;
+  /** Any JSON value. */
+  readonly metadata?: unknown;
+}
+
+/** What runs of one definition share. */
+export interface RunServices {
+  readonly definition: ComposeDefinition;
+  readonly models: ModelHost;
+  /** The slots of a component's `max_concurrent_count`. */
+  slots(component: ComponentDefinition): Slots;
+}
+
+/** A run with thousands of warnings says no more after the first ones. */
+const MAX_WARNINGS = 100;
+
+/** One run: its events, its texts, and what all of its jobs need. */
+export class Run {
+  readonly services: RunServices;
+  readonly identity: RunIdentity;
+  /** The run's input as it came. */
+  readonly input: unknown;
+  /** Components whose model this run calls at one place only, whose needs are thus known when it is loaded. */
+  readonly calledOnce: ReadonlySet<ComponentDefinition>;
+  readonly #queue: EventQueue<RunEvent>;
+  readonly #warnings = new Set<string>();
+  readonly #records: GenerationRecord[] = [];
+  #generations = 0;
+
+  constructor(
+    services: RunServices,
+    identity: RunIdentity,
+    input: unknown,
+    calledOnce: ReadonlySet<ComponentDefinition>,
+    queue: EventQueue<RunEvent>,
+  ) {
+    this.services = services;
+    this.identity = identity;
+    this.input = input;
+    this.calledOnce = calledOnce;
+    this.#queue = queue;
+  }
+
+  /** The texts that have ended, in the order in which they began. */
+  get records(): readonly GenerationRecord[] {
+    return this.#records.filter((record) => record !== undefined);
+  }
+
+  /** Tells that a text begins, has it made, and tells that it has ended, also when it failed. */
+  async generation<T>(
+    start: Omit<Extract<RunEvent, { type: "generation-started" }>, "type" | "generation">,
+    make: (generation: number) => Promise<{ readonly value: T; readonly record?: GenerationRecord }>,
+  ): Promise<T> {
+    const generation = this.#generations++;
+    await this.send({ type: "generation-started", generation, ...start });
+    let record: GenerationRecord | undefined;
+    try {
+      const made = await make(generation);
+      record = made.record;
+      if (record !== undefined) this.#records[generation] = record;
+      return made.value;
+    } finally {
+      await this.send({ type: "generation-ended", generation, record });
+    }
+  }
+
+  /** Resolves when the reader of the events has room for more. */
+  send(event: RunEvent): Promise<void> {
+    return this.#queue.send(event);
+  }
+
+  /** Only what shows how far something is: left out when the reader is behind. */
+  progress(event: RunEvent & { readonly type: "loading" | "prefill" }): void {
+    if (!this.#queue.isFull) this.#queue.post(event);
+  }
+
+  warn(message: string, path?: JobPath): void {
+    if (this.#warnings.has(message) || this.#warnings.size >= MAX_WARNINGS) return;
+    this.#warnings.add(message);
+    this.#queue.post({ type: "warning", message, path });
+  }
+}
+
+/** A fault of the input is no reason to try again, and a run that is aborted ends. */
+export function isWorthRetrying(error: unknown): boolean {
+  const final = ["invalid-input", "invalid-config", "unsupported", "disposed", "aborted"];
+  return !(error instanceof ModelComposeError && final.includes(error.code));
+}

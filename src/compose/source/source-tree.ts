@@ -1,0 +1,93 @@
+import type { Location } from "./problems.ts";
+import { isPlainText, literalText, wholePlaceholder, type Template } from "../template/ast.ts";
+
+/**
+ * A compose file as a tree in which every node knows where it was written. Mappings are Maps, so that a key
+ * such as `__proto__` is only a key.
+ */
+export type SourceNode = ScalarNode | ListNode | MappingNode;
+
+export interface ScalarNode {
+  readonly kind: "scalar";
+  readonly value: string | number | boolean | null;
+  /** Set when the text holds `${…}` or an escape of it; `value` is then the text as written. */
+  readonly template?: Template;
+  /** Written without quotes, on one line. */
+  readonly plain: boolean;
+  /** Stands under a key such as token or headers: never shown. */
+  readonly secret?: boolean;
+  readonly location: Location;
+}
+
+export interface ListNode {
+  readonly kind: "list";
+  readonly items: readonly SourceNode[];
+  readonly location: Location;
+}
+
+export interface MappingNode {
+  readonly kind: "mapping";
+  readonly entries: ReadonlyMap<string, MappingEntry>;
+  readonly location: Location;
+}
+
+export interface MappingEntry {
+  readonly key: Location;
+  readonly value: SourceNode;
+}
+
+/**
+ * Deep merge, `over` onto `base`: mappings merge key by key, anything else (lists and scalars too) is replaced.
+ */
+export function mergeTrees(base: SourceNode, over: SourceNode): SourceNode {
+  if (base.kind !== "mapping" || over.kind !== "mapping") return over;
+  const entries = new Map(base.entries);
+  for (const [key, entry] of over.entries) {
+    const previous = entries.get(key);
+    entries.set(
+      key,
+      previous === undefined ? entry : { key: entry.key, value: mergeTrees(previous.value, entry.value) },
+    );
+  }
+  return { kind: "mapping", entries, location: over.location };
+}
+
+/** What a node is, for messages: `a list`, `the text "abc"`, `3`. */
+export function describeNode(node: SourceNode): string {
+  if (node.kind === "list") return "a list";
+  if (node.kind === "mapping") return "a mapping";
+  if (node.secret) return "a value that is not shown";
+  if (node.template !== undefined && !isPlainText(node.template)) return `the template ${String(node.value)}`;
+  if (typeof node.value === "string") return `the text ${JSON.stringify(node.value)}`;
+  return String(node.value);
+}
+
+/** The value of a tree without placeholders; undefined when it has any. */
+export function literalValue(node: SourceNode): { value: unknown } | undefined {
+  if (node.kind === "scalar") {
+    if (node.template === undefined) return { value: node.value };
+    return isPlainText(node.template) ? { value: literalText(node.template) } : undefined;
+  }
+  if (node.kind === "list") {
+    const values: unknown[] = [];
+    for (const item of node.items) {
+      const literal = literalValue(item);
+      if (literal === undefined) return undefined;
+      values.push(literal.value);
+    }
+    return { value: values };
+  }
+  const entries: [string, unknown][] = [];
+  for (const [key, entry] of node.entries) {
+    const literal = literalValue(entry.value);
+    if (literal === undefined) return undefined;
+    entries.push([key, literal.value]);
+  }
+  // fromEntries defines own properties, also for "__proto__".
+  return { value: Object.fromEntries(entries) };
+}
+
+/** The only placeholder of a scalar that is nothing else, as in `prompt: ${input.prompt}`. */
+export function solePlaceholder(node: SourceNode) {
+  return node.kind === "scalar" && node.template !== undefined ? wholePlaceholder(node.template) : undefined;
+}

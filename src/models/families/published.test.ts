@@ -1,0 +1,88 @@
+/**
+ * The Programs of published models: every tensor by the name and shape that the hub's files have, each part of it used once,
+ * and as many parameters as transformers counts.
+ */
+import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { expect, test } from "vitest";
+import { temporaryFile } from "../../../test/support/model-files.ts";
+import type { Program, RowRange, WeightSource } from "../../runtime/program.ts";
+import { readModelConfig } from "../config/model-config.ts";
+import { buildProgram } from "./registry.ts";
+
+interface Published {
+  config: Record<string, unknown>;
+  parameters: number;
+  /** By name with * for the layer: shape, and how many layers. */
+  tensors: Record<string, [number[], number]>;
+}
+
+const published = JSON.parse(
+  readFileSync(new URL("../../../test/fixtures/published/published.json", import.meta.url), "utf8"),
+) as Record<string, Published>;
+
+async function programOf(values: Record<string, unknown>): Promise<Program> {
+  return buildProgram(await readModelConfig(dirname(temporaryFile("config.json", JSON.stringify(values)))));
+}
+
+interface ReadTensor {
+  shape: number[];
+  ranges: RowRange[];
+}
+
+/** What a program reads of each tensor. */
+function tensorsOf({ matrices, vectors }: Program): Map<string, ReadTensor> {
+  const tensors = new Map<string, ReadTensor>();
+  const add = (
+    name: string,
+    rows: number,
+    shapeOf: (rows: number) => number[],
+    { tensor, ...rest }: WeightSource = { tensor: name, rows },
+  ): void => {
+    const shape = shapeOf(rest.rows);
+    if (rest.transposed === true) shape.reverse();
+    const known = tensors.get(tensor) ?? { shape, ranges: [] };
+    expect(shape, name).toEqual(known.shape);
+    known.ranges.push(...(rest.ranges ?? [{ start: 0, end: rest.rows }]));
+    tensors.set(tensor, known);
+  };
+  for (const [name, { rows, columns, source }] of matrices) add(name, rows, (all) => [all, columns], source);
+  for (const [name, { length, source }] of vectors) add(name, length, (all) => [all], source);
+  return tensors;
+}
+
+test.each(Object.entries(published))("%s", async (_name, { config, parameters, tensors }) => {
+  const program = await programOf(config);
+  const found = new Map<string, [number[], number]>();
+  let count = 0;
+  for (const [name, { shape, ranges }] of tensorsOf(program)) {
+    const pattern = name.replace(/\.\d+\./, ".*.");
+    found.set(pattern, [shape, (found.get(pattern)?.[1] ?? 0) + 1]);
+    const sorted = ranges.toSorted((a, b) => a.start - b.start);
+    const rows = sorted.reduce((before, { start, end }) => {
+      expect(start, name).toBe(before);
+      return end;
+    }, 0);
+    expect(shape, name).toContain(rows);
+    if (name !== "final_logits_bias") count += shape.reduce((product, size) => product * size, 1);
+  }
+  // A row of one, which files have as a matrix.
+  const flat = Object.entries(tensors).map(([name, [shape, layers]]) => [
+    name,
+    [name === "final_logits_bias" ? shape.slice(1) : shape, layers],
+  ]);
+  expect(Object.fromEntries(found)).toEqual(Object.fromEntries(flat));
+  expect(count).toBe(parameters);
+});
+
+test("every published family has a length that its tables have", async () => {
+  for (const [name, { config }] of Object.entries(published)) {
+    const { maxPositions, entries, matrices } = await programOf(config);
+    for (const { ops } of [...entries.values()].flat()) {
+      for (const op of ops) {
+        if (op.role === "positions")
+          expect(matrices.get(op.table)?.rows, name).toBe(maxPositions + op.offset);
+      }
+    }
+  }
+});

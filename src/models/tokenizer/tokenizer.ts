@@ -1,0 +1,175 @@
+/** Text to token ids and back, with the tokenizer that a model was trained with. */
+import { join } from "node:path";
+import { errorMessage, ModelComposeError, throwIfAborted } from "../../base/errors.ts";
+import { describeJson } from "../../base/json.ts";
+import { isFile } from "../../runtime/platform/files.ts";
+import { PlannedDecoder } from "./incremental-decoder.ts";
+import type { IncrementalDecoder, IncrementalDecoderOptions, TokenTable } from "./incremental-decoder.ts";
+import { buildTokenizer, type BuiltTokenizer } from "./build.ts";
+import { readConfigFiles, type ConfigFiles } from "./config-files.ts";
+import { sourceFile, type DefinitionSource } from "./definition-source.ts";
+import { readDefinition } from "./read-definition.ts";
+import { specialNames } from "./special-tokens.ts";
+import { MERGES_FILE, readVocabularySource, VOCABULARY_FILE } from "./vocabulary-class.ts";
+
+export type { IncrementalDecoder, IncrementalDecoderOptions } from "./incremental-decoder.ts";
+
+export interface Tokenizer {
+  /**
+   * The token ids of a text. Text that spells an added or special token (such as `<|im_start|>`) becomes that token,
+   * as with transformers: who puts a stranger's text into a prompt must remove such spellings. Half of a surrogate
+   * pair is encoded as U+FFFD.
+   *
+   * @param options.addSpecialTokens With what the model expects around a text, as a begin-of-text token. Default true.
+   */
+  encode(text: string, options?: { addSpecialTokens?: boolean }): number[];
+  /**
+   * The text of a sequence from its beginning. It is not tidied: `clean_up_tokenization_spaces` of
+   * tokenizer_config.json is ignored, as in transformers 5, because it removes spaces that belong to the text (only
+   * BlenderbotSmallTokenizer, which puts spaces before punctuation, follows it).
+   *
+   * @param options.skipSpecialTokens Leave out special tokens. Default true.
+   * @throws ModelComposeError `invalid-argument` for an id that is neither a token's nor, by config.json, the model's.
+   *   Ids that the model has beyond the tokens have no text.
+   */
+  decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
+  /** One more than the highest token id. A model's logits may be more: rows that were added for alignment. */
+  readonly vocabSize: number;
+  /** What `skipSpecialTokens` leaves out. */
+  readonly specialTokenIds: ReadonlySet<number>;
+  /** The id of a token as the vocabulary writes it, for example "<|im_end|>" or "Ġthe". */
+  idOf(token: string): number | undefined;
+  /** Decodes token by token; by default what follows a prompt. */
+  incrementalDecoder(options?: IncrementalDecoderOptions): IncrementalDecoder;
+}
+
+const TOKENIZER_FILE = "tokenizer.json";
+
+/** Whether a model folder has a tokenizer: tokenizer.json, or vocab.json with merges.txt. */
+export async function hasTokenizer(directory: string): Promise<boolean> {
+  if (await isFile(join(directory, TOKENIZER_FILE))) return true;
+  return (await isFile(join(directory, VOCABULARY_FILE))) && (await isFile(join(directory, MERGES_FILE)));
+}
+
+/**
+ * Loads the tokenizer of a model folder: tokenizer.json (byte-pair encoding), and the names of special tokens from
+ * tokenizer_config.json and special_tokens_map.json where they are present. Without tokenizer.json, vocab.json and
+ * merges.txt are read as transformers' class does that tokenizer_config.json names, or config.json by its class or
+ * model type. Large files are parsed in a worker thread and taken in slice by slice, so the event loop goes on turning.
+ *
+ * @throws ModelComposeError `not-found` without these files, `invalid-config` for a corrupt one, `unsupported` for
+ *   another kind of tokenizer; AbortError.
+ */
+export async function loadTokenizer(
+  directory: string,
+  options: { signal?: AbortSignal } = {},
+): Promise<Tokenizer> {
+  const { signal } = options;
+  throwIfAborted(signal);
+  const config = await readConfigFiles(directory);
+  const source = await findSource(directory, config);
+  const file = sourceFile(source);
+  const built = await buildTokenizer(readDefinition(source, signal), file);
+  throwIfAborted(signal);
+  return new LoadedTokenizer(built, file, modelVocabSize(config));
+}
+
+async function findSource(directory: string, config: ConfigFiles): Promise<DefinitionSource> {
+  const file = join(directory, TOKENIZER_FILE);
+  if (await isFile(file)) return { kind: "tokenizer.json", file, specialNames: specialNames(config) };
+  if (await hasTokenizer(directory)) return readVocabularySource(directory, config);
+  throw new ModelComposeError(
+    "not-found",
+    `"${directory}" has no tokenizer: ${TOKENIZER_FILE} is missing, and ${VOCABULARY_FILE} with ${MERGES_FILE} too.`,
+    { remedy: "Add the files of the model, or give the model token ids instead of text." },
+  );
+}
+
+/** How many ids the model has, where config.json says it; what else it may say there is the model reader's concern. */
+function modelVocabSize({ model }: ConfigFiles): number {
+  const { vocab_size: size } = model.values;
+  return typeof size === "number" && Number.isInteger(size) ? size : 0;
+}
+
+class LoadedTokenizer implements Tokenizer, TokenTable {
+  readonly vocabSize: number;
+  readonly specialTokenIds: ReadonlySet<number>;
+  readonly #built: BuiltTokenizer;
+  readonly #addedIds: ReadonlySet<number>;
+  readonly #file: string;
+  /** Ids below it are the model's; those without a token have no text. */
+  readonly #idLimit: number;
+
+  constructor(built: BuiltTokenizer, file: string, modelVocabSize: number) {
+    const { addedTokens, vocabSize } = built;
+    this.vocabSize = vocabSize;
+    this.specialTokenIds = new Set(addedTokens.filter((token) => token.special).map((token) => token.id));
+    this.#addedIds = new Set(addedTokens.map((token) => token.id));
+    this.#built = built;
+    this.#file = file;
+    this.#idLimit = Math.max(vocabSize, modelVocabSize);
+  }
+
+  encode(text: string, options: { addSpecialTokens?: boolean } = {}): number[] {
+    if (typeof text !== "string") {
+      throw new ModelComposeError(
+        "invalid-input",
+        `The text to encode is ${describeJson(text)}; expected a string.`,
+      );
+    }
+    return this.#idsOf(text, options.addSpecialTokens ?? true).map((id) => {
+      if (id !== undefined) return id;
+      throw new ModelComposeError(
+        "invalid-config",
+        `"${this.#file}" adds a token around texts that has no id.`,
+        {
+          remedy: "It is corrupt or was edited: fetch it again.",
+        },
+      );
+    });
+  }
+
+  /** The library checks nothing of a definition: what is malformed shows when it is used. */
+  #idsOf(text: string, addSpecialTokens: boolean): readonly (number | undefined)[] {
+    try {
+      return this.#built.tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+    } catch (error) {
+      throw new ModelComposeError(
+        "invalid-config",
+        `"${this.#file}" cannot encode a text: ${errorMessage(error)}.`,
+        {
+          remedy: "It is corrupt or was edited: fetch it again.",
+          cause: error,
+        },
+      );
+    }
+  }
+
+  decode(ids: readonly number[], options: { skipSpecialTokens?: boolean } = {}): string {
+    const decoder = this.incrementalDecoder({ ...options, afterPrompt: false });
+    let text = "";
+    for (const id of ids) text += decoder.push(id);
+    return text + decoder.finish();
+  }
+
+  idOf(token: string): number | undefined {
+    return this.#built.tokenizer.token_to_id(token);
+  }
+
+  incrementalDecoder(options?: IncrementalDecoderOptions): IncrementalDecoder {
+    return new PlannedDecoder(this.#built.plan, this, options);
+  }
+
+  lookup(id: number): ReturnType<TokenTable["lookup"]> {
+    if (!Number.isInteger(id) || id < 0 || id >= this.#idLimit) {
+      throw new ModelComposeError(
+        "invalid-argument",
+        `Token id ${id} is not in the vocabulary; expected an integer from 0 to ${this.#idLimit - 1}.`,
+        { remedy: "Decode ids of this model only." },
+      );
+    }
+    const text = this.#built.tokenizer.id_to_token(id);
+    if (text === undefined) return undefined;
+    return { text, added: this.#addedIds.has(id), special: this.specialTokenIds.has(id) };
+  }
+}

@@ -1,0 +1,123 @@
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
+import { AbortError, errorMessage, ModelComposeError, type ErrorCode } from "../base/errors.ts";
+import type { RunEvent } from "../compose/run/events.ts";
+import { controlFailure, controlInfo, type ControlInfo, type ControlRun } from "./control-server.ts";
+import type { Registration } from "./registration.ts";
+
+/** A server that is busy still answers in this time. */
+const ANSWER_MILLISECONDS = 5000;
+
+interface Call {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  readonly body?: unknown;
+  readonly signal?: AbortSignal;
+}
+
+/** What a server says of itself; "silent" when it does not answer in time, "gone" when it is not there any more. */
+export async function askServer(registration: Registration): Promise<ControlInfo | "silent" | "gone"> {
+  const signal = AbortSignal.timeout(ANSWER_MILLISECONDS);
+  try {
+    const response = await send(registration, { method: "GET", path: "/control", signal });
+    return controlInfo.parse(JSON.parse(await text(response)));
+  } catch {
+    // Nobody listens on its port, or somebody who does not know its secret.
+    return signal.aborted ? "silent" : "gone";
+  }
+}
+
+/** Asks a server to end. */
+export async function requestStop(registration: Registration): Promise<void> {
+  const signal = AbortSignal.timeout(ANSWER_MILLISECONDS);
+  const response = await send(registration, { method: "POST", path: "/control/stop", signal });
+  response.resume();
+}
+
+/**
+ * Runs a workflow on a server and yields what happens, as the engine does in this process. A reader that leaves early,
+ * like a signal that fires, ends the run.
+ *
+ * @throws ModelComposeError as the run threw it there; AbortError
+ */
+export async function* runOnServer(
+  registration: Registration,
+  run: ControlRun,
+  signal: AbortSignal,
+): AsyncGenerator<RunEvent, void> {
+  const response = await sendRun(registration, run, signal);
+  let hasEnded = false;
+  try {
+    for await (const line of createInterface({ input: response, crlfDelay: Infinity })) {
+      if (line === "") continue;
+      const value: unknown = JSON.parse(line);
+      const failure = controlFailure.safeParse(value);
+      if (failure.success) throw failureOf(failure.data.code, failure.data.message);
+      const event = value as RunEvent;
+      hasEnded ||= event.type === "result";
+      yield event;
+    }
+  } catch (error) {
+    if (signal.aborted) throw new AbortError(signal.reason);
+    throw error;
+  } finally {
+    response.destroy();
+  }
+  if (signal.aborted) throw new AbortError(signal.reason);
+  if (!hasEnded) throw lost();
+}
+
+async function sendRun(
+  registration: Registration,
+  run: ControlRun,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  try {
+    return await send(registration, { method: "POST", path: "/control/runs", body: run, signal });
+  } catch (error) {
+    if (signal.aborted) throw new AbortError(signal.reason);
+    throw lost(error);
+  }
+}
+
+function failureOf(code: string | undefined, message: string): Error {
+  return code === undefined ? new Error(message) : new ModelComposeError(code as ErrorCode, message);
+}
+
+function lost(cause?: unknown): ModelComposeError {
+  return new ModelComposeError("not-found", "The server ended before the run did.", {
+    cause,
+    remedy: "Start it again (model-compose up), or run without it: --local.",
+  });
+}
+
+/** No clock ends a request of this client: a run may take hours. */
+function send(registration: Registration, { method, path, body, signal }: Call): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const payload = body === undefined ? undefined : JSON.stringify(body);
+    const request = httpRequest(
+      {
+        host: "127.0.0.1",
+        port: registration.controlPort,
+        method,
+        path,
+        signal,
+        agent: false,
+        headers: {
+          authorization: `Bearer ${registration.token}`,
+          ...(payload === undefined ? {} : { "content-type": "application/json" }),
+        },
+      },
+      (response) => {
+        if (response.statusCode === 200) resolve(response);
+        else {
+          response.resume();
+          reject(new Error(`the control server answered ${response.statusCode ?? "nothing"}`));
+        }
+      },
+    );
+    request.on("error", (error) => reject(new Error(errorMessage(error), { cause: error })));
+    request.end(payload);
+  });
+}

@@ -1,0 +1,105 @@
+import { randomBytes } from "node:crypto";
+import { Hono } from "hono";
+import { z } from "zod";
+import { errorMessage, ModelComposeError } from "../base/errors.ts";
+import { WorkflowInputError } from "../compose/run/input-error.ts";
+import { requireKey } from "../server/guard.ts";
+import { listen } from "../server/listen.ts";
+import { healthBody } from "../server/schemas.ts";
+import { health } from "../server/bodies.ts";
+import type { WorkflowService } from "../server/service.ts";
+import { streamBody } from "../server/sse.ts";
+import type { Task } from "../server/task.ts";
+
+/** What a server says of itself to its user's other commands. */
+export const controlInfo = healthBody.extend({ id: z.string(), running: z.int(), waiting: z.int() });
+export type ControlInfo = z.infer<typeof controlInfo>;
+
+export const controlRun = z.object({ workflow: z.string(), input: z.unknown().optional() });
+export type ControlRun = z.infer<typeof controlRun>;
+
+/** Why a run failed, as its last line. */
+export const controlFailure = z.object({
+  type: z.literal("failed"),
+  code: z.string().optional(),
+  message: z.string(),
+  field: z.string().optional(),
+});
+export type ControlFailure = z.infer<typeof controlFailure>;
+
+export interface Control {
+  readonly id: string;
+  readonly port: number;
+  readonly token: string;
+  /** Closes with the process: whoever waits for the server's end waits for this. */
+  unref(): void;
+}
+
+const HEARTBEAT_SECONDS = 15;
+
+/**
+ * Lets other commands of the same user see, use and end a server: on a port of 127.0.0.1, with a secret that stands in
+ * the registration, which nobody else may read.
+ *
+ * @param onStop is called when a command asks the server to end
+ */
+export async function startControl(service: WorkflowService, onStop: () => void): Promise<Control> {
+  const id = randomBytes(8).toString("hex");
+  const token = randomBytes(32).toString("hex");
+  const app = new Hono();
+  app.onError((error, context) => context.json({ detail: errorMessage(error) }, 401));
+  app.use(requireKey(token, () => false));
+  app.get("/control", (context) => {
+    const { running, waiting } = service;
+    return context.json({ ...health(service), id, running, waiting } satisfies ControlInfo);
+  });
+  app.post("/control/stop", (context) => {
+    onStop();
+    return context.json({ id });
+  });
+  app.post("/control/runs", async (context) => {
+    const left = new AbortController();
+    const lines = runLines(service, controlRun.parse(await context.req.json()), left.signal);
+    const body = streamBody(lines, { heartbeatSeconds: HEARTBEAT_SECONDS, heartbeat: "\n", left });
+    return context.body(body, 200, { "content-type": "application/x-ndjson" });
+  });
+  const listener = await listen((request) => app.fetch(request), "127.0.0.1", 0);
+  return { id, token, port: listener.port, unref: () => listener.unref() };
+}
+
+/** The events of a run, one a line; it ends when nobody reads them any more. */
+async function* runLines(
+  service: WorkflowService,
+  request: ControlRun,
+  left: AbortSignal,
+): AsyncGenerator<string, void> {
+  let task: Task;
+  try {
+    task = service.start({ workflow: request.workflow, input: request.input ?? null });
+  } catch (error) {
+    yield line(failureOf(error));
+    return;
+  }
+  left.addEventListener("abort", () => task.cancel("disconnect"), { once: true });
+  for await (const batch of task.log?.read(left) ?? []) {
+    if (batch.length > 0) yield batch.map(line).join("");
+  }
+  await task.ended;
+  if (task.status === "failed") yield line(failureOf(task.failure));
+  if (task.status === "cancelled") {
+    yield line({ type: "failed", message: "The server ended the run before it was done." });
+  }
+}
+
+function failureOf(error: unknown): ControlFailure {
+  return {
+    type: "failed",
+    code: error instanceof ModelComposeError ? error.code : undefined,
+    message: errorMessage(error),
+    field: error instanceof WorkflowInputError ? error.field : undefined,
+  };
+}
+
+function line(value: unknown): string {
+  return `${JSON.stringify(value)}\n`;
+}

@@ -1,0 +1,294 @@
+/** One view over a checkpoint directory: a single file of weights, or shards with their index; safetensors or PyTorch's. */
+import { join } from "node:path";
+import { distance } from "fastest-levenshtein";
+import { ModelComposeError } from "../../base/errors.ts";
+import { describeJson, isJsonObject, readJsonObject } from "../../base/json.ts";
+import { fileStatus, isFile, listDirectory } from "../platform/files.ts";
+import { readPytorchFile } from "./pytorch/pytorch-file.ts";
+import { readSafetensorsHeader } from "./safetensors.ts";
+import type { TensorLocation } from "./tensor-location.ts";
+
+export type CheckpointFormat = "safetensors" | "pytorch";
+
+export const SINGLE_FILE = "model.safetensors";
+export const INDEX_FILE = "model.safetensors.index.json";
+
+interface FormatFiles {
+  format: CheckpointFormat;
+  /** A checkpoint of one file. */
+  single: string;
+  /** Names the shard of every tensor. */
+  index: string;
+  /** Of every weight file. */
+  extension: string;
+  readTensors: (path: string) => Promise<TensorLocation[]>;
+}
+
+/** In order of preference, a single file before an index, as in transformers. */
+const FORMATS: readonly FormatFiles[] = [
+  {
+    format: "safetensors",
+    single: SINGLE_FILE,
+    index: INDEX_FILE,
+    extension: ".safetensors",
+    readTensors: async (path) => (await readSafetensorsHeader(path)).tensors,
+  },
+  {
+    format: "pytorch",
+    single: "pytorch_model.bin",
+    index: "pytorch_model.bin.index.json",
+    extension: ".bin",
+    readTensors: readPytorchFile,
+  },
+];
+
+const WANTED_FILES = FORMATS.flatMap(({ single, index }) => [single, index]);
+
+/** Weight files of other formats, named in the error when there is nothing else. */
+const UNSUPPORTED_WEIGHTS = /\.(gguf|onnx|h5|msgpack|pt|pth|ckpt)$/;
+
+const REFETCH = "The checkpoint is incomplete or its files do not belong together: fetch it again.";
+
+export interface Checkpoint {
+  directory: string;
+  format: CheckpointFormat;
+  /** Paths of the weight files. */
+  files: readonly string[];
+  /** By the name in the file. */
+  tensors: ReadonlyMap<string, TensorLocation>;
+  /** Bytes of all tensors together; one under two names counts twice. */
+  totalBytes: number;
+  /** See withBasePrefix; ends with a dot. */
+  basePrefix?: string;
+}
+
+/**
+ * Reads and checks the headers of all weight files in a directory; no weight is read. Looked for are
+ * `model.safetensors`, its index, `pytorch_model.bin` and its index, in this order. Throws "not-found" when there is none
+ * of them, "unsupported" when there are only weights of another format, and "invalid-checkpoint" for anything damaged or
+ * inconsistent.
+ */
+export async function openCheckpoint(directory: string): Promise<Checkpoint> {
+  const found = await findWeights(directory);
+  if (found === undefined) throw await noWeights(directory);
+  const { files, weightMap } = found;
+  if (weightMap === undefined) return openFiles(directory, files, [files.single]);
+  const checkpoint = await openFiles(directory, files, [...new Set(weightMap.values())]);
+  checkAgainstIndex(checkpoint, files, weightMap);
+  return checkpoint;
+}
+
+/**
+ * The same checkpoint, in which requireTensor finds a tensor under its name with the base model's prefix whether the
+ * file has the prefix or not: hubs' files have `transformer.h.0.…` or `h.0.…` for one and the same tensor (transformers
+ * calls it base_model_prefix).
+ * @param prefix "transformer" or "transformer."
+ */
+export function withBasePrefix(checkpoint: Checkpoint, prefix: string): Checkpoint {
+  return { ...checkpoint, basePrefix: prefix.endsWith(".") ? prefix : `${prefix}.` };
+}
+
+/**
+ * The files a checkpoint directory should have but has not; empty when it is complete. Weights of formats that
+ * are not supported count as weights here: openCheckpoint refuses them by name.
+ */
+export async function missingWeightFiles(directory: string): Promise<string[]> {
+  const found = await findWeights(directory);
+  if (found !== undefined) return missingFiles(directory, [...new Set(found.weightMap?.values())]);
+  const others = (await listDirectory(directory)).filter((name) => UNSUPPORTED_WEIGHTS.test(name));
+  for (const name of others) if (await isFile(join(directory, name))) return [];
+  return [`${SINGLE_FILE} (or ${INDEX_FILE} with its shards)`];
+}
+
+/** A tensor of an element type that kernels read. */
+export type WeightTensor = TensorLocation & { dtype: "F32" | "F16" | "BF16" };
+
+/**
+ * The tensor of that name, which must have that shape and a dtype that kernels read (F32, F16, BF16). A vector [n] may
+ * be stored as [1, n] (BART's final_logits_bias). Throws "invalid-checkpoint" (missing: with the nearest names; wrong
+ * shape) or "unsupported" (dtype).
+ */
+export function requireTensor(checkpoint: Checkpoint, name: string, shape: readonly number[]): WeightTensor {
+  const stored = findTensor(checkpoint, name);
+  if (stored === undefined) {
+    const near = nearestNames(name, [...checkpoint.tensors.keys()]);
+    throw new ModelComposeError(
+      "invalid-checkpoint",
+      `Tensor "${name}" of shape [${shape.join(", ")}] is not in the checkpoint "${checkpoint.directory}" ` +
+        `(${checkpoint.tensors.size} tensors${near.length > 0 ? `, the nearest: ${near.join(", ")}` : ""}).`,
+      { remedy: "Check that the weights belong to the config.json beside them." },
+    );
+  }
+  const tensor = shape.length === 1 ? asVector(stored) : stored;
+  if (tensor.shape.length !== shape.length || shape.some((size, axis) => size !== tensor.shape[axis])) {
+    throw new ModelComposeError(
+      "invalid-checkpoint",
+      `Tensor "${stored.name}" in "${stored.file}" has shape [${stored.shape.join(", ")}]; ` +
+        `expected [${shape.join(", ")}].`,
+      { remedy: "Check that the weights belong to the config.json beside them." },
+    );
+  }
+  const { dtype } = tensor;
+  if (dtype !== "F32" && dtype !== "F16" && dtype !== "BF16") {
+    throw new ModelComposeError(
+      "unsupported",
+      `Tensor "${tensor.name}" in "${tensor.file}" has dtype ${dtype}; supported are F32, F16 and BF16.`,
+      { remedy: "Use a checkpoint with weights of one of these types." },
+    );
+  }
+  return { ...tensor, dtype };
+}
+
+/** A tensor by the name with or without the base model's prefix. */
+function findTensor({ tensors, basePrefix }: Checkpoint, name: string): TensorLocation | undefined {
+  const exact = tensors.get(name);
+  if (exact !== undefined || basePrefix === undefined) return exact;
+  return tensors.get(name.startsWith(basePrefix) ? name.slice(basePrefix.length) : basePrefix + name);
+}
+
+/** [1, n] as [n]; anything else as it is. */
+function asVector(tensor: TensorLocation): TensorLocation {
+  const [first, ...rest] = tensor.shape;
+  if (first !== 1 || rest.length !== 1) return tensor;
+  const { strides, ...vector } = { ...tensor, shape: rest };
+  return strides === undefined ? vector : { ...vector, strides: strides.slice(1) };
+}
+
+/** The weights that openCheckpoint prefers; `weightMap` when they are shards. */
+async function findWeights(
+  directory: string,
+): Promise<{ files: FormatFiles; weightMap?: Map<string, string> } | undefined> {
+  for (const files of FORMATS) {
+    if (await isFile(join(directory, files.single))) return { files };
+    if (await isFile(join(directory, files.index))) {
+      return { files, weightMap: await readWeightMap(directory, files) };
+    }
+  }
+  return undefined;
+}
+
+async function openFiles(
+  directory: string,
+  { format, index, readTensors }: FormatFiles,
+  names: readonly string[],
+): Promise<Checkpoint> {
+  const missing = await missingFiles(directory, names);
+  if (missing.length > 0) {
+    throw new ModelComposeError(
+      "invalid-checkpoint",
+      `${missing.length} of ${names.length} weight files named in "${join(directory, index)}" ` +
+        `are missing: ${missing.slice(0, 5).join(", ")}${missing.length > 5 ? ", …" : ""}.`,
+      { remedy: REFETCH },
+    );
+  }
+  const files = names.map((name) => join(directory, name));
+  const tensors = new Map<string, TensorLocation>();
+  let totalBytes = 0;
+  for (const file of files) {
+    for (const tensor of await readTensors(file)) {
+      const other = tensors.get(tensor.name);
+      if (other !== undefined) {
+        throw new ModelComposeError(
+          "invalid-checkpoint",
+          `Tensor "${tensor.name}" is in two weight files, "${other.file}" and "${file}"; expected one.`,
+          { remedy: REFETCH },
+        );
+      }
+      tensors.set(tensor.name, tensor);
+      totalBytes += tensor.byteLength;
+    }
+  }
+  return { directory, format, files, tensors, totalBytes };
+}
+
+/** Tensor name to shard file name, both as the index has them. */
+async function readWeightMap(
+  directory: string,
+  { index, extension }: FormatFiles,
+): Promise<Map<string, string>> {
+  const path = join(directory, index);
+  const { weight_map: weightMap } = await readJsonObject(path, "invalid-checkpoint", REFETCH);
+  const fail = (problem: string): ModelComposeError =>
+    new ModelComposeError("invalid-checkpoint", `"${path}": ${problem}.`, { remedy: REFETCH });
+  if (!isJsonObject(weightMap) || Object.keys(weightMap).length === 0) {
+    throw fail(`"weight_map" is ${describeJson(weightMap)}; expected an object of tensor name to file name`);
+  }
+  return new Map(
+    Object.entries(weightMap).map(([tensor, file]): [string, string] => {
+      if (typeof file !== "string") {
+        throw fail(`"weight_map" gives tensor "${tensor}" ${describeJson(file)}; expected a file name`);
+      }
+      if (!isPlainFileName(file, extension)) {
+        throw fail(
+          `"weight_map" gives tensor "${tensor}" the file ${describeJson(file)}; ` +
+            `expected the name of a ${extension} file in the same directory`,
+        );
+      }
+      return [tensor, file];
+    }),
+  );
+}
+
+/** No separator of any platform, no drive, no control character: the index cannot reach outside its directory. */
+function isPlainFileName(name: string, extension: string): boolean {
+  return name.endsWith(extension) && /^[^/\\:\p{Cc}]+$/u.test(name.slice(0, -extension.length));
+}
+
+function checkAgainstIndex(
+  checkpoint: Checkpoint,
+  { index }: FormatFiles,
+  weightMap: ReadonlyMap<string, string>,
+): void {
+  for (const [name, shard] of weightMap) {
+    const expected = join(checkpoint.directory, shard);
+    const found = checkpoint.tensors.get(name)?.file;
+    if (found === expected) continue;
+    throw new ModelComposeError(
+      "invalid-checkpoint",
+      `"${join(checkpoint.directory, index)}" says that tensor "${name}" is in "${expected}", ` +
+        (found === undefined ? "but it is in no weight file." : `but it is in "${found}".`),
+      { remedy: REFETCH },
+    );
+  }
+}
+
+async function missingFiles(directory: string, names: readonly string[]): Promise<string[]> {
+  const missing: string[] = [];
+  for (const name of names) if (!(await isFile(join(directory, name)))) missing.push(name);
+  return missing;
+}
+
+async function noWeights(directory: string): Promise<ModelComposeError> {
+  const status = await fileStatus(directory);
+  if (status?.kind !== "directory") {
+    return new ModelComposeError(
+      "not-found",
+      `"${directory}" ${status === undefined ? "does not exist" : "is not a directory"}; ` +
+        `expected a directory with ${WANTED_FILES.join(" or ")}.`,
+      { remedy: "Name the directory that holds the model's files." },
+    );
+  }
+  const others = (await listDirectory(directory)).filter((name) => UNSUPPORTED_WEIGHTS.test(name));
+  if (others.length > 0) {
+    return new ModelComposeError(
+      "unsupported",
+      `"${directory}" holds weights only as ${others.slice(0, 3).join(", ")}, which is not supported for now; ` +
+        `looked for ${WANTED_FILES.join(", ")}.`,
+      { remedy: "Use a revision of the model in safetensors format, or convert it." },
+    );
+  }
+  return new ModelComposeError(
+    "not-found",
+    `No weights in "${directory}": looked for ${WANTED_FILES.join(", ")}.`,
+    { remedy: "Put the model's weight files there, or name another directory." },
+  );
+}
+
+/** Up to three names, the nearest by edit distance first. */
+function nearestNames(name: string, names: readonly string[]): string[] {
+  return names
+    .map((candidate) => ({ candidate, edits: distance(name, candidate) }))
+    .sort((a, b) => a.edits - b.edits)
+    .slice(0, 3)
+    .map(({ candidate }) => `"${candidate}"`);
+}

@@ -1,0 +1,343 @@
+/**
+ * The directory of a zip file, zip64 included: where each member's bytes lie. Nothing is unpacked.
+ * Format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (4.3.7, 4.3.12 to 4.3.16, 4.5.3)
+ */
+// The package's ESM entry has no types of its own; this file of it has.
+import { Parser } from "binary-parser/dist/binary_parser.js";
+import { ModelComposeError } from "../../../base/errors.ts";
+import { invalidTorchFile, type TorchFile } from "./torch-file.ts";
+
+export interface ZipMember {
+  name: string;
+  byteLength: number;
+  /** Of its local header, whose length only that tells. */
+  headerOffset: number;
+  compression: number;
+  isEncrypted: boolean;
+}
+
+/** The parts of records that have a fixed length. */
+interface EndRecord {
+  signature: number;
+  disk: number;
+  directoryDisk: number;
+  entries: number;
+  directoryBytes: number;
+  directoryOffset: number;
+}
+
+interface Zip64Locator {
+  signature: number;
+  endDisk: number;
+  endOffset: bigint;
+}
+
+interface Zip64EndRecord {
+  signature: number;
+  disk: number;
+  directoryDisk: number;
+  entries: bigint;
+  directoryBytes: bigint;
+  directoryOffset: bigint;
+}
+
+interface DirectoryEntry {
+  signature: number;
+  flags: number;
+  compression: number;
+  compressedBytes: number;
+  byteLength: number;
+  nameBytes: number;
+  extraBytes: number;
+  commentBytes: number;
+  disk: number;
+  headerOffset: number;
+}
+
+interface LocalHeader {
+  signature: number;
+  flags: number;
+  compression: number;
+  nameBytes: number;
+  extraBytes: number;
+}
+
+const END_BYTES = 22;
+const END_SIGNATURE = 0x06054b50;
+const endParser = Parser.start()
+  .uint32le("signature")
+  .uint16le("disk")
+  .uint16le("directoryDisk")
+  .seek(2) // entries on this disk
+  .uint16le("entries")
+  .uint32le("directoryBytes")
+  .uint32le("directoryOffset");
+
+const LOCATOR_BYTES = 20;
+const LOCATOR_SIGNATURE = 0x07064b50;
+const locatorParser = Parser.start().uint32le("signature").uint32le("endDisk").uint64le("endOffset");
+
+const END64_BYTES = 56;
+const END64_SIGNATURE = 0x06064b50;
+const end64Parser = Parser.start()
+  .uint32le("signature")
+  .seek(12) // its length, versions
+  .uint32le("disk")
+  .uint32le("directoryDisk")
+  .seek(8) // entries on this disk
+  .uint64le("entries")
+  .uint64le("directoryBytes")
+  .uint64le("directoryOffset");
+
+const ENTRY_BYTES = 46;
+const ENTRY_SIGNATURE = 0x02014b50;
+const entryParser = Parser.start()
+  .uint32le("signature")
+  .seek(4) // versions
+  .uint16le("flags")
+  .uint16le("compression")
+  .seek(8) // time, date, CRC
+  .uint32le("compressedBytes")
+  .uint32le("byteLength")
+  .uint16le("nameBytes")
+  .uint16le("extraBytes")
+  .uint16le("commentBytes")
+  .uint16le("disk")
+  .seek(6) // attributes
+  .uint32le("headerOffset");
+
+const LOCAL_BYTES = 30;
+const LOCAL_SIGNATURE = 0x04034b50;
+const localParser = Parser.start()
+  .uint32le("signature")
+  .seek(2) // version
+  .uint16le("flags")
+  .uint16le("compression")
+  .seek(16) // time, date, CRC, sizes
+  .uint16le("nameBytes")
+  .uint16le("extraBytes");
+
+const MAX_COMMENT_BYTES = 0xffff;
+/** A member of a state dict takes about 80 bytes. */
+const MAX_DIRECTORY_BYTES = 64 * 2 ** 20;
+const MAX_MEMBERS = 500_000;
+/** In place of a number that the zip64 fields have. */
+const IN_ZIP64_16 = 0xffff;
+const IN_ZIP64_32 = 0xffffffff;
+const ZIP64_EXTRA = 0x0001;
+/** Traditional or strong encryption, or a masked directory. */
+const ENCRYPTED = 0x0001 | 0x0040 | 0x2000;
+
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The members by name. Throws "invalid-checkpoint" for a file that is no zip file or is damaged. */
+export async function readZipDirectory(zip: TorchFile): Promise<Map<string, ZipMember>> {
+  const { path, size } = zip;
+  const { entries, directoryBytes, directoryOffset } = await readEndRecord(zip);
+  if (directoryOffset + directoryBytes > size) {
+    throw invalid(
+      path,
+      `its directory should be bytes ${directoryOffset} to ${directoryOffset + directoryBytes}, but it has ${size} bytes`,
+    );
+  }
+  if (directoryBytes > MAX_DIRECTORY_BYTES || entries > MAX_MEMBERS) {
+    throw invalid(
+      path,
+      `its directory has ${entries} members in ${directoryBytes} bytes; ` +
+        `expected at most ${MAX_MEMBERS} in ${MAX_DIRECTORY_BYTES}`,
+    );
+  }
+  const bytes = await readRange(zip, directoryOffset, directoryBytes);
+  const members = new Map<string, ZipMember>();
+  let position = 0;
+  for (let i = 0; i < entries; i++) {
+    const { member, length } = parseEntry(path, bytes.subarray(position));
+    position += length;
+    if (members.has(member.name)) throw invalid(path, `it has the member ${quoted(member.name)} twice`);
+    members.set(member.name, member);
+  }
+  return members;
+}
+
+/**
+ * The offset in the file of a member's bytes, which are there as they are. Throws "unsupported" for a compressed or
+ * encrypted member and "invalid-checkpoint" for one that does not lie within the file.
+ */
+export async function locateMember(zip: TorchFile, member: ZipMember): Promise<number> {
+  const { path, size } = zip;
+  const { name, byteLength, headerOffset } = member;
+  if (headerOffset + LOCAL_BYTES > size) {
+    throw invalid(
+      path,
+      `its member ${quoted(name)} should begin at byte ${headerOffset}, but it has ${size} bytes`,
+    );
+  }
+  const bytes = await readRange(zip, headerOffset, LOCAL_BYTES);
+  const local = localParser.parse(bytes) as LocalHeader;
+  if (local.signature !== LOCAL_SIGNATURE) {
+    throw invalid(
+      path,
+      `at byte ${headerOffset}, where its member ${quoted(name)} should begin, is something else`,
+    );
+  }
+  if (member.isEncrypted || (local.flags & ENCRYPTED) !== 0) throw unsupportedMember(path, name, "encrypted");
+  if (member.compression !== 0 || local.compression !== 0) throw unsupportedMember(path, name, "compressed");
+  const offset = headerOffset + LOCAL_BYTES + local.nameBytes + local.extraBytes;
+  if (offset + byteLength > size) {
+    throw invalid(
+      path,
+      `its member ${quoted(name)} should end at byte ${offset + byteLength}, but it has ${size} bytes`,
+    );
+  }
+  return offset;
+}
+
+interface DirectoryExtent {
+  entries: number;
+  directoryBytes: number;
+  directoryOffset: number;
+}
+
+/** The end record is followed by a comment of any length only; zip64 has another one before it. */
+async function readEndRecord(zip: TorchFile): Promise<DirectoryExtent> {
+  const { path, size } = zip;
+  const tailBytes = Math.min(size, END_BYTES + MAX_COMMENT_BYTES + LOCATOR_BYTES);
+  const tailOffset = size - tailBytes;
+  const tail = await readRange(zip, tailOffset, tailBytes);
+  const view = new DataView(tail.buffer);
+  for (let at = tailBytes - END_BYTES; at >= 0; at--) {
+    if (view.getUint32(at, true) !== END_SIGNATURE) continue;
+    if (at + END_BYTES + view.getUint16(at + 20, true) !== tailBytes) continue;
+    const end = endParser.parse(tail.subarray(at)) as EndRecord;
+    if (at >= LOCATOR_BYTES && view.getUint32(at - LOCATOR_BYTES, true) === LOCATOR_SIGNATURE) {
+      const locator = locatorParser.parse(tail.subarray(at - LOCATOR_BYTES)) as Zip64Locator;
+      return readZip64EndRecord(zip, locator);
+    }
+    if (end.entries === IN_ZIP64_16 || end.directoryOffset === IN_ZIP64_32) {
+      throw invalid(path, "its end record refers to a zip64 record that is not there");
+    }
+    if (end.disk !== 0 || end.directoryDisk !== 0) throw split(path);
+    return end;
+  }
+  throw invalid(path, "it has no end record");
+}
+
+async function readZip64EndRecord(zip: TorchFile, locator: Zip64Locator): Promise<DirectoryExtent> {
+  const { path, size } = zip;
+  const offset = toNumber(locator.endOffset);
+  if (offset + END64_BYTES > size) {
+    throw invalid(path, `its zip64 end record should be at byte ${offset}, but it has ${size} bytes`);
+  }
+  const end = end64Parser.parse(await readRange(zip, offset, END64_BYTES)) as Zip64EndRecord;
+  if (end.signature !== END64_SIGNATURE)
+    throw invalid(path, `there is no zip64 end record at byte ${offset}`);
+  if (locator.endDisk !== 0 || end.disk !== 0 || end.directoryDisk !== 0) throw split(path);
+  return {
+    entries: toNumber(end.entries),
+    directoryBytes: toNumber(end.directoryBytes),
+    directoryOffset: toNumber(end.directoryOffset),
+  };
+}
+
+function parseEntry(path: string, bytes: Uint8Array): { member: ZipMember; length: number } {
+  const cutOff = (): ModelComposeError =>
+    invalid(path, "its directory has fewer members than its end record says");
+  if (bytes.length < ENTRY_BYTES) throw cutOff();
+  const entry = entryParser.parse(bytes) as DirectoryEntry;
+  if (entry.signature !== ENTRY_SIGNATURE) throw cutOff();
+  const extraStart = ENTRY_BYTES + entry.nameBytes;
+  const length = extraStart + entry.extraBytes + entry.commentBytes;
+  if (bytes.length < length) throw cutOff();
+  const name = decodeName(path, bytes.subarray(ENTRY_BYTES, extraStart));
+  const extra = bytes.subarray(extraStart, extraStart + entry.extraBytes);
+  const { byteLength, compressedBytes, headerOffset } = withZip64(path, name, entry, extra);
+  if (entry.disk !== 0 && entry.disk !== IN_ZIP64_16) throw split(path);
+  if (entry.compression === 0 && byteLength !== compressedBytes) {
+    throw invalid(
+      path,
+      `its member ${quoted(name)} is stored, but as ${compressedBytes} bytes of ${byteLength}`,
+    );
+  }
+  const isEncrypted = (entry.flags & ENCRYPTED) !== 0;
+  return { member: { name, byteLength, headerOffset, compression: entry.compression, isEncrypted }, length };
+}
+
+/** The extra field has, in this order, those of the numbers that did not fit. */
+function withZip64(
+  path: string,
+  name: string,
+  { byteLength, compressedBytes, headerOffset }: DirectoryEntry,
+  extra: Uint8Array,
+): { byteLength: number; compressedBytes: number; headerOffset: number } {
+  const numbers = { byteLength, compressedBytes, headerOffset };
+  const missing = (["byteLength", "compressedBytes", "headerOffset"] as const).filter(
+    (field) => numbers[field] === IN_ZIP64_32,
+  );
+  if (missing.length === 0) return numbers;
+  const field = findExtra(extra, ZIP64_EXTRA);
+  if (field === undefined || field.byteLength < 8 * missing.length) {
+    throw invalid(path, `its member ${quoted(name)} lacks the sizes that zip64 gives`);
+  }
+  missing.forEach((key, i) => {
+    numbers[key] = toNumber(field.getBigUint64(8 * i, true));
+  });
+  return numbers;
+}
+
+function findExtra(extra: Uint8Array, wanted: number): DataView | undefined {
+  const view = new DataView(extra.buffer, extra.byteOffset, extra.byteLength);
+  for (let at = 0; at + 4 <= extra.length;) {
+    const length = view.getUint16(at + 2, true);
+    if (at + 4 + length > extra.length) return undefined;
+    if (view.getUint16(at, true) === wanted)
+      return new DataView(view.buffer, view.byteOffset + at + 4, length);
+    at += 4 + length;
+  }
+  return undefined;
+}
+
+function decodeName(path: string, bytes: Uint8Array): string {
+  try {
+    return UTF8.decode(bytes);
+  } catch (error) {
+    throw invalid(path, "the name of a member is not UTF-8", error);
+  }
+}
+
+/** A member's name in messages: it may be long, and hold anything. */
+export function quoted(name: string): string {
+  return JSON.stringify(name.length <= 200 ? name : `${name.slice(0, 200)}…`);
+}
+
+/** Beyond 2^53 it is only an approximation, and beyond every file. */
+function toNumber(value: bigint): number {
+  return Number(value);
+}
+
+async function readRange(
+  { file }: TorchFile,
+  offset: number,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(length);
+  await file.read(bytes, offset);
+  return bytes;
+}
+
+function split(path: string): ModelComposeError {
+  return new ModelComposeError("unsupported", `"${path}" is one part of a zip file in several parts.`, {
+    remedy: "Use a checkpoint whose files are whole.",
+  });
+}
+
+function unsupportedMember(path: string, name: string, how: string): ModelComposeError {
+  return new ModelComposeError(
+    "unsupported",
+    `The member ${quoted(name)} of "${path}" is ${how}; weights are read in place, as torch.save writes them.`,
+    { remedy: "Pack the file again without compression and encryption, or use one in safetensors format." },
+  );
+}
+
+function invalid(path: string, problem: string, cause?: unknown): ModelComposeError {
+  return invalidTorchFile(path, `is not a sound zip file: ${problem}`, cause);
+}

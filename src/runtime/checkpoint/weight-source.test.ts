@@ -1,0 +1,114 @@
+/** Slices of tensors: ranges, transposes, and how they are read. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { safetensorsBytes, temporaryDirectory } from "../../../test/support/model-files.ts";
+import { openCheckpoint, type Checkpoint } from "./checkpoint.ts";
+import { openFile } from "../platform/files.ts";
+import { ProgramBuilder, type Program, type WeightSource } from "../program.ts";
+import { matrixSlice, readSliceRows, requirePrecision, tensorRanges, vectorSlice } from "./weight-source.ts";
+
+/** "stored" is [6, 4], "turned" its transpose, "line" has 6 numbers; the number at [r, c] is 10 r + c. */
+async function checkpoint(): Promise<Checkpoint> {
+  const at = (r: number, c: number): number => 10 * r + c;
+  const stored = Float32Array.from({ length: 24 }, (_, i) => at(Math.floor(i / 4), i % 4));
+  const turned = Float32Array.from({ length: 24 }, (_, i) => at(i % 6, Math.floor(i / 6)));
+  const line = Float32Array.from({ length: 6 }, (_, i) => i);
+  const directory = temporaryDirectory();
+  const header = {
+    stored: { dtype: "F32", shape: [6, 4], data_offsets: [0, 96] },
+    turned: { dtype: "F32", shape: [4, 6], data_offsets: [96, 192] },
+    line: { dtype: "F32", shape: [6], data_offsets: [192, 216] },
+  };
+  const bytes = Buffer.concat([stored, turned, line].map(({ buffer }) => Buffer.from(buffer)));
+  writeFileSync(join(directory, "model.safetensors"), safetensorsBytes(header, bytes));
+  return openCheckpoint(directory);
+}
+
+function programOf(rows: number, source?: WeightSource, vector?: WeightSource): Program {
+  const p = new ProgramBuilder();
+  p.matrix("weight", rows, 4, source);
+  p.vector("bias", rows, vector);
+  return p.build({
+    family: "test",
+    vocabSize: 1,
+    maxPositions: 1,
+    kv: { layers: 0, kvHeads: 1, headDim: 4 },
+  });
+}
+
+const RANGES = [
+  { start: 4, end: 6 },
+  { start: 0, end: 1 },
+  { start: 2, end: 4 },
+];
+const ORDER = [4, 5, 0, 2, 3];
+
+describe("slices", () => {
+  test.each([
+    ["stored", false],
+    ["turned", true],
+  ])("some rows of %s, in another order, read in parts", async (tensor, transposed) => {
+    const opened = await checkpoint();
+    const slice = matrixSlice(
+      programOf(5, { tensor, rows: 6, transposed, ranges: RANGES }),
+      opened,
+      "weight",
+    );
+    expect(slice).toMatchObject({ rows: 5, columns: 4, transposed });
+    const file = openFile(slice.tensor.file);
+    try {
+      for (const [start, end] of [
+        [0, 5],
+        [1, 4],
+        [3, 3],
+        [4, 5],
+      ]) {
+        const target = new Float32Array((end - start) * 4);
+        readSliceRows(file, slice, { start, end }, new Uint8Array(target.buffer), { windowBytes: 12 });
+        expect([...target]).toEqual(
+          ORDER.slice(start, end).flatMap((r) => [0, 1, 2, 3].map((c) => 10 * r + c)),
+        );
+      }
+    } finally {
+      file.close();
+    }
+  });
+
+  test("a vector's rows", async () => {
+    const source = { tensor: "line", rows: 6, ranges: RANGES };
+    const slice = vectorSlice(programOf(5, undefined, source), await checkpoint(), "bias");
+    const file = openFile(slice.tensor.file);
+    const target = new Float32Array(5);
+    readSliceRows(file, slice, { start: 0, end: 5 }, new Uint8Array(target.buffer));
+    file.close();
+    expect([...target]).toEqual(ORDER);
+  });
+
+  test("ranges that a part touches", () => {
+    expect(tensorRanges(RANGES, { start: 1, end: 4 })).toEqual([
+      { start: 5, end: 6 },
+      { start: 0, end: 1 },
+      { start: 2, end: 3 },
+    ]);
+    expect(tensorRanges(RANGES, { start: 2, end: 2 })).toEqual([]);
+  });
+
+  test("a tensor of another shape is refused by its own name", async () => {
+    const opened = await checkpoint();
+    const program = programOf(6, { tensor: "turned", rows: 6 });
+    expect(() => matrixSlice(program, opened, "weight")).toThrow(
+      /Tensor "turned" in ".*" has shape \[4, 6\]; expected \[6, 4\]/,
+    );
+  });
+
+  test("another precision is refused, whatever tensor a weight is part of", async () => {
+    const opened = await checkpoint();
+    const program = programOf(6, { tensor: "turned", rows: 6, transposed: true });
+    requirePrecision(program, opened, "stored");
+    requirePrecision(program, opened, "float32");
+    expect(() => {
+      requirePrecision(program, opened, "bfloat16");
+    }).toThrow(/precision bfloat16 was asked for; tensor "turned" of ".*" is F32/);
+  });
+});

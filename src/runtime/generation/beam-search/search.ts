@@ -1,0 +1,229 @@
+/**
+ * Beam search and beam sampling over an Executable, with the results of transformers 5.x (`_beam_search`): the same
+ * candidates, scores and stopping rules. Each beam is a KV slot; a step is one pass with a row for each beam.
+ *
+ * The draws of beam sampling are the project's own: draw i of the token at a position is Philox' word for (seed, sequence,
+ * position, i) (philox.ts), so the same request gives the same text on every device; the distribution is the reference's.
+ */
+import type { Executable, Pass } from "../../backend.ts";
+import { AbortError, ModelComposeError, throwIfAborted } from "../../../base/errors.ts";
+import { HistoryProcessors, type HistorySettings } from "../../sampling/history-processors.ts";
+import { logSoftmax } from "../../sampling/logits-processors.ts";
+import { uniform } from "../../sampling/philox.ts";
+import type { ResolvedBeams, ResolvedSampling } from "../../sampling/options.ts";
+import { ListedHistory } from "../../sampling/token-history.ts";
+import { bestCandidates, drawCandidates, type Candidate } from "./candidates.ts";
+import { Hypotheses } from "./hypotheses.ts";
+import { planSlots } from "./slots.ts";
+import { Warper } from "../../sampling/warp.ts";
+
+export interface BeamSearchRequest {
+  vocabSize: number;
+  /** [R >= 1] the last tokens of the prompt, not yet run; what comes before them is in slot 0. */
+  tokens: Int32Array;
+  /** Position of tokens[0]. */
+  position: number;
+  /** As of a Pass. */
+  sourceLength?: number;
+  /** All tokens of the prompt (of an encoder–decoder: the decoder's); its end is `tokens`. */
+  prompt: readonly number[];
+  /** New tokens of a sequence at most. position + R + limit - 1 <= the context. */
+  limit: number;
+  beams: ResolvedBeams;
+  sampling: ResolvedSampling;
+  processing: HistorySettings;
+  /** Words 1..3 of the random generator's counter. */
+  sequence: readonly [number, number, number];
+  /** Whether new tokens hold a stop string. Absent: there are none. */
+  holdsStop?: (tokens: readonly number[]) => boolean;
+  /** As of a Pass, until the logits after the prompt. */
+  onProgress?: (fraction: number) => void;
+  /** Called once, when the prompt is processed. */
+  onPrompt: () => void;
+  /** False: nobody wants the result. */
+  isOpen: () => boolean;
+}
+
+export interface FoundSequence {
+  /** New tokens, an end-of-sequence token among them. */
+  tokens: readonly number[];
+  score: number;
+  /** "limit": it has the most tokens that it may have, or was ended there by a forced token. */
+  end: "eos" | "stop" | "limit";
+}
+
+/** A sequence that goes on. */
+interface Beam {
+  tokens: readonly number[];
+  /** Log-probability of the new tokens, f32. */
+  score: number;
+  slot: number;
+}
+
+/**
+ * @returns the finished sequences, best first, at most `beams.returnSequences`; fewer only where the processors leave so
+ *   few
+ * @throws ModelComposeError "device" for logits that are no numbers, "invalid-argument" when no token is left to choose;
+ *   AbortError
+ */
+export async function beamSearch(
+  executable: Executable,
+  request: BeamSearchRequest,
+  signal?: AbortSignal,
+): Promise<FoundSequence[]> {
+  const { vocabSize, beams, limit, tokens, position, prompt } = request;
+  const found = new Hypotheses<Omit<FoundSequence, "score">>({ ...beams, limit });
+  const chooser = new Chooser(request);
+  const held = position + tokens.length;
+  let logits = await promptLogits(executable, request, signal);
+  request.onPrompt();
+  let running: Beam[] = [{ tokens: [], score: 0, slot: 0 }];
+  for (let length = 1; ; length++) {
+    const candidates = chooser.choose(logits, running, prompt.length + length - 1);
+    const next: Beam[] = [];
+    for (const [rank, { beam, token, score }] of candidates.entries()) {
+      const parent = running[beam];
+      const grown = [...parent.tokens, token];
+      const end = endOf(grown, request);
+      if (end === undefined) next.push({ tokens: grown, score, slot: parent.slot });
+      // What ends below the best is the backup of the running ones, no result.
+      else if (rank < beams.count) found.add({ tokens: grown, end }, score, length);
+    }
+    // Draws come in the order in which they were drawn.
+    running = next.sort((a, b) => b.score - a.score).slice(0, beams.count);
+    if (running.length === 0 || found.isEnough(running[0].score, length)) break;
+    throwIfAborted(signal);
+    if (!request.isOpen()) throw new AbortError();
+    await settle(executable, running, beams.count, held + length - 1);
+    logits = await nextLogits(executable, running, held + length - 1, request, signal);
+  }
+  if (found.best.length === 0) throw noTokenLeft(prompt.length, vocabSize);
+  return found.best.slice(0, beams.returnSequences).map(({ score, value }) => ({ ...value, score }));
+}
+
+function endOf(
+  tokens: readonly number[],
+  { limit, processing: { eosTokenIds, rules }, holdsStop }: BeamSearchRequest,
+): FoundSequence["end"] | undefined {
+  const isForced = tokens.length === limit && (rules?.forcedEosTokenIds.length ?? 0) > 0;
+  if (eosTokenIds.includes(tokens[tokens.length - 1] ?? -1) && !isForced) return "eos";
+  if (holdsStop?.(tokens) === true) return "stop";
+  return tokens.length === limit ? "limit" : undefined;
+}
+
+/** From the logits of all running beams to the continuations to look at. All scratch of all steps. */
+class Chooser {
+  readonly #request: BeamSearchRequest;
+  readonly #processors: HistoryProcessors;
+  readonly #warper: Warper | undefined;
+  readonly #count: number;
+
+  constructor(request: BeamSearchRequest) {
+    const { vocabSize, beams, sampling, processing } = request;
+    const ends = processing.eosTokenIds.length;
+    this.#request = request;
+    this.#processors = new HistoryProcessors(processing);
+    this.#warper = sampling.doSample ? new Warper(sampling, vocabSize, ends + 1) : undefined;
+    // Of each beam every end of sequence may be among the best: so many leave enough that goes on.
+    this.#count = Math.max(2, 1 + ends) * beams.count;
+  }
+
+  /**
+   * @param logits f32 [beams, vocabSize], changed in place
+   * @param position of the token to choose
+   */
+  choose(logits: Float32Array, running: readonly Beam[], position: number): Candidate[] {
+    const { vocabSize, prompt, sampling, sequence } = this.#request;
+    for (const [b, beam] of running.entries()) {
+      const scores = logits.subarray(b * vocabSize, (b + 1) * vocabSize);
+      if (!logSoftmax(scores)) throw notFinite(position);
+      if (this.#processors.mayChange) {
+        this.#processors.apply(scores, new ListedHistory([...prompt, ...beam.tokens], vocabSize));
+      }
+      this.#warper?.apply(scores);
+      for (let token = 0; token < vocabSize; token++) scores[token] = (scores[token] ?? 0) + beam.score;
+    }
+    return sampling.doSample
+      ? drawCandidates(logits, vocabSize, this.#count, (draw) =>
+          uniform(sampling.seed, position, sequence, draw),
+        )
+      : bestCandidates(logits, vocabSize, this.#count);
+  }
+}
+
+async function promptLogits(
+  executable: Executable,
+  { tokens, position, sourceLength, onProgress }: BeamSearchRequest,
+  signal: AbortSignal | undefined,
+): Promise<Float32Array> {
+  const pass: Pass = {
+    tokens,
+    slots: new Int32Array(tokens.length),
+    positions: tokens.map((_, r) => position + r),
+    sourceLength,
+    logitRows: Int32Array.of(tokens.length - 1),
+    onProgress,
+  };
+  return (await executable.run(pass, signal)).logits.slice();
+}
+
+/** Gives every beam a slot with its own tokens but the last in it. */
+async function settle(
+  executable: Executable,
+  running: Beam[],
+  slotCount: number,
+  length: number,
+): Promise<void> {
+  const { slots, copies } = planSlots(
+    running.map(({ slot }) => slot),
+    slotCount,
+  );
+  for (const { from, to } of copies) await executable.copySlot(from, to, length);
+  for (const [b, beam] of running.entries()) beam.slot = slots[b];
+}
+
+/** Logits [beams, vocabSize] after each beam's last token. */
+async function nextLogits(
+  executable: Executable,
+  running: readonly Beam[],
+  position: number,
+  { vocabSize, sourceLength }: BeamSearchRequest,
+  signal: AbortSignal | undefined,
+): Promise<Float32Array> {
+  const logits = new Float32Array(running.length * vocabSize);
+  const size = executable.maxRows;
+  for (let from = 0; from < running.length; from += size) {
+    const rows = running.slice(from, from + size);
+    const pass: Pass = {
+      tokens: Int32Array.from(rows, ({ tokens }) => tokens[tokens.length - 1] ?? 0),
+      slots: Int32Array.from(rows, ({ slot }) => slot),
+      positions: new Int32Array(rows.length).fill(position),
+      sourceLength,
+      logitRows: Int32Array.from(rows, (_, r) => r),
+    };
+    logits.set((await executable.run(pass, signal)).logits, from * vocabSize);
+  }
+  return logits;
+}
+
+function notFinite(position: number): ModelComposeError {
+  return new ModelComposeError(
+    "device",
+    `The logits of the token at position ${position} must be finite or -Infinity, and one finite; they are not.`,
+    {
+      remedy:
+        "Check the checkpoint: its weights, or what is computed from them, exceed the range of their type.",
+    },
+  );
+}
+
+function noTokenLeft(position: number, vocabSize: number): ModelComposeError {
+  return new ModelComposeError(
+    "invalid-argument",
+    `No sequence came to an end: after position ${position - 1} none of ${vocabSize} tokens was left to choose.`,
+    {
+      remedy:
+        "Lower noRepeatNgramSize, encoderNoRepeatNgramSize, minLength or minNewTokens, which ban tokens.",
+    },
+  );
+}

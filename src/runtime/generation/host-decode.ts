@@ -1,0 +1,44 @@
+/** Decoding with tokens chosen here instead of on the device: for rules that devices do not know. */
+import type { DecodeRequest, Executable } from "../backend.ts";
+import { throwIfAborted } from "../../base/errors.ts";
+import type { HistorySettings } from "../sampling/history-processors.ts";
+import { Sampler } from "../sampling/sampler.ts";
+
+/** What Executable.decode does, in a pass and a readback of logits for each token. */
+export async function decodeOnHost(
+  executable: Executable,
+  request: DecodeRequest,
+  vocabSize: number,
+  rules: HistorySettings["rules"],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { slot, sourceLength, count, eosTokenIds, onToken } = request;
+  const sampler = new Sampler(request.sampling, {
+    vocabSize,
+    promptIds: request.history,
+    eosTokenIds,
+    minNewTokens: request.minNewTokens,
+    sequence: request.sequence,
+    rules,
+  });
+  let { tokens, position } = request;
+  for (let chosen = 1; ; chosen++) {
+    const { logits } = await executable.run(
+      {
+        tokens,
+        slots: new Int32Array(tokens.length).fill(slot),
+        positions: tokens.map((_, r) => position + r),
+        sourceLength,
+        logitRows: Int32Array.of(tokens.length - 1),
+        onProgress: chosen === 1 ? request.onProgress : undefined,
+      },
+      signal,
+    );
+    position += tokens.length;
+    const token = sampler.choose(logits, position);
+    sampler.accept(token);
+    if (onToken(token) === false || eosTokenIds.includes(token) || chosen === count) return;
+    throwIfAborted(signal);
+    tokens = Int32Array.of(token);
+  }
+}

@@ -1,0 +1,91 @@
+/** Reading a prompt: in chunks, with progress. */
+import type { Executable } from "../backend.ts";
+import { ENCODE } from "../program.ts";
+
+const REPORT_MILLISECONDS = 200;
+
+/** Consecutive tokens of one sequence. */
+export interface Chunk {
+  rows: Int32Array;
+  /** Of the first. */
+  position: number;
+}
+
+/** Pieces of at most `size` tokens and where each begins. */
+export function chunksOf(ids: Int32Array, size: number): Chunk[] {
+  return Array.from({ length: Math.ceil(ids.length / size) }, (_, i) => ({
+    rows: ids.slice(i * size, (i + 1) * size),
+    position: i * size,
+  }));
+}
+
+/** Runs all chunks of a prompt in slot 0 but the last, which it returns: choosing tokens begins with it. */
+export async function prefill(
+  executable: Executable,
+  ids: Int32Array,
+  report: PrefillReport,
+  signal: AbortSignal | undefined,
+): Promise<Chunk> {
+  const chunks = chunksOf(ids, executable.maxRows);
+  for (const { rows, position } of chunks.slice(0, -1)) {
+    const slots = new Int32Array(rows.length);
+    const positions = rows.map((_, r) => position + r);
+    const onProgress = report.within(position, rows.length);
+    await executable.run({ tokens: rows, slots, positions, onProgress }, signal);
+    report.after(position + rows.length);
+  }
+  return chunks[chunks.length - 1];
+}
+
+/** Runs an encoder over its input, which must fit in the context. */
+export async function encode(
+  executable: Executable,
+  ids: Int32Array,
+  report: PrefillReport | undefined,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  await executable.run(
+    {
+      entry: ENCODE,
+      tokens: ids,
+      slots: new Int32Array(ids.length),
+      positions: ids.map((_, r) => r),
+      sourceLength: ids.length,
+      onProgress: report?.within(0, ids.length),
+    },
+    signal,
+  );
+  report?.after(ids.length);
+}
+
+/**
+ * From the progress of chunks to that of a prompt. A device reports in the middle of long chunks; this adds the ends of
+ * short ones.
+ */
+export class PrefillReport {
+  readonly #onPrefill: ((progress: { done: number; total: number }) => void) | undefined;
+  readonly #total: number;
+  #reportedAt = performance.now();
+
+  constructor(onPrefill: ((progress: { done: number; total: number }) => void) | undefined, total: number) {
+    this.#onPrefill = onPrefill;
+    this.#total = total;
+  }
+
+  /** What a device calls in a chunk of `rows` tokens from `position` on. */
+  within(position: number, rows: number): ((fraction: number) => void) | undefined {
+    if (this.#onPrefill === undefined) return undefined;
+    return (fraction) => {
+      this.#report(position + Math.floor(rows * fraction));
+    };
+  }
+
+  after(done: number): void {
+    if (performance.now() - this.#reportedAt >= REPORT_MILLISECONDS) this.#report(done);
+  }
+
+  #report(done: number): void {
+    this.#reportedAt = performance.now();
+    this.#onPrefill?.({ done, total: this.#total });
+  }
+}

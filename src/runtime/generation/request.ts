@@ -1,0 +1,197 @@
+/** From a prompt and options to work that is known to fit: everything that can be refused is refused here. */
+import type { Executable } from "../backend.ts";
+import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
+import type { StopStrings, TextCodec } from "./generated-text.ts";
+import type { GenerateOptions } from "./types.ts";
+import type { HistorySettings } from "../sampling/history-processors.ts";
+import { resolveGenerateOptions, type ResolvedGeneration } from "../sampling/options.ts";
+
+export interface GeneratorParts {
+  executable: Executable;
+  vocabSize: number;
+  /** Of an encoder–decoder: what the decoder begins with. Absent: the model has no encoder. */
+  decoderStartTokenId?: number;
+  /** KV slots, so beams that a request may have. */
+  slots: number;
+  /** Absent: token ids only. */
+  codec?: TextCodec;
+  stopStrings: (stops: readonly string[]) => StopStrings;
+  eosTokenIds: readonly number[];
+  /** generation_config.json, as it is written there; config.json where it has none. */
+  generationConfig: Readonly<Record<string, unknown>>;
+}
+
+/** A request whose prompt is known to fit. */
+export interface Job {
+  promptText: string | undefined;
+  /** The prompt. */
+  ids: Int32Array;
+  /** What sequences begin with: the prompt, or a decoder's start token. */
+  begin: Int32Array;
+  settings: ResolvedGeneration;
+  /** Tokens to choose at most, and why there are no more. */
+  limit: number;
+  limitReason: "length" | "context";
+  /** How earlier tokens rule the choice. */
+  processing: HistorySettings;
+  warnings: string[];
+}
+
+/** Everything that can be refused is refused here, before any work. */
+export function prepareJob(
+  parts: GeneratorParts,
+  prompt: string | readonly number[],
+  options: GenerateOptions,
+): Job {
+  const { executable, codec, generationConfig, decoderStartTokenId } = parts;
+  const { contextLength } = executable;
+  throwIfAborted(options.signal);
+  const settings = resolveGenerateOptions(options, generationConfig);
+  if (settings.stop.length > 0 && codec === undefined) throw noTokenizer("Stop strings need");
+  requireSlots(parts, settings.beams.count, options.numBeams);
+  const warnings = [...settings.warnings];
+  let ids = checkIds(parts, encode(parts, prompt));
+  const { maxPromptTokens } = settings;
+  if (maxPromptTokens !== undefined && ids.length > maxPromptTokens) {
+    warnings.push(`The prompt of ${ids.length} tokens was cut to its last ${maxPromptTokens}.`);
+    ids = ids.slice(-maxPromptTokens);
+  }
+  if (ids.length > contextLength) throw promptTooLong(parts, ids.length);
+  const begin = decoderStartTokenId === undefined ? ids : Int32Array.of(decoderStartTokenId);
+  const room = contextLength - begin.length + 1;
+  const wanted = wantedTokens(settings, begin.length, room, options.maxLength !== undefined);
+  if (wanted > room && (settings.maxNewTokens ?? options.maxLength) !== undefined) {
+    // Without the option's name: a compose file, the command line and the library each have their own.
+    const after = decoderStartTokenId === undefined ? ` after a prompt of ${ids.length}` : "";
+    warnings.push(
+      `The limit of ${wanted} new tokens was lowered to ${room}: the context of ${contextLength} tokens holds no more` +
+        `${after}.`,
+    );
+  }
+  const limit = Math.min(wanted, room);
+  return {
+    promptText: typeof prompt === "string" ? prompt : codec?.decode([...ids]),
+    ids,
+    begin,
+    settings,
+    limit,
+    limitReason: wanted < room || settings.maxNewTokens === room ? "length" : "context",
+    processing: processing(parts, settings, ids, begin.length, limit),
+    warnings,
+  };
+}
+
+function requireSlots(parts: GeneratorParts, beams: number, asked: number | undefined): void {
+  const { slots } = parts;
+  if (beams <= slots) return;
+  const by = asked === undefined ? "generation_config.json asks for" : "numBeams asks for";
+  throw new ModelComposeError(
+    "invalid-argument",
+    `${by} ${beams} beams; the model was loaded for at most ${slots}.`,
+    { remedy: `Load it with maxBeams ${beams}, or set numBeams to ${slots} or less.` },
+  );
+}
+
+function processing(
+  parts: GeneratorParts,
+  { sampling, rules, ignoreEos, minNewTokens, minLength }: ResolvedGeneration,
+  ids: Int32Array,
+  promptLength: number,
+  limit: number,
+): HistorySettings {
+  const { eosTokenIds, vocabSize } = parts;
+  const forced = [rules?.forcedBosTokenId ?? [], rules?.forcedEosTokenIds ?? []].flat();
+  const unknown = forced.find((token) => token >= vocabSize);
+  if (unknown !== undefined) {
+    throw new ModelComposeError(
+      "invalid-argument",
+      `The forced token ${unknown} is not in the vocabulary; expected an id from 0 to ${vocabSize - 1}.`,
+      {
+        remedy:
+          "Correct forcedBosTokenId or forcedEosTokenId (in generation_config.json, if they are set there).",
+      },
+    );
+  }
+  return {
+    repetitionPenalty: sampling.repetitionPenalty,
+    noRepeatNgramSize: sampling.noRepeatNgramSize,
+    eosTokenIds: ignoreEos ? [] : eosTokenIds,
+    minNewTokens: Math.max(minNewTokens, minLength - promptLength),
+    promptLength,
+    rules: rules && { ...rules, sourceIds: [...ids], maxLength: promptLength + limit },
+  };
+}
+
+function encode(parts: GeneratorParts, prompt: string | readonly number[]): readonly number[] {
+  if (typeof prompt !== "string") return prompt;
+  const { codec } = parts;
+  if (codec === undefined) throw noTokenizer("A prompt of text needs");
+  if (prompt === "") throw emptyPrompt();
+  return codec.encode(prompt);
+}
+
+export function promptTooLong(parts: GeneratorParts, tokens: number): ModelComposeError {
+  const { contextLength } = parts.executable;
+  const holder = parts.decoderStartTokenId === undefined ? "context holds" : "encoder reads at most";
+  return new ModelComposeError(
+    "invalid-input",
+    `The prompt has ${tokens} tokens; the ${holder} ${contextLength}.`,
+    {
+      remedy:
+        "Shorten the prompt, keep only its end (maxPromptTokens; in a compose file max_input_length), or load the model " +
+        "with a larger context (contextLength; in a compose file context_length).",
+    },
+  );
+}
+
+/** @throws ModelComposeError "invalid-input" for what is no list of token ids, or names one outside the vocabulary */
+export function checkIds(parts: GeneratorParts, ids: readonly number[]): Int32Array {
+  const { vocabSize } = parts;
+  if (!Array.isArray(ids) && !ArrayBuffer.isView(ids)) {
+    throw new ModelComposeError(
+      "invalid-input",
+      `The prompt is ${typeof ids}; expected a string or a list of token ids.`,
+    );
+  }
+  if (ids.length === 0) throw emptyPrompt();
+  // Not forEach, which passes over the holes of a sparse array.
+  for (const [i, id] of ids.entries()) {
+    if (Number.isInteger(id) && id >= 0 && id < vocabSize) continue;
+    throw new ModelComposeError(
+      "invalid-input",
+      `Token id ${String(id)} at index ${i} is not in the vocabulary; expected an integer from 0 to ${vocabSize - 1}.`,
+    );
+  }
+  return Int32Array.from(ids);
+}
+
+/** The bound on new tokens that the settings come to; `room` where they have none. */
+function wantedTokens(
+  { maxNewTokens, maxLength }: ResolvedGeneration,
+  promptLength: number,
+  room: number,
+  isAsked: boolean,
+): number {
+  if (maxNewTokens !== undefined) return maxNewTokens;
+  if (maxLength === undefined) return room;
+  if (isAsked && maxLength <= promptLength) {
+    throw new ModelComposeError(
+      "invalid-argument",
+      `maxLength is ${maxLength}, of which the prompt takes ${promptLength}: nothing is left for new tokens.`,
+      { remedy: "Raise it, or bound new tokens alone with maxNewTokens." },
+    );
+  }
+  return Math.max(1, maxLength - promptLength);
+}
+
+function noTokenizer(what: string): ModelComposeError {
+  return new ModelComposeError("invalid-input", `${what} a tokenizer; the model's folder has none.`, {
+    remedy: "Give token ids, or add the model's tokenizer.json to its folder.",
+  });
+}
+
+function emptyPrompt(): ModelComposeError {
+  return new ModelComposeError("invalid-input", "The prompt is empty; expected at least one token.", {
+    remedy: "Give the model some text to continue.",
+  });
+}

@@ -1,0 +1,60 @@
+/** What the executor records: dispatches, in the three forms of an entry. Data only; made by lower.ts. */
+import type { KernelSpec } from "../../../kernels/wgsl/kernel.ts";
+
+/** What a dispatch's size depends on. */
+export interface PassShape {
+  rows: number;
+  /** Rows whose logits are computed. */
+  logitRows: number;
+  /** Positions of the longest sequence after the pass. */
+  length: number;
+  /** Tokens of the encoder's input; 0 without an encoder. */
+  sourceLength: number;
+  /** Tiles of query rows (form "block"). */
+  queryTiles: number;
+}
+
+export interface Dispatch {
+  spec: KernelSpec;
+  /** Names of the bound buffers, without the params. */
+  buffers: readonly string[];
+  /** The last binding, where the kernel has one. */
+  params?: Uint32Array;
+  /** Zero in a dimension: nothing to do. */
+  workgroups: (pass: PassShape) => readonly [number, number, number];
+  /** Bytes that it must read or write at least, for profiles. */
+  bytes: (pass: PassShape) => number;
+  /** Debug: the activation that is complete after this dispatch. */
+  trace?: { name: string; buffer: string; columns: number };
+}
+
+/** One entry of a program in one form. */
+export interface Form {
+  /** All but the logits. */
+  body: readonly Dispatch[];
+  /** The logits of the wanted rows, at most LOGIT_ROWS at a time. */
+  head: readonly Dispatch[];
+}
+
+export type FormName = "one" | "few" | "block";
+
+/** Most rows of the form "few". */
+export const FEW_ROWS = 16;
+/** Rows whose logits fit the buffer of logits. */
+export const LOGIT_ROWS = 16;
+
+export function formFor(rows: number): FormName {
+  return rows === 1 ? "one" : rows <= FEW_ROWS ? "few" : "block";
+}
+
+/** The form whose head computes the logits of so many rows, whatever form the body had. */
+export function headFor(logitRows: number): FormName {
+  return logitRows === 1 ? "one" : "few";
+}
+
+/** Words of the buffer of rows before its arrays; see kernels/common/rows.wgsl. */
+export const ROWS_HEADER = 8;
+
+export function rowsBufferBytes(maxRows: number): number {
+  return (ROWS_HEADER + 4 * maxRows) * 4;
+}

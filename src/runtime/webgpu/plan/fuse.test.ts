@@ -1,0 +1,210 @@
+import { describe, expect, test } from "vitest";
+import { openGolden } from "../../../../test/support/golden.ts";
+import { FORWARD, ProgramBuilder, type Op, type Program } from "../../program.ts";
+import { fuseEntry, type FuseRules } from "./fuse.ts";
+
+const FUSE_ALL: FuseRules = { canStack: () => true, canAddTables: () => true };
+const HEAD = { family: "test", vocabSize: 8, maxPositions: 8, kv: { layers: 1, kvHeads: 1, headDim: 4 } };
+
+function programOf(ops: readonly Op[]): Program {
+  const builder = new ProgramBuilder();
+  for (const name of ["q", "gate", "up", "o"]) builder.matrix(name, 8, 8);
+  for (const name of ["k", "v"]) builder.matrix(name, 4, 8);
+  for (const name of ["x", "n", "a", "b", "c", "d"]) builder.buffer(name, 8);
+  builder.group("all");
+  for (const op of ops) builder.op(op);
+  return builder.build(HEAD);
+}
+const kinds = (ops: readonly Op[], canStack = true): string[] =>
+  fuseEntry(programOf(ops), FORWARD, { canStack: () => canStack, canAddTables: () => canStack }).map(
+    (stage) => ("norm" in stage && stage.kind !== "norm" ? "norm+" : "") + stage.kind,
+  );
+
+const norm: Op = { role: "norm", kind: "rms", input: "x", weight: "g", epsilon: 1e-5, output: "n" };
+const linear = (weight: string, input: string, output: string, accumulate = false): Op => ({
+  role: "linear",
+  input,
+  weight,
+  output,
+  accumulate,
+});
+const rope = (buffer: string, heads: number): Op => ({ role: "rope", buffer, heads, headDim: 4 });
+const append: Op = { role: "append", key: "b", value: "c", layer: 0 };
+const attention: Op = {
+  role: "attention",
+  over: "past",
+  query: "a",
+  layer: 0,
+  heads: 2,
+  scale: 1,
+  output: "d",
+};
+const qkv = [linear("q", "n", "a"), linear("k", "n", "b"), linear("v", "n", "c")];
+const gate: Op = { role: "gate", activation: "silu", gate: "a", up: "b", output: "a" };
+
+test("a layer of SmolLM3 is six stages", async () => {
+  const { program } = await openGolden("smollm3");
+  const stages = fuseEntry(program, FORWARD, FUSE_ALL);
+  const layers = program.kv.layers;
+  expect(stages).toHaveLength(1 + 5 * layers + 2); // attention is two dispatches
+  expect(stages.slice(1, 6).map(({ kind }) => kind)).toEqual([
+    "qkv",
+    "attention",
+    "linear",
+    "gate",
+    "linear",
+  ]);
+  const projections = stages.filter((stage) => stage.kind === "qkv");
+  expect(projections.map(({ rope }) => rope)).toContain(true);
+  expect(projections.map(({ rope }) => rope)).toContain(false);
+  expect(stages.filter((stage) => stage.kind === "norm")).toHaveLength(1); // the last: it is traced
+});
+
+describe("query, key and value", () => {
+  test("with and without rotation", () => {
+    expect(kinds([norm, ...qkv, append, attention])).toEqual(["norm+qkv", "attention"]);
+    expect(kinds([norm, ...qkv, rope("b", 1), rope("a", 2), append, attention])).toEqual([
+      "norm+qkv",
+      "attention",
+    ]);
+  });
+
+  test.each([
+    ["values first", [qkv[2], qkv[0], qkv[1], append], false],
+    ["the query last, and not rotated", [qkv[1], qkv[2], append, qkv[0], attention], false],
+    ["each rotated at once", [qkv[0], rope("a", 2), qkv[1], rope("b", 1), qkv[2], append], true],
+    ["the query's rotation last", [...qkv, rope("b", 1), append, rope("a", 2), attention], true],
+  ] as [string, Op[], boolean][])("in any order: %s", (_, ops, hasRope) => {
+    const [stage, ...others] = fuseEntry(programOf(ops), FORWARD, FUSE_ALL);
+    expect(stage).toMatchObject({ kind: "qkv", weights: ["q", "k", "v"], output: "a", rope: hasRope });
+    expect(others.length).toBe(ops.includes(attention) ? 1 : 0);
+  });
+
+  test.each([
+    ["one of them is rotated only", [...qkv, rope("a", 2), append]],
+    ["the keys are read again", [...qkv, append, linear("o", "b", "d")]],
+    ["the append comes before the values", [qkv[0], qkv[1], append, qkv[2]]],
+    ["the keys are rotated behind the append", [...qkv, rope("a", 2), append, rope("b", 1)]],
+    ["one writes what the others read", [linear("q", "n", "n"), qkv[1], qkv[2], append]],
+    ["the inputs differ", [qkv[0], qkv[1], linear("v", "x", "c"), append]],
+    ["one adds", [linear("q", "n", "a", true), qkv[1], qkv[2], append]],
+    ["one is traced", [{ ...qkv[0], trace: "q" }, qkv[1], qkv[2], append]],
+    ["the rotation is of other heads", [...qkv, rope("a", 1), rope("b", 1), append]],
+  ] as [string, Op[]][])("stay apart when %s", (_, ops) => {
+    expect(kinds(ops)).not.toContain("qkv");
+    expect(kinds(ops)).toHaveLength(ops.length);
+  });
+
+  test("stay apart when their weights cannot be stacked", () => {
+    expect(kinds([norm, ...qkv, append], false)).toEqual(["norm", "linear", "linear", "linear", "append"]);
+  });
+});
+
+describe("a norm", () => {
+  test("is folded into the one stage that reads it", () => {
+    expect(kinds([norm, linear("o", "n", "a")])).toEqual(["norm+linear"]);
+    expect(kinds([norm, linear("gate", "n", "a"), linear("up", "n", "b"), gate])).toEqual(["norm+gate"]);
+    expect(kinds([norm, { role: "logits", input: "n", weight: "o" }])).toEqual(["norm+logits"]);
+  });
+
+  test.each([
+    ["two stages read it", [norm, linear("o", "n", "a"), linear("q", "n", "c")]],
+    ["its result is traced", [{ ...norm, trace: "n" }, linear("o", "n", "a")]],
+    ["the stage writes what the norm reads", [norm, linear("o", "n", "x", true)]],
+    ["it is a layer norm", [{ ...norm, kind: "layer" }, linear("o", "n", "a")]],
+    ["the stage after it reads something else", [norm, linear("o", "b", "a")]],
+    ["nothing follows", [norm]],
+  ] as [string, Op[]][])("stays apart when %s", (_, ops) => {
+    expect(kinds(ops)[0]).toBe("norm");
+  });
+});
+
+test("gate and up may come in either order", () => {
+  const stages = fuseEntry(
+    programOf([linear("up", "n", "b"), linear("gate", "n", "a"), gate]),
+    FORWARD,
+    FUSE_ALL,
+  );
+  expect(stages).toMatchObject([{ kind: "gate", weights: ["gate", "up"], output: "a" }]);
+});
+
+test("gate and up stay apart when up is read again", () => {
+  expect(kinds([linear("gate", "n", "a"), linear("up", "n", "b"), gate, linear("o", "b", "d")])).toEqual([
+    "linear",
+    "linear",
+    "swiglu",
+    "linear",
+  ]);
+});
+
+describe("an activation", () => {
+  const activate = (input: string, output = input, trace?: string): Op => ({
+    role: "activate",
+    activation: "gelu",
+    input,
+    output,
+    trace,
+  });
+
+  test("is the linear op's before it, with what a trace wants of it", () => {
+    const ops = [norm, linear("o", "n", "a"), activate("a", "b", "activated")];
+    const [stage, ...others] = fuseEntry(programOf(ops), FORWARD, FUSE_ALL);
+    expect(others).toEqual([]);
+    expect(stage).toMatchObject({
+      kind: "linear",
+      activation: "gelu",
+      output: "b",
+      trace: "activated",
+      norm,
+    });
+    expect(kinds([linear("o", "n", "a"), activate("a")])).toEqual(["linear"]);
+  });
+
+  test.each([
+    ["the product is traced", [{ ...linear("o", "n", "a"), trace: "a" }, activate("a")]],
+    ["the product is added to something", [linear("o", "n", "a", true), activate("a")]],
+    ["the product is read again", [linear("o", "n", "a"), activate("a", "b"), linear("q", "a", "c")]],
+    ["it is of something else", [linear("o", "n", "a"), activate("c")]],
+    ["it would write what the product reads", [linear("o", "n", "a"), activate("a", "n")]],
+  ] as [string, Op[]][])("stays apart when %s", (_, ops) => {
+    expect(kinds(ops).slice(0, 2)).toEqual(["linear", "activate"]);
+  });
+});
+
+describe("learned positions", () => {
+  const embed: Op = { role: "embed", table: "q", scale: 2, output: "x" };
+  const positions: Op = { role: "positions", table: "o", offset: 2, target: "x", trace: "embeddings" };
+
+  test("are added by the embedding", () => {
+    expect(fuseEntry(programOf([embed, positions]), FORWARD, FUSE_ALL)).toEqual([
+      { kind: "embed", embed, positions, output: "x", trace: "embeddings" },
+    ]);
+  });
+
+  test("stay apart from a traced embedding, from another buffer's, and when one kernel cannot read both tables", () => {
+    expect(kinds([{ ...embed, trace: "tokens" }, positions])).toEqual(["embed", "positions"]);
+    expect(kinds([{ ...embed, output: "a" }, positions])).toEqual(["embed", "positions"]);
+    expect(kinds([embed, positions], false)).toEqual(["embed", "positions"]);
+  });
+});
+
+test("of parallel blocks the norm that both read is computed before either writes", () => {
+  const block = [
+    ...qkv,
+    append,
+    attention,
+    linear("o", "d", "x", true),
+    linear("gate", "n", "a"),
+    linear("up", "a", "x", true),
+  ];
+  for (const kind of ["rms", "layer"] as const) {
+    expect(kinds([{ ...norm, kind }, ...block])).toEqual([
+      "norm",
+      "qkv",
+      "attention",
+      "linear",
+      "linear",
+      "linear",
+    ]);
+  }
+});

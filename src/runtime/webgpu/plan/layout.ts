@@ -1,0 +1,207 @@
+/** Where the weights of a program lie in GPU memory: which matrices share a buffer, and how large ones are cut. */
+import { rowStride, type WeightFormat } from "../../../kernels/linear/weights.gpu.ts";
+import type { Checkpoint, WeightTensor } from "../../checkpoint/checkpoint.ts";
+import { ModelComposeError } from "../../../base/errors.ts";
+import { opMatrices, type Name, type NormOp, type Program } from "../../program.ts";
+import { matrixSlice, vectorSlice, type WeightSlice } from "../../checkpoint/weight-source.ts";
+import type { FuseRules, Stage } from "./fuse.ts";
+
+/** Some rows of a weight buffer, as large as a binding may be. */
+export interface Shard {
+  /** Name of its buffer. */
+  buffer: string;
+  /** First row, of all rows of the weight, and how many. */
+  first: number;
+  count: number;
+}
+
+/** One of the matrices of a weight: its rows begin at row `first` of the whole. */
+export interface WeightPart {
+  source: WeightSlice;
+  first: number;
+}
+
+/** One or several matrices, one below the other. */
+export interface Weight {
+  key: string;
+  format: WeightFormat;
+  columns: number;
+  rows: number;
+  /** Bytes from one row to the next. */
+  stride: number;
+  parts: readonly WeightPart[];
+  shards: readonly Shard[];
+}
+
+/** A one-dimensional weight, widened to f32, at `offset` numbers in the buffer of vectors. */
+export interface PlacedVector {
+  source: WeightSlice;
+  offset: number;
+}
+
+export interface WeightLayout {
+  weights: ReadonlyMap<string, Weight>;
+  vectors: readonly PlacedVector[];
+  /** Numbers in the buffer of vectors. */
+  vectorLength: number;
+  /** Where the stacked biases of these linear ops, or the gain of that norm, begin. */
+  vectorOffset(names: readonly (Name | undefined)[]): number;
+}
+
+export const weightKey = (names: readonly Name[]): string => names.join(" + ");
+
+const FORMATS: Readonly<Record<WeightTensor["dtype"], WeightFormat>> = {
+  BF16: "bf16",
+  F16: "f16",
+  F32: "f32",
+};
+
+/**
+ * Matrices may be stacked when they have one format and width, when nothing else uses them (a tied embedding) and when
+ * the stack fits one binding. Tables may be read by one kernel when they have one format and width, and the second one
+ * fits one binding.
+ */
+export function fuseRules(program: Program, checkpoint: Checkpoint, bindingLimit: number): FuseRules {
+  const uses = new Map<Name, number>();
+  for (const groups of program.entries.values()) {
+    for (const name of groups.flatMap((group) => group.ops.flatMap(opMatrices))) {
+      uses.set(name, (uses.get(name) ?? 0) + 1);
+    }
+  }
+  const matrices = (names: readonly Name[]): PlacedMatrix[] =>
+    names.map((name) => matrixOf(program, checkpoint, name));
+  const areAlike = ([first, ...others]: readonly PlacedMatrix[]): boolean =>
+    others.every(({ format, source }) => format === first.format && source.columns === first.source.columns);
+  const fit = (placed: readonly PlacedMatrix[]): boolean =>
+    placed.reduce((sum, { source, stride }) => sum + source.rows * stride, 0) <= bindingLimit;
+  return {
+    canStack: (names) =>
+      names.every((name) => uses.get(name) === 1) && areAlike(matrices(names)) && fit(matrices(names)),
+    canAddTables: (table, positions) => areAlike(matrices([table, positions])) && fit(matrices([positions])),
+  };
+}
+
+/**
+ * Places every weight that the stages use.
+ *
+ * @param bindingLimit bytes that one buffer and one binding may have
+ * @throws ModelComposeError "invalid-checkpoint", "unsupported" for tensors that are missing or of another type
+ */
+export function layOutWeights(
+  program: Program,
+  checkpoint: Checkpoint,
+  stages: readonly Stage[],
+  bindingLimit: number,
+): WeightLayout {
+  const weights = new Map<string, Weight>();
+  const vectors: PlacedVector[] = [];
+  const offsets = new Map<string, number>();
+  let vectorLength = 4;
+
+  const placeWeight = (names: readonly Name[]): void => {
+    const key = weightKey(names);
+    if (!weights.has(key)) weights.set(key, stack(program, checkpoint, names, bindingLimit));
+  };
+  /** A region as long as `lengths` say, with zeros where there is no vector. */
+  const placeVectors = (names: readonly (Name | undefined)[], lengths: readonly number[]): void => {
+    const key = vectorKey(names);
+    if (offsets.has(key) || names.every((name) => name === undefined)) return;
+    offsets.set(key, vectorLength);
+    let offset = vectorLength;
+    for (const [i, name] of names.entries()) {
+      if (name !== undefined) {
+        const source = vectorSlice(program, checkpoint, name);
+        if (source.rows !== lengths[i]) {
+          throw new Error(`The vector "${name}" has ${source.rows} numbers; its op takes ${lengths[i]}.`);
+        }
+        vectors.push({ source, offset });
+      }
+      offset += lengths[i];
+    }
+    vectorLength = Math.ceil(offset / 4) * 4; // kernels read gains four at a time
+  };
+  const placeNorm = (norm: NormOp): void => {
+    const columns = program.buffers.get(norm.input) ?? 0;
+    placeVectors([norm.weight], [columns]);
+    placeVectors([norm.bias], [columns]);
+  };
+
+  for (const stage of stages) {
+    if (stage.kind === "embed") placeWeight([stage.embed.table]);
+    if ("positions" in stage && stage.positions !== undefined) placeWeight([stage.positions.table]);
+    if ("norm" in stage && stage.norm !== undefined) placeNorm(stage.norm);
+    if ("weights" in stage) {
+      placeWeight(stage.weights);
+      placeVectors(
+        stage.biases,
+        stage.weights.map((name) => matrixRows(program, name)),
+      );
+    }
+  }
+  return {
+    weights,
+    vectors,
+    vectorLength,
+    vectorOffset: (names) => offsets.get(vectorKey(names)) ?? 0,
+  };
+}
+
+const vectorKey = (names: readonly (Name | undefined)[]): string =>
+  names.map((name) => name ?? "").join(" + ");
+
+function stack(
+  program: Program,
+  checkpoint: Checkpoint,
+  names: readonly Name[],
+  bindingLimit: number,
+): Weight {
+  const key = weightKey(names);
+  const matrices = names.map((name) => matrixOf(program, checkpoint, name));
+  const [{ format, source, stride }] = matrices;
+  const { columns } = source;
+  let rows = 0;
+  const parts = matrices.map((matrix): WeightPart => {
+    const part = { source: matrix.source, first: rows };
+    rows += matrix.source.rows;
+    return part;
+  });
+  const most = Math.floor(bindingLimit / stride);
+  if (most === 0) {
+    throw new ModelComposeError(
+      "unsupported",
+      `A row of the tensor "${names[0]}" has ${stride} bytes; the adapter binds at most ${bindingLimit}.`,
+      { remedy: 'Use the device "wasm".' },
+    );
+  }
+  // Even pieces: the last one of a cut at the limit could be a sliver.
+  const pieces = Math.ceil(rows / most);
+  const shards = Array.from({ length: pieces }, (_, i): Shard => {
+    const first = Math.floor((rows * i) / pieces);
+    const end = Math.floor((rows * (i + 1)) / pieces);
+    return {
+      buffer: pieces === 1 ? `weight ${key}` : `weight ${key} (${i + 1} of ${pieces})`,
+      first,
+      count: end - first,
+    };
+  });
+  return { key, format, columns, rows, stride, parts, shards };
+}
+
+interface PlacedMatrix {
+  source: WeightSlice;
+  format: WeightFormat;
+  /** Bytes from one row to the next. */
+  stride: number;
+}
+
+function matrixOf(program: Program, checkpoint: Checkpoint, name: Name): PlacedMatrix {
+  const source = matrixSlice(program, checkpoint, name);
+  const format = FORMATS[source.tensor.dtype];
+  return { source, format, stride: rowStride({ format, columns: source.columns }) };
+}
+
+function matrixRows(program: Program, name: Name): number {
+  const matrix = program.matrices.get(name);
+  if (matrix === undefined) throw new Error(`The program declares no matrix "${name}".`);
+  return matrix.rows;
+}

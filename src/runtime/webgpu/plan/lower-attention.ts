@@ -1,0 +1,97 @@
+/** Attention: for few rows split over positions and merged, for blocks tile by tile. */
+import {
+  attentionBlockKernel,
+  attentionBlockWorkgroups,
+  attentionCombineKernel,
+  attentionCombineWorkgroups,
+  attentionDecodeKernel,
+  attentionDecodeWorkgroups,
+  attentionParams,
+  attentionPartialWords,
+  attentionTileRows,
+  type AttentionShape,
+} from "../../../kernels/attention/attention.gpu.ts";
+import type { Program } from "../../program.ts";
+import { FEW_ROWS, type Dispatch, type PassShape } from "./dispatch.ts";
+import type { Stage } from "./fuse.ts";
+import { traced, type Lowering } from "./lower.ts";
+
+type AttentionStage = Extract<Stage, { kind: "attention" }>;
+
+function shapeOf({ attention }: AttentionStage, program: Program, context: number): AttentionShape {
+  const { kvHeads, headDim } = program.kv;
+  const { heads, window, over } = attention;
+  return { heads, kvHeads, headDim, context, window, source: over === "source" };
+}
+
+/** Positions that the longest row has before it. */
+function lengthOf({ source }: AttentionShape, { length, sourceLength }: PassShape): number {
+  return source === true ? sourceLength : length;
+}
+
+/** Positions that it sees. */
+function seenOf(shape: AttentionShape, pass: PassShape): number {
+  return Math.min(lengthOf(shape, pass), shape.window ?? Infinity);
+}
+
+export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Dispatch[] {
+  const { program, contextLength, maxRows } = lowering;
+  const { query, layer, output, scale } = stage.attention;
+  const shape = shapeOf(stage, program, contextLength);
+  const decode: Dispatch = {
+    spec: attentionDecodeKernel(shape, maxRows),
+    buffers: [query, `keys ${layer}`, `values ${layer}`, "partials", "rows"],
+    params: attentionParams(scale),
+    workgroups: (pass) => attentionDecodeWorkgroups(shape, pass.rows, lengthOf(shape, pass)),
+    bytes: (pass) => pass.rows * seenOf(shape, pass) * cacheBytes(shape),
+  };
+  const combine: Dispatch = {
+    spec: attentionCombineKernel(shape, maxRows),
+    buffers: ["partials", output, "rows"],
+    workgroups: ({ rows }) => [...attentionCombineWorkgroups(shape, rows), 1],
+    bytes: ({ rows }) => rows * shape.heads * shape.headDim * 4,
+  };
+  return traced([decode, combine], { trace: stage.trace, output }, lowering);
+}
+
+export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): Dispatch[] {
+  const { program, contextLength, maxRows } = lowering;
+  const { query, layer, output, scale } = stage.attention;
+  const shape = shapeOf(stage, program, contextLength);
+  const block: Dispatch = {
+    spec: attentionBlockKernel(shape, maxRows),
+    buffers: [
+      ...[query, `keys ${layer}`, `values ${layer}`, output, "query tiles"],
+      ...(shape.source === true ? ["rows"] : []),
+    ],
+    params: attentionParams(scale),
+    workgroups: ({ queryTiles }) => [...attentionBlockWorkgroups(shape, queryTiles), 1],
+    bytes: (pass) => {
+      const outputs = pass.rows * shape.heads * shape.headDim;
+      return (
+        Math.min(seenOf(shape, pass) + pass.rows, lengthOf(shape, pass)) * cacheBytes(shape) + outputs * 8
+      );
+    },
+  };
+  return traced([block], { trace: stage.trace, output }, lowering);
+}
+
+/** Bytes of a key and a value of all heads at one position. */
+function cacheBytes({ kvHeads, headDim }: AttentionShape): number {
+  return kvHeads * headDim * 8;
+}
+
+/** Sizes that depend on the program's attentions. */
+export function attentionSizes(
+  program: Program,
+  stages: readonly Stage[],
+  contextLength: number,
+): { partialWords: number; tileRows: number } {
+  const shapes = stages
+    .filter((stage) => stage.kind === "attention")
+    .map((stage) => shapeOf(stage, program, contextLength));
+  return {
+    partialWords: Math.max(1, ...shapes.map((shape) => attentionPartialWords(shape, FEW_ROWS))),
+    tileRows: shapes.length === 0 ? 1 : Math.min(...shapes.map(attentionTileRows)),
+  };
+}

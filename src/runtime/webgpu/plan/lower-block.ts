@@ -1,0 +1,107 @@
+/** Prefill's products: tiled, with what is folded into a decode's products as dispatches of its own. */
+import { gateKernel, gateWorkgroups } from "../../../kernels/gate/gate.gpu.ts";
+import { packKernel, packedWords } from "../../../kernels/linear/gemm-pack.gpu.ts";
+import { selectGemm } from "../../../kernels/linear/gemm-select.gpu.ts";
+import { gemmParams, gemmWorkgroups, inQuads } from "../../../kernels/linear/gemm.gpu.ts";
+import { ropeAppendKernel, ropeAppendWorkgroups } from "../../../kernels/rope/rope-append.gpu.ts";
+import type { Name } from "../../program.ts";
+import type { Dispatch } from "./dispatch.ts";
+import { columnsOf, rotaryOf, traced, weightOf, type Lowering, type ProductStage } from "./lower.ts";
+
+/** output = input · weightᵀ; a dispatch for each shard of the weight. */
+export function lowerProduct(
+  stage: ProductStage & { output: Name },
+  outputColumns: number,
+  lowering: Lowering,
+): Dispatch[] {
+  const { layout, maxRows, limits, features, variants, adapterName } = lowering;
+  const weight = weightOf(stage, layout);
+  const hasBias = stage.biases.some((bias) => bias !== undefined);
+  const { spec, tile, isPacked } = selectGemm(
+    { name: adapterName, ...features, ...limits },
+    {
+      format: weight.format,
+      columns: weight.columns,
+      outputColumns,
+      bias: hasBias,
+      accumulate: stage.kind === "linear" && stage.accumulate,
+      activation: stage.kind === "linear" ? stage.activation : undefined,
+      quads: inQuads(outputColumns, weight.shards),
+      maxRows,
+    },
+    lowering.prefill,
+    { rows: maxRows, count: Math.max(...weight.shards.map(({ count }) => count)) },
+    variants.gemm,
+  );
+  const pack: Dispatch = {
+    spec: packKernel(weight.columns),
+    buffers: [stage.input, "packed"],
+    workgroups: ({ rows }) => [rows, 1, 1],
+    bytes: ({ rows }) => rows * weight.columns * 6,
+  };
+  const products = weight.shards.map(({ buffer, first, count }): Dispatch => ({
+    spec,
+    buffers: [isPacked ? "packed" : stage.input, "vectors", buffer, stage.output, "rows"],
+    params: gemmParams({ bias: hasBias ? layout.vectorOffset(stage.biases) : 0, first, count }),
+    workgroups: ({ rows }) => {
+      const [x, y] = gemmWorkgroups(rows, count, tile, limits.maxComputeWorkgroupsPerDimension);
+      return [x, y, 1];
+    },
+    bytes: ({ rows }) => count * weight.stride + rows * (weight.columns + count) * 4,
+  }));
+  return isPacked ? [pack, ...products] : products;
+}
+
+export function lowerLinearBlock(
+  stage: Extract<ProductStage, { kind: "linear" }>,
+  lowering: Lowering,
+): Dispatch[] {
+  return traced(lowerProduct(stage, columnsOf(stage.output, lowering.program), lowering), stage, lowering);
+}
+
+export function lowerQkvBlock(stage: Extract<ProductStage, { kind: "qkv" }>, lowering: Lowering): Dispatch[] {
+  const { program, maxRows, contextLength } = lowering;
+  const { kvHeads, headDim } = program.kv;
+  const heads = columnsOf(stage.output, program) / headDim;
+  const columns = (heads + 2 * kvHeads) * headDim;
+  const cache = [`keys ${stage.layer}`, `values ${stage.layer}`];
+  const rotary = stage.rope ? rotaryOf(program) : 0;
+  const shape = { heads, kvHeads, headDim, context: contextLength, rotary, maxRows };
+  return [
+    ...lowerProduct({ ...stage, output: "wide" }, columns, lowering),
+    {
+      spec: ropeAppendKernel(shape),
+      buffers: ["wide", stage.output, ...cache, "rows", ...(stage.rope ? ["rope"] : [])],
+      workgroups: ({ rows }) => [...ropeAppendWorkgroups(shape, rows), 1],
+      bytes: ({ rows }) => rows * columns * 8,
+    },
+  ];
+}
+
+export function lowerGateBlock(
+  stage: Extract<ProductStage, { kind: "gate" }>,
+  lowering: Lowering,
+): Dispatch[] {
+  const columns = columnsOf(stage.output, lowering.program);
+  const gate: Dispatch = {
+    spec: gateKernel(columns),
+    buffers: ["wide", stage.output],
+    workgroups: ({ rows }) => [...gateWorkgroups(columns, rows), 1],
+    bytes: ({ rows }) => rows * columns * 12,
+  };
+  return traced(
+    [...lowerProduct({ ...stage, output: "wide" }, 2 * columns, lowering), gate],
+    stage,
+    lowering,
+  );
+}
+
+/** Words of the buffer "packed": the widest input of a product, where products are not exact. */
+export function packedBufferWords(lowering: Pick<Lowering, "layout" | "maxRows" | "prefill">): number {
+  if (lowering.prefill === "exact") return 1;
+  const widest = Math.max(
+    0,
+    ...[...lowering.layout.weights.values()].map(({ columns }) => packedWords(columns)),
+  );
+  return lowering.maxRows * widest;
+}

@@ -1,0 +1,295 @@
+import { describe, expect, test } from "vitest";
+import { openGolden } from "../../../../test/support/golden.ts";
+import { shapesOf, smollm3Of3B } from "../../../../test/support/shapes.ts";
+import { readCodeGenConfig } from "../../../models/config/codegen.ts";
+import { readBlenderbotConfig } from "../../../models/config/encoder-decoder.ts";
+import type { ConfigFile } from "../../../models/config/schema.ts";
+import type { JsonObject } from "../../../base/json.ts";
+import { readGpt2Config } from "../../../models/config/gpt2.ts";
+import { readGptNeoConfig } from "../../../models/config/gpt-neo.ts";
+import { codegen } from "../../../models/families/codegen.ts";
+import { encoderDecoder } from "../../../models/families/encoder-decoder.ts";
+import { gptNeo } from "../../../models/families/gpt-neo.ts";
+import { gpt2 } from "../../../models/families/gpt2.ts";
+import { ENCODE, FORWARD, type Program } from "../../program.ts";
+import type { GpuFeatures, GpuLimits } from "../run/device.ts";
+import { LOGIT_ROWS, type Dispatch, type FormName, type PassShape } from "./dispatch.ts";
+import { planGpu, type GpuPlan, type PlanOptions } from "./plan.ts";
+import { tokenChoice } from "../run/token-choice.ts";
+
+/** A large GPU of today. */
+const LARGE: GpuLimits = {
+  maxBufferSize: 2 ** 32,
+  maxStorageBufferBindingSize: 2 ** 32 - 4,
+  maxComputeWorkgroupStorageSize: 49_152,
+  maxComputeInvocationsPerWorkgroup: 1024,
+  maxStorageBuffersPerShaderStage: 16,
+  maxComputeWorkgroupsPerDimension: 65_535,
+};
+/** WebGPU's defaults: what every adapter has. */
+const LEAST: GpuLimits = {
+  maxBufferSize: 256 * 2 ** 20,
+  maxStorageBufferBindingSize: 128 * 2 ** 20,
+  maxComputeWorkgroupStorageSize: 16_384,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxStorageBuffersPerShaderStage: 8,
+  maxComputeWorkgroupsPerDimension: 65_535,
+};
+const ALL_FEATURES: GpuFeatures = {
+  subgroups: true,
+  subgroupMaxSize: 32,
+  shaderF16: true,
+  timestamps: true,
+  subgroupMatrix: [],
+};
+const NO_FEATURES: GpuFeatures = {
+  subgroups: false,
+  subgroupMaxSize: 0,
+  shaderF16: false,
+  timestamps: false,
+  subgroupMatrix: [],
+};
+const GPUS = {
+  "a large GPU": { limits: LARGE, features: ALL_FEATURES, summary: { name: "Large", isSoftware: false } },
+  "the least GPU": { limits: LEAST, features: NO_FEATURES, summary: { name: "Least", isSoftware: false } },
+};
+const OPTIONS: PlanOptions = { contextLength: 4096, slots: 1, maxRows: 512, prefill: "exact" };
+
+const PROGRAM = smollm3Of3B();
+const CHECKPOINT = shapesOf(PROGRAM);
+const planOf3B = (gpu: keyof typeof GPUS, options: Partial<PlanOptions> = {}): GpuPlan =>
+  planGpu(PROGRAM, CHECKPOINT, GPUS[gpu], { ...OPTIONS, ...options });
+
+const formOf = (plan: GpuPlan, name: FormName, entry = FORWARD) => {
+  const forms = plan.entries.get(entry);
+  if (forms === undefined) throw new Error("no entry");
+  return forms[name];
+};
+
+/** Passes of every form, short and at the end of the context. */
+function passesUpTo(context: number): (readonly [FormName, PassShape])[] {
+  return [1, context].flatMap((length): (readonly [FormName, PassShape])[] => {
+    const seen = { length, sourceLength: length };
+    return [
+      ["one", { rows: 1, logitRows: 1, ...seen, queryTiles: 0 }],
+      ["few", { rows: 16, logitRows: LOGIT_ROWS, ...seen, queryTiles: 0 }],
+      ["block", { rows: 128, logitRows: LOGIT_ROWS, ...seen, queryTiles: 128 }],
+    ];
+  });
+}
+
+/** Dispatches of a decoded token that have something to do, without the choice. */
+function tokenDispatches(plan: GpuPlan, length: number): Dispatch[] {
+  const shape: PassShape = { rows: 1, logitRows: 1, length, sourceLength: length, queryTiles: 0 };
+  const { body, head } = formOf(plan, "one");
+  return [...body, ...head].filter(({ workgroups }) => workgroups(shape).every((n) => n > 0));
+}
+
+function expectWithinLimits(plan: GpuPlan, limits: GpuLimits): void {
+  for (const entry of plan.entries.keys()) {
+    for (const [form, shape] of passesUpTo(plan.contextLength)) {
+      const { body, head } = formOf(plan, form, entry);
+      for (const { spec, workgroups, buffers, params, bytes } of [...body, ...head]) {
+        const storage = spec.bindings.filter((kind) => kind !== "uniform");
+        expect(storage.length, spec.name).toBeLessThanOrEqual(limits.maxStorageBuffersPerShaderStage);
+        expect(buffers.length + (params === undefined ? 0 : 1), spec.name).toBe(spec.bindings.length);
+        for (const name of buffers) {
+          const size = plan.buffers.get(name);
+          expect(size, `${spec.name}: ${name}`).toBeGreaterThan(0);
+          expect(size, name).toBeLessThanOrEqual(limits.maxStorageBufferBindingSize);
+        }
+        for (const count of workgroups(shape)) {
+          expect(Number.isInteger(count) && count >= 0, `${spec.name}: ${count} workgroups`).toBe(true);
+          expect(count, spec.name).toBeLessThanOrEqual(limits.maxComputeWorkgroupsPerDimension);
+        }
+        expect(bytes(shape)).toBeGreaterThan(0);
+      }
+    }
+  }
+}
+
+function expectNoAlias(plan: GpuPlan): void {
+  for (const entry of plan.entries.keys()) {
+    for (const form of ["one", "few", "block"] as const) {
+      for (const { spec, buffers } of formOf(plan, form, entry).body) {
+        const written = buffers.filter((_, i) => spec.bindings[i] === "write");
+        for (const name of written) {
+          expect(
+            buffers.filter((other) => other === name),
+            `${spec.name} of ${form}`,
+          ).toHaveLength(1);
+        }
+      }
+    }
+  }
+}
+
+describe("SmolLM3-3B", () => {
+  test.each(Object.keys(GPUS) as (keyof typeof GPUS)[])(
+    "on %s: at most 256 dispatches a token, token choice included",
+    (gpu) => {
+      const real = tokenDispatches(planOf3B(gpu), 4096);
+      const choices = Object.values(tokenChoice({ vocabSize: PROGRAM.vocabSize, maxRows: 512 }).dispatches);
+      expect(choices.length).toBeGreaterThan(2);
+      for (const choice of choices) expect(real.length + choice.length).toBeLessThanOrEqual(256);
+      // Six a layer: anything more is a fusion lost.
+      const shards = gpu === "the least GPU" ? 4 : 1;
+      expect(real).toHaveLength(36 * 6 + 1 + 2 * shards);
+    },
+  );
+
+  test.each(Object.keys(GPUS) as (keyof typeof GPUS)[])(
+    "on %s: every dispatch keeps to the limits",
+    (gpu) => {
+      expectWithinLimits(planOf3B(gpu), GPUS[gpu].limits);
+    },
+  );
+
+  test("no dispatch writes what it reads through another binding", () => {
+    expectNoAlias(planOf3B("a large GPU"));
+  });
+
+  test("memory: weights as stored, the cache, what a token reads", () => {
+    const { memory, buffers } = planOf3B("a large GPU", { slots: 2 });
+    const stored = [...PROGRAM.matrices.values()].reduce((sum, m) => sum + m.rows * m.columns * 2, 0);
+    expect(memory.weightBytes).toBe(stored); // every row is a multiple of 16 bytes
+    expect(memory.weightBytesPerToken).toBe(stored); // the table is read whole as the head
+    expect(memory.kvCacheBytes).toBe(2 * 36 * 2 * 4096 * 4 * 128 * 4);
+    const all = [...buffers.values()].reduce((sum, bytes) => sum + bytes, 0);
+    expect(memory.weightBytes + memory.kvCacheBytes + memory.workBytes).toBe(all);
+    for (const [name, bytes] of buffers) expect(bytes % 4, name).toBe(0);
+  });
+
+  test("a cache that no binding holds is refused, with the length that fits", () => {
+    // 2 KiB a position and layer.
+    expect(() => planOf3B("the least GPU", { contextLength: 65_537 })).toThrow(
+      expect.objectContaining({
+        code: "out-of-memory",
+        message: expect.stringMatching(
+          /^The KV cache of one layer needs 134 MB for a context of 65537 tokens; the GPU Least binds at most 134 MB at once\. Lower the context length to at most 65536 /,
+        ) as string,
+      }),
+    );
+    expect(planOf3B("the least GPU", { contextLength: 65_536 }).contextLength).toBe(65_536);
+    expect(() => planOf3B("the least GPU", { contextLength: 20_000, slots: 4 })).toThrow("at most 16384");
+  });
+
+  test("modes of prefill that the adapter lacks are refused", () => {
+    for (const prefill of ["f16", "subgroup-matrix"] as const) {
+      expect(() => planOf3B("the least GPU", { prefill })).toThrow(
+        expect.objectContaining({ code: "unsupported" }),
+      );
+    }
+    expect(formOf(planOf3B("a large GPU", { prefill: "f16" }), "block").body.length).toBeGreaterThan(
+      formOf(planOf3B("a large GPU"), "block").body.length,
+    );
+  });
+});
+
+/** What of their config.json has to do with shapes. */
+const FAMILIES: readonly { name: string; program: Program; dispatches: number }[] = [
+  {
+    name: "DialoGPT-large",
+    program: gpt2(
+      readGpt2Config(file({ vocab_size: 50_257, n_embd: 1280, n_layer: 36, n_head: 20, n_positions: 1024 })),
+    ),
+    // Norm, QKV, attention, its combination, output, norm, the MLP's two; before them the embedding, behind them norm
+    // and logits.
+    dispatches: 36 * 8 + 3,
+  },
+  {
+    name: "gpt-neo-1.3B",
+    program: gptNeo(
+      readGptNeoConfig(
+        file({
+          ...{ vocab_size: 50_257, hidden_size: 2048, num_layers: 24, num_heads: 16 },
+          max_position_embeddings: 2048,
+        }),
+      ),
+    ),
+    dispatches: 24 * 8 + 3,
+  },
+  {
+    name: "codegen-350M-mono",
+    program: codegen(
+      readCodeGenConfig(
+        file({
+          ...{ vocab_size: 51_200, n_embd: 1024, n_layer: 20, n_head: 16, n_positions: 2048 },
+          rotary_dim: 32,
+        }),
+      ),
+    ),
+    // One norm for both halves.
+    dispatches: 20 * 7 + 3,
+  },
+  {
+    name: "blenderbot-400M-distill",
+    program: encoderDecoder(
+      readBlenderbotConfig(
+        file({
+          ...{ vocab_size: 8008, d_model: 1280, max_position_embeddings: 128 },
+          ...{ encoder_layers: 2, encoder_attention_heads: 32, encoder_ffn_dim: 5120 },
+          ...{ decoder_layers: 12, decoder_attention_heads: 32, decoder_ffn_dim: 5120 },
+        }),
+      ),
+    ),
+    // Five more for cross-attention, whose keys and values are there.
+    dispatches: 12 * 13 + 3,
+  },
+];
+
+function file(values: JsonObject): ConfigFile {
+  return { path: "config.json", values };
+}
+
+describe.each(FAMILIES)("$name", ({ program, dispatches }) => {
+  const checkpoint = shapesOf(program);
+  const contextLength = Math.min(program.maxPositions, 2048);
+  const planOn = (gpu: keyof typeof GPUS, options: Partial<PlanOptions> = {}): GpuPlan =>
+    planGpu(program, checkpoint, GPUS[gpu], { ...OPTIONS, contextLength, maxRows: 128, ...options });
+
+  test("dispatches of a token, the choice not counted", () => {
+    expect(tokenDispatches(planOn("a large GPU"), contextLength)).toHaveLength(dispatches);
+  });
+
+  test("every dispatch keeps to the limits, and writes nothing that it reads through another binding", () => {
+    for (const gpu of ["a large GPU", "the least GPU"] as const) {
+      expectWithinLimits(planOn(gpu), GPUS[gpu].limits);
+      expectNoAlias(planOn(gpu));
+    }
+  });
+
+  test("a context that is longer than its table of positions is refused", () => {
+    if (program.rope !== undefined) return;
+    const { maxPositions } = program;
+    expect(() => planOn("a large GPU", { contextLength: maxPositions + 1 })).toThrow(
+      `ends at ${maxPositions} positions; the context has ${maxPositions + 1}. Lower the context length`,
+    );
+  });
+});
+
+test("layers of an encoder's input have one slot", () => {
+  const { program } = FAMILIES[3];
+  const plan = planGpu(program, shapesOf(program), GPUS["a large GPU"], {
+    ...OPTIONS,
+    ...{ contextLength: 128, slots: 4, maxRows: 128 },
+  });
+  const bytes = 128 * 1280 * 4;
+  expect(plan.buffers.get("keys 11")).toBe(4 * bytes);
+  expect(plan.buffers.get("keys 12")).toBe(bytes);
+  expect(plan.memory.kvCacheBytes).toBe(2 * bytes * (12 * 4 + 13));
+  expect(plan.entries.get(ENCODE)?.one.head).toEqual([]);
+});
+
+test("every trace of the program is reported by every form, once", async () => {
+  const { program, checkpoint } = await openGolden("smollm3");
+  const plan = planGpu(program, checkpoint, GPUS["the least GPU"], { ...OPTIONS, contextLength: 64 });
+  const wanted = [...program.entries.values()]
+    .flat()
+    .flatMap(({ ops }) => ops.flatMap(({ trace }) => trace ?? []));
+  expect(wanted).toHaveLength(10);
+  for (const form of ["one", "few", "block"] as const) {
+    const traced = formOf(plan, form).body.flatMap(({ trace }) => trace?.name ?? []);
+    expect(traced, form).toEqual(wanted);
+  }
+});

@@ -1,0 +1,171 @@
+/** Everything about a program on a GPU that can be known before a byte is allocated. */
+import { attentionTileWords } from "../../../kernels/attention/attention.gpu.ts";
+import type { MemoryUse } from "../../backend.ts";
+import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
+import { ModelComposeError } from "../../../base/errors.ts";
+import { formatBytes } from "../../../base/bytes.ts";
+import type { PrefillMode } from "../../generation/types.ts";
+import { FORWARD, isSourceLayer, type Program } from "../../program.ts";
+import type { AdapterSummary } from "../run/adapter.ts";
+import type { GpuFeatures, GpuLimits } from "../run/device.ts";
+import { LOGIT_ROWS, rowsBufferBytes, type Form, type FormName } from "./dispatch.ts";
+import { fuseEntry, type Stage } from "./fuse.ts";
+import { fuseRules, layOutWeights, type WeightLayout } from "./layout.ts";
+import { attentionSizes } from "./lower-attention.ts";
+import { packedBufferWords } from "./lower-block.ts";
+import { lowerEntry, wideColumns } from "./lower.ts";
+import { selectVariants, type ForcedVariants } from "./select.ts";
+
+const MOST_HEAD_DIM = 256;
+
+export interface PlanOptions {
+  contextLength: number;
+  slots: number;
+  maxRows: number;
+  /** "f16-emulated": the arithmetic of "f16" on adapters without it, for tests. */
+  prefill: PrefillMode | "f16-emulated";
+  forced?: ForcedVariants;
+}
+
+export interface GpuPlan {
+  contextLength: number;
+  slots: number;
+  maxRows: number;
+  /** Query rows of one tile of the block attention. */
+  queryTileRows: number;
+  layout: WeightLayout;
+  /** name → bytes */
+  buffers: ReadonlyMap<string, number>;
+  entries: ReadonlyMap<string, Readonly<Record<FormName, Form>>>;
+  memory: MemoryUse;
+}
+
+/**
+ * @throws ModelComposeError "out-of-memory" for a cache that no binding holds, "unsupported" for a mode that the adapter
+ *   lacks, "invalid-checkpoint"
+ */
+export function planGpu(
+  program: Program,
+  checkpoint: Checkpoint,
+  gpu: { features: GpuFeatures; limits: GpuLimits; summary: Pick<AdapterSummary, "name" | "isSoftware"> },
+  { contextLength, slots, maxRows, prefill, forced }: PlanOptions,
+): GpuPlan {
+  const { limits, features } = gpu;
+  checkHeads(program);
+  checkPositions(program, contextLength);
+  const bindingLimit = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  const rules = fuseRules(program, checkpoint, bindingLimit);
+  const stages = new Map(
+    [...program.entries.keys()].map((entry) => [entry, fuseEntry(program, entry, rules)]),
+  );
+  const allStages = [...stages.values()].flat();
+  const layout = layOutWeights(program, checkpoint, allStages, bindingLimit);
+  const { name: adapterName, isSoftware } = gpu.summary;
+  const variants = selectVariants({ features, limits, isSoftware, forced });
+  const lowering = {
+    program,
+    layout,
+    contextLength,
+    maxRows,
+    prefill,
+    variants,
+    features,
+    limits,
+    adapterName,
+  };
+
+  const buffers = new Map<string, number>();
+  for (const weight of layout.weights.values()) {
+    for (const shard of weight.shards) buffers.set(shard.buffer, shard.count * weight.stride);
+  }
+  const weightBytes = sum(buffers.values());
+  let kvCacheBytes = 0;
+  for (let layer = 0; layer < program.kv.layers; layer++) {
+    const sequences = isSourceLayer(program.kv, layer) ? 1 : slots;
+    const bytes = sequences * contextLength * program.kv.kvHeads * program.kv.headDim * 4;
+    if (bytes > bindingLimit) throw cacheTooLarge(adapterName, bytes, bindingLimit, contextLength);
+    buffers.set(`keys ${layer}`, bytes);
+    buffers.set(`values ${layer}`, bytes);
+    kvCacheBytes += 2 * bytes;
+  }
+
+  buffers.set("vectors", layout.vectorLength * 4);
+  buffers.set("rows", rowsBufferBytes(maxRows));
+  for (const [name, columns] of program.buffers) buffers.set(name, maxRows * columns * 4);
+  buffers.set("wide", Math.max(4, maxRows * wideColumns(program, allStages) * 4));
+  buffers.set("logits", Math.ceil((LOGIT_ROWS * program.vocabSize) / 4) * 16);
+  if (program.rope !== undefined) {
+    buffers.set("rope", contextLength * program.rope.inverseFrequencies.length * 8);
+  }
+  const { partialWords, tileRows } = attentionSizes(program, allStages, contextLength);
+  buffers.set("partials", partialWords * 4);
+  buffers.set("packed", packedBufferWords(lowering) * 4);
+  buffers.set("query tiles", attentionTileWords(maxRows) * 4);
+  return {
+    contextLength,
+    slots,
+    maxRows,
+    queryTileRows: tileRows,
+    layout,
+    buffers,
+    entries: new Map([...stages].map(([entry, list]) => [entry, lowerEntry(list, lowering)])),
+    memory: {
+      weightBytes,
+      weightBytesPerToken: bytesPerToken(layout, stages.get(FORWARD) ?? []),
+      kvCacheBytes,
+      workBytes: sum(buffers.values()) - weightBytes - kvCacheBytes,
+    },
+  };
+}
+
+/** What the attention kernels are written for. */
+function checkHeads({ kv: { headDim } }: Program): void {
+  if (headDim % 4 === 0 && headDim <= MOST_HEAD_DIM) return;
+  throw new ModelComposeError(
+    "unsupported",
+    `The model has heads of ${headDim} numbers; the GPU device does multiples of 4 up to ${MOST_HEAD_DIM}.`,
+    { remedy: 'Use the device "wasm" (the CPU).' },
+  );
+}
+
+/** Kernels read tables of learned positions without looking: a context longer than the table has no rows there. */
+function checkPositions({ entries, matrices }: Program, contextLength: number): void {
+  for (const op of [...entries.values()].flat().flatMap(({ ops }) => ops)) {
+    if (op.role !== "positions") continue;
+    const most = (matrices.get(op.table)?.rows ?? 0) - op.offset;
+    if (contextLength <= most) continue;
+    throw new ModelComposeError(
+      "invalid-argument",
+      `The table of positions "${op.table}" ends at ${most} positions; the context has ${contextLength}.`,
+      { remedy: `Lower the context length to at most ${most}.` },
+    );
+  }
+}
+
+/** A table that is only looked up costs a row; every other matrix is read whole. */
+function bytesPerToken(layout: WeightLayout, stages: readonly Stage[]): number {
+  const read = new Set(stages.flatMap((stage) => ("weights" in stage ? [stage.weights.join(" + ")] : [])));
+  return sum(
+    [...layout.weights.values()]
+      .filter(({ key }) => read.has(key))
+      .map((weight) => weight.rows * weight.stride),
+  );
+}
+
+function sum(values: Iterable<number>): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}
+
+function cacheTooLarge(name: string, need: number, limit: number, contextLength: number): ModelComposeError {
+  const most = Math.floor((limit / need) * contextLength);
+  return new ModelComposeError(
+    "out-of-memory",
+    `The KV cache of one layer needs ${formatBytes(need)} for a context of ${contextLength} tokens; the GPU ` +
+      `${name} binds at most ${formatBytes(limit)} at once.`,
+    {
+      remedy: `Lower the context length to at most ${most} (max_output_length in a compose file), or use the device "wasm".`,
+    },
+  );
+}

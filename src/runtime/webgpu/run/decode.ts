@@ -1,0 +1,177 @@
+/**
+ * Decoding. Where the GPU chooses tokens, steps are submitted ahead: step n + 1 is encoded while step n runs, the chosen
+ * token stays on the GPU, and its id comes back one or more steps later. Where the CPU chooses, each step waits for its
+ * logits.
+ */
+import type { DecodeProfile, DecodeRequest } from "../../backend.ts";
+import { withAbort } from "../../../base/async/mutex.ts";
+import { FORWARD } from "../../program.ts";
+import { Sampler } from "../../sampling/sampler.ts";
+import type { PassShape } from "../plan/dispatch.ts";
+import type { WebGpuExecutable } from "./executable.ts";
+import { Pace } from "./pace.ts";
+import { RESULT_BYTES, type RingSlot } from "./readback.ts";
+import { encode } from "./resources.ts";
+import { planTokenChoice, readChoice, startTokenChoice, type TokenChoicePlan } from "./token-choice.ts";
+
+/** Steps submitted before the first of them is known. More hides a slower event loop and computes more for nothing. */
+const STEPS_AHEAD = 3;
+
+/** What a step cost the calling thread. */
+export interface StepCost {
+  dispatches: number;
+  /** From the command encoder to the finished command buffer. */
+  encodeSeconds: number;
+  /** To submit it and to ask for its result. */
+  submitSeconds: number;
+}
+
+export interface GpuDecodeRequest extends DecodeRequest {
+  /** Measures how long kernels run; costs some speed. */
+  profile?: boolean;
+  /** Called for every step that is submitted and computes a whole pass, where the GPU chooses tokens; for benchmarks. */
+  onStep?: (cost: StepCost) => void;
+}
+
+export async function decodeTokens(
+  executable: WebGpuExecutable,
+  request: GpuDecodeRequest,
+  signal: AbortSignal | undefined,
+): Promise<DecodeProfile> {
+  const { tokens, slot, position } = request;
+  const pass = {
+    tokens,
+    slots: new Int32Array(tokens.length).fill(slot),
+    positions: Int32Array.from(tokens, (_, r) => position + r),
+    sourceLength: request.sourceLength,
+    logitRows: Int32Array.of(tokens.length - 1),
+  };
+  const shape = await executable.submitBody(pass, signal, request.onProgress);
+  const plan = planTokenChoice(request.sampling, executable.program.vocabSize);
+  return plan === "cpu"
+    ? chooseOnCpu(executable, request, shape, signal)
+    : chooseOnGpu(executable, request, plan, shape, signal);
+}
+
+/** Times of a decode, from the first chosen token to the last. */
+class Clock {
+  #first: number | undefined;
+  #last = 0;
+  /** Of the GPU, in seconds. */
+  busy = 0;
+
+  tick(): void {
+    this.#last = performance.now();
+    this.#first ??= this.#last;
+  }
+
+  profile(): DecodeProfile {
+    return { wallSeconds: (this.#last - (this.#first ?? this.#last)) / 1000, kernelSeconds: this.busy };
+  }
+}
+
+async function chooseOnGpu(
+  executable: WebGpuExecutable,
+  request: GpuDecodeRequest,
+  plan: TokenChoicePlan,
+  { sourceLength }: PassShape,
+  signal: AbortSignal | undefined,
+): Promise<DecodeProfile> {
+  const { resources, program } = executable;
+  const { device } = resources.context;
+  const { count, sampling, onToken, onStep, eosTokenIds, position, tokens } = request;
+  const one = await resources.form(FORWARD, "one");
+  const choice = await resources.choice(plan);
+  for (const [name, words] of Object.entries(startTokenChoice(request, program.vocabSize))) {
+    device.queue.writeBuffer(resources.buffer(name), 0, words);
+  }
+  const ring = await executable.takeRing(request.profile === true);
+  const clock = new Clock();
+  const pace = new Pace();
+  const waiting: RingSlot[] = [];
+  let submitted = 0;
+
+  const submitStep = (): void => {
+    const step = submitted++;
+    const slot = ring.slot(step);
+    const stepShape: PassShape = {
+      rows: 1,
+      logitRows: 1,
+      length: position + tokens.length + step,
+      sourceLength,
+      queryTiles: 0,
+    };
+    const startedAt = performance.now();
+    const encoder = device.createCommandEncoder();
+    const compute = encoder.beginComputePass(slot.timestamps);
+    let dispatches = 0;
+    // The first step's rows are computed already.
+    if (step > 0) dispatches += encode(compute, one.body, stepShape);
+    dispatches += encode(compute, one.head, stepShape);
+    dispatches += encode(compute, choice, stepShape);
+    compute.end();
+    encoder.copyBufferToBuffer(resources.buffer("result"), 0, slot.buffer, 0, RESULT_BYTES);
+    slot.resolveTimestamps(encoder);
+    const commands = encoder.finish();
+    const encodedAt = performance.now();
+    device.queue.submit([commands]);
+    waiting.push(slot);
+    if (step === 0 || onStep === undefined) return;
+    const submitSeconds = (performance.now() - encodedAt) / 1000;
+    onStep({ dispatches, encodeSeconds: (encodedAt - startedAt) / 1000, submitSeconds });
+  };
+
+  for (let seen = 0; seen < count; seen++) {
+    while (submitted < Math.min(count, seen + STEPS_AHEAD)) submitStep();
+    const words = await executable.result(waiting.shift(), pace, signal);
+    const token = readChoice(words, sampling, program.vocabSize);
+    clock.tick();
+    // Times of the steps after the first token, as the wall clock has them.
+    if (seen > 0) clock.busy += ring.seconds(words);
+    if (onToken(token) === false || eosTokenIds.includes(token)) break;
+  }
+  // What was submitted ahead runs to its end and is never looked at.
+  return clock.profile();
+}
+
+async function chooseOnCpu(
+  executable: WebGpuExecutable,
+  request: GpuDecodeRequest,
+  shape: PassShape,
+  signal: AbortSignal | undefined,
+): Promise<DecodeProfile> {
+  const { resources, program } = executable;
+  const { count, sampling, onToken, eosTokenIds, minNewTokens, sequence } = request;
+  const { position, tokens, slot, sourceLength } = request;
+  const { vocabSize } = program;
+  const sampler = new Sampler(sampling, {
+    vocabSize,
+    promptIds: request.history,
+    eosTokenIds,
+    minNewTokens,
+    sequence,
+  });
+  const clock = new Clock();
+  const { head } = await resources.form(FORWARD, "one");
+  let stepShape = shape;
+  for (let step = 0; step < count; step++) {
+    const next = position + tokens.length + step;
+    const bytes = await withAbort(executable.readback("logits", vocabSize * 4, head, stepShape), signal);
+    const token = sampler.choose(new Float32Array(bytes), next);
+    sampler.accept(token);
+    clock.tick();
+    if (onToken(token) === false || eosTokenIds.includes(token) || step === count - 1) break;
+    stepShape = await executable.submitBody(
+      {
+        tokens: Int32Array.of(token),
+        slots: Int32Array.of(slot),
+        positions: Int32Array.of(next),
+        sourceLength,
+        logitRows: Int32Array.of(0),
+      },
+      signal,
+      undefined,
+    );
+  }
+  return clock.profile();
+}

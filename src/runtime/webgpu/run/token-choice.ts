@@ -1,0 +1,180 @@
+/**
+ * Token choice on the GPU: the same tokens as `Sampler`, bit for bit, without the logits leaving the device.
+ *
+ * A step is two or three dispatches behind the logits. Its state is in device memory: position, number of tokens so
+ * far, seen tokens; and it writes the row of the next pass. So steps can be recorded before it is known what earlier
+ * ones chose.
+ */
+import {
+  chunkMaximaKernel,
+  chunkWorkgroups,
+  choiceParams,
+  drawKernel,
+  greedyKernel,
+  sampleKernel,
+  weighChunksKernel,
+  workLayout,
+  type ChoiceShape,
+} from "../../../kernels/sample/token-choice.gpu.ts";
+import type { KernelSpec } from "../../../kernels/wgsl/kernel.ts";
+import type { DecodeRequest } from "../../backend.ts";
+import { removableFraction } from "../../sampling/logits-processors.ts";
+import { Sampler } from "../../sampling/sampler.ts";
+import type { ResolvedSampling } from "../../sampling/options.ts";
+import { POWERS } from "../../sampling/softmax-weights.ts";
+
+/**
+ * Who chooses, and how: the most likely token, or a draw from the most likely ones, from the nucleus of all, or from
+ * all.
+ */
+export type TokenChoicePlan = "gpu-greedy" | "gpu-top-k" | "gpu-top-p" | "gpu-all" | "cpu";
+
+/** The CPU chooses where a history of n-grams counts. */
+export function planTokenChoice(sampling: ResolvedSampling, vocabSize: number): TokenChoicePlan {
+  const { noRepeatNgramSize, doSample } = sampling;
+  if (noRepeatNgramSize > 0) return "cpu";
+  if (!doSample) return "gpu-greedy";
+  if (effectiveTopK(sampling, vocabSize) > 0) return "gpu-top-k";
+  return removable(sampling) > 0 ? "gpu-top-p" : "gpu-all";
+}
+
+/** 0 when all tokens stay. */
+function effectiveTopK({ topK }: ResolvedSampling, vocabSize: number): number {
+  return topK < vocabSize ? topK : 0;
+}
+
+/**
+ * `logits` and `rows` are the executor's. Logits are f32 [vocabSize], in a buffer whose size is a multiple of 16 bytes;
+ * rows are laid out as common/rows.wgsl says.
+ */
+export type ChoiceBufferName =
+  "logits" | "rows" | "marks" | "choice" | "work" | "powers" | "result" | "choiceParams";
+
+export interface ChoiceBuffer {
+  name: Exclude<ChoiceBufferName, "logits" | "rows">;
+  kind: "storage" | "uniform";
+  /** In bytes. */
+  size: number;
+  /** To be written once. The others are written before each decode (`startTokenChoice`) or by the kernels. */
+  content?: Uint32Array;
+}
+
+export interface ChoiceDispatch {
+  spec: KernelSpec;
+  /** In the order of the kernel's bindings. */
+  buffers: readonly ChoiceBufferName[];
+  workgroups: readonly [number];
+}
+
+/** Size of `result`. */
+export const CHOICE_RESULT_BYTES = 16;
+
+/** What an executable allocates and compiles once. */
+export interface TokenChoice {
+  buffers: readonly ChoiceBuffer[];
+  /** A step, to be recorded behind the logits; afterwards `result` has what `readChoice` reads. */
+  dispatches: Readonly<Record<Exclude<TokenChoicePlan, "cpu">, readonly ChoiceDispatch[]>>;
+}
+
+/** Sizes and dispatches for a vocabulary. */
+export function tokenChoice(shape: ChoiceShape): TokenChoice {
+  const { vocabSize } = shape;
+  const maxima: ChoiceDispatch = {
+    spec: chunkMaximaKernel(vocabSize),
+    buffers: ["logits", "marks", "choice", "work", "choiceParams"],
+    workgroups: chunkWorkgroups(vocabSize),
+  };
+  const weights: ChoiceDispatch = {
+    spec: weighChunksKernel(vocabSize),
+    buffers: ["logits", "marks", "choice", "work", "powers", "choiceParams"],
+    workgroups: chunkWorkgroups(vocabSize),
+  };
+  const last = (spec: KernelSpec, ...others: ChoiceBufferName[]): ChoiceDispatch => ({
+    spec,
+    buffers: ["logits", "marks", "choice", "work", "rows", "result", ...others],
+    workgroups: [1],
+  });
+  return {
+    buffers: [
+      { name: "marks", kind: "storage", size: markWords(vocabSize) * 4 },
+      { name: "choice", kind: "storage", size: 16 },
+      { name: "work", kind: "storage", size: workLayout(vocabSize).size * 4 },
+      { name: "powers", kind: "storage", size: POWERS.byteLength, content: POWERS },
+      { name: "result", kind: "storage", size: CHOICE_RESULT_BYTES },
+      { name: "choiceParams", kind: "uniform", size: 48 },
+    ],
+    dispatches: {
+      "gpu-greedy": [maxima, last(greedyKernel(shape), "choiceParams")],
+      "gpu-top-k": [maxima, last(sampleKernel(shape), "powers", "choiceParams")],
+      "gpu-top-p": [maxima, weights, last(sampleKernel(shape), "powers", "choiceParams")],
+      "gpu-all": [maxima, weights, last(drawKernel(shape), "powers", "choiceParams")],
+    },
+  };
+}
+
+/** What a decode writes to buffers before its first step. Its plan is not "cpu". */
+export function startTokenChoice(
+  request: DecodeRequest,
+  vocabSize: number,
+): Record<"choiceParams" | "choice" | "marks", Uint32Array> {
+  const { sampling } = request;
+  const { doSample, temperature, repetitionPenalty, minP, seed } = sampling;
+  return {
+    choiceParams: choiceParams({
+      penalty: repetitionPenalty,
+      temperature: doSample ? temperature : 1,
+      // + 0: of minP 1 it is 0, not -0.
+      farthest: minP > 0 ? -Math.log(minP) + 0 : Infinity,
+      removable: removable(sampling),
+      topK: effectiveTopK(sampling, vocabSize),
+      minNewTokens: Math.min(request.minNewTokens, 2 ** 32 - 1),
+      slot: request.slot,
+      key: [seed >>> 0, Math.floor(seed / 2 ** 32)],
+      sequence: request.sequence,
+    }),
+    choice: Uint32Array.of(STATUS.ok, request.position + request.tokens.length, 0, 0),
+    marks: tokenMarks(request, vocabSize),
+  };
+}
+
+const STATUS = { ok: 0, notFinite: 1, noToken: 2 } as const;
+
+/**
+ * The token that a step chose.
+ *
+ * @param result the words of the buffer `result` after the step
+ * @throws ModelComposeError as `Sampler.choose`: a logit that is NaN or +Infinity, or no token left. Every later step
+ *   of the decode reports the same.
+ */
+export function readChoice(result: Uint32Array, sampling: ResolvedSampling, vocabSize: number): number {
+  const [token = 0, status = 0, position = 0, highest = 0] = result;
+  if (status === STATUS.ok) return token;
+  // The CPU has the words for it: it is shown logits that differ in nothing that counts.
+  const logits = new Float32Array(vocabSize).fill(-Infinity);
+  if (status === STATUS.notFinite) new Uint32Array(logits.buffer)[token] = highest;
+  const sampler = new Sampler(
+    { ...sampling, repetitionPenalty: 1 },
+    { vocabSize, promptIds: [], eosTokenIds: [], minNewTokens: 0, sequence: [0, 0, 0] },
+  );
+  return sampler.choose(logits, position);
+}
+
+function markWords(vocabSize: number): number {
+  return 2 * Math.ceil(vocabSize / 32);
+}
+
+/** Bit sets in pairs of words, each for 32 tokens: the seen ones, the end-of-sequence ones. */
+function tokenMarks({ history, eosTokenIds }: DecodeRequest, vocabSize: number): Uint32Array {
+  const marks = new Uint32Array(markWords(vocabSize));
+  for (const [kind, tokens] of [history, eosTokenIds].entries()) {
+    for (const token of tokens) {
+      if (token < vocabSize) marks[2 * (token >>> 5) + kind] |= 1 << (token & 31);
+    }
+  }
+  return marks;
+}
+
+/** The weight that top-p removes at most, of all, in 2^-32; 0 removes nothing that could be drawn. */
+function removable({ topP }: ResolvedSampling): number {
+  return topP < 1 ? removableFraction(topP) : 0;
+}

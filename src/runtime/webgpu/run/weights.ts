@@ -1,0 +1,268 @@
+/**
+ * Streams weights from files into GPU memory: a few staging buffers go round, each mapped, filled by a read straight
+ * into it, unmapped and copied. The main thread only starts these steps, but for rows that the file holds otherwise than
+ * one behind the other: those it reads itself, a piece at a time.
+ */
+import { openFile, openFileAsync, readFileRange, type AsyncFile } from "../../platform/files.ts";
+import type { RopeTable, RowRange } from "../../program.ts";
+import { throwIfAborted } from "../../../base/errors.ts";
+import { bytesPerElement } from "../../checkpoint/tensor-location.ts";
+import { vectorValues } from "../../checkpoint/vector-values.ts";
+import { readSliceRows, tensorRanges, type WeightSlice } from "../../checkpoint/weight-source.ts";
+import { MAP, USAGE } from "./constants.ts";
+import type { GpuContext } from "./device.ts";
+import type { Shard, Weight, WeightLayout, WeightPart } from "../plan/layout.ts";
+
+/** Large enough for the bus, small beside any model. */
+const STAGING_BYTES = 16 * 2 ** 20;
+const STAGING_BUFFERS = 4;
+/** Of what the main thread reads: as much as keeps it from everything else for some ten milliseconds. */
+const STRIDED_BYTES = 4 * 2 ** 20;
+/** Ranges of rows that are shorter on average are read faster than waited for, one by one. */
+const LEAST_RANGE_BYTES = 2 ** 16;
+/** Positions of the rotation table between two breaths of the event loop. */
+const ROPE_POSITIONS = 1024;
+
+/** Rows of one tensor that go to consecutive rows of a GPU buffer. */
+export interface Piece {
+  file: string;
+  /** In the file: of the first row, or of the tensor where `strided` says which rows. */
+  position: number;
+  /** The file has these rows not one behind the other. */
+  strided?: { source: WeightSlice; range: RowRange };
+  rows: number;
+  /** Bytes of a row in the file. */
+  rowBytes: number;
+  /** Bytes from one row to the next in the buffer; what is between is zeros. */
+  stride: number;
+  buffer: string;
+  /** In the buffer. */
+  offset: number;
+}
+
+/** The pieces of all weights, none larger than a staging buffer (but a single row), in the order of the files. */
+export function piecesOf(weights: Iterable<Weight>, stagingBytes = STAGING_BYTES): Piece[] {
+  const pieces: Piece[] = [];
+  for (const weight of weights) {
+    const rowBytes = weight.columns * (weight.format === "f32" ? 4 : 2);
+    for (const part of weight.parts) {
+      for (const shard of weight.shards) {
+        for (const run of runsOf(part, rowBytes, overlap(part, shard))) {
+          const { file, offset } = part.source.tensor;
+          const bytes = run.fileRow === undefined ? Math.min(stagingBytes, STRIDED_BYTES) : stagingBytes;
+          const mostRows = Math.max(1, Math.floor(bytes / weight.stride));
+          for (let done = 0; done < run.rows; done += mostRows) {
+            const rows = Math.min(mostRows, run.rows - done);
+            const start = run.row - part.first + done;
+            pieces.push({
+              file,
+              ...(run.fileRow === undefined
+                ? { position: offset, strided: { source: part.source, range: { start, end: start + rows } } }
+                : { position: offset + (run.fileRow + done) * rowBytes }),
+              rows,
+              rowBytes,
+              stride: weight.stride,
+              buffer: shard.buffer,
+              offset: (run.row + done - shard.first) * weight.stride,
+            });
+          }
+        }
+      }
+    }
+  }
+  return pieces.sort((a, b) => (a.file === b.file ? a.position - b.position : a.file < b.file ? -1 : 1));
+}
+
+/** Rows of the weight that a part and a shard have in common. */
+function overlap({ first, source }: WeightPart, shard: Shard): RowRange {
+  return {
+    start: Math.max(first, shard.first),
+    end: Math.min(first + source.rows, shard.first + shard.count),
+  };
+}
+
+interface Run {
+  /** Of the weight, and how many. */
+  row: number;
+  rows: number;
+  /** Of the tensor, where its rows lie one behind the other. */
+  fileRow?: number;
+}
+
+/** Rows of a weight that its file can give in one read each. */
+function runsOf({ source, first }: WeightPart, rowBytes: number, { start, end }: RowRange): Run[] {
+  if (start >= end) return [];
+  const { rows, ranges, transposed, tensor } = source;
+  const isScattered = ranges.length > 1 && (rows * rowBytes) / ranges.length < LEAST_RANGE_BYTES;
+  if (transposed || tensor.strides !== undefined || isScattered) return [{ row: start, rows: end - start }];
+  let row = start;
+  return tensorRanges(source.ranges, { start: start - first, end: end - first }).map((range) => {
+    const run = { row, rows: range.end - range.start, fileRow: range.start };
+    row += run.rows;
+    return run;
+  });
+}
+
+export interface UploadOptions {
+  onWeights?: (done: number, total: number) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * @param buffers by name; "vectors" among them
+ * @throws ModelComposeError "invalid-checkpoint" when a file ends early, "not-found", "device"; AbortError
+ */
+export async function uploadWeights(
+  context: GpuContext,
+  layout: WeightLayout,
+  buffers: ReadonlyMap<string, GPUBuffer>,
+  { onWeights, signal }: UploadOptions,
+): Promise<void> {
+  const pieces = piecesOf(layout.weights.values());
+  const total = pieces.reduce((sum, { rows, rowBytes }) => sum + rows * rowBytes, 0);
+  const files = new Files();
+  let next = 0;
+  let done = 0;
+  /** Ends the other rounds when one fails. */
+  const stop = new AbortController();
+  const round = async (): Promise<void> => {
+    const size = Math.max(STAGING_BYTES, ...pieces.map(({ stride }) => stride));
+    const staging = await context.createBuffer(
+      "weights on their way",
+      size,
+      USAGE.MAP_WRITE | USAGE.COPY_SRC,
+    );
+    try {
+      while (next < pieces.length) {
+        throwIfAborted(signal);
+        throwIfAborted(stop.signal);
+        const piece = pieces[next++];
+        await staging.mapAsync(MAP.WRITE);
+        await readPiece(files, piece, staging.getMappedRange());
+        staging.unmap();
+        const encoder = context.device.createCommandEncoder();
+        const target = buffers.get(piece.buffer);
+        if (target === undefined) throw new Error(`There is no buffer "${piece.buffer}".`);
+        encoder.copyBufferToBuffer(staging, 0, target, piece.offset, piece.rows * piece.stride);
+        context.device.queue.submit([encoder.finish()]);
+        done += piece.rows * piece.rowBytes;
+        onWeights?.(done, total);
+      }
+      await context.device.queue.onSubmittedWorkDone();
+    } catch (error) {
+      stop.abort(error);
+      throw error;
+    } finally {
+      context.releaseBuffer(staging);
+    }
+  };
+  try {
+    const rounds = Array.from({ length: Math.min(STAGING_BUFFERS, pieces.length) }, round);
+    const outcomes = await Promise.allSettled([...rounds, uploadVectors(context, layout, buffers)]);
+    context.checkAlive();
+    if (stop.signal.aborted) throw stop.signal.reason;
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  } finally {
+    await files.close();
+  }
+}
+
+async function readPiece(files: Files, piece: Piece, target: ArrayBuffer): Promise<void> {
+  const { rows, rowBytes, stride } = piece;
+  if (rowBytes === stride) {
+    await readRows(files, piece, new Uint8Array(target, 0, rows * rowBytes));
+    return;
+  }
+  const packed = new Uint8Array(rows * rowBytes);
+  await readRows(files, piece, packed);
+  const padded = new Uint8Array(target, 0, rows * stride).fill(0);
+  for (let r = 0; r < rows; r++) padded.set(packed.subarray(r * rowBytes, (r + 1) * rowBytes), r * stride);
+}
+
+async function readRows(files: Files, { file, position, strided }: Piece, target: Uint8Array): Promise<void> {
+  if (strided === undefined) await (await files.open(file)).read(target, position);
+  else readStrided(strided.source, strided.range, target);
+}
+
+/** On the calling thread. */
+function readStrided(source: WeightSlice, range: RowRange, target: Uint8Array): void {
+  const file = openFile(source.tensor.file);
+  try {
+    readSliceRows(file, source, range, target);
+  } finally {
+    file.close();
+  }
+}
+
+async function uploadVectors(
+  context: GpuContext,
+  layout: WeightLayout,
+  buffers: ReadonlyMap<string, GPUBuffer>,
+): Promise<void> {
+  const all = new Float32Array(layout.vectorLength);
+  for (const { source, offset } of layout.vectors) {
+    let end = offset;
+    for (const bytes of await readVector(source)) {
+      const values = vectorValues(source.tensor, bytes);
+      all.set(values, end);
+      end += values.length;
+    }
+  }
+  const buffer = buffers.get("vectors");
+  if (buffer !== undefined) context.device.queue.writeBuffer(buffer, 0, all);
+}
+
+/** The ranges of a vector, as the file has its numbers. */
+async function readVector(source: WeightSlice): Promise<Uint8Array[]> {
+  const { tensor, rows, ranges } = source;
+  const elementBytes = bytesPerElement(tensor.dtype);
+  if (tensor.strides !== undefined) {
+    const bytes = new Uint8Array(rows * elementBytes);
+    readStrided(source, { start: 0, end: rows }, bytes);
+    return [bytes];
+  }
+  return Promise.all(
+    ranges.map(({ start, end }) =>
+      readFileRange(tensor.file, tensor.offset + start * elementBytes, (end - start) * elementBytes),
+    ),
+  );
+}
+
+/** cos and sin of every position and frequency, rounded as the reference does it. */
+export async function uploadRopeTable(
+  context: GpuContext,
+  { inverseFrequencies, scaling }: RopeTable,
+  contextLength: number,
+  buffer: GPUBuffer,
+): Promise<void> {
+  const half = inverseFrequencies.length;
+  const table = new Float32Array(Math.min(ROPE_POSITIONS, contextLength) * half * 2);
+  for (let first = 0; first < contextLength; first += ROPE_POSITIONS) {
+    const count = Math.min(ROPE_POSITIONS, contextLength - first);
+    for (let p = 0, word = 0; p < count; p++) {
+      for (const frequency of inverseFrequencies) {
+        // The angle is rounded to f32 as the reference computes it; at far positions that is what it was trained with.
+        const angle = Math.fround((first + p) * frequency);
+        table[word++] = Math.cos(angle) * scaling;
+        table[word++] = Math.sin(angle) * scaling;
+      }
+    }
+    context.device.queue.writeBuffer(buffer, first * half * 8, table, 0, count * half * 2);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Each file is opened once. */
+class Files {
+  readonly #open = new Map<string, Promise<AsyncFile>>();
+
+  open(path: string): Promise<AsyncFile> {
+    const file = this.#open.get(path) ?? openFileAsync(path);
+    this.#open.set(path, file);
+    return file;
+  }
+
+  async close(): Promise<void> {
+    for (const file of this.#open.values()) await (await file.catch(() => undefined))?.close();
+  }
+}

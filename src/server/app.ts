@@ -1,0 +1,78 @@
+import { Hono, type Context } from "hono";
+import { cors } from "hono/cors";
+import packageJson from "../../package.json" with { type: "json" };
+import { Origins, requireKey, requireKnownCaller, type GuardOptions } from "./guard.ts";
+import { HttpError, isInternal, requestFailure } from "./http-error.ts";
+import { openApiDocument } from "./openapi.ts";
+import { apiRoutes, type Route, type RouteOptions } from "./routes.ts";
+import type { FailureBody } from "./schemas.ts";
+import type { WorkflowService } from "./service.ts";
+
+export interface AppOptions extends GuardOptions, RouteOptions {
+  /** What a fault of ours was, for the log. */
+  readonly onFault: (error: unknown) => void;
+}
+
+/** The HTTP API of a service, below its base path. */
+export function createApp(service: WorkflowService, options: AppOptions): Hono {
+  const { basePath, name } = service.definition.controller;
+  const routes = [...apiRoutes(service, options)];
+  const document = openApiDocument([...routes, openApiRoute(() => undefined)], {
+    title: name ?? "model-compose",
+    version: packageJson.version,
+    server: basePath === "" ? "/" : basePath,
+    needsKey: options.apiKey !== undefined,
+  });
+  const all = [...routes, openApiRoute(() => document)];
+
+  const app = new Hono();
+  app.onError((error, context) => failed(context, error, options.onFault));
+  app.notFound((context) => failed(context, new HttpError(404, "Not Found"), options.onFault));
+  app.use(async (context, next) => {
+    await next();
+    context.header("x-content-type-options", "nosniff");
+    if (!context.res.headers.has("cache-control")) context.header("cache-control", "no-store");
+  });
+  app.use(requireKnownCaller(options));
+  const origins = new Origins(options);
+  const exposeHeaders = ["Retry-After", "X-Task-Id"];
+  // A page of any origin must not act with what the browser knows of somebody.
+  const credentials = !origins.allowsAny;
+  app.use(cors({ origin: (origin) => (origins.allows(origin) ? origin : null), credentials, exposeHeaders }));
+  const isHealth = (path: string): boolean => path === "/health" || path === `${basePath}/health`;
+  if (options.apiKey !== undefined) app.use(requireKey(options.apiKey, isHealth));
+
+  for (const { method, path, handle } of all) app.on(method, basePath + honoPath(path), handle);
+  for (const path of new Set(all.map((route) => route.path))) {
+    const methods = all.filter((route) => route.path === path).map(({ method }) => method.toUpperCase());
+    app.all(basePath + honoPath(path), () => {
+      throw new HttpError(405, "Method Not Allowed", { headers: { allow: methods.join(", ") } });
+    });
+  }
+  const health = routes.find(({ path }) => path === "/health");
+  if (basePath !== "" && health !== undefined) app.get("/health", health.handle);
+  return app;
+}
+
+function openApiRoute(document: () => unknown): Route {
+  return {
+    method: "get",
+    path: "/openapi.json",
+    summary: "This document",
+    answers: { 200: { description: "OpenAPI 3.1." } },
+    handle: (context) => Response.json(document(), { headers: context.res.headers }),
+  };
+}
+
+function honoPath(path: string): string {
+  return path.replaceAll(/\{(\w+)\}/g, ":$1");
+}
+
+function failed(context: Context, error: unknown, onFault: AppOptions["onFault"]): Response {
+  if (isInternal(error)) onFault(error);
+  const { status, detail, field, headers } = requestFailure(error);
+  const body: FailureBody = { detail, field };
+  for (const [name, value] of Object.entries(headers)) context.header(name, value);
+  context.status(status as 400);
+  return context.json(body);
+}

@@ -1,0 +1,106 @@
+/** What the service knows, as the bodies of the HTTP API. */
+import type { RunEvent } from "../compose/run/events.ts";
+import type { ComposeDefinition, WorkflowDefinition } from "../compose/definition/definition.ts";
+import { inferSchema, type Variable } from "../compose/analysis/inferred-schema.ts";
+import { runFailure } from "./http-error.ts";
+import type { PreloadProgress } from "./preload.ts";
+import type {
+  HealthBody,
+  ProgressBody,
+  SchemaBody,
+  TaskBody,
+  VariableBody,
+  WorkflowBody,
+} from "./schemas.ts";
+import type { WorkflowService } from "./service.ts";
+import type { Task } from "./task.ts";
+
+/** A task without its output and its text, as lists and events show it. */
+export function taskState(task: Task): TaskBody {
+  const failure = task.status === "failed" ? runFailure(task.failure) : undefined;
+  return {
+    task_id: task.id,
+    status: task.status,
+    workflow_id: task.workflowId,
+    error: failure?.detail,
+    field: failure?.field,
+    session_id: task.sessionId,
+    metadata: task.metadata ?? undefined,
+    created_at: task.createdAt.toISOString(),
+    started_at: task.startedAt?.toISOString(),
+    ended_at: task.endedAt?.toISOString(),
+    tokens: task.status === "completed" || task.tokens === 0 ? undefined : task.tokens,
+    ...task.summary,
+    seed: copied(task.summary?.seed),
+    warnings: task.warnings.length === 0 ? undefined : [...task.warnings],
+  };
+}
+
+function copied(seed: number | readonly number[] | undefined): number | number[] | undefined {
+  return typeof seed === "object" ? [...seed] : seed;
+}
+
+/** All of a task. */
+export function taskWithOutput(task: Task): TaskBody {
+  const { task_id, status, workflow_id, ...rest } = taskState(task);
+  const text = task.status === "completed" || task.text === "" ? undefined : task.text;
+  return { task_id, status, workflow_id, output: task.output?.value ?? undefined, ...rest, text };
+}
+
+export function health(service: WorkflowService): HealthBody {
+  const { progress } = service;
+  return {
+    status: service.state,
+    progress: service.state !== "loading" || progress === undefined ? undefined : loadProgress(progress),
+  };
+}
+
+function loadProgress({ component, stage, done, total }: PreloadProgress): ProgressBody {
+  return { component, stage, done, total };
+}
+
+/** How far loading a model, or reading a prompt, has come. */
+export function progressOf(event: RunEvent & { readonly type: "loading" | "prefill" }): ProgressBody {
+  if (event.type === "loading") return loadProgress({ component: event.component, ...event.progress });
+  const { generation, done, total } = event;
+  return { stage: "prefill", generation, done, total };
+}
+
+/** The workflows that are offered. */
+export function publicWorkflows({ workflows }: ComposeDefinition): WorkflowDefinition[] {
+  return workflows.filter((workflow) => !workflow.private);
+}
+
+export function workflowEntry(definition: ComposeDefinition, workflow: WorkflowDefinition): WorkflowBody {
+  const isDefault = workflow.default || definition.workflows.length === 1;
+  return {
+    workflow_id: workflow.id,
+    name: workflow.name,
+    title: workflow.title,
+    description: workflow.description,
+    default: isDefault ? true : undefined,
+  };
+}
+
+export function workflowSchema(definition: ComposeDefinition, workflow: WorkflowDefinition): SchemaBody {
+  const { input, output } = inferSchema(definition, workflow);
+  return {
+    ...workflowEntry(definition, workflow),
+    input: input.map(variable),
+    output: output.map(variable),
+  };
+}
+
+function variable(from: Variable): VariableBody {
+  return {
+    name: from.name,
+    type: from.type,
+    is_list: from.isList,
+    subtype: from.subtype,
+    format: from.format,
+    options: from.options === undefined ? undefined : [...from.options],
+    default: from.default,
+    required: from.required ? true : undefined,
+    annotations: from.annotations.length === 0 ? undefined : [...from.annotations],
+  };
+}

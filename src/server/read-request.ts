@@ -1,0 +1,111 @@
+import type { z } from "zod";
+import { errorMessage } from "../base/errors.ts";
+import { nearestName } from "../base/nearest-name.ts";
+import { bodyFromForm } from "./form-fields.ts";
+import { HttpError } from "./http-error.ts";
+import { runRequest, type RunRequest } from "./schemas.ts";
+
+/**
+ * The body of a request that starts a run: JSON, or a form in either encoding.
+ *
+ * @throws HttpError 400 for what cannot be read, 413 for more than `maxBytes`, 422 naming the field
+ */
+export async function readRunRequest(request: Request, maxBytes: number): Promise<RunRequest> {
+  const body = await readBody(request, maxBytes);
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    throw new HttpError(422, 'The body must be an object, as {"input": {"prompt": "Once upon a time"}}.');
+  }
+  requireDepth(body);
+  return checked(runRequest, body);
+}
+
+/** @throws HttpError 422 naming the parameter */
+export function readQuery<T>(schema: z.ZodType<T>, query: Readonly<Record<string, string>>): T {
+  return checked(schema, query);
+}
+
+/** Templates and JSON walk through values by recursion. */
+const deepest = 200;
+
+function requireDepth(value: unknown, depth = 0): void {
+  if (typeof value !== "object" || value === null) return;
+  if (depth >= deepest) {
+    throw new HttpError(422, `The body is nested deeper than ${deepest} levels.`, { field: "input" });
+  }
+  for (const entry of Object.values(value)) requireDepth(entry, depth + 1);
+}
+
+async function readBody(request: Request, maxBytes: number): Promise<unknown> {
+  const header = request.headers.get("content-type") ?? "";
+  const type = (header.split(";")[0] ?? "").trim().toLowerCase();
+  switch (type) {
+    case "":
+      throw new HttpError(400, "Missing or empty Content-Type header.");
+    case "application/json":
+      return parseJson(await readText(request, maxBytes));
+    case "application/x-www-form-urlencoded":
+      return bodyFromForm(new URLSearchParams(await readText(request, maxBytes)));
+    case "multipart/form-data":
+      return bodyFromForm(await readMultipart(header, await readBytes(request, maxBytes)));
+    default:
+      throw new HttpError(400, `Unsupported Content-Type: ${type}`);
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new HttpError(400, `Invalid request body: ${errorMessage(error)}`);
+  }
+}
+
+/** Reads no more than the limit, whatever the request says of its size. */
+async function readBytes(request: Request, maxBytes: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
+    size += chunk.byteLength;
+    if (size > maxBytes) {
+      throw new HttpError(
+        413,
+        `The body is larger than ${maxBytes} bytes, which controller.max_body_size allows.`,
+      );
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+async function readText(request: Request, maxBytes: number): Promise<string> {
+  const bytes = await readBytes(request, maxBytes);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new HttpError(400, "Invalid request body: it is not UTF-8.");
+  }
+}
+
+async function readMultipart(contentType: string, bytes: Buffer): Promise<FormData> {
+  try {
+    return await new Response(bytes, { headers: { "content-type": contentType } }).formData();
+  } catch (error) {
+    throw new HttpError(400, `Invalid request body: ${errorMessage(error)}`);
+  }
+}
+
+function checked<T>(schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  if (issue?.code === "unrecognized_keys") throw unknownField(issue.keys[0] ?? "");
+  const field = issue?.path.join(".");
+  throw new HttpError(422, `The field "${field ?? ""}" is wrong: ${issue?.message ?? "unknown"}.`, { field });
+}
+
+function unknownField(field: string): HttpError {
+  const near = nearestName(field, Object.keys(runRequest.shape));
+  const remedy =
+    near === undefined ? 'What the workflow takes stands in "input".' : `Did you mean "${near}"?`;
+  return new HttpError(422, `The body has an unknown field "${field}". ${remedy}`, { field });
+}

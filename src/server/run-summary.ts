@@ -1,0 +1,61 @@
+import type { FinishReason } from "../runtime/generation/types.ts";
+import type { GenerationRecord } from "../compose/run/events.ts";
+
+/** What the texts of one run took, together. */
+export interface RunSummary {
+  readonly usage: {
+    readonly prompt_tokens: number;
+    readonly completion_tokens: number;
+    readonly total_tokens: number;
+  };
+  /** Of the last text. */
+  readonly finish_reason: FinishReason;
+  /** The seed; several when the texts do not share one. */
+  readonly seed: number | readonly number[];
+  /** Seconds and tokens per second; of several texts, sums. */
+  readonly timings: {
+    /** Of the first text. */
+    readonly time_to_first_token_seconds: number;
+    readonly prefill_seconds: number;
+    readonly decode_seconds: number;
+    readonly prefill_tokens_per_second: number;
+    /** The first token of each text comes out of its prefill and is not counted. */
+    readonly decode_tokens_per_second: number;
+  };
+}
+
+/** @returns undefined when no model of ours wrote anything */
+export function summarize(records: readonly GenerationRecord[]): RunSummary | undefined {
+  const results = records.map(({ result }) => result);
+  const first = results[0];
+  const last = results.at(-1);
+  if (first === undefined || last === undefined) return undefined;
+  const sum = (of: (result: (typeof results)[number]) => number): number =>
+    results.reduce((total, result) => total + of(result), 0);
+  const promptTokens = sum(({ usage }) => usage.promptTokens);
+  const completionTokens = sum(({ usage }) => usage.completionTokens);
+  const prefillSeconds = sum(({ timings }) => timings.prefillSeconds);
+  const decodeSeconds = sum(({ timings }) => timings.decodeSeconds);
+  const decoded = sum(({ usage }) => Math.max(0, usage.completionTokens - 1));
+  const seeds = [...new Set(results.map(({ seed }) => seed))];
+  return {
+    usage: {
+      prompt_tokens: promptTokens,
+      completion_tokens: completionTokens,
+      total_tokens: promptTokens + completionTokens,
+    },
+    finish_reason: last.finishReason,
+    seed: seeds.length === 1 ? first.seed : seeds,
+    timings: {
+      time_to_first_token_seconds: first.timings.timeToFirstTokenSeconds,
+      prefill_seconds: prefillSeconds,
+      decode_seconds: decodeSeconds,
+      prefill_tokens_per_second: rate(promptTokens, prefillSeconds),
+      decode_tokens_per_second: rate(decoded, decodeSeconds),
+    },
+  };
+}
+
+function rate(count: number, seconds: number): number {
+  return seconds > 0 ? count / seconds : 0;
+}

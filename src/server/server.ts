@@ -1,0 +1,129 @@
+import { AbortError } from "../base/errors.ts";
+import type { LoadProgress } from "../runtime/generation/types.ts";
+import type { ComposeDefinition } from "../compose/definition/definition.ts";
+import { ModelHost, type LoadTextModel, type ModelOverrides } from "../compose/model-host.ts";
+import type { Environment } from "../compose/template/environment.ts";
+import { findApiKey, processEnvironment } from "./api-key.ts";
+import { createApp } from "./app.ts";
+import { exposure, isLoopback, urlHost } from "./guard.ts";
+import { listen, type FetchHandler } from "./listen.ts";
+import { WorkflowService, type ServiceOptions } from "./service.ts";
+
+export interface ServerOptions extends ServiceOptions {
+  readonly loadModel: LoadTextModel;
+  /** What the command line says over the file. */
+  readonly overrides?: ModelOverrides;
+  /** Instead of the file's; 0 takes any that is free. */
+  readonly port?: number;
+  /** Where MODEL_COMPOSE_API_KEY is looked for. Default: the process's. */
+  readonly environment?: Environment;
+  /** Further names by which the server may be called. */
+  readonly allowedHosts?: readonly string[];
+  /** Between comments on a stream on which nothing happens. Default 15. */
+  readonly heartbeatSeconds?: number;
+  /** What loading says to a person. */
+  readonly onNotice?: (line: string) => void;
+  readonly onProgress?: (progress: LoadProgress) => void;
+  /** What a person should know of how the server is set up. */
+  readonly onWarning?: (message: string) => void;
+  /** Faults of ours, which answers do not tell. */
+  readonly onFault?: (error: unknown) => void;
+}
+
+/** A server that listens, and may still be loading its models. */
+export interface ComposeServer {
+  readonly service: WorkflowService;
+  /** `http://HOST:PORT`, without the base path. */
+  readonly origin: string;
+  /** Where the API is: the origin with the base path. */
+  readonly url: string;
+  /** The same, for who is on this machine: a server that listens on every address has no address of its own. */
+  readonly localUrl: string;
+  /** Resolves when the models are loaded. @throws (rejects with) what loading throws; AbortError when closed before */
+  readonly ready: Promise<void>;
+  /** Whether requests must show an API key. */
+  readonly needsKey: boolean;
+  /** The API without its socket, for what serves it in the same process: paths begin with the base path. */
+  readonly fetch: FetchHandler;
+  /**
+   * Takes no more runs, lets those it has end within the file's shutdown_timeout, cancels the others, frees the models and
+   * closes the sockets. Idempotent.
+   */
+  close(options?: { timeoutMilliseconds?: number }): Promise<void>;
+}
+
+/** For answers that are on their way when everything has ended. */
+const CLOSE_GRACE_MILLISECONDS = 1000;
+
+/**
+ * Serves the workflows of a definition over HTTP. Returns when the socket listens; models load meanwhile.
+ *
+ * @throws ModelComposeError when the address cannot be had
+ */
+export async function startServer(
+  definition: ComposeDefinition,
+  options: ServerOptions,
+): Promise<ComposeServer> {
+  const { controller } = definition;
+  const { host, origins, basePath, shutdownTimeout, webui } = controller;
+  const apiKey = await findApiKey(controller, options.environment ?? processEnvironment());
+  const { onNotice, onProgress } = options;
+  const hooks = {
+    onNotice,
+    onProgress: (_component: unknown, progress: LoadProgress) => onProgress?.(progress),
+  };
+  const models = new ModelHost(options.loadModel, hooks, options.overrides);
+  const service = new WorkflowService(definition, models, options);
+  const app = createApp(service, {
+    host,
+    origins,
+    allowedHosts: options.allowedHosts,
+    ownOrigins: webui === undefined ? [] : originsOf(webui.host, webui.port),
+    apiKey,
+    heartbeatSeconds: options.heartbeatSeconds ?? 15,
+    onFault: options.onFault ?? (() => undefined),
+  });
+  const fetch: FetchHandler = (request) => app.fetch(request);
+  const listener = await listen(fetch, host, options.port ?? controller.port);
+  const exposed = exposure("server", host, apiKey !== undefined);
+  if (exposed !== undefined) options.onWarning?.(exposed);
+  if (origins.includes("*")) {
+    options.onWarning?.(
+      'origins is "*": any web page that a browser on this machine shows can use the server.',
+    );
+  }
+
+  const stopLoading = new AbortController();
+  const ready = service.load(stopLoading.signal);
+  // Whoever does not wait for it sees it in health and in runs.
+  ready.catch(() => undefined);
+
+  let closed: Promise<void> | undefined;
+  const close = async (timeoutMilliseconds: number): Promise<void> => {
+    stopLoading.abort(new AbortError("the server was closed"));
+    await service.stop(timeoutMilliseconds);
+    await listener.close(CLOSE_GRACE_MILLISECONDS);
+    await models.dispose();
+  };
+  return {
+    service,
+    origin: listener.url,
+    url: listener.url + basePath,
+    localUrl: `http://${localHost(host)}:${listener.port}${basePath}`,
+    ready,
+    needsKey: apiKey !== undefined,
+    fetch,
+    close: ({ timeoutMilliseconds = shutdownTimeout } = {}) => (closed ??= close(timeoutMilliseconds)),
+  };
+}
+
+function localHost(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  return host === "::" ? "[::1]" : urlHost(host);
+}
+
+/** What a browser calls a page that is served there. */
+function originsOf(host: string, port: number): string[] {
+  const hosts = isLoopback(host) ? ["localhost", "127.0.0.1", "[::1]"] : [urlHost(host)];
+  return hosts.map((name) => `http://${name}:${port}`);
+}

@@ -1,0 +1,130 @@
+import { ulid } from "ulid";
+import type { ComposeDefinition } from "../compose/definition/definition.ts";
+import { findWorkflow } from "../compose/definition/find-workflow.ts";
+import type { ModelHost } from "../compose/model-host.ts";
+import { Engine } from "../compose/run/engine.ts";
+import { RunQueue } from "../compose/run/run-queue.ts";
+import { Preload, type PreloadProgress } from "./preload.ts";
+import { Task } from "./task.ts";
+import { TaskStore, type TaskLimits } from "./task-store.ts";
+import { UnavailableError } from "./unavailable.ts";
+
+export interface ServiceOptions {
+  readonly tasks?: TaskLimits;
+  /** Tasks as they begin and end; never what they are about. */
+  readonly onTask?: (task: Task, what: "started" | "ended") => void;
+}
+
+export interface StartRequest {
+  /** Its id, or `__default__`. */
+  readonly workflow: string;
+  readonly input: unknown;
+  readonly sessionId?: string;
+  readonly metadata?: unknown;
+}
+
+export type ServiceState = "loading" | "ok" | "shutting_down";
+
+/** Seconds after which somebody who was refused while models load may ask again. */
+const LOADING_RETRY_SECONDS = 5;
+
+/** The runs of a server, whatever protocol they come by. */
+export class WorkflowService {
+  readonly definition: ComposeDefinition;
+  readonly tasks: TaskStore;
+  readonly #engine: Engine;
+  readonly #queue: RunQueue;
+  readonly #preload: Preload;
+  readonly #options: ServiceOptions;
+  #isStopping = false;
+
+  constructor(definition: ComposeDefinition, models: ModelHost, options: ServiceOptions = {}) {
+    this.definition = definition;
+    this.tasks = new TaskStore(options.tasks);
+    this.#engine = new Engine(definition, models, { serving: true });
+    this.#queue = new RunQueue(definition.controller);
+    this.#preload = new Preload(definition, models);
+    this.#options = options;
+  }
+
+  get state(): ServiceState {
+    if (this.#isStopping) return "shutting_down";
+    return this.#preload.isReady ? "ok" : "loading";
+  }
+
+  /** Of loading, while there is any. */
+  get progress(): PreloadProgress | undefined {
+    return this.#preload.progress;
+  }
+
+  get running(): number {
+    return this.#queue.running;
+  }
+
+  get waiting(): number {
+    return this.#queue.waiting;
+  }
+
+  /** Loads the models that are wanted from the start. @throws what loading throws; AbortError */
+  load(signal: AbortSignal): Promise<void> {
+    return this.#preload.run(signal);
+  }
+
+  /**
+   * Accepts a run; it starts when its turn comes.
+   *
+   * @throws ModelComposeError `not-found` for an unknown workflow; QueueFullError; UnavailableError
+   */
+  start(request: StartRequest): Task {
+    const workflow = findWorkflow(this.definition, request.workflow);
+    if (this.#isStopping) {
+      throw new UnavailableError("The server is shutting down.", {
+        remedy: "Start it again: model-compose up.",
+      });
+    }
+    if (this.state === "loading" && this.definition.controller.whileLoading === "refuse") {
+      throw new UnavailableError("The models are being loaded.", {
+        remedy: `Try again in ${LOADING_RETRY_SECONDS} s.`,
+        retryAfterSeconds: LOADING_RETRY_SECONDS,
+      });
+    }
+    this.#queue.requireRoom();
+    const identity = { taskId: ulid(), sessionId: request.sessionId, metadata: request.metadata };
+    const task = new Task(identity, workflow.id);
+    this.tasks.add(task);
+    const run = async (): Promise<void> => {
+      this.#options.onTask?.(task, "started");
+      const { signal } = task;
+      const events = this.#engine.run({ workflow: workflow.id, input: request.input, signal, identity });
+      for await (const event of events) task.record(event);
+    };
+    void this.#queue.run(run, task.signal).then(
+      () => this.#close(task),
+      (error: unknown) => this.#close(task, error),
+    );
+    return task;
+  }
+
+  /**
+   * Takes no more runs, and waits until those it has taken have ended; those that have not after `milliseconds` are
+   * cancelled.
+   */
+  async stop(milliseconds: number): Promise<void> {
+    this.#isStopping = true;
+    const timer = setTimeout(() => this.#cancelAll(), milliseconds);
+    try {
+      await Promise.all(this.tasks.active().map(({ ended }) => ended));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #cancelAll(): void {
+    for (const task of this.tasks.active()) task.cancel("shutdown");
+  }
+
+  #close(task: Task, error?: unknown): void {
+    task.close(error);
+    this.#options.onTask?.(task, "ended");
+  }
+}

@@ -1,0 +1,13 @@
+import { ModelComposeError } from "../base/errors.ts";
+
+/** The server takes no runs at the moment. */
+export class UnavailableError extends ModelComposeError {
+  override readonly name = "UnavailableError";
+  /** Absent: it will not take any again. */
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(message: string, details: { remedy: string; retryAfterSeconds?: number }) {
+    super("busy", message, { remedy: details.remedy });
+    this.retryAfterSeconds = details.retryAfterSeconds;
+  }
+}

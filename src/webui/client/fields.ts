@@ -1,0 +1,137 @@
+/** The form of a workflow, from its schema: what each input looks like and what it holds at first. */
+import type { Variable } from "../../compose/analysis/variable.ts";
+import type { WireVariable } from "./wire.ts";
+
+/** One input of the form. Its content is a text, which `inputFromForm` turns into the value of the variable. */
+export interface Field {
+  /** As `inputFromForm` knows it; "" for the one that is the whole input. */
+  readonly key: string;
+  readonly label: string;
+  /** From the author of the file. */
+  readonly description?: string;
+  /** How to write it, where a person cannot see that. */
+  readonly hint?: string;
+  readonly required: boolean;
+  /** The text before anybody types; "true" or "false" of a checkbox. */
+  readonly initial: string;
+  readonly control: Control;
+}
+
+export type Control =
+  | { readonly kind: "text"; readonly rows: number; readonly code: boolean }
+  | {
+      readonly kind: "number" | "range";
+      readonly min?: number;
+      readonly max?: number;
+      /** `any`: any number. */
+      readonly step: number | "any";
+    }
+  | { readonly kind: "checkbox" }
+  | {
+      readonly kind: "select";
+      readonly options: readonly { readonly value: string; readonly label: string }[];
+    };
+
+/** The API writes `is_list`, and leaves out what says nothing. */
+export function variableOfWire(wire: WireVariable): Variable {
+  const { is_list: isList = false, required = false, annotations = [], ...rest } = wire;
+  return { ...rest, isList, required, annotations };
+}
+
+export function fieldsOf(variables: readonly Variable[]): Field[] {
+  return variables.map(fieldOf);
+}
+
+function fieldOf(variable: Variable): Field {
+  const { name, required, annotations } = variable;
+  const initial = initialText(variable);
+  return {
+    key: name ?? "",
+    label: name ?? "input",
+    description: annotations.find((annotation) => annotation.name === "description")?.text,
+    hint: hintOf(variable, initial),
+    required,
+    initial: initial ?? "",
+    control: controlOf(variable, initial ?? ""),
+  };
+}
+
+const LONG_TEXT_ROWS = 6;
+const LIST_ROWS = 4;
+
+function controlOf(variable: Variable, initial: string): Control {
+  const { type, isList, required, options = [] } = variable;
+  if (isList) return { kind: "text", rows: LIST_ROWS, code: isJson(type) };
+  switch (type) {
+    case "text":
+    case "markdown":
+      return { kind: "text", rows: LONG_TEXT_ROWS, code: false };
+    case "json":
+    case "list":
+    case "object":
+      return { kind: "text", rows: LIST_ROWS, code: true };
+    case "string":
+    case "base64":
+    case "stream":
+    case "any":
+    case "none":
+      // It grows with what is typed.
+      return { kind: "text", rows: 1, code: false };
+    case "integer":
+      return { kind: "number", step: 1 };
+    case "number":
+      return { kind: "number", step: "any" };
+    case "slider": {
+      const [min, max, step] = (variable.subtype ?? "").split(",").map(Number);
+      // A slider always stands somewhere; without a default it would choose a value nobody asked for.
+      return { kind: initial === "" ? "number" : "range", min, max, step: step ?? "any" };
+    }
+    case "boolean": {
+      if (initial !== "") return { kind: "checkbox" };
+      const both = ["true", "false"].map((value) => ({ value, label: value }));
+      return { kind: "select", options: [unset(required), ...both] };
+    }
+    case "select": {
+      const choices = options.map((value) => ({ value, label: value }));
+      return { kind: "select", options: initial === "" ? [unset(required), ...choices] : choices };
+    }
+  }
+}
+
+function unset(required: boolean): { value: string; label: string } {
+  return { value: "", label: required ? "Choose…" : "(not set)" };
+}
+
+function isJson(type: Variable["type"]): boolean {
+  return type === "json" || type === "list" || type === "object";
+}
+
+/** The default as one would type it. Undefined: there is none, or it cannot be typed. */
+function initialText({ default: fallback, isList, type, options }: Variable): string | undefined {
+  if (fallback === undefined || fallback === null) return undefined;
+  if (isList) {
+    if (!Array.isArray(fallback)) return undefined;
+    const lines = fallback.map((item: unknown) => (isJson(type) ? JSON.stringify(item) : itemText(item)));
+    return lines.every((line) => line.trim() !== "" && !/[\r\n]/.test(line)) ? lines.join("\n") : undefined;
+  }
+  if (isJson(type)) return JSON.stringify(fallback, null, 2);
+  const text = itemText(fallback);
+  return type === "select" && !options?.includes(text) ? undefined : text;
+}
+
+function itemText(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function hintOf(
+  { isList, type, default: fallback }: Variable,
+  initial: string | undefined,
+): string | undefined {
+  const parts: string[] = [];
+  if (isList) parts.push(isJson(type) ? "One item a line, as JSON." : "One item a line.");
+  else if (isJson(type)) parts.push("JSON.");
+  if (initial === undefined && fallback !== undefined && fallback !== null) {
+    parts.push(`Default: ${JSON.stringify(fallback)}`);
+  }
+  return parts.length === 0 ? undefined : parts.join(" ");
+}
