@@ -15,6 +15,7 @@ export default defineConfig(
       "@typescript-eslint/switch-exhaustiveness-check": "error",
       "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_" }],
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      curly: ["error", "all"],
       eqeqeq: "error",
       "no-console": "error",
       "prefer-const": "error",

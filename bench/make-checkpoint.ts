@@ -30,7 +30,9 @@ interface Arguments {
 
 function readArguments(args: string[]): Arguments | "help" {
   const { values, positionals } = parse(args);
-  if (values.help) return "help";
+  if (values.help) {
+    return "help";
+  }
   const [shapeName, directory, ...rest] = positionals;
   if (shapeName === undefined || directory === undefined || rest.length > 0) {
     throw usageError(`Expected SHAPE and OUT_DIR, found ${positionals.length} arguments.`);
@@ -65,7 +67,9 @@ function parse(args: string[]) {
 
 function lookUp<Value>(what: string, name: string, values: Readonly<Record<string, Value>>): Value {
   const value = Object.hasOwn(values, name) ? values[name] : undefined;
-  if (value !== undefined) return value;
+  if (value !== undefined) {
+    return value;
+  }
   const nearest = nearestName(name, Object.keys(values));
   const hint = nearest === undefined ? "" : ` Did you mean "${nearest}"?`;
   throw usageError(`${what} must be one of ${Object.keys(values).join(", ")}; found "${name}".${hint}`);
@@ -85,11 +89,15 @@ function usageError(message: string): ModelComposeError {
 
 /** A progress line on a terminal, redrawn at most ten times a second; nothing where stderr is not a terminal. */
 function progressLine(): ((written: number, total: number) => void) | undefined {
-  if (!stderr.isTTY) return undefined;
+  if (!stderr.isTTY) {
+    return undefined;
+  }
   let lastDrawn = 0;
   return (written, total) => {
     const now = Date.now();
-    if (written < total && now - lastDrawn < 100) return;
+    if (written < total && now - lastDrawn < 100) {
+      return;
+    }
     lastDrawn = now;
     const percent = Math.floor((100 * written) / total);
     stderr.write(
@@ -111,7 +119,9 @@ async function main(): Promise<void> {
       : checkpointOfShape(lookUp("SHAPE", shape, CHECKPOINT_SHAPES));
     await writeCheckpoint(directory, contents, { dtype, seed, onProgress: progressLine() });
   } catch (error) {
-    if (!(error instanceof ModelComposeError)) throw error;
+    if (!(error instanceof ModelComposeError)) {
+      throw error;
+    }
     stderr.write(`${error.message}\n`);
     process.exitCode = error.code === "usage" ? 2 : 1;
   }

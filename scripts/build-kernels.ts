@@ -36,8 +36,12 @@ async function build(name: "relaxed" | "baseline"): Promise<Buffer> {
     ],
     { stderr: { write: (chunk: string | Uint8Array) => void stderr.push(String(chunk)) } },
   );
-  if (error) throw new Error(`The ${name} kernels do not compile.\n${stderr.join("")}`, { cause: error });
-  if (stderr.length > 0) process.stderr.write(stderr.join(""));
+  if (error) {
+    throw new Error(`The ${name} kernels do not compile.\n${stderr.join("")}`, { cause: error });
+  }
+  if (stderr.length > 0) {
+    process.stderr.write(stderr.join(""));
+  }
   return readFile(target);
 }
 

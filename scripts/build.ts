@@ -39,7 +39,9 @@ await build({
 
 const webUi = join(dist, "webui");
 await mkdir(webUi);
-for (const [name, contents] of await bundleWebUi()) await writeFile(join(webUi, name), contents);
+for (const [name, contents] of await bundleWebUi()) {
+  await writeFile(join(webUi, name), contents);
+}
 
 const tsc = join(createRequire(import.meta.url).resolve("typescript/package.json"), "../bin/tsc");
 await promisify(execFile)(process.execPath, [tsc, "-p", "tsconfig.types.json"], { cwd: root }).catch(

@@ -21,7 +21,11 @@ export async function bundleWebUi(): Promise<Map<string, Uint8Array>> {
     logLevel: "warning",
   });
   const files = new Map<string, Uint8Array>();
-  for (const file of outputFiles) files.set(file.path.slice(page.length + 1), file.contents);
-  for (const name of ["index.html", "icon.svg"]) files.set(name, await readFile(join(page, name)));
+  for (const file of outputFiles) {
+    files.set(file.path.slice(page.length + 1), file.contents);
+  }
+  for (const name of ["index.html", "icon.svg"]) {
+    files.set(name, await readFile(join(page, name)));
+  }
   return files;
 }

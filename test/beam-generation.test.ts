@@ -111,14 +111,20 @@ describe("beam search", () => {
     });
     const stopped = found.sequences?.filter(({ finishReason }) => finishReason === "stop") ?? [];
     expect(stopped.length).toBeGreaterThan(0);
-    for (const { text, tokens } of stopped) expect(codec.decode(tokens)).toBe(text + stop);
-    for (const { text } of found.sequences ?? []) expect(text).not.toContain(stop);
+    for (const { text, tokens } of stopped) {
+      expect(codec.decode(tokens)).toBe(text + stop);
+    }
+    for (const { text } of found.sequences ?? []) {
+      expect(text).not.toContain(stop);
+    }
   });
 
   test("a stream has the text in one piece", async () => {
     const { generator } = create();
     const parts = [];
-    for await (const part of generator.stream("abc", { numBeams: 2, maxNewTokens: 5 })) parts.push(part);
+    for await (const part of generator.stream("abc", { numBeams: 2, maxNewTokens: 5 })) {
+      parts.push(part);
+    }
     const [piece, last] = parts;
     expect(parts).toHaveLength(2);
     expect(piece.text).toBe(last.result?.newText);
@@ -130,7 +136,9 @@ describe("beam search", () => {
     const controller = new AbortController();
     const run = executable.run.bind(executable);
     executable.run = (pass, signal) => {
-      if (executable.passes.length === 4) controller.abort();
+      if (executable.passes.length === 4) {
+        controller.abort();
+      }
       return run(pass, signal);
     };
     const options = { numBeams: 2, maxNewTokens: 30, ignoreEos: true, signal: controller.signal };
@@ -223,7 +231,9 @@ describe("beam sampling", () => {
       const p = weights[i] / total;
       const others = weights.slice(i + 1).map((weight) => weight / total);
       const probability = others.reduce((sum, q) => sum + (p * q) / (1 - p) + (q * p) / (1 - q), 0);
-      if (i === best.length - 1) continue;
+      if (i === best.length - 1) {
+        continue;
+      }
       chiSquare += (counts[token] - 5000 * probability) ** 2 / (5000 * probability);
     }
     expect(counts[best[5]]).toBe(0);

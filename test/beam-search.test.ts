@@ -50,8 +50,11 @@ function splitSettings(settings: Record<string, unknown>): {
   const options: Record<string, unknown> = {};
   const config: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(rest)) {
-    if (onlyConfig.includes(key)) config[key] = value;
-    else options[key.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())] = value;
+    if (onlyConfig.includes(key)) {
+      config[key] = value;
+    } else {
+      options[key.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())] = value;
+    }
   }
   return { options, config, eosTokenIds: [eos ?? []].flat() as number[] };
 }
@@ -181,8 +184,9 @@ describe.each(["blenderbot", "blenderbot_small", "bart"])("%s, loaded from its f
 
   test("streams the text at the end; more beams than were loaded are refused", async () => {
     const parts = [];
-    for await (const part of model.stream(prompts[0].input_ids, { maxLength: 12, minLength: 0 }))
+    for await (const part of model.stream(prompts[0].input_ids, { maxLength: 12, minLength: 0 })) {
       parts.push(part);
+    }
     expect(parts).toHaveLength(2);
     expect(parts[0].tokens).toEqual(parts[1].result?.tokens);
     expect(parts[1].result?.sequences).toHaveLength(1);

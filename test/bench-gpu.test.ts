@@ -95,7 +95,9 @@ test("a read of other bytes than the CPU has seen is found out", async () => {
     expect(probe.bytes).toBe(executable.memory.weightBytes);
     const rates = await probe.sample();
     expect(rates.size).toBe(3);
-    for (const rate of rates.values()) expect(rate).toBeGreaterThan(0);
+    for (const rate of rates.values()) {
+      expect(rate).toBeGreaterThan(0);
+    }
     // What the CPU has read is not what the GPU reads now.
     const name = [...executable.resources.buffers.keys()].find((key) => key.startsWith("weight"));
     const word = executable.resources.buffer(name ?? "");

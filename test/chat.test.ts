@@ -54,7 +54,9 @@ describe("chat", () => {
   test("streams the same answer", async () => {
     const whole = await model.chat(question, GREEDY);
     const parts: ChatPart[] = [];
-    for await (const part of model.streamChat(question, GREEDY)) parts.push(part);
+    for await (const part of model.streamChat(question, GREEDY)) {
+      parts.push(part);
+    }
     expect(parts.length).toBeGreaterThan(2);
     expect(parts.map(({ text }) => text).join("")).toBe(whole.content);
     expect(parts.flatMap(({ tokens }) => tokens)).toEqual(whole.tokens);

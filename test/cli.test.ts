@@ -68,7 +68,9 @@ afterAll(async () => {
 /** A line on stderr with the error, and no stack. */
 function expectFailure(outcome: Outcome, code: number, ...messages: readonly (string | RegExp)[]): void {
   expect(outcome).toMatchObject({ code, stdout: "" });
-  for (const message of messages) expect(outcome.stderr).toMatch(message);
+  for (const message of messages) {
+    expect(outcome.stderr).toMatch(message);
+  }
   expect(outcome.stderr).toMatch(/^error: /m);
   expect(outcome.stderr).not.toMatch(/^\s+at /m);
 }
@@ -270,7 +272,9 @@ describe("generate", () => {
       let asked = false;
       const outcome = await cli(endless, {
         onStdout: (_stdout, child) => {
-          if (!asked) child.kill("SIGINT");
+          if (!asked) {
+            child.kill("SIGINT");
+          }
           asked = true;
         },
       });

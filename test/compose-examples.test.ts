@@ -26,7 +26,9 @@ function load(files: readonly string[], env: Record<string, string> = {}): Compo
 
 async function events(definition: ComposeDefinition, input: unknown, workflow?: string): Promise<RunEvent[]> {
   const all: RunEvent[] = [];
-  for await (const event of new Engine(definition, host).run({ input, workflow })) all.push(event);
+  for await (const event of new Engine(definition, host).run({ input, workflow })) {
+    all.push(event);
+  }
   return all;
 }
 

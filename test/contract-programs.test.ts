@@ -49,8 +49,12 @@ function builder(hasGroup = true): ProgramBuilder {
     p.matrix(name, rows, columns);
     p.vector(`${name}.bias`, rows);
   }
-  for (const name of ["gain1", "gain2", "gain3"]) p.vector(name, hidden);
-  if (hasGroup) p.group("all");
+  for (const name of ["gain1", "gain2", "gain3"]) {
+    p.vector(name, hidden);
+  }
+  if (hasGroup) {
+    p.group("all");
+  }
   return p;
 }
 
@@ -203,7 +207,9 @@ function gptLike(): Program {
   take("wv", [{ start: keyRows + queryRows, end: rows }]);
   p.matrix("places", 40, hidden);
   p.matrix("wup", mlp, hidden, { tensor: "wup", rows: mlp, transposed: true });
-  for (const name of ["gain1", "gain2", "gain3"]) p.vector(`${name}.bias`, hidden);
+  for (const name of ["gain1", "gain2", "gain3"]) {
+    p.vector(`${name}.bias`, hidden);
+  }
   const layerNorm = (weight: string, input: string, output: string, trace?: string) =>
     ({
       role: "norm",
@@ -356,7 +362,11 @@ function interpreted(
 ): ProgramOutput[] {
   const interpreter = new Interpreter(program, weights, precision);
   return passesOf(program).map(({ entry, tokens, slots, positions, sourceLength }) => {
-    if (isOfAllSlots(slots)) for (const slot of [0, 2]) interpreter.copySlot(SLOT, slot, LENGTH);
+    if (isOfAllSlots(slots)) {
+      for (const slot of [0, 2]) {
+        interpreter.copySlot(SLOT, slot, LENGTH);
+      }
+    }
     return interpreter.run({
       entry,
       tokens: [...tokens],
@@ -397,11 +407,15 @@ test.each(CASES.map(([name, device]) => [name, device.name, device] as const))(
     try {
       const passes = passesOf(program);
       const [first] = passes;
-      if (first.entry !== ENCODE)
+      if (first.entry !== ENCODE) {
         await executable.run(passOf([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2]));
+      }
       for (const [i, pass] of passes.entries()) {
-        if (isOfAllSlots(pass.slots))
-          for (const slot of [0, 2]) await executable.copySlot(SLOT, slot, LENGTH);
+        if (isOfAllSlots(pass.slots)) {
+          for (const slot of [0, 2]) {
+            await executable.copySlot(SLOT, slot, LENGTH);
+          }
+        }
         const { logits, activations } = await executable.run({ ...pass, trace: true });
         const found = new Map<string, Float32Array>([["logits", logits], ...activations]);
         expect([...found.keys()].sort()).toEqual([...exact[i].keys()].sort());

@@ -130,7 +130,9 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
 
       test("last logits of every prompt, in passes of several sizes", async () => {
         for (const prompt of golden.prompts.keys()) {
-          for (const size of [MAX_ROWS, 5]) await expectLastLogits(executable, golden, { prompt, size });
+          for (const size of [MAX_ROWS, 5]) {
+            await expectLastLogits(executable, golden, { prompt, size });
+          }
         }
         await expectLastLogits(executable, golden, { prompt: 2, size: 1 });
         await expectLastLogits(executable, golden, { prompt: 3, size: 18 });
@@ -170,8 +172,9 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
         await prefill(executable, b, { size: 20 });
         const aloneB = await one(8, b.length);
         for (let from = 0; from < b.length; from += 20) {
-          if (from < a.length)
+          if (from < a.length) {
             await prefill(executable, a.slice(from, from + 20), { slot: 2, position: from });
+          }
           await prefill(executable, b.slice(from, from + 20), { slot: 1, position: from });
         }
         expectSameBits(await one(7, a.length, 2), aloneA);
@@ -382,7 +385,7 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
               found.push(token);
               // Give the device time to choose more before the answer.
               const until = performance.now() + 5;
-              while (performance.now() < until);
+              while (performance.now() < until) {}
               return found.length < last;
             },
           });
@@ -394,7 +397,9 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
       test("rejects with what onToken throws, and the device goes on", async () => {
         let calls = 0;
         const onToken = (): boolean => {
-          if (++calls === 3) throw new RangeError("no room for a third");
+          if (++calls === 3) {
+            throw new RangeError("no room for a third");
+          }
           return true;
         };
         await expect(decode(100, { onToken })).rejects.toThrow(new RangeError("no room for a third"));
@@ -431,14 +436,17 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
           const onProgress = (fraction: number): void => void reports.push(fraction);
           const start = performance.now();
           const { tokens: rows } = far();
-          if (call === "run") await executable.run(far({ onProgress }));
-          else {
+          if (call === "run") {
+            await executable.run(far({ onProgress }));
+          } else {
             const position = contextLength - MAX_ROWS;
             const request = greedyRequest([...rows], 1, () => true, { position });
             await executable.decode({ ...request, onProgress });
           }
           const milliseconds = performance.now() - start;
-          if (milliseconds > 1500) expect(reports.length, call).toBeGreaterThan(0);
+          if (milliseconds > 1500) {
+            expect(reports.length, call).toBeGreaterThan(0);
+          }
           expect(reports.length, call).toBeLessThan(milliseconds / 150 + 1);
           for (const [i, fraction] of reports.entries()) {
             expect(fraction).toBeGreaterThanOrEqual(i === 0 ? 0 : reports[i - 1]);
@@ -469,7 +477,9 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
             abort.abort(reason);
             errors = await Promise.all(outcomes);
             expect(performance.now() - at).toBeLessThan(ABORT_MILLISECONDS);
-            if (delay < 1 || errors[0] instanceof AbortError) break;
+            if (delay < 1 || errors[0] instanceof AbortError) {
+              break;
+            }
           }
           for (const error of errors) {
             expect(error).toBeInstanceOf(AbortError);

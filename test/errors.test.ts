@@ -62,7 +62,9 @@ async function errorOf(path: string, options: LoadOptions = {}): Promise<ModelCo
     },
     (reason: unknown) => reason,
   );
-  if (!(error instanceof ModelComposeError)) throw error;
+  if (!(error instanceof ModelComposeError)) {
+    throw error;
+  }
   // No worker, of weights or of a tokenizer, is left behind.
   expect(started.filter((worker) => worker.threadId !== -1)).toEqual([]);
   return error;
@@ -210,11 +212,15 @@ describe("loadModel refuses", () => {
     ],
   ])("%s", async (_what, name, damage, code, texts) => {
     const error = await errorOf(damaged(name, damage));
-    for (const text of texts) expect(error.message).toContain(text);
+    for (const text of texts) {
+      expect(error.message).toContain(text);
+    }
     expect(error.code).toBe(code);
     expect(error.remedy, `no remedy: ${error.message}`).toBeTruthy();
     // All but the tokenizer's error are found before anything is read that takes time.
-    if (name !== "tales") expect(started).toEqual([]);
+    if (name !== "tales") {
+      expect(started).toEqual([]);
+    }
   });
 
   test("a path where nothing is, and a model that is in no cache", async () => {

@@ -94,7 +94,9 @@ describe.each(CASES.map((options, i) => [JSON.stringify(options), options, i] as
         gpu.generate(prompt, request),
       ]);
       expect(withoutTimings(found)).toEqual(withoutTimings({ ...expected, seed: found.seed }));
-      if (options.seed !== undefined) expect(found.seed).toBe(options.seed);
+      if (options.seed !== undefined) {
+        expect(found.seed).toBe(options.seed);
+      }
       expect(found.tokens.length).toBeGreaterThan(5);
 
       // The margin: the same again from logits that are off.
@@ -134,7 +136,9 @@ describe("ends and pieces", () => {
     ]);
     expect(withoutTimings(found)).toEqual(withoutTimings({ ...expected, seed: found.seed }));
     let streamed = "";
-    for await (const { text } of gpu.stream(prompt, options)) streamed += text;
+    for await (const { text } of gpu.stream(prompt, options)) {
+      streamed += text;
+    }
     expect(streamed).toBe(expected.newText);
     return found;
   };

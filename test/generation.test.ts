@@ -30,8 +30,12 @@ async function load(...parameters: Parameters<typeof loadModel>): Promise<Model>
 function copyOf(name: string, config: object | undefined, without: readonly string[] = []): string {
   const directory = join(temporaryDirectory(), name);
   cpSync(modelPath(name), directory, { recursive: true });
-  if (config !== undefined) writeFileSync(join(directory, "generation_config.json"), JSON.stringify(config));
-  for (const file of without) rmSync(join(directory, file));
+  if (config !== undefined) {
+    writeFileSync(join(directory, "generation_config.json"), JSON.stringify(config));
+  }
+  for (const file of without) {
+    rmSync(join(directory, file));
+  }
   return directory;
 }
 
@@ -39,9 +43,13 @@ async function collect(
   parts: AsyncIterable<StreamPart>,
 ): Promise<{ parts: StreamPart[]; result: GenerateResult }> {
   const all: StreamPart[] = [];
-  for await (const part of parts) all.push(part);
+  for await (const part of parts) {
+    all.push(part);
+  }
   const result = all.at(-1)?.result;
-  if (result === undefined) throw new Error("the last part has no result");
+  if (result === undefined) {
+    throw new Error("the last part has no result");
+  }
   return { parts: all, result };
 }
 
@@ -243,7 +251,9 @@ describe("streams", () => {
         timings: undefined,
         seed: undefined,
       });
-      if (stop === undefined) expect(parts.length).toBeGreaterThan(30);
+      if (stop === undefined) {
+        expect(parts.length).toBeGreaterThan(30);
+      }
     }
   });
 
@@ -252,7 +262,9 @@ describe("streams", () => {
     const start = performance.now();
     for await (const part of tales.stream(first.prompt, { ...GREEDY, ignoreEos: true })) {
       seen.push(part.text);
-      if (seen.length === 3) break;
+      if (seen.length === 3) {
+        break;
+      }
     }
     // Some 2000 tokens more would have taken seconds.
     expect(performance.now() - start).toBeLessThan(2000);
@@ -263,7 +275,9 @@ describe("streams", () => {
 
   test("an error of the caller's loop, or of its options, leaves the model usable", async () => {
     const consume = async (): Promise<void> => {
-      for await (const part of tales.stream(first.prompt, GREEDY)) throw new Error(`not ${part.text}`);
+      for await (const part of tales.stream(first.prompt, GREEDY)) {
+        throw new Error(`not ${part.text}`);
+      }
     };
     await expect(consume()).rejects.toThrow("not ");
     await expect(collect(tales.stream(first.prompt, { topP: 2 }))).rejects.toMatchObject({
@@ -305,7 +319,9 @@ describe("a folder without a tokenizer", () => {
     let count = 0;
     for await (const { tokens } of ids.stream(prompt.input_ids, { ...GREEDY, ignoreEos: true })) {
       count += tokens.length;
-      if (count === 4) break;
+      if (count === 4) {
+        break;
+      }
     }
     expect(count).toBe(4);
     expect(
@@ -414,7 +430,9 @@ describe("aborting", () => {
           signal: during.signal,
         })) {
           count += part.tokens.length;
-          if (count < tokens || at > 0) continue;
+          if (count < tokens || at > 0) {
+            continue;
+          }
           at = performance.now();
           during.abort();
         }
@@ -434,7 +452,9 @@ describe("aborting", () => {
       maxNewTokens: 1,
       onPrefill: (progress) => reports.push(progress),
     });
-    if (timings.prefillSeconds > 1) expect(reports.length).toBeGreaterThan(0);
+    if (timings.prefillSeconds > 1) {
+      expect(reports.length).toBeGreaterThan(0);
+    }
     expect(reports.length).toBeLessThan(timings.prefillSeconds * 10 + 1);
     for (const [i, { done, total }] of reports.entries()) {
       expect(total).toBe(4000);

@@ -67,7 +67,9 @@ describe.each(PAIRS.map(([device, model]) => [device.name, model, device] as con
 
     test("last logits of every prompt, in passes of several sizes", async () => {
       for (const prompt of golden.prompts.keys()) {
-        for (const size of [256, 5]) await expectLastLogits(executable, golden, { prompt, size });
+        for (const size of [256, 5]) {
+          await expectLastLogits(executable, golden, { prompt, size });
+        }
       }
       await expectLastLogits(executable, golden, { prompt: 2, size: 1 });
       await expectLastLogits(executable, golden, { prompt: 3, size: 18 });
@@ -102,7 +104,9 @@ test("the bundled model: logits of every prompt, greedy tokens", async () => {
   const golden = await openExactGolden("tales");
   const executable = await GPU.load(golden);
   try {
-    for (const prompt of golden.prompts.keys()) await expectLastLogits(executable, golden, { prompt });
+    for (const prompt of golden.prompts.keys()) {
+      await expectLastLogits(executable, golden, { prompt });
+    }
     await expectGreedy(executable, golden, { prompt: 0, size: 4, count: 64 });
   } finally {
     await executable.dispose();

@@ -42,12 +42,16 @@ describe.each([...SMOLLM3, ...DECODERS, ...ENCODER_DECODERS])("%s", (name) => {
     });
 
     test("every layer and all logits of a prompt", async () => {
-      for (const executable of executables) await expectActivations(executable, golden);
+      for (const executable of executables) {
+        await expectActivations(executable, golden);
+      }
     });
 
     test("last logits of every prompt", async () => {
       for (const executable of executables) {
-        for (const prompt of golden.prompts.keys()) await expectLastLogits(executable, golden, { prompt });
+        for (const prompt of golden.prompts.keys()) {
+          await expectLastLogits(executable, golden, { prompt });
+        }
       }
     });
 
@@ -55,8 +59,9 @@ describe.each([...SMOLLM3, ...DECODERS, ...ENCODER_DECODERS])("%s", (name) => {
       "32 greedy tokens of every prompt, prefilled in passes of %i",
       async (size) => {
         for (const executable of executables) {
-          for (const prompt of golden.prompts.keys())
+          for (const prompt of golden.prompts.keys()) {
             await expectGreedy(executable, golden, { prompt, size });
+          }
         }
       },
     );
@@ -79,7 +84,9 @@ describe.each([...SMOLLM3, ...DECODERS, ...ENCODER_DECODERS])("%s", (name) => {
           [150, 256],
           [229, 100],
         ]) {
-          if (length >= executable.contextLength) continue;
+          if (length >= executable.contextLength) {
+            continue;
+          }
           const prompt = tokens.slice(0, length);
           logits.push(await prefill(executable, prompt, { size, sourceLength }));
           // The row after it, by itself: decode.
@@ -89,7 +96,9 @@ describe.each([...SMOLLM3, ...DECODERS, ...ENCODER_DECODERS])("%s", (name) => {
         all.push(logits);
       }
       for (const other of [all[1], all[2]]) {
-        for (const [i, logits] of other.entries()) expectSameBits(logits, all[0][i], `result ${i}`);
+        for (const [i, logits] of other.entries()) {
+          expectSameBits(logits, all[0][i], `result ${i}`);
+        }
       }
     });
   });
@@ -101,7 +110,9 @@ test.each(["gpt2-bin-legacy", "blenderbot-bin"])(
     const golden = await openGolden(name);
     const executable = await loadGolden(golden, { threads: 2 });
     try {
-      for (const prompt of golden.prompts.keys()) await expectGreedy(executable, golden, { prompt });
+      for (const prompt of golden.prompts.keys()) {
+        await expectGreedy(executable, golden, { prompt });
+      }
     } finally {
       await executable.dispose();
     }
@@ -149,11 +160,13 @@ describe("several memories a worker", () => {
           const pass = { ...passOf(golden.prompts[0].input_ids), logitRows, trace: true };
           const [theirs, ours] = [await one.run(pass), await several.run(pass)];
           expectSameBits(ours.logits, theirs.logits);
-          for (const [what, values] of theirs.activations)
+          for (const [what, values] of theirs.activations) {
             expectSameBits(ours.activations.get(what)!, values, what);
+          }
           await several.copySlot(0, 1, 6);
-          for (const p of golden.prompts.keys())
+          for (const p of golden.prompts.keys()) {
             await expectGreedy(several, golden, { prompt: p, size: 3, slot: 1 });
+          }
         } finally {
           await several.dispose();
         }

@@ -60,7 +60,9 @@ describe("a repository that is not there", () => {
   ])("%s: says so, with the name that is meant", async (id, message) => {
     const error = await failureOf(fetchInto(newCache(), {}, {}, id));
     expect(error.code).toBe("not-found");
-    if (!id.endsWith("SmolLM3-1.7B")) expect(error.message).toContain(`"${id}" is not on ${hub.url}.`);
+    if (!id.endsWith("SmolLM3-1.7B")) {
+      expect(error.message).toContain(`"${id}" is not on ${hub.url}.`);
+    }
     expect(error.message).toContain(message);
   });
 
@@ -101,7 +103,9 @@ describe("access", () => {
     expect(forbidden.message).toContain(
       "(403): Forbidden: no reading. Check that the token (HF_TOKEN) may read",
     );
-    for (const { message } of [wrong, gated, forbidden]) expect(message).not.toMatch(/hf_/);
+    for (const { message } of [wrong, gated, forbidden]) {
+      expect(message).not.toMatch(/hf_/);
+    }
   });
 
   test("the token is shown to the hub only, not to the storage to which it redirects, and to no page it names", async () => {
@@ -334,8 +338,9 @@ describe("without a network", () => {
     mkdirSync(snapshot, { recursive: true });
     mkdirSync(join(cache, FOLDER, "refs"));
     writeFileSync(join(cache, FOLDER, "refs", "main"), "a".repeat(40));
-    for (const name of ["config.json", "model.safetensors"])
+    for (const name of ["config.json", "model.safetensors"]) {
       writeFileSync(join(snapshot, name), talesFiles()[name]);
+    }
     const notices: string[] = [];
     const options = { onNotice: (line: string): unknown => notices.push(line) };
     expect(await fetchInto(cache, { HF_ENDPOINT: await deadEndpoint() }, options)).toBe(snapshot);
@@ -373,8 +378,11 @@ describe("the library", () => {
       expect(offline.directory).toBe(model.directory);
       await offline.dispose();
     } finally {
-      if (before === undefined) delete process.env["HF_ENDPOINT"];
-      else process.env["HF_ENDPOINT"] = before;
+      if (before === undefined) {
+        delete process.env["HF_ENDPOINT"];
+      } else {
+        process.env["HF_ENDPOINT"] = before;
+      }
     }
     expect(readFileSync(join(cacheDirectory, FOLDER, "refs", "main"), "utf8")).toMatch(/^[0-9a-f]{40}$/);
   });

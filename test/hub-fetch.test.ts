@@ -301,7 +301,9 @@ describe("transfers that break", () => {
     const work = fetchInto(cache, {
       signal: stop.signal,
       onProgress: ({ done, total }) => {
-        if (total < 600_000 || done < 100_000 || abortedAt > 0) return;
+        if (total < 600_000 || done < 100_000 || abortedAt > 0) {
+          return;
+        }
         abortedAt = performance.now();
         stop.abort();
       },
@@ -384,7 +386,9 @@ test("a server that breaks off and then refuses to go on, again and again, is gi
   hub.add(ID, files);
   let asked = 0;
   hub.fault = ({ host, url }) => {
-    if (host !== "storage" || !url.includes(sha256(files[SHARD]))) return undefined;
+    if (host !== "storage" || !url.includes(sha256(files[SHARD]))) {
+      return undefined;
+    }
     return asked++ % 2 === 0 ? { cutAfter: 50_000 } : { status: 416 };
   };
   await expect(fetchInto(newCache())).rejects.toMatchObject({

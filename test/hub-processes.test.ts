@@ -228,6 +228,8 @@ describe("models that are used", () => {
     expect(readdirSync(join(folder, "cache"))).toContain(FOLDER);
     const again = await runCommand([...run, "-e", "OFFLINE=true"], { cwd: folder, env });
     expect(again).toMatchObject({ code: 0, stdout: fetched.stdout });
-    for (const { stderr } of [offline, start, fetched, again]) expect(stderr).not.toContain(hub.token);
+    for (const { stderr } of [offline, start, fetched, again]) {
+      expect(stderr).not.toContain(hub.token);
+    }
   });
 });

@@ -245,7 +245,9 @@ describe("a machine without a GPU", () => {
         ? "No GPU is used"
         : "No GPU is used: There is no WebGPU adapter on this machine: the Vulkan loader cannot be opened (libvulkan.so.1: ",
     );
-    if (!hasLoader) expect(stderr).toBe("");
+    if (!hasLoader) {
+      expect(stderr).toBe("");
+    }
   });
 });
 

@@ -88,7 +88,9 @@ describe("loading", () => {
     const weights = reports.filter(({ stage }) => stage === "weights");
     expect(weights.at(-1)?.done).toBe(weights.at(-1)?.total);
     expect(weights.at(-1)?.total).toBeGreaterThan(3_000_000);
-    for (const { done, total } of reports) expect(done).toBeLessThanOrEqual(total);
+    for (const { done, total } of reports) {
+      expect(done).toBeLessThanOrEqual(total);
+    }
     expect(notices[0]).toContain("lowered from 5000 to the model's maximum, 2048");
     expect(notices.at(-1)).toMatch(/^Device: wasm \(.*SIMD, 2 threads\); context: 2048 tokens\.$/);
     expect(model.device).toMatchObject({ kind: "wasm", threads: 2 });
@@ -105,7 +107,9 @@ describe("loading", () => {
       );
     }
     const onProgress = ({ stage }: LoadProgress): void => {
-      if (stage === "ready") throw new RangeError("not at the end either");
+      if (stage === "ready") {
+        throw new RangeError("not at the end either");
+      }
     };
     await expect(loadModel(TALES, { threads: 1, onProgress })).rejects.toThrow("not at the end either");
   });

@@ -40,7 +40,9 @@ async function readJson(path: string): Promise<unknown> {
 }
 
 function widen(bits: number, dtype: string): number {
-  if (dtype === "BF16") return Buffer.from(Uint32Array.of(bits << 16).buffer).readFloatLE(0);
+  if (dtype === "BF16") {
+    return Buffer.from(Uint32Array.of(bits << 16).buffer).readFloatLE(0);
+  }
   const exponent = (bits >>> 10) & 0x1f;
   const magnitude =
     exponent === 0 ? (bits & 0x3ff) * 2 ** -24 : (1 + (bits & 0x3ff) / 1024) * 2 ** (exponent - 15);
@@ -150,7 +152,9 @@ describe("the command", () => {
     const published = await shapesOf(golden);
     const written = await shapesOf(out);
     expect(written.size).toBeGreaterThan(10);
-    for (const [key, shape] of written) expect([key, published.get(key)]).toEqual([key, shape]);
+    for (const [key, shape] of written) {
+      expect([key, published.get(key)]).toEqual([key, shape]);
+    }
     await using model = await loadModel(out, { device: "wasm", threads: 1 });
     const { tokens } = await model.generate([5, 6, 7], { maxNewTokens: 3, doSample: false, ignoreEos: true });
     expect(tokens).toHaveLength(3);

@@ -50,9 +50,13 @@ function writeAsPython(commit: string, name: string, bytes: Uint8Array, isLarge:
   const hash = isLarge ? sha256(bytes) : gitHash(bytes);
   const blob = join(cache, FOLDER, "blobs", hash);
   const link = join(cache, FOLDER, "snapshots", commit, name);
-  for (const path of [blob, link]) mkdirSync(dirname(path), { recursive: true });
+  for (const path of [blob, link]) {
+    mkdirSync(dirname(path), { recursive: true });
+  }
   writeFileSync(blob, bytes);
-  if (!existsSync(link)) symlinkSync(join("..", "..", "blobs", hash), link);
+  if (!existsSync(link)) {
+    symlinkSync(join("..", "..", "blobs", hash), link);
+  }
   // Python's lock stays when nobody holds it.
   mkdirSync(join(cache, ".locks", FOLDER), { recursive: true });
   writeFileSync(join(cache, ".locks", FOLDER, `${hash}.lock`), "");
@@ -61,8 +65,9 @@ function writeAsPython(commit: string, name: string, bytes: Uint8Array, isLarge:
 
 /** A model that Python fetched: all files at a commit, "main" at it. */
 function fetchAsPython(commit: string, files: Record<string, Uint8Array>): void {
-  for (const [name, bytes] of Object.entries(files))
+  for (const [name, bytes] of Object.entries(files)) {
     writeAsPython(commit, name, bytes, /\.(safetensors|bin)$/.test(name));
+  }
   mkdirSync(join(cache, FOLDER, "refs"), { recursive: true });
   writeFileSync(join(cache, FOLDER, "refs", "main"), commit);
 }
@@ -103,8 +108,9 @@ describe("models list", () => {
     mkdirSync(join(cache, "models--org--part", "refs"), { recursive: true });
     writeFileSync(join(cache, "models--org--part", "refs", "main"), "b".repeat(40));
     const used = new Date("2026-01-02T12:00:00Z");
-    for (const name of readdirSync(join(cache, FOLDER, "blobs")))
+    for (const name of readdirSync(join(cache, FOLDER, "blobs"))) {
       utimesSync(join(cache, FOLDER, "blobs", name), used, used);
+    }
     const entries = await list();
     expect(
       entries.map(({ id, family, supported, format, status, revisions }) => [
@@ -180,7 +186,9 @@ describe.skipIf(process.platform === "win32")("a cache that Python wrote", () =>
     for (const folder of [FOLDER, "models--org--other"]) {
       const blob = join(cache, folder, "blobs", sha256(bytes));
       const link = join(cache, folder, "snapshots", commit, "model.safetensors");
-      for (const path of [blob, link]) mkdirSync(dirname(path), { recursive: true });
+      for (const path of [blob, link]) {
+        mkdirSync(dirname(path), { recursive: true });
+      }
       symlinkSync(join("..", "..", "blobs", "ab", "ab12"), blob);
       symlinkSync(join("..", "..", "blobs", sha256(bytes)), link);
     }
@@ -405,7 +413,8 @@ describe("the command line", () => {
   test.skipIf(process.platform === "win32")("leaves links that can be moved with the cache", async () => {
     hub.add(ID, shardedFiles());
     const { stdout } = await models("pull", ID);
-    for (const name of readdirSync(stdout.trim()))
+    for (const name of readdirSync(stdout.trim())) {
       expect(lstatSync(join(stdout.trim(), name)).isSymbolicLink()).toBe(true);
+    }
   });
 });

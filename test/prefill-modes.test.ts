@@ -24,7 +24,9 @@ beforeAll(async () => {
   }
 });
 afterAll(async () => {
-  for (const executable of executables.values()) await executable.dispose();
+  for (const executable of executables.values()) {
+    await executable.dispose();
+  }
 });
 
 const forward = async (mode: string, tokens: readonly number[]): Promise<PassResult> =>
@@ -46,7 +48,9 @@ test("f16: NMSE and teacher-forced top-1 against exact", async () => {
         error += (b[i] - value) ** 2;
         square += value ** 2;
       });
-      if (a.indexOf(Math.max(...a)) === b.indexOf(Math.max(...b))) same++;
+      if (a.indexOf(Math.max(...a)) === b.indexOf(Math.max(...b))) {
+        same++;
+      }
     }
   }
   expect(error / square).toBeLessThan(MOST_NMSE);

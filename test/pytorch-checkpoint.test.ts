@@ -59,7 +59,9 @@ async function expectTensorsOrError(path: string, bytes: Uint8Array): Promise<"t
     }
     return "tensors";
   } catch (error) {
-    if (!(error instanceof ModelComposeError)) throw error;
+    if (!(error instanceof ModelComposeError)) {
+      throw error;
+    }
     expect(["invalid-checkpoint", "unsupported"]).toContain(error.code);
     expect(error.message.length).toBeLessThan(4000);
     return "error";
@@ -85,10 +87,15 @@ function mutate(original: Uint8Array, mutations: readonly Mutation[]): Uint8Arra
     const position = Math.min(Math.max(at < 0 ? bytes.length + at : at, 0), bytes.length);
     const before = bytes.subarray(0, position);
     const after = bytes.subarray(position);
-    if (kind === "overwrite") bytes.set(patch.subarray(0, after.length), position);
-    else if (kind === "insert") bytes = Buffer.concat([before, patch, after]);
-    else if (kind === "remove") bytes = Buffer.concat([before, after.subarray(patch.length)]);
-    else bytes = Buffer.from(before);
+    if (kind === "overwrite") {
+      bytes.set(patch.subarray(0, after.length), position);
+    } else if (kind === "insert") {
+      bytes = Buffer.concat([before, patch, after]);
+    } else if (kind === "remove") {
+      bytes = Buffer.concat([before, after.subarray(patch.length)]);
+    } else {
+      bytes = Buffer.from(before);
+    }
   }
   return bytes;
 }

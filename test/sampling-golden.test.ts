@@ -66,7 +66,9 @@ function processWithSampler(golden: GoldenCase, logits: Float32Array): Float32Ar
     minNewTokens: minNewTokens as number,
     sequence: [0, 0, 0],
   });
-  for (const token of golden.input_ids.slice(golden.prompt_length)) sampler.accept(token);
+  for (const token of golden.input_ids.slice(golden.prompt_length)) {
+    sampler.accept(token);
+  }
   return sampler.process(logits, golden.input_ids.length);
 }
 

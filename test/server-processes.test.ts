@@ -91,10 +91,13 @@ beforeAll(async () => {
 });
 
 afterEach(async () => {
-  for (const child of children) child.kill("SIGKILL");
+  for (const child of children) {
+    child.kill("SIGKILL");
+  }
   const signal = AbortSignal.timeout(30_000);
-  for (const server of await runningServers())
+  for (const server of await runningServers()) {
     await stopServer(server, { signal, timeoutMilliseconds: 30_000 });
+  }
 });
 
 afterAll(async () => {
@@ -173,7 +176,9 @@ describe("a detached server", () => {
     await until("it writes", async () => JSON.stringify(await task()).includes('"tokens":'));
     run.child.kill("SIGINT");
     const { code } = await run.ended;
-    if (!isWindows) expect(code).toBe(130);
+    if (!isWindows) {
+      expect(code).toBe(130);
+    }
     await until("it is cancelled", async () => JSON.stringify(await task()).includes('"cancelled"'));
   });
 

@@ -401,7 +401,9 @@ describe("streams", () => {
   test("an error in the midst of a stream is an event; one before it is a status", async () => {
     const models = new PacedModels();
     models.word = (i) => {
-      if (i === 2) throw new ModelComposeError("device", "The device was lost.");
+      if (i === 2) {
+        throw new ModelComposeError("device", "The device was lost.");
+      }
       return "x";
     };
     const server = await serve(streaming, models);
@@ -446,7 +448,9 @@ describe("streams", () => {
     // Six megabytes, more than sockets hold: the run ends while its reader has read nothing.
     await until("the run has ended", () => server.service.tasks.list()[0]?.status === "completed");
     let text = "";
-    for await (const chunk of response.setEncoding("utf8")) text += chunk as string;
+    for await (const chunk of response.setEncoding("utf8")) {
+      text += chunk as string;
+    }
     const pieces = eventsOf(text).filter(({ event }) => event === undefined);
     expect(pieces.length).toBeLessThan(300);
     const numbers = [

@@ -31,7 +31,9 @@ beforeAll(() => {
   blenderbot = join(scratch, "blenderbot");
   cpSync(goldenPath("blenderbot_small"), blenderbot, { recursive: true });
   const vocabulary = join(import.meta.dirname, "fixtures", "tokenizers", "blenderbot-small");
-  for (const name of ["vocab.json", "merges.txt"]) cpSync(join(vocabulary, name), join(blenderbot, name));
+  for (const name of ["vocab.json", "merges.txt"]) {
+    cpSync(join(vocabulary, name), join(blenderbot, name));
+  }
   const config = { tokenizer_class: "BlenderbotSmallTokenizer" };
   writeFileSync(join(blenderbot, "tokenizer_config.json"), JSON.stringify(config));
 });
@@ -43,7 +45,9 @@ afterAll(async () => {
 
 async function run(yaml: string, input: unknown): Promise<unknown> {
   for await (const event of new Engine(loadText(yaml), host).run({ input })) {
-    if (event.type === "result") return event.result.output;
+    if (event.type === "result") {
+      return event.result.output;
+    }
   }
   throw new Error("no result");
 }
@@ -124,7 +128,9 @@ describe("an encoder–decoder", () => {
     const watched = new ModelHost(loadModel, hooks, { device: "wasm" });
     const failure = async (yaml: string): Promise<unknown> => {
       try {
-        for await (const event of new Engine(loadText(yaml), watched).run({ input: {} })) void event;
+        for await (const event of new Engine(loadText(yaml), watched).run({ input: {} })) {
+          void event;
+        }
       } catch (error) {
         return error;
       }

@@ -44,7 +44,9 @@ async function readJson<T>(path: string): Promise<T> {
 /** A model folder: a vocabulary and these files, which may replace parts of it. */
 async function folder(files: Files, vocabulary = join(FIXTURES, "byte-level")): Promise<string> {
   const path = await mkdtemp(join(scratch, "folder-"));
-  for (const name of ["vocab.json", "merges.txt"]) await cp(join(vocabulary, name), join(path, name));
+  for (const name of ["vocab.json", "merges.txt"]) {
+    await cp(join(vocabulary, name), join(path, name));
+  }
   for (const [name, content] of Object.entries(files)) {
     await writeFile(join(path, name), typeof content === "string" ? content : JSON.stringify(content));
   }
@@ -156,7 +158,9 @@ describe("what the files may hold", () => {
       merges.trimEnd(),
     ]) {
       const tokenizer = await loadTokenizer(await folder({ ...GPT2_CONFIG, "merges.txt": changed }));
-      for (const text of cases.texts) expect(tokenizer.encode(text)).toEqual(plain.encode(text));
+      for (const text of cases.texts) {
+        expect(tokenizer.encode(text)).toEqual(plain.encode(text));
+      }
     }
   });
 

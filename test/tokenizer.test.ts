@@ -284,7 +284,9 @@ describe("a SentencePiece-style tokenizer with byte fallback (as Llama 2's)", ()
     for (const [, ids] of CASES) {
       for (let cut = 2; cut < ids.length; cut++) {
         const head = tokenizer.decode(ids.slice(0, cut));
-        if (head.includes("\ufffd")) continue; // a prompt that ends within a character has no text of its own
+        if (head.includes("\ufffd")) {
+          continue;
+        } // a prompt that ends within a character has no text of its own
         expect(head + decodeInSteps(tokenizer, ids.slice(cut))).toBe(tokenizer.decode(ids));
       }
     }

@@ -46,8 +46,11 @@ function generate(args: readonly string[], { machine = "", env = {} }: CliOption
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
     child.on("error", reject);
     child.on("close", (code) => {
-      if (code === 1) resolve(stderr);
-      else reject(new Error(`expected the exit code 1, found ${String(code)}: ${stderr}`));
+      if (code === 1) {
+        resolve(stderr);
+      } else {
+        reject(new Error(`expected the exit code 1, found ${String(code)}: ${stderr}`));
+      }
     });
   });
 }
@@ -161,7 +164,9 @@ const provocations: Readonly<Record<string, () => Promise<string>>> = {
     const load = hintWhenSlow(loadModel, { now: () => performance.now() * 1000 });
     const model = await load("m", { onNotice: (line) => lines.push(line) });
     let text = "";
-    for await (const part of model.stream("x", {})) text += part.text;
+    for await (const part of model.stream("x", {})) {
+      text += part.text;
+    }
     expect(text).toContain("w11");
     await model.dispose();
     return lines.join("\n");

@@ -82,8 +82,9 @@ async function open(options: Parameters<Browser["newContext"]>[0] = {}): Promise
   requests = [];
   page.on("console", (message) => {
     // A server that still loads says so with a status that browsers write down.
-    if (message.type() === "error" && !message.location().url.endsWith("/health"))
+    if (message.type() === "error" && !message.location().url.endsWith("/health")) {
       complaints.push(message.text());
+    }
   });
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("request", (request) => requests.push(request.url()));

@@ -12,7 +12,9 @@ import { toAppJson, toAppTable, type AppResult } from "./result.ts";
 /** What to print. */
 async function run(args: string[], progress: Progress): Promise<string> {
   const flags = readAppFlags(args);
-  if (flags === undefined) return USAGE;
+  if (flags === undefined) {
+    return USAGE;
+  }
   const { runs, tokens, threads, queued, starts } = flags;
   const result: AppResult = {
     machine: thisMachine(),

@@ -9,8 +9,11 @@ export async function postRun(url: string, agent: Agent, input: object): Promise
   return new Promise((resolve, reject) => {
     const sent = request(`${url}/workflows/runs`, { method: "POST", agent, headers }, (response) => {
       readText(response).then((text) => {
-        if (response.statusCode === 200) resolve(text);
-        else reject(new Error(`The server answered ${response.statusCode ?? 0}: ${text}`));
+        if (response.statusCode === 200) {
+          resolve(text);
+        } else {
+          reject(new Error(`The server answered ${response.statusCode ?? 0}: ${text}`));
+        }
       }, reject);
     });
     sent.on("error", reject);

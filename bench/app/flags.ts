@@ -31,7 +31,9 @@ const MAX_REPEATS = 100_000;
 /** @returns undefined for --help @throws ModelComposeError "usage" for a wrong command line */
 export function readAppFlags(args: string[]): AppFlags | undefined {
   const values = parse(args);
-  if (values.help) return undefined;
+  if (values.help) {
+    return undefined;
+  }
   return {
     runs: count("--runs", values.runs, MAX_REPEATS),
     tokens: count("--tokens", values.tokens, MAX_TOKENS),
@@ -63,7 +65,9 @@ function parse(args: string[]) {
 
 function count(flag: string, text: string, most: number): number {
   const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 1 && value <= most) return value;
+  if (/^\d+$/.test(text) && value >= 1 && value <= most) {
+    return value;
+  }
   throw usageError(`${flag} must be an integer from 1 to ${most}; found "${text}".`);
 }
 

@@ -54,14 +54,18 @@ export async function measureHttpOverhead(
     await server.ready;
     const overHttp = () => postRun(server.url, agent, { prompt: PROMPT });
     await overHttp();
-    if (asked === undefined) throw new Error("the server did not ask the model");
+    if (asked === undefined) {
+      throw new Error("the server did not ask the model");
+    }
     const { prompt, options } = asked;
     const call = { ...options, signal: undefined, onPrefill: undefined };
     const samples: { library: number; http: number }[] = [];
     for (let pair = -WARM_UP; pair < runs; pair++) {
       progress.step(`HTTP overhead: pair ${Math.max(0, pair + 1)} of ${runs}`);
       const sample = await measurePair(() => libraryText(model, { prompt, options: call }), overHttp, pair);
-      if (pair >= 0) samples.push(sample);
+      if (pair >= 0) {
+        samples.push(sample);
+      }
     }
     return {
       library: summarize(samples.map(({ library }) => library)),

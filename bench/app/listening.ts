@@ -36,7 +36,9 @@ export async function measureListening(starts: number, progress: Progress): Prom
     for (let i = 0; i <= starts; i++) {
       progress.phase(`up: start ${i} of ${starts}`);
       const sample = { emptyScript: await emptyScript(), ...(await start(folder)) };
-      if (i > 0) samples.push(sample);
+      if (i > 0) {
+        samples.push(sample);
+      }
     }
     const of = (name: keyof Start): Summary => summarize(samples.map((sample) => sample[name]));
     return {
@@ -74,8 +76,12 @@ async function start(folder: string): Promise<Omit<Start, "emptyScript">> {
   const exit = once(child, "exit");
   const until = async (isSo: () => Promise<boolean>): Promise<number> => {
     while (!(await isSo())) {
-      if (child.exitCode !== null) throw new Error(`up ended with ${child.exitCode}: ${said}`);
-      if (since() > PATIENCE_MILLISECONDS / 1000) throw new Error(`up did not listen in a minute: ${said}`);
+      if (child.exitCode !== null) {
+        throw new Error(`up ended with ${child.exitCode}: ${said}`);
+      }
+      if (since() > PATIENCE_MILLISECONDS / 1000) {
+        throw new Error(`up did not listen in a minute: ${said}`);
+      }
       await sleep(POLL_MILLISECONDS);
     }
     return since();
@@ -107,7 +113,9 @@ async function freePorts(): Promise<[number, number]> {
     return (server.address() as AddressInfo).port;
   });
   const [first = 0, second = 0] = await Promise.all(open);
-  for (const server of servers) server.close();
+  for (const server of servers) {
+    server.close();
+  }
   return [first, second];
 }
 

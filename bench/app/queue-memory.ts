@@ -39,7 +39,9 @@ export async function measureQueueMemory(queued: number, progress: Progress): Pr
   try {
     const { url } = await answer<Listening>(child);
     const run = (index: number): Promise<string> => postRun(url, agent, { prompt: promptOf(index) });
-    for (let i = 0; i < WARM_UP; i++) await run(i);
+    for (let i = 0; i < WARM_UP; i++) {
+      await run(i);
+    }
     child.send("shut" satisfies Order);
     const idle = await weigh(child);
     const runs = Array.from({ length: queued + 1 }, (_, index) => () => run(index));
@@ -65,15 +67,21 @@ async function queueUp(
   let failure: unknown;
   let weight: Weight | undefined;
   for (let begun = 0; begun < runs.length; begun += BURST) {
-    for (const run of runs.slice(begun, begun + BURST)) run().catch((error: unknown) => (failure ??= error));
+    for (const run of runs.slice(begun, begun + BURST)) {
+      run().catch((error: unknown) => (failure ??= error));
+    }
     const all = Math.min(begun + BURST, runs.length);
     do {
       weight = await weigh(child);
-      if (failure !== undefined) throw new Error("A run was not queued.", { cause: failure });
+      if (failure !== undefined) {
+        throw new Error("A run was not queued.", { cause: failure });
+      }
     } while (weight.running + weight.waiting < all);
     progress.step(`queue: ${weight.waiting} runs wait`);
   }
-  if (weight?.waiting === runs.length - 1) return weight;
+  if (weight?.waiting === runs.length - 1) {
+    return weight;
+  }
   throw new Error(`Of ${runs.length} runs, ${weight?.waiting ?? 0} wait; expected all but one.`);
 }
 

@@ -40,8 +40,11 @@ const server = await startServer(composeDefinition(1), {
 await server.ready;
 
 process.on("message", (order: Order) => {
-  if (order === "shut") gate = never;
-  else void weigh().then((weight) => process.send?.(weight));
+  if (order === "shut") {
+    gate = never;
+  } else {
+    void weigh().then((weight) => process.send?.(weight));
+  }
 });
 process.send?.({ url: server.url } satisfies Listening);
 

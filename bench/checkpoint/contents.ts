@@ -54,7 +54,11 @@ function tensorsOf({ matrices, vectors }: Program): TensorSpec[] {
     const isNorm = isVector && /(norm|ln)[^.]*\.weight$/.test(tensor);
     tensors.set(tensor, { name: tensor, shape, kind: isNorm ? "norm" : "matrix" });
   };
-  for (const [name, spec] of matrices) add(name, spec, false);
-  for (const [name, { length, source }] of vectors) add(name, { rows: length, columns: 1, source }, true);
+  for (const [name, spec] of matrices) {
+    add(name, spec, false);
+  }
+  for (const [name, { length, source }] of vectors) {
+    add(name, { rows: length, columns: 1, source }, true);
+  }
   return [...tensors.values()];
 }

@@ -37,7 +37,9 @@ export function gaussianPool(dtype: WeightDtype, mean: number, std: number, seed
 }
 
 function awayFromZero(value: number): number {
-  if (Math.abs(value) >= SMALLEST_MAGNITUDE) return value;
+  if (Math.abs(value) >= SMALLEST_MAGNITUDE) {
+    return value;
+  }
   return value < 0 ? -SMALLEST_MAGNITUDE : SMALLEST_MAGNITUDE;
 }
 
@@ -56,7 +58,9 @@ export class Sfc32 {
     this.#a = fnv1a(stream);
     this.#b = seed | 0;
     this.#c = Math.floor(seed / 2 ** 32) | 0;
-    for (let round = 0; round < 16; round++) this.next();
+    for (let round = 0; round < 16; round++) {
+      this.next();
+    }
   }
 
   /** An integer in 0 .. 2^32 - 1. */
@@ -95,7 +99,9 @@ export class Sfc32 {
 /** The FNV-1a hash of a name's UTF-16 units (Fowler, Noll, Vo). */
 function fnv1a(text: string): number {
   let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  for (let i = 0; i < text.length; i++) {
+    hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  }
   return hash | 0;
 }
 

@@ -49,7 +49,9 @@ export async function writeCheckpoint(
     const weightMap: Record<string, string> = {};
     for (const [index, tensors] of shards.entries()) {
       const name = `model-${shardNumber(index + 1)}-of-${shardNumber(shards.length)}.safetensors`;
-      for (const tensor of tensors) weightMap[tensor.name] = name;
+      for (const tensor of tensors) {
+        weightMap[tensor.name] = name;
+      }
       await writer.write(join(directory, name), tensors);
     }
     await writeJson(join(directory, "model.safetensors.index.json"), {
@@ -59,7 +61,9 @@ export async function writeCheckpoint(
     await writeJson(join(directory, "generation_config.json"), contents.generationConfig);
     await writeJson(join(directory, "config.json"), contents.config(WEIGHT_DTYPES[options.dtype].torch));
   } catch (error) {
-    if (error instanceof ModelComposeError) throw error;
+    if (error instanceof ModelComposeError) {
+      throw error;
+    }
     throw new ModelComposeError(
       "invalid-argument",
       `The checkpoint could not be written to "${directory}": ${errorMessage(error)}.`,

@@ -5,7 +5,7 @@ const SLICE_MILLISECONDS = 50;
 /** In slices, so that the loss of the parent is noticed in between. */
 function spin(): void {
   const end = performance.now() + SLICE_MILLISECONDS;
-  while (performance.now() < end);
+  while (performance.now() < end) {}
   setImmediate(spin);
 }
 

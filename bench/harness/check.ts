@@ -106,8 +106,11 @@ async function compareTokens(
     for (let r = 0; r < rows.length; r++) {
       const row = logits.subarray(r * vocabSize, (r + 1) * vocabSize);
       const [cpu, gpu] = [likeliest(row), tokens[first + r]];
-      if (cpu === gpu) equalTokens++;
-      else largestMargin = Math.max(largestMargin, row[cpu] - row[gpu]);
+      if (cpu === gpu) {
+        equalTokens++;
+      } else {
+        largestMargin = Math.max(largestMargin, row[cpu] - row[gpu]);
+      }
     }
   }
   return { equalTokens, largestMargin };

@@ -16,7 +16,9 @@ export async function runCommand(
     process.stdout.write(output);
   } catch (error) {
     progress.clear();
-    if (!(error instanceof ModelComposeError)) throw error;
+    if (!(error instanceof ModelComposeError)) {
+      throw error;
+    }
     process.stderr.write(`${error.message}\n`);
     process.exitCode = error.code === "usage" ? 2 : 1;
   }

@@ -24,7 +24,9 @@ export async function besideBusyProcesses<T>(count: number, action: () => Promis
     await Promise.race([lost, Promise.all(children.map((child) => once(child, "message")))]);
     return await Promise.race([lost, action()]);
   } finally {
-    for (const child of children) child.kill();
+    for (const child of children) {
+      child.kill();
+    }
     await Promise.all(exits);
   }
 }

@@ -63,7 +63,9 @@ export function wasmDevice(
   const backend = new WasmBackend({ threads, kernelBuild });
   const plan = backend.plan(program, checkpoint, contextLength, 1);
   const memoryNotice = checkMemory(planBytes(plan), contextLength);
-  if (memoryNotice !== undefined) progress.notice(memoryNotice);
+  if (memoryNotice !== undefined) {
+    progress.notice(memoryNotice);
+  }
   return {
     readers: backend.threads,
     load: async (onWeights) => {
@@ -90,7 +92,9 @@ const SAMPLING_MILLISECONDS = 100;
 /** By the workers that own the weights. */
 async function sampleWasmReads(executable: WasmExecutable): Promise<Map<string, number>> {
   const rates = new Map<string, number>();
-  for (const shape of READ_SHAPES) rates.set(shape, summarize(await sampleRates(executable, shape)).median);
+  for (const shape of READ_SHAPES) {
+    rates.set(shape, summarize(await sampleRates(executable, shape)).median);
+  }
   return rates;
 }
 
@@ -119,7 +123,9 @@ export async function gpuDevice(
   const backend = await WebGpuBackend.open({ name, prefill });
   try {
     const { summary } = backend.context;
-    if (profile) requireTimestamps(backend.context);
+    if (profile) {
+      requireTimestamps(backend.context);
+    }
     const need = backend.plan(program, checkpoint, contextLength, 1);
     progress.notice(
       `Device: ${backend.device.description}; GPU memory: ${formatBytes(need.weightBytes)} of weights, ` +

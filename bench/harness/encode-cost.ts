@@ -43,7 +43,9 @@ export interface EncodeResult {
 
 /** @throws ModelComposeError for a model that is not there or does not fit into what the null backend holds */
 export async function measureEncodeCost(flags: EncodeFlags, progress: Progress): Promise<EncodeResult> {
-  if (flags.model !== undefined) return measure(flags.model, flags.model, flags, progress);
+  if (flags.model !== undefined) {
+    return measure(flags.model, flags.model, flags, progress);
+  }
   const folder = await mkdtemp(join(tmpdir(), "model-compose-narrow-"));
   try {
     progress.phase("Writing a narrow checkpoint");
@@ -86,7 +88,9 @@ async function measure(
       const before = process.cpuUsage();
       await executable.decode({ ...request, onStep: (cost) => void costs.push(cost) });
       const { user, system } = process.cpuUsage(before);
-      if (run > 0) runs.push({ ...medianCost(costs), cpuMilliseconds: (user + system) / 1000 / newTokens });
+      if (run > 0) {
+        runs.push({ ...medianCost(costs), cpuMilliseconds: (user + system) / 1000 / newTokens });
+      }
     }
     return {
       model,

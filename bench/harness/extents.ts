@@ -18,8 +18,11 @@ export function weightExtents(
   const extents: Extent[] = [];
   for (const { file, offset, byteLength } of sorted) {
     const last = extents.at(-1);
-    if (last?.file === file && last.offset + last.length === offset) last.length += byteLength;
-    else extents.push({ file, offset, length: byteLength });
+    if (last?.file === file && last.offset + last.length === offset) {
+      last.length += byteLength;
+    } else {
+      extents.push({ file, offset, length: byteLength });
+    }
   }
   return extents;
 }

@@ -20,7 +20,9 @@ export async function readFiles(extents: readonly Extent[], threads: number): Pr
     await all(workers);
     const finished = all(workers);
     const start = performance.now();
-    for (const worker of workers) worker.postMessage("go");
+    for (const worker of workers) {
+      worker.postMessage("go");
+    }
     await finished;
     return (performance.now() - start) / 1000;
   } finally {

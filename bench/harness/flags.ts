@@ -67,12 +67,20 @@ export type Command =
 /** @throws ModelComposeError "usage" for a wrong command line */
 export function readFlags(args: string[]): Command {
   const values = parse(args);
-  if (values.help) return { kind: "help" };
-  if (values["dawn-backend"] !== undefined) return { kind: "encode", flags: encodeFlags(values) };
+  if (values.help) {
+    return { kind: "help" };
+  }
+  if (values["dawn-backend"] !== undefined) {
+    return { kind: "encode", flags: encodeFlags(values) };
+  }
   const request = { device: values.device ?? "wasm", prefill: values.prefill as PrefillMode | undefined };
   const { device, prefill } = asUsage(() => resolveLoadOptions(request));
-  if (device.kind === "list") return { kind: "list-adapters" };
-  if (values.model === undefined || values.model === "") throw usageError("--model is missing.");
+  if (device.kind === "list") {
+    return { kind: "list-adapters" };
+  }
+  if (values.model === undefined || values.model === "") {
+    throw usageError("--model is missing.");
+  }
   const chosen = chooseDevice(device);
   refuse(values, chosen.kind === "wasm" ? ["check", "profile"] : ["kernel-build"], `--device ${chosen.kind}`);
   const flags: BenchFlags = {
@@ -96,7 +104,9 @@ export function readFlags(args: string[]): Command {
 
 function encodeFlags(values: Values): EncodeFlags {
   const backend = values["dawn-backend"];
-  if (backend !== "null") throw usageError(`--dawn-backend must be null; found "${backend}".`);
+  if (backend !== "null") {
+    throw usageError(`--dawn-backend must be null; found "${backend}".`);
+  }
   refuse(
     values,
     ["device", "prompt-tokens", "prefill", "threads", "kernel-build", "check", "profile", "contended"],
@@ -113,8 +123,12 @@ function encodeFlags(values: Values): EncodeFlags {
 }
 
 function chooseDevice(device: DeviceChoice): BenchDeviceChoice {
-  if (device.kind === "webgpu") return device;
-  if (device.kind === "wasm") return { kind: "wasm" };
+  if (device.kind === "webgpu") {
+    return device;
+  }
+  if (device.kind === "wasm") {
+    return { kind: "wasm" };
+  }
   throw usageError(`--device must be wasm, webgpu or webgpu:NAME; found "${device.kind}".`);
 }
 
@@ -150,21 +164,29 @@ function parse(args: string[]) {
 
 function refuse(values: Values, names: readonly (keyof Values)[], reason: string): void {
   for (const name of names) {
-    if (values[name] !== undefined) throw usageError(`--${name} does not go with ${reason}.`);
+    if (values[name] !== undefined) {
+      throw usageError(`--${name} does not go with ${reason}.`);
+    }
   }
 }
 
 const MAX_COUNT = 2 ** 24;
 
 function count(flag: string, text: string | undefined, least: number): number | undefined {
-  if (text === undefined) return undefined;
+  if (text === undefined) {
+    return undefined;
+  }
   const value = Number(text);
-  if (/^\d+$/.test(text) && value >= least && value <= MAX_COUNT) return value;
+  if (/^\d+$/.test(text) && value >= least && value <= MAX_COUNT) {
+    return value;
+  }
   throw usageError(`${flag} must be an integer from ${least} to ${MAX_COUNT}; found "${text}".`);
 }
 
 function kernelBuild(text: string | undefined): KernelBuild | undefined {
-  if (text === undefined || text === "relaxed" || text === "baseline") return text;
+  if (text === undefined || text === "relaxed" || text === "baseline") {
+    return text;
+  }
   throw usageError(`--kernel-build must be relaxed or baseline; found "${text}".`);
 }
 
@@ -173,7 +195,9 @@ function asUsage<T>(action: () => T): T {
   try {
     return action();
   } catch (error) {
-    if (!(error instanceof ModelComposeError)) throw error;
+    if (!(error instanceof ModelComposeError)) {
+      throw error;
+    }
     throw new ModelComposeError("usage", error.message, { cause: error });
   }
 }

@@ -15,15 +15,21 @@ export function prefillFlops(program: Program, tokens: number): number {
   const visible = (tokens * (tokens + 1)) / 2;
   const matrix = (name: string): number => {
     const spec = program.matrices.get(name);
-    if (spec === undefined) throw new Error(`Matrix ${name} is not declared.`);
+    if (spec === undefined) {
+      throw new Error(`Matrix ${name} is not declared.`);
+    }
     return spec.rows * spec.columns;
   };
   let flops = 0;
   for (const group of program.entries.get("forward") ?? []) {
     for (const op of group.ops) {
-      if (op.role === "linear") flops += 2 * matrix(op.weight) * tokens;
-      else if (op.role === "logits") flops += 2 * matrix(op.weight);
-      else if (op.role === "attention") flops += 4 * op.heads * program.kv.headDim * visible;
+      if (op.role === "linear") {
+        flops += 2 * matrix(op.weight) * tokens;
+      } else if (op.role === "logits") {
+        flops += 2 * matrix(op.weight);
+      } else if (op.role === "attention") {
+        flops += 4 * op.heads * program.kv.headDim * visible;
+      }
     }
   }
   return flops;

@@ -27,7 +27,9 @@ export async function warmFileCache(
   for (let turn = 1; turn <= MOST_WARM_UP_READS; turn++) {
     progress.phase("Reading the files into the system's cache");
     const seconds = await readFiles(extents, readers);
-    if (seconds > last * 0.8) break;
+    if (seconds > last * 0.8) {
+      break;
+    }
     last = seconds;
   }
   return true;

@@ -15,8 +15,9 @@ export function combinedRate(workers: readonly { amount: number; seconds: number
 /** Repeats an action until the time is over; at least once. */
 export async function repeatFor(milliseconds: number, action: () => Promise<unknown>): Promise<void> {
   const end = performance.now() + milliseconds;
-  do await action();
-  while (performance.now() < end);
+  do {
+    await action();
+  } while (performance.now() < end);
 }
 
 /**
@@ -103,7 +104,9 @@ export function likeliest(logits: Float32Array): number {
         },
       );
     }
-    if (logit > logits[best]) best = token;
+    if (logit > logits[best]) {
+      best = token;
+    }
   });
   return best;
 }

@@ -59,7 +59,9 @@ export async function measurePrefill(
   const rates: number[] = [];
   let expected: number | undefined;
   let lastLogits = new Float32Array(0);
-  if (cpu !== undefined) await peak.sample(cpu);
+  if (cpu !== undefined) {
+    await peak.sample(cpu);
+  }
   for (let turn = 1; turn <= repeat; turn++) {
     const onProgress = (done: number): void => {
       progress.step(`Prefill (${turn} of ${repeat}): ${done} of ${prompt.length} tokens`);
@@ -67,10 +69,14 @@ export async function measurePrefill(
     progress.phase(`Prefill (${turn} of ${repeat})`);
     const { seconds, logits } = await prefill(executable, prompt, { wantsLogits: true, onProgress });
     rates.push(prompt.length / seconds);
-    if (cpu !== undefined) await peak.sample(cpu);
+    if (cpu !== undefined) {
+      await peak.sample(cpu);
+    }
     const token = likeliest(logits);
     expected ??= token;
-    if (token !== expected) throw unequal("prefill", [expected], [token]);
+    if (token !== expected) {
+      throw unequal("prefill", [expected], [token]);
+    }
     lastLogits = new Float32Array(logits);
   }
   return { rate: summarize(rates), fmaPeak: cpu && peak.rate(), logits: lastLogits };
@@ -128,7 +134,9 @@ export async function measureDecode(
       await afterSlice?.();
     }
     expected ??= tokens;
-    if (tokens.join() !== expected.join()) throw unequal("decode", expected, tokens);
+    if (tokens.join() !== expected.join()) {
+      throw unequal("decode", expected, tokens);
+    }
     return slices;
   };
 
@@ -152,7 +160,9 @@ export async function measureDecode(
   for (let turn = 1; turn <= repeat; turn++) {
     const [slice] = await run("Decode with a kernel clock", turn, { profile: true, sliceTokens: newTokens });
     // 0 where a GPU has no clock to measure with.
-    if (slice.kernelSeconds > 0) nonKernel.push(nonKernelFraction(slice));
+    if (slice.kernelSeconds > 0) {
+      nonKernel.push(nonKernelFraction(slice));
+    }
   }
   const contendedRates: number[] = [];
   const processes = availableCores();

@@ -24,14 +24,18 @@ export class Progress {
   /** The same thing goes on. */
   step(text: string): void {
     const now = performance.now();
-    if (!this.#stream.isTTY || now - this.#drawnAt < REDRAW_MILLISECONDS) return;
+    if (!this.#stream.isTTY || now - this.#drawnAt < REDRAW_MILLISECONDS) {
+      return;
+    }
     this.#drawnAt = now;
     this.#stream.write(`\r\x1b[K${text}`);
   }
 
   /** Takes the line away. */
   clear(): void {
-    if (this.#stream.isTTY) this.#stream.write("\r\x1b[K");
+    if (this.#stream.isTTY) {
+      this.#stream.write("\r\x1b[K");
+    }
   }
 
   /** A line that stays, also in a pipe: what a reader of the numbers must know. */

@@ -29,7 +29,9 @@ function freshMemory(bytes: number): Target {
 function readAll(extents: readonly Extent[], files: ReadonlyMap<string, OpenFile>, target: Target): void {
   for (const { file, offset, length } of extents) {
     const open = files.get(file);
-    if (open === undefined) throw new Error(`"${file}" was not opened.`);
+    if (open === undefined) {
+      throw new Error(`"${file}" was not opened.`);
+    }
     for (let done = 0; done < length;) {
       const part = target(Math.min(READ_BYTES, length - done));
       open.read(part, offset + done);
@@ -41,7 +43,11 @@ function readAll(extents: readonly Extent[], files: ReadonlyMap<string, OpenFile
 const { port, data } = workerScope();
 const extents = data as Extent[];
 const files = new Map<string, OpenFile>();
-for (const { file } of extents) if (!files.has(file)) files.set(file, openFile(file));
+for (const { file } of extents) {
+  if (!files.has(file)) {
+    files.set(file, openFile(file));
+  }
+}
 
 port.once("message", () => {
   readAll(extents, files, freshMemory(totalBytes(extents)));

@@ -8,7 +8,9 @@ export interface Summary {
 
 /** The middle value; of an even count the mean of the two in the middle. `values` is not empty. */
 export function median(values: readonly number[]): number {
-  if (values.length === 0) throw new RangeError("median of no values");
+  if (values.length === 0) {
+    throw new RangeError("median of no values");
+  }
   const sorted = [...values].sort((a, b) => a - b);
   const upper = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[upper] : (sorted[upper - 1] + sorted[upper]) / 2;

@@ -110,7 +110,9 @@ export function toTable(result: BenchResult): string {
 }
 
 function checkLines({ gpu }: BenchResult): string[] {
-  if (gpu?.check === undefined) return [];
+  if (gpu?.check === undefined) {
+    return [];
+  }
   const { passed, device, tokens, equalTokens, largestMargin, prefillNmse, samePrefillToken } = gpu.check;
   const margin =
     equalTokens === tokens ? "" : ` (elsewhere by logits at most ${largestMargin.toPrecision(3)} apart)`;
@@ -128,7 +130,9 @@ function profileLines({
   promptTokens,
   readBandwidth,
 }: BenchResult): string[] {
-  if (gpu?.profiles === undefined) return [];
+  if (gpu?.profiles === undefined) {
+    return [];
+  }
   const { decode, prefill } = gpu.profiles;
   const middle = decodePromptTokens + (newTokens >> 1);
   return [

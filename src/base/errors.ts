@@ -50,7 +50,9 @@ export class AbortError extends ModelComposeError {
 
 /** Throws an AbortError when the signal has fired. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new AbortError(signal.reason);
+  if (signal?.aborted) {
+    throw new AbortError(signal.reason);
+  }
 }
 
 /** What went wrong, without what to do about it. */

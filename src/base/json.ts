@@ -26,7 +26,9 @@ export function parseJsonObject(bytes: Uint8Array, source: JsonSource): JsonObje
   } catch (error) {
     throw failure(source, `cannot be parsed as JSON: ${errorMessage(error)}.`, error);
   }
-  if (!isJsonObject(value)) throw failure(source, `holds ${describeJson(value)}; expected a JSON object.`);
+  if (!isJsonObject(value)) {
+    throw failure(source, `holds ${describeJson(value)}; expected a JSON object.`);
+  }
   rejectDuplicateKeys(text, source);
   return value;
 }
@@ -42,13 +44,25 @@ export function isJsonObject(value: unknown): value is JsonObject {
 
 /** A JSON value in a few words, for "found …" in messages. Callers of the library may give what is no JSON. */
 export function describeJson(value: unknown): string {
-  if (value === undefined) return "nothing";
-  if (typeof value === "bigint") return `the bigint ${value}`;
-  if (typeof value === "function" || typeof value === "symbol") return `a ${typeof value}`;
+  if (value === undefined) {
+    return "nothing";
+  }
+  if (typeof value === "bigint") {
+    return `the bigint ${value}`;
+  }
+  if (typeof value === "function" || typeof value === "symbol") {
+    return `a ${typeof value}`;
+  }
   const text = jsonText(value);
-  if (text !== undefined && text.length <= 80) return text;
-  if (Array.isArray(value)) return `a list of ${value.length}`;
-  if (typeof value === "string") return `a string of ${value.length} characters`;
+  if (text !== undefined && text.length <= 80) {
+    return text;
+  }
+  if (Array.isArray(value)) {
+    return `a list of ${value.length}`;
+  }
+  if (typeof value === "string") {
+    return `a string of ${value.length} characters`;
+  }
   return "an object";
 }
 
@@ -90,7 +104,9 @@ function rejectDuplicateKeys(text: string, source: JsonSource): void {
     visit(text, visitor);
   } catch (error) {
     // The visitor is recursive, JSON.parse is not: only a hostile file nests deep enough to tell.
-    if (error instanceof RangeError) throw failure(source, "is nested too deeply.", error);
+    if (error instanceof RangeError) {
+      throw failure(source, "is nested too deeply.", error);
+    }
     throw error;
   }
 }

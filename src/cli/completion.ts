@@ -30,17 +30,25 @@ export function addCompletion(program: Command): void {
   const { commands } = tab(program, { completionCommandName: "completion" });
   for (const name of MODEL_COMMANDS) {
     const argument = commands.get(name)?.arguments.get("model");
-    if (argument === undefined) continue;
+    if (argument === undefined) {
+      continue;
+    }
     argument.handler = (complete) => {
-      for (const [value, description] of Object.entries(supportedModels())) complete(value, description);
+      for (const [value, description] of Object.entries(supportedModels())) {
+        complete(value, description);
+      }
     };
   }
   for (const { options } of commands.values()) {
     for (const [name, values] of Object.entries(SUGGESTIONS)) {
       const option = options.get(name);
-      if (option === undefined) continue;
+      if (option === undefined) {
+        continue;
+      }
       option.handler = (complete) => {
-        for (const [value, description] of Object.entries(values)) complete(value, description);
+        for (const [value, description] of Object.entries(values)) {
+          complete(value, description);
+        }
       };
     }
   }

@@ -12,15 +12,21 @@ export function collect(value: string, previous: string[] | undefined): string[]
 
 /** A number as written on a command line. Its range is checked where the flag's meaning is known. */
 export function numberFlag(text: string): number {
-  if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) return Number(text);
-  if (/^[+-]?(nan|inf(inity)?)$/i.test(text)) return Number.NaN;
+  if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) {
+    return Number(text);
+  }
+  if (/^[+-]?(nan|inf(inity)?)$/i.test(text)) {
+    return Number.NaN;
+  }
   throw new InvalidArgumentError("It is not a number.");
 }
 
 /** A count as written on a command line. */
 export function countFlag(text: string): number {
   const number = numberFlag(text);
-  if (Number.isSafeInteger(number) && number >= 1) return number;
+  if (Number.isSafeInteger(number) && number >= 1) {
+    return number;
+  }
   throw new InvalidArgumentError("It is not an integer >= 1.");
 }
 
@@ -28,9 +34,13 @@ export const countSchema = z.int().min(1).describe("an integer >= 1");
 
 /** @throws ModelComposeError `invalid-argument` naming the flag, its range and what was found */
 export function checkFlag<T>(flag: string, schema: z.ZodType<T>, value: unknown): T | undefined {
-  if (value === undefined) return undefined;
+  if (value === undefined) {
+    return undefined;
+  }
   const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    return parsed.data;
+  }
   const expected = schema.description ?? "another value";
   throw new ModelComposeError("invalid-argument", `--${flag} must be ${expected}, found ${show(value)}.`);
 }
@@ -51,7 +61,9 @@ const UNITS: Readonly<Record<string, number>> = {
 export function bytesFlag(text: string): number {
   const [, number = "", unit = ""] = /^(\d+\.?\d*|\.\d+) ?([a-z]*)$/i.exec(text.trim()) ?? [];
   const bytes = Number(number) * (UNITS[unit.toLowerCase() || "b"] ?? NaN);
-  if (number !== "" && bytes >= 1 && bytes <= Number.MAX_SAFE_INTEGER) return Math.floor(bytes);
+  if (number !== "" && bytes >= 1 && bytes <= Number.MAX_SAFE_INTEGER) {
+    return Math.floor(bytes);
+  }
   throw new InvalidArgumentError(
     "It is not an amount of memory, such as 8GB (10^9 bytes each) or 7.5GiB (2^30).",
   );
@@ -72,7 +84,9 @@ export function deviceFlags(command: Command): Command {
         "--device <device>",
         "auto, wasm (cpu), webgpu (gpu), webgpu:NAME; webgpu:? lists the names",
       ).argParser((name: string) => {
-        if (name === "webgpu:?") throw new AdaptersWanted();
+        if (name === "webgpu:?") {
+          throw new AdaptersWanted();
+        }
         return name;
       }),
     )
@@ -108,9 +122,13 @@ export type DeviceOptions = Pick<LoadOptions, "device" | "threads" | "gpuMemory"
 
 /** A device as `loadModel` takes it. @throws ModelComposeError `invalid-argument` */
 function deviceFlag(name: string | undefined): string | undefined {
-  if (name === undefined) return undefined;
+  if (name === undefined) {
+    return undefined;
+  }
   const device = deviceOf(name);
-  if (device !== undefined) return device;
+  if (device !== undefined) {
+    return device;
+  }
   throw new ModelComposeError("invalid-argument", `--device ${name} is unknown.`, {
     remedy:
       "Devices: auto, cpu, wasm, gpu, cuda, cuda:N, mps, webgpu, webgpu:NAME (webgpu:? lists the names).",

@@ -73,15 +73,23 @@ function finish(
 ): number {
   terminal.close();
   // Commander has said what is wrong, or has shown the help that was asked for.
-  if (failure instanceof CommanderError) return failure.exitCode === 0 ? 0 : 2;
-  if (terminal.broken.reason instanceof BrokenPipe) return 0;
+  if (failure instanceof CommanderError) {
+    return failure.exitCode === 0 ? 0 : 2;
+  }
+  if (terminal.broken.reason instanceof BrokenPipe) {
+    return 0;
+  }
   if (terminal.broken.aborted) {
     terminal.error(`The result cannot be written: ${errorMessage(terminal.broken.reason)}.`);
     return 1;
   }
-  if (failure === undefined) return 0;
+  if (failure === undefined) {
+    return 0;
+  }
   const isAbort = failure instanceof ModelComposeError && failure.code === "aborted";
-  if (isAbort && interrupted.reason instanceof Interrupted) return interrupted.reason.exitCode;
+  if (isAbort && interrupted.reason instanceof Interrupted) {
+    return interrupted.reason.exitCode;
+  }
   terminal.error(failureText(failure, verbose));
   return failure instanceof ModelComposeError && failure.code === "usage" ? 2 : 1;
 }
@@ -125,7 +133,9 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
     .addHelpText("after", generateExamples)
     .action(async (prompt: string, _flags: unknown, command: Command) => {
       const flags = flagsOf<GenerateFlags & GlobalFlags>(command);
-      if (flags.file !== undefined) command.error("error: generate takes no compose file (-f)");
+      if (flags.file !== undefined) {
+        command.error("error: generate takes no compose file (-f)");
+      }
       await generate(prompt, flags, start(flags));
     });
   modelsCommands(program, start);
@@ -208,8 +218,9 @@ function flagsOf<T extends object>(command: Command): T {
   const merged: Record<string, unknown> = { ...before, ...own };
   for (const [name, value] of Object.entries(before)) {
     const mine: unknown = own[name];
-    if (Array.isArray(value) && Array.isArray(mine))
+    if (Array.isArray(value) && Array.isArray(mine)) {
       merged[name] = [...(value as unknown[]), ...(mine as unknown[])];
+    }
   }
   return merged as T;
 }

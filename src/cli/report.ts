@@ -18,7 +18,11 @@ export function statisticsLine(generations: readonly GenerateResult[], device: s
 
 /** What a person reads when a command fails. `verbose` adds stacks and causes. */
 export function failureText(error: unknown, verbose: boolean): string {
-  if (verbose) return inspect(error, { depth: 8 });
-  if (error instanceof ModelComposeError) return error.message;
+  if (verbose) {
+    return inspect(error, { depth: 8 });
+  }
+  if (error instanceof ModelComposeError) {
+    return error.message;
+  }
   return `${errorMessage(error)} (This is a fault in model-compose; --verbose shows where.)`;
 }

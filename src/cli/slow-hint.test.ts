@@ -68,7 +68,9 @@ function resultOf(tokens: number, seed: number): NonNullable<StreamPart["result"
 
 async function read(model: TextModel): Promise<void> {
   let text = "";
-  for await (const part of model.stream("x", {})) text += part.text;
+  for await (const part of model.stream("x", {})) {
+    text += part.text;
+  }
   expect(text).toBe("aaaaaaaaa");
 }
 
@@ -120,7 +122,11 @@ describe("what is slow", () => {
       onNotice,
     });
     let parts = 0;
-    for await (const part of model.stream("x", {})) if (part.tokens.length > 0 && ++parts === 20) break;
+    for await (const part of model.stream("x", {})) {
+      if (part.tokens.length > 0 && ++parts === 20) {
+        break;
+      }
+    }
     await model.dispose();
     expect(lines).toEqual([expect.stringContaining("2.0 tokens/s")]);
   });
@@ -171,7 +177,9 @@ describe("when it comes", () => {
       return true;
     });
     vi.spyOn(process.stdout, "write").mockImplementation((_text, written?: unknown) => {
-      if (typeof written === "function") (written as () => void)();
+      if (typeof written === "function") {
+        (written as () => void)();
+      }
       return true;
     });
     const terminal = new Terminal({ quiet });
@@ -179,6 +187,8 @@ describe("when it comes", () => {
     const signal = new AbortController().signal;
     await generate("x", { model: "m", seed: 1, device: "cpu" }, { terminal, signal, loadModel });
     expect(stderr.match(/Hint: decoding runs at 2\.0 tokens\/s/g) ?? []).toHaveLength(hints);
-    if (!quiet) expect(stderr).toMatch(/^9 tokens, .*\nHint: .*\n$/);
+    if (!quiet) {
+      expect(stderr).toMatch(/^9 tokens, .*\nHint: .*\n$/);
+    }
   });
 });

@@ -28,10 +28,14 @@ export function hintWhenSlow(load: LoadTextModel, options: SlowHintOptions = {})
   return async (source, loadOptions) => {
     const model = await load(source, loadOptions);
     const { onNotice } = loadOptions;
-    if (model.device.kind !== "wasm" || onNotice === undefined) return model;
+    if (model.device.kind !== "wasm" || onNotice === undefined) {
+      return model;
+    }
     let giveNow: (() => Promise<void>) | undefined;
     const onSlow = (rate: number): void => {
-      if (isGiven) return;
+      if (isGiven) {
+        return;
+      }
       isGiven = true;
       let given: Promise<void> | undefined;
       const give = (): Promise<void> => (given ??= hint(rate, model, loadOptions, findGpu).then(onNotice));
@@ -79,7 +83,9 @@ async function* watched<Part extends Pick<StreamPart, "tokens">>(
     }
   } finally {
     const rate = (tokens * 1000) / milliseconds;
-    if (tokens >= LEAST_TOKENS && rate < SLOW_TOKENS_PER_SECOND) onSlow(rate);
+    if (tokens >= LEAST_TOKENS && rate < SLOW_TOKENS_PER_SECOND) {
+      onSlow(rate);
+    }
   }
 }
 
@@ -107,7 +113,9 @@ async function hardwareGpu(): Promise<string | undefined> {
   try {
     return (await findAdapter(undefined)).name;
   } catch (error) {
-    if (error instanceof ModelComposeError) return undefined;
+    if (error instanceof ModelComposeError) {
+      return undefined;
+    }
     throw error;
   }
 }

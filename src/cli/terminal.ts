@@ -52,31 +52,41 @@ export class Terminal {
   /** Writes to stdout and waits until the reader has taken it, so that a slow reader slows the producer. */
   async write(text: string): Promise<void> {
     this.#stopProgress();
-    if (this.#broken.signal.aborted || text === "") return;
+    if (this.#broken.signal.aborted || text === "") {
+      return;
+    }
     await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
   }
 
   /** New text as it is produced, on stderr, where a person watches. */
   live(text: string): void {
     this.#stopProgress();
-    if (text === "") return;
+    if (text === "") {
+      return;
+    }
     process.stderr.write(text);
     this.#midLine = !text.endsWith("\n");
   }
 
   /** Text on stdout left its line open on the same screen; what follows on stderr begins a new one. */
   endLine(): void {
-    if (this.#midLine) process.stderr.write("\n");
+    if (this.#midLine) {
+      process.stderr.write("\n");
+    }
     this.#midLine = false;
   }
 
   /** A line for people; not with --quiet. */
   note(line: string): void {
-    if (!this.#quiet) this.#line(line);
+    if (!this.#quiet) {
+      this.#line(line);
+    }
   }
 
   warn(message: string): void {
-    if (!this.#quiet) this.#line(`${styleText("yellow", "warning:", { stream: process.stderr })} ${message}`);
+    if (!this.#quiet) {
+      this.#line(`${styleText("yellow", "warning:", { stream: process.stderr })} ${message}`);
+    }
   }
 
   error(message: string): void {
@@ -85,16 +95,25 @@ export class Terminal {
 
   /** What is going on; shown on a terminal when it takes longer than a second. */
   progress(text: string): void {
-    if (!this.watched) return;
+    if (!this.watched) {
+      return;
+    }
     this.#progress = text;
-    if (this.#spinner !== undefined) this.#spinner.text = text;
-    else this.#spinnerTimer ??= setTimeout(() => this.#startSpinner(), PROGRESS_DELAY_MS).unref();
+    if (this.#spinner !== undefined) {
+      this.#spinner.text = text;
+    } else {
+      this.#spinnerTimer ??= setTimeout(() => this.#startSpinner(), PROGRESS_DELAY_MS).unref();
+    }
   }
 
   loading(progress: LoadProgress): void {
-    if (progress.stage === "ready") this.#stopProgress();
-    else if (progress.stage === "download") this.progress(this.#transfer.text(progress, performance.now()));
-    else this.progress(loadingText(progress));
+    if (progress.stage === "ready") {
+      this.#stopProgress();
+    } else if (progress.stage === "download") {
+      this.progress(this.#transfer.text(progress, performance.now()));
+    } else {
+      this.progress(loadingText(progress));
+    }
   }
 
   prefilling({ done, total }: { done: number; total: number }): void {
@@ -132,6 +151,8 @@ export class Terminal {
 
 function loadingText({ stage, done, total }: LoadProgress): string {
   const percent = total > 0 ? ` ${Math.floor((100 * done) / total)} %` : "";
-  if (stage === "weights") return `Loading weights${percent} of ${(total / 1e9).toFixed(2)} GB`;
+  if (stage === "weights") {
+    return `Loading weights${percent} of ${(total / 1e9).toFixed(2)} GB`;
+  }
   return stage === "compile" ? "Preparing the model" : `Loading ${stage}`;
 }

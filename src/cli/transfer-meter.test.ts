@@ -16,12 +16,14 @@ describe("the line about a transfer", () => {
 
   test("follows a change within seconds, and says when nothing comes", () => {
     const meter = new TransferMeter();
-    for (let second = 0; second <= 30; second++)
+    for (let second = 0; second <= 30; second++) {
       meter.text({ done: second * 1e8, total: 1e12 }, second * 1000);
+    }
     expect(meter.text({ done: 31e8, total: 1e12 }, 31_000)).toMatch(/100\.0 MB\/s, 2 h 46 min left$/);
     let line = "";
-    for (let second = 32; second <= 60; second++)
+    for (let second = 32; second <= 60; second++) {
       line = meter.text({ done: 31e8, total: 1e12 }, second * 1000);
+    }
     expect(line).toMatch(/, 0\.0 MB\/s$/);
   });
 

@@ -25,8 +25,12 @@ export class TransferMeter {
     const rate = this.#rate(done, total, now);
     const percent = total > 0 ? Math.floor((100 * done) / total) : 100;
     const parts = [`Fetching the model: ${formatBytes(done)} of ${formatBytes(total)} (${percent} %)`];
-    if (rate !== undefined) parts.push(`${(rate / 1e6).toFixed(1)} MB/s`);
-    if (rate !== undefined && rate > 0) parts.push(`${timeText((total - done) / rate)} left`);
+    if (rate !== undefined) {
+      parts.push(`${(rate / 1e6).toFixed(1)} MB/s`);
+    }
+    if (rate !== undefined && rate > 0) {
+      parts.push(`${timeText((total - done) / rate)} left`);
+    }
     return parts.join(", ");
   }
 
@@ -34,14 +38,22 @@ export class TransferMeter {
   #rate(done: number, total: number, now: number): number | undefined {
     const last = this.#samples.at(-1);
     // Another transfer, or one that had to begin anew. What was there before it did not come over the network.
-    if (total !== this.#total || (last !== undefined && done < last.done)) this.#samples = [];
+    if (total !== this.#total || (last !== undefined && done < last.done)) {
+      this.#samples = [];
+    }
     this.#total = total;
     // The time before the first bytes says nothing about the rest.
-    if (this.#samples.length === 1 && this.#samples[0]?.done === done) this.#samples = [];
+    if (this.#samples.length === 1 && this.#samples[0]?.done === done) {
+      this.#samples = [];
+    }
     this.#samples.push({ done, at: now });
-    while (this.#samples.length > 2 && (this.#samples[1]?.at ?? now) < now - WINDOW) this.#samples.shift();
+    while (this.#samples.length > 2 && (this.#samples[1]?.at ?? now) < now - WINDOW) {
+      this.#samples.shift();
+    }
     const first = this.#samples[0];
-    if (first === undefined || now - first.at < LEAST) return undefined;
+    if (first === undefined || now - first.at < LEAST) {
+      return undefined;
+    }
     return (1000 * (done - first.done)) / (now - first.at);
   }
 }
@@ -50,7 +62,11 @@ export class TransferMeter {
 function timeText(seconds: number): string {
   const rounded = Math.max(1, Math.round(seconds));
   const minutes = Math.floor(rounded / 60);
-  if (minutes === 0) return `${rounded} s`;
-  if (minutes < 60) return `${minutes} min ${rounded % 60} s`;
+  if (minutes === 0) {
+    return `${rounded} s`;
+  }
+  if (minutes < 60) {
+    return `${minutes} min ${rounded % 60} s`;
+  }
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }

@@ -17,19 +17,25 @@ const failure = loadFailure;
 /** The first component, which is a model. */
 function modelOf({ components }: ComposeDefinition): ModelComponent {
   const [component] = components;
-  if (component?.type !== "model") throw new Error("the first component is no model");
+  if (component?.type !== "model") {
+    throw new Error("the first component is no model");
+  }
   return component;
 }
 
 /** The action of a workflow's first job, which calls a model. */
 function actionOf(workflow: WorkflowDefinition | undefined): TextGenerationAction {
   const [job] = workflow?.jobs ?? [];
-  if (job?.type !== "component" || job.call.kind !== "model") throw new Error("the first job calls no model");
+  if (job?.type !== "component" || job.call.kind !== "model") {
+    throw new Error("the first job calls no model");
+  }
   return promptAction(job.call.action);
 }
 
 function promptAction(action: ModelAction): TextGenerationAction {
-  if (action.kind !== "prompt") throw new Error("the action takes no prompt");
+  if (action.kind !== "prompt") {
+    throw new Error("the action takes no prompt");
+  }
   return action;
 }
 
@@ -88,7 +94,9 @@ function shape(definition: ComposeDefinition): unknown {
         ),
       },
       (key, value: unknown) => {
-        if (["location", "start", "end", "key"].includes(key)) return undefined;
+        if (["location", "start", "end", "key"].includes(key)) {
+          return undefined;
+        }
         return value instanceof Map ? [...(value as Map<unknown, unknown>)] : value;
       },
     ),
@@ -406,7 +414,9 @@ g: [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]`,
       "component: { type: http-client, endpoint: 'http://a', headers: { X-Mine: '${input.x | \"a\" hf_secret}' } }",
     ];
     const env = { KEY: "hf_secret" };
-    for (const text of files) expect(failure(text, { env }).message, text).not.toContain("hf_secret");
+    for (const text of files) {
+      expect(failure(text, { env }).message, text).not.toContain("hf_secret");
+    }
     const unset =
       "component: { type: http-client, endpoint: 'http://a', headers: { X-Mine: '${env.NOBODY}' } }";
     expect(failure(unset).message).toContain("the environment variable NOBODY is not set");

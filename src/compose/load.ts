@@ -30,9 +30,13 @@ export interface LoadComposeOptions {
  * @throws ModelComposeError `not-found`
  */
 export function findComposeFiles(directory: string, given: readonly string[]): string[] {
-  if (given.length > 0) return given.map((file) => path.resolve(directory, file));
+  if (given.length > 0) {
+    return given.map((file) => path.resolve(directory, file));
+  }
   const found = fileNames.map((name) => path.join(directory, name)).find((file) => existsSync(file));
-  if (found !== undefined) return [found];
+  if (found !== undefined) {
+    return [found];
+  }
   throw new ModelComposeError("not-found", `There is no ${fileNames.join(" or ")} in ${directory}.`, {
     remedy: "Go to the folder that has it, or name it with -f FILE.",
   });
@@ -51,14 +55,22 @@ export function loadCompose(files: readonly string[], options: LoadComposeOption
 export function readCompose(sources: readonly SourceFile[], options: LoadComposeOptions): ComposeDefinition {
   const problems = new ProblemList(options.lenient);
   const trees = sources.flatMap((source) => readTree(source, options.environment, problems));
-  if (trees.length < sources.length) problems.throwIfAny();
+  if (trees.length < sources.length) {
+    problems.throwIfAny();
+  }
   const [first, ...rest] = trees;
-  if (first === undefined) throw new ModelComposeError("not-found", "No compose file was given.");
+  if (first === undefined) {
+    throw new ModelComposeError("not-found", "No compose file was given.");
+  }
   const merged = rest.reduce(mergeTrees, first);
   const definition = readDefinition(merged, sources, problems);
-  if (definition !== undefined) checkTemplates(definition, problems);
+  if (definition !== undefined) {
+    checkTemplates(definition, problems);
+  }
   problems.throwIfAny();
-  if (definition === undefined) throw new Error("a compose file was refused without a problem");
+  if (definition === undefined) {
+    throw new Error("a compose file was refused without a problem");
+  }
   return definition;
 }
 
@@ -77,7 +89,9 @@ function readSource(file: string): SourceFile {
 function readTree(file: SourceFile, environment: Environment, problems: ProblemList): SourceNode[] {
   const before = problems.problems.length;
   const tree = readYaml(file, environment, problems);
-  if (tree?.kind === "mapping") return [tree];
+  if (tree?.kind === "mapping") {
+    return [tree];
+  }
   if (problems.problems.length === before) {
     const found = tree === undefined ? "nothing" : describeNode(tree);
     problems.invalid(
@@ -94,7 +108,9 @@ function readDefinition(
   files: readonly SourceFile[],
   problems: ProblemList,
 ): ComposeDefinition | undefined {
-  if (tree.kind !== "mapping") return undefined;
+  if (tree.kind !== "mapping") {
+    return undefined;
+  }
   const reader = new MappingReader(tree, "the compose file", problems);
   const controller = readController(reader.mapping("controller", "controller"), problems);
   const read = readComponents(reader, problems);
@@ -103,7 +119,9 @@ function readDefinition(
   const lacksComponents = components.length < read.length;
   const workflows = readWorkflows(reader, { components, lacksComponents, problems });
   // A workflow that could not be read is not missing.
-  if (problems.problems.length === 0) checkWorkflowCalls(workflows, problems);
+  if (problems.problems.length === 0) {
+    checkWorkflowCalls(workflows, problems);
+  }
   reader.refuse(
     ...["listener", "listeners", "gateway", "gateways", "logger", "loggers"],
     ...["system", "systems", "tracer", "tracers"],

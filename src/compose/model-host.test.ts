@@ -54,7 +54,9 @@ test("components of the same model share it; others do not", async () => {
     ["wasm", "max"],
     ["auto", 10],
   ]);
-  for (const { end } of loads.started) end();
+  for (const { end } of loads.started) {
+    end();
+  }
   const models = await all;
   expect(models[0]).toBe(models[1]);
   expect(models[0]).not.toBe(models[2]);

@@ -80,13 +80,19 @@ export class ModelHost {
     throwIfAborted(signal);
     const loading = this.#models.get(modelKey(component)) ?? this.#start(component, request);
     loading.waiting += 1;
-    if (onProgress !== undefined) loading.listeners.add(onProgress);
+    if (onProgress !== undefined) {
+      loading.listeners.add(onProgress);
+    }
     try {
       return await orAborted(loading.model, signal);
     } finally {
       loading.waiting -= 1;
-      if (onProgress !== undefined) loading.listeners.delete(onProgress);
-      if (loading.waiting === 0 && !loading.isReady) this.#end(modelKey(component), loading);
+      if (onProgress !== undefined) {
+        loading.listeners.delete(onProgress);
+      }
+      if (loading.waiting === 0 && !loading.isReady) {
+        this.#end(modelKey(component), loading);
+      }
     }
   }
 
@@ -94,9 +100,13 @@ export class ModelHost {
   async dispose(): Promise<void> {
     const all = [...this.#models.values()];
     this.#models.clear();
-    for (const { stop } of all) stop.abort();
+    for (const { stop } of all) {
+      stop.abort();
+    }
     for (const model of await Promise.allSettled(all.map((loading) => loading.model))) {
-      if (model.status === "fulfilled") await model.value.dispose();
+      if (model.status === "fulfilled") {
+        await model.value.dispose();
+      }
     }
   }
 
@@ -122,7 +132,9 @@ export class ModelHost {
       onNotice: this.#hooks.onNotice,
       onProgress: (progress) => {
         this.#hooks.onProgress?.(component, progress);
-        for (const listener of listeners) listener(progress);
+        for (const listener of listeners) {
+          listener(progress);
+        }
       },
     });
     const loading: Loading = { model, stop, listeners, waiting: 0, isReady: false };
@@ -137,8 +149,12 @@ export class ModelHost {
 
   /** Nobody waits for the load any more, or it failed: the next who asks starts anew. */
   #end(key: string, { model, stop, ...loading }: Loading): void {
-    if (this.#models.get(key)?.model === model) this.#models.delete(key);
-    if (stop.signal.aborted || loading.isReady) return;
+    if (this.#models.get(key)?.model === model) {
+      this.#models.delete(key);
+    }
+    if (stop.signal.aborted || loading.isReady) {
+      return;
+    }
     stop.abort();
     // It may have been too late to stop it.
     model.then(
@@ -155,7 +171,9 @@ function needsChatTemplate({ actions }: ModelComponent): boolean {
 
 /** The promise's value, unless the signal fires first. */
 async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
+  if (signal === undefined) {
+    return promise;
+  }
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const abort = (): void => reject(new AbortError(signal.reason));
   signal.addEventListener("abort", abort, { once: true });

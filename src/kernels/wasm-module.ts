@@ -159,8 +159,12 @@ export function kernelBytes(build: KernelBuild): Uint8Array<ArrayBuffer> {
 
 /** The best build that this engine runs. Validating the module itself is the feature probe. */
 export function bestKernelBuild(): KernelBuild {
-  if (WebAssembly.validate(kernelBytes("relaxed"))) return "relaxed";
-  if (WebAssembly.validate(kernelBytes("baseline"))) return "baseline";
+  if (WebAssembly.validate(kernelBytes("relaxed"))) {
+    return "relaxed";
+  }
+  if (WebAssembly.validate(kernelBytes("baseline"))) {
+    return "baseline";
+  }
   throw new ModelComposeError(
     "unsupported",
     `This engine (${process.release.name} ${process.version}) runs neither the relaxed-SIMD nor the SIMD WebAssembly kernels.`,

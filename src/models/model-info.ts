@@ -43,7 +43,11 @@ function countParameters({ matrices, vectors }: Program): number {
   const counted = new Map<string, number>();
   const place = (name: string, { source }: MatrixSpec | VectorSpec): string =>
     JSON.stringify([source?.tensor ?? name, source?.ranges ?? []]);
-  for (const [name, spec] of matrices) counted.set(place(name, spec), spec.rows * spec.columns);
-  for (const [name, spec] of vectors) counted.set(place(name, spec), spec.length);
+  for (const [name, spec] of matrices) {
+    counted.set(place(name, spec), spec.rows * spec.columns);
+  }
+  for (const [name, spec] of vectors) {
+    counted.set(place(name, spec), spec.length);
+  }
   return [...counted.values()].reduce((sum, count) => sum + count, 0);
 }

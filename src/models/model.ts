@@ -208,11 +208,15 @@ async function requirePurpose(
 ): Promise<void> {
   requireArchitecture(architecture, wanted.architecture, model);
   // One of any name will do: which one is chosen depends on the conversation.
-  if (wanted.chat === true) (await loadChatTemplates(directory)).choose(undefined, true);
+  if (wanted.chat === true) {
+    (await loadChatTemplates(directory)).choose(undefined, true);
+  }
 }
 
 function requireArchitecture(found: Architecture, wanted: Architecture | undefined, model: string): void {
-  if (wanted === undefined || wanted === found) return;
+  if (wanted === undefined || wanted === found) {
+    return;
+  }
   const is = { causal: "a decoder (causal)", seq2seq: "an encoder–decoder (seq2seq)" };
   throw new ModelComposeError(
     "invalid-config",
@@ -288,7 +292,9 @@ class LoadedModel implements Model {
   }
 
   get tokenizer(): Tokenizer {
-    if (this.#tokenizer !== undefined) return this.#tokenizer;
+    if (this.#tokenizer !== undefined) {
+      return this.#tokenizer;
+    }
     throw new ModelComposeError("not-found", `The model in "${this.directory}" has no tokenizer.`, {
       remedy:
         "Give token ids, or add the model's tokenizer.json (or vocab.json and merges.txt) to its folder.",
@@ -347,7 +353,9 @@ class LoadedModel implements Model {
   }
 
   #checkOpen(): void {
-    if (!this.#isDisposed) return;
+    if (!this.#isDisposed) {
+      return;
+    }
     throw new ModelComposeError("disposed", "The model was disposed.", {
       remedy: "Load it again with loadModel().",
     });

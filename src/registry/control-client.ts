@@ -50,22 +50,32 @@ export async function* runOnServer(
   let hasEnded = false;
   try {
     for await (const line of createInterface({ input: response, crlfDelay: Infinity })) {
-      if (line === "") continue;
+      if (line === "") {
+        continue;
+      }
       const value: unknown = JSON.parse(line);
       const failure = controlFailure.safeParse(value);
-      if (failure.success) throw failureOf(failure.data.code, failure.data.message);
+      if (failure.success) {
+        throw failureOf(failure.data.code, failure.data.message);
+      }
       const event = value as RunEvent;
       hasEnded ||= event.type === "result";
       yield event;
     }
   } catch (error) {
-    if (signal.aborted) throw new AbortError(signal.reason);
+    if (signal.aborted) {
+      throw new AbortError(signal.reason);
+    }
     throw error;
   } finally {
     response.destroy();
   }
-  if (signal.aborted) throw new AbortError(signal.reason);
-  if (!hasEnded) throw lost();
+  if (signal.aborted) {
+    throw new AbortError(signal.reason);
+  }
+  if (!hasEnded) {
+    throw lost();
+  }
 }
 
 async function sendRun(
@@ -76,7 +86,9 @@ async function sendRun(
   try {
     return await send(registration, { method: "POST", path: "/control/runs", body: run, signal });
   } catch (error) {
-    if (signal.aborted) throw new AbortError(signal.reason);
+    if (signal.aborted) {
+      throw new AbortError(signal.reason);
+    }
     throw lost(error);
   }
 }
@@ -110,8 +122,9 @@ function send(registration: Registration, { method, path, body, signal }: Call):
         },
       },
       (response) => {
-        if (response.statusCode === 200) resolve(response);
-        else {
+        if (response.statusCode === 200) {
+          resolve(response);
+        } else {
           response.resume();
           reject(new Error(`the control server answered ${response.statusCode ?? "nothing"}`));
         }

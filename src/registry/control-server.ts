@@ -82,10 +82,14 @@ async function* runLines(
   }
   left.addEventListener("abort", () => task.cancel("disconnect"), { once: true });
   for await (const batch of task.log?.read(left) ?? []) {
-    if (batch.length > 0) yield batch.map(line).join("");
+    if (batch.length > 0) {
+      yield batch.map(line).join("");
+    }
   }
   await task.ended;
-  if (task.status === "failed") yield line(failureOf(task.failure));
+  if (task.status === "failed") {
+    yield line(failureOf(task.failure));
+  }
   if (task.status === "cancelled") {
     yield line({ type: "failed", message: "The server ended the run before it was done." });
   }

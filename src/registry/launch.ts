@@ -29,7 +29,9 @@ export function detachedLog(): string | undefined {
 
 /** Tells the command that started this server how far it is, if one did and still listens. */
 export function reportLaunch(message: LaunchReport): void {
-  if (!process.connected) return;
+  if (!process.connected) {
+    return;
+  }
   // The command has heard enough when it leaves; the server does not depend on it.
   process.send?.(message, undefined, undefined, () => undefined);
 }
@@ -74,7 +76,9 @@ export async function launchDetached(
     const { url, webUiUrl } = await launched(child, { log, until, signal });
     return { pid: child.pid ?? 0, log, url, webUiUrl };
   } finally {
-    if (child.connected) child.disconnect();
+    if (child.connected) {
+      child.disconnect();
+    }
     child.unref();
   }
 }
@@ -99,14 +103,21 @@ function launched(
     child.on("exit", (code) => settle(() => reject(endedEarly(code, log))));
     child.on("message", (message) => {
       const told = report.parse(message);
-      if (told.state === "failed") settle(() => reject(failureOf(told)));
-      else {
-        if (told.state === "listening") place = told;
+      if (told.state === "failed") {
+        settle(() => reject(failureOf(told)));
+      } else {
+        if (told.state === "listening") {
+          place = told;
+        }
         const where = place;
-        if (told.state === until && where !== undefined) settle(() => resolve(where));
+        if (told.state === until && where !== undefined) {
+          settle(() => resolve(where));
+        }
       }
     });
-    if (signal.aborted) abort();
+    if (signal.aborted) {
+      abort();
+    }
   });
 }
 

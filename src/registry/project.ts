@@ -28,7 +28,9 @@ export function definitionHash(definition: ComposeDefinition): string {
 }
 
 function meaning(_key: string, value: unknown): unknown {
-  if (isLocation(value)) return undefined;
+  if (isLocation(value)) {
+    return undefined;
+  }
   return value instanceof Map ? [...(value as Map<unknown, unknown>)] : value;
 }
 

@@ -62,7 +62,9 @@ async function filesIn(folder: string): Promise<string[]> {
     return await readdir(folder);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "";
-    if (["ENOENT", "ENOTDIR", "EACCES", "EPERM"].includes(code)) return [];
+    if (["ENOENT", "ENOTDIR", "EACCES", "EPERM"].includes(code)) {
+      return [];
+    }
     throw error;
   }
 }

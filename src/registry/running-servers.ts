@@ -16,7 +16,9 @@ export async function runningServers(): Promise<RunningServer[]> {
   const asked = await Promise.all(
     registrations.map(async (registration) => {
       const info = await askServer(registration);
-      if (info === "gone") await forget(registration);
+      if (info === "gone") {
+        await forget(registration);
+      }
       return typeof info === "string" ? [] : [{ registration, info }];
     }),
   );

@@ -47,19 +47,27 @@ export function checkPass(pass: Pass, limits: PassLimits): void {
 function checkSource(pass: Pass, { program, contextLength }: PassLimits): void {
   const { entry = FORWARD, tokens, slots, positions, logitRows = [], sourceLength } = pass;
   if (program.architecture === "causal") {
-    if (sourceLength !== undefined) throw refused("it has a sourceLength; the model has no encoder");
+    if (sourceLength !== undefined) {
+      throw refused("it has a sourceLength; the model has no encoder");
+    }
     return;
   }
   const expected = entry === ENCODE ? "the number of its rows" : `1 to ${contextLength}`;
   const isRight =
     sourceLength !== undefined &&
     (entry === ENCODE ? sourceLength === tokens.length : sourceLength >= 1 && sourceLength <= contextLength);
-  if (!isRight) throw refused(`its sourceLength is ${String(sourceLength)}; expected ${expected}`);
-  if (entry !== ENCODE) return;
+  if (!isRight) {
+    throw refused(`its sourceLength is ${String(sourceLength)}; expected ${expected}`);
+  }
+  if (entry !== ENCODE) {
+    return;
+  }
   if (slots.some((slot) => slot !== 0) || positions.some((position, r) => position !== r)) {
     throw refused("it encodes; expected slot 0 and positions from 0 on");
   }
-  if (logitRows.length > 0) throw refused("it encodes, which makes no logits");
+  if (logitRows.length > 0) {
+    throw refused("it encodes, which makes no logits");
+  }
 }
 
 /** The pass that a decode begins with, checked as such, and room for what it chooses. */
@@ -75,7 +83,9 @@ export function checkDecode(request: DecodeRequest, limits: PassLimits): void {
     limits,
   );
   const most = limits.contextLength - position - tokens.length + 1;
-  if (Number.isInteger(count) && count >= 1 && count <= most) return;
+  if (Number.isInteger(count) && count >= 1 && count <= most) {
+    return;
+  }
   throw new ModelComposeError(
     "invalid-argument",
     `A decode of ${count} tokens after position ${position + tokens.length - 1} was refused; expected 1 to ${most} ` +
@@ -84,8 +94,12 @@ export function checkDecode(request: DecodeRequest, limits: PassLimits): void {
 }
 
 export function checkCopy(from: number, to: number, length: number, limits: PassLimits): void {
-  for (const slot of [from, to]) checkSlot(slot, limits);
-  if (Number.isInteger(length) && length >= 0 && length <= limits.contextLength) return;
+  for (const slot of [from, to]) {
+    checkSlot(slot, limits);
+  }
+  if (Number.isInteger(length) && length >= 0 && length <= limits.contextLength) {
+    return;
+  }
   throw new ModelComposeError(
     "invalid-argument",
     `A copy of ${length} positions was refused; expected 0 to ${limits.contextLength}.`,
@@ -93,7 +107,9 @@ export function checkCopy(from: number, to: number, length: number, limits: Pass
 }
 
 function checkSlot(slot: number, { slots }: PassLimits): void {
-  if (Number.isInteger(slot) && slot >= 0 && slot < slots) return;
+  if (Number.isInteger(slot) && slot >= 0 && slot < slots) {
+    return;
+  }
   throw new ModelComposeError("invalid-argument", `There is no slot ${slot}; expected 0 to ${slots - 1}.`);
 }
 

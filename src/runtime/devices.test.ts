@@ -64,7 +64,9 @@ async function load(
   } catch (error) {
     outcome.error = error;
   }
-  if (outcome.executable !== EXECUTABLE) await outcome.executable?.dispose();
+  if (outcome.executable !== EXECUTABLE) {
+    await outcome.executable?.dispose();
+  }
   return outcome;
 }
 

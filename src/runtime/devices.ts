@@ -53,7 +53,9 @@ export async function loadOnDevice(load: DeviceLoad): Promise<Executable> {
       return loadOnGpu(load, device.adapter);
     case "auto": {
       const failure = await attempt(() => loadOnGpu(load, undefined));
-      if (!(failure instanceof ModelComposeError)) return failure;
+      if (!(failure instanceof ModelComposeError)) {
+        return failure;
+      }
       if (prefill !== "exact") {
         throw new ModelComposeError(
           "invalid-argument",
@@ -82,7 +84,9 @@ async function attempt(run: () => Promise<Executable>): Promise<Executable | Mod
   } catch (error) {
     const isGpus =
       error instanceof ModelComposeError && ["device", "out-of-memory", "unsupported"].includes(error.code);
-    if (isGpus) return error;
+    if (isGpus) {
+      return error;
+    }
     throw error;
   }
 }
@@ -99,7 +103,9 @@ async function loadOnCpu({
   const need = planBytes(backend.plan(program, checkpoint, contextLength, slots));
   const memoryNotice = checkMemory(need, contextLength);
   onNotice?.(`Device: ${backend.device.description}; context: ${contextLength} tokens.`);
-  if (memoryNotice !== undefined) onNotice?.(memoryNotice);
+  if (memoryNotice !== undefined) {
+    onNotice?.(memoryNotice);
+  }
   return backend.load(program, checkpoint, options);
 }
 
@@ -125,7 +131,9 @@ async function loadOnGpu(
       `Device: ${description}${why}; context: ${contextLength} tokens; GPU memory: ${formatBytes(need.weightBytes)} of ` +
         `weights, ${formatBytes(need.kvCacheBytes)} of KV cache, ${formatBytes(need.workBytes)} of work.`,
     );
-    if (prefill !== "exact") onNotice?.(`Prompts are read with "${prefill}" arithmetic, which is not exact.`);
+    if (prefill !== "exact") {
+      onNotice?.(`Prompts are read with "${prefill}" arithmetic, which is not exact.`);
+    }
     return await backend.load(program, checkpoint, options);
   } catch (error) {
     await backend.dispose();

@@ -7,7 +7,9 @@ function errorOf(options: unknown): ModelComposeError {
   try {
     resolveLoadOptions(options as LoadOptions);
   } catch (error) {
-    if (error instanceof ModelComposeError) return error;
+    if (error instanceof ModelComposeError) {
+      return error;
+    }
     throw error;
   }
   throw new Error("nothing was thrown");
@@ -27,8 +29,9 @@ describe("resolveLoadOptions", () => {
     for (const options of [{}, { device: "auto" }, { precision: "stored" }, { prefill: "exact" }]) {
       expect(resolveLoadOptions(options as LoadOptions)).toEqual(nothing);
     }
-    for (const name of Object.keys(nothing))
+    for (const name of Object.keys(nothing)) {
       expect(resolveLoadOptions({ [name]: undefined })).toEqual(nothing);
+    }
     expect(
       resolveLoadOptions({
         device: "wasm",

@@ -57,7 +57,9 @@ export const MAX_BEAMS = 256;
 /** @throws ModelComposeError "invalid-argument", or "unsupported" for what is known but not there yet. */
 export function resolveLoadOptions(options: LoadOptions): ResolvedLoad {
   for (const name of Object.keys(options)) {
-    if (Object.hasOwn(OPTION_NAMES, name)) continue;
+    if (Object.hasOwn(OPTION_NAMES, name)) {
+      continue;
+    }
     const known = Object.keys(OPTION_NAMES);
     const nearest = nearestName(name, known);
     throw new ModelComposeError("invalid-argument", `There is no load option "${name}".`, {
@@ -85,15 +87,18 @@ function checkHubOptions(options: LoadOptions): void {
   for (const name of ["revision", "token", "cacheDirectory"] as const) {
     const value: unknown = options[name];
     // A variable of the environment that is empty is a token that is not there.
-    if (value === undefined || (typeof value === "string" && (name === "token" || value.trim() !== "")))
+    if (value === undefined || (typeof value === "string" && (name === "token" || value.trim() !== ""))) {
       continue;
+    }
     const found = name === "token" ? "" : `; found ${inspect(value)}`;
     throw new ModelComposeError("invalid-argument", `The option "${name}" must be a text${found}.`, {
       remedy: "Correct it or leave it out.",
     });
   }
   const localOnly: unknown = options.localFilesOnly;
-  if (localOnly === undefined || typeof localOnly === "boolean") return;
+  if (localOnly === undefined || typeof localOnly === "boolean") {
+    return;
+  }
   throw new ModelComposeError(
     "invalid-argument",
     `The option "localFilesOnly" must be true or false; found ${inspect(localOnly)}.`,
@@ -102,9 +107,13 @@ function checkHubOptions(options: LoadOptions): void {
 }
 
 function resolvePrecision(precision: unknown): Precision {
-  if (precision === undefined) return "stored";
+  if (precision === undefined) {
+    return "stored";
+  }
   const found = PRECISIONS.find((name) => name === precision);
-  if (found !== undefined) return found;
+  if (found !== undefined) {
+    return found;
+  }
   throw new ModelComposeError(
     "unsupported",
     `The precision ${inspect(precision)} is not supported; expected one of ${PRECISIONS.join(", ")}.`,
@@ -113,8 +122,9 @@ function resolvePrecision(precision: unknown): Precision {
 }
 
 function resolveArchitecture(architecture: unknown): Architecture | undefined {
-  if (architecture === undefined || architecture === "causal" || architecture === "seq2seq")
+  if (architecture === undefined || architecture === "causal" || architecture === "seq2seq") {
     return architecture;
+  }
   throw new ModelComposeError(
     "invalid-argument",
     `The architecture ${inspect(architecture)} is unknown; expected "causal" or "seq2seq".`,
@@ -123,12 +133,22 @@ function resolveArchitecture(architecture: unknown): Architecture | undefined {
 }
 
 function resolveDevice(device: unknown): DeviceChoice {
-  if (device === undefined || device === "auto") return { kind: "auto" };
-  if (device === "wasm" || device === "cpu") return { kind: "wasm" };
-  if (device === "webgpu") return { kind: "webgpu", adapter: undefined };
-  if (device === "webgpu:?") return { kind: "list" };
+  if (device === undefined || device === "auto") {
+    return { kind: "auto" };
+  }
+  if (device === "wasm" || device === "cpu") {
+    return { kind: "wasm" };
+  }
+  if (device === "webgpu") {
+    return { kind: "webgpu", adapter: undefined };
+  }
+  if (device === "webgpu:?") {
+    return { kind: "list" };
+  }
   const adapter = typeof device === "string" ? /^webgpu:(.*\S.*)$/.exec(device)?.[1] : undefined;
-  if (adapter !== undefined) return { kind: "webgpu", adapter: adapter.trim() };
+  if (adapter !== undefined) {
+    return { kind: "webgpu", adapter: adapter.trim() };
+  }
   throw new ModelComposeError(
     "invalid-argument",
     `There is no device ${inspect(device)}; expected "auto", "wasm", "cpu", "webgpu" or "webgpu:NAME".`,
@@ -156,8 +176,12 @@ function resolvePrefill(prefill: unknown, device: DeviceChoice): PrefillMode {
 }
 
 function count(name: string, value: unknown, most: number): number | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1 && value <= most) return value;
+  if (value === undefined) {
+    return undefined;
+  }
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1 && value <= most) {
+    return value;
+  }
   throw new ModelComposeError(
     "invalid-argument",
     `The option "${name}" must be an integer from 1 to ${most}; found ${inspect(value)}.`,

@@ -39,7 +39,9 @@ export function checkMemory(
     );
   }
   const all = need.weightBytes + need.workBytes + need.kvCacheBytes;
-  if (all <= available) return undefined;
+  if (all <= available) {
+    return undefined;
+  }
   const tokens = Math.max(
     leastTokens,
     Math.floor((available - need.weightBytes - need.workBytes) / perToken),
@@ -64,7 +66,9 @@ export function checkGpuMemory(
 ): void {
   const fixed = need.weightBytes + need.workBytes;
   const all = fixed + need.kvCacheBytes;
-  if (budget === undefined || all <= budget) return;
+  if (budget === undefined || all <= budget) {
+    return;
+  }
   const tokens = Math.floor((budget - fixed) / (need.kvCacheBytes / contextLength));
   throw new ModelComposeError(
     "out-of-memory",

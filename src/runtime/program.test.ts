@@ -6,7 +6,9 @@ const HEAD = { family: "test", vocabSize: 8, maxPositions: 4, kv: { layers: 1, k
 function build(ops: readonly Op[]): Program {
   const builder = new ProgramBuilder();
   builder.group("only");
-  for (const op of ops) builder.op(op);
+  for (const op of ops) {
+    builder.op(op);
+  }
   return builder.build(HEAD);
 }
 
@@ -89,5 +91,7 @@ test("opAccess names what every op reads and writes", () => {
     [add, ["branch", "x"], ["x"]],
     [{ role: "logits", input: "n", weight: "w" }, ["n"], []],
   ];
-  for (const [op, reads, writes] of cases) expect(opAccess(op)).toEqual({ reads, writes });
+  for (const [op, reads, writes] of cases) {
+    expect(opAccess(op)).toEqual({ reads, writes });
+  }
 });

@@ -246,13 +246,17 @@ export function opAccess(op: Op): { reads: Name[]; writes: Name[] } {
 
 /** Matrices that an op reads: weights, and tables of embeddings. */
 export function opMatrices(op: Op): Name[] {
-  if (op.role === "embed" || op.role === "positions") return [op.table];
+  if (op.role === "embed" || op.role === "positions") {
+    return [op.table];
+  }
   return op.role === "linear" || op.role === "logits" ? [op.weight] : [];
 }
 
 /** Vectors that an op reads. */
 export function opVectors(op: Op): Name[] {
-  if (op.role !== "norm" && op.role !== "linear" && op.role !== "logits") return [];
+  if (op.role !== "norm" && op.role !== "linear" && op.role !== "logits") {
+    return [];
+  }
   return [...(op.role === "norm" ? [op.weight] : []), ...(op.bias === undefined ? [] : [op.bias])];
 }
 
@@ -302,7 +306,9 @@ export class ProgramBuilder {
   /** Appends an op to the current group. */
   op(op: Op): void {
     const group = this.#entries.get(this.#entry)?.at(-1);
-    if (group === undefined) throw new Error("ProgramBuilder.op before the first group");
+    if (group === undefined) {
+      throw new Error("ProgramBuilder.op before the first group");
+    }
     group.ops.push(op);
   }
 

@@ -15,8 +15,12 @@ export async function findApiKey(
   { apiKey, apiKeyFile }: Pick<ControllerDefinition, "apiKey" | "apiKeyFile">,
   environment: Environment,
 ): Promise<string | undefined> {
-  if (apiKey !== undefined) return usable(apiKey, "controller.api_key");
-  if (apiKeyFile !== undefined) return usable(await readKey(apiKeyFile), "controller.api_key_file");
+  if (apiKey !== undefined) {
+    return usable(apiKey, "controller.api_key");
+  }
+  if (apiKeyFile !== undefined) {
+    return usable(await readKey(apiKeyFile), "controller.api_key_file");
+  }
   const given = environment.get(variable);
   return given === undefined ? undefined : usable(given, variable);
 }
@@ -45,7 +49,9 @@ async function readKey(file: string): Promise<string> {
 /** A header carries no other characters. */
 function usable(key: string, where: string): string {
   const trimmed = key.trim();
-  if (/^[\x21-\x7e]+$/.test(trimmed)) return trimmed;
+  if (/^[\x21-\x7e]+$/.test(trimmed)) {
+    return trimmed;
+  }
   throw new ModelComposeError(
     "invalid-config",
     `The API key in ${where} is ${trimmed === "" ? "empty" : "not plain text"}; expected ASCII without spaces.`,

@@ -31,7 +31,9 @@ export function createApp(service: WorkflowService, options: AppOptions): Hono {
   app.use(async (context, next) => {
     await next();
     context.header("x-content-type-options", "nosniff");
-    if (!context.res.headers.has("cache-control")) context.header("cache-control", "no-store");
+    if (!context.res.headers.has("cache-control")) {
+      context.header("cache-control", "no-store");
+    }
   });
   app.use(requireKnownCaller(options));
   const origins = new Origins(options);
@@ -40,9 +42,13 @@ export function createApp(service: WorkflowService, options: AppOptions): Hono {
   const credentials = !origins.allowsAny;
   app.use(cors({ origin: (origin) => (origins.allows(origin) ? origin : null), credentials, exposeHeaders }));
   const isHealth = (path: string): boolean => path === "/health" || path === `${basePath}/health`;
-  if (options.apiKey !== undefined) app.use(requireKey(options.apiKey, isHealth));
+  if (options.apiKey !== undefined) {
+    app.use(requireKey(options.apiKey, isHealth));
+  }
 
-  for (const { method, path, handle } of all) app.on(method, basePath + honoPath(path), handle);
+  for (const { method, path, handle } of all) {
+    app.on(method, basePath + honoPath(path), handle);
+  }
   for (const path of new Set(all.map((route) => route.path))) {
     const methods = all.filter((route) => route.path === path).map(({ method }) => method.toUpperCase());
     app.all(basePath + honoPath(path), () => {
@@ -50,7 +56,9 @@ export function createApp(service: WorkflowService, options: AppOptions): Hono {
     });
   }
   const health = routes.find(({ path }) => path === "/health");
-  if (basePath !== "" && health !== undefined) app.get("/health", health.handle);
+  if (basePath !== "" && health !== undefined) {
+    app.get("/health", health.handle);
+  }
   return app;
 }
 
@@ -69,10 +77,14 @@ function honoPath(path: string): string {
 }
 
 function failed(context: Context, error: unknown, onFault: AppOptions["onFault"]): Response {
-  if (isInternal(error)) onFault(error);
+  if (isInternal(error)) {
+    onFault(error);
+  }
   const { status, detail, field, headers } = requestFailure(error);
   const body: FailureBody = { detail, field };
-  for (const [name, value] of Object.entries(headers)) context.header(name, value);
+  for (const [name, value] of Object.entries(headers)) {
+    context.header(name, value);
+  }
   context.status(status as 400);
   return context.json(body);
 }

@@ -61,7 +61,9 @@ function loadProgress({ component, stage, done, total }: PreloadProgress): Progr
 
 /** How far loading a model, or reading a prompt, has come. */
 export function progressOf(event: RunEvent & { readonly type: "loading" | "prefill" }): ProgressBody {
-  if (event.type === "loading") return loadProgress({ component: event.component, ...event.progress });
+  if (event.type === "loading") {
+    return loadProgress({ component: event.component, ...event.progress });
+  }
   const { generation, done, total } = event;
   return { stage: "prefill", generation, done, total };
 }

@@ -42,7 +42,9 @@ test("what a reader missed comes as one piece for each text, in the order of the
 test("reasoning does not become part of the answer behind it", async () => {
   const log = new EventLog();
   const thought: RunEvent = { type: "text", generation: 0, text: "hm", tokens: 1, kind: "reasoning" };
-  for (const event of [thought, thought, text(0, "a"), text(0, "b")]) log.append(event);
+  for (const event of [thought, thought, text(0, "a"), text(0, "b")]) {
+    log.append(event);
+  }
   expect((await log.read().next()).value).toEqual([
     { ...thought, text: "hmhm", tokens: 2 },
     { type: "text", generation: 0, text: "ab", tokens: 2 },

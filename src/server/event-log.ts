@@ -14,8 +14,9 @@ export class EventLog {
   #change = Promise.withResolvers<void>();
 
   append(event: RunEvent): void {
-    if (event.type === "loading" || event.type === "prefill") this.#progress = event;
-    else {
+    if (event.type === "loading" || event.type === "prefill") {
+      this.#progress = event;
+    } else {
       // Whatever happens next, what was waited for has come.
       this.#progress = undefined;
       this.#events.push(withoutOutput(event));
@@ -48,10 +49,14 @@ export class EventLog {
         const hasEnded = this.#hasEnded;
         const batch = mergePieces(this.#events.slice(position));
         position = this.#events.length;
-        if (this.#progress !== undefined && this.#progress !== shown) batch.push(this.#progress);
+        if (this.#progress !== undefined && this.#progress !== shown) {
+          batch.push(this.#progress);
+        }
         shown = this.#progress;
         yield batch;
-        if (hasEnded) return;
+        if (hasEnded) {
+          return;
+        }
         await promise;
       }
     } finally {
@@ -62,7 +67,9 @@ export class EventLog {
 
 /** The outputs of jobs are not kept twice. */
 function withoutOutput(event: RunEvent): RunEvent {
-  if (event.type !== "job-ended" || event.outcome !== "completed") return event;
+  if (event.type !== "job-ended" || event.outcome !== "completed") {
+    return event;
+  }
   return { ...event, output: undefined };
 }
 
@@ -75,9 +82,12 @@ function mergePieces(events: readonly RunEvent[]): RunEvent[] {
     const place = key === undefined ? undefined : places.get(key);
     const before = place === undefined ? undefined : merged[place];
     const joined = before === undefined ? undefined : join(before, event);
-    if (joined !== undefined && place !== undefined) merged[place] = joined;
-    else {
-      if (key !== undefined) places.set(key, merged.length);
+    if (joined !== undefined && place !== undefined) {
+      merged[place] = joined;
+    } else {
+      if (key !== undefined) {
+        places.set(key, merged.length);
+      }
       merged.push(event);
     }
   }
@@ -87,10 +97,16 @@ function mergePieces(events: readonly RunEvent[]): RunEvent[] {
 function join(before: RunEvent, event: RunEvent): RunEvent | undefined {
   if (before.type === "text" && event.type === "text") {
     // Reasoning is no part of the answer behind it.
-    if (before.kind !== event.kind) return undefined;
+    if (before.kind !== event.kind) {
+      return undefined;
+    }
     return { ...before, text: before.text + event.text, tokens: before.tokens + event.tokens };
   }
-  if (before.type !== "output" || event.type !== "output") return undefined;
-  if (typeof before.value !== "string" || typeof event.value !== "string") return undefined;
+  if (before.type !== "output" || event.type !== "output") {
+    return undefined;
+  }
+  if (typeof before.value !== "string" || typeof event.value !== "string") {
+    return undefined;
+  }
   return { ...before, value: before.value + event.value };
 }

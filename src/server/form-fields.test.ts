@@ -6,7 +6,9 @@ function failure(fields: readonly (readonly [string, unknown])[]): HttpError {
   try {
     bodyFromForm(fields);
   } catch (error) {
-    if (error instanceof HttpError) return error;
+    if (error instanceof HttpError) {
+      return error;
+    }
     throw error;
   }
   throw new Error("the form was accepted");

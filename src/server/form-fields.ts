@@ -53,21 +53,29 @@ function put(target: Fields, [step = "", ...rest]: readonly string[], value: str
     throw new HttpError(422, `The field "${name}" gives "${step}" a second form.`, { field: name });
   };
   if (rest.length === 0) {
-    if (typeof before === "object") clash();
+    if (typeof before === "object") {
+      clash();
+    }
     target.set(step, value);
   } else if (rest[0] === "") {
     const list: unknown = before ?? [];
-    if (!Array.isArray(list)) return clash();
+    if (!Array.isArray(list)) {
+      return clash();
+    }
     target.set(step, [...(list as unknown[]), value]);
   } else {
     const entries = before ?? new Map<string, unknown>();
-    if (!(entries instanceof Map)) return clash();
+    if (!(entries instanceof Map)) {
+      return clash();
+    }
     put(entries as Fields, rest, value, name);
     target.set(step, entries);
   }
 }
 
 function plain(value: unknown): unknown {
-  if (!(value instanceof Map)) return value;
+  if (!(value instanceof Map)) {
+    return value;
+  }
   return Object.fromEntries([...(value as Fields)].map(([key, entry]) => [key, plain(entry)]));
 }

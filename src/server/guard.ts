@@ -25,7 +25,9 @@ export function isLoopback(host: string): boolean {
 
 /** What a person should know of a server, named by `what`, that other machines reach; undefined when none does. */
 export function exposure(what: string, host: string, needsKey: boolean): string | undefined {
-  if (isLoopback(host)) return undefined;
+  if (isLoopback(host)) {
+    return undefined;
+  }
   const key = needsKey
     ? "An API key is required."
     : "Anybody who reaches it can use it: set MODEL_COMPOSE_API_KEY, or api_key_file in the file.";
@@ -66,7 +68,9 @@ export function requireKnownCaller(options: GuardOptions): MiddlewareHandler {
     [...loopbackNames, urlHost(options.host), ...(options.allowedHosts ?? [])].map(lower),
   );
   const isWildcard = ["0.0.0.0", "::"].includes(options.host);
-  if (isWildcard) names.add(lower(hostname()));
+  if (isWildcard) {
+    names.add(lower(hostname()));
+  }
   const origins = new Origins(options);
   return async (context, next) => {
     const host = context.req.header("host") ?? "";

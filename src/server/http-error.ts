@@ -41,8 +41,12 @@ export function requestFailure(error: unknown): Failure {
     const { status, message, field, headers } = error;
     return { status, detail: message, field, headers };
   }
-  if (error instanceof QueueFullError) return retryLater(429, error, error.retryAfterSeconds);
-  if (error instanceof UnavailableError) return retryLater(503, error, error.retryAfterSeconds);
+  if (error instanceof QueueFullError) {
+    return retryLater(429, error, error.retryAfterSeconds);
+  }
+  if (error instanceof UnavailableError) {
+    return retryLater(503, error, error.retryAfterSeconds);
+  }
   if (error instanceof ModelComposeError && error.code === "not-found") {
     return { status: 404, detail: redactPaths(error.message), headers: {} };
   }
@@ -51,7 +55,9 @@ export function requestFailure(error: unknown): Failure {
 
 /** How a run that failed is told to who asked for it. */
 export function runFailure(error: unknown): Failure {
-  if (!(error instanceof ModelComposeError)) return { status: 500, detail: internal, headers: {} };
+  if (!(error instanceof ModelComposeError)) {
+    return { status: 500, detail: internal, headers: {} };
+  }
   const isTheirs = error.code === "invalid-input" || error.code === "invalid-argument";
   const field = error instanceof WorkflowInputError ? error.field : undefined;
   return { status: isTheirs ? 422 : 500, detail: redactPaths(error.message), field, headers: {} };

@@ -14,7 +14,9 @@ type Json = Readonly<Record<string, unknown>>;
 export function openApiDocument(routes: readonly Route[], info: OpenApiInfo): Json {
   const components = new Map<string, unknown>();
   const paths: Record<string, Record<string, Json>> = {};
-  for (const route of routes) (paths[route.path] ??= {})[route.method] = operation(route, components);
+  for (const route of routes) {
+    (paths[route.path] ??= {})[route.method] = operation(route, components);
+  }
   return {
     openapi: "3.1.1",
     info: { title: info.title, version: info.version },
@@ -56,7 +58,9 @@ function pathParameters(path: string): Json[] {
 }
 
 function queryParameters(query: z.ZodObject | undefined): Json[] {
-  if (query === undefined) return [];
+  if (query === undefined) {
+    return [];
+  }
   return Object.entries(query.shape).map(([name, schema]) => {
     const { description, ...rest } = z.toJSONSchema(schema, { io: "input" });
     return { name, in: "query", description, schema: withoutDialect(rest) };
@@ -71,17 +75,25 @@ function requestBody(schema: z.ZodType, components: Map<string, unknown>): Json 
 
 function response({ description, body, mediaType }: Answer, components: Map<string, unknown>): Json {
   const content: Record<string, Json> = {};
-  if (body !== undefined) content["application/json"] = { schema: reference(body, "output", components) };
-  if (mediaType !== undefined) content[mediaType] = { schema: { type: "string" } };
+  if (body !== undefined) {
+    content["application/json"] = { schema: reference(body, "output", components) };
+  }
+  if (mediaType !== undefined) {
+    content[mediaType] = { schema: { type: "string" } };
+  }
   return Object.keys(content).length === 0 ? { description } : { description, content };
 }
 
 /** A schema, those with an id moved to the components. */
 function reference(schema: z.ZodType, io: "input" | "output", components: Map<string, unknown>): unknown {
   const { $defs = {}, ...own } = z.toJSONSchema(schema, { io, reused: "inline" });
-  for (const [name, definition] of Object.entries($defs)) components.set(name, relocated(definition));
+  for (const [name, definition] of Object.entries($defs)) {
+    components.set(name, relocated(definition));
+  }
   const id = schema.meta()?.id;
-  if (id === undefined || "$ref" in own) return relocated(withoutDialect(own));
+  if (id === undefined || "$ref" in own) {
+    return relocated(withoutDialect(own));
+  }
   components.set(id, relocated(withoutDialect(own)));
   return { $ref: `#/components/schemas/${id}` };
 }

@@ -28,11 +28,15 @@ export function readQuery<T>(schema: z.ZodType<T>, query: Readonly<Record<string
 const deepest = 200;
 
 function requireDepth(value: unknown, depth = 0): void {
-  if (typeof value !== "object" || value === null) return;
+  if (typeof value !== "object" || value === null) {
+    return;
+  }
   if (depth >= deepest) {
     throw new HttpError(422, `The body is nested deeper than ${deepest} levels.`, { field: "input" });
   }
-  for (const entry of Object.values(value)) requireDepth(entry, depth + 1);
+  for (const entry of Object.values(value)) {
+    requireDepth(entry, depth + 1);
+  }
 }
 
 async function readBody(request: Request, maxBytes: number): Promise<unknown> {
@@ -96,9 +100,13 @@ async function readMultipart(contentType: string, bytes: Buffer): Promise<FormDa
 
 function checked<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    return parsed.data;
+  }
   const issue = parsed.error.issues[0];
-  if (issue?.code === "unrecognized_keys") throw unknownField(issue.keys[0] ?? "");
+  if (issue?.code === "unrecognized_keys") {
+    throw unknownField(issue.keys[0] ?? "");
+  }
   const field = issue?.path.join(".");
   throw new HttpError(422, `The field "${field ?? ""}" is wrong: ${issue?.message ?? "unknown"}.`, { field });
 }

@@ -96,7 +96,9 @@ export function apiRoutes(service: WorkflowService, options: RouteOptions): read
 
   const taskOf = (context: Context, message = "Task not found."): Task => {
     const task = tasks.get(context.req.param("id") ?? "");
-    if (task === undefined) throw new HttpError(404, message);
+    if (task === undefined) {
+      throw new HttpError(404, message);
+    }
     return task;
   };
   // Messages name no private workflows either.
@@ -114,7 +116,9 @@ export function apiRoutes(service: WorkflowService, options: RouteOptions): read
       metadata: request.metadata,
     });
     context.header("x-task-id", task.id);
-    if (output === "none") return context.json(taskState(task));
+    if (output === "none") {
+      return context.json(taskState(task));
+    }
     return answerRun(context, task, output === "only", options);
   };
 
@@ -223,7 +227,9 @@ export function apiRoutes(service: WorkflowService, options: RouteOptions): read
       handle: (context) => {
         const { output_only: outputOnly } = readQuery(outputQuery, context.req.query());
         const task = taskOf(context);
-        if (outputOnly !== true) return context.json(taskWithOutput(task));
+        if (outputOnly !== true) {
+          return context.json(taskWithOutput(task));
+        }
         return task.hasEnded ? answerEnded(context, task, true) : context.json(taskWithOutput(task), 202);
       },
     },
@@ -256,9 +262,13 @@ export function apiRoutes(service: WorkflowService, options: RouteOptions): read
         const { wait_for_completion: wait } = readQuery(cancelQuery, context.req.query());
         const id = context.req.param("id") ?? "";
         const task = taskOf(context, `Task not found: ${id}`);
-        if (task.hasEnded) throw new HttpError(409, `Task '${id}' has already finished: ${task.status}.`);
+        if (task.hasEnded) {
+          throw new HttpError(409, `Task '${id}' has already finished: ${task.status}.`);
+        }
         task.cancel("request");
-        if (wait === true) await task.ended;
+        if (wait === true) {
+          await task.ended;
+        }
         return context.json(taskWithOutput(task));
       },
     },
@@ -309,7 +319,9 @@ async function answerRun(
   const { signal } = context.req.raw;
   const leave = (): void => left.abort();
   signal.addEventListener("abort", leave, { once: true });
-  if (signal.aborted) leave();
+  if (signal.aborted) {
+    leave();
+  }
   const stream = outputOnly ? await outputStream(task, left.signal) : undefined;
   if (stream !== undefined) {
     return context.body(streamBody(stream.chunks, { ...options, left }), 200, sseHeaders);

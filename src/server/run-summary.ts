@@ -29,7 +29,9 @@ export function summarize(records: readonly GenerationRecord[]): RunSummary | un
   const results = records.map(({ result }) => result);
   const first = results[0];
   const last = results.at(-1);
-  if (first === undefined || last === undefined) return undefined;
+  if (first === undefined || last === undefined) {
+    return undefined;
+  }
   const sum = (of: (result: (typeof results)[number]) => number): number =>
     results.reduce((total, result) => total + of(result), 0);
   const promptTokens = sum(({ usage }) => usage.promptTokens);

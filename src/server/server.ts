@@ -86,7 +86,9 @@ export async function startServer(
   const fetch: FetchHandler = (request) => app.fetch(request);
   const listener = await listen(fetch, host, options.port ?? controller.port);
   const exposed = exposure("server", host, apiKey !== undefined);
-  if (exposed !== undefined) options.onWarning?.(exposed);
+  if (exposed !== undefined) {
+    options.onWarning?.(exposed);
+  }
   if (origins.includes("*")) {
     options.onWarning?.(
       'origins is "*": any web page that a browser on this machine shows can use the server.',
@@ -118,7 +120,9 @@ export async function startServer(
 }
 
 function localHost(host: string): string {
-  if (host === "0.0.0.0") return "127.0.0.1";
+  if (host === "0.0.0.0") {
+    return "127.0.0.1";
+  }
   return host === "::" ? "[::1]" : urlHost(host);
 }
 

@@ -48,7 +48,9 @@ export class WorkflowService {
   }
 
   get state(): ServiceState {
-    if (this.#isStopping) return "shutting_down";
+    if (this.#isStopping) {
+      return "shutting_down";
+    }
     return this.#preload.isReady ? "ok" : "loading";
   }
 
@@ -96,7 +98,9 @@ export class WorkflowService {
       this.#options.onTask?.(task, "started");
       const { signal } = task;
       const events = this.#engine.run({ workflow: workflow.id, input: request.input, signal, identity });
-      for await (const event of events) task.record(event);
+      for await (const event of events) {
+        task.record(event);
+      }
     };
     void this.#queue.run(run, task.signal).then(
       () => this.#close(task),
@@ -120,7 +124,9 @@ export class WorkflowService {
   }
 
   #cancelAll(): void {
-    for (const task of this.tasks.active()) task.cancel("shutdown");
+    for (const task of this.tasks.active()) {
+      task.cancel("shutdown");
+    }
   }
 
   #close(task: Task, error?: unknown): void {

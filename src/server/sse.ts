@@ -37,8 +37,11 @@ export function streamBody(
           return;
         }
         next = undefined;
-        if (result.done) controller.close();
-        else controller.enqueue(encoder.encode(result.value));
+        if (result.done) {
+          controller.close();
+        } else {
+          controller.enqueue(encoder.encode(result.value));
+        }
       },
       cancel(reason) {
         left.abort(reason);

@@ -23,7 +23,9 @@ function ids(store: TaskStore): string[] {
 test("forgets the oldest that have ended, never one that has not", async () => {
   const store = new TaskStore(limits);
   store.add(task("going"));
-  for (const id of ["a", "b", "c"]) await ended(store, id);
+  for (const id of ["a", "b", "c"]) {
+    await ended(store, id);
+  }
   expect(ids(store)).toEqual(["c", "b", "going"]);
   expect(store.get("a")).toBeUndefined();
   expect(store.active().map(({ id }) => id)).toEqual(["going"]);

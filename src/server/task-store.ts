@@ -57,7 +57,9 @@ export class TaskStore {
     const oldest = this.#now() - this.#limits.seconds * 1000;
     for (const [id, { endedAt, characters }] of this.#ended) {
       const isWithin = this.#ended.size <= this.#limits.count && this.#characters <= this.#limits.characters;
-      if (isWithin && endedAt > oldest) return;
+      if (isWithin && endedAt > oldest) {
+        return;
+      }
       this.#ended.delete(id);
       this.#tasks.delete(id);
       this.#characters -= characters;

@@ -19,11 +19,17 @@ export async function* taskEvents(task: Task, signal: AbortSignal): AsyncGenerat
         shown = task.status;
         chunk += jsonEvent("state", taskState(task));
       }
-      for (const event of batch) chunk += publicEvent(event);
-      if (chunk !== "") yield chunk;
+      for (const event of batch) {
+        chunk += publicEvent(event);
+      }
+      if (chunk !== "") {
+        yield chunk;
+      }
     }
   }
-  if (task.hasEnded) yield lastEvent(task);
+  if (task.hasEnded) {
+    yield lastEvent(task);
+  }
 }
 
 function publicEvent(event: RunEvent): string {
@@ -50,8 +56,12 @@ function publicEvent(event: RunEvent): string {
 }
 
 function lastEvent(task: Task): string {
-  if (task.status === "completed") return jsonEvent("result", taskWithOutput(task));
-  if (task.status === "cancelled") return jsonEvent("state", taskState(task));
+  if (task.status === "completed") {
+    return jsonEvent("result", taskWithOutput(task));
+  }
+  if (task.status === "cancelled") {
+    return jsonEvent("state", taskState(task));
+  }
   return jsonEvent("error", { ...taskState(task), detail: runFailure(task.failure).detail });
 }
 
@@ -72,11 +82,17 @@ export interface OutputStream {
  */
 export async function outputStream(task: Task, signal: AbortSignal): Promise<OutputStream | undefined> {
   const batches = task.log?.read(signal);
-  if (batches === undefined) return undefined;
+  if (batches === undefined) {
+    return undefined;
+  }
   for (;;) {
     const { value, done } = await batches.next();
-    if (done) return undefined;
-    if (value.some(streams)) return { chunks: outputEvents(task, value, batches) };
+    if (done) {
+      return undefined;
+    }
+    if (value.some(streams)) {
+      return { chunks: outputEvents(task, value, batches) };
+    }
   }
 }
 
@@ -92,7 +108,9 @@ async function* outputEvents(
   yield pieces(first);
   for await (const batch of rest) {
     const chunk = pieces(batch);
-    if (chunk !== "") yield chunk;
+    if (chunk !== "") {
+      yield chunk;
+    }
   }
   if (task.status === "completed") {
     const { task_id, status, usage, finish_reason, seed, timings, warnings } = taskState(task);
@@ -108,7 +126,9 @@ async function* outputEvents(
 function pieces(batch: readonly RunEvent[]): string {
   let chunk = "";
   for (const event of batch) {
-    if (event.type !== "output" || event.value === "") continue;
+    if (event.type !== "output" || event.value === "") {
+      continue;
+    }
     chunk += sseEvent(typeof event.value === "string" ? event.value : JSON.stringify(event.value));
   }
   return chunk;

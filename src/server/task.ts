@@ -70,23 +70,39 @@ export class Task {
   }
 
   record(event: RunEvent): void {
-    if (this.hasEnded) return;
-    if (event.type === "run-started") this.startedAt = new Date();
-    if (event.type === "run-started" && this.#status === "pending") this.#status = "processing";
-    if (event.type === "generation-started") this.#texts[event.generation] = "";
+    if (this.hasEnded) {
+      return;
+    }
+    if (event.type === "run-started") {
+      this.startedAt = new Date();
+    }
+    if (event.type === "run-started" && this.#status === "pending") {
+      this.#status = "processing";
+    }
+    if (event.type === "generation-started") {
+      this.#texts[event.generation] = "";
+    }
     if (event.type === "text") {
       this.tokens += event.tokens;
       // What a model thinks before it answers is not its answer.
-      if (event.kind === undefined) this.#texts[event.generation] += event.text;
+      if (event.kind === undefined) {
+        this.#texts[event.generation] += event.text;
+      }
     }
-    if (event.type === "warning") this.warnings.push(event.message);
-    if (event.type === "result") this.#complete(event.result.output, summarize(event.result.generations));
+    if (event.type === "warning") {
+      this.warnings.push(event.message);
+    }
+    if (event.type === "result") {
+      this.#complete(event.result.output, summarize(event.result.generations));
+    }
     this.#log?.append(event);
   }
 
   /** Ends the run at the next token; the task ends when the run has. */
   cancel(reason: CancelReason): void {
-    if (this.hasEnded || this.signal.aborted) return;
+    if (this.hasEnded || this.signal.aborted) {
+      return;
+    }
     this.cancelReason = reason;
     this.#status = "cancelling";
     this.#stop.abort();
@@ -98,7 +114,9 @@ export class Task {
     if (this.output === undefined) {
       const isCancelled = this.signal.aborted && error instanceof AbortError;
       this.#status = isCancelled ? "cancelled" : "failed";
-      if (!isCancelled) this.failure = error ?? new Error("the run ended without a result");
+      if (!isCancelled) {
+        this.failure = error ?? new Error("the run ended without a result");
+      }
     } else {
       this.#status = "completed";
       this.#texts = [];

@@ -59,7 +59,9 @@ async function readBundle(): Promise<ReadonlyMap<string, Uint8Array>> {
 
 function pageFile(name: string, bytes: Uint8Array): PageFile {
   const contentType = CONTENT_TYPES.get(name.slice(name.lastIndexOf(".") + 1));
-  if (contentType === undefined) throw new Error(`The web UI has a file of unknown type: ${name}`);
+  if (contentType === undefined) {
+    throw new Error(`The web UI has a file of unknown type: ${name}`);
+  }
   const etag = `"${createHash("sha256").update(bytes).digest("base64url").slice(0, 22)}"`;
   return { contentType, bytes, gzipped: gzipSync(bytes), etag };
 }

@@ -79,7 +79,9 @@ export async function startWebUi(options: WebUiOptions): Promise<WebUi> {
   });
   const listener = await listen((request) => app.fetch(request), host, port);
   const exposed = exposure("web UI", host, options.needsKey);
-  if (exposed !== undefined) options.onWarning?.(exposed);
+  if (exposed !== undefined) {
+    options.onWarning?.(exposed);
+  }
   return { url: `${listener.url}/`, close: (graceMilliseconds = 0) => listener.close(graceMilliseconds) };
 }
 
@@ -89,16 +91,22 @@ function apiRequest(request: Request, apiUrl: string): Request {
   const url = new URL(apiUrl + pathname.slice(API_PATH.length) + search);
   const headers = new Headers(request.headers);
   headers.set("host", url.host);
-  for (const name of ["origin", "referer", "sec-fetch-site"]) headers.delete(name);
+  for (const name of ["origin", "referer", "sec-fetch-site"]) {
+    headers.delete(name);
+  }
   const { method, body, signal } = request;
   return new Request(url, { method, headers, body, signal, duplex: "half" });
 }
 
 function fileResponse(requested: Headers, { contentType, bytes, gzipped, etag }: PageFile): Response {
   const headers = new Headers({ ...PAGE_HEADERS, etag });
-  if (requested.get("if-none-match") === etag) return new Response(null, { status: 304, headers });
+  if (requested.get("if-none-match") === etag) {
+    return new Response(null, { status: 304, headers });
+  }
   headers.set("content-type", contentType);
-  if (!/\bgzip\b/.test(requested.get("accept-encoding") ?? "")) return new Response(bytes, { headers });
+  if (!/\bgzip\b/.test(requested.get("accept-encoding") ?? "")) {
+    return new Response(bytes, { headers });
+  }
   headers.set("content-encoding", "gzip");
   return new Response(gzipped, { headers });
 }

@@ -75,7 +75,9 @@ export function goldenActivations(
 ): Map<string, number[][]> {
   const found = new Map<string, number[][]>();
   const add = (name: string, rows: number[][] | undefined): void => {
-    if (rows !== undefined) found.set(name, rows);
+    if (rows !== undefined) {
+      found.set(name, rows);
+    }
   };
   /** The last of transformers' hidden states is what the stack returns: after its final norm, where it has one. */
   const addStack = (prefix: string, states: readonly number[][][] = []): void => {
@@ -93,7 +95,9 @@ export function goldenActivations(
     }
   };
   add("embeddings", prompt.embeddings);
-  for (const [layer, rows] of (prompt.layer_outputs ?? []).entries()) add(`layers.${layer}`, rows);
+  for (const [layer, rows] of (prompt.layer_outputs ?? []).entries()) {
+    add(`layers.${layer}`, rows);
+  }
   add("final_norm", prompt.final_norm);
   addStack("encoder.", prompt.encoder_hidden_states);
   addStack("", prompt.decoder_hidden_states);
@@ -121,14 +125,18 @@ export async function expectActivations(
     found.set(name, [...(found.get(name) ?? []), ...values]);
   };
   const { sourceLength, activations: encoded } = await encode(executable, prompts[prompt], true);
-  for (const [name, values] of encoded) collect(name, values);
+  for (const [name, values] of encoded) {
+    collect(name, values);
+  }
   for (let from = 0; from < ids.length; from += size) {
     const tokens = ids.slice(from, from + size);
     const logitRows = Int32Array.from(tokens.keys());
     const pass = { ...passOf(tokens, from, 0, sourceLength), logitRows, trace: true };
     const { logits, activations } = await executable.run(pass);
     collect("logits", logits);
-    for (const [name, values] of activations) collect(name, values);
+    for (const [name, values] of activations) {
+      collect(name, values);
+    }
   }
   const theirs = goldenActivations(prompts[prompt], program);
   const truths = new Map([...exact[prompt].activations, ["logits", exact[prompt].logits]]);

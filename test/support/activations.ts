@@ -23,7 +23,9 @@ export const ACTIVATIONS: Readonly<Record<Activation, ActivationCase>> = {
 /** What f32 may err by at x; below the normal numbers anything is flushed. */
 export function activationBound(activation: Activation, x: number): number {
   const { exact, roundings } = ACTIVATIONS[activation];
-  if (roundings(x) === 0) return 0;
+  if (roundings(x) === 0) {
+    return 0;
+  }
   return roundings(x) * UNIT_ROUNDOFF * Math.abs(exact(x)) + 2 ** -126 * (1 + Math.abs(x));
 }
 
@@ -33,9 +35,13 @@ function logistic(x: number): number {
 }
 
 function erfc(z: number): number {
-  if (z < 2.5) return 1 - erf(z);
+  if (z < 2.5) {
+    return 1 - erf(z);
+  }
   // As erf() has it, of which 1 - erf(z) would leave no digits.
   let fraction = z;
-  for (let n = 120; n >= 1; n--) fraction = z + n / 2 / fraction;
+  for (let n = 120; n >= 1; n--) {
+    fraction = z + n / 2 / fraction;
+  }
   return Math.exp(-z * z) / (Math.sqrt(Math.PI) * fraction);
 }

@@ -36,7 +36,9 @@ function seenBy(
   { window = Infinity, source = false }: AttentionShape,
   sourceLength: number,
 ): { slot: number; first: number; end: number } {
-  if (source) return { slot: 0, first: 0, end: sourceLength };
+  if (source) {
+    return { slot: 0, first: 0, end: sourceLength };
+  }
   return { slot, first: Math.max(0, position - window + 1), end: position + 1 };
 }
 
@@ -55,9 +57,13 @@ export function makeCase(
   const [keys, values] = [0, 1].map(() => normalNumbers(slots * context * width, random));
   for (let slot = 0; slot < slots; slot++) {
     for (let p = 0; p < context; p++) {
-      if (seen.some((row) => row.slot === slot && p >= row.first && p < row.end)) continue;
+      if (seen.some((row) => row.slot === slot && p >= row.first && p < row.end)) {
+        continue;
+      }
       const at = (slot * context + p) * width;
-      for (const cache of [keys, values]) cache.fill(NaN, at, at + width);
+      for (const cache of [keys, values]) {
+        cache.fill(NaN, at, at + width);
+      }
     }
   }
   const query = normalNumbers(rows.length * heads * headDim, random, sharpness);

@@ -29,7 +29,9 @@ export function loadFailure(text: string, options: Parameters<typeof loadText>[1
   try {
     loadText(text, options);
   } catch (error) {
-    if (error instanceof ComposeFileError) return error;
+    if (error instanceof ComposeFileError) {
+      return error;
+    }
     throw error;
   }
   throw new Error("the file was accepted");
@@ -80,7 +82,9 @@ export class FakeModels {
       throwIfAborted(options.signal);
       options.onPrefill?.({ done: 1, total: 2 });
       const error = this.fail(prompt);
-      if (error !== undefined) throw error;
+      if (error !== undefined) {
+        throw error;
+      }
       if (this.breaks > 0) {
         this.breaks -= 1;
         yield { text: "half", tokens: [1] };
@@ -98,10 +102,14 @@ export class FakeModels {
     throwIfAborted(options.signal);
     const textOf = (type: string): string =>
       this.answer.map((part) => (part.type === type ? part.text : "")).join("");
-    for (const part of this.answer) yield await Promise.resolve({ ...part, tokens: [1] });
+    for (const part of this.answer) {
+      yield await Promise.resolve({ ...part, tokens: [1] });
+    }
     const content = textOf("content");
     const [, { result }] = parts(content, options);
-    if (result === undefined) throw new Error("a text without a result");
+    if (result === undefined) {
+      throw new Error("a text without a result");
+    }
     const toolCalls = this.answer.flatMap(({ toolCall }) => toolCall ?? []);
     const chat = { content, reasoning: textOf("reasoning") || undefined, toolCalls };
     const message = { role: "assistant", content };
@@ -157,12 +165,16 @@ export async function runCompose(
   const host = new ModelHost(fake.load);
   const events: RunEvent[] = [];
   try {
-    for await (const event of new Engine(loadText(yaml), host).run(options)) events.push(event);
+    for await (const event of new Engine(loadText(yaml), host).run(options)) {
+      events.push(event);
+    }
   } finally {
     await host.dispose();
   }
   const last = events.at(-1);
-  if (last?.type !== "result") throw new Error("no result");
+  if (last?.type !== "result") {
+    throw new Error("no result");
+  }
   return { events, result: last.result, fake };
 }
 

@@ -13,6 +13,8 @@ export function erf(x: number): number {
   }
   // erfc(z) = exp(-z²)/sqrt(pi) / (z + (1/2)/(z + (2/2)/(z + ...))) (7.1.14), from the inside out.
   let fraction = z;
-  for (let n = 120; n >= 1; n--) fraction = z + n / 2 / fraction;
+  for (let n = 120; n >= 1; n--) {
+    fraction = z + n / 2 / fraction;
+  }
   return Math.sign(x) * (1 - Math.exp(-z * z) / (Math.sqrt(Math.PI) * fraction));
 }

@@ -94,9 +94,15 @@ export async function multiply(lab: GpuLab, kernel: GemmKernel, options: GemmCas
   const { values: expected, bound } = product(x, matrix);
   const magnitude = product(x.map(Math.abs), { ...matrix, values: matrix.values.map(Math.abs) }).values;
   expected.forEach((_, i) => {
-    if (bias) expected[i] += biases[i % outputs];
-    if (accumulate) expected[i] += before[i];
-    if (bias || accumulate) bound[i] += 2 * UNIT_ROUNDOFF * (Math.abs(expected[i]) + 4);
+    if (bias) {
+      expected[i] += biases[i % outputs];
+    }
+    if (accumulate) {
+      expected[i] += before[i];
+    }
+    if (bias || accumulate) {
+      bound[i] += 2 * UNIT_ROUNDOFF * (Math.abs(expected[i]) + 4);
+    }
   });
   if (activation !== undefined) {
     expected.forEach((z, i) => {

@@ -87,7 +87,9 @@ export async function encode(
   { input_ids, decoder_input_ids }: GoldenPrompt,
   trace = false,
 ): Promise<{ sourceLength?: number; activations: PassResult["activations"] }> {
-  if (decoder_input_ids === undefined) return { activations: new Map() };
+  if (decoder_input_ids === undefined) {
+    return { activations: new Map() };
+  }
   const sourceLength = input_ids.length;
   const { activations } = await executable.run({ ...passOf(input_ids), entry: ENCODE, sourceLength, trace });
   return { sourceLength, activations };
@@ -124,7 +126,9 @@ export async function prefill(
     const logitRows = from + size >= tokens.length ? Int32Array.of(part.length - 1) : undefined;
     result = await executable.run({ ...passOf(part, position + from, slot, sourceLength), logitRows });
   }
-  if (result === undefined) throw new Error("prefill of no tokens");
+  if (result === undefined) {
+    throw new Error("prefill of no tokens");
+  }
   return result.logits;
 }
 
@@ -158,7 +162,9 @@ export async function greedy(
   { size = executable.maxRows, slot = 0, sourceLength }: Omit<Place, "position"> = {},
 ): Promise<number[]> {
   const rest = Math.floor((prompt.length - 1) / size) * size;
-  if (rest > 0) await prefill(executable, prompt.slice(0, rest), { size, slot, sourceLength });
+  if (rest > 0) {
+    await prefill(executable, prompt.slice(0, rest), { size, slot, sourceLength });
+  }
   const tokens: number[] = [];
   await executable.decode(
     greedyRequest(prompt.slice(rest), count, (token) => void tokens.push(token), {

@@ -102,7 +102,9 @@ export class GpuLab {
     pass.end();
     device.queue.submit([encoder.finish()]);
     const error = await device.popErrorScope();
-    if (error !== null) throw new Error(`${spec.name}: ${error.message}`);
+    if (error !== null) {
+      throw new Error(`${spec.name}: ${error.message}`);
+    }
   }
 
   async readWords(buffer: LabBuffer): Promise<Uint32Array> {
@@ -127,7 +129,9 @@ export class GpuLab {
 
   /** Destroys all buffers made so far. */
   reset(): void {
-    for (const { gpu } of this.#buffers.splice(0)) gpu.destroy();
+    for (const { gpu } of this.#buffers.splice(0)) {
+      gpu.destroy();
+    }
   }
 
   close(): void {
@@ -157,7 +161,9 @@ export class GpuLab {
       if (error.status === "fulfilled" && error.value !== null) {
         throw new Error(`${spec.name}: ${error.value.message}\n${shaderCode(spec)}`);
       }
-      if (result.status === "rejected") throw new Error(`${spec.name}: ${String(result.reason)}`);
+      if (result.status === "rejected") {
+        throw new Error(`${spec.name}: ${String(result.reason)}`);
+      }
       return result.value;
     })();
     this.#pipelines.set(key, pipeline);

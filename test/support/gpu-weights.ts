@@ -6,6 +6,8 @@ export function gpuWeights({ format, rows, columns, bytes }: StoredMatrix): Uint
   const stride = rowStride({ format, columns });
   const rowBytes = bytes.length / rows;
   const laid = new Uint8Array(rows * stride);
-  for (let r = 0; r < rows; r++) laid.set(bytes.subarray(r * rowBytes, (r + 1) * rowBytes), r * stride);
+  for (let r = 0; r < rows; r++) {
+    laid.set(bytes.subarray(r * rowBytes, (r + 1) * rowBytes), r * stride);
+  }
   return laid;
 }

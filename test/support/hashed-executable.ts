@@ -51,10 +51,16 @@ export class HashedExecutable implements Executable {
       this.#source = [...tokens];
       return Promise.resolve({ logits: new Float32Array(0), activations: new Map() });
     }
-    if ((sourceLength ?? 0) !== this.#source.length) throw new Error(`sourceLength ${String(sourceLength)}`);
-    if (tokens.length > this.maxRows) throw new Error(`${tokens.length} rows`);
+    if ((sourceLength ?? 0) !== this.#source.length) {
+      throw new Error(`sourceLength ${String(sourceLength)}`);
+    }
+    if (tokens.length > this.maxRows) {
+      throw new Error(`${tokens.length} rows`);
+    }
     for (const [r, token] of tokens.entries()) {
-      if (positions[r] >= this.contextLength) throw new Error(`position ${positions[r]}`);
+      if (positions[r] >= this.contextLength) {
+        throw new Error(`position ${positions[r]}`);
+      }
       this.#slot(slots[r])[positions[r]] = token;
     }
     const rows = Array.from(logitRows, (r) => this.#logits(slots[r], positions[r]));
@@ -76,7 +82,9 @@ export class HashedExecutable implements Executable {
       position += tokens.length;
       const token = sampler.choose(logits, position);
       sampler.accept(token);
-      if (onToken(token) === false || eosTokenIds.includes(token)) break;
+      if (onToken(token) === false || eosTokenIds.includes(token)) {
+        break;
+      }
       tokens = Int32Array.of(token);
     }
     return { wallSeconds: 0, kernelSeconds: 0 };
@@ -94,7 +102,9 @@ export class HashedExecutable implements Executable {
   }
 
   #slot(slot: number): number[] {
-    if (slot < 0 || slot >= this.#slots.length) throw new Error(`slot ${slot}`);
+    if (slot < 0 || slot >= this.#slots.length) {
+      throw new Error(`slot ${slot}`);
+    }
     return this.#slots[slot];
   }
 
@@ -102,10 +112,14 @@ export class HashedExecutable implements Executable {
   #logits(slot: number, position: number): number[] {
     const { vocabSize, lifted } = this.#options;
     let state = 7;
-    for (const token of this.#source) state = mix((state ^ token) + 1);
+    for (const token of this.#source) {
+      state = mix((state ^ token) + 1);
+    }
     for (let p = 0; p <= position; p++) {
       const token = this.#slot(slot).at(p);
-      if (token === undefined) throw new Error(`slot ${slot} has nothing at position ${p}`);
+      if (token === undefined) {
+        throw new Error(`slot ${slot} has nothing at position ${p}`);
+      }
       state = mix((state ^ token) + 0x9e3779b9);
     }
     return Array.from(

@@ -39,7 +39,9 @@ export async function call(method: string, url: string, options: CallOptions = {
 export async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 30_000;
   while (!(await isSo())) {
-    if (performance.now() > deadline) throw new Error(`it never was so: ${what}`);
+    if (performance.now() > deadline) {
+      throw new Error(`it never was so: ${what}`);
+    }
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

@@ -63,7 +63,9 @@ export class Interpreter {
     for (let layer = 0; layer < this.#program.kv.layers; layer++) {
       for (let p = 0; p < length; p++) {
         const cell = this.#cache.get(`${layer} ${from} ${p}`);
-        if (cell !== undefined) this.#cache.set(`${layer} ${to} ${p}`, cell);
+        if (cell !== undefined) {
+          this.#cache.set(`${layer} ${to} ${p}`, cell);
+        }
       }
     }
   }
@@ -78,7 +80,9 @@ export class Interpreter {
     const round = this.#round;
     const rows = (name: string): Rows => {
       const found = buffers.get(name);
-      if (found === undefined) throw new Error(`${op.role} reads "${name}", which nothing has written.`);
+      if (found === undefined) {
+        throw new Error(`${op.role} reads "${name}", which nothing has written.`);
+      }
       return found;
     };
     const write = (name: string, values: Rows): Rows => {
@@ -118,7 +122,9 @@ export class Interpreter {
       }
       case "linear": {
         const products = this.#linear(rows(op.input), op.weight, op.bias);
-        if (!op.accumulate) return write(op.output, products);
+        if (!op.accumulate) {
+          return write(op.output, products);
+        }
         const before = rows(op.output);
         return write(
           op.output,
@@ -175,7 +181,9 @@ export class Interpreter {
 
   #weight(name: string): ArrayLike<number> {
     const weight = this.#weights.get(name);
-    if (weight === undefined) throw new Error(`There is no weight "${name}".`);
+    if (weight === undefined) {
+      throw new Error(`There is no weight "${name}".`);
+    }
     return weight;
   }
 
@@ -190,7 +198,9 @@ export class Interpreter {
 
   #sum(values: Iterable<number>): number {
     let total = 0;
-    for (const value of values) total = this.#round(total + value);
+    for (const value of values) {
+      total = this.#round(total + value);
+    }
     return total;
   }
 
@@ -204,7 +214,9 @@ export class Interpreter {
       const products = new Float64Array(weight.length / columns);
       for (let n = 0; n < products.length; n++) {
         let sum = 0;
-        for (let k = 0; k < columns; k++) sum = round(sum + round(row[k] * weight[n * columns + k]));
+        for (let k = 0; k < columns; k++) {
+          sum = round(sum + round(row[k] * weight[n * columns + k]));
+        }
         products[n] = bias === undefined ? sum : round(sum + bias[n]);
       }
       return products;
@@ -214,7 +226,9 @@ export class Interpreter {
   #rotated(row: Float64Array, position: number, headDim: number): Float64Array {
     const round = this.#round;
     const { rope } = this.#program;
-    if (rope === undefined) throw new Error("The program has no rotation table.");
+    if (rope === undefined) {
+      throw new Error("The program has no rotation table.");
+    }
     const out = row.slice();
     const half = rope.inverseFrequencies.length;
     for (let from = 0; from < row.length; from += headDim) {
@@ -239,11 +253,14 @@ export class Interpreter {
   ): Float64Array {
     const round = this.#round;
     const { kvHeads, headDim } = this.#program.kv;
-    if ((slot !== 0 || start !== 0) && isSourceLayer(this.#program.kv, layer))
+    if ((slot !== 0 || start !== 0) && isSourceLayer(this.#program.kv, layer)) {
       throw new Error("A source is whole, in slot 0.");
+    }
     const cells = Array.from({ length: end - start }, (_, i) => {
       const cell = this.#cache.get(`${layer} ${slot} ${start + i}`);
-      if (cell === undefined) throw new Error(`Slot ${slot} has nothing at position ${start + i}.`);
+      if (cell === undefined) {
+        throw new Error(`Slot ${slot} has nothing at position ${start + i}.`);
+      }
       return cell;
     });
     const out = new Float64Array(query.length);

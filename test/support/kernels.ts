@@ -48,7 +48,9 @@ export class KernelLab {
     const address = this.#end;
     this.#end += Math.ceil(words / 4) * 16;
     // The words up to the next multiple of 4 are guarded too.
-    for (let i = words; i % 4 !== 0; i++) this.#guardWord(address / 4 + i);
+    for (let i = words; i % 4 !== 0; i++) {
+      this.#guardWord(address / 4 + i);
+    }
     this.#guard();
     const f32 = new Float32Array(this.#buffer, address, words).fill(fill);
     const i32 = new Int32Array(this.#buffer, address, words);
@@ -86,14 +88,19 @@ export class KernelLab {
   checkGuards(): void {
     const words = new Int32Array(this.#buffer);
     const broken = this.#guards.filter((word) => words[word] !== GUARD);
-    if (broken.length > 0)
+    if (broken.length > 0) {
       throw new Error(`A kernel wrote outside its output, at bytes ${broken.map((w) => w * 4).join(", ")}.`);
+    }
   }
 
   #guard(): void {
-    for (let i = 0; i < GUARD_WORDS; i++) this.#guardWord(this.#end / 4 + i);
+    for (let i = 0; i < GUARD_WORDS; i++) {
+      this.#guardWord(this.#end / 4 + i);
+    }
     this.#end += GUARD_WORDS * 4;
-    if (this.#end > this.#buffer.byteLength) throw new Error("The laboratory's memory is full.");
+    if (this.#end > this.#buffer.byteLength) {
+      throw new Error("The laboratory's memory is full.");
+    }
   }
 
   #guardWord(word: number): void {

@@ -39,7 +39,9 @@ export function f16Value(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
   const fraction = bits & 1023;
-  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
+  if (exponent === 31) {
+    return fraction === 0 ? sign * Infinity : NaN;
+  }
   return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
@@ -129,7 +131,9 @@ export function worstError(
     const error = Math.abs(actual[i] - expected[i]);
     // 0 of 0 allowed is right; NaN never is.
     const share = error === 0 ? 0 : Number.isNaN(error) ? Infinity : error / allowed(i);
-    if (share > ratio) [ratio, at] = [share, i];
+    if (share > ratio) {
+      [ratio, at] = [share, i];
+    }
   }
   const text =
     at < 0

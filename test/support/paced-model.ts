@@ -37,15 +37,20 @@ export class PacedModel {
       let newText = "";
       for (let i = 0; i < maxNewTokens; i++) {
         await new Promise((resolve) => setTimeout(resolve, this.pace));
-        if (signal?.aborted) throw new AbortError(signal.reason);
+        if (signal?.aborted) {
+          throw new AbortError(signal.reason);
+        }
         if (i === 3 && prompt.startsWith("fail")) {
           throw new ModelComposeError("device", "The GPU was lost.", { remedy: "Use device: cpu." });
         }
         const text = ` word ${i}`;
         newText += text;
         tokens.push(i);
-        if (i < maxNewTokens - 1) yield { text, tokens: [i] };
-        else yield { text, tokens: [i], result: this.#result(prompt, newText, tokens, seed) };
+        if (i < maxNewTokens - 1) {
+          yield { text, tokens: [i] };
+        } else {
+          yield { text, tokens: [i], result: this.#result(prompt, newText, tokens, seed) };
+        }
       }
     } finally {
       this.active -= 1;

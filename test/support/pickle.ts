@@ -5,7 +5,9 @@ import { concatenate } from "./zip.ts";
 export function assemble(...parts: readonly (number | string | Uint8Array)[]): Uint8Array {
   return concatenate(
     parts.map((part) => {
-      if (typeof part === "number") return Uint8Array.of(part);
+      if (typeof part === "number") {
+        return Uint8Array.of(part);
+      }
       return typeof part === "string" ? new TextEncoder().encode(part) : part;
     }),
   );

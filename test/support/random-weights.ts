@@ -53,8 +53,12 @@ export async function randomWeights(
       Float64Array.from(ranges.flatMap(({ start, end }) => rows.slice(start * columns, end * columns))),
     );
   };
-  for (const [name, spec] of matrices) add(name, spec, false);
-  for (const [name, { length, source }] of vectors) add(name, { rows: length, columns: 1, source }, true);
+  for (const [name, spec] of matrices) {
+    add(name, spec, false);
+  }
+  for (const [name, { length, source }] of vectors) {
+    add(name, { rows: length, columns: 1, source }, true);
+  }
 
   const directory = temporaryDirectory();
   writeFileSync(join(directory, "model.safetensors"), safetensorsBytes(header, Buffer.concat(parts)));

@@ -24,10 +24,12 @@ export interface ReferencePass {
 /** Every weight of a program, row-major. */
 export function readWeights(program: Program, checkpoint: Checkpoint): Map<string, Float64Array> {
   const weights = new Map<string, Float64Array>();
-  for (const name of program.matrices.keys())
+  for (const name of program.matrices.keys()) {
     weights.set(name, readSlice(matrixSlice(program, checkpoint, name)));
-  for (const name of program.vectors.keys())
+  }
+  for (const name of program.vectors.keys()) {
     weights.set(name, readSlice(vectorSlice(program, checkpoint, name)));
+  }
   return weights;
 }
 
@@ -39,7 +41,9 @@ export function referencePass(
   precision: "f64" | "f32" = "f64",
 ): ReferencePass {
   const interpreter = new Interpreter(program, weights, precision);
-  if (program.architecture === "causal") return interpreter.run(inputOf(input_ids));
+  if (program.architecture === "causal") {
+    return interpreter.run(inputOf(input_ids));
+  }
   const sourceLength = input_ids.length;
   const encoded = interpreter.run({ ...inputOf(input_ids), entry: ENCODE, sourceLength });
   const decoded = interpreter.run({ ...inputOf(decoder_input_ids ?? []), sourceLength });
@@ -56,7 +60,9 @@ export function referenceGreedy(
   const interpreter = new Interpreter(program, weights);
   const isCausal = program.architecture === "causal";
   const sourceLength = isCausal ? undefined : input_ids.length;
-  if (!isCausal) interpreter.run({ ...inputOf(input_ids), entry: ENCODE, sourceLength });
+  if (!isCausal) {
+    interpreter.run({ ...inputOf(input_ids), entry: ENCODE, sourceLength });
+  }
   let next = isCausal ? input_ids : decoder_input_ids.slice(0, 1);
   let position = 0;
   return Array.from({ length: count }, () => {

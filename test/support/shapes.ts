@@ -21,10 +21,14 @@ export function shapesOf(
   };
   for (const [name, { rows, columns, source }] of matrices) {
     const { tensor, transposed = false, ...stored } = source ?? { tensor: name, rows };
-    if (!tensors.has(tensor)) add(tensor, transposed ? [columns, stored.rows] : [stored.rows, columns]);
+    if (!tensors.has(tensor)) {
+      add(tensor, transposed ? [columns, stored.rows] : [stored.rows, columns]);
+    }
   }
   for (const [name, { length, source = { tensor: name, rows: length } }] of vectors) {
-    if (!tensors.has(source.tensor)) add(source.tensor, [source.rows]);
+    if (!tensors.has(source.tensor)) {
+      add(source.tensor, [source.rows]);
+    }
   }
   return {
     directory: "shapes",

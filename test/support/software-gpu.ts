@@ -13,8 +13,12 @@ import { brotliDecompressSync } from "node:zlib";
 const FILES = ["libvk_swiftshader.so", "libvulkan.so.1", "vk_swiftshader_icd.json"];
 
 export default function setup(): void {
-  if (process.env.MODEL_COMPOSE_TEST_ADAPTER !== undefined) return;
-  if (process.platform !== "linux" || process.arch !== "x64") return;
+  if (process.env.MODEL_COMPOSE_TEST_ADAPTER !== undefined) {
+    return;
+  }
+  if (process.platform !== "linux" || process.arch !== "x64") {
+    return;
+  }
   const directory = unpack();
   process.env.VK_ICD_FILENAMES = join(directory, "vk_swiftshader_icd.json");
   process.env.LD_LIBRARY_PATH = [directory, process.env.LD_LIBRARY_PATH].filter(Boolean).join(":");
@@ -27,21 +31,26 @@ function unpack(): string {
   const archive = readFileSync(join(root, "bin/swiftshader.tar.br"));
   const hash = createHash("sha256").update(archive).digest("hex").slice(0, 16);
   const directory = join(tmpdir(), `model-compose-swiftshader-${hash}`);
-  if (existsSync(directory)) return directory;
+  if (existsSync(directory)) {
+    return directory;
+  }
   mkdirSync(dirname(directory), { recursive: true });
   const fresh = mkdtempSync(`${directory}-`);
   const members = readTar(brotliDecompressSync(archive));
   for (const name of FILES) {
     const content = members.get(name);
-    if (content === undefined)
+    if (content === undefined) {
       throw new Error(`@sparticuz/chromium carries no ${name}; expected ${FILES.join(", ")}.`);
+    }
     writeFileSync(join(fresh, name), content);
   }
   try {
     renameSync(fresh, directory);
   } catch (error) {
     rmSync(fresh, { recursive: true, force: true });
-    if (!existsSync(directory)) throw error; // else another run was faster
+    if (!existsSync(directory)) {
+      throw error;
+    } // else another run was faster
   }
   return directory;
 }

@@ -20,7 +20,9 @@ export function tensorBytesByDefinition(
       rest = Math.floor(rest / shape[axis]);
     }
     const from = offset + index * size;
-    if (from + size > file.length) throw new Error(`"${tensor.name}" lies outside the file`);
+    if (from + size > file.length) {
+      throw new Error(`"${tensor.name}" lies outside the file`);
+    }
     bytes.set(file.subarray(from, from + size), element * size);
   }
   return bytes;

@@ -80,7 +80,9 @@ export function zipBytes(entries: readonly ZipEntry[], options: ZipOptions = {})
     disk: 0,
     ...options.end,
   };
-  for (const part of directory) add(part);
+  for (const part of directory) {
+    add(part);
+  }
   if (zip64) {
     const at = offset;
     add(
@@ -126,9 +128,13 @@ function record(...fields: readonly (readonly [2 | 4 | 8, number])[]): Uint8Arra
   const view = new DataView(bytes.buffer);
   let at = 0;
   for (const [size, value] of fields) {
-    if (size === 2) view.setUint16(at, value, true);
-    else if (size === 4) view.setUint32(at, value, true);
-    else view.setBigUint64(at, BigInt(value), true);
+    if (size === 2) {
+      view.setUint16(at, value, true);
+    } else if (size === 4) {
+      view.setUint32(at, value, true);
+    } else {
+      view.setBigUint64(at, BigInt(value), true);
+    }
     at += size;
   }
   return bytes;

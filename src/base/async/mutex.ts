@@ -22,7 +22,9 @@ export class Mutex {
 
 /** Waits for a promise, or rejects with an AbortError as soon as the signal fires. */
 export async function withAbort<T>(wait: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return wait;
+  if (signal === undefined) {
+    return wait;
+  }
   if (signal.aborted) {
     void wait.catch(() => undefined); // nobody waits for it any more, whatever becomes of it
     throw new AbortError(signal.reason);

@@ -65,7 +65,9 @@ describe("slots", () => {
     const running = all.map(({ start }) => slots.run(start));
     await turn();
     expect(all.every(({ hasStarted }) => hasStarted)).toBe(true);
-    for (const { end } of all) end();
+    for (const { end } of all) {
+      end();
+    }
     await Promise.all(running);
   });
 });

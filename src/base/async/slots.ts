@@ -22,11 +22,16 @@ export class Slots {
   /** Waits for a slot. @returns a function that gives it back. @throws AbortError */
   async take(signal?: AbortSignal): Promise<() => void> {
     throwIfAborted(signal);
-    if (this.#taken < this.#count) this.#taken += 1;
-    else await this.#turn(signal);
+    if (this.#taken < this.#count) {
+      this.#taken += 1;
+    } else {
+      await this.#turn(signal);
+    }
     let isHeld = true;
     return () => {
-      if (isHeld) this.#giveBack();
+      if (isHeld) {
+        this.#giveBack();
+      }
       isHeld = false;
     };
   }
@@ -58,7 +63,10 @@ export class Slots {
   /** The slot goes to the next in line, if there is one. */
   #giveBack(): void {
     const next = this.#waiting.shift();
-    if (next === undefined) this.#taken -= 1;
-    else next();
+    if (next === undefined) {
+      this.#taken -= 1;
+    } else {
+      next();
+    }
   }
 }

@@ -58,11 +58,18 @@ export async function generate(prompt: string, flags: GenerateFlags, context: Co
   });
   try {
     const result = await produce(model, text, { ...options, signal }, flags, context);
-    if (flags.json) await terminal.write(`${JSON.stringify(report(result, model.device))}\n`);
-    else if (!result.newText.endsWith("\n")) await terminal.write("\n");
-    for (const warning of result.warnings) terminal.warn(warning);
+    if (flags.json) {
+      await terminal.write(`${JSON.stringify(report(result, model.device))}\n`);
+    } else if (!result.newText.endsWith("\n")) {
+      await terminal.write("\n");
+    }
+    for (const warning of result.warnings) {
+      terminal.warn(warning);
+    }
     const mayHaveDrawn = flags.greedy !== true && result.sequences === undefined;
-    if (flags.seed === undefined && mayHaveDrawn) terminal.note(`seed ${result.seed}`);
+    if (flags.seed === undefined && mayHaveDrawn) {
+      terminal.note(`seed ${result.seed}`);
+    }
     terminal.note(statisticsLine([result], model.device.description));
   } finally {
     terminal.close();
@@ -80,11 +87,17 @@ async function produce(
   let result: GenerateResult | undefined;
   const onPrefill = (progress: { done: number; total: number }): void => terminal.prefilling(progress);
   for await (const part of model.stream(prompt, { ...options, onPrefill })) {
-    if (!flags.json) await terminal.write(part.text);
-    if (terminal.watched && (flags.json || !terminal.stdoutIsTerminal)) terminal.live(part.text);
+    if (!flags.json) {
+      await terminal.write(part.text);
+    }
+    if (terminal.watched && (flags.json || !terminal.stdoutIsTerminal)) {
+      terminal.live(part.text);
+    }
     result = part.result ?? result;
   }
-  if (result === undefined) throw new Error("a stream of text ended without its result");
+  if (result === undefined) {
+    throw new Error("a stream of text ended without its result");
+  }
   terminal.endLine();
   return result;
 }
@@ -130,7 +143,8 @@ function loadOptions(flags: GenerateFlags): LoadOptions {
 
 /** All of stdin. As `$(…)` does in shells, the line break that ends it is not part of the text. */
 async function promptFromStdin({ terminal }: CommandContext): Promise<string> {
-  if (process.stdin.isTTY)
+  if (process.stdin.isTTY) {
     terminal.note("Reading the prompt from the terminal; end it with Ctrl-D (Windows: Ctrl-Z).");
+  }
   return (await readAll(process.stdin)).replace(/\r?\n$/, "");
 }

@@ -25,13 +25,20 @@ export async function logs(flags: LogsFlags, { terminal, signal }: CommandContex
       if (bytesRead > 0) {
         position += bytesRead;
         await terminal.write(decoder.decode(buffer.subarray(0, bytesRead), { stream: true }));
-      } else if (flags.follow !== true) return;
+      } else if (flags.follow !== true) {
+        return;
+      }
       // A new server of the project begins the log anew.
-      else if ((await file.stat()).size < position) position = 0;
-      else await sleep(POLL_MILLISECONDS, undefined, { signal });
+      else if ((await file.stat()).size < position) {
+        position = 0;
+      } else {
+        await sleep(POLL_MILLISECONDS, undefined, { signal });
+      }
     }
   } catch (error) {
-    if (signal.aborted) throw new AbortError(signal.reason);
+    if (signal.aborted) {
+      throw new AbortError(signal.reason);
+    }
     throw error;
   } finally {
     await file.close();
@@ -42,7 +49,9 @@ async function openLog(path: string): Promise<FileHandle> {
   try {
     return await open(path, "r");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+      throw error;
+    }
     throw new ModelComposeError("not-found", "There is no log of this project.", {
       cause: error,
       remedy: "Servers that were started with model-compose up --detach keep one.",
@@ -59,7 +68,9 @@ async function startOfTail(file: FileHandle, lines: number): Promise<number> {
     const length = Math.min(CHUNK_BYTES, position);
     const { buffer } = await file.read(Buffer.alloc(length), 0, length, position - length);
     for (let i = length - 1; i >= 0; i--) {
-      if (buffer[i] === 0x0a && --missing === 0) return position - length + i + 1;
+      if (buffer[i] === 0x0a && --missing === 0) {
+        return position - length + i + 1;
+      }
     }
     position -= length;
   }

@@ -99,7 +99,9 @@ function json(command: Command): Command {
 function flagsOf(command: Command): ModelsFlags {
   const models = command.parent;
   const before: Record<string, unknown> = models?.parent?.opts() ?? {};
-  if (before["file"] !== undefined) command.error("error: models takes no compose file (-f)");
+  if (before["file"] !== undefined) {
+    command.error("error: models takes no compose file (-f)");
+  }
   return { ...before, ...models?.opts(), ...command.opts() };
 }
 

@@ -59,7 +59,11 @@ function row({ registration, info }: RunningServer): string[] {
 function duration(seconds: number): string {
   const minutes = Math.floor(seconds / 60);
   const hours = Math.floor(minutes / 60);
-  if (minutes === 0) return `${Math.max(0, Math.floor(seconds))}s`;
-  if (hours === 0) return `${minutes}m`;
+  if (minutes === 0) {
+    return `${Math.max(0, Math.floor(seconds))}s`;
+  }
+  if (hours === 0) {
+    return `${minutes}m`;
+  }
   return hours < 24 ? `${hours}h ${minutes % 60}m` : `${Math.floor(hours / 24)}d ${hours % 24}h`;
 }

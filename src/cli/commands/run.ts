@@ -59,7 +59,9 @@ export function loadProject(flags: ComposeFlags, terminal: Terminal): Project {
     process: process.env,
   });
   const definition = loadCompose(files, { environment, lenient: flags.lenient });
-  for (const warning of definition.warnings) terminal.warn(formatProblem(warning));
+  for (const warning of definition.warnings) {
+    terminal.warn(formatProblem(warning));
+  }
   return { definition, environment };
 }
 
@@ -73,7 +75,9 @@ export async function run(
   const overrides = deviceOptions(flags);
   const input = parseInput(flags.input ?? "{}");
   const { definition } = loadProject(flags, terminal);
-  if (flags.output !== undefined) checkOutputFile(flags.output);
+  if (flags.output !== undefined) {
+    checkOutputFile(flags.output);
+  }
   const server = flags.local === true ? undefined : await serverFor(definition, overrides, terminal);
   const live = new LiveTexts(terminal, flags.output === undefined && terminal.stdoutIsTerminal);
   const showAll = async (events: AsyncIterable<RunEvent>): Promise<void> => {
@@ -142,7 +146,9 @@ async function show(event: RunEvent, flags: RunFlags, terminal: Terminal): Promi
       terminal.prefilling(event);
       return;
     case "output":
-      if (flags.output === undefined) await terminal.write(pieceText(event.value));
+      if (flags.output === undefined) {
+        await terminal.write(pieceText(event.value));
+      }
       return;
     case "result":
       await showResult(event.result, flags, terminal);
@@ -183,17 +189,28 @@ class LiveTexts {
   }
 
   show(event: RunEvent): void {
-    if (!this.#terminal.watched) return;
+    if (!this.#terminal.watched) {
+      return;
+    }
     if (event.type === "generation-started") {
-      if (event.output && this.#stdoutShows) return;
+      if (event.output && this.#stdoutShows) {
+        return;
+      }
       this.#open.set(event.generation, { waiting: "", hasEnded: false, kind: "none" });
       return;
     }
-    if (event.type !== "text" && event.type !== "generation-ended") return;
+    if (event.type !== "text" && event.type !== "generation-ended") {
+      return;
+    }
     const text = this.#open.get(event.generation);
-    if (text === undefined) return;
-    if (event.type === "text") text.waiting += this.#shown(event, text);
-    else text.hasEnded = true;
+    if (text === undefined) {
+      return;
+    }
+    if (event.type === "text") {
+      text.waiting += this.#shown(event, text);
+    } else {
+      text.hasEnded = true;
+    }
     this.#showFirst();
   }
 
@@ -209,7 +226,9 @@ class LiveTexts {
     for (const [generation, text] of this.#open) {
       this.#terminal.live(text.waiting);
       text.waiting = "";
-      if (!text.hasEnded) return;
+      if (!text.hasEnded) {
+        return;
+      }
       this.#terminal.endLine();
       this.#open.delete(generation);
     }
@@ -219,16 +238,23 @@ class LiveTexts {
 async function showResult(result: WorkflowResult, flags: RunFlags, terminal: Terminal): Promise<void> {
   terminal.endLine();
   const text = formatOutput(result.output);
-  if (flags.output !== undefined) await writeOutputFile(flags.output, text);
+  if (flags.output !== undefined) {
+    await writeOutputFile(flags.output, text);
+  }
   // A stream has been written already, but for the end of its last line.
-  else if (!result.streamed) await terminal.write(text);
-  else if (!text.endsWith("\n\n")) await terminal.write("\n");
+  else if (!result.streamed) {
+    await terminal.write(text);
+  } else if (!text.endsWith("\n\n")) {
+    await terminal.write("\n");
+  }
   const { generations } = result;
   const drawn = generations.filter(({ seedDrawn }) => seedDrawn).map((record) => record.result.seed);
   for (const seed of new Set(drawn)) {
     terminal.note(`seed ${seed} (drawn; set seed to get the same text again)`);
   }
-  if (generations.length === 0) return;
+  if (generations.length === 0) {
+    return;
+  }
   const devices = new Set(generations.map(({ device }) => device));
   terminal.note(
     statisticsLine(
@@ -240,8 +266,12 @@ async function showResult(result: WorkflowResult, flags: RunFlags, terminal: Ter
 
 /** Lists and objects as JSON, other values bare, nothing for null. */
 function formatOutput(output: unknown): string {
-  if (output === null || output === undefined) return "";
-  if (typeof output === "object") return `${JSON.stringify(output, null, 2)}\n`;
+  if (output === null || output === undefined) {
+    return "";
+  }
+  if (typeof output === "object") {
+    return `${JSON.stringify(output, null, 2)}\n`;
+  }
   return `${toText(output)}\n`;
 }
 
@@ -264,7 +294,9 @@ function checkOutputFile(file: string): void {
   if (!isFolder(folder)) {
     throw new ModelComposeError("invalid-argument", `--output ${file}: the folder ${folder} does not exist.`);
   }
-  if (isFolder(file)) throw new ModelComposeError("invalid-argument", `--output ${file} is a folder.`);
+  if (isFolder(file)) {
+    throw new ModelComposeError("invalid-argument", `--output ${file} is a folder.`);
+  }
 }
 
 async function writeOutputFile(file: string, text: string): Promise<void> {

@@ -30,10 +30,15 @@ export async function serve(flags: ServeFlags, context: CommandContext): Promise
   const isChild = detachedLog() !== undefined;
   try {
     const project = loadProject(flags, context.terminal);
-    if (flags.detach === true && !isChild) await detach(project, flags, context);
-    else await new Serving(project, flags, context).run();
+    if (flags.detach === true && !isChild) {
+      await detach(project, flags, context);
+    } else {
+      await new Serving(project, flags, context).run();
+    }
   } catch (error) {
-    if (isChild) reportLaunch(launchFailure(error));
+    if (isChild) {
+      reportLaunch(launchFailure(error));
+    }
     throw error;
   }
 }
@@ -57,7 +62,9 @@ async function detach(
   }
   const { pid, url, webUiUrl, log } = await launchDetached(files, flags.wait ? "ready" : "listening", signal);
   terminal.note(`API     ${url}`);
-  if (webUiUrl !== undefined) terminal.note(`Web UI  ${webUiUrl}`);
+  if (webUiUrl !== undefined) {
+    terminal.note(`Web UI  ${webUiUrl}`);
+  }
   terminal.note(`Process ${pid}, log ${log}`);
 }
 
@@ -87,7 +94,9 @@ class Serving {
       const unregister = await this.#register(server, webUiUrl);
       undo.push(unregister);
       this.#log(`API     ${server.url}`);
-      if (webUiUrl !== undefined) this.#log(`Web UI  ${webUiUrl}`);
+      if (webUiUrl !== undefined) {
+        this.#log(`Web UI  ${webUiUrl}`);
+      }
       reportLaunch({ state: "listening", url: server.url, webUiUrl });
       this.#listening.resolve();
       const ended = AbortSignal.any([this.#context.signal, this.#stop.signal]);
@@ -97,14 +106,19 @@ class Serving {
       this.#listening.resolve();
       const { running, waiting } = server.service;
       const runs = running + waiting;
-      if (runs > 0)
+      if (runs > 0) {
         this.#log(`Ending; waits for ${runs} ${runs === 1 ? "run" : "runs"}. Ctrl-C ends at once.`);
+      }
       await server.close();
-      for (const step of undo) await step();
+      for (const step of undo) {
+        await step();
+      }
       this.#log("Ended.");
     }
     const reason: unknown = this.#context.signal.reason;
-    if (reason instanceof Interrupted && reason.signal === "SIGINT") throw new AbortError(reason);
+    if (reason instanceof Interrupted && reason.signal === "SIGINT") {
+      throw new AbortError(reason);
+    }
   }
 
   #serverOptions(): ServerOptions {
@@ -126,14 +140,18 @@ class Serving {
 
   async #ready(server: ComposeServer, ended: AbortSignal): Promise<void> {
     const isReady = await Promise.race([server.ready.then(() => true), aborted(ended).then(() => false)]);
-    if (!isReady) return;
+    if (!isReady) {
+      return;
+    }
     this.#log("Ready.");
     reportLaunch({ state: "ready" });
   }
 
   async #serveWebUi(server: ComposeServer, undo: (() => Promise<void>)[]): Promise<string | undefined> {
     const { webui } = this.#definition.controller;
-    if (webui === undefined || this.#flags.ui === false) return undefined;
+    if (webui === undefined || this.#flags.ui === false) {
+      return undefined;
+    }
     const webUi = await startWebUi({
       ...webui,
       api: server.fetch,
@@ -200,7 +218,9 @@ class Serving {
   }
 
   #failure({ status, failure }: Task): string {
-    if (status !== "failed" || isInternal(failure)) return "";
+    if (status !== "failed" || isInternal(failure)) {
+      return "";
+    }
     const quotesInput = runFailure(failure).status === 422;
     return quotesInput && !this.#flags.verbose ? ": the input was refused" : `: ${errorMessage(failure)}`;
   }
@@ -212,6 +232,8 @@ class Serving {
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
+  if (signal.aborted) {
+    return;
+  }
   await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

@@ -12,7 +12,9 @@ import { serve, type ServeFlags } from "./serve.ts";
 export async function start(flags: ServeFlags, context: CommandContext): Promise<void> {
   const { definition } = loadProject(flags, context.terminal);
   for (const component of allComponents(definition)) {
-    if (component.type !== "model") continue;
+    if (component.type !== "model") {
+      continue;
+    }
     await resolveModelDirectory(component.model.source, { ...component.model.hub, localFilesOnly: true });
   }
   // Nor is anything fetched later.

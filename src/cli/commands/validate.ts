@@ -20,7 +20,9 @@ function summary(definition: ComposeDefinition): string {
   const lines = [
     `${names}: valid, ${count(components.length, "component")}, ${count(workflows.length, "workflow")}.`,
   ];
-  for (const component of components) lines.push(`  component ${component.id}: ${kind(component)}`);
+  for (const component of components) {
+    lines.push(`  component ${component.id}: ${kind(component)}`);
+  }
   for (const workflow of workflows) {
     const { input, output } = inferSchema(definition, workflow);
     lines.push(
@@ -44,7 +46,9 @@ function kind(component: ComponentDefinition): string {
 }
 
 function variables(list: readonly Variable[]): string {
-  if (list.length === 0) return "nothing";
+  if (list.length === 0) {
+    return "nothing";
+  }
   return list
     .map(({ name, type, isList, required, default: fallback }) => {
       const shown = `${type}${isList ? "[]" : ""}${required ? ", required" : ""}`;

@@ -10,7 +10,9 @@ import { defaultValue } from "../template/evaluate.ts";
  * no such default and no action names more than one: then the model's generation_config decides.
  */
 export function beamBound({ maxBeams, actions }: ModelComponent): number | undefined {
-  if (maxBeams !== undefined) return maxBeams;
+  if (maxBeams !== undefined) {
+    return maxBeams;
+  }
   const counts = actions.map(({ parameters }) => beamsOf(parameters));
   const known = counts.filter((count) => count !== undefined);
   const most = Math.max(1, ...known);
@@ -19,7 +21,9 @@ export function beamBound({ maxBeams, actions }: ModelComponent): number | undef
 
 function beamsOf(parameters: ParameterNodes): number | undefined {
   const node = parameters.get("num_beams");
-  if (node === undefined) return composeDefaults.num_beams;
+  if (node === undefined) {
+    return composeDefaults.num_beams;
+  }
   const checked = checkParameter("num_beams", literalValue(node)?.value ?? defaultOf(node));
   return "value" in checked ? checked.value : undefined;
 }
@@ -28,6 +32,8 @@ function beamsOf(parameters: ParameterNodes): number | undefined {
 function defaultOf(node: Parameters<typeof solePlaceholder>[0]): unknown {
   const placeholder = solePlaceholder(node);
   const fallback = placeholder?.default;
-  if (fallback === undefined || !placeholdersOf(fallback.template).next().done) return undefined;
+  if (fallback === undefined || !placeholdersOf(fallback.template).next().done) {
+    return undefined;
+  }
   return defaultValue(fallback, placeholder?.type, { sources: new Map() });
 }

@@ -26,13 +26,19 @@ export function checkTemplates(definition: ComposeDefinition, problems: ProblemL
   const checked = new Set<SourceNode>();
   const check: Check = (node, sources, where) => {
     // A component that several jobs use, and an alias, is one piece of text.
-    if (node === undefined || checked.has(node)) return;
+    if (node === undefined || checked.has(node)) {
+      return;
+    }
     checked.add(node);
     checkNode(node, sources, where, problems);
   };
-  for (const workflow of definition.workflows) checkWorkflow(workflow, check);
+  for (const workflow of definition.workflows) {
+    checkWorkflow(workflow, check);
+  }
   const repeated = new Set(definition.workflows.flatMap(({ jobs }) => jobs.flatMap(repeatedAction)));
-  for (const component of allComponents(definition)) checkComponent(component, repeated, check);
+  for (const component of allComponents(definition)) {
+    checkComponent(component, repeated, check);
+  }
 }
 
 /** The action of a job that calls it several times. */
@@ -92,7 +98,9 @@ function checkRouting(job: RoutingJob, sources: Sources, check: Check): void {
   check(job.input, sources, "the input of a job");
   const compared = job.type === "if" ? job.conditions : job.cases;
   for (const one of compared) {
-    if ("input" in one) check(one.input, sources, "the input of a condition");
+    if ("input" in one) {
+      check(one.input, sources, "the input of a condition");
+    }
     check(one.value, sources, "a value to compare with");
   }
 }
@@ -116,19 +124,24 @@ function checkComponent(component: ComponentDefinition, repeated: ReadonlySet<un
   if (component.type === "http-client") {
     const anyRepeated = component.actions.some((action) => repeated.has(action));
     const sources = anyRepeated ? withIndex(base) : base;
-    for (const node of [component.baseUrl, ...component.headers.values()])
+    for (const node of [component.baseUrl, ...component.headers.values()]) {
       check(node, sources, "a component");
+    }
   }
   for (const action of component.actions) {
     const sources = repeated.has(action) ? withIndex(base) : base;
     if ("kind" in action) {
-      for (const node of [...inputsOf(action), ...action.parameters.values()]) check(node, sources, inAction);
+      for (const node of [...inputsOf(action), ...action.parameters.values()]) {
+        check(node, sources, inAction);
+      }
       const given = action.kind === "chat" ? ["result", "result[]", "response"] : ["result", "result[]"];
       check(action.output, withNames(sources, ...given), inOutput);
     } else if ("target" in action) {
       const { target, headers, params, body } = action;
       const nodes = [target.node, ...headers.values(), ...params.values(), body];
-      for (const node of nodes) check(node, sources, inAction);
+      for (const node of nodes) {
+        check(node, sources, inAction);
+      }
       check(action.output, withNames(sources, "response", "response[]"), inOutput);
     } else {
       check(action.input, sources, inAction);
@@ -139,7 +152,9 @@ function checkComponent(component: ComponentDefinition, repeated: ReadonlySet<un
 
 /** What an action gives its model, besides parameters. */
 function inputsOf(action: ModelAction): readonly (SourceNode | undefined)[] {
-  if (action.kind === "prompt") return [action.prompt];
+  if (action.kind === "prompt") {
+    return [action.prompt];
+  }
   const { messages, tools, documents, chatTemplate, templateVariables, reasoningTags, toolCallTags } = action;
   return [messages, tools, documents, chatTemplate, templateVariables, reasoningTags, toolCallTags];
 }
@@ -177,9 +192,13 @@ function checkPlaceholder(
   }
   const names = sources.get(name);
   const [first] = placeholder.path;
-  if (names === undefined || first === undefined) return;
+  if (names === undefined || first === undefined) {
+    return;
+  }
   if (first.kind === "key" && names.includes(first.key)) {
-    if (name === "jobs") checkJobPath(placeholder, first.key, location, problems);
+    if (name === "jobs") {
+      checkJobPath(placeholder, first.key, location, problems);
+    }
     return;
   }
   if (name === "jobs" && first.kind === "key") {
@@ -198,15 +217,21 @@ function checkPlaceholder(
 
 function unknownSourceRemedy(name: string, names: readonly string[]): string {
   const here = `Sources here: ${names.join(", ")}.`;
-  if (name === "index") return `${here} index exists in jobs with repeat_count and in for-each.`;
-  if (name === "jobs") return `${here} jobs exists in jobs that come after others: write depends_on: [ID].`;
+  if (name === "index") {
+    return `${here} index exists in jobs with repeat_count and in for-each.`;
+  }
+  if (name === "jobs") {
+    return `${here} jobs exists in jobs that come after others: write depends_on: [ID].`;
+  }
   return here;
 }
 
 /** `jobs.ID` is an object with one field. */
 function checkJobPath(placeholder: Placeholder, id: string, location: Location, problems: ProblemList): void {
   const [, second] = placeholder.path;
-  if (second === undefined || (second.kind === "key" && second.key === "output")) return;
+  if (second === undefined || (second.kind === "key" && second.key === "output")) {
+    return;
+  }
   problems.invalid(`a job has only an output.`, location, `Write \${jobs.${id}.output}.`);
 }
 

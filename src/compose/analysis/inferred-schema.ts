@@ -27,7 +27,9 @@ export function inferSchema(definition: ComposeDefinition, workflow: WorkflowDef
 const anything: Variable = { type: "any", isList: false, required: false, annotations: [] };
 
 function workflowOutput(definition: ComposeDefinition, workflow: WorkflowDefinition): Variable[] {
-  if (workflow.output !== undefined) return [...outputVariables(workflow.output, undefined)];
+  if (workflow.output !== undefined) {
+    return [...outputVariables(workflow.output, undefined)];
+  }
   const graph = new JobGraph(workflow.jobs);
   return graph.terminals().flatMap((job) => jobOutput(definition, job));
 }
@@ -40,7 +42,9 @@ function jobOutput(definition: ComposeDefinition, job: JobDefinition): Variable[
       return isList ? variables.map(asList) : variables;
     }
     case "for-each": {
-      if (job.output !== undefined) return [...outputVariables(job.output, undefined)];
+      if (job.output !== undefined) {
+        return [...outputVariables(job.output, undefined)];
+      }
       return outputOf(definition, job, job.itemOutput).map(asList);
     }
     case "delay":
@@ -59,8 +63,12 @@ function outputOf(
 ): Variable[] {
   const call = callOf(job);
   const node = mapping ?? call?.action.output;
-  if (node !== undefined) return [...outputVariables(node, undefined)];
-  if (call?.kind !== "workflow") return [anything];
+  if (node !== undefined) {
+    return [...outputVariables(node, undefined)];
+  }
+  if (call?.kind !== "workflow") {
+    return [anything];
+  }
   return workflowOutput(definition, findWorkflow(definition, call.action.workflow));
 }
 
@@ -74,11 +82,14 @@ function* outputVariables(node: SourceNode, name: string | undefined): Generator
       yield* outputVariables(entry.value, name === undefined ? key : `${name}.${key}`);
     }
   } else if (node.kind === "list") {
-    for (const [i, item] of node.items.entries()) yield* outputVariables(item, `${name ?? ""}[${i}]`);
+    for (const [i, item] of node.items.entries()) {
+      yield* outputVariables(item, `${name ?? ""}[${i}]`);
+    }
   } else {
     const placeholder = solePlaceholder(node);
-    if (placeholder !== undefined) yield variableOf(placeholder, name, {});
-    else if (node.template !== undefined) {
+    if (placeholder !== undefined) {
+      yield variableOf(placeholder, name, {});
+    } else if (node.template !== undefined) {
       yield { name, type: "string", isList: false, required: false, annotations: [] };
     }
   }
@@ -87,6 +98,10 @@ function* outputVariables(node: SourceNode, name: string | undefined): Generator
 /** The branches of a workflow often give fields of the same names. */
 function unique(variables: readonly Variable[]): Variable[] {
   const found = new Map<string | undefined, Variable>();
-  for (const variable of variables) if (!found.has(variable.name)) found.set(variable.name, variable);
+  for (const variable of variables) {
+    if (!found.has(variable.name)) {
+      found.set(variable.name, variable);
+    }
+  }
   return found.size === 0 ? [anything] : [...found.values()];
 }

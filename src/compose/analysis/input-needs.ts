@@ -34,12 +34,18 @@ export function workflowNeeds(definition: ComposeDefinition, workflow: WorkflowD
       const own = isConditional ? { ...need, variable: { ...need.variable, required: false } } : need;
       const { name } = need.variable;
       const known = found.get(name);
-      if (known !== undefined) found.set(name, mergeNeeds(known, own));
+      if (known !== undefined) {
+        found.set(name, mergeNeeds(known, own));
+      }
       // A bare ${input} says nothing beside fields that have names.
-      else if (name !== undefined || found.size === 0) found.set(name, own);
+      else if (name !== undefined || found.size === 0) {
+        found.set(name, own);
+      }
     }
   }
-  if (found.size > 1) found.delete(undefined);
+  if (found.size > 1) {
+    found.delete(undefined);
+  }
   return [...found.values()];
 }
 
@@ -134,7 +140,9 @@ function chatNeeds(action: ChatCompletionAction): Need[] {
 
 /** A placeholder that stands for messages takes JSON, one for what is said a text. */
 function messageNeeds(node: SourceNode): Need[] {
-  if (node.kind === "list") return node.items.flatMap(messageNeeds);
+  if (node.kind === "list") {
+    return node.items.flatMap(messageNeeds);
+  }
   if (node.kind === "mapping") {
     return [...node.entries].flatMap(([key, { value }]) =>
       key === "content"
@@ -144,15 +152,21 @@ function messageNeeds(node: SourceNode): Need[] {
   }
   const spread = spreadTemplate(node);
   // A history may be missing.
-  if (spread !== undefined) return needsOf(spread, { type: "json" });
+  if (spread !== undefined) {
+    return needsOf(spread, { type: "json" });
+  }
   return needsOf(node, { type: "json", required: solePlaceholder(node) !== undefined });
 }
 
 /** What the templates of a tree use of `source`, and what their place tells of it. */
 function needsOf(node: SourceNode | undefined, hint: Hint = {}, source = "input"): Need[] {
-  if (node === undefined) return [];
+  if (node === undefined) {
+    return [];
+  }
   return [...placeholdersIn(node)].flatMap(({ placeholder, scalar }) => {
-    if (placeholder.name !== source) return [];
+    if (placeholder.name !== source) {
+      return [];
+    }
     const isWhole = solePlaceholder(scalar) === placeholder;
     // Inside a longer text a value is text, whatever the text is for; inside a default it may be missing.
     const required = hint.required && scalar.template?.parts.includes(placeholder);
@@ -173,9 +187,12 @@ function needOf(placeholder: Placeholder, hint: Hint): Need {
 /** Needs of what stands behind a mapping, in terms of what the mapping is made from. */
 function throughMapping(mapping: SourceNode, inner: readonly Need[], source: string): Need[] {
   const passed = solePlaceholder(mapping);
-  if (passed?.name === source && passed.path.length === 0 && !passed.default && !passed.type)
+  if (passed?.name === source && passed.path.length === 0 && !passed.default && !passed.type) {
     return [...inner];
-  if (mapping.kind !== "mapping") return needsOf(mapping, {}, source);
+  }
+  if (mapping.kind !== "mapping") {
+    return needsOf(mapping, {}, source);
+  }
   return [...mapping.entries].flatMap(([key, { value }]) => {
     const behind = inner.find(
       ({ path }) => path.length === 1 && path[0]?.kind === "key" && path[0].key === key,
@@ -183,7 +200,9 @@ function throughMapping(mapping: SourceNode, inner: readonly Need[], source: str
     const own = needsOf(value, {}, source);
     const [only] = own;
     const placeholder = solePlaceholder(value);
-    if (behind === undefined || only === undefined || placeholder === undefined) return own;
+    if (behind === undefined || only === undefined || placeholder === undefined) {
+      return own;
+    }
     return [passOn(only, behind), ...own.slice(1)];
   });
 }
@@ -214,9 +233,13 @@ function passOn(own: Need, behind: Need): Need {
 function nameOf(path: readonly PathSegment[]): string | undefined {
   const names: string[] = [];
   for (const segment of path) {
-    if (segment.kind === "key") names.push(names.length === 0 ? segment.key : `.${segment.key}`);
-    else if (segment.kind === "index") names.push(`[${segment.index}]`);
-    else break;
+    if (segment.kind === "key") {
+      names.push(names.length === 0 ? segment.key : `.${segment.key}`);
+    } else if (segment.kind === "index") {
+      names.push(`[${segment.index}]`);
+    } else {
+      break;
+    }
   }
   return names.length === 0 ? undefined : names.join("");
 }

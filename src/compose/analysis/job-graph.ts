@@ -26,7 +26,9 @@ export class JobGraph {
   constructor(jobs: readonly JobDefinition[]) {
     this.jobs = jobs;
     for (const job of jobs) {
-      for (const { id } of routesOf(job)) this.#routers.set(id, [...this.routersOf(id), job]);
+      for (const { id } of routesOf(job)) {
+        this.#routers.set(id, [...this.routersOf(id), job]);
+      }
     }
   }
 
@@ -73,7 +75,9 @@ function closure(start: string, next: (id: string) => readonly string[]): Readon
   const found = new Set<string>();
   const open = [...next(start)];
   for (let id = open.pop(); id !== undefined; id = open.pop()) {
-    if (found.has(id)) continue;
+    if (found.has(id)) {
+      continue;
+    }
     found.add(id);
     open.push(...next(id));
   }
@@ -82,7 +86,9 @@ function closure(start: string, next: (id: string) => readonly string[]): Readon
 
 /** Reports references to jobs that do not exist, cycles, and jobs that can never start. */
 export function checkJobGraph(jobs: readonly JobDefinition[], where: string, problems: ProblemList): void {
-  if (reportDangling(jobs, problems) || reportCycle(jobs, where, problems)) return;
+  if (reportDangling(jobs, problems) || reportCycle(jobs, where, problems)) {
+    return;
+  }
   reportNeverStarting(new JobGraph(jobs), problems);
 }
 
@@ -100,8 +106,12 @@ function reportDangling(jobs: readonly JobDefinition[], problems: ProblemList): 
     }
   };
   for (const job of jobs) {
-    for (const reference of job.dependsOn.flat()) check(reference, job, "depends on");
-    for (const reference of routesOf(job)) check(reference, job, "leads to");
+    for (const reference of job.dependsOn.flat()) {
+      check(reference, job, "depends on");
+    }
+    for (const reference of routesOf(job)) {
+      check(reference, job, "leads to");
+    }
   }
   return found;
 }
@@ -113,20 +123,28 @@ function reportCycle(jobs: readonly JobDefinition[], where: string, problems: Pr
     job: JobDefinition,
     path: readonly JobReference[],
   ): readonly JobReference[] | undefined => {
-    if (done.has(job.id)) return undefined;
+    if (done.has(job.id)) {
+      return undefined;
+    }
     for (const reference of job.dependsOn.flat()) {
       const at = path.findIndex(({ id }) => id === reference.id);
-      if (at !== -1) return [...path.slice(at), reference];
+      if (at !== -1) {
+        return [...path.slice(at), reference];
+      }
       const next = byId.get(reference.id);
       const cycle = next === undefined ? undefined : cycleFrom(next, [...path, reference]);
-      if (cycle !== undefined) return cycle;
+      if (cycle !== undefined) {
+        return cycle;
+      }
     }
     done.add(job.id);
     return undefined;
   };
   for (const job of jobs) {
     const cycle = cycleFrom(job, [{ id: job.id, location: job.location }]);
-    if (cycle === undefined) continue;
+    if (cycle === undefined) {
+      continue;
+    }
     problems.invalid(
       `the jobs of ${where} depend on each other in a cycle: ${cycle.map(({ id }) => id).join(" → ")}.`,
       cycle.at(-1)?.location,
@@ -146,12 +164,18 @@ function reportNeverStarting(graph: JobGraph, problems: ProblemList): void {
   };
   for (let size = -1; size !== startable.size;) {
     size = startable.size;
-    for (const job of graph.jobs) if (canStart(job)) startable.add(job.id);
+    for (const job of graph.jobs) {
+      if (canStart(job)) {
+        startable.add(job.id);
+      }
+    }
   }
   const never = graph.jobs.filter(({ id }) => !startable.has(id));
   for (const job of never) {
     const routers = graph.routersOf(job.id).map(({ id }) => `"${id}"`);
-    if (routers.length === 0) continue; // It waits for one that is reported.
+    if (routers.length === 0) {
+      continue;
+    } // It waits for one that is reported.
     problems.invalid(
       `the job "${job.id}" can never start: it starts when ${routers.join(" or ")} leads to it, which comes after it.`,
       job.location,

@@ -50,6 +50,8 @@ export function variableOf(placeholder: Placeholder, name: string | undefined, h
 /** A default that does not depend on the input. */
 function literalDefault(placeholder: Placeholder): unknown {
   const fallback = placeholder.default;
-  if (fallback === undefined || !placeholdersOf(fallback.template).next().done) return undefined;
+  if (fallback === undefined || !placeholdersOf(fallback.template).next().done) {
+    return undefined;
+  }
   return defaultValue(fallback, placeholder.type, { sources: new Map() });
 }

@@ -12,7 +12,9 @@ export function workflowOf(
   workflows: readonly WorkflowDefinition[],
   id: string,
 ): WorkflowDefinition | undefined {
-  if (id !== defaultWorkflowId) return workflows.find((workflow) => workflow.id === id);
+  if (id !== defaultWorkflowId) {
+    return workflows.find((workflow) => workflow.id === id);
+  }
   return workflows.length === 1 ? workflows[0] : workflows.find((workflow) => workflow.default);
 }
 
@@ -20,14 +22,18 @@ export function workflowOf(
 export function checkWorkflowCalls(workflows: readonly WorkflowDefinition[], problems: ProblemList): void {
   const reported = new Set<WorkflowAction>();
   for (const action of workflows.flatMap(calledBy)) {
-    if (reported.has(action) || workflowOf(workflows, action.workflow) !== undefined) continue;
+    if (reported.has(action) || workflowOf(workflows, action.workflow) !== undefined) {
+      continue;
+    }
     reported.add(action);
     reportMissing(action, workflows, problems);
   }
   for (const workflow of workflows) {
     for (const action of calledBy(workflow)) {
       const cycle = pathTo(workflow, workflowOf(workflows, action.workflow), workflows, new Set());
-      if (cycle === undefined || reported.has(action)) continue;
+      if (cycle === undefined || reported.has(action)) {
+        continue;
+      }
       reported.add(action);
       problems.invalid(
         `the workflow "${workflow.id}" calls itself: ${[workflow, ...cycle].map(({ id }) => id).join(" → ")}.`,
@@ -52,12 +58,18 @@ function pathTo(
   workflows: readonly WorkflowDefinition[],
   seen: Set<WorkflowDefinition>,
 ): WorkflowDefinition[] | undefined {
-  if (from === undefined || seen.has(from)) return undefined;
-  if (from === target) return [from];
+  if (from === undefined || seen.has(from)) {
+    return undefined;
+  }
+  if (from === target) {
+    return [from];
+  }
   seen.add(from);
   for (const action of calledBy(from)) {
     const rest = pathTo(target, workflowOf(workflows, action.workflow), workflows, seen);
-    if (rest !== undefined) return [from, ...rest];
+    if (rest !== undefined) {
+      return [from, ...rest];
+    }
   }
   return undefined;
 }

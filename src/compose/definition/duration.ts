@@ -16,14 +16,17 @@ export const durationExpected = "seconds, or a text such as 500ms, 5s, 2m, 1h or
 /** Milliseconds of a duration: a number of seconds, or a number with a unit. Undefined when it is none. */
 export function parseDuration(value: unknown): number | undefined {
   const milliseconds = typeof value === "string" ? fromText(value.trim()) : seconds(value);
-  if (milliseconds === undefined || !(milliseconds >= 0 && milliseconds <= LONGEST_DURATION))
+  if (milliseconds === undefined || !(milliseconds >= 0 && milliseconds <= LONGEST_DURATION)) {
     return undefined;
+  }
   return milliseconds;
 }
 
 function fromText(text: string): number | undefined {
   const unit = /[a-z]+$/.exec(text)?.[0];
-  if (unit === undefined) return seconds(numberFromText(text));
+  if (unit === undefined) {
+    return seconds(numberFromText(text));
+  }
   const factor = UNITS.get(unit);
   const count = numberFromText(text.slice(0, -unit.length));
   return factor === undefined || count === undefined ? undefined : count * factor;

@@ -10,7 +10,9 @@ import { workflowOf } from "../analysis/workflow-calls.ts";
  */
 export function findWorkflow({ workflows }: ComposeDefinition, id: string): WorkflowDefinition {
   const found = workflowOf(workflows, id);
-  if (found !== undefined) return found;
+  if (found !== undefined) {
+    return found;
+  }
   const ids = workflows.map((workflow) => workflow.id);
   if (id === defaultWorkflowId) {
     throw new ModelComposeError("not-found", `None of the ${ids.length} workflows is the default.`, {

@@ -22,7 +22,9 @@ export const limitNames = Object.keys(defaultLimits) as (keyof Limits)[];
 
 /** @throws WorkflowInputError naming the ceiling and where to raise it */
 export function requireWithin(limits: Limits, name: keyof Limits, found: number): void {
-  if (found <= limits[name]) return;
+  if (found <= limits[name]) {
+    return;
+  }
   throw new WorkflowInputError(
     `${name} is at most ${limits[name]} here, found ${found}.`,
     undefined,

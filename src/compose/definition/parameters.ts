@@ -43,7 +43,9 @@ export type GenerationParameters = {
 /** The type of the template language that a parameter's value has. */
 export function parameterType(name: GenerationParameterName): "integer" | "number" | "boolean" | "string" {
   const schema = generationParameters[name];
-  if (schema instanceof z.ZodNumber) return schema.format === "safeint" ? "integer" : "number";
+  if (schema instanceof z.ZodNumber) {
+    return schema.format === "safeint" ? "integer" : "number";
+  }
   return schema instanceof z.ZodBoolean ? "boolean" : "string";
 }
 
@@ -83,14 +85,20 @@ export function checkParameter<Name extends GenerationParameterName>(
   const schema: z.ZodType = generationParameters[name];
   for (const candidate of [value, fromText(value)]) {
     const parsed = schema.safeParse(candidate);
-    if (parsed.success) return { value: parsed.data as NonNullable<GenerationParameters[Name]> };
+    if (parsed.success) {
+      return { value: parsed.data as NonNullable<GenerationParameters[Name]> };
+    }
   }
   return { expected: schema.description ?? "another value" };
 }
 
 function fromText(value: unknown): unknown {
-  if (typeof value !== "string") return value;
+  if (typeof value !== "string") {
+    return value;
+  }
   const text = value.trim().toLowerCase();
-  if (text === "true" || text === "false") return text === "true";
+  if (text === "true" || text === "false") {
+    return text === "true";
+  }
   return numberFromText(value) ?? value;
 }

@@ -22,7 +22,9 @@ export function readActions<T extends ActionBase>(
   }
   for (const key of inlineKeys.filter((name) => reader.has(name))) {
     const entry = reader.take(key);
-    if (entry === undefined) continue;
+    if (entry === undefined) {
+      continue;
+    }
     problems.invalid(
       `${reader.where} has "${key}" beside its action.`,
       entry.key,
@@ -35,7 +37,9 @@ export function readActions<T extends ActionBase>(
     action?.finish();
     return one;
   });
-  if (!actions.every((action) => action !== undefined)) return undefined;
+  if (!actions.every((action) => action !== undefined)) {
+    return undefined;
+  }
   reportDuplicateIds(actions, `actions of ${reader.where}`, problems);
   return actions;
 }

@@ -70,21 +70,29 @@ function checkMessages(where: string, node: SourceNode, problems: ProblemList, m
     if (node.items.length === 0) {
       problems.invalid(`${where}: messages is an empty list.`, node.location, "Write at least one message.");
     }
-    for (const item of node.items) checkMessages(where, item, problems, false);
+    for (const item of node.items) {
+      checkMessages(where, item, problems, false);
+    }
     return;
   }
   if (node.kind === "scalar") {
     const literal = literalValue(node);
-    if (literal === undefined || (mayBeText && typeof literal.value === "string")) return;
+    if (literal === undefined || (mayBeText && typeof literal.value === "string")) {
+      return;
+    }
     problems.invalid(
       `${where}: a message must be a mapping with role and content, found ${describeNode(node)}.`,
       node.location,
     );
     return;
   }
-  if (node.entries.has("...")) return;
+  if (node.entries.has("...")) {
+    return;
+  }
   for (const key of ["role", "content"]) {
-    if (node.entries.has(key) || (key === "content" && node.entries.has("tool_calls"))) continue;
+    if (node.entries.has(key) || (key === "content" && node.entries.has("tool_calls"))) {
+      continue;
+    }
     const [first] = node.entries.values();
     problems.invalid(
       `${where}: a message has no "${key}".`,

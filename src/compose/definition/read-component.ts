@@ -97,7 +97,9 @@ const TASKS: Readonly<Record<ModelTask, TaskReader>> = {
 /** A component of type model. */
 function readModelComponent(reader: MappingReader, problems: ProblemList): ModelComponent | undefined {
   const task = readTask(reader);
-  if (task === undefined) return undefined;
+  if (task === undefined) {
+    return undefined;
+  }
   const { keys, readAction, architectures } = TASKS[task];
   const id = readId(reader, anonymousIds.component);
   const model = readModel(reader, problems);
@@ -120,7 +122,9 @@ function readModelComponent(reader: MappingReader, problems: ProblemList): Model
     readAction(action, problems, inline),
   );
   reader.finish();
-  if (model === undefined || device === undefined || actions === undefined) return undefined;
+  if (model === undefined || device === undefined || actions === undefined) {
+    return undefined;
+  }
   return {
     type: "model",
     task,
@@ -143,9 +147,14 @@ function readModelComponent(reader: MappingReader, problems: ProblemList): Model
 /** Task and driver; undefined when they are others, whose keys are then not worth a word. */
 function readTask(reader: MappingReader): ModelTask | undefined {
   let task: ModelTask | undefined = "text-generation";
-  if (reader.take("task") === undefined) reader.missing("task", "Add task: text-generation.");
-  else task = reader.choice("task", Object.keys(TASKS) as ModelTask[], otherTasks);
-  if (task === undefined || reader.take("driver") === undefined) return task;
+  if (reader.take("task") === undefined) {
+    reader.missing("task", "Add task: text-generation.");
+  } else {
+    task = reader.choice("task", Object.keys(TASKS) as ModelTask[], otherTasks);
+  }
+  if (task === undefined || reader.take("driver") === undefined) {
+    return task;
+  }
   return reader.choice("driver", ["huggingface"], otherDrivers) === undefined ? undefined : task;
 }
 
@@ -170,9 +179,13 @@ function readArchitecture(
 /** Decision 3: the original's names of accelerators mean a hardware WebGPU adapter. */
 function readDevice(reader: MappingReader, problems: ProblemList): string | undefined {
   const entry = reader.take("device");
-  if (entry === undefined) return "auto";
+  if (entry === undefined) {
+    return "auto";
+  }
   const device = reader.literalOf("device", entry.value, "a text", isText);
-  if (device === undefined) return undefined;
+  if (device === undefined) {
+    return undefined;
+  }
   const mapped = deviceOf(device);
   if (mapped === undefined) {
     problems.invalid(
@@ -186,9 +199,15 @@ function readDevice(reader: MappingReader, problems: ProblemList): string | unde
 
 /** A device as a compose file or a flag names it, as `loadModel` names it; undefined when it is unknown. */
 export function deviceOf(name: string): string | undefined {
-  if (name === "auto" || name === "wasm") return name;
-  if (name === "cpu") return "wasm";
-  if (["gpu", "cuda", "mps", "webgpu"].includes(name) || /^cuda:\d+$/.test(name)) return "webgpu";
+  if (name === "auto" || name === "wasm") {
+    return name;
+  }
+  if (name === "cpu") {
+    return "wasm";
+  }
+  if (["gpu", "cuda", "mps", "webgpu"].includes(name) || /^cuda:\d+$/.test(name)) {
+    return "webgpu";
+  }
   return /^webgpu:(?!\?$).*\S.*$/.test(name) ? name : undefined;
 }
 

@@ -37,7 +37,9 @@ export function readController(
   reader: MappingReader | undefined,
   problems: ProblemList,
 ): ControllerDefinition {
-  if (reader === undefined) return defaults;
+  if (reader === undefined) {
+    return defaults;
+  }
   const name = reader.freeText("name");
   const maxConcurrentCount = reader.integer("max_concurrent_count", 0) ?? defaults.maxConcurrentCount;
   const maxQueueCount = reader.integer("max_queue_count", 0) ?? defaults.maxQueueCount;
@@ -64,8 +66,12 @@ export function readController(
   }
   const adapter = only === undefined ? reader : reader.mappingOf(only.key, only.node, "controller adapter");
   const served = readAdapter(adapter ?? reader, problems);
-  if (adapter !== undefined && adapter !== reader) adapter.finish();
-  for (const key of inline) reader.withoutEffect(key);
+  if (adapter !== undefined && adapter !== reader) {
+    adapter.finish();
+  }
+  for (const key of inline) {
+    reader.withoutEffect(key);
+  }
 
   const webui = reader.mapping("webui", "controller webui");
   const definition: ControllerDefinition = {
@@ -136,7 +142,9 @@ function readApiKey(reader: MappingReader, problems: ProblemList): Pick<Served, 
   const apiKey = reader.literal("api_key", "a text that is not empty", isKey);
   const entry = reader.take("api_key_file");
   const file = reader.literal("api_key_file", "the name of a file", isKey);
-  if (entry === undefined || file === undefined) return { apiKey };
+  if (entry === undefined || file === undefined) {
+    return { apiKey };
+  }
   if (apiKey !== undefined) {
     problems.invalid(
       `${reader.where} has both "api_key" and "api_key_file".`,
@@ -149,7 +157,9 @@ function readApiKey(reader: MappingReader, problems: ProblemList): Pick<Served, 
 
 /** `limits: { repeat_count: 10 }`: ceilings that are not the defaults. */
 function readLimits(reader: MappingReader | undefined): Limits {
-  if (reader === undefined) return defaultLimits;
+  if (reader === undefined) {
+    return defaultLimits;
+  }
   const given = limitNames.flatMap((name) => {
     const value = reader.integer(name, 1);
     return value === undefined ? [] : [[name, value] as const];
@@ -159,7 +169,9 @@ function readLimits(reader: MappingReader | undefined): Limits {
 }
 
 function readWebui(reader: MappingReader | undefined): ControllerDefinition["webui"] {
-  if (reader === undefined) return defaults.webui;
+  if (reader === undefined) {
+    return defaults.webui;
+  }
   reader.choice("driver", ["gradio"], ["static", "dynamic"]);
   reader.refuse("static_dir", "server_dir", "command");
   const webui = {
@@ -174,7 +186,9 @@ function readWebui(reader: MappingReader | undefined): ControllerDefinition["web
 export function readRuntime(reader: MappingReader): void {
   const refused = ["docker", "embedded", "process", "virtualenv"];
   const entry = reader.take("runtime");
-  if (entry === undefined) return;
+  if (entry === undefined) {
+    return;
+  }
   if (entry.value.kind !== "mapping") {
     reader.choiceOf("runtime", entry.value, ["native"], refused);
     return;

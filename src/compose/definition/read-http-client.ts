@@ -32,14 +32,18 @@ export function readHttpClient(
   const maxConcurrentCount = reader.integer("max_concurrent_count", 0) ?? 0;
   readRuntime(reader);
   const baseUrl = reader.take("base_url")?.value;
-  if (baseUrl !== undefined) checkUrl(reader, "base_url", baseUrl, problems);
+  if (baseUrl !== undefined) {
+    checkUrl(reader, "base_url", baseUrl, problems);
+  }
   const headers = readHeaders(reader, problems);
   reader.refuse("rate_limit");
   const actions = readActions(reader, problems, actionKeys, (action, inline) =>
     readAction(action, problems, inline, baseUrl !== undefined),
   );
   reader.finish();
-  if (actions === undefined) return undefined;
+  if (actions === undefined) {
+    return undefined;
+  }
   return {
     type: "http-client",
     id,
@@ -69,7 +73,9 @@ function readAction(
   const timeout = reader.duration("timeout");
   reader.refuse("completion", "stream_fragmented");
   const output = reader.take("output")?.value;
-  if (target === undefined) return undefined;
+  if (target === undefined) {
+    return undefined;
+  }
   return {
     id,
     default: isDefault,
@@ -114,9 +120,13 @@ function readTarget(
 
 /** A URL that is known at load is checked at load. */
 function checkUrl(reader: MappingReader, key: string, node: SourceNode, problems: ProblemList): boolean {
-  if (!isScalarText(reader, key, node, problems)) return false;
+  if (!isScalarText(reader, key, node, problems)) {
+    return false;
+  }
   const text = literalScalarText(node);
-  if (text === undefined || /^https?:$/.test(URL.parse(text)?.protocol ?? "")) return true;
+  if (text === undefined || /^https?:$/.test(URL.parse(text)?.protocol ?? "")) {
+    return true;
+  }
   problems.invalid(
     `${reader.where}: "${key}" must be a URL that begins with http:// or https://, found ${describeNode(node)}.`,
     node.location,
@@ -125,7 +135,9 @@ function checkUrl(reader: MappingReader, key: string, node: SourceNode, problems
 }
 
 function isScalarText(reader: MappingReader, key: string, node: SourceNode, problems: ProblemList): boolean {
-  if (node.kind === "scalar" && typeof node.value === "string") return true;
+  if (node.kind === "scalar" && typeof node.value === "string") {
+    return true;
+  }
   problems.invalid(`${reader.where}: "${key}" must be a text, found ${describeNode(node)}.`, node.location);
   return false;
 }
@@ -136,7 +148,9 @@ function readHeaders(reader: MappingReader, problems: ProblemList): ReadonlyMap<
     const value = entry.value.kind === "scalar" ? (literalScalarText(entry.value) ?? "") : undefined;
     try {
       validateHeaderName(name);
-      if (value === undefined) throw new Error("a header is a text");
+      if (value === undefined) {
+        throw new Error("a header is a text");
+      }
       validateHeaderValue(name, value);
     } catch (error) {
       problems.invalid(`${reader.where}: header ${JSON.stringify(name)}: ${errorMessage(error)}.`, entry.key);
@@ -146,5 +160,7 @@ function readHeaders(reader: MappingReader, problems: ProblemList): ReadonlyMap<
 }
 
 function* valuesOf(reader: MappingReader | undefined): Generator<[string, SourceNode]> {
-  for (const [key, entry] of reader?.node.entries ?? []) yield [key, entry.value];
+  for (const [key, entry] of reader?.node.entries ?? []) {
+    yield [key, entry.value];
+  }
 }

@@ -53,9 +53,13 @@ export function pickDefault<T extends { readonly id: string; readonly default: b
   problems: ProblemList,
 ): T | undefined {
   const [only] = things;
-  if (things.length === 1) return only;
+  if (things.length === 1) {
+    return only;
+  }
   const defaults = things.filter((thing) => thing.default);
-  if (defaults.length === 1) return defaults[0];
+  if (defaults.length === 1) {
+    return defaults[0];
+  }
   const found = `${things.length} ${kind}s, ${defaults.length} of them with default: true`;
   problems.invalid(
     `${where} does not say which ${kind} it runs, and there are ${found}.`,

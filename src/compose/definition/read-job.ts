@@ -96,7 +96,9 @@ function readDelay(reader: MappingReader, base: JobBase): DelayJob | undefined {
     return undefined;
   }
   const isTemplate = entry.value.kind === "scalar" && entry.value.template !== undefined;
-  if (!isTemplate) reader.duration("duration");
+  if (!isTemplate) {
+    reader.duration("duration");
+  }
   return { ...base, type: "delay", duration: entry.value, output };
 }
 
@@ -104,11 +106,17 @@ function readForEach(reader: MappingReader, base: JobBase, context: JobContext):
   const input = reader.take("input")?.value;
   const batchSize = countTemplate(reader, "batch_size");
   const output = reader.take("output")?.value;
-  if (reader.flag("streaming") === true) reader.refuse("streaming");
-  if (input === undefined) reader.missing("input", "Add input: ${input.items}, the list to go through.");
+  if (reader.flag("streaming") === true) {
+    reader.refuse("streaming");
+  }
+  if (input === undefined) {
+    reader.missing("input", "Add input: ${input.items}, the list to go through.");
+  }
   const inline = reader.mapping("do", `do of ${reader.where}`);
   if (inline === undefined) {
-    if (!reader.has("do")) reader.missing("do", "Add do: with the component to run for every item.");
+    if (!reader.has("do")) {
+      reader.missing("do", "Add do: with the component to run for every item.");
+    }
     return undefined;
   }
   inline.choice("type", ["component", "action"], ["for-each", ...otherJobs]);
@@ -117,23 +125,31 @@ function readForEach(reader: MappingReader, base: JobBase, context: JobContext):
   const itemOutput = inline.take("output")?.value;
   const call = readCall(inline, context);
   inline.finish();
-  if (call === undefined || input === undefined) return undefined;
+  if (call === undefined || input === undefined) {
+    return undefined;
+  }
   return { ...base, type: "for-each", input, batchSize, call, itemInput, itemOutput, output };
 }
 
 /** A count that may be a template; a literal is checked at load. */
 function countTemplate(reader: MappingReader, key: string): SourceNode | undefined {
   const entry = reader.take(key);
-  if (entry === undefined) return undefined;
+  if (entry === undefined) {
+    return undefined;
+  }
   const isTemplate = entry.value.kind === "scalar" && entry.value.template !== undefined;
-  if (!isTemplate) reader.integer(key, 1);
+  if (!isTemplate) {
+    reader.integer(key, 1);
+  }
   return entry.value;
 }
 
 /** `depends_on: [a, [b, c]]`: a, and one of b and c. */
 function readDependencies(reader: MappingReader): (readonly JobReference[])[] {
   const entry = reader.take("depends_on");
-  if (entry === undefined) return [];
+  if (entry === undefined) {
+    return [];
+  }
   if (entry.value.kind !== "list") {
     const isNone = (_value: unknown): _value is never => false;
     reader.literal("depends_on", "a list of job ids, as in [first, second]", isNone);
@@ -150,13 +166,17 @@ function readDependencies(reader: MappingReader): (readonly JobReference[])[] {
 
 function readRetry(reader: MappingReader): RetryPolicy | undefined {
   const entry = reader.take("retry");
-  if (entry === undefined) return undefined;
+  if (entry === undefined) {
+    return undefined;
+  }
   if (entry.value.kind !== "mapping") {
     const count = reader.integer("retry", 1);
     return count === undefined ? undefined : { maxAttemptCount: count, delay: 0, backoff: "fixed" };
   }
   const retry = reader.mappingOf("retry", entry.value, `retry of ${reader.where}`);
-  if (retry === undefined) return undefined;
+  if (retry === undefined) {
+    return undefined;
+  }
   const policy: RetryPolicy = {
     maxAttemptCount: retry.integer("max_attempt_count", 1) ?? 1,
     delay: retry.duration("delay") ?? 0,
@@ -169,12 +189,16 @@ function readRetry(reader: MappingReader): RetryPolicy | undefined {
 
 function readOnError(reader: MappingReader): OnError | undefined {
   const entry = reader.take("on_error");
-  if (entry === undefined) return undefined;
+  if (entry === undefined) {
+    return undefined;
+  }
   if (entry.value.kind !== "mapping") {
     return reader.choice("on_error", ["ignore"]) === undefined ? undefined : {};
   }
   const onError = reader.mappingOf("on_error", entry.value, `on_error of ${reader.where}`);
-  if (onError === undefined) return undefined;
+  if (onError === undefined) {
+    return undefined;
+  }
   const read: OnError = { to: readReference(onError, "to"), output: onError.take("output")?.value };
   onError.finish();
   return read;
@@ -184,11 +208,17 @@ function readOnError(reader: MappingReader): OnError | undefined {
 function readCall(reader: MappingReader, context: JobContext): Call | undefined {
   const component = jobComponent(reader, context);
   const entry = reader.take("action");
-  if (component === undefined) return undefined;
+  if (component === undefined) {
+    return undefined;
+  }
   const { problems } = context;
-  if (entry === undefined) return actionCall(component, reader.where, reader.firstLine(), problems);
+  if (entry === undefined) {
+    return actionCall(component, reader.where, reader.firstLine(), problems);
+  }
   const id = reader.literalOf("action", entry.value, "the id of an action", isText);
-  if (id === undefined) return undefined;
+  if (id === undefined) {
+    return undefined;
+  }
   const call = callsOf(component).find(({ action }) => action.id === id);
   if (call === undefined) {
     const what = `${reader.where} names the action "${id}"`;
@@ -200,16 +230,22 @@ function readCall(reader: MappingReader, context: JobContext): Call | undefined 
 function jobComponent(reader: MappingReader, context: JobContext): ComponentDefinition | undefined {
   const { components, problems } = context;
   const entry = reader.take("component");
-  if (entry === undefined) return defaultComponent(context, reader.where, reader.firstLine());
+  if (entry === undefined) {
+    return defaultComponent(context, reader.where, reader.firstLine());
+  }
   if (entry.value.kind === "mapping") {
     const inline = reader.mappingOf("component", entry.value, `component of ${reader.where}`);
     return inline === undefined ? undefined : readComponent(inline, problems);
   }
   const id = reader.literalOf("component", entry.value, "the id of a component, or a mapping", isText);
   const found = components.find((component) => component.id === id);
-  if (id === undefined || found !== undefined) return found;
+  if (id === undefined || found !== undefined) {
+    return found;
+  }
   const what = `${reader.where} names the component "${id}"`;
-  if (!context.lacksComponents) reportMissing(what, id, components, entry.value.location, problems);
+  if (!context.lacksComponents) {
+    reportMissing(what, id, components, entry.value.location, problems);
+  }
   return undefined;
 }
 
@@ -225,7 +261,9 @@ function defaultComponent(
   location: Location,
 ): ComponentDefinition | undefined {
   // A component that could not be read has been reported already.
-  if (lacksComponents) return undefined;
+  if (lacksComponents) {
+    return undefined;
+  }
   return pickDefault(components, "component", where, location, problems);
 }
 

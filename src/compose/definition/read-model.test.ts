@@ -11,7 +11,9 @@ function file(model: string): string {
 
 function component(model: string, env?: Record<string, string>): ModelComponent {
   const [first] = loadText(file(model), { env }).components;
-  if (first.type !== "model") throw new Error("expected a model");
+  if (first.type !== "model") {
+    throw new Error("expected a model");
+  }
   return first;
 }
 

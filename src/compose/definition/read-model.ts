@@ -37,7 +37,9 @@ function fromText(name: string, node: SourceNode): ModelReference {
 }
 
 function resolveFolder(name: string, node: SourceNode): string {
-  if (/^~[\\/]/.test(name)) return path.join(homedir(), name.slice(2));
+  if (/^~[\\/]/.test(name)) {
+    return path.join(homedir(), name.slice(2));
+  }
   return path.resolve(path.dirname(node.location.file.path), name);
 }
 
@@ -61,7 +63,9 @@ function readModelMapping(model: MappingReader, problems: ProblemList): ModelRef
   const name = valid ? model.literalOf(given.name, given.value, "a text", isName) : undefined;
   const hub = readHubOptions(model, problems, key);
   model.finish();
-  if (name === undefined || given === undefined) return undefined;
+  if (name === undefined || given === undefined) {
+    return undefined;
+  }
   return given.name === "path"
     ? { name, source: resolveFolder(name, given.value) }
     : { name, source: name, ...(hub === undefined ? {} : { hub }) };
@@ -75,7 +79,9 @@ function readHubOptions(
 ): ModelHubOptions | undefined {
   for (const name of ["revision", "token", "cache_dir", "local_files_only"]) {
     const entry = model.take(name);
-    if (entry === undefined || key !== "path") continue;
+    if (entry === undefined || key !== "path") {
+      continue;
+    }
     problems.invalid(
       `${model.where}: "${name}" is for a repository, not for a folder.`,
       entry.key,
@@ -97,12 +103,16 @@ function readHubOptions(
 function readRevision(model: MappingReader, problems: ProblemList): string | undefined {
   const entry = model.take("revision");
   const revision = entry && model.literalOf("revision", entry.value, "a text", isName);
-  if (entry === undefined || revision === undefined) return undefined;
+  if (entry === undefined || revision === undefined) {
+    return undefined;
+  }
   try {
     checkRevision(revision);
     return revision;
   } catch (error) {
-    if (!(error instanceof ModelComposeError)) throw error;
+    if (!(error instanceof ModelComposeError)) {
+      throw error;
+    }
     problems.invalid(`${model.where}: ${withoutRemedy(error)}`, entry.value.location, error.remedy);
     return undefined;
   }

@@ -24,7 +24,9 @@ export function readParameters(
       );
     }
     const entry = own ?? nested;
-    if (entry === undefined) continue;
+    if (entry === undefined) {
+      continue;
+    }
     found.set(name, entry.value);
     checkLiteral(reader.where, name, entry, problems);
   }
@@ -40,9 +42,13 @@ function checkLiteral(
   problems: ProblemList,
 ): void {
   const literal = literalValue(entry.value);
-  if (literal === undefined) return;
+  if (literal === undefined) {
+    return;
+  }
   const checked = checkParameter(name, literal.value);
-  if (!("expected" in checked)) return;
+  if (!("expected" in checked)) {
+    return;
+  }
   problems.invalid(
     `${where}: ${name} must be ${checked.expected}, found ${describeNode(entry.value)}.`,
     entry.value.location,
@@ -57,10 +63,14 @@ export function literalParameter(parameters: ParameterNodes, name: GenerationPar
 
 /** A stream is of one text, and a beam search knows it only at the end; what is known at load is said at load. */
 function checkStreaming(where: string, parameters: ParameterNodes, problems: ProblemList): void {
-  if (literalParameter(parameters, "streaming") !== true) return;
+  if (literalParameter(parameters, "streaming") !== true) {
+    return;
+  }
   for (const name of ["num_return_sequences", "num_beams"] as const) {
     const several = literalParameter(parameters, name);
-    if (typeof several !== "number" || several <= 1) continue;
+    if (typeof several !== "number" || several <= 1) {
+      continue;
+    }
     const what =
       name === "num_beams" ? "a beam search knows its text only at the end" : "a stream is of one text";
     problems.invalid(

@@ -20,7 +20,9 @@ export function readIf(reader: MappingReader, base: JobBase, problems: ProblemLi
   }
   for (const key of inline) {
     const beside = reader.take(key);
-    if (beside === undefined) continue;
+    if (beside === undefined) {
+      continue;
+    }
     problems.invalid(
       `${reader.where} has "${key}" beside its conditions.`,
       beside.key,
@@ -29,20 +31,25 @@ export function readIf(reader: MappingReader, base: JobBase, problems: ProblemLi
   }
   const conditions = listOf(reader, "conditions", entry.value, problems).map((node) => {
     const condition = reader.mappingOf("conditions", node, `condition of ${reader.where}`);
-    if (condition === undefined) return undefined;
+    if (condition === undefined) {
+      return undefined;
+    }
     const own = condition.take("input")?.value;
     const read = readCondition(condition, problems);
     condition.finish();
     return read && { ...read, input: own };
   });
-  if (!conditions.every((condition) => condition !== undefined)) return undefined;
+  if (!conditions.every((condition) => condition !== undefined)) {
+    return undefined;
+  }
   return { ...base, type: "if", input, conditions, otherwise };
 }
 
 function readCondition(reader: MappingReader, problems: ProblemList): Condition | undefined {
   const location = reader.firstLine();
-  if (reader.take("operator") === undefined)
+  if (reader.take("operator") === undefined) {
     reader.missing("operator", `Add operator: ${operators.join(" | ")}.`);
+  }
   const operator = reader.choice("operator", operators);
   const value = takeWritten(reader, "value", problems);
   const ifTrue = readReference(reader, "if_true");
@@ -54,17 +61,25 @@ function readCondition(reader: MappingReader, problems: ProblemList): Condition 
       "Add if_true: with the id of a job.",
     );
   }
-  if (operator === undefined || value === undefined) return undefined;
-  if (operator === "match") checkPattern(reader, value, problems);
+  if (operator === undefined || value === undefined) {
+    return undefined;
+  }
+  if (operator === "match") {
+    checkPattern(reader, value, problems);
+  }
   return { operator, value, ifTrue, ifFalse, location };
 }
 
 function checkPattern(reader: MappingReader, node: SourceNode, problems: ProblemList): void {
   const literal = literalValue(node);
-  if (literal === undefined) return;
+  if (literal === undefined) {
+    return;
+  }
   const problem =
     typeof literal.value === "string" ? patternProblem(literal.value) : `found ${describeNode(node)}.`;
-  if (problem !== undefined) problems.invalid(`${reader.where}: match: ${problem}`, node.location);
+  if (problem !== undefined) {
+    problems.invalid(`${reader.where}: match: ${problem}`, node.location);
+  }
 }
 
 /** Reads a job of type switch. */
@@ -82,14 +97,20 @@ export function readSwitch(
   }
   const cases = listOf(reader, "cases", entry.value, problems).map((node) => {
     const one = reader.mappingOf("cases", node, `case of ${reader.where}`);
-    if (one === undefined) return undefined;
+    if (one === undefined) {
+      return undefined;
+    }
     const value = takeWritten(one, "value", problems);
     const then = readReference(one, "then");
-    if (then === undefined && !one.has("then")) one.missing("then", "Add then: with the id of a job.");
+    if (then === undefined && !one.has("then")) {
+      one.missing("then", "Add then: with the id of a job.");
+    }
     one.finish();
     return value === undefined || then === undefined ? undefined : { value, then };
   });
-  if (!cases.every((one) => one !== undefined)) return undefined;
+  if (!cases.every((one) => one !== undefined)) {
+    return undefined;
+  }
   return { ...base, type: "switch", input, cases, otherwise };
 }
 
@@ -99,7 +120,9 @@ function listOf(
   node: SourceNode,
   problems: ProblemList,
 ): readonly SourceNode[] {
-  if (node.kind === "list" && node.items.length > 0) return node.items;
+  if (node.kind === "list" && node.items.length > 0) {
+    return node.items;
+  }
   const found = node.kind === "list" ? "an empty list" : describeNode(node);
   problems.invalid(`${reader.where}: "${key}" must be a list of mappings, found ${found}.`, node.location);
   return [];

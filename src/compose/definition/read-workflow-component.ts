@@ -21,7 +21,9 @@ export function readWorkflowComponent(
   readRuntime(reader);
   const actions = readActions(reader, problems, ["workflow", "input", "output"], readAction);
   reader.finish();
-  if (actions === undefined) return undefined;
+  if (actions === undefined) {
+    return undefined;
+  }
   const location = reader.firstLine();
   return { type: "workflow", id, default: isDefault, maxConcurrentCount, actions, location };
 }
@@ -36,7 +38,9 @@ function readAction(reader: MappingReader, inline: boolean): WorkflowAction | un
       : reader.literalOf("workflow", entry.value, "the id of a workflow", isText);
   const input = reader.take("input")?.value;
   const output = reader.take("output")?.value;
-  if (workflow === undefined) return undefined;
+  if (workflow === undefined) {
+    return undefined;
+  }
   const location = reader.firstLine();
   const workflowLocation = entry?.value.location ?? location;
   return { id, default: isDefault, workflow, workflowLocation, input, output, location };

@@ -30,7 +30,9 @@ export function readWorkflow(reader: MappingReader, context: JobContext): Workfl
   const isPrivate = reader.flag("private") ?? false;
   const { jobs, output } = readJobs(reader, context);
   reader.finish();
-  if (!jobs.every((job) => job !== undefined)) return undefined;
+  if (!jobs.every((job) => job !== undefined)) {
+    return undefined;
+  }
   const location = reader.firstLine();
   checkJobGraph(jobs, `workflow "${id}"`, problems);
   return { id, name, title, description, default: isDefault, private: isPrivate, jobs, output, location };
@@ -46,7 +48,9 @@ function readJobs(
     const output = reader.take("output")?.value;
     for (const key of inline) {
       const entry = reader.take(key);
-      if (entry === undefined) continue;
+      if (entry === undefined) {
+        continue;
+      }
       context.problems.invalid(
         `${reader.where} has "${key}" beside its job.`,
         entry.key,
@@ -63,8 +67,9 @@ function readJobs(
     reportDuplicateIds(known, `jobs of ${reader.where}`, context.problems);
     return { jobs, output };
   }
-  if (inline.length > 0 || reader.has("output"))
+  if (inline.length > 0 || reader.has("output")) {
     return { jobs: [readJob(reader, anonymousIds.job, context)] };
+  }
   // Known here, so that a slip in one of them is named.
   reader.withoutEffect(...jobKeys, "output");
   return { jobs: [implicitJob(context, reader.where, reader.firstLine())] };
@@ -73,14 +78,18 @@ function readJobs(
 /** A file without workflows has this one. */
 export function implicitWorkflow(context: JobContext, location: Location): WorkflowDefinition | undefined {
   const job = implicitJob(context, "the implicit workflow", location);
-  if (job === undefined) return undefined;
+  if (job === undefined) {
+    return undefined;
+  }
   return { id: anonymousIds.workflow, default: false, private: false, jobs: [job] };
 }
 
 /** Passes the input on; what a model writes is returned as {"generated": …}, anything else as it is. */
 function implicitJob(context: JobContext, where: string, location: Location): JobDefinition | undefined {
   const call = defaultCall(context, where, location);
-  if (call === undefined) return undefined;
+  if (call === undefined) {
+    return undefined;
+  }
   const output = call.kind === "model" ? generatedOutput(location) : undefined;
   return { type: "component", id: anonymousIds.job, call, output, dependsOn: [], maxRunCount: 1, location };
 }

@@ -22,7 +22,9 @@ async function failure(
   );
   // Before any model work.
   expect(fake.loads).toEqual([]);
-  if (!(error instanceof Error)) throw new Error("the run succeeded");
+  if (!(error instanceof Error)) {
+    throw new Error("the run succeeded");
+  }
   return { error };
 }
 
@@ -227,8 +229,11 @@ describe("parameters", () => {
     expect(error.message).toContain(`raise controller.limits.${name}`);
     const raised = `controller: { limits: { ${name}: ${ceiling + 1} } }\n${yaml}  max_beams: 17\n`;
     const { fake, result } = await runCompose(raised, { input });
-    if (name === "num_beams") expect(fake.calls[0]?.options.numBeams).toBe(17);
-    else expect(result.generations).toHaveLength(ceiling + 1);
+    if (name === "num_beams") {
+      expect(fake.calls[0]?.options.numBeams).toBe(17);
+    } else {
+      expect(result.generations).toHaveLength(ceiling + 1);
+    }
   });
 
   test("the context: prompt and output, at most context_length", async () => {
@@ -263,7 +268,9 @@ describe("missing input names the field of the workflow", () => {
   ])("%s", async (_name, yaml, input, field) => {
     const { error } = await failure(yaml, input);
     expect(error).toMatchObject({ code: "invalid-input", field });
-    if (field !== undefined) expect(error.message).toContain(`workflow input ${JSON.stringify(field)}`);
+    if (field !== undefined) {
+      expect(error.message).toContain(`workflow input ${JSON.stringify(field)}`);
+    }
   });
 
   test("a missing placeholder inside a longer text is empty, with a warning", async () => {
@@ -308,7 +315,9 @@ describe("events", () => {
     const run = (async () => {
       for await (const event of engine.run({ input: { prompt: "Hi" }, signal: controller.signal })) {
         events.push(event);
-        if (event.type === "generation-started") controller.abort();
+        if (event.type === "generation-started") {
+          controller.abort();
+        }
       }
     })();
     await expect(run).rejects.toMatchObject({ code: "aborted" });
@@ -319,7 +328,11 @@ describe("events", () => {
   test("a reader that leaves ends the work", async () => {
     const fake = new FakeModels();
     const engine = new Engine(loadText(simple), new ModelHost(fake.load));
-    for await (const event of engine.run({ input: { prompt: "Hi" } })) if (event.type === "text") break;
+    for await (const event of engine.run({ input: { prompt: "Hi" } })) {
+      if (event.type === "text") {
+        break;
+      }
+    }
     expect(fake.active).toBe(0);
   });
 });

@@ -52,7 +52,9 @@ export class Engine implements RunServices {
 
   slots(component: ComponentDefinition): Slots {
     const slots = this.#slots.get(component);
-    if (slots === undefined) throw new Error(`component ${component.id} is not of this definition`);
+    if (slots === undefined) {
+      throw new Error(`component ${component.id} is not of this definition`);
+    }
     return slots;
   }
 

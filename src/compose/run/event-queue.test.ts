@@ -28,7 +28,9 @@ test("what was written before the end is read, then the error", async () => {
   queue.post("too late");
   const seen: string[] = [];
   const read = (async () => {
-    for await (const event of queue.read()) seen.push(event);
+    for await (const event of queue.read()) {
+      seen.push(event);
+    }
   })();
   await expect(read).rejects.toThrow("over");
   expect(seen).toEqual(["a"]);

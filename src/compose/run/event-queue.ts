@@ -19,7 +19,9 @@ export class EventQueue<T> {
 
   /** For what is rare and must not be lost. */
   post(event: T): void {
-    if (this.#end !== undefined) return;
+    if (this.#end !== undefined) {
+      return;
+    }
     this.#events.push(event);
     this.#wakeReader?.();
   }
@@ -49,18 +51,26 @@ export class EventQueue<T> {
           yield event;
         }
         this.#releaseWriters();
-        if (this.#events.length > 0) continue;
-        if (this.#end !== undefined) break;
+        if (this.#events.length > 0) {
+          continue;
+        }
+        if (this.#end !== undefined) {
+          break;
+        }
         await new Promise<void>((resolve) => (this.#wakeReader = resolve));
       }
     } finally {
       this.#end ??= {};
       this.#releaseWriters();
     }
-    if ("error" in this.#end) throw this.#end.error;
+    if ("error" in this.#end) {
+      throw this.#end.error;
+    }
   }
 
   #releaseWriters(): void {
-    for (const wake of this.#wakeWriters.splice(0)) wake();
+    for (const wake of this.#wakeWriters.splice(0)) {
+      wake();
+    }
   }
 }

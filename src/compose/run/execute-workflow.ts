@@ -83,9 +83,13 @@ class Schedule {
     const isLast = (id: string): boolean =>
       terminals.has(id) && this.#states.get(id)?.status === "completed" && !this.#replaced.has(id);
     const last = [...this.#outputs].filter(([id]) => isLast(id)).map(([, output]) => output);
-    if (!last.every(isObject)) return last.at(-1) ?? null;
+    if (!last.every(isObject)) {
+      return last.at(-1) ?? null;
+    }
     const inOrder = this.#graph.jobs.filter(({ id }) => isLast(id) && this.#outputs.has(id));
-    if (inOrder.length === 0) return null;
+    if (inOrder.length === 0) {
+      return null;
+    }
     return Object.fromEntries(inOrder.flatMap(({ id }) => Object.entries(this.#outputs.get(id) as object)));
   }
 
@@ -94,16 +98,27 @@ class Schedule {
     for (let isChanged = true; isChanged;) {
       isChanged = false;
       for (const state of this.#states.values()) {
-        if (state.status !== "waiting") continue;
+        if (state.status !== "waiting") {
+          continue;
+        }
         const decision = this.#decide(state);
-        if (decision === "wait") continue;
+        if (decision === "wait") {
+          continue;
+        }
         isChanged = true;
-        if (decision === "skip") this.#skip(state);
-        else this.#start(state);
+        if (decision === "skip") {
+          this.#skip(state);
+        } else {
+          this.#start(state);
+        }
       }
-      if (!isChanged && this.#running.size === 0) isChanged = this.#skipUnreachable();
+      if (!isChanged && this.#running.size === 0) {
+        isChanged = this.#skipUnreachable();
+      }
     }
-    if (this.#running.size === 0) this.#finished.resolve();
+    if (this.#running.size === 0) {
+      this.#finished.resolve();
+    }
   }
 
   #decide(state: JobState): "start" | "skip" | "wait" {
@@ -112,7 +127,9 @@ class Schedule {
       return routers.every(({ id }) => this.#isSettled(id)) ? "skip" : "wait";
     }
     const groups = state.job.dependsOn.map((group) => this.#groupState(group));
-    if (groups.includes("pending")) return "wait";
+    if (groups.includes("pending")) {
+      return "wait";
+    }
     const isNeeded = state.isLedTo || groups.length === 0 || groups.includes("met");
     return isNeeded ? "start" : "skip";
   }
@@ -120,7 +137,9 @@ class Schedule {
   /** Met when one of the group has completed; void when all are skipped. */
   #groupState(group: readonly JobReference[]): "met" | "void" | "pending" {
     const statuses = group.map(({ id }) => this.#states.get(id)?.status);
-    if (statuses.includes("completed")) return "met";
+    if (statuses.includes("completed")) {
+      return "met";
+    }
     return statuses.every((status) => status === "skipped") ? "void" : "pending";
   }
 
@@ -135,7 +154,9 @@ class Schedule {
       (state) =>
         state.status === "waiting" && !state.isLedTo && this.#graph.routersOf(state.job.id).length > 0,
     );
-    for (const state of stuck) this.#skip(state);
+    for (const state of stuck) {
+      this.#skip(state);
+    }
     return stuck.length > 0;
   }
 
@@ -162,7 +183,9 @@ class Schedule {
     const work: Promise<void> = this.#execute(state, stop).then(
       () => {
         this.#running.delete(work);
-        if (!this.#hasFailed) this.#advance();
+        if (!this.#hasFailed) {
+          this.#advance();
+        }
       },
       (error: unknown) => {
         this.#running.delete(work);
@@ -195,7 +218,9 @@ class Schedule {
           : ({ outcome: "failed", message: errorMessage(error) } as const);
       await run.send({ type: "job-ended", path, seconds: seconds(), ...outcome });
       // A route went back to before this job: it runs again.
-      if (stop.signal.aborted && !this.#call.signal.aborted) return;
+      if (stop.signal.aborted && !this.#call.signal.aborted) {
+        return;
+      }
       throw error;
     }
     const outcome =
@@ -203,7 +228,9 @@ class Schedule {
         ? ({ outcome: "completed", output: result.output } as const)
         : ({ outcome: "routed", to: result.to } as const);
     await run.send({ type: "job-ended", path, seconds: seconds(), ...outcome });
-    if (state.stop !== stop) return;
+    if (state.stop !== stop) {
+      return;
+    }
     this.#complete(state, result);
   }
 
@@ -215,23 +242,33 @@ class Schedule {
       this.#outputs.set(id, result.output);
       this.#replaced.delete(id);
     } else {
-      if (!isRouting(state.job)) this.#replaced.add(id);
-      if (result.to !== undefined) this.#leadTo(result.to);
+      if (!isRouting(state.job)) {
+        this.#replaced.add(id);
+      }
+      if (result.to !== undefined) {
+        this.#leadTo(result.to);
+      }
     }
   }
 
   #leadTo(id: string): void {
     const target = this.#states.get(id);
-    if (target === undefined) return;
+    if (target === undefined) {
+      return;
+    }
     if (target.status !== "waiting") {
       this.#rewind(target);
-      for (const after of this.#graph.downstreamOf(id)) this.#rewind(this.#states.get(after));
+      for (const after of this.#graph.downstreamOf(id)) {
+        this.#rewind(this.#states.get(after));
+      }
     }
     target.isLedTo = true;
   }
 
   #rewind(state: JobState | undefined): void {
-    if (state === undefined) return;
+    if (state === undefined) {
+      return;
+    }
     state.stop?.abort();
     state.stop = undefined;
     state.status = "waiting";

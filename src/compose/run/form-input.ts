@@ -13,7 +13,9 @@ export function inputFromForm(variables: readonly Variable[], fields: ReadonlyMa
   let input: unknown;
   for (const variable of variables) {
     const text = fields.get(variable.name ?? "") ?? "";
-    if (text.trim() === "") continue;
+    if (text.trim() === "") {
+      continue;
+    }
     const value = variable.isList
       ? text
           .split(/\r?\n/)
@@ -31,7 +33,9 @@ function fieldValue({ name, type }: Variable, text: string): unknown {
     case "number":
     case "slider": {
       const number = numberFromText(text);
-      if (number !== undefined && (type !== "integer" || Number.isSafeInteger(number))) return number;
+      if (number !== undefined && (type !== "integer" || Number.isSafeInteger(number))) {
+        return number;
+      }
       const expected = type === "integer" ? "an integer" : "a number";
       throw new WorkflowInputError(`${name ?? "The input"} must be ${expected}, found ${show(text)}.`, name);
     }
@@ -67,7 +71,9 @@ function pathOf(name: string | undefined): (string | number)[] {
 }
 
 function withValue(target: unknown, [step, ...rest]: readonly (string | number)[], value: unknown): unknown {
-  if (step === undefined) return value;
+  if (step === undefined) {
+    return value;
+  }
   if (typeof step === "number") {
     const list: unknown[] = Array.isArray(target) ? [...(target as unknown[])] : [];
     if (step < 0 || step >= LONGEST_LIST) {
@@ -75,7 +81,9 @@ function withValue(target: unknown, [step, ...rest]: readonly (string | number)[
         `A form fills the items 0 .. ${LONGEST_LIST - 1} of a list, found ${step}.`,
       );
     }
-    while (list.length <= step) list.push(null);
+    while (list.length <= step) {
+      list.push(null);
+    }
     list[step] = withValue(list[step], rest, value);
     return list;
   }

@@ -35,6 +35,8 @@ export function jobScope({ run, input, path, outputs }: JobSite, index?: number)
     ["context", context],
     ["jobs", jobs],
   ]);
-  if (index !== undefined) sources.set("index", index);
+  if (index !== undefined) {
+    sources.set("index", index);
+  }
   return { sources, warn: (message) => run.warn(message, path) };
 }

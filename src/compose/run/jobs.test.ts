@@ -31,14 +31,18 @@ async function output(text: string, input: unknown = {}, more = ""): Promise<unk
 
 async function failure(text: string, input: unknown = {}): Promise<Error> {
   const error: unknown = await runCompose(jobs(text), { input }).catch((reason: unknown) => reason);
-  if (!(error instanceof Error)) throw new Error("the run succeeded");
+  if (!(error instanceof Error)) {
+    throw new Error("the run succeeded");
+  }
   return error;
 }
 
 /** What happened to jobs, in order. */
 function trace(events: Awaited<ReturnType<typeof runCompose>>["events"]): string[] {
   return events.flatMap((event) => {
-    if (event.type === "job-started") return [`> ${event.path.join(".")}`];
+    if (event.type === "job-started") {
+      return [`> ${event.path.join(".")}`];
+    }
     return event.type === "job-ended" ? [`< ${event.path.join(".")} ${event.outcome}`] : [];
   });
 }

@@ -78,7 +78,9 @@ export function fieldsOf(
   let placeholder = solePlaceholder(node);
   while (placeholder !== undefined) {
     const field = fieldOf(placeholder, path, scope, origins);
-    if (field !== undefined) fields.push(field);
+    if (field !== undefined) {
+      fields.push(field);
+    }
     const fallback = placeholder.default?.template;
     placeholder = fallback === undefined ? undefined : wholePlaceholder(fallback);
   }
@@ -88,16 +90,24 @@ export function fieldsOf(
 function fixedPath(path: readonly PathSegment[], scope: Scope): FixedSegment[] | undefined {
   const steps: FixedSegment[] = [];
   for (const segment of path) {
-    if (segment.kind === "every") return undefined;
+    if (segment.kind === "every") {
+      return undefined;
+    }
     const fixed = resolveSegment(segment, scope);
-    if (fixed === undefined) return undefined;
+    if (fixed === undefined) {
+      return undefined;
+    }
     steps.push(fixed);
   }
   return steps;
 }
 
 function segmentText(segment: FixedSegment): string {
-  if (segment.kind === "key") return `.${segment.key}`;
-  if (segment.kind === "index") return `[${segment.index}]`;
+  if (segment.kind === "key") {
+    return `.${segment.key}`;
+  }
+  if (segment.kind === "index") {
+    return `[${segment.index}]`;
+  }
   return `[${segment.from ?? ""}:${segment.to ?? ""}]`;
 }

@@ -67,7 +67,9 @@ export class Run {
     try {
       const made = await make(generation);
       record = made.record;
-      if (record !== undefined) this.#records[generation] = record;
+      if (record !== undefined) {
+        this.#records[generation] = record;
+      }
       return made.value;
     } finally {
       await this.send({ type: "generation-ended", generation, record });
@@ -81,11 +83,15 @@ export class Run {
 
   /** Only what shows how far something is: left out when the reader is behind. */
   progress(event: RunEvent & { readonly type: "loading" | "prefill" }): void {
-    if (!this.#queue.isFull) this.#queue.post(event);
+    if (!this.#queue.isFull) {
+      this.#queue.post(event);
+    }
   }
 
   warn(message: string, path?: JobPath): void {
-    if (this.#warnings.has(message) || this.#warnings.size >= MAX_WARNINGS) return;
+    if (this.#warnings.has(message) || this.#warnings.size >= MAX_WARNINGS) {
+      return;
+    }
     this.#warnings.add(message);
     this.#queue.post({ type: "warning", message, path });
   }

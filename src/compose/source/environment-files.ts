@@ -22,10 +22,16 @@ export interface EnvironmentOptions {
 export function readEnvironment(options: EnvironmentOptions): Environment {
   const merged = new Map<string, string>();
   const add = (values: Readonly<Record<string, string | undefined>>): void => {
-    for (const [name, value] of Object.entries(values)) if (value !== undefined) merged.set(name, value);
+    for (const [name, value] of Object.entries(values)) {
+      if (value !== undefined) {
+        merged.set(name, value);
+      }
+    }
   };
   add(readFile(path.join(options.directory, ".env"), true));
-  for (const file of options.files) add(readFile(path.resolve(options.directory, file), false));
+  for (const file of options.files) {
+    add(readFile(path.resolve(options.directory, file), false));
+  }
   add(options.process);
   for (const entry of options.entries) {
     const match = /^([^=]+)=([\s\S]*)$/.exec(entry);
@@ -41,7 +47,9 @@ function readFile(file: string, optional: boolean): Record<string, string | unde
   try {
     return parseEnv(readFileSync(file, "utf8"));
   } catch (error) {
-    if (optional && (error as NodeJS.ErrnoException).code === "ENOENT") return {};
+    if (optional && (error as NodeJS.ErrnoException).code === "ENOENT") {
+      return {};
+    }
     throw new ModelComposeError("not-found", `The env file ${file} cannot be read: ${errorMessage(error)}.`, {
       cause: error,
     });

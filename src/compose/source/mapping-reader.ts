@@ -68,7 +68,9 @@ export class MappingReader {
     accepts: (value: unknown) => value is T,
   ): T | undefined {
     const literal = literalValue(node);
-    if (literal !== undefined && accepts(literal.value)) return literal.value;
+    if (literal !== undefined && accepts(literal.value)) {
+      return literal.value;
+    }
     const remedy =
       literal === undefined ? "Only ${env.NAME} can stand here: it is read once, at load." : undefined;
     this.#problems.invalid(
@@ -134,7 +136,9 @@ export class MappingReader {
   ): T | undefined {
     const value = this.literalOf(key, node, `one of ${supported.join(", ")}`, isText);
     const found = supported.find((name) => name === value);
-    if (found !== undefined || value === undefined) return found;
+    if (found !== undefined || value === undefined) {
+      return found;
+    }
     if (refused.includes(value)) {
       this.#problems.unsupported(
         `${this.where}: ${key} "${value}" is known in model-compose, but not supported here.`,
@@ -154,14 +158,18 @@ export class MappingReader {
 
   /** Keys that configure the original's Python runtime: accepted, and of no effect here. */
   withoutEffect(...keys: readonly string[]): void {
-    for (const key of keys) this.#known.add(key);
+    for (const key of keys) {
+      this.#known.add(key);
+    }
   }
 
   /** Keys that are known in model-compose, but not supported here. */
   refuse(...keys: readonly string[]): void {
     for (const key of keys) {
       const entry = this.take(key);
-      if (entry === undefined) continue;
+      if (entry === undefined) {
+        continue;
+      }
       this.#problems.unsupported(
         `${this.where}: "${key}" is known in model-compose, but not supported here.`,
         entry.key,
@@ -177,7 +185,9 @@ export class MappingReader {
   }
 
   mappingOf(key: string, node: SourceNode, where: string): MappingReader | undefined {
-    if (node.kind === "mapping") return new MappingReader(node, where, this.#problems);
+    if (node.kind === "mapping") {
+      return new MappingReader(node, where, this.#problems);
+    }
     this.#problems.invalid(
       `${this.where}: "${key}" must be a mapping, found ${describeNode(node)}.`,
       node.location,
@@ -188,9 +198,15 @@ export class MappingReader {
   /** What stands under `one` (a single value) or `many` (a list): nothing, or the nodes. */
   oneOrMany(one: string, many: string): { key: string; node: SourceNode }[] {
     const entry = this.takeOneOf(many, one);
-    if (entry === undefined) return [];
-    if (entry.name === one) return [{ key: one, node: entry.value }];
-    if (entry.value.kind === "list") return entry.value.items.map((node) => ({ key: many, node }));
+    if (entry === undefined) {
+      return [];
+    }
+    if (entry.name === one) {
+      return [{ key: one, node: entry.value }];
+    }
+    if (entry.value.kind === "list") {
+      return entry.value.items.map((node) => ({ key: many, node }));
+    }
     this.#problems.invalid(
       `${this.where}: "${many}" must be a list, found ${describeNode(entry.value)}.`,
       entry.value.location,
@@ -213,7 +229,9 @@ export class MappingReader {
   finish(): void {
     const known = [...this.#known];
     for (const [key, entry] of this.node.entries) {
-      if (this.#known.has(key)) continue;
+      if (this.#known.has(key)) {
+        continue;
+      }
       const near = nearestName(key, known);
       const hint =
         near === undefined ? `Valid here: ${known.toSorted().join(", ")}.` : `Did you mean "${near}"?`;

@@ -16,7 +16,9 @@ export function findMask(text: string): number {
 
 /** The same text, of the same length, with the placeholders that end on their line made opaque to YAML. */
 export function maskPlaceholders(text: string): string {
-  if (!text.includes("${")) return text;
+  if (!text.includes("${")) {
+    return text;
+  }
   return text.split("\n").map(maskLine).join("\n");
 }
 
@@ -30,10 +32,14 @@ function maskLine(line: string): string {
   let at = 0;
   for (;;) {
     const start = line.indexOf("${", at);
-    if (start === -1) return masked + line.slice(at);
+    if (start === -1) {
+      return masked + line.slice(at);
+    }
     const isEscape = start > at && /[$\\]/.test(line.charAt(start - 1));
     const end = isEscape ? start + 2 : placeholderEnd(line, start);
-    if (end === -1) return masked + line.slice(at);
+    if (end === -1) {
+      return masked + line.slice(at);
+    }
     const placeholder = line.slice(start, end);
     masked += line.slice(at, start) + (isEscape ? placeholder : placeholder.replace(/[:#,[\]{}]/g, toMask));
     at = end;
@@ -49,8 +55,12 @@ function placeholderEnd(line: string, start: number): number {
   let open = 0;
   for (let i = start + 1; i < line.length; i++) {
     const character = line[i];
-    if (character === "{") open += 1;
-    if (character === "}" && --open === 0) return i + 1;
+    if (character === "{") {
+      open += 1;
+    }
+    if (character === "}" && --open === 0) {
+      return i + 1;
+    }
   }
   return -1;
 }

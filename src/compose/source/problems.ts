@@ -58,8 +58,11 @@ export class ProblemList {
   }
 
   unknownKey(message: string, location: Location, remedy: string): void {
-    if (this.lenient) this.warnings.push({ code: "invalid-config", message, location });
-    else this.#add({ code: "invalid-config", message, remedy, location });
+    if (this.lenient) {
+      this.warnings.push({ code: "invalid-config", message, location });
+    } else {
+      this.#add({ code: "invalid-config", message, remedy, location });
+    }
   }
 
   /** What is wrong with the value here has been reported: problems that follow from it are not. */
@@ -74,19 +77,27 @@ export class ProblemList {
       this.#settled.some(
         ({ file, start, end }) => file === location.file && start <= location.start && location.end <= end,
       );
-    if (!follows) this.problems.push(problem);
+    if (!follows) {
+      this.problems.push(problem);
+    }
   }
 
   /** Throws a ComposeFileError when there is any problem. */
   throwIfAny(): void {
     const [first, ...rest] = this.problems.toSorted(byPosition);
-    if (first !== undefined) throw new ComposeFileError([first, ...rest]);
+    if (first !== undefined) {
+      throw new ComposeFileError([first, ...rest]);
+    }
   }
 }
 
 function byPosition(a: Problem, b: Problem): number {
-  if (a.location === undefined || b.location === undefined) return 0;
-  if (a.location.file !== b.location.file) return 0;
+  if (a.location === undefined || b.location === undefined) {
+    return 0;
+  }
+  if (a.location.file !== b.location.file) {
+    return 0;
+  }
   return a.location.start - b.location.start;
 }
 
@@ -113,9 +124,13 @@ export function formatLocation(location: Location): string {
  */
 export function formatProblem(problem: Problem): string {
   const { message, remedy, location } = problem;
-  if (location === undefined) return remedy === undefined ? message : `${message} ${remedy}`;
+  if (location === undefined) {
+    return remedy === undefined ? message : `${message} ${remedy}`;
+  }
   const lines = [`${formatLocation(location)}: ${message}`, ...caretLines(location)];
-  if (remedy !== undefined) lines.push(`  ${remedy}`);
+  if (remedy !== undefined) {
+    lines.push(`  ${remedy}`);
+  }
   return lines.join("\n");
 }
 
@@ -154,7 +169,9 @@ function visibleLine(file: SourceFile, lineStart: number, lineEnd: number): stri
   for (const { start, end } of places.toSorted((a, b) => a.start - b.start)) {
     const from = Math.max(start, at);
     const to = Math.min(end, lineEnd);
-    if (from >= to || file.text.slice(from, to).trim() === "") continue;
+    if (from >= to || file.text.slice(from, to).trim() === "") {
+      continue;
+    }
     line += `${file.text.slice(at, from)}…`;
     at = to;
   }

@@ -40,7 +40,9 @@ export interface MappingEntry {
  * Deep merge, `over` onto `base`: mappings merge key by key, anything else (lists and scalars too) is replaced.
  */
 export function mergeTrees(base: SourceNode, over: SourceNode): SourceNode {
-  if (base.kind !== "mapping" || over.kind !== "mapping") return over;
+  if (base.kind !== "mapping" || over.kind !== "mapping") {
+    return over;
+  }
   const entries = new Map(base.entries);
   for (const [key, entry] of over.entries) {
     const previous = entries.get(key);
@@ -54,25 +56,39 @@ export function mergeTrees(base: SourceNode, over: SourceNode): SourceNode {
 
 /** What a node is, for messages: `a list`, `the text "abc"`, `3`. */
 export function describeNode(node: SourceNode): string {
-  if (node.kind === "list") return "a list";
-  if (node.kind === "mapping") return "a mapping";
-  if (node.secret) return "a value that is not shown";
-  if (node.template !== undefined && !isPlainText(node.template)) return `the template ${String(node.value)}`;
-  if (typeof node.value === "string") return `the text ${JSON.stringify(node.value)}`;
+  if (node.kind === "list") {
+    return "a list";
+  }
+  if (node.kind === "mapping") {
+    return "a mapping";
+  }
+  if (node.secret) {
+    return "a value that is not shown";
+  }
+  if (node.template !== undefined && !isPlainText(node.template)) {
+    return `the template ${String(node.value)}`;
+  }
+  if (typeof node.value === "string") {
+    return `the text ${JSON.stringify(node.value)}`;
+  }
   return String(node.value);
 }
 
 /** The value of a tree without placeholders; undefined when it has any. */
 export function literalValue(node: SourceNode): { value: unknown } | undefined {
   if (node.kind === "scalar") {
-    if (node.template === undefined) return { value: node.value };
+    if (node.template === undefined) {
+      return { value: node.value };
+    }
     return isPlainText(node.template) ? { value: literalText(node.template) } : undefined;
   }
   if (node.kind === "list") {
     const values: unknown[] = [];
     for (const item of node.items) {
       const literal = literalValue(item);
-      if (literal === undefined) return undefined;
+      if (literal === undefined) {
+        return undefined;
+      }
       values.push(literal.value);
     }
     return { value: values };
@@ -80,7 +96,9 @@ export function literalValue(node: SourceNode): { value: unknown } | undefined {
   const entries: [string, unknown][] = [];
   for (const [key, entry] of node.entries) {
     const literal = literalValue(entry.value);
-    if (literal === undefined) return undefined;
+    if (literal === undefined) {
+      return undefined;
+    }
     entries.push([key, literal.value]);
   }
   // fromEntries defines own properties, also for "__proto__".

@@ -63,8 +63,12 @@ export function readYaml(
       yamlRemedy(error.code),
     );
   }
-  if (document.errors.length > 0 || document.warnings.length > 0) return undefined;
-  if (document.contents === null) return undefined;
+  if (document.errors.length > 0 || document.warnings.length > 0) {
+    return undefined;
+  }
+  if (document.contents === null) {
+    return undefined;
+  }
   return new TreeBuilder(file, document, environment, problems).tree(document.contents);
 }
 
@@ -73,9 +77,15 @@ function firstLine(text: string): string {
 }
 
 function yamlRemedy(code: string): string | undefined {
-  if (code === "TAG_RESOLVE_FAILED") return "Remove the tag.";
-  if (code === "MULTIPLE_DOCS") return "Keep one document a file; pass several files with -f.";
-  if (code === "TAB_AS_INDENT") return "Indent with spaces.";
+  if (code === "TAG_RESOLVE_FAILED") {
+    return "Remove the tag.";
+  }
+  if (code === "MULTIPLE_DOCS") {
+    return "Keep one document a file; pass several files with -f.";
+  }
+  if (code === "TAB_AS_INDENT") {
+    return "Indent with spaces.";
+  }
   return undefined;
 }
 
@@ -104,10 +114,18 @@ class TreeBuilder {
 
   node(node: Node | null): SourceNode {
     const location = this.#locate(node);
-    if (node === null) return { kind: "scalar", value: null, plain: true, location };
-    if (isAlias(node)) return this.#alias(node, location);
-    if (!this.#mayGrow(location)) return { kind: "scalar", value: null, plain: true, location };
-    if (isScalar(node)) return this.#scalar(node, location);
+    if (node === null) {
+      return { kind: "scalar", value: null, plain: true, location };
+    }
+    if (isAlias(node)) {
+      return this.#alias(node, location);
+    }
+    if (!this.#mayGrow(location)) {
+      return { kind: "scalar", value: null, plain: true, location };
+    }
+    if (isScalar(node)) {
+      return this.#scalar(node, location);
+    }
     this.#open.add(node);
     const built = isMap(node) ? this.#mapping(node, location) : this.#list(node, location);
     this.#open.delete(node);
@@ -116,7 +134,9 @@ class TreeBuilder {
 
   #mayGrow(location: Location): boolean {
     this.#nodes += 1;
-    if (this.#nodes <= MAX_NODES && this.#open.size <= MAX_DEPTH) return true;
+    if (this.#nodes <= MAX_NODES && this.#open.size <= MAX_DEPTH) {
+      return true;
+    }
     if (!this.#overflow) {
       this.#overflow = true;
       const what =
@@ -172,9 +192,13 @@ class TreeBuilder {
   }
 
   #valueOf(key: string, value: Node | null): SourceNode {
-    if (!isSecretKey(key)) return this.node(value);
+    if (!isSecretKey(key)) {
+      return this.node(value);
+    }
     this.#secret += 1;
-    if (value !== null) markSecret(this.#locate(value));
+    if (value !== null) {
+      markSecret(this.#locate(value));
+    }
     const node = this.node(value);
     this.#secret -= 1;
     return node;
@@ -187,7 +211,11 @@ class TreeBuilder {
         this.#problems.invalid("<< merges a mapping or a list of mappings.", base.location);
         continue;
       }
-      for (const [key, entry] of base.entries) if (!entries.has(key)) entries.set(key, entry);
+      for (const [key, entry] of base.entries) {
+        if (!entries.has(key)) {
+          entries.set(key, entry);
+        }
+      }
     }
   }
 
@@ -199,7 +227,9 @@ class TreeBuilder {
   #openScalar(scalar: Scalar, location: Location): SourceNode {
     const plain = scalar.type === "PLAIN";
     const { value } = scalar;
-    if (typeof value === "string") return this.#text(unmaskPlaceholders(value), plain, location);
+    if (typeof value === "string") {
+      return this.#text(unmaskPlaceholders(value), plain, location);
+    }
     if (typeof value === "number" || typeof value === "boolean" || value === null) {
       return { kind: "scalar", value, plain, location };
     }
@@ -208,7 +238,9 @@ class TreeBuilder {
   }
 
   #text(value: string, plain: boolean, location: Location): SourceNode {
-    if (!mayHoldPlaceholder(value)) return { kind: "scalar", value, plain, location };
+    if (!mayHoldPlaceholder(value)) {
+      return { kind: "scalar", value, plain, location };
+    }
     try {
       const resolved = resolveEnvironment(parseTemplate(value), this.#environment);
       if ("template" in resolved) {
@@ -219,8 +251,11 @@ class TreeBuilder {
       if (error instanceof TemplateSyntaxError) {
         const at = locateInScalar(location, value, error.start, error.end);
         const message = this.#secret > 0 ? "a placeholder is malformed" : error.message;
-        if (error.unsupported) this.#problems.unsupported(`${message}.`, at, error.remedy);
-        else this.#problems.invalid(`${message}.`, at, error.remedy);
+        if (error.unsupported) {
+          this.#problems.unsupported(`${message}.`, at, error.remedy);
+        } else {
+          this.#problems.invalid(`${message}.`, at, error.remedy);
+        }
       } else if (error instanceof EnvironmentError) {
         const { start, end } = error.placeholder;
         const at = locateInScalar(location, value, start, end);
@@ -257,7 +292,9 @@ function isMergeKey(key: Scalar): boolean {
 }
 
 function keyText(value: unknown): string | undefined {
-  if (typeof value === "string") return unmaskPlaceholders(value);
+  if (typeof value === "string") {
+    return unmaskPlaceholders(value);
+  }
   return typeof value === "number" || typeof value === "boolean" ? String(value) : undefined;
 }
 
@@ -303,11 +340,15 @@ export function locateInScalar(scalar: Location, value: string, start: number, e
   const written = scalar.file.text.slice(scalar.start, scalar.end);
   let inValue = value.indexOf("${");
   let inWritten = written.indexOf("${");
-  if (inValue === -1 || inWritten === -1) return scalar;
+  if (inValue === -1 || inWritten === -1) {
+    return scalar;
+  }
   for (;;) {
     const nextValue = value.indexOf("${", inValue + 2);
     const nextWritten = written.indexOf("${", inWritten + 2);
-    if (nextValue === -1 || nextValue > start || nextWritten === -1) break;
+    if (nextValue === -1 || nextValue > start || nextWritten === -1) {
+      break;
+    }
     inValue = nextValue;
     inWritten = nextWritten;
   }

@@ -96,13 +96,21 @@ export function wholePlaceholder(template: Template): Placeholder | undefined {
 
 /** Every placeholder of a template, those inside defaults and brackets included, in the order of the text. */
 export function* placeholdersOf(template: Template): Generator<Placeholder> {
-  for (const part of template.parts) if (typeof part === "object") yield* withNested(part);
+  for (const part of template.parts) {
+    if (typeof part === "object") {
+      yield* withNested(part);
+    }
+  }
 }
 
 function* withNested(placeholder: Placeholder): Generator<Placeholder> {
   yield placeholder;
   for (const segment of placeholder.path) {
-    if (segment.kind === "computed") yield* withNested(segment.placeholder);
+    if (segment.kind === "computed") {
+      yield* withNested(segment.placeholder);
+    }
   }
-  if (placeholder.default !== undefined) yield* placeholdersOf(placeholder.default.template);
+  if (placeholder.default !== undefined) {
+    yield* placeholdersOf(placeholder.default.template);
+  }
 }

@@ -11,7 +11,9 @@ const INTEGER = /^\s*[+-]?\d+\s*$/;
 
 /** Converts a value (not null) as `as type` says. @throws ConversionError */
 export function convert(value: unknown, type: TypeSpec): unknown {
-  if (!type.list) return convertOne(value, type);
+  if (!type.list) {
+    return convertOne(value, type);
+  }
   if (!Array.isArray(value)) {
     throw new ConversionError(`${typeText(type)} needs a list, found ${show(value)}`);
   }
@@ -37,23 +39,31 @@ function convertOne(value: unknown, type: TypeSpec): unknown {
       return typeof value === "string" ? parseJson(value, "json") : value;
     case "list": {
       const list = typeof value === "string" ? parseJson(value, "list") : value;
-      if (Array.isArray(list)) return list;
+      if (Array.isArray(list)) {
+        return list;
+      }
       throw new ConversionError(`cannot convert ${show(value)} to a list`);
     }
     case "object": {
       const object = typeof value === "string" ? parseJson(value, "object") : value;
-      if (isObject(object)) return type.arguments.length === 0 ? object : project(object, type.arguments);
+      if (isObject(object)) {
+        return type.arguments.length === 0 ? object : project(object, type.arguments);
+      }
       throw new ConversionError(`cannot convert ${show(value)} to an object`);
     }
     case "base64":
       return Buffer.from(toText(value), "utf8").toString("base64");
     case "select":
-      if (type.arguments.includes(toText(value))) return value;
+      if (type.arguments.includes(toText(value))) {
+        return value;
+      }
       throw new ConversionError(`expected one of ${type.arguments.join(", ")}, found ${show(value)}`);
     case "slider": {
       const number = toNumber(value);
       const [min = "", max = ""] = type.arguments;
-      if (number >= Number(min) && number <= Number(max)) return number;
+      if (number >= Number(min) && number <= Number(max)) {
+        return number;
+      }
       throw new ConversionError(`expected a number in ${min} .. ${max}, found ${show(value)}`);
     }
     case "stream":
@@ -65,13 +75,17 @@ function convertOne(value: unknown, type: TypeSpec): unknown {
 
 /** A value as it stands inside a longer text: nothing for null, JSON for lists and objects. */
 export function toText(value: unknown): string {
-  if (value === null || value === undefined) return "";
+  if (value === null || value === undefined) {
+    return "";
+  }
   return typeof value === "string" ? value : spacedJson(value);
 }
 
 /** JSON with a space behind commas and colons, as Python writes it and as people read it in a prompt. */
 function spacedJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(spacedJson).join(", ")}]`;
+  if (Array.isArray(value)) {
+    return `[${value.map(spacedJson).join(", ")}]`;
+  }
   if (isObject(value)) {
     const fields = Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${spacedJson(item)}`);
     return `{${fields.join(", ")}}`;
@@ -84,10 +98,18 @@ function spacedJson(value: unknown): string {
  * one, else text.
  */
 export function parseBareLiteral(text: string): unknown {
-  if (NUMBER.test(text)) return Number(text);
-  if (text === "true") return true;
-  if (text === "false") return false;
-  if (text === "null") return null;
+  if (NUMBER.test(text)) {
+    return Number(text);
+  }
+  if (text === "true") {
+    return true;
+  }
+  if (text === "false") {
+    return false;
+  }
+  if (text === "null") {
+    return null;
+  }
   if (/^[[{]/.test(text)) {
     try {
       return JSON.parse(text) as unknown;
@@ -114,7 +136,9 @@ function toInteger(value: unknown): number {
       : typeof value === "number" || typeof value === "boolean"
         ? Math.trunc(Number(value))
         : Number.NaN;
-  if (Number.isSafeInteger(number)) return number;
+  if (Number.isSafeInteger(number)) {
+    return number;
+  }
   throw new ConversionError(`cannot convert ${show(value)} to an integer`);
 }
 
@@ -125,7 +149,9 @@ function toNumber(value: unknown): number {
       : typeof value === "number" || typeof value === "boolean"
         ? Number(value)
         : Number.NaN;
-  if (Number.isFinite(number)) return number;
+  if (Number.isFinite(number)) {
+    return number;
+  }
   throw new ConversionError(`cannot convert ${show(value)} to a number`);
 }
 
@@ -136,7 +162,9 @@ function parseJson(text: string, type: string): unknown {
   } catch (error) {
     throw new ConversionError(`cannot convert ${show(text)} to ${type}: it is not JSON`, { cause: error });
   }
-  if (!isTooDeep(value)) return value;
+  if (!isTooDeep(value)) {
+    return value;
+  }
   throw new ConversionError(
     `cannot convert ${show(text)} to ${type}: it is nested more than ${DEEPEST} deep`,
   );
@@ -148,7 +176,9 @@ function project(object: Record<string, unknown>, fields: readonly string[]): Re
     fields.map((field) => {
       const keys = field.split(".");
       let value: unknown = object;
-      for (const key of keys) value = isObject(value) && Object.hasOwn(value, key) ? value[key] : null;
+      for (const key of keys) {
+        value = isObject(value) && Object.hasOwn(value, key) ? value[key] : null;
+      }
       return [keys.at(-1) ?? field, value];
     }),
   );
@@ -158,9 +188,15 @@ function project(object: Record<string, unknown>, fields: readonly string[]): Re
 export function show(value: unknown): string {
   const json = JSON.stringify(value) ?? String(value);
   const short = json.length > 80 ? `${json.slice(0, 77)}…` : json;
-  if (typeof value === "string") return `the text ${short}`;
-  if (Array.isArray(value)) return `the list ${short}`;
-  if (isObject(value)) return `the object ${short}`;
+  if (typeof value === "string") {
+    return `the text ${short}`;
+  }
+  if (Array.isArray(value)) {
+    return `the list ${short}`;
+  }
+  if (isObject(value)) {
+    return `the object ${short}`;
+  }
   // NaN and Infinity are null in JSON.
   return String(value);
 }

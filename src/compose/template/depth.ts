@@ -5,7 +5,9 @@ export const DEEPEST = 500;
 export function isTooDeep(value: unknown): boolean {
   let level: readonly unknown[] = [value];
   for (let depth = 0; level.length > 0; depth++) {
-    if (depth > DEEPEST) return true;
+    if (depth > DEEPEST) {
+      return true;
+    }
     level = level.flatMap((one): unknown[] =>
       typeof one === "object" && one !== null ? Object.values(one) : [],
     );

@@ -80,8 +80,11 @@ function resolveTemplate(template: Template, environment: Environment): Template
   const parts: TemplatePart[] = [];
   const add = (part: TemplatePart): void => {
     const last = parts.at(-1);
-    if (typeof part === "string" && typeof last === "string") parts[parts.length - 1] = last + part;
-    else if (part !== "") parts.push(part);
+    if (typeof part === "string" && typeof last === "string") {
+      parts[parts.length - 1] = last + part;
+    } else if (part !== "") {
+      parts.push(part);
+    }
   };
   for (const part of template.parts) {
     if (typeof part === "string") {
@@ -90,8 +93,11 @@ function resolveTemplate(template: Template, environment: Environment): Template
       add(resolveInside(part, environment));
     } else {
       const resolved = resolveOne(part, environment);
-      if ("template" in resolved) resolved.template.parts.forEach(add);
-      else add(toText(resolved.value));
+      if ("template" in resolved) {
+        resolved.template.parts.forEach(add);
+      } else {
+        add(toText(resolved.value));
+      }
     }
   }
   return { source: template.source, parts };
@@ -107,14 +113,18 @@ function resolveInside(placeholder: Placeholder, environment: Environment): Plac
 }
 
 function resolveSegment(segment: PathSegment, environment: Environment): PathSegment {
-  if (segment.kind !== "computed") return segment;
+  if (segment.kind !== "computed") {
+    return segment;
+  }
   if (segment.placeholder.name !== "env") {
     return { kind: "computed", placeholder: resolveInside(segment.placeholder, environment) };
   }
   const resolved = resolveOne(segment.placeholder, environment);
   if ("template" in resolved) {
     const placeholder = wholePlaceholder(resolved.template);
-    if (placeholder !== undefined) return { kind: "computed", placeholder };
+    if (placeholder !== undefined) {
+      return { kind: "computed", placeholder };
+    }
     throw new EnvironmentError(
       segment.placeholder,
       `the default of ${segment.placeholder.text} is not an index`,
@@ -131,7 +141,9 @@ function resolveDefault(fallback: DefaultValue, environment: Environment): Defau
 
 function variableName(placeholder: Placeholder): string {
   const [segment] = placeholder.path;
-  if (placeholder.path.length === 1 && segment?.kind === "key" && !placeholder.chunk) return segment.key;
+  if (placeholder.path.length === 1 && segment?.kind === "key" && !placeholder.chunk) {
+    return segment.key;
+  }
   throw new EnvironmentError(
     placeholder,
     `${placeholder.text} does not name an environment variable`,
@@ -143,7 +155,9 @@ function convertEnvironment(placeholder: Placeholder, value: unknown): unknown {
   try {
     return convertFor(placeholder, value);
   } catch (error) {
-    if (!(error instanceof ModelComposeError)) throw error;
+    if (!(error instanceof ModelComposeError)) {
+      throw error;
+    }
     throw new EnvironmentError(
       placeholder,
       error.message.replace(/\.$/, ""),

@@ -27,12 +27,18 @@ export interface Scope {
  */
 export function evaluateTemplate(template: Template, scope: Scope): unknown {
   const whole = wholePlaceholder(template);
-  if (whole !== undefined) return evaluatePlaceholder(whole, scope);
+  if (whole !== undefined) {
+    return evaluatePlaceholder(whole, scope);
+  }
   return template.parts
     .map((part) => {
-      if (typeof part === "string") return part;
+      if (typeof part === "string") {
+        return part;
+      }
       const value = evaluatePlaceholder(part, scope);
-      if (value === null) scope.warn?.(`${part.text} has no value and is empty in the text.`);
+      if (value === null) {
+        scope.warn?.(`${part.text} has no value and is empty in the text.`);
+      }
       return toText(value);
     })
     .join("");
@@ -50,11 +56,15 @@ export function evaluatePlaceholder(placeholder: Placeholder, scope: Scope): unk
 
 /** Converts as the placeholder's `as` says. @throws ModelComposeError */
 export function convertFor(placeholder: Placeholder, value: unknown): unknown {
-  if (placeholder.type === undefined) return value;
+  if (placeholder.type === undefined) {
+    return value;
+  }
   try {
     return convert(value, placeholder.type);
   } catch (error) {
-    if (!(error instanceof ConversionError)) throw error;
+    if (!(error instanceof ConversionError)) {
+      throw error;
+    }
     throw new ModelComposeError("invalid-input", `${placeholder.text}: ${error.message}.`, { cause: error });
   }
 }
@@ -65,7 +75,9 @@ export function convertFor(placeholder: Placeholder, value: unknown): unknown {
  */
 export function defaultValue(fallback: DefaultValue, type: TypeSpec | undefined, scope: Scope): unknown {
   const { template, quoted } = fallback;
-  if (!isPlainText(template)) return evaluateTemplate(template, scope);
+  if (!isPlainText(template)) {
+    return evaluateTemplate(template, scope);
+  }
   const text = literalText(template);
   return quoted || isTextType(type) ? text : parseBareLiteral(text);
 }
@@ -79,9 +91,13 @@ function follow(value: unknown, path: readonly PathSegment[], from: number, scop
   let current = value;
   for (let i = from; i < path.length; i++) {
     const segment = path[i];
-    if (segment === undefined || current === null) return null;
+    if (segment === undefined || current === null) {
+      return null;
+    }
     if (segment.kind === "every") {
-      if (!Array.isArray(current)) return null;
+      if (!Array.isArray(current)) {
+        return null;
+      }
       return current.map((item: unknown) => follow(item ?? null, path, i + 1, scope));
     }
     current = step(current, resolveSegment(segment, scope)) ?? null;
@@ -97,10 +113,16 @@ export function resolveSegment(
   segment: Exclude<PathSegment, { kind: "every" }>,
   scope: Scope,
 ): FixedSegment | undefined {
-  if (segment.kind !== "computed") return segment;
+  if (segment.kind !== "computed") {
+    return segment;
+  }
   const value = evaluatePlaceholder(segment.placeholder, scope);
-  if (typeof value === "number" && Number.isInteger(value)) return { kind: "index", index: value };
-  if (typeof value !== "string") return undefined;
+  if (typeof value === "number" && Number.isInteger(value)) {
+    return { kind: "index", index: value };
+  }
+  if (typeof value !== "string") {
+    return undefined;
+  }
   return /^-?\d+$/.test(value) ? { kind: "index", index: Number(value) } : { kind: "key", key: value };
 }
 

@@ -47,7 +47,9 @@ class Parser {
     const parts = new Parts();
     for (;;) {
       const next = this.#text.indexOf("${", this.#at);
-      if (next === -1) break;
+      if (next === -1) {
+        break;
+      }
       // An escape begins one character earlier.
       const from = Math.max(this.#at, /[$\\]/.test(this.#text.charAt(next - 1)) ? next - 1 : next);
       parts.add(this.#text.slice(this.#at, from));
@@ -91,8 +93,12 @@ class Parser {
     }
     const value = this.#accept("|") ? this.#default(start) : undefined;
     const annotations: Annotation[] = [];
-    for (this.#spaces(); this.#looksAt("@("); this.#spaces()) annotations.push(this.#annotation(start));
-    if (!this.#accept("}")) this.#unexpected(start, type !== undefined, value !== undefined, spaced);
+    for (this.#spaces(); this.#looksAt("@("); this.#spaces()) {
+      annotations.push(this.#annotation(start));
+    }
+    if (!this.#accept("}")) {
+      this.#unexpected(start, type !== undefined, value !== undefined, spaced);
+    }
     this.#depth -= 1;
     const text = this.#text.slice(start, this.#at);
     return { start, end: this.#at, text, name, chunk, path, type, default: value, annotations };
@@ -100,8 +106,14 @@ class Parser {
 
   #sourceName(start: number): string {
     const from = this.#at;
-    if (NAME_START.test(this.#peek())) while (NAME.test(this.#peek())) this.#at += 1;
-    if (this.#at > from) return this.#text.slice(from, this.#at);
+    if (NAME_START.test(this.#peek())) {
+      while (NAME.test(this.#peek())) {
+        this.#at += 1;
+      }
+    }
+    if (this.#at > from) {
+      return this.#text.slice(from, this.#at);
+    }
     const found = this.#peek() === "}" ? "an empty placeholder" : this.#found();
     return this.#fail(
       `a placeholder begins with the name of a source, such as input; found ${found}`,
@@ -116,7 +128,9 @@ class Parser {
     for (;;) {
       if (this.#accept(".")) {
         const from = this.#at;
-        for (let c = this.#codePoint(); KEY.test(c); c = this.#codePoint()) this.#at += c.length;
+        for (let c = this.#codePoint(); KEY.test(c); c = this.#codePoint()) {
+          this.#at += c.length;
+        }
         if (this.#at === from) {
           this.#fail(`expected a name behind ".", found ${this.#found()}`, start, this.#at + 1);
         }
@@ -134,17 +148,25 @@ class Parser {
     this.#spaces();
     const segment = this.#bracketContent(start);
     this.#spaces();
-    if (!this.#accept("]")) this.#fail(`expected "]", found ${this.#found()}`, start, this.#at + 1);
+    if (!this.#accept("]")) {
+      this.#fail(`expected "]", found ${this.#found()}`, start, this.#at + 1);
+    }
     return segment;
   }
 
   #bracketContent(start: number): PathSegment {
-    if (this.#looksAt("${")) return { kind: "computed", placeholder: this.#placeholder() };
-    if (this.#accept("*")) return { kind: "every" };
+    if (this.#looksAt("${")) {
+      return { kind: "computed", placeholder: this.#placeholder() };
+    }
+    if (this.#accept("*")) {
+      return { kind: "every" };
+    }
     const quote = this.#peek();
     if (quote === '"' || quote === "'") {
       const end = this.#text.indexOf(quote, this.#at + 1);
-      if (end === -1) this.#fail(`the ${quote} of a key is never closed`, start, this.#at + 1);
+      if (end === -1) {
+        this.#fail(`the ${quote} of a key is never closed`, start, this.#at + 1);
+      }
       const key = this.#text.slice(this.#at + 1, end);
       this.#at = end + 1;
       return { kind: "key", key };
@@ -155,7 +177,9 @@ class Parser {
       this.#spaces();
       return { kind: "slice", from, to: this.#integer() };
     }
-    if (from !== undefined) return { kind: "index", index: from };
+    if (from !== undefined) {
+      return { kind: "index", index: from };
+    }
     return this.#fail(
       `expected an index in [ ], found ${this.#found()}`,
       start,
@@ -166,17 +190,25 @@ class Parser {
 
   #integer(): number | undefined {
     const from = this.#at;
-    if (this.#peek() === "-") this.#at += 1;
-    while (/[0-9]/.test(this.#peek())) this.#at += 1;
+    if (this.#peek() === "-") {
+      this.#at += 1;
+    }
+    while (/[0-9]/.test(this.#peek())) {
+      this.#at += 1;
+    }
     const digits = this.#text.slice(from, this.#at);
-    if (/\d/.test(digits)) return Number(digits);
+    if (/\d/.test(digits)) {
+      return Number(digits);
+    }
     this.#at = from;
     return undefined;
   }
 
   #type(start: number): TypeSpec {
     const from = this.#at;
-    while (NAME.test(this.#peek())) this.#at += 1;
+    while (NAME.test(this.#peek())) {
+      this.#at += 1;
+    }
     const written = this.#text.slice(from, this.#at);
     if (written === "") {
       this.#fail(`expected a type behind "as", found ${this.#found()}`, start, this.#at + 1, typesRemedy);
@@ -190,13 +222,17 @@ class Parser {
 
   #typeArguments(): string[] {
     const from = this.#at;
-    while (this.#at < this.#text.length && !/[\s;|}]/.test(this.#peek())) this.#at += 1;
+    while (this.#at < this.#text.length && !/[\s;|}]/.test(this.#peek())) {
+      this.#at += 1;
+    }
     return this.#text.slice(from, this.#at).split(",");
   }
 
   #typeFormat(): string {
     const from = this.#at;
-    while (NAME.test(this.#peek())) this.#at += 1;
+    while (NAME.test(this.#peek())) {
+      this.#at += 1;
+    }
     return streamFormat(this.#text.slice(from, this.#at), from);
   }
 
@@ -204,7 +240,9 @@ class Parser {
     const from = this.#at;
     this.#spaces();
     const first = this.#peek();
-    if (first === '"' || first === "'") return this.#quotedDefault(start, first);
+    if (first === '"' || first === "'") {
+      return this.#quotedDefault(start, first);
+    }
     if (first === "}") {
       if (this.#at === from) {
         this.#fail(
@@ -261,15 +299,23 @@ class Parser {
     let inString = false;
     for (;;) {
       const c = this.#peek();
-      if (c === "") this.#fail('a placeholder is never closed with "}"', start, start + 2, closeRemedy);
-      if (!inString && open === 0 && (c === "}" || this.#annotationFollows())) break;
-      if (json && c === '"') inString = !inString;
-      else if (inString && c === "\\" && this.#peek(1) === '"') {
+      if (c === "") {
+        this.#fail('a placeholder is never closed with "}"', start, start + 2, closeRemedy);
+      }
+      if (!inString && open === 0 && (c === "}" || this.#annotationFollows())) {
+        break;
+      }
+      if (json && c === '"') {
+        inString = !inString;
+      } else if (inString && c === "\\" && this.#peek(1) === '"') {
         parts.add('\\"');
         this.#at += 2;
         continue;
-      } else if (!inString && c === "{") open += 1;
-      else if (!inString && c === "}") open -= 1;
+      } else if (!inString && c === "{") {
+        open += 1;
+      } else if (!inString && c === "}") {
+        open -= 1;
+      }
       this.#textOrPlaceholder(parts);
     }
     if (this.#at === from) {
@@ -292,9 +338,15 @@ class Parser {
     let open = 1;
     while (open > 0) {
       const c = this.#peek();
-      if (c === "") this.#fail('an annotation is never closed with ")"', from, from + 2);
-      if (c === "(") open += 1;
-      if (c === ")") open -= 1;
+      if (c === "") {
+        this.#fail('an annotation is never closed with ")"', from, from + 2);
+      }
+      if (c === "(") {
+        open += 1;
+      }
+      if (c === ")") {
+        open -= 1;
+      }
       this.#at += 1;
     }
     const match = /^([A-Za-z_][\w-]*)(?:\s+([\s\S]*))?$/.exec(
@@ -346,14 +398,18 @@ class Parser {
   }
 
   #accept(text: string): boolean {
-    if (!this.#looksAt(text)) return false;
+    if (!this.#looksAt(text)) {
+      return false;
+    }
     this.#at += text.length;
     return true;
   }
 
   #spaces(): boolean {
     const from = this.#at;
-    while (SPACE.test(this.#peek())) this.#at += 1;
+    while (SPACE.test(this.#peek())) {
+      this.#at += 1;
+    }
     return this.#at > from;
   }
 }
@@ -387,6 +443,8 @@ class Parts {
   #flush(): void {
     const text = this.#pending.join("");
     this.#pending = [];
-    if (text !== "") this.#parts.push(text);
+    if (text !== "") {
+      this.#parts.push(text);
+    }
   }
 }

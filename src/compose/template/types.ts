@@ -15,7 +15,9 @@ export const typesRemedy = `Types: ${typeNames.join(", ")}.`;
 /** The type of a name as written at an offset. @throws TemplateSyntaxError */
 export function typeName(written: string, start: number): TypeName {
   const known = typeNames.find((name) => name === written) ?? ALIASES.get(written);
-  if (known !== undefined) return known;
+  if (known !== undefined) {
+    return known;
+  }
   const end = start + written.length;
   if (MEDIA_TYPES.includes(written)) {
     throw new TemplateSyntaxError(
@@ -33,7 +35,9 @@ export function typeName(written: string, start: number): TypeName {
 
 /** What may stand behind `;`: the original also knows path, url, data-uri and base64, all of them for media. */
 export function streamFormat(format: string, start: number): string {
-  if (STREAM_FORMATS.includes(format)) return format;
+  if (STREAM_FORMATS.includes(format)) {
+    return format;
+  }
   throw new TemplateSyntaxError(`the format ;${format} is not supported here`, start, start + format.length, {
     unsupported: true,
     remedy: `Formats for text: ${STREAM_FORMATS.join(", ")}.`,
@@ -51,7 +55,9 @@ export function checkArguments(name: TypeName, args: readonly string[], start: n
   if (name === "select" && (args.length === 0 || args.includes(""))) {
     fail("select needs its options", "Write as select/a,b,c.");
   }
-  if (name === "object" && args.includes("")) fail("a field of object is empty", "Write as object/a,b.c.");
+  if (name === "object" && args.includes("")) {
+    fail("a field of object is empty", "Write as object/a,b.c.");
+  }
   if (name === "stream" && (args.length !== 1 || !["text", "json"].includes(args[0] ?? ""))) {
     fail("stream is a stream of text or of json", "Write as stream/text or as stream/json.");
   }

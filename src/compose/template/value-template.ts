@@ -15,31 +15,43 @@ const SPREAD = "...";
  * @throws ModelComposeError `invalid-input`, naming the place in the file
  */
 export function evaluateNode(node: SourceNode, scope: Scope): unknown {
-  if (node.kind === "scalar") return evaluateScalar(node, scope);
+  if (node.kind === "scalar") {
+    return evaluateScalar(node, scope);
+  }
   if (node.kind === "list") {
     return node.items.flatMap((item) => {
       const spread = item.kind === "scalar" ? spreadTemplate(item) : undefined;
-      if (spread === undefined) return [evaluateNode(item, scope)];
+      if (spread === undefined) {
+        return [evaluateNode(item, scope)];
+      }
       const value = evaluateScalar(spread, scope);
-      if (Array.isArray(value)) return value as unknown[];
+      if (Array.isArray(value)) {
+        return value as unknown[];
+      }
       return value === null ? [] : [value];
     });
   }
   return Object.fromEntries(
     [...node.entries].flatMap(([key, entry]): [string, unknown][] => {
       const value = evaluateNode(entry.value, scope);
-      if (key !== SPREAD) return [[key, value]];
+      if (key !== SPREAD) {
+        return [[key, value]];
+      }
       return isObject(value) ? Object.entries(value) : [];
     }),
   );
 }
 
 function evaluateScalar(node: ScalarNode, scope: Scope): unknown {
-  if (node.template === undefined) return node.value;
+  if (node.template === undefined) {
+    return node.value;
+  }
   try {
     return evaluateTemplate(node.template, scope);
   } catch (error) {
-    if (!(error instanceof ModelComposeError)) throw error;
+    if (!(error instanceof ModelComposeError)) {
+      throw error;
+    }
     const where = formatLocation(node.location);
     if (node.secret) {
       const message = `${where}: a value that is not shown here cannot be made from the input.`;
@@ -52,7 +64,9 @@ function evaluateScalar(node: ScalarNode, scope: Scope): unknown {
 /** `"...${x}"` as the element of a list: the same scalar without its dots. */
 export function spreadTemplate(node: ScalarNode): ScalarNode | undefined {
   const [dots, ...rest] = node.template?.parts ?? [];
-  if (dots !== SPREAD || rest.length !== 1) return undefined;
+  if (dots !== SPREAD || rest.length !== 1) {
+    return undefined;
+  }
   return { ...node, template: { source: String(node.value).slice(SPREAD.length), parts: rest } };
 }
 
@@ -61,21 +75,31 @@ export function* placeholdersIn(
   node: SourceNode,
 ): Generator<{ placeholder: Placeholder; scalar: ScalarNode }> {
   if (node.kind === "list") {
-    for (const item of node.items) yield* placeholdersIn(item);
+    for (const item of node.items) {
+      yield* placeholdersIn(item);
+    }
   } else if (node.kind === "mapping") {
-    for (const entry of node.entries.values()) yield* placeholdersIn(entry.value);
+    for (const entry of node.entries.values()) {
+      yield* placeholdersIn(entry.value);
+    }
   } else if (node.template !== undefined) {
-    for (const placeholder of placeholdersOf(node.template)) yield { placeholder, scalar: node };
+    for (const placeholder of placeholdersOf(node.template)) {
+      yield { placeholder, scalar: node };
+    }
   }
 }
 
 /** Operators of the original in mappings that are not supported here, where they stand. */
 export function* unsupportedOperators(node: SourceNode): Generator<{ operator: string; location: Location }> {
   if (node.kind === "list") {
-    for (const item of node.items) yield* unsupportedOperators(item);
+    for (const item of node.items) {
+      yield* unsupportedOperators(item);
+    }
   } else if (node.kind === "mapping") {
     for (const [key, entry] of (node satisfies MappingNode).entries) {
-      if (["*", "?", "+", "|"].includes(key)) yield { operator: key, location: entry.key };
+      if (["*", "?", "+", "|"].includes(key)) {
+        yield { operator: key, location: entry.key };
+      }
       yield* unsupportedOperators(entry.value);
     }
   }
@@ -83,7 +107,11 @@ export function* unsupportedOperators(node: SourceNode): Generator<{ operator: s
 
 /** The text of a scalar without placeholders (numbers and booleans as written in JSON), else undefined. */
 export function literalScalarText(node: SourceNode): string | undefined {
-  if (node.kind !== "scalar" || node.value === null) return undefined;
-  if (node.template === undefined) return String(node.value);
+  if (node.kind !== "scalar" || node.value === null) {
+    return undefined;
+  }
+  if (node.template === undefined) {
+    return String(node.value);
+  }
   return isPlainText(node.template) ? literalText(node.template) : undefined;
 }

@@ -63,8 +63,11 @@ describe.each(BUILDS)("%s", (build) => {
         const before = y.f32.slice();
         lab.kernels.activate(x.address, y.address, rows, columns, stride * 4, code);
         y.f32.forEach((value, i) => {
-          if (i % stride < columns) expect(value).toBeCloseTo(exact(values[i]), 5);
-          else expect(value).toBe(before[i]);
+          if (i % stride < columns) {
+            expect(value).toBeCloseTo(exact(values[i]), 5);
+          } else {
+            expect(value).toBe(before[i]);
+          }
         });
       }
     });

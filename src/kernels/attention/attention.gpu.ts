@@ -190,7 +190,9 @@ export function attentionTiles(
       row - first < tileRows &&
       slots[row] === slots[first] &&
       positions[row] === positions[first] + row - first;
-    if (continues) continue;
+    if (continues) {
+      continue;
+    }
     words.push(first, row - first, slots[first], positions[first]);
     first = row;
   }

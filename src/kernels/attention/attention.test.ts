@@ -80,20 +80,28 @@ describe.each(BUILDS)("%s", (build) => {
       const at = (p: number): number => (p * kvHeads + kvHead) * headDim;
       const norm = (x: Float32Array, from: number): number => {
         let sum = 0;
-        for (let d = 0; d < headDim; d++) sum += x[from + d] ** 2;
+        for (let d = 0; d < headDim; d++) {
+          sum += x[from + d] ** 2;
+        }
         return Math.sqrt(sum);
       };
       const scores = Float64Array.from({ length: visible }, (_, p) => {
-        if (p < start) return -Infinity;
+        if (p < start) {
+          return -Infinity;
+        }
         let dot = 0;
-        for (let d = 0; d < headDim; d++) dot += query[h * headDim + d] * keys[at(p) + d];
+        for (let d = 0; d < headDim; d++) {
+          dot += query[h * headDim + d] * keys[at(p) + d];
+        }
         return dot * scale;
       });
       const largest = Math.max(...scores);
       const weights = scores.map((score) => Math.exp(score - largest));
       const total = weights.reduce((sum, weight) => sum + weight, 0);
       let longest = 0;
-      for (let p = start; p < visible; p++) longest = Math.max(longest, norm(keys, at(p)));
+      for (let p = start; p < visible; p++) {
+        longest = Math.max(longest, norm(keys, at(p)));
+      }
       // A dot errs by 2 u sqrt(K) |q| |k| (linear.test.ts), a weight by twice that and some ulps of its exponential
       // and its rescaling, the sums by u sqrt(positions): all relative to the largest value that is averaged.
       const score = 2 * Math.sqrt(headDim) * norm(query, h * headDim) * longest * scale;
@@ -233,11 +241,15 @@ describe.each(BUILDS)("%s", (build) => {
   }
 
   test.each([8, 12, 24, 40, 64, 128])("heads of %i", (headDim) => {
-    for (const positions of [1, 5, 65, 130]) check({ headDim, kvHeads: 2, group: 3, positions });
+    for (const positions of [1, 5, 65, 130]) {
+      check({ headDim, kvHeads: 2, group: 3, positions });
+    }
   });
 
   test.each([1, 2, 3, 4, 5])("%i queries of a KV head", (group) => {
-    for (const positions of [3, 64, 100]) check({ headDim: 16, kvHeads: 3, group, positions });
+    for (const positions of [3, 64, 100]) {
+      check({ headDim: 16, kvHeads: 3, group, positions });
+    }
   });
 
   test.each([1, 2, 7, 8, 9, 62, 63, 64, 65, 66, 127, 128, 129, 200])("%i positions", (positions) => {
@@ -245,12 +257,15 @@ describe.each(BUILDS)("%s", (build) => {
   });
 
   test.each([1, 2, 8, 63, 64, 65, 100, 130])("a window of %i positions", (window) => {
-    for (const positions of [7, 66, 150, 200])
+    for (const positions of [7, 66, 150, 200]) {
       check({ headDim: 12, kvHeads: 2, group: 2, positions, window });
+    }
   });
 
   test.each([30, 300, 3000])("scores of some %i", (sharpness) => {
-    for (const positions of [64, 150]) check({ headDim: 8, kvHeads: 2, group: 2, positions, sharpness });
+    for (const positions of [64, 150]) {
+      check({ headDim: 8, kvHeads: 2, group: 2, positions, sharpness });
+    }
   });
 
   test("one position gives its value, exactly", () => {
@@ -266,7 +281,9 @@ describe.each(BUILDS)("%s", (build) => {
     const one = attendRow(data, new Float32Array(8), 128);
     const mean = Float64Array.from({ length: 8 }, (_, d) => {
       let sum = 0;
-      for (let p = 0; p < 128; p++) sum += data.values[p * 8 + d];
+      for (let p = 0; p < 128; p++) {
+        sum += data.values[p * 8 + d];
+      }
       return sum / 128;
     });
     expect(worstError(one, mean, () => 1e-6).ratio).toBeLessThanOrEqual(1);

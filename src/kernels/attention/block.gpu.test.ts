@@ -58,5 +58,7 @@ attentionContract(attendBy(), [
 test("how rows are cut into tiles does not matter", async () => {
   const data = makeCase({ heads: 6, kvHeads: 2, headDim: 8, context: 210 }, run(0, 100, 50));
   const expected = await attendBy()(data);
-  for (const tileRows of [1, 13]) expect(await attendBy(tileRows)(data)).toEqual(expected);
+  for (const tileRows of [1, 13]) {
+    expect(await attendBy(tileRows)(data)).toEqual(expected);
+  }
 });

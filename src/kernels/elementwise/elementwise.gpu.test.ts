@@ -60,7 +60,9 @@ describe.each([1, 64, 256, 300, 515])("%i columns", (columns) => {
 
   test("swiglu", async () => {
     const [gate, up] = [normalNumbers(count, random, 6), normalNumbers(count, random)];
-    if (columns > 4) gate.set([-100, 100, 0, -0]); // beyond f32's exp; zeros of both signs
+    if (columns > 4) {
+      gate.set([-100, 100, 0, -0]);
+    } // beyond f32's exp; zeros of both signs
     const output = lab.buffer(gate);
     const groups = elementwiseWorkgroups(columns, ROWS);
     await lab.run(swigluKernel(columns, MAX_ROWS), [output, lab.buffer(up), rows()], groups);
@@ -105,7 +107,9 @@ describe.each(Object.keys(ACTIVATIONS) as Activation[])("%s", (activation) => {
       elementwiseWorkgroups(x.length, 2),
     );
     const found = await lab.read(output);
-    if (inPlace) expect(found.subarray(x.length)).toEqual(x);
+    if (inPlace) {
+      expect(found.subarray(x.length)).toEqual(x);
+    }
     return found.subarray(0, x.length);
   }
 
@@ -124,7 +128,9 @@ describe.each(Object.keys(ACTIVATIONS) as Activation[])("%s", (activation) => {
     expect(minusSmall).toBeCloseTo(activation === "relu" ? 0 : -0.5e-30, 35);
     const [hundred, minusHundred, huge, minusHuge, most, least, infinite, nan] = large;
     expect([hundred, huge, most, infinite]).toEqual([x[4], x[6], x[8], Infinity]);
-    for (const nothing of [minusHundred, minusHuge, least]) expect(Math.abs(nothing)).toBe(0);
+    for (const nothing of [minusHundred, minusHuge, least]) {
+      expect(Math.abs(nothing)).toBe(0);
+    }
     expect(nan).toBeNaN();
   });
 });

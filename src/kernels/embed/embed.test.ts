@@ -40,7 +40,11 @@ describe.each(BUILDS)("%s", (build) => {
 
   test("rows may lie apart in the source", () => {
     const source = lab.take(16 * 5, 9);
-    for (let r = 0; r < 16; r++) for (let c = 0; c < 3; c++) source.f32[5 * r + c] = 10 * r + c;
+    for (let r = 0; r < 16; r++) {
+      for (let c = 0; c < 3; c++) {
+        source.f32[5 * r + c] = 10 * r + c;
+      }
+    }
     const panel = lab.take(16 * 3);
     lab.kernels.pack_panel(source.address, 20, 3, 16, panel.address, 0, 1, 0);
     const out = lab.take(3);

@@ -150,7 +150,9 @@ function selectMatrix(adapter: GemmAdapter): { mode: MatrixMode; tiling: MatrixT
   for (const config of byPreference) {
     const mode = config.componentType === "f16" ? "f16" : "exact";
     const tiling = tileMatrices(adapter, config, mode);
-    if (tiling !== undefined) return { mode, tiling };
+    if (tiling !== undefined) {
+      return { mode, tiling };
+    }
   }
   const offered = adapter.subgroupMatrix.map(
     ({ componentType, resultComponentType, M, N, K }) =>
@@ -187,7 +189,9 @@ function tileMatrices(
         matrixWorkgroup(tiling) <= adapter.maxComputeInvocationsPerWorkgroup &&
         piecesPerInvocation(tiling) <= 2 &&
         matrixMemory(tiling, mode) <= limit;
-      if (!fits) continue;
+      if (!fits) {
+        continue;
+      }
       const double: MatrixTiling = { ...tiling, buffers: 2 };
       return matrixMemory(double, mode) * 3 <= limit * 2 ? double : tiling;
     }

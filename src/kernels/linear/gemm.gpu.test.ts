@@ -36,7 +36,9 @@ describe("output", () => {
   test.each<Format>(["bf16", "f16", "f32"])("%s weights come through bit by bit", async (format) => {
     const columns = 77;
     const x = new Float32Array(columns * columns);
-    for (let i = 0; i < columns; i++) x[i * columns + i] = 1;
+    for (let i = 0; i < columns; i++) {
+      x[i * columns + i] = 1;
+    }
     const { actual, expected } = await multiply(lab, SMALL, {
       ...{ format, rows: columns, columns, outputs: 70, edges: true, x },
     });

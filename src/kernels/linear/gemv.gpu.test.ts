@@ -57,7 +57,9 @@ function normalized(x: ArrayLike<number>, columns: number, gain: ArrayLike<numbe
   return Float64Array.from(x, (value, i) => {
     const row = i - (i % columns);
     let squares = 0;
-    for (let c = 0; c < columns; c++) squares += x[row + c] ** 2;
+    for (let c = 0; c < columns; c++) {
+      squares += x[row + c] ** 2;
+    }
     return (value / Math.sqrt(squares / columns + Math.fround(EPSILON))) * gain[i % columns];
   });
 }
@@ -90,7 +92,9 @@ describe.each(VARIANTS)("subgroups $subgroups, $workgroup invocations, $outputs 
         [0, cut],
         [cut, count],
       ]) {
-        if (first === end) continue;
+        if (first === end) {
+          continue;
+        }
         const shard = laid.subarray((first * laid.length) / count, (end * laid.length) / count);
         await lab.run(
           spec,
@@ -265,7 +269,9 @@ test.each(ROTATIONS)(
     const all = products.map((value, i) => value + bias[i % count]);
     const rotated = (r: number, head: number, i: number): number => {
       const at = r * count + head * headDim;
-      if (i >= rotary || head >= heads + kvHeads) return all[at + i];
+      if (i >= rotary || head >= heads + kvHeads) {
+        return all[at + i];
+      }
       const half = rotary / 2;
       const angle = angles[rows.positions[r] * half + (i % half)];
       const [a, b] = [all[at + (i % half)], all[at + (i % half) + half]];

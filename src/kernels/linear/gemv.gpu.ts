@@ -47,7 +47,9 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
   const isQkv = epilogue.kind === "qkv";
   const activation = (epilogue.kind === "store" ? epilogue.activation : undefined) ?? "none";
   const bindings: BindingKind[] = ["read", "read", "read", "write", "read"];
-  if (isQkv) bindings.push("write", "write", ...(epilogue.rotary > 0 ? (["read"] as const) : []));
+  if (isQkv) {
+    bindings.push("write", "write", ...(epilogue.rotary > 0 ? (["read"] as const) : []));
+  }
   return {
     name: `gemv ${gather ? "logits" : activation === "none" ? epilogue.kind : activation}${norm ? " + norm" : ""}`,
     source: "linear/gemv.wgsl",

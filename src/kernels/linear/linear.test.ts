@@ -39,7 +39,9 @@ describe.each(BUILDS)("%s", (build) => {
     const input = lab.take(roundUp(columns, PANEL));
     input.f32.set(x);
     const y = lab.take(width, before === undefined ? NaN : 0);
-    if (before !== undefined) y.f32.set(before);
+    if (before !== undefined) {
+      y.f32.set(before);
+    }
     let { address } = input;
     if (format === "f16") {
       ({ address } = lab.take(roundUp(columns, PANEL)));
@@ -68,10 +70,14 @@ describe.each(BUILDS)("%s", (build) => {
     const ldx = roundUp(columns, PANEL);
     // What lies between the rows must not matter.
     const input = lab.take(count * ldx, NaN);
-    for (let r = 0; r < count; r++) input.f32.set(x.subarray(r * columns, (r + 1) * columns), r * ldx);
+    for (let r = 0; r < count; r++) {
+      input.f32.set(x.subarray(r * columns, (r + 1) * columns), r * ldx);
+    }
     const packed = lab.take(count * roundUp(columns, PANEL));
     const y = lab.take(count * width, before === undefined ? NaN : 0);
-    if (before !== undefined) y.f32.set(before);
+    if (before !== undefined) {
+      y.f32.set(before);
+    }
     const scratch = lab.take(257 * PANEL);
     lab.kernels.pack_rows(input.address, ldx * 4, count, columns, packed.address);
     for (let first = 0; first < weights.panels; first += slice) {
@@ -102,7 +108,9 @@ describe.each(BUILDS)("%s", (build) => {
     test.each([...SIZES, 4096, 4097, 8195])("gemv, %i columns", (columns) => {
       const random = randomSource(columns);
       for (const rows of SIZES) {
-        if (rows * columns > 300_000) continue;
+        if (rows * columns > 300_000) {
+          continue;
+        }
         const x = normalNumbers(columns, random);
         const matrix = randomMatrix(format, rows, columns, random);
         const { values, bound } = product(x, matrix);
@@ -184,7 +192,9 @@ describe.each(BUILDS)("%s", (build) => {
       const matrix = randomMatrix(format, 75, 600, random);
       const x = normalNumbers(7 * 600, random);
       const all = gemm(x, matrix);
-      for (const slice of [1, 2, 3]) expect(gemm(x, matrix, undefined, slice)).toEqual(all);
+      for (const slice of [1, 2, 3]) {
+        expect(gemm(x, matrix, undefined, slice)).toEqual(all);
+      }
     });
 
     test("a row of weights gives the same bits wherever it lies", () => {
@@ -284,8 +294,9 @@ describe.each(BUILDS)("%s", (build) => {
 
   test("no panels, no writes", () => {
     const y = lab.take(16, 7);
-    for (const format of FORMATS)
+    for (const format of FORMATS) {
       lab.kernels[`gemv_${format}`](y.address, y.address, 0, 0, 0, y.address, 4, 0);
+    }
     lab.kernels.gemm(y.address, 1, y.address, 0, 0, 0, y.address, 64, 4, 0, y.address, 2);
     expect(y.f32.every((value) => value === 7)).toBe(true);
   });

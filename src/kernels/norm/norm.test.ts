@@ -20,7 +20,9 @@ describe.each(BUILDS)("%s", (build) => {
     const x = lab.take(rows * stride, NaN);
     const weight = lab.numbers(normalNumbers(columns, random));
     const y = lab.take(rows * stride, 5);
-    for (let r = 0; r < rows; r++) x.f32.set(normalNumbers(columns, random, scale), r * stride);
+    for (let r = 0; r < rows; r++) {
+      x.f32.set(normalNumbers(columns, random, scale), r * stride);
+    }
     lab.kernels.rms_norm(x.address, weight.address, y.address, rows, columns, stride * 4, epsilon);
     for (let r = 0; r < rows; r++) {
       const row = Float64Array.from(x.f32.subarray(r * stride, r * stride + columns));
@@ -40,7 +42,9 @@ describe.each(BUILDS)("%s", (build) => {
   }
 
   test.each([1, 3, 4, 15, 16, 17, 31, 33, 255, 257, 4097])("%i columns", (columns) => {
-    for (const rows of [1, 3]) check(columns, rows, 1, 1e-6);
+    for (const rows of [1, 3]) {
+      check(columns, rows, 1, 1e-6);
+    }
     check(columns, 2, 1e4, 1e-6);
     check(columns, 2, 1e-3, 1e-5); // epsilon is most of the mean
   });

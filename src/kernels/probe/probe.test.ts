@@ -9,7 +9,9 @@ describe.each(BUILDS)("%s", (build) => {
     const words = 2048;
     const region = lab.take(words);
     const read = (): number => lab.kernels[name](region.address, words * 4);
-    for (let i = 0; i < words; i++) region.i32[i] = Math.imul(i + 1, 0x9e3779b1);
+    for (let i = 0; i < words; i++) {
+      region.i32[i] = Math.imul(i + 1, 0x9e3779b1);
+    }
     const all = region.i32.reduce((xor, word) => xor ^ word, 0);
     expect(read()).toBe(all);
     for (let i = 0; i < words; i += 5) {
@@ -24,7 +26,9 @@ describe.each(BUILDS)("%s", (build) => {
     // always the same, would be computed once).
     const expected = (turns: number): number => {
       let sum = 0;
-      for (let i = 0; i < turns; i++) sum = build === "relaxed" ? sum + 0.5 * 0.25 : sum * 0.5 + 0.25;
+      for (let i = 0; i < turns; i++) {
+        sum = build === "relaxed" ? sum + 0.5 * 0.25 : sum * 0.5 + 0.25;
+      }
       return 48 * sum;
     };
     for (const turns of [0, 1, 2, 10]) {

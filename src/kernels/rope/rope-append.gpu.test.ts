@@ -69,9 +69,13 @@ test.each([
         }
       }
       const cell = (slot * context + position) * kvHeads;
-      if (head < heads) expected.query.set(x, (r * heads + head) * headDim);
-      else if (head < heads + kvHeads) expected.keys.set(x, (cell + head - heads) * headDim);
-      else expected.values.set(x, (cell + head - heads - kvHeads) * headDim);
+      if (head < heads) {
+        expected.query.set(x, (r * heads + head) * headDim);
+      } else if (head < heads + kvHeads) {
+        expected.keys.set(x, (cell + head - heads) * headDim);
+      } else {
+        expected.values.set(x, (cell + head - heads - kvHeads) * headDim);
+      }
     }
   }
   const largest = 1.2 * Math.SQRT2 * Math.max(...qkv.map(Math.abs));

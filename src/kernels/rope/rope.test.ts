@@ -64,7 +64,9 @@ describe.each(BUILDS)("%s", (build) => {
     lab.kernels.rope(x.address, 0, table.address, 1, 3, headDim, rotary);
     const expected = before.map((value, i) => {
       const channel = i % headDim;
-      if (channel >= rotary) return value;
+      if (channel >= rotary) {
+        return value;
+      }
       return channel < half ? 0 - before[i + half] : before[i - half];
     });
     expect([...x.f32]).toEqual([...expected]);

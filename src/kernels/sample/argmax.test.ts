@@ -20,7 +20,9 @@ describe.each(BUILDS)("argmax, %s", (build) => {
     expect(argmax(values)).toBe(values.indexOf(Math.max(...values)));
     // The largest at any place of the vectors and of the rest.
     for (const at of [0, 1, 2, 3, count >> 1, count - 3, count - 2, count - 1]) {
-      if (at < 0 || at >= count) continue;
+      if (at < 0 || at >= count) {
+        continue;
+      }
       const raised = values.slice();
       raised[at] = 100;
       expect(argmax(raised)).toBe(at);

@@ -67,7 +67,9 @@ async function maxima(
 function anyNumber(random: () => number): number {
   const edges = [0, 1, 0x007fffff, 0x00800000, 0x00800001, 0x7f7fffff, 0x7f800000, 0x3f800000, 0x3f7fffff];
   const sign = random() < 0.5 ? 2 ** 31 : 0;
-  if (random() < 0.1) return floatOf(sign + edges[Math.floor(random() * edges.length)]);
+  if (random() < 0.1) {
+    return floatOf(sign + edges[Math.floor(random() * edges.length)]);
+  }
   const significand = random() < 0.2 ? Math.floor(random() * 4) * 0x200000 : Math.floor(random() * 2 ** 23);
   return floatOf(sign + Math.floor(random() * 255) * 2 ** 23 + significand);
 }
@@ -76,7 +78,9 @@ function anyNumber(random: () => number): number {
 const VOCAB = 8000;
 function alone(values: readonly number[]): Float32Array {
   const logits = new Float32Array(VOCAB).fill(-Infinity);
-  for (const [i, value] of values.entries()) logits[i * 4 + (i % 4)] = value;
+  for (const [i, value] of values.entries()) {
+    logits[i * 4 + (i % 4)] = value;
+  }
   return logits;
 }
 const random = randomSource(1);
@@ -113,11 +117,15 @@ test.each(FACTORS)(
     const isSeen = (i: number): boolean => i % 2 === 0;
     for (let i = 0; i < numbers.length; i++) {
       const token = i * 4 + (i % 4);
-      if (isSeen(i)) marks[2 * (token >>> 5)] |= 1 << (token & 31);
+      if (isSeen(i)) {
+        marks[2 * (token >>> 5)] |= 1 << (token & 31);
+      }
     }
     const found = await maxima(alone(numbers), { penalty }, { marks });
     const expected = Float32Array.from(numbers, (value, i) => {
-      if (!isSeen(i)) return value + 0;
+      if (!isSeen(i)) {
+        return value + 0;
+      }
       return Math.fround(value < 0 ? value * factor : value / factor) + 0;
     });
     expect(bitsOf(found)).toEqual(bitsOf(expected));

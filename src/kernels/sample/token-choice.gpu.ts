@@ -15,7 +15,9 @@ export interface ChoiceShape {
 /** Tokens a chunk: as few as leave a list of maxima that one workgroup reads at ease. */
 export function chunkSize(vocabSize: number): number {
   let chunk = QUAD;
-  while (vocabSize > chunk * MOST_CHUNKS) chunk *= 2;
+  while (vocabSize > chunk * MOST_CHUNKS) {
+    chunk *= 2;
+  }
   if (chunk > QUAD * WORKGROUP) {
     throw new RangeError(
       `A vocabulary has at most ${QUAD * WORKGROUP * MOST_CHUNKS} tokens; found ${vocabSize}.`,

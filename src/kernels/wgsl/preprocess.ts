@@ -45,11 +45,14 @@ export function preprocess(path: string, constants: ShaderConstants, read: Sourc
   const body = expand(path, "the program", context);
   const words = new Set(body.match(WORD));
   const unused = Object.keys(constants).filter((name) => !context.mentioned.has(name));
-  if (unused.length > 0) throw new Error(`${path}: no line mentions the constants ${unused.join(", ")}.`);
+  if (unused.length > 0) {
+    throw new Error(`${path}: no line mentions the constants ${unused.join(", ")}.`);
+  }
   const header: string[] = [];
   for (const [name, value] of Object.entries(constants)) {
-    if (typeof value === "number" && words.has(name))
+    if (typeof value === "number" && words.has(name)) {
       header.push(`const ${name} = ${literal(name, value)};\n`);
+    }
   }
   const directives = [...new Set(context.directives)].map((line) => `${line}\n`);
   return directives.join("") + header.join("") + body;
@@ -67,9 +70,13 @@ interface Context {
 
 function expand(path: string, from: string, context: Context): string {
   const source = context.read(path);
-  if (source === undefined) throw new Error(`${from}: there is no WGSL file "${path}".`);
+  if (source === undefined) {
+    throw new Error(`${from}: there is no WGSL file "${path}".`);
+  }
   context.included.add(path);
-  for (const word of source.match(WORD) ?? []) context.mentioned.add(word);
+  for (const word of source.match(WORD) ?? []) {
+    context.mentioned.add(word);
+  }
   const output: string[] = [];
   const stack: Branch[] = [];
   for (const [index, line] of source.split("\n").entries()) {
@@ -77,18 +84,26 @@ function expand(path: string, from: string, context: Context): string {
     const isActive = stack.every((branch) => branch.isActive);
     const directive = /^\s*#(\w+)\s*(.*?)\s*(?:\/\/.*)?$/.exec(line);
     if (directive === null) {
-      if (!isActive) continue;
-      if (/^\s*(enable|requires)\s/.test(line)) context.directives.push(line.trim());
-      else output.push(line);
+      if (!isActive) {
+        continue;
+      }
+      if (/^\s*(enable|requires)\s/.test(line)) {
+        context.directives.push(line.trim());
+      } else {
+        output.push(line);
+      }
       continue;
     }
     const [, name, argument] = directive;
     switch (name) {
       case "include": {
         const file = /^"([^"]+)"$/.exec(argument)?.[1];
-        if (file === undefined)
+        if (file === undefined) {
           throw new Error(`${place}: expected #include "path"; found "${line.trim()}".`);
-        if (isActive && !context.included.has(file)) output.push(expand(file, place, context));
+        }
+        if (isActive && !context.included.has(file)) {
+          output.push(expand(file, place, context));
+        }
         break;
       }
       case "if": {
@@ -99,7 +114,9 @@ function expand(path: string, from: string, context: Context): string {
       case "elif":
       case "else": {
         const branch = stack.at(-1);
-        if (branch === undefined || branch.hasElse) throw new Error(`${place}: #${name} without #if.`);
+        if (branch === undefined || branch.hasElse) {
+          throw new Error(`${place}: #${name} without #if.`);
+        }
         branch.hasElse = name === "else";
         const isOpen = branch.isReachable && !branch.isDecided;
         branch.isActive = isOpen && (name === "else" || evaluate(argument, place, context));
@@ -107,14 +124,18 @@ function expand(path: string, from: string, context: Context): string {
         break;
       }
       case "endif":
-        if (stack.pop() === undefined) throw new Error(`${place}: #endif without #if.`);
+        if (stack.pop() === undefined) {
+          throw new Error(`${place}: #endif without #if.`);
+        }
         break;
       default:
         throw new Error(`${place}: there is no directive #${name}.`);
     }
   }
   const open = stack.at(-1);
-  if (open !== undefined) throw new Error(`${open.place}: #if without #endif.`);
+  if (open !== undefined) {
+    throw new Error(`${open.place}: #if without #endif.`);
+  }
   return output.join("\n");
 }
 
@@ -122,22 +143,34 @@ function evaluate(condition: string, place: string, context: Context): boolean {
   const isAny = condition.includes("||");
   const terms = condition.split(isAny ? "||" : "&&").map((term) => {
     const match = /^\s*(!?)\s*([A-Za-z_]\w*)\s*(?:(==|!=)\s*(-?[\w.]+|"[^"]*"))?\s*$/.exec(term);
-    if (match === null) throw new Error(`${place}: the condition "${condition}" is not understood.`);
+    if (match === null) {
+      throw new Error(`${place}: the condition "${condition}" is not understood.`);
+    }
     const [, not, name, operator, wanted] = match as unknown as [string, string, string, string?, string?];
     const value = Object.hasOwn(context.constants, name) ? context.constants[name] : undefined;
-    if (value === undefined) throw new Error(`${place}: there is no constant ${name}.`);
+    if (value === undefined) {
+      throw new Error(`${place}: there is no constant ${name}.`);
+    }
     if (operator === undefined || wanted === undefined) {
-      if (typeof value === "string") throw new Error(`${place}: ${name} is a string; compare it with one.`);
+      if (typeof value === "string") {
+        throw new Error(`${place}: ${name} is a string; compare it with one.`);
+      }
       return Boolean(value) !== (not === "!");
     }
-    if (not === "!") throw new Error(`${place}: write != instead of ! before a comparison.`);
+    if (not === "!") {
+      throw new Error(`${place}: write != instead of ! before a comparison.`);
+    }
     return (String(value) === wanted.replaceAll('"', "")) === (operator === "==");
   });
   return isAny ? terms.some(Boolean) : terms.every(Boolean);
 }
 
 function literal(name: string, value: number): string {
-  if (!Number.isFinite(value)) throw new Error(`The shader constant ${name} must be finite; found ${value}.`);
-  if (!Number.isInteger(value)) return `${value}f`;
+  if (!Number.isFinite(value)) {
+    throw new Error(`The shader constant ${name} must be finite; found ${value}.`);
+  }
+  if (!Number.isInteger(value)) {
+    return `${value}f`;
+  }
   return value < 0 ? `${value}i` : `${value}u`;
 }

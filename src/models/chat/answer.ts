@@ -64,11 +64,17 @@ export class AnswerParser {
     const pieces: AnswerPiece[] = [];
     const rest = this.#buffer;
     this.#buffer = "";
-    if (this.#state === "reasoning") this.#emit("reasoning", rest.trimEnd(), pieces);
-    else if (this.#state === "call") this.#call(rest, "", pieces);
-    else if (this.#state === "answer") this.#emit("content", rest.trimStart(), pieces);
-    else if (this.#state === "start") this.#emit("content", rest, pieces);
-    else this.#emit("content", this.#format.toolCalls === undefined ? rest : rest.trimEnd(), pieces);
+    if (this.#state === "reasoning") {
+      this.#emit("reasoning", rest.trimEnd(), pieces);
+    } else if (this.#state === "call") {
+      this.#call(rest, "", pieces);
+    } else if (this.#state === "answer") {
+      this.#emit("content", rest.trimStart(), pieces);
+    } else if (this.#state === "start") {
+      this.#emit("content", rest, pieces);
+    } else {
+      this.#emit("content", this.#format.toolCalls === undefined ? rest : rest.trimEnd(), pieces);
+    }
     return pieces;
   }
 
@@ -82,7 +88,9 @@ export class AnswerParser {
         return;
       case "answer":
         this.#buffer = this.#buffer.trimStart();
-        if (this.#buffer !== "") this.#state = "content";
+        if (this.#buffer !== "") {
+          this.#state = "content";
+        }
         return;
       case "content":
         this.#content(pieces);
@@ -90,7 +98,9 @@ export class AnswerParser {
       case "call": {
         const [, close] = this.#format.toolCalls ?? TOOL_CALL_TAGS;
         const body = this.#takeBefore(close);
-        if (body === undefined) return;
+        if (body === undefined) {
+          return;
+        }
         this.#call(body, close, pieces);
         this.#state = "content";
       }
@@ -103,17 +113,23 @@ export class AnswerParser {
     if (text.startsWith(open)) {
       this.#buffer = text.slice(open.length).trimStart();
       this.#state = "reasoning";
-    } else if (!open.startsWith(text)) this.#state = "content";
+    } else if (!open.startsWith(text)) {
+      this.#state = "content";
+    }
   }
 
   #reasoning(pieces: AnswerPiece[]): void {
     const [, close] = this.#format.reasoning ?? REASONING_TAGS;
-    if (!this.#hasReasoned) this.#buffer = this.#buffer.trimStart();
+    if (!this.#hasReasoned) {
+      this.#buffer = this.#buffer.trimStart();
+    }
     const whole = this.#takeBefore(close);
     if (whole !== undefined) {
       this.#emit("reasoning", whole.trimEnd(), pieces);
       this.#state = "answer";
-    } else this.#emit("reasoning", this.#takeCertain(close), pieces);
+    } else {
+      this.#emit("reasoning", this.#takeCertain(close), pieces);
+    }
   }
 
   #content(pieces: AnswerPiece[]): void {
@@ -135,14 +151,19 @@ export class AnswerParser {
   #call(body: string, close: string, pieces: AnswerPiece[]): void {
     const toolCall = readToolCall(body);
     const [open] = this.#format.toolCalls ?? TOOL_CALL_TAGS;
-    if (toolCall === undefined) this.#emit("content", open + body + close, pieces);
-    else pieces.push({ type: "tool-call", text: body.trim(), toolCall });
+    if (toolCall === undefined) {
+      this.#emit("content", open + body + close, pieces);
+    } else {
+      pieces.push({ type: "tool-call", text: body.trim(), toolCall });
+    }
   }
 
   /** The buffer up to a tag, which is taken with it; undefined when it has no such tag. */
   #takeBefore(tag: string): string | undefined {
     const at = this.#buffer.indexOf(tag);
-    if (at < 0) return undefined;
+    if (at < 0) {
+      return undefined;
+    }
     const before = this.#buffer.slice(0, at);
     this.#buffer = this.#buffer.slice(at + tag.length);
     return before;
@@ -152,15 +173,21 @@ export class AnswerParser {
   #takeCertain(tag: string): string {
     const text = this.#buffer;
     let held = Math.min(tag.length - 1, text.length);
-    while (held > 0 && !text.endsWith(tag.slice(0, held))) held--;
+    while (held > 0 && !text.endsWith(tag.slice(0, held))) {
+      held--;
+    }
     const certain = text.slice(0, text.length - held).trimEnd();
     this.#buffer = text.slice(certain.length);
     return certain;
   }
 
   #emit(type: "reasoning" | "content", text: string, pieces: AnswerPiece[]): void {
-    if (text === "") return;
-    if (type === "reasoning") this.#hasReasoned = true;
+    if (text === "") {
+      return;
+    }
+    if (type === "reasoning") {
+      this.#hasReasoned = true;
+    }
     pieces.push({ type, text });
   }
 }
@@ -173,7 +200,9 @@ function bare([open, close]: Tags): Tags {
 /** `{"name": …, "arguments": {…}}`; models also write "parameters", and arguments as a JSON text. */
 function readToolCall(text: string): ToolCall | undefined {
   const call = parseJson(text);
-  if (!isJsonObject(call) || typeof call.name !== "string" || call.name === "") return undefined;
+  if (!isJsonObject(call) || typeof call.name !== "string" || call.name === "") {
+    return undefined;
+  }
   const given = call.arguments ?? call.parameters ?? {};
   const parsed = typeof given === "string" ? parseJson(given) : given;
   return isJsonObject(parsed) ? { name: call.name, arguments: parsed } : undefined;

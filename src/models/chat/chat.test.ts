@@ -57,7 +57,9 @@ class Script {
 }
 
 async function* toStream<T>(items: readonly T[]): AsyncGenerator<T, void, undefined> {
-  for (const item of items) yield await Promise.resolve(item);
+  for (const item of items) {
+    yield await Promise.resolve(item);
+  }
 }
 
 function writeTemplate(source: unknown, rest: object = { bos_token: "<s>" }): Promise<void> {
@@ -88,7 +90,9 @@ describe("chat", () => {
     await writeTemplate(simple);
     const script = new Script(`<think>a b</think> Yes ${callText}`);
     const parts: ChatPart[] = [];
-    for await (const part of script.chat.stream(question, { tools })) parts.push(part);
+    for await (const part of script.chat.stream(question, { tools })) {
+      parts.push(part);
+    }
     const result = parts.at(-1)?.result;
     const joined = (type: string): string =>
       parts.map((part) => (part.type === type && part.toolCall === undefined ? part.text : "")).join("");

@@ -125,12 +125,16 @@ export class Chat {
     for await (const part of this.#parts.stream(prepared.ids, prepared.options)) {
       tokens.push(...part.tokens);
       const pieces = parser.push(part.text);
-      if (part.result !== undefined) pieces.push(...parser.finish());
+      if (part.result !== undefined) {
+        pieces.push(...parser.finish());
+      }
       for (const piece of pieces) {
         yield { ...piece, tokens };
         tokens = [];
       }
-      if (part.result === undefined) continue;
+      if (part.result === undefined) {
+        continue;
+      }
       yield { type: "content", text: "", tokens, result: resultOf(part.result, prepared) };
     }
   }
@@ -144,7 +148,9 @@ export class Chat {
 
   async #prepare(messages: readonly ChatMessage[], options: ChatOptions): Promise<Prepared> {
     const { reasoningTags = REASONING_TAGS, toolCallTags = TOOL_CALL_TAGS } = options;
-    if (reasoningTags !== false) checkTags("reasoningTags", reasoningTags);
+    if (reasoningTags !== false) {
+      checkTags("reasoningTags", reasoningTags);
+    }
     checkTags("toolCallTags", toolCallTags);
     const template = await this.#template(messages, options);
     const prompt = renderWith(template, messages, options);
@@ -181,7 +187,9 @@ function hasTools({ tools, templateVariables: variables = {} }: ChatTemplateOpti
 function checkTags(name: string, tags: unknown): void {
   const isPair =
     Array.isArray(tags) && tags.length === 2 && tags.every((tag) => typeof tag === "string" && tag !== "");
-  if (isPair) return;
+  if (isPair) {
+    return;
+  }
   throw new ModelComposeError("invalid-argument", `${name} must be two texts, found ${describeJson(tags)}.`, {
     remedy: `Write for example ${JSON.stringify(REASONING_TAGS)}.`,
   });
@@ -199,13 +207,17 @@ const CHAT_ONLY = [
 
 function generationOptions(options: ChatOptions): GenerateOptions {
   const generation = { ...options };
-  for (const name of CHAT_ONLY) delete generation[name];
+  for (const name of CHAT_ONLY) {
+    delete generation[name];
+  }
   return generation;
 }
 
 function resultOf({ sequences, ...result }: GenerateResult, prepared: Prepared): ChatResult {
   const chat: ChatResult = { ...result, ...answerOf(result.newText, prepared) };
-  if (sequences === undefined) return chat;
+  if (sequences === undefined) {
+    return chat;
+  }
   return { ...chat, sequences: sequences.map((one) => ({ ...one, ...answerOf(one.newText, prepared) })) };
 }
 
@@ -231,8 +243,9 @@ function messageOf(
   const calls: ToolCallEntry[] = [];
   let content = "";
   for (const piece of pieces) {
-    if (piece.type === "content") content += piece.text;
-    else if (piece.type === "tool-call" && template.showsToolCalls) {
+    if (piece.type === "content") {
+      content += piece.text;
+    } else if (piece.type === "tool-call" && template.showsToolCalls) {
       calls.push({ type: "function", function: piece.toolCall });
     } else if (piece.type === "tool-call") {
       content += `${content === "" ? "" : "\n"}${open}\n${piece.text}\n${close}`;

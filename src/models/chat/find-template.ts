@@ -43,14 +43,18 @@ export class ChatTemplates {
     }
     const name = wanted ?? (hasTools && this.#sources.has(TOOL_USE) ? TOOL_USE : DEFAULT);
     const source = this.#sources.get(name);
-    if (source === undefined) throw this.#notFound(wanted);
+    if (source === undefined) {
+      throw this.#notFound(wanted);
+    }
     return this.#compile(name, source);
   }
 
   #compile(key: string, { text, origin }: Source): ChatTemplate {
     const template = this.#compiled.get(key) ?? new ChatTemplate(text, origin, this.#specialTokens);
     // Templates that callers give may be many.
-    if (this.#sources.has(key)) this.#compiled.set(key, template);
+    if (this.#sources.has(key)) {
+      this.#compiled.set(key, template);
+    }
     return template;
   }
 
@@ -88,7 +92,9 @@ export async function loadChatTemplates(directory: string): Promise<ChatTemplate
 }
 
 async function readOptional(path: string): Promise<JsonObject> {
-  if (!(await isFile(path))) return {};
+  if (!(await isFile(path))) {
+    return {};
+  }
   return readJsonObject(path, "invalid-config", "Fetch the file again, or remove it.");
 }
 
@@ -99,18 +105,23 @@ async function readTemplate(path: string): Promise<Source> {
 async function fromTemplateFiles(directory: string): Promise<Map<string, Source> | undefined> {
   const sources = new Map<string, Source>();
   const file = join(directory, TEMPLATE_FILE);
-  if (await isFile(file)) sources.set(DEFAULT, await readTemplate(file));
+  if (await isFile(file)) {
+    sources.set(DEFAULT, await readTemplate(file));
+  }
   const additional = join(directory, ADDITIONAL_TEMPLATES);
   for (const name of await listDirectory(additional)) {
-    if (name.endsWith(".jinja"))
+    if (name.endsWith(".jinja")) {
       sources.set(name.slice(0, -".jinja".length), await readTemplate(join(additional, name)));
+    }
   }
   return sources.size === 0 ? undefined : sources;
 }
 
 async function fromProcessorFile(directory: string): Promise<Map<string, Source> | undefined> {
   const path = join(directory, PROCESSOR_FILE);
-  if (!(await isFile(path))) return undefined;
+  if (!(await isFile(path))) {
+    return undefined;
+  }
   return sourcesOf((await readOptional(path)).chat_template, path);
 }
 
@@ -121,8 +132,12 @@ function fromConfig(directory: string, { chat_template: value }: JsonObject): Ma
 /** "chat_template": a text, a list of named ones, or names with texts. */
 function sourcesOf(value: unknown, path: string): Map<string, Source> {
   const origin = `"${path}"`;
-  if (value === undefined || value === null) return new Map();
-  if (typeof value === "string") return new Map([[DEFAULT, { text: value, origin }]]);
+  if (value === undefined || value === null) {
+    return new Map();
+  }
+  if (typeof value === "string") {
+    return new Map([[DEFAULT, { text: value, origin }]]);
+  }
   const entries: unknown[] = Array.isArray(value)
     ? value
     : isJsonObject(value)
@@ -156,6 +171,8 @@ function specialTokensOf(config: JsonObject): JsonObject {
 }
 
 function contentOf(token: unknown): string | undefined {
-  if (typeof token === "string") return token;
+  if (typeof token === "string") {
+    return token;
+  }
   return isJsonObject(token) && typeof token.content === "string" ? token.content : undefined;
 }

@@ -44,7 +44,9 @@ export function checkMessages(value: unknown): asserts value is readonly ChatMes
   const problem = Array.isArray(value)
     ? listProblem(value)
     : { path: "", expected: "a list of messages", found: value };
-  if (problem === undefined) return;
+  if (problem === undefined) {
+    return;
+  }
   const { path, expected, found } = problem;
   throw new ModelComposeError(
     "invalid-input",
@@ -57,26 +59,36 @@ export function checkMessages(value: unknown): asserts value is readonly ChatMes
 export function listProblem(
   messages: readonly unknown[],
 ): { path: string; expected: string; found: unknown } | undefined {
-  if (messages.length === 0) return { path: "", expected: "a list of at least one message", found: messages };
+  if (messages.length === 0) {
+    return { path: "", expected: "a list of at least one message", found: messages };
+  }
   for (const [i, message] of messages.entries()) {
     const problem = messageProblem(message);
-    if (problem !== undefined) return { ...problem, path: `[${i}]${problem.path}` };
+    if (problem !== undefined) {
+      return { ...problem, path: `[${i}]${problem.path}` };
+    }
   }
   return undefined;
 }
 
 function messageProblem(message: unknown): { path: string; expected: string; found: unknown } | undefined {
-  if (!isJsonObject(message))
+  if (!isJsonObject(message)) {
     return { path: "", expected: "an object with role and content", found: message };
+  }
   const { role, content, tool_calls: calls } = message;
   if (typeof role !== "string" || role === "") {
     return { path: ".role", expected: 'a role such as "user" or "system"', found: role };
   }
-  if (typeof content === "string") return undefined;
-  if (Array.isArray(content)) return partsProblem(content);
-  // The calls of an assistant may be all that it says.
-  if ((content === null || content === undefined) && Array.isArray(calls) && calls.length > 0)
+  if (typeof content === "string") {
     return undefined;
+  }
+  if (Array.isArray(content)) {
+    return partsProblem(content);
+  }
+  // The calls of an assistant may be all that it says.
+  if ((content === null || content === undefined) && Array.isArray(calls) && calls.length > 0) {
+    return undefined;
+  }
   return { path: ".content", expected: "a text", found: content };
 }
 
@@ -84,7 +96,9 @@ function partsProblem(
   parts: readonly unknown[],
 ): { path: string; expected: string; found: unknown } | undefined {
   for (const [i, part] of parts.entries()) {
-    if (isJsonObject(part) && part.type === "text" && typeof part.text === "string") continue;
+    if (isJsonObject(part) && part.type === "text" && typeof part.text === "string") {
+      continue;
+    }
     const expected = 'a part {"type": "text", "text": "…"}';
     return { path: `.content[${i}]`, expected, found: part };
   }

@@ -61,7 +61,9 @@ const DIRECTIVES: Readonly<Record<string, (date: Date) => string>> = {
 export function strftime(date: Date, format: string): string {
   return format.replace(/%(-?)(.?)/gs, (written: string, dash: string, letter: string) => {
     const directive = Object.hasOwn(DIRECTIVES, letter) ? DIRECTIVES[letter] : undefined;
-    if (directive === undefined) throw new Error(`strftime_now does not know ${JSON.stringify(written)}`);
+    if (directive === undefined) {
+      throw new Error(`strftime_now does not know ${JSON.stringify(written)}`);
+    }
     const text = directive(date);
     return dash === "" ? text : text.replace(/^[0 ]+(?=.)/, "");
   });

@@ -26,7 +26,9 @@ const SPACE = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\
 /** Python's lstrip, rstrip and strip: characters of a set, by default white space. */
 function strip(text: string, side: "left" | "right" | "both", set?: string): string {
   const characters = set?.replace(/[\]\\^-]/g, "\\$&") ?? SPACE;
-  if (characters === "") return text;
+  if (characters === "") {
+    return text;
+  }
   const start = side === "right" ? text : text.replace(new RegExp(`^[${characters}]+`, "u"), "");
   return side === "left" ? start : stripEnd(start, new RegExp(`[${characters}]`, "u"));
 }
@@ -35,7 +37,9 @@ function strip(text: string, side: "left" | "right" | "both", set?: string): str
 function stripEnd(text: string, set: RegExp): string {
   const characters = Array.from(text);
   let end = characters.length;
-  while (end > 0 && set.test(characters[end - 1])) end--;
+  while (end > 0 && set.test(characters[end - 1])) {
+    end--;
+  }
   return end === characters.length ? text : characters.slice(0, end).join("");
 }
 
@@ -78,8 +82,12 @@ export const filters: ReadonlyMap<string, Filter> = new Map<string, Filter>([
   [
     "items",
     (value) => {
-      if (isUndefined(value)) return listOf([]);
-      if (!isMapping(value)) throw new Error(`items: ${pythonStr(value)} is not a mapping`);
+      if (isUndefined(value)) {
+        return listOf([]);
+      }
+      if (!isMapping(value)) {
+        throw new Error(`items: ${pythonStr(value)} is not a mapping`);
+      }
       return listOf(
         [...(value.value as Map<string, Value>)].map(([key, field]) => listOf([valueOf(key), field])),
       );
@@ -103,9 +111,13 @@ function fieldOf(item: Value, name: Value): Value {
 
 /** `select("equalto", 3)`: a test by name with what it compares with; without a name, whether the item is true. */
 function holds(item: Value, { positional: [name, other] }: Arguments): boolean {
-  if (name === undefined) return item.__bool__().value;
+  if (name === undefined) {
+    return item.__bool__().value;
+  }
   const test = tests.get(pythonStr(name));
-  if (test === undefined) throw new Error(`the test ${JSON.stringify(pythonStr(name))} is not known here`);
+  if (test === undefined) {
+    throw new Error(`the test ${JSON.stringify(pythonStr(name))} is not known here`);
+  }
   return test(item, other ?? valueOf(undefined));
 }
 

@@ -83,12 +83,16 @@ export class TemplateInterpreter extends Interpreter {
   }
 
   #checkTime(): void {
-    if (performance.now() - this.#startedAt < MOST_MILLISECONDS) return;
+    if (performance.now() - this.#startedAt < MOST_MILLISECONDS) {
+      return;
+    }
     throw new Error(`it is not done after ${MOST_MILLISECONDS / 1000} seconds`);
   }
 
   #evaluate(node: Node | undefined, scope: Environment): Value {
-    if (node === undefined) return super.evaluate(node, scope);
+    if (node === undefined) {
+      return super.evaluate(node, scope);
+    }
     switch (node.type) {
       case "Held":
         return (node as Held).held;
@@ -126,9 +130,13 @@ export class TemplateInterpreter extends Interpreter {
     for (const node of nodes) {
       try {
         const value = this.evaluate(node, scope);
-        if (!SILENT.has(node.type)) text += pythonStr(value);
+        if (!SILENT.has(node.type)) {
+          text += pythonStr(value);
+        }
       } catch (error) {
-        if (error instanceof LoopControl) error.text = text + error.text;
+        if (error instanceof LoopControl) {
+          error.text = text + error.text;
+        }
         throw error;
       }
     }
@@ -150,9 +158,13 @@ export class TemplateInterpreter extends Interpreter {
       try {
         text += this.#text(body, inner);
       } catch (error) {
-        if (!(error instanceof LoopControl)) throw error;
+        if (!(error instanceof LoopControl)) {
+          throw error;
+        }
         text += error.text;
-        if (error.kind === "break") break;
+        if (error.kind === "break") {
+          break;
+        }
       }
     }
     return items.length === 0 ? this.#text(defaultBlock, scope) : text;
@@ -171,15 +183,21 @@ export class TemplateInterpreter extends Interpreter {
     if (values.length !== names.length) {
       throw new Error(`cannot unpack ${values.length} values into ${names.length} variables`);
     }
-    for (const [i, { value: name }] of names.entries()) inner.setVariable(name, values[i]);
+    for (const [i, { value: name }] of names.entries()) {
+      inner.setVariable(name, values[i]);
+    }
     return inner;
   }
 
   #binary(node: Binary, scope: Environment): Value {
     const operator = node.operator.value;
     const left = this.evaluate(node.left, scope);
-    if (operator === "and") return isTrue(left) ? this.evaluate(node.right, scope) : left;
-    if (operator === "or") return isTrue(left) ? left : this.evaluate(node.right, scope);
+    if (operator === "and") {
+      return isTrue(left) ? this.evaluate(node.right, scope) : left;
+    }
+    if (operator === "or") {
+      return isTrue(left) ? left : this.evaluate(node.right, scope);
+    }
     const right = this.evaluate(node.right, scope);
     switch (operator) {
       case "==":
@@ -203,12 +221,16 @@ export class TemplateInterpreter extends Interpreter {
     }
     const [a, b] = [numberOf(left), numberOf(right)];
     // The sign of Python's remainder is that of the divisor.
-    if (operator === "%" && a !== undefined && b !== undefined && b !== 0) return valueOf(((a % b) + b) % b);
+    if (operator === "%" && a !== undefined && b !== undefined && b !== 0) {
+      return valueOf(((a % b) + b) % b);
+    }
     for (const [side, value] of [
       [node.left, left],
       [node.right, right],
     ] as const) {
-      if (isUndefined(value)) throw new UndefinedError(`${sourceOf(side)} is undefined`);
+      if (isUndefined(value)) {
+        throw new UndefinedError(`${sourceOf(side)} is undefined`);
+      }
     }
     return super.evaluate({ ...node, left: held(left), right: held(right) } as Binary, scope);
   }
@@ -216,12 +238,16 @@ export class TemplateInterpreter extends Interpreter {
   #member(node: Member, scope: Environment): Value {
     const { computed, property } = node;
     const object = this.evaluate(node.object, scope);
-    if (isUndefined(object)) throw new UndefinedError(`${sourceOf(node.object)} is undefined`);
+    if (isUndefined(object)) {
+      throw new UndefinedError(`${sourceOf(node.object)} is undefined`);
+    }
     const name = property.type === "Identifier" && !computed ? (property as Named).value : undefined;
     if (name !== undefined && isText(object)) {
       const method = textMethods.get(name);
       const text = String(object.value);
-      if (method !== undefined) return valueOf((...args: unknown[]) => method(text, ...args));
+      if (method !== undefined) {
+        return valueOf((...args: unknown[]) => method(text, ...args));
+      }
     }
     if (name !== undefined && isMapping(object) && MAPPING_METHODS.includes(name)) {
       return object.builtins.get(name) ?? valueOf(undefined);
@@ -236,7 +262,9 @@ export class TemplateInterpreter extends Interpreter {
       return this.#mapByFilter(value, args, scope);
     }
     const own = filters.get(name === "d" ? "default" : name);
-    if (own !== undefined) return own(value, this.#arguments(args, scope));
+    if (own !== undefined) {
+      return own(value, this.#arguments(args, scope));
+    }
     return super.evaluate({ ...node, operand: held(value), filter } as Filtered, scope);
   }
 
@@ -255,7 +283,9 @@ export class TemplateInterpreter extends Interpreter {
   #test(node: Tested, scope: Environment): Value {
     const value = this.evaluate(node.operand, scope);
     const own = tests.get(node.test.value);
-    if (own === undefined) return super.evaluate({ ...node, operand: held(value) } as Tested, scope);
+    if (own === undefined) {
+      return super.evaluate({ ...node, operand: held(value) } as Tested, scope);
+    }
     return valueOf(own(value, valueOf(undefined)) !== node.negate);
   }
 
@@ -263,8 +293,11 @@ export class TemplateInterpreter extends Interpreter {
     const positional: Value[] = [];
     const named = new Map<string, Value>();
     for (const arg of args) {
-      if (arg.type !== "KeywordArgumentExpression") positional.push(this.evaluate(arg, scope));
-      else named.set((arg as Keyword).key.value, this.evaluate((arg as Keyword).value, scope));
+      if (arg.type !== "KeywordArgumentExpression") {
+        positional.push(this.evaluate(arg, scope));
+      } else {
+        named.set((arg as Keyword).key.value, this.evaluate((arg as Keyword).value, scope));
+      }
     }
     return { positional, named };
   }
@@ -283,7 +316,9 @@ function withOneStatement(node: Block): Block {
 
 /** A filter with or without arguments. */
 function callOf(filter: Node): { name: string; args: Node[] } {
-  if (filter.type === "Identifier") return { name: (filter as Named).value, args: [] };
+  if (filter.type === "Identifier") {
+    return { name: (filter as Named).value, args: [] };
+  }
   const { callee, args } = filter as Call;
   return { name: (callee as Named).value, args };
 }
@@ -303,11 +338,17 @@ function loopOf(items: readonly Value[], i: number): Value {
 
 /** `message.content`, as far as that is simple. */
 function sourceOf(node: Node): string {
-  if (node.type === "Identifier") return `"${(node as Named).value}"`;
-  if (node.type !== "MemberExpression") return "a value";
+  if (node.type === "Identifier") {
+    return `"${(node as Named).value}"`;
+  }
+  if (node.type !== "MemberExpression") {
+    return "a value";
+  }
   const { object, property, computed } = node as Member;
   const owner = sourceOf(object).replace(/^"|"$/g, "");
-  if (!computed) return `"${owner}.${(property as Named).value}"`;
+  if (!computed) {
+    return `"${owner}.${(property as Named).value}"`;
+  }
   const index = "value" in property ? JSON.stringify(property.value) : "…";
   return `"${owner}[${index}]"`;
 }

@@ -25,7 +25,9 @@ export function listOf(items: readonly Value[]): Value {
 export function mappingOf(entries: Iterable<readonly [string, Value]>): Value {
   const mapping = valueOf({});
   const fields = mapping.value as Map<string, Value>;
-  for (const [key, value] of entries) fields.set(key, value);
+  for (const [key, value] of entries) {
+    fields.set(key, value);
+  }
   return mapping;
 }
 
@@ -59,23 +61,37 @@ function fieldsOf(mapping: Value): Map<string, Value> {
 
 /** What Python iterates over: items, keys, characters; nothing for what is undefined. @throws Error for the rest */
 export function iterate(value: Value): Value[] {
-  if (isList(value)) return [...itemsOf(value)];
-  if (isMapping(value)) return [...fieldsOf(value).keys()].map(valueOf);
-  if (isText(value)) return Array.from(value.value as string, valueOf);
-  if (isUndefined(value)) return [];
+  if (isList(value)) {
+    return [...itemsOf(value)];
+  }
+  if (isMapping(value)) {
+    return [...fieldsOf(value).keys()].map(valueOf);
+  }
+  if (isText(value)) {
+    return Array.from(value.value as string, valueOf);
+  }
+  if (isUndefined(value)) {
+    return [];
+  }
   throw new Error(`${pythonStr(value)} is not a list, a mapping or a text, and cannot be iterated`);
 }
 
 /** Python's `==`: by content, and no text equals a number. */
 export function equals(a: Value, b: Value): boolean {
   const [x, y] = [numberOf(a), numberOf(b)];
-  if (x !== undefined || y !== undefined) return x === y;
+  if (x !== undefined || y !== undefined) {
+    return x === y;
+  }
   if (isList(a)) {
-    if (a.type !== b.type || itemsOf(a).length !== itemsOf(b).length) return false;
+    if (a.type !== b.type || itemsOf(a).length !== itemsOf(b).length) {
+      return false;
+    }
     return itemsOf(a).every((item, i) => equals(item, itemsOf(b)[i]));
   }
   if (isMapping(a)) {
-    if (!isMapping(b) || fieldsOf(a).size !== fieldsOf(b).size) return false;
+    if (!isMapping(b) || fieldsOf(a).size !== fieldsOf(b).size) {
+      return false;
+    }
     return [...fieldsOf(a)].every(([key, value]) => {
       const other = fieldsOf(b).get(key);
       return other !== undefined && equals(value, other);
@@ -86,15 +102,23 @@ export function equals(a: Value, b: Value): boolean {
 
 /** Numbers, and booleans as Python counts with them. */
 export function numberOf({ type, value }: Value): number | undefined {
-  if (type === "BooleanValue") return Number(value);
+  if (type === "BooleanValue") {
+    return Number(value);
+  }
   return type === "IntegerValue" || type === "FloatValue" ? Number(value) : undefined;
 }
 
 /** Python's `in`. @throws Error when `container` holds nothing */
 export function contains(container: Value, item: Value): boolean {
-  if (isText(container) && isText(item)) return String(container.value).includes(String(item.value));
-  if (isMapping(container)) return isText(item) && fieldsOf(container).has(String(item.value));
-  if (isList(container) || isUndefined(container)) return iterate(container).some((one) => equals(one, item));
+  if (isText(container) && isText(item)) {
+    return String(container.value).includes(String(item.value));
+  }
+  if (isMapping(container)) {
+    return isText(item) && fieldsOf(container).has(String(item.value));
+  }
+  if (isList(container) || isUndefined(container)) {
+    return iterate(container).some((one) => equals(one, item));
+  }
   throw new Error(`in: ${pythonStr(container)} does not hold values such as ${pythonRepr(item)}`);
 }
 
@@ -138,24 +162,36 @@ export function pythonRepr(value: Value): string {
 function textRepr(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   let body = "";
-  for (const character of text) body += reprOf(character, quote);
+  for (const character of text) {
+    body += reprOf(character, quote);
+  }
   return quote + body + quote;
 }
 
 function reprOf(character: string, quote: string): string {
-  if (character === quote || character === "\\") return `\\${character}`;
+  if (character === quote || character === "\\") {
+    return `\\${character}`;
+  }
   const named = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }[character];
-  if (named !== undefined) return named;
-  if (character === " " || !/[\p{C}\p{Z}]/u.test(character)) return character;
+  if (named !== undefined) {
+    return named;
+  }
+  if (character === " " || !/[\p{C}\p{Z}]/u.test(character)) {
+    return character;
+  }
   const code = character.codePointAt(0) ?? 0;
   const hex = code.toString(16);
-  if (code < 0x100) return `\\x${hex.padStart(2, "0")}`;
+  if (code < 0x100) {
+    return `\\x${hex.padStart(2, "0")}`;
+  }
   return code < 0x1_0000 ? `\\u${hex.padStart(4, "0")}` : `\\U${hex.padStart(8, "0")}`;
 }
 
 /** The shortest digits that give the number back, like JavaScript's, with Python's bounds of exponents. */
 function floatRepr(value: number): string {
-  if (!Number.isFinite(value)) return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
+  if (!Number.isFinite(value)) {
+    return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
+  }
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-4 || size >= 1e16)) {
     return value.toExponential().replace(/e([+-])(\d)$/, "e$10$2");

@@ -76,7 +76,9 @@ export class ChatTemplate {
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
     const { tools = null, documents = null, variables = {}, now = new Date() } = options;
     const globals = new Environment();
-    for (const [name, value] of Object.entries(globalsAt(now))) globals.setVariable(name, valueOf(value));
+    for (const [name, value] of Object.entries(globalsAt(now))) {
+      globals.setVariable(name, valueOf(value));
+    }
     const scope = new Environment(globals);
     const given = {
       ...this.#specialTokens,
@@ -87,7 +89,9 @@ export class ChatTemplate {
       ...variables,
     };
     try {
-      for (const [name, value] of Object.entries(given)) scope.setVariable(name, valueOf(value));
+      for (const [name, value] of Object.entries(given)) {
+        scope.setVariable(name, valueOf(value));
+      }
       return String(new TemplateInterpreter(scope).run(this.#program).value);
     } catch (error) {
       throw this.#failure(error);
@@ -95,7 +99,9 @@ export class ChatTemplate {
   }
 
   #failure(error: unknown): unknown {
-    if (error instanceof ModelComposeError || !(error instanceof Error)) return error;
+    if (error instanceof ModelComposeError || !(error instanceof Error)) {
+      return error;
+    }
     if (error instanceof RaisedError) {
       return new ModelComposeError(
         "invalid-input",

@@ -20,7 +20,9 @@ const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
 /** @throws ModelComposeError "unsupported" for any other function */
 export function readActivation(file: ConfigFile, key: string, name: string): Activation {
   const activation = ACTIVATIONS.get(name);
-  if (activation !== undefined) return activation;
+  if (activation !== undefined) {
+    return activation;
+  }
   const names = [...ACTIVATIONS.keys()];
   const near = nearestName(name, names);
   throw unsupportedConfig(

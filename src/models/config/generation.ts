@@ -58,7 +58,9 @@ export function decoderStartToken(
   directory: string,
 ): number {
   const token = generation.decoderStartTokenId ?? generation.bosTokenId;
-  if (token !== undefined && token < vocabSize) return token;
+  if (token !== undefined && token < vocabSize) {
+    return token;
+  }
   const found = token === undefined ? "no decoder_start_token_id" : `decoder_start_token_id ${token}`;
   throw new ModelComposeError(
     "invalid-config",

@@ -17,7 +17,9 @@ export function readHeadDim(
       `"${hiddenKey}" is ${hiddenSize}; expected a multiple of "${headsKey}", ${heads}${otherwise}.`,
     );
   }
-  if (headSize.safeParse(headDim).success) return headDim;
+  if (headSize.safeParse(headDim).success) {
+    return headDim;
+  }
   throw invalidConfig(
     file,
     `"${hiddenKey}", ${hiddenSize}, makes heads of ${headDim} channels with "${headsKey}", ${heads}; ` +

@@ -16,7 +16,9 @@ function readWith(changes: Values, base = golden): Promise<SmolLM3Config> {
 
 async function readSmolLM3(directory: string): Promise<SmolLM3Config> {
   const config = await readModelConfig(directory);
-  if (config.family !== "smollm3") throw new Error(`read as ${config.family}`);
+  if (config.family !== "smollm3") {
+    throw new Error(`read as ${config.family}`);
+  }
   return config;
 }
 

@@ -108,7 +108,9 @@ function familyOf(file: ConfigFile): Family {
       "Use a model of one of these families.",
     );
   }
-  if (architectures === undefined || architectures === null) return family;
+  if (architectures === undefined || architectures === null) {
+    return family;
+  }
   if (!Array.isArray(architectures) || architectures.some((name) => typeof name !== "string")) {
     throw invalidConfig(
       file,
@@ -133,7 +135,9 @@ function supportedTypes(): string {
 
 function refuseQuantization(file: ConfigFile): void {
   const quantization = file.values["quantization_config"];
-  if (quantization === undefined || quantization === null) return;
+  if (quantization === undefined || quantization === null) {
+    return;
+  }
   const method = isJsonObject(quantization) ? quantization["quant_method"] : undefined;
   throw unsupportedConfig(
     file,

@@ -114,7 +114,9 @@ function ropeObject(file: ConfigFile): RopeObject {
     return { key, values };
   });
   const [first, second] = objects;
-  if (first === undefined) return { key: "rope_parameters", values: {} };
+  if (first === undefined) {
+    return { key: "rope_parameters", values: {} };
+  }
   if (second !== undefined && !isDeepStrictEqual(first.values, second.values)) {
     throw invalidConfig(
       file,
@@ -150,9 +152,13 @@ function readType(file: ConfigFile, { key, values }: RopeObject): SupportedType 
   if (type === undefined && Object.hasOwn(values, "factor")) {
     throw invalidConfig(file, `"${key}" has a "factor" but no "rope_type"; expected one of ${SUPPORTED}.`);
   }
-  if (type === undefined) return "default";
+  if (type === undefined) {
+    return "default";
+  }
   const supported = SUPPORTED_TYPES.find((name) => name === type);
-  if (supported !== undefined) return supported;
+  if (supported !== undefined) {
+    return supported;
+  }
   if (typeof type === "string" && KNOWN_TYPES.includes(type)) {
     throw unsupportedConfig(
       file,

@@ -54,9 +54,13 @@ describe("ropeFrequencies", () => {
       const rotations = (2048 * frequency) / (2 * Math.PI);
       const ratio = inverseFrequencies[pair] / frequency;
       // Truncation moves the borders by less than a channel.
-      if (rotations > 32 * 1.2) expect(ratio).toBe(1);
-      else if (rotations < 1 / 1.2) expect(ratio).toBe(0.25);
-      else expect(ratio >= 0.25 && ratio <= 1).toBe(true);
+      if (rotations > 32 * 1.2) {
+        expect(ratio).toBe(1);
+      } else if (rotations < 1 / 1.2) {
+        expect(ratio).toBe(0.25);
+      } else {
+        expect(ratio >= 0.25 && ratio <= 1).toBe(true);
+      }
     });
   });
 

@@ -124,7 +124,9 @@ function yarnFrequencies(
   low = Math.max(low, 0);
   high = Math.min(high, headDim - 1);
   // As the reference does: a ramp of no width would divide by zero.
-  if (low === high) high += 0.001;
+  if (low === high) {
+    high += 0.001;
+  }
 
   const inverseFrequencies = base.map((frequency, pair) => {
     const interpolated = Math.min(Math.max((pair - low) / (high - low), 0), 1);

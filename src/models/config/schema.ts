@@ -42,7 +42,9 @@ export function withAliases(file: ConfigFile, aliases: Readonly<Record<string, s
   const values = { ...file.values };
   for (const [alias, name] of Object.entries(aliases)) {
     const [other, own] = [values[alias], values[name]];
-    if (other === undefined) continue;
+    if (other === undefined) {
+      continue;
+    }
     if (own !== undefined && other !== own) {
       throw invalidConfig(
         file,
@@ -57,7 +59,9 @@ export function withAliases(file: ConfigFile, aliases: Readonly<Record<string, s
 /** Values that fit a schema, or an error that names the file, every wrong key, what was expected and what was found. */
 export function parseConfig<S extends z.ZodType>(file: ConfigFile, schema: S): z.output<S> {
   const result = schema.safeParse(file.values);
-  if (result.success) return result.data;
+  if (result.success) {
+    return result.data;
+  }
   const problems = result.error.issues.map((issue) => {
     const found = describeJson(valueAt(file.values, issue.path));
     return `"${issue.path.join(".")}": ${expectation(issue)}, found ${found}`;
@@ -77,8 +81,9 @@ export function unsupportedConfig(file: ConfigFile, problem: string, remedy: str
 }
 
 function expectation(issue: z.core.$ZodIssue): string {
-  if (issue.code === "invalid_type")
+  if (issue.code === "invalid_type") {
     return `expected ${issue.expected === "int" ? "integer" : issue.expected}`;
+  }
   if (issue.code === "too_small") {
     return `expected ${issue.inclusive === true ? "at least" : "more than"} ${issue.minimum}`;
   }
@@ -90,7 +95,9 @@ function expectation(issue: z.core.$ZodIssue): string {
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, key) => {
-    if (Array.isArray(value) && typeof key === "number") return (value as unknown[])[key];
+    if (Array.isArray(value) && typeof key === "number") {
+      return (value as unknown[])[key];
+    }
     return isJsonObject(value) && typeof key === "string" && Object.hasOwn(value, key)
       ? value[key]
       : undefined;

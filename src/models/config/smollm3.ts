@@ -45,7 +45,9 @@ function refuseUnsupported(file: ConfigFile, values: Values): void {
     );
   }
   const types = values.layer_types;
-  if (!types) return;
+  if (!types) {
+    return;
+  }
   if (types.length !== values.num_hidden_layers) {
     throw invalidConfig(
       file,

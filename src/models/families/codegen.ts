@@ -93,7 +93,9 @@ function rowsOf(part: Part, { heads, headDim, rotaryDim }: CodeGenConfig): RowRa
     const before = (block * PARTS.length + PARTS.indexOf(part)) * headsPerBlock + (head % headsPerBlock);
     const start = before * headDim;
     const end = start + headDim;
-    if (part === "value") return [{ start, end }];
+    if (part === "value") {
+      return [{ start, end }];
+    }
     const channel = (i: number): RowRange => ({ start: start + i, end: start + i + 1 });
     const pairs = Array.from({ length: rotaryDim / 2 }, (_, i) => 2 * i);
     const rotated = [...pairs.map(channel), ...pairs.map((first) => channel(first + 1))];

@@ -122,10 +122,14 @@ export function encoderDecoder(config: EncoderDecoderConfig): Program {
     const order = embeddingNorm?.[stack];
     const scale = variant.scaled.includes(stack) ? config.embeddingScale : 1;
     p.op({ role: "embed", table, scale, output: x });
-    if (order === "before-positions") normResidual(`${name}.layernorm_embedding`);
+    if (order === "before-positions") {
+      normResidual(`${name}.layernorm_embedding`);
+    }
     const isLast = order !== "after-positions";
     p.op({ role: "positions", table: positions, offset, target: x, trace: isLast ? trace : undefined });
-    if (!isLast) normResidual(`${name}.layernorm_embedding`, trace);
+    if (!isLast) {
+      normResidual(`${name}.layernorm_embedding`, trace);
+    }
   };
 
   p.entry(ENCODE);
@@ -159,7 +163,9 @@ export function encoderDecoder(config: EncoderDecoderConfig): Program {
     feedForward(name, "decoder", `layers.${layer}`);
   }
   p.group("The language-model head");
-  if (variant.hasFinalNorm) normResidual("model.decoder.layer_norm", "final_norm");
+  if (variant.hasFinalNorm) {
+    normResidual("model.decoder.layer_norm", "final_norm");
+  }
   const bias = config.hasLogitsBias ? p.vector("final_logits_bias", vocabSize) : undefined;
   p.op({ role: "logits", input: x, weight: table, bias });
 

@@ -46,7 +46,9 @@ export function meantModel(model: string): string {
 /** A sentence about the model that was meant, when a supported one has nearly that name; else undefined. */
 export function suggestion(model: string): string | undefined {
   const meant = MISTAKEN[model];
-  if (meant !== undefined) return `There is no "${model}": "${meant}" is what is meant.`;
+  if (meant !== undefined) {
+    return `There is no "${model}": "${meant}" is what is meant.`;
+  }
   const near = nearestSupported(model);
   return near === undefined ? undefined : `Did you mean "${near}"?`;
 }

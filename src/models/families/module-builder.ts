@@ -26,7 +26,9 @@ export class ModuleBuilder extends ProgramBuilder {
   ): void {
     const rows = this.#columnsOf(output);
     const source = (part: "weight" | "bias"): WeightSource | undefined => {
-      if (from === undefined) return undefined;
+      if (from === undefined) {
+        return undefined;
+      }
       const { module, transposed, ...rest } = from;
       return { ...rest, tensor: `${module}.${part}`, transposed: part === "weight" && transposed };
     };
@@ -60,7 +62,9 @@ export class ModuleBuilder extends ProgramBuilder {
 
   #columnsOf(buffer: Name): number {
     const columns = this.#columns.get(buffer);
-    if (columns === undefined) throw new Error(`There is no buffer "${buffer}".`);
+    if (columns === undefined) {
+      throw new Error(`There is no buffer "${buffer}".`);
+    }
     return columns;
   }
 }

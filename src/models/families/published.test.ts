@@ -40,14 +40,20 @@ function tensorsOf({ matrices, vectors }: Program): Map<string, ReadTensor> {
     { tensor, ...rest }: WeightSource = { tensor: name, rows },
   ): void => {
     const shape = shapeOf(rest.rows);
-    if (rest.transposed === true) shape.reverse();
+    if (rest.transposed === true) {
+      shape.reverse();
+    }
     const known = tensors.get(tensor) ?? { shape, ranges: [] };
     expect(shape, name).toEqual(known.shape);
     known.ranges.push(...(rest.ranges ?? [{ start: 0, end: rest.rows }]));
     tensors.set(tensor, known);
   };
-  for (const [name, { rows, columns, source }] of matrices) add(name, rows, (all) => [all, columns], source);
-  for (const [name, { length, source }] of vectors) add(name, length, (all) => [all], source);
+  for (const [name, { rows, columns, source }] of matrices) {
+    add(name, rows, (all) => [all, columns], source);
+  }
+  for (const [name, { length, source }] of vectors) {
+    add(name, length, (all) => [all], source);
+  }
   return tensors;
 }
 
@@ -64,7 +70,9 @@ test.each(Object.entries(published))("%s", async (_name, { config, parameters, t
       return end;
     }, 0);
     expect(shape, name).toContain(rows);
-    if (name !== "final_logits_bias") count += shape.reduce((product, size) => product * size, 1);
+    if (name !== "final_logits_bias") {
+      count += shape.reduce((product, size) => product * size, 1);
+    }
   }
   // A row of one, which files have as a matrix.
   const flat = Object.entries(tensors).map(([name, [shape, layers]]) => [
@@ -80,8 +88,9 @@ test("every published family has a length that its tables have", async () => {
     const { maxPositions, entries, matrices } = await programOf(config);
     for (const { ops } of [...entries.values()].flat()) {
       for (const op of ops) {
-        if (op.role === "positions")
+        if (op.role === "positions") {
           expect(matrices.get(op.table)?.rows, name).toBe(maxPositions + op.offset);
+        }
       }
     }
   }

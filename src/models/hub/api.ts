@@ -23,7 +23,9 @@ export interface ContentHash {
 
 /** The hash that a blob of the cache is named by; undefined for a name that is none. */
 export function contentHash(hex: string): ContentHash | undefined {
-  if (/^[0-9a-f]{64}$/.test(hex)) return { kind: "sha256", hex };
+  if (/^[0-9a-f]{64}$/.test(hex)) {
+    return { kind: "sha256", hex };
+  }
   return /^[0-9a-f]{40}$/.test(hex) ? { kind: "git", hex } : undefined;
 }
 
@@ -44,7 +46,9 @@ export async function commitOfRevision(http: HubHttp, id: string, revision: stri
       fetch: fetchFor(http, { id, revision, what }),
     }),
   );
-  if (typeof sha === "string" && isCommit(sha)) return sha;
+  if (typeof sha === "string" && isCommit(sha)) {
+    return sha;
+  }
   throw malformed(http, what, `"sha" is ${JSON.stringify(sha)}; expected a commit`);
 }
 
@@ -70,13 +74,21 @@ export async function filesOfCommit(
   const files = new Map<string, HubFile>();
   for (;;) {
     const next = await named(http, what, () => entries.next());
-    if (next.done === true) break;
+    if (next.done === true) {
+      break;
+    }
     const entry = next.value;
-    if (!isJsonObject(entry)) throw malformed(http, what, "an entry is no object");
-    if (entry.type !== "file") continue;
+    if (!isJsonObject(entry)) {
+      throw malformed(http, what, "an entry is no object");
+    }
+    if (entry.type !== "file") {
+      continue;
+    }
     const { path: name, size, oid, lfs } = entry;
     // What cannot be a plain file name is nothing that a model needs.
-    if (!isPlainName(name)) continue;
+    if (!isPlainName(name)) {
+      continue;
+    }
     const hash = contentHash(String(lfs?.oid ?? oid));
     if (hash === undefined || !Number.isSafeInteger(size) || size < 0) {
       throw malformed(http, what, `"${name}" has no size or no hash`);
@@ -111,11 +123,15 @@ function fetchFor(http: HubHttp, subject: Parameters<HubHttp["fetchWhole"]>[2]):
   let pages = 0;
   return async (input, init = {}) => {
     pages += 1;
-    if (pages > MAX_PAGES) throw malformed(http, subject.what, `it goes on after ${MAX_PAGES} pages`);
+    if (pages > MAX_PAGES) {
+      throw malformed(http, subject.what, `it goes on after ${MAX_PAGES} pages`);
+    }
     const url = typeof input === "string" ? input : input instanceof URL ? input.href : input.url;
     const response = await http.fetchWhole(url, init, subject);
     const type = response.headers.get("content-type") ?? "";
-    if (type.startsWith("application/json")) return response;
+    if (type.startsWith("application/json")) {
+      return response;
+    }
     throw malformed(http, subject.what, `the answer is ${type === "" ? "of no type" : type}; expected JSON`);
   };
 }
@@ -125,7 +141,9 @@ async function named<T>(http: HubHttp, what: string, ask: () => Promise<T>): Pro
   try {
     return await ask();
   } catch (error) {
-    if (error instanceof ModelComposeError) throw error;
+    if (error instanceof ModelComposeError) {
+      throw error;
+    }
     throw malformed(http, what, errorMessage(error), error);
   }
 }

@@ -65,20 +65,31 @@ export async function acquireBlobLock(path: string, waiting: LockWaiting): Promi
     if (await createExclusively(path, content)) {
       const lock = hold(path, content, times);
       // It may have been done between the last look and now.
-      if (!(await isDone())) return lock;
+      if (!(await isDone())) {
+        return lock;
+      }
       await lock.release();
       return undefined;
     }
     const text = (await readText(path)) ?? "";
     const modified = (await fileState(path))?.modified ?? 0;
     const holder = readHolder(text);
-    if (!hasTold) onWait?.(holder.pid);
+    if (!hasTold) {
+      onWait?.(holder.pid);
+    }
     hasTold = true;
-    if (seen.text !== text || seen.modified !== modified) seen = { text, modified, at: performance.now() };
+    if (seen.text !== text || seen.modified !== modified) {
+      seen = { text, modified, at: performance.now() };
+    }
     const patience = hasEnded(holder) ? times.staleAfterEnd : times.stale;
-    if (performance.now() - seen.at > patience) await takeAway(path, text);
-    else await pause(times.poll, signal);
-    if (await isDone()) return undefined;
+    if (performance.now() - seen.at > patience) {
+      await takeAway(path, text);
+    } else {
+      await pause(times.poll, signal);
+    }
+    if (await isDone()) {
+      return undefined;
+    }
   }
 }
 
@@ -86,11 +97,15 @@ function hold(path: string, content: string, times: LockTimes): BlobLock {
   let isHeld = true;
   const timer = setInterval(() => void touch(path).catch(() => false), times.touch).unref();
   const release = async (): Promise<void> => {
-    if (!isHeld) return;
+    if (!isHeld) {
+      return;
+    }
     isHeld = false;
     clearInterval(timer);
     // Whoever took it for abandoned has a lock of its own there now.
-    if ((await readText(path)) === content) await discard(path);
+    if ((await readText(path)) === content) {
+      await discard(path);
+    }
   };
   return { release, [Symbol.asyncDispose]: release };
 }
@@ -98,9 +113,13 @@ function hold(path: string, content: string, times: LockTimes): BlobLock {
 /** Of several who find a lock abandoned, one moves it away; a new one, moved by mistake, is put back. */
 async function takeAway(path: string, text: string): Promise<void> {
   const aside = `${path}.${randomUUID().slice(0, 8)}`;
-  if (!(await renameFile(path, aside))) return;
+  if (!(await renameFile(path, aside))) {
+    return;
+  }
   const moved = await readText(aside);
-  if (moved !== text && moved !== undefined) await createExclusively(path, moved);
+  if (moved !== text && moved !== undefined) {
+    await createExclusively(path, moved);
+  }
   await discard(aside);
 }
 
@@ -108,7 +127,9 @@ function readHolder(text: string): Holder {
   const unknown = { pid: undefined, host: undefined };
   try {
     const value: unknown = JSON.parse(text);
-    if (typeof value !== "object" || value === null) return unknown;
+    if (typeof value !== "object" || value === null) {
+      return unknown;
+    }
     const { pid, host } = value as Record<string, unknown>;
     return {
       pid: typeof pid === "number" ? pid : undefined,
@@ -122,7 +143,9 @@ function readHolder(text: string): Holder {
 
 /** True for a process of this machine that is not there any more. */
 function hasEnded({ pid, host }: Holder): boolean {
-  if (pid === undefined || host !== hostname()) return false;
+  if (pid === undefined || host !== hostname()) {
+    return false;
+  }
   try {
     process.kill(pid, 0);
     return false;

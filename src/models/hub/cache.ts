@@ -72,10 +72,13 @@ export class CachedRepository {
   async commitOf(revision: string): Promise<string | undefined> {
     const path = this.#reference(revision);
     const text = (await isFile(path)) ? await readText(path) : undefined;
-    if (text === undefined)
+    if (text === undefined) {
       return (await isDirectory(this.snapshotDirectory(revision))) ? revision : undefined;
+    }
     const commit = text.trim();
-    if (/^\w{1,64}$/.test(commit)) return commit;
+    if (/^\w{1,64}$/.test(commit)) {
+      return commit;
+    }
     throw new ModelComposeError(
       "not-found",
       `"${path}" holds "${commit.slice(0, 80)}"; expected a commit hash.`,
@@ -88,7 +91,9 @@ export class CachedRepository {
   /** Notes the commit of a branch or a tag. */
   async setReference(revision: string, commit: string): Promise<void> {
     const path = this.#reference(revision);
-    if (revision === commit || (await readText(path)) === commit) return;
+    if (revision === commit || (await readText(path)) === commit) {
+      return;
+    }
     await writeWhole(path, commit);
   }
 
@@ -111,13 +116,18 @@ export class CachedRepository {
   async hashOf(commit: string, name: string): Promise<string | undefined> {
     const path = join(this.snapshotDirectory(commit), name);
     const target = await linkTarget(path);
-    if (target !== undefined)
+    if (target !== undefined) {
       return dirname(target) === dirname(this.blob("x")) ? basename(target) : undefined;
+    }
     // Two names of one file: where symbolic links are not allowed.
     const identity = (await fileState(path))?.identity;
-    if (identity === undefined) return undefined;
+    if (identity === undefined) {
+      return undefined;
+    }
     for (const hash of await listDirectory(join(this.directory, "blobs"))) {
-      if ((await fileState(this.blob(hash)))?.identity === identity) return hash;
+      if ((await fileState(this.blob(hash)))?.identity === identity) {
+        return hash;
+      }
     }
     return undefined;
   }
@@ -125,16 +135,22 @@ export class CachedRepository {
   /** Notes that a repository has no such file, as huggingface_hub does. */
   async markAbsent(commit: string, name: string): Promise<void> {
     const path = join(this.directory, ".no_exist", commit, name);
-    if (!(await isFile(path))) await writeWhole(path, "");
+    if (!(await isFile(path))) {
+      await writeWhole(path, "");
+    }
   }
 
   /** What a snapshot lacks for a use. An interrupted fetch leaves files out, or links that lead nowhere. */
   async gaps(commit: string, requires: Requirement): Promise<Gaps> {
     const config = (await this.#isOpen(commit, CONFIG_FILE)) ? [CONFIG_FILE] : [];
-    if (requires === "config") return { missing: config, unknown: [] };
+    if (requires === "config") {
+      return { missing: config, unknown: [] };
+    }
     const tokenizer = await this.#tokenizerGaps(commit);
     // A tokenizer that is there may well be all there is of it.
-    if (requires === "tokenizer") return { missing: tokenizer.files, unknown: config };
+    if (requires === "tokenizer") {
+      return { missing: tokenizer.files, unknown: config };
+    }
     const missing = [...config, ...(await this.#missingWeights(commit))];
     return tokenizer.isNeeded
       ? { missing: [...missing, ...tokenizer.files], unknown: [] }
@@ -147,26 +163,42 @@ export class CachedRepository {
       join(this.snapshotDirectory(commit), name),
       join(this.directory, ".no_exist", commit, name),
     ];
-    for (const path of places) if (await isFile(path)) return false;
+    for (const path of places) {
+      if (await isFile(path)) {
+        return false;
+      }
+    }
     return true;
   }
 
   /** Weights of formats that are not read here do not count: the hub may have others. */
   async #missingWeights(commit: string): Promise<readonly string[]> {
     const directory = this.snapshotDirectory(commit);
-    for (const { file } of WEIGHTS)
-      if (await isFile(join(directory, file))) return missingWeightFiles(directory);
+    for (const { file } of WEIGHTS) {
+      if (await isFile(join(directory, file))) {
+        return missingWeightFiles(directory);
+      }
+    }
     return [WEIGHTS.map(({ file }) => file).join(" or ")];
   }
 
   /** tokenizer.json, or the files from which it is made: what is neither there nor known not to be. */
   async #tokenizerGaps(commit: string): Promise<{ files: readonly string[]; isNeeded: boolean }> {
     const has = (name: string): Promise<boolean> => isFile(join(this.snapshotDirectory(commit), name));
-    if (await has(TOKENIZER_FILE)) return { files: [], isNeeded: false };
+    if (await has(TOKENIZER_FILE)) {
+      return { files: [], isNeeded: false };
+    }
     const open: string[] = [];
-    for (const name of VOCABULARY_FILES) if (await this.#isOpen(commit, name)) open.push(name);
-    for (const name of VOCABULARY_FILES)
-      if (await has(name)) return { files: open, isNeeded: open.length > 0 };
+    for (const name of VOCABULARY_FILES) {
+      if (await this.#isOpen(commit, name)) {
+        open.push(name);
+      }
+    }
+    for (const name of VOCABULARY_FILES) {
+      if (await has(name)) {
+        return { files: open, isNeeded: open.length > 0 };
+      }
+    }
     return { files: (await this.#isOpen(commit, TOKENIZER_FILE)) ? [TOKENIZER_FILE] : open, isNeeded: false };
   }
 

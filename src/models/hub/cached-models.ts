@@ -54,9 +54,13 @@ export async function listCommits(repository: CachedRepository): Promise<CachedM
     const uses: number[] = [];
     for (const name of names) {
       const state = await repository.file(commit, name);
-      if (state === undefined) continue;
+      if (state === undefined) {
+        continue;
+      }
       states.set(state.identity, state);
-      if (name !== CONFIG_FILE && !name.endsWith(".index.json")) uses.push(state.accessed);
+      if (name !== CONFIG_FILE && !name.endsWith(".index.json")) {
+        uses.push(state.accessed);
+      }
     }
     const gaps = await repository.gaps(commit, "model");
     models.push({
@@ -80,7 +84,9 @@ export async function references(repository: CachedRepository): Promise<Map<stri
   const byCommit = new Map<string, string[]>();
   for (const name of await listTree(directory)) {
     const commit = (await readText(join(directory, name)))?.trim() ?? "";
-    if (/^\w{1,64}$/.test(commit)) byCommit.set(commit, [...(byCommit.get(commit) ?? []), name]);
+    if (/^\w{1,64}$/.test(commit)) {
+      byCommit.set(commit, [...(byCommit.get(commit) ?? []), name]);
+    }
   }
   return byCommit;
 }
@@ -123,7 +129,9 @@ async function checkContent(
   signal: AbortSignal | undefined,
 ): Promise<CheckedFile["state"]> {
   const expected = contentHash(name ?? "");
-  if (expected === undefined) return "unchecked";
+  if (expected === undefined) {
+    return "unchecked";
+  }
   const hash = startHash(expected.kind, (await fileState(path))?.size ?? 0);
   for await (const bytes of readPieces(path)) {
     throwIfAborted(signal);
@@ -135,13 +143,17 @@ async function checkContent(
 
 async function modelTypeOf(directory: string): Promise<string | undefined> {
   const path = join(directory, CONFIG_FILE);
-  if (!(await isFile(path))) return undefined;
+  if (!(await isFile(path))) {
+    return undefined;
+  }
   // A list of models shows what can be read; what is wrong with a file is said where the model is used.
   const config: unknown = await readJsonObject(path, "invalid-config", "").catch(() => undefined);
   return isJsonObject(config) && typeof config["model_type"] === "string" ? config["model_type"] : undefined;
 }
 
 function formatOf(names: readonly string[]): string | undefined {
-  if (names.some((name) => name.endsWith(".safetensors"))) return "safetensors";
+  if (names.some((name) => name.endsWith(".safetensors"))) {
+    return "safetensors";
+  }
   return names.some((name) => /^pytorch_model.*\.bin$/.test(name)) ? "pytorch" : undefined;
 }

@@ -31,7 +31,9 @@ export function hubEndpoint(env: Environment = process.env): string {
   const url = URL.parse(text);
   const isAddress =
     url !== null && ["https:", "http:"].includes(url.protocol) && url.search === "" && url.hash === "";
-  if (isAddress && url.username === "" && url.password === "") return text.replace(/\/+$/, "");
+  if (isAddress && url.username === "" && url.password === "") {
+    return text.replace(/\/+$/, "");
+  }
   // It may hold a password.
   const found = isAddress ? "a name or a password is in it" : `found ${JSON.stringify(text)}`;
   throw new ModelComposeError("invalid-argument", `HF_ENDPOINT is not the address of a hub: ${found}.`, {
@@ -50,11 +52,17 @@ export async function hubToken(
   env: Environment = process.env,
 ): Promise<HubToken | undefined> {
   const explicit = tokenFrom(given, "the option token");
-  if (explicit !== undefined) return explicit;
-  if (isTrue(env["HF_HUB_DISABLE_IMPLICIT_TOKEN"])) return undefined;
+  if (explicit !== undefined) {
+    return explicit;
+  }
+  if (isTrue(env["HF_HUB_DISABLE_IMPLICIT_TOKEN"])) {
+    return undefined;
+  }
   for (const name of ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]) {
     const token = tokenFrom(env[name], name);
-    if (token !== undefined) return token;
+    if (token !== undefined) {
+      return token;
+    }
   }
   const path = expandHome(env["HF_TOKEN_PATH"] || join(hubHome(env), "token"), env);
   return tokenFrom(await readText(path), `the file "${path}"`);
@@ -82,8 +90,12 @@ function homeDirectory(env: Environment): string {
 
 function tokenFrom(text: string | undefined, source: string): HubToken | undefined {
   const value = text?.trim() ?? "";
-  if (value === "") return undefined;
-  if (/^[\x21-\x7e]+$/.test(value)) return { value, source };
+  if (value === "") {
+    return undefined;
+  }
+  if (/^[\x21-\x7e]+$/.test(value)) {
+    return { value, source };
+  }
   throw new ModelComposeError(
     "invalid-argument",
     `The Hugging Face token (${source}) holds spaces or characters that no token has.`,

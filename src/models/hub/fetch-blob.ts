@@ -37,10 +37,14 @@ export async function fetchBlob(request: BlobRequest): Promise<void> {
   for (let isFresh = false; ; isFresh = true) {
     const startedAt = (await fileState(incompletePath))?.size ?? 0;
     const hex = await new BlobTransfer(request).run();
-    if (hex === request.file.hash.hex) break;
+    if (hex === request.file.hash.hex) {
+      break;
+    }
     await removeFile(incompletePath);
     // What was there before may be what is wrong: somebody else's beginning of the same file.
-    if (isFresh || startedAt === 0) throw wrongHash(request, hex);
+    if (isFresh || startedAt === 0) {
+      throw wrongHash(request, hex);
+    }
     request.http.notice(
       `What was there of ${subject.what} did not fit the rest: it is fetched from the beginning.`,
     );
@@ -78,7 +82,9 @@ class BlobTransfer {
         try {
           await this.#attempt(target);
         } catch (error) {
-          if (this.#position > furthest) retries.progressed();
+          if (this.#position > furthest) {
+            retries.progressed();
+          }
           furthest = Math.max(furthest, this.#position);
           await retries.afterFailure(error);
         }
@@ -95,7 +101,9 @@ class BlobTransfer {
   async #takeUp(target: WritableFile): Promise<void> {
     const { http, file } = this.#request;
     // More than the whole is something else.
-    if (target.size > file.size) await this.#restart(target);
+    if (target.size > file.size) {
+      await this.#restart(target);
+    }
     for await (const bytes of target.size > file.size ? [] : target.read(target.size)) {
       throwIfAborted(http.signal);
       this.#hash.update(bytes);
@@ -109,17 +117,25 @@ class BlobTransfer {
     const headers = new Headers();
     if (this.#position > 0) {
       headers.set("range", `bytes=${this.#position}-`);
-      if (this.#etag !== undefined) headers.set("if-range", this.#etag);
+      if (this.#etag !== undefined) {
+        headers.set("if-range", this.#etag);
+      }
     }
     const answer = await http.open(url, { headers }, subject);
     try {
-      if (!this.#continues(answer)) await this.#restart(target);
-      if (answer.status === 416) throw new Transient("the server has nothing behind what has arrived");
+      if (!this.#continues(answer)) {
+        await this.#restart(target);
+      }
+      if (answer.status === 416) {
+        throw new Transient("the server has nothing behind what has arrived");
+      }
       this.#checkSize(answer);
       this.#etag = strongEtag(answer.headers);
       for await (const bytes of answer.body) {
         throwIfAborted(http.signal);
-        if (this.#position + bytes.byteLength > this.#request.file.size) throw this.#tooLong();
+        if (this.#position + bytes.byteLength > this.#request.file.size) {
+          throw this.#tooLong();
+        }
         await target.write(bytes, this.#position);
         this.#hash.update(bytes);
         this.#position += bytes.byteLength;
@@ -128,13 +144,16 @@ class BlobTransfer {
     } finally {
       answer.close();
     }
-    if (this.#position < this.#request.file.size)
+    if (this.#position < this.#request.file.size) {
       throw new Transient("the connection ended before the file did");
+    }
   }
 
   /** Does the answer begin where the file on disk ends? */
   #continues({ status, headers }: Answer): boolean {
-    if (this.#position === 0) return status !== 206 || rangeOf(headers)?.start === 0;
+    if (this.#position === 0) {
+      return status !== 206 || rangeOf(headers)?.start === 0;
+    }
     const range = rangeOf(headers);
     const { size } = this.#request.file;
     return (
@@ -145,13 +164,16 @@ class BlobTransfer {
   /** The whole size that an answer tells must be the listed one. */
   #checkSize({ status, headers }: Answer): void {
     const range = rangeOf(headers);
-    if (status === 206 && range?.start !== this.#position)
+    if (status === 206 && range?.start !== this.#position) {
       throw new Transient("the server sent another range");
+    }
     const length = headers.has("content-encoding") ? undefined : headers.get("content-length");
     const total =
       status === 206 ? range?.total : length === null || length === undefined ? undefined : Number(length);
     const { size } = this.#request.file;
-    if (total === undefined || total === size) return;
+    if (total === undefined || total === size) {
+      return;
+    }
     throw new ModelComposeError(
       "download",
       `The hub lists ${this.#request.subject.what} with ${size} bytes, but sends ${total}.`,

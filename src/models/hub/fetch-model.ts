@@ -57,8 +57,9 @@ export async function fetchModel(
   try {
     return await fetching.run();
   } catch (error) {
-    if (options.signal?.aborted === true && !(error instanceof AbortError))
+    if (options.signal?.aborted === true && !(error instanceof AbortError)) {
       throw new AbortError(options.signal.reason);
+    }
     throw error;
   }
 }
@@ -95,12 +96,20 @@ class Fetching {
     // Now, so that a fetch that breaks off goes on with the same commit; but not away from one that is complete.
     const known = await this.#repository.commitOf(revision);
     const gaps = known === undefined ? undefined : await this.#repository.gaps(known, "model");
-    if (gaps?.missing.length !== 0) await this.#setReference();
-    for (const name of needed.absent) await this.#repository.markAbsent(this.#commit, name);
+    if (gaps?.missing.length !== 0) {
+      await this.#setReference();
+    }
+    for (const name of needed.absent) {
+      await this.#repository.markAbsent(this.#commit, name);
+    }
 
     const directory = this.#repository.snapshotDirectory(this.#commit);
-    if (needed.small.includes(CONFIG_FILE)) await this.#fetchAll([CONFIG_FILE]);
-    if (requires === "model") buildProgram(await readModelConfig(directory));
+    if (needed.small.includes(CONFIG_FILE)) {
+      await this.#fetchAll([CONFIG_FILE]);
+    }
+    if (requires === "model") {
+      buildProgram(await readModelConfig(directory));
+    }
     if (this.#options.check !== undefined) {
       await this.#fetchAll(
         needed.small.filter((name) => TELLING_FILES.has(name)),
@@ -125,7 +134,9 @@ class Fetching {
         this.#commit = known;
         return;
       } catch (error) {
-        if (!(error instanceof RevisionNotFound) || known === revision) throw error;
+        if (!(error instanceof RevisionNotFound) || known === revision) {
+          throw error;
+        }
       }
     }
     this.#commit = await commitOfRevision(this.#http, id, revision);
@@ -147,12 +158,18 @@ class Fetching {
     weights: { readonly file: string; readonly isIndex: boolean } | undefined,
     directory: string,
   ): Promise<readonly string[]> {
-    if (weights === undefined) return [];
-    if (!weights.isIndex) return [weights.file];
+    if (weights === undefined) {
+      return [];
+    }
+    if (!weights.isIndex) {
+      return [weights.file];
+    }
     await this.#fetchAll([weights.file]);
     const shards = await shardsOfIndex(directory, weights.file);
     const lost = shards.find((name) => !this.#files.has(name));
-    if (lost === undefined) return shards;
+    if (lost === undefined) {
+      return shards;
+    }
     throw new ModelComposeError(
       "invalid-checkpoint",
       `"${weights.file}" of "${this.#repository.id}" names "${lost}", which the repository does not have.`,
@@ -165,18 +182,26 @@ class Fetching {
     const wanted: HubFile[] = [];
     for (const name of new Set(names)) {
       const file = this.#files.get(name);
-      if (file !== undefined && !(await this.#isThere(file))) wanted.push(file);
+      if (file !== undefined && !(await this.#isThere(file))) {
+        wanted.push(file);
+      }
     }
-    if (wanted.length === 0) return;
+    if (wanted.length === 0) {
+      return;
+    }
     // Files of the same content are one blob.
     const blobs = Map.groupBy(wanted, ({ hash }) => hash.hex);
     const progress = await this.#prepare(wanted, announces);
     const queue = blobs.values();
     const work = async (): Promise<void> => {
       for (const [file, ...same] of queue) {
-        if (file === undefined) continue;
+        if (file === undefined) {
+          continue;
+        }
         await this.#fetchFile(file, progress);
-        for (const { name, hash } of same) await this.#repository.link(this.#commit, name, hash.hex);
+        for (const { name, hash } of same) {
+          await this.#repository.link(this.#commit, name, hash.hex);
+        }
       }
     };
     const workers = Array.from({ length: Math.min(PARALLEL, blobs.size) }, () =>
@@ -190,7 +215,9 @@ class Fetching {
       end.status === "rejected" ? [end.reason as unknown] : [],
     );
     progress.end();
-    if (failures.length === 0) return;
+    if (failures.length === 0) {
+      return;
+    }
     throwIfAborted(this.#options.signal);
     // The others were told to stop.
     throw failures.find((error) => !(error instanceof AbortError)) ?? failures[0];
@@ -200,8 +227,12 @@ class Fetching {
   async #isThere(file: HubFile): Promise<boolean> {
     const { name, size, hash } = file;
     const state = await this.#repository.file(this.#commit, name);
-    if (state?.size === size) return true;
-    if ((await fileState(this.#repository.blob(hash.hex)))?.size !== size) return false;
+    if (state?.size === size) {
+      return true;
+    }
+    if ((await fileState(this.#repository.blob(hash.hex)))?.size !== size) {
+      return false;
+    }
     await this.#repository.link(this.#commit, name, hash.hex);
     return true;
   }
@@ -296,17 +327,23 @@ class TransferProgress {
   }
 
   add(key: string, size: number, done: number): void {
-    if (!this.#done.has(key)) this.total += size;
+    if (!this.#done.has(key)) {
+      this.total += size;
+    }
     this.#done.set(key, done);
   }
 
   set(key: string, done: number): void {
     this.#done.set(key, done);
-    if (performance.now() - this.#toldAt >= PROGRESS_MILLISECONDS) this.report();
+    if (performance.now() - this.#toldAt >= PROGRESS_MILLISECONDS) {
+      this.report();
+    }
   }
 
   report(): void {
-    if (this.#isOver) return;
+    if (this.#isOver) {
+      return;
+    }
     this.#toldAt = performance.now();
     this.#onProgress?.({ stage: "download", done: this.done, total: this.total });
   }

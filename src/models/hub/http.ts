@@ -110,10 +110,14 @@ export class HubHttp {
         for await (const part of body) {
           parts.push(part);
           size += part.byteLength;
-          if (size > MAX_WHOLE_BYTES) throw unexpected(subject, `more than ${MAX_WHOLE_BYTES} bytes`);
+          if (size > MAX_WHOLE_BYTES) {
+            throw unexpected(subject, `more than ${MAX_WHOLE_BYTES} bytes`);
+          }
         }
         // "No content": a Response of these may not have any.
-        if (status === 204 || status === 205) throw unexpected(subject, `the status ${status}`);
+        if (status === 204 || status === 205) {
+          throw unexpected(subject, `the status ${status}`);
+        }
         return new Response(Buffer.concat(parts), { status, headers });
       } catch (error) {
         await retries.afterFailure(error);
@@ -164,7 +168,9 @@ export class HubHttp {
       const response = await fetch(url, { ...init, headers, redirect: "manual", signal: watch.signal });
       watch.alive();
       const location = response.headers.get("location");
-      if (![301, 302, 303, 307, 308].includes(response.status) || location === null) return response;
+      if (![301, 302, 303, 307, 308].includes(response.status) || location === null) {
+        return response;
+      }
       await response.body?.cancel();
       url = new URL(location, url);
     }
@@ -189,7 +195,9 @@ export class HubHttp {
   /** What a thrown error means. */
   #explain(error: unknown, watch: Watch, url: string, id: string): unknown {
     throwIfAborted(this.signal);
-    if (error instanceof ModelComposeError || error instanceof Transient) return error;
+    if (error instanceof ModelComposeError || error instanceof Transient) {
+      return error;
+    }
     const host = URL.parse(url)?.host ?? url;
     if (watch.hasStalled) {
       return new Transient(`"${host}" sent nothing for ${this.limits.stall / 1000} seconds`, {
@@ -235,7 +243,9 @@ export class Retries {
 
   /** Waits until the next attempt is due. @throws the error when it is final, or one that sums up; AbortError */
   async afterFailure(error: unknown): Promise<void> {
-    if (!(error instanceof Transient)) throw error;
+    if (!(error instanceof Transient)) {
+      throw error;
+    }
     const { limits, signal } = this.#http;
     this.#failures += 1;
     const asksFor = error.retryAfter ?? 0;
@@ -312,16 +322,24 @@ function refusalOrTransient(response: Response, subject: Subject, http: HubHttp)
 /** Milliseconds of Retry-After: a count of seconds or a date (RFC 9110, 10.2.3). */
 function retryAfter(headers: Headers): number | undefined {
   const text = headers.get("retry-after")?.trim();
-  if (text === undefined || text === "") return undefined;
+  if (text === undefined || text === "") {
+    return undefined;
+  }
   const milliseconds = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
   return Number.isNaN(milliseconds) ? undefined : Math.max(0, milliseconds);
 }
 
 /** `fetch` tells what happened in the cause, or in the errors of all addresses that it tried. */
 function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return errorMessage(error);
-  if ("code" in error && typeof error.code === "string") return error.code;
-  if (error instanceof AggregateError && error.errors.length > 0) return codeOf(error.errors[0]);
+  if (!(error instanceof Error)) {
+    return errorMessage(error);
+  }
+  if ("code" in error && typeof error.code === "string") {
+    return error.code;
+  }
+  if (error instanceof AggregateError && error.errors.length > 0) {
+    return codeOf(error.errors[0]);
+  }
   return error.cause === undefined ? error.message : codeOf(error.cause);
 }
 

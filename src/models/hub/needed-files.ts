@@ -43,17 +43,29 @@ export interface NeededFiles {
  * @throws ModelComposeError "unsupported" for a repository that is no model, or has only weights of other formats
  */
 export function neededFiles(names: ReadonlySet<string>, requires: Requirement, id: string): NeededFiles {
-  if (requires !== "tokenizer" && !names.has(CONFIG_FILE)) throw noModel(names, id);
+  if (requires !== "tokenizer" && !names.has(CONFIG_FILE)) {
+    throw noModel(names, id);
+  }
   const optional = [CONFIG_FILE, GENERATION_CONFIG_FILE];
-  if (requires !== "config") optional.push(TOKENIZER_FILE, ...TOKENIZER_COMPANIONS);
+  if (requires !== "config") {
+    optional.push(TOKENIZER_FILE, ...TOKENIZER_COMPANIONS);
+  }
   // Only where there is no tokenizer.json are these read.
-  if (requires !== "config" && !names.has(TOKENIZER_FILE)) optional.push(...VOCABULARY_FILES);
+  if (requires !== "config" && !names.has(TOKENIZER_FILE)) {
+    optional.push(...VOCABULARY_FILES);
+  }
   const small = optional.filter((name) => names.has(name));
   const absent = optional.filter((name) => !names.has(name));
-  if (requires !== "model") return { small, absent };
+  if (requires !== "model") {
+    return { small, absent };
+  }
   const weights = WEIGHTS.find(({ file }) => names.has(file));
-  if (weights === undefined) throw noWeights(names, id);
-  if (weights.isIndex) small.push(weights.file);
+  if (weights === undefined) {
+    throw noWeights(names, id);
+  }
+  if (weights.isIndex) {
+    small.push(weights.file);
+  }
   return { small, weights, absent };
 }
 
@@ -68,7 +80,9 @@ export async function shardsOfIndex(directory: string, index: string): Promise<s
   const remedy = "The repository is faulty: use another revision of it.";
   const { weight_map: map } = await readJsonObject(path, "invalid-checkpoint", remedy);
   const names = isJsonObject(map) ? [...new Set(Object.values(map))] : [];
-  if (names.length > 0 && names.every(isPlainName)) return names.sort();
+  if (names.length > 0 && names.every(isPlainName)) {
+    return names.sort();
+  }
   const found = names.find((name) => !isPlainName(name)) ?? map;
   throw new ModelComposeError(
     "invalid-checkpoint",

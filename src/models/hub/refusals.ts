@@ -26,8 +26,12 @@ export class RevisionNotFound extends ModelComposeError {}
 export function refusal(answer: RefusedAnswer, subject: Subject): ModelComposeError {
   const { status, headers } = answer;
   const code = headers.get("x-error-code");
-  if (code === "GatedRepo") return gated(answer, subject);
-  if (code === "RevisionNotFound") return revisionNotFound(answer, subject);
+  if (code === "GatedRepo") {
+    return gated(answer, subject);
+  }
+  if (code === "RevisionNotFound") {
+    return revisionNotFound(answer, subject);
+  }
   if (code === "EntryNotFound") {
     return new ModelComposeError(
       "not-found",
@@ -41,8 +45,12 @@ export function refusal(answer: RefusedAnswer, subject: Subject): ModelComposeEr
   if (status === 401 && /invalid (credentials|user token)/i.test(says) && answer.token !== undefined) {
     return badToken(answer.token, answer.endpoint);
   }
-  if (code === "RepoNotFound" || status === 401 || status === 404) return unknownRepository(answer, subject);
-  if (status === 403) return forbidden(answer, subject, says);
+  if (code === "RepoNotFound" || status === 401 || status === 404) {
+    return unknownRepository(answer, subject);
+  }
+  if (status === 403) {
+    return forbidden(answer, subject, says);
+  }
   return new ModelComposeError(
     "download",
     `Fetching ${subject.what}: "${new URL(answer.endpoint).host}" answered ${status}${says === "" ? "" : ` (${says})`}.`,
@@ -93,7 +101,9 @@ function forbidden(
 /** The hub answers the same for a repository that is not there and for one that is private. */
 function unknownRepository({ endpoint, token }: RefusedAnswer, { id }: Subject): ModelComposeError {
   const near = suggestion(id);
-  if (near !== undefined && meantModel(id) !== id) return new ModelComposeError("not-found", near);
+  if (near !== undefined && meantModel(id) !== id) {
+    return new ModelComposeError("not-found", near);
+  }
   const privately =
     token === undefined
       ? "If it is private, give a token: HF_TOKEN, or token: in a compose file."

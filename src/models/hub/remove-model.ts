@@ -43,15 +43,20 @@ export async function planRemoval(
   const files = new Map<string, number>();
   const count = async (path: string): Promise<void> => {
     const state = await fileState(path);
-    if (state !== undefined) files.set(state.identity, state.size);
+    if (state !== undefined) {
+      files.set(state.identity, state.size);
+    }
   };
-  for (const name of blobs) await count(repository.blob(name));
+  for (const name of blobs) {
+    await count(repository.blob(name));
+  }
   for (const commit of commits) {
     const names = await listTree(repository.snapshotDirectory(commit));
     // Links were counted with their blobs; where there are none, the files are here.
     for (const name of names) {
-      if ((await repository.hashOf(commit, name)) === undefined)
+      if ((await repository.hashOf(commit, name)) === undefined) {
         await count(join(repository.snapshotDirectory(commit), name));
+      }
     }
   }
   const bytes = [...files.values()].reduce((sum, size) => sum + size, 0);
@@ -72,13 +77,16 @@ export async function remove(removal: Removal): Promise<void> {
     const revisions = await references(repository);
     for (const commit of commits) {
       // References first: what is half removed must not look like what is half fetched.
-      for (const name of revisions.get(commit) ?? [])
+      for (const name of revisions.get(commit) ?? []) {
         await removeFile(join(repository.directory, "refs", name));
+      }
       await removeTree(repository.snapshotDirectory(commit));
       await removeTree(join(repository.directory, ".no_exist", commit));
       await removeFile(join(repository.directory, "trees", `${commit}.json`));
     }
-    for (const name of blobs) await removeFile(repository.blob(name));
+    for (const name of blobs) {
+      await removeFile(repository.blob(name));
+    }
   }
   await removeUnused(repository.cacheDirectory, shared);
 }
@@ -90,7 +98,9 @@ export async function remove(removal: Removal): Promise<void> {
 async function removeUnused(cacheDirectory: string, targets: readonly string[]): Promise<void> {
   const store = join(cacheDirectory, "blobs");
   const candidates = new Set(targets.filter((path) => path.startsWith(join(store, "/"))));
-  if (candidates.size === 0) return;
+  if (candidates.size === 0) {
+    return;
+  }
   for (const repository of await listDirectory(cacheDirectory)) {
     const blobs = join(cacheDirectory, repository, "blobs");
     for (const name of repository.includes("--") ? await listDirectory(blobs) : []) {
@@ -108,7 +118,9 @@ async function refuseWhileFetched({ id, lockDirectory }: CachedRepository): Prom
     const touched = name.endsWith(".model-compose")
       ? (await fileState(join(lockDirectory, name)))?.modified
       : undefined;
-    if (touched === undefined || Date.now() - touched > DEFAULT_LOCK_TIMES.stale) continue;
+    if (touched === undefined || Date.now() - touched > DEFAULT_LOCK_TIMES.stale) {
+      continue;
+    }
     throw new ModelComposeError("busy", `"${id}" is being fetched by another process.`, {
       remedy: "End that, or wait for it.",
     });

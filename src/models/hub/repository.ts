@@ -20,7 +20,9 @@ export function checkRepositoryId(model: string, local: string): void {
     parts.length === 2 &&
     parts.every((part) => ID_PART.test(part) && !/--|\.\./.test(part)) &&
     model.length <= 96;
-  if (isId) return;
+  if (isId) {
+    return;
+  }
   const url = /^https?:\/\/[^/]+\/([^/?#]+\/[^/?#]+)/.exec(model)?.[1];
   const problem = model.includes("://")
     ? "is a URL"
@@ -42,8 +44,9 @@ export function checkRepositoryId(model: string, local: string): void {
  * @throws ModelComposeError "invalid-argument"
  */
 export function checkRevision(revision: string): void {
-  if (/^[\w.+-]+(\/[\w.+-]+)*$/.test(revision) && !revision.split("/").some((part) => /^\.+$/.test(part)))
+  if (/^[\w.+-]+(\/[\w.+-]+)*$/.test(revision) && !revision.split("/").some((part) => /^\.+$/.test(part))) {
     return;
+  }
   throw new ModelComposeError(
     "invalid-argument",
     `The revision "${revision}" is not the name of a branch, a tag or a commit.`,

@@ -20,7 +20,9 @@ function cacheWith(files: Record<string, string>): { cache: string; snapshot: st
   write(join(cache, FOLDER, "refs", "main"), "abc123");
   const snapshot = join(cache, FOLDER, "snapshots", "abc123");
   mkdirSync(snapshot, { recursive: true });
-  for (const [name, content] of Object.entries(files)) write(join(snapshot, name), content);
+  for (const [name, content] of Object.entries(files)) {
+    write(join(snapshot, name), content);
+  }
   return { cache, snapshot };
 }
 

@@ -80,9 +80,15 @@ export async function locateModel(
     );
   }
   const local = resolve(cwd, expandHome(model, env));
-  if (isPath(model)) return { kind: "local", directory: await requireDirectory(model, local) };
-  if (await isDirectory(local)) return { kind: "local", directory: local };
-  if (BUNDLED_MODELS.includes(model)) return { kind: "bundled", directory: bundledModelDirectory(model) };
+  if (isPath(model)) {
+    return { kind: "local", directory: await requireDirectory(model, local) };
+  }
+  if (await isDirectory(local)) {
+    return { kind: "local", directory: local };
+  }
+  if (BUNDLED_MODELS.includes(model)) {
+    return { kind: "bundled", directory: bundledModelDirectory(model) };
+  }
   checkRepositoryId(model, local);
   return { kind: "hub", repository: new CachedRepository(cacheDirectoryOf(options), model), local };
 }
@@ -136,11 +142,15 @@ async function snapshotOf(
   const gaps = commit === undefined ? undefined : await repository.gaps(commit, requires);
   const directory = repository.snapshotDirectory(commit ?? revision);
   const isUsable = gaps?.missing.length === 0;
-  if (isUsable && gaps.unknown.length === 0) return directory;
+  if (isUsable && gaps.unknown.length === 0) {
+    return directory;
+  }
 
   const ban = networkBan(options);
   if (ban !== undefined) {
-    if (isUsable) return directory;
+    if (isUsable) {
+      return directory;
+    }
     throw await notOnThisMachine(repository, { revision, directory, local, gaps, ban });
   }
   // What is complete in the cache starts without this code, and without the library behind it.
@@ -149,7 +159,9 @@ async function snapshotOf(
     return (await fetchModel(repository, await fetchOptions(options))).directory;
   } catch (error) {
     // The cache may well have all there is: only the hub could tell.
-    if (!isUsable || !(error instanceof ModelComposeError) || error.code !== "download") throw error;
+    if (!isUsable || !(error instanceof ModelComposeError) || error.code !== "download") {
+      throw error;
+    }
     options.onNotice?.(
       `${error.message} The model is used as it is in the cache, without ${gaps.unknown.join(", ")}.`,
     );
@@ -164,7 +176,9 @@ function bundledModelDirectory(name: string): string {
 }
 
 function isPath(model: string): boolean {
-  if (/^[A-Za-z]:[\\/]/.test(model)) return true;
+  if (/^[A-Za-z]:[\\/]/.test(model)) {
+    return true;
+  }
   const separator = process.platform === "win32" ? /[\\/]/ : /\//;
   const [first = ""] = model.split(separator);
   return ["", ".", "..", "~"].includes(first);
@@ -172,7 +186,9 @@ function isPath(model: string): boolean {
 
 async function requireDirectory(model: string, path: string): Promise<string> {
   const status = await fileStatus(path);
-  if (status?.kind === "directory") return path;
+  if (status?.kind === "directory") {
+    return path;
+  }
   throw status === undefined
     ? new ModelComposeError("not-found", `No model at "${model}": "${path}" does not exist.`, {
         remedy: "Check the path.",

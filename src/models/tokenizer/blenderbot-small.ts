@@ -33,7 +33,11 @@ export function planBlenderbotSmall(cleanUpSpaces: boolean): DecoderPlan {
     { kind: "replace", text: `${GOES_ON} `, by: "" },
     { kind: "strip", content: " ", start: Infinity, stop: Infinity },
   ];
-  if (cleanUpSpaces) for (const [text, by] of CLEANED_UP) textSteps.push({ kind: "replace", text, by });
+  if (cleanUpSpaces) {
+    for (const [text, by] of CLEANED_UP) {
+      textSteps.push({ kind: "replace", text, by });
+    }
+  }
   return { mapToken: [], bytes: "none", textSteps, separator: " " };
 }
 
@@ -64,7 +68,11 @@ export class BlenderbotSmallTokenizer implements TextTokenizer {
         return;
       }
       const words = this.#strip(piece, pieces[i - 1], pieces[i + 1]).match(WORDS) ?? [];
-      for (const word of words) for (const token of this.#tokens(word)) ids.push(this.#idOf(token));
+      for (const word of words) {
+        for (const token of this.#tokens(word)) {
+          ids.push(this.#idOf(token));
+        }
+      }
     });
     return { ids };
   }
@@ -95,7 +103,9 @@ export class BlenderbotSmallTokenizer implements TextTokenizer {
     return spaced.split(" ").flatMap((part) => {
       const symbols = part === "" ? [] : this.#bpe.bpe(part.toLowerCase());
       return symbols.map((symbol, i) => {
-        if (i < symbols.length - 1) return symbol + GOES_ON;
+        if (i < symbols.length - 1) {
+          return symbol + GOES_ON;
+        }
         return symbol.endsWith(END_OF_WORD) ? symbol.slice(0, -END_OF_WORD.length) : symbol;
       });
     });

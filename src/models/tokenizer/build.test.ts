@@ -30,7 +30,9 @@ describe("buildTokenizer", () => {
       for (let id = 0; id <= inSlices.vocabSize; id++) {
         const token = plain.id_to_token(id);
         expect(tokenizer.id_to_token(id)).toBe(token);
-        if (token !== undefined) expect(tokenizer.token_to_id(token)).toBe(plain.token_to_id(token));
+        if (token !== undefined) {
+          expect(tokenizer.token_to_id(token)).toBe(plain.token_to_id(token));
+        }
       }
       for (const text of TEXTS) {
         for (const add_special_tokens of [true, false]) {
@@ -68,8 +70,9 @@ describe("buildTokenizer", () => {
         yield* parseDefinition(bytes, "tokenizer.json", []);
       };
       const { tokenizer } = await buildTokenizer(parts(), "tokenizer.json", build);
-      for (let id = 0; id < 7; id++)
+      for (let id = 0; id < 7; id++) {
         expect(tokenizer.id_to_token(id), `${build} ${id}`).toBe(plain.id_to_token(id));
+      }
       for (const text of ["xyab", "baxzeroxx", "__proto__", "aabb"]) {
         const options = { add_special_tokens: true };
         expect(tokenizer.encode(text, options)).toEqual(plain.encode(text, options));

@@ -40,11 +40,15 @@ export async function buildTokenizer(
 ): Promise<BuiltTokenizer> {
   let builder: Builder | undefined;
   for await (const part of parts) {
-    if (part.kind === "header")
+    if (part.kind === "header") {
       builder = build === "in slices" ? new SliceBuilder(part, file) : new WholeBuilder(part, file);
-    else builder?.add(part);
+    } else {
+      builder?.add(part);
+    }
   }
-  if (builder === undefined) throw new ModelComposeError("invalid-config", `"${file}" has no header.`);
+  if (builder === undefined) {
+    throw new ModelComposeError("invalid-config", `"${file}" has no header.`);
+  }
   return builder.finish();
 }
 
@@ -68,10 +72,14 @@ class SliceBuilder implements Builder {
     this.#file = file;
     this.#library = construct(header, file);
     this.#model = asBpe(this.#library.model);
-    if (unknownId !== undefined) this.#model.unk_token_id = unknownId;
+    if (unknownId !== undefined) {
+      this.#model.unk_token_id = unknownId;
+    }
     // The constructor has put in the added tokens, far up in an array that is empty below: V8 makes that a slow one.
     const tokens = new Array<string | undefined>(vocabSize);
-    for (const { id, content } of header.added_tokens) tokens[id] = content;
+    for (const { id, content } of header.added_tokens) {
+      tokens[id] = content;
+    }
     this.#model.vocab = tokens;
   }
 
@@ -83,10 +91,14 @@ class SliceBuilder implements Builder {
     const { vocab, tokens_to_ids: idOf } = this.#model;
     part.tokens.forEach((token, i) => {
       const id = part.ids[i];
-      if (id === undefined) return;
+      if (id === undefined) {
+        return;
+      }
       // Added tokens win over the vocabulary, as in the constructor.
       vocab[id] ??= token;
-      if (!idOf.has(token)) idOf.set(token, id);
+      if (!idOf.has(token)) {
+        idOf.set(token, id);
+      }
     });
   }
 
@@ -109,8 +121,13 @@ class WholeBuilder implements Builder {
   }
 
   add(part: SlicePart): void {
-    if (part.kind === "merges") for (const key of part.keys) this.#merges.push(JSON.parse(key));
-    else part.tokens.forEach((token, i) => (this.#vocab[token] = part.ids[i] ?? 0));
+    if (part.kind === "merges") {
+      for (const key of part.keys) {
+        this.#merges.push(JSON.parse(key));
+      }
+    } else {
+      part.tokens.forEach((token, i) => (this.#vocab[token] = part.ids[i] ?? 0));
+    }
   }
 
   finish(): BuiltTokenizer {
@@ -137,8 +154,11 @@ function construct(header: TokenizerHeader, file: string): LibraryTokenizer {
 
 /** Gives byte-level pre-tokenizers, alone or in a sequence, the reference's words. */
 function correctWords(preTokenizer: unknown): void {
-  if (preTokenizer instanceof ByteLevelPreTokenizer) preTokenizer.pattern = GPT2_WORDS;
-  else if (preTokenizer instanceof SequencePreTokenizer) preTokenizer.tokenizers.forEach(correctWords);
+  if (preTokenizer instanceof ByteLevelPreTokenizer) {
+    preTokenizer.pattern = GPT2_WORDS;
+  } else if (preTokenizer instanceof SequencePreTokenizer) {
+    preTokenizer.tokenizers.forEach(correctWords);
+  }
 }
 
 function complete(
@@ -155,7 +175,9 @@ function complete(
 }
 
 function asBpe(model: unknown): LibraryBpe {
-  if (model instanceof BPE) return model;
+  if (model instanceof BPE) {
+    return model;
+  }
   throw new ModelComposeError("unsupported", "@huggingface/tokenizers built a model that is not BPE.", {
     remedy: "Install the version that package.json asks for.",
   });
@@ -177,8 +199,9 @@ export function canFillSlices(): boolean {
     filled.bpe_ranks instanceof Map &&
     filled.tokens_to_ids instanceof Map &&
     Array.isArray(filled.vocab)
-  ))
+  )) {
     return false;
+  }
   ["a", "b", "ab", "aba"].forEach((token, id) => {
     filled.tokens_to_ids.set(token, id);
     filled.vocab[id] = token;

@@ -18,7 +18,9 @@ export function byteLevelBytes(token: string): Uint8Array {
   const bytes = new Uint8Array(token.length);
   for (let i = 0; i < token.length; i++) {
     const byte = BYTE_OF.get(token.charCodeAt(i));
-    if (byte === undefined) return new TextEncoder().encode(token);
+    if (byte === undefined) {
+      return new TextEncoder().encode(token);
+    }
     bytes[i] = byte;
   }
   return bytes;

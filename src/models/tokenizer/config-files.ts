@@ -26,7 +26,9 @@ export async function readConfigFiles(directory: string): Promise<ConfigFiles> {
 }
 
 async function readConfigFile(path: string): Promise<ConfigFile> {
-  if (!(await isFile(path))) return { path, values: {} };
+  if (!(await isFile(path))) {
+    return { path, values: {} };
+  }
   return {
     path,
     values: await readJsonObject(path, "invalid-config", "Fetch the file again, or remove it."),

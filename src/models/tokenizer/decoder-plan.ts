@@ -41,8 +41,9 @@ export interface DecoderPlan {
  */
 export function planDecoder(config: unknown, file: string): DecoderPlan {
   // Without a decoder tokens are words.
-  if (config === null || config === undefined)
+  if (config === null || config === undefined) {
     return { mapToken: [], bytes: "none", textSteps: [], separator: " " };
+  }
   const steps = flatten(config, file);
   const mapToken: DecoderPlan["mapToken"][number][] = [];
   const textSteps: TextStep[] = [];
@@ -50,24 +51,38 @@ export function planDecoder(config: unknown, file: string): DecoderPlan {
   let stage: "tokens" | "bytes" | "text" = "tokens";
   for (const step of steps) {
     const { type } = step;
-    if (type === "Fuse" && stage !== "text") stage = "text";
-    else if (type === "Strip" && stage === "text") textSteps.push(readStrip(step, file));
-    else if (stage !== "tokens") throw unsupported(steps, file);
-    else if (type === "Strip") mapToken.push(perToken(new StripDecoder({ ...readStrip(step, file), type })));
-    else if (type === "Replace") mapToken.push(readReplace(step, file));
-    else if (type === "Metaspace") mapToken.push(readMetaspace(step, file));
-    else if (type === "ByteLevel" || type === "ByteFallback") {
+    if (type === "Fuse" && stage !== "text") {
+      stage = "text";
+    } else if (type === "Strip" && stage === "text") {
+      textSteps.push(readStrip(step, file));
+    } else if (stage !== "tokens") {
+      throw unsupported(steps, file);
+    } else if (type === "Strip") {
+      mapToken.push(perToken(new StripDecoder({ ...readStrip(step, file), type })));
+    } else if (type === "Replace") {
+      mapToken.push(readReplace(step, file));
+    } else if (type === "Metaspace") {
+      mapToken.push(readMetaspace(step, file));
+    } else if (type === "ByteLevel" || type === "ByteFallback") {
       bytes = type === "ByteLevel" ? "byte-level" : "byte-fallback";
       stage = "bytes";
-    } else throw unsupported(steps, file);
+    } else {
+      throw unsupported(steps, file);
+    }
   }
   return { mapToken, bytes, textSteps, separator: "" };
 }
 
 function flatten(config: unknown, file: string): JsonObject[] {
-  if (!isJsonObject(config)) throw corrupt(file, config);
-  if (config.type !== "Sequence") return [config];
-  if (!Array.isArray(config.decoders)) throw corrupt(file, config);
+  if (!isJsonObject(config)) {
+    throw corrupt(file, config);
+  }
+  if (config.type !== "Sequence") {
+    return [config];
+  }
+  if (!Array.isArray(config.decoders)) {
+    throw corrupt(file, config);
+  }
   return config.decoders.flatMap((step) => flatten(step, file));
 }
 
@@ -77,20 +92,26 @@ function perToken(decoder: LibraryDecoder): (token: string) => string {
 
 function readReplace(step: JsonObject, file: string): (token: string) => string {
   const { pattern, content } = step;
-  if (!isJsonObject(pattern) || typeof content !== "string") throw corrupt(file, step);
+  if (!isJsonObject(pattern) || typeof content !== "string") {
+    throw corrupt(file, step);
+  }
   // Most tokens pass here unchanged; regular expressions are the library's subject, which knows Oniguruma's dialect.
   if (typeof pattern.String === "string") {
     const text = pattern.String;
     return (token) => token.replaceAll(text, () => content);
   }
-  if (typeof pattern.Regex !== "string") throw corrupt(file, step);
+  if (typeof pattern.Regex !== "string") {
+    throw corrupt(file, step);
+  }
   return perToken(new ReplaceDecoder({ type: "Replace", pattern: { Regex: pattern.Regex }, content }));
 }
 
 /** SentencePiece's visible space. What begins the text loses it, unless encoding did not add one. */
 function readMetaspace(step: JsonObject, file: string): (token: string, first: boolean) => string {
   const { replacement = "\u2581", prepend_scheme: scheme = "always" } = step;
-  if (typeof replacement !== "string" || replacement === "") throw corrupt(file, step);
+  if (typeof replacement !== "string" || replacement === "") {
+    throw corrupt(file, step);
+  }
   return (token, first) => token.replaceAll(replacement, first && scheme !== "never" ? "" : " ");
 }
 
@@ -98,8 +119,9 @@ function readStrip(step: JsonObject, file: string): StripEnds {
   const { content, start, stop } = step;
   const isCount = (value: unknown): value is number =>
     typeof value === "number" && Number.isInteger(value) && value >= 0;
-  if (typeof content !== "string" || content.length !== 1 || !isCount(start) || !isCount(stop))
+  if (typeof content !== "string" || content.length !== 1 || !isCount(start) || !isCount(stop)) {
     throw corrupt(file, step);
+  }
   return { kind: "strip", content, start, stop };
 }
 

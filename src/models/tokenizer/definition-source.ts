@@ -23,7 +23,9 @@ export function sourceFile(source: DefinitionSource): string {
 export async function sourceSize(source: DefinitionSource): Promise<number> {
   const files = source.kind === "vocabulary" ? [source.vocabularyFile, source.mergesFile] : [source.file];
   let size = 0;
-  for (const file of files) size += (await fileStatus(file))?.size ?? 0;
+  for (const file of files) {
+    size += (await fileStatus(file))?.size ?? 0;
+  }
   return size;
 }
 

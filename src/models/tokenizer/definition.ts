@@ -70,9 +70,13 @@ export function* parseDefinition(
 ): Generator<DefinitionPart, void, undefined> {
   const json = parseJson(bytes, file);
   const { model } = json;
-  if (!isJsonObject(model)) throw corrupt(file, `has ${describeJson(model)} as "model"; expected an object`);
+  if (!isJsonObject(model)) {
+    throw corrupt(file, `has ${describeJson(model)} as "model"; expected an object`);
+  }
   checkSupported(model, file);
-  for (const part of ["normalizer", "decoder"]) checkGrowth(json[part], part, file);
+  for (const part of ["normalizer", "decoder"]) {
+    checkGrowth(json[part], part, file);
+  }
   if (!isJsonObject(model.vocab)) {
     throw corrupt(file, `has ${describeJson(model.vocab)} as "model.vocab"; expected an object`);
   }
@@ -82,8 +86,9 @@ export function* parseDefinition(
   const known = new Set(addedTokens.map((token) => token.content));
   for (const content of new Set(specialNames)) {
     const id = vocabulary.get(content);
-    if (id !== undefined && !known.has(content))
+    if (id !== undefined && !known.has(content)) {
       addedTokens.push({ id, content, special: true, normalized: false });
+    }
   }
   yield* definitionParts({ json, model, addedTokens, vocabulary, mergeKeys, scheme: { kind: "tokenizers" } });
 }
@@ -93,12 +98,16 @@ const MOST_GROWTH = 256;
 
 /** Refuses replacements that make texts longer and longer: forty that double would fill the memory. */
 function checkGrowth(part: unknown, name: string, file: string): void {
-  if (growthOf(part) <= MOST_GROWTH) return;
+  if (growthOf(part) <= MOST_GROWTH) {
+    return;
+  }
   throw corrupt(file, `has a ${name} that makes texts more than ${MOST_GROWTH} times as long`);
 }
 
 function growthOf(part: unknown): number {
-  if (!isJsonObject(part)) return 1;
+  if (!isJsonObject(part)) {
+    return 1;
+  }
   const steps = [part.normalizers, part.decoders].flatMap((list): unknown[] =>
     Array.isArray(list) ? list : [],
   );
@@ -115,8 +124,12 @@ function growthOf(part: unknown): number {
 export function* definitionParts(definition: Definition): Generator<DefinitionPart, void, undefined> {
   const { json, model, addedTokens, vocabulary, mergeKeys, scheme } = definition;
   let vocabSize = 0;
-  for (const id of vocabulary.values()) vocabSize = Math.max(vocabSize, id + 1);
-  for (const { id } of addedTokens) vocabSize = Math.max(vocabSize, id + 1);
+  for (const id of vocabulary.values()) {
+    vocabSize = Math.max(vocabSize, id + 1);
+  }
+  for (const { id } of addedTokens) {
+    vocabSize = Math.max(vocabSize, id + 1);
+  }
   const unknown = typeof model.unk_token === "string" ? model.unk_token : undefined;
   yield {
     kind: "header",
@@ -151,16 +164,21 @@ export function parseJson(bytes: Uint8Array, file: string): JsonObject {
   } catch (error) {
     throw corrupt(file, `is not valid JSON: ${errorMessage(error)}`, error);
   }
-  if (!isJsonObject(value)) throw corrupt(file, `holds ${describeJson(value)}; expected a JSON object`);
+  if (!isJsonObject(value)) {
+    throw corrupt(file, `holds ${describeJson(value)}; expected a JSON object`);
+  }
   return value;
 }
 
 function checkSupported(model: JsonObject, file: string): void {
   // Files from before the field was introduced have no type; only BPE has merges.
   const type = model.type ?? (Array.isArray(model.merges) ? "BPE" : undefined);
-  if (type === undefined) throw corrupt(file, `has a "model" without "type"`);
-  if (type !== "BPE")
+  if (type === undefined) {
+    throw corrupt(file, `has a "model" without "type"`);
+  }
+  if (type !== "BPE") {
     throw unsupported(file, `has a model of type ${describeJson(type)}; only "BPE" is supported`);
+  }
   const prefix = model.continuing_subword_prefix;
   if (typeof prefix === "string" && prefix !== "") {
     throw unsupported(file, `sets model.continuing_subword_prefix (${describeJson(prefix)})`);
@@ -191,8 +209,9 @@ export function readVocabulary(vocab: JsonObject, file: string): Map<string, num
 
 /** Both spellings: ["a", "b"] and the older "a b". */
 function readMerges(merges: unknown, vocabulary: ReadonlyMap<string, number>, file: string): string[] {
-  if (!Array.isArray(merges))
+  if (!Array.isArray(merges)) {
     throw corrupt(file, `has ${describeJson(merges)} as "model.merges"; expected a list`);
+  }
   return merges.map((merge: unknown, rank) => {
     const parts: unknown[] = typeof merge === "string" ? merge.split(" ") : Array.isArray(merge) ? merge : [];
     const [left, right] = parts;
@@ -211,9 +230,12 @@ function readMerges(merges: unknown, vocabulary: ReadonlyMap<string, number>, fi
 }
 
 function readAddedTokens(added: unknown, file: string): AddedToken[] {
-  if (added === undefined || added === null) return [];
-  if (!Array.isArray(added))
+  if (added === undefined || added === null) {
+    return [];
+  }
+  if (!Array.isArray(added)) {
     throw corrupt(file, `has ${describeJson(added)} as "added_tokens"; expected a list`);
+  }
   return added.map((token: unknown) => {
     if (
       !isJsonObject(token) ||

@@ -132,8 +132,12 @@ describe("byte-level decoding", () => {
       const tokens = cut(bytes, random).map(byteToken);
       const parts = pieces(BYTE_LEVEL, tokens);
       expect(parts.join(""), JSON.stringify({ round, tokens })).toBe(oracle.decode(bytes));
-      for (const part of parts) expect(part).not.toMatch(LONE_SURROGATE);
-      if (valid) expect(parts.join("")).not.toContain("\ufffd");
+      for (const part of parts) {
+        expect(part).not.toMatch(LONE_SURROGATE);
+      }
+      if (valid) {
+        expect(parts.join("")).not.toContain("\ufffd");
+      }
     }
   });
 
@@ -142,7 +146,9 @@ describe("byte-level decoding", () => {
     const stream = new PlannedDecoder(planDecoder(BYTE_LEVEL, "tokenizer.json"), table(tokens));
     const start = performance.now();
     let length = 0;
-    for (let id = 0; id < tokens.length; id++) length += stream.push(id).length;
+    for (let id = 0; id < tokens.length; id++) {
+      length += stream.push(id).length;
+    }
     expect(length).toBe(tokens.reduce((sum, _, i) => sum + `日${i}`.length, 0));
     // 20 to 40 ms; decoding everything again at each token would take minutes.
     expect(performance.now() - start).toBeLessThan(3000);
@@ -158,7 +164,9 @@ describe("SentencePiece-style decoding (byte fallback)", () => {
       [["<0xF0>", "<0x9F>", "<0x99>", "<0x82>"], "🙂"],
       [["<|end|>", "▁hello", "<|end|>", "▁world"], "hello world"],
     ];
-    for (const [tokens, text] of cases) expect(whole(LLAMA_2, tokens)).toBe(text);
+    for (const [tokens, text] of cases) {
+      expect(whole(LLAMA_2, tokens)).toBe(text);
+    }
   });
 
   test("after a prompt the first space stays", () => {
@@ -234,7 +242,11 @@ describe("Blenderbot small's decoding", () => {
       .join(" ")
       .replaceAll("@@ ", "")
       .replace(/^ +| +$/g, "");
-    if (cleanUp) for (const from of CLEANED_UP) text = text.replaceAll(from, () => from.trim());
+    if (cleanUp) {
+      for (const from of CLEANED_UP) {
+        text = text.replaceAll(from, () => from.trim());
+      }
+    }
     return text;
   }
 

@@ -57,18 +57,26 @@ export class PlannedDecoder implements IncrementalDecoder {
   }
 
   push(id: number): string {
-    if (this.#finished) throw new ModelComposeError("disposed", "A token was pushed after finish().");
+    if (this.#finished) {
+      throw new ModelComposeError("disposed", "A token was pushed after finish().");
+    }
     const token = this.#tokens.lookup(id);
-    if (token === undefined || (token.special && this.#skipSpecialTokens)) return "";
+    if (token === undefined || (token.special && this.#skipSpecialTokens)) {
+      return "";
+    }
     const separator = this.#first ? "" : this.#plan.separator;
     let { text } = token;
-    for (const map of this.#plan.mapToken) text = map(text, this.#first);
+    for (const map of this.#plan.mapToken) {
+      text = map(text, this.#first);
+    }
     this.#first = false;
     return this.#through(separator + this.#decode(text, token.added), 0);
   }
 
   finish(): string {
-    if (this.#finished) return "";
+    if (this.#finished) {
+      return "";
+    }
     this.#finished = true;
     let text = this.#through(this.#bytes.flush(), 0);
     // What a step held back goes through those after it.
@@ -95,7 +103,9 @@ export class PlannedDecoder implements IncrementalDecoder {
   /** Text through the steps from the given one on. */
   #through(text: string, from: number): string {
     let rest = text;
-    for (let i = from; i < this.#steps.length; i++) rest = this.#steps[i]?.push(rest) ?? rest;
+    for (let i = from; i < this.#steps.length; i++) {
+      rest = this.#steps[i]?.push(rest) ?? rest;
+    }
     return rest;
   }
 }
@@ -112,7 +122,9 @@ class ByteText {
 
   /** The bytes end here: an incomplete character is an invalid one. */
   flush(): string {
-    if (!this.#pending) return "";
+    if (!this.#pending) {
+      return "";
+    }
     this.#pending = false;
     return this.#decoder.decode();
   }
@@ -146,12 +158,18 @@ class StripStream implements TextStream {
       if (text[begin] === this.#content) {
         begin++;
         this.#start--;
-      } else this.#start = 0;
+      } else {
+        this.#start = 0;
+      }
     }
-    if (begin === text.length) return "";
+    if (begin === text.length) {
+      return "";
+    }
     const all = this.#content.repeat(this.#held) + text.slice(begin);
     let end = all.length;
-    while (end > 0 && all.length - end < this.#stop && all[end - 1] === this.#content) end--;
+    while (end > 0 && all.length - end < this.#stop && all[end - 1] === this.#content) {
+      end--;
+    }
     this.#held = all.length - end;
     return all.slice(0, end);
   }
@@ -177,7 +195,9 @@ class ReplaceStream implements TextStream {
     const all = this.#held + text;
     const after = this.#endOfLast(all);
     let length = Math.min(this.#text.length - 1, all.length - after);
-    while (length > 0 && !this.#text.startsWith(all.slice(all.length - length))) length--;
+    while (length > 0 && !this.#text.startsWith(all.slice(all.length - length))) {
+      length--;
+    }
     this.#held = all.slice(all.length - length);
     return all.slice(0, all.length - length).replaceAll(this.#text, () => this.#by);
   }
@@ -191,8 +211,9 @@ class ReplaceStream implements TextStream {
   /** Where the last occurrence ends, counted from the left without overlaps. */
   #endOfLast(all: string): number {
     let end = 0;
-    for (let at = all.indexOf(this.#text); at >= 0; at = all.indexOf(this.#text, end))
+    for (let at = all.indexOf(this.#text); at >= 0; at = all.indexOf(this.#text, end)) {
       end = at + this.#text.length;
+    }
     return end;
   }
 }

@@ -51,14 +51,21 @@ async function* readInWorker(
       const answered = once(worker, "message", { signal: ends });
       worker.postMessage("next");
       const [answer] = (await answered) as [TokenizerWorkerAnswer];
-      if (answer.kind === "end") return;
-      if (answer.kind === "failed") throw failure(file, answer.code, answer.message);
+      if (answer.kind === "end") {
+        return;
+      }
+      if (answer.kind === "failed") {
+        throw failure(file, answer.code, answer.message);
+      }
       yield answer;
     }
   } catch (error) {
-    if (signal?.aborted) throw new AbortError(signal.reason);
-    if (died.signal.aborted)
+    if (signal?.aborted) {
+      throw new AbortError(signal.reason);
+    }
+    if (died.signal.aborted) {
       throw failure(file, undefined, errorMessage(died.signal.reason), died.signal.reason);
+    }
     throw error;
   } finally {
     await worker.terminate();
@@ -72,7 +79,9 @@ function failure(
   message: string,
   cause?: unknown,
 ): ModelComposeError {
-  if (code !== undefined) return new ModelComposeError(code, message);
+  if (code !== undefined) {
+    return new ModelComposeError(code, message);
+  }
   const outOfMemory = cause instanceof Error && "code" in cause && cause.code === "ERR_WORKER_OUT_OF_MEMORY";
   return new ModelComposeError(
     outOfMemory ? "out-of-memory" : "device",

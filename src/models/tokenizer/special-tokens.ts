@@ -21,7 +21,9 @@ export function specialNames({ tokenizer, specialTokens }: ConfigFiles): string[
     const named = ROLES.map((role) => config[`${role}_token`]);
     const all = [...named, config.additional_special_tokens, config.extra_special_tokens].flat();
     return all.flatMap((token: unknown) => {
-      if (typeof token === "string") return [token];
+      if (typeof token === "string") {
+        return [token];
+      }
       return isJsonObject(token) && typeof token.content === "string" ? [token.content] : [];
     });
   });
@@ -33,7 +35,9 @@ export function rolesIn({ path, values }: ConfigFile): Map<Role, SpecialToken | 
   for (const role of ROLES) {
     const key = `${role}_token`;
     const value = values[key];
-    if (value !== undefined) roles.set(role, value === null ? null : readSpecialToken(value, path, key));
+    if (value !== undefined) {
+      roles.set(role, value === null ? null : readSpecialToken(value, path, key));
+    }
   }
   return roles;
 }
@@ -42,7 +46,9 @@ export function rolesIn({ path, values }: ConfigFile): Map<Role, SpecialToken | 
 export function extraTokensIn({ path, values }: ConfigFile): SpecialToken[] {
   return ["additional_special_tokens", "extra_special_tokens"].flatMap((key) => {
     const value = values[key];
-    if (value === undefined || value === null) return [];
+    if (value === undefined || value === null) {
+      return [];
+    }
     const tokens: unknown[] = Array.isArray(value)
       ? value
       : isJsonObject(value)
@@ -54,7 +60,9 @@ export function extraTokensIn({ path, values }: ConfigFile): SpecialToken[] {
 
 /** A token as text, or as an object with `content` and flags. */
 export function readSpecialToken(value: unknown, file: string, key: string): SpecialToken {
-  if (typeof value === "string" && value !== "") return { content: value, lstrip: false, rstrip: false };
+  if (typeof value === "string" && value !== "") {
+    return { content: value, lstrip: false, rstrip: false };
+  }
   if (!isJsonObject(value) || typeof value.content !== "string" || value.content === "") {
     throw corrupt(
       file,

@@ -11,7 +11,9 @@ function run(
   let stopped: string | undefined;
   for (const piece of pieces) {
     const step = matcher.push(piece);
-    if (stopped !== undefined) expect(step).toEqual({ emit: "", stopped });
+    if (stopped !== undefined) {
+      expect(step).toEqual({ emit: "", stopped });
+    }
     text += step.emit;
     stopped = step.stopped;
   }
@@ -24,8 +26,9 @@ function reference(stops: readonly string[], text: string): { text: string; stop
     const complete = stops
       .filter((stop) => text.slice(0, end).endsWith(stop))
       .sort((a, b) => b.length - a.length);
-    if (complete[0] !== undefined)
+    if (complete[0] !== undefined) {
       return { text: text.slice(0, end - complete[0].length), stopped: complete[0] };
+    }
   }
   return { text, stopped: undefined };
 }
@@ -98,7 +101,9 @@ describe("StopMatcher", () => {
     const matcher = new StopMatcher(["a".repeat(50_000) + "b", "a".repeat(49_999) + "c"]);
     const start = performance.now();
     let length = 0;
-    for (let i = 0; i < 200_000; i++) length += matcher.push("a").emit.length;
+    for (let i = 0; i < 200_000; i++) {
+      length += matcher.push("a").emit.length;
+    }
     expect(length).toBe(150_000);
     expect(matcher.finish().length).toBe(50_000);
     expect(performance.now() - start).toBeLessThan(5000);

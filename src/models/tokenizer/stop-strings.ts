@@ -45,11 +45,15 @@ export class StopMatcher {
 
   /** Takes the next piece of text (whole characters) and returns what may be shown by now. */
   push(text: string): StopStep {
-    if (this.#stopped !== undefined) return { emit: "", stopped: this.#stopped };
+    if (this.#stopped !== undefined) {
+      return { emit: "", stopped: this.#stopped };
+    }
     for (let i = 0; i < text.length; i++) {
       this.#state = this.#step(text.charCodeAt(i));
       const { match } = this.#state;
-      if (match === undefined) continue;
+      if (match === undefined) {
+        continue;
+      }
       this.#hold(text.slice(0, i + 1));
       const emit = this.#release(match.length);
       this.#held = [];
@@ -69,14 +73,18 @@ export class StopMatcher {
     let state: State | undefined = this.#state;
     while (state !== undefined) {
       const next = state.next.get(codeUnit);
-      if (next !== undefined) return next;
+      if (next !== undefined) {
+        return next;
+      }
       state = state.fail;
     }
     return this.#root;
   }
 
   #hold(text: string): void {
-    if (text === "") return;
+    if (text === "") {
+      return;
+    }
     this.#held.push(text);
     this.#heldLength += text.length;
   }
@@ -84,7 +92,9 @@ export class StopMatcher {
   /** Takes all but the last `keep` code units out of what is held. */
   #release(keep: number): string {
     let count = this.#heldLength - keep;
-    if (count <= 0) return "";
+    if (count <= 0) {
+      return "";
+    }
     this.#heldLength = keep;
     let emit = "";
     for (;;) {
@@ -99,7 +109,9 @@ export class StopMatcher {
       count -= rest;
       this.#emitted = 0;
       this.#first++;
-      if (count === 0) break;
+      if (count === 0) {
+        break;
+      }
     }
     // Removing pieces one by one would move all others each time.
     if (2 * this.#first > this.#held.length) {
@@ -140,7 +152,9 @@ function buildAutomaton(stops: readonly string[]): State {
   for (const state of queue) {
     for (const [codeUnit, next] of state.next) {
       let fail = state.fail;
-      while (fail !== undefined && !fail.next.has(codeUnit)) fail = fail.fail;
+      while (fail !== undefined && !fail.next.has(codeUnit)) {
+        fail = fail.fail;
+      }
       next.fail = fail?.next.get(codeUnit) ?? root;
       next.match ??= next.fail.match;
       queue.push(next);

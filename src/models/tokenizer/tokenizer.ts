@@ -47,7 +47,9 @@ const TOKENIZER_FILE = "tokenizer.json";
 
 /** Whether a model folder has a tokenizer: tokenizer.json, or vocab.json with merges.txt. */
 export async function hasTokenizer(directory: string): Promise<boolean> {
-  if (await isFile(join(directory, TOKENIZER_FILE))) return true;
+  if (await isFile(join(directory, TOKENIZER_FILE))) {
+    return true;
+  }
   return (await isFile(join(directory, VOCABULARY_FILE))) && (await isFile(join(directory, MERGES_FILE)));
 }
 
@@ -76,8 +78,12 @@ export async function loadTokenizer(
 
 async function findSource(directory: string, config: ConfigFiles): Promise<DefinitionSource> {
   const file = join(directory, TOKENIZER_FILE);
-  if (await isFile(file)) return { kind: "tokenizer.json", file, specialNames: specialNames(config) };
-  if (await hasTokenizer(directory)) return readVocabularySource(directory, config);
+  if (await isFile(file)) {
+    return { kind: "tokenizer.json", file, specialNames: specialNames(config) };
+  }
+  if (await hasTokenizer(directory)) {
+    return readVocabularySource(directory, config);
+  }
   throw new ModelComposeError(
     "not-found",
     `"${directory}" has no tokenizer: ${TOKENIZER_FILE} is missing, and ${VOCABULARY_FILE} with ${MERGES_FILE} too.`,
@@ -118,7 +124,9 @@ class LoadedTokenizer implements Tokenizer, TokenTable {
       );
     }
     return this.#idsOf(text, options.addSpecialTokens ?? true).map((id) => {
-      if (id !== undefined) return id;
+      if (id !== undefined) {
+        return id;
+      }
       throw new ModelComposeError(
         "invalid-config",
         `"${this.#file}" adds a token around texts that has no id.`,
@@ -148,7 +156,9 @@ class LoadedTokenizer implements Tokenizer, TokenTable {
   decode(ids: readonly number[], options: { skipSpecialTokens?: boolean } = {}): string {
     const decoder = this.incrementalDecoder({ ...options, afterPrompt: false });
     let text = "";
-    for (const id of ids) text += decoder.push(id);
+    for (const id of ids) {
+      text += decoder.push(id);
+    }
     return text + decoder.finish();
   }
 
@@ -169,7 +179,9 @@ class LoadedTokenizer implements Tokenizer, TokenTable {
       );
     }
     const text = this.#built.tokenizer.id_to_token(id);
-    if (text === undefined) return undefined;
+    if (text === undefined) {
+      return undefined;
+    }
     return { text, added: this.#addedIds.has(id), special: this.specialTokenIds.has(id) };
   }
 }

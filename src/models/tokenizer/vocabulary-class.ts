@@ -178,18 +178,25 @@ export async function readVocabularySource(
 function classNameOf(directory: string, { tokenizer, model }: ConfigFiles): string {
   for (const { path, values } of [tokenizer, model]) {
     const name = values.tokenizer_class;
-    if (name === undefined || name === null) continue;
-    if (typeof name !== "string")
+    if (name === undefined || name === null) {
+      continue;
+    }
+    if (typeof name !== "string") {
       throw corrupt(path, `has ${describeJson(name)} as "tokenizer_class"; expected a name`);
+    }
     const known = name.replace(/Fast$/, "");
-    if (known === BLENDERBOT_SMALL || BYTE_LEVEL_CLASSES.has(known)) return known;
+    if (known === BLENDERBOT_SMALL || BYTE_LEVEL_CLASSES.has(known)) {
+      return known;
+    }
     throw unsupported(
       `"${path}" names the tokenizer class ${describeJson(name)}, which needs a tokenizer.json here`,
     );
   }
   const modelType = model.values.model_type;
   const name = typeof modelType === "string" ? CLASS_OF_MODEL.get(modelType) : undefined;
-  if (name !== undefined) return name;
+  if (name !== undefined) {
+    return name;
+  }
   throw unsupported(
     `"${directory}" has ${VOCABULARY_FILE} and ${MERGES_FILE}, but neither tokenizer_config.json nor config.json says ` +
       `of which tokenizer class (model_type is ${describeJson(modelType)})`,
@@ -207,8 +214,11 @@ function unsupported(found: string): ModelComposeError {
 function rolesOf(defaults: Roles, files: readonly ConfigFile[]): Map<Role, SpecialToken> {
   const roles = new Map(Object.entries(defaults) as [Role, SpecialToken][]);
   for (const [role, token] of files.flatMap((file) => [...rolesIn(file)])) {
-    if (token === null) roles.delete(role);
-    else roles.set(role, token);
+    if (token === null) {
+      roles.delete(role);
+    } else {
+      roles.set(role, token);
+    }
   }
   return roles;
 }
@@ -232,8 +242,12 @@ function template(before: readonly string[], after: readonly string[]): JsonObje
 
 function flag({ path, values }: ConfigFile, key: string): boolean | undefined {
   const value = values[key];
-  if (value === undefined || value === null) return undefined;
-  if (typeof value === "boolean") return value;
+  if (value === undefined || value === null) {
+    return undefined;
+  }
+  if (typeof value === "boolean") {
+    return value;
+  }
   throw corrupt(path, `has ${describeJson(value)} as "${key}"; expected true or false`);
 }
 
@@ -244,19 +258,23 @@ async function readAddedTokens(
 ): Promise<{ file: string; tokens: AddedToken[] }> {
   const table = values.added_tokens_decoder;
   if (table !== undefined && table !== null) {
-    if (!isJsonObject(table))
+    if (!isJsonObject(table)) {
       throw corrupt(path, `has ${describeJson(table)} as "added_tokens_decoder"; expected an object`);
+    }
     const tokens = Object.entries(table).map(([key, value]) => {
       const id = /^\d+$/.test(key) ? Number(key) : undefined;
-      if (!isTokenId(id))
+      if (!isTokenId(id)) {
         throw corrupt(path, `has the key ${describeJson(key)} in "added_tokens_decoder"; expected an id`);
+      }
       const token = readSpecialToken(value, path, "added_tokens_decoder");
       return { id, ...token, special: isJsonObject(value) && value.special === true };
     });
     return { file: path, tokens };
   }
   const file = join(directory, "added_tokens.json");
-  if (!(await isFile(file))) return { file, tokens: [] };
+  if (!(await isFile(file))) {
+    return { file, tokens: [] };
+  }
   const ids = await readJsonObject(file, "invalid-config", "Fetch the file again.");
   const tokens = Object.entries(ids).map(([content, id]) => {
     if (!isTokenId(id) || content === "") {

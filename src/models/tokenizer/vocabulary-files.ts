@@ -28,10 +28,14 @@ export function* parseVocabularyFiles(
   const vocabulary = readVocabulary(parseJson(vocabularyBytes, vocabularyFile), vocabularyFile);
   const merges = readMerges(mergesBytes, source.mergesFile);
   // Symbols of the other scheme are not spelled as tokens are; a word whose symbols are no tokens is unknown there.
-  if (scheme.kind === "tokenizers") checkMerges(merges, vocabulary, source.mergesFile);
+  if (scheme.kind === "tokenizers") {
+    checkMerges(merges, vocabulary, source.mergesFile);
+  }
   const addedTokens = addTokens(vocabulary, source);
   for (const token of source.requiredTokens) {
-    if (vocabulary.has(token) || addedTokens.some(({ content }) => content === token)) continue;
+    if (vocabulary.has(token) || addedTokens.some(({ content }) => content === token)) {
+      continue;
+    }
     throw corrupt(vocabularyFile, `has no token ${describeJson(token)}, which ${className} needs`);
   }
   const mergeKeys = merges.map(({ left, right }) => mergeKey(left, right));
@@ -55,7 +59,9 @@ function readMerges(bytes: Uint8Array, file: string): Merge[] {
   }
   return text.split("\n").flatMap((ended, i) => {
     const line = ended.endsWith("\r") ? ended.slice(0, -1) : ended;
-    if (line === "" || line.startsWith("#version")) return [];
+    if (line === "" || line.startsWith("#version")) {
+      return [];
+    }
     const [left = "", right = "", ...rest] = line.split(" ");
     if (left === "" || right === "" || rest.length > 0) {
       throw corrupt(
@@ -70,7 +76,9 @@ function readMerges(bytes: Uint8Array, file: string): Merge[] {
 function checkMerges(merges: readonly Merge[], vocabulary: ReadonlyMap<string, number>, file: string): void {
   for (const { left, right, line } of merges) {
     const unknown = [left, right, left + right].find((token) => !vocabulary.has(token));
-    if (unknown === undefined) continue;
+    if (unknown === undefined) {
+      continue;
+    }
     const found = `merges ${describeJson(left)} and ${describeJson(right)} in line ${line}`;
     throw corrupt(file, `${found}, but ${describeJson(unknown)} is not in the vocabulary`);
   }
@@ -79,12 +87,16 @@ function checkMerges(merges: readonly Merge[], vocabulary: ReadonlyMap<string, n
 /** The added tokens of the files, those of the class, and the special tokens of the vocabulary. */
 function addTokens(vocabulary: ReadonlyMap<string, number>, source: VocabularySource): AddedToken[] {
   const added = [...source.addedTokens];
-  if (added.length === 0 && source.codeGenRuns && endsAsGpt2(vocabulary)) added.push(...codeGenRuns());
+  if (added.length === 0 && source.codeGenRuns && endsAsGpt2(vocabulary)) {
+    added.push(...codeGenRuns());
+  }
   checkIds(added, vocabulary, source.addedTokensFile);
   const known = new Set(added.map(({ content }) => content));
   for (const token of source.specialTokens) {
     const id = vocabulary.get(token.content);
-    if (id === undefined || known.has(token.content)) continue;
+    if (id === undefined || known.has(token.content)) {
+      continue;
+    }
     known.add(token.content);
     added.push({ ...token, id, special: true });
   }
@@ -93,20 +105,28 @@ function addTokens(vocabulary: ReadonlyMap<string, number>, source: VocabularySo
 
 /** An id is of one token, and a token has one id. */
 function checkIds(added: readonly AddedToken[], vocabulary: ReadonlyMap<string, number>, file: string): void {
-  if (added.length === 0) return;
+  if (added.length === 0) {
+    return;
+  }
   const byId = new Map<number, string>();
   for (const { id, content } of added) {
     const other = byId.get(id);
-    if (other !== undefined) throw twice(file, id, content, other);
+    if (other !== undefined) {
+      throw twice(file, id, content, other);
+    }
     byId.set(id, content);
   }
   for (const [token, id] of vocabulary) {
     const content = byId.get(id);
-    if (content !== undefined && content !== token) throw twice(file, id, content, token);
+    if (content !== undefined && content !== token) {
+      throw twice(file, id, content, token);
+    }
   }
   for (const { id, content } of added) {
     const other = vocabulary.get(content);
-    if (other === undefined || other === id) continue;
+    if (other === undefined || other === id) {
+      continue;
+    }
     throw corrupt(
       file,
       `gives the token ${describeJson(content)} the id ${id}, but its id in the vocabulary is ${other}`,
@@ -122,8 +142,14 @@ function twice(file: string, id: number, content: string, other: string): Error 
 }
 
 function endsAsGpt2(vocabulary: ReadonlyMap<string, number>): boolean {
-  if (vocabulary.size !== GPT2_TOKENS) return false;
-  for (const id of vocabulary.values()) if (id >= GPT2_TOKENS) return false;
+  if (vocabulary.size !== GPT2_TOKENS) {
+    return false;
+  }
+  for (const id of vocabulary.values()) {
+    if (id >= GPT2_TOKENS) {
+      return false;
+    }
+  }
   return true;
 }
 
@@ -133,7 +159,11 @@ function endsAsGpt2(vocabulary: ReadonlyMap<string, number>): boolean {
  */
 function codeGenRuns(): AddedToken[] {
   const runs: string[] = [];
-  for (let length = 31; length >= 2; length--) runs.push(" ".repeat(length));
-  for (let length = 9; length >= 2; length--) runs.push("\t".repeat(length));
+  for (let length = 31; length >= 2; length--) {
+    runs.push(" ".repeat(length));
+  }
+  for (let length = 9; length >= 2; length--) {
+    runs.push("\t".repeat(length));
+  }
   return runs.map((content, i) => ({ id: GPT2_TOKENS + i, content, special: false }));
 }

@@ -70,9 +70,13 @@ export interface Checkpoint {
  */
 export async function openCheckpoint(directory: string): Promise<Checkpoint> {
   const found = await findWeights(directory);
-  if (found === undefined) throw await noWeights(directory);
+  if (found === undefined) {
+    throw await noWeights(directory);
+  }
   const { files, weightMap } = found;
-  if (weightMap === undefined) return openFiles(directory, files, [files.single]);
+  if (weightMap === undefined) {
+    return openFiles(directory, files, [files.single]);
+  }
   const checkpoint = await openFiles(directory, files, [...new Set(weightMap.values())]);
   checkAgainstIndex(checkpoint, files, weightMap);
   return checkpoint;
@@ -94,9 +98,15 @@ export function withBasePrefix(checkpoint: Checkpoint, prefix: string): Checkpoi
  */
 export async function missingWeightFiles(directory: string): Promise<string[]> {
   const found = await findWeights(directory);
-  if (found !== undefined) return missingFiles(directory, [...new Set(found.weightMap?.values())]);
+  if (found !== undefined) {
+    return missingFiles(directory, [...new Set(found.weightMap?.values())]);
+  }
   const others = (await listDirectory(directory)).filter((name) => UNSUPPORTED_WEIGHTS.test(name));
-  for (const name of others) if (await isFile(join(directory, name))) return [];
+  for (const name of others) {
+    if (await isFile(join(directory, name))) {
+      return [];
+    }
+  }
   return [`${SINGLE_FILE} (or ${INDEX_FILE} with its shards)`];
 }
 
@@ -142,14 +152,18 @@ export function requireTensor(checkpoint: Checkpoint, name: string, shape: reado
 /** A tensor by the name with or without the base model's prefix. */
 function findTensor({ tensors, basePrefix }: Checkpoint, name: string): TensorLocation | undefined {
   const exact = tensors.get(name);
-  if (exact !== undefined || basePrefix === undefined) return exact;
+  if (exact !== undefined || basePrefix === undefined) {
+    return exact;
+  }
   return tensors.get(name.startsWith(basePrefix) ? name.slice(basePrefix.length) : basePrefix + name);
 }
 
 /** [1, n] as [n]; anything else as it is. */
 function asVector(tensor: TensorLocation): TensorLocation {
   const [first, ...rest] = tensor.shape;
-  if (first !== 1 || rest.length !== 1) return tensor;
+  if (first !== 1 || rest.length !== 1) {
+    return tensor;
+  }
   const { strides, ...vector } = { ...tensor, shape: rest };
   return strides === undefined ? vector : { ...vector, strides: strides.slice(1) };
 }
@@ -159,7 +173,9 @@ async function findWeights(
   directory: string,
 ): Promise<{ files: FormatFiles; weightMap?: Map<string, string> } | undefined> {
   for (const files of FORMATS) {
-    if (await isFile(join(directory, files.single))) return { files };
+    if (await isFile(join(directory, files.single))) {
+      return { files };
+    }
     if (await isFile(join(directory, files.index))) {
       return { files, weightMap: await readWeightMap(directory, files) };
     }
@@ -242,7 +258,9 @@ function checkAgainstIndex(
   for (const [name, shard] of weightMap) {
     const expected = join(checkpoint.directory, shard);
     const found = checkpoint.tensors.get(name)?.file;
-    if (found === expected) continue;
+    if (found === expected) {
+      continue;
+    }
     throw new ModelComposeError(
       "invalid-checkpoint",
       `"${join(checkpoint.directory, index)}" says that tensor "${name}" is in "${expected}", ` +
@@ -254,7 +272,11 @@ function checkAgainstIndex(
 
 async function missingFiles(directory: string, names: readonly string[]): Promise<string[]> {
   const missing: string[] = [];
-  for (const name of names) if (!(await isFile(join(directory, name)))) missing.push(name);
+  for (const name of names) {
+    if (!(await isFile(join(directory, name)))) {
+      missing.push(name);
+    }
+  }
   return missing;
 }
 

@@ -13,6 +13,8 @@ export async function remedyForForeignFile(path: string): Promise<string> {
   if (start.startsWith("version https://git-lfs")) {
     return "The file is a Git LFS pointer, not the weights: run `git lfs pull` where it was cloned.";
   }
-  if (/^\s*</.test(start)) return "The file looks like a web page, not weights: fetch it again.";
+  if (/^\s*</.test(start)) {
+    return "The file looks like a web page, not weights: fetch it again.";
+  }
   return REFETCH_FILE;
 }

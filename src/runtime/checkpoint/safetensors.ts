@@ -49,7 +49,9 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
     throw invalid(path, `its header should end at byte ${dataStart}, but the file has ${fileBytes} bytes`);
   }
   const header = await readFileRange(path, LENGTH_BYTES, headerBytes);
-  if (header[0] !== OPENING_BRACE) throw invalid(path, 'its header does not begin with "{"');
+  if (header[0] !== OPENING_BRACE) {
+    throw invalid(path, 'its header does not begin with "{"');
+  }
   const entries = parseJsonObject(header, {
     name: `The header of "${path}"`,
     code: "invalid-checkpoint",
@@ -66,7 +68,9 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
 }
 
 function parseMetadata(path: string, value: unknown): Record<string, string> {
-  if (value === undefined) return {};
+  if (value === undefined) {
+    return {};
+  }
   if (!isJsonObject(value) || Object.values(value).some((text) => typeof text !== "string")) {
     throw invalid(path, `"${METADATA_KEY}" is ${describeJson(value)}; expected an object of strings`);
   }

@@ -24,7 +24,11 @@ function widenHalf(half: number): number {
   const sign = half & 0x8000 ? -1 : 1;
   const exponent = (half >> 10) & 31;
   const mantissa = half & 1023;
-  if (exponent === 0) return sign * mantissa * 2 ** -24;
-  if (exponent === 31) return mantissa === 0 ? sign * Infinity : NaN;
+  if (exponent === 0) {
+    return sign * mantissa * 2 ** -24;
+  }
+  if (exponent === 31) {
+    return mantissa === 0 ? sign * Infinity : NaN;
+  }
   return sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
 }

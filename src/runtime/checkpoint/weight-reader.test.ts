@@ -45,7 +45,9 @@ function naive(
     for (let c = 0; c < columns; c++) {
       const source = transform.transpose ? c * second + rows.start + r : (rows.start + r) * second + c;
       const target = r * columns + c;
-      for (let b = 0; b < size; b++) out[target * size + b] = data[source * size + b]!;
+      for (let b = 0; b < size; b++) {
+        out[target * size + b] = data[source * size + b]!;
+      }
     }
   }
   return out;

@@ -83,13 +83,19 @@ export function readTensorRows(
   const matrix = matrixOf(tensor, transform);
   checkArguments(tensor, matrix, rows, target, windowBytes);
   const read: Read = (part, position, wanted = part.byteLength) => {
-    if (shouldStop?.()) throw new AbortError();
+    if (shouldStop?.()) {
+      throw new AbortError();
+    }
     file.read(part, tensor.offset + position);
     onBytes?.(wanted);
   };
-  if (isStraight(matrix)) readStraight(matrix, rows, target, windowBytes, read);
-  else if (isTransposed(matrix)) readTransposed(matrix, rows, target, windowBytes, read);
-  else readScattered(matrix, rows, target, windowBytes, read);
+  if (isStraight(matrix)) {
+    readStraight(matrix, rows, target, windowBytes, read);
+  } else if (isTransposed(matrix)) {
+    readTransposed(matrix, rows, target, windowBytes, read);
+  } else {
+    readScattered(matrix, rows, target, windowBytes, read);
+  }
 }
 
 /** Strides of a dimension with one index mean nothing: they become what makes the matrix simplest. */
@@ -107,8 +113,12 @@ function matrixOf(tensor: TensorLocation, transform: WeightTransform): Matrix {
   const { rows, columns, rowStride, columnStride } = transform.transpose
     ? { rows: second, columns: first, rowStride: secondStride, columnStride: firstStride }
     : stored;
-  if (columns <= 1) return { rows, columns, rowStride, columnStride: 1, elementBytes };
-  if (rows <= 1) return { rows, columns, rowStride: columns * columnStride, columnStride, elementBytes };
+  if (columns <= 1) {
+    return { rows, columns, rowStride, columnStride: 1, elementBytes };
+  }
+  if (rows <= 1) {
+    return { rows, columns, rowStride: columns * columnStride, columnStride, elementBytes };
+  }
   return { rows, columns, rowStride, columnStride, elementBytes };
 }
 
@@ -242,8 +252,12 @@ function runLength(
   windowElements: number,
   gapElements: number,
 ): number {
-  if (stride === 0) return count;
-  if (stride - span > gapElements) return 1;
+  if (stride === 0) {
+    return count;
+  }
+  if (stride - span > gapElements) {
+    return 1;
+  }
   return Math.min(count, Math.max(1, Math.floor((windowElements - span) / stride) + 1));
 }
 
@@ -345,7 +359,11 @@ function gatherInto(
 
 function wordsOf(bytes: Uint8Array, elementBytes: number): Uint8Array | Uint16Array | Uint32Array {
   const { buffer, byteOffset, byteLength } = bytes;
-  if (elementBytes === 1) return bytes;
-  if (elementBytes === 2) return new Uint16Array(buffer, byteOffset, byteLength / 2);
+  if (elementBytes === 1) {
+    return bytes;
+  }
+  if (elementBytes === 2) {
+    return new Uint16Array(buffer, byteOffset, byteLength / 2);
+  }
   return new Uint32Array(buffer, byteOffset, byteLength / 4);
 }

@@ -33,11 +33,15 @@ export function vectorSlice(program: Program, checkpoint: Checkpoint, name: Name
 
 /** Throws "unsupported" when a matrix is not stored in the precision asked for: nothing converts weights yet. */
 export function requirePrecision(program: Program, checkpoint: Checkpoint, precision: Precision): void {
-  if (precision === "stored") return;
+  if (precision === "stored") {
+    return;
+  }
   const wanted = { float32: "F32", float16: "F16", bfloat16: "BF16" }[precision];
   for (const matrix of program.matrices.keys()) {
     const { name, dtype } = matrixSlice(program, checkpoint, matrix).tensor;
-    if (dtype === wanted) continue;
+    if (dtype === wanted) {
+      continue;
+    }
     throw new ModelComposeError(
       "unsupported",
       `The precision ${precision} was asked for; tensor "${name}" of "${checkpoint.directory}" is ${dtype}, and ` +
@@ -57,7 +61,9 @@ export function tensorRanges(ranges: readonly RowRange[], { start, end }: RowRan
   for (const range of ranges) {
     const from = Math.max(start - first, 0);
     const to = Math.min(end - first, range.end - range.start);
-    if (from < to) found.push({ start: range.start + from, end: range.start + to });
+    if (from < to) {
+      found.push({ start: range.start + from, end: range.start + to });
+    }
     first += range.end - range.start;
   }
   return found;
@@ -84,7 +90,9 @@ export function readSliceRows(
 
 function requireSpec<T>(specs: ReadonlyMap<Name, T>, name: Name): T {
   const spec = specs.get(name);
-  if (spec === undefined) throw new Error(`The program declares no weight "${name}".`);
+  if (spec === undefined) {
+    throw new Error(`The program declares no weight "${name}".`);
+  }
   return spec;
 }
 
@@ -94,7 +102,8 @@ function slice(checkpoint: Checkpoint, name: Name, spec: MatrixSpec, isVector = 
   const shape = isVector ? [source.rows] : transposed ? [columns, source.rows] : [source.rows, columns];
   const tensor = requireTensor(checkpoint, source.tensor, shape);
   const taken = ranges.reduce((sum, { start, end }) => sum + end - start, 0);
-  if (taken !== rows)
+  if (taken !== rows) {
     throw new Error(`"${name}" takes ${taken} rows of "${source.tensor}"; expected ${rows}.`);
+  }
   return { tensor, rows, columns, transposed, ranges };
 }

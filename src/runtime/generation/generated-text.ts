@@ -34,7 +34,9 @@ export function generatedText(
   codec: TextCodec | undefined,
   stopStrings: StopStrings | undefined,
 ): GeneratedText {
-  if (codec === undefined) return { push: () => ({ emit: "" }), finish: () => ({ emit: "" }) };
+  if (codec === undefined) {
+    return { push: () => ({ emit: "" }), finish: () => ({ emit: "" }) };
+  }
   const decoder = codec.incrementalDecoder();
   if (stopStrings === undefined) {
     return { push: (token) => ({ emit: decoder.push(token) }), finish: () => ({ emit: decoder.finish() }) };
@@ -57,7 +59,9 @@ export function wholeText(
   for (const token of tokens) {
     const { emit, stopped } = text.push(token);
     whole += emit;
-    if (stopped !== undefined) return { text: whole, isStopped: true };
+    if (stopped !== undefined) {
+      return { text: whole, isStopped: true };
+    }
   }
   const { emit, stopped } = text.finish();
   return { text: whole + emit, isStopped: stopped !== undefined };

@@ -80,7 +80,9 @@ function create(
       decodes.push(request);
       await wait();
       for (const token of answer.slice(0, request.count)) {
-        if (request.onToken(token) === false || request.eosTokenIds.includes(token)) break;
+        if (request.onToken(token) === false || request.eosTokenIds.includes(token)) {
+          break;
+        }
       }
       return { wallSeconds: 0, kernelSeconds: 0 };
     },
@@ -194,7 +196,9 @@ describe("text", () => {
   test("a character is given when it is whole, with all its tokens; what is left at the end too", async () => {
     const { generator } = create([0, 99, 1, 99]);
     const parts = [];
-    for await (const part of generator.stream("z", { maxNewTokens: 4 })) parts.push(part);
+    for await (const part of generator.stream("z", { maxNewTokens: 4 })) {
+      parts.push(part);
+    }
     expect(parts.slice(0, -1)).toEqual([
       { text: "a", tokens: [0] },
       { text: "éb", tokens: [99, 1] },
@@ -206,7 +210,9 @@ describe("text", () => {
   test("an end-of-sequence token is among the tokens, not in the text", async () => {
     const { generator } = create([0, 1, 51, 2]);
     const parts = [];
-    for await (const part of generator.stream("z")) parts.push(part);
+    for await (const part of generator.stream("z")) {
+      parts.push(part);
+    }
     expect(parts.flatMap(({ tokens }) => tokens)).toEqual([0, 1, 51]);
     expect(parts.at(-1)?.result).toMatchObject({ newText: "ab", finishReason: "eos", tokens: [0, 1, 51] });
   });

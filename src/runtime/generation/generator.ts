@@ -94,9 +94,13 @@ export class Generator {
     try {
       for (;;) {
         const part = ready.shift();
-        if (part !== undefined) yield part;
-        else if (isDone) break;
-        else await new Promise<void>((resolve) => (wake = resolve));
+        if (part !== undefined) {
+          yield part;
+        } else if (isDone) {
+          break;
+        } else {
+          await new Promise<void>((resolve) => (wake = resolve));
+        }
       }
       const result = await finished;
       yield { text: "", tokens: [], result };
@@ -119,7 +123,9 @@ export class Generator {
     const { executable, vocabSize, decoderStartTokenId } = this.#parts;
     const { contextLength } = executable;
     const given = checkIds(this.#parts, ids);
-    if (given.length > contextLength) throw promptTooLong(this.#parts, given.length);
+    if (given.length > contextLength) {
+      throw promptTooLong(this.#parts, given.length);
+    }
     const isSeq2seq = decoderStartTokenId !== undefined;
     if (!isSeq2seq && decoderIds !== undefined) {
       throw new ModelComposeError(
@@ -147,7 +153,9 @@ export class Generator {
     }
     return this.#turn.run(async () => {
       const logits = new Float32Array(tokens.length * vocabSize);
-      if (isSeq2seq) await encode(executable, given, undefined, signal);
+      if (isSeq2seq) {
+        await encode(executable, given, undefined, signal);
+      }
       for (const { rows, position } of chunksOf(tokens, executable.maxRows)) {
         const result = await executable.run(
           {
@@ -181,7 +189,9 @@ export class Generator {
     const start = performance.now();
     const report = new PrefillReport(options.onPrefill, ids.length);
     const isSeq2seq = decoderStartTokenId !== undefined;
-    if (isSeq2seq) await encode(executable, ids, report, signal);
+    if (isSeq2seq) {
+      await encode(executable, ids, report, signal);
+    }
     const last = isSeq2seq ? { rows: begin, position: 0 } : await prefill(executable, begin, report, signal);
     const first: FirstRows = {
       ...last,
@@ -226,7 +236,9 @@ export class Generator {
     let unsent: number[] = [];
     const send = (piece: string): void => {
       newText += piece;
-      if (piece === "" && codec !== undefined) return; // the next piece of text takes its tokens along
+      if (piece === "" && codec !== undefined) {
+        return;
+      } // the next piece of text takes its tokens along
       sink.emit({ text: piece, tokens: unsent });
       unsent = [];
     };
@@ -246,30 +258,47 @@ export class Generator {
       onProgress: first.onProgress,
       onToken: (token) => {
         lastAt = performance.now();
-        if (tokens.length === 0) firstAt = lastAt;
+        if (tokens.length === 0) {
+          firstAt = lastAt;
+        }
         tokens.push(token);
         unsent.push(token);
         // A token forced at the limit is no end that the model has found.
-        if (tokens.length === limit && rules?.forcedEosTokenIds.includes(token) === true) return false;
+        if (tokens.length === limit && rules?.forcedEosTokenIds.includes(token) === true) {
+          return false;
+        }
         if (eosTokenIds.includes(token)) {
           finishReason = "eos";
           return false;
         }
         const { emit: piece, stopped } = text.push(token);
-        if (stopped !== undefined) finishReason = "stop";
+        if (stopped !== undefined) {
+          finishReason = "stop";
+        }
         send(piece);
         return stopped === undefined && sink.isOpen();
       },
     };
-    if (rules === undefined) await executable.decode(request, signal);
-    else await decodeOnHost(executable, request, vocabSize, rules, signal);
-    if (signal?.aborted) throw new AbortError(signal.reason);
+    if (rules === undefined) {
+      await executable.decode(request, signal);
+    } else {
+      await decodeOnHost(executable, request, vocabSize, rules, signal);
+    }
+    if (signal?.aborted) {
+      throw new AbortError(signal.reason);
+    }
     if (finishReason !== "stop") {
       const { emit: rest, stopped } = text.finish();
-      if (stopped !== undefined) finishReason = "stop";
-      if (rest !== "") send(rest);
+      if (stopped !== undefined) {
+        finishReason = "stop";
+      }
+      if (rest !== "") {
+        send(rest);
+      }
     }
-    if (unsent.length > 0) sink.emit({ text: "", tokens: unsent });
+    if (unsent.length > 0) {
+      sink.emit({ text: "", tokens: unsent });
+    }
     const prefillSeconds = (firstAt - first.start) / 1000;
     return {
       sequences: [{ tokens, newText, finishReason }],

@@ -37,7 +37,9 @@ export async function decodeOnHost(
     position += tokens.length;
     const token = sampler.choose(logits, position);
     sampler.accept(token);
-    if (onToken(token) === false || eosTokenIds.includes(token) || chosen === count) return;
+    if (onToken(token) === false || eosTokenIds.includes(token) || chosen === count) {
+      return;
+    }
     throwIfAborted(signal);
     tokens = Int32Array.of(token);
   }

@@ -74,14 +74,18 @@ export class PrefillReport {
 
   /** What a device calls in a chunk of `rows` tokens from `position` on. */
   within(position: number, rows: number): ((fraction: number) => void) | undefined {
-    if (this.#onPrefill === undefined) return undefined;
+    if (this.#onPrefill === undefined) {
+      return undefined;
+    }
     return (fraction) => {
       this.#report(position + Math.floor(rows * fraction));
     };
   }
 
   after(done: number): void {
-    if (performance.now() - this.#reportedAt >= REPORT_MILLISECONDS) this.#report(done);
+    if (performance.now() - this.#reportedAt >= REPORT_MILLISECONDS) {
+      this.#report(done);
+    }
   }
 
   #report(done: number): void {

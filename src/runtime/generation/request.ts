@@ -47,7 +47,9 @@ export function prepareJob(
   const { contextLength } = executable;
   throwIfAborted(options.signal);
   const settings = resolveGenerateOptions(options, generationConfig);
-  if (settings.stop.length > 0 && codec === undefined) throw noTokenizer("Stop strings need");
+  if (settings.stop.length > 0 && codec === undefined) {
+    throw noTokenizer("Stop strings need");
+  }
   requireSlots(parts, settings.beams.count, options.numBeams);
   const warnings = [...settings.warnings];
   let ids = checkIds(parts, encode(parts, prompt));
@@ -56,7 +58,9 @@ export function prepareJob(
     warnings.push(`The prompt of ${ids.length} tokens was cut to its last ${maxPromptTokens}.`);
     ids = ids.slice(-maxPromptTokens);
   }
-  if (ids.length > contextLength) throw promptTooLong(parts, ids.length);
+  if (ids.length > contextLength) {
+    throw promptTooLong(parts, ids.length);
+  }
   const begin = decoderStartTokenId === undefined ? ids : Int32Array.of(decoderStartTokenId);
   const room = contextLength - begin.length + 1;
   const wanted = wantedTokens(settings, begin.length, room, options.maxLength !== undefined);
@@ -83,7 +87,9 @@ export function prepareJob(
 
 function requireSlots(parts: GeneratorParts, beams: number, asked: number | undefined): void {
   const { slots } = parts;
-  if (beams <= slots) return;
+  if (beams <= slots) {
+    return;
+  }
   const by = asked === undefined ? "generation_config.json asks for" : "numBeams asks for";
   throw new ModelComposeError(
     "invalid-argument",
@@ -123,10 +129,16 @@ function processing(
 }
 
 function encode(parts: GeneratorParts, prompt: string | readonly number[]): readonly number[] {
-  if (typeof prompt !== "string") return prompt;
+  if (typeof prompt !== "string") {
+    return prompt;
+  }
   const { codec } = parts;
-  if (codec === undefined) throw noTokenizer("A prompt of text needs");
-  if (prompt === "") throw emptyPrompt();
+  if (codec === undefined) {
+    throw noTokenizer("A prompt of text needs");
+  }
+  if (prompt === "") {
+    throw emptyPrompt();
+  }
   return codec.encode(prompt);
 }
 
@@ -153,10 +165,14 @@ export function checkIds(parts: GeneratorParts, ids: readonly number[]): Int32Ar
       `The prompt is ${typeof ids}; expected a string or a list of token ids.`,
     );
   }
-  if (ids.length === 0) throw emptyPrompt();
+  if (ids.length === 0) {
+    throw emptyPrompt();
+  }
   // Not forEach, which passes over the holes of a sparse array.
   for (const [i, id] of ids.entries()) {
-    if (Number.isInteger(id) && id >= 0 && id < vocabSize) continue;
+    if (Number.isInteger(id) && id >= 0 && id < vocabSize) {
+      continue;
+    }
     throw new ModelComposeError(
       "invalid-input",
       `Token id ${String(id)} at index ${i} is not in the vocabulary; expected an integer from 0 to ${vocabSize - 1}.`,
@@ -172,8 +188,12 @@ function wantedTokens(
   room: number,
   isAsked: boolean,
 ): number {
-  if (maxNewTokens !== undefined) return maxNewTokens;
-  if (maxLength === undefined) return room;
+  if (maxNewTokens !== undefined) {
+    return maxNewTokens;
+  }
+  if (maxLength === undefined) {
+    return room;
+  }
   if (isAsked && maxLength <= promptLength) {
     throw new ModelComposeError(
       "invalid-argument",

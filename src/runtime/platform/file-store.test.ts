@@ -18,7 +18,9 @@ const refused = vi.hoisted(() => new Set<string>());
 vi.mock("node:fs/promises", async (original) => {
   const real = await original<typeof files>();
   const refuse = (name: string): void => {
-    if (refused.has(name)) throw Object.assign(new Error(`${name} is not permitted`), { code: "EPERM" });
+    if (refused.has(name)) {
+      throw Object.assign(new Error(`${name} is not permitted`), { code: "EPERM" });
+    }
   };
   const full = (): never => {
     throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
@@ -47,7 +49,9 @@ describe("another name of a file", () => {
     ["is a hard link where symbolic ones are not allowed", ["symlink"], true],
     ["is the file itself where there are no links", ["symlink", "link"], false],
   ])("%s, and takes the place of what was there", async (_what, without, staysInPlace) => {
-    for (const name of process.platform === "win32" ? ["symlink", ...without] : without) refused.add(name);
+    for (const name of process.platform === "win32" ? ["symlink", ...without] : without) {
+      refused.add(name);
+    }
     const folder = temporaryDirectory();
     const blob = join(folder, "blobs", "abc");
     const name = join(folder, "snapshots", "1", "file");
@@ -59,7 +63,9 @@ describe("another name of a file", () => {
     expect(readFileSync(name, "utf8")).toBe("content");
     expect(existsSync(blob)).toBe(staysInPlace);
     expect(readdirSync(join(folder, "snapshots", "1"))).toEqual(["file"]);
-    if (!staysInPlace) return;
+    if (!staysInPlace) {
+      return;
+    }
     // Again: the same, nothing left behind.
     await store.alias(name, blob);
     expect(statSync(name).ino).toBe(statSync(blob).ino);
@@ -77,7 +83,9 @@ describe("a file that is written piece by piece", () => {
     expect(second.size).toBe(3);
     await second.write(new Uint8Array([4, 5]), 3);
     const read: number[] = [];
-    for await (const bytes of second.read(4)) read.push(...bytes);
+    for await (const bytes of second.read(4)) {
+      read.push(...bytes);
+    }
     await second.truncate(4);
     await second.close();
     expect(read).toEqual([1, 2, 3, 4]);
@@ -99,7 +107,9 @@ test("directories that cannot be made are an error, at once", async () => {
   const file = join(temporaryDirectory(), "file");
   writeFileSync(file, "");
   await expect(store.makeDirectory(join(file, "deep", "deeper"))).rejects.toMatchObject({ code: "download" });
-  if (process.platform !== "linux") return;
+  if (process.platform !== "linux") {
+    return;
+  }
   await expect(store.makeDirectory("/proc/nope/deep")).rejects.toMatchObject({ code: "download" });
 });
 

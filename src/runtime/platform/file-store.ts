@@ -48,7 +48,9 @@ export async function fileState(path: string): Promise<FileState | undefined> {
       identity: `${found.dev}:${found.ino}`,
     };
   } catch (error) {
-    if (isMissing(error)) return undefined;
+    if (isMissing(error)) {
+      return undefined;
+    }
     throw failure("read", path, error);
   }
 }
@@ -65,15 +67,21 @@ async function makeLevels(path: string): Promise<void> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "EEXIST" || code === "EISDIR" || code === "EPERM") {
-      if ((await stat(path)).isDirectory()) return;
+      if ((await stat(path)).isDirectory()) {
+        return;
+      }
       throw error;
     }
     const parent = dirname(path);
-    if (code !== "ENOENT" || parent === path) throw error;
+    if (code !== "ENOENT" || parent === path) {
+      throw error;
+    }
     await makeLevels(parent);
     // Another process may have been faster. What is still missing then cannot be made.
     await mkdir(path).catch(async (again: unknown) => {
-      if (!(await stat(path)).isDirectory()) throw again;
+      if (!(await stat(path)).isDirectory()) {
+        throw again;
+      }
     });
   }
 }
@@ -98,7 +106,9 @@ export async function readText(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if (isMissing(error)) return undefined;
+    if (isMissing(error)) {
+      return undefined;
+    }
     throw failure("read", path, error);
   }
 }
@@ -110,7 +120,9 @@ export async function createExclusively(path: string, text: string): Promise<boo
     return true;
   } catch (error) {
     // On Windows a file that is just being deleted answers EPERM.
-    if (hasCode(error, "EEXIST", ...(process.platform === "win32" ? ["EPERM", "EBUSY"] : []))) return false;
+    if (hasCode(error, "EEXIST", ...(process.platform === "win32" ? ["EPERM", "EBUSY"] : []))) {
+      return false;
+    }
     throw failure("write", path, error);
   }
 }
@@ -122,7 +134,9 @@ export async function touch(path: string): Promise<boolean> {
     await utimes(path, now, now);
     return true;
   } catch (error) {
-    if (isMissing(error)) return false;
+    if (isMissing(error)) {
+      return false;
+    }
     throw failure("write", path, error);
   }
 }
@@ -133,7 +147,9 @@ export async function renameFile(from: string, to: string): Promise<boolean> {
     await renameStubbornly(from, to);
     return true;
   } catch (error) {
-    if (isMissing(error)) return false;
+    if (isMissing(error)) {
+      return false;
+    }
     throw failure("write", to, error);
   }
 }
@@ -153,7 +169,9 @@ export async function linkTarget(path: string): Promise<string | undefined> {
   try {
     return resolve(dirname(path), await readlink(path));
   } catch (error) {
-    if (isMissing(error) || hasCode(error, "EINVAL", "UNKNOWN")) return undefined;
+    if (isMissing(error) || hasCode(error, "EINVAL", "UNKNOWN")) {
+      return undefined;
+    }
     throw failure("read", path, error);
   }
 }
@@ -164,7 +182,9 @@ export async function isThere(path: string): Promise<boolean> {
     await lstat(path);
     return true;
   } catch (error) {
-    if (isMissing(error)) return false;
+    if (isMissing(error)) {
+      return false;
+    }
     throw failure("read", path, error);
   }
 }
@@ -178,7 +198,9 @@ export async function listTree(directory: string): Promise<string[]> {
       .map((entry) => relative(directory, join(entry.parentPath, entry.name)).replaceAll("\\", "/"))
       .sort();
   } catch (error) {
-    if (isMissing(error)) return [];
+    if (isMissing(error)) {
+      return [];
+    }
     throw failure("read", directory, error);
   }
 }
@@ -194,11 +216,15 @@ export async function alias(path: string, file: string): Promise<void> {
     try {
       await symlink(relative(dirname(path), file), temporary, "file");
     } catch (error) {
-      if (!hasCode(error, ...NO_LINKS)) throw error;
+      if (!hasCode(error, ...NO_LINKS)) {
+        throw error;
+      }
       try {
         await link(file, temporary);
       } catch (cause) {
-        if (!hasCode(cause, ...NO_LINKS, "EXDEV", "EMLINK")) throw cause;
+        if (!hasCode(cause, ...NO_LINKS, "EXDEV", "EMLINK")) {
+          throw cause;
+        }
         await renameStubbornly(file, temporary);
       }
     }
@@ -217,7 +243,9 @@ export async function freeBytes(path: string): Promise<number> {
       const { bavail, bsize } = await statfs(at);
       return bavail * bsize;
     } catch (error) {
-      if (!isMissing(error) || dirname(at) === at) throw failure("look at", path, error);
+      if (!isMissing(error) || dirname(at) === at) {
+        throw failure("look at", path, error);
+      }
     }
   }
 }
@@ -261,7 +289,9 @@ export async function openWritable(path: string): Promise<WritableFile> {
         for (let position = 0; position < end;) {
           const bytes = new Uint8Array(Math.min(READ_BYTES, end - position));
           const { bytesRead } = await run(() => handle.read(bytes, 0, bytes.byteLength, position));
-          if (bytesRead === 0) return;
+          if (bytesRead === 0) {
+            return;
+          }
           yield bytes.subarray(0, bytesRead);
           position += bytesRead;
         }
@@ -284,7 +314,9 @@ export async function* readPieces(path: string): AsyncGenerator<Uint8Array, void
       const { bytesRead, buffer } = await attempt("read", path, () =>
         handle.read({ buffer: Buffer.allocUnsafe(READ_BYTES) }),
       );
-      if (bytesRead === 0) return;
+      if (bytesRead === 0) {
+        return;
+      }
       yield buffer.subarray(0, bytesRead);
     }
   } finally {
@@ -300,7 +332,9 @@ async function renameStubbornly(from: string, to: string): Promise<void> {
       await rename(from, to);
       return;
     } catch (error) {
-      if (tries >= patience || !hasCode(error, "EPERM", "EACCES", "EBUSY")) throw error;
+      if (tries >= patience || !hasCode(error, "EPERM", "EACCES", "EBUSY")) {
+        throw error;
+      }
       await sleep(50);
     }
   }

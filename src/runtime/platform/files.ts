@@ -37,7 +37,9 @@ export function openFile(path: string): OpenFile {
   const descriptor = attempt(path, () => openSync(path, "r"));
   let isOpen = true;
   const close = (): void => {
-    if (!isOpen) return;
+    if (!isOpen) {
+      return;
+    }
     isOpen = false;
     closeSync(descriptor);
   };
@@ -46,12 +48,16 @@ export function openFile(path: string): OpenFile {
       path,
       size: attempt(path, () => fstatSync(descriptor)).size,
       read(target, position) {
-        if (!isOpen) throw new ModelComposeError("disposed", `"${path}" was read after it was closed.`);
+        if (!isOpen) {
+          throw new ModelComposeError("disposed", `"${path}" was read after it was closed.`);
+        }
         let done = 0;
         while (done < target.byteLength) {
           const part = target.subarray(done, done + MAX_READ_BYTES);
           const count = attempt(path, () => readSync(descriptor, part, 0, part.byteLength, position + done));
-          if (count === 0) throw endedEarly(path, position, target.byteLength, done);
+          if (count === 0) {
+            throw endedEarly(path, position, target.byteLength, done);
+          }
           done += count;
         }
       },
@@ -82,7 +88,9 @@ export async function openFileAsync(path: string): Promise<AsyncFile> {
         const { bytesRead } = await attemptAsync(path, () =>
           handle.read(target, done, length, position + done),
         );
-        if (bytesRead === 0) throw endedEarly(path, position, target.byteLength, done);
+        if (bytesRead === 0) {
+          throw endedEarly(path, position, target.byteLength, done);
+        }
         done += bytesRead;
       }
     },
@@ -122,7 +130,9 @@ export async function fileStatus(path: string): Promise<FileStatus | undefined> 
     const kind = found.isFile() ? "file" : found.isDirectory() ? "directory" : "other";
     return { kind, size: found.size };
   } catch (error) {
-    if (isMissing(error)) return undefined;
+    if (isMissing(error)) {
+      return undefined;
+    }
     throw unreadable(path, error);
   }
 }
@@ -140,7 +150,9 @@ export async function listDirectory(path: string): Promise<string[]> {
   try {
     return (await readdir(path)).sort();
   } catch (error) {
-    if (isMissing(error)) return [];
+    if (isMissing(error)) {
+      return [];
+    }
     throw unreadable(path, error);
   }
 }

@@ -10,7 +10,9 @@ const VULKAN_LOADER = "libvulkan.so.1";
  * Windows, Metal on macOS). Dawn itself answers a missing loader with a warning on stderr that callers cannot catch.
  */
 export function vulkanLoaderProblem(): string | undefined {
-  if (process.platform !== "linux") return undefined;
+  if (process.platform !== "linux") {
+    return undefined;
+  }
   try {
     process.dlopen({ exports: {} }, VULKAN_LOADER, constants.dlopen.RTLD_LAZY);
     return undefined;

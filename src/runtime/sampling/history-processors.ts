@@ -94,15 +94,23 @@ export class HistoryProcessors {
         penaliseRepetition(scores, seen, 1 / rules.encoderRepetitionPenalty);
       }
     }
-    if (repetitionPenalty !== 1) penaliseRepetition(scores, history.seen(), repetitionPenalty);
-    if (noRepeatNgramSize > 0) banTokens(scores, history.repeats(noRepeatNgramSize));
+    if (repetitionPenalty !== 1) {
+      penaliseRepetition(scores, history.seen(), repetitionPenalty);
+    }
+    if (noRepeatNgramSize > 0) {
+      banTokens(scores, history.repeats(noRepeatNgramSize));
+    }
     const size = rules?.encoderNoRepeatNgramSize ?? 0;
     if (rules !== undefined && size > 0) {
       banTokens(scores, followersOf(rules.sourceIds, size, history.last(size - 1)));
     }
     addBiases(scores, this.#badWords, history);
-    if (history.length - promptLength < minNewTokens) banTokens(scores, eosTokenIds);
-    if (rules !== undefined) applyPositionRules(scores, rules, history.length, promptLength);
+    if (history.length - promptLength < minNewTokens) {
+      banTokens(scores, eosTokenIds);
+    }
+    if (rules !== undefined) {
+      applyPositionRules(scores, rules, history.length, promptLength);
+    }
   }
 }
 
@@ -113,11 +121,17 @@ function applyPositionRules(
   promptLength: number,
 ): void {
   const { forcedBosTokenId, forcedEosTokenIds, maxLength } = rules;
-  if (forcedBosTokenId !== undefined && length === 1) forceTokens(scores, [forcedBosTokenId]);
-  if (forcedEosTokenIds.length > 0 && length === maxLength - 1) forceTokens(scores, forcedEosTokenIds);
+  if (forcedBosTokenId !== undefined && length === 1) {
+    forceTokens(scores, [forcedBosTokenId]);
+  }
+  if (forcedEosTokenIds.length > 0 && length === maxLength - 1) {
+    forceTokens(scores, forcedEosTokenIds);
+  }
   banTokens(scores, rules.suppressTokens);
   const isBegin = promptLength > 1 || forcedBosTokenId === undefined ? promptLength : promptLength + 1;
-  if (length === isBegin) banTokens(scores, rules.beginSuppressTokens);
+  if (length === isBegin) {
+    banTokens(scores, rules.beginSuppressTokens);
+  }
 }
 
 /** Biases of one token are summed first, in f32. */
@@ -132,6 +146,8 @@ function addBiases(scores: Float32Array, biases: readonly SequenceBias[], histor
     }
   }
   for (const [token, bias] of sums) {
-    if (token < scores.length) scores[token] = (scores[token] ?? 0) + bias;
+    if (token < scores.length) {
+      scores[token] = (scores[token] ?? 0) + bias;
+    }
   }
 }

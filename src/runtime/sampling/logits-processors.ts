@@ -26,7 +26,9 @@ export function penaliseRepetition(logits: Float32Array, seen: Readonly<TokenLis
 /** Takes tokens out of the choice. Ids beyond the vocabulary are ignored. */
 export function banTokens(logits: Float32Array, tokens: Iterable<number>): void {
   for (const token of tokens) {
-    if (token < logits.length) logits[token] = -Infinity;
+    if (token < logits.length) {
+      logits[token] = -Infinity;
+    }
   }
 }
 
@@ -34,7 +36,9 @@ export function banTokens(logits: Float32Array, tokens: Iterable<number>): void 
 export function forceTokens(logits: Float32Array, tokens: readonly number[]): void {
   logits.fill(-Infinity);
   for (const token of tokens) {
-    if (token < logits.length) logits[token] = 0;
+    if (token < logits.length) {
+      logits[token] = 0;
+    }
   }
 }
 
@@ -46,7 +50,9 @@ export function forceTokens(logits: Float32Array, tokens: readonly number[]): vo
 export function logSoftmax(logits: Float32Array): boolean {
   const best = argmax(logits);
   const highest = logits[best] ?? NaN;
-  if (!Number.isFinite(highest)) return false;
+  if (!Number.isFinite(highest)) {
+    return false;
+  }
   let sum = 0;
   for (let token = 0; token < logits.length; token++) {
     const distance = Math.fround((logits[token] ?? 0) - highest);
@@ -54,15 +60,21 @@ export function logSoftmax(logits: Float32Array): boolean {
     sum += Math.exp(distance);
   }
   const logSum = Math.fround(Math.log(sum));
-  for (let token = 0; token < logits.length; token++) logits[token] = (logits[token] ?? 0) - logSum;
+  for (let token = 0; token < logits.length; token++) {
+    logits[token] = (logits[token] ?? 0) - logSum;
+  }
   return true;
 }
 
 /** Every logit divided by the temperature, in f32. */
 export function applyTemperature(logits: Float32Array, temperature: number): void {
   const divisor = Math.fround(temperature);
-  if (divisor === 1) return;
-  for (let token = 0; token < logits.length; token++) logits[token] = (logits[token] ?? 0) / divisor;
+  if (divisor === 1) {
+    return;
+  }
+  for (let token = 0; token < logits.length; token++) {
+    logits[token] = (logits[token] ?? 0) / divisor;
+  }
 }
 
 /**
@@ -76,8 +88,12 @@ export function argmax(logits: Float32Array): number {
   for (let token = 0; token < logits.length; token++) {
     const logit = logits[token] ?? 0;
     // False for a smaller logit only: one comparison a token finds both a new maximum and a NaN.
-    if (logit <= highest) continue;
-    if (Number.isNaN(logit)) return token;
+    if (logit <= highest) {
+      continue;
+    }
+    if (Number.isNaN(logit)) {
+      return token;
+    }
     highest = logit;
     best = token;
   }
@@ -102,7 +118,9 @@ function keepAtLeast(logits: Float32Array, threshold: number, candidates: TokenL
   const { ids } = candidates;
   let size = 0;
   for (let token = 0; token < logits.length; token++) {
-    if ((logits[token] ?? 0) >= threshold) ids[size++] = token;
+    if ((logits[token] ?? 0) >= threshold) {
+      ids[size++] = token;
+    }
   }
   candidates.size = size;
 }
@@ -110,7 +128,9 @@ function keepAtLeast(logits: Float32Array, threshold: number, candidates: TokenL
 /** The lowest of the `heap.length` highest values, by a min-heap of the highest so far. */
 function kthHighest(values: Float32Array, heap: Float32Array): number {
   heap.set(values.subarray(0, heap.length));
-  for (let node = (heap.length >>> 1) - 1; node >= 0; node--) siftDown(heap, node);
+  for (let node = (heap.length >>> 1) - 1; node >= 0; node--) {
+    siftDown(heap, node);
+  }
   for (let i = heap.length; i < values.length; i++) {
     const value = values[i] ?? 0;
     if (value > (heap[0] ?? 0)) {
@@ -126,10 +146,16 @@ function siftDown(heap: Float32Array, start: number): void {
   let node = start;
   for (;;) {
     let child = 2 * node + 1;
-    if (child >= heap.length) break;
-    if (child + 1 < heap.length && (heap[child + 1] ?? 0) < (heap[child] ?? 0)) child++;
+    if (child >= heap.length) {
+      break;
+    }
+    if (child + 1 < heap.length && (heap[child + 1] ?? 0) < (heap[child] ?? 0)) {
+      child++;
+    }
     const smallest = heap[child] ?? 0;
-    if (smallest >= value) break;
+    if (smallest >= value) {
+      break;
+    }
     heap[node] = smallest;
     node = child;
   }
@@ -184,8 +210,11 @@ export function keepNucleus(
   for (let i = 0; i < candidates.size; i++) {
     const token = candidates.ids[i] ?? 0;
     const weight = weights[token] ?? 0;
-    if (weight <= negligible) removed += weight;
-    else order[size++] = token;
+    if (weight <= negligible) {
+      removed += weight;
+    } else {
+      order[size++] = token;
+    }
   }
   const first = firstBeyond(logits, weights, order, size, limit - removed);
   retain(candidates, (token) => token === first || isBelow(logits, first, token));
@@ -226,7 +255,9 @@ function firstBeyond(
     let weightBelow = 0;
     for (let i = low; i < last; i++) {
       const token = order[i] ?? 0;
-      if (!isBelow(logits, token, pivot)) continue;
+      if (!isBelow(logits, token, pivot)) {
+        continue;
+      }
       weightBelow += weights[token] ?? 0;
       swap(order, i, boundary++);
     }
@@ -235,7 +266,9 @@ function firstBeyond(
       continue;
     }
     limit -= weightBelow + (weights[pivot] ?? 0);
-    if (limit < 0) return pivot;
+    if (limit < 0) {
+      return pivot;
+    }
     swap(order, boundary, last);
     low = boundary + 1;
   }
@@ -255,10 +288,14 @@ function medianOfThree(logits: Float32Array, order: Int32Array, first: number, l
   const b = order[middle] ?? 0;
   const c = order[last] ?? 0;
   if (isBelow(logits, a, b)) {
-    if (isBelow(logits, b, c)) return middle;
+    if (isBelow(logits, b, c)) {
+      return middle;
+    }
     return isBelow(logits, a, c) ? last : first;
   }
-  if (isBelow(logits, a, c)) return first;
+  if (isBelow(logits, a, c)) {
+    return first;
+  }
   return isBelow(logits, b, c) ? last : middle;
 }
 
@@ -276,7 +313,9 @@ function retain(candidates: TokenList, keeps: (token: number) => boolean): void 
   let kept = 0;
   for (let i = 0; i < size; i++) {
     const token = ids[i] ?? 0;
-    if (keeps(token)) ids[kept++] = token;
+    if (keeps(token)) {
+      ids[kept++] = token;
+    }
   }
   candidates.size = kept;
 }
@@ -287,7 +326,9 @@ export function pick({ ids, size }: TokenList, weights: Uint32Array, target: num
   for (let i = 0; i < size; i++) {
     const token = ids[i] ?? 0;
     cumulative += weights[token] ?? 0;
-    if (cumulative > target) return token;
+    if (cumulative > target) {
+      return token;
+    }
   }
   throw new RangeError(`target ${target} is not below the total weight ${cumulative}`);
 }

@@ -44,7 +44,9 @@ export const count = (minimum: number): NumberRule => ({
 
 export function readNumber(source: Source, name: string, rule: NumberRule): number | undefined {
   const value = source.read(name);
-  if (value === undefined) return undefined;
+  if (value === undefined) {
+    return undefined;
+  }
   if (typeof value !== "number" || !rule.allows(value)) {
     throw invalid(source.code, source.describe(name), rule.range, value);
   }
@@ -53,7 +55,9 @@ export function readNumber(source: Source, name: string, rule: NumberRule): numb
 
 export function readBoolean(source: Source, name: string): boolean | undefined {
   const value = source.read(name);
-  if (value === undefined || typeof value === "boolean") return value;
+  if (value === undefined || typeof value === "boolean") {
+    return value;
+  }
   throw invalid(source.code, source.describe(name), "true or false", value);
 }
 

@@ -7,7 +7,9 @@ function errorOf(options: unknown, config: Record<string, unknown> = {}): ModelC
   try {
     resolveGenerateOptions(options as GenerateOptions, config);
   } catch (error) {
-    if (error instanceof ModelComposeError) return error;
+    if (error instanceof ModelComposeError) {
+      return error;
+    }
     throw error;
   }
   throw new Error(`nothing was thrown for ${String(options)}`);
@@ -306,7 +308,9 @@ describe("refusals name the parameter, its range and the value", () => {
     expect(error.code).toBe("invalid-argument");
     expect(error.message).toContain(`"${name}" must be ${range}`);
     expect(error.message).toContain(`found ${typeof value === "string" ? `'${value}'` : ""}`);
-    if (typeof value === "number") expect(error.message).toContain(`found ${value}.`);
+    if (typeof value === "number") {
+      expect(error.message).toContain(`found ${value}.`);
+    }
   });
 
   test("an unknown option, with the nearest name", () => {

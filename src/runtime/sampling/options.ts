@@ -216,8 +216,12 @@ function resolveLengths(
   const first = (names: readonly [NumberName, NumberName]): { new?: number; all?: number } => {
     for (const source of [caller, config]) {
       const [ofNew, ofAll] = names.map((name) => readNumber(source, name, NUMBER_RULES[name]));
-      if (ofNew !== undefined) return { new: ofNew };
-      if (ofAll !== undefined) return { all: ofAll };
+      if (ofNew !== undefined) {
+        return { new: ofNew };
+      }
+      if (ofAll !== undefined) {
+        return { all: ofAll };
+      }
     }
     return {};
   };
@@ -275,7 +279,9 @@ function resolveBeams(caller: Source, config: Source): { resolved: ResolvedBeams
 
 function readEarlyStopping(source: Source): boolean | "never" | undefined {
   const value = source.read("earlyStopping");
-  if (value === undefined || typeof value === "boolean" || value === "never") return value;
+  if (value === undefined || typeof value === "boolean" || value === "never") {
+    return value;
+  }
   throw invalid(source.code, source.describe("earlyStopping"), 'true, false or "never"', value);
 }
 
@@ -284,7 +290,9 @@ function rejectUnknownNames(options: GenerateOptions): void {
     throw invalid("invalid-argument", "The generation options", "an object", options);
   }
   for (const name of Object.keys(options)) {
-    if (Object.hasOwn(OPTION_NAMES, name)) continue;
+    if (Object.hasOwn(OPTION_NAMES, name)) {
+      continue;
+    }
     const known = Object.keys(OPTION_NAMES);
     const nearest = nearestName(name, known);
     throw new ModelComposeError("invalid-argument", `There is no generation option "${name}".`, {
@@ -305,7 +313,9 @@ function rejectWrongCallbacks(options: GenerateOptions): void {
 
 function readStop(source: Source, name: string): readonly string[] | undefined {
   const stop = source.read(name);
-  if (stop === undefined) return undefined;
+  if (stop === undefined) {
+    return undefined;
+  }
   const strings: readonly unknown[] = Array.isArray(stop) ? stop : [stop];
   for (const value of strings) {
     if (typeof value !== "string" || value === "") {
@@ -316,11 +326,15 @@ function readStop(source: Source, name: string): readonly string[] | undefined {
 }
 
 function readSequence(sequence: unknown): readonly [number, number, number] {
-  if (sequence === undefined) return [0, 0, 0];
+  if (sequence === undefined) {
+    return [0, 0, 0];
+  }
   const isU32 = (word: unknown): word is number => typeof word === "number" && word >>> 0 === word;
   if (Array.isArray(sequence) && sequence.length === 3) {
     const [first, second, third] = sequence as readonly unknown[];
-    if (isU32(first) && isU32(second) && isU32(third)) return [first, second, third];
+    if (isU32(first) && isU32(second) && isU32(third)) {
+      return [first, second, third];
+    }
   }
   throw invalid("invalid-argument", 'The option "sequence"', "three integers in 0 .. 2^32 - 1", sequence);
 }
@@ -340,12 +354,17 @@ function ineffectiveOptions(
     names.filter((name) => options[name] !== undefined).join(", ");
   const warnings: string[] = [];
   const ofBeams = beams.count > 1 ? "" : setOf(["lengthPenalty", "earlyStopping"]);
-  if (ofBeams !== "") warnings.push(`${ofBeams} has no effect without beam search (numBeams above 1).`);
-  if (sampling.doSample) return warnings;
+  if (ofBeams !== "") {
+    warnings.push(`${ofBeams} has no effect without beam search (numBeams above 1).`);
+  }
+  if (sampling.doSample) {
+    return warnings;
+  }
   const instead =
     beams.count > 1 ? "the most likely sequences are searched" : "the most likely token is taken each time";
-  if (options.doSample === true)
+  if (options.doSample === true) {
     return [...warnings, `doSample is true, but the temperature is 0: ${instead}.`];
+  }
   const ofSampling = setOf(["temperature", "topK", "topP", "minP"]);
   // Temperature 0 asks for greedy decoding, which is what happens.
   if (ofSampling !== "" && options.temperature !== 0) {

@@ -72,8 +72,9 @@ export function uniform(
   sequence: readonly [number, number, number],
   draw = 0,
 ): number {
-  if (draw >= MAX_DRAWS)
+  if (draw >= MAX_DRAWS) {
     throw new RangeError(`draw ${draw} of one token is beyond the last, ${MAX_DRAWS - 1}`);
+  }
   scratch[0] = position;
   scratch[1] = sequence[0];
   scratch[2] = sequence[1];

@@ -64,7 +64,9 @@ export class Sampler {
       rules,
     });
     this.#history = new GrowingHistory(vocabSize, this.#processors.needs);
-    for (let i = 0; i < promptIds.length; i++) this.#history.push(promptIds[i] ?? 0);
+    for (let i = 0; i < promptIds.length; i++) {
+      this.#history.push(promptIds[i] ?? 0);
+    }
 
     // All scratch of all tokens. Plain greedy decoding needs none.
     this.#logits = new Float32Array(doSample || this.#processors.mayChange ? vocabSize : 0);
@@ -84,7 +86,9 @@ export class Sampler {
   choose(logits: Float32Array, position: number): number {
     this.#checkLength(logits);
     const { doSample, seed } = this.#sampling;
-    if (!doSample) return this.#mostLikely(this.#processed(logits), position);
+    if (!doSample) {
+      return this.#mostLikely(this.#processed(logits), position);
+    }
     const highest = this.#filter(logits, position);
     const total = weigh(this.#logits, highest, this.#candidates, this.#weights);
     const target = scaleByFraction(total, uniform(seed, position, this.#context.sequence));
@@ -110,7 +114,9 @@ export class Sampler {
    */
   process(logits: Float32Array, position: number): Float32Array {
     this.#checkLength(logits);
-    if (!this.#sampling.doSample) return Float32Array.from(this.#processed(logits));
+    if (!this.#sampling.doSample) {
+      return Float32Array.from(this.#processed(logits));
+    }
     this.#filter(logits, position);
     const processed = new Float32Array(logits.length).fill(-Infinity);
     for (const token of this.#candidates.ids.subarray(0, this.#candidates.size)) {
@@ -121,7 +127,9 @@ export class Sampler {
 
   #checkLength(logits: Float32Array): void {
     const { vocabSize } = this.#context;
-    if (logits.length === vocabSize) return;
+    if (logits.length === vocabSize) {
+      return;
+    }
     throw new ModelComposeError(
       "invalid-argument",
       `The sampler expects ${vocabSize} logits, one for each token of the vocabulary; found ${logits.length}.`,
@@ -130,7 +138,9 @@ export class Sampler {
 
   /** The logits, or where processors of history change them, `#logits` after these. */
   #processed(logits: Float32Array): Float32Array {
-    if (!this.#processors.mayChange) return logits;
+    if (!this.#processors.mayChange) {
+      return logits;
+    }
     this.#logits.set(logits);
     this.#processors.apply(this.#logits, this.#history);
     return this.#logits;
@@ -144,13 +154,18 @@ export class Sampler {
     this.#processors.apply(processed, this.#history);
     applyTemperature(processed, temperature);
     const highest = processed[this.#mostLikely(processed, position)] ?? 0;
-    if (topK > 0) keepTopK(processed, this.#heap, this.#candidates);
-    else keepFinite(processed, this.#candidates);
+    if (topK > 0) {
+      keepTopK(processed, this.#heap, this.#candidates);
+    } else {
+      keepFinite(processed, this.#candidates);
+    }
     if (topP < 1) {
       const total = weigh(processed, highest, this.#candidates, this.#weights);
       keepNucleus(processed, this.#weights, total, topP, this.#order, this.#candidates);
     }
-    if (minP > 0) keepMinP(processed, highest, minP, this.#candidates);
+    if (minP > 0) {
+      keepMinP(processed, highest, minP, this.#candidates);
+    }
     return highest;
   }
 
@@ -164,7 +179,9 @@ export class Sampler {
       );
     }
     const logit = processed[token] ?? 0;
-    if (Number.isFinite(logit)) return token;
+    if (Number.isFinite(logit)) {
+      return token;
+    }
     const { doSample, temperature } = this.#sampling;
     const cause = doSample && temperature < 1 ? `, after division by the temperature ${temperature}` : "";
     throw new ModelComposeError(

@@ -35,7 +35,9 @@ export const POWERS = Uint32Array.from({ length: 2 ** TABLE_BITS }, (_, i) =>
  * @returns round(2^31 · exp(−distance)), an integer in 0 .. 2^31, never increasing with the distance
  */
 export function softmaxWeight(distance: number): number {
-  if (distance >= CUTOFF) return 0;
+  if (distance >= CUTOFF) {
+    return 0;
+  }
   // exp(−distance) = 2^−(whole + fraction); a fraction is a table step and a rest below 2^-13.
   const exponent = multiplyHigh((distance * 2 ** DISTANCE_BITS) >>> 0, LOG2_E);
   const whole = exponent >>> FRACTION_BITS;
@@ -43,7 +45,9 @@ export function softmaxWeight(distance: number): number {
   // 2^−rest = 1 − rest · ln 2, here in 2^-29, up to 2^-28.
   const decrease = ((exponent & (2 ** REST_BITS - 1)) * LN_2) >>> 13;
   const weight = power - multiplyHigh(power, decrease << 3);
-  if (whole === 0) return weight;
+  if (whole === 0) {
+    return weight;
+  }
   return whole < 32 ? ((weight >>> (whole - 1)) + 1) >>> 1 : 0;
 }
 

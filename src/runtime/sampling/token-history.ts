@@ -44,9 +44,13 @@ export class GrowingHistory implements TokenHistory {
     this.#length++;
     this.#seen?.push(token);
     this.#ngrams?.push(token);
-    if (this.#tailSize === 0) return;
+    if (this.#tailSize === 0) {
+      return;
+    }
     this.#tail.push(token);
-    if (this.#tail.length > this.#tailSize) this.#tail.shift();
+    if (this.#tail.length > this.#tailSize) {
+      this.#tail.shift();
+    }
   }
 
   seen(): Readonly<TokenList> {
@@ -97,9 +101,13 @@ export function followersOf(
   prefix: readonly number[],
 ): ReadonlySet<number> {
   const found = new Set<number>();
-  if (prefix.length !== size - 1) return found;
+  if (prefix.length !== size - 1) {
+    return found;
+  }
   for (let end = size - 1; end < tokens.length; end++) {
-    if (prefix.every((token, i) => tokens[end - size + 1 + i] === token)) found.add(tokens[end] ?? 0);
+    if (prefix.every((token, i) => tokens[end - size + 1 + i] === token)) {
+      found.add(tokens[end] ?? 0);
+    }
   }
   return found;
 }
@@ -117,7 +125,9 @@ export class SeenTokens implements TokenList {
 
   /** Ids beyond the vocabulary (a padded embedding may have some) can never be generated and are left out. */
   push(token: number): void {
-    if (token >= this.#isSeen.length || this.#isSeen[token] === 1) return;
+    if (token >= this.#isSeen.length || this.#isSeen[token] === 1) {
+      return;
+    }
     this.#isSeen[token] = 1;
     this.ids[this.size++] = token;
   }
@@ -141,16 +151,23 @@ export class NgramHistory {
     if (this.#recent.length === this.#prefixLength) {
       const prefix = this.#recent.join();
       const followers = this.#followers.get(prefix);
-      if (followers === undefined) this.#followers.set(prefix, new Set([token]));
-      else followers.add(token);
+      if (followers === undefined) {
+        this.#followers.set(prefix, new Set([token]));
+      } else {
+        followers.add(token);
+      }
     }
     this.#recent.push(token);
-    if (this.#recent.length > this.#prefixLength) this.#recent.shift();
+    if (this.#recent.length > this.#prefixLength) {
+      this.#recent.shift();
+    }
   }
 
   /** The tokens that would complete an n-gram for the second time. May hold ids beyond the vocabulary. */
   repeats(): ReadonlySet<number> {
-    if (this.#recent.length < this.#prefixLength) return NO_TOKENS;
+    if (this.#recent.length < this.#prefixLength) {
+      return NO_TOKENS;
+    }
     return this.#followers.get(this.#recent.join()) ?? NO_TOKENS;
   }
 }

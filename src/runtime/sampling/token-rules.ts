@@ -54,39 +54,61 @@ const isList = (value: unknown): value is number[] => Array.isArray(value) && va
 /** null: none. undefined: unset. */
 function readForced(source: Source, name: string, most: number): readonly number[] | undefined {
   const value = source.read(name);
-  if (value === undefined) return undefined;
-  if (value === null) return [];
-  if (isTokenId(value)) return [value];
-  if (isList(value) && value.length <= most) return value;
+  if (value === undefined) {
+    return undefined;
+  }
+  if (value === null) {
+    return [];
+  }
+  if (isTokenId(value)) {
+    return [value];
+  }
+  if (isList(value) && value.length <= most) {
+    return value;
+  }
   const expected = most === 1 ? "a token id or null" : "a token id, a list of them or null";
   throw invalid(source.code, source.describe(name), expected, value);
 }
 
 function readIds(source: Source, name: string): readonly number[] {
   const value = source.read(name);
-  if (value === undefined) return [];
-  if (isList(value)) return value;
+  if (value === undefined) {
+    return [];
+  }
+  if (isList(value)) {
+    return value;
+  }
   throw invalid(source.code, source.describe(name), "a list of token ids", value);
 }
 
 function readLists(source: Source, name: string): readonly (readonly number[])[] {
   const value = source.read(name);
-  if (value === undefined) return [];
-  if (Array.isArray(value) && value.every((ids) => isList(ids) && ids.length > 0)) return value as number[][];
+  if (value === undefined) {
+    return [];
+  }
+  if (Array.isArray(value) && value.every((ids) => isList(ids) && ids.length > 0)) {
+    return value as number[][];
+  }
   throw invalid(source.code, source.describe(name), "a list of non-empty lists of token ids", value);
 }
 
 /** As the file has them: [[ids, bias], …]. Of equal ids the last counts, as in the reference. */
 function readSequenceBias(source: Source): readonly SequenceBias[] {
   const value = source.read("sequenceBias");
-  if (value === undefined) return [];
+  if (value === undefined) {
+    return [];
+  }
   const wrong = (): Error =>
     invalid(source.code, source.describe("sequenceBias"), "a list of [token ids, number]", value);
-  if (!Array.isArray(value)) throw wrong();
+  if (!Array.isArray(value)) {
+    throw wrong();
+  }
   const byIds = new Map<string, SequenceBias>();
   for (const entry of value as readonly unknown[]) {
     const [ids, bias, ...rest] = (Array.isArray(entry) ? entry : []) as readonly unknown[];
-    if (!isList(ids) || ids.length === 0 || typeof bias !== "number" || rest.length > 0) throw wrong();
+    if (!isList(ids) || ids.length === 0 || typeof bias !== "number" || rest.length > 0) {
+      throw wrong();
+    }
     byIds.set(ids.join(), { ids, bias });
   }
   return [...byIds.values()];

@@ -45,36 +45,45 @@ export class Warper {
     const candidates = this.#candidates;
     applyTemperature(scores, temperature);
     const highest = scores[argmax(scores)] ?? -Infinity;
-    if (highest === -Infinity) return;
-    if (this.#heap.length > 0)
+    if (highest === -Infinity) {
+      return;
+    }
+    if (this.#heap.length > 0) {
       this.#keep(scores, () => {
         keepTopK(scores, this.#heap, candidates);
       });
-    if (topP < 1)
+    }
+    if (topP < 1) {
       this.#keep(scores, () => {
         keepFinite(scores, candidates);
         const total = weigh(scores, highest, candidates, this.#weights);
         keepNucleus(scores, this.#weights, total, topP, this.#order, candidates);
         this.#keepLeast(scores);
       });
-    if (minP > 0)
+    }
+    if (minP > 0) {
       this.#keep(scores, () => {
         keepFinite(scores, candidates);
         keepMinP(scores, highest, minP, candidates);
         this.#keepLeast(scores);
       });
+    }
   }
 
   /** A filter leaves the likeliest tokens; where these are too few, they are as many as they must be. */
   #keepLeast(scores: Float32Array): void {
-    if (this.#candidates.size < this.#least) keepTopK(scores, this.#leastHeap, this.#candidates);
+    if (this.#candidates.size < this.#least) {
+      keepTopK(scores, this.#leastHeap, this.#candidates);
+    }
   }
 
   #keep(scores: Float32Array, filter: () => void): void {
     filter();
     const { ids, size } = this.#candidates;
     this.#kept.fill(-Infinity);
-    for (const token of ids.subarray(0, size)) this.#kept[token] = scores[token] ?? 0;
+    for (const token of ids.subarray(0, size)) {
+      this.#kept[token] = scores[token] ?? 0;
+    }
     scores.set(this.#kept);
   }
 }

@@ -21,7 +21,9 @@ export function appendStep(worker: Worker, op: AppendOp, kv: KvSpec, bank: numbe
   return kernelStep(({ rows, slots, positions }) => {
     for (let r = 0; r < rows; r++) {
       const block = Math.floor(positions[r] / KV_BLOCK);
-      if (block % threads !== index) continue;
+      if (block % threads !== index) {
+        continue;
+      }
       const address = cache + slots[r] * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes;
       kernels.append(
         key + r * keyStride,
@@ -46,7 +48,9 @@ interface Span {
 type SpanOf = (context: PassContext, row: number) => Span;
 
 function spanOf({ over, window = Infinity }: AttentionOp): SpanOf {
-  if (over === "source") return ({ sourceLength }) => ({ slot: 0, start: 0, end: sourceLength });
+  if (over === "source") {
+    return ({ sourceLength }) => ({ slot: 0, start: 0, end: sourceLength });
+  }
   return ({ slots, positions }, row) => {
     const end = positions[row] + 1;
     return { slot: slots[row], start: Math.max(0, end - window), end };
@@ -69,7 +73,9 @@ export function attentionSteps(worker: Worker, op: AttentionOp, kv: KvSpec, bank
     steps.map(({ isKernel, run }) => ({
       isKernel,
       run: (context) => {
-        if (applies(context)) run(context);
+        if (applies(context)) {
+          run(context);
+        }
       },
     }));
   return [
@@ -101,7 +107,9 @@ function splitBlocks(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number):
     for (let r = 0; r < rows; r++) {
       const seen = span(context, r);
       const first = ownFrom(blockOf(seen.start));
-      if (first * KV_BLOCK >= seen.end) continue;
+      if (first * KV_BLOCK >= seen.end) {
+        continue;
+      }
       const row = query + r * queryStride;
       for (let h = 0; h < kv.kvHeads; h++) {
         kernels.pack_queries(
@@ -158,7 +166,9 @@ function splitBlocks(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number):
     for (let block = ownFrom(blockOf(start)); block * KV_BLOCK < end; block += threads) {
       const from = scratch.partials / 4 + block * words;
       const part = f32.subarray(from, from + words);
-      for (const peer of peers) peer.set(part, from);
+      for (const peer of peers) {
+        peer.set(part, from);
+      }
     }
     meet(worker, context);
   };
@@ -197,7 +207,9 @@ function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): S
     const owner = block % threads;
     const address =
       cache + slot * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes + head * headWords * 4;
-    if (owner === index) return address;
+    if (owner === index) {
+      return address;
+    }
     f32.set(worker.all[owner][bank].subarray(address / 4, address / 4 + headWords), scratch.block / 4);
     return scratch.block;
   };
@@ -205,7 +217,9 @@ function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): S
     let word = scratch.visible / 4;
     for (let r = tile.start; r < tile.end; r++) {
       const visible = visibleIn(span(context, r), block);
-      for (let g = 0; g < group; g++) i32[word++] = visible;
+      for (let g = 0; g < group; g++) {
+        i32[word++] = visible;
+      }
     }
   };
   const attendSlot = (context: PassContext, tiles: readonly Tile[], head: number): void => {
@@ -227,10 +241,14 @@ function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): S
     const start = Math.min(...tiles.map(({ seen }) => seen.start));
     const end = Math.max(...tiles.map(({ seen }) => seen.end));
     for (let block = blockOf(start); block * KV_BLOCK < end; block++) {
-      if (control.isCancelRequested(context.command)) return;
+      if (control.isCancelRequested(context.command)) {
+        return;
+      }
       const address = blockAddress(tiles[0].seen.slot, block, head);
       tiles.forEach((tile) => {
-        if (tile.seen.end <= block * KV_BLOCK || tile.seen.start >= (block + 1) * KV_BLOCK) return;
+        if (tile.seen.end <= block * KV_BLOCK || tile.seen.start >= (block + 1) * KV_BLOCK) {
+          return;
+        }
         setVisible(context, tile, block);
         kernels.attend(
           queriesOf(tile),
@@ -261,12 +279,18 @@ function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): S
   const attend = kernelStep((context) => {
     const bySlot = Map.groupBy(ownTiles(context), ({ seen }) => seen.slot);
     for (const tiles of bySlot.values()) {
-      for (let head = 0; head < kv.kvHeads; head++) attendSlot(context, tiles, head);
+      for (let head = 0; head < kv.kvHeads; head++) {
+        attendSlot(context, tiles, head);
+      }
     }
   });
-  if (threads === 1) return [attend];
+  if (threads === 1) {
+    return [attend];
+  }
   const exchange = otherStep((context) => {
-    for (const tile of ownTiles(context)) push(tile.start, tile.end);
+    for (const tile of ownTiles(context)) {
+      push(tile.start, tile.end);
+    }
     meet(worker, context);
   });
   const everyoneHasAppended = otherStep((context) => {

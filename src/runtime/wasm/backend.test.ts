@@ -143,7 +143,7 @@ describe("leaving a decode", () => {
           tokens.push(token);
           // Give the workers time to choose more before the answer.
           const until = performance.now() + 5;
-          while (performance.now() < until);
+          while (performance.now() < until) {}
           return tokens.length < last;
         });
         await executable.decode(request);
@@ -157,7 +157,9 @@ describe("leaving a decode", () => {
     const executable = await load(golden, { threads: 2 });
     let calls = 0;
     const request = greedyRequest(prompt.input_ids, 200, () => {
-      if (++calls === 3) throw new RangeError("no room for a third");
+      if (++calls === 3) {
+        throw new RangeError("no room for a third");
+      }
       return true;
     });
     await expect(executable.decode(request)).rejects.toThrow(new RangeError("no room for a third"));
@@ -196,7 +198,9 @@ describe("aborting", () => {
       executable.decode(
         greedyRequest(prompt.input_ids, 10_000, (token) => {
           tokens.push(token);
-          if (tokens.length === 50) abort.abort(reason);
+          if (tokens.length === 50) {
+            abort.abort(reason);
+          }
           return true;
         }),
         abort.signal,
@@ -213,7 +217,9 @@ describe("aborting", () => {
       const abort = new AbortController();
       started.length = 0;
       onStart = () => {
-        if (started.length === atWorker) abort.abort();
+        if (started.length === atWorker) {
+          abort.abort();
+        }
       };
       const { error, milliseconds } = await timed(
         loadGolden(golden, { threads: 2 }, { signal: abort.signal }),
@@ -226,8 +232,11 @@ describe("aborting", () => {
     for (const delay of [10, 50, 100, 150, 200]) {
       const signal = AbortSignal.timeout(delay);
       const outcome = await loadGolden(golden, { threads: 2 }, { signal }).catch((error: unknown) => error);
-      if (outcome instanceof Error) expect(outcome).toBeInstanceOf(AbortError);
-      else await (outcome as WasmExecutable).dispose();
+      if (outcome instanceof Error) {
+        expect(outcome).toBeInstanceOf(AbortError);
+      } else {
+        await (outcome as WasmExecutable).dispose();
+      }
       expect(alive()).toBe(0);
     }
   });
@@ -336,7 +345,9 @@ describe("dispose", () => {
     const [first, second] = [executable.dispose(), executable.dispose()];
     await Promise.all([first, second]);
     expect(alive()).toBe(0);
-    for (const { error } of await Promise.all(calls)) expect(error).toMatchObject({ code: "disposed" });
+    for (const { error } of await Promise.all(calls)) {
+      expect(error).toMatchObject({ code: "disposed" });
+    }
     await expect(executable.run(passOf([1]))).rejects.toMatchObject({
       code: "disposed",
       message: "The model was disposed. Load it again with loadModel().",

@@ -197,7 +197,9 @@ export class WasmExecutable implements Executable {
         failure = { error };
         isWanted = false;
       }
-      if (!isWanted) this.#control.cancel(number);
+      if (!isWanted) {
+        this.#control.cancel(number);
+      }
     };
     let hasEnded = false;
     const deliver = async (): Promise<void> => {
@@ -217,7 +219,9 @@ export class WasmExecutable implements Executable {
         this.#call(command, either, onStart, () => !isWanted),
       );
       take();
-      if (failure !== undefined) throw failure.error;
+      if (failure !== undefined) {
+        throw failure.error;
+      }
       return {
         wallSeconds: replies[0]?.wallSeconds ?? 0,
         kernelSeconds: Math.max(0, ...replies.map((reply) => reply.kernelSeconds ?? 0)),
@@ -256,7 +260,9 @@ export class WasmExecutable implements Executable {
       });
       this.#failure ??= error;
       const running = this.#running;
-      if (running !== undefined) this.#control.cancel(running.command);
+      if (running !== undefined) {
+        this.#control.cancel(running.command);
+      }
       this.#control.poison(0);
       running?.settle(error);
       await Promise.all(this.#workers.map((worker) => worker.terminate()));
@@ -273,7 +279,9 @@ export class WasmExecutable implements Executable {
   ): Promise<Reply[]> {
     const turn = this.#queue.then(async () => {
       throwIfAborted(signal);
-      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#failure !== undefined) {
+        throw this.#failure;
+      }
       return this.#execute(command, signal, onStart, isCancelFine);
     });
     this.#queue = turn.catch(() => undefined);
@@ -296,14 +304,22 @@ export class WasmExecutable implements Executable {
         this.#control.progress = 0;
         this.#running = { command: number, answers: new Map(), settle: resolve };
         const request: Request = { ...command, command: number };
-        for (const worker of this.#workers) worker.postMessage(request);
+        for (const worker of this.#workers) {
+          worker.postMessage(request);
+        }
         onStart?.(number);
       });
-      if (outcome instanceof ModelComposeError) throw outcome;
+      if (outcome instanceof ModelComposeError) {
+        throw outcome;
+      }
       const refusal = outcome.find((answer) => answer.kind === "error"); // the leader's, when several refuse
-      if (refusal !== undefined) throw deserializeError(refusal.error);
+      if (refusal !== undefined) {
+        throw deserializeError(refusal.error);
+      }
       if (outcome.some((answer) => answer.kind === "cancelled")) {
-        if (signal?.aborted || !isCancelFine()) throw new AbortError(signal?.reason);
+        if (signal?.aborted || !isCancelFine()) {
+          throw new AbortError(signal?.reason);
+        }
       }
       return outcome.map((answer) => (answer.kind === "done" ? answer.reply : {}));
     } finally {
@@ -318,16 +334,24 @@ export class WasmExecutable implements Executable {
       return;
     }
     const running = this.#running;
-    if (running?.command !== response.command) return;
+    if (running?.command !== response.command) {
+      return;
+    }
     running.answers.set(response.index, response);
-    if (running.answers.size < this.#workers.length) return;
-    if ([...running.answers.values()].every((answer) => answer.kind === "left")) return; // "failed" is on its way
+    if (running.answers.size < this.#workers.length) {
+      return;
+    }
+    if ([...running.answers.values()].every((answer) => answer.kind === "left")) {
+      return;
+    } // "failed" is on its way
     running.settle([...running.answers].sort(([a], [b]) => a - b).map(([, answer]) => answer));
   }
 
   /** A worker died without a word. */
   #lose(index: number, error: unknown): void {
-    if (this.#disposed !== undefined || this.#failure !== undefined) return;
+    if (this.#disposed !== undefined || this.#failure !== undefined) {
+      return;
+    }
     this.#control.poison(index);
     this.#fail(
       new ModelComposeError("device", `A compute worker was lost: ${errorMessage(error)}.`, {
@@ -341,7 +365,9 @@ export class WasmExecutable implements Executable {
   #fail(error: ModelComposeError): void {
     this.#failure ??= error;
     this.#running?.settle(error);
-    for (const worker of this.#workers) void worker.terminate();
+    for (const worker of this.#workers) {
+      void worker.terminate();
+    }
   }
 
   #traceBuffers(entry: string, rows: number): Map<string, SharedArrayBuffer> {
@@ -349,7 +375,9 @@ export class WasmExecutable implements Executable {
     for (const group of this.#program.entries.get(entry) ?? []) {
       for (const op of group.ops) {
         const [name] = opAccess(op).writes;
-        if (op.trace === undefined) continue;
+        if (op.trace === undefined) {
+          continue;
+        }
         buffers.set(op.trace, new SharedArrayBuffer(rows * (this.#program.buffers.get(name) ?? 0) * 4));
       }
     }
@@ -366,7 +394,9 @@ async function reporting<T>(
   signal: AbortSignal | undefined,
   work: (signal: AbortSignal | undefined) => Promise<T>,
 ): Promise<T> {
-  if (report === undefined) return work(signal);
+  if (report === undefined) {
+    return work(signal);
+  }
   const stop = new AbortController();
   const timer = setInterval(() => {
     try {
@@ -388,7 +418,11 @@ async function reporting<T>(
 function bytesPerToken(program: Program, plan: MemoryPlan): number {
   const read = new Set<string>();
   for (const group of program.entries.get(FORWARD) ?? []) {
-    for (const op of group.ops) if (op.role === "linear" || op.role === "logits") read.add(op.weight);
+    for (const op of group.ops) {
+      if (op.role === "linear" || op.role === "logits") {
+        read.add(op.weight);
+      }
+    }
   }
   return [...read].reduce((sum, name) => sum + matrixBytes(plan.matrices[name]), 0);
 }

@@ -17,7 +17,9 @@ export function addLinear(worker: Worker, chains: Chain[], op: LinearOp, bank: n
   const x = worker.plan.banks[bank].buffers[op.input];
   const chain = newChain(worker, op.weight, [op.output], rowProduct(worker, op, x, address, op.accumulate));
   const before = chains.find(({ outputs }) => outputs.includes(op.output));
-  if (before === undefined) return [...chains, chain];
+  if (before === undefined) {
+    return [...chains, chain];
+  }
   const joined = {
     ...before,
     bytesPerPanel: before.bytesPerPanel + chain.bytesPerPanel,
@@ -39,7 +41,9 @@ type ElementwiseOp = GateOp | ActivateOp | AddOp;
 export function joinChains(worker: Worker, chains: Chain[], op: ElementwiseOp, bank: number): Chain[] {
   const operands = op.role === "gate" ? [op.gate, op.up] : [op.input];
   const joined = chains.filter((chain) => chain.outputs.some((name) => operands.includes(name)));
-  if (joined.length === 0) throw new Error(`The operands of ${op.role} were computed in another stage.`);
+  if (joined.length === 0) {
+    throw new Error(`The operands of ${op.role} were computed in another stage.`);
+  }
   const { rows } = joined[0];
   const chain: Chain = {
     rows,

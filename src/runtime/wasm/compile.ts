@@ -69,7 +69,9 @@ function wholeReads(op: Op): Name[] {
 
 export function compileEntry(worker: Worker, program: Program, entry: string): CompiledEntry {
   const groups = program.entries.get(entry);
-  if (groups === undefined) throw new Error(`Program ${program.family} has no entry "${entry}".`);
+  if (groups === undefined) {
+    throw new Error(`Program ${program.family} has no entry "${entry}".`);
+  }
   const ops = groups.flatMap((group: OpGroup, i) =>
     group.ops.map((op, j): PlacedOp => ({ op, bank: worker.plan.groupBanks[entry][i], isFirst: j === 0 })),
   );
@@ -79,7 +81,9 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
     steps.push(...added);
     single.push(...added);
   };
-  if (program.rope !== undefined) both(ropeTableStep(worker, program.rope));
+  if (program.rope !== undefined) {
+    both(ropeTableStep(worker, program.rope));
+  }
   /** Buffers of which each worker has its own columns only, and the bank where they are. */
   const own = new Map<Name, number>();
   /** Buffers read whole since the last barrier: a peer that is behind may still be reading them. */
@@ -90,18 +94,24 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
   const isShared = worker.threads > 1;
 
   const shareOut = (): void => {
-    if (chains.length > 0) single.push(sharedStep(worker, chains, whole));
+    if (chains.length > 0) {
+      single.push(sharedStep(worker, chains, whole));
+    }
     chains = [];
   };
   const meetAll = (): void => {
     shareOut();
-    if (isShared) both(barrierStep(worker));
+    if (isShared) {
+      both(barrierStep(worker));
+    }
     reading = new Set();
     whole = [];
   };
   const exchange = (index: number): void => {
     const needed = [...own].filter(([name]) => readersOf(ops, index, name).size > 0);
-    if (needed.some(([name]) => reading.has(name))) meetAll();
+    if (needed.some(([name]) => reading.has(name))) {
+      meetAll();
+    }
     for (const [name, bank] of needed) {
       const columns = program.buffers.get(name) ?? 0;
       const targets = readersOf(ops, index, name);
@@ -109,7 +119,9 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
       const chain = chains.find(({ outputs }) => outputs.includes(name));
       if (push !== undefined) {
         steps.push(push);
-        if (chain === undefined) single.push(push);
+        if (chain === undefined) {
+          single.push(push);
+        }
       }
       chain?.pushes.push({ buffer: name, targets }); // whoever runs a task pushes its columns
       own.delete(name);
@@ -118,25 +130,42 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
   };
 
   ops.forEach(({ op, bank, isFirst }, index) => {
-    if (isFirst) both(groupStep(worker, index / ops.length));
-    if (wholeReads(op).some((name) => own.has(name))) exchange(index);
+    if (isFirst) {
+      both(groupStep(worker, index / ops.length));
+    }
+    if (wholeReads(op).some((name) => own.has(name))) {
+      exchange(index);
+    }
     if (op.role === "logits") {
-      if (isShared) chains.push(logitsChain(worker, op, bank));
-      else single.push(logitsRowStep(logitsKernel(worker, op, bank)));
+      if (isShared) {
+        chains.push(logitsChain(worker, op, bank));
+      } else {
+        single.push(logitsRowStep(logitsKernel(worker, op, bank)));
+      }
       shareOut();
-      if (isShared) single.push(barrierStep(worker));
+      if (isShared) {
+        single.push(barrierStep(worker));
+      }
       return;
     }
     // The owner of a position writes into its peers' rows: they must have computed them.
-    if (op.role === "positions" && whole.some(({ buffer }) => buffer === op.target)) meetAll();
-    for (const name of wholeReads(op)) reading.add(name);
+    if (op.role === "positions" && whole.some(({ buffer }) => buffer === op.target)) {
+      meetAll();
+    }
+    for (const name of wholeReads(op)) {
+      reading.add(name);
+    }
     const compiled = compileOp(worker, program, op, bank, ops, index);
     steps.push(...compiled);
-    if (!isShared) single.push(...compiled);
-    else if (op.role === "linear") chains = addLinear(worker, chains, op, bank);
-    else if (op.role === "gate" || op.role === "activate" || op.role === "add")
+    if (!isShared) {
+      single.push(...compiled);
+    } else if (op.role === "linear") {
+      chains = addLinear(worker, chains, op, bank);
+    } else if (op.role === "gate" || op.role === "activate" || op.role === "add") {
       chains = joinChains(worker, chains, op, bank);
-    else single.push(...compiled);
+    } else {
+      single.push(...compiled);
+    }
     if (op.role === "embed" || op.role === "positions") {
       meetAll();
     } else if (op.role === "linear" || op.role === "gate" || op.role === "activate") {
@@ -145,12 +174,16 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
       own.set(op.target, bank);
     } else if (op.role === "attention" || op.role === "norm") {
       const banks = new Set([bank, ...readersOf(ops, index + 1, op.output)]);
-      if (banks.size > 1) both(copyWithin(worker, op.output, bank, banks));
+      if (banks.size > 1) {
+        both(copyWithin(worker, op.output, bank, banks));
+      }
       if (op.role === "attention") {
         reading = new Set(); // it met inside
         whole = [];
       }
-      for (const each of banks) whole.push({ buffer: op.output, bank: each });
+      for (const each of banks) {
+        whole.push({ buffer: op.output, bank: each });
+      }
     }
     if (op.trace !== undefined) {
       const [name] = opAccess(op).writes;
@@ -160,7 +193,9 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
     }
   });
   const last = ops.at(-1);
-  if (last?.op.role === "logits") return { steps, single, logits: logitsKernel(worker, last.op, last.bank) };
+  if (last?.op.role === "logits") {
+    return { steps, single, logits: logitsKernel(worker, last.op, last.bank) };
+  }
   shareOut();
   return { steps, single };
 }
@@ -181,8 +216,12 @@ const FIRST_ROW = [0];
 function groupStep(worker: Worker, fraction: number): Step {
   const { control, index, threads } = worker;
   return otherStep((context) => {
-    if (index === 0 && context.rows > 1) control.progress = fraction;
-    if (threads === 1) meet(worker, context);
+    if (index === 0 && context.rows > 1) {
+      control.progress = fraction;
+    }
+    if (threads === 1) {
+      meet(worker, context);
+    }
   });
 }
 
@@ -192,8 +231,11 @@ function readersOf(ops: readonly PlacedOp[], index: number, name: Name): Set<num
   for (let i = index; i < ops.length; i++) {
     const { op, bank } = ops[i];
     const { reads, writes } = opAccess(op);
-    if (reads.includes(name)) banks.add(bank);
-    else if (writes.includes(name)) break;
+    if (reads.includes(name)) {
+      banks.add(bank);
+    } else if (writes.includes(name)) {
+      break;
+    }
   }
   return banks;
 }
@@ -232,7 +274,9 @@ function compileOp(
           }),
         ];
       }
-      if (op.bias === undefined) throw new Error(`The layer norm by ${op.weight} has no bias.`);
+      if (op.bias === undefined) {
+        throw new Error(`The layer norm by ${op.weight} has no bias.`);
+      }
       const bias = plan.vectors[op.bias].offset;
       return [
         kernelStep(({ rows }) => {
@@ -318,7 +362,9 @@ function embedStep(
     for (let r = 0; r < rows; r++) {
       const entry = op.role === "embed" ? tokens[r] : positions[r] + op.offset;
       const panel = Math.floor(entry / PANEL);
-      if (panel < panels.start || panel >= panels.end) continue;
+      if (panel < panels.start || panel >= panels.end) {
+        continue;
+      }
       const first = (buffers[output] + r * stride) / 4;
       const row = f32.subarray(first, first + columns);
       kernels.embed(
@@ -329,10 +375,20 @@ function embedStep(
         scratch.scaled,
         code,
       );
-      if (op.role === "positions") for (let c = 0; c < columns; c++) row[c] += looked[c];
-      else if (op.scale === undefined) row.set(looked);
-      else for (let c = 0; c < columns; c++) row[c] = looked[c] * op.scale;
-      for (const other of others) other.f32.set(row, other.from + (r * stride) / 4);
+      if (op.role === "positions") {
+        for (let c = 0; c < columns; c++) {
+          row[c] += looked[c];
+        }
+      } else if (op.scale === undefined) {
+        row.set(looked);
+      } else {
+        for (let c = 0; c < columns; c++) {
+          row[c] = looked[c] * op.scale;
+        }
+      }
+      for (const other of others) {
+        other.f32.set(row, other.from + (r * stride) / 4);
+      }
     }
   });
 }
@@ -358,6 +414,8 @@ function ropeTableStep(worker: Worker, rope: RopeTable): Step {
       word += 2 * half;
     }
     const table = first.f32.subarray(first.from, word);
-    for (const { f32, from } of rest) f32.set(table, from);
+    for (const { f32, from } of rest) {
+      f32.set(table, from);
+    }
   });
 }

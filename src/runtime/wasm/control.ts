@@ -66,22 +66,32 @@ export class Control {
   barrier(command: number): boolean {
     const words = this.#words;
     const { threads, spinMilliseconds } = this.#options;
-    if (threads === 1) return Atomics.load(words, CANCEL) === command;
+    if (threads === 1) {
+      return Atomics.load(words, CANCEL) === command;
+    }
     const generation = Atomics.load(words, GENERATION);
     // Poison is set before the generation moves: a worker that comes too late to be freed sees it here.
-    if (Atomics.load(words, POISON) !== 0) throw new PeerFailed();
+    if (Atomics.load(words, POISON) !== 0) {
+      throw new PeerFailed();
+    }
     if (Atomics.add(words, ARRIVED, 1) === threads - 1) {
       Atomics.store(words, ARRIVED, 0);
       for (let worker = 0; worker < threads; worker++) {
         Atomics.store(words, PER_WORKER + WORKER_WORDS * worker + 2, 0);
       }
-      if (Atomics.load(words, CANCEL) === command) Atomics.store(words, CANCELLED, command);
+      if (Atomics.load(words, CANCEL) === command) {
+        Atomics.store(words, CANCELLED, command);
+      }
       Atomics.store(words, GENERATION, generation + 1);
-      if (Atomics.load(words, SLEEPERS) > 0) Atomics.notify(words, GENERATION);
+      if (Atomics.load(words, SLEEPERS) > 0) {
+        Atomics.notify(words, GENERATION);
+      }
     } else {
       this.#await(generation, spinMilliseconds);
     }
-    if (Atomics.load(words, POISON) !== 0) throw new PeerFailed();
+    if (Atomics.load(words, POISON) !== 0) {
+      throw new PeerFailed();
+    }
     return Atomics.load(words, CANCELLED) === command;
   }
 
@@ -91,16 +101,23 @@ export class Control {
       let deadline = 0;
       for (;;) {
         for (let i = 0; i < SPIN_BATCH; i++) {
-          if (Atomics.load(words, GENERATION) !== generation) return;
+          if (Atomics.load(words, GENERATION) !== generation) {
+            return;
+          }
           pause?.();
         }
         const now = performance.now();
-        if (deadline === 0) deadline = now + spinMilliseconds;
-        else if (now > deadline) break;
+        if (deadline === 0) {
+          deadline = now + spinMilliseconds;
+        } else if (now > deadline) {
+          break;
+        }
       }
     }
     Atomics.add(words, SLEEPERS, 1);
-    while (Atomics.load(words, GENERATION) === generation) Atomics.wait(words, GENERATION, generation);
+    while (Atomics.load(words, GENERATION) === generation) {
+      Atomics.wait(words, GENERATION, generation);
+    }
     Atomics.sub(words, SLEEPERS, 1);
   }
 
@@ -123,7 +140,9 @@ export class Control {
   /** Takes one of the `count` tasks in a worker's memory; -1 when none is left. Every barrier makes all available. */
   takeTask(owner: number, count: number): number {
     const word = PER_WORKER + WORKER_WORDS * owner + 2;
-    if (Atomics.load(this.#words, word) >= count) return -1;
+    if (Atomics.load(this.#words, word) >= count) {
+      return -1;
+    }
     const task = Atomics.add(this.#words, word, 1);
     return task < count ? task : -1;
   }
@@ -152,7 +171,9 @@ export class Control {
     let largest = -Infinity;
     for (let worker = 0; worker < threads; worker++) {
       const token = this.#words[PER_WORKER + WORKER_WORDS * worker];
-      if (token === -1) return -1;
+      if (token === -1) {
+        return -1;
+      }
       const logit = this.#floats[PER_WORKER + WORKER_WORDS * worker + 1];
       if (token >= 0 && (best < 0 || logit > largest)) {
         best = token;

@@ -66,13 +66,19 @@ export function decode(
   let start = 0;
   for (let count = 1; ; count++) {
     const token = chooser.choose(position, context);
-    if (token < 0) throw new RequestRefused(chooser.error);
-    if (index === 0) produced.push(token);
+    if (token < 0) {
+      throw new RequestRefused(chooser.error);
+    }
+    if (index === 0) {
+      produced.push(token);
+    }
     if (count === 1) {
       start = performance.now();
       clock.seconds = 0;
     }
-    if (count === request.count || eos.has(token)) break;
+    if (count === request.count || eos.has(token)) {
+      break;
+    }
     chooser.accept(token);
     single.tokens[0] = token;
     single.positions[0] = position++;
@@ -109,7 +115,9 @@ function greedyChooser(worker: Worker, logits: Logits): Chooser {
       const token = end > start ? kernels.argmax(logits.address + start * 4, end - start) : -2;
       if (threads === 1) {
         meet(worker, context);
-        if (token < 0) chooser.error = nanLogits();
+        if (token < 0) {
+          chooser.error = nanLogits();
+        }
         return token;
       }
       control.setCandidate(
@@ -119,7 +127,9 @@ function greedyChooser(worker: Worker, logits: Logits): Chooser {
       );
       meet(worker, context);
       const best = control.bestCandidate(threads);
-      if (best < 0) chooser.error = nanLogits();
+      if (best < 0) {
+        chooser.error = nanLogits();
+      }
       return best;
     },
     accept: () => undefined,
@@ -162,7 +172,9 @@ function samplingChooser(worker: Worker, logits: Logits, vocabSize: number, requ
   const view = f32.subarray(first, first + vocabSize);
   const chooser: Chooser = {
     choose(position, context) {
-      if (threads > 1) meet(worker, context);
+      if (threads > 1) {
+        meet(worker, context);
+      }
       let token = -1;
       try {
         token = sampler.choose(view, position);

@@ -20,7 +20,9 @@ export function pushColumns(
     from: worker.plan.banks[to].buffers[buffer] / 4 + start,
   }));
   const width = end - start;
-  if (width === 0 || destinations.length === 0) return undefined;
+  if (width === 0 || destinations.length === 0) {
+    return undefined;
+  }
   const source = worker.banks[bank].f32;
   const stride = worker.plan.strides[buffer] / 4;
   const first = worker.plan.banks[bank].buffers[buffer] / 4 + start;
@@ -29,12 +31,16 @@ export function pushColumns(
   const rowTargets = destinations.map(({ f32, from }) => f32.subarray(from, from + width));
   return otherStep((context) => {
     if (context.rows === 1) {
-      for (const target of rowTargets) target.set(row);
+      for (const target of rowTargets) {
+        target.set(row);
+      }
       return;
     }
     for (let r = 0; r < context.rows; r++) {
       const columnsOfRow = source.subarray(first + r * stride, first + r * stride + width);
-      for (const { f32, from } of destinations) f32.set(columnsOfRow, from + r * stride);
+      for (const { f32, from } of destinations) {
+        f32.set(columnsOfRow, from + r * stride);
+      }
     }
   });
 }
@@ -55,7 +61,9 @@ export function copyWithin(
   const copies = [...targets].filter((to) => to !== bank).map(placeIn);
   return otherStep(({ rows }) => {
     const values = source.f32.subarray(source.first, source.first + rows * stride);
-    for (const { f32, first } of copies) f32.set(values, first);
+    for (const { f32, first } of copies) {
+      f32.set(values, first);
+    }
   });
 }
 

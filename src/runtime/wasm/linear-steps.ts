@@ -102,7 +102,9 @@ class LinearKernel {
     context: PassContext,
   ): void {
     const { control, plan } = this.#worker;
-    if (control.isCancelRequested(context.command)) return;
+    if (control.isCancelRequested(context.command)) {
+      return;
+    }
     const { kernels } = this.#worker.banks[this.#bank];
     const { packed, panel } = plan.banks[this.#bank].scratch;
     const { columns, format, offset } = plan.matrices[this.#op.weight];
@@ -129,7 +131,9 @@ class LinearKernel {
         FORMAT_CODE[format.dtype],
       );
       // The rest is skipped: everyone leaves at the next barrier, where the same flag is read.
-      if (control.isCancelRequested(context.command)) return;
+      if (control.isCancelRequested(context.command)) {
+        return;
+      }
     }
   }
 }
@@ -142,8 +146,11 @@ export function linearStep(worker: Worker, op: LinearOp, bank: number): Step {
   const target = { y: buffers[op.output] + kernel.columns.start * 4, ldy: worker.plan.strides[op.output] };
   const single = kernel.row(x, target, op.accumulate);
   return kernelStep((context) => {
-    if (context.rows === 1) single();
-    else kernel.rows(x, ldx, context.rows, target, op.accumulate, context);
+    if (context.rows === 1) {
+      single();
+    } else {
+      kernel.rows(x, ldx, context.rows, target, op.accumulate, context);
+    }
   });
 }
 
@@ -174,13 +181,18 @@ export function logitsKernel(worker: Worker, op: LogitsOp, bank: number): Logits
     stride,
     columns: kernel.columns,
     compute(rows, context) {
-      if (rows.length > LOGIT_ROWS) throw new Error(`${rows.length} rows of logits at once`);
+      if (rows.length > LOGIT_ROWS) {
+        throw new Error(`${rows.length} rows of logits at once`);
+      }
       for (let i = 0; i < rows.length; i++) {
         const from = (x + rows[i] * ldx) / 4;
         f32.copyWithin((scratch.logitInput + i * ldx) / 4, from, from + ldx / 4);
       }
-      if (rows.length === 1) single();
-      else kernel.rows(scratch.logitInput, ldx, rows.length, target, false, context);
+      if (rows.length === 1) {
+        single();
+      } else {
+        kernel.rows(scratch.logitInput, ldx, rows.length, target, false, context);
+      }
     },
   };
 }

@@ -31,7 +31,9 @@ export function loadWeights(plan: MemoryPlan, index: number, banks: readonly Ban
   const files = new Map<string, OpenFile>();
   const fileOf = (path: string): OpenFile => {
     let file = files.get(path);
-    if (file === undefined) files.set(path, (file = openFile(path)));
+    if (file === undefined) {
+      files.set(path, (file = openFile(path)));
+    }
     return file;
   };
   try {
@@ -46,7 +48,9 @@ export function loadWeights(plan: MemoryPlan, index: number, banks: readonly Ban
       loadVector(banks[vector.bank], vector, fileOf(vector.source.tensor.file), hooks);
     }
   } finally {
-    for (const file of files.values()) file.close();
+    for (const file of files.values()) {
+      file.close();
+    }
   }
 }
 

@@ -27,9 +27,13 @@ function readWeights(worker: Worker, what: Exclude<MeasureCommand["what"], "fma"
     const { kernels } = worker.banks[bank];
     const panels = panelRange(rows, index, threads);
     const size = (panels.end - panels.start) * panelBytes(format, columns);
-    if (what === "read") kernels.read_stream(offset, size);
-    else if (what === "read4") kernels.read_streams4(offset, size & ~511);
-    else kernels.read_wide(offset, size & ~127);
+    if (what === "read") {
+      kernels.read_stream(offset, size);
+    } else if (what === "read4") {
+      kernels.read_streams4(offset, size & ~511);
+    } else {
+      kernels.read_wide(offset, size & ~127);
+    }
     amount += size;
   }
   return { amount, seconds: (performance.now() - start) / 1000 };

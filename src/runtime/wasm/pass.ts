@@ -48,7 +48,9 @@ export class Cancelled extends Error {
 
 /** Meets the other workers; throws Cancelled when the command was cancelled. */
 export function meet(worker: Worker, context: PassContext): void {
-  if (worker.control.barrier(context.command)) throw new Cancelled();
+  if (worker.control.barrier(context.command)) {
+    throw new Cancelled();
+  }
 }
 
 /** One piece of a compiled program. `isKernel`: computation, as opposed to exchange and waiting. */
@@ -67,7 +69,9 @@ export function otherStep(run: Step["run"]): Step {
 
 export function runSteps(steps: readonly Step[], context: PassContext, clock: KernelClock): void {
   if (!clock.enabled) {
-    for (const step of steps) step.run(context);
+    for (const step of steps) {
+      step.run(context);
+    }
     return;
   }
   // One look at the clock a step: it costs as much as a small kernel's call.
@@ -75,7 +79,9 @@ export function runSteps(steps: readonly Step[], context: PassContext, clock: Ke
   for (const step of steps) {
     step.run(context);
     const after = performance.now();
-    if (step.isKernel) clock.seconds += (after - before) / 1000;
+    if (step.isKernel) {
+      clock.seconds += (after - before) / 1000;
+    }
     before = after;
   }
 }

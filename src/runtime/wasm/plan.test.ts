@@ -115,10 +115,18 @@ describe("planMemory", () => {
       golden.program.entries.get("forward")!.forEach((group, g) => {
         const bank = groupBanks.forward[g];
         for (const op of group.ops) {
-          if (op.role === "linear" || op.role === "logits") expect(matrices[op.weight].bank).toBe(bank);
-          if (op.role === "embed") expect(matrices[op.table].bank).toBe(bank);
-          if (op.role === "norm") expect(vectors[op.weight].bank).toBe(bank);
-          if (op.role === "append" || op.role === "attention") expect(kv[op.layer].bank).toBe(bank);
+          if (op.role === "linear" || op.role === "logits") {
+            expect(matrices[op.weight].bank).toBe(bank);
+          }
+          if (op.role === "embed") {
+            expect(matrices[op.table].bank).toBe(bank);
+          }
+          if (op.role === "norm") {
+            expect(vectors[op.weight].bank).toBe(bank);
+          }
+          if (op.role === "append" || op.role === "attention") {
+            expect(kv[op.layer].bank).toBe(bank);
+          }
         }
       });
       const layers = groupBanks.forward.slice(1, -1);
@@ -136,7 +144,9 @@ describe("planMemory", () => {
         plan({ bankLimit });
         fits = true;
       } catch (error) {
-        if (fits) throw new Error(`${bankLimit} bytes do not fit, fewer did`, { cause: error });
+        if (fits) {
+          throw new Error(`${bankLimit} bytes do not fit, fewer did`, { cause: error });
+        }
       }
     }
     expect(fits).toBe(true);

@@ -182,10 +182,14 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
   };
   openBank();
 
-  for (const [entry, groups] of program.entries) plan.groupBanks[entry] = groups.map(() => 0);
+  for (const [entry, groups] of program.entries) {
+    plan.groupBanks[entry] = groups.map(() => 0);
+  }
   for (const unit of unitsOf(program)) {
     const needs = needsOf(unit, plan, program, checkpoint);
-    if (free[free.length - 1] + needs.bytes > bankLimit) openBank();
+    if (free[free.length - 1] + needs.bytes > bankLimit) {
+      openBank();
+    }
     const bank = free.length - 1;
     if (free[bank] + needs.bytes > bankLimit) {
       const [name, ...others] = unit.members.map(({ group }) => group.name);
@@ -198,7 +202,9 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
       );
     }
     free[bank] = place(needs, plan, bank, free[bank]);
-    for (const { entry, index } of unit.members) plan.groupBanks[entry][index] = bank;
+    for (const { entry, index } of unit.members) {
+      plan.groupBanks[entry][index] = bank;
+    }
   }
   plan.banks.forEach((bank, index) => (bank.bytes = roundUp(free[index], PAGE)));
   return plan;
@@ -221,10 +227,14 @@ function unitsOf(program: Program): Unit[] {
       const [first, ...others] = [...related, { members: [{ entry, index, group }], needs: new Set(needs) }];
       for (const other of others) {
         first.members.push(...other.members);
-        for (const need of other.needs) first.needs.add(need);
+        for (const need of other.needs) {
+          first.needs.add(need);
+        }
       }
       units = units.filter((unit) => !others.includes(unit));
-      if (related.length === 0) units.push(first);
+      if (related.length === 0) {
+        units.push(first);
+      }
     });
   }
   return units;

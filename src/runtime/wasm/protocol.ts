@@ -91,7 +91,9 @@ export function serializeError(error: unknown): SerializedError {
 }
 
 export function deserializeError(error: SerializedError): ModelComposeError {
-  if (error.code === "aborted") return new AbortError();
+  if (error.code === "aborted") {
+    return new AbortError();
+  }
   const cause = new Error(error.message);
   cause.stack = error.stack;
   return new ModelComposeError(error.code ?? "device", error.message, { cause });

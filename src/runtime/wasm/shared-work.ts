@@ -66,7 +66,9 @@ export function sharedStep(
     return { owner, tasks, prepare: prepareOwner(worker, owner, inputs) };
   });
   return kernelStep(() => {
-    for (const { owner, tasks, prepare } of owners) runTasks(control, owner, tasks, prepare);
+    for (const { owner, tasks, prepare } of owners) {
+      runTasks(control, owner, tasks, prepare);
+    }
   });
 }
 
@@ -79,7 +81,9 @@ function runTasks(
   let isPrepared = false;
   for (;;) {
     const task = control.takeTask(owner, tasks.length);
-    if (task < 0) return;
+    if (task < 0) {
+      return;
+    }
     if (!isPrepared) {
       prepare();
       isPrepared = true;
@@ -93,14 +97,18 @@ function prepareOwner(
   owner: number,
   inputs: readonly { buffer: Name; bank: number }[],
 ): () => void {
-  if (owner === worker.index) return () => undefined;
+  if (owner === worker.index) {
+    return () => undefined;
+  }
   const copies = inputs.map(({ buffer, bank }) => {
     const from = worker.plan.banks[bank].buffers[buffer] / 4;
     const row = worker.banks[bank].f32.subarray(from, from + worker.plan.strides[buffer] / 4);
     return { row, target: worker.all[owner][bank], from };
   });
   return () => {
-    for (const { row, target, from } of copies) target.set(row, from);
+    for (const { row, target, from } of copies) {
+      target.set(row, from);
+    }
   };
 }
 
@@ -125,9 +133,13 @@ function tasksOf(worker: Worker, chain: Chain, owner: number): { bytes: number; 
       return { part: worker.all[owner][chain.bank].subarray(base + begin, base + finish), destinations };
     });
     const run = (): void => {
-      for (const call of chain.calls) call(kernels, owner, from, count);
+      for (const call of chain.calls) {
+        call(kernels, owner, from, count);
+      }
       for (const { part, destinations } of pushes) {
-        for (const { f32, at } of destinations) f32.set(part, at);
+        for (const { f32, at } of destinations) {
+          f32.set(part, at);
+        }
       }
     };
     return { bytes: count * chain.bytesPerPanel, run };

@@ -35,7 +35,9 @@ export class TokenChannel {
   /** Resolves when the count is no longer `seen`, or on `wake`. */
   async after(seen: number): Promise<void> {
     const result = Atomics.waitAsync(this.#count, 0, seen);
-    if (result.async) await result.value;
+    if (result.async) {
+      await result.value;
+    }
   }
 
   /** Resolves a pending `after`. */

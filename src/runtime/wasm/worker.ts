@@ -60,25 +60,33 @@ wire.onmessage = (event: unknown) => {
 /** Resolves when every worker's memories (and the module) are known. The main thread never holds a memory. */
 async function meetPeers(): Promise<Worker> {
   const mine: Introduction = { index, memories: plan.banks.map(createBankMemory) };
-  if (index === 0) mine.module = compileOptimized(kernelBytes(kernelBuild));
+  if (index === 0) {
+    mine.module = compileOptimized(kernelBytes(kernelBuild));
+  }
   wire.postMessage(mine);
   introductions.set(index, mine);
   await new Promise<void>((resolve) => {
     onIntroduction = () => {
-      if (introductions.size === plan.threads) resolve();
+      if (introductions.size === plan.threads) {
+        resolve();
+      }
     };
     onIntroduction();
   });
   wire.close();
   const module = introductions.get(0)?.module;
-  if (module === undefined) throw new Error("The leader sent no module.");
+  if (module === undefined) {
+    throw new Error("The leader sent no module.");
+  }
   const memories = Array.from({ length: plan.threads }, (_, peer) => introductions.get(peer)?.memories ?? []);
   const all = memories.map((banks) => banks.map((memory) => new Float32Array(memory.buffer)));
   const banks = mine.memories.map((memory) => openBank(module, memory));
   introductions.clear();
   const foreign = new Map<WebAssembly.Memory, Kernels>();
   const kernelsOf = (peer: number, bank: number): Kernels => {
-    if (peer === index) return banks[bank].kernels;
+    if (peer === index) {
+      return banks[bank].kernels;
+    }
     const memory = memories[peer][bank];
     const kernels = foreign.get(memory) ?? instantiateKernels(module, memory);
     foreign.set(memory, kernels);
@@ -104,23 +112,31 @@ async function load(command: number): Promise<void> {
     },
     shouldStop: () => control.isCancelRequested(command),
   });
-  for (const entry of program.entries.keys()) compiled.set(entry, compileEntry(worker, program, entry));
+  for (const entry of program.entries.keys()) {
+    compiled.set(entry, compileEntry(worker, program, entry));
+  }
 }
 
 function ready(): Worker {
-  if (worker === undefined) throw new Error("The worker got a command before it was loaded.");
+  if (worker === undefined) {
+    throw new Error("The worker got a command before it was loaded.");
+  }
   return worker;
 }
 
 function entryOf(name: string): CompiledEntry {
   const entry = compiled.get(name);
-  if (entry === undefined) throw new Error(`Unknown entry "${name}".`);
+  if (entry === undefined) {
+    throw new Error(`Unknown entry "${name}".`);
+  }
   return entry;
 }
 
 function forwardEntry(): ForwardEntry {
   const { logits, ...entry } = entryOf(FORWARD);
-  if (logits === undefined) throw new Error(`The entry "${FORWARD}" ends without logits.`);
+  if (logits === undefined) {
+    throw new Error(`The entry "${FORWARD}" ends without logits.`);
+  }
   return { ...entry, logits };
 }
 
@@ -137,7 +153,9 @@ function runPass(command: number, request: RunCommand): void {
     trace: request.trace === undefined ? undefined : traceInto(self, request),
   };
   runSteps(steps, context, self.clock);
-  if (logits !== undefined) copyLogits(self, logits, request, context);
+  if (logits !== undefined) {
+    copyLogits(self, logits, request, context);
+  }
   meet(self, context);
 }
 
@@ -153,7 +171,9 @@ function copyLogits(self: Worker, logits: LogitsKernel, request: RunCommand, con
       const row = logits.address / 4 + i * logits.stride;
       result.set(f32.subarray(row + start, row + end), (from + i) * program.vocabSize + start);
     }
-    if (control.isCancelRequested(context.command)) break;
+    if (control.isCancelRequested(context.command)) {
+      break;
+    }
   }
 }
 
@@ -161,7 +181,9 @@ function copyLogits(self: Worker, logits: LogitsKernel, request: RunCommand, con
 function traceInto(self: Worker, { trace, tokens }: RunCommand): TraceSink {
   return (name, buffer, isWhole, bank) => {
     const target = trace?.get(name);
-    if (target === undefined || (isWhole && index !== 0)) return;
+    if (target === undefined || (isWhole && index !== 0)) {
+      return;
+    }
     const columns = program.buffers.get(buffer) ?? 0;
     const own = isWhole ? { start: 0, end: columns } : columnRange(columns, index, plan.threads);
     const out = new Float32Array(target);
@@ -180,7 +202,9 @@ function copySlot({ from, to, length }: CopyCommand): void {
   const blocks = Math.ceil(length / KV_BLOCK);
   const own = Math.max(0, Math.ceil((blocks - index) / plan.threads));
   for (const { bank, offset, slots } of plan.kv) {
-    if (slots < plan.slots) continue; // shared by all slots
+    if (slots < plan.slots) {
+      continue;
+    } // shared by all slots
     const source = offset + from * plan.slotBytes;
     self.banks[bank].u8.copyWithin(offset + to * plan.slotBytes, source, source + own * plan.blockBytes);
   }
@@ -212,13 +236,18 @@ async function answer(request: Request): Promise<Response> {
   try {
     return { kind: "done", command, index, reply: await execute(request) };
   } catch (error) {
-    if (error instanceof PeerFailed) return { kind: "left", command, index };
-    if (error instanceof Cancelled) return { kind: "cancelled", command, index };
+    if (error instanceof PeerFailed) {
+      return { kind: "left", command, index };
+    }
+    if (error instanceof Cancelled) {
+      return { kind: "cancelled", command, index };
+    }
     if (error instanceof AbortError) {
       return { kind: control.isPoisoned ? "left" : "cancelled", command, index };
     }
-    if (error instanceof RequestRefused)
+    if (error instanceof RequestRefused) {
       return { kind: "error", command, index, error: serializeError(error.cause) };
+    }
     control.poison(index);
     return { kind: "failed", command, index, error: serializeError(error) };
   }

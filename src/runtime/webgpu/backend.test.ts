@@ -96,7 +96,9 @@ describe("a load that fails frees the GPU", () => {
 
 test("NaN in weights is an error of the decode, whoever chooses; the device goes on", async () => {
   const source = golden.checkpoint.tensors.get("model.embed_tokens.weight");
-  if (source === undefined) throw new Error("the model has no table");
+  if (source === undefined) {
+    throw new Error("the model has no table");
+  }
   const checkpoint = await copyOfModel((file) => {
     const bytes = readFileSync(file);
     // The row of token 300: its logit is NaN whatever the prompt is.
@@ -143,6 +145,7 @@ test("dispose ends a long pass and what waits behind it", async () => {
   ];
   await executable.dispose();
   const outcomes = await Promise.allSettled(calls);
-  for (const outcome of outcomes)
+  for (const outcome of outcomes) {
     expect(outcome).toMatchObject({ status: "rejected", reason: { code: "disposed" } });
+  }
 });

@@ -92,7 +92,9 @@ export class WebGpuBackend implements Backend {
     for (const { name, kind, size, content } of buffers) {
       const usage = kind === "uniform" ? USAGE.UNIFORM : USAGE.STORAGE;
       const buffer = await resources.addBuffer(name, size, usage);
-      if (content !== undefined) this.context.device.queue.writeBuffer(buffer, 0, content);
+      if (content !== undefined) {
+        this.context.device.queue.writeBuffer(buffer, 0, content);
+      }
     }
   }
 

@@ -8,7 +8,9 @@ function body(text: string, size: number): ReadableStream<Uint8Array<ArrayBuffer
   const bytes = new TextEncoder().encode(text);
   return new ReadableStream({
     start(controller) {
-      for (let at = 0; at < bytes.length; at += size) controller.enqueue(bytes.slice(at, at + size));
+      for (let at = 0; at < bytes.length; at += size) {
+        controller.enqueue(bytes.slice(at, at + size));
+      }
       controller.close();
     },
   });
@@ -30,7 +32,9 @@ const streamed = [
 describe("events", () => {
   test.each([1, 3, 7, 10_000])("in chunks of %i bytes", async (size) => {
     const events = [];
-    for await (const one of readEvents(body(streamed, size))) events.push(one);
+    for await (const one of readEvents(body(streamed, size))) {
+      events.push(one);
+    }
     expect(events.map(({ type }) => type)).toEqual(["state", "text", "result"]);
     expect(events[1]?.data).toEqual({ generation: 0, text: "né\n😀", tokens: 2 });
   });
@@ -61,7 +65,9 @@ function api(answers: (() => Response)[], key?: string): { api: Api; seen: Seen[
   const fetcher = (url: string | URL | Request, init: RequestInit = {}): Promise<Response> => {
     seen.push({ url: new Request(url).url, init });
     const answer = answers.shift();
-    if (answer === undefined) return Promise.reject(new TypeError("fetch failed"));
+    if (answer === undefined) {
+      return Promise.reject(new TypeError("fetch failed"));
+    }
     return Promise.resolve(answer());
   };
   const askKey = (wasWrong: boolean): Promise<string | undefined> => {

@@ -64,7 +64,9 @@ export class Api {
       await this.#json(`/tasks/${encodeURIComponent(task)}/cancel`, post({}));
     } catch (error) {
       // It has ended in the meantime; its events say how.
-      if (!(error instanceof ApiError && error.status === 409)) throw error;
+      if (!(error instanceof ApiError && error.status === 409)) {
+        throw error;
+      }
     }
   }
 
@@ -72,7 +74,9 @@ export class Api {
   async *events(task: string): AsyncGenerator<WireEvent, void> {
     const path = `/tasks/${encodeURIComponent(task)}/events`;
     const response = await this.#fetch(path, { headers: { accept: "text/event-stream" } });
-    if (response.body === null) return;
+    if (response.body === null) {
+      return;
+    }
     yield* readEvents(response.body);
   }
 
@@ -89,20 +93,26 @@ export class Api {
     for (;;) {
       const used = this.#key;
       const response = await this.#send(path, init);
-      if (response.status !== 401) return await accept(response);
+      if (response.status !== 401) {
+        return await accept(response);
+      }
       // Several requests are refused at the same time: one question is enough.
       if (this.#key === used) {
         this.#asking ??= this.#options.askKey(used !== undefined);
         this.#key = await this.#asking;
         this.#asking = undefined;
       }
-      if (this.#key === undefined) return await accept(response);
+      if (this.#key === undefined) {
+        return await accept(response);
+      }
     }
   }
 
   async #send(path: string, init: RequestInit): Promise<Response> {
     const headers = new Headers(init.headers);
-    if (this.#key !== undefined) headers.set("authorization", `Bearer ${this.#key}`);
+    if (this.#key !== undefined) {
+      headers.set("authorization", `Bearer ${this.#key}`);
+    }
     try {
       return await this.#options.fetch(`${this.#options.base}${path}`, {
         ...init,
@@ -120,7 +130,9 @@ function post(body: unknown): RequestInit {
 }
 
 async function accept(response: Response): Promise<Response> {
-  if (response.ok) return response;
+  if (response.ok) {
+    return response;
+  }
   const text = await response.text();
   const { message, field } = failureOf(text);
   throw new ApiError(response.status, message ?? `The server answered ${response.status}.`, field);
@@ -152,9 +164,13 @@ export async function* readEvents(
   try {
     for (;;) {
       const { value, done } = await reader.read();
-      if (done) return;
+      if (done) {
+        return;
+      }
       const { event, data } = value;
-      if (event === undefined || !EVENTS.includes(event)) continue;
+      if (event === undefined || !EVENTS.includes(event)) {
+        continue;
+      }
       yield { type: event, data: JSON.parse(data) as unknown } as WireEvent;
     }
   } finally {

@@ -61,7 +61,9 @@ const LIST_ROWS = 4;
 
 function controlOf(variable: Variable, initial: string): Control {
   const { type, isList, required, options = [] } = variable;
-  if (isList) return { kind: "text", rows: LIST_ROWS, code: isJson(type) };
+  if (isList) {
+    return { kind: "text", rows: LIST_ROWS, code: isJson(type) };
+  }
   switch (type) {
     case "text":
     case "markdown":
@@ -87,7 +89,9 @@ function controlOf(variable: Variable, initial: string): Control {
       return { kind: initial === "" ? "number" : "range", min, max, step: step ?? "any" };
     }
     case "boolean": {
-      if (initial !== "") return { kind: "checkbox" };
+      if (initial !== "") {
+        return { kind: "checkbox" };
+      }
       const both = ["true", "false"].map((value) => ({ value, label: value }));
       return { kind: "select", options: [unset(required), ...both] };
     }
@@ -108,13 +112,19 @@ function isJson(type: Variable["type"]): boolean {
 
 /** The default as one would type it. Undefined: there is none, or it cannot be typed. */
 function initialText({ default: fallback, isList, type, options }: Variable): string | undefined {
-  if (fallback === undefined || fallback === null) return undefined;
+  if (fallback === undefined || fallback === null) {
+    return undefined;
+  }
   if (isList) {
-    if (!Array.isArray(fallback)) return undefined;
+    if (!Array.isArray(fallback)) {
+      return undefined;
+    }
     const lines = fallback.map((item: unknown) => (isJson(type) ? JSON.stringify(item) : itemText(item)));
     return lines.every((line) => line.trim() !== "" && !/[\r\n]/.test(line)) ? lines.join("\n") : undefined;
   }
-  if (isJson(type)) return JSON.stringify(fallback, null, 2);
+  if (isJson(type)) {
+    return JSON.stringify(fallback, null, 2);
+  }
   const text = itemText(fallback);
   return type === "select" && !options?.includes(text) ? undefined : text;
 }
@@ -128,8 +138,11 @@ function hintOf(
   initial: string | undefined,
 ): string | undefined {
   const parts: string[] = [];
-  if (isList) parts.push(isJson(type) ? "One item a line, as JSON." : "One item a line.");
-  else if (isJson(type)) parts.push("JSON.");
+  if (isList) {
+    parts.push(isJson(type) ? "One item a line, as JSON." : "One item a line.");
+  } else if (isJson(type)) {
+    parts.push("JSON.");
+  }
   if (initial === undefined && fallback !== undefined && fallback !== null) {
     parts.push(`Default: ${JSON.stringify(fallback)}`);
   }

@@ -28,7 +28,9 @@ export async function followTask(
         attempt = 0;
         state.apply(event, now());
         onChange();
-        if (state.ended) return;
+        if (state.ended) {
+          return;
+        }
       }
     } catch (error) {
       const message = error instanceof ApiError ? error.message : "The connection to the server was lost.";

@@ -7,7 +7,9 @@ function storage(room = Infinity): HistoryStorage & { readonly size: () => numbe
   return {
     getItem: (key) => items.get(key) ?? null,
     setItem: (key, value) => {
-      if (value.length > room) throw new DOMException("full", "QuotaExceededError");
+      if (value.length > room) {
+        throw new DOMException("full", "QuotaExceededError");
+      }
       items.set(key, value);
     },
     removeItem: (key) => void items.delete(key),
@@ -36,12 +38,16 @@ test("newest first, each workflow its own, and still there after a reload", () =
 
 test("it is bounded in number, and by the room of the browser", () => {
   const many = new History(storage());
-  for (let i = 0; i < 60; i++) many.put(entry(String(i)));
+  for (let i = 0; i < 60; i++) {
+    many.put(entry(String(i)));
+  }
   expect(ids(many)).toHaveLength(50);
   expect(ids(many)[0]).toBe("59");
   const place = storage(3000);
   const large = new History(place);
-  for (let i = 0; i < 10; i++) large.put(entry(String(i), { output: "x".repeat(500) }));
+  for (let i = 0; i < 10; i++) {
+    large.put(entry(String(i), { output: "x".repeat(500) }));
+  }
   expect(place.size()).toBeGreaterThan(500);
   expect(ids(new History(place))[0]).toBe("9");
   large.put(entry("whale", { output: "x".repeat(5000) }));

@@ -42,8 +42,11 @@ export class History {
   /** Adds an entry, or replaces the one with its id. */
   put(entry: HistoryEntry): void {
     const at = this.#entries.findIndex(({ id }) => id === entry.id);
-    if (at === -1) this.#entries.unshift(entry);
-    else this.#entries[at] = entry;
+    if (at === -1) {
+      this.#entries.unshift(entry);
+    } else {
+      this.#entries[at] = entry;
+    }
     this.#entries.length = Math.min(this.#entries.length, MOST_ENTRIES);
     this.#save();
   }
@@ -62,7 +65,9 @@ export class History {
         this.#storage.setItem(KEY, JSON.stringify(kept));
         return;
       } catch {
-        if (kept.length > 1) continue;
+        if (kept.length > 1) {
+          continue;
+        }
         this.#storage.removeItem(KEY);
         return;
       }

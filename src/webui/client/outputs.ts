@@ -14,7 +14,9 @@ export function outputParts(value: unknown): OutputPart[] {
   }
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     const entries = Object.entries(value);
-    if (entries.length > 0) return entries.flatMap(([key, item]) => fieldParts(key, item));
+    if (entries.length > 0) {
+      return entries.flatMap(([key, item]) => fieldParts(key, item));
+    }
   }
   return [part(value, undefined)];
 }
@@ -27,6 +29,8 @@ function fieldParts(key: string, value: unknown): OutputPart[] {
 }
 
 function part(value: unknown, label: string | undefined): OutputPart {
-  if (typeof value === "string") return { label, text: value, code: false };
+  if (typeof value === "string") {
+    return { label, text: value, code: false };
+  }
   return { label, text: JSON.stringify(value, null, 2), code: true };
 }

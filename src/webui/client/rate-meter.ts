@@ -16,7 +16,9 @@ export class RateMeter {
 
   /** `tokens` arrived at `at` (milliseconds). */
   add(tokens: number, at: number): void {
-    if (tokens <= 0) return;
+    if (tokens <= 0) {
+      return;
+    }
     this.#samples.push({ tokens, at });
     while (this.#samples.length > FEWEST_SAMPLES && (this.#samples[1]?.at ?? at) < at - WINDOW) {
       this.#samples.shift();
@@ -32,7 +34,9 @@ export class RateMeter {
   rate(now: number): number | undefined {
     const first = this.#samples[0];
     const last = this.#samples.at(-1);
-    if (first === undefined || last === undefined || last.at <= first.at) return undefined;
+    if (first === undefined || last === undefined || last.at <= first.at) {
+      return undefined;
+    }
     // The tokens of the first arrival took time before it, which nobody knows.
     const tokens = this.#samples.reduce((sum, sample) => sum + sample.tokens, -first.tokens);
     const gap = (last.at - first.at) / (this.#samples.length - 1);

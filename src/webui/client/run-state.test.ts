@@ -24,7 +24,9 @@ describe("a run", () => {
     expect(state.activity()).toBe("Loading the model: reading its weights, 45 %");
     state.apply({ type: "progress", data: { stage: "prefill", generation: 0, done: 512, total: 2048 } }, 200);
     expect(state.activity()).toBe("Reading the prompt, 25 %");
-    for (let i = 0; i < 5; i++) text(state, 0, `${i} `, 1, 1000 + 100 * i);
+    for (let i = 0; i < 5; i++) {
+      text(state, 0, `${i} `, 1, 1000 + 100 * i);
+    }
     expect(state.activity()).toBe("Running");
     expect(state.texts).toEqual([{ generation: 0, text: "0 1 2 3 4 " }]);
     expect(state.tokens).toBe(5);

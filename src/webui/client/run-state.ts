@@ -52,9 +52,15 @@ export class RunState {
 
   /** Tokens per second: of the last seconds while the run goes on, of the whole text after it. */
   tokensPerSecond(now: number): number | undefined {
-    if (this.#endedAt === undefined) return this.#rate.rate(now);
-    if (this.#finalRate !== undefined) return this.#finalRate > 0 ? this.#finalRate : undefined;
-    if (this.tokens === undefined || this.#firstTextAt === undefined) return undefined;
+    if (this.#endedAt === undefined) {
+      return this.#rate.rate(now);
+    }
+    if (this.#finalRate !== undefined) {
+      return this.#finalRate > 0 ? this.#finalRate : undefined;
+    }
+    if (this.tokens === undefined || this.#firstTextAt === undefined) {
+      return undefined;
+    }
     const seconds = (this.#endedAt - this.#firstTextAt) / 1000;
     return seconds > 0 ? (this.tokens - 1) / seconds : undefined;
   }
@@ -78,7 +84,9 @@ export class RunState {
   }
 
   apply({ type, data }: WireEvent, now: number): void {
-    if (this.ended) return;
+    if (this.ended) {
+      return;
+    }
     switch (type) {
       case "state":
         this.#applyTask(data, now);
@@ -92,9 +100,14 @@ export class RunState {
         this.progress = undefined;
         this.#firstTextAt ??= now;
         const text = this.#textOf(data.generation);
-        if (data.kind === "reasoning") text.reasoning = (text.reasoning ?? "") + data.text;
-        else if (data.kind === undefined) text.text += data.text;
-        if (data.tokens > 0) this.tokens = (this.tokens ?? 0) + data.tokens;
+        if (data.kind === "reasoning") {
+          text.reasoning = (text.reasoning ?? "") + data.text;
+        } else if (data.kind === undefined) {
+          text.text += data.text;
+        }
+        if (data.tokens > 0) {
+          this.tokens = (this.tokens ?? 0) + data.tokens;
+        }
         this.#rate.add(data.tokens, now);
         return;
       }
@@ -110,7 +123,9 @@ export class RunState {
 
   /** Ends the run for a reason that is not an event: it was refused, or the server is gone. */
   fail(error: RunError, now: number): void {
-    if (this.ended) return;
+    if (this.ended) {
+      return;
+    }
     this.error = error;
     this.#end("failed", now);
   }
@@ -124,20 +139,31 @@ export class RunState {
   }
 
   #applyTask(task: WireTask, now: number): void {
-    for (const warning of task.warnings ?? []) this.#warn(warning);
-    if (task.seed !== undefined) this.seeds = [task.seed].flat();
+    for (const warning of task.warnings ?? []) {
+      this.#warn(warning);
+    }
+    if (task.seed !== undefined) {
+      this.seeds = [task.seed].flat();
+    }
     this.#finalRate = task.timings?.decode_tokens_per_second;
     this.tokens = task.usage?.completion_tokens ?? this.tokens;
     if (task.status === "failed") {
       this.error = { message: task.error ?? "The run failed.", field: task.field };
     }
-    if (task.status === "completed") this.output = { value: task.output ?? null };
-    if (ENDED.includes(task.status)) this.#end(task.status, now);
-    else this.status = task.status;
+    if (task.status === "completed") {
+      this.output = { value: task.output ?? null };
+    }
+    if (ENDED.includes(task.status)) {
+      this.#end(task.status, now);
+    } else {
+      this.status = task.status;
+    }
   }
 
   #begin(): void {
-    if (this.status === "pending") this.status = "processing";
+    if (this.status === "pending") {
+      this.status = "processing";
+    }
   }
 
   #end(status: WireTask["status"], now: number): void {
@@ -147,12 +173,16 @@ export class RunState {
   }
 
   #warn(message: string): void {
-    if (!this.warnings.includes(message)) this.warnings.push(message);
+    if (!this.warnings.includes(message)) {
+      this.warnings.push(message);
+    }
   }
 
   #textOf(generation: number): LiveText {
     let text = this.texts.find((one) => one.generation === generation);
-    if (text === undefined) this.texts.push((text = { generation, text: "" }));
+    if (text === undefined) {
+      this.texts.push((text = { generation, text: "" }));
+    }
     return text;
   }
 }

@@ -10,7 +10,9 @@ export function h<K extends keyof HTMLElementTagNameMap>(
 ): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (value === undefined || value === false) continue;
+    if (value === undefined || value === false) {
+      continue;
+    }
     element.setAttribute(name, value === true ? "" : String(value));
   }
   element.append(...children.filter((child) => child !== undefined));
@@ -27,7 +29,9 @@ export function button(label: string, attributes: Attributes, onClick: () => voi
 /** An element of index.html. */
 export function byId<T extends HTMLElement>(id: string, type: new () => T): T {
   const element = document.getElementById(id);
-  if (element instanceof type) return element;
+  if (element instanceof type) {
+    return element;
+  }
   throw new Error(`index.html has no ${type.name} with the id ${id}`);
 }
 
@@ -40,7 +44,9 @@ export function announce(words: string): void {
 export function copyButton(label: string, text: () => string | undefined): HTMLButtonElement {
   const element = button(label, { class: "quiet" }, () => {
     const copied = text();
-    if (copied === undefined) return;
+    if (copied === undefined) {
+      return;
+    }
     void copy(copied).then((isCopied) => {
       element.textContent = isCopied ? "Copied" : "Not copied: the browser forbids it";
       announce(element.textContent);
@@ -68,6 +74,8 @@ function copyBySelection(text: string): boolean {
   area.select();
   const copied = document.execCommand("copy");
   area.remove();
-  if (focused instanceof HTMLElement) focused.focus();
+  if (focused instanceof HTMLElement) {
+    focused.focus();
+  }
   return copied;
 }

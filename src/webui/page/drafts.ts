@@ -16,8 +16,11 @@ export class Drafts {
   }
 
   set(workflow: string, draft: Draft | undefined): void {
-    if (draft === undefined) this.#drafts.delete(workflow);
-    else this.#drafts.set(workflow, draft);
+    if (draft === undefined) {
+      this.#drafts.delete(workflow);
+    } else {
+      this.#drafts.set(workflow, draft);
+    }
     try {
       sessionStorage.setItem(KEY, JSON.stringify(Object.fromEntries(this.#drafts)));
     } catch {

@@ -26,10 +26,14 @@ export class FormView {
     this.#variables = variables;
     this.#views = fieldsOf(variables).map((field, i) => fieldView(field, `${prefix}-field-${i}`));
     this.element = h("div", { class: "fields" }, ...this.#views.map(({ element }) => element));
-    if (this.#views.length === 0) this.element.append(h("p", { class: "muted" }, "It takes no input."));
+    if (this.#views.length === 0) {
+      this.element.append(h("p", { class: "muted" }, "It takes no input."));
+    }
     this.element.addEventListener("input", (event) => {
       const view = this.#views.find(({ control }) => control === event.target);
-      if (view !== undefined) showProblem(view, undefined);
+      if (view !== undefined) {
+        showProblem(view, undefined);
+      }
       onChange();
     });
   }
@@ -43,12 +47,16 @@ export class FormView {
   fill(values: Readonly<Record<string, string>>): void {
     for (const { field, control, refresh } of this.#views) {
       const value = values[field.key] ?? field.initial;
-      if (control instanceof HTMLInputElement && control.type === "checkbox")
+      if (control instanceof HTMLInputElement && control.type === "checkbox") {
         control.checked = value === "true";
-      else control.value = value;
+      } else {
+        control.value = value;
+      }
       refresh();
     }
-    for (const view of this.#views) showProblem(view, undefined);
+    for (const view of this.#views) {
+      showProblem(view, undefined);
+    }
   }
 
   /** The input of a run. Undefined: something is wrong, which now stands at its field. */
@@ -61,11 +69,15 @@ export class FormView {
       return problem !== "";
     });
     wrong[0]?.control.focus();
-    if (wrong.length > 0) return undefined;
+    if (wrong.length > 0) {
+      return undefined;
+    }
     try {
       return { value: inputFromForm(this.#variables, new Map(Object.entries(this.values()))) };
     } catch (error) {
-      if (!(error instanceof WorkflowInputError)) throw error;
+      if (!(error instanceof WorkflowInputError)) {
+        throw error;
+      }
       this.showProblem(error.field ?? "", error.message);
       return undefined;
     }
@@ -74,7 +86,9 @@ export class FormView {
   /** @returns whether the form has that field */
   showProblem(key: string, message: string): boolean {
     const view = this.#views.find(({ field }) => field.key === key);
-    if (view === undefined) return false;
+    if (view === undefined) {
+      return false;
+    }
     showProblem(view, message);
     view.control.focus();
     return true;
@@ -82,21 +96,28 @@ export class FormView {
 }
 
 function valueOf(control: ControlElement): string {
-  if (control instanceof HTMLInputElement && control.type === "checkbox") return String(control.checked);
+  if (control instanceof HTMLInputElement && control.type === "checkbox") {
+    return String(control.checked);
+  }
   return control.value;
 }
 
 function showProblem({ control, problem }: FieldView, message: string | undefined): void {
   problem.textContent = message ?? "";
   problem.hidden = message === undefined;
-  if (message === undefined) control.removeAttribute("aria-invalid");
-  else control.setAttribute("aria-invalid", "true");
+  if (message === undefined) {
+    control.removeAttribute("aria-invalid");
+  } else {
+    control.setAttribute("aria-invalid", "true");
+  }
 }
 
 function fieldView(field: Field, id: string): FieldView {
   const notes: HTMLElement[] = [];
   const note = (text: string | undefined, kind: string): void => {
-    if (text !== undefined) notes.push(h("p", { id: `${id}-${kind}`, class: "note" }, text));
+    if (text !== undefined) {
+      notes.push(h("p", { id: `${id}-${kind}`, class: "note" }, text));
+    }
   };
   note(field.description, "description");
   note(field.hint, "hint");
@@ -107,16 +128,22 @@ function fieldView(field: Field, id: string): FieldView {
     "aria-required": field.required ? "true" : undefined,
   });
   const label = h("label", { for: id }, field.label);
-  if (field.required) label.append(h("span", { class: "required" }, " required"));
+  if (field.required) {
+    label.append(h("span", { class: "required" }, " required"));
+  }
   const { kind } = field.control;
   const shown = kind === "range" ? h("output", { for: id }) : undefined;
   const refresh = (): void => {
-    if (shown !== undefined) shown.textContent = control.value;
+    if (shown !== undefined) {
+      shown.textContent = control.value;
+    }
   };
   control.addEventListener("input", refresh);
   refresh();
   const line = kind === "checkbox" ? [h("div", { class: "line" }, control, label)] : [label, control];
-  if (shown !== undefined) line.splice(1, 1, h("div", { class: "line" }, control, shown));
+  if (shown !== undefined) {
+    line.splice(1, 1, h("div", { class: "line" }, control, shown));
+  }
   const element = h("div", { class: "field" }, ...line, ...notes, problem);
   return { field, control, problem, element, refresh };
 }

@@ -12,7 +12,9 @@ export function watchHealth(api: Api, element: HTMLElement, onReachable: () => v
   let timer: ReturnType<typeof setTimeout> | undefined;
   let isLooking = false;
   const look = async (): Promise<void> => {
-    if (isLooking) return;
+    if (isLooking) {
+      return;
+    }
     isLooking = true;
     clearTimeout(timer);
     const health = await api.health();
@@ -20,13 +22,19 @@ export function watchHealth(api: Api, element: HTMLElement, onReachable: () => v
     const isReachable = health.status !== "unreachable";
     element.dataset["state"] = health.status;
     element.textContent = healthText(health);
-    if (isReachable && !wasReachable) onReachable();
+    if (isReachable && !wasReachable) {
+      onReachable();
+    }
     wasReachable = isReachable;
     // A page in the background asks nothing.
-    if (!document.hidden) timer = setTimeout(() => void look(), health.status === "ok" ? CALM : SOON);
+    if (!document.hidden) {
+      timer = setTimeout(() => void look(), health.status === "ok" ? CALM : SOON);
+    }
   };
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) void look();
+    if (!document.hidden) {
+      void look();
+    }
   });
   void look();
 }

@@ -41,7 +41,9 @@ export class HistoryView {
     const details = h("details", { id: `run-${entry.id}` }, summary);
     // Long texts are laid out only when somebody looks at them.
     details.addEventListener("toggle", () => {
-      if (details.open && details.childElementCount === 1) details.append(this.#body(entry));
+      if (details.open && details.childElementCount === 1) {
+        details.append(this.#body(entry));
+      }
     });
     details.open = isOpen;
     return h("li", {}, details);
@@ -52,9 +54,15 @@ export class HistoryView {
     const list = inputs.flatMap(([key, value]) => [h("dt", {}, key || "input"), h("dd", {}, value)]);
     const body = h("div", { class: "body" }, h("dl", {}, ...list));
     const facts = factsOf(entry);
-    if (facts !== "") body.append(h("p", { class: "facts" }, facts));
-    if (entry.error !== undefined) body.append(h("div", { class: "error" }, entry.error));
-    for (const warning of entry.warnings ?? []) body.append(h("p", { class: "note" }, warning));
+    if (facts !== "") {
+      body.append(h("p", { class: "facts" }, facts));
+    }
+    if (entry.error !== undefined) {
+      body.append(h("div", { class: "error" }, entry.error));
+    }
+    for (const warning of entry.warnings ?? []) {
+      body.append(h("p", { class: "note" }, warning));
+    }
     const parts =
       entry.status === "completed"
         ? outputParts(entry.output)

@@ -24,12 +24,19 @@ async function load(): Promise<void> {
   try {
     const workflows = await api.workflows();
     const schema = JSON.stringify(workflows);
-    if (shown === undefined) show(workflows);
-    else if (schema !== shown) noticeChange();
+    if (shown === undefined) {
+      show(workflows);
+    } else if (schema !== shown) {
+      noticeChange();
+    }
     shown ??= schema;
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    if (shown !== undefined) return;
+    if (!(error instanceof ApiError)) {
+      throw error;
+    }
+    if (shown !== undefined) {
+      return;
+    }
     const again = button("Try again", {}, () => void load());
     main.replaceChildren(h("div", { class: "error", role: "alert" }, error.message), again);
   }
@@ -72,7 +79,9 @@ function show(workflows: readonly WireWorkflow[]): void {
 
 addEventListener("keydown", (event) => {
   const panel = panels[tabs?.selected ?? 0];
-  if (document.querySelector("dialog") !== null || event.isComposing) return;
+  if (document.querySelector("dialog") !== null || event.isComposing) {
+    return;
+  }
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     panel?.run();

@@ -39,7 +39,9 @@ export class RunView {
 
   /** As update, at once. */
   finish(state: RunState, now: number): void {
-    if (this.#frame !== undefined) cancelAnimationFrame(this.#frame);
+    if (this.#frame !== undefined) {
+      cancelAnimationFrame(this.#frame);
+    }
     this.#frame = undefined;
     this.#show(state, now);
     if (state.output !== undefined) {
@@ -50,7 +52,9 @@ export class RunView {
 
   /** Where the output is below what the screen shows, as on a phone, nobody would see that anything happens. */
   reveal(): void {
-    if (this.element.getBoundingClientRect().top > innerHeight - 150) this.element.scrollIntoView();
+    if (this.element.getBoundingClientRect().top > innerHeight - 150) {
+      this.element.scrollIntoView();
+    }
   }
 
   clear(): void {
@@ -64,8 +68,9 @@ export class RunView {
     this.#facts.textContent = factsOf(state, now);
     const { progress } = state;
     this.#progress.hidden = progress === undefined;
-    if (progress !== undefined)
+    if (progress !== undefined) {
       this.#progress.value = progress.total > 0 ? progress.done / progress.total : 0;
+    }
     this.#error.hidden = state.error === undefined;
     if (this.#error.textContent !== (state.error?.message ?? "")) {
       this.#error.textContent = state.error?.message ?? "";
@@ -74,7 +79,9 @@ export class RunView {
     for (const warning of state.warnings.slice(this.#warnings.childElementCount)) {
       this.#warnings.append(h("li", {}, warning));
     }
-    if (state.output === undefined) this.#showTexts(state);
+    if (state.output === undefined) {
+      this.#showTexts(state);
+    }
   }
 
   #showTexts(state: RunState): void {
@@ -85,7 +92,9 @@ export class RunView {
     }
     for (const [i, { text, reasoning }] of state.texts.entries()) {
       const live = (this.#live[i] ??= this.#addLive(i));
-      if (reasoning !== undefined) showText((live.reasoning ??= addReasoning(live.text)), reasoning);
+      if (reasoning !== undefined) {
+        showText((live.reasoning ??= addReasoning(live.text)), reasoning);
+      }
       showText(live.text, text);
     }
   }
@@ -121,9 +130,14 @@ function addReasoning(text: Text): Text {
 function showText(node: Text, text: string): void {
   const box = node.parentElement;
   const follows = box !== null && box.scrollHeight - box.scrollTop - box.clientHeight < 40;
-  if (text.length < node.length) node.data = text;
-  else if (text.length > node.length) node.appendData(text.slice(node.length));
-  if (follows) box.scrollTop = box.scrollHeight;
+  if (text.length < node.length) {
+    node.data = text;
+  } else if (text.length > node.length) {
+    node.appendData(text.slice(node.length));
+  }
+  if (follows) {
+    box.scrollTop = box.scrollHeight;
+  }
 }
 
 /** "Running · 3.2 s · 120 tokens · 35.1 tokens/s" */

@@ -52,7 +52,9 @@ export class Tabs {
       tab.setAttribute("aria-selected", String(isSelected));
       tab.tabIndex = isSelected ? 0 : -1;
       const panel = this.#specs[i]?.panel;
-      if (panel !== undefined) panel.hidden = !isSelected;
+      if (panel !== undefined) {
+        panel.hidden = !isSelected;
+      }
     }
     const key = this.#specs[index]?.key ?? "";
     history.replaceState(null, "", `#${encodeURIComponent(key)}`);
@@ -66,7 +68,9 @@ export class Tabs {
       ["Home", 0],
       ["End", last],
     ]).get(event.key);
-    if (next === undefined) return;
+    if (next === undefined) {
+      return;
+    }
     event.preventDefault();
     this.select(next);
     this.#tabs[next]?.focus();

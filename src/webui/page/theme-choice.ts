@@ -9,8 +9,11 @@ export function chosenTheme(): Theme | undefined {
 }
 
 export function applyTheme(theme: Theme | undefined): void {
-  if (theme === undefined) delete document.documentElement.dataset["theme"];
-  else document.documentElement.dataset["theme"] = theme;
+  if (theme === undefined) {
+    delete document.documentElement.dataset["theme"];
+  } else {
+    document.documentElement.dataset["theme"] = theme;
+  }
 }
 
 export function setUpThemeButton(button: HTMLButtonElement): void {
@@ -48,8 +51,11 @@ function read(): string | null | undefined {
 function write(theme: Theme | undefined): void {
   unsaved = theme;
   try {
-    if (theme === undefined) localStorage.removeItem(KEY);
-    else localStorage.setItem(KEY, theme);
+    if (theme === undefined) {
+      localStorage.removeItem(KEY);
+    } else {
+      localStorage.setItem(KEY, theme);
+    }
   } catch {
     return;
   }

@@ -84,15 +84,21 @@ export class WorkflowPanel {
 
   /** Starts a run of what stands in the form. */
   run(): void {
-    if (this.#isRunning) return;
+    if (this.#isRunning) {
+      return;
+    }
     const input = this.#form.input();
-    if (input === undefined) return;
+    if (input === undefined) {
+      return;
+    }
     const fields = this.#form.values();
     void this.#track({ at: Date.now(), fields }, () => this.#start(input.value));
   }
 
   stop(): void {
-    if (!this.#isRunning || this.#stopWanted) return;
+    if (!this.#isRunning || this.#stopWanted) {
+      return;
+    }
     this.#stopWanted = true;
     announce("Stopping");
     void this.#cancel();
@@ -104,8 +110,12 @@ export class WorkflowPanel {
     const [running, ...lost] = history
       .of(this.#workflow.workflow_id)
       .filter(({ status }) => status === "running");
-    for (const entry of lost) history.put({ ...entry, status: "failed", error: "The page was left." });
-    if (running === undefined) return;
+    for (const entry of lost) {
+      history.put({ ...entry, status: "failed", error: "The page was left." });
+    }
+    if (running === undefined) {
+      return;
+    }
     void this.#track(running, () => Promise.resolve(running.id));
   }
 
@@ -134,7 +144,9 @@ export class WorkflowPanel {
       const task = await begin();
       this.#task = task;
       history.put({ id: task, workflow, at, fields, status: "running" });
-      if (this.#stopWanted) await this.#cancel();
+      if (this.#stopWanted) {
+        await this.#cancel();
+      }
       await followTask(api, task, state, { onChange: show, now });
     } catch (error) {
       // Whatever it is, a run that nobody follows any more must not look as if it went on.
@@ -149,16 +161,22 @@ export class WorkflowPanel {
       history.put(entryOf({ id, workflow, at, fields }, state, now()));
       this.#history.show(history.of(workflow));
       announce(endWords(state, now()));
-      if (state.error?.field !== undefined) this.#form.showProblem(state.error.field, state.error.message);
+      if (state.error?.field !== undefined) {
+        this.#form.showProblem(state.error.field, state.error.message);
+      }
     }
   }
 
   async #cancel(): Promise<void> {
-    if (this.#task === undefined) return;
+    if (this.#task === undefined) {
+      return;
+    }
     try {
       await this.#services.api.cancel(this.#task);
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
+      if (!(error instanceof ApiError)) {
+        throw error;
+      }
       announce(error.message);
       this.#stopWanted = false;
     }
@@ -170,7 +188,9 @@ export class WorkflowPanel {
     const [on, off] = isRunning ? [this.#stop, this.#run] : [this.#run, this.#stop];
     on.disabled = false;
     // A button that is switched off loses the focus, and the keyboard its place.
-    if (off === document.activeElement) on.focus();
+    if (off === document.activeElement) {
+      on.focus();
+    }
     off.disabled = true;
   }
 
@@ -183,7 +203,9 @@ export class WorkflowPanel {
   /** The run that the form means; undefined when something in it is wrong, which now stands there. */
   #curl(): string | undefined {
     const input = this.#form.input();
-    if (input === undefined) return undefined;
+    if (input === undefined) {
+      return undefined;
+    }
     const { api, apiUrl } = this.#services;
     const streams = this.#workflow.output.some(
       ({ type, format }) => type === "stream" || format !== undefined,
@@ -220,7 +242,9 @@ function entryOf(
 }
 
 function endWords(state: RunState, now: number): string {
-  if (state.error !== undefined) return ""; // The alert says it.
+  if (state.error !== undefined) {
+    return "";
+  } // The alert says it.
   const tokens = state.tokens === undefined ? "" : `, ${state.tokens} tokens`;
   return `${state.activity()} after ${state.seconds(now).toFixed(0)} seconds${tokens}.`;
 }

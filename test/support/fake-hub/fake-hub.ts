@@ -141,7 +141,9 @@ export class FakeHub {
       return;
     }
     const path = decodeURIComponent(new URL(url, "http://x").pathname);
-    if (host === "storage") return this.#serveStorage(path, request, response, fault);
+    if (host === "storage") {
+      return this.#serveStorage(path, request, response, fault);
+    }
     const api = /^\/api\/models\/([^/]+\/[^/]+)\/(revision|tree)\/(.+)$/.exec(path);
     const file = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(path);
     const [, id = "", kind = "resolve", reference = ""] =
@@ -162,7 +164,9 @@ export class FakeHub {
     }
     const commit = repository.revisions.get(reference) ?? reference;
     const files = repository.commits.get(commit);
-    if (files === undefined) return refuse(response, 404, "RevisionNotFound", "Invalid rev id");
+    if (files === undefined) {
+      return refuse(response, 404, "RevisionNotFound", "Invalid rev id");
+    }
     if (kind === "revision") {
       sendJson(response, {
         _id: "1",
@@ -174,12 +178,16 @@ export class FakeHub {
       });
       return;
     }
-    if (kind === "tree") return this.#sendTree(files, url, response);
+    if (kind === "tree") {
+      return this.#sendTree(files, url, response);
+    }
     if (repository.isGated && !isKnown) {
       return refuse(response, 401, "GatedRepo", `Access to model ${id} is restricted.`);
     }
     const found = files.get(file?.[3] ?? "");
-    if (found === undefined) return refuse(response, 404, "EntryNotFound", "Entry not found");
+    if (found === undefined) {
+      return refuse(response, 404, "EntryNotFound", "Entry not found");
+    }
     response.setHeader("x-repo-commit", commit);
     if (!found.isLarge) {
       await sendContent(request, response, found.bytes, `"${gitHash(found.bytes)}"`, fault);
@@ -220,7 +228,9 @@ export class FakeHub {
     const all = [...this.repositories.values()].flatMap(({ commits }) => [...commits.values()]);
     const files = all.flatMap((content) => [...content.values()]);
     const found = files.find((file) => file.isLarge && `/${sha256(file.bytes)}` === path);
-    if (found === undefined) return refuse(response, 404, "", "");
+    if (found === undefined) {
+      return refuse(response, 404, "", "");
+    }
     // The storage has validators of its own, which are not the hub's.
     await sendContent(request, response, found.bytes, `"storage-${sha256(found.bytes).slice(0, 8)}"`, fault);
   }
@@ -236,7 +246,9 @@ async function sendContent(
   fault: Fault = { delay: 0, pieceBytes: PIECE_BYTES },
 ): Promise<void> {
   let bytes = "replaceBy" in fault ? fault.replaceBy : file;
-  if ("corrupt" in fault) bytes = bytes.map((byte, i) => (i === bytes.length >> 1 ? byte ^ 1 : byte));
+  if ("corrupt" in fault) {
+    bytes = bytes.map((byte, i) => (i === bytes.length >> 1 ? byte ^ 1 : byte));
+  }
   const asked = "ignoreRange" in fault ? undefined : /^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1];
   const isSame = request.headers["if-range"] === undefined || request.headers["if-range"] === etag;
   const start = asked !== undefined && isSame ? Number(asked) : undefined;
@@ -247,8 +259,9 @@ async function sendContent(
   }
   const body = bytes.subarray(start ?? 0);
   headers["content-length"] = String(body.byteLength);
-  if (start !== undefined)
+  if (start !== undefined) {
     headers["content-range"] = `bytes ${start}-${bytes.byteLength - 1}/${bytes.byteLength}`;
+  }
   response.writeHead(start === undefined ? 200 : 206, headers);
   const stop =
     "cutAfter" in fault ? fault.cutAfter : "stallAfter" in fault ? fault.stallAfter : body.byteLength;
@@ -256,12 +269,21 @@ async function sendContent(
   for (let at = 0; at < Math.min(stop, body.byteLength) && !response.destroyed; at += pieceBytes) {
     const piece = body.subarray(at, Math.min(at + pieceBytes, stop));
     await new Promise<void>((resolve) => response.write(piece, () => resolve()));
-    if (delay > 0) await sleep(delay);
-    if ("holdAfter" in fault && at + pieceBytes >= fault.holdAfter) await fault.until;
+    if (delay > 0) {
+      await sleep(delay);
+    }
+    if ("holdAfter" in fault && at + pieceBytes >= fault.holdAfter) {
+      await fault.until;
+    }
   }
-  if ("stallAfter" in fault) return;
-  if ("cutAfter" in fault) response.destroy();
-  else response.end();
+  if ("stallAfter" in fault) {
+    return;
+  }
+  if ("cutAfter" in fault) {
+    response.destroy();
+  } else {
+    response.end();
+  }
 }
 
 function refuse(response: ServerResponse, status: number, code: string, message: string): void {

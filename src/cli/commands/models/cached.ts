@@ -17,7 +17,9 @@ export async function cachedRepository(id: string, { cacheDir }: ModelsFlags): P
   }
   const { repository } = location;
   const cached = await cachedModels(repository.cacheDirectory);
-  if (cached.includes(id)) return repository;
+  if (cached.includes(id)) {
+    return repository;
+  }
   const near = nearestName(id, cached);
   throw new ModelComposeError("not-found", `The cache "${repository.cacheDirectory}" has no model "${id}".`, {
     remedy: near === undefined ? "model-compose models list shows what there is." : `Did you mean "${near}"?`,
@@ -29,11 +31,15 @@ export function selectCommits(
   models: readonly CachedModel[],
   revision: string | undefined,
 ): readonly CachedModel[] {
-  if (revision === undefined) return models;
+  if (revision === undefined) {
+    return models;
+  }
   const named = models.filter(({ revisions, commit }) => revisions.includes(revision) || commit === revision);
   const found = named.length > 0 ? named : models.filter(({ commit }) => commit.startsWith(revision));
   const [only] = found;
-  if (only !== undefined && found.length === 1) return found;
+  if (only !== undefined && found.length === 1) {
+    return found;
+  }
   const there = models.map(({ revisions, commit }) => [...revisions, commit.slice(0, 7)].join(" = "));
   const id = models[0]?.repository.id ?? "the model";
   throw new ModelComposeError(

@@ -91,7 +91,9 @@ function kvBytes(info: ModelInfo, tokens: number): number {
 
 /** The type of most of the weights; undefined when they are not here. */
 async function storedPrecision(directory: string): Promise<Precision | undefined> {
-  if ((await missingWeightFiles(directory)).length > 0) return undefined;
+  if ((await missingWeightFiles(directory)).length > 0) {
+    return undefined;
+  }
   const bytes = new Map<string, number>();
   for (const { dtype, byteLength } of (await openCheckpoint(directory)).tensors.values()) {
     bytes.set(dtype, (bytes.get(dtype) ?? 0) + byteLength);

@@ -28,16 +28,22 @@ interface Entry {
 /** `model-compose models list`: what is in the cache, and what came with the program. */
 export async function listModels(flags: ModelsFlags, { terminal }: CommandContext): Promise<void> {
   const entries: Entry[] = [];
-  for (const id of BUNDLED_MODELS) entries.push(await bundledEntry(id));
+  for (const id of BUNDLED_MODELS) {
+    entries.push(await bundledEntry(id));
+  }
   const cache = flags.cacheDir ?? hubCacheDirectory();
-  for (const model of await listCachedModels(cache)) entries.push(await cachedEntry(model));
+  for (const model of await listCachedModels(cache)) {
+    entries.push(await cachedEntry(model));
+  }
   if (flags.json === true) {
     await terminal.write(`${JSON.stringify(entries, null, 2)}\n`);
     return;
   }
   const head = ["MODEL", "REVISION", "COMMIT", "FAMILY", "FORMAT", "SIZE", "LAST USED", "STATUS"];
   await terminal.write(table([head, ...entries.map(row)]));
-  if (entries.length === BUNDLED_MODELS.length) terminal.note(`No model is in the cache, "${cache}".`);
+  if (entries.length === BUNDLED_MODELS.length) {
+    terminal.note(`No model is in the cache, "${cache}".`);
+  }
 }
 
 async function bundledEntry(id: string): Promise<Entry> {
@@ -77,7 +83,9 @@ async function isSupported(directory: string): Promise<boolean> {
     await readModelInfo(directory);
     return true;
   } catch (error) {
-    if (error instanceof ModelComposeError) return false;
+    if (error instanceof ModelComposeError) {
+      return false;
+    }
     throw error;
   }
 }

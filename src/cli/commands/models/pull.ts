@@ -40,9 +40,13 @@ export async function pullModel(id: string, flags: ModelsFlags, context: Command
       newest: true,
     });
     const short = commit.slice(0, 7);
-    if (fetchedBytes > 0) terminal.note(`${id} at ${short}: fetched ${formatBytes(fetchedBytes)}.`);
-    else if (before === commit || before === undefined) terminal.note(`${id} at ${short}: up to date.`);
-    else terminal.note(`${id} at ${short}: all its content was here already.`);
+    if (fetchedBytes > 0) {
+      terminal.note(`${id} at ${short}: fetched ${formatBytes(fetchedBytes)}.`);
+    } else if (before === commit || before === undefined) {
+      terminal.note(`${id} at ${short}: up to date.`);
+    } else {
+      terminal.note(`${id} at ${short}: all its content was here already.`);
+    }
     await terminal.write(`${directory}\n`);
   } finally {
     terminal.close();

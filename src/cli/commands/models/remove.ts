@@ -40,7 +40,9 @@ async function confirm(question: string, signal: AbortSignal): Promise<boolean> 
   try {
     return /^y(es)?$/i.test((await lines.question(question, { signal })).trim());
   } catch (error) {
-    if (signal.aborted) throw new AbortError(signal.reason);
+    if (signal.aborted) {
+      throw new AbortError(signal.reason);
+    }
     throw error;
   } finally {
     lines.close();

@@ -31,11 +31,16 @@ export async function verifyModels(
       : selectCommits(await listCommits(await cachedRepository(id, flags)), flags.revision);
   const broken: string[] = [];
   for (const model of models) {
-    if (!(await verifyOne(model, flags, context)))
+    if (!(await verifyOne(model, flags, context))) {
       broken.push(`${model.repository.id} at ${model.commit.slice(0, 7)}`);
+    }
   }
-  if (models.length === 0) context.terminal.note("No model is in the cache.");
-  if (broken.length === 0) return;
+  if (models.length === 0) {
+    context.terminal.note("No model is in the cache.");
+  }
+  if (broken.length === 0) {
+    return;
+  }
   throw new ModelComposeError("download", `Damaged or incomplete: ${broken.join(", ")}.`, {
     remedy: `"model-compose models verify ${id ?? "ID"} --repair" fetches again what is wrong.`,
   });
@@ -61,12 +66,19 @@ async function verifyOne(model: CachedModel, flags: ModelsFlags, context: Comman
   }
   const good = files.length - wrong.length - unchecked.length;
   const parts = [`${good} of ${files.length} files are good`];
-  if (unchecked.length > 0)
+  if (unchecked.length > 0) {
     parts.push(`${unchecked.length} have no known hash (${unchecked.map(({ name }) => name).join(", ")})`);
+  }
   await terminal.write(`${title}: ${parts.join(", ")}\n`);
-  for (const { name, state } of wrong) await terminal.write(`  ${name}: ${state}\n`);
-  if (wrong.length === 0) return true;
-  if (flags.repair !== true) return false;
+  for (const { name, state } of wrong) {
+    await terminal.write(`  ${name}: ${state}\n`);
+  }
+  if (wrong.length === 0) {
+    return true;
+  }
+  if (flags.repair !== true) {
+    return false;
+  }
 
   const ban = networkBan({});
   if (ban !== undefined) {
@@ -79,7 +91,9 @@ async function verifyOne(model: CachedModel, flags: ModelsFlags, context: Comman
     );
   }
   for (const { hash, state } of wrong) {
-    if (hash !== undefined && state === "damaged") await removeFile(repository.blob(hash));
+    if (hash !== undefined && state === "damaged") {
+      await removeFile(repository.blob(hash));
+    }
   }
   try {
     const { fetchedBytes } = await fetchModel(
@@ -95,7 +109,9 @@ async function verifyOne(model: CachedModel, flags: ModelsFlags, context: Comman
     return true;
   } catch (error) {
     // The other models may well be repaired.
-    if (!(error instanceof ModelComposeError) || error.code === "aborted") throw error;
+    if (!(error instanceof ModelComposeError) || error.code === "aborted") {
+      throw error;
+    }
     await terminal.write(`  not repaired: ${error.message}\n`);
     return false;
   }

@@ -58,7 +58,9 @@ export function actionScope(input: unknown, { run, path, index }: CallSite): Sco
     ["input", input],
     ["context", { run_id: randomUUID() }],
   ];
-  if (index !== undefined) sources.push(["index", index]);
+  if (index !== undefined) {
+    sources.push(["index", index]);
+  }
   return { sources: new Map(sources), warn: (message) => run.warn(message, path) };
 }
 

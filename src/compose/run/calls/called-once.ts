@@ -21,7 +21,9 @@ export function componentsCalledOnce(
   // Components of the same model share it.
   const perModel = new Map<string, number>();
   for (const [component, count] of counts) {
-    if (component.type !== "model") continue;
+    if (component.type !== "model") {
+      continue;
+    }
     const key = modelKey(component);
     perModel.set(key, (perModel.get(key) ?? 0) + count);
   }
@@ -40,11 +42,15 @@ function countCalls(
   const graph = new JobGraph(workflow.jobs);
   for (const job of workflow.jobs) {
     const call = callOf(job);
-    if (call === undefined) continue;
+    if (call === undefined) {
+      continue;
+    }
     const isInLoop = graph.downstreamOf(job.id).has(job.id);
     const own = isInLoop ? 2 * times : times;
     counts.set(call.component, (counts.get(call.component) ?? 0) + own);
-    if (call.kind !== "workflow") continue;
+    if (call.kind !== "workflow") {
+      continue;
+    }
     const isRepeated = job.type === "for-each" || (job.type === "component" && job.repeatCount !== undefined);
     countCalls(
       definition,

@@ -28,7 +28,9 @@ export function prepareMapped(call: Call, mapping: Mapping, site: CallSite): Pre
     input === undefined
       ? prepareCall(call, given.value, given.origin, site)
       : prepareCall(call, evaluateNode(input, scope), originOf(input, scope, origins), site);
-  if (output === undefined) return prepared;
+  if (output === undefined) {
+    return prepared;
+  }
   return {
     ...prepared,
     execute: async (context) =>
@@ -71,7 +73,9 @@ export async function makeCalls(
     }
   };
   await Promise.all(Array.from({ length: Math.min(atOnce, MOST_AT_ONCE, count) }, worker));
-  if (failure !== undefined) throw failure.error;
+  if (failure !== undefined) {
+    throw failure.error;
+  }
   return outputs;
 }
 

@@ -31,17 +31,23 @@ function conversation(
   name: string,
   place: RequestPlace,
 ): readonly ChatMessage[] {
-  if (value === null || value === "")
+  if (value === null || value === "") {
     throw missingPromptError({ ...place, node, inValue: false, what: name }, value);
-  if (typeof value === "string") return [{ role: "user", content: value }];
+  }
+  if (typeof value === "string") {
+    return [{ role: "user", content: value }];
+  }
   const isSingle = isObject(value);
   const messages: unknown = isSingle ? [value] : value;
-  if (Array.isArray(messages))
+  if (Array.isArray(messages)) {
     requireTexts(messages, isSingle ? [node] : templatesOf(node, messages), name, place);
+  }
   const problem = Array.isArray(messages)
     ? listProblem(messages)
     : { path: "", expected: "a list of messages", found: value };
-  if (problem === undefined) return messages as readonly ChatMessage[];
+  if (problem === undefined) {
+    return messages as readonly ChatMessage[];
+  }
   const { path, expected, found } = problem;
   const [field] = fieldsOf(node, place.scope, place.origins);
   throw new WorkflowInputError(
@@ -56,12 +62,16 @@ function conversation(
  * it.
  */
 function templatesOf(node: SourceNode, messages: readonly unknown[]): (SourceNode | undefined)[] {
-  if (node.kind !== "list") return [];
+  if (node.kind !== "list") {
+    return [];
+  }
   const isSpread = (item: SourceNode): boolean =>
     item.kind === "scalar" && spreadTemplate(item) !== undefined;
   const { items } = node;
   const first = items.findIndex(isSpread);
-  if (first < 0) return [...items];
+  if (first < 0) {
+    return [...items];
+  }
   const behind = items.slice(items.findLastIndex(isSpread) + 1);
   return messages.map((_, i) => (i < first ? items[i] : behind.at(i - messages.length)));
 }
@@ -76,8 +86,12 @@ function requireTexts(
   for (const [i, message] of messages.entries()) {
     const node = nodes[i];
     const content = node?.kind === "mapping" ? node.entries.get("content")?.value : undefined;
-    if (content === undefined || !isObject(message) || message.content !== null) continue;
-    if (Array.isArray(message.tool_calls)) continue;
+    if (content === undefined || !isObject(message) || message.content !== null) {
+      continue;
+    }
+    if (Array.isArray(message.tool_calls)) {
+      continue;
+    }
     const what = `the content of ${name}[${i}]`;
     throw missingPromptError({ ...place, node: content, inValue: false, what }, message.content);
   }
@@ -123,8 +137,12 @@ function valueOf<T>(
   { scope, origins }: RequestPlace,
 ): T | undefined {
   const value = node === undefined ? null : evaluateNode(node, scope);
-  if (node === undefined || value === null) return undefined;
-  if (accepts(value)) return value;
+  if (node === undefined || value === null) {
+    return undefined;
+  }
+  if (accepts(value)) {
+    return value;
+  }
   const [field] = fieldsOf(node, scope, origins);
   throw new WorkflowInputError(`${name} must be ${expected}, found ${show(value)}.`, field);
 }

@@ -74,7 +74,9 @@ function renderParameters(nodes: ParameterNodes, place: RequestPlace): Generatio
   const given: Partial<Record<GenerationParameterName, unknown>> = {};
   for (const [name, node] of nodes) {
     const value = evaluateNode(node, place.scope);
-    if (value !== null) given[name] = checkedParameter(name, value, node, place);
+    if (value !== null) {
+      given[name] = checkedParameter(name, value, node, place);
+    }
   }
   return given as GenerationParameters;
 }
@@ -113,7 +115,9 @@ function renderPrompts(
   const place = { scope, origins, runInput };
   const value = evaluateNode(node, scope);
   if (!Array.isArray(value)) {
-    if (value === null || value === "") throw missingPromptError({ ...place, node, inValue: false }, value);
+    if (value === null || value === "") {
+      throw missingPromptError({ ...place, node, inValue: false }, value);
+    }
     return { inputs: [promptText(value, "The prompt")], isList: false };
   }
   if (value.length === 0) {
@@ -136,7 +140,9 @@ function itemNodes(node: SourceNode, count: number): readonly SourceNode[] | und
 }
 
 function promptText(value: unknown, what: string): string {
-  if (["string", "number", "boolean"].includes(typeof value)) return toText(value);
+  if (["string", "number", "boolean"].includes(typeof value)) {
+    return toText(value);
+  }
   throw new WorkflowInputError(
     `${what} must be a text, found ${show(value)}.`,
     undefined,

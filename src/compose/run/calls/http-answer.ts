@@ -26,12 +26,18 @@ export async function readAnswer(answer: HttpAnswer): Promise<unknown> {
   let text = "";
   for await (const chunk of textOf(answer)) {
     text += chunk;
-    if (text.length <= MOST_BYTES) continue;
+    if (text.length <= MOST_BYTES) {
+      continue;
+    }
     answer.message.destroy();
     throw new RemoteError(`The answer has more than ${MOST_BYTES / 2 ** 20} MB.`);
   }
-  if (text === "") return null;
-  if (!isJson) return text;
+  if (text === "") {
+    return null;
+  }
+  if (!isJson) {
+    return text;
+  }
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -56,9 +62,12 @@ export async function* readEvents(
   try {
     for await (const chunk of textOf(answer)) {
       parser.feed(chunk);
-      if (isTooLarge)
+      if (isTooLarge) {
         throw new RemoteError(`An event of the answer has more than ${MOST_BYTES / 2 ** 20} MB.`);
-      for (const data of events.splice(0)) yield format === "json" ? parsed(data) : data;
+      }
+      for (const data of events.splice(0)) {
+        yield format === "json" ? parsed(data) : data;
+      }
     }
   } finally {
     // A reader that has enough ends the connection.
@@ -77,7 +86,9 @@ function parsed(data: string): unknown {
 }
 
 function requireShallow(value: unknown): unknown {
-  if (isTooDeep(value)) throw new RemoteError(`The answer is nested more than ${DEEPEST} deep.`);
+  if (isTooDeep(value)) {
+    throw new RemoteError(`The answer is nested more than ${DEEPEST} deep.`);
+  }
   return value;
 }
 
@@ -88,5 +99,7 @@ async function* textOf({ message, fail }: HttpAnswer): AsyncGenerator<string, vo
   } catch (error) {
     fail(error);
   }
-  if (!message.complete) fail(new Error("the connection broke off"));
+  if (!message.complete) {
+    fail(new Error("the connection broke off"));
+  }
 }

@@ -241,8 +241,11 @@ describe("redirects", () => {
   const to =
     (location: string, status = 302): Handler =>
     (request, response) => {
-      if (request.url.startsWith("/v1")) response.writeHead(status, { location }).end();
-      else json({ at: request.url })(request, response);
+      if (request.url.startsWith("/v1")) {
+        response.writeHead(status, { location }).end();
+      } else {
+        json({ at: request.url })(request, response);
+      }
     };
 
   test("on the same host, headers go on; 307 keeps method and body", async () => {
@@ -286,7 +289,9 @@ describe("event streams", () => {
     (...events: string[]): Handler =>
     (_request, response) => {
       response.writeHead(200, { "content-type": "text/event-stream" });
-      for (const event of events) response.write(event);
+      for (const event of events) {
+        response.write(event);
+      }
       response.end();
     };
   const chat = ["Hel", "lo\n", " \u{1F43B}"].map(
@@ -354,7 +359,11 @@ workflow: { output: { text: "\${output}" } }
     };
     const yaml = `component: { type: http-client, endpoint: "${api.url}" }\nworkflow: { output: "\${output}" }\n`;
     const engine = new Engine(loadText(yaml), new ModelHost(() => Promise.reject(new Error("no model"))));
-    for await (const event of engine.run({ input: {} })) if (event.type === "output") break;
+    for await (const event of engine.run({ input: {} })) {
+      if (event.type === "output") {
+        break;
+      }
+    }
     await expect.poll(() => api.open).toBe(0);
   });
 });

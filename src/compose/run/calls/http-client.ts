@@ -37,7 +37,9 @@ async function execute(
     return readStream(component, action, readEvents(answer, action.streamFormat), scope, site);
   }
   const response = await readAnswer(answer);
-  if (action.output === undefined) return response;
+  if (action.output === undefined) {
+    return response;
+  }
   return evaluateNode(action.output, withSources(scope, ["response", response], ["response[]", response]));
 }
 
@@ -55,14 +57,20 @@ async function readStream(
     for await (const event of events) {
       const piece = isMapped ? evaluateNode(mapping, withSources(scope, ["response[]", event])) : event;
       // Nothing in this event is meant: the end mark, or one without text.
-      if (piece === null || piece === "") continue;
+      if (piece === null || piece === "") {
+        continue;
+      }
       pieces.push(piece);
-      if (typeof piece === "string") await run.send({ type: "text", generation, text: piece, tokens: 0 });
+      if (typeof piece === "string") {
+        await run.send({ type: "text", generation, text: piece, tokens: 0 });
+      }
       await sink?.(piece);
     }
     return { value: joinPieces(pieces) };
   });
-  if (mapping === undefined || isMapped) return response;
+  if (mapping === undefined || isMapped) {
+    return response;
+  }
   return evaluateNode(mapping, withSources(scope, ["response", response]));
 }
 
@@ -71,13 +79,17 @@ function renderRequest({ component, action }: HttpCall, scope: Scope, origins: O
   for (const [name, node] of action.params) {
     const value = evaluateNode(node, scope);
     for (const one of Array.isArray(value) ? (value as unknown[]) : [value]) {
-      if (one !== null) url.searchParams.append(name, toText(one));
+      if (one !== null) {
+        url.searchParams.append(name, toText(one));
+      }
     }
   }
   const headers = new Map<string, string>();
   for (const [name, node] of [...component.headers, ...action.headers]) {
     const value = evaluateNode(node, scope);
-    if (value !== null) headers.set(name.toLowerCase(), toText(value));
+    if (value !== null) {
+      headers.set(name.toLowerCase(), toText(value));
+    }
   }
   const body = action.body === undefined ? null : evaluateNode(action.body, scope);
   return { url, method: action.method, headers, body: encodeBody(body, headers) };
@@ -85,18 +97,26 @@ function renderRequest({ component, action }: HttpCall, scope: Scope, origins: O
 
 /** A text as it is, anything else as the content type says: a form, or (the default) JSON. */
 function encodeBody(body: unknown, headers: Map<string, string>): string | undefined {
-  if (body === null) return undefined;
+  if (body === null) {
+    return undefined;
+  }
   const type = headers.get("content-type") ?? "";
   if (typeof body === "string") {
-    if (type === "") headers.set("content-type", "text/plain; charset=utf-8");
+    if (type === "") {
+      headers.set("content-type", "text/plain; charset=utf-8");
+    }
     return body;
   }
   if (type.startsWith("application/x-www-form-urlencoded")) {
     const form = new URLSearchParams();
-    for (const [name, value] of isObject(body) ? Object.entries(body) : []) form.append(name, toText(value));
+    for (const [name, value] of isObject(body) ? Object.entries(body) : []) {
+      form.append(name, toText(value));
+    }
     return form.toString();
   }
-  if (type === "") headers.set("content-type", "application/json");
+  if (type === "") {
+    headers.set("content-type", "application/json");
+  }
   return JSON.stringify(body);
 }
 
@@ -110,7 +130,9 @@ function renderUrl(
   const own = renderUrlText(target.node, scope, origins, base === "");
   const text = base === "" ? own : `${base.replace(/\/+$/, "")}/${own.replace(/^\/+/, "")}`;
   const url = URL.parse(text);
-  if (url !== null && /^https?:$/.test(url.protocol)) return url;
+  if (url !== null && /^https?:$/.test(url.protocol)) {
+    return url;
+  }
   throw new WorkflowInputError(`A URL begins with http:// or https://, found ${show(text)}.`);
 }
 
@@ -126,7 +148,9 @@ function renderUrlText(node: SourceNode, scope: Scope, origins: Origins, begins 
   const isWhole = solePlaceholder(node) !== undefined;
   const isRaw = (i: number): boolean => isWhole || (i === 0 && begins);
   const texts = parts.map((part, i) => {
-    if (typeof part === "string") return part;
+    if (typeof part === "string") {
+      return part;
+    }
     const value = evaluatePlaceholder(part, scope);
     if (value === null || value === "") {
       const field = fieldOf(part, [], scope, origins);
@@ -136,7 +160,9 @@ function renderUrlText(node: SourceNode, scope: Scope, origins: Origins, begins 
     return isRaw(i) ? toText(value) : encodeURIComponent(toText(value));
   });
   for (const [i, part] of parts.entries()) {
-    if (typeof part === "string" || isRaw(i) || !isDotSegment(texts, i)) continue;
+    if (typeof part === "string" || isRaw(i) || !isDotSegment(texts, i)) {
+      continue;
+    }
     const field = fieldOf(part, [], scope, origins);
     const what = field === undefined ? part.text : `The workflow input ${JSON.stringify(field)}`;
     throw new WorkflowInputError(
@@ -150,7 +176,9 @@ function renderUrlText(node: SourceNode, scope: Scope, origins: Origins, begins 
 /** Whether the path segment that holds the text at `index` is "." or ".."; behind "?" or "#" nothing is a segment. */
 function isDotSegment(texts: readonly string[], index: number): boolean {
   const before = texts.slice(0, index).join("");
-  if (/[?#]/.test(before)) return false;
+  if (/[?#]/.test(before)) {
+    return false;
+  }
   const [head = ""] = /[^/\\]*$/.exec(before) ?? [];
   const [rest = ""] = /^[^/\\?#]*/.exec(texts.slice(index).join("")) ?? [];
   return /^(?:\.|%2e){1,2}$/i.test(head + rest);

@@ -63,7 +63,9 @@ export async function sendRequest(
       current = redirected(current, status, location);
       continue;
     }
-    if (status >= 200 && status < 300) return { message, fail };
+    if (status >= 200 && status < 300) {
+      return { message, fail };
+    }
     const said = await excerpt(message, request.headers).catch(fail);
     const reason = message.statusMessage ? ` ${message.statusMessage}` : "";
     throw new RemoteError(`${method} ${address(url)} answered ${status}${reason}${said}.`, status);
@@ -73,8 +75,12 @@ export async function sendRequest(
 function send({ url, method, headers, body }: HttpRequest, signal: AbortSignal): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const outgoing: OutgoingHttpHeaders = { accept: "*/*", "user-agent": "model-compose" };
-    for (const [name, value] of headers) outgoing[name] = value;
-    if (body !== undefined) outgoing["content-length"] = Buffer.byteLength(body);
+    for (const [name, value] of headers) {
+      outgoing[name] = value;
+    }
+    if (body !== undefined) {
+      outgoing["content-length"] = Buffer.byteLength(body);
+    }
     const start = url.protocol === "https:" ? httpsRequest : httpRequest;
     const request = start(url, { method, headers: outgoing, signal }, resolve);
     request.on("error", reject);
@@ -93,7 +99,9 @@ function redirected(request: HttpRequest, status: number, location: string): Htt
   const body = asksAnew ? undefined : request.body;
   if (url.origin === request.url.origin) {
     const headers = new Map(request.headers);
-    if (asksAnew) headers.delete("content-type");
+    if (asksAnew) {
+      headers.delete("content-type");
+    }
     return { url, method, headers, body };
   }
   if (method !== "GET") {
@@ -113,7 +121,9 @@ function failure(
   signal: AbortSignal,
   timeout: number | undefined,
 ): Error {
-  if (error instanceof ModelComposeError) return error;
+  if (error instanceof ModelComposeError) {
+    return error;
+  }
   if (!signal.aborted) {
     const code = (error as NodeJS.ErrnoException).code;
     const why = errorMessage(error) || code || "no reason was given";
@@ -143,15 +153,21 @@ async function excerpt(message: IncomingMessage, headers: ReadonlyMap<string, st
   message.setEncoding("utf8");
   for await (const chunk of message as AsyncIterable<string>) {
     text += chunk;
-    if (text.length > 4 * LONGEST_EXCERPT) break;
+    if (text.length > 4 * LONGEST_EXCERPT) {
+      break;
+    }
   }
   message.destroy();
   for (const value of headers.values()) {
     for (const secret of [value, value.replace(/^\w+ /, "")]) {
-      if (secret.length >= 8) text = text.replaceAll(secret, "…");
+      if (secret.length >= 8) {
+        text = text.replaceAll(secret, "…");
+      }
     }
   }
   const line = text.replace(/\s+/g, " ").trim();
-  if (line === "") return "";
+  if (line === "") {
+    return "";
+  }
   return `: ${line.length > LONGEST_EXCERPT ? `${line.slice(0, LONGEST_EXCERPT)}…` : line}`;
 }

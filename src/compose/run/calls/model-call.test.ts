@@ -26,7 +26,9 @@ async function inputFault(yaml: string, input: unknown): Promise<WorkflowInputEr
   const fake = new FakeModels();
   const error: unknown = await runCompose(yaml, { input }, fake).catch((reason: unknown) => reason);
   expect(fake.loads).toEqual([]);
-  if (error instanceof WorkflowInputError) return error;
+  if (error instanceof WorkflowInputError) {
+    return error;
+  }
   throw new Error("the input was accepted", { cause: error });
 }
 

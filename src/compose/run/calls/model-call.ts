@@ -74,14 +74,19 @@ class ModelCall {
     // A beam search gives its sequences at once; sampling gives one at a time.
     const times = parameters.num_beams > 1 ? 1 : parameters.num_return_sequences;
     for (const [j, input] of inputs.entries()) {
-      for (let i = 0; i < times; i++) outputs.push(...(await this.#generate(model, input, [i, j])));
+      for (let i = 0; i < times; i++) {
+        outputs.push(...(await this.#generate(model, input, [i, j])));
+      }
     }
     const isMany = isList || outputs.length > 1;
     const result = isMany ? outputs.map((one) => one.result) : outputs[0]?.result;
     const { output } = action;
-    if (output === undefined || (parameters.streaming && mapsPieces(output, "result"))) return result;
-    if (action.kind === "chat" && isMany)
+    if (output === undefined || (parameters.streaming && mapsPieces(output, "result"))) {
+      return result;
+    }
+    if (action.kind === "chat" && isMany) {
       return outputs.map((one) => this.#evaluate(output, one.result, one.response));
+    }
     return this.#evaluate(output, result, outputs[0]?.response);
   }
 
@@ -111,23 +116,37 @@ class ModelCall {
         last = part.result ?? last;
         tokens += part.tokens.length;
         // A token may be only a part of a character.
-        if (part.text === "") continue;
+        if (part.text === "") {
+          continue;
+        }
         const kind = "type" in part && part.type !== "content" ? part.type : undefined;
         await run.send({ type: "text", generation, text: part.text, tokens, kind });
         tokens = 0;
-        if (kind !== undefined) continue;
+        if (kind !== undefined) {
+          continue;
+        }
         const piece = parameters.streaming ? this.#mapPiece(part.text) : part.text;
-        if (piece === null) continue;
+        if (piece === null) {
+          continue;
+        }
         pieces.push(piece);
-        if (output) await sink(piece);
+        if (output) {
+          await sink(piece);
+        }
       }
-      if (last === undefined) throw new Error("a stream of text ended without its result");
-      for (const message of last.warnings) run.warn(message, path);
+      if (last === undefined) {
+        throw new Error("a stream of text ended without its result");
+      }
+      for (const message of last.warnings) {
+        run.warn(message, path);
+      }
       const device = model.device.description;
       const record = { path, component: component.id, index, device, result: last, seedDrawn: seedIsDrawn };
       const value = this.#outputs(model, input, last);
       // A stream carries new text only, also where it is joined.
-      if (parameters.streaming) value[0] = { ...value[0], result: joinPieces(pieces) };
+      if (parameters.streaming) {
+        value[0] = { ...value[0], result: joinPieces(pieces) };
+      }
       return { value, record };
     });
   }
@@ -162,8 +181,12 @@ class ModelCall {
   /** The text of an answer does not show that it is a call. */
   #warnOfCalls({ toolCalls }: ChatAnswer): void {
     const { output } = this.#call.action;
-    if (toolCalls.length === 0) return;
-    if (output !== undefined && usesResponse(output)) return;
+    if (toolCalls.length === 0) {
+      return;
+    }
+    if (output !== undefined && usesResponse(output)) {
+      return;
+    }
     const { run, path } = this.#site;
     run.warn(
       "The model calls tools, but the output of the action does not show it: use ${response.tool_calls}.",
@@ -173,7 +196,9 @@ class ModelCall {
 
   #mapPiece(text: string): unknown {
     const { output } = this.#call.action;
-    if (output === undefined || !mapsPieces(output, "result")) return text;
+    if (output === undefined || !mapsPieces(output, "result")) {
+      return text;
+    }
     return evaluateNode(output, withSources(this.#scope, ["result[]", text]));
   }
 }

@@ -28,7 +28,9 @@ export function prepareWorkflowCall(
     streams: sink !== undefined,
     execute: async () => {
       const output = await executeWorkflow({ run, workflow, ...inner, path, repeat, signal, sink });
-      if (action.output === undefined) return output;
+      if (action.output === undefined) {
+        return output;
+      }
       return evaluateNode(action.output, withSources(scope, ["output", output], ["response", output]));
     },
   };

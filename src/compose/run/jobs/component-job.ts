@@ -24,7 +24,9 @@ export async function executeComponentJob(job: ComponentJob, site: JobSite): Pro
     const scope = jobScope(site, index);
     const mapping = { input, output, given, scope, origins };
     const call = prepareMapped(job.call, mapping, { ...callSite, index, sink });
-    if (!call.streams || count === 1) return call;
+    if (!call.streams || count === 1) {
+      return call;
+    }
     throw new WorkflowInputError(`A stream is of one text, found repeat_count ${count}.`);
   });
   return outputs.length === 1 ? outputs[0] : outputs;

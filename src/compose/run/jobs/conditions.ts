@@ -99,13 +99,21 @@ function asNumber(value: unknown): unknown {
 }
 
 function isIn(operator: Operator, input: unknown, value: unknown): boolean {
-  if (Array.isArray(value)) return value.some((item) => isDeepStrictEqual(item, input));
-  if (typeof value === "string") return value.includes(text(operator, input));
-  if (isObject(value)) return typeof input === "string" && Object.hasOwn(value, input);
+  if (Array.isArray(value)) {
+    return value.some((item) => isDeepStrictEqual(item, input));
+  }
+  if (typeof value === "string") {
+    return value.includes(text(operator, input));
+  }
+  if (isObject(value)) {
+    return typeof input === "string" && Object.hasOwn(value, input);
+  }
   throw new WorkflowInputError(`${operator} looks in a list, a text or an object, found ${show(value)}.`);
 }
 
 function text(operator: Operator, value: unknown): string {
-  if (typeof value === "string") return value;
+  if (typeof value === "string") {
+    return value;
+  }
   throw new WorkflowInputError(`${operator} takes texts, found ${show(value)}.`);
 }

@@ -10,7 +10,9 @@ export function requireCount(name: string, node: SourceNode, site: JobSite): num
   const scope = jobScope(site);
   const value = evaluateNode(node, scope);
   const count = typeof value === "string" && /^\s*\d+\s*$/.test(value) ? Number(value) : value;
-  if (typeof count === "number" && Number.isSafeInteger(count) && count >= 1) return count;
+  if (typeof count === "number" && Number.isSafeInteger(count) && count >= 1) {
+    return count;
+  }
   const [field] = fieldsOf(node, scope, new Map([["input", site.origin]]));
   const from = field === undefined ? "" : ` in the workflow input ${JSON.stringify(field)}`;
   const found = value === null ? "nothing" : show(value);

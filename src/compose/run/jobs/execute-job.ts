@@ -32,7 +32,9 @@ export async function executeJob(job: JobDefinition, site: JobSite): Promise<Job
       return await attemptJob(job, { ...site, sink: watched });
     } catch (error) {
       throwIfAborted(site.signal);
-      if (error instanceof AbortError || hasLeft) throw error;
+      if (error instanceof AbortError || hasLeft) {
+        throw error;
+      }
       if (job.retry === undefined || attempt >= attempts || !isWorthRetrying(error)) {
         return takePlace(job, site, error);
       }
@@ -56,14 +58,20 @@ async function attemptJob(job: JobDefinition, site: JobSite): Promise<JobResult>
 }
 
 function takePlace({ onError }: JobDefinition, site: JobSite, error: unknown): JobResult {
-  if (onError === undefined) throw error;
+  if (onError === undefined) {
+    throw error;
+  }
   const message = errorMessage(error);
   site.run.warn(
     `The job "${site.path.join(".")}" failed, and its on_error takes its place: ${message}`,
     site.path,
   );
-  if (onError.to !== undefined) return { to: onError.to.id };
-  if (onError.output === undefined) return { output: null };
+  if (onError.to !== undefined) {
+    return { to: onError.to.id };
+  }
+  if (onError.output === undefined) {
+    return { output: null };
+  }
   const scope = jobScope(site);
   return { output: evaluateNode(onError.output, withSources(scope, ["error", { message }])) };
 }

@@ -18,7 +18,9 @@ function branchOf(job: IfJob, input: unknown, scope: Scope): string | undefined 
   for (const { operator, input: own, value, ifTrue, ifFalse } of job.conditions) {
     const left = own === undefined ? input : evaluateNode(own, scope);
     const target = holds(operator, left, evaluateNode(value, scope)) ? ifTrue : ifFalse;
-    if (target !== undefined) return target.id;
+    if (target !== undefined) {
+      return target.id;
+    }
   }
   return undefined;
 }

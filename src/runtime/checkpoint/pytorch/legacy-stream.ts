@@ -34,7 +34,9 @@ export async function readLegacyStream(legacy: TorchFile): Promise<TensorLocatio
   const offsets = await locateStorages(legacy, storages, keys, end);
   return locateTensors(tensors, path, (storage) => {
     const offset = offsets.get(storage);
-    if (offset !== undefined) return offset;
+    if (offset !== undefined) {
+      return offset;
+    }
     throw invalidTorchFile(path, `has no bytes for the storage ${describePython(storage.key)}`);
   });
 }
@@ -47,7 +49,9 @@ async function readPickles({ path, size, file }: TorchFile): Promise<Pickles> {
     try {
       return parsePickles(path, bytes);
     } catch (error) {
-      if (!(error instanceof PickleEndsEarly) || bytes.length === size) throw error;
+      if (!(error instanceof PickleEndsEarly) || bytes.length === size) {
+        throw error;
+      }
       if (bytes.length === MAX_PICKLE_BYTES) {
         throw invalidTorchFile(path, `has pickles that do not end within ${MAX_PICKLE_BYTES} bytes`);
       }
@@ -78,8 +82,9 @@ function parsePickles(path: string, bytes: Uint8Array): Pickles {
     );
   }
   const machine = next();
-  if (!(machine instanceof PyDict))
+  if (!(machine instanceof PyDict)) {
     throw invalidTorchFile(path, `describes its machine by ${describePython(machine)}`);
+  }
   const tensors = tensorsOfStateDict(next(), path);
   const storages = new Map(builder.storages);
   const keys = next();

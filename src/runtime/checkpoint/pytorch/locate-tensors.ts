@@ -16,7 +16,9 @@ export async function locateTensors(
   const located: TensorLocation[] = [];
   for (const [name, { storage, dtype, offset, shape, strides, byteLength }] of tensors) {
     let start = offsets.get(storage);
-    if (start === undefined) offsets.set(storage, (start = await locate(storage)));
+    if (start === undefined) {
+      offsets.set(storage, (start = await locate(storage)));
+    }
     const location = { name, dtype, shape, file, offset: start + offset, byteLength };
     located.push(strides === undefined ? location : { ...location, strides });
   }

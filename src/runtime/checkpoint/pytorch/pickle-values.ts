@@ -40,7 +40,9 @@ export class PyDict {
   /** False when there is such a key already; nothing is changed then. */
   add(key: unknown, value: unknown): boolean {
     this.#entries ??= new Map();
-    if (this.#entries.has(key)) return false;
+    if (this.#entries.has(key)) {
+      return false;
+    }
     this.#entries.set(key, value);
     return true;
   }
@@ -48,16 +50,32 @@ export class PyDict {
 
 /** What a value is, in a few words, for messages. Looks at nothing within it. */
 export function describePython(value: unknown): string {
-  if (value === null) return "None";
-  if (typeof value === "boolean") return value ? "True" : "False";
-  if (typeof value === "number" || typeof value === "bigint") return `the number ${value}`;
+  if (value === null) {
+    return "None";
+  }
+  if (typeof value === "boolean") {
+    return value ? "True" : "False";
+  }
+  if (typeof value === "number" || typeof value === "bigint") {
+    return `the number ${value}`;
+  }
   if (typeof value === "string") {
     return value.length <= 80 ? JSON.stringify(value) : `a str of ${value.length} characters`;
   }
-  if (value instanceof PyFloat) return `the float ${value.value}`;
-  if (value instanceof PyTuple) return `a tuple of ${value.items.length}`;
-  if (value instanceof PyList) return `a list of ${value.items.length}`;
-  if (value instanceof PyDict) return `a dict of ${value.size}`;
-  if (value instanceof Uint8Array) return `${value.length} bytes`;
+  if (value instanceof PyFloat) {
+    return `the float ${value.value}`;
+  }
+  if (value instanceof PyTuple) {
+    return `a tuple of ${value.items.length}`;
+  }
+  if (value instanceof PyList) {
+    return `a list of ${value.items.length}`;
+  }
+  if (value instanceof PyDict) {
+    return `a dict of ${value.size}`;
+  }
+  if (value instanceof Uint8Array) {
+    return `${value.length} bytes`;
+  }
   return "an object";
 }

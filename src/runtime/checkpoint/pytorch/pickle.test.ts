@@ -69,7 +69,9 @@ describe("readPickle", () => {
       assemble("]", "K", 1, "a", "K", 2, "a"),
       assemble("(", "K", 1, "K", 2, "l"),
     ];
-    for (const list of lists) expect((read(list) as PyList).items).toEqual([1, 2]);
+    for (const list of lists) {
+      expect((read(list) as PyList).items).toEqual([1, 2]);
+    }
     const dicts = [
       assemble("}", "(", text("a"), "K", 1, text("__proto__"), "K", 2, "u"),
       assemble("}", text("a"), "K", 1, "s", text("__proto__"), "K", 2, "s"),

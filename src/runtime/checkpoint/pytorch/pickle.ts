@@ -109,8 +109,9 @@ class PickleMachine {
       const instruction = this.#uint(1);
       if (instruction === 0x2e) {
         const value = this.#pop();
-        if (this.#stack.length > 0 || this.#marks.length > 0)
+        if (this.#stack.length > 0 || this.#marks.length > 0) {
           throw this.#invalid("ends with more than one value");
+        }
         return { value, end: this.#position };
       }
       this.#step(instruction);
@@ -127,11 +128,16 @@ class PickleMachine {
 
       case 0x28: // MARK
         this.#marks.push(this.#stack.length);
-        if (this.#marks.length > MAX_STACK) throw this.#invalid(`has more than ${MAX_STACK} open marks`);
+        if (this.#marks.length > MAX_STACK) {
+          throw this.#invalid(`has more than ${MAX_STACK} open marks`);
+        }
         return;
       case 0x30: // POP: a mark, when that is on top
-        if (this.#marks.at(-1) === this.#stack.length) this.#marks.pop();
-        else this.#pop();
+        if (this.#marks.at(-1) === this.#stack.length) {
+          this.#marks.pop();
+        } else {
+          this.#pop();
+        }
         return;
       case 0x31: // POP_MARK
         return void this.#popToMark();
@@ -232,7 +238,9 @@ class PickleMachine {
   }
 
   #protocol(version: number): void {
-    if (version >= 2 && version <= 5) return;
+    if (version >= 2 && version <= 5) {
+      return;
+    }
     throw new ModelComposeError(
       "unsupported",
       `The pickle in ${this.#source.name} has protocol ${version}; supported are 2 to 5.`,
@@ -247,8 +255,12 @@ class PickleMachine {
 
   #append(items: readonly unknown[]): void {
     const list = this.#top();
-    if (!(list instanceof PyList)) throw this.#invalid("appends to what is not a list");
-    for (const item of items) list.items.push(item);
+    if (!(list instanceof PyList)) {
+      throw this.#invalid("appends to what is not a list");
+    }
+    for (const item of items) {
+      list.items.push(item);
+    }
   }
 
   #newDict(items: readonly unknown[]): void {
@@ -258,11 +270,17 @@ class PickleMachine {
 
   #setItems(items: readonly unknown[]): void {
     const dict = this.#top();
-    if (!(dict instanceof PyDict)) throw this.#invalid("sets an item of what is not a dict");
-    if (items.length % 2 !== 0) throw this.#invalid("sets a key without a value");
+    if (!(dict instanceof PyDict)) {
+      throw this.#invalid("sets an item of what is not a dict");
+    }
+    if (items.length % 2 !== 0) {
+      throw this.#invalid("sets a key without a value");
+    }
     for (let i = 0; i < items.length; i += 2) {
       const key = items[i];
-      if (dict.add(key, items[i + 1])) continue;
+      if (dict.add(key, items[i + 1])) {
+        continue;
+      }
       throw this.#invalid(
         `sets the key ${typeof key === "string" ? JSON.stringify(key.slice(0, 200)) : ""} twice`,
       );
@@ -274,8 +292,9 @@ class PickleMachine {
   }
 
   #recall(index: number): void {
-    if (!this.#memo.has(index))
+    if (!this.#memo.has(index)) {
       throw this.#invalid(`refers to entry ${index} of its memo, which was never set`);
+    }
     this.#push(this.#memo.get(index));
   }
 
@@ -293,7 +312,9 @@ class PickleMachine {
 
   #reduce(): void {
     const [callable, args] = this.#popMany(2);
-    if (!(args instanceof PyTuple)) throw this.#invalid("calls an object with arguments that are no tuple");
+    if (!(args instanceof PyTuple)) {
+      throw this.#invalid("calls an object with arguments that are no tuple");
+    }
     this.#push(this.#builder.reduce(callable, args));
   }
 
@@ -303,8 +324,9 @@ class PickleMachine {
   }
 
   #push(value: unknown): void {
-    if (this.#stack.length >= MAX_STACK)
+    if (this.#stack.length >= MAX_STACK) {
       throw this.#invalid(`needs a stack of more than ${MAX_STACK} values`);
+    }
     this.#stack.push(value);
   }
 
@@ -314,32 +336,43 @@ class PickleMachine {
   }
 
   #top(): unknown {
-    if (this.#stack.length <= this.#floor()) throw this.#underflow();
+    if (this.#stack.length <= this.#floor()) {
+      throw this.#underflow();
+    }
     return this.#stack.at(-1);
   }
 
   #pop(): unknown {
-    if (this.#stack.length <= this.#floor()) throw this.#underflow();
+    if (this.#stack.length <= this.#floor()) {
+      throw this.#underflow();
+    }
     return this.#stack.pop();
   }
 
   #popMany(count: number): unknown[] {
-    if (this.#stack.length - count < this.#floor()) throw this.#underflow();
+    if (this.#stack.length - count < this.#floor()) {
+      throw this.#underflow();
+    }
     return this.#stack.splice(this.#stack.length - count, count);
   }
 
   #popToMark(): unknown[] {
     const mark = this.#marks.pop();
-    if (mark === undefined) throw this.#invalid("refers to a mark that was never set");
+    if (mark === undefined) {
+      throw this.#invalid("refers to a mark that was never set");
+    }
     return this.#stack.splice(mark);
   }
 
   /** The index of the next `count` bytes, which are there. */
   #advance(count: number): number {
     const position = this.#position;
-    if (count > MAX_PICKLE_BYTES) throw this.#invalid(`holds a value of ${count} bytes`);
-    if (position + count > this.#bytes.length)
+    if (count > MAX_PICKLE_BYTES) {
+      throw this.#invalid(`holds a value of ${count} bytes`);
+    }
+    if (position + count > this.#bytes.length) {
       throw new PickleEndsEarly(this.#source.name, this.#bytes.length);
+    }
     this.#position += count;
     return position;
   }
@@ -365,10 +398,14 @@ class PickleMachine {
 
   /** Two's complement, little-endian; no bytes are zero. */
   #integer(count: number): number | bigint {
-    if (count > MAX_INTEGER_BYTES) throw this.#invalid(`holds an integer of ${count} bytes`);
+    if (count > MAX_INTEGER_BYTES) {
+      throw this.#invalid(`holds an integer of ${count} bytes`);
+    }
     let value = 0n;
     const bytes = this.#take(count);
-    for (let i = count - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i] ?? 0);
+    for (let i = count - 1; i >= 0; i--) {
+      value = (value << 8n) | BigInt(bytes[i] ?? 0);
+    }
     const signed = BigInt.asIntN(8 * count, value);
     const number = Number(signed);
     return Number.isSafeInteger(number) ? number : signed;
@@ -389,7 +426,9 @@ class PickleMachine {
       .subarray(0, Math.min(length, this.#position + MAX_NAME_BYTES))
       .indexOf(NEWLINE, this.#position);
     if (end < 0) {
-      if (length - this.#position < MAX_NAME_BYTES) throw new PickleEndsEarly(this.#source.name, length);
+      if (length - this.#position < MAX_NAME_BYTES) {
+        throw new PickleEndsEarly(this.#source.name, length);
+      }
       throw this.#invalid(`names a Python object by more than ${MAX_NAME_BYTES} bytes`);
     }
     const text = this.#utf8(end - this.#position);
@@ -403,7 +442,9 @@ class PickleMachine {
 
   #unknown(instruction: number): ModelComposeError {
     const name = REFUSED[instruction];
-    if (name !== undefined) return this.#refused(name);
+    if (name !== undefined) {
+      return this.#refused(name);
+    }
     const code = instruction.toString(16).padStart(2, "0");
     return this.#invalid(`has the byte 0x${code}, which is no instruction`);
   }

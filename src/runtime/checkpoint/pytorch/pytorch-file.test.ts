@@ -72,7 +72,9 @@ describe("files that torch.save wrote", () => {
     const found = await byName(readPytorchFile(fixture(name)));
     const expected = await twin(twinName);
     expect([...found.keys()].sort()).toEqual([...expected.keys()].sort());
-    for (const [tensorName, tensor] of expected) expectEqual(found.get(tensorName), tensor);
+    for (const [tensorName, tensor] of expected) {
+      expectEqual(found.get(tensorName), tensor);
+    }
   });
 
   it.each(["views.bin", "views-legacy.bin"])(
@@ -103,7 +105,9 @@ describe("files that torch.save wrote", () => {
     expect([...tensors.keys()].sort()).toEqual(
       ["base", "half.transposed", "parameter", "rows", "transposed"].sort(),
     );
-    for (const [name, tensor] of tensors) expectEqual(tensor, expected.get(name)!);
+    for (const [name, tensor] of tensors) {
+      expectEqual(tensor, expected.get(name)!);
+    }
   });
 
   it.each([

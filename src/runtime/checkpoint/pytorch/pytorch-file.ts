@@ -21,9 +21,13 @@ export async function readPytorchFile(path: string): Promise<TensorLocation[]> {
   try {
     const start = new Uint8Array(Math.min(START_BYTES, size));
     await file.read(start, 0);
-    if (hasText(start, 0, "PK\x03\x04")) return await readZipArchive({ path, size, file });
+    if (hasText(start, 0, "PK\x03\x04")) {
+      return await readZipArchive({ path, size, file });
+    }
     // A pickle's PROTO.
-    if (start[0] === 0x80) return await readLegacyStream({ path, size, file });
+    if (start[0] === 0x80) {
+      return await readLegacyStream({ path, size, file });
+    }
     if (hasText(start, TAR_MAGIC_OFFSET, "ustar")) {
       throw new ModelComposeError(
         "unsupported",

@@ -129,7 +129,9 @@ export class TorchBuilder implements PickleBuilder {
   global(module: string, name: string): TorchGlobal {
     const qualified = `${module}.${name}`;
     const found = GLOBALS.get(qualified);
-    if (found !== undefined) return found;
+    if (found !== undefined) {
+      return found;
+    }
     throw new ModelComposeError(
       "unsupported",
       `"${this.#file}" asks for the Python object ${JSON.stringify(qualified.slice(0, 200))}. A pickle can name any ` +
@@ -139,22 +141,32 @@ export class TorchBuilder implements PickleBuilder {
   }
 
   reduce(callable: unknown, { items }: PyTuple): unknown {
-    if (!(callable instanceof TorchGlobal)) throw this.#invalid(`calls ${describePython(callable)}`);
+    if (!(callable instanceof TorchGlobal)) {
+      throw this.#invalid(`calls ${describePython(callable)}`);
+    }
     switch (callable.call) {
       case "OrderedDict":
         return this.#orderedDict(items);
       case "Size":
-        if (items.length !== 1) return this.#mismatch(callable, items);
+        if (items.length !== 1) {
+          return this.#mismatch(callable, items);
+        }
         return new PyTuple(this.#sizes(items[0], "a torch.Size"));
       case "tensor":
-        if (items.length !== 4) return this.#mismatch(callable, items);
+        if (items.length !== 4) {
+          return this.#mismatch(callable, items);
+        }
         return this.#tensor(items, undefined);
       case "tensor_v2":
-        if (items.length !== 6 && items.length !== 7) return this.#mismatch(callable, items);
+        if (items.length !== 6 && items.length !== 7) {
+          return this.#mismatch(callable, items);
+        }
         this.#rejectFlags(items[6]);
         return this.#tensor(items, undefined);
       case "tensor_v3":
-        if (items.length !== 7 && items.length !== 8) return this.#mismatch(callable, items);
+        if (items.length !== 7 && items.length !== 8) {
+          return this.#mismatch(callable, items);
+        }
         this.#rejectFlags(items[7]);
         return this.#tensor(items, items[6]);
       case "parameter":
@@ -168,7 +180,9 @@ export class TorchBuilder implements PickleBuilder {
 
   /** An OrderedDict's attributes (a state dict's `_metadata`: versions of modules) do not concern tensors. */
   build(object: unknown, state: unknown): void {
-    if (object instanceof PyDict && state instanceof PyDict) return;
+    if (object instanceof PyDict && state instanceof PyDict) {
+      return;
+    }
     const what = object instanceof TorchTensor ? "a tensor" : describePython(object);
     throw new ModelComposeError("unsupported", `The pickle in "${this.#file}" sets attributes of ${what}.`, {
       remedy: "Use the model's safetensors file, or a file that holds only tensors by name.",
@@ -191,7 +205,9 @@ export class TorchBuilder implements PickleBuilder {
     const { dtype } = type;
     const elementBytes = bytesPerElement(dtype ?? "U8");
     const storage = this.#storage({ key, dtype, byteLength: elements * elementBytes });
-    if (view === null) return new StorageView(storage, 0, storage.byteLength);
+    if (view === null) {
+      return new StorageView(storage, 0, storage.byteLength);
+    }
     const [, offset, count] = view instanceof PyTuple && view.items.length === 3 ? view.items : [];
     if (!isSize(offset) || !isSize(count) || (offset + count) * elementBytes > storage.byteLength) {
       throw this.#invalid(
@@ -222,12 +238,17 @@ export class TorchBuilder implements PickleBuilder {
   #orderedDict(items: readonly unknown[]): PyDict {
     const dict = new PyDict();
     const [pairs] = items;
-    if (items.length === 0) return dict;
-    if (items.length > 1 || !(pairs instanceof PyList))
+    if (items.length === 0) {
+      return dict;
+    }
+    if (items.length > 1 || !(pairs instanceof PyList)) {
       throw this.#invalid("makes an OrderedDict of no list");
+    }
     // One list may be given to many calls.
     this.#pairs += pairs.items.length;
-    if (this.#pairs > MAX_PAIRS) throw this.#invalid(`makes OrderedDicts of more than ${MAX_PAIRS} pairs`);
+    if (this.#pairs > MAX_PAIRS) {
+      throw this.#invalid(`makes OrderedDicts of more than ${MAX_PAIRS} pairs`);
+    }
     for (const pair of pairs.items) {
       const [key, value, ...rest] = pair instanceof PyList || pair instanceof PyTuple ? pair.items : [];
       if (value === undefined || rest.length > 0 || !dict.add(key, value)) {
@@ -273,7 +294,9 @@ export class TorchBuilder implements PickleBuilder {
   }
 
   #dtype(type: unknown): CheckpointDType {
-    if (type instanceof TorchGlobal && !type.isStorage && type.dtype !== undefined) return type.dtype;
+    if (type instanceof TorchGlobal && !type.isStorage && type.dtype !== undefined) {
+      return type.dtype;
+    }
     throw this.#invalid(`has a tensor of a type that is ${describePython(type)}`);
   }
 
@@ -289,7 +312,9 @@ export class TorchBuilder implements PickleBuilder {
 
   /** Bits that change what the bytes mean: a lazily conjugated or negated tensor. */
   #rejectFlags(flags: unknown): void {
-    if (flags === undefined || flags === null || (flags instanceof PyDict && flags.size === 0)) return;
+    if (flags === undefined || flags === null || (flags instanceof PyDict && flags.size === 0)) {
+      return;
+    }
     const names =
       flags instanceof PyDict ? [...flags.entries.keys()].slice(0, 3).map(describePython).join(", ") : "";
     throw new ModelComposeError(
@@ -339,8 +364,12 @@ export function tensorsOfStateDict(value: unknown, file: string): Map<string, To
   }
   const tensors = new Map<string, TorchView>();
   for (const [name, entry] of value.entries) {
-    if (!(entry instanceof TorchTensor)) continue;
-    if (typeof name !== "string") throw fail(`a tensor whose name is ${describePython(name)}`);
+    if (!(entry instanceof TorchTensor)) {
+      continue;
+    }
+    if (typeof name !== "string") {
+      throw fail(`a tensor whose name is ${describePython(name)}`);
+    }
     tensors.set(name, entry.view);
   }
   if (tensors.size === 0 && value.size > 0) {
@@ -357,11 +386,15 @@ function isSize(value: unknown): value is number {
 }
 
 function isRowMajor(shape: readonly number[], strides: readonly number[]): boolean {
-  if (shape.includes(0)) return true;
+  if (shape.includes(0)) {
+    return true;
+  }
   let expected = 1;
   for (let axis = shape.length - 1; axis >= 0; axis--) {
     const size = shape[axis] ?? 1;
-    if (size > 1 && strides[axis] !== expected) return false;
+    if (size > 1 && strides[axis] !== expected) {
+      return false;
+    }
     expected *= size;
   }
   return true;

@@ -35,7 +35,9 @@ export async function readZipArchive(zip: TorchFile): Promise<TensorLocation[]> 
 function findPickle(path: string, members: ReadonlyMap<string, ZipMember>): ZipMember {
   const found = [...members.values()].filter(({ name }) => PICKLE.test(name));
   const [pickle] = found;
-  if (pickle !== undefined && found.length === 1) return pickle;
+  if (pickle !== undefined && found.length === 1) {
+    return pickle;
+  }
   throw invalidTorchFile(
     path,
     `is a zip file with ${found.length} members NAME/data.pkl; torch.save writes one`,
@@ -44,10 +46,16 @@ function findPickle(path: string, members: ReadonlyMap<string, ZipMember>): ZipM
 
 /** Files from before torch 2.1 do not say it, and nothing big-endian wrote any that is in use. */
 async function checkByteOrder(zip: TorchFile, member: ZipMember | undefined): Promise<void> {
-  if (member === undefined) return;
+  if (member === undefined) {
+    return;
+  }
   const order = new TextDecoder("latin1").decode(await readMember(zip, member, 16));
-  if (order === "little") return;
-  if (order !== "big") throw invalidTorchFile(zip.path, `has the byte order ${JSON.stringify(order)}`);
+  if (order === "little") {
+    return;
+  }
+  if (order !== "big") {
+    throw invalidTorchFile(zip.path, `has the byte order ${JSON.stringify(order)}`);
+  }
   throw new ModelComposeError(
     "unsupported",
     `The weights in "${zip.path}" are big-endian; supported is little.`,
@@ -78,10 +86,13 @@ async function locateStorage(
   { byteLength }: TorchStorage,
 ): Promise<number> {
   const member = members.get(name);
-  if (member === undefined)
+  if (member === undefined) {
     throw invalidTorchFile(zip.path, `lacks the member ${quoted(name)}, a storage of ${byteLength} bytes`);
+  }
   const offset = await locateMember(zip, member);
-  if (member.byteLength === byteLength) return offset;
+  if (member.byteLength === byteLength) {
+    return offset;
+  }
   throw invalidTorchFile(
     zip.path,
     `has the member ${quoted(name)} of ${member.byteLength} bytes, which its pickle says has ${byteLength}`,

@@ -153,7 +153,9 @@ export async function readZipDirectory(zip: TorchFile): Promise<Map<string, ZipM
   for (let i = 0; i < entries; i++) {
     const { member, length } = parseEntry(path, bytes.subarray(position));
     position += length;
-    if (members.has(member.name)) throw invalid(path, `it has the member ${quoted(member.name)} twice`);
+    if (members.has(member.name)) {
+      throw invalid(path, `it has the member ${quoted(member.name)} twice`);
+    }
     members.set(member.name, member);
   }
   return members;
@@ -180,8 +182,12 @@ export async function locateMember(zip: TorchFile, member: ZipMember): Promise<n
       `at byte ${headerOffset}, where its member ${quoted(name)} should begin, is something else`,
     );
   }
-  if (member.isEncrypted || (local.flags & ENCRYPTED) !== 0) throw unsupportedMember(path, name, "encrypted");
-  if (member.compression !== 0 || local.compression !== 0) throw unsupportedMember(path, name, "compressed");
+  if (member.isEncrypted || (local.flags & ENCRYPTED) !== 0) {
+    throw unsupportedMember(path, name, "encrypted");
+  }
+  if (member.compression !== 0 || local.compression !== 0) {
+    throw unsupportedMember(path, name, "compressed");
+  }
   const offset = headerOffset + LOCAL_BYTES + local.nameBytes + local.extraBytes;
   if (offset + byteLength > size) {
     throw invalid(
@@ -206,8 +212,12 @@ async function readEndRecord(zip: TorchFile): Promise<DirectoryExtent> {
   const tail = await readRange(zip, tailOffset, tailBytes);
   const view = new DataView(tail.buffer);
   for (let at = tailBytes - END_BYTES; at >= 0; at--) {
-    if (view.getUint32(at, true) !== END_SIGNATURE) continue;
-    if (at + END_BYTES + view.getUint16(at + 20, true) !== tailBytes) continue;
+    if (view.getUint32(at, true) !== END_SIGNATURE) {
+      continue;
+    }
+    if (at + END_BYTES + view.getUint16(at + 20, true) !== tailBytes) {
+      continue;
+    }
     const end = endParser.parse(tail.subarray(at)) as EndRecord;
     if (at >= LOCATOR_BYTES && view.getUint32(at - LOCATOR_BYTES, true) === LOCATOR_SIGNATURE) {
       const locator = locatorParser.parse(tail.subarray(at - LOCATOR_BYTES)) as Zip64Locator;
@@ -216,7 +226,9 @@ async function readEndRecord(zip: TorchFile): Promise<DirectoryExtent> {
     if (end.entries === IN_ZIP64_16 || end.directoryOffset === IN_ZIP64_32) {
       throw invalid(path, "its end record refers to a zip64 record that is not there");
     }
-    if (end.disk !== 0 || end.directoryDisk !== 0) throw split(path);
+    if (end.disk !== 0 || end.directoryDisk !== 0) {
+      throw split(path);
+    }
     return end;
   }
   throw invalid(path, "it has no end record");
@@ -229,9 +241,12 @@ async function readZip64EndRecord(zip: TorchFile, locator: Zip64Locator): Promis
     throw invalid(path, `its zip64 end record should be at byte ${offset}, but it has ${size} bytes`);
   }
   const end = end64Parser.parse(await readRange(zip, offset, END64_BYTES)) as Zip64EndRecord;
-  if (end.signature !== END64_SIGNATURE)
+  if (end.signature !== END64_SIGNATURE) {
     throw invalid(path, `there is no zip64 end record at byte ${offset}`);
-  if (locator.endDisk !== 0 || end.disk !== 0 || end.directoryDisk !== 0) throw split(path);
+  }
+  if (locator.endDisk !== 0 || end.disk !== 0 || end.directoryDisk !== 0) {
+    throw split(path);
+  }
   return {
     entries: toNumber(end.entries),
     directoryBytes: toNumber(end.directoryBytes),
@@ -242,16 +257,24 @@ async function readZip64EndRecord(zip: TorchFile, locator: Zip64Locator): Promis
 function parseEntry(path: string, bytes: Uint8Array): { member: ZipMember; length: number } {
   const cutOff = (): ModelComposeError =>
     invalid(path, "its directory has fewer members than its end record says");
-  if (bytes.length < ENTRY_BYTES) throw cutOff();
+  if (bytes.length < ENTRY_BYTES) {
+    throw cutOff();
+  }
   const entry = entryParser.parse(bytes) as DirectoryEntry;
-  if (entry.signature !== ENTRY_SIGNATURE) throw cutOff();
+  if (entry.signature !== ENTRY_SIGNATURE) {
+    throw cutOff();
+  }
   const extraStart = ENTRY_BYTES + entry.nameBytes;
   const length = extraStart + entry.extraBytes + entry.commentBytes;
-  if (bytes.length < length) throw cutOff();
+  if (bytes.length < length) {
+    throw cutOff();
+  }
   const name = decodeName(path, bytes.subarray(ENTRY_BYTES, extraStart));
   const extra = bytes.subarray(extraStart, extraStart + entry.extraBytes);
   const { byteLength, compressedBytes, headerOffset } = withZip64(path, name, entry, extra);
-  if (entry.disk !== 0 && entry.disk !== IN_ZIP64_16) throw split(path);
+  if (entry.disk !== 0 && entry.disk !== IN_ZIP64_16) {
+    throw split(path);
+  }
   if (entry.compression === 0 && byteLength !== compressedBytes) {
     throw invalid(
       path,
@@ -273,7 +296,9 @@ function withZip64(
   const missing = (["byteLength", "compressedBytes", "headerOffset"] as const).filter(
     (field) => numbers[field] === IN_ZIP64_32,
   );
-  if (missing.length === 0) return numbers;
+  if (missing.length === 0) {
+    return numbers;
+  }
   const field = findExtra(extra, ZIP64_EXTRA);
   if (field === undefined || field.byteLength < 8 * missing.length) {
     throw invalid(path, `its member ${quoted(name)} lacks the sizes that zip64 gives`);
@@ -288,9 +313,12 @@ function findExtra(extra: Uint8Array, wanted: number): DataView | undefined {
   const view = new DataView(extra.buffer, extra.byteOffset, extra.byteLength);
   for (let at = 0; at + 4 <= extra.length;) {
     const length = view.getUint16(at + 2, true);
-    if (at + 4 + length > extra.length) return undefined;
-    if (view.getUint16(at, true) === wanted)
+    if (at + 4 + length > extra.length) {
+      return undefined;
+    }
+    if (view.getUint16(at, true) === wanted) {
       return new DataView(view.buffer, view.byteOffset + at + 4, length);
+    }
     at += 4 + length;
   }
   return undefined;

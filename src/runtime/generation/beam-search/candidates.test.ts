@@ -45,7 +45,9 @@ describe("drawCandidates", () => {
     let chiSquare = 0;
     for (const [i, first] of probabilities.entries()) {
       for (const [j, second] of probabilities.entries()) {
-        if (i === j) continue;
+        if (i === j) {
+          continue;
+        }
         const expected = (trials * first * second) / (1 - first);
         chiSquare += ((counts.get(`${i},${j}`) ?? 0) - expected) ** 2 / expected;
       }

@@ -23,15 +23,23 @@ export function bestCandidates(scores: Float32Array, vocabSize: number, count: n
 /** Few are kept of many: an insertion is rare, and cheap beside reading all scores. */
 function bestIndices(scores: Float32Array, indices: Iterable<number>, count: number): number[] {
   const best: number[] = [];
-  if (count === 0) return best;
+  if (count === 0) {
+    return best;
+  }
   let threshold = -Infinity;
   for (const index of indices) {
     const score = scores[index] ?? 0;
-    if (!(score > threshold)) continue;
+    if (!(score > threshold)) {
+      continue;
+    }
     const place = best.findIndex((other) => (scores[other] ?? 0) < score);
     best.splice(place === -1 ? best.length : place, 0, index);
-    if (best.length > count) best.pop();
-    if (best.length === count) threshold = scores[best[count - 1] ?? 0] ?? 0;
+    if (best.length > count) {
+      best.pop();
+    }
+    if (best.length === count) {
+      threshold = scores[best[count - 1] ?? 0] ?? 0;
+    }
   }
   return best;
 }
@@ -57,7 +65,9 @@ export function drawCandidates(
   let total = 0;
   for (let index = 0; index < scores.length; index++) {
     const score = scores[index] ?? 0;
-    if (score === -Infinity) continue;
+    if (score === -Infinity) {
+      continue;
+    }
     const weight = softmaxWeight(Math.fround(highest - score));
     indices.push(index);
     weights.push(weight);

@@ -50,8 +50,12 @@ export class Hypotheses<T> {
    */
   isEnough(bestRunning: number, length: number): boolean {
     const { count, earlyStopping, lengthPenalty, limit } = this.#rules;
-    if (this.#best.length < count) return false;
-    if (earlyStopping === true) return true;
+    if (this.#best.length < count) {
+      return false;
+    }
+    if (earlyStopping === true) {
+      return true;
+    }
     // Log-probabilities only fall, and are negative: with a positive penalty the longest would score best.
     const hypothetical = earlyStopping === "never" && lengthPenalty > 0 ? limit : length;
     const worst = this.#best[count - 1]?.score ?? -Infinity;

@@ -85,19 +85,29 @@ export async function beamSearch(
       const parent = running[beam];
       const grown = [...parent.tokens, token];
       const end = endOf(grown, request);
-      if (end === undefined) next.push({ tokens: grown, score, slot: parent.slot });
+      if (end === undefined) {
+        next.push({ tokens: grown, score, slot: parent.slot });
+      }
       // What ends below the best is the backup of the running ones, no result.
-      else if (rank < beams.count) found.add({ tokens: grown, end }, score, length);
+      else if (rank < beams.count) {
+        found.add({ tokens: grown, end }, score, length);
+      }
     }
     // Draws come in the order in which they were drawn.
     running = next.sort((a, b) => b.score - a.score).slice(0, beams.count);
-    if (running.length === 0 || found.isEnough(running[0].score, length)) break;
+    if (running.length === 0 || found.isEnough(running[0].score, length)) {
+      break;
+    }
     throwIfAborted(signal);
-    if (!request.isOpen()) throw new AbortError();
+    if (!request.isOpen()) {
+      throw new AbortError();
+    }
     await settle(executable, running, beams.count, held + length - 1);
     logits = await nextLogits(executable, running, held + length - 1, request, signal);
   }
-  if (found.best.length === 0) throw noTokenLeft(prompt.length, vocabSize);
+  if (found.best.length === 0) {
+    throw noTokenLeft(prompt.length, vocabSize);
+  }
   return found.best.slice(0, beams.returnSequences).map(({ score, value }) => ({ ...value, score }));
 }
 
@@ -106,8 +116,12 @@ function endOf(
   { limit, processing: { eosTokenIds, rules }, holdsStop }: BeamSearchRequest,
 ): FoundSequence["end"] | undefined {
   const isForced = tokens.length === limit && (rules?.forcedEosTokenIds.length ?? 0) > 0;
-  if (eosTokenIds.includes(tokens[tokens.length - 1] ?? -1) && !isForced) return "eos";
-  if (holdsStop?.(tokens) === true) return "stop";
+  if (eosTokenIds.includes(tokens[tokens.length - 1] ?? -1) && !isForced) {
+    return "eos";
+  }
+  if (holdsStop?.(tokens) === true) {
+    return "stop";
+  }
   return tokens.length === limit ? "limit" : undefined;
 }
 
@@ -136,12 +150,16 @@ class Chooser {
     const { vocabSize, prompt, sampling, sequence } = this.#request;
     for (const [b, beam] of running.entries()) {
       const scores = logits.subarray(b * vocabSize, (b + 1) * vocabSize);
-      if (!logSoftmax(scores)) throw notFinite(position);
+      if (!logSoftmax(scores)) {
+        throw notFinite(position);
+      }
       if (this.#processors.mayChange) {
         this.#processors.apply(scores, new ListedHistory([...prompt, ...beam.tokens], vocabSize));
       }
       this.#warper?.apply(scores);
-      for (let token = 0; token < vocabSize; token++) scores[token] = (scores[token] ?? 0) + beam.score;
+      for (let token = 0; token < vocabSize; token++) {
+        scores[token] = (scores[token] ?? 0) + beam.score;
+      }
     }
     return sampling.doSample
       ? drawCandidates(logits, vocabSize, this.#count, (draw) =>
@@ -178,8 +196,12 @@ async function settle(
     running.map(({ slot }) => slot),
     slotCount,
   );
-  for (const { from, to } of copies) await executable.copySlot(from, to, length);
-  for (const [b, beam] of running.entries()) beam.slot = slots[b];
+  for (const { from, to } of copies) {
+    await executable.copySlot(from, to, length);
+  }
+  for (const [b, beam] of running.entries()) {
+    beam.slot = slots[b];
+  }
 }
 
 /** Logits [beams, vocabSize] after each beam's last token. */

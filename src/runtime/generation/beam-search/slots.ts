@@ -25,8 +25,9 @@ export function planSlots(parentSlots: readonly number[], slotCount: number): Sl
       return from;
     }
     const to = free.shift();
-    if (to === undefined)
+    if (to === undefined) {
       throw new RangeError(`${parentSlots.length} beams do not fit in ${slotCount} slots`);
+    }
     copies.push({ from, to });
     return to;
   });

@@ -8,11 +8,19 @@ const HEAD = { family: "test", vocabSize: 8, maxPositions: 8, kv: { layers: 1, k
 
 function programOf(ops: readonly Op[]): Program {
   const builder = new ProgramBuilder();
-  for (const name of ["q", "gate", "up", "o"]) builder.matrix(name, 8, 8);
-  for (const name of ["k", "v"]) builder.matrix(name, 4, 8);
-  for (const name of ["x", "n", "a", "b", "c", "d"]) builder.buffer(name, 8);
+  for (const name of ["q", "gate", "up", "o"]) {
+    builder.matrix(name, 8, 8);
+  }
+  for (const name of ["k", "v"]) {
+    builder.matrix(name, 4, 8);
+  }
+  for (const name of ["x", "n", "a", "b", "c", "d"]) {
+    builder.buffer(name, 8);
+  }
   builder.group("all");
-  for (const op of ops) builder.op(op);
+  for (const op of ops) {
+    builder.op(op);
+  }
   return builder.build(HEAD);
 }
 const kinds = (ops: readonly Op[], canStack = true): string[] =>

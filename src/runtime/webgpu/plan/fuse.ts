@@ -52,7 +52,9 @@ export interface FuseRules {
 /** The stages of an entry, in order. */
 export function fuseEntry(program: Program, entry: string, rules: FuseRules): Stage[] {
   const groups = program.entries.get(entry);
-  if (groups === undefined) throw new Error(`The program has no entry "${entry}".`);
+  if (groups === undefined) {
+    throw new Error(`The program has no entry "${entry}".`);
+  }
   const ops = groups.flatMap((group) => group.ops);
   const stages: Stage[] = [];
   for (let i = 0; i < ops.length;) {
@@ -79,25 +81,39 @@ interface Found {
  */
 function normed(ops: readonly Op[], i: number, program: Program, rules: FuseRules): Found | undefined {
   const norm = ops[i];
-  if (norm.role !== "norm" || norm.trace !== undefined || i + 1 === ops.length) return undefined;
-  if (norm.kind !== "rms" || norm.bias !== undefined) return undefined;
+  if (norm.role !== "norm" || norm.trace !== undefined || i + 1 === ops.length) {
+    return undefined;
+  }
+  if (norm.kind !== "rms" || norm.bias !== undefined) {
+    return undefined;
+  }
   const next = projected(ops, i + 1, program, rules) ?? single(ops[i + 1]);
   const { stage } = next;
   if (stage.kind !== "linear" && stage.kind !== "gate" && stage.kind !== "qkv" && stage.kind !== "logits") {
     return undefined;
   }
-  if (stage.input !== norm.output || !isDead(norm.output, ops, i + 1 + next.length)) return undefined;
+  if (stage.input !== norm.output || !isDead(norm.output, ops, i + 1 + next.length)) {
+    return undefined;
+  }
   // A dispatch may not write what its other workgroups still read.
-  if ("output" in stage && stage.output === norm.input) return undefined;
+  if ("output" in stage && stage.output === norm.input) {
+    return undefined;
+  }
   return { stage: { ...stage, norm, input: norm.input }, length: next.length + 1 };
 }
 
 /** An embedding and the learned positions that are added to it. */
 function embedded(ops: readonly Op[], i: number, rules: FuseRules): Found | undefined {
   const [embed, positions] = ops.slice(i, i + 2);
-  if (embed.role !== "embed" || positions?.role !== "positions") return undefined;
-  if (embed.trace !== undefined || positions.target !== embed.output) return undefined;
-  if (!rules.canAddTables(embed.table, positions.table)) return undefined;
+  if (embed.role !== "embed" || positions?.role !== "positions") {
+    return undefined;
+  }
+  if (embed.trace !== undefined || positions.target !== embed.output) {
+    return undefined;
+  }
+  if (!rules.canAddTables(embed.table, positions.table)) {
+    return undefined;
+  }
   const { output } = embed;
   return { stage: { kind: "embed", embed, positions, output, trace: positions.trace }, length: 2 };
 }
@@ -118,22 +134,31 @@ function projectedQkv(
   { canStack }: FuseRules,
 ): Found | undefined {
   const length = [4, 6].find((count) => ops.slice(i, i + count).some(({ role }) => role === "append"));
-  if (length === undefined) return undefined;
+  if (length === undefined) {
+    return undefined;
+  }
   const part = ops.slice(i, i + length);
   const linears = part.filter(isPlainLinear);
   const ropes = part.filter((op) => op.role === "rope");
   const [append] = part.filter((op) => op.role === "append");
-  if (linears.length !== 3 || ropes.length !== length - 4 || append.trace !== undefined) return undefined;
+  if (linears.length !== 3 || ropes.length !== length - 4 || append.trace !== undefined) {
+    return undefined;
+  }
   const k = linears.find(({ output }) => output === append.key);
   const v = linears.find(({ output }) => output === append.value);
   const q = linears.find((op) => op !== k && op !== v);
-  if (q === undefined || k === undefined || v === undefined) return undefined;
+  if (q === undefined || k === undefined || v === undefined) {
+    return undefined;
+  }
   const buffers = new Set([q.input, q.output, k.output, v.output]);
-  if (buffers.size !== 4 || k.input !== q.input || v.input !== q.input) return undefined;
+  if (buffers.size !== 4 || k.input !== q.input || v.input !== q.input) {
+    return undefined;
+  }
   const { kvHeads, headDim } = program.kv;
   const rowsOf = (op: LinearOp): number => program.matrices.get(op.weight)?.rows ?? 0;
-  if (rowsOf(k) !== kvHeads * headDim || rowsOf(v) !== kvHeads * headDim || rowsOf(q) % headDim !== 0)
+  if (rowsOf(k) !== kvHeads * headDim || rowsOf(v) !== kvHeads * headDim || rowsOf(q) % headDim !== 0) {
     return undefined;
+  }
 
   const isInOrder = (...wanted: Op[]): boolean =>
     wanted.every((op, n) => n === 0 || part.indexOf(wanted[n - 1]) < part.indexOf(op));
@@ -146,11 +171,16 @@ function projectedQkv(
         heads === rowsOf(op) / headDim,
     );
   const [rotatedQ, rotatedK] = [rotationOf(q), rotationOf(k)];
-  if (rotatedQ.length !== ropes.length / 2 || rotatedK.length !== ropes.length / 2) return undefined;
-  if (!isInOrder(q, ...rotatedQ) || !isInOrder(k, ...rotatedK, append) || !isInOrder(v, append))
+  if (rotatedQ.length !== ropes.length / 2 || rotatedK.length !== ropes.length / 2) {
     return undefined;
+  }
+  if (!isInOrder(q, ...rotatedQ) || !isInOrder(k, ...rotatedK, append) || !isInOrder(v, append)) {
+    return undefined;
+  }
 
-  if (!isDead(k.output, ops, i + length) || !isDead(v.output, ops, i + length)) return undefined;
+  if (!isDead(k.output, ops, i + length) || !isDead(v.output, ops, i + length)) {
+    return undefined;
+  }
   const rope = ropes.length > 0;
   const stage = { kind: "qkv", layer: append.layer, rope, ...stacked([q, k, v]), output: q.output } as const;
   return canStack(stage.weights) ? { stage, length } : undefined;
@@ -158,12 +188,17 @@ function projectedQkv(
 
 function projectedGate(ops: readonly Op[], i: number, { canStack }: FuseRules): Found | undefined {
   const [a, b, gate] = ops.slice(i, i + 3);
-  if (!isPlainLinear(a) || !isPlainLinear(b) || gate?.role !== "gate" || a.input !== b.input)
+  if (!isPlainLinear(a) || !isPlainLinear(b) || gate?.role !== "gate" || a.input !== b.input) {
     return undefined;
+  }
   const order = gate.gate === a.output && gate.up === b.output ? [a, b] : [b, a];
-  if (gate.gate !== order[0].output || gate.up !== order[1].output) return undefined;
+  if (gate.gate !== order[0].output || gate.up !== order[1].output) {
+    return undefined;
+  }
   for (const { output } of order) {
-    if (output !== gate.output && !isDead(output, ops, i + 3)) return undefined;
+    if (output !== gate.output && !isDead(output, ops, i + 3)) {
+      return undefined;
+    }
   }
   const stage = { kind: "gate", ...stacked(order), output: gate.output, trace: gate.trace } as const;
   return stage.output !== stage.input && canStack(stage.weights) ? { stage, length: 3 } : undefined;
@@ -171,11 +206,13 @@ function projectedGate(ops: readonly Op[], i: number, { canStack }: FuseRules): 
 
 function projectedActivation(ops: readonly Op[], i: number): Found | undefined {
   const [linear, activate] = ops.slice(i, i + 2);
-  if (!isPlainLinear(linear) || activate?.role !== "activate" || activate.input !== linear.output)
+  if (!isPlainLinear(linear) || activate?.role !== "activate" || activate.input !== linear.output) {
     return undefined;
+  }
   const { activation, output, trace } = activate;
-  if (output === linear.input || (output !== linear.output && !isDead(linear.output, ops, i + 2)))
+  if (output === linear.input || (output !== linear.output && !isDead(linear.output, ops, i + 2))) {
     return undefined;
+  }
   const stage = {
     kind: "linear",
     accumulate: false,
@@ -231,8 +268,12 @@ function stacked(ops: readonly LinearOp[]): Pick<Projection, "input" | "weights"
 function isDead(buffer: Name, ops: readonly Op[], i: number): boolean {
   for (const op of ops.slice(i)) {
     const { reads, writes } = opAccess(op);
-    if (reads.includes(buffer)) return false;
-    if (writes.includes(buffer)) return true;
+    if (reads.includes(buffer)) {
+      return false;
+    }
+    if (writes.includes(buffer)) {
+      return true;
+    }
   }
   return true;
 }

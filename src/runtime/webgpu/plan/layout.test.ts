@@ -29,7 +29,9 @@ function programOf(ops: readonly Op[]): Program {
   }
   builder.vector("gain", COLUMNS);
   builder.group("all");
-  for (const op of ops) builder.op(op);
+  for (const op of ops) {
+    builder.op(op);
+  }
   return builder.build({
     family: "test",
     vocabSize: 50,
@@ -106,8 +108,9 @@ function layOut(
 }
 const weightOf = (layout: WeightLayout, key: string): Weight => {
   const weight = layout.weights.get(key);
-  if (weight === undefined)
+  if (weight === undefined) {
     throw new Error(`no weight ${key}, only ${[...layout.weights.keys()].join("; ")}`);
+  }
   return weight;
 };
 
@@ -181,8 +184,11 @@ describe("matrices", () => {
       const checkpoint = shapesOf(program);
       const tensors = new Map(checkpoint.tensors);
       const tensor = tensors.get("o");
-      if (change === undefined || tensor === undefined) tensors.delete("o");
-      else tensors.set("o", { ...tensor, ...change });
+      if (change === undefined || tensor === undefined) {
+        tensors.delete("o");
+      } else {
+        tensors.set("o", { ...tensor, ...change });
+      }
       return () => layOutWeights(program, { ...checkpoint, tensors }, stages, 1e6);
     };
     expect(attempt(undefined)).toThrow('Tensor "o" of shape [10, 10] is not in the checkpoint');

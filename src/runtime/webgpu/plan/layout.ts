@@ -100,12 +100,16 @@ export function layOutWeights(
 
   const placeWeight = (names: readonly Name[]): void => {
     const key = weightKey(names);
-    if (!weights.has(key)) weights.set(key, stack(program, checkpoint, names, bindingLimit));
+    if (!weights.has(key)) {
+      weights.set(key, stack(program, checkpoint, names, bindingLimit));
+    }
   };
   /** A region as long as `lengths` say, with zeros where there is no vector. */
   const placeVectors = (names: readonly (Name | undefined)[], lengths: readonly number[]): void => {
     const key = vectorKey(names);
-    if (offsets.has(key) || names.every((name) => name === undefined)) return;
+    if (offsets.has(key) || names.every((name) => name === undefined)) {
+      return;
+    }
     offsets.set(key, vectorLength);
     let offset = vectorLength;
     for (const [i, name] of names.entries()) {
@@ -127,9 +131,15 @@ export function layOutWeights(
   };
 
   for (const stage of stages) {
-    if (stage.kind === "embed") placeWeight([stage.embed.table]);
-    if ("positions" in stage && stage.positions !== undefined) placeWeight([stage.positions.table]);
-    if ("norm" in stage && stage.norm !== undefined) placeNorm(stage.norm);
+    if (stage.kind === "embed") {
+      placeWeight([stage.embed.table]);
+    }
+    if ("positions" in stage && stage.positions !== undefined) {
+      placeWeight([stage.positions.table]);
+    }
+    if ("norm" in stage && stage.norm !== undefined) {
+      placeNorm(stage.norm);
+    }
     if ("weights" in stage) {
       placeWeight(stage.weights);
       placeVectors(
@@ -202,6 +212,8 @@ function matrixOf(program: Program, checkpoint: Checkpoint, name: Name): PlacedM
 
 function matrixRows(program: Program, name: Name): number {
   const matrix = program.matrices.get(name);
-  if (matrix === undefined) throw new Error(`The program declares no matrix "${name}".`);
+  if (matrix === undefined) {
+    throw new Error(`The program declares no matrix "${name}".`);
+  }
   return matrix.rows;
 }

@@ -98,7 +98,9 @@ export function lowerGateBlock(
 
 /** Words of the buffer "packed": the widest input of a product, where products are not exact. */
 export function packedBufferWords(lowering: Pick<Lowering, "layout" | "maxRows" | "prefill">): number {
-  if (lowering.prefill === "exact") return 1;
+  if (lowering.prefill === "exact") {
+    return 1;
+  }
   const widest = Math.max(
     0,
     ...[...lowering.layout.weights.values()].map(({ columns }) => packedWords(columns)),

@@ -79,7 +79,9 @@ export function wideColumns(program: Program, stages: readonly Stage[]): number 
 }
 
 function lowerRows(stage: Stage, variant: GemvVariant, lowering: Lowering): Dispatch[] {
-  if ("weights" in stage) return lowerGemv(stage, variant, lowering);
+  if ("weights" in stage) {
+    return lowerGemv(stage, variant, lowering);
+  }
   return stage.kind === "attention" ? lowerAttentionFew(stage, lowering) : lowerSimple(stage, lowering);
 }
 
@@ -184,7 +186,9 @@ function epilogueOf(stage: ProductStage, { program, contextLength }: Lowering): 
 
 /** Elements of a head that are rotated. */
 export function rotaryOf({ rope }: Program): number {
-  if (rope === undefined) throw new Error("The program rotates, but has no table of frequencies.");
+  if (rope === undefined) {
+    throw new Error("The program rotates, but has no table of frequencies.");
+  }
   return 2 * rope.inverseFrequencies.length;
 }
 
@@ -300,13 +304,17 @@ function lowerNorm(norm: NormOp, { program, layout, variants }: Lowering): Dispa
 export function weightOf({ weights }: { weights: readonly Name[] }, layout: WeightLayout): Weight {
   const key = weightKey(weights);
   const weight = layout.weights.get(key);
-  if (weight === undefined) throw new Error(`The weight "${key}" was not laid out.`);
+  if (weight === undefined) {
+    throw new Error(`The weight "${key}" was not laid out.`);
+  }
   return weight;
 }
 
 export function columnsOf(buffer: Name, program: Program): number {
   const columns = program.buffers.get(buffer);
-  if (columns === undefined) throw new Error(`The program declares no buffer "${buffer}".`);
+  if (columns === undefined) {
+    throw new Error(`The program declares no buffer "${buffer}".`);
+  }
   return columns;
 }
 
@@ -316,7 +324,9 @@ export function traced(
   { trace, output }: { trace?: string; output: Name },
   { program }: Lowering,
 ): Dispatch[] {
-  if (trace === undefined) return dispatches;
+  if (trace === undefined) {
+    return dispatches;
+  }
   const columns = columnsOf(output, program);
   return dispatches.map((dispatch, i) =>
     i === dispatches.length - 1 ? { ...dispatch, trace: { name: trace, buffer: output, columns } } : dispatch,

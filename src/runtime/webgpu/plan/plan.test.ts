@@ -62,7 +62,9 @@ const planOf3B = (gpu: keyof typeof GPUS, options: Partial<PlanOptions> = {}): G
 
 const formOf = (plan: GpuPlan, name: FormName, entry = FORWARD) => {
   const forms = plan.entries.get(entry);
-  if (forms === undefined) throw new Error("no entry");
+  if (forms === undefined) {
+    throw new Error("no entry");
+  }
   return forms[name];
 };
 
@@ -131,7 +133,9 @@ describe("SmolLM3-3B", () => {
       const real = tokenDispatches(planOf3B(gpu), 4096);
       const choices = Object.values(tokenChoice({ vocabSize: PROGRAM.vocabSize, maxRows: 512 }).dispatches);
       expect(choices.length).toBeGreaterThan(2);
-      for (const choice of choices) expect(real.length + choice.length).toBeLessThanOrEqual(256);
+      for (const choice of choices) {
+        expect(real.length + choice.length).toBeLessThanOrEqual(256);
+      }
       // Six a layer: anything more is a fusion lost.
       const shards = gpu === "the least GPU" ? 4 : 1;
       expect(real).toHaveLength(36 * 6 + 1 + 2 * shards);
@@ -157,7 +161,9 @@ describe("SmolLM3-3B", () => {
     expect(memory.kvCacheBytes).toBe(2 * 36 * 2 * 4096 * 4 * 128 * 4);
     const all = [...buffers.values()].reduce((sum, bytes) => sum + bytes, 0);
     expect(memory.weightBytes + memory.kvCacheBytes + memory.workBytes).toBe(all);
-    for (const [name, bytes] of buffers) expect(bytes % 4, name).toBe(0);
+    for (const [name, bytes] of buffers) {
+      expect(bytes % 4, name).toBe(0);
+    }
   });
 
   test("a cache that no binding holds is refused, with the length that fits", () => {
@@ -260,7 +266,9 @@ describe.each(FAMILIES)("$name", ({ program, dispatches }) => {
   });
 
   test("a context that is longer than its table of positions is refused", () => {
-    if (program.rope !== undefined) return;
+    if (program.rope !== undefined) {
+      return;
+    }
     const { maxPositions } = program;
     expect(() => planOn("a large GPU", { contextLength: maxPositions + 1 })).toThrow(
       `ends at ${maxPositions} positions; the context has ${maxPositions + 1}. Lower the context length`,

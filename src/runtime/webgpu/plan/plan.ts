@@ -76,14 +76,18 @@ export function planGpu(
 
   const buffers = new Map<string, number>();
   for (const weight of layout.weights.values()) {
-    for (const shard of weight.shards) buffers.set(shard.buffer, shard.count * weight.stride);
+    for (const shard of weight.shards) {
+      buffers.set(shard.buffer, shard.count * weight.stride);
+    }
   }
   const weightBytes = sum(buffers.values());
   let kvCacheBytes = 0;
   for (let layer = 0; layer < program.kv.layers; layer++) {
     const sequences = isSourceLayer(program.kv, layer) ? 1 : slots;
     const bytes = sequences * contextLength * program.kv.kvHeads * program.kv.headDim * 4;
-    if (bytes > bindingLimit) throw cacheTooLarge(adapterName, bytes, bindingLimit, contextLength);
+    if (bytes > bindingLimit) {
+      throw cacheTooLarge(adapterName, bytes, bindingLimit, contextLength);
+    }
     buffers.set(`keys ${layer}`, bytes);
     buffers.set(`values ${layer}`, bytes);
     kvCacheBytes += 2 * bytes;
@@ -91,7 +95,9 @@ export function planGpu(
 
   buffers.set("vectors", layout.vectorLength * 4);
   buffers.set("rows", rowsBufferBytes(maxRows));
-  for (const [name, columns] of program.buffers) buffers.set(name, maxRows * columns * 4);
+  for (const [name, columns] of program.buffers) {
+    buffers.set(name, maxRows * columns * 4);
+  }
   buffers.set("wide", Math.max(4, maxRows * wideColumns(program, allStages) * 4));
   buffers.set("logits", Math.ceil((LOGIT_ROWS * program.vocabSize) / 4) * 16);
   if (program.rope !== undefined) {
@@ -120,7 +126,9 @@ export function planGpu(
 
 /** What the attention kernels are written for. */
 function checkHeads({ kv: { headDim } }: Program): void {
-  if (headDim % 4 === 0 && headDim <= MOST_HEAD_DIM) return;
+  if (headDim % 4 === 0 && headDim <= MOST_HEAD_DIM) {
+    return;
+  }
   throw new ModelComposeError(
     "unsupported",
     `The model has heads of ${headDim} numbers; the GPU device does multiples of 4 up to ${MOST_HEAD_DIM}.`,
@@ -131,9 +139,13 @@ function checkHeads({ kv: { headDim } }: Program): void {
 /** Kernels read tables of learned positions without looking: a context longer than the table has no rows there. */
 function checkPositions({ entries, matrices }: Program, contextLength: number): void {
   for (const op of [...entries.values()].flat().flatMap(({ ops }) => ops)) {
-    if (op.role !== "positions") continue;
+    if (op.role !== "positions") {
+      continue;
+    }
     const most = (matrices.get(op.table)?.rows ?? 0) - op.offset;
-    if (contextLength <= most) continue;
+    if (contextLength <= most) {
+      continue;
+    }
     throw new ModelComposeError(
       "invalid-argument",
       `The table of positions "${op.table}" ends at ${most} positions; the context has ${contextLength}.`,
@@ -154,7 +166,9 @@ function bytesPerToken(layout: WeightLayout, stages: readonly Stage[]): number {
 
 function sum(values: Iterable<number>): number {
   let total = 0;
-  for (const value of values) total += value;
+  for (const value of values) {
+    total += value;
+  }
   return total;
 }
 

@@ -43,8 +43,9 @@ export function selectVariants({ features, limits, isSoftware, forced = {} }: Va
     const outputs = 4;
     let workgroup = Math.min(invocations.gemv, maxComputeInvocationsPerWorkgroup);
     // Without subgroups every invocation keeps its sums (the products' and those of squares) in workgroup memory.
-    while (!subgroups && (outputs + 1) * tile * 4 * workgroup > maxComputeWorkgroupStorageSize)
+    while (!subgroups && (outputs + 1) * tile * 4 * workgroup > maxComputeWorkgroupStorageSize) {
       workgroup /= 2;
+    }
     return { subgroups, workgroup, outputs, tile };
   };
   return {

@@ -17,7 +17,9 @@ function errorOf(pick: () => unknown): ModelComposeError {
   try {
     pick();
   } catch (error) {
-    if (error instanceof ModelComposeError) return error;
+    if (error instanceof ModelComposeError) {
+      return error;
+    }
     throw error;
   }
   throw new Error("nothing was thrown");

@@ -41,7 +41,9 @@ const NO_SUCH_ADAPTER = "adapter=(list the adapters)";
  */
 export async function listAdapters(flags: readonly string[] = []): Promise<AdapterSummary[]> {
   const summaries: AdapterSummary[] = [];
-  for (const listed of await listNames(flags)) summaries.push((await openAdapter(listed, flags)).summary);
+  for (const listed of await listNames(flags)) {
+    summaries.push((await openAdapter(listed, flags)).summary);
+  }
   return summaries;
 }
 
@@ -80,7 +82,9 @@ export function pickAdapter(adapters: readonly ListedAdapter[], name: string | u
   }
   if (name === undefined) {
     const hardware = adapters.find((adapter) => !adapter.isSoftware);
-    if (hardware !== undefined) return hardware;
+    if (hardware !== undefined) {
+      return hardware;
+    }
     throw new ModelComposeError(
       "device",
       `There is no hardware WebGPU adapter on this machine, only software: ${quoted(adapters)}.`,
@@ -91,7 +95,9 @@ export function pickAdapter(adapters: readonly ListedAdapter[], name: string | u
   }
   const wanted = name.toLowerCase();
   const found = adapters.find((adapter) => adapter.name.toLowerCase().includes(wanted));
-  if (found !== undefined) return found;
+  if (found !== undefined) {
+    return found;
+  }
   const words = adapters.flatMap((adapter) => adapter.name.toLowerCase().split(/[^a-z0-9]+/));
   const nearest = nearestName(wanted, words.filter(Boolean));
   throw new ModelComposeError(
@@ -114,7 +120,9 @@ export function isSoftwareName(name: string): boolean {
 async function listNames(flags: readonly string[]): Promise<ListedAdapter[]> {
   // Dawn would warn on stderr, and find nothing.
   const needsVulkan = !flags.some((flag) => flag.startsWith("backend="));
-  if (needsVulkan && vulkanLoaderProblem() !== undefined) return [];
+  if (needsVulkan && vulkanLoaderProblem() !== undefined) {
+    return [];
+  }
   const gpu = await openGpu([...flags, NO_SUCH_ADAPTER]);
   try {
     // The request sorts the listing.
@@ -131,7 +139,9 @@ export function parseListing(message: string): ListedAdapter[] {
   for (const [line, backend = "", name = ""] of message.matchAll(/^ \* backend: '(.*?)', name: '(.*)'$/gm)) {
     listed.set(line, { name, backend, isSoftware: isSoftwareName(name) });
   }
-  if (listed.size > 0) return [...listed.values()];
+  if (listed.size > 0) {
+    return [...listed.values()];
+  }
   throw new ModelComposeError("device", `Dawn cannot list the GPU adapters: ${message}.`, {
     remedy: `${USE_CPU}.`,
   });
@@ -177,7 +187,9 @@ export async function openAdapter(
 
 /** One line for each adapter, for people: its name, backend and driver. */
 export function listingText(adapters: readonly AdapterSummary[]): string {
-  if (adapters.length === 0) return noAdapter(vulkanLoaderProblem());
+  if (adapters.length === 0) {
+    return noAdapter(vulkanLoaderProblem());
+  }
   return adapters
     .map(({ name, backend, description, isSoftware }) => {
       const notes = [backend, description, isSoftware ? "software, for tests" : ""].filter(Boolean);

@@ -106,7 +106,9 @@ async function chooseOnGpu(
     const compute = encoder.beginComputePass(slot.timestamps);
     let dispatches = 0;
     // The first step's rows are computed already.
-    if (step > 0) dispatches += encode(compute, one.body, stepShape);
+    if (step > 0) {
+      dispatches += encode(compute, one.body, stepShape);
+    }
     dispatches += encode(compute, one.head, stepShape);
     dispatches += encode(compute, choice, stepShape);
     compute.end();
@@ -116,19 +118,27 @@ async function chooseOnGpu(
     const encodedAt = performance.now();
     device.queue.submit([commands]);
     waiting.push(slot);
-    if (step === 0 || onStep === undefined) return;
+    if (step === 0 || onStep === undefined) {
+      return;
+    }
     const submitSeconds = (performance.now() - encodedAt) / 1000;
     onStep({ dispatches, encodeSeconds: (encodedAt - startedAt) / 1000, submitSeconds });
   };
 
   for (let seen = 0; seen < count; seen++) {
-    while (submitted < Math.min(count, seen + STEPS_AHEAD)) submitStep();
+    while (submitted < Math.min(count, seen + STEPS_AHEAD)) {
+      submitStep();
+    }
     const words = await executable.result(waiting.shift(), pace, signal);
     const token = readChoice(words, sampling, program.vocabSize);
     clock.tick();
     // Times of the steps after the first token, as the wall clock has them.
-    if (seen > 0) clock.busy += ring.seconds(words);
-    if (onToken(token) === false || eosTokenIds.includes(token)) break;
+    if (seen > 0) {
+      clock.busy += ring.seconds(words);
+    }
+    if (onToken(token) === false || eosTokenIds.includes(token)) {
+      break;
+    }
   }
   // What was submitted ahead runs to its end and is never looked at.
   return clock.profile();
@@ -160,7 +170,9 @@ async function chooseOnCpu(
     const token = sampler.choose(new Float32Array(bytes), next);
     sampler.accept(token);
     clock.tick();
-    if (onToken(token) === false || eosTokenIds.includes(token) || step === count - 1) break;
+    if (onToken(token) === false || eosTokenIds.includes(token) || step === count - 1) {
+      break;
+    }
     stepShape = await executable.submitBody(
       {
         tokens: Int32Array.of(token),

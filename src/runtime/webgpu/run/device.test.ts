@@ -15,7 +15,9 @@ async function open(options: GpuOptions = {}): Promise<GpuContext> {
 }
 
 afterEach(() => {
-  for (const context of opened.splice(0)) context.destroy();
+  for (const context of opened.splice(0)) {
+    context.destroy();
+  }
 });
 
 /** Whether the device checks calls: this buffer has no use. */
@@ -168,9 +170,11 @@ describe("GpuContext", () => {
     const making = context.createBuffer("unlucky", 16, STORAGE);
     context.device.destroy();
     const outcome = await making.catch((error: unknown) => error);
-    if (outcome instanceof Error) expect(outcome).toBe(await failure);
-    else
+    if (outcome instanceof Error) {
+      expect(outcome).toBe(await failure);
+    } else {
       await expect(failure.then(() => context.createBuffer("late", 16, STORAGE))).rejects.toThrow(/was lost/);
+    }
   });
 
   test("an error outside every scope is a failure", async () => {

@@ -119,7 +119,9 @@ export class GpuContext {
       this.#fail(`failed: ${sentence(event.error.message)}`, event.error);
     });
     void device.lost.then(({ reason, message }) => {
-      if (!this.#isDestroyed) this.#fail(`was lost (${reason}): ${sentence(message)}`);
+      if (!this.#isDestroyed) {
+        this.#fail(`was lost (${reason}): ${sentence(message)}`);
+      }
     });
   }
 
@@ -155,7 +157,9 @@ export class GpuContext {
         );
       });
     const context = new GpuContext(device, adapter, summary, validation, options);
-    if (signal?.aborted) context.destroy();
+    if (signal?.aborted) {
+      context.destroy();
+    }
     throwIfAborted(signal);
     return context;
   }
@@ -178,15 +182,21 @@ export class GpuContext {
 
   /** Called once, when `failure` is set; at once when it is. */
   onFailure(listener: (error: ModelComposeError) => void): void {
-    if (this.#failure === undefined) this.#listeners.push(listener);
-    else listener(this.#failure);
+    if (this.#failure === undefined) {
+      this.#listeners.push(listener);
+    } else {
+      listener(this.#failure);
+    }
   }
 
   /** @throws ModelComposeError "disposed" after `destroy()`, else `failure` when it is set */
   checkAlive(): void {
-    if (this.#isDestroyed)
+    if (this.#isDestroyed) {
       throw new ModelComposeError("disposed", `The GPU ${label(this.summary)} was closed.`);
-    if (this.#failure !== undefined) throw this.#failure;
+    }
+    if (this.#failure !== undefined) {
+      throw this.#failure;
+    }
   }
 
   /**
@@ -206,8 +216,9 @@ export class GpuContext {
       device.pushErrorScope("out-of-memory");
       const buffer = device.createBuffer({ label: bufferLabel, size, usage });
       const [outOfMemory, invalid] = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
-      if (outOfMemory !== null)
+      if (outOfMemory !== null) {
         throw this.#outOfMemory(bufferLabel, size, "the GPU has no room for it", outOfMemory);
+      }
       if (invalid !== null) {
         throw new ModelComposeError(
           "device",
@@ -219,7 +230,9 @@ export class GpuContext {
       this.#bytes.set(buffer, size);
       return buffer;
     } catch (error) {
-      if (!this.#isDestroyed) this.#allocatedBytes -= size;
+      if (!this.#isDestroyed) {
+        this.#allocatedBytes -= size;
+      }
       throw this.#failure ?? error;
     }
   }
@@ -233,7 +246,9 @@ export class GpuContext {
 
   /** Frees the GPU and all that is on it; what waits for it rejects. Idempotent. */
   destroy(): void {
-    if (this.#isDestroyed) return;
+    if (this.#isDestroyed) {
+      return;
+    }
     this.#isDestroyed = true;
     this.#listeners.length = 0;
     this.#bytes.clear();
@@ -266,13 +281,17 @@ export class GpuContext {
   }
 
   #fail(what: string, cause?: unknown): void {
-    if (this.#failure !== undefined || this.#isDestroyed) return;
+    if (this.#failure !== undefined || this.#isDestroyed) {
+      return;
+    }
     const failure = new ModelComposeError("device", `The GPU ${label(this.summary)} ${what}`, {
       remedy: 'Load the model again; if that fails too, use the device "wasm" (the CPU).',
       cause,
     });
     this.#failure = failure;
-    for (const listener of this.#listeners.splice(0)) listener(failure);
+    for (const listener of this.#listeners.splice(0)) {
+      listener(failure);
+    }
   }
 }
 

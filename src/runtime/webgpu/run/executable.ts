@@ -67,7 +67,9 @@ export class WebGpuExecutable implements Executable {
 
   async copySlot(from: number, to: number, length: number): Promise<void> {
     checkCopy(from, to, length, this.#limits);
-    if (from === to || length === 0) return;
+    if (from === to || length === 0) {
+      return;
+    }
     await this.#inTurn(async () => {
       const { device } = this.resources.context;
       const { kv } = this.program;
@@ -76,7 +78,9 @@ export class WebGpuExecutable implements Executable {
       const between = await this.#bufferBetween(size, this.contextLength * positionBytes);
       const encoder = device.createCommandEncoder();
       for (let layer = 0; layer < kv.layers; layer++) {
-        if (isSourceLayer(kv, layer)) continue;
+        if (isSourceLayer(kv, layer)) {
+          continue;
+        }
         for (const name of [`keys ${layer}`, `values ${layer}`]) {
           const cache = this.resources.buffer(name);
           encoder.copyBufferToBuffer(cache, from * this.contextLength * positionBytes, between, 0, size);
@@ -94,8 +98,12 @@ export class WebGpuExecutable implements Executable {
    */
   async #bufferBetween(bytes: number, most: number): Promise<GPUBuffer> {
     const { context } = this.resources;
-    if (this.#between !== undefined && this.#between.size >= bytes) return this.#between;
-    if (this.#between !== undefined) context.releaseBuffer(this.#between);
+    if (this.#between !== undefined && this.#between.size >= bytes) {
+      return this.#between;
+    }
+    if (this.#between !== undefined) {
+      context.releaseBuffer(this.#between);
+    }
     this.#between = undefined;
     const size = Math.min(most, 2 ** Math.ceil(Math.log2(bytes)));
     this.#between = await context.createBuffer("slot on its way", size, USAGE.COPY_SRC | USAGE.COPY_DST);
@@ -135,7 +143,9 @@ export class WebGpuExecutable implements Executable {
       encoder.copyBufferToBuffer(this.resources.buffer("rows"), 0, slot.buffer, 0, RESULT_BYTES);
       device.queue.submit([encoder.finish()]);
       inFlight.push(slot);
-      if (inFlight.length < SLICES_IN_FLIGHT) continue;
+      if (inFlight.length < SLICES_IN_FLIGHT) {
+        continue;
+      }
       await this.result(inFlight.shift(), pace, signal);
       if (onProgress !== undefined && performance.now() - reportedAt >= PROGRESS_INTERVAL_MILLISECONDS) {
         reportedAt = performance.now();
@@ -161,7 +171,9 @@ export class WebGpuExecutable implements Executable {
     pace: Pace,
     signal: AbortSignal | undefined,
   ): Promise<Uint32Array> {
-    if (slot === undefined) throw new Error("A result was asked for that nothing was submitted for.");
+    if (slot === undefined) {
+      throw new Error("A result was asked for that nothing was submitted for.");
+    }
     const reading = pace.sleep().then(() => slot.read());
     this.#draining = reading.catch(() => undefined);
     const words = await withAbort(reading, signal);
@@ -183,7 +195,9 @@ export class WebGpuExecutable implements Executable {
     const logits = new Float32Array(logitRows.length * vocabSize);
     for (let from = 0; from < logitRows.length; from += LOGIT_ROWS) {
       const rows = logitRows.subarray(from, from + LOGIT_ROWS);
-      if (from > 0) this.rows.writeLogitRows(rows);
+      if (from > 0) {
+        this.rows.writeLogitRows(rows);
+      }
       const { head } = await this.resources.form(entry, headFor(rows.length));
       const headShape = { ...shape, logitRows: rows.length };
       const read = this.readback("logits", rows.length * vocabSize * 4, head, headShape);
@@ -232,7 +246,9 @@ export class WebGpuExecutable implements Executable {
       const { trace } = recorded.dispatch;
       const bytes = trace === undefined ? 4 : shape.rows * trace.columns * 4;
       const result = await this.readback(trace?.buffer ?? "rows", bytes, [recorded], shape);
-      if (trace !== undefined) activations.set(trace.name, new Float32Array(result));
+      if (trace !== undefined) {
+        activations.set(trace.name, new Float32Array(result));
+      }
     }
   }
 

@@ -70,12 +70,16 @@ export class ReadProbe {
     const probed: typeof shards = [];
     let bytes = 0;
     for (const shard of shards.sort((a, b) => b.bytes - a.bytes)) {
-      if (bytes >= ENOUGH_BYTES) break;
+      if (bytes >= ENOUGH_BYTES) {
+        break;
+      }
       probed.push(shard);
       bytes += shard.bytes;
     }
     const partials = probed.map((_, i) => `partial reads ${i}`);
-    for (const name of partials) await resources.addBuffer(name, Math.max(...GRIDS) * 4, USAGE.STORAGE);
+    for (const name of partials) {
+      await resources.addBuffer(name, Math.max(...GRIDS) * 4, USAGE.STORAGE);
+    }
     const { isSoftware } = resources.context.summary;
     const invocations = isSoftware ? INVOCATIONS.software : INVOCATIONS.hardware;
     const grids: Grid[] = [];
@@ -136,7 +140,9 @@ export class ReadProbe {
     try {
       const encoder = device.createCommandEncoder();
       // What an earlier sample found is no result of this one.
-      for (const { name } of results) encoder.clearBuffer(resources.buffer(name));
+      for (const { name } of results) {
+        encoder.clearBuffer(resources.buffer(name));
+      }
       for (let pass = 0; pass < passes; pass++) {
         const compute = encoder.beginComputePass(times?.around(pass));
         encode(compute, recorded, NO_SHAPE);
@@ -148,7 +154,9 @@ export class ReadProbe {
       await device.queue.onSubmittedWorkDone();
       const wallSeconds = (performance.now() - startedAt) / 1000;
       this.#check(xorOf(await bring(this.#executable, this.#staging, results)));
-      if (times === undefined) return wallSeconds / passes;
+      if (times === undefined) {
+        return wallSeconds / passes;
+      }
       const seconds = await times.read();
       return seconds.reduce((sum, value) => sum + value, 0) / passes;
     } finally {
@@ -157,7 +165,9 @@ export class ReadProbe {
   }
 
   #check(found: number): void {
-    if (found === this.#expected) return;
+    if (found === this.#expected) {
+      return;
+    }
     const hex = (word: number): string => `0x${(word >>> 0).toString(16).padStart(8, "0")}`;
     throw new ModelComposeError(
       "device",
@@ -190,6 +200,8 @@ async function bring(
 
 function xorOf(words: Uint32Array): number {
   let xor = 0;
-  for (const word of words) xor ^= word;
+  for (const word of words) {
+    xor ^= word;
+  }
   return xor;
 }

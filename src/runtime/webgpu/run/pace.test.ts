@@ -14,13 +14,17 @@ test("sleeps for most of an interval, once one is known", () => {
 
 test("short intervals are polled", () => {
   const pace = new Pace();
-  for (const now of [0, 3, 6]) pace.tick(now);
+  for (const now of [0, 3, 6]) {
+    pace.tick(now);
+  }
   expect(pace.milliseconds(6)).toBe(0);
 });
 
 test("follows faster results at once, slower ones step by step", () => {
   const pace = new Pace();
-  for (const now of [0, 40, 80]) pace.tick(now);
+  for (const now of [0, 40, 80]) {
+    pace.tick(now);
+  }
   pace.tick(100);
   expect(pace.milliseconds(100)).toBe(15);
   pace.tick(200);

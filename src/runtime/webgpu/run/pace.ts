@@ -16,12 +16,16 @@ export class Pace {
   /** Sleeps until the next result is nearly due. */
   async sleep(now = performance.now()): Promise<void> {
     const milliseconds = this.milliseconds(now);
-    if (milliseconds > 0) await new Promise((resolve) => setTimeout(resolve, milliseconds));
+    if (milliseconds > 0) {
+      await new Promise((resolve) => setTimeout(resolve, milliseconds));
+    }
   }
 
   /** How long to sleep from now on; 0 when it is not worth it. */
   milliseconds(now: number): number {
-    if (this.#last === undefined) return 0;
+    if (this.#last === undefined) {
+      return 0;
+    }
     const rest = this.#last + SLEEP_FRACTION * this.#interval - now;
     return rest >= SHORTEST_SLEEP_MILLISECONDS ? Math.floor(rest) : 0;
   }

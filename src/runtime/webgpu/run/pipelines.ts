@@ -28,7 +28,9 @@ export class Pipelines {
   layout(bindings: readonly BindingKind[]): GPUBindGroupLayout {
     const key = bindings.join();
     const known = this.#layouts.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      return known;
+    }
     const layout = this.#context.device.createBindGroupLayout({
       entries: bindings.map((kind, binding) => ({
         binding,
@@ -51,7 +53,9 @@ export class Pipelines {
   async #compile(spec: KernelSpec): Promise<GPUComputePipeline> {
     const { device } = this.#context;
     // Destroying a device waits for all that it was given to compile: the queue is ours, and short.
-    if (this.#compiling >= MOST_AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#compiling >= MOST_AT_ONCE) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
     this.#compiling++;
     try {
       this.#context.checkAlive();

@@ -48,7 +48,9 @@ export class ReadbackRing {
 
   /** How long a step's kernels took, by its result; 0 where nobody measured. */
   seconds(result: Uint32Array): number {
-    if (!this.#hasTimes) return 0;
+    if (!this.#hasTimes) {
+      return 0;
+    }
     const [begin, end] = new BigUint64Array(result.buffer, RESULT_BYTES, 2);
     return Number(end - begin) / 1e9;
   }
@@ -64,13 +66,17 @@ export class RingSlot {
   }
 
   get timestamps(): GPUComputePassDescriptor | undefined {
-    if (this.#queries === undefined) return undefined;
+    if (this.#queries === undefined) {
+      return undefined;
+    }
     const { times } = this.#queries;
     return { timestampWrites: { querySet: times, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } };
   }
 
   resolveTimestamps(encoder: GPUCommandEncoder): void {
-    if (this.#queries === undefined) return;
+    if (this.#queries === undefined) {
+      return;
+    }
     const { times, resolved } = this.#queries;
     encoder.resolveQuerySet(times, 0, 2, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, this.buffer, RESULT_BYTES, TIMESTAMP_BYTES);

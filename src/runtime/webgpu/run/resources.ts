@@ -39,7 +39,11 @@ export class Resources {
         this.#buffers.set(name, await this.context.createBuffer(name, bytes, STORAGE));
       }),
     );
-    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+    for (const outcome of outcomes) {
+      if (outcome.status === "rejected") {
+        throw outcome.reason;
+      }
+    }
   }
 
   /** Gathers everything that will be encoded, and the params of it; compiles nothing yet. */
@@ -50,7 +54,9 @@ export class Resources {
         this.#lists.set(`${entry} ${name} head`, head);
       }
     }
-    for (const [name, dispatches] of choices) this.#lists.set(`choice ${name}`, dispatches);
+    for (const [name, dispatches] of choices) {
+      this.#lists.set(`choice ${name}`, dispatches);
+    }
     this.#params = await Uniforms.create(this.context, [...this.#lists.values()].flat());
   }
 
@@ -75,7 +81,9 @@ export class Resources {
 
   #list(name: string): Promise<Recorded[]> {
     const dispatches = this.#lists.get(name);
-    if (dispatches === undefined) throw new Error(`There is no list of dispatches "${name}".`);
+    if (dispatches === undefined) {
+      throw new Error(`There is no list of dispatches "${name}".`);
+    }
     const recorded = this.#recorded.get(name) ?? this.record(dispatches);
     this.#recorded.set(name, recorded);
     return recorded;
@@ -89,7 +97,9 @@ export class Resources {
   async #record(dispatch: Dispatch): Promise<Recorded> {
     const pipeline = await this.pipelines.get(dispatch.spec);
     const resources: GPUBufferBinding[] = dispatch.buffers.map((name) => ({ buffer: this.buffer(name) }));
-    if (dispatch.params !== undefined) resources.push(this.#params.binding(dispatch.params));
+    if (dispatch.params !== undefined) {
+      resources.push(this.#params.binding(dispatch.params));
+    }
     const bindGroup = this.context.device.createBindGroup({
       label: dispatch.spec.name,
       layout: this.pipelines.layout(dispatch.spec.bindings),
@@ -100,7 +110,9 @@ export class Resources {
 
   buffer(name: string): GPUBuffer {
     const buffer = this.#buffers.get(name);
-    if (buffer === undefined) throw new Error(`The plan has no buffer "${name}".`);
+    if (buffer === undefined) {
+      throw new Error(`The plan has no buffer "${name}".`);
+    }
     return buffer;
   }
 
@@ -110,7 +122,9 @@ export class Resources {
 
   /** Makes a buffer that is not of the plan. */
   async addBuffer(name: string, bytes: number, usage: number): Promise<GPUBuffer> {
-    if (this.#buffers.has(name)) throw new Error(`There is a buffer "${name}" already.`);
+    if (this.#buffers.has(name)) {
+      throw new Error(`There is a buffer "${name}" already.`);
+    }
     const buffer = await this.context.createBuffer(name, bytes, usage | USAGE.COPY_SRC | USAGE.COPY_DST);
     this.#buffers.set(name, buffer);
     return buffer;
@@ -127,23 +141,30 @@ class Uniforms {
     const alignment = context.device.limits.minUniformBufferOffsetAlignment;
     const contents: Uint32Array[] = [];
     for (const { params } of dispatches) {
-      if (params === undefined || uniforms.#offsets.has(params.join())) continue;
+      if (params === undefined || uniforms.#offsets.has(params.join())) {
+        continue;
+      }
       uniforms.#offsets.set(params.join(), contents.length * alignment);
       contents.push(params);
     }
-    if (contents.length === 0) return uniforms;
+    if (contents.length === 0) {
+      return uniforms;
+    }
     const bytes = contents.length * alignment;
     uniforms.#buffer = await context.createBuffer("params", bytes, USAGE.UNIFORM | USAGE.COPY_DST);
     const words = new Uint32Array(bytes / 4);
-    for (const [i, params] of contents.entries()) words.set(params, (i * alignment) / 4);
+    for (const [i, params] of contents.entries()) {
+      words.set(params, (i * alignment) / 4);
+    }
     context.device.queue.writeBuffer(uniforms.#buffer, 0, words);
     return uniforms;
   }
 
   binding(params: Uint32Array): GPUBufferBinding {
     const offset = this.#offsets.get(params.join());
-    if (offset === undefined || this.#buffer === undefined)
+    if (offset === undefined || this.#buffer === undefined) {
       throw new Error("These params were not gathered.");
+    }
     return { buffer: this.#buffer, offset, size: Math.ceil((params.length * 4) / 16) * 16 };
   }
 }
@@ -157,8 +178,12 @@ export function encode(encoder: GPUComputePassEncoder, list: readonly Recorded[]
   let last: GPUComputePipeline | undefined;
   for (const { dispatch, pipeline, bindGroup } of list) {
     const [x, y, z] = dispatch.workgroups(pass);
-    if (x * y * z === 0) continue;
-    if (pipeline !== last) encoder.setPipeline(pipeline);
+    if (x * y * z === 0) {
+      continue;
+    }
+    if (pipeline !== last) {
+      encoder.setPipeline(pipeline);
+    }
     last = pipeline;
     encoder.setBindGroup(0, bindGroup);
     encoder.dispatchWorkgroups(x, y, z);

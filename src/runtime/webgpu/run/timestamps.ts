@@ -81,7 +81,9 @@ export function requireTimestamps(gpu: {
   features: Pick<GpuFeatures, "timestamps">;
   summary: Pick<AdapterSummary, "name">;
 }): void {
-  if (gpu.features.timestamps) return;
+  if (gpu.features.timestamps) {
+    return;
+  }
   throw new ModelComposeError(
     "unsupported",
     `The GPU ${gpu.summary.name} has no timestamps to profile with.`,

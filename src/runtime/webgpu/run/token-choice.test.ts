@@ -63,7 +63,9 @@ class Chooser {
     this.#buffers.set("logits", lab.buffer(new Float32Array(vocabSize * 4).fill(NaN)));
     this.#buffers.set("rows", lab.buffer(8 + 4 * MAX_ROWS));
     for (const { name, kind, size, content } of tokenChoice({ vocabSize, maxRows: MAX_ROWS }).buffers) {
-      if (kind === "storage") this.#buffers.set(name, lab.buffer(content ?? size / 4));
+      if (kind === "storage") {
+        this.#buffers.set(name, lab.buffer(content ?? size / 4));
+      }
     }
     const { choiceParams, ...storage } = startTokenChoice(request, vocabSize);
     this.#buffers.set("choiceParams", lab.uniform(choiceParams));
@@ -74,9 +76,13 @@ class Chooser {
 
   /** A step; `undefined` chooses from the logits of the last. */
   async step(logits?: Float32Array): Promise<Uint32Array> {
-    if (logits !== undefined) lab.device.queue.writeBuffer(this.#buffer("logits").gpu, 0, logits);
+    if (logits !== undefined) {
+      lab.device.queue.writeBuffer(this.#buffer("logits").gpu, 0, logits);
+    }
     const plan = planTokenChoice(this.#request.sampling, this.#vocabSize);
-    if (plan === "cpu") throw new Error("this is not chosen on the GPU");
+    if (plan === "cpu") {
+      throw new Error("this is not chosen on the GPU");
+    }
     const { dispatches } = tokenChoice({ vocabSize: this.#vocabSize, maxRows: MAX_ROWS });
     for (const { spec, buffers, workgroups } of dispatches[plan]) {
       await lab.run(
@@ -98,7 +104,9 @@ class Chooser {
 
   #buffer(name: ChoiceBufferName): LabBuffer {
     const buffer = this.#buffers.get(name);
-    if (buffer === undefined) throw new Error(`there is no buffer ${name}`);
+    if (buffer === undefined) {
+      throw new Error(`there is no buffer ${name}`);
+    }
     return buffer;
   }
 }
@@ -185,7 +193,9 @@ test.each([
       const random = randomSource(1000 * vocabSize + round);
       const request = randomRequest(vocabSize, random);
       // Bans must leave a token.
-      if (vocabSize === 5) request.eosTokenIds = request.eosTokenIds.slice(0, 1);
+      if (vocabSize === 5) {
+        request.eosTokenIds = request.eosTokenIds.slice(0, 1);
+      }
       const deviation = pickFrom([3, 0.01, 12], random);
       const quantum = pickFrom([0, 0.25, 2 ** -10, 1], random);
       const steps = Array.from({ length: 3 }, () => {
@@ -367,7 +377,9 @@ test("a nucleus that is most of the vocabulary, and one at the end of what is re
   await expectSameTokens(makeRequest({ doSample: true, topK: 0, topP: 0.999 }), 20_011, [flat, flat]);
   // 128 tokens share half of the weight (but for rounding), the others the other half.
   const edge = new Float32Array(20_011).fill(Math.log(128 / (20_011 - 128)));
-  for (let i = 0; i < 128; i++) edge[i * 150] = 0;
+  for (let i = 0; i < 128; i++) {
+    edge[i * 150] = 0;
+  }
   for (const topP of [0.49, 0.4999, 0.5, 0.5001, 0.51]) {
     await expectSameTokens(makeRequest({ doSample: true, topK: 0, topP }), 20_011, [edge, edge]);
   }
@@ -398,11 +410,17 @@ test.each([0.1, -5, 0, 2 ** -140, -(2 ** -140), 100.3, 1e6, 3e38, -3e38])(
     const work = await some.read("work");
     const found = new Map<number, number>();
     for (let i = 0; i < vocabSize; i++) {
-      if (work[weightsAt + i] !== UNWRITTEN) found.set(work[idsAt + i], work[weightsAt + i]);
+      if (work[weightsAt + i] !== UNWRITTEN) {
+        found.set(work[idsAt + i], work[weightsAt + i]);
+      }
     }
     expect([...found.keys()]).toEqual([...found.keys()].toSorted((a, b) => a - b));
     expect(kept.map((token) => found.get(token))).toEqual(kept.map((token) => weights[token]));
-    for (const [token, weight] of found) if (!kept.includes(token)) expect(weight).toBe(0);
+    for (const [token, weight] of found) {
+      if (!kept.includes(token)) {
+        expect(weight).toBe(0);
+      }
+    }
 
     const all = new Chooser(makeRequest({ doSample: true, topK: 0 }), vocabSize);
     await all.choose(logits);

@@ -32,9 +32,15 @@ export type TokenChoicePlan = "gpu-greedy" | "gpu-top-k" | "gpu-top-p" | "gpu-al
 /** The CPU chooses where a history of n-grams counts. */
 export function planTokenChoice(sampling: ResolvedSampling, vocabSize: number): TokenChoicePlan {
   const { noRepeatNgramSize, doSample } = sampling;
-  if (noRepeatNgramSize > 0) return "cpu";
-  if (!doSample) return "gpu-greedy";
-  if (effectiveTopK(sampling, vocabSize) > 0) return "gpu-top-k";
+  if (noRepeatNgramSize > 0) {
+    return "cpu";
+  }
+  if (!doSample) {
+    return "gpu-greedy";
+  }
+  if (effectiveTopK(sampling, vocabSize) > 0) {
+    return "gpu-top-k";
+  }
   return removable(sampling) > 0 ? "gpu-top-p" : "gpu-all";
 }
 
@@ -148,10 +154,14 @@ const STATUS = { ok: 0, notFinite: 1, noToken: 2 } as const;
  */
 export function readChoice(result: Uint32Array, sampling: ResolvedSampling, vocabSize: number): number {
   const [token = 0, status = 0, position = 0, highest = 0] = result;
-  if (status === STATUS.ok) return token;
+  if (status === STATUS.ok) {
+    return token;
+  }
   // The CPU has the words for it: it is shown logits that differ in nothing that counts.
   const logits = new Float32Array(vocabSize).fill(-Infinity);
-  if (status === STATUS.notFinite) new Uint32Array(logits.buffer)[token] = highest;
+  if (status === STATUS.notFinite) {
+    new Uint32Array(logits.buffer)[token] = highest;
+  }
   const sampler = new Sampler(
     { ...sampling, repetitionPenalty: 1 },
     { vocabSize, promptIds: [], eosTokenIds: [], minNewTokens: 0, sequence: [0, 0, 0] },
@@ -168,7 +178,9 @@ function tokenMarks({ history, eosTokenIds }: DecodeRequest, vocabSize: number):
   const marks = new Uint32Array(markWords(vocabSize));
   for (const [kind, tokens] of [history, eosTokenIds].entries()) {
     for (const token of tokens) {
-      if (token < vocabSize) marks[2 * (token >>> 5) + kind] |= 1 << (token & 31);
+      if (token < vocabSize) {
+        marks[2 * (token >>> 5) + kind] |= 1 << (token & 31);
+      }
     }
   }
   return marks;

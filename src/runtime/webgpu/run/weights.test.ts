@@ -95,7 +95,9 @@ describe("piecesOf", () => {
 
   test.each([16, 17, 40, 79, 80, 1000])("none takes more than a staging buffer of %i bytes", (staging) => {
     const pieces = piecesOf([weightOf(stack, [4, 6])], staging);
-    for (const { rows, stride } of pieces) expect(rows * stride).toBeLessThanOrEqual(staging);
+    for (const { rows, stride } of pieces) {
+      expect(rows * stride).toBeLessThanOrEqual(staging);
+    }
     expect(rowsOf(pieces)).toEqual({ "shard 0": all.slice(0, 4), "shard 1": all.slice(4) });
   });
 
@@ -191,7 +193,9 @@ describe("on a GPU", () => {
   /** q, k, v of one tensor, a matrix and a vector from everywhere, one tensor as it is. */
   function program(transposed: boolean): Program {
     const p = new ProgramBuilder();
-    for (const name of ["x", "q", "k", "v", "o", "p"]) p.buffer(name, name === "x" ? SIZE : ROWS);
+    for (const name of ["x", "q", "k", "v", "o", "p"]) {
+      p.buffer(name, name === "x" ? SIZE : ROWS);
+    }
     const slice = (name: string, tensor: string, ranges: readonly [number, number][], rows: number): void => {
       const from = { tensor, rows, transposed, ranges: ranges.map(([start, end]) => ({ start, end })) };
       const count = ranges.reduce((sum, [start, end]) => sum + end - start, 0);
@@ -227,7 +231,9 @@ describe("on a GPU", () => {
         output: name,
         accumulate: false,
       }) as const;
-    for (const name of ["q", "k", "v"]) p.op(linear(name));
+    for (const name of ["q", "k", "v"]) {
+      p.op(linear(name));
+    }
     p.op({ role: "append", key: "k", value: "v", layer: 0 });
     p.op(linear("o"));
     p.op(linear("p"));
@@ -261,8 +267,11 @@ describe("on a GPU", () => {
           : Float64Array.from(new Uint16Array(bytes), weight.format === "bf16" ? bf16Value : f16Value);
       const width = (all.length * weight.stride) / bytes.byteLength;
       all.forEach((value, i) => {
-        if (i % width < weight.columns) numbers.push(value);
-        else expect(value).toBe(0);
+        if (i % width < weight.columns) {
+          numbers.push(value);
+        } else {
+          expect(value).toBe(0);
+        }
       });
     }
     return numbers;

@@ -91,10 +91,14 @@ interface Run {
 
 /** Rows of a weight that its file can give in one read each. */
 function runsOf({ source, first }: WeightPart, rowBytes: number, { start, end }: RowRange): Run[] {
-  if (start >= end) return [];
+  if (start >= end) {
+    return [];
+  }
   const { rows, ranges, transposed, tensor } = source;
   const isScattered = ranges.length > 1 && (rows * rowBytes) / ranges.length < LEAST_RANGE_BYTES;
-  if (transposed || tensor.strides !== undefined || isScattered) return [{ row: start, rows: end - start }];
+  if (transposed || tensor.strides !== undefined || isScattered) {
+    return [{ row: start, rows: end - start }];
+  }
   let row = start;
   return tensorRanges(source.ranges, { start: start - first, end: end - first }).map((range) => {
     const run = { row, rows: range.end - range.start, fileRow: range.start };
@@ -142,7 +146,9 @@ export async function uploadWeights(
         staging.unmap();
         const encoder = context.device.createCommandEncoder();
         const target = buffers.get(piece.buffer);
-        if (target === undefined) throw new Error(`There is no buffer "${piece.buffer}".`);
+        if (target === undefined) {
+          throw new Error(`There is no buffer "${piece.buffer}".`);
+        }
         encoder.copyBufferToBuffer(staging, 0, target, piece.offset, piece.rows * piece.stride);
         context.device.queue.submit([encoder.finish()]);
         done += piece.rows * piece.rowBytes;
@@ -160,8 +166,14 @@ export async function uploadWeights(
     const rounds = Array.from({ length: Math.min(STAGING_BUFFERS, pieces.length) }, round);
     const outcomes = await Promise.allSettled([...rounds, uploadVectors(context, layout, buffers)]);
     context.checkAlive();
-    if (stop.signal.aborted) throw stop.signal.reason;
-    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+    if (stop.signal.aborted) {
+      throw stop.signal.reason;
+    }
+    for (const outcome of outcomes) {
+      if (outcome.status === "rejected") {
+        throw outcome.reason;
+      }
+    }
   } finally {
     await files.close();
   }
@@ -176,12 +188,17 @@ async function readPiece(files: Files, piece: Piece, target: ArrayBuffer): Promi
   const packed = new Uint8Array(rows * rowBytes);
   await readRows(files, piece, packed);
   const padded = new Uint8Array(target, 0, rows * stride).fill(0);
-  for (let r = 0; r < rows; r++) padded.set(packed.subarray(r * rowBytes, (r + 1) * rowBytes), r * stride);
+  for (let r = 0; r < rows; r++) {
+    padded.set(packed.subarray(r * rowBytes, (r + 1) * rowBytes), r * stride);
+  }
 }
 
 async function readRows(files: Files, { file, position, strided }: Piece, target: Uint8Array): Promise<void> {
-  if (strided === undefined) await (await files.open(file)).read(target, position);
-  else readStrided(strided.source, strided.range, target);
+  if (strided === undefined) {
+    await (await files.open(file)).read(target, position);
+  } else {
+    readStrided(strided.source, strided.range, target);
+  }
 }
 
 /** On the calling thread. */
@@ -209,7 +226,9 @@ async function uploadVectors(
     }
   }
   const buffer = buffers.get("vectors");
-  if (buffer !== undefined) context.device.queue.writeBuffer(buffer, 0, all);
+  if (buffer !== undefined) {
+    context.device.queue.writeBuffer(buffer, 0, all);
+  }
 }
 
 /** The ranges of a vector, as the file has its numbers. */
@@ -263,6 +282,8 @@ class Files {
   }
 
   async close(): Promise<void> {
-    for (const file of this.#open.values()) await (await file.catch(() => undefined))?.close();
+    for (const file of this.#open.values()) {
+      await (await file.catch(() => undefined))?.close();
+    }
   }
 }
