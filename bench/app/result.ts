@@ -1,7 +1,7 @@
 /** What the application's benchmark measured, beside what was aimed at; for people and for scripts. */
 import { machineJson, machineText, type Machine } from "../harness/machine.ts";
 import type { Summary } from "../harness/statistics.ts";
-import { align } from "../harness/text-table.ts";
+import { alignColumns } from "../../src/base/text-table.ts";
 import type { HttpOverhead } from "./http-overhead.ts";
 import type { Listening } from "./listening.ts";
 import type { QueueMemory } from "./queue-memory.ts";
@@ -116,5 +116,5 @@ export function toAppTable(result: AppResult): string {
     row("up answers /health", up.health, seconds),
     row("up is ready", up.ready, seconds),
   ];
-  return [machineText(machine), "", ...align(rows)].join("\n");
+  return [machineText(machine), "", ...alignColumns(rows)].join("\n");
 }

@@ -15,7 +15,7 @@ import { machineJson, machineText, thisMachine, type Machine } from "./machine.t
 import { medianCost, type MedianCost } from "./measurements.ts";
 import type { Progress } from "./progress.ts";
 import { openSubject } from "./subject.ts";
-import { align } from "./text-table.ts";
+import { alignColumns } from "../../src/base/text-table.ts";
 import { greedyDecode, randomTokens } from "./workload.ts";
 
 const NARROW = "smollm3-narrow";
@@ -153,7 +153,7 @@ export function encodeTable(result: EncodeResult): string {
     `${result.model}: ${result.layers} layers on Dawn's null backend, ${result.newTokens} tokens after ${result.decodePromptTokens}`,
     machineText(result.machine),
     "",
-    ...align([
+    ...alignColumns([
       ["a token", "best run", "median of each run"],
       ["dispatches", String(result.runs[0].dispatches)],
       row("encode", "encodeMilliseconds"),

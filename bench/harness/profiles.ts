@@ -2,7 +2,7 @@
 import type { WebGpuExecutable } from "../../src/runtime/webgpu/run/executable.ts";
 import { profileDecodeStep, profilePrefill, type KernelTime } from "./gpu-profile.ts";
 import type { Progress } from "./progress.ts";
-import { align } from "./text-table.ts";
+import { alignColumns } from "../../src/base/text-table.ts";
 import { greedyDecode } from "./workload.ts";
 
 export interface Profiles {
@@ -70,7 +70,7 @@ export function profileTable(title: string, rows: readonly ProfileRow[]): string
     `${(row.bytes / 1e6).toFixed(2)} MB`,
     ...rates,
   ];
-  const lines = align([
+  const lines = alignColumns([
     ["kernel", "dispatches", "time", "share", "bytes", "rate", "of the read bandwidth"],
     ...rows.map((row) =>
       cells(row, [

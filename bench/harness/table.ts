@@ -3,7 +3,7 @@ import { machineText } from "./machine.ts";
 import { profileRows, profileTable } from "./profiles.ts";
 import type { BenchResult } from "./result.ts";
 import type { Summary } from "./statistics.ts";
-import { align } from "./text-table.ts";
+import { alignColumns } from "../../src/base/text-table.ts";
 
 type Format = (value: number) => string;
 
@@ -106,7 +106,7 @@ export function toTable(result: BenchResult): string {
     ...driver,
     machineText(result.machine),
   ];
-  return [...head, "", ...align(rows), ...checkLines(result), ...profileLines(result)].join("\n");
+  return [...head, "", ...alignColumns(rows), ...checkLines(result), ...profileLines(result)].join("\n");
 }
 
 function checkLines({ gpu }: BenchResult): string[] {

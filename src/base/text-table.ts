@@ -1,12 +1,15 @@
-/** Rows of cells, the columns aligned, as lines of text. */
-export function table(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) =>
-    Math.max(...rows.map((cells) => cells[column]?.length ?? 0)),
+/** Tables for a terminal or a pipe. */
+
+/** Rows of cells as lines, each column as wide as its widest cell. Short rows end early. */
+export function alignColumns(rows: readonly (readonly string[])[]): string[] {
+  const columns = Math.max(0, ...rows.map((row) => row.length));
+  const widths = Array.from({ length: columns }, (_, column) =>
+    Math.max(...rows.map((row) => row.at(column)?.length ?? 0)),
   );
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]))
       .join("  ")
-      .trimEnd();
-  return `${rows.map(line).join("\n")}\n`;
+      .trimEnd(),
+  );
 }

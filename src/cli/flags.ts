@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { z } from "zod";
+import { parseBytes } from "../base/bytes.ts";
 import { ModelComposeError } from "../base/errors.ts";
 import type { LoadOptions, PrefillMode } from "../runtime/generation/types.ts";
 import { show } from "../compose/template/convert.ts";
@@ -45,24 +46,11 @@ export function checkFlag<T>(flag: string, schema: z.ZodType<T>, value: unknown)
   throw new ModelComposeError("invalid-argument", `--${flag} must be ${expected}, found ${show(value)}.`);
 }
 
-const UNITS: Readonly<Record<string, number>> = {
-  b: 1,
-  kb: 1e3,
-  mb: 1e6,
-  gb: 1e9,
-  tb: 1e12,
-  kib: 2 ** 10,
-  mib: 2 ** 20,
-  gib: 2 ** 30,
-  tib: 2 ** 40,
-};
-
 /** Bytes, as in `8GB`, `1.5 GiB` or `800000000`. */
 export function bytesFlag(text: string): number {
-  const [, number = "", unit = ""] = /^(\d+\.?\d*|\.\d+) ?([a-z]*)$/i.exec(text.trim()) ?? [];
-  const bytes = Number(number) * (UNITS[unit.toLowerCase() || "b"] ?? NaN);
-  if (number !== "" && bytes >= 1 && bytes <= Number.MAX_SAFE_INTEGER) {
-    return Math.floor(bytes);
+  const bytes = parseBytes(text);
+  if (bytes !== undefined) {
+    return bytes;
   }
   throw new InvalidArgumentError(
     "It is not an amount of memory, such as 8GB (10^9 bytes each) or 7.5GiB (2^30).",

@@ -1,4 +1,5 @@
-import { AbortError, throwIfAborted } from "../base/errors.ts";
+import { withAbort } from "../base/async/abort.ts";
+import { throwIfAborted } from "../base/errors.ts";
 import type { ChatOptions, ChatPart } from "../models/chat/chat.ts";
 import type { ChatMessage } from "../models/chat/messages.ts";
 import type {
@@ -84,7 +85,7 @@ export class ModelHost {
       loading.listeners.add(onProgress);
     }
     try {
-      return await orAborted(loading.model, signal);
+      return await withAbort(loading.model, signal);
     } finally {
       loading.waiting -= 1;
       if (onProgress !== undefined) {
@@ -167,19 +168,4 @@ export class ModelHost {
 /** Whether an action takes the model's own chat template. */
 function needsChatTemplate({ actions }: ModelComponent): boolean {
   return actions.some((action) => action.kind === "chat" && action.chatTemplate === undefined);
-}
-
-/** The promise's value, unless the signal fires first. */
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) {
-    return promise;
-  }
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = (): void => reject(new AbortError(signal.reason));
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
 }

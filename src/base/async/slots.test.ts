@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { QueueFullError, RunQueue } from "../../compose/run/run-queue.ts";
+import { AbortError } from "../errors.ts";
 import { Slots } from "./slots.ts";
 
 /** Lets everything that can go on go on. */
@@ -72,33 +72,82 @@ describe("slots", () => {
   });
 });
 
-describe("the queue of a server's runs", () => {
-  test("refuses more than may wait, and says when to come again from how long runs take", async () => {
-    let now = 0;
-    const queue = new RunQueue({ maxConcurrentCount: 2, maxQueueCount: 1 }, () => now);
-    const [a, b, c] = [work(), work(), work()];
-    const running = [a, b, c].map(({ start }) => queue.run(start));
+describe("one slot", () => {
+  test("one after another, in the order of the calls, with their results", async () => {
+    const slots = new Slots(1);
+    const log: string[] = [];
+    const gates = [
+      Promise.withResolvers<void>(),
+      Promise.withResolvers<void>(),
+      Promise.withResolvers<void>(),
+    ];
+    const calls = gates.map((gate, i) =>
+      slots.run(async () => {
+        log.push(`begin ${i}`);
+        await gate.promise;
+        log.push(`end ${i}`);
+        return i;
+      }),
+    );
+    gates[2].resolve();
+    gates[1].resolve();
     await turn();
-    expect([queue.running, queue.waiting]).toEqual([2, 1]);
-    await expect(queue.run(() => Promise.resolve())).rejects.toMatchObject({ retryAfterSeconds: 1 });
-    now = 10_000;
-    a.end();
-    await running[0];
-    const last = queue.run(() => Promise.resolve());
-    const refused: unknown = await queue.run(() => Promise.resolve()).catch((error: unknown) => error);
-    expect(refused).toBeInstanceOf(QueueFullError);
-    expect(refused).toMatchObject({ retryAfterSeconds: 5 });
-    expect((refused as Error).message).toContain("controller.max_queue_count");
-    b.end();
-    c.end();
-    await Promise.all([...running, last]);
-    expect([queue.running, queue.waiting]).toEqual([0, 0]);
+    expect(log).toEqual(["begin 0"]);
+    gates[0].resolve();
+    expect(await Promise.all(calls)).toEqual([0, 1, 2]);
+    expect(log).toEqual(["begin 0", "end 0", "begin 1", "end 1", "begin 2", "end 2"]);
   });
 
-  test("without a bound nothing waits", async () => {
-    const queue = new RunQueue({ maxConcurrentCount: 0, maxQueueCount: 0 });
-    await expect(Promise.all([1, 2, 3].map((n) => queue.run(() => Promise.resolve(n))))).resolves.toEqual([
-      1, 2, 3,
-    ]);
+  test("a task that fails, late or at once, lets the next one in", async () => {
+    const slots = new Slots(1);
+    const failing = slots.run(() => Promise.reject(new Error("late")));
+    const throwing = slots.run(() => {
+      throw new Error("at once");
+    });
+    const next = slots.run(() => Promise.resolve("next"));
+    await expect(failing).rejects.toThrow("late");
+    await expect(throwing).rejects.toThrow("at once");
+    expect(await next).toBe("next");
+  });
+
+  test("a signal that fires while waiting rejects at once; others keep their order", async () => {
+    const slots = new Slots(1);
+    const gate = Promise.withResolvers<void>();
+    const log: string[] = [];
+    const first = slots.run(() => gate.promise);
+    const abort = new AbortController();
+    const second = slots.run(() => {
+      log.push("second");
+      return Promise.resolve();
+    }, abort.signal);
+    const third = slots.run(() => {
+      log.push("third");
+      return Promise.resolve();
+    });
+    abort.abort(new Error("enough"));
+    await expect(second).rejects.toThrow(AbortError);
+    await expect(second).rejects.toMatchObject({ code: "aborted", cause: new Error("enough") });
+    await turn();
+    expect(log).toEqual([]); // the third still waits for the first
+    gate.resolve();
+    await Promise.all([first, third]);
+    expect(log).toEqual(["third"]);
+  });
+
+  test("a signal that fired before, or fires during the task", async () => {
+    const slots = new Slots(1);
+    let hasRun = false;
+    const task = (): Promise<void> => {
+      hasRun = true;
+      return Promise.resolve();
+    };
+    await expect(slots.run(task, AbortSignal.abort())).rejects.toThrow(AbortError);
+    expect(hasRun).toBe(false);
+    const abort = new AbortController();
+    const running = slots.run(() => {
+      abort.abort();
+      return Promise.resolve("the task decides");
+    }, abort.signal);
+    expect(await running).toBe("the task decides");
   });
 });

@@ -1,6 +1,6 @@
 import path from "node:path";
 import { runningServers, type RunningServer } from "../../registry/running-servers.ts";
-import { table } from "../../base/text-table.ts";
+import { alignColumns } from "../../base/text-table.ts";
 import type { CommandContext } from "./run.ts";
 
 export interface PsFlags {
@@ -15,9 +15,8 @@ export async function ps(flags: PsFlags, { terminal }: CommandContext): Promise<
   } else if (servers.length === 0) {
     terminal.note("No server runs.");
   } else {
-    await terminal.write(
-      table([["PROJECT", "PID", "STATUS", "RUNS", "UP", "API", "WEB UI"], ...servers.map(row)]),
-    );
+    const head = ["PROJECT", "PID", "STATUS", "RUNS", "UP", "API", "WEB UI"];
+    await terminal.write(`${alignColumns([head, ...servers.map(row)]).join("\n")}\n`);
   }
 }
 

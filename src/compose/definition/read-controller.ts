@@ -1,5 +1,5 @@
 import path from "node:path";
-import { byteSizeExpected, parseByteSize } from "./byte-size.ts";
+import { parseBytes } from "../../base/bytes.ts";
 import type { ControllerDefinition } from "./definition.ts";
 import { defaultLimits, limitNames, type Limits } from "./limits.ts";
 import { isText, type MappingReader } from "../source/mapping-reader.ts";
@@ -133,8 +133,10 @@ function readOrigins(reader: MappingReader): readonly string[] {
 }
 
 function readBodySize(reader: MappingReader): number | undefined {
-  const isSize = (value: unknown): value is unknown => parseByteSize(value) !== undefined;
-  return parseByteSize(reader.literal("max_body_size", byteSizeExpected, isSize));
+  const isSize = (value: unknown): value is unknown => bytesOf(value) !== undefined;
+  return bytesOf(
+    reader.literal("max_body_size", "a number of bytes, or a text such as 500KB or 1MB", isSize),
+  );
 }
 
 function readApiKey(reader: MappingReader, problems: ProblemList): Pick<Served, "apiKey" | "apiKeyFile"> {
@@ -196,4 +198,12 @@ export function readRuntime(reader: MappingReader): void {
   const runtime = reader.mappingOf("runtime", entry.value, `${reader.where} runtime`);
   runtime?.choice("type", ["native"], refused);
   runtime?.finish();
+}
+
+/** Bytes of a size that YAML reads as a number or as a text; a part of a byte is a mistake. */
+function bytesOf(value: unknown): number | undefined {
+  if (typeof value === "number") {
+    return Number.isSafeInteger(value) && value >= 1 ? value : undefined;
+  }
+  return typeof value === "string" ? parseBytes(value) : undefined;
 }

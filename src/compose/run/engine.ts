@@ -11,7 +11,7 @@ import { WorkflowInputError } from "./input-error.ts";
 import type { ModelHost } from "../model-host.ts";
 import { DEEPEST, isTooDeep } from "../template/depth.ts";
 import { componentsCalledOnce } from "./calls/called-once.ts";
-import { EventQueue } from "./event-queue.ts";
+import { Channel } from "../../base/async/channel.ts";
 import type { RunEvent } from "./events.ts";
 import { executeWorkflow } from "./execute-workflow.ts";
 import { runInput } from "./origin.ts";
@@ -74,7 +74,7 @@ export class Engine implements RunServices {
     const left = new AbortController();
     const signal =
       options.signal === undefined ? left.signal : AbortSignal.any([options.signal, left.signal]);
-    const queue = new EventQueue<RunEvent>();
+    const queue = new Channel<RunEvent>();
     const identity = options.identity ?? { taskId: randomUUID() };
     const calledOnce = this.#serving ? new Set<never>() : componentsCalledOnce(this.definition, workflow);
     const run = new Run(this, identity, options.input, calledOnce, queue);

@@ -1,7 +1,7 @@
 import { ModelComposeError } from "../../base/errors.ts";
 import type { ComponentDefinition, ComposeDefinition } from "../definition/definition.ts";
 import type { ModelHost } from "../model-host.ts";
-import type { EventQueue } from "./event-queue.ts";
+import type { Channel } from "../../base/async/channel.ts";
 import type { GenerationRecord, JobPath, RunEvent } from "./events.ts";
 import type { Slots } from "../../base/async/slots.ts";
 
@@ -32,7 +32,7 @@ export class Run {
   readonly input: unknown;
   /** Components whose model this run calls at one place only, whose needs are thus known when it is loaded. */
   readonly calledOnce: ReadonlySet<ComponentDefinition>;
-  readonly #queue: EventQueue<RunEvent>;
+  readonly #queue: Channel<RunEvent>;
   readonly #warnings = new Set<string>();
   readonly #records: GenerationRecord[] = [];
   #generations = 0;
@@ -42,7 +42,7 @@ export class Run {
     identity: RunIdentity,
     input: unknown,
     calledOnce: ReadonlySet<ComponentDefinition>,
-    queue: EventQueue<RunEvent>,
+    queue: Channel<RunEvent>,
   ) {
     this.services = services;
     this.identity = identity;

@@ -16,7 +16,7 @@ import type {
 import { generatedText, wholeText, type GeneratedText } from "./generated-text.ts";
 import { checkIds, prepareJob, promptTooLong, type GeneratorParts, type Job } from "./request.ts";
 import { decodeOnHost } from "./host-decode.ts";
-import { Mutex } from "../../base/async/mutex.ts";
+import { Slots } from "../../base/async/slots.ts";
 import { chunksOf, encode, prefill, PrefillReport, type Chunk } from "./prefill.ts";
 import type { ResolvedGeneration } from "../sampling/options.ts";
 
@@ -57,7 +57,7 @@ interface Outcome {
 export class Generator {
   readonly #parts: GeneratorParts;
   /** One generation (or evaluation) at a time: they share the KV slot. */
-  readonly #turn = new Mutex();
+  readonly #turn = new Slots(1);
 
   constructor(parts: GeneratorParts) {
     this.#parts = parts;

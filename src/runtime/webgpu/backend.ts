@@ -3,7 +3,7 @@ import type { Backend, ExecutableOptions, MemoryUse } from "../backend.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { throwIfAborted } from "../../base/errors.ts";
 import type { DeviceInfo, PrefillMode } from "../generation/types.ts";
-import { withAbort } from "../../base/async/mutex.ts";
+import { withAbort } from "../../base/async/abort.ts";
 import type { Program } from "../program.ts";
 import { USAGE } from "./run/constants.ts";
 import { GpuContext, type GpuOptions } from "./run/device.ts";

@@ -3,7 +3,7 @@ import { readModelInfo, type ModelInfo } from "../../../models/model-info.ts";
 import { missingWeightFiles, openCheckpoint } from "../../../runtime/checkpoint/checkpoint.ts";
 import { formatBytes } from "../../../base/bytes.ts";
 import { availableMemory } from "../../../runtime/platform/system.ts";
-import { table } from "../../../base/text-table.ts";
+import { alignColumns } from "../../../base/text-table.ts";
 import type { CommandContext } from "../run.ts";
 import type { ModelsFlags } from "../models.ts";
 
@@ -71,7 +71,7 @@ export async function showModelInfo(
       `KV cache    ${formatBytes(1000 * info.kvBytesPerToken)} per 1,000 tokens${source}`,
       `Memory      ${formatBytes(available)} available here`,
       "",
-      table([
+      ...alignColumns([
         ["PRECISION", "WEIGHTS", `WITH ${tokens.toLocaleString("en")} TOKENS`, "FITS HERE"],
         ...rows.map(({ precision, weights, needed, fits }) => [
           precision === stored ? `${precision} (stored)` : precision,
@@ -80,6 +80,7 @@ export async function showModelInfo(
           fits ? "yes" : `no, ${formatBytes(needed - available)} too little`,
         ]),
       ]),
+      "",
     ].join("\n"),
   );
   terminal.note("Weights are kept as they are stored. GPUs do not tell how much memory they have.");

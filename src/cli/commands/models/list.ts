@@ -5,7 +5,7 @@ import { readModelInfo } from "../../../models/model-info.ts";
 import { openCheckpoint } from "../../../runtime/checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../../base/errors.ts";
 import { formatBytes } from "../../../base/bytes.ts";
-import { table } from "../../../base/text-table.ts";
+import { alignColumns } from "../../../base/text-table.ts";
 import type { CommandContext } from "../run.ts";
 import type { ModelsFlags } from "../models.ts";
 
@@ -40,7 +40,7 @@ export async function listModels(flags: ModelsFlags, { terminal }: CommandContex
     return;
   }
   const head = ["MODEL", "REVISION", "COMMIT", "FAMILY", "FORMAT", "SIZE", "LAST USED", "STATUS"];
-  await terminal.write(table([head, ...entries.map(row)]));
+  await terminal.write(`${alignColumns([head, ...entries.map(row)]).join("\n")}\n`);
   if (entries.length === BUNDLED_MODELS.length) {
     terminal.note(`No model is in the cache, "${cache}".`);
   }

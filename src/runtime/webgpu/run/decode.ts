@@ -4,7 +4,7 @@
  * logits.
  */
 import type { DecodeProfile, DecodeRequest } from "../../backend.ts";
-import { withAbort } from "../../../base/async/mutex.ts";
+import { withAbort } from "../../../base/async/abort.ts";
 import { FORWARD } from "../../program.ts";
 import { Sampler } from "../../sampling/sampler.ts";
 import type { PassShape } from "../plan/dispatch.ts";

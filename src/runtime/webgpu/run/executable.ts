@@ -6,7 +6,8 @@ import type { DecodeProfile, Executable, MemoryUse, Pass, PassResult } from "../
 import { checkCopy, checkDecode, checkPass, type PassLimits } from "../../check-pass.ts";
 import { ModelComposeError, throwIfAborted } from "../../../base/errors.ts";
 import type { DeviceInfo } from "../../generation/types.ts";
-import { Mutex, withAbort } from "../../../base/async/mutex.ts";
+import { withAbort } from "../../../base/async/abort.ts";
+import { Slots } from "../../../base/async/slots.ts";
 import { FORWARD, isSourceLayer, type Program } from "../../program.ts";
 import { MAP, USAGE } from "./constants.ts";
 import { decodeTokens, type GpuDecodeRequest } from "./decode.ts";
@@ -39,7 +40,7 @@ export class WebGpuExecutable implements Executable {
   #draining: Promise<unknown> = Promise.resolve();
   readonly #limits: PassLimits;
   /** One call at a time. */
-  readonly #turn = new Mutex();
+  readonly #turn = new Slots(1);
   #between: GPUBuffer | undefined;
   #isDisposed = false;
 

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { EventQueue } from "./event-queue.ts";
+import { Channel } from "./channel.ts";
 
 test("a slow reader slows the writers down", async () => {
-  const queue = new EventQueue<number>(4);
+  const queue = new Channel<number>(4);
   let sent = 0;
   const writer = (async () => {
     for (let i = 0; i < 100; i++) {
@@ -22,7 +22,7 @@ test("a slow reader slows the writers down", async () => {
 });
 
 test("what was written before the end is read, then the error", async () => {
-  const queue = new EventQueue<string>();
+  const queue = new Channel<string>();
   queue.post("a");
   queue.close({ error: new Error("over") });
   queue.post("too late");
@@ -37,7 +37,7 @@ test("what was written before the end is read, then the error", async () => {
 });
 
 test("when the reader has left, writers do not wait", async () => {
-  const queue = new EventQueue<number>(1);
+  const queue = new Channel<number>(1);
   const writer = Promise.all([queue.send(1), queue.send(2), queue.send(3)]);
   for await (const event of queue.read()) {
     expect(event).toBe(1);

@@ -1,34 +1,40 @@
 /**
- * Carries events from the parallel jobs of a run to its one reader. A reader that is slow slows the producers of
- * text down instead of filling memory.
+ * Carries values from any number of writers to one reader, in order. A writer that waits (`send`) is as slow as the
+ * reader instead of filling memory; one that cannot wait (`post`) is never slowed, and what it writes is never lost.
  */
-export class EventQueue<T> {
+export class Channel<T> {
   readonly #capacity: number;
-  #events: T[] = [];
+  #values: T[] = [];
   #end: { readonly error?: unknown } | undefined;
   #wakeReader: (() => void) | undefined;
   #wakeWriters: (() => void)[] = [];
 
+  /** @param capacity values that may lie here before writers wait */
   constructor(capacity = 64) {
     this.#capacity = capacity;
   }
 
   get isFull(): boolean {
-    return this.#events.length >= this.#capacity;
+    return this.#values.length >= this.#capacity;
   }
 
-  /** For what is rare and must not be lost. */
-  post(event: T): void {
+  /** The writer closed it, or the reader left. What is written from then on goes nowhere. */
+  get isClosed(): boolean {
+    return this.#end !== undefined;
+  }
+
+  /** Writes without waiting. */
+  post(value: T): void {
     if (this.#end !== undefined) {
       return;
     }
-    this.#events.push(event);
+    this.#values.push(value);
     this.#wakeReader?.();
   }
 
-  /** Resolves when there is room for more, or nobody reads any more. */
-  async send(event: T): Promise<void> {
-    this.post(event);
+  /** Writes; resolves when there is room for more, or nobody reads any more. */
+  async send(value: T): Promise<void> {
+    this.post(value);
     while (this.isFull && this.#end === undefined) {
       await new Promise<void>((resolve) => this.#wakeWriters.push(resolve));
     }
@@ -41,17 +47,17 @@ export class EventQueue<T> {
     this.#releaseWriters();
   }
 
-  /** Events until the end. When the reader leaves early, writers no longer wait. */
+  /** Values until the end. When the reader leaves early, the channel is closed and writers no longer wait. */
   async *read(): AsyncGenerator<T, void> {
     try {
       for (;;) {
-        const events = this.#events;
-        this.#events = [];
-        for (const event of events) {
-          yield event;
+        const values = this.#values;
+        this.#values = [];
+        for (const value of values) {
+          yield value;
         }
         this.#releaseWriters();
-        if (this.#events.length > 0) {
+        if (this.#values.length > 0) {
           continue;
         }
         if (this.#end !== undefined) {
