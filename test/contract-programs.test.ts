@@ -299,10 +299,21 @@ function encoderDecoder(): Program {
   return p.build({ ...HEAD, state: [...kvLayers(1, shape), ...sourceLayers(2, shape)] });
 }
 
+/** Every matrix as two tensors, its elements and a scale a row. */
+function quantised(program: Program): Program {
+  const matrices = [...program.matrices].map(([name, spec]) => {
+    const source = { tensor: name, rows: spec.rows, ...spec.source, scales: `${name}.scales` };
+    return [name, { ...spec, source }] as const;
+  });
+  return { ...program, matrices: new Map(matrices) };
+}
+
 const MIXED: Readonly<Record<string, Format>> = { wq: "f32", wk: "bf16", wv: "f16", wup: "f32" };
 const PROGRAMS = {
   "fused, bf16": { program: fused(), formatOf: () => "bf16" },
   "traced, f16": { program: traced(), formatOf: () => "f16" },
+  "fused, i8-row": { program: quantised(fused()), formatOf: () => "i8-row" },
+  "as GPT, i8-row": { program: quantised(gptLike()), formatOf: () => "i8-row" },
   "as GPT, f32": { program: gptLike(), formatOf: () => "f32" },
   "encoder and decoder, bf16": { program: encoderDecoder(), formatOf: () => "bf16" },
   "tangled, formats mixed": { program: tangled(), formatOf: (name: string) => MIXED[name] ?? "bf16" },
@@ -318,6 +329,11 @@ const CASES: readonly (readonly [keyof typeof PROGRAMS, TestDevice])[] = [
   ["fused, bf16", GPU],
   ["fused, bf16", GPU_WITHOUT_SUBGROUPS],
   ["fused, bf16", SMALL_BINDINGS],
+  ["fused, i8-row", WASM],
+  ["fused, i8-row", GPU],
+  ["fused, i8-row", SMALL_BINDINGS],
+  ["as GPT, i8-row", WASM],
+  ["as GPT, i8-row", GPU],
   ["as GPT, f32", WASM],
   ["as GPT, f32", WASM_ALONE],
   ["as GPT, f32", GPU],

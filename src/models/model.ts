@@ -13,7 +13,7 @@ import { Generator, type ForwardResult } from "../runtime/generation/generator.t
 import type { Program } from "../runtime/program.ts";
 import { resolveLoadOptions } from "../runtime/load-options.ts";
 import { resolveGenerateOptions } from "../runtime/sampling/options.ts";
-import { requirePrecision } from "../runtime/checkpoint/weight-source.ts";
+import { formatOfPrecision, requireFormat } from "../runtime/checkpoint/weight-source.ts";
 import {
   Chat,
   type ChatOptions,
@@ -121,7 +121,8 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
       ? decoderStartToken(generation, program.vocabSize, directory)
       : undefined;
   const slots = request.maxBeams ?? defaults.beams.count;
-  requirePrecision(program, checkpoint, request.precision);
+  const format = formatOfPrecision(request.precision);
+  requireFormat(program, checkpoint, format);
   onProgress?.({ stage: "config", done: 1, total: 1 });
 
   const contextLength = Math.min(request.contextLength ?? DEFAULT_CONTEXT, config.maxPositions);
@@ -141,7 +142,7 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
     checkpoint,
     request,
     onNotice,
-    options: { contextLength, slots },
+    options: { contextLength, slots, format },
     hooks: {
       signal: either,
       onWeights: (done, total) => onProgress?.({ stage: "weights", done, total }),

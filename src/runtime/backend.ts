@@ -11,6 +11,7 @@
  * - A failure of the device itself rejects the running call and every later one with a "device" error.
  * - Token choice is the device's: given the same logits and sampling, every device picks the same token.
  */
+import type { FormatName } from "../kernels/format.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import type { DeviceInfo } from "./generation/types.ts";
 import type { Program } from "./program.ts";
@@ -22,6 +23,8 @@ export interface ExecutableOptions {
   contextLength: number;
   /** Slots: sequences that can be in memory at once. */
   slots: number;
+  /** Of all matrices; default: each as the checkpoint has it. "unsupported" where it has another. */
+  format?: FormatName;
 }
 
 /** How loading is watched and stopped. */

@@ -16,7 +16,7 @@ export interface RowRange {
   end: number;
 }
 
-/** Where a weight lies in the checkpoint, when it is not the whole tensor of its own name. */
+/** Where a weight lies in the checkpoint, when it is not the whole tensor of its own name: one tensor, or two. */
 export interface WeightSource {
   tensor: Name;
   /** Rows of the tensor (its columns, when it is transposed). */
@@ -25,6 +25,8 @@ export interface WeightSource {
   transposed?: boolean;
   /** The tensor's rows that make up the weight, in this order; absent: all. */
   ranges?: readonly RowRange[];
+  /** Of a quantised tensor (I8): the tensor [rows] f32 of its scales, one a row. */
+  scales?: Name;
 }
 
 /** A matrix [rows, columns] = [out features, in features]; element type and layout are the loader's business. */

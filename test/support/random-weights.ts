@@ -12,6 +12,8 @@ export interface RandomWeights {
   values: Map<Name, ArrayLike<number>>;
 }
 
+const DTYPES: Readonly<Record<Format, string>> = { f32: "F32", f16: "F16", bf16: "BF16", "i8-row": "I8" };
+
 /**
  * Weights that are rows of one tensor, or its transpose, are so in the checkpoint.
  *
@@ -26,8 +28,8 @@ export async function randomWeights(
   const header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }> = {};
   const parts: Uint8Array[] = [];
   let end = 0;
-  const put = (name: string, format: Format, shape: number[], bytes: Uint8Array): void => {
-    header[name] = { dtype: format.toUpperCase(), shape, data_offsets: [end, end + bytes.length] };
+  const put = (name: string, dtype: string, shape: number[], bytes: Uint8Array): void => {
+    header[name] = { dtype, shape, data_offsets: [end, end + bytes.length] };
     end += bytes.length;
     parts.push(bytes);
   };
@@ -41,12 +43,15 @@ export async function randomWeights(
     if (all === undefined) {
       if (isVector) {
         const vector = normalNumbers(source.rows, random);
-        put(source.tensor, "f32", [source.rows], new Uint8Array(vector.buffer));
+        put(source.tensor, "F32", [source.rows], new Uint8Array(vector.buffer));
         all = vector;
       } else {
         const shape = source.transposed ? [columns, source.rows] : [source.rows, columns];
         const stored = randomMatrix(formatOf(source.tensor), shape[0], shape[1], random);
-        put(source.tensor, stored.format, shape, stored.bytes);
+        put(source.tensor, DTYPES[stored.format], shape, stored.bytes);
+        if (source.scales !== undefined && stored.scales !== undefined) {
+          put(source.scales, "F32", [shape[0]], new Uint8Array(stored.scales.buffer));
+        }
         all = source.transposed ? transpose(stored.values, columns, source.rows) : stored.values;
       }
       tensors.set(source.tensor, all);

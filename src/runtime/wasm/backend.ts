@@ -3,11 +3,12 @@ import { bestKernelBuild, type KernelBuild } from "../../kernels/wasm-module.ts"
 import { throwIfAborted } from "../../base/errors.ts";
 import type { Backend, ExecutableOptions, LoadHooks, MemoryUse, Preparation } from "../backend.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { requireFormat } from "../checkpoint/weight-source.ts";
 import type { DeviceInfo } from "../generation/types.ts";
 import { availableCores } from "../platform/system.ts";
 import { FORWARD, type Program } from "../program.ts";
 import { WasmExecutable, type WasmPlan } from "./executable.ts";
-import { matrixBytes, planBytes, planMemory, type MemoryPlan } from "./plan.ts";
+import { placedBytes, planBytes, planMemory, type MemoryPlan } from "./plan.ts";
 
 /** Rows of one pass. More rows read the weights less often; the cost is memory and a slower answer to an abort. */
 const MAX_ROWS = 256;
@@ -40,11 +41,14 @@ export class WasmBackend implements Backend {
     return { kind: "wasm", description: `wasm (${simd}, ${threads})`, threads: this.threads };
   }
 
-  prepare(
+  // Async, so that what is refused rejects.
+  // eslint-disable-next-line @typescript-eslint/require-await
+  async prepare(
     program: Program,
     checkpoint: Checkpoint,
-    { contextLength, slots }: ExecutableOptions,
+    { contextLength, slots, format }: ExecutableOptions,
   ): Promise<WasmPreparation> {
+    requireFormat(program, checkpoint, format);
     const { maxRows = MAX_ROWS, bankLimit } = this.#options;
     const plan = planMemory(program, checkpoint, {
       threads: this.threads,
@@ -57,7 +61,7 @@ export class WasmBackend implements Backend {
       contextLength,
       bankLimit,
     });
-    return Promise.resolve(new WasmPreparation(program, plan, this.device, this.kernelBuild));
+    return new WasmPreparation(program, plan, this.device, this.kernelBuild);
   }
 }
 
@@ -104,5 +108,5 @@ function bytesPerToken(program: Program, plan: MemoryPlan): number {
       }
     }
   }
-  return [...read].reduce((sum, name) => sum + matrixBytes(plan.matrices[name]), 0);
+  return [...read].reduce((sum, name) => sum + placedBytes(plan.matrices[name]), 0);
 }

@@ -1,6 +1,7 @@
 /** The GPU device: opens an adapter, plans a program for it, loads it. */
 import type { Backend, ExecutableOptions, LoadHooks, MemoryUse, Preparation } from "../backend.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { requireFormat } from "../checkpoint/weight-source.ts";
 import { throwIfAborted } from "../../base/errors.ts";
 import type { DeviceInfo, PrefillMode } from "../generation/types.ts";
 import { withAbort } from "../../base/async/abort.ts";
@@ -42,8 +43,9 @@ export class WebGpuBackend implements Backend {
   async prepare(
     program: Program,
     checkpoint: Checkpoint,
-    { contextLength, slots }: ExecutableOptions,
+    { contextLength, slots, format }: ExecutableOptions,
   ): Promise<GpuPreparation> {
+    requireFormat(program, checkpoint, format);
     const { maxRows = MAX_ROWS, prefill = "exact", forced } = this.#options;
     const context = await GpuContext.open(this.#options);
     try {

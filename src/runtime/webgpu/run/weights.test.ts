@@ -32,7 +32,8 @@ function weightOf(parts: readonly Part[], shardRows: readonly number[]): Weight 
       offset,
       byteLength: rows * COLUMNS * 2,
     };
-    const source = { tensor, rows, columns: COLUMNS, transposed: false, ranges: [{ start: 0, end: rows }] };
+    const ranges = [{ start: 0, end: rows }];
+    const source = { tensor, format: "bf16", rows, columns: COLUMNS, transposed: false, ranges } as const;
     const part = { source, first: row };
     row += rows;
     return part;
