@@ -59,7 +59,7 @@ class DocumentSchemas {
   /** @param bodies all that `at` will be asked for, named or not */
   constructor(io: Direction, named: Readonly<Record<string, z.ZodType>>, bodies: readonly z.ZodType[]) {
     const names = new Map(Object.entries(named).map(([name, schema]) => [schema, name]));
-    const unnamed = [...new Set(bodies)].filter((schema) => !names.has(schema));
+    const unnamed = bodies.filter((schema) => !names.has(schema));
     // One registry converts all of them, so that each finds the names of the others; it wants an id of every schema.
     const ids = new Map(unnamed.map((schema, i) => [schema, `body-${i}`]));
     const registry = z.registry<{ id: string }>();
