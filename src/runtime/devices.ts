@@ -2,14 +2,18 @@
 import type { Backend, Executable, ExecutableOptions } from "./backend.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { ModelComposeError, withoutRemedy } from "../base/errors.ts";
-import { formatBytes } from "../base/bytes.ts";
 import type { DeviceInfo, PrefillMode } from "./generation/types.ts";
+import { gpuNotices } from "./gpu-notices.ts";
 import type { ResolvedLoad } from "./load-options.ts";
 import { checkGpuMemory, checkMemory, type MemoryNeed } from "./memory-check.ts";
 import type { Program } from "./program.ts";
 import { planBytes } from "./wasm/plan.ts";
 import { WasmBackend } from "./wasm/backend.ts";
 import { isSoftwareName, listAdapters, listingText } from "./webgpu/run/adapter.ts";
+
+/** Which GPUs this machine has. */
+export { findAdapter, listAdapters, listingText } from "./webgpu/run/adapter.ts";
+export type { AdapterSummary } from "./webgpu/run/adapter.ts";
 
 export interface GpuBackendOptions {
   /** Part of the adapter's name; undefined: the best that is hardware. */
@@ -120,19 +124,16 @@ async function loadOnGpu(
     const { description, adapter = "" } = backend.device;
     const need = backend.plan(program, checkpoint, contextLength, slots);
     checkGpuMemory(need, contextLength, gpuMemory, description);
-    if (isSoftwareName(adapter)) {
-      onNotice?.(
-        `WARNING: ${adapter} is no GPU but a program on the CPU, for tests: results are right, and come many times ` +
-          'slower than from the device "wasm".',
-      );
-    }
-    const why = request.device.kind === "auto" ? ", the best GPU of this machine" : "";
-    onNotice?.(
-      `Device: ${description}${why}; context: ${contextLength} tokens; GPU memory: ${formatBytes(need.weightBytes)} of ` +
-        `weights, ${formatBytes(need.kvCacheBytes)} of KV cache, ${formatBytes(need.workBytes)} of work.`,
-    );
-    if (prefill !== "exact") {
-      onNotice?.(`Prompts are read with "${prefill}" arithmetic, which is not exact.`);
+    const notices = gpuNotices({
+      device: backend.device,
+      isSoftware: isSoftwareName(adapter),
+      why: request.device.kind === "auto" ? ", the best GPU of this machine" : "",
+      need,
+      contextLength,
+      prefill,
+    });
+    for (const notice of notices) {
+      onNotice?.(notice);
     }
     return await backend.load(program, checkpoint, options);
   } catch (error) {
