@@ -29,6 +29,16 @@ const arrows = FLOORS.flatMap((floor, height) =>
   })),
 );
 
+/** The same inside compose: a template is text, a source a tree of templates, a definition what the tree means. */
+const COMPOSE_FLOORS = ["template", "source", "definition", "analysis", "run"];
+
+const composeArrows = COMPOSE_FLOORS.slice(0, -1).map((name, height) => ({
+  name: `compose-${name}-imports-nothing-above`,
+  comment: `src/compose/${name} imports itself and what is before it in COMPOSE_FLOORS.`,
+  from: { path: `^src/compose/${name}/`, pathNot: TESTS },
+  to: { path: `^src/compose/(${COMPOSE_FLOORS.slice(height + 1).join("|")})/` },
+}));
+
 /** Modules of Node.js by which a program reaches the machine in a way that browsers have not. */
 const MACHINE = "^(node:)?(fs|fs/promises|worker_threads|v8)$";
 
@@ -50,6 +60,7 @@ const FILE_USERS = [
 
 const rules = [
   ...arrows,
+  ...composeArrows,
   {
     name: "index-imports-only-the-library",
     comment: "src/index.ts is the library's front door: models, and what its signatures name.",
@@ -101,6 +112,12 @@ const rules = [
     comment: "What both devices need is the runtime's.",
     from: { path: "^src/runtime/(wasm|webgpu)/", pathNot: TESTS },
     to: { path: "^src/runtime/(wasm|webgpu)/", pathNot: "^src/runtime/$1/" },
+  },
+  {
+    name: "plans-know-no-gpu",
+    comment: "webgpu/plan is pure: what it decides can be looked at without a device.",
+    from: { path: "^src/runtime/webgpu/plan/", pathNot: TESTS },
+    to: { path: ["^src/runtime/webgpu/run/", "^src/runtime/platform/"] },
   },
   {
     name: "the-machine-behind-one-door",
