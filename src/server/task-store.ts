@@ -3,7 +3,7 @@ import type { Task } from "./task.ts";
 export interface TaskLimits {
   /** Tasks that have ended and are still known. */
   readonly count: number;
-  /** For how long they are known. */
+  /** Seconds for which they are known. */
   readonly seconds: number;
   /** Characters that their outputs have together, as JSON. */
   readonly characters: number;

@@ -3,10 +3,10 @@ import type { VariableType, WireVariable } from "./wire.ts";
 
 /** One input of the form. Its content is a text, which `inputFromForm` turns into the value of the variable. */
 export interface Field {
-  /** As `inputFromForm` knows it; "" for the one that is the whole input. */
+  /** The name by which `inputFromForm` knows the field; "" for the one that is the whole input. */
   readonly key: string;
   readonly label: string;
-  /** From the author of the file. */
+  /** What the author of the file says about it. */
   readonly description?: string;
   /** How to write it, where a person cannot see that. */
   readonly hint?: string;

@@ -1,4 +1,4 @@
-/** From the texts of a form to the input of a run. */
+/** Makes the input of a run from the texts of a form. */
 import type { WireVariable } from "./wire.ts";
 
 /** A field holds what its variable cannot be. */

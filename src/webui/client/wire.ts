@@ -53,9 +53,9 @@ export interface WireTask {
   readonly task_id: string;
   readonly status: "pending" | "processing" | "cancelling" | "completed" | "failed" | "cancelled";
   readonly workflow_id: string;
-  /** Of a task that has completed; absent when it is null. */
+  /** What came of a task that has completed; absent when it is null. */
   readonly output?: unknown;
-  /** Of a task that has failed. */
+  /** Why a task has failed. */
   readonly error?: string;
   /** The part of the input that is at fault. */
   readonly field?: string;
@@ -74,7 +74,7 @@ export interface WireTask {
     readonly completion_tokens: number;
     readonly total_tokens: number;
   };
-  /** Of the last text. */
+  /** Why the last text ended. */
   readonly finish_reason?: "eos" | "length" | "context" | "stop";
   /** Several when the texts differ in it. */
   readonly seed?: number | readonly number[];
