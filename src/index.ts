@@ -48,7 +48,7 @@ export type {
   Timings,
   Usage,
 } from "./runtime/generation/types.ts";
-export { listAdapters } from "./runtime/webgpu/run/adapter.ts";
-export type { AdapterSummary } from "./runtime/webgpu/run/adapter.ts";
+export { listAdapters } from "./runtime/devices.ts";
+export type { AdapterSummary } from "./runtime/devices.ts";
 export { AbortError, ModelComposeError } from "./base/errors.ts";
 export type { ErrorCode } from "./base/errors.ts";

@@ -6,8 +6,7 @@ import {
   readModelConfig,
 } from "../../src/models/config/model-config.ts";
 import { buildProgram } from "../../src/models/families/registry.ts";
-import { readJsonObject } from "../../src/base/json.ts";
-import { isFile } from "../../src/runtime/platform/files.ts";
+import { isFile, readJsonObject } from "../../src/runtime/platform/files.ts";
 import type { MatrixSpec, Program } from "../../src/runtime/program.ts";
 
 export interface TensorSpec {

@@ -14,7 +14,7 @@ const SUGGESTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = 
   model: { tales: "the bundled model", ...supportedModels() },
 };
 
-/** Of commands that take a repository as their argument. */
+/** The commands that take a repository as their argument. */
 const MODEL_COMMANDS = ["models pull", "models verify", "models remove", "models info"];
 
 /** Repositories on the hub to their families. */

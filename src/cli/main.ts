@@ -23,8 +23,8 @@ interface GlobalFlags extends ComposeFlags {
 
 /** Loaded when a command needs it, so that `--help` and bad input answer at once. */
 const loadModel: LoadTextModel = async (source, options) => {
-  const library = await import("../index.ts");
-  return library.loadModel(source, options);
+  const models = await import("../models/model.ts");
+  return models.loadModel(source, options);
 };
 
 /**
@@ -57,7 +57,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 /** @returns what went wrong, if anything did */
 async function showAdapters({ terminal }: CommandContext): Promise<unknown> {
   try {
-    const { listAdapters, listingText } = await import("../runtime/webgpu/run/adapter.ts");
+    const { listAdapters, listingText } = await import("../runtime/devices.ts");
     await terminal.write(`${listingText(await listAdapters())}\n`);
     return undefined;
   } catch (error) {

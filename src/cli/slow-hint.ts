@@ -109,7 +109,7 @@ async function hint(
 }
 
 async function hardwareGpu(): Promise<string | undefined> {
-  const { findAdapter } = await import("../runtime/webgpu/run/adapter.ts");
+  const { findAdapter } = await import("../runtime/devices.ts");
   try {
     return (await findAdapter(undefined)).name;
   } catch (error) {

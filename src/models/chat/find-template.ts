@@ -1,8 +1,8 @@
 /** The chat templates of a model's folder, in the places where transformers keeps them. */
 import { join } from "node:path";
 import { ModelComposeError } from "../../base/errors.ts";
-import { describeJson, isJsonObject, readJsonObject, type JsonObject } from "../../base/json.ts";
-import { isFile, listDirectory, readSmallFile } from "../../runtime/platform/files.ts";
+import { describeJson, isJsonObject, type JsonObject } from "../../base/json.ts";
+import { isFile, listDirectory, readJsonObject, readSmallFile } from "../../runtime/platform/files.ts";
 import { ChatTemplate } from "./template.ts";
 
 const TEMPLATE_FILE = "chat_template.jinja";

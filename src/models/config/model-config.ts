@@ -6,8 +6,8 @@
 import { join } from "node:path";
 import { nearestName } from "../../base/nearest-name.ts";
 import { ModelComposeError } from "../../base/errors.ts";
-import { describeJson, isJsonObject, readJsonObject } from "../../base/json.ts";
-import { isFile } from "../../runtime/platform/files.ts";
+import { describeJson, isJsonObject } from "../../base/json.ts";
+import { isFile, readJsonObject } from "../../runtime/platform/files.ts";
 import { parseGenerationConfig, type GenerationConfig } from "./generation.ts";
 import { invalidConfig, unsupportedConfig, type ConfigFile } from "./schema.ts";
 import { readCodeGenConfig, type CodeGenConfig } from "./codegen.ts";

@@ -1,8 +1,8 @@
 /** What is in the cache: listed, checked, removed. */
 import { join } from "node:path";
 import { throwIfAborted } from "../../base/errors.ts";
-import { isJsonObject, readJsonObject } from "../../base/json.ts";
-import { isFile } from "../../runtime/platform/files.ts";
+import { isJsonObject } from "../../base/json.ts";
+import { isFile, readJsonObject } from "../../runtime/platform/files.ts";
 import {
   fileState,
   listTree,

@@ -1,7 +1,8 @@
 /** Which files of a repository a model needs: configuration, tokenizer, and the weights in one format. */
 import { join } from "node:path";
 import { ModelComposeError } from "../../base/errors.ts";
-import { describeJson, isJsonObject, readJsonObject } from "../../base/json.ts";
+import { describeJson, isJsonObject } from "../../base/json.ts";
+import { readJsonObject } from "../../runtime/platform/files.ts";
 import { CONFIG_FILE, GENERATION_CONFIG_FILE } from "../config/model-config.ts";
 import { isPlainName } from "./api.ts";
 import type { Requirement } from "./cache.ts";

@@ -1,7 +1,7 @@
 /** The small files beside a tokenizer, read as they are. */
 import { join } from "node:path";
-import { readJsonObject, type JsonObject } from "../../base/json.ts";
-import { isFile } from "../../runtime/platform/files.ts";
+import type { JsonObject } from "../../base/json.ts";
+import { isFile, readJsonObject } from "../../runtime/platform/files.ts";
 
 /** A file that is not there has no values. */
 export interface ConfigFiles {

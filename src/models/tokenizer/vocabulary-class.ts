@@ -5,8 +5,8 @@
  */
 import { join } from "node:path";
 import { ModelComposeError } from "../../base/errors.ts";
-import { describeJson, isJsonObject, readJsonObject, type JsonObject } from "../../base/json.ts";
-import { isFile } from "../../runtime/platform/files.ts";
+import { describeJson, isJsonObject, type JsonObject } from "../../base/json.ts";
+import { isFile, readJsonObject } from "../../runtime/platform/files.ts";
 import type { ConfigFile, ConfigFiles } from "./config-files.ts";
 import { corrupt, isTokenId, type AddedToken, type Scheme } from "./definition.ts";
 import { extraTokensIn, readSpecialToken, rolesIn, type Role, type SpecialToken } from "./special-tokens.ts";

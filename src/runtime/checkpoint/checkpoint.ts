@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { distance } from "fastest-levenshtein";
 import { ModelComposeError } from "../../base/errors.ts";
-import { describeJson, isJsonObject, readJsonObject } from "../../base/json.ts";
-import { fileStatus, isFile, listDirectory } from "../platform/files.ts";
+import { describeJson, isJsonObject } from "../../base/json.ts";
+import { fileStatus, isFile, listDirectory, readJsonObject } from "../platform/files.ts";
 import { readPytorchFile } from "./pytorch/pytorch-file.ts";
 import { readSafetensorsHeader } from "./safetensors.ts";
 import type { CheckpointDType, TensorLocation } from "./tensor-location.ts";

@@ -1,17 +1,23 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { numberFromText } from "../../compose/template/convert.ts";
 import { inputFromForm } from "./form-input.ts";
-import type { Variable } from "../analysis/variable.ts";
+import type { VariableType, WireVariable } from "./wire.ts";
 
-function variable(name: string | undefined, type: Variable["type"], more: Partial<Variable> = {}): Variable {
-  return { name, type, isList: false, required: false, annotations: [], ...more };
+function variable(
+  name: string | undefined,
+  type: VariableType,
+  more: Partial<WireVariable> = {},
+): WireVariable {
+  return { name, type, is_list: false, ...more };
 }
 
-function input(variables: readonly Variable[], fields: Record<string, string>): unknown {
+function input(variables: readonly WireVariable[], fields: Record<string, string>): unknown {
   return inputFromForm(variables, new Map(Object.entries(fields)));
 }
 
 describe("the input of a form", () => {
-  test.each<[Variable["type"], string, unknown]>([
+  test.each<[VariableType, string, unknown]>([
     ["string", "5", "5"],
     ["text", "two\nlines ", "two\nlines "],
     ["integer", " 5 ", 5],
@@ -28,7 +34,7 @@ describe("the input of a form", () => {
   test("empty fields are left out; lists have one item a line; names are paths", () => {
     const variables = [
       variable("user.name", "string"),
-      variable("user.tags", "integer", { isList: true }),
+      variable("user.tags", "integer", { is_list: true }),
       variable("items[1].x", "string"),
       variable("none", "text"),
     ];
@@ -53,7 +59,26 @@ describe("the input of a form", () => {
     expect(() => input(far, { "a[999999999]": "y" })).toThrow("the items 0 .. 999 of a list");
   });
 
-  test.each<[Variable["type"], string, string]>([
+  test("a number is what templates take for one", () => {
+    const text = fc.oneof(
+      fc.double().map(String),
+      fc.stringMatching(/^ ?[+-]?[0-9.eE+-]{1,6} ?$/),
+      fc.constantFrom("0x10", "1_000", "1,5", "Infinity", "1e999", ".", "5.", ".5", "１"),
+    );
+    fc.assert(
+      fc.property(text, (typed) => {
+        const read = (): unknown => input([variable("x", "number")], { x: typed });
+        const expected = numberFromText(typed);
+        if (expected === undefined) {
+          expect(read).toThrow("x must be a number");
+        } else {
+          expect(read()).toEqual({ x: expected });
+        }
+      }),
+    );
+  });
+
+  test.each<[VariableType, string, string]>([
     ["integer", "1.5", 'x must be an integer, found the text "1.5"'],
     ["number", "many", "x must be a number"],
     ["json", "{", "x must be JSON"],
