@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Executable, Pass } from "../src/runtime/backend.ts";
 import { AbortError } from "../src/base/errors.ts";
+import { decodeOnHost } from "../src/runtime/generation/host-decode.ts";
 import {
   distance,
   expectActivations,
@@ -25,6 +26,7 @@ import {
 } from "./support/devices.ts";
 import { greedyRequest, passOf, prefill } from "./support/golden.ts";
 import { randomSource } from "./support/numbers.ts";
+import { sequenceRules } from "./support/rules.ts";
 
 // A GPU in software on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -364,6 +366,31 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
         expect([found[0], found.length]).toEqual([expected, 2]);
         await expect(decode(3, last)).rejects.toMatchObject({ code: "invalid-argument" });
         await executable.run(far({ logitRows: Int32Array.of(0) }));
+      });
+
+      test("chooses by token rules, or says that it cannot and refuses them", async () => {
+        const { input_ids, greedy } = golden.prompts[0];
+        const count = 20;
+        const [banned] = greedy;
+        const rules = sequenceRules({ noRepeatNgramSize: 1 }, { suppress_tokens: [banned] }, input_ids);
+        expect(executable.canChoose(greedyRequest([1], 1, () => true))).toBe(true);
+
+        // What the host chooses from the device's logits by the same rules.
+        const hosts: number[] = [];
+        const request = greedyRequest(input_ids, count, (token) => void hosts.push(token));
+        await decodeOnHost(executable, { ...request, rules }, golden.program.vocabSize, undefined);
+        expect(hosts).toHaveLength(count);
+        expect(new Set([banned, ...input_ids, ...hosts]).size).toBe(1 + new Set(input_ids).size + count);
+
+        if (executable.canChoose({ ...request, rules })) {
+          expect((await decode(count, { rules })).found).toEqual(hosts);
+        } else {
+          await expect(decode(count, { rules })).rejects.toMatchObject({
+            code: "unsupported",
+            message: expect.stringContaining("token rules") as string,
+          });
+        }
+        await expectUsable();
       });
 
       test("ends with an end-of-sequence token, which it reports", async () => {

@@ -76,6 +76,7 @@ function create(
       );
       return { logits, activations: new Map() };
     },
+    canChoose: ({ rules }) => rules === undefined,
     decode: async (request) => {
       decodes.push(request);
       await wait();

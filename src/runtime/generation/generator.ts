@@ -224,7 +224,7 @@ export class Generator {
     };
   }
 
-  /** Token by token: on the device where it knows all rules, else here. */
+  /** Token by token: chosen on the device where it can, else here. */
   async #decode(job: Job, first: FirstRows, sink: Sink, signal: AbortSignal | undefined): Promise<Outcome> {
     const { executable, codec, vocabSize } = this.#parts;
     const { settings, processing, limit } = job;
@@ -251,6 +251,7 @@ export class Generator {
       sourceLength: first.sourceLength,
       count: limit,
       sampling: settings.sampling,
+      rules,
       history: job.begin,
       eosTokenIds,
       minNewTokens: processing.minNewTokens,
@@ -279,10 +280,10 @@ export class Generator {
         return stopped === undefined && sink.isOpen();
       },
     };
-    if (rules === undefined) {
+    if (executable.canChoose(request)) {
       await executable.decode(request, signal);
     } else {
-      await decodeOnHost(executable, request, vocabSize, rules, signal);
+      await decodeOnHost(executable, request, vocabSize, signal);
     }
     if (signal?.aborted) {
       throw new AbortError(signal.reason);

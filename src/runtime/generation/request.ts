@@ -120,7 +120,6 @@ function processing(
   }
   return {
     repetitionPenalty: sampling.repetitionPenalty,
-    noRepeatNgramSize: sampling.noRepeatNgramSize,
     eosTokenIds: ignoreEos ? [] : eosTokenIds,
     minNewTokens: Math.max(minNewTokens, minLength - promptLength),
     promptLength,

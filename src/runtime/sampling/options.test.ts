@@ -26,7 +26,6 @@ describe("precedence", () => {
       topP: 1,
       minP: 0,
       repetitionPenalty: 1,
-      noRepeatNgramSize: 0,
     });
     expect(Number.isSafeInteger(seed)).toBe(true);
     expect(resolved).toMatchObject({
@@ -61,10 +60,10 @@ describe("precedence", () => {
       topP: 0.5,
       minP: 0.1,
       repetitionPenalty: 1.2,
-      noRepeatNgramSize: 3,
       seed: 7,
     });
     expect(resolved).toMatchObject({ maxNewTokens: 99, minNewTokens: 0, warnings: [] });
+    expect(resolved.rules?.noRepeatNgramSize).toBe(3);
     expect(resolveGenerateOptions({ doSample: false }, config).sampling.doSample).toBe(false);
   });
 
@@ -224,6 +223,7 @@ describe("token rules", () => {
     );
     expect(warnings).toEqual([]);
     expect(rules).toEqual({
+      noRepeatNgramSize: 0,
       sequenceBias: [
         { ids: [1, 2], bias: 2 },
         { ids: [3], bias: -1.5 },

@@ -33,8 +33,6 @@ export interface ResolvedSampling {
   readonly minP: number;
   /** 1 is off. */
   readonly repetitionPenalty: number;
-  /** 0 is off. */
-  readonly noRepeatNgramSize: number;
   readonly seed: number;
 }
 
@@ -179,7 +177,6 @@ export function resolveGenerateOptions(
     topP: number("topP") ?? 1,
     minP: number("minP") ?? 0,
     repetitionPenalty: number("repetitionPenalty") ?? 1,
-    noRepeatNgramSize: number("noRepeatNgramSize") ?? 0,
     seed: read(caller, "seed") ?? drawSeed(),
   };
   const beams = resolveBeams(caller, config);
@@ -190,6 +187,7 @@ export function resolveGenerateOptions(
     beams: beams.resolved,
     rules: resolveTokenRules(caller, config, {
       ignoreEos,
+      noRepeatNgramSize: number("noRepeatNgramSize") ?? 0,
       encoderNoRepeatNgramSize: number("encoderNoRepeatNgramSize") ?? 0,
     }),
     maxPromptTokens: read(caller, "maxPromptTokens"),

@@ -1,5 +1,5 @@
 import { ModelComposeError } from "../../base/errors.ts";
-import { HistoryProcessors, type HistorySettings } from "./history-processors.ts";
+import { HistoryProcessors, type SequenceRules } from "./history-processors.ts";
 import {
   applyTemperature,
   argmax,
@@ -25,8 +25,8 @@ export interface SamplerContext {
   minNewTokens: number;
   /** Which sequence of a larger job this is: words 1..3 of the random generator's counter. */
   sequence: readonly [number, number, number];
-  /** Rules that only the host's samplers have. */
-  rules?: HistorySettings["rules"];
+  /** Absent: none is on. */
+  rules?: SequenceRules;
 }
 
 /**
@@ -52,12 +52,11 @@ export class Sampler {
 
   constructor(sampling: ResolvedSampling, context: SamplerContext) {
     const { vocabSize, promptIds, eosTokenIds, minNewTokens, sequence, rules } = context;
-    const { doSample, topK, topP, repetitionPenalty, noRepeatNgramSize } = sampling;
+    const { doSample, topK, topP, repetitionPenalty } = sampling;
     this.#sampling = sampling;
     this.#context = { vocabSize, sequence };
     this.#processors = new HistoryProcessors({
       repetitionPenalty,
-      noRepeatNgramSize,
       eosTokenIds,
       minNewTokens,
       promptLength: promptIds.length,

@@ -9,11 +9,12 @@ import { invalid, readNumber, type Source } from "./option-source.ts";
 export function resolveTokenRules(
   caller: Source,
   config: Source,
-  given: { ignoreEos: boolean } & Pick<TokenRules, "encoderNoRepeatNgramSize">,
+  given: { ignoreEos: boolean } & Pick<TokenRules, "noRepeatNgramSize" | "encoderNoRepeatNgramSize">,
 ): TokenRules | undefined {
   const forced = (name: string, most: number): readonly number[] =>
     readForced(caller, name, most) ?? readForced(config, name, most) ?? [];
   const rules: TokenRules = {
+    noRepeatNgramSize: given.noRepeatNgramSize,
     sequenceBias: readSequenceBias(config),
     encoderRepetitionPenalty:
       readNumber(config, "encoderRepetitionPenalty", {
@@ -39,6 +40,7 @@ function isOn(rules: TokenRules): boolean {
     rules.beginSuppressTokens,
   ];
   return (
+    rules.noRepeatNgramSize > 0 ||
     rules.encoderRepetitionPenalty !== 1 ||
     rules.encoderNoRepeatNgramSize > 0 ||
     rules.forcedBosTokenId !== undefined ||

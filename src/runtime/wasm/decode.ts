@@ -98,7 +98,7 @@ function createChooser(
   const isPlain =
     !sampling.doSample &&
     sampling.repetitionPenalty === 1 &&
-    sampling.noRepeatNgramSize === 0 &&
+    request.rules === undefined &&
     request.minNewTokens === 0;
   return isPlain ? greedyChooser(worker, logits) : samplingChooser(worker, logits, vocabSize, request);
 }
@@ -168,6 +168,7 @@ function samplingChooser(worker: Worker, logits: Logits, vocabSize: number, requ
     eosTokenIds: request.eosTokenIds,
     minNewTokens: request.minNewTokens,
     sequence: request.sequence,
+    rules: request.rules,
   });
   const view = f32.subarray(first, first + vocabSize);
   const chooser: Chooser = {

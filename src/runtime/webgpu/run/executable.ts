@@ -2,7 +2,7 @@
  * The GPU device as the main thread sees it. It encodes dispatches from prebuilt objects, submits them and waits for
  * events; nothing is computed or allocated on the way but the command buffers, which WebGPU lets run only once.
  */
-import type { DecodeProfile, Executable, MemoryUse, Pass, PassResult } from "../../backend.ts";
+import type { DecodeProfile, DecodeRequest, Executable, MemoryUse, Pass, PassResult } from "../../backend.ts";
 import { checkCopy, checkDecode, checkPass, type PassLimits } from "../../check-pass.ts";
 import { ModelComposeError, throwIfAborted } from "../../../base/errors.ts";
 import type { DeviceInfo } from "../../generation/types.ts";
@@ -61,8 +61,13 @@ export class WebGpuExecutable implements Executable {
     return this.#inTurn(() => this.#run(pass, signal), signal);
   }
 
+  /** The GPU's token choice (token-choice.ts) has all of ResolvedSampling, and no rules. */
+  canChoose({ rules }: Pick<DecodeRequest, "rules">): boolean {
+    return rules === undefined;
+  }
+
   async decode(request: GpuDecodeRequest, signal?: AbortSignal): Promise<DecodeProfile> {
-    checkDecode(request, this.#limits);
+    checkDecode(request, this.#limits, this.canChoose(request));
     return this.#inTurn(() => decodeTokens(this, request, signal), signal);
   }
 
