@@ -1,4 +1,5 @@
 import { ModelComposeError } from "../../base/errors.ts";
+import { unusableMaximum } from "./errors.ts";
 import { HistoryProcessors, type SequenceRules } from "./history-processors.ts";
 import {
   applyTemperature,
@@ -170,28 +171,10 @@ export class Sampler {
 
   #mostLikely(processed: Float32Array, position: number): number {
     const token = argmax(processed);
-    if (token === -1) {
-      throw new ModelComposeError(
-        "invalid-argument",
-        `No token is left to choose at position ${position}: all ${processed.length} logits are -Infinity.`,
-        { remedy: "Lower noRepeatNgramSize or minNewTokens, which ban tokens." },
-      );
+    const logit = token === -1 ? -Infinity : (processed[token] ?? 0);
+    if (!Number.isFinite(logit)) {
+      throw unusableMaximum({ token, logit, position }, processed.length, this.#sampling);
     }
-    const logit = processed[token] ?? 0;
-    if (Number.isFinite(logit)) {
-      return token;
-    }
-    const { doSample, temperature } = this.#sampling;
-    const cause = doSample && temperature < 1 ? `, after division by the temperature ${temperature}` : "";
-    throw new ModelComposeError(
-      "device",
-      `The logit of token ${token} at position ${position} must be finite or -Infinity; found ${logit}${cause}.`,
-      {
-        remedy:
-          cause === ""
-            ? "Check the checkpoint: its weights, or what is computed from them, exceed the range of their type."
-            : "Use temperature 0 for greedy decoding; otherwise check the checkpoint for damaged weights.",
-      },
-    );
+    return token;
   }
 }

@@ -18,8 +18,8 @@ import {
 } from "../../../kernels/sample/token-choice.gpu.ts";
 import type { KernelSpec } from "../../../kernels/wgsl/kernel.ts";
 import type { DecodeRequest } from "../../backend.ts";
+import { unusableMaximum } from "../../sampling/errors.ts";
 import { removableFraction } from "../../sampling/logits-processors.ts";
-import { Sampler } from "../../sampling/sampler.ts";
 import type { ResolvedSampling } from "../../sampling/options.ts";
 import { POWERS } from "../../sampling/softmax-weights.ts";
 
@@ -149,16 +149,9 @@ export function readChoice(result: Uint32Array, sampling: ResolvedSampling, voca
   if (status === STATUS.ok) {
     return token;
   }
-  // The CPU has the words for it: it is shown logits that differ in nothing that counts.
-  const logits = new Float32Array(vocabSize).fill(-Infinity);
-  if (status === STATUS.notFinite) {
-    new Uint32Array(logits.buffer)[token] = highest;
-  }
-  const sampler = new Sampler(
-    { ...sampling, repetitionPenalty: 1 },
-    { vocabSize, promptIds: [], eosTokenIds: [], minNewTokens: 0, sequence: [0, 0, 0] },
-  );
-  return sampler.choose(logits, position);
+  const [logit = NaN] = new Float32Array(Uint32Array.of(highest).buffer);
+  const maximum = { token, logit: status === STATUS.notFinite ? logit : -Infinity, position };
+  throw unusableMaximum(maximum, vocabSize, sampling);
 }
 
 function markWords(vocabSize: number): number {
