@@ -47,8 +47,8 @@ export function requirePrecision(program: Program, checkpoint: Checkpoint, preci
       `The precision ${precision} was asked for; tensor "${name}" of "${checkpoint.directory}" is ${dtype}, and ` +
         "weights are not converted.",
       {
-        remedy:
-          'Leave the precision out (or "stored", in a compose file "auto"), or use a checkpoint of that type.',
+        remedy: 'Leave the precision out (or "stored"), or use a checkpoint of that type.',
+        parameter: "precision",
       },
     );
   }
