@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { loadModel, type GenerateOptions, type GenerateResult, type Model } from "../src/index.ts";
 import { Sampler } from "../src/runtime/sampling/sampler.ts";
-import { resolveGenerateOptions } from "../src/runtime/sampling/options.ts";
+import { resolveGenerateOptions } from "../src/runtime/generation/options.ts";
 import { expectWithin } from "./support/accuracy.ts";
 import { ADAPTER } from "./support/devices.ts";
 import { modelPath } from "./support/golden.ts";

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { resolveGenerateOptions } from "../src/runtime/sampling/options.ts";
+import { resolveGenerateOptions } from "../src/runtime/generation/options.ts";
 import { Sampler } from "../src/runtime/sampling/sampler.ts";
 import { sequenceRules } from "./support/rules.ts";
 

@@ -12,7 +12,7 @@ import type {
 import { Generator, type ForwardResult } from "../runtime/generation/generator.ts";
 import type { Program } from "../runtime/program.ts";
 import { resolveLoadOptions } from "../runtime/load-options.ts";
-import { resolveGenerateOptions } from "../runtime/sampling/options.ts";
+import { resolveGenerateOptions } from "../runtime/generation/options.ts";
 import { requirePrecision } from "../runtime/checkpoint/weight-source.ts";
 import {
   Chat,

@@ -15,7 +15,7 @@
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import type { DeviceInfo } from "./generation/types.ts";
 import type { Program } from "./program.ts";
-import type { SequenceRules } from "./sampling/history-processors.ts";
+import type { SequenceRules } from "./sampling/token-rules.ts";
 import type { ResolvedSampling } from "./sampling/options.ts";
 
 export interface ExecutableOptions {

@@ -18,7 +18,7 @@ import { checkIds, prepareJob, promptTooLong, type GeneratorParts, type Job } fr
 import { decodeOnHost } from "./host-decode.ts";
 import { Slots } from "../../base/async/slots.ts";
 import { chunksOf, encode, prefill, PrefillReport, type Chunk } from "./prefill.ts";
-import type { ResolvedGeneration } from "../sampling/options.ts";
+import type { ResolvedGeneration } from "./options.ts";
 
 export type { StopStrings, TextCodec } from "./generated-text.ts";
 export type { GeneratorParts } from "./request.ts";

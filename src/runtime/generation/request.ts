@@ -4,7 +4,7 @@ import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import type { StopStrings, TextCodec } from "./generated-text.ts";
 import type { GenerateOptions } from "./types.ts";
 import type { HistorySettings } from "../sampling/history-processors.ts";
-import { resolveGenerateOptions, type ResolvedGeneration } from "../sampling/options.ts";
+import { resolveGenerateOptions, type ResolvedGeneration } from "./options.ts";
 
 export interface GeneratorParts {
   executable: Executable;

@@ -4,41 +4,8 @@
  * logits, or log-probabilities in a beam search.
  */
 import { banTokens, forceTokens, penaliseRepetition } from "./logits-processors.ts";
+import type { SequenceBias, SequenceRules } from "./token-rules.ts";
 import { followersOf, type HistoryNeeds, type TokenHistory } from "./token-history.ts";
-
-/** A bias on the last of `ids` wherever the others came right before it; −Infinity bans it there. */
-export interface SequenceBias {
-  readonly ids: readonly number[];
-  readonly bias: number;
-}
-
-/** What rules the choice of tokens beside ResolvedSampling: settings that few requests have and not every device knows. */
-export interface TokenRules {
-  /** No n-gram of this size appears twice; 0 is off. */
-  readonly noRepeatNgramSize: number;
-  readonly sequenceBias: readonly SequenceBias[];
-  /** 1 is off. */
-  readonly encoderRepetitionPenalty: number;
-  /** 0 is off. */
-  readonly encoderNoRepeatNgramSize: number;
-  /** The second token of a sequence; undefined is off. */
-  readonly forcedBosTokenId: number | undefined;
-  /** One of these is the last token of a sequence of full length; empty is off. */
-  readonly forcedEosTokenIds: readonly number[];
-  /** Sequences of tokens that are never completed. */
-  readonly badWordsIds: readonly (readonly number[])[];
-  readonly suppressTokens: readonly number[];
-  /** Of the first token that is not forced. */
-  readonly beginSuppressTokens: readonly number[];
-}
-
-/** The rules of one sequence. Plain data: it is posted to worker threads. */
-export interface SequenceRules extends TokenRules {
-  /** An encoder's input; the prompt of a model without one. */
-  readonly sourceIds: readonly number[];
-  /** Tokens that a sequence has at most, prompt included. */
-  readonly maxLength: number;
-}
 
 export interface HistorySettings {
   /** 1 is off. */

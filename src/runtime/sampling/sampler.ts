@@ -1,6 +1,6 @@
 import { ModelComposeError } from "../../base/errors.ts";
 import { unusableMaximum } from "./errors.ts";
-import { HistoryProcessors, type SequenceRules } from "./history-processors.ts";
+import { HistoryProcessors } from "./history-processors.ts";
 import {
   applyTemperature,
   argmax,
@@ -16,6 +16,7 @@ import { uniform } from "./philox.ts";
 import type { ResolvedSampling } from "./options.ts";
 import { scaleByFraction } from "./softmax-weights.ts";
 import { GrowingHistory } from "./token-history.ts";
+import type { SequenceRules } from "./token-rules.ts";
 
 export interface SamplerContext {
   /** Length of the logits. */
@@ -34,10 +35,11 @@ export interface SamplerContext {
  * Chooses the tokens of one sequence.
  *
  * The steps and their order are those of transformers: what depends on earlier tokens (history-processors.ts: repetition
- * penalty, no-repeat n-gram, minimum of new tokens …); when sampling also temperature, top-k, top-p, min-p. The draw inverts the cumulative distribution of the remaining
- * tokens in id order: the first whose cumulative weight exceeds floor(total · u / 2^32), where weights are integers
- * (softmax-weights.ts) and u is Philox' word for (seed, sequence, position). So the choice is a function of logits,
- * history, parameters and these three alone, in whatever order a device sums.
+ * penalty, no-repeat n-gram, minimum of new tokens …); when sampling also temperature, top-k, top-p, min-p. The draw
+ * inverts the cumulative distribution of the remaining tokens in id order: the first whose cumulative weight exceeds
+ * floor(total · u / 2^32), where weights are integers (softmax-weights.ts) and u is Philox' word for (seed, sequence,
+ * position). So the choice is a function of logits, history, parameters and these three alone, in whatever order a device
+ * sums.
  */
 export class Sampler {
   readonly #sampling: ResolvedSampling;

@@ -10,12 +10,13 @@ import { AbortError, ModelComposeError, throwIfAborted } from "../../../base/err
 import { HistoryProcessors, type HistorySettings } from "../../sampling/history-processors.ts";
 import { logSoftmax } from "../../sampling/logits-processors.ts";
 import { uniform } from "../../sampling/philox.ts";
-import type { ResolvedBeams, ResolvedSampling } from "../../sampling/options.ts";
+import type { ResolvedSampling } from "../../sampling/options.ts";
+import type { ResolvedBeams } from "../options.ts";
 import { ListedHistory } from "../../sampling/token-history.ts";
 import { bestCandidates, drawCandidates, type Candidate } from "./candidates.ts";
 import { Hypotheses } from "./hypotheses.ts";
 import { planSlots } from "./slots.ts";
-import { Warper } from "../../sampling/warp.ts";
+import { Warper } from "../../sampling/warper.ts";
 
 export interface BeamSearchRequest {
   vocabSize: number;

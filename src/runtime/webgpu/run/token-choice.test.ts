@@ -5,7 +5,8 @@ import { workLayout } from "../../../kernels/sample/token-choice.gpu.ts";
 import type { DecodeRequest } from "../../backend.ts";
 import { errorMessage } from "../../../base/errors.ts";
 import { Sampler } from "../../sampling/sampler.ts";
-import { resolveGenerateOptions, type ResolvedSampling } from "../../sampling/options.ts";
+import { resolveGenerateOptions } from "../../generation/options.ts";
+import type { ResolvedSampling } from "../../sampling/options.ts";
 import { softmaxWeight } from "../../sampling/softmax-weights.ts";
 import {
   planTokenChoice,
