@@ -9,7 +9,8 @@ import type {
   LoadOptions,
   StreamPart,
 } from "../runtime/generation/types.ts";
-import { Generator, type ForwardResult } from "../runtime/generation/generator.ts";
+import type { ForwardResult } from "../runtime/generation/forward.ts";
+import { Generator } from "../runtime/generation/generator.ts";
 import type { Program } from "../runtime/program.ts";
 import { resolveLoadOptions } from "../runtime/load-options.ts";
 import { resolveGenerateOptions } from "../runtime/generation/options.ts";

@@ -2,7 +2,9 @@
 import { describe, expect, test } from "vitest";
 import type { DecodeRequest, Executable, Pass } from "../backend.ts";
 import type { GenerateOptions } from "./types.ts";
-import { Generator, type GeneratorParts, type TextCodec } from "./generator.ts";
+import type { TextCodec } from "./generated-text.ts";
+import { Generator } from "./generator.ts";
+import type { GeneratorParts } from "./request.ts";
 
 const VOCABULARY = 100;
 

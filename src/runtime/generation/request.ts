@@ -1,21 +1,19 @@
 /** From a prompt and options to work that is known to fit: everything that can be refused is refused here. */
 import type { Executable } from "../backend.ts";
 import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
-import type { StopStrings, TextCodec } from "./generated-text.ts";
+import type { TextParts } from "./generated-text.ts";
 import type { GenerateOptions } from "./types.ts";
 import type { HistorySettings } from "../sampling/history-processors.ts";
 import { resolveGenerateOptions, type ResolvedGeneration } from "./options.ts";
 
-export interface GeneratorParts {
+/** A model as generation needs it. */
+export interface GeneratorParts extends TextParts {
   executable: Executable;
   vocabSize: number;
   /** Of an encoder–decoder: what the decoder begins with. Absent: the model has no encoder. */
   decoderStartTokenId?: number;
   /** KV slots, so beams that a request may have. */
   slots: number;
-  /** Absent: token ids only. */
-  codec?: TextCodec;
-  stopStrings: (stops: readonly string[]) => StopStrings;
   eosTokenIds: readonly number[];
   /** generation_config.json, as it is written there; config.json where it has none. */
   generationConfig: Readonly<Record<string, unknown>>;
