@@ -1,6 +1,6 @@
 /** Logits of every position of one sequence, for evaluation. */
 import { ModelComposeError } from "../../base/errors.ts";
-import { chunksOf, encode } from "./prefill.ts";
+import { chunksOf, encode, passOf } from "./prefill.ts";
 import { checkIds, promptTooLong, type GeneratorParts } from "./request.ts";
 
 /** Logits of every position. */
@@ -74,18 +74,11 @@ export async function forwardLogits(
   if (source !== undefined) {
     await encode(executable, source, undefined, signal);
   }
-  for (const { rows, position } of chunksOf(tokens, executable.maxRows)) {
-    const result = await executable.run(
-      {
-        tokens: rows,
-        slots: new Int32Array(rows.length),
-        positions: rows.map((_, r) => position + r),
-        sourceLength: source?.length,
-        logitRows: rows.map((_, r) => r),
-      },
-      signal,
-    );
-    logits.set(result.logits, position * vocabSize);
+  for (const chunk of chunksOf(tokens, executable.maxRows)) {
+    const logitRows = chunk.rows.map((_, r) => r);
+    const pass = { ...passOf(chunk), sourceLength: source?.length, logitRows };
+    const result = await executable.run(pass, signal);
+    logits.set(result.logits, chunk.position * vocabSize);
   }
   return { logits, shape: [tokens.length, vocabSize] };
 }

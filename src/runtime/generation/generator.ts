@@ -8,7 +8,7 @@ import { searchText } from "./beam-search/search-text.ts";
 import { decodeText } from "./decode-text.ts";
 import { forwardInput, forwardLogits, type ForwardResult } from "./forward.ts";
 import type { FirstRows, Sink } from "./outcome.ts";
-import { encode, prefill, PrefillReport } from "./prefill.ts";
+import { encode, prefillButLast, PrefillReport } from "./prefill.ts";
 import { prepareJob, type GeneratorParts, type Job } from "./request.ts";
 import type { BeamSequence, GenerateOptions, GenerateResult, StreamPart } from "./types.ts";
 
@@ -118,7 +118,7 @@ export class Generator {
       await encode(executable, ids, report, signal);
       return { rows: begin, position: 0, start, sourceLength: ids.length, onProgress: undefined };
     }
-    const last = await prefill(executable, begin, report, signal);
+    const last = await prefillButLast(executable, begin, report, signal);
     const onProgress = report.within(last.position, last.rows.length);
     return { ...last, start, sourceLength: undefined, onProgress };
   }

@@ -1,6 +1,7 @@
 /** Decoding with tokens chosen here instead of on the device: for what the device cannot choose by. */
 import type { DecodeRequest, Executable } from "../backend.ts";
 import { throwIfAborted } from "../../base/errors.ts";
+import { passOf } from "./prefill.ts";
 import { Sampler } from "../sampling/sampler.ts";
 
 /**
@@ -27,9 +28,7 @@ export async function decodeOnHost(
   for (let chosen = 1; ; chosen++) {
     const { logits } = await executable.run(
       {
-        tokens,
-        slots: new Int32Array(tokens.length).fill(slot),
-        positions: tokens.map((_, r) => position + r),
+        ...passOf({ rows: tokens, position }, slot),
         sourceLength,
         logitRows: Int32Array.of(tokens.length - 1),
         onProgress: chosen === 1 ? request.onProgress : undefined,
