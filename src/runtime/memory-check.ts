@@ -33,8 +33,7 @@ export function checkMemory(
         `the KV cache of ${leastTokens} tokens; ${formatBytes(available)} of memory is available, ` +
         `${formatBytes(least - available)} too little.`,
       {
-        remedy:
-          "Close other programs, lower the context length (contextLength), or use a smaller model.",
+        remedy: "Close other programs, lower the context length (contextLength), or use a smaller model.",
         parameter: "contextLength",
       },
     );
