@@ -29,7 +29,7 @@ export type {
   ToolDefinition,
 } from "./models/chat/messages.ts";
 export type { Tokenizer, IncrementalDecoder } from "./models/tokenizer/tokenizer.ts";
-export type { ForwardResult } from "./runtime/generation/generator.ts";
+export type { ForwardResult } from "./runtime/generation/forward.ts";
 export type {
   Architecture,
   BeamSequence,

@@ -9,10 +9,11 @@ import type {
   LoadOptions,
   StreamPart,
 } from "../runtime/generation/types.ts";
-import { Generator, type ForwardResult } from "../runtime/generation/generator.ts";
+import type { ForwardResult } from "../runtime/generation/forward.ts";
+import { Generator } from "../runtime/generation/generator.ts";
 import type { Program } from "../runtime/program.ts";
 import { resolveLoadOptions } from "../runtime/load-options.ts";
-import { resolveGenerateOptions } from "../runtime/sampling/options.ts";
+import { resolveGenerateOptions } from "../runtime/generation/options.ts";
 import { formatOfPrecision, requireFormat } from "../runtime/checkpoint/weight-source.ts";
 import {
   Chat,

@@ -56,7 +56,7 @@ export async function loadOnDevice(load: DeviceLoad): Promise<Executable> {
         throw new ModelComposeError(
           "invalid-argument",
           `The prefill mode "${prefill}" needs a GPU, and "auto" found none to use: ${withoutRemedy(failure)}`,
-          { remedy: 'Leave "prefill" out: the CPU is always exact.', cause: failure },
+          { remedy: 'Leave "prefill" out: the CPU is always exact.', parameter: "prefill", cause: failure },
         );
       }
       load.onNotice?.(`No GPU is used: ${withoutRemedy(failure)}`);
@@ -70,6 +70,7 @@ async function adapterListing(): Promise<ModelComposeError> {
   const list = listingText(await listAdapters());
   return new ModelComposeError("invalid-argument", `"webgpu:?" lists the WebGPU adapters:\n${list}\n`, {
     remedy: 'Ask for one with "webgpu:" and part of its name.',
+    parameter: "device",
   });
 }
 

@@ -81,6 +81,7 @@ describe("resolveLoadOptions", () => {
     expect(resolveLoadOptions({ prefill: "exact", device: "cpu" }).prefill).toBe("exact");
     expect(errorOf({ prefill: "f16", device: "cpu" })).toMatchObject({
       code: "invalid-argument",
+      parameter: "prefill",
       message:
         'The prefill mode "f16" is the GPU\'s; the device "wasm" (the CPU) is always exact. ' +
         'Leave "prefill" out, or use the device "webgpu".',
@@ -97,7 +98,7 @@ describe("resolveLoadOptions", () => {
     (name) => {
       for (const value of [0, -1, 1.5, NaN, Infinity, "2", null, true, 2 ** 60]) {
         const error = errorOf({ [name]: value });
-        expect(error.code).toBe("invalid-argument");
+        expect([error.code, error.parameter]).toEqual(["invalid-argument", name]);
         expect(error.message).toMatch(
           new RegExp(
             `^The option "${name}" must be an integer from 1 to \\d+; found .+\\. Correct it or leave it out\\.$`,
@@ -109,7 +110,7 @@ describe("resolveLoadOptions", () => {
   );
 
   test("another precision is not supported", () => {
-    expect(errorOf({ precision: "int8" })).toMatchObject({ code: "unsupported" });
+    expect(errorOf({ precision: "int8" })).toMatchObject({ code: "unsupported", parameter: "precision" });
     expect(errorOf({ precision: "int8" }).message).toContain(
       "'int8' is not supported; expected one of stored",
     );

@@ -93,6 +93,7 @@ function checkHubOptions(options: LoadOptions): void {
     const found = name === "token" ? "" : `; found ${inspect(value)}`;
     throw new ModelComposeError("invalid-argument", `The option "${name}" must be a text${found}.`, {
       remedy: "Correct it or leave it out.",
+      parameter: name,
     });
   }
   const localOnly: unknown = options.localFilesOnly;
@@ -102,7 +103,7 @@ function checkHubOptions(options: LoadOptions): void {
   throw new ModelComposeError(
     "invalid-argument",
     `The option "localFilesOnly" must be true or false; found ${inspect(localOnly)}.`,
-    { remedy: "Correct it or leave it out." },
+    { remedy: "Correct it or leave it out.", parameter: "localFilesOnly" },
   );
 }
 
@@ -117,7 +118,7 @@ function resolvePrecision(precision: unknown): Precision {
   throw new ModelComposeError(
     "unsupported",
     `The precision ${inspect(precision)} is not supported; expected one of ${PRECISIONS.join(", ")}.`,
-    { remedy: "Leave it out: weights are kept as the checkpoint has them." },
+    { remedy: "Leave it out: weights are kept as the checkpoint has them.", parameter: "precision" },
   );
 }
 
@@ -128,7 +129,7 @@ function resolveArchitecture(architecture: unknown): Architecture | undefined {
   throw new ModelComposeError(
     "invalid-argument",
     `The architecture ${inspect(architecture)} is unknown; expected "causal" or "seq2seq".`,
-    { remedy: "Leave it out: the model's configuration tells." },
+    { remedy: "Leave it out: the model's configuration tells.", parameter: "architecture" },
   );
 }
 
@@ -152,7 +153,7 @@ function resolveDevice(device: unknown): DeviceChoice {
   throw new ModelComposeError(
     "invalid-argument",
     `There is no device ${inspect(device)}; expected "auto", "wasm", "cpu", "webgpu" or "webgpu:NAME".`,
-    { remedy: '"webgpu:?" lists the names.' },
+    { remedy: '"webgpu:?" lists the names.', parameter: "device" },
   );
 }
 
@@ -162,14 +163,14 @@ function resolvePrefill(prefill: unknown, device: DeviceChoice): PrefillMode {
     throw new ModelComposeError(
       "invalid-argument",
       `The option "prefill" must be one of ${PREFILL_MODES.join(", ")}; found ${inspect(prefill)}.`,
-      { remedy: "Correct it or leave it out." },
+      { remedy: "Correct it or leave it out.", parameter: "prefill" },
     );
   }
   if (mode !== "exact" && device.kind === "wasm") {
     throw new ModelComposeError(
       "invalid-argument",
       `The prefill mode "${mode}" is the GPU's; the device "wasm" (the CPU) is always exact.`,
-      { remedy: 'Leave "prefill" out, or use the device "webgpu".' },
+      { remedy: 'Leave "prefill" out, or use the device "webgpu".', parameter: "prefill" },
     );
   }
   return mode;
@@ -185,6 +186,6 @@ function count(name: string, value: unknown, most: number): number | undefined {
   throw new ModelComposeError(
     "invalid-argument",
     `The option "${name}" must be an integer from 1 to ${most}; found ${inspect(value)}.`,
-    { remedy: "Correct it or leave it out." },
+    { remedy: "Correct it or leave it out.", parameter: name },
   );
 }

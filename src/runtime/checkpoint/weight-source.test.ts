@@ -114,8 +114,7 @@ describe("slices", () => {
   test("another precision is refused, whatever tensor a weight is part of", async () => {
     const opened = await checkpoint();
     const program = programOf(6, { tensor: "turned", rows: 6, transposed: true });
-    const ask = (precision: Precision): void =>
-      requireFormat(program, opened, formatOfPrecision(precision));
+    const ask = (precision: Precision): void => requireFormat(program, opened, formatOfPrecision(precision));
     ask("stored");
     ask("float32");
     expect(() => {

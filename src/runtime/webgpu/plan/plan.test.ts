@@ -171,8 +171,9 @@ describe("SmolLM3-3B", () => {
     expect(() => planOf3B("the least GPU", { contextLength: 65_537 })).toThrow(
       expect.objectContaining({
         code: "out-of-memory",
+        parameter: "contextLength",
         message: expect.stringMatching(
-          /^The KV cache of one layer needs 134 MB for a context of 65537 tokens; the GPU Least binds at most 134 MB at once\. Lower the context length to at most 65536 /,
+          /^The KV cache of one layer needs 134 MB for a context of 65537 tokens; the GPU Least binds at most 134 MB at once\. Lower the context length \(contextLength\) to at most 65536, /,
         ) as string,
       }),
     );

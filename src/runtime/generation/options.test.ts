@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ModelComposeError } from "../../base/errors.ts";
-import type { GenerateOptions } from "../generation/types.ts";
 import { resolveGenerateOptions } from "./options.ts";
+import type { GenerateOptions } from "./types.ts";
 
 function errorOf(options: unknown, config: Record<string, unknown> = {}): ModelComposeError {
   try {
@@ -26,7 +26,6 @@ describe("precedence", () => {
       topP: 1,
       minP: 0,
       repetitionPenalty: 1,
-      noRepeatNgramSize: 0,
     });
     expect(Number.isSafeInteger(seed)).toBe(true);
     expect(resolved).toMatchObject({
@@ -61,10 +60,10 @@ describe("precedence", () => {
       topP: 0.5,
       minP: 0.1,
       repetitionPenalty: 1.2,
-      noRepeatNgramSize: 3,
       seed: 7,
     });
     expect(resolved).toMatchObject({ maxNewTokens: 99, minNewTokens: 0, warnings: [] });
+    expect(resolved.rules?.noRepeatNgramSize).toBe(3);
     expect(resolveGenerateOptions({ doSample: false }, config).sampling.doSample).toBe(false);
   });
 
@@ -224,6 +223,7 @@ describe("token rules", () => {
     );
     expect(warnings).toEqual([]);
     expect(rules).toEqual({
+      noRepeatNgramSize: 0,
       sequenceBias: [
         { ids: [1, 2], bias: 2 },
         { ids: [3], bias: -1.5 },
@@ -305,7 +305,7 @@ describe("refusals name the parameter, its range and the value", () => {
     ["onPrefill", 1, "a function"],
   ])("%s: %j", (name, value, range) => {
     const error = errorOf({ [name]: value });
-    expect(error.code).toBe("invalid-argument");
+    expect([error.code, error.parameter]).toEqual(["invalid-argument", name]);
     expect(error.message).toContain(`"${name}" must be ${range}`);
     expect(error.message).toContain(`found ${typeof value === "string" ? `'${value}'` : ""}`);
     if (typeof value === "number") {
@@ -348,7 +348,7 @@ describe("refusals name the parameter, its range and the value", () => {
     ["stop_strings", [5], "a non-empty string or a list of them"],
   ])("generation_config.json, by the file's spelling: %s is %j", (key, value, range) => {
     const error = errorOf({}, { [key]: value });
-    expect(error.code).toBe("invalid-config");
+    expect([error.code, error.parameter]).toEqual(["invalid-config", undefined]);
     expect(error.message).toContain(`"${key}" in generation_config.json must be ${range}; found `);
   });
 

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
-import { resolveGenerateOptions, type ResolvedSampling } from "./options.ts";
-import { Warper } from "./warp.ts";
+import { resolveGenerateOptions } from "../generation/options.ts";
+import type { ResolvedSampling } from "./options.ts";
+import { Warper } from "./warper.ts";
 
 /** Log-probabilities after the filters, as probabilities would be written. */
 function kept(options: Partial<ResolvedSampling>, least: number, probabilities: readonly number[]): number[] {
