@@ -1,7 +1,6 @@
 /** What a model takes, from its configuration alone. */
 import type { MatrixSpec, Program, VectorSpec } from "../runtime/program.ts";
-import { readModelConfig } from "./config/model-config.ts";
-import { buildProgram } from "./families/registry.ts";
+import { describeModel } from "./describe-model.ts";
 
 export interface ModelInfo {
   readonly family: string;
@@ -23,7 +22,7 @@ export interface ModelInfo {
  * @throws ModelComposeError "not-found" without it, "invalid-config", "unsupported"
  */
 export async function readModelInfo(directory: string): Promise<ModelInfo> {
-  const program = buildProgram(await readModelConfig(directory));
+  const { program } = await describeModel(directory);
   const { family, architecture, vocabSize, maxPositions, kv } = program;
   const source = kv.sourceLayers ?? 0;
   const perLayer = 2 * kv.kvHeads * kv.headDim * Float32Array.BYTES_PER_ELEMENT;

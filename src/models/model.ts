@@ -24,11 +24,10 @@ import {
 import { loadChatTemplates } from "./chat/find-template.ts";
 import type { ChatMessage } from "./chat/messages.ts";
 import { loadOnDevice } from "../runtime/devices.ts";
-import { readGenerationConfig, readModelConfig } from "./config/model-config.ts";
-import { decoderStartToken, mergeGenerationConfigs } from "./config/generation.ts";
+import { decoderStartToken, mergeGenerationConfigs, readGenerationConfig } from "./config/generation.ts";
+import { describeModel } from "./describe-model.ts";
 import { resolveModelDirectory, type ResolveOptions } from "./hub/resolve.ts";
 import { openModel } from "./open-model.ts";
-import { buildProgram } from "./families/registry.ts";
 import { StopMatcher } from "./tokenizer/stop-strings.ts";
 import { hasTokenizer, loadTokenizer as loadTokenizerFrom, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -107,7 +106,7 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
     ...hubOptions(options),
     // Before gigabytes of weights are fetched for nothing.
     check: async (folder) =>
-      requirePurpose(buildProgram(await readModelConfig(folder)), folder, pathOrHubId, request),
+      requirePurpose((await describeModel(folder)).program, folder, pathOrHubId, request),
   });
   const [{ config, program, checkpoint }, generationFile] = await Promise.all([
     openModel(directory),

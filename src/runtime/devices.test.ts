@@ -7,11 +7,10 @@ import { AbortError, ModelComposeError, type ErrorCode } from "../base/errors.ts
 import type { LoadOptions } from "./generation/types.ts";
 import { resolveLoadOptions } from "./load-options.ts";
 import { loadOnDevice, type GpuBackend, type GpuBackendOptions } from "./devices.ts";
-import { readModelConfig } from "../models/config/model-config.ts";
-import { buildProgram } from "../models/families/registry.ts";
+import { describeModel } from "../models/describe-model.ts";
 
 const directory = modelPath("tales");
-const program = buildProgram(await readModelConfig(directory));
+const { program } = await describeModel(directory);
 const checkpoint = await openCheckpoint(directory);
 
 const EXECUTABLE = { device: { kind: "webgpu" } } as Executable;
