@@ -6,12 +6,16 @@ import type {
   DeviceInfo,
   GenerateOptions,
   GenerateResult,
-  LoadOptions,
   StreamPart,
 } from "../runtime/generation/types.ts";
+import {
+  resolveLoadOptions,
+  type LoadOptions,
+  type LoadReports,
+  type ModelRequirements,
+} from "./load-options.ts";
 import { Generator, type ForwardResult } from "../runtime/generation/generator.ts";
 import type { Program } from "../runtime/program.ts";
-import { resolveLoadOptions } from "../runtime/load-options.ts";
 import { resolveGenerateOptions } from "../runtime/sampling/options.ts";
 import { requirePrecision } from "../runtime/checkpoint/weight-source.ts";
 import {
@@ -26,6 +30,7 @@ import type { ChatMessage } from "./chat/messages.ts";
 import { loadOnDevice } from "../runtime/devices.ts";
 import { decoderStartToken, mergeGenerationConfigs, readGenerationConfig } from "./config/generation.ts";
 import { describeModel } from "./describe-model.ts";
+import type { HubOptions } from "./hub/options.ts";
 import { resolveModelDirectory, type ResolveOptions } from "./hub/resolve.ts";
 import { openModel } from "./open-model.ts";
 import { StopMatcher } from "./tokenizer/stop-strings.ts";
@@ -176,7 +181,7 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
  */
 export async function loadTokenizer(
   pathOrHubId: string,
-  options: Pick<LoadOptions, HubOption> = {},
+  options: HubOptions & LoadReports = {},
 ): Promise<Tokenizer> {
   const directory = await resolveModelDirectory(pathOrHubId, {
     ...hubOptions(options),
@@ -185,25 +190,20 @@ export async function loadTokenizer(
   return loadTokenizerFrom(directory, { signal: options.signal });
 }
 
-type HubOption =
-  "revision" | "token" | "cacheDirectory" | "localFilesOnly" | "signal" | "onProgress" | "onNotice";
-
 /** What finding, and fetching, a model needs of the options. */
-function hubOptions(options: Pick<LoadOptions, HubOption>): Pick<ResolveOptions, HubOption> {
+function hubOptions(options: HubOptions & LoadReports): ResolveOptions {
   const { revision, token, cacheDirectory, localFilesOnly, signal, onProgress, onNotice } = options;
   return { revision, token, cacheDirectory, localFilesOnly, signal, onProgress, onNotice };
 }
 
 const DEFAULT_CONTEXT = 4096;
 
-type Purpose = Pick<LoadOptions, "architecture" | "chat">;
-
 /** Whether a model will do for what it is loaded for: told by its small files alone. */
 async function requirePurpose(
   { architecture }: Program,
   directory: string,
   model: string,
-  wanted: Purpose,
+  wanted: ModelRequirements,
 ): Promise<void> {
   requireArchitecture(architecture, wanted.architecture, model);
   // One of any name will do: which one is chosen depends on the conversation.

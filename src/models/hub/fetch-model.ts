@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { AbortError, ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import { formatBytes } from "../../base/bytes.ts";
-import type { LoadOptions } from "../../runtime/generation/types.ts";
+import type { LoadReports } from "../load-options.ts";
 import type { WeightFile } from "../../runtime/checkpoint/checkpoint.ts";
 import { fileState, freeBytes as freeBytesOf } from "../../runtime/platform/file-store.ts";
 import { describeModel } from "../describe-model.ts";
@@ -16,7 +16,7 @@ import { HubHttp, type TransferLimits } from "./http.ts";
 import { neededFiles, shardsOfIndex } from "./needed-files.ts";
 import { RevisionNotFound } from "./refusals.ts";
 
-export interface FetchOptions extends Pick<LoadOptions, "signal" | "onProgress" | "onNotice"> {
+export interface FetchOptions extends LoadReports {
   readonly revision: string;
   readonly requires: Requirement;
   /** Look for a newer commit of the revision, also when the cache knows one. */
@@ -306,13 +306,13 @@ class Fetching {
 
 /** Bytes of all files together, told a few times a second. */
 class TransferProgress {
-  readonly #onProgress: LoadOptions["onProgress"];
+  readonly #onProgress: LoadReports["onProgress"];
   readonly #done = new Map<string, number>();
   #toldAt = 0;
   #isOver = false;
   total = 0;
 
-  constructor(onProgress: LoadOptions["onProgress"]) {
+  constructor(onProgress: LoadReports["onProgress"]) {
     this.#onProgress = onProgress;
   }
 
