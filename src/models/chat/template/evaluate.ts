@@ -38,8 +38,8 @@ export class UndefinedError extends Error {}
 
 const NO_ARGUMENTS: Arguments = { positional: [], named: new Map() };
 
-/** Names that are values, also where a variable is called so. */
-const CONSTANTS: ReadonlyMap<string, Value> = new Map<string, Value>([
+/** Names that are values and no variables. */
+export const CONSTANTS: ReadonlyMap<string, Value> = new Map<string, Value>([
   ["true", booleanOf(true)],
   ["True", booleanOf(true)],
   ["false", booleanOf(false)],

@@ -1,5 +1,5 @@
 /** Runs a template: its statements and what they print. Expressions are evaluate.ts's. */
-import { Evaluator } from "./evaluate.ts";
+import { CONSTANTS, Evaluator } from "./evaluate.ts";
 import { Output, RunLimits } from "./limits.ts";
 import { Signature } from "./macros.ts";
 import { str } from "./print.ts";
@@ -8,6 +8,7 @@ import {
   isStatement,
   type CallStatement,
   type Expression,
+  type FilterCall,
   type FilterStatement,
   type ForStatement,
   type MacroStatement,
@@ -138,13 +139,28 @@ class Run {
     const output = new Output(this.limits);
     const ending = this.execute(body, new Scope(scope), output);
     if (ending === "end") {
-      this.#assign(assignee, textOf(output.text), scope);
+      this.#assignBlock(assignee, textOf(output.text), scope);
     }
     return ending;
   }
 
+  /** `{% set name | filter %}`: the text of the block, filtered. */
+  #assignBlock(target: Expression, text: Value, scope: Scope): void {
+    const filters: FilterCall[] = [];
+    let name = target;
+    while (name.type === "FilterExpression") {
+      filters.unshift(name.filter);
+      name = name.operand;
+    }
+    const value = filters.reduce((before, filter) => this.#evaluator.filter(filter, before, scope), text);
+    this.#assign(name, value, scope);
+  }
+
   #assign(target: Expression, value: Value, scope: Scope): void {
     if (target.type === "Identifier") {
+      if (CONSTANTS.has(target.value)) {
+        throw new Error(`"${target.value}" is a constant and cannot be set`);
+      }
       scope.set(target.value, value);
     } else if (target.type === "TupleLiteral") {
       this.#unpack(target.value, iterate(value), scope);

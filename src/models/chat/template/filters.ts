@@ -187,18 +187,6 @@ function absolute(value: Value): Value {
   return value.kind === "float" ? floatOf(Math.abs(number)) : integerOf(Math.abs(number));
 }
 
-const HTML_ESCAPES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&#34;",
-  "'": "&#39;",
-};
-
-function escape(value: Value): Value {
-  return textOf(str(value).replace(/[&<>"']/g, (character) => HTML_ESCAPES[character]));
-}
-
 type JsonParameter = "ensure_ascii" | "indent" | "separators" | "sort_keys";
 
 function toJson(value: Value, args: BoundArguments<JsonParameter>): Value {
@@ -221,17 +209,22 @@ function toJson(value: Value, args: BoundArguments<JsonParameter>): Value {
   );
 }
 
+/** What map, select and reject go over: of any value that is false, nothing. */
+function itemsOf(value: Value): readonly Value[] {
+  return isTrue(value) ? iterate(value) : [];
+}
+
 /** `map(attribute="name")`, or `map("filter", …)`. */
 function map(value: Value, args: Arguments): Value {
   if (args.positional.length > 0) {
     const { first, rest } = shift(args);
-    return listOf(iterate(value).map((one) => applyFilter(str(first), one, rest)));
+    return listOf(itemsOf(value).map((one) => applyFilter(str(first), one, rest)));
   }
   const given = bind("map", args, ["attribute", "default"]);
   const attribute = str(given.require("attribute"));
   const otherwise = given.get("default") ?? UNDEFINED;
   return listOf(
-    iterate(value).map((one) => {
+    itemsOf(value).map((one) => {
       const found = path(one, attribute);
       return found.kind === "undefined" ? otherwise : found;
     }),
@@ -243,7 +236,7 @@ function select(value: Value, args: Arguments, field: (item: Value) => Value, wa
   const { first, rest } = shift(args);
   const holds = (one: Value): boolean =>
     args.positional.length === 0 ? isTrue(one) : applyTest(str(first), one, rest);
-  return listOf(iterate(value).filter((one) => holds(field(one)) === wanted));
+  return listOf(itemsOf(value).filter((one) => holds(field(one)) === wanted));
 }
 
 /** `selectattr("name", "test", …)`: the same of a field of each item. */
@@ -270,8 +263,6 @@ const filters: ReadonlyMap<string, Filter> = new Map<string, Filter>([
   plain("abs", absolute),
   plain("capitalize", (value) => textOf(capitalize(str(value)))),
   plain("count", lengthOf),
-  plain("e", escape),
-  plain("escape", escape),
   plain("first", (value) => iterate(value)[0] ?? UNDEFINED),
   plain("items", items),
   plain("last", (value) => iterate(value).at(-1) ?? UNDEFINED),

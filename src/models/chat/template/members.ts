@@ -40,7 +40,7 @@ export function path(value: Value, names: string): Value {
     );
 }
 
-/** `value[start:stop:step]` of a text or a sequence. @throws Error for other values, and for a step of 0 */
+/** `value[start:stop:step]` of a text or a sequence; other values have none. @throws Error for a step of 0 */
 export function slice(value: Value, start: Value, stop: Value, step: Value): Value {
   if (value.kind === "text") {
     const characters = Array.from(value.value);
@@ -51,7 +51,7 @@ export function slice(value: Value, start: Value, stop: Value, step: Value): Val
     );
   }
   if (!isSequence(value)) {
-    throw new Error(`${nameOf(value)} has no slices`);
+    return UNDEFINED;
   }
   const items = indices(value.items.length, start, stop, step).map((i) => value.items[i]);
   return value.kind === "list" ? listOf(items) : tupleOf(items);

@@ -124,15 +124,21 @@ function arithmetic(operator: string, a: number, b: number, hasFloat: boolean): 
       return floatOf(a / b);
     case "//":
       return number(Math.floor(a / b));
-    case "%": {
-      // The sign of Python's remainder is that of the divisor.
-      const remainder = a % b;
-      return number(remainder !== 0 && remainder < 0 !== b < 0 ? remainder + b : remainder + 0);
-    }
+    case "%":
+      return number(remainderOf(a, b));
     case "**":
       return power(a, b, hasFloat);
   }
   return undefined;
+}
+
+/** The sign of Python's remainder is that of the divisor. */
+function remainderOf(a: number, b: number): number {
+  const remainder = a % b;
+  if (remainder === 0) {
+    return b < 0 ? -0 : 0;
+  }
+  return remainder < 0 === b < 0 ? remainder : remainder + b;
 }
 
 function power(a: number, b: number, hasFloat: boolean): Value {
@@ -189,5 +195,5 @@ export function sign(operator: string, value: Value): Value {
     throw new Error(`the operator ${operator} does not take ${nameOf(value)}`);
   }
   const result = operator === "-" ? -number : number;
-  return value.kind === "float" ? floatOf(result) : integerOf(result + 0);
+  return value.kind === "float" ? floatOf(result) : integerOf(result);
 }

@@ -3,7 +3,7 @@ import { bind } from "./arguments.ts";
 import { compare, contains, equals } from "./operators.ts";
 import { str } from "./print.ts";
 import { isLower, isUpper } from "./text-methods.ts";
-import { isSequence, nameOf, type Arguments, type Value } from "./values.ts";
+import { isSequence, nameOf, numberOf, type Arguments, type Value } from "./values.ts";
 
 type Test = (value: Value, args: Arguments) => boolean;
 
@@ -29,11 +29,13 @@ function withOther(
   ]);
 }
 
-function remainder(value: Value, divisor: number): number {
-  if (value.kind !== "integer" && value.kind !== "boolean") {
-    throw new Error(`${nameOf(value)} is neither odd nor even; expected an integer`);
+/** Whether the remainder by 2 is this, which of a fraction none is. */
+function hasRemainder(value: Value, remainder: 0 | 1): boolean {
+  const number = numberOf(value);
+  if (number === undefined) {
+    throw new Error(`${nameOf(value)} is neither odd nor even; expected a number`);
   }
-  return Math.abs(Number(value.value) % divisor);
+  return Math.abs(number % 2) === remainder;
 }
 
 const tests: ReadonlyMap<string, Test> = new Map<string, Test>([
@@ -48,7 +50,8 @@ const tests: ReadonlyMap<string, Test> = new Map<string, Test>([
   plain("number", ({ kind }) => kind === "integer" || kind === "float" || kind === "boolean"),
   plain("string", ({ kind }) => kind === "text"),
   plain("mapping", ({ kind }) => kind === "mapping"),
-  plain("callable", ({ kind }) => kind === "function"),
+  // Jinja's undefined value can be called, to say that it is undefined.
+  plain("callable", ({ kind }) => kind === "function" || kind === "undefined"),
   plain(
     "sequence",
     (value) =>
@@ -61,8 +64,8 @@ const tests: ReadonlyMap<string, Test> = new Map<string, Test>([
   ),
   plain("lower", (value) => isLower(str(value))),
   plain("upper", (value) => isUpper(str(value))),
-  plain("odd", (value) => remainder(value, 2) === 1),
-  plain("even", (value) => remainder(value, 2) === 0),
+  plain("odd", (value) => hasRemainder(value, 1)),
+  plain("even", (value) => hasRemainder(value, 0)),
   ...withOther(["==", "eq", "equalto"], equals),
   ...withOther(["!=", "ne"], (value, other) => !equals(value, other)),
   ...withOther([">", "gt", "greaterthan"], (value, other) => compare(value, other) > 0),

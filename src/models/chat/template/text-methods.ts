@@ -136,6 +136,28 @@ function find(text: string, args: BoundArguments<"sub" | "start" | "end">, from:
   return index < 0 ? -1 : first + Array.from(within.slice(0, index)).length;
 }
 
+/** The same, where there must be one. */
+function indexOf(text: string, args: BoundArguments<"sub" | "start" | "end">, from: "start" | "end"): number {
+  const index = find(text, args, from);
+  if (index < 0) {
+    throw new Error(`${JSON.stringify(args.requireText("sub"))} is not in the text`);
+  }
+  return index;
+}
+
+/** Zeros between the sign and the digits. */
+function fillWithZeros(text: string, width: number): string {
+  const sign = /^[+-]/.exec(text)?.[0] ?? "";
+  const missing = Math.max(width - Array.from(text).length, 0);
+  return sign + "0".repeat(missing) + text.slice(sign.length);
+}
+
+function swapCase(text: string): string {
+  return Array.from(text, (character) =>
+    /\p{Lu}/u.test(character) ? character.toLowerCase() : character.toUpperCase(),
+  ).join("");
+}
+
 function count(text: string, part: string): number {
   return part === "" ? Array.from(text).length + 1 : text.split(part).length - 1;
 }
@@ -212,6 +234,7 @@ export const textMethods: ReadonlyMap<string, Method> = new Map<string, Method>(
   plain("upper", (text) => textOf(text.toUpperCase())),
   plain("lower", (text) => textOf(text.toLowerCase())),
   plain("capitalize", (text) => textOf(capitalize(text))),
+  plain("swapcase", (text) => textOf(swapCase(text))),
   plain("title", (text) => textOf(title(text))),
   plain("isalnum", (text) => booleanOf(/^[\p{L}\p{N}]+$/u.test(text))),
   plain("isalpha", (text) => booleanOf(/^\p{L}+$/u.test(text))),
@@ -269,7 +292,13 @@ export const textMethods: ReadonlyMap<string, Method> = new Map<string, Method>(
   ),
   method("find", ["sub", "start", "end"], (text, args) => integerOf(find(text, args, "start"))),
   method("rfind", ["sub", "start", "end"], (text, args) => integerOf(find(text, args, "end"))),
+  method("index", ["sub", "start", "end"], (text, args) => integerOf(indexOf(text, args, "start"))),
+  method("rindex", ["sub", "start", "end"], (text, args) => integerOf(indexOf(text, args, "end"))),
   method("count", ["sub"], (text, args) => integerOf(count(text, args.requireText("sub")))),
+  method("zfill", ["width"], (text, args) => {
+    args.require("width");
+    return textOf(fillWithZeros(text, args.integer("width") ?? 0));
+  }),
   method("ljust", ["width", "fillchar"], (text, args) => textOf(pad(text, args, "right"))),
   method("rjust", ["width", "fillchar"], (text, args) => textOf(pad(text, args, "left"))),
   method("center", ["width", "fillchar"], (text, args) => textOf(pad(text, args, "both"))),

@@ -135,7 +135,8 @@ export function booleanOf(value: boolean): BooleanValue {
 /** @throws Error for an integer that is not exact */
 export function integerOf(value: number): NumberValue {
   if (Number.isSafeInteger(value)) {
-    return { kind: "integer", value };
+    // There is no integer -0.
+    return { kind: "integer", value: value + 0 };
   }
   throw new Error(`an integer of more than ${Number.MAX_SAFE_INTEGER} in magnitude is not computed here`);
 }
