@@ -5,6 +5,7 @@
 import { expect, test, vi } from "vitest";
 import type { Executable, Pass } from "../src/runtime/backend.ts";
 import { ENCODE, FORWARD, ProgramBuilder, type Program } from "../src/runtime/program.ts";
+import { kvLayers, sourceLayers } from "../src/runtime/state.ts";
 import { distance, expectWithin, FACTOR } from "./support/accuracy.ts";
 import {
   GPU,
@@ -62,7 +63,7 @@ const HEAD = {
   family: "test",
   vocabSize: SIZES.vocab,
   maxPositions: 64,
-  kv: { layers: 1, kvHeads: SIZES.kvHeads, headDim: SIZES.headDim },
+  state: kvLayers(1, { kvHeads: SIZES.kvHeads, headDim: SIZES.headDim }),
 };
 
 /** @param frequencies of the rotation, of half of the channels at most */
@@ -294,7 +295,8 @@ function encoderDecoder(): Program {
   p.op(add("layer"));
   p.op(norm("gain3"));
   p.op({ role: "logits", input: "n", weight: "table", bias: "head.bias" });
-  return p.build({ ...HEAD, kv: { ...HEAD.kv, layers: 3, sourceLayers: 2 } });
+  const shape = { kvHeads: SIZES.kvHeads, headDim: SIZES.headDim };
+  return p.build({ ...HEAD, state: [...kvLayers(1, shape), ...sourceLayers(2, shape)] });
 }
 
 const MIXED: Readonly<Record<string, Format>> = { wq: "f32", wk: "bf16", wv: "f16", wup: "f32" };
@@ -364,7 +366,7 @@ function interpreted(
   return passesOf(program).map(({ entry, tokens, slots, positions, sourceLength }) => {
     if (isOfAllSlots(slots)) {
       for (const slot of [0, 2]) {
-        interpreter.copySlot(SLOT, slot, LENGTH);
+        interpreter.fork(SLOT, slot, LENGTH);
       }
     }
     return interpreter.run({
@@ -413,7 +415,7 @@ test.each(CASES.map(([name, device]) => [name, device.name, device] as const))(
       for (const [i, pass] of passes.entries()) {
         if (isOfAllSlots(pass.slots)) {
           for (const slot of [0, 2]) {
-            await executable.copySlot(SLOT, slot, LENGTH);
+            await executable.fork(SLOT, slot, LENGTH);
           }
         }
         const { logits, activations } = await executable.run({ ...pass, trace: true });

@@ -145,9 +145,8 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
     checkpoint,
     request,
     onNotice,
-    options: {
-      contextLength,
-      slots,
+    options: { contextLength, slots },
+    hooks: {
       signal: either,
       onWeights: (done, total) => onProgress?.({ stage: "weights", done, total }),
     },

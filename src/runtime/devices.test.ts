@@ -1,11 +1,11 @@
 /** Which device is chosen, what is said, what is freed; a real model on a pretended GPU and on the CPU. */
 import { describe, expect, test } from "vitest";
 import { modelPath } from "../../test/support/golden.ts";
-import type { Executable } from "./backend.ts";
+import type { Executable, Preparation } from "./backend.ts";
 import { openCheckpoint } from "./checkpoint/checkpoint.ts";
 import { AbortError, ModelComposeError, type ErrorCode } from "../base/errors.ts";
 import { resolveRuntimeOptions, type RuntimeOptions } from "./load-options.ts";
-import { loadOnDevice, type GpuBackend, type GpuBackendOptions } from "./devices.ts";
+import { loadOnDevice, type GpuBackendOptions } from "./devices.ts";
 import { describeModel } from "../models/describe-model.ts";
 
 const directory = modelPath("tales");
@@ -35,9 +35,9 @@ async function load(
   { open, load, adapter = "NVIDIA H200" }: Pretended,
 ): Promise<Outcome> {
   const outcome: Outcome = { notices: [], calls: [] };
-  const backend: GpuBackend = {
+  const preparation: Preparation = {
     device: { kind: "webgpu", description: `webgpu (${adapter}, vulkan)`, adapter },
-    plan: () => ({ weightBytes: 6e9, kvCacheBytes: 1e9, workBytes: 0.5e9 }),
+    memory: { weightBytes: 6e9, weightBytesPerToken: 6e9, kvCacheBytes: 1e9, workBytes: 0.5e9 },
     load: () => {
       outcome.calls.push("load");
       return load === undefined ? Promise.resolve(EXECUTABLE) : Promise.reject(load);
@@ -54,9 +54,10 @@ async function load(
       request: resolveRuntimeOptions({ threads: 1, ...loadOptions }),
       options: { contextLength: 64, slots: 1 },
       onNotice: (line) => outcome.notices.push(line),
-      openGpuBackend: (options) => {
+      gpuBackend: (options) => {
         outcome.calls.push(options);
-        return open === undefined ? Promise.resolve(backend) : Promise.reject(open);
+        const prepare = () => (open === undefined ? Promise.resolve(preparation) : Promise.reject(open));
+        return Promise.resolve({ prepare });
       },
     });
   } catch (error) {
@@ -172,15 +173,18 @@ describe("webgpu", () => {
       onNotice: () => {
         throw new RangeError("no room");
       },
-      openGpuBackend: () =>
+      gpuBackend: () =>
         Promise.resolve({
-          device: { kind: "webgpu", description: "webgpu (a, b)", adapter: "a" },
-          plan: () => ({ weightBytes: 1, kvCacheBytes: 1, workBytes: 1 }),
-          load: () => Promise.resolve(EXECUTABLE),
-          dispose: () => {
-            calls.push("dispose");
-            return Promise.resolve();
-          },
+          prepare: () =>
+            Promise.resolve({
+              device: { kind: "webgpu", description: "webgpu (a, b)", adapter: "a" },
+              memory: { weightBytes: 1, weightBytesPerToken: 1, kvCacheBytes: 1, workBytes: 1 },
+              load: () => Promise.resolve(EXECUTABLE),
+              dispose: () => {
+                calls.push("dispose");
+                return Promise.resolve();
+              },
+            }),
         }),
     });
     await expect(loading).rejects.toThrow(new RangeError("no room"));

@@ -1,13 +1,12 @@
 /** Loads a program on the device that was asked for, and says which one that is and why. */
-import type { Backend, Executable, ExecutableOptions } from "./backend.ts";
+import type { Backend, Executable, ExecutableOptions, LoadHooks } from "./backend.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { ModelComposeError, withoutRemedy } from "../base/errors.ts";
 import { formatBytes } from "../base/bytes.ts";
-import type { DeviceInfo, PrefillMode } from "./generation/types.ts";
+import type { PrefillMode } from "./generation/types.ts";
 import type { ResolvedLoad } from "./load-options.ts";
-import { checkGpuMemory, checkMemory, type MemoryNeed } from "./memory-check.ts";
+import { checkGpuMemory, checkMemory } from "./memory-check.ts";
 import type { Program } from "./program.ts";
-import { planBytes } from "./wasm/plan.ts";
 import { WasmBackend } from "./wasm/backend.ts";
 import { isSoftwareName, listAdapters, listingText } from "./webgpu/run/adapter.ts";
 
@@ -20,22 +19,15 @@ export interface GpuBackendOptions {
   signal: AbortSignal | undefined;
 }
 
-/** A GPU that is open: `load` or `dispose` ends that, and so does disposing what `load` gave. */
-export interface GpuBackend extends Backend {
-  readonly device: DeviceInfo;
-  /** What loading will take, without loading. */
-  plan(program: Program, checkpoint: Checkpoint, contextLength: number, slots: number): MemoryNeed;
-  dispose(): Promise<void>;
-}
-
 export interface DeviceLoad {
   program: Program;
   checkpoint: Checkpoint;
   request: Pick<ResolvedLoad, "device" | "threads" | "gpuMemory" | "prefill">;
   options: ExecutableOptions;
+  hooks?: LoadHooks;
   onNotice: ((line: string) => void) | undefined;
-  /** Default: the GPU through Dawn, loaded when it is first needed. */
-  openGpuBackend?: (options: GpuBackendOptions) => Promise<GpuBackend>;
+  /** Default: the GPU through Dawn, whose code is loaded when it is first needed. */
+  gpuBackend?: (options: GpuBackendOptions) => Promise<Backend>;
 }
 
 /**
@@ -96,29 +88,34 @@ async function loadOnCpu({
   checkpoint,
   request,
   options,
+  hooks,
   onNotice,
 }: DeviceLoad): Promise<Executable> {
-  const { contextLength, slots } = options;
-  const backend = new WasmBackend({ threads: request.threads });
-  const need = planBytes(backend.plan(program, checkpoint, contextLength, slots));
-  const memoryNotice = checkMemory(need, contextLength);
-  onNotice?.(`Device: ${backend.device.description}; context: ${contextLength} tokens.`);
+  const { contextLength } = options;
+  const preparation = await new WasmBackend({ threads: request.threads }).prepare(
+    program,
+    checkpoint,
+    options,
+  );
+  const memoryNotice = checkMemory(preparation.memory, contextLength);
+  onNotice?.(`Device: ${preparation.device.description}; context: ${contextLength} tokens.`);
   if (memoryNotice !== undefined) {
     onNotice?.(memoryNotice);
   }
-  return backend.load(program, checkpoint, options);
+  return preparation.load(hooks);
 }
 
 async function loadOnGpu(
-  { program, checkpoint, request, options, onNotice, openGpuBackend = openWebGpu }: DeviceLoad,
+  { program, checkpoint, request, options, hooks, onNotice, gpuBackend = webGpuBackend }: DeviceLoad,
   name: string | undefined,
 ): Promise<Executable> {
-  const { contextLength, slots, signal } = options;
+  const { contextLength } = options;
   const { gpuMemory, prefill } = request;
-  const backend = await openGpuBackend({ name, gpuMemory, prefill, signal });
+  const backend = await gpuBackend({ name, gpuMemory, prefill, signal: hooks?.signal });
+  const preparation = await backend.prepare(program, checkpoint, options);
   try {
-    const { description, adapter = "" } = backend.device;
-    const need = backend.plan(program, checkpoint, contextLength, slots);
+    const { description, adapter = "" } = preparation.device;
+    const need = preparation.memory;
     checkGpuMemory(need, contextLength, gpuMemory, description);
     if (isSoftwareName(adapter)) {
       onNotice?.(
@@ -134,14 +131,14 @@ async function loadOnGpu(
     if (prefill !== "exact") {
       onNotice?.(`Prompts are read with "${prefill}" arithmetic, which is not exact.`);
     }
-    return await backend.load(program, checkpoint, options);
+    return await preparation.load(hooks);
   } catch (error) {
-    await backend.dispose();
+    await preparation.dispose();
     throw error;
   }
 }
 
-async function openWebGpu({ name, gpuMemory, prefill, signal }: GpuBackendOptions): Promise<GpuBackend> {
+async function webGpuBackend({ name, gpuMemory, prefill, signal }: GpuBackendOptions): Promise<Backend> {
   const { WebGpuBackend } = await import("./webgpu/backend.ts");
-  return WebGpuBackend.open({ name, budget: gpuMemory, prefill, signal });
+  return new WebGpuBackend({ name, budget: gpuMemory, prefill, signal });
 }

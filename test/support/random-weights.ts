@@ -12,10 +12,15 @@ export interface RandomWeights {
   values: Map<Name, ArrayLike<number>>;
 }
 
-/** Weights that are rows of one tensor, or its transpose, are so in the checkpoint. */
+/**
+ * Weights that are rows of one tensor, or its transpose, are so in the checkpoint.
+ *
+ * @param directory for the checkpoint; default: one that goes with the test that runs
+ */
 export async function randomWeights(
   { matrices, vectors }: Program,
   formatOf: (name: string) => Format,
+  directory = temporaryDirectory(),
 ): Promise<RandomWeights> {
   const random = randomSource(77);
   const header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }> = {};
@@ -60,7 +65,6 @@ export async function randomWeights(
     add(name, { rows: length, columns: 1, source }, true);
   }
 
-  const directory = temporaryDirectory();
   writeFileSync(join(directory, "model.safetensors"), safetensorsBytes(header, Buffer.concat(parts)));
   return { checkpoint: await openCheckpoint(directory), values };
 }

@@ -9,6 +9,7 @@
  */
 import { z } from "zod";
 import type { Activation, Program, RowRange } from "../../runtime/program.ts";
+import { kvLayers } from "../../runtime/state.ts";
 import { readActivation } from "../config/activation.ts";
 import { baseSchema, readBase, type BaseConfig } from "../config/base.ts";
 import { readHeadDim } from "../config/head-dim.ts";
@@ -159,7 +160,7 @@ function buildProgram(config: CodeGenConfig): Program {
     vocabSize,
     maxPositions,
     rope: { inverseFrequencies, scaling: 1 },
-    kv: { layers: config.layers, kvHeads: heads, headDim },
+    state: kvLayers(config.layers, { kvHeads: heads, headDim }),
   });
 }
 

@@ -6,6 +6,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import type { Activation, Program } from "../../runtime/program.ts";
+import type { KvState } from "../../runtime/state.ts";
 import { readActivation } from "../config/activation.ts";
 import { baseSchema, readBase, type BaseConfig } from "../config/base.ts";
 import { readHeadDim } from "../config/head-dim.ts";
@@ -97,7 +98,8 @@ function readAttentionTypes(file: ConfigFile, values: z.output<typeof schema>): 
 }
 
 function buildProgram(config: GptNeoConfig): Program {
-  const { vocabSize, hiddenSize, intermediateSize, heads, headDim, maxPositions, attentionTypes } = config;
+  const { vocabSize, hiddenSize, intermediateSize, heads, headDim, maxPositions } = config;
+  const { attentionTypes, windowSize } = config;
   const p = new ModuleBuilder();
 
   const x = p.buffer("residual", hiddenSize);
@@ -126,7 +128,7 @@ function buildProgram(config: GptNeoConfig): Program {
     p.linear(n, `${name}.attn.attention.k_proj`, k, { bias: false });
     p.linear(n, `${name}.attn.attention.v_proj`, v, { bias: false });
     p.op({ role: "append", key: k, value: v, layer });
-    const window = type === "local" ? config.windowSize : undefined;
+    const window = type === "local" ? windowSize : undefined;
     p.op({ role: "attention", over: "past", query: q, layer, heads, scale: 1, window, output: attended });
     p.linear(attended, `${name}.attn.attention.out_proj`, branch, { bias: true });
     p.op({ role: "add", input: branch, target: x });
@@ -147,7 +149,10 @@ function buildProgram(config: GptNeoConfig): Program {
     family: TYPE,
     vocabSize,
     maxPositions,
-    kv: { layers: config.layers, kvHeads: heads, headDim },
+    state: attentionTypes.map((type): KvState => {
+      const window = type === "local" ? windowSize : undefined;
+      return { kind: "kv", kvHeads: heads, keyDim: headDim, valueDim: headDim, window };
+    }),
   });
 }
 

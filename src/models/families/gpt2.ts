@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import type { Activation, Program } from "../../runtime/program.ts";
+import { kvLayers } from "../../runtime/state.ts";
 import { readActivation } from "../config/activation.ts";
 import { baseSchema, readBase, type BaseConfig } from "../config/base.ts";
 import { readHeadDim } from "../config/head-dim.ts";
@@ -142,7 +143,7 @@ function buildProgram(config: Gpt2Config): Program {
     family: TYPE,
     vocabSize,
     maxPositions,
-    kv: { layers: config.layers, kvHeads: heads, headDim },
+    state: kvLayers(config.layers, { kvHeads: heads, headDim }),
   });
 }
 

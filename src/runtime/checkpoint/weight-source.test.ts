@@ -6,6 +6,7 @@ import { safetensorsBytes, temporaryDirectory } from "../../../test/support/mode
 import { openCheckpoint, type Checkpoint } from "./checkpoint.ts";
 import { openFile } from "../platform/files.ts";
 import { ProgramBuilder, type Program, type WeightSource } from "../program.ts";
+import { kvLayers } from "../state.ts";
 import { matrixSlice, readSliceRows, requirePrecision, tensorRanges, vectorSlice } from "./weight-source.ts";
 
 /** "stored" is [6, 4], "turned" its transpose, "line" has 6 numbers; the number at [r, c] is 10 r + c. */
@@ -33,7 +34,7 @@ function programOf(rows: number, source?: WeightSource, vector?: WeightSource): 
     family: "test",
     vocabSize: 1,
     maxPositions: 1,
-    kv: { layers: 0, kvHeads: 1, headDim: 4 },
+    state: kvLayers(0, { kvHeads: 1, headDim: 4 }),
   });
 }
 

@@ -16,6 +16,7 @@ import {
   type Program,
   type RopeTable,
 } from "../program.ts";
+import { uniformHeads } from "../state.ts";
 import { appendStep, attentionSteps } from "./attention-steps.ts";
 import { barrierStep, copyWithin, pushColumns } from "./exchange.ts";
 import { linearStep, logitsKernel, type LogitsKernel } from "./linear-steps.ts";
@@ -297,9 +298,9 @@ function compileOp(
       ];
     }
     case "append":
-      return [appendStep(worker, op, program.kv, bank)];
+      return [appendStep(worker, op, uniformHeads(program), bank)];
     case "attention":
-      return attentionSteps(worker, op, program.kv, bank);
+      return attentionSteps(worker, op, uniformHeads(program), bank);
     case "gate": {
       const [gate, up, y] = [op.gate, op.up, op.output].map((name) => ownPart(name).address);
       const { width } = ownPart(op.output);

@@ -8,15 +8,8 @@
  */
 import type { Checkpoint, WeightTensor } from "../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../base/errors.ts";
-import {
-  isSourceLayer,
-  opMatrices,
-  opVectors,
-  type Name,
-  type Op,
-  type OpGroup,
-  type Program,
-} from "../program.ts";
+import { opMatrices, opVectors, type Name, type Op, type OpGroup, type Program } from "../program.ts";
+import { isSourceLayer, uniformHeads } from "../state.ts";
 import { matrixSlice, vectorSlice, type WeightSlice } from "../checkpoint/weight-source.ts";
 
 /** Rows of a weight panel; a worker owns whole panels. */
@@ -160,7 +153,7 @@ export interface PlanOptions {
 
 export function planMemory(program: Program, checkpoint: Checkpoint, options: PlanOptions): MemoryPlan {
   const { threads, maxRows, slots, contextLength, bankLimit = BANK_LIMIT } = options;
-  const { kvHeads, headDim } = program.kv;
+  const { kvHeads, headDim } = uniformHeads(program);
   const depth = roundUp(headDim, 8);
   const blocks = Math.ceil(contextLength / KV_BLOCK);
   const blockBytes = kvHeads * 2 * KV_BLOCK * depth * 4;
@@ -252,7 +245,7 @@ function needsOf(unit: Unit, plan: MemoryPlan, program: Program, checkpoint: Che
   const ops = unit.members.flatMap(({ group }) => group.ops);
   const layers = [...new Set(ops.flatMap(cachedLayers))].map((layer) => ({
     layer,
-    slots: isSourceLayer(program.kv, layer) ? 1 : plan.slots,
+    slots: isSourceLayer(program, layer) ? 1 : plan.slots,
   }));
   const needs: Needs = {
     matrices: [],
@@ -297,7 +290,7 @@ function place(needs: Needs, plan: MemoryPlan, bank: number, from: number): numb
 /** Buffers and scratch of one bank; `end` is the first address after them. */
 function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: number } {
   const { maxRows, depth, blocks, blockBytes } = plan;
-  const { kvHeads, headDim } = program.kv;
+  const { kvHeads, headDim } = uniformHeads(program);
   let end = PAGE; // the kernels' constants lie in the first page
   const take = (bytes: number): number => {
     const offset = end;

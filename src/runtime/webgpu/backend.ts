@@ -1,5 +1,5 @@
 /** The GPU device: opens an adapter, plans a program for it, loads it. */
-import type { Backend, ExecutableOptions, MemoryUse } from "../backend.ts";
+import type { Backend, ExecutableOptions, LoadHooks, MemoryUse, Preparation } from "../backend.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { throwIfAborted } from "../../base/errors.ts";
 import type { DeviceInfo, PrefillMode } from "../generation/types.ts";
@@ -28,40 +28,67 @@ export interface WebGpuOptions extends GpuOptions {
 }
 
 export class WebGpuBackend implements Backend {
-  readonly context: GpuContext;
-  readonly device: DeviceInfo;
   readonly #options: WebGpuOptions;
 
-  private constructor(context: GpuContext, options: WebGpuOptions) {
-    this.context = context;
+  constructor(options: WebGpuOptions = {}) {
     this.#options = options;
-    const { name, backend } = context.summary;
-    this.device = { kind: "webgpu", description: `webgpu (${name}, ${backend})`, adapter: name };
   }
 
-  /** @throws ModelComposeError "device", "invalid-argument", "unsupported" when there is no such GPU; AbortError */
-  static async open(options: WebGpuOptions = {}): Promise<WebGpuBackend> {
-    return new WebGpuBackend(await GpuContext.open(options), options);
-  }
-
-  /** What loading will take, without loading. */
-  plan(program: Program, checkpoint: Checkpoint, contextLength: number, slots: number): MemoryUse {
-    return this.#plan(program, checkpoint, contextLength, slots).memory;
-  }
-
-  /** The backend is the executable's from then on; a backend loads one program. */
-  async load(
+  /**
+   * Opens the GPU and plans the program for it.
+   *
+   * @throws ModelComposeError "device", "invalid-argument", "unsupported" when there is no such GPU, and as planGpu; AbortError
+   */
+  async prepare(
     program: Program,
     checkpoint: Checkpoint,
-    { contextLength, slots, signal, onWeights }: ExecutableOptions,
-  ): Promise<WebGpuExecutable> {
-    const { context } = this;
+    { contextLength, slots }: ExecutableOptions,
+  ): Promise<GpuPreparation> {
+    const { maxRows = MAX_ROWS, prefill = "exact", forced } = this.#options;
+    const context = await GpuContext.open(this.#options);
+    try {
+      const { features, limits, summary } = context;
+      const plan = planGpu(
+        program,
+        checkpoint,
+        { features, limits, summary },
+        { contextLength, slots, maxRows: rowsOfPass(program, maxRows, contextLength), prefill, forced },
+      );
+      return new GpuPreparation(program, context, plan);
+    } catch (error) {
+      context.destroy();
+      throw error;
+    }
+  }
+}
+
+/** A program planned for a GPU that is open. */
+export class GpuPreparation implements Preparation {
+  readonly context: GpuContext;
+  readonly device: DeviceInfo;
+  readonly plan: GpuPlan;
+  readonly #program: Program;
+
+  constructor(program: Program, context: GpuContext, plan: GpuPlan) {
+    const { name, backend } = context.summary;
+    this.context = context;
+    this.device = { kind: "webgpu", description: `webgpu (${name}, ${backend})`, adapter: name };
+    this.plan = plan;
+    this.#program = program;
+  }
+
+  get memory(): MemoryUse {
+    return this.plan.memory;
+  }
+
+  async load({ signal, onWeights }: LoadHooks = {}): Promise<WebGpuExecutable> {
+    const { context, plan } = this;
+    const program = this.#program;
+    const { rope } = program;
     try {
       throwIfAborted(signal);
-      const plan = this.#plan(program, checkpoint, contextLength, slots);
       const resources = new Resources(context);
       await resources.allocate(plan);
-      const { rope } = program;
       const choice = tokenChoice({ vocabSize: program.vocabSize, maxRows: plan.maxRows });
       await this.#addChoiceBuffers(resources, choice);
       await resources.declare(plan, choiceDispatches(choice, program.vocabSize));
@@ -70,7 +97,7 @@ export class WebGpuBackend implements Backend {
           // Beside the reads, by Dawn's threads. Software adapters take seconds for kernels that may not be needed.
           context.summary.isSoftware ? undefined : resources.compileAll(),
           uploadWeights(context, plan.layout, resources.buffers, { onWeights, signal }),
-          rope && uploadRopeTable(context, rope, contextLength, resources.buffer("rope")),
+          rope && uploadRopeTable(context, rope, plan.contextLength, resources.buffer("rope")),
         ]),
         signal,
       );
@@ -96,17 +123,6 @@ export class WebGpuBackend implements Backend {
         this.context.device.queue.writeBuffer(buffer, 0, content);
       }
     }
-  }
-
-  #plan(program: Program, checkpoint: Checkpoint, contextLength: number, slots: number): GpuPlan {
-    const { maxRows = MAX_ROWS, prefill = "exact", forced } = this.#options;
-    const { features, limits, summary } = this.context;
-    return planGpu(
-      program,
-      checkpoint,
-      { features, limits, summary },
-      { contextLength, slots, maxRows: rowsOfPass(program, maxRows, contextLength), prefill, forced },
-    );
   }
 }
 

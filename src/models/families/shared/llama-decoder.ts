@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import type { Program } from "../../../runtime/program.ts";
+import { kvLayers } from "../../../runtime/state.ts";
 import { baseSchema, readBase, type BaseConfig } from "../../config/base.ts";
 import { readHeadDim } from "../../config/head-dim.ts";
 import { readRopeParameters, type RopeParameters } from "../../config/rope-parameters.ts";
@@ -183,6 +184,6 @@ export function buildLlamaDecoder(family: string, config: LlamaDecoderConfig): P
     vocabSize,
     maxPositions,
     rope: { inverseFrequencies: Float32Array.from(inverseFrequencies), scaling: attentionScaling },
-    kv: { layers: config.layers, kvHeads, headDim },
+    state: kvLayers(config.layers, { kvHeads, headDim }),
   });
 }
