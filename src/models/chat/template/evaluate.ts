@@ -1,4 +1,4 @@
-/** Runs a template: the value of every expression. Statements are execute.ts's. */
+/** The value of every expression of a template while it runs; statements are those of execute.ts. */
 import { applyFilter } from "./filters.ts";
 import type { RunLimits } from "./limits.ts";
 import { attribute, item, slice } from "./members.ts";

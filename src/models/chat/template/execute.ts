@@ -1,4 +1,4 @@
-/** Runs a template: its statements and what they print. Expressions are evaluate.ts's. */
+/** Runs a template: its statements and what they print; expressions are those of evaluate.ts. */
 import { CONSTANTS, Evaluator } from "./evaluate.ts";
 import { Output, RunLimits } from "./limits.ts";
 import { Signature } from "./macros.ts";

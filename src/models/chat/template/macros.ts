@@ -1,7 +1,7 @@
 /** What a macro, and the block of a `call`, is called with (jinja2/runtime.py: Macro; jinja2/compiler.py: macro_body). */
 import type { Scope } from "./scope.ts";
 import type { Expression, FilterCall, Node, Parameter } from "./syntax.ts";
-import { listOf, Mapping, textOf, tupleOf, UNDEFINED, type Arguments, type Value } from "./values.ts";
+import { Mapping, textOf, tupleOf, UNDEFINED, type Arguments, type Value } from "./values.ts";
 
 /** Variables that a macro has when its block reads them. */
 const SPECIAL_NAMES = ["caller", "kwargs", "varargs"] as const;
@@ -57,7 +57,7 @@ export class Signature {
       throw new Error(`${this.#name} takes no argument named ${[...named.keys()].join(", ")}`);
     }
     if (this.#special.has("varargs")) {
-      scope.set("varargs", tupleOf(listOf(others).items));
+      scope.set("varargs", tupleOf(others));
     } else if (others.length > 0) {
       throw new Error(`${this.#name} takes at most ${this.#parameters.length} arguments`);
     }
