@@ -39,8 +39,6 @@ export type {
   GeneratedSequence,
   GenerateOptions,
   GenerateResult,
-  LoadOptions,
-  LoadProgress,
   Precision,
   PrefillMode,
   SamplingOptions,
@@ -48,6 +46,7 @@ export type {
   Timings,
   Usage,
 } from "./runtime/generation/types.ts";
+export type { LoadOptions, LoadProgress } from "./models/load-options.ts";
 export { listAdapters } from "./runtime/devices.ts";
 export type { AdapterSummary } from "./runtime/devices.ts";
 export { AbortError, ModelComposeError } from "./base/errors.ts";

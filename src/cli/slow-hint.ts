@@ -1,6 +1,7 @@
 /** Tells once, of a process, that decoding is slow and what would make it faster. */
 import { ModelComposeError } from "../base/errors.ts";
-import type { LoadOptions, StreamPart } from "../runtime/generation/types.ts";
+import type { StreamPart } from "../runtime/generation/types.ts";
+import type { LoadOptions } from "../models/load-options.ts";
 import { availableCores } from "../runtime/platform/system.ts";
 import type { LoadTextModel, TextModel } from "../compose/model-host.ts";
 

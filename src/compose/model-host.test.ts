@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { loadText } from "../../test/support/compose.ts";
-import type { LoadOptions, LoadProgress } from "../runtime/generation/types.ts";
+import type { LoadOptions, LoadProgress } from "../models/load-options.ts";
 import type { ModelComponent } from "./definition/definition.ts";
 import { ModelHost, type TextModel } from "./model-host.ts";
 

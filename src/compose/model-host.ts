@@ -2,14 +2,8 @@ import { withAbort } from "../base/async/abort.ts";
 import { throwIfAborted } from "../base/errors.ts";
 import type { ChatOptions, ChatPart } from "../models/chat/chat.ts";
 import type { ChatMessage } from "../models/chat/messages.ts";
-import type {
-  Architecture,
-  DeviceInfo,
-  GenerateOptions,
-  LoadOptions,
-  LoadProgress,
-  StreamPart,
-} from "../runtime/generation/types.ts";
+import type { Architecture, DeviceInfo, GenerateOptions, StreamPart } from "../runtime/generation/types.ts";
+import type { LoadOptions, LoadProgress } from "../models/load-options.ts";
 import { beamBound } from "./analysis/beam-bound.ts";
 import { contextBound } from "./analysis/context-bound.ts";
 import type { ModelComponent } from "./definition/definition.ts";

@@ -1,5 +1,5 @@
 import { AbortError } from "../base/errors.ts";
-import type { LoadProgress } from "../runtime/generation/types.ts";
+import type { LoadProgress } from "../models/load-options.ts";
 import type { ComposeDefinition } from "../compose/definition/definition.ts";
 import { ModelHost, type LoadTextModel, type ModelOverrides } from "../compose/model-host.ts";
 import type { Environment } from "../compose/template/environment.ts";

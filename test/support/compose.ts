@@ -7,12 +7,8 @@ import type { RunEvent, WorkflowResult } from "../../src/compose/run/events.ts";
 import { throwIfAborted } from "../../src/base/errors.ts";
 import type { ChatOptions, ChatPart } from "../../src/models/chat/chat.ts";
 import type { ChatMessage } from "../../src/models/chat/messages.ts";
-import type {
-  Architecture,
-  GenerateOptions,
-  LoadOptions,
-  StreamPart,
-} from "../../src/runtime/generation/types.ts";
+import type { Architecture, GenerateOptions, StreamPart } from "../../src/runtime/generation/types.ts";
+import type { LoadOptions } from "../../src/models/load-options.ts";
 
 /** Reads a compose file from its text. */
 export function loadText(

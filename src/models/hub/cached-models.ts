@@ -10,7 +10,7 @@ import {
   readText,
   type FileState,
 } from "../../runtime/platform/file-store.ts";
-import { CONFIG_FILE } from "../config/model-config.ts";
+import { CONFIG_FILE } from "../model-files.ts";
 import { contentHash } from "./api.ts";
 import { CachedRepository, cachedModels } from "./cache.ts";
 import { startHash } from "./content-hash.ts";

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import type { JsonObject } from "../../base/json.ts";
-import { readRopeParameters } from "./rope-parameters.ts";
-import { ropeFrequencies, type YarnRope } from "./rope.ts";
+import type { JsonObject } from "../../../base/json.ts";
+import { readRopeParameters, type YarnRope } from "../../config/rope-parameters.ts";
+import { ropeFrequencies } from "./rope-frequencies.ts";
 
 interface Golden {
   headDim: number;
@@ -13,7 +13,7 @@ interface Golden {
 }
 
 const goldens = JSON.parse(
-  readFileSync(new URL("../../../test/fixtures/rope/transformers.json", import.meta.url), "utf8"),
+  readFileSync(new URL("../../../../test/fixtures/rope/transformers.json", import.meta.url), "utf8"),
 ) as Golden[];
 
 const yarn: YarnRope = { type: "yarn", theta: 10_000, betaFast: 32, betaSlow: 1, truncate: true };

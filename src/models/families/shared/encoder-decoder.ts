@@ -5,52 +5,42 @@
  *
  * "encode" reads the source and leaves its keys and values for every layer of the decoder; "forward" is the decoder.
  */
-import { ENCODE, FORWARD, type Name, type Program } from "../../runtime/program.ts";
-import { kvLayers, sourceLayers } from "../../runtime/state.ts";
-import type { EncoderDecoderConfig } from "../config/encoder-decoder.ts";
+import { ENCODE, FORWARD, type Name, type Program } from "../../../runtime/program.ts";
+import { kvLayers, sourceLayers } from "../../../runtime/state.ts";
+import type { EncoderDecoderConfig } from "./encoder-decoder-config.ts";
 import { ModuleBuilder } from "./module-builder.ts";
 
 /** Half of the model. */
 type Stack = "encoder" | "decoder";
 
-interface Variant {
+/** In what the families differ. */
+export interface EncoderDecoderVariant {
   /** Where the norm of a sublayer f is: x + f(norm(x)), or norm(x + f(x)). */
-  norm: "before" | "after";
-  /** The norm of the embeddings comes before or after the positions are added. */
-  embeddingNorm?: Readonly<Record<Stack, "before-positions" | "after-positions">>;
+  readonly norm: "before" | "after";
+  /** The norm of the embeddings comes before or after the positions are added. Absent: they have none. */
+  readonly embeddingNorm?: Readonly<Record<Stack, "before-positions" | "after-positions">>;
   /** Whose embeddings are scaled, where the configuration has a scale. */
-  scaled: readonly Stack[];
-  /** A norm after the last layer. */
-  hasFinalNorm: boolean;
-  /** Rows of the table before position 0. */
-  positionOffset: number;
+  readonly scaled: readonly Stack[];
+  /** Whether a norm comes after the last layer. */
+  readonly hasFinalNorm: boolean;
+  /** Rows of the table of positions before position 0. */
+  readonly positionOffset: number;
 }
-
-const VARIANTS: Readonly<Record<EncoderDecoderConfig["family"], Variant>> = {
-  bart: {
-    norm: "after",
-    embeddingNorm: { encoder: "after-positions", decoder: "after-positions" },
-    scaled: ["encoder", "decoder"],
-    hasFinalNorm: false,
-    positionOffset: 2,
-  },
-  blenderbot: { norm: "before", scaled: ["encoder", "decoder"], hasFinalNorm: true, positionOffset: 0 },
-  "blenderbot-small": {
-    norm: "after",
-    embeddingNorm: { encoder: "after-positions", decoder: "before-positions" },
-    // As transformers 5; 4 scaled the decoder's too. Its norm undoes a scale but for the epsilon.
-    scaled: ["encoder"],
-    hasFinalNorm: false,
-    positionOffset: 0,
-  },
-};
 
 /** PyTorch's default, which the configuration does not name. */
 const EPSILON = 1e-5;
 
-export function encoderDecoder(config: EncoderDecoderConfig): Program {
+/**
+ * The forward pass of an encoder–decoder.
+ *
+ * @param family of the Program
+ */
+export function buildEncoderDecoder(
+  family: string,
+  variant: EncoderDecoderVariant,
+  config: EncoderDecoderConfig,
+): Program {
   const { vocabSize, hiddenSize, layers, encoderLayers, heads, headDim, maxPositions, activation } = config;
-  const variant = VARIANTS[config.family];
   const p = new ModuleBuilder();
 
   const q = p.buffer("query", hiddenSize);
@@ -172,7 +162,7 @@ export function encoderDecoder(config: EncoderDecoderConfig): Program {
 
   const shape = { kvHeads: heads, headDim };
   return p.build({
-    family: config.family,
+    family,
     vocabSize,
     maxPositions,
     // The decoder's own; then, of the encoder's input, one for its self-attention and one for each layer that crosses.

@@ -1,30 +1,49 @@
-/** The config.json of every family but SmolLM3 (config.test.ts): names, defaults, and what is refused. */
+/** The config.json of every family but SmolLM3 (smollm3.test.ts): names, defaults, and what is refused. */
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { goldenPath, temporaryFile } from "../../../test/support/model-files.ts";
-import { readModelConfig, type ModelConfig } from "./model-config.ts";
+import type { BaseConfig } from "../config/base.ts";
+import { describeModel } from "../describe-model.ts";
 
 type Values = Record<string, unknown>;
 
 /** Reads the golden config.json of a model with these changes; undefined removes a key. */
-function read(name: string, changes: Values = {}): Promise<ModelConfig> {
+async function read(name: string, changes: Values = {}): Promise<BaseConfig & { family: string }> {
   const golden = JSON.parse(readFileSync(join(goldenPath(name), "config.json"), "utf8")) as Values;
-  return readModelConfig(dirname(temporaryFile("config.json", JSON.stringify({ ...golden, ...changes }))));
+  const file = temporaryFile("config.json", JSON.stringify({ ...golden, ...changes }));
+  const { family, config } = await describeModel(dirname(file));
+  return { family: family.type, ...config };
 }
 
 describe("Llama", () => {
   it("rotates every layer; heads, biases and the LM head are as the file says", async () => {
     expect(await read("llama")).toMatchObject({
-      ...{ family: "llama", layers: 5, heads: 9, kvHeads: 3, headDim: 8, maxPositions: 8192 },
-      ...{ usesRope: [true, true, true, true, true], rope: { type: "default", theta: 1e5 } },
-      ...{ tieWordEmbeddings: true, attentionBias: false, mlpBias: false, eosTokenIds: [2] },
+      family: "llama",
+      layers: 5,
+      heads: 9,
+      kvHeads: 3,
+      headDim: 8,
+      maxPositions: 8192,
+      usesRope: [true, true, true, true, true],
+      rope: { type: "default", theta: 1e5 },
+      tieWordEmbeddings: true,
+      attentionBias: false,
+      mlpBias: false,
+      eosTokenIds: [2],
     });
     expect(await read("llama3-untied")).toMatchObject({
-      ...{ headDim: 24, tieWordEmbeddings: false, attentionBias: true, mlpBias: true },
+      headDim: 24,
+      tieWordEmbeddings: false,
+      attentionBias: true,
+      mlpBias: true,
       rope: {
-        ...{ type: "llama3", theta: 1e4, factor: 8, originalMaxPositions: 64 },
-        ...{ lowFrequencyFactor: 1, highFrequencyFactor: 4 },
+        type: "llama3",
+        theta: 1e4,
+        factor: 8,
+        originalMaxPositions: 64,
+        lowFrequencyFactor: 1,
+        highFrequencyFactor: 4,
       },
     });
   });
@@ -40,8 +59,15 @@ describe("Llama", () => {
     const without = [...left, "bos_token_id", "eos_token_id", "pad_token_id", "rms_norm_eps"];
     const config = await read("llama", Object.fromEntries(without.map((key) => [key, undefined])));
     expect(config).toMatchObject({
-      ...{ rope: { type: "default", theta: 1e4 }, tieWordEmbeddings: false, kvHeads: 9, headDim: 8 },
-      ...{ maxPositions: 2048, bosTokenId: 1, eosTokenIds: [2], padTokenId: undefined, rmsNormEps: 1e-6 },
+      rope: { type: "default", theta: 1e4 },
+      tieWordEmbeddings: false,
+      kvHeads: 9,
+      headDim: 8,
+      maxPositions: 2048,
+      bosTokenId: 1,
+      eosTokenIds: [2],
+      padTokenId: undefined,
+      rmsNormEps: 1e-6,
     });
     expect((await read("llama", { eos_token_id: null })).eosTokenIds).toEqual([]);
   });
@@ -59,13 +85,28 @@ describe("GPT-2", () => {
   it("reads the names of its class and those of other classes to the same", async () => {
     const config = await read("gpt2");
     expect(config).toMatchObject({
-      ...{ family: "gpt2", hiddenSize: 64, intermediateSize: 256, layers: 4, heads: 4, headDim: 16 },
-      ...{ maxPositions: 128, activation: "gelu_tanh", layerNormEps: 1e-5 },
-      ...{ scalesScores: true, scalesScoresByLayer: false, tieWordEmbeddings: true },
+      family: "gpt2",
+      hiddenSize: 64,
+      intermediateSize: 256,
+      layers: 4,
+      heads: 4,
+      headDim: 16,
+      maxPositions: 128,
+      activation: "gelu_tanh",
+      layerNormEps: 1e-5,
+      scalesScores: true,
+      scalesScoresByLayer: false,
+      tieWordEmbeddings: true,
     });
     const other = {
-      ...{ n_embd: undefined, n_layer: undefined, n_head: undefined, n_positions: undefined },
-      ...{ hidden_size: 64, num_hidden_layers: 4, num_attention_heads: 4, max_position_embeddings: 128 },
+      n_embd: undefined,
+      n_layer: undefined,
+      n_head: undefined,
+      n_positions: undefined,
+      hidden_size: 64,
+      num_hidden_layers: 4,
+      num_attention_heads: 4,
+      max_position_embeddings: 128,
     };
     expect(await read("gpt2", other)).toEqual(config);
     expect(await read("gpt2", { hidden_size: 64 })).toEqual(config);
@@ -74,7 +115,9 @@ describe("GPT-2", () => {
   it("reads what files may leave out", async () => {
     const changes = { n_inner: 100, scale_attn_weights: false, scale_attn_by_inverse_layer_idx: true };
     expect(await read("gpt2", changes)).toMatchObject({
-      ...{ intermediateSize: 100, scalesScores: false, scalesScoresByLayer: true },
+      intermediateSize: 100,
+      scalesScores: false,
+      scalesScoresByLayer: true,
     });
     const ids = { vocab_size: 50_257, bos_token_id: undefined, eos_token_id: undefined };
     expect(await read("gpt2", ids)).toMatchObject({ bosTokenId: 50_256, eosTokenIds: [50_256] });
@@ -109,7 +152,11 @@ describe("GPT-Neo", () => {
 describe("CodeGen", () => {
   it("reads its rotary dimension", async () => {
     expect(await read("codegen")).toMatchObject({
-      ...{ family: "codegen", rotaryDim: 8, headDim: 16, tieWordEmbeddings: false, maxPositions: 128 },
+      family: "codegen",
+      rotaryDim: 8,
+      headDim: 16,
+      tieWordEmbeddings: false,
+      maxPositions: 128,
     });
   });
 });
@@ -117,15 +164,21 @@ describe("CodeGen", () => {
 describe("encoder–decoders", () => {
   it("reads both halves", async () => {
     expect(await read("blenderbot")).toMatchObject({
-      ...{ family: "blenderbot", encoderLayers: 2, layers: 3, heads: 4, headDim: 12, maxPositions: 64 },
-      ...{ hiddenSize: 48, encoderIntermediateSize: 128, intermediateSize: 128, activation: "gelu" },
-      ...{
-        embeddingScale: Math.sqrt(48),
-        hasLogitsBias: true,
-        bosTokenId: 1,
-        eosTokenIds: [2],
-        padTokenId: 0,
-      },
+      family: "blenderbot",
+      encoderLayers: 2,
+      layers: 3,
+      heads: 4,
+      headDim: 12,
+      maxPositions: 64,
+      hiddenSize: 48,
+      encoderIntermediateSize: 128,
+      intermediateSize: 128,
+      activation: "gelu",
+      embeddingScale: Math.sqrt(48),
+      hasLogitsBias: true,
+      bosTokenId: 1,
+      eosTokenIds: [2],
+      padTokenId: 0,
     });
     expect(await read("blenderbot_small")).toMatchObject({ family: "blenderbot-small" });
     expect(await read("bart")).toMatchObject({ family: "bart", embeddingScale: 1 });
@@ -140,7 +193,9 @@ describe("generationDefaults", () => {
   it("has what config.json says of generation, and nothing else", async () => {
     const { generationDefaults } = await read("llama", { temperature: 0.5, max_length: null, num_beams: 3 });
     expect(generationDefaults).toEqual({
-      ...{ bosTokenId: 1, eosTokenIds: [2], padTokenId: 2 },
+      bosTokenId: 1,
+      eosTokenIds: [2],
+      padTokenId: 2,
       settings: { bos_token_id: 1, eos_token_id: 2, pad_token_id: 2, temperature: 0.5, num_beams: 3 },
     });
   });
@@ -149,10 +204,13 @@ describe("generationDefaults", () => {
     const keys = ["decoder_start_token_id", "forced_eos_token_id", "encoder_no_repeat_ngram_size"];
     const without = Object.fromEntries(keys.map((key) => [key, undefined]));
     expect((await read("blenderbot", without)).generationDefaults.settings).toMatchObject({
-      ...{ decoder_start_token_id: 1, forced_eos_token_id: 2, encoder_no_repeat_ngram_size: 3 },
+      decoder_start_token_id: 1,
+      forced_eos_token_id: 2,
+      encoder_no_repeat_ngram_size: 3,
     });
     expect((await read("bart", without)).generationDefaults.settings).toMatchObject({
-      ...{ decoder_start_token_id: 2, forced_eos_token_id: 2 },
+      decoder_start_token_id: 2,
+      forced_eos_token_id: 2,
     });
     const { settings } = (await read("bart", { forced_eos_token_id: null })).generationDefaults;
     expect(settings).not.toHaveProperty("forced_eos_token_id");

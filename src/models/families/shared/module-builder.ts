@@ -1,5 +1,5 @@
 /** Writes the ops of a forward pass as PyTorch's modules: by a name and what goes in and out. */
-import { ProgramBuilder, type Name, type WeightSource } from "../../runtime/program.ts";
+import { ProgramBuilder, type Name, type WeightSource } from "../../../runtime/program.ts";
 
 /** A module of the checkpoint that is more than the one it is read as: several in one, or transposed. */
 export interface ModuleSource extends Omit<WeightSource, "tensor"> {

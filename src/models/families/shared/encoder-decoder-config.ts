@@ -1,13 +1,13 @@
 /**
- * The config.json of BART and the two Blenderbots (transformers: configuration_bart.py, configuration_blenderbot.py and
- * configuration_blenderbot_small.py, whose defaults these are).
+ * What the config.json of encoder–decoders has in common (transformers: configuration_bart.py,
+ * configuration_blenderbot.py and configuration_blenderbot_small.py).
  */
 import { z } from "zod";
-import type { JsonObject } from "../../base/json.ts";
-import type { Activation } from "../../runtime/program.ts";
-import { readActivation } from "./activation.ts";
-import { baseSchema, readBase, type BaseConfig } from "./base.ts";
-import { readHeadDim } from "./head-dim.ts";
+import type { JsonObject } from "../../../base/json.ts";
+import type { Activation } from "../../../runtime/program.ts";
+import { readActivation } from "../../config/activation.ts";
+import { baseSchema, readBase, type BaseConfig } from "../../config/base.ts";
+import { readHeadDim } from "../../config/head-dim.ts";
 import {
   count,
   parseConfig,
@@ -16,12 +16,9 @@ import {
   withAliases,
   withDefaults,
   type ConfigFile,
-} from "./schema.ts";
-
-type EncoderDecoderFamily = "bart" | "blenderbot" | "blenderbot-small";
+} from "../../config/schema.ts";
 
 export interface EncoderDecoderConfig extends BaseConfig {
-  family: EncoderDecoderFamily;
   hiddenSize: number;
   encoderLayers: number;
   encoderIntermediateSize: number;
@@ -43,35 +40,15 @@ const ALIASES = {
   num_hidden_layers: "encoder_layers",
 };
 
-const BLENDERBOT = {
-  pad_token_id: 0,
-  bos_token_id: 1,
-  eos_token_id: 2,
-  decoder_start_token_id: 1,
-  forced_eos_token_id: 2,
-};
-
-const FAMILIES: Readonly<
-  Record<EncoderDecoderFamily, { defaults: JsonObject; normalizesBefore: boolean; baseModel: string }>
-> = {
-  bart: {
-    defaults: {
-      pad_token_id: 1,
-      bos_token_id: 0,
-      eos_token_id: 2,
-      decoder_start_token_id: 2,
-      forced_eos_token_id: 2,
-    },
-    normalizesBefore: false,
-    baseModel: "BartModel",
-  },
-  blenderbot: {
-    defaults: { ...BLENDERBOT, encoder_no_repeat_ngram_size: 3 },
-    normalizesBefore: true,
-    baseModel: "BlenderbotModel",
-  },
-  "blenderbot-small": { defaults: BLENDERBOT, normalizesBefore: false, baseModel: "BlenderbotSmallModel" },
-};
+/** What the class of a family in transformers says of its configurations. */
+export interface EncoderDecoderClass {
+  /** Values of keys that a file leaves out. */
+  readonly defaults: JsonObject;
+  /** Where the norm of a sublayer is; files may say the same, but not otherwise. */
+  readonly norm: "before" | "after";
+  /** The architecture of the base model alone, whose checkpoints have no bias of the logits. */
+  readonly baseModel: string;
+}
 
 const schema = baseSchema.extend({
   architectures: z.array(z.string()).nullish(),
@@ -94,24 +71,25 @@ const schema = baseSchema.extend({
 
 type Values = z.output<typeof schema>;
 
-export const readBartConfig = (file: ConfigFile): EncoderDecoderConfig => readEncoderDecoder("bart", file);
-export const readBlenderbotConfig = (file: ConfigFile): EncoderDecoderConfig =>
-  readEncoderDecoder("blenderbot", file);
-export const readBlenderbotSmallConfig = (file: ConfigFile): EncoderDecoderConfig =>
-  readEncoderDecoder("blenderbot-small", file);
-
-/** Throws "invalid-config" for wrong values, "unsupported" for what the family could have but this program has not. */
-function readEncoderDecoder(family: EncoderDecoderFamily, given: ConfigFile): EncoderDecoderConfig {
-  const filled = withDefaults(withAliases(given, ALIASES), FAMILIES[family].defaults);
+/**
+ * The configuration of an encoder–decoder.
+ *
+ * @throws ModelComposeError "invalid-config" for wrong values, "unsupported" for what the family could have but the
+ *   forward pass has not
+ */
+export function readEncoderDecoder(
+  given: ConfigFile,
+  { defaults, norm, baseModel }: EncoderDecoderClass,
+): EncoderDecoderConfig {
+  const filled = withDefaults(withAliases(given, ALIASES), defaults);
   const values = parseConfig(filled, schema);
-  refuseUnsupported(filled, values, FAMILIES[family].normalizesBefore);
+  refuseUnsupported(filled, values, norm === "before");
   // The older name of forced_bos_token_id.
   const file = values.force_bos_token_to_be_generated
     ? withDefaults(filled, { forced_bos_token_id: values.bos_token_id })
     : filled;
   const heads = values.encoder_attention_heads;
   return {
-    family,
     ...readBase(file, values),
     hiddenSize: values.d_model,
     encoderLayers: values.encoder_layers,
@@ -123,7 +101,7 @@ function readEncoderDecoder(family: EncoderDecoderFamily, given: ConfigFile): En
     maxPositions: values.max_position_embeddings,
     activation: readActivation(file, "activation_function", values.activation_function),
     embeddingScale: values.scale_embedding ? Math.sqrt(values.d_model) : 1,
-    hasLogitsBias: values.architectures?.[0] !== FAMILIES[family].baseModel,
+    hasLogitsBias: values.architectures?.[0] !== baseModel,
   };
 }
 

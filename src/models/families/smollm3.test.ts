@@ -3,23 +3,24 @@ import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { goldenPath, temporaryDirectory, temporaryFile } from "../../../test/support/model-files.ts";
 import { sharedPath } from "../../../test/support/shared.ts";
-import { readGenerationConfig, readModelConfig, type SmolLM3Config } from "./model-config.ts";
+import { readConfigFile } from "../config/schema.ts";
+import { describeModel } from "../describe-model.ts";
+import type { LlamaDecoderConfig } from "./shared/llama-decoder.ts";
+import { smollm3 } from "./smollm3.ts";
 
 type Values = Record<string, unknown>;
 
 const golden = JSON.parse(readFileSync(join(goldenPath("smollm3"), "config.json"), "utf8")) as Values;
 
 /** Reads a config.json that is the golden one with these changes; undefined removes a key. */
-function readWith(changes: Values, base = golden): Promise<SmolLM3Config> {
+function readWith(changes: Values, base = golden): Promise<LlamaDecoderConfig> {
   return readSmolLM3(dirname(temporaryFile("config.json", JSON.stringify({ ...base, ...changes }))));
 }
 
-async function readSmolLM3(directory: string): Promise<SmolLM3Config> {
-  const config = await readModelConfig(directory);
-  if (config.family !== "smollm3") {
-    throw new Error(`read as ${config.family}`);
-  }
-  return config;
+async function readSmolLM3(directory: string): Promise<LlamaDecoderConfig> {
+  const { family } = await describeModel(directory);
+  expect(family).toBe(smollm3);
+  return smollm3.readConfig(await readConfigFile(join(directory, "config.json")));
 }
 
 /** The golden configuration without its RoPE and NoPE keys. */
@@ -27,10 +28,9 @@ const bare = Object.fromEntries(
   Object.entries(golden).filter(([key]) => !/rope|^layer_types$|^tie_word/.test(key)),
 );
 
-describe("readModelConfig", () => {
+describe("SmolLM3's config.json", () => {
   it("reads the golden configuration", async () => {
-    expect(await readModelConfig(goldenPath("smollm3"))).toEqual({
-      family: "smollm3",
+    expect(await readSmolLM3(goldenPath("smollm3"))).toEqual({
       vocabSize: 512,
       hiddenSize: 64,
       intermediateSize: 176,
@@ -62,7 +62,7 @@ describe("readModelConfig", () => {
     async (name) => {
       const directory = temporaryDirectory();
       writeFileSync(join(directory, "config.json"), readFileSync(join(goldenPath(name), "config.v5.json")));
-      expect(await readModelConfig(directory)).toEqual(await readModelConfig(goldenPath(name)));
+      expect(await readSmolLM3(directory)).toEqual(await readSmolLM3(goldenPath(name)));
     },
   );
 
@@ -297,60 +297,10 @@ describe("readModelConfig", () => {
   });
 
   it("needs the file to be there and to be JSON", async () => {
-    await expect(readModelConfig(temporaryDirectory())).rejects.toMatchObject({ code: "not-found" });
-    await expect(readModelConfig(dirname(temporaryFile("config.json", "{")))).rejects.toMatchObject({
+    await expect(describeModel(temporaryDirectory())).rejects.toMatchObject({ code: "not-found" });
+    await expect(describeModel(dirname(temporaryFile("config.json", "{")))).rejects.toMatchObject({
       code: "invalid-config",
       message: expect.stringContaining("cannot be parsed as JSON") as string,
     });
-  });
-});
-
-describe("readGenerationConfig", () => {
-  const read = (content: string | Values) =>
-    readGenerationConfig(
-      dirname(
-        temporaryFile(
-          "generation_config.json",
-          typeof content === "string" ? content : JSON.stringify(content),
-        ),
-      ),
-    );
-
-  it("reads the golden one, and nothing where there is none", async () => {
-    expect(await readGenerationConfig(goldenPath("smollm3"))).toEqual({
-      bosTokenId: 0,
-      eosTokenIds: [2],
-      padTokenId: 1,
-      settings: JSON.parse(
-        readFileSync(join(goldenPath("smollm3"), "generation_config.json"), "utf8"),
-      ) as Values,
-    });
-    expect(await readGenerationConfig(temporaryDirectory())).toEqual({ settings: {} });
-  });
-
-  it("keeps every setting as written, and takes null for absent", async () => {
-    const values = {
-      eos_token_id: [1, 2, 1],
-      pad_token_id: -1,
-      bos_token_id: null,
-      temperature: 0,
-      max_length: 20,
-      use_cache: true,
-    };
-    expect(await read(values)).toEqual({ eosTokenIds: [1, 2], settings: values });
-  });
-
-  it.each<[Values | string, string]>([
-    [{ eos_token_id: [1, -2] }, '"eos_token_id'],
-    [{ eos_token_id: "</s>" }, 'expected a token id (integer >= 0) or a list of them, found "</s>"'],
-    [{ bos_token_id: 1.5 }, '"bos_token_id": expected integer, found 1.5'],
-    ["[]", "expected a JSON object"],
-    ["{", "cannot be parsed as JSON"],
-  ])("refuses %j", async (content, message) => {
-    await expect(read(content)).rejects.toMatchObject({
-      code: "invalid-config",
-      message: expect.stringContaining(message) as string,
-    });
-    await expect(read(content)).rejects.toThrow("generation_config.json");
   });
 });
