@@ -302,8 +302,8 @@ function encoderDecoder(): Program {
 /** Every matrix as two tensors, its elements and a scale a row. */
 function quantised(program: Program): Program {
   const matrices = [...program.matrices].map(([name, spec]) => {
-    const source = { tensor: name, rows: spec.rows, ...spec.source, scales: `${name}.scales` };
-    return [name, { ...spec, source }] as const;
+    const source = { tensor: name, rows: spec.rows, ...spec.source };
+    return [name, { ...spec, source: { ...source, scales: `${source.tensor}.scales` } }] as const;
   });
   return { ...program, matrices: new Map(matrices) };
 }

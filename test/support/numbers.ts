@@ -81,7 +81,7 @@ export function randomMatrix(
     // Of so few bits that their products with elements are f32 numbers: the matrix's values are exact.
     const scales = Float32Array.from(
       { length: rows },
-      () => Math.floor((0.5 + random()) * 2 ** 12) / 2 ** 18,
+      () => Math.floor((0.5 + random()) * 2 ** 12) / 2 ** 20,
     );
     const values = Float64Array.from(elements, (q, i) => q * scales[Math.floor(i / columns)]);
     return { format, rows, columns, bytes: new Uint8Array(elements.buffer), scales, values };

@@ -12,8 +12,6 @@ export interface RandomWeights {
   values: Map<Name, ArrayLike<number>>;
 }
 
-const DTYPES: Readonly<Record<Format, string>> = { f32: "F32", f16: "F16", bf16: "BF16", "i8-row": "I8" };
-
 /**
  * Weights that are rows of one tensor, or its transpose, are so in the checkpoint.
  *
@@ -46,13 +44,20 @@ export async function randomWeights(
         put(source.tensor, "F32", [source.rows], new Uint8Array(vector.buffer));
         all = vector;
       } else {
-        const shape = source.transposed ? [columns, source.rows] : [source.rows, columns];
-        const stored = randomMatrix(formatOf(source.tensor), shape[0], shape[1], random);
-        put(source.tensor, DTYPES[stored.format], shape, stored.bytes);
-        if (source.scales !== undefined && stored.scales !== undefined) {
-          put(source.scales, "F32", [shape[0]], new Uint8Array(stored.scales.buffer));
+        const format = formatOf(source.tensor);
+        if (format === "i8-row") {
+          const stored = randomMatrix(format, source.rows, columns, random);
+          const elements = source.transposed ? transpose(stored.bytes, source.rows, columns) : stored.bytes;
+          const shape = source.transposed ? [columns, source.rows] : [source.rows, columns];
+          put(source.tensor, "I8", shape, Uint8Array.from(elements));
+          put(source.scales ?? "", "F32", [source.rows], new Uint8Array(stored.scales?.slice().buffer ?? []));
+          all = stored.values;
+        } else {
+          const shape = source.transposed ? [columns, source.rows] : [source.rows, columns];
+          const stored = randomMatrix(format, shape[0], shape[1], random);
+          put(source.tensor, format.toUpperCase(), shape, stored.bytes);
+          all = source.transposed ? transpose(stored.values, columns, source.rows) : stored.values;
         }
-        all = source.transposed ? transpose(stored.values, columns, source.rows) : stored.values;
       }
       tensors.set(source.tensor, all);
     }

@@ -28,13 +28,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let r = workgroup.x;
   let row = rowToken(r) - params.first; // wraps below the shard
   if (row >= params.count) { return; }
-  let scale = params.scale * scaleOf(table[scaleAt(row)]);
+  let scale = scaleOf(table[scaleAt(row)]);
 #if POSITIONS
   let learned = rowPosition(r) + params.offset;
   let learnedScale = scaleOf(positions[scaleAt(learned)]);
 #endif
   for (var c = local; c < COLUMNS; c += WORKGROUP) {
-    var value = numberOf(table[wordAt(row, c)], c) * scale;
+    var value = numberOf(table[wordAt(row, c)], c) * scale * params.scale;
 #if POSITIONS
     value += numberOf(positions[wordAt(learned, c)], c) * learnedScale;
 #endif
