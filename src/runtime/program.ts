@@ -5,6 +5,8 @@
  * are [R, columns] f32. Devices compile a Program once and replay it for every pass, for any R up to their chunk size.
  */
 
+import type { Activation } from "../kernels/activate/activation.ts";
+
 /** Name of a buffer, a weight or a table. Weights are named as in the checkpoint. */
 export type Name = string;
 
@@ -60,7 +62,7 @@ export interface KvSpec {
   headDim: number;
 }
 
-export type Activation = "silu" | "relu" | "gelu" | "gelu_tanh";
+export type { Activation };
 
 /** `trace`: the name under which debug mode reports what the op wrote. */
 interface Traced {

@@ -67,7 +67,7 @@ function elementwiseCall(worker: Worker, op: ElementwiseOp, rows: number, bank: 
     const [gate, up, y] = [buffers[op.gate], buffers[op.up], buffers[op.output]];
     return (kernels, owner, first, count) => {
       const from = starts[owner] + first * PANEL * 4;
-      kernels.silu_gate(gate + from, up + from, y + from, 1, count * PANEL, 0);
+      kernels.gate(gate + from, up + from, y + from, 1, count * PANEL, 0);
     };
   }
   if (op.role === "activate") {

@@ -306,7 +306,7 @@ function compileOp(
       const stride = plan.strides[op.output];
       return [
         kernelStep(({ rows }) => {
-          kernels.silu_gate(gate, up, y, rows, width, stride);
+          kernels.gate(gate, up, y, rows, width, stride);
         }),
       ];
     }
