@@ -15,6 +15,7 @@ import type {
   PassResult,
 } from "../backend.ts";
 import { checkCopy, checkDecode, checkPass, type PassLimits } from "../check-pass.ts";
+import { checkProgram } from "../check-program.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { AbortError, errorMessage, ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import type { DeviceInfo } from "../generation/types.ts";
@@ -70,6 +71,7 @@ export class WasmBackend implements Backend {
 
   /** What loading will take, without loading. */
   plan(program: Program, checkpoint: Checkpoint, contextLength: number, slots: number): MemoryPlan {
+    checkProgram(program);
     const { maxRows = MAX_ROWS, bankLimit } = this.#options;
     return planMemory(program, checkpoint, {
       threads: this.threads,

@@ -39,8 +39,13 @@ interface PlacedOp {
   isFirst: boolean;
 }
 
-/** Where the latest value of a buffer is: each worker's own columns in one bank, or all of it in some. */
-type Location = { kind: "own"; bank: number } | { kind: "whole"; banks: ReadonlySet<number> };
+/** Where the latest value of a buffer is. */
+interface Location {
+  /** The bank in which each worker has its own columns, if no more. */
+  own?: number;
+  /** The banks in which every worker has all of it. */
+  whole: ReadonlySet<number>;
+}
 
 /** Chains of the epoch, with every place that their ops touch by columns. */
 interface OpenChain {
@@ -81,7 +86,7 @@ class Scheduler {
       }
       this.#bring(op, bank, index);
       this.#compute(op, bank, index);
-      if (op.trace !== undefined && this.#form !== "row") {
+      if (this.#isTraced(op)) {
         this.#trace(op.trace, opAccess(op).writes[0], bank);
       }
     });
@@ -97,22 +102,20 @@ class Scheduler {
     const whole = wholeReads(op);
     const isMissing = opAccess(op).reads.some((name) => {
       const location = this.#locationOf(name);
-      return location.kind === "own"
-        ? whole.includes(name) || location.bank !== bank
-        : !location.banks.has(bank);
+      return !location.whole.has(bank) && (whole.includes(name) || location.own !== bank);
     });
     if (isMissing) {
       this.#exchange(index);
     }
   }
 
-  /** Exchanges every buffer of which workers have their own columns only and that op `index` or a later one reads. */
+  /** Exchanges every buffer of which workers have too little for op `index` or a later one. */
   #exchange(index: number): void {
     const transfers: Transfer[] = [];
-    for (const [buffer, location] of this.#locations) {
-      const targets = this.#readers(index, buffer);
-      if (location.kind === "own" && targets.length > 0) {
-        transfers.push({ buffer, bank: location.bank, targets });
+    for (const [buffer, { own, whole }] of this.#locations) {
+      const targets = this.#readers(index, buffer, own).filter((bank) => !whole.has(bank));
+      if (own !== undefined && targets.length > 0) {
+        transfers.push({ buffer, bank: own, targets });
       }
     }
     if (this.#epoch.clashes(transfers.flatMap(pushes))) {
@@ -131,7 +134,7 @@ class Scheduler {
       } else if (this.#options.threads > 1 || targets.some((to) => to !== bank)) {
         this.#add({ kind: "exchange", ...transfer }, [{ place, mode: "read columns" }, ...pushes(transfer)]);
       }
-      this.#locate(buffer, { kind: "whole", banks: new Set(targets) });
+      this.#locate(buffer, { own: bank, whole: new Set(targets) });
     }
   }
 
@@ -141,15 +144,17 @@ class Scheduler {
       case "embed":
       case "positions": {
         const output = op.role === "embed" ? op.output : op.target;
-        const targets = this.#readers(index + 1, output);
+        const readers = this.#readers(index + 1, output);
+        const targets = readers.length > 0 || !this.#isTraced(op) ? readers : [bank];
         this.#add({ kind: "scatter", op, bank, targets }, [
           { place: scaledIn(bank), mode: "write rows" },
-          ...[...new Set([bank, ...targets])].map((to): Access => ({
-            place: bufferIn(output, to),
-            mode: "scatter",
-          })),
+          // Who owns a row makes it in its own memory.
+          ...(targets.includes(bank)
+            ? []
+            : [{ place: bufferIn(output, bank), mode: "update rows" } as const]),
+          ...targets.map((to): Access => ({ place: bufferIn(output, to), mode: "scatter" })),
         ]);
-        this.#locate(output, { kind: "whole", banks: new Set(targets) });
+        this.#locate(output, { whole: new Set(targets) });
         return;
       }
       case "norm":
@@ -202,7 +207,7 @@ class Scheduler {
       case "activate":
       case "add":
         this.#computeColumns(op, bank);
-        this.#locate(opAccess(op).writes[0], { kind: "own", bank });
+        this.#locate(opAccess(op).writes[0], { own: bank, whole: new Set() });
         return;
       case "logits":
         if (this.#isShared) {
@@ -256,13 +261,20 @@ class Scheduler {
         ...targets.map((to): Access => ({ place: bufferIn(buffer, to), mode: "write rows" })),
       ]);
     }
-    this.#locate(buffer, { kind: "whole", banks: new Set([bank, ...targets]) });
+    this.#locate(buffer, { whole: new Set([bank, ...targets]) });
+  }
+
+  #isTraced(op: Op): op is Op & { trace: string } {
+    return op.trace !== undefined && this.#form !== "row";
   }
 
   #trace(label: string, buffer: Name, bank: number): void {
-    const isWhole = this.#locationOf(buffer).kind === "whole";
-    this.#add({ kind: "trace", label, buffer, bank, isWhole }, [
-      { place: bufferIn(buffer, bank), mode: isWhole ? "read rows" : "read columns" },
+    const { own, whole } = this.#locationOf(buffer);
+    const isWhole = own === undefined;
+    // What is scattered may be in other banks only.
+    const from = isWhole && !whole.has(bank) ? Math.min(...whole) : bank;
+    this.#add({ kind: "trace", label, buffer, bank: from, isWhole }, [
+      { place: bufferIn(buffer, from), mode: isWhole ? "read rows" : "read columns" },
     ]);
   }
 
@@ -326,15 +338,19 @@ class Scheduler {
     return columns;
   }
 
-  /** Banks in which `name` is read (in any way) from op `index` on, until something overwrites it whole. */
-  #readers(index: number, name: Name): number[] {
+  /**
+   * Banks in which the value that `name` has before op `index` is read from there on.
+   *
+   * @param own bank in which every worker has its own columns: for who reads no more than those, that is enough
+   */
+  #readers(index: number, name: Name, own?: number): number[] {
     const banks = new Set<number>();
-    for (let i = index; i < this.#ops.length; i++) {
-      const { op, bank } = this.#ops[i];
+    for (const { op, bank } of this.#ops.slice(index)) {
       const { reads, writes } = opAccess(op);
-      if (reads.includes(name)) {
+      if (reads.includes(name) && (bank !== own || wholeReads(op).includes(name))) {
         banks.add(bank);
-      } else if (writes.includes(name)) {
+      }
+      if (writes.includes(name)) {
         break;
       }
     }

@@ -1,5 +1,6 @@
 /** The GPU device: opens an adapter, plans a program for it, loads it. */
 import type { Backend, ExecutableOptions, MemoryUse } from "../backend.ts";
+import { checkProgram } from "../check-program.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { throwIfAborted } from "../../base/errors.ts";
 import type { DeviceInfo, PrefillMode } from "../generation/types.ts";
@@ -99,6 +100,7 @@ export class WebGpuBackend implements Backend {
   }
 
   #plan(program: Program, checkpoint: Checkpoint, contextLength: number, slots: number): GpuPlan {
+    checkProgram(program);
     const { maxRows = MAX_ROWS, prefill = "exact", forced } = this.#options;
     const { features, limits, summary } = this.context;
     return planGpu(
