@@ -4,7 +4,7 @@
  */
 import type { Name } from "../program.ts";
 
-/** How an instruction touches a place. "Own" is what belongs to the worker that carries it out. */
+/** How an instruction touches a place: "own" is what belongs to the worker that carries it out. */
 export type Mode =
   /** Whole rows in its own memory; "write": each number is stored once, when it is final; "update": in place. */
   | "read rows"
@@ -46,7 +46,8 @@ const PUSHES: readonly Mode[] = ["push to peers", "push to all"];
 
 /**
  * Modes that need a barrier between them, in whichever order they come; each pair is named once. A worker's accesses of
- * its own memory are in order by themselves, and so are two tasks on the same columns, which are one chain.
+ * its own memory are in order by themselves, and so are two tasks on the same columns, which are one chain. Pairs that no
+ * schedule has yet are here too.
  */
 const CLASHES: Readonly<Record<Mode, readonly Mode[]>> = {
   "read rows": [...PUSHES, "scatter", "task writes columns", "task fills"],

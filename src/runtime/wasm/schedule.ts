@@ -9,8 +9,9 @@
  * layer. In the form "row" column-parallel ops become the chains of a shared stage, carried out before the next barrier.
  */
 import { opAccess, type LogitsOp, type Name, type Op, type OpGroup } from "../program.ts";
-import { bufferIn, cacheOf, Epoch, logitsIn, partialsIn, scaledIn, type Access } from "./epoch.ts";
+import { bufferIn, cacheOf, Epoch, partialsIn, scaledIn, type Access } from "./epoch.ts";
 import type { Chain, ColumnOp, Form, Instruction, Place, Transfer } from "./instruction.ts";
+import { arrivals, columnAccesses, taskAccesses, touchSame, wholeReads } from "./op-accesses.ts";
 
 export interface ScheduleOptions {
   threads: number;
@@ -28,8 +29,7 @@ export interface ScheduleOptions {
  * after the logits of the rows that the caller asks for) all workers meet: that is the caller's part.
  */
 export function schedule(groups: readonly OpGroup[], form: Form, options: ScheduleOptions): Instruction[] {
-  const scheduler = new Scheduler(groups, form, options);
-  return scheduler.run();
+  return new Scheduler(groups, form, options).run();
 }
 
 interface PlacedOp {
@@ -41,7 +41,7 @@ interface PlacedOp {
 
 /** Where the latest value of a buffer is. */
 interface Location {
-  /** The bank in which each worker has its own columns, if no more. */
+  /** The bank in which each worker made its own columns, if it was made so. */
   own?: number;
   /** The banks in which every worker has all of it. */
   whole: ReadonlySet<number>;
@@ -109,16 +109,19 @@ class Scheduler {
     }
   }
 
-  /** Exchanges every buffer of which workers have too little for op `index` or a later one. */
+  /**
+   * Exchanges every buffer of which workers have too little for op `index` or a later one: each of them once, to all banks
+   * that want it.
+   */
   #exchange(index: number): void {
     const transfers: Transfer[] = [];
     for (const [buffer, { own, whole }] of this.#locations) {
-      const targets = this.#readers(index, buffer, own).filter((bank) => !whole.has(bank));
-      if (own !== undefined && targets.length > 0) {
+      const targets = this.#readers(index, buffer, own);
+      if (own !== undefined && whole.size === 0 && targets.length > 0) {
         transfers.push({ buffer, bank: own, targets });
       }
     }
-    if (this.#epoch.clashes(transfers.flatMap(pushes))) {
+    if (this.#epoch.clashes(transfers.flatMap(arrivals))) {
       this.#barrier();
     }
     for (const transfer of transfers) {
@@ -126,13 +129,16 @@ class Scheduler {
       const place = bufferIn(buffer, bank);
       // Whoever runs a task of the chain that writes the buffer pushes the task's columns.
       const chain = this.#chains.find(({ accesses }) =>
-        accesses.some((access) => isTaskWrite(access, place)),
+        accesses.some((access) => access.place === place && access.mode === "task writes columns"),
       );
       if (chain !== undefined) {
         chain.pushes.push(transfer);
-        this.#epoch.add(pushes(transfer));
+        this.#epoch.add(arrivals(transfer));
       } else if (this.#options.threads > 1 || targets.some((to) => to !== bank)) {
-        this.#add({ kind: "exchange", ...transfer }, [{ place, mode: "read columns" }, ...pushes(transfer)]);
+        this.#add({ kind: "exchange", ...transfer }, [
+          { place, mode: "read columns" },
+          ...arrivals(transfer),
+        ]);
       }
       this.#locate(buffer, { own: bank, whole: new Set(targets) });
     }
@@ -224,14 +230,7 @@ class Scheduler {
       this.#share(op, this.#columnsOf(output), bank);
       return;
     }
-    const whole = wholeReads(op);
-    this.#add({ kind: "columns", op, bank }, [
-      ...opAccess(op).reads.map((name): Access => ({
-        place: bufferIn(name, bank),
-        mode: whole.includes(name) ? "read rows" : "read columns",
-      })),
-      { place: bufferIn(output, bank), mode: "write columns" },
-    ]);
+    this.#add({ kind: "columns", op, bank }, columnAccesses(op, bank));
   }
 
   /** Adds an op to the chains of this epoch: to those that touch the same columns, which become one, or as a new one. */
@@ -345,7 +344,8 @@ class Scheduler {
    */
   #readers(index: number, name: Name, own?: number): number[] {
     const banks = new Set<number>();
-    for (const { op, bank } of this.#ops.slice(index)) {
+    for (let i = index; i < this.#ops.length; i++) {
+      const { op, bank } = this.#ops[i];
       const { reads, writes } = opAccess(op);
       if (reads.includes(name) && (bank !== own || wholeReads(op).includes(name))) {
         banks.add(bank);
@@ -356,71 +356,4 @@ class Scheduler {
     }
     return [...banks];
   }
-}
-
-/** The buffers of which an op reads whole rows; of what else it reads, a worker needs its own columns. */
-function wholeReads(op: Op): readonly Name[] {
-  switch (op.role) {
-    case "embed":
-    case "gate":
-    case "activate":
-    case "add":
-      return [];
-    case "positions":
-    case "norm":
-    case "rope":
-    case "append":
-    case "attention":
-    case "logits":
-      return opAccess(op).reads;
-    case "linear":
-      return [op.input];
-  }
-}
-
-/** Where a transfer arrives. */
-function pushes({ buffer, bank, targets }: Transfer): Access[] {
-  return targets.map((to) => ({
-    place: bufferIn(buffer, to),
-    mode: to === bank ? "push to peers" : "push to all",
-  }));
-}
-
-/** What the tasks of an op touch. */
-function taskAccesses(
-  op: ColumnOp | LogitsOp,
-  bank: number,
-  isScaled: ScheduleOptions["isScaled"],
-): Access[] {
-  const whole = wholeReads(op);
-  const { reads, writes } = opAccess(op);
-  const accesses = reads.map((name): Access => ({
-    place: bufferIn(name, bank),
-    mode: whole.includes(name) ? "task reads rows" : "task reads columns",
-  }));
-  const outputs = op.role === "logits" ? [logitsIn(bank)] : writes.map((name) => bufferIn(name, bank));
-  accesses.push(...outputs.map((place): Access => ({ place, mode: "task writes columns" })));
-  if ((op.role === "linear" || op.role === "logits") && isScaled(op.weight)) {
-    accesses.push({ place: scaledIn(bank), mode: "task fills", source: bufferIn(op.input, bank) });
-  }
-  return accesses;
-}
-
-function isTaskWrite({ place, mode }: Access, written: string): boolean {
-  return mode === "task writes columns" && place === written;
-}
-
-/** Whether tasks of both touch the same columns, and some write them: then their order matters. */
-function touchSame(some: readonly Access[], others: readonly Access[]): boolean {
-  const isColumns = ({ mode }: Access): boolean =>
-    mode === "task reads columns" || mode === "task writes columns";
-  return some.some((one) =>
-    others.some(
-      (other) =>
-        one.place === other.place &&
-        isColumns(one) &&
-        isColumns(other) &&
-        (one.mode === "task writes columns" || other.mode === "task writes columns"),
-    ),
-  );
 }
