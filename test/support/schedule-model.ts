@@ -18,6 +18,7 @@ import type {
   Place,
   Transfer,
 } from "../../src/runtime/wasm/instruction.ts";
+import { Fault, ModelMemory, type Actor } from "./schedule-memory.ts";
 
 export interface ScheduleCase {
   groups: readonly OpGroup[];
@@ -47,38 +48,17 @@ const ROWS: Readonly<Record<Form, number>> = { row: 1, few: 2, many: 3 };
 /** Tasks of a chain in one worker's memory, each on columns of its own. */
 const TASKS = 2;
 
-/** Who touches a cell: a worker in the order of its instructions, or a task, which comes after those of its runner. */
-interface Actor {
-  name: string;
-  after?: Actor;
-}
-
-interface Touch {
-  actor: Actor;
-  what: string;
-  isWrite: boolean;
-  version: string;
-  /** Of a read: what made sure that the version is there was done by the same actor, or before the last barrier. */
-  isSure: boolean;
-}
-
 /** What an op reads and writes, as versions. */
 interface Versions {
   reads: Map<Name, string>;
   writes: Map<Name, string>;
 }
 
-class Fault extends Error {}
-
 class ScheduleModel {
   readonly #case: ScheduleCase;
   readonly #variant: number;
   readonly #rows: number;
-  /** Versions in cells, as of the touches so far. */
-  readonly #cells = new Map<string, string>();
-  /** Touches since the last barrier, and what the cells held at it. */
-  #touches = new Map<string, Touch[]>();
-  #before = new Map<string, string | undefined>();
+  readonly #memory = new ModelMemory();
   #hasShared = false;
   #workers: Actor[] = [];
   #versions = new Map<Op, Versions>();
@@ -172,10 +152,10 @@ class ScheduleModel {
   ): void {
     const { kind, bank } = instruction;
     const read = (buffer: Name, row: number, column: number, version: string): void => {
-      this.#read({ worker, bank, buffer, row, column }, version, actor, kind);
+      this.#memory.read({ worker, bank, buffer, row, column }, version, actor, kind);
     };
     const write = (buffer: Name, row: number, column: number, version: string): void => {
-      this.#write({ worker, bank, buffer, row, column }, version, actor, kind);
+      this.#memory.write({ worker, bank, buffer, row, column }, version, actor, kind);
     };
     const all = (touch: typeof read, buffer: Name, version: string): void => {
       this.#eachRow((row) => {
@@ -201,7 +181,7 @@ class ScheduleModel {
             this.#eachWorker((to) => {
               for (const target of targets) {
                 const cell = { worker: to, bank: target, buffer: output, row, column };
-                this.#write(cell, this.#written(op, output), actor, kind);
+                this.#memory.write(cell, this.#written(op, output), actor, kind);
               }
             });
           });
@@ -221,7 +201,7 @@ class ScheduleModel {
           this.#eachRow((row) => {
             if (this.#ownerOfBlock(row) === worker) {
               const cell = { worker, bank: CACHE_BANK, buffer: cache(op.layer), row, column: 0 };
-              this.#write(cell, this.#written(op, cache(op.layer)), actor, kind);
+              this.#memory.write(cell, this.#written(op, cache(op.layer)), actor, kind);
             }
           });
         }
@@ -247,10 +227,10 @@ class ScheduleModel {
         const { buffer, targets } = instruction;
         this.#eachRow((row) => {
           this.#eachColumn((column) => {
-            const version = this.#holds({ worker, bank, buffer, row, column });
+            const version = this.#memory.holds({ worker, bank, buffer, row, column });
             read(buffer, row, column, version);
             for (const target of targets) {
-              this.#write({ worker, bank: target, buffer, row, column }, version, actor, kind);
+              this.#memory.write({ worker, bank: target, buffer, row, column }, version, actor, kind);
             }
           });
         });
@@ -276,7 +256,7 @@ class ScheduleModel {
           this.#eachWorker((peer) => {
             if (peer !== worker) {
               const cell = { worker: peer, bank, buffer: PARTIALS, row, column: worker };
-              this.#write(cell, this.#written(op, op.output), actor, kind);
+              this.#memory.write(cell, this.#written(op, op.output), actor, kind);
             }
           });
         });
@@ -305,7 +285,7 @@ class ScheduleModel {
             read(op.query, row, column, this.#seen(op, op.query));
             this.#eachWorker((to) => {
               const cell = { worker: to, bank, buffer: op.output, row, column };
-              this.#write(cell, this.#written(op, op.output), actor, kind);
+              this.#memory.write(cell, this.#written(op, op.output), actor, kind);
             });
           });
         });
@@ -372,9 +352,9 @@ class ScheduleModel {
     for (const { buffer, bank } of ready) {
       this.#eachColumn((column) => {
         const from = { worker: runner, bank, buffer, row: 0, column };
-        const version = this.#holds(from);
-        this.#read(from, version, actor, "ready");
-        this.#write({ ...from, worker: owner }, version, actor, "ready");
+        const version = this.#memory.holds(from);
+        this.#memory.read(from, version, actor, "ready");
+        this.#memory.write({ ...from, worker: owner }, version, actor, "ready");
       });
     }
   }
@@ -392,32 +372,42 @@ class ScheduleModel {
     for (const buffer of opAccess(op).reads) {
       const columns = isProduct && buffer === op.input ? this.#allColumns() : [column];
       for (const each of columns) {
-        this.#read({ worker, bank, buffer, row, column: each }, this.#seen(op, buffer), actor, op.role);
+        this.#memory.read(
+          { worker, bank, buffer, row, column: each },
+          this.#seen(op, buffer),
+          actor,
+          op.role,
+        );
       }
     }
     if (isProduct && mayScale && this.#case.isScaled(op.weight)) {
       const cell = { worker, bank, buffer: SCALED, row: 0, column: 0 };
       const version = `${op.input} ${this.#seen(op, op.input)} ${row}`;
-      this.#write(cell, version, actor, op.role);
-      this.#read(cell, version, actor, op.role);
+      this.#memory.write(cell, version, actor, op.role);
+      this.#memory.read(cell, version, actor, op.role);
     }
     if (op.role === "logits") {
-      this.#write({ worker, bank, buffer: LOGITS, row, column }, this.#logitsVersion(op), actor, op.role);
+      this.#memory.write(
+        { worker, bank, buffer: LOGITS, row, column },
+        this.#logitsVersion(op),
+        actor,
+        op.role,
+      );
       return;
     }
     for (const buffer of opAccess(op).writes) {
-      this.#write({ worker, bank, buffer, row, column }, this.#written(op, buffer), actor, op.role);
+      this.#memory.write({ worker, bank, buffer, row, column }, this.#written(op, buffer), actor, op.role);
     }
   }
 
   #push({ buffer, bank, targets }: Transfer, owner: number, row: number, column: number, actor: Actor): void {
     const from = { worker: owner, bank, buffer, row, column };
-    const version = this.#holds(from);
-    this.#read(from, version, actor, "push");
+    const version = this.#memory.holds(from);
+    this.#memory.read(from, version, actor, "push");
     this.#eachWorker((to) => {
       for (const target of targets) {
         if (to !== owner || target !== bank) {
-          this.#write({ ...from, worker: to, bank: target }, version, actor, "push");
+          this.#memory.write({ ...from, worker: to, bank: target }, version, actor, "push");
         }
       }
     });
@@ -438,14 +428,13 @@ class ScheduleModel {
     this.#workers.forEach((actor, worker) => {
       for (const column of this.#columnsOf(worker)) {
         const cell = { worker, bank: banks[banks.length - 1], buffer: LOGITS, row: 0, column };
-        this.#read(cell, this.#logitsVersion(last), actor, "choice");
+        this.#memory.read(cell, this.#logitsVersion(last), actor, "choice");
       }
     });
   }
 
   #meet(): void {
-    this.#touches = new Map();
-    this.#before = new Map();
+    this.#memory.meet();
     this.#hasShared = false;
     this.#workers = Array.from({ length: this.#case.threads }, (_, i) => ({ name: `worker ${i}` }));
   }
@@ -458,57 +447,12 @@ class ScheduleModel {
     what: string,
   ): void {
     const buffer = cache(op.layer);
-    this.#read(
+    this.#memory.read(
       { worker: owner, bank: CACHE_BANK, buffer, row, column: 0 },
       this.#seen(op, buffer),
       actor,
       what,
     );
-  }
-
-  #read(cell: Cell, version: string, actor: Actor, what: string): void {
-    const key = keyOf(cell);
-    const found = this.#holds(cell);
-    if (found !== version) {
-      throw new Fault(`${what} by ${actor.name} of ${key} finds version ${found} instead of ${version}`);
-    }
-    const touches = this.#touchesOf(key);
-    const isSure =
-      (this.#before.get(key) ?? "nothing") === version ||
-      touches.some((touch) => touch.isWrite && touch.version === version && isBefore(touch.actor, actor));
-    this.#touch(key, { actor, what, isWrite: false, version, isSure });
-  }
-
-  #write(cell: Cell, version: string, actor: Actor, what: string): void {
-    const key = keyOf(cell);
-    this.#touch(key, { actor, what, isWrite: true, version, isSure: false });
-    this.#cells.set(key, version);
-  }
-
-  #touchesOf(key: string): Touch[] {
-    let touches = this.#touches.get(key);
-    if (touches === undefined) {
-      touches = [];
-      this.#touches.set(key, touches);
-      this.#before.set(key, this.#cells.get(key));
-    }
-    return touches;
-  }
-
-  #touch(key: string, touch: Touch): void {
-    const touches = this.#touchesOf(key);
-    for (const other of touches) {
-      if (isRace(other, touch)) {
-        throw new Fault(
-          `${other.what} by ${other.actor.name} and ${touch.what} by ${touch.actor.name} of ${key} may come in any order`,
-        );
-      }
-    }
-    touches.push(touch);
-  }
-
-  #holds(cell: Cell): string {
-    return this.#cells.get(keyOf(cell)) ?? "nothing";
   }
 
   #seen(op: Op, name: Name): string {
@@ -559,39 +503,9 @@ class ScheduleModel {
   }
 }
 
-interface Cell {
-  worker: number;
-  bank: number;
-  buffer: Name;
-  row: number;
-  column: number;
-}
-
-const keyOf = ({ worker, bank, buffer, row, column }: Cell): string =>
-  `${buffer} (worker ${worker}, bank ${bank}, row ${row}, columns ${column})`;
-
 /** What is no buffer of the program. */
 const SCALED = "(scaled)";
 const PARTIALS = "(partials)";
 const LOGITS = "(logits)";
 const CACHE_BANK = 0;
 const cache = (layer: number): Name => `(cache ${layer})`;
-
-function isBefore(one: Actor, other: Actor): boolean {
-  return one === other || other.after === one;
-}
-
-function isRace(one: Touch, other: Touch): boolean {
-  if (
-    (!one.isWrite && !other.isWrite) ||
-    isBefore(one.actor, other.actor) ||
-    isBefore(other.actor, one.actor)
-  ) {
-    return false;
-  }
-  if (one.version !== other.version) {
-    return true;
-  }
-  // The same bits again: of no matter, unless the reader counts on the other to have written them.
-  return !(one.isWrite ? other.isWrite || other.isSure : one.isSure);
-}

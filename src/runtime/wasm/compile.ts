@@ -1,4 +1,7 @@
-/** Compiles an entry of a Program, once, into the steps that one worker replays for every pass: a schedule, bound to its memory. */
+/**
+ * Compiles an entry of a Program, once, into the steps that one worker replays for every pass: the instructions of a
+ * schedule, bound to the worker's memory and kernels.
+ */
 import type { Name, Program } from "../program.ts";
 import { attendBlocksStep, attendTilesSteps, combineStep, exchangePartialsStep } from "./attention-steps.ts";
 import { columnsStep } from "./column-steps.ts";
