@@ -323,7 +323,6 @@ const WASM = wasmDevice("wasm", { threads: 3 });
 const WASM_ALONE = wasmDevice("wasm, one thread", { threads: 1 });
 /** The cache of a layer has 7,200 bytes; table and head are cut, gate and up stay apart. */
 const SMALL_BINDINGS = gpuOfSmallBindings(7_300);
-/** The tangled program is not for the CPU: it refuses, by name, to add what two stages before computed. */
 const CASES: readonly (readonly [keyof typeof PROGRAMS, TestDevice])[] = [
   ["fused, bf16", WASM],
   ["fused, bf16", GPU],
@@ -342,6 +341,8 @@ const CASES: readonly (readonly [keyof typeof PROGRAMS, TestDevice])[] = [
   ["encoder and decoder, bf16", GPU],
   ["traced, f16", WASM],
   ["traced, f16", GPU],
+  ["tangled, formats mixed", WASM],
+  ["tangled, formats mixed", WASM_ALONE],
   ["tangled, formats mixed", GPU],
 ];
 

@@ -1,6 +1,6 @@
 /** The compiled WASM kernel modules and the interface they export. */
 import { ModelComposeError } from "../base/errors.ts";
-import type { Activation } from "../runtime/program.ts";
+import type { Activation } from "./activate/activation.ts";
 import { baseline, relaxed } from "./generated/wasm.ts";
 
 /** Which of the two modules: with relaxed SIMD (fused multiply-add), or for engines that lack it. */
@@ -131,7 +131,8 @@ export interface Kernels {
     depth: number,
     out: Address,
   ): void;
-  silu_gate(gate: Address, up: Address, y: Address, rows: number, columns: number, stride: number): void;
+  /** y = silu(gate) * up */
+  gate(gate: Address, up: Address, y: Address, rows: number, columns: number, stride: number): void;
   activate(x: Address, y: Address, rows: number, columns: number, stride: number, activation: number): void;
   add(x: Address, y: Address, rows: number, columns: number, stride: number): void;
   broadcast(x: Address, y: Address, rows: number, columns: number, stride: number, accumulate: number): void;

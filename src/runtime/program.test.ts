@@ -66,8 +66,25 @@ describe("fusion of residuals", () => {
     ["it accumulates already", [{ ...linear, accumulate: true }, add]],
     ["something is between", [linear, { role: "rope", buffer: "branch", heads: 1, headDim: 8 }, add]],
     ["there is no linear", [add]],
+    ["someone reads the branch after", [linear, add, { role: "logits", input: "branch", weight: "w" }]],
+    ["the linear reads what is added to", [{ ...linear, input: "x" }, add]],
   ])("not when %s", (_why, ops) => {
     expect(opsOf(build(ops))).toEqual(ops);
+  });
+
+  test("not when a later group reads the branch, unless it writes it before", () => {
+    const next = (op: Op): readonly Op[] => {
+      const builder = new ProgramBuilder();
+      builder.group("a");
+      builder.op(linear);
+      builder.op(add);
+      builder.group("b");
+      builder.op(op);
+      builder.op({ role: "logits", input: "branch", weight: "w" });
+      return builder.build(HEAD).entries.get("forward")![0].ops;
+    };
+    expect(next({ role: "rope", buffer: "branch", heads: 1, headDim: 8 })).toEqual([linear, add]);
+    expect(next({ role: "embed", table: "w", output: "branch" })).toHaveLength(1);
   });
 
   test("not across groups", () => {

@@ -6,6 +6,7 @@
  */
 
 import type { LayerState } from "./state.ts";
+import type { Activation } from "../kernels/activate/activation.ts";
 
 /** Name of a buffer, a weight or a table. Weights are named as in the checkpoint. */
 export type Name = string;
@@ -52,7 +53,7 @@ export interface RopeTable {
   scaling: number;
 }
 
-export type Activation = "silu" | "relu" | "gelu" | "gelu_tanh";
+export type { Activation };
 
 /** `trace`: the name under which debug mode reports what the op wrote. */
 interface Traced {
@@ -317,22 +318,38 @@ export class ProgramBuilder {
  * Saves a pass over the residual stream, on the GPU a dispatch.
  */
 function fuseResiduals(groups: readonly OpGroup[]): OpGroup[] {
-  return groups.map((group) => {
+  return groups.map((group, g) => {
     const ops: Op[] = [];
-    for (const op of group.ops) {
+    group.ops.forEach((op, i) => {
       const last = ops.at(-1);
       if (
         op.role === "add" &&
         last?.role === "linear" &&
         !last.accumulate &&
         last.trace === undefined &&
-        last.output === op.input
+        last.output === op.input &&
+        last.input !== op.target &&
+        !isRead(op.input, [...group.ops.slice(i + 1), ...groups.slice(g + 1).flatMap((later) => later.ops)])
       ) {
         ops[ops.length - 1] = { ...last, output: op.target, accumulate: true, trace: op.trace };
       } else {
         ops.push(op);
       }
-    }
+    });
     return { name: group.name, ops };
   });
+}
+
+/** Whether one of these ops reads the buffer as it is before them. */
+function isRead(buffer: Name, ops: readonly Op[]): boolean {
+  for (const op of ops) {
+    const { reads, writes } = opAccess(op);
+    if (reads.includes(buffer)) {
+      return true;
+    }
+    if (writes.includes(buffer)) {
+      return false;
+    }
+  }
+  return false;
 }

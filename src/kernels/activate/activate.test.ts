@@ -3,8 +3,8 @@ import { afterEach, describe, expect, test } from "vitest";
 import { erf } from "../../../test/support/erf.ts";
 import { BUILDS, KernelLab } from "../../../test/support/kernels.ts";
 import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "../../../test/support/numbers.ts";
-import type { Activation } from "../../runtime/program.ts";
 import { ACTIVATION_CODE } from "../wasm-module.ts";
+import type { Activation } from "./activation.ts";
 
 /** In f64, and how many roundings of x the result may err by (the exponentials' arguments are rounded too). */
 const ACTIVATIONS: Record<Activation, { exact: (x: number) => number; roundings: number }> = {

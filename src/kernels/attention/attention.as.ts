@@ -1,37 +1,15 @@
 // AssemblyScript. Softmax attention over a KV cache of fixed-size blocks (Dao et al. 2022; split over blocks as in
 // flash-decoding, Dao et al. 2023).
 //
-// One block holds BLOCK = 64 positions; per KV head it is K as [8 panels][depth][8 positions], then V as
-// [depth / 8 panels][64 positions][8], both ready for the register tile. depth is headDim rounded up to 8, zero padded.
+// The blocks are laid out as common/kv-block.as.ts says.
 //
 // Queries that share a KV head (grouped-query attention) are handled together: `queries` = rows x group, packed
 // [tile of 6][depth][height]. The running state of a query is a record of depth + 4 f32: the unnormalised output, the
 // largest score so far, the sum of exponentials, two unused.
 
-import { BLOCK, exp1, exp4, maxLanes, sumLanes } from "../common/simd.as";
+import { BLOCK, headBytes } from "../common/kv-block.as";
+import { exp1, exp4, maxLanes, sumLanes } from "../common/simd.as";
 import { tile, TILE } from "../linear/tile.as";
-
-/** Bytes of one KV head in one block. */
-@inline
-function headBytes(depth: i32): usize {
-  return <usize>(2 * BLOCK * depth) << 2;
-}
-
-/** Writes one position: key, value [kvHeads][headDim] f32 into `block` at `offset` in 0..63. */
-export function append(key: usize, value: usize, kvHeads: i32, headDim: i32, depth: i32, block: usize, offset: i32): void {
-  for (let h = 0; h < kvHeads; h++) {
-    const k = block + (<usize>(offset >> 3) * <usize>depth << 5) + (<usize>(offset & 7) << 2);
-    const v = block + (headBytes(depth) >> 1) + (<usize>offset << 5);
-    for (let d = 0; d < headDim; d++) {
-      const from = <usize>d << 2;
-      store<f32>(k + (<usize>d << 5), load<f32>(key + from));
-      store<f32>(v + (<usize>((d >> 3) * BLOCK) << 5) + (<usize>(d & 7) << 2), load<f32>(value + from));
-    }
-    key += <usize>headDim << 2;
-    value += <usize>headDim << 2;
-    block += headBytes(depth);
-  }
-}
 
 /**
  * Packs q (at the first head of the group; rows `stride` bytes apart, `group` neighbouring heads of headDim f32),

@@ -1,2 +1,2 @@
 /** Functions of common/activation.wgsl. */
-export type Activation = "silu" | "relu" | "gelu" | "gelu_tanh";
+export type { Activation } from "../activate/activation.ts";

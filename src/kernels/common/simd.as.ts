@@ -9,8 +9,6 @@
 export const PANEL: i32 = 16;
 /** Columns of a weight tile; the last tile of a row may have fewer. */
 export const TILE_COLUMNS: i32 = 256;
-/** Positions in one block of the KV cache. */
-export const BLOCK: i32 = 64;
 
 /** a * b + c; fused where the build allows it. */
 @inline

@@ -3,7 +3,7 @@
 import { exp4 } from "../common/simd.as";
 
 /** gate, up, y: [rows] of `columns` f32 (a multiple of 4), rows `stride` bytes apart. y may be gate. */
-export function silu_gate(gate: usize, up: usize, y: usize, rows: i32, columns: i32, stride: usize): void {
+export function gate(gate: usize, up: usize, y: usize, rows: i32, columns: i32, stride: usize): void {
   const one = f32x4.splat(1);
   for (let r = 0; r < rows; r++) {
     const bytes = <usize>columns << 2;
@@ -14,28 +14,6 @@ export function silu_gate(gate: usize, up: usize, y: usize, rows: i32, columns: 
     }
     gate += stride;
     up += stride;
-    y += stride;
-  }
-}
-
-/** y += x over [rows][columns] (a multiple of 4), rows `stride` bytes apart. */
-export function add(x: usize, y: usize, rows: i32, columns: i32, stride: usize): void {
-  for (let r = 0; r < rows; r++) {
-    const bytes = <usize>columns << 2;
-    for (let o: usize = 0; o < bytes; o += 16) v128.store(y + o, f32x4.add(v128.load(y + o), v128.load(x + o)));
-    x += stride;
-    y += stride;
-  }
-}
-
-/** Every row of y becomes (or, accumulating, gains) the vector x [columns] (a multiple of 4). */
-export function broadcast(x: usize, y: usize, rows: i32, columns: i32, stride: usize, accumulate: i32): void {
-  for (let r = 0; r < rows; r++) {
-    const bytes = <usize>columns << 2;
-    for (let o: usize = 0; o < bytes; o += 16) {
-      const v = v128.load(x + o);
-      v128.store(y + o, accumulate ? f32x4.add(v128.load(y + o), v) : v);
-    }
     y += stride;
   }
 }

@@ -1,4 +1,4 @@
-/** SwiGLU's gate, additions, and the exponential under them. */
+/** SwiGLU's gate and the exponential under it. */
 import { afterEach, describe, expect, test } from "vitest";
 import { BUILDS, KernelLab } from "../../../test/support/kernels.ts";
 import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "../../../test/support/numbers.ts";
@@ -16,11 +16,11 @@ describe.each(BUILDS)("%s", (build) => {
     const gate = lab.numbers(z);
     const up = lab.take(z.length, 1);
     const y = lab.take(z.length, NaN);
-    lab.kernels.silu_gate(gate.address, up.address, y.address, 1, z.length, 0);
+    lab.kernels.gate(gate.address, up.address, y.address, 1, z.length, 0);
     return y.f32.slice();
   }
 
-  test.each([4, 16, 48, 256])("silu_gate, %i columns in rows", (columns) => {
+  test.each([4, 16, 48, 256])("gate, %i columns in rows", (columns) => {
     const random = randomSource(columns);
     const stride = columns + 4;
     for (const inPlace of [false, true]) {
@@ -31,7 +31,7 @@ describe.each(BUILDS)("%s", (build) => {
       const expected = Float64Array.from(gate.f32, (z, i) =>
         i % stride < columns ? (z / (1 + Math.exp(-z))) * up.f32[i] : before[i],
       );
-      lab.kernels.silu_gate(gate.address, up.address, y.address, 3, columns, stride * 4);
+      lab.kernels.gate(gate.address, up.address, y.address, 3, columns, stride * 4);
       // The exponential errs by two ulp (four u) at most; then three roundings.
       const { ratio, text } = worstError(y.f32, expected, (i) => 7 * UNIT_ROUNDOFF * Math.abs(expected[i]));
       expect(ratio, text).toBeLessThanOrEqual(1);
@@ -46,22 +46,5 @@ describe.each(BUILDS)("%s", (build) => {
     expect(Math.abs(values[6])).toBeLessThan(1);
     expect(values[7]).toBe(Infinity);
     expect(silu(Float32Array.of(NaN, 1, 1, 1))[0]).toBeNaN();
-  });
-
-  test("add and broadcast, rows apart", () => {
-    const random = randomSource(1);
-    const [columns, stride, rows] = [12, 20, 3];
-    const [x, y] = [normalNumbers(rows * stride, random), normalNumbers(rows * stride, random)];
-    const [a, b] = [lab.numbers(x), lab.numbers(y)];
-    const isColumn = (i: number): boolean => i % stride < columns;
-    lab.kernels.add(a.address, b.address, rows, columns, stride * 4);
-    expect(b.f32).toEqual(y.map((value, i) => (isColumn(i) ? value + x[i] : value)));
-    for (const accumulate of [0, 1]) {
-      b.f32.set(y);
-      lab.kernels.broadcast(a.address, b.address, rows, columns, stride * 4, accumulate);
-      expect(b.f32).toEqual(
-        y.map((value, i) => (isColumn(i) ? x[i % stride] + (accumulate === 1 ? value : 0) : value)),
-      );
-    }
   });
 });

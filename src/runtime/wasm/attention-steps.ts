@@ -8,8 +8,8 @@
  */
 import type { AppendOp, AttentionOp } from "../program.ts";
 import type { HeadShape } from "../state.ts";
-import { kernelStep, meet, otherStep, type PassContext, type Step, type Worker } from "./pass.ts";
-import { ATTENTION_ROWS, KV_BLOCK, SPLIT_KV_ROWS } from "./plan.ts";
+import { kernelStep, otherStep, type PassContext, type Step, type Worker } from "./pass.ts";
+import { ATTENTION_ROWS, KV_BLOCK } from "./plan.ts";
 import { pushRows } from "./exchange.ts";
 
 export function appendStep(worker: Worker, op: AppendOp, kv: HeadShape, bank: number): Step {
@@ -67,47 +67,33 @@ function visibleIn({ start, end }: Span, block: number): number {
   return from < to ? (from << 8) | to : 0;
 }
 
-/** The steps of both ways; a pass takes one of them by its number of rows. */
-export function attentionSteps(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step[] {
-  const isFew = ({ rows }: PassContext): boolean => rows <= SPLIT_KV_ROWS;
-  const only = (steps: readonly Step[], applies: (context: PassContext) => boolean): Step[] =>
-    steps.map(({ isKernel, run }) => ({
-      isKernel,
-      run: (context) => {
-        if (applies(context)) {
-          run(context);
-        }
-      },
-    }));
-  return [
-    ...only(splitBlocks(worker, op, kv, bank), isFew),
-    ...only(splitRows(worker, op, kv, bank), (context) => !isFew(context)),
-  ];
+/** The first block from `block` on that is this worker's. */
+function ownFrom({ index, threads }: Worker, block: number): number {
+  return block + ((((index - block) % threads) + threads) % threads);
 }
 
-/** Attention of up to SPLIT_KV_ROWS rows, split over KV blocks. */
-function splitBlocks(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step[] {
-  const { plan, index, threads } = worker;
-  const { kernels, f32 } = worker.banks[bank];
+/** Bytes of the partial softmax states of one row and block: of every head the output, two sums and two unused words. */
+function partialBytes({ plan }: Worker, { heads }: AttentionOp): number {
+  return heads * (plan.depth + 4) * 4;
+}
+
+/** Partial states of up to SPLIT_KV_ROWS rows over this worker's own blocks: [blocks][rows][heads] in scratch. */
+export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step {
+  const { plan, threads } = worker;
+  const { kernels } = worker.banks[bank];
   const { buffers, scratch } = plan.banks[bank];
   const { depth } = plan;
   const group = op.heads / kv.kvHeads;
-  const record = (depth + 4) * 4;
   const query = buffers[op.query];
   const queryStride = plan.strides[op.query];
-  const output = buffers[op.output];
-  const outputStride = plan.strides[op.output];
   const cache = plan.kv[op.layer].offset;
-  const peers = worker.all.map((banks) => banks[bank]).filter((_, peer) => peer !== index);
+  const bytes = partialBytes(worker, op);
   const span = spanOf(op);
-  /** The first block from `block` on that is this worker's. */
-  const ownFrom = (block: number): number => block + ((((index - block) % threads) + threads) % threads);
-
-  const partials = (context: PassContext): void => {
+  return kernelStep((context) => {
     const { rows } = context;
     for (let r = 0; r < rows; r++) {
       const seen = span(context, r);
-      const first = ownFrom(blockOf(seen.start));
+      const first = ownFrom(worker, blockOf(seen.start));
       if (first * KV_BLOCK >= seen.end) {
         continue;
       }
@@ -133,29 +119,23 @@ function splitBlocks(worker: Worker, op: AttentionOp, kv: HeadShape, bank: numbe
           cache + seen.slot * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes,
           visibleIn(seen, block),
           scratch.visible,
-          scratch.partials + (block * rows + r) * op.heads * record,
+          scratch.partials + (block * rows + r) * bytes,
           scratch.scores,
         );
       }
     }
-  };
-  const combine = (context: PassContext): void => {
-    const { rows } = context;
-    for (let r = 0; r < rows; r++) {
-      const { start, end } = span(context, r);
-      const first = blockOf(start);
-      kernels.combine(
-        scratch.partials + (first * rows + r) * op.heads * record,
-        blockOf(end - 1) + 1 - first,
-        rows * op.heads * record,
-        op.heads,
-        kv.headDim,
-        depth,
-        output + r * outputStride,
-      );
-    }
-  };
-  const exchange = (context: PassContext): void => {
+  });
+}
+
+/** This worker's partial states into the same scratch of its peers. */
+export function exchangePartialsStep(worker: Worker, op: AttentionOp, bank: number): Step {
+  const { plan, index, threads } = worker;
+  const { f32 } = worker.banks[bank];
+  const partials = plan.banks[bank].scratch.partials / 4;
+  const peers = worker.all.map((banks) => banks[bank]).filter((_, peer) => peer !== index);
+  const words = partialBytes(worker, op) / 4;
+  const span = spanOf(op);
+  return otherStep((context) => {
     const { rows } = context;
     let [start, end] = [Infinity, 0];
     for (let r = 0; r < rows; r++) {
@@ -163,19 +143,41 @@ function splitBlocks(worker: Worker, op: AttentionOp, kv: HeadShape, bank: numbe
       start = Math.min(start, seen.start);
       end = Math.max(end, seen.end);
     }
-    const words = (rows * op.heads * record) / 4;
-    for (let block = ownFrom(blockOf(start)); block * KV_BLOCK < end; block += threads) {
-      const from = scratch.partials / 4 + block * words;
-      const part = f32.subarray(from, from + words);
+    for (let block = ownFrom(worker, blockOf(start)); block * KV_BLOCK < end; block += threads) {
+      const from = partials + block * rows * words;
+      const part = f32.subarray(from, from + rows * words);
       for (const peer of peers) {
         peer.set(part, from);
       }
     }
-    meet(worker, context);
-  };
-  return threads === 1
-    ? [kernelStep(partials), kernelStep(combine)]
-    : [kernelStep(partials), otherStep(exchange), kernelStep(combine)];
+  });
+}
+
+/** The partial states of all blocks, in block order, become whole rows of the output. */
+export function combineStep(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step {
+  const { plan } = worker;
+  const { kernels } = worker.banks[bank];
+  const { buffers, scratch } = plan.banks[bank];
+  const output = buffers[op.output];
+  const outputStride = plan.strides[op.output];
+  const bytes = partialBytes(worker, op);
+  const span = spanOf(op);
+  return kernelStep((context) => {
+    const { rows } = context;
+    for (let r = 0; r < rows; r++) {
+      const { start, end } = span(context, r);
+      const first = blockOf(start);
+      kernels.combine(
+        scratch.partials + (first * rows + r) * bytes,
+        blockOf(end - 1) + 1 - first,
+        rows * bytes,
+        op.heads,
+        kv.headDim,
+        plan.depth,
+        output + r * outputStride,
+      );
+    }
+  });
 }
 
 /** Consecutive rows of one slot that are handled together, and the positions that any of them sees. */
@@ -185,8 +187,8 @@ interface Tile {
   seen: Span;
 }
 
-/** Attention of many rows, split over rows. */
-function splitRows(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step[] {
+/** Attention of many rows: this worker's own tiles of them, pushed to its peers. Everyone must have appended. */
+export function attendTilesSteps(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step[] {
   const { plan, index, threads, control } = worker;
   const { kernels, f32, i32 } = worker.banks[bank];
   const { buffers, scratch } = plan.banks[bank];
@@ -200,7 +202,7 @@ function splitRows(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number)
   /** Of a tile's packed queries and states: rows have their places, however the tiles are cut. */
   const queriesOf = (tile: Tile): number => scratch.queries + tile.start * group * depth * 4;
   const stateOf = (tile: Tile): number => scratch.state + tile.start * group * record;
-  const push = pushRows(worker, op.output, bank, new Set([bank]));
+  const push = pushRows(worker, op.output, bank);
   const span = spanOf(op);
 
   /** One KV head in one block, in this worker's memory: its own, or a copy of a peer's. */
@@ -292,12 +294,8 @@ function splitRows(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number)
     for (const tile of ownTiles(context)) {
       push(tile.start, tile.end);
     }
-    meet(worker, context);
   });
-  const everyoneHasAppended = otherStep((context) => {
-    meet(worker, context);
-  });
-  return [everyoneHasAppended, attend, exchange];
+  return [attend, exchange];
 }
 
 function tilesOf(context: PassContext, span: SpanOf): Tile[] {

@@ -2,6 +2,7 @@
 import { bestKernelBuild, type KernelBuild } from "../../kernels/wasm-module.ts";
 import { throwIfAborted } from "../../base/errors.ts";
 import type { Backend, ExecutableOptions, LoadHooks, MemoryUse, Preparation } from "../backend.ts";
+import { checkProgram } from "../check-program.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { requireFormat } from "../checkpoint/weight-source.ts";
 import type { DeviceInfo } from "../generation/types.ts";
@@ -48,6 +49,7 @@ export class WasmBackend implements Backend {
     checkpoint: Checkpoint,
     { contextLength, slots, format }: ExecutableOptions,
   ): Promise<WasmPreparation> {
+    checkProgram(program);
     requireFormat(program, checkpoint, format);
     const { maxRows = MAX_ROWS, bankLimit } = this.#options;
     const plan = planMemory(program, checkpoint, {

@@ -5,7 +5,8 @@
 import { unusableMaximum } from "../sampling/errors.ts";
 import type { ResolvedSampling } from "../sampling/options.ts";
 import { Sampler } from "../sampling/sampler.ts";
-import type { ForwardEntry } from "./compile.ts";
+import { stepsOf, type ForwardEntry } from "./compile.ts";
+import type { LogitsKernel } from "./linear-steps.ts";
 import { meet, runSteps, type PassContext, type Worker } from "./pass.ts";
 import type { DecodeCommand, Reply } from "./protocol.ts";
 import { TokenChannel } from "./token-channel.ts";
@@ -33,7 +34,7 @@ export function decode(
   request: DecodeCommand,
 ): Reply {
   const { clock, index } = worker;
-  const { steps, single: singleSteps, logits } = entry;
+  const { row: rowSteps, logits } = entry.head;
   const produced = new TokenChannel(request.produced);
   const rows = request.tokens.length;
   const { sourceLength = 0 } = request;
@@ -54,13 +55,13 @@ export function decode(
     sourceLength,
   };
   const eos = new Set(request.eosTokenIds);
-  const chooser = createChooser(worker, entry, vocabSize, request);
+  const chooser = createChooser(worker, logits, vocabSize, request);
   clock.enabled = request.profile;
 
   if (rows === 1) {
-    runSteps(singleSteps, context, clock);
+    runSteps(rowSteps, context, clock);
   } else {
-    runSteps(steps, context, clock);
+    runSteps(stepsOf(entry, rows), context, clock);
     logits.compute([rows - 1], context);
   }
   let position = request.position + rows;
@@ -83,7 +84,7 @@ export function decode(
     chooser.accept(token);
     single.tokens[0] = token;
     single.positions[0] = position++;
-    runSteps(singleSteps, single, clock);
+    runSteps(rowSteps, single, clock);
   }
   clock.enabled = false;
   return { wallSeconds: (performance.now() - start) / 1000, kernelSeconds: clock.seconds };
@@ -91,7 +92,7 @@ export function decode(
 
 function createChooser(
   worker: Worker,
-  { logits }: ForwardEntry,
+  logits: LogitsKernel,
   vocabSize: number,
   request: DecodeCommand,
 ): Chooser {
@@ -106,12 +107,10 @@ function createChooser(
     : samplingChooser(worker, logits, vocabSize, request);
 }
 
-type Logits = ForwardEntry["logits"];
-
 /** Plain greedy: each worker finds the best of its own logits, all compare notes. No logits are moved. */
 function greedyChooser(
   worker: Worker,
-  logits: Logits,
+  logits: LogitsKernel,
   vocabSize: number,
   sampling: ResolvedSampling,
 ): Chooser {
@@ -143,7 +142,12 @@ function greedyChooser(
 }
 
 /** Everything else: the leader gathers all logits and samples. */
-function samplingChooser(worker: Worker, logits: Logits, vocabSize: number, request: DecodeCommand): Chooser {
+function samplingChooser(
+  worker: Worker,
+  logits: LogitsKernel,
+  vocabSize: number,
+  request: DecodeCommand,
+): Chooser {
   const { control, threads, index } = worker;
   const { f32 } = worker.banks[logits.bank];
   const first = logits.address / 4;

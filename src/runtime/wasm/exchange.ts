@@ -1,18 +1,13 @@
-/**
- * Activations that cross workers. Every worker computes its own columns of a buffer; before someone reads whole rows,
- * each pushes its columns into its peers' memories and all meet. Within a worker the same goes for its own banks. What
- * every worker computed whole it copies to its other banks alone.
- */
-import { columnRange } from "./plan.ts";
+/** Activations on their way from memory to memory, between workers and between the banks of one (instruction.ts). */
+import type { Transfer } from "./instruction.ts";
 import { meet, otherStep, type Step, type Worker } from "./pass.ts";
+import { columnRange } from "./plan.ts";
 
-/** Copies this worker's columns of `buffer` from `bank` to every other (worker, bank of `targets`), if there is one. */
+/** Copies this worker's share of a buffer's `columns` to every other (worker, bank of `targets`), if there is one. */
 export function pushColumns(
   worker: Worker,
-  buffer: string,
   columns: number,
-  bank: number,
-  targets: ReadonlySet<number>,
+  { buffer, bank, targets }: Transfer,
 ): Step | undefined {
   const { start, end } = columnRange(columns, worker.index, worker.threads);
   const destinations = destinationsOf(worker, bank, targets).map(({ peer, to }) => ({
@@ -46,19 +41,14 @@ export function pushColumns(
 }
 
 /** Copies whole rows of `buffer`, which this worker has in `bank`, to its other banks of `targets`. */
-export function copyWithin(
-  { banks, plan }: Worker,
-  buffer: string,
-  bank: number,
-  targets: ReadonlySet<number>,
-): Step {
+export function copyWithin({ banks, plan }: Worker, { buffer, bank, targets }: Transfer): Step {
   const stride = plan.strides[buffer] / 4;
   const placeIn = (to: number): { f32: Float32Array; first: number } => ({
     f32: banks[to].f32,
     first: plan.banks[to].buffers[buffer] / 4,
   });
   const source = placeIn(bank);
-  const copies = [...targets].filter((to) => to !== bank).map(placeIn);
+  const copies = targets.filter((to) => to !== bank).map(placeIn);
   return otherStep(({ rows }) => {
     const values = source.f32.subarray(source.first, source.first + rows * stride);
     for (const { f32, first } of copies) {
@@ -67,17 +57,12 @@ export function copyWithin(
   });
 }
 
-/** Copies whole rows [from, to) of `buffer` to every other (worker, bank of `targets`). */
-export function pushRows(
-  worker: Worker,
-  buffer: string,
-  bank: number,
-  targets: ReadonlySet<number>,
-): (from: number, to: number) => void {
+/** Copies whole rows [from, to) of `buffer` to the same bank of every other worker. */
+export function pushRows(worker: Worker, buffer: string, bank: number): (from: number, to: number) => void {
   const stride = worker.plan.strides[buffer] / 4;
   const first = worker.plan.banks[bank].buffers[buffer] / 4;
   const source = worker.banks[bank].f32;
-  const destinations = destinationsOf(worker, bank, targets);
+  const destinations = destinationsOf(worker, bank, [bank]);
   return (from, to) => {
     const rows = source.subarray(first + from * stride, first + to * stride);
     for (const { peer, to: other } of destinations) {
@@ -90,14 +75,14 @@ export function pushRows(
 function destinationsOf(
   worker: Worker,
   bank: number,
-  targets: ReadonlySet<number>,
+  targets: readonly number[],
 ): { peer: number; to: number }[] {
   return worker.all.flatMap((_, peer) =>
-    [...targets].filter((to) => peer !== worker.index || to !== bank).map((to) => ({ peer, to })),
+    targets.filter((to) => peer !== worker.index || to !== bank).map((to) => ({ peer, to })),
   );
 }
 
-/** A barrier as a step. */
+/** A barrier as a step: throws Cancelled there when the pass was cancelled. */
 export function barrierStep(worker: Worker): Step {
   return otherStep((context) => {
     meet(worker, context);

@@ -2,8 +2,7 @@
 import type { LinearOp, LogitsOp } from "../program.ts";
 import { FORMATS, PANEL } from "../../kernels/format.ts";
 import { columnRange, LOGIT_ROWS, panelRange } from "./plan.ts";
-import type { ChainCall } from "./shared-work.ts";
-import { kernelStep, type PassContext, type Step, type Worker } from "./pass.ts";
+import { kernelStep, type PassContext, type Step, type TaskCall, type Worker } from "./pass.ts";
 
 /** Work between two looks at the cancel flag, in multiply-adds: some 10 ms. */
 const SLICE_OPERATIONS = 2 ** 28;
@@ -27,7 +26,7 @@ export function rowProduct(
   x: number,
   y: number,
   accumulate: boolean,
-): ChainCall {
+): TaskCall {
   const { plan } = worker;
   const { rows, columns, format, offset, bank } = plan.matrices[weight];
   const { scaled } = plan.banks[bank].scratch;

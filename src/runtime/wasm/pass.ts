@@ -59,6 +59,12 @@ export interface Step {
   run: (context: PassContext) => void;
 }
 
+/**
+ * A kernel call of a task: on panels [first, first + count) of those that worker `owner` has, by `kernels`, an instance over
+ * that worker's memory.
+ */
+export type TaskCall = (kernels: Kernels, owner: number, first: number, count: number) => void;
+
 export function kernelStep(run: Step["run"]): Step {
   return { isKernel: true, run };
 }

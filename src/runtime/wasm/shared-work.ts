@@ -3,9 +3,10 @@
  * to a thread: whoever has finished its own tasks takes some of a peer's and runs them in the peer's memory, so a stage
  * ends when the work ends, not when the slowest core does. Each output row has the same bits whoever computes it.
  */
-import type { Kernels } from "../../kernels/wasm-module.ts";
-import type { Name } from "../program.ts";
+import type { Program } from "../program.ts";
+import { bytesPerPanel, taskCall } from "./column-steps.ts";
 import type { Control } from "./control.ts";
+import type { Chain, Place } from "./instruction.ts";
 import { kernelStep, type Step, type Worker } from "./pass.ts";
 import { PANEL } from "../../kernels/format.ts";
 import { columnRange, panelRange } from "./plan.ts";
@@ -14,22 +15,6 @@ import { columnRange, panelRange } from "./plan.ts";
 const LEAST_TASK_BYTES = 256 * 1024;
 /** A worker helps this many of its neighbours: each costs an instance of the kernels a bank. */
 const MOST_NEIGHBOURS = 7;
-
-/** One kernel call of a chain, on panels [first, first + count) of the memory's own panels. */
-export type ChainCall = (kernels: Kernels, owner: number, first: number, count: number) => void;
-
-/** Ops on the same columns, one after another: up and gate and their product, or one linear layer alone. */
-export interface Chain {
-  /** Rows of the matrices, which are the columns of the outputs. */
-  rows: number;
-  /** Weight bytes of one panel. */
-  bytesPerPanel: number;
-  bank: number;
-  calls: ChainCall[];
-  outputs: Name[];
-  /** Outputs that someone reads whole, and the banks where. */
-  pushes: { buffer: Name; targets: ReadonlySet<number> }[];
-}
 
 /** Panels of each task: half of what is left, down to the least. */
 function taskSizes(panels: number, bytesPerPanel: number): number[] {
@@ -49,22 +34,22 @@ function ownersFor({ index, threads }: Worker): number[] {
 /**
  * All tasks of the chains as one step.
  *
- * @param inputs whole buffers that every worker computed for itself since the last barrier, and their bank: before a
- *   worker helps, it writes them (the same bits) into the owner's memory, in case the owner has not come that far. The
- *   kernels that make them (norms, `combine`) store each number once, when it is final: a helper may be reading it
+ * @param ready what every worker computed whole for itself since the last barrier and tasks read: before a worker helps, it
+ *   writes it (the same bits) into the owner's memory, in case the owner has not come that far
  */
 export function sharedStep(
   worker: Worker,
+  program: Program,
   chains: readonly Chain[],
-  inputs: readonly { buffer: Name; bank: number }[],
+  ready: readonly Place[],
 ): Step {
   const { control } = worker;
   const owners = ownersFor(worker).map((owner) => {
     const tasks = chains
-      .flatMap((chain) => tasksOf(worker, chain, owner))
+      .flatMap((chain) => tasksOf(worker, program, chain, owner))
       .sort((a, b) => b.bytes - a.bytes)
       .map(({ run }) => run);
-    return { owner, tasks, prepare: prepareOwner(worker, owner, inputs) };
+    return { owner, tasks, prepare: prepareOwner(worker, owner, ready) };
   });
   return kernelStep(() => {
     for (const { owner, tasks, prepare } of owners) {
@@ -93,15 +78,11 @@ function runTasks(
   }
 }
 
-function prepareOwner(
-  worker: Worker,
-  owner: number,
-  inputs: readonly { buffer: Name; bank: number }[],
-): () => void {
+function prepareOwner(worker: Worker, owner: number, ready: readonly Place[]): () => void {
   if (owner === worker.index) {
     return () => undefined;
   }
-  const copies = inputs.map(({ buffer, bank }) => {
+  const copies = ready.map(({ buffer, bank }) => {
     const from = worker.plan.banks[bank].buffers[buffer] / 4;
     const row = worker.banks[bank].f32.subarray(from, from + worker.plan.strides[buffer] / 4);
     return { row, target: worker.all[owner][bank], from };
@@ -113,28 +94,35 @@ function prepareOwner(
   };
 }
 
-function tasksOf(worker: Worker, chain: Chain, owner: number): { bytes: number; run: () => void }[] {
+function tasksOf(
+  worker: Worker,
+  program: Program,
+  chain: Chain,
+  owner: number,
+): { bytes: number; run: () => void }[] {
   const { plan } = worker;
-  const { start, end } = panelRange(chain.rows, owner, plan.threads);
+  const { start, end } = panelRange(chain.columns, owner, plan.threads);
   const kernels = worker.kernelsOf(owner, chain.bank);
-  const columns = columnRange(chain.rows, owner, plan.threads);
+  const columns = columnRange(chain.columns, owner, plan.threads);
+  const calls = chain.ops.map((op) => taskCall(worker, program, op, chain.bank));
+  const panelBytes = bytesPerPanel(worker, chain.ops);
   let first = 0;
-  return taskSizes(end - start, chain.bytesPerPanel).map((count) => {
+  return taskSizes(end - start, panelBytes).map((count) => {
     const from = first;
     first += count;
-    const pushes = chain.pushes.map(({ buffer, targets }) => {
+    const pushes = chain.pushes.map(({ buffer, bank, targets }) => {
       const begin = columns.start + from * PANEL;
       const finish = Math.min(columns.start + (from + count) * PANEL, columns.end);
-      const base = plan.banks[chain.bank].buffers[buffer] / 4;
+      const base = plan.banks[bank].buffers[buffer] / 4;
       const destinations = worker.all.flatMap((banks, peer) =>
-        [...targets]
-          .filter((bank) => peer !== owner || bank !== chain.bank)
-          .map((bank) => ({ f32: banks[bank], at: plan.banks[bank].buffers[buffer] / 4 + begin })),
+        targets
+          .filter((to) => peer !== owner || to !== bank)
+          .map((to) => ({ f32: banks[to], at: plan.banks[to].buffers[buffer] / 4 + begin })),
       );
-      return { part: worker.all[owner][chain.bank].subarray(base + begin, base + finish), destinations };
+      return { part: worker.all[owner][bank].subarray(base + begin, base + finish), destinations };
     });
     const run = (): void => {
-      for (const call of chain.calls) {
+      for (const call of calls) {
         call(kernels, owner, from, count);
       }
       for (const { part, destinations } of pushes) {
@@ -143,6 +131,6 @@ function tasksOf(worker: Worker, chain: Chain, owner: number): { bytes: number; 
         }
       }
     };
-    return { bytes: count * chain.bytesPerPanel, run };
+    return { bytes: count * panelBytes, run };
   });
 }

@@ -2,7 +2,7 @@
 import { instantiateKernels, kernelBytes, type Kernels } from "../../kernels/wasm-module.ts";
 import { compileOptimized } from "../platform/optimizing-compile.ts";
 import { BroadcastChannel, workerScope } from "../platform/workers.ts";
-import { compileEntry, type CompiledEntry, type ForwardEntry } from "./compile.ts";
+import { compileEntry, stepsOf, type CompiledEntry, type ForwardEntry } from "./compile.ts";
 import { Control, PeerFailed } from "./control.ts";
 import { decode, RequestRefused } from "./decode.ts";
 import type { LogitsKernel } from "./linear-steps.ts";
@@ -134,16 +134,16 @@ function entryOf(name: string): CompiledEntry {
 }
 
 function forwardEntry(): ForwardEntry {
-  const { logits, ...entry } = entryOf(FORWARD);
-  if (logits === undefined) {
+  const { head, ...entry } = entryOf(FORWARD);
+  if (head === undefined) {
     throw new Error(`The entry "${FORWARD}" ends without logits.`);
   }
-  return { ...entry, logits };
+  return { ...entry, head };
 }
 
 function runPass(command: number, request: RunCommand): void {
   const self = ready();
-  const { steps, logits } = entryOf(request.entry);
+  const entry = entryOf(request.entry);
   const context: PassContext = {
     command,
     rows: request.tokens.length,
@@ -153,9 +153,9 @@ function runPass(command: number, request: RunCommand): void {
     sourceLength: request.sourceLength ?? 0,
     trace: request.trace === undefined ? undefined : traceInto(self, request),
   };
-  runSteps(steps, context, self.clock);
-  if (logits !== undefined) {
-    copyLogits(self, logits, request, context);
+  runSteps(stepsOf(entry, context.rows), context, self.clock);
+  if (entry.head !== undefined) {
+    copyLogits(self, entry.head.logits, request, context);
   }
   meet(self, context);
 }

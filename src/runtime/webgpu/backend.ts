@@ -1,5 +1,6 @@
 /** The GPU device: opens an adapter, plans a program for it, loads it. */
 import type { Backend, ExecutableOptions, LoadHooks, MemoryUse, Preparation } from "../backend.ts";
+import { checkProgram } from "../check-program.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { requireFormat } from "../checkpoint/weight-source.ts";
 import { throwIfAborted } from "../../base/errors.ts";
@@ -45,6 +46,7 @@ export class WebGpuBackend implements Backend {
     checkpoint: Checkpoint,
     { contextLength, slots, format }: ExecutableOptions,
   ): Promise<GpuPreparation> {
+    checkProgram(program);
     requireFormat(program, checkpoint, format);
     const { maxRows = MAX_ROWS, prefill = "exact", forced } = this.#options;
     const context = await GpuContext.open(this.#options);

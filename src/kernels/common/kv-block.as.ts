@@ -1,0 +1,12 @@
+// AssemblyScript. The KV cache of a layer and slot is a row of blocks of BLOCK positions. Per KV head a block holds K as
+// [8 panels][depth][8 positions], then V as [depth / 8 panels][64 positions][8], both ready for the register tile. depth is
+// headDim rounded up to 8, zero padded.
+
+/** Positions in one block. */
+export const BLOCK: i32 = 64;
+
+/** Bytes of one KV head in one block. */
+@inline
+export function headBytes(depth: i32): usize {
+  return <usize>(2 * BLOCK * depth) << 2;
+}

@@ -1,0 +1,340 @@
+/**
+ * The rules of a Program, the same for every device, which relies on them. Of a Program:
+ * - it has the entry "forward", and "encode" exactly when it is a "seq2seq";
+ * - buffers, weights and layers of the cache that ops name are declared, and their sizes fit together;
+ * - an op reads what an earlier op of the same entry wrote: nothing stays in a buffer from pass to pass;
+ * - "forward" ends with the logits, which are nowhere else; "encode" has none;
+ * - a layer of the cache is appended to before attention reads it: in the same entry or, a source layer, in "encode", which
+ *   appends to source layers only. "forward" appends to the others. Attention over "past" reads those, over "source" the
+ *   source layers;
+ * - a norm, a linear layer and attention read whole rows while they write: their output is none of what they read (an
+ *   accumulating linear reads its output by columns). A gate writes to its gate, which is not `up`; nothing is added to
+ *   itself; an activation may be in place;
+ * - a trace names what its op wrote, once in an entry.
+ */
+import { ModelComposeError } from "../base/errors.ts";
+import {
+  ENCODE,
+  FORWARD,
+  opAccess,
+  type AppendOp,
+  type AttentionOp,
+  type Name,
+  type NormOp,
+  type Op,
+  type Program,
+  type RopeOp,
+} from "./program.ts";
+import type { KvState, SourceState } from "./state.ts";
+
+/** @throws ModelComposeError "invalid-argument" that names the op, what it must keep to and what was found */
+export function checkProgram(program: Program): void {
+  checkHead(program);
+  /** Layers of the cache that hold something, by entry. */
+  const appended = new Map<string, Set<number>>();
+  for (const entry of [...program.entries.keys()].sort()) {
+    appended.set(entry, new EntryCheck(program, entry, appended.get(ENCODE)).run());
+  }
+}
+
+function checkHead({ family, architecture, entries, buffers, state }: Program): void {
+  const fail = (problem: string): never => {
+    throw refused(`Program ${family}`, problem);
+  };
+  const expected = architecture === "seq2seq" ? [ENCODE, FORWARD] : [FORWARD];
+  const found = [...entries.keys()].sort();
+  if (found.join() !== expected.join()) {
+    fail(`it is ${architecture} and has the entries ${list(found)}; expected ${list(expected)}`);
+  }
+  for (const [name, columns] of buffers) {
+    if (!isCount(columns)) {
+      fail(`the buffer "${name}" has ${columns} columns; expected a positive integer`);
+    }
+  }
+  for (const [layer, { kind, ...sizes }] of state.entries()) {
+    for (const [what, size] of Object.entries(sizes)) {
+      if (size !== undefined && !isCount(size)) {
+        fail(`layer ${layer} (${kind}) has ${what} ${String(size)}; expected a positive integer`);
+      }
+    }
+  }
+}
+
+class EntryCheck {
+  readonly #program: Program;
+  readonly #entry: string;
+  /** Layers that "encode" has appended to. */
+  readonly #encoded: ReadonlySet<number>;
+  readonly #appended = new Set<number>();
+  readonly #written = new Set<Name>();
+  readonly #traces = new Set<string>();
+  /** What is being checked, for errors. */
+  #where = "";
+
+  constructor(program: Program, entry: string, encoded: ReadonlySet<number> = new Set()) {
+    this.#program = program;
+    this.#entry = entry;
+    this.#encoded = encoded;
+  }
+
+  /** @returns the layers of the cache that the entry appends to */
+  run(): Set<number> {
+    const groups = this.#program.entries.get(this.#entry) ?? [];
+    const ops = groups.flatMap(({ name, ops: some }) =>
+      some.map((op, i) => ({ op, name: `${name}, op ${i}` })),
+    );
+    ops.forEach(({ op, name }, i) => {
+      this.#where = `Program ${this.#program.family}, entry ${this.#entry}, ${name} (${op.role})`;
+      this.#checkOrder(op, i === ops.length - 1);
+      this.#checkSizes(op);
+      this.#checkAliases(op);
+      this.#checkTrace(op);
+      for (const name of opAccess(op).writes) {
+        this.#written.add(name);
+      }
+    });
+    this.#where = `Program ${this.#program.family}, entry ${this.#entry}`;
+    if (this.#entry === FORWARD && ops.at(-1)?.op.role !== "logits") {
+      this.#fail(`its last op is ${ops.at(-1)?.op.role ?? "missing"}; expected logits`);
+    }
+    return this.#appended;
+  }
+
+  #checkOrder(op: Op, isLast: boolean): void {
+    for (const name of opAccess(op).reads) {
+      if (!this.#written.has(name)) {
+        this.#columns(name);
+        this.#fail(`it reads the buffer "${name}", which no earlier op of the entry wrote`);
+      }
+    }
+    if (op.role === "logits" && !(isLast && this.#entry === FORWARD)) {
+      this.#fail(`logits are the last op of the entry ${FORWARD}, and nowhere else`);
+    }
+    if (op.role === "append") {
+      this.#checkAppend(op);
+    } else if (op.role === "attention") {
+      this.#checkCache(op);
+    }
+  }
+
+  #checkAppend({ layer }: AppendOp): void {
+    const isSource = this.#isSource(layer);
+    if (isSource !== (this.#entry === ENCODE)) {
+      const kind = isSource ? "a source layer" : "no source layer";
+      this.#fail(
+        `layer ${layer} is ${kind}; the entry ${ENCODE} appends to source layers and ${FORWARD} to others`,
+      );
+    }
+    this.#appended.add(layer);
+  }
+
+  #checkCache({ layer, over, window }: AttentionOp): void {
+    const isSource = this.#isSource(layer);
+    if (isSource !== (over === "source")) {
+      this.#fail(
+        `it attends over "${over}" in layer ${layer}, which is ${isSource ? "a" : "no"} source layer`,
+      );
+    }
+    if (!this.#appended.has(layer) && !(isSource && this.#encoded.has(layer))) {
+      this.#fail(`it reads layer ${layer} of the cache before anything is appended to it`);
+    }
+    if (window !== undefined && !(over === "past" && isCount(window))) {
+      this.#fail(`its window is ${window}, over "${over}"; expected a positive integer, over "past"`);
+    }
+  }
+
+  #isSource(layer: number): boolean {
+    return this.#cache(layer).kind === "source";
+  }
+
+  /** What a layer keeps of keys and values. */
+  #cache(layer: number): KvState | SourceState {
+    const { state } = this.#program;
+    const found = state.at(Number.isInteger(layer) && layer >= 0 ? layer : state.length);
+    if (found === undefined) {
+      this.#fail(`there is no layer ${layer} of the cache; expected 0 to ${state.length - 1}`);
+    }
+    if (found.kind === "recurrent") {
+      this.#fail(`layer ${layer} is recurrent; expected one that keeps keys and values`);
+    }
+    return found;
+  }
+
+  #checkSizes(op: Op): void {
+    const { vocabSize } = this.#program;
+    switch (op.role) {
+      case "embed": {
+        const rows = this.#matrix(op.table, this.#columns(op.output));
+        if (rows < vocabSize) {
+          this.#fail(`the table "${op.table}" has ${rows} rows; expected ${vocabSize}, one a token`);
+        }
+        return;
+      }
+      case "positions":
+        this.#matrix(op.table, this.#columns(op.target));
+        return;
+      case "norm":
+        this.#checkNorm(op);
+        return;
+      case "linear":
+      case "logits": {
+        const rows = this.#matrix(op.weight, this.#columns(op.input));
+        const [what, expected] =
+          op.role === "logits"
+            ? ["the vocabulary", vocabSize]
+            : [`its output "${op.output}"`, this.#columns(op.output)];
+        if (rows !== expected) {
+          this.#fail(`the weight "${op.weight}" has ${rows} rows; expected ${expected}, as ${what}`);
+        }
+        if (op.bias !== undefined) {
+          this.#vector(op.bias, rows);
+        }
+        return;
+      }
+      case "rope":
+        this.#checkRope(op);
+        return;
+      case "append": {
+        const { kvHeads, keyDim, valueDim } = this.#cache(op.layer);
+        this.#expectColumns(op.key, kvHeads * keyDim);
+        this.#expectColumns(op.value, kvHeads * valueDim);
+        return;
+      }
+      case "attention": {
+        const { kvHeads, keyDim, valueDim } = this.#cache(op.layer);
+        this.#expectColumns(op.query, op.heads * keyDim);
+        this.#expectColumns(op.output, op.heads * valueDim);
+        if (op.heads % kvHeads !== 0) {
+          this.#fail(`it has ${op.heads} heads; expected a multiple of the ${kvHeads} heads of the cache`);
+        }
+        return;
+      }
+      case "gate":
+        this.#expectColumns(op.up, this.#columns(op.gate));
+        return;
+      case "activate":
+        this.#expectColumns(op.input, this.#columns(op.output));
+        return;
+      case "add":
+        this.#expectColumns(op.input, this.#columns(op.target));
+    }
+  }
+
+  #checkNorm({ kind, input, output, weight, bias }: NormOp): void {
+    const columns = this.#columns(input);
+    this.#expectColumns(output, columns);
+    this.#vector(weight, columns);
+    if ((bias !== undefined) !== (kind === "layer")) {
+      const found = bias === undefined ? "none" : `"${bias}"`;
+      this.#fail(`its bias is ${found}; a layer norm has one, an RMS norm has none`);
+    }
+    if (bias !== undefined) {
+      this.#vector(bias, columns);
+    }
+  }
+
+  #checkRope({ buffer, heads, headDim }: RopeOp): void {
+    const { rope } = this.#program;
+    this.#expectColumns(buffer, heads * headDim);
+    if (rope === undefined) {
+      this.#fail("the program has no table of frequencies");
+    }
+    const rotated = 2 * rope.inverseFrequencies.length;
+    if (rotated > headDim) {
+      this.#fail(
+        `${rotated} channels of a head are rotated; expected no more than the ${headDim} that it has`,
+      );
+    }
+  }
+
+  #checkAliases(op: Op): void {
+    switch (op.role) {
+      case "norm":
+      case "linear":
+        this.#expectOther("its output", op.output, "its input", op.input);
+        return;
+      case "attention":
+        this.#expectOther("its output", op.output, "its query", op.query);
+        return;
+      case "add":
+        this.#expectOther("its target", op.target, "its input", op.input);
+        return;
+      case "gate":
+        this.#expectOther("its gate", op.gate, "up", op.up);
+        if (op.output !== op.gate) {
+          this.#fail(`it writes to "${op.output}"; expected its gate, "${op.gate}"`);
+        }
+        return;
+      case "embed":
+      case "positions":
+      case "rope":
+      case "append":
+      case "activate":
+      case "logits":
+    }
+  }
+
+  #checkTrace(op: Op): void {
+    if (op.trace === undefined) {
+      return;
+    }
+    if (opAccess(op).writes.length === 0) {
+      this.#fail(`it has the trace "${op.trace}", but writes to no buffer`);
+    }
+    if (this.#traces.has(op.trace)) {
+      this.#fail(`an earlier op of the entry has its trace, "${op.trace}"`);
+    }
+    this.#traces.add(op.trace);
+  }
+
+  #expectOther(what: string, name: Name, than: string, other: Name): void {
+    if (name === other) {
+      this.#fail(`${what} and ${than} are both "${name}"; expected two buffers`);
+    }
+  }
+
+  #expectColumns(name: Name, expected: number): void {
+    const columns = this.#columns(name);
+    if (columns !== expected) {
+      this.#fail(`the buffer "${name}" has ${columns} columns; expected ${expected}`);
+    }
+  }
+
+  #columns(name: Name): number {
+    return this.#program.buffers.get(name) ?? this.#fail(`no buffer "${name}" is declared`);
+  }
+
+  /** Rows of a matrix that must have so many columns. */
+  #matrix(name: Name, columns: number): number {
+    const matrix = this.#program.matrices.get(name) ?? this.#fail(`no matrix "${name}" is declared`);
+    if (matrix.columns !== columns) {
+      this.#fail(`the matrix "${name}" has ${matrix.columns} columns; expected ${columns}`);
+    }
+    return matrix.rows;
+  }
+
+  #vector(name: Name, expected: number): void {
+    const vector = this.#program.vectors.get(name) ?? this.#fail(`no vector "${name}" is declared`);
+    if (vector.length !== expected) {
+      this.#fail(`the vector "${name}" has the length ${vector.length}; expected ${expected}`);
+    }
+  }
+
+  #fail(problem: string): never {
+    throw refused(this.#where, problem);
+  }
+}
+
+function refused(where: string, problem: string): ModelComposeError {
+  return new ModelComposeError("invalid-argument", `${where}: ${problem}.`, {
+    remedy: "Correct the function that builds the program.",
+  });
+}
+
+function isCount(value: number): boolean {
+  return Number.isInteger(value) && value > 0;
+}
+
+function list(names: readonly string[]): string {
+  return names.length === 0 ? "none" : names.join(" and ");
+}

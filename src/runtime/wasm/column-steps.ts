@@ -1,0 +1,94 @@
+/** Column-parallel ops as kernel calls: on all of a worker's own columns, or on some panels of whoever owns a task. */
+import { ACTIVATION_CODE, type Kernels } from "../../kernels/wasm-module.ts";
+import { opAccess, type LogitsOp, type Program } from "../program.ts";
+import type { ColumnOp } from "./instruction.ts";
+import { linearStep, rowProduct } from "./linear-steps.ts";
+import { kernelStep, type Step, type TaskCall, type Worker } from "./pass.ts";
+import { PANEL, panelBytes } from "../../kernels/format.ts";
+import { columnRange, roundUp } from "./plan.ts";
+
+/** All columns of this worker, for any number of rows. */
+export function columnsStep(worker: Worker, program: Program, op: ColumnOp, bank: number): Step {
+  if (op.role === "linear") {
+    return linearStep(worker, op, bank);
+  }
+  const { kernels } = worker.banks[bank];
+  const { start, end } = columnRange(columnsOf(program, op), worker.index, worker.threads);
+  const width = roundUp(end - start, PANEL);
+  const call = elementwiseCall(worker, op, bank);
+  return kernelStep(({ rows }) => {
+    call(kernels, start * 4, rows, width);
+  });
+}
+
+/** One row of panels [first, first + count) of any owner's. */
+export function taskCall(worker: Worker, program: Program, op: ColumnOp | LogitsOp, bank: number): TaskCall {
+  const { plan } = worker;
+  const { buffers, scratch } = plan.banks[bank];
+  if (op.role === "linear") {
+    return rowProduct(worker, op, buffers[op.input], buffers[op.output], op.accumulate);
+  }
+  if (op.role === "logits") {
+    return rowProduct(worker, op, buffers[op.input], scratch.logits, false);
+  }
+  const columns = columnsOf(program, op);
+  const starts = Array.from(
+    { length: plan.threads },
+    (_, owner) => columnRange(columns, owner, plan.threads).start * 4,
+  );
+  const call = elementwiseCall(worker, op, bank);
+  return (kernels, owner, first, count) => {
+    call(kernels, starts[owner] + first * PANEL * 4, 1, count * PANEL);
+  };
+}
+
+/** Bytes of memory that a task reads and writes for one panel: its weights, or what is elementwise where it has none. */
+export function bytesPerPanel({ plan }: Worker, ops: readonly (ColumnOp | LogitsOp)[]): number {
+  const weights = ops.reduce((sum, op) => {
+    if (op.role !== "linear" && op.role !== "logits") {
+      return sum;
+    }
+    const { format, columns } = plan.matrices[op.weight];
+    return sum + panelBytes(format, columns);
+  }, 0);
+  const places = ops.reduce((sum, op) => {
+    const { reads, writes } = opAccess(op);
+    return sum + reads.length + writes.length;
+  }, 0);
+  return weights > 0 ? weights : places * PANEL * 4;
+}
+
+type ElementwiseOp = Exclude<ColumnOp, { role: "linear" }>;
+
+/** The op over `rows` rows of `width` columns (a multiple of 4), from byte `from` of a row on. */
+type ElementwiseCall = (kernels: Kernels, from: number, rows: number, width: number) => void;
+
+function elementwiseCall({ plan }: Worker, op: ElementwiseOp, bank: number): ElementwiseCall {
+  const { buffers } = plan.banks[bank];
+  const stride = plan.strides[opAccess(op).writes[0]];
+  switch (op.role) {
+    case "gate": {
+      const [gate, up, y] = [buffers[op.gate], buffers[op.up], buffers[op.output]];
+      return (kernels, from, rows, width) => {
+        kernels.gate(gate + from, up + from, y + from, rows, width, stride);
+      };
+    }
+    case "activate": {
+      const [x, y] = [buffers[op.input], buffers[op.output]];
+      const code = ACTIVATION_CODE[op.activation];
+      return (kernels, from, rows, width) => {
+        kernels.activate(x + from, y + from, rows, width, stride, code);
+      };
+    }
+    case "add": {
+      const [x, y] = [buffers[op.input], buffers[op.target]];
+      return (kernels, from, rows, width) => {
+        kernels.add(x + from, y + from, rows, width, stride);
+      };
+    }
+  }
+}
+
+function columnsOf({ buffers }: Program, op: ElementwiseOp): number {
+  return buffers.get(opAccess(op).writes[0]) ?? 0;
+}

@@ -1,0 +1,75 @@
+/** Ops that every worker computes for whole rows, as kernel calls in its own memory. */
+import type { NormOp, Program, RopeOp, RopeTable } from "../program.ts";
+import { uniformHeads } from "../state.ts";
+import { appendStep } from "./attention-steps.ts";
+import type { RowOp } from "./instruction.ts";
+import { kernelStep, otherStep, type Step, type Worker } from "./pass.ts";
+
+export function rowsStep(worker: Worker, program: Program, op: RowOp, bank: number): Step {
+  switch (op.role) {
+    case "norm":
+      return normStep(worker, op, bank);
+    case "rope":
+      return ropeStep(worker, program, op, bank);
+    case "append":
+      return appendStep(worker, op, uniformHeads(program), bank);
+  }
+}
+
+function normStep({ plan, banks }: Worker, op: NormOp, bank: number): Step {
+  const { kernels } = banks[bank];
+  const { buffers } = plan.banks[bank];
+  const [x, y] = [buffers[op.input], buffers[op.output]];
+  const { length: columns, offset: weight } = plan.vectors[op.weight];
+  const stride = plan.strides[op.input];
+  if (op.kind === "rms") {
+    return kernelStep(({ rows }) => {
+      kernels.rms_norm(x, weight, y, rows, columns, stride, op.epsilon);
+    });
+  }
+  if (op.bias === undefined) {
+    throw new Error(`The layer norm by ${op.weight} has no bias.`);
+  }
+  const bias = plan.vectors[op.bias].offset;
+  return kernelStep(({ rows }) => {
+    kernels.layer_norm(x, weight, bias, y, rows, columns, stride, op.epsilon);
+  });
+}
+
+function ropeStep({ plan, banks }: Worker, program: Program, op: RopeOp, bank: number): Step {
+  const { kernels } = banks[bank];
+  const { buffers, scratch } = plan.banks[bank];
+  const x = buffers[op.buffer];
+  const stride = plan.strides[op.buffer];
+  const rotary = 2 * (program.rope?.inverseFrequencies.length ?? 0);
+  return kernelStep(({ rows }) => {
+    kernels.rope(x, stride, scratch.rope, rows, op.heads, op.headDim, rotary);
+  });
+}
+
+/** cos and sin of every row's position, [rows][cos[n], sin[n]] f32 in each bank: once a pass for all layers. */
+export function rotationsStep(worker: Worker, rope: RopeTable): Step {
+  const half = rope.inverseFrequencies.length;
+  const { inverseFrequencies, scaling } = rope;
+  const tables = worker.banks.map(({ f32 }, bank) => ({
+    f32,
+    from: worker.plan.banks[bank].scratch.rope / 4,
+  }));
+  return otherStep(({ rows, positions }) => {
+    const [first, ...rest] = tables;
+    let word = first.from;
+    for (let r = 0; r < rows; r++) {
+      for (let i = 0; i < half; i++) {
+        // The angle is rounded to f32 as the reference computes it; at far positions that is what it was trained with.
+        const angle = Math.fround(positions[r] * inverseFrequencies[i]);
+        first.f32[word + i] = Math.cos(angle) * scaling;
+        first.f32[word + half + i] = Math.sin(angle) * scaling;
+      }
+      word += 2 * half;
+    }
+    const table = first.f32.subarray(first.from, word);
+    for (const { f32, from } of rest) {
+      f32.set(table, from);
+    }
+  });
+}

@@ -1,0 +1,155 @@
+/** Arbitrary forward passes for fast-check: as tangled as the rules of a Program allow, over few buffers. */
+import fc from "fast-check";
+import { ProgramBuilder, type Name, type Op, type Program } from "../../src/runtime/program.ts";
+import { kvLayers } from "../../src/runtime/state.ts";
+
+export interface RandomProgram {
+  program: Program;
+  /** Bank of each group of the entry "forward". */
+  banks: number[];
+}
+
+const HEADS = 4;
+const HEAD_DIM = 8;
+const COLUMNS = HEADS * HEAD_DIM;
+const VOCABULARY = 48;
+const POSITIONS = 40;
+const BUFFERS = ["a", "b", "c", "d", "e"];
+
+/** What may come next, what makes the most tangled schedules more often. */
+const ROLES = [
+  "embed",
+  "positions",
+  "norm",
+  "norm",
+  "linear",
+  "linear",
+  "accumulate",
+  "rope",
+  "append",
+  "attention",
+  "attention",
+  "gate",
+  "gate",
+  "add",
+  "add",
+] as const;
+
+/** One op as small numbers, which are taken as what is possible where it stands: shrinking gives simpler programs. */
+interface Choice {
+  /** Index in ROLES. */
+  role: number;
+  input: number;
+  output: number;
+  other: number;
+  isTraced: boolean;
+  /** Begins a group, in this bank. */
+  group?: number;
+}
+
+const choice: fc.Arbitrary<Choice> = fc.record(
+  {
+    role: fc.nat({ max: ROLES.length - 1 }),
+    input: fc.nat({ max: 4 }),
+    output: fc.nat({ max: 4 }),
+    other: fc.nat({ max: 4 }),
+    isTraced: fc.boolean(),
+    group: fc.nat({ max: 2 }),
+  },
+  { requiredKeys: ["role", "input", "output", "other", "isTraced"] },
+);
+
+/** @param memories how many banks groups lie in at most */
+export function randomProgram(memories: number, maxOps = 24): fc.Arbitrary<RandomProgram> {
+  return fc.array(choice, { minLength: 1, maxLength: maxOps }).map((choices) => write(choices, memories));
+}
+
+function write(choices: readonly Choice[], memories: number): RandomProgram {
+  const p = new ProgramBuilder();
+  for (const buffer of BUFFERS) {
+    p.buffer(buffer, COLUMNS);
+  }
+  p.matrix("table", VOCABULARY, COLUMNS);
+  p.matrix("places", POSITIONS, COLUMNS);
+  p.matrix("head", VOCABULARY, COLUMNS);
+  const banks: number[] = [0];
+  p.group("group 0");
+  p.op({ role: "embed", table: "table", output: "a" });
+  /** Buffers that hold something. */
+  const written = new Set<Name>(["a"]);
+  const appended = new Set<number>();
+  choices.forEach((made, index) => {
+    if (made.group !== undefined) {
+      banks.push(made.group % memories);
+      p.group(`group ${index + 1}`);
+    }
+    // A layer of the cache lies in one bank: each bank has one.
+    const op = opOf(p, made, index, written, banks[banks.length - 1], appended);
+    if (op !== undefined) {
+      p.op(made.isTraced && op.role !== "append" ? { ...op, trace: `trace ${index}` } : op);
+    }
+  });
+  p.op({ role: "logits", input: [...written][written.size - 1], weight: "head" });
+  const program = p.build({
+    family: "random",
+    vocabSize: VOCABULARY,
+    maxPositions: POSITIONS,
+    rope: { inverseFrequencies: Float32Array.of(1, 0.1, 0.01), scaling: 1 },
+    state: kvLayers(3, { kvHeads: HEADS, headDim: HEAD_DIM }),
+  });
+  return { program, banks };
+}
+
+function opOf(
+  p: ProgramBuilder,
+  { role, input: i, output: o, other: j }: Choice,
+  index: number,
+  written: Set<Name>,
+  layer: number,
+  appended: Set<number>,
+): Op | undefined {
+  const full = [...written];
+  const [input, other] = [full[i % full.length], full[j % full.length]];
+  const output = BUFFERS[o];
+  const write = (op: Op): Op => {
+    written.add(output);
+    return op;
+  };
+  switch (ROLES[role]) {
+    case "embed":
+      return write({ role: "embed", table: "table", output });
+    case "positions":
+      return { role: "positions", table: "places", offset: 0, target: input };
+    case "norm": {
+      const weight = p.vector(`gain ${index}`, COLUMNS);
+      const op = { role: "norm", kind: "rms", input, weight, epsilon: 1e-3, output } as const;
+      return input === output ? undefined : write(op);
+    }
+    case "linear":
+    case "accumulate": {
+      const accumulate = ROLES[role] === "accumulate";
+      if (input === output || (accumulate && !written.has(output))) {
+        return undefined;
+      }
+      const weight = p.matrix(`weight ${index}`, COLUMNS, COLUMNS);
+      return write({ role: "linear", input, weight, output, accumulate });
+    }
+    case "rope":
+      return { role: "rope", buffer: input, heads: HEADS, headDim: HEAD_DIM };
+    case "append":
+    case "attention": {
+      if (ROLES[role] === "append" || !appended.has(layer)) {
+        appended.add(layer);
+        return { role: "append", key: input, value: other, layer };
+      }
+      const op = { role: "attention", over: "past", query: input, layer, heads: HEADS, output } as const;
+      return input === output ? undefined : write({ ...op, scale: 0.3 });
+    }
+    case "gate":
+      return input === other
+        ? write({ role: "activate", activation: "silu", input, output })
+        : { role: "gate", activation: "silu", gate: input, up: other, output: input };
+    case "add":
+      return input === other ? undefined : { role: "add", input, target: other };
+  }
+}
