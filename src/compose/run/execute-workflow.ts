@@ -3,7 +3,7 @@ import type { JobDefinition, JobReference } from "../definition/definition.ts";
 import { isRouting, JobGraph } from "../analysis/job-graph.ts";
 import { isObject } from "../template/convert.ts";
 import type { Scope } from "../template/evaluate.ts";
-import { evaluateNode } from "../template/value-template.ts";
+import { evaluateNode } from "../source/node-templates.ts";
 import { executeJob, type JobResult } from "./jobs/execute-job.ts";
 import { jobScope, type WorkflowCall } from "./job-site.ts";
 

@@ -2,7 +2,7 @@ import type { JobDefinition, WorkflowDefinition } from "../definition/definition
 import { callOf } from "../definition/definition.ts";
 import { isRouting, JobGraph } from "../analysis/job-graph.ts";
 import { solePlaceholder, type SourceNode } from "../source/source-tree.ts";
-import { placeholdersIn } from "../template/value-template.ts";
+import { placeholdersIn } from "../source/node-templates.ts";
 
 /** True for an action's output that is made piece by piece, from `result[]` or `response[]`. */
 export function mapsPieces(output: SourceNode, source: "result" | "response"): boolean {

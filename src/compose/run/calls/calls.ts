@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import type { Call } from "../../definition/definition.ts";
 import type { SourceNode } from "../../source/source-tree.ts";
 import type { Scope } from "../../template/evaluate.ts";
-import { evaluateNode } from "../../template/value-template.ts";
+import { evaluateNode } from "../../source/node-templates.ts";
 import { prepareCall, withSources, type CallSite, type PreparedCall } from "./call.ts";
 import type { JobSite } from "../job-site.ts";
 import { originOf, type Origin, type Origins } from "../origin.ts";

@@ -5,7 +5,7 @@ import type { ChatCompletionAction } from "../../definition/definition.ts";
 import { WorkflowInputError } from "../input-error.ts";
 import type { SourceNode } from "../../source/source-tree.ts";
 import { isObject, show } from "../../template/convert.ts";
-import { evaluateNode, spreadTemplate } from "../../template/value-template.ts";
+import { evaluateNode, spreadTemplate } from "../../source/node-templates.ts";
 import type { RenderedInputs, RequestPlace } from "./generation-request.ts";
 import { missingPromptError } from "./missing-input.ts";
 import { fieldsOf } from "../origin.ts";

@@ -4,7 +4,8 @@ import type { GenerateOptions } from "../../../runtime/generation/types.ts";
 import { promptBound } from "../../analysis/context-bound.ts";
 import type { ModelAction, ParameterNodes, TextGenerationAction } from "../../definition/definition.ts";
 import { WorkflowInputError } from "../input-error.ts";
-import { requireWithin, type Limits } from "../../definition/limits.ts";
+import type { Limits } from "../../definition/limits.ts";
+import { requireWithin } from "../require-within.ts";
 import {
   checkParameter,
   composeDefaults,
@@ -14,7 +15,7 @@ import {
 import type { SourceNode } from "../../source/source-tree.ts";
 import { show, toText } from "../../template/convert.ts";
 import type { Scope } from "../../template/evaluate.ts";
-import { evaluateNode } from "../../template/value-template.ts";
+import { evaluateNode } from "../../source/node-templates.ts";
 import { renderChat } from "./chat-request.ts";
 import { missingPromptError } from "./missing-input.ts";
 import { fieldsOf, type Origins } from "../origin.ts";

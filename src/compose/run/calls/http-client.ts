@@ -3,7 +3,7 @@ import { WorkflowInputError } from "../input-error.ts";
 import { solePlaceholder, type ScalarNode, type SourceNode } from "../../source/source-tree.ts";
 import { isObject, show, toText } from "../../template/convert.ts";
 import { evaluatePlaceholder, type Scope } from "../../template/evaluate.ts";
-import { evaluateNode } from "../../template/value-template.ts";
+import { evaluateNode } from "../../source/node-templates.ts";
 import { actionScope, withSources, type CallSite, type PreparedCall } from "./call.ts";
 import { readAnswer, readEvents, isEventStream } from "./http-answer.ts";
 import { sendRequest, type HttpRequest } from "./http-request.ts";

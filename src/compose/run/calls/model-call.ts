@@ -5,7 +5,7 @@ import type { Call } from "../../definition/definition.ts";
 import type { TextModel } from "../../model-host.ts";
 import type { Scope } from "../../template/evaluate.ts";
 import type { SourceNode } from "../../source/source-tree.ts";
-import { evaluateNode, placeholdersIn } from "../../template/value-template.ts";
+import { evaluateNode, placeholdersIn } from "../../source/node-templates.ts";
 import { actionScope, withSources, type CallSite, type PreparedCall } from "./call.ts";
 import {
   generateOptions,

@@ -1,5 +1,5 @@
 import type { Call } from "../../definition/definition.ts";
-import { evaluateNode } from "../../template/value-template.ts";
+import { evaluateNode } from "../../source/node-templates.ts";
 import { findWorkflow } from "../../definition/find-workflow.ts";
 import { actionScope, withSources, type CallSite, type PreparedCall } from "./call.ts";
 import { executeWorkflow } from "../execute-workflow.ts";

@@ -1,6 +1,6 @@
 import type { ComponentJob } from "../../definition/definition.ts";
 import { WorkflowInputError } from "../input-error.ts";
-import { requireWithin } from "../../definition/limits.ts";
+import { requireWithin } from "../require-within.ts";
 import { makeCalls, MOST_AT_ONCE, prepareMapped } from "../calls/calls.ts";
 import { requireCount } from "./count.ts";
 import { jobScope, type JobSite } from "../job-site.ts";

@@ -1,7 +1,7 @@
 import { WorkflowInputError } from "../input-error.ts";
 import type { SourceNode } from "../../source/source-tree.ts";
 import { show } from "../../template/convert.ts";
-import { evaluateNode } from "../../template/value-template.ts";
+import { evaluateNode } from "../../source/node-templates.ts";
 import { jobScope, type JobSite } from "../job-site.ts";
 import { fieldsOf } from "../origin.ts";
 

@@ -4,7 +4,7 @@ import type { DelayJob, JobDefinition, RetryPolicy } from "../../definition/defi
 import { durationExpected, LONGEST_DURATION, parseDuration } from "../../definition/duration.ts";
 import { WorkflowInputError } from "../input-error.ts";
 import { show } from "../../template/convert.ts";
-import { evaluateNode } from "../../template/value-template.ts";
+import { evaluateNode } from "../../source/node-templates.ts";
 import { withSources, type PieceSink } from "../calls/call.ts";
 import { executeComponentJob } from "./component-job.ts";
 import { executeForEach } from "./for-each.ts";

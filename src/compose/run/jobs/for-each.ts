@@ -1,7 +1,7 @@
 import type { ForEachJob } from "../../definition/definition.ts";
 import { WorkflowInputError } from "../input-error.ts";
-import { requireWithin } from "../../definition/limits.ts";
-import { evaluateNode } from "../../template/value-template.ts";
+import { requireWithin } from "../require-within.ts";
+import { evaluateNode } from "../../source/node-templates.ts";
 import { withSources } from "../calls/call.ts";
 import { makeCalls, prepareMapped } from "../calls/calls.ts";
 import { requireCount } from "./count.ts";

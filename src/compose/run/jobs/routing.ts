@@ -2,7 +2,7 @@ import { holds } from "./conditions.ts";
 import type { IfJob, RoutingJob, SwitchJob } from "../../definition/definition.ts";
 import type { SourceNode } from "../../source/source-tree.ts";
 import type { Scope } from "../../template/evaluate.ts";
-import { evaluateNode } from "../../template/value-template.ts";
+import { evaluateNode } from "../../source/node-templates.ts";
 import { jobScope, type JobSite } from "../job-site.ts";
 
 /** The id of the job that comes next; undefined when nothing holds and there is no `otherwise`. */
