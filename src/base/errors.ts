@@ -23,6 +23,8 @@ export type ErrorCode =
 export interface ErrorDetails {
   /** What to do about it; appended to the message as its last sentence. */
   remedy?: string;
+  /** The parameter to change, as the library spells it, such as "maxPromptTokens"; see `withHint`. */
+  parameter?: string;
   cause?: unknown;
 }
 
@@ -31,11 +33,13 @@ export class ModelComposeError extends Error {
   override readonly name: string = "ModelComposeError";
   readonly code: ErrorCode;
   readonly remedy: string | undefined;
+  readonly parameter: string | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(details.remedy === undefined ? message : `${message} ${details.remedy}`, { cause: details.cause });
     this.code = code;
     this.remedy = details.remedy;
+    this.parameter = details.parameter;
   }
 }
 
