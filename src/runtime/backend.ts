@@ -16,9 +16,17 @@ import type { DeviceInfo } from "./generation/types.ts";
 import type { Program } from "./program.ts";
 import type { ResolvedSampling } from "./sampling/options.ts";
 
+/** A number of positions that becomes known while the weights are loaded, which do not wait for it. */
+export interface LateContext {
+  /** Integers >= 1 between which it will be; at most the model's maximum. */
+  least: number;
+  most: number;
+  counted: Promise<number>;
+}
+
 export interface ExecutableOptions {
-  /** Positions each KV slot holds. */
-  contextLength: number;
+  /** Positions each KV slot holds. Where they come late, the KV cache is sized last, and by what was counted. */
+  contextLength: number | LateContext;
   /** KV slots: sequences that can be in memory at once. */
   slots: number;
   /** Bytes of weights loaded so far, of all. */

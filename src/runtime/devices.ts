@@ -98,47 +98,83 @@ async function loadOnCpu({
   options,
   onNotice,
 }: DeviceLoad): Promise<Executable> {
-  const { contextLength, slots } = options;
+  const { slots } = options;
   const backend = new WasmBackend({ threads: request.threads });
-  const need = planBytes(backend.plan(program, checkpoint, contextLength, slots));
-  const memoryNotice = checkMemory(need, contextLength);
-  onNotice?.(`Device: ${backend.device.description}; context: ${contextLength} tokens.`);
-  if (memoryNotice !== undefined) {
-    onNotice?.(memoryNotice);
-  }
-  return backend.load(program, checkpoint, options);
+  const check = (contextLength: number): string | undefined =>
+    checkMemory(planBytes(backend.plan(program, checkpoint, contextLength, slots)), contextLength);
+  const admit = (contextLength: number): void => {
+    const memoryNotice = check(contextLength);
+    onNotice?.(`Device: ${backend.device.description}; context: ${contextLength} tokens.`);
+    if (memoryNotice !== undefined) {
+      onNotice?.(memoryNotice);
+    }
+  };
+  return backend.load(program, checkpoint, admitted(options, check, admit));
 }
 
 async function loadOnGpu(
   { program, checkpoint, request, options, onNotice, openGpuBackend = openWebGpu }: DeviceLoad,
   name: string | undefined,
 ): Promise<Executable> {
-  const { contextLength, slots, signal } = options;
+  const { slots, signal } = options;
   const { gpuMemory, prefill } = request;
   const backend = await openGpuBackend({ name, gpuMemory, prefill, signal });
   try {
     const { description, adapter = "" } = backend.device;
-    const need = backend.plan(program, checkpoint, contextLength, slots);
-    checkGpuMemory(need, contextLength, gpuMemory, description);
-    if (isSoftwareName(adapter)) {
+    const check = (contextLength: number): MemoryNeed => {
+      const need = backend.plan(program, checkpoint, contextLength, slots);
+      checkGpuMemory(need, contextLength, gpuMemory, description);
+      return need;
+    };
+    const admit = (contextLength: number): void => {
+      const need = check(contextLength);
+      if (isSoftwareName(adapter)) {
+        onNotice?.(
+          `WARNING: ${adapter} is no GPU but a program on the CPU, for tests: results are right, and come many times ` +
+            'slower than from the device "wasm".',
+        );
+      }
+      const why = request.device.kind === "auto" ? ", the best GPU of this machine" : "";
       onNotice?.(
-        `WARNING: ${adapter} is no GPU but a program on the CPU, for tests: results are right, and come many times ` +
-          'slower than from the device "wasm".',
+        `Device: ${description}${why}; context: ${contextLength} tokens; GPU memory: ${formatBytes(need.weightBytes)} of ` +
+          `weights, ${formatBytes(need.kvCacheBytes)} of KV cache, ${formatBytes(need.workBytes)} of work.`,
       );
-    }
-    const why = request.device.kind === "auto" ? ", the best GPU of this machine" : "";
-    onNotice?.(
-      `Device: ${description}${why}; context: ${contextLength} tokens; GPU memory: ${formatBytes(need.weightBytes)} of ` +
-        `weights, ${formatBytes(need.kvCacheBytes)} of KV cache, ${formatBytes(need.workBytes)} of work.`,
-    );
-    if (prefill !== "exact") {
-      onNotice?.(`Prompts are read with "${prefill}" arithmetic, which is not exact.`);
-    }
-    return await backend.load(program, checkpoint, options);
+      if (prefill !== "exact") {
+        onNotice?.(`Prompts are read with "${prefill}" arithmetic, which is not exact.`);
+      }
+    };
+    return await backend.load(program, checkpoint, admitted(options, check, admit));
   } catch (error) {
     await backend.dispose();
     throw error;
   }
+}
+
+/**
+ * Options for a load that memory has been checked for. A context that is counted meanwhile is checked twice: at the least
+ * that it will be before anything is loaded, and at what was counted before the device sizes its cache by it.
+ *
+ * @param check throws when a context does not fit
+ * @param admit checks and says what is loaded
+ */
+function admitted(
+  options: ExecutableOptions,
+  check: (contextLength: number) => unknown,
+  admit: (contextLength: number) => void,
+): ExecutableOptions {
+  const { contextLength } = options;
+  if (typeof contextLength === "number") {
+    admit(contextLength);
+    return options;
+  }
+  const { least, most } = contextLength;
+  check(least);
+  const counted = contextLength.counted.then((length) => {
+    admit(length);
+    return length;
+  });
+  counted.catch(() => undefined); // the device throws it where it waits, if it comes so far
+  return { ...options, contextLength: { least, most, counted } };
 }
 
 async function openWebGpu({ name, gpuMemory, prefill, signal }: GpuBackendOptions): Promise<GpuBackend> {

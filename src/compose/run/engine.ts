@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { throwIfAborted } from "../../base/errors.ts";
+import { componentsCalledOnce } from "../analysis/called-once.ts";
 import {
   allComponents,
   defaultWorkflowId,
@@ -10,7 +11,6 @@ import { findWorkflow } from "../definition/find-workflow.ts";
 import { WorkflowInputError } from "./input-error.ts";
 import type { ModelHost } from "../model-host.ts";
 import { DEEPEST, isTooDeep } from "../template/depth.ts";
-import { componentsCalledOnce } from "./calls/called-once.ts";
 import { Channel } from "../../base/async/channel.ts";
 import type { RunEvent } from "./events.ts";
 import { executeWorkflow } from "./execute-workflow.ts";

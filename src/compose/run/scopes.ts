@@ -60,7 +60,7 @@ export function mapOutput(
   }
   return {
     ...prepared,
-    execute: async (context) =>
-      evaluateNode(mapping, withSources(scope, ["output", await prepared.execute(context)])),
+    execute: async (needs) =>
+      evaluateNode(mapping, withSources(scope, ["output", await prepared.execute(needs)])),
   };
 }

@@ -4,6 +4,7 @@
  * jobs (JobSite), and one call of that job's component (CallSite), of which a job may make many.
  */
 import type { Slots } from "../../base/async/slots.ts";
+import type { ContextNeed } from "../analysis/context-needs.ts";
 import type { ComponentDefinition, ComposeDefinition, WorkflowDefinition } from "../definition/definition.ts";
 import type { ModelHost } from "../model-host.ts";
 import type { JobPath } from "./events.ts";
@@ -61,10 +62,10 @@ export interface CallSite extends Site {
 
 /** A call with every template evaluated and every value checked, ready to do its work. */
 export interface PreparedCall {
-  /** Tokens of KV cache that suffice for it; only of calls of a model. */
-  readonly context?: number;
+  /** What it needs of a model's context; only of calls of a model. */
+  readonly need?: ContextNeed;
   /** The component streams its output. */
   readonly streams: boolean;
-  /** @param context the most that any call of the job needs @returns the output; for a stream, its pieces joined */
-  execute(context: number): Promise<unknown>;
+  /** @param needs of all calls of the job @returns the output; for a stream, its pieces joined */
+  execute(needs: readonly ContextNeed[]): Promise<unknown>;
 }

@@ -17,6 +17,7 @@ import type {
 import { checkCopy, checkDecode, checkPass, type PassLimits } from "../check-pass.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { AbortError, errorMessage, ModelComposeError, throwIfAborted } from "../../base/errors.ts";
+import { withAbort } from "../../base/async/abort.ts";
 import type { DeviceInfo } from "../generation/types.ts";
 import { availableCores } from "../platform/system.ts";
 import { startWorker, workerUrl, type Worker } from "../platform/workers.ts";
@@ -84,9 +85,40 @@ export class WasmBackend implements Backend {
     });
   }
 
+  /**
+   * Weights and cache lie in the same memories, so that room for the cache is reserved before the weights come: for the
+   * most that a late context may be, which costs only address space. Where that much is not to be had, loading begins
+   * anew when the length is known.
+   */
   async load(program: Program, checkpoint: Checkpoint, options: ExecutableOptions): Promise<WasmExecutable> {
+    const { contextLength, signal } = options;
+    if (typeof contextLength === "number") {
+      return this.#load(program, checkpoint, contextLength, options);
+    }
+    const { most, counted } = contextLength;
+    try {
+      return await this.#load(program, checkpoint, most, options);
+    } catch (error) {
+      if (!(error instanceof ModelComposeError) || error.code !== "out-of-memory") {
+        throw error;
+      }
+      const known = await withAbort(counted, signal);
+      if (known >= most) {
+        throw error;
+      }
+      return this.#load(program, checkpoint, known, options);
+    }
+  }
+
+  /** @param reserved positions to reserve room for */
+  async #load(
+    program: Program,
+    checkpoint: Checkpoint,
+    reserved: number,
+    options: ExecutableOptions,
+  ): Promise<WasmExecutable> {
     throwIfAborted(options.signal);
-    const plan = this.plan(program, checkpoint, options.contextLength, options.slots);
+    const plan = this.plan(program, checkpoint, reserved, options.slots);
     const executable = new WasmExecutable(program, plan, this.device, this.kernelBuild);
     try {
       await executable.load(options);
@@ -107,11 +139,11 @@ interface Running {
 
 export class WasmExecutable implements Executable {
   readonly device: DeviceInfo;
-  readonly memory: MemoryUse;
-  readonly contextLength: number;
   readonly maxRows: number;
+  readonly #plan: MemoryPlan;
   readonly #program: Program;
-  readonly #limits: PassLimits;
+  /** Its context is what may be used; the plan may have room for more. */
+  #limits: PassLimits;
   readonly #control: Control;
   readonly #workers: Worker[];
   #lastCommand = 0;
@@ -123,9 +155,8 @@ export class WasmExecutable implements Executable {
 
   constructor(program: Program, plan: MemoryPlan, device: DeviceInfo, kernelBuild: KernelBuild) {
     this.device = device;
-    this.contextLength = plan.contextLength;
     this.maxRows = plan.maxRows;
-    this.memory = { ...planBytes(plan), weightBytesPerToken: bytesPerToken(program, plan) };
+    this.#plan = plan;
     this.#program = program;
     this.#limits = { program, ...plan };
     const control = createControl(plan.threads);
@@ -150,7 +181,16 @@ export class WasmExecutable implements Executable {
     });
   }
 
-  async load({ onWeights, signal }: ExecutableOptions): Promise<void> {
+  get contextLength(): number {
+    return this.#limits.contextLength;
+  }
+
+  get memory(): MemoryUse {
+    const weightBytesPerToken = bytesPerToken(this.#program, this.#plan);
+    return { ...planBytes(this.#plan, this.contextLength), weightBytesPerToken };
+  }
+
+  async load({ contextLength, onWeights, signal }: ExecutableOptions): Promise<void> {
     const total = this.memory.weightBytes;
     const report = onWeights && ((): void => onWeights(Math.min(this.#control.loaded, total), total));
     await reporting(report, signal, async (either) => {
@@ -158,6 +198,9 @@ export class WasmExecutable implements Executable {
       await this.#call({ kind: "load" }, either);
     });
     onWeights?.(total, total);
+    if (typeof contextLength === "object") {
+      this.#limits = { ...this.#limits, contextLength: await withAbort(contextLength.counted, signal) };
+    }
   }
 
   async run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {

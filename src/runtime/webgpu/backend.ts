@@ -9,7 +9,7 @@ import { USAGE } from "./run/constants.ts";
 import { GpuContext, type GpuOptions } from "./run/device.ts";
 import type { Dispatch } from "./plan/dispatch.ts";
 import { WebGpuExecutable } from "./run/executable.ts";
-import { planGpu, type GpuPlan } from "./plan/plan.ts";
+import { planGpu, planGpuWeights, type GpuPlan, type GpuWeightPlan } from "./plan/plan.ts";
 import { Resources } from "./run/resources.ts";
 import type { ForcedVariants } from "./plan/select.ts";
 import { tokenChoice, type ChoiceDispatch, type TokenChoice } from "./run/token-choice.ts";
@@ -49,7 +49,10 @@ export class WebGpuBackend implements Backend {
     return this.#plan(program, checkpoint, contextLength, slots).memory;
   }
 
-  /** The backend is the executable's from then on; a backend loads one program. */
+  /**
+   * The backend is the executable's from then on; a backend loads one program. Weights come first where the length of
+   * the context comes late; a length that is known is allocated before anything is read.
+   */
   async load(
     program: Program,
     checkpoint: Checkpoint,
@@ -58,19 +61,32 @@ export class WebGpuBackend implements Backend {
     const { context } = this;
     try {
       throwIfAborted(signal);
-      const plan = this.#plan(program, checkpoint, contextLength, slots);
+      const weights = planGpuWeights(program, checkpoint, context.limits);
       const resources = new Resources(context);
-      await resources.allocate(plan);
-      const { rope } = program;
-      const choice = tokenChoice({ vocabSize: program.vocabSize, maxRows: plan.maxRows });
-      await this.#addChoiceBuffers(resources, choice);
-      await resources.declare(plan, choiceDispatches(choice, program.vocabSize));
-      await withAbort(
-        Promise.all([
+      const size = async (length: number): Promise<GpuPlan> => {
+        const plan = this.#plan(program, checkpoint, length, slots, weights);
+        await resources.allocate(plan.buffers);
+        const choice = tokenChoice({ vocabSize: program.vocabSize, maxRows: plan.maxRows });
+        await this.#addChoiceBuffers(resources, choice);
+        await resources.declare(plan, choiceDispatches(choice, program.vocabSize));
+        return plan;
+      };
+      const known = typeof contextLength === "number" ? await size(contextLength) : undefined;
+      await resources.allocate(weights.buffers);
+      const finish = async (): Promise<GpuPlan> => {
+        const plan = known ?? (await size(await lengthOf(contextLength)));
+        await Promise.all([
           // Beside the reads, by Dawn's threads. Software adapters take seconds for kernels that may not be needed.
           context.summary.isSoftware ? undefined : resources.compileAll(),
-          uploadWeights(context, plan.layout, resources.buffers, { onWeights, signal }),
-          rope && uploadRopeTable(context, rope, contextLength, resources.buffer("rope")),
+          program.rope &&
+            uploadRopeTable(context, program.rope, plan.contextLength, resources.buffer("rope")),
+        ]);
+        return plan;
+      };
+      const [plan] = await withAbort(
+        Promise.all([
+          finish(),
+          uploadWeights(context, weights.layout, resources.buffers, { onWeights, signal }),
         ]),
         signal,
       );
@@ -98,7 +114,13 @@ export class WebGpuBackend implements Backend {
     }
   }
 
-  #plan(program: Program, checkpoint: Checkpoint, contextLength: number, slots: number): GpuPlan {
+  #plan(
+    program: Program,
+    checkpoint: Checkpoint,
+    contextLength: number,
+    slots: number,
+    weights?: GpuWeightPlan,
+  ): GpuPlan {
     const { maxRows = MAX_ROWS, prefill = "exact", forced } = this.#options;
     const { features, limits, summary } = this.context;
     return planGpu(
@@ -106,8 +128,13 @@ export class WebGpuBackend implements Backend {
       checkpoint,
       { features, limits, summary },
       { contextLength, slots, maxRows: rowsOfPass(program, maxRows, contextLength), prefill, forced },
+      weights,
     );
   }
+}
+
+async function lengthOf(context: ExecutableOptions["contextLength"]): Promise<number> {
+  return typeof context === "number" ? context : context.counted;
 }
 
 /** No more than there are positions, and all of them where an encoder sees its input whole. */

@@ -32,7 +32,7 @@ export async function makeCalls(
       return { ...call, scope: actionScope(call) };
     }),
   );
-  const context = Math.max(0, ...calls.map((call) => call.context ?? 0));
+  const needs = calls.flatMap(({ need }) => need ?? []);
   const outputs: unknown[] = [];
   let next = 0;
   let failure: { readonly error: unknown } | undefined;
@@ -40,7 +40,7 @@ export async function makeCalls(
     while (failure === undefined && next < calls.length) {
       const index = next++;
       try {
-        outputs[index] = await calls[index].execute(context);
+        outputs[index] = await calls[index].execute(needs);
       } catch (error) {
         failure ??= { error };
         stop.abort();

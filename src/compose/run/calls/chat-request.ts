@@ -106,6 +106,8 @@ function renderChatOptions(action: ChatCompletionAction, site: CallSite): ChatOp
   const { tools, documents, chatTemplate, templateVariables, reasoningTags, toolCallTags } = action;
   const isText = (value: unknown): value is string => typeof value === "string" && value !== "";
   return {
+    // The prompt that was counted, when the context was sized, is the one that is read later.
+    now: new Date(),
     tools: valueOf(tools, "tools", "a list of objects", isObjects, site),
     documents: valueOf(documents, "documents", "a list of objects", isObjects, site),
     template: valueOf(chatTemplate, "chat_template", "a text", isText, site),

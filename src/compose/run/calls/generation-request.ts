@@ -1,6 +1,6 @@
 import type { GenerateOptions } from "../../../runtime/generation/types.ts";
 import { beamBound } from "../../analysis/beam-bound.ts";
-import { promptBound } from "../../analysis/context-bound.ts";
+import type { ContextNeed } from "../../analysis/context-needs.ts";
 import type { Call, ModelComponent, ParameterNodes } from "../../definition/definition.ts";
 import {
   checkParameter,
@@ -171,20 +171,11 @@ export function generateOptions(parameters: ResolvedParameters): GenerateOptions
   };
 }
 
-/**
- * Tokens that a chat template adds to what is in the messages and tools: SmolLM3's adds 400. One that adds more needs
- * `context_length`.
- */
-const TEMPLATE_TOKENS = 4096;
-
-/** Tokens that a request needs in the KV cache at most. */
-export function neededContext({ inputs, chat, parameters }: GenerationRequest): number {
-  const longest = Math.max(
-    ...inputs.map((input) =>
-      typeof input === "string"
-        ? promptBound(input)
-        : promptBound(JSON.stringify([input, chat])) + TEMPLATE_TOKENS,
-    ),
-  );
-  return Math.min(parameters.max_input_length ?? longest, longest) + parameters.max_output_length;
+/** What a request needs of the model's context. */
+export function contextNeed({ inputs, chat = {}, parameters }: GenerationRequest): ContextNeed {
+  return {
+    prompts: inputs.map((input) => (typeof input === "string" ? input : { messages: input, options: chat })),
+    maxPromptTokens: parameters.max_input_length ?? Infinity,
+    maxNewTokens: parameters.max_output_length,
+  };
 }

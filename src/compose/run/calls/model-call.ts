@@ -1,6 +1,9 @@
+import { withHint } from "../../../base/parameter-hint.ts";
 import type { ChatAnswer, ChatPart } from "../../../models/chat/chat.ts";
 import type { GenerateResult, StreamPart } from "../../../runtime/generation/types.ts";
+import type { ContextNeed } from "../../analysis/context-needs.ts";
 import { mapsPieces } from "../../analysis/pieces.ts";
+import { composeHints } from "../../definition/library-names.ts";
 import type { TextModel } from "../../model-host.ts";
 import { evaluateNode, placeholdersIn } from "../../source/node-templates.ts";
 import type { SourceNode } from "../../source/source-tree.ts";
@@ -9,7 +12,7 @@ import { withSources } from "../scopes.ts";
 import type { CallSite, PreparedCall } from "../site.ts";
 import {
   generateOptions,
-  neededContext,
+  contextNeed,
   renderRequest,
   type GenerationRequest,
   type ModelCall,
@@ -21,10 +24,16 @@ export function prepareModelCall(call: ModelCall, site: CallSite): PreparedCall 
   const request = renderRequest(call, site);
   const slots = site.services.slots(call.component);
   return {
-    context: neededContext(request),
+    need: contextNeed(request),
     streams: request.parameters.streaming,
-    execute: (context) =>
-      slots.run(() => new ModelExecution(call, request, site).execute(context), site.signal),
+    execute: async (needs) => {
+      try {
+        const execution = new ModelExecution(call, request, site);
+        return await slots.run(() => execution.execute(needs), site.signal);
+      } catch (error) {
+        throw withHint(error, composeHints);
+      }
+    },
   };
 }
 
@@ -46,12 +55,13 @@ class ModelExecution {
     this.#site = site;
   }
 
-  async execute(context: number): Promise<unknown> {
+  /** @param needs of all calls of the job */
+  async execute(needs: readonly ContextNeed[]): Promise<unknown> {
     const { component, action } = this.#call;
     const { isList, inputs, parameters } = this.#request;
     const { services, run, signal } = this.#site;
     const model = await services.models.model(component, {
-      context: run.calledOnce.has(component) ? context : undefined,
+      needs: run.calledOnce.has(component) ? needs : undefined,
       onProgress: (progress) => run.progress({ type: "loading", component: component.id, progress }),
       signal,
     });
