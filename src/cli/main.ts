@@ -24,9 +24,9 @@ interface GlobalFlags extends ComposeFlags {
 }
 
 /** Loaded when a command needs it, so that `--help` and bad input answer at once. */
-const loadModel: LoadTextModel = async (source, { sizing, ...options }) => {
+const loadModel: LoadTextModel = async (source, options) => {
   const { loadModelSized } = await import("../models/model.ts");
-  return loadModelSized(source, options, sizing);
+  return loadModelSized(source, options);
 };
 
 /**

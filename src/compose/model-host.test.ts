@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import { loadText } from "../../test/support/compose.ts";
 import { AbortError, ModelComposeError } from "../base/errors.ts";
-import type { PromptCounter } from "../models/context-sizing.ts";
+import type { PromptCounter, SizedLoadOptions } from "../models/context-sizing.ts";
 import type { LoadProgress } from "../runtime/generation/types.ts";
 import { countContext } from "./analysis/context-needs.ts";
 import type { ModelComponent } from "./definition/definition.ts";
-import { ModelHost, type TextModel, type TextModelOptions } from "./model-host.ts";
+import { ModelHost, type TextModel } from "./model-host.ts";
 
 function components(...lines: string[]): ModelComponent[] {
   const text = lines.map((line, i) => `  - { id: c${i}, type: model, task: text-generation, ${line} }`);
@@ -17,10 +17,10 @@ const open = 'prompt: "${input}"';
 
 /** Loads that end when they are told to. */
 class Loads {
-  readonly started: { source: string; options: TextModelOptions; end: (error?: Error) => void }[] = [];
+  readonly started: { source: string; options: SizedLoadOptions; end: (error?: Error) => void }[] = [];
   disposed = 0;
 
-  readonly load = (source: string, options: TextModelOptions): Promise<TextModel> => {
+  readonly load = (source: string, options: SizedLoadOptions): Promise<TextModel> => {
     const { promise, resolve, reject } = Promise.withResolvers<TextModel>();
     const model: TextModel = {
       device: { kind: "wasm", description: "fake" },

@@ -3,7 +3,7 @@ import { throwIfAborted } from "../base/errors.ts";
 import { withHint } from "../base/parameter-hint.ts";
 import type { ChatOptions, ChatPart } from "../models/chat/chat.ts";
 import type { ChatMessage } from "../models/chat/messages.ts";
-import type { ContextSizing } from "../models/context-sizing.ts";
+import type { ContextSizing, SizedLoadOptions } from "../models/context-sizing.ts";
 import type {
   Architecture,
   DeviceInfo,
@@ -34,12 +34,8 @@ export interface TextModel {
   dispose(): Promise<void>;
 }
 
-/** What `loadModel` takes, and how the context is counted where what comes is known (`loadModelSized`). */
-export interface TextModelOptions extends LoadOptions {
-  readonly sizing?: ContextSizing;
-}
-
-export type LoadTextModel = (source: string, options: TextModelOptions) => Promise<TextModel>;
+/** `loadModelSized`, or what stands for it. */
+export type LoadTextModel = (source: string, options: SizedLoadOptions) => Promise<TextModel>;
 
 /** What a command line says over the file. */
 export type ModelOverrides = Pick<LoadOptions, "device" | "threads" | "gpuMemory" | "prefill">;
@@ -175,7 +171,7 @@ export class ModelHost {
 function contextOptions(
   { contextLength = Infinity }: ModelComponent,
   needs: readonly ContextNeed[],
-): Pick<TextModelOptions, "contextLength" | "sizing"> {
+): Pick<SizedLoadOptions, "contextLength" | "sizing"> {
   const most = Math.min(contextLength, certainContext(needs));
   const atMost = most === Infinity ? "max" : most;
   if (!isCountable(needs)) {

@@ -1,6 +1,7 @@
 /** A KV cache that is sized by the prompts that are known to come: counted, while the weights are read. */
 import { AbortError, throwIfAborted } from "../base/errors.ts";
 import type { LateContext } from "../runtime/backend.ts";
+import type { LoadOptions } from "../runtime/generation/types.ts";
 import type { ChatMessage } from "./chat/messages.ts";
 import { encodeChatPrompt, type ChatPrompts, type ChatTemplateOptions } from "./chat/prompts.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -18,6 +19,12 @@ export interface ContextSizing {
   readonly least: number;
   /** Called once. @returns tokens of context that suffice: an integer >= `least` */
   count(prompts: PromptCounter): Promise<number>;
+}
+
+/** Load options of those who know what is to come; not of the public library. */
+export interface SizedLoadOptions extends LoadOptions {
+  /** Absent: `contextLength` is the context. Else it is the most that the context may be. */
+  sizing?: ContextSizing;
 }
 
 export interface SizingParts {

@@ -24,7 +24,7 @@ import {
 import { loadChatTemplates } from "./chat/find-template.ts";
 import type { ChatMessage } from "./chat/messages.ts";
 import { ChatPrompts } from "./chat/prompts.ts";
-import { lateContext, type ContextSizing } from "./context-sizing.ts";
+import { lateContext, type ContextSizing, type SizedLoadOptions } from "./context-sizing.ts";
 import { loadOnDevice } from "../runtime/devices.ts";
 import { readGenerationConfig, readModelConfig } from "./config/model-config.ts";
 import { decoderStartToken, mergeGenerationConfigs } from "./config/generation.ts";
@@ -101,14 +101,16 @@ export interface Model {
  *   "download" (what is fetched from the hub), "invalid-argument" (an option), "device" (a GPU that is not there or fails), AbortError
  */
 export function loadModel(pathOrHubId: string, options: LoadOptions = {}): Promise<Model> {
-  return loadModelSized(pathOrHubId, options, undefined);
+  return load(pathOrHubId, options, undefined);
 }
 
-/**
- * As `loadModel`, with a context that is counted when the tokenizer is there and is at most `contextLength`. Not of the
- * public library: the command line loads a model for calls that it knows.
- */
-export async function loadModelSized(
+/** As `loadModel`, with a context that is counted when the tokenizer is there. */
+export function loadModelSized(pathOrHubId: string, options: SizedLoadOptions): Promise<Model> {
+  const { sizing, ...rest } = options;
+  return load(pathOrHubId, rest, sizing);
+}
+
+async function load(
   pathOrHubId: string,
   options: LoadOptions,
   sizing: ContextSizing | undefined,
