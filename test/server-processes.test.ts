@@ -285,7 +285,11 @@ describe("signals", { skip: isWindows }, () => {
 
 test("the processor is idle when the one who waited has left", async () => {
   const definition = loadText(yaml(tales));
-  const server = await startServer(definition, { loadModel: loadModelSized, port: 0, environment: new Map() });
+  const server = await startServer(definition, {
+    loadModel: loadModelSized,
+    port: 0,
+    environment: new Map(),
+  });
   try {
     await server.ready;
     const leave = new AbortController();
