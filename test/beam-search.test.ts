@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadModel, type Model } from "../src/models/model.ts";
 import type { GenerateOptions, GenerateResult } from "../src/runtime/generation/types.ts";
 import { Generator, type GeneratorParts } from "../src/runtime/generation/generator.ts";
-import type { WasmExecutable } from "../src/runtime/wasm/backend.ts";
+import type { WasmExecutable } from "../src/runtime/wasm/executable.ts";
 import { ADAPTER } from "./support/devices.ts";
 import { loadGolden, openGolden } from "./support/golden.ts";
 import { HashedExecutable } from "./support/hashed-executable.ts";

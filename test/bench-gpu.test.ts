@@ -88,8 +88,8 @@ test("an adapter without timestamps is named", () => {
 test("a read of other bytes than the CPU has seen is found out", async () => {
   const lengths = { promptTokens: 4, decodePromptTokens: 4, newTokens: 4, contextLength: 16 };
   const { program, checkpoint, contextLength } = await openSubject(TALES, lengths);
-  const backend = await WebGpuBackend.open({ name: ADAPTER });
-  const executable = await backend.load(program, checkpoint, { contextLength, slots: 1 });
+  const backend = new WebGpuBackend({ name: ADAPTER });
+  const executable = await (await backend.prepare(program, checkpoint, { contextLength, slots: 1 })).load();
   try {
     const probe = await ReadProbe.create(executable);
     expect(probe.bytes).toBe(executable.memory.weightBytes);
@@ -101,7 +101,7 @@ test("a read of other bytes than the CPU has seen is found out", async () => {
     // What the CPU has read is not what the GPU reads now.
     const name = [...executable.resources.buffers.keys()].find((key) => key.startsWith("weight"));
     const word = executable.resources.buffer(name ?? "");
-    backend.context.device.queue.writeBuffer(word, 0, Uint32Array.of(0x7fc0dead));
+    executable.resources.context.device.queue.writeBuffer(word, 0, Uint32Array.of(0x7fc0dead));
     await expect(probe.sample()).rejects.toMatchObject({ code: "device" });
   } finally {
     await executable.dispose();
@@ -221,12 +221,12 @@ describe("on Dawn's null backend", () => {
 
     const lengths = { promptTokens: 3, decodePromptTokens: 3, newTokens: 4, contextLength: 64 };
     const { program, checkpoint, contextLength } = await openSubject(directory, lengths);
-    const backend = await WebGpuBackend.open({
+    const backend = new WebGpuBackend({
       name: "null",
       dawnFlags: ["backend=null"],
       forced: { kind: "hardware" },
     });
-    const executable = await backend.load(program, checkpoint, { contextLength, slots: 1 });
+    const executable = await (await backend.prepare(program, checkpoint, { contextLength, slots: 1 })).load();
     const { body, head } = await executable.resources.form("forward", "one");
     const choice = await executable.resources.choice("gpu-greedy");
     await executable.dispose();

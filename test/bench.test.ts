@@ -14,6 +14,7 @@ import { Progress } from "../bench/harness/progress.ts";
 import { median, scale, summarize } from "../bench/harness/statistics.ts";
 import { contextLengthFor, randomTokens } from "../bench/harness/workload.ts";
 import { ProgramBuilder } from "../src/runtime/program.ts";
+import { kvLayers } from "../src/runtime/state.ts";
 
 let folder = "";
 beforeAll(async () => {
@@ -63,7 +64,7 @@ test("FLOPs of a prefill, counted by hand", () => {
     family: "test",
     vocabSize: 10,
     maxPositions: 8,
-    kv: { layers: 1, kvHeads: 1, headDim: 2 },
+    state: kvLayers(1, { kvHeads: 1, headDim: 2 }),
   });
   // One token: 6 × 4 multiply-adds, one position seen by 3 heads (2 for the score, 2 for the value), 10 × 4 of the head.
   expect(prefillFlops(program, 1)).toBe(2 * 24 + 2 * (3 * (2 + 2)) + 2 * 40);

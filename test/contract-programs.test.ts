@@ -5,6 +5,7 @@
 import { expect, test, vi } from "vitest";
 import type { Executable, Pass } from "../src/runtime/backend.ts";
 import { ENCODE, FORWARD, ProgramBuilder, type Program } from "../src/runtime/program.ts";
+import { kvLayers, sourceLayers } from "../src/runtime/state.ts";
 import { distance, expectWithin, FACTOR } from "./support/accuracy.ts";
 import {
   GPU,
@@ -62,7 +63,7 @@ const HEAD = {
   family: "test",
   vocabSize: SIZES.vocab,
   maxPositions: 64,
-  kv: { layers: 1, kvHeads: SIZES.kvHeads, headDim: SIZES.headDim },
+  state: kvLayers(1, { kvHeads: SIZES.kvHeads, headDim: SIZES.headDim }),
 };
 
 /** @param frequencies of the rotation, of half of the channels at most */
@@ -294,13 +295,25 @@ function encoderDecoder(): Program {
   p.op(add("layer"));
   p.op(norm("gain3"));
   p.op({ role: "logits", input: "n", weight: "table", bias: "head.bias" });
-  return p.build({ ...HEAD, kv: { ...HEAD.kv, layers: 3, sourceLayers: 2 } });
+  const shape = { kvHeads: SIZES.kvHeads, headDim: SIZES.headDim };
+  return p.build({ ...HEAD, state: [...kvLayers(1, shape), ...sourceLayers(2, shape)] });
+}
+
+/** Every matrix as two tensors, its elements and a scale a row. */
+function quantised(program: Program): Program {
+  const matrices = [...program.matrices].map(([name, spec]) => {
+    const source = { tensor: name, rows: spec.rows, ...spec.source, scales: `${name}.scales` };
+    return [name, { ...spec, source }] as const;
+  });
+  return { ...program, matrices: new Map(matrices) };
 }
 
 const MIXED: Readonly<Record<string, Format>> = { wq: "f32", wk: "bf16", wv: "f16", wup: "f32" };
 const PROGRAMS = {
   "fused, bf16": { program: fused(), formatOf: () => "bf16" },
   "traced, f16": { program: traced(), formatOf: () => "f16" },
+  "fused, i8-row": { program: quantised(fused()), formatOf: () => "i8-row" },
+  "as GPT, i8-row": { program: quantised(gptLike()), formatOf: () => "i8-row" },
   "as GPT, f32": { program: gptLike(), formatOf: () => "f32" },
   "encoder and decoder, bf16": { program: encoderDecoder(), formatOf: () => "bf16" },
   "tangled, formats mixed": { program: tangled(), formatOf: (name: string) => MIXED[name] ?? "bf16" },
@@ -316,6 +329,11 @@ const CASES: readonly (readonly [keyof typeof PROGRAMS, TestDevice])[] = [
   ["fused, bf16", GPU],
   ["fused, bf16", GPU_WITHOUT_SUBGROUPS],
   ["fused, bf16", SMALL_BINDINGS],
+  ["fused, i8-row", WASM],
+  ["fused, i8-row", GPU],
+  ["fused, i8-row", SMALL_BINDINGS],
+  ["as GPT, i8-row", WASM],
+  ["as GPT, i8-row", GPU],
   ["as GPT, f32", WASM],
   ["as GPT, f32", WASM_ALONE],
   ["as GPT, f32", GPU],
@@ -364,7 +382,7 @@ function interpreted(
   return passesOf(program).map(({ entry, tokens, slots, positions, sourceLength }) => {
     if (isOfAllSlots(slots)) {
       for (const slot of [0, 2]) {
-        interpreter.copySlot(SLOT, slot, LENGTH);
+        interpreter.fork(SLOT, slot, LENGTH);
       }
     }
     return interpreter.run({
@@ -413,7 +431,7 @@ test.each(CASES.map(([name, device]) => [name, device.name, device] as const))(
       for (const [i, pass] of passes.entries()) {
         if (isOfAllSlots(pass.slots)) {
           for (const slot of [0, 2]) {
-            await executable.copySlot(SLOT, slot, LENGTH);
+            await executable.fork(SLOT, slot, LENGTH);
           }
         }
         const { logits, activations } = await executable.run({ ...pass, trace: true });

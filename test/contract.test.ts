@@ -184,21 +184,12 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
       test("a copied sequence goes its own way", async () => {
         await prefill(executable, b, { slot: 1 });
         await prefill(executable, a);
-        await executable.copySlot(0, 1, a.length);
+        await executable.fork(0, 1, a.length);
         const original = await one(5, a.length);
         expectSameBits(await one(5, a.length, 1), original);
         expect(distance(await one(6, a.length, 1), original)).toBeGreaterThan(0.1);
         await prefill(executable, b.slice(0, 30), { slot: 1, position: a.length });
         expectSameBits(await one(5, a.length), original);
-      });
-
-      test("a copy of nothing, or to where it is, changes nothing", async () => {
-        await prefill(executable, a.slice(0, 20));
-        await prefill(executable, b.slice(0, 20), { slot: 1 });
-        const untouched = await one(5, 20, 1);
-        await executable.copySlot(0, 1, 0);
-        await executable.copySlot(1, 1, 10);
-        expectSameBits(await one(5, 20, 1), untouched);
       });
 
       test("a sequence goes back to an earlier position", async () => {
@@ -330,7 +321,7 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
           [0, 1, -1],
           [0, 0, NaN],
         ]) {
-          await expect(executable.copySlot(from, to, length)).rejects.toMatchObject({
+          await expect(executable.fork(from, to, length)).rejects.toMatchObject({
             code: "invalid-argument",
           });
         }
@@ -419,7 +410,7 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
           executable.run(passOf(a.slice(0, 30))),
           executable.run({ ...passOf(a.slice(30, 60), 30), logitRows }),
           executable.decode(request),
-          executable.copySlot(0, 2, 60),
+          executable.fork(0, 2, 60),
           executable.run({ ...passOf(a.slice(30, 60), 30, 2), logitRows }),
         ] as const;
         const [, first, , , second] = await Promise.all(calls);
@@ -520,7 +511,7 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
         disposing ??= Promise.all([executable.dispose(), executable.dispose()]);
         return true;
       });
-      const calls = [executable.decode(request), executable.run(far()), executable.copySlot(0, 1, 3)];
+      const calls = [executable.decode(request), executable.run(far()), executable.fork(0, 1, 3)];
       for (const outcome of await Promise.allSettled(calls)) {
         expect(outcome).toMatchObject({ status: "rejected", reason: disposed });
       }
@@ -529,7 +520,7 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
       await executable.dispose();
       await expect(executable.run(passOf([1]))).rejects.toMatchObject(disposed);
       await expect(executable.decode(request)).rejects.toMatchObject(disposed);
-      await expect(executable.copySlot(0, 1, 3)).rejects.toMatchObject(disposed);
+      await expect(executable.fork(0, 1, 3)).rejects.toMatchObject(disposed);
     });
   },
 );

@@ -15,8 +15,9 @@ test.each(CASES)("%s, %i threads, memories of %i bytes", async (name, threads, b
   const golden = await openExactGolden(name);
   const { program, checkpoint } = golden;
   const backend = new WasmBackend({ threads, bankLimit });
-  expect(backend.plan(program, checkpoint, 64, 1).banks.length).toBeGreaterThan(1);
-  const executable = await backend.load(program, checkpoint, { contextLength: 64, slots: 1 });
+  const preparation = await backend.prepare(program, checkpoint, { contextLength: 64, slots: 1 });
+  expect(preparation.plan.banks.length).toBeGreaterThan(1);
+  const executable = await preparation.load();
   try {
     await expectLastLogits(executable, golden, { prompt: 2 });
     await expectGreedy(executable, golden, { prompt: 2, size: 256 });

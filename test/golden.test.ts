@@ -5,7 +5,7 @@
  */
 import { afterAll, beforeAll, describe, test } from "vitest";
 import type { KernelBuild } from "../src/kernels/wasm-module.ts";
-import type { WasmExecutable } from "../src/runtime/wasm/backend.ts";
+import type { WasmExecutable } from "../src/runtime/wasm/executable.ts";
 import {
   expectActivations,
   expectGreedy,
@@ -163,7 +163,7 @@ describe("several memories a worker", () => {
           for (const [what, values] of theirs.activations) {
             expectSameBits(ours.activations.get(what)!, values, what);
           }
-          await several.copySlot(0, 1, 6);
+          await several.fork(0, 1, 6);
           for (const p of golden.prompts.keys()) {
             await expectGreedy(several, golden, { prompt: p, size: 3, slot: 1 });
           }

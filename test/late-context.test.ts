@@ -9,8 +9,9 @@ import { beforeAll, describe, expect, test, vi } from "vitest";
 import { ModelComposeError } from "../src/base/errors.ts";
 import { loadModel, loadModelSized } from "../src/models/model.ts";
 import type { ContextSizing } from "../src/models/context-sizing.ts";
-import type { LateContext } from "../src/runtime/backend.ts";
-import { loadOnDevice, type DeviceLoad, type GpuBackend } from "../src/runtime/devices.ts";
+import type { Backend, LateContext, MemoryUse } from "../src/runtime/backend.ts";
+import { loadOnDevice, type DeviceLoad } from "../src/runtime/devices.ts";
+import { admittedLength, leastLength } from "../src/runtime/late-context.ts";
 import { resolveLoadOptions } from "../src/runtime/load-options.ts";
 import { expectGreedy, openExactGolden, type ExactGolden } from "./support/accuracy.ts";
 import { GPU, wasmDevice, type TestDevice } from "./support/devices.ts";
@@ -100,18 +101,23 @@ describe("the check of memory", () => {
   const said: string[] = [];
   const planned: number[] = [];
   /** A GPU whose cache takes a megabyte for a token. */
-  const gpu: GpuBackend = {
-    device: { kind: "webgpu", description: "webgpu (a, b)", adapter: "a" },
-    plan: (_program, _checkpoint, contextLength) => {
-      planned.push(contextLength);
-      return { weightBytes: 1e9, kvCacheBytes: contextLength * 1e6, workBytes: 0 };
-    },
-    load: async (_program, _checkpoint, { contextLength }) => {
-      said.push("weights");
-      await (contextLength as LateContext).counted;
-      throw new ModelComposeError("device", "It is only pretended.");
-    },
-    dispose: () => Promise.resolve(),
+  const memoryFor = (contextLength: number): MemoryUse => {
+    planned.push(contextLength);
+    return { weightBytes: 1e9, weightBytesPerToken: 1, kvCacheBytes: contextLength * 1e6, workBytes: 0 };
+  };
+  const gpu: Backend = {
+    prepare: (_program, _checkpoint, { contextLength }) =>
+      Promise.resolve({
+        device: { kind: "webgpu", description: "webgpu (a, b)", adapter: "a" },
+        memory: memoryFor(leastLength(contextLength)),
+        memoryFor,
+        load: async (hooks = {}) => {
+          said.push("weights");
+          await admittedLength(contextLength, hooks);
+          throw new ModelComposeError("device", "It is only pretended.");
+        },
+        dispose: () => Promise.resolve(),
+      }),
   };
   const loading = (device: string, gpuMemory: number | undefined, counted: Promise<number>): DeviceLoad => ({
     program: golden.program,
@@ -119,7 +125,7 @@ describe("the check of memory", () => {
     request: resolveLoadOptions({ device, gpuMemory, threads: 1 }),
     options: { contextLength: late(counted), slots: 1 },
     onNotice: (line) => said.push(line),
-    openGpuBackend: () => Promise.resolve(gpu),
+    gpuBackend: () => Promise.resolve(gpu),
   });
 
   test("is at the least before loading, and at the count before it is used", async () => {

@@ -162,13 +162,14 @@ describe("a model on the GPU", () => {
       `const { WebGpuBackend } = await import(BACKEND);
       const { openGolden } = await import(GOLDEN);
       const { program, checkpoint } = await openGolden("smollm3-bf16");
-      const backend = await WebGpuBackend.open({ name: ADAPTER });
-      const executable = await backend.load(program, checkpoint, { contextLength: 16, slots: 1 });
+      const options = { contextLength: 16, slots: 1 };
+      const preparation = await new WebGpuBackend({ name: ADAPTER }).prepare(program, checkpoint, options);
+      const executable = await preparation.load();
       const say = ({ code, message }) => console.log(code, /was lost/.test(message));
       const rows = { tokens: new Int32Array(8).fill(1), slots: new Int32Array(8) };
       const pass = { ...rows, positions: Int32Array.from({ length: 8 }, (_, i) => i), logitRows: Int32Array.of(7) };
       const running = executable.run(pass);
-      backend.context.device.destroy();
+      preparation.context.device.destroy();
       await running.catch(say);
       await executable.run(pass).catch(say);
       await executable.dispose();

@@ -18,9 +18,10 @@ const executables = new Map<string, WebGpuExecutable>();
 beforeAll(async () => {
   golden = await openGolden("tales");
   for (const prefill of ["exact", "f16-emulated"] as const) {
-    const backend = await WebGpuBackend.open({ name: "swiftshader", prefill, maxRows: 256 });
+    const backend = new WebGpuBackend({ name: "swiftshader", prefill, maxRows: 256 });
     const options = { contextLength: 256, slots: 1 };
-    executables.set(prefill, await backend.load(golden.program, golden.checkpoint, options));
+    const preparation = await backend.prepare(golden.program, golden.checkpoint, options);
+    executables.set(prefill, await preparation.load());
   }
 });
 afterAll(async () => {

@@ -54,11 +54,10 @@ export async function checkAgainstCpu(
   progress: Progress,
 ): Promise<CheckResult> {
   progress.phase("Loading on the CPU, to check");
-  const { executable } = await wasmDevice(subject, { threads, kernelBuild: undefined }, progress).load(
-    (done, total) => {
-      progress.step(`Loading on the CPU, to check: ${Math.floor((100 * done) / total)} %`);
-    },
-  );
+  const device = await wasmDevice(subject, { threads, kernelBuild: undefined }, progress);
+  const { executable } = await device.load((done, total) => {
+    progress.step(`Loading on the CPU, to check: ${Math.floor((100 * done) / total)} %`);
+  });
   try {
     progress.phase("Checking the prefill");
     const { logits } = await prefill(executable, output.prompt, { wantsLogits: true });

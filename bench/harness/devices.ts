@@ -5,8 +5,8 @@ import { ModelComposeError } from "../../src/base/errors.ts";
 import { formatBytes } from "../../src/base/bytes.ts";
 import { checkMemory } from "../../src/runtime/memory-check.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
-import { WasmBackend, type WasmExecutable } from "../../src/runtime/wasm/backend.ts";
-import { planBytes } from "../../src/runtime/wasm/plan.ts";
+import { WasmBackend } from "../../src/runtime/wasm/backend.ts";
+import type { WasmExecutable } from "../../src/runtime/wasm/executable.ts";
 import type { AdapterSummary } from "../../src/runtime/webgpu/run/adapter.ts";
 import { WebGpuBackend } from "../../src/runtime/webgpu/backend.ts";
 import type { StepCost } from "../../src/runtime/webgpu/run/decode.ts";
@@ -48,11 +48,11 @@ export interface CpuFigures {
 export type OnStep = (cost: StepCost) => void;
 
 /** @throws ModelComposeError "unsupported" for kernels that this Node lacks, "out-of-memory" */
-export function wasmDevice(
+export async function wasmDevice(
   { program, checkpoint, contextLength }: Subject,
   { threads, kernelBuild }: Pick<BenchFlags, "threads" | "kernelBuild">,
   progress: Progress,
-): BenchDevice {
+): Promise<BenchDevice> {
   if (kernelBuild === "relaxed" && bestKernelBuild() !== "relaxed") {
     throw new ModelComposeError(
       "unsupported",
@@ -61,15 +61,16 @@ export function wasmDevice(
     );
   }
   const backend = new WasmBackend({ threads, kernelBuild });
-  const plan = backend.plan(program, checkpoint, contextLength, 1);
-  const memoryNotice = checkMemory(planBytes(plan), contextLength);
+  const options = { contextLength, slots: 1 };
+  const { memory } = await backend.prepare(program, checkpoint, options);
+  const memoryNotice = checkMemory(memory, contextLength);
   if (memoryNotice !== undefined) {
     progress.notice(memoryNotice);
   }
   return {
     readers: backend.threads,
     load: async (onWeights) => {
-      const executable = await backend.load(program, checkpoint, { contextLength, slots: 1, onWeights });
+      const executable = await (await backend.prepare(program, checkpoint, options)).load({ onWeights });
       return {
         executable,
         decode: (request, { profile }) => executable.decode({ ...request, profile }),
@@ -120,15 +121,17 @@ export async function gpuDevice(
   { name, prefill, profile }: { name: string | undefined } & Pick<BenchFlags, "prefill" | "profile">,
   progress: Progress,
 ): Promise<BenchDevice> {
-  const backend = await WebGpuBackend.open({ name, prefill });
+  const backend = new WebGpuBackend({ name, prefill });
+  const options = { contextLength, slots: 1 };
+  const seen = await backend.prepare(program, checkpoint, options);
   try {
-    const { summary } = backend.context;
+    const { summary } = seen.context;
     if (profile) {
-      requireTimestamps(backend.context);
+      requireTimestamps(seen.context);
     }
-    const need = backend.plan(program, checkpoint, contextLength, 1);
+    const need = seen.memory;
     progress.notice(
-      `Device: ${backend.device.description}; GPU memory: ${formatBytes(need.weightBytes)} of weights, ` +
+      `Device: ${seen.device.description}; GPU memory: ${formatBytes(need.weightBytes)} of weights, ` +
         `${formatBytes(need.kvCacheBytes)} of KV cache, ${formatBytes(need.workBytes)} of work.`,
     );
     if (summary.isSoftware) {
@@ -138,20 +141,20 @@ export async function gpuDevice(
       progress.notice(`Prompts are read with "${prefill}" arithmetic, which is not exact.`);
     }
   } finally {
-    await backend.dispose();
+    await seen.dispose();
   }
   return {
     readers: availableCores(),
     load: async (onWeights) => {
-      // Opening the GPU is a part of loading: a backend loads one program.
-      const opened = await WebGpuBackend.open({ name, prefill });
-      const executable = await opened.load(program, checkpoint, { contextLength, slots: 1, onWeights });
+      // Opening the GPU is a part of loading.
+      const preparation = await backend.prepare(program, checkpoint, options);
+      const executable = await preparation.load({ onWeights });
       let probe: Promise<ReadProbe> | undefined;
       return {
         executable,
         decode: (request, options) => executable.decode({ ...request, ...options }),
         sampleReads: async () => (await (probe ??= ReadProbe.create(executable))).sample(),
-        gpu: { executable, summary: opened.context.summary },
+        gpu: { executable, summary: preparation.context.summary },
       };
     },
   };

@@ -66,18 +66,19 @@ async function measure(
   const lengths = { ...flags, promptTokens: decodePromptTokens };
   const { program, checkpoint, contextLength } = await openSubject(directory, lengths);
   // As on a GPU: with its kernels, and without the guards that only tests want.
-  const backend = await WebGpuBackend.open({
+  const backend = new WebGpuBackend({
     name: "null",
     dawnFlags: ["backend=null"],
     validation: "off",
     forced: { kind: "hardware" },
   });
   progress.phase("Loading");
-  const executable = await backend.load(program, checkpoint, { contextLength, slots: 1 });
+  const preparation = await backend.prepare(program, checkpoint, { contextLength, slots: 1 });
+  const executable = await preparation.load();
   try {
     // This backend neither clears buffers nor copies them: a status found there by chance would end the decode.
     for (const buffer of (await executable.takeRing(false)).buffers) {
-      backend.context.device.queue.writeBuffer(buffer, 0, new Uint8Array(buffer.size));
+      preparation.context.device.queue.writeBuffer(buffer, 0, new Uint8Array(buffer.size));
     }
     const prompt = randomTokens(decodePromptTokens, program.vocabSize, PROMPT_SEED);
     const runs: EncodeRun[] = [];
@@ -95,8 +96,8 @@ async function measure(
     return {
       model,
       family: program.family,
-      layers: program.kv.layers,
-      adapter: backend.context.summary.name,
+      layers: program.state.length,
+      adapter: preparation.context.summary.name,
       decodePromptTokens,
       newTokens,
       contextLength,

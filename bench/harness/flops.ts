@@ -1,5 +1,6 @@
 /** How much arithmetic a prefill is. */
 import type { Program } from "../../src/runtime/program.ts";
+import { uniformHeads } from "../../src/runtime/state.ts";
 
 /**
  * Floating-point operations that a prefill of `tokens` tokens from position 0 needs, a multiply-add counted as two:
@@ -20,6 +21,7 @@ export function prefillFlops(program: Program, tokens: number): number {
     }
     return spec.rows * spec.columns;
   };
+  const { headDim } = uniformHeads(program);
   let flops = 0;
   for (const group of program.entries.get("forward") ?? []) {
     for (const op of group.ops) {
@@ -28,7 +30,7 @@ export function prefillFlops(program: Program, tokens: number): number {
       } else if (op.role === "logits") {
         flops += 2 * matrix(op.weight);
       } else if (op.role === "attention") {
-        flops += 4 * op.heads * program.kv.headDim * visible;
+        flops += 4 * op.heads * headDim * visible;
       }
     }
   }

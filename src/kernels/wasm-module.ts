@@ -37,6 +37,7 @@ export interface Kernels {
   gemv_bf16: Gemv;
   gemv_f16: Gemv;
   gemv_f32: Gemv;
+  gemv_i8_row: Gemv;
   scale_f16(x: Address, out: Address, count: number): void;
   pack_rows(x: Address, ldx: number, rows: number, columns: number, out: Address): void;
   gemm(

@@ -3,7 +3,7 @@
 export { activate } from "./activate/activate.as";
 export { embed } from "./embed/embed.as";
 export { layer_norm, rms_norm } from "./norm/norm.as";
-export { gemv_bf16, gemv_f16, gemv_f32, scale_f16 } from "./linear/gemv.as";
+export { gemv_bf16, gemv_f16, gemv_f32, gemv_i8_row, scale_f16 } from "./linear/gemv.as";
 export { gemm, pack_rows } from "./linear/gemm.as";
 export { pack_panel } from "./linear/panels.as";
 export { rope } from "./rope/rope.as";

@@ -1,5 +1,6 @@
 /** What a model takes, from its configuration alone. */
 import type { MatrixSpec, Program, VectorSpec } from "../runtime/program.ts";
+import { numbersPerPosition, type LayerState } from "../runtime/state.ts";
 import { readModelConfig } from "./config/model-config.ts";
 import { buildProgram } from "./families/registry.ts";
 
@@ -24,17 +25,19 @@ export interface ModelInfo {
  */
 export async function readModelInfo(directory: string): Promise<ModelInfo> {
   const program = buildProgram(await readModelConfig(directory));
-  const { family, architecture, vocabSize, maxPositions, kv } = program;
-  const source = kv.sourceLayers ?? 0;
-  const perLayer = 2 * kv.kvHeads * kv.headDim * Float32Array.BYTES_PER_ELEMENT;
+  const { family, architecture, vocabSize, maxPositions, state } = program;
+  const bytesPerToken = (kind: LayerState["kind"]): number =>
+    state
+      .filter((layer) => layer.kind === kind)
+      .reduce((sum, layer) => sum + numbersPerPosition(layer) * Float32Array.BYTES_PER_ELEMENT, 0);
   return {
     family,
     architecture,
     parameters: countParameters(program),
     vocabSize,
     maxPositions,
-    kvBytesPerToken: (kv.layers - source) * perLayer,
-    sourceKvBytesPerToken: source * perLayer,
+    kvBytesPerToken: bytesPerToken("kv"),
+    sourceKvBytesPerToken: bytesPerToken("source"),
   };
 }
 

@@ -13,7 +13,7 @@ import { Generator, type ForwardResult } from "../runtime/generation/generator.t
 import type { Program } from "../runtime/program.ts";
 import { resolveLoadOptions } from "../runtime/load-options.ts";
 import { resolveGenerateOptions } from "../runtime/sampling/options.ts";
-import { requirePrecision } from "../runtime/checkpoint/weight-source.ts";
+import { formatOfPrecision, requireFormat } from "../runtime/checkpoint/weight-source.ts";
 import {
   Chat,
   type ChatOptions,
@@ -137,7 +137,8 @@ async function load(
       ? decoderStartToken(generation, program.vocabSize, directory)
       : undefined;
   const slots = request.maxBeams ?? defaults.beams.count;
-  requirePrecision(program, checkpoint, request.precision);
+  const format = formatOfPrecision(request.precision);
+  requireFormat(program, checkpoint, format);
   onProgress?.({ stage: "config", done: 1, total: 1 });
 
   /** What the model can have of a number of tokens that was asked for. */
@@ -167,9 +168,8 @@ async function load(
     checkpoint,
     request,
     onNotice,
-    options: {
-      contextLength,
-      slots,
+    options: { contextLength, slots, format },
+    hooks: {
       signal: either,
       onWeights: (done, total) => onProgress?.({ stage: "weights", done, total }),
     },

@@ -11,6 +11,7 @@
  * - A failure of the device itself rejects the running call and every later one with a "device" error.
  * - Token choice is the device's: given the same logits and sampling, every device picks the same token.
  */
+import type { FormatName } from "../kernels/format.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import type { DeviceInfo } from "./generation/types.ts";
 import type { Program } from "./program.ts";
@@ -18,19 +19,28 @@ import type { ResolvedSampling } from "./sampling/options.ts";
 
 /** A number of positions that becomes known while the weights are loaded, which do not wait for it. */
 export interface LateContext {
-  /** Integers >= 1 between which it will be; at most the model's maximum. */
+  /** Integers >= 1 between which it will be. */
   least: number;
   most: number;
   counted: Promise<number>;
 }
 
+/** What an Executable is prepared for. */
 export interface ExecutableOptions {
-  /** Positions each KV slot holds. Where they come late, the KV cache is sized last, and by what was counted. */
+  /** Positions each slot holds. Where they come late, the cache is sized last, and by what was counted. */
   contextLength: number | LateContext;
-  /** KV slots: sequences that can be in memory at once. */
+  /** Slots: sequences that can be in memory at once. */
   slots: number;
+  /** Of all matrices; default: each as the checkpoint has it. "unsupported" where it has another. */
+  format?: FormatName;
+}
+
+/** How loading is watched and stopped. */
+export interface LoadHooks {
   /** Bytes of weights loaded so far, of all. */
   onWeights?: (done: number, total: number) => void;
+  /** Of a late context: called once when it is known, before the cache is sized. What it throws ends the load. */
+  admit?: (contextLength: number) => void;
   signal?: AbortSignal;
 }
 
@@ -106,8 +116,42 @@ export interface MemoryUse {
   workBytes: number;
 }
 
+/**
+ * The state of a slot's sequence at one position, kept apart from the slot. It stays what it is whatever becomes of the
+ * slot, and may be put into any slot of its Executable, any number of times.
+ */
+export interface StateSnapshot {
+  /** Positions [0, length) that the sequence has. */
+  readonly length: number;
+  /** Frees what it holds; it cannot be restored afterwards. Idempotent, and implied by disposing the Executable. */
+  release(): Promise<void>;
+}
+
+/**
+ * What can be done with the sequences in an Executable's slots, beside running passes over them. A slot's sequence has a
+ * length: a pass appends its rows, in the order of their positions, and makes it the last of them plus one; a decode
+ * appends its rows and all tokens that it handed over but the last, which no pass has read yet. A row at an earlier
+ * position first drops what was there from that position on. Layers that hold an encoder's input (SourceState) are one for
+ * all slots: nothing here touches them.
+ *
+ * A recurrent state belongs to the end of its sequence. Going back is possible to where it is known only: to position 0,
+ * and to positions that a snapshot of this sequence was taken at and not released. Everything else is an
+ * "invalid-argument" error that names the slot, the position and the positions that can be reached; that goes for
+ * `truncate`, for `fork` with less than the whole length, and for rows before the end.
+ */
+export interface Sequences {
+  /** Makes `to` the same sequence as the first `length` positions of `from`. What `to` held is gone. */
+  fork(from: number, to: number, length: number): Promise<void>;
+  /** Drops the positions from `length` on. */
+  truncate(slot: number, length: number): Promise<void>;
+  /** @throws ModelComposeError "out-of-memory" */
+  snapshot(slot: number): Promise<StateSnapshot>;
+  /** Makes `slot` the sequence of a snapshot. What it held is gone. */
+  restore(snapshot: StateSnapshot, slot: number): Promise<void>;
+}
+
 /** A compiled program with its weights in device memory. */
-export interface Executable {
+export interface Executable extends Sequences {
   readonly device: DeviceInfo;
   readonly memory: MemoryUse;
   readonly contextLength: number;
@@ -118,15 +162,27 @@ export interface Executable {
   readonly maxRows: number;
   run(pass: Pass, signal?: AbortSignal): Promise<PassResult>;
   decode(request: DecodeRequest, signal?: AbortSignal): Promise<DecodeProfile>;
-  /**
-   * Copies positions [0, length) of one slot to another; what that one held from `length` on is undefined. Truncating a
-   * slot needs no call: positions say it all. Layers that all slots share (an encoder's input) are not touched.
-   */
-  copySlot(from: number, to: number, length: number): Promise<void>;
   /** Frees everything, running calls reject. Idempotent. */
   dispose(): Promise<void>;
 }
 
+/** A program planned for a device: what it would take is known, nothing of it is allocated yet. */
+export interface Preparation {
+  readonly device: DeviceInfo;
+  /** Of a late context, at the least that it will be. */
+  readonly memory: MemoryUse;
+  /** What a context of another length would take. @throws as `prepare` */
+  memoryFor(contextLength: number): MemoryUse;
+  /** Allocates, uploads, compiles; once. What was opened for it is the Executable's from then on. */
+  load(hooks?: LoadHooks): Promise<Executable>;
+  /** Gives up what was opened; nothing to do after `load`. Idempotent. */
+  dispose(): Promise<void>;
+}
+
 export interface Backend {
-  load(program: Program, checkpoint: Checkpoint, options: ExecutableOptions): Promise<Executable>;
+  /**
+   * @throws ModelComposeError "invalid-checkpoint", "unsupported" for what the device cannot run, "out-of-memory" for what
+   *   it could never hold
+   */
+  prepare(program: Program, checkpoint: Checkpoint, options: ExecutableOptions): Promise<Preparation>;
 }

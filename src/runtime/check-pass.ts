@@ -93,20 +93,8 @@ export function checkDecode(request: DecodeRequest, limits: PassLimits): void {
   );
 }
 
-export function checkCopy(from: number, to: number, length: number, limits: PassLimits): void {
-  for (const slot of [from, to]) {
-    checkSlot(slot, limits);
-  }
-  if (Number.isInteger(length) && length >= 0 && length <= limits.contextLength) {
-    return;
-  }
-  throw new ModelComposeError(
-    "invalid-argument",
-    `A copy of ${length} positions was refused; expected 0 to ${limits.contextLength}.`,
-  );
-}
-
-function checkSlot(slot: number, { slots }: PassLimits): void {
+/** @throws ModelComposeError "invalid-argument" for a slot that there is not */
+export function checkSlot(slot: number, { slots }: PassLimits): void {
   if (Number.isInteger(slot) && slot >= 0 && slot < slots) {
     return;
   }

@@ -1,12 +1,12 @@
 /** Which device is chosen, what is said, what is freed; a real model on a pretended GPU and on the CPU. */
 import { describe, expect, test } from "vitest";
 import { modelPath } from "../../test/support/golden.ts";
-import type { Executable } from "./backend.ts";
+import type { Executable, Preparation } from "./backend.ts";
 import { openCheckpoint } from "./checkpoint/checkpoint.ts";
 import { AbortError, ModelComposeError, type ErrorCode } from "../base/errors.ts";
 import type { LoadOptions } from "./generation/types.ts";
 import { resolveLoadOptions } from "./load-options.ts";
-import { loadOnDevice, type GpuBackend, type GpuBackendOptions } from "./devices.ts";
+import { loadOnDevice, type GpuBackendOptions } from "./devices.ts";
 import { readModelConfig } from "../models/config/model-config.ts";
 import { buildProgram } from "../models/families/registry.ts";
 
@@ -37,9 +37,11 @@ async function load(
   { open, load, adapter = "NVIDIA H200" }: Pretended,
 ): Promise<Outcome> {
   const outcome: Outcome = { notices: [], calls: [] };
-  const backend: GpuBackend = {
+  const memory = { weightBytes: 6e9, weightBytesPerToken: 6e9, kvCacheBytes: 1e9, workBytes: 0.5e9 };
+  const preparation: Preparation = {
     device: { kind: "webgpu", description: `webgpu (${adapter}, vulkan)`, adapter },
-    plan: () => ({ weightBytes: 6e9, kvCacheBytes: 1e9, workBytes: 0.5e9 }),
+    memory,
+    memoryFor: () => memory,
     load: () => {
       outcome.calls.push("load");
       return load === undefined ? Promise.resolve(EXECUTABLE) : Promise.reject(load);
@@ -56,9 +58,10 @@ async function load(
       request: resolveLoadOptions({ threads: 1, ...loadOptions }),
       options: { contextLength: 64, slots: 1 },
       onNotice: (line) => outcome.notices.push(line),
-      openGpuBackend: (options) => {
+      gpuBackend: (options) => {
         outcome.calls.push(options);
-        return open === undefined ? Promise.resolve(backend) : Promise.reject(open);
+        const prepare = () => (open === undefined ? Promise.resolve(preparation) : Promise.reject(open));
+        return Promise.resolve({ prepare });
       },
     });
   } catch (error) {
@@ -166,6 +169,7 @@ describe("webgpu", () => {
 
   test("an error of onNotice frees the GPU", async () => {
     const calls: string[] = [];
+    const memory = { weightBytes: 1, weightBytesPerToken: 1, kvCacheBytes: 1, workBytes: 1 };
     const loading = loadOnDevice({
       program,
       checkpoint,
@@ -174,15 +178,19 @@ describe("webgpu", () => {
       onNotice: () => {
         throw new RangeError("no room");
       },
-      openGpuBackend: () =>
+      gpuBackend: () =>
         Promise.resolve({
-          device: { kind: "webgpu", description: "webgpu (a, b)", adapter: "a" },
-          plan: () => ({ weightBytes: 1, kvCacheBytes: 1, workBytes: 1 }),
-          load: () => Promise.resolve(EXECUTABLE),
-          dispose: () => {
-            calls.push("dispose");
-            return Promise.resolve();
-          },
+          prepare: () =>
+            Promise.resolve({
+              device: { kind: "webgpu", description: "webgpu (a, b)", adapter: "a" },
+              memory,
+              memoryFor: () => memory,
+              load: () => Promise.resolve(EXECUTABLE),
+              dispose: () => {
+                calls.push("dispose");
+                return Promise.resolve();
+              },
+            }),
         }),
     });
     await expect(loading).rejects.toThrow(new RangeError("no room"));

@@ -1,13 +1,12 @@
 /** Loads a program on the device that was asked for, and says which one that is and why. */
-import type { Backend, Executable, ExecutableOptions } from "./backend.ts";
+import type { Backend, Executable, ExecutableOptions, LoadHooks, MemoryUse, Preparation } from "./backend.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { ModelComposeError, withoutRemedy } from "../base/errors.ts";
 import { formatBytes } from "../base/bytes.ts";
-import type { DeviceInfo, PrefillMode } from "./generation/types.ts";
+import type { PrefillMode } from "./generation/types.ts";
 import type { ResolvedLoad } from "./load-options.ts";
-import { checkGpuMemory, checkMemory, type MemoryNeed } from "./memory-check.ts";
+import { checkGpuMemory, checkMemory } from "./memory-check.ts";
 import type { Program } from "./program.ts";
-import { planBytes } from "./wasm/plan.ts";
 import { WasmBackend } from "./wasm/backend.ts";
 import { isSoftwareName, listAdapters, listingText } from "./webgpu/run/adapter.ts";
 
@@ -20,22 +19,15 @@ export interface GpuBackendOptions {
   signal: AbortSignal | undefined;
 }
 
-/** A GPU that is open: `load` or `dispose` ends that, and so does disposing what `load` gave. */
-export interface GpuBackend extends Backend {
-  readonly device: DeviceInfo;
-  /** What loading will take, without loading. */
-  plan(program: Program, checkpoint: Checkpoint, contextLength: number, slots: number): MemoryNeed;
-  dispose(): Promise<void>;
-}
-
 export interface DeviceLoad {
   program: Program;
   checkpoint: Checkpoint;
   request: Pick<ResolvedLoad, "device" | "threads" | "gpuMemory" | "prefill">;
   options: ExecutableOptions;
+  hooks?: LoadHooks;
   onNotice: ((line: string) => void) | undefined;
-  /** Default: the GPU through Dawn, loaded when it is first needed. */
-  openGpuBackend?: (options: GpuBackendOptions) => Promise<GpuBackend>;
+  /** Default: the GPU through Dawn, whose code is loaded when it is first needed. */
+  gpuBackend?: (options: GpuBackendOptions) => Promise<Backend>;
 }
 
 /**
@@ -96,38 +88,35 @@ async function loadOnCpu({
   checkpoint,
   request,
   options,
+  hooks,
   onNotice,
 }: DeviceLoad): Promise<Executable> {
-  const { slots } = options;
   const backend = new WasmBackend({ threads: request.threads });
-  const check = (contextLength: number): string | undefined =>
-    checkMemory(planBytes(backend.plan(program, checkpoint, contextLength, slots)), contextLength);
-  const admit = (contextLength: number): void => {
-    const memoryNotice = check(contextLength);
-    onNotice?.(`Device: ${backend.device.description}; context: ${contextLength} tokens.`);
+  const preparation = await backend.prepare(program, checkpoint, options);
+  const admit = (memory: MemoryUse, contextLength: number): void => {
+    const memoryNotice = checkMemory(memory, contextLength);
+    onNotice?.(`Device: ${preparation.device.description}; context: ${contextLength} tokens.`);
     if (memoryNotice !== undefined) {
       onNotice?.(memoryNotice);
     }
   };
-  return backend.load(program, checkpoint, admitted(options, check, admit));
+  return loadChecked(preparation, { options, hooks, check: checkMemory, admit });
 }
 
 async function loadOnGpu(
-  { program, checkpoint, request, options, onNotice, openGpuBackend = openWebGpu }: DeviceLoad,
+  { program, checkpoint, request, options, hooks, onNotice, gpuBackend = webGpuBackend }: DeviceLoad,
   name: string | undefined,
 ): Promise<Executable> {
-  const { slots, signal } = options;
   const { gpuMemory, prefill } = request;
-  const backend = await openGpuBackend({ name, gpuMemory, prefill, signal });
+  const backend = await gpuBackend({ name, gpuMemory, prefill, signal: hooks?.signal });
+  const preparation = await backend.prepare(program, checkpoint, options);
   try {
-    const { description, adapter = "" } = backend.device;
-    const check = (contextLength: number): MemoryNeed => {
-      const need = backend.plan(program, checkpoint, contextLength, slots);
+    const { description, adapter = "" } = preparation.device;
+    const check = (need: MemoryUse, contextLength: number): void => {
       checkGpuMemory(need, contextLength, gpuMemory, description);
-      return need;
     };
-    const admit = (contextLength: number): void => {
-      const need = check(contextLength);
+    const admit = (need: MemoryUse, contextLength: number): void => {
+      check(need, contextLength);
       if (isSoftwareName(adapter)) {
         onNotice?.(
           `WARNING: ${adapter} is no GPU but a program on the CPU, for tests: results are right, and come many times ` +
@@ -143,41 +132,45 @@ async function loadOnGpu(
         onNotice?.(`Prompts are read with "${prefill}" arithmetic, which is not exact.`);
       }
     };
-    return await backend.load(program, checkpoint, admitted(options, check, admit));
+    return await loadChecked(preparation, { options, hooks, check, admit });
   } catch (error) {
-    await backend.dispose();
+    await preparation.dispose();
     throw error;
   }
 }
 
-/**
- * Options for a load that memory has been checked for. A context that is counted meanwhile is checked twice: at the least
- * that it will be before anything is loaded, and at what was counted before the device sizes its cache by it.
- *
- * @param check throws when a context does not fit
- * @param admit checks and says what is loaded
- */
-function admitted(
-  options: ExecutableOptions,
-  check: (contextLength: number) => unknown,
-  admit: (contextLength: number) => void,
-): ExecutableOptions {
-  const { contextLength } = options;
-  if (typeof contextLength === "number") {
-    admit(contextLength);
-    return options;
-  }
-  const { least, most } = contextLength;
-  check(least);
-  const counted = contextLength.counted.then((length) => {
-    admit(length);
-    return length;
-  });
-  counted.catch(() => undefined); // the device throws it where it waits, if it comes so far
-  return { ...options, contextLength: { least, most, counted } };
+interface CheckedLoad {
+  readonly options: ExecutableOptions;
+  readonly hooks: LoadHooks | undefined;
+  /** Throws when a context does not fit. */
+  readonly check: (memory: MemoryUse, contextLength: number) => unknown;
+  /** Checks, and says what is loaded. */
+  readonly admit: (memory: MemoryUse, contextLength: number) => void;
 }
 
-async function openWebGpu({ name, gpuMemory, prefill, signal }: GpuBackendOptions): Promise<GpuBackend> {
+/**
+ * Loads what memory has been checked for. A context that is counted meanwhile is checked twice: at the least that it will
+ * be before anything is loaded, and at what was counted before the device sizes its cache by it.
+ */
+function loadChecked(
+  preparation: Preparation,
+  { options, hooks, check, admit }: CheckedLoad,
+): Promise<Executable> {
+  const { contextLength } = options;
+  if (typeof contextLength === "number") {
+    admit(preparation.memory, contextLength);
+    return preparation.load(hooks);
+  }
+  check(preparation.memory, contextLength.least);
+  return preparation.load({
+    ...hooks,
+    admit: (length) => {
+      admit(preparation.memoryFor(length), length);
+    },
+  });
+}
+
+async function webGpuBackend({ name, gpuMemory, prefill, signal }: GpuBackendOptions): Promise<Backend> {
   const { WebGpuBackend } = await import("./webgpu/backend.ts");
-  return WebGpuBackend.open({ name, budget: gpuMemory, prefill, signal });
+  return new WebGpuBackend({ name, budget: gpuMemory, prefill, signal });
 }

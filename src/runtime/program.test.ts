@@ -1,7 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { opAccess, ProgramBuilder, type Op, type Program } from "./program.ts";
+import { kvLayers } from "./state.ts";
 
-const HEAD = { family: "test", vocabSize: 8, maxPositions: 4, kv: { layers: 1, kvHeads: 1, headDim: 8 } };
+const HEAD = {
+  family: "test",
+  vocabSize: 8,
+  maxPositions: 4,
+  state: kvLayers(1, { kvHeads: 1, headDim: 8 }),
+};
 
 function build(ops: readonly Op[]): Program {
   const builder = new ProgramBuilder();

@@ -5,6 +5,8 @@
  * are [R, columns] f32. Devices compile a Program once and replay it for every pass, for any R up to their chunk size.
  */
 
+import type { LayerState } from "./state.ts";
+
 /** Name of a buffer, a weight or a table. Weights are named as in the checkpoint. */
 export type Name = string;
 
@@ -14,7 +16,7 @@ export interface RowRange {
   end: number;
 }
 
-/** Where a weight lies in the checkpoint, when it is not the whole tensor of its own name. */
+/** Where a weight lies in the checkpoint, when it is not the whole tensor of its own name: one tensor, or two. */
 export interface WeightSource {
   tensor: Name;
   /** Rows of the tensor (its columns, when it is transposed). */
@@ -23,6 +25,8 @@ export interface WeightSource {
   transposed?: boolean;
   /** The tensor's rows that make up the weight, in this order; absent: all. */
   ranges?: readonly RowRange[];
+  /** Of a quantised tensor (I8): the tensor [rows] f32 of its scales, one a row. */
+  scales?: Name;
 }
 
 /** A matrix [rows, columns] = [out features, in features]; element type and layout are the loader's business. */
@@ -46,18 +50,6 @@ export interface RopeTable {
   inverseFrequencies: Float32Array;
   /** Multiplies cos and sin (YaRN's attention factor); 1 otherwise. */
   scaling: number;
-}
-
-/** Shape of the KV cache: per layer, slot and position, kvHeads keys and values of headDim. */
-export interface KvSpec {
-  layers: number;
-  /**
-   * The last this many of `layers` hold keys and values of an encoder's input: all slots share them, so they have one
-   * slot, and only passes over slot 0 append to them. Default 0.
-   */
-  sourceLayers?: number;
-  kvHeads: number;
-  headDim: number;
 }
 
 export type Activation = "silu" | "relu" | "gelu" | "gelu_tanh";
@@ -211,7 +203,8 @@ export interface Program {
   /** Columns of every buffer. */
   buffers: ReadonlyMap<Name, number>;
   rope?: RopeTable;
-  kv: KvSpec;
+  /** What a sequence keeps between passes; AppendOp and AttentionOp name a layer by its index. */
+  state: readonly LayerState[];
   /** Entry points over the one set of weights: FORWARD, and ENCODE where there is an encoder. */
   entries: ReadonlyMap<string, readonly OpGroup[]>;
 }
@@ -258,11 +251,6 @@ export function opVectors(op: Op): Name[] {
     return [];
   }
   return [...(op.role === "norm" ? [op.weight] : []), ...(op.bias === undefined ? [] : [op.bias])];
-}
-
-/** Whether a layer of the cache holds an encoder's input, one for all slots. */
-export function isSourceLayer({ layers, sourceLayers = 0 }: KvSpec, layer: number): boolean {
-  return layer >= layers - sourceLayers;
 }
 
 /** Writes a Program op by op, so that a model file reads like its paper. */
@@ -312,7 +300,7 @@ export class ProgramBuilder {
     group.ops.push(op);
   }
 
-  build(head: Pick<Program, "family" | "vocabSize" | "maxPositions" | "rope" | "kv">): Program {
+  build(head: Pick<Program, "family" | "vocabSize" | "maxPositions" | "rope" | "state">): Program {
     return {
       ...head,
       architecture: this.#entries.has(ENCODE) ? "seq2seq" : "causal",

@@ -1,5 +1,5 @@
 /** The devices that the contract is tested on: the CPU, and the GPU in the variants that adapters call for. */
-import type { Executable, ExecutableOptions } from "../../src/runtime/backend.ts";
+import type { Executable, ExecutableOptions, LoadHooks } from "../../src/runtime/backend.ts";
 import { WasmBackend, type WasmOptions } from "../../src/runtime/wasm/backend.ts";
 import { WebGpuBackend, type WebGpuOptions } from "../../src/runtime/webgpu/backend.ts";
 import type { WebGpuExecutable } from "../../src/runtime/webgpu/run/executable.ts";
@@ -8,10 +8,11 @@ import type { GoldenModel } from "./golden.ts";
 /** Part of the name of the adapter to test on; see software-gpu.ts. */
 export const ADAPTER = process.env.MODEL_COMPOSE_TEST_ADAPTER ?? "swiftshader";
 
-export type LoadSettings = Partial<ExecutableOptions> & {
-  /** Rows of one pass. */
-  maxRows?: number;
-};
+export type LoadSettings = Partial<ExecutableOptions> &
+  LoadHooks & {
+    /** Rows of one pass. */
+    maxRows?: number;
+  };
 
 export interface TestDevice<E extends Executable = Executable> {
   name: string;
@@ -23,8 +24,11 @@ const LOADING = { contextLength: 256, slots: 1 };
 export function wasmDevice(name: string, options: WasmOptions): TestDevice {
   return {
     name,
-    load: ({ program, checkpoint }, { maxRows, ...loading } = {}) =>
-      new WasmBackend({ ...options, maxRows }).load(program, checkpoint, { ...LOADING, ...loading }),
+    load: async ({ program, checkpoint }, { maxRows, onWeights, signal, ...loading } = {}) => {
+      const backend = new WasmBackend({ ...options, maxRows });
+      const preparation = await backend.prepare(program, checkpoint, { ...LOADING, ...loading });
+      return preparation.load({ onWeights, signal });
+    },
   };
 }
 
@@ -32,9 +36,10 @@ export function wasmDevice(name: string, options: WasmOptions): TestDevice {
 export function gpuDevice(name: string, options: WebGpuOptions = {}): TestDevice<WebGpuExecutable> {
   return {
     name,
-    load: async ({ program, checkpoint }, { maxRows, ...loading } = {}) => {
-      const backend = await WebGpuBackend.open({ name: ADAPTER, validation: "full", maxRows, ...options });
-      return backend.load(program, checkpoint, { ...LOADING, ...loading });
+    load: async ({ program, checkpoint }, { maxRows, onWeights, signal, ...loading } = {}) => {
+      const backend = new WebGpuBackend({ name: ADAPTER, validation: "full", maxRows, ...options });
+      const preparation = await backend.prepare(program, checkpoint, { ...LOADING, ...loading });
+      return preparation.load({ onWeights, signal });
     },
   };
 }

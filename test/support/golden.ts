@@ -9,11 +9,13 @@ import type {
   DecodeRequest,
   Executable,
   ExecutableOptions,
+  LoadHooks,
   Pass,
   PassResult,
 } from "../../src/runtime/backend.ts";
 import { ENCODE, type Program } from "../../src/runtime/program.ts";
-import { WasmBackend, type WasmExecutable, type WasmOptions } from "../../src/runtime/wasm/backend.ts";
+import { WasmBackend, type WasmOptions } from "../../src/runtime/wasm/backend.ts";
+import type { WasmExecutable } from "../../src/runtime/wasm/executable.ts";
 import { goldenPath } from "./model-files.ts";
 
 export interface GoldenPrompt {
@@ -58,10 +60,15 @@ export async function openGolden(name: string): Promise<GoldenModel> {
 export async function loadGolden(
   { program, checkpoint }: Pick<GoldenModel, "program" | "checkpoint">,
   options: WasmOptions = {},
-  loading: Partial<ExecutableOptions> = {},
+  { onWeights, signal, ...loading }: Partial<ExecutableOptions> & LoadHooks = {},
 ): Promise<WasmExecutable> {
   const contextLength = Math.min(256, learnedPositions(program));
-  return new WasmBackend(options).load(program, checkpoint, { contextLength, slots: 1, ...loading });
+  const preparation = await new WasmBackend(options).prepare(program, checkpoint, {
+    contextLength,
+    slots: 1,
+    ...loading,
+  });
+  return preparation.load({ onWeights, signal });
 }
 
 /** Positions that a program has embeddings for; no end to them where they are computed. */

@@ -10,6 +10,7 @@ import type {
   MemoryUse,
   Pass,
   PassResult,
+  StateSnapshot,
 } from "../../src/runtime/backend.ts";
 import { throwIfAborted } from "../../src/base/errors.ts";
 import type { DeviceInfo } from "../../src/runtime/generation/types.ts";
@@ -34,6 +35,7 @@ export class HashedExecutable implements Executable {
   readonly #options: HashedOptions;
   /** Tokens by slot and position. */
   readonly #slots: number[][];
+  readonly #snapshots = new WeakMap<StateSnapshot, readonly number[]>();
   #source: readonly number[] = [];
 
   constructor(options: HashedOptions) {
@@ -90,10 +92,26 @@ export class HashedExecutable implements Executable {
     return { wallSeconds: 0, kernelSeconds: 0 };
   }
 
-  copySlot(from: number, to: number, length: number): Promise<void> {
+  fork(from: number, to: number, length: number): Promise<void> {
     this.copies.push({ from, to, length });
-    // What lies beyond is undefined: here nothing.
     this.#slots[to] = this.#slot(from).slice(0, length);
+    return Promise.resolve();
+  }
+
+  truncate(slot: number, length: number): Promise<void> {
+    this.#slots[slot] = this.#slot(slot).slice(0, length);
+    return Promise.resolve();
+  }
+
+  snapshot(slot: number): Promise<StateSnapshot> {
+    const tokens = [...this.#slot(slot)];
+    const snapshot: StateSnapshot = { length: tokens.length, release: () => Promise.resolve() };
+    this.#snapshots.set(snapshot, tokens);
+    return Promise.resolve(snapshot);
+  }
+
+  restore(snapshot: StateSnapshot, slot: number): Promise<void> {
+    this.#slots[slot] = [...(this.#snapshots.get(snapshot) ?? [])];
     return Promise.resolve();
   }
 

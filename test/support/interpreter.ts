@@ -2,8 +2,31 @@
  * Any Program op by op in plain f64, or with every intermediate result rounded to f32: the first is what devices are
  * compared with, the distance of the second from it says how far f32 may be.
  */
-import { FORWARD, isSourceLayer, type Activation, type Op, type Program } from "../../src/runtime/program.ts";
+import type { StateSnapshot } from "../../src/runtime/backend.ts";
+import { ENCODE, FORWARD, type Activation, type Op, type Program } from "../../src/runtime/program.ts";
+import { isSourceLayer } from "../../src/runtime/state.ts";
 import { erf } from "./erf.ts";
+import { InterpretedSequences, type Cell } from "./interpreted-sequences.ts";
+
+/**
+ * A causal convolution of each channel by itself (LFM2's short convolution, which no device has yet): output[r][c] =
+ * Σ_t weight[c][t] · input at position - (taps - 1 - t), zeros before position 0. `layer` is recurrent and keeps the last
+ * taps - 1 inputs, [taps - 1][channels].
+ */
+export interface ConvolveOp {
+  role: "convolve";
+  input: string;
+  /** [channels, taps] */
+  weight: string;
+  layer: number;
+  output: string;
+  trace?: string;
+}
+
+/** A Program that may have ops which no device has. */
+export type InterpretedProgram = Omit<Program, "entries"> & {
+  entries: ReadonlyMap<string, readonly { ops: readonly (Op | ConvolveOp)[] }[]>;
+};
 
 /** Rows of numbers. */
 type Rows = Float64Array[];
@@ -25,19 +48,21 @@ export interface ProgramOutput {
 }
 
 export class Interpreter {
-  readonly #program: Program;
+  readonly #program: InterpretedProgram;
   /** Row-major, by name. */
   readonly #weights: ReadonlyMap<string, ArrayLike<number>>;
   readonly #round: (value: number) => number;
-  /** Key and value by layer, slot and position. */
-  readonly #cache = new Map<string, { key: Float64Array; value: Float64Array }>();
+  readonly #sequences: InterpretedSequences;
+  /** An encoder's input, by layer: of all slots. */
+  readonly #sources = new Map<number, Cell[]>();
 
   constructor(
-    program: Program,
+    program: InterpretedProgram,
     weights: ReadonlyMap<string, ArrayLike<number>>,
     precision: "f64" | "f32" = "f64",
   ) {
     this.#program = program;
+    this.#sequences = new InterpretedSequences(program);
     this.#weights = weights;
     this.#round = precision === "f32" ? Math.fround : (value) => value;
   }
@@ -45,6 +70,10 @@ export class Interpreter {
   run(input: ProgramInput): ProgramOutput {
     const buffers = new Map<string, Rows>();
     const output: ProgramOutput = { logits: [], activations: new Map() };
+    const spans = this.#spansOf(input);
+    for (const [slot, { first }] of spans) {
+      this.#sequences.begin(slot, first);
+    }
     for (const { ops } of this.#program.entries.get(input.entry ?? FORWARD) ?? []) {
       for (const op of ops) {
         const written = this.#apply(op, input, buffers, output);
@@ -56,23 +85,41 @@ export class Interpreter {
         }
       }
     }
+    for (const [slot, { end }] of spans) {
+      this.#sequences.setLength(slot, end);
+    }
     return output;
   }
 
-  copySlot(from: number, to: number, length: number): void {
-    for (let layer = 0; layer < this.#program.kv.layers; layer++) {
-      for (let p = 0; p < length; p++) {
-        const cell = this.#cache.get(`${layer} ${from} ${p}`);
-        if (cell !== undefined) {
-          this.#cache.set(`${layer} ${to} ${p}`, cell);
-        }
-      }
+  fork(from: number, to: number, length: number): void {
+    this.#sequences.fork(from, to, length);
+  }
+
+  truncate(slot: number, length: number): void {
+    this.#sequences.truncate(slot, length);
+  }
+
+  snapshot(slot: number): StateSnapshot {
+    return this.#sequences.snapshot(slot);
+  }
+
+  restore(snapshot: StateSnapshot, slot: number): void {
+    this.#sequences.restore(snapshot, slot);
+  }
+
+  /** The positions that a pass gives each slot; none of an encoder's input, which is of no slot. */
+  #spansOf({ entry, slots, positions }: ProgramInput): Map<number, { first: number; end: number }> {
+    const spans = new Map<number, { first: number; end: number }>();
+    for (const [r, slot] of entry === ENCODE ? [] : slots.entries()) {
+      const { first, end } = spans.get(slot) ?? { first: Infinity, end: 0 };
+      spans.set(slot, { first: Math.min(first, positions[r]), end: Math.max(end, positions[r] + 1) });
     }
+    return spans;
   }
 
   /** The rows that the op wrote. */
   #apply(
-    op: Op,
+    op: Op | ConvolveOp,
     { tokens, slots, positions, sourceLength = 0 }: ProgramInput,
     buffers: Map<string, Rows>,
     output: ProgramOutput,
@@ -139,8 +186,7 @@ export class Interpreter {
       case "append": {
         const [key, value] = [rows(op.key), rows(op.value)];
         for (const [r, position] of positions.entries()) {
-          const cell = { key: key[r].slice(), value: value[r].slice() };
-          this.#cache.set(`${op.layer} ${slots[r]} ${position}`, cell);
+          this.#cells(op.layer, slots[r])[position] = { key: key[r].slice(), value: value[r].slice() };
         }
         return undefined;
       }
@@ -173,10 +219,40 @@ export class Interpreter {
           rows(op.target).map((row, r) => row.map((value, i) => round(value + input[r][i]))),
         );
       }
+      case "convolve":
+        return write(
+          op.output,
+          rows(op.input).map((row, r) => this.#convolved(row, op, slots[r])),
+        );
       case "logits":
         output.logits = this.#linear(rows(op.input), op.weight, op.bias);
         return undefined;
     }
+  }
+
+  #cells(layer: number, slot: number): Cell[] {
+    if (!isSourceLayer(this.#program, layer)) {
+      return this.#sequences.cellsOf(slot, layer);
+    }
+    const cells = this.#sources.get(layer) ?? [];
+    this.#sources.set(layer, cells);
+    return cells;
+  }
+
+  /** Rows of a slot come in the order of their positions. */
+  #convolved(row: Float64Array, { weight, layer }: ConvolveOp, slot: number): Float64Array {
+    const round = this.#round;
+    const channels = row.length;
+    const taps = this.#columns(weight);
+    const inputs = [...this.#sequences.stateOf(slot, layer), ...row];
+    this.#sequences.setState(slot, layer, Float64Array.from(inputs.slice(channels)));
+    return row.map((_, c) =>
+      this.#sum(
+        Array.from({ length: taps }, (_, t) =>
+          round(this.#weight(weight)[c * taps + t] * inputs[t * channels + c]),
+        ),
+      ),
+    );
   }
 
   #weight(name: string): ArrayLike<number> {
@@ -252,12 +328,17 @@ export class Interpreter {
     end: number,
   ): Float64Array {
     const round = this.#round;
-    const { kvHeads, headDim } = this.#program.kv;
-    if ((slot !== 0 || start !== 0) && isSourceLayer(this.#program.kv, layer)) {
+    const state = this.#program.state[layer];
+    if (state === undefined || state.kind === "recurrent") {
+      throw new Error(`Layer ${layer} has no keys and values.`);
+    }
+    const { kvHeads, keyDim: headDim } = state;
+    if ((slot !== 0 || start !== 0) && state.kind === "source") {
       throw new Error("A source is whole, in slot 0.");
     }
+    const known = this.#cells(layer, slot);
     const cells = Array.from({ length: end - start }, (_, i) => {
-      const cell = this.#cache.get(`${layer} ${slot} ${start + i}`);
+      const cell = known.at(start + i);
       if (cell === undefined) {
         throw new Error(`Slot ${slot} has nothing at position ${start + i}.`);
       }

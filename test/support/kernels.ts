@@ -5,7 +5,7 @@ import {
   type KernelBuild,
   type Kernels,
 } from "../../src/kernels/wasm-module.ts";
-import { FORMAT_CODE, PANEL, panelBytes } from "../../src/runtime/wasm/plan.ts";
+import { FORMATS, PANEL, panelBytes, panelScalesOffset } from "../../src/kernels/format.ts";
 import type { StoredMatrix } from "./numbers.ts";
 
 export const BUILDS: readonly KernelBuild[] = ["relaxed", "baseline"];
@@ -71,15 +71,18 @@ export class KernelLab {
     const source = this.take(Math.ceil(bytes.length / 4));
     source.u8.set(bytes);
     const panels = Math.ceil(rows / PANEL);
-    const format = FORMAT_CODE[matrix.format];
-    const packed = this.take(
-      (panels * panelBytes({ dtype: matrix.format, packing: "tiles" }, columns)) / 4,
-      123,
-    );
+    const format = FORMATS[matrix.format].code;
+    const packed = this.take((panels * panelBytes(matrix.format, columns)) / 4, 123);
     for (let p = 0; p < panels; p++) {
       const from = source.address + p * PANEL * rowBytes;
       const count = Math.min(PANEL, rows - p * PANEL);
       this.kernels.pack_panel(from, rowBytes, columns, count, packed.address, p, panels, format);
+    }
+    if (matrix.scales !== undefined) {
+      // Of rows that are not there: zeros, as in fresh memory.
+      const from = panelScalesOffset(matrix.format, columns, panels, 0) / 4;
+      packed.f32.fill(0, from);
+      packed.f32.set(matrix.scales, from);
     }
     return { ...packed, panels, format };
   }

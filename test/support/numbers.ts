@@ -1,5 +1,7 @@
 /** Plain, slow, f64 arithmetic and number formats: what kernels and models are compared with. */
 
+import type { FormatName } from "../../src/kernels/format.ts";
+
 /** Unit roundoff of f32: the largest relative error of one correctly rounded operation. */
 export const UNIT_ROUNDOFF = 2 ** -24;
 
@@ -23,7 +25,7 @@ export function normalNumbers(count: number, random: () => number, deviation = 1
   });
 }
 
-export type Format = "f32" | "f16" | "bf16";
+export type Format = FormatName;
 
 /** The bits of a number as bf16, the low half of its f32 cut off. */
 export function bf16Bits(value: number): number {
@@ -50,8 +52,10 @@ export interface StoredMatrix {
   format: Format;
   rows: number;
   columns: number;
-  /** Row-major. */
+  /** Elements, row-major. */
   bytes: Uint8Array;
+  /** [rows] where the format has a scale a row. */
+  scales?: Float32Array;
   /** [rows * columns] */
   values: Float64Array;
 }
@@ -71,6 +75,13 @@ export function randomMatrix(
   if (format === "f32") {
     const values = normalNumbers(count, random);
     return { format, rows, columns, bytes: new Uint8Array(values.buffer), values: Float64Array.from(values) };
+  }
+  if (format === "i8-row") {
+    const elements = Int8Array.from({ length: count }, () => Math.floor(random() * 255) - 127);
+    // Of so few bits that their products with elements are f32 numbers: the matrix's values are exact.
+    const scales = Float32Array.from({ length: rows }, () => Math.floor((0.5 + random()) * 2 ** 12) / 2 ** 18);
+    const values = Float64Array.from(elements, (q, i) => q * scales[Math.floor(i / columns)]);
+    return { format, rows, columns, bytes: new Uint8Array(elements.buffer), scales, values };
   }
   const special =
     format === "f16"

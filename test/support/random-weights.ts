@@ -12,17 +12,24 @@ export interface RandomWeights {
   values: Map<Name, ArrayLike<number>>;
 }
 
-/** Weights that are rows of one tensor, or its transpose, are so in the checkpoint. */
+const DTYPES: Readonly<Record<Format, string>> = { f32: "F32", f16: "F16", bf16: "BF16", "i8-row": "I8" };
+
+/**
+ * Weights that are rows of one tensor, or its transpose, are so in the checkpoint.
+ *
+ * @param directory for the checkpoint; default: one that goes with the test that runs
+ */
 export async function randomWeights(
   { matrices, vectors }: Program,
   formatOf: (name: string) => Format,
+  directory = temporaryDirectory(),
 ): Promise<RandomWeights> {
   const random = randomSource(77);
   const header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }> = {};
   const parts: Uint8Array[] = [];
   let end = 0;
-  const put = (name: string, format: Format, shape: number[], bytes: Uint8Array): void => {
-    header[name] = { dtype: format.toUpperCase(), shape, data_offsets: [end, end + bytes.length] };
+  const put = (name: string, dtype: string, shape: number[], bytes: Uint8Array): void => {
+    header[name] = { dtype, shape, data_offsets: [end, end + bytes.length] };
     end += bytes.length;
     parts.push(bytes);
   };
@@ -36,12 +43,15 @@ export async function randomWeights(
     if (all === undefined) {
       if (isVector) {
         const vector = normalNumbers(source.rows, random);
-        put(source.tensor, "f32", [source.rows], new Uint8Array(vector.buffer));
+        put(source.tensor, "F32", [source.rows], new Uint8Array(vector.buffer));
         all = vector;
       } else {
         const shape = source.transposed ? [columns, source.rows] : [source.rows, columns];
         const stored = randomMatrix(formatOf(source.tensor), shape[0], shape[1], random);
-        put(source.tensor, stored.format, shape, stored.bytes);
+        put(source.tensor, DTYPES[stored.format], shape, stored.bytes);
+        if (source.scales !== undefined && stored.scales !== undefined) {
+          put(source.scales, "F32", [shape[0]], new Uint8Array(stored.scales.buffer));
+        }
         all = source.transposed ? transpose(stored.values, columns, source.rows) : stored.values;
       }
       tensors.set(source.tensor, all);
@@ -60,7 +70,6 @@ export async function randomWeights(
     add(name, { rows: length, columns: 1, source }, true);
   }
 
-  const directory = temporaryDirectory();
   writeFileSync(join(directory, "model.safetensors"), safetensorsBytes(header, Buffer.concat(parts)));
   return { checkpoint: await openCheckpoint(directory), values };
 }

@@ -1,12 +1,17 @@
 // Four weights of a row as f32, in order, from words as the checkpoint stores them: bf16 and f16 two to a word (the lower
 // half is the even column), f32 one to a word. Exact, but for bf16 and f32 subnormals, which WGSL allows an adapter to
 // flush.
-// Constant FORMAT: "bf16", "f16" or "f32".
+// Of "i8-row" four bytes of a word, which the row's scale then multiplies.
+// Constant FORMAT: a name of kernels/format.ts.
 #if FORMAT == "f32"
 fn widen4(words: vec4<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(words); }
 #elif FORMAT == "bf16"
 fn widen4(words: vec2<u32>) -> vec4<f32> {
   return bitcast<vec4<f32>>(vec4(words.x << 16u, words.x & 0xffff0000u, words.y << 16u, words.y & 0xffff0000u));
+}
+#elif FORMAT == "i8-row"
+fn widen4(word: u32) -> vec4<f32> {
+  return vec4<f32>(bitcast<vec4<i32>>(vec4(word) << vec4(24u, 16u, 8u, 0u)) >> vec4(24u));
 }
 #elif FORMAT == "f16"
 // unpack2x16float may flush subnormals, which are weights like others; hence by hand.

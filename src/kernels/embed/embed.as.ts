@@ -3,12 +3,15 @@
 import { TILE_COLUMNS } from "../common/simd.as";
 import { f16Scale, wordsOf } from "../linear/widen.as";
 
-/** table: of `panels` panels; row: within it. format: 0 f32, 1 f16, 2 bf16. out: [columns] f32. */
+/** table: of `panels` panels; row: within it. format: see wordsOf. out: [columns] f32. */
 export function embed(table: usize, panels: i32, row: i32, columns: i32, out: usize, format: i32): void {
+  const scales = table + (<usize>(panels * wordsOf(columns, format)) << 6);
   for (let from = 0; from < columns; from += TILE_COLUMNS) {
     const width = min(columns - from, TILE_COLUMNS);
     const tileBytes = <usize>wordsOf(width, format) << 6;
-    widenRow(table + <usize>(row >> 4) * tileBytes + (<usize>(row & 15) << 2), width, out + (<usize>from << 2), format);
+    const first = table + <usize>(row >> 4) * tileBytes + (<usize>(row & 15) << 2);
+    if (format == 3) scaleRow(first, width, load<f32>(scales + (<usize>row << 2)), out + (<usize>from << 2));
+    else widenRow(first, width, out + (<usize>from << 2), format);
     table += <usize>panels * tileBytes;
   }
 }
@@ -32,6 +35,13 @@ function widenRow(p: usize, columns: i32, out: usize, format: i32): void {
       if (c + 1 < columns) store<f32>(o, half(word), 4);
     }
     p += 64;
+  }
+}
+
+function scaleRow(p: usize, columns: i32, scale: f32, out: usize): void {
+  for (let c = 0; c < columns; c++) {
+    const byte = load<i8>(p + (<usize>(c >> 2) << 6) + (<usize>(c & 3)));
+    store<f32>(out + (<usize>c << 2), <f32>byte * scale);
   }
 }
 

@@ -32,6 +32,8 @@ const CUT = 4;
 const OFFSET = 2;
 
 const SHAPES = [
+  ["i8-row", 300],
+  ["i8-row", 7],
   ["bf16", 300],
   ["bf16", 7],
   ["f16", 64],

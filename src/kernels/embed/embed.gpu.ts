@@ -1,4 +1,4 @@
-import { chunksOf, type WeightShape } from "../linear/weights.gpu.ts";
+import { chunksOf, rowStride, type WeightShape } from "../format.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
 import type { ShaderConstants } from "../wgsl/preprocess.ts";
@@ -49,7 +49,8 @@ function tableConstants(shape: WeightShape, maxRows: number): ShaderConstants {
   return {
     FORMAT: shape.format,
     COLUMNS: shape.columns,
-    STRIDE: chunksOf(shape) * 4,
+    CHUNKS: chunksOf(shape),
+    STRIDE: rowStride(shape) / 4,
     WORKGROUP: 256,
     MAX_ROWS: maxRows,
   };

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { BUILDS, KernelLab } from "../../../test/support/kernels.ts";
 import { randomMatrix, randomSource, type Format } from "../../../test/support/numbers.ts";
 
-const FORMATS: readonly Format[] = ["bf16", "f16", "f32"];
+const FORMATS: readonly Format[] = ["bf16", "f16", "f32", "i8-row"];
 
 describe.each(BUILDS)("%s", (build) => {
   const lab = new KernelLab(build);

@@ -28,10 +28,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let r = workgroup.x;
   let row = rowToken(r) - params.first; // wraps below the shard
   if (row >= params.count) { return; }
-  for (var c = local; c < COLUMNS; c += WORKGROUP) {
-    var value = numberOf(table[wordAt(row, c)], c) * params.scale;
+  let scale = params.scale * scaleOf(table[scaleAt(row)]);
 #if POSITIONS
-    value += numberOf(positions[wordAt(rowPosition(r) + params.offset, c)], c);
+  let learned = rowPosition(r) + params.offset;
+  let learnedScale = scaleOf(positions[scaleAt(learned)]);
+#endif
+  for (var c = local; c < COLUMNS; c += WORKGROUP) {
+    var value = numberOf(table[wordAt(row, c)], c) * scale;
+#if POSITIONS
+    value += numberOf(positions[wordAt(learned, c)], c) * learnedScale;
 #endif
     output[r * COLUMNS + c] = value;
   }

@@ -20,7 +20,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let r = workgroup.x;
   let row = rowPosition(r) + params.offset - params.first; // wraps below the shard
   if (row >= params.count) { return; }
+  let scale = scaleOf(table[scaleAt(row)]);
   for (var c = local; c < COLUMNS; c += WORKGROUP) {
-    output[r * COLUMNS + c] += numberOf(table[wordAt(row, c)], c);
+    output[r * COLUMNS + c] += numberOf(table[wordAt(row, c)], c) * scale;
   }
 }

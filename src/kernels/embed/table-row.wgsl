@@ -4,6 +4,8 @@
 fn wordAt(row: u32, column: u32) -> u32 {
 #if FORMAT == "f32"
   return row * STRIDE + column;
+#elif FORMAT == "i8-row"
+  return row * STRIDE + column / 4u;
 #else
   return row * STRIDE + column / 2u;
 #endif
@@ -12,6 +14,8 @@ fn wordAt(row: u32, column: u32) -> u32 {
 fn numberOf(word: u32, column: u32) -> f32 {
 #if FORMAT == "f32"
   return bitcast<f32>(word);
+#elif FORMAT == "i8-row"
+  return widen4(word)[column % 4u];
 #else
   let half = select(word & 0xffffu, word >> 16u, column % 2u == 1u);
 #if FORMAT == "bf16"
@@ -21,3 +25,12 @@ fn numberOf(word: u32, column: u32) -> f32 {
 #endif
 #endif
 }
+
+// The word of a row that has what multiplies its numbers.
+#if FORMAT == "i8-row"
+fn scaleAt(row: u32) -> u32 { return row * STRIDE + CHUNKS * 4u; }
+fn scaleOf(word: u32) -> f32 { return bitcast<f32>(word); }
+#else
+fn scaleAt(row: u32) -> u32 { return row * STRIDE; }
+fn scaleOf(word: u32) -> f32 { return 1.0; }
+#endif

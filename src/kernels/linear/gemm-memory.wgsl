@@ -26,7 +26,9 @@ struct Params {
 #endif
 @group(0) @binding(1) var<storage, read> vectors: array<f32>;
 #if FORMAT == "f32"
-@group(0) @binding(2) var<storage, read> weight: array<vec4<u32>>; // [count, WEIGHT_QUADS]: four columns each
+@group(0) @binding(2) var<storage, read> weight: array<vec4<u32>>; // [count, WEIGHT_STRIDE]: four columns each
+#elif FORMAT == "i8-row"
+@group(0) @binding(2) var<storage, read> weight: array<u32>; // behind WEIGHT_QUADS of a row: its scale
 #else
 @group(0) @binding(2) var<storage, read> weight: array<vec2<u32>>;
 #endif
@@ -70,7 +72,11 @@ fn inputQuad(row: u32, quad: u32) -> vec4<f32> {
 fn weightQuad(row: u32, quad: u32) -> vec4<f32> {
   // Between the last column and the end of the row are zeros.
   if (quad >= WEIGHT_QUADS) { return vec4(0.0); }
-  return widen4(weight[row * WEIGHT_QUADS + quad]);
+#if FORMAT == "i8-row"
+  return widen4(weight[row * WEIGHT_STRIDE + quad]) * bitcast<f32>(weight[row * WEIGHT_STRIDE + WEIGHT_QUADS]);
+#else
+  return widen4(weight[row * WEIGHT_STRIDE + quad]);
+#endif
 }
 
 // Four rows by four columns of x or of the weight.

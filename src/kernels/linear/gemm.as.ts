@@ -4,7 +4,7 @@
 
 import { PANEL, TILE_COLUMNS } from "../common/simd.as";
 import { tile, TILE } from "./tile.as";
-import { bf16Even, bf16Mask, bf16Odd, f16Even, f16Mask, f16Odd, f16Scale, wordsOf } from "./widen.as";
+import { bf16Even, bf16Mask, bf16Odd, byteOf, f16Even, f16Mask, f16Odd, f16Scale, wordsOf } from "./widen.as";
 
 /** Packs x [rows][columns] (rows `ldx` bytes apart) for gemm_*; `out` holds rows x columns f32. */
 export function pack_rows(x: usize, ldx: usize, rows: i32, columns: i32, out: usize): void {
@@ -31,12 +31,13 @@ export function pack_rows(x: usize, ldx: usize, rows: i32, columns: i32, out: us
 /**
  * y[r, 16p + i] (+)= sum over k of x[r, k] * w[16p + i, k] for the panels p = first .. first + count - 1 of the `panels`
  * panels at `w`. `a`: packed rows. `b`: scratch of (TILE_COLUMNS + 1) x 16 f32. y: of panel 0; rows are `ldy` bytes
- * apart and padded to whole panels. `format`: 0 f32, 1 f16, 2 bf16.
+ * apart and padded to whole panels. `format`: see wordsOf.
  */
 export function gemm(
   a: usize, rows: i32, w: usize, panels: i32, first: i32, count: i32, y: usize, ldy: usize, columns: i32, accumulate: i32,
   b: usize, format: i32,
 ): void {
+  const scales = w + (<usize>(panels * wordsOf(columns, format)) << 6);
   for (let from = 0; from < columns; from += TILE_COLUMNS) {
     const width = min(columns - from, TILE_COLUMNS);
     const add = (accumulate | from) != 0;
@@ -46,6 +47,7 @@ export function gemm(
     for (let p = first; p < first + count; p++) {
       if (format == 2) widenBf16(weights, b, right, width);
       else if (format == 1) widenF16(weights, b, right, width);
+      else if (format == 3) widenI8(weights, scales + (<usize>p << 6), b, right, width);
       else splitF32(weights, b, right, width);
       const out = y + (<usize>(p * PANEL) << 2);
       multiply(a, b, out, rows, width, ldy, add);
@@ -107,6 +109,24 @@ function widenF16(w: usize, left: usize, right: usize, count: i32): void {
     w += 64;
     left += 64;
     right += 64;
+  }
+}
+
+/** `scales`: of the panel's 16 rows. */
+function widenI8(w: usize, scales: usize, left: usize, right: usize, count: i32): void {
+  const s0 = v128.load(scales), s1 = v128.load(scales, 16), s2 = v128.load(scales, 32), s3 = v128.load(scales, 48);
+  for (let k = 0; k < count; k += 4) {
+    const t0 = v128.load(w), t1 = v128.load(w, 16), t2 = v128.load(w, 32), t3 = v128.load(w, 48);
+    const last = min(4, count - k);
+    for (let j = 0; j < last; j++) {
+      v128.store(left, f32x4.mul(byteOf(t0, j), s0));
+      v128.store(left, f32x4.mul(byteOf(t1, j), s1), 16);
+      v128.store(right, f32x4.mul(byteOf(t2, j), s2));
+      v128.store(right, f32x4.mul(byteOf(t3, j), s3), 16);
+      left += 32;
+      right += 32;
+    }
+    w += 64;
   }
 }
 

@@ -29,7 +29,7 @@ async function check(options: GemmCase, kernel = SMALL): Promise<void> {
 }
 
 describe("output", () => {
-  test.each<Format>(["bf16", "f16", "f32"])("%s, sizes that no tile divides", async (format) => {
+  test.each<Format>(["bf16", "f16", "f32", "i8-row"])("%s, sizes that no tile divides", async (format) => {
     await check({ format, rows: 67, columns: 77, outputs: 70, edges: true });
   });
 

@@ -4,7 +4,7 @@ import type { KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
 import type { ShaderConstants } from "../wgsl/preprocess.ts";
 import { packedWords } from "./gemm-pack.gpu.ts";
-import { chunksOf, type WeightShape } from "./weights.gpu.ts";
+import { CHUNK_BYTES, chunksOf, elementBytes, rowStride, type WeightShape } from "../format.ts";
 
 export interface GemmShape extends WeightShape {
   /** Columns of the output buffer: the rows of the whole matrix, of all its shards. */
@@ -61,7 +61,9 @@ export function productConstants(shape: GemmShape, mode: TileMode): ShaderConsta
     ...{ MODE: mode, FORMAT: format, BIAS: bias, ACCUMULATE: accumulate, VECTOR_OUTPUT: quads },
     ...{ OUTPUT_COLUMNS: outputColumns, MAX_ROWS: maxRows, ACTIVATION: activation },
     INPUT_QUADS: Math.ceil(columns / 4),
-    WEIGHT_QUADS: chunksOf(shape) * (format === "f32" ? 1 : 2),
+    // Four columns each.
+    WEIGHT_QUADS: (chunksOf(shape) * CHUNK_BYTES) / elementBytes(format, 4),
+    WEIGHT_STRIDE: rowStride(shape) / elementBytes(format, 4),
     ...(mode === "exact"
       ? { COLUMNS: columns, VECTOR_INPUT: columns % 4 === 0 }
       : { PACKED_QUADS: packedWords(columns) / 2 }),

@@ -8,7 +8,7 @@
 // x is readable (and zero) up to an even number of columns. y is padded to whole panels.
 
 import { madd, TILE_COLUMNS } from "../common/simd.as";
-import { bf16Even, bf16Mask, bf16Odd, f16Even, f16Mask, f16Odd, wordsOf } from "./widen.as";
+import { bf16Even, bf16Mask, bf16Odd, byteOf, f16Even, f16Mask, f16Odd, wordsOf } from "./widen.as";
 
 /**
  * Panels first .. first + count - 1 of the `panels` panels at `w`, bf16. y: of panel 0. `accumulate` adds to y instead
@@ -114,6 +114,49 @@ export function scale_f16(x: usize, out: usize, count: i32): void {
     v128.store(out, f32x4.mul(v128.load(x), scale));
     x += 16;
     out += 16;
+  }
+}
+
+/** i8 weights with a scale a row, which multiplies the finished dot of each block of columns. */
+export function gemv_i8_row(
+  x: usize, w: usize, panels: i32, first: i32, count: i32, y: usize, columns: i32, accumulate: i32,
+): void {
+  y += <usize>first << 6;
+  const scales = w + (<usize>(panels * wordsOf(columns, 3) + first) << 6);
+  for (let from = 0; from < columns; from += TILE_COLUMNS) {
+    const width = min(columns - from, TILE_COLUMNS);
+    const xFrom = x + (<usize>from << 2);
+    const tileBytes = <usize>wordsOf(width, 3) << 6;
+    const add = accumulate | from;
+    let out = y;
+    let s = scales;
+    let q = w + <usize>first * tileBytes;
+    for (let p = 0; p < count; p++) {
+      let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
+      for (let k = 0; k < width; k += 4) {
+        const t0 = v128.load(q), t1 = v128.load(q, 16), t2 = v128.load(q, 32), t3 = v128.load(q, 48);
+        const last = min(4, width - k);
+        for (let j = 0; j < last; j++) {
+          const t = v128.load32_splat(xFrom + (<usize>(k + j) << 2));
+          a0 = madd(byteOf(t0, j), t, a0);
+          a1 = madd(byteOf(t1, j), t, a1);
+          a2 = madd(byteOf(t2, j), t, a2);
+          a3 = madd(byteOf(t3, j), t, a3);
+        }
+        q += 64;
+      }
+      finish(
+        out,
+        f32x4.mul(a0, v128.load(s)),
+        f32x4.mul(a1, v128.load(s, 16)),
+        f32x4.mul(a2, v128.load(s, 32)),
+        f32x4.mul(a3, v128.load(s, 48)),
+        add,
+      );
+      out += 64;
+      s += 64;
+    }
+    w += <usize>panels * tileBytes;
   }
 }
 

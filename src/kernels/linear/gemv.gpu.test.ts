@@ -66,6 +66,8 @@ function normalized(x: ArrayLike<number>, columns: number, gain: ArrayLike<numbe
 
 describe.each(VARIANTS)("subgroups $subgroups, $workgroup invocations, $outputs × $tile", (variant) => {
   test.each([
+    ["i8-row", 64, 7],
+    ["i8-row", 523, 13],
     ["bf16", 64, 7],
     ["bf16", 1, 1],
     ["bf16", 523, 13],

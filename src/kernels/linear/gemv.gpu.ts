@@ -2,7 +2,7 @@
 import type { Activation } from "../common/activation.gpu.ts";
 import type { BindingKind, KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
-import { chunksOf, isAligned, type WeightShape } from "./weights.gpu.ts";
+import { CHUNK_BYTES, chunksOf, isAligned, rowStride, type WeightShape } from "../format.ts";
 
 /** What happens to the products. Matrices [q; k; v] and [gate; up] are stacked by rows. */
 export type Epilogue =
@@ -54,7 +54,13 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
     name: `gemv ${gather ? "logits" : activation === "none" ? epilogue.kind : activation}${norm ? " + norm" : ""}`,
     source: "linear/gemv.wgsl",
     constants: {
-      ...{ FORMAT: format, COLUMNS: columns, CHUNKS: chunksOf(shape), OUTPUT_COLUMNS: outputColumns },
+      ...{
+        FORMAT: format,
+        COLUMNS: columns,
+        CHUNKS: chunksOf(shape),
+        WEIGHT_STRIDE: rowStride(shape) / CHUNK_BYTES,
+        OUTPUT_COLUMNS: outputColumns,
+      },
       ...{ NORM: norm, BIAS: bias, GATHER: gather, ALIGNED: isAligned(shape) },
       ...{ EPILOGUE: epilogue.kind, ACTIVATION: activation },
       ...{ SUBGROUPS: subgroups, WORKGROUP: workgroup, OUTPUTS: outputs, TILE: tile, MAX_ROWS: maxRows },

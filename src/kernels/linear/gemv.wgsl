@@ -35,7 +35,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> vectors: array<f32>;
 #endif
-@group(0) @binding(2) var<storage, read> weight: array<vec4<u32>>; // [count, STRIDE words]
+@group(0) @binding(2) var<storage, read> weight: array<vec4<u32>>; // [count, WEIGHT_STRIDE chunks]
 @group(0) @binding(3) var<storage, read_write> output: array<f32>; // [R, OUTPUT_COLUMNS]
 @group(0) @binding(4) var<storage, read> rows: array<u32>;
 #if EPILOGUE == "qkv"
@@ -131,7 +131,7 @@ fn main(
   }
   var wRow: array<u32, OUTPUTS>;
   for (var o = 0u; o < OUTPUTS; o++) {
-    wRow[o] = min(weightRow(group, o), params.count - 1u) * CHUNKS;
+    wRow[o] = min(weightRow(group, o), params.count - 1u) * WEIGHT_STRIDE;
   }
 
   var sums: array<vec4<f32>, SUMS>;
@@ -152,6 +152,12 @@ fn main(
       }
     }
   }
+#if FORMAT == "i8-row"
+  for (var o = 0u; o < OUTPUTS; o++) {
+    let scale = bitcast<f32>(weight[wRow[o] + CHUNKS].x);
+    for (var t = 0u; t < TILE; t++) { sums[o * TILE + t] *= scale; }
+  }
+#endif
   for (var s = 0u; s < SUMS; s++) {
     addUp(s, dot(sums[s], vec4<f32>(1.0)), local
 #if SUBGROUPS

@@ -1,5 +1,6 @@
 /** Products of activations with weights of every format: one row (gemv), many rows (gemm), against f64. */
 import { afterEach, describe, expect, test } from "vitest";
+import type { Kernels } from "../wasm-module.ts";
 import { BUILDS, KernelLab } from "../../../test/support/kernels.ts";
 import {
   f16Value,
@@ -12,9 +13,18 @@ import {
   type Format,
   type StoredMatrix,
 } from "../../../test/support/numbers.ts";
-import { PANEL, roundUp } from "../../runtime/wasm/plan.ts";
+import { PANEL } from "../format.ts";
+import { roundUp } from "../../runtime/wasm/plan.ts";
 
-const FORMATS: readonly Format[] = ["bf16", "f16", "f32"];
+const FORMATS = ["bf16", "f16", "f32", "i8-row"] as const;
+
+/** The kernel for one row. */
+const GEMV = {
+  bf16: "gemv_bf16",
+  f16: "gemv_f16",
+  f32: "gemv_f32",
+  "i8-row": "gemv_i8_row",
+} as const satisfies Record<Format, keyof Kernels>;
 const SIZES = [1, 3, 17, 31, 33, 255, 257];
 
 /**
@@ -48,7 +58,7 @@ describe.each(BUILDS)("%s", (build) => {
       lab.kernels.scale_f16(input.address, address, roundUp(columns, 4));
     }
     const accumulate = before === undefined ? 0 : 1;
-    lab.kernels[`gemv_${format}`](
+    lab.kernels[GEMV[format]](
       address,
       weights.address,
       weights.panels,
@@ -212,6 +222,7 @@ describe.each(BUILDS)("%s", (build) => {
           ...matrix,
           rows: rows - first,
           bytes: matrix.bytes.slice(first * rowBytes),
+          scales: matrix.scales?.slice(first),
         };
         expect(gemv(x, part).subarray(0, rows - first)).toEqual(all.subarray(first, rows));
         const shifted = gemm(x3, part);
@@ -295,7 +306,7 @@ describe.each(BUILDS)("%s", (build) => {
   test("no panels, no writes", () => {
     const y = lab.take(16, 7);
     for (const format of FORMATS) {
-      lab.kernels[`gemv_${format}`](y.address, y.address, 0, 0, 0, y.address, 4, 0);
+      lab.kernels[GEMV[format]](y.address, y.address, 0, 0, 0, y.address, 4, 0);
     }
     lab.kernels.gemm(y.address, 1, y.address, 0, 0, 0, y.address, 64, 4, 0, y.address, 2);
     expect(y.f32.every((value) => value === 7)).toBe(true);

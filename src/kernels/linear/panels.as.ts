@@ -1,14 +1,15 @@
 // AssemblyScript. The loader's transform: rows of words become weight tiles of 16 rows by 256 columns, word-interleaved:
 // word c of row r of a tile goes to index 16 c + r. Tiles of the same columns lie together, panel after panel, so that a
 // product reads the whole matrix as one stream while it needs only 256 columns of the activations at a time. A word is
-// one f32 or two neighbouring 16-bit columns.
+// one f32, two neighbouring 16-bit columns or four neighbouring bytes. What is stored for a whole row (a scale) lies
+// behind all tiles: [panels][16].
 
 import { TILE_COLUMNS } from "../common/simd.as";
 import { wordsOf } from "./widen.as";
 
 /**
  * rows: `stride` bytes apart, of which `count` of the 16 exist (the others become zero). They are panel number `panel`
- * of `panels` in the matrix at `out`. An odd last 16-bit column is completed with a zero.
+ * of `panels` in the matrix at `out`. A last word that columns do not fill is completed with zeros.
  */
 export function pack_panel(
   rows: usize, stride: usize, columns: i32, count: i32, out: usize, panel: i32, panels: i32, format: i32,
@@ -16,7 +17,7 @@ export function pack_panel(
   for (let from = 0; from < columns; from += TILE_COLUMNS) {
     const width = min(columns - from, TILE_COLUMNS);
     const tileBytes = <usize>wordsOf(width, format) << 6;
-    const bytes = format == 0 ? width << 2 : width << 1;
+    const bytes = format == 0 ? width << 2 : format == 3 ? width : width << 1;
     pack_tile(rows, stride, bytes, count, out + <usize>panel * tileBytes);
     rows += bytes;
     out += <usize>panels * tileBytes;
@@ -42,9 +43,13 @@ function pack_tile(rows: usize, stride: usize, bytes: i32, count: i32, out: usiz
     }
     out += 64;
   }
-  if (bytes & 2) {
+  const rest = bytes & 3;
+  if (rest != 0) {
     for (let r = 0; r < 16; r++) {
-      store<u32>(out + (<usize>r << 2), r < count ? <u32>load<u16>(rows + <usize>r * stride + (<usize>c << 2)) : 0);
+      const from = rows + <usize>r * stride + (<usize>c << 2);
+      let word: u32 = 0;
+      for (let i = 0; r < count && i < rest; i++) word |= <u32>load<u8>(from + i) << (8 * i);
+      store<u32>(out + (<usize>r << 2), word);
     }
   }
 }

@@ -1,5 +1,6 @@
-// Weights and inputs in chunks of 16 bytes of a weight row: 8 columns of bf16 or f16 (two to a word, the even one in the
-// lower half), 4 of f32. CHUNKS to a row; columns beyond the last are zeros in the weight.
+// Weights and inputs in chunks of 16 bytes of a weight row: 16 columns of i8 (four to a word, the first one lowest), 8 of
+// bf16 or f16 (two to a word, the even one in the lower half), 4 of f32. CHUNKS to a row; columns beyond the last are zeros
+// in the weight. Rows are WEIGHT_STRIDE chunks apart; of "i8-row" the one behind the columns begins with the row's scale.
 #include "common/widen.wgsl"
 
 #if FORMAT == "f32"
@@ -31,6 +32,57 @@ fn chunkOfVector(offset: u32, chunk: u32) -> Chunk {
     if (chunk * 4u + i < COLUMNS) { all[i] = vectors[offset + chunk * 4u + i]; }
   }
   return Chunk(all);
+}
+#endif
+
+#elif FORMAT == "i8-row"
+// Element j has columns j, 4 + j, 8 + j and 12 + j: as the bytes of the words have them.
+struct Chunk { quads: mat4x4<f32> }
+
+fn multiplyAdd(xs: Chunk, packed: vec4<u32>, sum: vec4<f32>) -> vec4<f32> {
+  var result = sum;
+  for (var j = 0u; j < 4u; j++) {
+    let bytes = bitcast<vec4<i32>>(packed << vec4<u32>(24u - 8u * j)) >> vec4<u32>(24u);
+    result = fma(xs.quads[j], vec4<f32>(bytes), result);
+  }
+  return result;
+}
+fn squares(xs: Chunk, sum: vec4<f32>) -> vec4<f32> {
+  var result = sum;
+  for (var j = 0u; j < 4u; j++) { result = fma(xs.quads[j], xs.quads[j], result); }
+  return result;
+}
+fn times(xs: Chunk, ys: Chunk) -> Chunk {
+  var product: Chunk;
+  for (var j = 0u; j < 4u; j++) { product.quads[j] = xs.quads[j] * ys.quads[j]; }
+  return product;
+}
+
+#if ALIGNED
+const X_STRIDE = COLUMNS / 4u;
+fn chunkOfRow(row: u32, chunk: u32) -> Chunk {
+  let at = row + 4u * chunk;
+  return Chunk(transpose(mat4x4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u])));
+}
+fn chunkOfVector(offset: u32, chunk: u32) -> Chunk {
+  let at = offset / 4u + 4u * chunk;
+  return Chunk(transpose(mat4x4<f32>(vectors[at], vectors[at + 1u], vectors[at + 2u], vectors[at + 3u])));
+}
+#else
+const X_STRIDE = COLUMNS;
+fn chunkOfRow(row: u32, chunk: u32) -> Chunk {
+  var all = Chunk();
+  for (var i = 0u; i < 16u; i++) {
+    if (chunk * 16u + i < COLUMNS) { all.quads[i % 4u][i / 4u] = x[row + chunk * 16u + i]; }
+  }
+  return all;
+}
+fn chunkOfVector(offset: u32, chunk: u32) -> Chunk {
+  var all = Chunk();
+  for (var i = 0u; i < 16u; i++) {
+    if (chunk * 16u + i < COLUMNS) { all.quads[i % 4u][i / 4u] = vectors[offset + chunk * 16u + i]; }
+  }
+  return all;
 }
 #endif
 

@@ -1,15 +1,21 @@
 // AssemblyScript. How a word (32 bits of a weight row) becomes f32. A word holds one f32, or two 16-bit weights of
-// neighbouring columns: the even column in the low half, the odd one in the high half.
+// neighbouring columns: the even column in the low half, the odd one in the high half; or four bytes, the first one lowest.
 //
 // f16: shifting sign, exponent and mantissa to their f32 places gives the value times 2^-112, exactly, subnormals
 // included (they become f32 subnormals). The scale is undone by one multiplication: of the activations and of the
 // finished dot in gemv, of each weight when a panel is widened for gemm. Infinities and NaN do not occur in weights
 // (the loader does not look for them); they would become large finite numbers.
 
-/** 32-bit words that `columns` columns take. format: 0 f32, 1 f16, 2 bf16. */
+/** 32-bit words that `columns` columns take. format: 0 f32, 1 f16, 2 bf16, 3 i8 with a scale a row. */
 @inline
 export function wordsOf(columns: i32, format: i32): i32 {
-  return format == 0 ? columns : (columns + 1) >> 1;
+  return format == 0 ? columns : format == 3 ? (columns + 3) >> 2 : (columns + 1) >> 1;
+}
+
+/** Byte `j` of each word, signed, as f32. */
+@inline
+export function byteOf(word: v128, j: i32): v128 {
+  return f32x4.convert_i32x4_s(i32x4.shr_s(i32x4.shl(word, 24 - 8 * j), 24));
 }
 
 /** Low half of each word as a bf16 number. */

@@ -6,6 +6,7 @@
  * key projections are read in the order that makes one the other: dot products do not care how both are ordered.
  */
 import type { Program, RowRange } from "../../runtime/program.ts";
+import { kvLayers } from "../../runtime/state.ts";
 import { CODEGEN_BLOCKS, type CodeGenConfig } from "../config/codegen.ts";
 import { ModuleBuilder, type ModuleSource } from "./module-builder.ts";
 import { baseFrequencies } from "../config/rope.ts";
@@ -77,7 +78,7 @@ export function codegen(config: CodeGenConfig): Program {
     vocabSize,
     maxPositions,
     rope: { inverseFrequencies, scaling: 1 },
-    kv: { layers: config.layers, kvHeads: heads, headDim },
+    state: kvLayers(config.layers, { kvHeads: heads, headDim }),
   });
 }
 

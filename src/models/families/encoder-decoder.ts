@@ -6,6 +6,7 @@
  * "encode" reads the source and leaves its keys and values for every layer of the decoder; "forward" is the decoder.
  */
 import { ENCODE, FORWARD, type Name, type Program } from "../../runtime/program.ts";
+import { kvLayers, sourceLayers } from "../../runtime/state.ts";
 import type { EncoderDecoderConfig } from "../config/encoder-decoder.ts";
 import { ModuleBuilder } from "./module-builder.ts";
 
@@ -169,10 +170,12 @@ export function encoderDecoder(config: EncoderDecoderConfig): Program {
   const bias = config.hasLogitsBias ? p.vector("final_logits_bias", vocabSize) : undefined;
   p.op({ role: "logits", input: x, weight: table, bias });
 
+  const shape = { kvHeads: heads, headDim };
   return p.build({
     family: config.family,
     vocabSize,
     maxPositions,
-    kv: { layers: 2 * layers + 1, sourceLayers: layers + 1, kvHeads: heads, headDim },
+    // The decoder's own; then, of the encoder's input, one for its self-attention and one for each layer that crosses.
+    state: [...kvLayers(layers, shape), ...sourceLayers(layers + 1, shape)],
   });
 }

@@ -3,11 +3,13 @@
  * are not scaled, and queries, keys and values have no biases.
  */
 import type { Program } from "../../runtime/program.ts";
+import type { KvState } from "../../runtime/state.ts";
 import type { GptNeoConfig } from "../config/gpt-neo.ts";
 import { ModuleBuilder } from "./module-builder.ts";
 
 export function gptNeo(config: GptNeoConfig): Program {
-  const { vocabSize, hiddenSize, intermediateSize, heads, headDim, maxPositions, attentionTypes } = config;
+  const { vocabSize, hiddenSize, intermediateSize, heads, headDim, maxPositions } = config;
+  const { attentionTypes, windowSize } = config;
   const p = new ModuleBuilder();
 
   const x = p.buffer("residual", hiddenSize);
@@ -36,7 +38,7 @@ export function gptNeo(config: GptNeoConfig): Program {
     p.linear(n, `${name}.attn.attention.k_proj`, k, { bias: false });
     p.linear(n, `${name}.attn.attention.v_proj`, v, { bias: false });
     p.op({ role: "append", key: k, value: v, layer });
-    const window = type === "local" ? config.windowSize : undefined;
+    const window = type === "local" ? windowSize : undefined;
     p.op({ role: "attention", over: "past", query: q, layer, heads, scale: 1, window, output: attended });
     p.linear(attended, `${name}.attn.attention.out_proj`, branch, { bias: true });
     p.op({ role: "add", input: branch, target: x });
@@ -57,6 +59,9 @@ export function gptNeo(config: GptNeoConfig): Program {
     family: "gpt_neo",
     vocabSize,
     maxPositions,
-    kv: { layers: config.layers, kvHeads: heads, headDim },
+    state: attentionTypes.map((type): KvState => {
+      const window = type === "local" ? windowSize : undefined;
+      return { kind: "kv", kvHeads: heads, keyDim: headDim, valueDim: headDim, window };
+    }),
   });
 }

@@ -4,6 +4,7 @@
  * projections of attention in one.
  */
 import type { Program } from "../../runtime/program.ts";
+import { kvLayers } from "../../runtime/state.ts";
 import type { Gpt2Config } from "../config/gpt2.ts";
 import { ModuleBuilder } from "./module-builder.ts";
 
@@ -63,6 +64,6 @@ export function gpt2(config: Gpt2Config): Program {
     family: "gpt2",
     vocabSize,
     maxPositions,
-    kv: { layers: config.layers, kvHeads: heads, headDim },
+    state: kvLayers(config.layers, { kvHeads: heads, headDim }),
   });
 }

@@ -4,6 +4,7 @@
  * other families differ by a line or two of their configuration.
  */
 import type { Program } from "../../runtime/program.ts";
+import { kvLayers } from "../../runtime/state.ts";
 import type { LlamaDecoderConfig } from "../config/llama-decoder.ts";
 import type { LlamaConfig } from "../config/llama.ts";
 import { ModuleBuilder } from "./module-builder.ts";
@@ -80,6 +81,6 @@ export function llamaDecoder(family: string, config: LlamaDecoderConfig): Progra
     vocabSize,
     maxPositions,
     rope: { inverseFrequencies: Float32Array.from(inverseFrequencies), scaling: attentionScaling },
-    kv: { layers: config.layers, kvHeads, headDim },
+    state: kvLayers(config.layers, { kvHeads, headDim }),
   });
 }

@@ -6,7 +6,7 @@ import { describeJson, isJsonObject, readJsonObject } from "../../base/json.ts";
 import { fileStatus, isFile, listDirectory } from "../platform/files.ts";
 import { readPytorchFile } from "./pytorch/pytorch-file.ts";
 import { readSafetensorsHeader } from "./safetensors.ts";
-import type { TensorLocation } from "./tensor-location.ts";
+import type { CheckpointDType, TensorLocation } from "./tensor-location.ts";
 
 export type CheckpointFormat = "safetensors" | "pytorch";
 
@@ -110,15 +110,29 @@ export async function missingWeightFiles(directory: string): Promise<string[]> {
   return [`${SINGLE_FILE} (or ${INDEX_FILE} with its shards)`];
 }
 
+const FLOATS = ["F32", "F16", "BF16"] as const;
+
 /** A tensor of an element type that kernels read. */
-export type WeightTensor = TensorLocation & { dtype: "F32" | "F16" | "BF16" };
+export type WeightTensor<D extends CheckpointDType = (typeof FLOATS)[number]> = TensorLocation & { dtype: D };
 
 /**
- * The tensor of that name, which must have that shape and a dtype that kernels read (F32, F16, BF16). A vector [n] may
- * be stored as [1, n] (BART's final_logits_bias). Throws "invalid-checkpoint" (missing: with the nearest names; wrong
- * shape) or "unsupported" (dtype).
+ * The tensor of that name, which must have that shape and one of these dtypes. A vector [n] may be stored as [1, n]
+ * (BART's final_logits_bias). Throws "invalid-checkpoint" (missing: with the nearest names; wrong shape) or "unsupported"
+ * (dtype).
  */
-export function requireTensor(checkpoint: Checkpoint, name: string, shape: readonly number[]): WeightTensor {
+export function requireTensor(checkpoint: Checkpoint, name: string, shape: readonly number[]): WeightTensor;
+export function requireTensor<D extends CheckpointDType>(
+  checkpoint: Checkpoint,
+  name: string,
+  shape: readonly number[],
+  dtypes: readonly D[],
+): WeightTensor<D>;
+export function requireTensor(
+  checkpoint: Checkpoint,
+  name: string,
+  shape: readonly number[],
+  dtypes: readonly CheckpointDType[] = FLOATS,
+): TensorLocation {
   const stored = findTensor(checkpoint, name);
   if (stored === undefined) {
     const near = nearestNames(name, [...checkpoint.tensors.keys()]);
@@ -139,14 +153,20 @@ export function requireTensor(checkpoint: Checkpoint, name: string, shape: reado
     );
   }
   const { dtype } = tensor;
-  if (dtype !== "F32" && dtype !== "F16" && dtype !== "BF16") {
+  if (!dtypes.includes(dtype)) {
     throw new ModelComposeError(
       "unsupported",
-      `Tensor "${tensor.name}" in "${tensor.file}" has dtype ${dtype}; supported are F32, F16 and BF16.`,
+      `Tensor "${tensor.name}" in "${tensor.file}" has dtype ${dtype}; supported ${listed(dtypes)}.`,
       { remedy: "Use a checkpoint with weights of one of these types." },
     );
   }
   return { ...tensor, dtype };
+}
+
+/** "is I8", "are F32, F16 and BF16" */
+function listed(dtypes: readonly CheckpointDType[]): string {
+  const [last = "", ...others] = [...dtypes].reverse();
+  return others.length === 0 ? `is ${last}` : `are ${others.reverse().join(", ")} and ${last}`;
 }
 
 /** A tensor by the name with or without the base model's prefix. */

@@ -4,9 +4,18 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { safetensorsBytes, temporaryDirectory } from "../../../test/support/model-files.ts";
 import { openCheckpoint, type Checkpoint } from "./checkpoint.ts";
+import type { Precision } from "../generation/types.ts";
 import { openFile } from "../platform/files.ts";
 import { ProgramBuilder, type Program, type WeightSource } from "../program.ts";
-import { matrixSlice, readSliceRows, requirePrecision, tensorRanges, vectorSlice } from "./weight-source.ts";
+import { kvLayers } from "../state.ts";
+import {
+  matrixSlice,
+  formatOfPrecision,
+  readSliceRows,
+  requireFormat,
+  tensorRanges,
+  vectorSlice,
+} from "./weight-source.ts";
 
 /** "stored" is [6, 4], "turned" its transpose, "line" has 6 numbers; the number at [r, c] is 10 r + c. */
 async function checkpoint(): Promise<Checkpoint> {
@@ -33,7 +42,7 @@ function programOf(rows: number, source?: WeightSource, vector?: WeightSource): 
     family: "test",
     vocabSize: 1,
     maxPositions: 1,
-    kv: { layers: 0, kvHeads: 1, headDim: 4 },
+    state: kvLayers(0, { kvHeads: 1, headDim: 4 }),
   });
 }
 
@@ -105,10 +114,47 @@ describe("slices", () => {
   test("another precision is refused, whatever tensor a weight is part of", async () => {
     const opened = await checkpoint();
     const program = programOf(6, { tensor: "turned", rows: 6, transposed: true });
-    requirePrecision(program, opened, "stored");
-    requirePrecision(program, opened, "float32");
+    const require = (precision: Precision): void =>
+      requireFormat(program, opened, formatOfPrecision(precision));
+    require("stored");
+    require("float32");
     expect(() => {
-      requirePrecision(program, opened, "bfloat16");
+      require("bfloat16");
     }).toThrow(/precision bfloat16 was asked for; tensor "turned" of ".*" is F32/);
+  });
+
+  test("a quantised weight is two tensors, of which its rows take the same rows", async () => {
+    const directory = temporaryDirectory();
+    const header = {
+      q: { dtype: "I8", shape: [3, 4], data_offsets: [0, 12] },
+      s: { dtype: "F32", shape: [3], data_offsets: [12, 24] },
+      half: { dtype: "F32", shape: [2], data_offsets: [24, 32] },
+    };
+    const bytes = Buffer.concat([
+      Buffer.from(Int8Array.from({ length: 12 }, (_, i) => i - 6).buffer),
+      Buffer.from(Float32Array.of(1, 2, 3, 0, 0).buffer),
+    ]);
+    writeFileSync(join(directory, "model.safetensors"), safetensorsBytes(header, bytes));
+    const opened = await openCheckpoint(directory);
+    const ranges = [
+      { start: 2, end: 3 },
+      { start: 0, end: 1 },
+    ];
+    const slice = matrixSlice(programOf(2, { tensor: "q", rows: 3, ranges, scales: "s" }), opened, "weight");
+    expect(slice).toMatchObject({
+      format: "i8-row",
+      rows: 2,
+      columns: 4,
+      scales: { format: "f32", rows: 2 },
+    });
+    expect(slice.scales?.ranges).toEqual(ranges);
+    const missing = programOf(3, { tensor: "q", rows: 3 });
+    expect(() => matrixSlice(missing, opened, "weight")).toThrow(
+      /"q" .* has dtype I8; supported are F32, F16 and BF16/,
+    );
+    const short = programOf(3, { tensor: "q", rows: 3, scales: "half" });
+    expect(() => matrixSlice(short, opened, "weight")).toThrow(/"half" .* has shape \[2\]; expected \[3\]/);
+    const float = programOf(3, { tensor: "s", rows: 3, scales: "s" });
+    expect(() => matrixSlice(float, opened, "weight")).toThrow(/"s" .* has shape \[3\]; expected \[3, 4\]/);
   });
 });

@@ -2,16 +2,22 @@
  * From a weight of a Program to rows of a checkpoint's tensor: the whole tensor of its name, or some of the rows of
  * another (one of several matrices that the file holds as one), transposed or not.
  */
+import { FORMAT_NAMES, type FormatName } from "../../kernels/format.ts";
 import { requireTensor, type Checkpoint, type WeightTensor } from "./checkpoint.ts";
 import { ModelComposeError } from "../../base/errors.ts";
 import type { Precision } from "../generation/types.ts";
 import type { OpenFile } from "../platform/files.ts";
-import type { MatrixSpec, Name, Program, RowRange, VectorSpec } from "../program.ts";
+import type { Name, Program, RowRange, VectorSpec, WeightSource } from "../program.ts";
+import type { CheckpointDType } from "./tensor-location.ts";
 import { readTensorRows, type ReadRowsOptions } from "./weight-reader.ts";
 
 /** A weight as a device reads it. Plain data: it is posted to worker threads. */
 export interface WeightSlice {
-  tensor: WeightTensor;
+  tensor: WeightTensor<keyof typeof FORMAT_OF>;
+  /** What the tensors together are. */
+  format: FormatName;
+  /** Of a format with one scale a row: the scales, a vector of these rows. */
+  scales?: VectorSlice;
   rows: number;
   columns: number;
   /** The tensor is [columns, rows of the tensor]. */
@@ -20,32 +26,83 @@ export interface WeightSlice {
   ranges: readonly RowRange[];
 }
 
+/** A vector as a device reads it; `columns` is 1. */
+export interface VectorSlice extends WeightSlice {
+  tensor: WeightTensor;
+}
+
+/** What a tensor of each dtype is to the kernels; I8 with its scales. */
+const FORMAT_OF = { F32: "f32", F16: "f16", BF16: "bf16", I8: "i8-row" } as const satisfies Partial<
+  Record<CheckpointDType, FormatName>
+>;
+
 /** @throws ModelComposeError "invalid-checkpoint", "unsupported" for a tensor that is missing or of another type */
 export function matrixSlice(program: Program, checkpoint: Checkpoint, name: Name): WeightSlice {
-  return slice(checkpoint, name, requireSpec(program.matrices, name));
+  const { rows, columns, source = { tensor: name, rows } } = requireSpec(program.matrices, name);
+  const { transposed = false, ranges = wholeOf(source) } = source;
+  requireRows(name, source, ranges, rows);
+  const shape = transposed ? [columns, source.rows] : [source.rows, columns];
+  if (source.scales === undefined) {
+    const tensor = requireTensor(checkpoint, source.tensor, shape);
+    return { tensor, format: FORMAT_OF[tensor.dtype], rows, columns, transposed, ranges };
+  }
+  const tensor = requireTensor(checkpoint, source.tensor, shape, ["I8"]);
+  const scales = vectorOf(requireTensor(checkpoint, source.scales, [source.rows]), rows, ranges);
+  return { tensor, format: FORMAT_OF[tensor.dtype], scales, rows, columns, transposed, ranges };
 }
 
-/** As matrixSlice; `columns` is 1. */
-export function vectorSlice(program: Program, checkpoint: Checkpoint, name: Name): WeightSlice {
-  const { length, source }: VectorSpec = requireSpec(program.vectors, name);
-  return slice(checkpoint, name, { rows: length, columns: 1, source }, true);
+/** As matrixSlice. */
+export function vectorSlice(program: Program, checkpoint: Checkpoint, name: Name): VectorSlice {
+  const { length, source = { tensor: name, rows: length } }: VectorSpec = requireSpec(program.vectors, name);
+  const { ranges = wholeOf(source) } = source;
+  requireRows(name, source, ranges, length);
+  return vectorOf(requireTensor(checkpoint, source.tensor, [source.rows]), length, ranges);
 }
 
-/** Throws "unsupported" when a matrix is not stored in the precision asked for: nothing converts weights yet. */
-export function requirePrecision(program: Program, checkpoint: Checkpoint, precision: Precision): void {
-  if (precision === "stored") {
+function vectorOf(tensor: WeightTensor, rows: number, ranges: readonly RowRange[]): VectorSlice {
+  return { tensor, format: FORMAT_OF[tensor.dtype], rows, columns: 1, transposed: false, ranges };
+}
+
+function wholeOf({ rows }: WeightSource): RowRange[] {
+  return [{ start: 0, end: rows }];
+}
+
+function requireRows(name: Name, source: WeightSource, ranges: readonly RowRange[], rows: number): void {
+  const taken = ranges.reduce((sum, { start, end }) => sum + end - start, 0);
+  if (taken !== rows) {
+    throw new Error(`"${name}" takes ${taken} rows of "${source.tensor}"; expected ${rows}.`);
+  }
+}
+
+const PRECISION_OF: Readonly<Partial<Record<FormatName, Precision>>> = {
+  f32: "float32",
+  f16: "float16",
+  bf16: "bfloat16",
+};
+
+/** The format of a precision; undefined: each weight's own. */
+export function formatOfPrecision(precision: Precision): FormatName | undefined {
+  return FORMAT_NAMES.find((format) => PRECISION_OF[format] === precision);
+}
+
+/** Throws "unsupported" when a matrix is not stored in the format asked for: nothing converts weights yet. */
+export function requireFormat(
+  program: Program,
+  checkpoint: Checkpoint,
+  wanted: FormatName | undefined,
+): void {
+  if (wanted === undefined) {
     return;
   }
-  const wanted = { float32: "F32", float16: "F16", bfloat16: "BF16" }[precision];
   for (const matrix of program.matrices.keys()) {
-    const { name, dtype } = matrixSlice(program, checkpoint, matrix).tensor;
-    if (dtype === wanted) {
+    const { tensor, format } = matrixSlice(program, checkpoint, matrix);
+    if (format === wanted) {
       continue;
     }
     throw new ModelComposeError(
       "unsupported",
-      `The precision ${precision} was asked for; tensor "${name}" of "${checkpoint.directory}" is ${dtype}, and ` +
-        "weights are not converted.",
+      `The precision ${PRECISION_OF[wanted] ?? wanted} was asked for; tensor "${tensor.name}" of ` +
+        `"${checkpoint.directory}" is ${tensor.dtype}, and weights are not converted.`,
       {
         remedy:
           'Leave the precision out (or "stored", in a compose file "auto"), or use a checkpoint of that type.',
@@ -94,16 +151,4 @@ function requireSpec<T>(specs: ReadonlyMap<Name, T>, name: Name): T {
     throw new Error(`The program declares no weight "${name}".`);
   }
   return spec;
-}
-
-function slice(checkpoint: Checkpoint, name: Name, spec: MatrixSpec, isVector = false): WeightSlice {
-  const { rows, columns, source = { tensor: name, rows } } = spec;
-  const { transposed = false, ranges = [{ start: 0, end: source.rows }] } = source;
-  const shape = isVector ? [source.rows] : transposed ? [columns, source.rows] : [source.rows, columns];
-  const tensor = requireTensor(checkpoint, source.tensor, shape);
-  const taken = ranges.reduce((sum, { start, end }) => sum + end - start, 0);
-  if (taken !== rows) {
-    throw new Error(`"${name}" takes ${taken} rows of "${source.tensor}"; expected ${rows}.`);
-  }
-  return { tensor, rows, columns, transposed, ranges };
 }

@@ -86,7 +86,10 @@ function create(
       }
       return { wallSeconds: 0, kernelSeconds: 0 };
     },
-    copySlot: () => Promise.resolve(),
+    fork: () => Promise.resolve(),
+    truncate: () => Promise.resolve(),
+    snapshot: () => Promise.resolve({ length: 0, release: () => Promise.resolve() }),
+    restore: () => Promise.resolve(),
     dispose: () => Promise.resolve(),
   };
   const generator = new Generator({

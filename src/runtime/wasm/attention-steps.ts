@@ -6,12 +6,13 @@
  * - many rows (prefill): tiles of rows are dealt to the workers; a worker walks all blocks in order, copying those that
  *   its peers own.
  */
-import type { AppendOp, AttentionOp, KvSpec } from "../program.ts";
+import type { AppendOp, AttentionOp } from "../program.ts";
+import type { HeadShape } from "../state.ts";
 import { kernelStep, meet, otherStep, type PassContext, type Step, type Worker } from "./pass.ts";
 import { ATTENTION_ROWS, KV_BLOCK, SPLIT_KV_ROWS } from "./plan.ts";
 import { pushRows } from "./exchange.ts";
 
-export function appendStep(worker: Worker, op: AppendOp, kv: KvSpec, bank: number): Step {
+export function appendStep(worker: Worker, op: AppendOp, kv: HeadShape, bank: number): Step {
   const { plan, index, threads } = worker;
   const { kernels } = worker.banks[bank];
   const { buffers } = plan.banks[bank];
@@ -67,7 +68,7 @@ function visibleIn({ start, end }: Span, block: number): number {
 }
 
 /** The steps of both ways; a pass takes one of them by its number of rows. */
-export function attentionSteps(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): Step[] {
+export function attentionSteps(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step[] {
   const isFew = ({ rows }: PassContext): boolean => rows <= SPLIT_KV_ROWS;
   const only = (steps: readonly Step[], applies: (context: PassContext) => boolean): Step[] =>
     steps.map(({ isKernel, run }) => ({
@@ -85,7 +86,7 @@ export function attentionSteps(worker: Worker, op: AttentionOp, kv: KvSpec, bank
 }
 
 /** Attention of up to SPLIT_KV_ROWS rows, split over KV blocks. */
-function splitBlocks(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): Step[] {
+function splitBlocks(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step[] {
   const { plan, index, threads } = worker;
   const { kernels, f32 } = worker.banks[bank];
   const { buffers, scratch } = plan.banks[bank];
@@ -185,7 +186,7 @@ interface Tile {
 }
 
 /** Attention of many rows, split over rows. */
-function splitRows(worker: Worker, op: AttentionOp, kv: KvSpec, bank: number): Step[] {
+function splitRows(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step[] {
   const { plan, index, threads, control } = worker;
   const { kernels, f32, i32 } = worker.banks[bank];
   const { buffers, scratch } = plan.banks[bank];

@@ -15,7 +15,7 @@ import { goldenPath, temporaryDirectory } from "../../../test/support/model-file
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { AbortError } from "../../base/errors.ts";
 import type * as workers from "../platform/workers.ts";
-import type { WasmExecutable } from "./backend.ts";
+import type { WasmExecutable } from "./executable.ts";
 
 /** Every worker that was started, to look at, tamper with or kill. */
 const started: Worker[] = [];
@@ -116,7 +116,7 @@ describe("passes that are refused", () => {
       [0, 0, 257],
       [0, 0, NaN],
     ]) {
-      await expect(executable.copySlot(from, to, length)).rejects.toMatchObject({ code: "invalid-argument" });
+      await expect(executable.fork(from, to, length)).rejects.toMatchObject({ code: "invalid-argument" });
     }
     await expectGreedy(executable);
   });
@@ -264,7 +264,7 @@ describe("failures", () => {
     const executable = await load(golden, { threads: 2 });
     await started[1].terminate();
     await expect(executable.run(passOf([1]))).rejects.toMatchObject({ code: "device" });
-    await expect(executable.copySlot(0, 0, 1)).rejects.toMatchObject({ code: "device" });
+    await expect(executable.fork(0, 0, 1)).rejects.toMatchObject({ code: "device" });
   });
 
   test("a worker that throws frees the others and rejects with what it threw", async () => {

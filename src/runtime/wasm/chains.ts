@@ -2,7 +2,8 @@
 import { ACTIVATION_CODE } from "../../kernels/wasm-module.ts";
 import type { ActivateOp, AddOp, GateOp, LinearOp, LogitsOp, Name } from "../program.ts";
 import type { Worker } from "./pass.ts";
-import { columnRange, PANEL, panelBytes } from "./plan.ts";
+import { PANEL, panelBytes } from "../../kernels/format.ts";
+import { columnRange } from "./plan.ts";
 import { rowProduct } from "./linear-steps.ts";
 import type { Chain, ChainCall } from "./shared-work.ts";
 

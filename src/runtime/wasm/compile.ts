@@ -16,10 +16,12 @@ import {
   type Program,
   type RopeTable,
 } from "../program.ts";
+import { uniformHeads } from "../state.ts";
 import { appendStep, attentionSteps } from "./attention-steps.ts";
 import { barrierStep, copyWithin, pushColumns } from "./exchange.ts";
 import { linearStep, logitsKernel, type LogitsKernel } from "./linear-steps.ts";
-import { columnRange, FORMAT_CODE, PANEL, panelRange, roundUp } from "./plan.ts";
+import { FORMATS, PANEL } from "../../kernels/format.ts";
+import { columnRange, panelRange, roundUp } from "./plan.ts";
 import { addLinear, joinChains, logitsChain } from "./chains.ts";
 import { sharedStep, type Chain } from "./shared-work.ts";
 import { kernelStep, meet, otherStep, type Step, type Worker } from "./pass.ts";
@@ -297,9 +299,9 @@ function compileOp(
       ];
     }
     case "append":
-      return [appendStep(worker, op, program.kv, bank)];
+      return [appendStep(worker, op, uniformHeads(program), bank)];
     case "attention":
-      return attentionSteps(worker, op, program.kv, bank);
+      return attentionSteps(worker, op, uniformHeads(program), bank);
     case "gate": {
       const [gate, up, y] = [op.gate, op.up, op.output].map((name) => ownPart(name).address);
       const { width } = ownPart(op.output);
@@ -351,7 +353,7 @@ function embedStep(
   const stride = plan.strides[output];
   const { kernels, f32 } = worker.banks[bank];
   const { buffers, scratch } = plan.banks[bank];
-  const code = FORMAT_CODE[format.dtype];
+  const code = FORMATS[format].code;
   const looked = f32.subarray(scratch.scaled / 4, scratch.scaled / 4 + columns);
   const others = worker.all.flatMap((banks, peer) =>
     [...targets]

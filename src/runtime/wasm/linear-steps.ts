@@ -1,6 +1,7 @@
 /** Linear layers: one row (GEMV), many rows (blocked GEMM), and the logits of chosen rows. */
 import type { LinearOp, LogitsOp } from "../program.ts";
-import { columnRange, FORMAT_CODE, LOGIT_ROWS, PANEL, panelRange } from "./plan.ts";
+import { FORMATS, PANEL } from "../../kernels/format.ts";
+import { columnRange, LOGIT_ROWS, panelRange } from "./plan.ts";
 import type { ChainCall } from "./shared-work.ts";
 import { kernelStep, type PassContext, type Step, type Worker } from "./pass.ts";
 
@@ -43,7 +44,7 @@ export function rowProduct(
       const part = from + first * PANEL * 4;
       kernels.broadcast(biasAddress + part, y + part, 1, count * PANEL, 0, accumulate ? 1 : 0);
     }
-    switch (format.dtype) {
+    switch (format) {
       case "bf16":
         kernels.gemv_bf16(x, offset, panels, first, count, y + from, columns, add);
         break;
@@ -54,6 +55,9 @@ export function rowProduct(
         break;
       case "f32":
         kernels.gemv_f32(x, offset, panels, first, count, y + from, columns, add);
+        break;
+      case "i8-row":
+        kernels.gemv_i8_row(x, offset, panels, first, count, y + from, columns, add);
         break;
     }
   };
@@ -128,7 +132,7 @@ class LinearKernel {
         columns,
         add,
         panel,
-        FORMAT_CODE[format.dtype],
+        FORMATS[format].code,
       );
       // The rest is skipped: everyone leaves at the next barrier, where the same flag is read.
       if (control.isCancelRequested(context.command)) {

@@ -5,16 +5,11 @@
  */
 import { openFile, type OpenFile } from "../platform/files.ts";
 import { vectorValues } from "../checkpoint/vector-values.ts";
-import { readSliceRows } from "../checkpoint/weight-source.ts";
+import { readSliceRows, type VectorSlice } from "../checkpoint/weight-source.ts";
+import type { RowRange } from "../program.ts";
 import type { Bank } from "./memory.ts";
-import {
-  FORMAT_CODE,
-  PANEL,
-  panelRange,
-  type MatrixPlacement,
-  type MemoryPlan,
-  type VectorPlacement,
-} from "./plan.ts";
+import { elementBytes, FORMATS, PANEL, panelScalesOffset } from "../../kernels/format.ts";
+import { panelRange, type MatrixPlacement, type MemoryPlan } from "./plan.ts";
 
 const WINDOW_BYTES = 512 * 1024;
 /** Of a transposed tensor: there a row of the window is a column of the file, and the reads as short as the window. */
@@ -42,10 +37,11 @@ export function loadWeights(plan: MemoryPlan, index: number, banks: readonly Ban
       (a, b) => a.source.tensor.offset - b.source.tensor.offset,
     );
     for (const matrix of matrices) {
-      loadMatrix(plan, index, banks[matrix.bank], matrix, fileOf(matrix.source.tensor.file), hooks);
+      loadMatrix(plan, index, banks[matrix.bank], matrix, fileOf, hooks);
     }
-    for (const vector of Object.values(plan.vectors)) {
-      loadVector(banks[vector.bank], vector, fileOf(vector.source.tensor.file), hooks);
+    // Norm gains and biases, kept by every worker.
+    for (const { source, length, bank, offset } of Object.values(plan.vectors)) {
+      banks[bank].f32.set(readNumbers(source, { start: 0, end: length }, fileOf, hooks), offset / 4);
     }
   } finally {
     for (const file of files.values()) {
@@ -59,13 +55,14 @@ function loadMatrix(
   index: number,
   bank: Bank,
   matrix: MatrixPlacement,
-  file: OpenFile,
+  fileOf: (path: string) => OpenFile,
   hooks: LoadHooks,
 ): void {
   const { source, format, rows, columns, offset } = matrix;
+  const file = fileOf(source.tensor.file);
   const scratch = plan.banks[matrix.bank].scratch;
   const panels = panelRange(rows, index, plan.threads);
-  const rowBytes = columns * (format.dtype === "f32" ? 4 : 2);
+  const rowBytes = elementBytes(format, columns);
   const most = source.transposed ? TRANSPOSED_WINDOW_BYTES : WINDOW_BYTES;
   const windowPanels = Math.max(1, Math.floor(Math.min(most, scratch.packedBytes) / (rowBytes * PANEL)));
   for (let panel = panels.start; panel < panels.end; panel += windowPanels) {
@@ -82,16 +79,25 @@ function loadMatrix(
         offset,
         p - panels.start,
         panels.end - panels.start,
-        FORMAT_CODE[format.dtype],
+        FORMATS[format].code,
       );
     }
   }
+  if (source.scales !== undefined) {
+    const from = offset + panelScalesOffset(format, columns, panels.end - panels.start, 0);
+    const range = { start: panels.start * PANEL, end: Math.min(panels.end * PANEL, rows) };
+    bank.f32.set(readNumbers(source.scales, range, fileOf, hooks), from / 4);
+  }
 }
 
-/** Norm gains and biases, kept by every worker. */
-function loadVector(bank: Bank, vector: VectorPlacement, file: OpenFile, hooks: LoadHooks): void {
-  const { source, length, offset } = vector;
-  const bytes = new Uint8Array(length * (source.tensor.dtype === "F32" ? 4 : 2));
-  readSliceRows(file, source, { start: 0, end: length }, bytes, hooks);
-  bank.f32.set(vectorValues(source.tensor, bytes), offset / 4);
+/** Numbers of a vector as f32. */
+function readNumbers(
+  source: VectorSlice,
+  rows: RowRange,
+  fileOf: (path: string) => OpenFile,
+  hooks: LoadHooks,
+): Float32Array {
+  const bytes = new Uint8Array(elementBytes(source.format, rows.end - rows.start));
+  readSliceRows(fileOf(source.tensor.file), source, rows, bytes, hooks);
+  return vectorValues(source.tensor, bytes);
 }

@@ -1,6 +1,7 @@
 /** What the machine can do, measured by the same workers on the same memory: the denominators of the benchmark. */
 import type { Worker } from "./pass.ts";
-import { panelBytes, panelRange } from "./plan.ts";
+import { panelBytes } from "../../kernels/format.ts";
+import { panelRange } from "./plan.ts";
 import type { MeasureCommand, Reply } from "./protocol.ts";
 
 const FMA_TURNS = 2e7;

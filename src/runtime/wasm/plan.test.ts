@@ -1,10 +1,9 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { openGolden, type GoldenModel } from "../../../test/support/golden.ts";
 import { ModelComposeError } from "../../base/errors.ts";
+import { PANEL, panelBytes } from "../../kernels/format.ts";
 import {
   columnRange,
-  PANEL,
-  panelBytes,
   panelRange,
   planBytes,
   planMemory,

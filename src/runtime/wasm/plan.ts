@@ -6,21 +6,13 @@
  * worker uses the same bank for the same group. Pure: the same arguments give the same plan, which is plain data and
  * is posted to the workers.
  */
-import type { Checkpoint, WeightTensor } from "../checkpoint/checkpoint.ts";
+import { matrixBytes, PANEL, panelBytes, type FormatName } from "../../kernels/format.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../base/errors.ts";
-import {
-  isSourceLayer,
-  opMatrices,
-  opVectors,
-  type Name,
-  type Op,
-  type OpGroup,
-  type Program,
-} from "../program.ts";
-import { matrixSlice, vectorSlice, type WeightSlice } from "../checkpoint/weight-source.ts";
+import { opMatrices, opVectors, type Name, type Op, type OpGroup, type Program } from "../program.ts";
+import { isSourceLayer, uniformHeads } from "../state.ts";
+import { matrixSlice, vectorSlice, type VectorSlice, type WeightSlice } from "../checkpoint/weight-source.ts";
 
-/** Rows of a weight panel; a worker owns whole panels. */
-export const PANEL = 16;
 /** Positions of a KV block; blocks are dealt to the workers in turn. */
 export const KV_BLOCK = 64;
 /** Up to this many rows, attention splits the KV blocks over the workers; above, it splits the rows. */
@@ -35,21 +27,9 @@ const PAGE = 65536;
 /** The last page stays unused so that no end address wraps to zero. */
 const BANK_LIMIT = 65535 * PAGE;
 
-export type WeightDType = "f32" | "f16" | "bf16";
-
-/** How a matrix lies in device memory. Only kernels and loader look inside. */
-export interface WeightFormat {
-  dtype: WeightDType;
-  /** Tiles of 16 rows by 256 columns, rows interleaved word by word (panels.as.ts). */
-  packing: "tiles";
-}
-
-/** The number by which the kernels know a dtype. */
-export const FORMAT_CODE: Record<WeightDType, number> = { f32: 0, f16: 1, bf16: 2 };
-
 export interface MatrixPlacement {
   source: WeightSlice;
-  format: WeightFormat;
+  format: FormatName;
   rows: number;
   columns: number;
   bank: number;
@@ -58,7 +38,7 @@ export interface MatrixPlacement {
 }
 
 export interface VectorPlacement {
-  source: WeightSlice;
+  source: VectorSlice;
   length: number;
   bank: number;
   offset: number;
@@ -137,18 +117,6 @@ export function columnRange(columns: number, index: number, threads: number): { 
   return { start: start * PANEL, end: Math.min(end * PANEL, columns) };
 }
 
-/** 32-bit words of one row. */
-export function rowWords(format: WeightFormat, columns: number): number {
-  return format.dtype === "f32" ? columns : Math.ceil(columns / 2);
-}
-
-/** Bytes of one panel. */
-export function panelBytes(format: WeightFormat, columns: number): number {
-  return rowWords(format, columns) * PANEL * 4;
-}
-
-const DTYPES: Record<WeightTensor["dtype"], WeightDType> = { F32: "f32", F16: "f16", BF16: "bf16" };
-
 export interface PlanOptions {
   threads: number;
   maxRows: number;
@@ -160,7 +128,7 @@ export interface PlanOptions {
 
 export function planMemory(program: Program, checkpoint: Checkpoint, options: PlanOptions): MemoryPlan {
   const { threads, maxRows, slots, contextLength, bankLimit = BANK_LIMIT } = options;
-  const { kvHeads, headDim } = program.kv;
+  const { kvHeads, headDim } = uniformHeads(program);
   const depth = roundUp(headDim, 8);
   const blocks = Math.ceil(contextLength / KV_BLOCK);
   const blockBytes = kvHeads * 2 * KV_BLOCK * depth * 4;
@@ -242,8 +210,8 @@ function unitsOf(program: Program): Unit[] {
 
 /** What a unit must have in its bank. */
 interface Needs {
-  matrices: { name: Name; source: WeightSlice; format: WeightFormat; bytes: number }[];
-  vectors: { name: Name; source: WeightSlice }[];
+  matrices: { name: Name; source: WeightSlice; format: FormatName; bytes: number }[];
+  vectors: { name: Name; source: VectorSlice }[];
   layers: { layer: number; slots: number }[];
   bytes: number;
 }
@@ -252,7 +220,7 @@ function needsOf(unit: Unit, plan: MemoryPlan, program: Program, checkpoint: Che
   const ops = unit.members.flatMap(({ group }) => group.ops);
   const layers = [...new Set(ops.flatMap(cachedLayers))].map((layer) => ({
     layer,
-    slots: isSourceLayer(program.kv, layer) ? 1 : plan.slots,
+    slots: isSourceLayer(program, layer) ? 1 : plan.slots,
   }));
   const needs: Needs = {
     matrices: [],
@@ -262,7 +230,7 @@ function needsOf(unit: Unit, plan: MemoryPlan, program: Program, checkpoint: Che
   };
   for (const name of new Set(ops.flatMap(opMatrices))) {
     const source = matrixSlice(program, checkpoint, name);
-    const format: WeightFormat = { dtype: DTYPES[source.tensor.dtype], packing: "tiles" };
+    const { format } = source;
     const most = Math.ceil(Math.ceil(source.rows / PANEL) / plan.threads);
     const bytes = most * panelBytes(format, source.columns);
     needs.matrices.push({ name, source, format, bytes });
@@ -297,7 +265,7 @@ function place(needs: Needs, plan: MemoryPlan, bank: number, from: number): numb
 /** Buffers and scratch of one bank; `end` is the first address after them. */
 function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: number } {
   const { maxRows, depth, blocks, blockBytes } = plan;
-  const { kvHeads, headDim } = program.kv;
+  const { kvHeads, headDim } = uniformHeads(program);
   let end = PAGE; // the kernels' constants lie in the first page
   const take = (bytes: number): number => {
     const offset = end;
@@ -356,7 +324,7 @@ export function planBytes(
   workBytes: number;
 } {
   const weightBytes =
-    Object.values(plan.matrices).reduce((sum, matrix) => sum + matrixBytes(matrix), 0) +
+    Object.values(plan.matrices).reduce((sum, matrix) => sum + placedBytes(matrix), 0) +
     Object.values(plan.vectors).reduce((sum, vector) => sum + vector.length * 4, 0) * plan.threads;
   const slots = plan.kv.reduce((sum, layer) => sum + layer.slots, 0);
   const kvCacheBytes = slots * Math.ceil(contextLength / KV_BLOCK) * plan.blockBytes;
@@ -365,7 +333,7 @@ export function planBytes(
   return { weightBytes, kvCacheBytes, workBytes: Math.max(0, all - weightBytes - reservedKv) };
 }
 
-/** As stored in the checkpoint. */
-export function matrixBytes({ rows, columns, format }: MatrixPlacement): number {
-  return rows * columns * (format.dtype === "f32" ? 4 : 2);
+/** Of a matrix's numbers, without padding. */
+export function placedBytes({ rows, columns, format }: MatrixPlacement): number {
+  return matrixBytes(format, rows, columns);
 }

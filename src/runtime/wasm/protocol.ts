@@ -38,12 +38,19 @@ export interface DecodeCommand extends Omit<DecodeRequest, "onToken" | "onProgre
   profile: boolean;
 }
 
-export interface CopyCommand {
-  kind: "copy";
+/** Copies the first `length` positions of a slot to another. */
+export interface ForkCommand {
+  kind: "fork";
   from: number;
   to: number;
   length: number;
 }
+
+/** Keeps the first `length` positions of a slot under a number; puts them into a slot; forgets them. */
+export type SnapshotCommand =
+  | { kind: "snapshot"; snapshot: number; slot: number; length: number }
+  | { kind: "restore"; snapshot: number; slot: number }
+  | { kind: "release"; snapshot: number };
 
 /** Benchmarks: pure reads over the resident weights, register-only multiply-adds. */
 export interface MeasureCommand {
@@ -52,7 +59,8 @@ export interface MeasureCommand {
 }
 
 /** "open": the worker listens. "load": memories, kernels, weights. */
-export type Command = { kind: "open" | "load" } | RunCommand | DecodeCommand | CopyCommand | MeasureCommand;
+export type Command =
+  { kind: "open" | "load" } | RunCommand | DecodeCommand | ForkCommand | SnapshotCommand | MeasureCommand;
 
 export type Request = Command & { command: number };
 

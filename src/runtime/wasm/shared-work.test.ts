@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { greedyRequest, loadGolden, openGolden, type GoldenModel } from "../../../test/support/golden.ts";
-import type { WasmExecutable } from "./backend.ts";
+import type { WasmExecutable } from "./executable.ts";
 
 /** More threads than cores: workers come late to every stage, so that their peers run their tasks. */
 const THREADS = 5;

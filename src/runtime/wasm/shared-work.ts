@@ -7,7 +7,8 @@ import type { Kernels } from "../../kernels/wasm-module.ts";
 import type { Name } from "../program.ts";
 import type { Control } from "./control.ts";
 import { kernelStep, type Step, type Worker } from "./pass.ts";
-import { columnRange, PANEL, panelRange } from "./plan.ts";
+import { PANEL } from "../../kernels/format.ts";
+import { columnRange, panelRange } from "./plan.ts";
 
 /** Tasks shrink down to this many bytes of weights, some 10 microseconds of reading: the price of an uneven end. */
 const LEAST_TASK_BYTES = 256 * 1024;

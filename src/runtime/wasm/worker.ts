@@ -14,15 +14,17 @@ import { Cancelled, meet, runSteps, type PassContext, type TraceSink, type Worke
 import { columnRange, KV_BLOCK, LOGIT_ROWS } from "./plan.ts";
 import {
   serializeError,
-  type CopyCommand,
+  type ForkCommand,
   type Reply,
   type Request,
   type Response,
   type RunCommand,
+  type SnapshotCommand,
   type WorkerData,
 } from "./protocol.ts";
-import { AbortError } from "../../base/errors.ts";
+import { AbortError, ModelComposeError } from "../../base/errors.ts";
 import { FORWARD } from "../program.ts";
+import { isSourceLayer } from "../state.ts";
 
 const { port, data } = workerScope();
 const {
@@ -196,17 +198,48 @@ function traceInto(self: Worker, { trace, tokens }: RunCommand): TraceSink {
   };
 }
 
-/** Each worker copies its own blocks. */
-function copySlot({ from, to, length }: CopyCommand): void {
-  const self = ready();
+/** Where this worker's blocks of a slot's first positions lie, in each layer but those that all slots share. */
+function ownBlocks(slot: number, length: number): { u8: Uint8Array; start: number; bytes: number }[] {
+  const { banks } = ready();
   const blocks = Math.ceil(length / KV_BLOCK);
-  const own = Math.max(0, Math.ceil((blocks - index) / plan.threads));
-  for (const { bank, offset, slots } of plan.kv) {
-    if (slots < plan.slots) {
-      continue;
-    } // shared by all slots
-    const source = offset + from * plan.slotBytes;
-    self.banks[bank].u8.copyWithin(offset + to * plan.slotBytes, source, source + own * plan.blockBytes);
+  const bytes = Math.max(0, Math.ceil((blocks - index) / plan.threads)) * plan.blockBytes;
+  return plan.kv
+    .filter((_, layer) => !isSourceLayer(program, layer))
+    .map(({ bank, offset }) => ({ u8: banks[bank].u8, start: offset + slot * plan.slotBytes, bytes }));
+}
+
+function fork({ from, to, length }: ForkCommand): void {
+  const targets = ownBlocks(to, length);
+  for (const [layer, { u8, start, bytes }] of ownBlocks(from, length).entries()) {
+    u8.copyWithin(targets[layer].start, start, start + bytes);
+  }
+}
+
+/** This worker's blocks of snapshots, by layer. */
+const snapshots = new Map<number, { length: number; layers: Uint8Array[] }>();
+
+function keep({ snapshot, slot, length }: SnapshotCommand & { kind: "snapshot" }): void {
+  try {
+    const layers = ownBlocks(slot, length).map(({ u8, start, bytes }) => u8.slice(start, start + bytes));
+    snapshots.set(snapshot, { length, layers });
+  } catch (error) {
+    // The sequence itself is whole, and so is everything else.
+    throw new RequestRefused(
+      new ModelComposeError("out-of-memory", `There is no memory for a snapshot of ${length} positions.`, {
+        remedy: "Release snapshots that are not needed any more.",
+        cause: error,
+      }),
+    );
+  }
+}
+
+function restore(snapshot: number, slot: number): void {
+  const kept = snapshots.get(snapshot);
+  if (kept === undefined) {
+    throw new Error(`There is no snapshot ${snapshot}.`);
+  }
+  for (const [layer, { u8, start }] of ownBlocks(slot, kept.length).entries()) {
+    u8.set(kept.layers[layer], start);
   }
 }
 
@@ -222,8 +255,17 @@ async function execute(request: Request): Promise<Reply> {
       return {};
     case "decode":
       return decode(ready(), forwardEntry(), program.vocabSize, request.command, request);
-    case "copy":
-      copySlot(request);
+    case "fork":
+      fork(request);
+      return {};
+    case "snapshot":
+      keep(request);
+      return {};
+    case "restore":
+      restore(request.snapshot, request.slot);
+      return {};
+    case "release":
+      snapshots.delete(request.snapshot);
       return {};
     case "measure":
       return measure(ready(), request.what);

@@ -5,11 +5,12 @@ import { describe, expect, test, vi } from "vitest";
 import { ADAPTER } from "../../../test/support/devices.ts";
 import { greedy, greedyRequest, openGolden, passOf } from "../../../test/support/golden.ts";
 import { goldenPath, temporaryDirectory } from "../../../test/support/model-files.ts";
-import type { ExecutableOptions } from "../backend.ts";
+import type { LoadHooks } from "../backend.ts";
 import { openCheckpoint, type Checkpoint } from "../checkpoint/checkpoint.ts";
 import { AbortError } from "../../base/errors.ts";
 import type { ResolvedSampling } from "../sampling/options.ts";
 import { WebGpuBackend } from "./backend.ts";
+import type { GpuContext } from "./run/device.ts";
 import type { WebGpuExecutable } from "./run/executable.ts";
 
 // A GPU in software on a busy machine.
@@ -18,14 +19,14 @@ vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 const golden = await openGolden("smollm3-bf16");
 const [prompt] = golden.prompts;
 
-/** A backend, and what loading gives with these options. */
+/** A GPU, and what loading on it gives. */
 async function attempt(
-  options: Partial<ExecutableOptions> = {},
+  hooks: LoadHooks = {},
   checkpoint = golden.checkpoint,
-): Promise<{ backend: WebGpuBackend; loading: Promise<WebGpuExecutable> }> {
-  const backend = await WebGpuBackend.open({ name: ADAPTER, validation: "full", maxRows: 32 });
-  const loading = backend.load(golden.program, checkpoint, { contextLength: 64, slots: 1, ...options });
-  return { backend, loading };
+): Promise<{ context: GpuContext; loading: Promise<WebGpuExecutable> }> {
+  const backend = new WebGpuBackend({ name: ADAPTER, validation: "full", maxRows: 32 });
+  const preparation = await backend.prepare(golden.program, checkpoint, { contextLength: 64, slots: 1 });
+  return { context: preparation.context, loading: preparation.load(hooks) };
 }
 
 /** A copy of the model's file in a folder of its own, opened before it is changed. */
@@ -43,7 +44,7 @@ describe("a load that fails frees the GPU", () => {
     const checkpoint = await copyOfModel((file) => {
       truncateSync(file, 500_000);
     });
-    const { backend, loading } = await attempt({}, checkpoint);
+    const { context, loading } = await attempt({}, checkpoint);
     await expect(loading).rejects.toMatchObject({
       code: "invalid-checkpoint",
       message: expect.stringMatching(
@@ -51,30 +52,30 @@ describe("a load that fails frees the GPU", () => {
       ) as string,
     });
     expect(() => {
-      backend.context.checkAlive();
+      context.checkAlive();
     }).toThrow("was closed");
-    expect(backend.context.allocatedBytes).toBe(0);
+    expect(context.allocatedBytes).toBe(0);
   });
 
   test("a file that is gone", async () => {
     const checkpoint = await copyOfModel((file) => {
       rmSync(file);
     });
-    const { backend, loading } = await attempt({}, checkpoint);
+    const { context, loading } = await attempt({}, checkpoint);
     await expect(loading).rejects.toMatchObject({
       code: "not-found",
       message: expect.stringContaining("model.safetensors") as string,
     });
-    expect(backend.context.allocatedBytes).toBe(0);
+    expect(context.allocatedBytes).toBe(0);
   });
 
   test("an error in the progress callback", async () => {
     const onWeights = (): void => {
       throw new RangeError("no such bar");
     };
-    const { backend, loading } = await attempt({ onWeights });
+    const { context, loading } = await attempt({ onWeights });
     await expect(loading).rejects.toThrow(new RangeError("no such bar"));
-    expect(backend.context.allocatedBytes).toBe(0);
+    expect(context.allocatedBytes).toBe(0);
   });
 
   test("a signal, before and while weights are read", async () => {
@@ -82,7 +83,7 @@ describe("a load that fails frees the GPU", () => {
     const before = await attempt({ signal: AbortSignal.abort(reason) });
     await expect(before.loading).rejects.toMatchObject({ code: "aborted", cause: reason });
     const abort = new AbortController();
-    const { backend, loading } = await attempt({
+    const { context, loading } = await attempt({
       signal: abort.signal,
       onWeights: () => {
         abort.abort(reason);
@@ -90,7 +91,7 @@ describe("a load that fails frees the GPU", () => {
     });
     await expect(loading).rejects.toThrow(AbortError);
     await expect(loading).rejects.toMatchObject({ cause: reason });
-    expect(backend.context.allocatedBytes).toBe(0);
+    expect(context.allocatedBytes).toBe(0);
   });
 });
 

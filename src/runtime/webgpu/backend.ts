@@ -1,8 +1,10 @@
 /** The GPU device: opens an adapter, plans a program for it, loads it. */
-import type { Backend, ExecutableOptions, MemoryUse } from "../backend.ts";
+import type { Backend, ExecutableOptions, LoadHooks, MemoryUse, Preparation } from "../backend.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { requireFormat } from "../checkpoint/weight-source.ts";
 import { throwIfAborted } from "../../base/errors.ts";
 import type { DeviceInfo, PrefillMode } from "../generation/types.ts";
+import { admittedLength, leastLength } from "../late-context.ts";
 import { withAbort } from "../../base/async/abort.ts";
 import type { Program } from "../program.ts";
 import { USAGE } from "./run/constants.ts";
@@ -28,64 +30,99 @@ export interface WebGpuOptions extends GpuOptions {
 }
 
 export class WebGpuBackend implements Backend {
-  readonly context: GpuContext;
-  readonly device: DeviceInfo;
   readonly #options: WebGpuOptions;
 
-  private constructor(context: GpuContext, options: WebGpuOptions) {
-    this.context = context;
+  constructor(options: WebGpuOptions = {}) {
     this.#options = options;
-    const { name, backend } = context.summary;
-    this.device = { kind: "webgpu", description: `webgpu (${name}, ${backend})`, adapter: name };
-  }
-
-  /** @throws ModelComposeError "device", "invalid-argument", "unsupported" when there is no such GPU; AbortError */
-  static async open(options: WebGpuOptions = {}): Promise<WebGpuBackend> {
-    return new WebGpuBackend(await GpuContext.open(options), options);
-  }
-
-  /** What loading will take, without loading. */
-  plan(program: Program, checkpoint: Checkpoint, contextLength: number, slots: number): MemoryUse {
-    return this.#plan(program, checkpoint, contextLength, slots).memory;
   }
 
   /**
-   * The backend is the executable's from then on; a backend loads one program. Weights come first where the length of
-   * the context comes late; a length that is known is allocated before anything is read.
+   * Opens the GPU and plans the program for it.
+   *
+   * @throws ModelComposeError "device", "invalid-argument", "unsupported" when there is no such GPU, and as planGpu; AbortError
    */
-  async load(
+  async prepare(
     program: Program,
     checkpoint: Checkpoint,
-    { contextLength, slots, signal, onWeights }: ExecutableOptions,
-  ): Promise<WebGpuExecutable> {
+    { contextLength, slots, format }: ExecutableOptions,
+  ): Promise<GpuPreparation> {
+    requireFormat(program, checkpoint, format);
+    const { maxRows = MAX_ROWS, prefill = "exact", forced } = this.#options;
+    const context = await GpuContext.open(this.#options);
+    try {
+      const { features, limits, summary } = context;
+      const gpu = { features, limits, summary };
+      const weights = planGpuWeights(program, checkpoint, limits);
+      const planFor = (length: number): GpuPlan => {
+        const rows = rowsOfPass(program, maxRows, length);
+        const options = { contextLength: length, slots, maxRows: rows, prefill, forced };
+        return planGpu(program, checkpoint, gpu, options, weights);
+      };
+      return new GpuPreparation({ program, context, weights, planFor, contextLength });
+    } catch (error) {
+      context.destroy();
+      throw error;
+    }
+  }
+}
+
+interface PreparationParts {
+  readonly program: Program;
+  readonly context: GpuContext;
+  readonly weights: GpuWeightPlan;
+  readonly planFor: (contextLength: number) => GpuPlan;
+  readonly contextLength: ExecutableOptions["contextLength"];
+}
+
+/** A program planned for a GPU that is open. */
+export class GpuPreparation implements Preparation {
+  readonly context: GpuContext;
+  readonly device: DeviceInfo;
+  /** Of a late context, for the least that it will be, until it is known. */
+  plan: GpuPlan;
+  readonly #parts: PreparationParts;
+
+  constructor(parts: PreparationParts) {
+    const { name, backend } = parts.context.summary;
+    this.context = parts.context;
+    this.device = { kind: "webgpu", description: `webgpu (${name}, ${backend})`, adapter: name };
+    this.plan = parts.planFor(leastLength(parts.contextLength));
+    this.#parts = parts;
+  }
+
+  get memory(): MemoryUse {
+    return this.plan.memory;
+  }
+
+  memoryFor(contextLength: number): MemoryUse {
+    return this.#planFor(contextLength).memory;
+  }
+
+  /** Nothing is planned twice: whoever asked for the memory of a length loads it next. */
+  #planFor(contextLength: number): GpuPlan {
+    if (this.plan.contextLength !== contextLength) {
+      this.plan = this.#parts.planFor(contextLength);
+    }
+    return this.plan;
+  }
+
+  /** A length that is known is allocated before anything is read; where it comes late, weights come first. */
+  async load(hooks: LoadHooks = {}): Promise<WebGpuExecutable> {
     const { context } = this;
+    const { program, weights, contextLength } = this.#parts;
+    const { signal, onWeights } = hooks;
     try {
       throwIfAborted(signal);
-      const weights = planGpuWeights(program, checkpoint, context.limits);
       const resources = new Resources(context);
-      const size = async (length: number): Promise<GpuPlan> => {
-        const plan = this.#plan(program, checkpoint, length, slots, weights);
-        await resources.allocate(plan.buffers);
-        const choice = tokenChoice({ vocabSize: program.vocabSize, maxRows: plan.maxRows });
-        await this.#addChoiceBuffers(resources, choice);
-        await resources.declare(plan, choiceDispatches(choice, program.vocabSize));
-        return plan;
-      };
-      const known = typeof contextLength === "number" ? await size(contextLength) : undefined;
-      await resources.allocate(weights.buffers);
-      const finish = async (): Promise<GpuPlan> => {
-        const plan = known ?? (await size(await lengthOf(contextLength)));
-        await Promise.all([
-          // Beside the reads, by Dawn's threads. Software adapters take seconds for kernels that may not be needed.
-          context.summary.isSoftware ? undefined : resources.compileAll(),
-          program.rope &&
-            uploadRopeTable(context, program.rope, plan.contextLength, resources.buffer("rope")),
-        ]);
-        return plan;
-      };
+      const late = admittedLength(contextLength, hooks);
+      if (late === undefined) {
+        await this.#allocate(resources, this.plan);
+      } else {
+        await resources.allocate(weights.buffers);
+      }
       const [plan] = await withAbort(
         Promise.all([
-          finish(),
+          this.#complete(resources, late),
           uploadWeights(context, weights.layout, resources.buffers, { onWeights, signal }),
         ]),
         signal,
@@ -97,6 +134,30 @@ export class WebGpuBackend implements Backend {
       context.destroy();
       throw failure;
     }
+  }
+
+  /** Everything beside the weights: what is not allocated yet, the kernels, the table of the rotation. */
+  async #complete(resources: Resources, late: Promise<number> | undefined): Promise<GpuPlan> {
+    const { program, context } = this.#parts;
+    if (late !== undefined) {
+      await this.#allocate(resources, this.#planFor(await late));
+    }
+    const { plan } = this;
+    const { rope } = program;
+    await Promise.all([
+      // Beside the reads, by Dawn's threads. Software adapters take seconds for kernels that may not be needed.
+      context.summary.isSoftware ? undefined : resources.compileAll(),
+      rope && uploadRopeTable(context, rope, plan.contextLength, resources.buffer("rope")),
+    ]);
+    return plan;
+  }
+
+  async #allocate(resources: Resources, plan: GpuPlan): Promise<void> {
+    const { vocabSize } = this.#parts.program;
+    await resources.allocate(plan.buffers);
+    const choice = tokenChoice({ vocabSize, maxRows: plan.maxRows });
+    await this.#addChoiceBuffers(resources, choice);
+    await resources.declare(plan, choiceDispatches(choice, vocabSize));
   }
 
   dispose(): Promise<void> {
@@ -113,28 +174,6 @@ export class WebGpuBackend implements Backend {
       }
     }
   }
-
-  #plan(
-    program: Program,
-    checkpoint: Checkpoint,
-    contextLength: number,
-    slots: number,
-    weights?: GpuWeightPlan,
-  ): GpuPlan {
-    const { maxRows = MAX_ROWS, prefill = "exact", forced } = this.#options;
-    const { features, limits, summary } = this.context;
-    return planGpu(
-      program,
-      checkpoint,
-      { features, limits, summary },
-      { contextLength, slots, maxRows: rowsOfPass(program, maxRows, contextLength), prefill, forced },
-      weights,
-    );
-  }
-}
-
-async function lengthOf(context: ExecutableOptions["contextLength"]): Promise<number> {
-  return typeof context === "number" ? context : context.counted;
 }
 
 /** No more than there are positions, and all of them where an encoder sees its input whole. */

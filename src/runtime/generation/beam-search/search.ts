@@ -197,7 +197,7 @@ async function settle(
     slotCount,
   );
   for (const { from, to } of copies) {
-    await executable.copySlot(from, to, length);
+    await executable.fork(from, to, length);
   }
   for (const [b, beam] of running.entries()) {
     beam.slot = slots[b];

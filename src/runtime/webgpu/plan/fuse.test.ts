@@ -1,10 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { openGolden } from "../../../../test/support/golden.ts";
 import { FORWARD, ProgramBuilder, type Op, type Program } from "../../program.ts";
+import { kvLayers } from "../../state.ts";
 import { fuseEntry, type FuseRules } from "./fuse.ts";
 
 const FUSE_ALL: FuseRules = { canStack: () => true, canAddTables: () => true };
-const HEAD = { family: "test", vocabSize: 8, maxPositions: 8, kv: { layers: 1, kvHeads: 1, headDim: 4 } };
+const HEAD = {
+  family: "test",
+  vocabSize: 8,
+  maxPositions: 8,
+  state: kvLayers(1, { kvHeads: 1, headDim: 4 }),
+};
 
 function programOf(ops: readonly Op[]): Program {
   const builder = new ProgramBuilder();
@@ -53,7 +59,7 @@ const gate: Op = { role: "gate", activation: "silu", gate: "a", up: "b", output:
 test("a layer of SmolLM3 is six stages", async () => {
   const { program } = await openGolden("smollm3");
   const stages = fuseEntry(program, FORWARD, FUSE_ALL);
-  const layers = program.kv.layers;
+  const layers = program.state.length;
   expect(stages).toHaveLength(1 + 5 * layers + 2); // attention is two dispatches
   expect(stages.slice(1, 6).map(({ kind }) => kind)).toEqual([
     "qkv",

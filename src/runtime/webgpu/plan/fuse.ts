@@ -15,6 +15,7 @@ import {
   type PositionsOp,
   type Program,
 } from "../../program.ts";
+import { uniformHeads } from "../../state.ts";
 
 /** Linear ops that read the same input, their weights stacked by rows. */
 interface Projection {
@@ -154,7 +155,7 @@ function projectedQkv(
   if (buffers.size !== 4 || k.input !== q.input || v.input !== q.input) {
     return undefined;
   }
-  const { kvHeads, headDim } = program.kv;
+  const { kvHeads, headDim } = uniformHeads(program);
   const rowsOf = (op: LinearOp): number => program.matrices.get(op.weight)?.rows ?? 0;
   if (rowsOf(k) !== kvHeads * headDim || rowsOf(v) !== kvHeads * headDim || rowsOf(q) % headDim !== 0) {
     return undefined;

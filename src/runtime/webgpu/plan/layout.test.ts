@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { shapesOf } from "../../../../test/support/shapes.ts";
 import { FORWARD, ProgramBuilder, type Op, type Program } from "../../program.ts";
+import { kvLayers } from "../../state.ts";
 import { fuseEntry, type FuseRules, type Stage } from "./fuse.ts";
 import { fuseRules, layOutWeights, type Weight, type WeightLayout } from "./layout.ts";
 
@@ -36,7 +37,7 @@ function programOf(ops: readonly Op[]): Program {
     family: "test",
     vocabSize: 50,
     maxPositions: 8,
-    kv: { layers: 1, kvHeads: 1, headDim: 4 },
+    state: kvLayers(1, { kvHeads: 1, headDim: 4 }),
   });
 }
 

@@ -1,9 +1,14 @@
 /** Where the weights of a program lie in GPU memory: which matrices share a buffer, and how large ones are cut. */
-import { rowStride, type WeightFormat } from "../../../kernels/linear/weights.gpu.ts";
-import type { Checkpoint, WeightTensor } from "../../checkpoint/checkpoint.ts";
+import { rowStride, type FormatName } from "../../../kernels/format.ts";
+import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../../base/errors.ts";
 import { opMatrices, type Name, type NormOp, type Program } from "../../program.ts";
-import { matrixSlice, vectorSlice, type WeightSlice } from "../../checkpoint/weight-source.ts";
+import {
+  matrixSlice,
+  vectorSlice,
+  type VectorSlice,
+  type WeightSlice,
+} from "../../checkpoint/weight-source.ts";
 import type { FuseRules, Stage } from "./fuse.ts";
 
 /** Some rows of a weight buffer, as large as a binding may be. */
@@ -24,7 +29,7 @@ export interface WeightPart {
 /** One or several matrices, one below the other. */
 export interface Weight {
   key: string;
-  format: WeightFormat;
+  format: FormatName;
   columns: number;
   rows: number;
   /** Bytes from one row to the next. */
@@ -35,7 +40,7 @@ export interface Weight {
 
 /** A one-dimensional weight, widened to f32, at `offset` numbers in the buffer of vectors. */
 export interface PlacedVector {
-  source: WeightSlice;
+  source: VectorSlice;
   offset: number;
 }
 
@@ -49,12 +54,6 @@ export interface WeightLayout {
 }
 
 export const weightKey = (names: readonly Name[]): string => names.join(" + ");
-
-const FORMATS: Readonly<Record<WeightTensor["dtype"], WeightFormat>> = {
-  BF16: "bf16",
-  F16: "f16",
-  F32: "f32",
-};
 
 /**
  * Matrices may be stacked when they have one format and width, when nothing else uses them (a tied embedding) and when
@@ -199,14 +198,14 @@ function stack(
 
 interface PlacedMatrix {
   source: WeightSlice;
-  format: WeightFormat;
+  format: FormatName;
   /** Bytes from one row to the next. */
   stride: number;
 }
 
 function matrixOf(program: Program, checkpoint: Checkpoint, name: Name): PlacedMatrix {
   const source = matrixSlice(program, checkpoint, name);
-  const format = FORMATS[source.tensor.dtype];
+  const { format } = source;
   return { source, format, stride: rowStride({ format, columns: source.columns }) };
 }
 

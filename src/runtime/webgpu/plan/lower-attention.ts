@@ -12,6 +12,7 @@ import {
   type AttentionShape,
 } from "../../../kernels/attention/attention.gpu.ts";
 import type { Program } from "../../program.ts";
+import { uniformHeads } from "../../state.ts";
 import { FEW_ROWS, type Dispatch, type PassShape } from "./dispatch.ts";
 import type { Stage } from "./fuse.ts";
 import { traced, type Lowering } from "./lower.ts";
@@ -19,7 +20,7 @@ import { traced, type Lowering } from "./lower.ts";
 type AttentionStage = Extract<Stage, { kind: "attention" }>;
 
 function shapeOf({ attention }: AttentionStage, program: Program, context: number): AttentionShape {
-  const { kvHeads, headDim } = program.kv;
+  const { kvHeads, headDim } = uniformHeads(program);
   const { heads, window, over } = attention;
   return { heads, kvHeads, headDim, context, window, source: over === "source" };
 }

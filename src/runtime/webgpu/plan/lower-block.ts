@@ -5,6 +5,7 @@ import { selectGemm } from "../../../kernels/linear/gemm-select.gpu.ts";
 import { gemmParams, gemmWorkgroups, inQuads } from "../../../kernels/linear/gemm.gpu.ts";
 import { ropeAppendKernel, ropeAppendWorkgroups } from "../../../kernels/rope/rope-append.gpu.ts";
 import type { Name } from "../../program.ts";
+import { uniformHeads } from "../../state.ts";
 import type { Dispatch } from "./dispatch.ts";
 import { columnsOf, rotaryOf, traced, weightOf, type Lowering, type ProductStage } from "./lower.ts";
 
@@ -61,7 +62,7 @@ export function lowerLinearBlock(
 
 export function lowerQkvBlock(stage: Extract<ProductStage, { kind: "qkv" }>, lowering: Lowering): Dispatch[] {
   const { program, maxRows, contextLength } = lowering;
-  const { kvHeads, headDim } = program.kv;
+  const { kvHeads, headDim } = uniformHeads(program);
   const heads = columnsOf(stage.output, program) / headDim;
   const columns = (heads + 2 * kvHeads) * headDim;
   const cache = [`keys ${stage.layer}`, `values ${stage.layer}`];

@@ -27,6 +27,7 @@ import {
 import { normKernel, normParams } from "../../../kernels/norm/norm.gpu.ts";
 import type { PrefillMode } from "../../generation/types.ts";
 import type { Name, NormOp, Program } from "../../program.ts";
+import { uniformHeads } from "../../state.ts";
 import type { GpuFeatures, GpuLimits } from "../run/device.ts";
 import { LOGIT_ROWS, type Dispatch, type Form, type FormName } from "./dispatch.ts";
 import type { Stage } from "./fuse.ts";
@@ -161,8 +162,9 @@ function lowerGemv(stage: ProductStage, variant: GemvVariant, lowering: Lowering
       bytes: () => bytes,
     };
   });
-  if (kind === "qkv" && columnsOf(stage.output, program) % program.kv.headDim !== 0) {
-    throw new Error(`The buffer "${stage.output}" does not hold whole heads of ${program.kv.headDim}.`);
+  const { headDim } = uniformHeads(program);
+  if (kind === "qkv" && columnsOf(stage.output, program) % headDim !== 0) {
+    throw new Error(`The buffer "${stage.output}" does not hold whole heads of ${headDim}.`);
   }
   return kind === "logits" || kind === "qkv" ? dispatches : traced(dispatches, stage, lowering);
 }
@@ -176,7 +178,7 @@ function epilogueOf(stage: ProductStage, { program, contextLength }: Lowering): 
     case "gate":
       return { kind: "gate" };
     case "qkv": {
-      const { kvHeads, headDim } = program.kv;
+      const { kvHeads, headDim } = uniformHeads(program);
       const heads = columnsOf(stage.output, program) / headDim;
       const rotary = stage.rope ? rotaryOf(program) : 0;
       return { kind: "qkv", heads, kvHeads, headDim, context: contextLength, rotary };
@@ -239,7 +241,8 @@ function lowerSimple(
       return traced([dispatch], { ...stage, output: stage.buffer }, lowering);
     }
     case "append": {
-      const columns = program.kv.kvHeads * program.kv.headDim;
+      const { kvHeads, headDim } = uniformHeads(program);
+      const columns = kvHeads * headDim;
       return [
         {
           spec: appendKernel(columns, contextLength, maxRows),

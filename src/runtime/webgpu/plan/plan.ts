@@ -5,7 +5,8 @@ import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../../base/errors.ts";
 import { formatBytes } from "../../../base/bytes.ts";
 import type { PrefillMode } from "../../generation/types.ts";
-import { FORWARD, isSourceLayer, type Program } from "../../program.ts";
+import { FORWARD, type Program } from "../../program.ts";
+import { isSourceLayer, uniformHeads } from "../../state.ts";
 import type { AdapterSummary } from "../run/adapter.ts";
 import type { GpuFeatures, GpuLimits } from "../run/device.ts";
 import { LOGIT_ROWS, rowsBufferBytes, type Form, type FormName } from "./dispatch.ts";
@@ -108,9 +109,10 @@ export function planGpu(
 
   const buffers = new Map(weights.buffers);
   let kvCacheBytes = 0;
-  for (let layer = 0; layer < program.kv.layers; layer++) {
-    const sequences = isSourceLayer(program.kv, layer) ? 1 : slots;
-    const bytes = sequences * contextLength * program.kv.kvHeads * program.kv.headDim * 4;
+  const { kvHeads, headDim } = uniformHeads(program);
+  for (const layer of program.state.keys()) {
+    const sequences = isSourceLayer(program, layer) ? 1 : slots;
+    const bytes = sequences * contextLength * kvHeads * headDim * 4;
     if (bytes > bindingLimit) {
       throw cacheTooLarge(adapterName, bytes, bindingLimit, contextLength);
     }
@@ -150,7 +152,8 @@ export function planGpu(
 }
 
 /** What the attention kernels are written for. */
-function checkHeads({ kv: { headDim } }: Program): void {
+function checkHeads(program: Program): void {
+  const { headDim } = uniformHeads(program);
   if (headDim % 4 === 0 && headDim <= MOST_HEAD_DIM) {
     return;
   }

@@ -2,16 +2,18 @@
  * The GPU device as the main thread sees it. It encodes dispatches from prebuilt objects, submits them and waits for
  * events; nothing is computed or allocated on the way but the command buffers, which WebGPU lets run only once.
  */
-import type { DecodeProfile, Executable, MemoryUse, Pass, PassResult } from "../../backend.ts";
-import { checkCopy, checkDecode, checkPass, type PassLimits } from "../../check-pass.ts";
+import type { DecodeProfile, Executable, MemoryUse, Pass, PassResult, StateSnapshot } from "../../backend.ts";
+import { checkDecode, checkPass, checkSlot, type PassLimits } from "../../check-pass.ts";
 import { ModelComposeError, throwIfAborted } from "../../../base/errors.ts";
 import type { DeviceInfo } from "../../generation/types.ts";
 import { withAbort } from "../../../base/async/abort.ts";
 import { Slots } from "../../../base/async/slots.ts";
-import { FORWARD, isSourceLayer, type Program } from "../../program.ts";
+import { FORWARD, type Program } from "../../program.ts";
+import { noSnapshot, SlotLengths } from "../../slot-lengths.ts";
 import { MAP, USAGE } from "./constants.ts";
 import { decodeTokens, type GpuDecodeRequest } from "./decode.ts";
 import { formFor, headFor, LOGIT_ROWS, type PassShape } from "../plan/dispatch.ts";
+import { KvCache, type SavedSequence } from "./kv-cache.ts";
 import { Pace } from "./pace.ts";
 import type { GpuPlan } from "../plan/plan.ts";
 import { ReadbackRing, RESULT_BYTES, type RingSlot } from "./readback.ts";
@@ -41,7 +43,9 @@ export class WebGpuExecutable implements Executable {
   readonly #limits: PassLimits;
   /** One call at a time. */
   readonly #turn = new Slots(1);
-  #between: GPUBuffer | undefined;
+  readonly #lengths: SlotLengths;
+  readonly #cache: KvCache;
+  readonly #snapshots = new Map<GpuSnapshot, SavedSequence>();
   #isDisposed = false;
 
   constructor(program: Program, plan: GpuPlan, resources: Resources, device: DeviceInfo) {
@@ -53,62 +57,95 @@ export class WebGpuExecutable implements Executable {
     this.contextLength = plan.contextLength;
     this.maxRows = plan.maxRows;
     this.#limits = { program, maxRows: plan.maxRows, slots: plan.slots, contextLength: plan.contextLength };
+    this.#lengths = new SlotLengths(plan.slots);
+    this.#cache = new KvCache(program, resources, plan.contextLength);
     this.rows = new RowsWriter(resources, plan);
   }
 
   async run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {
     checkPass(pass, this.#limits);
-    return this.#inTurn(() => this.#run(pass, signal), signal);
+    return this.#inTurn(async () => {
+      const commit = this.#lengths.begin(pass);
+      const result = await this.#run(pass, signal);
+      commit();
+      return result;
+    }, signal);
   }
 
   async decode(request: GpuDecodeRequest, signal?: AbortSignal): Promise<DecodeProfile> {
     checkDecode(request, this.#limits);
-    return this.#inTurn(() => decodeTokens(this, request, signal), signal);
+    const { slot, position, tokens } = request;
+    return this.#inTurn(async () => {
+      this.#lengths.set(slot, Math.min(this.#lengths.of(slot), position));
+      let chosen = 0;
+      const onToken = (token: number): boolean | undefined => {
+        chosen++;
+        return request.onToken(token);
+      };
+      const profile = await decodeTokens(this, { ...request, onToken }, signal);
+      this.#lengths.set(slot, position + tokens.length + Math.max(0, chosen - 1));
+      return profile;
+    }, signal);
   }
 
-  async copySlot(from: number, to: number, length: number): Promise<void> {
-    checkCopy(from, to, length, this.#limits);
-    if (from === to || length === 0) {
-      return;
-    }
+  async fork(from: number, to: number, length: number): Promise<void> {
+    this.#checkSlots(from, to);
     await this.#inTurn(async () => {
-      const { device } = this.resources.context;
-      const { kv } = this.program;
-      const positionBytes = kv.kvHeads * kv.headDim * 4;
-      const size = length * positionBytes;
-      const between = await this.#bufferBetween(size, this.contextLength * positionBytes);
-      const encoder = device.createCommandEncoder();
-      for (let layer = 0; layer < kv.layers; layer++) {
-        if (isSourceLayer(kv, layer)) {
-          continue;
-        }
-        for (const name of [`keys ${layer}`, `values ${layer}`]) {
-          const cache = this.resources.buffer(name);
-          encoder.copyBufferToBuffer(cache, from * this.contextLength * positionBytes, between, 0, size);
-          encoder.copyBufferToBuffer(between, 0, cache, to * this.contextLength * positionBytes, size);
-        }
+      this.#lengths.requireLength("fork", from, length);
+      if (from !== to && length > 0) {
+        await this.#cache.copy(from, to, length);
       }
-      // Nothing waits for it: what is submitted later runs later.
-      device.queue.submit([encoder.finish()]);
+      this.#lengths.set(to, length);
     });
   }
 
-  /**
-   * WebGPU copies between buffers, not within one. The buffer between is kept, and grows in few steps: a beam search
-   * copies slots at every token.
-   */
-  async #bufferBetween(bytes: number, most: number): Promise<GPUBuffer> {
-    const { context } = this.resources;
-    if (this.#between !== undefined && this.#between.size >= bytes) {
-      return this.#between;
+  /** What lies behind the end is overwritten by whoever comes there. */
+  async truncate(slot: number, length: number): Promise<void> {
+    this.#checkSlots(slot);
+    await this.#inTurn(() => {
+      this.#lengths.requireLength("truncation", slot, length);
+      this.#lengths.set(slot, length);
+      return Promise.resolve();
+    });
+  }
+
+  async snapshot(slot: number): Promise<StateSnapshot> {
+    this.#checkSlots(slot);
+    return this.#inTurn(async () => {
+      const length = this.#lengths.of(slot);
+      const snapshot = new GpuSnapshot(length, (self) => this.#release(self));
+      this.#snapshots.set(snapshot, await this.#cache.save(slot, length));
+      return snapshot;
+    });
+  }
+
+  async restore(snapshot: StateSnapshot, slot: number): Promise<void> {
+    this.#checkSlots(slot);
+    await this.#inTurn(() => {
+      const saved = snapshot instanceof GpuSnapshot ? this.#snapshots.get(snapshot) : undefined;
+      if (saved === undefined) {
+        throw noSnapshot();
+      }
+      this.#cache.restore(saved, slot);
+      this.#lengths.set(slot, snapshot.length);
+      return Promise.resolve();
+    });
+  }
+
+  /** What was submitted with its buffers still runs: WebGPU frees them afterwards. */
+  #release(snapshot: GpuSnapshot): Promise<void> {
+    const saved = this.#snapshots.get(snapshot);
+    this.#snapshots.delete(snapshot);
+    if (saved !== undefined && !this.#isDisposed) {
+      this.#cache.release(saved);
     }
-    if (this.#between !== undefined) {
-      context.releaseBuffer(this.#between);
+    return Promise.resolve();
+  }
+
+  #checkSlots(...slots: number[]): void {
+    for (const slot of slots) {
+      checkSlot(slot, this.#limits);
     }
-    this.#between = undefined;
-    const size = Math.min(most, 2 ** Math.ceil(Math.log2(bytes)));
-    this.#between = await context.createBuffer("slot on its way", size, USAGE.COPY_SRC | USAGE.COPY_DST);
-    return this.#between;
   }
 
   dispose(): Promise<void> {
@@ -276,5 +313,20 @@ export class WebGpuExecutable implements Executable {
       });
     }
     this.resources.context.checkAlive();
+  }
+}
+
+/** Its buffers lie in GPU memory beside the cache. */
+class GpuSnapshot implements StateSnapshot {
+  readonly length: number;
+  readonly #release: (self: GpuSnapshot) => Promise<void>;
+
+  constructor(length: number, release: (self: GpuSnapshot) => Promise<void>) {
+    this.length = length;
+    this.#release = release;
+  }
+
+  release(): Promise<void> {
+    return this.#release(this);
   }
 }

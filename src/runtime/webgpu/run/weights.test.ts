@@ -4,6 +4,7 @@ import { bf16Value, f16Value, type Format } from "../../../../test/support/numbe
 import { randomWeights } from "../../../../test/support/random-weights.ts";
 import type { WeightTensor } from "../../checkpoint/checkpoint.ts";
 import { FORWARD, ProgramBuilder, type Program } from "../../program.ts";
+import { kvLayers } from "../../state.ts";
 import { MAP, USAGE } from "./constants.ts";
 import { GpuContext } from "./device.ts";
 import { fuseEntry } from "../plan/fuse.ts";
@@ -31,7 +32,8 @@ function weightOf(parts: readonly Part[], shardRows: readonly number[]): Weight 
       offset,
       byteLength: rows * COLUMNS * 2,
     };
-    const source = { tensor, rows, columns: COLUMNS, transposed: false, ranges: [{ start: 0, end: rows }] };
+    const ranges = [{ start: 0, end: rows }];
+    const source = { tensor, format: "bf16", rows, columns: COLUMNS, transposed: false, ranges } as const;
     const part = { source, first: row };
     row += rows;
     return part;
@@ -241,7 +243,7 @@ describe("on a GPU", () => {
       family: "test",
       vocabSize: 8,
       maxPositions: 8,
-      kv: { layers: 1, kvHeads: 1, headDim: 4 },
+      state: kvLayers(1, { kvHeads: 1, headDim: 4 }),
     });
   }
 

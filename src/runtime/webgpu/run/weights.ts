@@ -3,12 +3,18 @@
  * into it, unmapped and copied. The main thread only starts these steps, but for rows that the file holds otherwise than
  * one behind the other: those it reads itself, a piece at a time.
  */
+import { CHUNK_BYTES, chunksOf, elementBytes } from "../../../kernels/format.ts";
 import { openFile, openFileAsync, readFileRange, type AsyncFile } from "../../platform/files.ts";
 import type { RopeTable, RowRange } from "../../program.ts";
 import { throwIfAborted } from "../../../base/errors.ts";
 import { bytesPerElement } from "../../checkpoint/tensor-location.ts";
 import { vectorValues } from "../../checkpoint/vector-values.ts";
-import { readSliceRows, tensorRanges, type WeightSlice } from "../../checkpoint/weight-source.ts";
+import {
+  readSliceRows,
+  tensorRanges,
+  type VectorSlice,
+  type WeightSlice,
+} from "../../checkpoint/weight-source.ts";
 import { MAP, USAGE } from "./constants.ts";
 import type { GpuContext } from "./device.ts";
 import type { Shard, Weight, WeightLayout, WeightPart } from "../plan/layout.ts";
@@ -33,8 +39,10 @@ export interface Piece {
   rows: number;
   /** Bytes of a row in the file. */
   rowBytes: number;
-  /** Bytes from one row to the next in the buffer; what is between is zeros. */
+  /** Bytes from one row to the next in the buffer; what is between is zeros, and what belongs to the row. */
   stride: number;
+  /** Of these rows, one each. */
+  scales?: { source: VectorSlice; range: RowRange; /** In a row. */ offset: number };
   buffer: string;
   /** In the buffer. */
   offset: number;
@@ -44,7 +52,7 @@ export interface Piece {
 export function piecesOf(weights: Iterable<Weight>, stagingBytes = STAGING_BYTES): Piece[] {
   const pieces: Piece[] = [];
   for (const weight of weights) {
-    const rowBytes = weight.columns * (weight.format === "f32" ? 4 : 2);
+    const rowBytes = elementBytes(weight.format, weight.columns);
     for (const part of weight.parts) {
       for (const shard of weight.shards) {
         for (const run of runsOf(part, rowBytes, overlap(part, shard))) {
@@ -54,14 +62,17 @@ export function piecesOf(weights: Iterable<Weight>, stagingBytes = STAGING_BYTES
           for (let done = 0; done < run.rows; done += mostRows) {
             const rows = Math.min(mostRows, run.rows - done);
             const start = run.row - part.first + done;
+            const range = { start, end: start + rows };
+            const { scales } = part.source;
             pieces.push({
               file,
               ...(run.fileRow === undefined
-                ? { position: offset, strided: { source: part.source, range: { start, end: start + rows } } }
+                ? { position: offset, strided: { source: part.source, range } }
                 : { position: offset + (run.fileRow + done) * rowBytes }),
               rows,
               rowBytes,
               stride: weight.stride,
+              scales: scales && { source: scales, range, offset: chunksOf(weight) * CHUNK_BYTES },
               buffer: shard.buffer,
               offset: (run.row + done - shard.first) * weight.stride,
             });
@@ -180,7 +191,7 @@ export async function uploadWeights(
 }
 
 async function readPiece(files: Files, piece: Piece, target: ArrayBuffer): Promise<void> {
-  const { rows, rowBytes, stride } = piece;
+  const { rows, rowBytes, stride, scales } = piece;
   if (rowBytes === stride) {
     await readRows(files, piece, new Uint8Array(target, 0, rows * rowBytes));
     return;
@@ -190,6 +201,13 @@ async function readPiece(files: Files, piece: Piece, target: ArrayBuffer): Promi
   const padded = new Uint8Array(target, 0, rows * stride).fill(0);
   for (let r = 0; r < rows; r++) {
     padded.set(packed.subarray(r * rowBytes, (r + 1) * rowBytes), r * stride);
+  }
+  if (scales !== undefined) {
+    const bytes = new Uint8Array(elementBytes(scales.source.format, rows));
+    readStrided(scales.source, scales.range, bytes);
+    for (const [r, scale] of vectorValues(scales.source.tensor, bytes).entries()) {
+      new DataView(target).setFloat32(r * stride + scales.offset, scale, true);
+    }
   }
 }
 

@@ -1,0 +1,138 @@
+/**
+ * How weights are stored: the one place that knows what a number of a format takes, where scales lie, and how rows are
+ * packed for either device. Everything else asks here, by the format's name, which is plain data.
+ *
+ * A format is a row of descriptors, so that a new one is a new row (and the kernels that read it), not a new branch in
+ * loaders and planners.
+ */
+
+/** What is stored for one number. */
+export type ElementType = "f32" | "f16" | "bf16" | "f8e4m3" | "f8e5m2" | "i8" | "i4" | "u4" | "code4";
+
+/** Numbers that stand for `columns` neighbouring elements q of a row together. */
+export interface Grouping {
+  /** Columns that share them; "row": all. */
+  readonly columns: 32 | 64 | 128 | "row";
+  /** How the scale is stored, and the minimum where there is one. */
+  readonly scale: "f32" | "f16" | "bf16";
+  /** Absent: scale · q. "zero-point": scale · (q − zero), zero an element. "minimum": scale · q + minimum. */
+  readonly offset?: "zero-point" | "minimum";
+}
+
+export interface WeightFormat {
+  readonly element: ElementType;
+  /** Absent: elements are the numbers themselves. */
+  readonly grouping?: Grouping;
+  /** The 16 numbers that elements "code4" are indices of. */
+  readonly codebook?: readonly number[];
+  /** The number by which WASM kernels know the format; WGSL kernels know it by its name. */
+  readonly code: number;
+}
+
+const DESCRIPTORS = {
+  f32: { element: "f32", code: 0 },
+  f16: { element: "f16", code: 1 },
+  bf16: { element: "bf16", code: 2 },
+  /** Values and scales are two tensors of a checkpoint. No option offers it: it proves that a format may be like that. */
+  "i8-row": { element: "i8", grouping: { columns: "row", scale: "f32" }, code: 3 },
+} as const satisfies Record<string, WeightFormat>;
+
+export type FormatName = keyof typeof DESCRIPTORS;
+
+/** Every format that kernels read. */
+export const FORMATS: Readonly<Record<FormatName, WeightFormat>> = DESCRIPTORS;
+
+export const FORMAT_NAMES = Object.keys(DESCRIPTORS) as readonly FormatName[];
+
+const ELEMENT_BITS: Readonly<Record<ElementType, number>> = {
+  f32: 32,
+  f16: 16,
+  bf16: 16,
+  f8e4m3: 8,
+  f8e5m2: 8,
+  i8: 8,
+  i4: 4,
+  u4: 4,
+  code4: 4,
+};
+
+/** Bytes of a row's elements, without what is for groups of them. */
+export function elementBytes(format: FormatName, columns: number): number {
+  return Math.ceil((columns * ELEMENT_BITS[FORMATS[format].element]) / 8);
+}
+
+/** Groups of a row; 0 for formats without. */
+export function groupsOf(format: FormatName, columns: number): number {
+  const { grouping } = FORMATS[format];
+  if (grouping === undefined) {
+    return 0;
+  }
+  return grouping.columns === "row" ? 1 : Math.ceil(columns / grouping.columns);
+}
+
+/** Bytes of a row's scales, minimums and zero points. */
+export function groupBytes(format: FormatName, columns: number): number {
+  const { grouping, element } = FORMATS[format];
+  if (grouping === undefined) {
+    return 0;
+  }
+  const bits = ELEMENT_BITS[grouping.scale];
+  const offset = { none: 0, minimum: bits, "zero-point": ELEMENT_BITS[element] }[grouping.offset ?? "none"];
+  return Math.ceil((groupsOf(format, columns) * (bits + offset)) / 8);
+}
+
+/** Bytes of a matrix [rows, columns] as it is stored, nothing padded. */
+export function matrixBytes(format: FormatName, rows: number, columns: number): number {
+  return rows * (elementBytes(format, columns) + groupBytes(format, columns));
+}
+
+// On the CPU: panels of 16 rows, interleaved word by word (linear/panels.as.ts), their scales behind all of the matrix's tiles.
+
+/** Rows of a panel; a worker owns whole panels. */
+export const PANEL = 16;
+
+/** 32-bit words of a row's elements in a tile. */
+export function elementWords(format: FormatName, columns: number): number {
+  return Math.ceil(elementBytes(format, columns) / 4);
+}
+
+/** Bytes of one panel, its scales included. */
+export function panelBytes(format: FormatName, columns: number): number {
+  return PANEL * (elementWords(format, columns) * 4 + groupBytes(format, columns));
+}
+
+/** Where the scales of panel `panel` of `panels` lie, in bytes from the first tile: [16] f32 for formats of one a row. */
+export function panelScalesOffset(
+  format: FormatName,
+  columns: number,
+  panels: number,
+  panel: number,
+): number {
+  return PANEL * (panels * elementWords(format, columns) * 4 + panel * groupBytes(format, columns));
+}
+
+// On the GPU: as in the checkpoint, row by row, elements padded with zeros to whole chunks, scales in a chunk behind them.
+
+/** What one load of an invocation brings: vec4<u32>. */
+export const CHUNK_BYTES = 16;
+
+export interface WeightShape {
+  format: FormatName;
+  columns: number;
+}
+
+/** Chunks of a row's elements. */
+export function chunksOf({ format, columns }: WeightShape): number {
+  return Math.ceil(elementBytes(format, columns) / CHUNK_BYTES);
+}
+
+/** Bytes from one row to the next. */
+export function rowStride({ format, columns }: WeightShape): number {
+  const groups = Math.ceil(groupBytes(format, columns) / CHUNK_BYTES);
+  return (chunksOf({ format, columns }) + groups) * CHUNK_BYTES;
+}
+
+/** The columns fill whole chunks, so that kernels read x without looking. */
+export function isAligned({ format, columns }: WeightShape): boolean {
+  return (columns * ELEMENT_BITS[FORMATS[format].element]) % (8 * CHUNK_BYTES) === 0;
+}

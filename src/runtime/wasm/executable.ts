@@ -1,0 +1,312 @@
+/** A program on the CPU: passes, decodes and sequences as commands to the workers that own its weights and its cache. */
+import type { KernelBuild } from "../../kernels/wasm-module.ts";
+import type {
+  DecodeProfile,
+  DecodeRequest,
+  Executable,
+  LoadHooks,
+  MemoryUse,
+  Pass,
+  PassResult,
+  StateSnapshot,
+} from "../backend.ts";
+import { withAbort } from "../../base/async/abort.ts";
+import { checkDecode, checkPass, checkSlot, type PassLimits } from "../check-pass.ts";
+import type { DeviceInfo } from "../generation/types.ts";
+import { FORWARD, opAccess, type Program } from "../program.ts";
+import { noSnapshot, SlotLengths } from "../slot-lengths.ts";
+import { planBytes, type MemoryPlan } from "./plan.ts";
+import type { Command, MeasureCommand } from "./protocol.ts";
+import { TokenChannel } from "./token-channel.ts";
+import { WorkerGroup } from "./worker-group.ts";
+
+/** What an executable is made from. */
+export interface WasmPlan {
+  readonly plan: MemoryPlan;
+  readonly device: DeviceInfo;
+  readonly memory: MemoryUse;
+  readonly kernelBuild: KernelBuild;
+}
+
+const PROGRESS_INTERVAL_MILLISECONDS = 200;
+
+export class WasmExecutable implements Executable {
+  readonly device: DeviceInfo;
+  readonly maxRows: number;
+  readonly #plan: WasmPlan;
+  readonly #program: Program;
+  /** Its context is what may be used; the plan may have room for more. */
+  #limits: PassLimits;
+  readonly #lengths: SlotLengths;
+  readonly #workers: WorkerGroup;
+  /** Positions of the snapshots that the workers hold. */
+  readonly #snapshots = new Map<WasmSnapshot, number>();
+  #lastSnapshot = 0;
+
+  constructor(program: Program, parts: WasmPlan) {
+    const { plan, device, kernelBuild } = parts;
+    this.device = device;
+    this.maxRows = plan.maxRows;
+    this.#plan = parts;
+    this.#program = program;
+    this.#limits = { program, ...plan };
+    this.#lengths = new SlotLengths(plan.slots);
+    this.#workers = new WorkerGroup(program, plan, kernelBuild);
+  }
+
+  get contextLength(): number {
+    return this.#limits.contextLength;
+  }
+
+  get memory(): MemoryUse {
+    const { plan, memory } = this.#plan;
+    return { ...memory, ...planBytes(plan, this.contextLength) };
+  }
+
+  /** @param length of the context, where it comes late; what the plan has room for otherwise */
+  async load({ onWeights, signal }: LoadHooks, length?: Promise<number>): Promise<void> {
+    const total = this.memory.weightBytes;
+    const { control } = this.#workers;
+    const report = onWeights && ((): void => onWeights(Math.min(control.loaded, total), total));
+    await reporting(report, signal, (either) =>
+      this.#workers.inTurn(async () => {
+        await this.#workers.execute({ kind: "open" }, { signal: either });
+        await this.#workers.execute({ kind: "load" }, { signal: either });
+      }, either),
+    );
+    onWeights?.(total, total);
+    if (length !== undefined) {
+      this.#limits = { ...this.#limits, contextLength: await withAbort(length, signal) };
+    }
+  }
+
+  async run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {
+    const { entry = FORWARD, tokens, slots, positions, sourceLength, logitRows = new Int32Array(0) } = pass;
+    checkPass(pass, this.#limits);
+    const logits = new SharedArrayBuffer(logitRows.length * this.#program.vocabSize * 4);
+    const trace = pass.trace === true ? this.#traceBuffers(entry, tokens.length) : undefined;
+    const rows = { tokens, slots, positions, sourceLength };
+    const command: Command = { kind: "run", entry, ...rows, logitRows, logits, trace };
+    await reporting(this.#passReport(pass.onProgress), signal, (either) =>
+      this.#workers.inTurn(async () => {
+        const commit = this.#lengths.begin(pass);
+        await this.#workers.execute(command, { signal: either });
+        commit();
+      }, either),
+    );
+    return {
+      logits: new Float32Array(new Float32Array(logits)),
+      activations: new Map(
+        [...(trace ?? [])].map(([name, buffer]) => [name, new Float32Array(new Float32Array(buffer))]),
+      ),
+    };
+  }
+
+  async decode(request: DecodeRequest & { profile?: boolean }, signal?: AbortSignal): Promise<DecodeProfile> {
+    const { onToken, onProgress, profile = false, tokens, slot, position, count, ...rest } = request;
+    checkDecode(request, this.#limits);
+    const channel = TokenChannel.create(count);
+    const produced = channel.buffer;
+    const command: Command = { kind: "decode", ...rest, tokens, slot, position, count, produced, profile };
+    const { control } = this.#workers;
+    let number = 0;
+    let seen = 0;
+    let isWanted = true;
+    let failure: { error: unknown } | undefined;
+    /** Hands over what is there. Once a token was the last one wanted, the rest is dropped. */
+    const take = (): void => {
+      try {
+        for (const count = channel.count; isWanted && seen < count; seen++) {
+          isWanted = onToken(channel.at(seen)) !== false;
+        }
+      } catch (error) {
+        failure = { error };
+        isWanted = false;
+      }
+      if (!isWanted) {
+        control.cancel(number);
+      }
+    };
+    let hasEnded = false;
+    const deliver = async (): Promise<void> => {
+      while (!hasEnded && isWanted) {
+        await channel.after(seen);
+        take();
+      }
+    };
+    let delivery: Promise<void> | undefined;
+    const onStart = (command: number): void => {
+      number = command;
+      delivery = deliver();
+    };
+    try {
+      const report = this.#passReport(onProgress && ((done): void => void (seen === 0 && onProgress(done))));
+      const replies = await reporting(report, signal, (either) =>
+        this.#workers.inTurn(async () => {
+          this.#lengths.set(slot, Math.min(this.#lengths.of(slot), position));
+          const answers = await this.#workers.execute(command, {
+            signal: either,
+            onStart,
+            isCancelFine: () => !isWanted,
+          });
+          take();
+          this.#lengths.set(slot, position + tokens.length + Math.max(0, seen - 1));
+          return answers;
+        }, either),
+      );
+      if (failure !== undefined) {
+        throw failure.error;
+      }
+      return {
+        wallSeconds: replies[0]?.wallSeconds ?? 0,
+        kernelSeconds: Math.max(0, ...replies.map((reply) => reply.kernelSeconds ?? 0)),
+      };
+    } finally {
+      hasEnded = true;
+      channel.wake();
+      await delivery;
+    }
+  }
+
+  async fork(from: number, to: number, length: number): Promise<void> {
+    this.#checkSlots(from, to);
+    await this.#workers.inTurn(async () => {
+      this.#lengths.requireLength("fork", from, length);
+      if (from !== to && length > 0) {
+        await this.#workers.execute({ kind: "fork", from, to, length });
+      }
+      this.#lengths.set(to, length);
+    });
+  }
+
+  /** What lies behind the end is overwritten by whoever comes there. */
+  async truncate(slot: number, length: number): Promise<void> {
+    this.#checkSlots(slot);
+    await this.#workers.inTurn(() => {
+      this.#lengths.requireLength("truncation", slot, length);
+      this.#lengths.set(slot, length);
+      return Promise.resolve();
+    });
+  }
+
+  async snapshot(slot: number): Promise<StateSnapshot> {
+    this.#checkSlots(slot);
+    return this.#workers.inTurn(async () => {
+      const length = this.#lengths.of(slot);
+      const number = ++this.#lastSnapshot;
+      try {
+        await this.#workers.execute({ kind: "snapshot", snapshot: number, slot, length });
+      } catch (error) {
+        // Some of the workers may have had room for their part.
+        await this.#workers.execute({ kind: "release", snapshot: number }).catch(() => undefined);
+        throw error;
+      }
+      const snapshot = new WasmSnapshot(length, (self) => this.#release(self));
+      this.#snapshots.set(snapshot, number);
+      return snapshot;
+    });
+  }
+
+  async restore(snapshot: StateSnapshot, slot: number): Promise<void> {
+    this.#checkSlots(slot);
+    await this.#workers.inTurn(async () => {
+      const number = snapshot instanceof WasmSnapshot ? this.#snapshots.get(snapshot) : undefined;
+      if (number === undefined) {
+        throw noSnapshot();
+      }
+      await this.#workers.execute({ kind: "restore", snapshot: number, slot });
+      this.#lengths.set(slot, snapshot.length);
+    });
+  }
+
+  /** Benchmarks: per worker, bytes or operations and seconds. */
+  async measure(what: MeasureCommand["what"]): Promise<{ amount: number; seconds: number }[]> {
+    const replies = await this.#workers.inTurn(() => this.#workers.execute({ kind: "measure", what }));
+    return replies.map(({ amount = 0, seconds = 0 }) => ({ amount, seconds }));
+  }
+
+  dispose(): Promise<void> {
+    return this.#workers.dispose();
+  }
+
+  async #release(snapshot: WasmSnapshot): Promise<void> {
+    const number = this.#snapshots.get(snapshot);
+    this.#snapshots.delete(snapshot);
+    if (number !== undefined && !this.#workers.isDisposed) {
+      await this.#workers.inTurn(() => this.#workers.execute({ kind: "release", snapshot: number }));
+    }
+  }
+
+  #checkSlots(...slots: number[]): void {
+    for (const slot of slots) {
+      checkSlot(slot, this.#limits);
+    }
+  }
+
+  #passReport(onProgress: ((fraction: number) => void) | undefined): (() => void) | undefined {
+    return (
+      onProgress &&
+      ((): void => {
+        onProgress(this.#workers.control.progress);
+      })
+    );
+  }
+
+  #traceBuffers(entry: string, rows: number): Map<string, SharedArrayBuffer> {
+    const buffers = new Map<string, SharedArrayBuffer>();
+    for (const group of this.#program.entries.get(entry) ?? []) {
+      for (const op of group.ops) {
+        const [name] = opAccess(op).writes;
+        if (op.trace === undefined) {
+          continue;
+        }
+        buffers.set(op.trace, new SharedArrayBuffer(rows * (this.#program.buffers.get(name) ?? 0) * 4));
+      }
+    }
+    return buffers;
+  }
+}
+
+/** Each worker keeps its own blocks of the sequence. */
+class WasmSnapshot implements StateSnapshot {
+  readonly length: number;
+  readonly #release: (self: WasmSnapshot) => Promise<void>;
+
+  constructor(length: number, release: (self: WasmSnapshot) => Promise<void>) {
+    this.length = length;
+    this.#release = release;
+  }
+
+  release(): Promise<void> {
+    return this.#release(this);
+  }
+}
+
+/**
+ * Does some work and calls `report` a few times a second meanwhile. An exception in a timer would end the process; here
+ * it aborts the work and is thrown.
+ */
+async function reporting<T>(
+  report: (() => void) | undefined,
+  signal: AbortSignal | undefined,
+  work: (signal: AbortSignal | undefined) => Promise<T>,
+): Promise<T> {
+  if (report === undefined) {
+    return work(signal);
+  }
+  const stop = new AbortController();
+  const timer = setInterval(() => {
+    try {
+      report();
+    } catch (error) {
+      stop.abort(error);
+    }
+  }, PROGRESS_INTERVAL_MILLISECONDS);
+  try {
+    return await work(signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]));
+  } catch (error) {
+    throw stop.signal.aborted ? stop.signal.reason : error;
+  } finally {
+    clearInterval(timer);
+  }
+}
