@@ -29,7 +29,7 @@ export type {
   ToolDefinition,
 } from "./models/chat/messages.ts";
 export type { Tokenizer, IncrementalDecoder } from "./models/tokenizer/tokenizer.ts";
-export type { ForwardResult } from "./runtime/generation/generator.ts";
+export type { ForwardResult } from "./runtime/generation/forward.ts";
 export type {
   Architecture,
   BeamSequence,
@@ -39,8 +39,6 @@ export type {
   GeneratedSequence,
   GenerateOptions,
   GenerateResult,
-  LoadOptions,
-  LoadProgress,
   Precision,
   PrefillMode,
   SamplingOptions,
@@ -48,7 +46,8 @@ export type {
   Timings,
   Usage,
 } from "./runtime/generation/types.ts";
-export { listAdapters } from "./runtime/webgpu/run/adapter.ts";
-export type { AdapterSummary } from "./runtime/webgpu/run/adapter.ts";
+export type { LoadOptions, LoadProgress } from "./models/load-options.ts";
+export { listAdapters } from "./runtime/devices.ts";
+export type { AdapterSummary } from "./runtime/devices.ts";
 export { AbortError, ModelComposeError } from "./base/errors.ts";
 export type { ErrorCode } from "./base/errors.ts";

@@ -4,7 +4,9 @@ import { HashedExecutable, type HashedOptions } from "./support/hashed-executabl
 import { StopMatcher } from "../src/models/tokenizer/stop-strings.ts";
 import { AbortError } from "../src/base/errors.ts";
 import type { GenerateOptions } from "../src/runtime/generation/types.ts";
-import { Generator, type GeneratorParts, type TextCodec } from "../src/runtime/generation/generator.ts";
+import type { TextCodec } from "../src/runtime/generation/generated-text.ts";
+import { Generator } from "../src/runtime/generation/generator.ts";
+import type { GeneratorParts } from "../src/runtime/generation/request.ts";
 
 const VOCABULARY = 26;
 const EOS = 4;

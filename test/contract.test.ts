@@ -2,9 +2,12 @@
  * The contract of a device (src/runtime/backend.ts), case by case on every device: accuracy in every form a pass can
  * have, key-value slots, refusals, ends of a decode, cancellation, progress, disposal.
  */
+import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Executable, Pass } from "../src/runtime/backend.ts";
 import { AbortError } from "../src/base/errors.ts";
+import type { Checkpoint } from "../src/runtime/checkpoint/checkpoint.ts";
+import { decodeOnHost } from "../src/runtime/generation/host-decode.ts";
 import {
   distance,
   expectActivations,
@@ -15,6 +18,9 @@ import {
   openExactGolden,
   type ExactGolden,
 } from "./support/accuracy.ts";
+import { unusableMaximum } from "../src/runtime/sampling/errors.ts";
+import { ProgramBuilder, type Program } from "../src/runtime/program.ts";
+import { kvLayers } from "../src/runtime/state.ts";
 import {
   ADAPTER,
   GPU,
@@ -25,6 +31,8 @@ import {
 } from "./support/devices.ts";
 import { greedyRequest, passOf, prefill } from "./support/golden.ts";
 import { randomSource } from "./support/numbers.ts";
+import { randomWeights } from "./support/random-weights.ts";
+import { sequenceRules } from "./support/rules.ts";
 
 // A GPU in software on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -61,6 +69,40 @@ const tokens = Array.from({ length: 200 }, () => Math.floor(random() * 512));
 const a = tokens.slice(0, 66);
 const b = tokens.slice(66, 146);
 const rest = tokens.slice(146);
+
+/** Of several workers and several chunks of the GPU's kernels. */
+const BIASED_VOCABULARY = 600;
+
+/** The smallest model there is, with these biases on its logits. */
+async function biasedModel(
+  biases: Readonly<Record<number, number>>,
+): Promise<{ program: Program; checkpoint: Checkpoint }> {
+  const [vocabSize, hidden] = [BIASED_VOCABULARY, 16];
+  const p = new ProgramBuilder();
+  p.buffer("x", hidden);
+  p.matrix("table", vocabSize, hidden);
+  p.vector("bias", vocabSize);
+  p.group("all");
+  p.op({ role: "embed", table: "table", output: "x" });
+  p.op({ role: "logits", input: "x", weight: "table", bias: "bias" });
+  const program = p.build({
+    family: "test",
+    vocabSize,
+    maxPositions: 256,
+    state: kvLayers(1, { kvHeads: 1, headDim: 8 }),
+  });
+  const { checkpoint } = await randomWeights(program, () => "f32");
+  const tensor = checkpoint.tensors.get("bias");
+  if (tensor === undefined) {
+    throw new Error("the checkpoint has no bias");
+  }
+  const bytes = readFileSync(tensor.file);
+  for (const [token, bias] of Object.entries(biases)) {
+    bytes.writeFloatLE(bias, tensor.offset + 4 * Number(token));
+  }
+  writeFileSync(tensor.file, bytes);
+  return { program, checkpoint };
+}
 
 let golden: ExactGolden;
 beforeAll(async () => {
@@ -357,6 +399,31 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
         await executable.run(far({ logitRows: Int32Array.of(0) }));
       });
 
+      test("chooses by token rules, or says that it cannot and refuses them", async () => {
+        const { input_ids, greedy } = golden.prompts[0];
+        const count = 20;
+        const [banned] = greedy;
+        const rules = sequenceRules({ noRepeatNgramSize: 1 }, { suppress_tokens: [banned] }, input_ids);
+        expect(executable.canChoose(greedyRequest([1], 1, () => true))).toBe(true);
+
+        // What the host chooses from the device's logits by the same rules.
+        const hosts: number[] = [];
+        const request = greedyRequest(input_ids, count, (token) => void hosts.push(token));
+        await decodeOnHost(executable, { ...request, rules }, golden.program.vocabSize, undefined);
+        expect(hosts).toHaveLength(count);
+        expect(new Set([banned, ...input_ids, ...hosts]).size).toBe(1 + new Set(input_ids).size + count);
+
+        if (executable.canChoose({ ...request, rules })) {
+          expect((await decode(count, { rules })).found).toEqual(hosts);
+        } else {
+          await expect(decode(count, { rules })).rejects.toMatchObject({
+            code: "unsupported",
+            message: expect.stringContaining("token rules") as string,
+          });
+        }
+        await expectUsable();
+      });
+
       test("ends with an end-of-sequence token, which it reports", async () => {
         const { greedy } = golden.prompts[0];
         const eos = greedy[3];
@@ -396,6 +463,60 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
         await expect(decode(100, { onToken })).rejects.toThrow(new RangeError("no room for a third"));
         expect(calls).toBe(3);
         await expectUsable();
+      });
+    });
+
+    describe("no token can be chosen", () => {
+      const NAN = { 90: Infinity, 400: NaN, 590: NaN };
+      const INFINITY = { 90: Infinity, 400: Infinity };
+      const ALL = Object.fromEntries(Array.from({ length: BIASED_VOCABULARY }, (_, t) => [t, -Infinity]));
+      test.each([
+        ["NaN", NAN, { token: 400, logit: NaN }],
+        ["+Infinity", INFINITY, { token: 90, logit: Infinity }],
+        ["nothing but -Infinity", ALL, { token: 0, logit: -Infinity }],
+      ] as const)(
+        "logits with %s: an error that names the first, and the device goes on",
+        async (_, biases, maximum) => {
+          const biased = await device.load(await biasedModel(biases));
+          try {
+            for (const sampling of [
+              {},
+              { repetitionPenalty: 1.5 },
+              { doSample: true, topK: 5 },
+              { doSample: true, topP: 0.5 },
+              { doSample: true },
+            ]) {
+              const request = greedyRequest([1, 2, 3], 5, () => true);
+              const chosen = { ...request, sampling: { ...request.sampling, ...sampling } };
+              const { code, message } = unusableMaximum(
+                { ...maximum, position: 3 },
+                BIASED_VOCABULARY,
+                chosen.sampling,
+              );
+              await expect(biased.decode(chosen), JSON.stringify(sampling)).rejects.toMatchObject({
+                code,
+                message,
+              });
+            }
+            const { logits } = await biased.run({ ...passOf([1, 2]), logitRows: Int32Array.of(0) });
+            expect(logits[maximum.token]).toBe(maximum.logit);
+          } finally {
+            await biased.dispose();
+          }
+        },
+      );
+
+      test("-Infinity of some tokens only takes them out of the choice", async () => {
+        const last = BIASED_VOCABULARY - 1;
+        const allButOne = Object.fromEntries(Object.entries(ALL).filter(([token]) => token !== String(last)));
+        const biased = await device.load(await biasedModel(allButOne));
+        try {
+          const found: number[] = [];
+          await biased.decode(greedyRequest([1, 2, 3], 3, (token) => void found.push(token)));
+          expect(found).toEqual([last, last, last]);
+        } finally {
+          await biased.dispose();
+        }
       });
     });
 

@@ -6,11 +6,12 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { loadModel, type GenerateOptions, type GenerateResult, type Model } from "../src/index.ts";
 import { Sampler } from "../src/runtime/sampling/sampler.ts";
-import { resolveGenerateOptions } from "../src/runtime/sampling/options.ts";
+import { resolveGenerateOptions } from "../src/runtime/generation/options.ts";
 import { expectWithin } from "./support/accuracy.ts";
 import { ADAPTER } from "./support/devices.ts";
 import { modelPath } from "./support/golden.ts";
 import { randomSource } from "./support/numbers.ts";
+import { sequenceRules } from "./support/rules.ts";
 
 // A GPU in software on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -75,6 +76,7 @@ function choices(
     eosTokenIds: options.ignoreEos === true ? [] : [EOS],
     minNewTokens: options.minNewTokens ?? 0,
     sequence: options.sequence ?? [0, 0, 0],
+    rules: sequenceRules(options),
   });
   return result.tokens.map((token, step) => {
     const chosen = sampler.choose(logitsOf(step), promptIds.length + step);

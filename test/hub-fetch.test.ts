@@ -3,7 +3,7 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFil
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { resolveModelDirectory, type ResolveOptions } from "../src/models/hub/resolve.ts";
-import type { LoadProgress } from "../src/runtime/generation/types.ts";
+import type { LoadProgress } from "../src/models/load-options.ts";
 import { FakeHub, gitHash, sha256, type Fault, type SeenRequest } from "./support/fake-hub/fake-hub.ts";
 import { noise, SHARDED_NEEDED, shardedFiles } from "./support/fake-hub/repositories.ts";
 import { temporaryDirectory } from "./support/model-files.ts";

@@ -12,7 +12,7 @@ import type { ContextSizing } from "../src/models/context-sizing.ts";
 import type { Backend, LateContext, MemoryUse } from "../src/runtime/backend.ts";
 import { loadOnDevice, type DeviceLoad } from "../src/runtime/devices.ts";
 import { admittedLength, leastLength } from "../src/runtime/late-context.ts";
-import { resolveLoadOptions } from "../src/runtime/load-options.ts";
+import { resolveRuntimeOptions } from "../src/runtime/load-options.ts";
 import { expectGreedy, openExactGolden, type ExactGolden } from "./support/accuracy.ts";
 import { GPU, wasmDevice, type TestDevice } from "./support/devices.ts";
 import { modelPath, passOf } from "./support/golden.ts";
@@ -122,7 +122,7 @@ describe("the check of memory", () => {
   const loading = (device: string, gpuMemory: number | undefined, counted: Promise<number>): DeviceLoad => ({
     program: golden.program,
     checkpoint: golden.checkpoint,
-    request: resolveLoadOptions({ device, gpuMemory, threads: 1 }),
+    request: resolveRuntimeOptions({ device, gpuMemory, threads: 1 }),
     options: { contextLength: late(counted), slots: 1 },
     onNotice: (line) => said.push(line),
     gpuBackend: () => Promise.resolve(gpu),

@@ -5,8 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { readModelConfig } from "../src/models/config/model-config.ts";
-import { buildProgram } from "../src/models/families/registry.ts";
+import { describeModel } from "../src/models/describe-model.ts";
 import { FACTOR, distance, expectWithin, goldenActivations } from "./support/accuracy.ts";
 import { openGolden } from "./support/golden.ts";
 import { goldenPath, temporaryDirectory, temporaryFile } from "./support/model-files.ts";
@@ -70,7 +69,7 @@ test.each(named)("%s: as near to PyTorch as f32 allows", async (_name, variant) 
   const { checkpoint, prompts } = await openGolden(variant.golden);
   const values = JSON.parse(readFileSync(join(goldenPath(variant.golden), "config.json"), "utf8")) as object;
   const file = temporaryFile("config.json", JSON.stringify({ ...values, ...variant.changes }));
-  const program = buildProgram(await readModelConfig(dirname(file)));
+  const { program } = await describeModel(dirname(file));
   const weights = readWeights(program, checkpoint);
   const [truth, own] = (["f64", "f32"] as const).map(
     (precision) => referencePass(program, weights, prompts[2], precision).logits.at(-1) ?? [],
@@ -83,7 +82,7 @@ test.each(FAMILIES.filter((name) => name !== "smollm3-bf16"))(
   async (name) => {
     const directory = temporaryDirectory();
     writeFileSync(join(directory, "config.json"), readFileSync(join(goldenPath(name), "config.v5.json")));
-    const program = buildProgram(await readModelConfig(directory));
-    expect(program).toEqual(buildProgram(await readModelConfig(goldenPath(name))));
+    const { program } = await describeModel(directory);
+    expect(program).toEqual((await describeModel(goldenPath(name))).program);
   },
 );

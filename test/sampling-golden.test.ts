@@ -8,8 +8,9 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { resolveGenerateOptions } from "../src/runtime/sampling/options.ts";
+import { resolveGenerateOptions } from "../src/runtime/generation/options.ts";
 import { Sampler } from "../src/runtime/sampling/sampler.ts";
+import { sequenceRules } from "./support/rules.ts";
 
 interface LogitsSpec {
   vocab: number;
@@ -65,6 +66,7 @@ function processWithSampler(golden: GoldenCase, logits: Float32Array): Float32Ar
     eosTokenIds: golden.eos_token_ids,
     minNewTokens: minNewTokens as number,
     sequence: [0, 0, 0],
+    rules: sequenceRules({}, config),
   });
   for (const token of golden.input_ids.slice(golden.prompt_length)) {
     sampler.accept(token);

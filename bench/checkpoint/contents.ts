@@ -1,13 +1,8 @@
 /** What a random checkpoint holds, and how to read it off any model's config.json. */
 import { join } from "node:path";
-import {
-  CONFIG_FILE,
-  GENERATION_CONFIG_FILE,
-  readModelConfig,
-} from "../../src/models/config/model-config.ts";
-import { buildProgram } from "../../src/models/families/registry.ts";
-import { readJsonObject } from "../../src/base/json.ts";
-import { isFile } from "../../src/runtime/platform/files.ts";
+import { describeModel } from "../../src/models/describe-model.ts";
+import { CONFIG_FILE, GENERATION_CONFIG_FILE } from "../../src/models/model-files.ts";
+import { isFile, readJsonObject } from "../../src/runtime/platform/files.ts";
 import type { MatrixSpec, Program } from "../../src/runtime/program.ts";
 
 export interface TensorSpec {
@@ -32,7 +27,7 @@ export interface CheckpointContents {
  * @throws ModelComposeError for a config that is missing, wrong or of an unsupported family
  */
 export async function checkpointOfConfig(directory: string): Promise<CheckpointContents> {
-  const program = buildProgram(await readModelConfig(directory));
+  const { program } = await describeModel(directory);
   const read = (name: string): Promise<Record<string, unknown>> =>
     readJsonObject(join(directory, name), "invalid-config", "Correct the file, or fetch it again.");
   const config = await read(CONFIG_FILE);

@@ -1,51 +1,20 @@
-/** The devices as the benchmark sees them: loading, and the measurements that the contract has no words for. */
+/** The devices that can be measured. */
 import { bestKernelBuild } from "../../src/kernels/wasm-module.ts";
-import type { DecodeProfile, DecodeRequest, Executable } from "../../src/runtime/backend.ts";
 import { ModelComposeError } from "../../src/base/errors.ts";
-import { formatBytes } from "../../src/base/bytes.ts";
+import { gpuNotices } from "../../src/runtime/gpu-notices.ts";
 import { checkMemory } from "../../src/runtime/memory-check.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
 import { WasmBackend } from "../../src/runtime/wasm/backend.ts";
 import type { WasmExecutable } from "../../src/runtime/wasm/executable.ts";
-import type { AdapterSummary } from "../../src/runtime/webgpu/run/adapter.ts";
 import { WebGpuBackend } from "../../src/runtime/webgpu/backend.ts";
-import type { StepCost } from "../../src/runtime/webgpu/run/decode.ts";
-import type { WebGpuExecutable } from "../../src/runtime/webgpu/run/executable.ts";
 import { ReadProbe } from "../../src/runtime/webgpu/run/measure.ts";
 import { requireTimestamps } from "../../src/runtime/webgpu/run/timestamps.ts";
+import type { BenchDevice } from "./bench-device.ts";
 import type { BenchFlags } from "./flags.ts";
 import { combinedRate, repeatFor } from "./measurements.ts";
 import type { Progress } from "./progress.ts";
 import { summarize } from "./statistics.ts";
 import type { Subject } from "./subject.ts";
-
-export interface BenchDevice {
-  /** Threads that read files at once, where the files alone are read. */
-  readonly readers: number;
-  /** Loads the model once more. */
-  load(onWeights: (done: number, total: number) => void): Promise<LoadedModel>;
-}
-
-/** A loaded model that can be measured. */
-export interface LoadedModel {
-  readonly executable: Executable;
-  /** @param profile measure how long kernels run; costs some speed */
-  decode(request: DecodeRequest, options: { profile: boolean; onStep?: OnStep }): Promise<DecodeProfile>;
-  /** Pure reads over the weights: bytes a second by the shape of the loop. */
-  sampleReads(): Promise<Map<string, number>>;
-  readonly cpu?: CpuFigures;
-  readonly gpu?: { readonly executable: WebGpuExecutable; readonly summary: AdapterSummary };
-}
-
-export interface CpuFigures {
-  readonly threads: number;
-  readonly kernelBuild: string;
-  /** Multiply-adds in registers on all threads: operations a second. */
-  sampleFma(): Promise<number[]>;
-}
-
-/** Called with the calling thread's cost of a step, on a GPU. */
-export type OnStep = (cost: StepCost) => void;
 
 /** @throws ModelComposeError "unsupported" for kernels that this Node lacks, "out-of-memory" */
 export async function wasmDevice(
@@ -129,16 +98,10 @@ export async function gpuDevice(
     if (profile) {
       requireTimestamps(seen.context);
     }
-    const need = seen.memory;
-    progress.notice(
-      `Device: ${seen.device.description}; GPU memory: ${formatBytes(need.weightBytes)} of weights, ` +
-        `${formatBytes(need.kvCacheBytes)} of KV cache, ${formatBytes(need.workBytes)} of work.`,
-    );
-    if (summary.isSoftware) {
-      progress.notice(`WARNING: ${summary.name} is no GPU but a program on the CPU: its speed says nothing.`);
-    }
-    if (prefill !== "exact") {
-      progress.notice(`Prompts are read with "${prefill}" arithmetic, which is not exact.`);
+    const { device, memory: need } = seen;
+    const { isSoftware } = summary;
+    for (const notice of gpuNotices({ device, isSoftware, need, contextLength, prefill })) {
+      progress.notice(notice);
     }
   } finally {
     await seen.dispose();

@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 import type { KernelBuild } from "../../src/kernels/wasm-module.ts";
 import { errorMessage, ModelComposeError } from "../../src/base/errors.ts";
 import type { PrefillMode } from "../../src/runtime/generation/types.ts";
-import { resolveLoadOptions, type DeviceChoice } from "../../src/runtime/load-options.ts";
+import { resolveRuntimeOptions, type DeviceChoice } from "../../src/runtime/load-options.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
 
 export const USAGE = `Usage: bench --model DIR [flags]
@@ -74,7 +74,7 @@ export function readFlags(args: string[]): Command {
     return { kind: "encode", flags: encodeFlags(values) };
   }
   const request = { device: values.device ?? "wasm", prefill: values.prefill as PrefillMode | undefined };
-  const { device, prefill } = asUsage(() => resolveLoadOptions(request));
+  const { device, prefill } = asUsage(() => resolveRuntimeOptions(request));
   if (device.kind === "list") {
     return { kind: "list-adapters" };
   }

@@ -1,6 +1,6 @@
 /** Loads beside reads of the files alone. */
 import { availableMemory } from "../../src/runtime/platform/system.ts";
-import type { BenchDevice, LoadedModel } from "./devices.ts";
+import type { BenchDevice, LoadedModel } from "./bench-device.ts";
 import { totalBytes, type Extent } from "./extents.ts";
 import { readFiles } from "./file-read.ts";
 import { timeToFirstToken } from "./measurements.ts";

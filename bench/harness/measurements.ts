@@ -1,8 +1,9 @@
 /** The measurements on a loaded model, each of them once; repetition and order are the caller's. */
 import { ModelComposeError } from "../../src/base/errors.ts";
 import type { DecodeProfile, Executable } from "../../src/runtime/backend.ts";
+import { passOf, prefillButLast, PrefillReport } from "../../src/runtime/generation/prefill.ts";
 import type { StepCost } from "../../src/runtime/webgpu/run/decode.ts";
-import type { CpuFigures, LoadedModel } from "./devices.ts";
+import type { CpuFigures, LoadedModel } from "./bench-device.ts";
 import { median, summarize, type Summary } from "./statistics.ts";
 import { greedyDecode } from "./workload.ts";
 
@@ -68,27 +69,21 @@ export interface PrefillOptions {
   onProgress?: (done: number) => void;
 }
 
-/** Runs a prompt from position 0 in chunks of maxRows, as the generator does. Returns seconds and the last logits. */
+/** Reads a prompt from position 0 by the generator's own passes. Returns seconds and the last logits. */
 export async function prefill(
   executable: Executable,
   prompt: Int32Array,
   { wantsLogits, onProgress }: PrefillOptions,
 ): Promise<{ seconds: number; logits: Float32Array }> {
   const start = performance.now();
-  let logits = new Float32Array(0);
-  for (let position = 0; position < prompt.length; position += executable.maxRows) {
-    const tokens = prompt.slice(position, position + executable.maxRows);
-    const isLast = position + tokens.length === prompt.length;
-    const pass = await executable.run({
-      tokens,
-      slots: new Int32Array(tokens.length),
-      positions: tokens.map((_, r) => position + r),
-      logitRows: isLast && wantsLogits ? Int32Array.of(tokens.length - 1) : undefined,
-    });
-    logits = new Float32Array(pass.logits);
-    onProgress?.(position + tokens.length);
-  }
-  return { seconds: (performance.now() - start) / 1000, logits };
+  const report = new PrefillReport(onProgress && (({ done }) => onProgress(done)), prompt.length);
+  const last = await prefillButLast(executable, prompt, report, undefined);
+  const { logits } = await executable.run({
+    ...passOf(last),
+    logitRows: wantsLogits ? Int32Array.of(last.rows.length - 1) : undefined,
+    onProgress: report.within(last.position, last.rows.length),
+  });
+  return { seconds: (performance.now() - start) / 1000, logits: new Float32Array(logits) };
 }
 
 /** The likeliest token. @throws ModelComposeError "device" for logits that are no numbers */

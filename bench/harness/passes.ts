@@ -5,7 +5,7 @@
 import { ModelComposeError } from "../../src/base/errors.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
 import { besideBusyProcesses } from "./contention.ts";
-import type { LoadedModel } from "./devices.ts";
+import type { LoadedModel } from "./bench-device.ts";
 import type { BenchFlags } from "./flags.ts";
 import {
   decode,

@@ -1,6 +1,7 @@
 /** The order of a benchmark of a model on a device. */
 import { checkAgainstCpu } from "./check.ts";
-import { gpuDevice, wasmDevice, type BenchDevice } from "./devices.ts";
+import type { BenchDevice } from "./bench-device.ts";
+import { gpuDevice, wasmDevice } from "./devices.ts";
 import type { BenchFlags } from "./flags.ts";
 import { prefillFlops } from "./flops.ts";
 import { measureLoading, warmFileCache } from "./loading.ts";

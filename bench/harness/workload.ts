@@ -15,7 +15,6 @@ export const GREEDY: ResolvedSampling = {
   topP: 1,
   minP: 0,
   repetitionPenalty: 1,
-  noRepeatNgramSize: 0,
   seed: 0,
 };
 

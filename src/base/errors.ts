@@ -3,27 +3,27 @@
  * the thing, what was expected, what was found and what to do.
  */
 
-/** Machine-readable reason; the HTTP API and the CLI map it to statuses and exit codes. */
+/** Machine-readable reason; whoever shows an error may map it to a status of its own. */
 export type ErrorCode =
   | "invalid-argument" // a parameter out of range, of the wrong type, or unknown
-  | "invalid-input" // the input of one run (a prompt, a workflow input)
-  | "invalid-config" // config.json, generation_config.json or a compose file
+  | "invalid-input" // the input of one run, such as a prompt
+  | "invalid-config" // a configuration file, a model's or the user's
   | "invalid-checkpoint" // a weight file that is truncated, corrupt or of the wrong shape
   | "unsupported" // known, but not (yet) supported here
-  | "not-found" // a model, file, workflow or tokenizer that is not there
+  | "not-found" // a file, or a thing that was asked for by its name, that is not there
   | "out-of-memory"
   | "device" // a device that failed or was lost
   | "busy" // no room in a queue for one more run
-  | "remote" // an outside API that a workflow calls
+  | "remote" // a service outside that was called
   | "download" // a model that cannot be fetched: network, access, room on the drive, a damaged file
   | "disposed" // use after dispose()
   | "aborted" // the caller's AbortSignal
-  | "usage"; // command-line usage (exit code 2)
+  | "usage"; // a command that is not written as it must be
 
 export interface ErrorDetails {
   /** What to do about it; appended to the message as its last sentence. */
   remedy?: string;
-  /** The parameter to change, as the library spells it, such as "maxPromptTokens"; see `withHint`. */
+  /** The option that the error is about, as the library spells it: "maxPromptTokens". */
   parameter?: string;
   cause?: unknown;
 }
@@ -33,6 +33,7 @@ export class ModelComposeError extends Error {
   override readonly name: string = "ModelComposeError";
   readonly code: ErrorCode;
   readonly remedy: string | undefined;
+  /** The option that the error is about, as the library spells it; others may add what they call it. */
   readonly parameter: string | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {

@@ -1,7 +1,6 @@
 /** JSON from files that others wrote: strict UTF-8, strict JSON, no duplicate keys, errors with line and column. */
 import { visit, type JSONVisitor } from "jsonc-parser";
 import { ModelComposeError, errorMessage, type ErrorCode } from "./errors.ts";
-import { readSmallFile } from "../runtime/platform/files.ts";
 
 export interface JsonSource {
   /** Named in errors: a path, or a path and the part of it. */
@@ -31,11 +30,6 @@ export function parseJsonObject(bytes: Uint8Array, source: JsonSource): JsonObje
   }
   rejectDuplicateKeys(text, source);
   return value;
-}
-
-/** Reads and parses a file that must hold one JSON object. Throws "not-found" when there is no such file. */
-export async function readJsonObject(path: string, code: ErrorCode, remedy: string): Promise<JsonObject> {
-  return parseJsonObject(await readSmallFile(path), { name: `"${path}"`, code, remedy });
 }
 
 export function isJsonObject(value: unknown): value is JsonObject {

@@ -1,7 +1,7 @@
 /** Shell completion: `model-compose completion SHELL` prints a script, which asks the hidden command `complete`. */
 import tab from "@bomb.sh/tab/commander";
 import type { Command } from "commander";
-import { SUPPORTED_MODELS } from "../models/families/known-models.ts";
+import { FAMILIES } from "../models/families/table.ts";
 
 /** Values that are known but not the only ones: a name of an adapter, a folder, a repository. */
 const SUGGESTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -14,15 +14,12 @@ const SUGGESTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = 
   model: { tales: "the bundled model", ...supportedModels() },
 };
 
-/** Of commands that take a repository as their argument. */
+/** The commands that take a repository as their argument. */
 const MODEL_COMMANDS = ["models pull", "models verify", "models remove", "models info"];
 
 /** Repositories on the hub to their families. */
 function supportedModels(): Record<string, string> {
-  const ids = Object.entries(SUPPORTED_MODELS).flatMap(([family, models]) =>
-    models.map((id) => [id, family]),
-  );
-  return Object.fromEntries(ids) as Record<string, string>;
+  return Object.fromEntries(FAMILIES.flatMap(({ type, published }) => published.map((id) => [id, type])));
 }
 
 /** Adds the commands; call it when all others are there. */

@@ -3,7 +3,7 @@ import { constants } from "node:os";
 /** Ctrl-C, or a polite request to end. */
 export class Interrupted extends Error {
   override readonly name = "Interrupted";
-  /** As shells report it: 128 + the signal's number. */
+  /** The exit code by which shells report the signal: 128 + its number. */
   readonly exitCode: number;
   readonly signal: "SIGINT" | "SIGTERM";
 

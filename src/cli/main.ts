@@ -59,7 +59,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 /** @returns what went wrong, if anything did */
 async function showAdapters({ terminal }: CommandContext): Promise<unknown> {
   try {
-    const { listAdapters, listingText } = await import("../runtime/webgpu/run/adapter.ts");
+    const { listAdapters, listingText } = await import("../runtime/devices.ts");
     await terminal.write(`${listingText(await listAdapters())}\n`);
     return undefined;
   } catch (error) {

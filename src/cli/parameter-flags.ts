@@ -1,4 +1,5 @@
-import type { GenerateOptions, LoadOptions } from "../runtime/generation/types.ts";
+import type { LoadOptions } from "../models/load-options.ts";
+import type { GenerateOptions } from "../runtime/generation/types.ts";
 
 type LibraryName = keyof LoadOptions | keyof GenerateOptions;
 type Flags = Partial<Record<LibraryName, string>>;

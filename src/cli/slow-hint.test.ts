@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { GenerateOptions, LoadOptions, StreamPart } from "../runtime/generation/types.ts";
+import type { GenerateOptions, StreamPart } from "../runtime/generation/types.ts";
+import type { LoadOptions } from "../models/load-options.ts";
 import { availableCores } from "../runtime/platform/system.ts";
 import { generate } from "./commands/generate.ts";
 import type { LoadTextModel, TextModel } from "../compose/model-host.ts";

@@ -1,6 +1,7 @@
 /** Tells once, of a process, that decoding is slow and what would make it faster. */
 import { ModelComposeError } from "../base/errors.ts";
-import type { LoadOptions, StreamPart } from "../runtime/generation/types.ts";
+import type { StreamPart } from "../runtime/generation/types.ts";
+import type { LoadOptions } from "../models/load-options.ts";
 import { availableCores } from "../runtime/platform/system.ts";
 import type { LoadTextModel, TextModel } from "../compose/model-host.ts";
 
@@ -109,7 +110,7 @@ async function hint(
 }
 
 async function hardwareGpu(): Promise<string | undefined> {
-  const { findAdapter } = await import("../runtime/webgpu/run/adapter.ts");
+  const { findAdapter } = await import("../runtime/devices.ts");
   try {
     return (await findAdapter(undefined)).name;
   } catch (error) {

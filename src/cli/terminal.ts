@@ -1,6 +1,6 @@
 import { styleText } from "node:util";
 import yoctoSpinner, { type Spinner } from "yocto-spinner";
-import type { LoadProgress } from "../runtime/generation/types.ts";
+import type { LoadProgress } from "../models/load-options.ts";
 import { TransferMeter } from "./transfer-meter.ts";
 
 /** The reader of stdout is gone (`| head`): a normal end, not a failure. */

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { loadText } from "../../test/support/compose.ts";
 import { AbortError, ModelComposeError } from "../base/errors.ts";
 import type { PromptCounter, SizedLoadOptions } from "../models/context-sizing.ts";
-import type { LoadProgress } from "../runtime/generation/types.ts";
+import type { LoadProgress } from "../models/load-options.ts";
 import { countContext } from "./analysis/context-needs.ts";
 import type { ModelComponent } from "./definition/definition.ts";
 import { ModelHost, type TextModel } from "./model-host.ts";

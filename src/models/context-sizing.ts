@@ -1,7 +1,7 @@
 /** A KV cache that is sized by the prompts that are known to come: counted, while the weights are read. */
 import { AbortError, throwIfAborted } from "../base/errors.ts";
 import type { LateContext } from "../runtime/backend.ts";
-import type { LoadOptions } from "../runtime/generation/types.ts";
+import type { LoadOptions } from "./load-options.ts";
 import type { ChatMessage } from "./chat/messages.ts";
 import { encodeChatPrompt, type ChatPrompts, type ChatTemplateOptions } from "./chat/prompts.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";

@@ -1,8 +1,7 @@
 /** What a model takes, from its configuration alone. */
 import type { MatrixSpec, Program, VectorSpec } from "../runtime/program.ts";
 import { numbersPerPosition, type LayerState } from "../runtime/state.ts";
-import { readModelConfig } from "./config/model-config.ts";
-import { buildProgram } from "./families/registry.ts";
+import { describeModel } from "./describe-model.ts";
 
 export interface ModelInfo {
   readonly family: string;
@@ -24,7 +23,7 @@ export interface ModelInfo {
  * @throws ModelComposeError "not-found" without it, "invalid-config", "unsupported"
  */
 export async function readModelInfo(directory: string): Promise<ModelInfo> {
-  const program = buildProgram(await readModelConfig(directory));
+  const { program } = await describeModel(directory);
   const { family, architecture, vocabSize, maxPositions, state } = program;
   const bytesPerToken = (kind: LayerState["kind"]): number =>
     state

@@ -6,14 +6,19 @@ import type {
   DeviceInfo,
   GenerateOptions,
   GenerateResult,
-  LoadOptions,
   StreamPart,
 } from "../runtime/generation/types.ts";
-import { Generator, type ForwardResult } from "../runtime/generation/generator.ts";
+import type { ForwardResult } from "../runtime/generation/forward.ts";
+import { Generator } from "../runtime/generation/generator.ts";
+import { resolveGenerateOptions } from "../runtime/generation/options.ts";
 import type { Program } from "../runtime/program.ts";
-import { resolveLoadOptions } from "../runtime/load-options.ts";
-import { resolveGenerateOptions } from "../runtime/sampling/options.ts";
 import { formatOfPrecision, requireFormat } from "../runtime/checkpoint/weight-source.ts";
+import {
+  resolveLoadOptions,
+  type LoadOptions,
+  type LoadReports,
+  type ModelRequirements,
+} from "./load-options.ts";
 import {
   Chat,
   type ChatOptions,
@@ -26,11 +31,11 @@ import type { ChatMessage } from "./chat/messages.ts";
 import { ChatPrompts } from "./chat/prompts.ts";
 import { lateContext, type ContextSizing, type SizedLoadOptions } from "./context-sizing.ts";
 import { loadOnDevice } from "../runtime/devices.ts";
-import { readGenerationConfig, readModelConfig } from "./config/model-config.ts";
-import { decoderStartToken, mergeGenerationConfigs } from "./config/generation.ts";
+import { decoderStartToken, mergeGenerationConfigs, readGenerationConfig } from "./config/generation.ts";
+import { describeModel } from "./describe-model.ts";
+import type { HubOptions } from "./hub/options.ts";
 import { resolveModelDirectory, type ResolveOptions } from "./hub/resolve.ts";
 import { openModel } from "./open-model.ts";
-import { buildProgram } from "./families/registry.ts";
 import { StopMatcher } from "./tokenizer/stop-strings.ts";
 import { hasTokenizer, loadTokenizer as loadTokenizerFrom, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -123,7 +128,7 @@ async function load(
     ...hubOptions(options),
     // Before gigabytes of weights are fetched for nothing.
     check: async (folder) =>
-      requirePurpose(buildProgram(await readModelConfig(folder)), folder, pathOrHubId, request),
+      requirePurpose((await describeModel(folder)).program, folder, pathOrHubId, request),
   });
   const [{ config, program, checkpoint }, generationFile] = await Promise.all([
     openModel(directory),
@@ -203,7 +208,7 @@ async function load(
  */
 export async function loadTokenizer(
   pathOrHubId: string,
-  options: Pick<LoadOptions, HubOption> = {},
+  options: HubOptions & LoadReports = {},
 ): Promise<Tokenizer> {
   const directory = await resolveModelDirectory(pathOrHubId, {
     ...hubOptions(options),
@@ -212,25 +217,20 @@ export async function loadTokenizer(
   return loadTokenizerFrom(directory, { signal: options.signal });
 }
 
-type HubOption =
-  "revision" | "token" | "cacheDirectory" | "localFilesOnly" | "signal" | "onProgress" | "onNotice";
-
 /** What finding, and fetching, a model needs of the options. */
-function hubOptions(options: Pick<LoadOptions, HubOption>): Pick<ResolveOptions, HubOption> {
+function hubOptions(options: HubOptions & LoadReports): ResolveOptions {
   const { revision, token, cacheDirectory, localFilesOnly, signal, onProgress, onNotice } = options;
   return { revision, token, cacheDirectory, localFilesOnly, signal, onProgress, onNotice };
 }
 
 const DEFAULT_CONTEXT = 4096;
 
-type Purpose = Pick<LoadOptions, "architecture" | "chat">;
-
 /** Whether a model will do for what it is loaded for: told by its small files alone. */
 async function requirePurpose(
   { architecture }: Program,
   directory: string,
   model: string,
-  wanted: Purpose,
+  wanted: ModelRequirements,
 ): Promise<void> {
   requireArchitecture(architecture, wanted.architecture, model);
   // One of any name will do: which one is chosen depends on the conversation.

@@ -1,11 +1,11 @@
 /** A model's folder, opened but not loaded: configuration, forward pass and checked weight files. */
 import { openCheckpoint, withBasePrefix, type Checkpoint } from "../runtime/checkpoint/checkpoint.ts";
 import type { Program } from "../runtime/program.ts";
-import { readModelConfig, type ModelConfig } from "./config/model-config.ts";
-import { basePrefix, buildProgram } from "./families/registry.ts";
+import type { BaseConfig } from "./config/base.ts";
+import { describeModel } from "./describe-model.ts";
 
 export interface OpenModel {
-  config: ModelConfig;
+  config: BaseConfig;
   program: Program;
   /** Finds tensors by the Program's names, however the files spell the base model's prefix. */
   checkpoint: Checkpoint;
@@ -13,10 +13,13 @@ export interface OpenModel {
 
 /** @throws ModelComposeError "not-found", "invalid-config", "invalid-checkpoint", "unsupported" */
 export async function openModel(directory: string): Promise<OpenModel> {
-  const [config, checkpoint] = await Promise.all([readModelConfig(directory), openCheckpoint(directory)]);
+  const [{ family, config, program }, checkpoint] = await Promise.all([
+    describeModel(directory),
+    openCheckpoint(directory),
+  ]);
   return {
     config,
-    program: buildProgram(config),
-    checkpoint: withBasePrefix(checkpoint, basePrefix(config)),
+    program,
+    checkpoint: withBasePrefix(checkpoint, family.basePrefix),
   };
 }

@@ -5,7 +5,7 @@ import { privateFolder, stateDirectory } from "./state-directory.ts";
 
 const registrationSchema = z.object({
   id: z.string(),
-  /** Of the program that wrote it: another one may speak another protocol. */
+  /** The version of the program that wrote it: another one may speak another protocol. */
   version: z.string(),
   pid: z.int(),
   startedAt: z.iso.datetime(),
@@ -19,7 +19,7 @@ const registrationSchema = z.object({
   webUiUrl: z.string().optional(),
   /** Milliseconds that its runs have to end when it is told to. */
   shutdownMilliseconds: z.number(),
-  /** Of the control server, which only listens on this machine. */
+  /** The port of the control server, which only listens on this machine. */
   controlPort: z.int(),
   /** What the control server wants to see. */
   token: z.string(),

@@ -9,12 +9,14 @@
  * - A fired AbortSignal rejects the call with an AbortError within 500 ms and leaves the Executable usable; what the
  *   aborted call wrote to the KV cache is undefined from its first position on.
  * - A failure of the device itself rejects the running call and every later one with a "device" error.
- * - Token choice is the device's: given the same logits and sampling, every device picks the same token.
+ * - Token choice is the device's where it can choose (`canChoose`): given the same logits, sampling and rules, every
+ *   device picks the same token, and the same logits (NaN, +Infinity, nothing but -Infinity) are the same error.
  */
 import type { FormatName } from "../kernels/format.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import type { DeviceInfo } from "./generation/types.ts";
 import type { Program } from "./program.ts";
+import type { SequenceRules } from "./sampling/token-rules.ts";
 import type { ResolvedSampling } from "./sampling/options.ts";
 
 /** A number of positions that becomes known while the weights are loaded, which do not wait for it. */
@@ -84,6 +86,8 @@ export interface DecodeRequest {
   /** Tokens to choose at most. position + R + count - 1 <= contextLength. */
   count: number;
   sampling: ResolvedSampling;
+  /** Absent: none is on. */
+  rules?: SequenceRules;
   /** All tokens before the first chosen one (for penalties); its end is `tokens`. */
   history: Int32Array;
   /** Choosing one of these ends the decode (it is still reported). Empty: never. */
@@ -161,6 +165,11 @@ export interface Executable extends Sequences {
    */
   readonly maxRows: number;
   run(pass: Pass, signal?: AbortSignal): Promise<PassResult>;
+  /**
+   * Whether `decode` can choose tokens this way; it refuses what it cannot. A caller then chooses itself, from the
+   * logits of passes.
+   */
+  canChoose(choice: Pick<DecodeRequest, "sampling" | "rules">): boolean;
   decode(request: DecodeRequest, signal?: AbortSignal): Promise<DecodeProfile>;
   /** Frees everything, running calls reject. Idempotent. */
   dispose(): Promise<void>;

@@ -70,8 +70,21 @@ function checkSource(pass: Pass, { program, contextLength }: PassLimits): void {
   }
 }
 
-/** The pass that a decode begins with, checked as such, and room for what it chooses. */
-export function checkDecode(request: DecodeRequest, limits: PassLimits): void {
+/**
+ * The pass that a decode begins with, checked as such, and room for what it chooses.
+ *
+ * @param canChoose what the executable says of the request
+ */
+export function checkDecode(request: DecodeRequest, limits: PassLimits, canChoose: boolean): void {
+  if (!canChoose) {
+    throw new ModelComposeError(
+      "unsupported",
+      "A decode was refused: the device does not know its token rules.",
+      {
+        remedy: "Ask canChoose() first, and choose tokens from the logits of passes where it says no.",
+      },
+    );
+  }
   const { tokens, slot, position, count, sourceLength } = request;
   checkPass(
     {

@@ -4,14 +4,12 @@ import { modelPath } from "../../test/support/golden.ts";
 import type { Executable, Preparation } from "./backend.ts";
 import { openCheckpoint } from "./checkpoint/checkpoint.ts";
 import { AbortError, ModelComposeError, type ErrorCode } from "../base/errors.ts";
-import type { LoadOptions } from "./generation/types.ts";
-import { resolveLoadOptions } from "./load-options.ts";
+import { resolveRuntimeOptions, type RuntimeOptions } from "./load-options.ts";
 import { loadOnDevice, type GpuBackendOptions } from "./devices.ts";
-import { readModelConfig } from "../models/config/model-config.ts";
-import { buildProgram } from "../models/families/registry.ts";
+import { describeModel } from "../models/describe-model.ts";
 
 const directory = modelPath("tales");
-const program = buildProgram(await readModelConfig(directory));
+const { program } = await describeModel(directory);
 const checkpoint = await openCheckpoint(directory);
 
 const EXECUTABLE = { device: { kind: "webgpu" } } as Executable;
@@ -33,7 +31,7 @@ interface Outcome {
 }
 
 async function load(
-  loadOptions: LoadOptions,
+  loadOptions: RuntimeOptions,
   { open, load, adapter = "NVIDIA H200" }: Pretended,
 ): Promise<Outcome> {
   const outcome: Outcome = { notices: [], calls: [] };
@@ -55,7 +53,7 @@ async function load(
     outcome.executable = await loadOnDevice({
       program,
       checkpoint,
-      request: resolveLoadOptions({ threads: 1, ...loadOptions }),
+      request: resolveRuntimeOptions({ threads: 1, ...loadOptions }),
       options: { contextLength: 64, slots: 1 },
       onNotice: (line) => outcome.notices.push(line),
       gpuBackend: (options) => {
@@ -173,7 +171,7 @@ describe("webgpu", () => {
     const loading = loadOnDevice({
       program,
       checkpoint,
-      request: resolveLoadOptions({ device: "webgpu" }),
+      request: resolveRuntimeOptions({ device: "webgpu" }),
       options: { contextLength: 64, slots: 1 },
       onNotice: () => {
         throw new RangeError("no room");

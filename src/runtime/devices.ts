@@ -2,13 +2,17 @@
 import type { Backend, Executable, ExecutableOptions, LoadHooks, MemoryUse, Preparation } from "./backend.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { ModelComposeError, withoutRemedy } from "../base/errors.ts";
-import { formatBytes } from "../base/bytes.ts";
 import type { PrefillMode } from "./generation/types.ts";
+import { gpuNotices } from "./gpu-notices.ts";
 import type { ResolvedLoad } from "./load-options.ts";
 import { checkGpuMemory, checkMemory } from "./memory-check.ts";
 import type { Program } from "./program.ts";
 import { WasmBackend } from "./wasm/backend.ts";
 import { isSoftwareName, listAdapters, listingText } from "./webgpu/run/adapter.ts";
+
+/** Which GPUs this machine has. */
+export { findAdapter, listAdapters, listingText } from "./webgpu/run/adapter.ts";
+export type { AdapterSummary } from "./webgpu/run/adapter.ts";
 
 export interface GpuBackendOptions {
   /** Part of the adapter's name; undefined: the best that is hardware. */
@@ -52,7 +56,7 @@ export async function loadOnDevice(load: DeviceLoad): Promise<Executable> {
         throw new ModelComposeError(
           "invalid-argument",
           `The prefill mode "${prefill}" needs a GPU, and "auto" found none to use: ${withoutRemedy(failure)}`,
-          { remedy: 'Leave "prefill" out: the CPU is always exact.', cause: failure },
+          { remedy: 'Leave "prefill" out: the CPU is always exact.', parameter: "prefill", cause: failure },
         );
       }
       load.onNotice?.(`No GPU is used: ${withoutRemedy(failure)}`);
@@ -66,6 +70,7 @@ async function adapterListing(): Promise<ModelComposeError> {
   const list = listingText(await listAdapters());
   return new ModelComposeError("invalid-argument", `"webgpu:?" lists the WebGPU adapters:\n${list}\n`, {
     remedy: 'Ask for one with "webgpu:" and part of its name.',
+    parameter: "device",
   });
 }
 
@@ -117,19 +122,16 @@ async function loadOnGpu(
     };
     const admit = (need: MemoryUse, contextLength: number): void => {
       check(need, contextLength);
-      if (isSoftwareName(adapter)) {
-        onNotice?.(
-          `WARNING: ${adapter} is no GPU but a program on the CPU, for tests: results are right, and come many times ` +
-            'slower than from the device "wasm".',
-        );
-      }
-      const why = request.device.kind === "auto" ? ", the best GPU of this machine" : "";
-      onNotice?.(
-        `Device: ${description}${why}; context: ${contextLength} tokens; GPU memory: ${formatBytes(need.weightBytes)} of ` +
-          `weights, ${formatBytes(need.kvCacheBytes)} of KV cache, ${formatBytes(need.workBytes)} of work.`,
-      );
-      if (prefill !== "exact") {
-        onNotice?.(`Prompts are read with "${prefill}" arithmetic, which is not exact.`);
+      const notices = gpuNotices({
+        device: preparation.device,
+        isSoftware: isSoftwareName(adapter),
+        why: request.device.kind === "auto" ? ", the best GPU of this machine" : "",
+        need,
+        contextLength,
+        prefill,
+      });
+      for (const notice of notices) {
+        onNotice?.(notice);
       }
     };
     return await loadChecked(preparation, { options, hooks, check, admit });

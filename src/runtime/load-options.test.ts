@@ -1,11 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { ModelComposeError } from "../base/errors.ts";
-import type { LoadOptions } from "./generation/types.ts";
-import { resolveLoadOptions } from "./load-options.ts";
+import { resolveRuntimeOptions, type RuntimeOptions } from "./load-options.ts";
 
 function errorOf(options: unknown): ModelComposeError {
   try {
-    resolveLoadOptions(options as LoadOptions);
+    resolveRuntimeOptions(options as RuntimeOptions);
   } catch (error) {
     if (error instanceof ModelComposeError) {
       return error;
@@ -15,7 +14,7 @@ function errorOf(options: unknown): ModelComposeError {
   throw new Error("nothing was thrown");
 }
 
-describe("resolveLoadOptions", () => {
+describe("resolveRuntimeOptions", () => {
   test("takes what there is", () => {
     const nothing = {
       device: { kind: "auto" },
@@ -24,16 +23,15 @@ describe("resolveLoadOptions", () => {
       prefill: "exact",
       contextLength: undefined,
       precision: "stored",
-      chat: false,
     };
     for (const options of [{}, { device: "auto" }, { precision: "stored" }, { prefill: "exact" }]) {
-      expect(resolveLoadOptions(options as LoadOptions)).toEqual(nothing);
+      expect(resolveRuntimeOptions(options as RuntimeOptions)).toEqual(nothing);
     }
     for (const name of Object.keys(nothing)) {
-      expect(resolveLoadOptions({ [name]: undefined })).toEqual(nothing);
+      expect(resolveRuntimeOptions({ [name]: undefined })).toEqual(nothing);
     }
     expect(
-      resolveLoadOptions({
+      resolveRuntimeOptions({
         device: "wasm",
         threads: 3,
         contextLength: 500,
@@ -41,7 +39,6 @@ describe("resolveLoadOptions", () => {
         gpuMemory: 8e9,
       }),
     ).toEqual({
-      chat: false,
       device: { kind: "wasm" },
       threads: 3,
       gpuMemory: 8e9,
@@ -61,7 +58,7 @@ describe("resolveLoadOptions", () => {
     ["webgpu: Intel ", { kind: "webgpu", adapter: "Intel" }],
     ["webgpu:?", { kind: "list" }],
   ])("the device %s", (device, choice) => {
-    expect(resolveLoadOptions({ device }).device).toEqual(choice);
+    expect(resolveRuntimeOptions({ device }).device).toEqual(choice);
   });
 
   test.each(["cuda", "", "webgpux", "webgpu:", "webgpu: ", "WASM", 3, null])(
@@ -74,13 +71,14 @@ describe("resolveLoadOptions", () => {
   );
 
   test("prefill modes, which are the GPU's", () => {
-    expect(resolveLoadOptions({ prefill: "f16" }).prefill).toBe("f16");
-    expect(resolveLoadOptions({ prefill: "subgroup-matrix", device: "webgpu:x" }).prefill).toBe(
+    expect(resolveRuntimeOptions({ prefill: "f16" }).prefill).toBe("f16");
+    expect(resolveRuntimeOptions({ prefill: "subgroup-matrix", device: "webgpu:x" }).prefill).toBe(
       "subgroup-matrix",
     );
-    expect(resolveLoadOptions({ prefill: "exact", device: "cpu" }).prefill).toBe("exact");
+    expect(resolveRuntimeOptions({ prefill: "exact", device: "cpu" }).prefill).toBe("exact");
     expect(errorOf({ prefill: "f16", device: "cpu" })).toMatchObject({
       code: "invalid-argument",
+      parameter: "prefill",
       message:
         'The prefill mode "f16" is the GPU\'s; the device "wasm" (the CPU) is always exact. ' +
         'Leave "prefill" out, or use the device "webgpu".',
@@ -97,7 +95,7 @@ describe("resolveLoadOptions", () => {
     (name) => {
       for (const value of [0, -1, 1.5, NaN, Infinity, "2", null, true, 2 ** 60]) {
         const error = errorOf({ [name]: value });
-        expect(error.code).toBe("invalid-argument");
+        expect([error.code, error.parameter]).toEqual(["invalid-argument", name]);
         expect(error.message).toMatch(
           new RegExp(
             `^The option "${name}" must be an integer from 1 to \\d+; found .+\\. Correct it or leave it out\\.$`,
@@ -109,16 +107,9 @@ describe("resolveLoadOptions", () => {
   );
 
   test("another precision is not supported", () => {
-    expect(errorOf({ precision: "int8" })).toMatchObject({ code: "unsupported" });
+    expect(errorOf({ precision: "int8" })).toMatchObject({ code: "unsupported", parameter: "precision" });
     expect(errorOf({ precision: "int8" }).message).toContain(
       "'int8' is not supported; expected one of stored",
-    );
-  });
-
-  test("an unknown option, with the nearest name", () => {
-    expect(errorOf({ thread: 2 }).message).toBe('There is no load option "thread". Did you mean "threads"?');
-    expect(errorOf({ quantization: 4 }).message).toContain(
-      "The options are device, threads, gpuMemory, prefill, precision",
     );
   });
 });

@@ -1,8 +1,27 @@
-/** Checks what a caller of loadModel asks for. */
+/** What a caller may ask of the runtime when a model is loaded: the device, and what the model takes on it. */
 import { inspect } from "node:util";
 import { ModelComposeError } from "../base/errors.ts";
-import type { Architecture, LoadOptions, Precision, PrefillMode } from "./generation/types.ts";
-import { nearestName } from "../base/nearest-name.ts";
+import type { DeviceRequest, Precision, PrefillMode } from "./generation/types.ts";
+
+export interface RuntimeOptions {
+  /** Default "auto". */
+  device?: DeviceRequest;
+  /** Threads of the WASM device. Integer in 1 .. 1024. Default: the available cores. */
+  threads?: number;
+  /** Bytes that the model may take on the GPU. Default: what the GPU gives. */
+  gpuMemory?: number;
+  /** Default "exact", with "auto" too. Another mode needs a GPU. */
+  prefill?: PrefillMode;
+  /** "stored" (default) keeps weights as the checkpoint has them. A type by name must be the checkpoint's own. */
+  precision?: Precision;
+  /** Capacity of the KV cache in tokens; "max": all that the model was made for. Default min(model maximum, 4096). */
+  contextLength?: number | "max";
+  /**
+   * Beams that one request may have: each takes a KV cache of the whole context. Integer >= 1. Default: num_beams of
+   * generation_config.json, else 1.
+   */
+  maxBeams?: number;
+}
 
 /** "list" asks what adapters there are. */
 export type DeviceChoice =
@@ -10,6 +29,7 @@ export type DeviceChoice =
   /** `adapter`: part of its name; undefined: the best that is hardware. */
   | { kind: "webgpu"; adapter: string | undefined };
 
+/** RuntimeOptions, checked. */
 export interface ResolvedLoad {
   device: DeviceChoice;
   threads: number | undefined;
@@ -21,13 +41,11 @@ export interface ResolvedLoad {
   /** Undefined: as many as generation_config.json asks for. */
   maxBeams: number | undefined;
   precision: Precision;
-  architecture: Architecture | undefined;
-  chat: boolean;
 }
 
 const PRECISIONS: readonly Precision[] = ["stored", "float32", "float16", "bfloat16"];
 
-const OPTION_NAMES: Readonly<Record<keyof LoadOptions, true>> = {
+const OPTION_NAMES: Readonly<Record<keyof RuntimeOptions, true>> = {
   device: true,
   threads: true,
   gpuMemory: true,
@@ -35,16 +53,10 @@ const OPTION_NAMES: Readonly<Record<keyof LoadOptions, true>> = {
   precision: true,
   contextLength: true,
   maxBeams: true,
-  architecture: true,
-  chat: true,
-  revision: true,
-  token: true,
-  cacheDirectory: true,
-  localFilesOnly: true,
-  onProgress: true,
-  onNotice: true,
-  signal: true,
 };
+
+/** The names of the runtime's options, in the order in which they are documented. */
+export const RUNTIME_OPTION_NAMES: readonly string[] = Object.keys(OPTION_NAMES);
 
 const PREFILL_MODES: readonly PrefillMode[] = ["exact", "f16", "subgroup-matrix"];
 
@@ -54,19 +66,12 @@ const MAX_THREADS = 1024;
 /** More sequences than any search keeps; a number above it is a mistake. */
 export const MAX_BEAMS = 256;
 
-/** @throws ModelComposeError "invalid-argument", or "unsupported" for what is known but not there yet. */
-export function resolveLoadOptions(options: LoadOptions): ResolvedLoad {
-  for (const name of Object.keys(options)) {
-    if (Object.hasOwn(OPTION_NAMES, name)) {
-      continue;
-    }
-    const known = Object.keys(OPTION_NAMES);
-    const nearest = nearestName(name, known);
-    throw new ModelComposeError("invalid-argument", `There is no load option "${name}".`, {
-      remedy: nearest === undefined ? `The options are ${known.join(", ")}.` : `Did you mean "${nearest}"?`,
-    });
-  }
-  checkHubOptions(options);
+/**
+ * Checks the runtime's options and fills in what they leave out; other options in the object are not looked at.
+ *
+ * @throws ModelComposeError "invalid-argument" for a value, "unsupported" for a precision that weights cannot be held in
+ */
+export function resolveRuntimeOptions(options: RuntimeOptions): ResolvedLoad {
   const device = resolveDevice(options.device);
   return {
     precision: resolvePrecision(options.precision),
@@ -77,33 +82,7 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedLoad {
     contextLength:
       options.contextLength === "max" ? Infinity : count("contextLength", options.contextLength, 2 ** 24),
     maxBeams: count("maxBeams", options.maxBeams, MAX_BEAMS),
-    architecture: resolveArchitecture(options.architecture),
-    chat: options.chat === true,
   };
-}
-
-/** Where a model comes from is read elsewhere; here, that the values are of the right kind. */
-function checkHubOptions(options: LoadOptions): void {
-  for (const name of ["revision", "token", "cacheDirectory"] as const) {
-    const value: unknown = options[name];
-    // A variable of the environment that is empty is a token that is not there.
-    if (value === undefined || (typeof value === "string" && (name === "token" || value.trim() !== ""))) {
-      continue;
-    }
-    const found = name === "token" ? "" : `; found ${inspect(value)}`;
-    throw new ModelComposeError("invalid-argument", `The option "${name}" must be a text${found}.`, {
-      remedy: "Correct it or leave it out.",
-    });
-  }
-  const localOnly: unknown = options.localFilesOnly;
-  if (localOnly === undefined || typeof localOnly === "boolean") {
-    return;
-  }
-  throw new ModelComposeError(
-    "invalid-argument",
-    `The option "localFilesOnly" must be true or false; found ${inspect(localOnly)}.`,
-    { remedy: "Correct it or leave it out." },
-  );
 }
 
 function resolvePrecision(precision: unknown): Precision {
@@ -117,18 +96,7 @@ function resolvePrecision(precision: unknown): Precision {
   throw new ModelComposeError(
     "unsupported",
     `The precision ${inspect(precision)} is not supported; expected one of ${PRECISIONS.join(", ")}.`,
-    { remedy: "Leave it out: weights are kept as the checkpoint has them." },
-  );
-}
-
-function resolveArchitecture(architecture: unknown): Architecture | undefined {
-  if (architecture === undefined || architecture === "causal" || architecture === "seq2seq") {
-    return architecture;
-  }
-  throw new ModelComposeError(
-    "invalid-argument",
-    `The architecture ${inspect(architecture)} is unknown; expected "causal" or "seq2seq".`,
-    { remedy: "Leave it out: the model's configuration tells." },
+    { remedy: "Leave it out: weights are kept as the checkpoint has them.", parameter: "precision" },
   );
 }
 
@@ -152,7 +120,7 @@ function resolveDevice(device: unknown): DeviceChoice {
   throw new ModelComposeError(
     "invalid-argument",
     `There is no device ${inspect(device)}; expected "auto", "wasm", "cpu", "webgpu" or "webgpu:NAME".`,
-    { remedy: '"webgpu:?" lists the names.' },
+    { remedy: '"webgpu:?" lists the names.', parameter: "device" },
   );
 }
 
@@ -162,14 +130,14 @@ function resolvePrefill(prefill: unknown, device: DeviceChoice): PrefillMode {
     throw new ModelComposeError(
       "invalid-argument",
       `The option "prefill" must be one of ${PREFILL_MODES.join(", ")}; found ${inspect(prefill)}.`,
-      { remedy: "Correct it or leave it out." },
+      { remedy: "Correct it or leave it out.", parameter: "prefill" },
     );
   }
   if (mode !== "exact" && device.kind === "wasm") {
     throw new ModelComposeError(
       "invalid-argument",
       `The prefill mode "${mode}" is the GPU's; the device "wasm" (the CPU) is always exact.`,
-      { remedy: 'Leave "prefill" out, or use the device "webgpu".' },
+      { remedy: 'Leave "prefill" out, or use the device "webgpu".', parameter: "prefill" },
     );
   }
   return mode;
@@ -185,6 +153,6 @@ function count(name: string, value: unknown, most: number): number | undefined {
   throw new ModelComposeError(
     "invalid-argument",
     `The option "${name}" must be an integer from 1 to ${most}; found ${inspect(value)}.`,
-    { remedy: "Correct it or leave it out." },
+    { remedy: "Correct it or leave it out.", parameter: name },
   );
 }

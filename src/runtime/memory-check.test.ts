@@ -51,9 +51,13 @@ describe("checkGpuMemory", () => {
     expect(attempt(3.1 * GB)).toThrow(
       "The model needs 5.10 GB on webgpu (NVIDIA H200, vulkan): 1.00 GB for its weights, 4.00 GB for the KV cache of " +
         "4000 tokens, 100 MB for its work; the budget for GPU memory is 3.10 GB, 2.00 GB too little. Raise the " +
-        "budget, or lower the context length to at most 2000 tokens.",
+        "budget (gpuMemory), or lower the context length (contextLength) to at most 2000 tokens.",
     );
-    expect(attempt(3.1 * GB)).toThrow(expect.objectContaining({ code: "out-of-memory" }));
-    expect(attempt(1.2 * GB)).toThrow(/Raise the budget, use a smaller model, or use the device "wasm"/);
+    expect(attempt(3.1 * GB)).toThrow(
+      expect.objectContaining({ code: "out-of-memory", parameter: "gpuMemory" }),
+    );
+    expect(attempt(1.2 * GB)).toThrow(
+      /Raise the budget \(gpuMemory\), use a smaller model, or use the device "wasm"/,
+    );
   });
 });

@@ -33,8 +33,8 @@ export function checkMemory(
         `the KV cache of ${leastTokens} tokens; ${formatBytes(available)} of memory is available, ` +
         `${formatBytes(least - available)} too little.`,
       {
-        remedy:
-          "Close other programs, lower the context length (max_output_length in a compose file), or use a smaller model.",
+        remedy: "Close other programs, lower the context length (contextLength), or use a smaller model.",
+        parameter: "contextLength",
       },
     );
   }
@@ -78,8 +78,9 @@ export function checkGpuMemory(
     {
       remedy:
         tokens >= Math.min(LEAST_TOKENS, contextLength)
-          ? `Raise the budget, or lower the context length to at most ${tokens} tokens.`
-          : 'Raise the budget, use a smaller model, or use the device "wasm" (the CPU).',
+          ? `Raise the budget (gpuMemory), or lower the context length (contextLength) to at most ${tokens} tokens.`
+          : 'Raise the budget (gpuMemory), use a smaller model, or use the device "wasm" (the CPU).',
+      parameter: "gpuMemory",
     },
   );
 }

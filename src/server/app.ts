@@ -5,7 +5,7 @@ import { Origins, requireKey, requireKnownCaller, type GuardOptions } from "./gu
 import { HttpError, isInternal, requestFailure } from "./http-error.ts";
 import { openApiDocument } from "./openapi.ts";
 import { apiRoutes, type Route, type RouteOptions } from "./routes.ts";
-import type { FailureBody } from "./schemas.ts";
+import { namedSchemas, type FailureBody } from "./schemas.ts";
 import type { WorkflowService } from "./service.ts";
 
 export interface AppOptions extends GuardOptions, RouteOptions {
@@ -17,7 +17,7 @@ export interface AppOptions extends GuardOptions, RouteOptions {
 export function createApp(service: WorkflowService, options: AppOptions): Hono {
   const { basePath, name } = service.definition.controller;
   const routes = [...apiRoutes(service, options)];
-  const document = openApiDocument([...routes, openApiRoute(() => undefined)], {
+  const document = openApiDocument([...routes, openApiRoute(() => undefined)], namedSchemas, {
     title: name ?? "model-compose",
     version: packageJson.version,
     server: basePath === "" ? "/" : basePath,

@@ -6,6 +6,9 @@ type Progress = RunEvent & { readonly type: "loading" | "prefill" };
  * What a run tells, for any number of readers at their own pace. The run never waits for a reader, and a slow reader
  * costs no memory: it holds a position in what the run itself keeps, and what it has not taken yet comes to it as one
  * piece. Of progress, only the latest is kept.
+ *
+ * This is no Channel: one has a single reader, which takes each value away and for which writers wait. A log is read from
+ * its beginning by whoever comes, also late.
  */
 export class EventLog {
   readonly #events: RunEvent[] = [];

@@ -34,7 +34,7 @@ export function exposure(what: string, host: string, needsKey: boolean): string 
   return `The ${what} listens on ${host}, for other machines too. ${key}`;
 }
 
-/** As it stands in a URL. */
+/** The host as it stands in a URL: IPv6 addresses in brackets. */
 export function urlHost(host: string): string {
   return isIP(host) === 6 ? `[${host}]` : host;
 }

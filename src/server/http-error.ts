@@ -25,7 +25,7 @@ export class HttpError extends Error {
 
 export interface Failure {
   readonly status: number;
-  /** For the one who asked: no folders of this machine, no stack. */
+  /** What the one who asked is told: it names no folders of this machine and shows no stack. */
   readonly detail: string;
   /** The part of the request that is at fault. */
   readonly field?: string;

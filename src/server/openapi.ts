@@ -10,12 +10,30 @@ export interface OpenApiInfo {
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** The OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.1) of routes, from the schemas that they check with. */
-export function openApiDocument(routes: readonly Route[], info: OpenApiInfo): Json {
-  const components = new Map<string, unknown>();
+/** Which side of a transform a schema describes: what is sent, or what comes out of it. */
+type Direction = "input" | "output";
+
+/** Schemas by the names under which the document publishes them. */
+export type NamedSchemas = Readonly<Record<Direction, Readonly<Record<string, z.ZodType>>>>;
+
+/**
+ * The OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.1) of routes, from the schemas that they check with.
+ * Schemas with a name are its components, which all others refer to.
+ */
+export function openApiDocument(routes: readonly Route[], named: NamedSchemas, info: OpenApiInfo): Json {
+  const requests = new DocumentSchemas(
+    "input",
+    named.input,
+    routes.flatMap(({ body }) => body ?? []),
+  );
+  const answers = new DocumentSchemas(
+    "output",
+    named.output,
+    routes.flatMap((route) => Object.values(route.answers).flatMap(({ body }) => body ?? [])),
+  );
   const paths: Record<string, Record<string, Json>> = {};
   for (const route of routes) {
-    (paths[route.path] ??= {})[route.method] = operation(route, components);
+    (paths[route.path] ??= {})[route.method] = operation(route, requests, answers);
   }
   return {
     openapi: "3.1.1",
@@ -23,22 +41,64 @@ export function openApiDocument(routes: readonly Route[], info: OpenApiInfo): Js
     servers: [{ url: info.server }],
     paths,
     components: {
-      schemas: Object.fromEntries(components),
+      schemas: { ...requests.components, ...answers.components },
       ...(info.needsKey ? { securitySchemes: { apiKey: { type: "http", scheme: "bearer" } } } : {}),
     },
     ...(info.needsKey ? { security: [{ apiKey: [] }] } : {}),
   };
 }
 
-function operation(route: Route, components: Map<string, unknown>): Json {
+const componentUri = (name: string): string => `#/components/schemas/${name}`;
+
+/** The schemas of one direction as JSON Schema. */
+class DocumentSchemas {
+  readonly components: Readonly<Record<string, Json>>;
+  /** What stands in the document where a schema is used. */
+  readonly #uses: ReadonlyMap<z.ZodType, Json>;
+
+  /** @param bodies all that `at` will be asked for, named or not */
+  constructor(io: Direction, named: Readonly<Record<string, z.ZodType>>, bodies: readonly z.ZodType[]) {
+    const names = new Map(Object.entries(named).map(([name, schema]) => [schema, name]));
+    const unnamed = bodies.filter((schema) => !names.has(schema));
+    // One registry converts all of them, so that each finds the names of the others; it wants an id of every schema.
+    const ids = new Map(unnamed.map((schema, i) => [schema, `body-${i}`]));
+    const registry = z.registry<{ id: string }>();
+    for (const [schema, id] of [...names, ...ids]) {
+      registry.add(schema, { id });
+    }
+    const { schemas } = z.toJSONSchema(registry, { io, uri: componentUri });
+    const converted = (id: string): Json => withoutIdentity(schemas[id]);
+    this.components = Object.fromEntries([...names.values()].map((name) => [name, converted(name)]));
+    this.#uses = new Map([
+      ...[...names].map(([schema, name]) => [schema, { $ref: componentUri(name) }] as const),
+      ...[...ids].map(([schema, id]) => [schema, converted(id)] as const),
+    ]);
+  }
+
+  /** A reference to a component, or a schema without a name itself. */
+  at(schema: z.ZodType): Json {
+    const use = this.#uses.get(schema);
+    if (use === undefined) {
+      throw new Error("The schema is not among the bodies that the document was made for.");
+    }
+    return use;
+  }
+}
+
+/** In a document of OpenAPI a schema's dialect and identity follow from its place. */
+function withoutIdentity({ $schema: _dialect, $id: _identity, ...schema }: Json): Json {
+  return schema;
+}
+
+function operation(route: Route, requests: DocumentSchemas, answers: DocumentSchemas): Json {
   const parameters = [...pathParameters(route.path), ...queryParameters(route.query)];
   return {
     operationId: operationId(route),
     summary: route.summary,
     ...(parameters.length === 0 ? {} : { parameters }),
-    ...(route.body === undefined ? {} : { requestBody: requestBody(route.body, components) }),
+    ...(route.body === undefined ? {} : { requestBody: requestBody(requests.at(route.body)) }),
     responses: Object.fromEntries(
-      Object.entries(route.answers).map(([status, answer]) => [status, response(answer, components)]),
+      Object.entries(route.answers).map(([status, answer]) => [status, response(answer, answers)]),
     ),
   };
 }
@@ -63,49 +123,23 @@ function queryParameters(query: z.ZodObject | undefined): Json[] {
   }
   return Object.entries(query.shape).map(([name, schema]) => {
     const { description, ...rest } = z.toJSONSchema(schema, { io: "input" });
-    return { name, in: "query", description, schema: withoutDialect(rest) };
+    return { name, in: "query", description, schema: withoutIdentity(rest) };
   });
 }
 
-function requestBody(schema: z.ZodType, components: Map<string, unknown>): Json {
-  const media = { schema: reference(schema, "input", components) };
+function requestBody(schema: Json): Json {
+  const media = { schema };
   const types = ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"];
   return { required: true, content: Object.fromEntries(types.map((type) => [type, media])) };
 }
 
-function response({ description, body, mediaType }: Answer, components: Map<string, unknown>): Json {
+function response({ description, body, mediaType }: Answer, answers: DocumentSchemas): Json {
   const content: Record<string, Json> = {};
   if (body !== undefined) {
-    content["application/json"] = { schema: reference(body, "output", components) };
+    content["application/json"] = { schema: answers.at(body) };
   }
   if (mediaType !== undefined) {
     content[mediaType] = { schema: { type: "string" } };
   }
   return Object.keys(content).length === 0 ? { description } : { description, content };
-}
-
-/** A schema, those with an id moved to the components. */
-function reference(schema: z.ZodType, io: "input" | "output", components: Map<string, unknown>): unknown {
-  const { $defs = {}, ...own } = z.toJSONSchema(schema, { io, reused: "inline" });
-  for (const [name, definition] of Object.entries($defs)) {
-    components.set(name, relocated(definition));
-  }
-  const id = schema.meta()?.id;
-  if (id === undefined || "$ref" in own) {
-    return relocated(withoutDialect(own));
-  }
-  components.set(id, relocated(withoutDialect(own)));
-  return { $ref: `#/components/schemas/${id}` };
-}
-
-function withoutDialect({ $schema: _dialect, ...schema }: Json): Json {
-  return schema;
-}
-
-/** References of zod lead to its own `$defs`; ids are the components' names already. */
-function relocated(schema: unknown): unknown {
-  const text = JSON.stringify(schema, (key, value: unknown) =>
-    key === "id" && typeof value === "string" ? undefined : value,
-  );
-  return JSON.parse(text.replaceAll('"#/$defs/', '"#/components/schemas/')) as unknown;
 }

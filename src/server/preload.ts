@@ -1,4 +1,4 @@
-import type { LoadProgress } from "../runtime/generation/types.ts";
+import type { LoadProgress } from "../models/load-options.ts";
 import {
   allComponents,
   type ComposeDefinition,

@@ -35,7 +35,7 @@ import type { Task } from "./task.ts";
 /** One operation: what serves it, and what `openapi.json` says about it. */
 export interface Route {
   readonly method: "get" | "post";
-  /** With `{name}` for what varies. */
+  /** The path below the base path, with `{name}` where it varies. */
   readonly path: string;
   readonly summary: string;
   readonly query?: z.ZodObject;
@@ -47,12 +47,12 @@ export interface Route {
 export interface Answer {
   readonly description: string;
   readonly body?: z.ZodType;
-  /** Instead of, or beside, JSON. */
+  /** The type of an answer that is text instead of JSON, or can be either. */
   readonly mediaType?: "text/event-stream";
 }
 
 export interface RouteOptions {
-  /** Between comments on a stream on which nothing happens. */
+  /** Seconds between the comments on a stream on which nothing happens. */
   readonly heartbeatSeconds: number;
 }
 

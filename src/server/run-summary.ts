@@ -8,13 +8,13 @@ export interface RunSummary {
     readonly completion_tokens: number;
     readonly total_tokens: number;
   };
-  /** Of the last text. */
+  /** Why the last text ended. */
   readonly finish_reason: FinishReason;
   /** The seed; several when the texts do not share one. */
   readonly seed: number | readonly number[];
   /** Seconds and tokens per second; of several texts, sums. */
   readonly timings: {
-    /** Of the first text. */
+    /** The first text's time to its first token. */
     readonly time_to_first_token_seconds: number;
     readonly prefill_seconds: number;
     readonly decode_seconds: number;

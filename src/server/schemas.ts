@@ -14,19 +14,17 @@ export const textBoolean = z
 const refused = (what: string): z.ZodOptional<z.ZodNever> =>
   z.never({ error: `${what} is known in model-compose, not supported here` }).optional();
 
-export const runRequest = z
-  .strictObject({
-    workflow_id: z.string().nullish().describe("Default: the default workflow."),
-    input: z.unknown().optional().describe("Any JSON value; it becomes ${input}."),
-    wait_for_completion: textBoolean.nullish().describe("Default true. false answers at once."),
-    output_only: textBoolean.nullish().describe("Default false. true answers with the output alone."),
-    session_id: z.string().max(1024).nullish().describe("Echoed; ${context.session_id} in templates."),
-    metadata: z.unknown().optional().describe("Any JSON value. Echoed; ${context.metadata} in templates."),
-    subscribe_task: refused("subscribe_task"),
-    callback_url: refused("callback_url"),
-    callback_headers: refused("callback_headers"),
-  })
-  .meta({ id: "RunRequest" });
+export const runRequest = z.strictObject({
+  workflow_id: z.string().nullish().describe("Default: the default workflow."),
+  input: z.unknown().optional().describe("Any JSON value; it becomes ${input}."),
+  wait_for_completion: textBoolean.nullish().describe("Default true. false answers at once."),
+  output_only: textBoolean.nullish().describe("Default false. true answers with the output alone."),
+  session_id: z.string().max(1024).nullish().describe("Echoed; ${context.session_id} in templates."),
+  metadata: z.unknown().optional().describe("Any JSON value. Echoed; ${context.metadata} in templates."),
+  subscribe_task: refused("subscribe_task"),
+  callback_url: refused("callback_url"),
+  callback_headers: refused("callback_headers"),
+});
 export type RunRequest = z.infer<typeof runRequest>;
 
 export const outputQuery = z.object({
@@ -45,31 +43,25 @@ export const tasksQuery = z.object({
   limit: z.coerce.number<string>().int().min(1).max(1000).optional().describe("Default 100."),
 });
 
-export const failureBody = z
-  .object({
-    detail: z.string().describe("What is wrong, and what to do about it."),
-    field: z.string().optional().describe("The part of the request that is at fault."),
-  })
-  .meta({ id: "Failure" });
+export const failureBody = z.object({
+  detail: z.string().describe("What is wrong, and what to do about it."),
+  field: z.string().optional().describe("The part of the request that is at fault."),
+});
 export type FailureBody = z.infer<typeof failureBody>;
 
-export const progressBody = z
-  .object({
-    stage: z.enum(["config", "download", "tokenizer", "weights", "compile", "ready", "prefill"]),
-    component: z.string().optional().describe("The component whose model is loaded."),
-    generation: z.int().optional().describe("The text whose prompt is read."),
-    done: z.number().describe("Bytes of a download or of weights, tokens of a prompt, else a fraction."),
-    total: z.number(),
-  })
-  .meta({ id: "Progress" });
+export const progressBody = z.object({
+  stage: z.enum(["config", "download", "tokenizer", "weights", "compile", "ready", "prefill"]),
+  component: z.string().optional().describe("The component whose model is loaded."),
+  generation: z.int().optional().describe("The text whose prompt is read."),
+  done: z.number().describe("Bytes of a download or of weights, tokens of a prompt, else a fraction."),
+  total: z.number(),
+});
 export type ProgressBody = z.infer<typeof progressBody>;
 
-export const healthBody = z
-  .object({
-    status: z.enum(["ok", "loading", "shutting_down"]),
-    progress: progressBody.optional(),
-  })
-  .meta({ id: "Health" });
+export const healthBody = z.object({
+  status: z.enum(["ok", "loading", "shutting_down"]),
+  progress: progressBody.optional(),
+});
 export type HealthBody = z.infer<typeof healthBody>;
 
 export const usageBody = z.object({
@@ -85,48 +77,42 @@ export const timingsBody = z.object({
   decode_tokens_per_second: z.number(),
 });
 
-export const taskBody = z
-  .object({
-    task_id: z.string().describe("A ULID."),
-    status: taskStatus,
-    workflow_id: z.string(),
-    output: z.unknown().optional().describe("Of a task that has completed; absent when it is null."),
-    error: z.string().optional().describe("Of a task that has failed."),
-    field: z.string().optional().describe("The part of the input that is at fault."),
-    session_id: z.string().optional(),
-    metadata: z.unknown().optional(),
-    created_at: z.iso.datetime(),
-    started_at: z.iso.datetime().optional(),
-    ended_at: z.iso.datetime().optional(),
-    tokens: z.int().optional().describe("New tokens so far, while the task goes on."),
-    text: z.string().optional().describe("New text so far, while there is no output."),
-    usage: usageBody.optional(),
-    finish_reason: z.enum(["eos", "length", "context", "stop"]).optional().describe("Of the last text."),
-    seed: z
-      .union([z.number(), z.array(z.number())])
-      .optional()
-      .describe("Several when the texts differ in it."),
-    timings: timingsBody
-      .optional()
-      .describe("Sums over all texts; the time to the first token of the first."),
-    warnings: z.array(z.string()).optional(),
-  })
-  .meta({ id: "Task" });
+export const taskBody = z.object({
+  task_id: z.string().describe("A ULID."),
+  status: taskStatus,
+  workflow_id: z.string(),
+  output: z.unknown().optional().describe("Of a task that has completed; absent when it is null."),
+  error: z.string().optional().describe("Of a task that has failed."),
+  field: z.string().optional().describe("The part of the input that is at fault."),
+  session_id: z.string().optional(),
+  metadata: z.unknown().optional(),
+  created_at: z.iso.datetime(),
+  started_at: z.iso.datetime().optional(),
+  ended_at: z.iso.datetime().optional(),
+  tokens: z.int().optional().describe("New tokens so far, while the task goes on."),
+  text: z.string().optional().describe("New text so far, while there is no output."),
+  usage: usageBody.optional(),
+  finish_reason: z.enum(["eos", "length", "context", "stop"]).optional().describe("Of the last text."),
+  seed: z
+    .union([z.number(), z.array(z.number())])
+    .optional()
+    .describe("Several when the texts differ in it."),
+  timings: timingsBody.optional().describe("Sums over all texts; the time to the first token of the first."),
+  warnings: z.array(z.string()).optional(),
+});
 export type TaskBody = z.infer<typeof taskBody>;
 
-export const variableBody = z
-  .object({
-    name: z.string().optional().describe("A path such as user.name; absent for the whole value."),
-    type: z.string(),
-    is_list: z.boolean(),
-    subtype: z.string().optional(),
-    format: z.string().optional(),
-    options: z.array(z.string()).optional(),
-    default: z.unknown().optional(),
-    required: z.boolean().optional(),
-    annotations: z.array(z.object({ name: z.string(), text: z.string() })).optional(),
-  })
-  .meta({ id: "Variable" });
+export const variableBody = z.object({
+  name: z.string().optional().describe("A path such as user.name; absent for the whole value."),
+  type: z.string(),
+  is_list: z.boolean(),
+  subtype: z.string().optional(),
+  format: z.string().optional(),
+  options: z.array(z.string()).optional(),
+  default: z.unknown().optional(),
+  required: z.boolean().optional(),
+  annotations: z.array(z.object({ name: z.string(), text: z.string() })).optional(),
+});
 export type VariableBody = z.infer<typeof variableBody>;
 
 const workflowEntry = {
@@ -136,9 +122,25 @@ const workflowEntry = {
   description: z.string().optional(),
   default: z.literal(true).optional(),
 };
-export const workflowBody = z.object(workflowEntry).meta({ id: "Workflow" });
+export const workflowBody = z.object(workflowEntry);
 export type WorkflowBody = z.infer<typeof workflowBody>;
-export const schemaBody = z
-  .object({ ...workflowEntry, input: z.array(variableBody), output: z.array(variableBody) })
-  .meta({ id: "WorkflowSchema" });
+export const schemaBody = z.object({
+  ...workflowEntry,
+  input: z.array(variableBody),
+  output: z.array(variableBody),
+});
 export type SchemaBody = z.infer<typeof schemaBody>;
+
+/** What `openapi.json` publishes under a name: bodies of requests by what clients write, of answers by what they read. */
+export const namedSchemas = {
+  input: { RunRequest: runRequest },
+  output: {
+    Failure: failureBody,
+    Health: healthBody,
+    Progress: progressBody,
+    Task: taskBody,
+    Variable: variableBody,
+    Workflow: workflowBody,
+    WorkflowSchema: schemaBody,
+  },
+} as const;

@@ -1,5 +1,5 @@
 import { AbortError } from "../base/errors.ts";
-import type { LoadProgress } from "../runtime/generation/types.ts";
+import type { LoadProgress } from "../models/load-options.ts";
 import type { ComposeDefinition } from "../compose/definition/definition.ts";
 import { ModelHost, type LoadTextModel, type ModelOverrides } from "../compose/model-host.ts";
 import type { Environment } from "../compose/template/environment.ts";
@@ -13,13 +13,13 @@ export interface ServerOptions extends ServiceOptions {
   readonly loadModel: LoadTextModel;
   /** What the command line says over the file. */
   readonly overrides?: ModelOverrides;
-  /** Instead of the file's; 0 takes any that is free. */
+  /** The port to listen on instead of the file's; 0 takes any that is free. */
   readonly port?: number;
   /** Where MODEL_COMPOSE_API_KEY is looked for. Default: the process's. */
   readonly environment?: Environment;
   /** Further names by which the server may be called. */
   readonly allowedHosts?: readonly string[];
-  /** Between comments on a stream on which nothing happens. Default 15. */
+  /** Seconds between the comments on a stream on which nothing happens. Default 15. */
   readonly heartbeatSeconds?: number;
   /** What loading says to a person. */
   readonly onNotice?: (line: string) => void;
@@ -37,7 +37,7 @@ export interface ComposeServer {
   readonly origin: string;
   /** Where the API is: the origin with the base path. */
   readonly url: string;
-  /** The same, for who is on this machine: a server that listens on every address has no address of its own. */
+  /** Where clients on this machine find the API: a server that listens on every address has no address of its own. */
   readonly localUrl: string;
   /** Resolves when the models are loaded. @throws (rejects with) what loading throws; AbortError when closed before */
   readonly ready: Promise<void>;
@@ -52,7 +52,7 @@ export interface ComposeServer {
   close(options?: { timeoutMilliseconds?: number }): Promise<void>;
 }
 
-/** For answers that are on their way when everything has ended. */
+/** The time that answers get which are on their way when everything has ended. */
 const CLOSE_GRACE_MILLISECONDS = 1000;
 
 /**

@@ -54,7 +54,7 @@ export class WorkflowService {
     return this.#preload.isReady ? "ok" : "loading";
   }
 
-  /** Of loading, while there is any. */
+  /** How far the loading of models is; undefined before and after it. */
   get progress(): PreloadProgress | undefined {
     return this.#preload.progress;
   }

@@ -3,13 +3,13 @@ import type { Task } from "./task.ts";
 export interface TaskLimits {
   /** Tasks that have ended and are still known. */
   readonly count: number;
-  /** For how long they are known. */
+  /** Seconds for which they are known. */
   readonly seconds: number;
   /** Characters that their outputs have together, as JSON. */
   readonly characters: number;
 }
 
-/** An hour, as in the original; the other two bound what an hour may leave in memory. */
+/** Tasks are known for an hour, as in Python's model-compose; the other two bound what an hour may leave in memory. */
 export const defaultTaskLimits: TaskLimits = { count: 1000, seconds: 3600, characters: 64 * 2 ** 20 };
 
 /** Tasks by their id: all that have not ended, and those that ended lately. */

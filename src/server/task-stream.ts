@@ -1,14 +1,25 @@
 import type { RunEvent } from "../compose/run/events.ts";
 import { progressOf, taskState, taskWithOutput } from "./bodies.ts";
 import { runFailure } from "./http-error.ts";
+import type { ProgressBody, TaskBody } from "./schemas.ts";
 import { sseEvent } from "./sse.ts";
 import type { Task } from "./task.ts";
 
-/**
- * What happens to a task, as server-sent events: `state` first and whenever the status changes, `progress`, `text`,
- * `warning`, and at the end `result`, `error`, or (of a task that was cancelled) the last `state`. Each holds JSON. Text
- * with a `kind`, "reasoning" or "tool-call", is no part of the answer.
- */
+/** The data of a task's events, by their names. */
+export interface TaskEventData {
+  /** First, and whenever the status changes; last of a task that was cancelled. */
+  readonly state: TaskBody;
+  readonly progress: ProgressBody;
+  /** Text with a `kind` is no part of the answer. */
+  readonly text: Pick<RunEvent & { readonly type: "text" }, "generation" | "text" | "tokens" | "kind">;
+  readonly warning: { readonly message: string };
+  /** The last of a task that has completed. */
+  readonly result: TaskBody;
+  /** The last of a task that has failed. */
+  readonly error: TaskBody & { readonly detail: string };
+}
+
+/** What happens to a task, as server-sent events with the names of `TaskEventData` and its data as JSON. */
 export async function* taskEvents(task: Task, signal: AbortSignal): AsyncGenerator<string, void> {
   const log = task.log;
   if (log !== undefined) {
@@ -17,7 +28,7 @@ export async function* taskEvents(task: Task, signal: AbortSignal): AsyncGenerat
       let chunk = "";
       if (task.status !== shown && !task.hasEnded) {
         shown = task.status;
-        chunk += jsonEvent("state", taskState(task));
+        chunk += taskEvent("state", taskState(task));
       }
       for (const event of batch) {
         chunk += publicEvent(event);
@@ -36,13 +47,13 @@ function publicEvent(event: RunEvent): string {
   switch (event.type) {
     case "loading":
     case "prefill":
-      return jsonEvent("progress", progressOf(event));
+      return taskEvent("progress", progressOf(event));
     case "text": {
       const { generation, text, tokens, kind } = event;
-      return jsonEvent("text", { generation, text, tokens, kind });
+      return taskEvent("text", { generation, text, tokens, kind });
     }
     case "warning":
-      return jsonEvent("warning", { message: event.message });
+      return taskEvent("warning", { message: event.message });
     case "run-started":
     case "job-started":
     case "job-ended":
@@ -57,12 +68,16 @@ function publicEvent(event: RunEvent): string {
 
 function lastEvent(task: Task): string {
   if (task.status === "completed") {
-    return jsonEvent("result", taskWithOutput(task));
+    return taskEvent("result", taskWithOutput(task));
   }
   if (task.status === "cancelled") {
-    return jsonEvent("state", taskState(task));
+    return taskEvent("state", taskState(task));
   }
-  return jsonEvent("error", { ...taskState(task), detail: runFailure(task.failure).detail });
+  return taskEvent("error", { ...taskState(task), detail: runFailure(task.failure).detail });
+}
+
+function taskEvent<Name extends keyof TaskEventData>(name: Name, data: TaskEventData[Name]): string {
+  return jsonEvent(name, data);
 }
 
 function jsonEvent(name: string, data: unknown): string {

@@ -3,7 +3,7 @@ import { ModelComposeError } from "../base/errors.ts";
 /** The server takes no runs at the moment. */
 export class UnavailableError extends ModelComposeError {
   override readonly name = "UnavailableError";
-  /** Absent: it will not take any again. */
+  /** When to ask again; undefined where the server will not take runs again. */
   readonly retryAfterSeconds: number | undefined;
 
   constructor(message: string, details: { remedy: string; retryAfterSeconds?: number }) {

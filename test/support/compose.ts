@@ -8,12 +8,8 @@ import { throwIfAborted } from "../../src/base/errors.ts";
 import type { ChatOptions, ChatPart } from "../../src/models/chat/chat.ts";
 import type { ChatMessage } from "../../src/models/chat/messages.ts";
 import type { PromptCounter, SizedLoadOptions } from "../../src/models/context-sizing.ts";
-import type {
-  Architecture,
-  GenerateOptions,
-  LoadOptions,
-  StreamPart,
-} from "../../src/runtime/generation/types.ts";
+import type { Architecture, GenerateOptions, StreamPart } from "../../src/runtime/generation/types.ts";
+import type { LoadOptions } from "../../src/models/load-options.ts";
 
 /** Reads a compose file from its text. */
 export function loadText(

@@ -69,6 +69,10 @@ export class HashedExecutable implements Executable {
     return Promise.resolve({ logits: Float32Array.from(rows.flat()), activations: new Map() });
   }
 
+  canChoose({ rules }: Pick<DecodeRequest, "rules">): boolean {
+    return rules === undefined;
+  }
+
   async decode(request: DecodeRequest, signal?: AbortSignal): Promise<DecodeProfile> {
     const { vocabSize } = this.#options;
     const { slot, count, eosTokenIds, onToken } = request;

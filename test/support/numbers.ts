@@ -79,7 +79,10 @@ export function randomMatrix(
   if (format === "i8-row") {
     const elements = Int8Array.from({ length: count }, () => Math.floor(random() * 255) - 127);
     // Of so few bits that their products with elements are f32 numbers: the matrix's values are exact.
-    const scales = Float32Array.from({ length: rows }, () => Math.floor((0.5 + random()) * 2 ** 12) / 2 ** 18);
+    const scales = Float32Array.from(
+      { length: rows },
+      () => Math.floor((0.5 + random()) * 2 ** 12) / 2 ** 18,
+    );
     const values = Float64Array.from(elements, (q, i) => q * scales[Math.floor(i / columns)]);
     return { format, rows, columns, bytes: new Uint8Array(elements.buffer), scales, values };
   }

@@ -1,5 +1,6 @@
 import { AbortError, ModelComposeError } from "../../src/base/errors.ts";
-import type { GenerateOptions, LoadOptions, StreamPart } from "../../src/runtime/generation/types.ts";
+import type { GenerateOptions, StreamPart } from "../../src/runtime/generation/types.ts";
+import type { LoadOptions } from "../../src/models/load-options.ts";
 
 /**
  * A model that writes `word 0 word 1 …` at a pace, one token a piece, up to maxNewTokens. A prompt that begins with

@@ -42,8 +42,7 @@ export function shapesOf(
 /** HuggingFaceTB/SmolLM3-3B. */
 export function smollm3Of3B(): Program {
   const layers = 36;
-  return smollm3({
-    family: "smollm3",
+  return smollm3.buildProgram({
     vocabSize: 128_256,
     hiddenSize: 2048,
     intermediateSize: 11_008,

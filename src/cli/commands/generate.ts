@@ -6,9 +6,9 @@ import type {
   DeviceInfo,
   GenerateOptions,
   GenerateResult,
-  LoadOptions,
   Precision,
 } from "../../runtime/generation/types.ts";
+import type { LoadOptions } from "../../models/load-options.ts";
 import { generationParameters as ranges } from "../../compose/definition/parameters.ts";
 import type { TextModel } from "../../compose/model-host.ts";
 import { generateHints } from "../parameter-flags.ts";

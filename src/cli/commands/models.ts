@@ -1,16 +1,7 @@
 /** `model-compose models`: the models on this machine. Each subcommand is loaded when it is called. */
 import type { Command } from "commander";
+import type { ModelsFlags } from "./models/flags.ts";
 import type { CommandContext } from "./run.ts";
-
-export interface ModelsFlags {
-  readonly cacheDir?: string;
-  readonly revision?: string;
-  readonly json?: boolean;
-  readonly yes?: boolean;
-  readonly repair?: boolean;
-  readonly quiet?: boolean;
-  readonly verbose?: boolean;
-}
 
 /** Adds the commands. @param start makes the context of a command from its flags */
 export function modelsCommands(program: Command, start: (flags: ModelsFlags) => CommandContext): void {

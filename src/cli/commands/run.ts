@@ -171,7 +171,7 @@ function pieceText(value: unknown): string {
 interface OpenText {
   waiting: string;
   hasEnded: boolean;
-  /** Of the piece before; "none" when there was none. */
+  /** The kind of the piece before; "none" when there was none. */
   kind: Extract<RunEvent, { type: "text" }>["kind"] | "none";
 }
 

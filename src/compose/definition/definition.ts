@@ -1,4 +1,5 @@
-import type { Architecture, LoadOptions, Precision } from "../../runtime/generation/types.ts";
+import type { Architecture, Precision } from "../../runtime/generation/types.ts";
+import type { HubOptions } from "../../models/hub/options.ts";
 import type { Limits } from "./limits.ts";
 import type { Operator } from "./operators.ts";
 import type { Location, Problem, SourceFile } from "../source/problems.ts";
@@ -203,9 +204,7 @@ export interface ModelReference {
   readonly hub?: ModelHubOptions;
 }
 
-export type ModelHubOptions = Readonly<
-  Pick<LoadOptions, "revision" | "token" | "cacheDirectory" | "localFilesOnly">
->;
+export type ModelHubOptions = Readonly<HubOptions>;
 
 /** Calls an API of somebody else. */
 export interface HttpClientComponent extends ComponentBase {

@@ -1,5 +1,6 @@
 import type { ChatOptions } from "../../models/chat/chat.ts";
-import type { GenerateOptions, LoadOptions } from "../../runtime/generation/types.ts";
+import type { LoadOptions } from "../../models/load-options.ts";
+import type { GenerateOptions } from "../../runtime/generation/types.ts";
 
 type LibraryName = keyof LoadOptions | keyof GenerateOptions | keyof ChatOptions;
 

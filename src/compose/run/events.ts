@@ -7,7 +7,8 @@
  * jobs interleave, and `generation` tells them apart. The last event of a run that succeeds is `result`. A run that
  * fails or is aborted throws instead, after the `job-ended` of the jobs it ended.
  */
-import type { GenerateResult, LoadProgress } from "../../runtime/generation/types.ts";
+import type { GenerateResult } from "../../runtime/generation/types.ts";
+import type { LoadProgress } from "../../models/load-options.ts";
 import type { JobDefinition } from "../definition/definition.ts";
 
 /** Ids of jobs: the one meant, behind those that called its workflow, outermost first. */

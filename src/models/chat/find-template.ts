@@ -1,15 +1,17 @@
 /** The chat templates of a model's folder, in the places where transformers keeps them. */
 import { join } from "node:path";
 import { ModelComposeError } from "../../base/errors.ts";
-import { describeJson, isJsonObject, readJsonObject, type JsonObject } from "../../base/json.ts";
-import { isFile, listDirectory, readSmallFile } from "../../runtime/platform/files.ts";
+import { describeJson, isJsonObject, type JsonObject } from "../../base/json.ts";
+import { isFile, listDirectory, readJsonObject, readSmallFile } from "../../runtime/platform/files.ts";
+import {
+  ADDITIONAL_CHAT_TEMPLATES,
+  CHAT_TEMPLATE_FILE,
+  PROCESSOR_CHAT_TEMPLATE_FILE,
+  SPECIAL_TOKENS_FILE,
+  TOKENIZER_CONFIG_FILE,
+} from "../model-files.ts";
 import { ChatTemplate } from "./template.ts";
 
-const TEMPLATE_FILE = "chat_template.jinja";
-const ADDITIONAL_TEMPLATES = "additional_chat_templates";
-const PROCESSOR_FILE = "chat_template.json";
-const TOKENIZER_CONFIG = "tokenizer_config.json";
-const SPECIAL_TOKENS = "special_tokens_map.json";
 const DEFAULT = "default";
 /** What transformers takes when the caller has tools. */
 const TOOL_USE = "tool_use";
@@ -69,8 +71,8 @@ export class ChatTemplates {
     }
     return new ModelComposeError(
       "not-found",
-      `The model in "${this.#directory}" has no chat template: neither ${TEMPLATE_FILE} nor "chat_template" in ` +
-        `${TOKENIZER_CONFIG} is there.`,
+      `The model in "${this.#directory}" has no chat template: neither ${CHAT_TEMPLATE_FILE} nor "chat_template" in ` +
+        `${TOKENIZER_CONFIG_FILE} is there.`,
       {
         remedy:
           "It was made to continue texts: use generate() (in a compose file task: text-generation), take a model that " +
@@ -82,12 +84,12 @@ export class ChatTemplates {
 
 /** Reads the templates and special tokens of a model. A model without any has no templates: `choose` says so. */
 export async function loadChatTemplates(directory: string): Promise<ChatTemplates> {
-  const config = await readOptional(join(directory, TOKENIZER_CONFIG));
+  const config = await readOptional(join(directory, TOKENIZER_CONFIG_FILE));
   const sources =
     (await fromTemplateFiles(directory)) ??
     (await fromProcessorFile(directory)) ??
     fromConfig(directory, config);
-  const map = await readOptional(join(directory, SPECIAL_TOKENS));
+  const map = await readOptional(join(directory, SPECIAL_TOKENS_FILE));
   return new ChatTemplates(directory, sources, { ...specialTokensOf(map), ...specialTokensOf(config) });
 }
 
@@ -104,11 +106,11 @@ async function readTemplate(path: string): Promise<Source> {
 
 async function fromTemplateFiles(directory: string): Promise<Map<string, Source> | undefined> {
   const sources = new Map<string, Source>();
-  const file = join(directory, TEMPLATE_FILE);
+  const file = join(directory, CHAT_TEMPLATE_FILE);
   if (await isFile(file)) {
     sources.set(DEFAULT, await readTemplate(file));
   }
-  const additional = join(directory, ADDITIONAL_TEMPLATES);
+  const additional = join(directory, ADDITIONAL_CHAT_TEMPLATES);
   for (const name of await listDirectory(additional)) {
     if (name.endsWith(".jinja")) {
       sources.set(name.slice(0, -".jinja".length), await readTemplate(join(additional, name)));
@@ -118,7 +120,7 @@ async function fromTemplateFiles(directory: string): Promise<Map<string, Source>
 }
 
 async function fromProcessorFile(directory: string): Promise<Map<string, Source> | undefined> {
-  const path = join(directory, PROCESSOR_FILE);
+  const path = join(directory, PROCESSOR_CHAT_TEMPLATE_FILE);
   if (!(await isFile(path))) {
     return undefined;
   }
@@ -126,7 +128,7 @@ async function fromProcessorFile(directory: string): Promise<Map<string, Source>
 }
 
 function fromConfig(directory: string, { chat_template: value }: JsonObject): Map<string, Source> {
-  return sourcesOf(value, join(directory, TOKENIZER_CONFIG));
+  return sourcesOf(value, join(directory, TOKENIZER_CONFIG_FILE));
 }
 
 /** "chat_template": a text, a list of named ones, or names with texts. */

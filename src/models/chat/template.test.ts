@@ -23,7 +23,30 @@ const goldens = JSON.parse(fixture("cases.json")) as {
   specialTokens: Record<string, string>;
   cases: { template: string | null; args: TemplateArguments; text: string }[];
   failing: { template: string; args: TemplateArguments; error: string }[];
+  /** Expressions, on which the tables below are. */
+  values: string[];
+  /**
+   * By filter, test, operator or member what "{{ [expression] }}" renders for each value (of an operator for each pair of
+   * them); null where transformers fails.
+   */
+  tables: Record<Table, Record<string, (string | null)[]>>;
 };
+
+type Table = "filters" | "tests" | "operators" | "members";
+
+/** The expressions of a row of a table. */
+function expressionsOf(table: Table, name: string): string[] {
+  switch (table) {
+    case "filters":
+      return goldens.values.map((value) => `(${value}) | ${name}`);
+    case "tests":
+      return goldens.values.map((value) => `(${value}) is ${name}, (${value}) is not ${name}`);
+    case "operators":
+      return goldens.values.flatMap((left) => goldens.values.map((right) => `(${left}) ${name} (${right})`));
+    case "members":
+      return goldens.values.map((value) => `(${value})${name}`);
+  }
+}
 
 function render(template: ChatTemplate, args: TemplateArguments, now: Date): string {
   const {
@@ -102,3 +125,21 @@ describe("a chat template renders as in transformers", () => {
     expect(() => render(compile(template), args, new Date(goldens.now))).toThrow(ModelComposeError);
   });
 });
+
+describe.each(["filters", "tests", "operators", "members"] as const)(
+  "the %s of Jinja and Python",
+  (table) => {
+    test.each(Object.entries(goldens.tables[table]))("%s", (name, expected) => {
+      const rendered = expressionsOf(table, name).map((expression) => {
+        const source = `{{ [${expression}] }}`;
+        try {
+          return [source, render(compile(source), { messages: [] }, new Date(goldens.now))];
+        } catch (error) {
+          expect(error, source).toBeInstanceOf(ModelComposeError);
+          return [source, null];
+        }
+      });
+      expect(rendered).toEqual(rendered.map(([source], i) => [source, expected[i]]));
+    });
+  },
+);

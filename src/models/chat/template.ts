@@ -3,13 +3,15 @@
  * `apply_chat_template` does (`utils/chat_template_utils.py`): Jinja with trim_blocks, lstrip_blocks, loop controls and
  * `{% generation %}` blocks, `tojson` without HTML escapes, `raise_exception` and `strftime_now`.
  */
-import { Environment, parse, tokenize, type Program } from "./jinja.ts";
 import { errorMessage, ModelComposeError } from "../../base/errors.ts";
-import { describeJson } from "../../base/json.ts";
 import type { ChatMessage, ToolDefinition } from "./messages.ts";
-import { strftime } from "./strftime.ts";
-import { TemplateInterpreter, UndefinedError } from "./template-interpreter.ts";
-import { numberOf, valueOf } from "./template-values.ts";
+import { UndefinedError } from "./template/evaluate.ts";
+import { renderProgram } from "./template/execute.ts";
+import { globalsAt, RaisedError } from "./template/globals.ts";
+import { parseTemplate } from "./template/parse.ts";
+import { Scope } from "./template/scope.ts";
+import type { Program } from "./template/syntax.ts";
+import { fromJson } from "./template/values.ts";
 
 export interface RenderOptions {
   /** Functions that the model may call; templates see null where there are none. */
@@ -23,12 +25,6 @@ export interface RenderOptions {
   /** What `strftime_now` tells. Default: the time of the call. */
   readonly now?: Date;
 }
-
-/** `raise_exception` of a template. */
-class RaisedError extends Error {}
-
-/** As in Jinja's sandbox. */
-const LONGEST_RANGE = 100_000;
 
 export class ChatTemplate {
   readonly source: string;
@@ -48,9 +44,7 @@ export class ChatTemplate {
     this.origin = origin;
     this.#specialTokens = specialTokens;
     try {
-      // Jinja reads every kind of line end as "\n".
-      const lines = source.replace(/\r\n?/g, "\n");
-      this.#program = parse(tokenize(lines, { trim_blocks: true, lstrip_blocks: true }));
+      this.#program = parseTemplate(source);
     } catch (error) {
       throw new ModelComposeError(
         "invalid-config",
@@ -75,11 +69,6 @@ export class ChatTemplate {
    */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
     const { tools = null, documents = null, variables = {}, now = new Date() } = options;
-    const globals = new Environment();
-    for (const [name, value] of Object.entries(globalsAt(now))) {
-      globals.setVariable(name, valueOf(value));
-    }
-    const scope = new Environment(globals);
     const given = {
       ...this.#specialTokens,
       messages,
@@ -89,10 +78,15 @@ export class ChatTemplate {
       ...variables,
     };
     try {
-      for (const [name, value] of Object.entries(given)) {
-        scope.setVariable(name, valueOf(value));
-      }
-      return String(new TemplateInterpreter(scope).run(this.#program).value);
+      const globals = new Scope(undefined, globalsAt(now));
+      const variables = Object.entries(given).filter(([, value]) => value !== undefined);
+      return renderProgram(
+        this.#program,
+        new Scope(
+          globals,
+          variables.map(([name, value]) => [name, fromJson(value)]),
+        ),
+      );
     } catch (error) {
       throw this.#failure(error);
     }
@@ -119,33 +113,6 @@ export class ChatTemplate {
       { remedy: "Give messages (and template variables) with the fields that it reads.", cause: error },
     );
   }
-}
-
-/** The names that every template may use. */
-function globalsAt(now: Date): Readonly<Record<string, unknown>> {
-  return {
-    true: true,
-    false: false,
-    none: null,
-    True: true,
-    False: false,
-    None: null,
-    range: (...bounds: unknown[]) => range(bounds),
-    raise_exception: (message: unknown) => {
-      throw new RaisedError(String(message));
-    },
-    strftime_now: (format: unknown) => strftime(now, String(format)),
-  };
-}
-
-function range(bounds: readonly unknown[]): number[] {
-  const [first = 0, second, step = 1] = bounds.map((bound) => numberOf(valueOf(bound)) ?? Number.NaN);
-  const [start, stop] = second === undefined ? [0, first] : [first, second];
-  const count = Math.max(0, Math.ceil((stop - start) / step));
-  if (Number.isInteger(count) && count <= LONGEST_RANGE) {
-    return Array.from({ length: count }, (_, i) => start + i * step);
-  }
-  throw new Error(`range of ${describeJson(bounds)} is not a list of at most ${LONGEST_RANGE} integers`);
 }
 
 /** A message as a sentence. */

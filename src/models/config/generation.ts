@@ -1,15 +1,18 @@
 /** generation_config.json: the defaults that a model's authors recommend. */
+import { join } from "node:path";
 import { z } from "zod";
 import { ModelComposeError } from "../../base/errors.ts";
 import type { JsonObject } from "../../base/json.ts";
-import { parseConfig, tokenId, tokenIds, type ConfigFile } from "./schema.ts";
+import { isFile } from "../../runtime/platform/files.ts";
+import { GENERATION_CONFIG_FILE } from "../model-files.ts";
+import { parseConfig, readConfigFile, tokenId, tokenIds, type ConfigFile } from "./schema.ts";
 
 export interface GenerationConfig {
   bosTokenId?: number;
   eosTokenIds?: number[];
   padTokenId?: number;
   decoderStartTokenId?: number;
-  /** The file as it is: sampling parameters are checked where they are resolved (runtime/sampling-options.ts). */
+  /** The file as it is: sampling parameters are checked where they are resolved (runtime/sampling/options.ts). */
   settings: JsonObject;
 }
 
@@ -21,6 +24,17 @@ const schema = z.object({
   decoder_start_token_id: tokenId.nullish(),
 });
 
+/**
+ * Reads generation_config.json of a model's folder; a folder without one has no settings.
+ *
+ * @throws ModelComposeError "invalid-config" for wrong values
+ */
+export async function readGenerationConfig(directory: string): Promise<GenerationConfig> {
+  const path = join(directory, GENERATION_CONFIG_FILE);
+  return (await isFile(path)) ? parseGenerationConfig(await readConfigFile(path)) : { settings: {} };
+}
+
+/** The settings of a file. @throws ModelComposeError "invalid-config" for wrong values */
 export function parseGenerationConfig(file: ConfigFile): GenerationConfig {
   const values = parseConfig(file, schema);
   return {

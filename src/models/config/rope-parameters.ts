@@ -1,9 +1,67 @@
-/** The RoPE part of config.json, in the spelling of transformers 4 and of transformers 5. */
+/**
+ * The RoPE part of config.json (transformers: modeling_rope_utils.py), in the spelling of transformers 4 and of
+ * transformers 5.
+ */
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { describeJson, isJsonObject, type JsonObject } from "../../base/json.ts";
-import type { Llama3Rope, RopeParameters, YarnRope } from "./rope.ts";
 import { type ConfigFile, invalidConfig, parseConfig, size, unsupportedConfig } from "./schema.ts";
+
+export interface DefaultRope {
+  type: "default";
+  /** The base; the slowest pair of channels turns about 1 / theta radians a token. */
+  theta: number;
+}
+
+/** Positions divided by `factor`. */
+export interface LinearRope {
+  type: "linear";
+  theta: number;
+  factor: number;
+}
+
+/**
+ * "Dynamic NTK": beyond the model's positions, transformers grows the base with the length of the sequence. Up to there
+ * it is the default, and further a context does not go here: keys in the cache would have to be turned again.
+ */
+export interface DynamicRope {
+  type: "dynamic";
+  theta: number;
+}
+
+/** Llama 3.1: slow channels are interpolated, fast ones left alone, those between blended. */
+export interface Llama3Rope {
+  type: "llama3";
+  theta: number;
+  factor: number;
+  /** Channels that turn less often than this over the original context are interpolated. */
+  lowFrequencyFactor: number;
+  /** Channels that turn more often than this are left alone. */
+  highFrequencyFactor: number;
+  /** Undefined: maxPositions. */
+  originalMaxPositions?: number;
+}
+
+export interface YarnRope {
+  type: "yarn";
+  theta: number;
+  /** How many times longer the context is made; undefined: maxPositions / originalMaxPositions. */
+  factor?: number;
+  /** Context the model was trained on before; undefined: maxPositions. */
+  originalMaxPositions?: number;
+  /** Scales cosines and sines; undefined: from the factor (paper, equation 22) and the two mscales. */
+  attentionFactor?: number;
+  mscale?: number;
+  mscaleAllDim?: number;
+  /** Channels that turn more often than this over the original context are left alone. */
+  betaFast: number;
+  /** Channels that turn less often than this are interpolated by the whole factor. */
+  betaSlow: number;
+  /** Round the borders between these regions outwards to whole channels. */
+  truncate: boolean;
+}
+
+export type RopeParameters = DefaultRope | LinearRope | DynamicRope | Llama3Rope | YarnRope;
 
 /** Of transformers 5. */
 const KNOWN_TYPES = ["default", "linear", "dynamic", "yarn", "longrope", "llama3", "proportional"];

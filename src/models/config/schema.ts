@@ -2,11 +2,18 @@
 import { z } from "zod";
 import { ModelComposeError } from "../../base/errors.ts";
 import { describeJson, isJsonObject, type JsonObject } from "../../base/json.ts";
+import { readJsonObject } from "../../runtime/platform/files.ts";
 
 /** A configuration file that was read: its values and its path, for errors. */
 export interface ConfigFile {
   path: string;
   values: JsonObject;
+}
+
+/** @throws ModelComposeError "not-found" without the file, "invalid-config" for one that holds no JSON object */
+export async function readConfigFile(path: string): Promise<ConfigFile> {
+  const values = await readJsonObject(path, "invalid-config", "Correct the file, or fetch it again.");
+  return { path, values };
 }
 
 /** Sizes index arrays of 32-bit machines; nothing real comes near. */

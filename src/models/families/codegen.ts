@@ -4,16 +4,98 @@
  *
  * Its rotation turns channels 2i and 2i + 1 together, the runtime's i and i + rotaryDim / 2. The rows of the query and
  * key projections are read in the order that makes one the other: dot products do not care how both are ordered.
+ *
+ * Its configuration is transformers' models/codegen/configuration_codegen.py, whose defaults these are.
  */
-import type { Program, RowRange } from "../../runtime/program.ts";
+import { z } from "zod";
+import type { Activation, Program, RowRange } from "../../runtime/program.ts";
 import { kvLayers } from "../../runtime/state.ts";
-import { CODEGEN_BLOCKS, type CodeGenConfig } from "../config/codegen.ts";
-import { ModuleBuilder, type ModuleSource } from "./module-builder.ts";
-import { baseFrequencies } from "../config/rope.ts";
+import { readActivation } from "../config/activation.ts";
+import { baseSchema, readBase, type BaseConfig } from "../config/base.ts";
+import { readHeadDim } from "../config/head-dim.ts";
+import {
+  count,
+  invalidConfig,
+  parseConfig,
+  size,
+  withAliases,
+  withDefaults,
+  type ConfigFile,
+} from "../config/schema.ts";
+import { defineFamily } from "./family.ts";
+import { ModuleBuilder, type ModuleSource } from "./shared/module-builder.ts";
+import { baseFrequencies } from "./shared/rope-frequencies.ts";
+
+const TYPE = "codegen";
+
+interface CodeGenConfig extends BaseConfig {
+  hiddenSize: number;
+  intermediateSize: number;
+  /** A multiple of BLOCKS. */
+  heads: number;
+  headDim: number;
+  /** The first channels of a head, an even number, which are rotated. */
+  rotaryDim: number;
+  layerNormEps: number;
+  activation: Activation;
+  /** The LM head is the embedding matrix. */
+  tieWordEmbeddings: boolean;
+}
+
+/** The fused projection is as many blocks of queries, values and keys: one for each TPU core it was trained on. */
+const BLOCKS = 4;
+
+const ALIASES = {
+  hidden_size: "n_embd",
+  max_position_embeddings: "n_positions",
+  num_attention_heads: "n_head",
+  num_hidden_layers: "n_layer",
+};
+
+const schema = baseSchema.extend({
+  n_embd: size,
+  n_inner: size.nullish(),
+  n_layer: count,
+  n_head: count,
+  n_positions: size,
+  rotary_dim: size.default(64),
+  activation_function: z.string().default("gelu_new"),
+  layer_norm_epsilon: z.number().positive().default(1e-5),
+  tie_word_embeddings: z.boolean().default(false),
+});
+
+function readConfig(given: ConfigFile): CodeGenConfig {
+  const file = withDefaults(withAliases(given, ALIASES), { bos_token_id: 50_256, eos_token_id: 50_256 });
+  const values = parseConfig(file, schema);
+  const { n_head: heads, rotary_dim: rotaryDim } = values;
+  const headDim = readHeadDim(file, ["n_embd", values.n_embd], ["n_head", heads]);
+  if (heads % BLOCKS !== 0) {
+    throw invalidConfig(file, `"n_head" is ${heads}; expected a multiple of ${BLOCKS}.`);
+  }
+  if (rotaryDim % 2 !== 0 || rotaryDim > headDim) {
+    throw invalidConfig(
+      file,
+      `"rotary_dim" is ${rotaryDim}; expected an even number of at most the head dimension, ${headDim}.`,
+    );
+  }
+  return {
+    ...readBase(file, values),
+    hiddenSize: values.n_embd,
+    intermediateSize: values.n_inner ?? 4 * values.n_embd,
+    layers: values.n_layer,
+    heads,
+    headDim,
+    rotaryDim,
+    layerNormEps: values.layer_norm_epsilon,
+    activation: readActivation(file, "activation_function", values.activation_function),
+    maxPositions: values.n_positions,
+    tieWordEmbeddings: values.tie_word_embeddings,
+  };
+}
 
 const THETA = 10_000;
 
-export function codegen(config: CodeGenConfig): Program {
+function buildProgram(config: CodeGenConfig): Program {
   const { vocabSize, hiddenSize, intermediateSize, heads, headDim, rotaryDim, maxPositions } = config;
   const p = new ModuleBuilder();
 
@@ -74,7 +156,7 @@ export function codegen(config: CodeGenConfig): Program {
 
   const inverseFrequencies = Float32Array.from(baseFrequencies(THETA, rotaryDim));
   return p.build({
-    family: "codegen",
+    family: TYPE,
     vocabSize,
     maxPositions,
     rope: { inverseFrequencies, scaling: 1 },
@@ -88,7 +170,7 @@ type Part = (typeof PARTS)[number];
 
 /** The rows of the fused projection [3 * hiddenSize, hiddenSize] that are one of its parts, head by head. */
 function rowsOf(part: Part, { heads, headDim, rotaryDim }: CodeGenConfig): RowRange[] {
-  const headsPerBlock = heads / CODEGEN_BLOCKS;
+  const headsPerBlock = heads / BLOCKS;
   return Array.from({ length: heads }, (_, head) => {
     const block = Math.floor(head / headsPerBlock);
     const before = (block * PARTS.length + PARTS.indexOf(part)) * headsPerBlock + (head % headsPerBlock);
@@ -103,3 +185,18 @@ function rowsOf(part: Part, { heads, headDim, rotaryDim }: CodeGenConfig): RowRa
     return rotaryDim === headDim ? rotated : [...rotated, { start: start + rotaryDim, end }];
   }).flat();
 }
+
+export const codegen = defineFamily({
+  type: TYPE,
+  architectures: ["CodeGenForCausalLM"],
+  basePrefix: "transformer.",
+  tokenizerClass: "CodeGenTokenizer",
+  published: [
+    "Salesforce/codegen-350M-mono",
+    "Salesforce/codegen-350M-multi",
+    "Salesforce/codegen-350M-nl",
+    "Salesforce/codegen-2B-mono",
+  ],
+  readConfig,
+  buildProgram,
+});

@@ -1,14 +1,93 @@
 /**
  * GPT-2 (Radford et al. 2019): a pre-norm decoder with LayerNorm, learned positions and GELU. DialoGPT (Zhang et al.
  * 2020, https://arxiv.org/abs/1911.00536) is this. Its Conv1D modules keep matrices as [in, out], and the three
- * projections of attention in one.
+ * projections of attention in one. Its configuration is transformers' models/gpt2/configuration_gpt2.py, whose defaults
+ * these are.
  */
-import type { Program } from "../../runtime/program.ts";
+import { z } from "zod";
+import type { Activation, Program } from "../../runtime/program.ts";
 import { kvLayers } from "../../runtime/state.ts";
-import type { Gpt2Config } from "../config/gpt2.ts";
-import { ModuleBuilder } from "./module-builder.ts";
+import { readActivation } from "../config/activation.ts";
+import { baseSchema, readBase, type BaseConfig } from "../config/base.ts";
+import { readHeadDim } from "../config/head-dim.ts";
+import {
+  count,
+  parseConfig,
+  size,
+  unsupportedConfig,
+  withAliases,
+  withDefaults,
+  type ConfigFile,
+} from "../config/schema.ts";
+import { defineFamily } from "./family.ts";
+import { ModuleBuilder } from "./shared/module-builder.ts";
 
-export function gpt2(config: Gpt2Config): Program {
+const TYPE = "gpt2";
+
+interface Gpt2Config extends BaseConfig {
+  hiddenSize: number;
+  intermediateSize: number;
+  heads: number;
+  headDim: number;
+  layerNormEps: number;
+  activation: Activation;
+  /** Scores are divided by the square root of headDim. */
+  scalesScores: boolean;
+  /** Scores are divided by the layer's number, from 1. */
+  scalesScoresByLayer: boolean;
+  /** The LM head is the embedding matrix. */
+  tieWordEmbeddings: boolean;
+}
+
+const ALIASES = {
+  hidden_size: "n_embd",
+  max_position_embeddings: "n_positions",
+  num_attention_heads: "n_head",
+  num_hidden_layers: "n_layer",
+};
+
+const schema = baseSchema.extend({
+  n_embd: size,
+  n_inner: size.nullish(),
+  n_layer: count,
+  n_head: count,
+  n_positions: size,
+  activation_function: z.string().default("gelu_new"),
+  layer_norm_epsilon: z.number().positive().default(1e-5),
+  scale_attn_weights: z.boolean().default(true),
+  // reorder_and_upcast_attn keeps scores in f32, where they are anyway.
+  scale_attn_by_inverse_layer_idx: z.boolean().default(false),
+  add_cross_attention: z.boolean().default(false),
+  tie_word_embeddings: z.boolean().default(true),
+});
+
+function readConfig(given: ConfigFile): Gpt2Config {
+  const file = withDefaults(withAliases(given, ALIASES), { bos_token_id: 50_256, eos_token_id: 50_256 });
+  const values = parseConfig(file, schema);
+  if (values.add_cross_attention) {
+    throw unsupportedConfig(
+      file,
+      '"add_cross_attention" is true; cross-attention is not supported for this model.',
+      "Use a model that is a decoder alone.",
+    );
+  }
+  return {
+    ...readBase(file, values),
+    hiddenSize: values.n_embd,
+    intermediateSize: values.n_inner ?? 4 * values.n_embd,
+    layers: values.n_layer,
+    heads: values.n_head,
+    headDim: readHeadDim(file, ["n_embd", values.n_embd], ["n_head", values.n_head]),
+    layerNormEps: values.layer_norm_epsilon,
+    activation: readActivation(file, "activation_function", values.activation_function),
+    maxPositions: values.n_positions,
+    scalesScores: values.scale_attn_weights,
+    scalesScoresByLayer: values.scale_attn_by_inverse_layer_idx,
+    tieWordEmbeddings: values.tie_word_embeddings,
+  };
+}
+
+function buildProgram(config: Gpt2Config): Program {
   const { vocabSize, hiddenSize, intermediateSize, heads, headDim, maxPositions } = config;
   const p = new ModuleBuilder();
 
@@ -61,9 +140,27 @@ export function gpt2(config: Gpt2Config): Program {
   p.op({ role: "logits", input: n, weight: head });
 
   return p.build({
-    family: "gpt2",
+    family: TYPE,
     vocabSize,
     maxPositions,
     state: kvLayers(config.layers, { kvHeads: heads, headDim }),
   });
 }
+
+export const gpt2 = defineFamily({
+  type: TYPE,
+  architectures: ["GPT2LMHeadModel"],
+  basePrefix: "transformer.",
+  tokenizerClass: "GPT2Tokenizer",
+  published: [
+    "openai-community/gpt2",
+    "openai-community/gpt2-medium",
+    "openai-community/gpt2-large",
+    "openai-community/gpt2-xl",
+    "microsoft/DialoGPT-small",
+    "microsoft/DialoGPT-medium",
+    "microsoft/DialoGPT-large",
+  ],
+  readConfig,
+  buildProgram,
+});

@@ -1,37 +1,6 @@
-/** The models that are known to run here, by family. What is said about a name that nobody has comes from this table. */
+/** What is said about a model's name that nobody has: it comes from the models that are known to run here. */
 import { nearestName } from "../../base/nearest-name.ts";
-
-/** `model_type` of config.json to repositories on the hub. */
-export const SUPPORTED_MODELS: Readonly<Record<string, readonly string[]>> = {
-  smollm3: ["HuggingFaceTB/SmolLM3-3B", "HuggingFaceTB/SmolLM3-3B-Base"],
-  llama: [
-    "HuggingFaceTB/SmolLM2-135M",
-    "HuggingFaceTB/SmolLM2-135M-Instruct",
-    "HuggingFaceTB/SmolLM2-360M",
-    "HuggingFaceTB/SmolLM2-360M-Instruct",
-    "HuggingFaceTB/SmolLM2-1.7B",
-    "HuggingFaceTB/SmolLM2-1.7B-Instruct",
-  ],
-  gpt2: [
-    "openai-community/gpt2",
-    "openai-community/gpt2-medium",
-    "openai-community/gpt2-large",
-    "openai-community/gpt2-xl",
-    "microsoft/DialoGPT-small",
-    "microsoft/DialoGPT-medium",
-    "microsoft/DialoGPT-large",
-  ],
-  gpt_neo: ["EleutherAI/gpt-neo-125m", "EleutherAI/gpt-neo-1.3B", "EleutherAI/gpt-neo-2.7B"],
-  codegen: [
-    "Salesforce/codegen-350M-mono",
-    "Salesforce/codegen-350M-multi",
-    "Salesforce/codegen-350M-nl",
-    "Salesforce/codegen-2B-mono",
-  ],
-  blenderbot: ["facebook/blenderbot-400M-distill"],
-  "blenderbot-small": ["facebook/blenderbot_small-90M"],
-  bart: ["facebook/bart-base", "facebook/bart-large-cnn"],
-};
+import { FAMILIES } from "./table.ts";
 
 /** Names that are written in documentation although no such model exists, and the model that is meant. */
 const MISTAKEN: Readonly<Record<string, string>> = {
@@ -54,7 +23,7 @@ export function suggestion(model: string): string | undefined {
 }
 
 function nearestSupported(model: string): string | undefined {
-  const known = Object.values(SUPPORTED_MODELS).flat();
+  const known = FAMILIES.flatMap(({ published }) => published);
   const byKey = (key: (id: string) => string): string | undefined => {
     const ids = new Map(known.map((id) => [key(id), id]));
     const wanted = key(model);

@@ -7,8 +7,7 @@ import { dirname } from "node:path";
 import { expect, test } from "vitest";
 import { temporaryFile } from "../../../test/support/model-files.ts";
 import type { Program, RowRange, WeightSource } from "../../runtime/program.ts";
-import { readModelConfig } from "../config/model-config.ts";
-import { buildProgram } from "./registry.ts";
+import { describeModel } from "../describe-model.ts";
 
 interface Published {
   config: Record<string, unknown>;
@@ -22,7 +21,8 @@ const published = JSON.parse(
 ) as Record<string, Published>;
 
 async function programOf(values: Record<string, unknown>): Promise<Program> {
-  return buildProgram(await readModelConfig(dirname(temporaryFile("config.json", JSON.stringify(values)))));
+  const file = temporaryFile("config.json", JSON.stringify(values));
+  return (await describeModel(dirname(file))).program;
 }
 
 interface ReadTensor {

@@ -14,8 +14,7 @@ import { missingWeightFiles } from "../../runtime/checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../base/errors.ts";
 import { isDirectory, isFile, listDirectory } from "../../runtime/platform/files.ts";
 import { alias, fileState, linkTarget, readText, writeWhole } from "../../runtime/platform/file-store.ts";
-import { CONFIG_FILE } from "../config/model-config.ts";
-import { TOKENIZER_FILE, VOCABULARY_FILES, WEIGHTS } from "./needed-files.ts";
+import { CONFIG_FILE, TOKENIZER_FILE, VOCABULARY_FILES, WEIGHT_FILES } from "../model-files.ts";
 
 const FOLDER_PREFIX = "models--";
 
@@ -174,12 +173,12 @@ export class CachedRepository {
   /** Weights of formats that are not read here do not count: the hub may have others. */
   async #missingWeights(commit: string): Promise<readonly string[]> {
     const directory = this.snapshotDirectory(commit);
-    for (const { file } of WEIGHTS) {
+    for (const { file } of WEIGHT_FILES) {
       if (await isFile(join(directory, file))) {
         return missingWeightFiles(directory);
       }
     }
-    return [WEIGHTS.map(({ file }) => file).join(" or ")];
+    return [WEIGHT_FILES.map(({ file }) => file).join(" or ")];
   }
 
   /** tokenizer.json, or the files from which it is made: what is neither there nor known not to be. */

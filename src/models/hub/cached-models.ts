@@ -1,8 +1,8 @@
 /** What is in the cache: listed, checked, removed. */
 import { join } from "node:path";
 import { throwIfAborted } from "../../base/errors.ts";
-import { isJsonObject, readJsonObject } from "../../base/json.ts";
-import { isFile } from "../../runtime/platform/files.ts";
+import { isJsonObject } from "../../base/json.ts";
+import { isFile, readJsonObject } from "../../runtime/platform/files.ts";
 import {
   fileState,
   listTree,
@@ -10,7 +10,7 @@ import {
   readText,
   type FileState,
 } from "../../runtime/platform/file-store.ts";
-import { CONFIG_FILE } from "../config/model-config.ts";
+import { CONFIG_FILE } from "../model-files.ts";
 import { contentHash } from "./api.ts";
 import { CachedRepository, cachedModels } from "./cache.ts";
 import { startHash } from "./content-hash.ts";

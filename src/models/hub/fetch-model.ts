@@ -2,10 +2,11 @@
 import { join } from "node:path";
 import { AbortError, ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import { formatBytes } from "../../base/bytes.ts";
-import type { LoadOptions } from "../../runtime/generation/types.ts";
+import type { LoadReports } from "../load-options.ts";
+import type { WeightFile } from "../../runtime/checkpoint/checkpoint.ts";
 import { fileState, freeBytes as freeBytesOf } from "../../runtime/platform/file-store.ts";
-import { CONFIG_FILE, readModelConfig } from "../config/model-config.ts";
-import { buildProgram } from "../families/registry.ts";
+import { describeModel } from "../describe-model.ts";
+import { CHAT_TEMPLATE_FILES, CONFIG_FILE } from "../model-files.ts";
 import { commitOfRevision, contentUrl, filesOfCommit, type HubFile } from "./api.ts";
 import { acquireBlobLock, type LockTimes } from "./blob-lock.ts";
 import type { CachedRepository, CachedSnapshot, Requirement } from "./cache.ts";
@@ -15,7 +16,7 @@ import { HubHttp, type TransferLimits } from "./http.ts";
 import { neededFiles, shardsOfIndex } from "./needed-files.ts";
 import { RevisionNotFound } from "./refusals.ts";
 
-export interface FetchOptions extends Pick<LoadOptions, "signal" | "onProgress" | "onNotice"> {
+export interface FetchOptions extends LoadReports {
   readonly revision: string;
   readonly requires: Requirement;
   /** Look for a newer commit of the revision, also when the cache knows one. */
@@ -64,11 +65,6 @@ export async function fetchModel(
   }
 }
 
-/** Small files that say, beside config.json, whether the model will do. */
-const TELLING_FILES: ReadonlySet<string> = new Set([
-  ...["tokenizer_config.json", "chat_template.jinja", "chat_template.json"],
-]);
-
 class Fetching {
   readonly #repository: CachedRepository;
   readonly #options: FetchOptions;
@@ -108,11 +104,12 @@ class Fetching {
       await this.#fetchAll([CONFIG_FILE]);
     }
     if (requires === "model") {
-      buildProgram(await readModelConfig(directory));
+      await describeModel(directory);
     }
     if (this.#options.check !== undefined) {
       await this.#fetchAll(
-        needed.small.filter((name) => TELLING_FILES.has(name)),
+        // Beside config.json these say whether the model will do.
+        needed.small.filter((name) => CHAT_TEMPLATE_FILES.includes(name)),
         "quiet",
       );
       await this.#options.check(directory);
@@ -154,10 +151,7 @@ class Fetching {
     return this.#repository.setReference(this.#options.revision, this.#commit);
   }
 
-  async #weightFiles(
-    weights: { readonly file: string; readonly isIndex: boolean } | undefined,
-    directory: string,
-  ): Promise<readonly string[]> {
+  async #weightFiles(weights: WeightFile | undefined, directory: string): Promise<readonly string[]> {
     if (weights === undefined) {
       return [];
     }
@@ -312,13 +306,13 @@ class Fetching {
 
 /** Bytes of all files together, told a few times a second. */
 class TransferProgress {
-  readonly #onProgress: LoadOptions["onProgress"];
+  readonly #onProgress: LoadReports["onProgress"];
   readonly #done = new Map<string, number>();
   #toldAt = 0;
   #isOver = false;
   total = 0;
 
-  constructor(onProgress: LoadOptions["onProgress"]) {
+  constructor(onProgress: LoadReports["onProgress"]) {
     this.#onProgress = onProgress;
   }
 

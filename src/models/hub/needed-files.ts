@@ -1,37 +1,25 @@
 /** Which files of a repository a model needs: configuration, tokenizer, and the weights in one format. */
 import { join } from "node:path";
 import { ModelComposeError } from "../../base/errors.ts";
-import { describeJson, isJsonObject, readJsonObject } from "../../base/json.ts";
-import { CONFIG_FILE, GENERATION_CONFIG_FILE } from "../config/model-config.ts";
+import { describeJson, isJsonObject } from "../../base/json.ts";
+import {
+  CONFIG_FILE,
+  GENERATION_CONFIG_FILE,
+  TOKENIZER_COMPANIONS,
+  TOKENIZER_FILE,
+  VOCABULARY_FILES,
+  WEIGHT_FILES,
+} from "../model-files.ts";
+import { readJsonObject } from "../../runtime/platform/files.ts";
 import { isPlainName } from "./api.ts";
+import type { WeightFile } from "../../runtime/checkpoint/checkpoint.ts";
 import type { Requirement } from "./cache.ts";
-
-export const TOKENIZER_FILE = "tokenizer.json";
-/** From which a tokenizer is made where there is no tokenizer.json. */
-export const VOCABULARY_FILES: readonly string[] = ["vocab.json", "merges.txt"];
-
-/** Read with the tokenizer where they are there. */
-const TOKENIZER_COMPANIONS: readonly string[] = [
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "added_tokens.json",
-  "chat_template.jinja",
-  "chat_template.json",
-];
-
-/** A whole checkpoint in one file, or the index of one in several; the first that is there is taken. */
-export const WEIGHTS: readonly { readonly file: string; readonly isIndex: boolean }[] = [
-  { file: "model.safetensors", isIndex: false },
-  { file: "model.safetensors.index.json", isIndex: true },
-  { file: "pytorch_model.bin", isIndex: false },
-  { file: "pytorch_model.bin.index.json", isIndex: true },
-];
 
 export interface NeededFiles {
   /** Configuration, tokenizer, the index of the weights. */
   readonly small: readonly string[];
   /** Absent when no weights are needed. */
-  readonly weights?: { readonly file: string; readonly isIndex: boolean };
+  readonly weights?: WeightFile;
   /** What the model could have and this repository has not. */
   readonly absent: readonly string[];
 }
@@ -59,7 +47,7 @@ export function neededFiles(names: ReadonlySet<string>, requires: Requirement, i
   if (requires !== "model") {
     return { small, absent };
   }
-  const weights = WEIGHTS.find(({ file }) => names.has(file));
+  const weights = WEIGHT_FILES.find(({ file }) => names.has(file));
   if (weights === undefined) {
     throw noWeights(names, id);
   }
@@ -107,7 +95,7 @@ function noWeights(names: ReadonlySet<string>, id: string): ModelComposeError {
   const found = others.length === 0 ? "none" : others.slice(0, 3).join(", ");
   return new ModelComposeError(
     "unsupported",
-    `"${id}" has no weights that can be read here: looked for ${WEIGHTS.map(({ file }) => file).join(", ")}; found ${found}.`,
+    `"${id}" has no weights that can be read here: looked for ${WEIGHT_FILES.map(({ file }) => file).join(", ")}; found ${found}.`,
     { remedy: "Use a repository, or a revision, with safetensors files." },
   );
 }

@@ -2,7 +2,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { temporaryDirectory } from "../../../test/support/model-files.ts";
-import { readModelConfig } from "../config/model-config.ts";
+import { describeModel } from "../describe-model.ts";
 import { hubCacheDirectory } from "./environment.ts";
 import { resolveModelDirectory, type ResolveOptions } from "./resolve.ts";
 
@@ -54,7 +54,7 @@ describe("local paths", () => {
 
   it("are the names of bundled models, where no directory has that name", async () => {
     const directory = await resolveModelDirectory("tales", { cwd: temporaryDirectory() });
-    expect((await readModelConfig(directory)).family).toBe("smollm3");
+    expect((await describeModel(directory)).family.type).toBe("smollm3");
     const cwd = temporaryDirectory();
     mkdirSync(join(cwd, "tales"));
     expect(await resolveModelDirectory("tales", { cwd })).toBe(join(cwd, "tales"));

@@ -5,7 +5,7 @@
 import { basename, dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ModelComposeError } from "../../base/errors.ts";
-import type { LoadOptions } from "../../runtime/generation/types.ts";
+import type { LoadReports } from "../load-options.ts";
 import { nearestName } from "../../base/nearest-name.ts";
 import { fileStatus, isDirectory } from "../../runtime/platform/files.ts";
 import { CachedRepository, cachedModels, type Gaps, type Requirement } from "./cache.ts";
@@ -18,13 +18,11 @@ import {
   type Environment,
 } from "./environment.ts";
 import type { FetchOptions } from "./fetch-model.ts";
+import type { HubOptions } from "./options.ts";
 import { meantModel, suggestion } from "../families/known-models.ts";
 import { checkRepositoryId, checkRevision, DEFAULT_REVISION, howToName } from "./repository.ts";
 
-type HubOptions = Pick<LoadOptions, "revision" | "token" | "cacheDirectory" | "localFilesOnly">;
-type Reports = Pick<LoadOptions, "signal" | "onProgress" | "onNotice">;
-
-export interface ResolveOptions extends HubOptions, Reports {
+export interface ResolveOptions extends HubOptions, LoadReports {
   /** What the model is for, and so what must be there. Default "model": configuration, weights and tokenizer. */
   requires?: Requirement;
   /** Default process.env. */

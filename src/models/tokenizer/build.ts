@@ -6,7 +6,7 @@
 import { errorMessage, ModelComposeError } from "../../base/errors.ts";
 import { BlenderbotSmallTokenizer, planBlenderbotSmall } from "./blenderbot-small.ts";
 import { planDecoder, type DecoderPlan } from "./decoder-plan.ts";
-import { mergeKey, type AddedToken, type DefinitionPart, type TokenizerHeader } from "./definition.ts";
+import type { AddedToken, DefinitionPart, TokenizerHeader } from "./definition.ts";
 import {
   BPE,
   ByteLevelPreTokenizer,
@@ -36,12 +36,11 @@ export interface BuiltTokenizer {
 export async function buildTokenizer(
   parts: AsyncIterable<DefinitionPart>,
   file: string,
-  build: "in slices" | "at once" = canFillSlices() ? "in slices" : "at once",
 ): Promise<BuiltTokenizer> {
   let builder: Builder | undefined;
   for await (const part of parts) {
     if (part.kind === "header") {
-      builder = build === "in slices" ? new SliceBuilder(part, file) : new WholeBuilder(part, file);
+      builder = new Builder(part, file);
     } else {
       builder?.add(part);
     }
@@ -55,12 +54,7 @@ export async function buildTokenizer(
 type HeaderPart = Extract<DefinitionPart, { kind: "header" }>;
 type SlicePart = Exclude<DefinitionPart, HeaderPart>;
 
-interface Builder {
-  add(part: SlicePart): void;
-  finish(): BuiltTokenizer;
-}
-
-class SliceBuilder implements Builder {
+class Builder {
   readonly #part: HeaderPart;
   readonly #file: string;
   readonly #library: LibraryTokenizer;
@@ -107,36 +101,6 @@ class SliceBuilder implements Builder {
   }
 }
 
-/** For a version of the library that derives more from the vocabulary and merges than the one this was written for. */
-class WholeBuilder implements Builder {
-  readonly #part: HeaderPart;
-  readonly #file: string;
-  /** Without a prototype: "__proto__" may be a token. */
-  readonly #vocab = Object.create(null) as Record<string, number>;
-  readonly #merges: unknown[] = [];
-
-  constructor(part: HeaderPart, file: string) {
-    this.#part = part;
-    this.#file = file;
-  }
-
-  add(part: SlicePart): void {
-    if (part.kind === "merges") {
-      for (const key of part.keys) {
-        this.#merges.push(JSON.parse(key));
-      }
-    } else {
-      part.tokens.forEach((token, i) => (this.#vocab[token] = part.ids[i] ?? 0));
-    }
-  }
-
-  finish(): BuiltTokenizer {
-    const { header } = this.#part;
-    const model = { ...header.model, vocab: this.#vocab, merges: this.#merges };
-    return complete(construct({ ...header, model }, this.#file), this.#part, this.#file);
-  }
-}
-
 function construct(header: TokenizerHeader, file: string): LibraryTokenizer {
   try {
     // The second parameter is tokenizer_config.json; all it would add here is behaviour that transformers' fast
@@ -174,41 +138,17 @@ function complete(
   return { tokenizer, plan: planBlenderbotSmall(scheme.cleanUpSpaces), addedTokens, vocabSize };
 }
 
+/** The library's model with the tables that are filled here. @throws ModelComposeError "unsupported" for another kind */
 function asBpe(model: unknown): LibraryBpe {
-  if (model instanceof BPE) {
+  if (
+    model instanceof BPE &&
+    model.bpe_ranks instanceof Map &&
+    model.tokens_to_ids instanceof Map &&
+    Array.isArray(model.vocab)
+  ) {
     return model;
   }
   throw new ModelComposeError("unsupported", "@huggingface/tokenizers built a model that is not BPE.", {
     remedy: "Install the version that package.json asks for.",
   });
-}
-
-/** Whether a BPE model of the installed library that is filled afterwards equals one that was constructed whole. */
-export function canFillSlices(): boolean {
-  const config = { type: "BPE", ignore_merges: false, unk_token: null };
-  const whole = new BPE({
-    ...config,
-    vocab: { a: 0, b: 1, ab: 2, aba: 3 },
-    merges: [
-      ["a", "b"],
-      ["ab", "a"],
-    ],
-  });
-  const filled = new BPE({ ...config, vocab: {}, merges: [] });
-  if (!(
-    filled.bpe_ranks instanceof Map &&
-    filled.tokens_to_ids instanceof Map &&
-    Array.isArray(filled.vocab)
-  )) {
-    return false;
-  }
-  ["a", "b", "ab", "aba"].forEach((token, id) => {
-    filled.tokens_to_ids.set(token, id);
-    filled.vocab[id] = token;
-  });
-  filled.bpe_ranks.set(mergeKey("a", "b"), 0);
-  filled.bpe_ranks.set(mergeKey("ab", "a"), 1);
-  const encode = (model: LibraryBpe): string =>
-    JSON.stringify([model.vocab, model.encode(["abaabb", "ba", "ab"])]);
-  return encode(filled) === encode(whole);
 }

@@ -1,7 +1,8 @@
 /** The small files beside a tokenizer, read as they are. */
 import { join } from "node:path";
-import { readJsonObject, type JsonObject } from "../../base/json.ts";
-import { isFile } from "../../runtime/platform/files.ts";
+import { isFile, readJsonObject } from "../../runtime/platform/files.ts";
+import type { ConfigFile } from "../config/schema.ts";
+import { CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_CONFIG_FILE } from "../model-files.ts";
 
 /** A file that is not there has no values. */
 export interface ConfigFiles {
@@ -11,17 +12,12 @@ export interface ConfigFiles {
   model: ConfigFile;
 }
 
-export interface ConfigFile {
-  path: string;
-  values: JsonObject;
-}
-
 /** @throws ModelComposeError `invalid-config` for a file that is not a JSON object. */
 export async function readConfigFiles(directory: string): Promise<ConfigFiles> {
   return {
-    tokenizer: await readConfigFile(join(directory, "tokenizer_config.json")),
-    specialTokens: await readConfigFile(join(directory, "special_tokens_map.json")),
-    model: await readConfigFile(join(directory, "config.json")),
+    tokenizer: await readConfigFile(join(directory, TOKENIZER_CONFIG_FILE)),
+    specialTokens: await readConfigFile(join(directory, SPECIAL_TOKENS_FILE)),
+    model: await readConfigFile(join(directory, CONFIG_FILE)),
   };
 }
 

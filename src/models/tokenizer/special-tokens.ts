@@ -1,7 +1,8 @@
 /** Special tokens as tokenizer_config.json and special_tokens_map.json name them. */
 import { ModelComposeError } from "../../base/errors.ts";
 import { describeJson, isJsonObject } from "../../base/json.ts";
-import type { ConfigFile, ConfigFiles } from "./config-files.ts";
+import type { ConfigFile } from "../config/schema.ts";
+import type { ConfigFiles } from "./config-files.ts";
 import { corrupt } from "./definition.ts";
 
 /** What a special token is for. A folder's files name a token for a role as `bos_token` and so on. */

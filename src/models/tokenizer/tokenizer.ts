@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { errorMessage, ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import { describeJson } from "../../base/json.ts";
 import { isFile } from "../../runtime/platform/files.ts";
+import { MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE, VOCABULARY_FILES } from "../model-files.ts";
 import { PlannedDecoder } from "./incremental-decoder.ts";
 import type { IncrementalDecoder, IncrementalDecoderOptions, TokenTable } from "./incremental-decoder.ts";
 import { buildTokenizer, type BuiltTokenizer } from "./build.ts";
@@ -10,7 +11,7 @@ import { readConfigFiles, type ConfigFiles } from "./config-files.ts";
 import { sourceFile, type DefinitionSource } from "./definition-source.ts";
 import { readDefinition } from "./read-definition.ts";
 import { specialNames } from "./special-tokens.ts";
-import { MERGES_FILE, readVocabularySource, VOCABULARY_FILE } from "./vocabulary-class.ts";
+import { readVocabularySource } from "./vocabulary-class.ts";
 
 export type { IncrementalDecoder, IncrementalDecoderOptions } from "./incremental-decoder.ts";
 
@@ -43,14 +44,10 @@ export interface Tokenizer {
   incrementalDecoder(options?: IncrementalDecoderOptions): IncrementalDecoder;
 }
 
-const TOKENIZER_FILE = "tokenizer.json";
-
 /** Whether a model folder has a tokenizer: tokenizer.json, or vocab.json with merges.txt. */
 export async function hasTokenizer(directory: string): Promise<boolean> {
-  if (await isFile(join(directory, TOKENIZER_FILE))) {
-    return true;
-  }
-  return (await isFile(join(directory, VOCABULARY_FILE))) && (await isFile(join(directory, MERGES_FILE)));
+  const has = (name: string): Promise<boolean> => isFile(join(directory, name));
+  return (await has(TOKENIZER_FILE)) || (await Promise.all(VOCABULARY_FILES.map(has))).every(Boolean);
 }
 
 /**

@@ -5,14 +5,14 @@
  */
 import { join } from "node:path";
 import { ModelComposeError } from "../../base/errors.ts";
-import { describeJson, isJsonObject, readJsonObject, type JsonObject } from "../../base/json.ts";
-import { isFile } from "../../runtime/platform/files.ts";
-import type { ConfigFile, ConfigFiles } from "./config-files.ts";
+import { describeJson, isJsonObject, type JsonObject } from "../../base/json.ts";
+import { isFile, readJsonObject } from "../../runtime/platform/files.ts";
+import type { ConfigFile } from "../config/schema.ts";
+import { FAMILIES } from "../families/table.ts";
+import { ADDED_TOKENS_FILE, MERGES_FILE, VOCABULARY_FILE } from "../model-files.ts";
+import type { ConfigFiles } from "./config-files.ts";
 import { corrupt, isTokenId, type AddedToken, type Scheme } from "./definition.ts";
 import { extraTokensIn, readSpecialToken, rolesIn, type Role, type SpecialToken } from "./special-tokens.ts";
-
-export const VOCABULARY_FILE = "vocab.json";
-export const MERGES_FILE = "merges.txt";
 
 /** All that is needed to make a definition of the two files. Can be sent to a worker. */
 export interface VocabularySource {
@@ -105,16 +105,6 @@ const BYTE_LEVEL_CLASSES: ReadonlyMap<string, TokenizerClass> = new Map([
 ]);
 const BLENDERBOT_SMALL = "BlenderbotSmallTokenizer";
 
-/** Where the files name no class. */
-const CLASS_OF_MODEL: ReadonlyMap<string, string> = new Map([
-  ["gpt2", "GPT2Tokenizer"],
-  ["gpt_neo", "GPT2Tokenizer"],
-  ["codegen", "CodeGenTokenizer"],
-  ["blenderbot", "BlenderbotTokenizer"],
-  ["blenderbot-small", BLENDERBOT_SMALL],
-  ["bart", "BartTokenizer"],
-]);
-
 /**
  * Reads how a folder's vocab.json and merges.txt are meant.
  *
@@ -193,7 +183,7 @@ function classNameOf(directory: string, { tokenizer, model }: ConfigFiles): stri
     );
   }
   const modelType = model.values.model_type;
-  const name = typeof modelType === "string" ? CLASS_OF_MODEL.get(modelType) : undefined;
+  const name = FAMILIES.find(({ type }) => type === modelType)?.tokenizerClass;
   if (name !== undefined) {
     return name;
   }
@@ -271,7 +261,7 @@ async function readAddedTokens(
     });
     return { file: path, tokens };
   }
-  const file = join(directory, "added_tokens.json");
+  const file = join(directory, ADDED_TOKENS_FILE);
   if (!(await isFile(file))) {
     return { file, tokens: [] };
   }

@@ -2,16 +2,13 @@
 import { join } from "node:path";
 import { distance } from "fastest-levenshtein";
 import { ModelComposeError } from "../../base/errors.ts";
-import { describeJson, isJsonObject, readJsonObject } from "../../base/json.ts";
-import { fileStatus, isFile, listDirectory } from "../platform/files.ts";
+import { describeJson, isJsonObject } from "../../base/json.ts";
+import { fileStatus, isFile, listDirectory, readJsonObject } from "../platform/files.ts";
 import { readPytorchFile } from "./pytorch/pytorch-file.ts";
 import { readSafetensorsHeader } from "./safetensors.ts";
 import type { CheckpointDType, TensorLocation } from "./tensor-location.ts";
 
 export type CheckpointFormat = "safetensors" | "pytorch";
-
-export const SINGLE_FILE = "model.safetensors";
-export const INDEX_FILE = "model.safetensors.index.json";
 
 interface FormatFiles {
   format: CheckpointFormat;
@@ -25,11 +22,11 @@ interface FormatFiles {
 }
 
 /** In order of preference, a single file before an index, as in transformers. */
-const FORMATS: readonly FormatFiles[] = [
+const FORMATS: readonly [FormatFiles, ...FormatFiles[]] = [
   {
     format: "safetensors",
-    single: SINGLE_FILE,
-    index: INDEX_FILE,
+    single: "model.safetensors",
+    index: "model.safetensors.index.json",
     extension: ".safetensors",
     readTensors: async (path) => (await readSafetensorsHeader(path)).tensors,
   },
@@ -42,7 +39,19 @@ const FORMATS: readonly FormatFiles[] = [
   },
 ];
 
-const WANTED_FILES = FORMATS.flatMap(({ single, index }) => [single, index]);
+/** A file by which a checkpoint is known: the whole of it, or the index of its shards. */
+export interface WeightFile {
+  readonly file: string;
+  readonly isIndex: boolean;
+}
+
+/** The first of these that a directory has is the checkpoint that is read. */
+export const WEIGHT_FILES: readonly WeightFile[] = FORMATS.flatMap(({ single, index }) => [
+  { file: single, isIndex: false },
+  { file: index, isIndex: true },
+]);
+
+const WANTED_FILES = WEIGHT_FILES.map(({ file }) => file);
 
 /** Weight files of other formats, named in the error when there is nothing else. */
 const UNSUPPORTED_WEIGHTS = /\.(gguf|onnx|h5|msgpack|pt|pth|ckpt)$/;
@@ -107,7 +116,8 @@ export async function missingWeightFiles(directory: string): Promise<string[]> {
       return [];
     }
   }
-  return [`${SINGLE_FILE} (or ${INDEX_FILE} with its shards)`];
+  const [{ single, index }] = FORMATS;
+  return [`${single} (or ${index} with its shards)`];
 }
 
 const FLOATS = ["F32", "F16", "BF16"] as const;

@@ -3,8 +3,7 @@
  * without gaps. Only the header is read here, and everything it says is checked before anything uses it.
  * Format and limits: https://github.com/huggingface/safetensors#format
  */
-// The package's ESM entry has no types of its own; this file of it has.
-import { Parser } from "binary-parser/dist/binary_parser.js";
+import { Parser } from "binary-parser";
 import { ModelComposeError } from "../../base/errors.ts";
 import { REFETCH_FILE, remedyForForeignFile } from "./foreign-file.ts";
 import { describeJson, isJsonObject, parseJsonObject } from "../../base/json.ts";
@@ -18,13 +17,17 @@ export interface SafetensorsHeader {
   metadata: Record<string, string>;
 }
 
-const LENGTH_BYTES = 8;
 /** The reference implementation's limit. */
 const MAX_HEADER_BYTES = 100_000_000;
 const METADATA_KEY = "__metadata__";
 const OPENING_BRACE = 0x7b;
 
-const lengthParser = Parser.start().uint64le("headerBytes");
+const lengthParser = new Parser().uint64le("headerBytes");
+const LENGTH_BYTES = lengthParser.sizeOf();
+
+interface HeaderLength {
+  headerBytes: bigint;
+}
 
 /**
  * Reads and checks the header of a safetensors file. Throws "not-found" when the file is not there, and
@@ -36,7 +39,7 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
   if (start.byteLength < LENGTH_BYTES) {
     throw invalid(path, `it has ${fileBytes} bytes; expected at least ${LENGTH_BYTES}`);
   }
-  const headerBytes = Number((lengthParser.parse(start) as { headerBytes: bigint }).headerBytes);
+  const headerBytes = Number((lengthParser.parse(start) as HeaderLength).headerBytes);
   if (headerBytes > MAX_HEADER_BYTES) {
     throw invalid(
       path,

@@ -5,7 +5,8 @@ import { tensorBytesByDefinition } from "../../../test/support/tensor-bytes.ts";
 import { AbortError } from "../../base/errors.ts";
 import { openFile, type OpenFile } from "../platform/files.ts";
 import { bytesPerElement, type CheckpointDType, type TensorLocation } from "./tensor-location.ts";
-import { readTensorRows, type RowRange, type WeightTransform } from "./weight-reader.ts";
+import type { RowRange } from "../program.ts";
+import { readTensorRows, type WeightTransform } from "./weight-reader.ts";
 
 /** Odd, so that nothing in the file is aligned. */
 const OFFSET = 13;

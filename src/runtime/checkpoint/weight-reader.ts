@@ -5,6 +5,7 @@
  */
 import { AbortError, ModelComposeError } from "../../base/errors.ts";
 import type { OpenFile } from "../platform/files.ts";
+import type { RowRange } from "../program.ts";
 import { bytesPerElement, type TensorLocation } from "./tensor-location.ts";
 
 /**
@@ -14,12 +15,6 @@ import { bytesPerElement, type TensorLocation } from "./tensor-location.ts";
 export interface WeightTransform {
   /** The file holds the matrix transposed, [columns, rows]: the target's row r is the file's column r. */
   transpose?: boolean;
-}
-
-/** Half-open range of rows. */
-export interface RowRange {
-  start: number;
-  end: number;
 }
 
 export interface ReadRowsOptions {

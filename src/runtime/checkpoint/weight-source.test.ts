@@ -114,12 +114,11 @@ describe("slices", () => {
   test("another precision is refused, whatever tensor a weight is part of", async () => {
     const opened = await checkpoint();
     const program = programOf(6, { tensor: "turned", rows: 6, transposed: true });
-    const require = (precision: Precision): void =>
-      requireFormat(program, opened, formatOfPrecision(precision));
-    require("stored");
-    require("float32");
+    const ask = (precision: Precision): void => requireFormat(program, opened, formatOfPrecision(precision));
+    ask("stored");
+    ask("float32");
     expect(() => {
-      require("bfloat16");
+      ask("bfloat16");
     }).toThrow(/precision bfloat16 was asked for; tensor "turned" of ".*" is F32/);
   });
 

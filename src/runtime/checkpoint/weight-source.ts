@@ -104,8 +104,8 @@ export function requireFormat(
       `The precision ${PRECISION_OF[wanted] ?? wanted} was asked for; tensor "${tensor.name}" of ` +
         `"${checkpoint.directory}" is ${tensor.dtype}, and weights are not converted.`,
       {
-        remedy:
-          'Leave the precision out (or "stored", in a compose file "auto"), or use a checkpoint of that type.',
+        remedy: 'Leave the precision out (or "stored"), or use a checkpoint of that type.',
+        parameter: "precision",
       },
     );
   }

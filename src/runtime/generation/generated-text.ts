@@ -13,6 +13,13 @@ export interface StopStrings {
   finish(): string;
 }
 
+/** What makes texts of tokens. */
+export interface TextParts {
+  /** Absent: there are token ids only. */
+  codec?: TextCodec;
+  stopStrings: (stops: readonly string[]) => StopStrings;
+}
+
 /** A piece of text; `stopped` when a stop string was found, before which it ends. */
 export interface TextPiece {
   emit: string;
@@ -27,25 +34,24 @@ export interface GeneratedText {
 }
 
 /**
- * @param codec absent: there is no text
- * @param stopStrings absent: nothing stops it
+ * The text of a sequence that begins.
+ *
+ * @param stop the strings before the first of which it ends
  */
-export function generatedText(
-  codec: TextCodec | undefined,
-  stopStrings: StopStrings | undefined,
-): GeneratedText {
+export function textOf({ codec, stopStrings }: TextParts, stop: readonly string[]): GeneratedText {
   if (codec === undefined) {
     return { push: () => ({ emit: "" }), finish: () => ({ emit: "" }) };
   }
   const decoder = codec.incrementalDecoder();
-  if (stopStrings === undefined) {
+  if (stop.length === 0) {
     return { push: (token) => ({ emit: decoder.push(token) }), finish: () => ({ emit: decoder.finish() }) };
   }
+  const cut = stopStrings(stop);
   return {
-    push: (token) => stopStrings.push(decoder.push(token)),
+    push: (token) => cut.push(decoder.push(token)),
     finish: () => {
-      const { emit, stopped } = stopStrings.push(decoder.finish());
-      return { emit: stopped === undefined ? emit + stopStrings.finish() : emit, stopped };
+      const { emit, stopped } = cut.push(decoder.finish());
+      return { emit: stopped === undefined ? emit + cut.finish() : emit, stopped };
     },
   };
 }

@@ -1,7 +1,10 @@
 /** The generator over a device that only writes down what it is asked for. */
 import { describe, expect, test } from "vitest";
 import type { DecodeRequest, Executable, Pass } from "../backend.ts";
-import { Generator, type GeneratorParts, type TextCodec } from "./generator.ts";
+import type { GenerateOptions } from "./types.ts";
+import type { TextCodec } from "./generated-text.ts";
+import { Generator } from "./generator.ts";
+import type { GeneratorParts } from "./request.ts";
 
 const VOCABULARY = 100;
 
@@ -76,6 +79,7 @@ function create(
       );
       return { logits, activations: new Map() };
     },
+    canChoose: ({ rules }) => rules === undefined,
     decode: async (request) => {
       decodes.push(request);
       await wait();
@@ -168,6 +172,46 @@ describe("prompts", () => {
     });
     expect(decodes).toEqual([]);
   });
+
+  test.each<[GenerateOptions, Partial<GeneratorParts>, string, string]>([
+    [
+      {},
+      {},
+      "maxPromptTokens",
+      "keep only its end (maxPromptTokens), or load the model with a larger context",
+    ],
+    [{ numBeams: 2 }, {}, "numBeams", "numBeams asks for 2 beams; the model was loaded for at most 1"],
+    [{ stop: "x" }, { codec: undefined }, "stop", "Stop strings need a tokenizer"],
+    [
+      { maxLength: 33, maxPromptTokens: 33 },
+      {},
+      "maxPromptTokens",
+      "The prompt has 33 tokens; the context holds 32",
+    ],
+    [{ maxLength: 9, maxPromptTokens: 9 }, {}, "maxLength", "maxLength is 9, of which the prompt takes 9"],
+    [
+      { forcedBosTokenId: 100, maxPromptTokens: 3 },
+      {},
+      "forcedBosTokenId",
+      "The forced token 100 is not in the vocabulary; expected an id from 0 to 99. Correct forcedBosTokenId",
+    ],
+    [
+      { forcedEosTokenId: [1, 101], maxPromptTokens: 3 },
+      {},
+      "forcedEosTokenId",
+      "The forced token 101 is not in the vocabulary; expected an id from 0 to 99. Correct forcedEosTokenId",
+    ],
+  ])(
+    "%j of 33 tokens with %j: the error carries the option %s",
+    async (options, parts, parameter, message) => {
+      const { generator, decodes } = create([1], parts);
+      await expect(generator.generate(ids(33), options)).rejects.toMatchObject({
+        parameter,
+        message: expect.stringContaining(message) as string,
+      });
+      expect(decodes).toEqual([]);
+    },
+  );
 
   test("typed arrays are lists too", async () => {
     const { generator, decodes } = create([1]);

@@ -1,15 +1,18 @@
-/** Decoding with tokens chosen here instead of on the device: for rules that devices do not know. */
+/** Decoding with tokens chosen here instead of on the device: for what the device cannot choose by. */
 import type { DecodeRequest, Executable } from "../backend.ts";
 import { throwIfAborted } from "../../base/errors.ts";
-import type { HistorySettings } from "../sampling/history-processors.ts";
+import { passOf } from "./prefill.ts";
 import { Sampler } from "../sampling/sampler.ts";
 
-/** What Executable.decode does, in a pass and a readback of logits for each token. */
+/**
+ * What Executable.decode does, in a pass and a readback of logits for each token.
+ *
+ * @throws what `Executable.run` and `Sampler.choose` throw, and AbortError
+ */
 export async function decodeOnHost(
   executable: Executable,
   request: DecodeRequest,
   vocabSize: number,
-  rules: HistorySettings["rules"],
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { slot, sourceLength, count, eosTokenIds, onToken } = request;
@@ -19,15 +22,13 @@ export async function decodeOnHost(
     eosTokenIds,
     minNewTokens: request.minNewTokens,
     sequence: request.sequence,
-    rules,
+    rules: request.rules,
   });
   let { tokens, position } = request;
   for (let chosen = 1; ; chosen++) {
     const { logits } = await executable.run(
       {
-        tokens,
-        slots: new Int32Array(tokens.length).fill(slot),
-        positions: tokens.map((_, r) => position + r),
+        ...passOf({ rows: tokens, position }, slot),
         sourceLength,
         logitRows: Int32Array.of(tokens.length - 1),
         onProgress: chosen === 1 ? request.onProgress : undefined,

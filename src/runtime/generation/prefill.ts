@@ -1,5 +1,5 @@
 /** Reading a prompt: in chunks, with progress. */
-import type { Executable } from "../backend.ts";
+import type { Executable, Pass } from "../backend.ts";
 import { ENCODE } from "../program.ts";
 
 const REPORT_MILLISECONDS = 200;
@@ -19,19 +19,27 @@ export function chunksOf(ids: Int32Array, size: number): Chunk[] {
   }));
 }
 
+/** The pass that computes consecutive tokens of a slot's sequence. */
+export function passOf({ rows, position }: Chunk, slot = 0): Pass {
+  return {
+    tokens: rows,
+    slots: new Int32Array(rows.length).fill(slot),
+    positions: rows.map((_, r) => position + r),
+  };
+}
+
 /** Runs all chunks of a prompt in slot 0 but the last, which it returns: choosing tokens begins with it. */
-export async function prefill(
+export async function prefillButLast(
   executable: Executable,
   ids: Int32Array,
   report: PrefillReport,
   signal: AbortSignal | undefined,
 ): Promise<Chunk> {
   const chunks = chunksOf(ids, executable.maxRows);
-  for (const { rows, position } of chunks.slice(0, -1)) {
-    const slots = new Int32Array(rows.length);
-    const positions = rows.map((_, r) => position + r);
+  for (const chunk of chunks.slice(0, -1)) {
+    const { rows, position } = chunk;
     const onProgress = report.within(position, rows.length);
-    await executable.run({ tokens: rows, slots, positions, onProgress }, signal);
+    await executable.run({ ...passOf(chunk), onProgress }, signal);
     report.after(position + rows.length);
   }
   return chunks[chunks.length - 1];
@@ -46,10 +54,8 @@ export async function encode(
 ): Promise<void> {
   await executable.run(
     {
+      ...passOf({ rows: ids, position: 0 }),
       entry: ENCODE,
-      tokens: ids,
-      slots: new Int32Array(ids.length),
-      positions: ids.map((_, r) => r),
       sourceLength: ids.length,
       onProgress: report?.within(0, ids.length),
     },

@@ -1,21 +1,19 @@
 /** From a prompt and options to work that is known to fit: everything that can be refused is refused here. */
 import type { Executable } from "../backend.ts";
 import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
-import type { StopStrings, TextCodec } from "./generated-text.ts";
+import type { TextParts } from "./generated-text.ts";
 import type { GenerateOptions } from "./types.ts";
 import type { HistorySettings } from "../sampling/history-processors.ts";
-import { resolveGenerateOptions, type ResolvedGeneration } from "../sampling/options.ts";
+import { resolveGenerateOptions, type ResolvedGeneration } from "./options.ts";
 
-export interface GeneratorParts {
+/** A model as generation needs it. */
+export interface GeneratorParts extends TextParts {
   executable: Executable;
   vocabSize: number;
   /** Of an encoder–decoder: what the decoder begins with. Absent: the model has no encoder. */
   decoderStartTokenId?: number;
   /** KV slots, so beams that a request may have. */
   slots: number;
-  /** Absent: token ids only. */
-  codec?: TextCodec;
-  stopStrings: (stops: readonly string[]) => StopStrings;
   eosTokenIds: readonly number[];
   /** generation_config.json, as it is written there; config.json where it has none. */
   generationConfig: Readonly<Record<string, unknown>>;
@@ -48,7 +46,7 @@ export function prepareJob(
   throwIfAborted(options.signal);
   const settings = resolveGenerateOptions(options, generationConfig);
   if (settings.stop.length > 0 && codec === undefined) {
-    throw noTokenizer("Stop strings need");
+    throw noTokenizer("Stop strings need", "stop");
   }
   requireSlots(parts, settings.beams.count, options.numBeams);
   const warnings = [...settings.warnings];
@@ -65,7 +63,6 @@ export function prepareJob(
   const room = contextLength - begin.length + 1;
   const wanted = wantedTokens(settings, begin.length, room, options.maxLength !== undefined);
   if (wanted > room && (settings.maxNewTokens ?? options.maxLength) !== undefined) {
-    // Without the option's name: a compose file, the command line and the library each have their own.
     const after = decoderStartTokenId === undefined ? ` after a prompt of ${ids.length}` : "";
     warnings.push(
       `The limit of ${wanted} new tokens was lowered to ${room}: the context of ${contextLength} tokens holds no more` +
@@ -94,7 +91,7 @@ function requireSlots(parts: GeneratorParts, beams: number, asked: number | unde
   throw new ModelComposeError(
     "invalid-argument",
     `${by} ${beams} beams; the model was loaded for at most ${slots}.`,
-    { remedy: `Load it with maxBeams ${beams}, or set numBeams to ${slots} or less.` },
+    { remedy: `Load it with maxBeams ${beams}, or set numBeams to ${slots} or less.`, parameter: "numBeams" },
   );
 }
 
@@ -106,21 +103,22 @@ function processing(
   limit: number,
 ): HistorySettings {
   const { eosTokenIds, vocabSize } = parts;
-  const forced = [rules?.forcedBosTokenId ?? [], rules?.forcedEosTokenIds ?? []].flat();
-  const unknown = forced.find((token) => token >= vocabSize);
-  if (unknown !== undefined) {
-    throw new ModelComposeError(
-      "invalid-argument",
-      `The forced token ${unknown} is not in the vocabulary; expected an id from 0 to ${vocabSize - 1}.`,
-      {
-        remedy:
-          "Correct forcedBosTokenId or forcedEosTokenId (in generation_config.json, if they are set there).",
-      },
-    );
+  const forced = {
+    forcedBosTokenId: [rules?.forcedBosTokenId ?? []].flat(),
+    forcedEosTokenId: rules?.forcedEosTokenIds ?? [],
+  };
+  for (const [parameter, tokens] of Object.entries(forced)) {
+    const unknown = tokens.find((token) => token >= vocabSize);
+    if (unknown !== undefined) {
+      throw new ModelComposeError(
+        "invalid-argument",
+        `The forced token ${unknown} is not in the vocabulary; expected an id from 0 to ${vocabSize - 1}.`,
+        { remedy: `Correct ${parameter} (in generation_config.json, if it is set there).`, parameter },
+      );
+    }
   }
   return {
     repetitionPenalty: sampling.repetitionPenalty,
-    noRepeatNgramSize: sampling.noRepeatNgramSize,
     eosTokenIds: ignoreEos ? [] : eosTokenIds,
     minNewTokens: Math.max(minNewTokens, minLength - promptLength),
     promptLength,
@@ -150,8 +148,8 @@ export function promptTooLong(parts: GeneratorParts, tokens: number): ModelCompo
     `The prompt has ${tokens} tokens; the ${holder} ${contextLength}.`,
     {
       remedy:
-        "Shorten the prompt, keep only its end (maxPromptTokens; in a compose file max_input_length), or load the model " +
-        "with a larger context (contextLength; in a compose file context_length).",
+        "Shorten the prompt, keep only its end (maxPromptTokens), or load the model with a larger context (contextLength).",
+      parameter: "maxPromptTokens",
     },
   );
 }
@@ -198,15 +196,16 @@ function wantedTokens(
     throw new ModelComposeError(
       "invalid-argument",
       `maxLength is ${maxLength}, of which the prompt takes ${promptLength}: nothing is left for new tokens.`,
-      { remedy: "Raise it, or bound new tokens alone with maxNewTokens." },
+      { remedy: "Raise it, or bound new tokens alone with maxNewTokens.", parameter: "maxLength" },
     );
   }
   return Math.max(1, maxLength - promptLength);
 }
 
-function noTokenizer(what: string): ModelComposeError {
+function noTokenizer(what: string, parameter?: string): ModelComposeError {
   return new ModelComposeError("invalid-input", `${what} a tokenizer; the model's folder has none.`, {
     remedy: "Give token ids, or add the model's tokenizer.json to its folder.",
+    parameter,
   });
 }
 

@@ -136,13 +136,6 @@ export interface StreamPart {
   result?: GenerateResult;
 }
 
-/** What loading reports. `done` and `total` are bytes for "download" and "weights", fractions of 1 otherwise. */
-export interface LoadProgress {
-  stage: "config" | "download" | "tokenizer" | "weights" | "compile" | "ready";
-  done: number;
-  total: number;
-}
-
 /**
  * "auto": a hardware GPU when there is one and loading succeeds on it, else the CPU. "wasm" or "cpu": the CPU. "webgpu":
  * a hardware GPU. "webgpu:NAME": the first adapter with NAME in its name, in any case, software too; "webgpu:?" fails
@@ -163,42 +156,6 @@ export type Architecture = "causal" | "seq2seq";
 
 /** How weights are held in memory; nothing converts them yet. */
 export type Precision = "stored" | "float32" | "float16" | "bfloat16";
-
-export interface LoadOptions {
-  /** Default "auto". */
-  device?: DeviceRequest;
-  /** Threads of the WASM device. Default: the available cores. */
-  threads?: number;
-  /** Bytes that the model may take on the GPU. Default: what the GPU gives. */
-  gpuMemory?: number;
-  /** Default "exact", with "auto" too. Another mode needs a GPU. */
-  prefill?: PrefillMode;
-  /** "stored" (default) keeps weights as the checkpoint has them. A type by name must be the checkpoint's own. */
-  precision?: Precision;
-  /** Capacity of the KV cache in tokens; "max": all that the model was made for. Default min(model maximum, 4096). */
-  contextLength?: number | "max";
-  /**
-   * Beams that one request may have: each takes a KV cache of the whole context. Integer >= 1. Default: num_beams of
-   * generation_config.json, else 1.
-   */
-  maxBeams?: number;
-  /** What the model must be, checked before its weights are read. Default: what it is. */
-  architecture?: Architecture;
-  /** The model will answer conversations: one without a chat template is refused before its weights are read. */
-  chat?: boolean;
-  /** Branch, tag or commit of a repository on the Hugging Face hub. Default "main". */
-  revision?: string;
-  /** Of the hub. Default: HF_TOKEN, or what "hf auth login" stored. */
-  token?: string;
-  /** The cache of the hub's models. Default: HF_HUB_CACHE, or "hub" in HF_HOME (~/.cache/huggingface). */
-  cacheDirectory?: string;
-  /** True: use no network, as with HF_HUB_OFFLINE=1. Default false: what is not in the cache is fetched. */
-  localFilesOnly?: boolean;
-  onProgress?: (progress: LoadProgress) => void;
-  /** Diagnostics a person should see: device chosen, context length, memory. Default: none. */
-  onNotice?: (line: string) => void;
-  signal?: AbortSignal;
-}
 
 /** What a loaded model runs on, for people and reports. */
 export interface DeviceInfo {

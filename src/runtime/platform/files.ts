@@ -4,7 +4,8 @@
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { open, readdir, readFile, stat } from "node:fs/promises";
-import { ModelComposeError, errorMessage } from "../../base/errors.ts";
+import { ModelComposeError, errorMessage, type ErrorCode } from "../../base/errors.ts";
+import { parseJsonObject, type JsonObject } from "../../base/json.ts";
 
 /** One system call reads at most this much: well under the 2 GiB at which platforms cut reads short or fail. */
 const MAX_READ_BYTES = 2 ** 29;
@@ -121,6 +122,11 @@ export async function readSmallFile(path: string): Promise<Uint8Array> {
     );
   }
   return attemptAsync(path, () => readFile(path));
+}
+
+/** Reads and parses a file that must hold one JSON object. Throws "not-found" when there is no such file. */
+export async function readJsonObject(path: string, code: ErrorCode, remedy: string): Promise<JsonObject> {
+  return parseJsonObject(await readSmallFile(path), { name: `"${path}"`, code, remedy });
 }
 
 /** What a path is, symbolic links followed; undefined when nothing is there (or a link leads nowhere). */

@@ -2,10 +2,11 @@
  * The one place that knows worker threads. A worker's code is an entry module of its own: TypeScript source when
  * the package runs from its sources (Node strips the types), a file of dist/ when it is bundled.
  */
-import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { BroadcastChannel, isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import type { MessagePort, ResourceLimits, Transferable } from "node:worker_threads";
 import { ModelComposeError } from "../../base/errors.ts";
 
+export { BroadcastChannel };
 export type { MessagePort, Worker };
 
 export interface WorkerOptions {

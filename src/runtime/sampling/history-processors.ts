@@ -4,48 +4,18 @@
  * logits, or log-probabilities in a beam search.
  */
 import { banTokens, forceTokens, penaliseRepetition } from "./logits-processors.ts";
+import type { SequenceBias, SequenceRules } from "./token-rules.ts";
 import { followersOf, type HistoryNeeds, type TokenHistory } from "./token-history.ts";
-
-/** A bias on the last of `ids` wherever the others came right before it; −Infinity bans it there. */
-export interface SequenceBias {
-  readonly ids: readonly number[];
-  readonly bias: number;
-}
-
-/** What rules the choice of tokens beside ResolvedSampling: settings that are few models', and left to the host. */
-export interface TokenRules {
-  readonly sequenceBias: readonly SequenceBias[];
-  /** 1 is off. */
-  readonly encoderRepetitionPenalty: number;
-  /** 0 is off. */
-  readonly encoderNoRepeatNgramSize: number;
-  /** The second token of a sequence; undefined is off. */
-  readonly forcedBosTokenId: number | undefined;
-  /** One of these is the last token of a sequence of full length; empty is off. */
-  readonly forcedEosTokenIds: readonly number[];
-  /** Sequences of tokens that are never completed. */
-  readonly badWordsIds: readonly (readonly number[])[];
-  readonly suppressTokens: readonly number[];
-  /** Of the first token that is not forced. */
-  readonly beginSuppressTokens: readonly number[];
-}
 
 export interface HistorySettings {
   /** 1 is off. */
   repetitionPenalty: number;
-  /** 0 is off. */
-  noRepeatNgramSize: number;
   eosTokenIds: readonly number[];
   /** End-of-sequence tokens are banned for so many new tokens. */
   minNewTokens: number;
   /** Tokens before the first new one (of an encoder–decoder: the decoder's). */
   promptLength: number;
-  rules?: TokenRules & {
-    /** An encoder's input; the prompt of a model without one. */
-    readonly sourceIds: readonly number[];
-    /** Tokens that a sequence has at most, prompt included. */
-    readonly maxLength: number;
-  };
+  rules?: SequenceRules;
 }
 
 export class HistoryProcessors {
@@ -66,26 +36,25 @@ export class HistoryProcessors {
 
   /** What `apply` asks of histories. */
   get needs(): HistoryNeeds {
-    const { repetitionPenalty, noRepeatNgramSize, rules } = this.#settings;
+    const { repetitionPenalty, rules } = this.#settings;
     const prefixes = [...(rules?.sequenceBias ?? []), ...this.#badWords].map(({ ids }) => ids.length - 1);
     return {
       seen: repetitionPenalty !== 1,
-      ngramSize: noRepeatNgramSize,
+      ngramSize: rules?.noRepeatNgramSize ?? 0,
       last: Math.max(0, (rules?.encoderNoRepeatNgramSize ?? 0) - 1, ...prefixes),
     };
   }
 
   /** False: `apply` changes nothing, after whatever history. */
   get mayChange(): boolean {
-    const { repetitionPenalty, noRepeatNgramSize, minNewTokens, eosTokenIds, rules } = this.#settings;
+    const { repetitionPenalty, minNewTokens, eosTokenIds, rules } = this.#settings;
     const bansEos = minNewTokens > 0 && eosTokenIds.length > 0;
-    return repetitionPenalty !== 1 || noRepeatNgramSize > 0 || bansEos || rules !== undefined;
+    return repetitionPenalty !== 1 || bansEos || rules !== undefined;
   }
 
   /** @param scores f32 [vocabulary], of the token that follows the history; changed in place */
   apply(scores: Float32Array, history: TokenHistory): void {
-    const { repetitionPenalty, noRepeatNgramSize, eosTokenIds, minNewTokens, promptLength, rules } =
-      this.#settings;
+    const { repetitionPenalty, eosTokenIds, minNewTokens, promptLength, rules } = this.#settings;
     if (rules !== undefined) {
       addBiases(scores, rules.sequenceBias, history);
       if (rules.encoderRepetitionPenalty !== 1) {
@@ -97,12 +66,8 @@ export class HistoryProcessors {
     if (repetitionPenalty !== 1) {
       penaliseRepetition(scores, history.seen(), repetitionPenalty);
     }
-    if (noRepeatNgramSize > 0) {
-      banTokens(scores, history.repeats(noRepeatNgramSize));
-    }
-    const size = rules?.encoderNoRepeatNgramSize ?? 0;
-    if (rules !== undefined && size > 0) {
-      banTokens(scores, followersOf(rules.sourceIds, size, history.last(size - 1)));
+    if (rules !== undefined) {
+      banNgrams(scores, rules, history);
     }
     addBiases(scores, this.#badWords, history);
     if (history.length - promptLength < minNewTokens) {
@@ -114,9 +79,19 @@ export class HistoryProcessors {
   }
 }
 
+function banNgrams(scores: Float32Array, rules: SequenceRules, history: TokenHistory): void {
+  const { noRepeatNgramSize, encoderNoRepeatNgramSize: sourceSize, sourceIds } = rules;
+  if (noRepeatNgramSize > 0) {
+    banTokens(scores, history.repeats(noRepeatNgramSize));
+  }
+  if (sourceSize > 0) {
+    banTokens(scores, followersOf(sourceIds, sourceSize, history.last(sourceSize - 1)));
+  }
+}
+
 function applyPositionRules(
   scores: Float32Array,
-  rules: NonNullable<HistorySettings["rules"]>,
+  rules: SequenceRules,
   length: number,
   promptLength: number,
 ): void {

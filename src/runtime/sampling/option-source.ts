@@ -6,11 +6,11 @@ import { inspect } from "node:util";
 import { ModelComposeError, type ErrorCode } from "../../base/errors.ts";
 
 /** One place that parameters come from: the caller's options or generation_config.json. */
-export interface Source {
-  readonly code: ErrorCode;
-  /** How messages name a parameter of this source. */
-  readonly describe: (name: string) => string;
+export interface OptionSource {
+  /** @param name as the library spells it */
   readonly read: (name: string) => unknown;
+  /** What is wrong with a parameter of this source: "… must be EXPECTED; found …". */
+  readonly invalid: (name: string, expected: string, found: unknown) => ModelComposeError;
 }
 
 export interface NumberRule {
@@ -20,51 +20,59 @@ export interface NumberRule {
 }
 
 /** @param values by name; `undefined` is unset */
-export function callerSource(values: object): Source {
+export function callerSource(values: object): OptionSource {
   return {
-    code: "invalid-argument",
-    describe: (name) => `The option "${name}"`,
     read: (name) => (values as Readonly<Record<string, unknown>>)[name],
+    invalid: (name, expected, found) =>
+      invalid("invalid-argument", `The option "${name}"`, expected, found, name),
   };
 }
 
 /** @param values as in the file, so by snake_case names; `null` is unset, as in transformers */
-export function configSource(values: Readonly<Record<string, unknown>>): Source {
+export function configSource(values: Readonly<Record<string, unknown>>): OptionSource {
   return {
-    code: "invalid-config",
-    describe: (name) => `"${snakeCase(name)}" in generation_config.json`,
     read: (name) => values[snakeCase(name)] ?? undefined,
+    invalid: (name, expected, found) =>
+      invalid("invalid-config", `"${snakeCase(name)}" in generation_config.json`, expected, found),
   };
 }
 
+/** Integers from `minimum` on. */
 export const count = (minimum: number): NumberRule => ({
   range: `an integer >= ${minimum}`,
   allows: (value) => Number.isSafeInteger(value) && value >= minimum,
 });
 
-export function readNumber(source: Source, name: string, rule: NumberRule): number | undefined {
+export function readNumber(source: OptionSource, name: string, rule: NumberRule): number | undefined {
   const value = source.read(name);
   if (value === undefined) {
     return undefined;
   }
   if (typeof value !== "number" || !rule.allows(value)) {
-    throw invalid(source.code, source.describe(name), rule.range, value);
+    throw source.invalid(name, rule.range, value);
   }
   return value;
 }
 
-export function readBoolean(source: Source, name: string): boolean | undefined {
+export function readBoolean(source: OptionSource, name: string): boolean | undefined {
   const value = source.read(name);
   if (value === undefined || typeof value === "boolean") {
     return value;
   }
-  throw invalid(source.code, source.describe(name), "true or false", value);
+  throw source.invalid(name, "true or false", value);
 }
 
-export function invalid(code: ErrorCode, what: string, expected: string, found: unknown): ModelComposeError {
+function invalid(
+  code: ErrorCode,
+  what: string,
+  expected: string,
+  found: unknown,
+  parameter?: string,
+): ModelComposeError {
   const shown = inspect(found, { breakLength: Infinity, depth: 1, maxArrayLength: 8, maxStringLength: 60 });
   return new ModelComposeError(code, `${what} must be ${expected}; found ${shown}.`, {
     remedy: "Correct it or leave it out.",
+    parameter,
   });
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { GREEDY as PLAIN_GREEDY } from "../../../bench/harness/workload.ts";
+import { sequenceRules } from "../../../test/support/rules.ts";
 import { uniform } from "./philox.ts";
 import { Sampler, type SamplerContext } from "./sampler.ts";
 import type { ResolvedSampling } from "./options.ts";
@@ -50,7 +51,10 @@ describe("greedy", () => {
   });
 
   test("repeats no n-gram", () => {
-    const sampler = makeSampler({ ...GREEDY, noRepeatNgramSize: 3 }, { promptIds: [1, 2, 3, 1, 2] });
+    const sampler = makeSampler(GREEDY, {
+      promptIds: [1, 2, 3, 1, 2],
+      rules: sequenceRules({ noRepeatNgramSize: 3 }),
+    });
     const logits = Float32Array.of(0, 0, 0, 9, 8, 0, 0, 0);
     expect(sampler.choose(logits, 5)).toBe(4);
     sampler.accept(4);
@@ -207,10 +211,10 @@ describe("errors", () => {
     expect(() => makeSampler(sampling).choose(new Float32Array(8).fill(-Infinity), 3)).toThrow(
       "No token is left to choose at position 3",
     );
-    const banned = makeSampler(
-      { ...sampling, noRepeatNgramSize: 1 },
-      { promptIds: [0, 1, 2, 3, 4, 5, 6, 7] },
-    );
+    const banned = makeSampler(sampling, {
+      promptIds: [0, 1, 2, 3, 4, 5, 6, 7],
+      rules: sequenceRules({ noRepeatNgramSize: 1 }),
+    });
     expect(() => banned.choose(new Float32Array(8), 8)).toThrow("Lower noRepeatNgramSize or minNewTokens");
   });
 

@@ -1,5 +1,6 @@
 import { ModelComposeError } from "../../base/errors.ts";
-import { HistoryProcessors, type HistorySettings } from "./history-processors.ts";
+import { unusableMaximum } from "./errors.ts";
+import { HistoryProcessors } from "./history-processors.ts";
 import {
   applyTemperature,
   argmax,
@@ -15,6 +16,7 @@ import { uniform } from "./philox.ts";
 import type { ResolvedSampling } from "./options.ts";
 import { scaleByFraction } from "./softmax-weights.ts";
 import { GrowingHistory } from "./token-history.ts";
+import type { SequenceRules } from "./token-rules.ts";
 
 export interface SamplerContext {
   /** Length of the logits. */
@@ -25,18 +27,19 @@ export interface SamplerContext {
   minNewTokens: number;
   /** Which sequence of a larger job this is: words 1..3 of the random generator's counter. */
   sequence: readonly [number, number, number];
-  /** Rules that only the host's samplers have. */
-  rules?: HistorySettings["rules"];
+  /** Absent: none is on. */
+  rules?: SequenceRules;
 }
 
 /**
  * Chooses the tokens of one sequence.
  *
  * The steps and their order are those of transformers: what depends on earlier tokens (history-processors.ts: repetition
- * penalty, no-repeat n-gram, minimum of new tokens …); when sampling also temperature, top-k, top-p, min-p. The draw inverts the cumulative distribution of the remaining
- * tokens in id order: the first whose cumulative weight exceeds floor(total · u / 2^32), where weights are integers
- * (softmax-weights.ts) and u is Philox' word for (seed, sequence, position). So the choice is a function of logits,
- * history, parameters and these three alone, in whatever order a device sums.
+ * penalty, no-repeat n-gram, minimum of new tokens …); when sampling also temperature, top-k, top-p, min-p. The draw
+ * inverts the cumulative distribution of the remaining tokens in id order: the first whose cumulative weight exceeds
+ * floor(total · u / 2^32), where weights are integers (softmax-weights.ts) and u is Philox' word for (seed, sequence,
+ * position). So the choice is a function of logits, history, parameters and these three alone, in whatever order a device
+ * sums.
  */
 export class Sampler {
   readonly #sampling: ResolvedSampling;
@@ -52,12 +55,11 @@ export class Sampler {
 
   constructor(sampling: ResolvedSampling, context: SamplerContext) {
     const { vocabSize, promptIds, eosTokenIds, minNewTokens, sequence, rules } = context;
-    const { doSample, topK, topP, repetitionPenalty, noRepeatNgramSize } = sampling;
+    const { doSample, topK, topP, repetitionPenalty } = sampling;
     this.#sampling = sampling;
     this.#context = { vocabSize, sequence };
     this.#processors = new HistoryProcessors({
       repetitionPenalty,
-      noRepeatNgramSize,
       eosTokenIds,
       minNewTokens,
       promptLength: promptIds.length,
@@ -171,28 +173,10 @@ export class Sampler {
 
   #mostLikely(processed: Float32Array, position: number): number {
     const token = argmax(processed);
-    if (token === -1) {
-      throw new ModelComposeError(
-        "invalid-argument",
-        `No token is left to choose at position ${position}: all ${processed.length} logits are -Infinity.`,
-        { remedy: "Lower noRepeatNgramSize or minNewTokens, which ban tokens." },
-      );
+    const logit = token === -1 ? -Infinity : (processed[token] ?? 0);
+    if (!Number.isFinite(logit)) {
+      throw unusableMaximum({ token, logit, position }, processed.length, this.#sampling);
     }
-    const logit = processed[token] ?? 0;
-    if (Number.isFinite(logit)) {
-      return token;
-    }
-    const { doSample, temperature } = this.#sampling;
-    const cause = doSample && temperature < 1 ? `, after division by the temperature ${temperature}` : "";
-    throw new ModelComposeError(
-      "device",
-      `The logit of token ${token} at position ${position} must be finite or -Infinity; found ${logit}${cause}.`,
-      {
-        remedy:
-          cause === ""
-            ? "Check the checkpoint: its weights, or what is computed from them, exceed the range of their type."
-            : "Use temperature 0 for greedy decoding; otherwise check the checkpoint for damaged weights.",
-      },
-    );
+    return token;
   }
 }

@@ -1,28 +1,68 @@
-/** Reads the settings of TokenRules. */
-import type { SequenceBias, TokenRules } from "./history-processors.ts";
-import { invalid, readNumber, type Source } from "./option-source.ts";
+/** The rules of token choice beside ResolvedSampling, and how they are read. */
+import type { ModelComposeError } from "../../base/errors.ts";
+import { count, readNumber, type NumberRule, type OptionSource } from "./option-source.ts";
+
+/** A bias on the last of `ids` wherever the others came right before it; −Infinity bans it there. */
+export interface SequenceBias {
+  readonly ids: readonly number[];
+  readonly bias: number;
+}
+
+/** What rules the choice of tokens beside ResolvedSampling: settings that few requests have and not every device knows. */
+export interface TokenRules {
+  /** No n-gram of this size appears twice; 0 is off. */
+  readonly noRepeatNgramSize: number;
+  readonly sequenceBias: readonly SequenceBias[];
+  /** 1 is off. */
+  readonly encoderRepetitionPenalty: number;
+  /** 0 is off. */
+  readonly encoderNoRepeatNgramSize: number;
+  /** The second token of a sequence; undefined is off. */
+  readonly forcedBosTokenId: number | undefined;
+  /** One of these is the last token of a sequence of full length; empty is off. */
+  readonly forcedEosTokenIds: readonly number[];
+  /** Sequences of tokens that are never completed. */
+  readonly badWordsIds: readonly (readonly number[])[];
+  readonly suppressTokens: readonly number[];
+  /** Of the first token that is not forced. */
+  readonly beginSuppressTokens: readonly number[];
+}
+
+/** The rules of one sequence. Plain data: it is posted to worker threads. */
+export interface SequenceRules extends TokenRules {
+  /** An encoder's input; the prompt of a model without one. */
+  readonly sourceIds: readonly number[];
+  /** Tokens that a sequence has at most, prompt included. */
+  readonly maxLength: number;
+}
+
+const NGRAM_SIZE = count(0);
+const ENCODER_PENALTY: NumberRule = {
+  range: "a number > 0",
+  allows: (value) => value > 0 && Number.isFinite(value),
+};
 
 /**
+ * @param ignoreEos no end of sequence is forced
  * @returns undefined when no rule is on
- * @throws ModelComposeError as `resolveGenerateOptions`
+ * @throws ModelComposeError as `resolveSampling`
  */
 export function resolveTokenRules(
-  caller: Source,
-  config: Source,
-  given: { ignoreEos: boolean } & Pick<TokenRules, "encoderNoRepeatNgramSize">,
+  caller: OptionSource,
+  config: OptionSource,
+  ignoreEos: boolean,
 ): TokenRules | undefined {
+  const ngramSize = (name: "noRepeatNgramSize" | "encoderNoRepeatNgramSize"): number =>
+    readNumber(caller, name, NGRAM_SIZE) ?? readNumber(config, name, NGRAM_SIZE) ?? 0;
   const forced = (name: string, most: number): readonly number[] =>
     readForced(caller, name, most) ?? readForced(config, name, most) ?? [];
   const rules: TokenRules = {
+    noRepeatNgramSize: ngramSize("noRepeatNgramSize"),
     sequenceBias: readSequenceBias(config),
-    encoderRepetitionPenalty:
-      readNumber(config, "encoderRepetitionPenalty", {
-        range: "a number > 0",
-        allows: (value) => value > 0 && Number.isFinite(value),
-      }) ?? 1,
-    encoderNoRepeatNgramSize: given.encoderNoRepeatNgramSize,
+    encoderRepetitionPenalty: readNumber(config, "encoderRepetitionPenalty", ENCODER_PENALTY) ?? 1,
+    encoderNoRepeatNgramSize: ngramSize("encoderNoRepeatNgramSize"),
     forcedBosTokenId: forced("forcedBosTokenId", 1)[0],
-    forcedEosTokenIds: given.ignoreEos ? [] : forced("forcedEosTokenId", Infinity),
+    forcedEosTokenIds: ignoreEos ? [] : forced("forcedEosTokenId", Infinity),
     badWordsIds: readLists(config, "badWordsIds"),
     suppressTokens: readIds(config, "suppressTokens"),
     beginSuppressTokens: readIds(config, "beginSuppressTokens"),
@@ -39,6 +79,7 @@ function isOn(rules: TokenRules): boolean {
     rules.beginSuppressTokens,
   ];
   return (
+    rules.noRepeatNgramSize > 0 ||
     rules.encoderRepetitionPenalty !== 1 ||
     rules.encoderNoRepeatNgramSize > 0 ||
     rules.forcedBosTokenId !== undefined ||
@@ -52,7 +93,7 @@ const isTokenId = (value: unknown): value is number =>
 const isList = (value: unknown): value is number[] => Array.isArray(value) && value.every(isTokenId);
 
 /** null: none. undefined: unset. */
-function readForced(source: Source, name: string, most: number): readonly number[] | undefined {
+function readForced(source: OptionSource, name: string, most: number): readonly number[] | undefined {
   const value = source.read(name);
   if (value === undefined) {
     return undefined;
@@ -67,10 +108,10 @@ function readForced(source: Source, name: string, most: number): readonly number
     return value;
   }
   const expected = most === 1 ? "a token id or null" : "a token id, a list of them or null";
-  throw invalid(source.code, source.describe(name), expected, value);
+  throw source.invalid(name, expected, value);
 }
 
-function readIds(source: Source, name: string): readonly number[] {
+function readIds(source: OptionSource, name: string): readonly number[] {
   const value = source.read(name);
   if (value === undefined) {
     return [];
@@ -78,10 +119,10 @@ function readIds(source: Source, name: string): readonly number[] {
   if (isList(value)) {
     return value;
   }
-  throw invalid(source.code, source.describe(name), "a list of token ids", value);
+  throw source.invalid(name, "a list of token ids", value);
 }
 
-function readLists(source: Source, name: string): readonly (readonly number[])[] {
+function readLists(source: OptionSource, name: string): readonly (readonly number[])[] {
   const value = source.read(name);
   if (value === undefined) {
     return [];
@@ -89,17 +130,17 @@ function readLists(source: Source, name: string): readonly (readonly number[])[]
   if (Array.isArray(value) && value.every((ids) => isList(ids) && ids.length > 0)) {
     return value as number[][];
   }
-  throw invalid(source.code, source.describe(name), "a list of non-empty lists of token ids", value);
+  throw source.invalid(name, "a list of non-empty lists of token ids", value);
 }
 
 /** As the file has them: [[ids, bias], …]. Of equal ids the last counts, as in the reference. */
-function readSequenceBias(source: Source): readonly SequenceBias[] {
+function readSequenceBias(source: OptionSource): readonly SequenceBias[] {
   const value = source.read("sequenceBias");
   if (value === undefined) {
     return [];
   }
-  const wrong = (): Error =>
-    invalid(source.code, source.describe("sequenceBias"), "a list of [token ids, number]", value);
+  const wrong = (): ModelComposeError =>
+    source.invalid("sequenceBias", "a list of [token ids, number]", value);
   if (!Array.isArray(value)) {
     throw wrong();
   }

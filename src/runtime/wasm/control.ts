@@ -36,6 +36,12 @@ export class PeerFailed extends Error {
   }
 }
 
+/** A token and its logit. */
+export interface Candidate {
+  token: number;
+  logit: number;
+}
+
 export interface ControlOptions {
   threads: number;
   /** How long a worker spins at a barrier before it sleeps, in milliseconds. 0: it sleeps at once. */
@@ -159,28 +165,31 @@ export class Control {
     return Atomics.load(this.#words, POISON) !== 0;
   }
 
-  /** A worker's best token (-1: a logit is NaN, -2: it owns none) and its logit; read by all after a barrier. */
+  /**
+   * A worker proposes its best token, -1 where it owns no logits, and its logit; all read it after a barrier. A NaN counts
+   * as more than any number.
+   */
   setCandidate(worker: number, token: number, logit: number): void {
     this.#words[PER_WORKER + WORKER_WORDS * worker] = token;
     this.#floats[PER_WORKER + WORKER_WORDS * worker + 1] = logit;
   }
 
-  /** The token with the largest logit, the lowest id among equals; -1 when a worker met NaN. */
-  bestCandidate(threads: number): number {
+  /** The candidate with the largest logit, the lowest id among equals; the first whose logit is NaN when one is. */
+  bestCandidate(threads: number): Candidate {
     let best = -1;
     let largest = -Infinity;
     for (let worker = 0; worker < threads; worker++) {
       const token = this.#words[PER_WORKER + WORKER_WORDS * worker];
-      if (token === -1) {
-        return -1;
-      }
       const logit = this.#floats[PER_WORKER + WORKER_WORDS * worker + 1];
+      if (token >= 0 && Number.isNaN(logit)) {
+        return { token, logit };
+      }
       if (token >= 0 && (best < 0 || logit > largest)) {
         best = token;
         largest = logit;
       }
     }
-    return best;
+    return { token: best, logit: largest };
   }
 
   /** How far the running pass is, 0 to 1. */

@@ -2,7 +2,8 @@
  * The decode loop, run by the workers among themselves: pass, logits, choice, next pass, with no message to the main
  * thread in between. Tokens go out through shared memory.
  */
-import { ModelComposeError } from "../../base/errors.ts";
+import { unusableMaximum } from "../sampling/errors.ts";
+import type { ResolvedSampling } from "../sampling/options.ts";
 import { Sampler } from "../sampling/sampler.ts";
 import type { ForwardEntry } from "./compile.ts";
 import { meet, runSteps, type PassContext, type Worker } from "./pass.ts";
@@ -98,49 +99,47 @@ function createChooser(
   const isPlain =
     !sampling.doSample &&
     sampling.repetitionPenalty === 1 &&
-    sampling.noRepeatNgramSize === 0 &&
+    request.rules === undefined &&
     request.minNewTokens === 0;
-  return isPlain ? greedyChooser(worker, logits) : samplingChooser(worker, logits, vocabSize, request);
+  return isPlain
+    ? greedyChooser(worker, logits, vocabSize, sampling)
+    : samplingChooser(worker, logits, vocabSize, request);
 }
 
 type Logits = ForwardEntry["logits"];
 
 /** Plain greedy: each worker finds the best of its own logits, all compare notes. No logits are moved. */
-function greedyChooser(worker: Worker, logits: Logits): Chooser {
+function greedyChooser(
+  worker: Worker,
+  logits: Logits,
+  vocabSize: number,
+  sampling: ResolvedSampling,
+): Chooser {
   const { control, threads, index } = worker;
   const { kernels, f32 } = worker.banks[logits.bank];
   const { start, end } = logits.columns;
+  const first = logits.address / 4;
+  const own = f32.subarray(first + start, first + end);
+  /** Of the worker's own logits, by their index there; -1: it has none, or (as the kernel says) one of them is NaN. */
+  const bestOwn = (): number => {
+    const best = end > start ? kernels.argmax(logits.address + start * 4, end - start) : -1;
+    return best < 0 ? own.findIndex(Number.isNaN) : best;
+  };
   const chooser: Chooser = {
-    choose(_position, context) {
-      const token = end > start ? kernels.argmax(logits.address + start * 4, end - start) : -2;
-      if (threads === 1) {
-        meet(worker, context);
-        if (token < 0) {
-          chooser.error = nanLogits();
-        }
+    choose(position, context) {
+      const best = bestOwn();
+      control.setCandidate(index, best < 0 ? -1 : start + best, best < 0 ? -Infinity : own[best]);
+      meet(worker, context);
+      const { token, logit } = control.bestCandidate(threads);
+      if (Number.isFinite(logit)) {
         return token;
       }
-      control.setCandidate(
-        index,
-        token < 0 ? token : start + token,
-        token < 0 ? 0 : f32[logits.address / 4 + start + token],
-      );
-      meet(worker, context);
-      const best = control.bestCandidate(threads);
-      if (best < 0) {
-        chooser.error = nanLogits();
-      }
-      return best;
+      chooser.error = unusableMaximum({ token, logit, position }, vocabSize, sampling);
+      return -1;
     },
     accept: () => undefined,
   };
   return chooser;
-}
-
-function nanLogits(): ModelComposeError {
-  return new ModelComposeError("device", "The model's logits contain NaN; expected numbers.", {
-    remedy: "The checkpoint is damaged or not made for this architecture.",
-  });
 }
 
 /** Everything else: the leader gathers all logits and samples. */
@@ -168,6 +167,7 @@ function samplingChooser(worker: Worker, logits: Logits, vocabSize: number, requ
     eosTokenIds: request.eosTokenIds,
     minNewTokens: request.minNewTokens,
     sequence: request.sequence,
+    rules: request.rules,
   });
   const view = f32.subarray(first, first + vocabSize);
   const chooser: Chooser = {

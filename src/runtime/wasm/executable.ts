@@ -102,9 +102,14 @@ export class WasmExecutable implements Executable {
     };
   }
 
+  /** Everything: the leader has the host's own sampler. */
+  canChoose(): boolean {
+    return true;
+  }
+
   async decode(request: DecodeRequest & { profile?: boolean }, signal?: AbortSignal): Promise<DecodeProfile> {
     const { onToken, onProgress, profile = false, tokens, slot, position, count, ...rest } = request;
-    checkDecode(request, this.#limits);
+    checkDecode(request, this.#limits, this.canChoose());
     const channel = TokenChannel.create(count);
     const produced = channel.buffer;
     const command: Command = { kind: "decode", ...rest, tokens, slot, position, count, produced, profile };

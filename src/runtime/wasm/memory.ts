@@ -22,7 +22,11 @@ export function createBankMemory(plan: BankPlan): WebAssembly.Memory {
     throw new ModelComposeError(
       "out-of-memory",
       `A WebAssembly memory of ${plan.bytes} bytes could not be reserved: ${errorMessage(error)}.`,
-      { remedy: "Use a smaller context length or a smaller model, or close other programs.", cause: error },
+      {
+        remedy: "Use a smaller context length (contextLength) or a smaller model, or close other programs.",
+        parameter: "contextLength",
+        cause: error,
+      },
     );
   }
 }

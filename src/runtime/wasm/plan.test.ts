@@ -155,7 +155,7 @@ describe("planMemory", () => {
     const attempt = (): MemoryPlan => plan({ bankLimit: 500_000 });
     expect(attempt).toThrow(ModelComposeError);
     expect(attempt).toThrow(/needs \d+ bytes in one WebAssembly memory of each of 2 threads/);
-    expect(attempt).toThrow("Use more threads or a smaller context length.");
+    expect(attempt).toThrow("Use more threads or a smaller context length (contextLength).");
   });
 
   test("plans are plain data, the same every time", () => {

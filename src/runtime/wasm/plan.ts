@@ -166,7 +166,10 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
         `${name}${others.length > 0 ? ` (with ${others.join(", ")})` : ""} needs ${needs.bytes} bytes in one WebAssembly ` +
           `memory of each of ${threads} threads; ${Math.max(0, bankLimit - free[bank])} bytes are free in one of ` +
           `${bankLimit} bytes.`,
-        { remedy: "Use more threads or a smaller context length." },
+        {
+          remedy: "Use more threads or a smaller context length (contextLength).",
+          parameter: "contextLength",
+        },
       );
     }
     free[bank] = place(needs, plan, bank, free[bank]);

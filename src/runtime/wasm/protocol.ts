@@ -1,6 +1,12 @@
 /** Messages between the main thread and the workers. All workers get the same commands, in the same order. */
 import type { KernelBuild } from "../../kernels/wasm-module.ts";
-import { AbortError, errorMessage, ModelComposeError, type ErrorCode } from "../../base/errors.ts";
+import {
+  AbortError,
+  errorMessage,
+  ModelComposeError,
+  withoutRemedy,
+  type ErrorCode,
+} from "../../base/errors.ts";
 import type { DecodeRequest } from "../backend.ts";
 import type { Program } from "../program.ts";
 import type { MemoryPlan } from "./plan.ts";
@@ -74,8 +80,13 @@ export interface Reply {
   seconds?: number;
 }
 
+/** An error on its way to another thread. */
 export interface SerializedError {
-  code: ErrorCode | undefined;
+  /** Absent, as are the next two, for what was not thrown on purpose. */
+  code?: ErrorCode;
+  remedy?: string;
+  parameter?: string;
+  /** Without the remedy. */
   message: string;
   stack: string | undefined;
 }
@@ -91,18 +102,25 @@ export type Response =
   | { kind: "left"; command: number; index: number };
 
 export function serializeError(error: unknown): SerializedError {
-  return {
-    code: error instanceof ModelComposeError ? error.code : undefined,
-    message: errorMessage(error),
-    stack: error instanceof Error ? error.stack : undefined,
-  };
+  const stack = error instanceof Error ? error.stack : undefined;
+  if (!(error instanceof ModelComposeError)) {
+    return { message: errorMessage(error), stack };
+  }
+  const { code, remedy, parameter } = error;
+  return { code, remedy, parameter, message: withoutRemedy(error), stack };
 }
 
-export function deserializeError(error: SerializedError): ModelComposeError {
-  if (error.code === "aborted") {
+export function deserializeError({
+  code = "device",
+  remedy,
+  parameter,
+  message,
+  stack,
+}: SerializedError): ModelComposeError {
+  if (code === "aborted") {
     return new AbortError();
   }
-  const cause = new Error(error.message);
-  cause.stack = error.stack;
-  return new ModelComposeError(error.code ?? "device", error.message, { cause });
+  const cause = new Error(message);
+  cause.stack = stack;
+  return new ModelComposeError(code, message, { remedy, parameter, cause });
 }

@@ -1,8 +1,7 @@
 /** Entry of a compute worker: owns its rows of every matrix and its share of the KV cache, runs whole passes. */
-import { BroadcastChannel } from "node:worker_threads";
 import { instantiateKernels, kernelBytes, type Kernels } from "../../kernels/wasm-module.ts";
 import { compileOptimized } from "../platform/optimizing-compile.ts";
-import { workerScope } from "../platform/workers.ts";
+import { BroadcastChannel, workerScope } from "../platform/workers.ts";
 import { compileEntry, type CompiledEntry, type ForwardEntry } from "./compile.ts";
 import { Control, PeerFailed } from "./control.ts";
 import { decode, RequestRefused } from "./decode.ts";

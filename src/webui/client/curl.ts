@@ -32,7 +32,7 @@ function quotePosix(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** As programs on Windows take arguments apart: backslashes count only in front of a quotation mark. */
+/** Quotes for programs on Windows, which take arguments apart themselves: backslashes count only before a quotation mark. */
 function quoteCmd(text: string): string {
   return `"${text.replaceAll(/(\\*)"/g, '$1$1\\"').replace(/\\+$/, "$&$&")}"`;
 }

@@ -1,16 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { loadText } from "../../../test/support/compose.ts";
-import { inputFromForm } from "../../compose/run/form-input.ts";
-import { inferSchema } from "../../compose/analysis/inferred-schema.ts";
-import type { Variable } from "../../compose/analysis/variable.ts";
-import { fieldsOf, variableOfWire, type Field } from "./fields.ts";
+import { workflowSchema } from "../../server/bodies.ts";
+import { fieldsOf, type Field } from "./fields.ts";
+import { inputFromForm } from "./form-input.ts";
+import type { VariableType, WireVariable, WireWorkflow } from "./wire.ts";
 
-function field(type: Variable["type"], more: Partial<Variable> = {}): Field {
-  return fieldsOf([{ name: "x", type, isList: false, required: false, annotations: [], ...more }])[0];
+function field(type: VariableType, more: Partial<WireVariable> = {}): Field {
+  return fieldsOf([{ name: "x", type, is_list: false, ...more }])[0];
 }
 
 describe("controls", () => {
-  test.each<[Variable["type"], Partial<Variable>, Partial<Field>]>([
+  test.each<[VariableType, Partial<WireVariable>, Partial<Field>]>([
     ["string", { default: "a" }, { control: { kind: "text", rows: 1, code: false }, initial: "a" }],
     ["text", {}, { control: { kind: "text", rows: 6, code: false }, initial: "" }],
     ["integer", { default: 250 }, { control: { kind: "number", step: 1 }, initial: "250" }],
@@ -41,7 +41,7 @@ describe("controls", () => {
     ],
     [
       "text",
-      { isList: true, default: ["a", "b c"] },
+      { is_list: true, default: ["a", "b c"] },
       { control: { kind: "text", rows: 4, code: false }, hint: "One item a line.", initial: "a\nb c" },
     ],
   ])("%s %j", (type, more, expected) => {
@@ -61,7 +61,7 @@ describe("controls", () => {
   });
 
   test("a default that the control cannot hold is said, not shown wrongly", () => {
-    expect(field("text", { isList: true, default: ["two\nlines"] })).toMatchObject({
+    expect(field("text", { is_list: true, default: ["two\nlines"] })).toMatchObject({
       initial: "",
       hint: 'One item a line. Default: ["two\\nlines"]',
     });
@@ -73,7 +73,7 @@ describe("controls", () => {
 
   test("the whole input has a name for people; a description is the author's", () => {
     const annotations = [{ name: "description", text: "How warm" }];
-    expect(fieldsOf([{ type: "string", isList: false, required: true, annotations }])[0]).toMatchObject({
+    expect(fieldsOf([{ type: "string", is_list: false, required: true, annotations }])[0]).toMatchObject({
       key: "",
       label: "input",
       required: true,
@@ -95,14 +95,10 @@ test("from a compose file to the form and back: the defaults as they stand are t
     stop_sequences: \${input.stops as text[] | ["a", "b"]}
     seed: \${input.seed as integer}
 `);
-  const { input } = inferSchema(definition, definition.workflows[0]);
-  // Over the wire and back.
-  const wire = JSON.parse(
-    JSON.stringify(input.map(({ isList, ...rest }) => ({ ...rest, is_list: isList }))),
-  ) as [];
-  const variables = wire.map(variableOfWire);
-  const texts = new Map(fieldsOf(variables).map(({ key, initial }) => [key, initial]));
-  expect(inputFromForm(variables, texts)).toEqual({
+  const body = workflowSchema(definition, definition.workflows[0]);
+  const { input } = JSON.parse(JSON.stringify(body)) as WireWorkflow;
+  const texts = new Map(fieldsOf(input).map(({ key, initial }) => [key, initial]));
+  expect(inputFromForm(input, texts)).toEqual({
     prompt: "Once upon a time",
     t: 0.5,
     options: { top_k: 40 },

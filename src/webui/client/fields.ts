@@ -1,13 +1,12 @@
 /** The form of a workflow, from its schema: what each input looks like and what it holds at first. */
-import type { Variable } from "../../compose/analysis/variable.ts";
-import type { WireVariable } from "./wire.ts";
+import type { VariableType, WireVariable } from "./wire.ts";
 
 /** One input of the form. Its content is a text, which `inputFromForm` turns into the value of the variable. */
 export interface Field {
-  /** As `inputFromForm` knows it; "" for the one that is the whole input. */
+  /** The name by which `inputFromForm` knows the field; "" for the one that is the whole input. */
   readonly key: string;
   readonly label: string;
-  /** From the author of the file. */
+  /** What the author of the file says about it. */
   readonly description?: string;
   /** How to write it, where a person cannot see that. */
   readonly hint?: string;
@@ -32,18 +31,12 @@ export type Control =
       readonly options: readonly { readonly value: string; readonly label: string }[];
     };
 
-/** The API writes `is_list`, and leaves out what says nothing. */
-export function variableOfWire(wire: WireVariable): Variable {
-  const { is_list: isList = false, required = false, annotations = [], ...rest } = wire;
-  return { ...rest, isList, required, annotations };
-}
-
-export function fieldsOf(variables: readonly Variable[]): Field[] {
+export function fieldsOf(variables: readonly WireVariable[]): Field[] {
   return variables.map(fieldOf);
 }
 
-function fieldOf(variable: Variable): Field {
-  const { name, required, annotations } = variable;
+function fieldOf(variable: WireVariable): Field {
+  const { name, required = false, annotations = [] } = variable;
   const initial = initialText(variable);
   return {
     key: name ?? "",
@@ -59,8 +52,8 @@ function fieldOf(variable: Variable): Field {
 const LONG_TEXT_ROWS = 6;
 const LIST_ROWS = 4;
 
-function controlOf(variable: Variable, initial: string): Control {
-  const { type, isList, required, options = [] } = variable;
+function controlOf(variable: WireVariable, initial: string): Control {
+  const { type, is_list: isList, required = false, options = [] } = variable;
   if (isList) {
     return { kind: "text", rows: LIST_ROWS, code: isJson(type) };
   }
@@ -106,12 +99,17 @@ function unset(required: boolean): { value: string; label: string } {
   return { value: "", label: required ? "Choose…" : "(not set)" };
 }
 
-function isJson(type: Variable["type"]): boolean {
+function isJson(type: VariableType): boolean {
   return type === "json" || type === "list" || type === "object";
 }
 
 /** The default as one would type it. Undefined: there is none, or it cannot be typed. */
-function initialText({ default: fallback, isList, type, options }: Variable): string | undefined {
+function initialText({
+  default: fallback,
+  is_list: isList,
+  type,
+  options,
+}: WireVariable): string | undefined {
   if (fallback === undefined || fallback === null) {
     return undefined;
   }
@@ -134,7 +132,7 @@ function itemText(value: unknown): string {
 }
 
 function hintOf(
-  { isList, type, default: fallback }: Variable,
+  { is_list: isList, type, default: fallback }: WireVariable,
   initial: string | undefined,
 ): string | undefined {
   const parts: string[] = [];

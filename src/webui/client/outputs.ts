@@ -1,7 +1,7 @@
 /** What a workflow gave, as boxes of text: a field of an object or an item of a list each. */
 
 export interface OutputPart {
-  /** Absent: the whole output. */
+  /** The field or the place in the list; undefined where the part is the whole output. */
   readonly label?: string;
   readonly text: string;
   /** The text is JSON, not prose. */

@@ -72,10 +72,9 @@ describe("a run", () => {
   test("a failure keeps the text so far, and names the field", () => {
     const state = new RunState(0);
     text(state, 0, "so far", 2, 10);
-    state.apply(
-      { type: "error", data: { ...task, status: "failed", error: "No. Do that.", field: "prompt" } },
-      20,
-    );
+    const error = "No. Do that.";
+    const data = { ...task, status: "failed", error, detail: error, field: "prompt" } as const;
+    state.apply({ type: "error", data }, 20);
     expect(state.error).toEqual({ message: "No. Do that.", field: "prompt" });
     expect(state).toMatchObject({ ended: true, status: "failed", output: undefined });
     expect(state.texts[0]?.text).toBe("so far");

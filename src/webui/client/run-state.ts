@@ -34,7 +34,7 @@ export class RunState {
   readonly #startedAt: number;
   #firstTextAt: number | undefined;
   #endedAt: number | undefined;
-  /** As the server measured it. */
+  /** Tokens per second as the server measured them, once the run has ended. */
   #finalRate: number | undefined;
 
   /** @param now milliseconds, on the clock of all other calls */

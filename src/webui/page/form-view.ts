@@ -1,8 +1,7 @@
 /** The inputs of one workflow. */
-import { WorkflowInputError } from "../../compose/run/input-error.ts";
-import { inputFromForm } from "../../compose/run/form-input.ts";
-import type { Variable } from "../../compose/analysis/variable.ts";
 import { fieldsOf, type Field } from "../client/fields.ts";
+import { FormInputError, inputFromForm } from "../client/form-input.ts";
+import type { WireVariable } from "../client/wire.ts";
 import { h } from "./dom.ts";
 
 type ControlElement = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
@@ -18,11 +17,11 @@ interface FieldView {
 
 export class FormView {
   readonly element: HTMLElement;
-  readonly #variables: readonly Variable[];
+  readonly #variables: readonly WireVariable[];
   readonly #views: readonly FieldView[];
 
   /** @param prefix of the ids of its elements */
-  constructor(prefix: string, variables: readonly Variable[], onChange: () => void) {
+  constructor(prefix: string, variables: readonly WireVariable[], onChange: () => void) {
     this.#variables = variables;
     this.#views = fieldsOf(variables).map((field, i) => fieldView(field, `${prefix}-field-${i}`));
     this.element = h("div", { class: "fields" }, ...this.#views.map(({ element }) => element));
@@ -75,7 +74,7 @@ export class FormView {
     try {
       return { value: inputFromForm(this.#variables, new Map(Object.entries(this.values()))) };
     } catch (error) {
-      if (!(error instanceof WorkflowInputError)) {
+      if (!(error instanceof FormInputError)) {
         throw error;
       }
       this.showProblem(error.field ?? "", error.message);

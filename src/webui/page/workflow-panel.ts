@@ -1,7 +1,6 @@
 /** One workflow: its form, its run, its history. */
 import { ApiError, type Api } from "../client/api.ts";
 import { curlCommand, type Shell } from "../client/curl.ts";
-import { variableOfWire } from "../client/fields.ts";
 import { followTask } from "../client/follow.ts";
 import type { History, HistoryEntry } from "../client/history.ts";
 import { RunState } from "../client/run-state.ts";
@@ -42,8 +41,7 @@ export class WorkflowPanel {
     this.#services = services;
     const { drafts, history } = services;
     const key = workflow.workflow_id;
-    const variables = workflow.input.map(variableOfWire);
-    this.#form = new FormView(id, variables, () => drafts.set(key, this.#form.values()));
+    this.#form = new FormView(id, workflow.input, () => drafts.set(key, this.#form.values()));
     this.#form.fill(drafts.get(key) ?? {});
     this.#view = new RunView(`${id}-output`);
     this.#history = new HistoryView(`${id}-history`, {

@@ -5,7 +5,7 @@ import type { CachedModel } from "../../../models/hub/cached-models.ts";
 import { locateModel } from "../../../models/hub/resolve.ts";
 import { ModelComposeError } from "../../../base/errors.ts";
 import { nearestName } from "../../../base/nearest-name.ts";
-import type { ModelsFlags } from "../models.ts";
+import type { ModelsFlags } from "./flags.ts";
 
 /** @throws ModelComposeError `not-found` for a model that is not in the cache, `invalid-argument` for a folder */
 export async function cachedRepository(id: string, { cacheDir }: ModelsFlags): Promise<CachedRepository> {

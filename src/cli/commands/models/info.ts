@@ -5,7 +5,7 @@ import { formatBytes } from "../../../base/bytes.ts";
 import { availableMemory } from "../../../runtime/platform/system.ts";
 import { alignColumns } from "../../../base/text-table.ts";
 import type { CommandContext } from "../run.ts";
-import type { ModelsFlags } from "../models.ts";
+import type { ModelsFlags } from "./flags.ts";
 
 const BYTES = { float32: 4, float16: 2, bfloat16: 2 } as const;
 type Precision = keyof typeof BYTES;

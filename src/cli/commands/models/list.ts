@@ -7,7 +7,7 @@ import { ModelComposeError } from "../../../base/errors.ts";
 import { formatBytes } from "../../../base/bytes.ts";
 import { alignColumns } from "../../../base/text-table.ts";
 import type { CommandContext } from "../run.ts";
-import type { ModelsFlags } from "../models.ts";
+import type { ModelsFlags } from "./flags.ts";
 
 interface Entry {
   readonly id: string;

@@ -4,7 +4,7 @@ import { checkRevision, DEFAULT_REVISION } from "../../../models/hub/repository.
 import { ModelComposeError } from "../../../base/errors.ts";
 import { formatBytes } from "../../../base/bytes.ts";
 import type { CommandContext } from "../run.ts";
-import type { ModelsFlags } from "../models.ts";
+import type { ModelsFlags } from "./flags.ts";
 
 /** `model-compose models pull`: fetches a model, or what is newer of it. Prints its directory. */
 export async function pullModel(id: string, flags: ModelsFlags, context: CommandContext): Promise<void> {

@@ -5,7 +5,7 @@ import { AbortError, ModelComposeError } from "../../../base/errors.ts";
 import { formatBytes } from "../../../base/bytes.ts";
 import type { CommandContext } from "../run.ts";
 import { cachedRepository, selectCommits } from "./cached.ts";
-import type { ModelsFlags } from "../models.ts";
+import type { ModelsFlags } from "./flags.ts";
 
 /**
  * `model-compose models remove`: takes a model, or one commit of it, out of the cache. Asks before, on a terminal.

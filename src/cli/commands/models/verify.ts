@@ -12,7 +12,7 @@ import { formatBytes } from "../../../base/bytes.ts";
 import { removeFile } from "../../../runtime/platform/file-store.ts";
 import type { CommandContext } from "../run.ts";
 import { cachedRepository, selectCommits } from "./cached.ts";
-import type { ModelsFlags } from "../models.ts";
+import type { ModelsFlags } from "./flags.ts";
 
 /**
  * `model-compose models verify`: reads every file and compares its hash. With `--repair`, what is damaged or missing is

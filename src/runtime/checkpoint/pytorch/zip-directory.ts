@@ -2,8 +2,7 @@
  * The directory of a zip file, zip64 included: where each member's bytes lie. Nothing is unpacked.
  * Format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (4.3.7, 4.3.12 to 4.3.16, 4.5.3)
  */
-// The package's ESM entry has no types of its own; this file of it has.
-import { Parser } from "binary-parser/dist/binary_parser.js";
+import { Parser } from "binary-parser";
 import { ModelComposeError } from "../../../base/errors.ts";
 import { invalidTorchFile, type TorchFile } from "./torch-file.ts";
 
@@ -24,6 +23,7 @@ interface EndRecord {
   entries: number;
   directoryBytes: number;
   directoryOffset: number;
+  commentBytes: number;
 }
 
 interface Zip64Locator {
@@ -54,6 +54,11 @@ interface DirectoryEntry {
   headerOffset: number;
 }
 
+interface ExtraHeader {
+  id: number;
+  byteLength: number;
+}
+
 interface LocalHeader {
   signature: number;
   flags: number;
@@ -62,24 +67,24 @@ interface LocalHeader {
   extraBytes: number;
 }
 
-const END_BYTES = 22;
 const END_SIGNATURE = 0x06054b50;
-const endParser = Parser.start()
+const endParser = new Parser()
   .uint32le("signature")
   .uint16le("disk")
   .uint16le("directoryDisk")
   .seek(2) // entries on this disk
   .uint16le("entries")
   .uint32le("directoryBytes")
-  .uint32le("directoryOffset");
+  .uint32le("directoryOffset")
+  .uint16le("commentBytes");
+const END_BYTES = endParser.sizeOf();
 
-const LOCATOR_BYTES = 20;
 const LOCATOR_SIGNATURE = 0x07064b50;
-const locatorParser = Parser.start().uint32le("signature").uint32le("endDisk").uint64le("endOffset");
+const locatorParser = new Parser().uint32le("signature").uint32le("endDisk").uint64le("endOffset").seek(4); // number of disks
+const LOCATOR_BYTES = locatorParser.sizeOf();
 
-const END64_BYTES = 56;
 const END64_SIGNATURE = 0x06064b50;
-const end64Parser = Parser.start()
+const end64Parser = new Parser()
   .uint32le("signature")
   .seek(12) // its length, versions
   .uint32le("disk")
@@ -88,10 +93,10 @@ const end64Parser = Parser.start()
   .uint64le("entries")
   .uint64le("directoryBytes")
   .uint64le("directoryOffset");
+const END64_BYTES = end64Parser.sizeOf();
 
-const ENTRY_BYTES = 46;
 const ENTRY_SIGNATURE = 0x02014b50;
-const entryParser = Parser.start()
+const entryParser = new Parser()
   .uint32le("signature")
   .seek(4) // versions
   .uint16le("flags")
@@ -105,10 +110,10 @@ const entryParser = Parser.start()
   .uint16le("disk")
   .seek(6) // attributes
   .uint32le("headerOffset");
+const ENTRY_BYTES = entryParser.sizeOf();
 
-const LOCAL_BYTES = 30;
 const LOCAL_SIGNATURE = 0x04034b50;
-const localParser = Parser.start()
+const localParser = new Parser()
   .uint32le("signature")
   .seek(2) // version
   .uint16le("flags")
@@ -116,6 +121,11 @@ const localParser = Parser.start()
   .seek(16) // time, date, CRC, sizes
   .uint16le("nameBytes")
   .uint16le("extraBytes");
+const LOCAL_BYTES = localParser.sizeOf();
+
+/** Before each field of an entry's extra bytes. */
+const extraParser = new Parser().uint16le("id").uint16le("byteLength");
+const EXTRA_BYTES = extraParser.sizeOf();
 
 const MAX_COMMENT_BYTES = 0xffff;
 /** A member of a state dict takes about 80 bytes. */
@@ -215,10 +225,10 @@ async function readEndRecord(zip: TorchFile): Promise<DirectoryExtent> {
     if (view.getUint32(at, true) !== END_SIGNATURE) {
       continue;
     }
-    if (at + END_BYTES + view.getUint16(at + 20, true) !== tailBytes) {
+    const end = endParser.parse(tail.subarray(at)) as EndRecord;
+    if (at + END_BYTES + end.commentBytes !== tailBytes) {
       continue;
     }
-    const end = endParser.parse(tail.subarray(at)) as EndRecord;
     if (at >= LOCATOR_BYTES && view.getUint32(at - LOCATOR_BYTES, true) === LOCATOR_SIGNATURE) {
       const locator = locatorParser.parse(tail.subarray(at - LOCATOR_BYTES)) as Zip64Locator;
       return readZip64EndRecord(zip, locator);
@@ -310,16 +320,16 @@ function withZip64(
 }
 
 function findExtra(extra: Uint8Array, wanted: number): DataView | undefined {
-  const view = new DataView(extra.buffer, extra.byteOffset, extra.byteLength);
-  for (let at = 0; at + 4 <= extra.length;) {
-    const length = view.getUint16(at + 2, true);
-    if (at + 4 + length > extra.length) {
+  for (let rest = extra; rest.length >= EXTRA_BYTES;) {
+    const { id, byteLength } = extraParser.parse(rest) as ExtraHeader;
+    const end = EXTRA_BYTES + byteLength;
+    if (end > rest.length) {
       return undefined;
     }
-    if (view.getUint16(at, true) === wanted) {
-      return new DataView(view.buffer, view.byteOffset + at + 4, length);
+    if (id === wanted) {
+      return new DataView(rest.buffer, rest.byteOffset + EXTRA_BYTES, byteLength);
     }
-    at += 4 + length;
+    rest = rest.subarray(end);
   }
   return undefined;
 }

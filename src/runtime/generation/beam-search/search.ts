@@ -10,12 +10,14 @@ import { AbortError, ModelComposeError, throwIfAborted } from "../../../base/err
 import { HistoryProcessors, type HistorySettings } from "../../sampling/history-processors.ts";
 import { logSoftmax } from "../../sampling/logits-processors.ts";
 import { uniform } from "../../sampling/philox.ts";
-import type { ResolvedBeams, ResolvedSampling } from "../../sampling/options.ts";
+import type { ResolvedSampling } from "../../sampling/options.ts";
+import type { ResolvedBeams } from "../options.ts";
+import { passOf } from "../prefill.ts";
 import { ListedHistory } from "../../sampling/token-history.ts";
 import { bestCandidates, drawCandidates, type Candidate } from "./candidates.ts";
 import { Hypotheses } from "./hypotheses.ts";
 import { planSlots } from "./slots.ts";
-import { Warper } from "../../sampling/warp.ts";
+import { Warper } from "../../sampling/warper.ts";
 
 export interface BeamSearchRequest {
   vocabSize: number;
@@ -175,9 +177,7 @@ async function promptLogits(
   signal: AbortSignal | undefined,
 ): Promise<Float32Array> {
   const pass: Pass = {
-    tokens,
-    slots: new Int32Array(tokens.length),
-    positions: tokens.map((_, r) => position + r),
+    ...passOf({ rows: tokens, position }),
     sourceLength,
     logitRows: Int32Array.of(tokens.length - 1),
     onProgress,

@@ -1,14 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { openGolden } from "../../../../test/support/golden.ts";
 import { shapesOf, smollm3Of3B } from "../../../../test/support/shapes.ts";
-import { readCodeGenConfig } from "../../../models/config/codegen.ts";
-import { readBlenderbotConfig } from "../../../models/config/encoder-decoder.ts";
 import type { ConfigFile } from "../../../models/config/schema.ts";
 import type { JsonObject } from "../../../base/json.ts";
-import { readGpt2Config } from "../../../models/config/gpt2.ts";
-import { readGptNeoConfig } from "../../../models/config/gpt-neo.ts";
 import { codegen } from "../../../models/families/codegen.ts";
-import { encoderDecoder } from "../../../models/families/encoder-decoder.ts";
+import { blenderbot } from "../../../models/families/blenderbot.ts";
 import { gptNeo } from "../../../models/families/gpt-neo.ts";
 import { gpt2 } from "../../../models/families/gpt2.ts";
 import { ENCODE, FORWARD, type Program } from "../../program.ts";
@@ -171,8 +167,9 @@ describe("SmolLM3-3B", () => {
     expect(() => planOf3B("the least GPU", { contextLength: 65_537 })).toThrow(
       expect.objectContaining({
         code: "out-of-memory",
+        parameter: "contextLength",
         message: expect.stringMatching(
-          /^The KV cache of one layer needs 134 MB for a context of 65537 tokens; the GPU Least binds at most 134 MB at once\. Lower the context length to at most 65536 /,
+          /^The KV cache of one layer needs 134 MB for a context of 65537 tokens; the GPU Least binds at most 134 MB at once\. Lower the context length \(contextLength\) to at most 65536, /,
         ) as string,
       }),
     );
@@ -196,49 +193,43 @@ describe("SmolLM3-3B", () => {
 const FAMILIES: readonly { name: string; program: Program; dispatches: number }[] = [
   {
     name: "DialoGPT-large",
-    program: gpt2(
-      readGpt2Config(file({ vocab_size: 50_257, n_embd: 1280, n_layer: 36, n_head: 20, n_positions: 1024 })),
-    ),
+    program: gpt2.describe(
+      file({ vocab_size: 50_257, n_embd: 1280, n_layer: 36, n_head: 20, n_positions: 1024 }),
+    ).program,
     // Norm, QKV, attention, its combination, output, norm, the MLP's two; before them the embedding, behind them norm
     // and logits.
     dispatches: 36 * 8 + 3,
   },
   {
     name: "gpt-neo-1.3B",
-    program: gptNeo(
-      readGptNeoConfig(
-        file({
-          ...{ vocab_size: 50_257, hidden_size: 2048, num_layers: 24, num_heads: 16 },
-          max_position_embeddings: 2048,
-        }),
-      ),
-    ),
+    program: gptNeo.describe(
+      file({
+        ...{ vocab_size: 50_257, hidden_size: 2048, num_layers: 24, num_heads: 16 },
+        max_position_embeddings: 2048,
+      }),
+    ).program,
     dispatches: 24 * 8 + 3,
   },
   {
     name: "codegen-350M-mono",
-    program: codegen(
-      readCodeGenConfig(
-        file({
-          ...{ vocab_size: 51_200, n_embd: 1024, n_layer: 20, n_head: 16, n_positions: 2048 },
-          rotary_dim: 32,
-        }),
-      ),
-    ),
+    program: codegen.describe(
+      file({
+        ...{ vocab_size: 51_200, n_embd: 1024, n_layer: 20, n_head: 16, n_positions: 2048 },
+        rotary_dim: 32,
+      }),
+    ).program,
     // One norm for both halves.
     dispatches: 20 * 7 + 3,
   },
   {
     name: "blenderbot-400M-distill",
-    program: encoderDecoder(
-      readBlenderbotConfig(
-        file({
-          ...{ vocab_size: 8008, d_model: 1280, max_position_embeddings: 128 },
-          ...{ encoder_layers: 2, encoder_attention_heads: 32, encoder_ffn_dim: 5120 },
-          ...{ decoder_layers: 12, decoder_attention_heads: 32, decoder_ffn_dim: 5120 },
-        }),
-      ),
-    ),
+    program: blenderbot.describe(
+      file({
+        ...{ vocab_size: 8008, d_model: 1280, max_position_embeddings: 128 },
+        ...{ encoder_layers: 2, encoder_attention_heads: 32, encoder_ffn_dim: 5120 },
+        ...{ decoder_layers: 12, decoder_attention_heads: 32, decoder_ffn_dim: 5120 },
+      }),
+    ).program,
     // Five more for cross-attention, whose keys and values are there.
     dispatches: 12 * 13 + 3,
   },

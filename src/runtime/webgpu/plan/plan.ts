@@ -177,7 +177,7 @@ function checkPositions({ entries, matrices }: Program, contextLength: number): 
     throw new ModelComposeError(
       "invalid-argument",
       `The table of positions "${op.table}" ends at ${most} positions; the context has ${contextLength}.`,
-      { remedy: `Lower the context length to at most ${most}.` },
+      { remedy: `Lower the context length (contextLength) to at most ${most}.`, parameter: "contextLength" },
     );
   }
 }
@@ -207,7 +207,8 @@ function cacheTooLarge(name: string, need: number, limit: number, contextLength:
     `The KV cache of one layer needs ${formatBytes(need)} for a context of ${contextLength} tokens; the GPU ` +
       `${name} binds at most ${formatBytes(limit)} at once.`,
     {
-      remedy: `Lower the context length to at most ${most} (max_output_length in a compose file), or use the device "wasm".`,
+      remedy: `Lower the context length (contextLength) to at most ${most}, or use the device "wasm".`,
+      parameter: "contextLength",
     },
   );
 }

@@ -105,6 +105,7 @@ export function pickAdapter(adapters: readonly ListedAdapter[], name: string | u
     `No WebGPU adapter has "${name}" in its name; this machine has ${quoted(adapters)}.`,
     {
       remedy: nearest === undefined ? "Name part of one, in any case." : `Did you mean "webgpu:${nearest}"?`,
+      parameter: "device",
     },
   );
 }

@@ -1,12 +1,9 @@
 /**
- * Decoding. Where the GPU chooses tokens, steps are submitted ahead: step n + 1 is encoded while step n runs, the chosen
- * token stays on the GPU, and its id comes back one or more steps later. Where the CPU chooses, each step waits for its
- * logits.
+ * Decoding. Steps are submitted ahead: step n + 1 is encoded while step n runs, the chosen token stays on the GPU, and its
+ * id comes back one or more steps later.
  */
 import type { DecodeProfile, DecodeRequest } from "../../backend.ts";
-import { withAbort } from "../../../base/async/abort.ts";
 import { FORWARD } from "../../program.ts";
-import { Sampler } from "../../sampling/sampler.ts";
 import type { PassShape } from "../plan/dispatch.ts";
 import type { WebGpuExecutable } from "./executable.ts";
 import { Pace } from "./pace.ts";
@@ -29,7 +26,7 @@ export interface StepCost {
 export interface GpuDecodeRequest extends DecodeRequest {
   /** Measures how long kernels run; costs some speed. */
   profile?: boolean;
-  /** Called for every step that is submitted and computes a whole pass, where the GPU chooses tokens; for benchmarks. */
+  /** Called for every step that is submitted and computes a whole pass; for benchmarks. */
   onStep?: (cost: StepCost) => void;
 }
 
@@ -48,9 +45,7 @@ export async function decodeTokens(
   };
   const shape = await executable.submitBody(pass, signal, request.onProgress);
   const plan = planTokenChoice(request.sampling, executable.program.vocabSize);
-  return plan === "cpu"
-    ? chooseOnCpu(executable, request, shape, signal)
-    : chooseOnGpu(executable, request, plan, shape, signal);
+  return chooseTokens(executable, request, plan, shape, signal);
 }
 
 /** Times of a decode, from the first chosen token to the last. */
@@ -70,7 +65,7 @@ class Clock {
   }
 }
 
-async function chooseOnGpu(
+async function chooseTokens(
   executable: WebGpuExecutable,
   request: GpuDecodeRequest,
   plan: TokenChoicePlan,
@@ -141,49 +136,5 @@ async function chooseOnGpu(
     }
   }
   // What was submitted ahead runs to its end and is never looked at.
-  return clock.profile();
-}
-
-async function chooseOnCpu(
-  executable: WebGpuExecutable,
-  request: GpuDecodeRequest,
-  shape: PassShape,
-  signal: AbortSignal | undefined,
-): Promise<DecodeProfile> {
-  const { resources, program } = executable;
-  const { count, sampling, onToken, eosTokenIds, minNewTokens, sequence } = request;
-  const { position, tokens, slot, sourceLength } = request;
-  const { vocabSize } = program;
-  const sampler = new Sampler(sampling, {
-    vocabSize,
-    promptIds: request.history,
-    eosTokenIds,
-    minNewTokens,
-    sequence,
-  });
-  const clock = new Clock();
-  const { head } = await resources.form(FORWARD, "one");
-  let stepShape = shape;
-  for (let step = 0; step < count; step++) {
-    const next = position + tokens.length + step;
-    const bytes = await withAbort(executable.readback("logits", vocabSize * 4, head, stepShape), signal);
-    const token = sampler.choose(new Float32Array(bytes), next);
-    sampler.accept(token);
-    clock.tick();
-    if (onToken(token) === false || eosTokenIds.includes(token) || step === count - 1) {
-      break;
-    }
-    stepShape = await executable.submitBody(
-      {
-        tokens: Int32Array.of(token),
-        slots: Int32Array.of(slot),
-        positions: Int32Array.of(next),
-        sourceLength,
-        logitRows: Int32Array.of(0),
-      },
-      signal,
-      undefined,
-    );
-  }
   return clock.profile();
 }

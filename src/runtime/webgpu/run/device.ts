@@ -273,8 +273,9 @@ export class GpuContext {
         `${formatBytes(this.#allocatedBytes - (cause === undefined ? 0 : size))} are allocated.`,
       {
         remedy:
-          "Lower the context length, raise the budget where there is one (--gpu-memory), use a smaller model or the " +
-          'device "wasm" (the CPU).',
+          "Lower the context length (contextLength), raise the budget where there is one (gpuMemory), use a smaller " +
+          'model or the device "wasm" (the CPU).',
+        parameter: "contextLength",
         cause,
       },
     );

@@ -2,7 +2,15 @@
  * The GPU device as the main thread sees it. It encodes dispatches from prebuilt objects, submits them and waits for
  * events; nothing is computed or allocated on the way but the command buffers, which WebGPU lets run only once.
  */
-import type { DecodeProfile, Executable, MemoryUse, Pass, PassResult, StateSnapshot } from "../../backend.ts";
+import type {
+  DecodeProfile,
+  DecodeRequest,
+  Executable,
+  MemoryUse,
+  Pass,
+  PassResult,
+  StateSnapshot,
+} from "../../backend.ts";
 import { checkDecode, checkPass, checkSlot, type PassLimits } from "../../check-pass.ts";
 import { ModelComposeError, throwIfAborted } from "../../../base/errors.ts";
 import type { DeviceInfo } from "../../generation/types.ts";
@@ -72,8 +80,13 @@ export class WebGpuExecutable implements Executable {
     }, signal);
   }
 
+  /** The GPU's token choice (token-choice.ts) has all of ResolvedSampling, and no rules. */
+  canChoose({ rules }: Pick<DecodeRequest, "rules">): boolean {
+    return rules === undefined;
+  }
+
   async decode(request: GpuDecodeRequest, signal?: AbortSignal): Promise<DecodeProfile> {
-    checkDecode(request, this.#limits);
+    checkDecode(request, this.#limits, this.canChoose(request));
     const { slot, position, tokens } = request;
     return this.#inTurn(async () => {
       this.#lengths.set(slot, Math.min(this.#lengths.of(slot), position));

@@ -18,24 +18,16 @@ import {
 } from "../../../kernels/sample/token-choice.gpu.ts";
 import type { KernelSpec } from "../../../kernels/wgsl/kernel.ts";
 import type { DecodeRequest } from "../../backend.ts";
+import { unusableMaximum } from "../../sampling/errors.ts";
 import { removableFraction } from "../../sampling/logits-processors.ts";
-import { Sampler } from "../../sampling/sampler.ts";
 import type { ResolvedSampling } from "../../sampling/options.ts";
 import { POWERS } from "../../sampling/softmax-weights.ts";
 
-/**
- * Who chooses, and how: the most likely token, or a draw from the most likely ones, from the nucleus of all, or from
- * all.
- */
-export type TokenChoicePlan = "gpu-greedy" | "gpu-top-k" | "gpu-top-p" | "gpu-all" | "cpu";
+/** How to choose: the most likely token, or a draw from the most likely ones, from the nucleus of all, or from all. */
+export type TokenChoicePlan = "gpu-greedy" | "gpu-top-k" | "gpu-top-p" | "gpu-all";
 
-/** The CPU chooses where a history of n-grams counts. */
 export function planTokenChoice(sampling: ResolvedSampling, vocabSize: number): TokenChoicePlan {
-  const { noRepeatNgramSize, doSample } = sampling;
-  if (noRepeatNgramSize > 0) {
-    return "cpu";
-  }
-  if (!doSample) {
+  if (!sampling.doSample) {
     return "gpu-greedy";
   }
   if (effectiveTopK(sampling, vocabSize) > 0) {
@@ -79,7 +71,7 @@ export const CHOICE_RESULT_BYTES = 16;
 export interface TokenChoice {
   buffers: readonly ChoiceBuffer[];
   /** A step, to be recorded behind the logits; afterwards `result` has what `readChoice` reads. */
-  dispatches: Readonly<Record<Exclude<TokenChoicePlan, "cpu">, readonly ChoiceDispatch[]>>;
+  dispatches: Readonly<Record<TokenChoicePlan, readonly ChoiceDispatch[]>>;
 }
 
 /** Sizes and dispatches for a vocabulary. */
@@ -118,7 +110,7 @@ export function tokenChoice(shape: ChoiceShape): TokenChoice {
   };
 }
 
-/** What a decode writes to buffers before its first step. Its plan is not "cpu". */
+/** What a decode writes to buffers before its first step. */
 export function startTokenChoice(
   request: DecodeRequest,
   vocabSize: number,
@@ -157,16 +149,9 @@ export function readChoice(result: Uint32Array, sampling: ResolvedSampling, voca
   if (status === STATUS.ok) {
     return token;
   }
-  // The CPU has the words for it: it is shown logits that differ in nothing that counts.
-  const logits = new Float32Array(vocabSize).fill(-Infinity);
-  if (status === STATUS.notFinite) {
-    new Uint32Array(logits.buffer)[token] = highest;
-  }
-  const sampler = new Sampler(
-    { ...sampling, repetitionPenalty: 1 },
-    { vocabSize, promptIds: [], eosTokenIds: [], minNewTokens: 0, sequence: [0, 0, 0] },
-  );
-  return sampler.choose(logits, position);
+  const [logit = NaN] = new Float32Array(Uint32Array.of(highest).buffer);
+  const maximum = { token, logit: status === STATUS.notFinite ? logit : -Infinity, position };
+  throw unusableMaximum(maximum, vocabSize, sampling);
 }
 
 function markWords(vocabSize: number): number {

@@ -1,0 +1,33 @@
+/** The devices as the benchmark sees them: loading, and the measurements that the contract has no words for. */
+import type { DecodeProfile, DecodeRequest, Executable } from "../../src/runtime/backend.ts";
+import type { AdapterSummary } from "../../src/runtime/webgpu/run/adapter.ts";
+import type { StepCost } from "../../src/runtime/webgpu/run/decode.ts";
+import type { WebGpuExecutable } from "../../src/runtime/webgpu/run/executable.ts";
+
+export interface BenchDevice {
+  /** Threads that read files at once, where the files alone are read. */
+  readonly readers: number;
+  /** Loads the model once more. */
+  load(onWeights: (done: number, total: number) => void): Promise<LoadedModel>;
+}
+
+/** A loaded model that can be measured. */
+export interface LoadedModel {
+  readonly executable: Executable;
+  /** @param profile measure how long kernels run; costs some speed */
+  decode(request: DecodeRequest, options: { profile: boolean; onStep?: OnStep }): Promise<DecodeProfile>;
+  /** Pure reads over the weights: bytes a second by the shape of the loop. */
+  sampleReads(): Promise<Map<string, number>>;
+  readonly cpu?: CpuFigures;
+  readonly gpu?: { readonly executable: WebGpuExecutable; readonly summary: AdapterSummary };
+}
+
+export interface CpuFigures {
+  readonly threads: number;
+  readonly kernelBuild: string;
+  /** Multiply-adds in registers on all threads: operations a second. */
+  sampleFma(): Promise<number[]>;
+}
+
+/** Called with the calling thread's cost of a step, on a GPU. */
+export type OnStep = (cost: StepCost) => void;

@@ -1,0 +1,265 @@
+/** The value of every expression of a template while it runs; statements are those of execute.ts. */
+import { applyFilter } from "./filters.ts";
+import type { RunLimits } from "./limits.ts";
+import { attribute, item, slice } from "./members.ts";
+import { contains, equals, operate, sign } from "./operators.ts";
+import { str } from "./print.ts";
+import type { Scope } from "./scope.ts";
+import type {
+  BinaryExpression,
+  CallExpression,
+  Expression,
+  FilterCall,
+  Literal,
+  MemberExpression,
+  SliceExpression,
+  UnaryExpression,
+} from "./syntax.ts";
+import { applyTest } from "./tests.ts";
+import {
+  booleanOf,
+  floatOf,
+  integerOf,
+  isTrue,
+  iterate,
+  listOf,
+  Mapping,
+  nameOf,
+  NONE,
+  textOf,
+  tupleOf,
+  UNDEFINED,
+  type Arguments,
+  type Value,
+} from "./values.ts";
+
+/** A template reads a field of something that is not there, or calculates with it. */
+export class UndefinedError extends Error {}
+
+const NO_ARGUMENTS: Arguments = { positional: [], named: new Map() };
+
+/** Names that are values and no variables. */
+export const CONSTANTS: ReadonlyMap<string, Value> = new Map<string, Value>([
+  ["true", booleanOf(true)],
+  ["True", booleanOf(true)],
+  ["false", booleanOf(false)],
+  ["False", booleanOf(false)],
+  ["none", NONE],
+  ["None", NONE],
+]);
+
+export class Evaluator {
+  readonly #limits: RunLimits;
+
+  constructor(limits: RunLimits) {
+    this.#limits = limits;
+  }
+
+  /**
+   * @throws UndefinedError for what is done with a value that is not there; Error for all else that Python would refuse,
+   *   and when the limits are reached
+   */
+  evaluate(node: Expression, scope: Scope): Value {
+    this.#limits.checkTime();
+    const value = this.#evaluate(node, scope);
+    this.#limits.checkValue(value);
+    return value;
+  }
+
+  /** What a filter makes of a value. */
+  filter(filter: FilterCall, value: Value, scope: Scope): Value {
+    if (filter.type === "Identifier") {
+      return applyFilter(filter.value, value, NO_ARGUMENTS);
+    }
+    const { callee, args } = filter;
+    if (callee.type !== "Identifier") {
+      throw new Error(`${sourceOf(callee)} is not the name of a filter`);
+    }
+    return applyFilter(callee.value, value, this.arguments(args, scope));
+  }
+
+  /** @throws Error for what is no function */
+  call(callee: Expression, args: Arguments, scope: Scope): Value {
+    const called = this.evaluate(callee, scope);
+    if (called.kind === "undefined") {
+      throw new UndefinedError(`${sourceOf(callee)} is undefined`);
+    }
+    if (called.kind !== "function") {
+      throw new Error(`${sourceOf(callee)} is ${nameOf(called)}, and cannot be called`);
+    }
+    return called.call(args);
+  }
+
+  /** As in Python, those without a name are evaluated before those with one. */
+  arguments(nodes: readonly Expression[], scope: Scope): Arguments {
+    const positional: Value[] = [];
+    for (const node of nodes) {
+      if (node.type === "SpreadExpression") {
+        positional.push(...iterate(this.evaluate(node.argument, scope)));
+      } else if (node.type !== "KeywordArgumentExpression" && node.type !== "KeywordSpreadExpression") {
+        positional.push(this.evaluate(node, scope));
+      }
+    }
+    const named = new Map<string, Value>();
+    const add = (name: string, value: Value): void => {
+      if (named.has(name)) {
+        throw new Error(`the argument "${name}" is given twice`);
+      }
+      named.set(name, value);
+    };
+    for (const node of nodes) {
+      if (node.type === "KeywordArgumentExpression") {
+        add(node.key.value, this.evaluate(node.value, scope));
+      } else if (node.type === "KeywordSpreadExpression") {
+        const fields = this.evaluate(node.argument, scope);
+        if (fields.kind !== "mapping") {
+          throw new Error(`what follows ** is ${nameOf(fields)}; expected a mapping`);
+        }
+        for (const [name, value] of fields.entries()) {
+          add(str(name), value);
+        }
+      }
+    }
+    return { positional, named };
+  }
+
+  #evaluate(node: Expression, scope: Scope): Value {
+    switch (node.type) {
+      case "ArrayLiteral":
+      case "FloatLiteral":
+      case "IntegerLiteral":
+      case "ObjectLiteral":
+      case "StringLiteral":
+      case "TupleLiteral":
+        return this.#literal(node, scope);
+      case "Identifier":
+        return CONSTANTS.get(node.value) ?? scope.get(node.value);
+      case "MemberExpression":
+        return this.#member(node, scope);
+      case "CallExpression":
+        return this.#call(node, scope);
+      case "UnaryExpression":
+        return this.#unary(node, scope);
+      case "BinaryExpression":
+        return this.#binary(node, scope);
+      case "FilterExpression":
+        return this.filter(node.filter, this.evaluate(node.operand, scope), scope);
+      case "TestExpression": {
+        const value = this.evaluate(node.operand, scope);
+        return booleanOf(applyTest(node.test.value, value, NO_ARGUMENTS) !== node.negate);
+      }
+      case "SelectExpression":
+        return isTrue(this.evaluate(node.test, scope)) ? this.evaluate(node.lhs, scope) : UNDEFINED;
+      case "Ternary":
+        return isTrue(this.evaluate(node.condition, scope))
+          ? this.evaluate(node.trueExpr, scope)
+          : this.evaluate(node.falseExpr, scope);
+      case "KeywordArgumentExpression":
+      case "KeywordSpreadExpression":
+      case "SliceExpression":
+      case "SpreadExpression":
+        throw new Error(`a ${node.type} has no value of its own`);
+    }
+  }
+
+  #literal(node: Literal, scope: Scope): Value {
+    switch (node.type) {
+      case "IntegerLiteral":
+        return integerOf(node.value);
+      case "FloatLiteral":
+        return floatOf(node.value);
+      case "StringLiteral":
+        return textOf(node.value);
+      case "ArrayLiteral":
+        return listOf(node.value.map((part) => this.evaluate(part, scope)));
+      case "TupleLiteral":
+        return tupleOf(node.value.map((part) => this.evaluate(part, scope)));
+      case "ObjectLiteral":
+        return new Mapping(
+          [...node.value].map(([key, value]) => [this.evaluate(key, scope), this.evaluate(value, scope)]),
+        );
+    }
+  }
+
+  #member({ object, property, computed }: MemberExpression, scope: Scope): Value {
+    const owner = this.evaluate(object, scope);
+    if (owner.kind === "undefined") {
+      throw new UndefinedError(`${sourceOf(object)} is undefined`);
+    }
+    if (property.type === "SliceExpression") {
+      return this.#slice(owner, property, scope);
+    }
+    return !computed && property.type === "Identifier"
+      ? attribute(owner, property.value)
+      : item(owner, this.evaluate(property, scope));
+  }
+
+  #slice(owner: Value, { start, stop, step }: SliceExpression, scope: Scope): Value {
+    const bound = (node: Expression | undefined): Value =>
+      node === undefined ? UNDEFINED : this.evaluate(node, scope);
+    return slice(owner, bound(start), bound(stop), bound(step));
+  }
+
+  #call({ callee, args }: CallExpression, scope: Scope): Value {
+    return this.call(callee, this.arguments(args, scope), scope);
+  }
+
+  #unary({ operator, argument }: UnaryExpression, scope: Scope): Value {
+    const value = this.evaluate(argument, scope);
+    if (operator.value === "not") {
+      return booleanOf(!isTrue(value));
+    }
+    this.#requireDefined(argument, value);
+    return sign(operator.value, value);
+  }
+
+  #binary(node: BinaryExpression, scope: Scope): Value {
+    const operator = node.operator.value;
+    const left = this.evaluate(node.left, scope);
+    if (operator === "and") {
+      return isTrue(left) ? this.evaluate(node.right, scope) : left;
+    }
+    if (operator === "or") {
+      return isTrue(left) ? left : this.evaluate(node.right, scope);
+    }
+    const right = this.evaluate(node.right, scope);
+    switch (operator) {
+      case "==":
+        return booleanOf(equals(left, right));
+      case "!=":
+        return booleanOf(!equals(left, right));
+      case "in":
+        return booleanOf(contains(right, left));
+      case "not in":
+        return booleanOf(!contains(right, left));
+      case "~":
+        return textOf(str(left) + str(right));
+    }
+    this.#requireDefined(node.left, left);
+    this.#requireDefined(node.right, right);
+    return operate(operator, left, right);
+  }
+
+  #requireDefined(node: Expression, { kind }: Value): void {
+    if (kind === "undefined") {
+      throw new UndefinedError(`${sourceOf(node)} is undefined`);
+    }
+  }
+}
+
+/** `"message.content"`, as far as that is simple; for messages. */
+function sourceOf(node: Expression): string {
+  if (node.type === "Identifier") {
+    return `"${node.value}"`;
+  }
+  if (node.type !== "MemberExpression") {
+    return "a value";
+  }
+  const { object, property, computed } = node;
+  const owner = sourceOf(object).replace(/^"|"$/g, "");
+  if (!computed && property.type === "Identifier") {
+    return `"${owner}.${property.value}"`;
+  }
+  const isSimple = property.type === "IntegerLiteral" || property.type === "StringLiteral";
+  return `"${owner}[${isSimple ? JSON.stringify(property.value) : "…"}]"`;
+}

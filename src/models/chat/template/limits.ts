@@ -1,0 +1,60 @@
+/**
+ * What a run of a template may take. A template comes with a model, from whoever published it, and nothing else can
+ * interrupt it. Long conversations take a few milliseconds.
+ */
+import { isSequence, type Value } from "./values.ts";
+
+const MOST_MILLISECONDS = 5000;
+/** In UTF-16 code units. */
+const LONGEST_TEXT = 2 ** 26;
+const LONGEST_LIST = 2 ** 20;
+
+/** Of one run, whose time begins with it. */
+export class RunLimits {
+  readonly #startedAt = performance.now();
+
+  /** @throws Error when the time is up */
+  checkTime(): void {
+    if (performance.now() - this.#startedAt < MOST_MILLISECONDS) {
+      return;
+    }
+    throw new Error(`it is not done after ${MOST_MILLISECONDS / 1000} seconds`);
+  }
+
+  /** @throws Error for a text or a list that is too long */
+  checkValue(value: Value): void {
+    if (value.kind === "text") {
+      this.checkText(value.value.length);
+    }
+    if (isSequence(value) && value.items.length > LONGEST_LIST) {
+      throw new Error(`it makes a list of more than ${LONGEST_LIST} items`);
+    }
+  }
+
+  /** @throws Error for a text of so many code units that it is too long */
+  checkText(length: number): void {
+    if (length > LONGEST_TEXT) {
+      throw new Error(`it makes a text of more than ${LONGEST_TEXT} characters`);
+    }
+  }
+}
+
+/** What a block prints, as long as it is not too long. */
+export class Output {
+  readonly #limits: RunLimits;
+  #text = "";
+
+  constructor(limits: RunLimits) {
+    this.#limits = limits;
+  }
+
+  get text(): string {
+    return this.#text;
+  }
+
+  /** @throws Error when there is too much */
+  write(text: string): void {
+    this.#limits.checkText(this.#text.length + text.length);
+    this.#text += text;
+  }
+}

@@ -1,0 +1,211 @@
+/**
+ * The syntax tree of a template, as the parser of `@huggingface/jinja` makes it: the nodes' `type` and the fields that are
+ * read here. The library's own declarations import without file extensions, which TypeScript's NodeNext resolution does
+ * not follow; that these are true is what parse.test.ts is for.
+ */
+
+export interface Program {
+  readonly type: "Program";
+  readonly body: readonly Node[];
+}
+
+/** A part of a block. An expression there is what `{{ … }}` prints, or the text between statements. */
+export type Node = Statement | Expression;
+
+export type Statement =
+  | BreakStatement
+  | CallStatement
+  | CommentStatement
+  | FilterStatement
+  | ForStatement
+  | IfStatement
+  | MacroStatement
+  | SetStatement;
+
+export type Expression =
+  | BinaryExpression
+  | CallExpression
+  | FilterExpression
+  | Identifier
+  | KeywordArgument
+  | Literal
+  | MemberExpression
+  | SelectExpression
+  | SliceExpression
+  | SpreadExpression
+  | TernaryExpression
+  | TestExpression
+  | UnaryExpression;
+
+export interface IfStatement {
+  readonly type: "If";
+  readonly test: Expression;
+  readonly body: readonly Node[];
+  /** Of `else`, or of `elif` one more If. */
+  readonly alternate: readonly Node[];
+}
+
+export interface ForStatement {
+  readonly type: "For";
+  readonly loopvar: Expression;
+  /** `items if test` is a SelectExpression. */
+  readonly iterable: Expression;
+  readonly body: readonly Node[];
+  /** Of `else`. */
+  readonly defaultBlock: readonly Node[];
+}
+
+export interface BreakStatement {
+  readonly type: "Break" | "Continue";
+}
+
+export interface CommentStatement {
+  readonly type: "Comment";
+}
+
+export interface SetStatement {
+  readonly type: "Set";
+  readonly assignee: Expression;
+  /** Null: the value is what `body` prints. */
+  readonly value: Expression | null;
+  readonly body: readonly Node[];
+}
+
+/** `name`, or `name=default`. */
+export type Parameter = Identifier | KeywordArgument;
+
+export interface MacroStatement {
+  readonly type: "Macro";
+  readonly name: Identifier;
+  readonly args: readonly Parameter[];
+  readonly body: readonly Node[];
+}
+
+export interface CallStatement {
+  readonly type: "CallStatement";
+  readonly call: CallExpression;
+  readonly callerArgs: readonly Parameter[] | null;
+  readonly body: readonly Node[];
+}
+
+/** A filter's name, with or without arguments. */
+export type FilterCall = Identifier | CallExpression;
+
+export interface FilterStatement {
+  readonly type: "FilterStatement";
+  readonly filter: FilterCall;
+  readonly body: readonly Node[];
+}
+
+export type Literal =
+  | { readonly type: "IntegerLiteral" | "FloatLiteral"; readonly value: number }
+  | { readonly type: "StringLiteral"; readonly value: string }
+  | { readonly type: "ArrayLiteral"; readonly value: readonly Expression[] }
+  | TupleLiteral
+  | { readonly type: "ObjectLiteral"; readonly value: ReadonlyMap<Expression, Expression> };
+
+export interface TupleLiteral {
+  readonly type: "TupleLiteral";
+  readonly value: readonly Expression[];
+}
+
+export interface Identifier {
+  readonly type: "Identifier";
+  readonly value: string;
+}
+
+export interface MemberExpression {
+  readonly type: "MemberExpression";
+  readonly object: Expression;
+  readonly property: Expression;
+  /** `object[property]`, not `object.property`. */
+  readonly computed: boolean;
+}
+
+/** Only within a MemberExpression. */
+export interface SliceExpression {
+  readonly type: "SliceExpression";
+  readonly start?: Expression;
+  readonly stop?: Expression;
+  readonly step?: Expression;
+}
+
+export interface CallExpression {
+  readonly type: "CallExpression";
+  readonly callee: Expression;
+  readonly args: readonly Expression[];
+}
+
+/** Only among arguments and parameters. */
+export interface KeywordArgument {
+  readonly type: "KeywordArgumentExpression";
+  readonly key: Identifier;
+  readonly value: Expression;
+}
+
+/** `*list` or `**mapping`; only among arguments. */
+export interface SpreadExpression {
+  readonly type: "SpreadExpression" | "KeywordSpreadExpression";
+  readonly argument: Expression;
+}
+
+interface Operator {
+  readonly value: string;
+}
+
+export interface BinaryExpression {
+  readonly type: "BinaryExpression";
+  readonly operator: Operator;
+  readonly left: Expression;
+  readonly right: Expression;
+}
+
+export interface UnaryExpression {
+  readonly type: "UnaryExpression";
+  readonly operator: Operator;
+  readonly argument: Expression;
+}
+
+export interface FilterExpression {
+  readonly type: "FilterExpression";
+  readonly operand: Expression;
+  readonly filter: FilterCall;
+}
+
+/** `operand is test`; the parser knows no arguments of tests. */
+export interface TestExpression {
+  readonly type: "TestExpression";
+  readonly operand: Expression;
+  readonly negate: boolean;
+  readonly test: Identifier;
+}
+
+/** `lhs if test` without an `else`: undefined where the test fails, or of a `for` which items there are. */
+export interface SelectExpression {
+  readonly type: "SelectExpression";
+  readonly lhs: Expression;
+  readonly test: Expression;
+}
+
+export interface TernaryExpression {
+  readonly type: "Ternary";
+  readonly condition: Expression;
+  readonly trueExpr: Expression;
+  readonly falseExpr: Expression;
+}
+
+const STATEMENTS: Readonly<Record<Statement["type"], true>> = {
+  Break: true,
+  CallStatement: true,
+  Comment: true,
+  Continue: true,
+  FilterStatement: true,
+  For: true,
+  If: true,
+  Macro: true,
+  Set: true,
+};
+
+export function isStatement(node: Node): node is Statement {
+  return Object.hasOwn(STATEMENTS, node.type);
+}

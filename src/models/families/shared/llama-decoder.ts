@@ -1,0 +1,189 @@
+/**
+ * Llama's decoder (Touvron et al. 2023, https://arxiv.org/abs/2302.13971): pre-norm with RMSNorm (Zhang & Sennrich
+ * 2019), rotary positions, grouped-query attention (Ainslie et al. 2023) and SwiGLU. Other families differ by a line or
+ * two of their configuration (transformers: models/llama/configuration_llama.py and those copied from it).
+ */
+import { z } from "zod";
+import type { Program } from "../../../runtime/program.ts";
+import { kvLayers } from "../../../runtime/state.ts";
+import { baseSchema, readBase, type BaseConfig } from "../../config/base.ts";
+import { readHeadDim } from "../../config/head-dim.ts";
+import { readRopeParameters, type RopeParameters } from "../../config/rope-parameters.ts";
+import {
+  count,
+  headSize,
+  invalidConfig,
+  size,
+  unsupportedConfig,
+  type ConfigFile,
+} from "../../config/schema.ts";
+import { ModuleBuilder } from "./module-builder.ts";
+import { ropeFrequencies } from "./rope-frequencies.ts";
+
+export interface LlamaDecoderConfig extends BaseConfig {
+  hiddenSize: number;
+  intermediateSize: number;
+  /** Query heads. */
+  heads: number;
+  /** Key and value heads; divides `heads`. */
+  kvHeads: number;
+  headDim: number;
+  rmsNormEps: number;
+  rope: RopeParameters;
+  /** One a layer: false for layers without positional encoding (NoPE). */
+  usesRope: boolean[];
+  /** The LM head is the embedding matrix. */
+  tieWordEmbeddings: boolean;
+  attentionBias: boolean;
+  mlpBias: boolean;
+}
+
+/** Keys that transformers writes into every file are required: a default there would hide a damaged file. */
+export const llamaDecoderSchema = baseSchema.extend({
+  hidden_size: size,
+  intermediate_size: size,
+  num_hidden_layers: count,
+  num_attention_heads: count,
+  num_key_value_heads: count.nullish(),
+  head_dim: headSize.nullish(),
+  hidden_act: z.string().default("silu"),
+  rms_norm_eps: z.number().positive().default(1e-6),
+  max_position_embeddings: size,
+  tie_word_embeddings: z.boolean(),
+  attention_bias: z.boolean().default(false),
+  mlp_bias: z.boolean().default(false),
+});
+
+/**
+ * The configuration of such a decoder from the values of its config.json.
+ *
+ * @param options.usesRope one a layer: false for layers without positional encoding
+ * @param options.defaultTheta the base of RoPE where the file has none
+ * @throws ModelComposeError "invalid-config" for wrong values, "unsupported" for what the decoder does not do
+ */
+export function readLlamaDecoder(
+  file: ConfigFile,
+  values: z.output<typeof llamaDecoderSchema>,
+  { usesRope, defaultTheta }: { usesRope: boolean[]; defaultTheta: number },
+): LlamaDecoderConfig {
+  if (values.hidden_act !== "silu" && values.hidden_act !== "swish") {
+    throw unsupportedConfig(
+      file,
+      `"hidden_act" is "${values.hidden_act}"; supported is "silu".`,
+      "Use a model with SwiGLU activations.",
+    );
+  }
+  const heads = values.num_attention_heads;
+  const kvHeads = values.num_key_value_heads ?? heads;
+  if (heads % kvHeads !== 0) {
+    throw invalidConfig(
+      file,
+      `"num_attention_heads" is ${heads}; expected a multiple of "num_key_value_heads", ${kvHeads}.`,
+    );
+  }
+  const headDim =
+    values.head_dim ??
+    readHeadDim(
+      file,
+      ["hidden_size", values.hidden_size],
+      ["num_attention_heads", values.num_attention_heads],
+      ', or a "head_dim"',
+    );
+  if (headDim % 2 !== 0 && usesRope.includes(true)) {
+    throw invalidConfig(
+      file,
+      `the head dimension is ${headDim}; RoPE turns pairs of channels: expected an even number.`,
+    );
+  }
+  return {
+    ...readBase(file, values),
+    hiddenSize: values.hidden_size,
+    intermediateSize: values.intermediate_size,
+    layers: values.num_hidden_layers,
+    heads,
+    kvHeads,
+    headDim,
+    rmsNormEps: values.rms_norm_eps,
+    maxPositions: values.max_position_embeddings,
+    rope: readRopeParameters(file, defaultTheta),
+    usesRope,
+    tieWordEmbeddings: values.tie_word_embeddings,
+    attentionBias: values.attention_bias,
+    mlpBias: values.mlp_bias,
+  };
+}
+
+/**
+ * The forward pass of such a decoder.
+ *
+ * @param family of the Program
+ */
+export function buildLlamaDecoder(family: string, config: LlamaDecoderConfig): Program {
+  const { vocabSize, hiddenSize, intermediateSize, heads, kvHeads, headDim, maxPositions } = config;
+  const p = new ModuleBuilder();
+
+  const x = p.buffer("residual", hiddenSize);
+  const n = p.buffer("normed", hiddenSize);
+  const q = p.buffer("query", heads * headDim);
+  const k = p.buffer("key", kvHeads * headDim);
+  const v = p.buffer("value", kvHeads * headDim);
+  const attended = p.buffer("attended", heads * headDim);
+  const gate = p.buffer("gate", intermediateSize);
+  const up = p.buffer("up", intermediateSize);
+  const branch = p.buffer("branch", hiddenSize);
+
+  const attention = { bias: config.attentionBias };
+  const mlp = { bias: config.mlpBias };
+  const epsilon = config.rmsNormEps;
+
+  const table = p.matrix("model.embed_tokens.weight", vocabSize, hiddenSize);
+  p.group("The embedding table");
+  p.op({ role: "embed", table, output: x, trace: "embeddings" });
+
+  for (let layer = 0; layer < config.layers; layer++) {
+    const name = `model.layers.${layer}`;
+    p.group(`Layer ${layer}`);
+
+    p.rmsNorm(x, `${name}.input_layernorm`, n, { epsilon });
+    p.linear(n, `${name}.self_attn.q_proj`, q, attention);
+    p.linear(n, `${name}.self_attn.k_proj`, k, attention);
+    p.linear(n, `${name}.self_attn.v_proj`, v, attention);
+    if (config.usesRope[layer]) {
+      p.op({ role: "rope", buffer: q, heads, headDim });
+      p.op({ role: "rope", buffer: k, heads: kvHeads, headDim });
+    }
+    p.op({ role: "append", key: k, value: v, layer });
+    p.op({
+      role: "attention",
+      over: "past",
+      query: q,
+      layer,
+      heads,
+      scale: headDim ** -0.5,
+      output: attended,
+    });
+    p.linear(attended, `${name}.self_attn.o_proj`, branch, attention);
+    p.op({ role: "add", input: branch, target: x });
+
+    p.rmsNorm(x, `${name}.post_attention_layernorm`, n, { epsilon });
+    p.linear(n, `${name}.mlp.gate_proj`, gate, mlp);
+    p.linear(n, `${name}.mlp.up_proj`, up, mlp);
+    p.op({ role: "gate", activation: "silu", gate, up, output: gate });
+    p.linear(gate, `${name}.mlp.down_proj`, branch, mlp);
+    p.op({ role: "add", input: branch, target: x, trace: `layers.${layer}` });
+  }
+
+  p.group("The language-model head");
+  p.rmsNorm(x, "model.norm", n, { epsilon, trace: "final_norm" });
+  const head = config.tieWordEmbeddings ? table : p.matrix("lm_head.weight", vocabSize, hiddenSize);
+  p.op({ role: "logits", input: n, weight: head });
+
+  const { inverseFrequencies, attentionScaling } = ropeFrequencies(config.rope, headDim, maxPositions);
+  return p.build({
+    family,
+    vocabSize,
+    maxPositions,
+    rope: { inverseFrequencies: Float32Array.from(inverseFrequencies), scaling: attentionScaling },
+    state: kvLayers(config.layers, { kvHeads, headDim }),
+  });
+}

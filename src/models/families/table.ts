@@ -1,0 +1,84 @@
+/** The families that run here, one row each. Whoever asks which there are reads this table. */
+import { nearestName } from "../../base/nearest-name.ts";
+import { describeJson } from "../../base/json.ts";
+import { invalidConfig, unsupportedConfig, type ConfigFile } from "../config/schema.ts";
+import { bart } from "./bart.ts";
+import { blenderbotSmall } from "./blenderbot-small.ts";
+import { blenderbot } from "./blenderbot.ts";
+import { codegen } from "./codegen.ts";
+import type { Family } from "./family.ts";
+import { gptNeo } from "./gpt-neo.ts";
+import { gpt2 } from "./gpt2.ts";
+import { llama } from "./llama.ts";
+import { smollm3 } from "./smollm3.ts";
+
+/** In the order in which their published models are offered. */
+export const FAMILIES: readonly Family[] = [
+  smollm3,
+  llama,
+  gpt2,
+  gptNeo,
+  codegen,
+  blenderbot,
+  blenderbotSmall,
+  bart,
+];
+
+/**
+ * The family whose models a config.json describes, by its `model_type` and, where it has them, its `architectures`.
+ *
+ * @throws ModelComposeError "invalid-config" where they are missing or of the wrong type, "unsupported" for a family, or
+ *   an architecture of it, that does not run here
+ */
+export function familyOf(file: ConfigFile): Family {
+  const family = familyOfType(file);
+  requireArchitecture(file, family);
+  return family;
+}
+
+function familyOfType(file: ConfigFile): Family {
+  const { model_type: type } = file.values;
+  const types = FAMILIES.map((family) => family.type).toSorted();
+  if (type === undefined || type === null) {
+    throw invalidConfig(file, `no "model_type"; expected one of ${types.join(", ")}.`);
+  }
+  if (typeof type !== "string") {
+    throw invalidConfig(file, `"model_type" is ${describeJson(type)}; expected a string.`);
+  }
+  const family = FAMILIES.find((candidate) => candidate.type === type);
+  if (family !== undefined) {
+    return family;
+  }
+  const near = nearestName(type, types);
+  throw unsupportedConfig(
+    file,
+    `model_type "${type}" is not supported${near === undefined ? "" : ` (did you mean "${near}"?)`}; ` +
+      `supported: ${types.join(", ")}.`,
+    "Use a model of one of these families.",
+  );
+}
+
+function requireArchitecture(file: ConfigFile, { type, architectures: supported }: Family): void {
+  const { architectures } = file.values;
+  if (architectures === undefined || architectures === null) {
+    return;
+  }
+  if (!isListOfStrings(architectures)) {
+    throw invalidConfig(
+      file,
+      `"architectures" is ${describeJson(architectures)}; expected a list of strings.`,
+    );
+  }
+  if (architectures.length > 0 && !architectures.some((name) => supported.includes(name))) {
+    throw unsupportedConfig(
+      file,
+      `architecture ${architectures.map((name) => `"${name}"`).join(", ")} is not supported for model_type ` +
+        `"${type}"; supported: ${supported.join(", ")}.`,
+      "Use a model made for text generation.",
+    );
+  }
+}
+
+function isListOfStrings(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((entry) => typeof entry === "string");
+}

@@ -1,0 +1,134 @@
+/** One sequence, token by token, and its text as it becomes whole. */
+import type { DecodeRequest } from "../backend.ts";
+import { AbortError } from "../../base/errors.ts";
+import { textOf } from "./generated-text.ts";
+import { decodeOnHost } from "./host-decode.ts";
+import { timingsOf, type FirstRows, type Outcome, type Sink } from "./outcome.ts";
+import type { GeneratorParts, Job } from "./request.ts";
+import type { FinishReason } from "./types.ts";
+
+/** Tokens are chosen on the device where it can choose by the job's settings and rules, else here. */
+export async function decodeText(
+  parts: GeneratorParts,
+  job: Job,
+  first: FirstRows,
+  sink: Sink,
+  signal: AbortSignal | undefined,
+): Promise<Outcome> {
+  const { executable, vocabSize } = parts;
+  const { settings, processing, limit } = job;
+  const { eosTokenIds, rules, minNewTokens } = processing;
+  const text = textOf(parts, settings.stop);
+  const pieces = new Pieces(sink, parts.codec !== undefined);
+  const tokens: number[] = [];
+  let finishReason = job.limitReason as FinishReason;
+  let firstAt = first.start;
+  let lastAt = first.start;
+
+  const onToken = (token: number): boolean => {
+    lastAt = performance.now();
+    if (tokens.length === 0) {
+      firstAt = lastAt;
+    }
+    tokens.push(token);
+    pieces.add(token);
+    // A token forced at the limit is no end that the model has found.
+    if (tokens.length === limit && rules?.forcedEosTokenIds.includes(token) === true) {
+      return false;
+    }
+    if (eosTokenIds.includes(token)) {
+      finishReason = "eos";
+      return false;
+    }
+    const { emit, stopped } = text.push(token);
+    if (stopped !== undefined) {
+      finishReason = "stop";
+    }
+    pieces.send(emit);
+    return stopped === undefined && sink.isOpen();
+  };
+  const request: DecodeRequest = {
+    tokens: first.rows,
+    slot: 0,
+    position: first.position,
+    sourceLength: first.sourceLength,
+    count: limit,
+    sampling: settings.sampling,
+    rules,
+    history: job.begin,
+    eosTokenIds,
+    minNewTokens,
+    sequence: settings.sequence,
+    onProgress: first.onProgress,
+    onToken,
+  };
+  if (executable.canChoose(request)) {
+    await executable.decode(request, signal);
+  } else {
+    await decodeOnHost(executable, request, vocabSize, signal);
+  }
+  if (signal?.aborted) {
+    throw new AbortError(signal.reason);
+  }
+
+  if (finishReason !== "stop") {
+    const { emit: rest, stopped } = text.finish();
+    if (stopped !== undefined) {
+      finishReason = "stop";
+    }
+    if (rest !== "") {
+      pieces.send(rest);
+    }
+  }
+  pieces.end();
+  const { newText } = pieces;
+  return {
+    sequences: [{ tokens, newText, finishReason }],
+    timings: timingsOf(
+      job.ids.length,
+      (firstAt - first.start) / 1000,
+      (lastAt - firstAt) / 1000,
+      tokens.length,
+    ),
+  };
+}
+
+/** Text on its way to a reader: each piece takes along the tokens that it completes. */
+class Pieces {
+  /** All that was sent. */
+  newText = "";
+  readonly #sink: Sink;
+  readonly #hasText: boolean;
+  #unsent: number[] = [];
+
+  /** @param hasText false: there are tokens only, and each is a piece */
+  constructor(sink: Sink, hasText: boolean) {
+    this.#sink = sink;
+    this.#hasText = hasText;
+  }
+
+  add(token: number): void {
+    this.#unsent.push(token);
+  }
+
+  /** An empty text is no piece: its tokens go with the next. */
+  send(text: string): void {
+    if (text === "" && this.#hasText) {
+      return;
+    }
+    this.newText += text;
+    this.#flush(text);
+  }
+
+  /** Sends the tokens that completed no text. */
+  end(): void {
+    if (this.#unsent.length > 0) {
+      this.#flush("");
+    }
+  }
+
+  #flush(text: string): void {
+    this.#sink.emit({ text, tokens: this.#unsent });
+    this.#unsent = [];
+  }
+}

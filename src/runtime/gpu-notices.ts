@@ -1,0 +1,35 @@
+import { formatBytes } from "../base/bytes.ts";
+import type { DeviceInfo, PrefillMode } from "./generation/types.ts";
+import type { MemoryNeed } from "./memory-check.ts";
+
+export interface GpuUse {
+  readonly device: Pick<DeviceInfo, "description" | "adapter">;
+  /** The adapter computes on the CPU. */
+  readonly isSoftware: boolean;
+  /** Why it is this one; stands behind its description. */
+  readonly why?: string;
+  readonly need: MemoryNeed;
+  /** Capacity of the KV cache in tokens. */
+  readonly contextLength: number;
+  readonly prefill: PrefillMode;
+}
+
+/** What a person should know before a model is loaded on a GPU, a line each; warnings first. */
+export function gpuNotices({ device, isSoftware, why = "", need, contextLength, prefill }: GpuUse): string[] {
+  const notices: string[] = [];
+  if (isSoftware) {
+    notices.push(
+      `WARNING: ${device.adapter ?? device.description} is no GPU but a program on the CPU, for tests: results are ` +
+        'right, and come many times slower than from the device "wasm".',
+    );
+  }
+  notices.push(
+    `Device: ${device.description}${why}; context: ${contextLength} tokens; GPU memory: ` +
+      `${formatBytes(need.weightBytes)} of weights, ${formatBytes(need.kvCacheBytes)} of KV cache, ` +
+      `${formatBytes(need.workBytes)} of work.`,
+  );
+  if (prefill !== "exact") {
+    notices.push(`Prompts are read with "${prefill}" arithmetic, which is not exact.`);
+  }
+  return notices;
+}
