@@ -9,14 +9,14 @@ import { loadCompose } from "../src/compose/load.ts";
 import { ModelHost } from "../src/compose/model-host.ts";
 import { Engine } from "../src/compose/run/engine.ts";
 import type { RunEvent } from "../src/compose/run/events.ts";
-import { loadModel } from "../src/index.ts";
+import { loadModelSized } from "../src/models/model.ts";
 import { eventsOf } from "./support/compose.ts";
 
 const examples = path.resolve(import.meta.dirname, "..", "examples");
 const textGeneration = path.join(examples, "model-tasks");
 /** The bundled model in place of the big ones. */
 const bundled = path.join(examples, "bundled-model.yml");
-const host = new ModelHost(loadModel, {}, { device: "wasm" });
+const host = new ModelHost(loadModelSized, {}, { device: "wasm" });
 
 afterAll(() => host.dispose());
 

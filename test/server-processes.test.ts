@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vite
 import { runningServers, stopServer } from "../src/registry/running-servers.ts";
 import { startServer } from "../src/server/server.ts";
 import type { Task } from "../src/server/task.ts";
-import { loadModel } from "../src/index.ts";
+import { loadModelSized } from "../src/models/model.ts";
 import { loadText } from "./support/compose.ts";
 import { call, until } from "./support/http.ts";
 
@@ -285,7 +285,11 @@ describe("signals", { skip: isWindows }, () => {
 
 test("the processor is idle when the one who waited has left", async () => {
   const definition = loadText(yaml(tales));
-  const server = await startServer(definition, { loadModel, port: 0, environment: new Map() });
+  const server = await startServer(definition, {
+    loadModel: loadModelSized,
+    port: 0,
+    environment: new Map(),
+  });
   try {
     await server.ready;
     const leave = new AbortController();

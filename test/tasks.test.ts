@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ModelHost } from "../src/compose/model-host.ts";
 import { Engine } from "../src/compose/run/engine.ts";
 import { startServer } from "../src/server/server.ts";
-import { loadModel } from "../src/index.ts";
+import { loadModel, loadModelSized } from "../src/models/model.ts";
 import { FakeModels, loadText } from "./support/compose.ts";
 import { modelPath } from "./support/golden.ts";
 import { call, open } from "./support/http.ts";
@@ -17,7 +17,7 @@ import { goldenPath } from "./support/model-files.ts";
 let scratch: string;
 let talesWithTemplate: string;
 let blenderbot: string;
-const host = new ModelHost(loadModel, {}, { device: "wasm", threads: 1 });
+const host = new ModelHost(loadModelSized, {}, { device: "wasm", threads: 1 });
 
 beforeAll(() => {
   scratch = mkdtempSync(join(tmpdir(), "model-compose-tasks-"));
@@ -125,7 +125,7 @@ describe("an encoder–decoder", () => {
   test("an architecture that contradicts the configuration is an error before weights are read", async () => {
     const stages: string[] = [];
     const hooks = { onProgress: (_: unknown, { stage }: { stage: string }) => stages.push(stage) };
-    const watched = new ModelHost(loadModel, hooks, { device: "wasm" });
+    const watched = new ModelHost(loadModelSized, hooks, { device: "wasm" });
     const failure = async (yaml: string): Promise<unknown> => {
       try {
         for await (const event of new Engine(loadText(yaml), watched).run({ input: {} })) {

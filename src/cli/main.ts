@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { errorMessage, ModelComposeError } from "../base/errors.ts";
+import { withHint } from "../base/parameter-hint.ts";
 import { generate, type GenerateFlags } from "./commands/generate.ts";
 import { run, type CommandContext, type ComposeFlags, type RunFlags } from "./commands/run.ts";
 import type { LogsFlags } from "./commands/logs.ts";
@@ -12,6 +13,7 @@ import { addCompletion } from "./completion.ts";
 import type { LoadTextModel } from "../compose/model-host.ts";
 import { AdaptersWanted, collect, countFlag, deviceFlags, numberFlag } from "./flags.ts";
 import { Interrupted, interruptSignal } from "./interrupt.ts";
+import { deviceHints } from "./parameter-flags.ts";
 import { failureText } from "./report.ts";
 import { hintWhenSlow } from "./slow-hint.ts";
 import { BrokenPipe, Terminal } from "./terminal.ts";
@@ -23,8 +25,8 @@ interface GlobalFlags extends ComposeFlags {
 
 /** Loaded when a command needs it, so that `--help` and bad input answer at once. */
 const loadModel: LoadTextModel = async (source, options) => {
-  const models = await import("../models/model.ts");
-  return models.loadModel(source, options);
+  const { loadModelSized } = await import("../models/model.ts");
+  return loadModelSized(source, options);
 };
 
 /**
@@ -90,7 +92,7 @@ function finish(
   if (isAbort && interrupted.reason instanceof Interrupted) {
     return interrupted.reason.exitCode;
   }
-  terminal.error(failureText(failure, verbose));
+  terminal.error(failureText(withHint(failure, deviceHints), verbose));
   return failure instanceof ModelComposeError && failure.code === "usage" ? 2 : 1;
 }
 

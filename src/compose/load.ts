@@ -2,20 +2,35 @@ import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { errorMessage, ModelComposeError } from "../base/errors.ts";
 import { checkTemplates } from "./analysis/check-templates.ts";
+import { checkJobGraph } from "./analysis/job-graph.ts";
+import { checkWorkflowCalls } from "./analysis/workflow-calls.ts";
 import type { ComponentDefinition, ComposeDefinition, WorkflowDefinition } from "./definition/definition.ts";
-import { MappingReader } from "./source/mapping-reader.ts";
+import { MappingReader } from "./definition/mapping-reader.ts";
 import { ProblemList, type Location, type SourceFile } from "./source/problems.ts";
 import { readComponent } from "./definition/read-component.ts";
 import { readController } from "./definition/read-controller.ts";
 import { reportDuplicateIds } from "./definition/read-ids.ts";
 import type { JobContext } from "./definition/read-job.ts";
-import { checkWorkflowCalls } from "./analysis/workflow-calls.ts";
 import { implicitWorkflow, readWorkflow } from "./definition/read-workflow.ts";
 import { describeNode, mergeTrees, type SourceNode } from "./source/source-tree.ts";
 import type { Environment } from "./template/environment.ts";
 import { readYaml } from "./source/yaml-source.ts";
 
 const fileNames = ["model-compose.yml", "model-compose.yaml"];
+
+/** Keys of the compose language that are known, but not supported here. */
+const otherKeys = [
+  "listener",
+  "listeners",
+  "gateway",
+  "gateways",
+  "logger",
+  "loggers",
+  "system",
+  "systems",
+  "tracer",
+  "tracers",
+];
 
 export interface LoadComposeOptions {
   readonly environment: Environment;
@@ -122,10 +137,7 @@ function readDefinition(
   if (problems.problems.length === 0) {
     checkWorkflowCalls(workflows, problems);
   }
-  reader.refuse(
-    ...["listener", "listeners", "gateway", "gateways", "logger", "loggers"],
-    ...["system", "systems", "tracer", "tracers"],
-  );
+  reader.refuse(...otherKeys);
   reader.finish();
   return { files, controller, components, workflows, warnings: problems.warnings };
 }
@@ -149,7 +161,11 @@ function readWorkflows(reader: MappingReader, context: JobContext): WorkflowDefi
   const workflows = written.flatMap(({ key, node }) => {
     const workflow = reader.mappingOf(key, node, "workflow");
     const read = workflow === undefined ? undefined : readWorkflow(workflow, context);
-    return read === undefined ? [] : [read];
+    if (read === undefined) {
+      return [];
+    }
+    checkJobGraph(read.jobs, `workflow "${read.id}"`, problems);
+    return [read];
   });
   reportDuplicateIds(workflows, "workflows", problems);
   const defaults = workflows.filter((workflow) => workflow.default);

@@ -1,6 +1,9 @@
 import { expect, test } from "vitest";
 import { loadText } from "../../test/support/compose.ts";
-import type { LoadOptions, LoadProgress } from "../models/load-options.ts";
+import { AbortError, ModelComposeError } from "../base/errors.ts";
+import type { PromptCounter, SizedLoadOptions } from "../models/context-sizing.ts";
+import type { LoadProgress } from "../models/load-options.ts";
+import { countContext } from "./analysis/context-needs.ts";
 import type { ModelComponent } from "./definition/definition.ts";
 import { ModelHost, type TextModel } from "./model-host.ts";
 
@@ -14,10 +17,10 @@ const open = 'prompt: "${input}"';
 
 /** Loads that end when they are told to. */
 class Loads {
-  readonly started: { source: string; options: LoadOptions; end: (error?: Error) => void }[] = [];
+  readonly started: { source: string; options: SizedLoadOptions; end: (error?: Error) => void }[] = [];
   disposed = 0;
 
-  readonly load = (source: string, options: LoadOptions): Promise<TextModel> => {
+  readonly load = (source: string, options: SizedLoadOptions): Promise<TextModel> => {
     const { promise, resolve, reject } = Promise.withResolvers<TextModel>();
     const model: TextModel = {
       device: { kind: "wasm", description: "fake" },
@@ -64,27 +67,84 @@ test("components of the same model share it; others do not", async () => {
   expect(loads.disposed).toBe(3);
 });
 
-test("the file may bound the context", async () => {
+test("the file bounds the context where its lengths stand in it", async () => {
   const loads = new Loads();
   const host = new ModelHost(loads.load);
-  const [literal, cut, unknown, longer] = components(
-    "model: a, prompt: hello, max_output_length: 9",
+  const [cut, unknown, longer] = components(
     `model: b, max_input_length: 20, ${open}`,
     `model: c, max_input_length: 20, max_output_length: '\${input.n}', ${open}`,
     `model: d, max_input_length: 20, max_output_length: 30, context_length: 40, ${open}`,
   );
-  for (const component of [literal, cut, unknown, longer]) {
+  for (const component of [cut, unknown, longer]) {
     const waiting = host.model(component);
     loads.started.at(-1)?.end();
     await waiting;
   }
-  await host.model(literal, { context: 5 });
-  expect(loads.started.map(({ options }) => options.contextLength)).toEqual([
-    5 + 16 + 9,
-    20 + 1024,
-    "max",
-    40,
+  expect(loads.started.map(({ options: { contextLength, sizing } }) => [contextLength, sizing])).toEqual([
+    [20 + 1024, undefined],
+    ["max", undefined],
+    [40, undefined],
   ]);
+});
+
+/** Counts characters, and of a conversation its messages. */
+const counter: PromptCounter = {
+  ofText: (prompt) => prompt.length,
+  ofChat: (messages) => Promise.resolve(messages.length),
+};
+
+test("known prompts are counted when there is a tokenizer", async () => {
+  const loads = new Loads();
+  const host = new ModelHost(loads.load);
+  const [literal, bounded, open1] = components(
+    "model: a, prompt: hello, max_output_length: 9",
+    "model: b, prompt: hello, max_output_length: 9, context_length: 12",
+    `model: c, ${open}`,
+  );
+  const needs = [
+    { prompts: ["four", "a prompt that is cut"], maxPromptTokens: 8, maxNewTokens: 3 },
+    { prompts: [{ messages: [], options: {} }], maxPromptTokens: Infinity, maxNewTokens: 10 },
+  ];
+  const all = Promise.all([host.model(literal), host.model(bounded), host.model(open1, { needs })]);
+  for (const { end } of loads.started) {
+    end();
+  }
+  await all;
+  const sized = loads.started.map(async ({ options: { contextLength, sizing } }) => {
+    return [contextLength, sizing?.least, await sizing?.count(counter)];
+  });
+  expect(await Promise.all(sized)).toEqual([
+    ["max", 10, 5 + 9],
+    [12, 10, 12],
+    ["max", 11, 8 + 3],
+  ]);
+});
+
+test("a conversation that cannot be rendered needs no context", async () => {
+  const refused = new ModelComposeError("invalid-input", "no");
+  const conversation = { messages: [], options: {} };
+  const needs = [{ prompts: ["four", conversation], maxPromptTokens: Infinity, maxNewTokens: 3 }];
+  const failing = (error: Error): PromptCounter => ({ ...counter, ofChat: () => Promise.reject(error) });
+  expect(await countContext(needs, failing(refused))).toBe(7);
+  await expect(countContext(needs, failing(new AbortError()))).rejects.toThrow(AbortError);
+  await expect(countContext(needs, failing(new TypeError("a fault")))).rejects.toThrow("a fault");
+});
+
+test("what a load fails with names the key of the file", async () => {
+  const loads = new Loads();
+  const host = new ModelHost(loads.load);
+  const [a] = components(`model: m, ${open}`);
+  const waiting = host.model(a);
+  loads.started[0].end(
+    new ModelComposeError("out-of-memory", "It is too long.", {
+      remedy: "Lower the context length.",
+      parameter: "contextLength",
+    }),
+  );
+  await expect(waiting).rejects.toMatchObject({
+    code: "out-of-memory",
+    message: "It is too long. Lower the context length. In a compose file, contextLength is context_length.",
+  });
 });
 
 test("progress goes to those who wait and to the host's owner", async () => {

@@ -1,12 +1,23 @@
 import { withAbort } from "../base/async/abort.ts";
 import { throwIfAborted } from "../base/errors.ts";
+import { withHint } from "../base/parameter-hint.ts";
 import type { ChatOptions, ChatPart } from "../models/chat/chat.ts";
 import type { ChatMessage } from "../models/chat/messages.ts";
+import type { ContextSizing, SizedLoadOptions } from "../models/context-sizing.ts";
 import type { Architecture, DeviceInfo, GenerateOptions, StreamPart } from "../runtime/generation/types.ts";
 import type { LoadOptions, LoadProgress } from "../models/load-options.ts";
 import { beamBound } from "./analysis/beam-bound.ts";
-import { contextBound } from "./analysis/context-bound.ts";
+import {
+  certainContext,
+  countContext,
+  fileNeeds,
+  isCountable,
+  leastContext,
+  type ContextNeed,
+} from "./analysis/context-needs.ts";
+import { modelKey } from "./analysis/model-key.ts";
 import type { ModelComponent } from "./definition/definition.ts";
+import { composeHints } from "./definition/library-names.ts";
 
 /** What running a workflow needs of a loaded model. */
 export interface TextModel {
@@ -17,7 +28,8 @@ export interface TextModel {
   dispose(): Promise<void>;
 }
 
-export type LoadTextModel = (source: string, options: LoadOptions) => Promise<TextModel>;
+/** `loadModelSized`, or what stands for it. */
+export type LoadTextModel = (source: string, options: SizedLoadOptions) => Promise<TextModel>;
 
 /** What a command line says over the file. */
 export type ModelOverrides = Pick<LoadOptions, "device" | "threads" | "gpuMemory" | "prefill">;
@@ -30,21 +42,12 @@ export interface ModelHostHooks {
 
 export interface ModelRequest {
   /**
-   * Tokens of KV cache that suffice for what is known to come; absent: as many as the file says any call may need, else
-   * as many as the model can have. The component's own `context_length` bounds all of these. Heard when the model is
-   * loaded, not later.
+   * What all calls that will come need of the context; absent: what the file tells. The component's own
+   * `context_length` bounds it. Heard when the model is loaded, not later.
    */
-  readonly context?: number;
+  readonly needs?: readonly ContextNeed[];
   readonly onProgress?: (progress: LoadProgress) => void;
   readonly signal?: AbortSignal;
-}
-
-/** Components with the same key share one loaded model. */
-export function modelKey(component: ModelComponent): string {
-  const { model, device, precision, architecture = null, contextLength = null } = component;
-  const hub = { ...model.hub, token: undefined };
-  const bounds = [contextBound(component) ?? null, beamBound(component) ?? null];
-  return JSON.stringify([model.source, hub, device, precision, architecture, contextLength, ...bounds]);
 }
 
 interface Loading {
@@ -105,16 +108,12 @@ export class ModelHost {
     }
   }
 
-  #start(component: ModelComponent, { context, onProgress }: ModelRequest): Loading {
+  #start(component: ModelComponent, { needs = fileNeeds(component), onProgress }: ModelRequest): Loading {
     const key = modelKey(component);
     // Loading may tell something before it returns.
     const listeners = new Set(onProgress === undefined ? [] : [onProgress]);
     const stop = new AbortController();
-    const needed = Math.min(
-      component.contextLength ?? Infinity,
-      context ?? contextBound(component) ?? Infinity,
-    );
-    const model = this.#load(component.model.source, {
+    const loaded = this.#load(component.model.source, {
       ...component.model.hub,
       ...this.#overrides,
       device: this.#overrides.device ?? component.device,
@@ -122,7 +121,7 @@ export class ModelHost {
       architecture: component.architecture,
       chat: needsChatTemplate(component),
       maxBeams: beamBound(component),
-      contextLength: needed === Infinity ? "max" : needed,
+      ...contextOptions(component, needs),
       signal: stop.signal,
       onNotice: this.#hooks.onNotice,
       onProgress: (progress) => {
@@ -131,6 +130,9 @@ export class ModelHost {
           listener(progress);
         }
       },
+    });
+    const model = loaded.catch((error: unknown) => {
+      throw withHint(error, composeHints);
     });
     const loading: Loading = { model, stop, listeners, waiting: 0, isReady: false };
     this.#models.set(key, loading);
@@ -157,6 +159,21 @@ export class ModelHost {
       () => undefined,
     );
   }
+}
+
+/** The context for what calls need: as much as is certain to suffice, and where it can be counted, no more than that. */
+function contextOptions(
+  { contextLength = Infinity }: ModelComponent,
+  needs: readonly ContextNeed[],
+): Pick<SizedLoadOptions, "contextLength" | "sizing"> {
+  const most = Math.min(contextLength, certainContext(needs));
+  const atMost = most === Infinity ? "max" : most;
+  if (!isCountable(needs)) {
+    return { contextLength: atMost };
+  }
+  const least = Math.min(most, leastContext(needs));
+  const count: ContextSizing["count"] = async (prompts) => Math.min(most, await countContext(needs, prompts));
+  return { contextLength: atMost, sizing: { least, count } };
 }
 
 /** Whether an action takes the model's own chat template. */

@@ -28,6 +28,8 @@ import {
 } from "./chat/chat.ts";
 import { loadChatTemplates } from "./chat/find-template.ts";
 import type { ChatMessage } from "./chat/messages.ts";
+import { ChatPrompts } from "./chat/prompts.ts";
+import { lateContext, type ContextSizing, type SizedLoadOptions } from "./context-sizing.ts";
 import { loadOnDevice } from "../runtime/devices.ts";
 import { decoderStartToken, mergeGenerationConfigs, readGenerationConfig } from "./config/generation.ts";
 import { describeModel } from "./describe-model.ts";
@@ -103,7 +105,21 @@ export interface Model {
  * @throws ModelComposeError "not-found", "invalid-config", "invalid-checkpoint", "unsupported", "out-of-memory",
  *   "download" (what is fetched from the hub), "invalid-argument" (an option), "device" (a GPU that is not there or fails), AbortError
  */
-export async function loadModel(pathOrHubId: string, options: LoadOptions = {}): Promise<Model> {
+export function loadModel(pathOrHubId: string, options: LoadOptions = {}): Promise<Model> {
+  return load(pathOrHubId, options, undefined);
+}
+
+/** As `loadModel`, with a context that is counted when the tokenizer is there. */
+export function loadModelSized(pathOrHubId: string, options: SizedLoadOptions): Promise<Model> {
+  const { sizing, ...rest } = options;
+  return load(pathOrHubId, rest, sizing);
+}
+
+async function load(
+  pathOrHubId: string,
+  options: LoadOptions,
+  sizing: ContextSizing | undefined,
+): Promise<Model> {
   const { signal, onProgress, onNotice } = options;
   const request = resolveLoadOptions(options);
   throwIfAborted(signal);
@@ -130,18 +146,28 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
   requireFormat(program, checkpoint, format);
   onProgress?.({ stage: "config", done: 1, total: 1 });
 
-  const contextLength = Math.min(request.contextLength ?? DEFAULT_CONTEXT, config.maxPositions);
-  const isLowered = request.contextLength !== undefined && request.contextLength > contextLength;
-  if (isLowered && request.contextLength !== Infinity) {
-    onNotice?.(
-      `The context length was lowered from ${request.contextLength} to the model's maximum, ${contextLength}.`,
-    );
-  }
+  /** What the model can have of a number of tokens that was asked for. */
+  const lower = (asked: number): number => {
+    if (asked > config.maxPositions && asked !== Infinity) {
+      onNotice?.(
+        `The context length was lowered from ${asked} to the model's maximum, ${config.maxPositions}.`,
+      );
+    }
+    return Math.min(asked, config.maxPositions);
+  };
+
+  const asked = request.contextLength ?? DEFAULT_CONTEXT;
+  const most = sizing === undefined ? lower(asked) : Math.min(asked, config.maxPositions);
+  const chat = new ChatPrompts(directory);
 
   // The tokenizer is built beside the weights; whichever fails first stops the other.
   const stop = new AbortController();
   const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
   const loadingTokenizer = loadOptionalTokenizer(directory, either);
+  const contextLength =
+    sizing === undefined
+      ? most
+      : lateContext(sizing, { tokenizer: loadingTokenizer, chat, most, lower, signal: either });
   const loadingWeights = loadOnDevice({
     program,
     checkpoint,
@@ -168,7 +194,7 @@ export async function loadModel(pathOrHubId: string, options: LoadOptions = {}):
       eosTokenIds: generation.eosTokenIds ?? [],
       generationConfig: generation.settings,
     });
-    return new LoadedModel(directory, executable, generator, program, tokenizer);
+    return new LoadedModel({ directory, executable, generator, program, chat, tokenizer });
   } catch (error) {
     await executable.dispose();
     throw error;
@@ -222,9 +248,8 @@ function requireArchitecture(found: Architecture, wanted: Architecture | undefin
     "invalid-config",
     `The model "${model}" is ${is[found]} by its configuration; expected ${is[wanted]}.`,
     {
-      remedy:
-        `Leave the architecture out or set it to "${found}"; in a compose file, task: text-generation takes both and ` +
-        "text-to-text an encoder–decoder.",
+      parameter: "architecture",
+      remedy: `Leave the architecture out or set it to "${found}".`,
     },
   );
 }
@@ -252,6 +277,15 @@ async function bothOrNeither<T>(
   }
 }
 
+interface LoadedParts {
+  readonly directory: string;
+  readonly executable: Executable;
+  readonly generator: Generator;
+  readonly program: Pick<Program, "architecture" | "vocabSize">;
+  readonly chat: ChatPrompts;
+  readonly tokenizer: Tokenizer | undefined;
+}
+
 class LoadedModel implements Model {
   readonly directory: string;
   readonly architecture: Architecture;
@@ -262,18 +296,12 @@ class LoadedModel implements Model {
   readonly #generator: Generator;
   #isDisposed = false;
 
-  constructor(
-    directory: string,
-    executable: Executable,
-    generator: Generator,
-    { architecture, vocabSize }: Pick<Program, "architecture" | "vocabSize">,
-    tokenizer: Tokenizer | undefined,
-  ) {
+  constructor({ directory, executable, generator, program, chat, tokenizer }: LoadedParts) {
     this.directory = directory;
-    this.architecture = architecture;
-    this.vocabSize = vocabSize;
+    this.architecture = program.architecture;
+    this.vocabSize = program.vocabSize;
     this.#chat = new Chat({
-      directory,
+      prompts: chat,
       tokenizer: () => this.tokenizer,
       generate: (ids, options) => generator.generate(ids, options),
       stream: (ids, options) => generator.stream(ids, options),

@@ -19,10 +19,18 @@ import type { Program } from "./program.ts";
 import type { SequenceRules } from "./sampling/token-rules.ts";
 import type { ResolvedSampling } from "./sampling/options.ts";
 
+/** A number of positions that becomes known while the weights are loaded, which do not wait for it. */
+export interface LateContext {
+  /** Integers >= 1 between which it will be. */
+  least: number;
+  most: number;
+  counted: Promise<number>;
+}
+
 /** What an Executable is prepared for. */
 export interface ExecutableOptions {
-  /** Positions each slot holds. */
-  contextLength: number;
+  /** Positions each slot holds. Where they come late, the cache is sized last, and by what was counted. */
+  contextLength: number | LateContext;
   /** Slots: sequences that can be in memory at once. */
   slots: number;
   /** Of all matrices; default: each as the checkpoint has it. "unsupported" where it has another. */
@@ -33,6 +41,8 @@ export interface ExecutableOptions {
 export interface LoadHooks {
   /** Bytes of weights loaded so far, of all. */
   onWeights?: (done: number, total: number) => void;
+  /** Of a late context: called once when it is known, before the cache is sized. What it throws ends the load. */
+  admit?: (contextLength: number) => void;
   signal?: AbortSignal;
 }
 
@@ -168,7 +178,10 @@ export interface Executable extends Sequences {
 /** A program planned for a device: what it would take is known, nothing of it is allocated yet. */
 export interface Preparation {
   readonly device: DeviceInfo;
+  /** Of a late context, at the least that it will be. */
   readonly memory: MemoryUse;
+  /** What a context of another length would take. @throws as `prepare` */
+  memoryFor(contextLength: number): MemoryUse;
   /** Allocates, uploads, compiles; once. What was opened for it is the Executable's from then on. */
   load(hooks?: LoadHooks): Promise<Executable>;
   /** Gives up what was opened; nothing to do after `load`. Idempotent. */

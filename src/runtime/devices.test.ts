@@ -35,9 +35,11 @@ async function load(
   { open, load, adapter = "NVIDIA H200" }: Pretended,
 ): Promise<Outcome> {
   const outcome: Outcome = { notices: [], calls: [] };
+  const memory = { weightBytes: 6e9, weightBytesPerToken: 6e9, kvCacheBytes: 1e9, workBytes: 0.5e9 };
   const preparation: Preparation = {
     device: { kind: "webgpu", description: `webgpu (${adapter}, vulkan)`, adapter },
-    memory: { weightBytes: 6e9, weightBytesPerToken: 6e9, kvCacheBytes: 1e9, workBytes: 0.5e9 },
+    memory,
+    memoryFor: () => memory,
     load: () => {
       outcome.calls.push("load");
       return load === undefined ? Promise.resolve(EXECUTABLE) : Promise.reject(load);
@@ -165,6 +167,7 @@ describe("webgpu", () => {
 
   test("an error of onNotice frees the GPU", async () => {
     const calls: string[] = [];
+    const memory = { weightBytes: 1, weightBytesPerToken: 1, kvCacheBytes: 1, workBytes: 1 };
     const loading = loadOnDevice({
       program,
       checkpoint,
@@ -178,7 +181,8 @@ describe("webgpu", () => {
           prepare: () =>
             Promise.resolve({
               device: { kind: "webgpu", description: "webgpu (a, b)", adapter: "a" },
-              memory: { weightBytes: 1, weightBytesPerToken: 1, kvCacheBytes: 1, workBytes: 1 },
+              memory,
+              memoryFor: () => memory,
               load: () => Promise.resolve(EXECUTABLE),
               dispose: () => {
                 calls.push("dispose");

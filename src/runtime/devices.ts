@@ -1,5 +1,5 @@
 /** Loads a program on the device that was asked for, and says which one that is and why. */
-import type { Backend, Executable, ExecutableOptions, LoadHooks } from "./backend.ts";
+import type { Backend, Executable, ExecutableOptions, LoadHooks, MemoryUse, Preparation } from "./backend.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { ModelComposeError, withoutRemedy } from "../base/errors.ts";
 import type { PrefillMode } from "./generation/types.ts";
@@ -96,48 +96,80 @@ async function loadOnCpu({
   hooks,
   onNotice,
 }: DeviceLoad): Promise<Executable> {
-  const { contextLength } = options;
-  const preparation = await new WasmBackend({ threads: request.threads }).prepare(
-    program,
-    checkpoint,
-    options,
-  );
-  const memoryNotice = checkMemory(preparation.memory, contextLength);
-  onNotice?.(`Device: ${preparation.device.description}; context: ${contextLength} tokens.`);
-  if (memoryNotice !== undefined) {
-    onNotice?.(memoryNotice);
-  }
-  return preparation.load(hooks);
+  const backend = new WasmBackend({ threads: request.threads });
+  const preparation = await backend.prepare(program, checkpoint, options);
+  const admit = (memory: MemoryUse, contextLength: number): void => {
+    const memoryNotice = checkMemory(memory, contextLength);
+    onNotice?.(`Device: ${preparation.device.description}; context: ${contextLength} tokens.`);
+    if (memoryNotice !== undefined) {
+      onNotice?.(memoryNotice);
+    }
+  };
+  return loadChecked(preparation, { options, hooks, check: checkMemory, admit });
 }
 
 async function loadOnGpu(
   { program, checkpoint, request, options, hooks, onNotice, gpuBackend = webGpuBackend }: DeviceLoad,
   name: string | undefined,
 ): Promise<Executable> {
-  const { contextLength } = options;
   const { gpuMemory, prefill } = request;
   const backend = await gpuBackend({ name, gpuMemory, prefill, signal: hooks?.signal });
   const preparation = await backend.prepare(program, checkpoint, options);
   try {
     const { description, adapter = "" } = preparation.device;
-    const need = preparation.memory;
-    checkGpuMemory(need, contextLength, gpuMemory, description);
-    const notices = gpuNotices({
-      device: preparation.device,
-      isSoftware: isSoftwareName(adapter),
-      why: request.device.kind === "auto" ? ", the best GPU of this machine" : "",
-      need,
-      contextLength,
-      prefill,
-    });
-    for (const notice of notices) {
-      onNotice?.(notice);
-    }
-    return await preparation.load(hooks);
+    const check = (need: MemoryUse, contextLength: number): void => {
+      checkGpuMemory(need, contextLength, gpuMemory, description);
+    };
+    const admit = (need: MemoryUse, contextLength: number): void => {
+      check(need, contextLength);
+      const notices = gpuNotices({
+        device: preparation.device,
+        isSoftware: isSoftwareName(adapter),
+        why: request.device.kind === "auto" ? ", the best GPU of this machine" : "",
+        need,
+        contextLength,
+        prefill,
+      });
+      for (const notice of notices) {
+        onNotice?.(notice);
+      }
+    };
+    return await loadChecked(preparation, { options, hooks, check, admit });
   } catch (error) {
     await preparation.dispose();
     throw error;
   }
+}
+
+interface CheckedLoad {
+  readonly options: ExecutableOptions;
+  readonly hooks: LoadHooks | undefined;
+  /** Throws when a context does not fit. */
+  readonly check: (memory: MemoryUse, contextLength: number) => unknown;
+  /** Checks, and says what is loaded. */
+  readonly admit: (memory: MemoryUse, contextLength: number) => void;
+}
+
+/**
+ * Loads what memory has been checked for. A context that is counted meanwhile is checked twice: at the least that it will
+ * be before anything is loaded, and at what was counted before the device sizes its cache by it.
+ */
+function loadChecked(
+  preparation: Preparation,
+  { options, hooks, check, admit }: CheckedLoad,
+): Promise<Executable> {
+  const { contextLength } = options;
+  if (typeof contextLength === "number") {
+    admit(preparation.memory, contextLength);
+    return preparation.load(hooks);
+  }
+  check(preparation.memory, contextLength.least);
+  return preparation.load({
+    ...hooks,
+    admit: (length) => {
+      admit(preparation.memoryFor(length), length);
+    },
+  });
 }
 
 async function webGpuBackend({ name, gpuMemory, prefill, signal }: GpuBackendOptions): Promise<Backend> {

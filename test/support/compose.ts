@@ -7,6 +7,7 @@ import type { RunEvent, WorkflowResult } from "../../src/compose/run/events.ts";
 import { throwIfAborted } from "../../src/base/errors.ts";
 import type { ChatOptions, ChatPart } from "../../src/models/chat/chat.ts";
 import type { ChatMessage } from "../../src/models/chat/messages.ts";
+import type { PromptCounter, SizedLoadOptions } from "../../src/models/context-sizing.ts";
 import type { Architecture, GenerateOptions, StreamPart } from "../../src/runtime/generation/types.ts";
 import type { LoadOptions } from "../../src/models/load-options.ts";
 
@@ -33,9 +34,18 @@ export function loadFailure(text: string, options: Parameters<typeof loadText>[1
   throw new Error("the file was accepted");
 }
 
+const characters: PromptCounter = {
+  ofText: (prompt) => prompt.length,
+  ofChat: (messages) => {
+    const texts = messages.map(({ content }) => (typeof content === "string" ? content : ""));
+    return Promise.resolve(texts.join("").length);
+  },
+};
+
 /** A model whose text says what it was asked: ` <call:sequence>`, in two pieces. */
 export class FakeModels {
-  readonly loads: { source: string; options: LoadOptions }[] = [];
+  /** `context`: what was counted, a token a character, where the load is to be sized. */
+  readonly loads: { source: string; options: LoadOptions; context: number | "max" | undefined }[] = [];
   readonly calls: { readonly prompt: string; readonly options: GenerateOptions }[] = [];
   readonly chats: { readonly messages: readonly ChatMessage[]; readonly options: ChatOptions }[] = [];
   architecture: Architecture = "causal";
@@ -54,10 +64,12 @@ export class FakeModels {
   /** Throws instead of answering a prompt. */
   fail: (prompt: string) => Error | undefined = () => undefined;
 
-  readonly load = (source: string, options: LoadOptions) => {
-    this.loads.push({ source, options });
+  readonly load = async (source: string, { sizing, ...options }: SizedLoadOptions) => {
+    const load = { source, options, context: options.contextLength };
+    this.loads.push(load);
     options.onProgress?.({ stage: "weights", done: 1, total: 2 });
-    return Promise.resolve({
+    load.context = (await sizing?.count(characters)) ?? load.context;
+    return {
       device: { kind: "wasm" as const, description: "wasm (fake)", threads: 1 },
       architecture: this.architecture,
       stream: (prompt: string, given: GenerateOptions) => this.#stream(prompt, given),
@@ -66,7 +78,7 @@ export class FakeModels {
         this.disposed += 1;
         return Promise.resolve();
       },
-    });
+    };
   };
 
   async *#stream(prompt: string, options: GenerateOptions): AsyncGenerator<StreamPart> {

@@ -1,6 +1,7 @@
 import { text as readAll } from "node:stream/consumers";
 import { z } from "zod";
 import { ModelComposeError } from "../../base/errors.ts";
+import { withHint } from "../../base/parameter-hint.ts";
 import type {
   DeviceInfo,
   GenerateOptions,
@@ -10,6 +11,7 @@ import type {
 import type { LoadOptions } from "../../models/load-options.ts";
 import { generationParameters as ranges } from "../../compose/definition/parameters.ts";
 import type { TextModel } from "../../compose/model-host.ts";
+import { generateHints } from "../parameter-flags.ts";
 import { checkFlag, countSchema, deviceOptions, type DeviceFlags } from "../flags.ts";
 import { statisticsLine } from "../report.ts";
 import type { CommandContext } from "./run.ts";
@@ -41,6 +43,14 @@ export interface GenerateFlags extends DeviceFlags {
  * produced; what is not set comes from the model's generation_config.
  */
 export async function generate(prompt: string, flags: GenerateFlags, context: CommandContext): Promise<void> {
+  try {
+    await loadAndGenerate(prompt, flags, context);
+  } catch (error) {
+    throw withHint(error, generateHints);
+  }
+}
+
+async function loadAndGenerate(prompt: string, flags: GenerateFlags, context: CommandContext): Promise<void> {
   const { terminal, signal } = context;
   const options = generateOptions(flags);
   const load = loadOptions(flags);

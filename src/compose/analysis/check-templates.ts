@@ -14,7 +14,7 @@ import { JobGraph } from "./job-graph.ts";
 import type { Location, ProblemList } from "../source/problems.ts";
 import type { ScalarNode, SourceNode } from "../source/source-tree.ts";
 import type { Placeholder } from "../template/ast.ts";
-import { placeholdersIn, unsupportedOperators } from "../template/value-template.ts";
+import { placeholdersIn, unsupportedOperators } from "../source/node-templates.ts";
 import { locatePlaceholder } from "../source/yaml-source.ts";
 
 /** Sources by the place of a template, each with the names that may follow (undefined: any path). */

@@ -10,7 +10,7 @@ import { JobGraph } from "./job-graph.ts";
 import { parameterType } from "../definition/parameters.ts";
 import { solePlaceholder, type SourceNode } from "../source/source-tree.ts";
 import type { PathSegment, Placeholder } from "../template/ast.ts";
-import { placeholdersIn, spreadTemplate } from "../template/value-template.ts";
+import { placeholdersIn, spreadTemplate } from "../source/node-templates.ts";
 import { variableOf, type Hint, type Variable } from "./variable.ts";
 
 /** A part of an input that is used. */

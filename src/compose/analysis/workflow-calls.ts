@@ -5,18 +5,8 @@ import {
   type WorkflowAction,
   type WorkflowDefinition,
 } from "../definition/definition.ts";
+import { workflowOf } from "../definition/find-workflow.ts";
 import type { ProblemList } from "../source/problems.ts";
-
-/** The workflow of an id; for `__default__` the only one, or the one with `default: true`. */
-export function workflowOf(
-  workflows: readonly WorkflowDefinition[],
-  id: string,
-): WorkflowDefinition | undefined {
-  if (id !== defaultWorkflowId) {
-    return workflows.find((workflow) => workflow.id === id);
-  }
-  return workflows.length === 1 ? workflows[0] : workflows.find((workflow) => workflow.default);
-}
 
 /** Reports calls of workflows that do not exist, and workflows that call themselves, directly or by others. */
 export function checkWorkflowCalls(workflows: readonly WorkflowDefinition[], problems: ProblemList): void {

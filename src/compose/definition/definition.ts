@@ -1,7 +1,7 @@
 import type { Architecture, Precision } from "../../runtime/generation/types.ts";
 import type { HubOptions } from "../../models/hub/options.ts";
-import type { Operator } from "../run/jobs/conditions.ts";
 import type { Limits } from "./limits.ts";
+import type { Operator } from "./operators.ts";
 import type { Location, Problem, SourceFile } from "../source/problems.ts";
 import type { GenerationParameterName } from "./parameters.ts";
 import type { SourceNode } from "../source/source-tree.ts";
@@ -61,7 +61,8 @@ export type JobDefinition = ComponentJob | DelayJob | IfJob | SwitchJob | ForEac
 /** Jobs that only say which job comes next. */
 export type RoutingJob = IfJob | SwitchJob;
 
-interface JobBase {
+/** What jobs of all types have. */
+export interface JobBase {
   readonly id: string;
   readonly name?: string;
   /** The job starts when of each group one job has completed. */

@@ -1,7 +1,17 @@
 import { ModelComposeError } from "../../base/errors.ts";
 import { nearestName } from "../../base/nearest-name.ts";
 import { defaultWorkflowId, type ComposeDefinition, type WorkflowDefinition } from "./definition.ts";
-import { workflowOf } from "../analysis/workflow-calls.ts";
+
+/** The workflow of an id; for `__default__` the only one, or the one with `default: true`. */
+export function workflowOf(
+  workflows: readonly WorkflowDefinition[],
+  id: string,
+): WorkflowDefinition | undefined {
+  if (id !== defaultWorkflowId) {
+    return workflows.find((workflow) => workflow.id === id);
+  }
+  return workflows.length === 1 ? workflows[0] : workflows.find((workflow) => workflow.default);
+}
 
 /**
  * The workflow that is named; for `__default__` the only one, or the one with `default: true`.

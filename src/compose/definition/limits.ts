@@ -1,5 +1,3 @@
-import { WorkflowInputError } from "../run/input-error.ts";
-
 /** Ceilings of what the input of one run may ask for; `controller.limits` changes them. */
 export interface Limits {
   readonly repeat_count: number;
@@ -19,15 +17,3 @@ export const defaultLimits: Limits = {
 };
 
 export const limitNames = Object.keys(defaultLimits) as (keyof Limits)[];
-
-/** @throws WorkflowInputError naming the ceiling and where to raise it */
-export function requireWithin(limits: Limits, name: keyof Limits, found: number): void {
-  if (found <= limits[name]) {
-    return;
-  }
-  throw new WorkflowInputError(
-    `${name} is at most ${limits[name]} here, found ${found}.`,
-    undefined,
-    `Ask for less, or raise controller.limits.${name} in the compose file.`,
-  );
-}

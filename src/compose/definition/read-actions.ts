@@ -1,5 +1,5 @@
 import type { ActionBase } from "./definition.ts";
-import type { MappingReader } from "../source/mapping-reader.ts";
+import type { MappingReader } from "./mapping-reader.ts";
 import type { ProblemList } from "../source/problems.ts";
 import { reportDuplicateIds } from "./read-ids.ts";
 

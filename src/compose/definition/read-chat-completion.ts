@@ -1,5 +1,5 @@
 import { anonymousIds, type ChatCompletionAction } from "./definition.ts";
-import type { MappingReader } from "../source/mapping-reader.ts";
+import type { MappingReader } from "./mapping-reader.ts";
 import { generationParameterNames } from "./parameters.ts";
 import type { ProblemList } from "../source/problems.ts";
 import { readId } from "./read-ids.ts";

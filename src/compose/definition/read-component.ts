@@ -6,7 +6,7 @@ import {
   type ModelComponent,
   type ModelTask,
 } from "./definition.ts";
-import { isText, type MappingReader } from "../source/mapping-reader.ts";
+import { isText, type MappingReader } from "./mapping-reader.ts";
 import type { ProblemList } from "../source/problems.ts";
 import { readActions } from "./read-actions.ts";
 import { readRuntime } from "./read-controller.ts";

@@ -2,7 +2,7 @@ import path from "node:path";
 import { parseBytes } from "../../base/bytes.ts";
 import type { ControllerDefinition } from "./definition.ts";
 import { defaultLimits, limitNames, type Limits } from "./limits.ts";
-import { isText, type MappingReader } from "../source/mapping-reader.ts";
+import { isText, type MappingReader } from "./mapping-reader.ts";
 import type { ProblemList } from "../source/problems.ts";
 
 const defaults: ControllerDefinition = {

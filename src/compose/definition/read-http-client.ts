@@ -1,13 +1,13 @@
 import { validateHeaderName, validateHeaderValue } from "node:http";
 import { errorMessage } from "../../base/errors.ts";
 import { anonymousIds, type HttpAction, type HttpClientComponent } from "./definition.ts";
-import type { MappingReader } from "../source/mapping-reader.ts";
+import type { MappingReader } from "./mapping-reader.ts";
 import type { ProblemList } from "../source/problems.ts";
 import { readActions } from "./read-actions.ts";
 import { readRuntime } from "./read-controller.ts";
 import { readId } from "./read-ids.ts";
 import { describeNode, type SourceNode } from "../source/source-tree.ts";
-import { literalScalarText } from "../template/value-template.ts";
+import { literalScalarText } from "../source/node-templates.ts";
 
 /** The keys of an action that are no keys of the component: `headers` are both. */
 const actionKeys = [

@@ -1,6 +1,6 @@
 import { nearestName } from "../../base/nearest-name.ts";
 import type { JobReference } from "./definition.ts";
-import { isText, type MappingReader } from "../source/mapping-reader.ts";
+import { isText, type MappingReader } from "./mapping-reader.ts";
 import type { Location, ProblemList } from "../source/problems.ts";
 import type { SourceNode } from "../source/source-tree.ts";
 

@@ -4,12 +4,13 @@ import type {
   ComponentJob,
   DelayJob,
   ForEachJob,
+  JobBase,
   JobDefinition,
   JobReference,
   OnError,
   RetryPolicy,
 } from "./definition.ts";
-import { isText, type MappingReader } from "../source/mapping-reader.ts";
+import { isText, type MappingReader } from "./mapping-reader.ts";
 import type { Location, ProblemList } from "../source/problems.ts";
 import { readComponent } from "./read-component.ts";
 import { pickDefault, readReference, readReferenceNode, reportMissing } from "./read-ids.ts";
@@ -21,9 +22,29 @@ const otherJobs = ["random-router", "filter", "accumulate", "pipeline", "fan-out
 
 /** The keys of all jobs but `id`, `name` and `output`; the older dialect writes them directly into a workflow. */
 export const jobKeys = [
-  ...["type", "component", "action", "input", "repeat_count", "depends_on", "retry", "on_error"],
-  ...["max_run_count", "mode", "duration", "conditions", "operator", "value", "if_true", "if_false"],
-  ...["otherwise", "cases", "do", "batch_size", "streaming", "interrupt", "hook"],
+  "type",
+  "component",
+  "action",
+  "input",
+  "repeat_count",
+  "depends_on",
+  "retry",
+  "on_error",
+  "max_run_count",
+  "mode",
+  "duration",
+  "conditions",
+  "operator",
+  "value",
+  "if_true",
+  "if_false",
+  "otherwise",
+  "cases",
+  "do",
+  "batch_size",
+  "streaming",
+  "interrupt",
+  "hook",
 ];
 
 export interface JobContext {
@@ -32,12 +53,6 @@ export interface JobContext {
   readonly lacksComponents: boolean;
   readonly problems: ProblemList;
 }
-
-/** What jobs of all types have. */
-export type JobBase = Pick<
-  JobDefinition,
-  "id" | "name" | "dependsOn" | "maxRunCount" | "retry" | "onError" | "location"
->;
 
 /** Reads a job of any type. */
 export function readJob(reader: MappingReader, id: string, context: JobContext): JobDefinition | undefined {

@@ -4,7 +4,7 @@ import path from "node:path";
 import { checkRevision } from "../../models/hub/repository.ts";
 import { ModelComposeError, withoutRemedy } from "../../base/errors.ts";
 import type { ModelHubOptions, ModelReference } from "./definition.ts";
-import type { MappingReader } from "../source/mapping-reader.ts";
+import type { MappingReader } from "./mapping-reader.ts";
 import type { ProblemList } from "../source/problems.ts";
 import { describeNode, type SourceNode } from "../source/source-tree.ts";
 

@@ -1,5 +1,5 @@
 import type { ParameterNodes } from "./definition.ts";
-import type { MappingReader } from "../source/mapping-reader.ts";
+import type { MappingReader } from "./mapping-reader.ts";
 import { checkParameter, type GenerationParameterName } from "./parameters.ts";
 import type { ProblemList } from "../source/problems.ts";
 import { describeNode, literalValue, type MappingEntry, type SourceNode } from "../source/source-tree.ts";

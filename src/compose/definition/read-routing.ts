@@ -1,9 +1,8 @@
-import { operators, patternProblem } from "../run/jobs/conditions.ts";
-import type { Condition, IfJob, SwitchJob } from "./definition.ts";
-import type { MappingReader } from "../source/mapping-reader.ts";
+import type { Condition, IfJob, JobBase, SwitchJob } from "./definition.ts";
+import type { MappingReader } from "./mapping-reader.ts";
+import { operators, patternProblem } from "./operators.ts";
 import type { ProblemList } from "../source/problems.ts";
 import { readReference } from "./read-ids.ts";
-import type { JobBase } from "./read-job.ts";
 import { describeNode, literalValue, type SourceNode } from "../source/source-tree.ts";
 
 const conditionKeys = ["operator", "value", "if_true", "if_false"];

@@ -1,5 +1,5 @@
 import { anonymousIds, type TextGenerationAction } from "./definition.ts";
-import type { MappingReader } from "../source/mapping-reader.ts";
+import type { MappingReader } from "./mapping-reader.ts";
 import { generationParameterNames, type GenerationParameterName } from "./parameters.ts";
 import type { ProblemList } from "../source/problems.ts";
 import { readId } from "./read-ids.ts";

@@ -4,7 +4,7 @@ import {
   type WorkflowAction,
   type WorkflowComponent,
 } from "./definition.ts";
-import { isText, type MappingReader } from "../source/mapping-reader.ts";
+import { isText, type MappingReader } from "./mapping-reader.ts";
 import type { ProblemList } from "../source/problems.ts";
 import { readActions } from "./read-actions.ts";
 import { readRuntime } from "./read-controller.ts";

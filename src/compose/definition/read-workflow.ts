@@ -4,8 +4,7 @@ import {
   type JobDefinition,
   type WorkflowDefinition,
 } from "./definition.ts";
-import { checkJobGraph } from "../analysis/job-graph.ts";
-import type { MappingReader } from "../source/mapping-reader.ts";
+import type { MappingReader } from "./mapping-reader.ts";
 import type { Location } from "../source/problems.ts";
 import { readId, reportDuplicateIds } from "./read-ids.ts";
 import { defaultCall, jobKeys, readJob, type JobContext } from "./read-job.ts";
@@ -34,7 +33,6 @@ export function readWorkflow(reader: MappingReader, context: JobContext): Workfl
     return undefined;
   }
   const location = reader.firstLine();
-  checkJobGraph(jobs, `workflow "${id}"`, problems);
   return { id, name, title, description, default: isDefault, private: isPrivate, jobs, output, location };
 }
 

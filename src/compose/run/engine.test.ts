@@ -240,12 +240,12 @@ describe("parameters", () => {
     const yaml = `${simple}  max_output_length: 100\n  device: cpu\n`;
     const { fake } = await runCompose(yaml, { input: { prompt: "é".repeat(10) } });
     expect(fake.loads).toMatchObject([
-      { source: "some/model", options: { device: "wasm", contextLength: 136 } },
+      { source: "some/model", options: { device: "wasm", contextLength: "max" }, context: 110 },
     ]);
     const bounded = await runCompose(`${yaml}  context_length: 64\n`, { input: { prompt: "a" } });
-    expect(bounded.fake.loads[0]?.options.contextLength).toBe(64);
+    expect(bounded.fake.loads[0]).toMatchObject({ options: { contextLength: 64 }, context: 64 });
     const cut = await runCompose(`${yaml}  max_input_length: 5\n`, { input: { prompt: "a".repeat(50) } });
-    expect(cut.fake.loads[0]?.options.contextLength).toBe(105);
+    expect(cut.fake.loads[0]).toMatchObject({ options: { contextLength: 105 }, context: 105 });
   });
 });
 
@@ -343,15 +343,35 @@ test("how much context a model is loaded with", async () => {
 workflow: { jobs: [${jobs}] }
 `;
   const context = async (yaml: string): Promise<number | "max" | undefined> =>
-    (await runCompose(yaml, { input: "12345" })).fake.loads[0]?.options.contextLength;
-  const most = "max";
-  expect(await context(models("{ id: a }"))).toBe(5 + 16 + 10);
-  expect(await context(models("{ id: a, repeat_count: 2 }"))).toBe(5 + 16 + 10);
+    (await runCompose(yaml, { input: "12345" })).fake.loads[0]?.context;
+  expect(await context(models("{ id: a }"))).toBe(5 + 10);
+  const longest = "{ id: a, type: for-each, input: [1, 12345678, 123], do: {} }";
+  expect(await context(models(longest))).toBe(8 + 10);
+  expect(await context(models("{ id: a, repeat_count: 2, input: 'it is ${index}' }"))).toBe(7 + 10);
   // What comes later is not known when the first text begins.
-  expect(await context(models("{ id: a }, { id: b, depends_on: [a], input: '${jobs.a.output}' }"))).toBe(
-    most,
-  );
+  const two = "{ id: a }, { id: b, depends_on: [a], input: '${jobs.a.output}' }";
+  expect(await context(models(two))).toBe("max");
   expect(await context(models("{ id: a }, { id: b }", ", max_input_length: 7"))).toBe(17);
+  const messages = "[{ role: system, content: Be brief. }, { role: user, content: '${input}' }]";
+  const chat = `component: { type: model, task: chat-completion, model: m, messages: ${messages} }\n`;
+  expect(await context(chat)).toBe(9 + 5 + 1024);
+});
+
+test("a server's model has what the file tells: other runs will come", async () => {
+  const yaml = "component: { type: model, task: text-generation, model: m, ";
+  const context = async (action: string): Promise<number | "max" | undefined> => {
+    const fake = new FakeModels();
+    const engine = new Engine(loadText(`${yaml}${action} }\n`), new ModelHost(fake.load), { serving: true });
+    const events: RunEvent[] = [];
+    for await (const event of engine.run({ input: "12345" })) {
+      events.push(event);
+    }
+    expect(events.at(-1)?.type).toBe("result");
+    return fake.loads[0]?.context;
+  };
+  expect(await context("prompt: '${input}'")).toBe("max");
+  expect(await context("prompt: '${input}', max_input_length: 7")).toBe(7 + 1024);
+  expect(await context("prompt: Hello")).toBe(5 + 1024);
 });
 
 test("an input that is nested without end is refused", async () => {

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { throwIfAborted } from "../../base/errors.ts";
+import { componentsCalledOnce } from "../analysis/called-once.ts";
 import {
   allComponents,
   defaultWorkflowId,
@@ -10,12 +11,12 @@ import { findWorkflow } from "../definition/find-workflow.ts";
 import { WorkflowInputError } from "./input-error.ts";
 import type { ModelHost } from "../model-host.ts";
 import { DEEPEST, isTooDeep } from "../template/depth.ts";
-import { componentsCalledOnce } from "./calls/called-once.ts";
 import { Channel } from "../../base/async/channel.ts";
 import type { RunEvent } from "./events.ts";
 import { executeWorkflow } from "./execute-workflow.ts";
 import { runInput } from "./origin.ts";
-import { Run, type RunIdentity, type RunServices } from "./run.ts";
+import { Run, type RunIdentity } from "./run.ts";
+import type { RunServices, WorkflowSite } from "./site.ts";
 import { Slots } from "../../base/async/slots.ts";
 
 export interface RunOptions {
@@ -58,6 +59,10 @@ export class Engine implements RunServices {
     return slots;
   }
 
+  callWorkflow(site: WorkflowSite): Promise<unknown> {
+    return executeWorkflow(site);
+  }
+
   /**
    * Runs a workflow and yields what happens, with its result as the last event. A reader that leaves early, like
    * a signal that fires, ends all of the run's work before this returns.
@@ -77,7 +82,7 @@ export class Engine implements RunServices {
     const queue = new Channel<RunEvent>();
     const identity = options.identity ?? { taskId: randomUUID() };
     const calledOnce = this.#serving ? new Set<never>() : componentsCalledOnce(this.definition, workflow);
-    const run = new Run(this, identity, options.input, calledOnce, queue);
+    const run = new Run(identity, options.input, calledOnce, queue);
     const work = async (): Promise<void> => {
       await run.send({ type: "run-started", taskId: identity.taskId, workflow: workflow.id });
       let streamed = false;
@@ -85,9 +90,17 @@ export class Engine implements RunServices {
         streamed = true;
         return run.send({ type: "output", value });
       };
-      const { input } = options;
-      const call = { run, workflow, input, origin: runInput, path: [], repeat: 0, signal, sink };
-      const output = await executeWorkflow(call);
+      const input = { value: options.input, origin: runInput };
+      const output = await this.callWorkflow({
+        services: this,
+        run,
+        workflow,
+        path: [],
+        input,
+        repeat: 0,
+        signal,
+        sink,
+      });
       await run.send({ type: "result", result: { output, streamed, generations: run.records } });
     };
     const done = work().then(

@@ -2,10 +2,11 @@ import { AbortError, errorMessage, ModelComposeError } from "../../base/errors.t
 import type { JobDefinition, JobReference } from "../definition/definition.ts";
 import { isRouting, JobGraph } from "../analysis/job-graph.ts";
 import { isObject } from "../template/convert.ts";
-import type { Scope } from "../template/evaluate.ts";
-import { evaluateNode } from "../template/value-template.ts";
+import { evaluateNode } from "../source/node-templates.ts";
 import { executeJob, type JobResult } from "./jobs/execute-job.ts";
-import { jobScope, type WorkflowCall } from "./job-site.ts";
+import type { RunScope } from "./origin.ts";
+import { jobScope } from "./scopes.ts";
+import type { WorkflowSite } from "./site.ts";
 
 /**
  * Runs the jobs of a workflow, each as soon as those it depends on have completed. The first that fails ends the
@@ -17,10 +18,10 @@ import { jobScope, type WorkflowCall } from "./job-site.ts";
  * @returns the workflow's output: its template's value; without one, the outputs of its last jobs, objects merged in
  *   the order of the file, otherwise that of the last to complete
  */
-export async function executeWorkflow(call: WorkflowCall): Promise<unknown> {
+export async function executeWorkflow(site: WorkflowSite): Promise<unknown> {
   const stop = new AbortController();
-  const signal = AbortSignal.any([call.signal, stop.signal]);
-  const schedule = new Schedule({ ...call, signal });
+  const signal = AbortSignal.any([site.signal, stop.signal]);
+  const schedule = new Schedule({ ...site, signal });
   try {
     await schedule.run();
   } catch (error) {
@@ -28,7 +29,7 @@ export async function executeWorkflow(call: WorkflowCall): Promise<unknown> {
     await schedule.settled();
     throw error;
   }
-  const { output } = call.workflow;
+  const { output } = site.workflow;
   return output === undefined ? schedule.output() : evaluateNode(output, schedule.scope());
 }
 
@@ -43,7 +44,7 @@ interface JobState {
 }
 
 class Schedule {
-  readonly #call: WorkflowCall;
+  readonly #site: WorkflowSite;
   readonly #graph: JobGraph;
   readonly #states: ReadonlyMap<string, JobState>;
   /** In the order in which the jobs completed. A job that runs again has its former output until the new one. */
@@ -54,10 +55,10 @@ class Schedule {
   readonly #finished = Promise.withResolvers<void>();
   #hasFailed = false;
 
-  constructor(call: WorkflowCall) {
-    this.#call = call;
-    this.#graph = new JobGraph(call.workflow.jobs);
-    const states = call.workflow.jobs.map((job): [string, JobState] => [
+  constructor(site: WorkflowSite) {
+    this.#site = site;
+    this.#graph = new JobGraph(site.workflow.jobs);
+    const states = site.workflow.jobs.map((job): [string, JobState] => [
       job.id,
       { job, status: "waiting", isLedTo: false, runs: 0 },
     ]);
@@ -74,8 +75,8 @@ class Schedule {
     await Promise.allSettled(this.#running);
   }
 
-  scope(): Scope {
-    return jobScope({ ...this.#call, outputs: this.#outputs });
+  scope(): RunScope {
+    return jobScope({ ...this.#site, outputs: this.#outputs });
   }
 
   output(): unknown {
@@ -202,15 +203,15 @@ class Schedule {
 
   async #execute(state: JobState, stop: AbortController): Promise<void> {
     const { job } = state;
-    const { run } = this.#call;
-    const path = [...this.#call.path, job.id];
-    const signal = AbortSignal.any([this.#call.signal, stop.signal]);
+    const { run } = this.#site;
+    const path = [...this.#site.path, job.id];
+    const signal = AbortSignal.any([this.#site.signal, stop.signal]);
     const start = performance.now();
     const seconds = (): number => (performance.now() - start) / 1000;
     await run.send({ type: "job-started", path, job: job.type, run: state.runs });
     let result: JobResult;
     try {
-      result = await executeJob(job, { ...this.#call, path, signal, outputs: this.#outputs });
+      result = await executeJob(job, { ...this.#site, path, signal, outputs: this.#outputs });
     } catch (error) {
       const outcome =
         error instanceof AbortError
@@ -218,7 +219,7 @@ class Schedule {
           : ({ outcome: "failed", message: errorMessage(error) } as const);
       await run.send({ type: "job-ended", path, seconds: seconds(), ...outcome });
       // A route went back to before this job: it runs again.
-      if (stop.signal.aborted && !this.#call.signal.aborted) {
+      if (stop.signal.aborted && !this.#site.signal.aborted) {
         return;
       }
       throw error;

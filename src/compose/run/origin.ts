@@ -22,32 +22,35 @@ export function itemOf(origin: Origin, index: number): Origin {
   return (path) => origin([{ kind: "index", index }, ...path]);
 }
 
-/** The origins of the sources that a template sees; a source that is not there comes from nowhere. */
-export type Origins = ReadonlyMap<string, Origin>;
-
-/** The value that a tree of templates makes. */
-export function originOf(node: SourceNode, scope: Scope, origins: Origins): Origin {
-  return (path) => trace(node, path, scope, origins);
+/** A value on its way through a run, with where it comes from, so that a fault in it names a field of the input. */
+export interface Traced {
+  readonly value: unknown;
+  readonly origin: Origin;
 }
 
-function trace(
-  node: SourceNode,
-  path: readonly FixedSegment[],
-  scope: Scope,
-  origins: Origins,
-): string | undefined {
+/** What the templates of a run see, with where the values of its sources come from; the others come from nowhere. */
+export interface RunScope extends Scope {
+  readonly origins: ReadonlyMap<string, Origin>;
+}
+
+/** The value that a tree of templates makes. */
+export function originOf(node: SourceNode, scope: RunScope): Origin {
+  return (path) => trace(node, path, scope);
+}
+
+function trace(node: SourceNode, path: readonly FixedSegment[], scope: RunScope): string | undefined {
   if (node.kind === "scalar") {
     const placeholder = solePlaceholder(node);
-    return placeholder === undefined ? undefined : fieldOf(placeholder, path, scope, origins);
+    return placeholder === undefined ? undefined : fieldOf(placeholder, path, scope);
   }
   const [first, ...rest] = path;
   if (node.kind === "mapping" && first?.kind === "key") {
     const entry = node.entries.get(first.key);
-    return entry === undefined ? undefined : trace(entry.value, rest, scope, origins);
+    return entry === undefined ? undefined : trace(entry.value, rest, scope);
   }
   if (node.kind === "list" && first?.kind === "index") {
     const item = node.items.at(first.index);
-    return item === undefined ? undefined : trace(item, rest, scope, origins);
+    return item === undefined ? undefined : trace(item, rest, scope);
   }
   return undefined;
 }
@@ -56,10 +59,9 @@ function trace(
 export function fieldOf(
   placeholder: Placeholder,
   path: readonly FixedSegment[],
-  scope: Scope,
-  origins: Origins,
+  scope: RunScope,
 ): string | undefined {
-  const origin = origins.get(placeholder.name);
+  const origin = scope.origins.get(placeholder.name);
   const steps = fixedPath(placeholder.path, scope);
   return origin === undefined || steps === undefined ? undefined : origin([...steps, ...path]);
 }
@@ -68,16 +70,11 @@ export function fieldOf(
  * The fields that could have given the value of a node that is one placeholder: the placeholder's own, then those of
  * its defaults. `path` is within the value.
  */
-export function fieldsOf(
-  node: SourceNode,
-  scope: Scope,
-  origins: Origins,
-  path: readonly FixedSegment[] = [],
-): string[] {
+export function fieldsOf(node: SourceNode, scope: RunScope, path: readonly FixedSegment[] = []): string[] {
   const fields: string[] = [];
   let placeholder = solePlaceholder(node);
   while (placeholder !== undefined) {
-    const field = fieldOf(placeholder, path, scope, origins);
+    const field = fieldOf(placeholder, path, scope);
     if (field !== undefined) {
       fields.push(field);
     }

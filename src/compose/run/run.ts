@@ -1,9 +1,7 @@
 import { ModelComposeError } from "../../base/errors.ts";
-import type { ComponentDefinition, ComposeDefinition } from "../definition/definition.ts";
-import type { ModelHost } from "../model-host.ts";
 import type { Channel } from "../../base/async/channel.ts";
+import type { ComponentDefinition } from "../definition/definition.ts";
 import type { GenerationRecord, JobPath, RunEvent } from "./events.ts";
-import type { Slots } from "../../base/async/slots.ts";
 
 /** What the server knows of a run; templates see it as `context`. */
 export interface RunIdentity {
@@ -13,20 +11,11 @@ export interface RunIdentity {
   readonly metadata?: unknown;
 }
 
-/** What runs of one definition share. */
-export interface RunServices {
-  readonly definition: ComposeDefinition;
-  readonly models: ModelHost;
-  /** The slots of a component's `max_concurrent_count`. */
-  slots(component: ComponentDefinition): Slots;
-}
-
 /** A run with thousands of warnings says no more after the first ones. */
 const MAX_WARNINGS = 100;
 
-/** One run: its events, its texts, and what all of its jobs need. */
+/** One run: who asked for it, with what, and what it tells. */
 export class Run {
-  readonly services: RunServices;
   readonly identity: RunIdentity;
   /** The run's input as it came. */
   readonly input: unknown;
@@ -38,13 +27,11 @@ export class Run {
   #generations = 0;
 
   constructor(
-    services: RunServices,
     identity: RunIdentity,
     input: unknown,
     calledOnce: ReadonlySet<ComponentDefinition>,
     queue: Channel<RunEvent>,
   ) {
-    this.services = services;
     this.identity = identity;
     this.input = input;
     this.calledOnce = calledOnce;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { evaluateNode } from "./value-template.ts";
+import { evaluateNode } from "../source/node-templates.ts";
 import { ProblemList } from "../source/problems.ts";
 import { readYaml } from "../source/yaml-source.ts";
 import { evaluateTemplate, type Scope } from "./evaluate.ts";

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { GenerateOptions, GenerateResult, StreamPart } from "../../runtime/generation/types.ts";
 import { Chat, type ChatPart } from "./chat.ts";
 import type { ChatMessage, ToolDefinition } from "./messages.ts";
+import { ChatPrompts } from "./prompts.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 const simple =
@@ -38,7 +39,7 @@ class Script {
       this.options.push(options);
     };
     this.chat = new Chat({
-      directory,
+      prompts: new ChatPrompts(directory),
       tokenizer: () => ({ encode }) as Tokenizer,
       generate: (ids, options) => {
         begin(ids, options);

@@ -16,33 +16,17 @@ import {
   type AnswerPiece,
   type Tags,
 } from "./answer.ts";
-import { loadChatTemplates, type ChatTemplates } from "./find-template.ts";
+import type { ChatMessage, ToolCall, ToolCallEntry } from "./messages.ts";
 import {
-  checkMessages,
-  type ChatMessage,
-  type ToolCall,
-  type ToolCallEntry,
-  type ToolDefinition,
-} from "./messages.ts";
+  encodeChatPrompt,
+  hasTools,
+  type ChatPrompts,
+  type ChatTemplateOptions,
+  type RenderChatOptions,
+} from "./prompts.ts";
 import type { ChatTemplate } from "./template.ts";
 
-export interface ChatTemplateOptions {
-  /** Functions that the model may call. Without any, what looks like a call is content. */
-  tools?: readonly ToolDefinition[];
-  /** Documents to answer from, for templates that know them. */
-  documents?: readonly Readonly<Record<string, unknown>>[];
-  /** The name of one of the model's templates, or a Jinja template. Default: the model's. */
-  template?: string;
-  /** Variables of the model's template, for example `{ enable_thinking: false }`. */
-  templateVariables?: Readonly<Record<string, unknown>>;
-  /** The date that templates put into the prompt. Default: now. */
-  now?: Date;
-}
-
-export interface RenderChatOptions extends ChatTemplateOptions {
-  /** End with the beginning of the model's answer. Default true. */
-  addGenerationPrompt?: boolean;
-}
+export type { ChatTemplateOptions, RenderChatOptions } from "./prompts.ts";
 
 export interface ChatOptions extends Omit<GenerateOptions, "returnFullText">, ChatTemplateOptions {
   /** What encloses reasoning. Default `<think>` and `</think>`; false: nothing is reasoning. */
@@ -82,7 +66,7 @@ export interface ChatPart {
 
 /** What chat needs of a model. */
 export interface ChatParts {
-  readonly directory: string;
+  readonly prompts: ChatPrompts;
   readonly tokenizer: () => Tokenizer;
   readonly generate: (ids: readonly number[], options: GenerateOptions) => Promise<GenerateResult>;
   readonly stream: (ids: readonly number[], options: GenerateOptions) => AsyncIterable<StreamPart>;
@@ -96,10 +80,9 @@ interface Prepared {
   readonly options: GenerateOptions;
 }
 
-/** The conversations of one model. Its templates are read when they are first needed. */
+/** The conversations of one model. */
 export class Chat {
   readonly #parts: ChatParts;
-  #templates: Promise<ChatTemplates> | undefined;
 
   constructor(parts: ChatParts) {
     this.#parts = parts;
@@ -107,7 +90,7 @@ export class Chat {
 
   /** The prompt as text. */
   async render(messages: readonly ChatMessage[], options: RenderChatOptions = {}): Promise<string> {
-    return renderWith(await this.#template(messages, options), messages, options);
+    return (await this.#parts.prompts.render(messages, options)).text;
   }
 
   async generate(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<ChatResult> {
@@ -139,49 +122,26 @@ export class Chat {
     }
   }
 
-  async #template(messages: readonly ChatMessage[], options: ChatTemplateOptions): Promise<ChatTemplate> {
-    checkMessages(messages);
-    this.#templates ??= loadChatTemplates(this.#parts.directory);
-    const templates = await this.#templates;
-    return templates.choose(options.template, hasTools(options));
-  }
-
   async #prepare(messages: readonly ChatMessage[], options: ChatOptions): Promise<Prepared> {
     const { reasoningTags = REASONING_TAGS, toolCallTags = TOOL_CALL_TAGS } = options;
     if (reasoningTags !== false) {
       checkTags("reasoningTags", reasoningTags);
     }
     checkTags("toolCallTags", toolCallTags);
-    const template = await this.#template(messages, options);
-    const prompt = renderWith(template, messages, options);
+    const prompt = await this.#parts.prompts.render(messages, options);
     const reasoning = reasoningTags === false ? undefined : reasoningTags;
     return {
-      // As transformers: the template has written the special tokens, none are added. Their spellings become tokens
-      // wherever they stand, in a user's text too.
-      ids: this.#parts.tokenizer().encode(prompt, { addSpecialTokens: false }),
-      template,
+      ids: encodeChatPrompt(this.#parts.tokenizer(), prompt),
+      template: prompt.template,
       format: {
         reasoning,
         toolCalls: hasTools(options) ? toolCallTags : undefined,
-        startsInReasoning: reasoning !== undefined && prompt.trimEnd().endsWith(reasoning[0]),
+        startsInReasoning: reasoning !== undefined && prompt.text.trimEnd().endsWith(reasoning[0]),
       },
       toolCallTags,
       options: { ...generationOptions(options), returnFullText: false },
     };
   }
-}
-
-function renderWith(
-  template: ChatTemplate,
-  messages: readonly ChatMessage[],
-  { templateVariables: variables, tools, documents, now, addGenerationPrompt }: RenderChatOptions,
-): string {
-  return template.render(messages, { tools, documents, variables, now, addGenerationPrompt });
-}
-
-/** Tools of SmolLM3's template also come as variables. */
-function hasTools({ tools, templateVariables: variables = {} }: ChatTemplateOptions): boolean {
-  return [tools, variables.xml_tools, variables.tools].some((list) => Array.isArray(list) && list.length > 0);
 }
 
 function checkTags(name: string, tags: unknown): void {

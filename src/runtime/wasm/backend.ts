@@ -1,14 +1,23 @@
 /** The CPU device: plans a program for so many threads, and loads it. */
 import { bestKernelBuild, type KernelBuild } from "../../kernels/wasm-module.ts";
-import { throwIfAborted } from "../../base/errors.ts";
-import type { Backend, ExecutableOptions, LoadHooks, MemoryUse, Preparation } from "../backend.ts";
+import { withAbort } from "../../base/async/abort.ts";
+import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
+import type {
+  Backend,
+  ExecutableOptions,
+  LateContext,
+  LoadHooks,
+  MemoryUse,
+  Preparation,
+} from "../backend.ts";
 import { checkProgram } from "../check-program.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { requireFormat } from "../checkpoint/weight-source.ts";
 import type { DeviceInfo } from "../generation/types.ts";
+import { admittedLength } from "../late-context.ts";
 import { availableCores } from "../platform/system.ts";
 import { FORWARD, type Program } from "../program.ts";
-import { WasmExecutable, type WasmPlan } from "./executable.ts";
+import { WasmExecutable } from "./executable.ts";
 import { placedBytes, planBytes, planMemory, type MemoryPlan } from "./plan.ts";
 
 /** Rows of one pass. More rows read the weights less often; the cost is memory and a slower answer to an abort. */
@@ -42,8 +51,6 @@ export class WasmBackend implements Backend {
     return { kind: "wasm", description: `wasm (${simd}, ${threads})`, threads: this.threads };
   }
 
-  // Async, so that what is refused rejects.
-  // eslint-disable-next-line @typescript-eslint/require-await
   async prepare(
     program: Program,
     checkpoint: Checkpoint,
@@ -52,41 +59,111 @@ export class WasmBackend implements Backend {
     checkProgram(program);
     requireFormat(program, checkpoint, format);
     const { maxRows = MAX_ROWS, bankLimit } = this.#options;
-    const plan = planMemory(program, checkpoint, {
-      threads: this.threads,
-      // An encoder sees its input whole.
-      maxRows: Math.max(
-        16,
-        program.architecture === "seq2seq" ? contextLength : Math.min(maxRows, contextLength),
-      ),
-      slots,
-      contextLength,
-      bankLimit,
-    });
-    return new WasmPreparation(program, plan, this.device, this.kernelBuild);
+    const planFor = (length: number): MemoryPlan =>
+      planMemory(program, checkpoint, {
+        threads: this.threads,
+        // An encoder sees its input whole.
+        maxRows: Math.max(16, program.architecture === "seq2seq" ? length : Math.min(maxRows, length)),
+        slots,
+        contextLength: length,
+        bankLimit,
+      });
+    const plan =
+      typeof contextLength === "number" ? planFor(contextLength) : await reserve(contextLength, planFor);
+    const { device, kernelBuild } = this;
+    return new WasmPreparation({ program, plan, planFor, contextLength, device, kernelBuild });
   }
 }
 
-export class WasmPreparation implements Preparation, WasmPlan {
+/**
+ * Weights and cache lie in the same memories, so that room for a cache whose length comes late is reserved before the
+ * weights come: for the most that it may be, which costs only address space. Where memories never hold that much, the
+ * length is waited for.
+ */
+async function reserve(
+  { most, counted }: LateContext,
+  planFor: (length: number) => MemoryPlan,
+): Promise<MemoryPlan> {
+  try {
+    return planFor(most);
+  } catch (error) {
+    if (isOutOfMemory(error)) {
+      return planFor(await counted);
+    }
+    throw error;
+  }
+}
+
+function isOutOfMemory(error: unknown): boolean {
+  return error instanceof ModelComposeError && error.code === "out-of-memory";
+}
+
+interface PreparationParts {
+  readonly program: Program;
+  /** Of a late context: what is reserved. */
+  readonly plan: MemoryPlan;
+  readonly planFor: (contextLength: number) => MemoryPlan;
+  readonly contextLength: ExecutableOptions["contextLength"];
+  readonly device: DeviceInfo;
+  readonly kernelBuild: KernelBuild;
+}
+
+export class WasmPreparation implements Preparation {
   readonly device: DeviceInfo;
   readonly memory: MemoryUse;
   readonly plan: MemoryPlan;
-  readonly kernelBuild: KernelBuild;
-  readonly #program: Program;
+  readonly #parts: PreparationParts;
 
-  constructor(program: Program, plan: MemoryPlan, device: DeviceInfo, kernelBuild: KernelBuild) {
+  constructor(parts: PreparationParts) {
+    const { plan, contextLength, device } = parts;
+    this.#parts = parts;
     this.device = device;
-    this.memory = { ...planBytes(plan), weightBytesPerToken: bytesPerToken(program, plan) };
     this.plan = plan;
-    this.#program = program;
-    this.kernelBuild = kernelBuild;
+    this.memory = this.#memoryOf(
+      typeof contextLength === "number" ? plan : parts.planFor(contextLength.least),
+    );
+  }
+
+  memoryFor(contextLength: number): MemoryUse {
+    return this.#memoryOf(this.#parts.planFor(contextLength));
+  }
+
+  #memoryOf(plan: MemoryPlan): MemoryUse {
+    return { ...planBytes(plan), weightBytesPerToken: bytesPerToken(this.#parts.program, plan) };
   }
 
   async load(hooks: LoadHooks = {}): Promise<WasmExecutable> {
     throwIfAborted(hooks.signal);
-    const executable = new WasmExecutable(this.#program, this);
+    const length = admittedLength(this.#parts.contextLength, hooks);
     try {
-      await executable.load(hooks);
+      return await this.#load(this.plan, length, hooks);
+    } catch (error) {
+      if (length === undefined || !isOutOfMemory(error)) {
+        throw error;
+      }
+      // The system does not give the address space for the most: what was counted may be little.
+      const counted = await withAbort(length, hooks.signal);
+      if (counted >= this.plan.contextLength) {
+        throw error;
+      }
+      return this.#load(this.#parts.planFor(counted), length, hooks);
+    }
+  }
+
+  async #load(
+    plan: MemoryPlan,
+    length: Promise<number> | undefined,
+    hooks: LoadHooks,
+  ): Promise<WasmExecutable> {
+    const { program, device, kernelBuild } = this.#parts;
+    const executable = new WasmExecutable(program, {
+      plan,
+      device,
+      memory: this.#memoryOf(plan),
+      kernelBuild,
+    });
+    try {
+      await executable.load(hooks, length);
       return executable;
     } catch (error) {
       await executable.dispose();

@@ -10,11 +10,12 @@ import type {
   PassResult,
   StateSnapshot,
 } from "../backend.ts";
+import { withAbort } from "../../base/async/abort.ts";
 import { checkDecode, checkPass, checkSlot, type PassLimits } from "../check-pass.ts";
 import type { DeviceInfo } from "../generation/types.ts";
 import { FORWARD, opAccess, type Program } from "../program.ts";
 import { noSnapshot, SlotLengths } from "../slot-lengths.ts";
-import type { MemoryPlan } from "./plan.ts";
+import { planBytes, type MemoryPlan } from "./plan.ts";
 import type { Command, MeasureCommand } from "./protocol.ts";
 import { TokenChannel } from "./token-channel.ts";
 import { WorkerGroup } from "./worker-group.ts";
@@ -31,29 +32,39 @@ const PROGRESS_INTERVAL_MILLISECONDS = 200;
 
 export class WasmExecutable implements Executable {
   readonly device: DeviceInfo;
-  readonly memory: MemoryUse;
-  readonly contextLength: number;
   readonly maxRows: number;
+  readonly #plan: WasmPlan;
   readonly #program: Program;
-  readonly #limits: PassLimits;
+  /** Its context is what may be used; the plan may have room for more. */
+  #limits: PassLimits;
   readonly #lengths: SlotLengths;
   readonly #workers: WorkerGroup;
   /** Positions of the snapshots that the workers hold. */
   readonly #snapshots = new Map<WasmSnapshot, number>();
   #lastSnapshot = 0;
 
-  constructor(program: Program, { plan, device, memory, kernelBuild }: WasmPlan) {
+  constructor(program: Program, parts: WasmPlan) {
+    const { plan, device, kernelBuild } = parts;
     this.device = device;
-    this.contextLength = plan.contextLength;
     this.maxRows = plan.maxRows;
-    this.memory = memory;
+    this.#plan = parts;
     this.#program = program;
     this.#limits = { program, ...plan };
     this.#lengths = new SlotLengths(plan.slots);
     this.#workers = new WorkerGroup(program, plan, kernelBuild);
   }
 
-  async load({ onWeights, signal }: LoadHooks): Promise<void> {
+  get contextLength(): number {
+    return this.#limits.contextLength;
+  }
+
+  get memory(): MemoryUse {
+    const { plan, memory } = this.#plan;
+    return { ...memory, ...planBytes(plan, this.contextLength) };
+  }
+
+  /** @param length of the context, where it comes late; what the plan has room for otherwise */
+  async load({ onWeights, signal }: LoadHooks, length?: Promise<number>): Promise<void> {
     const total = this.memory.weightBytes;
     const { control } = this.#workers;
     const report = onWeights && ((): void => onWeights(Math.min(control.loaded, total), total));
@@ -64,6 +75,9 @@ export class WasmExecutable implements Executable {
       }, either),
     );
     onWeights?.(total, total);
+    if (length !== undefined) {
+      this.#limits = { ...this.#limits, contextLength: await withAbort(length, signal) };
+    }
   }
 
   async run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {

@@ -313,8 +313,15 @@ function cachedLayers(op: Op): number[] {
   return op.role === "append" || op.role === "attention" ? [op.layer] : [];
 }
 
-/** Bytes of weights and of KV capacity over all workers, and of everything else. */
-export function planBytes(plan: MemoryPlan): {
+/**
+ * Bytes of weights and of KV capacity over all workers, and of everything else.
+ *
+ * @param contextLength positions that are used of those for which the plan has room
+ */
+export function planBytes(
+  plan: MemoryPlan,
+  contextLength: number = plan.contextLength,
+): {
   weightBytes: number;
   kvCacheBytes: number;
   workBytes: number;
@@ -323,7 +330,7 @@ export function planBytes(plan: MemoryPlan): {
     Object.values(plan.matrices).reduce((sum, matrix) => sum + placedBytes(matrix), 0) +
     Object.values(plan.vectors).reduce((sum, vector) => sum + vector.length * 4, 0) * plan.threads;
   const slots = plan.kv.reduce((sum, layer) => sum + layer.slots, 0);
-  const kvCacheBytes = slots * plan.blocks * plan.blockBytes;
+  const kvCacheBytes = slots * Math.ceil(contextLength / KV_BLOCK) * plan.blockBytes;
   const all = plan.banks.reduce((sum, bank) => sum + bank.bytes, 0) * plan.threads;
   const reservedKv = slots * plan.slotBytes * plan.threads;
   return { weightBytes, kvCacheBytes, workBytes: Math.max(0, all - weightBytes - reservedKv) };

@@ -5,13 +5,14 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { requireFormat } from "../checkpoint/weight-source.ts";
 import { throwIfAborted } from "../../base/errors.ts";
 import type { DeviceInfo, PrefillMode } from "../generation/types.ts";
+import { admittedLength, leastLength } from "../late-context.ts";
 import { withAbort } from "../../base/async/abort.ts";
 import type { Program } from "../program.ts";
 import { USAGE } from "./run/constants.ts";
 import { GpuContext, type GpuOptions } from "./run/device.ts";
 import type { Dispatch } from "./plan/dispatch.ts";
 import { WebGpuExecutable } from "./run/executable.ts";
-import { planGpu, type GpuPlan } from "./plan/plan.ts";
+import { planGpu, planGpuWeights, type GpuPlan, type GpuWeightPlan } from "./plan/plan.ts";
 import { Resources } from "./run/resources.ts";
 import type { ForcedVariants } from "./plan/select.ts";
 import { tokenChoice, type ChoiceDispatch, type TokenChoice } from "./run/token-choice.ts";
@@ -52,13 +53,14 @@ export class WebGpuBackend implements Backend {
     const context = await GpuContext.open(this.#options);
     try {
       const { features, limits, summary } = context;
-      const plan = planGpu(
-        program,
-        checkpoint,
-        { features, limits, summary },
-        { contextLength, slots, maxRows: rowsOfPass(program, maxRows, contextLength), prefill, forced },
-      );
-      return new GpuPreparation(program, context, plan);
+      const gpu = { features, limits, summary };
+      const weights = planGpuWeights(program, checkpoint, limits);
+      const planFor = (length: number): GpuPlan => {
+        const rows = rowsOfPass(program, maxRows, length);
+        const options = { contextLength: length, slots, maxRows: rows, prefill, forced };
+        return planGpu(program, checkpoint, gpu, options, weights);
+      };
+      return new GpuPreparation({ program, context, weights, planFor, contextLength });
     } catch (error) {
       context.destroy();
       throw error;
@@ -66,42 +68,64 @@ export class WebGpuBackend implements Backend {
   }
 }
 
+interface PreparationParts {
+  readonly program: Program;
+  readonly context: GpuContext;
+  readonly weights: GpuWeightPlan;
+  readonly planFor: (contextLength: number) => GpuPlan;
+  readonly contextLength: ExecutableOptions["contextLength"];
+}
+
 /** A program planned for a GPU that is open. */
 export class GpuPreparation implements Preparation {
   readonly context: GpuContext;
   readonly device: DeviceInfo;
-  readonly plan: GpuPlan;
-  readonly #program: Program;
+  /** Of a late context, for the least that it will be, until it is known. */
+  plan: GpuPlan;
+  readonly #parts: PreparationParts;
 
-  constructor(program: Program, context: GpuContext, plan: GpuPlan) {
-    const { name, backend } = context.summary;
-    this.context = context;
+  constructor(parts: PreparationParts) {
+    const { name, backend } = parts.context.summary;
+    this.context = parts.context;
     this.device = { kind: "webgpu", description: `webgpu (${name}, ${backend})`, adapter: name };
-    this.plan = plan;
-    this.#program = program;
+    this.plan = parts.planFor(leastLength(parts.contextLength));
+    this.#parts = parts;
   }
 
   get memory(): MemoryUse {
     return this.plan.memory;
   }
 
-  async load({ signal, onWeights }: LoadHooks = {}): Promise<WebGpuExecutable> {
-    const { context, plan } = this;
-    const program = this.#program;
-    const { rope } = program;
+  memoryFor(contextLength: number): MemoryUse {
+    return this.#planFor(contextLength).memory;
+  }
+
+  /** Nothing is planned twice: whoever asked for the memory of a length loads it next. */
+  #planFor(contextLength: number): GpuPlan {
+    if (this.plan.contextLength !== contextLength) {
+      this.plan = this.#parts.planFor(contextLength);
+    }
+    return this.plan;
+  }
+
+  /** A length that is known is allocated before anything is read; where it comes late, weights come first. */
+  async load(hooks: LoadHooks = {}): Promise<WebGpuExecutable> {
+    const { context } = this;
+    const { program, weights, contextLength } = this.#parts;
+    const { signal, onWeights } = hooks;
     try {
       throwIfAborted(signal);
       const resources = new Resources(context);
-      await resources.allocate(plan);
-      const choice = tokenChoice({ vocabSize: program.vocabSize, maxRows: plan.maxRows });
-      await this.#addChoiceBuffers(resources, choice);
-      await resources.declare(plan, choiceDispatches(choice, program.vocabSize));
-      await withAbort(
+      const late = admittedLength(contextLength, hooks);
+      if (late === undefined) {
+        await this.#allocate(resources, this.plan);
+      } else {
+        await resources.allocate(weights.buffers);
+      }
+      const [plan] = await withAbort(
         Promise.all([
-          // Beside the reads, by Dawn's threads. Software adapters take seconds for kernels that may not be needed.
-          context.summary.isSoftware ? undefined : resources.compileAll(),
-          uploadWeights(context, plan.layout, resources.buffers, { onWeights, signal }),
-          rope && uploadRopeTable(context, rope, plan.contextLength, resources.buffer("rope")),
+          this.#complete(resources, late),
+          uploadWeights(context, weights.layout, resources.buffers, { onWeights, signal }),
         ]),
         signal,
       );
@@ -112,6 +136,30 @@ export class GpuPreparation implements Preparation {
       context.destroy();
       throw failure;
     }
+  }
+
+  /** Everything beside the weights: what is not allocated yet, the kernels, the table of the rotation. */
+  async #complete(resources: Resources, late: Promise<number> | undefined): Promise<GpuPlan> {
+    const { program, context } = this.#parts;
+    if (late !== undefined) {
+      await this.#allocate(resources, this.#planFor(await late));
+    }
+    const { plan } = this;
+    const { rope } = program;
+    await Promise.all([
+      // Beside the reads, by Dawn's threads. Software adapters take seconds for kernels that may not be needed.
+      context.summary.isSoftware ? undefined : resources.compileAll(),
+      rope && uploadRopeTable(context, rope, plan.contextLength, resources.buffer("rope")),
+    ]);
+    return plan;
+  }
+
+  async #allocate(resources: Resources, plan: GpuPlan): Promise<void> {
+    const { vocabSize } = this.#parts.program;
+    await resources.allocate(plan.buffers);
+    const choice = tokenChoice({ vocabSize, maxRows: plan.maxRows });
+    await this.#addChoiceBuffers(resources, choice);
+    await resources.declare(plan, choiceDispatches(choice, vocabSize));
   }
 
   dispose(): Promise<void> {

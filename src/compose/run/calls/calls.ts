@@ -1,63 +1,38 @@
 import { randomInt } from "node:crypto";
-import type { Call } from "../../definition/definition.ts";
-import type { SourceNode } from "../../source/source-tree.ts";
-import type { Scope } from "../../template/evaluate.ts";
-import { evaluateNode } from "../../template/value-template.ts";
-import { prepareCall, withSources, type CallSite, type PreparedCall } from "./call.ts";
-import type { JobSite } from "../job-site.ts";
-import { originOf, type Origin, type Origins } from "../origin.ts";
+import { actionScope } from "../scopes.ts";
+import type { CallSite, JobSite, PreparedCall } from "../site.ts";
 
 /** Calls of one job that run at the same time, however many it makes: each may hold a connection. */
 export const MOST_AT_ONCE = 64;
 
-/** What stands between a job and its component. */
-export interface Mapping {
-  /** Absent: what is given is handed on as it is. */
-  readonly input?: SourceNode;
-  readonly output?: SourceNode;
-  readonly given: { readonly value: unknown; readonly origin: Origin };
-  /** What the templates see; in `output` also the call's output. */
-  readonly scope: Scope;
-  readonly origins: Origins;
-}
-
-/** Renders one call of a job, its output through the job's mapping. */
-export function prepareMapped(call: Call, mapping: Mapping, site: CallSite): PreparedCall {
-  const { input, output, given, scope, origins } = mapping;
-  const prepared =
-    input === undefined
-      ? prepareCall(call, given.value, given.origin, site)
-      : prepareCall(call, evaluateNode(input, scope), originOf(input, scope, origins), site);
-  if (output === undefined) {
-    return prepared;
-  }
-  return {
-    ...prepared,
-    execute: async (context) =>
-      evaluateNode(output, withSources(scope, ["output", await prepared.execute(context)])),
-  };
-}
+/** What tells a call of a job from its others. */
+type OwnOfCall = Pick<CallSite, "input" | "index" | "sink">;
 
 /**
  * Renders all calls of a job, then makes them, at most `atOnce` at a time. The first that fails ends the others.
  *
+ * @param prepare renders the call of an index; `siteOf` gives its place from what it has of its own
  * @returns the outputs in the order of the calls
  */
 export async function makeCalls(
   count: number,
   atOnce: number,
   site: JobSite,
-  prepare: (index: number, site: Omit<CallSite, "index" | "sink">) => PreparedCall,
+  prepare: (index: number, siteOf: (own: OwnOfCall) => CallSite) => PreparedCall,
 ): Promise<unknown[]> {
   const stop = new AbortController();
   const signal = AbortSignal.any([site.signal, stop.signal]);
   // One key for all texts of the job when the file gives none: (repeat, prompt, sequence) tells them apart.
   const drawnSeed = randomInt(SEEDS);
-  const { run, path } = site;
+  const { services, run, path } = site;
   const calls = Array.from({ length: count }, (_, index) =>
-    prepare(index, { run, path, signal, repeat: repeatNumber(site.repeat, index), drawnSeed }),
+    prepare(index, (own) => {
+      const repeat = repeatNumber(site.repeat, index);
+      const call = { services, run, path, signal, repeat, drawnSeed, ...own };
+      return { ...call, scope: actionScope(call) };
+    }),
   );
-  const context = Math.max(0, ...calls.map((call) => call.context ?? 0));
+  const needs = calls.flatMap(({ need }) => need ?? []);
   const outputs: unknown[] = [];
   let next = 0;
   let failure: { readonly error: unknown } | undefined;
@@ -65,7 +40,7 @@ export async function makeCalls(
     while (failure === undefined && next < calls.length) {
       const index = next++;
       try {
-        outputs[index] = await calls[index].execute(context);
+        outputs[index] = await calls[index].execute(needs);
       } catch (error) {
         failure ??= { error };
         stop.abort();

@@ -5,23 +5,24 @@ import type { ChatCompletionAction } from "../../definition/definition.ts";
 import { WorkflowInputError } from "../input-error.ts";
 import type { SourceNode } from "../../source/source-tree.ts";
 import { isObject, show } from "../../template/convert.ts";
-import { evaluateNode, spreadTemplate } from "../../template/value-template.ts";
-import type { RenderedInputs, RequestPlace } from "./generation-request.ts";
-import { missingPromptError } from "./missing-input.ts";
+import { evaluateNode, spreadTemplate } from "../../source/node-templates.ts";
 import { fieldsOf } from "../origin.ts";
+import type { CallSite } from "../site.ts";
+import { missingTextError } from "./missing-input.ts";
+import type { RenderedInputs } from "./rendered-inputs.ts";
+
+const remedy = "Give it a text.";
 
 /** Renders the conversations of an action, and what their template takes. @throws WorkflowInputError */
-export function renderChat(action: ChatCompletionAction, place: RequestPlace): RenderedInputs {
+export function renderChat(action: ChatCompletionAction, site: CallSite): RenderedInputs {
   const node = action.messages;
-  const value = evaluateNode(node, place.scope);
-  const chat = renderChatOptions(action, place);
+  const value = evaluateNode(node, site.scope);
+  const chat = renderChatOptions(action, site);
   if (Array.isArray(value) && value.length > 0 && value.every((item) => Array.isArray(item))) {
-    const inputs = value.map((one: unknown, i) =>
-      conversation(one, itemOf(node, i), `messages[${i}]`, place),
-    );
+    const inputs = value.map((one: unknown, i) => conversation(one, itemOf(node, i), `messages[${i}]`, site));
     return { inputs, isList: true, chat };
   }
-  return { inputs: [conversation(value, node, "messages", place)], isList: false, chat };
+  return { inputs: [conversation(value, node, "messages", site)], isList: false, chat };
 }
 
 /** A list of messages; a single message, or what a user says, stands for a list of one. */
@@ -29,10 +30,10 @@ function conversation(
   value: unknown,
   node: SourceNode,
   name: string,
-  place: RequestPlace,
+  site: CallSite,
 ): readonly ChatMessage[] {
   if (value === null || value === "") {
-    throw missingPromptError({ ...place, node, inValue: false, what: name }, value);
+    throw missingTextError({ name, node, remedy }, value, site);
   }
   if (typeof value === "string") {
     return [{ role: "user", content: value }];
@@ -40,7 +41,7 @@ function conversation(
   const isSingle = isObject(value);
   const messages: unknown = isSingle ? [value] : value;
   if (Array.isArray(messages)) {
-    requireTexts(messages, isSingle ? [node] : templatesOf(node, messages), name, place);
+    requireTexts(messages, isSingle ? [node] : templatesOf(node, messages), name, site);
   }
   const problem = Array.isArray(messages)
     ? listProblem(messages)
@@ -49,7 +50,7 @@ function conversation(
     return messages as readonly ChatMessage[];
   }
   const { path, expected, found } = problem;
-  const [field] = fieldsOf(node, place.scope, place.origins);
+  const [field] = fieldsOf(node, site.scope);
   throw new WorkflowInputError(
     `${name}${isSingle ? path.replace("[0]", "") : path} must be ${expected}, found ${show(found ?? null)}.`,
     field,
@@ -81,7 +82,7 @@ function requireTexts(
   messages: readonly unknown[],
   nodes: readonly (SourceNode | undefined)[],
   name: string,
-  place: RequestPlace,
+  site: CallSite,
 ): void {
   for (const [i, message] of messages.entries()) {
     const node = nodes[i];
@@ -92,8 +93,8 @@ function requireTexts(
     if (Array.isArray(message.tool_calls)) {
       continue;
     }
-    const what = `the content of ${name}[${i}]`;
-    throw missingPromptError({ ...place, node: content, inValue: false, what }, message.content);
+    const text = { name: `the content of ${name}[${i}]`, node: content, remedy };
+    throw missingTextError(text, message.content, site);
   }
 }
 
@@ -101,16 +102,18 @@ function itemOf(node: SourceNode, index: number): SourceNode {
   return (node.kind === "list" ? node.items[index] : undefined) ?? node;
 }
 
-function renderChatOptions(action: ChatCompletionAction, place: RequestPlace): ChatOptions {
+function renderChatOptions(action: ChatCompletionAction, site: CallSite): ChatOptions {
   const { tools, documents, chatTemplate, templateVariables, reasoningTags, toolCallTags } = action;
   const isText = (value: unknown): value is string => typeof value === "string" && value !== "";
   return {
-    tools: valueOf(tools, "tools", "a list of objects", isObjects, place),
-    documents: valueOf(documents, "documents", "a list of objects", isObjects, place),
-    template: valueOf(chatTemplate, "chat_template", "a text", isText, place),
-    templateVariables: valueOf(templateVariables, "chat_template_kwargs", "an object", isObject, place),
-    reasoningTags: valueOf(reasoningTags, "reasoning_tags", "two texts or false", isTagsOrFalse, place),
-    toolCallTags: valueOf(toolCallTags, "tool_call_tags", "two texts", isTags, place),
+    // The prompt that was counted, when the context was sized, is the one that is read later.
+    now: new Date(),
+    tools: valueOf(tools, "tools", "a list of objects", isObjects, site),
+    documents: valueOf(documents, "documents", "a list of objects", isObjects, site),
+    template: valueOf(chatTemplate, "chat_template", "a text", isText, site),
+    templateVariables: valueOf(templateVariables, "chat_template_kwargs", "an object", isObject, site),
+    reasoningTags: valueOf(reasoningTags, "reasoning_tags", "two texts or false", isTagsOrFalse, site),
+    toolCallTags: valueOf(toolCallTags, "tool_call_tags", "two texts", isTags, site),
   };
 }
 
@@ -134,7 +137,7 @@ function valueOf<T>(
   name: string,
   expected: string,
   accepts: (value: unknown) => value is T,
-  { scope, origins }: RequestPlace,
+  { scope }: CallSite,
 ): T | undefined {
   const value = node === undefined ? null : evaluateNode(node, scope);
   if (node === undefined || value === null) {
@@ -143,6 +146,6 @@ function valueOf<T>(
   if (accepts(value)) {
     return value;
   }
-  const [field] = fieldsOf(node, scope, origins);
+  const [field] = fieldsOf(node, scope);
   throw new WorkflowInputError(`${name} must be ${expected}, found ${show(value)}.`, field);
 }

@@ -1,35 +1,23 @@
-import type { ChatOptions } from "../../../models/chat/chat.ts";
-import type { ChatMessage } from "../../../models/chat/messages.ts";
 import type { GenerateOptions } from "../../../runtime/generation/types.ts";
-import { promptBound } from "../../analysis/context-bound.ts";
-import type { ModelAction, ParameterNodes, TextGenerationAction } from "../../definition/definition.ts";
-import { WorkflowInputError } from "../input-error.ts";
-import { requireWithin, type Limits } from "../../definition/limits.ts";
+import { beamBound } from "../../analysis/beam-bound.ts";
+import type { ContextNeed } from "../../analysis/context-needs.ts";
+import type { Call, ModelComponent, ParameterNodes } from "../../definition/definition.ts";
 import {
   checkParameter,
   composeDefaults,
   type GenerationParameterName,
   type GenerationParameters,
 } from "../../definition/parameters.ts";
+import { evaluateNode } from "../../source/node-templates.ts";
 import type { SourceNode } from "../../source/source-tree.ts";
-import { show, toText } from "../../template/convert.ts";
-import type { Scope } from "../../template/evaluate.ts";
-import { evaluateNode } from "../../template/value-template.ts";
+import { show } from "../../template/convert.ts";
+import { WorkflowInputError } from "../input-error.ts";
+import { fieldsOf } from "../origin.ts";
+import { requireWithin } from "../require-within.ts";
+import type { CallSite } from "../site.ts";
 import { renderChat } from "./chat-request.ts";
-import { missingPromptError } from "./missing-input.ts";
-import { fieldsOf, type Origins } from "../origin.ts";
-
-/** What one text is made from: a prompt, or a conversation. */
-export type ModelInput = string | readonly ChatMessage[];
-
-/** The inputs of one call. */
-export interface RenderedInputs {
-  readonly inputs: readonly ModelInput[];
-  /** A list of inputs gives a list, also a list of one. */
-  readonly isList: boolean;
-  /** Of conversations. */
-  readonly chat?: ChatOptions;
-}
+import { renderPrompts } from "./prompt-request.ts";
+import type { RenderedInputs } from "./rendered-inputs.ts";
 
 /** One call of a model's action with every template evaluated and every value checked. */
 export interface GenerationRequest extends RenderedInputs {
@@ -41,41 +29,34 @@ export interface GenerationRequest extends RenderedInputs {
 type ResolvedParameters = Omit<GenerationParameters, keyof typeof composeDefaults> &
   Required<Pick<GenerationParameters, keyof typeof composeDefaults>> & { readonly seed: number };
 
-/** What rendering an action needs to know of the run. */
-export interface RequestPlace {
-  readonly scope: Scope;
-  /** Where the sources of the scope come from, to name what is missing. */
-  readonly origins: Origins;
-  readonly limits: Limits;
-  /** Beams that the model is loaded for; undefined when its generation_config says. */
-  readonly maxBeams: number | undefined;
-  /** The input of the run. */
-  readonly runInput: unknown;
-  /** Serves where the action gives no seed. */
-  readonly drawnSeed: number;
-}
+/** A call of a model: a component and one of its actions. */
+export type ModelCall = Extract<Call, { kind: "model" }>;
 
 /**
  * Renders an action for one call.
  *
  * @throws WorkflowInputError naming the parameter and its range, or the missing input; ModelComposeError
  */
-export function renderRequest(action: ModelAction, place: RequestPlace): GenerationRequest {
-  const given = renderParameters(action.parameters, place);
-  const parameters: ResolvedParameters = { ...composeDefaults, seed: place.drawnSeed, ...given };
-  const rendered = action.kind === "chat" ? renderChat(action, place) : renderPrompts(action, place);
+export function renderRequest({ component, action }: ModelCall, site: CallSite): GenerationRequest {
+  const given = renderParameters(action.parameters, component, site);
+  const parameters: ResolvedParameters = { ...composeDefaults, seed: site.drawnSeed, ...given };
+  const rendered = action.kind === "chat" ? renderChat(action, site) : renderPrompts(action, site);
   const seedIsDrawn = given.seed === undefined && parameters.do_sample && parameters.temperature > 0;
   const request = { ...rendered, parameters, seedIsDrawn };
-  checkTogether(request, place);
+  checkTogether(request, site);
   return request;
 }
 
-function renderParameters(nodes: ParameterNodes, place: RequestPlace): GenerationParameters {
+function renderParameters(
+  nodes: ParameterNodes,
+  component: ModelComponent,
+  site: CallSite,
+): GenerationParameters {
   const given: Partial<Record<GenerationParameterName, unknown>> = {};
   for (const [name, node] of nodes) {
-    const value = evaluateNode(node, place.scope);
+    const value = evaluateNode(node, site.scope);
     if (value !== null) {
-      given[name] = checkedParameter(name, value, node, place);
+      given[name] = checkedParameter(name, value, node, component, site);
     }
   }
   return given as GenerationParameters;
@@ -85,75 +66,42 @@ function checkedParameter(
   name: GenerationParameterName,
   value: unknown,
   node: SourceNode,
-  { scope, origins, limits, maxBeams }: RequestPlace,
+  component: ModelComponent,
+  { scope, services }: CallSite,
 ): unknown {
   const checked = checkParameter(name, value);
-  const [field] = fieldsOf(node, scope, origins);
+  const [field] = fieldsOf(node, scope);
   if ("expected" in checked) {
     const from =
       field === undefined || field === name ? "" : ` in the workflow input ${JSON.stringify(field)}`;
     throw new WorkflowInputError(`${name} must be ${checked.expected}, found ${show(value)}${from}.`, field);
   }
   if (name === "num_beams" || name === "num_return_sequences") {
-    requireWithin(limits, name, Number(checked.value));
+    requireWithin(services.definition.controller.limits, name, Number(checked.value));
   }
-  if (name === "num_beams" && maxBeams !== undefined && Number(checked.value) > maxBeams) {
-    throw new WorkflowInputError(
-      `num_beams is at most ${maxBeams} here, found ${Number(checked.value)}: the model was loaded for so many.`,
-      field,
-      `Ask for fewer, or set max_beams: ${Number(checked.value)} in the component.`,
-    );
+  if (name === "num_beams") {
+    requireBeams(component, Number(checked.value), field);
   }
   return checked.value;
 }
 
-function renderPrompts(
-  action: TextGenerationAction,
-  { scope, origins, runInput }: RequestPlace,
-): RenderedInputs {
-  const node = action.prompt;
-  const place = { scope, origins, runInput };
-  const value = evaluateNode(node, scope);
-  if (!Array.isArray(value)) {
-    if (value === null || value === "") {
-      throw missingPromptError({ ...place, node, inValue: false }, value);
-    }
-    return { inputs: [promptText(value, "The prompt")], isList: false };
-  }
-  if (value.length === 0) {
-    throw new WorkflowInputError("The list of prompts is empty.", undefined, "Give at least one prompt.");
-  }
-  const itemNode = itemNodes(node, value.length);
-  const inputs = value.map((item: unknown, position) => {
-    if (item === null || item === "") {
-      const own = itemNode?.[position];
-      throw missingPromptError({ ...place, node: own ?? node, position, inValue: own === undefined }, item);
-    }
-    return promptText(item, `Prompt ${position}`);
-  });
-  return { inputs, isList: true };
-}
-
-/** The templates of a list of prompts, when each stands for one prompt. */
-function itemNodes(node: SourceNode, count: number): readonly SourceNode[] | undefined {
-  return node.kind === "list" && node.items.length === count ? node.items : undefined;
-}
-
-function promptText(value: unknown, what: string): string {
-  if (["string", "number", "boolean"].includes(typeof value)) {
-    return toText(value);
+/** Each beam has a KV cache of its own, which the model was loaded with. */
+function requireBeams(component: ModelComponent, beams: number, field: string | undefined): void {
+  const most = beamBound(component);
+  if (most === undefined || beams <= most) {
+    return;
   }
   throw new WorkflowInputError(
-    `${what} must be a text, found ${show(value)}.`,
-    undefined,
-    "Write `as text` in the placeholder to make it text.",
+    `num_beams is at most ${most} here, found ${beams}: the model was loaded for so many.`,
+    field,
+    `Ask for fewer, or set max_beams: ${beams} in the component.`,
   );
 }
 
 /** What depends on several parameters. */
-function checkTogether(request: GenerationRequest, { limits }: RequestPlace): void {
+function checkTogether(request: GenerationRequest, { services }: CallSite): void {
   const { isList, inputs, chat, parameters } = request;
-  requireWithin(limits, "prompts", inputs.length);
+  requireWithin(services.definition.controller.limits, "prompts", inputs.length);
   const { num_return_sequences: sequences, num_beams: beams, streaming } = parameters;
   if (streaming && (isList || sequences > 1)) {
     const list = chat === undefined ? "a list of prompts" : "a list of conversations";
@@ -223,20 +171,11 @@ export function generateOptions(parameters: ResolvedParameters): GenerateOptions
   };
 }
 
-/**
- * Tokens that a chat template adds to what is in the messages and tools: SmolLM3's adds 400. One that adds more needs
- * `context_length`.
- */
-const TEMPLATE_TOKENS = 4096;
-
-/** Tokens that a request needs in the KV cache at most. */
-export function neededContext({ inputs, chat, parameters }: GenerationRequest): number {
-  const longest = Math.max(
-    ...inputs.map((input) =>
-      typeof input === "string"
-        ? promptBound(input)
-        : promptBound(JSON.stringify([input, chat])) + TEMPLATE_TOKENS,
-    ),
-  );
-  return Math.min(parameters.max_input_length ?? longest, longest) + parameters.max_output_length;
+/** What a request needs of the model's context. */
+export function contextNeed({ inputs, chat = {}, parameters }: GenerationRequest): ContextNeed {
+  return {
+    prompts: inputs.map((input) => (typeof input === "string" ? input : { messages: input, options: chat })),
+    maxPromptTokens: parameters.max_input_length ?? Infinity,
+    maxNewTokens: parameters.max_output_length,
+  };
 }

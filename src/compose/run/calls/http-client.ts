@@ -1,25 +1,26 @@
+import { mapsPieces } from "../../analysis/pieces.ts";
 import type { Call, HttpAction, HttpClientComponent } from "../../definition/definition.ts";
 import { WorkflowInputError } from "../input-error.ts";
 import { solePlaceholder, type ScalarNode, type SourceNode } from "../../source/source-tree.ts";
 import { isObject, show, toText } from "../../template/convert.ts";
-import { evaluatePlaceholder, type Scope } from "../../template/evaluate.ts";
-import { evaluateNode } from "../../template/value-template.ts";
-import { actionScope, withSources, type CallSite, type PreparedCall } from "./call.ts";
+import { evaluatePlaceholder } from "../../template/evaluate.ts";
+import { evaluateNode } from "../../source/node-templates.ts";
 import { readAnswer, readEvents, isEventStream } from "./http-answer.ts";
 import { sendRequest, type HttpRequest } from "./http-request.ts";
-import { fieldOf, type Origin, type Origins } from "../origin.ts";
-import { joinPieces, mapsPieces } from "../pieces.ts";
+import { fieldOf, type RunScope } from "../origin.ts";
+import { joinPieces } from "../join-pieces.ts";
+import { withSources } from "../scopes.ts";
+import type { CallSite, PreparedCall } from "../site.ts";
 
 type HttpCall = Extract<Call, { kind: "http-client" }>;
 
 /** Renders a request to an outside API. */
-export function prepareHttp(call: HttpCall, input: unknown, origin: Origin, site: CallSite): PreparedCall {
-  const scope = actionScope(input, site);
-  const request = renderRequest(call, scope, new Map([["input", origin]]));
-  const slots = site.run.services.slots(call.component);
+export function prepareHttp(call: HttpCall, site: CallSite): PreparedCall {
+  const request = renderRequest(call, site.scope);
+  const slots = site.services.slots(call.component);
   return {
     streams: false,
-    execute: () => slots.run(() => execute(call, request, scope, site), site.signal),
+    execute: () => slots.run(() => execute(call, request, site), site.signal),
   };
 }
 
@@ -27,28 +28,27 @@ export function prepareHttp(call: HttpCall, input: unknown, origin: Origin, site
 async function execute(
   { component, action }: HttpCall,
   request: HttpRequest,
-  scope: Scope,
   site: CallSite,
 ): Promise<unknown> {
   const limit = action.timeout === undefined ? undefined : AbortSignal.timeout(action.timeout);
   const signal = limit === undefined ? site.signal : AbortSignal.any([site.signal, limit]);
   const answer = await sendRequest(request, signal, action.timeout);
   if (isEventStream(answer)) {
-    return readStream(component, action, readEvents(answer, action.streamFormat), scope, site);
+    return readStream(component, action, readEvents(answer, action.streamFormat), site);
   }
   const response = await readAnswer(answer);
   if (action.output === undefined) {
     return response;
   }
-  return evaluateNode(action.output, withSources(scope, ["response", response], ["response[]", response]));
+  const scope = withSources(site.scope, ["response", response], ["response[]", response]);
+  return evaluateNode(action.output, scope);
 }
 
 async function readStream(
   component: HttpClientComponent,
   { output: mapping }: HttpAction,
   events: AsyncIterable<unknown>,
-  scope: Scope,
-  { run, path, index, sink }: CallSite,
+  { run, path, index, sink, scope }: CallSite,
 ): Promise<unknown> {
   const isMapped = mapping !== undefined && mapsPieces(mapping, "response");
   const start = { path, component: component.id, index, output: sink !== undefined };
@@ -74,8 +74,8 @@ async function readStream(
   return evaluateNode(mapping, withSources(scope, ["response", response]));
 }
 
-function renderRequest({ component, action }: HttpCall, scope: Scope, origins: Origins): HttpRequest {
-  const url = renderUrl(component, action, scope, origins);
+function renderRequest({ component, action }: HttpCall, scope: RunScope): HttpRequest {
+  const url = renderUrl(component, action, scope);
   for (const [name, node] of action.params) {
     const value = evaluateNode(node, scope);
     for (const one of Array.isArray(value) ? (value as unknown[]) : [value]) {
@@ -120,14 +120,9 @@ function encodeBody(body: unknown, headers: Map<string, string>): string | undef
   return JSON.stringify(body);
 }
 
-function renderUrl(
-  { baseUrl }: HttpClientComponent,
-  { target }: HttpAction,
-  scope: Scope,
-  origins: Origins,
-): URL {
-  const base = target.kind === "path" && baseUrl ? renderUrlText(baseUrl, scope, origins) : "";
-  const own = renderUrlText(target.node, scope, origins, base === "");
+function renderUrl({ baseUrl }: HttpClientComponent, { target }: HttpAction, scope: RunScope): URL {
+  const base = target.kind === "path" && baseUrl ? renderUrlText(baseUrl, scope) : "";
+  const own = renderUrlText(target.node, scope, base === "");
   const text = base === "" ? own : `${base.replace(/\/+$/, "")}/${own.replace(/^\/+/, "")}`;
   const url = URL.parse(text);
   if (url !== null && /^https?:$/.test(url.protocol)) {
@@ -143,7 +138,7 @@ function renderUrl(
  *
  * @param begins whether the URL begins here, so that a value at the beginning may be more than a segment
  */
-function renderUrlText(node: SourceNode, scope: Scope, origins: Origins, begins = true): string {
+function renderUrlText(node: SourceNode, scope: RunScope, begins = true): string {
   const parts = (node as ScalarNode).template?.parts ?? [String((node as ScalarNode).value)];
   const isWhole = solePlaceholder(node) !== undefined;
   const isRaw = (i: number): boolean => isWhole || (i === 0 && begins);
@@ -153,7 +148,7 @@ function renderUrlText(node: SourceNode, scope: Scope, origins: Origins, begins 
     }
     const value = evaluatePlaceholder(part, scope);
     if (value === null || value === "") {
-      const field = fieldOf(part, [], scope, origins);
+      const field = fieldOf(part, [], scope);
       const what = field === undefined ? part.text : `The workflow input ${JSON.stringify(field)}`;
       throw new WorkflowInputError(`${what} is missing, and it is part of a URL.`, field);
     }
@@ -163,7 +158,7 @@ function renderUrlText(node: SourceNode, scope: Scope, origins: Origins, begins 
     if (typeof part === "string" || isRaw(i) || !isDotSegment(texts, i)) {
       continue;
     }
-    const field = fieldOf(part, [], scope, origins);
+    const field = fieldOf(part, [], scope);
     const what = field === undefined ? part.text : `The workflow input ${JSON.stringify(field)}`;
     throw new WorkflowInputError(
       `${what} makes a part of a URL's path "." or "..", which means another path.`,

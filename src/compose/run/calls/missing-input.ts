@@ -1,51 +1,48 @@
-import { WorkflowInputError } from "../input-error.ts";
 import { solePlaceholder, type SourceNode } from "../../source/source-tree.ts";
 import { isObject, show } from "../../template/convert.ts";
-import type { Scope } from "../../template/evaluate.ts";
-import { fieldsOf, type Origins } from "../origin.ts";
+import type { FixedSegment } from "../../template/evaluate.ts";
+import { WorkflowInputError } from "../input-error.ts";
+import { fieldsOf } from "../origin.ts";
+import type { CallSite } from "../site.ts";
 
-export interface PromptPlace {
-  /** The template of the prompt, or of one prompt of a list. */
+/** A text that a call cannot do without. */
+export interface NeededText {
+  /** For messages: `the prompt`, `prompt 3`, `the content of messages[1]`. */
+  readonly name: string;
+  /** The template that gives it. */
   readonly node: SourceNode;
-  /** What is missing, for messages. Absent: the prompt. */
-  readonly what?: string;
-  /** Position in a list of prompts. */
-  readonly position?: number;
-  /** The position is one of the list that the template's value is, not of a list of templates. */
-  readonly inValue: boolean;
-  readonly scope: Scope;
-  readonly origins: Origins;
-  /** The input of the run. */
-  readonly runInput: unknown;
+  /** Where within the template's value it stands; absent: it is all of it. */
+  readonly within?: readonly FixedSegment[];
+  /** What to do where it is empty. */
+  readonly remedy: string;
 }
 
-/** The error for a prompt that is null (nothing was given) or empty. */
-export function missingPromptError(place: PromptPlace, value: null | ""): WorkflowInputError {
-  const { node, position, inValue, scope, origins, runInput } = place;
-  const within = inValue && position !== undefined ? [{ kind: "index", index: position } as const] : [];
-  const fields = fieldsOf(node, scope, origins, within);
+/** The error for a text that is null (nothing was given) or empty. */
+export function missingTextError(
+  { name, node, within, remedy }: NeededText,
+  value: null | "",
+  { scope, run }: CallSite,
+): WorkflowInputError {
+  const fields = fieldsOf(node, scope, within);
   const [field] = fields;
-  const prompt = place.what ?? (position === undefined ? "the prompt" : `prompt ${position}`);
-  const oneCharacter =
-    place.what === undefined ? "A prompt is a text of at least one character." : "Give it a text.";
   if (field === undefined) {
     const found = value === null ? "has no value" : "is empty";
     const written = solePlaceholder(node)?.text;
-    const what = `${prompt[0]?.toUpperCase()}${prompt.slice(1)} ${found}`;
+    const what = `${name[0]?.toUpperCase()}${name.slice(1)} ${found}`;
     return new WorkflowInputError(
       written === undefined ? `${what}.` : `${what}: ${written}.`,
       undefined,
-      oneCharacter,
+      remedy,
     );
   }
-  const names = fields.map((name) => JSON.stringify(name)).join(" or ");
+  const names = fields.map((one) => JSON.stringify(one)).join(" or ");
   if (value === "") {
-    const message = `The workflow input ${names} is empty, but it is ${prompt}.`;
-    return new WorkflowInputError(message, field, oneCharacter);
+    const message = `The workflow input ${names} is empty, but it is ${name}.`;
+    return new WorkflowInputError(message, field, remedy);
   }
-  const found = isObject(runInput) ? "" : ` The input is ${show(runInput ?? null)}, not an object.`;
+  const found = isObject(run.input) ? "" : ` The input is ${show(run.input ?? null)}, not an object.`;
   return new WorkflowInputError(
-    `The workflow input ${names} is missing${prompt === field ? "" : `, and it is ${prompt}`}.${found}`,
+    `The workflow input ${names} is missing${name === field ? "" : `, and it is ${name}`}.${found}`,
     field,
     `Add ${JSON.stringify(field)} to the input.`,
   );

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { ModelComposeError } from "../../../base/errors.ts";
 import { eventsOf, FakeModels, loadFailure, loadText, runCompose } from "../../../../test/support/compose.ts";
 import { WorkflowInputError } from "../input-error.ts";
 import { inferSchema } from "../../analysis/inferred-schema.ts";
@@ -282,6 +283,15 @@ describe("text-to-text", () => {
 
 describe("text-generation", () => {
   const component = "component: { type: model, task: text-generation, model: some/model, ";
+
+  test("what a model refuses names the key of the file", async () => {
+    const fake = new FakeModels();
+    const details = { remedy: "Keep its end (maxPromptTokens).", parameter: "maxPromptTokens" };
+    fake.fail = () => new ModelComposeError("invalid-input", "The prompt is too long.", details);
+    await expect(ask(`${component} text: a }\n`, {}, fake)).rejects.toThrow(
+      "The prompt is too long. Keep its end (maxPromptTokens). In a compose file, maxPromptTokens is max_input_length.",
+    );
+  });
 
   test.each([
     ["auto", undefined],

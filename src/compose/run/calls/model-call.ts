@@ -1,44 +1,39 @@
+import { withHint } from "../../../base/parameter-hint.ts";
 import type { ChatAnswer, ChatPart } from "../../../models/chat/chat.ts";
 import type { GenerateResult, StreamPart } from "../../../runtime/generation/types.ts";
-import { beamBound } from "../../analysis/beam-bound.ts";
-import type { Call } from "../../definition/definition.ts";
+import type { ContextNeed } from "../../analysis/context-needs.ts";
+import { mapsPieces } from "../../analysis/pieces.ts";
+import { composeHints } from "../../definition/library-names.ts";
 import type { TextModel } from "../../model-host.ts";
-import type { Scope } from "../../template/evaluate.ts";
+import { evaluateNode, placeholdersIn } from "../../source/node-templates.ts";
 import type { SourceNode } from "../../source/source-tree.ts";
-import { evaluateNode, placeholdersIn } from "../../template/value-template.ts";
-import { actionScope, withSources, type CallSite, type PreparedCall } from "./call.ts";
+import { joinPieces } from "../join-pieces.ts";
+import { withSources } from "../scopes.ts";
+import type { CallSite, PreparedCall } from "../site.ts";
 import {
   generateOptions,
-  neededContext,
+  contextNeed,
   renderRequest,
   type GenerationRequest,
-  type ModelInput,
+  type ModelCall,
 } from "./generation-request.ts";
-import type { Origin } from "../origin.ts";
-import { joinPieces, mapsPieces } from "../pieces.ts";
-
-type Model = Extract<Call, { kind: "model" }>;
+import type { ModelInput } from "./rendered-inputs.ts";
 
 /** Renders an action of a model. No model is loaded before this has succeeded. */
-export function prepareModelCall(call: Model, input: unknown, origin: Origin, site: CallSite): PreparedCall {
-  const scope = actionScope(input, site);
-  const { limits } = site.run.services.definition.controller;
-  const origins = new Map([["input", origin]]);
-  const request = renderRequest(call.action, {
-    scope,
-    origins,
-    limits,
-    maxBeams: beamBound(call.component),
-    runInput: site.run.input,
-    drawnSeed: site.drawnSeed,
-  });
+export function prepareModelCall(call: ModelCall, site: CallSite): PreparedCall {
+  const request = renderRequest(call, site);
+  const slots = site.services.slots(call.component);
   return {
-    context: neededContext(request),
+    need: contextNeed(request),
     streams: request.parameters.streaming,
-    execute: (context) =>
-      site.run.services
-        .slots(call.component)
-        .run(() => new ModelCall(call, request, scope, site).execute(context), site.signal),
+    execute: async (needs) => {
+      try {
+        const execution = new ModelExecution(call, request, site);
+        return await slots.run(() => execution.execute(needs), site.signal);
+      } catch (error) {
+        throw withHint(error, composeHints);
+      }
+    },
   };
 }
 
@@ -48,25 +43,25 @@ interface Output {
   readonly response?: Readonly<Record<string, unknown>>;
 }
 
-class ModelCall {
-  readonly #call: Model;
+/** A call that does its work. */
+class ModelExecution {
+  readonly #call: ModelCall;
   readonly #request: GenerationRequest;
-  readonly #scope: Scope;
   readonly #site: CallSite;
 
-  constructor(call: Model, request: GenerationRequest, scope: Scope, site: CallSite) {
+  constructor(call: ModelCall, request: GenerationRequest, site: CallSite) {
     this.#call = call;
     this.#request = request;
-    this.#scope = scope;
     this.#site = site;
   }
 
-  async execute(context: number): Promise<unknown> {
+  /** @param needs of all calls of the job */
+  async execute(needs: readonly ContextNeed[]): Promise<unknown> {
     const { component, action } = this.#call;
     const { isList, inputs, parameters } = this.#request;
-    const { run, signal } = this.#site;
-    const model = await run.services.models.model(component, {
-      context: run.calledOnce.has(component) ? context : undefined,
+    const { services, run, signal } = this.#site;
+    const model = await services.models.model(component, {
+      needs: run.calledOnce.has(component) ? needs : undefined,
       onProgress: (progress) => run.progress({ type: "loading", component: component.id, progress }),
       signal,
     });
@@ -92,7 +87,12 @@ class ModelCall {
 
   /** The output of the action; of several conversations, of each. */
   #evaluate(output: SourceNode, result: unknown, response: unknown): unknown {
-    const scope = withSources(this.#scope, ["result", result], ["result[]", result], ["response", response]);
+    const scope = withSources(
+      this.#site.scope,
+      ["result", result],
+      ["result[]", result],
+      ["response", response],
+    );
     return evaluateNode(output, scope);
   }
 
@@ -199,7 +199,7 @@ class ModelCall {
     if (output === undefined || !mapsPieces(output, "result")) {
       return text;
     }
-    return evaluateNode(output, withSources(this.#scope, ["result[]", text]));
+    return evaluateNode(output, withSources(this.#site.scope, ["result[]", text]));
   }
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { holds, patternProblem, type Operator } from "./conditions.ts";
+import { patternProblem, type Operator } from "../../definition/operators.ts";
+import { holds } from "./conditions.ts";
 
 test.each<[unknown, Operator, unknown, boolean]>([
   [1, "eq", 1, true],

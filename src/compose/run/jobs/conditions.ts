@@ -1,30 +1,15 @@
 import { isDeepStrictEqual } from "node:util";
-import { RE2JS } from "re2js";
-import { errorMessage } from "../../../base/errors.ts";
+import { compilePattern, type Operator } from "../../definition/operators.ts";
 import { WorkflowInputError } from "../input-error.ts";
 import { isObject, numberFromText, show } from "../../template/convert.ts";
-
-export const operators = [
-  "eq",
-  "neq",
-  "gt",
-  "gte",
-  "lt",
-  "lte",
-  "in",
-  "not-in",
-  "starts-with",
-  "ends-with",
-  "match",
-] as const;
-export type Operator = (typeof operators)[number];
 
 /**
  * Whether `input operator value` holds, for JSON values. Equality is that of types and values ("3" is not 3);
  * order also takes a text that reads as a number for one when the other side is a number. `in` looks for an item
  * of a list, a part of a text or a key of an object. `match` is a regular expression at the start of the text.
  *
- * @throws WorkflowInputError when the operator is not defined for such values
+ * @throws WorkflowInputError when the operator is not defined for such values; ModelComposeError "invalid-input" for a
+ *   text that is no pattern
  */
 export function holds(operator: Operator, input: unknown, value: unknown): boolean {
   switch (operator) {
@@ -49,37 +34,7 @@ export function holds(operator: Operator, input: unknown, value: unknown): boole
     case "ends-with":
       return text(operator, input).endsWith(text(operator, value));
     case "match":
-      return pattern(text(operator, value)).matcher(text(operator, input)).lookingAt();
-  }
-}
-
-/** Why a text is no regular expression, or undefined when it is one. */
-export function patternProblem(source: string): string | undefined {
-  try {
-    pattern(source);
-    return undefined;
-  } catch (error) {
-    return errorMessage(error);
-  }
-}
-
-/** Patterns may come from the input: their size is bounded, and matching takes linear time (RE2). */
-const LONGEST_PATTERN = 1000;
-
-function pattern(source: string): RE2JS {
-  if (source.length > LONGEST_PATTERN) {
-    throw new WorkflowInputError(
-      `A regular expression has at most ${LONGEST_PATTERN} characters, found ${source.length}.`,
-    );
-  }
-  try {
-    return RE2JS.compile(source);
-  } catch (error) {
-    throw new WorkflowInputError(
-      `${show(source)} is not a regular expression: ${errorMessage(error)}.`,
-      undefined,
-      "The syntax is RE2's: no look-around and no back-references.",
-    );
+      return compilePattern(text(operator, value)).matcher(text(operator, input)).lookingAt();
   }
 }
 

@@ -4,11 +4,11 @@ import type { DelayJob, JobDefinition, RetryPolicy } from "../../definition/defi
 import { durationExpected, LONGEST_DURATION, parseDuration } from "../../definition/duration.ts";
 import { WorkflowInputError } from "../input-error.ts";
 import { show } from "../../template/convert.ts";
-import { evaluateNode } from "../../template/value-template.ts";
-import { withSources, type PieceSink } from "../calls/call.ts";
+import { evaluateNode } from "../../source/node-templates.ts";
 import { executeComponentJob } from "./component-job.ts";
 import { executeForEach } from "./for-each.ts";
-import { jobScope, type JobSite } from "../job-site.ts";
+import { jobScope, withSources } from "../scopes.ts";
+import type { JobSite, PieceSink } from "../site.ts";
 import { routeOf } from "./routing.ts";
 import { isWorthRetrying } from "../run.ts";
 

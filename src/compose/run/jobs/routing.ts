@@ -2,13 +2,14 @@ import { holds } from "./conditions.ts";
 import type { IfJob, RoutingJob, SwitchJob } from "../../definition/definition.ts";
 import type { SourceNode } from "../../source/source-tree.ts";
 import type { Scope } from "../../template/evaluate.ts";
-import { evaluateNode } from "../../template/value-template.ts";
-import { jobScope, type JobSite } from "../job-site.ts";
+import { evaluateNode } from "../../source/node-templates.ts";
+import { jobScope } from "../scopes.ts";
+import type { JobSite } from "../site.ts";
 
 /** The id of the job that comes next; undefined when nothing holds and there is no `otherwise`. */
 export function routeOf(job: RoutingJob, site: JobSite): string | undefined {
   const scope = jobScope(site);
-  const input = job.input === undefined ? site.input : evaluateNode(job.input, scope);
+  const input = job.input === undefined ? site.input.value : evaluateNode(job.input, scope);
   const found = job.type === "if" ? branchOf(job, input, scope) : caseOf(job, input, scope);
   return found ?? job.otherwise?.id;
 }

@@ -41,7 +41,43 @@ export interface GpuPlan {
   memory: MemoryUse;
 }
 
+/** What of a plan does not depend on the length of the context: weights can be loaded by it. */
+export interface GpuWeightPlan {
+  stages: ReadonlyMap<string, readonly Stage[]>;
+  layout: WeightLayout;
+  /** name → bytes, of what weights are uploaded into */
+  buffers: ReadonlyMap<string, number>;
+  /** Of the matrices. */
+  weightBytes: number;
+}
+
+/** @throws ModelComposeError "unsupported", "invalid-checkpoint" */
+export function planGpuWeights(program: Program, checkpoint: Checkpoint, limits: GpuLimits): GpuWeightPlan {
+  checkHeads(program);
+  const bindingLimit = bindingLimitOf(limits);
+  const rules = fuseRules(program, checkpoint, bindingLimit);
+  const stages = new Map(
+    [...program.entries.keys()].map((entry) => [entry, fuseEntry(program, entry, rules)]),
+  );
+  const layout = layOutWeights(program, checkpoint, [...stages.values()].flat(), bindingLimit);
+  const buffers = new Map<string, number>();
+  for (const weight of layout.weights.values()) {
+    for (const shard of weight.shards) {
+      buffers.set(shard.buffer, shard.count * weight.stride);
+    }
+  }
+  const weightBytes = sum(buffers.values());
+  buffers.set("vectors", layout.vectorLength * 4);
+  return { stages, layout, buffers, weightBytes };
+}
+
+/** Bytes of a buffer at most, so that a kernel sees all of it. */
+function bindingLimitOf({ maxStorageBufferBindingSize, maxBufferSize }: GpuLimits): number {
+  return Math.min(maxStorageBufferBindingSize, maxBufferSize);
+}
+
 /**
+ * @param weights Default: planned here.
  * @throws ModelComposeError "out-of-memory" for a cache that no binding holds, "unsupported" for a mode that the adapter
  *   lacks, "invalid-checkpoint"
  */
@@ -50,17 +86,13 @@ export function planGpu(
   checkpoint: Checkpoint,
   gpu: { features: GpuFeatures; limits: GpuLimits; summary: Pick<AdapterSummary, "name" | "isSoftware"> },
   { contextLength, slots, maxRows, prefill, forced }: PlanOptions,
+  weights: GpuWeightPlan = planGpuWeights(program, checkpoint, gpu.limits),
 ): GpuPlan {
   const { limits, features } = gpu;
-  checkHeads(program);
   checkPositions(program, contextLength);
-  const bindingLimit = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  const rules = fuseRules(program, checkpoint, bindingLimit);
-  const stages = new Map(
-    [...program.entries.keys()].map((entry) => [entry, fuseEntry(program, entry, rules)]),
-  );
+  const bindingLimit = bindingLimitOf(limits);
+  const { stages, layout, weightBytes } = weights;
   const allStages = [...stages.values()].flat();
-  const layout = layOutWeights(program, checkpoint, allStages, bindingLimit);
   const { name: adapterName, isSoftware } = gpu.summary;
   const variants = selectVariants({ features, limits, isSoftware, forced });
   const lowering = {
@@ -75,13 +107,7 @@ export function planGpu(
     adapterName,
   };
 
-  const buffers = new Map<string, number>();
-  for (const weight of layout.weights.values()) {
-    for (const shard of weight.shards) {
-      buffers.set(shard.buffer, shard.count * weight.stride);
-    }
-  }
-  const weightBytes = sum(buffers.values());
+  const buffers = new Map(weights.buffers);
   let kvCacheBytes = 0;
   const { kvHeads, headDim } = uniformHeads(program);
   for (const layer of program.state.keys()) {
@@ -95,7 +121,6 @@ export function planGpu(
     kvCacheBytes += 2 * bytes;
   }
 
-  buffers.set("vectors", layout.vectorLength * 4);
   buffers.set("rows", rowsBufferBytes(maxRows));
   for (const [name, columns] of program.buffers) {
     buffers.set(name, maxRows * columns * 4);

@@ -32,10 +32,16 @@ export class Resources {
     this.pipelines = new Pipelines(context);
   }
 
-  /** Allocates every buffer of a plan. @throws ModelComposeError "out-of-memory" */
-  async allocate(plan: GpuPlan): Promise<void> {
+  /**
+   * Allocates those buffers of a plan that are not there yet.
+   *
+   * @param buffers name → bytes
+   * @throws ModelComposeError "out-of-memory"
+   */
+  async allocate(buffers: ReadonlyMap<string, number>): Promise<void> {
+    const missing = [...buffers].filter(([name]) => !this.#buffers.has(name));
     const outcomes = await Promise.allSettled(
-      [...plan.buffers].map(async ([name, bytes]) => {
+      missing.map(async ([name, bytes]) => {
         this.#buffers.set(name, await this.context.createBuffer(name, bytes, STORAGE));
       }),
     );

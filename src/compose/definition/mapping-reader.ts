@@ -1,13 +1,13 @@
 import { nearestName } from "../../base/nearest-name.ts";
-import { durationExpected, parseDuration } from "../definition/duration.ts";
-import type { Location, ProblemList } from "./problems.ts";
+import { durationExpected, parseDuration } from "./duration.ts";
+import type { Location, ProblemList } from "../source/problems.ts";
 import {
   describeNode,
   literalValue,
   type MappingEntry,
   type MappingNode,
   type SourceNode,
-} from "./source-tree.ts";
+} from "../source/source-tree.ts";
 
 /**
  * Reads the keys of one mapping, each at most once, and reports what is wrong with positions: wrong types,

@@ -1,19 +1,13 @@
-import type { JobDefinition, WorkflowDefinition } from "../definition/definition.ts";
-import { callOf } from "../definition/definition.ts";
-import { isRouting, JobGraph } from "../analysis/job-graph.ts";
+import { callOf, type JobDefinition, type WorkflowDefinition } from "../definition/definition.ts";
+import { isRouting, JobGraph } from "./job-graph.ts";
 import { solePlaceholder, type SourceNode } from "../source/source-tree.ts";
-import { placeholdersIn } from "../template/value-template.ts";
+import { placeholdersIn } from "../source/node-templates.ts";
 
 /** True for an action's output that is made piece by piece, from `result[]` or `response[]`. */
 export function mapsPieces(output: SourceNode, source: "result" | "response"): boolean {
   return [...placeholdersIn(output)].some(
     ({ placeholder }) => placeholder.chunk && placeholder.name === source,
   );
-}
-
-/** The value of a stream: one text when all of its pieces are texts, else the list of pieces. */
-export function joinPieces(pieces: readonly unknown[]): unknown {
-  return pieces.every((piece) => typeof piece === "string") ? pieces.join("") : pieces;
 }
 
 /**

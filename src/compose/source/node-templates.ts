@@ -1,10 +1,10 @@
 import { ModelComposeError } from "../../base/errors.ts";
-import type { Location } from "../source/problems.ts";
-import { formatLocation } from "../source/problems.ts";
-import type { MappingNode, ScalarNode, SourceNode } from "../source/source-tree.ts";
-import { isPlainText, literalText, placeholdersOf, type Placeholder } from "./ast.ts";
-import { isObject } from "./convert.ts";
-import { evaluateTemplate, type Scope } from "./evaluate.ts";
+import type { Location } from "./problems.ts";
+import { formatLocation } from "./problems.ts";
+import type { MappingNode, ScalarNode, SourceNode } from "./source-tree.ts";
+import { isPlainText, literalText, placeholdersOf, type Placeholder } from "../template/ast.ts";
+import { isObject } from "../template/convert.ts";
+import { evaluateTemplate, type Scope } from "../template/evaluate.ts";
 
 const SPREAD = "...";
 

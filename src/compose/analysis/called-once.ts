@@ -3,10 +3,10 @@ import {
   type ComponentDefinition,
   type ComposeDefinition,
   type WorkflowDefinition,
-} from "../../definition/definition.ts";
-import { findWorkflow } from "../../definition/find-workflow.ts";
-import { JobGraph } from "../../analysis/job-graph.ts";
-import { modelKey } from "../../model-host.ts";
+} from "../definition/definition.ts";
+import { findWorkflow } from "../definition/find-workflow.ts";
+import { JobGraph } from "./job-graph.ts";
+import { modelKey } from "./model-key.ts";
 
 /**
  * The components that a run of a workflow calls in one job only, which renders all of its calls before the first: what

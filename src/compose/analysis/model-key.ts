@@ -1,0 +1,11 @@
+import type { ModelComponent } from "../definition/definition.ts";
+import { beamBound } from "./beam-bound.ts";
+import { fileNeeds } from "./context-needs.ts";
+
+/** Components with the same key share one loaded model. */
+export function modelKey(component: ModelComponent): string {
+  const { model, device, precision, architecture = null, contextLength = null } = component;
+  const hub = { ...model.hub, token: undefined };
+  const bounds = [fileNeeds(component), beamBound(component) ?? null];
+  return JSON.stringify([model.source, hub, device, precision, architecture, contextLength, ...bounds]);
+}

@@ -1,0 +1,45 @@
+import type { ChatOptions } from "../../models/chat/chat.ts";
+import type { LoadOptions } from "../../models/load-options.ts";
+import type { GenerateOptions } from "../../runtime/generation/types.ts";
+
+type LibraryName = keyof LoadOptions | keyof GenerateOptions | keyof ChatOptions;
+
+/** The keys of a compose file whose parameters the library spells otherwise. */
+const keys: Partial<Record<LibraryName, string>> = {
+  contextLength: "context_length",
+  maxBeams: "max_beams",
+  cacheDirectory: "cache_dir",
+  localFilesOnly: "local_files_only",
+  maxNewTokens: "max_output_length",
+  minNewTokens: "min_output_length",
+  maxPromptTokens: "max_input_length",
+  topK: "top_k",
+  topP: "top_p",
+  minP: "min_p",
+  repetitionPenalty: "repetition_penalty",
+  noRepeatNgramSize: "no_repeat_ngram_size",
+  encoderNoRepeatNgramSize: "encoder_no_repeat_ngram_size",
+  doSample: "do_sample",
+  numBeams: "num_beams",
+  lengthPenalty: "length_penalty",
+  earlyStopping: "early_stopping",
+  numReturnSequences: "num_return_sequences",
+  stop: "stop_sequences",
+  returnFullText: "return_full_text",
+  template: "chat_template",
+  templateVariables: "chat_template_kwargs",
+  reasoningTags: "reasoning_tags",
+  toolCallTags: "tool_call_tags",
+};
+
+/** What else a compose file has to say of a parameter. */
+const others: Partial<Record<LibraryName, string>> = {
+  architecture: "In a compose file, task: text-generation takes both and text-to-text an encoder–decoder.",
+  precision: 'In a compose file, "stored" is "auto".',
+};
+
+/** For `withHint`: how to write in a compose file what an error of the library names. */
+export const composeHints: ReadonlyMap<string, string> = new Map([
+  ...Object.entries(keys).map(([name, key]) => [name, `In a compose file, ${name} is ${key}.`] as const),
+  ...Object.entries(others),
+]);

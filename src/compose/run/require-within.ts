@@ -1,0 +1,14 @@
+import type { Limits } from "../definition/limits.ts";
+import { WorkflowInputError } from "./input-error.ts";
+
+/** @throws WorkflowInputError naming the ceiling and where to raise it */
+export function requireWithin(limits: Limits, name: keyof Limits, found: number): void {
+  if (found <= limits[name]) {
+    return;
+  }
+  throw new WorkflowInputError(
+    `${name} is at most ${limits[name]} here, found ${found}.`,
+    undefined,
+    `Ask for less, or raise controller.limits.${name} in the compose file.`,
+  );
+}

@@ -1,0 +1,64 @@
+/** Conversations to prompts: the chat templates of one model. */
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { loadChatTemplates, type ChatTemplates } from "./find-template.ts";
+import { checkMessages, type ChatMessage, type ToolDefinition } from "./messages.ts";
+import type { ChatTemplate } from "./template.ts";
+
+export interface ChatTemplateOptions {
+  /** Functions that the model may call. Without any, what looks like a call is content. */
+  tools?: readonly ToolDefinition[];
+  /** Documents to answer from, for templates that know them. */
+  documents?: readonly Readonly<Record<string, unknown>>[];
+  /** The name of one of the model's templates, or a Jinja template. Default: the model's. */
+  template?: string;
+  /** Variables of the model's template, for example `{ enable_thinking: false }`. */
+  templateVariables?: Readonly<Record<string, unknown>>;
+  /** The date that templates put into the prompt. Default: now. */
+  now?: Date;
+}
+
+export interface RenderChatOptions extends ChatTemplateOptions {
+  /** End with the beginning of the model's answer. Default true. */
+  addGenerationPrompt?: boolean;
+}
+
+/** A conversation as a model reads it. */
+export interface ChatPrompt {
+  readonly text: string;
+  readonly template: ChatTemplate;
+}
+
+/** Renders conversations. The model's templates are read when they are first needed. */
+export class ChatPrompts {
+  readonly #directory: string;
+  #templates: Promise<ChatTemplates> | undefined;
+
+  /** @param directory the model's folder */
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** @throws ModelComposeError "not-found" without a template, "invalid-input" for messages that it refuses */
+  async render(messages: readonly ChatMessage[], options: RenderChatOptions = {}): Promise<ChatPrompt> {
+    checkMessages(messages);
+    this.#templates ??= loadChatTemplates(this.#directory);
+    const templates = await this.#templates;
+    const template = templates.choose(options.template, hasTools(options));
+    const { templateVariables: variables, tools, documents, now, addGenerationPrompt } = options;
+    const text = template.render(messages, { tools, documents, variables, now, addGenerationPrompt });
+    return { text, template };
+  }
+}
+
+/**
+ * The token ids of a rendered conversation. As in transformers, the template has written the special tokens, and none
+ * are added. Their spellings become tokens wherever they stand, in a user's text too.
+ */
+export function encodeChatPrompt(tokenizer: Tokenizer, { text }: ChatPrompt): number[] {
+  return tokenizer.encode(text, { addSpecialTokens: false });
+}
+
+/** Tools of SmolLM3's template also come as variables. */
+export function hasTools({ tools, templateVariables: variables = {} }: ChatTemplateOptions): boolean {
+  return [tools, variables.xml_tools, variables.tools].some((list) => Array.isArray(list) && list.length > 0);
+}

@@ -1,0 +1,70 @@
+/** A KV cache that is sized by the prompts that are known to come: counted, while the weights are read. */
+import { AbortError, throwIfAborted } from "../base/errors.ts";
+import type { LateContext } from "../runtime/backend.ts";
+import type { LoadOptions } from "./load-options.ts";
+import type { ChatMessage } from "./chat/messages.ts";
+import { encodeChatPrompt, type ChatPrompts, type ChatTemplateOptions } from "./chat/prompts.ts";
+import type { Tokenizer } from "./tokenizer/tokenizer.ts";
+
+/** Tokens of prompts as the model will read them. */
+export interface PromptCounter {
+  ofText(prompt: string): number;
+  /** @throws ModelComposeError as the answer to the conversation will */
+  ofChat(messages: readonly ChatMessage[], options: ChatTemplateOptions): Promise<number>;
+}
+
+/** How long a context has to be is counted when the tokenizer is there; the weights do not wait for it. */
+export interface ContextSizing {
+  /** Tokens that will be needed for sure, so that memory can be checked before anything is loaded. Integer >= 1. */
+  readonly least: number;
+  /** Called once. @returns tokens of context that suffice: an integer >= `least` */
+  count(prompts: PromptCounter): Promise<number>;
+}
+
+/** Load options of those who know what is to come; not of the public library. */
+export interface SizedLoadOptions extends LoadOptions {
+  /** Absent: `contextLength` is the context. Else it is the most that the context may be. */
+  sizing?: ContextSizing;
+}
+
+export interface SizingParts {
+  /** Undefined for a model without one: no prompt can be counted, and none be read. */
+  readonly tokenizer: Promise<Tokenizer | undefined>;
+  readonly chat: ChatPrompts;
+  /** Tokens that the context has at most, whatever is counted. */
+  readonly most: number;
+  /** Lowers what was counted to what the model can have. */
+  readonly lower: (tokens: number) => number;
+  readonly signal: AbortSignal;
+}
+
+/** The context of a sizing: counting begins when the tokenizer is there. */
+export function lateContext(
+  sizing: ContextSizing,
+  { tokenizer: loading, chat, most, lower, signal }: SizingParts,
+): LateContext {
+  const least = Math.min(sizing.least, most);
+  const count = async (): Promise<number> => {
+    const tokenizer = await loading.catch((error: unknown) => {
+      // The tokenizer's failure is reported as its own; for a device that waits here, loading was given up.
+      throw new AbortError(error);
+    });
+    if (tokenizer === undefined) {
+      return least;
+    }
+    const tokens = await sizing.count({
+      ofText: (prompt) => {
+        throwIfAborted(signal);
+        return tokenizer.encode(prompt).length;
+      },
+      ofChat: async (messages, options) => {
+        throwIfAborted(signal);
+        return encodeChatPrompt(tokenizer, await chat.render(messages, options)).length;
+      },
+    });
+    return Math.min(lower(tokens), most);
+  };
+  const counted = count();
+  counted.catch(() => undefined); // a device that fails before it asks leaves nobody who waits
+  return { least, most, counted };
+}
