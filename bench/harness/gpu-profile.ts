@@ -5,7 +5,7 @@ import { formFor, headFor, type PassShape } from "../../src/runtime/webgpu/plan/
 import type { WebGpuExecutable } from "../../src/runtime/webgpu/run/executable.ts";
 import { encode, type Recorded, type Resources } from "../../src/runtime/webgpu/run/resources.ts";
 import { MOST_SPANS, requireTimestamps, Timestamps } from "../../src/runtime/webgpu/run/timestamps.ts";
-import { planTokenChoice, startTokenChoice } from "../../src/runtime/webgpu/run/token-choice.ts";
+import { planTokenChoice, startTokenChoice } from "../../src/runtime/webgpu/plan/token-choice.ts";
 
 /** All dispatches of one kernel in a pass. */
 export interface KernelTime {

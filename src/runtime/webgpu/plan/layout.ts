@@ -4,7 +4,8 @@ import type { Checkpoint, WeightTensor } from "../../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../../base/errors.ts";
 import { opMatrices, type Name, type NormOp, type Program } from "../../program.ts";
 import { matrixSlice, vectorSlice, type WeightSlice } from "../../checkpoint/weight-source.ts";
-import type { FuseRules, Stage } from "./fuse.ts";
+import type { FuseRules } from "./fuse.ts";
+import type { Stage } from "./stage.ts";
 
 /** Some rows of a weight buffer, as large as a binding may be. */
 export interface Shard {

@@ -13,8 +13,8 @@ import {
 } from "../../../kernels/attention/attention.gpu.ts";
 import type { Program } from "../../program.ts";
 import { FEW_ROWS, type Dispatch, type PassShape } from "./dispatch.ts";
-import type { Stage } from "./fuse.ts";
-import { traced, type Lowering } from "./lower.ts";
+import { traced, type Lowering } from "./lowering.ts";
+import type { Stage } from "./stage.ts";
 
 type AttentionStage = Extract<Stage, { kind: "attention" }>;
 

@@ -6,15 +6,15 @@ import { ModelComposeError } from "../../../base/errors.ts";
 import { formatBytes } from "../../../base/bytes.ts";
 import type { PrefillMode } from "../../generation/types.ts";
 import { FORWARD, isSourceLayer, type Program } from "../../program.ts";
-import type { AdapterSummary } from "../run/adapter.ts";
-import type { GpuFeatures, GpuLimits } from "../run/device.ts";
 import { LOGIT_ROWS, rowsBufferBytes, type Form, type FormName } from "./dispatch.ts";
-import { fuseEntry, type Stage } from "./fuse.ts";
+import { fuseEntry } from "./fuse.ts";
+import type { GpuDescription } from "./gpu.ts";
 import { fuseRules, layOutWeights, type WeightLayout } from "./layout.ts";
 import { attentionSizes } from "./lower-attention.ts";
 import { packedBufferWords } from "./lower-block.ts";
 import { lowerEntry, wideColumns } from "./lower.ts";
 import { selectVariants, type ForcedVariants } from "./select.ts";
+import type { Stage } from "./stage.ts";
 
 const MOST_HEAD_DIM = 256;
 
@@ -47,7 +47,7 @@ export interface GpuPlan {
 export function planGpu(
   program: Program,
   checkpoint: Checkpoint,
-  gpu: { features: GpuFeatures; limits: GpuLimits; summary: Pick<AdapterSummary, "name" | "isSoftware"> },
+  gpu: GpuDescription,
   { contextLength, slots, maxRows, prefill, forced }: PlanOptions,
 ): GpuPlan {
   const { limits, features } = gpu;

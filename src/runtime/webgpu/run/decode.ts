@@ -12,7 +12,7 @@ import type { WebGpuExecutable } from "./executable.ts";
 import { Pace } from "./pace.ts";
 import { RESULT_BYTES, type RingSlot } from "./readback.ts";
 import { encode } from "./resources.ts";
-import { planTokenChoice, readChoice, startTokenChoice, type TokenChoicePlan } from "./token-choice.ts";
+import { planTokenChoice, readChoice, startTokenChoice, type TokenChoicePlan } from "../plan/token-choice.ts";
 
 /** Steps submitted before the first of them is known. More hides a slower event loop and computes more for nothing. */
 const STEPS_AHEAD = 3;

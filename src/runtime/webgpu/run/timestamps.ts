@@ -1,8 +1,10 @@
 /** Times of compute passes by the GPU's own clock. */
 import { ModelComposeError } from "../../../base/errors.ts";
-import type { AdapterSummary } from "./adapter.ts";
+
 import { MAP, USAGE } from "./constants.ts";
-import type { GpuContext, GpuFeatures } from "./device.ts";
+import type { GpuFeatures } from "../plan/gpu.ts";
+import type { AdapterSummary } from "./adapter.ts";
+import type { GpuContext } from "./device.ts";
 
 /** A query set holds 4096 timestamps (WebGPU, maximum query count). */
 export const MOST_SPANS = 2048;
