@@ -111,6 +111,10 @@ describe("query, key and value", () => {
       "one writes what the others read",
       [linear("q", "n", "n"), qkv[1], qkv[2], append, { ...attention, query: "n" }],
     ],
+    [
+      "the query overwrites their input",
+      [qkv[1], qkv[2], append, linear("q", "n", "n"), { ...attention, query: "n" }],
+    ],
     ["the inputs differ", [qkv[0], qkv[1], linear("v", "x", "c"), append, attention]],
     [
       "their input is written between them",
@@ -198,6 +202,17 @@ test("gate and up stay apart when up is read again", () => {
     "gate",
     "linear",
   ]);
+});
+
+test("gate and up stay apart when their input is written between them", () => {
+  const ops = [linear("gate", "n", "a"), linear("o", "x", "n"), linear("up", "n", "b"), gate];
+  expect(kinds(ops)).toEqual(["linear", "linear", "linear", "gate"]);
+});
+
+test("a norm is not folded into the logits when its input is written before they are computed", () => {
+  const logits: Op = { role: "logits", input: "n", weight: "o" };
+  expect(kinds([norm, linear("q", "a", "x"), logits])).toEqual(["norm", "linear", "logits"]);
+  expect(kinds([norm, linear("q", "a", "b"), logits])).toEqual(["linear", "norm+logits"]);
 });
 
 describe("an activation", () => {

@@ -6,7 +6,8 @@
  * rotation to the products that made key and value, from a gate to its two products. Neither the order in which a program
  * names independent ops nor what stands between them matters, as long as they can still run as one. Ops of which no
  * pattern speaks, and ops whose results are wanted elsewhere, stay stages of their own; an op whose result a trace wants
- * is never folded into another.
+ * is never folded into another. Products of one buffer are products of one value: an op that wrote the buffer between them
+ * would have to run between them, and keeps them apart.
  */
 import type { LinearOp, Name, Op, Program, RopeOp } from "../../program.ts";
 import { cacheOf, Clusters, Dataflow } from "./dataflow.ts";
@@ -112,12 +113,11 @@ function queryKeyValue(
     const parts = [query, key, value];
     const isRotated = key.rope !== undefined;
     const { input } = key.linear;
-    const readsSame = parts.every(
-      ({ first, linear }) =>
-        linear.input === input && flow.writer(first, input) === flow.writer(key.first, input),
-    );
     // A dispatch may not write what its other workgroups still read.
-    if (!readsSame || (query.rope !== undefined) !== isRotated || query.linear.output === input) {
+    if ((query.rope !== undefined) !== isRotated || query.linear.output === input) {
+      continue;
+    }
+    if (parts.some(({ linear }) => linear.input !== input)) {
       continue;
     }
     const weights = stacked(parts.map(({ linear }) => linear));
@@ -187,8 +187,7 @@ function gatedProducts(flow: Dataflow, i: number, { canStack }: FuseRules): Fusi
   if (!isPlainLinear(gateOp) || !isPlainLinear(upOp) || gateOp.input !== upOp.input) {
     return undefined;
   }
-  const { input } = gateOp;
-  if (flow.writer(gate, input) !== flow.writer(up, input) || op.output === input) {
+  if (op.output === gateOp.input) {
     return undefined;
   }
   const weights = stacked([gateOp, upOp]);
