@@ -20,24 +20,25 @@ const SMALL_BINDINGS = gpuOfSmallBindings(20_000);
  * Each variant of the kernels has one format that contract.test.ts has not, and each form of a pass once: compiling takes a
  * software adapter seconds a model. golden-gpu.long.test.ts has every prompt in passes of several sizes.
  */
-test.each([
-  [GPU, "smollm3-sharded"],
-  [GPU_WITHOUT_SUBGROUPS, "smollm3-f16"],
-  [SMALL_BINDINGS, "smollm3-sharded"],
-] as const)(
-  "$name, %s: every layer and all logits by a few rows and a block, greedy tokens",
-  async (device, model) => {
-    const golden = await openExactGolden(model);
-    const executable = await device.load(golden);
-    try {
-      await expectActivations(executable, golden, { prompt: 0 });
-      await expectActivations(executable, golden, { prompt: 2 });
-      await expectGreedy(executable, golden, { prompt: 0, count: 8 });
-    } finally {
-      await executable.dispose();
-    }
-  },
-);
+test.each(
+  (
+    [
+      [GPU, "smollm3-sharded"],
+      [GPU_WITHOUT_SUBGROUPS, "smollm3-f16"],
+      [SMALL_BINDINGS, "smollm3-sharded"],
+    ] as const
+  ).map(([device, model]) => [device.name, model, device] as const),
+)("%s, %s: every layer and all logits by a few rows and a block, greedy tokens", async (_, model, device) => {
+  const golden = await openExactGolden(model);
+  const executable = await device.load(golden);
+  try {
+    await expectActivations(executable, golden, { prompt: 0 });
+    await expectActivations(executable, golden, { prompt: 2 });
+    await expectGreedy(executable, golden, { prompt: 0, count: 8 });
+  } finally {
+    await executable.dispose();
+  }
+});
 
 /** One of every architecture: see the table in test/fixtures/golden. SmolLM3 is above in every variant of kernels. */
 const DECODERS = ["llama", "gpt2", "gpt_neo", "codegen"];

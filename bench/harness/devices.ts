@@ -3,20 +3,18 @@ import { bestKernelBuild } from "../../src/kernels/wasm-module.ts";
 import type { DecodeProfile, DecodeRequest, Executable } from "../../src/runtime/backend.ts";
 import { ModelComposeError } from "../../src/base/errors.ts";
 import { formatBytes } from "../../src/base/bytes.ts";
+import { measureRead, workerRates } from "../../src/runtime/measure.ts";
 import { checkMemory } from "../../src/runtime/memory-check.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
-import { WasmBackend, type WasmExecutable } from "../../src/runtime/wasm/backend.ts";
+import { WasmBackend } from "../../src/runtime/wasm/backend.ts";
 import { planBytes } from "../../src/runtime/wasm/plan.ts";
 import type { AdapterSummary } from "../../src/runtime/webgpu/run/adapter.ts";
 import { WebGpuBackend } from "../../src/runtime/webgpu/backend.ts";
 import type { StepCost } from "../../src/runtime/webgpu/run/decode.ts";
 import type { WebGpuExecutable } from "../../src/runtime/webgpu/run/executable.ts";
-import { ReadProbe } from "../../src/runtime/webgpu/run/measure.ts";
 import { requireTimestamps } from "../../src/runtime/webgpu/run/timestamps.ts";
 import type { BenchFlags } from "./flags.ts";
-import { combinedRate, repeatFor } from "./measurements.ts";
 import type { Progress } from "./progress.ts";
-import { summarize } from "./statistics.ts";
 import type { Subject } from "./subject.ts";
 
 export interface BenchDevice {
@@ -32,7 +30,7 @@ export interface LoadedModel {
   /** @param profile measure how long kernels run; costs some speed */
   decode(request: DecodeRequest, options: { profile: boolean; onStep?: OnStep }): Promise<DecodeProfile>;
   /** Pure reads over the weights: bytes a second by the shape of the loop. */
-  sampleReads(): Promise<Map<string, number>>;
+  sampleReads(): Promise<ReadonlyMap<string, number>>;
   readonly cpu?: CpuFigures;
   readonly gpu?: { readonly executable: WebGpuExecutable; readonly summary: AdapterSummary };
 }
@@ -73,41 +71,15 @@ export function wasmDevice(
       return {
         executable,
         decode: (request, { profile }) => executable.decode({ ...request, profile }),
-        sampleReads: () => sampleWasmReads(executable),
+        sampleReads: () => measureRead(executable),
         cpu: {
           threads: backend.threads,
           kernelBuild: backend.kernelBuild,
-          sampleFma: () => sampleRates(executable, "fma"),
+          sampleFma: () => workerRates(executable, "fma"),
         },
       };
     },
   };
-}
-
-const READ_SHAPES = ["read", "read4", "read-wide"] as const;
-
-/** Small models are read, and multiply-adds counted, in under a millisecond: go on for this long. */
-const SAMPLING_MILLISECONDS = 100;
-
-/** By the workers that own the weights. */
-async function sampleWasmReads(executable: WasmExecutable): Promise<Map<string, number>> {
-  const rates = new Map<string, number>();
-  for (const shape of READ_SHAPES) {
-    rates.set(shape, summarize(await sampleRates(executable, shape)).median);
-  }
-  return rates;
-}
-
-/** One sample, or as many as fit. */
-async function sampleRates(
-  executable: WasmExecutable,
-  what: (typeof READ_SHAPES)[number] | "fma",
-): Promise<number[]> {
-  const rates: number[] = [];
-  await repeatFor(SAMPLING_MILLISECONDS, async () => {
-    rates.push(combinedRate(await executable.measure(what)));
-  });
-  return rates;
 }
 
 /**
@@ -146,11 +118,10 @@ export async function gpuDevice(
       // Opening the GPU is a part of loading: a backend loads one program.
       const opened = await WebGpuBackend.open({ name, prefill });
       const executable = await opened.load(program, checkpoint, { contextLength, slots: 1, onWeights });
-      let probe: Promise<ReadProbe> | undefined;
       return {
         executable,
         decode: (request, options) => executable.decode({ ...request, ...options }),
-        sampleReads: async () => (await (probe ??= ReadProbe.create(executable))).sample(),
+        sampleReads: () => measureRead(executable),
         gpu: { executable, summary: opened.context.summary },
       };
     },

@@ -11,14 +11,10 @@ export const cacheOf = (layer: number): Name => `\0cache ${layer}`;
 /** Reads and writes of an op, the KV cache included. */
 function placesOf(op: Op): { reads: Name[]; writes: Name[] } {
   const { reads, writes } = opAccess(op);
-  switch (op.role) {
-    case "append":
-      return { reads, writes: [...writes, cacheOf(op.layer)] };
-    case "attention":
-      return { reads: [...reads, cacheOf(op.layer)], writes };
-    default:
-      return { reads, writes };
+  if (op.role === "append") {
+    return { reads, writes: [...writes, cacheOf(op.layer)] };
   }
+  return { reads: op.role === "attention" ? [...reads, cacheOf(op.layer)] : reads, writes };
 }
 
 /** Ops are named by their index in `ops`. */

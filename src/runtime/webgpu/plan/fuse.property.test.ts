@@ -89,6 +89,9 @@ type Form = "few" | "block";
 
 /** The ops of a stage. What only it sees is in buffers that no op of the program names. */
 function opsOfStage(stage: Stage, form: Form, program: Program): Op[] {
+  if ("weights" in stage) {
+    return opsOfProduct(stage, form, program);
+  }
   switch (stage.kind) {
     case "embed": {
       const { embed, positions, trace } = stage;
@@ -110,8 +113,6 @@ function opsOfStage(stage: Stage, form: Form, program: Program): Op[] {
       return [{ role: "activate", ...stage }];
     case "add":
       return [{ role: "add", ...stage }];
-    default:
-      return opsOfProduct(stage, form, program);
   }
 }
 
