@@ -3,9 +3,9 @@ import { ELEMENTWISE_WORKGROUP } from "../common/elementwise.gpu.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 
 /**
- * target += input, both [R, columns] f32. Launched by `elementwiseWorkgroups(columns, R)`.
+ * total += input, both [R, columns] f32. Launched by `elementwiseWorkgroups(columns, R)`.
  *
- * Buffers: input, target.
+ * Buffers: input, total.
  */
 export function addKernel(columns: number): KernelSpec {
   return {
