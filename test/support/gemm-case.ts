@@ -69,8 +69,14 @@ export async function multiply(lab: GpuLab, kernel: GemmKernel, options: GemmCas
 
   const shards = [0, ...cuts].map((first, i) => ({ first, count: (cuts[i] ?? outputs) - first }));
   const spec = kernel.spec({
-    ...{ format, columns, outputColumns: outputs, bias, accumulate, activation },
-    ...{ quads: inQuads(outputs, shards), maxRows: MAX_ROWS },
+    format,
+    columns,
+    outputColumns: outputs,
+    bias,
+    accumulate,
+    activation,
+    quads: inQuads(outputs, shards),
+    maxRows: MAX_ROWS,
   });
   let input = lab.buffer(x);
   if (kernel.isPacked) {

@@ -58,8 +58,14 @@ export function gemmMemory(tiling: GemmTiling, mode: TileMode): number {
 export function productConstants(shape: GemmShape, mode: TileMode): ShaderConstants {
   const { format, columns, outputColumns, bias, accumulate, activation = "none", quads, maxRows } = shape;
   return {
-    ...{ MODE: mode, FORMAT: format, BIAS: bias, ACCUMULATE: accumulate, VECTOR_OUTPUT: quads },
-    ...{ OUTPUT_COLUMNS: outputColumns, MAX_ROWS: maxRows, ACTIVATION: activation },
+    MODE: mode,
+    FORMAT: format,
+    BIAS: bias,
+    ACCUMULATE: accumulate,
+    VECTOR_OUTPUT: quads,
+    OUTPUT_COLUMNS: outputColumns,
+    MAX_ROWS: maxRows,
+    ACTIVATION: activation,
     INPUT_QUADS: Math.ceil(columns / 4),
     WEIGHT_QUADS: chunksOf(shape) * (format === "f32" ? 1 : 2),
     ...(mode === "exact"
@@ -80,7 +86,10 @@ export function gemmKernel(shape: GemmShape, mode: TileMode, tiling: GemmTiling)
     source: "linear/gemm.wgsl",
     constants: {
       ...productConstants(shape, mode),
-      ...{ ROW_QUADS: rowQuads, COLUMN_QUADS: columnQuads, TILE_K: tileK, BUFFERS: buffers },
+      ROW_QUADS: rowQuads,
+      COLUMN_QUADS: columnQuads,
+      TILE_K: tileK,
+      BUFFERS: buffers,
     },
     bindings: ["read", "read", "read", "write", "read", "uniform"],
   };

@@ -61,7 +61,11 @@ export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): 
   const block: Dispatch = {
     spec: attentionBlockKernel(shape, maxRows),
     buffers: [
-      ...[query, `keys ${layer}`, `values ${layer}`, output, "query tiles"],
+      query,
+      `keys ${layer}`,
+      `values ${layer}`,
+      output,
+      "query tiles",
       ...(shape.source === true ? ["rows"] : []),
     ],
     params: attentionParams(scale),

@@ -214,7 +214,10 @@ const FAMILIES: readonly { name: string; program: Program; dispatches: number }[
     program: gptNeo(
       readGptNeoConfig(
         file({
-          ...{ vocab_size: 50_257, hidden_size: 2048, num_layers: 24, num_heads: 16 },
+          vocab_size: 50_257,
+          hidden_size: 2048,
+          num_layers: 24,
+          num_heads: 16,
           max_position_embeddings: 2048,
         }),
       ),
@@ -226,7 +229,11 @@ const FAMILIES: readonly { name: string; program: Program; dispatches: number }[
     program: codegen(
       readCodeGenConfig(
         file({
-          ...{ vocab_size: 51_200, n_embd: 1024, n_layer: 20, n_head: 16, n_positions: 2048 },
+          vocab_size: 51_200,
+          n_embd: 1024,
+          n_layer: 20,
+          n_head: 16,
+          n_positions: 2048,
           rotary_dim: 32,
         }),
       ),
@@ -239,9 +246,15 @@ const FAMILIES: readonly { name: string; program: Program; dispatches: number }[
     program: encoderDecoder(
       readBlenderbotConfig(
         file({
-          ...{ vocab_size: 8008, d_model: 1280, max_position_embeddings: 128 },
-          ...{ encoder_layers: 2, encoder_attention_heads: 32, encoder_ffn_dim: 5120 },
-          ...{ decoder_layers: 12, decoder_attention_heads: 32, decoder_ffn_dim: 5120 },
+          vocab_size: 8008,
+          d_model: 1280,
+          max_position_embeddings: 128,
+          encoder_layers: 2,
+          encoder_attention_heads: 32,
+          encoder_ffn_dim: 5120,
+          decoder_layers: 12,
+          decoder_attention_heads: 32,
+          decoder_ffn_dim: 5120,
         }),
       ),
     ),
@@ -286,7 +299,9 @@ test("layers of an encoder's input have one slot", () => {
   const { program } = FAMILIES[3];
   const plan = planGpu(program, shapesOf(program), GPUS["a large GPU"], {
     ...OPTIONS,
-    ...{ contextLength: 128, slots: 4, maxRows: 128 },
+    contextLength: 128,
+    slots: 4,
+    maxRows: 128,
   });
   const bytes = 128 * 1280 * 4;
   expect(plan.buffers.get("keys 11")).toBe(4 * bytes);
