@@ -11,7 +11,7 @@ import { medianCost } from "../bench/harness/measurements.ts";
 import { profileRows, type ProfileRow } from "../bench/harness/profiles.ts";
 import { openSubject } from "../bench/harness/subject.ts";
 import { WebGpuBackend } from "../src/runtime/webgpu/backend.ts";
-import { ReadProbe } from "../src/runtime/webgpu/run/measure.ts";
+import { measureRead } from "../src/runtime/measure.ts";
 import { requireTimestamps } from "../src/runtime/webgpu/run/timestamps.ts";
 import { modelPath } from "./support/golden.ts";
 
@@ -91,9 +91,7 @@ test("a read of other bytes than the CPU has seen is found out", async () => {
   const backend = new WebGpuBackend({ name: ADAPTER });
   const executable = await (await backend.prepare(program, checkpoint, { contextLength, slots: 1 })).load();
   try {
-    const probe = await ReadProbe.create(executable);
-    expect(probe.bytes).toBe(executable.memory.weightBytes);
-    const rates = await probe.sample();
+    const rates = await measureRead(executable);
     expect(rates.size).toBe(3);
     for (const rate of rates.values()) {
       expect(rate).toBeGreaterThan(0);
@@ -102,7 +100,7 @@ test("a read of other bytes than the CPU has seen is found out", async () => {
     const name = [...executable.resources.buffers.keys()].find((key) => key.startsWith("weight"));
     const word = executable.resources.buffer(name ?? "");
     executable.resources.context.device.queue.writeBuffer(word, 0, Uint32Array.of(0x7fc0dead));
-    await expect(probe.sample()).rejects.toMatchObject({ code: "device" });
+    await expect(measureRead(executable)).rejects.toMatchObject({ code: "device" });
   } finally {
     await executable.dispose();
   }

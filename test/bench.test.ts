@@ -9,7 +9,8 @@ import { shareOf, totalBytes, weightExtents } from "../bench/harness/extents.ts"
 import { readFiles } from "../bench/harness/file-read.ts";
 import { readFlags } from "../bench/harness/flags.ts";
 import { prefillFlops } from "../bench/harness/flops.ts";
-import { combinedRate, decodeRate, likeliest, nonKernelFraction } from "../bench/harness/measurements.ts";
+import { decodeRate, likeliest, nonKernelFraction } from "../bench/harness/measurements.ts";
+import { combinedRate } from "../src/runtime/measure.ts";
 import { Progress } from "../bench/harness/progress.ts";
 import { median, scale, summarize } from "../bench/harness/statistics.ts";
 import { contextLengthFor, randomTokens } from "../bench/harness/workload.ts";

@@ -2,11 +2,14 @@
  * How far the prefill modes that are not exact may be from the exact one. "f16-emulated" is the arithmetic of "f16", and
  * of matrix units that multiply f16 and add f32, on an adapter that has neither.
  */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import type { PassResult } from "../src/runtime/backend.ts";
 import { WebGpuBackend } from "../src/runtime/webgpu/backend.ts";
 import type { WebGpuExecutable } from "../src/runtime/webgpu/run/executable.ts";
 import { openGolden, passOf, type GoldenModel } from "./support/golden.ts";
+
+// A GPU in software on a busy machine.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 /** Mean square error of the logits over their mean square. Measured: 1.4e-8. */
 const MOST_NMSE = 1e-6;

@@ -17,7 +17,7 @@ export interface LoadedModel {
   /** @param profile measure how long kernels run; costs some speed */
   decode(request: DecodeRequest, options: { profile: boolean; onStep?: OnStep }): Promise<DecodeProfile>;
   /** Pure reads over the weights: bytes a second by the shape of the loop. */
-  sampleReads(): Promise<Map<string, number>>;
+  sampleReads(): Promise<ReadonlyMap<string, number>>;
   readonly cpu?: CpuFigures;
   readonly gpu?: { readonly executable: WebGpuExecutable; readonly summary: AdapterSummary };
 }

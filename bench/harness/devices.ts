@@ -2,18 +2,15 @@
 import { bestKernelBuild } from "../../src/kernels/wasm-module.ts";
 import { ModelComposeError } from "../../src/base/errors.ts";
 import { gpuNotices } from "../../src/runtime/gpu-notices.ts";
+import { measureRead, workerRates } from "../../src/runtime/measure.ts";
 import { checkMemory } from "../../src/runtime/memory-check.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
 import { WasmBackend } from "../../src/runtime/wasm/backend.ts";
-import type { WasmExecutable } from "../../src/runtime/wasm/executable.ts";
 import { WebGpuBackend } from "../../src/runtime/webgpu/backend.ts";
-import { ReadProbe } from "../../src/runtime/webgpu/run/measure.ts";
 import { requireTimestamps } from "../../src/runtime/webgpu/run/timestamps.ts";
 import type { BenchDevice } from "./bench-device.ts";
 import type { BenchFlags } from "./flags.ts";
-import { combinedRate, repeatFor } from "./measurements.ts";
 import type { Progress } from "./progress.ts";
-import { summarize } from "./statistics.ts";
 import type { Subject } from "./subject.ts";
 
 /** @throws ModelComposeError "unsupported" for kernels that this Node lacks, "out-of-memory" */
@@ -43,41 +40,15 @@ export async function wasmDevice(
       return {
         executable,
         decode: (request, { profile }) => executable.decode({ ...request, profile }),
-        sampleReads: () => sampleWasmReads(executable),
+        sampleReads: () => measureRead(executable),
         cpu: {
           threads: backend.threads,
           kernelBuild: backend.kernelBuild,
-          sampleFma: () => sampleRates(executable, "fma"),
+          sampleFma: () => workerRates(executable, "fma"),
         },
       };
     },
   };
-}
-
-const READ_SHAPES = ["read", "read4", "read-wide"] as const;
-
-/** Small models are read, and multiply-adds counted, in under a millisecond: go on for this long. */
-const SAMPLING_MILLISECONDS = 100;
-
-/** By the workers that own the weights. */
-async function sampleWasmReads(executable: WasmExecutable): Promise<Map<string, number>> {
-  const rates = new Map<string, number>();
-  for (const shape of READ_SHAPES) {
-    rates.set(shape, summarize(await sampleRates(executable, shape)).median);
-  }
-  return rates;
-}
-
-/** One sample, or as many as fit. */
-async function sampleRates(
-  executable: WasmExecutable,
-  what: (typeof READ_SHAPES)[number] | "fma",
-): Promise<number[]> {
-  const rates: number[] = [];
-  await repeatFor(SAMPLING_MILLISECONDS, async () => {
-    rates.push(combinedRate(await executable.measure(what)));
-  });
-  return rates;
 }
 
 /**
@@ -112,11 +83,10 @@ export async function gpuDevice(
       // Opening the GPU is a part of loading.
       const preparation = await backend.prepare(program, checkpoint, options);
       const executable = await preparation.load({ onWeights });
-      let probe: Promise<ReadProbe> | undefined;
       return {
         executable,
         decode: (request, options) => executable.decode({ ...request, ...options }),
-        sampleReads: async () => (await (probe ??= ReadProbe.create(executable))).sample(),
+        sampleReads: () => measureRead(executable),
         gpu: { executable, summary: preparation.context.summary },
       };
     },

@@ -4,8 +4,8 @@ import { ENCODE, FORWARD } from "../../src/runtime/program.ts";
 import { formFor, headFor, type PassShape } from "../../src/runtime/webgpu/plan/dispatch.ts";
 import type { WebGpuExecutable } from "../../src/runtime/webgpu/run/executable.ts";
 import { encode, type Recorded, type Resources } from "../../src/runtime/webgpu/run/resources.ts";
-import { MOST_SPANS, requireTimestamps, Timestamps } from "../../src/runtime/webgpu/run/timestamps.ts";
-import { planTokenChoice, startTokenChoice } from "../../src/runtime/webgpu/run/token-choice.ts";
+import { MOST_SPANS, requireTimestamps, SpanTimer } from "../../src/runtime/webgpu/run/timestamps.ts";
+import { planTokenChoice, startTokenChoice } from "../../src/runtime/webgpu/plan/token-choice.ts";
 
 /** All dispatches of one kernel in a pass. */
 export interface KernelTime {
@@ -103,7 +103,7 @@ async function timeDispatches(
   const samples: Float64Array[][] = [];
   for (let first = 0; first < busy.length; first += MOST_SPANS) {
     const part = busy.slice(first, first + MOST_SPANS);
-    const times = await Timestamps.create(context, part.length);
+    const times = await SpanTimer.create(context, part.length);
     try {
       const ofPart: Float64Array[] = [];
       for (let run = 0; run < runs; run++) {

@@ -7,12 +7,6 @@ import type { CpuFigures, LoadedModel } from "./bench-device.ts";
 import { median, summarize, type Summary } from "./statistics.ts";
 import { greedyDecode } from "./workload.ts";
 
-/** Bytes (or operations) a second of all workers together: they are done when the slowest is. */
-export function combinedRate(workers: readonly { amount: number; seconds: number }[]): number {
-  const amount = workers.reduce((sum, worker) => sum + worker.amount, 0);
-  return amount / Math.max(...workers.map((worker) => worker.seconds));
-}
-
 /** Repeats an action until the time is over; at least once. */
 export async function repeatFor(milliseconds: number, action: () => Promise<unknown>): Promise<void> {
   const end = performance.now() + milliseconds;

@@ -1,5 +1,5 @@
 /** Activations in f64, to the last digits also where they are nearly 0, and how far a GPU's may be from them. */
-import type { Activation } from "../../src/kernels/common/activation.gpu.ts";
+import type { Activation } from "../../src/kernels/activate/activation.ts";
 import { erf } from "./erf.ts";
 import { UNIT_ROUNDOFF } from "./numbers.ts";
 

@@ -1,5 +1,5 @@
 /** One product of a weight matrix with many token rows on the GPU, beside its f64 reference. */
-import type { Activation } from "../../src/kernels/common/activation.gpu.ts";
+import type { Activation } from "../../src/kernels/activate/activation.ts";
 import { packedWords, packKernel } from "../../src/kernels/linear/gemm-pack.gpu.ts";
 import {
   gemmParams,
@@ -69,8 +69,14 @@ export async function multiply(lab: GpuLab, kernel: GemmKernel, options: GemmCas
 
   const shards = [0, ...cuts].map((first, i) => ({ first, count: (cuts[i] ?? outputs) - first }));
   const spec = kernel.spec({
-    ...{ format, columns, outputColumns: outputs, bias, accumulate, activation },
-    ...{ quads: inQuads(outputs, shards), maxRows: MAX_ROWS },
+    format,
+    columns,
+    outputColumns: outputs,
+    bias,
+    accumulate,
+    activation,
+    quads: inQuads(outputs, shards),
+    maxRows: MAX_ROWS,
   });
   let input = lab.buffer(x);
   if (kernel.isPacked) {

@@ -2,12 +2,9 @@
 import { kernelKey, shaderCode, type KernelSpec } from "../../src/kernels/wgsl/kernel.ts";
 import { openGpu } from "../../src/runtime/platform/gpu.ts";
 import { COMPUTE_STAGE, MAP, USAGE } from "../../src/runtime/webgpu/run/constants.ts";
+import { checkGuard, GUARD, GUARD_WORDS } from "./guard.ts";
 
 type Words = Uint32Array | Int32Array | Float32Array | Uint8Array;
-
-/** Behind every buffer; a kernel that writes too far is found out. */
-const GUARD = 0x7fc0dead;
-const GUARD_WORDS = 64;
 
 /** A buffer of the laboratory. */
 export interface LabBuffer {
@@ -117,9 +114,10 @@ export class GpuLab {
     await staging.mapAsync(MAP.READ);
     const all = new Uint32Array(staging.getMappedRange().slice(0));
     staging.destroy();
-    if (all.subarray(buffer.words).some((word) => word !== GUARD)) {
-      throw new Error("A kernel wrote outside its output.");
-    }
+    checkGuard(
+      all,
+      Array.from({ length: GUARD_WORDS }, (_, i) => buffer.words + i),
+    );
     return all.subarray(0, buffer.words);
   }
 

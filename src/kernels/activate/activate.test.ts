@@ -1,7 +1,7 @@
 /** Activations over their whole range against f64. */
 import { afterEach, describe, expect, test } from "vitest";
 import { erf } from "../../../test/support/erf.ts";
-import { BUILDS, KernelLab } from "../../../test/support/kernels.ts";
+import { BUILDS, WasmLab } from "../../../test/support/wasm-lab.ts";
 import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "../../../test/support/numbers.ts";
 import { ACTIVATION_CODE } from "../wasm-module.ts";
 import type { Activation } from "./activation.ts";
@@ -18,7 +18,7 @@ const ACTIVATIONS: Record<Activation, { exact: (x: number) => number; roundings:
 };
 
 describe.each(BUILDS)("%s", (build) => {
-  const lab = new KernelLab(build);
+  const lab = new WasmLab(build);
 
   afterEach(() => {
     lab.checkGuards();

@@ -1,10 +1,10 @@
 /** The residual sum. */
 import { afterEach, describe, expect, test } from "vitest";
-import { BUILDS, KernelLab } from "../../../test/support/kernels.ts";
+import { BUILDS, WasmLab } from "../../../test/support/wasm-lab.ts";
 import { normalNumbers, randomSource } from "../../../test/support/numbers.ts";
 
 describe.each(BUILDS)("%s", (build) => {
-  const lab = new KernelLab(build);
+  const lab = new WasmLab(build);
 
   afterEach(() => {
     lab.checkGuards();

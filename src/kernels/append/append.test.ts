@@ -1,13 +1,13 @@
 /** Keys and values in the blocks of the KV cache: K as [8 panels][depth][8], V as [depth / 8 panels][64][8]. */
 import { afterEach, describe, expect, test } from "vitest";
-import { BUILDS, KernelLab } from "../../../test/support/kernels.ts";
+import { BUILDS, WasmLab } from "../../../test/support/wasm-lab.ts";
 import { normalNumbers, randomSource } from "../../../test/support/numbers.ts";
 import { KV_BLOCK } from "../../runtime/wasm/plan.ts";
 
 const UNTOUCHED = 7;
 
 describe.each(BUILDS)("%s", (build) => {
-  const lab = new KernelLab(build);
+  const lab = new WasmLab(build);
 
   afterEach(() => {
     lab.checkGuards();

@@ -79,8 +79,16 @@ function splitConstants(shape: AttentionShape, maxRows: number): ShaderConstants
   const { heads, kvHeads, headDim, context, window = 0, source = false } = checked(shape);
   const { tileHeads, tile, maxSplits } = decodePlan(shape);
   return {
-    ...{ HEADS: heads, KV_HEADS: kvHeads, HEAD_DIM: headDim, CONTEXT: context, WINDOW: window },
-    ...{ SOURCE: source, MAX_ROWS: maxRows, TILE_HEADS: tileHeads, TILE: tile, MAX_SPLITS: maxSplits },
+    HEADS: heads,
+    KV_HEADS: kvHeads,
+    HEAD_DIM: headDim,
+    CONTEXT: context,
+    WINDOW: window,
+    SOURCE: source,
+    MAX_ROWS: maxRows,
+    TILE_HEADS: tileHeads,
+    TILE: tile,
+    MAX_SPLITS: maxSplits,
   };
 }
 
@@ -149,8 +157,13 @@ export function attentionBlockKernel(shape: AttentionShape, maxRows: number): Ke
     name: "attention block",
     source: "attention/block.wgsl",
     constants: {
-      ...{ HEADS: heads, KV_HEADS: kvHeads, HEAD_DIM: headDim, CONTEXT: context, WINDOW: window },
-      ...{ SOURCE: source, ...(source && { MAX_ROWS: maxRows }) },
+      HEADS: heads,
+      KV_HEADS: kvHeads,
+      HEAD_DIM: headDim,
+      CONTEXT: context,
+      WINDOW: window,
+      SOURCE: source,
+      ...(source && { MAX_ROWS: maxRows }),
       TILE_HEADS: headTiles(shape, BLOCK_QUERIES).tileHeads,
       KEYS: BLOCK_KEYS,
       // With the weights within 16 KiB.

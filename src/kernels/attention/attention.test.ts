@@ -3,7 +3,7 @@
  * and the prefill path (running states), with every head dimension and group that models have.
  */
 import { afterEach, describe, expect, test } from "vitest";
-import { BUILDS, KernelLab, type Region } from "../../../test/support/kernels.ts";
+import { BUILDS, WasmLab, type Region } from "../../../test/support/wasm-lab.ts";
 import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "../../../test/support/numbers.ts";
 import { KV_BLOCK, roundUp } from "../../runtime/wasm/plan.ts";
 
@@ -30,7 +30,7 @@ interface Data extends Case {
 }
 
 describe.each(BUILDS)("%s", (build) => {
-  const lab = new KernelLab(build, 16);
+  const lab = new WasmLab(build, 16);
 
   afterEach(() => {
     lab.checkGuards();

@@ -38,7 +38,9 @@ const attendBy =
       attentionBlockKernel(shape, MAX_ROWS),
       [
         ...[query, keys, values].map((data) => lab.buffer(data)),
-        ...[output, lab.buffer(tiles.words), ...(shape.source === true ? [rowBuffer] : [])],
+        output,
+        lab.buffer(tiles.words),
+        ...(shape.source === true ? [rowBuffer] : []),
         lab.uniform(attentionParams(scale)),
       ],
       attentionBlockWorkgroups(shape, tiles.count),

@@ -50,7 +50,9 @@ const attend: Attend = async ({ shape, rows, sourceLength, scale, query, keys, v
     attentionDecodeKernel(shape, MAX_ROWS),
     [
       ...[query, keys, values].map((data) => lab.buffer(data)),
-      ...[partials, rowBuffer, lab.uniform(attentionParams(scale))],
+      partials,
+      rowBuffer,
+      lab.uniform(attentionParams(scale)),
     ],
     attentionDecodeWorkgroups(shape, rows.length, length),
   );

@@ -84,7 +84,10 @@ test.each(SHAPES)("%s, %i columns: scaled, and learned positions added", async (
     await lab.run(
       embedKernel({ format, columns }, MAX_ROWS, true),
       [
-        ...[rows, lab.buffer(shard), output, lab.buffer(gpuWeights(learned))],
+        rows,
+        lab.buffer(shard),
+        output,
+        lab.buffer(gpuWeights(learned)),
         lab.uniform(embedParams({ first, count, scale, offset: OFFSET })),
       ],
       [TOKENS.length],

@@ -1,12 +1,12 @@
 /** Packing and looking up: every bit that went in comes out. */
 import { afterEach, describe, expect, test } from "vitest";
-import { BUILDS, KernelLab } from "../../../test/support/kernels.ts";
+import { BUILDS, WasmLab } from "../../../test/support/wasm-lab.ts";
 import { randomMatrix, randomSource, type Format } from "../../../test/support/numbers.ts";
 
 const FORMATS: readonly Format[] = ["bf16", "f16", "f32", "i8-row"];
 
 describe.each(BUILDS)("%s", (build) => {
-  const lab = new KernelLab(build);
+  const lab = new WasmLab(build);
 
   afterEach(() => {
     lab.checkGuards();

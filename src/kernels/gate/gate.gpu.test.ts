@@ -1,7 +1,9 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
 import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "../../../test/support/numbers.ts";
-import { gateKernel, gateWorkgroups } from "./gate.gpu.ts";
+import { gateKernel, gateWorkgroups, type GateOperands } from "./gate.gpu.ts";
+
+const ROWS = 3;
 
 let lab: GpuLab;
 beforeAll(async () => {
@@ -14,34 +16,53 @@ afterAll(() => {
   lab.close();
 });
 
-async function gate(x: Float32Array, columns: number): Promise<Float32Array> {
-  const rows = x.length / columns / 2;
-  const output = lab.buffer(rows * columns);
-  await lab.run(gateKernel(columns), [lab.buffer(x), output], gateWorkgroups(columns, rows));
-  return lab.read(output);
+/** silu(gate) · up of rows of `columns`; every buffer has a row more, which must not be read nor written. */
+async function gated(
+  operands: GateOperands,
+  gate: Float32Array,
+  up: Float32Array,
+  columns: number,
+): Promise<Float32Array> {
+  const rows = gate.length / columns;
+  const behind = new Float32Array(columns).fill(NaN);
+  const row = (values: Float32Array, r: number): Float32Array =>
+    values.subarray(r * columns, (r + 1) * columns);
+  const stacked = Array.from({ length: rows }, (_, r) => [...row(gate, r), ...row(up, r)]).flat();
+  const [x, gates, ups, fresh] = [
+    Float32Array.of(...stacked, ...behind, ...behind),
+    Float32Array.of(...gate, ...behind),
+    Float32Array.of(...up, ...behind),
+    new Float32Array(gate.length + columns).fill(NaN),
+  ].map((values) => lab.buffer(values));
+  const [output, buffers] = {
+    stacked: [fresh, [x, fresh]] as const,
+    apart: [fresh, [gates, ups, fresh]] as const,
+    "over gate": [gates, [gates, ups]] as const,
+    "over up": [ups, [ups, gates]] as const,
+  }[operands];
+  await lab.run(gateKernel(columns, operands), buffers, gateWorkgroups(columns, rows));
+  const found = await lab.read(output);
+  expect(found.subarray(gate.length).every(Number.isNaN)).toBe(true);
+  return found.subarray(0, gate.length);
 }
 
-test.each([1, 7, 64, 300, 1028])("%i columns", async (columns) => {
-  const x = normalNumbers(3 * 2 * columns, randomSource(columns), 6);
-  const at = (i: number): number => 2 * (i - (i % columns)) + (i % columns);
-  const expected = Float64Array.from({ length: 3 * columns }, (_, i) => {
-    const z = x[at(i)];
-    return (z / (1 + Math.exp(-z))) * x[at(i) + columns];
+describe.each<GateOperands>(["stacked", "apart", "over gate", "over up"])("operands %s", (operands) => {
+  test.each([1, 7, 64, 300, 1028])("%i columns", async (columns) => {
+    const random = randomSource(columns);
+    const [gate, up] = [normalNumbers(ROWS * columns, random, 6), normalNumbers(ROWS * columns, random)];
+    const expected = Float64Array.from(gate, (z, i) => (z / (1 + Math.exp(-z))) * up[i]);
+    // WGSL's exp(-|z|) errs by 3 + 2 |z| ulp (two u each), which counts fully where z < 0; then four operations, the
+    // division among them with 2.5 ulp.
+    const allowed = (i: number): number =>
+      (2 * (3 + 2 * Math.abs(gate[i])) + 8) * UNIT_ROUNDOFF * Math.abs(expected[i]);
+    const { ratio, text } = worstError(await gated(operands, gate, up, columns), expected, allowed);
+    expect(ratio, text).toBeLessThanOrEqual(1);
   });
-  // WGSL's exp(-|z|) errs by 3 + 2 |z| ulp (two u each), which counts fully where z < 0; then four operations, the
-  // division among them with 2.5 ulp.
-  const { ratio, text } = worstError(
-    await gate(x, columns),
-    expected,
-    (i) => (2 * (3 + 2 * Math.abs(x[at(i)])) + 8) * UNIT_ROUNDOFF * Math.abs(expected[i]),
-  );
-  expect(ratio, text).toBeLessThanOrEqual(1);
 });
 
 test("numbers far out", async () => {
-  const columns = 8;
-  const z = [0, -0, 88, 1e4, 1e38, -1e4, -1e38, -90];
-  const output = await gate(Float32Array.of(...z, ...Array<number>(columns).fill(2)), columns);
+  const z = Float32Array.of(0, -0, 88, 1e4, 1e38, -1e4, -1e38, -90);
+  const output = await gated("stacked", z, new Float32Array(8).fill(2), 8);
   // + 0: an adapter need not keep the sign of zero.
   const exact = [...output.subarray(0, 7)].map((value) => value + 0);
   expect(exact).toEqual([0, 0, 176, 2e4, Math.fround(2e38), 0, 0]);

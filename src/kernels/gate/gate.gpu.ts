@@ -1,19 +1,40 @@
 /** SwiGLU's gate over the rows of a pass; see gate.wgsl. */
+import { ELEMENTWISE_WORKGROUP, elementwiseWorkgroups } from "../common/elementwise.gpu.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 
-const WORKGROUP = 256;
+/**
+ * Where the kernel finds its operands.
+ *
+ * - "stacked": rows of [gate; up] in one buffer x [R, 2 · columns], as a product with both matrices leaves them; the
+ *   result has a buffer of its own. Buffers: x, output.
+ * - "apart": gate and up have buffers, as has the result. Buffers: gate, up, output.
+ * - "over gate", "over up": the result replaces that operand. Buffers: output, the other operand.
+ */
+export type GateOperands = "stacked" | "apart" | "over gate" | "over up";
 
-/** output [R, columns] = silu(gate) · up of x [R, 2 · columns], whose rows are [gate; up]. Buffers: x, output; f32. */
-export function gateKernel(columns: number): KernelSpec {
+/** output [R, columns] = silu(gate) · up (Shazeer 2020), f32; see `GateOperands` for the buffers. */
+export function gateKernel(columns: number, operands: GateOperands): KernelSpec {
   return {
     name: "gate",
     source: "gate/gate.wgsl",
-    constants: { COLUMNS: columns, QUADS: columns % 4 === 0, WORKGROUP },
-    bindings: ["read", "write"],
+    constants: {
+      COLUMNS: columns,
+      OPERANDS: operands,
+      QUADS: columns % 4 === 0,
+      WORKGROUP: ELEMENTWISE_WORKGROUP,
+    },
+    bindings: BINDINGS[operands],
   };
 }
 
+const BINDINGS: Readonly<Record<GateOperands, KernelSpec["bindings"]>> = {
+  stacked: ["read", "write"],
+  apart: ["read", "read", "write"],
+  "over gate": ["write", "read"],
+  "over up": ["write", "read"],
+};
+
 /** @param rows at most 65535, the limit of every adapter */
-export function gateWorkgroups(columns: number, rows: number): [number, number] {
-  return [Math.ceil(columns / (columns % 4 === 0 ? 4 : 1) / WORKGROUP), rows];
+export function gateWorkgroups(columns: number, rows: number): [number, number, number] {
+  return elementwiseWorkgroups(columns % 4 === 0 ? columns / 4 : columns, rows);
 }

@@ -1,5 +1,5 @@
-// output[r] = silu(gate[r]) · up[r], where a row of the input is [gate; up] (Shazeer 2020, SwiGLU).
-// Dispatch (groups of columns, rows).
+// output[r] = silu(gate[r]) · up[r] (Shazeer 2020, SwiGLU). The operands are the halves of a row, buffers of their own, or
+// one of them is overwritten. Dispatch (groups of columns, rows).
 #include "common/silu.wgsl"
 
 #if QUADS
@@ -14,13 +14,31 @@ const WIDTH = COLUMNS;
 fn gated(gate: Values, up: Values) -> Values { return silu(gate) * up; }
 #endif
 
+#if OPERANDS == "stacked"
 @group(0) @binding(0) var<storage, read> x: array<Values>; // [R, 2 · COLUMNS]
 @group(0) @binding(1) var<storage, read_write> output: array<Values>; // [R, COLUMNS]
+#elif OPERANDS == "apart"
+@group(0) @binding(0) var<storage, read> gate: array<Values>; // [R, COLUMNS]
+@group(0) @binding(1) var<storage, read> up: array<Values>; // [R, COLUMNS]
+@group(0) @binding(2) var<storage, read_write> output: array<Values>; // [R, COLUMNS]
+#else
+@group(0) @binding(0) var<storage, read_write> output: array<Values>; // [R, COLUMNS]
+@group(0) @binding(1) var<storage, read> other: array<Values>; // [R, COLUMNS]
+#endif
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let column = workgroup.x * WORKGROUP + local;
   if (column >= WIDTH) { return; }
   let row = workgroup.y * WIDTH;
-  output[row + column] = gated(x[2u * row + column], x[2u * row + WIDTH + column]);
+  let at = row + column;
+#if OPERANDS == "stacked"
+  output[at] = gated(x[2u * row + column], x[2u * row + WIDTH + column]);
+#elif OPERANDS == "apart"
+  output[at] = gated(gate[at], up[at]);
+#elif OPERANDS == "over gate"
+  output[at] = gated(output[at], other[at]);
+#else
+  output[at] = gated(other[at], output[at]);
+#endif
 }

@@ -38,7 +38,12 @@ describe.each(MODES)("%s", (mode) => {
   test.each<Format>(["bf16", "f16", "f32"])("%s within the rounding of both factors", async (format) => {
     const columns = 77;
     const { actual, expected, bound, magnitude } = await multiply(lab, small, {
-      ...{ format, rows: 67, columns, outputs: 70, bias: true, accumulate: true },
+      format,
+      rows: 67,
+      columns,
+      outputs: 70,
+      bias: true,
+      accumulate: true,
       edges: format === "f16",
     });
     // WGSL promises one of the two nearest halves, so either factor may be off by 2 ROUNDOFF. Flushed subnormals take
@@ -101,8 +106,13 @@ test("Dawn takes the f16 kernel where there is shader-f16", async () => {
   for (const format of ["bf16", "f16", "f32"] as const) {
     const spec = gemmKernel(
       {
-        ...{ format, columns: 77, outputColumns: 40, bias: true, accumulate: true },
-        ...{ quads: true, maxRows: 64 },
+        format,
+        columns: 77,
+        outputColumns: 40,
+        bias: true,
+        accumulate: true,
+        quads: true,
+        maxRows: 64,
       },
       "f16",
       TILING,

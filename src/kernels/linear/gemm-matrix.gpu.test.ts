@@ -15,13 +15,25 @@ import {
 
 /** All three sides of a matrix differ, and one piece an invocation. */
 const ODD: MatrixTiling = {
-  ...{ matrixRows: 4, matrixColumns: 8, matrixK: 16 },
-  ...{ subgroupSize: 32, subgroupRows: 2, subgroupColumns: 2, tileK: 32, buffers: 2 },
+  matrixRows: 4,
+  matrixColumns: 8,
+  matrixK: 16,
+  subgroupSize: 32,
+  subgroupRows: 2,
+  subgroupColumns: 2,
+  tileK: 32,
+  buffers: 2,
 };
 /** What Apple's units look like, with two pieces an invocation. */
 const SQUARE: MatrixTiling = {
-  ...{ matrixRows: 8, matrixColumns: 8, matrixK: 8 },
-  ...{ subgroupSize: 16, subgroupRows: 2, subgroupColumns: 4, tileK: 32, buffers: 1 },
+  matrixRows: 8,
+  matrixColumns: 8,
+  matrixK: 8,
+  subgroupSize: 16,
+  subgroupRows: 2,
+  subgroupColumns: 4,
+  tileK: 32,
+  buffers: 1,
 };
 
 describe("around emulated matrices", () => {
@@ -59,7 +71,12 @@ describe("around emulated matrices", () => {
 
   test("rounded to f16, sharded, accumulated", async () => {
     await check("f16-emulated", ODD, {
-      ...{ rows: 33, columns: 40, outputs: 40, cuts: [36], bias: true, accumulate: true },
+      rows: 33,
+      columns: 40,
+      outputs: 40,
+      cuts: [36],
+      bias: true,
+      accumulate: true,
     });
   });
 });
@@ -87,16 +104,27 @@ describe("with subgroup matrices, as Dawn validates them", () => {
   ])("%s, %i × %i × %i, %i buffers", async (mode, matrixRows, matrixColumns, matrixK, buffers) => {
     const { device, subgroupSize } = await openNull();
     const tiling: MatrixTiling = {
-      ...{ matrixRows, matrixColumns, matrixK, subgroupSize },
+      matrixRows,
+      matrixColumns,
+      matrixK,
+      subgroupSize,
       // The null device has subgroups of up to 128, and workgroups of 256.
-      ...{ subgroupRows: 1, subgroupColumns: 2, tileK: 16, buffers: buffers as 1 | 2 },
+      subgroupRows: 1,
+      subgroupColumns: 2,
+      tileK: 16,
+      buffers: buffers as 1 | 2,
     };
     for (const format of ["bf16", "f16", "f32"] as const) {
       for (const flag of [true, false]) {
         const spec = gemmMatrixKernel(
           {
-            ...{ format, columns: 77, outputColumns: 40, bias: flag, accumulate: flag },
-            ...{ quads: flag, maxRows: 64 },
+            format,
+            columns: 77,
+            outputColumns: 40,
+            bias: flag,
+            accumulate: flag,
+            quads: flag,
+            maxRows: 64,
           },
           mode,
           tiling,
@@ -115,8 +143,14 @@ describe("with subgroup matrices, as Dawn validates them", () => {
 
 test("sizes", () => {
   const nvidia: MatrixTiling = {
-    ...{ matrixRows: 16, matrixColumns: 16, matrixK: 16 },
-    ...{ subgroupSize: 32, subgroupRows: 2, subgroupColumns: 4, tileK: 32, buffers: 2 },
+    matrixRows: 16,
+    matrixColumns: 16,
+    matrixK: 16,
+    subgroupSize: 32,
+    subgroupRows: 2,
+    subgroupColumns: 4,
+    tileK: 32,
+    buffers: 2,
   };
   expect(matrixTileSize(nvidia)).toEqual({ rows: 128, columns: 128 });
   expect(piecesPerInvocation(nvidia)).toBe(2);

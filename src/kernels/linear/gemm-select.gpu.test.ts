@@ -5,33 +5,48 @@ import { selectGemm, type GemmAdapter, type GemmMode, type GemmPlan } from "./ge
 import type { GemmShape } from "./gemm.gpu.ts";
 
 const shape: GemmShape = {
-  ...{ format: "bf16", columns: 2048, outputColumns: 11008, bias: false, accumulate: false },
-  ...{ quads: true, maxRows: 512 },
+  format: "bf16",
+  columns: 2048,
+  outputColumns: 11008,
+  bias: false,
+  accumulate: false,
+  quads: true,
+  maxRows: 512,
 };
 
 /** What every WebGPU adapter has. */
 const LEAST: GemmAdapter = {
-  ...{ name: "Least 1", shaderF16: false, subgroupMatrix: [], subgroupMaxSize: 0 },
-  ...{ maxComputeWorkgroupStorageSize: 16384, maxComputeInvocationsPerWorkgroup: 256 },
+  name: "Least 1",
+  shaderF16: false,
+  subgroupMatrix: [],
+  subgroupMaxSize: 0,
+  maxComputeWorkgroupStorageSize: 16384,
+  maxComputeInvocationsPerWorkgroup: 256,
 };
 const f16 = { componentType: "f16", resultComponentType: "f32" };
 const NVIDIA: GemmAdapter = {
-  ...{ name: "Big N", shaderF16: true, subgroupMaxSize: 32 },
+  name: "Big N",
+  shaderF16: true,
+  subgroupMaxSize: 32,
   subgroupMatrix: [
     { ...f16, M: 16, N: 8, K: 8 },
     { ...f16, M: 16, N: 16, K: 16 },
     { componentType: "f16", resultComponentType: "f16", M: 16, N: 16, K: 32 },
     { componentType: "u8", resultComponentType: "u32", M: 16, N: 16, K: 32 },
   ],
-  ...{ maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024 },
+  maxComputeWorkgroupStorageSize: 49152,
+  maxComputeInvocationsPerWorkgroup: 1024,
 };
 const APPLE: GemmAdapter = {
-  ...{ name: "Apple A", shaderF16: true, subgroupMaxSize: 32 },
+  name: "Apple A",
+  shaderF16: true,
+  subgroupMaxSize: 32,
   subgroupMatrix: [
     { componentType: "f32", resultComponentType: "f32", M: 8, N: 8, K: 8 },
     { componentType: "f16", resultComponentType: "f16", M: 8, N: 8, K: 8 },
   ],
-  ...{ maxComputeWorkgroupStorageSize: 32768, maxComputeInvocationsPerWorkgroup: 1024 },
+  maxComputeWorkgroupStorageSize: 32768,
+  maxComputeInvocationsPerWorkgroup: 1024,
 };
 
 const select = (
@@ -74,8 +89,16 @@ describe("subgroup matrices", () => {
   test("f16 factors first, the largest matrices", () => {
     const { spec, tile, isPacked } = select(NVIDIA, "subgroup-matrix");
     expect(spec.constants).toMatchObject({
-      ...{ MODE: "f16", MATRIX_ROWS: 16, MATRIX_COLUMNS: 16, MATRIX_K: 16, SUBGROUP_SIZE: 32 },
-      ...{ SUBGROUP_ROWS: 2, SUBGROUP_COLUMNS: 4, TILE_K: 32, BUFFERS: 1, EMULATED: false },
+      MODE: "f16",
+      MATRIX_ROWS: 16,
+      MATRIX_COLUMNS: 16,
+      MATRIX_K: 16,
+      SUBGROUP_SIZE: 32,
+      SUBGROUP_ROWS: 2,
+      SUBGROUP_COLUMNS: 4,
+      TILE_K: 32,
+      BUFFERS: 1,
+      EMULATED: false,
     });
     expect(tile).toEqual({ rows: 128, columns: 128 });
     expect(isPacked).toBe(true);
@@ -91,12 +114,15 @@ describe("subgroup matrices", () => {
   test("smaller workgroups and tiles on smaller adapters", () => {
     const small = { maxComputeWorkgroupStorageSize: 16384, maxComputeInvocationsPerWorkgroup: 256 };
     expect(select({ ...NVIDIA, ...small }, "subgroup-matrix").spec.constants).toMatchObject({
-      ...{ SUBGROUP_ROWS: 2, SUBGROUP_COLUMNS: 2, TILE_K: 16 },
+      SUBGROUP_ROWS: 2,
+      SUBGROUP_COLUMNS: 2,
+      TILE_K: 16,
     });
     expect(
       select({ ...NVIDIA, ...small, subgroupMaxSize: 128 }, "subgroup-matrix").spec.constants,
     ).toMatchObject({
-      ...{ SUBGROUP_ROWS: 1, SUBGROUP_COLUMNS: 2 },
+      SUBGROUP_ROWS: 1,
+      SUBGROUP_COLUMNS: 2,
     });
   });
 });

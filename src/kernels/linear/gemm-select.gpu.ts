@@ -181,8 +181,14 @@ function tileMatrices(
   for (const [subgroupRows, subgroupColumns] of SUBGROUP_GRIDS) {
     for (const tileK of [32, 16, 8]) {
       const tiling: MatrixTiling = {
-        ...{ matrixRows: M, matrixColumns: N, matrixK: K, subgroupSize: adapter.subgroupMaxSize },
-        ...{ subgroupRows, subgroupColumns, tileK, buffers: 1 },
+        matrixRows: M,
+        matrixColumns: N,
+        matrixK: K,
+        subgroupSize: adapter.subgroupMaxSize,
+        subgroupRows,
+        subgroupColumns,
+        tileK,
+        buffers: 1,
       };
       const fits =
         tileK % K === 0 &&

@@ -40,7 +40,12 @@ describe("output", () => {
       x[i * columns + i] = 1;
     }
     const { actual, expected } = await multiply(lab, SMALL, {
-      ...{ format, rows: columns, columns, outputs: 70, edges: true, x },
+      format,
+      rows: columns,
+      columns,
+      outputs: 70,
+      edges: true,
+      x,
     });
     // + 0: sums begin with 0, so there is no -0.
     expect([...actual]).toEqual([...expected.map((value) => value + 0)]);
@@ -81,7 +86,11 @@ describe("output", () => {
     x[3] = 2 ** 100;
     x[columns + 5] = 2 ** -100;
     const { actual, expected } = await multiply(lab, SMALL, {
-      ...{ format: "f32", rows: 2, columns, outputs: 70, x },
+      format: "f32",
+      rows: 2,
+      columns,
+      outputs: 70,
+      x,
     });
     expect([...actual]).toEqual([...expected.map(Math.fround)]);
   });

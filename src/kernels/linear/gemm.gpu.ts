@@ -1,5 +1,5 @@
 /** The product of a weight matrix with many token rows; see gemm.wgsl. */
-import type { Activation } from "../common/activation.gpu.ts";
+import type { Activation } from "../activate/activation.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
 import type { ShaderConstants } from "../wgsl/preprocess.ts";
@@ -58,8 +58,14 @@ export function gemmMemory(tiling: GemmTiling, mode: TileMode): number {
 export function productConstants(shape: GemmShape, mode: TileMode): ShaderConstants {
   const { format, columns, outputColumns, bias, accumulate, activation = "none", quads, maxRows } = shape;
   return {
-    ...{ MODE: mode, FORMAT: format, BIAS: bias, ACCUMULATE: accumulate, VECTOR_OUTPUT: quads },
-    ...{ OUTPUT_COLUMNS: outputColumns, MAX_ROWS: maxRows, ACTIVATION: activation },
+    MODE: mode,
+    FORMAT: format,
+    BIAS: bias,
+    ACCUMULATE: accumulate,
+    VECTOR_OUTPUT: quads,
+    OUTPUT_COLUMNS: outputColumns,
+    MAX_ROWS: maxRows,
+    ACTIVATION: activation,
     INPUT_QUADS: Math.ceil(columns / 4),
     // Four columns each.
     WEIGHT_QUADS: (chunksOf(shape) * CHUNK_BYTES) / elementBytes(format, 4),
@@ -82,7 +88,10 @@ export function gemmKernel(shape: GemmShape, mode: TileMode, tiling: GemmTiling)
     source: "linear/gemm.wgsl",
     constants: {
       ...productConstants(shape, mode),
-      ...{ ROW_QUADS: rowQuads, COLUMN_QUADS: columnQuads, TILE_K: tileK, BUFFERS: buffers },
+      ROW_QUADS: rowQuads,
+      COLUMN_QUADS: columnQuads,
+      TILE_K: tileK,
+      BUFFERS: buffers,
     },
     bindings: ["read", "read", "read", "write", "read", "uniform"],
   };

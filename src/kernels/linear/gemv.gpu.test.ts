@@ -13,7 +13,7 @@ import {
   type StoredMatrix,
 } from "../../../test/support/numbers.ts";
 import { rowWords } from "../../../test/support/rows.ts";
-import type { Activation } from "../common/activation.gpu.ts";
+import type { Activation } from "../activate/activation.ts";
 import { gemvKernel, gemvParams, gemvWorkgroups, type GemvShape, type GemvVariant } from "./gemv.gpu.ts";
 
 const MAX_ROWS = 16;

@@ -1,5 +1,5 @@
 /** The product of a weight matrix with few token rows; see gemv.wgsl. */
-import type { Activation } from "../common/activation.gpu.ts";
+import type { Activation } from "../activate/activation.ts";
 import type { BindingKind, KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
 import { CHUNK_BYTES, chunksOf, isAligned, rowStride, type WeightShape } from "../format.ts";
@@ -54,19 +54,28 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
     name: `gemv ${gather ? "logits" : activation === "none" ? epilogue.kind : activation}${norm ? " + norm" : ""}`,
     source: "linear/gemv.wgsl",
     constants: {
-      ...{
-        FORMAT: format,
-        COLUMNS: columns,
-        CHUNKS: chunksOf(shape),
-        WEIGHT_STRIDE: rowStride(shape) / CHUNK_BYTES,
-        OUTPUT_COLUMNS: outputColumns,
-      },
-      ...{ NORM: norm, BIAS: bias, GATHER: gather, ALIGNED: isAligned(shape) },
-      ...{ EPILOGUE: epilogue.kind, ACTIVATION: activation },
-      ...{ SUBGROUPS: subgroups, WORKGROUP: workgroup, OUTPUTS: outputs, TILE: tile, MAX_ROWS: maxRows },
+      FORMAT: format,
+      COLUMNS: columns,
+      CHUNKS: chunksOf(shape),
+      WEIGHT_STRIDE: rowStride(shape) / CHUNK_BYTES,
+      OUTPUT_COLUMNS: outputColumns,
+      NORM: norm,
+      BIAS: bias,
+      GATHER: gather,
+      ALIGNED: isAligned(shape),
+      EPILOGUE: epilogue.kind,
+      ACTIVATION: activation,
+      SUBGROUPS: subgroups,
+      WORKGROUP: workgroup,
+      OUTPUTS: outputs,
+      TILE: tile,
+      MAX_ROWS: maxRows,
       ...(isQkv && {
-        ...{ HEADS: epilogue.heads, KV_HEADS: epilogue.kvHeads, HEAD_DIM: epilogue.headDim },
-        ...{ CONTEXT: epilogue.context, ROPE: epilogue.rotary > 0 },
+        HEADS: epilogue.heads,
+        KV_HEADS: epilogue.kvHeads,
+        HEAD_DIM: epilogue.headDim,
+        CONTEXT: epilogue.context,
+        ROPE: epilogue.rotary > 0,
         PARTIAL: epilogue.rotary > 0 && epilogue.rotary < epilogue.headDim,
         ...(epilogue.rotary > 0 && { ROTARY: epilogue.rotary }),
       }),

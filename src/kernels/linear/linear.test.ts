@@ -1,7 +1,7 @@
 /** Products of activations with weights of every format: one row (gemv), many rows (gemm), against f64. */
 import { afterEach, describe, expect, test } from "vitest";
 import type { Kernels } from "../wasm-module.ts";
-import { BUILDS, KernelLab } from "../../../test/support/kernels.ts";
+import { BUILDS, WasmLab } from "../../../test/support/wasm-lab.ts";
 import {
   f16Value,
   normalNumbers,
@@ -34,7 +34,7 @@ const SIZES = [1, 3, 17, 31, 33, 255, 257];
 const C = 2;
 
 describe.each(BUILDS)("%s", (build) => {
-  const lab = new KernelLab(build);
+  const lab = new WasmLab(build);
 
   afterEach(() => {
     lab.checkGuards();

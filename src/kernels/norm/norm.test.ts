@@ -1,13 +1,13 @@
 /** RMSNorm and LayerNorm against f64. */
 import { afterEach, describe, expect, test } from "vitest";
-import { BUILDS, KernelLab } from "../../../test/support/kernels.ts";
+import { BUILDS, WasmLab } from "../../../test/support/wasm-lab.ts";
 import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "../../../test/support/numbers.ts";
 
 /** The mean of squares (all positive) errs by some u * sqrt(n), its root by half of that; then five roundings. */
 const allowedRelative = (columns: number): number => UNIT_ROUNDOFF * (0.5 * Math.sqrt(columns) + 5);
 
 describe.each(BUILDS)("%s", (build) => {
-  const lab = new KernelLab(build);
+  const lab = new WasmLab(build);
 
   afterEach(() => {
     lab.checkGuards();

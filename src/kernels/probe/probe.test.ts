@@ -1,9 +1,9 @@
 /** A benchmark's denominators must do the work that they are timed for. */
 import { describe, expect, test } from "vitest";
-import { BUILDS, KernelLab } from "../../../test/support/kernels.ts";
+import { BUILDS, WasmLab } from "../../../test/support/wasm-lab.ts";
 
 describe.each(BUILDS)("%s", (build) => {
-  const lab = new KernelLab(build);
+  const lab = new WasmLab(build);
 
   test.each(["read_stream", "read_streams4", "read_wide"] as const)("%s reads every word once", (name) => {
     const words = 2048;

@@ -44,7 +44,11 @@ test.each([
   await lab.run(
     spec,
     [
-      ...[lab.buffer(qkv), query, keys, values, lab.buffer(rowWords(rows + 2, ROWS))],
+      lab.buffer(qkv),
+      query,
+      keys,
+      values,
+      lab.buffer(rowWords(rows + 2, ROWS)),
       ...(rotary > 0 ? [lab.buffer(table)] : []),
     ],
     // One row too many, which the kernel leaves alone.

@@ -27,8 +27,14 @@ export function ropeAppendKernel(shape: RopeAppendShape): KernelSpec {
     name: hasRope ? "rope + append" : "append",
     source: "rope/rope-append.wgsl",
     constants: {
-      ...{ HEADS: heads, KV_HEADS: kvHeads, HEAD_DIM: headDim, CONTEXT: context, MAX_ROWS: maxRows },
-      ...{ ROPE: hasRope, WORKGROUP, ...(hasRope && { ROTARY: rotary }) },
+      HEADS: heads,
+      KV_HEADS: kvHeads,
+      HEAD_DIM: headDim,
+      CONTEXT: context,
+      MAX_ROWS: maxRows,
+      ROPE: hasRope,
+      WORKGROUP,
+      ...(hasRope && { ROTARY: rotary }),
     },
     bindings: ["read", "write", "write", "write", "read", ...(hasRope ? (["read"] as const) : [])],
   };

@@ -1,16 +1,12 @@
-/** The CPU device kept to its contract: refusals, cancellation, failing workers. */
+/**
+ * What the CPU device adds to the contract of devices, which test/contract.test.ts has: its workers end, whatever happens,
+ * and their failures reach the caller.
+ */
 import { copyFileSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import {
-  greedy,
-  greedyRequest,
-  loadGolden,
-  openGolden,
-  passOf,
-  prefill,
-} from "../../../test/support/golden.ts";
+import { greedyRequest, loadGolden, openGolden, passOf } from "../../../test/support/golden.ts";
 import { goldenPath, temporaryDirectory } from "../../../test/support/model-files.ts";
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { AbortError } from "../../base/errors.ts";
@@ -57,10 +53,6 @@ afterEach(async () => {
   started.length = 0;
 });
 
-const expectGreedy = async (executable: WasmExecutable): Promise<void> => {
-  expect(await greedy(executable, prompt.input_ids, 32)).toEqual(prompt.greedy);
-};
-
 /** The outcome of a promise and how long it took. */
 async function timed(promise: Promise<unknown>): Promise<{ error: unknown; milliseconds: number }> {
   const start = performance.now();
@@ -71,147 +63,7 @@ async function timed(promise: Promise<unknown>): Promise<{ error: unknown; milli
   return { error, milliseconds: performance.now() - start };
 }
 
-describe("passes that are refused", () => {
-  test("by name, and the device goes on", async () => {
-    const executable = await load(golden, { threads: 2, maxRows: 16 });
-    const pass = passOf([1, 2, 3]);
-    const refusals: [Partial<typeof pass> & { entry?: string; logitRows?: Int32Array }, string][] = [
-      [
-        { tokens: new Int32Array(0), slots: new Int32Array(0), positions: new Int32Array(0) },
-        "it has 0 rows; expected 1 to 16",
-      ],
-      [passOf(Array.from({ length: 17 }, () => 1)), "it has 17 rows; expected 1 to 16"],
-      [{ tokens: Int32Array.of(1, 512, 3) }, "token id 512 (row 1) is not in the vocabulary of 512"],
-      [{ tokens: Int32Array.of(1, 2, -1) }, "token id -1 (row 2)"],
-      [{ positions: Int32Array.of(254, 255, 256) }, "position 256 (row 2) is not in the context of 256"],
-      [{ positions: Int32Array.of(-1, 0, 1) }, "position -1 (row 0)"],
-      [{ positions: Int32Array.of(0, 1) }, "it has 3 tokens, 3 slots and 2 positions"],
-      [{ slots: Int32Array.of(0, 0) }, "2 slots"],
-      [{ slots: Int32Array.of(0, 0, 1) }, "There is no slot 1; expected 0 to 0"],
-      [{ entry: "backward" }, 'there is no entry "backward"; expected one of forward'],
-      [{ logitRows: Int32Array.of(0, 3) }, "the logits of row 3 were asked for; expected rows from 0 to 2"],
-    ];
-    for (const [change, message] of refusals) {
-      await expect(executable.run({ ...pass, ...change })).rejects.toMatchObject({
-        code: "invalid-argument",
-        message: expect.stringContaining(message) as string,
-      });
-    }
-    const request = greedyRequest([1, 2, 3], 5, () => true);
-    for (const change of [
-      { count: 0 },
-      { count: 1.5 },
-      { count: 255 },
-      { position: -1 },
-      { slot: 2 },
-      { tokens: new Int32Array(0) },
-    ]) {
-      await expect(executable.decode({ ...request, ...change })).rejects.toMatchObject({
-        code: "invalid-argument",
-      });
-    }
-    for (const [from, to, length] of [
-      [0, 1, 1],
-      [-1, 0, 1],
-      [0, 0, 257],
-      [0, 0, NaN],
-    ]) {
-      await expect(executable.fork(from, to, length)).rejects.toMatchObject({ code: "invalid-argument" });
-    }
-    await expectGreedy(executable);
-  });
-
-  test("the last position of the context can be used", async () => {
-    const executable = await load(golden, { threads: 2 }, { contextLength: 70 });
-    const tokens = longPrompt.slice(0, 69);
-    await prefill(executable, tokens);
-    expect((await executable.run({ ...passOf([1], 69), logitRows: Int32Array.of(0) })).logits).toHaveLength(
-      512,
-    );
-    expect(await greedy(executable, tokens, 2)).toHaveLength(2);
-  });
-});
-
-describe("leaving a decode", () => {
-  test.each([1, 2])(
-    "onToken says enough while more tokens are there already, %i threads",
-    async (threads) => {
-      const executable = await load(golden, { threads });
-      for (const last of [1, 2, 7]) {
-        const tokens: number[] = [];
-        const request = greedyRequest(prompt.input_ids, 200, (token) => {
-          tokens.push(token);
-          // Give the workers time to choose more before the answer.
-          const until = performance.now() + 5;
-          while (performance.now() < until) {}
-          return tokens.length < last;
-        });
-        await executable.decode(request);
-        expect(tokens).toEqual(prompt.greedy.slice(0, last));
-      }
-      await expectGreedy(executable);
-    },
-  );
-
-  test("an error in onToken rejects the decode with it, and the device goes on", async () => {
-    const executable = await load(golden, { threads: 2 });
-    let calls = 0;
-    const request = greedyRequest(prompt.input_ids, 200, () => {
-      if (++calls === 3) {
-        throw new RangeError("no room for a third");
-      }
-      return true;
-    });
-    await expect(executable.decode(request)).rejects.toThrow(new RangeError("no room for a third"));
-    expect(calls).toBe(3);
-    await expectGreedy(executable);
-  });
-});
-
 describe("aborting", () => {
-  test.each([1, 2])("before, in a queue, in a prefill and in a decode, %i threads", async (threads) => {
-    const executable = await load(golden, { threads }, LONG);
-    const reason = new Error("enough");
-    await expect(executable.run(passOf([1]), AbortSignal.abort(reason))).rejects.toMatchObject({
-      code: "aborted",
-      cause: reason,
-    });
-
-    // A pass of 256 rows that far out has work for longer than the abort waits; what the cache holds is no matter.
-    const far = passOf(longPrompt, 19_000);
-    for (const delay of [0, 2, 10]) {
-      const abort = new AbortController();
-      const running = timed(executable.run(far, abort.signal));
-      const queued = timed(executable.run(passOf([1]), abort.signal));
-      await new Promise((resolve) => setTimeout(resolve, delay));
-      const at = performance.now();
-      abort.abort(reason);
-      expect((await running).error).toBeInstanceOf(AbortError);
-      expect((await running).error).toMatchObject({ cause: reason });
-      expect((await queued).error).toBeInstanceOf(AbortError);
-      expect(performance.now() - at).toBeLessThan(500);
-    }
-
-    const abort = new AbortController();
-    const tokens: number[] = [];
-    const decode = timed(
-      executable.decode(
-        greedyRequest(prompt.input_ids, 10_000, (token) => {
-          tokens.push(token);
-          if (tokens.length === 50) {
-            abort.abort(reason);
-          }
-          return true;
-        }),
-        abort.signal,
-      ),
-    );
-    expect((await decode).error).toBeInstanceOf(AbortError);
-    expect(tokens.length).toBeGreaterThanOrEqual(50);
-    expect(tokens.length).toBeLessThan(5000);
-    await expectGreedy(executable);
-  });
-
   test("while loading: no worker stays", async () => {
     for (const atWorker of [1, 2]) {
       const abort = new AbortController();
@@ -352,18 +204,5 @@ describe("dispose", () => {
       code: "disposed",
       message: "The model was disposed. Load it again with loadModel().",
     });
-  });
-
-  test("in the middle of a decode", async () => {
-    const executable = await load(golden, { threads: 2 }, LONG);
-    const decode = timed(
-      executable.decode(
-        greedyRequest(prompt.input_ids, 19_000, () => {
-          void executable.dispose();
-          return true;
-        }),
-      ),
-    );
-    expect((await decode).error).toMatchObject({ code: "disposed" });
   });
 });

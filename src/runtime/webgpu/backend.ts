@@ -15,7 +15,7 @@ import { WebGpuExecutable } from "./run/executable.ts";
 import { planGpu, planGpuWeights, type GpuPlan, type GpuWeightPlan } from "./plan/plan.ts";
 import { Resources } from "./run/resources.ts";
 import type { ForcedVariants } from "./plan/select.ts";
-import { tokenChoice, type ChoiceDispatch, type TokenChoice } from "./run/token-choice.ts";
+import { tokenChoice, type ChoiceDispatch, type TokenChoice } from "./plan/token-choice.ts";
 import { uploadRopeTable, uploadWeights } from "./run/weights.ts";
 
 /** Rows of one pass. Prefill reads the weights once a pass; the cost is memory for activations. */

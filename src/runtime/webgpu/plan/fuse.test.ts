@@ -3,13 +3,14 @@ import { openGolden } from "../../../../test/support/golden.ts";
 import { FORWARD, ProgramBuilder, type Op, type Program } from "../../program.ts";
 import { kvLayers } from "../../state.ts";
 import { fuseEntry, type FuseRules } from "./fuse.ts";
+import type { Stage } from "./stage.ts";
 
 const FUSE_ALL: FuseRules = { canStack: () => true, canAddTables: () => true };
 const HEAD = {
   family: "test",
   vocabSize: 8,
   maxPositions: 8,
-  state: kvLayers(1, { kvHeads: 1, headDim: 4 }),
+  state: kvLayers(2, { kvHeads: 1, headDim: 4 }),
 };
 
 function programOf(ops: readonly Op[]): Program {
@@ -17,10 +18,10 @@ function programOf(ops: readonly Op[]): Program {
   for (const name of ["q", "gate", "up", "o"]) {
     builder.matrix(name, 8, 8);
   }
-  for (const name of ["k", "v"]) {
+  for (const name of ["k", "v", "k2", "v2"]) {
     builder.matrix(name, 4, 8);
   }
-  for (const name of ["x", "n", "a", "b", "c", "d"]) {
+  for (const name of ["x", "x2", "n", "a", "b", "c", "d", "e", "f"]) {
     builder.buffer(name, 8);
   }
   builder.group("all");
@@ -61,13 +62,7 @@ test("a layer of SmolLM3 is six stages", async () => {
   const stages = fuseEntry(program, FORWARD, FUSE_ALL);
   const layers = program.state.length;
   expect(stages).toHaveLength(1 + 5 * layers + 2); // attention is two dispatches
-  expect(stages.slice(1, 6).map(({ kind }) => kind)).toEqual([
-    "qkv",
-    "attention",
-    "linear",
-    "gate",
-    "linear",
-  ]);
+  expect(stages.slice(1, 6).map(({ kind }) => kind)).toEqual(["qkv", "attention", "linear", "glu", "linear"]);
   const projections = stages.filter((stage) => stage.kind === "qkv");
   expect(projections.map(({ rope }) => rope)).toContain(true);
   expect(projections.map(({ rope }) => rope)).toContain(false);
@@ -83,41 +78,105 @@ describe("query, key and value", () => {
     ]);
   });
 
+  const others: Op[] = [linear("gate", "n", "x"), linear("up", "x", "n")];
   test.each([
-    ["values first", [qkv[2], qkv[0], qkv[1], append], false],
-    ["the query last, and not rotated", [qkv[1], qkv[2], append, qkv[0], attention], false],
-    ["each rotated at once", [qkv[0], rope("a", 2), qkv[1], rope("b", 1), qkv[2], append], true],
-    ["the query's rotation last", [...qkv, rope("b", 1), append, rope("a", 2), attention], true],
-  ] as [string, Op[], boolean][])("in any order: %s", (_, ops, hasRope) => {
-    const [stage, ...others] = fuseEntry(programOf(ops), FORWARD, FUSE_ALL);
-    expect(stage).toMatchObject({ kind: "qkv", weights: ["q", "k", "v"], output: "a", rope: hasRope });
-    expect(others.length).toBe(ops.includes(attention) ? 1 : 0);
+    ["values first", [qkv[2], qkv[0], qkv[1], append, attention], false, []],
+    ["the query last, and not rotated", [qkv[1], qkv[2], append, qkv[0], attention], false, []],
+    [
+      "each rotated at once",
+      [qkv[0], rope("a", 2), qkv[1], rope("b", 1), qkv[2], append, attention],
+      true,
+      [],
+    ],
+    ["the query's rotation last", [...qkv, rope("b", 1), append, rope("a", 2), attention], true, []],
+    ["other ops between them", [qkv[0], others[0], qkv[1], qkv[2], append, attention], false, ["linear"]],
+    [
+      "an op behind that writes their input",
+      [...qkv, append, ...others, attention],
+      false,
+      ["linear", "linear"],
+    ],
+  ] as [string, Op[], boolean, string[]][])("in any order: %s", (_, ops, hasRope, rest) => {
+    const stages = fuseEntry(programOf(ops), FORWARD, FUSE_ALL);
+    const isQkv = ({ kind }: Stage): boolean => kind === "qkv";
+    expect(stages.filter(isQkv)).toMatchObject([{ weights: ["q", "k", "v"], output: "a", rope: hasRope }]);
+    expect(stages.flatMap((stage) => (isQkv(stage) ? [] : stage.kind)).sort()).toEqual([
+      "attention",
+      ...rest,
+    ]);
   });
 
   test.each([
-    ["one of them is rotated only", [...qkv, rope("a", 2), append]],
-    ["the keys are read again", [...qkv, append, linear("o", "b", "d")]],
-    ["the append comes before the values", [qkv[0], qkv[1], append, qkv[2]]],
-    ["the keys are rotated behind the append", [...qkv, rope("a", 2), append, rope("b", 1)]],
-    ["one writes what the others read", [linear("q", "n", "n"), qkv[1], qkv[2], append]],
-    ["the inputs differ", [qkv[0], qkv[1], linear("v", "x", "c"), append]],
-    ["one adds", [linear("q", "n", "a", true), qkv[1], qkv[2], append]],
-    ["one is traced", [{ ...qkv[0], trace: "q" }, qkv[1], qkv[2], append]],
-    ["the rotation is of other heads", [...qkv, rope("a", 1), rope("b", 1), append]],
+    ["one of them is rotated only", [...qkv, rope("a", 2), append, attention]],
+    ["the keys are read again", [...qkv, append, linear("o", "b", "x"), attention]],
+    ["the values are read again", [...qkv, append, { role: "add", input: "c", target: "b" }, attention]],
+    ["the values are those that the append's op does not see", [qkv[0], qkv[1], append, qkv[2], attention]],
+    ["the keys are rotated behind the append", [...qkv, rope("a", 2), append, rope("b", 1), attention]],
+    ["the values are rotated", [...qkv, rope("a", 2), rope("c", 1), append, attention]],
+    [
+      "one writes what the others read",
+      [linear("q", "n", "n"), qkv[1], qkv[2], append, { ...attention, query: "n" }],
+    ],
+    [
+      "the query overwrites their input",
+      [qkv[1], qkv[2], append, linear("q", "n", "n"), { ...attention, query: "n" }],
+    ],
+    ["the inputs differ", [qkv[0], qkv[1], linear("v", "x", "c"), append, attention]],
+    [
+      "their input is written between them",
+      [qkv[0], linear("o", "x", "n"), qkv[1], qkv[2], append, attention],
+    ],
+    ["one adds", [linear("q", "n", "a", true), qkv[1], qkv[2], append, attention]],
+    ["one is traced", [{ ...qkv[0], trace: "q" }, qkv[1], qkv[2], append, attention]],
+    ["the rotation is of other heads", [...qkv, rope("a", 1), rope("b", 1), append, attention]],
+    ["the attention is over another layer", [...qkv, append, { ...attention, layer: 1 }]],
+    [
+      "the query's rotation is not what is attended with",
+      [...qkv, rope("b", 1), append, attention, rope("a", 2), linear("o", "a", "x")],
+    ],
+    [
+      "an op between needs the keys' append and makes what the query reads",
+      [qkv[1], qkv[2], append, { ...attention, query: "x", output: "n" }, qkv[0], attention],
+    ],
   ] as [string, Op[]][])("stay apart when %s", (_, ops) => {
     expect(kinds(ops)).not.toContain("qkv");
     expect(kinds(ops)).toHaveLength(ops.length);
   });
 
+  test("the query is that of the attention, whatever else reads their input", () => {
+    const ops = [norm, linear("gate", "n", "x2"), ...qkv, append, linear("o", "n", "d"), attention];
+    expect(kinds(ops)).toEqual(["norm", "linear", "qkv", "linear", "attention"]);
+  });
+
+  test("of two attentions that share a query, the first layer's append takes it", () => {
+    const second = [linear("k2", "n", "e"), linear("v2", "n", "f")];
+    const ops: Op[] = [
+      ...qkv,
+      append,
+      attention,
+      ...second,
+      { role: "append", key: "e", value: "f", layer: 1 },
+      { ...attention, layer: 1, output: "x" },
+    ];
+    expect(kinds(ops)).toEqual(["qkv", "attention", "linear", "linear", "append", "attention"]);
+  });
+
   test("stay apart when their weights cannot be stacked", () => {
-    expect(kinds([norm, ...qkv, append], false)).toEqual(["norm", "linear", "linear", "linear", "append"]);
+    expect(kinds([norm, ...qkv, append, attention], false)).toEqual([
+      "norm",
+      "linear",
+      "linear",
+      "linear",
+      "append",
+      "attention",
+    ]);
   });
 });
 
 describe("a norm", () => {
   test("is folded into the one stage that reads it", () => {
     expect(kinds([norm, linear("o", "n", "a")])).toEqual(["norm+linear"]);
-    expect(kinds([norm, linear("gate", "n", "a"), linear("up", "n", "b"), gate])).toEqual(["norm+gate"]);
+    expect(kinds([norm, linear("gate", "n", "a"), linear("up", "n", "b"), gate])).toEqual(["norm+glu"]);
     expect(kinds([norm, { role: "logits", input: "n", weight: "o" }])).toEqual(["norm+logits"]);
   });
 
@@ -139,16 +198,27 @@ test("gate and up may come in either order", () => {
     FORWARD,
     FUSE_ALL,
   );
-  expect(stages).toMatchObject([{ kind: "gate", weights: ["gate", "up"], output: "a" }]);
+  expect(stages).toMatchObject([{ kind: "glu", weights: ["gate", "up"], output: "a" }]);
 });
 
 test("gate and up stay apart when up is read again", () => {
   expect(kinds([linear("gate", "n", "a"), linear("up", "n", "b"), gate, linear("o", "b", "d")])).toEqual([
     "linear",
     "linear",
-    "swiglu",
+    "gate",
     "linear",
   ]);
+});
+
+test("gate and up stay apart when their input is written between them", () => {
+  const ops = [linear("gate", "n", "a"), linear("o", "x", "n"), linear("up", "n", "b"), gate];
+  expect(kinds(ops)).toEqual(["linear", "linear", "linear", "gate"]);
+});
+
+test("a norm is not folded into the logits when its input is written before they are computed", () => {
+  const logits: Op = { role: "logits", input: "n", weight: "o" };
+  expect(kinds([norm, linear("q", "a", "x"), logits])).toEqual(["norm", "linear", "logits"]);
+  expect(kinds([norm, linear("q", "a", "b"), logits])).toEqual(["linear", "norm+logits"]);
 });
 
 describe("an activation", () => {
@@ -182,6 +252,32 @@ describe("an activation", () => {
     ["it would write what the product reads", [linear("o", "n", "a"), activate("a", "n")]],
   ] as [string, Op[]][])("stays apart when %s", (_, ops) => {
     expect(kinds(ops).slice(0, 2)).toEqual(["linear", "activate"]);
+  });
+});
+
+describe("a sum", () => {
+  const add = (input: string, target: string, trace?: string): Op => ({ role: "add", input, target, trace });
+  const between = linear("q", "n", "c");
+
+  test("is the linear op's that made what is added, wherever that stands", () => {
+    const [stage, ...others] = fuseEntry(
+      programOf([linear("o", "n", "a"), between, add("a", "x", "sum")]),
+      FORWARD,
+      FUSE_ALL,
+    );
+    expect(stage).toMatchObject({ kind: "linear", accumulate: true, output: "x", trace: "sum" });
+    expect(others).toMatchObject([{ kind: "linear", accumulate: false, output: "c" }]);
+  });
+
+  test.each([
+    ["the product is traced", [{ ...linear("o", "n", "a"), trace: "a" }, between, add("a", "x")]],
+    ["the product is read again", [linear("o", "n", "a"), between, add("a", "x"), linear("q", "a", "d")]],
+    ["the product is a sum itself", [linear("o", "n", "a", true), between, add("a", "x")]],
+    ["it would write what the product reads", [linear("o", "n", "a"), between, add("a", "n")]],
+    ["it is of something else", [linear("o", "n", "a"), between, add("d", "x")]],
+    ["what is added to is made of the product's buffer", [linear("o", "n", "a"), between, add("x", "a")]],
+  ] as [string, Op[]][])("stays apart when %s", (_, ops) => {
+    expect(kinds(ops)).toContain("add");
   });
 });
 

@@ -1,46 +1,18 @@
 /**
- * From the ops of a Program to stages: what a GPU does in one dispatch for few rows. Every stage costs the CPU a
- * microsecond or two a token and the GPU a barrier; nine ops a layer are too many. An op whose result a trace wants is
- * never folded into another.
+ * From the ops of a Program to stages. Every stage costs the CPU a microsecond or two a token and the GPU a barrier; nine
+ * ops a layer are too many.
+ *
+ * What belongs together is found by dataflow, from the op that ends a computation backwards: from an append over the
+ * rotation to the products that made key and value, from a gate to its two products. Neither the order in which a program
+ * names independent ops nor what stands between them matters, as long as they can still run as one. Ops of which no
+ * pattern speaks, and ops whose results are wanted elsewhere, stay stages of their own; an op whose result a trace wants
+ * is never folded into another. Products of one buffer are products of one value: an op that wrote the buffer between them
+ * would have to run between them, and keeps them apart.
  */
-import {
-  opAccess,
-  type Activation,
-  type AttentionOp,
-  type EmbedOp,
-  type LinearOp,
-  type Name,
-  type NormOp,
-  type Op,
-  type PositionsOp,
-  type Program,
-} from "../../program.ts";
+import type { LinearOp, Name, Op, Program, RopeOp } from "../../program.ts";
 import { uniformHeads } from "../../state.ts";
-
-/** Linear ops that read the same input, their weights stacked by rows. */
-interface Projection {
-  /** Applied to the input on the way; `input` is what it reads. */
-  norm?: NormOp;
-  input: Name;
-  weights: readonly Name[];
-  biases: readonly (Name | undefined)[];
-  output: Name;
-}
-
-export type Stage =
-  | { kind: "embed"; embed: EmbedOp; positions?: PositionsOp; output: Name; trace?: string }
-  | { kind: "positions"; positions: PositionsOp; output: Name; trace?: string }
-  | { kind: "norm"; norm: NormOp; trace?: string }
-  | ({ kind: "linear"; accumulate: boolean; activation?: Activation; trace?: string } & Projection)
-  | ({ kind: "gate"; trace?: string } & Projection)
-  | ({ kind: "qkv"; layer: number; rope: boolean } & Projection)
-  | { kind: "attention"; attention: AttentionOp; trace?: string }
-  | ({ kind: "logits" } & Omit<Projection, "output">)
-  | { kind: "rope"; buffer: Name; heads: number; headDim: number; trace?: string }
-  | { kind: "append"; key: Name; value: Name; layer: number }
-  | { kind: "swiglu"; gate: Name; up: Name; output: Name; trace?: string }
-  | { kind: "activate"; activation: Activation; input: Name; output: Name; trace?: string }
-  | { kind: "add"; input: Name; target: Name; trace?: string };
+import { cacheOf, Clusters, Dataflow } from "./dataflow.ts";
+import { singleStage, stacked, type Stage } from "./stage.ts";
 
 /** What a GPU and a checkpoint allow. */
 export interface FuseRules {
@@ -50,231 +22,277 @@ export interface FuseRules {
   canAddTables: (table: Name, positions: Name) => boolean;
 }
 
-/** The stages of an entry, in order. */
+interface Fusion {
+  /** The ops, by their index, or clusters of ops that are one stage. */
+  members: readonly number[];
+  stage: Stage;
+}
+
+/** The stages of an entry, in an order in which they can run. */
 export function fuseEntry(program: Program, entry: string, rules: FuseRules): Stage[] {
   const groups = program.entries.get(entry);
   if (groups === undefined) {
     throw new Error(`The program has no entry "${entry}".`);
   }
-  const ops = groups.flatMap((group) => group.ops);
-  const stages: Stage[] = [];
-  for (let i = 0; i < ops.length;) {
-    const { stage, length } =
-      normed(ops, i, program, rules) ??
-      projected(ops, i, program, rules) ??
-      embedded(ops, i, rules) ??
-      single(ops[i]);
-    stages.push(stage);
-    i += length;
-  }
-  return stages;
-}
+  const flow = new Dataflow(groups.flatMap((group) => group.ops));
+  const clusters = new Clusters(flow);
+  const stages = new Map(Array.from(flow.ops, (op, i) => [i, singleStage(op)]));
+  const fuse = (fusion: Fusion | undefined): void => {
+    const joined = fusion && clusters.join(fusion.members);
+    if (fusion === undefined || joined === undefined) {
+      return;
+    }
+    for (const member of fusion.members) {
+      stages.delete(member);
+    }
+    stages.set(joined, fusion.stage);
+  };
+  /** The first pattern that holds takes an op; what one has taken is no other's. */
+  const fuseFree = (fusion: Fusion | undefined): void => {
+    if (fusion?.members.every((op) => clusters.isSingle(op))) {
+      fuse(fusion);
+    }
+  };
 
-interface Found {
-  stage: Stage;
-  /** Ops that it takes. */
-  length: number;
+  for (const i of flow.ops.keys()) {
+    fuseFree(queryKeyValue(flow, i, program, rules));
+    fuseFree(gatedProducts(flow, i, rules));
+    fuseFree(activatedProduct(flow, i));
+    fuseFree(addedProduct(flow, i));
+    fuseFree(embeddingWithPositions(flow, i, rules));
+  }
+  for (const i of flow.ops.keys()) {
+    fuse(normBefore(flow, i, clusters, stages));
+  }
+  return clusters.inOrder().map((cluster) => {
+    const stage = stages.get(cluster);
+    if (stage === undefined) {
+      throw new Error(`The op ${cluster} is in no stage.`);
+    }
+    return stage;
+  });
 }
 
 /**
- * A norm whose result only the stage after it reads, and that stage. Of the root mean square only: its factor multiplies
- * the finished product, whereas a layer norm's mean would have to be known before the first multiplication.
+ * An append, the products that made its key and its value, that of the query which attends over them, and the rotation
+ * of query and key or of neither.
  */
-function normed(ops: readonly Op[], i: number, program: Program, rules: FuseRules): Found | undefined {
-  const norm = ops[i];
-  if (norm.role !== "norm" || norm.trace !== undefined || i + 1 === ops.length) {
+function queryKeyValue(
+  flow: Dataflow,
+  i: number,
+  program: Program,
+  { canStack }: FuseRules,
+): Fusion | undefined {
+  const append = flow.ops[i];
+  if (append.role !== "append" || append.trace !== undefined) {
     return undefined;
   }
-  if (norm.kind !== "rms" || norm.bias !== undefined) {
+  const key = projectionOf(flow, i, append.key, program);
+  const value = projectionOf(flow, i, append.value, program);
+  if (key === undefined || value === undefined || value.rope !== undefined) {
     return undefined;
   }
-  const next = projected(ops, i + 1, program, rules) ?? single(ops[i + 1]);
-  const { stage } = next;
-  if (stage.kind !== "linear" && stage.kind !== "gate" && stage.kind !== "qkv" && stage.kind !== "logits") {
+  const { kvHeads, headDim } = uniformHeads(program);
+  const rowsOf = ({ weight }: LinearOp): number => program.matrices.get(weight)?.rows ?? 0;
+  if (rowsOf(key.linear) !== kvHeads * headDim || rowsOf(value.linear) !== kvHeads * headDim) {
     return undefined;
   }
-  if (stage.input !== norm.output || !isDead(norm.output, ops, i + 1 + next.length)) {
+  // Nobody else may want the key and the value, which are in no buffer then.
+  const isConsumed = ({ last }: ProjectedHeads, buffer: Name): boolean =>
+    flow.readers(last, buffer).every((reader) => reader === i);
+  if (!isConsumed(key, append.key) || !isConsumed(value, append.value)) {
+    return undefined;
+  }
+  const layer = cacheOf(append.layer);
+  for (const reader of flow.readers(i, layer)) {
+    const attention = flow.ops[reader];
+    const query =
+      attention.role === "attention" ? projectionOf(flow, reader, attention.query, program) : undefined;
+    if (query === undefined || rowsOf(query.linear) % headDim !== 0) {
+      continue;
+    }
+    const parts = [query, key, value];
+    const isRotated = key.rope !== undefined;
+    const { input } = key.linear;
+    // A dispatch may not write what its other workgroups still read.
+    if ((query.rope !== undefined) !== isRotated || query.linear.output === input) {
+      continue;
+    }
+    if (parts.some(({ linear }) => linear.input !== input)) {
+      continue;
+    }
+    const weights = stacked(parts.map(({ linear }) => linear));
+    if (!canStack(weights.weights)) {
+      continue;
+    }
+    return {
+      members: [...parts.flatMap(({ first, last }) => [first, last]), i],
+      stage: {
+        kind: "qkv",
+        layer: append.layer,
+        rope: isRotated,
+        ...weights,
+        output: query.linear.output,
+      },
+    };
+  }
+  return undefined;
+}
+
+/** The product that made heads, and the rotation behind it. */
+interface ProjectedHeads {
+  linear: LinearOp;
+  rope?: RopeOp;
+  /** The linear op, and the last of the two. */
+  first: number;
+  last: number;
+}
+
+/** How the heads that op `reader` reads in `buffer` came about, where it was by a product and a rotation of all of them. */
+function projectionOf(
+  flow: Dataflow,
+  reader: number,
+  buffer: Name,
+  program: Program,
+): ProjectedHeads | undefined {
+  const { matrices } = program;
+  const { headDim } = uniformHeads(program);
+  const last = flow.writer(reader, buffer);
+  const lastOp = opAt(flow, last);
+  if (last === undefined || lastOp === undefined) {
+    return undefined;
+  }
+  if (lastOp.role !== "rope") {
+    return isPlainLinear(lastOp) ? { linear: lastOp, first: last, last } : undefined;
+  }
+  const first = onlyMadeFor(flow, last, buffer);
+  const linear = opAt(flow, first);
+  if (first === undefined || !isPlainLinear(linear) || lastOp.trace !== undefined) {
+    return undefined;
+  }
+  const rows = matrices.get(linear.weight)?.rows ?? 0;
+  const rotatesAll = lastOp.headDim === headDim && lastOp.heads * headDim === rows;
+  return rotatesAll ? { linear, rope: lastOp, first, last } : undefined;
+}
+
+/** A gate and its two products of one input. */
+function gatedProducts(flow: Dataflow, i: number, { canStack }: FuseRules): Fusion | undefined {
+  const op = flow.ops[i];
+  if (op.role !== "gate") {
+    return undefined;
+  }
+  const gate = onlyMadeFor(flow, i, op.gate);
+  const up = onlyMadeFor(flow, i, op.up);
+  const [gateOp, upOp] = [opAt(flow, gate), opAt(flow, up)];
+  if (gate === undefined || up === undefined || gate === up) {
+    return undefined;
+  }
+  if (!isPlainLinear(gateOp) || !isPlainLinear(upOp) || gateOp.input !== upOp.input) {
+    return undefined;
+  }
+  if (op.output === gateOp.input) {
+    return undefined;
+  }
+  const weights = stacked([gateOp, upOp]);
+  if (!canStack(weights.weights)) {
+    return undefined;
+  }
+  return {
+    members: [gate, up, i],
+    stage: { kind: "glu", ...weights, output: op.output, trace: op.trace },
+  };
+}
+
+/** A product and the activation of it. */
+function activatedProduct(flow: Dataflow, i: number): Fusion | undefined {
+  const op = flow.ops[i];
+  const product = op.role === "activate" ? onlyMadeFor(flow, i, op.input) : undefined;
+  const linear = opAt(flow, product);
+  if (op.role !== "activate" || product === undefined || !isPlainLinear(linear)) {
+    return undefined;
+  }
+  const { activation, output, trace } = op;
+  if (output === linear.input) {
+    return undefined;
+  }
+  return {
+    members: [product, i],
+    stage: { kind: "linear", accumulate: false, activation, ...stacked([linear]), output, trace },
+  };
+}
+
+/** A product that is added to a buffer. */
+function addedProduct(flow: Dataflow, i: number): Fusion | undefined {
+  const op = flow.ops[i];
+  const product = op.role === "add" ? onlyMadeFor(flow, i, op.input) : undefined;
+  const linear = opAt(flow, product);
+  if (op.role !== "add" || product === undefined || !isPlainLinear(linear)) {
+    return undefined;
+  }
+  const { input, target, trace } = op;
+  if (target === linear.input || target === input) {
+    return undefined;
+  }
+  return {
+    members: [product, i],
+    stage: { kind: "linear", accumulate: true, ...stacked([linear]), output: target, trace },
+  };
+}
+
+/** An embedding and the learned positions that are added to it. */
+function embeddingWithPositions(flow: Dataflow, i: number, { canAddTables }: FuseRules): Fusion | undefined {
+  const positions = flow.ops[i];
+  const first = positions.role === "positions" ? onlyMadeFor(flow, i, positions.target) : undefined;
+  const embed = opAt(flow, first);
+  if (positions.role !== "positions" || first === undefined || embed?.role !== "embed") {
+    return undefined;
+  }
+  if (embed.trace !== undefined || !canAddTables(embed.table, positions.table)) {
+    return undefined;
+  }
+  return {
+    members: [first, i],
+    stage: { kind: "embed", embed, positions, output: embed.output, trace: positions.trace },
+  };
+}
+
+/**
+ * A norm whose result one product alone reads, and that product. Of the root mean square only: its factor multiplies the
+ * finished product, whereas a layer norm's mean would have to be known before the first multiplication.
+ */
+function normBefore(
+  flow: Dataflow,
+  i: number,
+  clusters: Clusters,
+  stages: ReadonlyMap<number, Stage>,
+): Fusion | undefined {
+  const norm = flow.ops[i];
+  if (norm.role !== "norm" || norm.trace !== undefined || norm.kind !== "rms" || norm.bias !== undefined) {
+    return undefined;
+  }
+  const readers = new Set(flow.readers(i, norm.output).map((reader) => clusters.of(reader)));
+  const [cluster] = readers;
+  const stage = readers.size === 1 ? stages.get(cluster) : undefined;
+  if (stage === undefined || !("weights" in stage) || stage.input !== norm.output) {
     return undefined;
   }
   // A dispatch may not write what its other workgroups still read.
   if ("output" in stage && stage.output === norm.input) {
     return undefined;
   }
-  return { stage: { ...stage, norm, input: norm.input }, length: next.length + 1 };
+  return { members: [i, cluster], stage: { ...stage, norm, input: norm.input } };
 }
 
-/** An embedding and the learned positions that are added to it. */
-function embedded(ops: readonly Op[], i: number, rules: FuseRules): Found | undefined {
-  const [embed, positions] = ops.slice(i, i + 2);
-  if (embed.role !== "embed" || positions?.role !== "positions") {
-    return undefined;
-  }
-  if (embed.trace !== undefined || positions.target !== embed.output) {
-    return undefined;
-  }
-  if (!rules.canAddTables(embed.table, positions.table)) {
-    return undefined;
-  }
-  const { output } = embed;
-  return { stage: { kind: "embed", embed, positions, output, trace: positions.trace }, length: 2 };
+/** The op that made what op `reader` reads in `buffer`, where nobody else reads it. */
+function onlyMadeFor(flow: Dataflow, reader: number, buffer: Name): number | undefined {
+  const writer = flow.writer(reader, buffer);
+  return writer !== undefined && flow.readers(writer, buffer).length === 1 ? writer : undefined;
 }
 
-/** Linear ops and what follows them in one stage. */
-function projected(ops: readonly Op[], i: number, program: Program, rules: FuseRules): Found | undefined {
-  return projectedQkv(ops, i, program, rules) ?? projectedGate(ops, i, rules) ?? projectedActivation(ops, i);
-}
-
-/**
- * Query, key and value of one input, the rotation of both or neither, and the append: in any order that keeps the
- * append behind what it reads.
- */
-function projectedQkv(
-  ops: readonly Op[],
-  i: number,
-  program: Program,
-  { canStack }: FuseRules,
-): Found | undefined {
-  const length = [4, 6].find((count) => ops.slice(i, i + count).some(({ role }) => role === "append"));
-  if (length === undefined) {
-    return undefined;
-  }
-  const part = ops.slice(i, i + length);
-  const linears = part.filter(isPlainLinear);
-  const ropes = part.filter((op) => op.role === "rope");
-  const [append] = part.filter((op) => op.role === "append");
-  if (linears.length !== 3 || ropes.length !== length - 4 || append.trace !== undefined) {
-    return undefined;
-  }
-  const k = linears.find(({ output }) => output === append.key);
-  const v = linears.find(({ output }) => output === append.value);
-  const q = linears.find((op) => op !== k && op !== v);
-  if (q === undefined || k === undefined || v === undefined) {
-    return undefined;
-  }
-  const buffers = new Set([q.input, q.output, k.output, v.output]);
-  if (buffers.size !== 4 || k.input !== q.input || v.input !== q.input) {
-    return undefined;
-  }
-  const { kvHeads, headDim } = uniformHeads(program);
-  const rowsOf = (op: LinearOp): number => program.matrices.get(op.weight)?.rows ?? 0;
-  if (rowsOf(k) !== kvHeads * headDim || rowsOf(v) !== kvHeads * headDim || rowsOf(q) % headDim !== 0) {
-    return undefined;
-  }
-
-  const isInOrder = (...wanted: Op[]): boolean =>
-    wanted.every((op, n) => n === 0 || part.indexOf(wanted[n - 1]) < part.indexOf(op));
-  const rotationOf = (op: LinearOp): Op[] =>
-    ropes.filter(
-      ({ buffer, heads, trace, ...rope }) =>
-        buffer === op.output &&
-        trace === undefined &&
-        rope.headDim === headDim &&
-        heads === rowsOf(op) / headDim,
-    );
-  const [rotatedQ, rotatedK] = [rotationOf(q), rotationOf(k)];
-  if (rotatedQ.length !== ropes.length / 2 || rotatedK.length !== ropes.length / 2) {
-    return undefined;
-  }
-  if (!isInOrder(q, ...rotatedQ) || !isInOrder(k, ...rotatedK, append) || !isInOrder(v, append)) {
-    return undefined;
-  }
-
-  if (!isDead(k.output, ops, i + length) || !isDead(v.output, ops, i + length)) {
-    return undefined;
-  }
-  const rope = ropes.length > 0;
-  const stage = { kind: "qkv", layer: append.layer, rope, ...stacked([q, k, v]), output: q.output } as const;
-  return canStack(stage.weights) ? { stage, length } : undefined;
-}
-
-function projectedGate(ops: readonly Op[], i: number, { canStack }: FuseRules): Found | undefined {
-  const [a, b, gate] = ops.slice(i, i + 3);
-  if (!isPlainLinear(a) || !isPlainLinear(b) || gate?.role !== "gate" || a.input !== b.input) {
-    return undefined;
-  }
-  const order = gate.gate === a.output && gate.up === b.output ? [a, b] : [b, a];
-  if (gate.gate !== order[0].output || gate.up !== order[1].output) {
-    return undefined;
-  }
-  for (const { output } of order) {
-    if (output !== gate.output && !isDead(output, ops, i + 3)) {
-      return undefined;
-    }
-  }
-  const stage = { kind: "gate", ...stacked(order), output: gate.output, trace: gate.trace } as const;
-  return stage.output !== stage.input && canStack(stage.weights) ? { stage, length: 3 } : undefined;
-}
-
-function projectedActivation(ops: readonly Op[], i: number): Found | undefined {
-  const [linear, activate] = ops.slice(i, i + 2);
-  if (!isPlainLinear(linear) || activate?.role !== "activate" || activate.input !== linear.output) {
-    return undefined;
-  }
-  const { activation, output, trace } = activate;
-  if (output === linear.input || (output !== linear.output && !isDead(linear.output, ops, i + 2))) {
-    return undefined;
-  }
-  const stage = {
-    kind: "linear",
-    accumulate: false,
-    activation,
-    ...stacked([linear]),
-    output,
-    trace,
-  } as const;
-  return { stage, length: 2 };
-}
-
-function single(op: Op): Found {
-  return { stage: singleStage(op), length: 1 };
-}
-
-function singleStage(op: Op): Stage {
-  const { trace } = op;
-  switch (op.role) {
-    case "embed":
-      return { kind: "embed", embed: op, output: op.output, trace };
-    case "positions":
-      return { kind: "positions", positions: op, output: op.target, trace };
-    case "norm":
-      return { kind: "norm", norm: op, trace };
-    case "linear":
-      return { kind: "linear", accumulate: op.accumulate, ...stacked([op]), output: op.output, trace };
-    case "rope":
-      return { kind: "rope", buffer: op.buffer, heads: op.heads, headDim: op.headDim, trace };
-    case "append":
-      return { kind: "append", key: op.key, value: op.value, layer: op.layer };
-    case "attention":
-      return { kind: "attention", attention: op, trace };
-    case "gate":
-      return { kind: "swiglu", gate: op.gate, up: op.up, output: op.output, trace };
-    case "activate":
-      return { kind: "activate", activation: op.activation, input: op.input, output: op.output, trace };
-    case "add":
-      return { kind: "add", input: op.input, target: op.target, trace };
-    case "logits":
-      return { kind: "logits", input: op.input, weights: [op.weight], biases: [op.bias] };
-  }
+function opAt(flow: Dataflow, i: number | undefined): Op | undefined {
+  return i === undefined ? undefined : flow.ops[i];
 }
 
 function isPlainLinear(op: Op | undefined): op is LinearOp {
   return op?.role === "linear" && !op.accumulate && op.trace === undefined;
-}
-
-function stacked(ops: readonly LinearOp[]): Pick<Projection, "input" | "weights" | "biases"> {
-  return { input: ops[0].input, weights: ops.map((op) => op.weight), biases: ops.map((op) => op.bias) };
-}
-
-/** Nothing from op `i` on reads what the buffer holds before it. */
-function isDead(buffer: Name, ops: readonly Op[], i: number): boolean {
-  for (const op of ops.slice(i)) {
-    const { reads, writes } = opAccess(op);
-    if (reads.includes(buffer)) {
-      return false;
-    }
-    if (writes.includes(buffer)) {
-      return true;
-    }
-  }
-  return true;
 }

@@ -2,8 +2,9 @@ import { describe, expect, test } from "vitest";
 import { shapesOf } from "../../../../test/support/shapes.ts";
 import { FORWARD, ProgramBuilder, type Op, type Program } from "../../program.ts";
 import { kvLayers } from "../../state.ts";
-import { fuseEntry, type FuseRules, type Stage } from "./fuse.ts";
+import { fuseEntry, type FuseRules } from "./fuse.ts";
 import { fuseRules, layOutWeights, type Weight, type WeightLayout } from "./layout.ts";
+import type { Stage } from "./stage.ts";
 
 const FUSE_ALL: FuseRules = { canStack: () => true, canAddTables: () => true };
 const COLUMNS = 10; // rows of 20 bytes in bf16, 32 in memory
@@ -23,6 +24,7 @@ function programOf(ops: readonly Op[]): Program {
   const builder = new ProgramBuilder();
   builder.buffer("x", COLUMNS);
   builder.buffer("n", COLUMNS);
+  builder.buffer("out", 12);
   for (const [name, rows] of Object.entries(MATRICES)) {
     builder.matrix(name, rows, COLUMNS);
     builder.vector(`${name}.bias`, rows);
@@ -46,6 +48,7 @@ const qkv = (...biases: (string | undefined)[]): Op[] => [
   linear("k", biases[1]),
   linear("v", biases[2]),
   { role: "append", key: "k", value: "v", layer: 0 },
+  { role: "attention", over: "past", query: "q", layer: 0, heads: 3, scale: 1, output: "out" },
 ];
 const tied: Op[] = [
   { role: "embed", table: "table", output: "x" },

@@ -9,7 +9,8 @@ import {
   type VectorSlice,
   type WeightSlice,
 } from "../../checkpoint/weight-source.ts";
-import type { FuseRules, Stage } from "./fuse.ts";
+import type { FuseRules } from "./fuse.ts";
+import type { Stage } from "./stage.ts";
 
 /** Some rows of a weight buffer, as large as a binding may be. */
 export interface Shard {

@@ -14,8 +14,8 @@ import {
 import type { Program } from "../../program.ts";
 import { uniformHeads } from "../../state.ts";
 import { FEW_ROWS, type Dispatch, type PassShape } from "./dispatch.ts";
-import type { Stage } from "./fuse.ts";
-import { traced, type Lowering } from "./lower.ts";
+import { traced, type Lowering } from "./lowering.ts";
+import type { Stage } from "./stage.ts";
 
 type AttentionStage = Extract<Stage, { kind: "attention" }>;
 
@@ -62,7 +62,11 @@ export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): 
   const block: Dispatch = {
     spec: attentionBlockKernel(shape, maxRows),
     buffers: [
-      ...[query, `keys ${layer}`, `values ${layer}`, output, "query tiles"],
+      query,
+      `keys ${layer}`,
+      `values ${layer}`,
+      output,
+      "query tiles",
       ...(shape.source === true ? ["rows"] : []),
     ],
     params: attentionParams(scale),

@@ -7,7 +7,8 @@ import { ropeAppendKernel, ropeAppendWorkgroups } from "../../../kernels/rope/ro
 import type { Name } from "../../program.ts";
 import { uniformHeads } from "../../state.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { columnsOf, rotaryOf, traced, weightOf, type Lowering, type ProductStage } from "./lower.ts";
+import { columnsOf, rotaryOf, traced, weightOf, type Lowering } from "./lowering.ts";
+import type { ProductStage } from "./stage.ts";
 
 /** output = input · weightᵀ; a dispatch for each shard of the weight. */
 export function lowerProduct(
@@ -79,15 +80,12 @@ export function lowerQkvBlock(stage: Extract<ProductStage, { kind: "qkv" }>, low
   ];
 }
 
-export function lowerGateBlock(
-  stage: Extract<ProductStage, { kind: "gate" }>,
-  lowering: Lowering,
-): Dispatch[] {
+export function lowerGluBlock(stage: Extract<ProductStage, { kind: "glu" }>, lowering: Lowering): Dispatch[] {
   const columns = columnsOf(stage.output, lowering.program);
   const gate: Dispatch = {
-    spec: gateKernel(columns),
+    spec: gateKernel(columns, "stacked"),
     buffers: ["wide", stage.output],
-    workgroups: ({ rows }) => [...gateWorkgroups(columns, rows), 1],
+    workgroups: ({ rows }) => gateWorkgroups(columns, rows),
     bytes: ({ rows }) => rows * columns * 12,
   };
   return traced(

@@ -7,15 +7,15 @@ import { formatBytes } from "../../../base/bytes.ts";
 import type { PrefillMode } from "../../generation/types.ts";
 import { FORWARD, type Program } from "../../program.ts";
 import { isSourceLayer, uniformHeads } from "../../state.ts";
-import type { AdapterSummary } from "../run/adapter.ts";
-import type { GpuFeatures, GpuLimits } from "../run/device.ts";
 import { LOGIT_ROWS, rowsBufferBytes, type Form, type FormName } from "./dispatch.ts";
-import { fuseEntry, type Stage } from "./fuse.ts";
+import { fuseEntry } from "./fuse.ts";
+import type { GpuDescription, GpuLimits } from "./gpu.ts";
 import { fuseRules, layOutWeights, type WeightLayout } from "./layout.ts";
 import { attentionSizes } from "./lower-attention.ts";
 import { packedBufferWords } from "./lower-block.ts";
 import { lowerEntry, wideColumns } from "./lower.ts";
 import { selectVariants, type ForcedVariants } from "./select.ts";
+import type { Stage } from "./stage.ts";
 
 const MOST_HEAD_DIM = 256;
 
@@ -84,7 +84,7 @@ function bindingLimitOf({ maxStorageBufferBindingSize, maxBufferSize }: GpuLimit
 export function planGpu(
   program: Program,
   checkpoint: Checkpoint,
-  gpu: { features: GpuFeatures; limits: GpuLimits; summary: Pick<AdapterSummary, "name" | "isSoftware"> },
+  gpu: GpuDescription,
   { contextLength, slots, maxRows, prefill, forced }: PlanOptions,
   weights: GpuWeightPlan = planGpuWeights(program, checkpoint, gpu.limits),
 ): GpuPlan {

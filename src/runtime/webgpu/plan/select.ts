@@ -1,7 +1,7 @@
 /** Which variants of the kernels a device gets: a pure choice from what the adapter has. */
 import type { ForcedTiling } from "../../../kernels/linear/gemm-select.gpu.ts";
 import type { GemvVariant } from "../../../kernels/linear/gemv.gpu.ts";
-import type { GpuFeatures, GpuLimits } from "../run/device.ts";
+import type { GpuFeatures, GpuLimits } from "./gpu.ts";
 
 /** Takes variants out of the choice or forces one; for tests and experiments. */
 export interface ForcedVariants {

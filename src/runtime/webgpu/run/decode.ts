@@ -2,14 +2,13 @@
  * Decoding. Steps are submitted ahead: step n + 1 is encoded while step n runs, the chosen token stays on the GPU, and its
  * id comes back one or more steps later.
  */
-import type { DecodeProfile, DecodeRequest } from "../../backend.ts";
-import { FORWARD } from "../../program.ts";
+import type { DecodeProfile, DecodeRequest, Pass } from "../../backend.ts";
+import { FORWARD, type Program } from "../../program.ts";
 import type { PassShape } from "../plan/dispatch.ts";
-import type { WebGpuExecutable } from "./executable.ts";
 import { Pace } from "./pace.ts";
-import { RESULT_BYTES, type RingSlot } from "./readback.ts";
-import { encode } from "./resources.ts";
-import { planTokenChoice, readChoice, startTokenChoice, type TokenChoicePlan } from "./token-choice.ts";
+import { RESULT_BYTES, type ReadbackRing, type RingSlot } from "./readback.ts";
+import { encode, type Recorded, type Resources } from "./resources.ts";
+import { planTokenChoice, readChoice, startTokenChoice, type TokenChoicePlan } from "../plan/token-choice.ts";
 
 /** Steps submitted before the first of them is known. More hides a slower event loop and computes more for nothing. */
 const STEPS_AHEAD = 3;
@@ -30,8 +29,32 @@ export interface GpuDecodeRequest extends DecodeRequest {
   onStep?: (cost: StepCost) => void;
 }
 
+/** What a decode needs of the executable on which it runs, and which runs nothing else meanwhile. */
+export interface DecodeHost {
+  readonly program: Program;
+  readonly resources: Resources;
+  /** Writes a pass's rows and computes all of it but the logits; resolves when the last part is submitted. */
+  submitBody(
+    pass: Omit<Pass, "trace">,
+    signal: AbortSignal | undefined,
+    onProgress: Pass["onProgress"],
+  ): Promise<PassShape>;
+  /** Runs dispatches, then brings the first `bytes` of a buffer to the CPU. */
+  readback(
+    name: string,
+    bytes: number,
+    dispatches: readonly Recorded[],
+    shape: PassShape,
+  ): Promise<ArrayBuffer>;
+  /** The buffers that take results to the CPU, when the last call is done with them. */
+  takeRing(withTimes: boolean): Promise<ReadbackRing>;
+  /** The words of a result, when it is there; an AbortError at once when the signal fires. */
+  result(slot: RingSlot | undefined, pace: Pace, signal: AbortSignal | undefined): Promise<Uint32Array>;
+}
+
+/** Runs a request's tokens and chooses up to `count` more. @throws AbortError, and what `onToken` throws */
 export async function decodeTokens(
-  executable: WebGpuExecutable,
+  executable: DecodeHost,
   request: GpuDecodeRequest,
   signal: AbortSignal | undefined,
 ): Promise<DecodeProfile> {
@@ -66,7 +89,7 @@ class Clock {
 }
 
 async function chooseTokens(
-  executable: WebGpuExecutable,
+  executable: DecodeHost,
   request: GpuDecodeRequest,
   plan: TokenChoicePlan,
   { sourceLength }: PassShape,

@@ -2,37 +2,8 @@
 import { errorMessage, ModelComposeError, throwIfAborted } from "../../../base/errors.ts";
 import { formatBytes } from "../../../base/bytes.ts";
 import type { DeviceInfo } from "../../generation/types.ts";
+import type { GpuFeatures, GpuLimits, SubgroupMatrixShape } from "../plan/gpu.ts";
 import { findAdapter, openAdapter, type AdapterSummary } from "./adapter.ts";
-
-/** A shape of matrix product that the adapter's subgroup matrices have: [M, K] x [K, N] -> [M, N]. */
-export interface SubgroupMatrixShape {
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-  /** Of the factors: "f16", "f32", "i8", "u8". */
-  readonly componentType: string;
-  readonly resultComponentType: string;
-}
-
-/** What kernels may use; the features a device was opened with, not those of the adapter. */
-export interface GpuFeatures {
-  readonly subgroups: boolean;
-  /** Invocations of the largest subgroups; 0 without them. */
-  readonly subgroupMaxSize: number;
-  readonly shaderF16: boolean;
-  readonly timestamps: boolean;
-  /** Empty without the feature. */
-  readonly subgroupMatrix: readonly SubgroupMatrixShape[];
-}
-
-export interface GpuLimits {
-  readonly maxBufferSize: number;
-  readonly maxStorageBufferBindingSize: number;
-  readonly maxComputeWorkgroupStorageSize: number;
-  readonly maxComputeInvocationsPerWorkgroup: number;
-  readonly maxStorageBuffersPerShaderStage: number;
-  readonly maxComputeWorkgroupsPerDimension: number;
-}
 
 export interface GpuOptions {
   /** Part of the adapter's name, in any case; undefined: the best one that is hardware. */

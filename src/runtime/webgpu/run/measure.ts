@@ -5,7 +5,7 @@ import { MAP, USAGE } from "./constants.ts";
 import type { Dispatch, PassShape } from "../plan/dispatch.ts";
 import type { WebGpuExecutable } from "./executable.ts";
 import { encode, type Recorded } from "./resources.ts";
-import { Timestamps } from "./timestamps.ts";
+import { SpanTimer } from "./timestamps.ts";
 
 /** The largest weight buffers are read, as many as it takes to be far larger than any cache. */
 const ENOUGH_BYTES = 400e6;
@@ -136,7 +136,7 @@ export class ReadProbe {
     const { resources } = this.#executable;
     const { context } = resources;
     const { device } = context;
-    const times = context.features.timestamps ? await Timestamps.create(context, passes) : undefined;
+    const times = context.features.timestamps ? await SpanTimer.create(context, passes) : undefined;
     try {
       const encoder = device.createCommandEncoder();
       // What an earlier sample found is no result of this one.

@@ -1,17 +1,18 @@
 /** How results come back from the GPU: through small mappable buffers that go round. */
+import { CHOICE_RESULT_BYTES } from "../plan/token-choice.ts";
 import { MAP, USAGE } from "./constants.ts";
 import type { GpuContext } from "./device.ts";
+import { SPAN_BYTES, spanSeconds, Timestamps } from "./timestamps.ts";
 
-/** What a step of a decode brings back: token, status, position, a word for errors. */
-export const RESULT_BYTES = 16;
-const TIMESTAMP_BYTES = 16;
+/** What a step of a decode brings back; the slices of a long pass bring as many bytes, and nobody reads them. */
+export const RESULT_BYTES = CHOICE_RESULT_BYTES;
 
 /** Small mappable buffers that take results to the CPU, one after another. */
 export class ReadbackRing {
-  readonly #slots: RingSlot[];
+  readonly #slots: readonly RingSlot[];
   readonly #hasTimes: boolean;
 
-  private constructor(slots: RingSlot[], hasTimes: boolean) {
+  private constructor(slots: readonly RingSlot[], hasTimes: boolean) {
     this.#slots = slots;
     this.#hasTimes = hasTimes;
   }
@@ -22,18 +23,8 @@ export class ReadbackRing {
     const slots: RingSlot[] = [];
     for (let i = 0; i < count; i++) {
       const usage = USAGE.MAP_READ | USAGE.COPY_DST;
-      const buffer = await context.createBuffer("token on its way", RESULT_BYTES + TIMESTAMP_BYTES, usage);
-      if (!hasTimes) {
-        slots.push(new RingSlot(buffer));
-        continue;
-      }
-      const times = context.device.createQuerySet({ type: "timestamp", count: 2 });
-      const resolved = await context.createBuffer(
-        "times",
-        TIMESTAMP_BYTES,
-        USAGE.QUERY_RESOLVE | USAGE.COPY_SRC,
-      );
-      slots.push(new RingSlot(buffer, { times, resolved }));
+      const buffer = await context.createBuffer("token on its way", RESULT_BYTES + SPAN_BYTES, usage);
+      slots.push(new RingSlot(buffer, hasTimes ? await Timestamps.create(context, 1) : undefined));
     }
     return new ReadbackRing(slots, hasTimes);
   }
@@ -48,38 +39,25 @@ export class ReadbackRing {
 
   /** How long a step's kernels took, by its result; 0 where nobody measured. */
   seconds(result: Uint32Array): number {
-    if (!this.#hasTimes) {
-      return 0;
-    }
-    const [begin, end] = new BigUint64Array(result.buffer, RESULT_BYTES, 2);
-    return Number(end - begin) / 1e9;
+    return this.#hasTimes ? spanSeconds(result.buffer, RESULT_BYTES)[0] : 0;
   }
 }
 
 export class RingSlot {
   readonly buffer: GPUBuffer;
-  readonly #queries: { times: GPUQuerySet; resolved: GPUBuffer } | undefined;
+  readonly #times: Timestamps | undefined;
 
-  constructor(buffer: GPUBuffer, queries?: { times: GPUQuerySet; resolved: GPUBuffer }) {
+  constructor(buffer: GPUBuffer, times?: Timestamps) {
     this.buffer = buffer;
-    this.#queries = queries;
+    this.#times = times;
   }
 
   get timestamps(): GPUComputePassDescriptor | undefined {
-    if (this.#queries === undefined) {
-      return undefined;
-    }
-    const { times } = this.#queries;
-    return { timestampWrites: { querySet: times, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } };
+    return this.#times?.around(0);
   }
 
   resolveTimestamps(encoder: GPUCommandEncoder): void {
-    if (this.#queries === undefined) {
-      return;
-    }
-    const { times, resolved } = this.#queries;
-    encoder.resolveQuerySet(times, 0, 2, resolved, 0);
-    encoder.copyBufferToBuffer(resolved, 0, this.buffer, RESULT_BYTES, TIMESTAMP_BYTES);
+    this.#times?.resolve(encoder, this.buffer, RESULT_BYTES);
   }
 
   /** The words of the result, once the step is done. The slot is free again then. */

@@ -1,31 +1,29 @@
 /** Times of compute passes by the GPU's own clock. */
 import { ModelComposeError } from "../../../base/errors.ts";
-import type { AdapterSummary } from "./adapter.ts";
+
 import { MAP, USAGE } from "./constants.ts";
-import type { GpuContext, GpuFeatures } from "./device.ts";
+import type { GpuFeatures } from "../plan/gpu.ts";
+import type { AdapterSummary } from "./adapter.ts";
+import type { GpuContext } from "./device.ts";
 
 /** A query set holds 4096 timestamps (WebGPU, maximum query count). */
 export const MOST_SPANS = 2048;
 
+/** Bytes of the two timestamps of a span. */
+export const SPAN_BYTES = 16;
+
+/** Two timestamps around each of several compute passes. */
 export class Timestamps {
   readonly #context: GpuContext;
   readonly #spans: number;
   readonly #querySet: GPUQuerySet;
   readonly #resolved: GPUBuffer;
-  readonly #staging: GPUBuffer;
 
-  private constructor(
-    context: GpuContext,
-    spans: number,
-    querySet: GPUQuerySet,
-    resolved: GPUBuffer,
-    staging: GPUBuffer,
-  ) {
+  private constructor(context: GpuContext, spans: number, querySet: GPUQuerySet, resolved: GPUBuffer) {
     this.#context = context;
     this.#spans = spans;
     this.#querySet = querySet;
     this.#resolved = resolved;
-    this.#staging = staging;
   }
 
   /**
@@ -34,11 +32,10 @@ export class Timestamps {
    */
   static async create(context: GpuContext, spans: number): Promise<Timestamps> {
     requireTimestamps(context);
-    const bytes = 16 * spans;
-    const resolved = await context.createBuffer("times", bytes, USAGE.QUERY_RESOLVE | USAGE.COPY_SRC);
-    const staging = await context.createBuffer("times on their way", bytes, USAGE.MAP_READ | USAGE.COPY_DST);
+    const usage = USAGE.QUERY_RESOLVE | USAGE.COPY_SRC;
+    const resolved = await context.createBuffer("times", SPAN_BYTES * spans, usage);
     const querySet = context.device.createQuerySet({ type: "timestamp", count: 2 * spans });
-    return new Timestamps(context, spans, querySet, resolved, staging);
+    return new Timestamps(context, spans, querySet, resolved);
   }
 
   /** Of a compute pass that is to be timed as `span`. */
@@ -52,26 +49,67 @@ export class Timestamps {
     };
   }
 
-  /** The last command of an encoder. */
-  resolve(encoder: GPUCommandEncoder): void {
+  /** The last command of an encoder: the times of all spans to byte `at` of a buffer, for `spanSeconds`. */
+  resolve(encoder: GPUCommandEncoder, target: GPUBuffer, at = 0): void {
     encoder.resolveQuerySet(this.#querySet, 0, 2 * this.#spans, this.#resolved, 0);
-    encoder.copyBufferToBuffer(this.#resolved, 0, this.#staging, 0, 16 * this.#spans);
-  }
-
-  /** Seconds of every span, once the commands are submitted. */
-  async read(): Promise<Float64Array> {
-    await this.#staging.mapAsync(MAP.READ);
-    const times = new BigUint64Array(this.#staging.getMappedRange().slice(0));
-    this.#staging.unmap();
-    return Float64Array.from(
-      { length: this.#spans },
-      (_, i) => Number(times[2 * i + 1] - times[2 * i]) / 1e9,
-    );
+    encoder.copyBufferToBuffer(this.#resolved, 0, target, at, SPAN_BYTES * this.#spans);
   }
 
   release(): void {
     this.#querySet.destroy();
     this.#context.releaseBuffer(this.#resolved);
+  }
+}
+
+/** Seconds of every span of what `resolve` wrote. */
+export function spanSeconds(bytes: ArrayBufferLike, at = 0): Float64Array {
+  const times = new BigUint64Array(bytes, at);
+  return Float64Array.from(
+    { length: times.length / 2 },
+    (_, i) => Number(times[2 * i + 1] - times[2 * i]) / 1e9,
+  );
+}
+
+/** Timestamps with a buffer of their own that brings them to the CPU. */
+export class SpanTimer {
+  readonly #context: GpuContext;
+  readonly #timestamps: Timestamps;
+  readonly #staging: GPUBuffer;
+
+  private constructor(context: GpuContext, timestamps: Timestamps, staging: GPUBuffer) {
+    this.#context = context;
+    this.#timestamps = timestamps;
+    this.#staging = staging;
+  }
+
+  /** As `Timestamps.create`. */
+  static async create(context: GpuContext, spans: number): Promise<SpanTimer> {
+    const timestamps = await Timestamps.create(context, spans);
+    const usage = USAGE.MAP_READ | USAGE.COPY_DST;
+    const staging = await context.createBuffer("times on their way", SPAN_BYTES * spans, usage);
+    return new SpanTimer(context, timestamps, staging);
+  }
+
+  /** Of a compute pass that is to be timed as `span`. */
+  around(span: number): GPUComputePassDescriptor {
+    return this.#timestamps.around(span);
+  }
+
+  /** The last command of an encoder. */
+  resolve(encoder: GPUCommandEncoder): void {
+    this.#timestamps.resolve(encoder, this.#staging);
+  }
+
+  /** Seconds of every span, once the commands are submitted. */
+  async read(): Promise<Float64Array> {
+    await this.#staging.mapAsync(MAP.READ);
+    const seconds = spanSeconds(this.#staging.getMappedRange());
+    this.#staging.unmap();
+    return seconds;
+  }
+
+  release(): void {
+    this.#timestamps.release();
     this.#context.releaseBuffer(this.#staging);
   }
 }

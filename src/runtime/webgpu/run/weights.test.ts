@@ -237,6 +237,7 @@ describe("on a GPU", () => {
       p.op(linear(name));
     }
     p.op({ role: "append", key: "k", value: "v", layer: 0 });
+    p.op({ role: "attention", over: "past", query: "q", layer: 0, heads: 1, scale: 1, output: "a" });
     p.op(linear("o"));
     p.op(linear("p"));
     return p.build({

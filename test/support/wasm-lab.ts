@@ -6,14 +6,12 @@ import {
   type Kernels,
 } from "../../src/kernels/wasm-module.ts";
 import { FORMATS, PANEL, panelBytes, panelScalesOffset } from "../../src/kernels/format.ts";
+import { checkGuard, GUARD, GUARD_WORDS } from "./guard.ts";
 import type { StoredMatrix } from "./numbers.ts";
 
 export const BUILDS: readonly KernelBuild[] = ["relaxed", "baseline"];
 
 const PAGE = 65536;
-/** Written behind every region; a kernel that writes too far is found out. NaN as f32, so that reading it shows too. */
-const GUARD = 0x7fc0dead;
-const GUARD_WORDS = 32;
 
 /** Some memory of the instance. */
 export interface Region {
@@ -23,7 +21,7 @@ export interface Region {
   u8: Uint8Array;
 }
 
-export class KernelLab {
+export class WasmLab {
   readonly kernels: Kernels;
   readonly #buffer: ArrayBuffer | SharedArrayBuffer;
   #end = PAGE; // the module's constants are in the first page
@@ -89,11 +87,7 @@ export class KernelLab {
 
   /** Throws when a kernel wrote outside the regions. */
   checkGuards(): void {
-    const words = new Int32Array(this.#buffer);
-    const broken = this.#guards.filter((word) => words[word] !== GUARD);
-    if (broken.length > 0) {
-      throw new Error(`A kernel wrote outside its output, at bytes ${broken.map((w) => w * 4).join(", ")}.`);
-    }
+    checkGuard(new Uint32Array(this.#buffer), this.#guards);
   }
 
   #guard(): void {
@@ -107,7 +101,7 @@ export class KernelLab {
   }
 
   #guardWord(word: number): void {
-    new Int32Array(this.#buffer)[word] = GUARD;
+    new Uint32Array(this.#buffer)[word] = GUARD;
     this.#guards.push(word);
   }
 }

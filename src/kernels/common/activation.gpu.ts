@@ -1,2 +1,0 @@
-/** Functions of common/activation.wgsl. */
-export type { Activation } from "../activate/activation.ts";

@@ -1,0 +1,64 @@
+/** What every lowering of a stage to dispatches has in common. */
+import type { PrefillMode } from "../../generation/types.ts";
+import type { Name, Program } from "../../program.ts";
+import type { Dispatch } from "./dispatch.ts";
+import type { GpuFeatures, GpuLimits } from "./gpu.ts";
+import { weightKey, type Weight, type WeightLayout } from "./layout.ts";
+import type { Variants } from "./select.ts";
+
+/** What the stages of a program are lowered for. */
+export interface Lowering {
+  program: Program;
+  layout: WeightLayout;
+  /** Positions of a KV slot. */
+  contextLength: number;
+  /** Rows of a pass at most. */
+  maxRows: number;
+  prefill: PrefillMode | "f16-emulated";
+  variants: Variants;
+  features: GpuFeatures;
+  limits: GpuLimits;
+  /** For errors. */
+  adapterName: string;
+}
+
+/** Elements of a head that are rotated. */
+export function rotaryOf({ rope }: Program): number {
+  if (rope === undefined) {
+    throw new Error("The program rotates, but has no table of frequencies.");
+  }
+  return 2 * rope.inverseFrequencies.length;
+}
+
+/** The weight that these matrices, one below the other, were laid out as. */
+export function weightOf({ weights }: { weights: readonly Name[] }, layout: WeightLayout): Weight {
+  const key = weightKey(weights);
+  const weight = layout.weights.get(key);
+  if (weight === undefined) {
+    throw new Error(`The weight "${key}" was not laid out.`);
+  }
+  return weight;
+}
+
+export function columnsOf(buffer: Name, program: Program): number {
+  const columns = program.buffers.get(buffer);
+  if (columns === undefined) {
+    throw new Error(`The program declares no buffer "${buffer}".`);
+  }
+  return columns;
+}
+
+/** After the last of these dispatches the stage's output is complete. */
+export function traced(
+  dispatches: Dispatch[],
+  { trace, output }: { trace?: string; output: Name },
+  { program }: Lowering,
+): Dispatch[] {
+  if (trace === undefined) {
+    return dispatches;
+  }
+  const columns = columnsOf(output, program);
+  return dispatches.map((dispatch, i) =>
+    i === dispatches.length - 1 ? { ...dispatch, trace: { name: trace, buffer: output, columns } } : dispatch,
+  );
+}

@@ -1,0 +1,79 @@
+/**
+ * Stages: what a GPU does in one dispatch for few rows (attention in two). A stage is one op of a Program, or several
+ * that fuse.ts has found to be one computation.
+ */
+import type {
+  Activation,
+  AttentionOp,
+  EmbedOp,
+  LinearOp,
+  Name,
+  NormOp,
+  Op,
+  PositionsOp,
+} from "../../program.ts";
+
+/** Linear ops that read the same input, their weights stacked by rows. */
+interface Projection {
+  /** Applied to the input on the way; `input` is what it reads. */
+  norm?: NormOp;
+  input: Name;
+  weights: readonly Name[];
+  biases: readonly (Name | undefined)[];
+  output: Name;
+}
+
+/** Stages that are single ops have the names of their roles. */
+export type Stage =
+  | { kind: "embed"; embed: EmbedOp; positions?: PositionsOp; output: Name; trace?: string }
+  | { kind: "positions"; positions: PositionsOp; output: Name; trace?: string }
+  | { kind: "norm"; norm: NormOp; trace?: string }
+  | ({ kind: "linear"; accumulate: boolean; activation?: Activation; trace?: string } & Projection)
+  /** A gated linear unit: silu(gate · x) ⊙ (up · x) (Shazeer 2020). */
+  | ({ kind: "glu"; trace?: string } & Projection)
+  /** Query, key and value of one input: the query, rotated or not, to `output`, the others to the cache of `layer`. */
+  | ({ kind: "qkv"; layer: number; rope: boolean } & Projection)
+  | { kind: "attention"; attention: AttentionOp; trace?: string }
+  | ({ kind: "logits" } & Omit<Projection, "output">)
+  | { kind: "rope"; buffer: Name; heads: number; headDim: number; trace?: string }
+  | { kind: "append"; key: Name; value: Name; layer: number }
+  | { kind: "gate"; gate: Name; up: Name; output: Name; trace?: string }
+  | { kind: "activate"; activation: Activation; input: Name; output: Name; trace?: string }
+  | { kind: "add"; input: Name; target: Name; trace?: string };
+
+/** A stage that multiplies by weights. */
+export type ProductStage = Extract<Stage, { weights: readonly Name[] }>;
+
+/** The stage of an op by itself. */
+export function singleStage(op: Op): Stage {
+  const { trace } = op;
+  switch (op.role) {
+    case "embed":
+      return { kind: "embed", embed: op, output: op.output, trace };
+    case "positions":
+      return { kind: "positions", positions: op, output: op.target, trace };
+    case "norm":
+      return { kind: "norm", norm: op, trace };
+    case "linear":
+      return { kind: "linear", accumulate: op.accumulate, ...stacked([op]), output: op.output, trace };
+    case "rope":
+      return { kind: "rope", buffer: op.buffer, heads: op.heads, headDim: op.headDim, trace };
+    case "append":
+      return { kind: "append", key: op.key, value: op.value, layer: op.layer };
+    case "attention":
+      return { kind: "attention", attention: op, trace };
+    case "gate":
+      return { kind: "gate", gate: op.gate, up: op.up, output: op.output, trace };
+    case "activate":
+      return { kind: "activate", activation: op.activation, input: op.input, output: op.output, trace };
+    case "add":
+      return { kind: "add", input: op.input, target: op.target, trace };
+    case "logits":
+      return { kind: "logits", input: op.input, weights: [op.weight], biases: [op.bias] };
+  }
+}
+
+/** Input and weights of linear ops that read one input, as one product. */
+export function stacked(ops: readonly LinearOp[]): Pick<Projection, "input" | "weights" | "biases"> {
+  return { input: ops[0].input, weights: ops.map((op) => op.weight), biases: ops.map((op) => op.bias) };
+}

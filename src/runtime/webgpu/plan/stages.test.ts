@@ -1,0 +1,163 @@
+/** What every family becomes on a GPU: a fusion that is lost shows here as one stage, and one dispatch a token, more. */
+import { describe, expect, test } from "vitest";
+import { openGolden } from "../../../../test/support/golden.ts";
+import { shapesOf, smollm3Of3B } from "../../../../test/support/shapes.ts";
+import { ENCODE, FORWARD, type Program } from "../../program.ts";
+import { fuseEntry, type FuseRules } from "./fuse.ts";
+import type { GpuDescription } from "./gpu.ts";
+import { planGpu } from "./plan.ts";
+import type { Stage } from "./stage.ts";
+
+const FUSE_ALL: FuseRules = { canStack: () => true, canAddTables: () => true };
+const GPU: GpuDescription = {
+  limits: {
+    maxBufferSize: 2 ** 32,
+    maxStorageBufferBindingSize: 2 ** 32 - 4,
+    maxComputeWorkgroupStorageSize: 49_152,
+    maxComputeInvocationsPerWorkgroup: 1024,
+    maxStorageBuffersPerShaderStage: 16,
+    maxComputeWorkgroupsPerDimension: 65_535,
+  },
+  features: {
+    subgroups: true,
+    subgroupMaxSize: 32,
+    shaderF16: true,
+    timestamps: true,
+    subgroupMatrix: [],
+  },
+  summary: { name: "Large", isSoftware: false },
+};
+
+/** A stage with what was folded into it. */
+function nameOf(stage: Stage): string {
+  const parts: (string | undefined)[] = [
+    "norm" in stage && stage.kind !== "norm" && stage.norm ? "norm" : undefined,
+  ];
+  parts.push(stage.kind);
+  if (stage.kind === "linear") {
+    parts.push(stage.activation, stage.accumulate ? "add" : undefined);
+  } else if (stage.kind === "qkv" && stage.rope) {
+    parts.push("rope");
+  } else if (stage.kind === "embed" && stage.positions !== undefined) {
+    parts.push("positions");
+  }
+  return parts.filter((part) => part !== undefined).join("+");
+}
+
+/** name of a stage → how many */
+function stageCounts(program: Program, entry: string): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const stage of fuseEntry(program, entry, FUSE_ALL)) {
+    counts[nameOf(stage)] = (counts[nameOf(stage)] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** Dispatches of a token without those that choose it. */
+function tokenDispatches(program: Program): number {
+  const options = { contextLength: 64, slots: 1, maxRows: 64, prefill: "exact" } as const;
+  const forms = planGpu(program, shapesOf(program), GPU, options).entries.get(FORWARD);
+  return (forms?.one.body.length ?? 0) + (forms?.one.head.length ?? 0);
+}
+
+/** Programs trace their last norm, which is therefore a dispatch of its own. */
+const LLAMA_LAYERS = (rotated: number, others: number): Record<string, number> => ({
+  embed: 1,
+  "norm+qkv+rope": rotated,
+  ...(others > 0 && { "norm+qkv": others }),
+  attention: rotated + others,
+  "linear+add": 2 * (rotated + others),
+  "norm+glu": rotated + others,
+  norm: 1,
+  logits: 1,
+});
+const GPT_LAYERS = (layers: number): Record<string, number> => ({
+  "embed+positions": 1,
+  norm: 2 * layers + 1,
+  qkv: layers,
+  attention: layers,
+  "linear+add": 2 * layers,
+  "linear+gelu_tanh": layers,
+  logits: 1,
+});
+/** Two layers of an encoder; then keys and values for the cross-attention of three layers of a decoder. */
+const ENCODER = {
+  "embed+positions": 1,
+  norm: 2 * 2 + 1,
+  qkv: 2,
+  attention: 2,
+  "linear+add": 2 * 2,
+  "linear+gelu": 2,
+  linear: 2 * 3,
+  append: 3,
+};
+const DECODER = {
+  norm: 3 * 3 + 1,
+  qkv: 3,
+  attention: 2 * 3,
+  linear: 3,
+  "linear+add": 3 * 3,
+  "linear+gelu": 3,
+  logits: 1,
+};
+
+interface Expected {
+  forward: Record<string, number>;
+  encode?: Record<string, number>;
+  /** A stage is one dispatch, attention two. */
+  dispatches: number;
+}
+
+const FAMILIES: Readonly<Record<string, Expected>> = {
+  smollm3: { forward: LLAMA_LAYERS(6, 2), dispatches: 6 * 8 + 3 },
+  llama: { forward: LLAMA_LAYERS(5, 0), dispatches: 6 * 5 + 3 },
+  gpt2: { forward: GPT_LAYERS(4), dispatches: 8 * 4 + 3 },
+  gpt_neo: { forward: GPT_LAYERS(4), dispatches: 8 * 4 + 3 },
+  codegen: {
+    // One norm for both halves of a layer.
+    forward: {
+      embed: 1,
+      norm: 4 + 1,
+      "qkv+rope": 4,
+      attention: 4,
+      "linear+add": 2 * 4,
+      "linear+gelu_tanh": 4,
+      logits: 1,
+    },
+    dispatches: 7 * 4 + 3,
+  },
+  bart: {
+    forward: { "embed+positions": 1, ...DECODER },
+    encode: ENCODER,
+    dispatches: 13 * 3 + 3,
+  },
+  blenderbot: {
+    forward: { "embed+positions": 1, ...DECODER },
+    encode: ENCODER,
+    dispatches: 13 * 3 + 3,
+  },
+  blenderbot_small: {
+    // The decoder norms its embeddings before it adds the positions.
+    forward: { embed: 1, positions: 1, ...DECODER },
+    encode: ENCODER,
+    dispatches: 13 * 3 + 4,
+  },
+};
+
+describe.each(Object.entries(FAMILIES))("%s", (name, { forward, encode, dispatches }) => {
+  test("stages, and dispatches of a token", async () => {
+    const { program } = await openGolden(name);
+    expect(stageCounts(program, FORWARD)).toEqual(forward);
+    expect(program.entries.has(ENCODE)).toBe(encode !== undefined);
+    if (encode !== undefined) {
+      expect(stageCounts(program, ENCODE)).toEqual(encode);
+    }
+    expect(tokenDispatches(program)).toBe(dispatches);
+  });
+});
+
+test("SmolLM3-3B", () => {
+  const program = smollm3Of3B();
+  expect(stageCounts(program, FORWARD)).toEqual(LLAMA_LAYERS(27, 9));
+  expect(tokenDispatches(program)).toBe(6 * 36 + 3);
+});

@@ -1,0 +1,11 @@
+/** `npm run test:long`: the tests that take minutes, and nothing else. */
+import { configDefaults, defineConfig } from "vitest/config";
+import quick from "./vitest.config.ts";
+
+export default defineConfig({
+  test: {
+    ...quick.test,
+    include: ["src/**/*.long.test.ts", "test/**/*.long.test.ts"],
+    exclude: configDefaults.exclude,
+  },
+});
