@@ -13,6 +13,7 @@ import { Generator } from "../src/runtime/generation/generator.ts";
 import type { GeneratorParts } from "../src/runtime/generation/request.ts";
 import type { WasmExecutable } from "../src/runtime/wasm/executable.ts";
 import { ADAPTER } from "./support/devices.ts";
+import { readGoldenPrompts, type GoldenPrompt } from "./support/golden-results.ts";
 import { loadGolden, openGolden } from "./support/golden.ts";
 import { HashedExecutable } from "./support/hashed-executable.ts";
 import { goldenPath } from "./support/model-files.ts";
@@ -134,21 +135,21 @@ describe.each(["gpt2", "llama", "blenderbot", "blenderbot_small", "bart"])("%s",
   });
 });
 
-interface Seq2seqGolden {
-  prompts: {
-    input_ids: number[];
-    decoder_input_ids: number[];
-    last_logits: number[];
-    greedy: number[];
-    beam4: { ids: number[]; score: number };
-  }[];
+/** A prompt of an encoder–decoder. */
+type Seq2seqPrompt = GoldenPrompt & Required<Pick<GoldenPrompt, "decoder_input_ids" | "beam4">>;
+
+function seq2seqPrompts(name: string): Seq2seqPrompt[] {
+  return readGoldenPrompts(goldenPath(name)).map(({ decoder_input_ids, beam4, ...prompt }) => {
+    if (decoder_input_ids === undefined || beam4 === undefined) {
+      throw new Error(`The goldens of ${name} have no decoder_input_ids or no beam4.`);
+    }
+    return { ...prompt, decoder_input_ids, beam4 };
+  });
 }
 
 /** The models as they come: settings of their own generation_config.json are those of the goldens but for these. */
 describe.each(["blenderbot", "blenderbot_small", "bart"])("%s, loaded from its folder", (name) => {
-  const { prompts } = JSON.parse(
-    readFileSync(join(goldenPath(name), "goldens.json"), "utf8"),
-  ) as Seq2seqGolden;
+  const prompts = seq2seqPrompts(name);
   let model: Model;
 
   beforeAll(async () => {
@@ -198,9 +199,7 @@ describe.each(["blenderbot", "blenderbot_small", "bart"])("%s, loaded from its f
 });
 
 test.each(["blenderbot", "bart"])("%s on the GPU: the goldens' beams", { timeout: 180_000 }, async (name) => {
-  const { prompts } = JSON.parse(
-    readFileSync(join(goldenPath(name), "goldens.json"), "utf8"),
-  ) as Seq2seqGolden;
+  const prompts = seq2seqPrompts(name);
   await using model = await loadModel(goldenPath(name), { device: `webgpu:${ADAPTER}`, maxBeams: 4 });
   for (const { input_ids: prompt, beam4 } of [prompts[0], prompts[2]]) {
     const found = await model.generate(prompt, { numBeams: 4, maxLength: 40 });

@@ -9,6 +9,7 @@ import { CHECKPOINT_SHAPES, checkpointOfShape, checkpointTensors } from "../benc
 import { writeCheckpoint } from "../bench/checkpoint/write-checkpoint.ts";
 import { loadModel } from "../src/models/model.ts";
 import { openCheckpoint } from "../src/runtime/checkpoint/checkpoint.ts";
+import { goldenPath } from "./support/model-files.ts";
 
 const SCRIPT = join(import.meta.dirname, "../bench/make-checkpoint.ts");
 const tiny = CHECKPOINT_SHAPES["smollm3-tiny"];
@@ -138,7 +139,7 @@ test("SmolLM3-3B's shape has the parameter count of the published model", () => 
 
 describe("the command", () => {
   test.each(["llama3-untied", "gpt2", "blenderbot"])("of a model's own config.json: %s", async (name) => {
-    const golden = join(import.meta.dirname, "fixtures/golden", name);
+    const golden = goldenPath(name);
     const out = join(folder, name);
     await run(golden, out, "--dtype", "bf16");
     const shapesOf = async (directory: string): Promise<Map<string, readonly number[]>> =>

@@ -1,6 +1,4 @@
 /** Golden models: what PyTorch computed, and our program over the same checkpoint. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GREEDY } from "../../bench/harness/workload.ts";
 import { openModel } from "../../src/models/open-model.ts";
@@ -16,28 +14,10 @@ import type {
 import { ENCODE, type Program } from "../../src/runtime/program.ts";
 import { WasmBackend, type WasmOptions } from "../../src/runtime/wasm/backend.ts";
 import type { WasmExecutable } from "../../src/runtime/wasm/executable.ts";
-import { goldenPath } from "./model-files.ts";
+import { goldenPath } from "./golden-folder.ts";
+import { readGoldenPrompts, type GoldenPrompt } from "./golden-results.ts";
 
-export interface GoldenPrompt {
-  /** The prompt: of encoder–decoders what the encoder reads. */
-  input_ids: number[];
-  /** Of encoder–decoders: what the decoder reads. The first is its start token, after which `greedy` comes. */
-  decoder_input_ids?: number[];
-  /** [vocabulary], after the last token. */
-  last_logits: number[];
-  /** 32 or more ids, with no end of sequence on the way. */
-  greedy: number[];
-  /** The smallest gap between the two largest logits on the way. */
-  greedy_min_margin: number;
-  /** [tokens][columns]; prompt 0 only. */
-  all_logits?: number[][];
-  embeddings?: number[][];
-  layer_outputs?: number[][][];
-  final_norm?: number[][];
-  /** [layers + 1][tokens][columns]: embeddings, then each layer's output, the last one as the stack returns it. */
-  encoder_hidden_states?: number[][][];
-  decoder_hidden_states?: number[][][];
-}
+export type { GoldenPrompt };
 
 export interface GoldenModel {
   program: Program;
@@ -52,9 +32,8 @@ export function modelPath(name: string): string {
 
 export async function openGolden(name: string): Promise<GoldenModel> {
   const directory = modelPath(name);
-  const { prompts } = JSON.parse(readFileSync(join(directory, "goldens.json"), "utf8")) as GoldenModel;
   const { program, checkpoint } = await openModel(directory);
-  return { program, checkpoint, prompts };
+  return { program, checkpoint, prompts: readGoldenPrompts(directory) };
 }
 
 export async function loadGolden(

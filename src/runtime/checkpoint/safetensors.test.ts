@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { goldenPath, safetensorsBytes, temporaryFile } from "../../../test/support/model-files.ts";
+import { modelPath } from "../../../test/support/golden.ts";
+import { safetensorsBytes, temporaryFile } from "../../../test/support/model-files.ts";
 import { readSafetensorsHeader } from "./safetensors.ts";
 
 const read = (header: string | object, data?: Uint8Array) =>
@@ -17,12 +18,12 @@ const entry = (dtype: string, shape: unknown, begin: unknown, end: unknown): obj
 
 describe("readSafetensorsHeader", () => {
   it("locates every tensor of a file that transformers wrote", async () => {
-    const file = join(goldenPath("smollm3-bf16"), "model.safetensors");
+    const file = join(modelPath("tales"), "model.safetensors");
     const { tensors, metadata } = await readSafetensorsHeader(file);
     expect(metadata).toEqual({ format: "pt" });
     expect(tensors).toHaveLength(74);
     const norm = tensors.find(({ name }) => name === "model.norm.weight");
-    expect(norm).toMatchObject({ dtype: "BF16", shape: [64], file, byteLength: 128 });
+    expect(norm).toMatchObject({ dtype: "BF16", shape: [128], file, byteLength: 256 });
     const last = tensors.at(-1);
     expect(last.offset + last.byteLength).toBe(readFileSync(file).length);
   });
@@ -162,7 +163,7 @@ describe("readSafetensorsHeader", () => {
   });
 
   it("refuses a real file cut short anywhere", async () => {
-    const bytes = readFileSync(join(goldenPath("smollm3-bf16"), "model.safetensors"));
+    const bytes = readFileSync(join(modelPath("tales"), "model.safetensors"));
     for (const length of [0, 5, 8, 100, 5000, bytes.length - 1]) {
       await expect(readRaw(bytes.subarray(0, length))).rejects.toMatchObject({ code: "invalid-checkpoint" });
     }

@@ -1,0 +1,179 @@
+/**
+ * Golden models as folders that loaders read: test/fixtures/golden has a family's configuration, results and the rules of
+ * its weights; the weights are written when a test first asks for them, and kept in build/ under a hash of all that they
+ * are made of.
+ */
+import { createHash } from "node:crypto";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import {
+  goldenTensors,
+  storedBytes,
+  type GoldenTensor,
+  type StoredDtype,
+  type TensorManifest,
+} from "./golden-weights.ts";
+import { safetensorsBytes } from "./safetensors-bytes.ts";
+
+const FIXTURES = fileURLToPath(new URL("../fixtures/golden", import.meta.url));
+const WRITTEN = fileURLToPath(new URL("../../build/golden", import.meta.url));
+
+/** A family's model in another form. */
+interface Variant {
+  /** The folder in test/fixtures/golden. */
+  readonly of: string;
+  /** How it is stored, where not as the family's tensors.json says. */
+  readonly dtype?: StoredDtype;
+  /** Most bytes of tensors in a file; undefined is one file. */
+  readonly shardBytes?: number;
+  /** What PyTorch wrote is left out, and the same weights are written as safetensors. */
+  readonly withoutBin?: boolean;
+}
+
+const VARIANTS: Readonly<Record<string, Variant>> = {
+  "smollm3-bf16": { of: "smollm3", dtype: "BF16" },
+  "smollm3-f16": { of: "smollm3", dtype: "F16" },
+  "smollm3-sharded": { of: "smollm3", shardBytes: 700_000 },
+  "gpt2-tiny": { of: "gpt2-bin-legacy", withoutBin: true },
+  "blenderbot-tiny": { of: "blenderbot-bin", withoutBin: true },
+};
+
+const TORCH_DTYPES: Readonly<Record<StoredDtype, string>> = {
+  F32: "float32",
+  BF16: "bfloat16",
+  F16: "float16",
+};
+
+/** What the bytes of a written folder depend on beside the family's files. */
+const WRITERS = ["golden-folder.ts", "golden-weights.ts", "safetensors-bytes.ts"].map((name) =>
+  readFileSync(new URL(name, import.meta.url)),
+);
+
+/**
+ * The folder of a golden model, complete: config.json, weights and what else the family's folder has. Its base name is the
+ * model's; nobody may write into it. Several processes may ask at once: each writes a folder of its own and the first one
+ * to be done gives it its name.
+ */
+export function goldenPath(name: string): string {
+  const variant = Object.hasOwn(VARIANTS, name) ? VARIANTS[name] : { of: name };
+  const source = join(FIXTURES, variant.of);
+  if (!existsSync(source)) {
+    throw new Error(`No golden model is named "${name}"; expected a folder ${source} or a variant of one.`);
+  }
+  const files = readdirSync(source).sort();
+  const hash = createHash("sha256").update(name);
+  for (const content of [...WRITERS, ...files.map((file) => readFileSync(join(source, file)))]) {
+    hash.update(content);
+  }
+  const directory = join(WRITTEN, hash.digest("hex").slice(0, 16), name);
+  if (!existsSync(directory)) {
+    mkdirSync(dirname(directory), { recursive: true });
+    const fresh = mkdtempSync(`${directory}-`);
+    writeFolder(source, files, variant, fresh);
+    moveInPlace(fresh, directory);
+  }
+  return directory;
+}
+
+function moveInPlace(fresh: string, directory: string): void {
+  try {
+    renameSync(fresh, directory);
+  } catch (error) {
+    rmSync(fresh, { recursive: true, force: true });
+    if (!existsSync(directory)) {
+      throw error;
+    } // Otherwise another process was faster.
+  }
+}
+
+function writeFolder(source: string, files: readonly string[], variant: Variant, directory: string): void {
+  const manifest = JSON.parse(readFileSync(join(source, "tensors.json"), "utf8")) as TensorManifest;
+  const { dtype = manifest.dtype, shardBytes, withoutBin = false } = variant;
+  const copied = files.filter((file) => file !== "config.json" && !(withoutBin && file.endsWith(".bin")));
+  for (const file of copied) {
+    copyFileSync(join(source, file), join(directory, file));
+  }
+  const config = JSON.parse(readFileSync(join(source, "config.json"), "utf8")) as object;
+  writeJson(join(directory, "config.json"), { ...config, torch_dtype: TORCH_DTYPES[dtype] });
+  if (copied.some((file) => file.endsWith(".bin"))) {
+    return;
+  }
+  const tensors = goldenTensors(manifest).map((tensor) => ({
+    ...tensor,
+    bytes: storedBytes(tensor.name, tensor.values, dtype),
+  }));
+  if (shardBytes === undefined) {
+    writeFileSync(join(directory, "model.safetensors"), fileOf(tensors, dtype));
+  } else {
+    writeShards(directory, tensors, dtype, shardBytes);
+  }
+}
+
+interface StoredTensor extends GoldenTensor {
+  readonly bytes: Uint8Array;
+}
+
+/** A safetensors file as its own library writes it: tensors end to end, the data at a multiple of eight bytes. */
+function fileOf(tensors: readonly StoredTensor[], dtype: StoredDtype): Uint8Array {
+  const header: Record<string, object> = { __metadata__: { format: "pt" } };
+  let end = 0;
+  for (const { name, shape, bytes } of tensors) {
+    const begin = end;
+    end += bytes.length;
+    header[name] = { dtype, shape, data_offsets: [begin, end] };
+  }
+  const json = JSON.stringify(header);
+  const padded = json.padEnd(Math.ceil(json.length / 8) * 8);
+  return safetensorsBytes(padded, Buffer.concat(tensors.map(({ bytes }) => bytes)));
+}
+
+/** Files of at most `limit` bytes of tensors, named and indexed as transformers does it. */
+function writeShards(
+  directory: string,
+  tensors: readonly StoredTensor[],
+  dtype: StoredDtype,
+  limit: number,
+): void {
+  const shards: StoredTensor[][] = [];
+  let size = Infinity;
+  for (const tensor of tensors) {
+    if (size + tensor.bytes.length > limit) {
+      shards.push([]);
+      size = 0;
+    }
+    shards[shards.length - 1].push(tensor);
+    size += tensor.bytes.length;
+  }
+  const numbered = (count: number): string => String(count).padStart(5, "0");
+  const weightMap: Record<string, string> = {};
+  for (const [i, shard] of shards.entries()) {
+    const file = `model-${numbered(i + 1)}-of-${numbered(shards.length)}.safetensors`;
+    writeFileSync(join(directory, file), fileOf(shard, dtype));
+    for (const { name } of shard) {
+      weightMap[name] = file;
+    }
+  }
+  const total = (of: (tensor: StoredTensor) => number): number => tensors.reduce((sum, t) => sum + of(t), 0);
+  writeJson(join(directory, "model.safetensors.index.json"), {
+    metadata: {
+      total_parameters: total(({ values }) => values.length),
+      total_size: total(({ bytes }) => bytes.length),
+    },
+    weight_map: weightMap,
+  });
+}
+
+function writeJson(path: string, value: object): void {
+  writeFileSync(path, `${JSON.stringify(value, undefined, 2)}\n`);
+}
