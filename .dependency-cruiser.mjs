@@ -1,9 +1,10 @@
 /**
- * Which file may import which: `npm run arrows`. Imports of types count like all others. Tests are exempt, and so are
- * bench, test and scripts, which import anything. `test/arrows.test.ts` shows that every rule can fail.
+ * The rules of which file may import which; `npm run arrows` checks them. Imports of types count like all others. Tests
+ * are exempt, and so are bench, test and scripts, which import anything. `test/arrows.test.ts` shows that every rule can
+ * fail.
  */
 
-/** From the bottom up: a room imports itself and what is below it. Rooms on one line do not know each other. */
+/** The rooms from the bottom up: a room imports itself and what is below it. Rooms on one line do not know each other. */
 const FLOORS = [
   ["base"],
   ["kernels"],
@@ -29,7 +30,10 @@ const arrows = FLOORS.flatMap((floor, height) =>
   })),
 );
 
-/** The same inside compose: a template is text, a source a tree of templates, a definition what the tree means. */
+/**
+ * The folders of compose from the bottom up: a template is text, a source a tree of templates, a definition what the tree
+ * means.
+ */
 const COMPOSE_FLOORS = ["template", "source", "definition", "analysis", "run"];
 
 const composeArrows = COMPOSE_FLOORS.slice(0, -1).map((name, height) => ({
@@ -42,19 +46,19 @@ const composeArrows = COMPOSE_FLOORS.slice(0, -1).map((name, height) => ({
 /** Modules of Node.js by which a program reaches the machine in a way that browsers have not. */
 const MACHINE = "^(node:)?(fs|fs/promises|worker_threads|v8)$";
 
-/** Who reads or writes files outside of runtime/platform, which has what models and tensors need. */
+/** The files that read or write files outside of runtime/platform, which has what models and tensors need. */
 const FILE_USERS = [
-  // The user's compose files and .env files, read at once before anything runs.
+  // These read the user's compose files and .env files, at once before anything runs.
   "^src/compose/load\\.ts$",
   "^src/compose/source/environment-files\\.ts$",
   "^src/compose/definition/read-model\\.ts$",
-  // The API key's file.
+  // This reads the API key's file.
   "^src/server/api-key\\.ts$",
-  // The page's own files, beside the program.
+  // This reads the page's own files, beside the program.
   "^src/webui/page-files\\.ts$",
-  // Which servers run, and their logs: files of rights and lifetimes of their own.
+  // These keep which servers run, and their logs: files of rights and lifetimes of their own.
   "^src/registry/(launch|project|registration|state-directory)\\.ts$",
-  // Results that go to a file, and logs that are shown or removed.
+  // These write results that go to a file, and show or remove logs.
   "^src/cli/commands/(run|logs|down)\\.ts$",
 ];
 
@@ -160,7 +164,7 @@ export default {
     doNotFollow: { path: "node_modules" },
     // AssemblyScript resolves imports in its own way; asc checks it.
     exclude: { path: "\\.as\\.ts$" },
-    // Entries of packages as Node.js finds them.
+    // Entries of packages are found as Node.js finds them.
     enhancedResolveOptions: {
       exportsFields: ["exports"],
       conditionNames: ["import", "node", "default", "types"],

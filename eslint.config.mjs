@@ -1,7 +1,7 @@
 import { defineConfig } from "eslint/config";
 import tseslint from "typescript-eslint";
 
-// AssemblyScript (*.as.ts) is its own language: asc checks it, the TypeScript rules cannot.
+// AssemblyScript (*.as.ts) is a language of its own: its compiler asc checks it, the TypeScript rules cannot.
 export default defineConfig(
   {
     ignores: ["dist/", "build/", "coverage/", "src/kernels/generated/", "**/*.as.ts", "**/*.js", "**/*.mjs"],

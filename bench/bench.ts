@@ -8,7 +8,7 @@ import { toJson } from "./harness/result.ts";
 import { runBenchmark } from "./harness/run-benchmark.ts";
 import { toTable } from "./harness/table.ts";
 
-/** What to print. */
+/** Does what the command line asks for and returns what to print. */
 async function run(args: string[], progress: Progress): Promise<string> {
   const command = readFlags(args);
   switch (command.kind) {

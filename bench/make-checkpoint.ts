@@ -87,7 +87,7 @@ function usageError(message: string): ModelComposeError {
   return new ModelComposeError("usage", message, { remedy: "See --help." });
 }
 
-/** A progress line on a terminal, redrawn at most ten times a second; nothing where stderr is not a terminal. */
+/** Draws a progress line on a terminal, at most ten times a second; undefined where stderr is not a terminal. */
 function progressLine(): ((written: number, total: number) => void) | undefined {
   if (!stderr.isTTY) {
     return undefined;

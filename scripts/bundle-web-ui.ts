@@ -1,11 +1,11 @@
-/** The web UI's page as files for the browser, from its sources in src/webui/page. */
+/** Bundles the web UI's page into files for the browser, from its sources in src/webui/page. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "esbuild";
 
 const page = join(import.meta.dirname, "../src/webui/page");
 
-/** @returns the contents of the page's files by their names */
+/** Bundles the page. @returns the contents of the page's files by their names */
 export async function bundleWebUi(): Promise<Map<string, Uint8Array>> {
   const { outputFiles } = await build({
     absWorkingDir: page,
@@ -16,7 +16,7 @@ export async function bundleWebUi(): Promise<Map<string, Uint8Array>> {
     minify: true,
     format: "iife",
     platform: "browser",
-    // The first browsers with light-dark() in CSS.
+    // These are the first browsers with light-dark() in CSS.
     target: ["chrome123", "firefox120", "safari17.5"],
     logLevel: "warning",
   });

@@ -40,7 +40,10 @@ if (directory === undefined || expectations === undefined) {
   process.exitCode = (await verify(directory, expectations)) ? 0 : 1;
 }
 
-/** The reference ran in bf16 on a GPU: its own tolerances apply to means; single logits are compared at bf16's step. */
+/**
+ * Compares logits and greedy text with those of transformers. It ran in bf16 on a GPU, so that its own tolerances apply to
+ * means, and single logits are compared at bf16's step.
+ */
 async function verify(path: string, { logits, greedy }: Expectations): Promise<boolean> {
   await using model = await loadModel(path, { contextLength: 512, onNotice: print });
   const results: boolean[] = [];

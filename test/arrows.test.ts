@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 const root = join(import.meta.dirname, "..");
 const cruiser = join(root, "node_modules/dependency-cruiser/bin/dependency-cruiser.mjs");
 
-/** Rule, file, what the file imports. */
+/** Imports that the rules forbid: the rule, the file, what the file imports. */
 const BROKEN: readonly (readonly [rule: string, file: string, imported: string])[] = [
   ["base-imports-only-what-is-below", "src/base/up.ts", "../kernels/leaf.ts"],
   ["kernels-imports-only-what-is-below", "src/kernels/up.ts", "../runtime/leaf.ts"],
@@ -50,9 +50,9 @@ const BROKEN: readonly (readonly [rule: string, file: string, imported: string])
   ["every-import-is-found", "src/base/lost.ts", "./nowhere.ts"],
 ];
 
-/** What no rule forbids. */
+/** Imports that no rule forbids. */
 const ALLOWED: readonly (readonly [file: string, imported: string])[] = [
-  // A circle is reported at one of its files.
+  // A circle is reported at one of its files only.
   ["src/base/hen.ts", "./egg.ts"],
   ["src/base/up.test.ts", "../cli/leaf.ts"],
   ["src/base/types.test-d.ts", "../cli/leaf.ts"],

@@ -11,7 +11,7 @@ import type { GeneratorParts } from "../src/runtime/generation/request.ts";
 const VOCABULARY = 26;
 const EOS = 4;
 
-/** Text of token t: the t-th letter. */
+/** A codec in which the text of token t is the t-th letter. */
 const codec: TextCodec = {
   encode: (text) => Array.from(text, (letter) => letter.charCodeAt(0) - 97),
   decode: (ids) => ids.map((id) => String.fromCharCode(97 + id)).join(""),
@@ -46,7 +46,7 @@ describe("beam search", () => {
     await generator.generate("abcdefghijk", { numBeams: 4, maxNewTokens: 6, ignoreEos: true });
     expect(executable.passes.map(({ tokens }) => tokens.length)).toEqual([8, 3, 4, 4, 4, 4, 4]);
     expect(executable.copies.slice(0, 3)).toEqual([1, 2, 3].map((to) => ({ from: 0, to, length: 11 })));
-    // A pass of four rows without any copy would be as if no beam had two children: some step has one that stays.
+    // If all beams came from one in every step, there would be 3 · 5 copies: in some step more than one goes on.
     expect(executable.copies.length).toBeLessThan(3 * 5);
     for (const { positions, slots } of executable.passes.slice(2)) {
       expect(new Set(positions).size).toBe(1);
@@ -229,7 +229,7 @@ describe("beam sampling", () => {
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     let chiSquare = 0;
     for (const [i, token] of best.entries()) {
-      // It is the better one when the other is any less likely token, in either order.
+      // A token is the better of two when the other is any less likely one, in either order.
       const p = weights[i] / total;
       const others = weights.slice(i + 1).map((weight) => weight / total);
       const probability = others.reduce((sum, q) => sum + (p * q) / (1 - p) + (q * p) / (1 - q), 0);
@@ -240,7 +240,7 @@ describe("beam sampling", () => {
     }
     expect(counts[best[5]]).toBe(0);
     expect(counts.reduce((sum, count) => sum + count, 0)).toBe(5000);
-    // 4 degrees of freedom: the 0.1 % and 99.9 % quantiles.
+    // Bounds are the 0.1 % and 99.9 % quantiles for 4 degrees of freedom.
     expect(chiSquare).toBeGreaterThan(0.0908);
     expect(chiSquare).toBeLessThan(18.47);
   });
@@ -280,7 +280,7 @@ describe("an encoder–decoder", () => {
         generationConfig: { forced_bos_token_id: 9, forced_eos_token_id: EOS, suppress_tokens: [9] },
       });
       const forced = { numBeams, minLength: 9, maxLength: 9 };
-      // suppress_tokens comes after the forced ones in transformers, and takes this one away again.
+      // In transformers suppress_tokens comes after the forced ones, and takes this one away again.
       await expect(generator.generate("abc", forced)).rejects.toMatchObject({ code: "invalid-argument" });
       const { generator: plain } = create({
         ...SEQ2SEQ,

@@ -1,8 +1,8 @@
 /**
  * Beam search, and greedy search under every rule on tokens, against transformers (test/fixtures/beams/make_beams.py).
  *
- * First over a device whose logits are a hash of what its KV slots hold, so that a wrong beam, copy or position changes
- * all that follows; then over the golden models.
+ * The first tests are over a device whose logits are a hash of what its KV slots hold, so that a wrong beam, copy or
+ * position changes all that follows; the others are over the golden models.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -19,9 +19,9 @@ import { HashedExecutable } from "./support/hashed-executable.ts";
 import { goldenPath } from "./support/model-files.ts";
 
 interface Expected {
-  /** New tokens. */
+  /** Ids of the new tokens. */
   ids: number[];
-  /** Of beam search. */
+  /** Score of the sequence in a beam search. */
   score?: number;
 }
 
@@ -35,7 +35,7 @@ function fixture<T>(name: string): T {
   return JSON.parse(readFileSync(join(import.meta.dirname, "fixtures/beams", name), "utf8")) as T;
 }
 
-/** Every setting of a case is the caller's if it can be, else generation_config's. */
+/** The settings of a case in two parts: each is the caller's if it can be, else generation_config's. */
 function splitSettings(settings: Record<string, unknown>): {
   options: GenerateOptions;
   config: Record<string, unknown>;
@@ -61,7 +61,10 @@ function splitSettings(settings: Record<string, unknown>): {
   return { options, config, eosTokenIds: [eos ?? []].flat() as number[] };
 }
 
-/** Scores are sums of rounded logarithms: a few units in the last place for each token. */
+/**
+ * Compares results. Scores are sums of rounded logarithms, and may be off by a few units in the last place for each
+ * token.
+ */
 function expectResults(found: GenerateResult, expected: readonly Expected[]): void {
   const sequences = found.sequences ?? [{ tokens: found.tokens, score: undefined }];
   expect(sequences.map(({ tokens }) => tokens)).toEqual(expected.map(({ ids }) => ids));
@@ -179,7 +182,7 @@ describe.each(["blenderbot", "blenderbot_small", "bart"])("%s, loaded from its f
       expect(shape).toEqual([decoderIds.length, model.vocabSize]);
       const found = logits.subarray(-model.vocabSize);
       const worst = Math.max(...last.map((value, token) => Math.abs(value - found[token])));
-      // What the goldens' rounding and f32 leave; test/golden.test.ts measures more closely.
+      // The bound is what the goldens' rounding and f32 leave; test/golden.test.ts measures more closely.
       expect(worst).toBeLessThan(1e-3);
     }
   });
@@ -198,9 +201,10 @@ describe.each(["blenderbot", "blenderbot_small", "bart"])("%s, loaded from its f
   });
 });
 
-test.each(["blenderbot", "bart"])("%s on the GPU: the goldens' beams", { timeout: 180_000 }, async (name) => {
-  const prompts = seq2seqPrompts(name);
-  await using model = await loadModel(goldenPath(name), { device: `webgpu:${ADAPTER}`, maxBeams: 4 });
+// One encoder–decoder is enough: golden-gpu.test.ts has the passes of the others.
+test("blenderbot on the GPU: the goldens' beams", { timeout: 180_000 }, async () => {
+  const prompts = seq2seqPrompts("blenderbot");
+  await using model = await loadModel(goldenPath("blenderbot"), { device: `webgpu:${ADAPTER}`, maxBeams: 4 });
   for (const { input_ids: prompt, beam4 } of [prompts[0], prompts[2]]) {
     const found = await model.generate(prompt, { numBeams: 4, maxLength: 40 });
     expectResults(found, [{ ids: beam4.ids.slice(1), score: beam4.score }]);

@@ -89,7 +89,7 @@ describe("bench:app, as it is run", () => {
     });
     expect(figures["first_health_seconds"]).toBeGreaterThanOrEqual(figures["listening_seconds"]);
     expect(figures["ready_seconds"]).toBeGreaterThanOrEqual(figures["first_health_seconds"]);
-    // Each holds a prompt of 2,000 characters and a connection.
+    // Each waiting run holds a prompt of 2,000 characters and a connection.
     expect(figures["queue_heap_bytes"]).toBeGreaterThan(130 * 2000);
     expect(figures["idle_rss_bytes"]).toBeGreaterThan(10e6);
     expect(figures["queue_memory_bytes"]).toBeLessThan(TARGETS.queue_memory_bytes);

@@ -96,7 +96,7 @@ test("a read of other bytes than the CPU has seen is found out", async () => {
     for (const rate of rates.values()) {
       expect(rate).toBeGreaterThan(0);
     }
-    // What the CPU has read is not what the GPU reads now.
+    // The bytes that the CPU has read are not what the GPU reads now.
     const name = [...executable.resources.buffers.keys()].find((key) => key.startsWith("weight"));
     const word = executable.resources.buffer(name ?? "");
     executable.resources.context.device.queue.writeBuffer(word, 0, Uint32Array.of(0x7fc0dead));
@@ -151,7 +151,7 @@ describe("on a software adapter", () => {
     });
     expect(result["adapter"]).toBeTypeOf("string");
     expect(result["check_prefill_nmse"]).toBeLessThan(1e-8);
-    // What only the CPU has is absent, not made up.
+    // Figures that only the CPU has are absent, not made up.
     const cpuOnly = ["threads", "kernel_build", "fma_peak_flops", "prefill_peak_fraction"];
     expect(Object.keys(result).filter((name) => cpuOnly.includes(name))).toEqual([]);
 

@@ -69,7 +69,7 @@ test("FLOPs of a prefill, counted by hand", () => {
   });
   // One token: 6 × 4 multiply-adds, one position seen by 3 heads (2 for the score, 2 for the value), 10 × 4 of the head.
   expect(prefillFlops(program, 1)).toBe(2 * 24 + 2 * (3 * (2 + 2)) + 2 * 40);
-  // Three tokens: thrice the linear, 1 + 2 + 3 positions, the head once.
+  // Three tokens take thrice the linear work, 1 + 2 + 3 positions, and the head once.
   expect(prefillFlops(program, 3)).toBe(3 * 48 + 6 * 24 + 80);
 });
 
@@ -312,9 +312,9 @@ describe("bench, as it is run", () => {
       repeat: 2,
       context_length: 512,
       node_version: process.versions.node,
-      // Keys and values of f32: 8 layers, 512 positions, 2 heads of 32.
+      // The cache holds keys and values of f32: 8 layers, 512 positions, 2 heads of 32.
       kv_cache_bytes: 8 * 512 * 2 * 2 * 32 * 4,
-      // Norm gains (17 of 128) are not matrices.
+      // The gains of norms (17 of 128) are not matrices.
       weight_bytes_per_token: weightBytes - 17 * 128 * 2,
     });
     expect(Object.keys(result).filter((name) => /gpu|adapter|dispatch|encode|check/.test(name))).toEqual([]);

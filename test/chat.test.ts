@@ -7,7 +7,7 @@ import { loadModel, ModelComposeError, type ChatPart, type Model } from "../src/
 import { modelPath } from "./support/golden.ts";
 import { goldenPath } from "./support/model-files.ts";
 
-/** The prompt is what the user said: the model only continues stories. */
+/** A template whose prompt is what the user said: the model only continues stories. */
 const TEMPLATE =
   "{{ bos_token }}{% for message in messages %}{{ message.content }}{% endfor %}{% if thinking %}<think>{% endif %}";
 const GREEDY = { doSample: false, maxNewTokens: 24, ignoreEos: true } as const;

@@ -5,7 +5,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const root = path.resolve(import.meta.dirname, "..");
-const entry = path.join(root, "src", "cli", "entry.ts");
+const entry = path.join(root, "dist", "cli.js");
 const tales = path.join(root, "models", "tales");
 const talesExample = path.join(root, "examples", "tales");
 
@@ -65,7 +65,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A line on stderr with the error, and no stack. */
+/** Expects a line on stderr with the error, and no stack. */
 function expectFailure(outcome: Outcome, code: number, ...messages: readonly (string | RegExp)[]): void {
   expect(outcome).toMatchObject({ code, stdout: "" });
   for (const message of messages) {

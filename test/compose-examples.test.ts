@@ -14,7 +14,7 @@ import { eventsOf } from "./support/compose.ts";
 
 const examples = path.resolve(import.meta.dirname, "..", "examples");
 const textGeneration = path.join(examples, "model-tasks");
-/** The bundled model in place of the big ones. */
+/** A compose file with the bundled model in place of the big ones. */
 const bundled = path.join(examples, "bundled-model.yml");
 const host = new ModelHost(loadModelSized, {}, { device: "wasm" });
 
@@ -82,7 +82,7 @@ describe.each(["model-compose.yml", "newer.yml"])("%s does what the documentatio
 
   test("parameters: those of the input, in their ranges", async () => {
     const definition = example("text-generation-parameters");
-    // The likeliest token each time: the same text again.
+    // At temperature 0 every token is the likeliest, so that the text is the same again.
     const input = { prompt: "Once upon a time", temperature: 0 };
     expect(await output(definition, input)).toEqual(await output(definition, input));
     await expect(output(definition, { ...input, top_p: 2 })).rejects.toThrow(

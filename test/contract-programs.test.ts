@@ -19,7 +19,7 @@ import { Interpreter, type ProgramOutput } from "./support/interpreter.ts";
 import type { Format } from "./support/numbers.ts";
 import { randomWeights } from "./support/random-weights.ts";
 
-// A GPU in software on a busy machine.
+// A GPU in software is slow on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const SIZES = { vocab: 113, hidden: 20, heads: 4, kvHeads: 2, headDim: 12, mlp: 60 };
@@ -30,8 +30,15 @@ function builder(hasGroup = true): ProgramBuilder {
   const { vocab, hidden, heads, kvHeads, headDim, mlp } = SIZES;
   const p = new ProgramBuilder();
   for (const [name, columns] of Object.entries({
-    ...{ x: hidden, n: hidden, branch: hidden, q: heads * headDim, attended: heads * headDim },
-    ...{ k: kvHeads * headDim, v: kvHeads * headDim, gate: mlp, up: mlp },
+    x: hidden,
+    n: hidden,
+    branch: hidden,
+    q: heads * headDim,
+    attended: heads * headDim,
+    k: kvHeads * headDim,
+    v: kvHeads * headDim,
+    gate: mlp,
+    up: mlp,
   })) {
     p.buffer(name, columns);
   }
@@ -66,7 +73,11 @@ const HEAD = {
   state: kvLayers(1, { kvHeads: SIZES.kvHeads, headDim: SIZES.headDim }),
 };
 
-/** @param frequencies of the rotation, of half of the channels at most */
+/**
+ * Builds the program, with a rotation.
+ *
+ * @param frequencies how many the rotation has; half of the channels at most
+ */
 function build(p: ProgramBuilder, frequencies = SIZES.headDim / 2): Program {
   const inverseFrequencies = Float32Array.from(
     { length: frequencies },
@@ -111,7 +122,7 @@ const gate = (trace?: string) =>
   ({ role: "gate", activation: "silu", gate: "gate", up: "up", output: "gate", trace }) as const;
 const add = (trace?: string) => ({ role: "add", input: "branch", target: "x", trace }) as const;
 
-/** What a device may fuse it fuses; some matrices have a bias, the head its own weights. */
+/** A program in which a device may fuse all that it can; some matrices have a bias, the head its own weights. */
 function fused(): Program {
   const p = builder();
   p.op({ role: "embed", table: "table", output: "x", trace: "embeddings" });
@@ -136,7 +147,7 @@ function fused(): Program {
   return build(p);
 }
 
-/** Everything is traced. */
+/** A program in which everything is traced. */
 function traced(): Program {
   const p = builder();
   p.op({ role: "embed", table: "table", output: "x", trace: "embeddings" });
@@ -161,7 +172,10 @@ function traced(): Program {
   return build(p);
 }
 
-/** Nothing is traced, and yet little can be fused: rotated queries only, keys and norms read again, up before gate. */
+/**
+ * A program in which nothing is traced, and yet little can be fused: rotated queries only, keys and norms read again,
+ * up before gate.
+ */
 function tangled(): Program {
   const p = builder();
   p.op({ role: "embed", table: "table", output: "x" });
@@ -187,8 +201,8 @@ function tangled(): Program {
 }
 
 /**
- * As GPT-2, GPT-Neo and CodeGen: learned positions, layer norms, one tensor for query, key and value, stored transposed,
- * a window, a rotation of some channels, attention and MLP side by side.
+ * A program like GPT-2, GPT-Neo and CodeGen: learned positions, layer norms, one tensor for query, key and value,
+ * stored transposed, a window, a rotation of some channels, attention and MLP side by side.
  */
 function gptLike(): Program {
   const { hidden, heads, headDim, kvHeads, mlp } = SIZES;
@@ -239,7 +253,7 @@ function gptLike(): Program {
   p.op(add());
   p.op(linear("up", "wdown", "branch", true));
   p.op(add("layer"));
-  // Post-norm: what a norm gives is the residual stream.
+  // In a post-norm model the residual stream is what a norm gives.
   p.op(layerNorm("gain2", "x", "n", "norm"));
   p.op(linear("n", "wgate", "gate", true));
   p.op({ role: "activate", activation: "gelu", input: "gate", output: "gate" });
@@ -299,7 +313,7 @@ function encoderDecoder(): Program {
   return p.build({ ...HEAD, state: [...kvLayers(1, shape), ...sourceLayers(2, shape)] });
 }
 
-/** Every matrix as two tensors, its elements and a scale a row. */
+/** The program with every matrix as two tensors, its elements and a scale a row. */
 function quantised(program: Program): Program {
   const matrices = [...program.matrices].map(([name, spec]) => {
     const source = { tensor: name, rows: spec.rows, ...spec.source };
@@ -321,7 +335,7 @@ const PROGRAMS = {
 
 const WASM = wasmDevice("wasm", { threads: 3 });
 const WASM_ALONE = wasmDevice("wasm, one thread", { threads: 1 });
-/** The cache of a layer has 7,200 bytes; table and head are cut, gate and up stay apart. */
+/** A GPU whose bindings cut table and head, and keep gate and up apart. The cache of a layer has 7,200 bytes. */
 const SMALL_BINDINGS = gpuOfSmallBindings(7_300);
 const CASES: readonly (readonly [keyof typeof PROGRAMS, TestDevice])[] = [
   ["fused, bf16", WASM],
@@ -346,14 +360,17 @@ const CASES: readonly (readonly [keyof typeof PROGRAMS, TestDevice])[] = [
   ["tangled, formats mixed", GPU],
 ];
 
-/** The rows of the passes of a sequence: every form on the GPU. */
+/** Numbers of rows in the passes of a sequence: they reach every form of a pass on the GPU. */
 const PASSES = [1, 3, 18, 1, 1];
 const LENGTH = 24;
-/** Another sequence lies beside it. */
+/** Slot of the sequence; another one lies beside it. */
 const SLOT = 1;
 const SLOTS = 3;
 
-/** An encoder's input, then a sequence in passes, then one row in each of all slots, which go on from it. */
+/**
+ * The passes of a test: an encoder's input, a sequence in passes, then one row in each of all slots, which go on from
+ * it.
+ */
 function passesOf({ architecture, vocabSize }: Program): Pass[] {
   const tokens = (count: number, from: number): Int32Array =>
     Int32Array.from({ length: count }, (_, i) => ((from + i) * 11 + 5) % vocabSize);
@@ -373,7 +390,7 @@ function passesOf({ architecture, vocabSize }: Program): Pass[] {
   return [...passes, { tokens: tokens(SLOTS, 70), slots, positions, sourceLength, logitRows: slots }];
 }
 
-/** What the passes give, one after another. */
+/** The results of the passes in the interpreter, one after another. */
 function interpreted(
   program: Program,
   weights: ReadonlyMap<string, ArrayLike<number>>,
@@ -398,7 +415,7 @@ function interpreted(
 
 const isOfAllSlots = (slots: Int32Array): boolean => new Set(slots).size === SLOTS;
 
-/** Numbers by what they are: "logits", or the name of the trace. */
+/** The numbers of a result by what they are: "logits", or the name of the trace. */
 function numbersOf({ logits, activations }: ProgramOutput): Map<string, Float64Array> {
   return new Map(
     [["logits", logits] as const, ...activations].map(([what, rows]) => [
@@ -415,7 +432,7 @@ test.each(CASES.map(([name, device]) => [name, device.name, device] as const))(
     const { checkpoint, values } = await randomWeights(program, formatOf);
     const exact = interpreted(program, values, "f64").map(numbersOf);
     const rounded = interpreted(program, values, "f32").map(numbersOf);
-    /** How far plain f32 arithmetic is from the truth, over all passes. */
+    /** The distance of plain f32 arithmetic from the truth, over all passes. */
     const own = (what: string): number =>
       Math.max(...exact.map((pass, i) => distance(rounded[i].get(what) ?? [], pass.get(what) ?? [])));
 

@@ -34,12 +34,12 @@ import { randomSource } from "./support/numbers.ts";
 import { randomWeights } from "./support/random-weights.ts";
 import { sequenceRules } from "./support/rules.ts";
 
-// A GPU in software on a busy machine.
+// A GPU in software is slow on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 interface Case {
   device: TestDevice;
-  /** Long enough for a pass at its end to take a while. */
+  /** Length of the context in tokens, which is long enough for a pass at its end to take a while. */
   contextLength: number;
 }
 
@@ -48,7 +48,7 @@ const CASES: readonly Case[] = [
   { device: wasmDevice("wasm, 2 threads", { threads: 2 }), contextLength: 20_000 },
   { device: wasmDevice("wasm, 3 threads", { threads: 3 }), contextLength: 20_000 },
   { device: GPU, contextLength: 256 },
-  // In software these take minutes; golden-gpu.test.ts has the results of their kernels there.
+  // In software these devices take minutes; golden-gpu.test.ts has the results of their kernels there.
   ...(ADAPTER === "swiftshader"
     ? []
     : [
@@ -59,18 +59,18 @@ const CASES: readonly Case[] = [
 ];
 const MAX_ROWS = 64;
 const SLOTS = 3;
-/** Rows of several sequences in one pass are summed up in another order than a sequence alone. */
+/** The difference of logits where rows of several sequences are summed up in another order than one alone. */
 const OTHER_ORDER = 1e-4;
 const ABORT_MILLISECONDS = 500;
 
 const random = randomSource(21);
 const tokens = Array.from({ length: 200 }, () => Math.floor(random() * 512));
-// Beyond the blocks of 64 positions and the splits of 32 in which devices see the cache.
+// The sequence reaches beyond the blocks of 64 positions and the splits of 32 in which devices see the cache.
 const a = tokens.slice(0, 66);
 const b = tokens.slice(66, 146);
 const rest = tokens.slice(146);
 
-/** Of several workers and several chunks of the GPU's kernels. */
+/** A vocabulary that takes several workers and several chunks of the GPU's kernels. */
 const BIASED_VOCABULARY = 600;
 
 /** The smallest model there is, with these biases on its logits. */
@@ -126,7 +126,7 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
       await executable.dispose();
     });
 
-    /** As many rows as a pass may have, at the end of the context. */
+    /** A pass of as many rows as there may be, at the end of the context. */
     const far = (change: Partial<Pass> = {}): Pass => ({
       ...passOf(tokens.slice(0, MAX_ROWS), contextLength - MAX_ROWS),
       ...change,
@@ -371,7 +371,7 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
     });
 
     describe("a decode", () => {
-      /** What is chosen after prompt 0 with these changes to a greedy request. */
+      /** The tokens that are chosen after prompt 0 with these changes to a greedy request. */
       const decode = async (count: number, change: Partial<ReturnType<typeof greedyRequest>> = {}) => {
         const found: number[] = [];
         const { input_ids } = golden.prompts[0];
@@ -406,7 +406,7 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
         const rules = sequenceRules({ noRepeatNgramSize: 1 }, { suppress_tokens: [banned] }, input_ids);
         expect(executable.canChoose(greedyRequest([1], 1, () => true))).toBe(true);
 
-        // What the host chooses from the device's logits by the same rules.
+        // The tokens that the host chooses from the device's logits by the same rules.
         const hosts: number[] = [];
         const request = greedyRequest(input_ids, count, (token) => void hosts.push(token));
         await decodeOnHost(executable, { ...request, rules }, golden.program.vocabSize, undefined);
@@ -441,7 +441,7 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
           await decode(100, {
             onToken: (token) => {
               found.push(token);
-              // Give the device time to choose more before the answer.
+              // The device gets time to choose more before the answer.
               const until = performance.now() + 5;
               while (performance.now() < until) {}
               return found.length < last;
@@ -579,7 +579,7 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
         const whole = performance.now() - start;
         for (let delay of [0, 0.1 * whole, 0.3 * whole]) {
           let errors: unknown[];
-          // On a busy machine the run may have ended before its delay: then earlier.
+          // On a busy machine the run may have ended before its delay: then the next attempt aborts earlier.
           for (; ; delay /= 2) {
             const abort = new AbortController();
             const calls = [executable.run(far(), abort.signal), executable.run(passOf([1]), abort.signal)];
@@ -621,7 +621,7 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
       });
     });
 
-    // The last one: nothing can be called after it.
+    // This test comes last: nothing can be called after it.
     test("dispose ends what runs and what waits; later calls say so", async () => {
       const disposed = {
         code: "disposed",

@@ -30,7 +30,7 @@ function damaged(name: string, damage: (directory: string) => void): string {
   return directory;
 }
 
-/** Changes keys of a JSON file; undefined removes one. */
+/** A damage that changes keys of a JSON file; undefined removes one. */
 function edit(file: string, changes: object): (directory: string) => void {
   return (directory) => {
     const path = join(directory, file);
@@ -39,7 +39,7 @@ function edit(file: string, changes: object): (directory: string) => void {
   };
 }
 
-/** Rewrites the header of model.safetensors; the data stays. */
+/** A damage that rewrites the header of model.safetensors; the data stays. */
 function editHeader(
   change: (header: Record<string, { shape: number[]; dtype: string; data_offsets: number[] }>) => void,
 ) {
@@ -217,7 +217,7 @@ describe("loadModel refuses", () => {
     }
     expect(error.code).toBe(code);
     expect(error.remedy, `no remedy: ${error.message}`).toBeTruthy();
-    // All but the tokenizer's error are found before anything is read that takes time.
+    // All errors but the tokenizer's are found before anything is read that takes time.
     if (name !== "tales") {
       expect(started).toEqual([]);
     }

@@ -13,14 +13,14 @@ import { modelPath } from "./support/golden.ts";
 import { randomSource } from "./support/numbers.ts";
 import { sequenceRules } from "./support/rules.ts";
 
-// A GPU in software on a busy machine.
+// A GPU in software is slow on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
-/** What is added to logits, up or down. */
+/** The number that is added to logits, up or down. */
 const NOISE = 1e-3;
-/** The devices' logits differ by at most so much. */
+/** The largest difference between the devices' logits. */
 const DIFFERENCE = NOISE / 10;
-/** Repetitions of each draw. */
+/** Number of repetitions of each draw. */
 const REPETITIONS = 10;
 
 const EOS = 1;
@@ -57,7 +57,7 @@ const CASES: readonly GenerateOptions[] = [
   { ...plain, seed: 11, topK: 5, minNewTokens: 12, ignoreEos: false },
 ];
 
-/** All that a result says but the time it took. */
+/** A result without the time that it took. */
 function withoutTimings(result: GenerateResult): object {
   return { ...result, timings: undefined };
 }
@@ -101,7 +101,7 @@ describe.each(CASES.map((options, i) => [JSON.stringify(options), options, i] as
       }
       expect(found.tokens.length).toBeGreaterThan(5);
 
-      // The margin: the same again from logits that are off.
+      // The same draws are repeated from logits that are off, which shows how much room there is.
       const promptIds = cpu.tokenizer.encode(prompt);
       const ids = [...promptIds, ...expected.tokens.slice(0, -1)];
       const { logits, shape } = await cpu.forward(ids);

@@ -16,7 +16,7 @@ const EOS = 1;
 
 let tales: Model;
 let prompts: TalesPrompt[];
-/** "Once upon a time", its 64 greedy tokens and their text. */
+/** The prompt "Once upon a time", with its 64 greedy tokens and their text. */
 let first: TalesPrompt;
 const loaded: Model[] = [];
 
@@ -266,7 +266,7 @@ describe("streams", () => {
         break;
       }
     }
-    // Some 2000 tokens more would have taken seconds.
+    // Some 2000 tokens more would take seconds.
     expect(performance.now() - start).toBeLessThan(2000);
     expect(first.text.slice(first.prompt.length).startsWith(seen.join(""))).toBe(true);
     const next = await tales.generate(first.prompt, { ...GREEDY, maxNewTokens: 64 });

@@ -1,7 +1,7 @@
 /**
- * Golden models on the GPU device, in full: every stored format by every variant of the kernels, every prompt in passes of
- * several sizes, the sizes of workgroups for hardware, models that differ from those of golden-gpu.test.ts in their
- * weights' files or their table of rotations only. Minutes on a software adapter.
+ * Golden models on the GPU device, in full: every stored format by every variant of the kernels, every prompt in passes
+ * of several sizes, the sizes of workgroups for hardware, models that differ from those of golden-gpu.test.ts in their
+ * weights' files or their table of rotations only. They take minutes on a software adapter.
  */
 import { afterAll, beforeAll, describe, test, vi } from "vitest";
 import type { Executable } from "../src/runtime/backend.ts";
@@ -22,15 +22,21 @@ import {
   type TestDevice,
 } from "./support/devices.ts";
 
-// A GPU in software on a busy machine.
+// A GPU in software is slow on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const MODELS = ["smollm3", "smollm3-bf16", "smollm3-f16", "smollm3-sharded", "smollm3-yarn"];
-/** Cuts every matrix but those of keys and values, and so keeps stacks apart. The cache of a layer has 16,384 bytes. */
+/**
+ * A GPU that cuts every matrix but those of keys and values, and so keeps stacks apart. The cache of a layer has 16,384
+ * bytes.
+ */
 const SMALL_BINDINGS = gpuOfSmallBindings(20_000);
 
 const DEVICES = [GPU, GPU_WITHOUT_SUBGROUPS, SMALL_BINDINGS, GPU_LIKE_HARDWARE];
-/** Compiling kernels takes a software adapter seconds a model: there each variant has one format; contract.test.ts bf16. */
+/**
+ * Devices with models. Compiling kernels takes a software adapter seconds a model, so that each variant has one format
+ * there; contract.test.ts has bf16.
+ */
 const PAIRS: readonly (readonly [TestDevice<WebGpuExecutable>, string])[] =
   ADAPTER === "swiftshader"
     ? [
@@ -83,7 +89,7 @@ describe.each(PAIRS.map(([device, model]) => [device.name, model, device] as con
   },
 );
 
-// Their workgroups are slow in software: a few passes of every form.
+// The workgroups of hardware are slow in software, which runs a few passes of every form.
 test(`${GPU_LIKE_HARDWARE.name}: every layer, all logits and greedy tokens`, async () => {
   const golden = await openExactGolden("smollm3-bf16");
   const executable = await GPU_LIKE_HARDWARE.load(golden);
@@ -110,7 +116,10 @@ test("the bundled model: logits of every prompt, greedy tokens", async () => {
   }
 });
 
-/** The same architectures with another table of rotations, an output matrix of its own, or files of another layout. */
+/**
+ * Models of the same architectures with another table of rotations, an output matrix of its own, or files of another
+ * layout.
+ */
 test.each(["smollm3-yarn", "llama3-untied"])("%s: every layer, logits, greedy tokens", async (model) => {
   const golden = await openExactGolden(model);
   const executable = await GPU.load(golden, { contextLength: Math.min(128, golden.program.maxPositions) });
@@ -122,7 +131,7 @@ test.each(["smollm3-yarn", "llama3-untied"])("%s: every layer, logits, greedy to
   }
 });
 
-/** Their matrices lie otherwise in the files: strided, shared, between other members of an archive. */
+/** Models whose matrices lie otherwise in the files: strided, shared, between other members of an archive. */
 test.each(["gpt2-bin-legacy", "blenderbot-bin"])("%s: logits", async (model) => {
   const golden = await openExactGolden(model);
   const executable = await GPU.load(golden, { contextLength: Math.min(128, golden.program.maxPositions) });

@@ -10,10 +10,13 @@ import { GPU, GPU_WITHOUT_SUBGROUPS, gpuOfSmallBindings } from "./support/device
 import { greedyRequest, openGolden, passOf, prefill } from "./support/golden.ts";
 import { randomSource } from "./support/numbers.ts";
 
-// A GPU in software on a busy machine.
+// A GPU in software is slow on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
-/** Cuts every matrix but those of keys and values, and so keeps stacks apart. The cache of a layer has 16,384 bytes. */
+/**
+ * A GPU that cuts every matrix but those of keys and values, and so keeps stacks apart. The cache of a layer has 16,384
+ * bytes.
+ */
 const SMALL_BINDINGS = gpuOfSmallBindings(20_000);
 
 /**
@@ -40,7 +43,9 @@ test.each(
   }
 });
 
-/** One of every architecture: see the table in test/fixtures/golden. SmolLM3 is above in every variant of kernels. */
+/**
+ * Decoders of every architecture: see the table in test/fixtures/golden. SmolLM3 is above in every variant of kernels.
+ */
 const DECODERS = ["llama", "gpt2", "gpt_neo", "codegen"];
 const ENCODERS = ["blenderbot", "blenderbot_small", "bart"];
 
@@ -49,7 +54,7 @@ test.each([...DECODERS, ...ENCODERS])("%s: every layer, logits, greedy tokens", 
   const contextLength = Math.min(128, golden.program.maxPositions);
   const executable = await GPU.load(golden, { contextLength });
   try {
-    // A block, and tokens one by one; behind a few rows where the prompt is not an encoder's.
+    // The prompt runs as a block, and tokens one by one; behind a few rows where it is not an encoder's.
     await expectActivations(executable, golden, { prompt: 2 });
     await expectGreedy(executable, golden, { prompt: ENCODERS.includes(model) ? 2 : 0, count: 8 });
   } finally {
@@ -64,7 +69,7 @@ describe("to the last bit", () => {
   let executable: Executable;
   beforeAll(async () => {
     executable = await GPU.load(await openGolden("smollm3-bf16"), { slots: SLOTS, maxRows: 64 });
-    // Sequences of 100, 60 and 3 tokens: of several attention splits, of two, of one.
+    // Sequences of 100, 60 and 3 tokens take several attention splits, two, and one.
     await prefill(executable, tokens.slice(0, 100), { slot: 0 });
     await prefill(executable, tokens.slice(100, 160), { slot: 1 });
     await prefill(executable, tokens.slice(160, 163), { slot: 2 });
@@ -74,7 +79,7 @@ describe("to the last bit", () => {
   });
 
   const LENGTHS = [100, 60, 3];
-  /** Rows [slot, how far behind the end of its sequence, token], and the logits of one of them. */
+  /** The logits of one of several rows, each [slot, how far behind the end of its sequence, token]. */
   const logitsOf = async (rows: readonly (readonly number[])[], row: number): Promise<Float32Array> => {
     const { logits } = await executable.run({
       tokens: Int32Array.from(rows, ([, , token]) => token),

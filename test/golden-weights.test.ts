@@ -28,7 +28,7 @@ describe("hashedWeights", () => {
     const deviation = 2 ** (rule.exponent + rule.bits) / Math.sqrt(3);
     const moment = (power: number): number =>
       values.reduce((sum, value) => sum + ((value - rule.center) / deviation) ** power, 0) / count;
-    // Five standard errors. A sum of four uniform numbers has the fourth moment 3 - 6/5 · 1/4.
+    // The bound is five standard errors. A sum of four uniform numbers has the fourth moment 3 - 6/5 · 1/4.
     const error = 5 / Math.sqrt(count);
     expect(Math.abs(moment(1))).toBeLessThan(error);
     expect(Math.abs(moment(2) - 1)).toBeLessThan(2 * error);

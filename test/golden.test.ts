@@ -89,7 +89,7 @@ describe.each([...SMOLLM3, ...DECODERS, ...ENCODER_DECODERS])("%s", (name) => {
           }
           const prompt = tokens.slice(0, length);
           logits.push(await prefill(executable, prompt, { size, sourceLength }));
-          // The row after it, by itself: decode.
+          // The row after the prompt runs by itself, as a decode does.
           const pass = passOf([tokens[length]], length, 0, sourceLength);
           logits.push((await executable.run({ ...pass, logitRows: Int32Array.of(0) })).logits);
         }
@@ -151,7 +151,7 @@ describe("several memories a worker", () => {
       try {
         const [prompt] = golden.prompts.slice(-1);
         const expected = await prefill(one, prompt.input_ids);
-        // Room for what every memory has, the table, and about two of the eight layers.
+        // The limit leaves room for what every memory has, the table, and about two of the eight layers.
         const limit = name === "smollm3" ? 1_500_000 : 1_400_000;
         const several = await loadGolden(golden, { ...options, bankLimit: limit }, { slots: 2 });
         try {

@@ -354,7 +354,7 @@ describe("the library", () => {
   test("loads a model from the hub, and its tokenizer alone without the weights", async () => {
     hub.add(ID, talesFiles());
     const cacheDirectory = newCache();
-    // The endpoint is the environment's: nobody else decides with whom this process talks.
+    // The environment names the endpoint: nobody else decides with whom this process talks.
     const before = process.env["HF_ENDPOINT"];
     process.env["HF_ENDPOINT"] = hub.url;
     try {

@@ -33,7 +33,7 @@ function newCache(): string {
   return join(temporaryDirectory(), "hub");
 }
 
-/** What goes wrong with the requests for a file's content: one fault after the other, then nothing. */
+/** The faults of the requests for a file's content: one after the other, then none. */
 function faultsOf(
   file: Uint8Array,
   ...faults: readonly (Fault | undefined)[]
@@ -49,7 +49,7 @@ function expectComplete(directory: string, files: Record<string, Uint8Array>): v
   }
 }
 
-/** Files whose names say that they are not finished, and locks. */
+/** Names of files in a cache that are not finished, and of locks. */
 function leftovers(cache: string): string[] {
   return readdirSync(cache, { recursive: true, encoding: "utf8" }).filter((name) =>
     /\.(incomplete|tmp|model-compose)/.test(name),
@@ -220,7 +220,7 @@ describe("transfers that break", () => {
     const cache = newCache();
     expectComplete(await fetchInto(cache), files);
     expect(hub.seen("storage", new RegExp(sha256(shard))).length).toBe(
-      // The answer without a range is good: nothing more is asked for.
+      // The answer without a range is good, so that nothing more is asked for.
       faults.includes(undefined) ? faults.length - 1 : faults.length + 1,
     );
     expect(leftovers(cache)).toEqual([]);
@@ -267,7 +267,7 @@ describe("transfers that break", () => {
     expect(Buffer.compare(left, shard.subarray(0, left.length))).toBe(0);
     hub.fault = () => undefined;
     hub.requests.length = 0;
-    // The branch has moved: what was begun is finished.
+    // The branch has moved in the meantime: what was begun is finished.
     hub.add(ID, shardedFiles(1000));
     const directory = await fetchInto(cache);
     expect(directory).toMatch(commit);

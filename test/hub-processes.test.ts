@@ -13,7 +13,7 @@ import { temporaryDirectory } from "./support/model-files.ts";
 const ID = "some-one/some-model";
 const FOLDER = "models--some-one--some-model";
 const SHARD = "model-00001-of-00002.safetensors";
-/** About two seconds a shard. */
+/** A fault that makes a shard take about two seconds. */
 const SLOW: Fault = { delay: 100, pieceBytes: 16_384 };
 
 let hub: FakeHub;
@@ -26,7 +26,7 @@ beforeEach(async () => {
 });
 afterEach(() => hub.close());
 
-/** Nothing of the user's own. */
+/** An environment that has nothing of the user's own. */
 function environment(endpoint: string): Record<string, string> {
   return {
     HOME: home,
@@ -141,7 +141,7 @@ describe("models pull", () => {
     hub.requests.length = 0;
     const newer = await runCommand(pull, { cwd: home, env });
     expect(newer.stdout).toContain(second);
-    // What is the same in both is not fetched again.
+    // Files that are the same in both commits are not fetched again.
     expect(hub.seen("hub", /resolve/).map(({ url }) => url.split("/").at(-1))).toEqual([
       "tokenizer_config.json",
     ]);
@@ -184,7 +184,7 @@ describe("models that are used", () => {
     const second = await runCommand(generate, { cwd: home, env: dead });
     expect(second).toMatchObject({ code: 0, stdout: first.stdout });
     expect(second.stderr).not.toMatch(/hub|network|Fetching/);
-    // The tokenizer's cache of a process is not the reason.
+    // The reason is not that the process keeps tokenizers in a cache.
     expect(hub.seen("hub", /resolve.*tokenizer\.json/).length).toBe(1);
   });
 

@@ -17,7 +17,7 @@ import { expectGreedy, openExactGolden, type ExactGolden } from "./support/accur
 import { GPU, wasmDevice, type TestDevice } from "./support/devices.ts";
 import { modelPath, passOf } from "./support/golden.ts";
 
-// A GPU in software on a busy machine.
+// A GPU in software is slow on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const TALES = modelPath("tales");
@@ -44,7 +44,7 @@ const devices: readonly TestDevice[] = [
 describe.each(devices.map((device) => [device.name, device] as const))("%s", (_, device) => {
   test("weights do not wait for the count, and the cache has what was counted", async () => {
     const { promise, resolve } = Promise.withResolvers<number>();
-    // With a device that waited, nothing would ever come.
+    // If the device waited for the count, no weights would ever come.
     const onWeights = (done: number, total: number): void => {
       if (done === total) {
         resolve(COUNTED);
@@ -100,7 +100,7 @@ test("wasm: where there is no room to reserve for the most, the count is waited 
 describe("the check of memory", () => {
   const said: string[] = [];
   const planned: number[] = [];
-  /** A GPU whose cache takes a megabyte for a token. */
+  /** The memory that a context takes on a GPU whose cache has a megabyte a token. */
   const memoryFor = (contextLength: number): MemoryUse => {
     planned.push(contextLength);
     return { weightBytes: 1e9, weightBytesPerToken: 1, kvCacheBytes: contextLength * 1e6, workBytes: 0 };

@@ -4,7 +4,7 @@ import { loadModel, type DeviceInfo } from "../src/index.ts";
 import { modelPath } from "./support/golden.ts";
 import { runScript, sourceUrl, type Ended } from "./support/script.ts";
 
-// A load on software compiles for seconds; a short context needs no kernels for long prompts.
+// Loading on a software adapter compiles for seconds; a short context needs no kernels for long prompts.
 vi.setConfig({ testTimeout: 120_000 });
 
 const TALES = modelPath("tales");
@@ -200,7 +200,7 @@ describe("a model on the GPU", () => {
 });
 
 describe("a machine without a GPU", () => {
-  // Vulkan's loader finds no driver.
+  // With these variables Vulkan's loader finds no driver.
   const NO_DRIVER = { VK_ICD_FILENAMES: "none.json", VK_DRIVER_FILES: "none.json" };
 
   test.runIf(process.platform === "linux")("runs models on the CPU, and says why", async () => {

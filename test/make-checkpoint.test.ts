@@ -25,7 +25,7 @@ interface Index {
   weight_map: Record<string, string>;
 }
 
-/** A reader of its own, so that a mistake of the writer is not mirrored here. */
+/** Reads a shard by code of its own, so that a mistake of the writer is not mirrored here. */
 async function readShard(path: string): Promise<{ tensors: Map<string, HeaderEntry>; data: Buffer }> {
   const file = await readFile(path);
   const headerBytes = Number(file.readBigUInt64LE(0));
@@ -104,7 +104,7 @@ describe.each(Object.keys(WEIGHT_DTYPES) as WeightDtype[])("the tiny shape in %s
         const [mean, std] = meanAndStd(values);
         const isNorm = entry.shape.length === 1;
         const targetStd = isNorm ? 0.1 : 0.9 / Math.sqrt(tiny.hiddenSize);
-        // Five standard errors of a sample of this size.
+        // The bound is five standard errors of a sample of this size.
         const allowed = (5 * targetStd) / Math.sqrt(values.length);
         expect(Math.abs(mean - (isNorm ? 1 : 0))).toBeLessThan(allowed);
         expect(Math.abs(std - targetStd)).toBeLessThan(allowed + 0.01 * targetStd);

@@ -45,7 +45,7 @@ function models(...args: readonly string[]): Promise<CommandResult> {
   return runCommand(["models", ...args], { cwd: home, env });
 }
 
-/** A blob of the cache as huggingface_hub writes it, and a file of a snapshot that leads to it. */
+/** Writes a blob of the cache as huggingface_hub does, and a file of a snapshot that leads to it. */
 function writeAsPython(commit: string, name: string, bytes: Uint8Array, isLarge: boolean): string {
   const hash = isLarge ? sha256(bytes) : gitHash(bytes);
   const blob = join(cache, FOLDER, "blobs", hash);
@@ -63,7 +63,7 @@ function writeAsPython(commit: string, name: string, bytes: Uint8Array, isLarge:
   return blob;
 }
 
-/** A model that Python fetched: all files at a commit, "main" at it. */
+/** Makes a model that Python fetched: all files at a commit, "main" at it. */
 function fetchAsPython(commit: string, files: Record<string, Uint8Array>): void {
   for (const [name, bytes] of Object.entries(files)) {
     writeAsPython(commit, name, bytes, /\.(safetensors|bin)$/.test(name));
@@ -214,7 +214,7 @@ describe("models verify", () => {
     });
     await models("pull", ID);
     rmSync(join(cache, FOLDER, "blobs", sha256(files[SHARD])));
-    // Nobody serves it any more.
+    // A model of the cache is not served by any hub any more.
     cpSync(join(cache, FOLDER), join(cache, "models--gone--model"), {
       recursive: true,
       verbatimSymlinks: true,
@@ -337,7 +337,7 @@ describe("models info", () => {
     const { code, stdout } = await models("info", "tales", "--json");
     expect(code).toBe(0);
     const info = JSON.parse(stdout) as Record<string, unknown>;
-    // What the file of weights holds, counted: 3,674,368 bytes of bf16.
+    // The file of weights holds, counted, 3,674,368 bytes of bf16.
     expect(info).toMatchObject({
       model: "tales",
       family: "smollm3",
@@ -345,7 +345,7 @@ describe("models info", () => {
       parameters: 1_837_184,
       stored_precision: "bfloat16",
       weight_bytes: { float32: 7_348_736, float16: 3_674_368, bfloat16: 3_674_368 },
-      // 2 (keys, values) · 8 layers · 2 heads · 32 · 4 bytes.
+      // The cache of 1000 tokens takes 2 (keys, values) · 8 layers · 2 heads · 32 · 4 bytes a token.
       kv_bytes_per_1000_tokens: 4_096_000,
       fits: { bfloat16: true },
     });
@@ -366,7 +366,7 @@ describe("models info", () => {
         .toSorted(),
     ).toEqual(["config.json", "generation_config.json"]);
     expect(hub.seen("storage")).toEqual([]);
-    // A fetch that has begun: the model is completed when it is used.
+    // A fetch has only begun: the model is completed when it is used.
     expect((await list())[1]).toMatchObject({ id: ID, status: "incomplete" });
     expect((await models("pull", ID)).code).toBe(0);
     expect((await list())[1]).toMatchObject({ id: ID, status: "complete" });

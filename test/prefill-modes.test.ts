@@ -8,12 +8,15 @@ import { WebGpuBackend } from "../src/runtime/webgpu/backend.ts";
 import type { WebGpuExecutable } from "../src/runtime/webgpu/run/executable.ts";
 import { openGolden, passOf, type GoldenModel } from "./support/golden.ts";
 
-// A GPU in software on a busy machine.
+// A GPU in software is slow on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
-/** Mean square error of the logits over their mean square. Measured: 1.4e-8. */
+/** The bound of the logits' mean square error over their mean square. Measured: 1.4e-8. */
 const MOST_NMSE = 1e-6;
-/** Positions whose likeliest token is the same when the text so far is given (teacher forcing). Measured: 149 of 149. */
+/**
+ * The least share of positions whose likeliest token is the same when the text so far is given (teacher forcing).
+ * Measured: 149 of 149.
+ */
 const LEAST_TOP_1 = 0.99;
 
 let golden: GoldenModel;

@@ -45,7 +45,7 @@ describe("golden models as pytorch_model.bin", () => {
   });
 });
 
-/** Whatever the bytes: tensors that lie within the file, or one of our errors. */
+/** Expects tensors that lie within the file, or one of our errors, whatever the bytes are. */
 async function expectTensorsOrError(path: string, bytes: Uint8Array): Promise<"tensors" | "error"> {
   writeFileSync(path, bytes);
   try {
@@ -73,7 +73,7 @@ interface Mutation {
   kind: "overwrite" | "insert" | "remove" | "cut";
 }
 
-/** `at` counts from the start, or back from the end, of what a reader looks at. */
+/** Changes of a file; `at` counts from the start, or back from the end, of what a reader looks at. */
 const mutation: fc.Arbitrary<Mutation> = fc.record({
   at: fc.oneof(fc.integer({ min: 0, max: 20_000 }), fc.integer({ min: -12_000, max: -1 })),
   bytes: fc.uint8Array({ minLength: 1, maxLength: 6 }),

@@ -36,7 +36,7 @@ const golden = JSON.parse(
   readFileSync(join(import.meta.dirname, "fixtures/sampling/processors.json"), "utf8"),
 ) as { sets: Record<string, LogitsSpec>; cases: GoldenCase[] };
 
-/** The maker's `make_logits`. */
+/** The logits of a case, as `make_logits` of the fixture's maker computes them. */
 function makeLogits({ vocab, seed, spread, quantum }: LogitsSpec): Float32Array {
   const mix = (x: number): number => {
     x = Math.imul(x ^ (x >>> 16), 0x7feb352d);
@@ -51,14 +51,14 @@ function makeLogits({ vocab, seed, spread, quantum }: LogitsSpec): Float32Array 
       total += state >>> 12;
     }
     const steps = Math.floor((total - 3 * 2 ** 19) / quantum) * quantum;
-    // + 0 turns -0 into 0, as Python's integers have no -0.
+    // Adding 0 turns -0 into 0, as Python's integers have no -0.
     return (steps * spread) / 2 ** 20 + 0;
   });
 }
 
 function processWithSampler(golden: GoldenCase, logits: Float32Array): Float32Array {
   const { min_new_tokens: minNewTokens = 0, ...config } = golden.parameters;
-  // What transformers has off by default here, the maker switches off.
+  // The maker switches off what transformers has off by default here.
   const { sampling } = resolveGenerateOptions({}, { top_k: 0, ...config });
   const sampler = new Sampler(sampling, {
     vocabSize: logits.length,
@@ -103,7 +103,7 @@ describe.each(Object.keys(golden.sets))("logits %s", (name) => {
   test.each(cases.map((entry) => [JSON.stringify(entry.parameters), entry] as const))("%s", (_, entry) => {
     const processed = processWithSampler(entry, logits);
     const kept = [...processed.keys()].filter((token) => processed[token] !== -Infinity);
-    // The short lists first: they say what differs.
+    // The short lists are compared first: they say what differs.
     if (entry.kept_ids !== undefined && entry.kept_values !== undefined) {
       expect(kept).toEqual(entry.kept_ids);
       const expected = new Float32Array(new Uint8Array(Buffer.from(entry.kept_values, "base64")).buffer);

@@ -15,13 +15,13 @@ import { Interpreter, type InterpretedProgram } from "./support/interpreter.ts";
 import { randomSource } from "./support/numbers.ts";
 import { randomWeights } from "./support/random-weights.ts";
 
-// A GPU in software on a busy machine.
+// A GPU in software is slow on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const [VOCAB, HIDDEN, HEADS, HEAD_DIM, TAPS] = [50, 16, 2, 8, 4];
 const CONTEXT = 160;
 
-/** One layer of attention. */
+/** A program with one layer of attention. */
 function attentionProgram(): Program {
   const p = new ProgramBuilder();
   for (const name of ["x", "q", "k", "v", "attended"]) {
@@ -46,7 +46,7 @@ function attentionProgram(): Program {
   return p.build({ family: "test", vocabSize: VOCAB, maxPositions: CONTEXT, state });
 }
 
-/** The same with a short convolution before the attention. */
+/** The same program with a short convolution before the attention. */
 function convolutionProgram(attention: Program): InterpretedProgram {
   const [embedding, layer, head] = attention.entries.get("forward") ?? [];
   const convolve = { role: "convolve", input: "x", weight: "taps", layer: 1, output: "x" } as const;
@@ -58,9 +58,9 @@ function convolutionProgram(attention: Program): InterpretedProgram {
   };
 }
 
-/** Sequences that can be continued. */
+/** A device or an interpreter whose sequences can be continued. */
 interface Subject {
-  /** Appends tokens; the logits of the last. */
+  /** Appends tokens to a sequence. @returns the logits of the last one */
   append(tokens: readonly number[], slot: number, position: number): Promise<Float64Array>;
   fork(from: number, to: number, length: number): Promise<void>;
   truncate(slot: number, length: number): Promise<void>;
@@ -109,7 +109,7 @@ function inInterpreter(
 const random = randomSource(5);
 const tokensOf = (count: number): number[] =>
   Array.from({ length: count }, () => Math.floor(random() * VOCAB));
-// Over the blocks of 64 positions in which devices see the cache.
+// The sequences reach over the blocks of 64 positions in which devices see the cache.
 const [A, B] = [tokensOf(70), tokensOf(70)];
 const MORE = tokensOf(3);
 
@@ -142,13 +142,13 @@ const SUBJECTS: readonly (readonly [string, () => Promise<Subject>])[] = [
 describe.each(SUBJECTS)("%s", (name, open) => {
   const isRecurrent = name.includes("recurrent");
   let subject: Subject;
-  /** What MORE gives after these tokens, in a slot of its own. */
+  /** The logits that MORE gives after these tokens, in a slot of its own. */
   const after = async (tokens: readonly number[]): Promise<Float64Array> => {
     await subject.truncate(2, 0);
     await subject.append(tokens, 2, 0);
     return subject.append(MORE, 2, tokens.length);
   };
-  /** A slot begins anew with these tokens. */
+  /** Begins a slot anew with these tokens. */
   const begin = async (slot: number, tokens: readonly number[]): Promise<void> => {
     await subject.truncate(slot, 0);
     await subject.append(tokens, slot, 0);
@@ -219,7 +219,7 @@ describe.each(SUBJECTS)("%s", (name, open) => {
     await subject.append(B, 0, A.length);
     await subject.truncate(0, A.length);
     expect(await more(0, A.length)).toEqual(await after(A));
-    // Rows at an earlier position go back by themselves.
+    // Rows at an earlier position make a sequence go back by themselves.
     expect(await more(0, A.length)).toEqual(await after(A));
     await subject.fork(0, 1, A.length);
     expect(await more(1, A.length)).toEqual(await after(A));
@@ -250,7 +250,7 @@ describe.each(SUBJECTS)("%s", (name, open) => {
     await expect(subject.append(MORE, 0, 40)).rejects.toThrow(backTo);
     await expect(subject.fork(0, 1, 40)).rejects.toThrow(/cannot go back to position 40/);
     await expect(subject.append(MORE, 0, 71)).rejects.toThrow(/cannot be at 71/);
-    // What was refused changed nothing.
+    // The refused call changed nothing.
     expect(await more(0, A.length)).toEqual(await after(A));
     expect(await more(1, B.length)).toEqual(await after(B));
   });

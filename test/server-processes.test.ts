@@ -14,7 +14,7 @@ import { loadText } from "./support/compose.ts";
 import { call, until } from "./support/http.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
-const entry = path.join(root, "src", "cli", "entry.ts");
+const entry = path.join(root, "dist", "cli.js");
 const tales = path.join(root, "models", "tales").replaceAll("\\", "/");
 
 const isWindows = process.platform === "win32";
@@ -30,7 +30,7 @@ let state = "";
 let port = 0;
 const children = new Set<ChildProcess>();
 
-/** The command line as a user would call it, in the project's folder. */
+/** Starts the command line as a user would call it, in the project's folder. */
 function start(args: readonly string[], env: Record<string, string> = {}): Started {
   const child = spawn(process.execPath, [entry, ...args], {
     cwd: folder,
@@ -105,7 +105,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A dozen commands, each in a process of its own, on a machine that may be busy. */
+/** Options of tests with a dozen commands, each in a process of its own, on a machine that may be busy. */
 const manyCommands = { timeout: 180_000 };
 
 describe("a detached server", () => {
@@ -247,7 +247,7 @@ describe("what a server left behind", () => {
 });
 
 describe("signals", { skip: isWindows }, () => {
-  /** A server in the foreground that listens. */
+  /** Starts a server in the foreground. @returns when it listens */
   async function foreground(): Promise<Started> {
     const server = start(["up", "--no-ui"]);
     await until("it is ready", () => server.stderr().includes("Ready."));

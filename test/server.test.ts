@@ -445,7 +445,7 @@ describe("streams", () => {
       body: { ...run, output_only: true },
     });
     response.pause();
-    // Six megabytes, more than sockets hold: the run ends while its reader has read nothing.
+    // The output has six megabytes, more than sockets hold: the run ends while its reader has read nothing.
     await until("the run has ended", () => server.service.tasks.list()[0]?.status === "completed");
     let text = "";
     for await (const chunk of response.setEncoding("utf8")) {

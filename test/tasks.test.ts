@@ -27,7 +27,7 @@ beforeAll(() => {
     join(talesWithTemplate, "chat_template.jinja"),
     "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}{{ ending }}",
   );
-  // Random weights, with a vocabulary that fits them: what matters is where the text goes.
+  // The model has random weights, with a vocabulary that fits them: what matters is where the text goes.
   blenderbot = join(scratch, "blenderbot");
   cpSync(goldenPath("blenderbot_small"), blenderbot, { recursive: true });
   const vocabulary = join(import.meta.dirname, "fixtures", "tokenizers", "blenderbot-small");
@@ -52,7 +52,7 @@ async function run(yaml: string, input: unknown): Promise<unknown> {
   throw new Error("no result");
 }
 
-/** The same texts from the library. */
+/** The texts that the library gives for the same request. */
 async function libraryTexts(prompt: string, options: object): Promise<string[]> {
   const model = await loadModel(blenderbot, { device: "wasm", threads: 1, maxBeams: 4 });
   try {

@@ -24,7 +24,7 @@ interface Cases {
     files: Files;
     class: string;
     special: number[];
-    /** Ids, decoded with special tokens, decoded without. */
+    /** Cases of decoding: ids, their text with special tokens, their text without. */
     rows: [number[], string, string][];
   }[];
 }
@@ -41,7 +41,7 @@ async function readJson<T>(path: string): Promise<T> {
   return JSON.parse(await readFile(path, "utf8")) as T;
 }
 
-/** A model folder: a vocabulary and these files, which may replace parts of it. */
+/** Makes a model folder: a vocabulary and these files, which may replace parts of it. */
 async function folder(files: Files, vocabulary = join(FIXTURES, "byte-level")): Promise<string> {
   const path = await mkdtemp(join(scratch, "folder-"));
   for (const name of ["vocab.json", "merges.txt"]) {
@@ -323,7 +323,7 @@ describe("what the files may hold", () => {
     for (const text of ["the", " ", "\n", "x.", "the frog "].map((part) => part.repeat(50_000))) {
       const start = performance.now();
       tokenizer.encode(text);
-      // At most a second on a busy machine; work that grows with the square would take minutes.
+      // The work takes at most a second on a busy machine; if it grew with the square, it would take minutes.
       expect(performance.now() - start, JSON.stringify(text.slice(0, 9))).toBeLessThan(10_000);
     }
   });
@@ -334,7 +334,7 @@ describe.skipIf(GPT2 === undefined)("GPT-2's vocabulary (skipped without shared/
     texts: string[];
     ids: number[][];
     codegenIds: number[][];
-    /** Of the texts in shared/smollm3/tokenizer_cases.json. */
+    /** Ids of the texts in shared/smollm3/tokenizer_cases.json. */
     otherIds: number[][];
   }
   let expected: Gpt2Cases;

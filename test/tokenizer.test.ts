@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(scratch, { recursive: true }));
 
-/** A model folder with these files. */
+/** Makes a model folder with these files. */
 async function folder(name: string, files: Record<string, string | object>): Promise<string> {
   const path = join(scratch, name);
   await mkdir(path, { recursive: true });
@@ -149,7 +149,7 @@ describe("folders", () => {
 });
 
 describe("large files", () => {
-  /** The bundled tokenizer made large enough for a worker; JSON does not mind the space. */
+  /** Makes a folder with the bundled tokenizer, large enough for a worker; JSON does not mind the space. */
   async function largeFolder(name: string, tail = ""): Promise<string> {
     const json = await readFile(join(TALES, "tokenizer.json"), "utf8");
     return folder(name, { "tokenizer.json": " ".repeat(2 ** 20) + json + tail });
@@ -195,7 +195,7 @@ describe("large files", () => {
     await writeFile(file, script);
     const { stdout } = await promisify(execFile)(process.execPath, [file], { timeout: 30_000 });
     expect(stdout.trim()).toMatch(/^\d+$/);
-    // Also where the program itself came on the command line: its flags are not for the worker.
+    // The worker must start also where the program itself came on the command line: its flags are not for the worker.
     const inline = ["--input-type=module", "--eval", script];
     const { stdout: again } = await promisify(execFile)(process.execPath, inline, { timeout: 30_000 });
     expect(again).toBe(stdout);
@@ -254,7 +254,7 @@ describe("a SentencePiece-style tokenizer with byte fallback (as Llama 2's)", ()
     );
   });
 
-  /** Text, ids, decoded, decoded with special tokens: from tokenizers 0.23.2 on the same definition. */
+  /** Texts with ids, decoded, decoded with special tokens: from tokenizers 0.23.2 on the same definition. */
   const CASES: [string, number[], string, string][] = [
     ["hello world", [1, 271, 276], "hello world", "<s> hello world"],
     [" hello", [1, 259, 271], " hello", "<s>  hello"],
@@ -304,7 +304,8 @@ describe.skipIf(SMOLLM3 === undefined)("SmolLM3's own tokenizer (skipped without
     }, 1);
     const tokenizer = await loadTokenizer(path);
     clearInterval(beat);
-    // About 20 ms on an idle machine, against 700 ms in one piece; the bound leaves room for a busy one.
+    // The longest wait is about 20 ms on an idle machine, against 700 ms in one piece; the bound leaves room for a busy
+    // one.
     expect(longest).toBeLessThan(300);
     expect(tokenizer.vocabSize).toBe(128_256);
 

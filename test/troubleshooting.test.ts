@@ -19,10 +19,10 @@ import { PacedModels } from "./support/paced-models.ts";
 import { readAdvice, type Advice } from "./support/readme.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
-const entry = path.join(root, "src", "cli", "entry.ts");
+const entry = path.join(root, "dist", "cli.js");
 const tales = path.join(root, "models", "tales");
 
-/** An answer to somebody unknown does not tell how to get in. */
+/** Titles of refusals that do not print a remedy: an answer to somebody unknown does not tell how to get in. */
 const refusals = ["A web page is refused (403)", "A name is refused (403)"];
 const advice = readAdvice("When something goes wrong", (title) => !refusals.includes(title));
 
@@ -105,7 +105,7 @@ async function serve(options: ServeOptions = {}): Promise<ComposeServer> {
   return server;
 }
 
-/** Status and message of the answer to a harmless question. */
+/** The answer to a harmless question: its status and its message. */
 async function ask(
   server: ComposeServer,
   headers: CallOptions["headers"],
@@ -122,7 +122,7 @@ async function failureOf(work: Promise<unknown>): Promise<string> {
   );
 }
 
-/** By the README's titles: makes it happen, and gives what a person then reads. */
+/** Ways to make the troubles of the README happen, by their titles; each gives what a person then reads. */
 const provocations: Readonly<Record<string, () => Promise<string>>> = {
   "Out of memory": () =>
     generate(["--model", tales, "--device", "cpu"], {

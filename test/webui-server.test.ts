@@ -14,10 +14,10 @@ interface Call {
 }
 
 const calls: Call[] = [];
-/** Of the answer that does not end by itself. */
+/** State of the answer that does not end by itself. */
 let endless: { left: boolean } | undefined;
 
-/** Stands for the API: tells what reaches it. */
+/** Stands in for the API and tells what reaches it. */
 async function api(request: Request): Promise<Response> {
   const { method, url } = request;
   if (url.endsWith("/endless")) {

@@ -54,13 +54,13 @@ let ui: WebUi;
 let model: PacedModel;
 let context: BrowserContext;
 let page: Page;
-/** What the page said to the console, and what it asked of whom. */
+/** The errors that the page wrote to the console, and the URLs that it asked for. */
 let complaints: string[];
 let requests: string[];
 
 interface ServeOptions {
   readonly key?: string;
-  /** Of the web UI. */
+  /** Port of the web UI. */
   readonly port?: number;
   readonly text?: string;
 }
@@ -81,7 +81,7 @@ async function open(options: Parameters<Browser["newContext"]>[0] = {}): Promise
   complaints = [];
   requests = [];
   page.on("console", (message) => {
-    // A server that still loads says so with a status that browsers write down.
+    // A server that still loads says so with a status that browsers write down as an error.
     if (message.type() === "error" && !message.location().url.endsWith("/health")) {
       complaints.push(message.text());
     }
@@ -177,7 +177,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await soon(() => facts().textContent()).toMatch(/^Stopped/);
     expect(model.active).toBe(0);
     expect(await outputText()).toMatch(/word 5/);
-    // By mouse as well.
+    // The button works by mouse as well.
     await button("Run").click();
     await soon(() => model.active).toBe(1);
     // The keyboard keeps its place when the button under it is switched off.
@@ -251,7 +251,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     expect(page.url()).toMatch(/#names$/);
     await panel().getByLabel("names").fill("Ada\nGrace\n");
     await button("Run").click();
-    // One run at a time, as the file does not say otherwise.
+    // There is one run at a time, as the file does not say otherwise.
     await soon(() => facts().textContent()).toMatch(/^Waiting for its turn/);
 
     await tabs.first().click();
@@ -290,7 +290,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await panel().getByLabel("prompt").fill("kept");
     const port = Number(new URL(ui.url).port);
     await ui.close();
-    // The page looks when it is looked at.
+    // The page asks the server again when somebody looks at it.
     await page.evaluate('document.dispatchEvent(new Event("visibilitychange"))');
     await soon(() => page.locator("#health").textContent()).toBe("The server does not answer");
     await server.close({ timeoutMilliseconds: 0 });

@@ -9,7 +9,7 @@ import { measureQueueMemory } from "./queue-memory.ts";
 import { pageBytes } from "./page-bytes.ts";
 import { toAppJson, toAppTable, type AppResult } from "./result.ts";
 
-/** What to print. */
+/** Runs the benchmark and returns what to print. */
 async function run(args: string[], progress: Progress): Promise<string> {
   const flags = readAppFlags(args);
   if (flags === undefined) {

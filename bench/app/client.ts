@@ -2,7 +2,12 @@
 import { request, type Agent } from "node:http";
 import { text as readText } from "node:stream/consumers";
 
-/** A blocking run of the default workflow. @returns the answer's text @throws when it is not 200 */
+/**
+ * Makes a blocking run of the default workflow.
+ *
+ * @returns the answer's text
+ * @throws Error when the answer is not 200
+ */
 export async function postRun(url: string, agent: Agent, input: object): Promise<string> {
   const body = JSON.stringify({ input });
   const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };

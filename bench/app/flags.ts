@@ -13,6 +13,7 @@ What the application adds to a model, measured with the bundled one:
   --json       print one JSON object
 `;
 
+/** The options of the command line, checked. */
 export interface AppFlags {
   runs: number;
   tokens: number;
@@ -24,11 +25,16 @@ export interface AppFlags {
 
 /** How many runs a server lets wait unless its file says otherwise (`controller.max_queue_count`). */
 const MAX_QUEUED = 1024;
-/** With the prompt, within the bundled model's context. */
+/** The most new tokens: with the prompt they are within the bundled model's context. */
 const MAX_TOKENS = 512;
 const MAX_REPEATS = 100_000;
 
-/** @returns undefined for --help @throws ModelComposeError "usage" for a wrong command line */
+/**
+ * Reads the command line.
+ *
+ * @returns undefined for --help
+ * @throws ModelComposeError "usage" for a wrong command line
+ */
 export function readAppFlags(args: string[]): AppFlags | undefined {
   const values = parse(args);
   if (values.help) {

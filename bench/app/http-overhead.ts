@@ -1,4 +1,4 @@
-/** What a blocking run over HTTP takes more than the same call of the library. */
+/** Measures what a blocking run over HTTP takes more than the same call of the library. */
 import { Agent } from "node:http";
 import { startServer } from "../../src/server/server.ts";
 import { loadModel, type GenerateOptions, type Model } from "../../src/index.ts";
@@ -7,11 +7,11 @@ import { summarize, type Summary } from "../harness/statistics.ts";
 import { postRun } from "./client.ts";
 import { composeDefinition, lent, MODEL } from "./workflow.ts";
 
-/** Milliseconds. */
+/** Milliseconds of a call of the library and of a run over HTTP. */
 export interface HttpOverhead {
   library: Summary;
   http: Summary;
-  /** Of each pair, the run over HTTP less the library's call. */
+  /** The run over HTTP less the library's call, of each pair. */
   overhead: Summary;
 }
 
@@ -26,8 +26,8 @@ interface Asked {
 }
 
 /**
- * One loaded model, called in turn by the library and by a server in this process, over a socket on loopback that stays
- * open. The library's call repeats what the server asked for, to the last option.
+ * Measures one loaded model, called in turn by the library and by a server in this process, over a socket on loopback
+ * that stays open. The library's call repeats what the server asked for, to the last option.
  *
  * @throws Error when the two do not give the same text
  */
@@ -82,7 +82,7 @@ async function libraryText(model: Model, { prompt, options }: Asked): Promise<st
   return (await model.generate(prompt, options)).newText;
 }
 
-/** The two ways, every other time the other one first: neither has the caches of the processor to itself. */
+/** Measures the two ways, every other time the other one first: neither has the caches of the processor to itself. */
 async function measurePair(
   library: () => Promise<string>,
   overHttp: () => Promise<string>,

@@ -1,4 +1,4 @@
-/** How long `model-compose up` takes until it listens, from the start of its process. */
+/** Measures how long `model-compose up` takes until it listens, from the start of its process. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -12,9 +12,9 @@ import type { Progress } from "../harness/progress.ts";
 import { summarize, type Summary } from "../harness/statistics.ts";
 import { composeText } from "./workflow.ts";
 
-/** Seconds from the start of the process. */
+/** Seconds from the start of the process to what each field names. */
 export interface Listening {
-  /** Of Node alone, from its start to the end of an empty script: what no program can do without. */
+  /** The end of an empty script, run by Node alone: what no program can do without. */
   emptyScript: Summary;
   /** Both sockets, the API's and the web UI's, take connections. */
   listening: Summary;
@@ -27,7 +27,11 @@ export interface Listening {
 const PATIENCE_MILLISECONDS = 60_000;
 const POLL_MILLISECONDS = 4;
 
-/** @throws Error when a start does not come that far within a minute */
+/**
+ * Starts the server several times and takes the times.
+ *
+ * @throws Error when a start does not come that far within a minute
+ */
 export async function measureListening(starts: number, progress: Progress): Promise<Listening> {
   const folder = await mkdtemp(join(tmpdir(), "model-compose-bench-"));
   try {
@@ -104,7 +108,7 @@ async function start(folder: string): Promise<Omit<Start, "emptyScript">> {
   }
 }
 
-/** Two that nobody uses now. */
+/** Two ports that nobody uses now. */
 async function freePorts(): Promise<[number, number]> {
   const servers = [createServer(), createServer()] as const;
   const open = servers.map(async (server) => {

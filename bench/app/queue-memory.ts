@@ -1,4 +1,4 @@
-/** The memory that runs take while they wait for their turn. */
+/** Measures the memory that runs take while they wait for their turn. */
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { Agent } from "node:http";
@@ -8,11 +8,12 @@ import type { Progress } from "../harness/progress.ts";
 import { postRun } from "./client.ts";
 import type { Listening, Order, Weight } from "./queue-process.ts";
 
+/** The memory of a server without runs and with `queued` runs that wait. */
 export interface QueueMemory {
   queued: number;
   idleRssBytes: number;
   queuedRssBytes: number;
-  /** Above idle, of V8's heap alone. */
+  /** Bytes that V8's heap alone has grown by from idle. */
   heapBytes: number;
 }
 
@@ -24,7 +25,8 @@ const BURST = 100;
 const PROMPT_LENGTH = 2000;
 
 /**
- * Blocking runs: each holds its connection and its input. One more than `queued` runs, and does not get on.
+ * Measures with blocking runs, each of which holds its connection and its input. Besides the `queued` ones that wait,
+ * one runs, and does not get on.
  *
  * @throws Error when the server does not take them, or does not let them wait
  */
@@ -95,7 +97,11 @@ async function weigh(child: ChildProcess): Promise<Weight> {
   return weight;
 }
 
-/** The next message of the process. @throws Error when it ends instead */
+/**
+ * The next message of the process.
+ *
+ * @throws Error when it ends instead
+ */
 async function answer<T>(child: ChildProcess): Promise<T> {
   const stop = new AbortController();
   const { signal } = stop;

@@ -12,7 +12,7 @@ export interface Listening {
 }
 
 export interface Weight {
-  /** Resident set size after a garbage collection, bytes. */
+  /** Resident set size after a garbage collection, in bytes. */
   rss: number;
   heapUsed: number;
   running: number;
@@ -48,7 +48,7 @@ process.on("message", (order: Order) => {
 });
 process.send?.({ url: server.url } satisfies Listening);
 
-/** What is garbage is collected: the first collection may leave what finalizers hold. */
+/** Weighs the process after several garbage collections: the first may leave what finalizers hold. */
 async function weigh(): Promise<Weight> {
   for (let i = 0; i < 3; i++) {
     globalThis.gc?.();

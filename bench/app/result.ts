@@ -6,6 +6,7 @@ import type { HttpOverhead } from "./http-overhead.ts";
 import type { Listening } from "./listening.ts";
 import type { QueueMemory } from "./queue-memory.ts";
 
+/** All that the benchmark measured, and with which options. */
 export interface AppResult {
   machine: Machine;
   runs: number;
@@ -14,12 +15,12 @@ export interface AppResult {
   starts: number;
   http: HttpOverhead;
   queue: QueueMemory;
-  /** All files of the web UI's page as they are sent. */
+  /** Bytes of all files of the web UI's page as they are sent. */
   pageBytes: number;
   up: Listening;
 }
 
-/** What a figure may be at most, in its own unit. */
+/** What each figure may be at most, in its own unit. */
 export const TARGETS = {
   http_overhead_ms: 3,
   queue_memory_bytes: 200e6,
@@ -81,7 +82,7 @@ const seconds: Format = (value) => `${value.toFixed(3)} s`;
 const megabytes: Format = (value) => `${(value / 1e6).toFixed(1)} MB`;
 const kilobytes: Format = (value) => `${(value / 1e3).toFixed(1)} KB`;
 
-/** Columns: what, median, min to max, and the target or what the figure is of. */
+/** The result as a table. Columns: what, median, min to max, and the target or what the figure is of. */
 export function toAppTable(result: AppResult): string {
   const { machine, runs, tokens, threads, starts, http, queue, up } = result;
   const figures = aimed(result);

@@ -9,7 +9,8 @@ export const MODEL = "tales";
 /**
  * A compose file with one workflow, whose input is `prompt`.
  *
- * @param ports as a server of its own process needs them
+ * @param tokens new tokens of a run
+ * @param ports ports for a server in a process of its own; left out, the file names none
  */
 export function composeText(tokens: number, ports?: { api: number; webUi: number }): string {
   const controller =

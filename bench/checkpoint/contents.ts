@@ -12,17 +12,18 @@ export interface TensorSpec {
   readonly kind: "norm" | "matrix";
 }
 
+/** What `writeCheckpoint` writes. */
 export interface CheckpointContents {
   readonly tensors: readonly TensorSpec[];
-  /** Columns of the residual stream, which set the spread of the weights. */
+  /** Number of columns of the residual stream, which sets the spread of the weights. */
   readonly width: number;
-  /** config.json of weights stored as `torchDtype`. */
+  /** Gives the config.json of weights stored as `torchDtype`. */
   readonly config: (torchDtype: string) => Record<string, unknown>;
   readonly generationConfig: Record<string, unknown>;
 }
 
 /**
- * Of the model whose config.json lies in `directory`: every tensor that its family reads.
+ * The contents of a checkpoint for the model whose config.json lies in `directory`: every tensor that its family reads.
  *
  * @throws ModelComposeError for a config that is missing, wrong or of an unsupported family
  */

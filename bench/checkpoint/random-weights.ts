@@ -1,5 +1,5 @@
 /**
- * Random weights at disk speed: a pool of 2^16 Gaussian values, rounded to the storage type once, indexed by the
+ * Makes random weights at disk speed: a pool of 2^16 Gaussian values, rounded to the storage type once, indexed by the
  * two halves of each 32-bit word of a fast integer generator.
  */
 
@@ -13,7 +13,7 @@ export type WeightDtype = keyof typeof WEIGHT_DTYPES;
 
 const POOL_SIZE = 1 << 16;
 
-/** Smallest normal number of f16: nothing below, so that no dtype has denormals (they are slow on some CPUs). */
+/** Smallest normal number of f16. Nothing is below it, so that no dtype has denormals (they are slow on some CPUs). */
 const SMALLEST_MAGNITUDE = 2 ** -14;
 
 /** A pool of values, as bit patterns of the storage type. */
@@ -53,7 +53,10 @@ export class Sfc32 {
   #c: number;
   #counter = 1;
 
-  /** @param seed integer in 0 .. 2^53 - 1 @param stream a name: each has its own independent sequence */
+  /**
+   * @param seed integer in 0 .. 2^53 - 1
+   * @param stream a name: each has its own independent sequence
+   */
   constructor(seed: number, stream: string) {
     this.#a = fnv1a(stream);
     this.#b = seed | 0;
@@ -113,13 +116,13 @@ function f32Bits(value: number): number {
   return f32AsU32[0] ?? 0;
 }
 
-/** Round to nearest even; finite values only. */
+/** The bits of a finite value as bf16, rounded to nearest even. */
 function bf16Bits(value: number): number {
   const bits = f32Bits(value);
   return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
 }
 
-/** Round to nearest even; only for magnitudes in f16's normal range. */
+/** The bits of a value as f16, rounded to nearest even; for magnitudes in f16's normal range only. */
 function f16Bits(value: number): number {
   const bits = f32Bits(value);
   const rounded = bits + 0xfff + ((bits >>> 13) & 1);

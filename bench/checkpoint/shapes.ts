@@ -1,6 +1,7 @@
 /** The SmolLM3 shapes that benchmarks and CI use, and what follows from a shape: tensor list and config files. */
 import type { CheckpointContents, TensorSpec } from "./contents.ts";
 
+/** The dimensions of a SmolLM3. */
 export interface CheckpointShape {
   readonly layers: number;
   readonly hiddenSize: number;
@@ -18,7 +19,7 @@ export interface CheckpointShape {
 const ROPE = { maxPositions: 65536, ropeTheta: 5_000_000 };
 
 export const CHECKPOINT_SHAPES = {
-  /** HuggingFaceTB/SmolLM3-3B. */
+  /** The shape of HuggingFaceTB/SmolLM3-3B. */
   "smollm3-3b": {
     ...ROPE,
     layers: 36,
@@ -31,7 +32,10 @@ export const CHECKPOINT_SHAPES = {
     eosTokenId: 128012,
     padTokenId: 128004,
   },
-  /** A sixteenth as wide as smollm3-3b, as deep: what each token costs outside the kernels. About 24 MB in bf16. */
+  /**
+   * A sixteenth as wide as smollm3-3b, and as deep: shows what each token costs outside the kernels. About 24 MB in
+   * bf16.
+   */
   "smollm3-narrow": {
     ...ROPE,
     layers: 36,
@@ -57,7 +61,7 @@ export const CHECKPOINT_SHAPES = {
     eosTokenId: 2,
     padTokenId: 2,
   },
-  /** For CI: eight layers, so that two of them have no rotary embedding; about 3.5 MB in bf16. */
+  /** A shape for CI: eight layers, so that two of them have no rotary embedding; about 3.5 MB in bf16. */
   "smollm3-tiny": {
     ...ROPE,
     layers: 8,

@@ -6,7 +6,7 @@ import { gaussianPool, Sfc32, WEIGHT_DTYPES, type WeightDtype, type WeightPool }
 
 export interface WriteCheckpointOptions {
   dtype: WeightDtype;
-  /** Integer in 0 .. 2^53 - 1: same seed, same bytes. */
+  /** Seed of the weights, an integer in 0 .. 2^53 - 1: same seed, same bytes. */
   seed: number;
   /** Upper bound of a shard's tensor bytes, unless a single tensor is larger. Default 5 GB, as on the hub. */
   maxShardBytes?: number;
@@ -137,7 +137,7 @@ class ShardWriter {
 
   async write(path: string, tensors: readonly TensorSpec[]): Promise<void> {
     const handle = await open(path, "wx");
-    // The write in flight: awaited before its block is filled again, and before the next write.
+    // The write in flight is awaited before its block is filled again, and before the next write.
     let pending: Promise<void> = writeFully(handle, safetensorsHeader(tensors, this.#options.dtype));
     let current = 0;
     try {

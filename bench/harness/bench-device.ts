@@ -4,8 +4,9 @@ import type { AdapterSummary } from "../../src/runtime/webgpu/run/adapter.ts";
 import type { StepCost } from "../../src/runtime/webgpu/run/decode.ts";
 import type { WebGpuExecutable } from "../../src/runtime/webgpu/run/executable.ts";
 
+/** A device that models can be loaded on. */
 export interface BenchDevice {
-  /** Threads that read files at once, where the files alone are read. */
+  /** Number of threads that read files at once, where the files alone are read. */
   readonly readers: number;
   /** Loads the model once more. */
   load(onWeights: (done: number, total: number) => void): Promise<LoadedModel>;
@@ -14,18 +15,19 @@ export interface BenchDevice {
 /** A loaded model that can be measured. */
 export interface LoadedModel {
   readonly executable: Executable;
-  /** @param profile measure how long kernels run; costs some speed */
+  /** Decodes. `profile` measures how long kernels run, which costs some speed. */
   decode(request: DecodeRequest, options: { profile: boolean; onStep?: OnStep }): Promise<DecodeProfile>;
-  /** Pure reads over the weights: bytes a second by the shape of the loop. */
+  /** Takes a sample of pure reads over the weights: bytes a second by the shape of the loop. */
   sampleReads(): Promise<ReadonlyMap<string, number>>;
   readonly cpu?: CpuFigures;
   readonly gpu?: { readonly executable: WebGpuExecutable; readonly summary: AdapterSummary };
 }
 
+/** What only a CPU has. */
 export interface CpuFigures {
   readonly threads: number;
   readonly kernelBuild: string;
-  /** Multiply-adds in registers on all threads: operations a second. */
+  /** Takes a sample of multiply-adds in registers on all threads: operations a second. */
   sampleFma(): Promise<number[]>;
 }
 

@@ -1,8 +1,8 @@
-/** A process that keeps one core busy until its parent kills it or is gone: the noisy neighbour of --contended. */
+/** Keeps one core busy until its parent kills it or is gone: the noisy neighbour of --contended. */
 
 const SLICE_MILLISECONDS = 50;
 
-/** In slices, so that the loss of the parent is noticed in between. */
+/** Spins in slices, so that the loss of the parent is noticed in between. */
 function spin(): void {
   const end = performance.now() + SLICE_MILLISECONDS;
   while (performance.now() < end) {}

@@ -7,27 +7,28 @@ import { likeliest, prefill } from "./measurements.ts";
 import type { Progress } from "./progress.ts";
 import type { Subject } from "./subject.ts";
 
+/** How what the GPU computed compares with the CPU. */
 export interface CheckResult {
   passed: boolean;
-  /** Of the CPU, as people read it. */
+  /** Description of the CPU device, for people. */
   device: string;
   /**
-   * Chosen by the GPU in the decode, and how many of them the CPU chooses after the same tokens (teacher forcing: one
-   * difference does not make all that follow it differ).
+   * Tokens that the GPU chose in the decode; `equalTokens` of them the CPU chooses after the same tokens (teacher
+   * forcing: one difference does not make all that follow it differ).
    */
   tokens: number;
   equalTokens: number;
   /** How much higher the CPU's logit of its own choice is at most, where the choices differ. */
   largestMargin: number;
-  /** Of the logits of the prompt's last token: |GPU - CPU|² / |CPU|². */
+  /** Normalised mean squared error of the logits of the prompt's last token: |GPU - CPU|² / |CPU|². */
   prefillNmse: number;
   samePrefillToken: boolean;
 }
 
 /**
- * Exact means the arithmetic of the CPU in another order: what f32 rounding leaves after many layers, with room. Factors
- * that are rounded to f16 (2^-11) leave about 10^-6 to 10^-5; a random checkpoint has nearly equal logits, hence tokens
- * that differ.
+ * The largest differences that pass. Exact means the arithmetic of the CPU in another order: what f32 rounding leaves
+ * after many layers, with room. Factors that are rounded to f16 (2^-11) leave about 10^-6 to 10^-5; a random checkpoint
+ * has nearly equal logits, hence tokens that differ.
  */
 const BOUNDS: Readonly<Record<PrefillMode, { nmse: number; equalShare: number }>> = {
   exact: { nmse: 1e-8, equalShare: 1 },
@@ -38,12 +39,13 @@ const BOUNDS: Readonly<Record<PrefillMode, { nmse: number; equalShare: number }>
 /** Rows of a pass whose logits are all wanted: 16 MB of them where the vocabulary is large. */
 const LOGIT_ROWS = 32;
 
+/** What the GPU was given and what it computed. */
 export interface GpuOutput {
   prompt: Int32Array;
-  /** Of the prompt's last token. */
+  /** Logits of the prompt's last token, f32 [vocabSize]. */
   logits: Float32Array;
   decodePrompt: Int32Array;
-  /** The greedy tokens after it. */
+  /** The greedy tokens after `decodePrompt`. */
   tokens: readonly number[];
 }
 
@@ -115,7 +117,7 @@ async function compareTokens(
   return { equalTokens, largestMargin };
 }
 
-/** Normalised mean squared error. */
+/** Normalised mean squared error: |actual - expected|² / |expected|². */
 export function nmse(actual: Float32Array, expected: Float32Array): number {
   let [difference, energy] = [0, 0];
   expected.forEach((value, i) => {

@@ -1,10 +1,10 @@
-/** What every benchmark's command line does around its work. */
+/** Does what every benchmark's command line does around its work. */
 import { ModelComposeError } from "../../src/base/errors.ts";
 import { Progress } from "./progress.ts";
 
 /**
- * Runs with the process's arguments and writes the result to stdout. What is wrong goes to stderr: exit code 2 for wrong
- * usage, 1 for the rest.
+ * Runs `run` with the process's arguments and writes the result to stdout. What is wrong goes to stderr, with exit code
+ * 2 for wrong usage and 1 for the rest.
  */
 export async function runCommand(
   run: (args: string[], progress: Progress) => Promise<string>,

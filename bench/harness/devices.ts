@@ -13,7 +13,11 @@ import type { BenchFlags } from "./flags.ts";
 import type { Progress } from "./progress.ts";
 import type { Subject } from "./subject.ts";
 
-/** @throws ModelComposeError "unsupported" for kernels that this Node lacks, "out-of-memory" */
+/**
+ * The CPU as a device, after a check that the model fits into memory.
+ *
+ * @throws ModelComposeError "unsupported" for kernels that this Node lacks, "out-of-memory"
+ */
 export async function wasmDevice(
   { program, checkpoint, contextLength }: Subject,
   { threads, kernelBuild }: Pick<BenchFlags, "threads" | "kernelBuild">,
@@ -52,7 +56,7 @@ export async function wasmDevice(
 }
 
 /**
- * Opens the adapter once to see whether everything that is asked for can be measured on it.
+ * A GPU as a device. Opens the adapter once to see whether everything that is asked for can be measured on it.
  *
  * @throws ModelComposeError "device", "invalid-argument" for a GPU that is not there, "unsupported" for what it lacks
  */

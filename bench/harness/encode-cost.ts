@@ -1,6 +1,6 @@
 /**
- * What a decoded token costs the calling thread, measured on Dawn's null backend: the same program, the same dispatches,
- * the same calls, and no GPU that would be waited for. No kernel runs there, so every token is 0.
+ * Measures what a decoded token costs the calling thread, on Dawn's null backend: the same program, the same
+ * dispatches, the same calls, and no GPU that would be waited for. No kernel runs there, so every token is 0.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -28,6 +28,7 @@ interface EncodeRun extends MedianCost {
   cpuMilliseconds: number;
 }
 
+/** What was run, and what every run cost. */
 export interface EncodeResult {
   model: string;
   family: string;
@@ -41,7 +42,11 @@ export interface EncodeResult {
   runs: readonly EncodeRun[];
 }
 
-/** @throws ModelComposeError for a model that is not there or does not fit into what the null backend holds */
+/**
+ * Measures on the model that is named, or on a narrow one that is written for this.
+ *
+ * @throws ModelComposeError for a model that is not there or does not fit into what the null backend holds
+ */
 export async function measureEncodeCost(flags: EncodeFlags, progress: Progress): Promise<EncodeResult> {
   if (flags.model !== undefined) {
     return measure(flags.model, flags.model, flags, progress);
@@ -65,7 +70,7 @@ async function measure(
   const { decodePromptTokens, newTokens, repeat } = flags;
   const lengths = { ...flags, promptTokens: decodePromptTokens };
   const { program, checkpoint, contextLength } = await openSubject(directory, lengths);
-  // As on a GPU: with its kernels, and without the guards that only tests want.
+  // The settings are those of a GPU: its kernels, and without the guards that only tests want.
   const backend = new WebGpuBackend({
     name: "null",
     dawnFlags: ["backend=null"],
@@ -117,7 +122,10 @@ const FIGURES = {
   cpu_ms_per_token: "cpuMilliseconds",
 } as const satisfies Record<string, keyof EncodeRun>;
 
-/** Flat. Of every figure the smallest run (neighbours on the machine only add), and beside it all runs in order. */
+/**
+ * The result as flat JSON: of every figure the smallest run (neighbours on the machine only add), and beside it all
+ * runs in order.
+ */
 export function encodeJson(result: EncodeResult): Record<string, string | number | readonly number[]> {
   const { runs, memory } = result;
   const figures: Record<string, number | readonly number[]> = {};

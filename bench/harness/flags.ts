@@ -30,13 +30,14 @@ The GPU:
 
 export type BenchDeviceChoice = Extract<DeviceChoice, { kind: "webgpu" }> | { kind: "wasm" };
 
+/** The options of a benchmark of a model, checked. */
 export interface BenchFlags {
   model: string;
   device: BenchDeviceChoice;
   threads: number;
   promptTokens: number;
   decodePromptTokens: number;
-  /** At least 2: the first token ends the prefill, decode is what follows. */
+  /** Number of new tokens, at least 2: the first token ends the prefill, decode is what follows. */
   newTokens: number;
   repeat: number;
   contextLength: number | undefined;
@@ -48,9 +49,9 @@ export interface BenchFlags {
   json: boolean;
 }
 
-/** Of --dawn-backend null. */
+/** The options with --dawn-backend null, checked. */
 export interface EncodeFlags {
-  /** Undefined: a narrow SmolLM3. */
+  /** Name or folder of the model; undefined: a narrow SmolLM3. */
   model: string | undefined;
   decodePromptTokens: number;
   newTokens: number;
@@ -64,7 +65,11 @@ export type Command =
   | { kind: "model"; flags: BenchFlags }
   | { kind: "encode"; flags: EncodeFlags };
 
-/** @throws ModelComposeError "usage" for a wrong command line */
+/**
+ * Reads the command line.
+ *
+ * @throws ModelComposeError "usage" for a wrong command line
+ */
 export function readFlags(args: string[]): Command {
   const values = parse(args);
   if (values.help) {
@@ -190,7 +195,7 @@ function kernelBuild(text: string | undefined): KernelBuild | undefined {
   throw usageError(`--kernel-build must be relaxed or baseline; found "${text}".`);
 }
 
-/** What the library calls an invalid argument is a wrong command line here. */
+/** Does `action`; what the library calls an invalid argument is a wrong command line here. */
 function asUsage<T>(action: () => T): T {
   try {
     return action();

@@ -1,4 +1,4 @@
-/** How much arithmetic a prefill is. */
+/** Counts how much arithmetic a prefill is. */
 import type { Program } from "../../src/runtime/program.ts";
 import { uniformHeads } from "../../src/runtime/state.ts";
 

@@ -1,4 +1,4 @@
-/** Where the time of a pass goes: every dispatch in a compute pass of its own, between two timestamps. */
+/** Measures where the time of a pass goes: every dispatch runs in a compute pass of its own, between two timestamps. */
 import type { DecodeRequest } from "../../src/runtime/backend.ts";
 import { ENCODE, FORWARD } from "../../src/runtime/program.ts";
 import { formFor, headFor, type PassShape } from "../../src/runtime/webgpu/plan/dispatch.ts";
@@ -12,11 +12,11 @@ export interface KernelTime {
   name: string;
   dispatches: number;
   seconds: number;
-  /** Bytes that the kernel must move at least. */
+  /** Bytes that the dispatches must move at least. */
   bytes: number;
 }
 
-/** Runs of a step; the clock of an idle GPU needs some to rise. */
+/** How often a step is run; the clock of an idle GPU needs some runs to rise. */
 const DECODE_RUNS = 7;
 const PREFILL_RUNS = 3;
 
@@ -25,7 +25,7 @@ const PREFILL_RUNS = 3;
  * of several runs; together they take longer than in a decode, where the next one may start before one ends. What the
  * cache has at the step's position is overwritten. Nothing else may run on the executable meanwhile.
  *
- * @param request of one token, whose tokens the GPU chooses
+ * @param request a request of one row whose next token the GPU can choose
  * @throws ModelComposeError "unsupported" when the adapter has no timestamps
  */
 export async function profileDecodeStep(
@@ -89,7 +89,7 @@ interface DispatchTime {
   bytes: number;
 }
 
-/** Of the dispatches that have something to do. */
+/** Takes the times of the dispatches that have something to do. */
 async function timeDispatches(
   resources: Resources,
   dispatches: readonly Recorded[],

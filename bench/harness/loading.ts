@@ -1,4 +1,4 @@
-/** Loads beside reads of the files alone. */
+/** Measures loads beside reads of the files alone. */
 import { availableMemory } from "../../src/runtime/platform/system.ts";
 import type { BenchDevice, LoadedModel } from "./bench-device.ts";
 import { totalBytes, type Extent } from "./extents.ts";
@@ -12,7 +12,7 @@ const MOST_WARM_UP_READS = 4;
 
 /**
  * Reads the files as the measurement does until that gets no faster: what follows measures neither the disk nor, on a
- * virtual machine, the host's first allocation of memory. False where files and copy do not fit into memory.
+ * virtual machine, the host's first allocation of memory. Returns false where files and copy do not fit into memory.
  */
 export async function warmFileCache(
   extents: readonly Extent[],
@@ -35,18 +35,23 @@ export async function warmFileCache(
   return true;
 }
 
+/** The model, and what was measured of its loads. */
 export interface Loaded {
-  /** Of the last load. */
+  /** The model of the last load. */
   model: LoadedModel;
   loadSeconds: Summary;
   fileReadSeconds: Summary;
-  /** Of the first prompt after each load. */
+  /** Seconds to the first token of the first prompt after each load. */
   firstTokenSeconds: Summary;
-  /** Samples since the beginning of the last load. */
+  /** Samples of the memory in use since the beginning of the last load. */
   peakRss: PeakRss;
 }
 
-/** @param prompt of the time to the first token */
+/**
+ * Loads the model several times, each time after a read of the files alone, and lets it answer a prompt.
+ *
+ * @param prompt prompt for the time to the first token
+ */
 export async function measureLoading(
   device: BenchDevice,
   extents: readonly Extent[],

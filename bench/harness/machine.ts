@@ -1,14 +1,15 @@
-/** Where a benchmark ran. */
+/** Says where a benchmark ran. */
 import { cpus } from "node:os";
 import packageJson from "../../package.json" with { type: "json" };
 import { availableCores } from "../../src/runtime/platform/system.ts";
 
+/** The machine and the software that a benchmark ran on. */
 export interface Machine {
   cpuModel: string;
   cores: number;
   platform: string;
   nodeVersion: string;
-  /** Of this package. */
+  /** Version of this package. */
   version: string;
 }
 

@@ -16,8 +16,8 @@ export async function repeatFor(milliseconds: number, action: () => Promise<unkn
 }
 
 /**
- * Pure reads over the resident weights: a sample before the first piece of work and one after each, so that every piece
- * has a neighbour on either side. (Machines change their bandwidth within seconds.)
+ * Samples of pure reads over the resident weights: one before the first piece of work and one after each, so that every
+ * piece has a neighbour on either side. (Machines change their bandwidth within seconds.)
  */
 export class ReadBandwidth {
   readonly #samples = new Map<string, number[]>();
@@ -28,7 +28,7 @@ export class ReadBandwidth {
     }
   }
 
-  /** The loop shape with the highest median. Bytes a second. */
+  /** The loop shape with the highest median, and its rate in bytes a second. */
   fastest(): { shape: string; rate: Summary } {
     const [first, ...rest] = [...this.#samples].map(([shape, samples]) => ({
       shape,
@@ -44,7 +44,7 @@ export class ReadBandwidth {
   }
 }
 
-/** Multiply-adds in registers on all threads: operations a second. */
+/** Samples of multiply-adds in registers on all threads, in operations a second. */
 export class FmaPeak {
   readonly #samples: number[] = [];
 
@@ -58,7 +58,7 @@ export class FmaPeak {
 }
 
 export interface PrefillOptions {
-  /** Are logits of the last token wanted, as before a decode by sampling? */
+  /** Whether logits of the last token are wanted, as before a decode by sampling. */
   wantsLogits: boolean;
   onProgress?: (done: number) => void;
 }
@@ -80,7 +80,11 @@ export async function prefill(
   return { seconds: (performance.now() - start) / 1000, logits: new Float32Array(logits) };
 }
 
-/** The likeliest token. @throws ModelComposeError "device" for logits that are no numbers */
+/**
+ * The likeliest token.
+ *
+ * @throws ModelComposeError "device" for logits that are no numbers
+ */
 export function likeliest(logits: Float32Array): number {
   let best = 0;
   logits.forEach((logit, token) => {
@@ -104,11 +108,11 @@ export function likeliest(logits: Float32Array): number {
 export interface DecodeSlice extends DecodeProfile {
   tokens: number[];
   steps: number;
-  /** Of the steps after the first, on a GPU. */
+  /** Costs of the steps after the first, on a GPU; else empty. */
   costs: readonly StepCost[];
 }
 
-/** Greedy decode after a prompt whose tokens, all but the last, are in the cache. `profile` costs some speed. */
+/** Decodes greedily after a prompt whose tokens, all but the last, are in the cache. `profile` costs some speed. */
 export async function decode(
   model: LoadedModel,
   prompt: Int32Array,
@@ -134,12 +138,12 @@ export async function timeToFirstToken(model: LoadedModel, prompt: Int32Array): 
   return seconds;
 }
 
-/** The middle of what a step cost the calling thread. */
+/** Medians of what a step cost the calling thread. */
 export interface MedianCost {
   dispatches: number;
   encodeMilliseconds: number;
   submitMilliseconds: number;
-  /** Of the sums of both. */
+  /** Median of each step's sum of both. */
   bothMilliseconds: number;
 }
 
@@ -153,7 +157,7 @@ export function medianCost(costs: readonly StepCost[]): MedianCost {
   };
 }
 
-/** Tokens a second over slices. */
+/** Tokens a second over all slices together. */
 export function decodeRate(slices: readonly DecodeSlice[]): number {
   const steps = slices.reduce((sum, slice) => sum + slice.steps, 0);
   return steps / slices.reduce((sum, slice) => sum + slice.wallSeconds, 0);

@@ -1,6 +1,6 @@
 /**
- * Prefill and decode of a loaded model. What is compared is measured side by side: the multiply-add peak around each
- * prefill, pure reads between slices of the decodes, so that a noisy neighbour hits both.
+ * Measures prefill and decode of a loaded model. What is compared is measured side by side: the multiply-add peak
+ * around each prefill, pure reads between slices of the decodes, so that a noisy neighbour hits both.
  */
 import { ModelComposeError } from "../../src/base/errors.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
@@ -28,10 +28,12 @@ const WARM_UP_MILLISECONDS = 300;
 /** Rows of a pass that warms up; enough for the blocked product. */
 const WARM_UP_PROMPT_TOKENS = 32;
 const WARM_UP_NEW_TOKENS = 4;
-/** Length of a slice of a decode. */
+/** Seconds that a slice of a decode takes. */
 const SLICE_SECONDS = 1.5;
 
-/** The first calls of JavaScript run unoptimised; a small model is measured in less than they take. */
+/**
+ * Warms up: the first calls of JavaScript run unoptimised, and a small model is measured in less time than they take.
+ */
 export async function warmUp(model: LoadedModel, tokens: Int32Array, progress: Progress): Promise<void> {
   progress.phase("Warming up");
   const { executable } = model;
@@ -40,11 +42,12 @@ export async function warmUp(model: LoadedModel, tokens: Int32Array, progress: P
   await repeatFor(WARM_UP_MILLISECONDS, () => decode(model, prompt, WARM_UP_NEW_TOKENS, { profile: false }));
 }
 
+/** Tokens a second of the prefills, and what they gave. */
 export interface Prefilled {
   rate: Summary;
-  /** Of the CPU. */
+  /** Operations a second of the CPU's multiply-add peak; undefined on a GPU. */
   fmaPeak: Summary | undefined;
-  /** Of the last token. */
+  /** Logits of the last token, f32 [vocabSize]. */
   logits: Float32Array;
 }
 
@@ -82,21 +85,22 @@ export async function measurePrefill(
   return { rate: summarize(rates), fmaPeak: cpu && peak.rate(), logits: lastLogits };
 }
 
+/** Tokens a second of the decodes, and what they gave. */
 export interface Decoded {
   rate: Summary;
   bandwidth: ReturnType<ReadBandwidth["fastest"]>;
-  /** Of the slices of all decodes, each against the reads around it. */
+  /** Fractions of the read bandwidth: those of the slices of all decodes, each against the reads around it. */
   bandwidthFraction: Summary;
   nonKernel: Summary | undefined;
-  /** Of each decode, on a GPU; else empty. */
+  /** Median costs of a step of each decode, on a GPU; else empty. */
   costs: readonly MedianCost[];
   tokens: readonly number[];
   contended: { processes: number; decodeTokensPerSecond: Summary } | undefined;
 }
 
 /**
- * The prompt is computed once; every decode begins at its last token and so overwrites what the one before left. A
- * decode goes in slices of a second or two, with pure reads between them.
+ * Measures decodes. The prompt is computed once; every decode begins at its last token and so overwrites what the one
+ * before left. A decode goes in slices of a second or two, with pure reads between them.
  */
 export async function measureDecode(
   model: LoadedModel,
@@ -185,7 +189,10 @@ export async function measureDecode(
   };
 }
 
-/** The same work must give the same tokens: a kernel that is fast because it is wrong is no result. */
+/**
+ * The error for unequal tokens. The same work must give the same: a kernel that is fast because it is wrong is no
+ * result.
+ */
 function unequal(what: string, expected: readonly number[], found: readonly number[]): ModelComposeError {
   const at = expected.findIndex((token, i) => token !== found[i]);
   return new ModelComposeError(

@@ -1,4 +1,4 @@
-/** The most memory that the process had in use while something was going on. */
+/** Finds the most memory that the process had in use while something was going on. */
 
 const INTERVAL_MILLISECONDS = 100;
 

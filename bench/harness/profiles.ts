@@ -1,17 +1,18 @@
-/** Where the GPU's time goes, kernel by kernel. */
+/** Reports where the GPU's time goes, kernel by kernel. */
 import type { WebGpuExecutable } from "../../src/runtime/webgpu/run/executable.ts";
 import { profileDecodeStep, profilePrefill, type KernelTime } from "./gpu-profile.ts";
 import type { Progress } from "./progress.ts";
 import { alignColumns } from "../../src/base/text-table.ts";
 import { greedyDecode } from "./workload.ts";
 
+/** Times of kernels in a decode step and in a prefill. */
 export interface Profiles {
-  /** Of a token in the middle of the decode. */
+  /** Kernels of a token in the middle of the decode. */
   decode: readonly KernelTime[];
   prefill: readonly KernelTime[];
 }
 
-/** The decode's prompt and its tokens are in the cache. */
+/** Profiles a decode step and a prefill; the decode's prompt and its tokens are in the cache. */
 export async function profileModel(
   executable: WebGpuExecutable,
   { prompt, decodePrompt, newTokens }: { prompt: Int32Array; decodePrompt: Int32Array; newTokens: number },
@@ -25,19 +26,24 @@ export async function profileModel(
   return { decode, prefill: await profilePrefill(executable, prompt) };
 }
 
+/** A kernel in the JSON of a benchmark. */
 export interface ProfileRow {
   kernel: string;
   dispatches: number;
   seconds: number;
-  /** Of the time of all kernels. */
+  /** Fraction of the time of all kernels. */
   share: number;
   bytes: number;
   bytes_per_second: number;
-  /** Of the measured read bandwidth. */
+  /** Fraction of the measured read bandwidth. */
   bandwidth_fraction: number;
 }
 
-/** @param readBandwidth measured, in bytes a second */
+/**
+ * The kernels as rows, in the same order.
+ *
+ * @param readBandwidth measured read bandwidth, in bytes a second
+ */
 export function profileRows(kernels: readonly KernelTime[], readBandwidth: number): ProfileRow[] {
   const total = kernels.reduce((sum, { seconds }) => sum + seconds, 0);
   return kernels.map(({ name, dispatches, seconds, bytes }) => {

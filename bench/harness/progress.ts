@@ -1,4 +1,4 @@
-/** What the benchmark is doing, as one line on stderr; nothing where nobody watches. */
+/** Shows what the benchmark is doing, as one line on stderr; nothing where nobody watches. */
 import type { WriteStream } from "node:tty";
 
 const REDRAW_MILLISECONDS = 200;
@@ -15,13 +15,13 @@ export class Progress {
     this.#stream = stream;
   }
 
-  /** Something new begins. */
+  /** Shows that something new begins. */
   phase(text: string): void {
     this.#drawnAt = -Infinity;
     this.step(text);
   }
 
-  /** The same thing goes on. */
+  /** Shows that the same thing goes on. */
   step(text: string): void {
     const now = performance.now();
     if (!this.#stream.isTTY || now - this.#drawnAt < REDRAW_MILLISECONDS) {
@@ -38,7 +38,7 @@ export class Progress {
     }
   }
 
-  /** A line that stays, also in a pipe: what a reader of the numbers must know. */
+  /** Writes a line that stays, also in a pipe: what a reader of the numbers must know. */
   notice(text: string): void {
     this.clear();
     this.#stream.write(`${text}\n`);

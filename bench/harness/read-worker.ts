@@ -4,7 +4,7 @@ import { workerScope } from "../../src/runtime/platform/workers.ts";
 import { totalBytes, type Extent } from "./extents.ts";
 
 const READ_BYTES = 8 * 2 ** 20;
-/** Well under the 2 GiB that some platforms allow one read or one buffer. */
+/** Bytes of a buffer: well under the 2 GiB that some platforms allow one read or one buffer. */
 const BUFFER_BYTES = 2 ** 30;
 
 /** Where the next read of at most `most` bytes goes. */

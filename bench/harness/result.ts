@@ -7,8 +7,9 @@ import { machineJson, type Machine } from "./machine.ts";
 import { profileRows, type ProfileRow, type Profiles } from "./profiles.ts";
 import type { Summary } from "./statistics.ts";
 
+/** What was run, and what came out in the units that the names say: bytes, seconds, numbers a second. */
 export interface BenchResult {
-  /** What was run. */
+  /** Name or folder of the model. */
   model: string;
   family: string;
   device: string;
@@ -18,12 +19,13 @@ export interface BenchResult {
   contextLength: number;
   repeat: number;
   machine: Machine;
-  /** What came out. Bytes, seconds, a second. */
   loadSeconds: Summary;
   fileReadSeconds: Summary;
-  /** False: files and their copy do not fit into memory together, so that reads went to the disk. */
+  /**
+   * Whether the files lay in memory; false: they and their copy do not fit together, so that reads went to the disk.
+   */
   isFileCacheWarm: boolean;
-  /** Of the first prompt after loading. */
+  /** Seconds to the first token of the first prompt after loading. */
   firstTokenSeconds: Summary;
   firstTokenPromptTokens: number;
   prefillTokensPerSecond: Summary;
@@ -33,9 +35,9 @@ export interface BenchResult {
   readBandwidth: Summary;
   readShape: string;
   decodeBandwidthFraction: Summary;
-  /** Undefined where the device cannot measure its kernels. */
+  /** Fraction of a decode in which no kernel ran; undefined where the device cannot measure its kernels. */
   nonKernelFraction: Summary | undefined;
-  /** With --contended. */
+  /** Decodes beside busy processes, with --contended. */
   contended: { processes: number; decodeTokensPerSecond: Summary } | undefined;
   memory: MemoryUse;
   peakRssBytes: number;
@@ -56,18 +58,21 @@ export interface GpuResult {
   adapter: AdapterSummary;
   prefillMode: PrefillMode;
   dispatchesPerToken: number;
-  /** Of the calling thread, a token. */
+  /** Milliseconds of the calling thread that encoding a token takes. */
   encodeMilliseconds: Summary;
   submitMilliseconds: Summary;
-  /** With --profile. */
+  /** Times of kernels, with --profile. */
   profiles?: Profiles;
-  /** With --check. */
+  /** Comparison with the CPU, with --check. */
   check?: CheckResult;
 }
 
 type Json = Record<string, string | number | boolean | readonly ProfileRow[]>;
 
-/** Flat but for profiles; a repeated measurement `x` is its median, beside it are `x_min` and `x_max`. */
+/**
+ * The result as JSON, flat but for profiles; a repeated measurement `x` is its median, beside it are `x_min` and
+ * `x_max`.
+ */
 export function toJson(result: BenchResult): Json {
   const { cpu, gpu, memory } = result;
   return {

@@ -1,4 +1,4 @@
-/** The order of a benchmark of a model on a device. */
+/** Runs a benchmark of a model on a device, in its order. */
 import { checkAgainstCpu } from "./check.ts";
 import type { BenchDevice } from "./bench-device.ts";
 import { gpuDevice, wasmDevice } from "./devices.ts";
@@ -16,10 +16,14 @@ import { randomTokens } from "./workload.ts";
 
 const PREFILL_SEED = 1;
 const DECODE_SEED = 2;
-/** Of the time to the first token. */
+/** Length of the prompt for the time to the first token. */
 const SHORT_PROMPT_TOKENS = 16;
 
-/** @throws ModelComposeError for a flag, a model or a machine that does not fit, and for results that are wrong */
+/**
+ * Runs the benchmark.
+ *
+ * @throws ModelComposeError for a flag, a model or a machine that does not fit, and for results that are wrong
+ */
 export async function runBenchmark(flags: BenchFlags, progress: Progress): Promise<BenchResult> {
   const subject = await openSubject(flags.model, flags);
   const { program, contextLength } = subject;

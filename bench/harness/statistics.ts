@@ -1,12 +1,17 @@
 /** What repeated measurements are reduced to. */
 
+/** What is kept of repeated measurements, in their unit. */
 export interface Summary {
   median: number;
   min: number;
   max: number;
 }
 
-/** The middle value; of an even count the mean of the two in the middle. `values` is not empty. */
+/**
+ * The middle value, or the mean of the two in the middle of an even count.
+ *
+ * @throws RangeError when there are no values
+ */
 export function median(values: readonly number[]): number {
   if (values.length === 0) {
     throw new RangeError("median of no values");
@@ -20,7 +25,7 @@ export function summarize(values: readonly number[]): Summary {
   return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
 
-/** Every value times a positive factor: how a rate becomes a fraction of a peak. */
+/** A summary with every value times a positive factor: how a rate becomes a fraction of a peak. */
 export function scale({ median, min, max }: Summary, factor: number): Summary {
   return { median: median * factor, min: min * factor, max: max * factor };
 }

@@ -15,7 +15,11 @@ export interface Subject {
   contextLength: number;
 }
 
-/** @throws ModelComposeError for a model that is not there, or lengths that do not fit */
+/**
+ * Opens a model and finds the context for the lengths.
+ *
+ * @throws ModelComposeError for a model that is not there or is an encoder–decoder, or lengths that do not fit
+ */
 export async function openSubject(model: string, lengths: Lengths): Promise<Subject> {
   const directory = await resolveModelDirectory(model);
   const { program, checkpoint } = await openModel(directory);
@@ -29,7 +33,11 @@ export async function openSubject(model: string, lengths: Lengths): Promise<Subj
   return { program, checkpoint, contextLength: contextLengthFor(lengths, program.maxPositions) };
 }
 
-/** The bytes that loading reads. @throws ModelComposeError for tensors that are missing or of another shape */
+/**
+ * The bytes that loading reads.
+ *
+ * @throws ModelComposeError for tensors that are missing or of another shape
+ */
 export function extentsOf({ program, checkpoint }: Subject): Extent[] {
   const matrices = [...program.matrices.keys()].map((name) => matrixSlice(program, checkpoint, name));
   const vectors = [...program.vectors.keys()].map((name) => vectorSlice(program, checkpoint, name));

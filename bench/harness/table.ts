@@ -1,4 +1,4 @@
-/** A benchmark's result for people. */
+/** Writes a benchmark's result for people. */
 import { machineText } from "./machine.ts";
 import { profileRows, profileTable } from "./profiles.ts";
 import type { BenchResult } from "./result.ts";
@@ -17,7 +17,7 @@ const megabytes: Format = (value) => `${(value / 1e6).toFixed(1)} MB`;
 
 const significant: Format = (value) => (value >= 100 ? value.toFixed(1) : value.toPrecision(3));
 
-/** Columns: what, median, min to max, and beside it what it is to be compared with. */
+/** The result as a table. Columns: what, median, min to max, and beside it what it is to be compared with. */
 export function toTable(result: BenchResult): string {
   const row = (name: string, summary: Summary, format: Format, note = ""): string[] => [
     name,

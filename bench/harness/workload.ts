@@ -25,11 +25,12 @@ export function randomTokens(count: number, vocabSize: number, seed: number): In
   );
 }
 
+/** Numbers of tokens that a benchmark is asked for. */
 export interface Lengths {
   promptTokens: number;
   decodePromptTokens: number;
   newTokens: number;
-  /** As asked for. */
+  /** Capacity of the KV cache that was asked for; undefined: none was. */
   contextLength: number | undefined;
 }
 
@@ -37,7 +38,8 @@ export interface Lengths {
  * Capacity of the KV cache in tokens: as asked for, else what the longer prompt and the new tokens need, rounded up.
  * It is not the model's maximum: that would measure the reservation of memory that nothing here uses.
  *
- * @throws ModelComposeError "invalid-argument" when that does not hold the tokens, or is more than the model's maximum
+ * @throws ModelComposeError "invalid-argument" when that capacity does not hold the tokens, or is more than the model's
+ *   maximum
  */
 export function contextLengthFor(lengths: Lengths, maxPositions: number): number {
   const { promptTokens, decodePromptTokens, newTokens, contextLength } = lengths;

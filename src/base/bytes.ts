@@ -1,6 +1,6 @@
-/** Amounts of bytes, printed for people and read from what people write. */
+/** Prints amounts of bytes for people, and reads them from what people write. */
 
-/** "6.15 GB", "36.2 MB", "64.0 kB", "640 bytes": decimal units, about three digits. */
+/** An amount of bytes as text in decimal units, with about three digits: "6.15 GB", "36.2 MB", "64.0 kB", "640 bytes". */
 export function formatBytes(bytes: number): string {
   if (bytes >= 1e9) {
     return `${(bytes / 1e9).toFixed(2)} GB`;

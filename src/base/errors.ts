@@ -3,7 +3,7 @@
  * the thing, what was expected, what was found and what to do.
  */
 
-/** Machine-readable reason; whoever shows an error may map it to a status of its own. */
+/** The reason of an error, for machines; whoever shows an error may map it to a status of its own. */
 export type ErrorCode =
   | "invalid-argument" // a parameter out of range, of the wrong type, or unknown
   | "invalid-input" // the input of one run, such as a prompt
@@ -20,8 +20,9 @@ export type ErrorCode =
   | "aborted" // the caller's AbortSignal
   | "usage"; // a command that is not written as it must be
 
+/** What an error may have besides its code and message. */
 export interface ErrorDetails {
-  /** What to do about it; appended to the message as its last sentence. */
+  /** A sentence on what to do about the failure; appended to the message as its last sentence. */
   remedy?: string;
   /** The option that the error is about, as the library spells it: "maxPromptTokens". */
   parameter?: string;
@@ -44,7 +45,7 @@ export class ModelComposeError extends Error {
   }
 }
 
-/** The caller's AbortSignal fired; `cause` is the signal's reason. */
+/** The error of an operation whose AbortSignal has fired; `cause` is the signal's reason. */
 export class AbortError extends ModelComposeError {
   override readonly name = "AbortError";
 
@@ -60,7 +61,7 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   }
 }
 
-/** What went wrong, without what to do about it. */
+/** The message of an error without its remedy. */
 export function withoutRemedy({ message, remedy }: ModelComposeError): string {
   return remedy === undefined ? message : message.slice(0, -(remedy.length + 1));
 }

@@ -2,12 +2,13 @@
 import { visit, type JSONVisitor } from "jsonc-parser";
 import { ModelComposeError, errorMessage, type ErrorCode } from "./errors.ts";
 
+/** What errors say of the place that JSON is from. */
 export interface JsonSource {
-  /** Named in errors: a path, or a path and the part of it. */
+  /** The name in errors: a path, or a path and the part of it. */
   name: string;
-  /** Of the errors thrown. */
+  /** Code of the errors that are thrown. */
   code: ErrorCode;
-  /** Last sentence of the errors. */
+  /** The errors' last sentence: what to do. */
   remedy: string;
 }
 
@@ -16,6 +17,8 @@ export type JsonObject = Record<string, unknown>;
 /**
  * Parses UTF-8 bytes that must hold one JSON object. A key that occurs twice in an object is an error: JSON.parse
  * would keep the last and hide the other.
+ *
+ * @throws ModelComposeError with `source.code` for bytes that are no UTF-8, no JSON or no object, and for such a key
  */
 export function parseJsonObject(bytes: Uint8Array, source: JsonSource): JsonObject {
   const text = decodeUtf8(bytes, source);
@@ -36,7 +39,7 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A JSON value in a few words, for "found …" in messages. Callers of the library may give what is no JSON. */
+/** A value in a few words, for "found …" in messages. Callers of the library may give one that is no JSON. */
 export function describeJson(value: unknown): string {
   if (value === undefined) {
     return "nothing";
@@ -60,7 +63,7 @@ export function describeJson(value: unknown): string {
   return "an object";
 }
 
-/** Undefined where there is none: of cycles, of a bigint within, of what nests too deeply. */
+/** The JSON of a value; undefined where there is none: of cycles, of a bigint within, of what nests too deeply. */
 function jsonText(value: unknown): string | undefined {
   try {
     return JSON.stringify(value);

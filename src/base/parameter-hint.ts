@@ -16,6 +16,6 @@ export function withHint(error: unknown, hints: ReadonlyMap<string, string>): un
     return error;
   }
   const remedy = error.remedy === undefined ? hint : `${error.remedy} ${hint}`;
-  // Without the parameter: who has been told how to write it here is not told again further out.
+  // The new error has no parameter: who has been told how to write it here is not told again further out.
   return new ModelComposeError(error.code, withoutRemedy(error), { remedy, cause: error });
 }

@@ -1,6 +1,6 @@
-/** Tables for a terminal or a pipe. */
+/** Writes tables for a terminal or a pipe. */
 
-/** Rows of cells as lines, each column as wide as its widest cell. Short rows end early. */
+/** The lines of rows of cells, each column as wide as its widest cell. Short rows end early. */
 export function alignColumns(rows: readonly (readonly string[])[]): string[] {
   const columns = Math.max(0, ...rows.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, column) =>

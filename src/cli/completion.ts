@@ -3,7 +3,7 @@ import tab from "@bomb.sh/tab/commander";
 import type { Command } from "commander";
 import { FAMILIES } from "../models/families/table.ts";
 
-/** Values that are known but not the only ones: a name of an adapter, a folder, a repository. */
+/** Values of flags that are known but not the only ones: others are a name of an adapter, a folder, a repository. */
 const SUGGESTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   device: {
     auto: "a hardware GPU when there is one, else the CPU",
@@ -17,12 +17,12 @@ const SUGGESTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = 
 /** The commands that take a repository as their argument. */
 const MODEL_COMMANDS = ["models pull", "models verify", "models remove", "models info"];
 
-/** Repositories on the hub to their families. */
+/** The family of each supported repository on the hub, by repository. */
 function supportedModels(): Record<string, string> {
   return Object.fromEntries(FAMILIES.flatMap(({ type, published }) => published.map((id) => [id, type])));
 }
 
-/** Adds the commands; call it when all others are there. */
+/** Adds the commands of completion; call it when all others are there. */
 export function addCompletion(program: Command): void {
   const { commands } = tab(program, { completionCommandName: "completion" });
   for (const name of MODEL_COMMANDS) {

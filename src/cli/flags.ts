@@ -12,7 +12,7 @@ export function collect(value: string, previous: string[] | undefined): string[]
   return [...(previous ?? []), value];
 }
 
-/** A number as written on a command line. Its range is checked where the flag's meaning is known. */
+/** Reads a number as written on a command line. Its range is checked where the flag's meaning is known. */
 export function numberFlag(text: string): number {
   if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) {
     return Number(text);
@@ -23,7 +23,7 @@ export function numberFlag(text: string): number {
   throw new InvalidArgumentError("It is not a number.");
 }
 
-/** A count as written on a command line. */
+/** Reads a count as written on a command line: an integer >= 1. */
 export function countFlag(text: string): number {
   const number = numberFlag(text);
   if (Number.isSafeInteger(number) && number >= 1) {
@@ -34,7 +34,11 @@ export function countFlag(text: string): number {
 
 export const countSchema = z.int().min(1).describe("an integer >= 1");
 
-/** @throws ModelComposeError `invalid-argument` naming the flag, its range and what was found */
+/**
+ * Checks the value of a flag.
+ *
+ * @throws ModelComposeError `invalid-argument` naming the flag, its range and what was found
+ */
 export function checkFlag<T>(flag: string, schema: z.ZodType<T>, value: unknown): T | undefined {
   if (value === undefined) {
     return undefined;
@@ -47,7 +51,7 @@ export function checkFlag<T>(flag: string, schema: z.ZodType<T>, value: unknown)
   throw new ModelComposeError("invalid-argument", `--${flag} must be ${expected}, found ${show(value)}.`);
 }
 
-/** Bytes, as in `8GB`, `1.5 GiB` or `800000000`. */
+/** Reads an amount of bytes: `8GB`, `1.5 GiB` or `800000000`. */
 export function bytesFlag(text: string): number {
   const bytes = parseBytes(text);
   if (bytes !== undefined) {
@@ -58,7 +62,7 @@ export function bytesFlag(text: string): number {
   );
 }
 
-/** Flags of every command that loads models on a device. */
+/** The flags of every command that loads models on a device. */
 export interface DeviceFlags {
   readonly device?: string;
   readonly threads?: number;
@@ -94,10 +98,10 @@ export function deviceFlags(command: Command): Command {
     );
 }
 
-/** `--device webgpu:?`, which like `--help` shows something instead of what the command does. */
+/** What `--device webgpu:?` throws, which like `--help` shows something instead of what the command does. */
 export class AdaptersWanted extends Error {}
 
-/** What the device flags say, as `loadModel` takes it. @throws ModelComposeError `invalid-argument` */
+/** The options of `loadModel` that the device flags say. @throws ModelComposeError `invalid-argument` */
 export function deviceOptions(flags: DeviceFlags): DeviceOptions {
   return {
     device: deviceFlag(flags.device),

@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 
-/** Ctrl-C, or a polite request to end. */
+/** The error of a command that Ctrl-C, or a polite request to end, has stopped. */
 export class Interrupted extends Error {
   override readonly name = "Interrupted";
   /** The exit code by which shells report the signal: 128 + its number. */

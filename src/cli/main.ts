@@ -23,14 +23,14 @@ interface GlobalFlags extends ComposeFlags {
   readonly quiet?: boolean;
 }
 
-/** Loaded when a command needs it, so that `--help` and bad input answer at once. */
+/** Loads a model. The code for it is loaded when a command needs it, so that `--help` and bad input answer at once. */
 const loadModel: LoadTextModel = async (source, options) => {
   const { loadModelSized } = await import("../models/model.ts");
   return loadModelSized(source, options);
 };
 
 /**
- * The command line. Sets `process.exitCode`: 0; 1 for a failure; 2 for a wrong command line; 130 for Ctrl-C.
+ * Runs the command line. Sets `process.exitCode`: 0; 1 for a failure; 2 for a wrong command line; 130 for Ctrl-C.
  *
  * @param argv arguments behind the program's name
  */
@@ -56,7 +56,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   process.exitCode = finish(failure, interrupted, state);
 }
 
-/** @returns what went wrong, if anything did */
+/** Lists the GPU adapters. @returns what went wrong, if anything did */
 async function showAdapters({ terminal }: CommandContext): Promise<unknown> {
   try {
     const { listAdapters, listingText } = await import("../runtime/devices.ts");
@@ -145,7 +145,7 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
   return program;
 }
 
-/** The commands around servers; what they need is loaded when one is called. */
+/** Adds the commands around servers; what they need is loaded when one is called. */
 function serverCommands(program: Command, start: (flags: GlobalFlags) => CommandContext): void {
   serveFlags(program.command("up"))
     .description("serve the workflows: HTTP API and web UI")
@@ -213,7 +213,7 @@ function serveFlags(command: Command): Command {
     .option("--allowed-host <name>", "another name of this server, such as a proxy's; repeatable", collect);
 }
 
-/** Flags of a command with those before its name: lists of both, else the command's own first. */
+/** The flags of a command with those before its name: a list has those of both, of another flag its own wins. */
 function flagsOf<T extends object>(command: Command): T {
   const own = command.opts();
   const before: Record<string, unknown> = command.parent?.opts() ?? {};
@@ -282,7 +282,7 @@ Examples:
   model-compose up --detach
   model-compose validate -f model-compose.yml -f local.yml`;
 
-/** What help shows of a command whose examples need no word. */
+/** The examples in the help of a command that need no word. */
 function examples(...lines: readonly string[]): string {
   return `\nExamples:\n${lines.map((line) => `  model-compose ${line}`).join("\n")}`;
 }

@@ -32,9 +32,9 @@ const ofGenerate: Flags = {
   ignoreEos: "--ignore-eos",
 };
 
-/** For `withHint`: the flags of every command that loads models. */
+/** The hints on flags of every command that loads models, for `withHint`. */
 export const deviceHints = hints(ofDevice);
-/** For `withHint`: the flags of `generate`. */
+/** The hints on flags of `generate`, for `withHint`. */
 export const generateHints = hints(ofGenerate);
 
 function hints(flags: Flags): ReadonlyMap<string, string> {

@@ -2,7 +2,7 @@ import { inspect } from "node:util";
 import { ModelComposeError, errorMessage } from "../base/errors.ts";
 import type { GenerateResult } from "../runtime/generation/types.ts";
 
-/** `123 tokens, 45.6 tokens/s, wasm (relaxed SIMD, 2 threads)`: new tokens of all texts, and their decode speed. */
+/** Text such as `123 tokens, 45.6 tokens/s, wasm (2 threads)`: the new tokens of all texts, and their decode speed. */
 export function statisticsLine(generations: readonly GenerateResult[], device: string): string {
   let tokens = 0;
   let seconds = 0;

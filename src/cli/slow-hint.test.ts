@@ -7,7 +7,7 @@ import type { LoadTextModel, TextModel } from "../compose/model-host.ts";
 import { hintWhenSlow } from "./slow-hint.ts";
 import { Terminal } from "./terminal.ts";
 
-/** Milliseconds, as the models below let them pass. */
+/** The time in milliseconds, which the models below let pass. */
 let clock = 0;
 const now = (): number => clock;
 const noGpu = (): Promise<undefined> => Promise.resolve(undefined);
@@ -23,6 +23,7 @@ afterEach(() => {
 interface Pace {
   /** Milliseconds before the first token. */
   readonly prefill?: number;
+  /** Milliseconds before each further token. */
   readonly token: number;
   readonly tokens?: number;
   readonly kind?: "wasm" | "webgpu";
@@ -78,12 +79,12 @@ async function read(model: TextModel): Promise<void> {
 interface Texts extends Pace {
   readonly options?: LoadOptions;
   readonly gpu?: string;
-  /** Of the reader, for each part. */
+  /** Milliseconds that the reader takes for each part. */
   readonly reading?: number;
   readonly texts?: number;
 }
 
-/** Everything that loading, two texts and the end of the model tell. */
+/** Every notice that loading, the texts and the end of the model give. */
 async function notices({ options, gpu, reading = 0, texts = 2, ...pace }: Texts): Promise<string[]> {
   const lines: string[] = [];
   const load = hintWhenSlow(paced(pace), { now, findGpu: () => Promise.resolve(gpu) });

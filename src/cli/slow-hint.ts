@@ -1,21 +1,21 @@
-/** Tells once, of a process, that decoding is slow and what would make it faster. */
+/** Tells once in a process that decoding is slow, and what would make it faster. */
 import { ModelComposeError } from "../base/errors.ts";
 import type { StreamPart } from "../runtime/generation/types.ts";
 import type { LoadOptions } from "../models/load-options.ts";
 import { availableCores } from "../runtime/platform/system.ts";
 import type { LoadTextModel, TextModel } from "../compose/model-host.ts";
 
-/** Slower than this, people wait for the text instead of reading along. */
+/** The speed below which people wait for the text instead of reading along. */
 const SLOW_TOKENS_PER_SECOND = 5;
-/** Fewer say nothing about the speed. */
+/** Fewest tokens that say something about the speed. */
 const LEAST_TOKENS = 8;
-/** A command ends what it writes first; it takes less, or ends the model, which does not wait. */
+/** How long a hint waits for a command to end what it writes; it takes less, or ends the model, which does not wait. */
 const DELAY_MILLISECONDS = 1000;
 
 export interface SlowHintOptions {
-  /** Name of a hardware GPU, used or not; undefined when there is none. */
+  /** Tells the name of a hardware GPU, used or not; undefined when there is none. */
   readonly findGpu?: () => Promise<string | undefined>;
-  /** Milliseconds. */
+  /** The time in milliseconds. */
   readonly now?: () => number;
 }
 
@@ -60,8 +60,8 @@ export function hintWhenSlow(load: LoadTextModel, options: SlowHintOptions = {})
 }
 
 /**
- * The same stream. What counts is the time for which the next token is waited for: a reader that is slow itself does not
- * make the model slow, nor does a prompt that is long.
+ * Passes a stream on and measures its speed. What counts is the time for which the next token is waited for: a reader
+ * that is slow itself does not make the model slow, nor does a prompt that is long.
  */
 async function* watched<Part extends Pick<StreamPart, "tokens">>(
   parts: AsyncIterable<Part>,

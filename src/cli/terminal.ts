@@ -3,7 +3,7 @@ import yoctoSpinner, { type Spinner } from "yocto-spinner";
 import type { LoadProgress } from "../models/load-options.ts";
 import { TransferMeter } from "./transfer-meter.ts";
 
-/** The reader of stdout is gone (`| head`): a normal end, not a failure. */
+/** The error when the reader of stdout is gone (`| head`), which is a normal end and no failure. */
 export class BrokenPipe extends Error {
   override readonly name = "BrokenPipe";
 
@@ -22,7 +22,7 @@ export class Terminal {
   #spinnerTimer: NodeJS.Timeout | undefined;
   #progress = "";
   readonly #transfer = new TransferMeter();
-  /** Text shown live has not ended its line. */
+  /** Whether text that is shown live has not ended its line. */
   #midLine = false;
 
   constructor(options: { quiet?: boolean } = {}) {
@@ -31,7 +31,7 @@ export class Terminal {
       const readerIsGone = ["EPIPE", "EOF", "ECONNRESET"].includes(error.code ?? "");
       this.#broken.abort(readerIsGone ? new BrokenPipe() : error);
     });
-    // Nobody reads the notes: nothing is lost.
+    // Where nobody reads the notes, nothing is lost.
     process.stderr.on("error", () => undefined);
   }
 
@@ -40,7 +40,7 @@ export class Terminal {
     return this.#broken.signal;
   }
 
-  /** A person watches stderr: progress and live text are shown. */
+  /** Whether a person watches stderr, so that progress and live text are shown. */
   get watched(): boolean {
     return process.stderr.isTTY && !this.#quiet;
   }
@@ -58,7 +58,7 @@ export class Terminal {
     await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
   }
 
-  /** New text as it is produced, on stderr, where a person watches. */
+  /** Shows new text as it is produced, on stderr, where a person watches. */
   live(text: string): void {
     this.#stopProgress();
     if (text === "") {
@@ -68,7 +68,7 @@ export class Terminal {
     this.#midLine = !text.endsWith("\n");
   }
 
-  /** Text on stdout left its line open on the same screen; what follows on stderr begins a new one. */
+  /** Ends the line that text on stdout left open on the same screen, so that what follows on stderr begins a new one. */
   endLine(): void {
     if (this.#midLine) {
       process.stderr.write("\n");
@@ -76,7 +76,7 @@ export class Terminal {
     this.#midLine = false;
   }
 
-  /** A line for people; not with --quiet. */
+  /** Shows a line for people; not with --quiet. */
   note(line: string): void {
     if (!this.#quiet) {
       this.#line(line);
@@ -93,7 +93,7 @@ export class Terminal {
     this.#line(`${styleText("red", "error:", { stream: process.stderr })} ${message}`);
   }
 
-  /** What is going on; shown on a terminal when it takes longer than a second. */
+  /** Says what is going on, which a terminal shows when it takes longer than a second. */
   progress(text: string): void {
     if (!this.watched) {
       return;

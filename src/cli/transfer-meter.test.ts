@@ -6,7 +6,7 @@ describe("the line about a transfer", () => {
     const meter = new TransferMeter();
     const total = 6e9;
     expect(meter.text({ done: 1e9, total }, 0)).toBe("Fetching the model: 1.00 GB of 6.00 GB (16 %)");
-    // Nothing has come yet: how long that took says nothing.
+    // Nothing has come yet: the time that this took says nothing about the rest.
     meter.text({ done: 1e9, total }, 60_000);
     expect(meter.text({ done: 1.01e9, total }, 60_500)).toBe("Fetching the model: 1.01 GB of 6.00 GB (16 %)");
     expect(meter.text({ done: 1.1e9, total }, 62_000)).toBe(

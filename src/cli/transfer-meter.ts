@@ -1,14 +1,16 @@
-/** How fast a transfer goes, and how long it still takes. */
+/** Measures how fast a transfer goes, and how long it still takes. */
 import { formatBytes } from "../base/bytes.ts";
 
-/** Milliseconds over which the rate is measured: long enough to be calm, short enough to show a change. */
+/** The milliseconds over which the rate is measured: long enough to be calm, short enough to show a change. */
 const WINDOW = 10_000;
-/** With less time to measure, a rate would only be a guess. */
+/** Milliseconds below which a measured rate would only be a guess. */
 const LEAST = 2000;
 
+/** How far a transfer is, in bytes. */
 export interface Transfer {
-  /** Bytes. */
+  /** Bytes that have come. */
   readonly done: number;
+  /** Bytes that come in all. */
   readonly total: number;
 }
 
@@ -17,9 +19,9 @@ export class TransferMeter {
   #total = 0;
 
   /**
-   * "Fetching the model: 1.23 GB of 6.15 GB (20 %), 45.1 MB/s, 1 min 49 s left"
+   * The line that shows a transfer: "Fetching the model: 1.23 GB of 6.15 GB (20 %), 45.1 MB/s, 1 min 49 s left"
    *
-   * @param now milliseconds, on a clock that does not go back
+   * @param now the time in milliseconds, on a clock that does not go back
    */
   text({ done, total }: Transfer, now: number): string {
     const rate = this.#rate(done, total, now);
@@ -34,10 +36,10 @@ export class TransferMeter {
     return parts.join(", ");
   }
 
-  /** Bytes per second over the last seconds; undefined before there is enough to tell. */
+  /** The bytes per second over the last seconds; undefined before there is enough to tell. */
   #rate(done: number, total: number, now: number): number | undefined {
     const last = this.#samples.at(-1);
-    // Another transfer, or one that had to begin anew. What was there before it did not come over the network.
+    // This is another transfer, or one that had to begin anew. What was there before it did not come over the network.
     if (total !== this.#total || (last !== undefined && done < last.done)) {
       this.#samples = [];
     }
@@ -58,7 +60,7 @@ export class TransferMeter {
   }
 }
 
-/** "2 h 5 min", "1 min 49 s", "12 s" */
+/** A time as text: "2 h 5 min", "1 min 49 s", "12 s". */
 function timeText(seconds: number): string {
   const rounded = Math.max(1, Math.round(seconds));
   const minutes = Math.floor(rounded / 60);

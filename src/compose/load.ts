@@ -32,9 +32,10 @@ const otherKeys = [
   "tracers",
 ];
 
+/** What compose files are loaded with. */
 export interface LoadComposeOptions {
   readonly environment: Environment;
-  /** Unknown keys are warnings. */
+  /** Whether unknown keys are warnings and no errors. */
   readonly lenient?: boolean;
 }
 
@@ -66,7 +67,11 @@ export function loadCompose(files: readonly string[], options: LoadComposeOption
   return readCompose(files.map(readSource), options);
 }
 
-/** As loadCompose, from texts already read. */
+/**
+ * Reads compose files as loadCompose does, from texts that are there already.
+ *
+ * @throws ComposeFileError with every problem found; ModelComposeError `not-found` when there is no file
+ */
 export function readCompose(sources: readonly SourceFile[], options: LoadComposeOptions): ComposeDefinition {
   const problems = new ProblemList(options.lenient);
   const trees = sources.flatMap((source) => readTree(source, options.environment, problems));

@@ -15,7 +15,7 @@ function components(...lines: string[]): ModelComponent[] {
 
 const open = 'prompt: "${input}"';
 
-/** Loads that end when they are told to. */
+/** Loads of models that end when they are told to. */
 class Loads {
   readonly started: { source: string; options: SizedLoadOptions; end: (error?: Error) => void }[] = [];
   disposed = 0;
@@ -87,7 +87,7 @@ test("the file bounds the context where its lengths stand in it", async () => {
   ]);
 });
 
-/** Counts characters, and of a conversation its messages. */
+/** A counter that counts a token a character, and of a conversation a token a message. */
 const counter: PromptCounter = {
   ofText: (prompt) => prompt.length,
   ofChat: (messages) => Promise.resolve(messages.length),
@@ -174,7 +174,7 @@ test("a load goes on as long as somebody waits for it", async () => {
   controllers[1].abort();
   await expect(waiting[1]).rejects.toMatchObject({ code: "aborted" });
   expect(loads.started[0].options.signal?.aborted).toBe(true);
-  // The next one who asks starts anew.
+  // The next one who asks starts a new load.
   const again = host.model(a);
   expect(loads.started).toHaveLength(2);
   loads.started[1].end();

@@ -28,22 +28,24 @@ export interface TextModel {
   dispose(): Promise<void>;
 }
 
-/** `loadModelSized`, or what stands for it. */
+/** The function that loads a model: `loadModelSized`, or what stands for it. */
 export type LoadTextModel = (source: string, options: SizedLoadOptions) => Promise<TextModel>;
 
 /** What a command line says over the file. */
 export type ModelOverrides = Pick<LoadOptions, "device" | "threads" | "gpuMemory" | "prefill">;
 
+/** Listeners to what the models of a host do. */
 export interface ModelHostHooks {
-  /** Of any load, also those that no run waits for. */
+  /** Hears the progress of any load, also of those that no run waits for. */
   readonly onProgress?: (component: ModelComponent, progress: LoadProgress) => void;
   readonly onNotice?: LoadOptions["onNotice"];
 }
 
+/** What somebody who asks for a model tells of it. */
 export interface ModelRequest {
   /**
    * What all calls that will come need of the context; absent: what the file tells. The component's own
-   * `context_length` bounds it. Heard when the model is loaded, not later.
+   * `context_length` bounds it. It is heard when the model is loaded, not later.
    */
   readonly needs?: readonly ContextNeed[];
   readonly onProgress?: (progress: LoadProgress) => void;
@@ -54,7 +56,7 @@ interface Loading {
   readonly model: Promise<TextModel>;
   readonly stop: AbortController;
   readonly listeners: Set<(progress: LoadProgress) => void>;
-  /** Those who wait; when the last one leaves, the load ends. */
+  /** Number of those who wait; when the last one leaves, the load ends. */
   waiting: number;
   isReady: boolean;
 }
@@ -153,7 +155,7 @@ export class ModelHost {
       return;
     }
     stop.abort();
-    // It may have been too late to stop it.
+    // The load may have ended before it could be stopped.
     model.then(
       (loaded) => loaded.dispose(),
       () => undefined,
@@ -161,7 +163,9 @@ export class ModelHost {
   }
 }
 
-/** The context for what calls need: as much as is certain to suffice, and where it can be counted, no more than that. */
+/**
+ * How long the context is for what calls need: as long as is sure to suffice, and where that can be counted, no longer.
+ */
 function contextOptions(
   { contextLength = Infinity }: ModelComponent,
   needs: readonly ContextNeed[],

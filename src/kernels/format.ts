@@ -11,17 +11,21 @@ export type ElementType = "f32" | "f16" | "bf16" | "f8e4m3" | "f8e5m2" | "i8" | 
 
 /** Numbers that stand for `columns` neighbouring elements q of a row together. */
 export interface Grouping {
-  /** Columns that share them; "row": all. */
+  /** How many columns share them; "row": all of a row. */
   readonly columns: 32 | 64 | 128 | "row";
   /** How the scale is stored, and the minimum where there is one. */
   readonly scale: "f32" | "f16" | "bf16";
-  /** Absent: scale · q. "zero-point": scale · (q − zero), zero an element. "minimum": scale · q + minimum. */
+  /**
+   * What an element stands for. Absent: scale · q. "zero-point": scale · (q − zero), zero an element. "minimum": scale
+   * · q + minimum.
+   */
   readonly offset?: "zero-point" | "minimum";
 }
 
+/** How the numbers of a matrix are stored. */
 export interface WeightFormat {
   readonly element: ElementType;
-  /** Absent: elements are the numbers themselves. */
+  /** How groups of elements are scaled; absent: elements are the numbers themselves. */
   readonly grouping?: Grouping;
   /** The 16 numbers that elements "code4" are indices of. */
   readonly codebook?: readonly number[];
@@ -61,7 +65,7 @@ export function elementBytes(format: FormatName, columns: number): number {
   return Math.ceil((columns * ELEMENT_BITS[FORMATS[format].element]) / 8);
 }
 
-/** Groups of a row; 0 for formats without. */
+/** Number of groups of a row; 0 for formats without. */
 export function groupsOf(format: FormatName, columns: number): number {
   const { grouping } = FORMATS[format];
   if (grouping === undefined) {
@@ -86,7 +90,8 @@ export function matrixBytes(format: FormatName, rows: number, columns: number): 
   return rows * (elementBytes(format, columns) + groupBytes(format, columns));
 }
 
-// On the CPU: panels of 16 rows, interleaved word by word (linear/panels.as.ts), their scales behind all of the matrix's tiles.
+// On the CPU weights lie in panels of 16 rows, interleaved word by word (linear/panels.as.ts), with their scales behind
+// all of the matrix's tiles.
 
 /** Rows of a panel; a worker owns whole panels. */
 export const PANEL = 16;
@@ -111,17 +116,19 @@ export function panelScalesOffset(
   return PANEL * (panels * elementWords(format, columns) * 4 + panel * groupBytes(format, columns));
 }
 
-// On the GPU: as in the checkpoint, row by row, elements padded with zeros to whole chunks, scales in a chunk behind them.
+// On the GPU weights lie as in the checkpoint, row by row, elements padded with zeros to whole chunks, with scales in a
+// chunk behind them.
 
-/** What one load of an invocation brings: vec4<u32>. */
+/** Bytes that one load of an invocation brings: vec4<u32>. */
 export const CHUNK_BYTES = 16;
 
+/** The format and the columns of a matrix, from which its layout follows. */
 export interface WeightShape {
   format: FormatName;
   columns: number;
 }
 
-/** Chunks of a row's elements. */
+/** Number of chunks of a row's elements. */
 export function chunksOf({ format, columns }: WeightShape): number {
   return Math.ceil(elementBytes(format, columns) / CHUNK_BYTES);
 }
@@ -132,7 +139,7 @@ export function rowStride({ format, columns }: WeightShape): number {
   return (chunksOf({ format, columns }) + groups) * CHUNK_BYTES;
 }
 
-/** The columns fill whole chunks, so that kernels read x without looking. */
+/** Whether the columns fill whole chunks, so that kernels read x without looking where it ends. */
 export function isAligned({ format, columns }: WeightShape): boolean {
   return (columns * ELEMENT_BITS[FORMATS[format].element]) % (8 * CHUNK_BYTES) === 0;
 }

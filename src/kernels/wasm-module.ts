@@ -3,7 +3,7 @@ import { ModelComposeError } from "../base/errors.ts";
 import type { Activation } from "./activate/activation.ts";
 import { baseline, relaxed } from "./generated/wasm.ts";
 
-/** Which of the two modules: with relaxed SIMD (fused multiply-add), or for engines that lack it. */
+/** A build of the kernels: with relaxed SIMD (fused multiply-add), or for engines that lack it. */
 export type KernelBuild = "relaxed" | "baseline";
 
 /** The numbers by which `activate` knows activations. */
@@ -154,12 +154,16 @@ type Gemv = (
   accumulate: number,
 ) => void;
 
-/** The module's bytes. */
+/** The bytes of a build's module. */
 export function kernelBytes(build: KernelBuild): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(Buffer.from(build === "relaxed" ? relaxed : baseline, "base64"));
 }
 
-/** The best build that this engine runs. Validating the module itself is the feature probe. */
+/**
+ * The best build that this engine runs. Validating the module itself is the feature probe.
+ *
+ * @throws ModelComposeError "unsupported" for an engine that runs neither
+ */
 export function bestKernelBuild(): KernelBuild {
   if (WebAssembly.validate(kernelBytes("relaxed"))) {
     return "relaxed";

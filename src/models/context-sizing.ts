@@ -1,4 +1,4 @@
-/** A KV cache that is sized by the prompts that are known to come: counted, while the weights are read. */
+/** Sizes a KV cache by the prompts that are known to come, which are counted while the weights are read. */
 import { AbortError, throwIfAborted } from "../base/errors.ts";
 import type { LateContext } from "../runtime/backend.ts";
 import type { LoadOptions } from "./load-options.ts";
@@ -6,29 +6,29 @@ import type { ChatMessage } from "./chat/messages.ts";
 import { encodeChatPrompt, type ChatPrompts, type ChatTemplateOptions } from "./chat/prompts.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
-/** Tokens of prompts as the model will read them. */
+/** Counts the tokens of prompts as the model will read them. */
 export interface PromptCounter {
   ofText(prompt: string): number;
-  /** @throws ModelComposeError as the answer to the conversation will */
+  /** Tokens of a conversation. @throws ModelComposeError as the answer to the conversation will */
   ofChat(messages: readonly ChatMessage[], options: ChatTemplateOptions): Promise<number>;
 }
 
-/** How long a context has to be is counted when the tokenizer is there; the weights do not wait for it. */
+/** How long a context has to be, which is counted when the tokenizer is there; the weights do not wait for it. */
 export interface ContextSizing {
   /** Tokens that will be needed for sure, so that memory can be checked before anything is loaded. Integer >= 1. */
   readonly least: number;
-  /** Called once. @returns tokens of context that suffice: an integer >= `least` */
+  /** Counts what is needed; called once. @returns tokens of context that suffice: an integer >= `least` */
   count(prompts: PromptCounter): Promise<number>;
 }
 
-/** Load options of those who know what is to come; not of the public library. */
+/** Load options of those who know what prompts will come; they are not part of the public library. */
 export interface SizedLoadOptions extends LoadOptions {
-  /** Absent: `contextLength` is the context. Else it is the most that the context may be. */
+  /** How the context is counted, of which `contextLength` is the most then. Absent: `contextLength` is the context. */
   sizing?: ContextSizing;
 }
 
 export interface SizingParts {
-  /** Undefined for a model without one: no prompt can be counted, and none be read. */
+  /** The tokenizer; undefined for a model without one, for which no prompt can be counted, and none be read. */
   readonly tokenizer: Promise<Tokenizer | undefined>;
   readonly chat: ChatPrompts;
   /** Tokens that the context has at most, whatever is counted. */

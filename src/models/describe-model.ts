@@ -1,7 +1,7 @@
 /**
- * What a model is, by the config.json of its folder: its family, its configuration and its forward pass. The element type
- * (`torch_dtype`, `dtype`) is not read: the checkpoint says it of each tensor. Keys that no code here reads are ignored, as
- * transformers does.
+ * Tells what a model is, by the config.json of its folder: its family, its configuration and its forward pass. The
+ * element type (`torch_dtype`, `dtype`) is not read: the checkpoint says it of each tensor. Keys that no code here reads
+ * are ignored, as in transformers.
  */
 import { join } from "node:path";
 import { ModelComposeError } from "../base/errors.ts";

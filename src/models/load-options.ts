@@ -1,4 +1,4 @@
-/** What a caller of loadModel may ask for: of the runtime, of the hub, and of the model itself. */
+/** Options of loadModel: what a caller may ask of the runtime, of the hub, and of the model itself. */
 import { inspect } from "node:util";
 import { ModelComposeError } from "../base/errors.ts";
 import { nearestName } from "../base/nearest-name.ts";
@@ -21,22 +21,23 @@ export interface LoadProgress {
 /** How loading is followed and ended. */
 export interface LoadReports {
   onProgress?: (progress: LoadProgress) => void;
-  /** Diagnostics a person should see: device chosen, context length, memory. Default: none. */
+  /** Called with lines that a person should see: device chosen, context length, memory. Default: nobody is told. */
   onNotice?: (line: string) => void;
   signal?: AbortSignal;
 }
 
 /** What the model is loaded for; one that will not do is refused before its weights are read. */
 export interface ModelRequirements {
-  /** What the model must be. Default: what it is. */
+  /** The architecture that the model must have. Default: any. */
   architecture?: Architecture;
-  /** The model will answer conversations: it must have a chat template. */
+  /** Whether the model will answer conversations, and so must have a chat template. Default false. */
   chat?: boolean;
 }
 
+/** The options of loadModel. */
 export interface LoadOptions extends RuntimeOptions, ModelRequirements, HubOptions, LoadReports {}
 
-/** The checked options that loading goes by; those of the hub and the reports are used as they are. */
+/** The checked options that loading goes by; those of the hub and the reports are used as they were given. */
 export interface ResolvedLoadOptions extends ResolvedLoad {
   architecture: Architecture | undefined;
   chat: boolean;

@@ -15,10 +15,10 @@ export const GENERATION_CONFIG_FILE = "generation_config.json";
 /** The whole tokenizer, as the tokenizers library writes it. */
 export const TOKENIZER_FILE = "tokenizer.json";
 
-/** Token to id, of a tokenizer without tokenizer.json. */
+/** The vocabulary, token to id, of a tokenizer without tokenizer.json. */
 export const VOCABULARY_FILE = "vocab.json";
 
-/** Merges of byte-pair encoding by rank, of a tokenizer without tokenizer.json. */
+/** The merges of byte-pair encoding by rank, of a tokenizer without tokenizer.json. */
 export const MERGES_FILE = "merges.txt";
 
 /** The tokenizer's class, flags and special tokens; in many models the chat template too. */
@@ -39,7 +39,7 @@ export const ADDITIONAL_CHAT_TEMPLATES = "additional_chat_templates";
 /** The chat template of a processor, which models of several media have. */
 export const PROCESSOR_CHAT_TEMPLATE_FILE = "chat_template.json";
 
-/** A tokenizer is made from these together where there is no tokenizer.json. */
+/** The files that a tokenizer is made from together where there is no tokenizer.json. */
 export const VOCABULARY_FILES: readonly string[] = [VOCABULARY_FILE, MERGES_FILE];
 
 /** Files that may hold a chat template, and so tell whether a model answers conversations. */

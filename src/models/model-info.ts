@@ -1,19 +1,20 @@
-/** What a model takes, from its configuration alone. */
+/** Tells what memory a model takes, from its configuration alone. */
 import type { MatrixSpec, Program, VectorSpec } from "../runtime/program.ts";
 import { numbersPerPosition, type LayerState } from "../runtime/state.ts";
 import { describeModel } from "./describe-model.ts";
 
+/** What a model is, and what memory it takes. */
 export interface ModelInfo {
   readonly family: string;
   readonly architecture: Program["architecture"];
-  /** Numbers in all weights; a weight that is used twice (tied embeddings) counts once. */
+  /** Number of parameters; a weight that is used twice (tied embeddings) counts once. */
   readonly parameters: number;
   readonly vocabSize: number;
-  /** Tokens for which the model was made. */
+  /** Most tokens of a sequence for which the model was made. */
   readonly maxPositions: number;
-  /** Of the KV cache for each token, which is kept in f32. */
+  /** Bytes of the KV cache for each token; it is kept in f32. */
   readonly kvBytesPerToken: number;
-  /** Of an encoder–decoder, the same for each token of the encoder's input; else 0. */
+  /** The same for each token of an encoder's input; 0 for a model without an encoder. */
   readonly sourceKvBytesPerToken: number;
 }
 
@@ -40,7 +41,7 @@ export async function readModelInfo(directory: string): Promise<ModelInfo> {
   };
 }
 
-/** Weights may be parts of one tensor, and two of them the same part. */
+/** Counts the numbers of all weights. They may be parts of one tensor, and two of them the same part. */
 function countParameters({ matrices, vectors }: Program): number {
   const counted = new Map<string, number>();
   const place = (name: string, { source }: MatrixSpec | VectorSpec): string =>

@@ -45,17 +45,20 @@ export interface Model {
   readonly directory: string;
   readonly device: DeviceInfo;
   readonly architecture: Architecture;
-  /** Tokens (prompt and new) that the KV cache holds. */
+  /** How many tokens, of prompt and new text, the KV cache holds. */
   readonly contextLength: number;
+  /** Number of logits of a position. */
   readonly vocabSize: number;
-  /** Without a tokenizer, prompts are token ids and `tokenizer` throws "not-found". */
+  /** Whether there is a tokenizer. Without it, prompts are token ids and `tokenizer` throws "not-found". */
   readonly hasTokenizer: boolean;
   readonly tokenizer: Tokenizer;
   /**
-   * Logits of every position of one sequence, [T, vocab] f32, computed without keeping a cache; for evaluation.
+   * Computes the logits of every position of one sequence, [T, vocabSize] f32, without keeping a cache; for evaluation.
    *
-   * @param ids T token ids, 1 <= T <= contextLength; of an encoder–decoder what the encoder reads
-   * @param options.decoderIds of an encoder–decoder: the T token ids of the decoder. Default: its start token.
+   * @param ids T token ids, 1 <= T <= contextLength; for an encoder–decoder, what the encoder reads
+   * @param options.decoderIds for an encoder–decoder, the T token ids of the decoder. Default: its start token.
+   * @throws ModelComposeError "invalid-input" for ids that are none of the vocabulary or do not fit the context,
+   *   "invalid-argument" for decoderIds that the model has no use for, or too many logits, "disposed"; AbortError
    */
   forward(
     ids: readonly number[],
@@ -64,11 +67,11 @@ export interface Model {
   /**
    * Continues a prompt. One generation runs at a time; a second call waits its turn.
    *
-   * @throws ModelComposeError "invalid-argument" for an option, "invalid-input" for a prompt, AbortError
+   * @throws ModelComposeError "invalid-argument" for an option, "invalid-input" for a prompt, "disposed"; AbortError
    */
   generate(promptOrIds: string | readonly number[], options?: GenerateOptions): Promise<GenerateResult>;
   /**
-   * As `generate`, piece by piece. The texts of all pieces joined are `newText`; the last piece has `result`.
+   * Does what `generate` does, piece by piece. The texts of all pieces joined are `newText`; the last piece has `result`.
    * Leaving the loop stops the generation.
    */
   stream(
@@ -79,20 +82,21 @@ export interface Model {
    * Answers a conversation through the model's chat template. Reasoning and calls of tools are told apart from the
    * answer; options that are not given are those of `generate`.
    *
-   * @throws as `generate`; "not-found" for a model without a chat template, "invalid-input" for messages that it refuses
+   * @throws what `generate` throws; "not-found" for a model without a tokenizer or a chat template, "invalid-input" for
+   *   messages that the template refuses
    */
   chat(messages: readonly ChatMessage[], options?: ChatOptions): Promise<ChatResult>;
   /**
-   * As `chat`, piece by piece, each marked as reasoning, content or a call of a tool. The last piece has `result`.
-   * Leaving the loop stops the generation.
+   * Does what `chat` does, piece by piece, each marked as reasoning, content or a call of a tool. The last piece has
+   * `result`. Leaving the loop stops the generation.
    */
   streamChat(
     messages: readonly ChatMessage[],
     options?: ChatOptions,
   ): AsyncGenerator<ChatPart, void, undefined>;
-  /** The prompt that `chat` gives the model, as text. */
+  /** Renders the prompt that `chat` gives the model, as text. @throws what `chat` throws for templates and messages */
   applyChatTemplate(messages: readonly ChatMessage[], options?: RenderChatOptions): Promise<string>;
-  /** Frees everything; running calls reject. Idempotent. */
+  /** Frees everything that the model holds; running calls reject. Idempotent. */
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -103,13 +107,14 @@ export interface Model {
  *
  * @param pathOrHubId "./folder", an absolute path, or a repository id such as "HuggingFaceTB/SmolLM3-3B"
  * @throws ModelComposeError "not-found", "invalid-config", "invalid-checkpoint", "unsupported", "out-of-memory",
- *   "download" (what is fetched from the hub), "invalid-argument" (an option), "device" (a GPU that is not there or fails), AbortError
+ *   "download" (what is fetched from the hub), "invalid-argument" (an option), "device" (a GPU that is not there or
+ *   fails), AbortError
  */
 export function loadModel(pathOrHubId: string, options: LoadOptions = {}): Promise<Model> {
   return load(pathOrHubId, options, undefined);
 }
 
-/** As `loadModel`, with a context that is counted when the tokenizer is there. */
+/** Does what `loadModel` does, with a context that is counted when the tokenizer is there. */
 export function loadModelSized(pathOrHubId: string, options: SizedLoadOptions): Promise<Model> {
   const { sizing, ...rest } = options;
   return load(pathOrHubId, rest, sizing);
@@ -126,7 +131,7 @@ async function load(
   onProgress?.({ stage: "config", done: 0, total: 1 });
   const directory = await resolveModelDirectory(pathOrHubId, {
     ...hubOptions(options),
-    // Before gigabytes of weights are fetched for nothing.
+    // This is checked before gigabytes of weights are fetched for nothing.
     check: async (folder) =>
       requirePurpose((await describeModel(folder)).program, folder, pathOrHubId, request),
   });
@@ -146,9 +151,10 @@ async function load(
   requireFormat(program, checkpoint, format);
   onProgress?.({ stage: "config", done: 1, total: 1 });
 
-  /** What the model can have of a number of tokens that was asked for. */
+  /** Lowers a number of tokens that was asked for to what the model can have. */
   const lower = (asked: number): number => {
-    if (asked > config.maxPositions && asked !== Infinity) {
+    const isAsked = request.contextLength !== undefined || sizing !== undefined;
+    if (isAsked && asked > config.maxPositions && asked !== Infinity) {
       onNotice?.(
         `The context length was lowered from ${asked} to the model's maximum, ${config.maxPositions}.`,
       );
@@ -205,6 +211,8 @@ async function load(
  * Loads a model's tokenizer alone, without weights.
  *
  * @param pathOrHubId as for `loadModel`
+ * @throws ModelComposeError "not-found" for a model or a tokenizer that is not there, "invalid-config", "unsupported" for
+ *   another kind of tokenizer, "download", "invalid-argument"; AbortError
  */
 export async function loadTokenizer(
   pathOrHubId: string,
@@ -217,7 +225,7 @@ export async function loadTokenizer(
   return loadTokenizerFrom(directory, { signal: options.signal });
 }
 
-/** What finding, and fetching, a model needs of the options. */
+/** The options that finding, and fetching, a model needs. */
 function hubOptions(options: HubOptions & LoadReports): ResolveOptions {
   const { revision, token, cacheDirectory, localFilesOnly, signal, onProgress, onNotice } = options;
   return { revision, token, cacheDirectory, localFilesOnly, signal, onProgress, onNotice };
@@ -225,7 +233,7 @@ function hubOptions(options: HubOptions & LoadReports): ResolveOptions {
 
 const DEFAULT_CONTEXT = 4096;
 
-/** Whether a model will do for what it is loaded for: told by its small files alone. */
+/** Refuses a model that will not do for what it is loaded for, which its small files alone tell. */
 async function requirePurpose(
   { architecture }: Program,
   directory: string,
@@ -233,7 +241,7 @@ async function requirePurpose(
   wanted: ModelRequirements,
 ): Promise<void> {
   requireArchitecture(architecture, wanted.architecture, model);
-  // One of any name will do: which one is chosen depends on the conversation.
+  // A template of any name will do: which one is chosen depends on the conversation.
   if (wanted.chat === true) {
     (await loadChatTemplates(directory)).choose(undefined, true);
   }
@@ -258,7 +266,7 @@ async function loadOptionalTokenizer(directory: string, signal: AbortSignal): Pr
   return (await hasTokenizer(directory)) ? loadTokenizerFrom(directory, { signal }) : undefined;
 }
 
-/** Waits for both; when one fails, stops and frees the other. */
+/** Waits for two promises; when one fails, stops and frees the other. */
 async function bothOrNeither<T>(
   first: Promise<T>,
   second: Promise<Executable>,

@@ -4,14 +4,19 @@ import type { Program } from "../runtime/program.ts";
 import type { BaseConfig } from "./config/base.ts";
 import { describeModel } from "./describe-model.ts";
 
+/** A model's configuration, forward pass and weight files. */
 export interface OpenModel {
   config: BaseConfig;
   program: Program;
-  /** Finds tensors by the Program's names, however the files spell the base model's prefix. */
+  /** The weight files, which find tensors by the Program's names, however they spell the base model's prefix. */
   checkpoint: Checkpoint;
 }
 
-/** @throws ModelComposeError "not-found", "invalid-config", "invalid-checkpoint", "unsupported" */
+/**
+ * Opens the model of a folder.
+ *
+ * @throws ModelComposeError "not-found", "invalid-config", "invalid-checkpoint", "unsupported"
+ */
 export async function openModel(directory: string): Promise<OpenModel> {
   const [{ family, config, program }, checkpoint] = await Promise.all([
     describeModel(directory),

@@ -6,7 +6,7 @@ import type { RunEvent } from "../compose/run/events.ts";
 import { controlFailure, controlInfo, type ControlInfo, type ControlRun } from "./control-server.ts";
 import type { Registration } from "./registration.ts";
 
-/** A server that is busy still answers in this time. */
+/** Milliseconds in which a server answers even when it is busy. */
 const ANSWER_MILLISECONDS = 5000;
 
 interface Call {
@@ -16,7 +16,7 @@ interface Call {
   readonly signal?: AbortSignal;
 }
 
-/** What a server says of itself; "silent" when it does not answer in time, "gone" when it is not there any more. */
+/** Asks a server what it says of itself; "silent" when it does not answer in time, "gone" when it is not there any more. */
 export async function askServer(registration: Registration): Promise<ControlInfo | "silent" | "gone"> {
   const signal = AbortSignal.timeout(ANSWER_MILLISECONDS);
   try {
@@ -104,7 +104,7 @@ function lost(cause?: unknown): ModelComposeError {
   });
 }
 
-/** No clock ends a request of this client: a run may take hours. */
+/** Sends a request to a control server. No clock ends it, because a run may take hours. */
 function send(registration: Registration, { method, path, body, signal }: Call): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const payload = body === undefined ? undefined : JSON.stringify(body);

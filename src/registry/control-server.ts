@@ -18,7 +18,7 @@ export type ControlInfo = z.infer<typeof controlInfo>;
 export const controlRun = z.object({ workflow: z.string(), input: z.unknown().optional() });
 export type ControlRun = z.infer<typeof controlRun>;
 
-/** Why a run failed, as its last line. */
+/** The last line of a run that failed, which says why. */
 export const controlFailure = z.object({
   type: z.literal("failed"),
   code: z.string().optional(),
@@ -27,11 +27,15 @@ export const controlFailure = z.object({
 });
 export type ControlFailure = z.infer<typeof controlFailure>;
 
+/** The control server of a server: where it listens, and the secret that it wants to see. */
 export interface Control {
   readonly id: string;
   readonly port: number;
   readonly token: string;
-  /** Closes with the process: whoever waits for the server's end waits for this. */
+  /**
+   * Lets the process end while this listens. It closes only with the process, because whoever waits for the server's end
+   * waits for that.
+   */
   unref(): void;
 }
 
@@ -41,7 +45,7 @@ const HEARTBEAT_SECONDS = 15;
  * Lets other commands of the same user see, use and end a server: on a port of 127.0.0.1, with a secret that stands in
  * the registration, which nobody else may read.
  *
- * @param onStop is called when a command asks the server to end
+ * @param onStop called when a command asks the server to end
  */
 export async function startControl(service: WorkflowService, onStop: () => void): Promise<Control> {
   const id = randomBytes(8).toString("hex");
@@ -67,7 +71,7 @@ export async function startControl(service: WorkflowService, onStop: () => void)
   return { id, token, port: listener.port, unref: () => listener.unref() };
 }
 
-/** The events of a run, one a line; it ends when nobody reads them any more. */
+/** The events of a run, one a line; the run ends when nobody reads them any more. */
 async function* runLines(
   service: WorkflowService,
   request: ControlRun,

@@ -6,7 +6,7 @@ import { AbortError, errorMessage, ModelComposeError, type ErrorCode } from "../
 import { projectKey } from "./project.ts";
 import { privateFolder } from "./state-directory.ts";
 
-/** Set for a detached server to the file that takes its output. */
+/** The variable of the environment that tells a detached server the file that takes its output. */
 const LOG_VARIABLE = "MODEL_COMPOSE_DETACHED_LOG";
 
 const report = z.discriminatedUnion("state", [
@@ -17,12 +17,12 @@ const report = z.discriminatedUnion("state", [
 /** What a detached server tells the command that started it. */
 export type LaunchReport = z.infer<typeof report>;
 
-/** The log of a project's detached server; there may be none. */
+/** Path of the log of a project's detached server; there may be no such file. */
 export async function logFile(files: readonly string[]): Promise<string> {
   return path.join(await privateFolder("logs"), `${projectKey(files)}.log`);
 }
 
-/** The log of this process, when it is a detached server. */
+/** Path of the log of this process, when it is a detached server. */
 export function detachedLog(): string | undefined {
   return process.env[LOG_VARIABLE];
 }
@@ -41,6 +41,7 @@ export function launchFailure(error: unknown): LaunchReport {
   return { state: "failed", code, message: errorMessage(error) };
 }
 
+/** A detached server that was started. */
 export interface Launched {
   readonly pid: number;
   readonly log: string;
@@ -51,7 +52,7 @@ export interface Launched {
 /**
  * Starts this program's command line once more, as a process of its own whose output goes to the project's log.
  *
- * @param until what it waits for: sockets that listen, or models that are loaded
+ * @param until what this function waits for: sockets that listen, or models that are loaded
  * @throws what the server failed with; AbortError, and the server ends
  */
 export async function launchDetached(

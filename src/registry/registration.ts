@@ -10,20 +10,20 @@ const registrationSchema = z.object({
   pid: z.int(),
   startedAt: z.iso.datetime(),
   name: z.string().optional(),
-  /** Compose files, absolute. */
+  /** Absolute paths of the compose files. */
   files: z.array(z.string()),
   definitionHash: z.string(),
-  /** What the command line said over the file, as JSON. */
+  /** The options by which the command line overrides the files, as JSON. */
   overrides: z.string(),
   url: z.string(),
   webUiUrl: z.string().optional(),
-  /** Milliseconds that its runs have to end when it is told to. */
+  /** Milliseconds that the server's runs have to end when it is told to. */
   shutdownMilliseconds: z.number(),
   /** The port of the control server, which only listens on this machine. */
   controlPort: z.int(),
-  /** What the control server wants to see. */
+  /** The secret that the control server wants to see. */
   token: z.string(),
-  /** The log of a detached server. */
+  /** Path of the log of a detached server. */
   log: z.string().optional(),
 });
 
@@ -32,10 +32,10 @@ export type Registration = z.infer<typeof registrationSchema>;
 
 const FOLDER = "servers";
 
-/** Writes a registration. @returns what removes it */
+/** Writes a registration. @returns a function that removes it */
 export async function register(registration: Registration): Promise<() => Promise<void>> {
   const file = await fileOf(registration.id);
-  // Nobody ever reads half of it.
+  // The file is written under another name, so that nobody ever reads half of it.
   const draft = `${file}.${process.pid}.tmp`;
   await writeFile(draft, JSON.stringify(registration), { mode: 0o600 });
   await rename(draft, file);
@@ -56,7 +56,7 @@ export async function forget({ id }: Pick<Registration, "id">): Promise<void> {
   await rm(await fileOf(id), { force: true });
 }
 
-/** Nothing where there is no folder, or one that is not for this user. */
+/** The names in a folder; none where there is no folder, or one that is not for this user. */
 async function filesIn(folder: string): Promise<string[]> {
   try {
     return await readdir(folder);
@@ -73,7 +73,7 @@ async function fileOf(id: string): Promise<string> {
   return path.join(await privateFolder(FOLDER), `${id}.json`);
 }
 
-/** Undefined for what is none: it has been removed meanwhile, or is of a version that wrote other things. */
+/** Reads a registration; undefined where the file has been removed meanwhile, or a version wrote it that writes others. */
 async function readRegistration(file: string): Promise<Registration | undefined> {
   try {
     return registrationSchema.parse(JSON.parse(await readFile(file, "utf8")));

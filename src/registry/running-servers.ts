@@ -10,7 +10,7 @@ export interface RunningServer {
   readonly info: ControlInfo;
 }
 
-/** Servers of this user that answer. What a server left behind that does not is removed. */
+/** The servers of this user that answer. The registration of a server that is gone is removed. */
 export async function runningServers(): Promise<RunningServer[]> {
   const registrations = await readRegistrations();
   const asked = await Promise.all(
@@ -25,7 +25,7 @@ export async function runningServers(): Promise<RunningServer[]> {
   return asked.flat();
 }
 
-/** Those of one project: the same compose files. */
+/** The running servers of one project, which have the same compose files. */
 export async function serversOf(files: readonly string[]): Promise<RunningServer[]> {
   const wanted = JSON.stringify(projectFiles(files));
   const all = await runningServers();

@@ -21,7 +21,7 @@ import type { ResolvedSampling } from "./sampling/options.ts";
 
 /** A number of positions that becomes known while the weights are loaded, which do not wait for it. */
 export interface LateContext {
-  /** Integers >= 1 between which it will be. */
+  /** Bounds of the number: integers >= 1, both included. */
   least: number;
   most: number;
   counted: Promise<number>;
@@ -33,7 +33,7 @@ export interface ExecutableOptions {
   contextLength: number | LateContext;
   /** Slots: sequences that can be in memory at once. */
   slots: number;
-  /** Of all matrices; default: each as the checkpoint has it. "unsupported" where it has another. */
+  /** The format of all matrices; default: each as the checkpoint has it. "unsupported" where it has another. */
   format?: FormatName;
 }
 
@@ -41,16 +41,16 @@ export interface ExecutableOptions {
 export interface LoadHooks {
   /** Bytes of weights loaded so far, of all. */
   onWeights?: (done: number, total: number) => void;
-  /** Of a late context: called once when it is known, before the cache is sized. What it throws ends the load. */
+  /** Called once with the length of a late context, before the cache is sized. What it throws ends the load. */
   admit?: (contextLength: number) => void;
   signal?: AbortSignal;
 }
 
 /** One pass: R rows, each a token of the sequence in `slots[r]` at `positions[r]`. An "encode" is one pass. */
 export interface Pass {
-  /** Default "forward". */
+  /** Name of the entry to run. Default "forward". */
   entry?: string;
-  /** [R], in the order of their positions within a slot; R <= maxRows. */
+  /** [R] token ids, R <= maxRows; those of one slot are in the order of their positions. */
   tokens: Int32Array;
   slots: Int32Array;
   positions: Int32Array;
@@ -59,44 +59,44 @@ export interface Pass {
    * the last "encode".
    */
   sourceLength?: number;
-  /** Rows whose logits are wanted. */
+  /** [L] indices of the rows whose logits are wanted, each in 0 .. R - 1. */
   logitRows?: Int32Array;
-  /** Debug: also return every activation that the program names. Slow. */
+  /** Whether to return every activation that the program names too, for debugging; slow. */
   trace?: boolean;
   /** Called a few times a second while a long pass runs, with the fraction done. */
   onProgress?: (fraction: number) => void;
 }
 
 export interface PassResult {
-  /** [logitRows.length, vocabSize] f32. */
+  /** The logits, [L, vocabSize] f32, in the order of `logitRows`. */
   logits: Float32Array;
-  /** name → [R, columns] f32; empty without `trace`. */
+  /** The activations by name, each [R, columns] f32; empty without `trace`. */
   activations: Map<string, Float32Array>;
 }
 
 /** A pass followed by up to `count` chosen tokens, each fed back at the next position. */
 export interface DecodeRequest {
-  /** [R >= 1] rows of one slot; the logits of the last choose the first token. */
+  /** [R >= 1] token ids, rows of one slot; the logits of the last row choose the first token. */
   tokens: Int32Array;
   slot: number;
   /** Position of tokens[0]. */
   position: number;
-  /** As of a Pass. */
+  /** Tokens of the encoder's input, as in a Pass. */
   sourceLength?: number;
-  /** Tokens to choose at most. position + R + count - 1 <= contextLength. */
+  /** The most tokens to choose. position + R + count - 1 <= contextLength. */
   count: number;
   sampling: ResolvedSampling;
-  /** Absent: none is on. */
+  /** The token rules; absent: none is on. */
   rules?: SequenceRules;
   /** All tokens before the first chosen one (for penalties); its end is `tokens`. */
   history: Int32Array;
   /** Choosing one of these ends the decode (it is still reported). Empty: never. */
   eosTokenIds: readonly number[];
-  /** No end-of-sequence token before this many chosen tokens. */
+  /** The least number of chosen tokens: no end-of-sequence token comes before it. */
   minNewTokens: number;
   /** Words 1..3 of the random generator's counter. */
   sequence: readonly [number, number, number];
-  /** As of a Pass, until the first token. */
+  /** Called as in a Pass, until the first token. */
   onProgress?: (fraction: number) => void;
   /** Called in order, on the calling thread. Returning false ends the decode; later tokens are discarded. */
   onToken: (token: number) => boolean | undefined;
@@ -104,19 +104,19 @@ export interface DecodeRequest {
 
 /** Where the time of a decode went, in seconds; for benchmarks. */
 export interface DecodeProfile {
-  /** From the first chosen token to the last. */
+  /** Seconds from the first chosen token to the last. */
   wallSeconds: number;
-  /** Of the worker (or queue) that computed longest, within that time. */
+  /** Seconds that the worker (or queue) that computed longest spent in kernels within that time. */
   kernelSeconds: number;
 }
 
 export interface MemoryUse {
   weightBytes: number;
-  /** Weights read for one decoded token. */
+  /** Bytes of weights read for one decoded token. */
   weightBytesPerToken: number;
-  /** Capacity of the KV cache; memory is committed as positions are written. */
+  /** Bytes of the KV cache at its full capacity; memory is committed as positions are written. */
   kvCacheBytes: number;
-  /** Activations and scratch. */
+  /** Bytes of activations and scratch. */
   workBytes: number;
 }
 
@@ -148,7 +148,11 @@ export interface Sequences {
   fork(from: number, to: number, length: number): Promise<void>;
   /** Drops the positions from `length` on. */
   truncate(slot: number, length: number): Promise<void>;
-  /** @throws ModelComposeError "out-of-memory" */
+  /**
+   * Keeps the state of a slot's sequence at its end.
+   *
+   * @throws ModelComposeError "out-of-memory"
+   */
   snapshot(slot: number): Promise<StateSnapshot>;
   /** Makes `slot` the sequence of a snapshot. What it held is gone. */
   restore(snapshot: StateSnapshot, slot: number): Promise<void>;
@@ -178,9 +182,9 @@ export interface Executable extends Sequences {
 /** A program planned for a device: what it would take is known, nothing of it is allocated yet. */
 export interface Preparation {
   readonly device: DeviceInfo;
-  /** Of a late context, at the least that it will be. */
+  /** What the program takes; with a late context, at the least length that it will have. */
   readonly memory: MemoryUse;
-  /** What a context of another length would take. @throws as `prepare` */
+  /** What a context of another length would take. Throws what `prepare` throws. */
   memoryFor(contextLength: number): MemoryUse;
   /** Allocates, uploads, compiles; once. What was opened for it is the Executable's from then on. */
   load(hooks?: LoadHooks): Promise<Executable>;
@@ -190,6 +194,8 @@ export interface Preparation {
 
 export interface Backend {
   /**
+   * Plans a program for this device; nothing is allocated yet.
+   *
    * @throws ModelComposeError "invalid-checkpoint", "unsupported" for what the device cannot run, "out-of-memory" for what
    *   it could never hold
    */

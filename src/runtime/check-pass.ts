@@ -11,7 +11,11 @@ export interface PassLimits {
   contextLength: number;
 }
 
-/** @throws ModelComposeError "invalid-argument" that names the row, what was expected and what was found. */
+/**
+ * Checks a pass against what the executable was made for.
+ *
+ * @throws ModelComposeError "invalid-argument" that names the row, what was expected and what was found
+ */
 export function checkPass(pass: Pass, limits: PassLimits): void {
   const { entry = FORWARD, tokens, slots, positions, logitRows = [] } = pass;
   const { program, maxRows, contextLength } = limits;
@@ -71,7 +75,7 @@ function checkSource(pass: Pass, { program, contextLength }: PassLimits): void {
 }
 
 /**
- * The pass that a decode begins with, checked as such, and room for what it chooses.
+ * Checks a decode: the pass that it begins with, and room in the context for the tokens that it chooses.
  *
  * @param canChoose what the executable says of the request
  */
@@ -106,7 +110,11 @@ export function checkDecode(request: DecodeRequest, limits: PassLimits, canChoos
   );
 }
 
-/** @throws ModelComposeError "invalid-argument" for a slot that there is not */
+/**
+ * Checks the number of a slot.
+ *
+ * @throws ModelComposeError "invalid-argument" for a slot that there is not
+ */
 export function checkSlot(slot: number, { slots }: PassLimits): void {
   if (Number.isInteger(slot) && slot >= 0 && slot < slots) {
     return;

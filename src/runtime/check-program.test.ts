@@ -1,4 +1,6 @@
-/** The rules of a Program: what keeps to them passes, and each of them is found broken by what is wrong, where. */
+/**
+ * Tests of the rules of a Program: what keeps to them passes, and each of them is found broken by what is wrong, where.
+ */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { openGolden } from "../../test/support/golden.ts";

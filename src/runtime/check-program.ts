@@ -1,6 +1,6 @@
 /**
- * The rules of a Program, the same for every device, which relies on them. Of a Program:
- * - it has the entry "forward", and "encode" exactly when it is a "seq2seq";
+ * The rules that a Program must keep to, the same for every device, which relies on them:
+ * - it has the entry "forward", and "encode" exactly when its architecture is "seq2seq";
  * - buffers, weights and layers of the cache that ops name are declared, and their sizes fit together;
  * - an op reads what an earlier op of the same entry wrote: nothing stays in a buffer from pass to pass;
  * - "forward" ends with the logits, which are nowhere else; "encode" has none;
@@ -27,7 +27,11 @@ import {
 } from "./program.ts";
 import type { KvState, SourceState } from "./state.ts";
 
-/** @throws ModelComposeError "invalid-argument" that names the op, what it must keep to and what was found */
+/**
+ * Checks that a Program keeps to the rules above.
+ *
+ * @throws ModelComposeError "invalid-argument" that names the op, what it must keep to and what was found
+ */
 export function checkProgram(program: Program): void {
   checkHead(program);
   /** Layers of the cache that hold something, by entry. */
@@ -77,7 +81,11 @@ class EntryCheck {
     this.#encoded = encoded;
   }
 
-  /** @returns the layers of the cache that the entry appends to */
+  /**
+   * Checks the ops of the entry, in order.
+   *
+   * @returns the layers of the cache that the entry appends to
+   */
   run(): Set<number> {
     const groups = this.#program.entries.get(this.#entry) ?? [];
     const ops = groups.flatMap(({ name, ops: some }) =>

@@ -15,9 +15,9 @@ const checkpoint = await openCheckpoint(directory);
 const EXECUTABLE = { device: { kind: "webgpu" } } as Executable;
 
 interface Pretended {
-  /** Thrown by `open`. */
+  /** Error that `open` throws. */
   open?: Error;
-  /** Thrown by `load`. */
+  /** Error that `load` throws. */
   load?: Error;
   adapter?: string;
 }

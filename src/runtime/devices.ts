@@ -10,14 +10,14 @@ import type { Program } from "./program.ts";
 import { WasmBackend } from "./wasm/backend.ts";
 import { isSoftwareName, listAdapters, listingText } from "./webgpu/run/adapter.ts";
 
-/** Which GPUs this machine has. */
+/** What finds and lists the GPUs of this machine. */
 export { findAdapter, listAdapters, listingText } from "./webgpu/run/adapter.ts";
 export type { AdapterSummary } from "./webgpu/run/adapter.ts";
 
 export interface GpuBackendOptions {
-  /** Part of the adapter's name; undefined: the best that is hardware. */
+  /** Part of the adapter's name; undefined: the best adapter that is hardware. */
   name: string | undefined;
-  /** Bytes. */
+  /** Bytes that the model may take on the GPU; undefined: as many as the GPU gives. */
   gpuMemory: number | undefined;
   prefill: PrefillMode;
   signal: AbortSignal | undefined;
@@ -30,11 +30,13 @@ export interface DeviceLoad {
   options: ExecutableOptions;
   hooks?: LoadHooks;
   onNotice: ((line: string) => void) | undefined;
-  /** Default: the GPU through Dawn, whose code is loaded when it is first needed. */
+  /** Makes the GPU backend. Default: the GPU through Dawn, whose code is loaded when it is first needed. */
   gpuBackend?: (options: GpuBackendOptions) => Promise<Backend>;
 }
 
 /**
+ * Loads a program on the device that `request` names, or on the one that "auto" finds.
+ *
  * @throws ModelComposeError "device" or "invalid-argument" for a GPU that is not there, "out-of-memory", and what
  *   loading throws
  */
@@ -65,7 +67,7 @@ export async function loadOnDevice(load: DeviceLoad): Promise<Executable> {
   }
 }
 
-/** The answer to the device "webgpu:?". */
+/** The error that answers the device "webgpu:?": it lists the adapters. */
 async function adapterListing(): Promise<ModelComposeError> {
   const list = listingText(await listAdapters());
   return new ModelComposeError("invalid-argument", `"webgpu:?" lists the WebGPU adapters:\n${list}\n`, {
@@ -74,7 +76,7 @@ async function adapterListing(): Promise<ModelComposeError> {
   });
 }
 
-/** What a GPU that cannot be used says; anything else that goes wrong would go wrong on the CPU too, and is thrown. */
+/** Loads on a GPU, or returns the error that makes that GPU unusable; what would go wrong on the CPU too is thrown. */
 async function attempt(run: () => Promise<Executable>): Promise<Executable | ModelComposeError> {
   try {
     return await run();
@@ -144,9 +146,9 @@ async function loadOnGpu(
 interface CheckedLoad {
   readonly options: ExecutableOptions;
   readonly hooks: LoadHooks | undefined;
-  /** Throws when a context does not fit. */
+  /** Throws when a context of that length does not fit. */
   readonly check: (memory: MemoryUse, contextLength: number) => unknown;
-  /** Checks, and says what is loaded. */
+  /** Checks as `check` does, and says what is loaded. */
   readonly admit: (memory: MemoryUse, contextLength: number) => void;
 }
 

@@ -2,11 +2,12 @@ import { formatBytes } from "../base/bytes.ts";
 import type { DeviceInfo, PrefillMode } from "./generation/types.ts";
 import type { MemoryNeed } from "./memory-check.ts";
 
+/** How a model will be on a GPU, for the notices. */
 export interface GpuUse {
   readonly device: Pick<DeviceInfo, "description" | "adapter">;
-  /** The adapter computes on the CPU. */
+  /** Whether the adapter computes on the CPU. */
   readonly isSoftware: boolean;
-  /** Why it is this one; stands behind its description. */
+  /** Why it is this device; the words stand behind its description. */
   readonly why?: string;
   readonly need: MemoryNeed;
   /** Capacity of the KV cache in tokens. */

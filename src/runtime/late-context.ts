@@ -19,7 +19,7 @@ export function admittedLength(
   return admitted;
 }
 
-/** The length that memory is planned for before anything is known for sure but the least. */
+/** The length that memory is planned for at first: the context's, or the least of one that comes late. */
 export function leastLength(contextLength: ExecutableOptions["contextLength"]): number {
   return typeof contextLength === "number" ? contextLength : contextLength.least;
 }

@@ -4,15 +4,18 @@ import { ModelComposeError } from "../base/errors.ts";
 import type { DeviceRequest, Precision, PrefillMode } from "./generation/types.ts";
 
 export interface RuntimeOptions {
-  /** Default "auto". */
+  /** The device to load on. Default "auto". */
   device?: DeviceRequest;
   /** Threads of the WASM device. Integer in 1 .. 1024. Default: the available cores. */
   threads?: number;
   /** Bytes that the model may take on the GPU. Default: what the GPU gives. */
   gpuMemory?: number;
-  /** Default "exact", with "auto" too. Another mode needs a GPU. */
+  /** How a GPU multiplies while it reads a prompt. Default "exact", with "auto" too. Another mode needs a GPU. */
   prefill?: PrefillMode;
-  /** "stored" (default) keeps weights as the checkpoint has them. A type by name must be the checkpoint's own. */
+  /**
+   * How weights are held. "stored" (default) keeps them as the checkpoint has them; a type by name must be the
+   * checkpoint's own.
+   */
   precision?: Precision;
   /** Capacity of the KV cache in tokens; "max": all that the model was made for. Default min(model maximum, 4096). */
   contextLength?: number | "max";
@@ -23,22 +26,22 @@ export interface RuntimeOptions {
   maxBeams?: number;
 }
 
-/** "list" asks what adapters there are. */
+/** A device that was asked for; "list" asks what adapters there are. */
 export type DeviceChoice =
   | { kind: "auto" | "wasm" | "list" }
-  /** `adapter`: part of its name; undefined: the best that is hardware. */
+  /** A GPU; `adapter` is part of its adapter's name; undefined: the best that is hardware. */
   | { kind: "webgpu"; adapter: string | undefined };
 
-/** RuntimeOptions, checked. */
+/** RuntimeOptions, checked; undefined is what was left out. */
 export interface ResolvedLoad {
   device: DeviceChoice;
   threads: number | undefined;
-  /** Bytes. */
+  /** Bytes that the model may take on the GPU; undefined: as many as the GPU gives. */
   gpuMemory: number | undefined;
   prefill: PrefillMode;
-  /** Infinity: the model's maximum. */
+  /** Capacity of the KV cache in tokens; Infinity: the model's maximum. */
   contextLength: number | undefined;
-  /** Undefined: as many as generation_config.json asks for. */
+  /** Beams that one request may have; undefined: as many as generation_config.json asks for. */
   maxBeams: number | undefined;
   precision: Precision;
 }
@@ -60,10 +63,10 @@ export const RUNTIME_OPTION_NAMES: readonly string[] = Object.keys(OPTION_NAMES)
 
 const PREFILL_MODES: readonly PrefillMode[] = ["exact", "f16", "subgroup-matrix"];
 
-/** More threads than any machine this is made for; a number above it is a mistake. */
+/** The most threads: more than any machine this is made for has, so that a number above it is a mistake. */
 const MAX_THREADS = 1024;
 
-/** More sequences than any search keeps; a number above it is a mistake. */
+/** The most beams: more than any search keeps, so that a number above it is a mistake. */
 export const MAX_BEAMS = 256;
 
 /**

@@ -12,7 +12,10 @@ import { ReadProbe } from "./webgpu/run/measure.ts";
 /** The loops by which the CPU's workers read. */
 const READ_LOOPS = ["read", "read4", "read-wide"] as const;
 
-/** Small models are read in under a millisecond: the CPU's workers read them again for this long. */
+/**
+ * How long one sample of the CPU's workers takes at least: they read small models, which take under a millisecond,
+ * again.
+ */
 const SAMPLING_MILLISECONDS = 100;
 
 /** What a GPU's reads need is made once for an executable. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { checkGpuMemory, checkMemory } from "./memory-check.ts";
 
 const GB = 1e9;
-/** 1 GB of weights, 1 MB a token for 4000 tokens. */
+/** A need of 1 GB for weights and 1 MB a token for 4000 tokens. */
 const NEED = { weightBytes: GB, kvCacheBytes: 4 * GB, workBytes: 0.1 * GB };
 
 describe("checkMemory", () => {
@@ -13,7 +13,7 @@ describe("checkMemory", () => {
   test("says for how many tokens there is room when not all do", () => {
     expect(checkMemory(NEED, 4000, 3.1 * GB)).toContain("enough for about 2000 tokens");
     expect(checkMemory(NEED, 4000, 5.09 * GB)).toContain("enough for about 3990 tokens");
-    // Never more than the context, never fewer than what loading asks for.
+    // The notice names never more tokens than the context has and never fewer than loading asks for.
     expect(checkMemory(NEED, 4000, 1.3 * GB)).toContain("enough for about 256 tokens");
   });
 

@@ -3,20 +3,24 @@ import { ModelComposeError } from "../base/errors.ts";
 import { formatBytes } from "../base/bytes.ts";
 import { availableMemory } from "./platform/system.ts";
 
+/** Bytes that a model needs. */
 export interface MemoryNeed {
   weightBytes: number;
-  /** Of the whole KV cache; committed token by token. */
+  /** Bytes of the whole KV cache; committed token by token. */
   kvCacheBytes: number;
-  /** Activations and scratch; mostly committed by long prompts. */
+  /** Bytes of activations and scratch; mostly committed by long prompts. */
   workBytes: number;
 }
 
-/** Tokens for which there must be room, or loading makes no sense. */
+/** The fewest tokens for which there must be room: with less, loading makes no sense. */
 const LEAST_TOKENS = 256;
 
 /**
  * Throws "out-of-memory" when the weights and a short conversation do not fit. Returns a notice when the whole context
  * would not fit, else undefined.
+ *
+ * @param contextLength positions of the KV cache
+ * @param available bytes of memory that can be had
  */
 export function checkMemory(
   need: MemoryNeed,
@@ -56,7 +60,8 @@ export function checkMemory(
  * Throws "out-of-memory" when a model does not fit into the budget for GPU memory. WebGPU does not tell how much there
  * is, and buffers are allocated whole: without a budget, only the allocations themselves can fail.
  *
- * @param device for the message
+ * @param budget bytes that the model may take; undefined: nothing is checked
+ * @param device name of the device, for the message
  */
 export function checkGpuMemory(
   need: MemoryNeed,

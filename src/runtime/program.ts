@@ -22,11 +22,11 @@ export interface WeightSource {
   tensor: Name;
   /** Rows of the tensor (its columns, when it is transposed). */
   rows: number;
-  /** The file has the matrix as [columns, rows]: GPT-2's Conv1D. */
+  /** Whether the file has the matrix as [columns, rows], as GPT-2's Conv1D does. Default false. */
   transposed?: boolean;
   /** The tensor's rows that make up the weight, in this order; absent: all. */
   ranges?: readonly RowRange[];
-  /** Of a quantised tensor (I8): the tensor [rows] f32 of its scales, one a row. */
+  /** The tensor [rows] f32 of the scales, one a row, where `tensor` is quantised (I8). */
   scales?: Name;
 }
 
@@ -37,19 +37,20 @@ export interface MatrixSpec {
   source?: WeightSource;
 }
 
+/** A vector [length] of the checkpoint, a norm gain or a bias. */
 export interface VectorSpec {
   length: number;
   source?: WeightSource;
 }
 
-/** cos and sin of every (position, frequency) that rotary embedding needs. */
+/** What the table of cos and sin is made from, which rotary embedding needs for every (position, frequency). */
 export interface RopeTable {
   /**
-   * [n], radians a position, as f32 numbers (the reference rounds them so). The first 2n channels of a head are rotated,
-   * i with i + n; 2n <= headDim.
+   * [n] frequencies in radians a position, as f32 numbers (transformers rounds them so). The first 2n channels of a
+   * head are rotated, i with i + n; 2n <= headDim.
    */
   inverseFrequencies: Float32Array;
-  /** Multiplies cos and sin (YaRN's attention factor); 1 otherwise. */
+  /** Factor of cos and sin: YaRN's attention factor; 1 otherwise. */
   scaling: number;
 }
 
@@ -64,7 +65,7 @@ interface Traced {
 export interface EmbedOp extends Traced {
   role: "embed";
   table: Name;
-  /** Default 1. */
+  /** Factor of the rows. Default 1. */
   scale?: number;
   output: Name;
 }
@@ -86,7 +87,7 @@ export interface NormOp extends Traced {
   kind: "rms" | "layer";
   input: Name;
   weight: Name;
-  /** Of a layer norm. */
+  /** The bias; a layer norm alone has one. */
   bias?: Name;
   epsilon: number;
   output: Name;
@@ -129,7 +130,7 @@ export interface AttentionOp extends Traced {
   query: Name;
   layer: number;
   heads: number;
-  /** Multiplies the scores. */
+  /** Factor of the scores, usually headDim^-½. */
   scale: number;
   window?: number;
   output: Name;
@@ -191,17 +192,22 @@ export const ENCODE = "encode";
 /** The entry that ends in logits. */
 export const FORWARD = "forward";
 
+/** A model's forward pass, with the weights and the state that it names. Plain data: it is posted to worker threads. */
 export interface Program {
   family: string;
-  /** "seq2seq": an encoder reads the prompt (entry "encode"), a decoder (entry "forward") writes the answer. */
+  /**
+   * Kind of the model. "seq2seq": an encoder reads the prompt (entry "encode"), a decoder (entry "forward") writes the
+   * answer.
+   */
   architecture: "causal" | "seq2seq";
   vocabSize: number;
-  /** Positions the model was made for. */
+  /** Number of positions that the model was made for. */
   maxPositions: number;
+  /** Two-dimensional weights. */
   matrices: ReadonlyMap<Name, MatrixSpec>;
   /** One-dimensional weights (norm gains, biases). */
   vectors: ReadonlyMap<Name, VectorSpec>;
-  /** Columns of every buffer. */
+  /** Number of columns of every buffer, by its name. */
   buffers: ReadonlyMap<Name, number>;
   rope?: RopeTable;
   /** What a sequence keeps between passes; AppendOp and AttentionOp name a layer by its index. */

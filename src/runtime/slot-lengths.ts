@@ -1,4 +1,4 @@
-/** How long the sequences in an executable's slots are; see `Sequences` in backend.ts. */
+/** Keeps count of how long the sequences in an executable's slots are; see `Sequences` in backend.ts. */
 import { ModelComposeError } from "../base/errors.ts";
 import type { Pass } from "./backend.ts";
 import { ENCODE } from "./program.ts";
@@ -27,7 +27,7 @@ export class SlotLengths {
   /**
    * A pass begins: until it has ended, what its slots hold from its first position on is undefined.
    *
-   * @returns to be called when it has ended well
+   * @returns a function to be called when the pass has ended well
    */
   begin({ entry, slots, positions }: Pick<Pass, "entry" | "slots" | "positions">): () => void {
     if (entry === ENCODE) {
@@ -48,7 +48,12 @@ export class SlotLengths {
     };
   }
 
-  /** @throws ModelComposeError "invalid-argument" for more positions than the slot's sequence has */
+  /**
+   * Checks that a slot's sequence has `length` positions.
+   *
+   * @param what the call that wants them, for the message
+   * @throws ModelComposeError "invalid-argument" for more positions than the slot's sequence has
+   */
   requireLength(what: string, slot: number, length: number): void {
     const has = this.of(slot);
     if (Number.isInteger(length) && length >= 0 && length <= has) {

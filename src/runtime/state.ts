@@ -15,8 +15,8 @@ export interface KvState {
 }
 
 /**
- * Keys and values of an encoder's input: written by the entry ENCODE, read whole by every later pass. One a sequence,
- * shared by its forks, which therefore must not outlive it.
+ * Keys and values of an encoder's input: written by the entry ENCODE, read whole by every later pass. A sequence shares
+ * its own with its forks, which therefore must not outlive it.
  */
 export interface SourceState {
   readonly kind: "source";

@@ -25,6 +25,7 @@ export async function findApiKey(
   return given === undefined ? undefined : usable(given, variable);
 }
 
+/** The variables of this process. */
 export function processEnvironment(): Environment {
   return new Map(
     Object.entries(process.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
@@ -46,7 +47,7 @@ async function readKey(file: string): Promise<string> {
   }
 }
 
-/** A header carries no other characters. */
+/** The key without the space around it; an error where it holds characters that a header cannot carry. */
 function usable(key: string, where: string): string {
   const trimmed = key.trim();
   if (/^[\x21-\x7e]+$/.test(trimmed)) {

@@ -8,12 +8,16 @@ import { apiRoutes, type Route, type RouteOptions } from "./routes.ts";
 import { namedSchemas, type FailureBody } from "./schemas.ts";
 import type { WorkflowService } from "./service.ts";
 
+/** What an API is made with. */
 export interface AppOptions extends GuardOptions, RouteOptions {
-  /** What a fault of ours was, for the log. */
+  /** Hears of a fault of the server's own, for the log. */
   readonly onFault: (error: unknown) => void;
 }
 
-/** The HTTP API of a service, below its base path. */
+/**
+ * The HTTP API of a service, below its base path. Whatever a request does wrong becomes an answer with a status and a
+ * text.
+ */
 export function createApp(service: WorkflowService, options: AppOptions): Hono {
   const { basePath, name } = service.definition.controller;
   const routes = [...apiRoutes(service, options)];

@@ -40,13 +40,14 @@ function copied(seed: number | readonly number[] | undefined): number | number[]
   return typeof seed === "object" ? [...seed] : seed;
 }
 
-/** All of a task. */
+/** A task with its output, or the text so far. */
 export function taskWithOutput(task: Task): TaskBody {
   const { task_id, status, workflow_id, ...rest } = taskState(task);
   const text = task.status === "completed" || task.text === "" ? undefined : task.text;
   return { task_id, status, workflow_id, output: task.output?.value ?? undefined, ...rest, text };
 }
 
+/** The state of a service. */
 export function health(service: WorkflowService): HealthBody {
   const { progress } = service;
   return {
@@ -59,7 +60,7 @@ function loadProgress({ component, stage, done, total }: PreloadProgress): Progr
   return { component, stage, done, total };
 }
 
-/** How far loading a model, or reading a prompt, has come. */
+/** The body that tells how far loading a model, or reading a prompt, has come. */
 export function progressOf(event: RunEvent & { readonly type: "loading" | "prefill" }): ProgressBody {
   if (event.type === "loading") {
     return loadProgress({ component: event.component, ...event.progress });
@@ -68,11 +69,12 @@ export function progressOf(event: RunEvent & { readonly type: "loading" | "prefi
   return { stage: "prefill", generation, done, total };
 }
 
-/** The workflows that are offered. */
+/** The workflows of a definition that the API offers. */
 export function publicWorkflows({ workflows }: ComposeDefinition): WorkflowDefinition[] {
   return workflows.filter((workflow) => !workflow.private);
 }
 
+/** A workflow as lists of workflows show it. */
 export function workflowEntry(definition: ComposeDefinition, workflow: WorkflowDefinition): WorkflowBody {
   const isDefault = workflow.default || definition.workflows.length === 1;
   return {
@@ -84,6 +86,7 @@ export function workflowEntry(definition: ComposeDefinition, workflow: WorkflowD
   };
 }
 
+/** A workflow with its inputs and outputs. */
 export function workflowSchema(definition: ComposeDefinition, workflow: WorkflowDefinition): SchemaBody {
   const { input, output } = inferSchema(definition, workflow);
   return {

@@ -3,12 +3,12 @@ import type { RunEvent } from "../compose/run/events.ts";
 type Progress = RunEvent & { readonly type: "loading" | "prefill" };
 
 /**
- * What a run tells, for any number of readers at their own pace. The run never waits for a reader, and a slow reader
+ * The events of a run, for any number of readers at their own pace. The run never waits for a reader, and a slow reader
  * costs no memory: it holds a position in what the run itself keeps, and what it has not taken yet comes to it as one
  * piece. Of progress, only the latest is kept.
  *
- * This is no Channel: one has a single reader, which takes each value away and for which writers wait. A log is read from
- * its beginning by whoever comes, also late.
+ * This is no Channel: one has a single reader, which takes each value away and for which writers wait. A log is read
+ * from its beginning by whoever comes, also late.
  */
 export class EventLog {
   readonly #events: RunEvent[] = [];
@@ -20,14 +20,14 @@ export class EventLog {
     if (event.type === "loading" || event.type === "prefill") {
       this.#progress = event;
     } else {
-      // Whatever happens next, what was waited for has come.
+      // Whatever event comes next, what the progress told of is over.
       this.#progress = undefined;
       this.#events.push(withoutOutput(event));
     }
     this.wake();
   }
 
-  /** Readers get what is there, then the end. */
+  /** Ends the log: readers get what is there, then the end. */
   end(): void {
     this.#hasEnded = true;
     this.wake();
@@ -40,7 +40,9 @@ export class EventLog {
     resolve();
   }
 
-  /** Everything from the first event on, in batches of what is new. Ends without an error when the signal fires. */
+  /**
+   * Gives everything from the first event on, in batches of what is new. Ends without an error when the signal fires.
+   */
   async *read(signal?: AbortSignal): AsyncGenerator<readonly RunEvent[], void> {
     let position = 0;
     let shown: Progress | undefined;
@@ -68,7 +70,7 @@ export class EventLog {
   }
 }
 
-/** The outputs of jobs are not kept twice. */
+/** The event as it is kept: without the outputs of jobs, which the run keeps itself. */
 function withoutOutput(event: RunEvent): RunEvent {
   if (event.type !== "job-ended" || event.outcome !== "completed") {
     return event;
@@ -76,7 +78,7 @@ function withoutOutput(event: RunEvent): RunEvent {
   return { ...event, output: undefined };
 }
 
-/** Pieces of the same text become one, and so do those of an output that is a text. */
+/** The events with neighbouring pieces of the same text made one, and so those of an output that is a text. */
 function mergePieces(events: readonly RunEvent[]): RunEvent[] {
   const merged: RunEvent[] = [];
   const places = new Map<number | "output", number>();

@@ -1,9 +1,9 @@
 import { HttpError } from "./http-error.ts";
 
-/** Names through which plain objects reach what is not their own. */
+/** The names through which plain objects reach what is not their own. */
 const forbidden = ["__proto__", "constructor", "prototype"];
 
-/** Longer than any field that means something; it bounds how deep a name goes. */
+/** The most characters of a field's name: longer than any that means something. It bounds how deep a name goes. */
 const longestName = 500;
 
 type Fields = Map<string, unknown>;
@@ -25,7 +25,7 @@ export function bodyFromForm(fields: Iterable<readonly [string, unknown]>): unkn
   return plain(body);
 }
 
-/** `a[b][]` is a, b and the empty name of an item. */
+/** The steps of a name: `a[b][]` is a, b and the empty name of an item. */
 function stepsOf(name: string): string[] {
   const match = name.length > longestName ? null : /^([^[\]]+)((?:\[[^[\]]*\])*)$/.exec(name);
   if (match === null) {

@@ -4,14 +4,15 @@ import { hostname } from "node:os";
 import type { MiddlewareHandler } from "hono";
 import { HttpError } from "./http-error.ts";
 
+/** How a server is called, and by whom. */
 export interface GuardOptions {
   /** The address that the server listens on. */
   readonly host: string;
-  /** Further names by which it may be called, such as that of a proxy before it. */
+  /** Further names by which the server may be called, such as that of a proxy before it. */
   readonly allowedHosts?: readonly string[];
-  /** Origins of web pages that may use it; `*` is any. */
+  /** Origins of web pages that may use the server; `*` is any. */
   readonly origins: readonly string[];
-  /** Origins that belong to the server itself: its web UI. */
+  /** Origins that belong to the server itself, such as that of its web UI. */
   readonly ownOrigins?: readonly string[];
   readonly apiKey?: string;
 }
@@ -19,6 +20,7 @@ export interface GuardOptions {
 /** Names that every machine has for itself. */
 const loopbackNames = ["localhost", "127.0.0.1", "[::1]"];
 
+/** Whether only this machine reaches an address. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.\d{1,3}){3}$/.test(host);
 }
@@ -34,12 +36,12 @@ export function exposure(what: string, host: string, needsKey: boolean): string 
   return `The ${what} listens on ${host}, for other machines too. ${key}`;
 }
 
-/** The host as it stands in a URL: IPv6 addresses in brackets. */
+/** A host as it stands in a URL: IPv6 addresses in brackets. */
 export function urlHost(host: string): string {
   return isIP(host) === 6 ? `[${host}]` : host;
 }
 
-/** Pages of these origins may use the server from a browser. */
+/** The origins of pages that may use the server from a browser. */
 export class Origins {
   readonly #listed: readonly string[];
   readonly #own: readonly string[];
@@ -53,7 +55,7 @@ export class Origins {
     return this.#listed.includes("*");
   }
 
-  /** True for what the file lists, and for the web UI. */
+  /** Whether pages of an origin may use the server: those of the file's list, and those of the web UI. */
   allows(origin: string): boolean {
     return this.allowsAny || this.#listed.includes(origin) || this.#own.includes(origin);
   }
@@ -62,6 +64,8 @@ export class Origins {
 /**
  * Refuses requests that a web page somewhere makes a browser send: those that call the server by a name that is not its
  * own (DNS rebinding), and those from other origins.
+ *
+ * @returns a handler that throws HttpError 403
  */
 export function requireKnownCaller(options: GuardOptions): MiddlewareHandler {
   const names = new Set(
@@ -100,7 +104,11 @@ function lower(text: string): string {
   return text.toLowerCase();
 }
 
-/** Refuses requests without the key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`. */
+/**
+ * Refuses requests without the key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`.
+ *
+ * @returns a handler that throws HttpError 401
+ */
 export function requireKey(key: string, isExempt: (path: string) => boolean): MiddlewareHandler {
   const isKey = secretTest(key);
   return async (context, next) => {
@@ -115,7 +123,7 @@ export function requireKey(key: string, isExempt: (path: string) => boolean): Mi
   };
 }
 
-/** Compares with a secret in a time that tells nothing about it, its length included. */
+/** A comparison with a secret, in a time that tells nothing about it, its length included. */
 export function secretTest(secret: string): (given: string) => boolean {
   const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
   const expected = digest(secret);

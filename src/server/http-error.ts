@@ -4,7 +4,7 @@ import { QueueFullError } from "../compose/run/run-queue.ts";
 import { redactPaths } from "./redact-paths.ts";
 import { UnavailableError } from "./unavailable.ts";
 
-/** The server cannot do what the request asks. */
+/** The error for a request that the server cannot do; it becomes an answer with this status. */
 export class HttpError extends Error {
   override readonly name = "HttpError";
   readonly status: number;
@@ -23,19 +23,20 @@ export class HttpError extends Error {
   }
 }
 
+/** How a request or a run that failed is answered. */
 export interface Failure {
   readonly status: number;
-  /** What the one who asked is told: it names no folders of this machine and shows no stack. */
+  /** Text for the one who asked: it names no folders of this machine and shows no stack. */
   readonly detail: string;
   /** The part of the request that is at fault. */
   readonly field?: string;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** What is said about anything that is not ours, whose message may hold anything. */
+/** The text about an error that is not one of our own, whose message may hold anything. */
 const internal = "The server failed. What happened is in its log (model-compose logs).";
 
-/** How a request is answered that was refused before there was a run. */
+/** The answer to a request that was refused before there was a run. */
 export function requestFailure(error: unknown): Failure {
   if (error instanceof HttpError) {
     const { status, message, field, headers } = error;
@@ -53,7 +54,7 @@ export function requestFailure(error: unknown): Failure {
   return runFailure(error);
 }
 
-/** How a run that failed is told to who asked for it. */
+/** The answer to who asked for a run that failed. */
 export function runFailure(error: unknown): Failure {
   if (!(error instanceof ModelComposeError)) {
     return { status: 500, detail: internal, headers: {} };
@@ -63,7 +64,7 @@ export function runFailure(error: unknown): Failure {
   return { status: isTheirs ? 422 : 500, detail: redactPaths(error.message), field, headers: {} };
 }
 
-/** True for what only a fault of ours explains, which belongs into the log in full. */
+/** Whether only a fault of the server's own explains an error, which then belongs into the log in full. */
 export function isInternal(error: unknown): boolean {
   return !(error instanceof ModelComposeError || error instanceof HttpError);
 }

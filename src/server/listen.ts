@@ -3,14 +3,15 @@ import { createAdaptorServer } from "@hono/node-server";
 import { errorMessage, ModelComposeError } from "../base/errors.ts";
 import { urlHost } from "./guard.ts";
 
+/** A function that answers requests. */
 export type FetchHandler = (request: Request) => Response | Promise<Response>;
 
 /** A server that listens. */
 export interface Listener {
-  /** Without a slash at its end. */
+  /** Address of the server, without a slash at its end. */
   readonly url: string;
   readonly port: number;
-  /** Does not keep the process alive. */
+  /** Lets the process end while the server still listens. */
   unref(): void;
   /** Takes no more connections, and ends those that are left after `graceMilliseconds`. */
   close(graceMilliseconds: number): Promise<void>;

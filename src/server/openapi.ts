@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Answer, Route } from "./routes.ts";
 
+/** What the document says about the API as a whole. */
 export interface OpenApiInfo {
   readonly title: string;
   readonly version: string;
@@ -53,14 +54,14 @@ const componentUri = (name: string): string => `#/components/schemas/${name}`;
 /** The schemas of one direction as JSON Schema. */
 class DocumentSchemas {
   readonly components: Readonly<Record<string, Json>>;
-  /** What stands in the document where a schema is used. */
+  /** The JSON that stands in the document where a schema is used. */
   readonly #uses: ReadonlyMap<z.ZodType, Json>;
 
-  /** @param bodies all that `at` will be asked for, named or not */
+  /** @param bodies all schemas that `at` will be asked for, named or not */
   constructor(io: Direction, named: Readonly<Record<string, z.ZodType>>, bodies: readonly z.ZodType[]) {
     const names = new Map(Object.entries(named).map(([name, schema]) => [schema, name]));
     const unnamed = bodies.filter((schema) => !names.has(schema));
-    // One registry converts all of them, so that each finds the names of the others; it wants an id of every schema.
+    // One registry converts all of them, so that each finds the names of the others; it wants an id for every schema.
     const ids = new Map(unnamed.map((schema, i) => [schema, `body-${i}`]));
     const registry = z.registry<{ id: string }>();
     for (const [schema, id] of [...names, ...ids]) {
@@ -85,7 +86,7 @@ class DocumentSchemas {
   }
 }
 
-/** In a document of OpenAPI a schema's dialect and identity follow from its place. */
+/** The schema without its dialect and identity: in a document of OpenAPI both follow from its place. */
 function withoutIdentity({ $schema: _dialect, $id: _identity, ...schema }: Json): Json {
   return schema;
 }
@@ -103,7 +104,7 @@ function operation(route: Route, requests: DocumentSchemas, answers: DocumentSch
   };
 }
 
-/** `POST /workflows/{id}/runs` is post_workflows_id_runs. */
+/** The id of an operation: that of `POST /workflows/{id}/runs` is post_workflows_id_runs. */
 function operationId({ method, path }: Route): string {
   return method + path.replaceAll(/[{}.]/g, "").replaceAll("/", "_");
 }

@@ -31,7 +31,7 @@ export class Preload {
     return this.#progress;
   }
 
-  /** @throws what loading throws; AbortError */
+  /** Loads the models. @throws what loading throws; AbortError */
   async run(signal: AbortSignal): Promise<void> {
     const isModel = (component: { readonly type: string }): component is ModelComponent =>
       component.type === "model";

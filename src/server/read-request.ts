@@ -6,7 +6,7 @@ import { HttpError } from "./http-error.ts";
 import { runRequest, type RunRequest } from "./schemas.ts";
 
 /**
- * The body of a request that starts a run: JSON, or a form in either encoding.
+ * Reads the body of a request that starts a run: JSON, or a form in either encoding.
  *
  * @throws HttpError 400 for what cannot be read, 413 for more than `maxBytes`, 422 naming the field
  */
@@ -19,12 +19,12 @@ export async function readRunRequest(request: Request, maxBytes: number): Promis
   return checked(runRequest, body);
 }
 
-/** @throws HttpError 422 naming the parameter */
+/** Reads the parameters of a request's query. @throws HttpError 422 naming the parameter */
 export function readQuery<T>(schema: z.ZodType<T>, query: Readonly<Record<string, string>>): T {
   return checked(schema, query);
 }
 
-/** Templates and JSON walk through values by recursion. */
+/** The most levels of a body: templates and JSON walk through values by recursion. */
 const deepest = 200;
 
 function requireDepth(value: unknown, depth = 0): void {
@@ -64,7 +64,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Reads no more than the limit, whatever the request says of its size. */
+/** Reads at most `maxBytes`, whatever the request says of its size. @throws HttpError 413 */
 async function readBytes(request: Request, maxBytes: number): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;

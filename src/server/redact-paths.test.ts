@@ -6,7 +6,7 @@ test.each([
   ["Looked in /var/lib/models/x and C:\\Users\\me\\x.bin.", "Looked in x and x.bin."],
   ["~/models/x is not there", "x is not there"],
   ["\\\\server\\share\\x", "x"],
-  // Not folders of this machine.
+  // What only looks like a path of this machine stays as it is.
   [
     "http://127.0.0.1:8080/api/workflows/runs answered 500",
     "http://127.0.0.1:8080/api/workflows/runs answered 500",

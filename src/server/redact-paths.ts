@@ -5,8 +5,8 @@ const quotedPath = /(["'])((?:[A-Za-z]:[\\/]|\\\\|\/|~[\\/])[^"'\n]*)\1/g;
 const barePath = /(?<![\w:/\\.~-])(?:[A-Za-z]:[\\/]|\\\\|~[\\/]|\/(?=[^\s/]+\/))[^\s"'`,;:()<>]+/g;
 
 /**
- * A message without the folders of this machine: of a path in it, only the last name is left. Who talks to the server
- * over the network has no use for the rest, and learns nothing of who runs it.
+ * A message without the folders of this machine: of a path in it, only the last name is left. Whoever talks to the
+ * server over the network has no use for the rest, and learns nothing of who runs it.
  */
 export function redactPaths(
   message: string,

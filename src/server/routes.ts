@@ -32,7 +32,7 @@ import { sseHeaders, streamBody } from "./sse.ts";
 import { outputStream, taskEvents } from "./task-stream.ts";
 import type { Task } from "./task.ts";
 
-/** One operation: what serves it, and what `openapi.json` says about it. */
+/** One operation of the API: what serves it, and what `openapi.json` says about it. */
 export interface Route {
   readonly method: "get" | "post";
   /** The path below the base path, with `{name}` where it varies. */
@@ -44,13 +44,15 @@ export interface Route {
   readonly handle: (context: Context) => Response | Promise<Response>;
 }
 
+/** One of the answers that an operation may give. */
 export interface Answer {
   readonly description: string;
   readonly body?: z.ZodType;
-  /** The type of an answer that is text instead of JSON, or can be either. */
+  /** Media type of an answer that is text instead of JSON, or can be either. */
   readonly mediaType?: "text/event-stream";
 }
 
+/** How the operations answer. */
 export interface RouteOptions {
   /** Seconds between the comments on a stream on which nothing happens. */
   readonly heartbeatSeconds: number;
@@ -90,7 +92,7 @@ const runAnswers: Route["answers"] = {
   },
 };
 
-/** The operations on a service. */
+/** The operations on a service. Their handlers throw HttpError for a request that cannot be done. */
 export function apiRoutes(service: WorkflowService, options: RouteOptions): readonly Route[] {
   const { definition, tasks } = service;
 
@@ -285,7 +287,7 @@ export function apiRoutes(service: WorkflowService, options: RouteOptions): read
   ];
 }
 
-/** What is asked for, in either spelling. */
+/** What a request asks for in its path and its body. @throws HttpError 400 or 422 where they contradict each other */
 function runOptions(
   request: RunRequest,
   id: string | undefined,

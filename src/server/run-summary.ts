@@ -1,7 +1,7 @@
 import type { FinishReason } from "../runtime/generation/types.ts";
 import type { GenerationRecord } from "../compose/run/events.ts";
 
-/** What the texts of one run took, together. */
+/** What the texts of one run took, together: numbers of tokens, seconds, tokens per second. */
 export interface RunSummary {
   readonly usage: {
     readonly prompt_tokens: number;
@@ -10,21 +10,21 @@ export interface RunSummary {
   };
   /** Why the last text ended. */
   readonly finish_reason: FinishReason;
-  /** The seed; several when the texts do not share one. */
+  /** Seed of the texts; several when the texts do not share one. */
   readonly seed: number | readonly number[];
-  /** Seconds and tokens per second; of several texts, sums. */
+  /** Times in seconds, rates in tokens per second; of several texts, over their sums. */
   readonly timings: {
-    /** The first text's time to its first token. */
+    /** The time of the first text to its first token, in seconds. */
     readonly time_to_first_token_seconds: number;
     readonly prefill_seconds: number;
     readonly decode_seconds: number;
     readonly prefill_tokens_per_second: number;
-    /** The first token of each text comes out of its prefill and is not counted. */
+    /** Rate of the tokens after the first of each text, which comes out of its prefill. */
     readonly decode_tokens_per_second: number;
   };
 }
 
-/** @returns undefined when no model of ours wrote anything */
+/** Sums up the texts of a run. @returns undefined when no model of ours wrote anything */
 export function summarize(records: readonly GenerationRecord[]): RunSummary | undefined {
   const results = records.map(({ result }) => result);
   const first = results[0];

@@ -131,7 +131,10 @@ export const schemaBody = z.object({
 });
 export type SchemaBody = z.infer<typeof schemaBody>;
 
-/** What `openapi.json` publishes under a name: bodies of requests by what clients write, of answers by what they read. */
+/**
+ * The schemas that `openapi.json` publishes under a name: bodies of requests by what clients write, of answers by what
+ * they read.
+ */
 export const namedSchemas = {
   input: { RunRequest: runRequest },
   output: {

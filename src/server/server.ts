@@ -9,24 +9,25 @@ import { exposure, isLoopback, urlHost } from "./guard.ts";
 import { listen, type FetchHandler } from "./listen.ts";
 import { WorkflowService, type ServiceOptions } from "./service.ts";
 
+/** How a server is started. */
 export interface ServerOptions extends ServiceOptions {
   readonly loadModel: LoadTextModel;
-  /** What the command line says over the file. */
+  /** Options of the models that the command line gives in place of the file's. */
   readonly overrides?: ModelOverrides;
   /** The port to listen on instead of the file's; 0 takes any that is free. */
   readonly port?: number;
-  /** Where MODEL_COMPOSE_API_KEY is looked for. Default: the process's. */
+  /** The variables among which MODEL_COMPOSE_API_KEY is looked for. Default: the process's. */
   readonly environment?: Environment;
   /** Further names by which the server may be called. */
   readonly allowedHosts?: readonly string[];
   /** Seconds between the comments on a stream on which nothing happens. Default 15. */
   readonly heartbeatSeconds?: number;
-  /** What loading says to a person. */
+  /** Hears what loading says to a person. */
   readonly onNotice?: (line: string) => void;
   readonly onProgress?: (progress: LoadProgress) => void;
-  /** What a person should know of how the server is set up. */
+  /** Hears what a person should know of how the server is set up. */
   readonly onWarning?: (message: string) => void;
-  /** Faults of ours, which answers do not tell. */
+  /** Hears of faults of the server's own, which answers do not tell. */
   readonly onFault?: (error: unknown) => void;
 }
 
@@ -35,15 +36,17 @@ export interface ComposeServer {
   readonly service: WorkflowService;
   /** `http://HOST:PORT`, without the base path. */
   readonly origin: string;
-  /** Where the API is: the origin with the base path. */
+  /** Address of the API: the origin with the base path. */
   readonly url: string;
-  /** Where clients on this machine find the API: a server that listens on every address has no address of its own. */
+  /**
+   * Address at which clients on this machine find the API: a server that listens on every address has none of its own.
+   */
   readonly localUrl: string;
   /** Resolves when the models are loaded. @throws (rejects with) what loading throws; AbortError when closed before */
   readonly ready: Promise<void>;
   /** Whether requests must show an API key. */
   readonly needsKey: boolean;
-  /** The API without its socket, for what serves it in the same process: paths begin with the base path. */
+  /** The API without its socket, for a server in the same process; the paths of requests begin with the base path. */
   readonly fetch: FetchHandler;
   /**
    * Takes no more runs, lets those it has end within the file's shutdown_timeout, cancels the others, frees the models and
@@ -52,13 +55,14 @@ export interface ComposeServer {
   close(options?: { timeoutMilliseconds?: number }): Promise<void>;
 }
 
-/** The time that answers get which are on their way when everything has ended. */
+/** Milliseconds that answers get which are on their way when everything has ended. */
 const CLOSE_GRACE_MILLISECONDS = 1000;
 
 /**
  * Serves the workflows of a definition over HTTP. Returns when the socket listens; models load meanwhile.
  *
- * @throws ModelComposeError when the address cannot be had
+ * @throws ModelComposeError `invalid-argument` when the address cannot be had, `invalid-config` for a key that cannot
+ *   be used
  */
 export async function startServer(
   definition: ComposeDefinition,
@@ -97,7 +101,7 @@ export async function startServer(
 
   const stopLoading = new AbortController();
   const ready = service.load(stopLoading.signal);
-  // Whoever does not wait for it sees it in health and in runs.
+  // Whoever does not wait for the models sees in health and in runs that loading failed.
   ready.catch(() => undefined);
 
   let closed: Promise<void> | undefined;
@@ -126,7 +130,7 @@ function localHost(host: string): string {
   return host === "::" ? "[::1]" : urlHost(host);
 }
 
-/** What a browser calls a page that is served there. */
+/** The origins under which a browser knows pages that are served at an address. */
 function originsOf(host: string, port: number): string[] {
   const hosts = isLoopback(host) ? ["localhost", "127.0.0.1", "[::1]"] : [urlHost(host)];
   return hosts.map((name) => `http://${name}:${port}`);

@@ -9,20 +9,23 @@ import { Task } from "./task.ts";
 import { TaskStore, type TaskLimits } from "./task-store.ts";
 import { UnavailableError } from "./unavailable.ts";
 
+/** How a service keeps its tasks. */
 export interface ServiceOptions {
   readonly tasks?: TaskLimits;
-  /** Tasks as they begin and end; never what they are about. */
+  /** Hears of tasks as they begin and end; never of what they are about. */
   readonly onTask?: (task: Task, what: "started" | "ended") => void;
 }
 
+/** A run that somebody asks for. */
 export interface StartRequest {
-  /** Its id, or `__default__`. */
+  /** Id of the workflow, or `__default__`. */
   readonly workflow: string;
   readonly input: unknown;
   readonly sessionId?: string;
   readonly metadata?: unknown;
 }
 
+/** What a service does as a whole. */
 export type ServiceState = "loading" | "ok" | "shutting_down";
 
 /** Seconds after which somebody who was refused while models load may ask again. */
@@ -75,6 +78,7 @@ export class WorkflowService {
   /**
    * Accepts a run; it starts when its turn comes.
    *
+   * @returns its task
    * @throws ModelComposeError `not-found` for an unknown workflow; QueueFullError; UnavailableError
    */
   start(request: StartRequest): Task {

@@ -1,6 +1,6 @@
 /** Server-sent events, https://html.spec.whatwg.org/multipage/server-sent-events.html */
 
-/** One event. Text of several lines becomes several `data:` lines, which a reader joins again. */
+/** One event in the format. Text of several lines becomes several `data:` lines, which a reader joins again. */
 export function sseEvent(data: string, event?: string): string {
   const name = event === undefined ? "" : `event: ${event}\n`;
   // A lone carriage return ends a line of the format as well.
@@ -8,13 +8,14 @@ export function sseEvent(data: string, event?: string): string {
   return `${name}${lines.join("")}\n`;
 }
 
-/** A comment, which readers pass over: the connection is still there. */
+/** A comment of the format, which readers pass over: it shows that the connection is still there. */
 const comment = ":\n\n";
 
+/** How a body is sent piece by piece. */
 export interface StreamOptions {
-  /** Without anything to send for this long, a heartbeat is sent. */
+  /** Seconds without anything to send after which a heartbeat is sent. */
   readonly heartbeatSeconds: number;
-  /** What is sent then. Default: a comment of server-sent events. */
+  /** The heartbeat's text. Default: a comment of server-sent events. */
   readonly heartbeat?: string;
   /** Fires when the reader has left, so that the source of the chunks may end. */
   readonly left: AbortController;
@@ -67,6 +68,6 @@ async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T |
 export const sseHeaders: Readonly<Record<string, string>> = {
   "content-type": "text/event-stream; charset=utf-8",
   "cache-control": "no-cache",
-  // Proxies such as nginx pass it on at once.
+  // Proxies such as nginx pass the stream on at once.
   "x-accel-buffering": "no",
 };

@@ -1,15 +1,16 @@
 import type { Task } from "./task.ts";
 
+/** How many of the tasks that have ended are still known, and for how long. */
 export interface TaskLimits {
-  /** Tasks that have ended and are still known. */
+  /** Number of tasks that have ended and are still known. */
   readonly count: number;
-  /** Seconds for which they are known. */
+  /** Seconds for which tasks are known after their end. */
   readonly seconds: number;
-  /** Characters that their outputs have together, as JSON. */
+  /** Number of characters that their outputs have together, as JSON. */
   readonly characters: number;
 }
 
-/** Tasks are known for an hour, as in Python's model-compose; the other two bound what an hour may leave in memory. */
+/** The hour is that of the Python model-compose; the other two limits bound what an hour may leave in memory. */
 export const defaultTaskLimits: TaskLimits = { count: 1000, seconds: 3600, characters: 64 * 2 ** 20 };
 
 /** Tasks by their id: all that have not ended, and those that ended lately. */
@@ -17,11 +18,11 @@ export class TaskStore {
   readonly #limits: TaskLimits;
   readonly #now: () => number;
   readonly #tasks = new Map<string, Task>();
-  /** In the order in which they ended. */
+  /** The tasks that have ended, in the order of their ends: when that was, and the characters of their outputs. */
   readonly #ended = new Map<string, { readonly endedAt: number; readonly characters: number }>();
   #characters = 0;
 
-  /** `now` gives milliseconds. */
+  /** @param now gives milliseconds, on a clock that does not go back */
   constructor(limits: TaskLimits = defaultTaskLimits, now: () => number = () => performance.now()) {
     this.#limits = limits;
     this.#now = now;
@@ -42,13 +43,13 @@ export class TaskStore {
     return this.#tasks.get(id);
   }
 
-  /** Newest first. */
+  /** All tasks, the newest first. */
   list(): Task[] {
     this.#sweep();
     return [...this.#tasks.values()].reverse();
   }
 
-  /** Those that have not ended. */
+  /** The tasks that have not ended. */
   active(): Task[] {
     return [...this.#tasks.values()].filter((task) => !task.hasEnded);
   }

@@ -7,19 +7,19 @@ import type { Task } from "./task.ts";
 
 /** The data of a task's events, by their names. */
 export interface TaskEventData {
-  /** First, and whenever the status changes; last of a task that was cancelled. */
+  /** The event `state` comes first, and whenever the status changes; it is the last of a task that was cancelled. */
   readonly state: TaskBody;
   readonly progress: ProgressBody;
-  /** Text with a `kind` is no part of the answer. */
+  /** The event `text` has a piece of text; with a `kind` it is no part of the answer. */
   readonly text: Pick<RunEvent & { readonly type: "text" }, "generation" | "text" | "tokens" | "kind">;
   readonly warning: { readonly message: string };
-  /** The last of a task that has completed. */
+  /** The event `result` is the last of a task that has completed. */
   readonly result: TaskBody;
-  /** The last of a task that has failed. */
+  /** The event `error` is the last of a task that has failed. */
   readonly error: TaskBody & { readonly detail: string };
 }
 
-/** What happens to a task, as server-sent events with the names of `TaskEventData` and its data as JSON. */
+/** The events of a task, as server-sent events with the names of `TaskEventData` and its data as JSON. */
 export async function* taskEvents(task: Task, signal: AbortSignal): AsyncGenerator<string, void> {
   const log = task.log;
   if (log !== undefined) {
@@ -84,7 +84,7 @@ function jsonEvent(name: string, data: unknown): string {
   return sseEvent(JSON.stringify(data), name);
 }
 
-/** What a task streams, once it is known that it does. */
+/** The output of a task, once it is known that the task streams it. */
 export interface OutputStream {
   readonly chunks: AsyncGenerator<string, void>;
 }

@@ -4,6 +4,7 @@ import type { RunEvent } from "../compose/run/events.ts";
 import { EventLog } from "./event-log.ts";
 import { summarize, type RunSummary } from "./run-summary.ts";
 
+/** The stage of life that a task is in. */
 export type TaskStatus = "pending" | "processing" | "cancelling" | "completed" | "failed" | "cancelled";
 
 /** Why a task was ended before its run did. */
@@ -20,13 +21,13 @@ export class Task {
   endedAt: Date | undefined;
   /** Resolves when the task has ended, whatever the end is. */
   readonly ended: Promise<void>;
-  /** New tokens so far. */
+  /** Number of new tokens so far. */
   tokens = 0;
   readonly warnings: string[] = [];
-  /** What came of it; present when it has completed. */
+  /** The value that came of it, and its size as JSON in characters; present when it has completed. */
   output: { readonly value: unknown; readonly size: number } | undefined;
   summary: RunSummary | undefined;
-  /** Why it failed; present when it has. */
+  /** The error with which it failed; present when it has. */
   failure: unknown;
   cancelReason: CancelReason | undefined;
   #status: TaskStatus = "pending";
@@ -54,12 +55,12 @@ export class Task {
     return this.endedAt !== undefined;
   }
 
-  /** Fires when the task is cancelled. */
+  /** A signal that fires when the task is cancelled. */
   get signal(): AbortSignal {
     return this.#stop.signal;
   }
 
-  /** What happens, as long as the task has not ended; readers that have begun read on to the end. */
+  /** The log of the run's events, as long as the task has not ended; readers that have begun read on to the end. */
   get log(): EventLog | undefined {
     return this.#log;
   }
@@ -109,7 +110,9 @@ export class Task {
     this.#log?.wake();
   }
 
-  /** Called once, when nothing of the run goes on any more; with the error if it did not complete. */
+  /**
+   * Ends the task when nothing of the run goes on any more; called once, with the error if the run did not complete.
+   */
   close(error?: unknown): void {
     if (this.output === undefined) {
       const isCancelled = this.signal.aborted && error instanceof AbortError;

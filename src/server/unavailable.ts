@@ -1,9 +1,9 @@
 import { ModelComposeError } from "../base/errors.ts";
 
-/** The server takes no runs at the moment. */
+/** The error for a run that comes while the server takes none. */
 export class UnavailableError extends ModelComposeError {
   override readonly name = "UnavailableError";
-  /** When to ask again; undefined where the server will not take runs again. */
+  /** Seconds after which to ask again; undefined where the server will not take runs again. */
   readonly retryAfterSeconds: number | undefined;
 
   constructor(message: string, details: { remedy: string; retryAfterSeconds?: number }) {

@@ -4,6 +4,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { ModelComposeError } from "../base/errors.ts";
 
+/** One file as it is sent. */
 export interface PageFile {
   readonly contentType: string;
   readonly bytes: Uint8Array;
@@ -18,7 +19,7 @@ const CONTENT_TYPES: ReadonlyMap<string, string> = new Map([
   ["svg", "image/svg+xml"],
 ]);
 
-/** @returns the files by their names, without a folder */
+/** The files of the page. @returns them by their names, without a folder */
 export async function loadPageFiles(): Promise<ReadonlyMap<string, PageFile>> {
   const contents = import.meta.url.endsWith(".ts") ? await bundleSources() : await readBundle();
   return new Map([...contents].map(([name, bytes]) => [name, pageFile(name, bytes)]));
@@ -28,7 +29,9 @@ interface Bundler {
   readonly bundleWebUi: () => Promise<ReadonlyMap<string, Uint8Array>>;
 }
 
-/** The program runs from its sources: the page has not been built, or is that of yesterday. */
+/**
+ * Bundles the page anew: where the program runs from its sources, the built page is missing, or is that of yesterday.
+ */
 async function bundleSources(): Promise<ReadonlyMap<string, Uint8Array>> {
   // A computed name, so that the bundler of the program leaves the bundler of the page out.
   const script = new URL("../../scripts/bundle-web-ui.ts", import.meta.url).href;
@@ -36,7 +39,7 @@ async function bundleSources(): Promise<ReadonlyMap<string, Uint8Array>> {
   return bundleWebUi();
 }
 
-/** dist/webui/ lies beside the bundled program. */
+/** Reads the bundled page: dist/webui/ lies beside the bundled program. */
 async function readBundle(): Promise<ReadonlyMap<string, Uint8Array>> {
   const folder = new URL("./webui/", import.meta.url);
   try {

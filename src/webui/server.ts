@@ -5,11 +5,12 @@ import { requestFailure } from "../server/http-error.ts";
 import { listen, type FetchHandler } from "../server/listen.ts";
 import { loadPageFiles, type PageFile } from "./page-files.ts";
 
+/** How the web UI is started. */
 export interface WebUiOptions {
   readonly host: string;
-  /** 0: any that is free. */
+  /** Port to listen on; 0 takes any that is free. */
   readonly port: number;
-  /** The API, in this process. */
+  /** The handler of the API, in this process. */
   readonly api: FetchHandler;
   /** The API's address with its base path. */
   readonly apiUrl: string;
@@ -17,21 +18,25 @@ export interface WebUiOptions {
   readonly needsKey: boolean;
   /** Further names by which the server may be called. */
   readonly allowedHosts?: readonly string[];
-  /** What a person should know of how it is set up. */
+  /** Hears what a person should know of how the web UI is set up. */
   readonly onWarning?: (message: string) => void;
 }
 
+/** A web UI that listens. */
 export interface WebUi {
-  /** Where the page is. */
+  /** Address of the page. */
   readonly url: string;
   /** Takes no more requests, and ends those that are left after `graceMilliseconds`. */
   close(graceMilliseconds?: number): Promise<void>;
 }
 
-/** Where the page finds the API, whatever its base path is. */
+/** Path at which the page finds the API, whatever the API's base path is. */
 const API_PATH = "/api";
 
-/** The page is its own files and nothing else: no script or style inside it, no requests to anybody else. */
+/**
+ * Headers by which the page is its own files and nothing else: no script or style inside it, no requests to anybody
+ * else.
+ */
 const PAGE_HEADERS: Readonly<Record<string, string>> = {
   "content-security-policy": [
     "default-src 'none'",
@@ -68,7 +73,7 @@ export async function startWebUi(options: WebUiOptions): Promise<WebUi> {
     const { status, detail } = requestFailure(error);
     return context.json({ detail }, status as 500);
   });
-  // The files are the same for everybody; what acts is behind this.
+  // Everybody gets the same files; what acts on the API is behind this check.
   app.use(`${API_PATH}/*`, requireKnownCaller({ host, allowedHosts, origins: [] }));
   app.all(`${API_PATH}/*`, (context) => options.api(apiRequest(context.req.raw, options.apiUrl)));
   app.get("*", ({ req }) => {

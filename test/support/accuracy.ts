@@ -19,12 +19,12 @@ import { worstError } from "./numbers.ts";
 import { readWeights, referencePass, type ReferencePass } from "./reference-model.ts";
 
 /**
- * PyTorch's f32 goldens are themselves some way from the exact result (which the reference computes in f64); ours may be
- * four times as far, for the order of additions is another.
+ * How many times as far as PyTorch's f32 goldens our results may be from the exact ones, which the reference computes
+ * in f64: the order of our additions is another.
  */
 export const FACTOR = 4;
 
-/** Greedy tokens do not hang on rounding: the goldens were chosen so that the two best logits are further apart. */
+/** The least difference of the two best logits in the goldens, so that greedy tokens do not hang on rounding. */
 const LEAST_MARGIN = 0.0025;
 
 type Numbers = ArrayLike<number>;
@@ -38,7 +38,7 @@ export const distance = (a: Numbers, b: Numbers): number =>
 const flatten = (rows: readonly Numbers[]): Float64Array =>
   Float64Array.from(rows.flatMap((row) => Array.from(row)));
 
-/** A failed toEqual would print every number. */
+/** Expects the same bits; a failed toEqual would print every number. */
 export function expectSameBits(actual: Float32Array, expected: Float32Array, what = "logits"): void {
   const { ratio, text } = worstError(actual, expected, () => 0);
   expect(ratio, `${what}: ${text}`).toBe(0);
@@ -51,11 +51,11 @@ export function expectWithin(actual: Numbers, expected: Numbers, allowed: number
 
 /** A golden model beside the exact results. */
 export interface ExactGolden extends GoldenModel {
-  /** Of every prompt. */
+  /** The exact results of every prompt. */
   exact: readonly ReferencePass[];
   /** Largest distance of the goldens' last logits from the exact ones. */
   distant: number;
-  /** The same as a fraction of the largest logit. */
+  /** The same distance as a fraction of the largest logit. */
   relative: number;
 }
 
@@ -68,7 +68,10 @@ export async function openExactGolden(name: string): Promise<ExactGolden> {
   return { ...golden, exact, distant, relative: distant / Math.max(...truths.map(largest)) };
 }
 
-/** What PyTorch says of the ops that a program traces, by name; the goldens have it of prompt 0 only. */
+/**
+ * PyTorch's activations [tokens][columns] of the ops that a program traces, by name; the goldens have them of prompt 0
+ * only.
+ */
 export function goldenActivations(
   prompt: GoldenPrompt,
   program: GoldenModel["program"],
@@ -79,7 +82,10 @@ export function goldenActivations(
       found.set(name, rows);
     }
   };
-  /** The last of transformers' hidden states is what the stack returns: after its final norm, where it has one. */
+  /**
+   * Adds the outputs of a stack. The last of transformers' hidden states is what the stack returns: after its final
+   * norm, where it has one.
+   */
   const addStack = (prefix: string, states: readonly number[][][] = []): void => {
     const hasFinalNorm = tracesOf(program).has(`${prefix}final_norm`);
     for (const [i, rows] of states.entries()) {
@@ -111,8 +117,9 @@ function tracesOf(program: GoldenModel["program"]): Set<string> {
 }
 
 /**
- * Every layer's activations and all logits of a prompt, in passes of at most `size` rows. As far as PyTorch may be off: as
- * it is off at the logits, relative to the largest number, or more where the goldens have the activation and show it.
+ * Expects every layer's activations and all logits of a prompt, in passes of at most `size` rows. They may be as far
+ * off as PyTorch is off at the logits, relative to the largest number, or as far as it is off at the activation itself,
+ * where the goldens have that and it is more.
  */
 export async function expectActivations(
   executable: Executable,
@@ -146,14 +153,14 @@ export async function expectActivations(
     const golden = theirs.get(name);
     const shown = golden === undefined ? 0 : distance(flatten(golden), expected);
     const own = Math.max(shown, relative * largest(expected));
-    // What is only looked up, or whose one sum is an f32 number, has no error at all.
+    // Numbers that are only looked up, or whose one sum is an f32 number, have no error at all.
     const isExact = name === "embeddings" && expected.every((value) => Math.fround(value) === value);
     const what = `${executable.device.description}, prompt ${prompt} in passes of ${size}, ${name}`;
     expectWithin(found.get(name) ?? [], expected, isExact ? 0 : FACTOR * own, what);
   }
 }
 
-/** The logits after the last token of a prompt, prefilled in passes of at most `size` rows. */
+/** Expects the logits after the last token of a prompt, prefilled in passes of at most `size` rows. */
 export async function expectLastLogits(
   executable: Executable,
   { prompts, exact, distant }: ExactGolden,
@@ -165,7 +172,7 @@ export async function expectLastLogits(
   expectWithin(logits, exact[prompt].logits.at(-1) ?? [], FACTOR * distant, what);
 }
 
-/** The greedy tokens after a prompt, itself in passes of at most `size` rows. */
+/** Expects the greedy tokens after a prompt, itself in passes of at most `size` rows. */
 export async function expectGreedy(
   executable: Executable,
   { prompts }: GoldenModel,

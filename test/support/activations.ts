@@ -5,7 +5,7 @@ import { UNIT_ROUNDOFF } from "./numbers.ts";
 
 interface ActivationCase {
   exact: (x: number) => number;
-  /** Relative error in units of roundoff: 5 for each division, 4 for exp, one for everything else. */
+  /** The relative error in units of roundoff: 5 for each division, 4 for exp, one for everything else. */
   roundings: (x: number) => number;
 }
 
@@ -20,7 +20,7 @@ export const ACTIVATIONS: Readonly<Record<Activation, ActivationCase>> = {
   },
 };
 
-/** What f32 may err by at x; below the normal numbers anything is flushed. */
+/** The absolute error that f32 may have at x; below the normal numbers anything is flushed. */
 export function activationBound(activation: Activation, x: number): number {
   const { exact, roundings } = ACTIVATIONS[activation];
   if (roundings(x) === 0) {
@@ -29,7 +29,7 @@ export function activationBound(activation: Activation, x: number): number {
   return roundings(x) * UNIT_ROUNDOFF * Math.abs(exact(x)) + 2 ** -126 * (1 + Math.abs(x));
 }
 
-/** Where 1 + tanh(z) is 2 / (1 + exp(-2 z)): 2 z of the tanh approximation of gelu. */
+/** The argument for which 1 + tanh(z) is 2 / (1 + exp(-2 z)): 2 z of the tanh approximation of gelu. */
 function logistic(x: number): number {
   return 2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3);
 }
@@ -38,7 +38,7 @@ function erfc(z: number): number {
   if (z < 2.5) {
     return 1 - erf(z);
   }
-  // As erf() has it, of which 1 - erf(z) would leave no digits.
+  // The continued fraction of erf() keeps the digits, of which 1 - erf(z) would leave none.
   let fraction = z;
   for (let n = 120; n >= 1; n--) {
     fraction = z + n / 2 / fraction;

@@ -12,17 +12,17 @@ export interface Row {
 export interface AttentionCase {
   shape: AttentionShape;
   rows: readonly Row[];
-  /** Of an encoder's input, where the shape is over that. */
+  /** Number of positions of an encoder's input, where the shape is over that. */
   sourceLength: number;
   scale: number;
-  /** [R][heads][headDim] */
+  /** Queries, [R][heads][headDim]. */
   query: Float32Array;
-  /** [slot][context][kvHeads][headDim]; of an encoder's input one slot. */
+  /** Keys, [slot][context][kvHeads][headDim]; of an encoder's input one slot. */
   keys: Float32Array;
   values: Float32Array;
 }
 
-/** Gives [R][heads][headDim]. */
+/** A way to attend; gives [R][heads][headDim]. */
 export type Attend = (data: AttentionCase) => Promise<Float32Array>;
 
 /** Rows at consecutive positions of a slot. */
@@ -30,7 +30,7 @@ export function run(slot: number, first: number, count: number): Row[] {
   return Array.from({ length: count }, (_, i) => ({ slot, position: first + i }));
 }
 
-/** What a row sees: a slot's positions [first, end). */
+/** The positions that a row sees: [first, end) of its slot. */
 function seenBy(
   { slot, position }: Row,
   { window = Infinity, source = false }: AttentionShape,
@@ -42,7 +42,7 @@ function seenBy(
   return { slot, first: Math.max(0, position - window + 1), end: position + 1 };
 }
 
-/** @param sharpness multiplies the queries: large scores */
+/** A case of random numbers. @param sharpness multiplies the queries: large scores */
 export function makeCase(
   shape: AttentionShape,
   rows: readonly Row[],
@@ -70,7 +70,7 @@ export function makeCase(
   return { shape, rows, sourceLength, scale: Math.fround(headDim ** -0.5), query, keys, values };
 }
 
-/** softmax(q k scale) v in f64, and what f32 may err by. */
+/** The exact result, softmax(q k scale) v in f64, and what f32 may err by. */
 function reference({ shape, rows, sourceLength, scale, query, keys, values }: AttentionCase): {
   expected: Float64Array;
   allowed: Float64Array;
@@ -123,7 +123,7 @@ export async function checkAttention(attend: Attend, data: AttentionCase): Promi
 }
 
 /**
- * The tests. Software adapters compile slowly, so most of them share a shape.
+ * Defines the tests. Software adapters compile slowly, so most of them share a shape.
  *
  * @param shapes heads, KV heads and head dimensions to try
  */

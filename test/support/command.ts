@@ -1,9 +1,9 @@
-/** The command line as a user runs it, in a process of its own. */
+/** The command line as a user runs it, in a process of its own; built-program.ts has bundled it. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { resolve } from "node:path";
 
 export interface CommandResult {
-  /** null: a signal ended it. */
+  /** Exit code; null: a signal ended the process. */
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
@@ -12,12 +12,12 @@ export interface CommandResult {
 export interface RunningCommand {
   readonly child: ChildProcess;
   readonly ended: Promise<CommandResult>;
-  /** What stderr has so far. */
+  /** The text on stderr so far. */
   readonly stderr: () => string;
 }
 
 const root = resolve(import.meta.dirname, "../..");
-const entry = resolve(root, "src/cli/entry.ts");
+const entry = resolve(root, "dist/cli.js");
 
 export function startCommand(
   args: readonly string[],

@@ -42,26 +42,26 @@ const characters: PromptCounter = {
   },
 };
 
-/** A model whose text says what it was asked: ` <call:sequence>`, in two pieces. */
+/** Fake models whose text says what they were asked: ` <call:sequence>`, in two pieces. */
 export class FakeModels {
-  /** `context`: what was counted, a token a character, where the load is to be sized. */
+  /** The loads so far; `context` is what was counted, a token a character, where the load is to be sized. */
   readonly loads: { source: string; options: LoadOptions; context: number | "max" | undefined }[] = [];
   readonly calls: { readonly prompt: string; readonly options: GenerateOptions }[] = [];
   readonly chats: { readonly messages: readonly ChatMessage[]; readonly options: ChatOptions }[] = [];
   architecture: Architecture = "causal";
-  /** What the answer to a conversation consists of. */
+  /** The parts of the answer to a conversation. */
   answer: readonly Omit<ChatPart, "tokens">[] = [{ type: "content", text: "Hello." }];
-  /** A conversation is answered when this resolves. */
+  /** Holds the answer to a conversation back until it resolves. */
   hold: Promise<void> = Promise.resolve();
   disposed = 0;
-  /** Calls that are being served now, and the most there were. */
+  /** Number of calls that are being served now; `mostActive` is the most there were. */
   active = 0;
   mostActive = 0;
   /** Milliseconds that a call takes. */
   delay = 0;
-  /** Breaks off behind the first piece of a text, this many times. */
+  /** How many times a text breaks off behind its first piece. */
   breaks = 0;
-  /** Throws instead of answering a prompt. */
+  /** The error that is thrown instead of answering a prompt. */
   fail: (prompt: string) => Error | undefined = () => undefined;
 
   readonly load = async (source: string, { sizing, ...options }: SizedLoadOptions) => {
@@ -146,7 +146,7 @@ function parts(
   const sequences = Array.from({ length: numReturnSequences }, (_, i) => {
     return { text: "", newText: `${newText}#${i}`, tokens: [1, 2], finishReason, score: -i };
   });
-  // The text of a cut prompt: what the model saw is not what was rendered.
+  // The text of a cut prompt is what the model saw, not what was rendered.
   const result = { text: "", newText, tokens: [1, 2], finishReason, usage, timings, seed, warnings: [] };
   return [
     { text: newText.slice(0, 3), tokens: [1] },

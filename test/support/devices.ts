@@ -10,7 +10,7 @@ export const ADAPTER = process.env.MODEL_COMPOSE_TEST_ADAPTER ?? "swiftshader";
 
 export type LoadSettings = Partial<ExecutableOptions> &
   LoadHooks & {
-    /** Rows of one pass. */
+    /** Most rows of one pass. */
     maxRows?: number;
   };
 
@@ -32,7 +32,10 @@ export function wasmDevice(name: string, options: WasmOptions): TestDevice {
   };
 }
 
-/** Dawn's checks and guards are on whatever the adapter is. A machine without it fails: nothing would be proved. */
+/**
+ * A GPU to test on. Dawn's checks and guards are on whatever the adapter is. A machine without the adapter fails:
+ * nothing would be proved.
+ */
 export function gpuDevice(name: string, options: WebGpuOptions = {}): TestDevice<WebGpuExecutable> {
   return {
     name,
@@ -46,12 +49,12 @@ export function gpuDevice(name: string, options: WebGpuOptions = {}): TestDevice
 
 export const GPU = gpuDevice("webgpu");
 export const GPU_WITHOUT_SUBGROUPS = gpuDevice("webgpu without subgroups", { disable: { subgroups: true } });
-/** Sizes of workgroups as for hardware, where the adapter is software. */
+/** A GPU with sizes of workgroups as for hardware, where the adapter is software. */
 export const GPU_LIKE_HARDWARE = gpuDevice("webgpu with the sizes for hardware", {
   forced: { kind: "hardware" },
 });
 
-/** A GPU that binds no more than that: larger matrices are cut, stacks of matrices stay apart. */
+/** A GPU that binds no more than `bindingLimit` bytes: larger matrices are cut, stacks of matrices stay apart. */
 export function gpuOfSmallBindings(bindingLimit: number): TestDevice<WebGpuExecutable> {
   return gpuDevice(`webgpu that binds ${bindingLimit} bytes`, { bindingLimit });
 }

@@ -15,13 +15,13 @@ import { gpuWeights } from "./gpu-weights.ts";
 import { normalNumbers, product, randomMatrix, randomSource, UNIT_ROUNDOFF, type Format } from "./numbers.ts";
 import { rowWords } from "./rows.ts";
 
-/** The same for all cases, so that more of them share a pipeline. */
+/** The most rows of a pass. It is the same for all cases, so that more of them share a pipeline. */
 const MAX_ROWS = 150;
 
 export interface GemmKernel {
   spec: (shape: GemmShape) => KernelSpec;
   tile: TileSize;
-  /** It reads x as packKernel writes it. */
+  /** Whether the kernel reads x as packKernel writes it. */
   isPacked: boolean;
 }
 
@@ -35,22 +35,22 @@ export interface GemmCase {
   activation?: Activation;
   /** First weight rows of the shards after the first one. */
   cuts?: number[];
-  /** A weight with numbers from the edges of its format. */
+  /** Whether the weight has numbers from the edges of its format. */
   edges?: boolean;
-  /** [rows, columns] in place of random numbers. */
+  /** Activations [rows, columns], in place of random numbers. */
   x?: Float32Array;
-  /** The whole weight, f32, in place of random numbers. */
+  /** Numbers of the whole weight as f32, in place of random ones. */
   weight?: Float32Array;
   maxPerDimension?: number;
 }
 
 export interface GemmOutcome {
-  /** [rows, outputs] */
+  /** Results of the GPU, [rows, outputs]. */
   actual: Float32Array;
   expected: Float64Array;
-  /** What f32 arithmetic may err by. */
+  /** The error that f32 arithmetic may have, for every output. */
   bound: Float64Array;
-  /** Σ |x| |weight| of every output. */
+  /** The sum Σ |x| |weight| of every output. */
   magnitude: Float64Array;
 }
 
@@ -112,7 +112,7 @@ export async function multiply(lab: GpuLab, kernel: GemmKernel, options: GemmCas
   });
   if (activation !== undefined) {
     expected.forEach((z, i) => {
-      // No activation is steeper than 1.2.
+      // The slope of no activation is steeper than 1.2.
       bound[i] = 1.2 * bound[i] + activationBound(activation, z);
       expected[i] = ACTIVATIONS[activation].exact(z);
     });

@@ -31,13 +31,13 @@ const WRITTEN = fileURLToPath(new URL("../../build/golden", import.meta.url));
 
 /** A family's model in another form. */
 interface Variant {
-  /** The folder in test/fixtures/golden. */
+  /** Name of the folder in test/fixtures/golden. */
   readonly of: string;
-  /** How it is stored, where not as the family's tensors.json says. */
+  /** Format of the stored weights, where not as the family's tensors.json says. */
   readonly dtype?: StoredDtype;
   /** Most bytes of tensors in a file; undefined is one file. */
   readonly shardBytes?: number;
-  /** What PyTorch wrote is left out, and the same weights are written as safetensors. */
+  /** Whether PyTorch's file is left out, and the same weights are written as safetensors. */
   readonly withoutBin?: boolean;
 }
 
@@ -55,7 +55,12 @@ const TORCH_DTYPES: Readonly<Record<StoredDtype, string>> = {
   F16: "float16",
 };
 
-/** What the bytes of a written folder depend on beside the family's files. */
+/** Names of all golden models but the variants of other families' ones. */
+export const GOLDEN_NAMES: readonly string[] = readdirSync(FIXTURES, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name);
+
+/** Sources of the writers: the bytes of a written folder depend on them beside the family's files. */
 const WRITERS = ["golden-folder.ts", "golden-weights.ts", "safetensors-bytes.ts"].map((name) =>
   readFileSync(new URL(name, import.meta.url)),
 );
@@ -124,7 +129,10 @@ interface StoredTensor extends GoldenTensor {
   readonly bytes: Uint8Array;
 }
 
-/** A safetensors file as its own library writes it: tensors end to end, the data at a multiple of eight bytes. */
+/**
+ * The bytes of a safetensors file as its own library writes it: tensors end to end, the data at a multiple of eight
+ * bytes.
+ */
 function fileOf(tensors: readonly StoredTensor[], dtype: StoredDtype): Uint8Array {
   const header: Record<string, object> = { __metadata__: { format: "pt" } };
   let end = 0;
@@ -138,7 +146,7 @@ function fileOf(tensors: readonly StoredTensor[], dtype: StoredDtype): Uint8Arra
   return safetensorsBytes(padded, Buffer.concat(tensors.map(({ bytes }) => bytes)));
 }
 
-/** Files of at most `limit` bytes of tensors, named and indexed as transformers does it. */
+/** Writes files of at most `limit` bytes of tensors, named and indexed as transformers does it. */
 function writeShards(
   directory: string,
   tensors: readonly StoredTensor[],

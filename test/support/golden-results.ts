@@ -3,25 +3,31 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 export interface GoldenPrompt {
-  /** The prompt: of encoder–decoders what the encoder reads. */
+  /** Ids of the prompt: of an encoder–decoder, what the encoder reads. */
   input_ids: number[];
-  /** Of encoder–decoders: what the decoder reads. The first is its start token, after which `greedy` comes. */
+  /** Ids that the decoder of an encoder–decoder reads. The first is its start token, after which `greedy` comes. */
   decoder_input_ids?: number[];
-  /** [vocabulary], after the last token. */
+  /** Logits after the last token, [vocabulary]. */
   last_logits: number[];
-  /** 32 or more ids, with no end of sequence on the way. */
+  /** Ids of the greedy tokens, 32 or more, with no end of sequence on the way. */
   greedy: number[];
   /** The smallest gap between the two largest logits on the way. */
   greedy_min_margin: number;
-  /** [tokens][columns]; prompt 0 only. */
+  /** Results of all tokens, [tokens][columns]; of prompt 0 only. */
   all_logits?: number[][];
   embeddings?: number[][];
   layer_outputs?: number[][][];
   final_norm?: number[][];
-  /** [layers + 1][tokens][columns]: embeddings, then each layer's output, the last one as the stack returns it. */
+  /**
+   * Activations of a stack, [layers + 1][tokens][columns]: embeddings, then each layer's output, the last one as
+   * the stack returns it.
+   */
   encoder_hidden_states?: number[][][];
   decoder_hidden_states?: number[][][];
-  /** Of encoder–decoders: beam search with the settings that make_goldens.py has as BEAM4, start token included. */
+  /**
+   * Result of a beam search of an encoder–decoder, with the settings that make_goldens.py has as BEAM4, start token
+   * included.
+   */
   beam4?: { ids: number[]; score: number };
 }
 
@@ -57,7 +63,7 @@ export function readPackedFile(path: string): Float32Array {
   return new Float32Array(bytes.buffer);
 }
 
-/** Nested lists of a shape. */
+/** Numbers as nested lists of a shape. */
 export function unpack(numbers: Float32Array, { offset, shape }: PackedNumbers): Nested[] {
   const [rows, ...inner] = shape;
   const size = inner.reduce((product, length) => product * length, 1);

@@ -5,17 +5,17 @@
 
 export type StoredDtype = "F32" | "BF16" | "F16";
 
-/** Of numbers around `center`: sums of four draws of `bits` bits, times 2^`exponent`. */
+/** The rule of numbers around `center`: sums of four draws of `bits` bits, times 2^`exponent`. */
 interface WeightRule {
   readonly center: number;
   readonly bits: number;
   readonly exponent: number;
 }
 
-/** What a tensors.json says. */
+/** The content of a tensors.json. */
 export interface TensorManifest {
   readonly seed: number;
-  /** How the model is stored. */
+  /** Format in which the model is stored. */
   readonly dtype: StoredDtype;
   readonly rules: Readonly<Record<string, WeightRule>>;
   /** The name of a rule and the shape, by tensor name; `h.{0,1}.x` stands for `h.0.x` and `h.1.x`. */
@@ -25,7 +25,7 @@ export interface TensorManifest {
 export interface GoldenTensor {
   readonly name: string;
   readonly shape: readonly number[];
-  /** Row-major. Numbers of bf16 and of f16, so that every format holds them exactly. */
+  /** The numbers, row-major. They are numbers of bf16 and of f16, so that every format holds them exactly. */
   readonly values: Float32Array<ArrayBuffer>;
 }
 
@@ -64,7 +64,7 @@ export function hashedWeights(
   });
 }
 
-/** The bytes of numbers in a file. Exact: what a format cannot hold is an error. */
+/** The bytes of numbers in a file. @throws Error where the format cannot hold a number exactly */
 export function storedBytes(name: string, values: Float32Array<ArrayBuffer>, dtype: StoredDtype): Uint8Array {
   if (dtype === "F32") {
     return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
@@ -81,12 +81,15 @@ export function storedBytes(name: string, values: Float32Array<ArrayBuffer>, dty
   return new Uint8Array(stored.buffer);
 }
 
-/** The upper half of an f32. */
+/** The bits of an f32 as bf16, its upper half; undefined where the rest is not zero. */
 function bf16OfBits(word: number): number | undefined {
   return (word & 0xffff) === 0 ? word >>> 16 : undefined;
 }
 
-/** IEEE 754 binary16 from binary32: exponents -14 to 15 (or zero), and 10 of 23 bits of the fraction. */
+/**
+ * The bits of an f32 as IEEE 754 binary16, undefined where it cannot hold the number: exponents -14 to 15 (or zero),
+ * and 10 of 23 bits of the fraction.
+ */
 function f16OfBits(word: number): number | undefined {
   const sign = (word >>> 16) & 0x8000;
   if ((word & 0x7fffffff) === 0) {
@@ -110,7 +113,7 @@ function mix(word: number): number {
   return (x ^ (x >>> 16)) >>> 0;
 }
 
-/** FNV-1a of 32 bits over UTF-8 (http://www.isthe.com/chongo/tech/comp/fnv/). */
+/** The FNV-1a hash of 32 bits over UTF-8 (http://www.isthe.com/chongo/tech/comp/fnv/). */
 function fnv1a(text: string): number {
   return new TextEncoder()
     .encode(text)

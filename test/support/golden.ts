@@ -50,24 +50,28 @@ export async function loadGolden(
   return preparation.load({ onWeights, signal });
 }
 
-/** Positions that a program has embeddings for; no end to them where they are computed. */
+/** The number of positions that a program has embeddings for; Infinity where they are computed. */
 function learnedPositions({ entries, matrices }: Program): number {
   const ops = [...entries.values()].flat().flatMap((group) => group.ops);
   const tables = ops.flatMap((op) => (op.role === "positions" ? [[op.table, op.offset] as const] : []));
   return Math.min(...tables.map(([table, offset]) => (matrices.get(table)?.rows ?? 0) - offset));
 }
 
-/** What the entry with the logits reads. */
+/** The ids that the entry with the logits reads. */
 export function forwardIds({ input_ids, decoder_input_ids = input_ids }: GoldenPrompt): readonly number[] {
   return decoder_input_ids;
 }
 
-/** What `greedy` comes after. */
+/** The ids that `greedy` comes after. */
 export function greedyStart({ input_ids, decoder_input_ids }: GoldenPrompt): readonly number[] {
   return decoder_input_ids?.slice(0, 1) ?? input_ids;
 }
 
-/** Encodes a prompt where there is an encoder. What later passes carry, and what the encoder's ops wrote. */
+/**
+ * Encodes a prompt where there is an encoder.
+ *
+ * @returns what later passes carry, and the activations of the encoder's ops, [R][columns], where `trace` is set
+ */
 export async function encode(
   executable: Executable,
   { input_ids, decoder_input_ids }: GoldenPrompt,
@@ -91,7 +95,7 @@ export function passOf(tokens: readonly number[], position = 0, slot = 0, source
   };
 }
 
-/** Where a pass goes. */
+/** The place where a pass goes. */
 interface Place {
   /** Most rows of a pass. */
   size?: number;
@@ -100,7 +104,7 @@ interface Place {
   sourceLength?: number;
 }
 
-/** Runs tokens in passes of at most `size` rows; the logits of the last one. */
+/** Runs tokens in passes of at most `size` rows. @returns the logits of the last one, [vocabulary] */
 export async function prefill(
   executable: Executable,
   tokens: readonly number[],
@@ -118,7 +122,7 @@ export async function prefill(
   return result.logits;
 }
 
-/** What a plain greedy decode asks for. */
+/** The request of a plain greedy decode. */
 export function greedyRequest(
   tokens: readonly number[],
   count: number,

@@ -9,7 +9,7 @@ type Words = Uint32Array | Int32Array | Float32Array | Uint8Array;
 /** A buffer of the laboratory. */
 export interface LabBuffer {
   gpu: GPUBuffer;
-  /** Without the guard. */
+  /** Number of words, without the guard. */
   words: number;
 }
 
@@ -22,9 +22,12 @@ export class GpuLab {
     this.device = device;
   }
 
-  /** Fails, never skips: a machine without an adapter proves nothing. `features` are asked for where they exist. */
+  /**
+   * Opens a device. It fails and never skips: a machine without an adapter proves nothing. `features` are asked for
+   * where they exist.
+   */
   static async open(features: readonly GPUFeatureName[] = ["subgroups"]): Promise<GpuLab> {
-    // As production code runs, and over the dirt that other workgroups left.
+    // The kernels run as in production, over the dirt that other workgroups left.
     const gpu = await openGpu(["enable-dawn-features=disable_workgroup_init"]);
     const adapter = await gpu.requestAdapter();
     if (adapter === null) {

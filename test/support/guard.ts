@@ -1,16 +1,18 @@
 /**
- * What laboratories for single kernels write around the memory that they give a kernel: a kernel that writes too far is
- * found out, and one that reads too far computes NaN.
+ * The guards that laboratories for single kernels write around the memory that they give a kernel: a kernel that writes
+ * too far is found out, and one that reads too far computes NaN.
  */
 
-/** A NaN as f32. */
+/** The bits of a NaN of f32. */
 export const GUARD = 0x7fc0dead;
 
-/** Words of a guard: more than a kernel's vectors or tiles reach over the end by one step too many. */
+/** Number of words of a guard: more than a kernel's vectors or tiles reach over the end by one step too many. */
 export const GUARD_WORDS = 64;
 
 /**
- * @param isGuard the words that must be guards still, of all that a kernel could write
+ * Checks that a kernel wrote no guard.
+ *
+ * @param isGuard indices of the words that must be guards still, of all that a kernel could write
  * @throws Error with the bytes that were written
  */
 export function checkGuard(words: Uint32Array, isGuard: Iterable<number>): void {

@@ -21,7 +21,7 @@ export interface HashedOptions {
   slots: number;
   contextLength: number;
   maxRows: number;
-  /** Tokens whose logits are higher. */
+  /** Tokens whose logits are higher, by so much. */
   lifted?: { tokens: readonly number[]; by: number };
 }
 
@@ -130,7 +130,10 @@ export class HashedExecutable implements Executable {
     return this.#slots[slot];
   }
 
-  /** The fixture maker's `hashed_logits` (test/fixtures/beams/make_beams.py). */
+  /**
+   * The logits of a position, as `hashed_logits` of the fixture maker computes them
+   * (test/fixtures/beams/make_beams.py).
+   */
   #logits(slot: number, position: number): number[] {
     const { vocabSize, lifted } = this.#options;
     let state = 7;

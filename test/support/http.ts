@@ -9,7 +9,7 @@ export interface Answer {
 }
 
 export interface CallOptions {
-  /** A string goes as it is, anything else as JSON. */
+  /** Body of the request: a string goes as it is, anything else as JSON. */
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }

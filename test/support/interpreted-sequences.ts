@@ -1,6 +1,6 @@
 /**
- * What a sequence keeps between passes, as src/runtime/backend.ts says it, in plain objects: keys and values by position,
- * recurrent states, and where the sequence can go back to.
+ * The state that a sequence keeps between passes, as src/runtime/backend.ts says it, in plain objects: keys and values
+ * by position, recurrent states, and where the sequence can go back to.
  */
 import type { StateSnapshot } from "../../src/runtime/backend.ts";
 import type { Stateful } from "../../src/runtime/state.ts";
@@ -15,7 +15,7 @@ type States = ReadonlyMap<number, Float64Array>;
 
 interface Sequence {
   length: number;
-  /** By layer, then by position. */
+  /** Keys and values by layer, then by position. */
   cells: Map<number, Cell[]>;
   states: States;
   /** Recurrent states by the position that a snapshot was taken at. */
@@ -31,7 +31,7 @@ export class InterpretedSequences {
     this.#program = program;
   }
 
-  /** What the slot holds before rows from `position` on are appended. */
+  /** The sequence that the slot holds before rows from `position` on are appended. */
   begin(slot: number, position: number): Sequence {
     const sequence = this.#of(slot);
     if (this.#isRecurrent && position > sequence.length) {

@@ -1,6 +1,6 @@
 /**
- * Any Program op by op in plain f64, or with every intermediate result rounded to f32: the first is what devices are
- * compared with, the distance of the second from it says how far f32 may be.
+ * Interprets any Program op by op in plain f64, or with every intermediate result rounded to f32: the first is what
+ * devices are compared with, the distance of the second from it says how far f32 may be.
  */
 import type { StateSnapshot } from "../../src/runtime/backend.ts";
 import { ENCODE, FORWARD, type Activation, type Op, type Program } from "../../src/runtime/program.ts";
@@ -16,7 +16,7 @@ import { InterpretedSequences, type Cell } from "./interpreted-sequences.ts";
 export interface ConvolveOp {
   role: "convolve";
   input: string;
-  /** [channels, taps] */
+  /** Name of the weight [channels, taps]. */
   weight: string;
   layer: number;
   output: string;
@@ -32,7 +32,7 @@ export type InterpretedProgram = Omit<Program, "entries"> & {
 type Rows = Float64Array[];
 
 export interface ProgramInput {
-  /** Default FORWARD. */
+  /** Name of the entry. Default: FORWARD. */
   entry?: string;
   tokens: readonly number[];
   slots: readonly number[];
@@ -41,19 +41,19 @@ export interface ProgramInput {
 }
 
 export interface ProgramOutput {
-  /** [R][vocabulary] */
+  /** Logits, [R][vocabulary]. */
   logits: Rows;
-  /** [R][columns] of every op with a trace. */
+  /** Activations of every op with a trace, [R][columns], by the trace's name. */
   activations: Map<string, Rows>;
 }
 
 export class Interpreter {
   readonly #program: InterpretedProgram;
-  /** Row-major, by name. */
+  /** Weights by name, row-major. */
   readonly #weights: ReadonlyMap<string, ArrayLike<number>>;
   readonly #round: (value: number) => number;
   readonly #sequences: InterpretedSequences;
-  /** An encoder's input, by layer: of all slots. */
+  /** Keys and values of an encoder's input, by layer; all slots share them. */
   readonly #sources = new Map<number, Cell[]>();
 
   constructor(
@@ -107,7 +107,7 @@ export class Interpreter {
     this.#sequences.restore(snapshot, slot);
   }
 
-  /** The positions that a pass gives each slot; none of an encoder's input, which is of no slot. */
+  /** The positions that a pass gives each slot; none for an encoder's input, which belongs to no slot. */
   #spansOf({ entry, slots, positions }: ProgramInput): Map<number, { first: number; end: number }> {
     const spans = new Map<number, { first: number; end: number }>();
     for (const [r, slot] of entry === ENCODE ? [] : slots.entries()) {
@@ -117,7 +117,7 @@ export class Interpreter {
     return spans;
   }
 
-  /** The rows that the op wrote. */
+  /** Runs an op. @returns the rows that it wrote */
   #apply(
     op: Op | ConvolveOp,
     { tokens, slots, positions, sourceLength = 0 }: ProgramInput,
@@ -239,7 +239,7 @@ export class Interpreter {
     return cells;
   }
 
-  /** Rows of a slot come in the order of their positions. */
+  /** The convolution of a row. Rows of a slot come in the order of their positions. */
   #convolved(row: Float64Array, { weight, layer }: ConvolveOp, slot: number): Float64Array {
     const round = this.#round;
     const channels = row.length;
@@ -285,7 +285,7 @@ export class Interpreter {
     const weight = this.#weight(weightName);
     const bias = biasName === undefined ? undefined : this.#weight(biasName);
     const columns = this.#columns(weightName);
-    // Plain loops: nearly all the time is spent here.
+    // The loops are plain because nearly all the time is spent here.
     return input.map((row) => {
       const products = new Float64Array(weight.length / columns);
       for (let n = 0; n < products.length; n++) {
@@ -309,7 +309,8 @@ export class Interpreter {
     const half = rope.inverseFrequencies.length;
     for (let from = 0; from < row.length; from += headDim) {
       for (let i = 0; i < half; i++) {
-        // Part of the contract, not of a device's rounding: the reference computes the angle in f32.
+        // The rounding is part of the contract, not of a device: the reference implementation, transformers, computes
+        // the angle in f32.
         const angle = Math.fround(position * rope.inverseFrequencies[i]);
         const [c, s] = [round(Math.cos(angle) * rope.scaling), round(Math.sin(angle) * rope.scaling)];
         const [u, v] = [row[from + i], row[from + half + i]];

@@ -15,7 +15,7 @@ export function temporaryDirectory(): string {
   return path;
 }
 
-/** Writes a file into a new directory that is removed when the test ends; the file's path. */
+/** Writes a file into a new directory that is removed when the test ends. @returns the file's path */
 export function temporaryFile(name: string, content: Uint8Array | string): string {
   const path = join(temporaryDirectory(), name);
   writeFileSync(path, content);

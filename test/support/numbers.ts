@@ -36,7 +36,7 @@ export function bf16Value(bits: number): number {
   return new Float32Array(Uint32Array.of(bits << 16).buffer)[0];
 }
 
-/** IEEE 754 binary16, from its definition. */
+/** The number of IEEE 754 binary16 bits, from the definition of the format. */
 export function f16Value(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
@@ -52,11 +52,11 @@ export interface StoredMatrix {
   format: Format;
   rows: number;
   columns: number;
-  /** Elements, row-major. */
+  /** Bytes of the elements, row-major. */
   bytes: Uint8Array;
-  /** [rows] where the format has a scale a row. */
+  /** Scales [rows], where the format has a scale a row. */
   scales?: Float32Array;
-  /** [rows * columns] */
+  /** The values that the bytes mean, [rows * columns]. */
   values: Float64Array;
 }
 
@@ -78,7 +78,7 @@ export function randomMatrix(
   }
   if (format === "i8-row") {
     const elements = Int8Array.from({ length: count }, () => Math.floor(random() * 255) - 127);
-    // Of so few bits that their products with elements are f32 numbers: the matrix's values are exact.
+    // The scales have so few bits that their products with elements are f32 numbers: the matrix's values are exact.
     const scales = Float32Array.from(
       { length: rows },
       () => Math.floor((0.5 + random()) * 2 ** 12) / 2 ** 20,
@@ -143,7 +143,7 @@ export function worstError(
   let [ratio, at] = [0, -1];
   for (let i = 0; i < expected.length; i++) {
     const error = Math.abs(actual[i] - expected[i]);
-    // 0 of 0 allowed is right; NaN never is.
+    // An error of 0 is right where 0 is allowed; NaN never is.
     const share = error === 0 ? 0 : Number.isNaN(error) ? Infinity : error / allowed(i);
     if (share > ratio) {
       [ratio, at] = [share, i];

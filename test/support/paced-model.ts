@@ -7,13 +7,13 @@ import type { LoadOptions } from "../../src/models/load-options.ts";
  * "fail" fails behind the third token.
  */
 export class PacedModel {
-  /** Milliseconds a token. */
+  /** Milliseconds that a token takes. */
   pace = 20;
-  /** Texts that are being written. */
+  /** Number of texts that are being written. */
   active = 0;
   #loaded = Promise.withResolvers<void>();
 
-  /** Loading ends when this is called. */
+  /** Lets loading end. */
   readonly finishLoading = (): void => this.#loaded.resolve();
 
   readonly load = async (_source: string, options: LoadOptions) => {

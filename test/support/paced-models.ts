@@ -3,17 +3,17 @@ import type { GenerateOptions, GenerateResult, StreamPart } from "../../src/runt
 
 /** A model that writes `w0 w1 …`, one word a tick, so that a test sees it at work and stops it. */
 export class PacedModels {
-  /** Words of a text. */
+  /** Number of words of a text. */
   words = 4;
   /** Milliseconds between words. */
   pause = 1;
-  /** What a word looks like. */
+  /** The text of a word. */
   word = (index: number): string => `w${index} `;
-  /** Loading takes until this has resolved; it fails as this fails. */
+  /** Lets loading end when it resolves; loading fails as this fails. */
   loaded: Promise<void> = Promise.resolve();
-  /** Words written so far, of all texts. */
+  /** Number of words written so far, of all texts. */
   written = 0;
-  /** Texts that are being written. */
+  /** Number of texts that are being written. */
   active = 0;
   mostActive = 0;
   disposed = 0;

@@ -1,7 +1,7 @@
 /** Pickles written by hand, instruction by instruction, for tests: what Python would not write. */
 import { concatenate } from "./zip.ts";
 
-/** A byte for each number, UTF-8 for each text. */
+/** Instructions in one piece: a byte for each number, UTF-8 for each text. */
 export function assemble(...parts: readonly (number | string | Uint8Array)[]): Uint8Array {
   return concatenate(
     parts.map((part) => {
@@ -13,28 +13,28 @@ export function assemble(...parts: readonly (number | string | Uint8Array)[]): U
   );
 }
 
-/** BINUNICODE. */
+/** A text, by the instruction BINUNICODE. */
 export function text(value: string): Uint8Array {
   const bytes = new TextEncoder().encode(value);
   return assemble("X", uint32(bytes.length), bytes);
 }
 
-/** BININT. */
+/** An integer, by BININT. */
 export function int(value: number): Uint8Array {
   return assemble("J", uint32(value));
 }
 
-/** GLOBAL. */
+/** The name of a class or function, by GLOBAL. */
 export function global(module: string, name: string): Uint8Array {
   return assemble("c", module, "\n", name, "\n");
 }
 
-/** MARK … TUPLE. */
+/** A tuple, by MARK and TUPLE. */
 export function tuple(...items: readonly Uint8Array[]): Uint8Array {
   return assemble("(", ...items, "t");
 }
 
-/** PROTO 2 … STOP. */
+/** A whole pickle: PROTO 2, the instructions, STOP. */
 export function pickle(...parts: readonly (number | string | Uint8Array)[]): Uint8Array {
   return assemble(0x80, 2, ...parts, ".");
 }
@@ -47,7 +47,7 @@ export interface StorageId {
   rest?: readonly Uint8Array[];
 }
 
-/** A storage's persistent id and BINPERSID. */
+/** A storage, by its persistent id and BINPERSID. */
 export function storage({
   type = global("torch", "FloatStorage"),
   key = "0",
@@ -57,7 +57,7 @@ export function storage({
   return assemble(tuple(text("storage"), type, text(key), text("cpu"), int(elements), ...rest), "Q");
 }
 
-/** A call of _rebuild_tensor_v2. */
+/** A tensor, by a call of _rebuild_tensor_v2. */
 export function tensor(
   view: Uint8Array,
   offset: number,
@@ -72,7 +72,7 @@ export function tensor(
   );
 }
 
-/** A dict of (name, value). */
+/** A dict, from pairs of a name and a value. */
 export function dict(...entries: readonly (readonly [string, Uint8Array])[]): Uint8Array {
   return assemble("}", "(", ...entries.map(([name, value]) => assemble(text(name), value)), "u");
 }

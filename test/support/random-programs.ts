@@ -5,7 +5,7 @@ import { kvLayers } from "../../src/runtime/state.ts";
 
 export interface RandomProgram {
   program: Program;
-  /** Bank of each group of the entry "forward". */
+  /** Banks of the groups of the entry "forward". */
   banks: number[];
 }
 
@@ -16,7 +16,7 @@ const VOCABULARY = 48;
 const POSITIONS = 40;
 const BUFFERS = ["a", "b", "c", "d", "e"];
 
-/** What may come next, what makes the most tangled schedules more often. */
+/** Roles of the ops that may come next; those that make the most tangled schedules come more often. */
 const ROLES = [
   "embed",
   "positions",
@@ -37,13 +37,13 @@ const ROLES = [
 
 /** One op as small numbers, which are taken as what is possible where it stands: shrinking gives simpler programs. */
 interface Choice {
-  /** Index in ROLES. */
+  /** Index of the role in ROLES. */
   role: number;
   input: number;
   output: number;
   other: number;
   isTraced: boolean;
-  /** Begins a group, in this bank. */
+  /** Bank of the group that begins with this op, if one does. */
   group?: number;
 }
 
@@ -59,7 +59,7 @@ const choice: fc.Arbitrary<Choice> = fc.record(
   { requiredKeys: ["role", "input", "output", "other", "isTraced"] },
 );
 
-/** @param memories how many banks groups lie in at most */
+/** An arbitrary forward pass. @param memories the most banks that groups lie in */
 export function randomProgram(memories: number, maxOps = 24): fc.Arbitrary<RandomProgram> {
   return fc.array(choice, { minLength: 1, maxLength: maxOps }).map((choices) => write(choices, memories));
 }
@@ -75,7 +75,7 @@ function write(choices: readonly Choice[], memories: number): RandomProgram {
   const banks: number[] = [0];
   p.group("group 0");
   p.op({ role: "embed", table: "table", output: "a" });
-  /** Buffers that hold something. */
+  /** Names of the buffers that hold something. */
   const written = new Set<Name>(["a"]);
   const appended = new Set<number>();
   choices.forEach((made, index) => {
@@ -83,7 +83,7 @@ function write(choices: readonly Choice[], memories: number): RandomProgram {
       banks.push(made.group % memories);
       p.group(`group ${index + 1}`);
     }
-    // A layer of the cache lies in one bank: each bank has one.
+    // A layer of the cache lies in one bank, so that each bank has one.
     const op = opOf(p, made, index, written, banks[banks.length - 1], appended);
     if (op !== undefined) {
       p.op(made.isTraced && op.role !== "append" ? { ...op, trace: `trace ${index}` } : op);

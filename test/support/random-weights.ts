@@ -8,12 +8,12 @@ import { normalNumbers, randomMatrix, randomSource, type Format } from "./number
 
 export interface RandomWeights {
   checkpoint: Checkpoint;
-  /** Row-major, by the Program's names. */
+  /** Numbers by the Program's names, row-major. */
   values: Map<Name, ArrayLike<number>>;
 }
 
 /**
- * Weights that are rows of one tensor, or its transpose, are so in the checkpoint.
+ * Writes random weights for a program. Weights that are rows of one tensor, or its transpose, are so in the checkpoint.
  *
  * @param directory for the checkpoint; default: one that goes with the test that runs
  */
@@ -32,7 +32,7 @@ export async function randomWeights(
     parts.push(bytes);
   };
 
-  /** All rows of a tensor, the right way round. */
+  /** All rows of each tensor, the right way round. */
   const tensors = new Map<Name, ArrayLike<number>>();
   const values = new Map<Name, ArrayLike<number>>();
   const add = (name: Name, spec: MatrixSpec, isVector: boolean): void => {
@@ -79,7 +79,7 @@ export async function randomWeights(
   return { checkpoint: await openCheckpoint(directory), values };
 }
 
-/** [rows, columns] to [columns, rows] */
+/** The transpose, [columns, rows], of a matrix [rows, columns]. */
 function transpose(values: ArrayLike<number>, rows: number, columns: number): Float64Array {
   return Float64Array.from(
     { length: rows * columns },

@@ -2,17 +2,17 @@ import { readFileSync } from "node:fs";
 
 /** A bullet of the README's troubleshooting. */
 export interface Advice {
-  /** What goes wrong, in a few words. */
+  /** The trouble in a few words. */
   readonly title: string;
   /** The symptom and the remedy behind it, as the program prints them. */
   readonly printed: RegExp;
-  /** What the bullet says in code font, behind the symptom. */
+  /** The texts that the bullet has in code font, behind the symptom. */
   readonly code: readonly string[];
 }
 
 /**
- * The bullets of a section: each is a title in bold, the symptom in code font (with `…` for what differs), and sentences
- * of which the first is the remedy as it is printed. `hasRemedy` tells for which the program prints one.
+ * The bullets of a section: each is a title in bold, the symptom in code font (with `…` for what differs), and
+ * sentences of which the first is the remedy as it is printed. `hasRemedy` tells for which the program prints one.
  */
 export function readAdvice(section: string, hasRemedy: (title: string) => boolean): Advice[] {
   const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
@@ -35,7 +35,7 @@ export function readAdvice(section: string, hasRemedy: (title: string) => boolea
   });
 }
 
-/** Matches the text, with anything for `…`. */
+/** A pattern that matches the text, with anything for `…`. */
 function wildcards(text: string): RegExp {
   const literal = text.split("…").map((part) => part.replaceAll(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
   return new RegExp(literal.join(".+"));

@@ -1,7 +1,7 @@
 /**
  * A golden model in exact arithmetic: its Program, op by op in f64 over the checkpoint's weights, without any of the
- * runtime's code. What every f32 implementation, PyTorch's included, only approximates; programs.test.ts proves it
- * against PyTorch.
+ * runtime's code. It is what every f32 implementation, PyTorch's included, only approximates; programs.test.ts proves
+ * it against PyTorch.
  */
 import { readFileSync } from "node:fs";
 import type { Checkpoint } from "../../src/runtime/checkpoint/checkpoint.ts";
@@ -15,9 +15,9 @@ import { bf16Value, f16Value } from "./numbers.ts";
 export type Rows = readonly Float64Array[];
 
 export interface ReferencePass {
-  /** Of every traced op, the encoder's too. */
+  /** Activations of every traced op, the encoder's too, by the trace's name. */
   activations: ReadonlyMap<string, Rows>;
-  /** Of every token: of the decoder's input where there is an encoder. */
+  /** Logits of every token, [tokens][vocabulary]: of the decoder's input where there is an encoder. */
   logits: Rows;
 }
 
@@ -33,7 +33,7 @@ export function readWeights(program: Program, checkpoint: Checkpoint): Map<strin
   return weights;
 }
 
-/** A golden prompt in one pass (with an encoder: two). */
+/** The results of a golden prompt in one pass (with an encoder: in two). */
 export function referencePass(
   program: Program,
   weights: ReadonlyMap<string, Float64Array>,

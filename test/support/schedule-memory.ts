@@ -15,7 +15,10 @@ export interface Cell {
 const keyOf = ({ worker, bank, buffer, row, column }: Cell): string =>
   `${buffer} (worker ${worker}, bank ${bank}, row ${row}, columns ${column})`;
 
-/** Who touches a cell: a worker in the order of its instructions, or a task, which comes after those of its runner. */
+/**
+ * The one who touches a cell: a worker in the order of its instructions, or a task, which comes after those of its
+ * runner.
+ */
 export interface Actor {
   name: string;
   after?: Actor;
@@ -26,21 +29,21 @@ interface Touch {
   what: string;
   isWrite: boolean;
   version: string;
-  /** Of a read: what made sure that the version is there was done by the same actor, or before the last barrier. */
+  /** Whether a read is sure of its version: the same actor made it, or somebody did before the last barrier. */
   isSure: boolean;
 }
 
-/** Something wrong with the schedule. */
+/** The error for something wrong with a schedule. */
 export class Fault extends Error {}
 
 export class ModelMemory {
-  /** Versions in cells, as of the touches so far. */
+  /** Versions in cells, as the touches so far left them. */
   readonly #cells = new Map<string, string>();
   /** Touches since the last barrier, and what the cells held at it. */
   #touches = new Map<string, Touch[]>();
   #before = new Map<string, string | undefined>();
 
-  /** A barrier. */
+  /** Passes a barrier. */
   meet(): void {
     this.#touches = new Map();
     this.#before = new Map();
@@ -107,6 +110,6 @@ function isRace(one: Touch, other: Touch): boolean {
   if (one.version !== other.version) {
     return true;
   }
-  // The same bits again: of no matter, unless the reader counts on the other to have written them.
+  // A write of the same bits again does not matter, unless the reader counts on the other to have written them.
   return !(one.isWrite ? other.isWrite || other.isSure : one.isSure);
 }

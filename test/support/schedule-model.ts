@@ -29,9 +29,9 @@ export interface ScheduleCase {
   isScaled: (matrix: Name) => boolean;
 }
 
-/** What is wrong with a schedule in the first of these passes in which something is; undefined: nothing. */
+/** The fault of a schedule in the first of these passes that has one; undefined: there is none. */
 export function findFault(given: ScheduleCase, instructions: readonly Instruction[]): string | undefined {
-  // What may clash depends on who runs a task, its owner or any other worker, and on who owns the rows of tables.
+  // Clashes depend on who runs a task, its owner or any other worker, and on who owns the rows of tables.
   for (let variant = 0; variant < (given.threads === 1 ? 1 : VARIANTS); variant++) {
     const fault = new ScheduleModel(given, variant).run(instructions);
     if (fault !== undefined) {
@@ -41,14 +41,14 @@ export function findFault(given: ScheduleCase, instructions: readonly Instructio
   return undefined;
 }
 
-/** As many as there are threads at least. */
+/** Number of ways to share out tasks and rows that are tried; at least the number of threads. */
 const VARIANTS = 4;
 const PASSES = 2;
 const ROWS: Readonly<Record<Form, number>> = { row: 1, few: 2, many: 3 };
-/** Tasks of a chain in one worker's memory, each on columns of its own. */
+/** Number of tasks of a chain in one worker's memory, each on columns of its own. */
 const TASKS = 2;
 
-/** What an op reads and writes, as versions. */
+/** The versions that an op reads and writes. */
 interface Versions {
   reads: Map<Name, string>;
   writes: Map<Name, string>;
@@ -91,7 +91,7 @@ class ScheduleModel {
     }
   }
 
-  /** What every op reads and writes when they run one after another. */
+  /** Finds what every op reads and writes when they run one after another. */
   #interpret(pass: number): void {
     this.#versions = new Map();
     this.#ops().forEach((op, i) => {
@@ -347,7 +347,7 @@ class ScheduleModel {
     });
   }
 
-  /** Who runs another worker's task writes what it has computed whole into that one's memory. */
+  /** Writes what the runner of a task has computed whole into the memory of the task's owner. */
   #makeReady(owner: number, runner: number, ready: readonly Place[], actor: Actor): void {
     for (const { buffer, bank } of ready) {
       this.#eachColumn((column) => {
@@ -359,7 +359,7 @@ class ScheduleModel {
     }
   }
 
-  /** Some columns of one row of a column-parallel op in one memory. */
+  /** Touches some columns of one row of a column-parallel op in one memory. */
   #columnOp(
     op: ColumnOp | LogitsOp,
     { worker, bank }: { worker: number; bank: number },
@@ -413,7 +413,7 @@ class ScheduleModel {
     });
   }
 
-  /** After the last instruction every worker looks at its own logits, to choose a token. */
+  /** Ends a pass: after the last instruction every worker looks at its own logits, to choose a token. */
   #end(): void {
     for (const op of this.#ops()) {
       if (this.#done.get(op) !== 1) {
@@ -467,13 +467,13 @@ class ScheduleModel {
     return `logits of ${this.#seen(op, op.input)}`;
   }
 
-  /** Anyone, by the token or the position. */
+  /** The worker that owns a row of a table: anyone, by the token or the position. */
   #ownerOfTableRow(row: number, op: Op, pass: number): number {
     const which = 97 * this.#ops().indexOf(op) + 31 * row + 7 * pass + this.#variant;
     return (Math.imul(which + 1, 0x9e3779b1) >>> 16) % this.#case.threads;
   }
 
-  /** Positions are dealt to the workers in blocks; a row has one. */
+  /** The worker that owns a row's block. Positions are dealt to the workers in blocks; a row has one. */
   #ownerOfBlock(row: number): number {
     return (row + 1) % this.#case.threads;
   }
@@ -503,7 +503,7 @@ class ScheduleModel {
   }
 }
 
-/** What is no buffer of the program. */
+/** Names of cells that are no buffers of the program. */
 const SCALED = "(scaled)";
 const PARTIALS = "(partials)";
 const LOGITS = "(logits)";

@@ -13,8 +13,8 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 /**
  * Runs a module's text in Node.
  *
- * @param bindings constants that it finds: paths, numbers
- * @param environment instead of this process's values; undefined takes one away
+ * @param bindings constants that the module finds: paths, numbers
+ * @param environment values instead of this process's; undefined takes one away
  */
 export async function runScript(
   script: string,
@@ -45,7 +45,7 @@ export async function runScript(
   return ended;
 }
 
-/** URL of a module under src/, for `await import(…)` in a script. */
+/** The URL of a module under src/, for `await import(…)` in a script. */
 export function sourceUrl(path: string): string {
   return new URL(`../../src/${path}`, import.meta.url).href;
 }

@@ -39,7 +39,7 @@ export function shapesOf(
   };
 }
 
-/** HuggingFaceTB/SmolLM3-3B. */
+/** The program of HuggingFaceTB/SmolLM3-3B. */
 export function smollm3Of3B(): Program {
   const layers = 36;
   return smollm3.buildProgram({

@@ -24,7 +24,7 @@ export default function setup(): void {
   process.env.LD_LIBRARY_PATH = [directory, process.env.LD_LIBRARY_PATH].filter(Boolean).join(":");
 }
 
-/** The folder with the driver; kept between runs under the archive's hash. */
+/** Unpacks the driver. @returns its folder, which is kept between runs under the archive's hash */
 function unpack(): string {
   const main = createRequire(import.meta.url).resolve("@sparticuz/chromium");
   const root = main.slice(0, main.lastIndexOf("chromium") + "chromium".length);
@@ -50,7 +50,7 @@ function unpack(): string {
     rmSync(fresh, { recursive: true, force: true });
     if (!existsSync(directory)) {
       throw error;
-    } // else another run was faster
+    } // Otherwise another run was faster.
   }
   return directory;
 }

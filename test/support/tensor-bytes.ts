@@ -28,7 +28,7 @@ export function tensorBytesByDefinition(
   return bytes;
 }
 
-/** All of a matrix or vector as devices read it. */
+/** All bytes of a matrix or vector as devices read it. */
 export function readWhole(tensor: TensorLocation): Uint8Array {
   const file = openFile(tensor.file);
   try {

@@ -13,7 +13,7 @@ export const BUILDS: readonly KernelBuild[] = ["relaxed", "baseline"];
 
 const PAGE = 65536;
 
-/** Some memory of the instance. */
+/** A part of the instance's memory. */
 export interface Region {
   address: number;
   f32: Float32Array;
@@ -45,7 +45,7 @@ export class WasmLab {
     this.#guard();
     const address = this.#end;
     this.#end += Math.ceil(words / 4) * 16;
-    // The words up to the next multiple of 4 are guarded too.
+    // The words up to the next multiple of 4 are guards too.
     for (let i = words; i % 4 !== 0; i++) {
       this.#guardWord(address / 4 + i);
     }
@@ -77,7 +77,7 @@ export class WasmLab {
       this.kernels.pack_panel(from, rowBytes, columns, count, packed.address, p, panels, format);
     }
     if (matrix.scales !== undefined) {
-      // Of rows that are not there: zeros, as in fresh memory.
+      // The scales of rows that are not there are zeros, as in fresh memory.
       const from = panelScalesOffset(matrix.format, columns, panels, 0) / 4;
       packed.f32.fill(0, from);
       packed.f32.set(matrix.scales, from);
@@ -85,7 +85,7 @@ export class WasmLab {
     return { ...packed, panels, format };
   }
 
-  /** Throws when a kernel wrote outside the regions. */
+  /** Checks the guards. @throws Error when a kernel wrote outside the regions */
   checkGuards(): void {
     checkGuard(new Uint32Array(this.#buffer), this.#guards);
   }

@@ -5,19 +5,19 @@ export interface ZipEntry {
   data: Uint8Array | string;
   /** General purpose flags; 1 is encryption. */
   flags?: number;
-  /** Of both headers; 8 is deflate. */
+  /** Compression method in both headers; 8 is deflate. */
   method?: number;
-  /** Of the local header, as torch.save aligns data. */
+  /** Extra field of the local header, as torch.save aligns data. */
   extra?: Uint8Array;
   /** Offset of the local header as the directory has it. */
   headerOffset?: number;
 }
 
 export interface ZipOptions {
-  /** Numbers go to the zip64 fields and records. */
+  /** Whether numbers go to the zip64 fields and records. */
   zip64?: boolean;
   comment?: string;
-  /** Overwrites fields of the (zip64) end record. */
+  /** Fields of the (zip64) end record that are overwritten. */
   end?: { entries?: number; directoryBytes?: number; directoryOffset?: number; disk?: number };
 }
 
@@ -122,7 +122,7 @@ export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts));
 }
 
-/** Little-endian numbers of [bytes, value]. */
+/** The bytes of little-endian numbers, each [size in bytes, value]. */
 function record(...fields: readonly (readonly [2 | 4 | 8, number])[]): Uint8Array {
   const bytes = new Uint8Array(fields.reduce((sum, [size]) => sum + size, 0));
   const view = new DataView(bytes.buffer);

@@ -9,7 +9,7 @@ export class Channel<T> {
   #wakeReader: (() => void) | undefined;
   #wakeWriters: (() => void)[] = [];
 
-  /** @param capacity values that may lie here before writers wait */
+  /** @param capacity how many values may lie in the channel before writers wait */
   constructor(capacity = 64) {
     this.#capacity = capacity;
   }
@@ -18,12 +18,12 @@ export class Channel<T> {
     return this.#values.length >= this.#capacity;
   }
 
-  /** The writer closed it, or the reader left. What is written from then on goes nowhere. */
+  /** Whether a writer has closed the channel, or the reader has left. What is written from then on goes nowhere. */
   get isClosed(): boolean {
     return this.#end !== undefined;
   }
 
-  /** Writes without waiting. */
+  /** Writes a value without waiting. */
   post(value: T): void {
     if (this.#end !== undefined) {
       return;
@@ -32,7 +32,7 @@ export class Channel<T> {
     this.#wakeReader?.();
   }
 
-  /** Writes; resolves when there is room for more, or nobody reads any more. */
+  /** Writes a value; resolves when there is room for more, or nobody reads any more. */
   async send(value: T): Promise<void> {
     this.post(value);
     while (this.isFull && this.#end === undefined) {
@@ -40,14 +40,14 @@ export class Channel<T> {
     }
   }
 
-  /** The reader gets what is there, then the end; with `error`, it is thrown. */
+  /** Ends the channel: the reader gets what is there, then the end; with `error`, it is thrown to the reader. */
   close(end: { readonly error?: unknown } = {}): void {
     this.#end ??= end;
     this.#wakeReader?.();
     this.#releaseWriters();
   }
 
-  /** Values until the end. When the reader leaves early, the channel is closed and writers no longer wait. */
+  /** Yields the values until the end. When the reader leaves early, the channel is closed and writers no longer wait. */
   async *read(): AsyncGenerator<T, void> {
     try {
       for (;;) {

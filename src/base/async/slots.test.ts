@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { AbortError } from "../errors.ts";
 import { Slots } from "./slots.ts";
 
-/** Lets everything that can go on go on. */
+/** Lets everything go on that can. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Work that ends when it is told to. */

@@ -1,6 +1,6 @@
 import { AbortError, throwIfAborted } from "../errors.ts";
 
-/** At most `count` holders at a time, first come, first served. 0 is no bound. */
+/** Slots that at most `count` holders have at a time, first come, first served. A count of 0 is no bound. */
 export class Slots {
   readonly #count: number;
   readonly #waiting: (() => void)[] = [];
@@ -10,11 +10,12 @@ export class Slots {
     this.#count = count === 0 ? Infinity : count;
   }
 
-  /** Holders now. */
+  /** How many slots are held now. */
   get taken(): number {
     return this.#taken;
   }
 
+  /** How many wait for a slot now. */
   get waiting(): number {
     return this.#waiting.length;
   }
@@ -60,7 +61,7 @@ export class Slots {
     });
   }
 
-  /** The slot goes to the next in line, if there is one. */
+  /** Gives a slot back, which goes to the next in line, if there is one. */
   #giveBack(): void {
     const next = this.#waiting.shift();
     if (next === undefined) {

@@ -4,7 +4,7 @@ import { logFile } from "../../registry/launch.ts";
 import type { CommandContext, ComposeFlags } from "./run.ts";
 import { stop } from "./stop.ts";
 
-/** `model-compose down`: as `stop`, and removes what servers of the project left behind: their log. */
+/** `model-compose down`: does what `stop` does, and removes what servers of the project left behind, their log. */
 export async function down(flags: ComposeFlags, context: CommandContext): Promise<void> {
   await stop(flags, context);
   await rm(await logFile(findComposeFiles(process.cwd(), flags.file ?? [])), { force: true });

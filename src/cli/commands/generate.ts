@@ -39,7 +39,7 @@ export interface GenerateFlags extends DeviceFlags {
 }
 
 /**
- * `model-compose generate`: a model and a prompt without a compose file. New text goes to stdout as it is
+ * `model-compose generate`: continues a prompt with a model, without a compose file. New text goes to stdout as it is
  * produced; what is not set comes from the model's generation_config.
  */
 export async function generate(prompt: string, flags: GenerateFlags, context: CommandContext): Promise<void> {
@@ -151,7 +151,7 @@ function loadOptions(flags: GenerateFlags): LoadOptions {
   };
 }
 
-/** All of stdin. As `$(…)` does in shells, the line break that ends it is not part of the text. */
+/** Reads all of stdin. As `$(…)` does in shells, the line break that ends it is not part of the text. */
 async function promptFromStdin({ terminal }: CommandContext): Promise<string> {
   if (process.stdin.isTTY) {
     terminal.note("Reading the prompt from the terminal; end it with Ctrl-D (Windows: Ctrl-Z).");

@@ -7,14 +7,14 @@ import type { CommandContext, ComposeFlags } from "./run.ts";
 
 export interface LogsFlags extends ComposeFlags {
   readonly follow?: boolean;
-  /** Lines at the end. Absent: all. */
+  /** Number of lines at the end to show. Absent: all. */
   readonly tail?: number;
 }
 
 const POLL_MILLISECONDS = 250;
 const CHUNK_BYTES = 64 * 1024;
 
-/** `model-compose logs`: the log of the project's detached server, also when that has ended. */
+/** `model-compose logs`: shows the log of the project's detached server, also when that has ended. */
 export async function logs(flags: LogsFlags, { terminal, signal }: CommandContext): Promise<void> {
   const file = await openLog(await logFile(findComposeFiles(process.cwd(), flags.file ?? [])));
   try {
@@ -59,7 +59,7 @@ async function openLog(path: string): Promise<FileHandle> {
   }
 }
 
-/** Where the last `lines` lines begin. */
+/** The position in bytes at which the last `lines` lines begin. */
 async function startOfTail(file: FileHandle, lines: number): Promise<number> {
   let position = (await file.stat()).size;
   // The newline that ends the last line begins no other.

@@ -1,9 +1,9 @@
-/** `model-compose models`: the models on this machine. Each subcommand is loaded when it is called. */
+/** `model-compose models`: what is done with the models on this machine. Each subcommand is loaded when it is called. */
 import type { Command } from "commander";
 import type { ModelsFlags } from "./models/flags.ts";
 import type { CommandContext } from "./run.ts";
 
-/** Adds the commands. @param start makes the context of a command from its flags */
+/** Adds the subcommands of `models`. @param start makes the context of a command from its flags */
 export function modelsCommands(program: Command, start: (flags: ModelsFlags) => CommandContext): void {
   const models = common(program.command("models"))
     .description("list, fetch, check and remove models")
@@ -86,7 +86,7 @@ function json(command: Command): Command {
   return command.option("--json", "as JSON");
 }
 
-/** Flags of the command with those before its name and before "models". */
+/** The flags of a command with those before its name and before "models". */
 function flagsOf(command: Command): ModelsFlags {
   const models = command.parent;
   const before: Record<string, unknown> = models?.parent?.opts() ?? {};

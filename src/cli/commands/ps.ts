@@ -7,7 +7,7 @@ export interface PsFlags {
   readonly json?: boolean;
 }
 
-/** `model-compose ps`: the servers of this user. */
+/** `model-compose ps`: lists the servers of this user. */
 export async function ps(flags: PsFlags, { terminal }: CommandContext): Promise<void> {
   const servers = await runningServers();
   if (flags.json === true) {
@@ -54,7 +54,7 @@ function row({ registration, info }: RunningServer): string[] {
   ];
 }
 
-/** `3d 4h`, `12m`, `5s` */
+/** A duration as text: `3d 4h`, `12m`, `5s`. */
 function duration(seconds: number): string {
   const minutes = Math.floor(seconds / 60);
   const hours = Math.floor(minutes / 60);

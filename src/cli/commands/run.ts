@@ -21,7 +21,7 @@ import { serversOf } from "../../registry/running-servers.ts";
 import { statisticsLine } from "../report.ts";
 import type { Terminal } from "../terminal.ts";
 
-/** Flags that every command on compose files takes. */
+/** The flags that every command on compose files takes. */
 export interface ComposeFlags {
   readonly file?: readonly string[];
   readonly envFile?: readonly string[];
@@ -32,7 +32,7 @@ export interface ComposeFlags {
 export interface RunFlags extends ComposeFlags, DeviceFlags {
   readonly input?: string;
   readonly output?: string;
-  /** In this process, also when a server of the project runs. */
+  /** Whether to run in this process also when a server of the project runs. */
   readonly local?: boolean;
 }
 
@@ -103,7 +103,7 @@ export async function run(
   }
 }
 
-/** A running server that has been started with the same files, meaning the same, and the same flags for the device. */
+/** The running server that was started with the same files, meaning the same, and the same flags for the device. */
 async function serverFor(
   definition: ComposeDefinition,
   overrides: DeviceOptions,
@@ -163,7 +163,7 @@ async function show(event: RunEvent, flags: RunFlags, terminal: Terminal): Promi
   }
 }
 
-/** Text of a stream as it is, other values as a line of JSON. */
+/** A piece of a stream as it is written: text as it is, other values as a line of JSON. */
 function pieceText(value: unknown): string {
   return typeof value === "string" ? value : `${JSON.stringify(value)}\n`;
 }
@@ -178,9 +178,9 @@ interface OpenText {
 /** Shows new text on stderr as it is produced; texts that are produced at the same time, one behind the other. */
 class LiveTexts {
   readonly #terminal: Terminal;
-  /** What streams to stdout is on the same screen already. */
+  /** Whether what streams to stdout is on the same screen already. */
   readonly #stdoutShows: boolean;
-  /** Texts that have begun, in this order, with what of them waits. */
+  /** The texts that have begun, in this order, with what of them waits. */
   readonly #open = new Map<number, OpenText>();
 
   constructor(terminal: Terminal, stdoutShows: boolean) {
@@ -214,7 +214,7 @@ class LiveTexts {
     this.#showFirst();
   }
 
-  /** Reasoning and calls of tools stand apart from the answer, and dimmed. */
+  /** A piece of text as it is shown: reasoning and calls of tools stand apart from the answer, and dimmed. */
   #shown({ text, kind }: Extract<RunEvent, { type: "text" }>, open: OpenText): string {
     const isNext = open.kind !== kind && open.kind !== "none";
     open.kind = kind;
@@ -264,7 +264,7 @@ async function showResult(result: WorkflowResult, flags: RunFlags, terminal: Ter
   );
 }
 
-/** Lists and objects as JSON, other values bare, nothing for null. */
+/** An output as text: lists and objects as JSON, other values bare, nothing for null. */
 function formatOutput(output: unknown): string {
   if (output === null || output === undefined) {
     return "";
@@ -286,7 +286,7 @@ function parseInput(text: string): unknown {
   }
 }
 
-/** Says before the work, not after it, that the result has no place. */
+/** Checks that the result has a place before the work is done, not after it. */
 function checkOutputFile(file: string): void {
   const folder = path.dirname(path.resolve(file));
   const isFolder = (name: string): boolean =>

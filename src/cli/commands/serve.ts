@@ -19,7 +19,7 @@ import { loadProject, type CommandContext, type ComposeFlags, type Project } fro
 export interface ServeFlags extends ComposeFlags, DeviceFlags {
   readonly detach?: boolean;
   readonly wait?: boolean;
-  /** `--no-ui` */
+  /** False with `--no-ui`: no web UI is served. */
   readonly ui?: boolean;
   readonly allowedHost?: readonly string[];
   readonly verbose?: boolean;
@@ -75,7 +75,7 @@ class Serving {
   readonly #context: CommandContext;
   readonly #terminal: Terminal;
   readonly #stop = new AbortController();
-  /** Loading keeps the thread busy at first; before it, everything listens. */
+  /** Resolves when everything listens; models are loaded after that, because loading keeps the thread busy at first. */
   readonly #listening = Promise.withResolvers<void>();
 
   constructor(project: Project, flags: ServeFlags, context: CommandContext) {
@@ -164,7 +164,7 @@ class Serving {
     return webUi.url;
   }
 
-  /** A server that cannot be registered serves all the same. */
+  /** Registers the server; one that cannot be registered serves all the same. */
   async #register(server: ComposeServer, webUiUrl: string | undefined): Promise<() => Promise<void>> {
     const control = await startControl(server.service, () => this.#stop.abort());
     const { files, controller } = this.#definition;

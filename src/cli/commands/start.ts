@@ -5,7 +5,7 @@ import { loadProject, type CommandContext } from "./run.ts";
 import { serve, type ServeFlags } from "./serve.ts";
 
 /**
- * `model-compose start`: as `up`, with what is on this machine.
+ * `model-compose start`: does what `up` does, with models that are on this machine alone.
  *
  * @throws ModelComposeError `not-found` before anything is served, when a model is not there
  */
@@ -17,7 +17,7 @@ export async function start(flags: ServeFlags, context: CommandContext): Promise
     }
     await resolveModelDirectory(component.model.source, { ...component.model.hub, localFilesOnly: true });
   }
-  // Nor is anything fetched later.
+  // Nothing may be fetched later either.
   const loadModel: LoadTextModel = (source, options) =>
     context.loadModel(source, { ...options, localFilesOnly: true });
   await serve(flags, { ...context, loadModel });

@@ -2,7 +2,7 @@ import { findComposeFiles } from "../../compose/load.ts";
 import { serversOf, stopServer, type RunningServer } from "../../registry/running-servers.ts";
 import type { CommandContext, ComposeFlags } from "./run.ts";
 
-/** Beyond what its runs have to end: freeing a model's memory takes time. */
+/** Milliseconds that a server has to end beyond those of its runs: freeing a model's memory takes time. */
 const CLOSE_MILLISECONDS = 60_000;
 
 /** `model-compose stop`: ends the servers of a project, and returns when they are gone. */

@@ -7,7 +7,7 @@ import { inferSchema, type Variable } from "../../compose/analysis/inferred-sche
 import type { Terminal } from "../terminal.ts";
 import { loadProject, type ComposeFlags } from "./run.ts";
 
-/** `model-compose validate`: a summary, or every problem at once. */
+/** `model-compose validate`: shows a summary, or every problem at once. */
 export async function validate(flags: ComposeFlags, terminal: Terminal): Promise<void> {
   const { definition } = loadProject(flags, terminal);
   await terminal.write(summary(definition));

@@ -5,9 +5,9 @@ import { placeholdersOf } from "../template/ast.ts";
 import { defaultValue } from "../template/evaluate.ts";
 
 /**
- * Beams that the calls of a component may have: each takes a KV cache of its own, which a model is loaded with. What the
- * component says, else the most that its actions name, also as the default of a template; undefined when a template has
- * no such default and no action names more than one: then the model's generation_config decides.
+ * The largest number of beams that calls of a component may ask for; the model is loaded with a KV cache for each. It
+ * is the component's own bound, else the most that its actions name, also as the default of a template; undefined when
+ * a template has no such default and no action names more than one: then the model's generation_config decides.
  */
 export function beamBound({ maxBeams, actions }: ModelComponent): number | undefined {
   if (maxBeams !== undefined) {

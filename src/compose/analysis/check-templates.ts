@@ -41,7 +41,7 @@ export function checkTemplates(definition: ComposeDefinition, problems: ProblemL
   }
 }
 
-/** The action of a job that calls it several times. */
+/** The action that a job calls several times; empty for a job that calls it once. */
 function repeatedAction(job: JobDefinition): readonly unknown[] {
   const isRepeated = job.type === "for-each" || (job.type === "component" && job.repeatCount !== undefined);
   return isRepeated ? [callOf(job)?.action] : [];

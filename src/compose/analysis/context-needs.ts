@@ -16,13 +16,13 @@ export type KnownPrompt =
 export interface ContextNeed {
   /** All prompts of the calls. Absent: they are not known yet. */
   readonly prompts?: readonly KnownPrompt[];
-  /** Tokens of a prompt that are kept at most; Infinity: all. */
+  /** The most tokens of a prompt that are kept; Infinity: all of them. */
   readonly maxPromptTokens: number;
-  /** Infinity: not known yet. */
+  /** The most tokens that a call may add; Infinity: not known yet. */
   readonly maxNewTokens: number;
 }
 
-/** What the file tells of the calls of a component: a need for each action. */
+/** The needs of a component's calls as far as the file tells them: one for each action. */
 export function fileNeeds({ actions }: ModelComponent): readonly ContextNeed[] {
   return actions.map((action) => ({
     prompts: literalPrompts(action),
@@ -38,19 +38,21 @@ function literalPrompts(action: ModelAction): readonly string[] | undefined {
   return typeof text === "string" ? [text] : undefined;
 }
 
-/** A parameter whose value stands in the file. */
+/** The value of a parameter whose value stands in the file; undefined where a template gives it. */
 function literalCount({ parameters }: ModelAction, name: GenerationParameterName): number | undefined {
   const node = parameters.get(name);
   const literal = node && literalValue(node);
   return literal === undefined ? undefined : Number(literal.value);
 }
 
-/** Tokens that suffice for sure, before a prompt is counted; Infinity where nothing but the model bounds them. */
+/**
+ * Number of tokens that is sure to suffice, before a prompt is counted; Infinity where nothing but the model bounds it.
+ */
 export function certainContext(needs: readonly ContextNeed[]): number {
   return Math.max(1, ...needs.map(({ maxPromptTokens, maxNewTokens }) => maxPromptTokens + maxNewTokens));
 }
 
-/** Tokens that are needed for sure: a prompt has one at least. */
+/** Number of tokens that is needed for sure: a prompt has one at least. */
 export function leastContext(needs: readonly ContextNeed[]): number {
   return 1 + Math.max(...needs.map(({ maxNewTokens }) => maxNewTokens));
 }
@@ -62,7 +64,7 @@ export function isCountable(needs: readonly ContextNeed[]): boolean {
   return needs.every(isBounded) && needs.some(({ prompts }) => prompts !== undefined);
 }
 
-/** Tokens that suffice, of countable needs. Other work goes on between prompts. @throws AbortError */
+/** Number of tokens that suffices for countable needs. Other work goes on between prompts. @throws AbortError */
 export async function countContext(needs: readonly ContextNeed[], counter: PromptCounter): Promise<number> {
   let most = 0;
   for (const { prompts, maxPromptTokens, maxNewTokens } of needs) {

@@ -97,7 +97,7 @@ workflow:
     - { id: one, input: "\${input}" }
     - { id: two, input: { prompt: "\${input.prompt} \${input.more}" } }
 `;
-    // Not required: whether a prompt is needed depends on the way taken.
+    // The prompt is not required: whether it is needed depends on the way taken.
     expect(lines(schema(text).input)).toEqual(["prompt: text", "more: string"]);
     expect(lines(schema(`${writer}  prompt: \${input}\n`).input)).toEqual(["*: string!"]);
   });

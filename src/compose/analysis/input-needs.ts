@@ -17,9 +17,9 @@ import { variableOf, type Hint, type Variable } from "./variable.ts";
 export interface Need {
   readonly variable: Variable;
   readonly path: readonly PathSegment[];
-  /** Something tells its type: `as`, or the place where it is used. */
+  /** Whether something tells its type: `as`, or the place where it is used. */
   readonly isTyped: boolean;
-  /** It is missing only when the default of none of its placeholders steps in. */
+  /** Whether each of its placeholders has a default, so that it may be missing. */
   readonly hasDefault: boolean;
 }
 
@@ -49,7 +49,7 @@ export function workflowNeeds(definition: ComposeDefinition, workflow: WorkflowD
   return [...found.values()];
 }
 
-/** The first mention, with what only a later one tells. */
+/** The first mention, completed by what only a later one tells. */
 function mergeNeeds(first: Need, later: Need): Need {
   const typed = first.isTyped || !later.isTyped ? first : later;
   return {
@@ -138,7 +138,7 @@ function chatNeeds(action: ChatCompletionAction): Need[] {
   ];
 }
 
-/** A placeholder that stands for messages takes JSON, one for what is said a text. */
+/** The needs of a conversation. A placeholder that stands for messages takes JSON, one for what is said a text. */
 function messageNeeds(node: SourceNode): Need[] {
   if (node.kind === "list") {
     return node.items.flatMap(messageNeeds);

@@ -14,6 +14,7 @@ function branchesOf(job: JobDefinition): readonly (JobReference | undefined)[] {
   return job.type === "switch" ? [...job.cases.map(({ then }) => then), job.otherwise] : [];
 }
 
+/** Whether a job only says which job comes next. */
 export function isRouting(job: JobDefinition): boolean {
   return job.type === "if" || job.type === "switch";
 }
@@ -175,7 +176,7 @@ function reportNeverStarting(graph: JobGraph, problems: ProblemList): void {
     const routers = graph.routersOf(job.id).map(({ id }) => `"${id}"`);
     if (routers.length === 0) {
       continue;
-    } // It waits for one that is reported.
+    } // The job waits for one that is reported itself.
     problems.invalid(
       `the job "${job.id}" can never start: it starts when ${routers.join(" or ")} leads to it, which comes after it.`,
       job.location,

@@ -35,7 +35,7 @@ function passesAction(job: JobDefinition): boolean {
   return mapsPieces(output, source) || passesOn(output, [source], []);
 }
 
-/** The job's output is all of the workflow's, and it is made once. */
+/** Whether the job's output is all of the workflow's, and is made once. */
 function givesOutput(workflow: WorkflowDefinition, job: JobDefinition): boolean {
   const graph = new JobGraph(workflow.jobs);
   if (graph.downstreamOf(job.id).has(job.id)) {

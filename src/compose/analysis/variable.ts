@@ -3,33 +3,38 @@ import { defaultValue } from "../template/evaluate.ts";
 
 /** A value that a workflow takes or gives, as far as its templates tell. */
 export interface Variable {
-  /** `user.name`, `list[0].x`. Absent: the whole input or output. */
+  /** A path such as `user.name` or `list[0].x`. Absent: the variable is the whole input or output. */
   readonly name?: string;
-  /** A type of the template language; "string" where nothing tells. */
+  /** The type in the template language; "string" where nothing tells it. */
   readonly type: TypeName;
   readonly isList: boolean;
-  /** The fields of an object, min,max,step of a slider, what a stream is of. */
+  /** Arguments of the type: the fields of an object, min,max,step of a slider, what a stream is of. */
   readonly subtype?: string;
   readonly format?: string;
   /** The options of a select. */
   readonly options?: readonly string[];
   readonly default?: unknown;
-  /** A run without it is an error. */
+  /** Whether a run without it is an error. */
   readonly required: boolean;
   readonly annotations: readonly Annotation[];
 }
 
 /** What the place of a placeholder tells about its value. */
 export interface Hint {
-  /** Where the placeholder has none of its own. */
+  /** The type of a placeholder that names none itself. */
   readonly type?: TypeName;
   readonly isList?: boolean;
-  /** Without it there is nothing to do. */
+  /** Whether there is nothing to do without the value. */
   readonly required?: boolean;
-  /** Its default is not shown. */
+  /** Whether the default of the placeholder is kept from being shown. */
   readonly secret?: boolean;
 }
 
+/**
+ * The variable that a placeholder stands for.
+ *
+ * @param name path of the variable within the input or output; undefined: the whole of it
+ */
 export function variableOf(placeholder: Placeholder, name: string | undefined, hint: Hint): Variable {
   const { type, annotations } = placeholder;
   const isSelect = type?.name === "select";

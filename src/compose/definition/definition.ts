@@ -12,11 +12,11 @@ export interface ComposeDefinition {
   readonly controller: ControllerDefinition;
   readonly components: readonly ComponentDefinition[];
   readonly workflows: readonly WorkflowDefinition[];
-  /** What `--lenient` let pass. */
+  /** Problems that `--lenient` let pass. */
   readonly warnings: readonly Problem[];
 }
 
-/** The server's side; absent keys have the defaults of decision 1. */
+/** How the server is set up. What the file leaves out has the defaults of `readController`. */
 export interface ControllerDefinition {
   readonly name?: string;
   readonly host: string;
@@ -24,17 +24,17 @@ export interface ControllerDefinition {
   readonly basePath: string;
   /** Origins whose pages may use the API: `https://host:port`, or `*` for any. Empty: only the server's own. */
   readonly origins: readonly string[];
-  /** Of the body of a request, at most. */
+  /** Size in bytes that the body of a request may have at most. */
   readonly maxBodyBytes: number;
-  /** What requests must show. */
+  /** The key that requests must show. */
   readonly apiKey?: string;
   /** Absolute path of a file that holds the key. */
   readonly apiKeyFile?: string;
-  /** What becomes of runs that come before the models are loaded. */
+  /** What happens to runs that come before the models are loaded. */
   readonly whileLoading: "wait" | "refuse";
-  /** Runs at the same time; 0 is no bound. */
+  /** Number of runs that go on at the same time; 0 is no bound. */
   readonly maxConcurrentCount: number;
-  /** Runs that may wait. */
+  /** Number of runs that may wait. */
   readonly maxQueueCount: number;
   /** Milliseconds that runs have to end when the server stops. */
   readonly shutdownTimeout: number;
@@ -43,20 +43,22 @@ export interface ControllerDefinition {
   readonly webui?: { readonly host: string; readonly port: number };
 }
 
+/** A workflow of the file. */
 export interface WorkflowDefinition {
   readonly id: string;
   readonly name?: string;
   readonly title?: string;
   readonly description?: string;
   readonly default: boolean;
-  /** Only for other workflows: not offered by the API and the web UI. */
+  /** Whether only other workflows may call it: the API and the web UI do not offer it. */
   readonly private: boolean;
   readonly jobs: readonly JobDefinition[];
-  /** Rendered after all jobs, from `input`, `context` and `jobs`. */
+  /** Template of the workflow's output, rendered after all jobs from `input`, `context` and `jobs`. */
   readonly output?: SourceNode;
   readonly location?: Location;
 }
 
+/** One job of a workflow. */
 export type JobDefinition = ComponentJob | DelayJob | IfJob | SwitchJob | ForEachJob;
 /** Jobs that only say which job comes next. */
 export type RoutingJob = IfJob | SwitchJob;
@@ -65,7 +67,7 @@ export type RoutingJob = IfJob | SwitchJob;
 export interface JobBase {
   readonly id: string;
   readonly name?: string;
-  /** The job starts when of each group one job has completed. */
+  /** Groups of jobs that this one waits for: it starts when one job of every group has completed. */
   readonly dependsOn: readonly (readonly JobReference[])[];
   /** How often the job may run when routes lead back to it. */
   readonly maxRunCount: number;
@@ -80,52 +82,54 @@ export interface JobReference {
   readonly location: Location;
 }
 
+/** How often, and after which delays, a job that failed is tried again. */
 export interface RetryPolicy {
-  /** The first attempt included. */
+  /** Number of attempts, the first one included. */
   readonly maxAttemptCount: number;
   /** Milliseconds before the second attempt. */
   readonly delay: number;
   readonly backoff: "fixed" | "exponential";
-  /** Milliseconds. */
+  /** Milliseconds that the growing delay may reach at most. */
   readonly maxDelay?: number;
 }
 
 /** What takes the place of a failed job: another job, a value, or (with neither) null. */
 export interface OnError {
   readonly to?: JobReference;
-  /** Rendered with `error`. */
+  /** Template of the value, rendered with `error`. */
   readonly output?: SourceNode;
 }
 
-/** Runs a component. */
+/** A job that runs a component. */
 export interface ComponentJob extends JobBase {
   readonly type: "component";
   readonly call: Call;
-  /** Absent: the workflow's input as it is. */
+  /** Template of what the component is given. Absent: the workflow's input as it is. */
   readonly input?: SourceNode;
-  /** Absent: the component's output as it is. */
+  /** Template of the job's output. Absent: the component's output as it is. */
   readonly output?: SourceNode;
-  /** Absent: once. */
+  /** Template of the number of calls. Absent: one call. */
   readonly repeatCount?: SourceNode;
 }
 
-/** Waits. */
+/** A job that waits. */
 export interface DelayJob extends JobBase {
   readonly type: "delay";
-  /** Seconds, or a text such as 500ms or 2m. */
+  /** Template of the time to wait: seconds, or a text such as 500ms or 2m. */
   readonly duration: SourceNode;
   readonly output?: SourceNode;
 }
 
-/** Goes to one job or another, as conditions hold. */
+/** A job that leads to one job or another, as conditions hold. */
 export interface IfJob extends JobBase {
   readonly type: "if";
-  /** What conditions without an input of their own compare. Absent: the workflow's input. */
+  /** Template of what conditions without an input of their own compare. Absent: the workflow's input. */
   readonly input?: SourceNode;
   readonly conditions: readonly Condition[];
   readonly otherwise?: JobReference;
 }
 
+/** A comparison of `input` with `value`, and the jobs that its outcome leads to. */
 export interface Condition {
   readonly operator: Operator;
   readonly input?: SourceNode;
@@ -135,26 +139,26 @@ export interface Condition {
   readonly location: Location;
 }
 
-/** Goes to the job of the first case whose value equals the input. */
+/** A job that leads to the job of the first case whose value equals the input. */
 export interface SwitchJob extends JobBase {
   readonly type: "switch";
-  /** Absent: the workflow's input. */
+  /** Template of what the cases are compared with. Absent: the workflow's input. */
   readonly input?: SourceNode;
   readonly cases: readonly { readonly value: SourceNode; readonly then: JobReference }[];
   readonly otherwise?: JobReference;
 }
 
-/** Runs a component for every item of a list; the outputs are in the order of the items. */
+/** A job that runs a component for every item of a list; the outputs are in the order of the items. */
 export interface ForEachJob extends JobBase {
   readonly type: "for-each";
   readonly input: SourceNode;
-  /** Items at the same time. Absent: 1. */
+  /** Template of the number of items that are worked on at the same time. Absent: 1. */
   readonly batchSize?: SourceNode;
   readonly call: Call;
-  /** Of one run, from `item` and `index`. Absent: the item as it is. */
+  /** Template of what one call is given, rendered from `item` and `index`. Absent: the item as it is. */
   readonly itemInput?: SourceNode;
   readonly itemOutput?: SourceNode;
-  /** Of the job; `output` is the list. */
+  /** Template of the job's output; `output` is the list of the items' outputs. */
   readonly output?: SourceNode;
 }
 
@@ -164,80 +168,87 @@ export type Call =
   | { readonly kind: "http-client"; readonly component: HttpClientComponent; readonly action: HttpAction }
   | { readonly kind: "workflow"; readonly component: WorkflowComponent; readonly action: WorkflowAction };
 
+/** One component of the file. */
 export type ComponentDefinition = ModelComponent | HttpClientComponent | WorkflowComponent;
 
 interface ComponentBase {
   readonly id: string;
   readonly default: boolean;
-  /** Calls at the same time, over all runs; 0 is no bound. */
+  /** Number of calls that go on at the same time, over all runs; 0 is no bound. */
   readonly maxConcurrentCount: number;
   readonly location: Location;
 }
 
+/** The tasks of models that are supported. */
 export type ModelTask = "text-generation" | "text-to-text" | "chat-completion";
 
-/** Holds one model, for one task. */
+/** A component that holds one model, for one task. */
 export interface ModelComponent extends ComponentBase {
   readonly type: "model";
   readonly task: ModelTask;
   readonly model: ModelReference;
-  /** What the model must be. Absent: what it is. */
+  /** The architecture that the model must have. Absent: any. */
   readonly architecture?: Architecture;
-  /** As `loadModel` takes it. */
+  /** Name of the device, as `loadModel` takes it. */
   readonly device: string;
   readonly precision: Precision;
-  /** Tokens; an upper bound on the capacity of the KV cache. */
+  /** Upper bound on the capacity of the KV cache, in tokens. */
   readonly contextLength?: number;
-  /** Beams that calls may ask for: each takes a KV cache of its own. Absent: what the actions name. */
+  /** Number of beams that calls may ask for: each takes a KV cache of its own. Absent: what the actions name. */
   readonly maxBeams?: number;
-  /** A server loads the model when it starts, not at the first call. */
+  /** Whether a server loads the model when it starts, and not at the first call. */
   readonly preload: boolean;
   readonly actions: readonly ModelAction[];
 }
 
+/** The model of a component. */
 export interface ModelReference {
-  /** As written in the file. */
+  /** The name as written in the file. */
   readonly name: string;
   /** What `loadModel` takes: an absolute folder, or the id of a repository on the hub. */
   readonly source: string;
-  /** Of a repository: what the file says about fetching it, as `loadModel` takes it. */
+  /** What the file says about fetching a repository, as `loadModel` takes it. */
   readonly hub?: ModelHubOptions;
 }
 
+/** What a compose file may say about fetching a model from the hub. */
 export type ModelHubOptions = Readonly<HubOptions>;
 
-/** Calls an API of somebody else. */
+/** A component that calls an outside API. */
 export interface HttpClientComponent extends ComponentBase {
   readonly type: "http-client";
-  /** What the paths of actions are appended to. */
+  /** Template of the URL that the paths of actions are appended to. */
   readonly baseUrl?: SourceNode;
-  /** Sent with every request. */
+  /** Templates of the headers that are sent with every request. */
   readonly headers: ReadonlyMap<string, SourceNode>;
   readonly actions: readonly HttpAction[];
 }
 
-/** Calls another workflow of the file. */
+/** A component that calls another workflow of the file. */
 export interface WorkflowComponent extends ComponentBase {
   readonly type: "workflow";
   readonly actions: readonly WorkflowAction[];
 }
 
+/** What the actions of all components have. */
 export interface ActionBase {
   readonly id: string;
   readonly default: boolean;
   /**
-   * Rendered from what the component gave: `result` of a model, `response` of a conversation or an API, `output` of a
-   * workflow; or piece by piece from `result[]` and (of an API) `response[]`.
+   * Template of the action's output, rendered from what the component gave: `result` of a model, `response` of a
+   * conversation or an API, `output` of a workflow; or piece by piece from `result[]` and (of an API) `response[]`.
    */
   readonly output?: SourceNode;
   readonly location: Location;
 }
 
+/** An action of a model. */
 export type ModelAction = TextGenerationAction | ChatCompletionAction;
 
+/** The values or templates of generation parameters, by the parameter's name. */
 export type ParameterNodes = ReadonlyMap<GenerationParameterName, SourceNode>;
 
-/** Of text-generation and text-to-text. */
+/** An action of the tasks text-generation and text-to-text. */
 export interface TextGenerationAction extends ActionBase {
   readonly kind: "prompt";
   /** A template; its value is a text or a list of texts. */
@@ -245,32 +256,37 @@ export interface TextGenerationAction extends ActionBase {
   readonly parameters: ParameterNodes;
 }
 
+/** An action of the task chat-completion. */
 export interface ChatCompletionAction extends ActionBase {
   readonly kind: "chat";
-  /** Its value is a conversation: a list of messages, one message, or a user's text; or a list of lists of messages. */
+  /**
+   * Template of a conversation: a list of messages, one message, or a user's text; or of a list of lists of messages.
+   */
   readonly messages: SourceNode;
-  /** Functions that the model may call. */
+  /** Template of the functions that the model may call. */
   readonly tools?: SourceNode;
   readonly documents?: SourceNode;
-  /** The name of one of the model's chat templates, or a Jinja template. */
+  /** Template of the name of one of the model's chat templates, or of a Jinja template itself. */
   readonly chatTemplate?: SourceNode;
-  /** Variables of the chat template. */
+  /** Template of the variables of the chat template. */
   readonly templateVariables?: SourceNode;
-  /** Two texts that enclose what the model thinks; or false: nothing is reasoning. */
+  /** Template of two texts that enclose what the model thinks; or of false: nothing is reasoning. */
   readonly reasoningTags?: SourceNode;
-  /** Two texts that enclose a call of a tool. */
+  /** Template of two texts that enclose a call of a tool. */
   readonly toolCallTags?: SourceNode;
   readonly parameters: ParameterNodes;
 }
 
+/** The HTTP methods that an action may use. */
 export type HttpMethod = "GET" | "POST" | "PUT" | "DELETE" | "PATCH";
 
+/** An action of an outside API: one request. */
 export interface HttpAction extends ActionBase {
-  /** A whole URL, or a path behind the component's base URL. */
+  /** Template of a whole URL, or of a path behind the component's base URL. */
   readonly target: { readonly kind: "endpoint" | "path"; readonly node: SourceNode };
   readonly method: HttpMethod;
   readonly headers: ReadonlyMap<string, SourceNode>;
-  /** Query parameters. */
+  /** Templates of the query parameters. */
   readonly params: ReadonlyMap<string, SourceNode>;
   readonly body?: SourceNode;
   /** What one event of a stream holds. */
@@ -279,11 +295,12 @@ export interface HttpAction extends ActionBase {
   readonly timeout?: number;
 }
 
+/** An action that calls another workflow. */
 export interface WorkflowAction extends ActionBase {
-  /** Its id, or `__default__`. */
+  /** Id of the workflow, or `__default__`. */
   readonly workflow: string;
   readonly workflowLocation: Location;
-  /** Absent: the job's input as it is. */
+  /** Template of the workflow's input. Absent: the job's input as it is. */
   readonly input?: SourceNode;
 }
 
@@ -298,7 +315,7 @@ export function callOf(job: JobDefinition): Call | undefined {
   return job.type === "component" || job.type === "for-each" ? job.call : undefined;
 }
 
-/** Ids of what has no id in the file, as in the original. */
+/** The ids that the Python model-compose gives to what has no id in the file. */
 export const anonymousIds = {
   workflow: "__workflow__",
   job: "__job__",
@@ -306,5 +323,5 @@ export const anonymousIds = {
   action: "__action__",
 } as const;
 
-/** Means the default workflow wherever an id is expected; never an id itself. */
+/** The id that means the default workflow wherever an id is expected; nothing is named so itself. */
 export const defaultWorkflowId = "__default__";

@@ -8,9 +8,10 @@ const UNITS: ReadonlyMap<string, number> = new Map([
   ["d", 86_400_000],
 ]);
 
-/** A timer of the platform holds no more: 2^31 - 1 milliseconds, a little under 25 days. */
+/** The longest time that a timer of the platform holds: 2^31 - 1 milliseconds, a little under 25 days. */
 export const LONGEST_DURATION = 2 ** 31 - 1;
 
+/** The values that parseDuration takes, for messages. */
 export const durationExpected = "seconds, or a text such as 500ms, 5s, 2m, 1h or 1d; at most 24d";
 
 /** Milliseconds of a duration: a number of seconds, or a number with a unit. Undefined when it is none. */

@@ -32,13 +32,13 @@ const keys: Partial<Record<LibraryName, string>> = {
   toolCallTags: "tool_call_tags",
 };
 
-/** What else a compose file has to say of a parameter. */
+/** What else a compose file has to say of a parameter of the library. */
 const others: Partial<Record<LibraryName, string>> = {
   architecture: "In a compose file, task: text-generation takes both and text-to-text an encoder–decoder.",
   precision: 'In a compose file, "stored" is "auto".',
 };
 
-/** For `withHint`: how to write in a compose file what an error of the library names. */
+/** How to write in a compose file what an error of the library names; `withHint` adds it to the error. */
 export const composeHints: ReadonlyMap<string, string> = new Map([
   ...Object.entries(keys).map(([name, key]) => [name, `In a compose file, ${name} is ${key}.`] as const),
   ...Object.entries(others),

@@ -4,10 +4,11 @@ export interface Limits {
   readonly for_each_items: number;
   readonly num_beams: number;
   readonly num_return_sequences: number;
-  /** Prompts of one call. */
+  /** Number of prompts of one call. */
   readonly prompts: number;
 }
 
+/** The ceilings of a file that sets none. */
 export const defaultLimits: Limits = {
   repeat_count: 1000,
   for_each_items: 10_000,
@@ -16,4 +17,5 @@ export const defaultLimits: Limits = {
   prompts: 1000,
 };
 
+/** The keys of `controller.limits`. */
 export const limitNames = Object.keys(defaultLimits) as (keyof Limits)[];

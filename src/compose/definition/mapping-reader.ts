@@ -16,7 +16,7 @@ import {
  */
 export class MappingReader {
   readonly node: MappingNode;
-  /** For messages: `component "writer"`. */
+  /** Name of the mapping in messages, such as `component "writer"`. */
   readonly where: string;
   readonly #problems: ProblemList;
   readonly #known = new Set<string>();
@@ -27,7 +27,7 @@ export class MappingReader {
     this.#problems = problems;
   }
 
-  /** True when the key is written, even with an empty value. Does not make it known. */
+  /** Whether the key is written, even with an empty value. Asking does not make the key known. */
   has(key: string): boolean {
     return this.node.entries.has(key);
   }
@@ -85,7 +85,7 @@ export class MappingReader {
     return this.literal(key, "a text", isText);
   }
 
-  /** Text for people, which may hold anything. */
+  /** A text for people, which may hold anything. */
   freeText(key: string): string | undefined {
     const entry = this.take(key);
     if (entry?.value.kind === "scalar" && entry.value.value !== null) {
@@ -109,7 +109,7 @@ export class MappingReader {
     );
   }
 
-  /** Milliseconds of a duration such as 5 (seconds), 500ms or 2m. */
+  /** The milliseconds of a duration such as 5 (seconds), 500ms or 2m. */
   duration(key: string): number | undefined {
     const isDuration = (value: unknown): value is unknown => parseDuration(value) !== undefined;
     return parseDuration(this.literal(key, durationExpected, isDuration));
@@ -156,14 +156,14 @@ export class MappingReader {
     return undefined;
   }
 
-  /** Keys that configure the original's Python runtime: accepted, and of no effect here. */
+  /** Accepts keys that configure the Python runtime of the Python model-compose, and that have no effect here. */
   withoutEffect(...keys: readonly string[]): void {
     for (const key of keys) {
       this.#known.add(key);
     }
   }
 
-  /** Keys that are known in model-compose, but not supported here. */
+  /** Reports keys that are known in model-compose, but not supported here. */
   refuse(...keys: readonly string[]): void {
     for (const key of keys) {
       const entry = this.take(key);
@@ -178,7 +178,7 @@ export class MappingReader {
     }
   }
 
-  /** A nested mapping. */
+  /** The reader of a nested mapping. */
   mapping(key: string, where: string): MappingReader | undefined {
     const entry = this.take(key);
     return entry === undefined ? undefined : this.mappingOf(key, entry.value, where);
@@ -195,7 +195,7 @@ export class MappingReader {
     return undefined;
   }
 
-  /** What stands under `one` (a single value) or `many` (a list): nothing, or the nodes. */
+  /** The nodes under `one` (a single value) or `many` (a list); empty where neither is written. */
   oneOrMany(one: string, many: string): { key: string; node: SourceNode }[] {
     const entry = this.takeOneOf(many, one);
     if (entry === undefined) {

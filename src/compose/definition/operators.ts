@@ -2,7 +2,7 @@ import { RE2JS } from "re2js";
 import { errorMessage, ModelComposeError } from "../../base/errors.ts";
 import { show } from "../template/convert.ts";
 
-/** What the conditions of a job of type `if` compare with. */
+/** The operators that the conditions of a job of type `if` compare with. */
 export const operators = [
   "eq",
   "neq",
@@ -16,9 +16,13 @@ export const operators = [
   "ends-with",
   "match",
 ] as const;
+/** The name of an operator. */
 export type Operator = (typeof operators)[number];
 
-/** Patterns may come from the input of a run: their size is bounded, and matching takes linear time (RE2). */
+/**
+ * The most characters of a pattern. Patterns may come from the input of a run: their size is bounded, and matching
+ * takes linear time (RE2).
+ */
 const LONGEST_PATTERN = 1000;
 
 /**

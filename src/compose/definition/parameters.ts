@@ -7,7 +7,7 @@ const flag = z.boolean();
 const stopString = z.string().min(1);
 
 /**
- * What an action of a model may set, with the range of each. The same schemas check a file at load, a
+ * The parameters that an action of a model may set, with the range of each. The same schemas check a file at load, a
  * rendered template at run time and the flags of `generate`.
  */
 export const generationParameters = {
@@ -35,7 +35,9 @@ export const generationParameters = {
   return_full_text: flag.describe("true or false"),
 } as const;
 
+/** The name of a parameter in a compose file. */
 export type GenerationParameterName = keyof typeof generationParameters;
+/** Values of parameters by their names in a compose file. */
 export type GenerationParameters = {
   [Name in GenerationParameterName]?: z.infer<(typeof generationParameters)[Name]>;
 };
@@ -49,10 +51,11 @@ export function parameterType(name: GenerationParameterName): "integer" | "numbe
   return schema instanceof z.ZodBoolean ? "boolean" : "string";
 }
 
+/** The names of all parameters in a compose file. */
 export const generationParameterNames = Object.keys(generationParameters) as GenerationParameterName[];
 
 /**
- * What a compose file means where it is silent: the defaults of the original (decision 7). What is not here is as the
+ * What a compose file means where it is silent: the defaults of the Python model-compose. What is not here is as the
  * model's generation_config says: encoder–decoders are published with sizes of n-grams that suit them.
  */
 export const composeDefaults = {

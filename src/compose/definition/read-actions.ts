@@ -4,7 +4,7 @@ import type { ProblemList } from "../source/problems.ts";
 import { reportDuplicateIds } from "./read-ids.ts";
 
 /**
- * `action:`, `actions:`, or, as the older dialect has it, one action whose keys stand directly in the component.
+ * Reads `action:`, `actions:`, or, as the older dialect has it, one action whose keys stand directly in the component.
  *
  * @param inlineKeys the keys of an action that are no keys of the component itself
  * @param read reads one action; `inline` when its keys stand in the component

@@ -6,7 +6,7 @@ import { readId } from "./read-ids.ts";
 import { literalParameter, oneText, readParameters } from "./read-parameters.ts";
 import { literalValue, describeNode, type SourceNode } from "../source/source-tree.ts";
 
-/** An answer has no prompt that could be left out of it. */
+/** The parameters of a conversation. An answer has no prompt that could be left out of it. */
 const parameterNames = generationParameterNames.filter((name) => name !== "return_full_text");
 
 /** The keys of an action, which the older dialect writes directly into the component. */
@@ -61,7 +61,7 @@ function isBatch(messages: SourceNode): boolean {
 }
 
 /**
- * What a message lacks, where the file writes it out.
+ * Reports what a message lacks, where the file writes the message out.
  *
  * @param mayBeText the text is all of the conversation: what a user says
  */

@@ -50,7 +50,7 @@ const otherTasks = [
 ];
 const otherDrivers = ["llamacpp", "vllm", "custom", "unsloth"];
 
-/** Reads a component of any type, in either dialect. What is of another type is not read further. */
+/** Reads a component of any type, in either dialect. A component of an unknown type is not read further. */
 export function readComponent(reader: MappingReader, problems: ProblemList): ComponentDefinition | undefined {
   if (reader.take("type") === undefined) {
     reader.missing("type", "Add type: model.");
@@ -76,7 +76,7 @@ interface TaskReader {
     problems: ProblemList,
     inline: boolean,
   ) => ModelAction | undefined;
-  /** What a component of the task may say of its model. */
+  /** The architectures that a model of the task may have. */
   readonly architectures: readonly Architecture[];
 }
 
@@ -94,7 +94,7 @@ const TASKS: Readonly<Record<ModelTask, TaskReader>> = {
   },
 };
 
-/** A component of type model. */
+/** Reads a component of type model. */
 function readModelComponent(reader: MappingReader, problems: ProblemList): ModelComponent | undefined {
   const task = readTask(reader);
   if (task === undefined) {
@@ -115,7 +115,7 @@ function readModelComponent(reader: MappingReader, problems: ProblemList): Model
   reader.flag("low_cpu_mem_usage");
   const maxConcurrentCount = reader.integer("max_concurrent_count", 0) ?? 0;
   reader.choice("device_mode", ["auto", "single"]);
-  // What configures the original's Python runtime.
+  // These keys configure the Python runtime of the Python model-compose.
   reader.withoutEffect("max_seq_length", "runtime_spec", "on_demand", "threaded");
   reader.refuse("peft_adapters", "options");
   const actions = readActions(reader, problems, keys, (action, inline) =>
@@ -144,7 +144,7 @@ function readModelComponent(reader: MappingReader, problems: ProblemList): Model
   };
 }
 
-/** Task and driver; undefined when they are others, whose keys are then not worth a word. */
+/** Reads task and driver; undefined when either is not supported: the keys of another one are not worth a word. */
 function readTask(reader: MappingReader): ModelTask | undefined {
   let task: ModelTask | undefined = "text-generation";
   if (reader.take("task") === undefined) {
@@ -158,7 +158,7 @@ function readTask(reader: MappingReader): ModelTask | undefined {
   return reader.choice("driver", ["huggingface"], otherDrivers) === undefined ? undefined : task;
 }
 
-/** What the file says that the model is; whether it is shows its configuration. */
+/** The architecture that the file says the model has; loading compares it with the model's configuration. */
 function readArchitecture(
   reader: MappingReader,
   problems: ProblemList,
@@ -176,7 +176,7 @@ function readArchitecture(
   return undefined;
 }
 
-/** Decision 3: the original's names of accelerators mean a hardware WebGPU adapter. */
+/** Reads `device`. The Python model-compose's names of accelerators (gpu, cuda, mps) mean a hardware WebGPU adapter. */
 function readDevice(reader: MappingReader, problems: ProblemList): string | undefined {
   const entry = reader.take("device");
   if (entry === undefined) {
@@ -197,7 +197,7 @@ function readDevice(reader: MappingReader, problems: ProblemList): string | unde
   return mapped;
 }
 
-/** A device as a compose file or a flag names it, as `loadModel` names it; undefined when it is unknown. */
+/** The device as `loadModel` names it, for a device as a compose file or a flag names it; undefined: it is unknown. */
 export function deviceOf(name: string): string | undefined {
   if (name === "auto" || name === "wasm") {
     return name;
@@ -211,7 +211,7 @@ export function deviceOf(name: string): string | undefined {
   return /^webgpu:(?!\?$).*\S.*$/.test(name) ? name : undefined;
 }
 
-/** The original's names of precisions, in `precision` or `quantization`; both may not name one. */
+/** Reads the Python model-compose's names of precisions, in `precision` or `quantization`; both may not name one. */
 function readPrecision(reader: MappingReader, problems: ProblemList): Precision {
   const refused = ["int8", "int4", "fp4", "nf4"];
   const precision = reader.choice("precision", ["auto", ...PRECISION_NAMES], refused);

@@ -115,7 +115,7 @@ function readAdapter(reader: MappingReader, problems: ProblemList): Served {
   };
 }
 
-/** One origin, several behind commas, or a list; `*` is any. */
+/** Reads the origins: one, several behind commas, or a list; `*` is any. */
 function readOrigins(reader: MappingReader): readonly string[] {
   const isOrigin = (text: string): boolean => text === "*" || URL.parse(text)?.origin === text;
   const listOf = (value: unknown): unknown[] =>
@@ -157,7 +157,7 @@ function readApiKey(reader: MappingReader, problems: ProblemList): Pick<Served, 
   return { apiKey, apiKeyFile: path.resolve(path.dirname(entry.key.file.path), file) };
 }
 
-/** `limits: { repeat_count: 10 }`: ceilings that are not the defaults. */
+/** Reads `limits: { repeat_count: 10 }`: the ceilings that it names, and the defaults of the others. */
 function readLimits(reader: MappingReader | undefined): Limits {
   if (reader === undefined) {
     return defaultLimits;
@@ -184,7 +184,7 @@ function readWebui(reader: MappingReader | undefined): ControllerDefinition["web
   return webui;
 }
 
-/** `runtime: native`, or a mapping with that type; anything else needs a container or another process. */
+/** Reads `runtime: native`, or a mapping with that type; anything else needs a container or another process. */
 export function readRuntime(reader: MappingReader): void {
   const refused = ["docker", "embedded", "process", "virtualenv"];
   const entry = reader.take("runtime");
@@ -200,7 +200,7 @@ export function readRuntime(reader: MappingReader): void {
   runtime?.finish();
 }
 
-/** Bytes of a size that YAML reads as a number or as a text; a part of a byte is a mistake. */
+/** The bytes of a size that YAML reads as a number or as a text; undefined for a part of a byte, which is a mistake. */
 function bytesOf(value: unknown): number | undefined {
   if (typeof value === "number") {
     return Number.isSafeInteger(value) && value >= 1 ? value : undefined;

@@ -118,7 +118,7 @@ function readTarget(
     : undefined;
 }
 
-/** A URL that is known at load is checked at load. */
+/** Checks a URL that is known at load. */
 function checkUrl(reader: MappingReader, key: string, node: SourceNode, problems: ProblemList): boolean {
   if (!isScalarText(reader, key, node, problems)) {
     return false;

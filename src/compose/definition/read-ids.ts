@@ -10,16 +10,18 @@ function isId(value: unknown): value is string {
   return isText(value) && /^[\p{L}\p{N}_][\p{L}\p{N}_.-]*$/u.test(value);
 }
 
+/** Reads `id`; `fallback` where it is not written. */
 export function readId(reader: MappingReader, fallback: string): string {
   return reader.literal("id", idExpected, isId) ?? fallback;
 }
 
-/** The id of a job under a key; whether it exists is known when all jobs are read. */
+/** Reads the id of a job under a key; whether the job exists is known when all jobs are read. */
 export function readReference(reader: MappingReader, key: string): JobReference | undefined {
   const entry = reader.take(key);
   return entry === undefined ? undefined : readReferenceNode(reader, key, entry.value);
 }
 
+/** Reads the id of a job from a node that stands under `key`. */
 export function readReferenceNode(
   reader: MappingReader,
   key: string,
@@ -29,7 +31,7 @@ export function readReferenceNode(
   return id === undefined ? undefined : { id, location: node.location };
 }
 
-/** Two things of a kind with one id. */
+/** Reports things of a kind that share an id. */
 export function reportDuplicateIds(
   things: readonly { readonly id: string; readonly location?: Location }[],
   what: string,
@@ -44,7 +46,7 @@ export function reportDuplicateIds(
   }
 }
 
-/** The only one, or the one with `default: true`. */
+/** The only thing of a kind, or the one with `default: true`. */
 export function pickDefault<T extends { readonly id: string; readonly default: boolean }>(
   things: readonly T[],
   kind: string,

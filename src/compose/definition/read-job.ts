@@ -47,9 +47,10 @@ export const jobKeys = [
   "hook",
 ];
 
+/** What the jobs of a file are read with. */
 export interface JobContext {
   readonly components: readonly ComponentDefinition[];
-  /** Some component could not be read: one that is not there need not be missing. */
+  /** Whether some component could not be read: one that is not in the list need not be missing. */
   readonly lacksComponents: boolean;
   readonly problems: ProblemList;
 }
@@ -146,7 +147,7 @@ function readForEach(reader: MappingReader, base: JobBase, context: JobContext):
   return { ...base, type: "for-each", input, batchSize, call, itemInput, itemOutput, output };
 }
 
-/** A count that may be a template; a literal is checked at load. */
+/** Reads a count that may be a template; a literal is checked at load. */
 function countTemplate(reader: MappingReader, key: string): SourceNode | undefined {
   const entry = reader.take(key);
   if (entry === undefined) {
@@ -159,7 +160,7 @@ function countTemplate(reader: MappingReader, key: string): SourceNode | undefin
   return entry.value;
 }
 
-/** `depends_on: [a, [b, c]]`: a, and one of b and c. */
+/** Reads `depends_on: [a, [b, c]]`, which means a, and one of b and c. */
 function readDependencies(reader: MappingReader): (readonly JobReference[])[] {
   const entry = reader.take("depends_on");
   if (entry === undefined) {
@@ -219,7 +220,7 @@ function readOnError(reader: MappingReader): OnError | undefined {
   return read;
 }
 
-/** The component and the action that a job names, or the default ones. */
+/** Reads the component and the action that a job names, or the default ones. */
 function readCall(reader: MappingReader, context: JobContext): Call | undefined {
   const component = jobComponent(reader, context);
   const entry = reader.take("action");
@@ -264,7 +265,7 @@ function jobComponent(reader: MappingReader, context: JobContext): ComponentDefi
   return undefined;
 }
 
-/** The default action of the default component. */
+/** The call of the default action of the default component. */
 export function defaultCall(context: JobContext, where: string, location: Location): Call | undefined {
   const component = defaultComponent(context, where, location);
   return component && actionCall(component, where, location, context.problems);

@@ -45,9 +45,9 @@ function resolveFolder(name: string, node: SourceNode): string {
 
 function readModelMapping(model: MappingReader, problems: ProblemList): ModelReference | undefined {
   const provider = model.choice("provider", ["huggingface", "local"], ["named"]);
-  // What of a repository is fetched, and from where a folder came, is not for the file to say.
+  // The file does not say which files of a repository are fetched, nor where a folder came from.
   model.refuse("filename", "allow_patterns", "url", "bundled", "name");
-  // Which of the two the weights are is seen in the folder.
+  // The folder shows which of the two formats the weights have.
   model.choice("format", ["safetensors", "pytorch"], ["onnx", "gguf", "tensorrt"]);
   const given = model.takeOneOf("repository", "path");
   const key = provider === "local" ? "path" : provider === "huggingface" ? "repository" : given?.name;
@@ -71,7 +71,7 @@ function readModelMapping(model: MappingReader, problems: ProblemList): ModelRef
     : { name, source: name, ...(hub === undefined ? {} : { hub }) };
 }
 
-/** What is said about fetching a repository; undefined when nothing is. */
+/** Reads what is said about fetching a repository; undefined when nothing is. */
 function readHubOptions(
   model: MappingReader,
   problems: ProblemList,

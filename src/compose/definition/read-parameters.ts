@@ -61,7 +61,10 @@ export function literalParameter(parameters: ParameterNodes, name: GenerationPar
   return node === undefined ? undefined : literalValue(node)?.value;
 }
 
-/** A stream is of one text, and a beam search knows it only at the end; what is known at load is said at load. */
+/**
+ * Reports a stream of several texts or of a beam search, which knows its text only at the end. What is known at load is
+ * said at load.
+ */
 function checkStreaming(where: string, parameters: ParameterNodes, problems: ProblemList): void {
   if (literalParameter(parameters, "streaming") !== true) {
     return;

@@ -127,7 +127,7 @@ function listOf(
   return [];
 }
 
-/** A value that may be null, as in `value: null`. */
+/** Reads a value that may be null, as in `value: null`. */
 function takeWritten(reader: MappingReader, key: string, problems: ProblemList): SourceNode | undefined {
   reader.withoutEffect(key);
   const entry = reader.node.entries.get(key);

@@ -34,7 +34,7 @@ export function readPromptAction(
   problems: ProblemList,
   inline: boolean,
   keys: {
-    /** Of the prompt; the first is the one that is missed. */
+    /** The keys under which the prompt may stand; a file without any is told of the first. */
     readonly spellings: readonly [string, string];
     readonly missing: string;
     readonly parameters: readonly GenerationParameterName[];

@@ -4,7 +4,7 @@ import { generationParameterNames } from "./parameters.ts";
 import type { ProblemList } from "../source/problems.ts";
 import { readPromptAction, textGenerationKeys } from "./read-text-generation.ts";
 
-/** An answer has no prompt that could be left out of it. */
+/** The parameters of the task. An answer has no prompt that could be left out of it. */
 const parameters = generationParameterNames.filter((name) => name !== "return_full_text");
 
 /** The keys of an action, where they stand directly in the component. */

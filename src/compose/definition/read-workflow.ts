@@ -68,12 +68,12 @@ function readJobs(
   if (inline.length > 0 || reader.has("output")) {
     return { jobs: [readJob(reader, anonymousIds.job, context)] };
   }
-  // Known here, so that a slip in one of them is named.
+  // These keys are made known, so that a slip in one of them is named.
   reader.withoutEffect(...jobKeys, "output");
   return { jobs: [implicitJob(context, reader.where, reader.firstLine())] };
 }
 
-/** A file without workflows has this one. */
+/** The workflow of a file that writes none. */
 export function implicitWorkflow(context: JobContext, location: Location): WorkflowDefinition | undefined {
   const job = implicitJob(context, "the implicit workflow", location);
   if (job === undefined) {
@@ -82,7 +82,7 @@ export function implicitWorkflow(context: JobContext, location: Location): Workf
   return { id: anonymousIds.workflow, default: false, private: false, jobs: [job] };
 }
 
-/** Passes the input on; what a model writes is returned as {"generated": …}, anything else as it is. */
+/** The job that passes the input on; what a model writes is returned as {"generated": …}, anything else as it is. */
 function implicitJob(context: JobContext, where: string, location: Location): JobDefinition | undefined {
   const call = defaultCall(context, where, location);
   if (call === undefined) {

@@ -20,7 +20,7 @@ async function failure(
     () => undefined,
     (reason: unknown) => reason,
   );
-  // Before any model work.
+  // The input is refused before any model is loaded.
   expect(fake.loads).toEqual([]);
   if (!(error instanceof Error)) {
     throw new Error("the run succeeded");
@@ -151,7 +151,7 @@ ${component}  action: { prompt: "\${input.prompt}", streaming: true, output: "{\
 });
 
 describe("parameters", () => {
-  test("what a file does not set has the original's defaults", async () => {
+  test("what a file does not set has the defaults of the Python model-compose", async () => {
     const { fake, result } = await runCompose(simple, { input: { prompt: "Hi" } });
     expect(fake.calls[0]?.options).toMatchObject({
       doSample: true,
@@ -348,7 +348,7 @@ workflow: { jobs: [${jobs}] }
   const longest = "{ id: a, type: for-each, input: [1, 12345678, 123], do: {} }";
   expect(await context(models(longest))).toBe(8 + 10);
   expect(await context(models("{ id: a, repeat_count: 2, input: 'it is ${index}' }"))).toBe(7 + 10);
-  // What comes later is not known when the first text begins.
+  // The prompts that come later are not known when the first text begins.
   const two = "{ id: a }, { id: b, depends_on: [a], input: '${jobs.a.output}' }";
   expect(await context(models(two))).toBe("max");
   expect(await context(models("{ id: a }, { id: b }", ", max_input_length: 7"))).toBe(17);

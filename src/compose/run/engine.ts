@@ -19,17 +19,19 @@ import { Run, type RunIdentity } from "./run.ts";
 import type { RunServices, WorkflowSite } from "./site.ts";
 import { Slots } from "../../base/async/slots.ts";
 
+/** What a run is started with. */
 export interface RunOptions {
-  /** A workflow's id; default: the default workflow. */
+  /** Id of the workflow; default: the default workflow. */
   readonly workflow?: string;
-  /** Any JSON value; it is `${input}`. */
+  /** The value of `${input}`: any JSON value. */
   readonly input: unknown;
   readonly signal?: AbortSignal;
   readonly identity?: RunIdentity;
 }
 
+/** How an engine is used. */
 export interface EngineOptions {
-  /** Models serve many runs, so that no single one says how much context is needed. */
+  /** Whether models serve many runs, so that no single run says how much context is needed. */
   readonly serving?: boolean;
 }
 

@@ -11,12 +11,13 @@ import type { GenerateResult } from "../../runtime/generation/types.ts";
 import type { LoadProgress } from "../../models/load-options.ts";
 import type { JobDefinition } from "../definition/definition.ts";
 
-/** Ids of jobs: the one meant, behind those that called its workflow, outermost first. */
+/** Ids of jobs, outermost first: those of the jobs that called the workflow, then the one that is meant. */
 export type JobPath = readonly string[];
 
+/** Something that happens in a run. */
 export type RunEvent =
   | { readonly type: "run-started"; readonly taskId: string; readonly workflow: string }
-  /** `run` counts from 1: routes may lead to a job again. */
+  /** A job starts. `run` counts its runs from 1: routes may lead to a job again. */
   | {
       readonly type: "job-started";
       readonly path: JobPath;
@@ -38,15 +39,15 @@ export type RunEvent =
   /** A text begins. `output`: its pieces are the workflow's output, and come as `output` events too. */
   | {
       readonly type: "generation-started";
-      /** Counts the texts of the run from 0. */
+      /** Number of the text among those of the run, from 0. */
       readonly generation: number;
       readonly path: JobPath;
       readonly component: string;
-      /** Position in a repeat_count or for-each. */
+      /** Position of the call in a repeat_count or for-each. */
       readonly index?: number;
       readonly output: boolean;
     }
-  /** Tokens of the prompt that have been read, at most a few times a second. */
+  /** Tokens of the prompt have been read; told at most a few times a second. */
   | {
       readonly type: "prefill";
       readonly generation: number;
@@ -59,10 +60,10 @@ export type RunEvent =
       readonly generation: number;
       readonly text: string;
       readonly tokens: number;
-      /** What of a conversation's answer is not the answer itself. */
+      /** What the piece is when it is not part of the answer itself. */
       readonly kind?: "reasoning" | "tool-call";
     }
-  /** `record` is absent for a text that an outside API wrote, and for one that broke off. */
+  /** A text has ended. `record` is absent for a text that an outside API wrote, and for one that broke off. */
   | {
       readonly type: "generation-ended";
       readonly generation: number;
@@ -74,18 +75,20 @@ export type RunEvent =
   | { readonly type: "warning"; readonly message: string; readonly path?: JobPath }
   | { readonly type: "result"; readonly result: WorkflowResult };
 
+/** How a job ended. */
 export type JobOutcome =
   | { readonly outcome: "completed"; readonly output: unknown }
   /** The job led to another one; `to` is absent when no condition or case held. */
   | { readonly outcome: "routed"; readonly to?: string }
-  /** What on_error makes of it follows as a second outcome of the job. */
+  /** The job failed. What on_error makes of that follows as a second outcome of the job. */
   | { readonly outcome: "failed"; readonly message: string }
   | { readonly outcome: "aborted" };
 
+/** What a run that succeeded gives. */
 export interface WorkflowResult {
-  /** A JSON value; for a stream, its pieces joined. */
+  /** Value of the output as JSON; for a stream, its pieces joined. */
   readonly output: unknown;
-  /** The output was a stream and has been given in `output` events. */
+  /** Whether the output was a stream and has been given in `output` events. */
   readonly streamed: boolean;
   /** The texts that models wrote, in the order in which they began. */
   readonly generations: readonly GenerationRecord[];
@@ -96,9 +99,9 @@ export interface GenerationRecord {
   readonly path: JobPath;
   readonly component: string;
   readonly index?: number;
-  /** For example "wasm (relaxed SIMD, 2 threads)". */
+  /** Name of the device, for example "wasm (relaxed SIMD, 2 threads)". */
   readonly device: string;
   readonly result: GenerateResult;
-  /** The text was sampled with a seed that nobody gave: to get it again, set `result.seed`. */
+  /** Whether the text was sampled with a seed that nobody gave: to get the text again, set `result.seed`. */
   readonly seedDrawn: boolean;
 }

@@ -17,6 +17,7 @@ import type { WorkflowSite } from "./site.ts";
  *
  * @returns the workflow's output: its template's value; without one, the outputs of its last jobs, objects merged in
  *   the order of the file, otherwise that of the last to complete
+ * @throws what the first job that fails throws; AbortError
  */
 export async function executeWorkflow(site: WorkflowSite): Promise<unknown> {
   const stop = new AbortController();
@@ -36,10 +37,10 @@ export async function executeWorkflow(site: WorkflowSite): Promise<unknown> {
 interface JobState {
   readonly job: JobDefinition;
   status: "waiting" | "running" | "completed" | "skipped";
-  /** Another job has led here. */
+  /** Whether another job has led here. */
   isLedTo: boolean;
   runs: number;
-  /** Ends the execution when a route goes back to before it. */
+  /** Ends the job when a route goes back to before it. */
   stop?: AbortController;
 }
 
@@ -47,7 +48,7 @@ class Schedule {
   readonly #site: WorkflowSite;
   readonly #graph: JobGraph;
   readonly #states: ReadonlyMap<string, JobState>;
-  /** In the order in which the jobs completed. A job that runs again has its former output until the new one. */
+  /** Outputs by job, in the order in which jobs completed. A job that runs again keeps its output until the new one. */
   readonly #outputs = new Map<string, unknown>();
   /** Jobs whose place another took when they failed: they gave no output. */
   readonly #replaced = new Set<string>();
@@ -135,7 +136,7 @@ class Schedule {
     return isNeeded ? "start" : "skip";
   }
 
-  /** Met when one of the group has completed; void when all are skipped. */
+  /** The state of a group: met when one of its jobs has completed; void when all are skipped. */
   #groupState(group: readonly JobReference[]): "met" | "void" | "pending" {
     const statuses = group.map(({ id }) => this.#states.get(id)?.status);
     if (statuses.includes("completed")) {
@@ -149,7 +150,7 @@ class Schedule {
     return status === "completed" || status === "skipped";
   }
 
-  /** Jobs that wait for each other through a route that was not taken will not be led to any more. */
+  /** Skips jobs that wait for each other through a route that was not taken. @returns whether there were any */
   #skipUnreachable(): boolean {
     const stuck = [...this.#states.values()].filter(
       (state) =>
@@ -218,7 +219,7 @@ class Schedule {
           ? ({ outcome: "aborted" } as const)
           : ({ outcome: "failed", message: errorMessage(error) } as const);
       await run.send({ type: "job-ended", path, seconds: seconds(), ...outcome });
-      // A route went back to before this job: it runs again.
+      // A route went back to before this job, so it runs again.
       if (stop.signal.aborted && !this.#site.signal.aborted) {
         return;
       }

@@ -1,6 +1,8 @@
 import { ModelComposeError } from "../../base/errors.ts";
 
-/** The input of a run cannot be used; `field` names the part of the workflow's input that is at fault. */
+/**
+ * The error for an input of a run that cannot be used; `field` names the part of the workflow's input that is at fault.
+ */
 export class WorkflowInputError extends ModelComposeError {
   override readonly name = "WorkflowInputError";
   readonly field: string | undefined;

@@ -6,7 +6,7 @@ const components = `components:
   - { id: echo, type: workflow, workflow: echo }
 `;
 
-/** A file with a workflow of these jobs, and one that gives its input back. */
+/** A compose file with a workflow of these jobs, and a workflow that gives its input back. */
 function jobs(text: string, more = ""): string {
   return `${components}workflows:
   - id: echo
@@ -278,7 +278,7 @@ workflow: { job: { type: for-each, input: "\${input}", do: {} } }
     const fake = new FakeModels();
     const run = runCompose(jobs(text), { input: { items: [{ text: "a" }, {}] } }, fake);
     await expect(run).rejects.toMatchObject({ code: "invalid-input", field: "items[1].text" });
-    // Before any model work.
+    // The input is refused before any model is called.
     expect(fake.calls).toEqual([]);
   });
 
@@ -357,7 +357,7 @@ workflows:
       "it broke off",
     );
     expect(passed.calls).toHaveLength(1);
-    // Joined, nothing has left.
+    // Where the pieces are joined, none has left before the failure.
     const joined = new FakeModels();
     joined.breaks = 2;
     const { result, events } = await runCompose(jobs(text('{ text: "${output}" }')), { input: {} }, joined);

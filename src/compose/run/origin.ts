@@ -9,15 +9,16 @@ import { resolveSegment, type FixedSegment, type Scope } from "../template/evalu
  */
 export type Origin = (path: readonly FixedSegment[]) => string | undefined;
 
+/** The origin of a value that no field of the input is handed on as. */
 export const unknownOrigin: Origin = () => undefined;
 
-/** The input of the run itself. */
+/** The origin of the run's input itself. */
 export const runInput: Origin = (path) => {
   const text = path.map(segmentText).join("");
   return text === "" ? undefined : text.replace(/^\./, "");
 };
 
-/** The part of a value behind an index. */
+/** The origin of the item at an index of a list. */
 export function itemOf(origin: Origin, index: number): Origin {
   return (path) => origin([{ kind: "index", index }, ...path]);
 }
@@ -33,7 +34,7 @@ export interface RunScope extends Scope {
   readonly origins: ReadonlyMap<string, Origin>;
 }
 
-/** The value that a tree of templates makes. */
+/** The origin of the value that a tree of templates makes. */
 export function originOf(node: SourceNode, scope: RunScope): Origin {
   return (path) => trace(node, path, scope);
 }
@@ -55,7 +56,7 @@ function trace(node: SourceNode, path: readonly FixedSegment[], scope: RunScope)
   return undefined;
 }
 
-/** The field that a placeholder's value comes from, and `path` within that value. */
+/** The field of the run's input that a placeholder's value comes from; `path` is within that value. */
 export function fieldOf(
   placeholder: Placeholder,
   path: readonly FixedSegment[],

@@ -1,7 +1,11 @@
 import type { Limits } from "../definition/limits.ts";
 import { WorkflowInputError } from "./input-error.ts";
 
-/** @throws WorkflowInputError naming the ceiling and where to raise it */
+/**
+ * Refuses a number that is above one of the file's ceilings.
+ *
+ * @throws WorkflowInputError naming the ceiling and where to raise it
+ */
 export function requireWithin(limits: Limits, name: keyof Limits, found: number): void {
   if (found <= limits[name]) {
     return;

@@ -2,7 +2,7 @@ import { ModelComposeError } from "../../base/errors.ts";
 import type { ControllerDefinition } from "../definition/definition.ts";
 import { Slots } from "../../base/async/slots.ts";
 
-/** The server has more runs waiting than it takes. */
+/** The error for a run that comes when as many are waiting as the server takes. */
 export class QueueFullError extends ModelComposeError {
   override readonly name = "QueueFullError";
   /** Seconds after which one more run probably fits, from how long runs have taken; an integer >= 1. */
@@ -26,7 +26,10 @@ export class RunQueue {
   readonly #now: () => number;
   #averageSeconds: number | undefined;
 
-  /** `now` gives milliseconds. */
+  /**
+   * @param limits numbers of runs
+   * @param now gives milliseconds, on a clock that does not go back
+   */
   constructor(
     limits: Pick<ControllerDefinition, "maxConcurrentCount" | "maxQueueCount">,
     now: () => number = () => performance.now(),
@@ -44,7 +47,7 @@ export class RunQueue {
     return this.#slots.waiting;
   }
 
-  /** @throws QueueFullError when one more run would not be taken now */
+  /** Checks that one more run would be taken now. @throws QueueFullError */
   requireRoom(): void {
     const { maxConcurrentCount: most, maxQueueCount } = this.#limits;
     if (most > 0 && this.running >= most && this.waiting >= maxQueueCount) {
@@ -69,7 +72,7 @@ export class RunQueue {
     this.#averageSeconds = WEIGHT * seconds + (1 - WEIGHT) * (this.#averageSeconds ?? seconds);
   }
 
-  /** Until one of the running ends, and with it the first of the waiting moves up. */
+  /** Seconds until one of the running is likely to end, and with it the first of the waiting moves up. */
   #retryAfter(most: number): number {
     return Math.max(1, Math.ceil((this.#averageSeconds ?? 1) / most));
   }

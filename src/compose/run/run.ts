@@ -7,11 +7,11 @@ import type { GenerationRecord, JobPath, RunEvent } from "./events.ts";
 export interface RunIdentity {
   readonly taskId: string;
   readonly sessionId?: string;
-  /** Any JSON value. */
+  /** What the client gave with the run: any JSON value. */
   readonly metadata?: unknown;
 }
 
-/** A run with thousands of warnings says no more after the first ones. */
+/** The most warnings of a run: one with thousands says no more after the first ones. */
 const MAX_WARNINGS = 100;
 
 /** One run: who asked for it, with what, and what it tells. */
@@ -19,7 +19,7 @@ export class Run {
   readonly identity: RunIdentity;
   /** The run's input as it came. */
   readonly input: unknown;
-  /** Components whose model this run calls at one place only, whose needs are thus known when it is loaded. */
+  /** Components whose model this run calls at one place only, so that its needs are known when it is loaded. */
   readonly calledOnce: ReadonlySet<ComponentDefinition>;
   readonly #queue: Channel<RunEvent>;
   readonly #warnings = new Set<string>();
@@ -63,12 +63,12 @@ export class Run {
     }
   }
 
-  /** Resolves when the reader of the events has room for more. */
+  /** Gives an event to the reader. @returns when the reader has room for more */
   send(event: RunEvent): Promise<void> {
     return this.#queue.send(event);
   }
 
-  /** Only what shows how far something is: left out when the reader is behind. */
+  /** Gives an event that only shows how far something is: it is left out when the reader is behind. */
   progress(event: RunEvent & { readonly type: "loading" | "prefill" }): void {
     if (!this.#queue.isFull) {
       this.#queue.post(event);
@@ -84,7 +84,7 @@ export class Run {
   }
 }
 
-/** A fault of the input is no reason to try again, and a run that is aborted ends. */
+/** Whether a failed job may be tried again: a fault of the input stays one, and a run that is aborted ends. */
 export function isWorthRetrying(error: unknown): boolean {
   const final = ["invalid-input", "invalid-config", "unsupported", "disposed", "aborted"];
   return !(error instanceof ModelComposeError && final.includes(error.code));

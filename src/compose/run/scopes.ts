@@ -32,12 +32,12 @@ export function actionScope({ run, path, input, index }: Omit<CallSite, "scope">
   return { sources, origins: new Map([["input", input.origin]]), warn: (message) => run.warn(message, path) };
 }
 
-/** The same with more sources, which come from nowhere. */
+/** A scope with more sources, which come from no field of the input. */
 export function withSources(scope: RunScope, ...sources: readonly (readonly [string, unknown])[]): RunScope {
   return { ...scope, sources: new Map([...scope.sources, ...sources]) };
 }
 
-/** The same with one more source. */
+/** A scope with one more source and its origin. */
 export function withTraced(scope: RunScope, name: string, { value, origin }: Traced): RunScope {
   return { ...withSources(scope, [name, value]), origins: new Map([...scope.origins, [name, origin]]) };
 }

@@ -30,12 +30,12 @@ interface Site {
   readonly run: Run;
   /** The job, behind those whose components call its workflow; empty for the workflow of the run itself. */
   readonly path: JobPath;
-  /** Of the workflow; of a call, what its component is given. */
+  /** The input of the workflow; of a call, what its component is given. */
   readonly input: Traced;
-  /** Which of several calls this is, for the random generator; 0 for the only one. */
+  /** Number of this call among several, for the random generator; 0 for the only one. */
   readonly repeat: number;
   readonly signal: AbortSignal;
-  /** Present while what is streamed is, piece by piece, the output of the run's workflow. */
+  /** Takes the pieces of a stream; present while they are the output of the run's workflow. */
   readonly sink?: PieceSink;
 }
 
@@ -46,15 +46,15 @@ export interface WorkflowSite extends Site {
 
 /** A job of a workflow; `path` ends with its id. */
 export interface JobSite extends WorkflowSite {
-  /** Of the jobs that have completed. */
+  /** Outputs of the jobs that have completed, by their ids. */
   readonly outputs: ReadonlyMap<string, unknown>;
 }
 
 /** A call of a component. */
 export interface CallSite extends Site {
-  /** Position in a repeat_count or for-each. */
+  /** Position of the call in a repeat_count or for-each. */
   readonly index?: number;
-  /** Serves texts that are sampled without a seed of their own. */
+  /** The seed of texts that are sampled without a seed of their own. */
   readonly drawnSeed: number;
   /** What the templates of the component's action see. */
   readonly scope: RunScope;
@@ -62,10 +62,13 @@ export interface CallSite extends Site {
 
 /** A call with every template evaluated and every value checked, ready to do its work. */
 export interface PreparedCall {
-  /** What it needs of a model's context; only of calls of a model. */
+  /** What the call needs of a model's context; absent where it calls no model. */
   readonly need?: ContextNeed;
-  /** The component streams its output. */
+  /** Whether the component streams its output. */
   readonly streams: boolean;
-  /** @param needs of all calls of the job @returns the output; for a stream, its pieces joined */
+  /**
+   * @param needs what all calls of the job need of the model's context
+   * @returns the output; for a stream, its pieces joined
+   */
   execute(needs: readonly ContextNeed[]): Promise<unknown>;
 }

@@ -4,11 +4,12 @@ import { parseEnv } from "node:util";
 import { errorMessage, ModelComposeError } from "../../base/errors.ts";
 import type { Environment } from "../template/environment.ts";
 
+/** Where the variables of `${env.NAME}` come from. */
 export interface EnvironmentOptions {
   readonly directory: string;
-  /** `-e NAME=VALUE` */
+  /** Values of `-e`, as NAME=VALUE. */
   readonly entries: readonly string[];
-  /** `--env-file`; beside them, `.env` in the directory if it is there. */
+  /** Paths of `--env-file`; beside them, `.env` in the directory is read if it is there. */
   readonly files: readonly string[];
   readonly process: Readonly<Record<string, string | undefined>>;
 }

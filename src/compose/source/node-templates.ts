@@ -61,7 +61,7 @@ function evaluateScalar(node: ScalarNode, scope: Scope): unknown {
   }
 }
 
-/** `"...${x}"` as the element of a list: the same scalar without its dots. */
+/** The scalar without its dots for `"...${x}"` as the element of a list; undefined for anything else. */
 export function spreadTemplate(node: ScalarNode): ScalarNode | undefined {
   const [dots, ...rest] = node.template?.parts ?? [];
   if (dots !== SPREAD || rest.length !== 1) {
@@ -89,7 +89,7 @@ export function* placeholdersIn(
   }
 }
 
-/** Operators of the original in mappings that are not supported here, where they stand. */
+/** The operators in mappings that the Python model-compose knows and that are not supported here, where they stand. */
 export function* unsupportedOperators(node: SourceNode): Generator<{ operator: string; location: Location }> {
   if (node.kind === "list") {
     for (const item of node.items) {

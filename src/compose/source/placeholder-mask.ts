@@ -9,7 +9,7 @@ const FIRST_MASK = 0xfdd0;
 const MASKS = [...SIGNIFICANT].map((_, i) => String.fromCharCode(FIRST_MASK + i));
 const ANY_MASK = /[\uFDD0-\uFDD6]/g;
 
-/** Where a text holds a character that masks placeholders; -1 for none. Such a text cannot be masked. */
+/** The index at which a text holds a character that masks placeholders; -1 for none. Such a text cannot be masked. */
 export function findMask(text: string): number {
   return text.search(ANY_MASK);
 }
@@ -50,7 +50,7 @@ function toMask(character: string): string {
   return MASKS[SIGNIFICANT.indexOf(character)] ?? character;
 }
 
-/** Behind the brace that closes the placeholder; -1 when it is not on this line. */
+/** The index behind the brace that closes the placeholder; -1 when the brace is not on this line. */
 function placeholderEnd(line: string, start: number): number {
   let open = 0;
   for (let i = start + 1; i < line.length; i++) {

@@ -2,9 +2,9 @@ import { ModelComposeError, type ErrorCode } from "../../base/errors.ts";
 
 /** One compose file as it was read. */
 export interface SourceFile {
-  /** As shown to people: relative to the working directory where that is shorter. */
+  /** Path as shown to people: relative to the working directory where that is shorter. */
   readonly name: string;
-  /** Absolute. */
+  /** Absolute path. */
   readonly path: string;
   readonly text: string;
 }
@@ -19,13 +19,13 @@ export interface Location {
 /** One thing that is wrong in a compose file. */
 export interface Problem {
   readonly code: Extract<ErrorCode, "invalid-config" | "unsupported" | "not-found">;
-  /** One sentence: the thing, what was expected, what was found. */
+  /** What is wrong, in one sentence: the thing, what was expected, what was found. */
   readonly message: string;
   readonly remedy?: string;
   readonly location?: Location;
 }
 
-/** Compose files that cannot be used; carries every problem found, in the order of the text. */
+/** The error for compose files that cannot be used; carries every problem found, in the order of the text. */
 export class ComposeFileError extends ModelComposeError {
   override readonly name = "ComposeFileError";
   readonly problems: readonly Problem[];
@@ -42,7 +42,7 @@ export class ProblemList {
   readonly problems: Problem[] = [];
   readonly warnings: Problem[] = [];
   readonly #settled: Location[] = [];
-  /** `lenient` turns unknown keys into warnings. */
+  /** Whether unknown keys become warnings. */
   readonly lenient: boolean;
 
   constructor(lenient = false) {
@@ -65,7 +65,7 @@ export class ProblemList {
     }
   }
 
-  /** What is wrong with the value here has been reported: problems that follow from it are not. */
+  /** Says that what is wrong with the value here has been reported: problems that follow from it are not. */
   settle(location: Location): void {
     this.#settled.push(location);
   }
@@ -101,14 +101,14 @@ function byPosition(a: Problem, b: Problem): number {
   return a.location.start - b.location.start;
 }
 
-/** 1-based line and column (in UTF-16 units) of an offset. */
+/** The 1-based line and column (in UTF-16 units) of an offset. */
 export function lineAndColumn(file: SourceFile, offset: number): { line: number; column: number } {
   const before = file.text.slice(0, offset);
   const lineStart = before.lastIndexOf("\n") + 1;
   return { line: before.split("\n").length, column: offset - lineStart + 1 };
 }
 
-/** `file:line:column`, for messages. */
+/** A place as messages show it: `file:line:column`. */
 export function formatLocation(location: Location): string {
   const { line, column } = lineAndColumn(location.file, location.start);
   return `${location.file.name}:${line}:${column}`;
@@ -137,12 +137,12 @@ export function formatProblem(problem: Problem): string {
 const secretKey = /^(headers|.*(token|api[-_]?key|authorization|password|secret|cookie))$/i;
 const secretPlaces = new WeakMap<SourceFile, Location[]>();
 
-/** Keys whose values are never shown: tokens, keys, passwords and the headers of requests. */
+/** Whether the values of a key are never shown: those of tokens, keys, passwords and the headers of requests. */
 export function isSecretKey(key: string): boolean {
   return secretKey.test(key);
 }
 
-/** What stands there is never shown. */
+/** Keeps what stands at a place from being shown in any problem. */
 export function markSecret(location: Location): void {
   const places = secretPlaces.get(location.file) ?? [];
   secretPlaces.set(location.file, [...places, location]);
@@ -178,7 +178,7 @@ function visibleLine(file: SourceFile, lineStart: number, lineEnd: number): stri
   return line + file.text.slice(at, lineEnd);
 }
 
-/** For text that was not read as YAML, so that nobody knows what is a key in it. */
+/** Hides what may be secret in text that was not read as YAML, so that nobody knows what is a key in it. */
 function redactSecrets(line: string): string {
   return line.replace(
     /([\w-]*(?:token|api[-_]?key|authorization|password|secret|cookie)["']?\s*:\s*)\S.*$/i,

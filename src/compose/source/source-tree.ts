@@ -7,37 +7,42 @@ import { isPlainText, literalText, wholePlaceholder, type Template } from "../te
  */
 export type SourceNode = ScalarNode | ListNode | MappingNode;
 
+/** A text, a number, true, false or null. */
 export interface ScalarNode {
   readonly kind: "scalar";
   readonly value: string | number | boolean | null;
-  /** Set when the text holds `${…}` or an escape of it; `value` is then the text as written. */
+  /** The template of a text that holds `${…}` or an escape of it; `value` is then the text as written. */
   readonly template?: Template;
-  /** Written without quotes, on one line. */
+  /** Whether it is written without quotes, on one line. */
   readonly plain: boolean;
-  /** Stands under a key such as token or headers: never shown. */
+  /** Whether it stands under a key such as token or headers, and is never shown. */
   readonly secret?: boolean;
   readonly location: Location;
 }
 
+/** A list of nodes. */
 export interface ListNode {
   readonly kind: "list";
   readonly items: readonly SourceNode[];
   readonly location: Location;
 }
 
+/** A mapping of nodes by their keys. */
 export interface MappingNode {
   readonly kind: "mapping";
   readonly entries: ReadonlyMap<string, MappingEntry>;
   readonly location: Location;
 }
 
+/** The value of a key, and where the key stands. */
 export interface MappingEntry {
   readonly key: Location;
   readonly value: SourceNode;
 }
 
 /**
- * Deep merge, `over` onto `base`: mappings merge key by key, anything else (lists and scalars too) is replaced.
+ * Merges two trees, `over` onto `base`: mappings merge key by key at every depth, anything else (lists and scalars too)
+ * is replaced.
  */
 export function mergeTrees(base: SourceNode, over: SourceNode): SourceNode {
   if (base.kind !== "mapping" || over.kind !== "mapping") {

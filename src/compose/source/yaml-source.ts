@@ -24,7 +24,7 @@ import { TemplateSyntaxError } from "../template/syntax-error.ts";
 const MAX_NODES = 50_000;
 const MAX_DEPTH = 200;
 
-/** Stands for a value that is reported as wrong: a template, for its value is not known. */
+/** The value that stands for one that is reported as wrong. It is a template, for its value is not known. */
 const unknownText = "${input}";
 const unknownTemplate = parseTemplate(unknownText);
 
@@ -96,7 +96,7 @@ class TreeBuilder {
   readonly #problems: ProblemList;
   readonly #open = new Set<Node>();
   #nodes = 0;
-  /** Above 0 below a key whose value is never shown. */
+  /** Number of open keys whose values are never shown. */
   #secret = 0;
   #overflow = false;
 
@@ -204,7 +204,7 @@ class TreeBuilder {
     return node;
   }
 
-  /** `<<: *base`: keys of the base that the mapping does not have itself. */
+  /** Adds what `<<: *base` names: keys of the base that the mapping does not have itself. */
   #addMerged(entries: Map<string, MappingEntry>, merged: readonly SourceNode[]): void {
     for (const base of merged.flatMap((node) => (node.kind === "list" ? node.items : [node]))) {
       if (base.kind !== "mapping") {
@@ -269,13 +269,13 @@ class TreeBuilder {
     }
   }
 
-  /** In place of a value that was reported: the rest of the file is checked, this place no more. */
+  /** Stands in place of a value that was reported: the rest of the file is checked, this place no more. */
   #unknown(location: Location): ScalarNode {
     this.#problems.settle(location);
     return { kind: "scalar", value: unknownText, template: unknownTemplate, plain: true, location };
   }
 
-  /** A scalar that was wholly `${env.NAME}`: read as if its value stood in the file. */
+  /** The node for a scalar that was wholly `${env.NAME}`: read as if its value stood in the file. */
   #fromEnvironment(value: unknown, reread: boolean, location: Location): SourceNode {
     const read = reread && typeof value === "string" ? rereadYaml(value) : value;
     return nodeFromValue(read, location);
@@ -298,7 +298,7 @@ function keyText(value: unknown): string | undefined {
   return typeof value === "number" || typeof value === "boolean" ? String(value) : undefined;
 }
 
-/** A number, true, false, null or a flow list or mapping where the text is one, else the text. */
+/** The value of a text: a number, true, false, null or a flow list or mapping where the text is one, else the text. */
 function rereadYaml(text: string): unknown {
   try {
     const value = parse(text, { logLevel: "silent", maxAliasCount: 0 }) as unknown;
@@ -333,8 +333,8 @@ function nodeFromValue(value: unknown, location: Location): SourceNode {
 }
 
 /**
- * Where a range of a scalar's value stands in the file. Quoting and folding move characters about, so the n-th
- * `${` of the value is looked up as the n-th `${` of what was written.
+ * The place in the file of a range of a scalar's value. Quoting and folding move characters about, so the n-th `${` of
+ * the value is looked up as the n-th `${` of what was written.
  */
 export function locateInScalar(scalar: Location, value: string, start: number, end: number): Location {
   const written = scalar.file.text.slice(scalar.start, scalar.end);
@@ -357,7 +357,7 @@ export function locateInScalar(scalar: Location, value: string, start: number, e
   return { file: scalar.file, start: Math.min(from, scalar.end - 1), end: to };
 }
 
-/** Where a placeholder of a scalar stands in its file. */
+/** The place in its file of a placeholder of a scalar. */
 export function locatePlaceholder(node: ScalarNode, placeholder: Placeholder): Location {
   return locateInScalar(node.location, String(node.value), placeholder.start, placeholder.end);
 }

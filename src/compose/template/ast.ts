@@ -9,18 +9,19 @@ export interface Template {
   readonly parts: readonly TemplatePart[];
 }
 
-/** Text, already unescaped, or a placeholder. Two texts never stand side by side. */
+/** A text, already unescaped, or a placeholder. Two texts never stand side by side. */
 export type TemplatePart = string | Placeholder;
 
+/** A `${…}` of a template. */
 export interface Placeholder {
   /** Offsets into the template's source, from `$` to behind `}`. */
   readonly start: number;
   readonly end: number;
-  /** As written, for messages. */
+  /** The text as written, for messages. */
   readonly text: string;
   /** The first name: `input`, `jobs`, `output`, `result`, `context`, `env`, `index`, `item`, … */
   readonly name: string;
-  /** `result[]`: one chunk of a stream. */
+  /** Whether the source is `result[]`: one chunk of a stream. */
   readonly chunk: boolean;
   readonly path: readonly PathSegment[];
   readonly type?: TypeSpec;
@@ -28,26 +29,29 @@ export interface Placeholder {
   readonly annotations: readonly Annotation[];
 }
 
+/** One step of a placeholder's path. */
 export type PathSegment =
   | { readonly kind: "key"; readonly key: string }
   | { readonly kind: "index"; readonly index: number }
   | { readonly kind: "slice"; readonly from?: number; readonly to?: number }
-  /** `[*]`: the rest of the path for every element. */
+  /** The step `[*]`, which takes the rest of the path for every element. */
   | { readonly kind: "every" }
-  /** `[${index}]`: a number indexes a list, a text is a key. */
+  /** The step `[${index}]`: a number indexes a list, a text is a key. */
   | { readonly kind: "computed"; readonly placeholder: Placeholder };
 
+/** The type behind `as`. */
 export interface TypeSpec {
-  /** As written, aliases (`int`, `float`, `bool`) replaced. */
+  /** Name of the type as written, with aliases (`int`, `float`, `bool`) replaced. */
   readonly name: TypeName;
-  /** `T[]` */
+  /** Whether it is `T[]`, a list. */
   readonly list: boolean;
-  /** Behind `/`: the options of select, the fields of object, min,max,step of slider. */
+  /** Arguments behind `/`: the options of select, the fields of object, min,max,step of slider. */
   readonly arguments: readonly string[];
-  /** Behind `;`, in the older dialect: stream, sse-text, sse-json. */
+  /** Format behind `;`, in the older dialect: stream, sse-text, sse-json. */
   readonly format?: string;
 }
 
+/** The names of all types. */
 export const typeNames = [
   "string",
   "text",
@@ -65,14 +69,17 @@ export const typeNames = [
   "any",
   "none",
 ] as const;
+/** The name of a type. */
 export type TypeName = (typeof typeNames)[number];
 
+/** The default of a placeholder. */
 export interface DefaultValue {
-  /** What stands behind `|`, without the quotes if it was quoted. */
+  /** The text behind `|`, without the quotes if it was quoted. */
   readonly template: Template;
   readonly quoted: boolean;
 }
 
+/** A note on a placeholder: `@(name text)`. */
 export interface Annotation {
   readonly name: string;
   readonly text: string;

@@ -31,7 +31,7 @@ function convertOne(value: unknown, type: TypeSpec): unknown {
     case "number":
       return toNumber(value);
     case "boolean":
-      // As in the original: what is not true is false.
+      // As in the Python model-compose, anything that is not true is false.
       return typeof value === "string"
         ? ["true", "1"].includes(value.toLowerCase())
         : value === true || value === 1;
@@ -170,7 +170,7 @@ function parseJson(text: string, type: string): unknown {
   );
 }
 
-/** `object/a,b.c`: the fields a and c, c taken from b. */
+/** The fields of an object that a type such as `object/a,b.c` names: a and c, c taken from b. */
 function project(object: Record<string, unknown>, fields: readonly string[]): Record<string, unknown> {
   return Object.fromEntries(
     fields.map((field) => {

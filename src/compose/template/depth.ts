@@ -1,7 +1,7 @@
-/** Values of JSON nest no deeper here: what walks through them by recursion would run out of stack. */
+/** The most levels of a JSON value: what walks through a deeper one by recursion would run out of stack. */
 export const DEEPEST = 500;
 
-/** True when lists and objects stand inside each other more than DEEPEST levels. Walks without recursion. */
+/** Whether lists and objects stand inside each other more than DEEPEST levels. It walks without recursion. */
 export function isTooDeep(value: unknown): boolean {
   let level: readonly unknown[] = [value];
   for (let depth = 0; level.length > 0; depth++) {

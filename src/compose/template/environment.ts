@@ -14,12 +14,12 @@ import { convertFor, defaultValue } from "./evaluate.ts";
 /** The variables that `${env.NAME}` sees. */
 export type Environment = ReadonlyMap<string, string>;
 
-/** An `${env.NAME}` that cannot be resolved. */
+/** The error for an `${env.NAME}` that cannot be resolved. */
 export class EnvironmentError extends Error {
   override readonly name = "EnvironmentError";
   readonly placeholder: Placeholder;
   readonly remedy: string;
-  /** The message quotes what the variable holds. */
+  /** Whether the message quotes what the variable holds. */
   readonly showsValue: boolean;
 
   constructor(placeholder: Placeholder, message: string, remedy: string, showsValue = false) {
@@ -103,7 +103,7 @@ function resolveTemplate(template: Template, environment: Environment): Template
   return { source: template.source, parts };
 }
 
-/** The environment inside a placeholder of another source: in its brackets and its default. */
+/** Resolves the environment inside a placeholder of another source: in its brackets and its default. */
 function resolveInside(placeholder: Placeholder, environment: Environment): Placeholder {
   return {
     ...placeholder,

@@ -13,9 +13,9 @@ import { ConversionError, convert, isObject, parseBareLiteral, toText } from "./
 
 /** What templates may refer to: sources by name, and where warnings go. */
 export interface Scope {
-  /** `input`, `output`, `jobs`, … A chunk of a stream has the name `result[]`. */
+  /** Values of the sources `input`, `output`, `jobs` and so on. A chunk of a stream has the name `result[]`. */
   readonly sources: ReadonlyMap<string, unknown>;
-  /** A placeholder that was empty inside a longer text, and the like. */
+  /** Hears of a placeholder that was empty inside a longer text, and the like. */
   readonly warn?: (message: string) => void;
 }
 
@@ -54,7 +54,7 @@ export function evaluatePlaceholder(placeholder: Placeholder, scope: Scope): unk
   return value === null ? null : convertFor(placeholder, value);
 }
 
-/** Converts as the placeholder's `as` says. @throws ModelComposeError */
+/** Converts a value as the placeholder's `as` says. @throws ModelComposeError `invalid-input` */
 export function convertFor(placeholder: Placeholder, value: unknown): unknown {
   if (placeholder.type === undefined) {
     return value;
@@ -105,10 +105,10 @@ function follow(value: unknown, path: readonly PathSegment[], from: number, scop
   return current;
 }
 
-/** A step of a path, with its value put in. */
+/** A step of a path whose value is known: no placeholder, and not every element. */
 export type FixedSegment = Exclude<PathSegment, { kind: "computed" } | { kind: "every" }>;
 
-/** `[${index}]` with its value put in: a whole number (or its digits) is an index, other text is a key. */
+/** Puts in the value of `[${index}]`: a whole number (or its digits) is an index, other text is a key. */
 export function resolveSegment(
   segment: Exclude<PathSegment, { kind: "every" }>,
   scope: Scope,

@@ -10,7 +10,7 @@ import {
 import { TemplateSyntaxError } from "./syntax-error.ts";
 import { checkArguments, streamFormat, typeName, typesRemedy } from "./types.ts";
 
-/** True when a text needs parsing at all. */
+/** Whether a text needs parsing at all. */
 export function mayHoldPlaceholder(text: string): boolean {
   return text.includes("${");
 }
@@ -60,7 +60,7 @@ class Parser {
     return { source: this.#text, parts: parts.list };
   }
 
-  /** One character, one escape or one placeholder. */
+  /** Reads one character, one escape or one placeholder. */
   #textOrPlaceholder(parts: Parts): void {
     if (this.#looksAt("$${") || this.#looksAt("\\${")) {
       parts.add("${");
@@ -252,7 +252,7 @@ class Parser {
           'Write | "" for an empty text.',
         );
       }
-      // Only spaces: the original takes them as the default.
+      // There are only spaces, which the Python model-compose takes as the default.
       const spaces = this.#text.slice(from, this.#at);
       return { template: { source: spaces, parts: [spaces] }, quoted: true };
     }
@@ -289,7 +289,7 @@ class Parser {
   }
 
   /**
-   * Up to the placeholder's own `}`: braces inside must match. In a JSON literal (one that begins with `[` or
+   * Reads up to the placeholder's own `}`: braces inside must match. In a JSON literal (one that begins with `[` or
    * `{`) braces in strings do not count.
    */
   #bareDefault(start: number, json: boolean): DefaultValue {

@@ -1,10 +1,10 @@
-/** A malformed placeholder. `start` and `end` are offsets into the template's source. */
+/** The error for a malformed placeholder. `start` and `end` are offsets into the template's source. */
 export class TemplateSyntaxError extends Error {
   override readonly name = "TemplateSyntaxError";
   readonly start: number;
   readonly end: number;
   readonly remedy: string | undefined;
-  /** Known in the compose language, but not supported here. */
+  /** Whether it is known in the compose language, but not supported here. */
   readonly unsupported: boolean;
 
   constructor(

@@ -40,7 +40,7 @@ function render(text: string, scope: Scope = { sources }): unknown {
 
 const object = '{"k": "v", "d-e": 5, "x": {"y": [1, 2]}}';
 
-// The number is the row of the table of examples in the research on the original.
+// Templates with their values. The first field names the case in the test's title: a number or a few words.
 const rows: [row: string, template: string, value: unknown][] = [
   ["1", "${input.prompt}", "Hi"],
   ["2", "${ input.prompt }", "Hi"],
@@ -117,7 +117,7 @@ const rows: [row: string, template: string, value: unknown][] = [
   ["49", "t=${input.t as boolean}", "t=true"],
   ["49", "v=${input.temp as number}", "v=0.5"],
   ["49", "${input.n as integer}px", "3px"],
-  // Beyond the table.
+  // These are easily misread: braces, quotes and escapes in defaults, types, names that every object inherits.
   ["braces in a default", '${input.m | {"a": {"b": "}"}}}', { a: { b: "}" } }],
   ["a quoted default may hold braces", '${input.m | "a } b"}', "a } b"],
   ["an escape in a default", "${input.m | $${x}}", "${x}"],

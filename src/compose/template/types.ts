@@ -33,7 +33,11 @@ export function typeName(written: string, start: number): TypeName {
   });
 }
 
-/** What may stand behind `;`: the original also knows path, url, data-uri and base64, all of them for media. */
+/**
+ * Checks what stands behind `;`. The Python model-compose also knows path, url, data-uri and base64, all for media.
+ *
+ * @throws TemplateSyntaxError
+ */
 export function streamFormat(format: string, start: number): string {
   if (STREAM_FORMATS.includes(format)) {
     return format;

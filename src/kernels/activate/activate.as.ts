@@ -2,19 +2,19 @@
 
 import { exp4, madd } from "../common/simd.as";
 
-// The numbers of ACTIVATION_CODE in wasm-module.ts; what is left is gelu_tanh.
+// These are numbers of ACTIVATION_CODE in wasm-module.ts; the one that is left is gelu_tanh.
 const SILU: i32 = 0;
 const RELU: i32 = 1;
 const GELU: i32 = 2;
 
-// 0..32: coefficients, highest first; 36: 4; 40: sqrt(1/2); 44: -2 sqrt(2/pi); 48: that * 0.044715
+// By offset in bytes: 0..32: Q, highest first; 36: 4; 40: sqrt(1/2); 44: -2 sqrt(2/pi); 48: that * 0.044715
 const GELU_CONSTANTS: usize = memory.data<f32>([
   -8.04414776e-6, 1.06029678e-4, -5.87962102e-4, 1.57678255e-3, -5.88061775e-5, -1.92171279e-2, 0.102799207,
   0.636616111, 1.12837934,
   4.0, 0.70710678118654752, -1.5957691216057308, -0.071354816272600277,
 ]);
 
-/** y = activation(x) over [rows][columns] (a multiple of 4), rows `stride` bytes apart. y may be x. */
+/** y = activation(x) over [rows][columns] f32 (columns: a multiple of 4), rows `stride` bytes apart. y may be x. */
 export function activate(x: usize, y: usize, rows: i32, columns: i32, stride: usize, activation: i32): void {
   const bytes = <usize>columns << 2;
   for (let r = 0; r < rows; r++) {

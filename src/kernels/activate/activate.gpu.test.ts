@@ -17,7 +17,7 @@ afterAll(() => {
   lab.close();
 });
 
-/** Of a row of x; the buffers have another row behind it. */
+/** The activation of x, a row; the buffers have another row behind it. */
 async function activate(activation: Activation, x: Float32Array, inPlace: boolean): Promise<Float32Array> {
   const both = Float32Array.of(...x, ...x);
   const output = lab.buffer(inPlace ? both : both.length);

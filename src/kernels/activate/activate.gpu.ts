@@ -1,4 +1,4 @@
-/** An activation by itself, for programs in which it cannot be folded into the product before it. */
+/** The kernel of an activation by itself, for programs in which it cannot be folded into the product before it. */
 import type { Activation } from "./activation.ts";
 import { ELEMENTWISE_WORKGROUP } from "../common/elementwise.gpu.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";

@@ -6,7 +6,10 @@ import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "../../..
 import { ACTIVATION_CODE } from "../wasm-module.ts";
 import type { Activation } from "./activation.ts";
 
-/** In f64, and how many roundings of x the result may err by (the exponentials' arguments are rounded too). */
+/**
+ * Each activation in f64, and how many roundings of x its result may err by (the exponentials' arguments are rounded
+ * too).
+ */
 const ACTIVATIONS: Record<Activation, { exact: (x: number) => number; roundings: number }> = {
   silu: { exact: (x) => x / (1 + Math.exp(-x)), roundings: 6 },
   relu: { exact: (x) => Math.max(x, 0), roundings: 0 },

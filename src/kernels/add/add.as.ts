@@ -1,6 +1,6 @@
 // AssemblyScript. The residual sum.
 
-/** y += x over [rows][columns] (a multiple of 4) f32, rows `stride` bytes apart. x is not y. */
+/** y += x over [rows][columns] f32 (columns: a multiple of 4), rows `stride` bytes apart. x is not y. */
 export function add(x: usize, y: usize, rows: i32, columns: i32, stride: usize): void {
   for (let r = 0; r < rows; r++) {
     const bytes = <usize>columns << 2;

@@ -1,4 +1,4 @@
-/** A sum of two buffers, for programs in which it cannot be folded into the product before it. */
+/** The kernel of a sum of two buffers, for programs in which it cannot be folded into the product before it. */
 import { ELEMENTWISE_WORKGROUP } from "../common/elementwise.gpu.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 

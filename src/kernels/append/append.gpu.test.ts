@@ -5,7 +5,7 @@ import { rowWords } from "../../../test/support/rows.ts";
 import { elementwiseWorkgroups } from "../common/elementwise.gpu.ts";
 import { appendKernel } from "./append.gpu.ts";
 
-/** Rows of several slots, positions in no order. */
+/** Positions of rows of several slots, in no order. */
 const POSITIONS = [3, 0, 11, 4, 7];
 const SLOTS = [1, 0, 2, 1, 0];
 const [ROWS, MAX_ROWS, CONTEXT] = [5, 9, 12];

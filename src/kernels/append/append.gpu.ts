@@ -1,9 +1,12 @@
-/** Keys and values into the KV cache, for programs in which their products cannot write them there themselves. */
+/**
+ * The kernel that puts keys and values into the KV cache, for programs in which their products cannot write them there.
+ */
 import { ELEMENTWISE_WORKGROUP } from "../common/elementwise.gpu.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 
 /**
- * Row r's key and value to the cache, at the row's slot and position. Launched by `elementwiseWorkgroups(columns, R)`.
+ * Writes each row's key and value to the cache, at the row's slot and position. Launched by
+ * `elementwiseWorkgroups(columns, R)`.
  *
  * Buffers: key and value [R, columns] f32, keys and values [slot][context][columns] f32, rows (u32).
  *

@@ -1,4 +1,6 @@
-/** Keys and values in the blocks of the KV cache: K as [8 panels][depth][8], V as [depth / 8 panels][64][8]. */
+/**
+ * Tests of keys and values in the blocks of the KV cache: K as [8 panels][depth][8], V as [depth / 8 panels][64][8].
+ */
 import { afterEach, describe, expect, test } from "vitest";
 import { BUILDS, WasmLab } from "../../../test/support/wasm-lab.ts";
 import { normalNumbers, randomSource } from "../../../test/support/numbers.ts";

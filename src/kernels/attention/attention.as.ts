@@ -12,8 +12,8 @@ import { exp1, exp4, maxLanes, sumLanes } from "../common/simd.as";
 import { tile, TILE } from "../linear/tile.as";
 
 /**
- * Packs q (at the first head of the group; rows `stride` bytes apart, `group` neighbouring heads of headDim f32),
- * times `scale`.
+ * Packs q times `scale` into `out`. q is at the first head of the group: rows `stride` bytes apart, `group`
+ * neighbouring heads of headDim f32.
  */
 export function pack_queries(
   q: usize, stride: usize, rows: i32, group: i32, headDim: i32, depth: i32, scale: f32, out: usize,
@@ -48,8 +48,9 @@ export function reset_state(state: usize, queries: i32, depth: i32): void {
 }
 
 /**
- * Folds one KV head of one block into the states. visible: [queries] i32, which of the block's positions each query
- * may see: from << 8 | to, positions from..to - 1 (0..64). scratch: queries x 64 f32 for scores and as much for packed probabilities.
+ * Folds one KV head of one block into the states. visible: [queries] i32, which of the block's positions each query may
+ * see: from << 8 | to, positions from..to - 1 (0..64). scratch: queries x 64 f32 for scores and as much for packed
+ * probabilities.
  */
 export function attend(
   q: usize, queries: i32, depth: i32, block: usize, visible: usize, state: usize, scratch: usize,
@@ -100,8 +101,9 @@ export function attend(
 }
 
 /**
- * One row's queries of all KV heads against one block, from empty states: the decode path. q: [kvHeads] packed groups;
- * state: [kvHeads x group] records; `visible`: for all; `counts`: scratch of `group` i32.
+ * Attends with one row's queries of all KV heads to one block, from empty states: the decode path. q: [kvHeads] packed
+ * groups; state: [kvHeads x group] records; visible: one word for all queries, as for attend; counts: scratch of
+ * `group` i32.
  */
 export function attend_row(
   q: usize, kvHeads: i32, group: i32, depth: i32, block: usize, visible: i32, counts: usize, state: usize, scratch: usize,
@@ -153,7 +155,10 @@ function softmax(s: usize, visible: i32, width: i32, state: usize, depth: i32, o
   store<f32>(tail, load<f32>(tail, 4) + sumLanes(sum), 4);
 }
 
-/** out [queries' heads] = state's output / sum. Heads of headDim f32; rows of `group` heads, `stride` bytes apart. */
+/**
+ * Finishes attention: out = the states' output / their sum. out has rows of `group` heads of headDim f32, `stride`
+ * bytes apart.
+ */
 export function finish(state: usize, rows: i32, group: i32, headDim: i32, depth: i32, out: usize, stride: usize): void {
   for (let r = 0; r < rows; r++) {
     let o = out;

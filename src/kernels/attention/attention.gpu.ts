@@ -1,27 +1,31 @@
 /**
- * Softmax attention on the GPU. Few rows: decode.wgsl, each row's positions split among workgroups, and combine.wgsl,
- * which merges the splits. Blocks of rows: block.wgsl, tile by tile.
+ * The kernels of softmax attention on the GPU: for few rows decode.wgsl, which splits each row's positions among
+ * workgroups, and combine.wgsl, which merges the splits; for blocks of rows block.wgsl, tile by tile.
  */
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import type { ShaderConstants } from "../wgsl/preprocess.ts";
 import { params } from "../wgsl/params.ts";
 
+/** The heads of an attention, its cache, and what a row sees. */
 export interface AttentionShape {
-  /** A multiple of kvHeads. */
+  /** Number of query heads, a multiple of kvHeads. */
   heads: number;
   kvHeads: number;
-  /** A multiple of 4, at most 256. */
+  /** Numbers of a head: a multiple of 4, at most 256. */
   headDim: number;
-  /** Positions a slot of the cache holds. */
+  /** Number of positions that a slot of the cache holds. */
   context: number;
-  /** A row sees only so many positions, its own the last of them; undefined for all. */
+  /** How many positions a row sees, its own the last of them; undefined for all. */
   window?: number;
-  /** Every row sees the encoder's input, all of it, in slot 0, whatever its own slot and position. Not with a window. */
+  /**
+   * Whether every row sees all of the encoder's input, in slot 0, whatever its own slot and position; not with a
+   * window.
+   */
   source?: boolean;
 }
 
 const DECODE_WORKGROUP = 128;
-/** Enough to fill a large GPU (an H200 has 132 multiprocessors) with a few workgroups each. */
+/** The workgroups to aim at: enough to fill a large GPU (an H200 has 132 multiprocessors) with a few each. */
 const DECODE_WORKGROUPS = 512;
 const MOST_SPLITS = 128;
 
@@ -68,7 +72,7 @@ interface DecodePlan {
 
 function decodePlan(shape: AttentionShape): DecodePlan {
   const { tileHeads, tiles } = headTiles(shape, 8);
-  // At most one score and some 16 vec4 of values an invocation.
+  // With this tile an invocation has at most one score and some 16 vec4 of values.
   const tile = tileHeads > 4 ? 16 : tileHeads > 2 || shape.headDim > 64 ? 32 : 64;
   const mostTiles = Math.ceil(Math.min(shape.context, shape.window ?? Infinity) / tile);
   const wanted = Math.min(Math.ceil(DECODE_WORKGROUPS / tiles), MOST_SPLITS);
@@ -92,7 +96,14 @@ function splitConstants(shape: AttentionShape, maxRows: number): ShaderConstants
   };
 }
 
-/** The first of two kernels for few rows. Buffers: query, keys, values, partials, rows, params. */
+/**
+ * The first of two kernels for few rows: it makes the partials of every split.
+ *
+ * Buffers: query [R][heads][headDim] f32, keys and values [slot][context][kvHeads][headDim] f32, partials (f32,
+ * `attentionPartialWords`), rows (u32), params.
+ *
+ * @throws RangeError for a shape that no kernel is written for
+ */
 export function attentionDecodeKernel(shape: AttentionShape, maxRows: number): KernelSpec {
   const columns = shape.headDim / 4;
   const keyLanes = [8, 4, 2, 1].find((lanes) => columns % lanes === 0) ?? 1;
@@ -104,9 +115,12 @@ export function attentionDecodeKernel(shape: AttentionShape, maxRows: number): K
   };
 }
 
-/** The second. Buffers: partials, output, rows. */
+/**
+ * The second of two kernels for few rows: it merges the partials. Buffers: partials, output [R][heads][headDim] f32,
+ * rows (u32).
+ */
 export function attentionCombineKernel(shape: AttentionShape, maxRows: number): KernelSpec {
-  // An invocation for every column of every split, within reason.
+  // There is an invocation for every column of every split, within reason.
   const wanted = (shape.headDim / 4) * decodePlan(shape).maxSplits;
   const workgroup = Math.min(Math.max(2 ** Math.ceil(Math.log2(wanted)), 32), 256);
   return {
@@ -117,22 +131,30 @@ export function attentionCombineKernel(shape: AttentionShape, maxRows: number): 
   };
 }
 
-/** @param scale of the scores, usually headDim^-½ */
+/**
+ * The words of the params of the decode and block kernels.
+ *
+ * @param scale factor of the scores, usually headDim^-½
+ */
 export function attentionParams(scale: number): Uint32Array {
   return params("f32", scale);
 }
 
 /**
- * Splits of a row. Never fewer for a longer row: ask for the longest of a pass.
+ * The number of splits of a row. It is never less for a longer row: ask for the longest of a pass.
  *
- * @param length its position + 1, or the length of the encoder's input
+ * @param length position of the row + 1, or the length of the encoder's input
  */
 export function attentionSplits(shape: AttentionShape, length: number): number {
   const { tile, maxSplits } = decodePlan(shape);
   return Math.min(Math.ceil(Math.min(length, shape.window ?? Infinity) / tile), maxSplits);
 }
 
-/** @param length of the longest row: its position + 1, or of the encoder's input */
+/**
+ * Workgroups of the decode kernel.
+ *
+ * @param length position of the longest row + 1, or the length of the encoder's input
+ */
 export function attentionDecodeWorkgroups(
   shape: AttentionShape,
   rows: number,
@@ -141,6 +163,7 @@ export function attentionDecodeWorkgroups(
   return [attentionSplits(shape, length), decodePlan(shape).headTiles, rows];
 }
 
+/** Workgroups of the combine kernel. */
 export function attentionCombineWorkgroups({ heads }: AttentionShape, rows: number): [number, number] {
   return [heads, rows];
 }
@@ -150,7 +173,12 @@ export function attentionPartialWords(shape: AttentionShape, rows: number): numb
   return rows * shape.heads * decodePlan(shape).maxSplits * (shape.headDim + 4);
 }
 
-/** For blocks of rows. Buffers: query, keys, values, output, tiles, (over the encoder's input: rows), params. */
+/**
+ * The kernel for blocks of rows. Buffers: query, keys, values and output as for the kernels of few rows, tiles
+ * (`attentionTiles`), rows (over the encoder's input only), params.
+ *
+ * @throws RangeError for a shape that no kernel is written for
+ */
 export function attentionBlockKernel(shape: AttentionShape, maxRows: number): KernelSpec {
   const { heads, kvHeads, headDim, context, window = 0, source = false } = checked(shape);
   return {
@@ -166,29 +194,30 @@ export function attentionBlockKernel(shape: AttentionShape, maxRows: number): Ke
       ...(source && { MAX_ROWS: maxRows }),
       TILE_HEADS: headTiles(shape, BLOCK_QUERIES).tileHeads,
       KEYS: BLOCK_KEYS,
-      // With the weights within 16 KiB.
+      // Together with the weights these take less than 16 KiB.
       VALUE_ROWS: headDim > 128 ? 8 : 16,
     },
     bindings: ["read", "read", "read", "write", "read", ...(source ? (["read"] as const) : []), "uniform"],
   };
 }
 
-/** Most rows of a tile of block.wgsl. */
+/** The most rows of a tile of block.wgsl. */
 export function attentionTileRows(shape: AttentionShape): number {
   return Math.floor(BLOCK_QUERIES / headTiles(shape, BLOCK_QUERIES).tileHeads);
 }
 
+/** Tiles of rows, as block.wgsl reads them. */
 export interface AttentionTiles {
   count: number;
-  /** [count][4]: first row, rows, slot, position of the first row. */
+  /** [count][4] u32: first row, number of rows, slot, position of the first row. */
   words: Uint32Array;
 }
 
 /**
  * Cuts the rows of a pass into tiles: neighbouring rows of one slot at consecutive positions, at most `tileRows`.
  *
- * @param slots [R]
- * @param positions [R]
+ * @param slots [R], the slot of each row
+ * @param positions [R], the position of each row
  */
 export function attentionTiles(
   slots: ArrayLike<number>,
@@ -212,12 +241,16 @@ export function attentionTiles(
   return { count: words.length / 4, words: Uint32Array.from(words) };
 }
 
-/** Words of the buffer of tiles: each row may be one of its own. */
+/** Words of the buffer of tiles: each row may be a tile of its own. */
 export function attentionTileWords(maxRows: number): number {
   return 4 * maxRows;
 }
 
-/** @param tiles their count */
+/**
+ * Workgroups of the block kernel.
+ *
+ * @param tiles number of tiles
+ */
 export function attentionBlockWorkgroups(shape: AttentionShape, tiles: number): [number, number] {
   return [tiles, headTiles(shape, BLOCK_QUERIES).tiles];
 }

@@ -13,16 +13,16 @@ interface Case {
   kvHeads: number;
   group: number;
   positions: number;
-  /** Multiplies the queries: large scores. */
+  /** Factor of the queries, for large scores. */
   sharpness?: number;
-  /** Positions that a row sees, its own the last; default all. */
+  /** How many positions a row sees, its own the last; default all. */
   window?: number;
 }
 
 interface Data extends Case {
   depth: number;
   scale: number;
-  /** [positions][kvHeads][headDim] */
+  /** Keys (and values), [positions][kvHeads][headDim]. */
   keys: Float32Array;
   values: Float32Array;
   /** KV blocks in the lab's memory. */
@@ -128,7 +128,7 @@ describe.each(BUILDS)("%s", (build) => {
     return from < to ? from * 256 + to : 0;
   }
 
-  /** One row as the decode path does it: all blocks from empty states, then combined. */
+  /** Attends with one row as the decode path does: all blocks from empty states, then combined. */
   function attendRow(data: Data, query: Float32Array, visible: number, start = 0): Float32Array {
     const { headDim, kvHeads, group, depth, scale, blocks } = data;
     const heads = kvHeads * group;
@@ -163,7 +163,7 @@ describe.each(BUILDS)("%s", (build) => {
     return out.f32.slice();
   }
 
-  /** Rows at consecutive positions as the prefill path does it: block after block into running states. */
+  /** Attends with rows at consecutive positions as the prefill path does: block after block into running states. */
   function attendRows(data: Data, queries: Float32Array, first: number, rows: number): Float32Array {
     const { headDim, kvHeads, group, depth, scale, blocks } = data;
     const heads = kvHeads * group;

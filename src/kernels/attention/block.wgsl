@@ -1,8 +1,8 @@
 // Softmax attention of many rows, tile by tile (FlashAttention, Dao et al. 2022, 2023), in f32. Workgroups: (tiles,
 // KV heads · HEAD_TILES). A workgroup takes up to 64 queries: rows of one slot at consecutive positions, TILE_HEADS query
 // heads each, so that these share the keys and values it reads. Keys pass in tiles of KEYS, counted from position 0: what
-// a row gets does not depend on the rows beside it. SOURCE: each row sees all of the encoder's input, in slot 0, whatever its
-// own slot and position.
+// a row gets does not depend on the rows beside it. With SOURCE each row sees all of the encoder's input, in
+// slot 0, whatever its own slot and position.
 //
 // Both products are tiled in registers. The 256 invocations are 16 x 16: `y` has queries 4 y to 4 y + 3, which are the
 // components of a vec4 wherever there is one number a query; `x` has keys x, x + 16, … of the scores and columns x,
@@ -23,7 +23,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> keys: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> values: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>; // [R][HEADS][COLUMNS]
-// First row, rows, slot, position of the first row; see attentionTiles().
+// [tiles]: first row, number of rows, slot, position of the first row; see attentionTiles().
 @group(0) @binding(4) var<storage, read> tiles: array<vec4<u32>>;
 #if SOURCE
 @group(0) @binding(5) var<storage, read> rows: array<u32>;
@@ -38,7 +38,7 @@ const QUERIES = 64u;
 const KEYS_EACH = KEYS / LANES;
 const COLUMNS_EACH = (COLUMNS + LANES - 1u) / LANES;
 
-// Of columns, in vec4. The stride is odd, so that neighbouring keys are in different banks.
+// Columns of a slice, in vec4. The stride is odd, so that neighbouring keys are in different banks.
 const SLICE = 4u;
 const SLICES = (COLUMNS + SLICE - 1u) / SLICE;
 const SLICE_STRIDE = SLICE + 1u;
@@ -119,16 +119,16 @@ fn main(
   let hasQuery = loadedQuery / TILE_HEADS < tile.y && loadedQuery % TILE_HEADS < headCount;
 
   var largest = vec4(LOWEST);
-  // Of the weights of this invocation's keys.
+  // The sum of the weights of this invocation's keys.
   var sum = vec4(0.0);
-  // [query][column]
+  // The output so far, [query][column].
   var outputs = array<vec4<f32>, 4u * COLUMNS_EACH>();
 
   let firstKey = first / KEYS * KEYS;
   var slice = loadSlice(0u, local, queryAt, hasQuery, cache, firstKey, last);
   for (var start = firstKey; start <= last; start += KEYS) {
-    // By key; the components are queries. Set here: Dawn clears a variable without a value only once, not in every
-    // iteration (its SPIR-V, webgpu 0.6.2).
+    // Scores by key; the components are queries. The value is set here: Dawn clears a variable without a value only
+    // once, not in every iteration (its SPIR-V, webgpu 0.6.2).
     var scores = array<vec4<f32>, KEYS_EACH>();
     for (var s = 0u; s < SLICES; s++) {
       workgroupBarrier();

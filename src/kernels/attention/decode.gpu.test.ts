@@ -1,4 +1,4 @@
-/** Both kernels for few rows: decode.wgsl and combine.wgsl. */
+/** Tests of both kernels for few rows: decode.wgsl and combine.wgsl. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
   attentionContract,
@@ -91,11 +91,11 @@ test.each([
 });
 
 describe("exp", () => {
-  /** exp(x), x <= 0, of at most 256: as the weight of a split whose largest score is x below the other's. */
+  /** exp(x), x <= 0, of at most 256 numbers: as the weight of a split whose largest score is x below the other's. */
   async function exponentials(xs: Float32Array): Promise<Float32Array> {
     const shape = { heads: 256, kvHeads: 256, headDim: 4, context: 128 };
     const splits = attentionSplits(shape, 128); // 2
-    // Of 4 values, largest score, sum, two unused.
+    // A record has 4 values, the largest score, the sum and two unused numbers.
     const records = new Float32Array(attentionPartialWords(shape, 1));
     xs.forEach((x, i) => {
       records.set([0, 0, 0, 0, 0, 1, 0, 0], i * splits * 8);

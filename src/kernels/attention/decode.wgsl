@@ -23,9 +23,9 @@ const KEY_STEPS = (TILE + KEYS_AT_ONCE - 1u) / KEYS_AT_ONCE;
 // For sums of values, an invocation has one column, of every VALUES_AT_ONCE-th value.
 const VALUES_AT_ONCE = min(TILE, WORKGROUP / COLUMNS);
 const VALUE_STEPS = (TILE + VALUES_AT_ONCE - 1u) / VALUES_AT_ONCE;
-// A score for every (head, key); the host keeps this within WORKGROUP.
+// There is a score for every (head, key); the host keeps their number within WORKGROUP.
 const SCORES = TILE_HEADS * TILE;
-// 4 more, so that the lanes of a key write to different banks.
+// The stride is 4 more, so that the lanes of a key write to different banks.
 const PART_STRIDE = SCORES + 4u;
 
 var<workgroup> queries: array<vec4<f32>, TILE_HEADS * COLUMNS>;
@@ -67,10 +67,10 @@ fn main(
   let column = local % COLUMNS;
   let valueOffset = local / COLUMNS;
 
-  // Of this invocation's head and key, where it has one: the softmax so far.
+  // The softmax so far of this invocation's head and key, where it has one.
   var largest = LOWEST;
   var sum = 0.0;
-  // Of this invocation's column.
+  // The output so far of this invocation's column, by head.
   var outputs = array<vec4<f32>, TILE_HEADS>();
 
   for (var tile = split * tiles / splits; tile < (split + 1u) * tiles / splits; tile++) {
@@ -89,7 +89,8 @@ fn main(
       let key = keyOffset + i * KEYS_AT_ONCE;
       if (key >= TILE) { break; }
       let at = cache + min(start + key, last) * POSITION_STRIDE + lane;
-      // Set here: Dawn clears a variable without a value only once, not in every iteration (its SPIR-V, webgpu 0.6.2).
+      // The value is set here: Dawn clears a variable without one only once, not in every iteration (its SPIR-V, webgpu
+      // 0.6.2).
       var part = array<f32, TILE_HEADS>();
       for (var c = 0u; c < KEY_COLUMNS; c++) {
         let k = keys[at + c * KEY_LANES];

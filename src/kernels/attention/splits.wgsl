@@ -1,6 +1,7 @@
-// The positions that a row sees, in its own slot up to its own position or (SOURCE) all of the encoder's input, are cut into tiles of TILE, and these are dealt to splits as evenly as they go. How many
-// splits there are depends on the row alone, so that its output has the same bits whatever rows are beside it. The same
-// as attentionSplits() in attention.gpu.ts.
+// The positions that a row sees, in its own slot up to its own position or (SOURCE) all of the encoder's input, are cut
+// into tiles of TILE, and these are dealt to splits as evenly as they go. How many splits there are depends on the row
+// alone, so that its output has the same bits whatever rows are beside it; attentionSplits() in attention.gpu.ts
+// computes the same.
 //
 // A split leaves one record a query head in `partials` [R][HEADS][MAX_SPLITS]: COLUMNS vec4 of values weighted with
 // exp(score - largest), then (largest score, sum of exp(score - largest), 0, 0).

@@ -7,7 +7,8 @@ const HEAD_TILES = (GROUP + TILE_HEADS - 1u) / TILE_HEADS;
 
 // The score of what is not seen.
 const INVISIBLE = -0x1.fffffep+127f;
-// Before any score: so far above INVISIBLE that exp(INVISIBLE - LOWEST) is 0, below every score that is not.
+// The largest score before there is any: so far above INVISIBLE that exp(INVISIBLE - LOWEST) is 0, and below all
+// others.
 const LOWEST = -0x1p+126f;
 
 // The first position that a query sees whose last is `last`.

@@ -6,11 +6,11 @@ fn activate4(x: vec4<f32>) -> vec4<f32> { return select(x, vec4(0.0), x < vec4(0
 #include "common/exp.wgsl"
 
 #if ACTIVATION == "gelu"
-// x · Φ(x) (Hendrycks & Gimpel 2016), within 12 ULP. WGSL has no erf, and 1 + erf(x / √2) cancels for negative x: Φ(-a), for
-// a >= 0, is exp(-a² / 2) · R(a) with R(a) = exp(a² / 2) · erfc(a / √2) / 2, which is smooth: (1 + a / 2) · R(a) is a
-// polynomial in (a - 3.5) / (a + 3.5), as Shepherd & Laframboise 1981 have it for erfc; this one is fitted to a <= 13.3,
-// where Φ(-a) ends, with a relative error of 4e-9. Of a² / 2, up to 88, the exponential needs more digits than f32 has: the
-// square of a's upper 12 bits is exact, and the rest comes apart.
+// x · Φ(x) (Hendrycks & Gimpel 2016), within 12 ULP. WGSL has no erf, and 1 + erf(x / √2) cancels for negative x:
+// Φ(-a), for a >= 0, is exp(-a² / 2) · R(a) with R(a) = exp(a² / 2) · erfc(a / √2) / 2, which is smooth: (1 + a / 2) ·
+// R(a) is a polynomial in (a - 3.5) / (a + 3.5), as Shepherd & Laframboise 1981 have it for erfc; this one is fitted to
+// a <= 13.3, where Φ(-a) ends, with a relative error of 4e-9. The exponential needs more digits of a² / 2, up to 88,
+// than f32 has: the square of a's upper 12 bits is exact, and the rest comes apart.
 fn activate4(x: vec4<f32>) -> vec4<f32> {
   let a = min(abs(x), vec4(14.0));
   let t = (a - 3.5) / (a + 3.5);

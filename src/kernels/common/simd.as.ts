@@ -29,7 +29,8 @@ export function maxLanes(v: v128): f32 {
   return max(max(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)), max(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)));
 }
 
-// 0: log2(e), 4: ln2 high, 8: ln2 low, 12..32: polynomial, 36: 1, 40: lowest argument, 44: highest argument
+// By offset in bytes: 0: log2(e), 4: ln2 high, 8: ln2 low, 12..32: polynomial, 36: 1, 40 and 44: least and largest
+// argument
 const EXP: usize = memory.data<f32>([
   1.44269504088896341, 0.693359375, -2.12194440e-4,
   1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1,
@@ -59,7 +60,7 @@ export function exp4(x: v128): v128 {
   return v128.andnot(scaled, underflow);
 }
 
-/** exp(x) of one value, the same function as exp4. */
+/** exp(x) of one number, the same function as exp4. */
 @inline
 export function exp1(x: f32): f32 {
   return f32x4.extract_lane(exp4(f32x4.splat(x)), 0);

@@ -1,8 +1,7 @@
-// Four weights of a row as f32, in order, from words as the checkpoint stores them: bf16 and f16 two to a word (the lower
-// half is the even column), f32 one to a word. Exact, but for bf16 and f32 subnormals, which WGSL allows an adapter to
-// flush.
-// Of "i8-row" four bytes of a word, which the row's scale then multiplies.
-// Constant FORMAT: a name of kernels/format.ts.
+// Four weights of a row as f32, in order, from words as the checkpoint stores them: f32 one to a word, bf16 and f16 two
+// to a word (the lower half is the even column), "i8-row" four to a word, which the row's scale then multiplies. This
+// is exact, but for bf16 and f32 subnormals, which WGSL allows an adapter to flush. The constant FORMAT is a name of
+// kernels/format.ts.
 #if FORMAT == "f32"
 fn widen4(words: vec4<u32>) -> vec4<f32> { return bitcast<vec4<f32>>(words); }
 #elif FORMAT == "bf16"

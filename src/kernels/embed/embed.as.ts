@@ -3,7 +3,7 @@
 import { TILE_COLUMNS } from "../common/simd.as";
 import { f16Scale, wordsOf } from "../linear/widen.as";
 
-/** table: of `panels` panels; row: within it. format: see wordsOf. out: [columns] f32. */
+/** Writes row `row` of the table, which has `panels` panels, to out [columns] f32. format: as for wordsOf. */
 export function embed(table: usize, panels: i32, row: i32, columns: i32, out: usize, format: i32): void {
   const scales = table + (<usize>(panels * wordsOf(columns, format)) << 6);
   for (let from = 0; from < columns; from += TILE_COLUMNS) {

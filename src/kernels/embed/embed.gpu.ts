@@ -4,9 +4,12 @@ import { params } from "../wgsl/params.ts";
 import type { ShaderConstants } from "../wgsl/preprocess.ts";
 
 /**
- * Rows of an embedding table; one workgroup a token row. Buffers: rows, table, output, (positions), params.
+ * The kernel that looks up rows of an embedding table; one workgroup a token row.
  *
- * @param hasPositions learned positions are added: a table of the same format and width, whole
+ * Buffers: rows (u32), table (a shard of it, as format.ts lays weights out), output [R, columns] f32, positions (with
+ * `hasPositions` only), params.
+ *
+ * @param hasPositions whether learned positions are added: from a table of the same format and width, in one buffer
  */
 export function embedKernel(shape: WeightShape, maxRows: number, hasPositions: boolean): KernelSpec {
   return {
@@ -17,12 +20,13 @@ export function embedKernel(shape: WeightShape, maxRows: number, hasPositions: b
   };
 }
 
+/** The scalars of the embedding kernel. */
 export interface EmbedParams {
-  /** The shard: its first token and their number. */
+  /** First token of the shard, which has `count` tokens. */
   first: number;
   count: number;
   scale: number;
-  /** Added to a row's position. */
+  /** Number that is added to a row's position. */
   offset: number;
 }
 
@@ -30,7 +34,10 @@ export function embedParams({ first, count, scale, offset }: EmbedParams): Uint3
   return params("u32", first, "u32", count, "f32", scale, "u32", offset);
 }
 
-/** Adds the rows of a table of learned positions; one workgroup a token row. Buffers: rows, table, output, params. */
+/**
+ * The kernel that adds the rows of a table of learned positions to output [R, columns] f32; one workgroup a token row.
+ * Buffers: rows (u32), table, output, params.
+ */
 export function positionsKernel(shape: WeightShape, maxRows: number): KernelSpec {
   return {
     name: "positions",
@@ -40,7 +47,10 @@ export function positionsKernel(shape: WeightShape, maxRows: number): KernelSpec
   };
 }
 
-/** The shard: its first row and their number; `offset` is added to a row's position. */
+/**
+ * The params of the positions kernel. The shard has `count` rows from `first` on; `offset` is added to a row's
+ * position.
+ */
 export function positionsParams({ first, count, offset }: Omit<EmbedParams, "scale">): Uint32Array {
   return params("u32", first, "u32", count, "u32", offset);
 }

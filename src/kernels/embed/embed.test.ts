@@ -16,7 +16,7 @@ describe.each(BUILDS)("%s", (build) => {
   describe.each(FORMATS)("%s", (format) => {
     test.each([1, 2, 3, 4, 5, 7, 8, 17, 31, 33, 255, 257, 4097])("%i columns", (columns) => {
       const random = randomSource(columns);
-      for (const rows of [1, 15, 16, 17, 31, 33]) {
+      for (const rows of columns > 1000 ? [1, 17] : [1, 15, 16, 17, 31, 33]) {
         const matrix = randomMatrix(format, rows, columns, random, true);
         const table = lab.matrix(matrix);
         const out = lab.take(columns);
@@ -24,7 +24,7 @@ describe.each(BUILDS)("%s", (build) => {
           out.f32.fill(NaN);
           lab.kernels.embed(table.address, table.panels, row, columns, out.address, table.format);
           const expected = Float32Array.from(matrix.values.subarray(row * columns, (row + 1) * columns));
-          // As bits: zeros have signs.
+          // Bits are compared, since zeros have signs.
           expect(out.i32).toEqual(new Int32Array(expected.buffer));
         }
         // The rows that complete the last panel are zeros, not what was in memory.

@@ -1,5 +1,5 @@
-// output[r] = table[token of r] · scale, for the tokens of this shard of the table; with POSITIONS also the row of the table of
-// learned positions. One workgroup a row.
+// output[r] = table[token of r] · scale, for the tokens of this shard of the table; with POSITIONS the row of the table of
+// learned positions is added. One workgroup a row.
 #include "common/rows.wgsl"
 
 struct Params {
@@ -7,7 +7,7 @@ struct Params {
   first: u32,
   count: u32,
   scale: f32,
-  // Of a row's position in `positions`.
+  // Number that is added to a row's position to find its row of `positions`.
   offset: u32,
 }
 

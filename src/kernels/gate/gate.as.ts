@@ -2,7 +2,10 @@
 
 import { exp4 } from "../common/simd.as";
 
-/** gate, up, y: [rows] of `columns` f32 (a multiple of 4), rows `stride` bytes apart. y may be gate. */
+/**
+ * Computes the gate. gate, up and y are [rows] of `columns` f32 (a multiple of 4), rows `stride` bytes apart. y may be
+ * gate.
+ */
 export function gate(gate: usize, up: usize, y: usize, rows: i32, columns: i32, stride: usize): void {
   const one = f32x4.splat(1);
   for (let r = 0; r < rows; r++) {

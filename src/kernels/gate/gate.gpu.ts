@@ -1,4 +1,4 @@
-/** SwiGLU's gate over the rows of a pass; see gate.wgsl. */
+/** The kernel of SwiGLU's gate over the rows of a pass; see gate.wgsl. */
 import { ELEMENTWISE_WORKGROUP, elementwiseWorkgroups } from "../common/elementwise.gpu.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 
@@ -12,7 +12,7 @@ import type { KernelSpec } from "../wgsl/kernel.ts";
  */
 export type GateOperands = "stacked" | "apart" | "over gate" | "over up";
 
-/** output [R, columns] = silu(gate) · up (Shazeer 2020), f32; see `GateOperands` for the buffers. */
+/** The kernel of output [R, columns] = silu(gate) · up (Shazeer 2020), f32; see `GateOperands` for the buffers. */
 export function gateKernel(columns: number, operands: GateOperands): KernelSpec {
   return {
     name: "gate",
@@ -34,7 +34,11 @@ const BINDINGS: Readonly<Record<GateOperands, KernelSpec["bindings"]>> = {
   "over up": ["write", "read"],
 };
 
-/** @param rows at most 65535, the limit of every adapter */
+/**
+ * Workgroups of the gate kernel.
+ *
+ * @param rows at most 65535, the limit of every adapter
+ */
 export function gateWorkgroups(columns: number, rows: number): [number, number, number] {
   return elementwiseWorkgroups(columns % 4 === 0 ? columns / 4 : columns, rows);
 }

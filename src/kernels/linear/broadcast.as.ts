@@ -1,6 +1,9 @@
 // AssemblyScript. The bias of a linear layer.
 
-/** Every row of y becomes (or, accumulating, gains) the vector x [columns] (a multiple of 4) f32. */
+/**
+ * Every row of y [rows][columns] f32 becomes (or, accumulating, gains) the vector x [columns] f32. columns is a
+ * multiple of 4, rows of y are `stride` bytes apart.
+ */
 export function broadcast(x: usize, y: usize, rows: i32, columns: i32, stride: usize, accumulate: i32): void {
   for (let r = 0; r < rows; r++) {
     const bytes = <usize>columns << 2;

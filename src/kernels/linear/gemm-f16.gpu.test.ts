@@ -1,4 +1,7 @@
-/** The modes that multiply in f16. "f16" itself needs shader-f16; its arithmetic runs everywhere in the emulated form. */
+/**
+ * Tests of the modes that multiply in f16. "f16" itself needs shader-f16; its arithmetic runs everywhere in the
+ * emulated form.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { multiply, nmse, type GemmKernel } from "../../../test/support/gemm-case.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
@@ -7,7 +10,7 @@ import { openGpu } from "../../runtime/platform/gpu.ts";
 import { shaderCode } from "../wgsl/kernel.ts";
 import { gemmKernel, tileSize, type GemmTiling, type TileMode } from "./gemm.gpu.ts";
 
-/** Of f16, rounded to nearest. */
+/** Unit roundoff of f16, rounded to nearest. */
 const ROUNDOFF = 2 ** -11;
 
 const TILING: GemmTiling = { rowQuads: 1, columnQuads: 1, tileK: 32, buffers: 1 };

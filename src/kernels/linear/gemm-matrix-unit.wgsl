@@ -3,7 +3,7 @@
 const RESULT_QUADS = MATRIX_ROWS * MATRIX_COLUMNS / 4u;
 
 #if EMULATED
-// For adapters without matrix units, so that everything around them can be tested: an invocation computes some quads.
+// This is for adapters without matrix units, to test everything around them: an invocation computes some quads.
 const SHARE = (RESULT_QUADS + SUBGROUP_SIZE - 1u) / SUBGROUP_SIZE;
 alias Left = u32;
 alias Right = u32;

@@ -2,23 +2,24 @@
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import { productConstants, type GemmShape, type TileMode, type TileSize } from "./gemm.gpu.ts";
 
+/** How the product is cut into subgroup matrices and tiles of these. */
 export interface MatrixTiling {
-  /** Of one subgroup matrix: rows × k by k × columns; multiples of 4. */
+  /** Sides of the product of two subgroup matrices, rows × k by k × columns; multiples of 4. */
   matrixRows: number;
   matrixColumns: number;
   matrixK: number;
-  /** The largest that the adapter runs. */
+  /** Invocations of the largest subgroups that the adapter runs. */
   subgroupSize: number;
-  /** Subgroups of a workgroup: each has 4 × 2 matrices of the output. */
+  /** Subgroups of a workgroup, down and across; each has 4 × 2 matrices of the output. */
   subgroupRows: number;
   subgroupColumns: number;
   /** Columns of x and weight in workgroup memory at a time; a multiple of matrixK. */
   tileK: number;
-  /** 2: the next tiles are written while the current ones are read. */
+  /** Buffers of tiles in workgroup memory. 2: the next tiles are written while the current ones are read. */
   buffers: 1 | 2;
 }
 
-/** "exact" on units that multiply f32, "f16" on units that multiply f16 and add f32. */
+/** The arithmetic: "exact" on units that multiply f32, "f16" on units that multiply f16 and add f32. */
 export type MatrixMode = TileMode;
 
 export function matrixWorkgroup({ subgroupSize, subgroupRows, subgroupColumns }: MatrixTiling): number {
@@ -38,7 +39,7 @@ export function piecesPerInvocation(tiling: MatrixTiling): number {
   return Math.ceil((((rows + columns) / 4) * (tiling.tileK / 4)) / matrixWorkgroup(tiling));
 }
 
-/** Bytes of workgroup memory. */
+/** Bytes of workgroup memory that the kernel takes. */
 export function matrixMemory(tiling: MatrixTiling, mode: MatrixMode): number {
   const { rows, columns } = matrixTileSize(tiling);
   const row = tiling.tileK * (mode === "f16" ? 2 : 4) + 16;
@@ -47,9 +48,10 @@ export function matrixMemory(tiling: MatrixTiling, mode: MatrixMode): number {
 }
 
 /**
- * Buffers as gemmKernel. Needs the features subgroups and chromium-experimental-subgroup-matrix.
+ * The kernel of the product on matrix units; its buffers are those of `gemmKernel`. It needs the features subgroups and
+ * chromium-experimental-subgroup-matrix.
  *
- * @param emulated the same with plain arithmetic, for tests on adapters without matrix units
+ * @param emulated whether to compute the same with plain arithmetic, for tests on adapters without matrix units
  */
 export function gemmMatrixKernel(
   shape: GemmShape,

@@ -26,9 +26,9 @@ const PITCH = TILE_QUADS + 1u;
 #endif
 const TILE_SIZE = (TILE_ROWS + TILE_COLUMNS) * PITCH;
 
-// [BUFFERS][TILE_ROWS of x, TILE_COLUMNS of the weight][PITCH]
+// Tiles lie as [BUFFERS][TILE_ROWS of x, TILE_COLUMNS of the weight][PITCH].
 var<workgroup> tiles: array<Stored, BUFFERS * TILE_SIZE>;
-// A matrix of each subgroup.
+// Here is one matrix of each subgroup.
 var<workgroup> results: array<vec4<f32>, SUBGROUPS_USED * MATRIX_ROWS * MATRIX_COLUMNS / 4u>;
 
 #include "linear/gemm-matrix-unit.wgsl"
@@ -36,10 +36,10 @@ var<workgroup> results: array<vec4<f32>, SUBGROUPS_USED * MATRIX_ROWS * MATRIX_C
 struct Piece {
   exists: bool,
   isInput: bool,
-  // Its four rows of x or of the weight.
+  // The four rows of x or of the weight that the piece is of.
   line: vec4<u32>,
   quad: u32,
-  // Where it begins in a tile.
+  // Where the piece begins in a tile.
   place: u32,
 }
 
@@ -66,7 +66,7 @@ fn keepPiece(piece: Piece, values: mat4x4<f32>, at: u32) {
   tiles[at + piece.place + 3u * PITCH] = stored(values[3]);
 }
 
-// Matrix (i, j) of every subgroup, from `results` to the output.
+// Writes matrix (i, j) of every subgroup from `results` to the output.
 fn writeResults(i: u32, j: u32, firstRow: u32, firstColumn: u32, local: u32) {
   workgroupBarrier();
   for (var index = local; index < SUBGROUPS_USED * RESULT_QUADS; index += WORKGROUP) {

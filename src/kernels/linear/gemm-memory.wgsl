@@ -12,7 +12,7 @@
 struct Params {
   // Where the bias begins in `vectors`.
   bias: u32,
-  // The shard: its first weight row (an output column), and how many there are.
+  // First weight row of the shard (an output column), and how many there are.
   first: u32,
   count: u32,
 }
@@ -79,7 +79,7 @@ fn weightQuad(row: u32, quad: u32) -> vec4<f32> {
 #endif
 }
 
-// Four rows by four columns of x or of the weight.
+// Brings four rows by four columns of x or of the weight from memory.
 fn bring(isInput: bool, line: vec4<u32>, quad: u32) -> mat4x4<f32> {
   if (isInput) {
     return mat4x4(inputQuad(line.x, quad), inputQuad(line.y, quad), inputQuad(line.z, quad), inputQuad(line.w, quad));

@@ -21,6 +21,8 @@ import {
 } from "./gemm.gpu.ts";
 
 /**
+ * How many token rows are multiplied.
+ *
  * - "exact": f32 factors and sums.
  * - "f16": factors rounded to f16, f32 sums. x is scaled by a power of two a row, so that it cannot overflow; weights
  *   beyond 65504 saturate.
@@ -40,28 +42,29 @@ export interface MatrixConfig {
 
 /** What the choice depends on; features are those the device was opened with. */
 export interface GemmAdapter {
-  /** For error messages. */
+  /** Name of the adapter, for error messages. */
   name: string;
   shaderF16: boolean;
-  /** Empty without the feature chromium-experimental-subgroup-matrix. */
+  /** Products of the matrix units; empty without the feature chromium-experimental-subgroup-matrix. */
   subgroupMatrix: readonly MatrixConfig[];
-  /** 0 without subgroups. */
+  /** Invocations of the largest subgroups; 0 without subgroups. */
   subgroupMaxSize: number;
   maxComputeWorkgroupStorageSize: number;
   maxComputeInvocationsPerWorkgroup: number;
 }
 
-/** Takes the place of the choice of tiles, for experiments. */
+/** Tiles that take the place of the choice, for experiments. */
 export interface ForcedTiling {
   tiling?: GemmTiling;
   matrixTiling?: MatrixTiling;
 }
 
+/** The kernel that was chosen, and what its launch needs. */
 export interface GemmPlan {
   spec: KernelSpec;
-  /** For gemmWorkgroups. */
+  /** What a workgroup computes, for `gemmWorkgroups`. */
   tile: TileSize;
-  /** The kernel reads x as packKernel writes it. */
+  /** Whether the kernel reads x as `packKernel` writes it. */
   isPacked: boolean;
 }
 

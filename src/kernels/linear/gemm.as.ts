@@ -29,9 +29,9 @@ export function pack_rows(x: usize, ldx: usize, rows: i32, columns: i32, out: us
 }
 
 /**
- * y[r, 16p + i] (+)= sum over k of x[r, k] * w[16p + i, k] for the panels p = first .. first + count - 1 of the `panels`
- * panels at `w`. `a`: packed rows. `b`: scratch of (TILE_COLUMNS + 1) x 16 f32. y: of panel 0; rows are `ldy` bytes
- * apart and padded to whole panels. `format`: see wordsOf.
+ * y[r, 16p + i] (+)= sum over k of x[r, k] * w[16p + i, k] for the panels p = first .. first + count - 1 of the
+ * `panels` panels at `w`. `a`: packed rows. `b`: scratch of (TILE_COLUMNS + 1) x 16 f32. y: address of panel 0; rows
+ * are `ldy` bytes apart and padded to whole panels. `format`: see wordsOf.
  */
 export function gemm(
   a: usize, rows: i32, w: usize, panels: i32, first: i32, count: i32, y: usize, ldy: usize, columns: i32, accumulate: i32,
@@ -112,7 +112,9 @@ function widenF16(w: usize, left: usize, right: usize, count: i32): void {
   }
 }
 
-/** `scales`: of the panel's 16 rows. */
+/**
+ * Widens `count` columns of an i8 panel at `w` to [count][8] f32 at `left` and `right`. `scales`: [16] f32, one a row.
+ */
 function widenI8(w: usize, scales: usize, left: usize, right: usize, count: i32): void {
   const s0 = v128.load(scales), s1 = v128.load(scales, 16), s2 = v128.load(scales, 32), s3 = v128.load(scales, 48);
   for (let k = 0; k < count; k += 4) {

@@ -6,33 +6,35 @@ import type { ShaderConstants } from "../wgsl/preprocess.ts";
 import { packedWords } from "./gemm-pack.gpu.ts";
 import { CHUNK_BYTES, chunksOf, elementBytes, rowStride, type WeightShape } from "../format.ts";
 
+/** The matrix, and what becomes of the product. */
 export interface GemmShape extends WeightShape {
   /** Columns of the output buffer: the rows of the whole matrix, of all its shards. */
   outputColumns: number;
   bias: boolean;
-  /** output += the product. */
+  /** Whether the product is added to the output. */
   accumulate: boolean;
-  /** Of the product; not with `accumulate`. */
+  /** The activation of the product; not with `accumulate`. */
   activation?: Activation;
   /**
-   * Every shard begins at a multiple of 4 output columns and has a multiple of 4 of them, and so does the whole: the
-   * output is written four numbers at a time.
+   * Whether every shard begins at a multiple of 4 output columns and has a multiple of 4 of them, as the whole has: the
+   * output is then written four numbers at a time.
    */
   quads: boolean;
-  /** Of the buffer of rows. */
+  /** Rows that the buffer of rows has room for. */
   maxRows: number;
 }
 
 /** "f16-emulated" is the arithmetic of "f16" on adapters without the feature shader-f16: for comparisons, not for speed. */
 export type TileMode = "exact" | "f16" | "f16-emulated";
 
+/** How a workgroup goes through x and weight. */
 export interface GemmTiling {
   /** Rows and columns of a workgroup's tile, in units of 64. */
   rowQuads: 1 | 2;
   columnQuads: 1 | 2;
   /** Columns of x and weight in workgroup memory at a time; a multiple of 4. */
   tileK: number;
-  /** 2: the next tiles are written while the current ones are read. */
+  /** Buffers of tiles in workgroup memory. 2: the next tiles are written while the current ones are read. */
   buffers: 1 | 2;
 }
 
@@ -48,7 +50,7 @@ export function tileSize({ rowQuads, columnQuads }: GemmTiling): TileSize {
   return { rows: 64 * rowQuads, columns: 64 * columnQuads };
 }
 
-/** Bytes of workgroup memory. */
+/** Bytes of workgroup memory that the kernel takes. */
 export function gemmMemory(tiling: GemmTiling, mode: TileMode): number {
   const { rows, columns } = tileSize(tiling);
   return tiling.buffers * tiling.tileK * (rows + columns) * (mode === "f16" ? 2 : 4);
@@ -67,7 +69,7 @@ export function productConstants(shape: GemmShape, mode: TileMode): ShaderConsta
     MAX_ROWS: maxRows,
     ACTIVATION: activation,
     INPUT_QUADS: Math.ceil(columns / 4),
-    // Four columns each.
+    // A quad of the weight has four columns.
     WEIGHT_QUADS: (chunksOf(shape) * CHUNK_BYTES) / elementBytes(format, 4),
     WEIGHT_STRIDE: rowStride(shape) / elementBytes(format, 4),
     ...(mode === "exact"
@@ -77,7 +79,7 @@ export function productConstants(shape: GemmShape, mode: TileMode): ShaderConsta
 }
 
 /**
- * output [R, outputColumns] f32 from x [R, columns] and weight [count, columns].
+ * The kernel of output [R, outputColumns] f32 from x [R, columns] and weight [count, columns].
  *
  * Buffers: x (f32; in the f16 modes what packKernel wrote), vectors, weight, output, rows, params.
  */
@@ -97,10 +99,11 @@ export function gemmKernel(shape: GemmShape, mode: TileMode, tiling: GemmTiling)
   };
 }
 
+/** The scalars of the kernel. */
 export interface GemmParams {
   /** Where the bias of the whole matrix begins in the buffer of vectors, in numbers. */
   bias: number;
-  /** The shard: its first weight row, which is an output column, and how many there are. */
+  /** First weight row of the shard, which is an output column; the shard has `count` rows. */
   first: number;
   count: number;
 }

@@ -11,8 +11,8 @@ import { madd, TILE_COLUMNS } from "../common/simd.as";
 import { bf16Even, bf16Mask, bf16Odd, byteOf, f16Even, f16Mask, f16Odd, wordsOf } from "./widen.as";
 
 /**
- * Panels first .. first + count - 1 of the `panels` panels at `w`, bf16. y: of panel 0. `accumulate` adds to y instead
- * of replacing it.
+ * The product with panels first .. first + count - 1 of the `panels` panels at `w`, of bf16 weights. y: address of
+ * panel 0. `accumulate` adds to y instead of replacing it.
  */
 export function gemv_bf16(
   x: usize, w: usize, panels: i32, first: i32, count: i32, y: usize, columns: i32, accumulate: i32,
@@ -55,8 +55,9 @@ export function gemv_bf16(
 }
 
 /**
- * f16 weights. x was multiplied by 2^100 (`scale_f16`), so that the products of weights scaled by 2^-112 keep their
- * precision; the finished dots are multiplied by 2^12. |x| < 2^27 is the price, far beyond any activation.
+ * The product with f16 weights, as gemv_bf16. x was multiplied by 2^100 (`scale_f16`), so that the products of weights
+ * scaled by 2^-112 keep their precision; the finished dots are multiplied by 2^12. |x| < 2^27 is the price, far beyond
+ * any activation.
  */
 export function gemv_f16(
   x: usize, w: usize, panels: i32, first: i32, count: i32, y: usize, columns: i32, accumulate: i32,
@@ -117,7 +118,9 @@ export function scale_f16(x: usize, out: usize, count: i32): void {
   }
 }
 
-/** i8 weights with a scale a row, which multiplies the finished dot of each block of columns. */
+/**
+ * The product with i8 weights, as gemv_bf16. The scale of a row multiplies the finished dot of each block of columns.
+ */
 export function gemv_i8_row(
   x: usize, w: usize, panels: i32, first: i32, count: i32, y: usize, columns: i32, accumulate: i32,
 ): void {
@@ -160,7 +163,7 @@ export function gemv_i8_row(
   }
 }
 
-/** f32 weights. */
+/** The product with f32 weights, as gemv_bf16. */
 export function gemv_f32(
   x: usize, w: usize, panels: i32, first: i32, count: i32, y: usize, columns: i32, accumulate: i32,
 ): void {

@@ -52,7 +52,7 @@ const shapeOf = (matrix: StoredMatrix, rest: Partial<GemvShape>): GemvShape => (
   ...rest,
 });
 
-/** x / sqrt(mean x² + ε) · gain in f64, what a folded norm makes of rows. */
+/** x / sqrt(mean x² + ε) · gain in f64: what a folded norm makes of rows. */
 function normalized(x: ArrayLike<number>, columns: number, gain: ArrayLike<number>): Float64Array {
   return Float64Array.from(x, (value, i) => {
     const row = i - (i % columns);

@@ -15,22 +15,24 @@ export type Epilogue =
       kvHeads: number;
       headDim: number;
       context: number;
-      /** Elements of a head that are rotated, from its first on; even. 0: none. */
+      /** Number of elements of a head that are rotated, from its first on; even. 0: none. */
       rotary: number;
     };
 
+/** The matrix, and what is folded into the product. */
 export interface GemvShape extends WeightShape {
   /** Columns of the output buffer: for "gate" half of the weight's rows, for "qkv" those of q. */
   outputColumns: number;
   norm: boolean;
   bias: boolean;
   epilogue: Epilogue;
-  /** Rows are the ones whose logits are wanted. */
+  /** Whether rows are the ones whose logits are wanted, instead of all. */
   gather: boolean;
-  /** Of the buffer of rows. */
+  /** Rows that the buffer of rows has room for. */
   maxRows: number;
 }
 
+/** How the work is dealt to workgroups. */
 export interface GemvVariant {
   subgroups: boolean;
   workgroup: number;
@@ -40,7 +42,12 @@ export interface GemvVariant {
   tile: number;
 }
 
-/** Buffers: x, vectors, weight, output, rows, (qkv: keys, values, (with rope: rope)), params. */
+/**
+ * The kernel of output [R, outputColumns] f32 from x [R, columns] f32 and weight [count, columns], for few rows.
+ *
+ * Buffers: x, vectors (f32), weight, output, rows (u32), for "qkv" keys and values [slot][context][kvHeads · headDim]
+ * f32 and, with a rotation, rope [context][rotary / 2] of (cos, sin), params.
+ */
 export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
   const { format, columns, outputColumns, norm, bias, epilogue, gather, maxRows } = shape;
   const { subgroups, workgroup, outputs, tile } = variant;
@@ -84,12 +91,13 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
   };
 }
 
+/** The scalars of the kernel. */
 export interface GemvParams {
   /** Where gain and bias begin in the buffer of vectors, in numbers; multiples of 4. */
   gain: number;
   bias: number;
   epsilon: number;
-  /** The shard: its first weight row and their number. */
+  /** First weight row of the shard, which has `count` rows. */
   first: number;
   count: number;
 }
@@ -98,7 +106,12 @@ export function gemvParams({ gain, bias, epsilon, first, count }: GemvParams): U
   return params("u32", gain, "u32", bias, "f32", epsilon, "u32", first, "u32", count);
 }
 
-/** @param count weight rows of the shard */
+/**
+ * Workgroups of one dispatch.
+ *
+ * @param count weight rows of the shard
+ * @param rows token rows
+ */
 export function gemvWorkgroups(
   count: number,
   rows: number,

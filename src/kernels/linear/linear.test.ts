@@ -41,7 +41,7 @@ describe.each(BUILDS)("%s", (build) => {
     lab.reset();
   });
 
-  /** y = x * w^T by gemv, y given where it accumulates; [rows padded to panels]. */
+  /** y = x * w^T by gemv, as [rows padded to panels]; `before` is y where the product is added to it. */
   function gemv(x: Float32Array, matrix: StoredMatrix, before?: Float32Array): Float32Array {
     const { columns, format, rows } = matrix;
     const width = roundUp(rows, PANEL);
@@ -71,7 +71,7 @@ describe.each(BUILDS)("%s", (build) => {
     return y.f32.slice();
   }
 
-  /** [rows of x][rows of the matrix, padded to panels] by gemm, `slice` panels a call. */
+  /** y = x * w^T by gemm, `slice` panels a call, as [rows of x][rows of the matrix, padded to panels]. */
   function gemm(x: Float32Array, matrix: StoredMatrix, before?: Float32Array, slice = 1e9): Float32Array {
     const { columns, rows } = matrix;
     const count = x.length / columns;
@@ -259,7 +259,7 @@ describe.each(BUILDS)("%s", (build) => {
   });
 
   test("every finite f16 is multiplied exactly, subnormals included", () => {
-    // Of two columns x takes one: y is that weight.
+    // x takes one of two columns, so that y is that weight.
     const bits = Uint16Array.from({ length: 0x10000 }, (_, i) => i).filter(
       (half) => (half & 0x7c00) !== 0x7c00,
     );
@@ -313,7 +313,7 @@ describe.each(BUILDS)("%s", (build) => {
   });
 });
 
-/** By value: -0 is 0 (a sum that began with 0 has no -0). */
+/** Whether numbers are equal by value: -0 is 0 (a sum that began with 0 has no -0). */
 function equalNumbers(a: Float32Array, b: Float32Array): boolean {
   return a.length === b.length && a.every((value, i) => value === b[i]);
 }

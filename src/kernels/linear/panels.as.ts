@@ -8,8 +8,8 @@ import { TILE_COLUMNS } from "../common/simd.as";
 import { wordsOf } from "./widen.as";
 
 /**
- * rows: `stride` bytes apart, of which `count` of the 16 exist (the others become zero). They are panel number `panel`
- * of `panels` in the matrix at `out`. A last word that columns do not fill is completed with zeros.
+ * Packs 16 rows, `stride` bytes apart, of which `count` exist (the others become zero), as panel number `panel` of
+ * `panels` into the matrix at `out`. A last word that columns do not fill is completed with zeros.
  */
 export function pack_panel(
   rows: usize, stride: usize, columns: i32, count: i32, out: usize, panel: i32, panels: i32, format: i32,

@@ -138,7 +138,7 @@ function tile1(A: usize, B: usize, C: usize, k: i32, lda: usize, accumulate: boo
   v128.store(C, a1, 16);
 }
 
-/** A tile of `rows` = 1..6 rows; A is packed [k][rows]. Each row's sum has the same order for every `rows`. */
+/** Computes a tile of `rows` = 1..6 rows; A is packed [k][rows]. Each row's sum has the same order for every `rows`. */
 @inline
 export function tile(A: usize, B: usize, C: usize, k: i32, rows: i32, ldc: usize, accumulate: bool): void {
   if (rows == TILE) {

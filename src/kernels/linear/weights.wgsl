@@ -4,7 +4,7 @@
 #include "common/widen.wgsl"
 
 #if FORMAT == "f32"
-// Columns 0..3.
+// `all` has columns 0..3.
 struct Chunk { all: vec4<f32> }
 
 fn multiplyAdd(xs: Chunk, packed: vec4<u32>, sum: vec4<f32>) -> vec4<f32> {
@@ -87,7 +87,7 @@ fn chunkOfVector(offset: u32, chunk: u32) -> Chunk {
 #endif
 
 #else
-// Columns 0, 2, 4, 6 and 1, 3, 5, 7: as the halves of the words have them.
+// `even` has columns 0, 2, 4, 6 and `odd` 1, 3, 5, 7, as the halves of the words have them.
 struct Chunk { even: vec4<f32>, odd: vec4<f32> }
 
 fn multiplyAdd(xs: Chunk, packed: vec4<u32>, sum: vec4<f32>) -> vec4<f32> {

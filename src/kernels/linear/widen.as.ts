@@ -24,7 +24,7 @@ export function bf16Even(word: v128): v128 {
   return i32x4.shl(word, 16);
 }
 
-/** High half; `mask` is 0xffff0000 in every lane. */
+/** High half of each word as a bf16 number; `mask` is 0xffff0000 in every lane. */
 @inline
 export function bf16Odd(word: v128, mask: v128): v128 {
   return v128.and(word, mask);
@@ -36,7 +36,7 @@ export function f16Even(word: v128, mask: v128): v128 {
   return v128.and(i32x4.shr_s(i32x4.shl(word, 16), 3), mask);
 }
 
-/** High half, times 2^-112. */
+/** High half of each word as an f16 number, times 2^-112; `mask` as for the low half. */
 @inline
 export function f16Odd(word: v128, mask: v128): v128 {
   return v128.and(i32x4.shr_s(word, 3), mask);

@@ -44,8 +44,8 @@ export function rms_norm(x: usize, weight: usize, y: usize, rows: i32, columns: 
 }
 
 /**
- * LayerNorm (Ba et al. 2016): y = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) * weight + bias, mean and variance
- * in a walk each. x, y, weight, bias as for rms_norm.
+ * LayerNorm (Ba et al. 2016): y = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) * weight + bias, mean and
+ * variance in a walk each. x, y and weight are as for rms_norm, bias as weight.
  */
 export function layer_norm(
   x: usize, weight: usize, bias: usize, y: usize, rows: i32, columns: i32, stride: usize, epsilon: f32,

@@ -40,7 +40,7 @@ async function normalize(
   return lab.read(output);
 }
 
-/** The same in f64. */
+/** The norm of rows in f64. */
 function reference(kind: NormShape["kind"], x: Float32Array, gain: Float32Array): Float64Array {
   const columns = gain.length;
   return Float64Array.from(x, (value, i) => {
@@ -71,7 +71,7 @@ describe.each([
     expect(ratio, text).toBeLessThanOrEqual(1);
   });
 
-  // A mean of 3000 deviations: squares whose difference f32 cannot tell.
+  // A mean of 3000 deviations has squares whose difference f32 cannot tell.
   test.each([
     [5, 0, true],
     [64, -1, true],

@@ -1,13 +1,18 @@
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
 
+/** The norm, and the columns of a row. */
 export interface NormShape {
   kind: "rms" | "layer";
   columns: number;
   bias: boolean;
 }
 
-/** Root mean square or layer norm of whole rows; one workgroup a row. Buffers: x, vectors, output, params. */
+/**
+ * The kernel of a root mean square or layer norm of whole rows; one workgroup a row.
+ *
+ * Buffers: x and output [R, columns] f32, vectors (f32; gain and bias lie in it), params.
+ */
 export function normKernel(
   { kind, columns, bias }: NormShape,
   { subgroups, workgroup }: { subgroups: boolean; workgroup: number },
@@ -20,6 +25,7 @@ export function normKernel(
   };
 }
 
+/** The scalars of the kernel. */
 export interface NormParams {
   /** Where gain and bias begin in the buffer of vectors, in numbers. */
   gain: number;

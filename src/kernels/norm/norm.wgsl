@@ -4,7 +4,7 @@
 #include "common/workgroup-sum.wgsl"
 
 struct Params {
-  // Of gain and bias in `vectors`.
+  // Where gain and bias begin in `vectors`.
   gain: u32,
   bias: u32,
   epsilon: f32,

@@ -21,7 +21,7 @@ async function read(words: Uint32Array, workgroup: number, workgroups: number): 
   return (await lab.readWords(partials)).reduce((xor, word) => xor ^ word, 0);
 }
 
-// Fewer words than invocations; a part of a turn of four loads; several turns.
+// The cases are fewer words than invocations, a part of a turn of four loads, and several turns.
 test.each([
   { quads: 1, workgroup: 64, workgroups: 3 },
   { quads: 37, workgroup: 16, workgroups: 1 },

@@ -1,8 +1,8 @@
 import type { KernelSpec } from "../wgsl/kernel.ts";
 
 /**
- * Reads a buffer once: the XOR of its words, a partial one for each workgroup (however many there are). Buffers: words (a
- * multiple of 16 bytes), partials.
+ * The kernel that reads a buffer once: it computes the XOR of its words, a partial one for each workgroup (however many
+ * there are). Buffers: words (a multiple of 16 bytes), partials (u32, one a workgroup).
  *
  * @param workgroup invocations, a power of two
  */

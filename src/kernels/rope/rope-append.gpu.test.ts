@@ -16,7 +16,7 @@ afterAll(() => {
 });
 
 const SLOTS = 3;
-/** Rows of several slots, positions in no order; the last two are of one slot. */
+/** Rows of several slots, with positions in no order; the last two are of one slot. */
 const ROWS = { slots: [2, 0, 2, 1, 1], positions: [0, 6, 3, 10, 5] };
 
 test.each([

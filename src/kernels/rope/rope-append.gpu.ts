@@ -1,22 +1,25 @@
-/** Rotary embedding of q and k, and k and v into the cache, over the rows of a pass; see rope-append.wgsl. */
+/** The kernel that rotates q and k and puts k and v into the cache, over the rows of a pass; see rope-append.wgsl. */
 import type { KernelSpec } from "../wgsl/kernel.ts";
 
 const WORKGROUP = 256;
 
+/** The heads, the cache, and how much of a head is rotated. */
 export interface RopeAppendShape {
   heads: number;
   kvHeads: number;
-  /** Even. */
+  /** Numbers of a head; even. */
   headDim: number;
-  /** Positions of a slot. */
+  /** Number of positions of a slot. */
   context: number;
-  /** Elements of a head that are rotated, from its first on; even. 0: none (NoPE layers). */
+  /** Number of elements of a head that are rotated, from its first on; even. 0: none (NoPE layers). */
   rotary: number;
-  /** Of the buffer of rows. */
+  /** Rows that the buffer of rows has room for. */
   maxRows: number;
 }
 
 /**
+ * The kernel that rotates and appends.
+ *
  * Buffers, f32: qkv [R, (heads + 2 · kvHeads) · headDim], query [R, heads · headDim], keys and values
  * [slot][context][kvHeads · headDim], rows (u32), and with `rotary` the table [context][rotary / 2] of (cos, sin).
  */
@@ -40,7 +43,11 @@ export function ropeAppendKernel(shape: RopeAppendShape): KernelSpec {
   };
 }
 
-/** @param rows at most 65535, the limit of every adapter */
+/**
+ * Workgroups of the kernel.
+ *
+ * @param rows at most 65535, the limit of every adapter
+ */
 export function ropeAppendWorkgroups(
   { heads, kvHeads, headDim }: RopeAppendShape,
   rows: number,

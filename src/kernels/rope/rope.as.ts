@@ -2,7 +2,7 @@
 // i + rotary/2 of a head rotate together; those from `rotary` on stay (GPT-J).
 
 /**
- * x: [rows] of [heads][headDim] f32, rows `stride` bytes apart, rotated in place.
+ * Rotates x in place: [rows] of [heads][headDim] f32, rows `stride` bytes apart.
  * table: [rows] of cos[rotary/2] then sin[rotary/2], f32.
  */
 export function rope(x: usize, stride: usize, table: usize, rows: i32, heads: i32, headDim: i32, rotary: i32): void {

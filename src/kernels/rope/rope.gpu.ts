@@ -1,11 +1,14 @@
-/** Rotary embedding by itself, for programs in which it cannot be folded into the products of query and key. */
+/**
+ * The kernel of rotary embedding by itself, for programs in which it cannot be folded into the products of query and
+ * key.
+ */
 import { ELEMENTWISE_WORKGROUP } from "../common/elementwise.gpu.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 
 export interface RopeShape {
   heads: number;
   headDim: number;
-  /** Elements of a head that are rotated, from its first on; even. */
+  /** Number of elements of a head that are rotated, from its first on; even. */
   rotary: number;
 }
 
@@ -30,7 +33,7 @@ export function ropeKernel({ heads, headDim, rotary }: RopeShape, maxRows: numbe
   };
 }
 
-/** Pairs of elements that are rotated in a row. */
+/** Number of pairs of elements that are rotated in a row. */
 export function ropePairs({ heads, rotary }: Pick<RopeShape, "heads" | "rotary">): number {
   return (heads * rotary) / 2;
 }

@@ -1,5 +1,5 @@
-// Rotary embedding (Su et al. 2021) of HEADS heads in place, by each row's position: of the first 2 · HALF elements of a head,
-// i turns with i + HALF. One invocation a pair.
+// Rotary embedding (Su et al. 2021) of HEADS heads in place, by each row's position: i turns with i + HALF, among the
+// first 2 · HALF elements of a head. One invocation a pair.
 #include "common/rows.wgsl"
 
 @group(0) @binding(0) var<storage, read_write> buffer: array<f32>; // [R, HEADS · HEAD_DIM]

@@ -2,7 +2,7 @@
 
 import { maxLanes } from "../common/simd.as";
 
-/** x: [count] f32. Returns -1 when any of them is NaN. */
+/** The index of the largest of x, [count] f32; -1 when any of them is NaN. */
 export function argmax(x: usize, count: i32): i32 {
   let largest = f32x4.splat(-Infinity);
   let nan = i32x4.splat(0);

@@ -14,7 +14,7 @@
 @group(0) @binding(6) var<storage, read> powers: array<u32>;
 @group(0) @binding(7) var<uniform> params: Params;
 
-// The chunk, and the goal within it.
+// The chunk at which the sum exceeds the goal, and the goal within it.
 var<workgroup> crossedChunk: vec3<u32>;
 var<workgroup> found: u32;
 

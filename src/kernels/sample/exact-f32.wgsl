@@ -57,7 +57,7 @@ fn pack(exponent: i32, significand: u32) -> u32 {
   return field + kept + u32(lost > 2u || (lost == 2u && (kept & 1u) == 1u));
 }
 
-// dividend / divisor; the divisor positive, finite and not subnormal.
+// dividend / divisor, where the divisor is positive, finite and not subnormal.
 fn divide(dividend: u32, divisor: u32) -> u32 {
   let sign = dividend & 0x80000000u;
   let magnitude = dividend ^ sign;
@@ -77,7 +77,7 @@ fn divide(dividend: u32, divisor: u32) -> u32 {
   return sign | pack(a.exponent - b.exponent + 127, (quotient << 1u) | u32(rest != 0u));
 }
 
-// value · factor; the factor positive, finite and not subnormal.
+// value · factor, where the factor is positive, finite and not subnormal.
 fn multiply(value: u32, factor: u32) -> u32 {
   let sign = value & 0x80000000u;
   let magnitude = value ^ sign;
@@ -91,13 +91,13 @@ fn multiply(value: u32, factor: u32) -> u32 {
   return sign | pack(a.exponent + b.exponent - 127 + i32(carry), significand);
 }
 
-// highest - value; both finite, value at most highest, no -0.
+// highest - value, where both are finite, value is at most highest and neither is -0.
 fn distanceBelow(highest: u32, value: u32) -> u32 {
   let a = highest & 0x7fffffffu;
   let b = value & 0x7fffffffu;
   let larger = max(a, b);
   let smaller = min(a, b);
-  // Significands with five more bits, subnormals as they are.
+  // Significands get five more bits; subnormals stay as they are.
   let exponent = max(larger >> 23u, 1u);
   let upper = ((larger & 0x7fffffu) | (u32(larger >= 0x800000u) << 23u)) << 5u;
   let unaligned = ((smaller & 0x7fffffu) | (u32(smaller >= 0x800000u) << 23u)) << 5u;

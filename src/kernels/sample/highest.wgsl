@@ -1,10 +1,10 @@
-// The highest of the chunk maxima, for all invocations of a workgroup. Uniform control flow only.
+// The highest of the chunk maxima, for all invocations of a workgroup. To be called in uniform control flow only.
 #include "sample/logit-keys.wgsl"
 
 var<workgroup> extreme: atomic<u32>;
 var<workgroup> broadcasted: u32;
 
-// The value of invocation 0, for all.
+// Gives the value of invocation 0 to all.
 fn broadcast(value: u32, local: u32) -> u32 {
   if (local == 0u) { broadcasted = value; }
   return workgroupUniformLoad(&broadcasted);

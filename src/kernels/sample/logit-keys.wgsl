@@ -1,13 +1,13 @@
 // Logits as keys, after what history and temperature do to them (logits-processors.ts). A quad is four tokens.
 #include "sample/exact-f32.wgsl"
 
-// token-choice.gpu.ts packs it. Numbers named "f32" are bits.
+// token-choice.gpu.ts packs these params. Numbers marked "f32" are bits.
 struct Params {
   penalty: u32, // f32
   temperature: u32, // f32
   // f32: candidates farther below the highest logit are dropped (min-p).
   farthest: u32,
-  // Of the total weight, in 2^-32: candidates that weigh no more together are dropped (top-p).
+  // A share of the total weight, in 2^-32: candidates that weigh no more together are dropped (top-p).
   removable: u32,
   topK: u32, // 0 keeps all
   minNewTokens: u32,
@@ -19,7 +19,7 @@ struct Params {
   sequence2: u32,
 }
 
-// Words of `choice`.
+// The words of `choice` are status, position and chosen.
 const STATUS = 0u;
 const POSITION = 1u; // of the token to be chosen
 const CHOSEN = 2u; // tokens so far
@@ -39,7 +39,7 @@ const WEIGHTS = IDS + VOCABULARY;
 // `marks` is two bits a token, in pairs of words for 32 tokens: the seen ones, then the end-of-sequence ones.
 fn marked(token: u32, kind: u32) -> u32 { return marks[2u * (token / 32u) + kind] >> (token % 32u); }
 
-// After penalty and ban; NO_KEY beyond the vocabulary.
+// The keys of a quad after penalty and ban; NO_KEY beyond the vocabulary.
 fn historyKeys(quad: u32) -> vec4<u32> {
   let token = quad * 4u;
   var keys = vec4(NO_KEY);
@@ -56,7 +56,7 @@ fn historyKeys(quad: u32) -> vec4<u32> {
       continue;
     }
     if (((seen >> i) & 1u) == 1u) {
-      // CTRL's penalty.
+      // This is CTRL's penalty.
       let isNegative = value > 0x80000000u;
       if (isNegative) { value = multiply(value, params.penalty); } else { value = divide(value, params.penalty); }
     }
@@ -71,7 +71,7 @@ fn scaledKeys(quad: u32) -> vec4<u32> {
   return keys;
 }
 
-// After the temperature. Order is kept, so the highest of scaled keys is the highest one, scaled.
+// The key after the temperature. Order is kept, so the highest of scaled keys is the highest one, scaled.
 fn scaledKey(key: u32) -> u32 {
   if (params.temperature == ONE || key == NO_KEY) { return key; }
   return keyOf(divide(valueOf(key), params.temperature));

@@ -28,7 +28,7 @@ const_assert WORKGROUP == 1u << BIN_BITS;
 
 var<workgroup> binLow: array<atomic<u32>, WORKGROUP>;
 var<workgroup> binHigh: array<atomic<u32>, WORKGROUP>;
-// The bin, and what of the limit is left for it.
+// The bin at which the sum exceeds the limit, and what is left of the limit for it.
 var<workgroup> crossedBin: vec3<u32>;
 var<workgroup> found: u32;
 
@@ -151,7 +151,7 @@ fn weigh(candidates: List, lowest: u32, highest: u32, local: u32) -> vec2<u32> {
   return scan(sum, local).total;
 }
 
-// What weigh-chunks found.
+// The total weight, from the sums that weigh-chunks found.
 fn totalOfChunks(local: u32) -> vec2<u32> {
   var sum = vec2(0u);
   for (var chunk = local; chunk < CHUNKS; chunk += WORKGROUP) { sum = add64(sum, chunkSum(chunk)); }
@@ -187,7 +187,7 @@ fn weightOf(i: u32, only: u32) -> vec2<u32> {
 // min-p. Returns the weight that is left.
 fn keepNucleus(candidates: List, lowest: u32, highest: u32, limit: vec2<u32>, local: u32) -> vec2<u32> {
   let crossed = crossing(candidates, true, lowest, highest, limit, local);
-  // Of equal keys the lower ids are removed first.
+  // Among equal keys the lower ids are removed first.
   let first = pick(candidates, crossed.key, crossed.rest, local);
   var sum = vec2(0u);
   for (var i = local; i < candidates.size; i += WORKGROUP) {

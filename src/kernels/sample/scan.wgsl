@@ -1,8 +1,8 @@
-// Prefix sums of one 64-bit integer of every invocation, in two levels: within groups, then over groups. Uniform
-// control flow only. Without subgroups: their scans have no carry.
+// Prefix sums of one 64-bit integer of every invocation, in two levels: within groups, then over groups. It is
+// called in uniform control flow only. Subgroups are not used: their scans have no carry.
 #include "sample/integers.wgsl"
 
-// What an invocation does of `count` things in order.
+// The part of `count` things in order that an invocation does.
 struct Share {
   begin: u32,
   end: u32,
@@ -18,7 +18,7 @@ const GROUP = 16u;
 var<workgroup> scanned: array<vec2<u32>, WORKGROUP>;
 
 struct Scan {
-  // Of this invocation and those before it.
+  // The sum of this invocation and those before it.
   inclusive: vec2<u32>,
   total: vec2<u32>,
 }

@@ -4,13 +4,13 @@
 // round(2^31 · exp(-distance)) of an f32 distance >= 0.
 fn softmaxWeight(distance: u32) -> u32 {
   if (distance >= 0x41b18000u) { return 0u; } // 22.1875
-  // In units of 2^-27.
+  // `fixed` is the distance in units of 2^-27.
   let exponent = distance >> 23u;
   let significand = (distance & 0x7fffffu) | 0x800000u;
   if (exponent < 100u) { return 0x80000000u; }
   var fixed = significand >> (123u - min(exponent, 123u));
   if (exponent > 123u) { fixed = significand << (exponent - 123u); }
-  // A power of two in 2^-26: whole, a table step, and a rest.
+  // `log2` is a power of two in units of 2^-26: a whole part, a table step, and a rest.
   let log2 = multiplyHigh(fixed, 0xb8aa3b29u);
   let whole = log2 >> 26u;
   let power = powers[(log2 >> 13u) & 8191u];
@@ -21,7 +21,8 @@ fn softmaxWeight(distance: u32) -> u32 {
   return ((weight >> (whole - 1u)) + 1u) >> 1u;
 }
 
-// Of a token with this key; 0 when it is out of the choice, or farther than `farthest` (min-p) below the highest.
+// The weight of a token with this key; 0 when it is out of the choice, or more than `farthest` (min-p) below the
+// highest.
 fn keyWeight(key: u32, highest: u32, farthest: u32) -> u32 {
   if (key <= MINUS_INFINITY_KEY) { return 0u; }
   let below = distanceBelow(valueOf(highest), valueOf(key));
@@ -29,7 +30,7 @@ fn keyWeight(key: u32, highest: u32, farthest: u32) -> u32 {
   return softmaxWeight(below);
 }
 
-// Top-p comes before min-p, and counts all.
+// The distance beyond which nothing is weighed: that of min-p, but none with top-p, which comes first and counts all.
 fn farthestWeighed() -> u32 { return select(params.farthest, INFINITY, params.removable > 0u); }
 
 struct QuadWeights {

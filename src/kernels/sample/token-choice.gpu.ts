@@ -29,7 +29,7 @@ export function chunkSize(vocabSize: number): number {
 /** Where the `work` buffer keeps what (logit-keys.wgsl says the same), in words; `size` is its length. */
 export interface WorkLayout {
   chunks: number;
-  /** Pairs of words a chunk. */
+  /** Where the sums of weights begin, a pair of words a chunk. */
   sums: number;
   keys: number;
   ids: number;
@@ -48,7 +48,7 @@ function shapeConstants(vocabSize: number): Record<string, number> {
   return { VOCABULARY: vocabSize, CHUNK: chunkSize(vocabSize), WORKGROUP };
 }
 
-/** The highest logit of each chunk, processed. Buffers: logits, marks, choice, work, params. */
+/** The kernel of the highest logit of each chunk, processed. Buffers: logits, marks, choice, work, params. */
 export function chunkMaximaKernel(vocabSize: number): KernelSpec {
   return {
     name: "chunk maxima",
@@ -58,11 +58,15 @@ export function chunkMaximaKernel(vocabSize: number): KernelSpec {
   };
 }
 
+/** Workgroups of the kernels that read all logits. */
 export function chunkWorkgroups(vocabSize: number): [number] {
   return [Math.ceil(vocabSize / (WORKGROUP * QUAD))];
 }
 
-/** Greedy choice, one workgroup after the chunk maxima. Buffers: logits, marks, choice, work, rows, result, params. */
+/**
+ * The kernel of greedy choice, one workgroup after the chunk maxima. Buffers: logits, marks, choice, work, rows,
+ * result, params.
+ */
 export function greedyKernel({ vocabSize, maxRows }: ChoiceShape): KernelSpec {
   return {
     name: "greedy",
@@ -72,7 +76,10 @@ export function greedyKernel({ vocabSize, maxRows }: ChoiceShape): KernelSpec {
   };
 }
 
-/** The weight of each chunk, after the chunk maxima, in as many workgroups. Buffers: logits, marks, choice, work, powers, params. */
+/**
+ * The kernel of the weight of each chunk, after the chunk maxima, in as many workgroups. Buffers: logits, marks,
+ * choice, work, powers, params.
+ */
 export function weighChunksKernel(vocabSize: number): KernelSpec {
   return {
     name: "weigh chunks",
@@ -82,7 +89,10 @@ export function weighChunksKernel(vocabSize: number): KernelSpec {
   };
 }
 
-/** A draw from all tokens, one workgroup after the chunks' weights. Buffers: as of `sampleKernel`. */
+/**
+ * The kernel of a draw from all tokens, one workgroup after the chunks' weights. Its buffers are those of
+ * `sampleKernel`.
+ */
 export function drawKernel({ vocabSize, maxRows }: ChoiceShape): KernelSpec {
   return {
     name: "draw",
@@ -93,8 +103,8 @@ export function drawKernel({ vocabSize, maxRows }: ChoiceShape): KernelSpec {
 }
 
 /**
- * A draw after top-k or top-p, one workgroup after the chunk maxima and, without top-k, the chunks' weights. Buffers:
- * logits, marks, choice, work, rows, result, powers, params.
+ * The kernel of a draw after top-k or top-p, one workgroup after the chunk maxima and, without top-k, the chunks'
+ * weights. Buffers: logits, marks, choice, work, rows, result, powers, params.
  */
 export function sampleKernel({ vocabSize, maxRows }: ChoiceShape): KernelSpec {
   return {
@@ -107,14 +117,14 @@ export function sampleKernel({ vocabSize, maxRows }: ChoiceShape): KernelSpec {
 
 /** The scalars of all three kernels. */
 export interface ChoiceParams {
-  /** f32; 1 is off. Greedy choice has temperature 1. */
+  /** Penalty of seen tokens, f32; 1 is off. (Greedy choice has temperature 1.) */
   penalty: number;
   temperature: number;
-  /** f32; Infinity is off. */
+  /** The farthest that a candidate may be below the highest logit (min-p), f32; Infinity is off. */
   farthest: number;
-  /** u32, in 2^-32; 0 is off. */
+  /** Share of the total weight that top-p removes at most, u32 in 2^-32; 0 is off. */
   removable: number;
-  /** 0 keeps all. */
+  /** How many of the likeliest tokens are kept, u32; 0 keeps all. */
   topK: number;
   minNewTokens: number;
   slot: number;
@@ -127,7 +137,12 @@ export function choiceParams(choice: ChoiceParams): Uint32Array {
   const { penalty, temperature, farthest, removable, topK, minNewTokens, slot, key, sequence } = choice;
   const integers = [removable, topK, minNewTokens, slot, ...key, ...sequence];
   return params(
-    ...(["f32", penalty, "f32", temperature, "f32", farthest] as const),
+    "f32",
+    penalty,
+    "f32",
+    temperature,
+    "f32",
+    farthest,
     ...integers.flatMap((value) => ["u32", value] as const),
   );
 }

@@ -2,21 +2,21 @@
 import { wgsl } from "../generated/wgsl.ts";
 import { preprocess, type ShaderConstants } from "./preprocess.ts";
 
-/** "read" and "write" are storage buffers (a written one may be read too). */
+/** What a kernel does with a binding. "read" and "write" are storage buffers (a written one may be read too). */
 export type BindingKind = "read" | "write" | "uniform";
 
 /** A variant of a kernel. Equal variants share a pipeline. */
 export interface KernelSpec {
-  /** For profiles and error messages, such as "gemv qkv". */
+  /** Name for profiles and error messages, such as "gemv qkv". */
   name: string;
-  /** Path from src/kernels. */
+  /** Path of the WGSL file, from src/kernels. */
   source: string;
   constants: ShaderConstants;
-  /** Of group 0, in order of their numbers. */
+  /** The bindings of group 0, in order of their numbers. */
   bindings: readonly BindingKind[];
 }
 
-/** The same for equal variants. */
+/** A key of a variant, the same for equal ones. */
 export function kernelKey({ source, constants }: KernelSpec): string {
   return `${source} ${JSON.stringify(Object.entries(constants).sort(([a], [b]) => (a < b ? -1 : 1)))}`;
 }

@@ -19,11 +19,11 @@ export type SourceReader = (path: string) => string | undefined;
 const WORD = /[A-Za-z_]\w*/g;
 
 interface Branch {
-  /** The lines of this branch are kept. */
+  /** Whether the lines of this branch are kept. */
   isActive: boolean;
-  /** A branch of this #if was kept already. */
+  /** Whether a branch of this #if was kept already. */
   isDecided: boolean;
-  /** What encloses it is kept. */
+  /** Whether what encloses the #if is kept. */
   isReachable: boolean;
   hasElse: boolean;
   place: string;
@@ -61,7 +61,7 @@ export function preprocess(path: string, constants: ShaderConstants, read: Sourc
 interface Context {
   readonly constants: ShaderConstants;
   readonly read: SourceReader;
-  /** Every word of every file, also of lines that are left out. */
+  /** Every word of every file, those of lines that are left out too. */
   readonly mentioned: Set<string>;
   readonly included: Set<string>;
   /** `enable` and `requires` lines: WGSL wants them first. */

@@ -16,7 +16,7 @@ function parse(pieces: readonly string[], format: AnswerFormat): AnswerPiece[] {
   return [...pieces.flatMap((piece) => parser.push(piece)), ...parser.finish()];
 }
 
-/** Reasoning, content and calls as a whole. */
+/** The reasoning, content and calls of a text as a whole. */
 function summary(text: string | readonly string[], format: AnswerFormat) {
   const pieces = parse(typeof text === "string" ? [text] : text, format);
   const textOf = (type: string): string =>

@@ -1,25 +1,28 @@
-/** What a model wrote in a conversation: its reasoning, its answer and its calls of tools, told apart by their tags. */
+/** Tells apart what a model wrote in a conversation: its reasoning, its answer and its calls of tools, by their tags. */
 import { isJsonObject } from "../../base/json.ts";
 import type { ToolCall } from "./messages.ts";
 
 /** The text that opens and the text that closes a part. */
 export type Tags = readonly [open: string, close: string];
 
-/** Of SmolLM3, and of most models that reason or call tools. */
+/** The tags around reasoning of SmolLM3, and of most models that reason. */
 export const REASONING_TAGS: Tags = ["<think>", "</think>"];
+/** The tags around a call of SmolLM3, and of most models that call tools. */
 export const TOOL_CALL_TAGS: Tags = ["<tool_call>", "</tool_call>"];
 
+/** A piece of an answer. */
 export type AnswerPiece =
   | { readonly type: "reasoning" | "content"; readonly text: string }
   /** `text` is the call as the model wrote it, without the tags. */
   | { readonly type: "tool-call"; readonly text: string; readonly toolCall: ToolCall };
 
+/** How a model writes an answer. */
 export interface AnswerFormat {
-  /** Absent: nothing is reasoning. */
+  /** The tags around reasoning. Absent: nothing is reasoning. */
   readonly reasoning?: Tags;
-  /** Absent: what looks like a call is content. */
+  /** The tags around calls. Absent: what looks like a call is content. */
   readonly toolCalls?: Tags;
-  /** The prompt ends inside of the reasoning: the model writes the closing tag only. */
+  /** Whether the prompt ends inside of the reasoning, so that the model writes the closing tag only. */
   readonly startsInReasoning?: boolean;
 }
 
@@ -59,7 +62,7 @@ export class AnswerParser {
     return pieces;
   }
 
-  /** The text ends: what was held back is no tag. */
+  /** The pieces that were held back when the text ends: they are no tag. */
   finish(): AnswerPiece[] {
     const pieces: AnswerPiece[] = [];
     const rest = this.#buffer;
@@ -192,12 +195,12 @@ export class AnswerParser {
   }
 }
 
-/** White space next to tags belongs to no part, nor to the tags. */
+/** Tags without the white space around them, which belongs to no part of an answer. */
 function bare([open, close]: Tags): Tags {
   return [open.trim(), close.trim()];
 }
 
-/** `{"name": …, "arguments": {…}}`; models also write "parameters", and arguments as a JSON text. */
+/** Reads `{"name": …, "arguments": {…}}`; models also write "parameters", and arguments as a JSON text. */
 function readToolCall(text: string): ToolCall | undefined {
   const call = parseJson(text);
   if (!isJsonObject(call) || typeof call.name !== "string" || call.name === "") {

@@ -1,4 +1,4 @@
-/** Conversations with a model: messages to a prompt, and what it writes to reasoning, answer and calls of tools. */
+/** Conversations with a model: makes a prompt of messages, and reasoning, answer and calls of tools of what it writes. */
 import { ModelComposeError } from "../../base/errors.ts";
 import type {
   BeamSequence,
@@ -28,14 +28,15 @@ import type { ChatTemplate } from "./template.ts";
 
 export type { ChatTemplateOptions, RenderChatOptions } from "./prompts.ts";
 
+/** The options of an answer to a conversation: those of a generation, of the template, and the tags of its parts. */
 export interface ChatOptions extends Omit<GenerateOptions, "returnFullText">, ChatTemplateOptions {
-  /** What encloses reasoning. Default `<think>` and `</think>`; false: nothing is reasoning. */
+  /** The tags that enclose reasoning. Default `<think>` and `</think>`; with false, nothing is reasoning. */
   reasoningTags?: Tags | false;
-  /** What encloses a call of a tool. Default `<tool_call>` and `</tool_call>`. */
+  /** The tags that enclose a call of a tool. Default `<tool_call>` and `</tool_call>`. */
   toolCallTags?: Tags;
 }
 
-/** What a model wrote, told apart. */
+/** What a model wrote, told apart into its answer, reasoning and calls. */
 export interface ChatAnswer {
   /** The answer, without reasoning and calls. */
   content: string;
@@ -43,20 +44,20 @@ export interface ChatAnswer {
   reasoning: string | undefined;
   /** Functions to call, in the order in which the model asked for them. */
   toolCalls: ToolCall[];
-  /** What to append to the messages before the next one. */
+  /** The message to append to the conversation before the next one. */
   message: ChatMessage;
 }
 
-/** `text` and `newText` are all that the model wrote, tags included. */
+/** The answer to a conversation. Its `text` and `newText` are all that the model wrote, tags included. */
 export interface ChatResult extends Omit<GenerateResult, "sequences">, ChatAnswer {
-  /** Of a beam search: the `numReturnSequences` best, best first. The result itself is the first. */
+  /** The `numReturnSequences` best texts of a beam search, best first. The result itself is the first. */
   sequences?: (BeamSequence & ChatAnswer)[];
 }
 
-/** A piece of an answer. Texts of one type joined are the result's. The last piece has `result`. */
+/** A piece of an answer. The texts of one type, joined, are the result's. The last piece has `result`. */
 export interface ChatPart {
   type: "reasoning" | "content" | "tool-call";
-  /** Of a call: as the model wrote it. */
+  /** Text that is new; a call of a tool is as the model wrote it. */
   text: string;
   toolCall?: ToolCall;
   /** Token ids that this piece completes. */
@@ -80,7 +81,7 @@ interface Prepared {
   readonly options: GenerateOptions;
 }
 
-/** The conversations of one model. */
+/** Holds the conversations of one model. */
 export class Chat {
   readonly #parts: ChatParts;
 
@@ -88,7 +89,7 @@ export class Chat {
     this.#parts = parts;
   }
 
-  /** The prompt as text. */
+  /** Renders messages into the prompt as text. */
   async render(messages: readonly ChatMessage[], options: RenderChatOptions = {}): Promise<string> {
     return (await this.#parts.prompts.render(messages, options)).text;
   }
@@ -195,7 +196,10 @@ function answerOf(text: string, prepared: Prepared): ChatAnswer {
   };
 }
 
-/** Where a template does not show calls, they stay in the text: else the model would not see what it has done. */
+/**
+ * The message to append to a conversation. Where a template does not show calls, they stay in its text: else the model
+ * would not see what it has done.
+ */
 function messageOf(
   pieces: readonly AnswerPiece[],
   { template, toolCallTags: [open, close] }: Prepared,

@@ -13,7 +13,7 @@ import {
 import { ChatTemplate } from "./template.ts";
 
 const DEFAULT = "default";
-/** What transformers takes when the caller has tools. */
+/** The name of the template that transformers takes when the caller has tools. */
 const TOOL_USE = "tool_use";
 
 interface Source {
@@ -35,6 +35,8 @@ export class ChatTemplates {
   }
 
   /**
+   * Chooses a template.
+   *
    * @param wanted the name of one of the model's templates, or a template itself. Absent: "tool_use" where there is one
    *   and the caller has tools, else "default"
    * @throws ModelComposeError "not-found", "invalid-config" for what is not a template
@@ -131,7 +133,7 @@ function fromConfig(directory: string, { chat_template: value }: JsonObject): Ma
   return sourcesOf(value, join(directory, TOKENIZER_CONFIG_FILE));
 }
 
-/** "chat_template": a text, a list of named ones, or names with texts. */
+/** Reads "chat_template", which is a text, a list of named ones, or names with texts. */
 function sourcesOf(value: unknown, path: string): Map<string, Source> {
   const origin = `"${path}"`;
   if (value === undefined || value === null) {
@@ -161,7 +163,7 @@ function sourcesOf(value: unknown, path: string): Map<string, Source> {
 
 const ROLES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"];
 
-/** bos_token, eos_token, …: texts, or objects with `content`. A token that is not there is not defined in templates. */
+/** The texts of bos_token, eos_token, …, which files have as texts or as objects with `content`. Others are not defined. */
 function specialTokensOf(config: JsonObject): JsonObject {
   const named = ROLES.map((role) => [`${role}_token`, contentOf(config[`${role}_token`])] as const);
   const additional = config.additional_special_tokens;

@@ -1,24 +1,26 @@
-/** What a conversation consists of, and whether a value is one. */
+/** The types that a conversation consists of, and a check of whether a value is one. */
 import { ModelComposeError } from "../../base/errors.ts";
 import { describeJson, isJsonObject } from "../../base/json.ts";
 
 /** A message of a conversation. Templates see every field, those that are not named here too. */
 export interface ChatMessage {
-  /** "system", "user", "assistant", "tool", or what else the model's template knows. */
+  /** Who speaks: "system", "user", "assistant", "tool", or what else the model's template knows. */
   readonly role: string;
-  /** The text. A list of parts is for templates that take one. Null only beside `tool_calls`. */
+  /** The text. A list of parts is for templates that take one. It is null only beside `tool_calls`. */
   readonly content?: string | readonly ContentPart[] | null;
   /** Calls that the assistant made, as in the chat APIs of hubs and servers. */
   readonly tool_calls?: readonly ToolCallEntry[];
   readonly [field: string]: unknown;
 }
 
+/** A part of a message, for templates that take parts. */
 export interface ContentPart {
   readonly type: string;
   readonly text?: string;
   readonly [field: string]: unknown;
 }
 
+/** A call in a message, as the chat APIs of hubs and servers write it. */
 export interface ToolCallEntry {
   readonly type: "function";
   readonly function: ToolCall;
@@ -28,7 +30,7 @@ export interface ToolCallEntry {
 /** A function with the arguments that the model wants to call it with. */
 export interface ToolCall {
   readonly name: string;
-  /** By the names of the function's parameters. */
+  /** The arguments by the names of the function's parameters. */
   readonly arguments: Readonly<Record<string, unknown>>;
 }
 
@@ -55,7 +57,7 @@ export function checkMessages(value: unknown): asserts value is readonly ChatMes
   );
 }
 
-/** What is wrong with a list of messages, and where (`[1].content`); undefined when nothing is. */
+/** Tells what is wrong with a list of messages, and where (`[1].content`); undefined when nothing is. */
 export function listProblem(
   messages: readonly unknown[],
 ): { path: string; expected: string; found: unknown } | undefined {

@@ -1,15 +1,16 @@
-/** Conversations to prompts: the chat templates of one model. */
+/** Turns conversations into prompts, with the chat templates of one model. */
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { loadChatTemplates, type ChatTemplates } from "./find-template.ts";
 import { checkMessages, type ChatMessage, type ToolDefinition } from "./messages.ts";
 import type { ChatTemplate } from "./template.ts";
 
+/** What a conversation's prompt is made from besides its messages. */
 export interface ChatTemplateOptions {
   /** Functions that the model may call. Without any, what looks like a call is content. */
   tools?: readonly ToolDefinition[];
   /** Documents to answer from, for templates that know them. */
   documents?: readonly Readonly<Record<string, unknown>>[];
-  /** The name of one of the model's templates, or a Jinja template. Default: the model's. */
+  /** The name of one of the model's templates, or a Jinja template. Default: the model's own choice. */
   template?: string;
   /** Variables of the model's template, for example `{ enable_thinking: false }`. */
   templateVariables?: Readonly<Record<string, unknown>>;
@@ -17,8 +18,9 @@ export interface ChatTemplateOptions {
   now?: Date;
 }
 
+/** The options of a prompt that is rendered without being answered. */
 export interface RenderChatOptions extends ChatTemplateOptions {
-  /** End with the beginning of the model's answer. Default true. */
+  /** Whether to end with the beginning of the model's answer. Default true. */
   addGenerationPrompt?: boolean;
 }
 
@@ -38,7 +40,11 @@ export class ChatPrompts {
     this.#directory = directory;
   }
 
-  /** @throws ModelComposeError "not-found" without a template, "invalid-input" for messages that it refuses */
+  /**
+   * Renders a conversation.
+   *
+   * @throws ModelComposeError "not-found" without a template, "invalid-input" for messages that it refuses
+   */
   async render(messages: readonly ChatMessage[], options: RenderChatOptions = {}): Promise<ChatPrompt> {
     checkMessages(messages);
     this.#templates ??= loadChatTemplates(this.#directory);
@@ -58,7 +64,7 @@ export function encodeChatPrompt(tokenizer: Tokenizer, { text }: ChatPrompt): nu
   return tokenizer.encode(text, { addSpecialTokens: false });
 }
 
-/** Tools of SmolLM3's template also come as variables. */
+/** Whether a caller gives tools; those of SmolLM3's template also come as variables. */
 export function hasTools({ tools, templateVariables: variables = {} }: ChatTemplateOptions): boolean {
   return [tools, variables.xml_tools, variables.tools].some((list) => Array.isArray(list) && list.length > 0);
 }

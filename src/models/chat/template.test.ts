@@ -23,18 +23,18 @@ const goldens = JSON.parse(fixture("cases.json")) as {
   specialTokens: Record<string, string>;
   cases: { template: string | null; args: TemplateArguments; text: string }[];
   failing: { template: string; args: TemplateArguments; error: string }[];
-  /** Expressions, on which the tables below are. */
+  /** The expressions of the tables below. */
   values: string[];
   /**
-   * By filter, test, operator or member what "{{ [expression] }}" renders for each value (of an operator for each pair of
-   * them); null where transformers fails.
+   * What "{{ [expression] }}" renders for each value (of an operator for each pair of them), by filter, test, operator or
+   * member; null where transformers fails.
    */
   tables: Record<Table, Record<string, (string | null)[]>>;
 };
 
 type Table = "filters" | "tests" | "operators" | "members";
 
-/** The expressions of a row of a table. */
+/** The expressions that a row of a table has results of. */
 function expressionsOf(table: Table, name: string): string[] {
   switch (table) {
     case "filters":
@@ -85,7 +85,7 @@ test.skipIf(smollm3 === undefined)("SmolLM3's template: texts and token ids (nee
   }
 });
 
-/** Of strangers. */
+/** Strangers write templates, so one that never ends must be stopped. */
 describe("a template without an end", () => {
   afterEach(() => vi.restoreAllMocks());
 

@@ -1,5 +1,5 @@
 /**
- * A chat template: from messages to the prompt that a model was trained on. Renders as transformers'
+ * A chat template turns messages into the prompt that a model was trained on. It renders as transformers'
  * `apply_chat_template` does (`utils/chat_template_utils.py`): Jinja with trim_blocks, lstrip_blocks, loop controls and
  * `{% generation %}` blocks, `tojson` without HTML escapes, `raise_exception` and `strftime_now`.
  */
@@ -13,22 +13,24 @@ import { Scope } from "./template/scope.ts";
 import type { Program } from "./template/syntax.ts";
 import { fromJson } from "./template/values.ts";
 
+/** What a template renders besides messages. */
 export interface RenderOptions {
   /** Functions that the model may call; templates see null where there are none. */
   readonly tools?: readonly ToolDefinition[];
   /** Documents to answer from. */
   readonly documents?: readonly Readonly<Record<string, unknown>>[];
-  /** End with the beginning of the model's answer. Default true. */
+  /** Whether to end with the beginning of the model's answer. Default true. */
   readonly addGenerationPrompt?: boolean;
   /** Other variables of the template, such as `enable_thinking`: JSON values. */
   readonly variables?: Readonly<Record<string, unknown>>;
-  /** What `strftime_now` tells. Default: the time of the call. */
+  /** The time that `strftime_now` tells. Default: that of the call. */
   readonly now?: Date;
 }
 
+/** A chat template, compiled. */
 export class ChatTemplate {
   readonly source: string;
-  /** Where it is from, for messages: a file, or "the option template". */
+  /** Where the template is from, for messages: a file, or "the option template". */
   readonly origin: string;
   readonly #program: Program;
   readonly #specialTokens: Readonly<Record<string, unknown>>;
@@ -115,7 +117,7 @@ export class ChatTemplate {
   }
 }
 
-/** A message as a sentence. */
+/** The message of a thrown error, as a sentence. */
 function sentence(error: unknown): string {
   const message = errorMessage(error).trim();
   return /[.!?]$/.test(message) ? message : `${message}.`;

@@ -3,7 +3,7 @@ import type { Activation } from "../../runtime/program.ts";
 import { nearestName } from "../../base/nearest-name.ts";
 import { unsupportedConfig, type ConfigFile } from "./schema.ts";
 
-/** Several names are the same formula, computed another way. */
+/** The runtime's function by transformers' name. Several names are the same formula, computed another way. */
 const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
   ["silu", "silu"],
   ["swish", "silu"],
@@ -17,7 +17,11 @@ const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
   ["gelu_python_tanh", "gelu_tanh"],
 ]);
 
-/** @throws ModelComposeError "unsupported" for any other function */
+/**
+ * The runtime's activation function for the one that the file names under `key`.
+ *
+ * @throws ModelComposeError "unsupported" for any other function
+ */
 export function readActivation(file: ConfigFile, key: string, name: string): Activation {
   const activation = ACTIVATIONS.get(name);
   if (activation !== undefined) {

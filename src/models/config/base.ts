@@ -3,24 +3,25 @@ import { z } from "zod";
 import { parseGenerationConfig, type GenerationConfig } from "./generation.ts";
 import { type ConfigFile, invalidConfig, size, tokenId, tokenIds } from "./schema.ts";
 
+/** The configuration that models of every family have. */
 export interface BaseConfig {
   vocabSize: number;
-  /** Tokens that a sequence may have; an encoder's input and a decoder's output each. */
+  /** Most tokens of a sequence; of an encoder–decoder, of the encoder's input and of the decoder's output each. */
   maxPositions: number;
-  /** Of the decoder. */
+  /** Number of layers; of an encoder–decoder, of the decoder. */
   layers: number;
   bosTokenId?: number;
-  /** Empty when the file names none. */
+  /** Tokens that end a text; empty when the file names none. */
   eosTokenIds: number[];
   padTokenId?: number;
   /**
    * What config.json says of generation, as generation_config.json would: files from before that one existed carry
-   * num_beams, min_length, forced tokens and the like. For models that have no generation_config.json.
+   * num_beams, min_length, forced tokens and the like. It rules where a model has no generation_config.json.
    */
   generationDefaults: GenerationConfig;
 }
 
-/** Of the schema of every family. */
+/** The part of config.json that the schema of every family extends. */
 export const baseSchema = z.object({
   vocab_size: size,
   bos_token_id: tokenId.nullish(),
@@ -67,7 +68,12 @@ const GENERATION_KEYS: ReadonlySet<string> = new Set([
   "renormalize_logits",
 ]);
 
-/** @throws ModelComposeError "invalid-config" for a special token outside the vocabulary */
+/**
+ * The vocabulary, special tokens and settings of generation from the values of a config.json.
+ *
+ * @param file the same config.json with every key
+ * @throws ModelComposeError "invalid-config" for a special token outside the vocabulary
+ */
 export function readBase(
   file: ConfigFile,
   values: z.output<typeof baseSchema>,

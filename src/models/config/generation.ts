@@ -7,6 +7,7 @@ import { isFile } from "../../runtime/platform/files.ts";
 import { GENERATION_CONFIG_FILE } from "../model-files.ts";
 import { parseConfig, readConfigFile, tokenId, tokenIds, type ConfigFile } from "./schema.ts";
 
+/** The settings of a generation_config.json, of which special tokens are read here. */
 export interface GenerationConfig {
   bosTokenId?: number;
   eosTokenIds?: number[];
@@ -16,7 +17,7 @@ export interface GenerationConfig {
   settings: JsonObject;
 }
 
-/** Keys of transformers that are not here are ignored: files in the wild carry many. null means absent. */
+/** The special tokens; other keys are not looked at here, of which files in the wild carry many. null means absent. */
 const schema = z.object({
   bos_token_id: tokenId.nullish(),
   eos_token_id: tokenIds.nullish(),

@@ -1,8 +1,11 @@
 import { headSize, invalidConfig, type ConfigFile } from "./schema.ts";
 
 /**
- * Channels of a head, for models whose heads share the hidden channels; sizes come with their keys. Throws
- * "invalid-config" where they cannot be shared evenly (`otherwise` ends that sentence), or are more than any head has.
+ * The number of channels of a head, for models whose heads share the hidden channels. Sizes come with their keys in the
+ * file, for errors.
+ *
+ * @param otherwise the end of the error's sentence where the channels cannot be shared evenly
+ * @throws ModelComposeError "invalid-config" where they cannot be shared evenly, or are more than any head has
  */
 export function readHeadDim(
   file: ConfigFile,

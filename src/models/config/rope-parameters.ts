@@ -9,11 +9,11 @@ import { type ConfigFile, invalidConfig, parseConfig, size, unsupportedConfig } 
 
 export interface DefaultRope {
   type: "default";
-  /** The base; the slowest pair of channels turns about 1 / theta radians a token. */
+  /** The base of the frequencies; the slowest pair of channels turns about 1 / theta radians a token. */
   theta: number;
 }
 
-/** Positions divided by `factor`. */
+/** Linear interpolation: positions are divided by `factor`. */
 export interface LinearRope {
   type: "linear";
   theta: number;
@@ -34,36 +34,37 @@ export interface Llama3Rope {
   type: "llama3";
   theta: number;
   factor: number;
-  /** Channels that turn less often than this over the original context are interpolated. */
+  /** Channels that turn less often than this over the context before it was made longer are interpolated. */
   lowFrequencyFactor: number;
-  /** Channels that turn more often than this are left alone. */
+  /** Channels that turn more often than this over the same context are left alone. */
   highFrequencyFactor: number;
-  /** Undefined: maxPositions. */
+  /** Positions of the context before it was made longer; undefined: maxPositions. */
   originalMaxPositions?: number;
 }
 
+/** YaRN (Peng et al. 2023, https://arxiv.org/abs/2309.00071): slow channels are interpolated, fast ones left alone. */
 export interface YarnRope {
   type: "yarn";
   theta: number;
   /** How many times longer the context is made; undefined: maxPositions / originalMaxPositions. */
   factor?: number;
-  /** Context the model was trained on before; undefined: maxPositions. */
+  /** Positions of the context before it was made longer; undefined: maxPositions. */
   originalMaxPositions?: number;
-  /** Scales cosines and sines; undefined: from the factor (paper, equation 22) and the two mscales. */
+  /** Scale of cosines and sines; undefined: computed from `factor` (paper, equation 22) and the two mscales. */
   attentionFactor?: number;
   mscale?: number;
   mscaleAllDim?: number;
-  /** Channels that turn more often than this over the original context are left alone. */
+  /** Channels that turn more often than this over the context before it was made longer are left alone. */
   betaFast: number;
-  /** Channels that turn less often than this are interpolated by the whole factor. */
+  /** Channels that turn less often than this over the same context are interpolated by the whole factor. */
   betaSlow: number;
-  /** Round the borders between these regions outwards to whole channels. */
+  /** Whether the borders between these regions are rounded outwards to whole channels. */
   truncate: boolean;
 }
 
 export type RopeParameters = DefaultRope | LinearRope | DynamicRope | Llama3Rope | YarnRope;
 
-/** Of transformers 5. */
+/** The RoPE types that transformers 5 knows. */
 const KNOWN_TYPES = ["default", "linear", "dynamic", "yarn", "longrope", "llama3", "proportional"];
 
 const SUPPORTED_TYPES = ["default", "linear", "dynamic", "llama3", "yarn"] as const;
@@ -90,8 +91,11 @@ const yarnSchema = z.object({
 });
 
 /**
- * `rope_theta` with `rope_scaling` (transformers 4), or `rope_parameters` with everything in it (5). Both may be
- * there when they agree.
+ * The RoPE parameters of a config.json: `rope_theta` with `rope_scaling` (transformers 4), or `rope_parameters` with
+ * everything in it (transformers 5). Both may be there when they agree.
+ *
+ * @param defaultTheta the base where the file has none
+ * @throws ModelComposeError "invalid-config" for wrong values, "unsupported" for RoPE that the runtime does not do
  */
 export function readRopeParameters(file: ConfigFile, defaultTheta: number): RopeParameters {
   const scaling = ropeObject(file);
@@ -149,7 +153,7 @@ function readYarn(nested: ConfigFile): Omit<YarnRope, "type" | "theta" | "origin
   };
 }
 
-/** As in transformers, the key beside rope_parameters wins over the one in it. */
+/** Reads the positions before the context was made longer. As in transformers, the key beside rope_parameters wins. */
 function readOriginal(file: ConfigFile, nested: ConfigFile): { originalMaxPositions?: number } {
   const key = "original_max_position_embeddings";
   const source = file.values[key] === undefined ? nested : file;

@@ -10,40 +10,47 @@ export interface ConfigFile {
   values: JsonObject;
 }
 
-/** @throws ModelComposeError "not-found" without the file, "invalid-config" for one that holds no JSON object */
+/**
+ * Reads a configuration file.
+ *
+ * @throws ModelComposeError "not-found" without the file, "invalid-config" for one that holds no JSON object
+ */
 export async function readConfigFile(path: string): Promise<ConfigFile> {
   const values = await readJsonObject(path, "invalid-config", "Correct the file, or fetch it again.");
   return { path, values };
 }
 
-/** Sizes index arrays of 32-bit machines; nothing real comes near. */
+/** The largest size or token id: what fits a signed 32-bit integer. Nothing real comes near. */
 const MAX_SIZE = 2 ** 31 - 1;
 
+/** A number of channels, positions or tokens. */
 export const size = z.int().min(1).max(MAX_SIZE);
 
-/** A count of layers or heads. Far beyond every model, and a Program of so many layers is still built in a moment. */
+/** A count of layers or heads. The bound is far beyond every model; a Program of so many layers is built in a moment. */
 export const count = z.int().min(1).max(4096);
 
-/** Channels of a head. RoPE makes a frequency of each pair before any weight is looked at. */
+/** The channels of a head, bounded because RoPE makes a frequency of each pair before any weight is looked at. */
 export const headSize = z.int().min(1).max(65_536);
 
 export const tokenId = z.int().min(0).max(MAX_SIZE);
 
-/** Files have one id, or a list of them. */
+/** One token id, or a list of them, as a list without repetitions. */
 export const tokenIds = z
   .union([tokenId.transform((id) => [id]), z.array(tokenId)], {
     error: "expected a token id (integer >= 0) or a list of them",
   })
   .transform((ids) => [...new Set(ids)]);
 
-/** A file with the values that transformers' class has for keys that it leaves out; null in a file means none. */
+/** A file, with the values of transformers' class for the keys that it leaves out; null in a file means none. */
 export function withDefaults(file: ConfigFile, defaults: JsonObject): ConfigFile {
   return { ...file, values: { ...defaults, ...file.values } };
 }
 
 /**
- * A file with other names of some keys (transformers' attribute_map), as "other": "name". Both may be there when they
- * agree.
+ * A file in which values under other names of some keys (transformers' attribute_map) stand under their own. `aliases`
+ * are "other": "name"; a file may have both names when they agree.
+ *
+ * @throws ModelComposeError "invalid-config" when they differ
  */
 export function withAliases(file: ConfigFile, aliases: Readonly<Record<string, string>>): ConfigFile {
   const values = { ...file.values };
@@ -63,7 +70,11 @@ export function withAliases(file: ConfigFile, aliases: Readonly<Record<string, s
   return { ...file, values };
 }
 
-/** Values that fit a schema, or an error that names the file, every wrong key, what was expected and what was found. */
+/**
+ * The values of a file that fit a schema.
+ *
+ * @throws ModelComposeError "invalid-config" naming the file, every wrong key, what was expected and what was found
+ */
 export function parseConfig<S extends z.ZodType>(file: ConfigFile, schema: S): z.output<S> {
   const result = schema.safeParse(file.values);
   if (result.success) {
@@ -82,7 +93,7 @@ export function invalidConfig(file: ConfigFile, problem: string): ModelComposeEr
   });
 }
 
-/** For what transformers knows and this program does not (yet). */
+/** The error for what transformers knows and this program does not (yet). */
 export function unsupportedConfig(file: ConfigFile, problem: string, remedy: string): ModelComposeError {
   return new ModelComposeError("unsupported", `"${file.path}": ${problem}`, { remedy });
 }

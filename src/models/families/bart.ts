@@ -16,7 +16,7 @@ const VARIANT: EncoderDecoderVariant = {
   positionOffset: 2,
 };
 
-/** Of the class in transformers. */
+/** The defaults of the configuration's class in transformers. */
 const DEFAULTS = {
   pad_token_id: 1,
   bos_token_id: 0,

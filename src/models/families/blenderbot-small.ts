@@ -12,13 +12,14 @@ const TYPE = "blenderbot-small";
 const VARIANT: EncoderDecoderVariant = {
   norm: "after",
   embeddingNorm: { encoder: "after-positions", decoder: "before-positions" },
-  // Transformers 5 scales the encoder's alone; 4 scaled the decoder's too, which its norm undoes but for the epsilon.
+  // transformers 5 scales the encoder's embeddings alone; 4 scaled the decoder's too, which its norm undoes but for the
+  // epsilon.
   scaled: ["encoder"],
   hasFinalNorm: false,
   positionOffset: 0,
 };
 
-/** Of the class in transformers. */
+/** The defaults of the configuration's class in transformers. */
 const DEFAULTS = {
   pad_token_id: 0,
   bos_token_id: 1,

@@ -15,7 +15,7 @@ const VARIANT: EncoderDecoderVariant = {
   positionOffset: 0,
 };
 
-/** Of the class in transformers. */
+/** The defaults of the configuration's class in transformers. */
 const DEFAULTS = {
   pad_token_id: 0,
   bos_token_id: 1,

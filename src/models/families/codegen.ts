@@ -31,14 +31,14 @@ const TYPE = "codegen";
 interface CodeGenConfig extends BaseConfig {
   hiddenSize: number;
   intermediateSize: number;
-  /** A multiple of BLOCKS. */
+  /** Number of heads, a multiple of BLOCKS. */
   heads: number;
   headDim: number;
-  /** The first channels of a head, an even number, which are rotated. */
+  /** How many channels of a head, the first ones, are rotated: an even number. */
   rotaryDim: number;
   layerNormEps: number;
   activation: Activation;
-  /** The LM head is the embedding matrix. */
+  /** Whether the LM head is the embedding matrix. */
   tieWordEmbeddings: boolean;
 }
 
@@ -164,7 +164,7 @@ function buildProgram(config: CodeGenConfig): Program {
   });
 }
 
-/** In the order in which a block of the fused projection has them. */
+/** The parts of the fused projection, in the order in which a block of it has them. */
 const PARTS = ["query", "value", "key"] as const;
 type Part = (typeof PARTS)[number];
 

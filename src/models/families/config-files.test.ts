@@ -1,4 +1,4 @@
-/** The config.json of every family but SmolLM3 (smollm3.test.ts): names, defaults, and what is refused. */
+/** Checks the config.json of every family but SmolLM3 (smollm3.test.ts): names, defaults, and what is refused. */
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";

@@ -3,7 +3,7 @@ import type { Program } from "../../runtime/program.ts";
 import type { BaseConfig } from "../config/base.ts";
 import type { ConfigFile } from "../config/schema.ts";
 
-/** A config.json that was read, and the forward pass that it describes. */
+/** The configuration of a config.json that was read, and the forward pass that it describes. */
 export interface FamilyModel {
   readonly config: BaseConfig;
   readonly program: Program;

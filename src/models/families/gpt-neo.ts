@@ -29,14 +29,14 @@ type AttentionType = "global" | "local";
 interface GptNeoConfig extends BaseConfig {
   hiddenSize: number;
   intermediateSize: number;
-  /** One a layer: all positions, or the last `windowSize`. */
+  /** What each layer attends to: all positions ("global"), or the last `windowSize` ("local"). */
   attentionTypes: AttentionType[];
   windowSize: number;
   heads: number;
   headDim: number;
   layerNormEps: number;
   activation: Activation;
-  /** The LM head is the embedding matrix. */
+  /** Whether the LM head is the embedding matrix. */
   tieWordEmbeddings: boolean;
 }
 
@@ -49,7 +49,7 @@ const schema = baseSchema.extend({
   intermediate_size: size.nullish(),
   num_layers: count,
   num_heads: count,
-  // Runs of layers: [[types, how many times], …].
+  // The attention types are given as runs of layers: [[types, how many times], …].
   attention_types: z
     .array(z.tuple([z.array(attentionType), count]))
     .nullish()

@@ -31,11 +31,11 @@ interface Gpt2Config extends BaseConfig {
   headDim: number;
   layerNormEps: number;
   activation: Activation;
-  /** Scores are divided by the square root of headDim. */
+  /** Whether scores are divided by the square root of headDim. */
   scalesScores: boolean;
-  /** Scores are divided by the layer's number, from 1. */
+  /** Whether scores are divided by the layer's number, from 1. */
   scalesScoresByLayer: boolean;
-  /** The LM head is the embedding matrix. */
+  /** Whether the LM head is the embedding matrix. */
   tieWordEmbeddings: boolean;
 }
 
@@ -55,7 +55,7 @@ const schema = baseSchema.extend({
   activation_function: z.string().default("gelu_new"),
   layer_norm_epsilon: z.number().positive().default(1e-5),
   scale_attn_weights: z.boolean().default(true),
-  // reorder_and_upcast_attn keeps scores in f32, where they are anyway.
+  // The key reorder_and_upcast_attn is not read: it keeps scores in f32, where they are anyway.
   scale_attn_by_inverse_layer_idx: z.boolean().default(false),
   add_cross_attention: z.boolean().default(false),
   tie_word_embeddings: z.boolean().default(true),

@@ -1,4 +1,4 @@
-/** What is said about a model's name that nobody has: it comes from the models that are known to run here. */
+/** Says which model was meant by a name that nobody has, among the models that are known to run here. */
 import { nearestName } from "../../base/nearest-name.ts";
 import { FAMILIES } from "./table.ts";
 
@@ -7,7 +7,7 @@ const MISTAKEN: Readonly<Record<string, string>> = {
   "HuggingFaceTB/SmolLM3-1.7B": "HuggingFaceTB/SmolLM2-1.7B",
 };
 
-/** The id to fetch: of a model that does not exist the one that is meant. */
+/** The id to fetch for a model: of one that does not exist, the one that is meant. */
 export function meantModel(model: string): string {
   return MISTAKEN[model] ?? model;
 }

@@ -1,6 +1,6 @@
 /**
- * The Programs of published models: every tensor by the name and shape that the hub's files have, each part of it used once,
- * and as many parameters as transformers counts.
+ * Checks the Programs of published models: that they read every tensor by the name and shape that the hub's files have,
+ * each part of it once, and have as many parameters as transformers counts.
  */
 import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -12,7 +12,7 @@ import { describeModel } from "../describe-model.ts";
 interface Published {
   config: Record<string, unknown>;
   parameters: number;
-  /** By name with * for the layer: shape, and how many layers. */
+  /** The shape of each tensor, and how many layers have it, by name with * for the layer. */
   tensors: Record<string, [number[], number]>;
 }
 
@@ -30,7 +30,7 @@ interface ReadTensor {
   ranges: RowRange[];
 }
 
-/** What a program reads of each tensor. */
+/** The parts that a program reads of each tensor. */
 function tensorsOf({ matrices, vectors }: Program): Map<string, ReadTensor> {
   const tensors = new Map<string, ReadTensor>();
   const add = (
@@ -74,7 +74,7 @@ test.each(Object.entries(published))("%s", async (_name, { config, parameters, t
       count += shape.reduce((product, size) => product * size, 1);
     }
   }
-  // A row of one, which files have as a matrix.
+  // Files have the bias of the logits as a matrix of one row.
   const flat = Object.entries(tensors).map(([name, [shape, layers]]) => [
     name,
     [name === "final_logits_bias" ? shape.slice(1) : shape, layers],

@@ -84,7 +84,7 @@ function readUsesRope(file: ConfigFile, values: Values): boolean[] {
       `"no_rope_layers" has ${given.length} entries; expected "num_hidden_layers", ${layers}.`,
     );
   }
-  // Against its name: 1 is a layer with RoPE.
+  // Against the key's name, 1 is a layer with RoPE.
   return given.map((flag) => flag === 1);
 }
 

@@ -1,7 +1,8 @@
-/** Every row of the table is whole: what it promises runs, and is checked against PyTorch and published models. */
+/** Checks that every row of the table is whole: what it promises runs, and has goldens of PyTorch and published models. */
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { goldenPath, temporaryDirectory } from "../../../test/support/model-files.ts";
+import { GOLDEN_NAMES, goldenPath } from "../../../test/support/golden-folder.ts";
+import { temporaryDirectory } from "../../../test/support/model-files.ts";
 import type { JsonObject } from "../../base/json.ts";
 import { describeModel } from "../describe-model.ts";
 import { readConfigFiles } from "../tokenizer/config-files.ts";
@@ -18,9 +19,7 @@ const published = JSON.parse(read("test/fixtures/published/published.json")) as 
 /** Golden models by family; each has the results of PyTorch beside its config.json. */
 const goldens = Map.groupBy(
   await Promise.all(
-    readdirSync(goldenPath("."), { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map(async ({ name }) => ({ name, model: await describeModel(goldenPath(name)) })),
+    GOLDEN_NAMES.map(async (name) => ({ name, model: await describeModel(goldenPath(name)) })),
   ),
   ({ model }) => model.family.type,
 );
@@ -82,7 +81,7 @@ describe.each(FAMILIES.map((family) => [family.type, family] as const))("%s", (t
     const files = await readConfigFiles(temporaryDirectory());
     const sourceOf = (values: JsonObject) =>
       readVocabularySource("folder", { ...files, model: { path: "config.json", values } });
-    // A class that files name is refused where it is unknown.
+    // A class that the files name is refused where it is unknown.
     const named = await sourceOf({ model_type: type, tokenizer_class: family.tokenizerClass });
     expect(await sourceOf({ model_type: type })).toEqual(named);
     expect(named.className).toBe(family.tokenizerClass);

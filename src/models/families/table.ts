@@ -12,7 +12,7 @@ import { gpt2 } from "./gpt2.ts";
 import { llama } from "./llama.ts";
 import { smollm3 } from "./smollm3.ts";
 
-/** In the order in which their published models are offered. */
+/** The families, in the order in which their published models are offered. */
 export const FAMILIES: readonly Family[] = [
   smollm3,
   llama,

@@ -12,8 +12,27 @@ test("names of files that stay in their directory on every platform", () => {
   ];
   expect(plain.filter((name) => !isPlainName(name))).toEqual([]);
   const others = [
-    ...["", ".", "..", "...", "a/b", "a\\b", "C:x", "../x", "a\0b", "a\nb", "x".repeat(256), 5, null],
-    ...["nul", "NUL.safetensors", "con", "com1.bin", "lpt9", "aux.json", "model.bin.", "model.bin "],
+    "",
+    ".",
+    "..",
+    "...",
+    "a/b",
+    "a\\b",
+    "C:x",
+    "../x",
+    "a\0b",
+    "a\nb",
+    "x".repeat(256),
+    5,
+    null,
+    "nul",
+    "NUL.safetensors",
+    "con",
+    "com1.bin",
+    "lpt9",
+    "aux.json",
+    "model.bin.",
+    "model.bin ",
   ];
   expect(others.filter(isPlainName)).toEqual([]);
 });

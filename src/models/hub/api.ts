@@ -4,18 +4,18 @@ import { isJsonObject } from "../../base/json.ts";
 import type { HubHttp } from "./http.ts";
 import { isCommit } from "./repository.ts";
 
-/** Of a list of files, a thousand entries each. */
+/** Most pages of a list of files; a page has a thousand entries. */
 const MAX_PAGES = 1000;
 
 /** A file of a repository, with what identifies its content. */
 export interface HubFile {
   readonly name: string;
-  /** In bytes. */
+  /** Size in bytes. */
   readonly size: number;
   readonly hash: ContentHash;
 }
 
-/** "sha256" of the bytes (files in LFS), or "git": SHA-1 of "blob SIZE\0" and the bytes. Hexadecimal. */
+/** A hash in hexadecimal: "sha256" of the bytes (files in LFS), or "git", the SHA-1 of "blob SIZE\0" and the bytes. */
 export interface ContentHash {
   readonly kind: "sha256" | "git";
   readonly hex: string;
@@ -55,7 +55,7 @@ export async function commitOfRevision(http: HubHttp, id: string, revision: stri
 /**
  * The files at the top of a repository, by name. Models have their own there; folders hold other formats.
  *
- * @param commit in full
+ * @param commit the commit in full
  * @throws ModelComposeError "not-found" for an unknown repository or commit, "download"
  */
 export async function filesOfCommit(
@@ -103,12 +103,12 @@ export function contentUrl(http: HubHttp, id: string, commit: string, name: stri
   return `${http.endpoint}/${id}/resolve/${commit}/${encodeURIComponent(name)}`;
 }
 
-/** What Windows takes for a device, whatever its ending. */
+/** Names that Windows takes for a device, whatever their ending. */
 const DEVICE_NAME = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;
 
 /**
- * No separator of any platform, no drive, no control character, no device, nothing that Windows cuts off the end, not "." or
- * "..": it cannot leave its directory.
+ * Whether a name cannot leave its directory: it has no separator of any platform, no drive, no control character and
+ * nothing that Windows cuts off the end, and it is no device and neither "." nor "..".
  */
 export function isPlainName(name: unknown): name is string {
   return (
@@ -136,7 +136,11 @@ function fetchFor(http: HubHttp, subject: Parameters<HubHttp["fetchWhole"]>[2]):
   };
 }
 
-/** What the library throws by itself is about an answer that it does not understand. @throws ModelComposeError, AbortError */
+/**
+ * What `ask` resolves to. What the library throws by itself is about an answer that it does not understand.
+ *
+ * @throws ModelComposeError, AbortError
+ */
 async function named<T>(http: HubHttp, what: string, ask: () => Promise<T>): Promise<T> {
   try {
     return await ask();

@@ -28,7 +28,7 @@ describe("the lock of a blob", () => {
       hasSecond = true;
       return lock;
     });
-    // Longer than a lock lives that nobody touches.
+    // This is longer than a lock lives that nobody touches.
     await new Promise((resolve) => setTimeout(resolve, 2 * TIMES.stale));
     expect(hasSecond).toBe(false);
     await first?.release();
@@ -46,7 +46,7 @@ describe("the lock of a blob", () => {
     expect(await second).toBeUndefined();
     expect(existsSync(path)).toBe(true);
     await first?.release();
-    // Done between the last look and the lock.
+    // The work was done between the last look and the lock.
     expect(await acquire(path, { isDone: () => Promise.resolve(true) })).toBeUndefined();
     expect(existsSync(path)).toBe(false);
   });

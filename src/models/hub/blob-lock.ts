@@ -18,13 +18,13 @@ import {
   touch,
 } from "../../runtime/platform/file-store.ts";
 
-/** Milliseconds. */
+/** The times of a lock, in milliseconds. */
 export interface LockTimes {
   readonly touch: number;
   readonly poll: number;
-  /** A lock that was not touched for so long belongs to nobody. */
+  /** How long a lock is not touched until it belongs to nobody. */
   readonly stale: number;
-  /** The same, when its holder was a process of this machine that is gone. */
+  /** The same time for a lock whose holder was a process of this machine that is gone. */
   readonly staleAfterEnd: number;
 }
 
@@ -33,14 +33,14 @@ export const DEFAULT_LOCK_TIMES: LockTimes = { touch: 1000, poll: 200, stale: 15
 export interface LockWaiting {
   readonly signal?: AbortSignal;
   readonly times?: LockTimes;
-  /** Called once when another holds the lock, with its process where that is known. */
+  /** Called once when another process holds the lock, with its id where that is known. */
   readonly onWait?: (holder: number | undefined) => void;
-  /** Looked at while waiting: true when what the lock is for has been done. */
+  /** Asked while waiting: whether what the lock is for has been done. */
   readonly isDone: () => Promise<boolean>;
 }
 
 export interface BlobLock extends AsyncDisposable {
-  /** Idempotent. */
+  /** Gives the lock back. Idempotent. */
   release(): Promise<void>;
 }
 
@@ -50,8 +50,9 @@ interface Holder {
 }
 
 /**
- * Takes the lock, or waits until it is free. Undefined when another did the work meanwhile.
+ * Takes the lock, or waits until it is free.
  *
+ * @returns undefined when another process did the work meanwhile
  * @throws AbortError; ModelComposeError "download" when the folder cannot be written
  */
 export async function acquireBlobLock(path: string, waiting: LockWaiting): Promise<BlobLock | undefined> {
@@ -64,7 +65,7 @@ export async function acquireBlobLock(path: string, waiting: LockWaiting): Promi
     throwIfAborted(signal);
     if (await createExclusively(path, content)) {
       const lock = hold(path, content, times);
-      // It may have been done between the last look and now.
+      // The work may have been done between the last look and now.
       if (!(await isDone())) {
         return lock;
       }
@@ -102,7 +103,7 @@ function hold(path: string, content: string, times: LockTimes): BlobLock {
     }
     isHeld = false;
     clearInterval(timer);
-    // Whoever took it for abandoned has a lock of its own there now.
+    // A process that took this lock for abandoned has a lock of its own there now.
     if ((await readText(path)) === content) {
       await discard(path);
     }
@@ -110,7 +111,7 @@ function hold(path: string, content: string, times: LockTimes): BlobLock {
   return { release, [Symbol.asyncDispose]: release };
 }
 
-/** Of several who find a lock abandoned, one moves it away; a new one, moved by mistake, is put back. */
+/** Takes an abandoned lock away. Of several who find it, one moves it; a new one, moved by mistake, is put back. */
 async function takeAway(path: string, text: string): Promise<void> {
   const aside = `${path}.${randomUUID().slice(0, 8)}`;
   if (!(await renameFile(path, aside))) {
@@ -136,12 +137,12 @@ function readHolder(text: string): Holder {
       host: typeof host === "string" ? host : undefined,
     };
   } catch {
-    // It is being written just now.
+    // The lock is being written just now.
     return unknown;
   }
 }
 
-/** True for a process of this machine that is not there any more. */
+/** Whether the holder was a process of this machine that is not there any more. */
 function hasEnded({ pid, host }: Holder): boolean {
   if (pid === undefined || host !== hostname()) {
     return false;

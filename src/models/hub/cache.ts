@@ -23,9 +23,9 @@ export type Requirement = "model" | "tokenizer" | "config";
 
 /** What a snapshot lacks. */
 export interface Gaps {
-  /** Without these the model cannot be used. */
+  /** Files without which the model cannot be used. */
   readonly missing: readonly string[];
-  /** Not there, and nothing in the cache says whether the repository has them. */
+  /** Files that are not there, and of which nothing in the cache says whether the repository has them. */
   readonly unknown: readonly string[];
 }
 
@@ -58,13 +58,13 @@ export class CachedRepository {
     return `${this.blob(hash)}.incomplete`;
   }
 
-  /** Folder of this model's locks. Python's own are files HASH.lock in it that stay when nobody holds them. */
+  /** Folder of this model's locks. Those of huggingface_hub, HASH.lock, stay in it when nobody holds them. */
   get lockDirectory(): string {
     return join(this.cacheDirectory, ".locks", folderName(this.id));
   }
 
   /**
-   * The commit that a revision was last seen at; a commit is its own. Undefined when the cache does not know.
+   * The commit that a revision was last seen at; of a commit, itself; undefined when the cache does not know.
    *
    * @throws ModelComposeError "not-found" for a damaged reference
    */
@@ -118,7 +118,7 @@ export class CachedRepository {
     if (target !== undefined) {
       return dirname(target) === dirname(this.blob("x")) ? basename(target) : undefined;
     }
-    // Two names of one file: where symbolic links are not allowed.
+    // Where symbolic links are not allowed, a file and its blob are two names of one file.
     const identity = (await fileState(path))?.identity;
     if (identity === undefined) {
       return undefined;
@@ -156,7 +156,7 @@ export class CachedRepository {
       : { missing, unknown: tokenizer.files };
   }
 
-  /** Neither there nor known not to be. */
+  /** Whether a file is neither there nor known not to be. */
   async #isOpen(commit: string, name: string): Promise<boolean> {
     const places = [
       join(this.snapshotDirectory(commit), name),
@@ -170,7 +170,7 @@ export class CachedRepository {
     return true;
   }
 
-  /** Weights of formats that are not read here do not count: the hub may have others. */
+  /** The weight files that are missing. Those of formats that are not read here do not count: the hub may have others. */
   async #missingWeights(commit: string): Promise<readonly string[]> {
     const directory = this.snapshotDirectory(commit);
     for (const { file } of WEIGHT_FILES) {
@@ -181,7 +181,7 @@ export class CachedRepository {
     return [WEIGHT_FILES.map(({ file }) => file).join(" or ")];
   }
 
-  /** tokenizer.json, or the files from which it is made: what is neither there nor known not to be. */
+  /** Which of tokenizer.json, or the files from which it is made, are neither there nor known not to be. */
   async #tokenizerGaps(commit: string): Promise<{ files: readonly string[]; isNeeded: boolean }> {
     const has = (name: string): Promise<boolean> => isFile(join(this.snapshotDirectory(commit), name));
     if (await has(TOKENIZER_FILE)) {

@@ -1,4 +1,4 @@
-/** What is in the cache: listed, checked, removed. */
+/** The models in the cache: what there is of each, and whether its files are whole. */
 import { join } from "node:path";
 import { throwIfAborted } from "../../base/errors.ts";
 import { isJsonObject } from "../../base/json.ts";
@@ -15,7 +15,7 @@ import { contentHash } from "./api.ts";
 import { CachedRepository, cachedModels } from "./cache.ts";
 import { startHash } from "./content-hash.ts";
 
-/** One commit of a model. */
+/** One commit of a model in the cache. */
 export interface CachedModel {
   readonly repository: CachedRepository;
   readonly commit: string;
@@ -25,14 +25,14 @@ export interface CachedModel {
   /** `model_type` of its config.json. */
   readonly modelType: string | undefined;
   readonly format: string | undefined;
-  /** Of its files; what it shares with other commits counts for each. */
+  /** Bytes of its files; what it shares with other commits counts for each. */
   readonly bytes: number;
-  /** As far as the file system keeps it. */
+  /** When a file of it was last read, as far as the file system keeps that. */
   readonly lastUsed: Date | undefined;
   readonly isComplete: boolean;
 }
 
-/** Every commit of every model in a cache, by id. What an interrupted fetch left is among them. */
+/** Every commit of every model in a cache, in the order of ids. What an interrupted fetch left is among them. */
 export async function listCachedModels(cacheDirectory: string): Promise<CachedModel[]> {
   const models: CachedModel[] = [];
   for (const id of await cachedModels(cacheDirectory)) {
@@ -78,7 +78,7 @@ export async function listCommits(repository: CachedRepository): Promise<CachedM
   return models;
 }
 
-/** Commits to the branches and tags that point at them. */
+/** The branches and tags that point at each commit, by commit. */
 export async function references(repository: CachedRepository): Promise<Map<string, string[]>> {
   const directory = join(repository.directory, "refs");
   const byCommit = new Map<string, string[]>();
@@ -91,17 +91,18 @@ export async function references(repository: CachedRepository): Promise<Map<stri
   return byCommit;
 }
 
+/** A file of a commit, and what a check found. */
 export interface CheckedFile {
   readonly name: string;
-  /** "unchecked": nothing says what its hash should be. */
+  /** What the check found; "unchecked" when nothing says what the file's hash should be. */
   readonly state: "good" | "damaged" | "missing" | "unchecked";
-  /** Of the blob. */
+  /** The hash that its blob is named by; undefined for a file that is no link to a blob. */
   readonly hash: string | undefined;
 }
 
 export interface CheckOptions {
   readonly signal?: AbortSignal;
-  /** Bytes read, of all bytes of the commit. */
+  /** Called with the bytes read so far and all bytes of the commit. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { ModelComposeError } from "../../base/errors.ts";
 import { readText } from "../../runtime/platform/file-store.ts";
 
-/** An empty variable counts as unset. */
+/** Variables of the environment. An empty one counts as unset. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const DEFAULT_ENDPOINT = "https://huggingface.co";
@@ -34,7 +34,7 @@ export function hubEndpoint(env: Environment = process.env): string {
   if (isAddress && url.username === "" && url.password === "") {
     return text.replace(/\/+$/, "");
   }
-  // It may hold a password.
+  // The address may hold a password, which no message may show.
   const found = isAddress ? "a name or a password is in it" : `found ${JSON.stringify(text)}`;
   throw new ModelComposeError("invalid-argument", `HF_ENDPOINT is not the address of a hub: ${found}.`, {
     remedy: `Write it as in "${DEFAULT_ENDPOINT}", or leave it out; a token goes into HF_TOKEN.`,
@@ -43,7 +43,7 @@ export function hubEndpoint(env: Environment = process.env): string {
 
 /**
  * The token to show to the hub: the one given, else HF_TOKEN, else the file that "hf auth login" wrote (HF_TOKEN_PATH,
- * or "token" in HF_HOME). With HF_HUB_DISABLE_IMPLICIT_TOKEN only the one given.
+ * or "token" in HF_HOME). With HF_HUB_DISABLE_IMPLICIT_TOKEN it is only the one given.
  *
  * @throws ModelComposeError "invalid-argument" for a token that cannot be one; the message does not show it
  */
@@ -68,7 +68,7 @@ export async function hubToken(
   return tokenFrom(await readText(path), `the file "${path}"`);
 }
 
-/** What forbids the network, for messages: "HF_HUB_OFFLINE=1"; undefined when nothing does. */
+/** The setting that forbids the network, as messages name it: "HF_HUB_OFFLINE=1"; undefined when none does. */
 export function offlineSetting(env: Environment = process.env): string | undefined {
   const name = env["HF_HUB_OFFLINE"] ? "HF_HUB_OFFLINE" : "TRANSFORMERS_OFFLINE";
   return isTrue(env[name]) ? `${name}=${env[name] ?? ""}` : undefined;
@@ -103,7 +103,7 @@ function tokenFrom(text: string | undefined, source: string): HubToken | undefin
   );
 }
 
-/** The spellings of huggingface_hub. */
+/** Whether a variable says yes, in the spellings of huggingface_hub. */
 function isTrue(value: string | undefined): boolean {
   return ["1", "ON", "YES", "TRUE"].includes(value?.trim().toUpperCase() ?? "");
 }

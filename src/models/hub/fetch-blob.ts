@@ -1,4 +1,4 @@
-/** One file's content from the hub into the cache: in pieces, from where it stopped, checked before it counts. */
+/** Fetches one file's content from the hub into the cache: in pieces, from where it stopped, checked before it counts. */
 import type { Hash } from "node:crypto";
 import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import {
@@ -13,15 +13,16 @@ import { startHash } from "./content-hash.ts";
 import { Retries, Transient, type Answer, type HubHttp } from "./http.ts";
 import type { Subject } from "./refusals.ts";
 
+/** A file to fetch, and where from and to. */
 export interface BlobRequest {
   readonly http: HubHttp;
   readonly url: string;
   readonly file: HubFile;
   readonly subject: Subject;
-  /** Where the content goes; what has arrived of it is kept in `incompletePath`. */
+  /** Path that the whole content gets; what has arrived of it is kept in `incompletePath`. */
   readonly path: string;
   readonly incompletePath: string;
-  /** Bytes that are there, of `file.size`. */
+  /** Called with the bytes that are there, of `file.size`. */
   readonly onBytes: (done: number) => void;
 }
 
@@ -29,8 +30,8 @@ export interface BlobRequest {
  * Fetches what is missing of a blob, and gives it its name when its size and hash are right. After a break it goes on by a
  * byte range (RFC 9110, 14); a server that ignores ranges, or has another file meanwhile, is read from the beginning.
  *
- * @throws ModelComposeError "download" (after several attempts; a wrong hash, for which the file is discarded), "not-found";
- *   AbortError. What has arrived is kept.
+ * @throws ModelComposeError "download" (after several attempts; a wrong hash, for which the file is discarded),
+ *   "not-found"; AbortError. What has arrived is kept.
  */
 export async function fetchBlob(request: BlobRequest): Promise<void> {
   const { path, incompletePath, subject } = request;
@@ -61,7 +62,7 @@ class BlobTransfer {
   readonly #request: BlobRequest;
   #hash: Hash;
   #position = 0;
-  /** Of the answer that is being read: a range is only good for the same file. */
+  /** The ETag of the answer that is being read: a range is only good for the same file. */
   #etag: string | undefined;
 
   constructor(request: BlobRequest) {
@@ -97,10 +98,10 @@ class BlobTransfer {
     }
   }
 
-  /** Hashes what an earlier run left. */
+  /** Hashes what an earlier run left, and goes on from there. */
   async #takeUp(target: WritableFile): Promise<void> {
     const { http, file } = this.#request;
-    // More than the whole is something else.
+    // What is longer than the whole file is something else.
     if (target.size > file.size) {
       await this.#restart(target);
     }
@@ -149,7 +150,7 @@ class BlobTransfer {
     }
   }
 
-  /** Does the answer begin where the file on disk ends? */
+  /** Whether the answer begins where the file on disk ends. */
   #continues({ status, headers }: Answer): boolean {
     if (this.#position === 0) {
       return status !== 206 || rangeOf(headers)?.start === 0;
@@ -161,7 +162,7 @@ class BlobTransfer {
     );
   }
 
-  /** The whole size that an answer tells must be the listed one. */
+  /** Refuses an answer that tells another size of the whole file than the listed one. */
   #checkSize({ status, headers }: Answer): void {
     const range = rangeOf(headers);
     if (status === 206 && range?.start !== this.#position) {
@@ -206,7 +207,7 @@ class BlobTransfer {
   }
 }
 
-/** Content-Range: "bytes 5-9/10", "bytes 5-9/*" */
+/** The range of a Content-Range header: "bytes 5-9/10", "bytes 5-9/*". */
 function rangeOf(headers: Headers): { start: number; total: number | undefined } | undefined {
   const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get("content-range") ?? "") ?? [];
   return start === undefined
@@ -214,7 +215,7 @@ function rangeOf(headers: Headers): { start: number; total: number | undefined }
     : { start: Number(start), total: total === "*" ? undefined : Number(total) };
 }
 
-/** Only a strong validator says that two answers are the same bytes. */
+/** The ETag of an answer if it is strong: only a strong validator says that two answers are the same bytes. */
 function strongEtag(headers: Headers): string | undefined {
   const etag = headers.get("etag") ?? "";
   return /^"[^"]*"$/.test(etag) ? etag : undefined;

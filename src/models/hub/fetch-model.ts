@@ -19,16 +19,16 @@ import { RevisionNotFound } from "./refusals.ts";
 export interface FetchOptions extends LoadReports {
   readonly revision: string;
   readonly requires: Requirement;
-  /** Look for a newer commit of the revision, also when the cache knows one. */
+  /** Whether to look for a newer commit of the revision also when the cache knows one. */
   readonly newest?: boolean;
   /** Address of the hub, without a slash at its end. */
   readonly endpoint: string;
   readonly token?: HubToken;
-  /** Asked when the small files are in the model's directory, before its weights come: throws for one that will not do. */
+  /** Called when the small files are in the model's directory, before its weights come; throws for one that will not do. */
   readonly check?: (directory: string) => Promise<void>;
   readonly limits?: TransferLimits;
   readonly lockTimes?: LockTimes;
-  /** Bytes free on the drive of a path. Default: asks the system. */
+  /** Tells the bytes free on the drive of a path. Default: the system is asked. */
   readonly freeBytes?: (path: string) => Promise<number>;
 }
 
@@ -37,10 +37,10 @@ export interface FetchedSnapshot extends CachedSnapshot {
   readonly fetchedBytes: number;
 }
 
-/** Files at the same time. */
+/** How many files are fetched at the same time. */
 const PARALLEL = 4;
 const PROGRESS_MILLISECONDS = 100;
-/** Left free for whatever else writes to the drive. */
+/** Bytes that are left free for whatever else writes to the drive. */
 const SPARE_BYTES = 64 * 2 ** 20;
 
 /**
@@ -89,7 +89,7 @@ class Fetching {
     const { id } = this.#repository;
     await this.#findFiles();
     const needed = neededFiles(new Set(this.#files.keys()), requires, id);
-    // Now, so that a fetch that breaks off goes on with the same commit; but not away from one that is complete.
+    // The commit is noted now, so that a fetch that breaks off goes on with it, but not in place of one that is complete.
     const known = await this.#repository.commitOf(revision);
     const gaps = known === undefined ? undefined : await this.#repository.gaps(known, "model");
     if (gaps?.missing.length !== 0) {
@@ -108,7 +108,7 @@ class Fetching {
     }
     if (this.#options.check !== undefined) {
       await this.#fetchAll(
-        // Beside config.json these say whether the model will do.
+        // Beside config.json the chat templates say whether the model will do.
         needed.small.filter((name) => CHAT_TEMPLATE_FILES.includes(name)),
         "quiet",
       );
@@ -140,7 +140,7 @@ class Fetching {
     this.#files = await filesOfCommit(this.#http, id, this.#commit);
   }
 
-  /** The revision and its commit, which may be the same. */
+  /** The revision and its commit for messages, once where they are the same. */
   #what(): string {
     const { revision } = this.#options;
     const commit = this.#commit.slice(0, 7);
@@ -304,7 +304,7 @@ class Fetching {
   }
 }
 
-/** Bytes of all files together, told a few times a second. */
+/** Counts the bytes of all files together, and tells them a few times a second. */
 class TransferProgress {
   readonly #onProgress: LoadReports["onProgress"];
   readonly #done = new Map<string, number>();

@@ -8,16 +8,16 @@ import type { HubToken } from "./environment.ts";
 import { suggestion } from "../families/known-models.ts";
 import { refusal, type Subject } from "./refusals.ts";
 
-/** Times in milliseconds. */
+/** When a transfer is tried again and when it is given up; times are in milliseconds. */
 export interface TransferLimits {
   /** Failures in a row, without a byte between them, after which a transfer is given up. */
   readonly attempts: number;
   /** Pause after the first failure; it doubles with each. */
   readonly backoff: number;
   readonly maxBackoff: number;
-  /** A server that asks for a longer pause (Retry-After) is told of instead of waited for. */
+  /** Longest pause that a server may ask for (Retry-After); a longer one is an error. */
   readonly maxRetryAfter: number;
-  /** A server that says nothing for so long is left. */
+  /** How long a server may say nothing before the request is ended. */
   readonly stall: number;
 }
 
@@ -30,7 +30,7 @@ export const DEFAULT_LIMITS: TransferLimits = {
 };
 
 export interface HubHttpOptions {
-  /** Without a slash at its end. */
+  /** Address of the hub, without a slash at its end. */
   readonly endpoint: string;
   readonly token?: HubToken;
   readonly limits?: TransferLimits;
@@ -42,7 +42,7 @@ export interface HubHttpOptions {
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
-  /** Throws a Transient when it is cut off or stalls. */
+  /** The content, piece by piece. Reading it throws a Transient when it is cut off or stalls. */
   readonly body: AsyncIterable<Uint8Array>;
   /** Ends the request, if it was not read to its end. */
   readonly close: () => void;
@@ -51,7 +51,7 @@ export interface Answer {
 /** A failure after which the same request may succeed. */
 export class Transient extends Error {
   override readonly name = "Transient";
-  /** Milliseconds that the server asks to wait. */
+  /** Milliseconds that the server asks to wait, if it does. */
   readonly retryAfter: number | undefined;
 
   constructor(message: string, options: { retryAfter?: number; cause?: unknown } = {}) {
@@ -61,10 +61,13 @@ export class Transient extends Error {
 }
 
 const MAX_REDIRECTS = 10;
-/** Listings and descriptions; weights are not read whole. */
+/** Most bytes of an answer that is read whole: listings and descriptions are, weights are not. */
 const MAX_WHOLE_BYTES = 64 * 2 ** 20;
 
-/** Nothing answers at that address: for a host that has not answered once, trying again only costs time. */
+/**
+ * Codes of errors by which nothing answers at an address. For a host that has not answered once, trying again only costs
+ * time.
+ */
 const NO_CONNECTION = [
   "ECONNREFUSED",
   "ENOTFOUND",
@@ -74,10 +77,11 @@ const NO_CONNECTION = [
   "ENETDOWN",
   "ETIMEDOUT",
   "UND_ERR_CONNECT_TIMEOUT",
-  // A port to which the fetch standard lets nobody connect.
+  // This is the error for a port to which the fetch standard lets nobody connect.
   "bad port",
 ];
 
+/** Sends requests to the hub. */
 export class HubHttp {
   readonly endpoint: string;
   readonly token: HubToken | undefined;
@@ -114,7 +118,7 @@ export class HubHttp {
             throw unexpected(subject, `more than ${MAX_WHOLE_BYTES} bytes`);
           }
         }
-        // "No content": a Response of these may not have any.
+        // These statuses mean "no content": a Response of them may not have any.
         if (status === 204 || status === 205) {
           throw unexpected(subject, `the status ${status}`);
         }
@@ -137,7 +141,7 @@ export class HubHttp {
       const response = await this.#follow(new URL(url), init, watch);
       this.#hasAnswered = true;
       if (!response.ok && response.status !== 416) {
-        // What it means is in its headers; the body may be of any length.
+        // What a refusal means is in its headers; its body may be of any length.
         throw refusalOrTransient(response, subject, this);
       }
       const { status, headers } = response;
@@ -192,7 +196,7 @@ export class HubHttp {
     }
   }
 
-  /** What a thrown error means. */
+  /** The error to throw for one that a request ended with. */
   #explain(error: unknown, watch: Watch, url: string, id: string): unknown {
     throwIfAborted(this.signal);
     if (error instanceof ModelComposeError || error instanceof Transient) {
@@ -230,13 +234,13 @@ export class Retries {
   readonly #what: string;
   #failures = 0;
 
-  /** @param what for messages: "the list of files of …" */
+  /** @param what name of the transfer in messages: "the list of files of …" */
   constructor(http: HubHttp, what: string) {
     this.#http = http;
     this.#what = what;
   }
 
-  /** Something arrived: what fails from here on is a new failure. */
+  /** Tells that something has arrived: what fails from here on is a new failure. */
   progressed(): void {
     this.#failures = 0;
   }
@@ -262,7 +266,7 @@ export class Retries {
       );
     }
     const backoff = Math.min(limits.backoff * 2 ** (this.#failures - 1), limits.maxBackoff);
-    // Half of it by chance: many who failed at the same time do not come back at the same time.
+    // Half of the pause is by chance: many who failed at the same time do not come back at the same time.
     const pause = Math.max(asksFor, backoff * (0.5 + Math.random() / 2));
     if (pause >= 1000) {
       this.#http.notice(
@@ -319,7 +323,7 @@ function refusalOrTransient(response: Response, subject: Subject, http: HubHttp)
   return refusal({ status, headers, endpoint: http.endpoint, token: http.token }, subject);
 }
 
-/** Milliseconds of Retry-After: a count of seconds or a date (RFC 9110, 10.2.3). */
+/** The milliseconds of Retry-After: a count of seconds or a date (RFC 9110, 10.2.3). */
 function retryAfter(headers: Headers): number | undefined {
   const text = headers.get("retry-after")?.trim();
   if (text === undefined || text === "") {

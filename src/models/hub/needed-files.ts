@@ -15,19 +15,20 @@ import { isPlainName } from "./api.ts";
 import type { WeightFile } from "../../runtime/checkpoint/checkpoint.ts";
 import type { Requirement } from "./cache.ts";
 
+/** The names of the files that a model needs of a repository. */
 export interface NeededFiles {
-  /** Configuration, tokenizer, the index of the weights. */
+  /** The configuration, the tokenizer and the index of the weights. */
   readonly small: readonly string[];
-  /** Absent when no weights are needed. */
+  /** The weights, or their index; absent when no weights are needed. */
   readonly weights?: WeightFile;
-  /** What the model could have and this repository has not. */
+  /** Files that a model could have and this repository has not. */
   readonly absent: readonly string[];
 }
 
 /**
  * Chooses among the files that a repository has.
  *
- * @param id for messages
+ * @param id the repository's id, for messages
  * @throws ModelComposeError "unsupported" for a repository that is no model, or has only weights of other formats
  */
 export function neededFiles(names: ReadonlySet<string>, requires: Requirement, id: string): NeededFiles {
@@ -38,7 +39,7 @@ export function neededFiles(names: ReadonlySet<string>, requires: Requirement, i
   if (requires !== "config") {
     optional.push(TOKENIZER_FILE, ...TOKENIZER_COMPANIONS);
   }
-  // Only where there is no tokenizer.json are these read.
+  // The vocabulary's own files are read only where there is no tokenizer.json.
   if (requires !== "config" && !names.has(TOKENIZER_FILE)) {
     optional.push(...VOCABULARY_FILES);
   }
@@ -60,7 +61,7 @@ export function neededFiles(names: ReadonlySet<string>, requires: Requirement, i
 /**
  * The shards that an index names, sorted.
  *
- * @param directory where the index lies
+ * @param directory the folder in which the index lies
  * @throws ModelComposeError "invalid-checkpoint" for an index that names nothing, or what is no plain file name
  */
 export async function shardsOfIndex(directory: string, index: string): Promise<string[]> {

@@ -2,12 +2,13 @@
 import { inspect } from "node:util";
 import { ModelComposeError } from "../../base/errors.ts";
 
+/** Where on the Hugging Face hub, and in its cache, a model is. */
 export interface HubOptions {
   /** Branch, tag or commit of a repository on the Hugging Face hub. Default "main". */
   revision?: string;
-  /** Of the hub. Default: HF_TOKEN, or what "hf auth login" stored. */
+  /** Token to show to the hub. Default: HF_TOKEN, or what "hf auth login" stored. */
   token?: string;
-  /** The cache of the hub's models. Default: HF_HUB_CACHE, or "hub" in HF_HOME (~/.cache/huggingface). */
+  /** Folder of the hub's cache of models. Default: HF_HUB_CACHE, or "hub" in HF_HOME (~/.cache/huggingface). */
   cacheDirectory?: string;
   /** True: use no network, as with HF_HUB_OFFLINE=1. Default false: what is not in the cache is fetched. */
   localFilesOnly?: boolean;

@@ -1,14 +1,14 @@
-/** What an answer of the hub means that is no success, in words that help. */
+/** Errors for the hub's answers that are no success, in words that help. */
 import { ModelComposeError } from "../../base/errors.ts";
 import type { HubToken } from "./environment.ts";
 import { meantModel, suggestion } from "../families/known-models.ts";
 import { DEFAULT_REVISION } from "./repository.ts";
 
-/** What a request is about. */
+/** What a request is about: the repository, its revision, and the thing that is asked for. */
 export interface Subject {
   readonly id: string;
   readonly revision: string;
-  /** For messages: "the file model.safetensors of org/name". */
+  /** Name of the thing in messages: "the file model.safetensors of org/name". */
   readonly what: string;
 }
 
@@ -19,10 +19,10 @@ export interface RefusedAnswer {
   readonly token?: HubToken;
 }
 
-/** The revision is not there (any more). */
+/** The error for a revision that is not there (any more). */
 export class RevisionNotFound extends ModelComposeError {}
 
-/** The error for an answer that trying again will not change. The hub says which in X-Error-Code. */
+/** The error for an answer that trying again will not change. The hub says what is wrong in X-Error-Code. */
 export function refusal(answer: RefusedAnswer, subject: Subject): ModelComposeError {
   const { status, headers } = answer;
   const code = headers.get("x-error-code");

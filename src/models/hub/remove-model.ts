@@ -13,18 +13,23 @@ import { DEFAULT_LOCK_TIMES } from "./blob-lock.ts";
 import type { CachedRepository } from "./cache.ts";
 import { references } from "./cached-models.ts";
 
+/** What removing commits of a model takes out of the cache. */
 export interface Removal {
   readonly repository: CachedRepository;
   readonly commits: readonly string[];
   /** True when nothing of the model stays. */
   readonly isAll: boolean;
-  /** Names of blobs, and of what has arrived of some. */
+  /** File names of the blobs that go, and of partly fetched ones. */
   readonly blobs: readonly string[];
-  /** That become free. */
+  /** Bytes that become free. */
   readonly bytes: number;
 }
 
-/** What removing commits means. @param commits of the repository, at least one */
+/**
+ * Finds out what removing commits takes out of the cache.
+ *
+ * @param commits commits of the repository, at least one
+ */
 export async function planRemoval(
   repository: CachedRepository,
   commits: readonly string[],
@@ -63,7 +68,11 @@ export async function planRemoval(
   return { repository, commits, isAll, blobs, bytes };
 }
 
-/** @throws ModelComposeError "busy" while a process fetches the model, "download" for what cannot be removed */
+/**
+ * Carries out a removal.
+ *
+ * @throws ModelComposeError "busy" while a process fetches the model, "download" for what cannot be removed
+ */
 export async function remove(removal: Removal): Promise<void> {
   const { repository, commits, isAll, blobs } = removal;
   await refuseWhileFetched(repository);
@@ -76,7 +85,7 @@ export async function remove(removal: Removal): Promise<void> {
   } else {
     const revisions = await references(repository);
     for (const commit of commits) {
-      // References first: what is half removed must not look like what is half fetched.
+      // References go first: what is half removed must not look like what is half fetched.
       for (const name of revisions.get(commit) ?? []) {
         await removeFile(join(repository.directory, "refs", name));
       }

@@ -13,7 +13,12 @@ export function howToName(): string {
   return `Write a path that begins with "./" or "/", "org/name" as in "${EXAMPLE_ID}", or "tales" (bundled).`;
 }
 
-/** @throws ModelComposeError "invalid-argument" for what is no repository id; `local` is the path that is not there */
+/**
+ * Checks that a model's name is a repository id, "org/name".
+ *
+ * @param local the path that was looked at before and is not there, for messages
+ * @throws ModelComposeError "invalid-argument" for what is no repository id
+ */
 export function checkRepositoryId(model: string, local: string): void {
   const parts = model.split("/");
   const isId =
@@ -39,7 +44,7 @@ export function checkRepositoryId(model: string, local: string): void {
 }
 
 /**
- * A revision is a file name below refs/ and a directory name below snapshots/: it must stay there.
+ * Checks a revision. It is a file name below refs/ and a directory name below snapshots/, and must stay there.
  *
  * @throws ModelComposeError "invalid-argument"
  */
@@ -54,7 +59,7 @@ export function checkRevision(revision: string): void {
   );
 }
 
-/** A git commit in full: its content never changes. */
+/** Whether a revision is a git commit in full, whose content never changes. */
 export function isCommit(text: string): boolean {
   return /^[0-9a-f]{40}$/.test(text);
 }

@@ -1,6 +1,6 @@
 /**
- * From what a user calls a model to the directory that holds it: a local path, a bundled model, or a Hugging Face
- * repository in the local cache, into which it is fetched where it is not complete there.
+ * Finds the directory of what a user calls a model: a local path, a bundled model, or a Hugging Face repository in the
+ * local cache, into which it is fetched where it is not complete there.
  */
 import { basename, dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -25,13 +25,13 @@ import { checkRepositoryId, checkRevision, DEFAULT_REVISION, howToName } from ".
 export interface ResolveOptions extends HubOptions, LoadReports {
   /** What the model is for, and so what must be there. Default "model": configuration, weights and tokenizer. */
   requires?: Requirement;
-  /** Default process.env. */
+  /** Variables of the environment. Default: process.env. */
   env?: Environment;
-  /** What relative paths are relative to. Default: the working directory. */
+  /** Folder that relative paths are relative to. Default: the working directory. */
   cwd?: string;
-  /** Asked before the weights of a model are fetched: throws for one that will not do. */
+  /** Called before the weights of a model are fetched; throws for one that will not do. */
   check?: FetchOptions["check"];
-  /** How the hub is talked to; for tests. */
+  /** Times and limits of talking to the hub; for tests. */
   transfer?: Pick<FetchOptions, "limits" | "lockTimes" | "freeBytes">;
 }
 
@@ -103,7 +103,7 @@ export function cacheDirectoryOf({
   );
 }
 
-/** Where and how to fetch, from options and the environment. */
+/** The options of fetching, from the given ones and the environment. */
 export async function fetchOptions(options: ResolveOptions): Promise<FetchOptions> {
   const { env = process.env, requires = "model", signal, onProgress, onNotice, check, transfer } = options;
   return {
@@ -119,7 +119,7 @@ export async function fetchOptions(options: ResolveOptions): Promise<FetchOption
   };
 }
 
-/** What forbids the network, for messages; undefined when nothing does. */
+/** The words by which messages say what forbids the network; undefined when nothing does. */
 export function networkBan({
   env = process.env,
   localFilesOnly = false,
@@ -168,7 +168,7 @@ async function snapshotOf(
 }
 
 function bundledModelDirectory(name: string): string {
-  // From src/models/hub/, or from dist/.
+  // This file runs from src/models/hub/, or bundled from dist/.
   const models = import.meta.url.endsWith(".ts") ? "../../../models/" : "../models/";
   return fileURLToPath(new URL(models + name, import.meta.url));
 }

@@ -10,10 +10,10 @@ import type { LibraryBpe, TextTokenizer } from "./library.ts";
 const END_OF_WORD = "</w>";
 const GOES_ON = "@@";
 
-/** White space is Unicode's: JavaScript's `\s` has U+FEFF and lacks U+0085. */
+/** A word with the line feed behind it. White space is Unicode's: JavaScript's `\s` has U+FEFF and lacks U+0085. */
 const WORDS = /\P{White_Space}+\n?/gu;
 
-/** `PreTrainedTokenizerBase.clean_up_tokenization`, in its order. */
+/** The replacements of transformers' `PreTrainedTokenizerBase.clean_up_tokenization`, in its order. */
 const CLEANED_UP: readonly (readonly [string, string])[] = [
   [" .", "."],
   [" ?", "?"],
@@ -27,7 +27,7 @@ const CLEANED_UP: readonly (readonly [string, string])[] = [
   [" 're", "'re"],
 ];
 
-/** Tokens with spaces between them, those inside a word joined, no space at either end. */
+/** The decoder's plan: tokens with spaces between them, those inside a word joined, no space at either end. */
 export function planBlenderbotSmall(cleanUpSpaces: boolean): DecoderPlan {
   const textSteps: TextStep[] = [
     { kind: "replace", text: `${GOES_ON} `, by: "" },
@@ -44,20 +44,20 @@ export function planBlenderbotSmall(cleanUpSpaces: boolean): DecoderPlan {
 export class BlenderbotSmallTokenizer implements TextTokenizer {
   readonly #bpe: LibraryBpe;
   readonly #added: ReadonlyMap<string, AddedToken>;
-  /** Captures, so that split() gives text and added tokens in turn; undefined without added tokens. */
+  /** Matches added tokens, in a group, so that split() gives text and added tokens in turn; undefined without any. */
   readonly #splitter: RegExp | undefined;
 
-  /** @param bpe With merges and vocabulary, the end-of-word suffix `</w>` and an unknown token. */
+  /** @param bpe The model with merges and vocabulary, the end-of-word suffix `</w>` and an unknown token. */
   constructor(bpe: LibraryBpe, addedTokens: readonly AddedToken[]) {
     this.#bpe = bpe;
     this.#added = new Map(addedTokens.map((token) => [token.content, token]));
-    // The longest first: of alternatives the first that matches is taken.
+    // The longest come first, because of alternatives the first that matches is taken.
     const contents = [...this.#added.keys()].sort((a, b) => b.length - a.length);
     const escaped = contents.map((content) => content.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"));
     this.#splitter = escaped.length === 0 ? undefined : new RegExp(`(${escaped.join("|")})`, "u");
   }
 
-  /** Nothing is added around a text. */
+  /** The ids of a text, around which nothing is added. */
   encode(text: string): { ids: (number | undefined)[] } {
     const ids: (number | undefined)[] = [];
     const whole = text.toWellFormed();

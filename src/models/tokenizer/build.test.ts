@@ -53,7 +53,7 @@ describe("buildTokenizer", () => {
         merges: [["a", "b"]],
       },
     };
-    // A key that JSON allows and object literals do not.
+    // "__proto__" is a key that JSON allows and object literals do not.
     const bytes = new TextEncoder().encode(JSON.stringify(json).replace("__proto__x", "__proto__"));
     const plain = new Tokenizer(JSON.parse(new TextDecoder().decode(bytes)) as object, {});
     const parts = async function* () {

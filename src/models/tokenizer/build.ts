@@ -18,8 +18,8 @@ import {
 } from "./library.ts";
 
 /**
- * GPT-2's words (Radford et al. 2019, `encoder.py`), as the reference understands it: white space is Unicode's. The
- * library says `\s`, which in JavaScript has U+FEFF and lacks U+0085.
+ * GPT-2's words (Radford et al. 2019, `encoder.py`), as the tokenizers library in Rust reads them: white space is
+ * Unicode's. The JavaScript library says `\s`, which in JavaScript has U+FEFF and lacks U+0085.
  */
 const GPT2_WORDS =
   /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
@@ -28,11 +28,16 @@ export interface BuiltTokenizer {
   tokenizer: TextTokenizer;
   plan: DecoderPlan;
   addedTokens: readonly AddedToken[];
-  /** One more than the highest id. */
+  /** One more than the highest token id. */
   vocabSize: number;
 }
 
-/** @param file Named in errors. @throws ModelComposeError `unsupported` for parts that the library does not know. */
+/**
+ * Builds a tokenizer from the parts of its definition.
+ *
+ * @param file The path of the definition's file, which errors name.
+ * @throws ModelComposeError `unsupported` for parts that the library does not know.
+ */
 export async function buildTokenizer(
   parts: AsyncIterable<DefinitionPart>,
   file: string,
@@ -116,7 +121,7 @@ function construct(header: TokenizerHeader, file: string): LibraryTokenizer {
   }
 }
 
-/** Gives byte-level pre-tokenizers, alone or in a sequence, the reference's words. */
+/** Gives byte-level pre-tokenizers, alone or in a sequence, the words of the library in Rust. */
 function correctWords(preTokenizer: unknown): void {
   if (preTokenizer instanceof ByteLevelPreTokenizer) {
     preTokenizer.pattern = GPT2_WORDS;

@@ -12,7 +12,7 @@ for (let byte = 0, next = 0x100; byte < 256; byte++) {
 
 /**
  * The bytes that a token stands for. A token with a character outside the alphabet is not byte-level: it stands for
- * itself, in UTF-8, as in the reference (tokenizers, `decoders::byte_level`).
+ * itself, in UTF-8, as in the tokenizers library (`decoders::byte_level`).
  */
 export function byteLevelBytes(token: string): Uint8Array {
   const bytes = new Uint8Array(token.length);

@@ -4,15 +4,19 @@ import { isFile, readJsonObject } from "../../runtime/platform/files.ts";
 import type { ConfigFile } from "../config/schema.ts";
 import { CONFIG_FILE, SPECIAL_TOKENS_FILE, TOKENIZER_CONFIG_FILE } from "../model-files.ts";
 
-/** A file that is not there has no values. */
+/** The small files of a folder. One that is not there has no values. */
 export interface ConfigFiles {
   tokenizer: ConfigFile;
   specialTokens: ConfigFile;
-  /** config.json: of the model. */
+  /** The model's config.json. */
   model: ConfigFile;
 }
 
-/** @throws ModelComposeError `invalid-config` for a file that is not a JSON object. */
+/**
+ * Reads the small files of a model's folder.
+ *
+ * @throws ModelComposeError `invalid-config` for a file that is not a JSON object.
+ */
 export async function readConfigFiles(directory: string): Promise<ConfigFiles> {
   return {
     tokenizer: await readConfigFile(join(directory, TOKENIZER_CONFIG_FILE)),

@@ -23,24 +23,27 @@ export interface ReplaceText {
 
 export type TextStep = StripEnds | ReplaceText;
 
+/** How tokens become text: each by itself, then bytes to text, then the ends of the text. */
 export interface DecoderPlan {
-  /** Applied in order; `first` tells whether the token begins the text. */
+  /** Changes of each token, applied in order; `first` tells whether the token begins the text. */
   mapToken: readonly ((token: string, first: boolean) => string)[];
-  /** "byte-level": all tokens are bytes, "byte-fallback": those written <0x0A> are, "none": all are text. */
+  /** Which tokens are bytes. "byte-level": all, "byte-fallback": those written <0x0A>, "none": none, all are text. */
   bytes: "byte-level" | "byte-fallback" | "none";
-  /** Applied to the text, in order. */
+  /** Changes of the whole text, applied in order. */
   textSteps: readonly TextStep[];
-  /** Between tokens. */
+  /** Text that stands between tokens. */
   separator: string;
 }
 
 /**
+ * Makes a plan of a decoder.
+ *
  * @param config `decoder` of tokenizer.json, possibly null.
- * @param file Named in errors.
+ * @param file The path of tokenizer.json, which errors name.
  * @throws ModelComposeError `unsupported` for other decoders or another order, `invalid-config` for bad parameters.
  */
 export function planDecoder(config: unknown, file: string): DecoderPlan {
-  // Without a decoder tokens are words.
+  // Without a decoder, tokens are words.
   if (config === null || config === undefined) {
     return { mapToken: [], bytes: "none", textSteps: [], separator: " " };
   }
@@ -106,7 +109,7 @@ function readReplace(step: JsonObject, file: string): (token: string) => string 
   return perToken(new ReplaceDecoder({ type: "Replace", pattern: { Regex: pattern.Regex }, content }));
 }
 
-/** SentencePiece's visible space. What begins the text loses it, unless encoding did not add one. */
+/** Replaces SentencePiece's visible space. The token that begins the text loses it, unless encoding added none. */
 function readMetaspace(step: JsonObject, file: string): (token: string, first: boolean) => string {
   const { replacement = "\u2581", prepend_scheme: scheme = "always" } = step;
   if (typeof replacement !== "string" || replacement === "") {

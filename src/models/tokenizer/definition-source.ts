@@ -4,14 +4,15 @@ import { parseDefinition, type DefinitionPart } from "./definition.ts";
 import type { VocabularySource } from "./vocabulary-class.ts";
 import { parseVocabularyFiles } from "./vocabulary-files.ts";
 
+/** A tokenizer.json that a definition comes from. */
 export interface TokenizerJsonSource {
   kind: "tokenizer.json";
   file: string;
-  /** As in `parseDefinition`. */
+  /** Names of special tokens, as `parseDefinition` takes them. */
   specialNames: readonly string[];
 }
 
-/** Can be sent to a worker. */
+/** What a definition comes from. It can be sent to a worker. */
 export type DefinitionSource = TokenizerJsonSource | VocabularySource;
 
 /** The file that errors about the whole name. */
@@ -19,7 +20,7 @@ export function sourceFile(source: DefinitionSource): string {
   return source.kind === "vocabulary" ? source.vocabularyFile : source.file;
 }
 
-/** Bytes to parse. */
+/** The number of bytes to parse. */
 export async function sourceSize(source: DefinitionSource): Promise<number> {
   const files = source.kind === "vocabulary" ? [source.vocabularyFile, source.mergesFile] : [source.file];
   let size = 0;
@@ -29,7 +30,12 @@ export async function sourceSize(source: DefinitionSource): Promise<number> {
   return size;
 }
 
-/** @throws ModelComposeError as `parseDefinition` and `parseVocabularyFiles`, `not-found` when a file is not there. */
+/**
+ * Reads and parses a definition.
+ *
+ * @returns The header first, then slices.
+ * @throws ModelComposeError as `parseDefinition` and `parseVocabularyFiles`, `not-found` when a file is not there.
+ */
 export async function parseSource(
   source: DefinitionSource,
 ): Promise<Generator<DefinitionPart, void, undefined>> {

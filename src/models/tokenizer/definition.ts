@@ -25,6 +25,7 @@ export interface TokenizerHeader extends JsonObject {
 /** How text becomes tokens and tokens text: by the header alone, or by a class of our own beside it. */
 export type Scheme = { kind: "tokenizers" } | { kind: "blenderbot-small"; cleanUpSpaces: boolean };
 
+/** A part of a definition: first the header, then slices of the vocabulary and of the merges. */
 export type DefinitionPart =
   | {
       kind: "header";
@@ -34,17 +35,17 @@ export type DefinitionPart =
       scheme: Scheme;
     }
   | { kind: "tokens"; tokens: string[]; ids: number[] }
-  /** `mergeKey` of consecutive merges; the first has this rank. */
+  /** `keys` are the `mergeKey`s of consecutive merges; the first has rank `firstRank`. */
   | { kind: "merges"; firstRank: number; keys: string[] };
 
 /** A whole definition, before it is cut into parts. */
 export interface Definition {
-  /** With `normalizer`, `pre_tokenizer`, `post_processor`, `decoder` and `model`; those absent are null. */
+  /** tokenizer.json with `normalizer`, `pre_tokenizer`, `post_processor`, `decoder`; those absent count as null. */
   json: JsonObject;
   model: JsonObject;
   addedTokens: AddedToken[];
   vocabulary: ReadonlyMap<string, number>;
-  /** `mergeKey` of each merge, by rank. */
+  /** The `mergeKey` of each merge, by rank. */
   mergeKeys: string[];
   scheme: Scheme;
 }
@@ -57,7 +58,7 @@ export function mergeKey(left: string, right: string): string {
 /**
  * Parses the bytes of a tokenizer.json with a BPE model.
  *
- * @param file Named in errors.
+ * @param file The path of the file, which errors name.
  * @param specialNames Tokens that tokenizer_config.json or special_tokens_map.json call special. As in transformers,
  *   one that is only in the vocabulary becomes a special added token.
  * @returns The header first, then slices.
@@ -93,7 +94,10 @@ export function* parseDefinition(
   yield* definitionParts({ json, model, addedTokens, vocabulary, mergeKeys, scheme: { kind: "tokenizers" } });
 }
 
-/** How many times longer its replacements may make a text, all together: those of models make it a few times as long. */
+/**
+ * How many times longer a definition's replacements may make a text, all together. Those of models make it a few times as
+ * long.
+ */
 const MOST_GROWTH = 256;
 
 /** Refuses replacements that make texts longer and longer: forty that double would fill the memory. */
@@ -191,7 +195,7 @@ function checkSupported(model: JsonObject, file: string): void {
   }
 }
 
-/** Tokens and their ids. */
+/** Reads the tokens and their ids. */
 export function readVocabulary(vocab: JsonObject, file: string): Map<string, number> {
   const vocabulary = new Map<string, number>();
   for (const token in vocab) {
@@ -207,7 +211,7 @@ export function readVocabulary(vocab: JsonObject, file: string): Map<string, num
   return vocabulary;
 }
 
-/** Both spellings: ["a", "b"] and the older "a b". */
+/** Reads the merges in both spellings: ["a", "b"] and the older "a b". */
 function readMerges(merges: unknown, vocabulary: ReadonlyMap<string, number>, file: string): string[] {
   if (!Array.isArray(merges)) {
     throw corrupt(file, `has ${describeJson(merges)} as "model.merges"; expected a list`);
@@ -256,7 +260,11 @@ export function isTokenId(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value < 2 ** 31;
 }
 
-/** @param found What is wrong with it, as the end of a sentence that begins with the file. */
+/**
+ * The error for a file that is corrupt.
+ *
+ * @param found What is wrong with it, as the end of a sentence that begins with the file.
+ */
 export function corrupt(file: string, found: string, cause?: unknown): ModelComposeError {
   return failure(
     "invalid-config",

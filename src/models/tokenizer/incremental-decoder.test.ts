@@ -14,7 +14,7 @@ const LLAMA_2 = {
 };
 const BYTE_LEVEL = { type: "ByteLevel" };
 
-/** Tokens whose ids are their places in a list. `<|…|>` are added tokens, `<|end|>` is special. */
+/** A table of tokens whose ids are their places in a list. `<|…|>` are added tokens, `<|end|>` is special. */
 function table(tokens: readonly string[]): TokenTable {
   return {
     lookup(id) {
@@ -69,7 +69,7 @@ function cut(bytes: Uint8Array, random: (below: number) => number): Uint8Array[]
   return parts;
 }
 
-/** With the u flag only halves of pairs match. */
+/** A half of a surrogate pair that stands alone: with the u flag only such halves match. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 const TEXT = "Zoë: 日本語 한국어 👩‍👩‍👧‍👦🏳️‍🌈 e\u0301 \ufeff½\r\n";
 
@@ -113,14 +113,14 @@ describe("byte-level decoding", () => {
   });
 
   test("a token outside the byte alphabet stands for itself", () => {
-    expect(whole(BYTE_LEVEL, ["Ġa", "日本", "Ġb"])).toBe(" a日本 b"); // as tokenizers 0.23.2
+    expect(whole(BYTE_LEVEL, ["Ġa", "日本", "Ġb"])).toBe(" a日本 b"); // what tokenizers 0.23.2 gives
   });
 
   test("random cuts of text and of random bytes: the parts joined are the whole, and no half character", () => {
     const random = generator(11);
     const oracle = new TextDecoder("utf-8", { ignoreBOM: true });
     const encoded = new TextEncoder().encode(TEXT);
-    // Lead and continuation bytes, so that invalid runs of all kinds come up.
+    // These are lead and continuation bytes, so that invalid runs of all kinds come up.
     const suspects = [
       0x41, 0x80, 0xbf, 0xc0, 0xc3, 0xe0, 0xe2, 0xed, 0xa0, 0xef, 0xbb, 0xf0, 0x9f, 0xf4, 0x90, 0xff,
     ];
@@ -150,7 +150,7 @@ describe("byte-level decoding", () => {
       length += stream.push(id).length;
     }
     expect(length).toBe(tokens.reduce((sum, _, i) => sum + `日${i}`.length, 0));
-    // 20 to 40 ms; decoding everything again at each token would take minutes.
+    // This takes 20 to 40 ms; decoding everything again at each token would take minutes.
     expect(performance.now() - start).toBeLessThan(3000);
   });
 });
@@ -236,7 +236,7 @@ describe("other decoders", () => {
 describe("Blenderbot small's decoding", () => {
   const CLEANED_UP = [" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"];
 
-  /** The reference, word for word: `convert_tokens_to_string`, then `clean_up_tokenization`. */
+  /** What transformers does, word for word: `convert_tokens_to_string`, then `clean_up_tokenization`. */
   function reference(tokens: readonly string[], cleanUp: boolean): string {
     let text = tokens
       .join(" ")

@@ -1,14 +1,14 @@
-/** Token ids to text, one token at a time, never half a character. */
+/** Turns token ids into text, one token at a time, and never shows half a character. */
 import { ModelComposeError } from "../../base/errors.ts";
 import { byteLevelBytes } from "./byte-level.ts";
 import type { DecoderPlan, ReplaceText, StripEnds } from "./decoder-plan.ts";
 
 export interface IncrementalDecoderOptions {
-  /** Leave out special tokens. Default true. */
+  /** Whether special tokens are left out. Default true. */
   skipSpecialTokens?: boolean;
   /**
-   * The text goes on after other text (default), or begins. It matters for tokenizers that drop the space before the
-   * first word of a text, as SentencePiece does: after a prompt that space belongs to the new text.
+   * Whether the text goes on after other text (default), or begins. It matters for tokenizers that drop the space before
+   * the first word of a text, as SentencePiece does: after a prompt that space belongs to the new text.
    */
   afterPrompt?: boolean;
 }
@@ -26,16 +26,21 @@ export interface IncrementalDecoder {
    * @throws ModelComposeError for an id that the model has not.
    */
   push(id: number): string;
-  /** The rest, once, at the end. */
+  /** The rest of the text. It is called once, at the end. */
   finish(): string;
 }
 
-/** What decoding needs to know about tokens. `undefined`: an unused id, which has no text. */
+/** What decoding needs to know about tokens. */
 export interface TokenTable {
-  /** @throws ModelComposeError for an id out of range. */
+  /**
+   * The token of an id; undefined for an unused id, which has no text.
+   *
+   * @throws ModelComposeError for an id out of range.
+   */
   lookup(id: number): { text: string; added: boolean; special: boolean } | undefined;
 }
 
+/** A decoder that follows the plan of a tokenizer's decoder. */
 export class PlannedDecoder implements IncrementalDecoder {
   readonly #plan: DecoderPlan;
   readonly #tokens: TokenTable;
@@ -100,7 +105,7 @@ export class PlannedDecoder implements IncrementalDecoder {
     }
   }
 
-  /** Text through the steps from the given one on. */
+  /** Passes a text through the steps from the given one on. */
   #through(text: string, from: number): string {
     let rest = text;
     for (let i = from; i < this.#steps.length; i++) {
@@ -110,7 +115,7 @@ export class PlannedDecoder implements IncrementalDecoder {
   }
 }
 
-/** Bytes to text; the bytes of an incomplete character wait for the next ones. */
+/** Turns bytes into text; the bytes of an incomplete character wait for the next ones. */
 class ByteText {
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   #pending = false;
@@ -133,7 +138,7 @@ class ByteText {
 /** A change of a text that comes in pieces. */
 interface TextStream {
   push(text: string): string;
-  /** What was held back and stays, at the end. */
+  /** The text that was held back and stays. It is called once, at the end. */
   finish(): string;
 }
 
@@ -141,9 +146,9 @@ interface TextStream {
 class StripStream implements TextStream {
   readonly #content: string;
   readonly #stop: number;
-  /** How many may still go at the beginning; 0 once something else has come. */
+  /** How many characters may still go at the beginning; 0 once something else has come. */
   #start: number;
-  /** Characters `content` at the end so far that go if nothing follows; at most `#stop`. */
+  /** How many characters `content` at the end so far go if nothing follows; at most `#stop`. */
   #held = 0;
 
   constructor({ content, start, stop }: StripEnds, begins: boolean) {
@@ -208,7 +213,7 @@ class ReplaceStream implements TextStream {
     return held;
   }
 
-  /** Where the last occurrence ends, counted from the left without overlaps. */
+  /** The index at which the last occurrence ends, counted from the left without overlaps. */
   #endOfLast(all: string): number {
     let end = 0;
     for (let at = all.indexOf(this.#text); at >= 0; at = all.indexOf(this.#text, end)) {

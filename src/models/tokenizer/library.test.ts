@@ -1,6 +1,7 @@
 /**
- * What is reached into of `@huggingface/tokenizers` (library.ts), and that both of Hugging Face's libraries are pinned to
- * the version for which it holds. A newer version that changes any of it fails here, before a user has it.
+ * Checks the parts that the program reaches into of `@huggingface/tokenizers` (library.ts), and that both of Hugging
+ * Face's libraries are pinned to the version for which this holds. A newer version that changes any of it fails here,
+ * before a user has it.
  */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";

@@ -5,9 +5,9 @@
  */
 import * as library from "@huggingface/tokenizers";
 
-/** Text to ids and back to tokens. */
+/** Turns text into token ids, and ids into tokens. */
 export interface TextTokenizer {
-  /** An id is undefined where a token of the post-processor's template is not in the vocabulary. */
+  /** The ids of a text. One is undefined where a token of the post-processor's template is not in the vocabulary. */
   encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | undefined)[] };
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
@@ -18,11 +18,12 @@ export interface LibraryTokenizer extends TextTokenizer {
   readonly pre_tokenizer: unknown;
 }
 
+/** A model of byte-pair encoding with its tables. */
 export interface LibraryBpe {
-  /** Tokens by id. */
+  /** The tokens by id. */
   vocab: (string | undefined)[];
   readonly tokens_to_ids: Map<string, number>;
-  /** Rank of each merge by `mergeKey`. */
+  /** The rank of each merge by `mergeKey`. */
   readonly bpe_ranks: Map<string, number>;
   unk_token_id: number | undefined;
   encode(words: string[]): string[];
@@ -32,7 +33,7 @@ export interface LibraryBpe {
 
 /** Splits text into words and spells them in the byte-level alphabet. */
 export interface LibraryByteLevel {
-  /** The words. */
+  /** What matches one word. */
   pattern: RegExp;
 }
 

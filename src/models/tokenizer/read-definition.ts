@@ -1,4 +1,4 @@
-/** A tokenizer's definition from disk, parsed away from the caller's thread when it is large. */
+/** Reads a tokenizer's definition from disk, and parses it away from the caller's thread when it is large. */
 import { once } from "node:events";
 import { setImmediate } from "node:timers/promises";
 import { AbortError, errorMessage, ModelComposeError, throwIfAborted } from "../../base/errors.ts";
@@ -7,7 +7,7 @@ import { parseSource, sourceFile, sourceSize, type DefinitionSource } from "./de
 import type { DefinitionPart } from "./definition.ts";
 import type { TokenizerWorkerAnswer } from "./tokenizer-worker.ts";
 
-/** Up to here parsing (30 to 40 ms per MiB) takes no longer than starting a worker. */
+/** Bytes up to which parsing (30 to 40 ms per MiB) takes no longer than starting a worker. */
 const INLINE_BYTES = 2 ** 20;
 
 /**
@@ -72,7 +72,7 @@ async function* readInWorker(
   }
 }
 
-/** A failure without a code is not about the file, but about the worker. */
+/** The error for a failure of the worker. One without a code is not about the file, but about the worker. */
 function failure(
   file: string,
   code: ModelComposeError["code"] | undefined,

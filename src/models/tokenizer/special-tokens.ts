@@ -9,10 +9,12 @@ import { corrupt } from "./definition.ts";
 const ROLES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"] as const;
 export type Role = (typeof ROLES)[number];
 
+/** A special token as text, and what it does to the white space around it. */
 export interface SpecialToken {
   content: string;
-  /** Takes the white space before (after) it along. */
+  /** Whether it takes the white space before it along. */
   lstrip: boolean;
+  /** Whether it takes the white space after it along. */
   rstrip: boolean;
 }
 
@@ -30,7 +32,7 @@ export function specialNames({ tokenizer, specialTokens }: ConfigFiles): string[
   });
 }
 
-/** The tokens that one file names for roles. `null`: none, even where the class has one. */
+/** The tokens that one file names for roles. `null` means none, even where the class has one. */
 export function rolesIn({ path, values }: ConfigFile): Map<Role, SpecialToken | null> {
   const roles = new Map<Role, SpecialToken | null>();
   for (const role of ROLES) {
@@ -59,7 +61,7 @@ export function extraTokensIn({ path, values }: ConfigFile): SpecialToken[] {
   });
 }
 
-/** A token as text, or as an object with `content` and flags. */
+/** Reads a token that is written as text, or as an object with `content` and flags. */
 export function readSpecialToken(value: unknown, file: string, key: string): SpecialToken {
   if (typeof value === "string" && value !== "") {
     return { content: value, lstrip: false, rstrip: false };

@@ -20,7 +20,10 @@ function run(
   return { text: text + matcher.finish(), stopped };
 }
 
-/** The definition, one prefix of the text after the other: the first complete stop string, of several the longest. */
+/**
+ * What stopping means by its definition, one prefix of the text after the other: the first complete stop string ends the
+ * text, of several the longest.
+ */
 function reference(stops: readonly string[], text: string): { text: string; stopped: string | undefined } {
   for (let end = 1; end <= text.length; end++) {
     const complete = stops

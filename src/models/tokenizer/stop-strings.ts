@@ -1,8 +1,9 @@
-/** Stop strings in a stream of text: found across the borders of its pieces, in linear time. */
+/** Finds stop strings in a stream of text, across the borders of its pieces, in linear time. */
 import { ModelComposeError } from "../../base/errors.ts";
 
+/** What a piece of text brings. */
 export interface StopStep {
-  /** Text that is certainly before any stop string. */
+  /** Text that certainly comes before any stop string. */
   emit: string;
   /** The stop string that ended the text. Nothing is emitted from then on. */
   stopped?: string;
@@ -37,7 +38,10 @@ export class StopMatcher {
   #emitted = 0;
   #heldLength = 0;
 
-  /** @param stops May be empty: then all text passes. @throws ModelComposeError for an empty string. */
+  /**
+   * @param stops The stop strings; without any, all text passes.
+   * @throws ModelComposeError for an empty string.
+   */
   constructor(stops: readonly string[]) {
     this.#root = buildAutomaton(stops);
     this.#state = this.#root;
@@ -64,7 +68,7 @@ export class StopMatcher {
     return { emit: this.#release(this.#state.depth) };
   }
 
-  /** The text ends: what was held back is no stop string. Empty after a stop. */
+  /** The text that was held back when the text ends: it is no stop string. Empty after a stop. */
   finish(): string {
     return this.#stopped === undefined ? this.#release(0) : "";
   }

@@ -1,6 +1,6 @@
 /**
- * Worker entry: reads and parses one tokenizer and hands it over slice by slice, each when it is asked for, so
- * that the thread that asks never has more than one slice to take in at a time.
+ * The entry of a worker, which reads and parses one tokenizer and hands it over slice by slice, each when it is asked
+ * for, so that the thread that asks never has more than one slice to take in at a time.
  */
 import { errorMessage, ModelComposeError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../base/errors.ts";

@@ -1,4 +1,4 @@
-/** Text to token ids and back, with the tokenizer that a model was trained with. */
+/** Turns text into token ids and back, with the tokenizer that a model was trained with. */
 import { join } from "node:path";
 import { errorMessage, ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import { describeJson } from "../../base/json.ts";
@@ -15,13 +15,16 @@ import { readVocabularySource } from "./vocabulary-class.ts";
 
 export type { IncrementalDecoder, IncrementalDecoderOptions } from "./incremental-decoder.ts";
 
+/** The tokenizer of a model. */
 export interface Tokenizer {
   /**
    * The token ids of a text. Text that spells an added or special token (such as `<|im_start|>`) becomes that token,
    * as with transformers: who puts a stranger's text into a prompt must remove such spellings. Half of a surrogate
    * pair is encoded as U+FFFD.
    *
-   * @param options.addSpecialTokens With what the model expects around a text, as a begin-of-text token. Default true.
+   * @param options.addSpecialTokens Whether to add what the model expects around a text, as a begin-of-text token.
+   *   Default true.
+   * @throws ModelComposeError `invalid-input` for what is no string, `invalid-config` for a tokenizer that is corrupt.
    */
   encode(text: string, options?: { addSpecialTokens?: boolean }): number[];
   /**
@@ -29,18 +32,18 @@ export interface Tokenizer {
    * tokenizer_config.json is ignored, as in transformers 5, because it removes spaces that belong to the text (only
    * BlenderbotSmallTokenizer, which puts spaces before punctuation, follows it).
    *
-   * @param options.skipSpecialTokens Leave out special tokens. Default true.
+   * @param options.skipSpecialTokens Whether special tokens are left out. Default true.
    * @throws ModelComposeError `invalid-argument` for an id that is neither a token's nor, by config.json, the model's.
    *   Ids that the model has beyond the tokens have no text.
    */
   decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
   /** One more than the highest token id. A model's logits may be more: rows that were added for alignment. */
   readonly vocabSize: number;
-  /** What `skipSpecialTokens` leaves out. */
+  /** The ids of the tokens that `skipSpecialTokens` leaves out. */
   readonly specialTokenIds: ReadonlySet<number>;
-  /** The id of a token as the vocabulary writes it, for example "<|im_end|>" or "Ġthe". */
+  /** The id of a token as the vocabulary writes it, for example "<|im_end|>" or "Ġthe"; undefined without one. */
   idOf(token: string): number | undefined;
-  /** Decodes token by token; by default what follows a prompt. */
+  /** A decoder that goes token by token; by default of what follows a prompt. */
   incrementalDecoder(options?: IncrementalDecoderOptions): IncrementalDecoder;
 }
 
@@ -88,7 +91,7 @@ async function findSource(directory: string, config: ConfigFiles): Promise<Defin
   );
 }
 
-/** How many ids the model has, where config.json says it; what else it may say there is the model reader's concern. */
+/** How many ids the model has, 0 where config.json does not say it; what else it says is the model reader's concern. */
 function modelVocabSize({ model }: ConfigFiles): number {
   const { vocab_size: size } = model.values;
   return typeof size === "number" && Number.isInteger(size) ? size : 0;
@@ -100,7 +103,7 @@ class LoadedTokenizer implements Tokenizer, TokenTable {
   readonly #built: BuiltTokenizer;
   readonly #addedIds: ReadonlySet<number>;
   readonly #file: string;
-  /** Ids below it are the model's; those without a token have no text. */
+  /** One more than the model's highest id; those below it without a token have no text. */
   readonly #idLimit: number;
 
   constructor(built: BuiltTokenizer, file: string, modelVocabSize: number) {
@@ -134,7 +137,7 @@ class LoadedTokenizer implements Tokenizer, TokenTable {
     });
   }
 
-  /** The library checks nothing of a definition: what is malformed shows when it is used. */
+  /** The ids of a text. The library checks nothing of a definition: what is malformed shows when it is used. */
   #idsOf(text: string, addSpecialTokens: boolean): readonly (number | undefined)[] {
     try {
       return this.#built.tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;

@@ -14,25 +14,25 @@ import type { ConfigFiles } from "./config-files.ts";
 import { corrupt, isTokenId, type AddedToken, type Scheme } from "./definition.ts";
 import { extraTokensIn, readSpecialToken, rolesIn, type Role, type SpecialToken } from "./special-tokens.ts";
 
-/** All that is needed to make a definition of the two files. Can be sent to a worker. */
+/** All that is needed to make a definition of vocab.json and merges.txt. It can be sent to a worker. */
 export interface VocabularySource {
   kind: "vocabulary";
   vocabularyFile: string;
   mergesFile: string;
   className: string;
-  /** tokenizer.json without its model and tokens. */
+  /** What tokenizer.json would be, without its model and tokens. */
   json: JsonObject;
-  /** `model` of tokenizer.json without its tables. */
+  /** What `model` of tokenizer.json would be, without its tables. */
   model: JsonObject;
   scheme: Scheme;
-  /** Tokens with an id of their own, and the file that gives it. */
+  /** Tokens with an id of their own, which `addedTokensFile` gives. */
   addedTokens: AddedToken[];
   addedTokensFile: string;
   /** Special tokens that may be in the vocabulary. One that is nowhere has no id, so it is text as any other. */
   specialTokens: SpecialToken[];
   /** Tokens that must have an id: those that come before and after a text, and the one for unknown words. */
   requiredTokens: string[];
-  /** Salesforce's runs of white space are added, if the files add no tokens and the vocabulary is as GPT-2's. */
+  /** Whether Salesforce's runs of white space are added, if the files add no tokens and the vocabulary is as GPT-2's. */
   codeGenRuns: boolean;
 }
 
@@ -40,8 +40,9 @@ interface TokenizerClass {
   /** Special tokens where the files name no others. */
   roles: Roles;
   addPrefixSpace: boolean;
-  /** What comes before and after a text. */
+  /** The token that comes before a text. */
   before: Around;
+  /** The token that comes after a text. */
   after: Around;
 }
 
@@ -49,7 +50,7 @@ type Roles = Partial<Record<Role, SpecialToken>>;
 
 interface Around {
   role: Role;
-  /** The key of tokenizer_config.json that decides, and what holds without it; always where there is none. */
+  /** The key of tokenizer_config.json that decides whether the token is there, and the default. Absent: it always is. */
   flag?: { key: string; byDefault: boolean };
 }
 
@@ -84,7 +85,7 @@ const BLENDERBOT: TokenizerClass = {
   roles: { ...BART_ROLES, mask: { content: "<mask>", lstrip: true, rstrip: false } },
   addPrefixSpace: true,
   before: { role: "bos", flag: { key: "add_bos_token", byDefault: false } },
-  // The class of transformers 5 forgets it, against its own documentation and converter; the models expect it.
+  // The class of transformers 5 forgets this token, against its own documentation and converter; the models expect it.
   after: { role: "eos", flag: { key: "add_eos_token", byDefault: true } },
 };
 const UNKNOWN_SMALL = token("__unk__");
@@ -95,7 +96,7 @@ const BLENDERBOT_SMALL_ROLES: Roles = {
   pad: token("__null__"),
 };
 
-/** Byte-level byte-pair encoding (Radford et al. 2019), by the name of transformers' class. */
+/** The tokenizers of byte-level byte-pair encoding (Radford et al. 2019), by the name of transformers' class. */
 const BYTE_LEVEL_CLASSES: ReadonlyMap<string, TokenizerClass> = new Map([
   ["GPT2Tokenizer", GPT2],
   ["CodeGenTokenizer", GPT2],
@@ -116,7 +117,7 @@ export async function readVocabularySource(
 ): Promise<VocabularySource> {
   const className = classNameOf(directory, config);
   const added = await readAddedTokens(directory, config.tokenizer);
-  // Where tokenizer_config.json has a table of added tokens, special_tokens_map.json is from before that.
+  // Where tokenizer_config.json has a table of added tokens, special_tokens_map.json is older and does not count.
   const files =
     added.file === config.tokenizer.path ? [config.tokenizer] : [config.tokenizer, config.specialTokens];
   const tokenizerClass = BYTE_LEVEL_CLASSES.get(className);
@@ -213,7 +214,7 @@ function rolesOf(defaults: Roles, files: readonly ConfigFile[]): Map<Role, Speci
   return roles;
 }
 
-/** None or one. A token that no file and no class names cannot be added, whatever the flags say. */
+/** The token before or after a text, if any. One that no file and no class names cannot be added, whatever flags say. */
 function tokensAround(
   { role, flag: choice }: Around,
   roles: ReadonlyMap<Role, SpecialToken>,
@@ -241,7 +242,10 @@ function flag({ path, values }: ConfigFile, key: string): boolean | undefined {
   throw corrupt(path, `has ${describeJson(value)} as "${key}"; expected true or false`);
 }
 
-/** `added_tokens_decoder` of tokenizer_config.json (id → token), or added_tokens.json (text → id) from before it. */
+/**
+ * Reads the added tokens: `added_tokens_decoder` of tokenizer_config.json (id → token), or added_tokens.json (text → id)
+ * from before it.
+ */
 async function readAddedTokens(
   directory: string,
   { path, values }: ConfigFile,

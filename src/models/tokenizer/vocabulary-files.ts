@@ -1,4 +1,4 @@
-/** vocab.json and merges.txt, checked, as the same definition that a tokenizer.json of the model would be. */
+/** Reads vocab.json and merges.txt, checked, as the same definition that a tokenizer.json of the model would be. */
 import { describeJson } from "../../base/json.ts";
 import {
   corrupt,
@@ -11,11 +11,14 @@ import {
 } from "./definition.ts";
 import type { VocabularySource } from "./vocabulary-class.ts";
 
-/** GPT-2's vocabulary without added tokens. */
+/** Number of tokens of GPT-2's vocabulary without added tokens. */
 const GPT2_TOKENS = 50257;
 
 /**
- * @param vocabularyBytes Of vocab.json. @param mergesBytes Of merges.txt.
+ * Parses vocab.json and merges.txt.
+ *
+ * @param vocabularyBytes The content of vocab.json.
+ * @param mergesBytes The content of merges.txt.
  * @returns The header first, then slices.
  * @throws ModelComposeError `invalid-config` naming the file and the entry that is wrong.
  */
@@ -27,7 +30,7 @@ export function* parseVocabularyFiles(
   const { vocabularyFile, className, json, model, scheme } = source;
   const vocabulary = readVocabulary(parseJson(vocabularyBytes, vocabularyFile), vocabularyFile);
   const merges = readMerges(mergesBytes, source.mergesFile);
-  // Symbols of the other scheme are not spelled as tokens are; a word whose symbols are no tokens is unknown there.
+  // Symbols of Blenderbot small are not spelled as tokens are; a word whose symbols are no tokens is unknown there.
   if (scheme.kind === "tokenizers") {
     checkMerges(merges, vocabulary, source.mergesFile);
   }
@@ -45,11 +48,11 @@ export function* parseVocabularyFiles(
 interface Merge {
   left: string;
   right: string;
-  /** From 1. */
+  /** Number of its line, from 1. */
   line: number;
 }
 
-/** One merge a line, two symbols with a space between them, by rank. `#version` lines and empty ones do not count. */
+/** The merges by rank: one a line, two symbols with a space between them. `#version` lines and empty ones do not count. */
 function readMerges(bytes: Uint8Array, file: string): Merge[] {
   let text: string;
   try {
@@ -103,7 +106,7 @@ function addTokens(vocabulary: ReadonlyMap<string, number>, source: VocabularySo
   return added;
 }
 
-/** An id is of one token, and a token has one id. */
+/** Refuses an id of two tokens, and a token of two ids. */
 function checkIds(added: readonly AddedToken[], vocabulary: ReadonlyMap<string, number>, file: string): void {
   if (added.length === 0) {
     return;

@@ -12,16 +12,16 @@ export type CheckpointFormat = "safetensors" | "pytorch";
 
 interface FormatFiles {
   format: CheckpointFormat;
-  /** A checkpoint of one file. */
+  /** Name of the weight file, where there is one only. */
   single: string;
-  /** Names the shard of every tensor. */
+  /** Name of the file that says in which shard each tensor is. */
   index: string;
-  /** Of every weight file. */
+  /** Extension of every weight file. */
   extension: string;
   readTensors: (path: string) => Promise<TensorLocation[]>;
 }
 
-/** In order of preference, a single file before an index, as in transformers. */
+/** The formats in order of preference, each with a single file before an index, as in transformers. */
 const FORMATS: readonly [FormatFiles, ...FormatFiles[]] = [
   {
     format: "safetensors",
@@ -58,16 +58,17 @@ const UNSUPPORTED_WEIGHTS = /\.(gguf|onnx|h5|msgpack|pt|pth|ckpt)$/;
 
 const REFETCH = "The checkpoint is incomplete or its files do not belong together: fetch it again.";
 
+/** The weight files of a model, opened: where each tensor lies. Plain data; no weight has been read. */
 export interface Checkpoint {
   directory: string;
   format: CheckpointFormat;
   /** Paths of the weight files. */
   files: readonly string[];
-  /** By the name in the file. */
+  /** The tensors, by their names in the files. */
   tensors: ReadonlyMap<string, TensorLocation>;
   /** Bytes of all tensors together; one under two names counts twice. */
   totalBytes: number;
-  /** See withBasePrefix; ends with a dot. */
+  /** The base model's prefix, which ends with a dot; see withBasePrefix. */
   basePrefix?: string;
 }
 
@@ -173,7 +174,7 @@ export function requireTensor(
   return { ...tensor, dtype };
 }
 
-/** "is I8", "are F32, F16 and BF16" */
+/** The dtypes with their verb: "is I8", "are F32, F16 and BF16". */
 function listed(dtypes: readonly CheckpointDType[]): string {
   const [last = "", ...others] = [...dtypes].reverse();
   return others.length === 0 ? `is ${last}` : `are ${others.reverse().join(", ")} and ${last}`;
@@ -188,7 +189,7 @@ function findTensor({ tensors, basePrefix }: Checkpoint, name: string): TensorLo
   return tensors.get(name.startsWith(basePrefix) ? name.slice(basePrefix.length) : basePrefix + name);
 }
 
-/** [1, n] as [n]; anything else as it is. */
+/** A tensor of shape [1, n] as one of [n]; any other as it is. */
 function asVector(tensor: TensorLocation): TensorLocation {
   const [first, ...rest] = tensor.shape;
   if (first !== 1 || rest.length !== 1) {
@@ -198,7 +199,7 @@ function asVector(tensor: TensorLocation): TensorLocation {
   return strides === undefined ? vector : { ...vector, strides: strides.slice(1) };
 }
 
-/** The weights that openCheckpoint prefers; `weightMap` when they are shards. */
+/** Finds the weights that openCheckpoint prefers; `weightMap` is there when they are shards. */
 async function findWeights(
   directory: string,
 ): Promise<{ files: FormatFiles; weightMap?: Map<string, string> } | undefined> {
@@ -247,7 +248,7 @@ async function openFiles(
   return { directory, format, files, tensors, totalBytes };
 }
 
-/** Tensor name to shard file name, both as the index has them. */
+/** Reads the index: each tensor's name with the name of its shard's file. */
 async function readWeightMap(
   directory: string,
   { index, extension }: FormatFiles,
@@ -275,7 +276,10 @@ async function readWeightMap(
   );
 }
 
-/** No separator of any platform, no drive, no control character: the index cannot reach outside its directory. */
+/**
+ * Whether a name has no separator of any platform, no drive and no control character, so that it stays in the
+ * directory.
+ */
 function isPlainFileName(name: string, extension: string): boolean {
   return name.endsWith(extension) && /^[^/\\:\p{Cc}]+$/u.test(name.slice(0, -extension.length));
 }

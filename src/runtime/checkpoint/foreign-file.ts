@@ -5,7 +5,7 @@ export const REFETCH_FILE = "The file is damaged or was not fetched completely: 
 
 const START_BYTES = 64;
 
-/** What to do about a weight file whose first bytes make no sense. */
+/** The remedy, for an error, for a weight file whose first bytes make no sense. */
 export async function remedyForForeignFile(path: string): Promise<string> {
   const size = (await fileStatus(path))?.size ?? 0;
   const bytes = await readFileRange(path, 0, Math.min(START_BYTES, size));

@@ -11,13 +11,13 @@ import { fileStatus, readFileRange } from "../platform/files.ts";
 import { CHECKPOINT_DTYPES, isCheckpointDType, tensorBytes, type TensorLocation } from "./tensor-location.ts";
 
 export interface SafetensorsHeader {
-  /** In order of their offsets. */
+  /** The tensors, in order of their offsets. */
   tensors: TensorLocation[];
   /** The header's `__metadata__`, for people; empty when there is none. */
   metadata: Record<string, string>;
 }
 
-/** The reference implementation's limit. */
+/** The longest header that safetensors, the reference implementation, reads. */
 const MAX_HEADER_BYTES = 100_000_000;
 const METADATA_KEY = "__metadata__";
 const OPENING_BRACE = 0x7b;

@@ -38,9 +38,9 @@ export interface TensorLocation {
   strides?: readonly number[];
   /** Path of the file. */
   file: string;
-  /** Byte of the first element, from the start of the file. */
+  /** Where the first element lies, in bytes from the start of the file. */
   offset: number;
-  /** Of the tensor's elements put together: the product of the shape times the size of an element. */
+  /** Bytes of the tensor's elements put together: the product of the shape times the size of an element. */
   byteLength: number;
 }
 
@@ -51,7 +51,7 @@ export function bytesPerElement(dtype: CheckpointDType): number {
   return DTYPE_BYTES[dtype];
 }
 
-/** Undefined when the size is beyond the integers a number holds exactly. */
+/** Bytes of a tensor of that shape; undefined when they are beyond the integers that a number holds exactly. */
 export function tensorBytes(dtype: CheckpointDType, shape: readonly number[]): number | undefined {
   const bytes = shape.reduce((product, size) => product * size, bytesPerElement(dtype));
   return Number.isSafeInteger(bytes) ? bytes : undefined;

@@ -1,7 +1,11 @@
 /** One-dimensional weights (norm gains, biases) as f32: a few thousand numbers that every device widens once. */
 import type { WeightTensor } from "./checkpoint.ts";
 
-/** @param bytes of the tensor as its file has them, at an offset that its element type allows */
+/**
+ * The numbers of a vector as f32.
+ *
+ * @param bytes the elements as the file has them, at an offset that their type allows
+ */
 export function vectorValues({ dtype }: Pick<WeightTensor, "dtype">, bytes: Uint8Array): Float32Array {
   const { buffer, byteOffset, byteLength } = bytes;
   switch (dtype) {
@@ -19,7 +23,7 @@ export function vectorValues({ dtype }: Pick<WeightTensor, "dtype">, bytes: Uint
   }
 }
 
-/** IEEE 754 binary16 to a number, subnormals, infinities and NaN included. */
+/** The number that IEEE 754 binary16 bits stand for, subnormals, infinities and NaN included. */
 function widenHalf(half: number): number {
   const sign = half & 0x8000 ? -1 : 1;
   const exponent = (half >> 10) & 31;

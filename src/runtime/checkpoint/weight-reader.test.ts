@@ -8,7 +8,7 @@ import { bytesPerElement, type CheckpointDType, type TensorLocation } from "./te
 import type { RowRange } from "../program.ts";
 import { readTensorRows, type WeightTransform } from "./weight-reader.ts";
 
-/** Odd, so that nothing in the file is aligned. */
+/** Where tensors begin in the file: an odd byte, so that nothing in it is aligned. */
 const OFFSET = 13;
 
 interface Stored {
@@ -31,7 +31,7 @@ function store(dtype: CheckpointDType, shape: readonly number[]): Stored {
   };
 }
 
-/** The definition, element by element. */
+/** What reading rows means, by its definition, element by element. */
 function naive(
   { tensor, data }: Pick<Stored, "tensor" | "data">,
   rows: RowRange,
@@ -70,10 +70,10 @@ describe("readTensorRows", () => {
             { start: extent, end: extent },
           ];
           for (const rows of ranges) {
-            // One element, a few odd elements (rows are cut), some rows, everything.
+            // The windows hold one element, a few odd elements (rows are cut), some rows, everything.
             for (const windowBytes of [8, 72, 4001, 2 ** 22]) {
               const expected = naive(stored, rows, transform);
-              // Filled with junk: nothing beside the target may be written.
+              // The memory is filled with junk: nothing beside the target may be written.
               const memory = new Uint8Array(new SharedArrayBuffer(expected.length + 32)).fill(0xee);
               const target = memory.subarray(16, 16 + expected.length);
               readTensorRows(stored.file, stored.tensor, rows, target, { transform, windowBytes });

@@ -9,8 +9,9 @@ import type { RowRange } from "../program.ts";
 import { bytesPerElement, type TensorLocation } from "./tensor-location.ts";
 
 /**
- * From the file's layout to the target's; without one, bytes go from file to target as they are. Elements are moved,
- * never converted. (Packing into a kernel's layout is the device's: it packs what a window brought.)
+ * How rows get from the file's layout to the target's; without a transform, bytes go to the target as they are.
+ * Elements are moved, never converted. (Packing into a kernel's layout is the device's: it packs what a window
+ * brought.)
  */
 export interface WeightTransform {
   /** The file holds the matrix transposed, [columns, rows]: the target's row r is the file's column r. */
@@ -21,7 +22,10 @@ export interface ReadRowsOptions {
   transform?: WeightTransform;
   /** Upper bound on the intermediate buffer, and on one read. Default 4 MiB. */
   windowBytes?: number;
-  /** Called as parts arrive with the number of the target's bytes that they are; together all of them. */
+  /**
+   * Called as parts arrive, each time with the number of bytes that they fill of the target; all calls add up to its
+   * size.
+   */
   onBytes?: (count: number) => void;
   /** Asked before every read; true ends the call with an AbortError. */
   shouldStop?: () => boolean;
@@ -93,7 +97,7 @@ export function readTensorRows(
   }
 }
 
-/** Strides of a dimension with one index mean nothing: they become what makes the matrix simplest. */
+/** The tensor as the target wants it. Strides of a dimension with one index mean nothing: they become the simplest. */
 function matrixOf(tensor: TensorLocation, transform: WeightTransform): Matrix {
   const [first, second = 1] = tensor.shape;
   if (first === undefined || tensor.shape.length > 2) {
@@ -117,12 +121,12 @@ function matrixOf(tensor: TensorLocation, transform: WeightTransform): Matrix {
   return { rows, columns, rowStride, columnStride, elementBytes };
 }
 
-/** The target's bytes are the file's. */
+/** Whether the target's bytes are the file's, in the same order. */
 function isStraight({ columns, rowStride, columnStride }: Matrix): boolean {
   return columnStride === 1 && rowStride === columns;
 }
 
-/** The matrix's columns are rows in the file, one behind the other, with gaps perhaps. */
+/** Whether the matrix's columns are rows in the file, one behind the other, with gaps perhaps. */
 function isTransposed({ rows, rowStride, columnStride }: Matrix): boolean {
   return rowStride === 1 && columnStride >= rows;
 }
@@ -192,8 +196,8 @@ function readTransposed(
 }
 
 /**
- * Any other strides (every second column, one value for a whole row): runs along the dimension whose elements lie closer,
- * and as many of them at once as fit into the window, are read with what lies between them.
+ * Reads a matrix of any other strides (every second column, one value for a whole row): runs along the dimension whose
+ * elements lie closer, and as many of them at once as fit into the window, are read with what lies between them.
  */
 function readScattered(
   { columns, rowStride, columnStride, elementBytes }: Matrix,
@@ -277,7 +281,7 @@ function* tilesOf(region: Tile, maxElements: number): Generator<Tile> {
   }
 }
 
-/** One read when the tile has whole stored rows without gaps, else one for each of its rows. */
+/** Reads a tile: at once when it has whole stored rows without gaps, else row by row. */
 function readTile(
   tile: Tile,
   storedStride: number,

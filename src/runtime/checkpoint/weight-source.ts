@@ -1,6 +1,6 @@
 /**
- * From a weight of a Program to rows of a checkpoint's tensor: the whole tensor of its name, or some of the rows of
- * another (one of several matrices that the file holds as one), transposed or not.
+ * Finds the rows of a checkpoint's tensor that are a weight of a Program: the whole tensor of its name, or some of the
+ * rows of another (one of several matrices that the file holds as one), transposed or not.
  */
 import { FORMAT_NAMES, type FormatName } from "../../kernels/format.ts";
 import { requireTensor, type Checkpoint, type WeightTensor } from "./checkpoint.ts";
@@ -14,13 +14,13 @@ import { readTensorRows, type ReadRowsOptions } from "./weight-reader.ts";
 /** A weight as a device reads it. Plain data: it is posted to worker threads. */
 export interface WeightSlice {
   tensor: WeightTensor<keyof typeof FORMAT_OF>;
-  /** What the tensors together are. */
+  /** The format that the tensor is stored in, or tensor and scales together. */
   format: FormatName;
-  /** Of a format with one scale a row: the scales, a vector of these rows. */
+  /** The scales, one for each of these rows, in a format that has one a row; absent in others. */
   scales?: VectorSlice;
   rows: number;
   columns: number;
-  /** The tensor is [columns, rows of the tensor]. */
+  /** Whether the file has the matrix transposed, as [columns, rows of the tensor]. */
   transposed: boolean;
   /** Rows of the tensor, in order; together `rows`. */
   ranges: readonly RowRange[];
@@ -31,12 +31,17 @@ export interface VectorSlice extends WeightSlice {
   tensor: WeightTensor;
 }
 
-/** What a tensor of each dtype is to the kernels; I8 with its scales. */
+/** The format that kernels read a tensor of each dtype as; I8 comes with scales. */
 const FORMAT_OF = { F32: "f32", F16: "f16", BF16: "bf16", I8: "i8-row" } as const satisfies Partial<
   Record<CheckpointDType, FormatName>
 >;
 
-/** @throws ModelComposeError "invalid-checkpoint", "unsupported" for a tensor that is missing or of another type */
+/**
+ * The rows of the checkpoint that are the matrix `name` of the program.
+ *
+ * @throws ModelComposeError "invalid-checkpoint" for a tensor that is missing or of another shape, "unsupported" for
+ *   another type
+ */
 export function matrixSlice(program: Program, checkpoint: Checkpoint, name: Name): WeightSlice {
   const { rows, columns, source = { tensor: name, rows } } = requireSpec(program.matrices, name);
   const { transposed = false, ranges = wholeOf(source) } = source;
@@ -51,7 +56,7 @@ export function matrixSlice(program: Program, checkpoint: Checkpoint, name: Name
   return { tensor, format: FORMAT_OF[tensor.dtype], scales, rows, columns, transposed, ranges };
 }
 
-/** As matrixSlice. */
+/** The rows of the checkpoint that are the vector `name` of the program; throws as `matrixSlice`. */
 export function vectorSlice(program: Program, checkpoint: Checkpoint, name: Name): VectorSlice {
   const { length, source = { tensor: name, rows: length } }: VectorSpec = requireSpec(program.vectors, name);
   const { ranges = wholeOf(source) } = source;
@@ -80,7 +85,7 @@ const PRECISION_OF: Readonly<Partial<Record<FormatName, Precision>>> = {
   bf16: "bfloat16",
 };
 
-/** The format of a precision; undefined: each weight's own. */
+/** The format that a precision asks for; undefined: each weight's own. */
 export function formatOfPrecision(precision: Precision): FormatName | undefined {
   return FORMAT_NAMES.find((format) => PRECISION_OF[format] === precision);
 }
@@ -111,7 +116,7 @@ export function requireFormat(
   }
 }
 
-/** Of a slice's ranges those, cut, that make up its rows [start, end). */
+/** Those of a slice's ranges, cut where need be, that make up its rows [start, end). */
 export function tensorRanges(ranges: readonly RowRange[], { start, end }: RowRange): RowRange[] {
   const found: RowRange[] = [];
   let first = 0;
@@ -126,7 +131,7 @@ export function tensorRanges(ranges: readonly RowRange[], { start, end }: RowRan
   return found;
 }
 
-/** As readTensorRows, of a slice's rows. */
+/** Reads rows of a slice into `target`; options and errors are those of `readTensorRows`. */
 export function readSliceRows(
   file: OpenFile,
   weight: WeightSlice,

@@ -1,4 +1,4 @@
-/** One sequence, token by token, and its text as it becomes whole. */
+/** Decodes one sequence, token by token, and sends its text as it becomes whole. */
 import type { DecodeRequest } from "../backend.ts";
 import { AbortError } from "../../base/errors.ts";
 import { textOf } from "./generated-text.ts";
@@ -7,7 +7,10 @@ import { timingsOf, type FirstRows, type Outcome, type Sink } from "./outcome.ts
 import type { GeneratorParts, Job } from "./request.ts";
 import type { FinishReason } from "./types.ts";
 
-/** Tokens are chosen on the device where it can choose by the job's settings and rules, else here. */
+/**
+ * Decodes a job's sequence. Tokens are chosen on the device where it can choose by the job's settings and rules, else
+ * here.
+ */
 export async function decodeText(
   parts: GeneratorParts,
   job: Job,
@@ -32,7 +35,7 @@ export async function decodeText(
     }
     tokens.push(token);
     pieces.add(token);
-    // A token forced at the limit is no end that the model has found.
+    // A token that was forced at the limit does not mean that the model has found an end.
     if (tokens.length === limit && rules?.forcedEosTokenIds.includes(token) === true) {
       return false;
     }
@@ -95,13 +98,13 @@ export async function decodeText(
 
 /** Text on its way to a reader: each piece takes along the tokens that it completes. */
 class Pieces {
-  /** All that was sent. */
+  /** All text that was sent. */
   newText = "";
   readonly #sink: Sink;
   readonly #hasText: boolean;
   #unsent: number[] = [];
 
-  /** @param hasText false: there are tokens only, and each is a piece */
+  /** @param hasText whether there is text; without, each token is a piece */
   constructor(sink: Sink, hasText: boolean) {
     this.#sink = sink;
     this.#hasText = hasText;
@@ -111,7 +114,7 @@ class Pieces {
     this.#unsent.push(token);
   }
 
-  /** An empty text is no piece: its tokens go with the next. */
+  /** Sends text as a piece. An empty text is none: its tokens go with the next. */
   send(text: string): void {
     if (text === "" && this.#hasText) {
       return;

@@ -1,27 +1,29 @@
-/** Logits of every position of one sequence, for evaluation. */
+/** Computes the logits of every position of one sequence, for evaluation. */
 import { ModelComposeError } from "../../base/errors.ts";
 import { chunksOf, encode, passOf } from "./prefill.ts";
 import { checkIds, promptTooLong, type GeneratorParts } from "./request.ts";
 
 /** Logits of every position. */
 export interface ForwardResult {
-  /** f32, row by row. */
+  /** The logits, f32 [positions, vocabulary], row by row. */
   logits: Float32Array;
-  /** [positions, vocabulary] */
+  /** Shape of the logits: [positions, vocabulary]. */
   shape: [number, number];
 }
 
 /** What a forward pass reads, checked. */
 export interface ForwardInput {
-  /** An encoder's input; undefined: the model has none. */
+  /** Token ids of the encoder's input; undefined: the model has no encoder. */
   source: Int32Array | undefined;
   tokens: Int32Array;
 }
 
-/** 4 GiB of f32: what one typed array should hold. */
+/** The most logits of one call: 4 GiB of f32, which is what one typed array should hold. */
 const MAX_LOGITS = 2 ** 30;
 
 /**
+ * Checks what a forward pass is asked to read.
+ *
  * @param ids the sequence; of an encoder–decoder what the encoder reads
  * @param decoderIds of an encoder–decoder: the decoder's sequence. Default: its start token.
  * @throws ModelComposeError "invalid-input" for ids that are none of the vocabulary or do not fit the context,
@@ -64,7 +66,7 @@ export function forwardInput(
   return { source: isSeq2seq ? given : undefined, tokens };
 }
 
-/** Computes them in slot 0, in passes of at most maxRows. */
+/** Computes the logits of every position in slot 0, in passes of at most maxRows. */
 export async function forwardLogits(
   { executable, vocabSize }: GeneratorParts,
   { source, tokens }: ForwardInput,

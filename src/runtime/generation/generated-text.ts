@@ -1,4 +1,4 @@
-/** From new tokens to new text: whole characters, up to a stop string. */
+/** Makes new text of new tokens: whole characters, up to a stop string. */
 
 /** What generation needs of a tokenizer. */
 export interface TextCodec {
@@ -15,12 +15,12 @@ export interface StopStrings {
 
 /** What makes texts of tokens. */
 export interface TextParts {
-  /** Absent: there are token ids only. */
+  /** The tokenizer; absent: there are token ids only. */
   codec?: TextCodec;
   stopStrings: (stops: readonly string[]) => StopStrings;
 }
 
-/** A piece of text; `stopped` when a stop string was found, before which it ends. */
+/** A piece of text, `emit`; `stopped` is the stop string before which it ends, if one was found. */
 export interface TextPiece {
   emit: string;
   stopped?: string;
@@ -29,7 +29,7 @@ export interface TextPiece {
 /** The text of one sequence as its tokens come. */
 export interface GeneratedText {
   push(token: number): TextPiece;
-  /** What was held back. */
+  /** The text that was held back, when the last token has come. */
   finish(): TextPiece;
 }
 

@@ -21,12 +21,18 @@ export class Generator {
     this.#parts = parts;
   }
 
-  /** @throws ModelComposeError for what `prepareJob` refuses, and what the device throws; AbortError */
+  /**
+   * Generates text (or token ids) after a prompt.
+   *
+   * @throws ModelComposeError for what `prepareJob` refuses, and what the device throws; AbortError
+   */
   async generate(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<GenerateResult> {
     return this.#run(prompt, options, { emit: () => undefined, isOpen: () => true });
   }
 
-  /** As `generate`, in pieces of text as they become whole. Leaving the loop early stops the generation. */
+  /**
+   * Generates as `generate` does, in pieces of text as they become whole. Leaving the loop early stops the generation.
+   */
   async *stream(
     prompt: string | readonly number[],
     options: GenerateOptions = {},

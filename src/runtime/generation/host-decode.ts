@@ -5,7 +5,7 @@ import { passOf } from "./prefill.ts";
 import { Sampler } from "../sampling/sampler.ts";
 
 /**
- * What Executable.decode does, in a pass and a readback of logits for each token.
+ * Does what Executable.decode does, with a pass and a readback of logits for each token.
  *
  * @throws what `Executable.run` and `Sampler.choose` throw, and AbortError
  */

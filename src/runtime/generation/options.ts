@@ -1,5 +1,5 @@
 /**
- * From what a caller and a model's generation_config.json ask for to one complete, valid set of parameters.
+ * Makes one complete, valid set of parameters of what a caller and a model's generation_config.json ask for.
  * Precedence: caller, generation_config.json, transformers' defaults.
  */
 import { inspect } from "node:util";
@@ -20,33 +20,33 @@ import type { GenerateOptions } from "./types.ts";
 
 /** A beam search, complete and valid. */
 export interface ResolvedBeams {
-  /** 1: no beam search. */
+  /** Sequences that are searched with at once; 1: no beam search. */
   readonly count: number;
   readonly lengthPenalty: number;
   readonly earlyStopping: boolean | "never";
-  /** 1 .. count. */
+  /** Sequences that are returned, 1 .. count. */
   readonly returnSequences: number;
 }
 
 /** Everything of GenerateOptions that is data, complete and valid. */
 export interface ResolvedGeneration {
   readonly sampling: ResolvedSampling;
-  /** Undefined: no bound but `maxLength` and the context. */
+  /** Bound on new tokens; undefined: no bound but `maxLength` and the context. */
   readonly maxNewTokens: number | undefined;
   /** Bound on all tokens of a sequence; undefined wherever a bound on new tokens goes before it. */
   readonly maxLength: number | undefined;
-  /** 0 wherever `minLength` is what was asked for. */
+  /** Least number of new tokens; 0 wherever `minLength` is what was asked for. */
   readonly minNewTokens: number;
   readonly minLength: number;
   readonly beams: ResolvedBeams;
-  /** Undefined: none is on. */
+  /** The token rules; undefined: none is on. */
   readonly rules: TokenRules | undefined;
   readonly maxPromptTokens: number | undefined;
   readonly stop: readonly string[];
   readonly ignoreEos: boolean;
   readonly returnFullText: boolean;
   readonly sequence: readonly [number, number, number];
-  /** Settings that have no effect; for GenerateResult.warnings. */
+  /** Warnings of settings that have no effect, for GenerateResult.warnings. */
   readonly warnings: readonly string[];
 }
 
@@ -96,7 +96,10 @@ const OPTION_NAMES: Readonly<Record<keyof GenerateOptions, true>> = {
   onPrefill: true,
 };
 
-/** Settings of generation_config.json that change what transformers generates, and the value that is off. */
+/**
+ * Settings of generation_config.json that change what transformers generates and are not supported, each with the value
+ * that turns it off.
+ */
 const UNSUPPORTED_CONFIG_KEYS: Readonly<Record<string, unknown>> = {
   num_beam_groups: 1,
   diversity_penalty: 0,
@@ -119,6 +122,8 @@ const UNSUPPORTED_CONFIG_KEYS: Readonly<Record<string, unknown>> = {
 };
 
 /**
+ * Resolves and checks the options of a generation.
+ *
  * @param options what the caller asks for; `undefined` is unset
  * @param generationConfig the parsed generation_config.json; `null` is unset, as in transformers
  * @throws ModelComposeError "invalid-argument" (caller) or "invalid-config" (file) naming parameter, range and value
@@ -153,8 +158,8 @@ export function resolveGenerateOptions(
 }
 
 /**
- * Of each pair of bounds, on new tokens and on all tokens, the first that is set: the caller's on new tokens, the
- * caller's on all, the file's on new tokens, the file's on all.
+ * Takes, from each pair of bounds on new tokens and on all tokens, the first that is set: the caller's on new tokens,
+ * the caller's on all, the file's on new tokens, the file's on all.
  */
 function resolveLengths(
   caller: OptionSource,
@@ -293,7 +298,7 @@ function readSequence(caller: OptionSource): readonly [number, number, number] {
   throw caller.invalid("sequence", "three integers in 0 .. 2^32 - 1", sequence);
 }
 
-/** A caller who sets what only sampling, or only beam search, uses, but asks for neither, is told so. */
+/** Warnings for a caller who sets what only sampling, or only beam search, uses, but does not ask for it. */
 function ineffectiveOptions(
   options: GenerateOptions,
   sampling: ResolvedSampling,

@@ -4,40 +4,43 @@ import type { FinishReason, StreamPart, Timings } from "./types.ts";
 
 /** The rows whose last one's logits choose the first token. */
 export interface FirstRows extends Chunk {
-  /** As of a Pass. */
+  /** Tokens of the encoder's input, as in a Pass. */
   sourceLength: number | undefined;
-  /** As of a Pass, until the first token. */
+  /** Called as in a Pass, until the first token. */
   onProgress: ((fraction: number) => void) | undefined;
-  /** When work began, by performance.now(). */
+  /** When work on the request began, in milliseconds of performance.now(). */
   start: number;
 }
 
 /** Where the pieces of a generation go. */
 export interface Sink {
   emit: (part: StreamPart) => void;
-  /** False: nobody wants more, the generation ends. */
+  /** Whether somebody wants more; the generation ends when it is false. */
   isOpen: () => boolean;
 }
 
 /** A finished sequence. */
 export interface OutcomeSequence {
-  /** The new ones. */
+  /** The new token ids. */
   tokens: number[];
   newText: string;
   finishReason: FinishReason;
-  /** Of a beam search. */
+  /** The score that a beam search gave the sequence. */
   score?: number;
 }
 
+/** What a generation comes to. */
 export interface Outcome {
-  /** Best first; at least one. */
+  /** The sequences, best first; at least one. */
   sequences: OutcomeSequence[];
   timings: Timings;
 }
 
 /**
- * @param prefillSeconds up to the first token
- * @param decodeSeconds from the first token to the last
+ * The figures of a generation.
+ *
+ * @param prefillSeconds seconds up to the first token
+ * @param decodeSeconds seconds from the first token to the last
  */
 export function timingsOf(
   promptTokens: number,

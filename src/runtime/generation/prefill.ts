@@ -1,4 +1,4 @@
-/** Reading a prompt: in chunks, with progress. */
+/** Reads a prompt: in chunks, with progress. */
 import type { Executable, Pass } from "../backend.ts";
 import { ENCODE } from "../program.ts";
 
@@ -6,8 +6,9 @@ const REPORT_MILLISECONDS = 200;
 
 /** Consecutive tokens of one sequence. */
 export interface Chunk {
+  /** [R] token ids. */
   rows: Int32Array;
-  /** Of the first. */
+  /** Position of the first token. */
   position: number;
 }
 
@@ -65,8 +66,8 @@ export async function encode(
 }
 
 /**
- * From the progress of chunks to that of a prompt. A device reports in the middle of long chunks; this adds the ends of
- * short ones.
+ * Turns the progress of chunks into that of a prompt. A device reports in the middle of long chunks; this adds the ends
+ * of short ones.
  */
 export class PrefillReport {
   readonly #onPrefill: ((progress: { done: number; total: number }) => void) | undefined;

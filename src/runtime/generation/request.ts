@@ -1,4 +1,4 @@
-/** From a prompt and options to work that is known to fit: everything that can be refused is refused here. */
+/** Makes work that is known to fit of a prompt and options: everything that can be refused is refused here. */
 import type { Executable } from "../backend.ts";
 import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import type { TextParts } from "./generated-text.ts";
@@ -10,24 +10,24 @@ import { resolveGenerateOptions, type ResolvedGeneration } from "./options.ts";
 export interface GeneratorParts extends TextParts {
   executable: Executable;
   vocabSize: number;
-  /** Of an encoder–decoder: what the decoder begins with. Absent: the model has no encoder. */
+  /** The token that the decoder of an encoder–decoder begins with; absent: the model has no encoder. */
   decoderStartTokenId?: number;
-  /** KV slots, so beams that a request may have. */
+  /** Number of KV slots, and so of beams that a request may have. */
   slots: number;
   eosTokenIds: readonly number[];
-  /** generation_config.json, as it is written there; config.json where it has none. */
+  /** The contents of the model's generation_config.json; those of config.json where there is none. */
   generationConfig: Readonly<Record<string, unknown>>;
 }
 
 /** A request whose prompt is known to fit. */
 export interface Job {
   promptText: string | undefined;
-  /** The prompt. */
+  /** Token ids of the prompt. */
   ids: Int32Array;
-  /** What sequences begin with: the prompt, or a decoder's start token. */
+  /** Token ids that sequences begin with: the prompt, or a decoder's start token. */
   begin: Int32Array;
   settings: ResolvedGeneration;
-  /** Tokens to choose at most, and why there are no more. */
+  /** The most tokens to choose; `limitReason` is why there are no more. */
   limit: number;
   limitReason: "length" | "context";
   /** How earlier tokens rule the choice. */
@@ -35,7 +35,12 @@ export interface Job {
   warnings: string[];
 }
 
-/** Everything that can be refused is refused here, before any work. */
+/**
+ * Makes a job of a request. Everything that can be refused is refused here, before any work.
+ *
+ * @throws ModelComposeError "invalid-argument" or "invalid-config" as `resolveGenerateOptions`, "invalid-input" for a
+ *   prompt that is no list of the vocabulary's ids or does not fit the context; AbortError
+ */
 export function prepareJob(
   parts: GeneratorParts,
   prompt: string | readonly number[],
@@ -154,7 +159,12 @@ export function promptTooLong(parts: GeneratorParts, tokens: number): ModelCompo
   );
 }
 
-/** @throws ModelComposeError "invalid-input" for what is no list of token ids, or names one outside the vocabulary */
+/**
+ * The ids as an array, checked.
+ *
+ * @throws ModelComposeError "invalid-input" for what is no list of token ids, is empty, or names an id outside the
+ *   vocabulary
+ */
 export function checkIds(parts: GeneratorParts, ids: readonly number[]): Int32Array {
   const { vocabSize } = parts;
   if (!Array.isArray(ids) && !ArrayBuffer.isView(ids)) {
@@ -166,7 +176,7 @@ export function checkIds(parts: GeneratorParts, ids: readonly number[]): Int32Ar
   if (ids.length === 0) {
     throw emptyPrompt();
   }
-  // Not forEach, which passes over the holes of a sparse array.
+  // This is not forEach, which passes over the holes of a sparse array.
   for (const [i, id] of ids.entries()) {
     if (Number.isInteger(id) && id >= 0 && id < vocabSize) {
       continue;

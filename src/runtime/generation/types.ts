@@ -40,7 +40,7 @@ export interface GenerateOptions extends SamplingOptions {
    */
   numBeams?: number;
   /**
-   * Of beam search: a finished sequence of n new tokens scores log-probability / n^lengthPenalty. Above 0 favours long
+   * In a beam search a finished sequence of n new tokens scores log-probability / n^lengthPenalty. Above 0 favours long
    * sequences, below 0 short ones. Default 1.
    */
   lengthPenalty?: number;
@@ -73,29 +73,31 @@ export interface GenerateOptions extends SamplingOptions {
   onPrefill?: (progress: { done: number; total: number }) => void;
 }
 
+/** Why a sequence ended. */
 export type FinishReason =
   | "eos" // an end-of-sequence token
   | "length" // maxNewTokens reached
   | "context" // the context is full
   | "stop"; // a stop string
 
+/** What a generation took, in tokens. */
 export interface Usage {
   promptTokens: number;
-  /** New tokens of all sequences that are returned. */
+  /** Number of new tokens of all sequences that are returned. */
   completionTokens: number;
 }
 
 /** Wall-clock figures of one generation, in seconds and tokens per second. */
 export interface Timings {
   /**
-   * From the start of work on this request (not of waiting for its turn) to the first token, which of a beam search is
-   * known at the end.
+   * Seconds from the start of work on this request (not of waiting for its turn) to the first token, which a beam
+   * search knows at the end only.
    */
   timeToFirstTokenSeconds: number;
   prefillSeconds: number;
   decodeSeconds: number;
   prefillTokensPerSecond: number;
-  /** Of the tokens after the first; 0 when there was only one. */
+  /** Tokens per second after the first token; 0 when there was only one. */
   decodeTokensPerSecond: number;
 }
 
@@ -117,14 +119,18 @@ export interface BeamSequence extends GeneratedSequence {
   score: number;
 }
 
+/** The result of a generation: its sequence, or the best of several, with figures. */
 export interface GenerateResult extends GeneratedSequence {
-  /** Of a beam search: the `numReturnSequences` best, best first. The result itself is the first. */
+  /**
+   * The `numReturnSequences` best sequences of a beam search, best first; the result itself is the first. Absent
+   * without a beam search.
+   */
   sequences?: BeamSequence[];
   usage: Usage;
   timings: Timings;
   /** The seed that was used, also when it was drawn. */
   seed: number;
-  /** What the caller should know: a prompt that was cut, a limit that was lowered. */
+  /** What the caller should know, in sentences: a prompt that was cut, a limit that was lowered. */
   warnings: string[];
 }
 
@@ -137,9 +143,9 @@ export interface StreamPart {
 }
 
 /**
- * "auto": a hardware GPU when there is one and loading succeeds on it, else the CPU. "wasm" or "cpu": the CPU. "webgpu":
- * a hardware GPU. "webgpu:NAME": the first adapter with NAME in its name, in any case, software too; "webgpu:?" fails
- * with an error that lists the adapters.
+ * The device to load on. "auto": a hardware GPU when there is one and loading succeeds on it, else the CPU. "wasm" or
+ * "cpu": the CPU. "webgpu": a hardware GPU. "webgpu:NAME": the first adapter with NAME in its name, in any case,
+ * software too; "webgpu:?" fails with an error that lists the adapters.
  */
 export type DeviceRequest = "auto" | "wasm" | "cpu" | "webgpu" | (string & {});
 
@@ -150,7 +156,8 @@ export type DeviceRequest = "auto" | "wasm" | "cpu" | "webgpu" | (string & {});
 export type PrefillMode = "exact" | "f16" | "subgroup-matrix";
 
 /**
- * "causal": continues the prompt. "seq2seq": an encoder reads the prompt and a decoder writes an answer of its own.
+ * What kind of model it is. "causal": it continues the prompt. "seq2seq": an encoder reads the prompt and a decoder
+ * writes an answer of its own.
  */
 export type Architecture = "causal" | "seq2seq";
 
@@ -159,12 +166,12 @@ export type Precision = "stored" | "float32" | "float16" | "bfloat16";
 
 /** What a loaded model runs on, for people and reports. */
 export interface DeviceInfo {
-  /** "wasm" or "webgpu". */
+  /** The device: "wasm" is the CPU, "webgpu" a GPU. */
   kind: "wasm" | "webgpu";
-  /** For example "wasm (relaxed SIMD, 2 threads)" or "webgpu (NVIDIA H200, vulkan)". */
+  /** The device for people, for example "wasm (relaxed SIMD, 2 threads)" or "webgpu (NVIDIA H200, vulkan)". */
   description: string;
-  /** Of the WASM device. */
+  /** Threads of the WASM device; absent on a GPU. */
   threads?: number;
-  /** The GPU's name. */
+  /** The GPU's name; absent on the CPU. */
   adapter?: string;
 }

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { temporaryDirectory } from "../../../test/support/model-files.ts";
 
-/** What the file system does not allow. */
+/** What the file system refuses: calls by their names, or "room". */
 const refused = vi.hoisted(() => new Set<string>());
 vi.mock("node:fs/promises", async (original) => {
   const real = await original<typeof files>();
@@ -66,7 +66,7 @@ describe("another name of a file", () => {
     if (!staysInPlace) {
       return;
     }
-    // Again: the same, nothing left behind.
+    // A second call does the same, and leaves nothing behind.
     await store.alias(name, blob);
     expect(statSync(name).ino).toBe(statSync(blob).ino);
     expect(readdirSync(join(folder, "snapshots", "1"))).toEqual(["file"]);
@@ -92,7 +92,7 @@ describe("a file that is written piece by piece", () => {
     expect([...readFileSync(path)]).toEqual([1, 2, 3, 4]);
   });
 
-  // Windows has no such flag; links need rights there.
+  // Windows has no such flag, and links need rights there.
   test.runIf(process.platform !== "win32")("is no link to another file", async () => {
     const folder = temporaryDirectory();
     const [link, victim] = [join(folder, "file"), join(folder, "victim")];

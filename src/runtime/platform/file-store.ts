@@ -27,17 +27,19 @@ import { ModelComposeError, errorMessage } from "../../base/errors.ts";
 
 /** What happened to a file since one last looked; equal for two looks between which nothing did. */
 export interface FileState {
-  /** In bytes. */
+  /** Size in bytes. */
   readonly size: number;
-  /** Of the last change, milliseconds of the file system's clock: good for comparing, not for telling the age. */
+  /**
+   * Time of the last change, in milliseconds of the file system's clock: good for comparing, not for telling the age.
+   */
   readonly modified: number;
-  /** Of the last use, as far as the file system keeps it; milliseconds. */
+  /** Time of the last use, in milliseconds, as far as the file system keeps it. */
   readonly accessed: number;
-  /** The same for two names of one file. */
+  /** What tells files apart: the same for two names of one file. */
   readonly identity: string;
 }
 
-/** State of a file, links followed; undefined when there is none. */
+/** The state of a file, links followed; undefined when there is none. */
 export async function fileState(path: string): Promise<FileState | undefined> {
   try {
     const found = await stat(path, { bigint: true });
@@ -60,7 +62,10 @@ export async function makeDirectory(path: string): Promise<void> {
   await attempt("make the directory", path, () => makeLevels(path));
 }
 
-/** Level by level: Node's own recursive way never returns where a parent cannot be made (below /proc; Node 24). */
+/**
+ * Makes directories level by level: Node's own recursive way never returns where a parent cannot be made (below /proc;
+ * Node 24).
+ */
 async function makeLevels(path: string): Promise<void> {
   try {
     await mkdir(path);
@@ -101,7 +106,7 @@ export async function writeWhole(path: string, text: string): Promise<void> {
   });
 }
 
-/** A small text; undefined without the file. */
+/** The text of a small file; undefined when there is none. */
 export async function readText(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
@@ -176,7 +181,7 @@ export async function linkTarget(path: string): Promise<string | undefined> {
   }
 }
 
-/** True for a link too that leads nowhere. */
+/** Whether there is anything at a path; a link that leads nowhere counts too. */
 export async function isThere(path: string): Promise<boolean> {
   try {
     await lstat(path);
@@ -252,10 +257,10 @@ export async function freeBytes(path: string): Promise<number> {
 
 /** A file that is written piece by piece, each at its position; what it held before is kept. */
 export interface WritableFile {
-  /** Bytes when it was opened. */
+  /** Size in bytes when the file was opened. */
   readonly size: number;
   write(bytes: Uint8Array, position: number): Promise<void>;
-  /** All bytes before `end`, in order. */
+  /** The bytes before `end`, in order. */
   read(end: number): AsyncIterable<Uint8Array>;
   truncate(size: number): Promise<void>;
   /** Waits until the drive has what was written. */
@@ -324,7 +329,9 @@ export async function* readPieces(path: string): AsyncGenerator<Uint8Array, void
   }
 }
 
-/** On Windows a file that a virus scanner or an indexer looks at cannot be replaced for a moment. */
+/**
+ * Renames, trying again: on Windows a file that a virus scanner or an indexer looks at cannot be replaced for a moment.
+ */
 async function renameStubbornly(from: string, to: string): Promise<void> {
   const patience = process.platform === "win32" ? 10 : 0;
   for (let tries = 0; ; tries++) {
@@ -366,7 +373,7 @@ function failure(verb: string, path: string, cause: unknown): ModelComposeError 
   });
 }
 
-/** ELOOP is a link onto itself, ENOTDIR a file where a path needs a directory: nothing is there either way. */
+/** Whether nothing is there: ELOOP is a link onto itself, ENOTDIR a file where a path needs a directory. */
 function isMissing(error: unknown): boolean {
   return hasCode(error, "ENOENT", "ENOTDIR", "ELOOP");
 }

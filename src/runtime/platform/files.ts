@@ -13,23 +13,24 @@ const MAX_READ_BYTES = 2 ** 29;
 /** Configuration and tokenizer files are read whole; anything above this is not one of them. */
 const MAX_SMALL_FILE_BYTES = 512 * 2 ** 20;
 
+/** What is at a path. */
 export interface FileStatus {
   kind: "file" | "directory" | "other";
-  /** In bytes. */
+  /** Size in bytes. */
   size: number;
 }
 
 /** A file opened for synchronous positioned reads. */
 export interface OpenFile {
   readonly path: string;
-  /** In bytes, when it was opened. */
+  /** Size in bytes when the file was opened. */
   readonly size: number;
   /**
    * Fills all of `target` with the bytes from `position` on. `target` may be a view on a SharedArrayBuffer or on
    * the memory of a WebAssembly instance. Throws "invalid-checkpoint" when the file ends before that.
    */
   read(target: Uint8Array, position: number): void;
-  /** Idempotent. */
+  /** Closes the file. Idempotent. */
   close(): void;
 }
 
@@ -72,9 +73,9 @@ export function openFile(path: string): OpenFile {
 
 /** A file opened for asynchronous positioned reads, several at once if the caller likes. */
 export interface AsyncFile {
-  /** As OpenFile.read. `target` may be a mapped GPU buffer. */
+  /** Reads as OpenFile.read does. `target` may also be a mapped GPU buffer. */
   read(target: Uint8Array, position: number): Promise<void>;
-  /** Idempotent. */
+  /** Closes the file. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -179,7 +180,7 @@ async function attemptAsync<T>(path: string, action: () => Promise<T>): Promise<
   }
 }
 
-/** ELOOP is a link onto itself, ENOTDIR a file where a path needs a directory: nothing is there either way. */
+/** Whether nothing is there: ELOOP is a link onto itself, ENOTDIR a file where a path needs a directory. */
 function isMissing(error: unknown): boolean {
   return (
     error instanceof Error && "code" in error && ["ENOENT", "ENOTDIR", "ELOOP"].includes(String(error.code))

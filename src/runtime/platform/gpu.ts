@@ -9,7 +9,9 @@ import { errorMessage, ModelComposeError } from "../../base/errors.ts";
 const instances = new Map<string, Promise<GPU>>();
 
 /**
- * @param flags Dawn's, such as "backend=null" or "enable-dawn-features=allow_unsafe_apis"
+ * A WebGPU entry point of Dawn's, the same one for the same flags.
+ *
+ * @param flags Dawn's flags, such as "backend=null" or "enable-dawn-features=allow_unsafe_apis"
  * @throws ModelComposeError "unsupported" when Dawn cannot be loaded on this platform
  */
 export function openGpu(flags: readonly string[]): Promise<GPU> {

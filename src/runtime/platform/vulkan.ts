@@ -1,8 +1,8 @@
-/** Whether this system has what Dawn's Vulkan backend loads. */
+/** Tells whether this system has what Dawn's Vulkan backend loads. */
 import { constants } from "node:os";
 import { errorMessage } from "../../base/errors.ts";
 
-/** As Dawn asks for it. */
+/** Name of the Vulkan loader, as Dawn asks for it. */
 const VULKAN_LOADER = "libvulkan.so.1";
 
 /**

@@ -10,9 +10,9 @@ export { BroadcastChannel };
 export type { MessagePort, Worker };
 
 export interface WorkerOptions {
-  /** Shown by debuggers and process lists. */
+  /** Name of the thread, which debuggers and process lists show. */
   name: string;
-  /** Cloned into the worker, where `workerScope().data` has it. */
+  /** Data that is cloned into the worker, where `workerScope().data` has it. */
   data?: unknown;
   /** What of `data` moves instead of being copied. */
   transfer?: readonly Transferable[];
@@ -39,7 +39,7 @@ export function startWorker(url: URL, options: WorkerOptions): Worker {
   return new Worker(url, {
     name: options.name,
     workerData: options.data,
-    // The program's own flags are not for us: under `node --input-type=module -e …` an inherited one is fatal.
+    // The program's own flags are not for workers: under `node --input-type=module -e …` an inherited one is fatal.
     execArgv: [],
     ...(options.transfer === undefined ? {} : { transferList: [...options.transfer] }),
     ...(options.resourceLimits === undefined ? {} : { resourceLimits: options.resourceLimits }),

@@ -1,18 +1,25 @@
-/** Why no token can be chosen: the same words wherever the choice was tried, on the host, a worker or a GPU. */
+/** Says why no token can be chosen: in the same words wherever the choice was tried, on the host, a worker or a GPU. */
 import { ModelComposeError } from "../../base/errors.ts";
 import type { ResolvedSampling } from "./options.ts";
 
 /** The most likely token of a step that no token can be chosen in. */
 export interface UnusableMaximum {
-  /** The first NaN, else the first of the highest logits. Means nothing where all are -Infinity. */
+  /**
+   * Id of the token: that of the first NaN, else of the first of the highest logits. Means nothing where all are
+   * -Infinity.
+   */
   token: number;
-  /** NaN, +Infinity, or -Infinity where all are; after processors and temperature. */
+  /** Its logit after processors and temperature: NaN, +Infinity, or -Infinity where all are. */
   logit: number;
-  /** Of the token being chosen, from the start of the prompt. */
+  /** Position of the token being chosen, from the start of the prompt. */
   position: number;
 }
 
-/** @returns "invalid-argument" where no token is left, "device" for a logit that is no number to compare */
+/**
+ * The error of a step in which no token can be chosen.
+ *
+ * @returns "invalid-argument" where no token is left, "device" for a logit that is no number to compare
+ */
 export function unusableMaximum(
   { token, logit, position }: UnusableMaximum,
   vocabSize: number,

@@ -7,8 +7,9 @@ import { banTokens, forceTokens, penaliseRepetition } from "./logits-processors.
 import type { SequenceBias, SequenceRules } from "./token-rules.ts";
 import { followersOf, type HistoryNeeds, type TokenHistory } from "./token-history.ts";
 
+/** How the tokens so far rule the choice of the next one. */
 export interface HistorySettings {
-  /** 1 is off. */
+  /** Penalty of tokens that are there already; 1 is off. */
   repetitionPenalty: number;
   eosTokenIds: readonly number[];
   /** End-of-sequence tokens are banned for so many new tokens. */
@@ -18,6 +19,7 @@ export interface HistorySettings {
   rules?: SequenceRules;
 }
 
+/** The processors of one sequence, or of all beams of a search. */
 export class HistoryProcessors {
   readonly #settings: HistorySettings;
   readonly #sourceSeen: Int32Array;
@@ -45,14 +47,18 @@ export class HistoryProcessors {
     };
   }
 
-  /** False: `apply` changes nothing, after whatever history. */
+  /** Whether `apply` may change scores; when false it does not, after whatever history. */
   get mayChange(): boolean {
     const { repetitionPenalty, minNewTokens, eosTokenIds, rules } = this.#settings;
     const bansEos = minNewTokens > 0 && eosTokenIds.length > 0;
     return repetitionPenalty !== 1 || bansEos || rules !== undefined;
   }
 
-  /** @param scores f32 [vocabulary], of the token that follows the history; changed in place */
+  /**
+   * Processes the scores of the token that follows the history.
+   *
+   * @param scores f32 [vocabulary], changed in place
+   */
   apply(scores: Float32Array, history: TokenHistory): void {
     const { repetitionPenalty, eosTokenIds, minNewTokens, promptLength, rules } = this.#settings;
     if (rules !== undefined) {
@@ -109,7 +115,7 @@ function applyPositionRules(
   }
 }
 
-/** Biases of one token are summed first, in f32. */
+/** Adds biases to scores; those of one token are summed first, in f32. */
 function addBiases(scores: Float32Array, biases: readonly SequenceBias[], history: TokenHistory): void {
   const sums = new Map<number, number>();
   const add = (token: number, bias: number): void =>

@@ -187,7 +187,7 @@ export function weigh(
 /**
  * Nucleus sampling (Holtzman et al. 2019) as transformers words it: of the candidates in ascending order, remove those
  * whose cumulative probability is at most 1 − p, but never the last. Of equal logits the lower ids go first (a stable
- * sort's order). The comparison is the reference's, between numbers rounded to f32.
+ * sort's order). The comparison is that of transformers, between numbers rounded to f32.
  *
  * Not a sort but a selection by weight, expected O(candidates); most never enter it.
  *

@@ -7,9 +7,9 @@ import { ModelComposeError, type ErrorCode } from "../../base/errors.ts";
 
 /** One place that parameters come from: the caller's options or generation_config.json. */
 export interface OptionSource {
-  /** @param name as the library spells it */
+  /** Reads the parameter `name`, spelt as the library spells it; undefined is unset. */
   readonly read: (name: string) => unknown;
-  /** What is wrong with a parameter of this source: "… must be EXPECTED; found …". */
+  /** The error for a parameter of this source: "… must be EXPECTED; found …". */
   readonly invalid: (name: string, expected: string, found: unknown) => ModelComposeError;
 }
 
@@ -19,7 +19,11 @@ export interface NumberRule {
   readonly allows: (value: number) => boolean;
 }
 
-/** @param values by name; `undefined` is unset */
+/**
+ * A caller's options as a source.
+ *
+ * @param values the options by name; `undefined` is unset
+ */
 export function callerSource(values: object): OptionSource {
   return {
     read: (name) => (values as Readonly<Record<string, unknown>>)[name],
@@ -28,7 +32,11 @@ export function callerSource(values: object): OptionSource {
   };
 }
 
-/** @param values as in the file, so by snake_case names; `null` is unset, as in transformers */
+/**
+ * A generation_config.json as a source.
+ *
+ * @param values the settings as in the file, so by snake_case names; `null` is unset, as in transformers
+ */
 export function configSource(values: Readonly<Record<string, unknown>>): OptionSource {
   return {
     read: (name) => values[snakeCase(name)] ?? undefined,
@@ -37,7 +45,7 @@ export function configSource(values: Readonly<Record<string, unknown>>): OptionS
   };
 }
 
-/** Integers from `minimum` on. */
+/** The rule that allows integers from `minimum` on. */
 export const count = (minimum: number): NumberRule => ({
   range: `an integer >= ${minimum}`,
   allows: (value) => Number.isSafeInteger(value) && value >= minimum,

@@ -3,17 +3,17 @@ import { count, readBoolean, readNumber, type NumberRule, type OptionSource } fr
 
 /** How to choose tokens, complete and valid. Plain data: it is posted to worker threads. */
 export interface ResolvedSampling {
-  /** False also when the temperature is 0. */
+  /** Whether tokens are drawn; false also when the temperature is 0. */
   readonly doSample: boolean;
-  /** > 0 whenever doSample is true. */
+  /** Divisor of the logits; > 0 whenever doSample is true. */
   readonly temperature: number;
-  /** 0 keeps all. */
+  /** How many of the most likely tokens are kept; 0 keeps all. */
   readonly topK: number;
-  /** 1 keeps all. */
+  /** Probability that the smallest set of kept tokens reaches; 1 keeps all. */
   readonly topP: number;
-  /** 0 keeps all. */
+  /** Least probability of kept tokens as a fraction of the most likely one's; 0 keeps all. */
   readonly minP: number;
-  /** 1 is off. */
+  /** CTRL's penalty of tokens that are there already; 1 is off. */
   readonly repetitionPenalty: number;
   readonly seed: number;
 }
@@ -38,7 +38,8 @@ const SAMPLING_RULES = {
 } as const satisfies Record<string, NumberRule>;
 
 /**
- * Precedence: caller, generation_config.json, transformers' defaults. A seed is the caller's only; without one it is drawn.
+ * Resolves and checks how tokens are chosen. Precedence: caller, generation_config.json, transformers' defaults. A seed
+ * is the caller's only; without one it is drawn.
  *
  * @throws ModelComposeError "invalid-argument" (caller) or "invalid-config" (file) naming parameter, range and value
  */
@@ -58,7 +59,7 @@ export function resolveSampling(caller: OptionSource, config: OptionSource): Res
   };
 }
 
-/** 32 bits: enough to be unlike the last one, short enough to be typed again. */
+/** A drawn seed. It has 32 bits: enough to be unlike the last one, short enough to be typed again. */
 function drawSeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { multiplyHigh, philox4x32, uniform } from "./philox.ts";
 
 describe("philox4x32", () => {
-  // kat_vectors of Random123: counter, key, result.
+  // The cases are kat_vectors of Random123: counter, key, result.
   test.each([
     [[0, 0, 0, 0], [0, 0], "6627e8d5 e169c58d bc57ac4c 9b00dbd8"],
     [

@@ -90,7 +90,8 @@ describe("sampling", () => {
       const expected = (draws * (numerators[token] ?? 0)) / total;
       return sum + (count - expected) ** 2 / expected;
     }, 0);
-    // 7 degrees of freedom: the 0.1 % and 99.9 % quantiles. A perfect fit would be as suspect as a bad one.
+    // The bounds are the 0.1 % and 99.9 % quantiles for 7 degrees of freedom: a perfect fit would be as suspect as a
+    // bad one.
     expect(chiSquare).toBeGreaterThan(0.5985);
     expect(chiSquare).toBeLessThan(24.32);
   });
@@ -104,7 +105,7 @@ describe("sampling", () => {
       counts[token] = (counts[token] ?? 0) + 1;
     }
     expect(counts.slice(2)).toEqual([0, 0]);
-    // Five standard deviations of a binomial.
+    // The bound is five standard deviations of a binomial.
     expect(Math.abs((counts[0] ?? 0) / 20_000 - 2 / 3)).toBeLessThan(5 * Math.sqrt(2 / 9 / 20_000));
   });
 

@@ -27,7 +27,7 @@ export interface SamplerContext {
   minNewTokens: number;
   /** Which sequence of a larger job this is: words 1..3 of the random generator's counter. */
   sequence: readonly [number, number, number];
-  /** Absent: none is on. */
+  /** The token rules; absent: none is on. */
   rules?: SequenceRules;
 }
 
@@ -70,7 +70,7 @@ export class Sampler {
       this.#history.push(promptIds[i] ?? 0);
     }
 
-    // All scratch of all tokens. Plain greedy decoding needs none.
+    // The scratch of all tokens is allocated here, once. Plain greedy decoding needs none.
     this.#logits = new Float32Array(doSample || this.#processors.mayChange ? vocabSize : 0);
     this.#candidates = { ids: new Int32Array(doSample ? vocabSize : 0), size: 0 };
     this.#weights = new Uint32Array(doSample ? vocabSize : 0);
@@ -138,7 +138,7 @@ export class Sampler {
     );
   }
 
-  /** The logits, or where processors of history change them, `#logits` after these. */
+  /** The logits as history leaves them: the given ones, or `#logits` where processors of history change them. */
   #processed(logits: Float32Array): Float32Array {
     if (!this.#processors.mayChange) {
       return logits;

@@ -16,7 +16,7 @@ test("weights never increase with the distance, in steps of 2^-22 over three hal
   let previous = MAX_WEIGHT;
   let violations = 0;
   for (let step = 0; step < 3 * Math.LN2 * 2 ** 22; step++) {
-    // Fine enough to meet every table entry, with hundreds of rests each.
+    // The steps are fine enough to meet every table entry, with hundreds of rests each.
     const weight = softmaxWeight(Math.fround(step * 2 ** -22));
     if (weight > previous) {
       violations++;

@@ -17,7 +17,9 @@ export const MAX_WEIGHT = 2 ** 31;
 const CUTOFF = 22.1875;
 
 const DISTANCE_BITS = 27;
-/** log2(e) · 2^31: a distance in 2^-27 times this, upper half, is a power of two in 2^-26. */
+/**
+ * log2(e) · 2^31. The upper half of a distance in units of 2^-27 times this is the exponent of two in units of 2^-26.
+ */
 const LOG2_E = 0xb8aa3b29;
 const FRACTION_BITS = 26;
 const TABLE_BITS = 13;
@@ -25,12 +27,14 @@ const REST_BITS = FRACTION_BITS - TABLE_BITS;
 /** ln(2) · 2^16. */
 const LN_2 = 45426;
 
-/** 2^31 · 2^(−i / 2^13), rounded. 32 KiB. */
+/** Entry i is 2^31 · 2^(−i / 2^13), rounded; all take 32 KiB. */
 export const POWERS = Uint32Array.from({ length: 2 ** TABLE_BITS }, (_, i) =>
   Math.round(MAX_WEIGHT * 2 ** (-i / 2 ** TABLE_BITS)),
 );
 
 /**
+ * The softmax weight of a logit.
+ *
  * @param distance how far a logit is below the highest one, f32(max − x) >= 0; Infinity is allowed
  * @returns round(2^31 · exp(−distance)), an integer in 0 .. 2^31, never increasing with the distance
  */
@@ -42,7 +46,7 @@ export function softmaxWeight(distance: number): number {
   const exponent = multiplyHigh((distance * 2 ** DISTANCE_BITS) >>> 0, LOG2_E);
   const whole = exponent >>> FRACTION_BITS;
   const power = POWERS[(exponent >>> REST_BITS) & (2 ** TABLE_BITS - 1)] ?? 0;
-  // 2^−rest = 1 − rest · ln 2, here in 2^-29, up to 2^-28.
+  // 2^−rest is 1 − rest · ln 2 to within 2^-28; the decrease is in units of 2^-29.
   const decrease = ((exponent & (2 ** REST_BITS - 1)) * LN_2) >>> 13;
   const weight = power - multiplyHigh(power, decrease << 3);
   if (whole === 0) {

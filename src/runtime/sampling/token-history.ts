@@ -16,9 +16,9 @@ export interface TokenHistory {
 /** What a GrowingHistory will be asked. */
 export interface HistoryNeeds {
   seen: boolean;
-  /** n of `repeats`; 0: it is not asked. */
+  /** The `size` that `repeats` is asked for; 0: it is not asked. */
   ngramSize: number;
-  /** The most of `last`. */
+  /** The largest `count` that `last` is asked for. */
   last: number;
 }
 

@@ -1,4 +1,4 @@
-/** The rules of token choice beside ResolvedSampling, and how they are read. */
+/** Reads the rules of token choice beside ResolvedSampling. */
 import type { ModelComposeError } from "../../base/errors.ts";
 import { count, readNumber, type NumberRule, type OptionSource } from "./option-source.ts";
 
@@ -13,9 +13,9 @@ export interface TokenRules {
   /** No n-gram of this size appears twice; 0 is off. */
   readonly noRepeatNgramSize: number;
   readonly sequenceBias: readonly SequenceBias[];
-  /** 1 is off. */
+  /** Inverse penalty of tokens that the encoder read; 1 is off. */
   readonly encoderRepetitionPenalty: number;
-  /** 0 is off. */
+  /** No n-gram of this size in the source appears in the new text; 0 is off. */
   readonly encoderNoRepeatNgramSize: number;
   /** The second token of a sequence; undefined is off. */
   readonly forcedBosTokenId: number | undefined;
@@ -23,8 +23,9 @@ export interface TokenRules {
   readonly forcedEosTokenIds: readonly number[];
   /** Sequences of tokens that are never completed. */
   readonly badWordsIds: readonly (readonly number[])[];
+  /** Tokens that are never chosen. */
   readonly suppressTokens: readonly number[];
-  /** Of the first token that is not forced. */
+  /** Tokens that the first token that is not forced cannot be. */
   readonly beginSuppressTokens: readonly number[];
 }
 
@@ -32,7 +33,7 @@ export interface TokenRules {
 export interface SequenceRules extends TokenRules {
   /** An encoder's input; the prompt of a model without one. */
   readonly sourceIds: readonly number[];
-  /** Tokens that a sequence has at most, prompt included. */
+  /** The most tokens of a sequence, prompt included. */
   readonly maxLength: number;
 }
 
@@ -43,7 +44,9 @@ const ENCODER_PENALTY: NumberRule = {
 };
 
 /**
- * @param ignoreEos no end of sequence is forced
+ * Resolves and checks the token rules. Precedence: caller, generation_config.json.
+ *
+ * @param ignoreEos whether the caller ignores ends of sequences: then none is forced
  * @returns undefined when no rule is on
  * @throws ModelComposeError as `resolveSampling`
  */
@@ -92,7 +95,7 @@ const isTokenId = (value: unknown): value is number =>
 
 const isList = (value: unknown): value is number[] => Array.isArray(value) && value.every(isTokenId);
 
-/** null: none. undefined: unset. */
+/** The forced tokens of a source: none for null, undefined when unset. */
 function readForced(source: OptionSource, name: string, most: number): readonly number[] | undefined {
   const value = source.read(name);
   if (value === undefined) {
@@ -133,7 +136,7 @@ function readLists(source: OptionSource, name: string): readonly (readonly numbe
   throw source.invalid(name, "a list of non-empty lists of token ids", value);
 }
 
-/** As the file has them: [[ids, bias], …]. Of equal ids the last counts, as in the reference. */
+/** Reads biases as the file has them: [[ids, bias], …]. Of equal ids the last counts, as in transformers. */
 function readSequenceBias(source: OptionSource): readonly SequenceBias[] {
   const value = source.read("sequenceBias");
   if (value === undefined) {

@@ -25,7 +25,7 @@ export class Warper {
   readonly #leastHeap: Float32Array;
   readonly #kept: Float32Array;
 
-  /** @param least tokens that every filter leaves */
+  /** @param least the number of tokens that every filter leaves */
   constructor(sampling: ResolvedSampling, vocabSize: number, least: number) {
     this.#sampling = sampling;
     this.#least = Math.min(least, vocabSize);
@@ -39,7 +39,11 @@ export class Warper {
     this.#kept = new Float32Array(vocabSize);
   }
 
-  /** @param scores f32 [vocabulary], changed in place: −Infinity for what is filtered out */
+  /**
+   * Filters the scores of one beam.
+   *
+   * @param scores f32 [vocabulary], changed in place: −Infinity for what is filtered out
+   */
   apply(scores: Float32Array): void {
     const { temperature, topP, minP } = this.#sampling;
     const candidates = this.#candidates;
@@ -70,7 +74,7 @@ export class Warper {
     }
   }
 
-  /** A filter leaves the likeliest tokens; where these are too few, they are as many as they must be. */
+  /** Adds to the tokens that a filter has left, which are the likeliest, where they are fewer than `least`. */
   #keepLeast(scores: Float32Array): void {
     if (this.#candidates.size < this.#least) {
       keepTopK(scores, this.#leastHeap, this.#candidates);

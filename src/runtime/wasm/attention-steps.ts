@@ -39,7 +39,7 @@ export function appendStep(worker: Worker, op: AppendOp, kv: HeadShape, bank: nu
   });
 }
 
-/** What a row sees: positions [start, end) of a slot. */
+/** The positions [start, end) of a slot that a row sees. */
 interface Span {
   slot: number;
   start: number;
@@ -77,7 +77,10 @@ function partialBytes({ plan }: Worker, { heads }: AttentionOp): number {
   return heads * (plan.depth + 4) * 4;
 }
 
-/** Partial states of up to SPLIT_KV_ROWS rows over this worker's own blocks: [blocks][rows][heads] in scratch. */
+/**
+ * Computes the partial states of up to SPLIT_KV_ROWS rows over this worker's own blocks: [blocks][rows][heads] in
+ * scratch.
+ */
 export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step {
   const { plan, threads } = worker;
   const { kernels } = worker.banks[bank];
@@ -127,7 +130,7 @@ export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape,
   });
 }
 
-/** This worker's partial states into the same scratch of its peers. */
+/** Copies this worker's partial states into the same scratch of its peers. */
 export function exchangePartialsStep(worker: Worker, op: AttentionOp, bank: number): Step {
   const { plan, index, threads } = worker;
   const { f32 } = worker.banks[bank];
@@ -153,7 +156,7 @@ export function exchangePartialsStep(worker: Worker, op: AttentionOp, bank: numb
   });
 }
 
-/** The partial states of all blocks, in block order, become whole rows of the output. */
+/** Makes whole rows of the output of the partial states of all blocks, in block order. */
 export function combineStep(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step {
   const { plan } = worker;
   const { kernels } = worker.banks[bank];
@@ -199,13 +202,15 @@ export function attendTilesSteps(worker: Worker, op: AttentionOp, kv: HeadShape,
   const outputStride = plan.strides[op.output];
   const cache = plan.kv[op.layer].offset;
   const headWords = 2 * KV_BLOCK * depth;
-  /** Of a tile's packed queries and states: rows have their places, however the tiles are cut. */
+  /**
+   * Address of a tile's packed queries (`stateOf`: of its states); rows have their places, however the tiles are cut.
+   */
   const queriesOf = (tile: Tile): number => scratch.queries + tile.start * group * depth * 4;
   const stateOf = (tile: Tile): number => scratch.state + tile.start * group * record;
   const push = pushRows(worker, op.output, bank);
   const span = spanOf(op);
 
-  /** One KV head in one block, in this worker's memory: its own, or a copy of a peer's. */
+  /** Address of one KV head of one block in this worker's memory: its own, or a copy of a peer's. */
   const blockAddress = (slot: number, block: number, head: number): number => {
     const owner = block % threads;
     const address =

@@ -20,17 +20,19 @@ import { FORWARD, type Program } from "../program.ts";
 import { WasmExecutable } from "./executable.ts";
 import { placedBytes, planBytes, planMemory, type MemoryPlan } from "./plan.ts";
 
-/** Rows of one pass. More rows read the weights less often; the cost is memory and a slower answer to an abort. */
+/**
+ * The most rows of one pass. More rows read the weights less often; the cost is memory and a slower answer to an abort.
+ */
 const MAX_ROWS = 256;
 
 export interface WasmOptions {
-  /** Default: the available cores. */
+  /** Number of worker threads. Default: the available cores. */
   threads?: number;
-  /** Default: the best that the engine runs. */
+  /** Which kernels to run. Default: the best that the engine runs. */
   kernelBuild?: KernelBuild;
-  /** Rows of one pass; for tests. */
+  /** The most rows of one pass; for tests. */
   maxRows?: number;
-  /** Upper bound on one WebAssembly memory; for tests. */
+  /** Upper bound on one WebAssembly memory, in bytes; for tests. */
   bankLimit?: number;
 }
 
@@ -76,9 +78,9 @@ export class WasmBackend implements Backend {
 }
 
 /**
- * Weights and cache lie in the same memories, so that room for a cache whose length comes late is reserved before the
- * weights come: for the most that it may be, which costs only address space. Where memories never hold that much, the
- * length is waited for.
+ * Plans for a context that comes late. Weights and cache lie in the same memories, so that room for the cache is
+ * reserved before the weights come: for the longest that it may be, which costs only address space. Where memories
+ * never hold that much, the length is waited for.
  */
 async function reserve(
   { most, counted }: LateContext,
@@ -100,7 +102,7 @@ function isOutOfMemory(error: unknown): boolean {
 
 interface PreparationParts {
   readonly program: Program;
-  /** Of a late context: what is reserved. */
+  /** What the device allocates; with a late context, what is reserved for it. */
   readonly plan: MemoryPlan;
   readonly planFor: (contextLength: number) => MemoryPlan;
   readonly contextLength: ExecutableOptions["contextLength"];
@@ -141,7 +143,7 @@ export class WasmPreparation implements Preparation {
       if (length === undefined || !isOutOfMemory(error)) {
         throw error;
       }
-      // The system does not give the address space for the most: what was counted may be little.
+      // The system does not give the address space for the longest context; the one that was counted may be short.
       const counted = await withAbort(length, hooks.signal);
       if (counted >= this.plan.contextLength) {
         throw error;
@@ -171,13 +173,16 @@ export class WasmPreparation implements Preparation {
     }
   }
 
-  /** Nothing was opened. */
+  /** Does nothing, since nothing was opened. */
   dispose(): Promise<void> {
     return Promise.resolve();
   }
 }
 
-/** A table that is only looked up costs a row; every other matrix is read whole. */
+/**
+ * Bytes of weights that a decoded token reads: a matrix of a product is read whole; a table that is only looked up
+ * counts for nothing.
+ */
 function bytesPerToken(program: Program, plan: MemoryPlan): number {
   const read = new Set<string>();
   for (const group of program.entries.get(FORWARD) ?? []) {

@@ -16,16 +16,18 @@ import { scatterStep } from "./scatter-steps.ts";
 import { schedule } from "./schedule.ts";
 import { sharedStep } from "./shared-work.ts";
 
+/** The steps of an entry, one list for each form of a pass. */
 export interface CompiledEntry {
-  /** For up to SPLIT_KV_ROWS rows, and for more; the logits of chosen rows follow. */
+  /** Steps for up to SPLIT_KV_ROWS rows (`many`: for more); the logits of chosen rows follow them. */
   few: readonly Step[];
   many: readonly Step[];
-  /** What an entry has that makes logits. */
+  /** How logits are made; absent in an entry that makes none. */
   head?: Head;
 }
 
+/** What an entry that makes logits has besides. */
 export interface Head {
-  /** For one row, its logits included; untraced. */
+  /** Steps for one row, its logits included; untraced. */
   row: readonly Step[];
   logits: LogitsKernel;
 }
@@ -33,7 +35,11 @@ export interface Head {
 /** An entry that ends in logits. */
 export type ForwardEntry = CompiledEntry & { head: Head };
 
-/** @throws Error when the Program has no such entry */
+/**
+ * Compiles an entry of a Program for one worker.
+ *
+ * @throws Error when the Program has no such entry
+ */
 export function compileEntry(worker: Worker, program: Program, entry: string): CompiledEntry {
   const groups = program.entries.get(entry);
   if (groups === undefined) {
@@ -95,7 +101,7 @@ function bind(worker: Worker, program: Program, form: Form, instruction: Instruc
     case "attend tiles":
       return attendTilesSteps(worker, instruction.op, uniformHeads(program), instruction.bank);
     case "logits": {
-      // Of other forms' rows the caller chooses those that it wants.
+      // In the other forms the caller chooses the rows whose logits it wants.
       const logits = logitsKernel(worker, instruction.op, instruction.bank);
       return form === "row" ? [kernelStep((context) => void logits.compute(FIRST_ROW, context))] : [];
     }
@@ -111,8 +117,8 @@ function bind(worker: Worker, program: Program, form: Form, instruction: Instruc
 const FIRST_ROW = [0];
 
 /**
- * Between groups: a long pass tells how far it is. Many workers look at the cancel flag at every barrier; one alone
- * does so here.
+ * The step between groups: a long pass tells how far it is. Many workers look at the cancel flag at every barrier; one
+ * alone does so here.
  */
 function groupStep(worker: Worker, fraction: number): Step {
   const { control, index, threads } = worker;

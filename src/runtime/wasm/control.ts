@@ -3,7 +3,7 @@
  * the poison that frees everyone when one of them dies, and the tokens they produce.
  */
 
-/** Words of the Int32Array. */
+/** Places in the Int32Array: number of the barrier, workers that have arrived, workers that sleep. */
 const GENERATION = 0;
 const ARRIVED = 1;
 const SLEEPERS = 2;
@@ -17,9 +17,9 @@ const POISON = 5;
 const TOKEN = 6;
 /** How far the running pass is, in thousandths. */
 const PROGRESS = 7;
-/** Two words: bytes of weights read, a 64-bit number. */
+/** Bytes of weights read: a 64-bit number, two words. */
 const LOADED = 8;
-/** Then three words a worker: the token it proposes, as f32 its logit, and how many of its tasks were taken. */
+/** Start of three words a worker: the token it proposes, as f32 its logit, and how many of its tasks were taken. */
 const PER_WORKER = 10;
 const WORKER_WORDS = 3;
 

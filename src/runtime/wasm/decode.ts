@@ -11,7 +11,7 @@ import { meet, runSteps, type PassContext, type Worker } from "./pass.ts";
 import type { DecodeCommand, Reply } from "./protocol.ts";
 import { TokenChannel } from "./token-channel.ts";
 
-/** Refuses one request without harm to the worker; every worker throws it, or the leader alone after a barrier. */
+/** Refuses one request without harm to the worker: every worker throws it, or the leader alone after a barrier. */
 export class RequestRefused extends Error {
   constructor(cause: unknown) {
     super("The request was refused.", { cause });
@@ -22,7 +22,7 @@ export class RequestRefused extends Error {
 interface Chooser {
   choose(position: number, context: PassContext): number;
   accept(token: number): void;
-  /** Why -1 was returned; on the leader only. */
+  /** Why -1 was returned; set on the leader only. */
   error?: unknown;
 }
 
@@ -107,7 +107,7 @@ function createChooser(
     : samplingChooser(worker, logits, vocabSize, request);
 }
 
-/** Plain greedy: each worker finds the best of its own logits, all compare notes. No logits are moved. */
+/** Chooses greedily: each worker finds the best of its own logits, all compare notes. No logits are moved. */
 function greedyChooser(
   worker: Worker,
   logits: LogitsKernel,
@@ -119,7 +119,7 @@ function greedyChooser(
   const { start, end } = logits.columns;
   const first = logits.address / 4;
   const own = f32.subarray(first + start, first + end);
-  /** Of the worker's own logits, by their index there; -1: it has none, or (as the kernel says) one of them is NaN. */
+  /** Index of the best of the worker's own logits, or of the first NaN among them; -1: it has none. */
   const bestOwn = (): number => {
     const best = end > start ? kernels.argmax(logits.address + start * 4, end - start) : -1;
     return best < 0 ? own.findIndex(Number.isNaN) : best;
@@ -141,7 +141,7 @@ function greedyChooser(
   return chooser;
 }
 
-/** Everything else: the leader gathers all logits and samples. */
+/** Chooses in all other cases: the leader gathers all logits and samples. */
 function samplingChooser(
   worker: Worker,
   logits: LogitsKernel,

@@ -1,42 +1,46 @@
 /**
- * What was touched since the last barrier, and what must wait for the next one: two accesses of one place that different
- * workers may make in any order, one of them a write. (instruction.ts says who writes where.)
+ * Keeps track of what was touched since the last barrier, and decides what must wait for the next one: two accesses of
+ * one place that different workers may make in any order, one of them a write. (instruction.ts says who writes where.)
  */
 import type { Name } from "../program.ts";
 
 /** How an instruction touches a place: "own" is what belongs to the worker that carries it out. */
 export type Mode =
-  /** Whole rows in its own memory; "write": each number is stored once, when it is final; "update": in place. */
+  /**
+   * It accesses whole rows in its own memory. "write": it stores each number once, when it is final; "update": in
+   * place.
+   */
   | "read rows"
   | "write rows"
   | "update rows"
-  /** Its own columns (or blocks) in its own memory. */
+  /** It accesses its own columns (or blocks) in its own memory. */
   | "read columns"
   | "write columns"
-  /** Its own columns into its peers' memories; "all": and into its own, where it has another bank. */
+  /** It copies its own columns into its peers' memories; "all": and into its own, where it has another bank. */
   | "push to peers"
   | "push to all"
-  /** Rows that it owns into all memories. */
+  /** It writes rows that it owns into all memories. */
   | "scatter"
-  /** Everyone's own blocks, each in its owner's memory. */
+  /** It reads everyone's blocks, each in its owner's memory. */
   | "gather"
-  /** In the memory of a task's owner, by whoever runs the task; columns are the owner's. */
+  /** Whoever runs a task accesses the memory of the task's owner; columns are the owner's. */
   | "task reads rows"
   | "task reads columns"
   | "task writes columns"
-  /** Likewise, scratch that gets the same numbers whoever fills it, if they come from the same `source`. */
+  /** Whoever runs a task fills scratch there, with the same numbers as others if they come from the same `source`. */
   | "task fills";
 
+/** That an instruction touches a place, and how. */
 export interface Access {
   place: string;
   mode: Mode;
-  /** Of "task fills". */
+  /** Name of what "task fills" fills scratch from. */
   source?: string;
 }
 
 export const bufferIn = (buffer: Name, bank: number): string => `${bank}: ${buffer}`;
 export const partialsIn = (bank: number): string => `partials ${bank}`;
-/** The input of products with f16 weights, scaled; a looked-up row of a table. */
+/** Scratch with the scaled input of products with f16 weights, or with a looked-up row of a table. */
 export const scaledIn = (bank: number): string => `scaled ${bank}`;
 export const logitsIn = (bank: number): string => `logits ${bank}`;
 export const cacheOf = (layer: number): string => `cache ${layer}`;

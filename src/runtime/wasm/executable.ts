@@ -35,7 +35,7 @@ export class WasmExecutable implements Executable {
   readonly maxRows: number;
   readonly #plan: WasmPlan;
   readonly #program: Program;
-  /** Its context is what may be used; the plan may have room for more. */
+  /** Limits of passes: their context is what may be used; the plan may have room for more. */
   #limits: PassLimits;
   readonly #lengths: SlotLengths;
   readonly #workers: WorkerGroup;
@@ -63,7 +63,11 @@ export class WasmExecutable implements Executable {
     return { ...memory, ...planBytes(plan, this.contextLength) };
   }
 
-  /** @param length of the context, where it comes late; what the plan has room for otherwise */
+  /**
+   * Loads the weights.
+   *
+   * @param length length of the context, where it comes late; without it the context is what the plan has room for
+   */
   async load({ onWeights, signal }: LoadHooks, length?: Promise<number>): Promise<void> {
     const total = this.memory.weightBytes;
     const { control } = this.#workers;
@@ -102,7 +106,7 @@ export class WasmExecutable implements Executable {
     };
   }
 
-  /** Everything: the leader has the host's own sampler. */
+  /** True: the leader has the host's own sampler, which can choose in every way. */
   canChoose(): boolean {
     return true;
   }
@@ -184,7 +188,7 @@ export class WasmExecutable implements Executable {
     });
   }
 
-  /** What lies behind the end is overwritten by whoever comes there. */
+  /** Shortens the sequence of a slot; what lies behind its end is overwritten by whoever comes there. */
   async truncate(slot: number, length: number): Promise<void> {
     this.#checkSlots(slot);
     await this.#workers.inTurn(() => {
@@ -224,7 +228,7 @@ export class WasmExecutable implements Executable {
     });
   }
 
-  /** Benchmarks: per worker, bytes or operations and seconds. */
+  /** For benchmarks: what each worker read (bytes) or computed (operations), and in how many seconds. */
   async measure(what: MeasureCommand["what"]): Promise<{ amount: number; seconds: number }[]> {
     const replies = await this.#workers.inTurn(() => this.#workers.execute({ kind: "measure", what }));
     return replies.map(({ amount = 0, seconds = 0 }) => ({ amount, seconds }));

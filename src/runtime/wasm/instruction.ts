@@ -92,7 +92,9 @@ export type Instruction =
   | { kind: "combine"; op: AttentionOp; bank: number }
   /** Attention of many rows: the worker's own tiles, over every worker's blocks, pushed to its peers' same bank. */
   | { kind: "attend tiles"; op: AttentionOp; bank: number }
-  /** Of any rows, by the worker's own columns: in "row" by one worker alone, in "few" and "many" after the pass. */
+  /**
+   * Logits of any rows, by the worker's own columns: in "row" by one worker alone, in "few" and "many" after the pass.
+   */
   | { kind: "logits"; op: LogitsOp; bank: number }
   | { kind: "trace"; label: string; buffer: Name; bank: number; isWhole: boolean }
   | { kind: "barrier" };

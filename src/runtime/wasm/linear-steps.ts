@@ -8,7 +8,7 @@ import { kernelStep, type PassContext, type Step, type TaskCall, type Worker } f
 const SLICE_OPERATIONS = 2 ** 28;
 
 interface Target {
-  /** Address of this worker's first column, and bytes between rows. */
+  /** Address of this worker's first column; rows are `ldy` bytes apart. */
   y: number;
   ldy: number;
 }
@@ -48,7 +48,7 @@ export function rowProduct(
         kernels.gemv_bf16(x, offset, panels, first, count, y + from, columns, add);
         break;
       case "f16":
-        // Who helps writes the same numbers to the same place.
+        // A worker that helps writes the same numbers to the same place.
         kernels.scale_f16(x, scaled, scaledCount);
         kernels.gemv_f16(scaled, offset, panels, first, count, y + from, columns, add);
         break;
@@ -83,7 +83,7 @@ class LinearKernel {
     this.#bias = bias === undefined ? undefined : worker.plan.vectors[bias].offset + this.columns.start * 4;
   }
 
-  /** For one row. */
+  /** The product for one row, to be called again and again. */
   row(x: number, { y }: Target, accumulate: boolean): () => void {
     const { index, banks } = this.#worker;
     const { kernels } = banks[this.#bank];
@@ -95,7 +95,7 @@ class LinearKernel {
     };
   }
 
-  /** For many rows. */
+  /** Computes the product for many rows. */
   rows(
     x: number,
     ldx: number,
@@ -133,7 +133,7 @@ class LinearKernel {
         panel,
         FORMATS[format].code,
       );
-      // The rest is skipped: everyone leaves at the next barrier, where the same flag is read.
+      // After a cancel the rest is skipped: everyone leaves at the next barrier, where the same flag is read.
       if (control.isCancelRequested(context.command)) {
         return;
       }
@@ -160,7 +160,7 @@ export function linearStep(worker: Worker, op: LinearOp, bank: number): Step {
 /** Computes logits of up to LOGIT_ROWS chosen rows into the bank's logits, this worker's columns only. */
 export interface LogitsKernel {
   readonly bank: number;
-  /** Address of the logits, [LOGIT_ROWS] rows, and f32 between rows. */
+  /** Address of the logits, [LOGIT_ROWS] rows of f32 that lie `stride` f32 apart. */
   readonly address: number;
   readonly stride: number;
   /** This worker's share of the vocabulary. */

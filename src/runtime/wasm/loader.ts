@@ -12,16 +12,22 @@ import { elementBytes, FORMATS, PANEL, panelScalesOffset } from "../../kernels/f
 import { panelRange, type MatrixPlacement, type MemoryPlan } from "./plan.ts";
 
 const WINDOW_BYTES = 512 * 1024;
-/** Of a transposed tensor: there a row of the window is a column of the file, and the reads as short as the window. */
+/**
+ * The window of a transposed tensor, where a row of the window is a column of the file and reads are as short as the
+ * window.
+ */
 const TRANSPOSED_WINDOW_BYTES = 8 * 2 ** 20;
 
 export interface LoadHooks {
-  /** Bytes read since the last call. */
+  /** Called with the bytes that were read since the last call. */
   onBytes: (count: number) => void;
   shouldStop: () => boolean;
 }
 
-/** Throws AbortError when `shouldStop` says so. */
+/**
+ * Loads the weights of worker `index`. Throws "invalid-checkpoint" and "not-found", and AbortError when `shouldStop`
+ * says so.
+ */
 export function loadWeights(plan: MemoryPlan, index: number, banks: readonly Bank[], hooks: LoadHooks): void {
   const files = new Map<string, OpenFile>();
   const fileOf = (path: string): OpenFile => {
@@ -32,14 +38,14 @@ export function loadWeights(plan: MemoryPlan, index: number, banks: readonly Ban
     return file;
   };
   try {
-    // In the order of the files, so that reads run ahead well.
+    // Matrices are read in the order of the files, so that reads run ahead well.
     const matrices = Object.values(plan.matrices).sort(
       (a, b) => a.source.tensor.offset - b.source.tensor.offset,
     );
     for (const matrix of matrices) {
       loadMatrix(plan, index, banks[matrix.bank], matrix, fileOf, hooks);
     }
-    // Norm gains and biases, kept by every worker.
+    // Norm gains and biases are kept by every worker.
     for (const { source, length, bank, offset } of Object.values(plan.vectors)) {
       banks[bank].f32.set(readNumbers(source, { start: 0, end: length }, fileOf, hooks), offset / 4);
     }
@@ -90,7 +96,7 @@ function loadMatrix(
   }
 }
 
-/** Numbers of a vector as f32. */
+/** Reads the numbers of a vector as f32. */
 function readNumbers(
   source: VectorSlice,
   rows: RowRange,

@@ -33,7 +33,7 @@ export interface PassContext {
   positions: Int32Array;
   /** Positions of the source layers; 0 without an encoder. */
   sourceLength: number;
-  /** Debug: where to put named activations. */
+  /** Where to put named activations, for debugging; absent otherwise. */
   trace?: TraceSink;
 }
 

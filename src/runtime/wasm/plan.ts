@@ -27,16 +27,18 @@ const PAGE = 65536;
 /** The last page stays unused so that no end address wraps to zero. */
 const BANK_LIMIT = 65535 * PAGE;
 
+/** Where the rows of a matrix lie: the same bank and address in every worker, which holds its own panels there. */
 export interface MatrixPlacement {
   source: WeightSlice;
   format: FormatName;
   rows: number;
   columns: number;
   bank: number;
-  /** Of each worker's first panel. */
+  /** Address of each worker's first panel. */
   offset: number;
 }
 
+/** Where a vector lies, as f32, in every worker. */
 export interface VectorPlacement {
   source: VectorSlice;
   length: number;
@@ -44,22 +46,23 @@ export interface VectorPlacement {
   offset: number;
 }
 
+/** Where the KV cache of a layer lies in every worker. */
 export interface KvPlacement {
   bank: number;
-  /** Blocks of slot s begin at offset + s * slotBytes. */
+  /** Address of the cache; the blocks of slot s begin at offset + s * slotBytes. */
   offset: number;
-  /** One where the layer holds an encoder's input. */
+  /** Number of slots; one where the layer holds an encoder's input. */
   slots: number;
 }
 
 /** Addresses of scratch in one bank. */
 export interface Scratch {
-  /** Packed rows of the blocked product; window of the loader. */
+  /** Packed rows of the blocked product; while loading, the window of the loader. */
   packed: number;
   packedBytes: number;
-  /** Widened panel. */
+  /** A widened panel. */
   panel: number;
-  /** f16: scaled activations. */
+  /** Scaled activations, for f16 weights. */
   scaled: number;
   /** cos and sin of every row. */
   rope: number;
@@ -70,7 +73,7 @@ export interface Scratch {
   /** A peer's KV block. */
   block: number;
   partials: number;
-  /** Rows gathered for the logits, and the logits. 0 where the bank has no head. */
+  /** Rows gathered for the logits; `logits` are these. Both are 0 where the bank has no head. */
   logitInput: number;
   logits: number;
 }
@@ -81,6 +84,7 @@ export interface BankPlan {
   scratch: Scratch;
 }
 
+/** Where everything lies. Plain data: it is posted to the workers. */
 export interface MemoryPlan {
   threads: number;
   maxRows: number;
@@ -97,7 +101,7 @@ export interface MemoryPlan {
   matrices: Record<Name, MatrixPlacement>;
   vectors: Record<Name, VectorPlacement>;
   kv: KvPlacement[];
-  /** Bank of each group, by entry. */
+  /** The bank of each group, by entry. */
   groupBanks: Record<string, number[]>;
   /** Bytes between rows of a buffer. */
   strides: Record<Name, number>;
@@ -122,10 +126,16 @@ export interface PlanOptions {
   maxRows: number;
   slots: number;
   contextLength: number;
-  /** Upper bound on a bank, for tests. */
+  /** Upper bound on a bank in bytes, for tests. */
   bankLimit?: number;
 }
 
+/**
+ * Plans the memory of a program.
+ *
+ * @throws ModelComposeError "out-of-memory" for what no bank holds, "invalid-checkpoint" and "unsupported" as
+ *   `matrixSlice`
+ */
 export function planMemory(program: Program, checkpoint: Checkpoint, options: PlanOptions): MemoryPlan {
   const { threads, maxRows, slots, contextLength, bankLimit = BANK_LIMIT } = options;
   const { kvHeads, headDim } = uniformHeads(program);
@@ -137,8 +147,20 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
     [...program.buffers].map(([name, columns]) => [name, roundUp(columns, PANEL) * 4]),
   );
   const plan: MemoryPlan = {
-    ...{ threads, maxRows, slots, contextLength, blocks, depth, blockBytes, slotBytes, strides },
-    ...{ banks: [], matrices: {}, vectors: {}, kv: [], groupBanks: {} },
+    threads,
+    maxRows,
+    slots,
+    contextLength,
+    blocks,
+    depth,
+    blockBytes,
+    slotBytes,
+    strides,
+    banks: [],
+    matrices: {},
+    vectors: {},
+    kv: [],
+    groupBanks: {},
   };
 
   /** Next free address of each bank. */
@@ -184,11 +206,11 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
 /** Groups that share a weight (a tied table) or a layer's cache: they must lie in one bank, so they are placed as one. */
 interface Unit {
   members: { entry: string; index: number; group: OpGroup }[];
-  /** Weights, and layers of the cache. */
+  /** Names of the weights, and numbers of the layers of the cache. */
   needs: Set<Name | number>;
 }
 
-/** In the order of their first groups. */
+/** The units of a program, in the order of their first groups. */
 function unitsOf(program: Program): Unit[] {
   let units: Unit[] = [];
   for (const [entry, groups] of program.entries) {
@@ -281,7 +303,7 @@ function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: 
   const columns = Math.max(...[...program.matrices.values()].map((matrix) => matrix.columns));
   const heads = maxOf(program, (op) => (op.role === "attention" ? op.heads : 0));
   const record = (depth + 4) * 4;
-  // Heads are handled one KV head at a time when rows are split, all at once when blocks are.
+  // Scratch must do for both: one KV head at a time when rows are split, all of them when blocks are.
   const queries = Math.max((maxRows * heads) / kvHeads, heads);
   const tile = Math.max((ATTENTION_ROWS * heads) / kvHeads, heads);
   const packedBytes = maxRows * roundUp(columns, PANEL) * 4;
@@ -336,7 +358,7 @@ export function planBytes(
   return { weightBytes, kvCacheBytes, workBytes: Math.max(0, all - weightBytes - reservedKv) };
 }
 
-/** Of a matrix's numbers, without padding. */
+/** Bytes of a matrix's numbers, without padding. */
 export function placedBytes({ rows, columns, format }: MatrixPlacement): number {
   return matrixBytes(format, rows, columns);
 }

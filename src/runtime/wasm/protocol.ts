@@ -30,9 +30,9 @@ export interface RunCommand {
   positions: Int32Array;
   sourceLength?: number;
   logitRows: Int32Array;
-  /** [logitRows, vocabSize] f32. */
+  /** Where the logits go: [logitRows, vocabSize] f32. */
   logits: SharedArrayBuffer;
-  /** Trace name → [rows, columns] f32. */
+  /** Where activations go, by the name of their trace: [rows, columns] f32. */
   trace?: Map<string, SharedArrayBuffer>;
 }
 
@@ -52,19 +52,19 @@ export interface ForkCommand {
   length: number;
 }
 
-/** Keeps the first `length` positions of a slot under a number; puts them into a slot; forgets them. */
+/** Keeps the first `length` positions of a slot under the number `snapshot`, puts them into a slot, or forgets them. */
 export type SnapshotCommand =
   | { kind: "snapshot"; snapshot: number; slot: number; length: number }
   | { kind: "restore"; snapshot: number; slot: number }
   | { kind: "release"; snapshot: number };
 
-/** Benchmarks: pure reads over the resident weights, register-only multiply-adds. */
+/** For benchmarks: reads the resident weights and computes nothing ("fma": multiplies and adds in registers). */
 export interface MeasureCommand {
   kind: "measure";
   what: "read" | "read4" | "read-wide" | "fma";
 }
 
-/** "open": the worker listens. "load": memories, kernels, weights. */
+/** A command. "open": the worker listens to its peers. "load": it makes memories and kernels and loads weights. */
 export type Command =
   { kind: "open" | "load" } | RunCommand | DecodeCommand | ForkCommand | SnapshotCommand | MeasureCommand;
 
@@ -72,21 +72,21 @@ export type Request = Command & { command: number };
 
 /** What a command answers besides that it is done. */
 export interface Reply {
-  /** decode: seconds. */
+  /** Seconds of a decode and, of these, in kernels. */
   wallSeconds?: number;
   kernelSeconds?: number;
-  /** measure: bytes or operations, and seconds. */
+  /** Bytes or operations of a measurement; it took `seconds`. */
   amount?: number;
   seconds?: number;
 }
 
 /** An error on its way to another thread. */
 export interface SerializedError {
-  /** Absent, as are the next two, for what was not thrown on purpose. */
+  /** Code of the error; absent, as are the next two fields, for what was not thrown on purpose. */
   code?: ErrorCode;
   remedy?: string;
   parameter?: string;
-  /** Without the remedy. */
+  /** The message without the remedy. */
   message: string;
   stack: string | undefined;
 }
@@ -98,7 +98,7 @@ export type Response =
   | { kind: "error"; command: number; index: number; error: SerializedError }
   /** The worker failed and has poisoned the group. */
   | { kind: "failed"; command: number; index: number; error: SerializedError }
-  /** Left a command because a peer failed. */
+  /** The worker left the command because a peer failed. */
   | { kind: "left"; command: number; index: number };
 
 export function serializeError(error: unknown): SerializedError {

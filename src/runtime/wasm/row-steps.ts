@@ -47,7 +47,9 @@ function ropeStep({ plan, banks }: Worker, program: Program, op: RopeOp, bank: n
   });
 }
 
-/** cos and sin of every row's position, [rows][cos[n], sin[n]] f32 in each bank: once a pass for all layers. */
+/**
+ * Computes cos and sin of every row's position, [rows][cos[n], sin[n]] f32 in each bank: once a pass for all layers.
+ */
 export function rotationsStep(worker: Worker, rope: RopeTable): Step {
   const half = rope.inverseFrequencies.length;
   const { inverseFrequencies, scaling } = rope;
@@ -60,7 +62,7 @@ export function rotationsStep(worker: Worker, rope: RopeTable): Step {
     let word = first.from;
     for (let r = 0; r < rows; r++) {
       for (let i = 0; i < half; i++) {
-        // The angle is rounded to f32 as the reference computes it; at far positions that is what it was trained with.
+        // The angle is rounded to f32 as in transformers: at far positions that is what models were trained with.
         const angle = Math.fround(positions[r] * inverseFrequencies[i]);
         first.f32[word + i] = Math.cos(angle) * scaling;
         first.f32[word + half + i] = Math.sin(angle) * scaling;

@@ -1,4 +1,4 @@
-/** Rows of tables: looked up by whoever owns them, written into every memory. */
+/** Rows of tables as steps: looked up by whoever owns them, written into every memory. */
 import { opAccess, type EmbedOp, type PositionsOp } from "../program.ts";
 import { kernelStep, type Step, type Worker } from "./pass.ts";
 import { FORMATS, PANEL } from "../../kernels/format.ts";

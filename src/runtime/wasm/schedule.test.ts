@@ -202,7 +202,7 @@ describe.each(FORMS)("faults that were there once, %s", (form) => {
 
 describe("one row", () => {
   test("products that scale different inputs are in different stages", () => {
-    // As CodeGen's after attention: they would fill the same scratch of a memory with different numbers.
+    // CodeGen has such products after attention: they would fill the same scratch of a memory with different numbers.
     const other = { ...LINEAR, input: "x", weight: "other", output: "z" } as const;
     const ops = [EMBED, NORM, LINEAR, other, { ...LOGITS, input: "x" }];
     const together = scheduledOps([ops], "row", { scaled: ["weight"] });
@@ -236,8 +236,11 @@ describe("families", () => {
   const barriers = (program: Program, form: Form): number => {
     const groups = program.entries.get(FORWARD)!;
     const [, instructions] = scheduled({
-      ...{ program, banks: groups.map(() => 0) },
-      ...{ form, threads: 2, isMixed: false },
+      program,
+      banks: groups.map(() => 0),
+      form,
+      threads: 2,
+      isMixed: false,
     });
     return instructions.filter(({ kind }) => kind === "barrier").length;
   };

@@ -35,7 +35,7 @@ export function schedule(groups: readonly OpGroup[], form: Form, options: Schedu
 interface PlacedOp {
   op: Op;
   bank: number;
-  /** The first op of its group. */
+  /** Whether it is the first op of its group. */
   isFirst: boolean;
 }
 
@@ -60,7 +60,7 @@ class Scheduler {
   readonly #ops: readonly PlacedOp[];
   readonly #form: Form;
   readonly #options: ScheduleOptions;
-  /** Column-parallel ops are shared out as tasks. */
+  /** Whether column-parallel ops are shared out as tasks. */
   readonly #isShared: boolean;
   readonly #instructions: Instruction[] = [];
   readonly #locations = new Map<Name, Location>();

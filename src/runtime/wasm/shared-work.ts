@@ -16,7 +16,7 @@ const LEAST_TASK_BYTES = 256 * 1024;
 /** A worker helps this many of its neighbours: each costs an instance of the kernels a bank. */
 const MOST_NEIGHBOURS = 7;
 
-/** Panels of each task: half of what is left, down to the least. */
+/** The number of panels of each task: half of what is left, down to the least. */
 function taskSizes(panels: number, bytesPerPanel: number): number[] {
   const least = Math.max(1, Math.floor(LEAST_TASK_BYTES / bytesPerPanel));
   const sizes: number[] = [];

@@ -20,7 +20,7 @@ import {
   type WorkerData,
 } from "./protocol.ts";
 
-/** Within the 20 to 50 µs in which a balanced peer arrives. */
+/** How long workers spin at a barrier: a balanced peer arrives within 20 to 50 µs. */
 const SPIN_MILLISECONDS = 0.05;
 
 /** A command that all workers are working on. */
@@ -32,7 +32,7 @@ interface Running {
 
 export interface ExecuteOptions {
   signal?: AbortSignal;
-  /** Told the command's number, by which `control` cancels it. */
+  /** Called with the command's number, by which `control` cancels it. */
   onStart?: (number: number) => void;
   /** Whether a command that was cancelled has done what was wanted of it. */
   isCancelFine?: () => boolean;
@@ -41,7 +41,7 @@ export interface ExecuteOptions {
 export class WorkerGroup {
   readonly control: Control;
   readonly #workers: Worker[];
-  /** One call at a time, in the order they were made. */
+  /** Lets one call run at a time, in the order in which they were made. */
   readonly #turn = new Slots(1);
   #lastCommand = 0;
   #running: Running | undefined;
@@ -158,7 +158,7 @@ export class WorkerGroup {
     running.settle([...running.answers].sort(([a], [b]) => a - b).map(([, answer]) => answer));
   }
 
-  /** A worker died without a word. */
+  /** Fails the group: a worker died without a word. */
   #lose(index: number, error: unknown): void {
     if (this.#disposed !== undefined || this.#failure !== undefined) {
       return;
@@ -172,7 +172,7 @@ export class WorkerGroup {
     );
   }
 
-  /** The group is beyond repair: everything running and to come fails with `error`. */
+  /** Gives the group up as beyond repair: everything running and to come fails with `error`. */
   #fail(error: ModelComposeError): void {
     this.#failure ??= error;
     this.#running?.settle(error);

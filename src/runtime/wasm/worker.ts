@@ -43,7 +43,7 @@ const compiled = new Map<string, CompiledEntry>();
 interface Introduction {
   index: number;
   memories: WebAssembly.Memory[];
-  /** From the leader: the compiled kernels. */
+  /** The compiled kernels, which the leader sends. */
   module?: WebAssembly.Module;
 }
 
@@ -160,7 +160,7 @@ function runPass(command: number, request: RunCommand): void {
   meet(self, context);
 }
 
-/** Logits of the rows asked for, this worker's columns. */
+/** Copies this worker's columns of the logits of the rows that were asked for. */
 function copyLogits(self: Worker, logits: LogitsKernel, request: RunCommand, context: PassContext): void {
   const { f32 } = self.banks[logits.bank];
   const result = new Float32Array(request.logits);
@@ -178,7 +178,7 @@ function copyLogits(self: Worker, logits: LogitsKernel, request: RunCommand, con
   }
 }
 
-/** Debug: each worker writes its columns of what it just computed; whole buffers come from the leader. */
+/** For debugging: each worker writes its columns of what it just computed; whole buffers come from the leader. */
 function traceInto(self: Worker, { trace, tokens }: RunCommand): TraceSink {
   return (name, buffer, isWhole, bank) => {
     const target = trace?.get(name);

@@ -13,7 +13,7 @@ import { WebGpuBackend } from "./backend.ts";
 import type { GpuContext } from "./run/device.ts";
 import type { WebGpuExecutable } from "./run/executable.ts";
 
-// A GPU in software on a busy machine.
+// Tests may run on a GPU in software on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const golden = await openGolden("smollm3-bf16");

@@ -18,13 +18,15 @@ import type { ForcedVariants } from "./plan/select.ts";
 import { tokenChoice, type ChoiceDispatch, type TokenChoice } from "./plan/token-choice.ts";
 import { uploadRopeTable, uploadWeights } from "./run/weights.ts";
 
-/** Rows of one pass. Prefill reads the weights once a pass; the cost is memory for activations. */
+/** The most rows of one pass. Prefill reads the weights once a pass; the cost is memory for activations. */
 const MAX_ROWS = 512;
 
 export interface WebGpuOptions extends GpuOptions {
-  /** "f16-emulated": the arithmetic of "f16" on adapters without it, for tests. */
+  /**
+   * How matrices are multiplied in prefill. "f16-emulated": the arithmetic of "f16" on adapters without it, for tests.
+   */
   prefill?: PrefillMode | "f16-emulated";
-  /** Rows of one pass; for tests. */
+  /** The most rows of one pass; for tests. */
   maxRows?: number;
   /** Variants of kernels, instead of those that the adapter's features suggest. */
   forced?: ForcedVariants;
@@ -40,7 +42,8 @@ export class WebGpuBackend implements Backend {
   /**
    * Opens the GPU and plans the program for it.
    *
-   * @throws ModelComposeError "device", "invalid-argument", "unsupported" when there is no such GPU, and as planGpu; AbortError
+   * @throws ModelComposeError "device", "invalid-argument", "unsupported" when there is no such GPU, and
+   *   what `planGpu` throws; AbortError
    */
   async prepare(
     program: Program,
@@ -80,7 +83,7 @@ interface PreparationParts {
 export class GpuPreparation implements Preparation {
   readonly context: GpuContext;
   readonly device: DeviceInfo;
-  /** Of a late context, for the least that it will be, until it is known. */
+  /** The plan; with a late context it is for the least length that it will have, until that is known. */
   plan: GpuPlan;
   readonly #parts: PreparationParts;
 
@@ -100,7 +103,7 @@ export class GpuPreparation implements Preparation {
     return this.#planFor(contextLength).memory;
   }
 
-  /** Nothing is planned twice: whoever asked for the memory of a length loads it next. */
+  /** The plan for a length. It is kept, since whoever asks for the memory of a length loads it next. */
   #planFor(contextLength: number): GpuPlan {
     if (this.plan.contextLength !== contextLength) {
       this.plan = this.#parts.planFor(contextLength);
@@ -108,7 +111,10 @@ export class GpuPreparation implements Preparation {
     return this.plan;
   }
 
-  /** A length that is known is allocated before anything is read; where it comes late, weights come first. */
+  /**
+   * Loads the program. Where the length is known, all is allocated before anything is read; where it comes late,
+   * weights come first.
+   */
   async load(hooks: LoadHooks = {}): Promise<WebGpuExecutable> {
     const { context } = this;
     const { program, weights, contextLength } = this.#parts;
@@ -138,7 +144,7 @@ export class GpuPreparation implements Preparation {
     }
   }
 
-  /** Everything beside the weights: what is not allocated yet, the kernels, the table of the rotation. */
+  /** Makes everything beside the weights: what is not allocated yet, the kernels, the table of the rotation. */
   async #complete(resources: Resources, late: Promise<number> | undefined): Promise<GpuPlan> {
     const { program, context } = this.#parts;
     if (late !== undefined) {
@@ -147,7 +153,7 @@ export class GpuPreparation implements Preparation {
     const { plan } = this;
     const { rope } = program;
     await Promise.all([
-      // Beside the reads, by Dawn's threads. Software adapters take seconds for kernels that may not be needed.
+      // Dawn's threads compile beside the reads. Software adapters take seconds for kernels that may not be needed.
       context.summary.isSoftware ? undefined : resources.compileAll(),
       rope && uploadRopeTable(context, rope, plan.contextLength, resources.buffer("rope")),
     ]);
@@ -178,7 +184,7 @@ export class GpuPreparation implements Preparation {
   }
 }
 
-/** No more than there are positions, and all of them where an encoder sees its input whole. */
+/** Rows of one pass: no more than there are positions, and as many where an encoder sees its input whole. */
 function rowsOfPass({ architecture }: Program, maxRows: number, contextLength: number): number {
   return architecture === "seq2seq" ? contextLength : Math.max(1, Math.min(maxRows, contextLength));
 }

@@ -3,7 +3,7 @@ import { Api, ApiError, readEvents } from "./api.ts";
 import { followTask } from "./follow.ts";
 import { RunState } from "./run-state.ts";
 
-/** A body that comes in chunks of so many bytes. */
+/** A body that comes in chunks of `size` bytes. */
 function body(text: string, size: number): ReadableStream<Uint8Array<ArrayBuffer>> {
   const bytes = new TextEncoder().encode(text);
   return new ReadableStream({

@@ -2,12 +2,12 @@
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import type { WireEvent, WireHealth, WireTask, WireWorkflow } from "./wire.ts";
 
-/** An answer that is no success; the message is the server's. */
+/** The error for an answer that is no success; the message is the server's. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   /** The HTTP status; 0 when there was no answer. */
   readonly status: number;
-  /** The input that the server found at fault. */
+  /** Path of the input that the server found at fault. */
   readonly field: string | undefined;
 
   constructor(status: number, message: string, field?: string) {
@@ -17,14 +17,16 @@ export class ApiError extends Error {
   }
 }
 
+/** Where the API is, and how it is asked. */
 export interface ApiOptions {
-  /** Where the API is, without a slash at its end. */
+  /** Address of the API, without a slash at its end. */
   readonly base: string;
   readonly fetch: typeof fetch;
   /** Asks the person for the API key; undefined: there is none to be had. */
   readonly askKey: (wasWrong: boolean) => Promise<string | undefined>;
 }
 
+/** The HTTP API, with the key that it asks for. Requests throw ApiError unless something else is said. */
 export class Api {
   readonly #options: ApiOptions;
   #key: string | undefined;
@@ -34,12 +36,12 @@ export class Api {
     this.#options = options;
   }
 
-  /** The API has asked for a key. */
+  /** Whether the API has asked for a key. */
   get usesKey(): boolean {
     return this.#key !== undefined;
   }
 
-  /** Does not throw: a server that is away is a state of health too. */
+  /** The state of the server. It does not throw: a server that is away is a state too. */
   async health(): Promise<WireHealth> {
     try {
       const response = await this.#options.fetch(`${this.#options.base}/health`, { cache: "no-store" });
@@ -59,18 +61,19 @@ export class Api {
     return (await this.#json("/workflows/runs", post(body))) as WireTask;
   }
 
+  /** Cancels a task. */
   async cancel(task: string): Promise<void> {
     try {
       await this.#json(`/tasks/${encodeURIComponent(task)}/cancel`, post({}));
     } catch (error) {
-      // It has ended in the meantime; its events say how.
+      // The task has ended in the meantime; its events say how.
       if (!(error instanceof ApiError && error.status === 409)) {
         throw error;
       }
     }
   }
 
-  /** What happens to a task, from its first event to the one that ends it or the connection. */
+  /** The events of a task, from its first to the one that ends it or the connection. */
   async *events(task: string): AsyncGenerator<WireEvent, void> {
     const path = `/tasks/${encodeURIComponent(task)}/events`;
     const response = await this.#fetch(path, { headers: { accept: "text/event-stream" } });

@@ -1,19 +1,21 @@
 /** A run as a command line, for people who go on from the page to a script. */
 
+/** A request that starts a run. */
 export interface CurlRequest {
   readonly url: string;
   readonly body: unknown;
-  /** The API asks for a key; the command takes it from the environment instead of showing it. */
+  /** Whether the API asks for a key; the command takes the key from the environment instead of showing it. */
   readonly needsKey: boolean;
-  /** The answer is a stream of events. */
+  /** Whether the answer is a stream of events. */
   readonly streams: boolean;
 }
 
-/** "cmd" is that of Windows; "posix" all others. */
+/** The program that reads the command: "cmd" is that of Windows, "posix" all others. */
 export type Shell = "posix" | "cmd";
 
 const KEY_VARIABLE = "MODEL_COMPOSE_API_KEY";
 
+/** The command of a request, for a shell. */
 export function curlCommand({ url, body, needsKey, streams }: CurlRequest, shell: Shell): string {
   const quote = shell === "posix" ? quotePosix : quoteCmd;
   const key = shell === "posix" ? `$${KEY_VARIABLE}` : `%${KEY_VARIABLE}%`;

@@ -6,9 +6,9 @@ export interface Field {
   /** The name by which `inputFromForm` knows the field; "" for the one that is the whole input. */
   readonly key: string;
   readonly label: string;
-  /** What the author of the file says about it. */
+  /** What the author of the file says about the input. */
   readonly description?: string;
-  /** How to write it, where a person cannot see that. */
+  /** A note on how to write the input, where a person cannot see that. */
   readonly hint?: string;
   readonly required: boolean;
   /** The text before anybody types; "true" or "false" of a checkbox. */
@@ -16,13 +16,14 @@ export interface Field {
   readonly control: Control;
 }
 
+/** The element in which a person gives an input. */
 export type Control =
   | { readonly kind: "text"; readonly rows: number; readonly code: boolean }
   | {
       readonly kind: "number" | "range";
       readonly min?: number;
       readonly max?: number;
-      /** `any`: any number. */
+      /** Distance of the numbers that are allowed; `any` allows all. */
       readonly step: number | "any";
     }
   | { readonly kind: "checkbox" }
@@ -31,6 +32,7 @@ export type Control =
       readonly options: readonly { readonly value: string; readonly label: string }[];
     };
 
+/** The inputs of a form, one for each variable of a workflow. */
 export function fieldsOf(variables: readonly WireVariable[]): Field[] {
   return variables.map(fieldOf);
 }
@@ -70,7 +72,7 @@ function controlOf(variable: WireVariable, initial: string): Control {
     case "stream":
     case "any":
     case "none":
-      // It grows with what is typed.
+      // The box is one line high and grows with what is typed.
       return { kind: "text", rows: 1, code: false };
     case "integer":
       return { kind: "number", step: 1 };
@@ -103,7 +105,7 @@ function isJson(type: VariableType): boolean {
   return type === "json" || type === "list" || type === "object";
 }
 
-/** The default as one would type it. Undefined: there is none, or it cannot be typed. */
+/** The default as one would type it; undefined where there is none, or where it cannot be typed. */
 function initialText({
   default: fallback,
   is_list: isList,

@@ -3,13 +3,14 @@ import type { RunState } from "./run-state.ts";
 
 /** Milliseconds between a lost connection and the next attempt. */
 const RETRY_DELAY = 1000;
-/** Attempts in a row without an event before the run is given up. */
+/** The most attempts in a row without an event, before the run is given up. */
 const MOST_ATTEMPTS = 30;
 
+/** How a task is followed. */
 export interface FollowOptions {
-  /** After every change of the state. */
+  /** Called after every change of the state. */
   readonly onChange: () => void;
-  /** Milliseconds, as for the state. */
+  /** Gives milliseconds, on the clock of the state. */
   readonly now: () => number;
   readonly retryDelay?: number;
 }

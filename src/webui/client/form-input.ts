@@ -1,7 +1,7 @@
 /** Makes the input of a run from the texts of a form. */
 import type { WireVariable } from "./wire.ts";
 
-/** A field holds what its variable cannot be. */
+/** The error for a field that holds what its variable cannot be. */
 export class FormInputError extends Error {
   override readonly name = "FormInputError";
   /** The name of the variable; undefined where it is the whole input, or no single one is at fault. */
@@ -88,10 +88,10 @@ function shown(text: string): string {
   return `the text ${json.length > 80 ? `${json.slice(0, 77)}…` : json}`;
 }
 
-/** `items[1000000]` in a file is no reason to fill memory. */
+/** The most items of a list that a name may ask for: `items[1000000]` in a file is no reason to fill memory. */
 const LONGEST_LIST = 1000;
 
-/** `user.name`, `items[0]` */
+/** The steps of a name such as `user.name` or `items[0]`. */
 function pathOf(name: string | undefined): (string | number)[] {
   const steps = (name ?? "").matchAll(/\[(-?\d+)\]|([^.[]+)/g);
   return [...steps].map(([, index, key]) => (index === undefined ? (key ?? "") : Number(index)));

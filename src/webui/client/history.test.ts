@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { History, type HistoryEntry, type HistoryStorage } from "./history.ts";
 
-/** As sessionStorage, with room for that many characters. */
+/** A storage as sessionStorage is, with room for so many characters. */
 function storage(room = Infinity): HistoryStorage & { readonly size: () => number } {
   const items = new Map<string, string>();
   return {

@@ -1,11 +1,12 @@
 /** The runs of this tab of the browser. They leave the machine never and the browser when the tab is closed. */
 
+/** One run as the history keeps it. */
 export interface HistoryEntry {
   readonly id: string;
   readonly workflow: string;
-  /** Milliseconds since 1970. */
+  /** Time of the start, in milliseconds since 1970. */
   readonly at: number;
-  /** What stood in the form. */
+  /** The texts of the form's fields, by their names. */
   readonly fields: Readonly<Record<string, string>>;
   readonly status: "running" | "completed" | "failed" | "cancelled";
   readonly output?: unknown;
@@ -19,15 +20,16 @@ export interface HistoryEntry {
   readonly warnings?: readonly string[];
 }
 
-/** What of `Storage` the history needs. */
+/** The part of `Storage` that the history needs. */
 export type HistoryStorage = Pick<Storage, "getItem" | "setItem" | "removeItem">;
 
 const KEY = "model-compose.history";
 const MOST_ENTRIES = 50;
 
+/** The last runs of all workflows, kept in a storage of the browser. */
 export class History {
   readonly #storage: HistoryStorage;
-  /** Newest first. */
+  /** The runs, the newest first. */
   #entries: HistoryEntry[];
 
   constructor(storage: HistoryStorage) {
@@ -58,7 +60,7 @@ export class History {
     this.#save();
   }
 
-  /** Browsers give a page some megabytes: the oldest runs make room. */
+  /** Writes the runs down. Browsers give a page some megabytes: the oldest runs make room. */
   #save(): void {
     for (let kept = this.#entries; ; kept = kept.slice(0, Math.floor(kept.length / 2))) {
       try {

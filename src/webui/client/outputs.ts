@@ -1,13 +1,15 @@
 /** What a workflow gave, as boxes of text: a field of an object or an item of a list each. */
 
+/** One box of text. */
 export interface OutputPart {
-  /** The field or the place in the list; undefined where the part is the whole output. */
+  /** Name of the field, or place in the list; undefined where the part is the whole output. */
   readonly label?: string;
   readonly text: string;
-  /** The text is JSON, not prose. */
+  /** Whether the text is JSON, not prose. */
   readonly code: boolean;
 }
 
+/** The boxes of an output. */
 export function outputParts(value: unknown): OutputPart[] {
   if (Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === "string")) {
     return value.map((item, i) => part(item, value.length === 1 ? undefined : String(i + 1)));

@@ -1,20 +1,23 @@
-/** Tokens per second of a stream as they arrive: of the last seconds, so that it shows what happens now. */
+/**
+ * Measures the tokens per second of a stream as they arrive, over the last seconds, so that it shows what happens now.
+ */
 
-/** Milliseconds. */
+/** Milliseconds over which the rate is measured. */
 const WINDOW = 3000;
-/** Slow models send less than this in a window. */
+/** The fewest samples that are kept, however old they are: slow models send fewer in a window. */
 const FEWEST_SAMPLES = 6;
 
 interface Sample {
   readonly tokens: number;
-  /** Milliseconds, on any clock that does not go back. */
+  /** Time of arrival in milliseconds, on any clock that does not go back. */
   readonly at: number;
 }
 
+/** A meter of one stream. */
 export class RateMeter {
   #samples: Sample[] = [];
 
-  /** `tokens` arrived at `at` (milliseconds). */
+  /** Counts tokens that arrived at `at` (milliseconds). */
   add(tokens: number, at: number): void {
     if (tokens <= 0) {
       return;
@@ -30,7 +33,7 @@ export class RateMeter {
     this.#samples = [];
   }
 
-  /** Tokens per second at `now`; undefined before two arrivals tell a time. Falls when nothing more arrives. */
+  /** Tokens per second at `now`, falling when nothing more arrives; undefined before two arrivals tell a time. */
   rate(now: number): number | undefined {
     const first = this.#samples[0];
     const last = this.#samples.at(-1);

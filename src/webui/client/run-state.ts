@@ -10,25 +10,27 @@ export interface LiveText {
   text: string;
 }
 
+/** Why a run did not complete. */
 export interface RunError {
   readonly message: string;
-  /** Which input of the form is at fault. */
+  /** Name of the form's field that is at fault. */
   readonly field?: string;
 }
 
 const ENDED: readonly WireTask["status"][] = ["completed", "failed", "cancelled"];
 
+/** The state of one run. */
 export class RunState {
   status: WireTask["status"] = "pending";
   progress: WireProgress | undefined;
-  /** In the order in which they began. */
+  /** The texts, in the order in which they began. */
   readonly texts: LiveText[] = [];
   readonly warnings: string[] = [];
   error: RunError | undefined;
-  /** Present when the run has completed. */
+  /** The output; present when the run has completed. */
   output: { readonly value: unknown } | undefined;
   seeds: readonly number[] = [];
-  /** Tokens written; undefined while nobody has counted any. */
+  /** Number of tokens written; undefined while nobody has counted any. */
   tokens: number | undefined;
   readonly #rate = new RateMeter();
   readonly #startedAt: number;
@@ -65,7 +67,7 @@ export class RunState {
     return seconds > 0 ? (this.tokens - 1) / seconds : undefined;
   }
 
-  /** What goes on, in words. */
+  /** What goes on in the run, in words. */
   activity(): string {
     switch (this.status) {
       case "pending":
@@ -130,7 +132,7 @@ export class RunState {
     this.#end("failed", now);
   }
 
-  /** The events come again from the first one. */
+  /** Forgets the texts, because the events come again from the first one. */
   restart(): void {
     this.texts.length = 0;
     this.tokens = undefined;
@@ -197,7 +199,7 @@ const STAGES: Readonly<Record<WireProgress["stage"], string>> = {
   prefill: "Reading the prompt",
 };
 
-/** "Reading the prompt, 45 %" */
+/** How far something is, in words: "Reading the prompt, 45 %". */
 export function progressText({ stage, done, total }: WireProgress): string {
   const words = STAGES[stage];
   return total > 0 && stage !== "ready" ? `${words}, ${Math.floor((100 * done) / total)} %` : words;

@@ -23,21 +23,22 @@ export type VariableType =
 
 /** A value that a workflow takes or gives. What says nothing is left out. */
 export interface WireVariable {
-  /** A path such as `user.name`, `list[0].x`. Absent: the whole input or output. */
+  /** A path such as `user.name` or `list[0].x`. Absent: the variable is the whole input or output. */
   readonly name?: string;
   readonly type: VariableType;
   readonly is_list: boolean;
-  /** The fields of an object, min,max,step of a slider, what a stream is of. */
+  /** Arguments of the type: the fields of an object, min,max,step of a slider, what a stream is of. */
   readonly subtype?: string;
   readonly format?: string;
   /** The options of a select. */
   readonly options?: readonly string[];
   readonly default?: unknown;
-  /** A run without it is an error. Absent: false. */
+  /** Whether a run without it is an error. Absent: false. */
   readonly required?: boolean;
   readonly annotations?: readonly { readonly name: string; readonly text: string }[];
 }
 
+/** A workflow, with its inputs and outputs where they were asked for. */
 export interface WireWorkflow {
   readonly workflow_id: string;
   readonly name?: string;
@@ -48,24 +49,25 @@ export interface WireWorkflow {
   readonly output: readonly WireVariable[];
 }
 
+/** A task. */
 export interface WireTask {
-  /** A ULID. */
+  /** Id of the task, a ULID. */
   readonly task_id: string;
   readonly status: "pending" | "processing" | "cancelling" | "completed" | "failed" | "cancelled";
   readonly workflow_id: string;
-  /** What came of a task that has completed; absent when it is null. */
+  /** The value that came of a task that has completed; absent when it is null. */
   readonly output?: unknown;
-  /** Why a task has failed. */
+  /** The text of why a task has failed. */
   readonly error?: string;
-  /** The part of the input that is at fault. */
+  /** Path of the input that is at fault. */
   readonly field?: string;
   readonly session_id?: string;
   readonly metadata?: unknown;
-  /** Times in ISO 8601. */
+  /** Time of its start in ISO 8601, as all times. */
   readonly created_at: string;
   readonly started_at?: string;
   readonly ended_at?: string;
-  /** New tokens so far, while the task goes on. */
+  /** Number of new tokens so far, while the task goes on. */
   readonly tokens?: number;
   /** New text so far, while there is no output. */
   readonly text?: string;
@@ -76,9 +78,12 @@ export interface WireTask {
   };
   /** Why the last text ended. */
   readonly finish_reason?: "eos" | "length" | "context" | "stop";
-  /** Several when the texts differ in it. */
+  /** Seed of the texts; several when the texts differ in it. */
   readonly seed?: number | readonly number[];
-  /** Seconds and tokens per second: sums over all texts; the time to the first token is that of the first. */
+  /**
+   * Times in seconds, rates in tokens per second: sums over all texts; the time to the first token is that of the
+   * first.
+   */
   readonly timings?: {
     readonly time_to_first_token_seconds: number;
     readonly prefill_seconds: number;
@@ -92,39 +97,40 @@ export interface WireTask {
 /** How far loading a model, or reading a prompt, has come. */
 export interface WireProgress {
   readonly stage: "config" | "download" | "tokenizer" | "weights" | "compile" | "ready" | "prefill";
-  /** The component whose model is loaded. */
+  /** Id of the component whose model is loaded. */
   readonly component?: string;
-  /** The text whose prompt is read. */
+  /** Number of the text whose prompt is read. */
   readonly generation?: number;
   /** Bytes of a download or of weights, tokens of a prompt, else a fraction. */
   readonly done: number;
   readonly total: number;
 }
 
+/** The state of the server. */
 export interface WireHealth {
-  /** `unreachable` is the page's own word: nobody answers. */
+  /** The state in one word; `unreachable` is the page's own: nobody answers. */
   readonly status: "ok" | "loading" | "shutting_down" | "unreachable";
   readonly progress?: WireProgress;
 }
 
 /** The data of a task's events, by the names of the server-sent events. */
 export interface WireEvents {
-  /** First, and whenever the status changes; last of a task that was cancelled. */
+  /** The task, first, and whenever the status changes; last of a task that was cancelled. */
   readonly state: WireTask;
   readonly progress: WireProgress;
   /** New text of one of the run's texts. */
   readonly text: {
     readonly generation: number;
     readonly text: string;
-    /** 0 where nobody counts them. */
+    /** Number of tokens of the piece; 0 where nobody counts them. */
     readonly tokens: number;
-    /** What is not the answer itself. */
+    /** What the piece is when it is not the answer itself. */
     readonly kind?: "reasoning" | "tool-call";
   };
   readonly warning: { readonly message: string };
-  /** The last of a task that has completed. */
+  /** The task, as the last event of one that has completed. */
   readonly result: WireTask;
-  /** The last of a task that has failed. */
+  /** The task, as the last event of one that has failed. */
   readonly error: WireTask & { readonly detail: string };
 }
 

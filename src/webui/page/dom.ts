@@ -19,14 +19,14 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** A button, and what a click on it does. */
+/** A button with what a click on it does. */
 export function button(label: string, attributes: Attributes, onClick: () => void): HTMLButtonElement {
   const element = h("button", { type: "button", ...attributes }, label);
   element.addEventListener("click", onClick);
   return element;
 }
 
-/** An element of index.html. */
+/** The element of index.html with an id. @throws Error where there is none, or another kind */
 export function byId<T extends HTMLElement>(id: string, type: new () => T): T {
   const element = document.getElementById(id);
   if (element instanceof type) {
@@ -35,7 +35,7 @@ export function byId<T extends HTMLElement>(id: string, type: new () => T): T {
   throw new Error(`index.html has no ${type.name} with the id ${id}`);
 }
 
-/** Says to people who do not see the page what happens on it: a few words at turning points. */
+/** Tells people who do not see the page what happens on it: a few words at turning points. */
 export function announce(words: string): void {
   byId("announcer", HTMLElement).textContent = words;
 }
@@ -65,7 +65,10 @@ async function copy(text: string): Promise<boolean> {
   }
 }
 
-/** Browsers give the clipboard only to pages from this machine or over https; a phone in the local network has neither. */
+/**
+ * Copies by a selection: browsers give the clipboard only to pages from this machine or over https, and a phone in the
+ * local network has neither.
+ */
 function copyBySelection(text: string): boolean {
   const focused = document.activeElement;
   const area = h("textarea", { class: "unseen", readonly: true });

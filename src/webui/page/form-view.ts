@@ -11,16 +11,17 @@ interface FieldView {
   readonly control: ControlElement;
   readonly problem: HTMLElement;
   readonly element: HTMLElement;
-  /** After the value was set by the page. */
+  /** Brings the control up to date after the page has set its value. */
   readonly refresh: () => void;
 }
 
+/** The form of one workflow. */
 export class FormView {
   readonly element: HTMLElement;
   readonly #variables: readonly WireVariable[];
   readonly #views: readonly FieldView[];
 
-  /** @param prefix of the ids of its elements */
+  /** @param prefix beginning of the ids of its elements */
   constructor(prefix: string, variables: readonly WireVariable[], onChange: () => void) {
     this.#variables = variables;
     this.#views = fieldsOf(variables).map((field, i) => fieldView(field, `${prefix}-field-${i}`));
@@ -37,12 +38,12 @@ export class FormView {
     });
   }
 
-  /** What stands in the fields, by the name of the variable. */
+  /** The texts of the fields, by the name of the variable. */
   values(): Record<string, string> {
     return Object.fromEntries(this.#views.map(({ field, control }) => [field.key, valueOf(control)]));
   }
 
-  /** Fields that are not named get their defaults. */
+  /** Sets the fields; those that are not named get their defaults. */
   fill(values: Readonly<Record<string, string>>): void {
     for (const { field, control, refresh } of this.#views) {
       const value = values[field.key] ?? field.initial;
@@ -58,7 +59,7 @@ export class FormView {
     }
   }
 
-  /** The input of a run. Undefined: something is wrong, which now stands at its field. */
+  /** The input of a run; undefined when something is wrong, which now stands at its field. */
   input(): { readonly value: unknown } | undefined {
     const wrong = this.#views.filter((view) => {
       const isEmpty =
@@ -82,7 +83,7 @@ export class FormView {
     }
   }
 
-  /** @returns whether the form has that field */
+  /** Shows a problem at a field. @returns whether the form has that field */
   showProblem(key: string, message: string): boolean {
     const view = this.#views.find(({ field }) => field.key === key);
     if (view === undefined) {

@@ -2,11 +2,15 @@
 import type { Api } from "../client/api.ts";
 import { healthText } from "../client/health.ts";
 
-/** Milliseconds between two looks at a server that is ready, and at one that is not. */
+/** Milliseconds between two looks at a server that is ready (CALM), and at one that is not (SOON). */
 const CALM = 15_000;
 const SOON = 1000;
 
-/** @param onReachable each time the server answers after it did not */
+/**
+ * Shows the server's state in an element for as long as the page is open.
+ *
+ * @param onReachable called each time the server answers after it did not
+ */
 export function watchHealth(api: Api, element: HTMLElement, onReachable: () => void): void {
   let wasReachable = false;
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -1,4 +1,4 @@
-/** The runs that were, newest first. */
+/** The runs that have ended, newest first. */
 import type { HistoryEntry } from "../client/history.ts";
 import { outputParts } from "../client/outputs.ts";
 import { button, h } from "./dom.ts";
@@ -77,7 +77,7 @@ export class HistoryView {
 
 const LONGEST_SNIPPET = 80;
 
-/** The longest input tells runs apart best. */
+/** A few words of the longest input, which tells runs apart best. */
 function snippetOf({ fields }: HistoryEntry): string {
   const longest = Object.values(fields).reduce((a, b) => (b.length > a.length ? b : a), "");
   const line = longest.replaceAll(/\s+/g, " ").trim();

@@ -1,6 +1,7 @@
 /** Asks for the API key. It stays in the memory of the page. */
 import { button, h } from "./dom.ts";
 
+/** Asks the person for the key. @returns undefined when the person gives none */
 export function askForKey(wasWrong: boolean): Promise<string | undefined> {
   const { promise, resolve } = Promise.withResolvers<string | undefined>();
   const input = h("input", { id: "api-key", type: "password", autocomplete: "off", required: true });

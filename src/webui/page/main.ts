@@ -17,7 +17,7 @@ const services = { api, apiUrl: base, history: new History(sessionStorage), draf
 let panels: WorkflowPanel[] = [];
 let tabs: Tabs | undefined;
 
-/** What the page was made from. */
+/** The workflows that the page was made from, as JSON. */
 let shown: string | undefined;
 
 async function load(): Promise<void> {
@@ -42,7 +42,7 @@ async function load(): Promise<void> {
   }
 }
 
-/** The server was started again with another file. A reload keeps what stands in the forms. */
+/** Says that the server was started again with other workflows. A reload keeps what stands in the forms. */
 function noticeChange(): void {
   const reload = button("Reload", {}, () => location.reload());
   const notice = h(

@@ -11,7 +11,7 @@ export class RunView {
   readonly #warnings = h("ul", { class: "warnings", hidden: true });
   readonly #error = h("div", { class: "error", role: "alert", hidden: true });
   readonly #texts = h("div", { class: "parts" });
-  /** What of the live texts is on the page. */
+  /** The live texts that are on the page. */
   #live: LiveText[] = [];
   #frame: number | undefined;
 
@@ -37,7 +37,7 @@ export class RunView {
     });
   }
 
-  /** As update, at once. */
+  /** Brings the page up to date at once. */
   finish(state: RunState, now: number): void {
     if (this.#frame !== undefined) {
       cancelAnimationFrame(this.#frame);
@@ -50,7 +50,10 @@ export class RunView {
     }
   }
 
-  /** Where the output is below what the screen shows, as on a phone, nobody would see that anything happens. */
+  /**
+   * Scrolls to the output where it is below what the screen shows, as on a phone: nobody would see that anything
+   * happens.
+   */
   reveal(): void {
     if (this.element.getBoundingClientRect().top > innerHeight - 150) {
       this.element.scrollIntoView();
@@ -116,7 +119,7 @@ interface LiveText {
   reasoning: Text | undefined;
 }
 
-/** A box that can be closed, above the one of the text. */
+/** Adds a box that can be closed, above the one of the text, for what the model thinks. */
 function addReasoning(text: Text): Text {
   const node = document.createTextNode("");
   const box = h("pre", { class: "text live", tabindex: 0 }, node);
@@ -126,7 +129,7 @@ function addReasoning(text: Text): Text {
   return node;
 }
 
-/** Only what is new is added; the box goes on showing its end if it did. */
+/** Adds what is new to a box, which goes on showing its end if it did. */
 function showText(node: Text, text: string): void {
   const box = node.parentElement;
   const follows = box !== null && box.scrollHeight - box.scrollTop - box.clientHeight < 40;
@@ -140,7 +143,7 @@ function showText(node: Text, text: string): void {
   }
 }
 
-/** "Running · 3.2 s · 120 tokens · 35.1 tokens/s" */
+/** The facts of a run: "Running · 3.2 s · 120 tokens · 35.1 tokens/s". */
 function factsOf(state: RunState, now: number): string {
   const rate = state.tokensPerSecond(now);
   const facts = [

@@ -2,7 +2,7 @@
 import { h } from "./dom.ts";
 
 export interface TabSpec {
-  /** Stands behind `#` in the address. */
+  /** Name of the tab, behind `#` in the address. */
   readonly key: string;
   readonly label: string;
   readonly panel: HTMLElement;

@@ -3,11 +3,13 @@ export type Theme = "light" | "dark";
 
 const KEY = "model-compose.theme";
 
+/** The person's choice; undefined where the system's is taken. */
 export function chosenTheme(): Theme | undefined {
   const stored = read();
   return stored === "light" || stored === "dark" ? stored : undefined;
 }
 
+/** Shows the page in a choice of colours; undefined: the system's. */
 export function applyTheme(theme: Theme | undefined): void {
   if (theme === undefined) {
     delete document.documentElement.dataset["theme"];
@@ -16,6 +18,7 @@ export function applyTheme(theme: Theme | undefined): void {
   }
 }
 
+/** Lets a button switch between light and dark. */
 export function setUpThemeButton(button: HTMLButtonElement): void {
   const system = matchMedia("(prefers-color-scheme: dark)");
   const current = (): Theme => chosenTheme() ?? (system.matches ? "dark" : "light");
@@ -27,7 +30,7 @@ export function setUpThemeButton(button: HTMLButtonElement): void {
   };
   button.addEventListener("click", () => {
     const other = current() === "dark" ? "light" : "dark";
-    // Back at what the system says, the page follows it again.
+    // Where the choice is what the system says, the page follows the system again.
     const choice = other === (system.matches ? "dark" : "light") ? undefined : other;
     write(choice);
     applyTheme(choice);
@@ -37,7 +40,7 @@ export function setUpThemeButton(button: HTMLButtonElement): void {
   show();
 }
 
-/** A browser that forbids storage makes a choice last until the page is left. */
+/** The choice in a browser that forbids storage; it lasts until the page is left. */
 let unsaved: Theme | undefined;
 
 function read(): string | null | undefined {

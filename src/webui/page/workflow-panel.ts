@@ -11,9 +11,10 @@ import { FormView } from "./form-view.ts";
 import { HistoryView } from "./history-view.ts";
 import { RunView } from "./run-view.ts";
 
+/** What all panels of the page share. */
 export interface PanelServices {
   readonly api: Api;
-  /** Where people reach the API, for commands. */
+  /** Address at which people reach the API, for commands. */
   readonly apiUrl: string;
   readonly history: History;
   readonly drafts: Drafts;
@@ -35,7 +36,7 @@ export class WorkflowPanel {
   #task: string | undefined;
   #stopWanted = false;
 
-  /** @param id unique on the page */
+  /** @param id text that is unique on the page */
   constructor(id: string, workflow: WireWorkflow, services: PanelServices) {
     this.#workflow = workflow;
     this.#services = services;
@@ -102,7 +103,7 @@ export class WorkflowPanel {
     void this.#cancel();
   }
 
-  /** A run that was going on when the page was left. */
+  /** Follows a run that was going on when the page was left. */
   #resume(): void {
     const { history } = this.#services;
     const [running, ...lost] = history
@@ -198,7 +199,7 @@ export class WorkflowPanel {
     this.element.querySelector<HTMLElement>("textarea, input, select")?.focus();
   }
 
-  /** The run that the form means; undefined when something in it is wrong, which now stands there. */
+  /** The command of the run that the form means; undefined when something in it is wrong, which now stands there. */
   #curl(): string | undefined {
     const input = this.#form.input();
     if (input === undefined) {
@@ -242,7 +243,7 @@ function entryOf(
 function endWords(state: RunState, now: number): string {
   if (state.error !== undefined) {
     return "";
-  } // The alert says it.
+  } // The alert says what went wrong.
   const tokens = state.tokens === undefined ? "" : `, ${state.tokens} tokens`;
   return `${state.activity()} after ${state.seconds(now).toFixed(0)} seconds${tokens}.`;
 }

@@ -15,14 +15,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 export interface FakeFile {
   readonly bytes: Uint8Array;
-  /** In LFS: named by its SHA-256, and served by the storage. */
+  /** Whether the file is in LFS: named by its SHA-256, and served by the storage. */
   readonly isLarge: boolean;
 }
 
 export interface FakeRepository {
-  /** By commit. */
+  /** Files by path, of every commit. */
   readonly commits: Map<string, Map<string, FakeFile>>;
-  /** Branches and tags to commits. */
+  /** Commits of branches and tags. */
   readonly revisions: Map<string, string>;
   isGated: boolean;
   isPrivate: boolean;
@@ -31,12 +31,12 @@ export interface FakeRepository {
 export interface SeenRequest {
   readonly host: "hub" | "storage";
   readonly method: string;
-  /** Path and query. */
+  /** Path and query of the request. */
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
 }
 
-/** What goes wrong with one answer. */
+/** A fault of one answer. */
 export type Fault =
   | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: string }
   /** The connection breaks after so many bytes of the body. */
@@ -51,7 +51,7 @@ export type Fault =
   | { readonly corrupt: true }
   /** Other bytes, of another length. */
   | { readonly replaceBy: Uint8Array }
-  /** Milliseconds between pieces of `pieceBytes`. */
+  /** The body comes in pieces of `pieceBytes`, with `delay` milliseconds between them. */
   | { readonly delay: number; readonly pieceBytes: number };
 
 export class FakeHub {
@@ -59,9 +59,9 @@ export class FakeHub {
   readonly requests: SeenRequest[] = [];
   /** The token of an account that may read everything. */
   readonly token = "hf_secretSecretSecret";
-  /** Entries of a page of the list of files; 0: all on one. */
+  /** Number of entries of a page of the list of files; 0: all are on one. */
   pageSize = 0;
-  /** Asked for every request; what it returns happens. */
+  /** Decides for every request what goes wrong with it; undefined: nothing. */
   fault: (request: SeenRequest) => Fault | undefined = () => undefined;
   readonly #servers: readonly [Server, Server];
   #url = "";
@@ -83,7 +83,7 @@ export class FakeHub {
     return hub;
   }
 
-  /** For HF_ENDPOINT. */
+  /** Address of the hub, for HF_ENDPOINT. */
   get url(): string {
     return this.#url;
   }
@@ -113,7 +113,7 @@ export class FakeHub {
     return commit;
   }
 
-  /** Requests whose host and path match. */
+  /** The requests so far whose host and path match. */
   seen(host: SeenRequest["host"], path = /./): SeenRequest[] {
     return this.requests.filter((request) => request.host === host && path.test(request.url));
   }
@@ -153,7 +153,7 @@ export class FakeHub {
     if (headers.authorization !== undefined && !isKnown) {
       return refuse(response, 401, "", "Invalid credentials in Authorization header");
     }
-    // Whether it is not there or only private is nobody's business.
+    // The answer does not tell whether the repository is missing or only private.
     if (repository === undefined || (repository.isPrivate && !isKnown)) {
       return refuse(
         response,
@@ -306,7 +306,7 @@ export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** As git names content. */
+/** The hash by which git names content. */
 export function gitHash(bytes: Uint8Array): string {
   return createHash("sha1").update(`blob ${bytes.byteLength}\0`).update(bytes).digest("hex");
 }

@@ -6,7 +6,7 @@ type Files = Record<string, Uint8Array>;
 
 const tales = resolve(import.meta.dirname, "../../../models/tales");
 
-/** The bundled model, which runs. */
+/** The files of the bundled model, which runs. */
 export function talesFiles(): Files {
   return Object.fromEntries(
     readdirSync(tales)
@@ -16,8 +16,8 @@ export function talesFiles(): Files {
 }
 
 /**
- * A model in two shards whose configuration is of a supported family, with what repositories have besides: other formats
- * and files that no model needs. The weights are noise.
+ * The files of a model in two shards whose configuration is of a supported family, with what repositories have besides:
+ * other formats and files that no model needs. The weights are noise.
  */
 export function shardedFiles(shardBytes = 300_000): Files {
   const text = (value: string): Uint8Array => new TextEncoder().encode(value);
@@ -47,7 +47,7 @@ export function shardedFiles(shardBytes = 300_000): Files {
   };
 }
 
-/** The files of it that are fetched. */
+/** The names of its files that are fetched. */
 export const SHARDED_NEEDED = [
   "config.json",
   "generation_config.json",

@@ -1,4 +1,4 @@
-/** Which of the cached models a command line means. */
+/** Finds which of the cached models a command line means. */
 import type { CachedRepository } from "../../../models/hub/cache.ts";
 import { cachedModels } from "../../../models/hub/cache.ts";
 import type { CachedModel } from "../../../models/hub/cached-models.ts";
@@ -7,7 +7,11 @@ import { ModelComposeError } from "../../../base/errors.ts";
 import { nearestName } from "../../../base/nearest-name.ts";
 import type { ModelsFlags } from "./flags.ts";
 
-/** @throws ModelComposeError `not-found` for a model that is not in the cache, `invalid-argument` for a folder */
+/**
+ * The part of the cache that holds a model.
+ *
+ * @throws ModelComposeError `not-found` for a model that is not in the cache, `invalid-argument` for a folder
+ */
 export async function cachedRepository(id: string, { cacheDir }: ModelsFlags): Promise<CachedRepository> {
   const location = await locateModel(id, { cacheDirectory: cacheDir });
   if (location.kind !== "hub") {
@@ -26,7 +30,7 @@ export async function cachedRepository(id: string, { cacheDir }: ModelsFlags): P
   });
 }
 
-/** The commits that a revision names: a branch, a tag, a commit or its beginning; all without one. */
+/** The commits that a revision names: a branch, a tag, a commit or its beginning; without a revision, all. */
 export function selectCommits(
   models: readonly CachedModel[],
   revision: string | undefined,

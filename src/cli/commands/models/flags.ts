@@ -1,4 +1,4 @@
-/** Flags of the `models` commands; each takes some of them. */
+/** The flags of the `models` commands; each takes some of them. */
 export interface ModelsFlags {
   readonly cacheDir?: string;
   readonly revision?: string;

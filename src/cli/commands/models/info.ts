@@ -11,10 +11,10 @@ const BYTES = { float32: 4, float16: 2, bfloat16: 2 } as const;
 type Precision = keyof typeof BYTES;
 const PRECISIONS = Object.keys(BYTES) as Precision[];
 
-/** Tokens of context with which a model is loaded when nothing else is said. */
+/** The context in tokens with which a model is loaded when nothing else is said. */
 const DEFAULT_CONTEXT = 4096;
 
-/** `model-compose models info`: what a model takes, from its configuration alone, and whether this machine has it. */
+/** `model-compose models info`: shows what a model takes, from its configuration alone, and whether this machine has it. */
 export async function showModelInfo(
   model: string,
   flags: ModelsFlags,
@@ -90,7 +90,7 @@ function kvBytes(info: ModelInfo, tokens: number): number {
   return tokens * (info.kvBytesPerToken + info.sourceKvBytesPerToken);
 }
 
-/** The type of most of the weights; undefined when they are not here. */
+/** The element type of most of the weights; undefined when they are not here. */
 async function storedPrecision(directory: string): Promise<Precision | undefined> {
   if ((await missingWeightFiles(directory)).length > 0) {
     return undefined;

@@ -11,12 +11,12 @@ import type { ModelsFlags } from "./flags.ts";
 
 interface Entry {
   readonly id: string;
-  /** Branches and tags. */
+  /** Branches and tags at this commit. */
   readonly revisions: readonly string[];
   readonly commit?: string;
   /** `model_type` of config.json. */
   readonly family?: string;
-  /** The family runs here. */
+  /** Whether the family runs here. */
   readonly supported: boolean;
   readonly format?: string;
   readonly bytes: number;
@@ -25,7 +25,7 @@ interface Entry {
   readonly directory: string;
 }
 
-/** `model-compose models list`: what is in the cache, and what came with the program. */
+/** `model-compose models list`: lists what is in the cache, and what came with the program. */
 export async function listModels(flags: ModelsFlags, { terminal }: CommandContext): Promise<void> {
   const entries: Entry[] = [];
   for (const id of BUNDLED_MODELS) {

@@ -6,7 +6,7 @@ import { formatBytes } from "../../../base/bytes.ts";
 import type { CommandContext } from "../run.ts";
 import type { ModelsFlags } from "./flags.ts";
 
-/** `model-compose models pull`: fetches a model, or what is newer of it. Prints its directory. */
+/** `model-compose models pull`: fetches a model, or what is newer of it, and prints its directory. */
 export async function pullModel(id: string, flags: ModelsFlags, context: CommandContext): Promise<void> {
   const { terminal, signal } = context;
   const { revision = DEFAULT_REVISION, cacheDir: cacheDirectory } = flags;

@@ -8,7 +8,7 @@ import { cachedRepository, selectCommits } from "./cached.ts";
 import type { ModelsFlags } from "./flags.ts";
 
 /**
- * `model-compose models remove`: takes a model, or one commit of it, out of the cache. Asks before, on a terminal.
+ * `model-compose models remove`: takes a model, or one commit of it, out of the cache. On a terminal it asks first.
  *
  * @throws ModelComposeError `usage` where nobody can be asked and `--yes` is not given
  */

@@ -46,7 +46,7 @@ export async function verifyModels(
   });
 }
 
-/** @returns whether all is good */
+/** Checks one commit of a model, and repairs it where that is asked for. @returns whether all is good */
 async function verifyOne(model: CachedModel, flags: ModelsFlags, context: CommandContext): Promise<boolean> {
   const { terminal, signal } = context;
   const { repository, commit } = model;
@@ -108,7 +108,7 @@ async function verifyOne(model: CachedModel, flags: ModelsFlags, context: Comman
     await terminal.write(`  repaired: ${formatBytes(fetchedBytes)} fetched\n`);
     return true;
   } catch (error) {
-    // The other models may well be repaired.
+    // The other models may well be repaired, so checking goes on.
     if (!(error instanceof ModelComposeError) || error.code === "aborted") {
       throw error;
     }

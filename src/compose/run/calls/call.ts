@@ -5,7 +5,7 @@ import { prepareModelCall } from "./model-call.ts";
 import { prepareWorkflowCall } from "./sub-workflow.ts";
 
 /**
- * Renders a call of a component.
+ * Renders a call of a component of any type.
  *
  * @throws WorkflowInputError naming the field of the run's input that is at fault
  */

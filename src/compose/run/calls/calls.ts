@@ -2,10 +2,10 @@ import { randomInt } from "node:crypto";
 import { actionScope } from "../scopes.ts";
 import type { CallSite, JobSite, PreparedCall } from "../site.ts";
 
-/** Calls of one job that run at the same time, however many it makes: each may hold a connection. */
+/** The most calls of one job that run at the same time, however many it makes: each may hold a connection. */
 export const MOST_AT_ONCE = 64;
 
-/** What tells a call of a job from its others. */
+/** What a call of a job has of its own. */
 type OwnOfCall = Pick<CallSite, "input" | "index" | "sink">;
 
 /**
@@ -13,6 +13,7 @@ type OwnOfCall = Pick<CallSite, "input" | "index" | "sink">;
  *
  * @param prepare renders the call of an index; `siteOf` gives its place from what it has of its own
  * @returns the outputs in the order of the calls
+ * @throws what rendering throws, or what the first call that fails throws
  */
 export async function makeCalls(
   count: number,
@@ -54,11 +55,11 @@ export async function makeCalls(
   return outputs;
 }
 
-/** Seeds are drawn from this many. */
+/** Number of seeds that one is drawn from. */
 const SEEDS = 2 ** 48 - 1;
 
 /**
- * Which call this is among all of its kind in a run, for the random generator: calls of a workflow that is itself
+ * The number of this call among all of its kind in a run, for the random generator: calls of a workflow that is itself
  * called several times differ too.
  */
 function repeatNumber(outer: number, index: number): number {

@@ -25,7 +25,7 @@ export function renderChat(action: ChatCompletionAction, site: CallSite): Render
   return { inputs: [conversation(value, node, "messages", site)], isList: false, chat };
 }
 
-/** A list of messages; a single message, or what a user says, stands for a list of one. */
+/** The messages of a conversation: a list as it is; a single message, or what a user says, stands for a list of one. */
 function conversation(
   value: unknown,
   node: SourceNode,
@@ -77,7 +77,7 @@ function templatesOf(node: SourceNode, messages: readonly unknown[]): (SourceNod
   return messages.map((_, i) => (i < first ? items[i] : behind.at(i - messages.length)));
 }
 
-/** A message of a user whose text is missing is the fault of the field that it comes from. */
+/** Refuses a user's message whose text is missing, as the fault of the field that the text comes from. */
 function requireTexts(
   messages: readonly unknown[],
   nodes: readonly (SourceNode | undefined)[],
@@ -106,7 +106,8 @@ function renderChatOptions(action: ChatCompletionAction, site: CallSite): ChatOp
   const { tools, documents, chatTemplate, templateVariables, reasoningTags, toolCallTags } = action;
   const isText = (value: unknown): value is string => typeof value === "string" && value !== "";
   return {
-    // The prompt that was counted, when the context was sized, is the one that is read later.
+    // The template sees the time of rendering, so that the prompt that is counted for the context is the one that is
+    // read.
     now: new Date(),
     tools: valueOf(tools, "tools", "a list of objects", isObjects, site),
     documents: valueOf(documents, "documents", "a list of objects", isObjects, site),

@@ -22,7 +22,7 @@ import type { RenderedInputs } from "./rendered-inputs.ts";
 /** One call of a model's action with every template evaluated and every value checked. */
 export interface GenerationRequest extends RenderedInputs {
   readonly parameters: ResolvedParameters;
-  /** Text is sampled, with a seed that nobody gave. */
+  /** Whether the text is sampled with a seed that nobody gave. */
   readonly seedIsDrawn: boolean;
 }
 
@@ -85,7 +85,7 @@ function checkedParameter(
   return checked.value;
 }
 
-/** Each beam has a KV cache of its own, which the model was loaded with. */
+/** Refuses more beams than the model was loaded for: each has a KV cache of its own. */
 function requireBeams(component: ModelComponent, beams: number, field: string | undefined): void {
   const most = beamBound(component);
   if (most === undefined || beams <= most) {
@@ -98,7 +98,7 @@ function requireBeams(component: ModelComponent, beams: number, field: string | 
   );
 }
 
-/** What depends on several parameters. */
+/** Checks what depends on several parameters. */
 function checkTogether(request: GenerationRequest, { services }: CallSite): void {
   const { isList, inputs, chat, parameters } = request;
   requireWithin(services.definition.controller.limits, "prompts", inputs.length);
@@ -147,7 +147,7 @@ export function generateOptions(parameters: ResolvedParameters): GenerateOptions
     earlyStopping: parameters.early_stopping,
     numReturnSequences: parameters.num_return_sequences,
   };
-  // What has no effect is not asked for: most of it nobody has written.
+  // Settings that have no effect are not asked for: most of them nobody has written.
   const ofSampling: GenerateOptions = {
     temperature: parameters.temperature,
     topK: parameters.top_k,
@@ -171,7 +171,7 @@ export function generateOptions(parameters: ResolvedParameters): GenerateOptions
   };
 }
 
-/** What a request needs of the model's context. */
+/** The tokens that a request needs in the model's context. */
 export function contextNeed({ inputs, chat = {}, parameters }: GenerationRequest): ContextNeed {
   return {
     prompts: inputs.map((input) => (typeof input === "string" ? input : { messages: input, options: chat })),

@@ -2,10 +2,10 @@ import { createParser } from "eventsource-parser";
 import { DEEPEST, isTooDeep } from "../../template/depth.ts";
 import { RemoteError, type HttpAnswer } from "./http-request.ts";
 
-/** An answer, or one event of a stream, is at most this large; nothing that is text is. */
+/** The most bytes of an answer, or of one event of a stream; nothing that is text has more. */
 const MOST_BYTES = 64 * 1024 * 1024;
 
-/** The media type, without its parameters. */
+/** The media type of an answer, without its parameters. */
 function mediaType({ message }: HttpAnswer): string {
   return (message.headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
 }
@@ -14,7 +14,7 @@ export function isEventStream(answer: HttpAnswer): boolean {
   return mediaType(answer) === "text/event-stream";
 }
 
-/** The whole answer: JSON as its value, other text as it is, null for none. @throws RemoteError */
+/** The value of a whole answer: of JSON its value, other text as it is, null for none. @throws RemoteError */
 export async function readAnswer(answer: HttpAnswer): Promise<unknown> {
   const type = mediaType(answer);
   const isJson = /^application\/([\w.-]+\+)?json$/.test(type);
@@ -47,7 +47,11 @@ export async function readAnswer(answer: HttpAnswer): Promise<unknown> {
   return requireShallow(value);
 }
 
-/** The data of every event: its text, or with format json its value (null for what is not JSON, as `[DONE]`). */
+/**
+ * The data of every event: its text, or with format json its value (null for what is not JSON, as `[DONE]`).
+ *
+ * @throws RemoteError for an event that is too large, and when the answer breaks off
+ */
 export async function* readEvents(
   answer: HttpAnswer,
   format: "text" | "json",

@@ -20,7 +20,7 @@ interface Seen {
 
 type Handler = (request: Seen, response: ServerResponse) => void;
 
-/** An API of somebody else, on this machine. */
+/** An outside API, served on this machine. */
 class Api {
   readonly seen: Seen[] = [];
   handler: Handler = (_request, response) => response.end();

@@ -56,7 +56,7 @@ async function readStream(
     const pieces: unknown[] = [];
     for await (const event of events) {
       const piece = isMapped ? evaluateNode(mapping, withSources(scope, ["response[]", event])) : event;
-      // Nothing in this event is meant: the end mark, or one without text.
+      // An event without text, or the mark of the stream's end, is no piece of the output.
       if (piece === null || piece === "") {
         continue;
       }
@@ -95,7 +95,10 @@ function renderRequest({ component, action }: HttpCall, scope: RunScope): HttpRe
   return { url, method: action.method, headers, body: encodeBody(body, headers) };
 }
 
-/** A text as it is, anything else as the content type says: a form, or (the default) JSON. */
+/**
+ * The text of a body, undefined for null: a text as it is, anything else as the content type says: a form, or (the
+ * default) JSON. A content type that is missing is added.
+ */
 function encodeBody(body: unknown, headers: Map<string, string>): string | undefined {
   if (body === null) {
     return undefined;
@@ -132,8 +135,8 @@ function renderUrl({ baseUrl }: HttpClientComponent, { target }: HttpAction, sco
 }
 
 /**
- * A URL, or a part of it. Values from the input are data: behind the beginning they are encoded, so that they stay in
- * the segment or the parameter they stand in. What is missing is an error, and so are dots that would leave the
+ * Renders a URL, or a part of it. Values from the input are data: behind the beginning they are encoded, so that they
+ * stay in the segment or the parameter they stand in. What is missing is an error, and so are dots that would leave the
  * segment, which no encoding holds (WHATWG URL, "double-dot path segment"): another resource would be meant.
  *
  * @param begins whether the URL begins here, so that a value at the beginning may be more than a segment

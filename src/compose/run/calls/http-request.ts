@@ -3,21 +3,23 @@ import { request as httpsRequest } from "node:https";
 import { AbortError, errorMessage, ModelComposeError } from "../../../base/errors.ts";
 import type { HttpMethod } from "../../definition/definition.ts";
 
+/** A request to an outside API. */
 export interface HttpRequest {
   readonly url: URL;
   readonly method: HttpMethod;
-  /** Names in lower case. */
+  /** The headers by their names in lower case. */
   readonly headers: ReadonlyMap<string, string>;
   readonly body?: string;
 }
 
+/** The answer of an outside API, of which the body is still to come. */
 export interface HttpAnswer {
   readonly message: IncomingMessage;
   /** Throws the right error when the answer breaks off. */
   readonly fail: (error: unknown) => never;
 }
 
-/** An outside API could not be reached, or did not do what it was asked. */
+/** The error for an outside API that could not be reached, or that did not do what it was asked. */
 export class RemoteError extends ModelComposeError {
   override readonly name = "RemoteError";
   /** The HTTP status of the answer, if there was one. */

@@ -7,13 +7,13 @@ import type { CallSite } from "../site.ts";
 
 /** A text that a call cannot do without. */
 export interface NeededText {
-  /** For messages: `the prompt`, `prompt 3`, `the content of messages[1]`. */
+  /** Name of the text in messages: `the prompt`, `prompt 3`, `the content of messages[1]`. */
   readonly name: string;
   /** The template that gives it. */
   readonly node: SourceNode;
-  /** Where within the template's value it stands; absent: it is all of it. */
+  /** Place of the text within the template's value; absent: it is all of it. */
   readonly within?: readonly FixedSegment[];
-  /** What to do where it is empty. */
+  /** What a person can do where the text is empty. */
   readonly remedy: string;
 }
 

@@ -6,7 +6,7 @@ import { inferSchema } from "../../analysis/inferred-schema.ts";
 
 const chat = "component: { type: model, task: chat-completion, model: some/model }\n";
 const content = '"${input.prompt as text}"';
-/** A component with the keys of an action. */
+/** A compose file with a component for conversations that has these keys of an action. */
 const chatWith = (keys: string): string => `component:
   type: model
   task: chat-completion
@@ -17,7 +17,7 @@ const simple = chatWith(`  messages:
     - { role: user, content: ${content} }
 `);
 
-/** What the model was asked, and what came of it. */
+/** Runs the file with an input: what the model was asked, and what came of it. */
 async function ask(yaml: string, input: unknown, fake = new FakeModels()) {
   const { result, events } = await runCompose(yaml, { input }, fake);
   return { output: result.output, events, chats: fake.chats, fake };

@@ -43,7 +43,7 @@ interface Output {
   readonly response?: Readonly<Record<string, unknown>>;
 }
 
-/** A call that does its work. */
+/** One call of a model while it does its work. */
 class ModelExecution {
   readonly #call: ModelCall;
   readonly #request: GenerationRequest;
@@ -55,7 +55,13 @@ class ModelExecution {
     this.#site = site;
   }
 
-  /** @param needs of all calls of the job */
+  /**
+   * Loads the model and generates all texts of the call.
+   *
+   * @param needs what all calls of the job need of the model's context
+   * @returns the value of the call: of one text itself, of several a list
+   * @throws what loading and generating throw; AbortError
+   */
   async execute(needs: readonly ContextNeed[]): Promise<unknown> {
     const { component, action } = this.#call;
     const { isList, inputs, parameters } = this.#request;
@@ -85,7 +91,7 @@ class ModelExecution {
     return this.#evaluate(output, result, outputs[0]?.response);
   }
 
-  /** The output of the action; of several conversations, of each. */
+  /** The value of the action's output; of several conversations, of each. */
   #evaluate(output: SourceNode, result: unknown, response: unknown): unknown {
     const scope = withSources(
       this.#site.scope,
@@ -178,7 +184,7 @@ class ModelExecution {
     });
   }
 
-  /** The text of an answer does not show that it is a call. */
+  /** Warns when the model calls tools and the action's output does not take the calls, which no text shows. */
   #warnOfCalls({ toolCalls }: ChatAnswer): void {
     const { output } = this.#call.action;
     if (toolCalls.length === 0) {

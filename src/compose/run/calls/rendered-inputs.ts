@@ -7,8 +7,8 @@ export type ModelInput = string | readonly ChatMessage[];
 /** The inputs of one call of a model. */
 export interface RenderedInputs {
   readonly inputs: readonly ModelInput[];
-  /** A list of inputs gives a list, also a list of one. */
+  /** Whether the inputs are a list, which gives a list of outputs, also where it has one item. */
   readonly isList: boolean;
-  /** Of conversations. */
+  /** Options of conversations; absent for prompts. */
   readonly chat?: ChatOptions;
 }

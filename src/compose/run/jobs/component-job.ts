@@ -12,6 +12,7 @@ import { requireCount } from "./count.ts";
  * Runs a component, once or `repeat_count` times.
  *
  * @returns its output; of several calls, the list of them
+ * @throws WorkflowInputError for a count that cannot be, or a stream that is repeated; what the calls throw
  */
 export async function executeComponentJob(job: ComponentJob, site: JobSite): Promise<unknown> {
   const { limits } = site.services.definition.controller;

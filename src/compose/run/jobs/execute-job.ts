@@ -12,7 +12,7 @@ import type { JobSite, PieceSink } from "../site.ts";
 import { routeOf } from "./routing.ts";
 import { isWorthRetrying } from "../run.ts";
 
-/** A value, or the job that comes next. */
+/** The output of a job, or the job that comes next. */
 export type JobResult = { readonly output: unknown } | { readonly to: string | undefined };
 
 /** Runs a job with its retries and what takes its place when they fail. @throws what the last attempt threw */

@@ -12,7 +12,8 @@ import { requireCount } from "./count.ts";
 /**
  * Runs a component for every item of a list, `batch_size` at a time.
  *
- * @returns the outputs in the order of the items; for a value that is no list, the output of its only run
+ * @returns the outputs in the order of the items; for a value that is no list, the output of its only call
+ * @throws WorkflowInputError when the list is missing or too long; what the calls throw
  */
 export async function executeForEach(job: ForEachJob, site: JobSite): Promise<unknown> {
   const scope = jobScope(site);

@@ -14,7 +14,7 @@ export function routeOf(job: RoutingJob, site: JobSite): string | undefined {
   return found ?? job.otherwise?.id;
 }
 
-/** The first condition that leads somewhere for what it finds. */
+/** The job of the first condition that leads somewhere for what it finds; undefined where none does. */
 function branchOf(job: IfJob, input: unknown, scope: Scope): string | undefined {
   for (const { operator, input: own, value, ifTrue, ifFalse } of job.conditions) {
     const left = own === undefined ? input : evaluateNode(own, scope);

@@ -1,4 +1,4 @@
-/** Arguments of functions, filters and tests by the names of their parameters, as Python binds them. */
+/** Binds the arguments of functions, filters and tests to the names of their parameters, as Python does. */
 import { nameOf, NONE, UNDEFINED, type Arguments, type Value } from "./values.ts";
 
 /** The arguments of one call. A parameter that has no argument, or None, takes its default. */
@@ -11,12 +11,12 @@ export class BoundArguments<Name extends string> {
     this.#values = values;
   }
 
-  /** Undefined without an argument. */
+  /** The value of a parameter; undefined without an argument. */
   get(name: Name): Value | undefined {
     return this.#values.get(name);
   }
 
-  /** @throws Error without an argument */
+  /** The value of a parameter. @throws Error without an argument */
   require(name: Name): Value {
     const value = this.#values.get(name);
     if (value === undefined) {
@@ -61,7 +61,7 @@ export class BoundArguments<Name extends string> {
 }
 
 /**
- * Arguments by the names of the parameters that they are for.
+ * Binds arguments to the names of the parameters that they are for.
  *
  * @param call the function's name, for messages
  * @throws Error for an argument too many, one that no parameter takes, and two for one parameter
@@ -87,7 +87,7 @@ export function bind<Name extends string>(
   return new BoundArguments(call, values);
 }
 
-/** The same arguments without the first, which is taken for something else; undefined where there is none. */
+/** The arguments without the first, which is taken for something else; undefined where there is none. */
 export function shift({ positional: [first, ...rest], named }: Arguments): {
   first: Value;
   rest: Arguments;

@@ -1,4 +1,4 @@
-/** The value of every expression of a template while it runs; statements are those of execute.ts. */
+/** Computes the values of a template's expressions while it runs; execute.ts runs its statements. */
 import { applyFilter } from "./filters.ts";
 import type { RunLimits } from "./limits.ts";
 import { attribute, item, slice } from "./members.ts";
@@ -33,7 +33,7 @@ import {
   type Value,
 } from "./values.ts";
 
-/** A template reads a field of something that is not there, or calculates with it. */
+/** The error of a template that reads a field of something that is not there, or calculates with it. */
 export class UndefinedError extends Error {}
 
 const NO_ARGUMENTS: Arguments = { positional: [], named: new Map() };
@@ -56,6 +56,8 @@ export class Evaluator {
   }
 
   /**
+   * Computes the value of an expression.
+   *
    * @throws UndefinedError for what is done with a value that is not there; Error for all else that Python would refuse,
    *   and when the limits are reached
    */
@@ -66,7 +68,7 @@ export class Evaluator {
     return value;
   }
 
-  /** What a filter makes of a value. */
+  /** Applies a filter to a value. */
   filter(filter: FilterCall, value: Value, scope: Scope): Value {
     if (filter.type === "Identifier") {
       return applyFilter(filter.value, value, NO_ARGUMENTS);
@@ -78,7 +80,7 @@ export class Evaluator {
     return applyFilter(callee.value, value, this.arguments(args, scope));
   }
 
-  /** @throws Error for what is no function */
+  /** Calls a function. @throws Error for what is no function */
   call(callee: Expression, args: Arguments, scope: Scope): Value {
     const called = this.evaluate(callee, scope);
     if (called.kind === "undefined") {
@@ -90,7 +92,7 @@ export class Evaluator {
     return called.call(args);
   }
 
-  /** As in Python, those without a name are evaluated before those with one. */
+  /** The values of arguments. As in Python, those without a name are evaluated before those with one. */
   arguments(nodes: readonly Expression[], scope: Scope): Arguments {
     const positional: Value[] = [];
     for (const node of nodes) {
@@ -247,7 +249,7 @@ export class Evaluator {
   }
 }
 
-/** `"message.content"`, as far as that is simple; for messages. */
+/** The source of an expression, as far as that is simple: `"message.content"`; for messages. */
 function sourceOf(node: Expression): string {
   if (node.type === "Identifier") {
     return `"${node.value}"`;

@@ -1,4 +1,4 @@
-/** Runs a template: its statements and what they print; expressions are those of evaluate.ts. */
+/** Runs a template: its statements and what they print; evaluate.ts computes its expressions. */
 import { CONSTANTS, Evaluator } from "./evaluate.ts";
 import { Output, RunLimits } from "./limits.ts";
 import { Signature } from "./macros.ts";
@@ -37,7 +37,7 @@ import {
 type Ending = "end" | "break" | "continue";
 
 /**
- * The text of a template.
+ * Runs a template and returns its text.
  *
  * @throws UndefinedError, RaisedError, or Error for all else that Python would refuse, and when the template does not come
  *   to an end or makes more than fits
@@ -96,7 +96,7 @@ class Run {
     }
   }
 
-  /** Each iteration has a scope of its own: what one sets, the next does not see. */
+  /** Runs a loop. Each iteration has a scope of its own: what one sets, the next does not see. */
   #loop({ loopvar, iterable, body, defaultBlock }: ForStatement, scope: Scope, output: Output): Ending {
     const items = this.#itemsOf(loopvar, iterable, scope);
     if (items.length === 0) {
@@ -112,7 +112,7 @@ class Run {
     return "end";
   }
 
-  /** `items if test`: those for which the test holds. */
+  /** The items that a loop goes over; of `items if test`, those for which the test holds. */
   #itemsOf(target: Expression, iterable: Expression, scope: Scope): readonly Value[] {
     if (iterable.type !== "SelectExpression") {
       return iterate(this.#evaluator.evaluate(iterable, scope));
@@ -124,7 +124,7 @@ class Run {
   }
 
   #iteration(target: Expression, item: Value, scope: Scope): Scope {
-    // The body may be empty.
+    // The time is checked here too, because the body may be empty.
     this.limits.checkTime();
     const inner = new Scope(scope);
     this.#assign(target, item, inner);
@@ -144,7 +144,7 @@ class Run {
     return ending;
   }
 
-  /** `{% set name | filter %}`: the text of the block, filtered. */
+  /** Sets a variable to the text of a block, filtered: `{% set name | filter %}`. */
   #assignBlock(target: Expression, text: Value, scope: Scope): void {
     const filters: FilterCall[] = [];
     let name = target;
@@ -192,7 +192,7 @@ class Run {
     scope.set(name.value, this.#blockFunction(`the macro "${name.value}"`, args, body, scope));
   }
 
-  /** A block that is called, with the variables of where it is written. */
+  /** A function that runs a block, with the variables of where it is written. */
   #blockFunction(
     name: string,
     parameters: readonly Parameter[],
@@ -209,7 +209,7 @@ class Run {
     });
   }
 
-  /** The macro that is called gets the block as `caller`. */
+  /** Calls a macro, which gets the block as `caller`. */
   #callBlock({ call, callerArgs, body }: CallStatement, scope: Scope): Value {
     const caller = this.#blockFunction("the block of call", callerArgs ?? [], body, scope);
     const { positional, named } = this.#evaluator.arguments(call.args, scope);

@@ -62,7 +62,7 @@ function reverse(value: Value): Value {
   return value.kind === "text" ? textOf(reversed.map(str).join("")) : listOf(reversed);
 }
 
-/** Every word large, and the rest of it small; words begin after white space and opening brackets. */
+/** Makes the first letter of every word large and the rest small; words begin after white space and opening brackets. */
 function title(text: string): string {
   return text
     .split(/([-\s({[<]+)/u)
@@ -96,13 +96,13 @@ function join(value: Value, args: BoundArguments<"d" | "attribute">): Value {
   return textOf(parts.map(str).join(separator === undefined ? "" : str(separator)));
 }
 
-/** What items are sorted and told apart by: a path of each, texts without their case unless it counts. */
+/** The key that a value is sorted and told apart by: a path of it, texts without their case unless it counts. */
 function keyOf(value: Value, attribute: string | undefined, isCaseSensitive: boolean): Value {
   const key = attribute === undefined ? value : path(value, attribute);
   return key.kind === "text" && !isCaseSensitive ? textOf(key.value.toLowerCase()) : key;
 }
 
-/** The order is kept of those that are equal, also in reverse. */
+/** Sorts values by a key. Those that are equal keep their order, also in reverse. */
 function sortBy(values: readonly Value[], key: (value: Value) => Value, isReverse: boolean): Value[] {
   const keyed = values.map((value) => ({ value, key: key(value) }));
   keyed.sort((a, b) => (isReverse ? compare(b.key, a.key) : compare(a.key, b.key)));
@@ -111,7 +111,7 @@ function sortBy(values: readonly Value[], key: (value: Value) => Value, isRevers
 
 function sort(value: Value, args: BoundArguments<"reverse" | "case_sensitive" | "attribute">): Value {
   const attribute = args.get("attribute");
-  // Several, with commas between them, are compared one after the other.
+  // Several paths, with commas between them, are compared one after the other.
   const paths =
     attribute === undefined || attribute.kind === "none" ? [undefined] : str(attribute).split(",");
   const isCaseSensitive = args.flag("case_sensitive") ?? false;
@@ -145,7 +145,7 @@ function unique(value: Value, args: BoundArguments<"case_sensitive" | "attribute
   return listOf(found);
 }
 
-/** Python's `int()`, which takes the text of an integer, and what it makes of the text of a float. */
+/** Python's `int()`, which takes the text of an integer, and also of a float as Jinja's filter does. */
 function toInteger(value: Value, args: BoundArguments<"default">): Value {
   if (value.kind === "text") {
     const text = strip(value.value, "both");
@@ -209,12 +209,12 @@ function toJson(value: Value, args: BoundArguments<JsonParameter>): Value {
   );
 }
 
-/** What map, select and reject go over: of any value that is false, nothing. */
+/** The items that map, select and reject go over: none of any value that is false. */
 function itemsOf(value: Value): readonly Value[] {
   return isTrue(value) ? iterate(value) : [];
 }
 
-/** `map(attribute="name")`, or `map("filter", …)`. */
+/** The filter map: `map(attribute="name")`, or `map("filter", …)`. */
 function map(value: Value, args: Arguments): Value {
   if (args.positional.length > 0) {
     const { first, rest } = shift(args);
@@ -231,7 +231,7 @@ function map(value: Value, args: Arguments): Value {
   );
 }
 
-/** `select("test", …)`: the items that a test holds for; without a name, those that are true. */
+/** The filter `select("test", …)`: the items that a test holds for; without a name, those that are true. */
 function select(value: Value, args: Arguments, field: (item: Value) => Value, wanted: boolean): Value {
   const { first, rest } = shift(args);
   const holds = (one: Value): boolean =>
@@ -239,7 +239,7 @@ function select(value: Value, args: Arguments, field: (item: Value) => Value, wa
   return listOf(itemsOf(value).filter((one) => holds(field(one)) === wanted));
 }
 
-/** `selectattr("name", "test", …)`: the same of a field of each item. */
+/** The filter `selectattr("name", "test", …)`: as select, of a field of each item. */
 function selectByAttribute(name: string, wanted: boolean): readonly [string, Filter] {
   return [
     name,
@@ -295,7 +295,11 @@ const filters: ReadonlyMap<string, Filter> = new Map<string, Filter>([
   selectByAttribute("rejectattr", false),
 ]);
 
-/** @throws Error for a name that is not known here, and of a filter that does not take the value or its arguments */
+/**
+ * Applies a filter to a value.
+ *
+ * @throws Error for a name that is not known here, and of a filter that does not take the value or its arguments
+ */
 export function applyFilter(name: string, value: Value, args: Arguments): Value {
   const found = filters.get(name);
   if (found === undefined) {

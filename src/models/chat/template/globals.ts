@@ -16,13 +16,13 @@ import {
   type Value,
 } from "./values.ts";
 
-/** `raise_exception` of a template. */
+/** The error that a template throws by `raise_exception`. */
 export class RaisedError extends Error {}
 
-/** As in Jinja's sandbox. */
+/** Most items of a range, as in Jinja's sandbox. */
 const LONGEST_RANGE = 100_000;
 
-/** @param now what `strftime_now` tells */
+/** The functions by name. @param now the time that `strftime_now` tells */
 export function globalsAt(now: Date): ReadonlyMap<string, Value> {
   return new Map<string, Value>([
     ["dict", functionOf(toMapping)],
@@ -43,7 +43,7 @@ export function globalsAt(now: Date): ReadonlyMap<string, Value> {
   ]);
 }
 
-/** Python's `dict()`: of a mapping or of pairs, and of named arguments. */
+/** Python's `dict()` of a mapping or of pairs, and of named arguments. */
 function toMapping({ positional, named }: Arguments): Mapping {
   if (positional.length > 1) {
     throw new Error(`a mapping is made of at most 1 argument; found ${positional.length}`);
@@ -67,7 +67,7 @@ function fieldsOf(mapping: Mapping): Map<string, Value> {
   return new Map(mapping.entries().map(([key, value]) => [str(key), value]));
 }
 
-/** @throws Error for bounds that are no integers, and a range that is too long */
+/** Python's `range()`. @throws Error for bounds that are no integers, and a range that is too long */
 function range({ positional, named }: Arguments): Value {
   const bounds = positional.map((bound) =>
     bound.kind === "integer" || bound.kind === "boolean" ? Number(bound.value) : Number.NaN,

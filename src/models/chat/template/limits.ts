@@ -1,19 +1,20 @@
 /**
- * What a run of a template may take. A template comes with a model, from whoever published it, and nothing else can
- * interrupt it. Long conversations take a few milliseconds.
+ * Bounds on what a run of a template may take. A template comes with a model, from whoever published it, and nothing else
+ * can interrupt it. Long conversations take a few milliseconds.
  */
 import { isSequence, type Value } from "./values.ts";
 
 const MOST_MILLISECONDS = 5000;
-/** In UTF-16 code units. */
+/** Most UTF-16 code units of a text. */
 const LONGEST_TEXT = 2 ** 26;
+/** Most items of a list. */
 const LONGEST_LIST = 2 ** 20;
 
-/** Of one run, whose time begins with it. */
+/** The limits of one run, whose time begins when this is made. */
 export class RunLimits {
   readonly #startedAt = performance.now();
 
-  /** @throws Error when the time is up */
+  /** Checks the time. @throws Error when it is up */
   checkTime(): void {
     if (performance.now() - this.#startedAt < MOST_MILLISECONDS) {
       return;
@@ -21,7 +22,7 @@ export class RunLimits {
     throw new Error(`it is not done after ${MOST_MILLISECONDS / 1000} seconds`);
   }
 
-  /** @throws Error for a text or a list that is too long */
+  /** Checks a value. @throws Error for a text or a list that is too long */
   checkValue(value: Value): void {
     if (value.kind === "text") {
       this.checkText(value.value.length);
@@ -31,7 +32,7 @@ export class RunLimits {
     }
   }
 
-  /** @throws Error for a text of so many code units that it is too long */
+  /** Checks the length of a text in UTF-16 code units. @throws Error when it is too long */
   checkText(length: number): void {
     if (length > LONGEST_TEXT) {
       throw new Error(`it makes a text of more than ${LONGEST_TEXT} characters`);
@@ -52,7 +53,7 @@ export class Output {
     return this.#text;
   }
 
-  /** @throws Error when there is too much */
+  /** Adds a text. @throws Error when there is too much */
   write(text: string): void {
     this.#limits.checkText(this.#text.length + text.length);
     this.#text += text;

@@ -1,4 +1,4 @@
-/** What a macro, and the block of a `call`, is called with (jinja2/runtime.py: Macro; jinja2/compiler.py: macro_body). */
+/** The parameters of a macro, and of the block of a `call` (jinja2/runtime.py: Macro; jinja2/compiler.py: macro_body). */
 import type { Scope } from "./scope.ts";
 import type { Expression, FilterCall, Node, Parameter } from "./syntax.ts";
 import { Mapping, textOf, tupleOf, UNDEFINED, type Arguments, type Value } from "./values.ts";
@@ -13,7 +13,7 @@ export class Signature {
   readonly #parameters: readonly Parameter[];
   readonly #special: ReadonlySet<SpecialName>;
 
-  /** @param name for messages */
+  /** @param name the macro's name, for messages */
   constructor(name: string, parameters: readonly Parameter[], body: readonly Node[]) {
     this.#name = name;
     this.#parameters = parameters;

@@ -18,19 +18,19 @@ import {
   type Value,
 } from "./values.ts";
 
-/** `value.name`: a method before a field, so `x.items` is the method also when the mapping has a key "items". */
+/** What `value.name` is: a method before a field, so `x.items` is the method also of a mapping with a key "items". */
 export function attribute(value: Value, name: string): Value {
   return ownAttribute(value, name) ?? fieldOf(value, textOf(name)) ?? UNDEFINED;
 }
 
-/** `value[key]`: a field before a method. @throws Error for a slice of what has no order */
+/** What `value[key]` is: a field before a method. @throws Error for a slice of what has no order */
 export function item(value: Value, key: Value): Value {
   return (
     fieldOf(value, key) ?? (key.kind === "text" ? ownAttribute(value, key.value) : undefined) ?? UNDEFINED
   );
 }
 
-/** `a.b.0`, as filters name what they look at: fields by their names, and integers as indices. */
+/** The value of a path such as `a.b.0`, by which filters name what they look at: fields by name, integers as indices. */
 export function path(value: Value, names: string): Value {
   return names
     .split(".")
@@ -40,7 +40,7 @@ export function path(value: Value, names: string): Value {
     );
 }
 
-/** `value[start:stop:step]` of a text or a sequence; other values have none. @throws Error for a step of 0 */
+/** What `value[start:stop:step]` is, of a text or a sequence; other values have none. @throws Error for a step of 0 */
 export function slice(value: Value, start: Value, stop: Value, step: Value): Value {
   if (value.kind === "text") {
     const characters = Array.from(value.value);
@@ -57,7 +57,7 @@ export function slice(value: Value, start: Value, stop: Value, step: Value): Val
   return value.kind === "list" ? listOf(items) : tupleOf(items);
 }
 
-/** As Python's slice.indices(). */
+/** The indices that a slice of so many items has, as Python's slice.indices() gives them. */
 function indices(length: number, start: Value, stop: Value, step: Value): number[] {
   const by = bound(step) ?? 1;
   if (by === 0) {

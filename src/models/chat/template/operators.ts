@@ -14,10 +14,10 @@ import {
   type Value,
 } from "./values.ts";
 
-/** A product of a text or a list is refused above this before it is made. */
+/** Longest product of a text or a list; a longer one is refused before it is made. */
 const LONGEST_PRODUCT = 2 ** 26;
 
-/** Python's `==`: by content, and no text equals a number. */
+/** Python's `==`, by content; no text equals a number. */
 export function equals(a: Value, b: Value): boolean {
   const [x, y] = [numberOf(a), numberOf(b)];
   if (x !== undefined || y !== undefined) {
@@ -81,9 +81,10 @@ export function compare(a: Value, b: Value): number {
 }
 
 /**
- * An operator between two values, of which neither is undefined.
+ * Applies an operator to two values, of which neither is undefined.
  *
- * @param operator of Jinja, but for those that look at their operands one by one (`and`, `or`) or take any (`==`, `~`, `in`)
+ * @param operator an operator of Jinja, but for those that look at their operands one by one (`and`, `or`) or take
+ *   operands of any kind (`==`, `~`, `in`)
  * @throws Error for operands that it does not take
  */
 export function operate(operator: string, left: Value, right: Value): Value {
@@ -152,7 +153,7 @@ function power(a: number, b: number, hasFloat: boolean): Value {
   return hasFloat || b < 0 ? floatOf(result) : integerOf(result);
 }
 
-/** `+` and `*` of texts and lists. */
+/** The value of `+` or `*` of texts and lists; undefined for other operands. */
 function join(operator: string, left: Value, right: Value): Value | undefined {
   if (operator === "+") {
     if (left.kind === "text" && right.kind === "text") {
@@ -188,7 +189,7 @@ function repeat(value: Value, by: Value): Value | undefined {
   return value.kind === "list" ? listOf(items) : tupleOf(items);
 }
 
-/** `+x` and `-x`. @throws Error for what is no number */
+/** The value of `+x` or `-x`. @throws Error for what is no number */
 export function sign(operator: string, value: Value): Value {
   const number = numberOf(value);
   if (number === undefined) {

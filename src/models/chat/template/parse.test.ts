@@ -1,6 +1,6 @@
 /**
- * The shape of every node of the library's syntax tree: what syntax.ts says of it. The library is pinned to a version; a
- * newer one whose parser makes other nodes fails here.
+ * Checks the shape of every node of the library's syntax tree against what syntax.ts says of it. The library is pinned to
+ * a version; a newer one whose parser makes other nodes fails here.
  */
 import { describe, expect, test } from "vitest";
 import { parseTemplate } from "./parse.ts";

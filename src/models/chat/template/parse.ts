@@ -1,4 +1,4 @@
-/** From the text of a template to its syntax tree: the one place that knows the library. */
+/** Turns the text of a template into its syntax tree. This is the one place that knows the library. */
 import * as library from "@huggingface/jinja";
 import type { Program } from "./syntax.ts";
 

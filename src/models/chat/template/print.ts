@@ -1,4 +1,4 @@
-/** Values as text: Python's `str()`, `repr()` and `json.dumps()`. */
+/** Prints values as text: Python's `str()`, `repr()` and `json.dumps()`. */
 import { nameOf, type Mapping, type SequenceValue, type Value } from "./values.ts";
 
 /** Python's `str()`, which is also what `{{ … }}` prints. @throws Error for what has no text, such as a function */
@@ -38,7 +38,7 @@ export function repr(value: Value): string {
   }
 }
 
-/** Single quotes unless only double ones spare a backslash; what cannot be printed is escaped. */
+/** A text in single quotes, unless only double ones spare a backslash; what cannot be printed is escaped. */
 function textRepr(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   let body = "";
@@ -67,7 +67,7 @@ function characterRepr(character: string, quote: string): string {
   return code < 0x1_0000 ? `\\u${hex.padStart(4, "0")}` : `\\U${hex.padStart(8, "0")}`;
 }
 
-/** The shortest digits that give the number back, like JavaScript's, with Python's bounds of exponents. */
+/** The shortest digits that give the number back, as in JavaScript, but with Python's bounds of exponents. */
 function floatRepr(value: number): string {
   if (!Number.isFinite(value)) {
     return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
@@ -80,12 +80,13 @@ function floatRepr(value: number): string {
   return digits.includes(".") ? digits : `${digits}.0`;
 }
 
+/** How JSON is written: the parameters of Python's `json.dumps()`. */
 export interface JsonStyle {
-  /** Characters beyond ASCII as \uXXXX. */
+  /** Whether characters beyond ASCII are written as \uXXXX. */
   readonly isAscii: boolean;
-  /** What a level is indented by; undefined: all in one line. */
+  /** Text that indents a level; undefined: all is in one line. */
   readonly indent: string | undefined;
-  /** Undefined: ", ", or where lines are indented "," alone. */
+  /** Text between items. Undefined: ", ", or where lines are indented "," alone. */
   readonly itemSeparator: string | undefined;
   readonly keySeparator: string;
   readonly sortsKeys: boolean;

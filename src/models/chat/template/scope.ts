@@ -12,7 +12,7 @@ export class Scope {
     }
   }
 
-  /** A variable that is nowhere is undefined. */
+  /** The value of a variable; one that is nowhere is undefined. */
   get(name: string): Value {
     return this.#variables.get(name) ?? this.#parent?.get(name) ?? UNDEFINED;
   }

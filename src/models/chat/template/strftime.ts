@@ -19,7 +19,9 @@ const MONTHS = [
 const pad = (value: number, width = 2): string => String(value).padStart(width, "0");
 const hour12 = (date: Date): number => date.getHours() % 12 || 12;
 
-/** https://docs.python.org/3/library/datetime.html#format-codes, those without a time zone or a calendar week. */
+/**
+ * The directives of https://docs.python.org/3/library/datetime.html#format-codes without a time zone or a calendar week.
+ */
 const DIRECTIVES: Readonly<Record<string, (date: Date) => string>> = {
   a: (date) => DAYS[date.getDay()].slice(0, 3),
   A: (date) => DAYS[date.getDay()],
@@ -54,7 +56,7 @@ const DIRECTIVES: Readonly<Record<string, (date: Date) => string>> = {
 };
 
 /**
- * A date in local time. `%-d` is without padding, as in glibc.
+ * Formats a date in local time. `%-d` is without padding, as in glibc.
  *
  * @throws Error for a directive that is not known here
  */

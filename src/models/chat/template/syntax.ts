@@ -41,17 +41,17 @@ export interface IfStatement {
   readonly type: "If";
   readonly test: Expression;
   readonly body: readonly Node[];
-  /** Of `else`, or of `elif` one more If. */
+  /** The block of `else`; for an `elif`, one more If. */
   readonly alternate: readonly Node[];
 }
 
 export interface ForStatement {
   readonly type: "For";
   readonly loopvar: Expression;
-  /** `items if test` is a SelectExpression. */
+  /** The expression that the loop goes over; `items if test` is a SelectExpression. */
   readonly iterable: Expression;
   readonly body: readonly Node[];
-  /** Of `else`. */
+  /** The block of `else`. */
   readonly defaultBlock: readonly Node[];
 }
 
@@ -66,12 +66,12 @@ export interface CommentStatement {
 export interface SetStatement {
   readonly type: "Set";
   readonly assignee: Expression;
-  /** Null: the value is what `body` prints. */
+  /** The value; null when it is what `body` prints. */
   readonly value: Expression | null;
   readonly body: readonly Node[];
 }
 
-/** `name`, or `name=default`. */
+/** A parameter: `name`, or `name=default`. */
 export type Parameter = Identifier | KeywordArgument;
 
 export interface MacroStatement {
@@ -88,7 +88,7 @@ export interface CallStatement {
   readonly body: readonly Node[];
 }
 
-/** A filter's name, with or without arguments. */
+/** A filter: its name, with or without arguments. */
 export type FilterCall = Identifier | CallExpression;
 
 export interface FilterStatement {
@@ -118,11 +118,11 @@ export interface MemberExpression {
   readonly type: "MemberExpression";
   readonly object: Expression;
   readonly property: Expression;
-  /** `object[property]`, not `object.property`. */
+  /** True for `object[property]`, false for `object.property`. */
   readonly computed: boolean;
 }
 
-/** Only within a MemberExpression. */
+/** A slice, which only stands within a MemberExpression. */
 export interface SliceExpression {
   readonly type: "SliceExpression";
   readonly start?: Expression;
@@ -136,14 +136,14 @@ export interface CallExpression {
   readonly args: readonly Expression[];
 }
 
-/** Only among arguments and parameters. */
+/** An argument or a parameter with a name; it only stands among arguments and parameters. */
 export interface KeywordArgument {
   readonly type: "KeywordArgumentExpression";
   readonly key: Identifier;
   readonly value: Expression;
 }
 
-/** `*list` or `**mapping`; only among arguments. */
+/** The arguments `*list` or `**mapping`. */
 export interface SpreadExpression {
   readonly type: "SpreadExpression" | "KeywordSpreadExpression";
   readonly argument: Expression;
@@ -172,7 +172,7 @@ export interface FilterExpression {
   readonly filter: FilterCall;
 }
 
-/** `operand is test`; the parser knows no arguments of tests. */
+/** The test `operand is test`; the parser knows no arguments of tests. */
 export interface TestExpression {
   readonly type: "TestExpression";
   readonly operand: Expression;
@@ -180,7 +180,7 @@ export interface TestExpression {
   readonly test: Identifier;
 }
 
-/** `lhs if test` without an `else`: undefined where the test fails, or of a `for` which items there are. */
+/** The value `lhs if test` without `else`: undefined where the test fails. In a `for` it tells which items there are. */
 export interface SelectExpression {
   readonly type: "SelectExpression";
   readonly lhs: Expression;

@@ -29,7 +29,7 @@ function withOther(
   ]);
 }
 
-/** Whether the remainder by 2 is this, which of a fraction none is. */
+/** Whether the remainder of a number by 2 is the given one; that of a fraction never is. */
 function hasRemainder(value: Value, remainder: 0 | 1): boolean {
   const number = numberOf(value);
   if (number === undefined) {
@@ -75,7 +75,11 @@ const tests: ReadonlyMap<string, Test> = new Map<string, Test>([
   ...withOther(["in"], (value, other) => contains(other, value)),
 ]);
 
-/** @throws Error for a name that is not known here, and of a test that does not take the value or its arguments */
+/**
+ * Whether a test holds for a value.
+ *
+ * @throws Error for a name that is not known here, and of a test that does not take the value or its arguments
+ */
 export function applyTest(name: string, value: Value, args: Arguments): boolean {
   const test = tests.get(name);
   if (test === undefined) {

@@ -1,4 +1,4 @@
-/** The methods of Python's `str`. Texts are counted in code points, as Python does. */
+/** The methods of Python's `str`. Texts are counted in code points, as in Python. */
 import { bind, type BoundArguments } from "./arguments.ts";
 import { str } from "./print.ts";
 import {
@@ -17,10 +17,10 @@ import {
 /** Python's white space: what strip() takes off, split() splits at and isspace() accepts. */
 const SPACE = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 
-/** Python's line boundaries, of splitlines(). */
+/** Python's line boundaries, at which splitlines() splits. */
 const LINE_END = /\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/u;
 
-/** Characters of a set, by default white space, off the start, the end or both. */
+/** Takes characters of a set, by default white space, off the start, the end or both. */
 export function strip(text: string, side: "left" | "right" | "both", set?: string): string {
   const characters = set?.replace(/[\]\\^-]/g, "\\$&") ?? SPACE;
   if (characters === "") {
@@ -30,7 +30,7 @@ export function strip(text: string, side: "left" | "right" | "both", set?: strin
   return side === "left" ? start : stripEnd(start, new RegExp(`[${characters}]`, "u"));
 }
 
-/** A regular expression with $ would try every place of the text. */
+/** Takes characters off the end, one by one: a regular expression with $ would try every place of the text. */
 function stripEnd(text: string, set: RegExp): string {
   const characters = Array.from(text);
   let end = characters.length;
@@ -54,13 +54,13 @@ export function capitalize(text: string): string {
   return titleCase(first) + text.slice(first.length).toLowerCase();
 }
 
-/** One letter at the beginning of a word: "ß" becomes "Ss". */
+/** Makes one letter at the beginning of a word large: "ß" becomes "Ss". */
 function titleCase(letter: string): string {
   const [first = "", ...rest] = letter.toUpperCase();
   return first + rest.join("").toLowerCase();
 }
 
-/** Every letter after one is small, every other large: "it's" becomes "It'S". */
+/** Makes every letter behind a letter small and every other one large: "it's" becomes "It'S". */
 function title(text: string): string {
   let isInside = false;
   return Array.from(text, (character) => {
@@ -70,7 +70,7 @@ function title(text: string): string {
   }).join("");
 }
 
-/** @param count at most so many, from the start; undefined: all */
+/** Replaces a text within another. @param count at most so many times, from the start; undefined: all */
 export function replace(text: string, old: string, by: string, count?: number): string {
   if (count === undefined || count < 0) {
     return old === ""
@@ -96,7 +96,7 @@ function split(text: string, separator: string | undefined, limit: number): stri
     : [...parts.slice(0, limit), parts.slice(limit).join(separator)];
 }
 
-/** Runs of white space are one separator, and none is at either end. */
+/** Splits a text at white space. Runs of it are one separator, and none is at either end. */
 function splitAtSpace(text: string, limit: number): string[] {
   const parts: string[] = [];
   let rest = strip(text, "left");
@@ -136,7 +136,7 @@ function find(text: string, args: BoundArguments<"sub" | "start" | "end">, from:
   return index < 0 ? -1 : first + Array.from(within.slice(0, index)).length;
 }
 
-/** The same, where there must be one. */
+/** The index of a part in code points, where there must be one. */
 function indexOf(text: string, args: BoundArguments<"sub" | "start" | "end">, from: "start" | "end"): number {
   const index = find(text, args, from);
   if (index < 0) {
@@ -145,7 +145,7 @@ function indexOf(text: string, args: BoundArguments<"sub" | "start" | "end">, fr
   return index;
 }
 
-/** Zeros between the sign and the digits. */
+/** Fills a number up with zeros between the sign and the digits. */
 function fillWithZeros(text: string, width: number): string {
   const sign = /^[+-]/.exec(text)?.[0] ?? "";
   const missing = Math.max(width - Array.from(text).length, 0);
@@ -193,7 +193,7 @@ function partition(text: string, separator: string, index: number): string[] | u
   return index < 0 ? undefined : [text.slice(0, index), separator, text.slice(index + separator.length)];
 }
 
-/** Cased characters are there, and none is of the other case. */
+/** Whether a text has cased characters, and none of the other case. */
 function isCase(text: string, other: RegExp): boolean {
   return /\p{Cased}/u.test(text) && !other.test(text);
 }
@@ -229,7 +229,7 @@ function method<Name extends string>(
   return [name, (text, args) => run(text, bind(name, args, parameters))];
 }
 
-/** By name. @throws Error, of a method that does not take its arguments */
+/** The methods by name. One that does not take its arguments throws an Error. */
 export const textMethods: ReadonlyMap<string, Method> = new Map<string, Method>([
   plain("upper", (text) => textOf(text.toUpperCase())),
   plain("lower", (text) => textOf(text.toLowerCase())),

@@ -14,7 +14,7 @@ export type Value =
   | NamespaceValue
   | FunctionValue;
 
-/** What a name or a field that is not there gives. Prints nothing. */
+/** The value of a name or a field that is not there. It prints nothing. */
 export interface UndefinedValue {
   readonly kind: "undefined";
 }
@@ -66,7 +66,7 @@ export class Mapping {
   readonly kind = "mapping";
   readonly #entries = new Map<string, readonly [Value, Value]>();
 
-  /** @throws Error for a key that cannot be one: a list or a mapping */
+  /** @throws Error for an entry whose key cannot be one: a list or a mapping */
   constructor(entries: Iterable<readonly [Value, Value]> = []) {
     for (const [key, value] of entries) {
       const hash = hashOf(key);
@@ -79,7 +79,7 @@ export class Mapping {
     return this.#entries.size;
   }
 
-  /** Undefined when there is no such key. @throws Error for what cannot be a key */
+  /** The value of a key; undefined when there is no such key. @throws Error for what cannot be a key */
   get(key: Value): Value | undefined {
     return this.#entries.get(hashOf(key))?.[1];
   }
@@ -98,7 +98,7 @@ export class Mapping {
 }
 
 /**
- * The same text for keys that are equal in Python: 1, 1.0 and True are one key.
+ * A text that is the same for keys that are equal in Python: 1, 1.0 and True are one key.
  *
  * @throws Error for what cannot be a key: a list, a mapping or a namespace
  */
@@ -132,7 +132,7 @@ export function booleanOf(value: boolean): BooleanValue {
   return value ? TRUE : FALSE;
 }
 
-/** @throws Error for an integer that is not exact */
+/** An integer as a value. @throws Error for one that is not exact */
 export function integerOf(value: number): NumberValue {
   if (Number.isSafeInteger(value)) {
     // There is no integer -0.
@@ -162,8 +162,8 @@ export function functionOf(call: (args: Arguments) => Value): FunctionValue {
 }
 
 /**
- * JSON as Python's json module reads it: a number without a fraction is an integer. A field whose value is undefined is
- * not there, as in JSON.
+ * The value of JSON as Python's json module reads it: a number without a fraction is an integer. A field whose value is
+ * undefined is not there, as in JSON.
  *
  * @throws Error for what is no JSON
  */
@@ -199,14 +199,14 @@ export function isSequence(value: Value): value is SequenceValue {
   return value.kind === "list" || value.kind === "tuple";
 }
 
-/** Numbers, and booleans as Python counts with them; undefined for all else. */
+/** The number of a number, or of a boolean as Python counts with it; undefined for all else. */
 export function numberOf(value: Value): number | undefined {
   return value.kind === "boolean" || value.kind === "integer" || value.kind === "float"
     ? Number(value.value)
     : undefined;
 }
 
-/** Python's `bool()`. */
+/** Whether a value is true, as Python's `bool()` tells. */
 export function isTrue(value: Value): boolean {
   switch (value.kind) {
     case "undefined":
@@ -230,7 +230,7 @@ export function isTrue(value: Value): boolean {
   }
 }
 
-/** What Python iterates over: items, keys, characters; nothing for what is undefined. @throws Error for the rest */
+/** The values that Python iterates over: items, keys, characters; none for what is undefined. @throws Error for the rest */
 export function iterate(value: Value): readonly Value[] {
   switch (value.kind) {
     case "list":
@@ -266,7 +266,7 @@ const NAMES: Readonly<Record<Value["kind"], string>> = {
   function: "a function",
 };
 
-/** What a value is, for messages. */
+/** The kind of a value, as messages name it. */
 export function nameOf({ kind }: Value): string {
   return NAMES[kind];
 }

@@ -18,19 +18,21 @@ import {
   type ConfigFile,
 } from "../../config/schema.ts";
 
+/** The configuration of an encoder–decoder. */
 export interface EncoderDecoderConfig extends BaseConfig {
   hiddenSize: number;
   encoderLayers: number;
+  /** Inner channels of the encoder's MLP. */
   encoderIntermediateSize: number;
-  /** Of the decoder. */
+  /** Inner channels of the decoder's MLP. */
   intermediateSize: number;
-  /** Of every attention. */
+  /** Heads of every attention. */
   heads: number;
   headDim: number;
   activation: Activation;
-  /** Multiplies the embeddings. */
+  /** Factor of the embeddings. */
   embeddingScale: number;
-  /** A checkpoint of the base model alone has no bias of the logits; transformers takes zeros then. */
+  /** Whether logits have a bias. A checkpoint of the base model alone has none; transformers takes zeros then. */
   hasLogitsBias: boolean;
 }
 
@@ -64,7 +66,7 @@ const schema = baseSchema.extend({
   scale_embedding: z.boolean().default(false),
   is_encoder_decoder: z.boolean().default(true),
   tie_word_embeddings: z.boolean().default(true),
-  // Of files from before each family had a class of its own.
+  // Files from before each family had a class of its own have this key.
   normalize_before: z.boolean().nullish(),
   force_bos_token_to_be_generated: z.boolean().nullish(),
 });
@@ -72,7 +74,7 @@ const schema = baseSchema.extend({
 type Values = z.output<typeof schema>;
 
 /**
- * The configuration of an encoder–decoder.
+ * Reads the configuration of an encoder–decoder.
  *
  * @throws ModelComposeError "invalid-config" for wrong values, "unsupported" for what the family could have but the
  *   forward pass has not
@@ -84,7 +86,7 @@ export function readEncoderDecoder(
   const filled = withDefaults(withAliases(given, ALIASES), defaults);
   const values = parseConfig(filled, schema);
   refuseUnsupported(filled, values, norm === "before");
-  // The older name of forced_bos_token_id.
+  // The key force_bos_token_to_be_generated is the older way of saying forced_bos_token_id.
   const file = values.force_bos_token_to_be_generated
     ? withDefaults(filled, { forced_bos_token_id: values.bos_token_id })
     : filled;

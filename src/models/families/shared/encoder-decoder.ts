@@ -10,30 +10,30 @@ import { kvLayers, sourceLayers } from "../../../runtime/state.ts";
 import type { EncoderDecoderConfig } from "./encoder-decoder-config.ts";
 import { ModuleBuilder } from "./module-builder.ts";
 
-/** Half of the model. */
+/** A half of the model. */
 type Stack = "encoder" | "decoder";
 
-/** In what the families differ. */
+/** What the families of encoder–decoders differ in. */
 export interface EncoderDecoderVariant {
   /** Where the norm of a sublayer f is: x + f(norm(x)), or norm(x + f(x)). */
   readonly norm: "before" | "after";
-  /** The norm of the embeddings comes before or after the positions are added. Absent: they have none. */
+  /** Whether the norm of the embeddings comes before or after the positions are added. Absent: they have none. */
   readonly embeddingNorm?: Readonly<Record<Stack, "before-positions" | "after-positions">>;
-  /** Whose embeddings are scaled, where the configuration has a scale. */
+  /** The halves whose embeddings are scaled, where the configuration has a scale. */
   readonly scaled: readonly Stack[];
   /** Whether a norm comes after the last layer. */
   readonly hasFinalNorm: boolean;
-  /** Rows of the table of positions before position 0. */
+  /** Number of rows of the table of positions before position 0. */
   readonly positionOffset: number;
 }
 
-/** PyTorch's default, which the configuration does not name. */
+/** The epsilon of every LayerNorm: PyTorch's default, which the configuration does not name. */
 const EPSILON = 1e-5;
 
 /**
  * The forward pass of an encoder–decoder.
  *
- * @param family of the Program
+ * @param family the Program's `family`
  */
 export function buildEncoderDecoder(
   family: string,
@@ -55,8 +55,8 @@ export function buildEncoderDecoder(
   // x is the residual. A norm after a sublayer writes the next one, so the two take turns.
   let [x, y] = [p.buffer("residual", hiddenSize), p.buffer("normed", hiddenSize)];
 
-  // Cache: the decoder's own layers, then the source's keys and values for each of them, then those of the encoder's
-  // self-attention, which all its layers can share: nothing reads them after the layer.
+  // The cache holds the decoder's own layers, then the source's keys and values for each of them, then those of the
+  // encoder's self-attention, which all its layers can share: nothing reads them after the layer.
   const crossLayer = (layer: number): number => layers + layer;
   const encoderLayer = 2 * layers;
 
@@ -165,7 +165,8 @@ export function buildEncoderDecoder(
     family,
     vocabSize,
     maxPositions,
-    // The decoder's own; then, of the encoder's input, one for its self-attention and one for each layer that crosses.
+    // The decoder's own states come first, then those of the encoder's input: one for its self-attention and one for each
+    // layer of the decoder.
     state: [...kvLayers(layers, shape), ...sourceLayers(layers + 1, shape)],
   });
 }

@@ -20,25 +20,26 @@ import {
 import { ModuleBuilder } from "./module-builder.ts";
 import { ropeFrequencies } from "./rope-frequencies.ts";
 
+/** The configuration of a decoder like Llama's. */
 export interface LlamaDecoderConfig extends BaseConfig {
   hiddenSize: number;
   intermediateSize: number;
-  /** Query heads. */
+  /** Number of query heads. */
   heads: number;
-  /** Key and value heads; divides `heads`. */
+  /** Number of key heads and of value heads; it divides `heads`. */
   kvHeads: number;
   headDim: number;
   rmsNormEps: number;
   rope: RopeParameters;
-  /** One a layer: false for layers without positional encoding (NoPE). */
+  /** Whether a layer rotates queries and keys, one a layer: false for those without positional encoding (NoPE). */
   usesRope: boolean[];
-  /** The LM head is the embedding matrix. */
+  /** Whether the LM head is the embedding matrix. */
   tieWordEmbeddings: boolean;
   attentionBias: boolean;
   mlpBias: boolean;
 }
 
-/** Keys that transformers writes into every file are required: a default there would hide a damaged file. */
+/** The keys of config.json. Those that transformers writes into every file are required: a default would hide damage. */
 export const llamaDecoderSchema = baseSchema.extend({
   hidden_size: size,
   intermediate_size: size,
@@ -55,9 +56,9 @@ export const llamaDecoderSchema = baseSchema.extend({
 });
 
 /**
- * The configuration of such a decoder from the values of its config.json.
+ * The configuration of a decoder like Llama's from the values of its config.json.
  *
- * @param options.usesRope one a layer: false for layers without positional encoding
+ * @param options.usesRope whether each layer rotates queries and keys: false for layers without positional encoding
  * @param options.defaultTheta the base of RoPE where the file has none
  * @throws ModelComposeError "invalid-config" for wrong values, "unsupported" for what the decoder does not do
  */
@@ -114,9 +115,9 @@ export function readLlamaDecoder(
 }
 
 /**
- * The forward pass of such a decoder.
+ * The forward pass of a decoder like Llama's.
  *
- * @param family of the Program
+ * @param family the Program's `family`
  */
 export function buildLlamaDecoder(family: string, config: LlamaDecoderConfig): Program {
   const { vocabSize, hiddenSize, intermediateSize, heads, kvHeads, headDim, maxPositions } = config;

@@ -1,11 +1,12 @@
 /** Writes the ops of a forward pass as PyTorch's modules: by a name and what goes in and out. */
 import { ProgramBuilder, type Name, type WeightSource } from "../../../runtime/program.ts";
 
-/** A module of the checkpoint that is more than the one it is read as: several in one, or transposed. */
+/** A module of the checkpoint that a module is only a part of, or that has its weight transposed. */
 export interface ModuleSource extends Omit<WeightSource, "tensor"> {
   module: string;
 }
 
+/** Builds a Program of PyTorch's modules, whose sizes follow from the buffers that they read and write. */
 export class ModuleBuilder extends ProgramBuilder {
   readonly #columns = new Map<Name, number>();
 
@@ -15,8 +16,10 @@ export class ModuleBuilder extends ProgramBuilder {
   }
 
   /**
-   * output = input * weight^T (+ bias), with NAME.weight [columns of output, columns of input] and NAME.bias; `from`:
-   * both as part of another module's.
+   * Adds output = input * weight^T (+ bias), with NAME.weight [columns of output, columns of input] and NAME.bias [columns
+   * of output].
+   *
+   * @param options.from the module of the checkpoint that both are read from, where it is another one
    */
   linear(
     input: Name,
@@ -37,7 +40,7 @@ export class ModuleBuilder extends ProgramBuilder {
     this.op({ role: "linear", input, weight, bias, output, accumulate: false });
   }
 
-  /** output = RMSNorm(input) with NAME.weight. */
+  /** Adds output = RMSNorm(input) with NAME.weight [columns of input]. */
   rmsNorm(
     input: Name,
     name: string,
@@ -48,7 +51,7 @@ export class ModuleBuilder extends ProgramBuilder {
     this.op({ role: "norm", kind: "rms", input, weight, epsilon, output, trace });
   }
 
-  /** output = LayerNorm(input) with NAME.weight and NAME.bias. */
+  /** Adds output = LayerNorm(input) with NAME.weight and NAME.bias, both [columns of input]. */
   layerNorm(
     input: Name,
     name: string,

@@ -27,7 +27,7 @@ describe("ropeFrequencies", () => {
     const { headDim, maxPositions } = golden;
     const { inverseFrequencies, attentionScaling } = ropeFrequencies(rope, headDim, maxPositions);
     expect(inverseFrequencies).toHaveLength(headDim / 2);
-    // The reference rounds to f32 about four times on the way (power, reciprocal, two products), for a blend of
+    // transformers rounds to f32 about four times on the way (power, reciprocal, two products), for a blend of
     // frequencies by how often they turn four times more.
     const roundings = rope.type === "llama3" ? 8 : 4;
     golden.inverseFrequencies.forEach((expected, pair) => {

@@ -5,6 +5,7 @@
  */
 import type { Llama3Rope, RopeParameters, YarnRope } from "../../config/rope-parameters.ts";
 
+/** How fast the channel pairs of a head turn. */
 export interface RopeFrequencies {
   /**
    * Radians a token, for each of the headDim / 2 channel pairs. In f64: transformers rounds every step to f32, and
@@ -12,16 +13,16 @@ export interface RopeFrequencies {
    * builds the tables keeps the error to the one rounding there.
    */
   inverseFrequencies: Float64Array;
-  /** Cosines and sines are both multiplied by this. */
+  /** Factor of cosines and sines. */
   attentionScaling: number;
 }
 
-/** theta^(-2i / channels) for each of the pairs of channels (an even number). */
+/** The frequencies theta^(-2i / channels) in radians a token, for pair i of channels (an even number). */
 export function baseFrequencies(theta: number, channels: number): Float64Array {
   return Float64Array.from({ length: channels / 2 }, (_, pair) => theta ** ((-2 * pair) / channels));
 }
 
-/** The frequencies for heads of `headDim` channels (even), in a model of `maxPositions` positions. */
+/** The frequencies for heads of `headDim` channels (an even number), in a model of `maxPositions` positions. */
 export function ropeFrequencies(
   rope: RopeParameters,
   headDim: number,
@@ -67,7 +68,7 @@ function yarnFrequencies(
   }
   low = Math.max(low, 0);
   high = Math.min(high, headDim - 1);
-  // As the reference does: a ramp of no width would divide by zero.
+  // A ramp of no width would divide by zero: transformers widens it in the same way.
   if (low === high) {
     high += 0.001;
   }
@@ -79,12 +80,12 @@ function yarnFrequencies(
   return { inverseFrequencies, attentionScaling: rope.attentionFactor ?? yarnScaling(rope, factor) };
 }
 
-/** The (fractional) channel pair that turns `rotations` times over the original context (paper, section 3.2). */
+/** The (fractional) channel pair that turns `rotations` times over `positions` tokens (YaRN's paper, section 3.2). */
 function pairOfRotations(rotations: number, theta: number, headDim: number, positions: number): number {
   return (headDim * Math.log(positions / (rotations * 2 * Math.PI))) / (2 * Math.log(theta));
 }
 
-/** Two mscales (DeepSeek's use) act only together; one alone, or a zero, means the paper's formula. */
+/** YaRN's attention scaling. Two mscales (DeepSeek's use) act only together; else the paper's formula holds. */
 function yarnScaling({ mscale, mscaleAllDim }: YarnRope, factor: number): number {
   const scaling = (scale: number): number => (factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1);
   return mscale && mscaleAllDim ? scaling(mscale) / scaling(mscaleAllDim) : scaling(1);

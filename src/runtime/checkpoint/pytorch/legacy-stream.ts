@@ -21,13 +21,13 @@ const COUNT_BYTES = 8;
 interface Pickles {
   tensors: Map<string, TorchView>;
   storages: ReadonlyMap<string, TorchStorage>;
-  /** In the order of the file. */
+  /** Keys of the storages, in the order of the file. */
   keys: string[];
   /** Index of the byte after the last pickle. */
   end: number;
 }
 
-/** Throws "invalid-checkpoint" and "unsupported". */
+/** Where the tensors of a file in this format lie. Throws "invalid-checkpoint" and "unsupported". */
 export async function readLegacyStream(legacy: TorchFile): Promise<TensorLocation[]> {
   const { path } = legacy;
   const { tensors, storages, keys, end } = await readPickles(legacy);

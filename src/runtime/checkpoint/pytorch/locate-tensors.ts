@@ -1,11 +1,13 @@
-/** From views on storages to places in the file. */
+/** Turns views on storages into places in the file. */
 import type { TensorLocation } from "../tensor-location.ts";
 import type { TorchStorage, TorchView } from "./torch-objects.ts";
 
 /**
- * @param tensors by name
- * @param locate the offset of a storage in the file; asked once for each storage that a tensor views, and throws unless
- * all of the storage is there
+ * The places of tensors in a file, each under its name.
+ *
+ * @param tensors views on storages, by the names of the tensors
+ * @param locate gives the offset of a storage in the file, in bytes; asked once for each storage that a tensor views,
+ *   and throws unless all of the storage is there
  */
 export async function locateTensors(
   tensors: ReadonlyMap<string, TorchView>,

@@ -26,7 +26,7 @@ export class PyList {
 
 /** A dict or an OrderedDict. Keys are compared as JavaScript's Map does, which is enough for str and int. */
 export class PyDict {
-  /** Made with the first entry: a hostile pickle holds many dicts, most of them empty. */
+  /** The map, made with the first entry: a hostile pickle holds many dicts, most of them empty. */
   #entries: Map<unknown, unknown> | undefined;
 
   get size(): number {
@@ -37,7 +37,7 @@ export class PyDict {
     return (this.#entries ??= new Map());
   }
 
-  /** False when there is such a key already; nothing is changed then. */
+  /** Adds an entry. Returns false when there is such a key already; nothing is changed then. */
   add(key: unknown, value: unknown): boolean {
     this.#entries ??= new Map();
     if (this.#entries.has(key)) {

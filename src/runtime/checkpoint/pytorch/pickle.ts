@@ -10,19 +10,19 @@ import { ModelComposeError } from "../../../base/errors.ts";
 import { REFETCH_FILE } from "../foreign-file.ts";
 import { PyDict, PyFloat, PyList, PyTuple } from "./pickle-values.ts";
 
-/** Pickles of state dicts take about 100 bytes a tensor. */
+/** The largest pickle that is read; those of state dicts take about 100 bytes a tensor. */
 export const MAX_PICKLE_BYTES = 32 * 2 ** 20;
 const MAX_INSTRUCTIONS = 2_000_000;
-/** Picklers flush lists and dicts in batches of 1000. */
+/** The most values on the stack; picklers flush lists and dicts in batches of 1000. */
 const MAX_STACK = 100_000;
-/** torch's magic number takes 10. */
+/** The longest integer that is read; torch's magic number takes 10 bytes. */
 const MAX_INTEGER_BYTES = 16;
 const MAX_NAME_BYTES = 1024;
 const NEWLINE = 0x0a;
 
 /** What the instructions that name and call Python objects mean. */
 export interface PickleBuilder {
-  /** GLOBAL, STACK_GLOBAL. Throws for what may not be had. */
+  /** GLOBAL and STACK_GLOBAL: the object of that name. Throws for what may not be had. */
   global(module: string, name: string): unknown;
   /** REDUCE: a call of what `global` gave (or of anything else the pickle put there). */
   reduce(callable: unknown, args: PyTuple): unknown;
@@ -33,7 +33,7 @@ export interface PickleBuilder {
 }
 
 export interface PickleSource {
-  /** Named in errors: the file, or the file and the part of it. */
+  /** Name of the file, or of the file and the part of it, for errors. */
   name: string;
   /** The pickle begins at `start`; what follows it is not looked at. */
   bytes: Uint8Array;
@@ -50,8 +50,8 @@ export class PickleEndsEarly extends ModelComposeError {
 }
 
 /**
- * The value of a pickle, and the index of the byte after it. Throws "invalid-checkpoint" for a malformed pickle, PickleEndsEarly,
- * "unsupported" for instructions that no checkpoint needs, and what the builder throws.
+ * The value of a pickle, and the index of the byte after it. Throws "invalid-checkpoint" for a malformed pickle,
+ * PickleEndsEarly, "unsupported" for instructions that no checkpoint needs, and what the builder throws.
  */
 export function readPickle(source: PickleSource, builder: PickleBuilder): { value: unknown; end: number } {
   return new PickleMachine(source, builder).run();
@@ -396,7 +396,7 @@ class PickleMachine {
     }
   }
 
-  /** Two's complement, little-endian; no bytes are zero. */
+  /** Reads an integer of `count` bytes, two's complement, little-endian; no bytes are zero. */
   #integer(count: number): number | bigint {
     if (count > MAX_INTEGER_BYTES) {
       throw this.#invalid(`holds an integer of ${count} bytes`);

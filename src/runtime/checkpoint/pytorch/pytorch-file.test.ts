@@ -470,7 +470,7 @@ describe("legacy streams", () => {
   });
 
   it("are read however long their pickles are", async () => {
-    // More than the first part of the file that is read, in one comment that is no tensor.
+    // One comment that is no tensor is longer than the first part of the file that is read.
     const magic = bytes.subarray(0, 15);
     const rest = [pickle("M", 0xe9, 3), pickle("}")];
     const long = dict(["comment", text("x".repeat(700_000))], ["a", tensor(storage(), 0, [4], [1])]);

@@ -7,7 +7,7 @@ import { readLegacyStream } from "./legacy-stream.ts";
 import { readZipArchive } from "./zip-archive.ts";
 
 const START_BYTES = 512;
-/** "ustar" in the header of a tar file. */
+/** Where "ustar" stands in the header of a tar file, in bytes. */
 const TAR_MAGIC_OFFSET = 257;
 
 /**
@@ -24,7 +24,7 @@ export async function readPytorchFile(path: string): Promise<TensorLocation[]> {
     if (hasText(start, 0, "PK\x03\x04")) {
       return await readZipArchive({ path, size, file });
     }
-    // A pickle's PROTO.
+    // A pickle begins with PROTO.
     if (start[0] === 0x80) {
       return await readLegacyStream({ path, size, file });
     }

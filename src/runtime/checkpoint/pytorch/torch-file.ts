@@ -5,12 +5,16 @@ import type { AsyncFile } from "../../platform/files.ts";
 /** A file of torch.save while its headers are read. */
 export interface TorchFile {
   path: string;
-  /** In bytes. */
+  /** Size in bytes. */
   size: number;
   file: AsyncFile;
 }
 
-/** @param problem follows the file's name */
+/**
+ * An "invalid-checkpoint" error about the file.
+ *
+ * @param problem what is wrong, as words that follow the file's name
+ */
 export function invalidTorchFile(path: string, problem: string, cause?: unknown): ModelComposeError {
   return new ModelComposeError("invalid-checkpoint", `"${path}" ${problem}.`, {
     remedy: REFETCH_FILE,

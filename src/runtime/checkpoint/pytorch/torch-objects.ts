@@ -12,7 +12,7 @@ import { PyDict, PyList, PyTuple, describePython } from "./pickle-values.ts";
 /** Raw bytes that tensors view. */
 export interface TorchStorage {
   readonly key: string;
-  /** As the pickle has it; undefined: bytes, of which each tensor says what they are. */
+  /** Element type as the pickle has it; undefined: plain bytes, and each tensor says what they are. */
   readonly dtype: CheckpointDType | undefined;
   readonly byteLength: number;
 }
@@ -21,10 +21,10 @@ export interface TorchStorage {
 export interface TorchView {
   readonly storage: TorchStorage;
   readonly dtype: CheckpointDType;
-  /** Of the first element, in bytes from the start of the storage. */
+  /** Where the first element lies, in bytes from the start of the storage. */
   readonly offset: number;
   readonly shape: readonly number[];
-  /** In elements; undefined when row-major without gaps. */
+  /** Strides in elements; undefined when the tensor is row-major without gaps. */
   readonly strides: readonly number[] | undefined;
   readonly byteLength: number;
 }
@@ -109,19 +109,19 @@ const GLOBALS: ReadonlyMap<string, TorchGlobal> = new Map([
   ...Object.entries(DTYPES).map(([name, dtype]) => [name, new TorchGlobal(name, { dtype })] as const),
 ]);
 
-/** torch allows 64. */
+/** The most dimensions that torch allows. */
 const MAX_DIMENSIONS = 64;
-/** Together, of all OrderedDicts that are made of lists. */
+/** The most pairs that all OrderedDicts made of lists may have together. */
 const MAX_PAIRS = 1_000_000;
 
-/** One for each pickle: it collects the storages that the pickle names. */
+/** Builds the objects of one pickle and collects the storages that it names. */
 export class TorchBuilder implements PickleBuilder {
-  /** By key. */
+  /** The storages, by their keys. */
   readonly storages = new Map<string, TorchStorage>();
   readonly #file: string;
   #pairs = 0;
 
-  /** @param file named in errors */
+  /** @param file name of the file, for errors */
   constructor(file: string) {
     this.#file = file;
   }
@@ -189,7 +189,10 @@ export class TorchBuilder implements PickleBuilder {
     });
   }
 
-  /** ("storage", type, key, device, elements), in the legacy format with a sixth item: None, or (key, offset, elements) of a view. */
+  /**
+   * The id of a storage is ("storage", type, key, device, elements), in the legacy format with a sixth item: None, or
+   * (key, offset, elements) of a view.
+   */
   persistent(id: unknown): StorageView {
     const items = id instanceof PyTuple ? id.items : [];
     const [kind, type, key, , elements, view = null] = items;
@@ -234,7 +237,7 @@ export class TorchBuilder implements PickleBuilder {
     return known;
   }
 
-  /** OrderedDict(), or Python 2's OrderedDict([[key, value], …]). */
+  /** Makes what OrderedDict() gives, or Python 2's OrderedDict([[key, value], …]). */
   #orderedDict(items: readonly unknown[]): PyDict {
     const dict = new PyDict();
     const [pairs] = items;
@@ -258,7 +261,7 @@ export class TorchBuilder implements PickleBuilder {
     return dict;
   }
 
-  /** @param items storage, offset in elements, size, stride, … */
+  /** Makes a tensor from the arguments of _rebuild_tensor and its like: storage, offset in elements, size, stride, … */
   #tensor(items: readonly unknown[], type: unknown): TorchTensor {
     const [view, start, size, stride] = items;
     if (!(view instanceof StorageView)) {
@@ -310,7 +313,7 @@ export class TorchBuilder implements PickleBuilder {
     return items;
   }
 
-  /** Bits that change what the bytes mean: a lazily conjugated or negated tensor. */
+  /** Refuses flags that change what the bytes mean: those of a lazily conjugated or negated tensor. */
   #rejectFlags(flags: unknown): void {
     if (flags === undefined || flags === null || (flags instanceof PyDict && flags.size === 0)) {
       return;
@@ -336,10 +339,10 @@ export class TorchBuilder implements PickleBuilder {
   }
 }
 
-/** Part of a storage; all of it but in files of torch 0.3 and before. */
+/** Part of a storage: all of it, but for files of torch 0.3 and before. */
 class StorageView {
   readonly storage: TorchStorage;
-  /** In bytes. */
+  /** Where the part begins in the storage, in bytes. */
   readonly start: number;
   readonly byteLength: number;
 

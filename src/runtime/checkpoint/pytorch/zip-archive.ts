@@ -12,7 +12,7 @@ import { locateMember, quoted, readZipDirectory, type ZipMember } from "./zip-di
 
 const PICKLE = /^[^/]*\/data\.pkl$/;
 
-/** Throws "invalid-checkpoint" and "unsupported". */
+/** Where the tensors of a file in this format lie. Throws "invalid-checkpoint" and "unsupported". */
 export async function readZipArchive(zip: TorchFile): Promise<TensorLocation[]> {
   const { path } = zip;
   const members = await readZipDirectory(zip);
@@ -44,7 +44,7 @@ function findPickle(path: string, members: ReadonlyMap<string, ZipMember>): ZipM
   );
 }
 
-/** Files from before torch 2.1 do not say it, and nothing big-endian wrote any that is in use. */
+/** Refuses big-endian files. Files from before torch 2.1 do not name an order, and are taken for little-endian. */
 async function checkByteOrder(zip: TorchFile, member: ZipMember | undefined): Promise<void> {
   if (member === undefined) {
     return;

@@ -9,7 +9,7 @@ import { invalidTorchFile, type TorchFile } from "./torch-file.ts";
 export interface ZipMember {
   name: string;
   byteLength: number;
-  /** Of its local header, whose length only that tells. */
+  /** Where the member's local header begins, in bytes; only that header tells its own length. */
   headerOffset: number;
   compression: number;
   isEncrypted: boolean;
@@ -123,19 +123,19 @@ const localParser = new Parser()
   .uint16le("extraBytes");
 const LOCAL_BYTES = localParser.sizeOf();
 
-/** Before each field of an entry's extra bytes. */
+/** What stands before each field of an entry's extra bytes. */
 const extraParser = new Parser().uint16le("id").uint16le("byteLength");
 const EXTRA_BYTES = extraParser.sizeOf();
 
 const MAX_COMMENT_BYTES = 0xffff;
-/** A member of a state dict takes about 80 bytes. */
+/** The largest directory that is read; a member of a state dict takes about 80 bytes of it. */
 const MAX_DIRECTORY_BYTES = 64 * 2 ** 20;
 const MAX_MEMBERS = 500_000;
-/** In place of a number that the zip64 fields have. */
+/** What stands in place of a number that the zip64 fields have. */
 const IN_ZIP64_16 = 0xffff;
 const IN_ZIP64_32 = 0xffffffff;
 const ZIP64_EXTRA = 0x0001;
-/** Traditional or strong encryption, or a masked directory. */
+/** Flags of traditional encryption, of strong encryption and of a masked directory. */
 const ENCRYPTED = 0x0001 | 0x0040 | 0x2000;
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -295,7 +295,7 @@ function parseEntry(path: string, bytes: Uint8Array): { member: ZipMember; lengt
   return { member: { name, byteLength, headerOffset, compression: entry.compression, isEncrypted }, length };
 }
 
-/** The extra field has, in this order, those of the numbers that did not fit. */
+/** The entry with the numbers that did not fit, which its extra field has in a fixed order. */
 function withZip64(
   path: string,
   name: string,
@@ -347,7 +347,7 @@ export function quoted(name: string): string {
   return JSON.stringify(name.length <= 200 ? name : `${name.slice(0, 200)}…`);
 }
 
-/** Beyond 2^53 it is only an approximation, and beyond every file. */
+/** A 64-bit number as a double: beyond 2^53 only an approximation, but no file is that long. */
 function toNumber(value: bigint): number {
   return Number(value);
 }

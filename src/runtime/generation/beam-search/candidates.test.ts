@@ -22,7 +22,7 @@ describe("bestCandidates", () => {
   });
 
   test("equals a sort of all", () => {
-    // 64 values: many are equal.
+    // There are 64 values only, so that many scores are equal.
     const scores = Float32Array.from({ length: 4000 }, (_, i) => -(uniform(3, i, [0, 0, 0]) % 64));
     const sorted = [...scores.keys()].sort((a, b) => scores[b] - scores[a] || a - b);
     expect(bestCandidates(scores, 1000, 50).map(({ beam, token }) => beam * 1000 + token)).toEqual(
@@ -53,7 +53,7 @@ describe("drawCandidates", () => {
       }
     }
     expect(counts.size).toBe(20);
-    // 19 degrees of freedom: the 0.1 % and 99.9 % quantiles.
+    // The bounds are the 0.1 % and 99.9 % quantiles for 19 degrees of freedom.
     expect(chiSquare).toBeGreaterThan(5.407);
     expect(chiSquare).toBeLessThan(43.82);
   });

@@ -20,7 +20,7 @@ export function bestCandidates(scores: Float32Array, vocabSize: number, count: n
   return bestIndices(scores, scores.keys(), count).map((index) => candidateAt(index, scores, vocabSize));
 }
 
-/** Few are kept of many: an insertion is rare, and cheap beside reading all scores. */
+/** The indices of the best scores. Few are kept of many: an insertion is rare, and cheap beside reading all scores. */
 function bestIndices(scores: Float32Array, indices: Iterable<number>, count: number): number[] {
   const best: number[] = [];
   if (count === 0) {
@@ -60,7 +60,7 @@ export function drawCandidates(
 ): Candidate[] {
   const highest = scores.reduce((max, score) => Math.max(max, score), -Infinity);
   const indices: number[] = [];
-  /** Integers, so that sums are exact and taking one out leaves no error. */
+  /** Weights are integers, so that sums are exact and taking one out leaves no error. */
   const weights: number[] = [];
   let total = 0;
   for (let index = 0; index < scores.length; index++) {

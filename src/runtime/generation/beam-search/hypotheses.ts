@@ -3,14 +3,16 @@
  * transformers 5.x (`_update_finished_beams`, `_check_early_stop_heuristic`), in f32.
  */
 
+/** A finished sequence, `value`, with its score. */
 export interface Hypothesis<T> {
   /** Log-probability over length to the power of the length penalty, f32. */
   score: number;
   value: T;
 }
 
+/** What decides which finished sequences are kept and when a search ends. */
 export interface HypothesisRules {
-  /** Finished sequences that are kept. */
+  /** How many finished sequences are kept. */
   count: number;
   lengthPenalty: number;
   earlyStopping: boolean | "never";
@@ -18,6 +20,7 @@ export interface HypothesisRules {
   limit: number;
 }
 
+/** The best finished sequences of one beam search. */
 export class Hypotheses<T> {
   readonly #rules: HypothesisRules;
   #best: Hypothesis<T>[] = [];
@@ -26,14 +29,16 @@ export class Hypotheses<T> {
     this.#rules = rules;
   }
 
-  /** Best first; of equal scores the one that finished first. */
+  /** The sequences that are kept, best first; of equal scores the one that finished first comes first. */
   get best(): readonly Hypothesis<T>[] {
     return this.#best;
   }
 
   /**
-   * @param logProbability of the whole sequence
-   * @param length its new tokens, an end-of-sequence token among them
+   * Adds a finished sequence, and drops the worst where there are too many.
+   *
+   * @param logProbability log-probability of the whole sequence
+   * @param length number of its new tokens, an end-of-sequence token among them
    */
   add(value: T, logProbability: number, length: number): void {
     const score = this.#score(logProbability, length);
@@ -46,7 +51,7 @@ export class Hypotheses<T> {
    * Whether the search is over.
    *
    * @param bestRunning log-probability of the best running sequence
-   * @param length new tokens of running sequences
+   * @param length number of new tokens that running sequences have
    */
   isEnough(bestRunning: number, length: number): boolean {
     const { count, earlyStopping, lengthPenalty, limit } = this.#rules;

@@ -1,10 +1,10 @@
-/** Beam search from a job to texts: nothing is known of them before the end. */
+/** Runs beam search for a job and makes texts of what it finds: nothing is known of them before the end. */
 import { textOf, wholeText } from "../generated-text.ts";
 import { timingsOf, type FirstRows, type Outcome, type OutcomeSequence, type Sink } from "../outcome.ts";
 import type { GeneratorParts, Job } from "../request.ts";
 import { beamSearch, type FoundSequence } from "./search.ts";
 
-/** Several sequences at once; the best is sent as one piece. */
+/** Searches with several sequences at once; the best is sent as one piece. */
 export async function searchText(
   parts: GeneratorParts,
   job: Job,

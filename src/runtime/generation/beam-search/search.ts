@@ -3,7 +3,7 @@
  * candidates, scores and stopping rules. Each beam is a KV slot; a step is one pass with a row for each beam.
  *
  * The draws of beam sampling are the project's own: draw i of the token at a position is Philox' word for (seed, sequence,
- * position, i) (philox.ts), so the same request gives the same text on every device; the distribution is the reference's.
+ * position, i) (philox.ts), so the same request gives the same text on every device; the distribution is transformers'.
  */
 import type { Executable, Pass } from "../../backend.ts";
 import { AbortError, ModelComposeError, throwIfAborted } from "../../../base/errors.ts";
@@ -19,17 +19,18 @@ import { Hypotheses } from "./hypotheses.ts";
 import { planSlots } from "./slots.ts";
 import { Warper } from "../../sampling/warper.ts";
 
+/** What a beam search begins with, how it chooses and when it ends. */
 export interface BeamSearchRequest {
   vocabSize: number;
   /** [R >= 1] the last tokens of the prompt, not yet run; what comes before them is in slot 0. */
   tokens: Int32Array;
   /** Position of tokens[0]. */
   position: number;
-  /** As of a Pass. */
+  /** Tokens of the encoder's input, as in a Pass. */
   sourceLength?: number;
   /** All tokens of the prompt (of an encoder–decoder: the decoder's); its end is `tokens`. */
   prompt: readonly number[];
-  /** New tokens of a sequence at most. position + R + limit - 1 <= the context. */
+  /** The most new tokens of a sequence. position + R + limit - 1 <= the context. */
   limit: number;
   beams: ResolvedBeams;
   sampling: ResolvedSampling;
@@ -38,19 +39,20 @@ export interface BeamSearchRequest {
   sequence: readonly [number, number, number];
   /** Whether new tokens hold a stop string. Absent: there are none. */
   holdsStop?: (tokens: readonly number[]) => boolean;
-  /** As of a Pass, until the logits after the prompt. */
+  /** Called as in a Pass, until the logits after the prompt. */
   onProgress?: (fraction: number) => void;
   /** Called once, when the prompt is processed. */
   onPrompt: () => void;
-  /** False: nobody wants the result. */
+  /** Whether somebody still wants the result; asked after every step. */
   isOpen: () => boolean;
 }
 
+/** A finished sequence of a beam search. */
 export interface FoundSequence {
   /** New tokens, an end-of-sequence token among them. */
   tokens: readonly number[];
   score: number;
-  /** "limit": it has the most tokens that it may have, or was ended there by a forced token. */
+  /** Why the sequence ended. "limit": it has the most tokens that it may have, or was ended there by a forced token. */
   end: "eos" | "stop" | "limit";
 }
 
@@ -63,6 +65,8 @@ interface Beam {
 }
 
 /**
+ * Runs the search to its end.
+ *
  * @returns the finished sequences, best first, at most `beams.returnSequences`; fewer only where the processors leave so
  *   few
  * @throws ModelComposeError "device" for logits that are no numbers, "invalid-argument" when no token is left to choose;
@@ -90,12 +94,12 @@ export async function beamSearch(
       if (end === undefined) {
         next.push({ tokens: grown, score, slot: parent.slot });
       }
-      // What ends below the best is the backup of the running ones, no result.
+      // A sequence that ends below rank `beams.count` is no result: those candidates are a reserve for running beams.
       else if (rank < beams.count) {
         found.add({ tokens: grown, end }, score, length);
       }
     }
-    // Draws come in the order in which they were drawn.
+    // Candidates that were drawn come in the order of the draws, so they are sorted here.
     running = next.sort((a, b) => b.score - a.score).slice(0, beams.count);
     if (running.length === 0 || found.isEnough(running[0].score, length)) {
       break;
@@ -127,7 +131,7 @@ function endOf(
   return tokens.length === limit ? "limit" : undefined;
 }
 
-/** From the logits of all running beams to the continuations to look at. All scratch of all steps. */
+/** Chooses, by the logits of all running beams, the continuations to look at; keeps the scratch of all steps. */
 class Chooser {
   readonly #request: BeamSearchRequest;
   readonly #processors: HistoryProcessors;
@@ -140,13 +144,15 @@ class Chooser {
     this.#request = request;
     this.#processors = new HistoryProcessors(processing);
     this.#warper = sampling.doSample ? new Warper(sampling, vocabSize, ends + 1) : undefined;
-    // Of each beam every end of sequence may be among the best: so many leave enough that goes on.
+    // Every end-of-sequence token of each beam may be among the best: with so many candidates enough of them go on.
     this.#count = Math.max(2, 1 + ends) * beams.count;
   }
 
   /**
+   * The continuations to look at, best first or in the order of their draws.
+   *
    * @param logits f32 [beams, vocabSize], changed in place
-   * @param position of the token to choose
+   * @param position position of the token to choose
    */
   choose(logits: Float32Array, running: readonly Beam[], position: number): Candidate[] {
     const { vocabSize, prompt, sampling, sequence } = this.#request;

@@ -1,4 +1,4 @@
-/** Which KV slot each beam has. */
+/** Decides which KV slot each beam has. */
 
 /** Where the beams of the next step are, and what must be copied first. */
 export interface SlotPlan {

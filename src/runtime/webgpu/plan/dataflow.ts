@@ -1,7 +1,7 @@
 /**
- * What the ops of an entry need of each other: which op reads what another wrote (true dependences), and which may not
- * overwrite a buffer before others have read it (anti-dependences) or written it (output dependences). Buffers and the
- * layers of the KV cache are the places that ops read and write; every write replaces what a buffer held.
+ * Finds what the ops of an entry need of each other: which op reads what another wrote (true dependences), and which
+ * may not overwrite a buffer before others have read it (anti-dependences) or written it (output dependences). Buffers
+ * and the layers of the KV cache are the places that ops read and write; every write replaces what a buffer held.
  */
 import { opAccess, type Name, type Op } from "../../program.ts";
 
@@ -17,14 +17,14 @@ function placesOf(op: Op): { reads: Name[]; writes: Name[] } {
   return { reads: op.role === "attention" ? [...reads, cacheOf(op.layer)] : reads, writes };
 }
 
-/** Ops are named by their index in `ops`. */
+/** The dependences between ops, which are named by their index in `ops`. */
 export class Dataflow {
   readonly ops: readonly Op[];
-  /** Of each op: the ops that must run after it. */
+  /** For each op the ops that must run after it. */
   readonly #after: readonly Set<number>[];
-  /** "op place" → the op that wrote what this op reads there. */
+  /** Maps "op place" to the op that wrote what this op reads there. */
   readonly #writers = new Map<string, number>();
-  /** "op place" → the ops that read what this op wrote there. */
+  /** Maps "op place" to the ops that read what this op wrote there. */
   readonly #readers = new Map<string, number[]>();
 
   constructor(ops: readonly Op[]) {
@@ -82,7 +82,7 @@ export class Dataflow {
 /** Ops of a Dataflow that run as one. At first each is by itself. */
 export class Clusters {
   readonly #flow: Dataflow;
-  /** Of each op: its cluster, which is named by the first of its ops. */
+  /** For each op its cluster, which is named by the first of its ops. */
   readonly #clusterOf: number[];
   readonly #members = new Map<number, readonly number[]>();
 

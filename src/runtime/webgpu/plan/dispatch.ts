@@ -4,35 +4,36 @@ import type { KernelSpec } from "../../../kernels/wgsl/kernel.ts";
 /** What a dispatch's size depends on. */
 export interface PassShape {
   rows: number;
-  /** Rows whose logits are computed. */
+  /** Number of rows whose logits are computed. */
   logitRows: number;
-  /** Positions of the longest sequence after the pass. */
+  /** Number of positions of the longest sequence after the pass. */
   length: number;
-  /** Tokens of the encoder's input; 0 without an encoder. */
+  /** Number of tokens of the encoder's input; 0 without an encoder. */
   sourceLength: number;
-  /** Tiles of query rows (form "block"). */
+  /** Number of tiles of query rows (form "block"). */
   queryTiles: number;
 }
 
+/** One launch of a kernel, with its buffers. */
 export interface Dispatch {
   spec: KernelSpec;
   /** Names of the bound buffers, without the params. */
   buffers: readonly string[];
-  /** The last binding, where the kernel has one. */
+  /** Words of the uniform struct, the last binding, where the kernel has one. */
   params?: Uint32Array;
-  /** Zero in a dimension: nothing to do. */
+  /** Workgroups in x, y and z; zero in a dimension means that there is nothing to do. */
   workgroups: (pass: PassShape) => readonly [number, number, number];
-  /** Bytes that it must read or write at least, for profiles. */
+  /** Bytes that the dispatch must read or write at least, for profiles. */
   bytes: (pass: PassShape) => number;
-  /** Debug: the activation that is complete after this dispatch. */
+  /** The activation that is complete after this dispatch, for debugging. */
   trace?: { name: string; buffer: string; columns: number };
 }
 
 /** One entry of a program in one form. */
 export interface Form {
-  /** All but the logits. */
+  /** All dispatches but those of the logits. */
   body: readonly Dispatch[];
-  /** The logits of the wanted rows, at most LOGIT_ROWS at a time. */
+  /** The dispatches that compute logits of the wanted rows, at most LOGIT_ROWS at a time. */
   head: readonly Dispatch[];
 }
 

@@ -24,7 +24,7 @@ import type { ProductStage, Stage } from "./stage.ts";
 
 const FUSE_ALL: FuseRules = { canStack: () => true, canAddTables: () => true };
 
-/** Of a program whose heads are columns of buffers that are all as wide: any op may read any buffer. */
+/** Sizes of a program whose heads fill buffers that are all as wide, so that any op may read any buffer. */
 const [HEADS, HEAD_DIM, LAYERS, VOCABULARY] = [2, 4, 2, 7];
 const COLUMNS = HEADS * HEAD_DIM;
 const BUFFERS = ["a", "b", "c", "d", "e", "f"];
@@ -56,7 +56,7 @@ function programOf(ops: readonly Op[]): Program {
       state: kvLayers(LAYERS, { kvHeads: HEADS, headDim: HEAD_DIM }),
       rope: { inverseFrequencies: Float32Array.of(1, 0.25), scaling: 1 },
     }),
-    // As they are: the builder fuses sums by itself.
+    // The ops are taken as they are: the builder would fuse sums by itself.
     entries: new Map([[FORWARD, [{ name: "all", ops }]]]),
   };
 }

@@ -1,6 +1,6 @@
 /**
- * From the ops of a Program to stages. Every stage costs the CPU a microsecond or two a token and the GPU a barrier; nine
- * ops a layer are too many.
+ * Makes stages of the ops of a Program. Every stage costs the CPU a microsecond or two a token and the GPU a barrier;
+ * nine ops a layer are too many.
  *
  * What belongs together is found by dataflow, from the op that ends a computation backwards: from an append over the
  * rotation to the products that made key and value, from a gate to its two products. Neither the order in which a program
@@ -257,8 +257,8 @@ function embeddingWithPositions(flow: Dataflow, i: number, { canAddTables }: Fus
 }
 
 /**
- * A norm whose result one product alone reads, and that product. Of the root mean square only: its factor multiplies the
- * finished product, whereas a layer norm's mean would have to be known before the first multiplication.
+ * A norm whose result one product alone reads, and that product. Only root mean square norms are folded: their factor
+ * multiplies the finished product, whereas a layer norm's mean would have to be known before the first multiplication.
  */
 function normBefore(
   flow: Dataflow,

@@ -5,7 +5,7 @@ export interface SubgroupMatrixShape {
   readonly M: number;
   readonly N: number;
   readonly K: number;
-  /** Of the factors: "f16", "f32", "i8", "u8". */
+  /** Element type of the factors: "f16", "f32", "i8" or "u8". */
   readonly componentType: string;
   readonly resultComponentType: string;
 }
@@ -17,7 +17,7 @@ export interface GpuFeatures {
   readonly subgroupMaxSize: number;
   readonly shaderF16: boolean;
   readonly timestamps: boolean;
-  /** Empty without the feature. */
+  /** Shapes of subgroup matrices; empty without the feature. */
   readonly subgroupMatrix: readonly SubgroupMatrixShape[];
 }
 
@@ -31,6 +31,7 @@ export interface GpuLimits {
   readonly maxComputeWorkgroupsPerDimension: number;
 }
 
+/** A GPU as plans see it. */
 export interface GpuDescription {
   features: GpuFeatures;
   limits: GpuLimits;

@@ -160,7 +160,7 @@ describe("matrices", () => {
   });
 
   test.each([1, 2, 3, 7, 49, 50, 51])("of 50 rows, bound %i at a time, are cut evenly", (most) => {
-    // One byte less than a row more.
+    // The limit is one byte less than a row more takes.
     const { shards } = weightOf(layOut(tied, { limit: (most + 1) * 32 - 1 }), "table");
     expect(shards).toHaveLength(Math.ceil(50 / most));
     const counts = shards.map(({ count }) => count);

@@ -16,7 +16,7 @@ import type { Stage } from "./stage.ts";
 export interface Shard {
   /** Name of its buffer. */
   buffer: string;
-  /** First row, of all rows of the weight, and how many. */
+  /** First row of the shard, among all rows of the weight; it has `count` rows. */
   first: number;
   count: number;
 }
@@ -45,12 +45,13 @@ export interface PlacedVector {
   offset: number;
 }
 
+/** Where all weights lie. */
 export interface WeightLayout {
   weights: ReadonlyMap<string, Weight>;
   vectors: readonly PlacedVector[];
-  /** Numbers in the buffer of vectors. */
+  /** How many numbers the buffer of vectors holds. */
   vectorLength: number;
-  /** Where the stacked biases of these linear ops, or the gain of that norm, begin. */
+  /** Where the stacked biases of linear ops, or the gain of a norm, begin in the buffer of vectors, in numbers. */
   vectorOffset(names: readonly (Name | undefined)[]): number;
 }
 

@@ -1,4 +1,4 @@
-/** Attention: for few rows split over positions and merged, for blocks tile by tile. */
+/** Lowers attention: for few rows split over positions and merged, for blocks tile by tile. */
 import {
   attentionBlockKernel,
   attentionBlockWorkgroups,
@@ -25,12 +25,12 @@ function shapeOf({ attention }: AttentionStage, program: Program, context: numbe
   return { heads, kvHeads, headDim, context, window, source: over === "source" };
 }
 
-/** Positions that the longest row has before it. */
+/** Number of positions up to the longest row and with it; the length of the source where attention is over that. */
 function lengthOf({ source }: AttentionShape, { length, sourceLength }: PassShape): number {
   return source === true ? sourceLength : length;
 }
 
-/** Positions that it sees. */
+/** Number of positions that the longest row sees. */
 function seenOf(shape: AttentionShape, pass: PassShape): number {
   return Math.min(lengthOf(shape, pass), shape.window ?? Infinity);
 }

@@ -1,4 +1,4 @@
-/** Prefill's products: tiled, with what is folded into a decode's products as dispatches of its own. */
+/** Lowers prefill's products: tiled, with what is folded into a decode's products as dispatches of its own. */
 import { gateKernel, gateWorkgroups } from "../../../kernels/gate/gate.gpu.ts";
 import { packKernel, packedWords } from "../../../kernels/linear/gemm-pack.gpu.ts";
 import { selectGemm } from "../../../kernels/linear/gemm-select.gpu.ts";
@@ -10,7 +10,7 @@ import type { Dispatch } from "./dispatch.ts";
 import { columnsOf, rotaryOf, traced, weightOf, type Lowering } from "./lowering.ts";
 import type { ProductStage } from "./stage.ts";
 
-/** output = input · weightᵀ; a dispatch for each shard of the weight. */
+/** Lowers output = input · weightᵀ to a dispatch for each shard of the weight. */
 export function lowerProduct(
   stage: ProductStage & { output: Name },
   outputColumns: number,

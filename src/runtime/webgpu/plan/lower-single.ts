@@ -1,4 +1,4 @@
-/** Stages that are one op without weights to multiply by: the same in every form of a pass. */
+/** Lowers stages that are one op without weights to multiply by: the same in every form of a pass. */
 import { activateKernel } from "../../../kernels/activate/activate.gpu.ts";
 import { addKernel } from "../../../kernels/add/add.gpu.ts";
 import { appendKernel } from "../../../kernels/append/append.gpu.ts";
@@ -57,7 +57,7 @@ export function lowerNorm(norm: NormOp, { program, layout, variants }: Lowering)
   };
 }
 
-/** A dispatch for each shard of the table. */
+/** Lowers an embedding to a dispatch for each shard of the table. */
 function lowerEmbed(stage: StageOf<"embed">, lowering: Lowering): Dispatch[] {
   const { layout, maxRows } = lowering;
   const { embed, positions } = stage;
@@ -74,7 +74,7 @@ function lowerEmbed(stage: StageOf<"embed">, lowering: Lowering): Dispatch[] {
   return traced(dispatches, stage, lowering);
 }
 
-/** A dispatch for each shard of the table. */
+/** Lowers learned positions to a dispatch for each shard of the table. */
 function lowerPositions(stage: StageOf<"positions">, lowering: Lowering): Dispatch[] {
   const { table, offset } = stage.positions;
   const weight = weightOf({ weights: [table] }, lowering.layout);

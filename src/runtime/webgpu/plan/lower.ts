@@ -1,7 +1,7 @@
 /**
- * From stages to dispatches: which kernel, over which buffers, how many workgroups. There are three forms of every entry:
- * "one" row (decode), a "few" rows (short prompts, batches), and "block" (prefill), where norm, rotation and gate are
- * dispatches of their own between tiled products.
+ * Makes dispatches of stages: which kernel, over which buffers, how many workgroups. There are three forms of every
+ * entry: "one" row (decode), a "few" rows (short prompts, batches), and "block" (prefill), where norm, rotation and
+ * gate are dispatches of their own between tiled products.
  */
 import {
   gemvKernel,
@@ -72,7 +72,7 @@ function lowerBlock(stage: Stage, lowering: Lowering): Dispatch[] {
   }
 }
 
-/** The product of few rows with everything around it folded in; a dispatch for each shard. */
+/** Lowers the product of few rows, with everything around it folded in, to a dispatch for each shard. */
 function lowerGemv(stage: ProductStage, variant: GemvVariant, lowering: Lowering): Dispatch[] {
   const { layout, maxRows, limits, program } = lowering;
   const weight = weightOf(stage, layout);

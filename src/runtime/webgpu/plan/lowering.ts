@@ -10,19 +10,19 @@ import type { Variants } from "./select.ts";
 export interface Lowering {
   program: Program;
   layout: WeightLayout;
-  /** Positions of a KV slot. */
+  /** Number of positions of a KV slot. */
   contextLength: number;
-  /** Rows of a pass at most. */
+  /** The most rows of a pass. */
   maxRows: number;
   prefill: PrefillMode | "f16-emulated";
   variants: Variants;
   features: GpuFeatures;
   limits: GpuLimits;
-  /** For errors. */
+  /** Name of the adapter, for errors. */
   adapterName: string;
 }
 
-/** Elements of a head that are rotated. */
+/** Number of elements of a head that are rotated. */
 export function rotaryOf({ rope }: Program): number {
   if (rope === undefined) {
     throw new Error("The program rotates, but has no table of frequencies.");
@@ -48,7 +48,9 @@ export function columnsOf(buffer: Name, program: Program): number {
   return columns;
 }
 
-/** After the last of these dispatches the stage's output is complete. */
+/**
+ * The dispatches of a stage, whose output is complete after the last of them: that one gets the trace, if there is one.
+ */
 export function traced(
   dispatches: Dispatch[],
   { trace, output }: { trace?: string; output: Name },

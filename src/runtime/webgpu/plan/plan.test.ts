@@ -138,7 +138,7 @@ describe("SmolLM3-3B", () => {
       for (const choice of choices) {
         expect(real.length + choice.length).toBeLessThanOrEqual(256);
       }
-      // Six a layer: anything more is a fusion lost.
+      // There are six dispatches a layer: anything more is a fusion lost.
       const shards = gpu === "the least GPU" ? 4 : 1;
       expect(real).toHaveLength(36 * 6 + 1 + 2 * shards);
     },
@@ -169,7 +169,7 @@ describe("SmolLM3-3B", () => {
   });
 
   test("a cache that no binding holds is refused, with the length that fits", () => {
-    // 2 KiB a position and layer.
+    // A position takes 2 KiB in a layer.
     expect(() => planOf3B("the least GPU", { contextLength: 65_537 })).toThrow(
       expect.objectContaining({
         code: "out-of-memory",
@@ -195,15 +195,15 @@ describe("SmolLM3-3B", () => {
   });
 });
 
-/** What of their config.json has to do with shapes. */
+/** Programs of families, made from what of their config.json has to do with shapes. */
 const FAMILIES: readonly { name: string; program: Program; dispatches: number }[] = [
   {
     name: "DialoGPT-large",
     program: gpt2.describe(
       file({ vocab_size: 50_257, n_embd: 1280, n_layer: 36, n_head: 20, n_positions: 1024 }),
     ).program,
-    // Norm, QKV, attention, its combination, output, norm, the MLP's two; before them the embedding, behind them norm
-    // and logits.
+    // A layer has norm, QKV, attention, its combination, output, norm and the MLP's two; before the layers comes the
+    // embedding, behind them norm and logits.
     dispatches: 36 * 8 + 3,
   },
   {
@@ -231,7 +231,7 @@ const FAMILIES: readonly { name: string; program: Program; dispatches: number }[
         rotary_dim: 32,
       }),
     ).program,
-    // One norm for both halves.
+    // A layer has one norm for both halves.
     dispatches: 20 * 7 + 3,
   },
   {
@@ -249,7 +249,7 @@ const FAMILIES: readonly { name: string; program: Program; dispatches: number }[
         decoder_ffn_dim: 5120,
       }),
     ).program,
-    // Five more for cross-attention, whose keys and values are there.
+    // A layer has five more for cross-attention, whose keys and values are there.
     dispatches: 12 * 13 + 3,
   },
 ];

@@ -23,11 +23,14 @@ export interface PlanOptions {
   contextLength: number;
   slots: number;
   maxRows: number;
-  /** "f16-emulated": the arithmetic of "f16" on adapters without it, for tests. */
+  /**
+   * How matrices are multiplied in prefill. "f16-emulated": the arithmetic of "f16" on adapters without it, for tests.
+   */
   prefill: PrefillMode | "f16-emulated";
   forced?: ForcedVariants;
 }
 
+/** A program planned for a GPU. Data only. */
 export interface GpuPlan {
   contextLength: number;
   slots: number;
@@ -35,7 +38,7 @@ export interface GpuPlan {
   /** Query rows of one tile of the block attention. */
   queryTileRows: number;
   layout: WeightLayout;
-  /** name → bytes */
+  /** Bytes of every buffer, by its name. */
   buffers: ReadonlyMap<string, number>;
   entries: ReadonlyMap<string, Readonly<Record<FormName, Form>>>;
   memory: MemoryUse;
@@ -45,13 +48,18 @@ export interface GpuPlan {
 export interface GpuWeightPlan {
   stages: ReadonlyMap<string, readonly Stage[]>;
   layout: WeightLayout;
-  /** name → bytes, of what weights are uploaded into */
+  /** Bytes of every buffer that weights are uploaded into, by its name. */
   buffers: ReadonlyMap<string, number>;
-  /** Of the matrices. */
+  /** Bytes of all matrices, with their padding. */
   weightBytes: number;
 }
 
-/** @throws ModelComposeError "unsupported", "invalid-checkpoint" */
+/**
+ * Plans what does not depend on the length of the context.
+ *
+ * @throws ModelComposeError "unsupported" for heads or weights that no kernel is written for, "invalid-checkpoint" for
+ *   weights that are missing or of another shape
+ */
 export function planGpuWeights(program: Program, checkpoint: Checkpoint, limits: GpuLimits): GpuWeightPlan {
   checkHeads(program);
   const bindingLimit = bindingLimitOf(limits);
@@ -71,15 +79,17 @@ export function planGpuWeights(program: Program, checkpoint: Checkpoint, limits:
   return { stages, layout, buffers, weightBytes };
 }
 
-/** Bytes of a buffer at most, so that a kernel sees all of it. */
+/** The most bytes of a buffer, so that a kernel sees all of it. */
 function bindingLimitOf({ maxStorageBufferBindingSize, maxBufferSize }: GpuLimits): number {
   return Math.min(maxStorageBufferBindingSize, maxBufferSize);
 }
 
 /**
- * @param weights Default: planned here.
- * @throws ModelComposeError "out-of-memory" for a cache that no binding holds, "unsupported" for a mode that the adapter
- *   lacks, "invalid-checkpoint"
+ * Plans a program for a GPU, for one length of the context.
+ *
+ * @param weights what `planGpuWeights` has planned. Default: it is planned here.
+ * @throws ModelComposeError "out-of-memory" for a cache that no binding holds, "invalid-argument" for a context longer
+ *   than a table of positions, "unsupported" for a mode that the adapter lacks, "invalid-checkpoint"
  */
 export function planGpu(
   program: Program,
@@ -151,7 +161,7 @@ export function planGpu(
   };
 }
 
-/** What the attention kernels are written for. */
+/** Refuses heads that the attention kernels are not written for. */
 function checkHeads(program: Program): void {
   const { headDim } = uniformHeads(program);
   if (headDim % 4 === 0 && headDim <= MOST_HEAD_DIM) {
@@ -164,7 +174,7 @@ function checkHeads(program: Program): void {
   );
 }
 
-/** Kernels read tables of learned positions without looking: a context longer than the table has no rows there. */
+/** Refuses a context longer than a table of learned positions, which kernels read without looking. */
 function checkPositions({ entries, matrices }: Program, contextLength: number): void {
   for (const op of [...entries.values()].flat().flatMap(({ ops }) => ops)) {
     if (op.role !== "positions") {
@@ -182,7 +192,10 @@ function checkPositions({ entries, matrices }: Program, contextLength: number): 
   }
 }
 
-/** A table that is only looked up costs a row; every other matrix is read whole. */
+/**
+ * Bytes of weights that a decoded token reads: a matrix of a product is read whole; a table that is only looked up
+ * counts for nothing.
+ */
 function bytesPerToken(layout: WeightLayout, stages: readonly Stage[]): number {
   const read = new Set(stages.flatMap((stage) => ("weights" in stage ? [stage.weights.join(" + ")] : [])));
   return sum(

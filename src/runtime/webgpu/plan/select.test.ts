@@ -49,7 +49,7 @@ describe("workgroups", () => {
             expect(workgroup).toBeLessThanOrEqual(invocations);
             expect(workgroup, "a power of two").toBe(2 ** Math.round(Math.log2(workgroup)));
             expect(outputs % 2).toBe(0);
-            // Sums of the products and of squares, f32, of every invocation.
+            // Every invocation keeps sums of the products and of squares, f32.
             if (!subgroups) {
               expect((outputs + 1) * tile * workgroup * 4).toBeLessThanOrEqual(memory);
             }

@@ -5,15 +5,15 @@ import type { GpuFeatures, GpuLimits } from "./gpu.ts";
 
 /** Takes variants out of the choice or forces one; for tests and experiments. */
 export interface ForcedVariants {
-  /** False: as on an adapter without them. */
+  /** Whether kernels may use subgroups. False: variants as on an adapter without them. */
   subgroups?: boolean;
-  /** Sizes as for such an adapter. */
+  /** Kind of adapter that sizes are chosen for. */
   kind?: "hardware" | "software";
 }
 
 export interface Variants {
   gemv: { one: GemvVariant; few: GemvVariant };
-  /** Empty: as shape and adapter suggest. */
+  /** Tiles of blocked products; empty: as shape and adapter suggest. */
   gemm: ForcedTiling;
   norm: { subgroups: boolean; workgroup: number };
 }
@@ -24,7 +24,10 @@ export interface Variants {
  */
 const INVOCATIONS = { hardware: { gemv: 128, norm: 256 }, software: { gemv: 16, norm: 16 } };
 
-/** SwiftShader compiles the loop over tileK as often as it runs: 0.4 s for 4, 1.9 s for 16, and small models have four shapes. */
+/**
+ * SwiftShader compiles the loop over tileK as often as it runs: 0.4 s for 4, 1.9 s for 16, and small models have four
+ * shapes.
+ */
 const SOFTWARE_TILING: ForcedTiling = { tiling: { rowQuads: 1, columnQuads: 1, tileK: 4, buffers: 1 } };
 
 export interface VariantInput {

@@ -15,7 +15,7 @@ import type {
 
 /** Linear ops that read the same input, their weights stacked by rows. */
 interface Projection {
-  /** Applied to the input on the way; `input` is what it reads. */
+  /** A norm that is applied to the input on the way; `input` is what it reads. */
   norm?: NormOp;
   input: Name;
   weights: readonly Name[];
@@ -23,7 +23,7 @@ interface Projection {
   output: Name;
 }
 
-/** Stages that are single ops have the names of their roles. */
+/** A stage; one that is a single op has the name of its role. */
 export type Stage =
   | { kind: "embed"; embed: EmbedOp; positions?: PositionsOp; output: Name; trace?: string }
   | { kind: "positions"; positions: PositionsOp; output: Name; trace?: string }

@@ -44,7 +44,7 @@ function nameOf(stage: Stage): string {
   return parts.filter((part) => part !== undefined).join("+");
 }
 
-/** name of a stage → how many */
+/** How many stages there are of each name. */
 function stageCounts(program: Program, entry: string): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const stage of fuseEntry(program, entry, FUSE_ALL)) {
@@ -114,7 +114,7 @@ const FAMILIES: Readonly<Record<string, Expected>> = {
   gpt2: { forward: GPT_LAYERS(4), dispatches: 8 * 4 + 3 },
   gpt_neo: { forward: GPT_LAYERS(4), dispatches: 8 * 4 + 3 },
   codegen: {
-    // One norm for both halves of a layer.
+    // There is one norm for both halves of a layer.
     forward: {
       embed: 1,
       norm: 4 + 1,

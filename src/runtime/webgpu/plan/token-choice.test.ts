@@ -75,7 +75,7 @@ class Chooser {
     }
   }
 
-  /** A step; `undefined` chooses from the logits of the last. */
+  /** Makes a step; without logits it chooses from those of the last. */
   async step(logits?: Float32Array): Promise<Uint32Array> {
     if (logits !== undefined) {
       lab.device.queue.writeBuffer(this.#buffer("logits").gpu, 0, logits);
@@ -114,7 +114,7 @@ function makeSampler(request: DecodeRequest, vocabSize: number): Sampler {
   return new Sampler(sampling, { vocabSize, promptIds: history, eosTokenIds, minNewTokens, sequence });
 }
 
-/** Both devices choose from the same logits, step by step, and are compared. */
+/** Lets both devices choose from the same logits, step by step, and compares them. */
 async function expectSameTokens(
   request: DecodeRequest,
   vocabSize: number,
@@ -134,7 +134,7 @@ async function expectSameTokens(
   return found;
 }
 
-/** Rounded to multiples of `quantum`, so that there are ties; 0 leaves them as they are. */
+/** Random logits, rounded to multiples of `quantum`, so that there are ties; 0 leaves them as they are. */
 function makeLogits(vocabSize: number, random: () => number, deviation = 3, quantum = 0): Float32Array {
   const logits = normalNumbers(vocabSize, random, deviation);
   return quantum === 0 ? logits : logits.map((logit) => Math.round(logit / quantum) * quantum);
@@ -206,7 +206,7 @@ test.each([
   },
 );
 
-/** One of each plan, all of which process what `history` says. */
+/** Settings for each plan, all of which process what `history` says. */
 const PLANS: readonly [ReturnType<typeof planTokenChoice>, Sampling][] = [
   ["gpu-greedy", { doSample: false }],
   ["gpu-top-k", { doSample: true, topK: 50 }],

@@ -36,14 +36,14 @@ export function planTokenChoice(sampling: ResolvedSampling, vocabSize: number): 
   return removable(sampling) > 0 ? "gpu-top-p" : "gpu-all";
 }
 
-/** 0 when all tokens stay. */
+/** The k of top-k; 0 when all tokens stay. */
 function effectiveTopK({ topK }: ResolvedSampling, vocabSize: number): number {
   return topK < vocabSize ? topK : 0;
 }
 
 /**
- * `logits` and `rows` are the executor's. Logits are f32 [vocabSize], in a buffer whose size is a multiple of 16 bytes;
- * rows are laid out as common/rows.wgsl says.
+ * A buffer of the token choice; `logits` and `rows` are the executor's. Logits are f32 [vocabSize], in a buffer whose
+ * size is a multiple of 16 bytes; rows are laid out as common/rows.wgsl says.
  */
 export type ChoiceBufferName =
   "logits" | "rows" | "marks" | "choice" | "work" | "powers" | "result" | "choiceParams";
@@ -51,26 +51,26 @@ export type ChoiceBufferName =
 export interface ChoiceBuffer {
   name: Exclude<ChoiceBufferName, "logits" | "rows">;
   kind: "storage" | "uniform";
-  /** In bytes. */
+  /** Size in bytes. */
   size: number;
-  /** To be written once. The others are written before each decode (`startTokenChoice`) or by the kernels. */
+  /** Words to be written once. Other buffers are written before each decode (`startTokenChoice`) or by the kernels. */
   content?: Uint32Array;
 }
 
 export interface ChoiceDispatch {
   spec: KernelSpec;
-  /** In the order of the kernel's bindings. */
+  /** Names of the buffers, in the order of the kernel's bindings. */
   buffers: readonly ChoiceBufferName[];
   workgroups: readonly [number];
 }
 
-/** Size of `result`. */
+/** Bytes of the buffer `result`. */
 export const CHOICE_RESULT_BYTES = 16;
 
 /** What an executable allocates and compiles once. */
 export interface TokenChoice {
   buffers: readonly ChoiceBuffer[];
-  /** A step, to be recorded behind the logits; afterwards `result` has what `readChoice` reads. */
+  /** Dispatches of a step, to be recorded behind the logits; afterwards `result` has what `readChoice` reads. */
   dispatches: Readonly<Record<TokenChoicePlan, readonly ChoiceDispatch[]>>;
 }
 
@@ -121,7 +121,7 @@ export function startTokenChoice(
     choiceParams: choiceParams({
       penalty: repetitionPenalty,
       temperature: doSample ? temperature : 1,
-      // + 0: of minP 1 it is 0, not -0.
+      // For minP 1, + 0 makes this 0, not -0.
       farthest: minP > 0 ? -Math.log(minP) + 0 : Infinity,
       removable: removable(sampling),
       topK: effectiveTopK(sampling, vocabSize),

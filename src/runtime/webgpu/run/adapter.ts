@@ -4,16 +4,17 @@ import { nearestName } from "../../../base/nearest-name.ts";
 import { openGpu } from "../../platform/gpu.ts";
 import { vulkanLoaderProblem } from "../../platform/vulkan.ts";
 
+/** An adapter, for people and for choosing one. */
 export interface AdapterSummary {
-  /** As the driver gives it: "NVIDIA H200", "Apple M1 Max". */
+  /** Name as the driver gives it: "NVIDIA H200", "Apple M1 Max". */
   name: string;
-  /** "vulkan", "metal", "d3d12". */
+  /** Name of the backend: "vulkan", "metal" or "d3d12". */
   backend: string;
   vendor: string;
   architecture: string;
   /** The driver and its version, where known. */
   description: string;
-  /** It computes on the CPU: correct, and slower than the WASM device. */
+  /** Whether it computes on the CPU: correct, and slower than the WASM device. */
   isSoftware: boolean;
 }
 
@@ -36,7 +37,7 @@ const NO_SUCH_ADAPTER = "adapter=(list the adapters)";
 /**
  * Every adapter of this machine, the best first (discrete GPUs, integrated ones, software).
  *
- * @param flags Dawn's, such as "backend=null"
+ * @param flags Dawn's flags, such as "backend=null"
  * @throws ModelComposeError "unsupported" when Dawn cannot be loaded on this platform
  */
 export async function listAdapters(flags: readonly string[] = []): Promise<AdapterSummary[]> {
@@ -51,7 +52,7 @@ export async function listAdapters(flags: readonly string[] = []): Promise<Adapt
  * Finds and opens an adapter.
  *
  * @param name part of an adapter's name, in any case; undefined: the best one that is hardware
- * @param flags Dawn's, such as "enable-dawn-features=allow_unsafe_apis"
+ * @param flags Dawn's flags, such as "enable-dawn-features=allow_unsafe_apis"
  * @throws ModelComposeError "device" when there is none, "invalid-argument" when none has this name, "unsupported" when
  *   Dawn cannot be loaded on this platform
  */
@@ -62,7 +63,7 @@ export async function requestGpu(
   return openAdapter(await findAdapter(name, flags), flags);
 }
 
-/** As `requestGpu`, without opening it. */
+/** Finds an adapter as `requestGpu` does, without opening it. */
 export async function findAdapter(
   name: string | undefined,
   flags: readonly string[] = [],
@@ -119,7 +120,7 @@ export function isSoftwareName(name: string): boolean {
 }
 
 async function listNames(flags: readonly string[]): Promise<ListedAdapter[]> {
-  // Dawn would warn on stderr, and find nothing.
+  // Without the loader Dawn would warn on stderr, and find nothing.
   const needsVulkan = !flags.some((flag) => flag.startsWith("backend="));
   if (needsVulkan && vulkanLoaderProblem() !== undefined) {
     return [];
@@ -186,7 +187,7 @@ export async function openAdapter(
   };
 }
 
-/** One line for each adapter, for people: its name, backend and driver. */
+/** A listing for people, one line for each adapter: its name, backend and driver. */
 export function listingText(adapters: readonly AdapterSummary[]): string {
   if (adapters.length === 0) {
     return noAdapter(vulkanLoaderProblem());

@@ -1,6 +1,6 @@
 /** The bit flags of the WebGPU specification. Dawn's Node package has them as objects to be made global; these are not. */
 
-/** GPUBufferUsage */
+/** The flags of GPUBufferUsage. */
 export const USAGE = {
   MAP_READ: 0x0001,
   MAP_WRITE: 0x0002,
@@ -11,8 +11,8 @@ export const USAGE = {
   QUERY_RESOLVE: 0x0200,
 } as const;
 
-/** GPUMapMode */
+/** The flags of GPUMapMode. */
 export const MAP = { READ: 0x0001, WRITE: 0x0002 } as const;
 
-/** GPUShaderStage.COMPUTE */
+/** The flag GPUShaderStage.COMPUTE. */
 export const COMPUTE_STAGE = 0x4;

@@ -1,6 +1,6 @@
 /**
- * Decoding. Steps are submitted ahead: step n + 1 is encoded while step n runs, the chosen token stays on the GPU, and its
- * id comes back one or more steps later.
+ * Decodes on the GPU. Steps are submitted ahead: step n + 1 is encoded while step n runs, the chosen token stays on the
+ * GPU, and its id comes back one or more steps later.
  */
 import type { DecodeProfile, DecodeRequest, Pass } from "../../backend.ts";
 import { FORWARD, type Program } from "../../program.ts";
@@ -16,14 +16,14 @@ const STEPS_AHEAD = 3;
 /** What a step cost the calling thread. */
 export interface StepCost {
   dispatches: number;
-  /** From the command encoder to the finished command buffer. */
+  /** Seconds from the command encoder to the finished command buffer. */
   encodeSeconds: number;
-  /** To submit it and to ask for its result. */
+  /** Seconds to submit the command buffer and to ask for its result. */
   submitSeconds: number;
 }
 
 export interface GpuDecodeRequest extends DecodeRequest {
-  /** Measures how long kernels run; costs some speed. */
+  /** Whether to measure how long kernels run, which costs some speed. */
   profile?: boolean;
   /** Called for every step that is submitted and computes a whole pass; for benchmarks. */
   onStep?: (cost: StepCost) => void;
@@ -52,7 +52,11 @@ export interface DecodeHost {
   result(slot: RingSlot | undefined, pace: Pace, signal: AbortSignal | undefined): Promise<Uint32Array>;
 }
 
-/** Runs a request's tokens and chooses up to `count` more. @throws AbortError, and what `onToken` throws */
+/**
+ * Runs a request's tokens and chooses up to `count` more.
+ *
+ * @throws AbortError, and what `onToken` throws
+ */
 export async function decodeTokens(
   executable: DecodeHost,
   request: GpuDecodeRequest,
@@ -71,11 +75,11 @@ export async function decodeTokens(
   return chooseTokens(executable, request, plan, shape, signal);
 }
 
-/** Times of a decode, from the first chosen token to the last. */
+/** Takes the times of a decode, from the first chosen token to the last. */
 class Clock {
   #first: number | undefined;
   #last = 0;
-  /** Of the GPU, in seconds. */
+  /** Seconds in which the GPU ran kernels. */
   busy = 0;
 
   tick(): void {

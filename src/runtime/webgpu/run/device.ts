@@ -112,7 +112,7 @@ export class GpuContext {
       ["subgroups", disable.subgroups],
       ["shader-f16", disable.shaderF16],
       ["timestamp-query", false],
-      // It builds on the others.
+      // Subgroup matrices build on subgroups and shader-f16.
       [SUBGROUP_MATRIX, disable.subgroupMatrix ?? (disable.subgroups || disable.shaderF16)],
     ];
     const requiredFeatures = wanted
@@ -160,7 +160,11 @@ export class GpuContext {
     }
   }
 
-  /** @throws ModelComposeError "disposed" after `destroy()`, else `failure` when it is set */
+  /**
+   * Checks that the device can be used.
+   *
+   * @throws ModelComposeError "disposed" after `destroy()`, else `failure` when it is set
+   */
   checkAlive(): void {
     if (this.#isDestroyed) {
       throw new ModelComposeError("disposed", `The GPU ${label(this.summary)} was closed.`);
@@ -267,7 +271,7 @@ export class GpuContext {
   }
 }
 
-/** Of several flags with one name Dawn takes the last: lists of features are joined. */
+/** The flags for Dawn, which takes the last of several with one name: so lists of features are joined. */
 function dawnFlagsOf(more: readonly string[], validation: "full" | "off"): string[] {
   const on = [...DAWN_FEATURES, ...(validation === "off" ? DAWN_FEATURES_UNCHECKED : [])];
   const flags = new Map([
@@ -282,7 +286,7 @@ function dawnFlagsOf(more: readonly string[], validation: "full" | "off"): strin
   return Array.from(flags, ([name, value]) => `${name}=${value}`);
 }
 
-/** All that the adapter has of what kernels are bounded by; WebGPU's defaults are those of phones. */
+/** The limits to ask for: all that the adapter has of what bounds kernels; WebGPU's defaults are those of phones. */
 function requiredLimits(limits: GPUSupportedLimits): Record<string, number> {
   return {
     maxBufferSize: limits.maxBufferSize,
@@ -297,7 +301,7 @@ function requiredLimits(limits: GPUSupportedLimits): Record<string, number> {
   };
 }
 
-/** Dawn's own addition to GPUAdapterInfo. */
+/** Shapes of the adapter's subgroup matrices, which are Dawn's own addition to GPUAdapterInfo. */
 function subgroupMatrixShapes(info: GPUAdapterInfo): SubgroupMatrixShape[] {
   const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrixShape> };
   return Array.from(subgroupMatrixConfigs, ({ M, N, K, componentType, resultComponentType }) => {

@@ -30,9 +30,9 @@ import { RowsWriter } from "./rows.ts";
 
 /** Dispatches of one submit in a long pass: what an abort has to wait for, about a layer. */
 const SLICE_DISPATCHES = 12;
-/** Submits on their way; the GPU must not run dry while the event loop turns. */
+/** Slices that are submitted and not done; the GPU must not run dry while the event loop turns. */
 const SLICES_IN_FLIGHT = 3;
-/** More than results are under way: those of a decode's steps or a pass's slices. */
+/** Slots of a ring: more than results are under way, be they of a decode's steps or of a pass's slices. */
 const RING_SLOTS = 4;
 const PROGRESS_INTERVAL_MILLISECONDS = 200;
 
@@ -49,7 +49,7 @@ export class WebGpuExecutable implements Executable {
   /** A result that nobody waits for any more. */
   #draining: Promise<unknown> = Promise.resolve();
   readonly #limits: PassLimits;
-  /** One call at a time. */
+  /** Lets one call run at a time. */
   readonly #turn = new Slots(1);
   readonly #lengths: SlotLengths;
   readonly #cache: KvCache;
@@ -112,7 +112,7 @@ export class WebGpuExecutable implements Executable {
     });
   }
 
-  /** What lies behind the end is overwritten by whoever comes there. */
+  /** Shortens the sequence of a slot; what lies behind its end is overwritten by whoever comes there. */
   async truncate(slot: number, length: number): Promise<void> {
     this.#checkSlots(slot);
     await this.#inTurn(() => {
@@ -145,7 +145,7 @@ export class WebGpuExecutable implements Executable {
     });
   }
 
-  /** What was submitted with its buffers still runs: WebGPU frees them afterwards. */
+  /** Frees a snapshot. What was submitted with its buffers still runs: WebGPU frees them afterwards. */
   #release(snapshot: GpuSnapshot): Promise<void> {
     const saved = this.#snapshots.get(snapshot);
     this.#snapshots.delete(snapshot);
@@ -178,7 +178,7 @@ export class WebGpuExecutable implements Executable {
     const form = formFor(tokens.length);
     const { body } = await this.resources.form(entry, form);
     const { device } = this.resources.context;
-    // Few rows take as long as a decode's step or two: they go as one.
+    // Few rows take as long as a decode's step or two, so they go as one submit.
     const size = form === "block" ? SLICE_DISPATCHES : body.length;
     const ring = await this.takeRing(false);
     const pace = new Pace();
@@ -216,7 +216,7 @@ export class WebGpuExecutable implements Executable {
     return ring;
   }
 
-  /** A result when it is there. An abort leaves the read to itself; `takeRing` waits for it. */
+  /** The words of a result, when it is there. An abort leaves the read to itself; `takeRing` waits for it. */
   async result(
     slot: RingSlot | undefined,
     pace: Pace,
@@ -287,7 +287,7 @@ export class WebGpuExecutable implements Executable {
     }
   }
 
-  /** One dispatch after another, and what the traced ones wrote. */
+  /** Runs one dispatch after another, and reads what the traced ones wrote. */
   async #trace(
     body: readonly Recorded[],
     shape: PassShape,
@@ -303,7 +303,7 @@ export class WebGpuExecutable implements Executable {
     }
   }
 
-  /** A call by itself; its failure is told as the device's, when the device failed. */
+  /** Runs a call by itself; its failure is told as the device's, when the device failed. */
   async #inTurn<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     return this.#turn.run(async () => {
       try {
@@ -329,7 +329,7 @@ export class WebGpuExecutable implements Executable {
   }
 }
 
-/** Its buffers lie in GPU memory beside the cache. */
+/** A snapshot whose buffers lie in GPU memory beside the cache. */
 class GpuSnapshot implements StateSnapshot {
   readonly length: number;
   readonly #release: (self: GpuSnapshot) => Promise<void>;

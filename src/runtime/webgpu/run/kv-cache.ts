@@ -1,4 +1,4 @@
-/** Copies of sequences within the KV cache, out of it and back. */
+/** Copies sequences within the KV cache, out of it and back. */
 import type { Program } from "../../program.ts";
 import { isSourceLayer, uniformHeads } from "../../state.ts";
 import { USAGE } from "./constants.ts";
@@ -11,7 +11,7 @@ export type SavedSequence = ReadonlyMap<string, GPUBuffer>;
 
 export class KvCache {
   readonly #resources: Resources;
-  /** Buffers that hold keys or values of slots: [slots][contextLength][kvHeads * headDim] f32. */
+  /** Names of the buffers that hold keys or values of slots: [slots][contextLength][kvHeads * headDim] f32. */
   readonly #names: readonly string[];
   readonly #positionBytes: number;
   readonly #slotBytes: number;
@@ -41,7 +41,11 @@ export class KvCache {
     });
   }
 
-  /** @throws ModelComposeError "out-of-memory" */
+  /**
+   * Copies the first `length` positions of a slot into buffers of their own.
+   *
+   * @throws ModelComposeError "out-of-memory"
+   */
   async save(slot: number, length: number): Promise<SavedSequence> {
     const saved = new Map<string, GPUBuffer>();
     const size = length * this.#positionBytes;
@@ -80,7 +84,7 @@ export class KvCache {
     }
   }
 
-  /** Nothing waits for it: what is submitted later runs later. */
+  /** Submits copies, without waiting for them: what is submitted later runs later. */
   #submit(record: (encoder: GPUCommandEncoder) => void): void {
     const { device } = this.#resources.context;
     const encoder = device.createCommandEncoder();
@@ -89,8 +93,8 @@ export class KvCache {
   }
 
   /**
-   * WebGPU copies between buffers, not within one. The buffer between is kept, and grows in few steps: a beam search
-   * copies slots at every token.
+   * The buffer through which a copy goes, since WebGPU copies between buffers, not within one. It is kept, and grows in
+   * few steps: a beam search copies slots at every token.
    */
   async #bufferBetween(bytes: number): Promise<GPUBuffer> {
     const { context } = this.#resources;

@@ -1,4 +1,4 @@
-/** How fast a GPU reads its memory: pure reads over the weights of a loaded model, for benchmarks. */
+/** Measures how fast a GPU reads its memory, by pure reads over the weights of a loaded model; for benchmarks. */
 import { readKernel } from "../../../kernels/probe/read.gpu.ts";
 import { ModelComposeError } from "../../../base/errors.ts";
 import { MAP, USAGE } from "./constants.ts";
@@ -7,18 +7,18 @@ import type { WebGpuExecutable } from "./executable.ts";
 import { encode, type Recorded } from "./resources.ts";
 import { SpanTimer } from "./timestamps.ts";
 
-/** The largest weight buffers are read, as many as it takes to be far larger than any cache. */
+/** Bytes to read at least: the largest weight buffers, as many as it takes to be far larger than any cache. */
 const ENOUGH_BYTES = 400e6;
-/** Of a workgroup. A software adapter switches between invocations at every barrier; there fewer are faster. */
+/** Invocations of a workgroup. A software adapter switches between them at every barrier: there fewer are faster. */
 const INVOCATIONS = { hardware: 256, software: 16 };
 /** Bytes that an invocation reads a turn. */
 const TURN_BYTES = 64;
-/** Workgroups at most, where each has a turn to do. Which number is fastest depends on the GPU's size. */
+/** Numbers of workgroups to try, less where not each has a turn to do. Which is fastest depends on the GPU's size. */
 const GRIDS = [512, 2048, 8192] as const;
-/** Of one sample, for each grid. */
+/** Seconds of one sample, for each grid. */
 const SAMPLE_SECONDS = 0.02;
 const MOST_PASSES = 64;
-/** Of a piece on its way to the CPU; more than all partial results. */
+/** Size of a piece on its way to the CPU, in bytes; more than all partial results take. */
 const CHUNK_BYTES = 16 * 2 ** 20;
 
 const NO_SHAPE: PassShape = { rows: 0, logitRows: 0, length: 0, sourceLength: 0, queryTiles: 0 };
@@ -61,7 +61,7 @@ export class ReadProbe {
     this.#staging = staging;
   }
 
-  /** Once for an executable. Nothing else may run on it meanwhile, nor while a sample is taken. */
+  /** Makes the probe of an executable, once. Nothing else may run on it meanwhile, nor while a sample is taken. */
   static async create(executable: WebGpuExecutable): Promise<ReadProbe> {
     const { resources, plan } = executable;
     const shards = [...plan.layout.weights.values()].flatMap((weight) =>
@@ -112,7 +112,7 @@ export class ReadProbe {
   }
 
   /**
-   * Bytes a second, by the number of workgroups.
+   * Takes a sample: bytes a second, by the number of workgroups.
    *
    * @throws ModelComposeError "device" when a read's result is not that of the CPU
    */
@@ -178,7 +178,7 @@ export class ReadProbe {
   }
 }
 
-/** Pieces of buffers, one behind the other, on the CPU. */
+/** Brings pieces of buffers to the CPU, one behind the other. */
 async function bring(
   { resources }: WebGpuExecutable,
   staging: GPUBuffer,

@@ -4,9 +4,9 @@
  * come at regular intervals, and the time of the next one is known from those before.
  */
 
-/** Timers fire up to a millisecond late; below this a poll is cheaper than a late answer. */
+/** The shortest sleep. Timers fire up to a millisecond late: below this a poll is cheaper than a late answer. */
 const SHORTEST_SLEEP_MILLISECONDS = 3;
-/** Of an interval: what comes sooner than expected is late by at most the rest. */
+/** Fraction of an interval to sleep: a result that comes sooner than expected is late by at most the rest. */
 const SLEEP_FRACTION = 0.75;
 
 export class Pace {
@@ -21,7 +21,7 @@ export class Pace {
     }
   }
 
-  /** How long to sleep from now on; 0 when it is not worth it. */
+  /** Milliseconds to sleep from `now` on; 0 when it is not worth it. */
   milliseconds(now: number): number {
     if (this.#last === undefined) {
       return 0;
@@ -30,7 +30,10 @@ export class Pace {
     return rest >= SHORTEST_SLEEP_MILLISECONDS ? Math.floor(rest) : 0;
   }
 
-  /** A result came. The shortest of recent intervals counts: a late event loop must not make later ones later. */
+  /**
+   * To be called when a result comes. The shortest of recent intervals counts: a late event loop must not make later
+   * ones later.
+   */
   tick(now = performance.now()): void {
     if (this.#last !== undefined) {
       const interval = now - this.#last;

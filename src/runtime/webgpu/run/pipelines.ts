@@ -42,7 +42,11 @@ export class Pipelines {
     return layout;
   }
 
-  /** @throws ModelComposeError "device" with the compiler's message */
+  /**
+   * The compiled kernel of a variant.
+   *
+   * @throws ModelComposeError "device" with the compiler's message
+   */
   get(spec: KernelSpec): Promise<GPUComputePipeline> {
     const key = kernelKey(spec);
     const pipeline = this.#pipelines.get(key) ?? this.#compile(spec);

@@ -1,10 +1,10 @@
-/** How results come back from the GPU: through small mappable buffers that go round. */
+/** Brings results back from the GPU, through small mappable buffers that go round. */
 import { CHOICE_RESULT_BYTES } from "../plan/token-choice.ts";
 import { MAP, USAGE } from "./constants.ts";
 import type { GpuContext } from "./device.ts";
 import { SPAN_BYTES, spanSeconds, Timestamps } from "./timestamps.ts";
 
-/** What a step of a decode brings back; the slices of a long pass bring as many bytes, and nobody reads them. */
+/** Bytes that a step of a decode brings back; the slices of a long pass bring as many, and nobody reads them. */
 export const RESULT_BYTES = CHOICE_RESULT_BYTES;
 
 /** Small mappable buffers that take results to the CPU, one after another. */
@@ -17,7 +17,11 @@ export class ReadbackRing {
     this.#hasTimes = hasTimes;
   }
 
-  /** @param count results that may be under way at once, and one more */
+  /**
+   * Makes a ring.
+   *
+   * @param count number of slots: one more than results may be under way at once
+   */
   static async create(context: GpuContext, count: number, withTimes: boolean): Promise<ReadbackRing> {
     const hasTimes = withTimes && context.features.timestamps;
     const slots: RingSlot[] = [];
@@ -37,7 +41,7 @@ export class ReadbackRing {
     return this.#slots[step % this.#slots.length];
   }
 
-  /** How long a step's kernels took, by its result; 0 where nobody measured. */
+  /** Seconds that a step's kernels took, by its result; 0 where nobody measured. */
   seconds(result: Uint32Array): number {
     return this.#hasTimes ? spanSeconds(result.buffer, RESULT_BYTES)[0] : 0;
   }

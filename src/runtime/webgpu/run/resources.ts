@@ -35,7 +35,7 @@ export class Resources {
   /**
    * Allocates those buffers of a plan that are not there yet.
    *
-   * @param buffers name → bytes
+   * @param buffers bytes of every buffer, by its name
    * @throws ModelComposeError "out-of-memory"
    */
   async allocate(buffers: ReadonlyMap<string, number>): Promise<void> {
@@ -71,7 +71,7 @@ export class Resources {
     await Promise.all([...this.#lists.keys()].map((name) => this.#list(name)));
   }
 
-  /** One entry in one form. */
+  /** The recorded dispatches of one entry in one form. */
   async form(entry: string, name: FormName): Promise<RecordedForm> {
     const [body, head] = await Promise.all([
       this.#list(`${entry} ${name} body`),

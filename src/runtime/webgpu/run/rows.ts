@@ -40,7 +40,7 @@ export class RowsWriter {
     return { rows: tokens.length, logitRows: wanted.length, length, sourceLength, queryTiles };
   }
 
-  /** Other rows whose logits are wanted, at most LOGIT_ROWS. */
+  /** Writes other rows whose logits are wanted, at most LOGIT_ROWS. */
   writeLogitRows(rows: Int32Array): void {
     const { queue } = this.#resources.context.device;
     const buffer = this.#resources.buffer("rows");

@@ -1,4 +1,4 @@
-/** Times of compute passes by the GPU's own clock. */
+/** Takes the times of compute passes by the GPU's own clock. */
 import { ModelComposeError } from "../../../base/errors.ts";
 
 import { MAP, USAGE } from "./constants.ts";
@@ -27,7 +27,9 @@ export class Timestamps {
   }
 
   /**
-   * @param spans compute passes to be timed, at most MOST_SPANS
+   * Makes the timestamps of several compute passes.
+   *
+   * @param spans number of compute passes to be timed, at most MOST_SPANS
    * @throws ModelComposeError "unsupported" when the adapter has no timestamps
    */
   static async create(context: GpuContext, spans: number): Promise<Timestamps> {
@@ -38,7 +40,7 @@ export class Timestamps {
     return new Timestamps(context, spans, querySet, resolved);
   }
 
-  /** Of a compute pass that is to be timed as `span`. */
+  /** The descriptor of a compute pass that is to be timed as `span`. */
   around(span: number): GPUComputePassDescriptor {
     return {
       timestampWrites: {
@@ -49,7 +51,10 @@ export class Timestamps {
     };
   }
 
-  /** The last command of an encoder: the times of all spans to byte `at` of a buffer, for `spanSeconds`. */
+  /**
+   * Records the last command of an encoder: it writes the times of all spans to byte `at` of a buffer, for
+   * `spanSeconds`.
+   */
   resolve(encoder: GPUCommandEncoder, target: GPUBuffer, at = 0): void {
     encoder.resolveQuerySet(this.#querySet, 0, 2 * this.#spans, this.#resolved, 0);
     encoder.copyBufferToBuffer(this.#resolved, 0, target, at, SPAN_BYTES * this.#spans);
@@ -61,7 +66,7 @@ export class Timestamps {
   }
 }
 
-/** Seconds of every span of what `resolve` wrote. */
+/** Seconds of every span, from what `resolve` wrote. */
 export function spanSeconds(bytes: ArrayBufferLike, at = 0): Float64Array {
   const times = new BigUint64Array(bytes, at);
   return Float64Array.from(
@@ -82,7 +87,7 @@ export class SpanTimer {
     this.#staging = staging;
   }
 
-  /** As `Timestamps.create`. */
+  /** Makes a timer; arguments and errors are those of `Timestamps.create`. */
   static async create(context: GpuContext, spans: number): Promise<SpanTimer> {
     const timestamps = await Timestamps.create(context, spans);
     const usage = USAGE.MAP_READ | USAGE.COPY_DST;
@@ -90,12 +95,12 @@ export class SpanTimer {
     return new SpanTimer(context, timestamps, staging);
   }
 
-  /** Of a compute pass that is to be timed as `span`. */
+  /** The descriptor of a compute pass that is to be timed as `span`. */
   around(span: number): GPUComputePassDescriptor {
     return this.#timestamps.around(span);
   }
 
-  /** The last command of an encoder. */
+  /** Records the last command of an encoder: it brings the times to the CPU. */
   resolve(encoder: GPUCommandEncoder): void {
     this.#timestamps.resolve(encoder, this.#staging);
   }
@@ -114,7 +119,11 @@ export class SpanTimer {
   }
 }
 
-/** @throws ModelComposeError "unsupported" when the adapter has no timestamps */
+/**
+ * Checks that times can be taken.
+ *
+ * @throws ModelComposeError "unsupported" when the adapter has no timestamps
+ */
 export function requireTimestamps(gpu: {
   features: Pick<GpuFeatures, "timestamps">;
   summary: Pick<AdapterSummary, "name">;

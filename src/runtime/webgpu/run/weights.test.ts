@@ -192,7 +192,7 @@ describe("on a GPU", () => {
   const SIZE = 9;
   const ROWS = 20;
 
-  /** q, k, v of one tensor, a matrix and a vector from everywhere, one tensor as it is. */
+  /** A program with q, k and v of one tensor, a matrix and a vector from everywhere, and one tensor as it is. */
   function program(transposed: boolean): Program {
     const p = new ProgramBuilder();
     for (const name of ["x", "q", "k", "v", "o", "p"]) {

@@ -19,12 +19,12 @@ import { MAP, USAGE } from "./constants.ts";
 import type { GpuContext } from "./device.ts";
 import type { Shard, Weight, WeightLayout, WeightPart } from "../plan/layout.ts";
 
-/** Large enough for the bus, small beside any model. */
+/** Bytes of a staging buffer: large enough for the bus, small beside any model. */
 const STAGING_BYTES = 16 * 2 ** 20;
 const STAGING_BUFFERS = 4;
-/** Of what the main thread reads: as much as keeps it from everything else for some ten milliseconds. */
+/** Bytes that the main thread reads at once: they keep it from everything else for some ten milliseconds. */
 const STRIDED_BYTES = 4 * 2 ** 20;
-/** Ranges of rows that are shorter on average are read faster than waited for, one by one. */
+/** Ranges of rows shorter than this, on average, are read faster by the main thread than waited for one by one. */
 const LEAST_RANGE_BYTES = 2 ** 16;
 /** Positions of the rotation table between two breaths of the event loop. */
 const ROPE_POSITIONS = 1024;
@@ -32,19 +32,19 @@ const ROPE_POSITIONS = 1024;
 /** Rows of one tensor that go to consecutive rows of a GPU buffer. */
 export interface Piece {
   file: string;
-  /** In the file: of the first row, or of the tensor where `strided` says which rows. */
+  /** Where the first row begins in the file, in bytes; the tensor, where `strided` says which rows. */
   position: number;
-  /** The file has these rows not one behind the other. */
+  /** Which rows these are, where the file does not have them one behind the other. */
   strided?: { source: WeightSlice; range: RowRange };
   rows: number;
   /** Bytes of a row in the file. */
   rowBytes: number;
-  /** Bytes from one row to the next in the buffer; what is between is zeros, and what belongs to the row. */
+  /** Bytes from one row to the next in the buffer; between them are zeros, and what belongs to the row. */
   stride: number;
-  /** Of these rows, one each. */
-  scales?: { source: VectorSlice; range: RowRange; /** In a row. */ offset: number };
+  /** The scales of these rows, one each, which go `offset` bytes behind the beginning of a row. */
+  scales?: { source: VectorSlice; range: RowRange; offset: number };
   buffer: string;
-  /** In the buffer. */
+  /** Where the first row goes in the buffer, in bytes. */
   offset: number;
 }
 
@@ -93,10 +93,10 @@ function overlap({ first, source }: WeightPart, shard: Shard): RowRange {
 }
 
 interface Run {
-  /** Of the weight, and how many. */
+  /** First row of the run, among the rows of the weight; it has `rows` rows. */
   row: number;
   rows: number;
-  /** Of the tensor, where its rows lie one behind the other. */
+  /** First row among those of the tensor, where its rows lie one behind the other. */
   fileRow?: number;
 }
 
@@ -124,7 +124,9 @@ export interface UploadOptions {
 }
 
 /**
- * @param buffers by name; "vectors" among them
+ * Uploads all weights of a layout.
+ *
+ * @param buffers where the weights go, by name; "vectors" is among them
  * @throws ModelComposeError "invalid-checkpoint" when a file ends early, "not-found", "device"; AbortError
  */
 export async function uploadWeights(
@@ -219,7 +221,7 @@ async function readRows(files: Files, { file, position, strided }: Piece, target
   }
 }
 
-/** On the calling thread. */
+/** Reads rows on the calling thread. */
 function readStrided(source: WeightSlice, range: RowRange, target: Uint8Array): void {
   const file = openFile(source.tensor.file);
   try {
@@ -249,7 +251,7 @@ async function uploadVectors(
   }
 }
 
-/** The ranges of a vector, as the file has its numbers. */
+/** Reads the ranges of a vector, as the file has its numbers. */
 async function readVector(source: WeightSlice): Promise<Uint8Array[]> {
   const { tensor, rows, ranges } = source;
   const elementBytes = bytesPerElement(tensor.dtype);
@@ -265,7 +267,10 @@ async function readVector(source: WeightSlice): Promise<Uint8Array[]> {
   );
 }
 
-/** cos and sin of every position and frequency, rounded as the reference does it. */
+/**
+ * Uploads cos and sin of every position and frequency, [contextLength][n] of (cos, sin) f32, rounded as transformers
+ * does it.
+ */
 export async function uploadRopeTable(
   context: GpuContext,
   { inverseFrequencies, scaling }: RopeTable,
@@ -278,7 +283,7 @@ export async function uploadRopeTable(
     const count = Math.min(ROPE_POSITIONS, contextLength - first);
     for (let p = 0, word = 0; p < count; p++) {
       for (const frequency of inverseFrequencies) {
-        // The angle is rounded to f32 as the reference computes it; at far positions that is what it was trained with.
+        // The angle is rounded to f32 as in transformers: at far positions that is what models were trained with.
         const angle = Math.fround((first + p) * frequency);
         table[word++] = Math.cos(angle) * scaling;
         table[word++] = Math.sin(angle) * scaling;
@@ -289,7 +294,7 @@ export async function uploadRopeTable(
   }
 }
 
-/** Each file is opened once. */
+/** The open files; each is opened once. */
 class Files {
   readonly #open = new Map<string, Promise<AsyncFile>>();
 
