@@ -30,17 +30,14 @@ export type {
 } from "./models/chat/messages.ts";
 export type { Tokenizer, IncrementalDecoder } from "./models/tokenizer/tokenizer.ts";
 export type { ForwardResult } from "./runtime/generation/forward.ts";
+export type { DeviceInfo, DeviceRequest, Precision, PrefillMode } from "./runtime/device-types.ts";
 export type {
   Architecture,
   BeamSequence,
-  DeviceInfo,
-  DeviceRequest,
   FinishReason,
   GeneratedSequence,
   GenerateOptions,
   GenerateResult,
-  Precision,
-  PrefillMode,
   SamplingOptions,
   StreamPart,
   Timings,

@@ -1,6 +1,6 @@
 /** Compares what the GPU computed with what the CPU computes from the same checkpoint. */
 import type { Executable } from "../../src/runtime/backend.ts";
-import type { PrefillMode } from "../../src/runtime/generation/types.ts";
+import type { PrefillMode } from "../../src/runtime/device-types.ts";
 import { wasmDevice } from "./devices.ts";
 import type { BenchFlags } from "./flags.ts";
 import { likeliest, prefill } from "./measurements.ts";

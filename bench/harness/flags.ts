@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import type { KernelBuild } from "../../src/kernels/wasm-module.ts";
 import { errorMessage, ModelComposeError } from "../../src/base/errors.ts";
-import type { PrefillMode } from "../../src/runtime/generation/types.ts";
+import type { PrefillMode } from "../../src/runtime/device-types.ts";
 import { resolveRuntimeOptions, type DeviceChoice } from "../../src/runtime/load-options.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
 

@@ -2,7 +2,7 @@ import { InvalidArgumentError, Option, type Command } from "commander";
 import { z } from "zod";
 import { parseBytes } from "../base/bytes.ts";
 import { ModelComposeError } from "../base/errors.ts";
-import type { PrefillMode } from "../runtime/generation/types.ts";
+import type { PrefillMode } from "../runtime/device-types.ts";
 import type { LoadOptions } from "../models/load-options.ts";
 import { show } from "../compose/template/convert.ts";
 import { deviceOf } from "../compose/definition/read-component.ts";

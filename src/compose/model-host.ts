@@ -4,7 +4,8 @@ import { withHint } from "../base/parameter-hint.ts";
 import type { ChatOptions, ChatPart } from "../models/chat/chat.ts";
 import type { ChatMessage } from "../models/chat/messages.ts";
 import type { ContextSizing, SizedLoadOptions } from "../models/context-sizing.ts";
-import type { Architecture, DeviceInfo, GenerateOptions, StreamPart } from "../runtime/generation/types.ts";
+import type { DeviceInfo } from "../runtime/device-types.ts";
+import type { Architecture, GenerateOptions, StreamPart } from "../runtime/generation/types.ts";
 import type { LoadOptions, LoadProgress } from "../models/load-options.ts";
 import { beamBound } from "./analysis/beam-bound.ts";
 import {

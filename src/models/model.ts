@@ -1,9 +1,9 @@
 /** A loaded model: the library's front door. */
 import type { Executable } from "../runtime/backend.ts";
 import { ModelComposeError, throwIfAborted } from "../base/errors.ts";
+import type { DeviceInfo } from "../runtime/device-types.ts";
 import type {
   Architecture,
-  DeviceInfo,
   GenerateOptions,
   GenerateResult,
   StreamPart,

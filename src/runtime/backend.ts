@@ -14,7 +14,7 @@
  */
 import type { FormatName } from "../kernels/format.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
-import type { DeviceInfo } from "./generation/types.ts";
+import type { DeviceInfo } from "./device-types.ts";
 import type { Program } from "./program.ts";
 import type { SequenceRules } from "./sampling/token-rules.ts";
 import type { ResolvedSampling } from "./sampling/options.ts";

@@ -2,7 +2,7 @@
 import type { Backend, Executable, ExecutableOptions, LoadHooks, MemoryUse, Preparation } from "./backend.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { ModelComposeError, withoutRemedy } from "../base/errors.ts";
-import type { PrefillMode } from "./generation/types.ts";
+import type { PrefillMode } from "./device-types.ts";
 import { gpuNotices } from "./gpu-notices.ts";
 import type { ResolvedLoad } from "./load-options.ts";
 import { checkGpuMemory, checkMemory } from "./memory-check.ts";

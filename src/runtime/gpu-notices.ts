@@ -1,5 +1,5 @@
 import { formatBytes } from "../base/bytes.ts";
-import type { DeviceInfo, PrefillMode } from "./generation/types.ts";
+import type { DeviceInfo, PrefillMode } from "./device-types.ts";
 import type { MemoryNeed } from "./memory-check.ts";
 
 /** How a model will be on a GPU, for the notices. */

@@ -1,7 +1,7 @@
 /** What a caller may ask of the runtime when a model is loaded: the device, and what the model takes on it. */
 import { inspect } from "node:util";
 import { ModelComposeError } from "../base/errors.ts";
-import type { DeviceRequest, Precision, PrefillMode } from "./generation/types.ts";
+import type { DeviceRequest, Precision, PrefillMode } from "./device-types.ts";
 
 export interface RuntimeOptions {
   /** The device to load on. Default "auto". */

@@ -13,7 +13,7 @@ import type {
   StateSnapshot,
 } from "../../src/runtime/backend.ts";
 import { throwIfAborted } from "../../src/base/errors.ts";
-import type { DeviceInfo } from "../../src/runtime/generation/types.ts";
+import type { DeviceInfo } from "../../src/runtime/device-types.ts";
 import { Sampler } from "../../src/runtime/sampling/sampler.ts";
 
 export interface HashedOptions {

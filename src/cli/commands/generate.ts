@@ -2,12 +2,8 @@ import { text as readAll } from "node:stream/consumers";
 import { z } from "zod";
 import { ModelComposeError } from "../../base/errors.ts";
 import { withHint } from "../../base/parameter-hint.ts";
-import type {
-  DeviceInfo,
-  GenerateOptions,
-  GenerateResult,
-  Precision,
-} from "../../runtime/generation/types.ts";
+import type { DeviceInfo, Precision } from "../../runtime/device-types.ts";
+import type { GenerateOptions, GenerateResult } from "../../runtime/generation/types.ts";
 import type { LoadOptions } from "../../models/load-options.ts";
 import { generationParameters as ranges } from "../../compose/definition/parameters.ts";
 import type { TextModel } from "../../compose/model-host.ts";

@@ -1,4 +1,5 @@
-import type { Architecture, Precision } from "../../runtime/generation/types.ts";
+import type { Precision } from "../../runtime/device-types.ts";
+import type { Architecture } from "../../runtime/generation/types.ts";
 import type { HubOptions } from "../../models/hub/options.ts";
 import type { Limits } from "./limits.ts";
 import type { Operator } from "./operators.ts";

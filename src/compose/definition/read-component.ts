@@ -1,4 +1,5 @@
-import type { Architecture, Precision } from "../../runtime/generation/types.ts";
+import type { Precision } from "../../runtime/device-types.ts";
+import type { Architecture } from "../../runtime/generation/types.ts";
 import {
   anonymousIds,
   type ComponentDefinition,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { safetensorsBytes, temporaryDirectory } from "../../../test/support/model-files.ts";
 import { openCheckpoint, type Checkpoint } from "./checkpoint.ts";
-import type { Precision } from "../generation/types.ts";
+import type { Precision } from "../device-types.ts";
 import { openFile } from "../platform/files.ts";
 import { ProgramBuilder, type Program, type WeightSource } from "../program.ts";
 import { kvLayers } from "../state.ts";

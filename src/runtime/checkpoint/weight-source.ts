@@ -5,7 +5,7 @@
 import { FORMAT_NAMES, type FormatName } from "../../kernels/format.ts";
 import { requireTensor, type Checkpoint, type WeightTensor } from "./checkpoint.ts";
 import { ModelComposeError } from "../../base/errors.ts";
-import type { Precision } from "../generation/types.ts";
+import type { Precision } from "../device-types.ts";
 import type { OpenFile } from "../platform/files.ts";
 import type { Name, Program, RowRange, VectorSpec, WeightSource } from "../program.ts";
 import type { CheckpointDType } from "./tensor-location.ts";

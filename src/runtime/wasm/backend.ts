@@ -13,7 +13,7 @@ import type {
 import { checkProgram } from "../check-program.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { requireFormat } from "../checkpoint/weight-source.ts";
-import type { DeviceInfo } from "../generation/types.ts";
+import type { DeviceInfo } from "../device-types.ts";
 import { admittedLength } from "../late-context.ts";
 import { availableCores } from "../platform/system.ts";
 import { FORWARD, type Program } from "../program.ts";

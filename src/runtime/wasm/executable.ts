@@ -12,7 +12,7 @@ import type {
 } from "../backend.ts";
 import { withAbort } from "../../base/async/abort.ts";
 import { checkDecode, checkPass, checkSlot, type PassLimits } from "../check-pass.ts";
-import type { DeviceInfo } from "../generation/types.ts";
+import type { DeviceInfo } from "../device-types.ts";
 import { FORWARD, opAccess, type Program } from "../program.ts";
 import { noSnapshot, SlotLengths } from "../slot-lengths.ts";
 import { planBytes, type MemoryPlan } from "./plan.ts";

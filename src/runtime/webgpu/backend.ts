@@ -4,7 +4,7 @@ import { checkProgram } from "../check-program.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { requireFormat } from "../checkpoint/weight-source.ts";
 import { throwIfAborted } from "../../base/errors.ts";
-import type { DeviceInfo, PrefillMode } from "../generation/types.ts";
+import type { DeviceInfo, PrefillMode } from "../device-types.ts";
 import { admittedLength, leastLength } from "../late-context.ts";
 import { withAbort } from "../../base/async/abort.ts";
 import type { Program } from "../program.ts";

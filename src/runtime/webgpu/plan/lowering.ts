@@ -1,5 +1,5 @@
 /** What every lowering of a stage to dispatches has in common. */
-import type { PrefillMode } from "../../generation/types.ts";
+import type { PrefillMode } from "../../device-types.ts";
 import type { Name, Program } from "../../program.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { GpuFeatures, GpuLimits } from "./gpu.ts";

@@ -4,7 +4,7 @@ import type { MemoryUse } from "../../backend.ts";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../../base/errors.ts";
 import { formatBytes } from "../../../base/bytes.ts";
-import type { PrefillMode } from "../../generation/types.ts";
+import type { PrefillMode } from "../../device-types.ts";
 import { FORWARD, type Program } from "../../program.ts";
 import { isSourceLayer, uniformHeads } from "../../state.ts";
 import { LOGIT_ROWS, rowsBufferBytes, type Form, type FormName } from "./dispatch.ts";

@@ -1,7 +1,7 @@
 /** One open GPU: what it can do, its memory, its end. */
 import { errorMessage, ModelComposeError, throwIfAborted } from "../../../base/errors.ts";
 import { formatBytes } from "../../../base/bytes.ts";
-import type { DeviceInfo } from "../../generation/types.ts";
+import type { DeviceInfo } from "../../device-types.ts";
 import type { GpuFeatures, GpuLimits, SubgroupMatrixShape } from "../plan/gpu.ts";
 import { findAdapter, openAdapter, type AdapterSummary } from "./adapter.ts";
 

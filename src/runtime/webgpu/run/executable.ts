@@ -13,7 +13,7 @@ import type {
 } from "../../backend.ts";
 import { checkDecode, checkPass, checkSlot, type PassLimits } from "../../check-pass.ts";
 import { ModelComposeError, throwIfAborted } from "../../../base/errors.ts";
-import type { DeviceInfo } from "../../generation/types.ts";
+import type { DeviceInfo } from "../../device-types.ts";
 import { withAbort } from "../../../base/async/abort.ts";
 import { Slots } from "../../../base/async/slots.ts";
 import { FORWARD, type Program } from "../../program.ts";

@@ -1,0 +1,29 @@
+/** What callers name devices and their modes by. */
+
+/**
+ * The device to load on. "auto": a hardware GPU when there is one and loading succeeds on it, else the CPU. "wasm" or
+ * "cpu": the CPU. "webgpu": a hardware GPU. "webgpu:NAME": the first adapter with NAME in its name, in any case,
+ * software too; "webgpu:?" fails with an error that lists the adapters.
+ */
+export type DeviceRequest = "auto" | "wasm" | "cpu" | "webgpu" | (string & {});
+
+/** What a loaded model runs on, for people and reports. */
+export interface DeviceInfo {
+  /** The device: "wasm" is the CPU, "webgpu" a GPU. */
+  kind: "wasm" | "webgpu";
+  /** The device for people, for example "wasm (relaxed SIMD, 2 threads)" or "webgpu (NVIDIA H200, vulkan)". */
+  description: string;
+  /** Threads of the WASM device; absent on a GPU. */
+  threads?: number;
+  /** The GPU's name; absent on the CPU. */
+  adapter?: string;
+}
+
+/**
+ * How the GPU multiplies matrices while it reads a prompt. "exact": f32, the results of the CPU. "f16": factors rounded
+ * to f16, sums in f32. "subgroup-matrix": as "f16", on the GPU's matrix units.
+ */
+export type PrefillMode = "exact" | "f16" | "subgroup-matrix";
+
+/** How weights are held in memory; nothing converts them yet. */
+export type Precision = "stored" | "float32" | "float16" | "bfloat16";
