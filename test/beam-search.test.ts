@@ -8,22 +8,14 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadModel, type Model } from "../src/models/model.ts";
-import type { GenerateOptions, GenerateResult } from "../src/runtime/generation/types.ts";
+import type { GenerateOptions } from "../src/runtime/generation/types.ts";
 import { Generator } from "../src/runtime/generation/generator.ts";
 import type { GeneratorParts } from "../src/runtime/generation/request.ts";
 import type { WasmExecutable } from "../src/runtime/wasm/executable.ts";
-import { ADAPTER } from "./support/devices.ts";
-import { readGoldenPrompts, type GoldenPrompt } from "./support/golden-results.ts";
+import { expectResults, seq2seqPrompts, type Expected } from "./support/beam-results.ts";
 import { loadGolden, openGolden } from "./support/golden.ts";
 import { HashedExecutable } from "./support/hashed-executable.ts";
 import { goldenPath } from "./support/model-files.ts";
-
-interface Expected {
-  /** Ids of the new tokens. */
-  ids: number[];
-  /** Score of the sequence in a beam search. */
-  score?: number;
-}
 
 interface Case {
   prompt: number[];
@@ -59,20 +51,6 @@ function splitSettings(settings: Record<string, unknown>): {
     }
   }
   return { options, config, eosTokenIds: [eos ?? []].flat() as number[] };
-}
-
-/**
- * Compares results. Scores are sums of rounded logarithms, and may be off by a few units in the last place for each
- * token.
- */
-function expectResults(found: GenerateResult, expected: readonly Expected[]): void {
-  const sequences = found.sequences ?? [{ tokens: found.tokens, score: undefined }];
-  expect(sequences.map(({ tokens }) => tokens)).toEqual(expected.map(({ ids }) => ids));
-  expect(found.tokens).toEqual(expected[0].ids);
-  for (const [i, { score = 0 }] of sequences.entries()) {
-    const wanted = expected[i].score ?? 0;
-    expect(Math.abs(score - wanted)).toBeLessThanOrEqual(Math.abs(wanted) * 1e-5);
-  }
 }
 
 const stopStrings = (): never => {
@@ -138,18 +116,6 @@ describe.each(["gpt2", "llama", "blenderbot", "blenderbot_small", "bart"])("%s",
   });
 });
 
-/** A prompt of an encoder–decoder. */
-type Seq2seqPrompt = GoldenPrompt & Required<Pick<GoldenPrompt, "decoder_input_ids" | "beam4">>;
-
-function seq2seqPrompts(name: string): Seq2seqPrompt[] {
-  return readGoldenPrompts(goldenPath(name)).map(({ decoder_input_ids, beam4, ...prompt }) => {
-    if (decoder_input_ids === undefined || beam4 === undefined) {
-      throw new Error(`The goldens of ${name} have no decoder_input_ids or no beam4.`);
-    }
-    return { ...prompt, decoder_input_ids, beam4 };
-  });
-}
-
 /** The models as they come: settings of their own generation_config.json are those of the goldens but for these. */
 describe.each(["blenderbot", "blenderbot_small", "bart"])("%s, loaded from its folder", (name) => {
   const prompts = seq2seqPrompts(name);
@@ -199,16 +165,6 @@ describe.each(["blenderbot", "blenderbot_small", "bart"])("%s, loaded from its f
       "numBeams asks for 11 beams; the model was loaded for at most 10. Load it with maxBeams 11",
     );
   });
-});
-
-// One encoder–decoder is enough: golden-gpu.test.ts has the passes of the others.
-test("blenderbot on the GPU: the goldens' beams", { timeout: 180_000 }, async () => {
-  const prompts = seq2seqPrompts("blenderbot");
-  await using model = await loadModel(goldenPath("blenderbot"), { device: `webgpu:${ADAPTER}`, maxBeams: 4 });
-  for (const { input_ids: prompt, beam4 } of [prompts[0], prompts[2]]) {
-    const found = await model.generate(prompt, { numBeams: 4, maxLength: 40 });
-    expectResults(found, [{ ids: beam4.ids.slice(1), score: beam4.score }]);
-  }
 });
 
 test("a model without recommended beams has as many as it is loaded for", async () => {

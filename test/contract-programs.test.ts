@@ -344,7 +344,6 @@ const CASES: readonly (readonly [keyof typeof PROGRAMS, TestDevice])[] = [
   ["fused, bf16", SMALL_BINDINGS],
   ["fused, i8-row", WASM],
   ["fused, i8-row", GPU],
-  ["fused, i8-row", SMALL_BINDINGS],
   ["as GPT, i8-row", WASM],
   ["as GPT, i8-row", GPU],
   ["as GPT, f32", WASM],

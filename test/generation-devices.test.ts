@@ -31,8 +31,8 @@ let gpu: Model;
 beforeAll(async () => {
   const directory = modelPath("tales");
   [cpu, gpu] = await Promise.all([
-    loadModel(directory, { device: "wasm", threads: 2, contextLength: 256 }),
-    loadModel(directory, { device: `webgpu:${ADAPTER}`, contextLength: 256 }),
+    loadModel(directory, { device: "wasm", threads: 2, contextLength: 96 }),
+    loadModel(directory, { device: `webgpu:${ADAPTER}`, contextLength: 96 }),
   ]);
 });
 afterAll(async () => {
@@ -156,7 +156,7 @@ describe("ends and pieces", () => {
   });
 
   test("the end of the context", async () => {
-    const ids = Array.from({ length: 250 }, (_, i) => 10 + i);
+    const ids = Array.from({ length: 90 }, (_, i) => 10 + i);
     const { finishReason, tokens } = await expectSame(ids, { doSample: false, ignoreEos: true });
     expect([finishReason, tokens.length]).toEqual(["context", 7]);
   });

@@ -1,108 +1,25 @@
 /**
  * Golden models on the CPU device: accuracy and greedy tokens for every stored format, kernel build, thread count and way
  * to cut the prompt; the same bits whatever the threads. golden-gpu.test.ts has the GPU, contract.test.ts what else holds
- * for both.
+ * for both, golden.long.test.ts the baseline build of the other models.
  */
-import { afterAll, beforeAll, describe, test } from "vitest";
-import type { KernelBuild } from "../src/kernels/wasm-module.ts";
-import type { WasmExecutable } from "../src/runtime/wasm/executable.ts";
+import { beforeAll, describe, test } from "vitest";
 import {
-  expectActivations,
   expectGreedy,
   expectLastLogits,
   expectSameBits,
   openExactGolden,
   type ExactGolden,
 } from "./support/accuracy.ts";
-import { encode, loadGolden, openGolden, passOf, prefill } from "./support/golden.ts";
-import { randomSource } from "./support/numbers.ts";
+import { loadGolden, openGolden, passOf, prefill } from "./support/golden.ts";
+import { BASELINE, describeGolden, GOLDENS } from "./support/golden-suite.ts";
 
-const BUILDS: readonly KernelBuild[] = ["relaxed", "baseline"];
-const THREADS = [1, 2, 3];
-
-const SMOLLM3 = ["smollm3", "smollm3-bf16", "smollm3-f16", "smollm3-sharded", "smollm3-yarn"];
-const DECODERS = ["llama", "llama3-untied", "gpt2", "gpt_neo", "codegen"];
-const ENCODER_DECODERS = ["blenderbot", "blenderbot_small", "bart"];
-
-describe.each([...SMOLLM3, ...DECODERS, ...ENCODER_DECODERS])("%s", (name) => {
-  let golden: ExactGolden;
-  beforeAll(async () => {
-    golden = await openExactGolden(name);
-  });
-
-  describe.each(BUILDS)("%s", (build) => {
-    let executables: WasmExecutable[];
-    beforeAll(async () => {
-      executables = await Promise.all(
-        THREADS.map((threads) => loadGolden(golden, { threads, kernelBuild: build })),
-      );
-    });
-    afterAll(async () => {
-      await Promise.all(executables.map((executable) => executable.dispose()));
-    });
-
-    test("every layer and all logits of a prompt", async () => {
-      for (const executable of executables) {
-        await expectActivations(executable, golden);
-      }
-    });
-
-    test("last logits of every prompt", async () => {
-      for (const executable of executables) {
-        for (const prompt of golden.prompts.keys()) {
-          await expectLastLogits(executable, golden, { prompt });
-        }
-      }
-    });
-
-    test.each(name === "smollm3" ? [256, 16, 5, 1] : [256, 5])(
-      "32 greedy tokens of every prompt, prefilled in passes of %i",
-      async (size) => {
-        for (const executable of executables) {
-          for (const prompt of golden.prompts.keys()) {
-            await expectGreedy(executable, golden, { prompt, size });
-          }
-        }
-      },
-    );
-
-    test("the same bits for 1, 2 and 3 threads, near and far", async () => {
-      const random = randomSource(9);
-      const { vocabSize } = golden.program;
-      const tokens = Array.from({ length: 230 }, () => Math.floor(random() * vocabSize));
-      const all: Float32Array[][] = [];
-      for (const executable of executables) {
-        const logits: Float32Array[] = [];
-        const { sourceLength } = await encode(executable, golden.prompts[2]);
-        for (const [length, size] of [
-          [1, 1],
-          [40, 256], // prefilled in one pass, by tiles of rows
-          [40, 4], // split over blocks
-          [63, 3],
-          [64, 16],
-          [65, 256],
-          [150, 256],
-          [229, 100],
-        ]) {
-          if (length >= executable.contextLength) {
-            continue;
-          }
-          const prompt = tokens.slice(0, length);
-          logits.push(await prefill(executable, prompt, { size, sourceLength }));
-          // The row after the prompt runs by itself, as a decode does.
-          const pass = passOf([tokens[length]], length, 0, sourceLength);
-          logits.push((await executable.run({ ...pass, logitRows: Int32Array.of(0) })).logits);
-        }
-        all.push(logits);
-      }
-      for (const other of [all[1], all[2]]) {
-        for (const [i, logits] of other.entries()) {
-          expectSameBits(logits, all[0][i], `result ${i}`);
-        }
-      }
-    });
-  });
-});
+for (const name of GOLDENS) {
+  describeGolden(name, "relaxed");
+}
+for (const name of BASELINE) {
+  describeGolden(name, "baseline");
+}
 
 test.each(["gpt2-bin-legacy", "blenderbot-bin"])(
   "%s: the same tokens from pytorch_model.bin",

@@ -1,0 +1,114 @@
+/** What is asked of a golden model on the CPU device in one kernel build; the tests say which models and builds. */
+import { afterAll, beforeAll, describe, test } from "vitest";
+import type { KernelBuild } from "../../src/kernels/wasm-module.ts";
+import type { WasmExecutable } from "../../src/runtime/wasm/executable.ts";
+import {
+  expectActivations,
+  expectGreedy,
+  expectLastLogits,
+  expectSameBits,
+  openExactGolden,
+  type ExactGolden,
+} from "./accuracy.ts";
+import { encode, loadGolden, passOf, prefill } from "./golden.ts";
+import { randomSource } from "./numbers.ts";
+
+/** One folder of every family, and SmolLM3 in all its forms. */
+export const GOLDENS: readonly string[] = [
+  "smollm3",
+  "smollm3-bf16",
+  "smollm3-f16",
+  "smollm3-sharded",
+  "smollm3-yarn",
+  "llama",
+  "llama3-untied",
+  "gpt2",
+  "gpt_neo",
+  "codegen",
+  "blenderbot",
+  "blenderbot_small",
+  "bart",
+];
+
+/** Models that are run in the baseline build on every change: every format, and between them every kernel. */
+export const BASELINE: readonly string[] = ["smollm3-bf16", "smollm3-f16", "gpt2", "bart"];
+
+const THREADS = [1, 2, 3];
+
+/** Declares the tests: accuracy, greedy tokens in several cuts of the prompt, and the same bits whatever the threads. */
+export function describeGolden(name: string, build: KernelBuild): void {
+  describe(`${name}, ${build}`, () => {
+    let golden: ExactGolden;
+    let executables: WasmExecutable[];
+    beforeAll(async () => {
+      golden = await openExactGolden(name);
+      executables = await Promise.all(
+        THREADS.map((threads) => loadGolden(golden, { threads, kernelBuild: build })),
+      );
+    });
+    afterAll(async () => {
+      await Promise.all(executables.map((executable) => executable.dispose()));
+    });
+
+    test("every layer and all logits of a prompt", async () => {
+      for (const executable of executables) {
+        await expectActivations(executable, golden);
+      }
+    });
+
+    test("last logits of every prompt", async () => {
+      for (const executable of executables) {
+        for (const prompt of golden.prompts.keys()) {
+          await expectLastLogits(executable, golden, { prompt });
+        }
+      }
+    });
+
+    test.each(name === "smollm3" ? [256, 16, 5, 1] : [256, 5])(
+      "32 greedy tokens of every prompt, prefilled in passes of %i",
+      async (size) => {
+        for (const executable of executables) {
+          for (const prompt of golden.prompts.keys()) {
+            await expectGreedy(executable, golden, { prompt, size });
+          }
+        }
+      },
+    );
+
+    test("the same bits for 1, 2 and 3 threads, near and far", async () => {
+      const random = randomSource(9);
+      const { vocabSize } = golden.program;
+      const tokens = Array.from({ length: 230 }, () => Math.floor(random() * vocabSize));
+      const all: Float32Array[][] = [];
+      for (const executable of executables) {
+        const logits: Float32Array[] = [];
+        const { sourceLength } = await encode(executable, golden.prompts[2]);
+        for (const [length, size] of [
+          [1, 1],
+          [40, 256], // prefilled in one pass, by tiles of rows
+          [40, 4], // split over blocks
+          [63, 3],
+          [64, 16],
+          [65, 256],
+          [150, 256],
+          [229, 100],
+        ]) {
+          if (length >= executable.contextLength) {
+            continue;
+          }
+          const prompt = tokens.slice(0, length);
+          logits.push(await prefill(executable, prompt, { size, sourceLength }));
+          // The row after the prompt runs by itself, as a decode does.
+          const pass = passOf([tokens[length]], length, 0, sourceLength);
+          logits.push((await executable.run({ ...pass, logitRows: Int32Array.of(0) })).logits);
+        }
+        all.push(logits);
+      }
+      for (const other of [all[1], all[2]]) {
+        for (const [i, logits] of other.entries()) {
+          expectSameBits(logits, all[0][i], `result ${i}`);
+        }
+      }
+    });
+  });
+}
