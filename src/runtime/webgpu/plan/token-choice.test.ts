@@ -181,8 +181,8 @@ function randomRequest(vocabSize: number, random: () => number): DecodeRequest {
 test.each([
   [5, 25],
   [1000, 30],
-  [20_011, 12],
-  [128_256, 3],
+  [20_011, 8],
+  [128_256, 2],
 ])(
   "%i tokens: the same choices as the CPU, with random parameters",
   { timeout: 120_000 },
