@@ -65,11 +65,3 @@ export class SlotLengths {
     );
   }
 }
-
-/** The error for a snapshot that an executable does not have. */
-export function noSnapshot(): ModelComposeError {
-  return new ModelComposeError(
-    "invalid-argument",
-    "The snapshot was released, or belongs to another model; expected one that `snapshot` of this model gave.",
-  );
-}

@@ -14,7 +14,8 @@ import { withAbort } from "../../base/async/abort.ts";
 import { checkDecode, checkPass, checkSlot, type PassLimits } from "../check-pass.ts";
 import type { DeviceInfo } from "../device-types.ts";
 import { FORWARD, opAccess, type Program } from "../program.ts";
-import { noSnapshot, SlotLengths } from "../slot-lengths.ts";
+import { SlotLengths } from "../slot-lengths.ts";
+import { Snapshots } from "../snapshots.ts";
 import { planBytes, type MemoryPlan } from "./plan.ts";
 import type { Command, MeasureCommand } from "./protocol.ts";
 import { TokenChannel } from "./token-channel.ts";
@@ -39,8 +40,8 @@ export class WasmExecutable implements Executable {
   #limits: PassLimits;
   readonly #lengths: SlotLengths;
   readonly #workers: WorkerGroup;
-  /** Positions of the snapshots that the workers hold. */
-  readonly #snapshots = new Map<WasmSnapshot, number>();
+  /** Snapshots by the number under which the workers hold their parts. */
+  readonly #snapshots: Snapshots<number>;
   #lastSnapshot = 0;
 
   constructor(program: Program, parts: WasmPlan) {
@@ -52,6 +53,11 @@ export class WasmExecutable implements Executable {
     this.#limits = { program, ...plan };
     this.#lengths = new SlotLengths(plan.slots);
     this.#workers = new WorkerGroup(program, plan, kernelBuild);
+    this.#snapshots = new Snapshots(async (number) => {
+      if (!this.#workers.isDisposed) {
+        await this.#workers.inTurn(() => this.#workers.execute({ kind: "release", snapshot: number }));
+      }
+    });
   }
 
   get contextLength(): number {
@@ -210,19 +216,14 @@ export class WasmExecutable implements Executable {
         await this.#workers.execute({ kind: "release", snapshot: number }).catch(() => undefined);
         throw error;
       }
-      const snapshot = new WasmSnapshot(length, (self) => this.#release(self));
-      this.#snapshots.set(snapshot, number);
-      return snapshot;
+      return this.#snapshots.add(length, number);
     });
   }
 
   async restore(snapshot: StateSnapshot, slot: number): Promise<void> {
     this.#checkSlots(slot);
     await this.#workers.inTurn(async () => {
-      const number = snapshot instanceof WasmSnapshot ? this.#snapshots.get(snapshot) : undefined;
-      if (number === undefined) {
-        throw noSnapshot();
-      }
+      const number = this.#snapshots.of(snapshot);
       await this.#workers.execute({ kind: "restore", snapshot: number, slot });
       this.#lengths.set(slot, snapshot.length);
     });
@@ -236,14 +237,6 @@ export class WasmExecutable implements Executable {
 
   dispose(): Promise<void> {
     return this.#workers.dispose();
-  }
-
-  async #release(snapshot: WasmSnapshot): Promise<void> {
-    const number = this.#snapshots.get(snapshot);
-    this.#snapshots.delete(snapshot);
-    if (number !== undefined && !this.#workers.isDisposed) {
-      await this.#workers.inTurn(() => this.#workers.execute({ kind: "release", snapshot: number }));
-    }
   }
 
   #checkSlots(...slots: number[]): void {
@@ -273,21 +266,6 @@ export class WasmExecutable implements Executable {
       }
     }
     return buffers;
-  }
-}
-
-/** Each worker keeps its own blocks of the sequence. */
-class WasmSnapshot implements StateSnapshot {
-  readonly length: number;
-  readonly #release: (self: WasmSnapshot) => Promise<void>;
-
-  constructor(length: number, release: (self: WasmSnapshot) => Promise<void>) {
-    this.length = length;
-    this.#release = release;
-  }
-
-  release(): Promise<void> {
-    return this.#release(this);
   }
 }
 

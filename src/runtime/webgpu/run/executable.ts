@@ -17,7 +17,8 @@ import type { DeviceInfo } from "../../device-types.ts";
 import { withAbort } from "../../../base/async/abort.ts";
 import { Slots } from "../../../base/async/slots.ts";
 import { FORWARD, type Program } from "../../program.ts";
-import { noSnapshot, SlotLengths } from "../../slot-lengths.ts";
+import { SlotLengths } from "../../slot-lengths.ts";
+import { Snapshots } from "../../snapshots.ts";
 import { MAP, USAGE } from "./constants.ts";
 import { decodeTokens, type GpuDecodeRequest } from "./decode.ts";
 import { formFor, headFor, LOGIT_ROWS, type PassShape } from "../plan/dispatch.ts";
@@ -53,7 +54,7 @@ export class WebGpuExecutable implements Executable {
   readonly #turn = new Slots(1);
   readonly #lengths: SlotLengths;
   readonly #cache: KvCache;
-  readonly #snapshots = new Map<GpuSnapshot, SavedSequence>();
+  readonly #snapshots: Snapshots<SavedSequence>;
   #isDisposed = false;
 
   constructor(program: Program, plan: GpuPlan, resources: Resources, device: DeviceInfo) {
@@ -67,6 +68,13 @@ export class WebGpuExecutable implements Executable {
     this.#limits = { program, maxRows: plan.maxRows, slots: plan.slots, contextLength: plan.contextLength };
     this.#lengths = new SlotLengths(plan.slots);
     this.#cache = new KvCache(program, resources, plan.contextLength);
+    // What was submitted with a snapshot's buffers still runs: WebGPU frees them afterwards.
+    this.#snapshots = new Snapshots((saved) => {
+      if (!this.#isDisposed) {
+        this.#cache.release(saved);
+      }
+      return Promise.resolve();
+    });
     this.rows = new RowsWriter(resources, plan);
   }
 
@@ -126,33 +134,17 @@ export class WebGpuExecutable implements Executable {
     this.#checkSlots(slot);
     return this.#inTurn(async () => {
       const length = this.#lengths.of(slot);
-      const snapshot = new GpuSnapshot(length, (self) => this.#release(self));
-      this.#snapshots.set(snapshot, await this.#cache.save(slot, length));
-      return snapshot;
+      return this.#snapshots.add(length, await this.#cache.save(slot, length));
     });
   }
 
   async restore(snapshot: StateSnapshot, slot: number): Promise<void> {
     this.#checkSlots(slot);
     await this.#inTurn(() => {
-      const saved = snapshot instanceof GpuSnapshot ? this.#snapshots.get(snapshot) : undefined;
-      if (saved === undefined) {
-        throw noSnapshot();
-      }
-      this.#cache.restore(saved, slot);
+      this.#cache.restore(this.#snapshots.of(snapshot), slot);
       this.#lengths.set(slot, snapshot.length);
       return Promise.resolve();
     });
-  }
-
-  /** Frees a snapshot. What was submitted with its buffers still runs: WebGPU frees them afterwards. */
-  #release(snapshot: GpuSnapshot): Promise<void> {
-    const saved = this.#snapshots.get(snapshot);
-    this.#snapshots.delete(snapshot);
-    if (saved !== undefined && !this.#isDisposed) {
-      this.#cache.release(saved);
-    }
-    return Promise.resolve();
   }
 
   #checkSlots(...slots: number[]): void {
@@ -326,20 +318,5 @@ export class WebGpuExecutable implements Executable {
       });
     }
     this.resources.context.checkAlive();
-  }
-}
-
-/** A snapshot whose buffers lie in GPU memory beside the cache. */
-class GpuSnapshot implements StateSnapshot {
-  readonly length: number;
-  readonly #release: (self: GpuSnapshot) => Promise<void>;
-
-  constructor(length: number, release: (self: GpuSnapshot) => Promise<void>) {
-    this.length = length;
-    this.#release = release;
-  }
-
-  release(): Promise<void> {
-    return this.#release(this);
   }
 }
