@@ -188,13 +188,17 @@ describe.each(SUBJECTS)("%s", (name, open) => {
   });
 
   test("a snapshot outlives what becomes of its slot, and may be restored anywhere and again", async () => {
-    await begin(0, A);
-    const snapshot = await subject.snapshot(0);
-    expect(snapshot.length).toBe(A.length);
     await begin(0, B);
+    await begin(1, A);
+    const snapshot = await subject.snapshot(1);
+    expect(snapshot.length).toBe(A.length);
+    await begin(1, B);
     const expected = await after(A);
-    for (const slot of [1, 0, 1]) {
+    for (const slot of [0, 1, 0]) {
+      await subject.truncate(slot, 0);
       await subject.restore(snapshot, slot);
+      await expect(subject.truncate(slot, A.length + 1)).rejects.toThrow();
+      await subject.truncate(slot, A.length);
       expect(await more(slot, A.length)).toEqual(expected);
     }
     await snapshot.release();
