@@ -172,7 +172,8 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
 
       test("last logits of every prompt, in passes of several sizes", async () => {
         for (const prompt of golden.prompts.keys()) {
-          for (const size of [MAX_ROWS, 5]) {
+          // On a GPU in software the activations above are enough of whole blocks.
+          for (const size of device === GPU && ADAPTER === "swiftshader" ? [5] : [MAX_ROWS, 5]) {
             await expectLastLogits(executable, golden, { prompt, size });
           }
         }

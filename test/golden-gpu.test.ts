@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Executable } from "../src/runtime/backend.ts";
 import { expectActivations, expectGreedy, expectSameBits, openExactGolden } from "./support/accuracy.ts";
-import { GPU, GPU_WITHOUT_SUBGROUPS, gpuOfSmallBindings } from "./support/devices.ts";
+import { GPU, GPU_WITHOUT_SUBGROUPS } from "./support/devices.ts";
 import { greedyRequest, openGolden, passOf, prefill } from "./support/golden.ts";
 import { randomSource } from "./support/numbers.ts";
 
@@ -14,21 +14,15 @@ import { randomSource } from "./support/numbers.ts";
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 /**
- * A GPU that cuts every matrix but those of keys and values, and so keeps stacks apart. The cache of a layer has 16,384
- * bytes.
- */
-const SMALL_BINDINGS = gpuOfSmallBindings(20_000);
-
-/**
  * Each variant of the kernels has one format that contract.test.ts has not, and each form of a pass once: compiling takes a
- * software adapter seconds a model. golden-gpu.long.test.ts has every prompt in passes of several sizes.
+ * software adapter seconds a model. golden-gpu.long.test.ts has every prompt in passes of several sizes,
+ * and weights in pieces that small bindings hold; of those contract-programs.test.ts has a program.
  */
 test.each(
   (
     [
       [GPU, "smollm3-sharded"],
       [GPU_WITHOUT_SUBGROUPS, "smollm3-f16"],
-      [SMALL_BINDINGS, "smollm3-sharded"],
     ] as const
   ).map(([device, model]) => [device.name, model, device] as const),
 )("%s, %s: every layer and all logits by a few rows and a block, greedy tokens", async (_, model, device) => {

@@ -44,12 +44,10 @@ describe.each(FAMILIES)("%s", (name) => {
         );
         expectWithin(rows.flat(), truth, FACTOR * distance(own, truth), `prompt ${p}, ${what}`);
       }
-      // The devices' tests compare all of them.
-      const count = 8;
-      expect(referenceGreedy(program, weights, prompt, count), `prompt ${p}`).toEqual(
-        prompt.greedy.slice(0, count),
-      );
     }
+    // The devices' tests compare those of all prompts, to the last.
+    const count = 8;
+    expect(referenceGreedy(program, weights, prompts[0], count)).toEqual(prompts[0].greedy.slice(0, count));
   });
 });
 
