@@ -89,21 +89,21 @@ function inInterpreter(
   weights: ReadonlyMap<string, ArrayLike<number>>,
 ): Subject {
   const interpreter = new Interpreter(program, weights);
-  // An async function rejects where a plain one would throw.
-  /* eslint-disable @typescript-eslint/require-await */
+  /** Rejects where the interpreter throws. */
+  const settle = <T>(run: () => T): Promise<T> => new Promise((resolve) => resolve(run()));
   return {
-    append: async (tokens, slot, position) => {
-      const slots = tokens.map(() => slot);
-      const { logits } = interpreter.run({ tokens, slots, positions: tokens.map((_, r) => position + r) });
-      return logits.at(-1) ?? new Float64Array();
-    },
-    fork: async (from, to, length) => interpreter.fork(from, to, length),
-    truncate: async (slot, length) => interpreter.truncate(slot, length),
-    snapshot: async (slot) => interpreter.snapshot(slot),
-    restore: async (snapshot, slot) => interpreter.restore(snapshot, slot),
+    append: (tokens, slot, position) =>
+      settle(() => {
+        const slots = tokens.map(() => slot);
+        const { logits } = interpreter.run({ tokens, slots, positions: tokens.map((_, r) => position + r) });
+        return logits.at(-1) ?? new Float64Array();
+      }),
+    fork: (from, to, length) => settle(() => interpreter.fork(from, to, length)),
+    truncate: (slot, length) => settle(() => interpreter.truncate(slot, length)),
+    snapshot: (slot) => settle(() => interpreter.snapshot(slot)),
+    restore: (snapshot, slot) => settle(() => interpreter.restore(snapshot, slot)),
     dispose: () => Promise.resolve(),
   };
-  /* eslint-enable @typescript-eslint/require-await */
 }
 
 const random = randomSource(5);

@@ -1,23 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { turn, work } from "../../../test/support/work.ts";
 import { AbortError } from "../errors.ts";
 import { Slots } from "./slots.ts";
-
-/** Lets everything go on that can. */
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** Work that ends when it is told to. */
-function work(): { start: () => Promise<void>; end: () => void; hasStarted: boolean } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const handle = {
-    hasStarted: false,
-    start: () => {
-      handle.hasStarted = true;
-      return promise;
-    },
-    end: resolve,
-  };
-  return handle;
-}
 
 describe("slots", () => {
   test("first come, first served; a slot goes to the next in line", async () => {

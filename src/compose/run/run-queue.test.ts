@@ -1,22 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { turn, work } from "../../../test/support/work.ts";
 import { QueueFullError, RunQueue } from "./run-queue.ts";
-
-/** Lets everything go on that can. */
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** Work that ends when it is told to. */
-function work(): { start: () => Promise<void>; end: () => void; hasStarted: boolean } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const handle = {
-    hasStarted: false,
-    start: () => {
-      handle.hasStarted = true;
-      return promise;
-    },
-    end: resolve,
-  };
-  return handle;
-}
 
 describe("the queue of a server's runs", () => {
   test("refuses more than may wait, and says when to come again from how long runs take", async () => {
