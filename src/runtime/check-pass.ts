@@ -38,7 +38,7 @@ export function checkPass(pass: Pass, limits: PassLimits): void {
     if (!(positions[r] >= 0 && positions[r] < contextLength)) {
       throw refused(`position ${positions[r]} (row ${r}) is not in the context of ${contextLength}`);
     }
-    checkSlot(slots[r], limits);
+    checkSlot(slots[r], limits.slots);
   });
   checkSource(pass, limits);
   for (const row of logitRows) {
@@ -113,9 +113,10 @@ export function checkDecode(request: DecodeRequest, limits: PassLimits, canChoos
 /**
  * Checks the number of a slot.
  *
+ * @param slots how many there are
  * @throws ModelComposeError "invalid-argument" for a slot that there is not
  */
-export function checkSlot(slot: number, { slots }: PassLimits): void {
+export function checkSlot(slot: number, slots: number): void {
   if (Number.isInteger(slot) && slot >= 0 && slot < slots) {
     return;
   }

@@ -11,11 +11,10 @@ import type {
   StateSnapshot,
 } from "../backend.ts";
 import { withAbort } from "../../base/async/abort.ts";
-import { checkDecode, checkPass, checkSlot, type PassLimits } from "../check-pass.ts";
+import { checkDecode, checkPass, type PassLimits } from "../check-pass.ts";
 import type { DeviceInfo } from "../device-types.ts";
 import { FORWARD, opAccess, type Program } from "../program.ts";
-import { SlotLengths } from "../slot-lengths.ts";
-import { Snapshots } from "../snapshots.ts";
+import { SlotSequences } from "../slot-sequences.ts";
 import { planBytes, type MemoryPlan } from "./plan.ts";
 import type { Command, MeasureCommand } from "./protocol.ts";
 import { TokenChannel } from "./token-channel.ts";
@@ -38,10 +37,9 @@ export class WasmExecutable implements Executable {
   readonly #program: Program;
   /** Limits of passes: their context is what may be used; the plan may have room for more. */
   #limits: PassLimits;
-  readonly #lengths: SlotLengths;
   readonly #workers: WorkerGroup;
-  /** Snapshots by the number under which the workers hold their parts. */
-  readonly #snapshots: Snapshots<number>;
+  /** Sequences, whose snapshots are numbers under which the workers hold their parts. */
+  readonly #sequences: SlotSequences<number>;
   #lastSnapshot = 0;
 
   constructor(program: Program, parts: WasmPlan) {
@@ -51,12 +49,19 @@ export class WasmExecutable implements Executable {
     this.#plan = parts;
     this.#program = program;
     this.#limits = { program, ...plan };
-    this.#lengths = new SlotLengths(plan.slots);
     this.#workers = new WorkerGroup(program, plan, kernelBuild);
-    this.#snapshots = new Snapshots(async (number) => {
-      if (!this.#workers.isDisposed) {
-        await this.#workers.inTurn(() => this.#workers.execute({ kind: "release", snapshot: number }));
-      }
+    this.#sequences = new SlotSequences(plan.slots, {
+      inTurn: (task) => this.#workers.inTurn(task),
+      copy: async (from, to, length) =>
+        void (await this.#workers.execute({ kind: "fork", from, to, length })),
+      save: (slot, length) => this.#save(slot, length),
+      restore: async (snapshot, slot) =>
+        void (await this.#workers.execute({ kind: "restore", snapshot, slot })),
+      release: async (snapshot) => {
+        if (!this.#workers.isDisposed) {
+          await this.#workers.inTurn(() => this.#workers.execute({ kind: "release", snapshot }));
+        }
+      },
     });
   }
 
@@ -99,7 +104,7 @@ export class WasmExecutable implements Executable {
     const command: Command = { kind: "run", entry, ...rows, logitRows, logits, trace };
     await reporting(this.#passReport(pass.onProgress), signal, (either) =>
       this.#workers.inTurn(async () => {
-        const commit = this.#lengths.begin(pass);
+        const commit = this.#sequences.begin(pass);
         await this.#workers.execute(command, { signal: either });
         commit();
       }, either),
@@ -158,14 +163,14 @@ export class WasmExecutable implements Executable {
       const report = this.#passReport(onProgress && ((done): void => void (seen === 0 && onProgress(done))));
       const replies = await reporting(report, signal, (either) =>
         this.#workers.inTurn(async () => {
-          this.#lengths.set(slot, Math.min(this.#lengths.of(slot), position));
+          const commit = this.#sequences.beginDecode(request);
           const answers = await this.#workers.execute(command, {
             signal: either,
             onStart,
             isCancelFine: () => !isWanted,
           });
           take();
-          this.#lengths.set(slot, position + tokens.length + Math.max(0, seen - 1));
+          commit(seen);
           return answers;
         }, either),
       );
@@ -183,50 +188,20 @@ export class WasmExecutable implements Executable {
     }
   }
 
-  async fork(from: number, to: number, length: number): Promise<void> {
-    this.#checkSlots(from, to);
-    await this.#workers.inTurn(async () => {
-      this.#lengths.requireLength("fork", from, length);
-      if (from !== to && length > 0) {
-        await this.#workers.execute({ kind: "fork", from, to, length });
-      }
-      this.#lengths.set(to, length);
-    });
+  fork(from: number, to: number, length: number): Promise<void> {
+    return this.#sequences.fork(from, to, length);
   }
 
-  /** Shortens the sequence of a slot; what lies behind its end is overwritten by whoever comes there. */
-  async truncate(slot: number, length: number): Promise<void> {
-    this.#checkSlots(slot);
-    await this.#workers.inTurn(() => {
-      this.#lengths.requireLength("truncation", slot, length);
-      this.#lengths.set(slot, length);
-      return Promise.resolve();
-    });
+  truncate(slot: number, length: number): Promise<void> {
+    return this.#sequences.truncate(slot, length);
   }
 
-  async snapshot(slot: number): Promise<StateSnapshot> {
-    this.#checkSlots(slot);
-    return this.#workers.inTurn(async () => {
-      const length = this.#lengths.of(slot);
-      const number = ++this.#lastSnapshot;
-      try {
-        await this.#workers.execute({ kind: "snapshot", snapshot: number, slot, length });
-      } catch (error) {
-        // Some of the workers may have had room for their part.
-        await this.#workers.execute({ kind: "release", snapshot: number }).catch(() => undefined);
-        throw error;
-      }
-      return this.#snapshots.add(length, number);
-    });
+  snapshot(slot: number): Promise<StateSnapshot> {
+    return this.#sequences.snapshot(slot);
   }
 
-  async restore(snapshot: StateSnapshot, slot: number): Promise<void> {
-    this.#checkSlots(slot);
-    await this.#workers.inTurn(async () => {
-      const number = this.#snapshots.of(snapshot);
-      await this.#workers.execute({ kind: "restore", snapshot: number, slot });
-      this.#lengths.set(slot, snapshot.length);
-    });
+  restore(snapshot: StateSnapshot, slot: number): Promise<void> {
+    return this.#sequences.restore(snapshot, slot);
   }
 
   /** For benchmarks: what each worker read (bytes) or computed (operations), and in how many seconds. */
@@ -239,10 +214,17 @@ export class WasmExecutable implements Executable {
     return this.#workers.dispose();
   }
 
-  #checkSlots(...slots: number[]): void {
-    for (const slot of slots) {
-      checkSlot(slot, this.#limits);
+  /** Keeps each worker's part of a slot under a number. */
+  async #save(slot: number, length: number): Promise<number> {
+    const number = ++this.#lastSnapshot;
+    try {
+      await this.#workers.execute({ kind: "snapshot", snapshot: number, slot, length });
+    } catch (error) {
+      // Some of the workers may have had room for their part.
+      await this.#workers.execute({ kind: "release", snapshot: number }).catch(() => undefined);
+      throw error;
     }
+    return number;
   }
 
   #passReport(onProgress: ((fraction: number) => void) | undefined): (() => void) | undefined {

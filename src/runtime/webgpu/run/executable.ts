@@ -11,14 +11,13 @@ import type {
   PassResult,
   StateSnapshot,
 } from "../../backend.ts";
-import { checkDecode, checkPass, checkSlot, type PassLimits } from "../../check-pass.ts";
+import { checkDecode, checkPass, type PassLimits } from "../../check-pass.ts";
 import { ModelComposeError, throwIfAborted } from "../../../base/errors.ts";
 import type { DeviceInfo } from "../../device-types.ts";
 import { withAbort } from "../../../base/async/abort.ts";
 import { Slots } from "../../../base/async/slots.ts";
 import { FORWARD, type Program } from "../../program.ts";
-import { SlotLengths } from "../../slot-lengths.ts";
-import { Snapshots } from "../../snapshots.ts";
+import { SlotSequences } from "../../slot-sequences.ts";
 import { MAP, USAGE } from "./constants.ts";
 import { decodeTokens, type GpuDecodeRequest } from "./decode.ts";
 import { formFor, headFor, LOGIT_ROWS, type PassShape } from "../plan/dispatch.ts";
@@ -52,9 +51,7 @@ export class WebGpuExecutable implements Executable {
   readonly #limits: PassLimits;
   /** Lets one call run at a time. */
   readonly #turn = new Slots(1);
-  readonly #lengths: SlotLengths;
-  readonly #cache: KvCache;
-  readonly #snapshots: Snapshots<SavedSequence>;
+  readonly #sequences: SlotSequences<SavedSequence>;
   #isDisposed = false;
 
   constructor(program: Program, plan: GpuPlan, resources: Resources, device: DeviceInfo) {
@@ -66,14 +63,22 @@ export class WebGpuExecutable implements Executable {
     this.contextLength = plan.contextLength;
     this.maxRows = plan.maxRows;
     this.#limits = { program, maxRows: plan.maxRows, slots: plan.slots, contextLength: plan.contextLength };
-    this.#lengths = new SlotLengths(plan.slots);
-    this.#cache = new KvCache(program, resources, plan.contextLength);
-    // What was submitted with a snapshot's buffers still runs: WebGPU frees them afterwards.
-    this.#snapshots = new Snapshots((saved) => {
-      if (!this.#isDisposed) {
-        this.#cache.release(saved);
-      }
-      return Promise.resolve();
+    const cache = new KvCache(program, resources, plan.contextLength);
+    this.#sequences = new SlotSequences(plan.slots, {
+      inTurn: (task) => this.#inTurn(task),
+      copy: (from, to, length) => cache.copy(from, to, length),
+      save: (slot, length) => cache.save(slot, length),
+      restore: (saved, slot) => {
+        cache.restore(saved, slot);
+        return Promise.resolve();
+      },
+      // What was submitted with a snapshot's buffers still runs: WebGPU frees them afterwards.
+      release: (saved) => {
+        if (!this.#isDisposed) {
+          cache.release(saved);
+        }
+        return Promise.resolve();
+      },
     });
     this.rows = new RowsWriter(resources, plan);
   }
@@ -81,7 +86,7 @@ export class WebGpuExecutable implements Executable {
   async run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {
     checkPass(pass, this.#limits);
     return this.#inTurn(async () => {
-      const commit = this.#lengths.begin(pass);
+      const commit = this.#sequences.begin(pass);
       const result = await this.#run(pass, signal);
       commit();
       return result;
@@ -95,62 +100,33 @@ export class WebGpuExecutable implements Executable {
 
   async decode(request: GpuDecodeRequest, signal?: AbortSignal): Promise<DecodeProfile> {
     checkDecode(request, this.#limits, this.canChoose(request));
-    const { slot, position, tokens } = request;
     return this.#inTurn(async () => {
-      this.#lengths.set(slot, Math.min(this.#lengths.of(slot), position));
+      const commit = this.#sequences.beginDecode(request);
       let chosen = 0;
       const onToken = (token: number): boolean | undefined => {
         chosen++;
         return request.onToken(token);
       };
       const profile = await decodeTokens(this, { ...request, onToken }, signal);
-      this.#lengths.set(slot, position + tokens.length + Math.max(0, chosen - 1));
+      commit(chosen);
       return profile;
     }, signal);
   }
 
-  async fork(from: number, to: number, length: number): Promise<void> {
-    this.#checkSlots(from, to);
-    await this.#inTurn(async () => {
-      this.#lengths.requireLength("fork", from, length);
-      if (from !== to && length > 0) {
-        await this.#cache.copy(from, to, length);
-      }
-      this.#lengths.set(to, length);
-    });
+  fork(from: number, to: number, length: number): Promise<void> {
+    return this.#sequences.fork(from, to, length);
   }
 
-  /** Shortens the sequence of a slot; what lies behind its end is overwritten by whoever comes there. */
-  async truncate(slot: number, length: number): Promise<void> {
-    this.#checkSlots(slot);
-    await this.#inTurn(() => {
-      this.#lengths.requireLength("truncation", slot, length);
-      this.#lengths.set(slot, length);
-      return Promise.resolve();
-    });
+  truncate(slot: number, length: number): Promise<void> {
+    return this.#sequences.truncate(slot, length);
   }
 
-  async snapshot(slot: number): Promise<StateSnapshot> {
-    this.#checkSlots(slot);
-    return this.#inTurn(async () => {
-      const length = this.#lengths.of(slot);
-      return this.#snapshots.add(length, await this.#cache.save(slot, length));
-    });
+  snapshot(slot: number): Promise<StateSnapshot> {
+    return this.#sequences.snapshot(slot);
   }
 
-  async restore(snapshot: StateSnapshot, slot: number): Promise<void> {
-    this.#checkSlots(slot);
-    await this.#inTurn(() => {
-      this.#cache.restore(this.#snapshots.of(snapshot), slot);
-      this.#lengths.set(slot, snapshot.length);
-      return Promise.resolve();
-    });
-  }
-
-  #checkSlots(...slots: number[]): void {
-    for (const slot of slots) {
-      checkSlot(slot, this.#limits);
-    }
+  restore(snapshot: StateSnapshot, slot: number): Promise<void> {
+    return this.#sequences.restore(snapshot, slot);
   }
 
   dispose(): Promise<void> {
