@@ -164,7 +164,7 @@ describe("what the files may hold", () => {
     }
   });
 
-  test("names of object prototypes, holes and large ids are tokens as any other", async () => {
+  test("names of object prototypes, holes and large ids are ordinary tokens", async () => {
     const vocab = '{"a": 0, "b": 5, "ab": 90000000, "__proto__": 3, "constructor": 4, "_": 7, "<s>": 2}';
     const files = {
       ...GPT2_CONFIG,
@@ -194,7 +194,7 @@ describe("what the files may hold", () => {
     expect(() => tokenizer.decode([-1])).toThrow("Token id -1");
   });
 
-  test("a special token without an id is text as any other", async () => {
+  test("a special token without an id is ordinary text", async () => {
     const named = { ...GPT2_CONFIG, [CONFIG]: { pad_token: "[PAD]" } };
     const tokenizer = await loadTokenizer(await folder(named));
     expect(tokenizer.vocabSize).toBe(422);

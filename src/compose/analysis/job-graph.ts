@@ -33,7 +33,7 @@ export class JobGraph {
     }
   }
 
-  /** The jobs that may lead to a job. One that has any starts only when it is led to. */
+  /** The jobs that may lead to a job. A job with such jobs starts only when one of them leads to it. */
   routersOf(id: string): readonly JobDefinition[] {
     return this.#routers.get(id) ?? [];
   }

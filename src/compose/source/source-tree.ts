@@ -79,7 +79,7 @@ export function describeNode(node: SourceNode): string {
   return String(node.value);
 }
 
-/** The value of a tree without placeholders; undefined when it has any. */
+/** The value of a tree without placeholders; undefined for a tree with placeholders. */
 export function literalValue(node: SourceNode): { value: unknown } | undefined {
   if (node.kind === "scalar") {
     if (node.template === undefined) {

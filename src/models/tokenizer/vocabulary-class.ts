@@ -28,7 +28,7 @@ export interface VocabularySource {
   /** Tokens with an id of their own, which `addedTokensFile` gives. */
   addedTokens: AddedToken[];
   addedTokensFile: string;
-  /** Special tokens that may be in the vocabulary. One that is nowhere has no id, so it is text as any other. */
+  /** Special tokens that may be in the vocabulary. One that is nowhere has no id, and is read as ordinary text. */
   specialTokens: SpecialToken[];
   /** Tokens that must have an id: those that come before and after a text, and the one for unknown words. */
   requiredTokens: string[];

@@ -6,7 +6,8 @@
  */
 import { bytesPerElement, type TensorLocation } from "../tensor-location.ts";
 import { locateTensors } from "./locate-tensors.ts";
-import { MAX_PICKLE_BYTES, PickleEndsEarly, readPickle } from "./pickle.ts";
+import { MAX_PICKLE_BYTES, PickleEndsEarly } from "./pickle-bytes.ts";
+import { readPickle } from "./pickle.ts";
 import { PyDict, PyList, describePython } from "./pickle-values.ts";
 import { invalidTorchFile, type TorchFile } from "./torch-file.ts";
 import { TorchBuilder, tensorsOfStateDict, type TorchStorage, type TorchView } from "./torch-objects.ts";

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { assemble, pickle, text } from "../../../../test/support/pickle.ts";
-import { MAX_PICKLE_BYTES, PickleEndsEarly, readPickle, type PickleBuilder } from "./pickle.ts";
+import { MAX_PICKLE_BYTES, PickleEndsEarly } from "./pickle-bytes.ts";
+import { readPickle, type PickleBuilder } from "./pickle.ts";
 import type { PyDict } from "./pickle-values.ts";
 import { PyFloat, PyList, PyTuple } from "./pickle-values.ts";
 

@@ -7,18 +7,12 @@
  * stack and the length of integers are bounded.
  */
 import { ModelComposeError } from "../../../base/errors.ts";
-import { REFETCH_FILE } from "../foreign-file.ts";
+import { PickleBytes, type PickleSource } from "./pickle-bytes.ts";
 import { PyDict, PyFloat, PyList, PyTuple } from "./pickle-values.ts";
 
-/** The largest pickle that is read; those of state dicts take about 100 bytes a tensor. */
-export const MAX_PICKLE_BYTES = 32 * 2 ** 20;
 const MAX_INSTRUCTIONS = 2_000_000;
 /** The most values on the stack; picklers flush lists and dicts in batches of 1000. */
 const MAX_STACK = 100_000;
-/** The longest integer that is read; torch's magic number takes 10 bytes. */
-const MAX_INTEGER_BYTES = 16;
-const MAX_NAME_BYTES = 1024;
-const NEWLINE = 0x0a;
 
 /** What the instructions that name and call Python objects mean. */
 export interface PickleBuilder {
@@ -30,23 +24,6 @@ export interface PickleBuilder {
   build(object: unknown, state: unknown): void;
   /** BINPERSID: something outside the pickle. */
   persistent(id: unknown): unknown;
-}
-
-export interface PickleSource {
-  /** Name of the file, or of the file and the part of it, for errors. */
-  name: string;
-  /** The pickle begins at `start`; what follows it is not looked at. */
-  bytes: Uint8Array;
-  start: number;
-}
-
-/** The bytes ended within the pickle; where they are the start of a file, more of it may help. */
-export class PickleEndsEarly extends ModelComposeError {
-  constructor(source: string, position: number) {
-    super("invalid-checkpoint", `The pickle in ${source} is cut off at byte ${position}.`, {
-      remedy: REFETCH_FILE,
-    });
-  }
 }
 
 /**
@@ -81,55 +58,49 @@ const REFUSED: Readonly<Record<number, string>> = {
   0x98: "READONLY_BUFFER",
 };
 
-const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const EMPTY_TUPLE = new PyTuple([]);
 
 class PickleMachine {
   readonly #source: PickleSource;
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
+  readonly #bytes: PickleBytes;
   readonly #builder: PickleBuilder;
   readonly #stack: unknown[] = [];
   /** Heights of the stack at which MARKs lie. */
   readonly #marks: number[] = [];
   readonly #memo = new Map<number, unknown>();
-  #position: number;
 
   constructor(source: PickleSource, builder: PickleBuilder) {
-    const { bytes, start } = source;
     this.#source = source;
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#bytes = new PickleBytes(source);
     this.#builder = builder;
-    this.#position = start;
   }
 
   run(): { value: unknown; end: number } {
     for (let count = 0; count < MAX_INSTRUCTIONS; count++) {
-      const instruction = this.#uint(1);
+      const instruction = this.#bytes.uint(1);
       if (instruction === 0x2e) {
         const value = this.#pop();
         if (this.#stack.length > 0 || this.#marks.length > 0) {
-          throw this.#invalid("ends with more than one value");
+          throw this.#bytes.invalid("ends with more than one value");
         }
-        return { value, end: this.#position };
+        return { value, end: this.#bytes.position };
       }
       this.#step(instruction);
     }
-    throw this.#invalid(`has more than ${MAX_INSTRUCTIONS} instructions`);
+    throw this.#bytes.invalid(`has more than ${MAX_INSTRUCTIONS} instructions`);
   }
 
   #step(instruction: number): void {
     switch (instruction) {
       case 0x80: // PROTO
-        return this.#protocol(this.#uint(1));
+        return this.#protocol(this.#bytes.uint(1));
       case 0x95: // FRAME: its length is only a hint to read ahead
-        return void this.#take(8);
+        return void this.#bytes.take(8);
 
       case 0x28: // MARK
         this.#marks.push(this.#stack.length);
         if (this.#marks.length > MAX_STACK) {
-          throw this.#invalid(`has more than ${MAX_STACK} open marks`);
+          throw this.#bytes.invalid(`has more than ${MAX_STACK} open marks`);
         }
         return;
       case 0x30: // POP: a mark, when that is on top
@@ -151,34 +122,34 @@ class PickleMachine {
       case 0x89: // NEWFALSE
         return this.#push(false);
       case 0x4a: // BININT
-        return this.#push(this.#view.getInt32(this.#advance(4), true));
+        return this.#push(this.#bytes.int32());
       case 0x4b: // BININT1
-        return this.#push(this.#uint(1));
+        return this.#push(this.#bytes.uint(1));
       case 0x4d: // BININT2
-        return this.#push(this.#uint(2));
+        return this.#push(this.#bytes.uint(2));
       case 0x8a: // LONG1
-        return this.#push(this.#integer(this.#uint(1)));
+        return this.#push(this.#bytes.integer(this.#bytes.uint(1)));
       case 0x8b: // LONG4
-        return this.#push(this.#integer(this.#uint(4)));
+        return this.#push(this.#bytes.integer(this.#bytes.uint(4)));
       case 0x47: // BINFLOAT
-        return this.#push(new PyFloat(this.#view.getFloat64(this.#advance(8))));
+        return this.#push(new PyFloat(this.#bytes.float64()));
 
       case 0x58: // BINUNICODE
-        return this.#push(this.#utf8(this.#uint(4)));
+        return this.#push(this.#bytes.utf8(this.#bytes.uint(4)));
       case 0x8c: // SHORT_BINUNICODE
-        return this.#push(this.#utf8(this.#uint(1)));
+        return this.#push(this.#bytes.utf8(this.#bytes.uint(1)));
       case 0x8d: // BINUNICODE8
-        return this.#push(this.#utf8(this.#uint(8)));
+        return this.#push(this.#bytes.utf8(this.#bytes.uint(8)));
       case 0x55: // SHORT_BINSTRING: Python 2's str
-        return this.#push(this.#utf8(this.#uint(1)));
+        return this.#push(this.#bytes.utf8(this.#bytes.uint(1)));
       case 0x54: // BINSTRING
-        return this.#push(this.#utf8(this.#uint(4)));
+        return this.#push(this.#bytes.utf8(this.#bytes.uint(4)));
       case 0x43: // SHORT_BINBYTES
-        return this.#push(this.#take(this.#uint(1)));
+        return this.#push(this.#bytes.take(this.#bytes.uint(1)));
       case 0x42: // BINBYTES
-        return this.#push(this.#take(this.#uint(4)));
+        return this.#push(this.#bytes.take(this.#bytes.uint(4)));
       case 0x8e: // BINBYTES8
-        return this.#push(this.#take(this.#uint(8)));
+        return this.#push(this.#bytes.take(this.#bytes.uint(8)));
 
       case 0x29: // EMPTY_TUPLE
         return this.#push(EMPTY_TUPLE);
@@ -208,20 +179,20 @@ class PickleMachine {
         return this.#setItems(this.#popToMark());
 
       case 0x71: // BINPUT
-        return this.#remember(this.#uint(1));
+        return this.#remember(this.#bytes.uint(1));
       case 0x72: // LONG_BINPUT
-        return this.#remember(this.#uint(4));
+        return this.#remember(this.#bytes.uint(4));
       case 0x94: // MEMOIZE
         return this.#remember(this.#memo.size);
       case 0x68: // BINGET
-        return this.#recall(this.#uint(1));
+        return this.#recall(this.#bytes.uint(1));
       case 0x6a: // LONG_BINGET
-        return this.#recall(this.#uint(4));
+        return this.#recall(this.#bytes.uint(4));
 
       case 0x63: // GLOBAL
-        return this.#global(this.#line(), this.#line());
+        return this.#global(this.#bytes.line(), this.#bytes.line());
       case 0x69: // INST: refused by the object's name, or at least by its own
-        this.#builder.global(this.#line(), this.#line());
+        this.#builder.global(this.#bytes.line(), this.#bytes.line());
         throw this.#refused("INST");
       case 0x93: // STACK_GLOBAL
         return this.#stackGlobal();
@@ -256,7 +227,7 @@ class PickleMachine {
   #append(items: readonly unknown[]): void {
     const list = this.#top();
     if (!(list instanceof PyList)) {
-      throw this.#invalid("appends to what is not a list");
+      throw this.#bytes.invalid("appends to what is not a list");
     }
     for (const item of items) {
       list.items.push(item);
@@ -271,17 +242,17 @@ class PickleMachine {
   #setItems(items: readonly unknown[]): void {
     const dict = this.#top();
     if (!(dict instanceof PyDict)) {
-      throw this.#invalid("sets an item of what is not a dict");
+      throw this.#bytes.invalid("sets an item of what is not a dict");
     }
     if (items.length % 2 !== 0) {
-      throw this.#invalid("sets a key without a value");
+      throw this.#bytes.invalid("sets a key without a value");
     }
     for (let i = 0; i < items.length; i += 2) {
       const key = items[i];
       if (dict.add(key, items[i + 1])) {
         continue;
       }
-      throw this.#invalid(
+      throw this.#bytes.invalid(
         `sets the key ${typeof key === "string" ? JSON.stringify(key.slice(0, 200)) : ""} twice`,
       );
     }
@@ -293,7 +264,7 @@ class PickleMachine {
 
   #recall(index: number): void {
     if (!this.#memo.has(index)) {
-      throw this.#invalid(`refers to entry ${index} of its memo, which was never set`);
+      throw this.#bytes.invalid(`refers to entry ${index} of its memo, which was never set`);
     }
     this.#push(this.#memo.get(index));
   }
@@ -305,7 +276,7 @@ class PickleMachine {
   #stackGlobal(): void {
     const [module, name] = this.#popMany(2);
     if (typeof module !== "string" || typeof name !== "string") {
-      throw this.#invalid("names a Python object by what is not two strings");
+      throw this.#bytes.invalid("names a Python object by what is not two strings");
     }
     this.#global(module, name);
   }
@@ -313,7 +284,7 @@ class PickleMachine {
   #reduce(): void {
     const [callable, args] = this.#popMany(2);
     if (!(args instanceof PyTuple)) {
-      throw this.#invalid("calls an object with arguments that are no tuple");
+      throw this.#bytes.invalid("calls an object with arguments that are no tuple");
     }
     this.#push(this.#builder.reduce(callable, args));
   }
@@ -325,7 +296,7 @@ class PickleMachine {
 
   #push(value: unknown): void {
     if (this.#stack.length >= MAX_STACK) {
-      throw this.#invalid(`needs a stack of more than ${MAX_STACK} values`);
+      throw this.#bytes.invalid(`needs a stack of more than ${MAX_STACK} values`);
     }
     this.#stack.push(value);
   }
@@ -359,85 +330,13 @@ class PickleMachine {
   #popToMark(): unknown[] {
     const mark = this.#marks.pop();
     if (mark === undefined) {
-      throw this.#invalid("refers to a mark that was never set");
+      throw this.#bytes.invalid("refers to a mark that was never set");
     }
     return this.#stack.splice(mark);
   }
 
-  /** The index of the next `count` bytes, which are there. */
-  #advance(count: number): number {
-    const position = this.#position;
-    if (count > MAX_PICKLE_BYTES) {
-      throw this.#invalid(`holds a value of ${count} bytes`);
-    }
-    if (position + count > this.#bytes.length) {
-      throw new PickleEndsEarly(this.#source.name, this.#bytes.length);
-    }
-    this.#position += count;
-    return position;
-  }
-
-  #take(count: number): Uint8Array {
-    const position = this.#advance(count);
-    return this.#bytes.subarray(position, position + count);
-  }
-
-  #uint(bytes: 1 | 2 | 4 | 8): number {
-    const position = this.#advance(bytes);
-    switch (bytes) {
-      case 1:
-        return this.#view.getUint8(position);
-      case 2:
-        return this.#view.getUint16(position, true);
-      case 4:
-        return this.#view.getUint32(position, true);
-      case 8:
-        return Number(this.#view.getBigUint64(position, true));
-    }
-  }
-
-  /** Reads an integer of `count` bytes, two's complement, little-endian; no bytes are zero. */
-  #integer(count: number): number | bigint {
-    if (count > MAX_INTEGER_BYTES) {
-      throw this.#invalid(`holds an integer of ${count} bytes`);
-    }
-    let value = 0n;
-    const bytes = this.#take(count);
-    for (let i = count - 1; i >= 0; i--) {
-      value = (value << 8n) | BigInt(bytes[i] ?? 0);
-    }
-    const signed = BigInt.asIntN(8 * count, value);
-    const number = Number(signed);
-    return Number.isSafeInteger(number) ? number : signed;
-  }
-
-  #utf8(count: number): string {
-    const bytes = this.#take(count);
-    try {
-      return UTF8.decode(bytes);
-    } catch {
-      throw this.#invalid("holds a string that is not UTF-8");
-    }
-  }
-
-  #line(): string {
-    const { length } = this.#bytes;
-    const end = this.#bytes
-      .subarray(0, Math.min(length, this.#position + MAX_NAME_BYTES))
-      .indexOf(NEWLINE, this.#position);
-    if (end < 0) {
-      if (length - this.#position < MAX_NAME_BYTES) {
-        throw new PickleEndsEarly(this.#source.name, length);
-      }
-      throw this.#invalid(`names a Python object by more than ${MAX_NAME_BYTES} bytes`);
-    }
-    const text = this.#utf8(end - this.#position);
-    this.#position = end + 1;
-    return text;
-  }
-
   #underflow(): ModelComposeError {
-    return this.#invalid("takes a value from an empty stack");
+    return this.#bytes.invalid("takes a value from an empty stack");
   }
 
   #unknown(instruction: number): ModelComposeError {
@@ -446,23 +345,15 @@ class PickleMachine {
       return this.#refused(name);
     }
     const code = instruction.toString(16).padStart(2, "0");
-    return this.#invalid(`has the byte 0x${code}, which is no instruction`);
+    return this.#bytes.invalid(`has the byte 0x${code}, which is no instruction`);
   }
 
   #refused(instruction: string): ModelComposeError {
     return new ModelComposeError(
       "unsupported",
-      `The pickle in ${this.#source.name} has the instruction ${instruction} (before byte ${this.#position}), ` +
+      `The pickle in ${this.#source.name} has the instruction ${instruction} (before byte ${this.#bytes.position}), ` +
         `which is not read: it makes or calls objects that no checkpoint of tensors needs, or is of an old protocol.`,
       { remedy: "Use a checkpoint in safetensors format, or save the tensors alone with torch.save." },
-    );
-  }
-
-  #invalid(problem: string): ModelComposeError {
-    return new ModelComposeError(
-      "invalid-checkpoint",
-      `The pickle in ${this.#source.name} ${problem} (byte ${this.#position}).`,
-      { remedy: REFETCH_FILE },
     );
   }
 }

@@ -5,7 +5,8 @@
 import { ModelComposeError } from "../../../base/errors.ts";
 import type { TensorLocation } from "../tensor-location.ts";
 import { locateTensors } from "./locate-tensors.ts";
-import { MAX_PICKLE_BYTES, readPickle } from "./pickle.ts";
+import { MAX_PICKLE_BYTES } from "./pickle-bytes.ts";
+import { readPickle } from "./pickle.ts";
 import { TorchBuilder, tensorsOfStateDict, type TorchStorage } from "./torch-objects.ts";
 import { invalidTorchFile, type TorchFile } from "./torch-file.ts";
 import { locateMember, quoted, readZipDirectory, type ZipMember } from "./zip-directory.ts";
