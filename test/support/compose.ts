@@ -193,3 +193,13 @@ export function eventsOf<T extends RunEvent["type"]>(
 ): Extract<RunEvent, { type: T }>[] {
   return events.filter((event): event is Extract<RunEvent, { type: T }> => event.type === type);
 }
+
+/** A component without its prompt, as both dialects write it. */
+export const component = `component:
+  type: model
+  task: text-generation
+  model: HuggingFaceTB/SmolLM3-3B
+`;
+
+/** The shortest compose file that runs. */
+export const minimal = `${component}  text: \${input.prompt as text}\n`;
