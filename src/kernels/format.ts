@@ -66,7 +66,7 @@ export function elementBytes(format: FormatName, columns: number): number {
 }
 
 /** Number of groups of a row; 0 for formats without. */
-export function groupsOf(format: FormatName, columns: number): number {
+function groupsOf(format: FormatName, columns: number): number {
   const { grouping } = FORMATS[format];
   if (grouping === undefined) {
     return 0;
@@ -75,7 +75,7 @@ export function groupsOf(format: FormatName, columns: number): number {
 }
 
 /** Bytes of a row's scales, minimums and zero points. */
-export function groupBytes(format: FormatName, columns: number): number {
+function groupBytes(format: FormatName, columns: number): number {
   const { grouping, element } = FORMATS[format];
   if (grouping === undefined) {
     return 0;
@@ -97,7 +97,7 @@ export function matrixBytes(format: FormatName, rows: number, columns: number): 
 export const PANEL = 16;
 
 /** 32-bit words of a row's elements in a tile. */
-export function elementWords(format: FormatName, columns: number): number {
+function elementWords(format: FormatName, columns: number): number {
   return Math.ceil(elementBytes(format, columns) / 4);
 }
 

@@ -71,6 +71,15 @@ const WRITERS = ["golden-folder.ts", "golden-weights.ts", "safetensors-bytes.ts"
  * to be done gives it its name.
  */
 export function goldenPath(name: string): string {
+  const directory = DIRECTORIES.get(name) ?? writtenFolder(name);
+  DIRECTORIES.set(name, directory);
+  return directory;
+}
+
+/** Folders that this process has asked for, by the names of their models. */
+const DIRECTORIES = new Map<string, string>();
+
+function writtenFolder(name: string): string {
   const variant = Object.hasOwn(VARIANTS, name) ? VARIANTS[name] : { of: name };
   const source = join(FIXTURES, variant.of);
   if (!existsSync(source)) {

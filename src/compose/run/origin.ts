@@ -9,9 +9,6 @@ import { resolveSegment, type FixedSegment, type Scope } from "../template/evalu
  */
 export type Origin = (path: readonly FixedSegment[]) => string | undefined;
 
-/** The origin of a value that no field of the input is handed on as. */
-export const unknownOrigin: Origin = () => undefined;
-
 /** The origin of the run's input itself. */
 export const runInput: Origin = (path) => {
   const text = path.map(segmentText).join("");

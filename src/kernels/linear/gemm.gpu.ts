@@ -38,8 +38,6 @@ export interface GemmTiling {
   buffers: 1 | 2;
 }
 
-export const GEMM_WORKGROUP = 256;
-
 /** Rows and columns of output that a workgroup computes. */
 export interface TileSize {
   rows: number;
