@@ -77,13 +77,17 @@ describe.each(FAMILIES.map((family) => [family.type, family] as const))("%s", (t
     expect(row.join("\n")).toContain(family.published[0]);
   });
 
-  test.skipIf(family.tokenizerClass === undefined)("its tokenizer's class can be read", async () => {
+  const { tokenizerClass } = family;
+  if (tokenizerClass === undefined) {
+    return; // Its tokenizers come as tokenizer.json, which names no class.
+  }
+  test("its tokenizer's class can be read", async () => {
     const files = await readConfigFiles(temporaryDirectory());
     const sourceOf = (values: JsonObject) =>
       readVocabularySource("folder", { ...files, model: { path: "config.json", values } });
     // A class that the files name is refused where it is unknown.
-    const named = await sourceOf({ model_type: type, tokenizer_class: family.tokenizerClass });
+    const named = await sourceOf({ model_type: type, tokenizer_class: tokenizerClass });
     expect(await sourceOf({ model_type: type })).toEqual(named);
-    expect(named.className).toBe(family.tokenizerClass);
+    expect(named.className).toBe(tokenizerClass);
   });
 });
