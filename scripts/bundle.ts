@@ -1,5 +1,5 @@
 /** Bundles the library, the CLI, the workers, the benchmarks and the web UI's page into dist/. */
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { bundleWebUi } from "./bundle-web-ui.ts";
@@ -20,6 +20,7 @@ export async function bundle(): Promise<void> {
     entryPoints: {
       index: "src/index.ts",
       cli: "src/cli/entry.ts",
+      install: "src/cli/install.ts",
       "wasm-worker": "src/runtime/wasm/worker.ts",
       "tokenizer-worker": "src/models/tokenizer/tokenizer-worker.ts",
       bench: "bench/bench.ts",
@@ -40,6 +41,8 @@ export async function bundle(): Promise<void> {
     sourcesContent: false,
     logLevel: "warning",
   });
+
+  await chmod(join(dist, "cli.js"), 0o755);
 
   const webUi = join(dist, "webui");
   await mkdir(webUi);

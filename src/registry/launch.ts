@@ -64,7 +64,7 @@ export async function launchDetached(
   const output = await open(log, "w", 0o600);
   let child: ChildProcess;
   try {
-    child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+    child = spawn(process.execPath, [...process.execArgv, "--", ...process.argv.slice(1)], {
       detached: true,
       windowsHide: true,
       stdio: ["ignore", output.fd, output.fd, "ipc"],
