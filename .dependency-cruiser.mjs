@@ -58,6 +58,8 @@ const FILE_USERS = [
   "^src/webui/page-files\\.ts$",
   // These keep which servers run, and their logs: files of rights and lifetimes of their own.
   "^src/registry/(launch|project|registration|state-directory)\\.ts$",
+  // This changes the first line of the installed command.
+  "^src/cli/install\\.ts$",
   // These write results that go to a file, and show or remove logs.
   "^src/cli/commands/(run|logs|down)\\.ts$",
 ];

@@ -1,5 +1,5 @@
 /** Measures a model on this machine: `npm run bench -- --model DIR` (see harness/flags.ts). */
-import { listAdapters, listingText } from "../src/runtime/webgpu/run/adapter.ts";
+import { listAdapters, listingText } from "../src/runtime/devices.ts";
 import { runCommand } from "./harness/command.ts";
 import { encodeJson, encodeTable, measureEncodeCost } from "./harness/encode-cost.ts";
 import { readFlags, USAGE } from "./harness/flags.ts";

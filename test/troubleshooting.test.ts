@@ -35,11 +35,12 @@ interface CliOptions {
 /** What `model-compose generate` says on stderr when it fails. */
 function generate(args: readonly string[], { machine = "", env = {} }: CliOptions = {}): Promise<string> {
   const preload = `data:text/javascript,${encodeURIComponent(machine)}`;
-  const command = ["--import", preload, entry, "generate", "x", "--max-tokens", "1", ...args];
+  const command = [entry, "generate", "x", "--max-tokens", "1", ...args];
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, command, {
       cwd: temporaryDirectory(),
-      env: { ...process.env, NO_COLOR: "1", ...env },
+      // The processes that it starts are on that machine too.
+      env: { ...process.env, NO_COLOR: "1", NODE_OPTIONS: `--import ${preload}`, ...env },
       stdio: ["ignore", "ignore", "pipe"],
     });
     let stderr = "";

@@ -1,7 +1,7 @@
 /** What a benchmark reports, and its form as JSON. Names and units of the JSON are an interface: scripts compare them. */
 import type { MemoryUse } from "../../src/runtime/backend.ts";
 import type { PrefillMode } from "../../src/runtime/device-types.ts";
-import type { AdapterSummary } from "../../src/runtime/webgpu/run/adapter.ts";
+import type { AdapterSummary } from "../../src/runtime/webgpu/run/adapter-summary.ts";
 import type { CheckResult } from "./check.ts";
 import { machineJson, type Machine } from "./machine.ts";
 import { profileRows, type ProfileRow, type Profiles } from "./profiles.ts";

@@ -29,6 +29,11 @@ const loadModel: LoadTextModel = async (source, options) => {
   return loadModelSized(source, options);
 };
 
+/** A loader that also tells what only helps to find out why. */
+function withDetails(load: LoadTextModel, terminal: Terminal): LoadTextModel {
+  return (source, options) => load(source, { ...options, onDetail: (line) => terminal.note(line) });
+}
+
 /**
  * Runs the command line. Sets `process.exitCode`: 0; 1 for a failure; 2 for a wrong command line; 130 for Ctrl-C.
  *
@@ -44,7 +49,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     return {
       terminal,
       signal: AbortSignal.any([interrupted, terminal.broken]),
-      loadModel: hintWhenSlow(loadModel),
+      loadModel: hintWhenSlow(flags.verbose ? withDetails(loadModel, terminal) : loadModel),
     };
   };
   let failure: unknown;
@@ -229,7 +234,7 @@ function flagsOf<T extends object>(command: Command): T {
 
 function commonFlags(command: Command): Command {
   return command
-    .option("-v, --verbose", "show causes and stacks of errors")
+    .option("-v, --verbose", "show causes and stacks of errors, and what GPU drivers say")
     .option("-q, --quiet", "nothing on stderr but errors");
 }
 

@@ -1,7 +1,5 @@
 /** Tells once in a process that decoding is slow, and what would make it faster. */
-import { ModelComposeError } from "../base/errors.ts";
 import type { StreamPart } from "../runtime/generation/types.ts";
-import type { LoadOptions } from "../models/load-options.ts";
 import { availableCores } from "../runtime/platform/system.ts";
 import type { LoadTextModel, TextModel } from "../compose/model-host.ts";
 
@@ -13,8 +11,6 @@ const LEAST_TOKENS = 8;
 const DELAY_MILLISECONDS = 1000;
 
 export interface SlowHintOptions {
-  /** Tells the name of a hardware GPU, used or not; undefined when there is none. */
-  readonly findGpu?: () => Promise<string | undefined>;
   /** The time in milliseconds. */
   readonly now?: () => number;
 }
@@ -24,7 +20,7 @@ export interface SlowHintOptions {
  * the load's `onNotice`, behind what the text's command still says: at the latest when the model is disposed of.
  */
 export function hintWhenSlow(load: LoadTextModel, options: SlowHintOptions = {}): LoadTextModel {
-  const { findGpu = hardwareGpu, now = () => performance.now() } = options;
+  const { now = () => performance.now() } = options;
   let isGiven = false;
   return async (source, loadOptions) => {
     const model = await load(source, loadOptions);
@@ -32,18 +28,17 @@ export function hintWhenSlow(load: LoadTextModel, options: SlowHintOptions = {})
     if (model.device.kind !== "wasm" || onNotice === undefined) {
       return model;
     }
-    let giveNow: (() => Promise<void>) | undefined;
+    let giveNow: (() => void) | undefined;
     const onSlow = (rate: number): void => {
       if (isGiven) {
         return;
       }
       isGiven = true;
-      let given: Promise<void> | undefined;
-      const give = (): Promise<void> => (given ??= hint(rate, model, loadOptions, findGpu).then(onNotice));
-      const timer = setTimeout(() => void give(), DELAY_MILLISECONDS).unref();
+      const timer = setTimeout(() => giveNow?.(), DELAY_MILLISECONDS).unref();
       giveNow = () => {
         clearTimeout(timer);
-        return give();
+        giveNow = undefined;
+        onNotice(hint(rate, model));
       };
     };
     return {
@@ -52,7 +47,7 @@ export function hintWhenSlow(load: LoadTextModel, options: SlowHintOptions = {})
       stream: (prompt, request) => watched(model.stream(prompt, request), now, onSlow),
       streamChat: (messages, request) => watched(model.streamChat(messages, request), now, onSlow),
       dispose: async () => {
-        await giveNow?.();
+        giveNow?.();
         await model.dispose();
       },
     };
@@ -90,33 +85,12 @@ async function* watched<Part extends Pick<StreamPart, "tokens">>(
   }
 }
 
-async function hint(
-  rate: number,
-  { device }: TextModel,
-  options: LoadOptions,
-  findGpu: () => Promise<string | undefined>,
-): Promise<string> {
-  // With "auto", loading has tried the GPU and has said why it is not used.
-  const wasAsked = options.device !== undefined && options.device !== "auto";
-  const gpu = wasAsked ? await findGpu() : undefined;
+/** Nobody looks for a GPU here: with "auto", loading has done so, and who asks for the CPU shall have no driver started. */
+function hint(rate: number, { device }: TextModel): string {
   const { threads = availableCores() } = device;
   const remedy =
-    gpu !== undefined
-      ? `This machine has a GPU that is not used, ${gpu}: --device webgpu (in a compose file device: webgpu) takes it.`
-      : threads < availableCores()
-        ? `It has ${threads} of ${availableCores()} cores: leave --threads out.`
-        : "Use a smaller model, or a machine with a GPU (--device webgpu).";
+    threads < availableCores()
+      ? `It has ${threads} of ${availableCores()} cores: leave --threads out.`
+      : "Use a smaller model, or a machine with a GPU (--device webgpu).";
   return `Hint: decoding runs at ${rate.toFixed(1)} tokens/s, for the CPU reads all weights for every token. ${remedy}`;
-}
-
-async function hardwareGpu(): Promise<string | undefined> {
-  const { findAdapter } = await import("../runtime/devices.ts");
-  try {
-    return (await findAdapter(undefined)).name;
-  } catch (error) {
-    if (error instanceof ModelComposeError) {
-      return undefined;
-    }
-    throw error;
-  }
 }

@@ -23,6 +23,8 @@ export interface LoadReports {
   onProgress?: (progress: LoadProgress) => void;
   /** Called with lines that a person should see: device chosen, context length, memory. Default: nobody is told. */
   onNotice?: (line: string) => void;
+  /** Called with what helps to find out why: what drivers wrote while no GPU was found. Default: nobody is told. */
+  onDetail?: (line: string) => void;
   signal?: AbortSignal;
 }
 
@@ -47,6 +49,7 @@ const REQUIREMENT_NAMES: Readonly<Record<keyof ModelRequirements, true>> = { arc
 const REPORT_NAMES: Readonly<Record<keyof LoadReports, true>> = {
   onProgress: true,
   onNotice: true,
+  onDetail: true,
   signal: true,
 };
 

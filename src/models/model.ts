@@ -125,7 +125,7 @@ async function load(
   options: LoadOptions,
   sizing: ContextSizing | undefined,
 ): Promise<Model> {
-  const { signal, onProgress, onNotice } = options;
+  const { signal, onProgress, onNotice, onDetail } = options;
   const request = resolveLoadOptions(options);
   throwIfAborted(signal);
   onProgress?.({ stage: "config", done: 0, total: 1 });
@@ -179,6 +179,7 @@ async function load(
     checkpoint,
     request,
     onNotice,
+    onDetail,
     options: { contextLength, slots, format },
     hooks: {
       signal: either,

@@ -5,6 +5,7 @@ import type { Executable, Preparation } from "./backend.ts";
 import { openCheckpoint } from "./checkpoint/checkpoint.ts";
 import { AbortError, ModelComposeError, type ErrorCode } from "../base/errors.ts";
 import { resolveRuntimeOptions, type RuntimeOptions } from "./load-options.ts";
+import { NoGpuError } from "./webgpu/run/adapter-summary.ts";
 import { loadOnDevice, type GpuBackendOptions } from "./devices.ts";
 import { describeModel } from "../models/describe-model.ts";
 
@@ -26,6 +27,7 @@ interface Outcome {
   executable?: Executable;
   error?: unknown;
   notices: string[];
+  details: string[];
   /** What the GPU backend saw. */
   calls: (string | GpuBackendOptions)[];
 }
@@ -34,7 +36,7 @@ async function load(
   loadOptions: RuntimeOptions,
   { open, load, adapter = "NVIDIA H200" }: Pretended,
 ): Promise<Outcome> {
-  const outcome: Outcome = { notices: [], calls: [] };
+  const outcome: Outcome = { notices: [], details: [], calls: [] };
   const memory = { weightBytes: 6e9, weightBytesPerToken: 6e9, kvCacheBytes: 1e9, workBytes: 0.5e9 };
   const preparation: Preparation = {
     device: { kind: "webgpu", description: `webgpu (${adapter}, vulkan)`, adapter },
@@ -56,6 +58,7 @@ async function load(
       request: resolveRuntimeOptions({ threads: 1, ...loadOptions }),
       options: { contextLength: 64, slots: 1 },
       onNotice: (line) => outcome.notices.push(line),
+      onDetail: (line) => outcome.details.push(line),
       gpuBackend: (options) => {
         outcome.calls.push(options);
         const prepare = () => (open === undefined ? Promise.resolve(preparation) : Promise.reject(open));
@@ -71,28 +74,34 @@ async function load(
   return outcome;
 }
 
-const noAdapter = new ModelComposeError("device", "There is no WebGPU adapter on this machine.", {
+const noAdapter = new NoGpuError("device", "There is no WebGPU adapter on this machine.", {
   remedy: "Buy one.",
+  driverOutput: "error: XDG_RUNTIME_DIR is not set",
 });
 
 describe("auto", () => {
   test("takes the GPU and says which, why and how much of it", async () => {
     const { executable, notices, calls } = await load({}, {});
     expect(executable).toBe(EXECUTABLE);
-    expect(calls).toEqual([{ name: undefined, gpuMemory: undefined, prefill: "exact" }, "load"]);
+    expect(calls).toEqual([
+      { name: undefined, isUnasked: true, gpuMemory: undefined, prefill: "exact" },
+      "load",
+    ]);
     expect(notices).toEqual([
       "Device: webgpu (NVIDIA H200, vulkan), the best GPU of this machine; context: 64 tokens; " +
         "GPU memory: 6.00 GB of weights, 1.00 GB of KV cache, 500 MB of work.",
     ]);
   });
 
-  test("takes the CPU when there is no GPU, and says so", async () => {
-    const { executable, notices, calls } = await load({}, { open: noAdapter });
+  test("takes the CPU when there is no GPU, and says so; why, and what drivers wrote, is a detail", async () => {
+    const { executable, notices, details, calls } = await load({}, { open: noAdapter });
     expect(executable?.device.kind).toBe("wasm");
     expect(calls).toHaveLength(1);
     expect(notices).toEqual([
-      "No GPU is used: There is no WebGPU adapter on this machine.",
-      expect.stringMatching(/^Device: wasm \(.*SIMD, 1 thread\); context: 64 tokens\.$/),
+      expect.stringMatching(/^Device: wasm \(.*SIMD, 1 thread\) \(there is no GPU\); context: 64 tokens\.$/),
+    ]);
+    expect(details).toEqual([
+      "No GPU is used: There is no WebGPU adapter on this machine.\nerror: XDG_RUNTIME_DIR is not set",
     ]);
   });
 
@@ -146,7 +155,7 @@ describe("auto", () => {
 describe("webgpu", () => {
   test("passes the request on and says a mode that is not exact", async () => {
     const { notices, calls } = await load({ device: "webgpu:h200", gpuMemory: 8e9, prefill: "f16" }, {});
-    expect(calls[0]).toEqual({ name: "h200", gpuMemory: 8e9, prefill: "f16" });
+    expect(calls[0]).toEqual({ name: "h200", isUnasked: false, gpuMemory: 8e9, prefill: "f16" });
     expect(notices[0]).toMatch(/^Device: webgpu \(NVIDIA H200, vulkan\); context: 64 tokens; GPU memory:/);
     expect(notices[1]).toBe('Prompts are read with "f16" arithmetic, which is not exact.');
   });

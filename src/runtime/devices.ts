@@ -8,15 +8,18 @@ import type { ResolvedLoad } from "./load-options.ts";
 import { checkGpuMemory, checkMemory } from "./memory-check.ts";
 import type { Program } from "./program.ts";
 import { WasmBackend } from "./wasm/backend.ts";
-import { isSoftwareName, listAdapters, listingText } from "./webgpu/run/adapter.ts";
+import { isSoftwareName, listingText, NoGpuError } from "./webgpu/run/adapter-summary.ts";
+import { listAdapters } from "./webgpu/run/adapter.ts";
 
 /** What finds and lists the GPUs of this machine. */
-export { findAdapter, listAdapters, listingText } from "./webgpu/run/adapter.ts";
-export type { AdapterSummary } from "./webgpu/run/adapter.ts";
+export { findAdapter, listAdapters } from "./webgpu/run/adapter.ts";
+export { listingText, type AdapterSummary } from "./webgpu/run/adapter-summary.ts";
 
 export interface GpuBackendOptions {
   /** Part of the adapter's name; undefined: the best adapter that is hardware. */
   name: string | undefined;
+  /** Whether nobody asked for a GPU by name ("auto"). */
+  isUnasked: boolean;
   /** Bytes that the model may take on the GPU; undefined: as many as the GPU gives. */
   gpuMemory: number | undefined;
   prefill: PrefillMode;
@@ -30,6 +33,7 @@ export interface DeviceLoad {
   options: ExecutableOptions;
   hooks?: LoadHooks;
   onNotice: ((line: string) => void) | undefined;
+  onDetail?: ((line: string) => void) | undefined;
   /** Makes the GPU backend. Default: the GPU through Dawn, whose code is loaded when it is first needed. */
   gpuBackend?: (options: GpuBackendOptions) => Promise<Backend>;
 }
@@ -61,7 +65,13 @@ export async function loadOnDevice(load: DeviceLoad): Promise<Executable> {
           { remedy: 'Leave "prefill" out: the CPU is always exact.', parameter: "prefill", cause: failure },
         );
       }
-      load.onNotice?.(`No GPU is used: ${withoutRemedy(failure)}`);
+      const why = `No GPU is used: ${withoutRemedy(failure)}`;
+      if (failure instanceof NoGpuError) {
+        // Most machines have no GPU that Dawn could use, and most people know that of theirs.
+        load.onDetail?.(failure.driverOutput === "" ? why : `${why}\n${failure.driverOutput}`);
+        return loadOnCpu(load, " (there is no GPU)");
+      }
+      load.onNotice?.(why);
       return loadOnCpu(load);
     }
   }
@@ -90,19 +100,16 @@ async function attempt(run: () => Promise<Executable>): Promise<Executable | Mod
   }
 }
 
-async function loadOnCpu({
-  program,
-  checkpoint,
-  request,
-  options,
-  hooks,
-  onNotice,
-}: DeviceLoad): Promise<Executable> {
+/** @param why The words that stand behind the device in the notice */
+async function loadOnCpu(
+  { program, checkpoint, request, options, hooks, onNotice }: DeviceLoad,
+  why = "",
+): Promise<Executable> {
   const backend = new WasmBackend({ threads: request.threads });
   const preparation = await backend.prepare(program, checkpoint, options);
   const admit = (memory: MemoryUse, contextLength: number): void => {
     const memoryNotice = checkMemory(memory, contextLength);
-    onNotice?.(`Device: ${preparation.device.description}; context: ${contextLength} tokens.`);
+    onNotice?.(`Device: ${preparation.device.description}${why}; context: ${contextLength} tokens.`);
     if (memoryNotice !== undefined) {
       onNotice?.(memoryNotice);
     }
@@ -115,7 +122,13 @@ async function loadOnGpu(
   name: string | undefined,
 ): Promise<Executable> {
   const { gpuMemory, prefill } = request;
-  const backend = await gpuBackend({ name, gpuMemory, prefill, signal: hooks?.signal });
+  const backend = await gpuBackend({
+    name,
+    isUnasked: request.device.kind === "auto",
+    gpuMemory,
+    prefill,
+    signal: hooks?.signal,
+  });
   const preparation = await backend.prepare(program, checkpoint, options);
   try {
     const { description, adapter = "" } = preparation.device;
@@ -174,7 +187,8 @@ function loadChecked(
   });
 }
 
-async function webGpuBackend({ name, gpuMemory, prefill, signal }: GpuBackendOptions): Promise<Backend> {
+async function webGpuBackend(options: GpuBackendOptions): Promise<Backend> {
+  const { name, isUnasked, gpuMemory, prefill, signal } = options;
   const { WebGpuBackend } = await import("./webgpu/backend.ts");
-  return new WebGpuBackend({ name, budget: gpuMemory, prefill, signal });
+  return new WebGpuBackend({ name, trustsCache: isUnasked, budget: gpuMemory, prefill, signal });
 }

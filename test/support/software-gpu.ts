@@ -21,6 +21,8 @@ export default function setup(): void {
   }
   const directory = unpack();
   process.env.VK_ICD_FILENAMES = join(directory, "vk_swiftshader_icd.json");
+  // What GPUs these processes find is not what others of this user find.
+  process.env.MODEL_COMPOSE_CACHE_DIR = join(directory, "cache");
   process.env.LD_LIBRARY_PATH = [directory, process.env.LD_LIBRARY_PATH].filter(Boolean).join(":");
 }
 

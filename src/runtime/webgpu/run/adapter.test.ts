@@ -1,13 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { ModelComposeError } from "../../../base/errors.ts";
-import {
-  isSoftwareName,
-  listAdapters,
-  listingText,
-  parseListing,
-  pickAdapter,
-  requestGpu,
-} from "./adapter.ts";
+import { isSoftwareName, listingText } from "./adapter-summary.ts";
+import { listAdapters, pickAdapter, requestGpu } from "./adapter.ts";
+import { parseListing } from "./enumerate.ts";
 
 const H200 = { name: "NVIDIA H200", backend: "vulkan", isSoftware: false };
 const RADEON = { name: "AMD Radeon RX 7900 XTX (RADV NAVI31)", backend: "vulkan", isSoftware: false };

@@ -3,7 +3,9 @@ import { errorMessage, ModelComposeError, throwIfAborted } from "../../../base/e
 import { formatBytes } from "../../../base/bytes.ts";
 import type { DeviceInfo } from "../../device-types.ts";
 import type { GpuFeatures, GpuLimits, SubgroupMatrixShape } from "../plan/gpu.ts";
-import { findAdapter, openAdapter, type AdapterSummary } from "./adapter.ts";
+import { findAdapter } from "./adapter.ts";
+import type { AdapterSummary } from "./adapter-summary.ts";
+import { openAdapter } from "./enumerate.ts";
 
 export interface GpuOptions {
   /** Part of the adapter's name, in any case; undefined: the best one that is hardware. */
@@ -21,6 +23,8 @@ export interface GpuOptions {
   bindingLimit?: number;
   /** Bytes that all buffers together may take. Default: no bound but the GPU's own. */
   budget?: number;
+  /** See `FindOptions`. */
+  trustsCache?: boolean;
   signal?: AbortSignal;
 }
 
@@ -102,9 +106,9 @@ export class GpuContext {
    * @throws ModelComposeError as `requestGpu`, and "device" when the adapter gives no device; AbortError
    */
   static async open(options: GpuOptions = {}): Promise<GpuContext> {
-    const { name, dawnFlags = [], disable = {}, signal } = options;
+    const { name, dawnFlags = [], disable = {}, trustsCache, signal } = options;
     throwIfAborted(signal);
-    const listed = await findAdapter(name, dawnFlags);
+    const listed = await findAdapter(name, { flags: dawnFlags, trustsCache, signal });
     const validation = options.validation ?? (listed.isSoftware ? "full" : "off");
     const { adapter, summary } = await openAdapter(listed, dawnFlagsOf(dawnFlags, validation));
     throwIfAborted(signal);

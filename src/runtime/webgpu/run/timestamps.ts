@@ -3,7 +3,7 @@ import { ModelComposeError } from "../../../base/errors.ts";
 
 import { MAP, USAGE } from "./constants.ts";
 import type { GpuFeatures } from "../plan/gpu.ts";
-import type { AdapterSummary } from "./adapter.ts";
+import type { AdapterSummary } from "./adapter-summary.ts";
 import type { GpuContext } from "./device.ts";
 
 /** A query set holds 4096 timestamps (WebGPU, maximum query count). */
