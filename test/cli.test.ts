@@ -238,12 +238,15 @@ describe("run", () => {
     expectFailure(await cli([...input, "--device", "webgpu:h200"]), 1, 'No WebGPU adapter has "h200"');
   });
 
-  test.runIf(isSoftwareAlone)("auto says on stderr why it takes no GPU, to those who want to know", async () => {
-    const outcome = await cli(["run", "-i", '{"prompt": "a"}', "--device", "auto", "--threads", "1", "-v"]);
-    expect(outcome.code, outcome.stderr).toBe(0);
-    expect(outcome.stderr).toMatch(/No GPU is used: .*only software: "SwiftShader.*\n.*Device: wasm/);
-    expect(lastLine(outcome.stderr)).toMatch(statistics);
-  });
+  test.runIf(isSoftwareAlone)(
+    "auto says on stderr why it takes no GPU, to those who want to know",
+    async () => {
+      const outcome = await cli(["run", "-i", '{"prompt": "a"}', "--device", "auto", "--threads", "1", "-v"]);
+      expect(outcome.code, outcome.stderr).toBe(0);
+      expect(outcome.stderr).toMatch(/No GPU is used: .*only software: "SwiftShader.*\n.*Device: wasm/);
+      expect(lastLine(outcome.stderr)).toMatch(statistics);
+    },
+  );
 });
 
 describe("generate", () => {
