@@ -8,11 +8,14 @@ import type { ResolvedLoad } from "./load-options.ts";
 import { checkGpuMemory, checkMemory } from "./memory-check.ts";
 import type { Program } from "./program.ts";
 import { WasmBackend } from "./wasm/backend.ts";
-import { isSoftwareName, listingText, NoGpuError } from "./webgpu/run/adapter-summary.ts";
-import { listAdapters } from "./webgpu/run/adapter.ts";
+import {
+  isSoftwareName,
+  listingText,
+  NoGpuError,
+  type AdapterSummary,
+} from "./webgpu/run/adapter-summary.ts";
+import { listAdapters as listGpuAdapters } from "./webgpu/run/adapter.ts";
 
-/** What finds and lists the GPUs of this machine. */
-export { findAdapter, listAdapters } from "./webgpu/run/adapter.ts";
 export { listingText, type AdapterSummary } from "./webgpu/run/adapter-summary.ts";
 
 export interface GpuBackendOptions {
@@ -191,4 +194,13 @@ async function webGpuBackend(options: GpuBackendOptions): Promise<Backend> {
   const { name, isUnasked, gpuMemory, prefill, signal } = options;
   const { WebGpuBackend } = await import("./webgpu/backend.ts");
   return new WebGpuBackend({ name, trustsCache: isUnasked, budget: gpuMemory, prefill, signal });
+}
+
+/**
+ * The GPUs of this machine, the best first (discrete ones, integrated ones, software).
+ *
+ * @throws ModelComposeError "unsupported" when Dawn cannot be loaded on this platform, "device" when a driver fails
+ */
+export function listAdapters(): Promise<AdapterSummary[]> {
+  return listGpuAdapters();
 }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { ModelComposeError } from "../../../base/errors.ts";
 import { isSoftwareName, listingText } from "./adapter-summary.ts";
-import { listAdapters, pickAdapter, requestGpu } from "./adapter.ts";
-import { parseListing } from "./enumerate.ts";
+import { findAdapter, listAdapters, pickAdapter } from "./adapter.ts";
+import { openAdapter, parseListing } from "./enumerate.ts";
 
 const H200 = { name: "NVIDIA H200", backend: "vulkan", isSoftware: false };
 const RADEON = { name: "AMD Radeon RX 7900 XTX (RADV NAVI31)", backend: "vulkan", isSoftware: false };
@@ -115,14 +115,14 @@ describe.runIf(process.env.VK_ICD_FILENAMES?.includes("swiftshader"))("on SwiftS
   });
 
   test("it is opened when asked for, and only then", async () => {
-    const { adapter, summary } = await requestGpu("swiftshader");
+    const { adapter, summary } = await openAdapter(await findAdapter("swiftshader"), []);
     expect(summary).toMatchObject({ name: "SwiftShader Device (Subzero)", isSoftware: true });
     expect(adapter.features.has("subgroups")).toBe(true);
-    await expect(requestGpu(undefined)).rejects.toMatchObject({
+    await expect(findAdapter(undefined)).rejects.toMatchObject({
       code: "device",
       message: expect.stringContaining('"webgpu:swiftshader"') as string,
     });
-    await expect(requestGpu("swiftshadow")).rejects.toMatchObject({
+    await expect(findAdapter("swiftshadow")).rejects.toMatchObject({
       code: "invalid-argument",
       message: expect.stringContaining('Did you mean "webgpu:swiftshader"?') as string,
     });

@@ -10,7 +10,7 @@ import {
   type AdapterSummary,
   type ListedAdapter,
 } from "./adapter-summary.ts";
-import { enumerateAdapters, openAdapter, type OpenAdapter } from "./enumerate.ts";
+import { enumerateAdapters } from "./enumerate.ts";
 import { probeAdapters, type Probe } from "./probe.ts";
 
 export interface FindOptions {
@@ -34,17 +34,12 @@ export async function listAdapters(options: FindOptions = {}): Promise<AdapterSu
 }
 
 /**
- * Finds and opens an adapter.
+ * Finds an adapter, without opening it.
  *
  * @param name part of an adapter's name, in any case; undefined: the best one that is hardware
  * @throws ModelComposeError "device" (NoGpuError) when there is none, "invalid-argument" when none has this name,
  *   "unsupported" when Dawn cannot be loaded on this platform
  */
-export async function requestGpu(name: string | undefined, options: FindOptions = {}): Promise<OpenAdapter> {
-  return openAdapter(await findAdapter(name, options), options.flags ?? []);
-}
-
-/** Finds an adapter as `requestGpu` does, without opening it. */
 export async function findAdapter(
   name: string | undefined,
   options: FindOptions = {},
@@ -73,7 +68,7 @@ async function probe({ flags = [], signal }: FindOptions, mayBeCached = false): 
   return probeAdapters({ mayBeCached, signal });
 }
 
-/** The first of `adapters` that the request means; see `requestGpu`. */
+/** The first of `adapters` that the request means; see `findAdapter`. */
 export function pickAdapter(
   adapters: readonly ListedAdapter[],
   name: string | undefined,

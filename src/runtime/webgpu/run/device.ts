@@ -103,7 +103,7 @@ export class GpuContext {
   /**
    * Opens an adapter with all that it has of what kernels need.
    *
-   * @throws ModelComposeError as `requestGpu`, and "device" when the adapter gives no device; AbortError
+   * @throws ModelComposeError as `findAdapter`, and "device" when the adapter gives no device; AbortError
    */
   static async open(options: GpuOptions = {}): Promise<GpuContext> {
     const { name, dawnFlags = [], disable = {}, trustsCache, signal } = options;

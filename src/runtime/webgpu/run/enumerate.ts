@@ -53,7 +53,7 @@ export function parseListing(message: string): ListedAdapter[] {
   });
 }
 
-/** Opens an adapter of the listing; see `requestGpu` in adapter.ts. */
+/** Opens an adapter of the listing; see `findAdapter`. */
 export async function openAdapter(
   { name, backend, isSoftware }: ListedAdapter,
   flags: readonly string[],
