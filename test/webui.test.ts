@@ -155,6 +155,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await soon(() => panel().getByLabel("length").inputValue()).toBe("60");
     const entry = panel().locator(".history details");
     expect(await entry.count()).toBe(1);
+    expect(await facts().textContent()).toBe("The earlier runs are below.");
     await entry.locator("summary").click();
     await soon(() => entry.locator(".text").textContent()).toMatch(/word 59$/);
     await button("Reset").click();
@@ -170,15 +171,15 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     model.finishLoading();
     await open();
     await panel().getByLabel("length").fill("100000");
-    await button("Run").click();
+    await button("Run Workflow").click();
     await soon(outputText).toMatch(/word 5/);
-    expect(await button("Run").isDisabled()).toBe(true);
+    expect(await button("Run Workflow").isDisabled()).toBe(true);
     await page.keyboard.press("Escape");
     await soon(() => facts().textContent()).toMatch(/^Stopped/);
     expect(model.active).toBe(0);
     expect(await outputText()).toMatch(/word 5/);
     // The button works by mouse as well.
-    await button("Run").click();
+    await button("Run Workflow").click();
     await soon(() => model.active).toBe(1);
     // The keyboard keeps its place when the button under it is switched off.
     expect(await page.locator("*:focus").textContent()).toBe("Stop");
@@ -192,7 +193,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     model.finishLoading();
     await open();
     await panel().getByLabel("length").fill("150");
-    await button("Run").click();
+    await button("Run Workflow").click();
     await soon(outputText).toMatch(/word 5/);
     await page.reload();
     await soon(outputText).toMatch(/word 0 .*word 5/);
@@ -208,14 +209,14 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await open();
     const prompt = panel().getByLabel("prompt");
     await prompt.fill("fail please");
-    await button("Run").click();
+    await button("Run Workflow").click();
     const error = panel().getByRole("alert");
     await soon(() => error.textContent()).toBe("The GPU was lost. Use device: cpu.");
     expect(await outputText()).toMatch(/word 2$/);
 
     const stops = panel().getByLabel("stops");
     await stops.fill("[not json");
-    await button("Run").click();
+    await button("Run Workflow").click();
     expect(await stops.getAttribute("aria-invalid")).toBe("true");
     expect(await focusedId()).toBe(await stops.getAttribute("id"));
     expect(await panel().locator(".field .problem:visible").textContent()).toMatch(/must be JSON/);
@@ -225,23 +226,24 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
 
     const length = panel().getByLabel("length");
     await length.fill("-1");
-    await button("Run").click();
+    await button("Run Workflow").click();
     await soon(() => length.getAttribute("aria-invalid")).toBe("true");
     await soon(() => error.textContent()).toMatch(/length|max_output_length/);
 
     await length.fill("5");
     await ui.close();
-    await button("Run").click();
+    await button("Run Workflow").click();
     await soon(() => error.textContent()).toMatch(/does not answer.*model-compose up/);
+    await soon(() => page.locator("#health").textContent()).toBe("The server does not answer");
   });
 
   test("two tabs: by arrows, each with its own run, and as links", async () => {
     model.finishLoading();
     await open();
     const tabs = page.getByRole("tab");
-    await soon(() => tabs.allTextContents()).toEqual(["Story", "names", "live"]);
+    await soon(() => tabs.allTextContents()).toEqual(["Tell a story", "Many names", "live"]);
     await panel().getByLabel("length").fill("100000");
-    await button("Run").click();
+    await button("Run Workflow").click();
     await soon(() => model.active).toBe(1);
 
     await tabs.first().focus();
@@ -250,7 +252,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     expect(await focusedId()).toBe(await tabs.nth(1).getAttribute("id"));
     expect(page.url()).toMatch(/#names$/);
     await panel().getByLabel("names").fill("Ada\nGrace\n");
-    await button("Run").click();
+    await button("Run Workflow").click();
     // There is one run at a time, as the file does not say otherwise.
     await soon(() => facts().textContent()).toMatch(/^Waiting for its turn/);
 
@@ -265,7 +267,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await page.goto(`${ui.url}#live`);
     await page.reload();
     await panel().getByRole("textbox").fill("It streams:");
-    await button("Run").click();
+    await button("Run Workflow").click();
     await soon(() => facts().textContent()).toMatch(/^Done/);
     expect(await outputText()).toMatch(/^ word 0/);
   });
@@ -307,14 +309,35 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
       .getByLabel("prompt")
       .fill(`${"w".repeat(200)} and so on`);
     await panel().getByLabel("length").fill("5");
-    await button("Run").tap();
+    await button("Run Workflow").tap();
     await soon(() => facts().textContent()).toMatch(/^Done/);
     await panel().locator(".history summary").tap();
+    expect(await page.locator("kbd").first().isVisible()).toBe(false);
     const width = (of: string) => page.evaluate<number>(`document.documentElement.${of}`);
     expect(await width("scrollWidth")).toBeLessThanOrEqual(await width("clientWidth"));
-    for (const name of ["Run", "Reset", "Copy as curl"]) {
+    for (const name of ["Run Workflow", "Reset", "Copy as curl"]) {
       expect((await button(name).boundingBox())?.height).toBeGreaterThanOrEqual(40);
     }
+  });
+
+  test("what a person reads stays where it is when the run ends", async () => {
+    model.finishLoading();
+    await open({ viewport: { width: 360, height: 500 } });
+    expect(await facts().textContent()).toBe("Nothing has run yet.");
+    await panel().getByLabel("prompt").fill("Once. ".repeat(300));
+    await panel().getByLabel("length").fill("120");
+    await button("Run Workflow").click();
+    await soon(outputText).toMatch(/word 30/);
+    expect(await page.locator("*:focus").textContent()).toBe("Stop");
+    const top = (of: string): Promise<number> => page.evaluate<number>(of);
+    const box = 'document.querySelector(".panel:not([hidden]) .result .text").scrollTop';
+    await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)");
+    const before = await top("scrollY");
+    expect(before).toBeGreaterThan(100);
+    await soon(() => facts().textContent()).toMatch(/^Done/);
+    expect(await page.locator("*:focus").textContent()).toBe("Run Workflow");
+    expect(await top("scrollY")).toBe(before);
+    expect(await top(box)).toBeGreaterThan(100);
   });
 
   test("copying: the output, and a command that does the same", async () => {
@@ -322,7 +345,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await open();
     await panel().getByLabel("prompt").fill("it's");
     await panel().getByLabel("length").fill("2");
-    await button("Run").click();
+    await button("Run Workflow").click();
     await soon(() => facts().textContent()).toMatch(/^Done/);
     await panel().locator(".result").getByRole("button", { name: "Copy" }).click();
     const clipboard = () => page.evaluate<string>("navigator.clipboard.readText()");
@@ -350,7 +373,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await dialog.getByLabel("API key").fill(KEY);
     await dialog.getByRole("button", { name: "Use it" }).click();
     await panel().getByLabel("length").fill("3");
-    await button("Run").click();
+    await button("Run Workflow").click();
     await soon(() => facts().textContent()).toMatch(/^Done/);
     const kept = await page.evaluate<string>(
       "JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])",

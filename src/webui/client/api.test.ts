@@ -59,7 +59,10 @@ interface Seen {
 }
 
 /** An API that gives these answers, one after the other. */
-function api(answers: (() => Response)[], key?: string): { api: Api; seen: Seen[]; asked: boolean[] } {
+function api(
+  answers: (() => Response)[],
+  key?: string,
+): { api: Api; seen: Seen[]; asked: boolean[]; unreachable: () => number } {
   const seen: Seen[] = [];
   const asked: boolean[] = [];
   const fetcher = (url: string | URL | Request, init: RequestInit = {}): Promise<Response> => {
@@ -74,7 +77,10 @@ function api(answers: (() => Response)[], key?: string): { api: Api; seen: Seen[
     asked.push(wasWrong);
     return Promise.resolve(key);
   };
-  return { api: new Api({ base: "http://a/api", fetch: fetcher, askKey }), seen, asked };
+  let unreachable = 0;
+  const onUnreachable = (): void => void unreachable++;
+  const options = { base: "http://a/api", fetch: fetcher, askKey, onUnreachable };
+  return { api: new Api(options), seen, asked, unreachable: () => unreachable };
 }
 
 const refusal = (status: number, detail: string, field?: string) => (): Response =>
@@ -123,6 +129,22 @@ describe("requests", () => {
     await expect(api([refusal(404, "unknown")]).api.cancel("t")).rejects.toThrow("unknown");
     await expect(api([]).api.cancel("t")).rejects.toMatchObject({ status: 0 });
     expect(await api([]).api.health()).toEqual({ status: "unreachable" });
+  });
+
+  test("who finds that nobody answers tells it, and nothing else", async () => {
+    for (const answers of [[], [refusal(502, "bad gateway")], [refusal(504, "timeout")]]) {
+      const server = api(answers);
+      await expect(server.api.workflows()).rejects.toThrow();
+      expect(server.unreachable()).toBe(1);
+    }
+    const refused = api([refusal(503, "loading")]);
+    await expect(refused.api.workflows()).rejects.toThrow("loading");
+    expect(refused.unreachable()).toBe(0);
+  });
+
+  test("the state of a server that a proxy answers for is that it does not answer", async () => {
+    expect(await api([refusal(502, "bad gateway")]).api.health()).toEqual({ status: "unreachable" });
+    expect(await api([() => Response.json({ status: "ok" })]).api.health()).toEqual({ status: "ok" });
   });
 });
 

@@ -24,6 +24,8 @@ export interface ApiOptions {
   readonly fetch: typeof fetch;
   /** Asks the person for the API key; undefined: there is none to be had. */
   readonly askKey: (wasWrong: boolean) => Promise<string | undefined>;
+  /** Called when a request has found that the server does not answer. */
+  readonly onUnreachable?: () => void;
 }
 
 /** The HTTP API, with the key that it asks for. Requests throw ApiError unless something else is said. */
@@ -45,7 +47,9 @@ export class Api {
   async health(): Promise<WireHealth> {
     try {
       const response = await this.#options.fetch(`${this.#options.base}/health`, { cache: "no-store" });
-      return (await response.json()) as WireHealth;
+      const health = (await response.json()) as Partial<WireHealth>;
+      // Where the page's own server does not reach the API, its answer is an error and no state.
+      return health.status === undefined ? { status: "unreachable" } : (health as WireHealth);
     } catch {
       return { status: "unreachable" };
     }
@@ -96,6 +100,9 @@ export class Api {
     for (;;) {
       const used = this.#key;
       const response = await this.#send(path, init);
+      if ([502, 504].includes(response.status)) {
+        this.#options.onUnreachable?.();
+      }
       if (response.status !== 401) {
         return await accept(response);
       }
@@ -123,6 +130,7 @@ export class Api {
         cache: "no-store",
       });
     } catch {
+      this.#options.onUnreachable?.();
       throw new ApiError(0, "The server does not answer. Start it again with: model-compose up");
     }
   }

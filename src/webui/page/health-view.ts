@@ -10,8 +10,9 @@ const SOON = 1000;
  * Shows the server's state in an element for as long as the page is open.
  *
  * @param onReachable called each time the server answers after it did not
+ * @returns looks at once: somebody has seen that the server does not answer
  */
-export function watchHealth(api: Api, element: HTMLElement, onReachable: () => void): void {
+export function watchHealth(api: Api, element: HTMLElement, onReachable: () => void): () => void {
   let wasReachable = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let isLooking = false;
@@ -41,4 +42,5 @@ export function watchHealth(api: Api, element: HTMLElement, onReachable: () => v
     }
   });
   void look();
+  return () => void look();
 }

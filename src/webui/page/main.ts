@@ -5,12 +5,18 @@ import { button, byId, h } from "./dom.ts";
 import { Drafts } from "./drafts.ts";
 import { watchHealth } from "./health-view.ts";
 import { askForKey } from "./key-dialog.ts";
+import { tabLabels } from "../client/tab-labels.ts";
 import { Tabs } from "./tabs.ts";
 import { setUpThemeButton } from "./theme-choice.ts";
 import { WorkflowPanel } from "./workflow-panel.ts";
 
 const base = new URL("api", document.baseURI).href;
-const api = new Api({ base, fetch: (...request) => fetch(...request), askKey: askForKey });
+const api = new Api({
+  base,
+  fetch: (...request) => fetch(...request),
+  askKey: askForKey,
+  onUnreachable: () => lookAgain(),
+});
 const main = byId("main", HTMLElement);
 const services = { api, apiUrl: base, history: new History(sessionStorage), drafts: new Drafts() };
 
@@ -65,9 +71,10 @@ function show(workflows: readonly WireWorkflow[]): void {
   if (workflows.length === 1) {
     document.title = `${only.title ?? only.name ?? only.workflow_id} – model-compose`;
   } else {
-    const specs = workflows.map(({ workflow_id: key, name }, i) => {
+    const labels = tabLabels(workflows);
+    const specs = workflows.map(({ workflow_id: key }, i) => {
       const panel = panels[i]?.element ?? h("div");
-      return { key, label: name ?? key, panel };
+      return { key, label: labels[i] ?? key, panel };
     });
     tabs = new Tabs(specs, "Workflows");
   }
@@ -91,4 +98,4 @@ addEventListener("keydown", (event) => {
 });
 
 setUpThemeButton(byId("theme", HTMLButtonElement));
-watchHealth(api, byId("health", HTMLElement), () => void load());
+const lookAgain = watchHealth(api, byId("health", HTMLElement), () => void load());

@@ -14,6 +14,7 @@ export class RunView {
   /** The live texts that are on the page. */
   #live: LiveText[] = [];
   #frame: number | undefined;
+  #hasRun = false;
 
   constructor(labelledBy: string) {
     this.element = h(
@@ -26,7 +27,13 @@ export class RunView {
       this.#warnings,
       this.#texts,
     );
-    this.#facts.textContent = "Nothing has run yet.";
+  }
+
+  /** Says what there is before the first run of this page, and nothing after it. */
+  rest(hasEarlierRuns: boolean): void {
+    if (!this.#hasRun) {
+      this.#facts.textContent = hasEarlierRuns ? "The earlier runs are below." : "Nothing has run yet.";
+    }
   }
 
   /** Brings the page up to date, at most once a frame. */
@@ -46,8 +53,26 @@ export class RunView {
     this.#show(state, now);
     if (state.output !== undefined) {
       this.#live = [];
-      this.#texts.replaceChildren(...outputParts(state.output.value).map(partView));
+      this.#replaceTexts(outputParts(state.output.value).map(partView));
     }
+  }
+
+  /** Puts the result in the place of the texts that were written live; what a person reads stays where it is. */
+  #replaceTexts(parts: readonly HTMLElement[]): void {
+    const places = this.#boxes().map((box) => ({ top: box.scrollTop, follows: isAtEnd(box) }));
+    const pageTop = scrollY;
+    this.#texts.replaceChildren(...parts);
+    for (const [i, box] of this.#boxes().entries()) {
+      const place = places[i];
+      if (place !== undefined) {
+        box.scrollTop = place.follows ? box.scrollHeight : place.top;
+      }
+    }
+    scrollTo({ top: pageTop, behavior: "instant" });
+  }
+
+  #boxes(): readonly HTMLElement[] {
+    return [...this.#texts.querySelectorAll<HTMLElement>(".part > .text")];
   }
 
   /**
@@ -67,6 +92,7 @@ export class RunView {
   }
 
   #show(state: RunState, now: number): void {
+    this.#hasRun = true;
     this.element.setAttribute("aria-busy", String(!state.ended));
     this.#facts.textContent = factsOf(state, now);
     const { progress } = state;
@@ -129,10 +155,14 @@ function addReasoning(text: Text): Text {
   return node;
 }
 
+function isAtEnd(box: HTMLElement): boolean {
+  return box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+}
+
 /** Adds what is new to a box, which goes on showing its end if it did. */
 function showText(node: Text, text: string): void {
   const box = node.parentElement;
-  const follows = box !== null && box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+  const follows = box !== null && isAtEnd(box);
   if (text.length < node.length) {
     node.data = text;
   } else if (text.length > node.length) {

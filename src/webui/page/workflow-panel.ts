@@ -50,9 +50,10 @@ export class WorkflowPanel {
       clear: () => {
         history.clear(key);
         this.#history.show(history.of(key));
+        this.#view.rest(false);
       },
     });
-    this.#run = h("button", { type: "submit", class: "primary" }, "Run");
+    this.#run = h("button", { type: "submit", class: "primary" }, "Run Workflow");
     this.#stop = button("Stop", { disabled: true }, () => this.stop());
     const reset = button("Reset", { class: "quiet", title: "Back to the defaults" }, () => {
       drafts.set(key, undefined);
@@ -78,6 +79,7 @@ export class WorkflowPanel {
       this.#history.element,
     );
     this.#history.show(history.of(key));
+    this.#view.rest(!this.#history.element.hidden);
     this.#resume();
   }
 
@@ -187,8 +189,9 @@ export class WorkflowPanel {
     const [on, off] = isRunning ? [this.#stop, this.#run] : [this.#run, this.#stop];
     on.disabled = false;
     // A button that is switched off loses the focus, and the keyboard its place.
+    // Who reads the output has scrolled away from the buttons, and stays there.
     if (off === document.activeElement) {
-      on.focus();
+      on.focus({ preventScroll: true });
     }
     off.disabled = true;
   }
