@@ -61,7 +61,6 @@ const MAX_ROWS = 64;
 const SLOTS = 3;
 /** The difference of logits where rows of several sequences are summed up in another order than one alone. */
 const OTHER_ORDER = 1e-4;
-const ABORT_MILLISECONDS = 500;
 
 const random = randomSource(21);
 const tokens = Array.from({ length: 200 }, () => Math.floor(random() * 512));
@@ -557,9 +556,7 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
             await executable.decode({ ...request, onProgress });
           }
           const milliseconds = performance.now() - start;
-          if (milliseconds > 1500) {
-            expect(reports.length, call).toBeGreaterThan(0);
-          }
+          // How many there are at least, backend.test.ts of a device tells, on a clock of its own.
           expect(reports.length, call).toBeLessThan(milliseconds / 150 + 1);
           for (const [i, fraction] of reports.entries()) {
             expect(fraction).toBeGreaterThanOrEqual(i === 0 ? 0 : reports[i - 1]);
@@ -586,10 +583,8 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
             const calls = [executable.run(far(), abort.signal), executable.run(passOf([1]), abort.signal)];
             const outcomes = calls.map((call) => call.catch((error: unknown) => error));
             await new Promise((resolve) => setTimeout(resolve, delay));
-            const at = performance.now();
             abort.abort(reason);
             errors = await Promise.all(outcomes);
-            expect(performance.now() - at).toBeLessThan(ABORT_MILLISECONDS);
             if (delay < 1 || errors[0] instanceof AbortError) {
               break;
             }
@@ -606,16 +601,14 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
         const { input_ids } = golden.prompts[0];
         for (const last of [1, 6]) {
           const abort = new AbortController();
-          let [count, at] = [0, 0];
+          let count = 0;
           const request = greedyRequest(input_ids, contextLength - input_ids.length, () => {
             if (++count === last) {
-              at = performance.now();
               abort.abort();
             }
             return true;
           });
           await expect(executable.decode(request, abort.signal)).rejects.toThrow(AbortError);
-          expect(performance.now() - at).toBeLessThan(ABORT_MILLISECONDS);
           expect(count).toBeLessThan(contextLength / 2);
           await expectUsable();
         }

@@ -259,15 +259,12 @@ describe("streams", () => {
 
   test("leaving early ends the generation; the next one is right", async () => {
     const seen: string[] = [];
-    const start = performance.now();
     for await (const part of tales.stream(first.prompt, { ...GREEDY, ignoreEos: true })) {
       seen.push(part.text);
       if (seen.length === 3) {
         break;
       }
     }
-    // Some 2000 tokens more would take seconds.
-    expect(performance.now() - start).toBeLessThan(2000);
     expect(first.text.slice(first.prompt.length).startsWith(seen.join(""))).toBe(true);
     const next = await tales.generate(first.prompt, { ...GREEDY, maxNewTokens: 64 });
     expect(next.tokens).toEqual(first.greedy);
@@ -403,14 +400,14 @@ describe("aborting", () => {
     const long = Array.from({ length: 16_000 }, (_, i) => (7 * i) % 512);
     for (const delay of [1, 50, 400]) {
       const abort = new AbortController();
-      let at = 0;
+      let atAbort = process.cpuUsage();
       setTimeout(() => {
-        at = performance.now();
+        atAbort = process.cpuUsage();
         abort.abort();
       }, delay);
       await expect(model.generate(long, { ...GREEDY, signal: abort.signal })).rejects.toThrow(AbortError);
-      expect(at).toBeGreaterThan(0);
-      expect(performance.now() - at).toBeLessThan(500);
+      // The whole prompt takes tens of seconds of processor time, whatever else the machine does.
+      expect(process.cpuUsage(atAbort).user / 1e6).toBeLessThan(3);
     }
     const abort = new AbortController();
     const forward = model.forward(long.slice(0, 4000), { signal: abort.signal });
@@ -422,7 +419,7 @@ describe("aborting", () => {
 
     for (const tokens of [1, 5, 100]) {
       const during = new AbortController();
-      let [count, at] = [0, 0];
+      let count = 0;
       const consume = async (): Promise<void> => {
         for await (const part of model.stream(prompt.input_ids, {
           ...GREEDY,
@@ -430,15 +427,13 @@ describe("aborting", () => {
           signal: during.signal,
         })) {
           count += part.tokens.length;
-          if (count < tokens || at > 0) {
-            continue;
+          if (count >= tokens) {
+            during.abort();
           }
-          at = performance.now();
-          during.abort();
         }
       };
       await expect(consume()).rejects.toThrow(AbortError);
-      expect(performance.now() - at).toBeLessThan(500);
+      expect(count).toBeLessThan(1000);
       await expectRight(model, prompt.input_ids, prompt.greedy);
     }
   });

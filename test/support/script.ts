@@ -45,6 +45,11 @@ export async function runScript(
   return ended;
 }
 
+/** The URL of a module beside this one, for `await import(…)` in a script. */
+export function supportUrl(name: string): string {
+  return new URL(name, import.meta.url).href;
+}
+
 /** The URL of a module under src/, for `await import(…)` in a script. */
 export function sourceUrl(path: string): string {
   return new URL(`../../src/${path}`, import.meta.url).href;

@@ -53,16 +53,6 @@ afterEach(async () => {
   started.length = 0;
 });
 
-/** The outcome of a promise and how long it took. */
-async function timed(promise: Promise<unknown>): Promise<{ error: unknown; milliseconds: number }> {
-  const start = performance.now();
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  return { error, milliseconds: performance.now() - start };
-}
-
 describe("aborting", () => {
   test("while loading: no worker stays", async () => {
     for (const atWorker of [1, 2]) {
@@ -73,11 +63,7 @@ describe("aborting", () => {
           abort.abort();
         }
       };
-      const { error, milliseconds } = await timed(
-        loadGolden(golden, { threads: 2 }, { signal: abort.signal }),
-      );
-      expect(error).toBeInstanceOf(AbortError);
-      expect(milliseconds).toBeLessThan(1500); // starting workers is most of it
+      await expect(loadGolden(golden, { threads: 2 }, { signal: abort.signal })).rejects.toThrow(AbortError);
       expect(alive()).toBe(0);
     }
     onStart = () => undefined;
@@ -193,11 +179,11 @@ describe("dispose", () => {
       executable.run(passOf(longPrompt, 19_000)),
       executable.run(passOf([1])),
       executable.decode(greedyRequest([1], 50, () => true)),
-    ].map((call) => timed(call));
+    ].map((call) => call.catch((error: unknown) => error));
     const [first, second] = [executable.dispose(), executable.dispose()];
     await Promise.all([first, second]);
     expect(alive()).toBe(0);
-    for (const { error } of await Promise.all(calls)) {
+    for (const error of await Promise.all(calls)) {
       expect(error).toMatchObject({ code: "disposed" });
     }
     await expect(executable.run(passOf([1]))).rejects.toMatchObject({
