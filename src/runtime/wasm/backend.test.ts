@@ -67,15 +67,37 @@ describe("aborting", () => {
       expect(alive()).toBe(0);
     }
     onStart = () => undefined;
-    for (const delay of [10, 50, 100, 150, 200]) {
-      const signal = AbortSignal.timeout(delay);
-      const outcome = await loadGolden(golden, { threads: 2 }, { signal }).catch((error: unknown) => error);
-      if (outcome instanceof Error) {
-        expect(outcome).toBeInstanceOf(AbortError);
-      } else {
-        await (outcome as WasmExecutable).dispose();
+    const abort = new AbortController();
+    const onWeights = (): void => abort.abort();
+    await expect(loadGolden(golden, { threads: 2 }, { signal: abort.signal, onWeights })).rejects.toThrow(
+      AbortError,
+    );
+    expect(alive()).toBe(0);
+  });
+});
+
+describe("progress", () => {
+  test("of a long prompt is reported while it is read, rising to its end", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    try {
+      const executable = await load(golden, { threads: 2 }, LONG);
+      const reports: number[] = [];
+      let isDone = false;
+      const pass = {
+        ...passOf(longPrompt, 19_000),
+        onProgress: (fraction: number) => void reports.push(fraction),
+      };
+      const run = executable.run(pass).finally(() => (isDone = true));
+      while (!isDone) {
+        await vi.advanceTimersByTimeAsync(200);
+        await new Promise((resolve) => setImmediate(resolve));
       }
-      expect(alive()).toBe(0);
+      await run;
+      expect(new Set(reports).size).toBeGreaterThan(2);
+      expect(reports).toEqual(reports.toSorted((a, b) => a - b));
+      expect(reports.at(-1)).toBeLessThanOrEqual(1);
+    } finally {
+      vi.useRealTimers();
     }
   });
 });

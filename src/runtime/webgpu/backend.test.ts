@@ -149,3 +149,21 @@ test("dispose ends a long pass and what waits behind it", async () => {
     expect(outcome).toMatchObject({ status: "rejected", reason: { code: "disposed" } });
   }
 });
+
+test("passes and decodes leave no buffer behind", async () => {
+  const { context, loading } = await attempt();
+  const executable = await loading;
+  const work = async (): Promise<void> => {
+    await executable.run({ ...passOf(prompt.input_ids), logitRows: [0, prompt.input_ids.length - 1] });
+    await executable.decode(greedyRequest(prompt.input_ids, 3, () => true));
+  };
+  // What is made at first use stays.
+  await work();
+  const before = context.allocatedBytes;
+  for (let i = 0; i < 3; i++) {
+    await work();
+  }
+  expect(context.allocatedBytes).toBe(before);
+  await executable.dispose();
+  expect(context.allocatedBytes).toBe(0);
+});
