@@ -154,7 +154,10 @@ test("passes and decodes leave no buffer behind", async () => {
   const { context, loading } = await attempt();
   const executable = await loading;
   const work = async (): Promise<void> => {
-    await executable.run({ ...passOf(prompt.input_ids), logitRows: [0, prompt.input_ids.length - 1] });
+    await executable.run({
+      ...passOf(prompt.input_ids),
+      logitRows: Int32Array.of(0, prompt.input_ids.length - 1),
+    });
     await executable.decode(greedyRequest(prompt.input_ids, 3, () => true));
   };
   // What is made at first use stays.
