@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { errorMessage, ModelComposeError } from "../base/errors.ts";
+import { decodeText } from "../base/decode-text.ts";
 import { checkTemplates } from "./analysis/check-templates.ts";
 import { checkJobGraph } from "./analysis/job-graph.ts";
 import { checkWorkflowCalls } from "./analysis/workflow-calls.ts";
@@ -97,13 +98,15 @@ export function readCompose(sources: readonly SourceFile[], options: LoadCompose
 function readSource(file: string): SourceFile {
   const relative = path.relative(process.cwd(), file);
   const name = relative.length < file.length ? relative : file;
+  let bytes: Uint8Array;
   try {
-    return { name, path: file, text: readFileSync(file, "utf8").replace(/^\uFEFF/, "") };
+    bytes = readFileSync(file);
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
     const why = missing ? "does not exist" : `cannot be read: ${errorMessage(error)}`;
     throw new ModelComposeError("not-found", `The compose file ${name} ${why}.`, { cause: error });
   }
+  return { name, path: file, text: decodeText(bytes, `The compose file ${name}`) };
 }
 
 function readTree(file: SourceFile, environment: Environment, problems: ProblemList): SourceNode[] {

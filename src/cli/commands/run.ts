@@ -57,6 +57,7 @@ export function loadProject(flags: ComposeFlags, terminal: Terminal): Project {
     entries: flags.env ?? [],
     files: flags.envFile ?? [],
     process: process.env,
+    onWarning: (message) => terminal.warn(message),
   });
   const definition = loadCompose(files, { environment, lenient: flags.lenient });
   for (const warning of definition.warnings) {

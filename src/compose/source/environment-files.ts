@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { parseEnv } from "node:util";
+import { decodeText } from "../../base/decode-text.ts";
 import { errorMessage, ModelComposeError } from "../../base/errors.ts";
 import type { Environment } from "../template/environment.ts";
+import { parseDotenv } from "./dotenv.ts";
 
 /** Where the variables of `${env.NAME}` come from. */
 export interface EnvironmentOptions {
@@ -12,28 +13,45 @@ export interface EnvironmentOptions {
   /** Paths of `--env-file`; beside them, `.env` in the directory is read if it is there. */
   readonly files: readonly string[];
   readonly process: Readonly<Record<string, string | undefined>>;
+  /** Hears of lines of the files that are no assignments. */
+  readonly onWarning?: (message: string) => void;
 }
 
 /**
  * The variables of `${env.NAME}`. First wins: `-e`, the process, the files (a later file before an earlier
  * one), `.env`.
  *
- * @throws ModelComposeError when an entry has no `=`, or a file cannot be read
+ * @throws ModelComposeError "usage" when an entry has no `=`, "not-found" when a file cannot be read, "invalid-config" for
+ *   one that is no text
  */
 export function readEnvironment(options: EnvironmentOptions): Environment {
+  const outer = new Map(
+    Object.entries(options.process).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
   const merged = new Map<string, string>();
-  const add = (values: Readonly<Record<string, string | undefined>>): void => {
-    for (const [name, value] of Object.entries(values)) {
-      if (value !== undefined) {
-        merged.set(name, value);
-      }
+  const add = (values: ReadonlyMap<string, string>): void => {
+    for (const [name, value] of values) {
+      merged.set(name, value);
     }
   };
-  add(readFile(path.join(options.directory, ".env"), true));
+  const addFile = (file: string, isOptional: boolean): void => {
+    const text = readText(file, isOptional);
+    if (text === undefined) {
+      return;
+    }
+    const { values, badLines } = parseDotenv(text, outer);
+    add(values);
+    if (badLines.length > 0) {
+      // What stands there may be a secret, and is not quoted.
+      const lines = `${badLines.length === 1 ? "line" : "lines"} ${badLines.slice(0, 10).join(", ")}`;
+      options.onWarning?.(`The env file ${file}, ${lines}: expected NAME=VALUE; this is passed over.`);
+    }
+  };
+  addFile(path.join(options.directory, ".env"), true);
   for (const file of options.files) {
-    add(readFile(path.resolve(options.directory, file), false));
+    addFile(path.resolve(options.directory, file), false);
   }
-  add(options.process);
+  add(outer);
   for (const entry of options.entries) {
     const match = /^([^=]+)=([\s\S]*)$/.exec(entry);
     if (match === null) {
@@ -44,15 +62,18 @@ export function readEnvironment(options: EnvironmentOptions): Environment {
   return merged;
 }
 
-function readFile(file: string, optional: boolean): Record<string, string | undefined> {
+/** @returns undefined: an optional file is not there */
+function readText(file: string, isOptional: boolean): string | undefined {
+  let bytes: Buffer;
   try {
-    return parseEnv(readFileSync(file, "utf8"));
+    bytes = readFileSync(file);
   } catch (error) {
-    if (optional && (error as NodeJS.ErrnoException).code === "ENOENT") {
-      return {};
+    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    if (isOptional && isMissing) {
+      return undefined;
     }
-    throw new ModelComposeError("not-found", `The env file ${file} cannot be read: ${errorMessage(error)}.`, {
-      cause: error,
-    });
+    const why = isMissing ? "does not exist" : `cannot be read: ${errorMessage(error)}`;
+    throw new ModelComposeError("not-found", `The env file ${file} ${why}.`, { cause: error });
   }
+  return decodeText(bytes, `The env file ${file}`);
 }
