@@ -108,4 +108,13 @@ describe("architecture", () => {
     await expect(loading).rejects.toThrow(message);
     await expect(loading).rejects.toBeInstanceOf(ModelComposeError);
   });
+
+  test("a family is the one that config.json names", async () => {
+    const options = { family: "bart", device: "wasm" } as const;
+    await expect(loadModel(goldenPath("blenderbot"), options)).rejects.toMatchObject({
+      code: "invalid-config",
+      message: expect.stringContaining('is of the family "blenderbot" by its configuration') as string,
+    });
+    await (await loadModel(goldenPath("bart"), options)).dispose();
+  });
 });

@@ -286,3 +286,26 @@ test("the inferred schema of the parameters", () => {
     { name: "seed", type: "integer" },
   ]);
 });
+
+describe("the architecture of text-to-text", () => {
+  const text = (name: string): string =>
+    `component:\n  type: model\n  task: text-to-text\n  architecture: ${name}\n  model: facebook/bart-base\n  text: x\n`;
+  const kind = (name: string): unknown => {
+    const [component] = loadText(text(name)).components;
+    return component?.type === "model" && [component.architecture, component.family];
+  };
+
+  test("is of encoder–decoders, or names a family of the newer dialect", () => {
+    expect(kind("auto")).toEqual(["seq2seq", undefined]);
+    expect(kind("seq2seq")).toEqual(["seq2seq", undefined]);
+    expect(kind("bart")).toEqual([undefined, "bart"]);
+  });
+
+  test.each([
+    ["t5", 'architecture "t5" is known in model-compose, but not supported here'],
+    ["brat", 'architecture "brat" is unknown.'],
+    ["causal", "task text-to-text is of encoder–decoders"],
+  ])("%s is refused", (name, message) => {
+    expect(loadFailure(text(name)).message).toContain(message);
+  });
+});

@@ -122,6 +122,7 @@ export class ModelHost {
       device: this.#overrides.device ?? component.device,
       precision: component.precision,
       architecture: component.architecture,
+      family: component.family,
       chat: needsChatTemplate(component),
       maxBeams: beamBound(component),
       ...contextOptions(component, needs),

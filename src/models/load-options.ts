@@ -32,6 +32,8 @@ export interface LoadReports {
 export interface ModelRequirements {
   /** The architecture that the model must have. Default: any. */
   architecture?: Architecture;
+  /** The family that the model must be of, by the name that config.json has as model_type, such as "bart". Default: any. */
+  family?: string;
   /** Whether the model will answer conversations, and so must have a chat template. Default false. */
   chat?: boolean;
 }
@@ -42,10 +44,15 @@ export interface LoadOptions extends RuntimeOptions, ModelRequirements, HubOptio
 /** The checked options that loading goes by; those of the hub and the reports are used as they were given. */
 export interface ResolvedLoadOptions extends ResolvedLoad {
   architecture: Architecture | undefined;
+  family: string | undefined;
   chat: boolean;
 }
 
-const REQUIREMENT_NAMES: Readonly<Record<keyof ModelRequirements, true>> = { architecture: true, chat: true };
+const REQUIREMENT_NAMES: Readonly<Record<keyof ModelRequirements, true>> = {
+  architecture: true,
+  family: true,
+  chat: true,
+};
 const REPORT_NAMES: Readonly<Record<keyof LoadReports, true>> = {
   onProgress: true,
   onNotice: true,
@@ -81,6 +88,7 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedLoadOptions {
   return {
     ...resolveRuntimeOptions(options),
     architecture: resolveArchitecture(options.architecture),
+    family: options.family,
     chat: options.chat === true,
   };
 }

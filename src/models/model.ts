@@ -236,12 +236,19 @@ const DEFAULT_CONTEXT = 4096;
 
 /** Refuses a model that will not do for what it is loaded for, which its small files alone tell. */
 async function requirePurpose(
-  { architecture }: Program,
+  { architecture, family }: Program,
   directory: string,
   model: string,
   wanted: ModelRequirements,
 ): Promise<void> {
   requireArchitecture(architecture, wanted.architecture, model);
+  if (wanted.family !== undefined && wanted.family !== family) {
+    throw new ModelComposeError(
+      "invalid-config",
+      `The model "${model}" is of the family "${family}" by its configuration; expected "${wanted.family}".`,
+      { parameter: "architecture", remedy: "Leave the architecture out: the model's configuration tells." },
+    );
+  }
   // A template of any name will do: which one is chosen depends on the conversation.
   if (wanted.chat === true) {
     (await loadChatTemplates(directory)).choose(undefined, true);

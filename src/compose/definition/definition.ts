@@ -190,6 +190,8 @@ export interface ModelComponent extends ComponentBase {
   readonly model: ModelReference;
   /** The architecture that the model must have. Absent: any. */
   readonly architecture?: Architecture;
+  /** The family that the model must be of, where `architecture` names one. Absent: any. */
+  readonly family?: string;
   /** Name of the device, as `loadModel` takes it. */
   readonly device: string;
   readonly precision: Precision;

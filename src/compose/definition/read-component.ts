@@ -79,6 +79,9 @@ interface TaskReader {
   ) => ModelAction | undefined;
   /** The architectures that a model of the task may have. */
   readonly architectures: readonly Architecture[];
+  /** The families that `architecture` may name in newer versions of model-compose: those that are here, and others. */
+  readonly families: readonly string[];
+  readonly otherFamilies: readonly string[];
 }
 
 const TASKS: Readonly<Record<ModelTask, TaskReader>> = {
@@ -86,12 +89,22 @@ const TASKS: Readonly<Record<ModelTask, TaskReader>> = {
     keys: textGenerationKeys,
     readAction: readTextGenerationAction,
     architectures: ["causal", "seq2seq"],
+    families: [],
+    otherFamilies: [],
   },
-  "text-to-text": { keys: textToTextKeys, readAction: readTextToTextAction, architectures: ["seq2seq"] },
+  "text-to-text": {
+    keys: textToTextKeys,
+    readAction: readTextToTextAction,
+    architectures: ["seq2seq"],
+    families: ["bart"],
+    otherFamilies: ["t5", "marian", "pegasus", "mbart"],
+  },
   "chat-completion": {
     keys: chatCompletionKeys,
     readAction: readChatCompletionAction,
     architectures: ["causal", "seq2seq"],
+    families: [],
+    otherFamilies: [],
   },
 };
 
@@ -101,7 +114,7 @@ function readModelComponent(reader: MappingReader, problems: ProblemList): Model
   if (task === undefined) {
     return undefined;
   }
-  const { keys, readAction, architectures } = TASKS[task];
+  const { keys, readAction } = TASKS[task];
   const id = readId(reader, anonymousIds.component);
   const model = readModel(reader, problems);
   const architecture = readArchitecture(reader, problems, task);
@@ -133,8 +146,7 @@ function readModelComponent(reader: MappingReader, problems: ProblemList): Model
     default: isDefault,
     maxConcurrentCount,
     model,
-    // A task that is of one architecture needs it.
-    architecture: architecture ?? (architectures.length === 1 ? architectures[0] : undefined),
+    ...architecture,
     device,
     precision,
     contextLength,
@@ -159,22 +171,28 @@ function readTask(reader: MappingReader): ModelTask | undefined {
   return reader.choice("driver", ["huggingface"], otherDrivers) === undefined ? undefined : task;
 }
 
-/** The architecture that the file says the model has; loading compares it with the model's configuration. */
+/** The architecture, or the family, that the file says the model has; loading compares it with the model's configuration. */
 function readArchitecture(
   reader: MappingReader,
   problems: ProblemList,
   task: ModelTask,
-): Architecture | undefined {
-  const found = reader.choice("architecture", ["auto", "causal", "seq2seq"]);
-  if (found === undefined || found === "auto" || TASKS[task].architectures.includes(found)) {
-    return found === "auto" ? undefined : found;
+): Pick<ModelComponent, "architecture" | "family"> {
+  const { architectures, families, otherFamilies } = TASKS[task];
+  const supported = ["auto", "causal", "seq2seq", ...families];
+  const found = reader.choice("architecture", supported, otherFamilies);
+  if (found !== undefined && families.includes(found)) {
+    return { family: found };
   }
-  problems.invalid(
-    `${reader.where}: task ${task} is of encoder–decoders (architecture: seq2seq), found architecture: ${found}.`,
-    reader.take("architecture")?.value.location,
-    "Remove architecture, or write task: text-generation.",
-  );
-  return undefined;
+  const architecture = architectures.find((name) => name === found);
+  if (found !== undefined && found !== "auto" && architecture === undefined) {
+    problems.invalid(
+      `${reader.where}: task ${task} is of encoder–decoders (architecture: seq2seq), found architecture: ${found}.`,
+      reader.take("architecture")?.value.location,
+      "Remove architecture, or write task: text-generation.",
+    );
+  }
+  // A task that is of one architecture needs it.
+  return { architecture: architecture ?? (architectures.length === 1 ? architectures[0] : undefined) };
 }
 
 /** Reads `device`. The Python model-compose's names of accelerators (gpu, cuda, mps) mean a hardware WebGPU adapter. */

@@ -1,3 +1,4 @@
+import { clipQuotes } from "../../base/clip.ts";
 import { ModelComposeError, type ErrorCode } from "../../base/errors.ts";
 
 /** One compose file as it was read. */
@@ -25,14 +26,21 @@ export interface Problem {
   readonly location?: Location;
 }
 
+/** How many problems a message shows; the others are counted. */
+const MOST_SHOWN = 20;
+
 /** The error for compose files that cannot be used; carries every problem found, in the order of the text. */
 export class ComposeFileError extends ModelComposeError {
   override readonly name = "ComposeFileError";
   readonly problems: readonly Problem[];
 
   constructor(problems: readonly [Problem, ...Problem[]]) {
-    const shown = problems.map(formatProblem).join("\n\n");
-    super(problems[0].code, problems.length === 1 ? shown : `${shown}\n\n${problems.length} problems.`);
+    const shown = problems.slice(0, MOST_SHOWN).map(formatProblem);
+    const count =
+      problems.length > MOST_SHOWN
+        ? `${problems.length} problems, of which these are the first ${MOST_SHOWN}.`
+        : `${problems.length} problems.`;
+    super(problems[0].code, [...shown, ...(problems.length === 1 ? [] : [count])].join("\n\n"));
     this.problems = problems;
   }
 }
@@ -59,7 +67,7 @@ export class ProblemList {
 
   unknownKey(message: string, location: Location, remedy: string): void {
     if (this.lenient) {
-      this.warnings.push({ code: "invalid-config", message, location });
+      this.warnings.push(clipped({ code: "invalid-config", message, location }));
     } else {
       this.#add({ code: "invalid-config", message, remedy, location });
     }
@@ -78,7 +86,7 @@ export class ProblemList {
         ({ file, start, end }) => file === location.file && start <= location.start && location.end <= end,
       );
     if (!follows) {
-      this.problems.push(problem);
+      this.problems.push(clipped(problem));
     }
   }
 
@@ -89,6 +97,11 @@ export class ProblemList {
       throw new ComposeFileError([first, ...rest]);
     }
   }
+}
+
+function clipped(problem: Problem): Problem {
+  const { message, remedy } = problem;
+  return { ...problem, message: clipQuotes(message), remedy: remedy && clipQuotes(remedy) };
 }
 
 function byPosition(a: Problem, b: Problem): number {
@@ -144,21 +157,35 @@ export function isSecretKey(key: string): boolean {
 
 /** Keeps what stands at a place from being shown in any problem. */
 export function markSecret(location: Location): void {
-  const places = secretPlaces.get(location.file) ?? [];
-  secretPlaces.set(location.file, [...places, location]);
+  const places = secretPlaces.get(location.file);
+  if (places === undefined) {
+    secretPlaces.set(location.file, [location]);
+  } else {
+    places.push(location);
+  }
 }
+
+/** The most characters of a line that are shown, around the place that is meant. */
+const LINE_WIDTH = 120;
+/** How many of them stand before the place. */
+const LINE_LEAD = 40;
 
 function caretLines({ file, start, end }: Location): string[] {
   const { line, column } = lineAndColumn(file, start);
   const lineStart = start - column + 1;
   const newline = file.text.indexOf("\n", start);
   const lineEnd = newline === -1 ? file.text.length : newline;
-  const source = redactSecrets(visibleLine(file, lineStart, lineEnd).replace(/\r$/, ""));
-  const carets = "^".repeat(Math.max(1, Math.min(end, lineEnd, lineStart + source.length) - start));
+  const whole = redactSecrets(visibleLine(file, lineStart, lineEnd).replace(/\r$/, ""));
+  const from = whole.length > LINE_WIDTH ? Math.max(0, column - 1 - LINE_LEAD) : 0;
+  const to = Math.min(whole.length, from + LINE_WIDTH);
+  const lead = from > 0 ? "…" : "";
+  const source = `${lead}${whole.slice(from, to)}${to < whole.length ? "…" : ""}`;
+  const count = Math.min(end, lineEnd, lineStart + to) - start;
   const number = String(line);
   // Tabs are kept, so that the carets stand under what they point at.
-  const indent = source.slice(0, column - 1).replace(/[^\t]/g, " ");
-  return [`  ${number} | ${source}`, `  ${" ".repeat(number.length)} | ${indent}${carets}`];
+  const indent = (lead + whole.slice(from, column - 1)).replace(/[^\t]/g, " ");
+  const gap = " ".repeat(number.length);
+  return [`  ${number} | ${source}`, `  ${gap} | ${indent}${"^".repeat(Math.max(1, count))}`];
 }
 
 /** A line without the secrets that were found in it. */
@@ -178,10 +205,10 @@ function visibleLine(file: SourceFile, lineStart: number, lineEnd: number): stri
   return line + file.text.slice(at, lineEnd);
 }
 
+const secretWord = /(?:token|api[-_]?key|authorization|password|secret|cookie)["']?\s{0,20}:\s{0,20}(?=\S)/i;
+
 /** Hides what may be secret in text that was not read as YAML, so that nobody knows what is a key in it. */
 function redactSecrets(line: string): string {
-  return line.replace(
-    /([\w-]*(?:token|api[-_]?key|authorization|password|secret|cookie)["']?\s*:\s*)\S.*$/i,
-    "$1…",
-  );
+  const match = secretWord.exec(line);
+  return match === null ? line : `${line.slice(0, match.index + match[0].length)}…`;
 }

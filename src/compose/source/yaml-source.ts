@@ -12,6 +12,7 @@ import {
   type Scalar,
   type YAMLMap,
 } from "yaml";
+import { yamlFaults } from "./yaml-faults.ts";
 import { findMask, maskPlaceholders, unmaskPlaceholders } from "./placeholder-mask.ts";
 import { isSecretKey, markSecret, type Location, type ProblemList, type SourceFile } from "./problems.ts";
 import type { ListNode, MappingEntry, MappingNode, ScalarNode, SourceNode } from "./source-tree.ts";
@@ -55,13 +56,11 @@ export function readYaml(
     uniqueKeys: false,
   });
   // A tag nobody knows is only a warning to the library; here it is a slip that must not pass unseen.
-  for (const error of [...document.errors, ...document.warnings]) {
-    const [start, end] = error.pos;
-    problems.invalid(
-      `${firstLine(unmaskPlaceholders(error.message))}.`,
-      { file, start, end },
-      yamlRemedy(error.code),
-    );
+  for (const { start, end, message, remedy } of yamlFaults(file.text, [
+    ...document.errors,
+    ...document.warnings,
+  ])) {
+    problems.invalid(message, { file, start, end }, remedy);
   }
   if (document.errors.length > 0 || document.warnings.length > 0) {
     return undefined;
@@ -70,23 +69,6 @@ export function readYaml(
     return undefined;
   }
   return new TreeBuilder(file, document, environment, problems).tree(document.contents);
-}
-
-function firstLine(text: string): string {
-  return (text.split("\n", 1)[0] ?? "").replace(/[.:]$/, "");
-}
-
-function yamlRemedy(code: string): string | undefined {
-  if (code === "TAG_RESOLVE_FAILED") {
-    return "Remove the tag.";
-  }
-  if (code === "MULTIPLE_DOCS") {
-    return "Keep one document a file; pass several files with -f.";
-  }
-  if (code === "TAB_AS_INDENT") {
-    return "Indent with spaces.";
-  }
-  return undefined;
 }
 
 class TreeBuilder {
