@@ -79,7 +79,7 @@ export class WorkflowService {
    * Accepts a run; it starts when its turn comes.
    *
    * @returns its task
-   * @throws ModelComposeError `not-found` for an unknown workflow; QueueFullError; UnavailableError
+   * @throws ModelComposeError `not-found` for an unknown workflow; WorkflowInputError; QueueFullError; UnavailableError
    */
   start(request: StartRequest): Task {
     const workflow = findWorkflow(this.definition, request.workflow);
@@ -94,6 +94,7 @@ export class WorkflowService {
         retryAfterSeconds: LOADING_RETRY_SECONDS,
       });
     }
+    this.#engine.checkInput(workflow, request.input);
     this.#queue.requireRoom();
     const identity = { taskId: ulid(), sessionId: request.sessionId, metadata: request.metadata };
     const task = new Task(identity, workflow.id);

@@ -25,28 +25,35 @@ export interface Need {
 
 /** What a workflow uses of its input, in order of appearance; each name once, with all that is known of it. */
 export function workflowNeeds(definition: ComposeDefinition, workflow: WorkflowDefinition): readonly Need[] {
-  const graph = new JobGraph(workflow.jobs);
   const found = new Map<string | undefined, Need>();
-  for (const job of workflow.jobs) {
-    const before = [job.id, ...graph.upstreamOf(job.id)];
-    const isConditional = before.some((id) => graph.routersOf(id).length > 0);
-    for (const need of jobNeeds(definition, job)) {
-      const own = isConditional ? { ...need, variable: { ...need.variable, required: false } } : need;
-      const { name } = need.variable;
-      const known = found.get(name);
-      if (known !== undefined) {
-        found.set(name, mergeNeeds(known, own));
-      }
-      // A bare ${input} says nothing beside fields that have names.
-      else if (name !== undefined || found.size === 0) {
-        found.set(name, own);
-      }
+  for (const need of allNeeds(definition, workflow)) {
+    const { name } = need.variable;
+    const known = found.get(name);
+    if (known !== undefined) {
+      found.set(name, mergeNeeds(known, need));
+    }
+    // A bare ${input} says nothing beside fields that have names.
+    else if (name !== undefined || found.size === 0) {
+      found.set(name, need);
     }
   }
   if (found.size > 1) {
     found.delete(undefined);
   }
   return [...found.values()];
+}
+
+/** Every place of a workflow at which its input is used. */
+export function allNeeds(definition: ComposeDefinition, workflow: WorkflowDefinition): readonly Need[] {
+  const graph = new JobGraph(workflow.jobs);
+  return workflow.jobs.flatMap((job) => {
+    const before = [job.id, ...graph.upstreamOf(job.id)];
+    const isConditional = before.some((id) => graph.routersOf(id).length > 0);
+    const needs = jobNeeds(definition, job);
+    return isConditional
+      ? needs.map((need) => ({ ...need, variable: { ...need.variable, required: false } }))
+      : needs;
+  });
 }
 
 /** The first mention, completed by what only a later one tells. */
@@ -116,7 +123,7 @@ function callNeeds(definition: ComposeDefinition, call: Call): Need[] {
       ];
     }
     case "workflow": {
-      const inner = workflowNeeds(definition, findWorkflow(definition, call.action.workflow));
+      const inner = allNeeds(definition, findWorkflow(definition, call.action.workflow));
       const { input } = call.action;
       return input === undefined ? [...inner] : throughMapping(input, inner, "input");
     }

@@ -6,8 +6,10 @@ import {
   defaultWorkflowId,
   type ComponentDefinition,
   type ComposeDefinition,
+  type WorkflowDefinition,
 } from "../definition/definition.ts";
 import { findWorkflow } from "../definition/find-workflow.ts";
+import { findUnknownInput } from "../analysis/accepted-inputs.ts";
 import { WorkflowInputError } from "./input-error.ts";
 import type { ModelHost } from "../model-host.ts";
 import { DEEPEST, isTooDeep } from "../template/depth.ts";
@@ -65,6 +67,17 @@ export class Engine implements RunServices {
     return executeWorkflow(site);
   }
 
+  /** @throws WorkflowInputError for an input that the workflow cannot take, as far as that is known before it runs */
+  checkInput(workflow: WorkflowDefinition, input: unknown): void {
+    if (isTooDeep(input)) {
+      throw new WorkflowInputError(`The input is nested more than ${DEEPEST} deep.`);
+    }
+    const unknown = findUnknownInput(this.definition, workflow, input);
+    if (unknown !== undefined) {
+      throw new WorkflowInputError(unknown.message, unknown.field, unknown.remedy);
+    }
+  }
+
   /**
    * Runs a workflow and yields what happens, with its result as the last event. A reader that leaves early, like
    * a signal that fires, ends all of the run's work before this returns.
@@ -75,9 +88,7 @@ export class Engine implements RunServices {
   async *run(options: RunOptions): AsyncGenerator<RunEvent, void> {
     const workflow = findWorkflow(this.definition, options.workflow ?? defaultWorkflowId);
     throwIfAborted(options.signal);
-    if (isTooDeep(options.input)) {
-      throw new WorkflowInputError(`The input is nested more than ${DEEPEST} deep.`);
-    }
+    this.checkInput(workflow, options.input);
     const left = new AbortController();
     const signal =
       options.signal === undefined ? left.signal : AbortSignal.any([options.signal, left.signal]);
