@@ -111,14 +111,8 @@ describe("wrong command lines exit with 2", () => {
   });
 });
 
-describe("bad input exits with 1 and says what to do", () => {
+describe("bad input exits with 2 and says what to do", () => {
   test.each([
-    [
-      "an unknown key",
-      ["run", "-f", "bad.yml"],
-      'bad.yml:6:3: unknown key "max_outptu_length"',
-      "Did you mean",
-    ],
     ["input that is not JSON", ["run", "-i", "{prompt: x}"], "--input is not JSON", "Write --input"],
     ["a missing input", ["run"], 'The workflow input "prompt" is missing', 'Add "prompt" to the input'],
     ["an empty prompt", ["run", "-i", '{"prompt": ""}'], '"prompt" is empty', "at least one character"],
@@ -129,8 +123,6 @@ describe("bad input exits with 1 and says what to do", () => {
       "found -1",
     ],
     ["NaN", ["run", "-i", '{"prompt": "a", "temperature": "NaN"}'], "cannot convert the text", "to a number"],
-    ["an unknown workflow", ["run", "other", "-i", '{"prompt": "a"}'], 'no workflow "other"', "Workflows:"],
-    ["a missing file", ["run", "-f", "none.yml"], "none.yml does not exist", "none.yml"],
     [
       "an output without a folder",
       ["run", "-o", "no/x.json", "-i", '{"prompt": "a"}'],
@@ -155,6 +147,19 @@ describe("bad input exits with 1 and says what to do", () => {
       "--top-p must be a number > 0 and <= 1",
       "2",
     ],
+    [
+      "a count below its range",
+      ["generate", "-m", tales, "--max-tokens", "-5", "x"],
+      "--max-tokens must be an integer >= 1",
+      "found -5",
+    ],
+    ["a precision", ["generate", "-m", tales, "--precision", "int3", "x"], "int3", "--precision"],
+    [
+      "an input that nothing reads",
+      ["run", "-i", '{"promt": "a"}'],
+      'no input "promt"',
+      'Did you mean "prompt"?',
+    ],
     ["a device", ["generate", "-m", "x", "--device", "tpu", "x"], "--device tpu is unknown", "Devices:"],
     [
       "a prefill mode on the CPU",
@@ -163,7 +168,18 @@ describe("bad input exits with 1 and says what to do", () => {
       "Leave",
     ],
   ])("%s", async (_name, args, ...messages) => {
-    expectFailure(await cli(args), 1, ...messages);
+    expectFailure(await cli(args), 2, ...messages);
+  });
+
+  test("what is named and not there exits with 1", async () => {
+    const unknown = await cli(["run", "other", "-i", '{"prompt": "a"}']);
+    expectFailure(unknown, 1, 'no workflow "other"', "Workflows:");
+    expectFailure(await cli(["run", "-f", "none.yml"]), 1, "none.yml does not exist");
+  });
+
+  test("what is wrong in a file exits with 1", async () => {
+    const unknownKey = await cli(["run", "-f", "bad.yml"]);
+    expectFailure(unknownKey, 1, 'bad.yml:6:3: unknown key "max_outptu_length"', "Did you mean");
   });
 
   test("a folder without a compose file", async () => {
@@ -235,7 +251,7 @@ describe("run", () => {
   test.runIf(isSoftwareAlone)("a device that is known but not there is refused by name", async () => {
     const input = ["run", "-i", '{"prompt": "a"}'];
     expectFailure(await cli([...input, "--device", "cuda"]), 1, "only software", "webgpu:swiftshader");
-    expectFailure(await cli([...input, "--device", "webgpu:h200"]), 1, 'No WebGPU adapter has "h200"');
+    expectFailure(await cli([...input, "--device", "webgpu:h200"]), 2, 'No WebGPU adapter has "h200"');
   });
 
   test.runIf(isSoftwareAlone)(

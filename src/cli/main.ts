@@ -1,7 +1,7 @@
 import { Command, CommanderError, Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { errorMessage, ModelComposeError } from "../base/errors.ts";
-import { withHint } from "../base/parameter-hint.ts";
+import { errorInWordsOf } from "../base/front-words.ts";
 import { generate, type GenerateFlags } from "./commands/generate.ts";
 import { run, type CommandContext, type ComposeFlags, type RunFlags } from "./commands/run.ts";
 import type { LogsFlags } from "./commands/logs.ts";
@@ -13,7 +13,7 @@ import { addCompletion } from "./completion.ts";
 import type { LoadTextModel } from "../compose/model-host.ts";
 import { AdaptersWanted, collect, countFlag, deviceFlags, numberFlag } from "./flags.ts";
 import { Interrupted, interruptSignal } from "./interrupt.ts";
-import { deviceHints } from "./parameter-flags.ts";
+import { deviceWords } from "./parameter-flags.ts";
 import { failureText } from "./report.ts";
 import { hintWhenSlow } from "./slow-hint.ts";
 import { BrokenPipe, Terminal } from "./terminal.ts";
@@ -97,8 +97,20 @@ function finish(
   if (isAbort && interrupted.reason instanceof Interrupted) {
     return interrupted.reason.exitCode;
   }
-  terminal.error(failureText(withHint(failure, deviceHints), verbose));
-  return failure instanceof ModelComposeError && failure.code === "usage" ? 2 : 1;
+  terminal.error(failureText(errorInWordsOf(failure, deviceWords), verbose));
+  return isWrongUsage(failure) ? 2 : 1;
+}
+
+/** Whether what was asked for on the command line cannot be done as it was written, whatever the machine. */
+function isWrongUsage(failure: unknown): boolean {
+  if (!(failure instanceof ModelComposeError)) {
+    return false;
+  }
+  const { code, parameter } = failure;
+  return (
+    ["usage", "invalid-argument", "invalid-input"].includes(code) ||
+    (code === "unsupported" && parameter !== undefined)
+  );
 }
 
 function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {

@@ -1,3 +1,4 @@
+import type { FrontWords } from "../base/front-words.ts";
 import type { LoadOptions } from "../models/load-options.ts";
 import type { GenerateOptions } from "../runtime/generation/types.ts";
 
@@ -32,14 +33,19 @@ const ofGenerate: Flags = {
   ignoreEos: "--ignore-eos",
 };
 
-/** The hints on flags of every command that loads models, for `withHint`. */
-export const deviceHints = hints(ofDevice);
-/** The hints on flags of `generate`, for `withHint`. */
-export const generateHints = hints(ofGenerate);
+/** The library's messages in the flags of every command that loads models. */
+export const deviceWords: FrontWords = words(ofDevice);
 
-function hints(flags: Flags): ReadonlyMap<string, string> {
-  const sentences = Object.entries(flags).map(
-    ([name, flag]) => [name, `On the command line, ${name} is ${flag}.`] as const,
-  );
-  return new Map(sentences);
+/** The library's messages in the flags of `generate`. */
+export const generateWords: FrontWords = words(ofGenerate);
+
+function words(flags: Flags): FrontWords {
+  // No command has flags for these.
+  const others = ["token", "cacheDirectory", "template"].map((name) => [name, undefined] as const);
+  return { names: new Map<string, string | undefined>([...Object.entries(flags), ...others]) };
+}
+
+/** The flag of a parameter of the library. */
+export function flagOf(name: keyof typeof ofGenerate): string {
+  return ofGenerate[name] ?? name;
 }

@@ -143,7 +143,7 @@ test("what a load fails with names the key of the file", async () => {
   );
   await expect(waiting).rejects.toMatchObject({
     code: "out-of-memory",
-    message: "It is too long. Lower the context length. In a compose file, contextLength is context_length.",
+    message: 'It is too long. Lower the context length. That is "context_length".',
   });
 });
 

@@ -1,6 +1,6 @@
 import { withAbort } from "../base/async/abort.ts";
 import { throwIfAborted } from "../base/errors.ts";
-import { withHint } from "../base/parameter-hint.ts";
+import { errorInWordsOf } from "../base/front-words.ts";
 import type { ChatOptions, ChatPart } from "../models/chat/chat.ts";
 import type { ChatMessage } from "../models/chat/messages.ts";
 import type { ContextSizing, SizedLoadOptions } from "../models/context-sizing.ts";
@@ -18,7 +18,7 @@ import {
 } from "./analysis/context-needs.ts";
 import { modelKey } from "./analysis/model-key.ts";
 import type { ModelComponent } from "./definition/definition.ts";
-import { composeHints } from "./definition/library-names.ts";
+import { composeWords } from "./definition/library-names.ts";
 
 /** What running a workflow needs of a loaded model. */
 export interface TextModel {
@@ -136,7 +136,7 @@ export class ModelHost {
       },
     });
     const model = loaded.catch((error: unknown) => {
-      throw withHint(error, composeHints);
+      throw errorInWordsOf(error, composeWords);
     });
     const loading: Loading = { model, stop, listeners, waiting: 0, isReady: false };
     this.#models.set(key, loading);

@@ -33,15 +33,13 @@ export interface SizingParts {
   readonly chat: ChatPrompts;
   /** Tokens that the context has at most, whatever is counted. */
   readonly most: number;
-  /** Lowers what was counted to what the model can have. */
-  readonly lower: (tokens: number) => number;
   readonly signal: AbortSignal;
 }
 
 /** The context of a sizing: counting begins when the tokenizer is there. */
 export function lateContext(
   sizing: ContextSizing,
-  { tokenizer: loading, chat, most, lower, signal }: SizingParts,
+  { tokenizer: loading, chat, most, signal }: SizingParts,
 ): LateContext {
   const least = Math.min(sizing.least, most);
   const count = async (): Promise<number> => {
@@ -62,7 +60,7 @@ export function lateContext(
         return encodeChatPrompt(tokenizer, await chat.render(messages, options)).length;
       },
     });
-    return Math.min(lower(tokens), most);
+    return Math.min(tokens, most);
   };
   const counted = count();
   counted.catch(() => undefined); // a device that fails before it asks leaves nobody who waits

@@ -151,19 +151,12 @@ async function load(
   requireFormat(program, checkpoint, format);
   onProgress?.({ stage: "config", done: 1, total: 1 });
 
-  /** Lowers a number of tokens that was asked for to what the model can have. */
-  const lower = (asked: number): number => {
-    const isAsked = request.contextLength !== undefined || sizing !== undefined;
-    if (isAsked && asked > config.maxPositions && asked !== Infinity) {
-      onNotice?.(
-        `The context length was lowered from ${asked} to the model's maximum, ${config.maxPositions}.`,
-      );
-    }
-    return Math.min(asked, config.maxPositions);
-  };
-
   const asked = request.contextLength ?? DEFAULT_CONTEXT;
-  const most = sizing === undefined ? lower(asked) : Math.min(asked, config.maxPositions);
+  const most = Math.min(asked, config.maxPositions);
+  // Only a number that somebody gave is worth a word: a context that was counted is nobody's.
+  if (request.contextLength !== undefined && asked > most && asked !== Infinity) {
+    onNotice?.(`The context length was lowered from ${asked} to the model's maximum, ${most}.`);
+  }
   const chat = new ChatPrompts(directory);
 
   // The tokenizer is built beside the weights; whichever fails first stops the other.
@@ -173,7 +166,7 @@ async function load(
   const contextLength =
     sizing === undefined
       ? most
-      : lateContext(sizing, { tokenizer: loadingTokenizer, chat, most, lower, signal: either });
+      : lateContext(sizing, { tokenizer: loadingTokenizer, chat, most, signal: either });
   const loadingWeights = loadOnDevice({
     program,
     checkpoint,

@@ -10,8 +10,8 @@ export interface RunSummary {
   };
   /** Why the last text ended. */
   readonly finish_reason: FinishReason;
-  /** Seed of the texts; several when the texts do not share one. */
-  readonly seed: number | readonly number[];
+  /** Seed of the texts that were drawn; several when they do not share one. Absent: none was drawn. */
+  readonly seed?: number | readonly number[];
   /** Times in seconds, rates in tokens per second; of several texts, over their sums. */
   readonly timings: {
     /** The time of the first text to its first token, in seconds. */
@@ -39,7 +39,7 @@ export function summarize(records: readonly GenerationRecord[]): RunSummary | un
   const prefillSeconds = sum(({ timings }) => timings.prefillSeconds);
   const decodeSeconds = sum(({ timings }) => timings.decodeSeconds);
   const decoded = sum(({ usage }) => Math.max(0, usage.completionTokens - 1));
-  const seeds = [...new Set(results.map(({ seed }) => seed))];
+  const seeds = [...new Set(results.map(({ seed }) => seed).filter((seed) => seed !== undefined))];
   return {
     usage: {
       prompt_tokens: promptTokens,
@@ -47,7 +47,7 @@ export function summarize(records: readonly GenerationRecord[]): RunSummary | un
       total_tokens: promptTokens + completionTokens,
     },
     finish_reason: last.finishReason,
-    seed: seeds.length === 1 ? first.seed : seeds,
+    ...(seeds.length === 0 ? {} : { seed: seeds.length === 1 ? seeds[0] : seeds }),
     timings: {
       time_to_first_token_seconds: first.timings.timeToFirstTokenSeconds,
       prefill_seconds: prefillSeconds,

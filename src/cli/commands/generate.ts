@@ -1,15 +1,16 @@
 import { text as readAll } from "node:stream/consumers";
 import { z } from "zod";
 import { ModelComposeError } from "../../base/errors.ts";
-import { withHint } from "../../base/parameter-hint.ts";
+import { errorInWordsOf, inWordsOf } from "../../base/front-words.ts";
 import type { DeviceInfo, Precision } from "../../runtime/device-types.ts";
 import type { GenerateOptions, GenerateResult } from "../../runtime/generation/types.ts";
 import type { LoadOptions } from "../../models/load-options.ts";
 import { generationParameters as ranges } from "../../compose/definition/parameters.ts";
 import type { TextModel } from "../../compose/model-host.ts";
-import { generateHints } from "../parameter-flags.ts";
+import { flagOf, generateWords } from "../parameter-flags.ts";
 import { checkFlag, countSchema, deviceOptions, type DeviceFlags } from "../flags.ts";
 import { statisticsLine } from "../report.ts";
+import type { Terminal } from "../terminal.ts";
 import type { CommandContext } from "./run.ts";
 
 export interface GenerateFlags extends DeviceFlags {
@@ -42,13 +43,14 @@ export async function generate(prompt: string, flags: GenerateFlags, context: Co
   try {
     await loadAndGenerate(prompt, flags, context);
   } catch (error) {
-    throw withHint(error, generateHints);
+    throw errorInWordsOf(error, generateWords);
   }
 }
 
 async function loadAndGenerate(prompt: string, flags: GenerateFlags, context: CommandContext): Promise<void> {
   const { terminal, signal } = context;
   const options = generateOptions(flags);
+  warnOfIneffective(flags, terminal);
   const load = loadOptions(flags);
   const text = prompt === "-" ? await promptFromStdin(context) : prompt;
   if (text === "") {
@@ -60,7 +62,7 @@ async function loadAndGenerate(prompt: string, flags: GenerateFlags, context: Co
     ...load,
     signal,
     onProgress: (progress) => terminal.loading(progress),
-    onNotice: (line) => terminal.note(line),
+    onNotice: (line) => terminal.note(inWordsOf(line, generateWords)),
   });
   try {
     const result = await produce(model, text, { ...options, signal }, flags, context);
@@ -70,10 +72,9 @@ async function loadAndGenerate(prompt: string, flags: GenerateFlags, context: Co
       await terminal.write("\n");
     }
     for (const warning of result.warnings) {
-      terminal.warn(warning);
+      terminal.warn(inWordsOf(warning, generateWords));
     }
-    const mayHaveDrawn = flags.greedy !== true && result.sequences === undefined;
-    if (flags.seed === undefined && mayHaveDrawn) {
+    if (flags.seed === undefined && result.seed !== undefined) {
       terminal.note(`seed ${result.seed}`);
     }
     terminal.note(statisticsLine([result], model.device.description));
@@ -112,16 +113,26 @@ function report(result: GenerateResult, device: DeviceInfo): GenerateResult & { 
   return { ...result, device };
 }
 
+/** The flags that say how tokens are drawn, in the names of the library. */
+const DRAWING = ["temperature", "topK", "topP", "minP", "seed"] as const;
+
+function warnOfIneffective(flags: GenerateFlags, terminal: Terminal): void {
+  const given = DRAWING.filter((name) => flags[name] !== undefined).map(flagOf);
+  if (flags.greedy && given.length > 0 && flags.temperature !== 0) {
+    const effect = given.length === 1 ? "has no effect" : "have no effect";
+    terminal.warn(`${given.join(", ")} ${effect} beside --greedy: the most likely token is taken each time.`);
+  }
+}
+
 function generateOptions(flags: GenerateFlags): GenerateOptions {
+  // Beside --greedy they have no effect, which has been said.
+  const ofDrawing = flags.greedy ? {} : drawingOptions(flags);
   const atLeastZero = ranges.no_repeat_ngram_size;
   return {
     maxNewTokens: checkFlag("max-tokens", ranges.max_output_length, flags.maxTokens),
     minNewTokens: checkFlag("min-tokens", atLeastZero, flags.minTokens),
     maxPromptTokens: checkFlag("max-prompt-tokens", ranges.max_input_length, flags.maxPromptTokens),
-    temperature: checkFlag("temperature", ranges.temperature, flags.temperature),
-    topK: checkFlag("top-k", ranges.top_k, flags.topK),
-    topP: checkFlag("top-p", ranges.top_p, flags.topP),
-    minP: checkFlag("min-p", ranges.min_p, flags.minP),
+    ...ofDrawing,
     repetitionPenalty: checkFlag("repetition-penalty", ranges.repetition_penalty, flags.repetitionPenalty),
     noRepeatNgramSize: checkFlag(
       "no-repeat-ngram-size",
@@ -129,10 +140,19 @@ function generateOptions(flags: GenerateFlags): GenerateOptions {
       flags.noRepeatNgramSize,
     ),
     numBeams: checkFlag("num-beams", ranges.num_beams, flags.numBeams),
-    seed: checkFlag("seed", ranges.seed, flags.seed),
     stop: checkFlag("stop", stopSchema, flags.stop),
     doSample: flags.greedy ? false : flags.doSample,
     ignoreEos: flags.ignoreEos,
+  };
+}
+
+function drawingOptions(flags: GenerateFlags): GenerateOptions {
+  return {
+    temperature: checkFlag("temperature", ranges.temperature, flags.temperature),
+    topK: checkFlag("top-k", ranges.top_k, flags.topK),
+    topP: checkFlag("top-p", ranges.top_p, flags.topP),
+    minP: checkFlag("min-p", ranges.min_p, flags.minP),
+    seed: checkFlag("seed", ranges.seed, flags.seed),
   };
 }
 

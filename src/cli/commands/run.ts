@@ -250,7 +250,7 @@ async function showResult(result: WorkflowResult, flags: RunFlags, terminal: Ter
   }
   const { generations } = result;
   const drawn = generations.filter(({ seedDrawn }) => seedDrawn).map((record) => record.result.seed);
-  for (const seed of new Set(drawn)) {
+  for (const seed of new Set(drawn.filter((one) => one !== undefined))) {
     terminal.note(`seed ${seed} (drawn; set seed to get the same text again)`);
   }
   if (generations.length === 0) {

@@ -4,8 +4,15 @@ import type { GenerateOptions } from "../../runtime/generation/types.ts";
 
 type LibraryName = keyof LoadOptions | keyof GenerateOptions | keyof ChatOptions;
 
-/** The keys of a compose file whose parameters the library spells otherwise. */
+import type { FrontWords } from "../../base/front-words.ts";
+
+/** The keys of a compose file by the names that the library's messages have. */
 const keys: Partial<Record<LibraryName, string>> = {
+  token: "token",
+  temperature: "temperature",
+  seed: "seed",
+  precision: "precision",
+  device: "device",
   contextLength: "context_length",
   maxBeams: "max_beams",
   cacheDirectory: "cache_dir",
@@ -33,13 +40,16 @@ const keys: Partial<Record<LibraryName, string>> = {
 };
 
 /** What else a compose file has to say of a parameter of the library. */
-const others: Partial<Record<LibraryName, string>> = {
+const notes: Partial<Record<LibraryName, string>> = {
   architecture: "In a compose file, task: text-generation takes both and text-to-text an encoder–decoder.",
   precision: 'In a compose file, "stored" is "auto".',
 };
 
-/** How to write in a compose file what an error of the library names; `withHint` adds it to the error. */
-export const composeHints: ReadonlyMap<string, string> = new Map([
-  ...Object.entries(keys).map(([name, key]) => [name, `In a compose file, ${name} is ${key}.`] as const),
-  ...Object.entries(others),
-]);
+/** The library's errors and warnings in the words of compose files. */
+export const composeWords: FrontWords = {
+  names: new Map([
+    ...Object.entries(keys).map(([name, key]) => [name, `"${key}"`] as const),
+    ["generate()", "task: text-generation"],
+  ]),
+  notes: new Map(Object.entries(notes)),
+};

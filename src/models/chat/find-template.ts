@@ -68,7 +68,7 @@ export class ChatTemplates {
       return new ModelComposeError(
         "not-found",
         `The model in "${this.#directory}" has no chat template named "${wanted ?? DEFAULT}"; it has ${names.join(", ")}.`,
-        { remedy: "Name one of them (template; in a compose file chat_template)." },
+        { remedy: 'Name one of them with the option "template".' },
       );
     }
     return new ModelComposeError(
@@ -77,8 +77,8 @@ export class ChatTemplates {
         `${TOKENIZER_CONFIG_FILE} is there.`,
       {
         remedy:
-          "It was made to continue texts: use generate() (in a compose file task: text-generation), take a model that " +
-          "was tuned for conversations, or give a template (template; in a compose file chat_template).",
+          "It was made to continue texts: use generate(), take a model that was tuned for conversations, or give the " +
+          'option "template".',
       },
     );
   }

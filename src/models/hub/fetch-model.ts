@@ -250,7 +250,7 @@ class Fetching {
           `${formatBytes(free)} are free.`,
         {
           remedy:
-            "Free some space, or put the cache on another drive (HF_HUB_CACHE, or cache_dir: in a compose file).",
+            'Free some space, or put the cache on another drive (HF_HUB_CACHE, or the option "cacheDirectory").',
         },
       );
     }

@@ -66,7 +66,7 @@ function gated({ endpoint, token }: RefusedAnswer, { id }: Subject): ModelCompos
     {
       remedy:
         token === undefined
-          ? `Accept them at ${page}, then give a token of that account: HF_TOKEN, "hf auth login", or token: in a compose file.`
+          ? `Accept them at ${page}, then give a token of that account: HF_TOKEN or "hf auth login", or the option "token".`
           : `The account of the token (${token.source}) has no access: accept the terms at ${page}.`,
     },
   );
@@ -93,7 +93,7 @@ function forbidden(
   return new ModelComposeError("download", `The hub refuses ${what} (403)${reason}.`, {
     remedy:
       token === undefined
-        ? `If ${endpoint}/${id} asks for an account, give a token: HF_TOKEN, "hf auth login", or token: in a compose file.`
+        ? `If ${endpoint}/${id} asks for an account, give a token: HF_TOKEN or "hf auth login", or the option "token".`
         : `Check that the token (${token.source}) may read ${endpoint}/${id}.`,
   });
 }
@@ -106,7 +106,7 @@ function unknownRepository({ endpoint, token }: RefusedAnswer, { id }: Subject):
   }
   const privately =
     token === undefined
-      ? "If it is private, give a token: HF_TOKEN, or token: in a compose file."
+      ? 'If it is private, give a token: HF_TOKEN, or the option "token".'
       : `If it is private, check that the token (${token.source}) may read it.`;
   return new ModelComposeError("not-found", `"${id}" is not on ${endpoint}.`, {
     remedy: near === undefined ? `Check the name. ${privately}` : `${near} ${privately}`,

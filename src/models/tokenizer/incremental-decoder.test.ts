@@ -102,6 +102,16 @@ describe("byte-level decoding", () => {
     ]);
   });
 
+  test("a text that is cut ends before a character whose bytes are not all there", () => {
+    const cut = (tokens: string[]): string => {
+      const stream = new PlannedDecoder(planDecoder(BYTE_LEVEL, "tokenizer.json"), table(tokens));
+      return tokens.map((_, id) => stream.push(id)).join("") + stream.finish(true);
+    };
+    expect(cut(["Ġa", byteToken([0xf0, 0x9f])])).toBe(" a");
+    expect(cut(["Ġa", byteToken([0xff]), byteToken([0xe2, 0x82])])).toBe(" a\ufffd");
+    expect(cut(["Ġa", byteToken([0xe2, 0x82]), byteToken([0xac])])).toBe(" a€");
+  });
+
   test("a special token is left out and does not separate bytes", () => {
     expect(whole(BYTE_LEVEL, [byteToken([0xc3]), "<|end|>", byteToken([0xa9])])).toBe("é");
     expect(pieces(BYTE_LEVEL, ["a", "<|end|>", "b"], { skipSpecialTokens: false })).toEqual([

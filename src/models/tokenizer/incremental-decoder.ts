@@ -26,8 +26,12 @@ export interface IncrementalDecoder {
    * @throws ModelComposeError for an id that the model has not.
    */
   push(id: number): string;
-  /** The rest of the text. It is called once, at the end. */
-  finish(): string;
+  /**
+   * The rest of the text. It is called once, at the end.
+   *
+   * @param isCut whether more tokens would have come: then the text ends before a character whose bytes are not all there
+   */
+  finish(isCut?: boolean): string;
 }
 
 /** What decoding needs to know about tokens. */
@@ -78,12 +82,13 @@ export class PlannedDecoder implements IncrementalDecoder {
     return this.#through(separator + this.#decode(text, token.added), 0);
   }
 
-  finish(): string {
+  finish(isCut = false): string {
     if (this.#finished) {
       return "";
     }
     this.#finished = true;
-    let text = this.#through(this.#bytes.flush(), 0);
+    const rest = this.#bytes.flush();
+    let text = this.#through(isCut ? "" : rest, 0);
     // What a step held back goes through those after it.
     this.#steps.forEach((step, i) => (text += this.#through(step.finish(), i + 1)));
     return text;

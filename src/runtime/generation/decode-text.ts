@@ -75,7 +75,7 @@ export async function decodeText(
   }
 
   if (finishReason !== "stop") {
-    const { emit: rest, stopped } = text.finish();
+    const { emit: rest, stopped } = text.finish(finishReason !== "eos");
     if (stopped !== undefined) {
       finishReason = "stop";
     }

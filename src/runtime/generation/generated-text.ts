@@ -4,7 +4,7 @@
 export interface TextCodec {
   encode(text: string): number[];
   decode(ids: readonly number[]): string;
-  incrementalDecoder(): { push(id: number): string; finish(): string };
+  incrementalDecoder(): { push(id: number): string; finish(isCut?: boolean): string };
 }
 
 /** Cuts a stream of text before the first of several strings. */
@@ -29,8 +29,12 @@ export interface TextPiece {
 /** The text of one sequence as its tokens come. */
 export interface GeneratedText {
   push(token: number): TextPiece;
-  /** The text that was held back, when the last token has come. */
-  finish(): TextPiece;
+  /**
+   * The text that was held back, when the last token has come.
+   *
+   * @param isCut whether a limit ended the sequence, perhaps within a character, before which its text then ends
+   */
+  finish(isCut: boolean): TextPiece;
 }
 
 /**
@@ -44,22 +48,26 @@ export function textOf({ codec, stopStrings }: TextParts, stop: readonly string[
   }
   const decoder = codec.incrementalDecoder();
   if (stop.length === 0) {
-    return { push: (token) => ({ emit: decoder.push(token) }), finish: () => ({ emit: decoder.finish() }) };
+    return {
+      push: (token) => ({ emit: decoder.push(token) }),
+      finish: (isCut) => ({ emit: decoder.finish(isCut) }),
+    };
   }
   const cut = stopStrings(stop);
   return {
     push: (token) => cut.push(decoder.push(token)),
-    finish: () => {
-      const { emit, stopped } = cut.push(decoder.finish());
+    finish: (isCut) => {
+      const { emit, stopped } = cut.push(decoder.finish(isCut));
       return { emit: stopped === undefined ? emit + cut.finish() : emit, stopped };
     },
   };
 }
 
-/** The text of tokens that are all known. */
+/** The text of tokens that are all known; `isCut` as for `GeneratedText.finish`. */
 export function wholeText(
   text: GeneratedText,
   tokens: readonly number[],
+  isCut: boolean,
 ): { text: string; isStopped: boolean } {
   let whole = "";
   for (const token of tokens) {
@@ -69,6 +77,6 @@ export function wholeText(
       return { text: whole, isStopped: true };
     }
   }
-  const { emit, stopped } = text.finish();
+  const { emit, stopped } = text.finish(isCut);
   return { text: whole + emit, isStopped: stopped !== undefined };
 }

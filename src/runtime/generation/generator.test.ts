@@ -24,7 +24,7 @@ const codec: TextCodec = {
         held = "";
         return text;
       },
-      finish: () => held,
+      finish: (isCut) => (isCut ? "" : held),
     };
   },
 };
@@ -241,17 +241,32 @@ describe("what is asked of the device", () => {
 
 describe("text", () => {
   test("a character is given when it is whole, with all its tokens; what is left at the end too", async () => {
-    const { generator } = create([0, 99, 1, 99]);
+    const { generator } = create([0, 99, 1, 99, 51]);
     const parts = [];
-    for await (const part of generator.stream("z", { maxNewTokens: 4 })) {
+    for await (const part of generator.stream("z", { maxNewTokens: 6 })) {
       parts.push(part);
     }
     expect(parts.slice(0, -1)).toEqual([
       { text: "a", tokens: [0] },
       { text: "éb", tokens: [99, 1] },
-      { text: "é", tokens: [99] },
+      { text: "é", tokens: [99, 51] },
     ]);
     expect(parts.at(-1)).toMatchObject({ text: "", tokens: [], result: { newText: "aébé", text: "zaébé" } });
+  });
+
+  test("a character that the limit cuts is not in the text; its tokens are given", async () => {
+    const { generator } = create([0, 99, 1, 99]);
+    const parts = [];
+    for await (const part of generator.stream("z", { maxNewTokens: 4 })) {
+      parts.push(part);
+    }
+    expect(parts.map(({ text }) => text).join("")).toBe("aéb");
+    expect(parts.flatMap(({ tokens }) => tokens)).toEqual([0, 99, 1, 99]);
+    expect(parts.at(-1)?.result).toMatchObject({
+      newText: "aéb",
+      tokens: [0, 99, 1, 99],
+      finishReason: "length",
+    });
   });
 
   test("an end-of-sequence token is among the tokens, not in the text", async () => {
@@ -273,8 +288,8 @@ describe("text", () => {
       newText: "a",
       finishReason: "stop",
     });
-    const lastHeld = create([0, 99]);
-    expect(await lastHeld.generator.generate("z", { stop: "é", maxNewTokens: 2 })).toMatchObject({
+    const lastHeld = create([0, 99, 51]);
+    expect(await lastHeld.generator.generate("z", { stop: "é", maxNewTokens: 3 })).toMatchObject({
       newText: "a",
       finishReason: "stop",
     });

@@ -106,7 +106,7 @@ export class Generator {
         completionTokens: sequences.reduce((sum, sequence) => sum + sequence.tokens.length, 0),
       },
       timings,
-      seed: settings.sampling.seed,
+      ...(settings.sampling.doSample ? { seed: settings.sampling.seed } : {}),
       warnings,
     };
   }

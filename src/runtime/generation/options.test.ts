@@ -90,9 +90,32 @@ describe("meaning", () => {
   });
 
   test("options that only sampling uses are reported where there is no sampling", () => {
-    const { warnings } = resolveGenerateOptions({ topP: 0.9, temperature: 0.5 });
-    expect(warnings).toEqual([expect.stringMatching(/^temperature, topP has no effect without doSample/)]);
+    const { warnings } = resolveGenerateOptions({ topP: 0.9, temperature: 0.5, doSample: false });
+    expect(warnings).toEqual([
+      "doSample is false, so temperature, topP have no effect: the most likely token is taken each time.",
+    ]);
+    expect(resolveGenerateOptions({ seed: 3 }).warnings).toEqual([
+      expect.stringMatching(/^seed has no effect without sampling, which a temperature or doSample asks for/),
+    ]);
     expect(resolveGenerateOptions({ topP: 0.9, doSample: true }).warnings).toEqual([]);
+    expect(resolveGenerateOptions({ seed: 3 }, { do_sample: true }).warnings).toEqual([]);
+  });
+
+  test.each([
+    [{ temperature: 0.7 }, {}, true],
+    [{ topK: 5 }, { do_sample: false }, true],
+    [{ topP: 0.5 }, {}, true],
+    [{ minP: 0.1 }, {}, true],
+    [{ temperature: 0 }, { do_sample: true }, false],
+    [{ temperature: 0.7, doSample: false }, { do_sample: true }, false],
+    [{ seed: 3 }, {}, false],
+    [{ repetitionPenalty: 1.1 }, {}, false],
+    [{}, { temperature: 0.7 }, false],
+    [{}, { do_sample: true }, true],
+  ])("%j beside the file's %j: drawn is %j", (options, file, doSample) => {
+    const { sampling, warnings } = resolveGenerateOptions(options, file);
+    expect(sampling.doSample).toBe(doSample);
+    expect(warnings.length).toBe("seed" in options || "doSample" in options ? 1 : 0);
   });
 
   test("unsupported settings of generation_config.json are reported unless they are off", () => {

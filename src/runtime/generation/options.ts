@@ -14,7 +14,7 @@ import {
   type NumberRule,
   type OptionSource,
 } from "../sampling/option-source.ts";
-import { resolveSampling, type ResolvedSampling } from "../sampling/options.ts";
+import { DRAWING_OPTIONS, resolveSampling, type ResolvedSampling } from "../sampling/options.ts";
 import { resolveTokenRules, type TokenRules } from "../sampling/token-rules.ts";
 import type { GenerateOptions } from "./types.ts";
 
@@ -319,12 +319,18 @@ function ineffectiveOptions(
   if (options.doSample === true) {
     return [...warnings, `doSample is true, but the temperature is 0: ${instead}.`];
   }
-  const ofSampling = setOf(["temperature", "topK", "topP", "minP"]);
+  const ofSampling = setOf([...DRAWING_OPTIONS, "seed"]);
   // Temperature 0 asks for greedy decoding, which is what happens.
-  if (ofSampling !== "" && options.temperature !== 0) {
-    warnings.push(`${ofSampling} has no effect without doSample: ${instead}.`);
+  if (ofSampling === "" || options.temperature === 0) {
+    return warnings;
   }
-  return warnings;
+  const effect = ofSampling.includes(",") ? "have no effect" : "has no effect";
+  return [
+    ...warnings,
+    options.doSample === false
+      ? `doSample is false, so ${ofSampling} ${effect}: ${instead}.`
+      : `${ofSampling} ${effect} without sampling, which a temperature or doSample asks for: ${instead}.`,
+  ];
 }
 
 function unsupportedSettings(generationConfig: Readonly<Record<string, unknown>>): string[] {

@@ -128,8 +128,8 @@ export interface GenerateResult extends GeneratedSequence {
   sequences?: BeamSequence[];
   usage: Usage;
   timings: Timings;
-  /** The seed that was used, also when it was drawn. */
-  seed: number;
+  /** The seed that was used, also when it was drawn. Absent where tokens were not drawn: no seed has a part in them. */
+  seed?: number;
   /** What the caller should know, in sentences: a prompt that was cut, a limit that was lowered. */
   warnings: string[];
 }

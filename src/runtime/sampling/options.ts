@@ -37,8 +37,12 @@ const SAMPLING_RULES = {
   seed: { range: "an integer in 0 .. 2^53 - 1", allows: count(0).allows },
 } as const satisfies Record<string, NumberRule>;
 
+/** The options that say how tokens are drawn. A caller who gives one of them means drawing. */
+export const DRAWING_OPTIONS = ["temperature", "topK", "topP", "minP"] as const;
+
 /**
- * Resolves and checks how tokens are chosen. Precedence: caller, generation_config.json, transformers' defaults. A seed
+ * Resolves and checks how tokens are chosen. Tokens are drawn where `doSample` says so; a caller who gives a temperature,
+ * topK, topP or minP, and no `doSample`, means it too, whatever generation_config.json has. Precedence: caller, generation_config.json, transformers' defaults. A seed
  * is the caller's only; without one it is drawn.
  *
  * @throws ModelComposeError "invalid-argument" (caller) or "invalid-config" (file) naming parameter, range and value
@@ -47,7 +51,8 @@ export function resolveSampling(caller: OptionSource, config: OptionSource): Res
   const number = (name: keyof typeof SAMPLING_RULES): number | undefined =>
     readNumber(caller, name, SAMPLING_RULES[name]) ?? readNumber(config, name, SAMPLING_RULES[name]);
   const temperature = number("temperature") ?? 1;
-  const wantsSample = readBoolean(caller, "doSample") ?? readBoolean(config, "doSample") ?? false;
+  const means = DRAWING_OPTIONS.some((name) => caller.read(name) !== undefined) ? true : undefined;
+  const wantsSample = readBoolean(caller, "doSample") ?? means ?? readBoolean(config, "doSample") ?? false;
   return {
     doSample: wantsSample && temperature > 0,
     temperature,

@@ -9,10 +9,11 @@ import {
   type GenerationParameters,
 } from "../../definition/parameters.ts";
 import { evaluateNode } from "../../source/node-templates.ts";
-import type { SourceNode } from "../../source/source-tree.ts";
+import { solePlaceholder, type SourceNode } from "../../source/source-tree.ts";
 import { show } from "../../template/convert.ts";
+import { evaluatePlaceholder } from "../../template/evaluate.ts";
 import { WorkflowInputError } from "../input-error.ts";
-import { fieldsOf } from "../origin.ts";
+import { fieldOf, fieldsOf } from "../origin.ts";
 import { requireWithin } from "../require-within.ts";
 import type { CallSite } from "../site.ts";
 import { renderChat } from "./chat-request.ts";
@@ -38,13 +39,58 @@ export type ModelCall = Extract<Call, { kind: "model" }>;
  * @throws WorkflowInputError naming the parameter and its range, or the missing input; ModelComposeError
  */
 export function renderRequest({ component, action }: ModelCall, site: CallSite): GenerationRequest {
-  const given = renderParameters(action.parameters, component, site);
+  const given = withMeantSampling(
+    renderParameters(action.parameters, component, site),
+    action.parameters,
+    site,
+  );
   const parameters: ResolvedParameters = { ...composeDefaults, seed: site.drawnSeed, ...given };
   const rendered = action.kind === "chat" ? renderChat(action, site) : renderPrompts(action, site);
   const seedIsDrawn = given.seed === undefined && parameters.do_sample && parameters.temperature > 0;
   const request = { ...rendered, parameters, seedIsDrawn };
+  warnOfIneffective(given, site);
   checkTogether(request, site);
   return request;
+}
+
+/** The parameters that say how tokens are drawn. */
+const DRAWING = ["temperature", "top_k", "top_p", "min_p"] as const;
+
+/**
+ * A request that gives a temperature, top_k, top_p or min_p means sampling: it goes before a do_sample that the file has,
+ * not before one that the request itself gives.
+ */
+function withMeantSampling(
+  given: GenerationParameters,
+  nodes: ParameterNodes,
+  site: CallSite,
+): GenerationParameters {
+  const ofRequest = (name: GenerationParameterName): boolean => {
+    const node = nodes.get(name);
+    return node !== undefined && isOfRequest(node, site);
+  };
+  const isMeant =
+    given.do_sample === false && !ofRequest("do_sample") && DRAWING.some((name) => ofRequest(name));
+  return isMeant ? { ...given, do_sample: true } : given;
+}
+
+/** Whether a parameter's value is one that the run's input gives, and not a default beside it. */
+function isOfRequest(node: SourceNode, { scope }: CallSite): boolean {
+  const placeholder = solePlaceholder(node);
+  if (placeholder === undefined || fieldOf(placeholder, [], scope) === undefined) {
+    return false;
+  }
+  return evaluatePlaceholder({ ...placeholder, type: undefined, default: undefined }, scope) !== null;
+}
+
+function warnOfIneffective(given: GenerationParameters, { scope }: CallSite): void {
+  const names = [...DRAWING, "seed" as const].filter((name) => given[name] !== undefined);
+  // Temperature 0 asks for greedy decoding, which is what happens.
+  if (given.do_sample !== false || names.length === 0 || given.temperature === 0) {
+    return;
+  }
+  const effect = names.length === 1 ? "has no effect" : "have no effect";
+  scope.warn?.(`do_sample is false, so ${names.join(", ")} ${effect}: the most likely text is taken.`);
 }
 
 function renderParameters(
@@ -163,7 +209,7 @@ export function generateOptions(parameters: ResolvedParameters): GenerateOptions
     encoderNoRepeatNgramSize: parameters.encoder_no_repeat_ngram_size,
     numBeams: beams,
     ...(beams > 1 ? ofBeams : {}),
-    seed: parameters.seed,
+    ...(doSample ? { seed: parameters.seed } : {}),
     maxNewTokens: parameters.max_output_length,
     minNewTokens: parameters.min_output_length,
     maxPromptTokens: parameters.max_input_length,

@@ -289,7 +289,7 @@ describe("text-generation", () => {
     const details = { remedy: "Keep its end (maxPromptTokens).", parameter: "maxPromptTokens" };
     fake.fail = () => new ModelComposeError("invalid-input", "The prompt is too long.", details);
     await expect(ask(`${component} text: a }\n`, {}, fake)).rejects.toThrow(
-      "The prompt is too long. Keep its end (maxPromptTokens). In a compose file, maxPromptTokens is max_input_length.",
+      'The prompt is too long. Keep its end ("max_input_length").',
     );
   });
 
@@ -349,5 +349,41 @@ describe("text-generation", () => {
   ])("a model is loaded for the beams of %j", async (parameters, beams) => {
     const { fake } = await ask(`${component} text: a, ${parameters} }\n`, { n: 2 });
     expect(fake.loads[0]?.options.maxBeams).toBe(beams);
+  });
+});
+
+describe("whether a text is drawn", () => {
+  const drawn = async (lines: string, input: unknown): Promise<[boolean | undefined, string[]]> => {
+    const fake = new FakeModels();
+    const component = "component: { type: model, task: text-generation, model: some/model, text: a";
+    const { events } = await ask(`${component}, ${lines} }\n`, input, fake);
+    const warnings = eventsOf(events, "warning").map(({ message }) => message);
+    return [fake.calls[0]?.options.doSample, warnings];
+  };
+  const ofFile = "do_sample: false, temperature: 0.7";
+
+  test("the file's do_sample goes before its own temperature, with one warning that names both", async () => {
+    expect(await drawn(ofFile, {})).toEqual([
+      false,
+      ["do_sample is false, so temperature has no effect: the most likely text is taken."],
+    ]);
+    expect(await drawn("do_sample: false, temperature: 0", {})).toEqual([false, []]);
+    expect(await drawn("do_sample: false", {})).toEqual([false, []]);
+  });
+
+  test("a request's temperature goes before the file's do_sample; a default beside it does not", async () => {
+    const lines = "do_sample: false, temperature: '${input.t as number | 0.7}'";
+    expect(await drawn(lines, { t: 0.5 })).toEqual([true, []]);
+    expect((await drawn(lines, {}))[0]).toBe(false);
+    expect((await drawn("do_sample: false, top_k: '${input.k}'", { k: 5 }))[0]).toBe(true);
+  });
+
+  test("a request's own do_sample goes before its temperature", async () => {
+    const lines = "do_sample: '${input.s as boolean}', temperature: '${input.t as number}', seed: 4";
+    const [isDrawn, warnings] = await drawn(lines, { s: false, t: 0.5 });
+    expect(isDrawn).toBe(false);
+    expect(warnings).toEqual([
+      "do_sample is false, so temperature, seed have no effect: the most likely text is taken.",
+    ]);
   });
 });

@@ -1,9 +1,9 @@
-import { withHint } from "../../../base/parameter-hint.ts";
+import { errorInWordsOf, inWordsOf } from "../../../base/front-words.ts";
 import type { ChatAnswer, ChatPart } from "../../../models/chat/chat.ts";
 import type { GenerateResult, StreamPart } from "../../../runtime/generation/types.ts";
 import type { ContextNeed } from "../../analysis/context-needs.ts";
 import { mapsPieces } from "../../analysis/pieces.ts";
-import { composeHints } from "../../definition/library-names.ts";
+import { composeWords } from "../../definition/library-names.ts";
 import type { TextModel } from "../../model-host.ts";
 import { evaluateNode, placeholdersIn } from "../../source/node-templates.ts";
 import type { SourceNode } from "../../source/source-tree.ts";
@@ -31,7 +31,7 @@ export function prepareModelCall(call: ModelCall, site: CallSite): PreparedCall 
         const execution = new ModelExecution(call, request, site);
         return await slots.run(() => execution.execute(needs), site.signal);
       } catch (error) {
-        throw withHint(error, composeHints);
+        throw errorInWordsOf(error, composeWords);
       }
     },
   };
@@ -144,7 +144,7 @@ class ModelExecution {
         throw new Error("a stream of text ended without its result");
       }
       for (const message of last.warnings) {
-        run.warn(message, path);
+        run.warn(inWordsOf(message, composeWords), path);
       }
       const device = model.device.description;
       const record = { path, component: component.id, index, device, result: last, seedDrawn: seedIsDrawn };

@@ -28,7 +28,8 @@ export async function searchText(
       sampling: settings.sampling,
       processing,
       sequence: settings.sequence,
-      holdsStop: stop.length === 0 ? undefined : (tokens) => wholeText(textOf(parts, stop), tokens).isStopped,
+      holdsStop:
+        stop.length === 0 ? undefined : (tokens) => wholeText(textOf(parts, stop), tokens, true).isStopped,
       onProgress: first.onProgress,
       onPrompt: () => (promptAt = performance.now()),
       isOpen: sink.isOpen,
@@ -53,7 +54,8 @@ function finishedSequence(
   const last = tokens[tokens.length - 1] ?? -1;
   const isForced = end === "limit" && rules?.forcedEosTokenIds.includes(last) === true;
   const isEnd = isForced || eosTokenIds.includes(last);
-  const { text, isStopped } = wholeText(textOf(parts, settings.stop), isEnd ? tokens.slice(0, -1) : tokens);
+  const shown = isEnd ? tokens.slice(0, -1) : tokens;
+  const { text, isStopped } = wholeText(textOf(parts, settings.stop), shown, !isEnd);
   const finishReason = isStopped ? "stop" : end === "limit" ? limitReason : end;
   return { tokens: [...tokens], newText: text, finishReason, score };
 }
