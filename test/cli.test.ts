@@ -1,4 +1,5 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import { promisify } from "node:util";
+import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -97,7 +98,8 @@ describe("wrong command lines exit with 2", () => {
       "It is not an amount of memory, such as 8GB",
     ],
     ["a prefill mode", ["run", "--prefill", "fp8"], "Allowed choices are exact, f16, subgroup-matrix"],
-    ["a missing model", ["generate", "x"], "required option '-m, --model <model>'"],
+    ["a missing model", ["generate", "x"], "--model tales is the bundled one to try"],
+    ["a port", ["up", "--port", "70000"], "It is not a port, an integer in 0 .. 65535."],
     ["a missing prompt", ["generate", "-m", "x"], "missing required argument 'prompt'"],
     ["no number", ["generate", "-m", "x", "--top-k", "many", "x"], "It is not a number."],
     [
@@ -231,18 +233,47 @@ describe("run", () => {
     expect(await readFile(path.join(folder, "out.json"), "utf8")).toBe(first.stdout);
   });
 
-  test("the example that streams: pieces of text as they come", async () => {
+  test("an output that streams: pieces of text as they come, and one end of line", async () => {
     const chunks: number[] = [];
+    const text = await readFile(path.join(talesExample, "model-compose.yml"), "utf8");
+    const streaming = text
+      .replace("../../models/tales", "tales")
+      .replace(/(?<= {2}action:\n)/, "    streaming: true\n");
+    await writeFile(path.join(folder, "streaming.yml"), streaming);
     const input = '{"prompt": "Once upon a time", "max_tokens": 40, "seed": 7}';
-    const outcome = await cli(["run", "-i", input, "--threads", "1"], {
-      cwd: talesExample,
+    const outcome = await cli(["run", "-f", "streaming.yml", "-i", input, "--threads", "1"], {
       onStdout: (stdout) => chunks.push(stdout.length),
     });
     expect(outcome.code, outcome.stderr).toBe(0);
     expect(chunks.length).toBeGreaterThan(1);
     expect(outcome.stdout).not.toMatch(/^Once upon a time/);
     expect(outcome.stdout.trim().length).toBeGreaterThan(20);
+    expect(outcome.stdout).toMatch(/[^\n]\n$/);
     expect(lastLine(outcome.stderr)).toMatch(statistics);
+  });
+
+  test("--json has all that is known of a run; the input in its forms means the same", async () => {
+    await writeFile(path.join(folder, "prompt.txt"), "Once upon a time");
+    const whole = { prompt: "Once upon a time", max_tokens: 8, seed: 7 };
+    await writeFile(path.join(folder, "input.json"), JSON.stringify(whole));
+    const file = path.join(talesExample, "model-compose.yml");
+    const args = ["run", "-f", file, "--json", "--quiet", "--threads", "1"];
+    const [first, ...others] = await Promise.all([
+      cli([...args, "-i", "@input.json"]),
+      cli([...args, "-i", "-"], { stdin: JSON.stringify(whole) }),
+      cli([...args, "-i", '{"seed": 7}', "-i", "prompt=@prompt.txt", "-i", "max_tokens=8"]),
+    ]);
+    const { output, ...body } = JSON.parse(first.stdout) as { output: string };
+    expect(output).toMatch(/^Once upon a time \w/);
+    expect(body).toMatchObject({
+      usage: { completion_tokens: 8 },
+      finish_reason: "length",
+      seed: 7,
+      warnings: [],
+    });
+    for (const other of others) {
+      expect(JSON.parse(other.stdout)).toMatchObject({ output });
+    }
   });
 
   // The tests lend Dawn an adapter in software where they run on Linux x64.
@@ -273,20 +304,23 @@ describe("generate", () => {
     expect(plain.code, plain.stderr).toBe(0);
     expect(lastLine(plain.stderr)).toMatch(statistics);
     const json = await cli([...greedy, "--max-tokens", "12", "--json", "-"], { stdin: "Once upon a time\n" });
-    const result = JSON.parse(json.stdout) as Record<string, unknown> & { newText: string };
+    const result = JSON.parse(json.stdout) as Record<string, unknown> & { new_text: string };
     expect(result).toMatchObject({
-      text: `Once upon a time${result.newText}`,
-      finishReason: "length",
-      usage: { completionTokens: 12 },
+      text: `Once upon a time${result.new_text}`,
+      finish_reason: "length",
+      usage: { completion_tokens: 12, total_tokens: 18 },
       device: { kind: "wasm" },
     });
-    expect(plain.stdout).toBe(`${result.newText}\n`);
+    expect(result).not.toHaveProperty("seed");
+    expect(plain.stderr).not.toMatch(/^seed/m);
+    expect(plain.stdout).toBe(`${result.new_text}\n`);
   });
 
-  const endless = [...greedy, "--max-tokens", "1000000", "--ignore-eos", "Once upon a time"];
+  const sampled = ["generate", "-m", tales, "--threads", "1", "--temperature", "0.9"];
+  const endless = [...sampled, "--max-tokens", "1000000", "--ignore-eos", "Once upon a time"];
 
   test.skipIf(process.platform === "win32")(
-    "Ctrl-C ends cleanly with 130; what was written stays",
+    "Ctrl-C ends cleanly with 130; what was written stays, and the seed is told",
     async () => {
       let asked = false;
       const outcome = await cli(endless, {
@@ -299,6 +333,7 @@ describe("generate", () => {
       });
       expect(outcome.code).toBe(130);
       expect(outcome.stdout.length).toBeGreaterThan(0);
+      expect(outcome.stderr).toMatch(/^seed \d+$/m);
       expect(outcome.stderr).not.toContain("error");
     },
   );
@@ -322,6 +357,23 @@ describe("shell completion", () => {
     expect((await cli(["complete", "--", "run", "--inp"])).stdout).toMatch(/^--input\t/m);
     expect((await cli(["complete", "--", "generate", "--device", "web"])).stdout).toMatch(/^webgpu\t/m);
   });
+
+  test.skipIf(process.platform === "win32")(
+    "bash completes without the package bash-completion",
+    async () => {
+      const complete = (line: string): string => `COMP_LINE='${line}' COMP_POINT=${line.length}
+      COMPREPLY=(); __model_compose_complete; printf '%s|' "\${COMPREPLY[@]}"; echo`;
+      const script = `
+      model-compose() { "${process.execPath}" "${entry}" "$@"; }
+      eval "$(model-compose completion bash)"
+      declare -F _get_comp_words_by_ref > /dev/null || exit 3
+      ${complete("model-compose gen")}
+      ${complete("model-compose generate --dev")}
+      ${complete("model-compose generate --device ")}`;
+      const { stdout } = await promisify(execFile)("bash", ["--norc", "--noprofile", "-c", script]);
+      expect(stdout).toBe("generate|\n--device|\nauto|wasm|webgpu|webgpu:?|\n");
+    },
+  );
 
   test("an unknown shell is wrong usage", async () => {
     expect(await cli(["completion", "tcsh"])).toMatchObject({ code: 2, stdout: "" });

@@ -97,7 +97,7 @@ afterEach(async () => {
   }
   const signal = AbortSignal.timeout(30_000);
   for (const server of await runningServers()) {
-    await stopServer(server, { signal, timeoutMilliseconds: 30_000 });
+    await stopServer(server, { signal, now: true, timeoutMilliseconds: 30_000 });
   }
 });
 
@@ -129,7 +129,7 @@ describe("a detached server", () => {
       });
       expect(await call("GET", `${api()}/tasks`)).toMatchObject({ json: [{ status: "completed" }] });
       const refused = await cli(["run", "-i", "{}"]);
-      expect(refused).toMatchObject({ code: 1, stdout: "" });
+      expect(refused).toMatchObject({ code: 2, stdout: "" });
       expect(refused.stderr).toContain('error: The workflow input "prompt" is missing');
 
       const here = await cli(["run", "--local", "-i", input]);
@@ -181,6 +181,20 @@ describe("a detached server", () => {
       expect(code).toBe(130);
     }
     await until("it is cancelled", async () => JSON.stringify(await task()).includes('"cancelled"'));
+  });
+  test("stop says what it waits for; --now does not wait", async () => {
+    await cli(["up", "--detach", "--no-ui"]);
+    const run = start(["run", "-i", JSON.stringify(long)]);
+    const task = async (): Promise<unknown> => (await call("GET", `${api()}/tasks`)).json;
+    await until("it writes", async () => JSON.stringify(await task()).includes('"tokens":'));
+    const waiting = start(["stop"]);
+    await until("it says what it waits for", () => waiting.stderr().includes("--now ends it at once"));
+    expect(waiting.stderr()).toMatch(/ends when its run has, in \d+ s at the latest/);
+    const stopped = await cli(["stop", "--now"]);
+    expect(stopped).toMatchObject({ code: 0, stdout: "" });
+    expect(stopped.stderr).toMatch(/^The server at \S+ has ended\.$/m);
+    expect((await waiting.ended).code).toBe(0);
+    expect((await run.ended).code).toBe(1);
   });
 
   test("that fails to load says so, and up exits with 1", async () => {

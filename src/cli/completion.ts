@@ -17,6 +17,27 @@ const SUGGESTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = 
 /** The commands that take a repository as their argument. */
 const MODEL_COMMANDS = ["models pull", "models verify", "models remove", "models info"];
 
+/**
+ * What the script for bash needs of the package bash-completion, for shells without it: the words up to the cursor, split at
+ * white space alone.
+ */
+const BASH_WORDS = `if ! declare -F _get_comp_words_by_ref > /dev/null; then
+    _get_comp_words_by_ref() {
+        local line="\${COMP_LINE:0:COMP_POINT}"
+        read -ra words <<< "$line"
+        if [[ "$line" == *[[:space:]] ]]; then
+            words+=("")
+        fi
+        cword=$((\${#words[@]} - 1))
+        cur="\${words[cword]}"
+        prev=""
+        if ((cword > 0)); then
+            prev="\${words[cword - 1]}"
+        fi
+    }
+fi
+`;
+
 /** The family of each supported repository on the hub, by repository. */
 function supportedModels(): Record<string, string> {
   return Object.fromEntries(FAMILIES.flatMap(({ type, published }) => published.map((id) => [id, type])));
@@ -52,6 +73,11 @@ export function addCompletion(program: Command): void {
   program.commands
     .find((command) => command.name() === "completion")
     ?.description("print a completion script for a shell")
+    .hook("preAction", (_command, { args: [shell] }) => {
+      if (shell === "bash") {
+        process.stdout.write(BASH_WORDS);
+      }
+    })
     .addHelpText(
       "after",
       `

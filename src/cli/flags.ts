@@ -32,12 +32,21 @@ export function countFlag(text: string): number {
   throw new InvalidArgumentError("It is not an integer >= 1.");
 }
 
+/** Reads a port as written on a command line; 0 takes any that is free. */
+export function portFlag(text: string): number {
+  const number = numberFlag(text);
+  if (Number.isSafeInteger(number) && number >= 0 && number <= 65_535) {
+    return number;
+  }
+  throw new InvalidArgumentError("It is not a port, an integer in 0 .. 65535.");
+}
+
 export const countSchema = z.int().min(1).describe("an integer >= 1");
 
 /**
  * Checks the value of a flag.
  *
- * @throws ModelComposeError `invalid-argument` naming the flag, its range and what was found
+ * @throws ModelComposeError `usage` naming the flag, its range and what was found
  */
 export function checkFlag<T>(flag: string, schema: z.ZodType<T>, value: unknown): T | undefined {
   if (value === undefined) {
@@ -48,7 +57,7 @@ export function checkFlag<T>(flag: string, schema: z.ZodType<T>, value: unknown)
     return parsed.data;
   }
   const expected = schema.description ?? "another value";
-  throw new ModelComposeError("invalid-argument", `--${flag} must be ${expected}, found ${show(value)}.`);
+  throw new ModelComposeError("usage", `--${flag} must be ${expected}, found ${show(value)}.`);
 }
 
 /** Reads an amount of bytes: `8GB`, `1.5 GiB` or `800000000`. */
@@ -101,7 +110,7 @@ export function deviceFlags(command: Command): Command {
 /** What `--device webgpu:?` throws, which like `--help` shows something instead of what the command does. */
 export class AdaptersWanted extends Error {}
 
-/** The options of `loadModel` that the device flags say. @throws ModelComposeError `invalid-argument` */
+/** The options of `loadModel` that the device flags say. @throws ModelComposeError `usage` */
 export function deviceOptions(flags: DeviceFlags): DeviceOptions {
   return {
     device: deviceFlag(flags.device),
@@ -113,7 +122,7 @@ export function deviceOptions(flags: DeviceFlags): DeviceOptions {
 
 export type DeviceOptions = Pick<LoadOptions, "device" | "threads" | "gpuMemory" | "prefill">;
 
-/** A device as `loadModel` takes it. @throws ModelComposeError `invalid-argument` */
+/** A device as `loadModel` takes it. @throws ModelComposeError `usage` */
 function deviceFlag(name: string | undefined): string | undefined {
   if (name === undefined) {
     return undefined;
@@ -122,7 +131,7 @@ function deviceFlag(name: string | undefined): string | undefined {
   if (device !== undefined) {
     return device;
   }
-  throw new ModelComposeError("invalid-argument", `--device ${name} is unknown.`, {
+  throw new ModelComposeError("usage", `--device ${name} is unknown.`, {
     remedy:
       "Devices: auto, cpu, wasm, gpu, cuda, cuda:N, mps, webgpu, webgpu:NAME (webgpu:? lists the names).",
   });

@@ -8,10 +8,11 @@ import type { LogsFlags } from "./commands/logs.ts";
 import { modelsCommands } from "./commands/models.ts";
 import type { PsFlags } from "./commands/ps.ts";
 import type { ServeFlags } from "./commands/serve.ts";
+import type { StopFlags } from "./commands/stop.ts";
 import { validate } from "./commands/validate.ts";
 import { addCompletion } from "./completion.ts";
 import type { LoadTextModel } from "../compose/model-host.ts";
-import { AdaptersWanted, collect, countFlag, deviceFlags, numberFlag } from "./flags.ts";
+import { AdaptersWanted, collect, countFlag, deviceFlags, numberFlag, portFlag } from "./flags.ts";
 import { Interrupted, interruptSignal } from "./interrupt.ts";
 import { deviceWords } from "./parameter-flags.ts";
 import { failureText } from "./report.ts";
@@ -108,8 +109,8 @@ function isWrongUsage(failure: unknown): boolean {
   }
   const { code, parameter } = failure;
   return (
-    ["usage", "invalid-argument", "invalid-input"].includes(code) ||
-    (code === "unsupported" && parameter !== undefined)
+    ["usage", "invalid-input"].includes(code) ||
+    (["invalid-argument", "unsupported"].includes(code) && parameter !== undefined)
   );
 }
 
@@ -127,7 +128,12 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
   deviceFlags(composeFlags(commonFlags(program.command("run"))))
     .description("run a workflow and print its result")
     .argument("[workflow]", "id of the workflow (default: the default one)")
-    .option("-i, --input <json>", "input of the workflow (default: {})")
+    .option(
+      "-i, --input <input>",
+      "input of the workflow: JSON, @FILE, - (stdin), or KEY=VALUE and KEY=@FILE, repeatable (default: {})",
+      collect,
+    )
+    .option("--json", "print the output with usage, timings, seed and warnings, as JSON")
     .option("-o, --output <file>", "write the result to a file instead of stdout")
     .option("--local", "run in this process, also when a server of the project runs")
     .addHelpText("after", runExamples)
@@ -151,9 +157,14 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
     .argument("<prompt>", 'the prompt; "-" reads it from stdin')
     .addHelpText("after", generateExamples)
     .action(async (prompt: string, _flags: unknown, command: Command) => {
-      const flags = flagsOf<GenerateFlags & GlobalFlags>(command);
+      const flags = flagsOf<GenerateFlags & GlobalFlags & { readonly model?: string }>(command);
       if (flags.file !== undefined) {
         command.error("error: generate takes no compose file (-f)");
+      }
+      if (flags.model === undefined) {
+        command.error(
+          "error: generate needs a model: --model tales is the bundled one to try, --model HuggingFaceTB/SmolLM3-3B is fetched",
+        );
       }
       await generate(prompt, flags, start(flags));
     });
@@ -184,19 +195,21 @@ function serverCommands(program: Command, start: (flags: GlobalFlags) => Command
 
   composeFlags(commonFlags(program.command("stop")))
     .description("end the project's server, and wait until it is gone")
+    .option("--now", "do not wait for its runs to end")
     .addHelpText("after", examples("stop", "stop -f story.yml"))
     .action(async (_flags: unknown, command: Command) => {
       const { stop } = await import("./commands/stop.ts");
-      const flags = flagsOf<GlobalFlags>(command);
+      const flags = flagsOf<StopFlags & GlobalFlags>(command);
       await stop(flags, start(flags));
     });
 
   composeFlags(commonFlags(program.command("down")))
     .description("as stop, and remove the server's log")
+    .option("--now", "do not wait for its runs to end")
     .addHelpText("after", examples("down"))
     .action(async (_flags: unknown, command: Command) => {
       const { down } = await import("./commands/down.ts");
-      const flags = flagsOf<GlobalFlags>(command);
+      const flags = flagsOf<StopFlags & GlobalFlags>(command);
       await down(flags, start(flags));
     });
 
@@ -226,6 +239,8 @@ function serveFlags(command: Command): Command {
   return deviceFlags(composeFlags(commonFlags(command)))
     .option("-d, --detach", "in a process of its own; returns when the sockets listen")
     .option("--wait", "with --detach: return when the models are loaded")
+    .addOption(new Option("--port <n>", "port of the API instead of the file's").argParser(portFlag))
+    .option("--host <host>", "address to listen on instead of the file's, such as 0.0.0.0")
     .option("--no-ui", "without the web UI")
     .option("--allowed-host <name>", "another name of this server, such as a proxy's; repeatable", collect);
 }
@@ -260,7 +275,10 @@ function composeFlags(command: Command): Command {
 
 function generateFlags(command: Command): Command {
   return command
-    .requiredOption("-m, --model <model>", "a folder, or a repository such as HuggingFaceTB/SmolLM3-3B")
+    .option(
+      "-m, --model <model>",
+      "tales (bundled), a folder, or a repository such as HuggingFaceTB/SmolLM3-3B",
+    )
     .option(
       "--max-tokens <n>",
       "at most this many new tokens (default: as many as the context holds)",

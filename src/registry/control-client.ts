@@ -29,9 +29,9 @@ export async function askServer(registration: Registration): Promise<ControlInfo
 }
 
 /** Asks a server to end. */
-export async function requestStop(registration: Registration): Promise<void> {
+export async function requestStop(registration: Registration, now: boolean): Promise<void> {
   const signal = AbortSignal.timeout(ANSWER_MILLISECONDS);
-  const response = await send(registration, { method: "POST", path: "/control/stop", signal });
+  const response = await send(registration, { method: "POST", path: "/control/stop", body: { now }, signal });
   response.resume();
 }
 

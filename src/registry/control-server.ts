@@ -18,6 +18,8 @@ export type ControlInfo = z.infer<typeof controlInfo>;
 export const controlRun = z.object({ workflow: z.string(), input: z.unknown().optional() });
 export type ControlRun = z.infer<typeof controlRun>;
 
+export const controlStop = z.object({ now: z.boolean() });
+
 /** The last line of a run that failed, which says why. */
 export const controlFailure = z.object({
   type: z.literal("failed"),
@@ -45,9 +47,12 @@ const HEARTBEAT_SECONDS = 15;
  * Lets other commands of the same user see, use and end a server: on a port of 127.0.0.1, with a secret that stands in
  * the registration, which nobody else may read.
  *
- * @param onStop called when a command asks the server to end
+ * @param onStop called when a command asks the server to end; `now`: without waiting for its runs
  */
-export async function startControl(service: WorkflowService, onStop: () => void): Promise<Control> {
+export async function startControl(
+  service: WorkflowService,
+  onStop: (now: boolean) => void,
+): Promise<Control> {
   const id = randomBytes(8).toString("hex");
   const token = randomBytes(32).toString("hex");
   const app = new Hono();
@@ -57,8 +62,9 @@ export async function startControl(service: WorkflowService, onStop: () => void)
     const { running, waiting } = service;
     return context.json({ ...health(service), id, running, waiting } satisfies ControlInfo);
   });
-  app.post("/control/stop", (context) => {
-    onStop();
+  app.post("/control/stop", async (context) => {
+    const { now } = controlStop.parse(await context.req.json());
+    onStop(now);
     return context.json({ id });
   });
   app.post("/control/runs", async (context) => {

@@ -34,12 +34,19 @@ export async function serversOf(files: readonly string[]): Promise<RunningServer
 
 const POLL_MILLISECONDS = 50;
 
+export interface StopOptions {
+  readonly signal: AbortSignal;
+  /** Whether the server's runs are cancelled instead of being waited for. */
+  readonly now: boolean;
+  readonly timeoutMilliseconds: number;
+}
+
 /** Asks a server to end and waits until it is gone. @throws AbortError; ModelComposeError when it does not end */
 export async function stopServer(
   { registration }: RunningServer,
-  { signal, timeoutMilliseconds }: { signal: AbortSignal; timeoutMilliseconds: number },
+  { signal, now, timeoutMilliseconds }: StopOptions,
 ): Promise<void> {
-  await requestStop(registration);
+  await requestStop(registration, now);
   const deadline = performance.now() + timeoutMilliseconds;
   while ((await askServer(registration)) !== "gone") {
     throwIfAborted(signal);

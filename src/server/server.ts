@@ -16,6 +16,8 @@ export interface ServerOptions extends ServiceOptions {
   readonly overrides?: ModelOverrides;
   /** The port to listen on instead of the file's; 0 takes any that is free. */
   readonly port?: number;
+  /** The address to listen on instead of the file's. */
+  readonly host?: string;
   /** The variables among which MODEL_COMPOSE_API_KEY is looked for. Default: the process's. */
   readonly environment?: Environment;
   /** Further names by which the server may be called. */
@@ -69,7 +71,8 @@ export async function startServer(
   options: ServerOptions,
 ): Promise<ComposeServer> {
   const { controller } = definition;
-  const { host, origins, basePath, shutdownTimeout, webui } = controller;
+  const { origins, basePath, shutdownTimeout, webui } = controller;
+  const host = options.host ?? controller.host;
   const apiKey = await findApiKey(controller, options.environment ?? processEnvironment());
   const { onNotice, onProgress } = options;
   const hooks = {

@@ -120,7 +120,7 @@ export class WorkflowService {
    */
   async stop(milliseconds: number): Promise<void> {
     this.#isStopping = true;
-    const timer = setTimeout(() => this.#cancelAll(), milliseconds);
+    const timer = setTimeout(() => this.cancelAll(), milliseconds);
     try {
       await Promise.all(this.tasks.active().map(({ ended }) => ended));
     } finally {
@@ -128,7 +128,8 @@ export class WorkflowService {
     }
   }
 
-  #cancelAll(): void {
+  /** Cancels every run that has not ended. */
+  cancelAll(): void {
     for (const task of this.tasks.active()) {
       task.cancel("shutdown");
     }

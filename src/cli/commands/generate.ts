@@ -10,6 +10,7 @@ import type { TextModel } from "../../compose/model-host.ts";
 import { flagOf, generateWords } from "../parameter-flags.ts";
 import { checkFlag, countSchema, deviceOptions, type DeviceFlags } from "../flags.ts";
 import { statisticsLine } from "../report.ts";
+import { snakeCase } from "../snake-case.ts";
 import type { Terminal } from "../terminal.ts";
 import type { CommandContext } from "./run.ts";
 
@@ -92,15 +93,26 @@ async function produce(
   { terminal }: CommandContext,
 ): Promise<GenerateResult> {
   let result: GenerateResult | undefined;
+  let seed: number | undefined;
   const onPrefill = (progress: { done: number; total: number }): void => terminal.prefilling(progress);
-  for await (const part of model.stream(prompt, { ...options, onPrefill })) {
-    if (!flags.json) {
-      await terminal.write(part.text);
+  try {
+    for await (const part of model.stream(prompt, { ...options, onPrefill })) {
+      seed ??= part.seed;
+      if (!flags.json) {
+        await terminal.write(part.text);
+      }
+      if (terminal.watched && (flags.json || !terminal.stdoutIsTerminal)) {
+        terminal.live(part.text);
+      }
+      result = part.result ?? result;
     }
-    if (terminal.watched && (flags.json || !terminal.stdoutIsTerminal)) {
-      terminal.live(part.text);
+  } catch (error) {
+    // Who interrupts a text has perhaps read one that is worth having whole.
+    if (seed !== undefined && flags.seed === undefined) {
+      terminal.endLine();
+      terminal.note(`seed ${seed}`);
     }
-    result = part.result ?? result;
+    throw error;
   }
   if (result === undefined) {
     throw new Error("a stream of text ended without its result");
@@ -109,8 +121,11 @@ async function produce(
   return result;
 }
 
-function report(result: GenerateResult, device: DeviceInfo): GenerateResult & { device: DeviceInfo } {
-  return { ...result, device };
+/** All of a result, in the words of the API. */
+function report(result: GenerateResult, device: DeviceInfo): unknown {
+  const { promptTokens, completionTokens } = result.usage;
+  const usage = { ...result.usage, totalTokens: promptTokens + completionTokens };
+  return snakeCase({ ...result, usage, device });
 }
 
 /** The flags that say how tokens are drawn, in the names of the library. */

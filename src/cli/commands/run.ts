@@ -18,7 +18,10 @@ import { runOnServer } from "../../registry/control-client.ts";
 import { definitionHash } from "../../registry/project.ts";
 import type { Registration } from "../../registry/registration.ts";
 import { serversOf } from "../../registry/running-servers.ts";
+import { summarize } from "../../server/run-summary.ts";
+import { readInput } from "../input.ts";
 import { statisticsLine } from "../report.ts";
+import { remainingText } from "../result-text.ts";
 import type { Terminal } from "../terminal.ts";
 
 /** The flags that every command on compose files takes. */
@@ -30,8 +33,10 @@ export interface ComposeFlags {
 }
 
 export interface RunFlags extends ComposeFlags, DeviceFlags {
-  readonly input?: string;
+  readonly input?: readonly string[];
   readonly output?: string;
+  /** Whether to print all that is known of the run, as JSON. */
+  readonly json?: boolean;
   /** Whether to run in this process also when a server of the project runs. */
   readonly local?: boolean;
 }
@@ -74,17 +79,39 @@ export async function run(
 ): Promise<void> {
   const { terminal, signal } = context;
   const overrides = deviceOptions(flags);
-  const input = parseInput(flags.input ?? "{}");
+  const input = await readInput(flags.input ?? [], terminal);
   const { definition } = loadProject(flags, terminal);
   if (flags.output !== undefined) {
     checkOutputFile(flags.output);
   }
   const server = flags.local === true ? undefined : await serverFor(definition, overrides, terminal);
-  const live = new LiveTexts(terminal, flags.output === undefined && terminal.stdoutIsTerminal);
+  const streams = flags.output === undefined && flags.json !== true;
+  const live = new LiveTexts(terminal, streams && terminal.stdoutIsTerminal);
+  const warnings: string[] = [];
+  const seeds = new Set<number>();
   const showAll = async (events: AsyncIterable<RunEvent>): Promise<void> => {
+    try {
+      await showEach(events);
+    } catch (error) {
+      // Who interrupts a run has perhaps read a text that is worth having whole.
+      showSeeds(seeds, terminal);
+      throw error;
+    }
+  };
+  const showEach = async (events: AsyncIterable<RunEvent>): Promise<void> => {
     for await (const event of events) {
       live.show(event);
-      await show(event, flags, terminal);
+      if (event.type === "generation-started" && event.drawnSeed !== undefined) {
+        seeds.add(event.drawnSeed);
+      }
+      if (event.type === "warning") {
+        warnings.push(event.message);
+      }
+      if (event.type === "result") {
+        await showResult(event.result, { flags, terminal, shown: live.shown, warnings });
+      } else {
+        await show(event, streams, terminal);
+      }
     }
   };
   if (server !== undefined) {
@@ -130,7 +157,12 @@ async function serverFor(
   return undefined;
 }
 
-async function show(event: RunEvent, flags: RunFlags, terminal: Terminal): Promise<void> {
+/** @param streams Whether the pieces of an output that is a stream go to stdout as they come */
+async function show(
+  event: Exclude<RunEvent, { type: "result" }>,
+  streams: boolean,
+  terminal: Terminal,
+): Promise<void> {
   switch (event.type) {
     case "warning":
       terminal.warn(event.message);
@@ -147,12 +179,9 @@ async function show(event: RunEvent, flags: RunFlags, terminal: Terminal): Promi
       terminal.prefilling(event);
       return;
     case "output":
-      if (flags.output === undefined) {
+      if (streams) {
         await terminal.write(pieceText(event.value));
       }
-      return;
-    case "result":
-      await showResult(event.result, flags, terminal);
       return;
     case "run-started":
     case "job-started":
@@ -171,6 +200,9 @@ function pieceText(value: unknown): string {
 
 interface OpenText {
   waiting: string;
+  /** The prompt that its result begins with, and what of the answer has come. */
+  prefix: string;
+  content: string;
   hasEnded: boolean;
   /** The kind of the piece before; "none" when there was none. */
   kind: Extract<RunEvent, { type: "text" }>["kind"] | "none";
@@ -181,6 +213,8 @@ class LiveTexts {
   readonly #terminal: Terminal;
   /** Whether what streams to stdout is on the same screen already. */
   readonly #stdoutShows: boolean;
+  /** The texts that are on the screen whole, as a result would have them. */
+  readonly shown = new Set<string>();
   /** The texts that have begun, in this order, with what of them waits. */
   readonly #open = new Map<number, OpenText>();
 
@@ -197,7 +231,9 @@ class LiveTexts {
       if (event.output && this.#stdoutShows) {
         return;
       }
-      this.#open.set(event.generation, { waiting: "", hasEnded: false, kind: "none" });
+      const prefix = event.prefix ?? "";
+      const waiting = prefix;
+      this.#open.set(event.generation, { waiting, prefix, content: "", hasEnded: false, kind: "none" });
       return;
     }
     if (event.type !== "text" && event.type !== "generation-ended") {
@@ -209,6 +245,7 @@ class LiveTexts {
     }
     if (event.type === "text") {
       text.waiting += this.#shown(event, text);
+      text.content += event.kind === undefined ? event.text : "";
     } else {
       text.hasEnded = true;
     }
@@ -232,27 +269,45 @@ class LiveTexts {
       }
       this.#terminal.endLine();
       this.#open.delete(generation);
+      this.shown.add(text.prefix + text.content).add(text.content);
     }
   }
 }
 
-async function showResult(result: WorkflowResult, flags: RunFlags, terminal: Terminal): Promise<void> {
+function showSeeds(seeds: ReadonlySet<number>, terminal: Terminal): void {
   terminal.endLine();
-  const text = formatOutput(result.output);
+  for (const seed of seeds) {
+    terminal.note(`seed ${seed} (drawn; set seed to get the same text again)`);
+  }
+}
+
+interface Showing {
+  readonly flags: RunFlags;
+  readonly terminal: Terminal;
+  /** Texts that are on the screen already. */
+  readonly shown: ReadonlySet<string>;
+  readonly warnings: readonly string[];
+}
+
+async function showResult(
+  result: WorkflowResult,
+  { flags, terminal, shown, warnings }: Showing,
+): Promise<void> {
+  terminal.endLine();
+  const isWhole = flags.json === true || flags.output !== undefined;
+  const text = flags.json === true ? bodyText(result, warnings) : formatOutput(result.output);
   if (flags.output !== undefined) {
     await writeOutputFile(flags.output, text);
   }
   // A stream has been written already, but for the end of its last line.
-  else if (!result.streamed) {
-    await terminal.write(text);
-  } else if (!text.endsWith("\n\n")) {
-    await terminal.write("\n");
+  else if (result.streamed && !isWhole) {
+    await terminal.write(text.endsWith("\n\n") ? "" : "\n");
+  } else {
+    await terminal.write(terminal.stdoutIsTerminal && !isWhole ? remainingText(result.output, shown) : text);
   }
   const { generations } = result;
   const drawn = generations.filter(({ seedDrawn }) => seedDrawn).map((record) => record.result.seed);
-  for (const seed of new Set(drawn.filter((one) => one !== undefined))) {
-    terminal.note(`seed ${seed} (drawn; set seed to get the same text again)`);
-  }
+  showSeeds(new Set(drawn.filter((one) => one !== undefined)), terminal);
   if (generations.length === 0) {
     return;
   }
@@ -263,6 +318,11 @@ async function showResult(result: WorkflowResult, flags: RunFlags, terminal: Ter
       [...devices].join(", "),
     ),
   );
+}
+
+/** All that is known of a run that has ended, in the words of the API's tasks. */
+function bodyText({ output, generations }: WorkflowResult, warnings: readonly string[]): string {
+  return `${JSON.stringify({ output, ...summarize(generations), warnings }, null, 2)}\n`;
 }
 
 /** An output as text: lists and objects as JSON, other values bare, nothing for null. */
@@ -276,27 +336,16 @@ function formatOutput(output: unknown): string {
   return `${toText(output)}\n`;
 }
 
-function parseInput(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw new ModelComposeError("invalid-input", `--input is not JSON: ${errorMessage(error)}.`, {
-      cause: error,
-      remedy: `Write --input '{"prompt": "Once upon a time"}' (in Windows' cmd: "{\\"prompt\\": \\"Once upon a time\\"}").`,
-    });
-  }
-}
-
 /** Checks that the result has a place before the work is done, not after it. */
 function checkOutputFile(file: string): void {
   const folder = path.dirname(path.resolve(file));
   const isFolder = (name: string): boolean =>
     statSync(name, { throwIfNoEntry: false })?.isDirectory() ?? false;
   if (!isFolder(folder)) {
-    throw new ModelComposeError("invalid-argument", `--output ${file}: the folder ${folder} does not exist.`);
+    throw new ModelComposeError("usage", `--output ${file}: the folder ${folder} does not exist.`);
   }
   if (isFolder(file)) {
-    throw new ModelComposeError("invalid-argument", `--output ${file} is a folder.`);
+    throw new ModelComposeError("usage", `--output ${file} is a folder.`);
   }
 }
 
@@ -304,7 +353,7 @@ async function writeOutputFile(file: string, text: string): Promise<void> {
   try {
     await writeFile(file, text);
   } catch (error) {
-    throw new ModelComposeError("invalid-argument", `--output ${file}: ${errorMessage(error)}.`, {
+    throw new ModelComposeError("usage", `--output ${file}: ${errorMessage(error)}.`, {
       cause: error,
     });
   }

@@ -21,6 +21,9 @@ export interface ServeFlags extends ComposeFlags, DeviceFlags {
   readonly wait?: boolean;
   /** False with `--no-ui`: no web UI is served. */
   readonly ui?: boolean;
+  /** Where the API listens, instead of where the file says. */
+  readonly port?: number;
+  readonly host?: string;
   readonly allowedHost?: readonly string[];
   readonly verbose?: boolean;
 }
@@ -107,7 +110,9 @@ class Serving {
       const { running, waiting } = server.service;
       const runs = running + waiting;
       if (runs > 0) {
-        this.#log(`Ending; waits for ${runs} ${runs === 1 ? "run" : "runs"}. Ctrl-C ends at once.`);
+        this.#log(
+          `Ending; waits for ${runs} ${runs === 1 ? "run" : "runs"}. Ctrl-C, or stop --now, ends at once.`,
+        );
       }
       await server.close();
       for (const step of undo) {
@@ -128,6 +133,8 @@ class Serving {
         return this.#context.loadModel(source, options);
       },
       overrides: deviceOptions(this.#flags),
+      port: this.#flags.port,
+      host: this.#flags.host,
       environment: this.#project.environment,
       allowedHosts: this.#flags.allowedHost,
       onNotice: (line) => this.#log(line),
@@ -166,7 +173,12 @@ class Serving {
 
   /** Registers the server; one that cannot be registered serves all the same. */
   async #register(server: ComposeServer, webUiUrl: string | undefined): Promise<() => Promise<void>> {
-    const control = await startControl(server.service, () => this.#stop.abort());
+    const control = await startControl(server.service, (now) => {
+      if (now) {
+        server.service.cancelAll();
+      }
+      this.#stop.abort();
+    });
     const { files, controller } = this.#definition;
     try {
       const remove = await register({

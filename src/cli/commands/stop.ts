@@ -2,11 +2,16 @@ import { findComposeFiles } from "../../compose/load.ts";
 import { serversOf, stopServer, type RunningServer } from "../../registry/running-servers.ts";
 import type { CommandContext, ComposeFlags } from "./run.ts";
 
+export interface StopFlags extends ComposeFlags {
+  /** Whether the server's runs are cancelled instead of being waited for. */
+  readonly now?: boolean;
+}
+
 /** Milliseconds that a server has to end beyond those of its runs: freeing a model's memory takes time. */
 const CLOSE_MILLISECONDS = 60_000;
 
 /** `model-compose stop`: ends the servers of a project, and returns when they are gone. */
-export async function stop(flags: ComposeFlags, { terminal, signal }: CommandContext): Promise<void> {
+export async function stop(flags: StopFlags, { terminal, signal }: CommandContext): Promise<void> {
   // The files need not be valid any more: a server is known by their names.
   const files = findComposeFiles(process.cwd(), flags.file ?? []);
   const servers = await serversOf(files);
@@ -14,11 +19,16 @@ export async function stop(flags: ComposeFlags, { terminal, signal }: CommandCon
     terminal.note("No server of this project runs.");
     return;
   }
+  const now = flags.now === true;
   await Promise.all(
     servers.map(async (server) => {
-      terminal.progress(progressText(server));
+      if (!now) {
+        sayWhatIsWaitedFor(server, (line) => terminal.note(line));
+      }
+      terminal.progress(`Ending the server at ${server.registration.url}`);
       await stopServer(server, {
         signal,
+        now,
         timeoutMilliseconds: server.registration.shutdownMilliseconds + CLOSE_MILLISECONDS,
       });
       terminal.note(`The server at ${server.registration.url} has ended.`);
@@ -26,8 +36,13 @@ export async function stop(flags: ComposeFlags, { terminal, signal }: CommandCon
   );
 }
 
-function progressText({ registration, info }: RunningServer): string {
+function sayWhatIsWaitedFor({ registration, info }: RunningServer, note: (line: string) => void): void {
   const runs = info.running + info.waiting;
-  const wait = runs === 0 ? "" : `, which waits for ${runs} ${runs === 1 ? "run" : "runs"}`;
-  return `Ending the server at ${registration.url}${wait}`;
+  if (runs > 0) {
+    const seconds = Math.ceil(registration.shutdownMilliseconds / 1000);
+    note(
+      `The server at ${registration.url} ends when its ${runs === 1 ? "run has" : `${runs} runs have`}, ` +
+        `in ${seconds} s at the latest; --now ends it at once.`,
+    );
+  }
 }

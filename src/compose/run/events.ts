@@ -39,6 +39,10 @@ export type RunEvent =
   /** A text begins. `output`: its pieces are the workflow's output, and come as `output` events too. */
   | {
       readonly type: "generation-started";
+      /** The seed of a text that is sampled with one that nobody gave. */
+      readonly drawnSeed?: number;
+      /** The text that the result begins with, before what the model writes: its prompt, where the result has it. */
+      readonly prefix?: string;
       /** Number of the text among those of the run, from 0. */
       readonly generation: number;
       readonly path: JobPath;

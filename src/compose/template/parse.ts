@@ -215,17 +215,22 @@ class Parser {
     }
     const name = typeName(written, from);
     const list = this.#accept("[]");
-    const args = this.#accept("/") ? this.#typeArguments() : [];
+    const args = this.#accept("/") ? this.#typeArguments(name === "select") : [];
     checkArguments(name, args, from, this.#at);
     return { name, list, arguments: args, format: this.#accept(";") ? this.#typeFormat() : undefined };
   }
 
-  #typeArguments(): string[] {
+  /** @param mayHaveSpaces Whether the arguments are texts for people, up to a default or an annotation */
+  #typeArguments(mayHaveSpaces: boolean): string[] {
     const from = this.#at;
-    while (this.#at < this.#text.length && !/[\s;|}]/.test(this.#peek())) {
+    const end = mayHaveSpaces ? /[;|}]/ : /[\s;|}]/;
+    while (this.#at < this.#text.length && !end.test(this.#peek()) && !this.#looksAt("@(")) {
       this.#at += 1;
     }
-    return this.#text.slice(from, this.#at).split(",");
+    return this.#text
+      .slice(from, this.#at)
+      .split(",")
+      .map((argument) => argument.trim());
   }
 
   #typeFormat(): string {

@@ -101,6 +101,8 @@ const rows: [row: string, template: string, value: unknown][] = [
   ["36", "${input.m as number | 0.7 @(description Temp) @(min 0)}", 0.7],
   ["37", "${input.m as text | hello world @(description Greeting)}", "hello world"],
   ["38", "${input.m as select/a,b,c | b}", "b"],
+  ["39", "${input.m as select/short story, long story | long story}", "long story"],
+  ["40", "${input.m as select/a b , c | c @(description How long)}", "c"],
   ["39", "${input.m as json | [1,2]}", [1, 2]],
   ["40", "${result[0]}", "r0"],
   ["40", "${result[-1]}", "r1"],

@@ -81,7 +81,9 @@ export class Generator {
     sink: Sink,
   ): Promise<GenerateResult> {
     const job = prepareJob(this.#parts, prompt, options);
-    return this.#turn.run(() => this.#work(job, options, sink), options.signal);
+    const { doSample, seed } = job.settings.sampling;
+    const seeded = doSample ? withSeed(sink, seed) : sink;
+    return this.#turn.run(() => this.#work(job, options, seeded), options.signal);
   }
 
   async #work(job: Job, { signal, onPrefill }: GenerateOptions, sink: Sink): Promise<GenerateResult> {
@@ -128,4 +130,16 @@ export class Generator {
     const onProgress = report.within(last.position, last.rows.length);
     return { ...last, start, sourceLength: undefined, onProgress };
   }
+}
+
+/** A sink whose first piece has the seed. */
+function withSeed(sink: Sink, seed: number): Sink {
+  let isFirst = true;
+  return {
+    ...sink,
+    emit: (part) => {
+      sink.emit(isFirst ? { ...part, seed } : part);
+      isFirst = false;
+    },
+  };
 }

@@ -139,6 +139,8 @@ export interface StreamPart {
   text: string;
   /** Token ids that this piece completes; a piece may complete none or several. */
   tokens: number[];
+  /** The seed of tokens that are drawn, with the first piece: who is interrupted can have the same text again. */
+  seed?: number;
   result?: GenerateResult;
 }
 

@@ -108,7 +108,9 @@ class ModelExecution {
     const { parameters, seedIsDrawn } = this.#request;
     const { component } = this.#call;
     const output = parameters.streaming && sink !== undefined;
-    const start = { path, component: component.id, index, output };
+    const prefix = this.#repeatsPrompt(model, input) && !parameters.streaming ? input : undefined;
+    const drawnSeed = seedIsDrawn ? parameters.seed : undefined;
+    const start = { path, component: component.id, index, output, prefix, drawnSeed };
     return run.generation(start, async (generation) => {
       const pieces: unknown[] = [];
       let last: Finished | undefined;
@@ -168,19 +170,24 @@ class ModelExecution {
       : model.streamChat(input, { ...options, ...this.#request.chat });
   }
 
-  #outputs({ architecture }: TextModel, input: ModelInput, result: Finished): Output[] {
-    const { component } = this.#call;
+  /** Whether the result begins with the prompt. */
+  #repeatsPrompt({ architecture }: TextModel, input: ModelInput): input is string {
+    return (
+      typeof input === "string" &&
+      this.#request.parameters.return_full_text &&
+      architecture === "causal" &&
+      this.#call.component.task === "text-generation"
+    );
+  }
+
+  #outputs(model: TextModel, input: ModelInput, result: Finished): Output[] {
     const answers = result.sequences ?? [result];
     return answers.map((answer) => {
       if ("content" in answer) {
         this.#warnOfCalls(answer);
         return { result: answer.content, response: responseOf(answer) };
       }
-      const repeatsPrompt =
-        this.#request.parameters.return_full_text &&
-        architecture === "causal" &&
-        component.task === "text-generation";
-      return { result: (repeatsPrompt && typeof input === "string" ? input : "") + answer.newText };
+      return { result: (this.#repeatsPrompt(model, input) ? input : "") + answer.newText };
     });
   }
 
