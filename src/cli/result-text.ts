@@ -19,7 +19,7 @@ export function remainingText(output: unknown, shown: ReadonlySet<string>): stri
       : line(JSON.stringify(output, null, 2));
   }
   if (typeof output !== "object") {
-    return line(String(output));
+    return line(JSON.stringify(output));
   }
   const fields = Object.entries(output).filter(([, value]) => !isShown(value, shown));
   const [only] = fields;

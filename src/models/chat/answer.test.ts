@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { charactersRead } from "../../../test/support/characters-read.ts";
 import {
   AnswerParser,
   REASONING_TAGS,
@@ -100,5 +101,33 @@ describe("an answer", () => {
     expect(parser.push(" <to")).toEqual([]);
     expect(parser.push("p>")).toEqual([{ type: "content", text: " <top>" }]);
     expect(parser.finish()).toEqual([]);
+  });
+});
+
+describe("the work for a text grows with its length, whatever it begins with", () => {
+  const long = 40_000;
+  test.each([
+    ["an open call", "<tool_call>", "x"],
+    ["open reasoning", "<think>", "x"],
+    ["white space", "", " "],
+    ["white space in reasoning", "<think>a", " "],
+    ["white space behind text", "a", "\n"],
+    ["a tag that never closes in calls", "<tool_call>", "</tool_"],
+    ["text", "a", "b"],
+  ])("%s", (_name, begin, unit) => {
+    const text = (begin + unit.repeat(long)).slice(0, long);
+    const parser = new AnswerParser({ reasoning: REASONING_TAGS, toolCalls: TOOL_CALL_TAGS });
+    const pieces: AnswerPiece[] = [];
+    const parts = Array.from({ length: long / 4 }, (_part, i) => text.slice(4 * i, 4 * i + 4));
+    const read = charactersRead(() => {
+      for (const part of parts) {
+        pieces.push(...parser.push(part));
+      }
+      pieces.push(...parser.finish());
+    });
+    expect(read / long).toBeLessThan(60);
+    const whole = new AnswerParser({ reasoning: REASONING_TAGS, toolCalls: TOOL_CALL_TAGS });
+    const joined = (all: readonly AnswerPiece[]): string => all.map((piece) => piece.text).join("");
+    expect(joined(pieces)).toBe(joined([...whole.push(text), ...whole.finish()]));
   });
 });

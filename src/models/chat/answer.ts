@@ -36,6 +36,9 @@ type State = "start" | "reasoning" | "answer" | "content" | "call";
 export class AnswerParser {
   readonly #format: AnswerFormat;
   #state: State;
+  /** What has been looked at and waits. */
+  readonly #held = new HeldText();
+  /** What comes behind it: the end of the text, at most a piece and the beginning of a tag. */
   #buffer = "";
   #hasReasoned = false;
 
@@ -65,7 +68,7 @@ export class AnswerParser {
   /** The pieces that were held back when the text ends: they are no tag. */
   finish(): AnswerPiece[] {
     const pieces: AnswerPiece[] = [];
-    const rest = this.#buffer;
+    const rest = this.#held.take() + this.#buffer;
     this.#buffer = "";
     if (this.#state === "reasoning") {
       this.#emit("reasoning", rest.trimEnd(), pieces);
@@ -82,12 +85,18 @@ export class AnswerParser {
   }
 
   #step(pieces: AnswerPiece[]): void {
+    const { toolCalls } = this.#format;
     switch (this.#state) {
       case "start":
         this.#start();
         return;
       case "reasoning":
-        this.#reasoning(pieces);
+        if (!this.#hasReasoned) {
+          this.#buffer = this.#buffer.trimStart();
+        }
+        if (this.#untilTag("reasoning", (this.#format.reasoning ?? REASONING_TAGS)[1], pieces)) {
+          this.#state = "answer";
+        }
         return;
       case "answer":
         this.#buffer = this.#buffer.trimStart();
@@ -96,10 +105,15 @@ export class AnswerParser {
         }
         return;
       case "content":
-        this.#content(pieces);
+        if (toolCalls === undefined) {
+          this.#emit("content", this.#held.take() + this.#buffer, pieces);
+          this.#buffer = "";
+        } else if (this.#untilTag("content", toolCalls[0], pieces)) {
+          this.#state = "call";
+        }
         return;
       case "call": {
-        const [, close] = this.#format.toolCalls ?? TOOL_CALL_TAGS;
+        const [, close] = toolCalls ?? TOOL_CALL_TAGS;
         const body = this.#takeBefore(close);
         if (body === undefined) {
           return;
@@ -110,45 +124,57 @@ export class AnswerParser {
     }
   }
 
+  /** Looks whether the text begins with reasoning. White space before anything else waits. */
   #start(): void {
     const [open] = this.#format.reasoning ?? REASONING_TAGS;
     const text = this.#buffer.trimStart();
+    this.#held.add(this.#buffer.slice(0, this.#buffer.length - text.length));
+    this.#buffer = text;
     if (text.startsWith(open)) {
-      this.#buffer = text.slice(open.length).trimStart();
+      this.#held.take();
+      this.#buffer = text.slice(open.length);
       this.#state = "reasoning";
     } else if (!open.startsWith(text)) {
       this.#state = "content";
     }
   }
 
-  #reasoning(pieces: AnswerPiece[]): void {
-    const [, close] = this.#format.reasoning ?? REASONING_TAGS;
-    if (!this.#hasReasoned) {
-      this.#buffer = this.#buffer.trimStart();
+  /**
+   * Emits what stands before a tag. White space waits for what comes behind it: before a tag it belongs to no part.
+   *
+   * @returns whether the tag has come; it is taken
+   */
+  #untilTag(type: "reasoning" | "content", tag: string, pieces: AnswerPiece[]): boolean {
+    const at = this.#buffer.indexOf(tag);
+    const end = at < 0 ? this.#buffer.length - beginOf(tag, this.#buffer) : at;
+    const text = this.#buffer.slice(0, end);
+    const certain = text.trimEnd();
+    if (certain !== "") {
+      this.#emit(type, this.#held.take() + certain, pieces);
     }
-    const whole = this.#takeBefore(close);
-    if (whole !== undefined) {
-      this.#emit("reasoning", whole.trimEnd(), pieces);
-      this.#state = "answer";
-    } else {
-      this.#emit("reasoning", this.#takeCertain(close), pieces);
+    if (at < 0) {
+      this.#held.add(text.slice(certain.length));
+      this.#buffer = this.#buffer.slice(end);
+      return false;
     }
+    this.#held.take();
+    this.#buffer = this.#buffer.slice(at + tag.length);
+    return true;
   }
 
-  #content(pieces: AnswerPiece[]): void {
-    const { toolCalls } = this.#format;
-    if (toolCalls === undefined) {
-      this.#emit("content", this.#buffer, pieces);
-      this.#buffer = "";
-      return;
+  /** All text up to a tag, which is taken with it; undefined when there is no such tag yet. */
+  #takeBefore(tag: string): string | undefined {
+    const at = this.#buffer.indexOf(tag);
+    if (at < 0) {
+      // Only the last characters can still become a part of the tag.
+      const end = Math.max(0, this.#buffer.length - tag.length + 1);
+      this.#held.add(this.#buffer.slice(0, end));
+      this.#buffer = this.#buffer.slice(end);
+      return undefined;
     }
-    const before = this.#takeBefore(toolCalls[0]);
-    if (before === undefined) {
-      this.#emit("content", this.#takeCertain(toolCalls[0]), pieces);
-      return;
-    }
-    this.#emit("content", before.trimEnd(), pieces);
-    this.#state = "call";
+    const before = this.#held.take() + this.#buffer.slice(0, at);
+    this.#buffer = this.#buffer.slice(at + tag.length);
+    return before;
   }
 
   #call(body: string, close: string, pieces: AnswerPiece[]): void {
@@ -161,29 +187,6 @@ export class AnswerParser {
     }
   }
 
-  /** The buffer up to a tag, which is taken with it; undefined when it has no such tag. */
-  #takeBefore(tag: string): string | undefined {
-    const at = this.#buffer.indexOf(tag);
-    if (at < 0) {
-      return undefined;
-    }
-    const before = this.#buffer.slice(0, at);
-    this.#buffer = this.#buffer.slice(at + tag.length);
-    return before;
-  }
-
-  /** The buffer without its end that may still become white space and a tag. */
-  #takeCertain(tag: string): string {
-    const text = this.#buffer;
-    let held = Math.min(tag.length - 1, text.length);
-    while (held > 0 && !text.endsWith(tag.slice(0, held))) {
-      held--;
-    }
-    const certain = text.slice(0, text.length - held).trimEnd();
-    this.#buffer = text.slice(certain.length);
-    return certain;
-  }
-
   #emit(type: "reasoning" | "content", text: string, pieces: AnswerPiece[]): void {
     if (text === "") {
       return;
@@ -193,6 +196,32 @@ export class AnswerParser {
     }
     pieces.push({ type, text });
   }
+}
+
+/** Text that is put together once, when it is taken: a string that grows and is read at every piece costs its square. */
+class HeldText {
+  #parts: string[] = [];
+
+  add(text: string): void {
+    if (text !== "") {
+      this.#parts.push(text);
+    }
+  }
+
+  take(): string {
+    const text = this.#parts.join("");
+    this.#parts = [];
+    return text;
+  }
+}
+
+/** How many characters at the end of a text may be the beginning of a tag. */
+function beginOf(tag: string, text: string): number {
+  let count = Math.min(tag.length - 1, text.length);
+  while (count > 0 && !text.endsWith(tag.slice(0, count))) {
+    count--;
+  }
+  return count;
 }
 
 /** Tags without the white space around them, which belongs to no part of an answer. */
