@@ -18,7 +18,7 @@ const METHODS = [
 export function charactersRead(work: () => void): number {
   let count = 0;
   const spies = METHODS.map((name) => {
-    const original = String.prototype[name] as (this: string, ...args: unknown[]) => unknown;
+    const original = Reflect.get(String.prototype, name) as (this: string, ...args: unknown[]) => unknown;
     return vi.spyOn(String.prototype, name).mockImplementation(function (this: string, ...args: unknown[]) {
       count += this.length;
       return original.apply(this, args) as never;
