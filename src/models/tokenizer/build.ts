@@ -7,22 +7,8 @@ import { errorMessage, ModelComposeError } from "../../base/errors.ts";
 import { BlenderbotSmallTokenizer, planBlenderbotSmall } from "./blenderbot-small.ts";
 import { planDecoder, type DecoderPlan } from "./decoder-plan.ts";
 import type { AddedToken, DefinitionPart, TokenizerHeader } from "./definition.ts";
-import {
-  BPE,
-  ByteLevelPreTokenizer,
-  SequencePreTokenizer,
-  Tokenizer,
-  type LibraryBpe,
-  type LibraryTokenizer,
-  type TextTokenizer,
-} from "./library.ts";
-
-/**
- * GPT-2's words (Radford et al. 2019, `encoder.py`), as the tokenizers library in Rust reads them: white space is
- * Unicode's. The JavaScript library says `\s`, which in JavaScript has U+FEFF and lacks U+0085.
- */
-const GPT2_WORDS =
-  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
+import { BPE, Tokenizer, type LibraryBpe, type LibraryTokenizer, type TextTokenizer } from "./library.ts";
+import { correctPreTokenizer } from "./pre-tokenizers.ts";
 
 export interface BuiltTokenizer {
   tokenizer: TextTokenizer;
@@ -111,22 +97,13 @@ function construct(header: TokenizerHeader, file: string): LibraryTokenizer {
     // The second parameter is tokenizer_config.json; all it would add here is behaviour that transformers' fast
     // tokenizers do not have.
     const library = new Tokenizer(header, {});
-    correctWords(library.pre_tokenizer);
+    correctPreTokenizer(library.pre_tokenizer, header.pre_tokenizer);
     return library;
   } catch (error) {
     throw new ModelComposeError("unsupported", `"${file}" cannot be used: ${errorMessage(error)}.`, {
       remedy: "Check that it is the unchanged file of the model.",
       cause: error,
     });
-  }
-}
-
-/** Gives byte-level pre-tokenizers, alone or in a sequence, the words of the library in Rust. */
-function correctWords(preTokenizer: unknown): void {
-  if (preTokenizer instanceof ByteLevelPreTokenizer) {
-    preTokenizer.pattern = GPT2_WORDS;
-  } else if (preTokenizer instanceof SequencePreTokenizer) {
-    preTokenizer.tokenizers.forEach(correctWords);
   }
 }
 

@@ -15,7 +15,7 @@ export interface TextTokenizer {
 
 export interface LibraryTokenizer extends TextTokenizer {
   readonly model: unknown;
-  readonly pre_tokenizer: unknown;
+  readonly pre_tokenizer: LibraryPreTokenizer | null;
 }
 
 /** A model of byte-pair encoding with its tables. */
@@ -32,13 +32,18 @@ export interface LibraryBpe {
 }
 
 /** Splits text into words and spells them in the byte-level alphabet. */
-export interface LibraryByteLevel {
+export interface LibraryByteLevel extends LibraryPreTokenizer {
   /** What matches one word. */
   pattern: RegExp;
 }
 
-export interface LibraryPreTokenizerSequence {
-  readonly tokenizers: readonly unknown[];
+/** Splits text into words. */
+export interface LibraryPreTokenizer {
+  /** What matches one word, or what the text is split at. */
+  pattern?: RegExp | null;
+  /** The steps of a sequence. */
+  readonly tokenizers?: readonly (LibraryPreTokenizer | null)[];
+  pre_tokenize_text: (text: string, options?: object) => string[];
 }
 
 /** A step of a decoder: changes a list of tokens. */
@@ -52,7 +57,7 @@ interface Library {
   /** Takes `model` of tokenizer.json. */
   BPE: new (model: object) => LibraryBpe;
   ByteLevelPreTokenizer: new (config: object) => LibraryByteLevel;
-  SequencePreTokenizer: new (config: object) => LibraryPreTokenizerSequence;
+  SequencePreTokenizer: new (config: object) => LibraryPreTokenizer;
   ReplaceDecoder: new (config: object) => LibraryDecoder;
   StripDecoder: new (config: object) => LibraryDecoder;
 }
