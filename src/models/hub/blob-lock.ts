@@ -14,7 +14,6 @@ import {
   fileState,
   makeDirectory,
   readText,
-  renameFile,
   touch,
 } from "../../runtime/platform/file-store.ts";
 
@@ -104,24 +103,46 @@ function hold(path: string, content: string, times: LockTimes): BlobLock {
     isHeld = false;
     clearInterval(timer);
     // A process that took this lock for abandoned has a lock of its own there now.
-    if ((await readText(path)) === content) {
-      await discard(path);
-    }
+    await takeAway(path, content);
   };
   return { release, [Symbol.asyncDispose]: release };
 }
 
-/** Takes an abandoned lock away. Of several who find it, one moves it; a new one, moved by mistake, is put back. */
+/** Takes an abandoned lock away, unless another one stands there by now. */
 async function takeAway(path: string, text: string): Promise<void> {
-  const aside = `${path}.${randomUUID().slice(0, 8)}`;
-  if (!(await renameFile(path, aside))) {
-    return;
+  await removing(path, async () => {
+    if ((await readText(path)) === text) {
+      await discard(path);
+    }
+  });
+}
+
+/** How long a mark of a removal, which takes milliseconds, stays until its maker must have died over it. */
+const REMOVAL_MILLISECONDS = 5000;
+const REMOVAL_POLL_MILLISECONDS = 20;
+
+/**
+ * Does what looks at a lock and removes it, in one process at a time. No system removes a file only if it is still the one
+ * that was read; so whoever removes one sets a mark first, and a lock that is new is never taken for the one before it.
+ */
+async function removing(path: string, work: () => Promise<void>): Promise<void> {
+  const mark = `${path}.removing`;
+  const content = randomUUID();
+  let seen: { readonly text: string; readonly at: number } = { text: content, at: performance.now() };
+  while (!(await createExclusively(mark, content))) {
+    const text = (await readText(mark)) ?? "";
+    if (text !== seen.text) {
+      seen = { text, at: performance.now() };
+    } else if (performance.now() - seen.at > REMOVAL_MILLISECONDS) {
+      await discard(mark);
+    }
+    await sleep(REMOVAL_POLL_MILLISECONDS);
   }
-  const moved = await readText(aside);
-  if (moved !== text && moved !== undefined) {
-    await createExclusively(path, moved);
+  try {
+    await work();
+  } finally {
+    await discard(mark);
   }
-  await discard(aside);
 }
 
 function readHolder(text: string): Holder {
