@@ -5,9 +5,13 @@
  */
 
 const BYTE_OF = new Map<number, number>();
+/** The character of each byte. */
+const CHARACTER_OF: string[] = [];
 for (let byte = 0, next = 0x100; byte < 256; byte++) {
   const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-  BYTE_OF.set(printable ? byte : next++, byte);
+  const character = printable ? byte : next++;
+  BYTE_OF.set(character, byte);
+  CHARACTER_OF.push(String.fromCharCode(character));
 }
 
 /**
@@ -24,4 +28,15 @@ export function byteLevelBytes(token: string): Uint8Array {
     bytes[i] = byte;
   }
   return bytes;
+}
+
+const ENCODER = new TextEncoder();
+
+/** A text with each of its bytes, in UTF-8, as its character of the alphabet. */
+export function spellBytes(text: string): string {
+  let spelled = "";
+  for (const byte of ENCODER.encode(text)) {
+    spelled += CHARACTER_OF[byte] ?? "";
+  }
+  return spelled;
 }
