@@ -3,7 +3,7 @@ import { runAtOnce } from "../../base/async/slices.ts";
 import type { MergeTable } from "./merge-table.ts";
 import type { Merges } from "./definition.ts";
 import { neighboursIn, type Neighbours } from "./neighbours.ts";
-import { behind } from "./pattern/text-places.ts";
+import { behind, codePointAt } from "./code-points.ts";
 import { WordMerge } from "./word-merge.ts";
 
 /** What `model` of tokenizer.json says besides its tables. */
@@ -108,7 +108,7 @@ export class Bpe {
     let last = 0;
     let pause = STEPS;
     for (let at = 0; at < word.length; ) {
-      const point = word.codePointAt(at) ?? 0;
+      const point = codePointAt(word, at);
       if (at > from && this.#isBorder(last, point)) {
         yield* this.#part(word.slice(from, at), ids);
         from = at;
@@ -187,7 +187,7 @@ export class Bpe {
     let unknown: number | undefined;
     let pause = STEPS;
     for (let at = 0; at < word.length; ) {
-      const point = word.codePointAt(at) ?? 0;
+      const point = codePointAt(word, at);
       const end = at + (point > 0xffff ? 2 : 1);
       let text = "";
       let id: number;

@@ -1,6 +1,7 @@
 /** Builds a tokenizer of the parts of its definition, without blocking the event loop: large tables come in slices. */
 import { runAtOnce } from "../../base/async/slices.ts";
 import { ModelComposeError } from "../../base/errors.ts";
+import { describeJson } from "../../base/json.ts";
 import type { AddedToken } from "./added-vocabulary.ts";
 import { BlenderbotSmallEncoder, planBlenderbotSmall } from "./blenderbot-small.ts";
 import { Bpe } from "./bpe.ts";
@@ -108,6 +109,9 @@ function prepare(
   const normalizedTexts = new Map<number, string>();
   for (const { id, content, normalized } of addedTokens) {
     const text = normalized ? runAtOnce(normalizer.apply(content)) : content;
+    if (text === "") {
+      throw corrupt(file, `has the added token ${describeJson(content)}, of which normalizing leaves nothing`);
+    }
     normalizedTexts.set(id, text);
     tokens[id] = text;
   }

@@ -104,7 +104,7 @@ function readReplace(step: Part): { map: (token: string) => string; growth: numb
 
 /** Replaces SentencePiece's visible space. The token that begins the text loses it, unless encoding added none. */
 function readMetaspace(step: Part): (token: string, first: boolean) => string {
-  const replacement = step.character("replacement");
+  const replacement = step.character("replacement", "▁");
   const scheme = step.oneOf("prepend_scheme", ["always", "first", "never"], "always");
   return (token, first) => token.replaceAll(replacement, first && scheme !== "never" ? "" : " ");
 }

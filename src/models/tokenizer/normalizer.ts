@@ -3,7 +3,7 @@ import { WHITE_SPACE } from "./code-point-set.ts";
 import { spellBytes } from "./byte-level.ts";
 import { stepsOf, type Part } from "./part.ts";
 import type { Pattern } from "./pattern/pattern.ts";
-import { before, behind } from "./pattern/text-places.ts";
+import { before, behind, codePointAt } from "./code-points.ts";
 import { NEWER_THAN_NFD, NEWER_THAN_NFKC, NEWER_THAN_NFKD, NO_COMBINING_MARKS } from "./reference-tables.ts";
 
 /** A change of a text, all at once: for what takes some milliseconds for a megabyte at most. */
@@ -160,10 +160,10 @@ function stripping(left: boolean, right: boolean): Change {
   return (text) => {
     let start = 0;
     let end = text.length;
-    while (left && start < end && WHITE_SPACE.has(text.codePointAt(start) ?? 0)) {
+    while (left && start < end && WHITE_SPACE.has(codePointAt(text, start))) {
       start = behind(text, start);
     }
-    while (right && end > start && WHITE_SPACE.has(text.codePointAt(before(text, end)) ?? 0)) {
+    while (right && end > start && WHITE_SPACE.has(codePointAt(text, before(text, end)))) {
       end = before(text, end);
     }
     return text.slice(start, end);

@@ -41,8 +41,8 @@ export class Part {
   }
 
   /** A text of one code point. */
-  character(key: string): string {
-    const value = this.text(key);
+  character(key: string, byDefault?: string): string {
+    const value = this.has(key) || byDefault === undefined ? this.text(key) : byDefault;
     return [...value].length === 1 ? value : this.#wrong(key, "one character");
   }
 

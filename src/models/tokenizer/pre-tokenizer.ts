@@ -4,7 +4,7 @@ import { CodePointSet, WHITE_SPACE, WORD } from "./code-point-set.ts";
 import { stepsOf, type Part } from "./part.ts";
 import { literalPattern, parsePattern } from "./pattern/parse.ts";
 import { Pattern } from "./pattern/pattern.ts";
-import { behind } from "./pattern/text-places.ts";
+import { behind } from "./code-points.ts";
 import { NO_PUNCTUATION } from "./reference-tables.ts";
 
 /** Cuts a text into words, none of which is empty. `undefined` is a pause. */
@@ -159,7 +159,7 @@ function readByteLevel(part: Part): Step {
 }
 
 function readMetaspace(part: Part): Step {
-  const replacement = part.character("replacement");
+  const replacement = part.character("replacement", "▁");
   const scheme = part.oneOf("prepend_scheme", ["always", "first", "never"], "always");
   const isPrepended = part.flag("add_prefix_space", scheme !== "never");
   if (!isPrepended && scheme !== "never") {

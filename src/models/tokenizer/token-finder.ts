@@ -1,7 +1,7 @@
 /** Finds added tokens in a text, as the tokenizers library does (`tokenizer/added_vocabulary.rs`). */
 import { WHITE_SPACE, WORD } from "./code-point-set.ts";
 import type { AddedToken } from "./added-vocabulary.ts";
-import { before, behind } from "./pattern/text-places.ts";
+import { before, behind, codePointAt } from "./code-points.ts";
 
 /** What a text is made of: text between added tokens, and the tokens. `undefined` is a pause. */
 export type Found = { text: string; from: number } | AddedToken | undefined;
@@ -95,17 +95,17 @@ export class TokenFinder {
 }
 
 function isWordBefore(text: string, index: number): boolean {
-  return index > 0 && WORD.has(text.codePointAt(before(text, index)) ?? 0);
+  return index > 0 && WORD.has(codePointAt(text, before(text, index)));
 }
 
 function isWordBehind(text: string, index: number): boolean {
-  return index < text.length && WORD.has(text.codePointAt(index) ?? 0);
+  return index < text.length && WORD.has(codePointAt(text, index));
 }
 
 /** Where the white space before an index begins, no earlier than `least`. */
 function spacesBefore(text: string, index: number, least: number): number {
   let from = index;
-  while (from > least && WHITE_SPACE.has(text.codePointAt(before(text, from)) ?? 0)) {
+  while (from > least && WHITE_SPACE.has(codePointAt(text, before(text, from)))) {
     from = before(text, from);
   }
   return from;
@@ -114,7 +114,7 @@ function spacesBefore(text: string, index: number, least: number): number {
 /** Where the white space behind an index ends. */
 function spacesBehind(text: string, index: number): number {
   let end = index;
-  while (end < text.length && WHITE_SPACE.has(text.codePointAt(end) ?? 0)) {
+  while (end < text.length && WHITE_SPACE.has(codePointAt(text, end))) {
     end = behind(text, end);
   }
   return end;

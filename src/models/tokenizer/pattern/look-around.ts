@@ -1,6 +1,7 @@
 /** What a pattern looks at without taking it, and what it takes once and for all (atomic groups). */
 import type { Program } from "./program.ts";
-import { before, behind, isPlace, RunEnds } from "./text-places.ts";
+import { before, behind, codePointAt } from "../code-points.ts";
+import { isPlace, RunEnds } from "./text-places.ts";
 
 const FAILED = 1;
 const MATCHES = 2;
@@ -99,7 +100,7 @@ export class LookAround {
       let fails = false;
       switch (instruction?.op) {
         case "set":
-          fails = at >= this.#text.length || !instruction.set.has(this.#text.codePointAt(at) ?? 0);
+          fails = at >= this.#text.length || !instruction.set.has(codePointAt(this.#text, at));
           at = fails ? at : behind(this.#text, at);
           pc++;
           break;

@@ -4,10 +4,11 @@
  * regular expression denial of service", 2021). The order of alternatives and all else is as a plain backtracking matcher's.
  */
 import { CodePointSet } from "../code-point-set.ts";
+import { before, behind, codePointAt } from "../code-points.ts";
 import { LookAround } from "./look-around.ts";
 import { compileProgram, type Instruction, type Program } from "./program.ts";
 import { leastWidth, type PatternNode } from "./syntax.ts";
-import { before, isPlace } from "./text-places.ts";
+import { isPlace } from "./text-places.ts";
 
 /** Steps of a scan between two pauses: about a millisecond. */
 const STEPS = 50_000;
@@ -127,7 +128,7 @@ export class Scan {
         this.#pc = -1;
         const isEmpty = this.end === this.#trial;
         if (isEmpty && this.end === this.#lastMatchEnd) {
-          this.#from = this.#behind(this.#from);
+          this.#from = behind(this.#text, this.#from);
           continue;
         }
         this.start = this.#trial;
@@ -137,7 +138,7 @@ export class Scan {
       }
       steps = left;
       this.#pc = -1;
-      this.#from = this.#behind(this.#trial);
+      this.#from = behind(this.#text, this.#trial);
     }
   }
 
@@ -150,8 +151,8 @@ export class Scan {
     } else {
       let at = this.#from;
       const most = Math.min(length, at + STEPS);
-      while (at < most && !firsts.has(this.#codePoint(at))) {
-        at = this.#behind(at);
+      while (at < most && !firsts.has(codePointAt(this.#text, at))) {
+        at = behind(this.#text, at);
       }
       this.#trial = at;
       this.#from = at;
@@ -181,8 +182,8 @@ export class Scan {
       let fails = false;
       switch (instruction?.op) {
         case "set":
-          if (at < length && instruction.set.has(this.#codePoint(at))) {
-            at = this.#behind(at);
+          if (at < length && instruction.set.has(codePointAt(this.#text, at))) {
+            at = behind(this.#text, at);
             pc++;
           } else {
             fails = true;
@@ -205,10 +206,10 @@ export class Scan {
           let last = -1;
           while (this.#enter(instruction.memo, at)) {
             last = at;
-            if (at >= length || !instruction.set.has(this.#codePoint(at))) {
+            if (at >= length || !instruction.set.has(codePointAt(this.#text, at))) {
               break;
             }
-            at = this.#behind(at);
+            at = behind(this.#text, at);
             left--;
           }
           pc++;
@@ -274,15 +275,5 @@ export class Scan {
     for (let bit = at * this.#memos; bit < (at + 1) * this.#memos; bit++) {
       this.#failed[bit >>> 5] = (this.#failed[bit >>> 5] ?? 0) & ~(1 << (bit & 31));
     }
-  }
-
-  #codePoint(at: number): number {
-    const unit = this.#text.charCodeAt(at);
-    return (unit & 0xf800) === 0xd800 ? (this.#text.codePointAt(at) ?? 0) : unit;
-  }
-
-  #behind(at: number): number {
-    const unit = this.#text.charCodeAt(at);
-    return (unit & 0xfc00) === 0xd800 && (this.#text.charCodeAt(at + 1) & 0xfc00) === 0xdc00 ? at + 2 : at + 1;
   }
 }

@@ -1,32 +1,12 @@
 /** Questions about places of a text, by index of UTF-16 code units. */
 import { CodePointSet } from "../code-point-set.ts";
+import { before, behind, codePointAt } from "../code-points.ts";
 import type { Place } from "./syntax.ts";
 
 /** `\w` at a border of a word, as Oniguruma has it: with six numerals that are no decimal digits. */
 const BORDER_WORD = CodePointSet.matching(
   /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u00b2\u00b3\u00b9\u00bc\u00bd\u00be]$/u,
 );
-
-/** The index at which the code point before an index begins. */
-export function before(text: string, index: number): number {
-  const isPair =
-    index >= 2 && isLow(text.charCodeAt(index - 1)) && isHigh(text.charCodeAt(index - 2));
-  return index - (isPair ? 2 : 1);
-}
-
-/** The index behind the code point at an index. */
-export function behind(text: string, index: number): number {
-  const isPair = isHigh(text.charCodeAt(index)) && isLow(text.charCodeAt(index + 1));
-  return index + (isPair ? 2 : 1);
-}
-
-function isHigh(unit: number): boolean {
-  return (unit & 0xfc00) === 0xd800;
-}
-
-function isLow(unit: number): boolean {
-  return (unit & 0xfc00) === 0xdc00;
-}
 
 /** Whether an index of a text is such a place; lines end with a line feed, as in Oniguruma's Ruby dialect. */
 export function isPlace(place: Place, text: string, index: number): boolean {
@@ -49,8 +29,8 @@ export function isPlace(place: Place, text: string, index: number): boolean {
 }
 
 function isWordBorder(text: string, index: number): boolean {
-  const isWordBefore = index > 0 && BORDER_WORD.has(text.codePointAt(before(text, index)) ?? 0);
-  const isWordBehind = index < text.length && BORDER_WORD.has(text.codePointAt(index) ?? 0);
+  const isWordBefore = index > 0 && BORDER_WORD.has(codePointAt(text, before(text, index)));
+  const isWordBehind = index < text.length && BORDER_WORD.has(codePointAt(text, index));
   return isWordBefore !== isWordBehind;
 }
 
@@ -70,7 +50,7 @@ export class RunEnds {
       return known.end;
     }
     let end = index;
-    while (end < this.#text.length && set.has(this.#text.codePointAt(end) ?? 0)) {
+    while (end < this.#text.length && set.has(codePointAt(this.#text, end))) {
       end = behind(this.#text, end);
     }
     this.#found.set(set, { start: index, end });
