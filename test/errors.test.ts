@@ -160,6 +160,49 @@ describe("loadModel refuses", () => {
       ['"lm_head.weight" of shape [512, 64]'],
     ],
     [
+      "weights that config.json calls quantised",
+      "smollm3-bf16",
+      edit("config.json", { quantization_config: { quant_method: "gptq" } }),
+      "unsupported",
+      ['the weights are quantized (quantization_config, method "gptq")'],
+    ],
+    [
+      "weights that MLX has quantised",
+      "smollm3-bf16",
+      edit("config.json", { quantization: { group_size: 64, bits: 4 } }),
+      "unsupported",
+      ["the weights are quantized (quantization, 4 bits)"],
+    ],
+    [
+      "weights that a file beside config.json calls quantised",
+      "smollm3-bf16",
+      (directory) => {
+        writeFileSync(join(directory, "quantize_config.json"), '{"bits": 4}');
+      },
+      "unsupported",
+      ["the weights are quantized (quantize_config.json is there)"],
+    ],
+    [
+      "weights that are packed, though nothing says so",
+      "smollm3-bf16",
+      editHeader((header) => {
+        header[Q.replace(/weight$/, "qweight")] = header[Q];
+        delete header[Q];
+      }),
+      "unsupported",
+      ['are quantized (the tensor "model.layers.2.self_attn.q_proj.qweight")'],
+    ],
+    [
+      "a folder with a GGUF file only",
+      "smollm3-bf16",
+      (directory) => {
+        rmSync(join(directory, "config.json"));
+        writeFileSync(join(directory, "model-q4.gguf"), "GGUF");
+      },
+      "unsupported",
+      ["only model-q4.gguf: GGUF files are llama.cpp's"],
+    ],
+    [
       "an unknown architecture",
       "smollm3-bf16",
       edit("config.json", { model_type: "mamba", architectures: ["MambaForCausalLM"] }),

@@ -344,7 +344,8 @@ describe("models info", () => {
       architecture: "causal",
       parameters: 1_837_184,
       stored_precision: "bfloat16",
-      weight_bytes: { float32: 7_348_736, float16: 3_674_368, bfloat16: 3_674_368 },
+      // Weights are held as they are stored: no other precision can be had.
+      weight_bytes: { bfloat16: 3_674_368 },
       // The cache of 1000 tokens takes 2 (keys, values) · 8 layers · 2 heads · 32 · 4 bytes a token.
       kv_bytes_per_1000_tokens: 4_096_000,
       fits: { bfloat16: true },

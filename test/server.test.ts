@@ -208,6 +208,23 @@ describe("requests that cannot be used", () => {
       { detail: "Missing or empty Content-Type header." },
     ],
     ["text", 400, "x", { "content-type": "text/plain" }, { detail: "Unsupported Content-Type: text/plain" }],
+    [
+      "what begins like JSON and is said to be a form",
+      400,
+      '{"input": ',
+      { "content-type": "application/x-www-form-urlencoded" },
+      { detail: expect.stringMatching(/Send JSON with Content-Type: application\/json\.$/) as string },
+    ],
+    [
+      "an input that nothing reads",
+      422,
+      { input: { prompt: "a", temperatur: 1 } },
+      undefined,
+      {
+        detail: expect.stringContaining('has no input "temperatur"') as string,
+        field: "temperatur",
+      },
+    ],
     ["a list", 422, [], {}, { detail: expect.stringContaining("must be an object") as string }],
     [
       "a misplaced input",
@@ -341,6 +358,38 @@ components:
       json: { detail: 'There is no workflow "b". Did you mean "a"?' },
     });
     expect((await post(server, "/workflows/b/runs", run)).status).toBe(404);
+  });
+
+  test("curl -d without a header: what is plainly JSON is read as JSON", async () => {
+    const server = await serve(component);
+    const headers = { "content-type": "application/x-www-form-urlencoded" };
+    const answer = await call("POST", `${server.url}/workflows/runs`, { body: JSON.stringify(run), headers });
+    expect(answer).toMatchObject({ status: 200, json: { status: "completed" } });
+  });
+
+  test("the root says what is here, to browsers as a page, also to those without the key", async () => {
+    const server = await serve(component, new PacedModels(), {
+      environment: new Map([["MODEL_COMPOSE_API_KEY", "k"]]),
+    });
+    const json = await call("GET", `${server.origin}/`, {});
+    expect(json).toMatchObject({
+      status: 200,
+      json: { name: "model-compose", openapi: "/api/openapi.json" },
+    });
+    const page = await call("GET", `${server.origin}/`, { headers: { accept: "text/html,*/*" } });
+    expect(page.text).toContain('<a href="/api/openapi.json">');
+    expect((await call("GET", `${server.origin}/api/workflows`, {})).status).toBe(401);
+  });
+
+  test("openapi.json: every operation can succeed, and no choice has anything among its alternatives", async () => {
+    const { json } = await get(await serve(component), "/openapi.json");
+    const { paths } = json as { paths: Record<string, Record<string, { responses: object }>> };
+    const operations = Object.values(paths).flatMap((path) => Object.values(path));
+    expect(operations.length).toBeGreaterThan(8);
+    for (const { responses } of operations) {
+      expect(Object.keys(responses).join(" ")).toMatch(/\b2\d\d\b/);
+    }
+    expect(JSON.stringify(json)).not.toMatch(/"anyOf":\[[^\]]*\{\}/);
   });
 
   test("openapi.json describes every route, and every reference in it leads somewhere", async () => {

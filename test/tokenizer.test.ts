@@ -247,11 +247,13 @@ describe("a SentencePiece-style tokenizer with byte fallback (as Llama 2's)", ()
   };
 
   test("what is malformed and shows only when it is used is a named error", async () => {
-    const broken = { ...DEFINITION, post_processor: { type: "TemplateProcessing", single: 5, pair: null } };
-    const tokenizer = await loadTokenizer(await folder("broken", { "tokenizer.json": broken }));
-    expect(() => tokenizer.encode("hello")).toThrow(
-      /tokenizer\.json" cannot encode a text: .* fetch it again\./,
+    const model = { ...DEFINITION.model, unk_token: "<none>", byte_fallback: false };
+    const tokenizer = await loadTokenizer(
+      await folder("broken", { "tokenizer.json": { ...DEFINITION, model } }),
     );
+    const message = /tokenizer\.json" has no id for its unknown token "<none>".* fetch it again\./;
+    expect(() => tokenizer.encode("日")).toThrow(message);
+    await expect(tokenizer.encodeAsync("日")).rejects.toThrow(message);
   });
 
   /** Texts with ids, decoded, decoded with special tokens: from tokenizers 0.23.2 on the same definition. */

@@ -6,11 +6,12 @@
 import { join } from "node:path";
 import { ModelComposeError } from "../base/errors.ts";
 import { describeJson, isJsonObject } from "../base/json.ts";
-import { isFile } from "../runtime/platform/files.ts";
+import { isFile, listDirectory } from "../runtime/platform/files.ts";
+import { ggufError } from "./hub/repository.ts";
 import { readConfigFile, unsupportedConfig, type ConfigFile } from "./config/schema.ts";
 import type { Family, FamilyModel } from "./families/family.ts";
 import { familyOf } from "./families/table.ts";
-import { CONFIG_FILE } from "./model-files.ts";
+import { CONFIG_FILE, QUANTIZATION_FILES } from "./model-files.ts";
 
 export interface ModelDescription extends FamilyModel {
   readonly family: Family;
@@ -25,25 +26,42 @@ export interface ModelDescription extends FamilyModel {
 export async function describeModel(directory: string): Promise<ModelDescription> {
   const path = join(directory, CONFIG_FILE);
   if (!(await isFile(path))) {
-    throw new ModelComposeError("not-found", `No ${CONFIG_FILE} in "${directory}".`, {
-      remedy: "Name a directory that holds a model: config.json and its safetensors files.",
-    });
+    const gguf = (await listDirectory(directory)).find((name) => /\.gguf$/i.test(name));
+    throw gguf === undefined
+      ? new ModelComposeError("not-found", `No ${CONFIG_FILE} in "${directory}".`, {
+          remedy: "Name a directory that holds a model: config.json and its safetensors files.",
+        })
+      : ggufError(`No ${CONFIG_FILE} in "${directory}", only ${gguf}`);
   }
   const file = await readConfigFile(path);
   const family = familyOf(file);
-  refuseQuantization(file);
+  await refuseQuantization(file, directory);
   return { family, ...family.describe(file) };
 }
 
-function refuseQuantization(file: ConfigFile): void {
-  const quantization = file.values["quantization_config"];
-  if (quantization === undefined || quantization === null) {
-    return;
+/** Refuses weights that are quantised by the keys, or the file, by which one of the tools says so. */
+async function refuseQuantization(file: ConfigFile, directory: string): Promise<void> {
+  const remedy = "Use the original model, with weights in bf16, f16 or f32.";
+  // transformers and its tools write the first key, MLX the second.
+  for (const key of ["quantization_config", "quantization"]) {
+    const quantization = file.values[key];
+    if (isJsonObject(quantization)) {
+      const { quant_method: method, bits } = quantization;
+      const how = method === undefined ? `${describeJson(bits)} bits` : `method ${describeJson(method)}`;
+      throw unsupportedConfig(
+        file,
+        `the weights are quantized (${key}, ${how}), which is not supported.`,
+        remedy,
+      );
+    }
   }
-  const method = isJsonObject(quantization) ? quantization["quant_method"] : undefined;
-  throw unsupportedConfig(
-    file,
-    `the weights are quantized (quantization_config, method ${describeJson(method)}), which is not supported.`,
-    "Use the original model, with weights in bf16, f16 or f32.",
-  );
+  for (const name of QUANTIZATION_FILES) {
+    if (await isFile(join(directory, name))) {
+      throw unsupportedConfig(
+        file,
+        `the weights are quantized (${name} is there), which is not supported.`,
+        remedy,
+      );
+    }
+  }
 }

@@ -9,6 +9,9 @@ export { WEIGHT_FILES };
 /** Family and sizes: what the forward pass is made from. Every model has it. */
 export const CONFIG_FILE = "config.json";
 
+/** Files by which tools tell how they quantised weights, beside a config.json that may not tell it. */
+export const QUANTIZATION_FILES: readonly string[] = ["quantize_config.json", "quant_config.json"];
+
 /** The defaults of generation that the authors recommend, and special tokens. */
 export const GENERATION_CONFIG_FILE = "generation_config.json";
 

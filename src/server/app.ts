@@ -45,9 +45,10 @@ export function createApp(service: WorkflowService, options: AppOptions): Hono {
   // A page of any origin must not act with what the browser knows of somebody.
   const credentials = !origins.allowsAny;
   app.use(cors({ origin: (origin) => (origins.allows(origin) ? origin : null), credentials, exposeHeaders }));
-  const isHealth = (path: string): boolean => path === "/health" || path === `${basePath}/health`;
+  // What is here, and whether it works, is no secret.
+  const isOpen = (path: string): boolean => ["/", "/health", `${basePath}/health`].includes(path);
   if (options.apiKey !== undefined) {
-    app.use(requireKey(options.apiKey, isHealth));
+    app.use(requireKey(options.apiKey, isOpen));
   }
 
   for (const { method, path, handle } of all) {
@@ -59,11 +60,34 @@ export function createApp(service: WorkflowService, options: AppOptions): Hono {
       throw new HttpError(405, "Method Not Allowed", { headers: { allow: methods.join(", ") } });
     });
   }
+  if (basePath !== "") {
+    app.get("/", (context) => welcome(context, basePath));
+  }
   const health = routes.find(({ path }) => path === "/health");
   if (basePath !== "" && health !== undefined) {
     app.get("/health", health.handle);
   }
   return app;
+}
+
+/** The answer to somebody who looks what listens here: a page for browsers, JSON for others. */
+function welcome(context: Context, basePath: string): Response {
+  const addresses = {
+    workflows: `${basePath}/workflows`,
+    runs: `${basePath}/workflows/runs`,
+    health: `${basePath}/health`,
+    openapi: `${basePath}/openapi.json`,
+  };
+  if (!(context.req.header("accept") ?? "").includes("text/html")) {
+    return context.json({ name: "model-compose", version: packageJson.version, ...addresses });
+  }
+  const links = Object.entries(addresses).map(
+    ([name, url]) => `<li>${name}: <a href="${url}">${url}</a></li>`,
+  );
+  return context.html(
+    `<!doctype html><meta charset="utf-8"><title>model-compose</title><h1>model-compose ${packageJson.version}</h1>` +
+      `<p>This is the HTTP API; the Web UI has an address of its own, which "model-compose ps" shows.</p><ul>${links.join("")}</ul>`,
+  );
 }
 
 function openApiRoute(document: () => unknown): Route {

@@ -68,7 +68,7 @@ class DocumentSchemas {
       registry.add(schema, { id });
     }
     const { schemas } = z.toJSONSchema(registry, { io, uri: componentUri });
-    const converted = (id: string): Json => withoutIdentity(schemas[id]);
+    const converted = (id: string): Json => withoutAnything(withoutIdentity(schemas[id])) as Json;
     this.components = Object.fromEntries([...names.values()].map((name) => [name, converted(name)]));
     this.#uses = new Map([
       ...[...names].map(([schema, name]) => [schema, { $ref: componentUri(name) }] as const),
@@ -89,6 +89,24 @@ class DocumentSchemas {
 /** The schema without its dialect and identity: in a document of OpenAPI both follow from its place. */
 function withoutIdentity({ $schema: _dialect, $id: _identity, ...schema }: Json): Json {
   return schema;
+}
+
+/** A schema in which no choice has anything at all among its alternatives: such a choice says nothing. */
+function withoutAnything(schema: unknown): unknown {
+  if (Array.isArray(schema)) {
+    return schema.map(withoutAnything);
+  }
+  if (typeof schema !== "object" || schema === null) {
+    return schema;
+  }
+  const entries = Object.entries(schema)
+    .filter(([key, value]) => !(key === "anyOf" && Array.isArray(value) && value.some(isAnything)))
+    .map(([key, value]) => [key, withoutAnything(value)] as const);
+  return Object.fromEntries(entries);
+}
+
+function isAnything(schema: unknown): boolean {
+  return typeof schema === "object" && schema !== null && Object.keys(schema).length === 0;
 }
 
 function operation(route: Route, requests: DocumentSchemas, answers: DocumentSchemas): Json {

@@ -47,12 +47,28 @@ async function readBody(request: Request, maxBytes: number): Promise<unknown> {
       throw new HttpError(400, "Missing or empty Content-Type header.");
     case "application/json":
       return parseJson(await readText(request, maxBytes));
-    case "application/x-www-form-urlencoded":
-      return bodyFromForm(new URLSearchParams(await readText(request, maxBytes)));
+    case "application/x-www-form-urlencoded": {
+      // This is what curl -d says of any body.
+      const text = await readText(request, maxBytes);
+      return text.trimStart().startsWith("{") ? jsonFromForm(text) : bodyFromForm(new URLSearchParams(text));
+    }
     case "multipart/form-data":
       return bodyFromForm(await readMultipart(header, await readBytes(request, maxBytes)));
     default:
       throw new HttpError(400, `Unsupported Content-Type: ${type}`);
+  }
+}
+
+/** A body that is plainly JSON, though its header says otherwise. @throws HttpError 400 for what only begins so */
+function jsonFromForm(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new HttpError(
+      400,
+      `The body begins like JSON, is none (${errorMessage(error)}), and its Content-Type says it is a form. ` +
+        "Send JSON with Content-Type: application/json.",
+    );
   }
 }
 

@@ -278,7 +278,13 @@ export function apiRoutes(service: WorkflowService, options: RouteOptions): read
       method: "post",
       path: "/tasks/{id}/resume",
       summary: "Go on after an interrupt; no job here has interrupts",
-      answers: failures(404, 409),
+      answers: {
+        200: {
+          description: "The task, which goes on. It is not answered here: no job has interrupts.",
+          body: taskBody,
+        },
+        ...failures(404, 409),
+      },
       handle: (context) => {
         const task = taskOf(context, `Task not found: ${context.req.param("id") ?? ""}`);
         throw new HttpError(409, `Task '${task.id}' is not interrupted: ${task.status}.`);

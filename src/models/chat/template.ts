@@ -108,6 +108,13 @@ export class ChatTemplate {
         },
       );
     }
+    if (error instanceof RangeError) {
+      return new ModelComposeError(
+        "invalid-input",
+        `The chat template of ${this.origin} failed: macros call themselves without an end, or the messages are nested too deep.`,
+        { remedy: "Give messages that are flatter, or another template.", cause: error },
+      );
+    }
     const problem = error instanceof UndefinedError ? "needs what is not there" : "failed";
     return new ModelComposeError(
       "invalid-input",

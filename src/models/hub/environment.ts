@@ -18,7 +18,7 @@ export interface HubToken {
 /** The hub cache that the environment names, with the precedence of the huggingface_hub library. */
 export function hubCacheDirectory(env: Environment = process.env): string {
   const cache = env["HF_HUB_CACHE"] || env["HUGGINGFACE_HUB_CACHE"];
-  return cache ? expandHome(cache, env) : join(hubHome(env), "hub");
+  return cache ? expandPath(cache, env) : join(hubHome(env), "hub");
 }
 
 /**
@@ -64,7 +64,7 @@ export async function hubToken(
       return token;
     }
   }
-  const path = expandHome(env["HF_TOKEN_PATH"] || join(hubHome(env), "token"), env);
+  const path = expandPath(env["HF_TOKEN_PATH"] || join(hubHome(env), "token"), env);
   return tokenFrom(await readText(path), `the file "${path}"`);
 }
 
@@ -81,7 +81,20 @@ export function expandHome(path: string, env: Environment): string {
 function hubHome(env: Environment): string {
   const home =
     env["HF_HOME"] || join(env["XDG_CACHE_HOME"] || join(homeDirectory(env), ".cache"), "huggingface");
-  return expandHome(home, env);
+  return expandPath(home, env);
+}
+
+/**
+ * A path of a variable, in which `~` and other variables mean what they mean to huggingface_hub (Python's expanduser and
+ * expandvars): `$NAME`, `${NAME}`, on Windows also `%NAME%`. One that is not set stays as it is written.
+ */
+function expandPath(path: string, env: Environment): string {
+  const names = process.platform === "win32" ? /\$(\w+)|\$\{([^}]+)\}|%(\w+)%/g : /\$(\w+)|\$\{([^}]+)\}/g;
+  return expandHome(path, env).replaceAll(
+    names,
+    (whole, bare?: string, braced?: string, percent?: string) =>
+      env[bare ?? braced ?? percent ?? ""] ?? whole,
+  );
 }
 
 function homeDirectory(env: Environment): string {

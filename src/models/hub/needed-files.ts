@@ -5,6 +5,7 @@ import { describeJson, isJsonObject } from "../../base/json.ts";
 import {
   CONFIG_FILE,
   GENERATION_CONFIG_FILE,
+  QUANTIZATION_FILES,
   TOKENIZER_COMPANIONS,
   TOKENIZER_FILE,
   VOCABULARY_FILES,
@@ -36,6 +37,8 @@ export function neededFiles(names: ReadonlySet<string>, requires: Requirement, i
     throw noModel(names, id);
   }
   const optional = [CONFIG_FILE, GENERATION_CONFIG_FILE];
+  // They are fetched to be refused before the weights are.
+  const quantization = requires === "tokenizer" ? [] : QUANTIZATION_FILES.filter((name) => names.has(name));
   if (requires !== "config") {
     optional.push(TOKENIZER_FILE, ...TOKENIZER_COMPANIONS);
   }
@@ -43,7 +46,7 @@ export function neededFiles(names: ReadonlySet<string>, requires: Requirement, i
   if (requires !== "config" && !names.has(TOKENIZER_FILE)) {
     optional.push(...VOCABULARY_FILES);
   }
-  const small = optional.filter((name) => names.has(name));
+  const small = [...optional.filter((name) => names.has(name)), ...quantization];
   const absent = optional.filter((name) => !names.has(name));
   if (requires !== "model") {
     return { small, absent };

@@ -14,7 +14,7 @@ export function howToName(): string {
 }
 
 /**
- * Checks that a model's name is a repository id, "org/name".
+ * Checks that a model's name is a repository id, "org/name", or "name" as those of the hub's first years.
  *
  * @param local the path that was looked at before and is not there, for messages
  * @throws ModelComposeError "invalid-argument" for what is no repository id
@@ -22,7 +22,7 @@ export function howToName(): string {
 export function checkRepositoryId(model: string, local: string): void {
   const parts = model.split("/");
   const isId =
-    parts.length === 2 &&
+    parts.length <= 2 &&
     parts.every((part) => ID_PART.test(part) && !/--|\.\./.test(part)) &&
     model.length <= 96;
   if (isId) {
@@ -40,6 +40,16 @@ export function checkRepositoryId(model: string, local: string): void {
       remedy:
         url !== undefined ? `Write "${url}".` : near === undefined ? howToName() : `${near} ${howToName()}`,
     },
+  );
+}
+
+/** The error for a model in llama.cpp's format. @param found what was found, as the beginning of a sentence */
+export function ggufError(found: string): ModelComposeError {
+  return new ModelComposeError(
+    "unsupported",
+    `${found}: GGUF files are llama.cpp's, and are not read here. Supported: safetensors and pytorch_model.bin beside a ` +
+      "config.json.",
+    { remedy: "Name the repository, or the folder, that the GGUF file was made from." },
   );
 }
 

@@ -15,10 +15,10 @@ function write(path: string, content = ""): void {
 }
 
 /** A hub cache with MODEL at commit "abc123", branch "main"; the cache and its snapshot. */
-function cacheWith(files: Record<string, string>): { cache: string; snapshot: string } {
+function cacheWith(files: Record<string, string>, folder = FOLDER): { cache: string; snapshot: string } {
   const cache = temporaryDirectory();
-  write(join(cache, FOLDER, "refs", "main"), "abc123");
-  const snapshot = join(cache, FOLDER, "snapshots", "abc123");
+  write(join(cache, folder, "refs", "main"), "abc123");
+  const snapshot = join(cache, folder, "snapshots", "abc123");
   mkdirSync(snapshot, { recursive: true });
   for (const [name, content] of Object.entries(files)) {
     write(join(snapshot, name), content);
@@ -109,6 +109,10 @@ describe("hub ids", () => {
     expect(hubCacheDirectory(base)).toBe(join(home, ".cache", "huggingface", "hub"));
     expect(hubCacheDirectory({ ...base, XDG_CACHE_HOME: "/x" })).toBe(join("/x", "huggingface", "hub"));
     expect(hubCacheDirectory({ ...base, XDG_CACHE_HOME: "/x", HF_HOME: "~/h" })).toBe(join(home, "h", "hub"));
+    const disk = { ...base, DISK: "/mnt/d", EMPTY: undefined };
+    expect(hubCacheDirectory({ ...disk, HF_HOME: "$DISK/h" })).toBe(join("/mnt/d/h", "hub"));
+    expect(hubCacheDirectory({ ...disk, HF_HUB_CACHE: "${DISK}/$EMPTY/x" })).toBe("/mnt/d/$EMPTY/x");
+    expect(hubCacheDirectory({ ...disk, HF_HUB_CACHE: "~/x$DISK" })).toBe(join(home, "x/mnt/d"));
     expect(hubCacheDirectory({ ...base, HF_HOME: "/h", HF_HUB_CACHE: "/c" })).toBe("/c");
     expect(hubCacheDirectory({ ...base, HF_HOME: "", HF_HUB_CACHE: "" })).toBe(hubCacheDirectory(base));
   });
@@ -189,7 +193,7 @@ describe("hub ids", () => {
   });
 
   it.each([
-    ["gpt2", 'Did you mean "openai-community/gpt2"?'],
+    ["a b", "is neither a directory"],
     ["a/b/c", "is neither a directory"],
     ["org/na me", "is neither a directory"],
     ["org/.name", "is neither a directory"],
@@ -202,6 +206,25 @@ describe("hub ids", () => {
       code: "invalid-argument",
       message: expect.stringContaining(message) as string,
     });
+  });
+
+  it("may have no owner, as those of the hub's first years: what is in the cache is used", async () => {
+    const { cache } = cacheWith(complete, "models--gpt2");
+    const directory = await resolveIn("gpt2", { cacheDirectory: cache, localFilesOnly: true });
+    expect(directory).toContain("models--gpt2");
+  });
+
+  it("are no files: GGUF is told what is read here", async () => {
+    const folder = temporaryDirectory();
+    writeFileSync(join(folder, "m.gguf"), "GGUF");
+    const supported =
+      "GGUF files are llama.cpp's, and are not read here. Supported: safetensors and pytorch_model.bin";
+    for (const model of ["m.gguf", "./m.gguf", join(folder, "m.gguf")]) {
+      await expect(resolveModelDirectory(model, { cwd: folder })).rejects.toMatchObject({
+        code: "unsupported",
+        message: expect.stringContaining(supported) as string,
+      });
+    }
   });
 
   it.each(["../../x", "a/../b", "", "a\\b", "/main"])("refuse the revision %j", async (revision) => {

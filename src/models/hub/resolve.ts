@@ -20,7 +20,7 @@ import {
 import type { FetchOptions } from "./fetch-model.ts";
 import type { HubOptions } from "./options.ts";
 import { meantModel, suggestion } from "../families/known-models.ts";
-import { checkRepositoryId, checkRevision, DEFAULT_REVISION, howToName } from "./repository.ts";
+import { checkRepositoryId, ggufError, checkRevision, DEFAULT_REVISION, howToName } from "./repository.ts";
 
 export interface ResolveOptions extends HubOptions, LoadReports {
   /** What the model is for, and so what must be there. Default "model": configuration, weights and tokenizer. */
@@ -81,8 +81,9 @@ export async function locateModel(
   if (isPath(model)) {
     return { kind: "local", directory: await requireDirectory(model, local) };
   }
-  if (await isDirectory(local)) {
-    return { kind: "local", directory: local };
+  const status = await fileStatus(local);
+  if (status !== undefined) {
+    return { kind: "local", directory: await requireDirectory(model, local) };
   }
   if (BUNDLED_MODELS.includes(model)) {
     return { kind: "bundled", directory: bundledModelDirectory(model) };
@@ -186,6 +187,9 @@ async function requireDirectory(model: string, path: string): Promise<string> {
   const status = await fileStatus(path);
   if (status?.kind === "directory") {
     return path;
+  }
+  if (status !== undefined && /\.gguf$/i.test(path)) {
+    throw ggufError(`"${model}" is a GGUF file`);
   }
   throw status === undefined
     ? new ModelComposeError("not-found", `No model at "${model}": "${path}" does not exist.`, {

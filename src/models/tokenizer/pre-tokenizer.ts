@@ -123,6 +123,14 @@ function readStep(part: Part): Step {
     growth: 1,
   });
   switch (part.type) {
+    case "BertPreTokenizer":
+      return {
+        splitters: [
+          splitter(Pattern.ofSet(WHITE_SPACE), "Removed", false),
+          splitter(Pattern.ofSet(PUNCTUATION), "Isolated", false),
+        ],
+        growth: 1,
+      };
     case "ByteLevel":
       return readByteLevel(part);
     case "CharDelimiterSplit":

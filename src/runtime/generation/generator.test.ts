@@ -9,8 +9,9 @@ import type { GeneratorParts } from "./request.ts";
 const VOCABULARY = 100;
 
 /** Text of token t: the t-th letter; token 99 is half a character that the next token completes. */
+const encode = (text: string): number[] => Array.from(text, (letter) => letter.charCodeAt(0) - 97);
 const codec: TextCodec = {
-  encode: (text) => Array.from(text, (letter) => letter.charCodeAt(0) - 97),
+  encodeAsync: (text) => Promise.resolve(encode(text)),
   decode: (ids) => ids.map((id) => String.fromCharCode(97 + id)).join(""),
   incrementalDecoder: () => {
     let held = "";

@@ -32,7 +32,9 @@ export async function showModelInfo(
   const stored = await storedPrecision(directory);
   const available = availableMemory();
   const tokens = Math.min(DEFAULT_CONTEXT, info.maxPositions);
-  const rows = PRECISIONS.map((precision) => {
+  // Weights are held as they are stored: another precision cannot be had of these.
+  const possible = stored === undefined ? PRECISIONS : [stored];
+  const rows = possible.map((precision) => {
     const weights = info.parameters * BYTES[precision];
     const needed = weights + kvBytes(info, tokens);
     return { precision, weights, needed, fits: needed <= available };

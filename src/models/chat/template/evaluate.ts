@@ -1,6 +1,6 @@
 /** Computes the values of a template's expressions while it runs; execute.ts runs its statements. */
 import { applyFilter } from "./filters.ts";
-import type { RunLimits } from "./limits.ts";
+import { spend, spendItems, spendText } from "./limits.ts";
 import { attribute, item, slice } from "./members.ts";
 import { contains, equals, operate, sign } from "./operators.ts";
 import { str } from "./print.ts";
@@ -8,6 +8,7 @@ import type { Scope } from "./scope.ts";
 import type {
   BinaryExpression,
   CallExpression,
+  ComparisonChain,
   Expression,
   FilterCall,
   Literal,
@@ -20,6 +21,7 @@ import {
   booleanOf,
   floatOf,
   integerOf,
+  isSequence,
   isTrue,
   iterate,
   listOf,
@@ -49,23 +51,15 @@ export const CONSTANTS: ReadonlyMap<string, Value> = new Map<string, Value>([
 ]);
 
 export class Evaluator {
-  readonly #limits: RunLimits;
-
-  constructor(limits: RunLimits) {
-    this.#limits = limits;
-  }
-
   /**
    * Computes the value of an expression.
    *
    * @throws UndefinedError for what is done with a value that is not there; Error for all else that Python would refuse,
-   *   and when the limits are reached
+   *   and when the budget is used up
    */
   evaluate(node: Expression, scope: Scope): Value {
-    this.#limits.checkTime();
-    const value = this.#evaluate(node, scope);
-    this.#limits.checkValue(value);
-    return value;
+    spend();
+    return this.#evaluate(node, scope);
   }
 
   /** Applies a filter to a value. */
@@ -86,7 +80,7 @@ export class Evaluator {
     if (called.kind === "undefined") {
       throw new UndefinedError(`${sourceOf(callee)} is undefined`);
     }
-    if (called.kind !== "function") {
+    if ((called.kind !== "function" && called.kind !== "namespace") || called.call === undefined) {
       throw new Error(`${sourceOf(callee)} is ${nameOf(called)}, and cannot be called`);
     }
     return called.call(args);
@@ -148,8 +142,10 @@ export class Evaluator {
         return this.filter(node.filter, this.evaluate(node.operand, scope), scope);
       case "TestExpression": {
         const value = this.evaluate(node.operand, scope);
-        return booleanOf(applyTest(node.test.value, value, NO_ARGUMENTS) !== node.negate);
+        return booleanOf(applyTest(node.test.value, value, this.arguments(node.args, scope)) !== node.negate);
       }
+      case "ComparisonChain":
+        return this.#comparisons(node, scope);
       case "SelectExpression":
         return isTrue(this.evaluate(node.test, scope)) ? this.evaluate(node.lhs, scope) : UNDEFINED;
       case "Ternary":
@@ -173,6 +169,7 @@ export class Evaluator {
       case "StringLiteral":
         return textOf(node.value);
       case "ArrayLiteral":
+        spendItems(node.value.length);
         return listOf(node.value.map((part) => this.evaluate(part, scope)));
       case "TupleLiteral":
         return tupleOf(node.value.map((part) => this.evaluate(part, scope)));
@@ -189,7 +186,9 @@ export class Evaluator {
       throw new UndefinedError(`${sourceOf(object)} is undefined`);
     }
     if (property.type === "SliceExpression") {
-      return this.#slice(owner, property, scope);
+      // Jinja computes what is constant when it compiles, where a slice of what has none is undefined and no error.
+      const hasSlices = owner.kind === "text" || isSequence(owner);
+      return !hasSlices && isConstant(object) ? UNDEFINED : this.#slice(owner, property, scope);
     }
     return !computed && property.type === "Identifier"
       ? attribute(owner, property.value)
@@ -224,7 +223,10 @@ export class Evaluator {
     if (operator === "or") {
       return isTrue(left) ? left : this.evaluate(node.right, scope);
     }
-    const right = this.evaluate(node.right, scope);
+    return this.#operate(operator, node.left, left, node.right, this.evaluate(node.right, scope));
+  }
+
+  #operate(operator: string, leftNode: Expression, left: Value, rightNode: Expression, right: Value): Value {
     switch (operator) {
       case "==":
         return booleanOf(equals(left, right));
@@ -234,12 +236,32 @@ export class Evaluator {
         return booleanOf(contains(right, left));
       case "not in":
         return booleanOf(!contains(right, left));
-      case "~":
-        return textOf(str(left) + str(right));
+      case "~": {
+        const text = str(left) + str(right);
+        spendText(text.length);
+        return textOf(text);
+      }
     }
-    this.#requireDefined(node.left, left);
-    this.#requireDefined(node.right, right);
+    this.#requireDefined(leftNode, left);
+    if (operator !== "%" || left.kind !== "text") {
+      this.#requireDefined(rightNode, right);
+    }
     return operate(operator, left, right);
+  }
+
+  /** As in Python, the first comparison that fails ends the chain. */
+  #comparisons({ first, rest }: ComparisonChain, scope: Scope): Value {
+    let [leftNode, left] = [first, this.evaluate(first, scope)];
+    let result: Value = booleanOf(true);
+    for (const { operator, value } of rest) {
+      const right = this.evaluate(value, scope);
+      result = this.#operate(operator, leftNode, left, value, right);
+      if (!isTrue(result)) {
+        return result;
+      }
+      [leftNode, left] = [value, right];
+    }
+    return result;
   }
 
   #requireDefined(node: Expression, { kind }: Value): void {
@@ -247,6 +269,21 @@ export class Evaluator {
       throw new UndefinedError(`${sourceOf(node)} is undefined`);
     }
   }
+}
+
+function isConstant(node: Expression): boolean {
+  if (node.type === "ArrayLiteral" || node.type === "TupleLiteral") {
+    return node.value.every(isConstant);
+  }
+  if (node.type === "ObjectLiteral") {
+    return [...node.value].flat().every(isConstant);
+  }
+  if (node.type === "UnaryExpression") {
+    return isConstant(node.argument);
+  }
+  return node.type === "Identifier"
+    ? CONSTANTS.has(node.value)
+    : ["FloatLiteral", "IntegerLiteral", "StringLiteral"].includes(node.type);
 }
 
 /** The source of an expression, as far as that is simple: `"message.content"`; for messages. */

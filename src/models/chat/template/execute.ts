@@ -1,7 +1,8 @@
 /** Runs a template: its statements and what they print; evaluate.ts computes its expressions. */
 import { CONSTANTS, Evaluator } from "./evaluate.ts";
-import { Output, RunLimits } from "./limits.ts";
+import { Output, spend, withBudget } from "./limits.ts";
 import { Signature } from "./macros.ts";
+import { equals } from "./operators.ts";
 import { str } from "./print.ts";
 import { Scope } from "./scope.ts";
 import {
@@ -18,6 +19,7 @@ import {
   type Program,
   type SetStatement,
   type Statement,
+  type WithStatement,
 } from "./syntax.ts";
 import {
   booleanOf,
@@ -27,7 +29,9 @@ import {
   iterate,
   nameOf,
   textOf,
+  tupleOf,
   UNDEFINED,
+  type Arguments,
   type FunctionValue,
   type NamespaceValue,
   type Value,
@@ -43,20 +47,20 @@ type Ending = "end" | "break" | "continue";
  *   to an end or makes more than fits
  */
 export function renderProgram(program: Program, globals: Scope): string {
-  const run = new Run();
-  const output = new Output(run.limits);
-  requireEnd(run.execute(program.body, new Scope(globals), output));
-  return output.text;
+  return withBudget(() => {
+    const output = new Output();
+    requireEnd(new Run().execute(program.body, new Scope(globals), output));
+    return output.text;
+  });
 }
 
 /** One run of a template. */
 class Run {
-  readonly limits = new RunLimits();
-  readonly #evaluator = new Evaluator(this.limits);
+  readonly #evaluator = new Evaluator();
 
   execute(nodes: readonly Node[], scope: Scope, output: Output): Ending {
     for (const node of nodes) {
-      this.limits.checkTime();
+      spend();
       if (!isStatement(node)) {
         output.write(str(this.#evaluator.evaluate(node, scope)));
         continue;
@@ -71,8 +75,6 @@ class Run {
 
   #statement(node: Statement, scope: Scope, output: Output): Ending {
     switch (node.type) {
-      case "Comment":
-        return "end";
       case "Break":
         return "break";
       case "Continue":
@@ -93,23 +95,42 @@ class Run {
         return "end";
       case "FilterStatement":
         return this.#filterBlock(node, scope, output);
+      case "Scope":
+        return this.execute(node.body, new Scope(scope), output);
+      case "With":
+        return this.#with(node, scope, output);
     }
   }
 
   /** Runs a loop. Each iteration has a scope of its own: what one sets, the next does not see. */
-  #loop({ loopvar, iterable, body, defaultBlock }: ForStatement, scope: Scope, output: Output): Ending {
-    const items = this.#itemsOf(loopvar, iterable, scope);
-    if (items.length === 0) {
-      return this.execute(defaultBlock, new Scope(scope), output);
-    }
+  #loop(node: ForStatement, scope: Scope, output: Output): Ending {
+    const items = this.#itemsOf(node.loopvar, node.iterable, scope);
+    return this.#loopOver(node, items, { scope, output, depth: 0 });
+  }
+
+  #loopOver(node: ForStatement, items: readonly Value[], { scope, output, depth }: Place): Ending {
+    const { loopvar, body, defaultBlock, recursive } = node;
+    const call = ({ positional: [inner = UNDEFINED] }: Arguments): Value => {
+      if (depth >= DEEPEST_LOOP) {
+        throw new Error(`a loop calls itself more than ${DEEPEST_LOOP} times`);
+      }
+      const text = new Output();
+      requireEnd(this.#loopOver(node, iterate(inner), { scope, output: text, depth: depth + 1 }));
+      return textOf(text.text);
+    };
+    const state: LoopState = { items, depth, call: recursive ? call : undefined, changed: undefined };
+    let hasCompleted = false;
     for (const [i, item] of items.entries()) {
       const inner = this.#iteration(loopvar, item, scope);
-      inner.set("loop", loopOf(items, i));
-      if (this.execute(body, inner, output) === "break") {
+      inner.set("loop", loopOf(state, i));
+      const ending = this.execute(body, inner, output);
+      hasCompleted ||= ending === "end";
+      if (ending === "break") {
         break;
       }
     }
-    return "end";
+    // As in Jinja, `else` stands for a loop of which no iteration came to its end.
+    return hasCompleted ? "end" : this.execute(defaultBlock, new Scope(scope), output);
   }
 
   /** The items that a loop goes over; of `items if test`, those for which the test holds. */
@@ -124,36 +145,41 @@ class Run {
   }
 
   #iteration(target: Expression, item: Value, scope: Scope): Scope {
-    // The time is checked here too, because the body may be empty.
-    this.limits.checkTime();
+    // This is counted too, because the body may be empty.
+    spend();
     const inner = new Scope(scope);
     this.#assign(target, item, inner);
     return inner;
   }
 
-  #set({ assignee, value, body }: SetStatement, scope: Scope): Ending {
+  /** Runs a block with variables whose values do not see each other. */
+  #with({ assignments, body }: WithStatement, scope: Scope, output: Output): Ending {
+    const values = assignments.map(([, value]) => this.#evaluator.evaluate(value, scope));
+    const inner = new Scope(scope);
+    for (const [i, [target]] of assignments.entries()) {
+      this.#assign(target, values[i] ?? UNDEFINED, inner);
+    }
+    return this.execute(body, inner, output);
+  }
+
+  #set({ assignee, value, filters, body }: SetStatement, scope: Scope): Ending {
     if (value !== null) {
       this.#assign(assignee, this.#evaluator.evaluate(value, scope), scope);
       return "end";
     }
-    const output = new Output(this.limits);
+    const output = new Output();
     const ending = this.execute(body, new Scope(scope), output);
     if (ending === "end") {
-      this.#assignBlock(assignee, textOf(output.text), scope);
+      this.#assign(assignee, this.#filtered(output.text, filters, scope), scope);
     }
     return ending;
   }
 
-  /** Sets a variable to the text of a block, filtered: `{% set name | filter %}`. */
-  #assignBlock(target: Expression, text: Value, scope: Scope): void {
-    const filters: FilterCall[] = [];
-    let name = target;
-    while (name.type === "FilterExpression") {
-      filters.unshift(name.filter);
-      name = name.operand;
-    }
-    const value = filters.reduce((before, filter) => this.#evaluator.filter(filter, before, scope), text);
-    this.#assign(name, value, scope);
+  #filtered(text: string, filters: readonly FilterCall[], scope: Scope): Value {
+    return filters.reduce<Value>(
+      (before, filter) => this.#evaluator.filter(filter, before, scope),
+      textOf(text),
+    );
   }
 
   #assign(target: Expression, value: Value, scope: Scope): void {
@@ -203,7 +229,7 @@ class Run {
     return functionOf((args) => {
       const inner = new Scope(scope);
       signature.bind(args, inner, (node) => this.#evaluator.evaluate(node, inner));
-      const output = new Output(this.limits);
+      const output = new Output();
       requireEnd(this.execute(body, inner, output));
       return textOf(output.text);
     });
@@ -220,11 +246,15 @@ class Run {
     );
   }
 
-  #filterBlock({ filter, body }: FilterStatement, scope: Scope, output: Output): Ending {
-    const inner = new Output(this.limits);
+  #filterBlock({ filters, body }: FilterStatement, scope: Scope, output: Output): Ending {
+    const inner = new Output();
     const ending = this.execute(body, new Scope(scope), inner);
     if (ending === "end") {
-      output.write(str(this.#evaluator.filter(filter, textOf(inner.text), scope)));
+      const filtered = this.#filtered(inner.text, filters, scope);
+      if (filtered.kind !== "text") {
+        throw new Error(`a filter block makes ${nameOf(filtered)}; expected a text`);
+      }
+      output.write(filtered.value);
     }
     return ending;
   }
@@ -236,10 +266,31 @@ function requireEnd(ending: Ending): void {
   }
 }
 
-function loopOf(items: readonly Value[], i: number): NamespaceValue {
+/** Where a loop runs. */
+interface Place {
+  readonly scope: Scope;
+  readonly output: Output;
+  /** How many loops of the same statement it runs in. */
+  readonly depth: number;
+}
+
+/** How deep a recursive loop may call itself. */
+const DEEPEST_LOOP = 200;
+
+interface LoopState {
+  readonly items: readonly Value[];
+  readonly depth: number;
+  readonly call: NamespaceValue["call"];
+  /** What `loop.changed` was called with last. */
+  changed: Value | undefined;
+}
+
+function loopOf(state: LoopState, i: number): NamespaceValue {
+  const { items, depth, call } = state;
   const { length } = items;
   return {
     kind: "namespace",
+    ...(call === undefined ? {} : { call }),
     fields: new Map<string, Value>([
       ["index", integerOf(i + 1)],
       ["index0", integerOf(i)],
@@ -250,9 +301,18 @@ function loopOf(items: readonly Value[], i: number): NamespaceValue {
       ["last", booleanOf(i === length - 1)],
       ["previtem", items[i - 1] ?? UNDEFINED],
       ["nextitem", items[i + 1] ?? UNDEFINED],
+      ["depth", integerOf(depth + 1)],
+      ["depth0", integerOf(depth)],
       ["cycle", functionOf(({ positional }) => cycle(positional, i))],
+      ["changed", functionOf(({ positional }) => booleanOf(hasChanged(state, tupleOf(positional))))],
     ]),
   };
+}
+
+function hasChanged(state: LoopState, values: Value): boolean {
+  const isSame = state.changed !== undefined && equals(state.changed, values);
+  state.changed = values;
+  return !isSame;
 }
 
 function cycle(values: readonly Value[], i: number): Value {

@@ -1,10 +1,24 @@
 /** Jinja's filters (jinja2/filters.py), and `tojson` as transformers has it (utils/chat_template_utils.py). */
+import { clip } from "../../../base/clip.ts";
 import { bind, shift, type BoundArguments } from "./arguments.ts";
 import { path } from "./members.ts";
-import { compare } from "./operators.ts";
+import { formatValues, percent } from "./format.ts";
+import { spend, spendText } from "./limits.ts";
 import { dumpJson, str } from "./print.ts";
+import {
+  batch,
+  extreme,
+  groupBy,
+  keyOf,
+  round,
+  slices,
+  sortBy,
+  sum,
+  truncate,
+  wordCount,
+} from "./sequence-filters.ts";
 import { applyTest } from "./tests.ts";
-import { capitalize, replace, splitLines, strip } from "./text-methods.ts";
+import { capitalize, padText, replace, splitLines, strip } from "./text-methods.ts";
 import {
   floatOf,
   hashOf,
@@ -75,13 +89,20 @@ function capitalizePart(part: string): string {
   return first.toUpperCase() + part.slice(first.length).toLowerCase();
 }
 
+/** @throws Error for more than fit */
+function spaces(count: number): string {
+  spendText(Math.max(count, 0));
+  return " ".repeat(Math.max(count, 0));
+}
+
 function indent(value: Value, args: BoundArguments<"width" | "first" | "blank">): Value {
   if (value.kind !== "text") {
     throw new Error(`indent: ${nameOf(value)} is not a text`);
   }
   const width = args.get("width");
-  const indention = width?.kind === "text" ? width.value : " ".repeat(args.integer("width") ?? 4);
+  const indention = width?.kind === "text" ? width.value : spaces(args.integer("width") ?? 4);
   const lines = splitLines(`${value.value}\n`);
+  spendText(lines.length * indention.length + value.value.length);
   const isBlankToo = args.flag("blank") ?? false;
   const indented = lines.map((line, i) =>
     i === 0 || (line === "" && !isBlankToo) ? line : indention + line,
@@ -93,20 +114,10 @@ function join(value: Value, args: BoundArguments<"d" | "attribute">): Value {
   const attribute = args.get("attribute");
   const parts = iterate(value).map((one) => (attribute === undefined ? one : path(one, str(attribute))));
   const separator = args.get("d");
-  return textOf(parts.map(str).join(separator === undefined ? "" : str(separator)));
-}
-
-/** The key that a value is sorted and told apart by: a path of it, texts without their case unless it counts. */
-function keyOf(value: Value, attribute: string | undefined, isCaseSensitive: boolean): Value {
-  const key = attribute === undefined ? value : path(value, attribute);
-  return key.kind === "text" && !isCaseSensitive ? textOf(key.value.toLowerCase()) : key;
-}
-
-/** Sorts values by a key. Those that are equal keep their order, also in reverse. */
-function sortBy(values: readonly Value[], key: (value: Value) => Value, isReverse: boolean): Value[] {
-  const keyed = values.map((value) => ({ value, key: key(value) }));
-  keyed.sort((a, b) => (isReverse ? compare(b.key, a.key) : compare(a.key, b.key)));
-  return keyed.map(({ value }) => value);
+  const texts = parts.map(str);
+  const between = separator === undefined ? "" : str(separator);
+  spendText(texts.reduce((sum, text) => sum + text.length, between.length * texts.length));
+  return textOf(texts.join(between));
 }
 
 function sort(value: Value, args: BoundArguments<"reverse" | "case_sensitive" | "attribute">): Value {
@@ -201,7 +212,7 @@ function toJson(value: Value, args: BoundArguments<JsonParameter>): Value {
   return textOf(
     dumpJson(value, {
       isAscii: args.flag("ensure_ascii") ?? false,
-      indent: typeof indention === "number" ? " ".repeat(Math.max(indention, 0)) : indention,
+      indent: typeof indention === "number" ? spaces(indention) : indention,
       itemSeparator,
       keySeparator: keySeparator ?? ": ",
       sortsKeys: args.flag("sort_keys") ?? false,
@@ -261,6 +272,19 @@ function ifMissing(value: Value, args: BoundArguments<"default_value" | "boolean
 
 const filters: ReadonlyMap<string, Filter> = new Map<string, Filter>([
   plain("abs", absolute),
+  filter("batch", ["linecount", "fill_with"], batch),
+  filter("center", ["width"], (value, args) =>
+    textOf(padText(str(value), args.integer("width") ?? 80, " ", "both")),
+  ),
+  filter("groupby", ["attribute", "default", "case_sensitive"], groupBy),
+  filter("max", ["case_sensitive", "attribute"], extreme(1)),
+  filter("min", ["case_sensitive", "attribute"], extreme(-1)),
+  filter("round", ["precision", "method"], round),
+  filter("slice", ["slices", "fill_with"], slices),
+  filter("sum", ["attribute", "start"], sum),
+  filter("truncate", ["length", "killwords", "end", "leeway"], truncate),
+  ["format", (value, args) => textOf(percent(str(value), formatValues(args)))],
+  plain("wordcount", wordCount),
   plain("capitalize", (value) => textOf(capitalize(str(value)))),
   plain("count", lengthOf),
   plain("first", (value) => iterate(value)[0] ?? UNDEFINED),
@@ -303,7 +327,11 @@ const filters: ReadonlyMap<string, Filter> = new Map<string, Filter>([
 export function applyFilter(name: string, value: Value, args: Arguments): Value {
   const found = filters.get(name);
   if (found === undefined) {
-    throw new Error(`the filter ${JSON.stringify(name)} is not known here`);
+    throw new Error(`the filter ${JSON.stringify(clip(name))} is not known here`);
+  }
+  spend();
+  if (value.kind === "text") {
+    spendText(value.value.length);
   }
   return found(value, args);
 }

@@ -1,6 +1,8 @@
 /** The functions that every template may call: Jinja's, and those that transformers adds. */
 import { bind } from "./arguments.ts";
+import { spendItems } from "./limits.ts";
 import { str } from "./print.ts";
+import { cycler, joiner } from "./sequence-filters.ts";
 import { strftime } from "./strftime.ts";
 import {
   functionOf,
@@ -25,7 +27,9 @@ const LONGEST_RANGE = 100_000;
 /** The functions by name. @param now the time that `strftime_now` tells */
 export function globalsAt(now: Date): ReadonlyMap<string, Value> {
   return new Map<string, Value>([
+    ["cycler", functionOf(cycler)],
     ["dict", functionOf(toMapping)],
+    ["joiner", functionOf(joiner)],
     ["namespace", functionOf((args) => ({ kind: "namespace", fields: fieldsOf(toMapping(args)) }))],
     ["range", functionOf(range)],
     [
@@ -76,6 +80,7 @@ function range({ positional, named }: Arguments): Value {
   const [start, stop] = second === undefined ? [0, first] : [first, second];
   const count = Math.max(0, Math.ceil((stop - start) / step));
   if (named.size === 0 && bounds.length <= 3 && Number.isInteger(count) && count <= LONGEST_RANGE) {
+    spendItems(count);
     return listOf(Array.from({ length: count }, (_, i) => integerOf(start + i * step)));
   }
   const found = positional

@@ -103,7 +103,6 @@ class NameReads {
         }
         return;
       case "Break":
-      case "Comment":
       case "Continue":
       case "FloatLiteral":
       case "IntegerLiteral":
@@ -130,7 +129,18 @@ class NameReads {
         return;
       case "FilterStatement":
         this.visitAll(node.body);
-        this.#visitFilter(node.filter);
+        node.filters.forEach((filter) => this.#visitFilter(filter));
+        return;
+      case "Scope":
+        this.visitAll(node.body);
+        return;
+      case "With":
+        this.visitAll(node.assignments.map(([, value]) => value));
+        node.assignments.forEach(([target]) => this.#setTarget(target));
+        this.visitAll(node.body);
+        return;
+      case "ComparisonChain":
+        this.visitAll([node.first, ...node.rest.map(({ value }) => value)]);
         return;
       case "ArrayLiteral":
       case "TupleLiteral":

@@ -1,5 +1,7 @@
 /** What `value.name` and `value[key]` are, as Jinja's sandbox resolves them (jinja2/sandbox.py: getattr, getitem). */
 import { bind } from "./arguments.ts";
+import { braces } from "./format.ts";
+import { spendItems, spendText } from "./limits.ts";
 import { equals } from "./operators.ts";
 import { repr } from "./print.ts";
 import { textMethods } from "./text-methods.ts";
@@ -40,9 +42,10 @@ export function path(value: Value, names: string): Value {
     );
 }
 
-/** What `value[start:stop:step]` is, of a text or a sequence; other values have none. @throws Error for a step of 0 */
+/** What `value[start:stop:step]` is, of a text or a sequence. @throws Error for other values, and a step of 0 */
 export function slice(value: Value, start: Value, stop: Value, step: Value): Value {
   if (value.kind === "text") {
+    spendText(value.value.length);
     const characters = Array.from(value.value);
     return textOf(
       indices(characters.length, start, stop, step)
@@ -51,7 +54,7 @@ export function slice(value: Value, start: Value, stop: Value, step: Value): Val
     );
   }
   if (!isSequence(value)) {
-    return UNDEFINED;
+    throw new Error(`${nameOf(value)} has no slices`);
   }
   const items = indices(value.items.length, start, stop, step).map((i) => value.items[i]);
   return value.kind === "list" ? listOf(items) : tupleOf(items);
@@ -68,7 +71,9 @@ function indices(length: number, start: Value, stop: Value, step: Value): number
     value === undefined ? otherwise : Math.min(Math.max(value < 0 ? value + length : value, least), most);
   const first = clamp(bound(start), by > 0 ? least : most);
   const end = clamp(bound(stop), by > 0 ? most : least);
-  return Array.from({ length: Math.max(Math.ceil((end - first) / by), 0) }, (_, i) => first + i * by);
+  const count = Math.max(Math.ceil((end - first) / by), 0);
+  spendItems(count);
+  return Array.from({ length: count }, (_, i) => first + i * by);
 }
 
 function bound(value: Value): number | undefined {
@@ -92,6 +97,7 @@ function fieldOf(value: Value, key: Value): Value | undefined {
   }
   const index = Number(key.value);
   if (value.kind === "text") {
+    spendText(value.value.length);
     const character = Array.from(value.value).at(index);
     return character === undefined ? undefined : textOf(character);
   }
@@ -101,11 +107,22 @@ function fieldOf(value: Value, key: Value): Value | undefined {
 /** What a value has as Python's object; undefined when it has nothing of that name. */
 function ownAttribute(value: Value, name: string): Value | undefined {
   if (value.kind === "text") {
+    if (name === "format") {
+      return functionOf((args) => textOf(braces(value.value, args, { attribute, item })));
+    }
     const method = textMethods.get(name);
-    return method === undefined ? undefined : functionOf((args) => method(value.value, args));
+    return method === undefined
+      ? undefined
+      : functionOf((args) => {
+          spendText(value.value.length);
+          return method(value.value, args);
+        });
   }
   if (value.kind === "mapping") {
     return mappingAttribute(value, name);
+  }
+  if (value.kind === "tuple" && value.names !== undefined) {
+    return value.items[value.names.indexOf(name)];
   }
   if (value.kind === "namespace") {
     return value.fields.get(name);

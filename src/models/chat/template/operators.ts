@@ -1,4 +1,6 @@
 /** Python's operators on the values of a template. */
+import { percent } from "./format.ts";
+import { spend, spendItems, spendText } from "./limits.ts";
 import { compareTexts, repr } from "./print.ts";
 import {
   booleanOf,
@@ -14,11 +16,9 @@ import {
   type Value,
 } from "./values.ts";
 
-/** Longest product of a text or a list; a longer one is refused before it is made. */
-const LONGEST_PRODUCT = 2 ** 26;
-
 /** Python's `==`, by content; no text equals a number. */
 export function equals(a: Value, b: Value): boolean {
+  spend();
   const [x, y] = [numberOf(a), numberOf(b)];
   if (x !== undefined || y !== undefined) {
     return x === y;
@@ -42,6 +42,7 @@ export function equals(a: Value, b: Value): boolean {
     );
   }
   if (a.kind === "text") {
+    spendText(Math.min(a.value.length, b.kind === "text" ? b.value.length : 0));
     return b.kind === "text" && a.value === b.value;
   }
   return a === b || (a.kind === b.kind && (a.kind === "none" || a.kind === "undefined"));
@@ -50,6 +51,7 @@ export function equals(a: Value, b: Value): boolean {
 /** Python's `in`. @throws Error when `container` holds nothing, or not such values */
 export function contains(container: Value, item: Value): boolean {
   if (container.kind === "text" && item.kind === "text") {
+    spendText(container.value.length);
     return container.value.includes(item.value);
   }
   if (container.kind === "mapping") {
@@ -63,6 +65,7 @@ export function contains(container: Value, item: Value): boolean {
 
 /** The order of two values: below 0, 0 or above 0. @throws Error for values that Python does not order */
 export function compare(a: Value, b: Value): number {
+  spend();
   const [x, y] = [numberOf(a), numberOf(b)];
   if (x !== undefined && y !== undefined) {
     return x - y;
@@ -157,12 +160,17 @@ function power(a: number, b: number, hasFloat: boolean): Value {
 function join(operator: string, left: Value, right: Value): Value | undefined {
   if (operator === "+") {
     if (left.kind === "text" && right.kind === "text") {
+      spendText(left.value.length + right.value.length);
       return textOf(left.value + right.value);
     }
     if (isSequence(left) && isSequence(right) && left.kind === right.kind) {
+      spendItems(left.items.length + right.items.length);
       const items = [...left.items, ...right.items];
       return left.kind === "list" ? listOf(items) : tupleOf(items);
     }
+  }
+  if (operator === "%" && left.kind === "text") {
+    return textOf(percent(left.value, right));
   }
   if (operator === "*") {
     return repeat(left, right) ?? repeat(right, left);
@@ -175,16 +183,14 @@ function repeat(value: Value, by: Value): Value | undefined {
     return undefined;
   }
   const times = Math.max(Number(by.value), 0);
-  const length = value.kind === "text" ? value.value.length : isSequence(value) ? value.items.length : 0;
-  if (length * times > LONGEST_PRODUCT) {
-    throw new Error(`it repeats ${nameOf(value)} to more than ${LONGEST_PRODUCT} parts`);
-  }
   if (value.kind === "text") {
+    spendText(value.value.length * times);
     return textOf(value.value.repeat(times));
   }
   if (!isSequence(value)) {
     return undefined;
   }
+  spendItems(value.items.length * times);
   const items = Array.from({ length: times }, () => value.items).flat();
   return value.kind === "list" ? listOf(items) : tupleOf(items);
 }

@@ -1,4 +1,5 @@
 /** Prints values as text: Python's `str()`, `repr()` and `json.dumps()`. */
+import { spendText } from "./limits.ts";
 import { nameOf, type Mapping, type SequenceValue, type Value } from "./values.ts";
 
 /** Python's `str()`, which is also what `{{ … }}` prints. @throws Error for what has no text, such as a function */
@@ -8,6 +9,12 @@ export function str(value: Value): string {
 
 /** Python's `repr()`. @throws Error for what has no text, such as a function */
 export function repr(value: Value): string {
+  const text = reprOf(value);
+  spendText(text.length);
+  return text;
+}
+
+function reprOf(value: Value): string {
   switch (value.kind) {
     case "text":
       return textRepr(value.value);
@@ -98,6 +105,12 @@ export function dumpJson(value: Value, style: JsonStyle): string {
 }
 
 function dump(value: Value, style: JsonStyle, newline: string): string {
+  const text = dumpOf(value, style, newline);
+  spendText(text.length);
+  return text;
+}
+
+function dumpOf(value: Value, style: JsonStyle, newline: string): string {
   switch (value.kind) {
     case "none":
       return "null";
@@ -205,6 +218,7 @@ function jsonText(text: string, { isAscii }: JsonStyle): string {
 
 /** The order of texts in Python, by code points: below 0, 0 or above 0. */
 export function compareTexts(a: string, b: string): number {
+  spendText(Math.min(a.length, b.length));
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {
     const [x, y] = [a.charCodeAt(i), b.charCodeAt(i)];

@@ -1,8 +1,4 @@
-/**
- * The syntax tree of a template, as the parser of `@huggingface/jinja` makes it: the nodes' `type` and the fields that are
- * read here. The library's own declarations import without file extensions, which TypeScript's NodeNext resolution does
- * not follow; that these are true is what parse.test.ts is for.
- */
+/** The syntax tree of a template. */
 
 export interface Program {
   readonly type: "Program";
@@ -15,16 +11,18 @@ export type Node = Statement | Expression;
 export type Statement =
   | BreakStatement
   | CallStatement
-  | CommentStatement
   | FilterStatement
   | ForStatement
   | IfStatement
   | MacroStatement
-  | SetStatement;
+  | ScopeStatement
+  | SetStatement
+  | WithStatement;
 
 export type Expression =
   | BinaryExpression
   | CallExpression
+  | ComparisonChain
   | FilterExpression
   | Identifier
   | KeywordArgument
@@ -50,6 +48,8 @@ export interface ForStatement {
   readonly loopvar: Expression;
   /** The expression that the loop goes over; `items if test` is a SelectExpression. */
   readonly iterable: Expression;
+  /** Whether the body may call `loop` with other items. */
+  readonly recursive: boolean;
   readonly body: readonly Node[];
   /** The block of `else`. */
   readonly defaultBlock: readonly Node[];
@@ -59,15 +59,25 @@ export interface BreakStatement {
   readonly type: "Break" | "Continue";
 }
 
-export interface CommentStatement {
-  readonly type: "Comment";
-}
-
 export interface SetStatement {
   readonly type: "Set";
   readonly assignee: Expression;
   /** The value; null when it is what `body` prints. */
   readonly value: Expression | null;
+  /** What the text of `body` goes through. */
+  readonly filters: readonly FilterCall[];
+  readonly body: readonly Node[];
+}
+
+/** A block with variables of its own. */
+export interface ScopeStatement {
+  readonly type: "Scope";
+  readonly body: readonly Node[];
+}
+
+export interface WithStatement {
+  readonly type: "With";
+  readonly assignments: readonly (readonly [target: Expression, value: Expression])[];
   readonly body: readonly Node[];
 }
 
@@ -93,7 +103,7 @@ export type FilterCall = Identifier | CallExpression;
 
 export interface FilterStatement {
   readonly type: "FilterStatement";
-  readonly filter: FilterCall;
+  readonly filters: readonly FilterCall[];
   readonly body: readonly Node[];
 }
 
@@ -172,12 +182,20 @@ export interface FilterExpression {
   readonly filter: FilterCall;
 }
 
-/** The test `operand is test`; the parser knows no arguments of tests. */
+/** The comparison `a < b <= c`, in which each value is computed once. */
+export interface ComparisonChain {
+  readonly type: "ComparisonChain";
+  readonly first: Expression;
+  readonly rest: readonly { readonly operator: string; readonly value: Expression }[];
+}
+
+/** The test `operand is test(args)`. */
 export interface TestExpression {
   readonly type: "TestExpression";
   readonly operand: Expression;
   readonly negate: boolean;
   readonly test: Identifier;
+  readonly args: readonly Expression[];
 }
 
 /** The value `lhs if test` without `else`: undefined where the test fails. In a `for` it tells which items there are. */
@@ -197,13 +215,14 @@ export interface TernaryExpression {
 const STATEMENTS: Readonly<Record<Statement["type"], true>> = {
   Break: true,
   CallStatement: true,
-  Comment: true,
   Continue: true,
   FilterStatement: true,
   For: true,
   If: true,
   Macro: true,
+  Scope: true,
   Set: true,
+  With: true,
 };
 
 export function isStatement(node: Node): node is Statement {

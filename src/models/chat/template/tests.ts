@@ -1,9 +1,9 @@
 /** Jinja's tests (jinja2/tests.py): what may follow `is`, and what select, reject, selectattr and rejectattr name. */
 import { bind } from "./arguments.ts";
-import { compare, contains, equals } from "./operators.ts";
+import { compare, contains, equals, operate } from "./operators.ts";
 import { str } from "./print.ts";
 import { isLower, isUpper } from "./text-methods.ts";
-import { isSequence, nameOf, numberOf, type Arguments, type Value } from "./values.ts";
+import { integerOf, isSequence, type Arguments, type Value } from "./values.ts";
 
 type Test = (value: Value, args: Arguments) => boolean;
 
@@ -29,13 +29,18 @@ function withOther(
   ]);
 }
 
-/** Whether the remainder of a number by 2 is the given one; that of a fraction never is. */
+/** Whether `value % 2` is the given remainder; that of a fraction never is, nor what a text makes of it. */
 function hasRemainder(value: Value, remainder: 0 | 1): boolean {
-  const number = numberOf(value);
-  if (number === undefined) {
-    throw new Error(`${nameOf(value)} is neither odd nor even; expected a number`);
+  if (value.kind === "undefined") {
+    throw new Error("an undefined value is neither odd nor even; expected a number");
   }
-  return Math.abs(number % 2) === remainder;
+  return equals(operate("%", value, integerOf(2)), integerOf(remainder));
+}
+
+/** Python's `is`, of which numbers and texts that are written alike are one object. */
+function isSame(value: Value, other: Value): boolean {
+  const isPlain = ["boolean", "float", "integer", "none", "text", "undefined"].includes(value.kind);
+  return value === other || (isPlain && value.kind === other.kind && equals(value, other));
 }
 
 const tests: ReadonlyMap<string, Test> = new Map<string, Test>([
@@ -66,6 +71,15 @@ const tests: ReadonlyMap<string, Test> = new Map<string, Test>([
   plain("upper", (value) => isUpper(str(value))),
   plain("odd", (value) => hasRemainder(value, 1)),
   plain("even", (value) => hasRemainder(value, 0)),
+  ...withOther(["sameas"], isSame),
+  [
+    "divisibleby",
+    (value, args) => {
+      const number = bind("the test divisibleby", args, ["num"]).require("num");
+      return equals(operate("%", value, number), integerOf(0));
+    },
+  ],
+  plain("escaped", () => false),
   ...withOther(["==", "eq", "equalto"], equals),
   ...withOther(["!=", "ne"], (value, other) => !equals(value, other)),
   ...withOther([">", "gt", "greaterthan"], (value, other) => compare(value, other) > 0),

@@ -1,5 +1,6 @@
 /** The methods of Python's `str`. Texts are counted in code points, as in Python. */
 import { bind, type BoundArguments } from "./arguments.ts";
+import { spendText } from "./limits.ts";
 import { str } from "./print.ts";
 import {
   booleanOf,
@@ -72,6 +73,8 @@ function title(text: string): string {
 
 /** Replaces a text within another. @param count at most so many times, from the start; undefined: all */
 export function replace(text: string, old: string, by: string, count?: number): string {
+  const places = old === "" ? text.length + 1 : text.split(old).length - 1;
+  spendText(text.length + places * by.length);
   if (count === undefined || count < 0) {
     return old === ""
       ? by + Array.from(text, (character) => character + by).join("")
@@ -149,6 +152,7 @@ function indexOf(text: string, args: BoundArguments<"sub" | "start" | "end">, fr
 function fillWithZeros(text: string, width: number): string {
   const sign = /^[+-]/.exec(text)?.[0] ?? "";
   const missing = Math.max(width - Array.from(text).length, 0);
+  spendText(text.length + missing);
   return sign + "0".repeat(missing) + text.slice(sign.length);
 }
 
@@ -178,10 +182,15 @@ function pad(
   args: BoundArguments<"width" | "fillchar">,
   side: "left" | "right" | "both",
 ): string {
-  const missing = Math.max((args.integer("width") ?? 0) - Array.from(text).length, 0);
-  const fill = args.text("fillchar") ?? " ";
+  return padText(text, args.integer("width") ?? 0, args.text("fillchar") ?? " ", side);
+}
+
+/** A text between so many characters that it has the given width. */
+export function padText(text: string, width: number, fill: string, side: "left" | "right" | "both"): string {
+  const missing = Math.max(width - Array.from(text).length, 0);
+  spendText(text.length + missing);
   // Python's center puts the odd one to the left where the width is odd too.
-  const half = Math.floor(missing / 2) + (missing & (args.integer("width") ?? 0) & 1);
+  const half = Math.floor(missing / 2) + (missing & width & 1);
   const left = side === "right" ? 0 : side === "left" ? missing : half;
   return fill.repeat(left) + text + fill.repeat(missing - left);
 }

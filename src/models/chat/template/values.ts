@@ -3,6 +3,8 @@
  * 1.0 print differently, and `{{ true }}` prints True.
  */
 
+import { spend, spendItems, spendText } from "./limits.ts";
+
 export type Value =
   | UndefinedValue
   | NoneValue
@@ -42,12 +44,16 @@ export interface TextValue {
 export interface SequenceValue {
   readonly kind: "list" | "tuple";
   readonly items: readonly Value[];
+  /** The names of a tuple's items, of a named tuple. */
+  readonly names?: readonly string[];
 }
 
 /** Fields by name that a template may set (`namespace`), or that belong to a loop. It is no mapping. */
 export interface NamespaceValue {
   readonly kind: "namespace";
   readonly fields: Map<string, Value>;
+  /** What calling it does: of a loop that is recursive, running it over other items. */
+  readonly call?: (args: Arguments) => Value;
 }
 
 export interface FunctionValue {
@@ -103,6 +109,7 @@ export class Mapping {
  * @throws Error for what cannot be a key: a list, a mapping or a namespace
  */
 export function hashOf(key: Value): string {
+  spend();
   switch (key.kind) {
     case "text":
       return `"${key.value}`;
@@ -114,13 +121,18 @@ export function hashOf(key: Value): string {
     case "undefined":
       return key.kind;
     case "tuple":
-      return `(${key.items.map((item) => JSON.stringify(hashOf(item))).join()})`;
+      return spent(`(${key.items.map((item) => JSON.stringify(hashOf(item))).join()})`);
     case "list":
     case "mapping":
     case "namespace":
     case "function":
       throw new Error(`${nameOf(key)} cannot be a key of a mapping`);
   }
+}
+
+function spent(text: string): string {
+  spendText(text.length);
+  return text;
 }
 
 export const UNDEFINED: UndefinedValue = { kind: "undefined" };
@@ -237,8 +249,10 @@ export function iterate(value: Value): readonly Value[] {
     case "tuple":
       return value.items;
     case "mapping":
+      spendItems(value.size);
       return value.keys();
     case "text":
+      spendItems(value.value.length);
       return Array.from(value.value, textOf);
     case "undefined":
       return [];
