@@ -95,7 +95,12 @@ describe("patterns", () => {
 });
 
 /** Compares ids but for texts on which the library panics. */
-function compare(tokenizer: BuiltTokenizer, texts: readonly string[], ids: Ids[number], special = false): void {
+function compare(
+  tokenizer: BuiltTokenizer,
+  texts: readonly string[],
+  ids: Ids[number],
+  special = false,
+): void {
   expect(ids.length).toBe(texts.length);
   const got = texts.map((text, i) => (ids[i] === null ? null : encode(tokenizer, text, special)));
   expect(got).toEqual(ids);

@@ -17,12 +17,7 @@ import {
   type Tags,
 } from "./answer.ts";
 import type { ChatMessage, ToolCall, ToolCallEntry } from "./messages.ts";
-import {
-  hasTools,
-  type ChatPrompts,
-  type ChatTemplateOptions,
-  type RenderChatOptions,
-} from "./prompts.ts";
+import { hasTools, type ChatPrompts, type ChatTemplateOptions, type RenderChatOptions } from "./prompts.ts";
 import type { ChatTemplate } from "./template.ts";
 
 export type { ChatTemplateOptions, RenderChatOptions } from "./prompts.ts";

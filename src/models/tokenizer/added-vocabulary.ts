@@ -61,6 +61,9 @@ export class AddedVocabulary {
   }
 
   tokens(): AddedToken[] {
-    return [...this.#tokens.values()].map((token) => ({ ...token, special: this.#special.has(token.content) }));
+    return [...this.#tokens.values()].map((token) => ({
+      ...token,
+      special: this.#special.has(token.content),
+    }));
   }
 }

@@ -109,7 +109,8 @@ export class BlenderbotSmallEncoder implements StepwiseEncoder {
       const symbols = part === "" ? [] : yield* this.#symbolsOf(part.toLowerCase());
       symbols.forEach((symbol, i) => {
         const end = symbol.endsWith(END_OF_WORD) ? symbol.slice(0, -END_OF_WORD.length) : symbol;
-        const id = this.#parts.vocabulary.get(i < symbols.length - 1 ? symbol + GOES_ON : end) ?? this.#unknown;
+        const id =
+          this.#parts.vocabulary.get(i < symbols.length - 1 ? symbol + GOES_ON : end) ?? this.#unknown;
         if (id !== undefined) {
           ids.push(id);
         }

@@ -1,7 +1,7 @@
 /** Byte-pair encoding of words (Sennrich et al. 2016), as the tokenizers library does it (`models/bpe/model.rs`). */
 import { runAtOnce } from "../../base/async/slices.ts";
 import type { MergeTable } from "./merge-table.ts";
-import type { Merges } from "./definition.ts";
+import type { Merges } from "./merges.ts";
 import { neighboursIn, type Neighbours } from "./neighbours.ts";
 import { behind, codePointAt } from "./code-points.ts";
 import { WordMerge } from "./word-merge.ts";
@@ -107,7 +107,7 @@ export class Bpe {
     let from = 0;
     let last = 0;
     let pause = STEPS;
-    for (let at = 0; at < word.length; ) {
+    for (let at = 0; at < word.length;) {
       const point = codePointAt(word, at);
       if (at > from && this.#isBorder(last, point)) {
         yield* this.#part(word.slice(from, at), ids);
@@ -126,7 +126,7 @@ export class Bpe {
   /** Spells a word piece by piece. */
   *#spellLong(text: string): Generator<undefined, string> {
     let spelled = "";
-    for (let at = 0; at < text.length; ) {
+    for (let at = 0; at < text.length;) {
       let end = Math.min(text.length, at + STEPS);
       end = end < text.length ? behind(text, end - 1) : end;
       spelled += this.#spell(text.slice(at, end));
@@ -186,7 +186,7 @@ export class Bpe {
     /** The token of unknown characters, which comes when it is known that no more of them follow. */
     let unknown: number | undefined;
     let pause = STEPS;
-    for (let at = 0; at < word.length; ) {
+    for (let at = 0; at < word.length;) {
       const point = codePointAt(word, at);
       const end = at + (point > 0xffff ? 2 : 1);
       let text = "";
@@ -194,7 +194,10 @@ export class Bpe {
       if (continuingPrefix === "" && (endSuffix === "" || end < word.length)) {
         id = this.#idOf(point);
       } else {
-        text = (at === 0 ? "" : continuingPrefix) + String.fromCodePoint(point) + (end < word.length ? "" : endSuffix);
+        text =
+          (at === 0 ? "" : continuingPrefix) +
+          String.fromCodePoint(point) +
+          (end < word.length ? "" : endSuffix);
         id = this.#vocabulary.get(text) ?? UNKNOWN;
       }
       if (id !== UNKNOWN) {
@@ -203,7 +206,10 @@ export class Bpe {
           unknown = undefined;
         }
         symbols.push(id);
-      } else if (!this.#byBytes(text === "" ? String.fromCodePoint(point) : text, symbols) && unknownToken !== undefined) {
+      } else if (
+        !this.#byBytes(text === "" ? String.fromCodePoint(point) : text, symbols) &&
+        unknownToken !== undefined
+      ) {
         if (unknown !== undefined && !fuseUnknown) {
           symbols.push(unknown);
         }

@@ -6,7 +6,8 @@ import type { AddedToken } from "./added-vocabulary.ts";
 import { BlenderbotSmallEncoder, planBlenderbotSmall } from "./blenderbot-small.ts";
 import { Bpe } from "./bpe.ts";
 import { planDecoder, type DecoderPlan } from "./decoder-plan.ts";
-import { corrupt, type DefinitionPart, type Merges, type TokenizerHeader } from "./definition.ts";
+import { corrupt, type DefinitionPart, type TokenizerHeader } from "./definition.ts";
+import type { Merges } from "./merges.ts";
 import { readNormalizer } from "./normalizer.ts";
 import { readPostProcessor } from "./post-processor.ts";
 import { readPreTokenizer } from "./pre-tokenizer.ts";
@@ -110,7 +111,10 @@ function prepare(
   for (const { id, content, normalized } of addedTokens) {
     const text = normalized ? runAtOnce(normalizer.apply(content)) : content;
     if (text === "") {
-      throw corrupt(file, `has the added token ${describeJson(content)}, of which normalizing leaves nothing`);
+      throw corrupt(
+        file,
+        `has the added token ${describeJson(content)}, of which normalizing leaves nothing`,
+      );
     }
     normalizedTexts.set(id, text);
     tokens[id] = text;

@@ -17,7 +17,12 @@ describe("parseDefinition", () => {
     expect(header).toEqual({
       kind: "header",
       header: {
-        pipeline: { decoder: undefined, normalizer: undefined, post_processor: undefined, pre_tokenizer: undefined },
+        pipeline: {
+          decoder: undefined,
+          normalizer: undefined,
+          post_processor: undefined,
+          pre_tokenizer: undefined,
+        },
         model: {
           unknownToken: undefined,
           fuseUnknown: false,
@@ -27,7 +32,15 @@ describe("parseDefinition", () => {
           endSuffix: "",
         },
         addedTokens: [
-          { id: 4, content: "<x>", special: false, normalized: true, lstrip: false, rstrip: false, singleWord: false },
+          {
+            id: 4,
+            content: "<x>",
+            special: false,
+            normalized: true,
+            lstrip: false,
+            rstrip: false,
+            singleWord: false,
+          },
         ],
         splitsSpecialTokens: false,
         vocabSize: 5,
@@ -81,8 +94,16 @@ describe("parseDefinition", () => {
     [{ model: { ...MODEL, type: "Unigram" } }, "unsupported", 'a model of type "Unigram"'],
     [{ model: { ...MODEL, dropout: 0.1 } }, "unsupported", "model.dropout (0.1)"],
     [{ model: { ...MODEL, dropout: "0" } }, "invalid-config", '"model.dropout"; expected a number, or null'],
-    [{ model: { ...MODEL, unk_token: 3 } }, "invalid-config", 'has 3 as "model.unk_token"; expected a string'],
-    [{ model: { ...MODEL, byte_fallback: 1 } }, "invalid-config", 'has 1 as "model.byte_fallback"; expected a bool'],
+    [
+      { model: { ...MODEL, unk_token: 3 } },
+      "invalid-config",
+      'has 3 as "model.unk_token"; expected a string',
+    ],
+    [
+      { model: { ...MODEL, byte_fallback: 1 } },
+      "invalid-config",
+      'has 1 as "model.byte_fallback"; expected a bool',
+    ],
     [{ model: MODEL, version: 2 }, "invalid-config", 'has 2 as "version"; expected "1.0"'],
     [
       { model: { ...MODEL, vocab: { a: 0, b: 0 } } },

@@ -9,8 +9,7 @@ import { ModelComposeError, type ErrorCode } from "../../base/errors.ts";
 import { AddedVocabulary, type AddedToken, type TokenFlags } from "./added-vocabulary.ts";
 import type { BpeOptions } from "./bpe.ts";
 import { jsonFault } from "./json-fault.ts";
-import { mergeTable, type MergeTable } from "./merge-table.ts";
-import { neighboursOf, type Neighbours } from "./neighbours.ts";
+import { MergesBuilder, type Merges } from "./merges.ts";
 import { addTokens, type TokenAdditions } from "./token-additions.ts";
 
 /** How many tokens a slice has: about two milliseconds of work for the thread that takes it in. */
@@ -56,13 +55,6 @@ export type DefinitionPart =
   | { kind: "header"; header: TokenizerHeader }
   | { kind: "merges"; merges: Merges }
   | { kind: "tokens"; tokens: string[]; ids: number[] };
-
-/** Merges of symbols, which are ids of the vocabulary, or indices of `symbols` where there are such. */
-export interface Merges {
-  table: MergeTable;
-  neighbours: Neighbours;
-  symbols?: string[];
-}
 
 /** A whole definition, before it is cut into parts. */
 export interface Definition extends Omit<TokenizerHeader, "vocabSize"> {
@@ -187,7 +179,7 @@ function readOptions(model: JsonObject, file: string): BpeOptions {
     }
     return value as T;
   };
-  const dropout = read("dropout", 0, "number");
+  const dropout = read<number>("dropout", 0, "number");
   if (dropout !== 0) {
     throw unsupported(file, `sets model.dropout (${dropout}): the same text would give different tokens`);
   }
@@ -215,7 +207,10 @@ export function readVocabulary(vocab: JsonObject, file: string): Map<string, num
     }
     const other = tokens[id];
     if (other !== undefined) {
-      throw corrupt(file, `gives the id ${id} to two tokens, ${describeJson(other)} and ${describeJson(token)}`);
+      throw corrupt(
+        file,
+        `gives the id ${id} to two tokens, ${describeJson(other)} and ${describeJson(token)}`,
+      );
     }
     tokens[id] = token;
     vocabulary.set(token, id);
@@ -260,34 +255,6 @@ function readMerges(
   return builder.finish();
 }
 
-/** Collects merges of symbols by rank. */
-export class MergesBuilder {
-  readonly #lefts: Int32Array;
-  readonly #rights: Int32Array;
-  readonly #results: Int32Array;
-  readonly #texts: string[] = [];
-
-  constructor(count: number) {
-    this.#lefts = new Int32Array(count);
-    this.#rights = new Int32Array(count);
-    this.#results = new Int32Array(count);
-  }
-
-  add(left: number, right: number, result: number, text: string): void {
-    const rank = this.#texts.push(text) - 1;
-    this.#lefts[rank] = left;
-    this.#rights[rank] = right;
-    this.#results[rank] = result;
-  }
-
-  finish(): Merges {
-    return {
-      table: mergeTable(this.#lefts, this.#rights, this.#results),
-      neighbours: neighboursOf(this.#texts),
-    };
-  }
-}
-
 function readAddedTokens(added: unknown, file: string): { id: number; token: TokenFlags }[] {
   if (added === undefined || added === null) {
     return [];
@@ -297,7 +264,10 @@ function readAddedTokens(added: unknown, file: string): { id: number; token: Tok
   }
   return added.map((token: unknown) => {
     if (!isJsonObject(token) || !isTokenId(token.id)) {
-      throw corrupt(file, `has the added token ${describeJson(token)}; expected an object with "id" and "content"`);
+      throw corrupt(
+        file,
+        `has the added token ${describeJson(token)}; expected an object with "id" and "content"`,
+      );
     }
     return { id: token.id, token: readTokenFlags(token, file, "added_tokens") };
   });
@@ -344,12 +314,18 @@ function checkIds(added: readonly AddedToken[], vocabulary: ReadonlyMap<string, 
   for (const [token, id] of vocabulary) {
     const content = contents.get(id);
     if (content !== undefined && content !== token) {
-      throw corrupt(file, `gives the id ${id} to two tokens, ${describeJson(token)} and ${describeJson(content)}`);
+      throw corrupt(
+        file,
+        `gives the id ${id} to two tokens, ${describeJson(token)} and ${describeJson(content)}`,
+      );
     }
   }
   const beyond = added.find(({ id }) => !isTokenId(id));
   if (beyond !== undefined) {
-    throw corrupt(file, `has the token ${describeJson(beyond.content)} with the id ${beyond.id}; the most is ${MOST_IDS - 1}`);
+    throw corrupt(
+      file,
+      `has the token ${describeJson(beyond.content)} with the id ${beyond.id}; the most is ${MOST_IDS - 1}`,
+    );
   }
 }
 

@@ -19,9 +19,7 @@ function table(tokens: readonly string[]): TokenTable {
   return {
     lookup(id) {
       const text = tokens[id];
-      return text === undefined
-        ? undefined
-        : { text, special: text === "<|end|>" };
+      return text === undefined ? undefined : { text, special: text === "<|end|>" };
     },
   };
 }

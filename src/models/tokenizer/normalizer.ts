@@ -54,7 +54,8 @@ export function readNormalizer(value: unknown, file: string): Normalizer {
     *apply(text) {
       let changed = text;
       for (const step of steps) {
-        changed = "change" in step ? step.change(changed) : yield* replaced(changed, step.pattern, step.content);
+        changed =
+          "change" in step ? step.change(changed) : yield* replaced(changed, step.pattern, step.content);
       }
       return changed;
     },

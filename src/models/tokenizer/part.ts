@@ -84,7 +84,9 @@ export class Part {
       if (!(error instanceof PatternError)) {
         throw error;
       }
-      throw this.unsupported(`has the pattern ${describeJson(value.Regex ?? value.String)}, which ${error.message}`);
+      throw this.unsupported(
+        `has the pattern ${describeJson(value.Regex ?? value.String)}, which ${error.message}`,
+      );
     }
     return this.#wrong(key, '{"String": "…"} or {"Regex": "…"}');
   }

@@ -61,7 +61,9 @@ function readTemplate(part: Part): TokensAround {
   for (const piece of part.list("single")) {
     if (isJsonObject(piece) && isJsonObject(piece.Sequence)) {
       if (piece.Sequence.id !== "A") {
-        throw part.corrupt(`has ${describeJson(piece.Sequence.id)} in "single", which is about one text, "A"`);
+        throw part.corrupt(
+          `has ${describeJson(piece.Sequence.id)} in "single", which is about one text, "A"`,
+        );
       }
       texts++;
     } else if (isJsonObject(piece) && isJsonObject(piece.SpecialToken)) {
@@ -74,7 +76,9 @@ function readTemplate(part: Part): TokensAround {
     throw part.unsupported(`has the text ${texts} times in "single"; expected it once`);
   }
   if (before.length + after.length > MOST_AROUND) {
-    throw part.corrupt(`puts ${before.length + after.length} tokens around a text; expected ${MOST_AROUND} at most`);
+    throw part.corrupt(
+      `puts ${before.length + after.length} tokens around a text; expected ${MOST_AROUND} at most`,
+    );
   }
   return { before, after };
 }

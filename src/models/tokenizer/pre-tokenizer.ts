@@ -26,9 +26,7 @@ type Behavior = (typeof BEHAVIORS)[number];
 
 /** GPT-2's words (Radford et al. 2019, `encoder.py`). */
 const GPT2_WORDS = new Pattern(
-  parsePattern(
-    String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
-  ),
+  parsePattern(String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`),
 );
 
 const NUMERAL = CodePointSet.matching(/^\p{N}$/u);

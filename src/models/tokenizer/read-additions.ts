@@ -22,7 +22,9 @@ export async function readAdditions(directory: string, config: ConfigFiles): Pro
   const settings = isTable ? values : { ...values, ...config.specialTokens.values };
   const named = namedTokens(settings);
   const extra = extraTokens(settings);
-  const special = new Set([...named, ...extra].map((token) => (typeof token === "string" ? token : token.content)));
+  const special = new Set(
+    [...named, ...extra].map((token) => (typeof token === "string" ? token : token.content)),
+  );
   return {
     listed: isTable ? readTable(table, path) : await readAddedTokensFile(directory, special),
     isTable,
@@ -62,9 +64,15 @@ async function readAddedTokensFile(directory: string, special: ReadonlySet<strin
   return Object.entries(ids)
     .map(([content, id]) => {
       if (typeof id !== "number") {
-        throw corrupt(file, `gives the token ${describeJson(content)} the id ${describeJson(id)}; expected a number`);
+        throw corrupt(
+          file,
+          `gives the token ${describeJson(content)} the id ${describeJson(id)}; expected a number`,
+        );
       }
-      return { id, token: readTokenFlags({ content, special: special.has(content) }, file, ADDED_TOKENS_FILE) };
+      return {
+        id,
+        token: readTokenFlags({ content, special: special.has(content) }, file, ADDED_TOKENS_FILE),
+      };
     })
     .sort((a, b) => a.id - b.id)
     .map(({ token }) => token);
@@ -76,7 +84,9 @@ function namedTokens(settings: JsonObject): NamedToken[] {
   const others = Object.keys(settings).filter((key) => key.endsWith("_token") && !usual.includes(key));
   const { extra_special_tokens: extra } = settings;
   const byName = isJsonObject(extra) ? Object.values(extra) : [];
-  return [...usual.map((key) => settings[key]), ...others.map((key) => settings[key]), ...byName].flatMap(tokenOf);
+  return [...usual.map((key) => settings[key]), ...others.map((key) => settings[key]), ...byName].flatMap(
+    tokenOf,
+  );
 }
 
 function extraTokens(settings: JsonObject): NamedToken[] {

@@ -58,14 +58,16 @@ export class DefinedEncoder implements StepwiseEncoder {
   *encode(text: string, { addSpecialTokens, most }: EncodingOptions): Generator<undefined, number[]> {
     const { around, normalizer } = this.#parts;
     const ids = addSpecialTokens ? [...around.before] : [];
+    const work = { ids, most, left: STEPS };
     for (const section of this.#plain.cut(text)) {
       if (section === undefined) {
         yield;
       } else if ("id" in section) {
         ids.push(section.id);
+        yield* spend(work, 1);
       } else {
         const normalized = yield* normalizer.apply(section.text);
-        yield* this.#encodeNormalized(normalized, section.from === 0, ids, most);
+        yield* this.#encodeNormalized(normalized, section.from === 0, work);
       }
       if (ids.length > most) {
         return ids;
@@ -77,9 +79,9 @@ export class DefinedEncoder implements StepwiseEncoder {
     return ids;
   }
 
-  *#encodeNormalized(text: string, beginsText: boolean, ids: number[], most: number): Generator<undefined, void> {
+  *#encodeNormalized(text: string, beginsText: boolean, work: Work): Generator<undefined, void> {
     const { preTokenizer, bpe } = this.#parts;
-    let left = STEPS;
+    const { ids, most } = work;
     for (const section of this.#normalized.cut(text)) {
       if (section === undefined) {
         yield;
@@ -87,6 +89,7 @@ export class DefinedEncoder implements StepwiseEncoder {
       }
       if ("id" in section) {
         ids.push(section.id);
+        yield* spend(work, 1);
         continue;
       }
       for (const word of preTokenizer.split(section.text, beginsText && section.from === 0)) {
@@ -100,12 +103,28 @@ export class DefinedEncoder implements StepwiseEncoder {
         if (ids.length > most) {
           return;
         }
-        left -= word.length;
-        if (left <= 0) {
-          left = STEPS;
-          yield;
+        work.left -= word.length;
+        if (work.left <= 0) {
+          yield* spend(work, 0);
         }
       }
     }
+  }
+}
+
+/** The encoding of one text. */
+interface Work {
+  readonly ids: number[];
+  readonly most: number;
+  /** Code units that may be encoded before the next pause. */
+  left: number;
+}
+
+/** Counts code units, and pauses if there were enough. */
+function* spend(work: Work, units: number): Generator<undefined, void> {
+  work.left -= units;
+  if (work.left <= 0) {
+    work.left = STEPS;
+    yield;
   }
 }

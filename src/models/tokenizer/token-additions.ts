@@ -33,7 +33,9 @@ export const NO_ADDITIONS: TokenAdditions = {
 export function addTokens(vocabulary: AddedVocabulary, additions: TokenAdditions): void {
   const { listed, isTable, named, extra } = additions;
   // A token that is named for a role is special, if the same files describe it.
-  const described = new Set((isTable ? listed : [...vocabulary.tokens(), ...listed]).map(({ content }) => content));
+  const described = new Set(
+    (isTable ? listed : [...vocabulary.tokens(), ...listed]).map(({ content }) => content),
+  );
   const ofRole = new Set(named.map(contentOf).filter((content) => described.has(content)));
   const tokens = [...vocabulary.tokens(), ...listed]
     .map((token) => (ofRole.has(token.content) ? { ...token, special: true } : token))

@@ -52,7 +52,7 @@ export class TokenFinder {
     let done = 0;
     let pause = STEPS;
     let looked = 0;
-    for (let at = 0; at < length && this.#root.next.size > 0; ) {
+    for (let at = 0; at < length && this.#root.next.size > 0;) {
       const token = this.#longestAt(text, at);
       looked++;
       if (looked >= pause) {
@@ -66,7 +66,10 @@ export class TokenFinder {
       const { found, end } = token;
       const begin = at;
       at = end;
-      if (this.#isText(found) || (found.singleWord && (isWordBefore(text, begin) || isWordBehind(text, end)))) {
+      if (
+        this.#isText(found) ||
+        (found.singleWord && (isWordBefore(text, begin) || isWordBehind(text, end)))
+      ) {
         continue;
       }
       const from = found.lstrip ? Math.max(done, spacesBefore(text, begin, done)) : begin;

@@ -1,15 +1,8 @@
 /** Reads vocab.json and merges.txt, checked, as the same definition that a tokenizer.json of the model would be. */
 import { describeJson } from "../../base/json.ts";
-import {
-  corrupt,
-  definitionParts,
-  MergesBuilder,
-  parseJson,
-  readVocabulary,
-  type DefinitionPart,
-  type Merges,
-} from "./definition.ts";
+import { corrupt, definitionParts, parseJson, readVocabulary, type DefinitionPart } from "./definition.ts";
 import type { AddedToken } from "./added-vocabulary.ts";
+import { MergesBuilder, type Merges } from "./merges.ts";
 import { asAdded, type VocabularySource } from "./vocabulary-class.ts";
 
 /** Number of tokens of GPT-2's vocabulary without added tokens. */

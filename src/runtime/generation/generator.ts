@@ -33,10 +33,7 @@ export class Generator {
   /**
    * Generates as `generate` does, in pieces of text as they become whole. Leaving the loop early stops the generation.
    */
-  async *stream(
-    prompt: Prompt,
-    options: GenerateOptions = {},
-  ): AsyncGenerator<StreamPart, void, undefined> {
+  async *stream(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<StreamPart, void, undefined> {
     const parts = new Channel<StreamPart>();
     const sink: Sink = {
       emit: (part) => {
@@ -75,11 +72,7 @@ export class Generator {
     return this.#turn.run(() => forwardLogits(this.#parts, input, signal), signal);
   }
 
-  async #run(
-    prompt: Prompt,
-    options: GenerateOptions,
-    sink: Sink,
-  ): Promise<GenerateResult> {
+  async #run(prompt: Prompt, options: GenerateOptions, sink: Sink): Promise<GenerateResult> {
     const job = await prepareJob(this.#parts, prompt, options);
     const { doSample, seed } = job.settings.sampling;
     const seeded = doSample ? withSeed(sink, seed) : sink;

@@ -138,7 +138,10 @@ export class LookAround {
           pc++;
           break;
         }
-        default:
+        case "loop":
+          throw new Error("What a pattern looks at was compiled with a loop.");
+        case "match":
+        case undefined:
           if (ways.accepts(at)) {
             return at;
           }
@@ -158,7 +161,10 @@ export class LookAround {
   }
 
   /** Whether what an instruction looks for is there, negative or not. */
-  isSeen({ program, back }: { program: Program; back: readonly number[] | undefined }, index: number): boolean {
+  isSeen(
+    { program, back }: { program: Program; back: readonly number[] | undefined },
+    index: number,
+  ): boolean {
     return back === undefined ? this.isAhead(program, index) : this.isBehind(program, index, back);
   }
 }

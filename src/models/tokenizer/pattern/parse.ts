@@ -159,7 +159,9 @@ class Parser {
       const literal = flags.ignoreCase && this.#at === from + 1 && term.type === "set" && character !== ".";
       run = literal ? run + character.toLowerCase() : "";
       if (FOLDS_TO_ANOTHER_LENGTH.test(run)) {
-        throw new PatternError(`compares ${describeJson(run)} without regard to case, whose length changes with case`);
+        throw new PatternError(
+          `compares ${describeJson(run)} without regard to case, whose length changes with case`,
+        );
       }
     }
     return nodes.length === 1 && nodes[0] !== undefined ? nodes[0] : { type: "sequence", nodes };
@@ -477,7 +479,11 @@ class Parser {
 function literal(character: string, flags: Flags): PatternNode {
   const point = character.codePointAt(0) ?? 0;
   checkFolding(point, flags);
-  return setOf(`\\u{${point.toString(16)}}`, flags.ignoreCase, flags.ignoreCase ? undefined : unitsOf(character));
+  return setOf(
+    `\\u{${point.toString(16)}}`,
+    flags.ignoreCase,
+    flags.ignoreCase ? undefined : unitsOf(character),
+  );
 }
 
 function unitsOf(character: string): 1 | 2 {
@@ -498,7 +504,10 @@ function codePoint(value: number): number {
 /** Refuses characters which, in the other case, are several. */
 function checkFolding(point: number, { ignoreCase }: Flags): void {
   const character = String.fromCodePoint(point);
-  if (!ignoreCase || character.toUpperCase().length + character.toLowerCase().length === 2 * character.length) {
+  if (
+    !ignoreCase ||
+    character.toUpperCase().length + character.toLowerCase().length === 2 * character.length
+  ) {
     return;
   }
   throw new PatternError(`compares "${character}" without regard to case, whose length changes with case`);

@@ -239,7 +239,8 @@ export class Scan {
           pc++;
           break;
         }
-        default:
+        case "match":
+        case undefined:
           this.end = at;
           return "match";
       }
