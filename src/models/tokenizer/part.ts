@@ -2,7 +2,8 @@
 import { ModelComposeError } from "../../base/errors.ts";
 import { describeJson, isJsonObject, type JsonObject } from "../../base/json.ts";
 import { Pattern } from "./pattern/pattern.ts";
-import { literalPattern, parsePattern, PatternError } from "./pattern/parse.ts";
+import { literalPattern, parsePattern } from "./pattern/parse.ts";
+import { PatternError } from "./pattern/syntax.ts";
 
 /** How deep sequences may lie in sequences. */
 const MOST_DEPTH = 16;

@@ -3,13 +3,8 @@
  * Oniguruma), which is what the tokenizers library in Rust uses. What is not read here is refused by its spelling.
  */
 import { describeJson } from "../../../base/json.ts";
-import { CodePointSet } from "../code-point-set.ts";
-import type { PatternNode, RepeatMode } from "./syntax.ts";
-
-/** What a pattern has that is not read here, or is no pattern at all. */
-export class PatternError extends Error {
-  override readonly name = "PatternError";
-}
+import { LETTER_CLASSES, POSIX_CLASSES, propertyClass, setOf, WORD_OUTSIDE } from "./character-classes.ts";
+import { PatternError, type PatternNode, type RepeatMode } from "./syntax.ts";
 
 /** Groups within groups: more than this is no tokenizer's pattern, and reading it would use up the stack. */
 const MOST_DEPTH = 50;
@@ -19,33 +14,6 @@ const MOST_CHARACTERS = 10_000;
 
 /** The largest count of a repetition in braces. */
 const MOST_REPEATS = 1000;
-
-/** `\w` in brackets, and all of it but six numerals outside (U+00B2, B3, B9, BC, BD, BE: so Oniguruma has it). */
-const WORD = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}`;
-const WORD_OUTSIDE = String.raw`${WORD}\u00b2\u00b3\u00b9\u00bc\u00bd\u00be`;
-
-/** Classes of one letter, as the inside of a class in JavaScript's `v` syntax. */
-const LETTER_CLASSES: Readonly<Record<string, string>> = {
-  d: String.raw`\p{Nd}`,
-  s: String.raw`\p{White_Space}`,
-  w: WORD,
-  h: "0-9A-Fa-f",
-};
-
-/** POSIX classes, for `[[:alpha:]]` and `\p{Alpha}`; Oniguruma's are Unicode's. */
-const POSIX_CLASSES: Readonly<Record<string, string>> = {
-  alnum: String.raw`\p{Alphabetic}\p{Nd}`,
-  alpha: String.raw`\p{Alphabetic}`,
-  blank: String.raw`\p{Zs}\t`,
-  cntrl: String.raw`\p{Cc}`,
-  digit: String.raw`\p{Nd}`,
-  lower: String.raw`\p{Lowercase}`,
-  punct: String.raw`\p{P}\p{S}`,
-  space: String.raw`\p{White_Space}`,
-  upper: String.raw`\p{Uppercase}`,
-  word: WORD,
-  xdigit: "0-9A-Fa-f",
-};
 
 const ESCAPED_CHARACTERS: Readonly<Record<string, number>> = {
   n: 10,
@@ -511,35 +479,4 @@ function checkFolding(point: number, { ignoreCase }: Flags): void {
     return;
   }
   throw new PatternError(`compares "${character}" without regard to case, whose length changes with case`);
-}
-
-/** The inside of a class for the name of a property: a general category, a script, or a POSIX class. */
-function propertyClass(name: string): string {
-  const posix = name.toLowerCase();
-  if (posix === "punct") {
-    return String.raw`\p{P}`; // unlike [[:punct:]]
-  }
-  if (Object.hasOwn(POSIX_CLASSES, posix)) {
-    return POSIX_CLASSES[posix] ?? "";
-  }
-  const isCategory = /^(?:[A-Z][a-z]?|LC|Any|Emoji|Extended_Pictographic)$/.test(name);
-  const source = isCategory ? `\\p{${name}}` : `\\p{Script=${name}}`;
-  if (/^[A-Za-z_]+$/.test(name) && isValid(source)) {
-    return source;
-  }
-  throw new PatternError(`has the property ${describeJson(name)}, which is not supported`);
-}
-
-function isValid(source: string): boolean {
-  try {
-    return new RegExp(source, "u").source !== "";
-  } catch {
-    return false;
-  }
-}
-
-/** @param inside the inside of a class in JavaScript's `v` syntax; may begin with `^` */
-function setOf(inside: string, ignoreCase: boolean, units?: 1 | 2): PatternNode {
-  const expression = new RegExp(`^[${inside}]$`, ignoreCase ? "iv" : "v");
-  return { type: "set", set: CodePointSet.matching(expression), units };
 }

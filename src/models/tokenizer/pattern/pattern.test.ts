@@ -1,7 +1,8 @@
 /** What patterns match is compared with the reference in test/tokenizer-parts.test.ts; here is how long it takes. */
 import { describe, expect, test } from "vitest";
-import { parsePattern, PatternError } from "./parse.ts";
+import { parsePattern } from "./parse.ts";
 import { Pattern } from "./pattern.ts";
+import { PatternError } from "./syntax.ts";
 
 /** The pauses of a search, which has one after each 50,000 steps. */
 function pauses(pattern: string, text: string): number {

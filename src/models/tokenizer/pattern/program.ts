@@ -1,7 +1,6 @@
 /** Turns the tree of a pattern into instructions for the matcher. */
 import type { CodePointSet } from "../code-point-set.ts";
-import { PatternError } from "./parse.ts";
-import { fixedCodePoints, mostCodePoints, type PatternNode, type Place } from "./syntax.ts";
+import { fixedCodePoints, mostCodePoints, PatternError, type PatternNode, type Place } from "./syntax.ts";
 
 export type Instruction =
   /** Takes one code point of a set. */

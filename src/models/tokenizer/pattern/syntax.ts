@@ -91,3 +91,8 @@ export function fixedCodePoints(node: PatternNode): number | undefined {
       return 0;
   }
 }
+
+/** What a pattern has that is not read here, or is no pattern at all. */
+export class PatternError extends Error {
+  override readonly name = "PatternError";
+}
