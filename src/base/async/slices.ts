@@ -23,7 +23,6 @@ export async function runInSlices<T>(
   now: () => number = () => performance.now(),
 ): Promise<T> {
   for (;;) {
-    throwIfAborted(signal);
     await nextSlice();
     throwIfAborted(signal);
     const until = now() + SLICE_MS;

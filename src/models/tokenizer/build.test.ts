@@ -53,6 +53,22 @@ describe("buildTokenizer", () => {
     expect(encode(built, text, 1000)).toHaveLength(1000);
   });
 
+  test.each([true, false])(
+    "a text of added tokens alone has pauses too (normalized: %s)",
+    async (normalized) => {
+      const { encoder } = await build({
+        model: MODEL,
+        added_tokens: [{ id: 5, content: "<x>", normalized }],
+      });
+      const steps = encoder.encode("<x>".repeat(20_000), { addSpecialTokens: false, most: Infinity });
+      let pauses = 0;
+      while (steps.next().done !== true) {
+        pauses++;
+      }
+      expect(pauses).toBeGreaterThan(3);
+    },
+  );
+
   test("a token for unknown characters that has no id is missed when a text needs it", async () => {
     const built = await build({ model: { ...MODEL, unk_token: "<unk>" } });
     expect(encode(built, "ab")).toEqual([3]);

@@ -76,7 +76,7 @@ function readStep(part: Part): ReadStep {
   });
   switch (part.type) {
     case "NFC":
-      return change((text) => text.normalize("NFC"), FORM_GROWTH.NFC);
+      return change((text) => normalForm(text, "NFC", NO_COMBINING_MARKS), FORM_GROWTH.NFC);
     case "NFD":
       return change((text) => normalForm(text, "NFD", NEWER_THAN_NFD), FORM_GROWTH.NFD);
     case "NFKC":
@@ -86,7 +86,7 @@ function readStep(part: Part): ReadStep {
     case "Lowercase":
       return change(lowerCase, 2);
     case "StripAccents":
-      return change((text) => text.replaceAll(/[\p{M}]/gu, keepUnlessMark), 1, false);
+      return change((text) => text.replaceAll(/[\p{M}\u1cf2\u1cf3]/gu, keepUnlessMark), 1, false);
     case "Nmt":
       return change((text) => text.replaceAll(NMT_DROPPED, "").replaceAll(NMT_SPACES, " "), 1, false);
     case "ByteLevel":
@@ -137,13 +137,16 @@ export function* replaced(text: string, pattern: Pattern, content: string): Gene
   return pieces.join("");
 }
 
-/** A normal form, in which characters that the reference's tables do not know stay as they are. */
-function normalForm(text: string, form: "NFD" | "NFKC" | "NFKD", unknown: RegExp): string {
-  if (!unknown.test(text)) {
+/**
+ * A normal form, in which characters that the reference's tables do not know stay as they are, and where they are: marks that
+ * it does not know are no marks there, which would be put into another order.
+ */
+function normalForm(text: string, form: "NFC" | "NFD" | "NFKC" | "NFKD", unknown: RegExp): string {
+  if (!unknown.test(text) && !NO_COMBINING_MARKS.test(text)) {
     return text.normalize(form);
   }
   return text
-    .split(new RegExp(`(${unknown.source})`, "u"))
+    .split(new RegExp(`(${unknown.source}|${NO_COMBINING_MARKS.source})`, "u"))
     .map((piece, i) => (i % 2 === 1 ? piece : piece.normalize(form)))
     .join("");
 }
