@@ -194,6 +194,11 @@ describe("what no tokenizer can mean is refused with what is expected", () => {
       'has {} as "pattern"; expected {"String": "…"}',
     ],
     [
+      "two patterns",
+      { pre_tokenizer: { ...SPLIT, pattern: { String: "a", Regex: "b" } } },
+      'has {"String":"a","Regex":"b"} as "pattern"; expected {"String": "…"}',
+    ],
+    [
       "an unknown behaviour",
       { pre_tokenizer: { ...SPLIT, behavior: "Merged" } },
       'has "Merged" as "behavior"; expected one of "Removed", "Isolated"',

@@ -74,6 +74,9 @@ export class Part {
   /** What `{"String": …}` or `{"Regex": …}` matches. */
   pattern(key: string): Pattern {
     const value = this.object(key);
+    if (Object.keys(value).length !== 1) {
+      return this.#wrong(key, '{"String": "…"} or {"Regex": "…"}');
+    }
     try {
       if (typeof value.String === "string") {
         return new Pattern(literalPattern(value.String));
