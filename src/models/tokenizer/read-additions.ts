@@ -89,9 +89,11 @@ function namedTokens(settings: JsonObject): NamedToken[] {
   );
 }
 
+/** The tokens of `extra_special_tokens`, or of what it was called before it. */
 function extraTokens(settings: JsonObject): NamedToken[] {
-  const lists = [settings.extra_special_tokens ?? settings.additional_special_tokens];
-  return lists.flatMap((list): unknown[] => (Array.isArray(list) ? list : [])).flatMap(tokenOf);
+  const { extra_special_tokens: extra, additional_special_tokens: additional } = settings;
+  const list = Array.isArray(extra) && extra.length > 0 ? extra : additional;
+  return Array.isArray(list) ? (list as unknown[]).flatMap(tokenOf) : [];
 }
 
 /** A token that is named by text or by an object; none for what is neither. */
