@@ -28,7 +28,12 @@ export type {
   ToolCallEntry,
   ToolDefinition,
 } from "./models/chat/messages.ts";
-export type { Tokenizer, IncrementalDecoder } from "./models/tokenizer/tokenizer.ts";
+export type {
+  EncodeAsyncOptions,
+  EncodeOptions,
+  IncrementalDecoder,
+  Tokenizer,
+} from "./models/tokenizer/tokenizer.ts";
 export type { ForwardResult } from "./runtime/generation/forward.ts";
 export type { DeviceInfo, DeviceRequest, Precision, PrefillMode } from "./runtime/device-types.ts";
 export type {

@@ -171,7 +171,7 @@ describe("a model that is loaded for known prompts", () => {
   const PROMPT = "Once upon a time there was a fox.";
   const sizing: ContextSizing = {
     least: 8,
-    count: (prompts) => Promise.resolve(prompts.ofText(PROMPT) + 7),
+    count: async (prompts) => (await prompts.ofText(PROMPT)) + 7,
   };
 
   test("has the context that was counted with its tokenizer", async () => {

@@ -89,7 +89,7 @@ test("the file bounds the context where its lengths stand in it", async () => {
 
 /** A counter that counts a token a character, and of a conversation a token a message. */
 const counter: PromptCounter = {
-  ofText: (prompt) => prompt.length,
+  ofText: (prompt) => Promise.resolve(prompt.length),
   ofChat: (messages) => Promise.resolve(messages.length),
 };
 

@@ -3,12 +3,12 @@ import { AbortError, throwIfAborted } from "../base/errors.ts";
 import type { LateContext } from "../runtime/backend.ts";
 import type { LoadOptions } from "./load-options.ts";
 import type { ChatMessage } from "./chat/messages.ts";
-import { encodeChatPrompt, type ChatPrompts, type ChatTemplateOptions } from "./chat/prompts.ts";
+import type { ChatPrompts, ChatTemplateOptions } from "./chat/prompts.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
 /** Counts the tokens of prompts as the model will read them. */
 export interface PromptCounter {
-  ofText(prompt: string): number;
+  ofText(prompt: string): Promise<number>;
   /** Tokens of a conversation. @throws ModelComposeError as the answer to the conversation will */
   ofChat(messages: readonly ChatMessage[], options: ChatTemplateOptions): Promise<number>;
 }
@@ -51,13 +51,13 @@ export function lateContext(
       return least;
     }
     const tokens = await sizing.count({
-      ofText: (prompt) => {
-        throwIfAborted(signal);
-        return tokenizer.encode(prompt).length;
-      },
+      // More than the context may be is not counted.
+      ofText: async (prompt) => (await tokenizer.encodeAsync(prompt, { most, signal })).length,
       ofChat: async (messages, options) => {
         throwIfAborted(signal);
-        return encodeChatPrompt(tokenizer, await chat.render(messages, options)).length;
+        const { text } = await chat.render(messages, options);
+        // As in transformers, the template has written the special tokens, and none are added.
+        return (await tokenizer.encodeAsync(text, { addSpecialTokens: false, most, signal })).length;
       },
     });
     return Math.min(tokens, most);

@@ -311,9 +311,9 @@ class LoadedModel implements Model {
     this.vocabSize = program.vocabSize;
     this.#chat = new Chat({
       prompts: chat,
-      tokenizer: () => this.tokenizer,
-      generate: (ids, options) => generator.generate(ids, options),
-      stream: (ids, options) => generator.stream(ids, options),
+      requireTokenizer: () => void this.tokenizer,
+      generate: (prompt, options) => generator.generate(prompt, options),
+      stream: (prompt, options) => generator.stream(prompt, options),
     });
     this.#tokenizer = tokenizer;
     this.#executable = executable;

@@ -35,7 +35,7 @@ export function loadFailure(text: string, options: Parameters<typeof loadText>[1
 }
 
 const characters: PromptCounter = {
-  ofText: (prompt) => prompt.length,
+  ofText: (prompt) => Promise.resolve(prompt.length),
   ofChat: (messages) => {
     const texts = messages.map(({ content }) => (typeof content === "string" ? content : ""));
     return Promise.resolve(texts.join("").length);

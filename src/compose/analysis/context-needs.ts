@@ -84,7 +84,7 @@ export async function countContext(needs: readonly ContextNeed[], counter: Promp
 async function tokensOf(prompt: KnownPrompt, counter: PromptCounter): Promise<number> {
   try {
     return typeof prompt === "string"
-      ? counter.ofText(prompt)
+      ? await counter.ofText(prompt)
       : await counter.ofChat(prompt.messages, prompt.options);
   } catch (error) {
     if (error instanceof AbortError || !(error instanceof ModelComposeError)) {

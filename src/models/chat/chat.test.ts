@@ -2,11 +2,11 @@ import { mkdtemp, mkdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { RenderedPrompt } from "../../runtime/generation/request.ts";
 import type { GenerateOptions, GenerateResult, StreamPart } from "../../runtime/generation/types.ts";
 import { Chat, type ChatPart } from "./chat.ts";
 import type { ChatMessage, ToolDefinition } from "./messages.ts";
 import { ChatPrompts } from "./prompts.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 const simple =
   "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
@@ -28,25 +28,21 @@ class Script {
   readonly chat: Chat;
 
   constructor(answer: string) {
-    const encode: Tokenizer["encode"] = (text, { addSpecialTokens } = {}) => {
-      expect(addSpecialTokens).toBe(false);
-      return Array.from(text, (character) => character.codePointAt(0) ?? 0);
-    };
     const tokens = Array.from(answer, (character) => character.codePointAt(0) ?? 0);
     const result = { newText: answer, text: answer, tokens } as GenerateResult;
-    const begin = (ids: readonly number[], options: GenerateOptions): void => {
-      this.prompts.push(String.fromCodePoint(...ids));
+    const begin = (prompt: RenderedPrompt, options: GenerateOptions): void => {
+      this.prompts.push(prompt.text);
       this.options.push(options);
     };
     this.chat = new Chat({
       prompts: new ChatPrompts(directory),
-      tokenizer: () => ({ encode }) as Tokenizer,
-      generate: (ids, options) => {
-        begin(ids, options);
+      requireTokenizer: () => undefined,
+      generate: (prompt, options) => {
+        begin(prompt, options);
         return Promise.resolve(result);
       },
-      stream: (ids, options) => {
-        begin(ids, options);
+      stream: (prompt, options) => {
+        begin(prompt, options);
         const parts: StreamPart[] = tokens.map((token) => ({
           text: String.fromCodePoint(token),
           tokens: [token],

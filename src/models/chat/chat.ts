@@ -7,7 +7,7 @@ import type {
   StreamPart,
 } from "../../runtime/generation/types.ts";
 import { describeJson } from "../../base/json.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { RenderedPrompt } from "../../runtime/generation/request.ts";
 import {
   AnswerParser,
   REASONING_TAGS,
@@ -17,13 +17,7 @@ import {
   type Tags,
 } from "./answer.ts";
 import type { ChatMessage, ToolCall, ToolCallEntry } from "./messages.ts";
-import {
-  encodeChatPrompt,
-  hasTools,
-  type ChatPrompts,
-  type ChatTemplateOptions,
-  type RenderChatOptions,
-} from "./prompts.ts";
+import { hasTools, type ChatPrompts, type ChatTemplateOptions, type RenderChatOptions } from "./prompts.ts";
 import type { ChatTemplate } from "./template.ts";
 
 export type { ChatTemplateOptions, RenderChatOptions } from "./prompts.ts";
@@ -68,13 +62,14 @@ export interface ChatPart {
 /** What chat needs of a model. */
 export interface ChatParts {
   readonly prompts: ChatPrompts;
-  readonly tokenizer: () => Tokenizer;
-  readonly generate: (ids: readonly number[], options: GenerateOptions) => Promise<GenerateResult>;
-  readonly stream: (ids: readonly number[], options: GenerateOptions) => AsyncIterable<StreamPart>;
+  /** Refuses to go on without a tokenizer. */
+  readonly requireTokenizer: () => void;
+  readonly generate: (prompt: RenderedPrompt, options: GenerateOptions) => Promise<GenerateResult>;
+  readonly stream: (prompt: RenderedPrompt, options: GenerateOptions) => AsyncIterable<StreamPart>;
 }
 
 interface Prepared {
-  readonly ids: number[];
+  readonly prompt: RenderedPrompt;
   readonly template: ChatTemplate;
   readonly format: AnswerFormat;
   readonly toolCallTags: Tags;
@@ -96,7 +91,7 @@ export class Chat {
 
   async generate(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<ChatResult> {
     const prepared = await this.#prepare(messages, options);
-    return resultOf(await this.#parts.generate(prepared.ids, prepared.options), prepared);
+    return resultOf(await this.#parts.generate(prepared.prompt, prepared.options), prepared);
   }
 
   async *stream(
@@ -106,7 +101,7 @@ export class Chat {
     const prepared = await this.#prepare(messages, options);
     const parser = new AnswerParser(prepared.format);
     let tokens: number[] = [];
-    for await (const part of this.#parts.stream(prepared.ids, prepared.options)) {
+    for await (const part of this.#parts.stream(prepared.prompt, prepared.options)) {
       tokens.push(...part.tokens);
       const pieces = parser.push(part.text);
       if (part.result !== undefined) {
@@ -130,9 +125,12 @@ export class Chat {
     }
     checkTags("toolCallTags", toolCallTags);
     const prompt = await this.#parts.prompts.render(messages, options);
+    this.#parts.requireTokenizer();
     const reasoning = reasoningTags === false ? undefined : reasoningTags;
     return {
-      ids: encodeChatPrompt(this.#parts.tokenizer(), prompt),
+      // As in transformers, the template has written the special tokens, and none are added. Their spellings become tokens
+      // wherever they stand, in a user's text too.
+      prompt: new RenderedPrompt(prompt.text),
       template: prompt.template,
       format: {
         reasoning,

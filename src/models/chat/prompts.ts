@@ -1,5 +1,4 @@
 /** Turns conversations into prompts, with the chat templates of one model. */
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { loadChatTemplates, type ChatTemplates } from "./find-template.ts";
 import { checkMessages, type ChatMessage, type ToolDefinition } from "./messages.ts";
 import type { ChatTemplate } from "./template.ts";
@@ -54,14 +53,6 @@ export class ChatPrompts {
     const text = template.render(messages, { tools, documents, variables, now, addGenerationPrompt });
     return { text, template };
   }
-}
-
-/**
- * The token ids of a rendered conversation. As in transformers, the template has written the special tokens, and none
- * are added. Their spellings become tokens wherever they stand, in a user's text too.
- */
-export function encodeChatPrompt(tokenizer: Tokenizer, { text }: ChatPrompt): number[] {
-  return tokenizer.encode(text, { addSpecialTokens: false });
 }
 
 /** Whether a caller gives tools; those of SmolLM3's template also come as variables. */

@@ -3,15 +3,21 @@
  * al. 2016) over lower-case words with punctuation split off, as transformers' `BlenderbotSmallTokenizer` does it.
  * In merges the last symbol of a word ends with `</w>`; in the vocabulary all but the last end with `@@`.
  */
-import type { AddedToken } from "./definition.ts";
+import type { AddedToken } from "./added-vocabulary.ts";
 import type { DecoderPlan, TextStep } from "./decoder-plan.ts";
-import type { LibraryBpe, TextTokenizer } from "./library.ts";
+import type { MergeTable } from "./merge-table.ts";
+import type { EncodingOptions, StepwiseEncoder } from "./text-encoder.ts";
+import { TokenFinder } from "./token-finder.ts";
+import { WordMerge } from "./word-merge.ts";
 
 const END_OF_WORD = "</w>";
 const GOES_ON = "@@";
 
 /** A word with the line feed behind it. White space is Unicode's: JavaScript's `\s` has U+FEFF and lacks U+0085. */
 const WORDS = /\P{White_Space}+\n?/gu;
+
+/** Code units of words that are encoded between two pauses, and steps of merging. */
+const STEPS = 4096;
 
 /** The replacements of transformers' `PreTrainedTokenizerBase.clean_up_tokenization`, in its order. */
 const CLEANED_UP: readonly (readonly [string, string])[] = [
@@ -41,77 +47,94 @@ export function planBlenderbotSmall(cleanUpSpaces: boolean): DecoderPlan {
   return { mapToken: [], bytes: "none", textSteps, separator: " " };
 }
 
-export class BlenderbotSmallTokenizer implements TextTokenizer {
-  readonly #bpe: LibraryBpe;
-  readonly #added: ReadonlyMap<string, AddedToken>;
-  /** Matches added tokens, in a group, so that split() gives text and added tokens in turn; undefined without any. */
-  readonly #splitter: RegExp | undefined;
+export interface BlenderbotSmallParts {
+  vocabulary: ReadonlyMap<string, number>;
+  /** Merges of indices of `symbols`. */
+  merges: MergeTable;
+  symbols: readonly string[];
+  /** The token of words that are not in the vocabulary. */
+  unknownToken: string | undefined;
+  addedTokens: readonly AddedToken[];
+}
 
-  /** @param bpe The model with merges and vocabulary, the end-of-word suffix `</w>` and an unknown token. */
-  constructor(bpe: LibraryBpe, addedTokens: readonly AddedToken[]) {
-    this.#bpe = bpe;
-    this.#added = new Map(addedTokens.map((token) => [token.content, token]));
-    // The longest come first, because of alternatives the first that matches is taken.
-    const contents = [...this.#added.keys()].sort((a, b) => b.length - a.length);
-    const escaped = contents.map((content) => content.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"));
-    this.#splitter = escaped.length === 0 ? undefined : new RegExp(`(${escaped.join("|")})`, "u");
+export class BlenderbotSmallEncoder implements StepwiseEncoder {
+  readonly #parts: BlenderbotSmallParts;
+  readonly #finder: TokenFinder;
+  readonly #numbers: ReadonlyMap<string, number>;
+  readonly #unknown: number | undefined;
+
+  constructor(parts: BlenderbotSmallParts) {
+    this.#parts = parts;
+    this.#finder = new TokenFinder(parts.addedTokens.map((token) => [token.content, token] as const));
+    this.#numbers = new Map(parts.symbols.map((symbol, number) => [symbol, number]));
+    this.#unknown = parts.unknownToken === undefined ? undefined : parts.vocabulary.get(parts.unknownToken);
   }
 
   /** The ids of a text, around which nothing is added. */
-  encode(text: string): { ids: (number | undefined)[] } {
-    const ids: (number | undefined)[] = [];
-    const whole = text.toWellFormed();
-    const pieces = this.#splitter === undefined ? [whole] : whole.split(this.#splitter);
-    pieces.forEach((piece, i) => {
-      if (i % 2 === 1) {
-        ids.push(this.#added.get(piece)?.id);
-        return;
+  *encode(text: string, { most }: EncodingOptions): Generator<undefined, number[]> {
+    const ids: number[] = [];
+    let left = STEPS;
+    for (const section of this.#finder.cut(text)) {
+      if (section === undefined) {
+        yield;
+        continue;
       }
-      const words = this.#strip(piece, pieces[i - 1], pieces[i + 1]).match(WORDS) ?? [];
-      for (const word of words) {
-        for (const token of this.#tokens(word)) {
-          ids.push(this.#idOf(token));
+      if ("id" in section) {
+        ids.push(section.id);
+        continue;
+      }
+      for (const [word] of section.text.matchAll(WORDS)) {
+        yield* this.#encodeWord(word, ids);
+        left -= word.length;
+        if (ids.length > most) {
+          return ids;
+        }
+        if (left <= 0) {
+          left = STEPS;
+          yield;
         }
       }
-    });
-    return { ids };
+    }
+    return ids;
   }
 
-  token_to_id(token: string): number | undefined {
-    return this.#bpe.tokens_to_ids.get(token);
-  }
-
-  id_to_token(id: number): string | undefined {
-    return this.#bpe.vocab[id];
-  }
-
-  /** Takes off what the added tokens beside a piece of text take along. */
-  #strip(piece: string, left: string | undefined, right: string | undefined): string {
-    const begun = left !== undefined && this.#added.get(left)?.rstrip === true;
-    const ended = right !== undefined && this.#added.get(right)?.lstrip === true;
-    const fromStart = begun ? piece.replace(/^\p{White_Space}+/u, "") : piece;
-    return ended ? fromStart.replace(/(?<!\p{White_Space})\p{White_Space}+$/u, "") : fromStart;
-  }
-
-  /** The tokens of a word, which may end with a line feed. The steps and their order are those of the class. */
-  #tokens(word: string): string[] {
+  /** Appends the ids of a word, which may end with a line feed. The steps and their order are those of the class. */
+  *#encodeWord(word: string, ids: number[]): Generator<undefined, void> {
     const spaced = word
       .replace(/[.,!?()]/g, " $&")
       .replaceAll("'", " ' ")
       .replace(/\p{White_Space}{2,}/gu, " ")
       .replaceAll("\n", " __newln__");
-    return spaced.split(" ").flatMap((part) => {
-      const symbols = part === "" ? [] : this.#bpe.bpe(part.toLowerCase());
-      return symbols.map((symbol, i) => {
-        if (i < symbols.length - 1) {
-          return symbol + GOES_ON;
+    for (const part of spaced.split(" ")) {
+      const symbols = part === "" ? [] : yield* this.#symbolsOf(part.toLowerCase());
+      symbols.forEach((symbol, i) => {
+        const end = symbol.endsWith(END_OF_WORD) ? symbol.slice(0, -END_OF_WORD.length) : symbol;
+        const id =
+          this.#parts.vocabulary.get(i < symbols.length - 1 ? symbol + GOES_ON : end) ?? this.#unknown;
+        if (id !== undefined) {
+          ids.push(id);
         }
-        return symbol.endsWith(END_OF_WORD) ? symbol.slice(0, -END_OF_WORD.length) : symbol;
       });
-    });
+      yield;
+    }
   }
 
-  #idOf(token: string): number | undefined {
-    return this.#bpe.tokens_to_ids.get(token) ?? this.#bpe.unk_token_id;
+  /** The symbols that a word is merged to. */
+  *#symbolsOf(word: string): Generator<undefined, string[]> {
+    const { merges, symbols } = this.#parts;
+    const own: string[] = [];
+    const characters = [...word];
+    const numbers = characters.map((character, i) => {
+      const symbol = i < characters.length - 1 ? character : character + END_OF_WORD;
+      // A symbol of no merge gets a number of its own behind those that are known.
+      return this.#numbers.get(symbol) ?? symbols.length + own.push(symbol) - 1;
+    });
+    const merge = new WordMerge(merges, numbers);
+    while (!merge.advance(STEPS)) {
+      yield;
+    }
+    const merged: number[] = [];
+    merge.appendTo(merged);
+    return merged.map((number) => symbols[number] ?? own[number - symbols.length] ?? "");
   }
 }

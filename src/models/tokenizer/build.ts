@@ -1,19 +1,29 @@
-/**
- * Builds the tokenizer of `@huggingface/tokenizers` without blocking the event loop. Its constructor takes half a
- * second for SmolLM3's 128,000 tokens and 280,000 merges; here it gets a model with neither, and the model's public
- * tables are filled slice by slice afterwards.
- */
-import { errorMessage, ModelComposeError } from "../../base/errors.ts";
-import { BlenderbotSmallTokenizer, planBlenderbotSmall } from "./blenderbot-small.ts";
+/** Builds a tokenizer of the parts of its definition, without blocking the event loop: large tables come in slices. */
+import { runAtOnce } from "../../base/async/slices.ts";
+import { ModelComposeError } from "../../base/errors.ts";
+import { describeJson } from "../../base/json.ts";
+import type { AddedToken } from "./added-vocabulary.ts";
+import { BlenderbotSmallEncoder, planBlenderbotSmall } from "./blenderbot-small.ts";
+import { Bpe } from "./bpe.ts";
 import { planDecoder, type DecoderPlan } from "./decoder-plan.ts";
-import type { AddedToken, DefinitionPart, TokenizerHeader } from "./definition.ts";
-import { BPE, Tokenizer, type LibraryBpe, type LibraryTokenizer, type TextTokenizer } from "./library.ts";
-import { correctPreTokenizer } from "./pre-tokenizers.ts";
+import { corrupt, type DefinitionPart, type TokenizerHeader } from "./definition.ts";
+import type { Merges } from "./merges.ts";
+import { readNormalizer } from "./normalizer.ts";
+import { readPostProcessor } from "./post-processor.ts";
+import { readPreTokenizer } from "./pre-tokenizer.ts";
+import { DefinedEncoder, type StepwiseEncoder } from "./text-encoder.ts";
+
+/** How many times as long a text may become before it is split into tokens. Those of models make it a few times as long. */
+const MOST_GROWTH = 256;
 
 export interface BuiltTokenizer {
-  tokenizer: TextTokenizer;
+  encoder: StepwiseEncoder;
   plan: DecoderPlan;
   addedTokens: readonly AddedToken[];
+  /** The id of a token, added or of the vocabulary. */
+  idOf: (token: string) => number | undefined;
+  /** The tokens by id, as decoding needs them: a normalized added token is spelled as it is when it is normalized. */
+  tokens: readonly (string | undefined)[];
   /** One more than the highest token id. */
   vocabSize: number;
 }
@@ -22,115 +32,96 @@ export interface BuiltTokenizer {
  * Builds a tokenizer from the parts of its definition.
  *
  * @param file The path of the definition's file, which errors name.
- * @throws ModelComposeError `unsupported` for parts that the library does not know.
+ * @throws ModelComposeError `unsupported` for what exists and is not done here, `invalid-config` for wrong parameters.
  */
 export async function buildTokenizer(
   parts: AsyncIterable<DefinitionPart>,
   file: string,
 ): Promise<BuiltTokenizer> {
-  let builder: Builder | undefined;
+  let header: TokenizerHeader | undefined;
+  let merges: Merges | undefined;
+  /** The ids of the vocabulary. */
+  const vocabulary = new Map<string, number>();
+  let complete: ((merges: Merges) => BuiltTokenizer) | undefined;
+  let tokens: (string | undefined)[] = [];
   for await (const part of parts) {
     if (part.kind === "header") {
-      builder = new Builder(part, file);
+      ({ header } = part);
+      tokens = new Array<string | undefined>(header.vocabSize);
+      complete = prepare(header, vocabulary, tokens, file);
+    } else if (part.kind === "merges") {
+      ({ merges } = part);
     } else {
-      builder?.add(part);
+      part.tokens.forEach((token, i) => {
+        const id = part.ids[i];
+        if (id !== undefined) {
+          vocabulary.set(token, id);
+          tokens[id] ??= token;
+        }
+      });
     }
   }
-  if (builder === undefined) {
-    throw new ModelComposeError("invalid-config", `"${file}" has no header.`);
+  if (complete === undefined || merges === undefined) {
+    throw new ModelComposeError("invalid-config", `"${file}" has no header or no merges.`);
   }
-  return builder.finish();
+  return complete(merges);
 }
 
-type HeaderPart = Extract<DefinitionPart, { kind: "header" }>;
-type SlicePart = Exclude<DefinitionPart, HeaderPart>;
-
-class Builder {
-  readonly #part: HeaderPart;
-  readonly #file: string;
-  readonly #library: LibraryTokenizer;
-  readonly #model: LibraryBpe;
-
-  constructor(part: HeaderPart, file: string) {
-    const { header, vocabSize, unknownId } = part;
-    this.#part = part;
-    this.#file = file;
-    this.#library = construct(header, file);
-    this.#model = asBpe(this.#library.model);
-    if (unknownId !== undefined) {
-      this.#model.unk_token_id = unknownId;
-    }
-    // The constructor has put in the added tokens, far up in an array that is empty below: V8 makes that a slow one.
-    const tokens = new Array<string | undefined>(vocabSize);
-    for (const { id, content } of header.added_tokens) {
-      tokens[id] = content;
-    }
-    this.#model.vocab = tokens;
-  }
-
-  add(part: SlicePart): void {
-    if (part.kind === "merges") {
-      part.keys.forEach((key, i) => this.#model.bpe_ranks.set(key, part.firstRank + i));
-      return;
-    }
-    const { vocab, tokens_to_ids: idOf } = this.#model;
-    part.tokens.forEach((token, i) => {
-      const id = part.ids[i];
-      if (id === undefined) {
-        return;
-      }
-      // Added tokens win over the vocabulary, as in the constructor.
-      vocab[id] ??= token;
-      if (!idOf.has(token)) {
-        idOf.set(token, id);
-      }
-    });
-  }
-
-  finish(): BuiltTokenizer {
-    return complete(this.#library, this.#part, this.#file);
-  }
-}
-
-function construct(header: TokenizerHeader, file: string): LibraryTokenizer {
-  try {
-    // The second parameter is tokenizer_config.json; all it would add here is behaviour that transformers' fast
-    // tokenizers do not have.
-    const library = new Tokenizer(header, {});
-    correctPreTokenizer(library.pre_tokenizer, header.pre_tokenizer);
-    return library;
-  } catch (error) {
-    throw new ModelComposeError("unsupported", `"${file}" cannot be used: ${errorMessage(error)}.`, {
-      remedy: "Check that it is the unchanged file of the model.",
-      cause: error,
-    });
-  }
-}
-
-function complete(
-  library: LibraryTokenizer,
-  { header, vocabSize, scheme }: HeaderPart,
+/** Reads all but the tables, so that what is refused is refused before they come. */
+function prepare(
+  { addedTokens, model, pipeline, scheme, splitsSpecialTokens, vocabSize }: TokenizerHeader,
+  vocabulary: ReadonlyMap<string, number>,
+  tokens: (string | undefined)[],
   file: string,
-): BuiltTokenizer {
-  const addedTokens = header.added_tokens;
-  if (scheme.kind === "tokenizers") {
-    return { tokenizer: library, plan: planDecoder(header.decoder, file), addedTokens, vocabSize };
+): (merges: Merges) => BuiltTokenizer {
+  const addedIds = new Map(addedTokens.map(({ id, content }) => [content, id]));
+  const idOf = (token: string): number | undefined => addedIds.get(token) ?? vocabulary.get(token);
+  const common = { addedTokens, idOf, tokens, vocabSize };
+  if (scheme.kind === "blenderbot-small") {
+    addedTokens.forEach(({ id, content }) => (tokens[id] = content));
+    return ({ table, symbols = [] }) => {
+      const { unknownToken } = model;
+      const parts = { vocabulary, merges: table, symbols, unknownToken, addedTokens };
+      return {
+        ...common,
+        encoder: new BlenderbotSmallEncoder(parts),
+        plan: planBlenderbotSmall(scheme.cleanUpSpaces),
+      };
+    };
   }
-  const tokenizer = new BlenderbotSmallTokenizer(asBpe(library.model), addedTokens);
-  return { tokenizer, plan: planBlenderbotSmall(scheme.cleanUpSpaces), addedTokens, vocabSize };
-}
-
-/** The library's model with the tables that are filled here. @throws ModelComposeError "unsupported" for another kind */
-function asBpe(model: unknown): LibraryBpe {
-  if (
-    model instanceof BPE &&
-    model.bpe_ranks instanceof Map &&
-    model.tokens_to_ids instanceof Map &&
-    Array.isArray(model.vocab)
-  ) {
-    return model;
+  const normalizer = readNormalizer(pipeline.normalizer, file);
+  const preTokenizer = readPreTokenizer(pipeline.pre_tokenizer, file);
+  const around = readPostProcessor(pipeline.post_processor, file);
+  const plan = planDecoder(pipeline.decoder, file);
+  if (normalizer.growth * preTokenizer.growth > MOST_GROWTH) {
+    throw corrupt(
+      file,
+      `has a normalizer and a pre-tokenizer that make texts more than ${MOST_GROWTH} times as long`,
+    );
   }
-  throw new ModelComposeError("unsupported", "@huggingface/tokenizers built a model that is not BPE.", {
-    remedy: "Install the version that package.json asks for.",
-  });
+  if (preTokenizer.asksForStart && !normalizer.keepsStart) {
+    throw new ModelComposeError(
+      "unsupported",
+      `"${file}" cannot be used: the pre-tokenizer "Metaspace" has the prepend_scheme "first" behind a normalizer that ` +
+        "changes where a text begins.",
+      { remedy: "Use a model whose tokenizer is of another kind." },
+    );
+  }
+  const normalizedTexts = new Map<number, string>();
+  for (const { id, content, normalized } of addedTokens) {
+    const text = normalized ? runAtOnce(normalizer.apply(content)) : content;
+    if (text === "") {
+      throw corrupt(
+        file,
+        `has the added token ${describeJson(content)}, of which normalizing leaves nothing`,
+      );
+    }
+    normalizedTexts.set(id, text);
+    tokens[id] = text;
+  }
+  return (merges) => {
+    const bpe = new Bpe(model, vocabulary, merges, preTokenizer.spell);
+    const parts = { addedTokens, splitsSpecialTokens, normalizer, preTokenizer, bpe, around };
+    return { ...common, encoder: new DefinedEncoder(parts, normalizedTexts), plan };
+  };
 }

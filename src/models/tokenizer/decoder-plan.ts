@@ -2,9 +2,11 @@
  * The `decoder` of tokenizer.json as a plan that can be followed token by token. Every decoder of the supported model
  * families has this form: a change of each token by itself, then bytes to text, then the ends of the text.
  */
+import { runAtOnce } from "../../base/async/slices.ts";
+import { clip } from "../../base/clip.ts";
 import { ModelComposeError } from "../../base/errors.ts";
-import { describeJson, isJsonObject, type JsonObject } from "../../base/json.ts";
-import { ReplaceDecoder, StripDecoder, type LibraryDecoder } from "./library.ts";
+import { replaced, replacementGrowth } from "./normalizer.ts";
+import { stepsOf, type Part } from "./part.ts";
 
 /** Removes up to `start` (`stop`) characters `content` from the beginning (the end) of the text. */
 export interface StripEnds {
@@ -35,6 +37,9 @@ export interface DecoderPlan {
   separator: string;
 }
 
+/** How many times as long a token may become. Those of models become a few times as long. */
+const MOST_GROWTH = 256;
+
 /**
  * Makes a plan of a decoder.
  *
@@ -47,25 +52,28 @@ export function planDecoder(config: unknown, file: string): DecoderPlan {
   if (config === null || config === undefined) {
     return { mapToken: [], bytes: "none", textSteps: [], separator: " " };
   }
-  const steps = flatten(config, file);
+  const steps = stepsOf(config, "decoder", "decoders", file);
   const mapToken: DecoderPlan["mapToken"][number][] = [];
   const textSteps: TextStep[] = [];
   let bytes: DecoderPlan["bytes"] = "none";
   let stage: "tokens" | "bytes" | "text" = "tokens";
+  let growth = 1;
   for (const step of steps) {
     const { type } = step;
     if (type === "Fuse" && stage !== "text") {
       stage = "text";
     } else if (type === "Strip" && stage === "text") {
-      textSteps.push(readStrip(step, file));
+      textSteps.push(readStrip(step));
     } else if (stage !== "tokens") {
       throw unsupported(steps, file);
     } else if (type === "Strip") {
-      mapToken.push(perToken(new StripDecoder({ ...readStrip(step, file), type })));
+      mapToken.push(stripping(readStrip(step)));
     } else if (type === "Replace") {
-      mapToken.push(readReplace(step, file));
+      const { map, growth: factor } = readReplace(step);
+      mapToken.push(map);
+      growth *= factor;
     } else if (type === "Metaspace") {
-      mapToken.push(readMetaspace(step, file));
+      mapToken.push(readMetaspace(step));
     } else if (type === "ByteLevel" || type === "ByteFallback") {
       bytes = type === "ByteLevel" ? "byte-level" : "byte-fallback";
       stage = "bytes";
@@ -73,77 +81,63 @@ export function planDecoder(config: unknown, file: string): DecoderPlan {
       throw unsupported(steps, file);
     }
   }
+  if (growth > MOST_GROWTH) {
+    throw new ModelComposeError(
+      "invalid-config",
+      `"${file}" has a decoder that makes tokens more than ${MOST_GROWTH} times as long.`,
+      { remedy: "It is corrupt or was edited: fetch it again." },
+    );
+  }
   return { mapToken, bytes, textSteps, separator: "" };
 }
 
-function flatten(config: unknown, file: string): JsonObject[] {
-  if (!isJsonObject(config)) {
-    throw corrupt(file, config);
+function readReplace(step: Part): { map: (token: string) => string; growth: number } {
+  const pattern = step.pattern("pattern");
+  const content = step.text("content");
+  const { String: text } = step.object("pattern");
+  const growth = replacementGrowth(pattern, content);
+  if (typeof text === "string" && text !== "") {
+    return { map: (token) => token.replaceAll(text, () => content), growth };
   }
-  if (config.type !== "Sequence") {
-    return [config];
-  }
-  if (!Array.isArray(config.decoders)) {
-    throw corrupt(file, config);
-  }
-  return config.decoders.flatMap((step) => flatten(step, file));
-}
-
-function perToken(decoder: LibraryDecoder): (token: string) => string {
-  return (token) => decoder.decode_chain([token]).join("");
-}
-
-function readReplace(step: JsonObject, file: string): (token: string) => string {
-  const { pattern, content } = step;
-  if (!isJsonObject(pattern) || typeof content !== "string") {
-    throw corrupt(file, step);
-  }
-  // Most tokens pass here unchanged; regular expressions are the library's subject, which knows Oniguruma's dialect.
-  if (typeof pattern.String === "string") {
-    const text = pattern.String;
-    return (token) => token.replaceAll(text, () => content);
-  }
-  if (typeof pattern.Regex !== "string") {
-    throw corrupt(file, step);
-  }
-  return perToken(new ReplaceDecoder({ type: "Replace", pattern: { Regex: pattern.Regex }, content }));
+  return { map: (token) => runAtOnce(replaced(token, pattern, content)), growth };
 }
 
 /** Replaces SentencePiece's visible space. The token that begins the text loses it, unless encoding added none. */
-function readMetaspace(step: JsonObject, file: string): (token: string, first: boolean) => string {
-  const { replacement = "\u2581", prepend_scheme: scheme = "always" } = step;
-  if (typeof replacement !== "string" || replacement === "") {
-    throw corrupt(file, step);
-  }
+function readMetaspace(step: Part): (token: string, first: boolean) => string {
+  const replacement = step.character("replacement", "▁");
+  const scheme = step.oneOf("prepend_scheme", ["always", "first", "never"], "always");
   return (token, first) => token.replaceAll(replacement, first && scheme !== "never" ? "" : " ");
 }
 
-function readStrip(step: JsonObject, file: string): StripEnds {
-  const { content, start, stop } = step;
-  const isCount = (value: unknown): value is number =>
-    typeof value === "number" && Number.isInteger(value) && value >= 0;
-  if (typeof content !== "string" || content.length !== 1 || !isCount(start) || !isCount(stop)) {
-    throw corrupt(file, step);
+function readStrip(step: Part): StripEnds {
+  const content = step.character("content");
+  if (content.length > 1) {
+    throw step.unsupported(`strips ${JSON.stringify(content)}, which is not in the basic plane`);
   }
-  return { kind: "strip", content, start, stop };
+  return { kind: "strip", content, start: step.count("start", 0), stop: step.count("stop", 0) };
 }
 
-function unsupported(steps: readonly JsonObject[], file: string): ModelComposeError {
-  const names = steps.map((step) => String(step.type)).join(", ");
+/** Takes characters off both ends of a token. */
+function stripping({ content, start, stop }: StripEnds): (token: string) => string {
+  return (token) => {
+    let from = 0;
+    while (from < Math.min(start, token.length) && token[from] === content) {
+      from++;
+    }
+    let to = token.length;
+    while (to > Math.max(from, token.length - stop) && token[to - 1] === content) {
+      to--;
+    }
+    return token.slice(from, to);
+  };
+}
+
+function unsupported(steps: readonly Part[], file: string): ModelComposeError {
+  const names = steps.map((step) => step.type).join(", ");
   return new ModelComposeError(
     "unsupported",
-    `"${file}" has the decoder ${names}; supported are (Replace, Strip, Metaspace)*, ByteLevel or ByteFallback, Fuse, ` +
-      "Strip*, in this order.",
+    `"${file}" has the decoder ${clip(names)}; supported are (Replace, Strip, Metaspace)*, ByteLevel or ByteFallback, ` +
+      "Fuse, Strip*, in this order.",
     { remedy: "Use a model of a supported family." },
-  );
-}
-
-function corrupt(file: string, found: unknown): ModelComposeError {
-  return new ModelComposeError(
-    "invalid-config",
-    `"${file}" has a malformed decoder: ${describeJson(found)}.`,
-    {
-      remedy: "It is corrupt or was edited: fetch it again.",
-    },
   );
 }

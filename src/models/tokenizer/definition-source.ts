@@ -1,6 +1,7 @@
 /** Where a definition comes from, and its parts: the same on the caller's thread and in a worker. */
 import { fileStatus, readSmallFile } from "../../runtime/platform/files.ts";
-import { parseDefinition, type DefinitionPart } from "./definition.ts";
+import { corrupt, parseDefinition, type DefinitionPart } from "./definition.ts";
+import type { TokenAdditions } from "./token-additions.ts";
 import type { VocabularySource } from "./vocabulary-class.ts";
 import { parseVocabularyFiles } from "./vocabulary-files.ts";
 
@@ -8,8 +9,8 @@ import { parseVocabularyFiles } from "./vocabulary-files.ts";
 export interface TokenizerJsonSource {
   kind: "tokenizer.json";
   file: string;
-  /** Names of special tokens, as `parseDefinition` takes them. */
-  specialNames: readonly string[];
+  /** What the files beside it say of tokens. */
+  additions: TokenAdditions;
 }
 
 /** What a definition comes from. It can be sent to a worker. */
@@ -20,14 +21,25 @@ export function sourceFile(source: DefinitionSource): string {
   return source.kind === "vocabulary" ? source.vocabularyFile : source.file;
 }
 
-/** The number of bytes to parse. */
+/** The largest file that is read: published ones have up to 34 MB. */
+const MOST_BYTES = 64 * 2 ** 20;
+
+/**
+ * The number of bytes to parse.
+ *
+ * @throws ModelComposeError `invalid-config` for a file that is too large
+ */
 export async function sourceSize(source: DefinitionSource): Promise<number> {
   const files = source.kind === "vocabulary" ? [source.vocabularyFile, source.mergesFile] : [source.file];
-  let size = 0;
+  let sum = 0;
   for (const file of files) {
-    size += (await fileStatus(file))?.size ?? 0;
+    const size = (await fileStatus(file))?.size ?? 0;
+    if (size > MOST_BYTES) {
+      throw corrupt(file, `has ${size} bytes; expected ${MOST_BYTES} at most`);
+    }
+    sum += size;
   }
-  return size;
+  return sum;
 }
 
 /**
@@ -40,7 +52,7 @@ export async function parseSource(
   source: DefinitionSource,
 ): Promise<Generator<DefinitionPart, void, undefined>> {
   if (source.kind === "tokenizer.json") {
-    return parseDefinition(await readSmallFile(source.file), source.file, source.specialNames);
+    return parseDefinition(await readSmallFile(source.file), source.file, source.additions);
   }
   return parseVocabularyFiles(
     await readSmallFile(source.vocabularyFile),

@@ -1,172 +1,155 @@
 /**
  * What a tokenizer is made of, in a form that travels well between threads: the small part as it is, the vocabulary
- * and the merges (17 MB for SmolLM3) in slices. The form is that of tokenizer.json, the format of Hugging Face's
- * tokenizers library, which is parsed here; vocabulary-files.ts makes the same of the files that came before it.
+ * (17 MB of file for SmolLM3) in slices, the merges as arrays of numbers. The form is that of tokenizer.json, the format of
+ * Hugging Face's tokenizers library, which is parsed here; vocabulary-files.ts makes the same of the files that came
+ * before it.
  */
 import { describeJson, isJsonObject, type JsonObject } from "../../base/json.ts";
-import { errorMessage, ModelComposeError, type ErrorCode } from "../../base/errors.ts";
+import { ModelComposeError, type ErrorCode } from "../../base/errors.ts";
+import { AddedVocabulary, type AddedToken, type TokenFlags } from "./added-vocabulary.ts";
+import type { BpeOptions } from "./bpe.ts";
+import { jsonFault } from "./json-fault.ts";
+import { MergesBuilder, type Merges } from "./merges.ts";
+import { addTokens, type TokenAdditions } from "./token-additions.ts";
 
-/** How many tokens or merges a slice has: about two milliseconds of work for the thread that takes it in. */
+/** How many tokens a slice has: about two milliseconds of work for the thread that takes it in. */
 const SLICE_LENGTH = 4096;
 
-/** A token beside the vocabulary: found in text before anything else happens to it. */
-export interface AddedToken extends JsonObject {
-  id: number;
-  content: string;
-  special: boolean;
+/**
+ * Ids are below this. The largest vocabularies that are published have 262,144 tokens; tables by id of this size still
+ * take little memory.
+ */
+export const MOST_IDS = 2 ** 22;
+
+/** Merges that are read; vocabularies have fewer than tokens. */
+const MOST_MERGES = MOST_IDS;
+
+/** Code units of an added token; a longer one would make finding tokens in a text slow. */
+const MOST_ADDED_LENGTH = 1024;
+
+/** The parts of tokenizer.json that say what happens to a text, unread; null where there is none. */
+export interface Pipeline {
+  normalizer: unknown;
+  pre_tokenizer: unknown;
+  post_processor: unknown;
+  decoder: unknown;
 }
 
-/** tokenizer.json without its vocabulary and merges: `model.vocab` and `model.merges` are empty. */
-export interface TokenizerHeader extends JsonObject {
-  added_tokens: AddedToken[];
-  model: JsonObject;
-}
-
-/** How text becomes tokens and tokens text: by the header alone, or by a class of our own beside it. */
+/** How text becomes tokens and tokens text: by the pipeline, or by a class of our own beside it. */
 export type Scheme = { kind: "tokenizers" } | { kind: "blenderbot-small"; cleanUpSpaces: boolean };
 
-/** A part of a definition: first the header, then slices of the vocabulary and of the merges. */
-export type DefinitionPart =
-  | {
-      kind: "header";
-      header: TokenizerHeader;
-      vocabSize: number;
-      unknownId: number | undefined;
-      scheme: Scheme;
-    }
-  | { kind: "tokens"; tokens: string[]; ids: number[] }
-  /** `keys` are the `mergeKey`s of consecutive merges; the first has rank `firstRank`. */
-  | { kind: "merges"; firstRank: number; keys: string[] };
-
-/** A whole definition, before it is cut into parts. */
-export interface Definition {
-  /** tokenizer.json with `normalizer`, `pre_tokenizer`, `post_processor`, `decoder`; those absent count as null. */
-  json: JsonObject;
-  model: JsonObject;
+/** All of a tokenizer but its tables. */
+export interface TokenizerHeader {
+  pipeline: Pipeline;
+  model: BpeOptions;
   addedTokens: AddedToken[];
-  vocabulary: ReadonlyMap<string, number>;
-  /** The `mergeKey` of each merge, by rank. */
-  mergeKeys: string[];
+  /** Whether text that spells a special token is ordinary text. */
+  splitsSpecialTokens: boolean;
+  /** One more than the highest id. */
+  vocabSize: number;
   scheme: Scheme;
 }
 
-/** One string for the two parts of a merge: how `@huggingface/tokenizers` keys its table of ranks. */
-export function mergeKey(left: string, right: string): string {
-  return JSON.stringify([left, right]);
+/** A part of a definition: first the header, then the merges, then slices of the vocabulary. */
+export type DefinitionPart =
+  | { kind: "header"; header: TokenizerHeader }
+  | { kind: "merges"; merges: Merges }
+  | { kind: "tokens"; tokens: string[]; ids: number[] };
+
+/** A whole definition, before it is cut into parts. */
+export interface Definition extends Omit<TokenizerHeader, "vocabSize"> {
+  vocabulary: ReadonlyMap<string, number>;
+  merges: Merges;
 }
 
 /**
  * Parses the bytes of a tokenizer.json with a BPE model.
  *
  * @param file The path of the file, which errors name.
- * @param specialNames Tokens that tokenizer_config.json or special_tokens_map.json call special. As in transformers,
- *   one that is only in the vocabulary becomes a special added token.
- * @returns The header first, then slices.
+ * @param additions What the files beside it say of tokens.
+ * @returns The header first, then the rest.
  * @throws ModelComposeError `invalid-config` when it is corrupt, `unsupported` for what exists but is not done here.
  */
 export function* parseDefinition(
   bytes: Uint8Array,
   file: string,
-  specialNames: readonly string[],
+  additions: TokenAdditions,
 ): Generator<DefinitionPart, void, undefined> {
   const json = parseJson(bytes, file);
-  const { model } = json;
+  const { version = "1.0", model } = json;
+  if (version !== "1.0") {
+    throw corrupt(file, `has ${describeJson(version)} as "version"; expected "1.0"`);
+  }
   if (!isJsonObject(model)) {
     throw corrupt(file, `has ${describeJson(model)} as "model"; expected an object`);
   }
   checkSupported(model, file);
-  for (const part of ["normalizer", "decoder"]) {
-    checkGrowth(json[part], part, file);
-  }
+  const options = readOptions(model, file);
   if (!isJsonObject(model.vocab)) {
     throw corrupt(file, `has ${describeJson(model.vocab)} as "model.vocab"; expected an object`);
   }
   const vocabulary = readVocabulary(model.vocab, file);
-  const mergeKeys = readMerges(model.merges, vocabulary, file);
-  const addedTokens = readAddedTokens(json.added_tokens, file);
-  const known = new Set(addedTokens.map((token) => token.content));
-  for (const content of new Set(specialNames)) {
-    const id = vocabulary.get(content);
-    if (id !== undefined && !known.has(content)) {
-      addedTokens.push({ id, content, special: true, normalized: false });
+  const merges = readMerges(model.merges, vocabulary, options.continuingPrefix, file);
+  const added = new AddedVocabulary(vocabulary);
+  const given = readAddedTokens(json.added_tokens, file);
+  added.add(given.map(({ token }) => token));
+  for (const { id, token } of given) {
+    const assigned = added.idOf(token.content);
+    if (id !== assigned) {
+      throw corrupt(
+        file,
+        `gives the added token ${describeJson(token.content)} the id ${id}; by its vocabulary and the tokens before ` +
+          `it, it is ${String(assigned)}`,
+      );
     }
   }
-  yield* definitionParts({ json, model, addedTokens, vocabulary, mergeKeys, scheme: { kind: "tokenizers" } });
-}
-
-/**
- * How many times longer a definition's replacements may make a text, all together. Those of models make it a few times as
- * long.
- */
-const MOST_GROWTH = 256;
-
-/** Refuses replacements that make texts longer and longer: forty that double would fill the memory. */
-function checkGrowth(part: unknown, name: string, file: string): void {
-  if (growthOf(part) <= MOST_GROWTH) {
-    return;
-  }
-  throw corrupt(file, `has a ${name} that makes texts more than ${MOST_GROWTH} times as long`);
-}
-
-function growthOf(part: unknown): number {
-  if (!isJsonObject(part)) {
-    return 1;
-  }
-  const steps = [part.normalizers, part.decoders].flatMap((list): unknown[] =>
-    Array.isArray(list) ? list : [],
-  );
-  const { type, content, pattern } = part;
-  let growth = 1;
-  if (type === "Replace" && typeof content === "string") {
-    const text = isJsonObject(pattern) && typeof pattern.String === "string" ? pattern.String : "";
-    growth = Math.max(1, content.length / Math.max(1, text.length));
-  }
-  return steps.reduce((product: number, step) => product * growthOf(step), growth);
+  addTokens(added, additions);
+  const addedTokens = added.tokens();
+  checkIds(addedTokens, vocabulary, file);
+  const { normalizer, pre_tokenizer, post_processor, decoder } = json;
+  yield* definitionParts({
+    pipeline: { normalizer, pre_tokenizer, post_processor, decoder },
+    model: options,
+    addedTokens,
+    splitsSpecialTokens: additions.splitsSpecialTokens,
+    vocabulary,
+    merges,
+    scheme: { kind: "tokenizers" },
+  });
 }
 
 /** Cuts a definition into its header and slices. */
 export function* definitionParts(definition: Definition): Generator<DefinitionPart, void, undefined> {
-  const { json, model, addedTokens, vocabulary, mergeKeys, scheme } = definition;
+  const { vocabulary, merges, ...header } = definition;
   let vocabSize = 0;
   for (const id of vocabulary.values()) {
     vocabSize = Math.max(vocabSize, id + 1);
   }
-  for (const { id } of addedTokens) {
+  for (const { id } of header.addedTokens) {
     vocabSize = Math.max(vocabSize, id + 1);
   }
-  const unknown = typeof model.unk_token === "string" ? model.unk_token : undefined;
-  yield {
-    kind: "header",
-    header: {
-      normalizer: null,
-      pre_tokenizer: null,
-      post_processor: null,
-      decoder: null,
-      ...json,
-      added_tokens: addedTokens,
-      model: { ...model, type: "BPE", vocab: {}, merges: [] },
-    },
-    vocabSize,
-    unknownId: unknown === undefined ? undefined : vocabulary.get(unknown),
-    scheme,
-  };
+  yield { kind: "header", header: { ...header, vocabSize } };
+  yield { kind: "merges", merges };
   const tokens = [...vocabulary.keys()];
   const ids = [...vocabulary.values()];
   for (let i = 0; i < tokens.length; i += SLICE_LENGTH) {
     yield { kind: "tokens", tokens: tokens.slice(i, i + SLICE_LENGTH), ids: ids.slice(i, i + SLICE_LENGTH) };
   }
-  for (let i = 0; i < mergeKeys.length; i += SLICE_LENGTH) {
-    yield { kind: "merges", firstRank: i, keys: mergeKeys.slice(i, i + SLICE_LENGTH) };
-  }
 }
 
 /** Parses bytes that must hold a JSON object. A token may be any key, so keys are not checked here. */
 export function parseJson(bytes: Uint8Array, file: string): JsonObject {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw corrupt(file, "is not valid UTF-8", error);
+  }
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    value = JSON.parse(text);
   } catch (error) {
-    throw corrupt(file, `is not valid JSON: ${errorMessage(error)}`, error);
+    throw corrupt(file, `is not valid JSON: ${jsonFault(text, error)}`, error);
   }
   if (!isJsonObject(value)) {
     throw corrupt(file, `holds ${describeJson(value)}; expected a JSON object`);
@@ -183,57 +166,96 @@ function checkSupported(model: JsonObject, file: string): void {
   if (type !== "BPE") {
     throw unsupported(file, `has a model of type ${describeJson(type)}; only "BPE" is supported`);
   }
-  const prefix = model.continuing_subword_prefix;
-  if (typeof prefix === "string" && prefix !== "") {
-    throw unsupported(file, `sets model.continuing_subword_prefix (${describeJson(prefix)})`);
+}
+
+function readOptions(model: JsonObject, file: string): BpeOptions {
+  const read = <T>(key: string, byDefault: T, kind: "string" | "boolean" | "number"): T => {
+    const value = model[key];
+    if (value === undefined || value === null) {
+      return byDefault;
+    }
+    if (typeof value !== kind) {
+      throw corrupt(file, `has ${describeJson(value)} as "model.${key}"; expected a ${kind}, or null`);
+    }
+    return value as T;
+  };
+  const dropout = read<number>("dropout", 0, "number");
+  if (dropout !== 0) {
+    throw unsupported(file, `sets model.dropout (${dropout}): the same text would give different tokens`);
   }
-  if (typeof model.dropout === "number" && model.dropout > 0) {
-    throw unsupported(
-      file,
-      `sets model.dropout (${model.dropout}): the same text would give different tokens`,
-    );
-  }
+  return {
+    unknownToken: read<string | undefined>("unk_token", undefined, "string"),
+    fuseUnknown: read("fuse_unk", false, "boolean"),
+    byteFallback: read("byte_fallback", false, "boolean"),
+    ignoreMerges: read("ignore_merges", false, "boolean"),
+    continuingPrefix: read("continuing_subword_prefix", "", "string"),
+    endSuffix: read("end_of_word_suffix", "", "string"),
+  };
 }
 
 /** Reads the tokens and their ids. */
 export function readVocabulary(vocab: JsonObject, file: string): Map<string, number> {
   const vocabulary = new Map<string, number>();
+  const tokens: (string | undefined)[] = [];
   for (const token in vocab) {
     const id = vocab[token];
     if (!isTokenId(id)) {
       throw corrupt(
         file,
-        `gives the token ${describeJson(token)} the id ${describeJson(id)}; expected an integer >= 0`,
+        `gives the token ${describeJson(token)} the id ${describeJson(id)}; expected an integer from 0 to ${MOST_IDS - 1}`,
       );
     }
+    const other = tokens[id];
+    if (other !== undefined) {
+      throw corrupt(
+        file,
+        `gives the id ${id} to two tokens, ${describeJson(other)} and ${describeJson(token)}`,
+      );
+    }
+    tokens[id] = token;
     vocabulary.set(token, id);
   }
   return vocabulary;
 }
 
 /** Reads the merges in both spellings: ["a", "b"] and the older "a b". */
-function readMerges(merges: unknown, vocabulary: ReadonlyMap<string, number>, file: string): string[] {
+function readMerges(
+  merges: unknown,
+  vocabulary: ReadonlyMap<string, number>,
+  prefix: string,
+  file: string,
+): Merges {
   if (!Array.isArray(merges)) {
     throw corrupt(file, `has ${describeJson(merges)} as "model.merges"; expected a list`);
   }
-  return merges.map((merge: unknown, rank) => {
+  if (merges.length > MOST_MERGES) {
+    throw corrupt(file, `has ${merges.length} merges; expected ${MOST_MERGES} at most`);
+  }
+  const builder = new MergesBuilder(merges.length);
+  merges.forEach((merge: unknown, rank) => {
     const parts: unknown[] = typeof merge === "string" ? merge.split(" ") : Array.isArray(merge) ? merge : [];
     const [left, right] = parts;
     if (parts.length !== 2 || typeof left !== "string" || typeof right !== "string") {
       throw corrupt(file, `has ${describeJson(merge)} as merge ${rank}; expected two tokens`);
     }
-    // Text would lose characters silently where the result is not a token.
-    if (!vocabulary.has(left + right)) {
+    const result = left + right.slice(prefix.length);
+    const ids = [left, right, result].map((token) => vocabulary.get(token));
+    const missing = ids.indexOf(undefined);
+    if (missing >= 0) {
+      const token = [left, right, result][missing];
       throw corrupt(
         file,
-        `merges to ${describeJson(left + right)} (merge ${rank}), which is not in its vocabulary`,
+        missing === 2
+          ? `merges to ${describeJson(token)} (merge ${rank}), which is not in its vocabulary`
+          : `merges ${describeJson(token)} (merge ${rank}), which is not in its vocabulary`,
       );
     }
-    return mergeKey(left, right);
+    builder.add(ids[0] ?? 0, ids[1] ?? 0, ids[2] ?? 0, result);
   });
+  return builder.finish();
 }
 
-function readAddedTokens(added: unknown, file: string): AddedToken[] {
+function readAddedTokens(added: unknown, file: string): { id: number; token: TokenFlags }[] {
   if (added === undefined || added === null) {
     return [];
   }
@@ -241,23 +263,74 @@ function readAddedTokens(added: unknown, file: string): AddedToken[] {
     throw corrupt(file, `has ${describeJson(added)} as "added_tokens"; expected a list`);
   }
   return added.map((token: unknown) => {
-    if (
-      !isJsonObject(token) ||
-      !isTokenId(token.id) ||
-      typeof token.content !== "string" ||
-      token.content === ""
-    ) {
+    if (!isJsonObject(token) || !isTokenId(token.id)) {
       throw corrupt(
         file,
         `has the added token ${describeJson(token)}; expected an object with "id" and "content"`,
       );
     }
-    return { ...token, id: token.id, content: token.content, special: token.special === true };
+    return { id: token.id, token: readTokenFlags(token, file, "added_tokens") };
   });
 }
 
+/**
+ * Reads a token with its flags.
+ *
+ * @param key where it stands, for errors
+ */
+export function readTokenFlags(token: JsonObject, file: string, key: string): TokenFlags {
+  const { content } = token;
+  if (typeof content !== "string" || content === "" || content.length > MOST_ADDED_LENGTH) {
+    throw corrupt(
+      file,
+      `has the added token ${describeJson(token)} in "${key}"; expected an object whose "content" is a text of 1 to ` +
+        `${MOST_ADDED_LENGTH} characters`,
+    );
+  }
+  const flag = (name: string, byDefault: boolean): boolean => {
+    const value = token[name] ?? byDefault;
+    if (typeof value !== "boolean") {
+      throw corrupt(
+        file,
+        `has ${describeJson(value)} as "${name}" of the token ${describeJson(content)} in "${key}"; expected true or false`,
+      );
+    }
+    return value;
+  };
+  const special = flag("special", false);
+  return {
+    content,
+    special,
+    normalized: flag("normalized", !special),
+    lstrip: flag("lstrip", false),
+    rstrip: flag("rstrip", false),
+    singleWord: flag("single_word", false),
+  };
+}
+
+/** Refuses an id of two tokens. */
+function checkIds(added: readonly AddedToken[], vocabulary: ReadonlyMap<string, number>, file: string): void {
+  const contents = new Map(added.map(({ id, content }) => [id, content]));
+  for (const [token, id] of vocabulary) {
+    const content = contents.get(id);
+    if (content !== undefined && content !== token) {
+      throw corrupt(
+        file,
+        `gives the id ${id} to two tokens, ${describeJson(token)} and ${describeJson(content)}`,
+      );
+    }
+  }
+  const beyond = added.find(({ id }) => !isTokenId(id));
+  if (beyond !== undefined) {
+    throw corrupt(
+      file,
+      `has the token ${describeJson(beyond.content)} with the id ${beyond.id}; the most is ${MOST_IDS - 1}`,
+    );
+  }
+}
+
 export function isTokenId(value: unknown): value is number {
-  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value < 2 ** 31;
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value < MOST_IDS;
 }
 
 /**

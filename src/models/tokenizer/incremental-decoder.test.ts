@@ -14,14 +14,12 @@ const LLAMA_2 = {
 };
 const BYTE_LEVEL = { type: "ByteLevel" };
 
-/** A table of tokens whose ids are their places in a list. `<|…|>` are added tokens, `<|end|>` is special. */
+/** A table of tokens whose ids are their places in a list. `<|end|>` is special. */
 function table(tokens: readonly string[]): TokenTable {
   return {
     lookup(id) {
       const text = tokens[id];
-      return text === undefined
-        ? undefined
-        : { text, added: text.startsWith("<|"), special: text === "<|end|>" };
+      return text === undefined ? undefined : { text, special: text === "<|end|>" };
     },
   };
 }
@@ -237,9 +235,11 @@ describe("other decoders", () => {
     expect(plan({ type: "Sequence", decoders: [{ type: "Fuse" }, { type: "ByteFallback" }] })).toThrow(
       "has the decoder Fuse, ByteFallback;",
     );
-    expect(plan({ type: "Strip", content: "  ", start: 1, stop: 0 })).toThrow("malformed decoder");
-    expect(plan({ type: "Replace", content: "x" })).toThrow("malformed decoder");
-    expect(plan("ByteLevel")).toThrow("malformed decoder");
+    expect(plan({ type: "Strip", content: "  ", start: 1, stop: 0 })).toThrow(
+      'the decoder "Strip" has "  " as "content"; expected one character',
+    );
+    expect(plan({ type: "Replace", content: "x" })).toThrow('has nothing as "pattern"; expected an object');
+    expect(plan("ByteLevel")).toThrow('has "ByteLevel" as decoder; expected an object with a "type"');
   });
 });
 

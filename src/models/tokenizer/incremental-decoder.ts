@@ -41,7 +41,7 @@ export interface TokenTable {
    *
    * @throws ModelComposeError for an id out of range.
    */
-  lookup(id: number): { text: string; added: boolean; special: boolean } | undefined;
+  lookup(id: number): { text: string; special: boolean } | undefined;
 }
 
 /** A decoder that follows the plan of a tokenizer's decoder. */
@@ -79,7 +79,7 @@ export class PlannedDecoder implements IncrementalDecoder {
       text = map(text, this.#first);
     }
     this.#first = false;
-    return this.#through(separator + this.#decode(text, token.added), 0);
+    return this.#through(separator + this.#decode(text), 0);
   }
 
   finish(isCut = false): string {
@@ -94,13 +94,12 @@ export class PlannedDecoder implements IncrementalDecoder {
     return text;
   }
 
-  #decode(token: string, added: boolean): string {
+  #decode(token: string): string {
     switch (this.#plan.bytes) {
       case "none":
         return token;
       case "byte-level":
-        // Added tokens are not written in the byte alphabet.
-        return added ? this.#bytes.flush() + token : this.#bytes.push(byteLevelBytes(token));
+        return this.#bytes.push(byteLevelBytes(token));
       case "byte-fallback": {
         const byte = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
         return byte === undefined

@@ -2,11 +2,10 @@
 import { ModelComposeError } from "../../base/errors.ts";
 import { describeJson, isJsonObject } from "../../base/json.ts";
 import type { ConfigFile } from "../config/schema.ts";
-import type { ConfigFiles } from "./config-files.ts";
 import { corrupt } from "./definition.ts";
 
 /** What a special token is for. A folder's files name a token for a role as `bos_token` and so on. */
-const ROLES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"] as const;
+export const ROLES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"] as const;
 export type Role = (typeof ROLES)[number];
 
 /** A special token as text, and what it does to the white space around it. */
@@ -16,20 +15,6 @@ export interface SpecialToken {
   lstrip: boolean;
   /** Whether it takes the white space after it along. */
   rstrip: boolean;
-}
-
-/** The names of all special tokens. Values of other forms are ignored, as they are where a tokenizer.json rules. */
-export function specialNames({ tokenizer, specialTokens }: ConfigFiles): string[] {
-  return [tokenizer.values, specialTokens.values].flatMap((config) => {
-    const named = ROLES.map((role) => config[`${role}_token`]);
-    const all = [...named, config.additional_special_tokens, config.extra_special_tokens].flat();
-    return all.flatMap((token: unknown) => {
-      if (typeof token === "string") {
-        return [token];
-      }
-      return isJsonObject(token) && typeof token.content === "string" ? [token.content] : [];
-    });
-  });
 }
 
 /** The tokens that one file names for roles. `null` means none, even where the class has one. */

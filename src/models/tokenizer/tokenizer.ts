@@ -1,19 +1,37 @@
 /** Turns text into token ids and back, with the tokenizer that a model was trained with. */
 import { join } from "node:path";
-import { errorMessage, ModelComposeError, throwIfAborted } from "../../base/errors.ts";
+import { runAtOnce, runInSlices } from "../../base/async/slices.ts";
+import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import { describeJson } from "../../base/json.ts";
 import { isFile } from "../../runtime/platform/files.ts";
 import { MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE, VOCABULARY_FILES } from "../model-files.ts";
 import { PlannedDecoder } from "./incremental-decoder.ts";
 import type { IncrementalDecoder, IncrementalDecoderOptions, TokenTable } from "./incremental-decoder.ts";
+import { VocabularyError } from "./bpe.ts";
 import { buildTokenizer, type BuiltTokenizer } from "./build.ts";
 import { readConfigFiles, type ConfigFiles } from "./config-files.ts";
+import { corrupt } from "./definition.ts";
 import { sourceFile, type DefinitionSource } from "./definition-source.ts";
 import { readDefinition } from "./read-definition.ts";
-import { specialNames } from "./special-tokens.ts";
+import { readAdditions } from "./read-additions.ts";
 import { readVocabularySource } from "./vocabulary-class.ts";
 
 export type { IncrementalDecoder, IncrementalDecoderOptions } from "./incremental-decoder.ts";
+
+/** How a text is encoded. */
+export interface EncodeOptions {
+  /** Whether to add what the model expects around a text, as a begin-of-text token. Default true. */
+  addSpecialTokens?: boolean;
+}
+
+export interface EncodeAsyncOptions extends EncodeOptions {
+  signal?: AbortSignal;
+  /**
+   * Whoever has no use for more than this many ids saves the time for them: as soon as there are more, encoding ends with
+   * those that there are. Default: all of them.
+   */
+  most?: number;
+}
 
 /** The tokenizer of a model. */
 export interface Tokenizer {
@@ -21,12 +39,18 @@ export interface Tokenizer {
    * The token ids of a text. Text that spells an added or special token (such as `<|im_start|>`) becomes that token,
    * as with transformers: who puts a stranger's text into a prompt must remove such spellings. Half of a surrogate
    * pair is encoded as U+FFFD.
+   * The time that it takes grows with the text and with nothing else: about 0.3 s for a megabyte.
    *
-   * @param options.addSpecialTokens Whether to add what the model expects around a text, as a begin-of-text token.
-   *   Default true.
    * @throws ModelComposeError `invalid-input` for what is no string, `invalid-config` for a tokenizer that is corrupt.
    */
-  encode(text: string, options?: { addSpecialTokens?: boolean }): number[];
+  encode(text: string, options?: EncodeOptions): number[];
+  /**
+   * Does what `encode` does in slices of some milliseconds, between which the event loop turns: for texts whose length
+   * others decide.
+   *
+   * @throws ModelComposeError as `encode`; AbortError
+   */
+  encodeAsync(text: string, options?: EncodeAsyncOptions): Promise<number[]>;
   /**
    * The text of a sequence from its beginning. It is not tidied: `clean_up_tokenization_spaces` of
    * tokenizer_config.json is ignored, as in transformers 5, because it removes spaces that belong to the text (only
@@ -79,7 +103,7 @@ export async function loadTokenizer(
 async function findSource(directory: string, config: ConfigFiles): Promise<DefinitionSource> {
   const file = join(directory, TOKENIZER_FILE);
   if (await isFile(file)) {
-    return { kind: "tokenizer.json", file, specialNames: specialNames(config) };
+    return { kind: "tokenizer.json", file, additions: await readAdditions(directory, config) };
   }
   if (await hasTokenizer(directory)) {
     return readVocabularySource(directory, config);
@@ -101,7 +125,6 @@ class LoadedTokenizer implements Tokenizer, TokenTable {
   readonly vocabSize: number;
   readonly specialTokenIds: ReadonlySet<number>;
   readonly #built: BuiltTokenizer;
-  readonly #addedIds: ReadonlySet<number>;
   readonly #file: string;
   /** One more than the model's highest id; those below it without a token have no text. */
   readonly #idLimit: number;
@@ -110,47 +133,50 @@ class LoadedTokenizer implements Tokenizer, TokenTable {
     const { addedTokens, vocabSize } = built;
     this.vocabSize = vocabSize;
     this.specialTokenIds = new Set(addedTokens.filter((token) => token.special).map((token) => token.id));
-    this.#addedIds = new Set(addedTokens.map((token) => token.id));
     this.#built = built;
     this.#file = file;
     this.#idLimit = Math.max(vocabSize, modelVocabSize);
   }
 
-  encode(text: string, options: { addSpecialTokens?: boolean } = {}): number[] {
+  encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
+    try {
+      return runAtOnce(this.#encoding(text, addSpecialTokens, Infinity));
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  async encodeAsync(text: string, options: EncodeAsyncOptions = {}): Promise<number[]> {
+    const { addSpecialTokens = true, most = Infinity, signal } = options;
+    try {
+      return await runInSlices(this.#encoding(text, addSpecialTokens, most), signal);
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  #encoding(text: unknown, addSpecialTokens: boolean, most: number): Generator<undefined, number[]> {
     if (typeof text !== "string") {
       throw new ModelComposeError(
         "invalid-input",
         `The text to encode is ${describeJson(text)}; expected a string.`,
       );
     }
-    return this.#idsOf(text, options.addSpecialTokens ?? true).map((id) => {
-      if (id !== undefined) {
-        return id;
-      }
-      throw new ModelComposeError(
-        "invalid-config",
-        `"${this.#file}" adds a token around texts that has no id.`,
-        {
-          remedy: "It is corrupt or was edited: fetch it again.",
-        },
-      );
-    });
+    return this.#built.encoder.encode(text.toWellFormed(), { addSpecialTokens, most });
   }
 
-  /** The ids of a text. The library checks nothing of a definition: what is malformed shows when it is used. */
-  #idsOf(text: string, addSpecialTokens: boolean): readonly (number | undefined)[] {
-    try {
-      return this.#built.tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
-    } catch (error) {
-      throw new ModelComposeError(
-        "invalid-config",
-        `"${this.#file}" cannot encode a text: ${errorMessage(error)}.`,
-        {
-          remedy: "It is corrupt or was edited: fetch it again.",
-          cause: error,
-        },
-      );
+  /** What is wrong with a definition or a text that shows only when the text is encoded. */
+  #failure(error: unknown): unknown {
+    if (error instanceof VocabularyError) {
+      return corrupt(this.#file, error.message, error);
     }
+    // The engine has no text of more than half a gigabyte, which what the normalizer makes may be.
+    return error instanceof RangeError
+      ? new ModelComposeError("invalid-input", `The text is too long for the tokenizer: ${error.message}.`, {
+          remedy: "Shorten it.",
+          cause: error,
+        })
+      : error;
   }
 
   decode(ids: readonly number[], options: { skipSpecialTokens?: boolean } = {}): string {
@@ -163,7 +189,7 @@ class LoadedTokenizer implements Tokenizer, TokenTable {
   }
 
   idOf(token: string): number | undefined {
-    return this.#built.tokenizer.token_to_id(token);
+    return this.#built.idOf(token);
   }
 
   incrementalDecoder(options?: IncrementalDecoderOptions): IncrementalDecoder {
@@ -178,10 +204,10 @@ class LoadedTokenizer implements Tokenizer, TokenTable {
         { remedy: "Decode ids of this model only." },
       );
     }
-    const text = this.#built.tokenizer.id_to_token(id);
+    const text = this.#built.tokens[id];
     if (text === undefined) {
       return undefined;
     }
-    return { text, added: this.#addedIds.has(id), special: this.specialTokenIds.has(id) };
+    return { text, special: this.specialTokenIds.has(id) };
   }
 }

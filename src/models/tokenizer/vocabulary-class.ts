@@ -5,13 +5,15 @@
  */
 import { join } from "node:path";
 import { ModelComposeError } from "../../base/errors.ts";
-import { describeJson, isJsonObject, type JsonObject } from "../../base/json.ts";
+import { describeJson, isJsonObject } from "../../base/json.ts";
 import { isFile, readJsonObject } from "../../runtime/platform/files.ts";
 import type { ConfigFile } from "../config/schema.ts";
 import { FAMILIES } from "../families/table.ts";
 import { ADDED_TOKENS_FILE, MERGES_FILE, VOCABULARY_FILE } from "../model-files.ts";
 import type { ConfigFiles } from "./config-files.ts";
-import { corrupt, isTokenId, type AddedToken, type Scheme } from "./definition.ts";
+import type { AddedToken } from "./added-vocabulary.ts";
+import type { BpeOptions } from "./bpe.ts";
+import { corrupt, isTokenId, MOST_IDS, type Pipeline, type Scheme } from "./definition.ts";
 import { extraTokensIn, readSpecialToken, rolesIn, type Role, type SpecialToken } from "./special-tokens.ts";
 
 /** All that is needed to make a definition of vocab.json and merges.txt. It can be sent to a worker. */
@@ -20,10 +22,11 @@ export interface VocabularySource {
   vocabularyFile: string;
   mergesFile: string;
   className: string;
-  /** What tokenizer.json would be, without its model and tokens. */
-  json: JsonObject;
-  /** What `model` of tokenizer.json would be, without its tables. */
-  model: JsonObject;
+  /** What tokenizer.json would say of a text's way, but for the tokens around it. */
+  pipeline: Pipeline;
+  /** The tokens before and after a text. */
+  around: { before: string[]; after: string[] };
+  model: BpeOptions;
   scheme: Scheme;
   /** Tokens with an id of their own, which `addedTokensFile` gives. */
   addedTokens: AddedToken[];
@@ -106,6 +109,16 @@ const BYTE_LEVEL_CLASSES: ReadonlyMap<string, TokenizerClass> = new Map([
 ]);
 const BLENDERBOT_SMALL = "BlenderbotSmallTokenizer";
 
+const NO_PIPELINE: Pipeline = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
+const PLAIN_BPE: BpeOptions = {
+  unknownToken: undefined,
+  fuseUnknown: false,
+  byteFallback: false,
+  ignoreMerges: false,
+  continuingPrefix: "",
+  endSuffix: "",
+};
+
 /**
  * Reads how a folder's vocab.json and merges.txt are meant.
  *
@@ -141,8 +154,9 @@ export async function readVocabularySource(
     const unknown = (roles.get("unk") ?? UNKNOWN_SMALL).content;
     return {
       ...common,
-      json: {},
-      model: { unk_token: unknown, end_of_word_suffix: "</w>" },
+      pipeline: NO_PIPELINE,
+      around: { before: [], after: [] },
+      model: { ...PLAIN_BPE, unknownToken: unknown, endSuffix: "</w>" },
       scheme: {
         kind: "blenderbot-small",
         cleanUpSpaces: flag(config.tokenizer, "clean_up_tokenization_spaces") ?? false,
@@ -155,12 +169,13 @@ export async function readVocabularySource(
   const addPrefixSpace = flag(config.tokenizer, "add_prefix_space") ?? tokenizerClass.addPrefixSpace;
   return {
     ...common,
-    json: {
+    pipeline: {
+      ...NO_PIPELINE,
       pre_tokenizer: { type: "ByteLevel", add_prefix_space: addPrefixSpace, use_regex: true },
-      post_processor: template(before, after),
       decoder: { type: "ByteLevel" },
     },
-    model: {},
+    around: { before, after },
+    model: PLAIN_BPE,
     scheme: { kind: "tokenizers" },
     requiredTokens: [...before, ...after],
   };
@@ -225,12 +240,6 @@ function tokensAround(
   return wanted && named !== undefined ? [named.content] : [];
 }
 
-function template(before: readonly string[], after: readonly string[]): JsonObject {
-  const special = (token: string): JsonObject => ({ SpecialToken: { id: token, type_id: 0 } });
-  const single = [...before.map(special), { Sequence: { id: "A", type_id: 0 } }, ...after.map(special)];
-  return { type: "TemplateProcessing", single, pair: single, special_tokens: {} };
-}
-
 function flag({ path, values }: ConfigFile, key: string): boolean | undefined {
   const value = values[key];
   if (value === undefined || value === null) {
@@ -261,7 +270,7 @@ async function readAddedTokens(
         throw corrupt(path, `has the key ${describeJson(key)} in "added_tokens_decoder"; expected an id`);
       }
       const token = readSpecialToken(value, path, "added_tokens_decoder");
-      return { id, ...token, special: isJsonObject(value) && value.special === true };
+      return { ...asAdded(token, id), special: isJsonObject(value) && value.special === true };
     });
     return { file: path, tokens };
   }
@@ -274,10 +283,15 @@ async function readAddedTokens(
     if (!isTokenId(id) || content === "") {
       throw corrupt(
         file,
-        `gives the token ${describeJson(content)} the id ${describeJson(id)}; expected an integer >= 0`,
+        `gives the token ${describeJson(content)} the id ${describeJson(id)}; expected an integer from 0 to ${MOST_IDS - 1}`,
       );
     }
-    return { id, content, special: false };
+    return { ...asAdded({ content, lstrip: false, rstrip: false }, id), special: false };
   });
   return { file, tokens };
+}
+
+/** A special token with its id. The classes find added tokens in the text as it is, wherever they stand. */
+export function asAdded(token: SpecialToken, id: number): AddedToken {
+  return { ...token, id, special: true, normalized: false, singleWord: false };
 }

@@ -1,15 +1,9 @@
 /** Reads vocab.json and merges.txt, checked, as the same definition that a tokenizer.json of the model would be. */
 import { describeJson } from "../../base/json.ts";
-import {
-  corrupt,
-  definitionParts,
-  mergeKey,
-  parseJson,
-  readVocabulary,
-  type AddedToken,
-  type DefinitionPart,
-} from "./definition.ts";
-import type { VocabularySource } from "./vocabulary-class.ts";
+import { corrupt, definitionParts, parseJson, readVocabulary, type DefinitionPart } from "./definition.ts";
+import type { AddedToken } from "./added-vocabulary.ts";
+import { MergesBuilder, type Merges } from "./merges.ts";
+import { asAdded, type VocabularySource } from "./vocabulary-class.ts";
 
 /** Number of tokens of GPT-2's vocabulary without added tokens. */
 const GPT2_TOKENS = 50257;
@@ -27,13 +21,14 @@ export function* parseVocabularyFiles(
   mergesBytes: Uint8Array,
   source: VocabularySource,
 ): Generator<DefinitionPart, void, undefined> {
-  const { vocabularyFile, className, json, model, scheme } = source;
+  const { vocabularyFile, className, pipeline, around, model, scheme } = source;
   const vocabulary = readVocabulary(parseJson(vocabularyBytes, vocabularyFile), vocabularyFile);
-  const merges = readMerges(mergesBytes, source.mergesFile);
+  const lines = readMerges(mergesBytes, source.mergesFile);
   // Symbols of Blenderbot small are not spelled as tokens are; a word whose symbols are no tokens is unknown there.
-  if (scheme.kind === "tokenizers") {
-    checkMerges(merges, vocabulary, source.mergesFile);
-  }
+  const merges =
+    scheme.kind === "tokenizers"
+      ? mergesOfTokens(lines, vocabulary, source.mergesFile)
+      : mergesOfSymbols(lines);
   const addedTokens = addTokens(vocabulary, source);
   for (const token of source.requiredTokens) {
     if (vocabulary.has(token) || addedTokens.some(({ content }) => content === token)) {
@@ -41,8 +36,20 @@ export function* parseVocabularyFiles(
     }
     throw corrupt(vocabularyFile, `has no token ${describeJson(token)}, which ${className} needs`);
   }
-  const mergeKeys = merges.map(({ left, right }) => mergeKey(left, right));
-  yield* definitionParts({ json, model, addedTokens, vocabulary, mergeKeys, scheme });
+  const idOf = (token: string): number =>
+    addedTokens.find(({ content }) => content === token)?.id ?? vocabulary.get(token) ?? 0;
+  yield* definitionParts({
+    pipeline: {
+      ...pipeline,
+      post_processor: template(around.before.map(idOf), around.after.map(idOf)),
+    },
+    model,
+    addedTokens,
+    splitsSpecialTokens: false,
+    vocabulary,
+    merges,
+    scheme,
+  });
 }
 
 interface Merge {
@@ -76,15 +83,51 @@ function readMerges(bytes: Uint8Array, file: string): Merge[] {
   });
 }
 
-function checkMerges(merges: readonly Merge[], vocabulary: ReadonlyMap<string, number>, file: string): void {
+/** The post-processor of tokenizer.json that puts these ids around a text. */
+function template(before: readonly number[], after: readonly number[]): object {
+  return {
+    type: "TemplateProcessing",
+    single: [
+      { SpecialToken: { id: "before", type_id: 0 } },
+      { Sequence: { id: "A", type_id: 0 } },
+      { SpecialToken: { id: "after", type_id: 0 } },
+    ],
+    special_tokens: { before: { ids: before }, after: { ids: after } },
+  };
+}
+
+function mergesOfTokens(
+  merges: readonly Merge[],
+  vocabulary: ReadonlyMap<string, number>,
+  file: string,
+): Merges {
+  const builder = new MergesBuilder(merges.length);
   for (const { left, right, line } of merges) {
-    const unknown = [left, right, left + right].find((token) => !vocabulary.has(token));
-    if (unknown === undefined) {
-      continue;
+    const ids = [left, right, left + right].map((token) => vocabulary.get(token));
+    const [leftId, rightId, id] = ids;
+    if (leftId === undefined || rightId === undefined || id === undefined) {
+      const unknown = [left, right, left + right][ids.indexOf(undefined)];
+      const found = `merges ${describeJson(left)} and ${describeJson(right)} in line ${line}`;
+      throw corrupt(file, `${found}, but ${describeJson(unknown)} is not in the vocabulary`);
     }
-    const found = `merges ${describeJson(left)} and ${describeJson(right)} in line ${line}`;
-    throw corrupt(file, `${found}, but ${describeJson(unknown)} is not in the vocabulary`);
+    builder.add(leftId, rightId, id, left + right);
   }
+  return builder.finish();
+}
+
+/** Merges of symbols that have no ids: they are numbered as they come. */
+function mergesOfSymbols(merges: readonly Merge[]): Merges {
+  const builder = new MergesBuilder(merges.length);
+  const numbers = new Map<string, number>();
+  const numberOf = (symbol: string): number => {
+    const number = numbers.get(symbol) ?? numbers.size;
+    numbers.set(symbol, number);
+    return number;
+  };
+  for (const { left, right } of merges) {
+    builder.add(numberOf(left), numberOf(right), numberOf(left + right), left + right);
+  }
+  return { ...builder.finish(), symbols: [...numbers.keys()] };
 }
 
 /** The added tokens of the files, those of the class, and the special tokens of the vocabulary. */
@@ -101,7 +144,7 @@ function addTokens(vocabulary: ReadonlyMap<string, number>, source: VocabularySo
       continue;
     }
     known.add(token.content);
-    added.push({ ...token, id, special: true });
+    added.push(asAdded(token, id));
   }
   return added;
 }
@@ -168,5 +211,8 @@ function codeGenRuns(): AddedToken[] {
   for (let length = 9; length >= 2; length--) {
     runs.push("\t".repeat(length));
   }
-  return runs.map((content, i) => ({ id: GPT2_TOKENS + i, content, special: false }));
+  return runs.map((content, i) => ({
+    ...asAdded({ content, lstrip: false, rstrip: false }, GPT2_TOKENS + i),
+    special: false,
+  }));
 }

@@ -2,7 +2,15 @@
 
 /** What generation needs of a tokenizer. */
 export interface TextCodec {
-  encode(text: string): number[];
+  /**
+   * The ids of a text, made while the event loop turns.
+   *
+   * @param options.most as soon as there are more ids than this, those that there are will do
+   */
+  encodeAsync(
+    text: string,
+    options: { addSpecialTokens: boolean; most: number; signal?: AbortSignal },
+  ): Promise<readonly number[]>;
   decode(ids: readonly number[]): string;
   incrementalDecoder(): { push(id: number): string; finish(isCut?: boolean): string };
 }

@@ -1,16 +1,19 @@
 /** The generator over a device that only writes down what it is asked for. */
 import { describe, expect, test } from "vitest";
+import { AbortError } from "../../base/errors.ts";
 import type { DecodeRequest, Executable, Pass } from "../backend.ts";
 import type { GenerateOptions } from "./types.ts";
 import type { TextCodec } from "./generated-text.ts";
 import { Generator } from "./generator.ts";
-import type { GeneratorParts } from "./request.ts";
+import { RenderedPrompt, type GeneratorParts } from "./request.ts";
 
 const VOCABULARY = 100;
 
+const encode = (text: string): number[] => Array.from(text, (letter) => letter.charCodeAt(0) - 97);
+
 /** Text of token t: the t-th letter; token 99 is half a character that the next token completes. */
 const codec: TextCodec = {
-  encode: (text) => Array.from(text, (letter) => letter.charCodeAt(0) - 97),
+  encodeAsync: (text) => Promise.resolve(encode(text)),
   decode: (ids) => ids.map((id) => String.fromCharCode(97 + id)).join(""),
   incrementalDecoder: () => {
     let held = "";
@@ -132,6 +135,61 @@ describe("prompts", () => {
     expect(decode.position).toBe(chunks.length * 4);
     expect([...decode.history]).toEqual(ids(length));
     expect(decode.position + decode.tokens.length + decode.count - 1).toBeLessThanOrEqual(32);
+  });
+
+  test("a text is encoded no further than to know that it does not fit, unless its end is wanted", async () => {
+    const asked: object[] = [];
+    const long = async (options: GenerateOptions, given: number): Promise<unknown> => {
+      const encodeAsync: TextCodec["encodeAsync"] = (text, encoding) => {
+        asked.push({ text, ...encoding });
+        return Promise.resolve(ids(given));
+      };
+      const { generator, decodes } = create([1], { codec: { ...codec, encodeAsync } });
+      const outcome: unknown = await generator.generate("abc", options).catch((error: unknown) => error);
+      return outcome instanceof Error ? outcome.message : [...(decodes[0]?.history ?? [])].length;
+    };
+    const { signal } = new AbortController();
+    expect(await long({ signal }, 32)).toBe(32);
+    expect(await long({}, 33)).toContain("The prompt has 33 tokens; the context holds 32.");
+    expect(await long({}, 128)).toContain("The prompt has 128 tokens; the context holds 32.");
+    expect(await long({}, 129)).toContain("The prompt has more than 128 tokens; the context holds 32.");
+    expect(await long({ maxPromptTokens: 20 }, 129)).toBe(20);
+    const encoding = { text: "abc", addSpecialTokens: true };
+    expect(asked).toEqual([
+      { ...encoding, most: 128, signal },
+      { ...encoding, most: 128, signal: undefined },
+      { ...encoding, most: 128, signal: undefined },
+      { ...encoding, most: 128, signal: undefined },
+      { ...encoding, most: Infinity, signal: undefined },
+    ]);
+  });
+
+  test("a rendered prompt has all special tokens already, and its text is that of the result", async () => {
+    const asked: boolean[] = [];
+    const encodeAsync: TextCodec["encodeAsync"] = (text, { addSpecialTokens }) => {
+      asked.push(addSpecialTokens);
+      return Promise.resolve(encode(text));
+    };
+    const { generator } = create([1], { codec: { ...codec, encodeAsync } });
+    const prompt = new RenderedPrompt("abc");
+    const { text, newText } = await generator.generate(prompt, { returnFullText: true });
+    expect(text).toBe(`abc${newText}`);
+    expect(asked).toEqual([false]);
+    await expect(generator.generate(new RenderedPrompt(""))).rejects.toThrow("The prompt is empty");
+  });
+
+  test("encoding that is aborted ends the generation before it begins", async () => {
+    const controller = new AbortController();
+    const encodeAsync: TextCodec["encodeAsync"] = (_text, { signal }) => {
+      controller.abort("enough");
+      return Promise.reject(new AbortError(signal?.reason));
+    };
+    const { generator, decodes } = create([1], { codec: { ...codec, encodeAsync } });
+    await expect(generator.generate("abc", { signal: controller.signal })).rejects.toMatchObject({
+      code: "aborted",
+      cause: "enough",
+    });
+    expect(decodes).toEqual([]);
   });
 
   test("forward asks for the logits of every row, chunk by chunk", async () => {

@@ -9,7 +9,7 @@ import { decodeText } from "./decode-text.ts";
 import { forwardInput, forwardLogits, type ForwardResult } from "./forward.ts";
 import type { FirstRows, Sink } from "./outcome.ts";
 import { encode, prefillButLast, PrefillReport } from "./prefill.ts";
-import { prepareJob, type GeneratorParts, type Job } from "./request.ts";
+import { prepareJob, type GeneratorParts, type Job, type Prompt } from "./request.ts";
 import type { BeamSequence, GenerateOptions, GenerateResult, StreamPart } from "./types.ts";
 
 export class Generator {
@@ -26,17 +26,14 @@ export class Generator {
    *
    * @throws ModelComposeError for what `prepareJob` refuses, and what the device throws; AbortError
    */
-  async generate(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<GenerateResult> {
+  async generate(prompt: Prompt, options: GenerateOptions = {}): Promise<GenerateResult> {
     return this.#run(prompt, options, { emit: () => undefined, isOpen: () => true });
   }
 
   /**
    * Generates as `generate` does, in pieces of text as they become whole. Leaving the loop early stops the generation.
    */
-  async *stream(
-    prompt: string | readonly number[],
-    options: GenerateOptions = {},
-  ): AsyncGenerator<StreamPart, void, undefined> {
+  async *stream(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<StreamPart, void, undefined> {
     const parts = new Channel<StreamPart>();
     const sink: Sink = {
       emit: (part) => {
@@ -75,12 +72,8 @@ export class Generator {
     return this.#turn.run(() => forwardLogits(this.#parts, input, signal), signal);
   }
 
-  async #run(
-    prompt: string | readonly number[],
-    options: GenerateOptions,
-    sink: Sink,
-  ): Promise<GenerateResult> {
-    const job = prepareJob(this.#parts, prompt, options);
+  async #run(prompt: Prompt, options: GenerateOptions, sink: Sink): Promise<GenerateResult> {
+    const job = await prepareJob(this.#parts, prompt, options);
     const { doSample, seed } = job.settings.sampling;
     const seeded = doSample ? withSeed(sink, seed) : sink;
     return this.#turn.run(() => this.#work(job, options, seeded), options.signal);

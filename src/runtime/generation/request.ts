@@ -19,8 +19,24 @@ export interface GeneratorParts extends TextParts {
   generationConfig: Readonly<Record<string, unknown>>;
 }
 
+/** How many times the context a prompt's tokens are counted. */
+const FAR_TOO_LONG = 4;
+
+/** A text that has all that the model expects around it. */
+export class RenderedPrompt {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+/** What a generation continues: a text, which is encoded with what the model expects around it, or token ids. */
+export type Prompt = string | RenderedPrompt | readonly number[];
+
 /** A request whose prompt is known to fit. */
 export interface Job {
+  /** The prompt's text, where the result is to begin with it. */
   promptText: string | undefined;
   /** Token ids of the prompt. */
   ids: Int32Array;
@@ -36,16 +52,17 @@ export interface Job {
 }
 
 /**
- * Makes a job of a request. Everything that can be refused is refused here, before any work.
+ * Makes a job of a request. Everything that can be refused is refused here, before any work: a text is encoded only as far
+ * as it takes to know that it does not fit.
  *
  * @throws ModelComposeError "invalid-argument" or "invalid-config" as `resolveGenerateOptions`, "invalid-input" for a
  *   prompt that is no list of the vocabulary's ids or does not fit the context; AbortError
  */
-export function prepareJob(
+export async function prepareJob(
   parts: GeneratorParts,
-  prompt: string | readonly number[],
+  prompt: Prompt,
   options: GenerateOptions,
-): Job {
+): Promise<Job> {
   const { executable, codec, generationConfig, decoderStartTokenId } = parts;
   const { contextLength } = executable;
   throwIfAborted(options.signal);
@@ -55,8 +72,16 @@ export function prepareJob(
   }
   requireSlots(parts, settings.beams.count, options.numBeams);
   const warnings = [...settings.warnings];
-  let ids = checkIds(parts, encode(parts, prompt));
   const { maxPromptTokens } = settings;
+  // How many tokens a prompt has that is cut to its end is known when all of it is encoded. Otherwise a text that is far too
+  // long is not encoded to its end; of one that is a little too long, the error tells by how much.
+  const most = maxPromptTokens === undefined ? FAR_TOO_LONG * contextLength : Infinity;
+  const isText = typeof prompt === "string" || prompt instanceof RenderedPrompt;
+  const given = isText ? await encode(parts, prompt, { most, signal: options.signal }) : prompt;
+  if (isText && given.length > most) {
+    throw promptTooLong(parts, `more than ${most}`);
+  }
+  let ids = checkIds(parts, given);
   if (maxPromptTokens !== undefined && ids.length > maxPromptTokens) {
     warnings.push(`The prompt of ${ids.length} tokens was cut to its last ${maxPromptTokens}.`);
     ids = ids.slice(-maxPromptTokens);
@@ -76,7 +101,7 @@ export function prepareJob(
   }
   const limit = Math.min(wanted, room);
   return {
-    promptText: typeof prompt === "string" ? prompt : codec?.decode([...ids]),
+    promptText: settings.returnFullText ? textOfPrompt(parts, prompt, ids) : undefined,
     ids,
     begin,
     settings,
@@ -131,21 +156,31 @@ function processing(
   };
 }
 
-function encode(parts: GeneratorParts, prompt: string | readonly number[]): readonly number[] {
-  if (typeof prompt !== "string") {
-    return prompt;
-  }
-  const { codec } = parts;
+async function encode(
+  { codec }: GeneratorParts,
+  prompt: string | RenderedPrompt,
+  options: { most: number; signal: AbortSignal | undefined },
+): Promise<readonly number[]> {
   if (codec === undefined) {
     throw noTokenizer("A prompt of text needs");
   }
-  if (prompt === "") {
+  const isRendered = prompt instanceof RenderedPrompt;
+  const text = isRendered ? prompt.text : prompt;
+  if (text === "") {
     throw emptyPrompt();
   }
-  return codec.encode(prompt);
+  return codec.encodeAsync(text, { ...options, addSpecialTokens: !isRendered });
 }
 
-export function promptTooLong(parts: GeneratorParts, tokens: number): ModelComposeError {
+function textOfPrompt({ codec }: GeneratorParts, prompt: Prompt, ids: Int32Array): string | undefined {
+  if (typeof prompt === "string") {
+    return prompt;
+  }
+  return prompt instanceof RenderedPrompt ? prompt.text : codec?.decode([...ids]);
+}
+
+/** @param tokens how many the prompt has */
+export function promptTooLong(parts: GeneratorParts, tokens: number | string): ModelComposeError {
   const { contextLength } = parts.executable;
   const holder = parts.decoderStartTokenId === undefined ? "context holds" : "encoder reads at most";
   return new ModelComposeError(
