@@ -11,6 +11,7 @@ import type {
   StateSnapshot,
 } from "../backend.ts";
 import { withAbort } from "../../base/async/abort.ts";
+import { throwIfAborted } from "../../base/errors.ts";
 import { checkDecode, checkPass, type PassLimits } from "../check-pass.ts";
 import type { DeviceInfo } from "../device-types.ts";
 import { FORWARD, opAccess, type Program } from "../program.ts";
@@ -90,6 +91,8 @@ export class WasmExecutable implements Executable {
       }, either),
     );
     onWeights?.(total, total);
+    // The last report is made when all is loaded, and may be the one that aborts.
+    throwIfAborted(signal);
     if (length !== undefined) {
       this.#limits = { ...this.#limits, contextLength: await withAbort(length, signal) };
     }
