@@ -1,5 +1,5 @@
 /**
- * Compiles the AssemblyScript kernels into two WASM modules (relaxed SIMD and baseline SIMD) and embeds both in
+ * Compiles the AssemblyScript kernels into three WASM modules (see KernelBuild) and embeds them in
  * src/kernels/generated/wasm.ts, and all WGSL files in wgsl.ts beside it, so that neither the library nor its tests read
  * a file for them.
  */
@@ -21,9 +21,16 @@ async function newestSource(): Promise<number> {
   return Math.max(...stats.map((s) => s.mtimeMs));
 }
 
-async function build(name: "relaxed" | "baseline"): Promise<Buffer> {
+/** What distinguishes the builds; the names are KernelBuild's. */
+const BUILDS = {
+  baseline: { relaxed: false, wide: false },
+  "relaxed-128": { relaxed: true, wide: false },
+  "wide-256": { relaxed: true, wide: true },
+};
+
+async function build(name: keyof typeof BUILDS): Promise<Buffer> {
   const target = join(root, `build/kernels.${name}.wasm`);
-  const features = ["simd", "threads", "bulk-memory", ...(name === "relaxed" ? ["relaxed-simd"] : [])];
+  const features = ["simd", "threads", "bulk-memory", ...(BUILDS[name].relaxed ? ["relaxed-simd"] : [])];
   const stderr: string[] = [];
   const { error } = await compile(
     [
@@ -39,7 +46,7 @@ async function build(name: "relaxed" | "baseline"): Promise<Buffer> {
       "--runtime",
       "stub",
       "--use",
-      "abort=",
+      `abort=,WIDE=${Number(BUILDS[name].wide)}`,
       // Every instance gets a memory of its own, shared so that peers can copy into it.
       "--importMemory",
       "--sharedMemory",
@@ -79,12 +86,10 @@ const upToDate = await stat(output).then(
 );
 if (!upToDate) {
   await mkdir(join(root, "build"), { recursive: true });
-  const [relaxed, baseline] = [await build("relaxed"), await build("baseline")];
-  await writeFile(
-    output,
-    "// Made by scripts/build-kernels.ts.\n" +
-      `export const relaxed = "${relaxed.toString("base64")}";\n` +
-      `export const baseline = "${baseline.toString("base64")}";\n`,
-  );
-  process.stderr.write(`kernels: relaxed ${relaxed.length} bytes, baseline ${baseline.length} bytes\n`);
+  const names = Object.keys(BUILDS) as (keyof typeof BUILDS)[];
+  const modules = await Promise.all(names.map(async (name) => [name, await build(name)] as const));
+  const lines = modules.map(([name, bytes]) => `  "${name}": "${bytes.toString("base64")}",\n`);
+  await writeFile(output, `// Made by scripts/build-kernels.ts.\nexport const wasm = {\n${lines.join("")}};\n`);
+  const sizes = modules.map(([name, bytes]) => `${name} ${bytes.length} bytes`);
+  process.stderr.write(`kernels: ${sizes.join(", ")}\n`);
 }

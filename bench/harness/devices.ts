@@ -1,6 +1,4 @@
 /** The devices that can be measured. */
-import { bestKernelBuild } from "../../src/kernels/wasm-module.ts";
-import { ModelComposeError } from "../../src/base/errors.ts";
 import { gpuNotices } from "../../src/runtime/gpu-notices.ts";
 import { measureRead, workerRates } from "../../src/runtime/measure.ts";
 import { checkMemory } from "../../src/runtime/memory-check.ts";
@@ -23,13 +21,6 @@ export async function wasmDevice(
   { threads, kernelBuild }: Pick<BenchFlags, "threads" | "kernelBuild">,
   progress: Progress,
 ): Promise<BenchDevice> {
-  if (kernelBuild === "relaxed" && bestKernelBuild() !== "relaxed") {
-    throw new ModelComposeError(
-      "unsupported",
-      `Node ${process.versions.node} here does not run relaxed SIMD.`,
-      { remedy: "Use --kernel-build baseline." },
-    );
-  }
   const backend = new WasmBackend({ threads, kernelBuild });
   const options = { contextLength, slots: 1 };
   const { memory } = await backend.prepare(program, checkpoint, options);

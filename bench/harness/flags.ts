@@ -1,6 +1,6 @@
 /** The command line of the benchmark. */
 import { parseArgs } from "node:util";
-import type { KernelBuild } from "../../src/kernels/wasm-module.ts";
+import { KERNEL_BUILDS, type KernelBuild } from "../../src/kernels/wasm-module.ts";
 import { errorMessage, ModelComposeError } from "../../src/base/errors.ts";
 import type { PrefillMode } from "../../src/runtime/device-types.ts";
 import { resolveRuntimeOptions, type DeviceChoice } from "../../src/runtime/load-options.ts";
@@ -19,7 +19,7 @@ export const USAGE = `Usage: bench --model DIR [flags]
   --json                    print one JSON object
 The CPU:
   --threads N               threads (default: the available cores); with webgpu those of --check
-  --kernel-build BUILD      relaxed or baseline (default: the best that this Node runs)
+  --kernel-build BUILD      wide-256, relaxed-128 or baseline (default: the best that runs here)
 The GPU:
   --prefill MODE            exact (default), f16 or subgroup-matrix
   --check                   compare logits and tokens with those of the CPU
@@ -189,10 +189,11 @@ function count(flag: string, text: string | undefined, least: number): number | 
 }
 
 function kernelBuild(text: string | undefined): KernelBuild | undefined {
-  if (text === undefined || text === "relaxed" || text === "baseline") {
-    return text;
+  const build = KERNEL_BUILDS.find((name) => name === text);
+  if (text === undefined || build !== undefined) {
+    return build;
   }
-  throw usageError(`--kernel-build must be relaxed or baseline; found "${text}".`);
+  throw usageError(`--kernel-build must be ${KERNEL_BUILDS.join(", ")}; found "${text}".`);
 }
 
 /** Does `action`; what the library calls an invalid argument is a wrong command line here. */

@@ -1,10 +1,13 @@
 /** The compiled WASM kernel modules and the interface they export. */
-import { ModelComposeError } from "../base/errors.ts";
 import type { Activation } from "./activate/activation.ts";
-import { baseline, relaxed } from "./generated/wasm.ts";
+import { wasm } from "./generated/wasm.ts";
 
-/** A build of the kernels: with relaxed SIMD (fused multiply-add), or for engines that lack it. */
-export type KernelBuild = "relaxed" | "baseline";
+/**
+ * The builds of the kernels, the best first. wide-256: relaxed SIMD whose pairs of operations V8 turns into 256-bit ones on x64
+ * (the same bits as relaxed-128); relaxed-128: relaxed SIMD (fused multiply-add); baseline: for engines that lack it.
+ */
+export const KERNEL_BUILDS = ["wide-256", "relaxed-128", "baseline"] as const;
+export type KernelBuild = (typeof KERNEL_BUILDS)[number];
 
 /** The numbers by which `activate` knows activations. */
 export const ACTIVATION_CODE: Record<Activation, number> = { silu: 0, relu: 1, gelu: 2, gelu_tanh: 3 };
@@ -156,26 +159,7 @@ type Gemv = (
 
 /** The bytes of a build's module. */
 export function kernelBytes(build: KernelBuild): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(Buffer.from(build === "relaxed" ? relaxed : baseline, "base64"));
-}
-
-/**
- * The best build that this engine runs. Validating the module itself is the feature probe.
- *
- * @throws ModelComposeError "unsupported" for an engine that runs neither
- */
-export function bestKernelBuild(): KernelBuild {
-  if (WebAssembly.validate(kernelBytes("relaxed"))) {
-    return "relaxed";
-  }
-  if (WebAssembly.validate(kernelBytes("baseline"))) {
-    return "baseline";
-  }
-  throw new ModelComposeError(
-    "unsupported",
-    `This engine (${process.release.name} ${process.version}) runs neither the relaxed-SIMD nor the SIMD WebAssembly kernels.`,
-    { remedy: "Use Node 22.12 or newer." },
-  );
+  return Uint8Array.from(Buffer.from(wasm[build], "base64"));
 }
 
 /** One instance over `memory` (its static constants are written into the first 64 KiB). */

@@ -1,15 +1,15 @@
 /** A kernel instance with a guarded memory, for tests of single kernels. */
-import {
-  instantiateKernels,
-  kernelBytes,
-  type KernelBuild,
-  type Kernels,
-} from "../../src/kernels/wasm-module.ts";
+import { instantiateKernels, KERNEL_BUILDS, type KernelBuild, type Kernels } from "../../src/kernels/wasm-module.ts";
 import { FORMATS, PANEL, panelBytes, panelScalesOffset } from "../../src/kernels/format.ts";
+import { hasWideCompiler } from "../../src/runtime/platform/optimizing-compile.ts";
+import { kernelModule } from "../../src/runtime/wasm/kernel-builds.ts";
 import { checkGuard, GUARD, GUARD_WORDS } from "./guard.ts";
 import type { StoredMatrix } from "./numbers.ts";
 
-export const BUILDS: readonly KernelBuild[] = ["relaxed", "baseline"];
+/** The builds that run here. */
+export const BUILDS: readonly KernelBuild[] = KERNEL_BUILDS.filter(
+  (build) => build !== "wide-256" || hasWideCompiler(),
+);
 
 const PAGE = 65536;
 
@@ -30,7 +30,7 @@ export class WasmLab {
   constructor(build: KernelBuild, megabytes = 32) {
     const pages = megabytes * 16;
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    this.kernels = instantiateKernels(new WebAssembly.Module(kernelBytes(build)), memory);
+    this.kernels = instantiateKernels(kernelModule(build), memory);
     this.#buffer = memory.buffer;
   }
 

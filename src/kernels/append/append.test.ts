@@ -1,5 +1,5 @@
 /**
- * Tests of keys and values in the blocks of the KV cache: K as [8 panels][depth][8], V as [depth / 8 panels][64][8].
+ * Tests of keys and values in the blocks of the KV cache: K as [4 panels][depth][16], V as [depth / 16 panels][64][16].
  */
 import { afterEach, describe, expect, test } from "vitest";
 import { BUILDS, WasmLab } from "../../../test/support/wasm-lab.ts";
@@ -22,7 +22,7 @@ describe.each(BUILDS)("%s", (build) => {
     [3, 20, 17],
   ])("%i KV heads of %i at offset %i of a block, and nothing else", (kvHeads, headDim, offset) => {
     const random = randomSource(headDim);
-    const depth = Math.ceil(headDim / 8) * 8;
+    const depth = Math.ceil(headDim / 16) * 16;
     const [key, value] = [normalNumbers(kvHeads * headDim, random), normalNumbers(kvHeads * headDim, random)];
     const block = lab.take(kvHeads * 2 * KV_BLOCK * depth, UNTOUCHED);
     const expected = block.f32.slice();
@@ -30,8 +30,8 @@ describe.each(BUILDS)("%s", (build) => {
       const keys = h * 2 * KV_BLOCK * depth;
       const values = keys + KV_BLOCK * depth;
       for (let d = 0; d < headDim; d++) {
-        expected[keys + Math.floor(offset / 8) * depth * 8 + d * 8 + (offset % 8)] = key[h * headDim + d];
-        expected[values + (Math.floor(d / 8) * KV_BLOCK + offset) * 8 + (d % 8)] = value[h * headDim + d];
+        expected[keys + Math.floor(offset / 16) * depth * 16 + d * 16 + (offset % 16)] = key[h * headDim + d];
+        expected[values + (Math.floor(d / 16) * KV_BLOCK + offset) * 16 + (d % 16)] = value[h * headDim + d];
       }
     }
     const [k, v] = [lab.numbers(key), lab.numbers(value)];

@@ -4,12 +4,16 @@
 // The blocks are laid out as common/kv-block.as.ts says.
 //
 // Queries that share a KV head (grouped-query attention) are handled together: `queries` = rows x group, packed
-// [tile of 6][depth][height]. The running state of a query is a record of depth + 4 f32: the unnormalised output, the
-// largest score so far, the sum of exponentials, two unused.
+// [tile][depth][height], heights as heightOf says. The state of a query is a record of depth + 4 f32: the unnormalised
+// output, the largest score, the sum of exponentials, two spare.
+//
+// The order of additions is the same however rows are cut: every block gives a partial state that begins with nothing, and
+// partial states are merged from left to right, whoever computed them. One row does all blocks first and merges them at once
+// (attend_row, combine), many rows merge after each block (attend); `merge` below is the formula of both.
 
 import { BLOCK, headBytes } from "../common/kv-block.as";
-import { exp1, exp4, maxLanes, sumLanes } from "../common/simd.as";
-import { tile, TILE } from "../linear/tile.as";
+import { exp1, exp4, madd, maxLanes, sumLanes } from "../common/simd.as";
+import { heightOf, tileF32, tileScores, zeros } from "../linear/tile.as";
 
 /**
  * Packs q times `scale` into `out`. q is at the first head of the group: rows `stride` bytes apart, `group`
@@ -19,8 +23,8 @@ export function pack_queries(
   q: usize, stride: usize, rows: i32, group: i32, headDim: i32, depth: i32, scale: f32, out: usize,
 ): void {
   const queries = rows * group;
-  for (let t = 0; t < queries; t += TILE) {
-    const height = min(queries - t, TILE);
+  for (let t = 0; t < queries; ) {
+    const height = heightOf(queries - t);
     const step = <usize>height << 2;
     for (let m = 0; m < height; m++) {
       const query = t + m;
@@ -33,6 +37,7 @@ export function pack_queries(
       }
     }
     out += <usize>depth * step;
+    t += height;
   }
 }
 
@@ -47,112 +52,145 @@ export function reset_state(state: usize, queries: i32, depth: i32): void {
   }
 }
 
+/** The positions of a block that a query sees: from << 8 | to, positions from..to - 1 (0..64). */
+@inline
+function visibleTo(visible: usize, query: i32): i32 {
+  return load<i32>(visible + (<usize>query << 2));
+}
+
 /**
- * Folds one KV head of one block into the states. visible: [queries] i32, which of the block's positions each query may
- * see: from << 8 | to, positions from..to - 1 (0..64). scratch: queries x 64 f32 for scores and as much for packed
- * probabilities.
+ * The partial states of `queries` over one KV head of one block, from nothing. visible: [queries] i32, see visibleTo;
+ * scores: scratch of queries x 64 f32. A query that sees nothing gets a largest score of -infinity.
+ */
+function attendBlock(
+  q: usize, queries: i32, depth: i32, block: usize, visible: usize, most: i32, partial: usize, scores: usize,
+): void {
+  const record = (<usize>depth << 2) + 16;
+  const panel = <usize>depth << 6;
+  for (let p = 0; p < most; p += 16) {
+    const keys = block + <usize>(p >> 4) * panel;
+    let a = q;
+    for (let t = 0; t < queries; ) {
+      const height = heightOf(queries - t);
+      const out = scores + (<usize>(t * BLOCK + p) << 2);
+      tileF32(height, a, <usize>height << 2, keys, 64, depth, out, BLOCK * 4, zeros(), 0, 0);
+      a += <usize>(depth * height) << 2;
+      t += height;
+    }
+  }
+
+  const width = (most + 7) & ~7;
+  let s = scores;
+  let tail = partial + (<usize>depth << 2);
+  for (let m = 0; m < queries; m++) {
+    softmax(s, visibleTo(visible, m), width, tail);
+    s += BLOCK * 4;
+    tail += record;
+  }
+
+  const values = block + (headBytes(depth) >> 1);
+  for (let d = 0; d < depth; d += 16) {
+    const panelOfValues = values + (<usize>((d >> 4) * BLOCK) << 6);
+    for (let t = 0; t < queries; ) {
+      const height = heightOf(queries - t);
+      const out = partial + <usize>t * record + (<usize>d << 2);
+      tileScores(height, scores + (<usize>(t * BLOCK) << 2), 4, panelOfValues, 64, most, out, record, zeros(), 0, 0);
+      t += height;
+    }
+  }
+}
+
+/**
+ * Makes probabilities, relative to the largest score, of one query's scores s [width] in place, zero where it sees nothing; the
+ * largest score and the sum go to `tail`. width is a multiple of 8.
+ */
+@inline
+function softmax(s: usize, visible: i32, width: i32, tail: usize): void {
+  const from = visible >> 8;
+  const to = visible & 255;
+  for (let k = 0; k < from; k++) store<f32>(s + (<usize>k << 2), -Infinity);
+  for (let k = to; k < width; k++) store<f32>(s + (<usize>k << 2), -Infinity);
+  if (to == 0) {
+    for (let k = 0; k < width; k++) store<f32>(s + (<usize>k << 2), 0);
+    store<f32>(tail, -Infinity);
+    store<f32>(tail, 0, 4);
+    return;
+  }
+  const end = s + (<usize>width << 2);
+  let m0 = v128.load(s), m1 = v128.load(s, 16);
+  for (let p = s + 32; p < end; p += 32) {
+    m0 = f32x4.max(m0, v128.load(p));
+    m1 = f32x4.max(m1, v128.load(p, 16));
+  }
+  const largest = maxLanes(f32x4.max(m0, m1));
+  store<f32>(tail, largest);
+  const shift = v128.load32_splat(tail);
+  let s0 = v128.load(zeros()), s1 = v128.load(zeros(), 16);
+  for (let p = s; p < end; p += 32) {
+    const p0 = exp4(f32x4.sub(v128.load(p), shift)), p1 = exp4(f32x4.sub(v128.load(p, 16), shift));
+    s0 = f32x4.add(s0, p0);
+    s1 = f32x4.add(s1, p1);
+    v128.store(p, p0);
+    v128.store(p, p1, 16);
+  }
+  store<f32>(tail, sumLanes(f32x4.add(s0, s1)), 4);
+}
+
+/**
+ * Folds one KV head of one block into the states. visible: [queries] i32, see visibleTo; scratch: queries x 64 f32, then
+ * `queries` records.
  */
 export function attend(
   q: usize, queries: i32, depth: i32, block: usize, visible: usize, state: usize, scratch: usize,
 ): void {
   let most = 0;
-  for (let m = 0; m < queries; m++) most = max(most, load<i32>(visible + (<usize>m << 2)) & 255);
+  for (let m = 0; m < queries; m++) most = max(most, visibleTo(visible, m) & 255);
   if (most == 0) return;
-  const record = (<usize>depth << 2) + 16;
-
-  const scores = scratch;
-  const panel = <usize>depth << 5;
-  let a = q;
-  for (let t = 0; t < queries; t += TILE) {
-    const height = min(queries - t, TILE);
-    for (let p = 0; p < most; p += 8) {
-      tile(a, block + <usize>(p >> 3) * panel, scores + (<usize>(t * BLOCK + p) << 2), depth, height, BLOCK * 4, false);
+  let partial = scratch + (<usize>(queries * BLOCK) << 2);
+  attendBlock(q, queries, depth, block, visible, most, partial, scratch);
+  const bytes = <usize>depth << 2;
+  for (let m = 0; m < queries; m++) {
+    const largest = load<f32>(partial + bytes);
+    if (largest != -Infinity) {
+      const before = load<f32>(state + bytes);
+      const now = max(before, largest);
+      const keep = exp1(before - now), weight = exp1(largest - now);
+      store<f32>(state + bytes, now);
+      store<f32>(state + bytes, load<f32>(state + bytes, 4) * keep + load<f32>(partial + bytes, 4) * weight, 4);
+      const k = f32x4.splat(keep), w = f32x4.splat(weight);
+      for (let o: usize = 0; o < bytes; o += 32) {
+        const v0 = merge(v128.load(state + o), k, v128.load(partial + o), w);
+        const v1 = merge(v128.load(state + o, 16), k, v128.load(partial + o, 16), w);
+        v128.store(state + o, v0);
+        v128.store(state + o, v1, 16);
+      }
     }
-    a += <usize>(depth * height) << 2;
+    state += bytes + 16;
+    partial += bytes + 16;
   }
+}
 
-  const probabilities = scratch + (<usize>(queries * BLOCK) << 2);
-  const width = (most + 3) & ~3;
-  let packed = probabilities;
-  for (let t = 0; t < queries; t += TILE) {
-    const height = min(queries - t, TILE);
-    for (let m = 0; m < height; m++) {
-      const query = t + m;
-      softmax(
-        scores + (<usize>(query * BLOCK) << 2), load<i32>(visible + (<usize>query << 2)), width,
-        state + <usize>query * record, depth, packed + (<usize>m << 2), <usize>height << 2,
-      );
-    }
-    packed += <usize>(width * height) << 2;
-  }
-
-  const values = block + (headBytes(depth) >> 1);
-  packed = probabilities;
-  for (let t = 0; t < queries; t += TILE) {
-    const height = min(queries - t, TILE);
-    for (let d = 0; d < depth; d += 8) {
-      tile(
-        packed, values + (<usize>((d >> 3) * BLOCK) << 5), state + <usize>t * record + (<usize>d << 2), most, height,
-        record, true,
-      );
-    }
-    packed += <usize>(width * height) << 2;
-  }
+/** What a partial state, times its weight, adds to a state, times what is kept of it. */
+@inline
+function merge(state: v128, keep: v128, partial: v128, weight: v128): v128 {
+  return madd(partial, weight, f32x4.mul(state, keep));
 }
 
 /**
  * Attends with one row's queries of all KV heads to one block, from empty states: the decode path. q: [kvHeads] packed
  * groups; state: [kvHeads x group] records; visible: one word for all queries, as for attend; counts: scratch of
- * `group` i32.
+ * `group` i32; scratch: group x 64 f32.
  */
 export function attend_row(
   q: usize, kvHeads: i32, group: i32, depth: i32, block: usize, visible: i32, counts: usize, state: usize, scratch: usize,
 ): void {
   for (let m = 0; m < group; m++) store<i32>(counts + (<usize>m << 2), visible);
   for (let h = 0; h < kvHeads; h++) {
-    reset_state(state, group, depth);
-    attend(q, group, depth, block, counts, state, scratch);
+    attendBlock(q, group, depth, block, counts, visible & 255, state, scratch);
     q += <usize>(group * depth) << 2;
     block += headBytes(depth);
     state += <usize>group * ((<usize>depth << 2) + 16);
   }
-}
-
-/** Online softmax of one row of scores; writes probabilities `step` bytes apart, zero where invisible. */
-@inline
-function softmax(s: usize, visible: i32, width: i32, state: usize, depth: i32, out: usize, step: usize): void {
-  const from = visible >> 8;
-  const to = visible & 255;
-  for (let k = 0; k < from; k++) store<f32>(s + (<usize>k << 2), -Infinity);
-  for (let k = to; k < width; k++) store<f32>(s + (<usize>k << 2), -Infinity);
-  let largest = f32x4.splat(-Infinity);
-  for (let k = 0; k < width; k += 4) largest = f32x4.max(largest, v128.load(s + (<usize>k << 2)));
-  const tail = state + (<usize>depth << 2);
-  const before = load<f32>(tail);
-  const now = max(before, maxLanes(largest));
-  if (to == 0) {
-    for (let k = 0; k < width; k++) store<f32>(out + <usize>k * step, 0);
-    return;
-  }
-  if (now != before) {
-    const keep = exp1(before - now);
-    store<f32>(tail, now);
-    store<f32>(tail, load<f32>(tail, 4) * keep, 4);
-    const factor = f32x4.splat(keep);
-    for (let d: usize = 0; d < <usize>depth << 2; d += 16) v128.store(state + d, f32x4.mul(v128.load(state + d), factor));
-  }
-  const shift = f32x4.splat(now);
-  let sum = f32x4.splat(0);
-  for (let k = 0; k < width; k += 4) {
-    const p = exp4(f32x4.sub(v128.load(s + (<usize>k << 2)), shift));
-    sum = f32x4.add(sum, p);
-    store<f32>(out, f32x4.extract_lane(p, 0));
-    store<f32>(out + step, f32x4.extract_lane(p, 1));
-    store<f32>(out + 2 * step, f32x4.extract_lane(p, 2));
-    store<f32>(out + 3 * step, f32x4.extract_lane(p, 3));
-    out += 4 * step;
-  }
-  store<f32>(tail, load<f32>(tail, 4) + sumLanes(sum), 4);
 }
 
 /**
@@ -174,7 +212,7 @@ export function finish(state: usize, rows: i32, group: i32, headDim: i32, depth:
 
 /**
  * Combines the partial states of one row, block by block in order: partials are [blocks], `blockStride` bytes apart, of
- * [heads] records, whose third spare word is written. out: [heads][headDim] f32; every number is stored once, when it is
+ * [heads] records, whose spare words are written. out: [heads][headDim] f32; every number is stored once, when it is
  * final, since a peer may already be reading (and has written the same).
  */
 export function combine(
@@ -185,31 +223,55 @@ export function combine(
   for (let h = 0; h < heads; h++) {
     const end = partials + <usize>blocks * blockStride;
     let largest: f32 = -Infinity;
-    for (let p = partials; p < end; p += blockStride) largest = max(largest, load<f32>(p + tail));
     let total: f32 = 0;
     for (let p = partials; p < end; p += blockStride) {
-      const weight = exp1(load<f32>(p + tail) - largest);
-      store<f32>(p + tail, weight, 8);
-      total += weight * load<f32>(p + tail, 4);
+      const now = max(largest, load<f32>(p + tail));
+      const keep = exp1(largest - now), weight = exp1(load<f32>(p + tail) - now);
+      store<f32>(p + tail, keep, 8);
+      store<f32>(p + tail, weight, 12);
+      total = total * keep + load<f32>(p + tail, 4) * weight;
+      largest = now;
     }
     const inverse: f32 = 1 / total;
     const factor = f32x4.splat(inverse);
-    let d = 0;
-    for (; d + 4 <= headDim; d += 4) {
+    for (let d = 0; d < headDim; d += 16) {
       const o = <usize>d << 2;
-      let sum = f32x4.splat(0);
+      let s0 = v128.load(zeros()), s1 = v128.load(zeros(), 16), s2 = v128.load(zeros(), 32), s3 = v128.load(zeros(), 48);
       for (let p = partials; p < end; p += blockStride) {
-        sum = f32x4.add(sum, f32x4.mul(v128.load(p + o), v128.load32_splat(p + tail, 8)));
+        const keep = v128.load32_splat(p + tail, 8), weight = v128.load32_splat(p + tail, 12);
+        const q = p + o;
+        s0 = merge(s0, keep, v128.load(q), weight);
+        s1 = merge(s1, keep, v128.load(q, 16), weight);
+        s2 = merge(s2, keep, v128.load(q, 32), weight);
+        s3 = merge(s3, keep, v128.load(q, 48), weight);
       }
-      v128.store(out + o, f32x4.mul(sum, factor));
-    }
-    for (; d < headDim; d++) {
-      const o = <usize>d << 2;
-      let sum: f32 = 0;
-      for (let p = partials; p < end; p += blockStride) sum += load<f32>(p + o) * load<f32>(p + tail, 8);
-      store<f32>(out + o, sum * inverse);
+      s0 = f32x4.mul(s0, factor);
+      s1 = f32x4.mul(s1, factor);
+      s2 = f32x4.mul(s2, factor);
+      s3 = f32x4.mul(s3, factor);
+      const at = out + o;
+      if (d + 16 <= headDim) {
+        v128.store(at, s0);
+        v128.store(at, s1, 16);
+        v128.store(at, s2, 32);
+        v128.store(at, s3, 48);
+      } else {
+        storeSome(at, s0, headDim - d);
+        storeSome(at + 16, s1, headDim - d - 4);
+        storeSome(at + 32, s2, headDim - d - 8);
+        storeSome(at + 48, s3, headDim - d - 12);
+      }
     }
     out += <usize>headDim << 2;
     partials += record;
   }
+}
+
+/** Stores the first `count` lanes, at most four. */
+@inline
+function storeSome(p: usize, v: v128, count: i32): void {
+  if (count > 0) store<f32>(p, f32x4.extract_lane(v, 0));
+  if (count > 1) store<f32>(p, f32x4.extract_lane(v, 1), 4);
+  if (count > 2) store<f32>(p, f32x4.extract_lane(v, 2), 8);
+  if (count > 3) store<f32>(p, f32x4.extract_lane(v, 3), 12);
 }

@@ -5,6 +5,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { BUILDS, WasmLab, type Region } from "../../../test/support/wasm-lab.ts";
 import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "../../../test/support/numbers.ts";
+import { PANEL } from "../format.ts";
 import { KV_BLOCK, roundUp } from "../../runtime/wasm/plan.ts";
 
 /** Heads, a cache of `positions` random keys and values, and queries for the last rows. */
@@ -40,7 +41,7 @@ describe.each(BUILDS)("%s", (build) => {
   function fillCache(shape: Case): Data {
     const { headDim, kvHeads, positions } = shape;
     const random = randomSource(headDim * 1000 + positions * 10 + shape.group);
-    const depth = roundUp(headDim, 8);
+    const depth = roundUp(headDim, PANEL);
     const row = kvHeads * headDim;
     const keys = normalNumbers(positions * row, random);
     const values = normalNumbers(positions * row, random);
@@ -144,7 +145,7 @@ describe.each(BUILDS)("%s", (build) => {
     const record = depth + 4;
     const partials = lab.take(used * heads * record, NaN);
     const counts = lab.take(group);
-    const scratch = lab.take(heads * KV_BLOCK * 2, NaN);
+    const scratch = lab.take(heads * KV_BLOCK, NaN);
     for (let b = 0; b < used; b++) {
       lab.kernels.attend_row(
         packed.address,
@@ -176,7 +177,7 @@ describe.each(BUILDS)("%s", (build) => {
     const packed = lab.take(count * depth);
     const state = lab.take(count * (depth + 4), NaN);
     const visible = lab.take(count);
-    const scratch = lab.take(count * KV_BLOCK * 2, NaN);
+    const scratch = lab.take(count * (KV_BLOCK + depth + 4), NaN);
     const out = lab.take(rows * stride, NaN);
     const used = Math.ceil((first + rows) / KV_BLOCK);
     for (let h = 0; h < kvHeads; h++) {
@@ -235,6 +236,7 @@ describe.each(BUILDS)("%s", (build) => {
         const { ratio, text } = worstError(actual, values, (i) => allowed[i]);
         expect(ratio, `${path}, position ${first + r}: ${text}`).toBeLessThanOrEqual(1);
       }
+      expect(many.subarray(r * width, (r + 1) * width), `position ${first + r}, bits`).toEqual(one);
     }
     lab.checkGuards();
     lab.reset();

@@ -1,6 +1,6 @@
 // AssemblyScript. The KV cache of a layer and slot is a row of blocks of BLOCK positions. Per KV head a block holds K as
-// [8 panels][depth][8 positions], then V as [depth / 8 panels][64 positions][8], both ready for the register tile. depth is
-// headDim rounded up to 8, zero padded.
+// [4 panels][depth][16 positions], then V as [depth / 16 panels][64 positions][16], both ready for the register tile. depth is
+// headDim rounded up to 16, zero padded.
 
 /** Positions in one block. */
 export const BLOCK: i32 = 64;

@@ -1,5 +1,5 @@
 /** The CPU device: plans a program for so many threads, and loads it. */
-import { bestKernelBuild, type KernelBuild } from "../../kernels/wasm-module.ts";
+import type { KernelBuild } from "../../kernels/wasm-module.ts";
 import { withAbort } from "../../base/async/abort.ts";
 import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import type {
@@ -18,12 +18,20 @@ import { admittedLength } from "../late-context.ts";
 import { availableCores } from "../platform/system.ts";
 import { FORWARD, type Program } from "../program.ts";
 import { WasmExecutable } from "./executable.ts";
+import { bestKernelBuild, kernelModule } from "./kernel-builds.ts";
 import { placedBytes, planBytes, planMemory, type MemoryPlan } from "./plan.ts";
 
 /**
  * The most rows of one pass. More rows read the weights less often; the cost is memory and a slower answer to an abort.
  */
 const MAX_ROWS = 256;
+
+/** What a build uses, for people. */
+const SIMD: Record<KernelBuild, string> = {
+  "wide-256": "256-bit SIMD",
+  "relaxed-128": "relaxed SIMD",
+  baseline: "SIMD",
+};
 
 export interface WasmOptions {
   /** Number of worker threads. Default: the available cores. */
@@ -39,16 +47,22 @@ export interface WasmOptions {
 export class WasmBackend implements Backend {
   readonly threads: number;
   readonly kernelBuild: KernelBuild;
+  /** What a user should know of the choice of kernels, if anything. */
+  readonly notice: string | undefined;
   readonly #options: WasmOptions;
 
+  /** @throws ModelComposeError "unsupported" for kernels that do not run here */
   constructor(options: WasmOptions = {}) {
     this.threads = options.threads ?? availableCores();
-    this.kernelBuild = options.kernelBuild ?? bestKernelBuild();
+    const { build, notice } = options.kernelBuild === undefined ? bestKernelBuild() : { build: options.kernelBuild };
+    kernelModule(build);
+    this.kernelBuild = build;
+    this.notice = notice;
     this.#options = options;
   }
 
   get device(): DeviceInfo {
-    const simd = this.kernelBuild === "relaxed" ? "relaxed SIMD" : "SIMD";
+    const simd = SIMD[this.kernelBuild];
     const threads = `${this.threads} thread${this.threads === 1 ? "" : "s"}`;
     return { kind: "wasm", description: `wasm (${simd}, ${threads})`, threads: this.threads };
   }

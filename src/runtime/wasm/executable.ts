@@ -16,6 +16,7 @@ import { checkDecode, checkPass, type PassLimits } from "../check-pass.ts";
 import type { DeviceInfo } from "../device-types.ts";
 import { FORWARD, opAccess, type Program } from "../program.ts";
 import { SlotSequences } from "../slot-sequences.ts";
+import { kernelModule } from "./kernel-builds.ts";
 import { planBytes, type MemoryPlan } from "./plan.ts";
 import type { Command, MeasureCommand } from "./protocol.ts";
 import { TokenChannel } from "./token-channel.ts";
@@ -50,7 +51,7 @@ export class WasmExecutable implements Executable {
     this.#plan = parts;
     this.#program = program;
     this.#limits = { program, ...plan };
-    this.#workers = new WorkerGroup(program, plan, kernelBuild);
+    this.#workers = new WorkerGroup(program, plan, kernelModule(kernelBuild));
     this.#sequences = new SlotSequences(plan.slots, {
       inTurn: (task) => this.#workers.inTurn(task),
       copy: async (from, to, length) =>

@@ -177,7 +177,7 @@ describe("planMemory", () => {
       const gains = [...program.vectors.values()].reduce((sum, { length }) => sum + length * 4, 0);
       const { weightBytes, kvCacheBytes, workBytes } = planBytes(planMemory(program, checkpoint, OPTIONS));
       expect(weightBytes).toBe(stored + 2 * gains);
-      expect(kvCacheBytes).toBe(8 * 512 * 2 * 2 * 8 * 4); // layers, positions, K and V, KV heads, headDim, f32
+      expect(kvCacheBytes).toBe(8 * 512 * 2 * 2 * 16 * 4); // layers, positions, K and V, KV heads, headDim, f32
       expect(workBytes).toBeGreaterThan(0);
     }
   });

@@ -92,7 +92,7 @@ export interface MemoryPlan {
   contextLength: number;
   /** KV blocks of a slot, over all workers. */
   blocks: number;
-  /** headDim rounded up to 8. */
+  /** headDim rounded up to whole panels of 16. */
   depth: number;
   /** Bytes of one KV block, all KV heads. */
   blockBytes: number;
@@ -139,7 +139,7 @@ export interface PlanOptions {
 export function planMemory(program: Program, checkpoint: Checkpoint, options: PlanOptions): MemoryPlan {
   const { threads, maxRows, slots, contextLength, bankLimit = BANK_LIMIT } = options;
   const { kvHeads, headDim } = uniformHeads(program);
-  const depth = roundUp(headDim, 8);
+  const depth = roundUp(headDim, PANEL);
   const blocks = Math.ceil(contextLength / KV_BLOCK);
   const blockBytes = kvHeads * 2 * KV_BLOCK * depth * 4;
   const slotBytes = Math.ceil(blocks / threads) * blockBytes;
@@ -199,7 +199,8 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
       plan.groupBanks[entry][index] = bank;
     }
   }
-  plan.banks.forEach((bank, index) => (bank.bytes = roundUp(free[index], PAGE)));
+  // Kernels read up to four bytes behind the last weight.
+  plan.banks.forEach((bank, index) => (bank.bytes = roundUp(free[index] + 4, PAGE)));
   return plan;
 }
 
@@ -315,7 +316,7 @@ function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: 
     rope: take(maxRows * headDim * 4),
     queries: take(queries * depth * 4),
     visible: take(maxRows * heads * 4),
-    scores: take(tile * KV_BLOCK * 2 * 4),
+    scores: take(tile * (KV_BLOCK * 4 + record)),
     state: take(queries * record),
     block: take(blockBytes / kvHeads),
     partials: take(blocks * SPLIT_KV_ROWS * heads * record),

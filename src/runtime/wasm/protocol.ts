@@ -1,5 +1,4 @@
 /** Messages between the main thread and the workers. All workers get the same commands, in the same order. */
-import type { KernelBuild } from "../../kernels/wasm-module.ts";
 import {
   AbortError,
   errorMessage,
@@ -17,8 +16,9 @@ export interface WorkerData {
   program: Program;
   control: SharedArrayBuffer;
   spinMilliseconds: number;
-  kernelBuild: KernelBuild;
-  /** Name of the broadcast channel on which the workers hand each other memories and the compiled module. */
+  /** The compiled kernels. */
+  module: WebAssembly.Module;
+  /** Name of the broadcast channel on which the workers hand each other memories. */
   channel: string;
 }
 

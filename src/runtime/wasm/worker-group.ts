@@ -3,7 +3,6 @@
  * collects their answers. It never blocks: between command and answers it only waits for events.
  */
 import { randomUUID } from "node:crypto";
-import type { KernelBuild } from "../../kernels/wasm-module.ts";
 import { Slots } from "../../base/async/slots.ts";
 import { AbortError, errorMessage, ModelComposeError } from "../../base/errors.ts";
 import { availableCores } from "../platform/system.ts";
@@ -48,14 +47,14 @@ export class WorkerGroup {
   #failure: ModelComposeError | undefined;
   #disposed: Promise<void> | undefined;
 
-  constructor(program: Program, plan: MemoryPlan, kernelBuild: KernelBuild) {
+  constructor(program: Program, plan: MemoryPlan, module: WebAssembly.Module) {
     const control = createControl(plan.threads);
     const spinMilliseconds = plan.threads > availableCores() ? 0 : SPIN_MILLISECONDS;
     this.control = new Control(control, { threads: plan.threads, spinMilliseconds });
     const channel = `model-compose-${randomUUID()}`;
     const url = workerUrl(import.meta.url, { source: "./worker.ts", bundled: "wasm-worker.js" });
     this.#workers = Array.from({ length: plan.threads }, (_, index) => {
-      const data: WorkerData = { index, plan, program, control, spinMilliseconds, kernelBuild, channel };
+      const data: WorkerData = { index, plan, program, control, spinMilliseconds, module, channel };
       const worker = startWorker(url, { name: `model-compose wasm ${index}`, data });
       // The owner of the model decides how long the process lives: dispose() ends the workers, an idle one waits.
       worker.on("message", (response: Response) => {

@@ -1,6 +1,5 @@
 /** Entry of a compute worker: owns its rows of every matrix and its share of the KV cache, runs whole passes. */
-import { instantiateKernels, kernelBytes, type Kernels } from "../../kernels/wasm-module.ts";
-import { compileOptimized } from "../platform/optimizing-compile.ts";
+import { instantiateKernels, type Kernels } from "../../kernels/wasm-module.ts";
 import { BroadcastChannel, workerScope } from "../platform/workers.ts";
 import { compileEntry, stepsOf, type CompiledEntry, type ForwardEntry } from "./compile.ts";
 import { Control, PeerFailed } from "./control.ts";
@@ -32,7 +31,7 @@ const {
   program,
   control: controlBuffer,
   spinMilliseconds,
-  kernelBuild,
+  module,
   channel,
 } = data as WorkerData;
 const control = new Control(controlBuffer, { threads: plan.threads, spinMilliseconds });
@@ -43,8 +42,6 @@ const compiled = new Map<string, CompiledEntry>();
 interface Introduction {
   index: number;
   memories: WebAssembly.Memory[];
-  /** The compiled kernels, which the leader sends. */
-  module?: WebAssembly.Module;
 }
 
 /** Introductions that came in; everyone listens ("open") before anyone speaks ("load"). */
@@ -58,12 +55,9 @@ wire.onmessage = (event: unknown) => {
   onIntroduction();
 };
 
-/** Resolves when every worker's memories (and the module) are known. The main thread never holds a memory. */
+/** Resolves when every worker's memories are known. The main thread never holds a memory. */
 async function meetPeers(): Promise<Worker> {
   const mine: Introduction = { index, memories: plan.banks.map(createBankMemory) };
-  if (index === 0) {
-    mine.module = compileOptimized(kernelBytes(kernelBuild));
-  }
   wire.postMessage(mine);
   introductions.set(index, mine);
   await new Promise<void>((resolve) => {
@@ -75,10 +69,6 @@ async function meetPeers(): Promise<Worker> {
     onIntroduction();
   });
   wire.close();
-  const module = introductions.get(0)?.module;
-  if (module === undefined) {
-    throw new Error("The leader sent no module.");
-  }
   const memories = Array.from({ length: plan.threads }, (_, peer) => introductions.get(peer)?.memories ?? []);
   const all = memories.map((banks) => banks.map((memory) => new Float32Array(memory.buffer)));
   const banks = mine.memories.map((memory) => openBank(module, memory));
