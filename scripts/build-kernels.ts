@@ -89,7 +89,10 @@ if (!upToDate) {
   const names = Object.keys(BUILDS) as (keyof typeof BUILDS)[];
   const modules = await Promise.all(names.map(async (name) => [name, await build(name)] as const));
   const lines = modules.map(([name, bytes]) => `  "${name}": "${bytes.toString("base64")}",\n`);
-  await writeFile(output, `// Made by scripts/build-kernels.ts.\nexport const wasm = {\n${lines.join("")}};\n`);
+  await writeFile(
+    output,
+    `// Made by scripts/build-kernels.ts.\nexport const wasm = {\n${lines.join("")}};\n`,
+  );
   const sizes = modules.map(([name, bytes]) => `${name} ${bytes.length} bytes`);
   process.stderr.write(`kernels: ${sizes.join(", ")}\n`);
 }

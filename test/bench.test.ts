@@ -217,7 +217,10 @@ describe("flags", () => {
     ["--model m --prefill f16", 'The prefill mode "f16" is the GPU\'s'],
     ["--model m --check", "--check does not go with --device wasm"],
     ["--model m --profile", "--profile does not go with --device wasm"],
-    ["--model m --device webgpu --kernel-build relaxed-128", "--kernel-build does not go with --device webgpu"],
+    [
+      "--model m --device webgpu --kernel-build relaxed-128",
+      "--kernel-build does not go with --device webgpu",
+    ],
     ["--dawn-backend vulkan", '--dawn-backend must be null; found "vulkan"'],
     ["--dawn-backend null --device wasm", "--device does not go with --dawn-backend null"],
     ["--dawn-backend null --check", "--check does not go with --dawn-backend null"],

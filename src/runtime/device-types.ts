@@ -11,7 +11,7 @@ export type DeviceRequest = "auto" | "wasm" | "cpu" | "webgpu" | (string & {});
 export interface DeviceInfo {
   /** The device: "wasm" is the CPU, "webgpu" a GPU. */
   kind: "wasm" | "webgpu";
-  /** The device for people, for example "wasm (relaxed SIMD, 2 threads)" or "webgpu (NVIDIA H200, vulkan)". */
+  /** The device for people, for example "wasm (256-bit SIMD, 2 threads)" or "webgpu (NVIDIA H200, vulkan)". */
   description: string;
   /** Threads of the WASM device; absent on a GPU. */
   threads?: number;

@@ -113,6 +113,9 @@ async function loadOnCpu(
   const admit = (memory: MemoryUse, contextLength: number): void => {
     const memoryNotice = checkMemory(memory, contextLength);
     onNotice?.(`Device: ${preparation.device.description}${why}; context: ${contextLength} tokens.`);
+    if (backend.notice !== undefined) {
+      onNotice?.(backend.notice);
+    }
     if (memoryNotice !== undefined) {
       onNotice?.(memoryNotice);
     }

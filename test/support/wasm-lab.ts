@@ -1,5 +1,10 @@
 /** A kernel instance with a guarded memory, for tests of single kernels. */
-import { instantiateKernels, KERNEL_BUILDS, type KernelBuild, type Kernels } from "../../src/kernels/wasm-module.ts";
+import {
+  instantiateKernels,
+  KERNEL_BUILDS,
+  type KernelBuild,
+  type Kernels,
+} from "../../src/kernels/wasm-module.ts";
 import { FORMATS, PANEL, panelBytes, panelScalesOffset } from "../../src/kernels/format.ts";
 import { hasWideCompiler } from "../../src/runtime/platform/optimizing-compile.ts";
 import { kernelModule } from "../../src/runtime/wasm/kernel-builds.ts";

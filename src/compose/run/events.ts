@@ -103,7 +103,7 @@ export interface GenerationRecord {
   readonly path: JobPath;
   readonly component: string;
   readonly index?: number;
-  /** Name of the device, for example "wasm (relaxed SIMD, 2 threads)". */
+  /** Name of the device, for example "wasm (256-bit SIMD, 2 threads)". */
   readonly device: string;
   readonly result: GenerateResult;
   /** Whether the text was sampled with a seed that nobody gave: to get the text again, set `result.seed`. */

@@ -181,32 +181,35 @@ describe.each(BUILDS)("%s", (build) => {
       }
     });
 
-    test.each([35, 300, 513])("a row has the same bits whatever rows are beside it, %i columns", (columns) => {
-      const random = randomSource(11);
-      const [rows, count] = [35, 23];
-      const matrix = randomMatrix(format, rows, columns, random);
-      const x = normalNumbers(count * columns, random);
-      const width = roundUp(rows, PANEL);
-      const before = normalNumbers(count * width, random);
-      for (const sums of [undefined, before]) {
-        const alone = Array.from({ length: count }, (_, r) => {
-          const part = sums?.subarray(r * width, (r + 1) * width);
-          return gemv(x.subarray(r * columns, (r + 1) * columns), matrix, part).subarray(0, rows);
-        });
-        for (const together of [1, 2, 3, 4, 5, 6, 7, 8, 13, 16, 23]) {
-          for (let r = 0; r < count; r += together) {
-            const end = Math.min(r + together, count);
-            const part = sums?.subarray(r * width, end * width);
-            const y = gemm(x.subarray(r * columns, end * columns), matrix, part);
-            for (let m = r; m < end; m++) {
-              expect(y.subarray((m - r) * width, (m - r) * width + rows)).toEqual(alone[m]);
+    test.each([35, 300, 513])(
+      "a row has the same bits whatever rows are beside it, %i columns",
+      (columns) => {
+        const random = randomSource(11);
+        const [rows, count] = [35, 23];
+        const matrix = randomMatrix(format, rows, columns, random);
+        const x = normalNumbers(count * columns, random);
+        const width = roundUp(rows, PANEL);
+        const before = normalNumbers(count * width, random);
+        for (const sums of [undefined, before]) {
+          const alone = Array.from({ length: count }, (_, r) => {
+            const part = sums?.subarray(r * width, (r + 1) * width);
+            return gemv(x.subarray(r * columns, (r + 1) * columns), matrix, part).subarray(0, rows);
+          });
+          for (const together of [1, 2, 3, 4, 5, 6, 7, 8, 13, 16, 23]) {
+            for (let r = 0; r < count; r += together) {
+              const end = Math.min(r + together, count);
+              const part = sums?.subarray(r * width, end * width);
+              const y = gemm(x.subarray(r * columns, end * columns), matrix, part);
+              for (let m = r; m < end; m++) {
+                expect(y.subarray((m - r) * width, (m - r) * width + rows)).toEqual(alone[m]);
+              }
+              lab.checkGuards();
+              lab.reset();
             }
-            lab.checkGuards();
-            lab.reset();
           }
         }
-      }
-    });
+      },
+    );
 
     test("gemm of a few panels after the other gives the same bits", () => {
       const random = randomSource(13);

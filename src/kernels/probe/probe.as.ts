@@ -61,27 +61,56 @@ function step(a: v128, u: v128, v: v128): v128 {
   return ASC_FEATURE_RELAXED_SIMD ? madd(u, v, a) : f32x4.add(f32x4.mul(a, u), v);
 }
 
-/** `turns` x 12 independent multiply-adds of four lanes: 96 floating-point operations a turn. */
+/** Where accumulators begin and end: V8 makes 256-bit operations only between adjacent loads and adjacent stores (tile.as.ts). */
+const ACCUMULATORS: usize = memory.data(24 * 16, 16);
+
+/**
+ * `turns` x 12 independent multiply-adds of four lanes: 96 floating-point operations a turn. The wide build does two turns at
+ * once, in twelve registers of eight lanes.
+ */
 export function fma_peak(turns: i32, x: f32, y: f32): f32 {
-  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0;
-  let a6 = a0, a7 = a0, a8 = a0, a9 = a0, a10 = a0, a11 = a0;
-  const u = f32x4.splat(x), v = f32x4.splat(y);
+  const sums = ACCUMULATORS;
+  memory.fill(sums, 0, 24 * 16);
+  if (WIDE) peak_wide(sums, turns >> 1, f32x4.splat(x), f32x4.splat(y));
+  peak(sums, WIDE ? turns & 1 : turns, f32x4.splat(x), f32x4.splat(y));
+  let sum = v128.load(sums);
+  for (let i = 1; i < 24; i++) sum = f32x4.add(sum, v128.load(sums + (<usize>i << 4)));
+  return sumLanes(sum);
+}
+
+function peak(sums: usize, turns: i32, u: v128, v: v128): void {
+  let a0 = v128.load(sums, 0), a1 = v128.load(sums, 16), a2 = v128.load(sums, 32), a3 = v128.load(sums, 48);
+  let a4 = v128.load(sums, 64), a5 = v128.load(sums, 80), a6 = v128.load(sums, 96), a7 = v128.load(sums, 112);
+  let a8 = v128.load(sums, 128), a9 = v128.load(sums, 144), a10 = v128.load(sums, 160), a11 = v128.load(sums, 176);
   for (let i = 0; i < turns; i++) {
-    a0 = step(a0, u, v);
-    a1 = step(a1, u, v);
-    a2 = step(a2, u, v);
-    a3 = step(a3, u, v);
-    a4 = step(a4, u, v);
-    a5 = step(a5, u, v);
-    a6 = step(a6, u, v);
-    a7 = step(a7, u, v);
-    a8 = step(a8, u, v);
-    a9 = step(a9, u, v);
-    a10 = step(a10, u, v);
-    a11 = step(a11, u, v);
+    a0 = step(a0, u, v); a1 = step(a1, u, v); a2 = step(a2, u, v); a3 = step(a3, u, v);
+    a4 = step(a4, u, v); a5 = step(a5, u, v); a6 = step(a6, u, v); a7 = step(a7, u, v);
+    a8 = step(a8, u, v); a9 = step(a9, u, v); a10 = step(a10, u, v); a11 = step(a11, u, v);
   }
-  const b0 = f32x4.add(f32x4.add(a0, a1), f32x4.add(a2, a3));
-  const b1 = f32x4.add(f32x4.add(a4, a5), f32x4.add(a6, a7));
-  const b2 = f32x4.add(f32x4.add(a8, a9), f32x4.add(a10, a11));
-  return sumLanes(f32x4.add(b0, f32x4.add(b1, b2)));
+  v128.store(sums, a0, 0); v128.store(sums, a1, 16); v128.store(sums, a2, 32); v128.store(sums, a3, 48);
+  v128.store(sums, a4, 64); v128.store(sums, a5, 80); v128.store(sums, a6, 96); v128.store(sums, a7, 112);
+  v128.store(sums, a8, 128); v128.store(sums, a9, 144); v128.store(sums, a10, 160); v128.store(sums, a11, 176);
+}
+
+function peak_wide(sums: usize, turns: i32, u: v128, v: v128): void {
+  let a0 = v128.load(sums, 0), a1 = v128.load(sums, 16), a2 = v128.load(sums, 32), a3 = v128.load(sums, 48);
+  let a4 = v128.load(sums, 64), a5 = v128.load(sums, 80), a6 = v128.load(sums, 96), a7 = v128.load(sums, 112);
+  let a8 = v128.load(sums, 128), a9 = v128.load(sums, 144), a10 = v128.load(sums, 160), a11 = v128.load(sums, 176);
+  let a12 = v128.load(sums, 192), a13 = v128.load(sums, 208), a14 = v128.load(sums, 224), a15 = v128.load(sums, 240);
+  let a16 = v128.load(sums, 256), a17 = v128.load(sums, 272), a18 = v128.load(sums, 288), a19 = v128.load(sums, 304);
+  let a20 = v128.load(sums, 320), a21 = v128.load(sums, 336), a22 = v128.load(sums, 352), a23 = v128.load(sums, 368);
+  for (let i = 0; i < turns; i++) {
+    a0 = step(a0, u, v); a1 = step(a1, u, v); a2 = step(a2, u, v); a3 = step(a3, u, v);
+    a4 = step(a4, u, v); a5 = step(a5, u, v); a6 = step(a6, u, v); a7 = step(a7, u, v);
+    a8 = step(a8, u, v); a9 = step(a9, u, v); a10 = step(a10, u, v); a11 = step(a11, u, v);
+    a12 = step(a12, u, v); a13 = step(a13, u, v); a14 = step(a14, u, v); a15 = step(a15, u, v);
+    a16 = step(a16, u, v); a17 = step(a17, u, v); a18 = step(a18, u, v); a19 = step(a19, u, v);
+    a20 = step(a20, u, v); a21 = step(a21, u, v); a22 = step(a22, u, v); a23 = step(a23, u, v);
+  }
+  v128.store(sums, a0, 0); v128.store(sums, a1, 16); v128.store(sums, a2, 32); v128.store(sums, a3, 48);
+  v128.store(sums, a4, 64); v128.store(sums, a5, 80); v128.store(sums, a6, 96); v128.store(sums, a7, 112);
+  v128.store(sums, a8, 128); v128.store(sums, a9, 144); v128.store(sums, a10, 160); v128.store(sums, a11, 176);
+  v128.store(sums, a12, 192); v128.store(sums, a13, 208); v128.store(sums, a14, 224); v128.store(sums, a15, 240);
+  v128.store(sums, a16, 256); v128.store(sums, a17, 272); v128.store(sums, a18, 288); v128.store(sums, a19, 304);
+  v128.store(sums, a20, 320); v128.store(sums, a21, 336); v128.store(sums, a22, 352); v128.store(sums, a23, 368);
 }

@@ -54,7 +54,8 @@ export class WasmBackend implements Backend {
   /** @throws ModelComposeError "unsupported" for kernels that do not run here */
   constructor(options: WasmOptions = {}) {
     this.threads = options.threads ?? availableCores();
-    const { build, notice } = options.kernelBuild === undefined ? bestKernelBuild() : { build: options.kernelBuild };
+    const { build, notice } =
+      options.kernelBuild === undefined ? bestKernelBuild() : { build: options.kernelBuild };
     kernelModule(build);
     this.kernelBuild = build;
     this.notice = notice;

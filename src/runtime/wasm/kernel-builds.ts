@@ -27,7 +27,10 @@ export function kernelModule(build: KernelBuild): WebAssembly.Module {
       "unsupported",
       `The kernel build ${build} does not run here (${process.release.name} ${process.version}, ${process.platform} ` +
         `${process.arch}); found: ${others.length > 0 ? others.join(", ") : "none that runs"}.`,
-      { remedy: others.length > 0 ? `Use ${others[0]}.` : "Use Node 22.12 or newer.", parameter: "kernelBuild" },
+      {
+        remedy: others.length > 0 ? `Use ${others[0]}.` : "Use Node 22.12 or newer.",
+        parameter: "kernelBuild",
+      },
     );
   }
   const module = compileOptimized(bytes, { wide });
