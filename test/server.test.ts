@@ -182,7 +182,9 @@ describe("runs", () => {
       throw new TypeError("cannot read /etc/secret of undefined");
     };
     const faults: string[] = [];
-    const server = await serve(component, models, { onTask: ({ failure }) => faults.push(String(failure)) });
+    const server = await serve(component, models, {
+      onTask: (_task, _what, error) => faults.push(String(error)),
+    });
     const { status, text } = await post(server, "/workflows/runs", run);
     expect(status).toBe(500);
     expect(text).toContain("model-compose logs");

@@ -98,7 +98,8 @@ async function* runLines(
   }
   await task.ended;
   if (task.status === "failed") {
-    yield line(failureOf(task.failure));
+    const { code, message, field } = task.failure ?? { message: "The run failed.", code: undefined, field: undefined };
+    yield line({ type: "failed", code, message, field });
   }
   if (task.status === "cancelled") {
     yield line({ type: "failed", message: "The server ended the run before it was done." });

@@ -1,8 +1,8 @@
 /** What the service knows, as the bodies of the HTTP API. */
+import { clip } from "../base/clip.ts";
 import type { RunEvent } from "../compose/run/events.ts";
 import type { ComposeDefinition, WorkflowDefinition } from "../compose/definition/definition.ts";
 import { inferSchema, type Variable } from "../compose/analysis/inferred-schema.ts";
-import { runFailure } from "./http-error.ts";
 import type { PreloadProgress } from "./preload.ts";
 import type {
   HealthBody,
@@ -15,9 +15,9 @@ import type {
 import type { WorkflowService } from "./service.ts";
 import type { Task } from "./task.ts";
 
-/** A task without its output and its text, as lists and events show it. */
+/** A task without its output and its text, as events show it. */
 export function taskState(task: Task): TaskBody {
-  const failure = task.status === "failed" ? runFailure(task.failure) : undefined;
+  const { failure } = task;
   return {
     task_id: task.id,
     status: task.status,
@@ -38,6 +38,15 @@ export function taskState(task: Task): TaskBody {
 
 function copied(seed: number | readonly number[] | undefined): number | number[] | undefined {
   return typeof seed === "object" ? [...seed] : seed;
+}
+
+/** The most characters of a message in a list. */
+const BRIEF_CHARACTERS = 200;
+
+/** A task in a list: without what its caller gave with it, and with the beginning of its error. */
+export function taskEntry(task: Task): TaskBody {
+  const { metadata: _metadata, warnings: _warnings, error, ...state } = taskState(task);
+  return { ...state, error: error === undefined ? undefined : clip(error, BRIEF_CHARACTERS) };
 }
 
 /** A task with its output, or the text so far. */

@@ -1,6 +1,7 @@
 import { errorMessage, ModelComposeError } from "../base/errors.ts";
 import { WorkflowInputError } from "../compose/run/input-error.ts";
 import { QueueFullError } from "../compose/run/run-queue.ts";
+import { NoRoomError } from "./kept-bytes.ts";
 import { redactPaths } from "./redact-paths.ts";
 import { UnavailableError } from "./unavailable.ts";
 
@@ -42,7 +43,7 @@ export function requestFailure(error: unknown): Failure {
     const { status, message, field, headers } = error;
     return { status, detail: message, field, headers };
   }
-  if (error instanceof QueueFullError) {
+  if (error instanceof QueueFullError || error instanceof NoRoomError) {
     return retryLater(429, error, error.retryAfterSeconds);
   }
   if (error instanceof UnavailableError) {

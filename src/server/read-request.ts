@@ -3,15 +3,28 @@ import { errorMessage } from "../base/errors.ts";
 import { nearestName } from "../base/nearest-name.ts";
 import { bodyFromForm } from "./form-fields.ts";
 import { HttpError } from "./http-error.ts";
+import type { Holding, KeptBytes } from "./kept-bytes.ts";
 import { runRequest, type RunRequest } from "./schemas.ts";
 
 /**
  * Reads the body of a request that starts a run: JSON, or a form in either encoding.
  *
- * @throws HttpError 400 for what cannot be read, 413 for more than `maxBytes`, 422 naming the field
+ * @throws HttpError 400 for what cannot be read, 413 for more than `maxBytes`, 422 naming the field; NoRoomError
  */
-export async function readRunRequest(request: Request, maxBytes: number): Promise<RunRequest> {
-  const body = await readBody(request, maxBytes);
+export async function readRunRequest(
+  request: Request,
+  maxBytes: number,
+  kept: KeptBytes,
+): Promise<RunRequest> {
+  const holding = kept.hold(0);
+  try {
+    return checkedRequest(await readBody(request, { maxBytes, holding }));
+  } finally {
+    holding.release();
+  }
+}
+
+function checkedRequest(body: unknown): RunRequest {
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw new HttpError(422, 'The body must be an object, as {"input": {"prompt": "Once upon a time"}}.');
   }
@@ -39,21 +52,31 @@ function requireDepth(value: unknown, depth = 0): void {
   }
 }
 
-async function readBody(request: Request, maxBytes: number): Promise<unknown> {
+/** How much of a body is read. */
+interface ReadLimits {
+  readonly maxBytes: number;
+  /** What is held of the server's memory meanwhile. */
+  readonly holding: Holding;
+}
+
+/** A body's bytes are there up to three times while it is read: in pieces, whole, and as text. */
+const COPIES = 3;
+
+async function readBody(request: Request, limits: ReadLimits): Promise<unknown> {
   const header = request.headers.get("content-type") ?? "";
   const type = (header.split(";")[0] ?? "").trim().toLowerCase();
   switch (type) {
     case "":
       throw new HttpError(400, "Missing or empty Content-Type header.");
     case "application/json":
-      return parseJson(await readText(request, maxBytes));
+      return parseJson(await readText(request, limits));
     case "application/x-www-form-urlencoded": {
       // This is what curl -d says of any body.
-      const text = await readText(request, maxBytes);
+      const text = await readText(request, limits);
       return text.trimStart().startsWith("{") ? jsonFromForm(text) : bodyFromForm(new URLSearchParams(text));
     }
     case "multipart/form-data":
-      return bodyFromForm(await readMultipart(header, await readBytes(request, maxBytes)));
+      return bodyFromForm(await readMultipart(header, await readBytes(request, limits)));
     default:
       throw new HttpError(400, `Unsupported Content-Type: ${type}`);
   }
@@ -80,8 +103,8 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Reads at most `maxBytes`, whatever the request says of its size. @throws HttpError 413 */
-async function readBytes(request: Request, maxBytes: number): Promise<Buffer> {
+/** Reads at most `maxBytes`, whatever the request says of its size. @throws HttpError 413, NoRoomError */
+async function readBytes(request: Request, { maxBytes, holding }: ReadLimits): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of (request.body ?? []) as AsyncIterable<Uint8Array>) {
@@ -92,13 +115,14 @@ async function readBytes(request: Request, maxBytes: number): Promise<Buffer> {
         `The body is larger than ${maxBytes} bytes, which controller.max_body_size allows.`,
       );
     }
+    holding.set(COPIES * size);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
 }
 
-async function readText(request: Request, maxBytes: number): Promise<string> {
-  const bytes = await readBytes(request, maxBytes);
+async function readText(request: Request, limits: ReadLimits): Promise<string> {
+  const bytes = await readBytes(request, limits);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {

@@ -5,12 +5,13 @@ import { findWorkflow } from "../compose/definition/find-workflow.ts";
 import {
   health,
   publicWorkflows,
+  taskEntry,
   taskState,
   taskWithOutput,
   workflowEntry,
   workflowSchema,
 } from "./bodies.ts";
-import { HttpError, runFailure } from "./http-error.ts";
+import { HttpError } from "./http-error.ts";
 import { readQuery, readRunRequest } from "./read-request.ts";
 import {
   cancelQuery,
@@ -69,7 +70,7 @@ const failureTexts = {
   409: "The task has ended.",
   413: "The body is too large.",
   422: "A value is wrong; field names it.",
-  429: "Too many runs are waiting; Retry-After says when to try again.",
+  429: "Too many runs are waiting, or as much is kept as may be; Retry-After says when to try again.",
 } as const;
 
 const runAnswers: Route["answers"] = {
@@ -109,7 +110,7 @@ export function apiRoutes(service: WorkflowService, options: RouteOptions): read
     findWorkflow(offered, id === defaultWorkflowId ? findWorkflow(definition, id).id : id);
 
   const run = async (context: Context, id?: string): Promise<Response> => {
-    const request = await readRunRequest(context.req.raw, definition.controller.maxBodyBytes);
+    const request = await readRunRequest(context.req.raw, definition.controller.maxBodyBytes, tasks.kept);
     const { workflow, output } = runOptions(request, id);
     const task = service.start({
       workflow: publicWorkflow(workflow).id,
@@ -194,20 +195,23 @@ export function apiRoutes(service: WorkflowService, options: RouteOptions): read
     {
       method: "get",
       path: "/tasks",
-      summary: "The tasks that are known, newest first, without their outputs",
+      summary:
+        "The tasks that are known, newest first, in brief; before: those that were accepted before this one",
       query: tasksQuery,
       answers: { 200: { description: "Tasks.", body: z.array(taskBody) }, ...failures(422) },
       handle: (context) => {
         const query = readQuery(tasksQuery, context.req.query());
         const isWanted = (task: Task): boolean =>
           (query.status === undefined || task.status === query.status) &&
-          (query.workflow_id === undefined || task.workflowId === query.workflow_id);
+          (query.workflow_id === undefined || task.workflowId === query.workflow_id) &&
+          // Ids grow with time.
+          (query.before === undefined || task.id < query.before);
         return context.json(
           tasks
             .list()
             .filter(isWanted)
             .slice(0, query.limit ?? 100)
-            .map(taskState),
+            .map(taskEntry),
         );
       },
     },
@@ -344,8 +348,7 @@ function answerEnded(context: Context, task: Task, outputOnly: boolean): Respons
     case "completed":
       return outputOnly ? context.json(task.output?.value ?? null) : context.json(taskWithOutput(task));
     case "failed": {
-      const { status, detail, field } = runFailure(task.failure);
-      const isTheirs = status === 422;
+      const { detail, field, isTheirs } = failureOf(task);
       const body: TaskBody | FailureBody = isTheirs || outputOnly ? { detail, field } : taskWithOutput(task);
       return context.json(body, isTheirs ? 422 : 500);
     }
@@ -355,4 +358,12 @@ function answerEnded(context: Context, task: Task, outputOnly: boolean): Respons
     case "cancelling":
       return context.json(taskWithOutput(task), task.cancelReason === "shutdown" ? 503 : 409);
   }
+}
+
+/** What is said of a task that has failed. */
+function failureOf({ failure }: Task): { detail: string; field?: string; isTheirs: boolean } {
+  if (failure === undefined) {
+    throw new Error("a task that failed tells no failure");
+  }
+  return { detail: failure.detail, field: failure.field, isTheirs: failure.status === 422 };
 }

@@ -40,6 +40,7 @@ export const taskStatus = z.enum(["pending", "processing", "cancelling", "comple
 export const tasksQuery = z.object({
   status: taskStatus.optional(),
   workflow_id: z.string().optional(),
+  before: z.string().optional().describe("Id of a task: those that were accepted before it. The next page."),
   limit: z.coerce.number<string>().int().min(1).max(1000).optional().describe("Default 100."),
 });
 

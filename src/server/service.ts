@@ -1,4 +1,4 @@
-import { ulid } from "ulid";
+import { monotonicFactory } from "ulid";
 import type { ComposeDefinition } from "../compose/definition/definition.ts";
 import { findWorkflow } from "../compose/definition/find-workflow.ts";
 import type { ModelHost } from "../compose/model-host.ts";
@@ -6,14 +6,14 @@ import { Engine } from "../compose/run/engine.ts";
 import { RunQueue } from "../compose/run/run-queue.ts";
 import { Preload, type PreloadProgress } from "./preload.ts";
 import { Task } from "./task.ts";
-import { TaskStore, type TaskLimits } from "./task-store.ts";
+import { defaultTaskLimits, TaskStore, type TaskLimits } from "./task-store.ts";
 import { UnavailableError } from "./unavailable.ts";
 
 /** How a service keeps its tasks. */
 export interface ServiceOptions {
   readonly tasks?: TaskLimits;
-  /** Hears of tasks as they begin and end; never of what they are about. */
-  readonly onTask?: (task: Task, what: "started" | "ended") => void;
+  /** Hears of tasks as they begin and end (with the error of one that failed); never of what they are about. */
+  readonly onTask?: (task: Task, what: "started" | "ended", error?: unknown) => void;
 }
 
 /** A run that somebody asks for. */
@@ -39,11 +39,15 @@ export class WorkflowService {
   readonly #queue: RunQueue;
   readonly #preload: Preload;
   readonly #options: ServiceOptions;
+  /** Ids that grow, also within a millisecond and when the clock is set back: lists of tasks are paged by them. */
+  readonly #nextId = monotonicFactory();
   #isStopping = false;
 
   constructor(definition: ComposeDefinition, models: ModelHost, options: ServiceOptions = {}) {
     this.definition = definition;
-    this.tasks = new TaskStore(options.tasks);
+    this.tasks = new TaskStore(
+      options.tasks ?? { ...defaultTaskLimits, bytes: definition.controller.maxKeptBytes },
+    );
     this.#engine = new Engine(definition, models, { serving: true });
     this.#queue = new RunQueue(definition.controller);
     this.#preload = new Preload(definition, models);
@@ -79,7 +83,8 @@ export class WorkflowService {
    * Accepts a run; it starts when its turn comes.
    *
    * @returns its task
-   * @throws ModelComposeError `not-found` for an unknown workflow; WorkflowInputError; QueueFullError; UnavailableError
+   * @throws ModelComposeError `not-found` for an unknown workflow; WorkflowInputError; QueueFullError and
+   *   NoRoomError where as much waits or is kept as may; UnavailableError
    */
   start(request: StartRequest): Task {
     const workflow = findWorkflow(this.definition, request.workflow);
@@ -96,8 +101,8 @@ export class WorkflowService {
     }
     this.#engine.checkInput(workflow, request.input);
     this.#queue.requireRoom();
-    const identity = { taskId: ulid(), sessionId: request.sessionId, metadata: request.metadata };
-    const task = new Task(identity, workflow.id);
+    const identity = { taskId: this.#nextId(), sessionId: request.sessionId, metadata: request.metadata };
+    const task = new Task(identity, workflow.id, this.tasks.kept.hold(0), request.input);
     this.tasks.add(task);
     const run = async (): Promise<void> => {
       this.#options.onTask?.(task, "started");
@@ -137,6 +142,6 @@ export class WorkflowService {
 
   #close(task: Task, error?: unknown): void {
     task.close(error);
-    this.#options.onTask?.(task, "ended");
+    this.#options.onTask?.(task, "ended", error);
   }
 }

@@ -1,8 +1,9 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { NoRoomError, weigh } from "./kept-bytes.ts";
 import { Task } from "./task.ts";
 import { TaskStore } from "./task-store.ts";
 
-const limits = { count: 2, seconds: 10, characters: 100 };
+const limits = { count: 2, seconds: 10, bytes: 20_000 };
 
 function task(id: string): Task {
   return new Task({ taskId: id }, "w");
@@ -44,11 +45,63 @@ test("forgets what ended too long ago", async () => {
   expect(ids(store)).toEqual([]);
 });
 
-test("outputs have a bound together", async () => {
-  const store = new TaskStore(limits);
-  await ended(store, "a", "x".repeat(60));
-  await ended(store, "b", "x".repeat(60));
-  expect(ids(store)).toEqual(["b"]);
+describe("what is kept", () => {
+  const kept = (store: TaskStore, id: string, input: unknown, metadata?: unknown): Task => {
+    const one = new Task({ taskId: id, metadata }, "w", store.kept.hold(0), input);
+    store.add(one);
+    return one;
+  };
+  const end = async (one: Task, output: unknown): Promise<void> => {
+    one.record({ type: "result", result: { output, streamed: false, generations: [] } });
+    one.close();
+    await one.ended;
+  };
+
+  test("has a bound in bytes: what ended first makes room", async () => {
+    const store = new TaskStore(limits);
+    await end(kept(store, "a", null), "x".repeat(6000));
+    await end(kept(store, "b", null), "x".repeat(6000));
+    expect(ids(store)).toEqual(["b"]);
+    expect(store.kept.used).toBeLessThanOrEqual(limits.bytes);
+  });
+
+  test("counts the inputs of those that wait, and refuses one for which there is no room", async () => {
+    const store = new TaskStore(limits);
+    await end(kept(store, "a", null), "short");
+    const waiting = kept(store, "b", { prompt: "x".repeat(5000) });
+    expect(ids(store)).toEqual(["b", "a"]);
+    expect(() => kept(store, "c", { prompt: "x".repeat(5000) })).toThrow(NoRoomError);
+    expect(ids(store)).toEqual(["b"]);
+    const before = store.kept.used;
+    await end(waiting, "done");
+    expect(store.kept.used).toBeLessThan(before - 9_000);
+    kept(store, "c", { prompt: "x".repeat(5000) });
+    expect(ids(store)).toEqual(["c", "b"]);
+  });
+
+  test("counts metadata, texts and failures", () => {
+    const store = new TaskStore(limits);
+    const one = kept(store, "a", null, "m".repeat(1000));
+    const before = store.kept.used;
+    expect(before).toBeGreaterThan(2000);
+    one.record({ type: "text", generation: 0, text: "t".repeat(1000), tokens: 1 });
+    expect(store.kept.used).toBeGreaterThanOrEqual(before + 4000);
+    one.close(new Error("e".repeat(100_000)));
+    expect(store.kept.used).toBeLessThan(limits.bytes);
+    expect(one.failure?.message.length).toBe(4000);
+  });
+});
+
+test("the weight of a value is about what V8 takes for it", () => {
+  expect(weigh("abc")).toBe(24 + 6);
+  expect(weigh([1, 2, 3])).toBe(56 + 48);
+  expect(weigh({ a: { b: null } })).toBe(2 * (56 + 32 + 24 + 1));
+  expect(weigh([["x"]])).toBe(2 * (56 + 16) + 26);
+  let deep: unknown = null;
+  for (let i = 0; i < 1e5; i++) {
+    deep = [deep];
+  }
+  expect(weigh(deep)).toBe(72e5);
 });
 
 test("an output that is no JSON fails its task", async () => {

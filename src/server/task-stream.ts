@@ -1,6 +1,5 @@
 import type { RunEvent } from "../compose/run/events.ts";
 import { progressOf, taskState, taskWithOutput } from "./bodies.ts";
-import { runFailure } from "./http-error.ts";
 import type { ProgressBody, TaskBody } from "./schemas.ts";
 import { sseEvent } from "./sse.ts";
 import type { Task } from "./task.ts";
@@ -73,7 +72,7 @@ function lastEvent(task: Task): string {
   if (task.status === "cancelled") {
     return taskEvent("state", taskState(task));
   }
-  return taskEvent("error", { ...taskState(task), detail: runFailure(task.failure).detail });
+  return taskEvent("error", { ...taskState(task), detail: task.failure?.detail ?? "" });
 }
 
 function taskEvent<Name extends keyof TaskEventData>(name: Name, data: TaskEventData[Name]): string {
@@ -132,8 +131,7 @@ async function* outputEvents(
     yield jsonEvent("usage", { task_id, status, usage, finish_reason, seed, timings, warnings });
   } else if (task.hasEnded) {
     const { task_id, status, field } = taskState(task);
-    const detail =
-      task.status === "failed" ? runFailure(task.failure).detail : "The run was cancelled before it ended.";
+    const detail = task.failure?.detail ?? "The run was cancelled before it ended.";
     yield jsonEvent("error", { task_id, status, detail, field });
   }
 }

@@ -1,7 +1,10 @@
+import { clip } from "../base/clip.ts";
 import { AbortError, errorMessage, ModelComposeError } from "../base/errors.ts";
 import type { RunIdentity } from "../compose/run/run.ts";
 import type { RunEvent } from "../compose/run/events.ts";
 import { EventLog } from "./event-log.ts";
+import { isInternal, runFailure, type Failure } from "./http-error.ts";
+import { weigh, type Holding } from "./kept-bytes.ts";
 import { summarize, type RunSummary } from "./run-summary.ts";
 
 /** The stage of life that a task is in. */
@@ -9,6 +12,23 @@ export type TaskStatus = "pending" | "processing" | "cancelling" | "completed" |
 
 /** Why a task was ended before its run did. */
 export type CancelReason = "request" | "disconnect" | "shutdown";
+
+/**
+ * Why a task failed, as it is kept: texts, and not the error, whose stack holds on to what its functions were called with, the
+ * input among it.
+ */
+export interface TaskFailure extends Failure {
+  readonly code: string | undefined;
+  readonly message: string;
+  /** Whether only a fault of the server's own explains it. */
+  readonly isInternal: boolean;
+}
+
+/** The most characters that are kept of a message. */
+const MESSAGE_CHARACTERS = 4000;
+/** Bytes of a task without anything in it, and of an event without its text. */
+const TASK_BYTES = 2000;
+const EVENT_BYTES = 120;
 
 /** One run of a workflow, from the moment it was accepted. */
 export class Task {
@@ -24,20 +44,33 @@ export class Task {
   /** Number of new tokens so far. */
   tokens = 0;
   readonly warnings: string[] = [];
-  /** The value that came of it, and its size as JSON in characters; present when it has completed. */
-  output: { readonly value: unknown; readonly size: number } | undefined;
+  /** The value that came of it; present when it has completed. */
+  output: { readonly value: unknown } | undefined;
   summary: RunSummary | undefined;
-  /** The error with which it failed; present when it has. */
-  failure: unknown;
+  /** Why it failed; present when it has. */
+  failure: TaskFailure | undefined;
   cancelReason: CancelReason | undefined;
   #status: TaskStatus = "pending";
   #log: EventLog | undefined = new EventLog();
   /** New texts so far, in the order in which they began. */
   #texts: string[] = [];
+  /** Milliseconds on a clock that does not go back. */
+  #startMilliseconds = performance.now();
+  #endMilliseconds: number | undefined;
+  readonly #holding: Holding | undefined;
+  /** About how many bytes the task keeps. */
+  #bytes = TASK_BYTES;
   readonly #stop = new AbortController();
   readonly #end: () => void;
 
-  constructor(identity: RunIdentity, workflowId: string) {
+  /**
+   * @param holding what the task holds of its server's memory; told as it changes
+   * @param input the input, for its size
+   */
+  constructor(identity: RunIdentity, workflowId: string, holding?: Holding, input?: unknown) {
+    this.#holding = holding;
+    this.#bytes += weigh(identity.metadata) + weigh(input);
+    holding?.set(this.#bytes);
     this.id = identity.taskId;
     this.sessionId = identity.sessionId;
     this.metadata = identity.metadata;
@@ -53,6 +86,16 @@ export class Task {
 
   get hasEnded(): boolean {
     return this.endedAt !== undefined;
+  }
+
+  /** Seconds from its start (before it: from its acceptance) to its end, or to now. */
+  get seconds(): number {
+    return ((this.#endMilliseconds ?? performance.now()) - this.#startMilliseconds) / 1000;
+  }
+
+  /** Lets go of the memory that it holds: it is forgotten. */
+  forget(): void {
+    this.#holding?.release();
   }
 
   /** A signal that fires when the task is cancelled. */
@@ -76,6 +119,7 @@ export class Task {
     }
     if (event.type === "run-started") {
       this.startedAt = new Date();
+      this.#startMilliseconds = performance.now();
     }
     if (event.type === "run-started" && this.#status === "pending") {
       this.#status = "processing";
@@ -96,7 +140,11 @@ export class Task {
     if (event.type === "result") {
       this.#complete(event.result.output, summarize(event.result.generations));
     }
-    this.#log?.append(event);
+    if (this.#log !== undefined) {
+      this.#log.append(event);
+      const text = event.type === "text" ? 4 * event.text.length : 0;
+      this.#keep(EVENT_BYTES + text + (event.type === "output" ? weigh(event.value) : 0));
+    }
   }
 
   /** Ends the run at the next token; the task ends when the run has. */
@@ -118,27 +166,46 @@ export class Task {
       const isCancelled = this.signal.aborted && error instanceof AbortError;
       this.#status = isCancelled ? "cancelled" : "failed";
       if (!isCancelled) {
-        this.failure = error ?? new Error("the run ended without a result");
+        this.failure = failureOf(error ?? new Error("the run ended without a result"));
       }
     } else {
       this.#status = "completed";
       this.#texts = [];
     }
     this.endedAt = new Date();
+    this.#endMilliseconds = performance.now();
+    this.#bytes =
+      TASK_BYTES + weigh([this.metadata, this.output?.value, this.#texts, this.warnings, this.failure]);
+    this.#holding?.force(this.#bytes);
     this.#log?.end();
     this.#log = undefined;
     this.#end();
   }
 
+  #keep(bytes: number): void {
+    this.#bytes += bytes;
+    this.#holding?.force(this.#bytes);
+  }
+
   #complete(value: unknown, summary: RunSummary | undefined): void {
-    let size: number;
     try {
-      size = (JSON.stringify(value) ?? "").length;
+      JSON.stringify(value);
     } catch (error) {
       const why = errorMessage(error);
       throw new ModelComposeError("invalid-input", `The output cannot be written as JSON: ${why}.`);
     }
-    this.output = { value, size };
+    this.output = { value };
     this.summary = summary;
   }
+}
+
+function failureOf(error: unknown): TaskFailure {
+  const { detail, ...failure } = runFailure(error);
+  return {
+    ...failure,
+    detail: clip(detail, MESSAGE_CHARACTERS),
+    code: error instanceof ModelComposeError ? error.code : undefined,
+    message: clip(errorMessage(error), MESSAGE_CHARACTERS),
+    isInternal: isInternal(error),
+  };
 }

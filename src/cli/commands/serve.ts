@@ -9,7 +9,6 @@ import { definitionHash, projectFiles } from "../../registry/project.ts";
 import { register } from "../../registry/registration.ts";
 import { serversOf } from "../../registry/running-servers.ts";
 import { failureText } from "../report.ts";
-import { isInternal, runFailure } from "../../server/http-error.ts";
 import { startServer, type ComposeServer, type ServerOptions } from "../../server/server.ts";
 import type { Task } from "../../server/task.ts";
 import type { Terminal } from "../terminal.ts";
@@ -141,7 +140,7 @@ class Serving {
       onProgress: (progress) => this.#terminal.loading(progress),
       onWarning: (message) => this.#terminal.warn(message),
       onFault: (error) => this.#terminal.error(failureText(error, true)),
-      onTask: (task, what) => this.#logTask(task, what),
+      onTask: (task, what, error) => this.#logTask(task, what, error),
     };
   }
 
@@ -214,27 +213,25 @@ class Serving {
   }
 
   /** Says that a run begins and ends. What it is about stays out of logs, and so do messages that quote it. */
-  #logTask(task: Task, what: "started" | "ended"): void {
+  #logTask(task: Task, what: "started" | "ended", error: unknown): void {
     const subject = `[task ${task.id}] workflow ${task.workflowId}`;
     if (what === "started") {
       this.#log(`${subject} started`);
       return;
     }
-    const begun = task.startedAt ?? task.createdAt;
-    const seconds = (((task.endedAt?.getTime() ?? begun.getTime()) - begun.getTime()) / 1000).toFixed(2);
     const tokens = task.summary === undefined ? "" : `, ${task.summary.usage.completion_tokens} tokens`;
-    this.#log(`${subject} ${task.status} in ${seconds} s${tokens}${this.#failure(task)}`);
-    if (task.status === "failed" && isInternal(task.failure)) {
-      this.#terminal.error(failureText(task.failure, true));
+    this.#log(`${subject} ${task.status} in ${task.seconds.toFixed(2)} s${tokens}${this.#failure(task)}`);
+    if (task.failure?.isInternal === true) {
+      this.#terminal.error(failureText(error, true));
     }
   }
 
-  #failure({ status, failure }: Task): string {
-    if (status !== "failed" || isInternal(failure)) {
+  #failure({ failure }: Task): string {
+    if (failure === undefined || failure.isInternal) {
       return "";
     }
-    const quotesInput = runFailure(failure).status === 422;
-    return quotesInput && !this.#flags.verbose ? ": the input was refused" : `: ${errorMessage(failure)}`;
+    const quotesInput = failure.status === 422;
+    return quotesInput && !this.#flags.verbose ? ": the input was refused" : `: ${failure.message}`;
   }
 
   #log(line: string): void {

@@ -27,6 +27,8 @@ export interface ControllerDefinition {
   readonly origins: readonly string[];
   /** Size in bytes that the body of a request may have at most. */
   readonly maxBodyBytes: number;
+  /** Bytes that a server keeps for its callers: bodies, inputs of runs that wait, outputs of runs that have ended. */
+  readonly maxKeptBytes: number;
   /** The key that requests must show. */
   readonly apiKey?: string;
   /** Absolute path of a file that holds the key. */

@@ -11,6 +11,7 @@ const defaults: ControllerDefinition = {
   basePath: "/api",
   origins: [],
   maxBodyBytes: 1_000_000,
+  maxKeptBytes: 128_000_000,
   whileLoading: "wait",
   maxConcurrentCount: 1,
   maxQueueCount: 1024,
@@ -43,6 +44,7 @@ export function readController(
   const name = reader.freeText("name");
   const maxConcurrentCount = reader.integer("max_concurrent_count", 0) ?? defaults.maxConcurrentCount;
   const maxQueueCount = reader.integer("max_queue_count", 0) ?? defaults.maxQueueCount;
+  const maxKeptBytes = readSize(reader, "max_kept_size") ?? defaults.maxKeptBytes;
   readRuntime(reader);
   const shutdownTimeout = reader.duration("shutdown_timeout") ?? defaults.shutdownTimeout;
   const whileLoading = reader.choice("while_loading", ["wait", "refuse"]) ?? defaults.whileLoading;
@@ -79,6 +81,7 @@ export function readController(
     ...served,
     maxConcurrentCount,
     maxQueueCount,
+    maxKeptBytes,
     shutdownTimeout,
     whileLoading,
     limits,
@@ -110,7 +113,7 @@ function readAdapter(reader: MappingReader, problems: ProblemList): Served {
     port: reader.integer("port", 1, 65_535) ?? defaults.port,
     basePath: reader.literal("base_path", 'a path that begins with "/"', isPath) ?? defaults.basePath,
     origins: readOrigins(reader),
-    maxBodyBytes: readBodySize(reader) ?? defaults.maxBodyBytes,
+    maxBodyBytes: readSize(reader, "max_body_size") ?? defaults.maxBodyBytes,
     ...readApiKey(reader, problems),
   };
 }
@@ -132,11 +135,9 @@ function readOrigins(reader: MappingReader): readonly string[] {
   return listOf(reader.literal("origins", expected, isOrigins)).filter(isText);
 }
 
-function readBodySize(reader: MappingReader): number | undefined {
+function readSize(reader: MappingReader, key: string): number | undefined {
   const isSize = (value: unknown): value is unknown => bytesOf(value) !== undefined;
-  return bytesOf(
-    reader.literal("max_body_size", "a number of bytes, or a text such as 500KB or 1MB", isSize),
-  );
+  return bytesOf(reader.literal(key, "a number of bytes, or a text such as 500KB or 1MB", isSize));
 }
 
 function readApiKey(reader: MappingReader, problems: ProblemList): Pick<Served, "apiKey" | "apiKeyFile"> {
