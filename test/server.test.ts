@@ -639,7 +639,70 @@ describe("load", () => {
   });
 });
 
+describe("a model that is lost", () => {
+  const lose = async (models: PacedModels): Promise<void> => {
+    const { lost } = models;
+    models.lost = Promise.withResolvers<ModelComposeError>();
+    lost.resolve(new ModelComposeError("device", "A compute worker was lost: out of memory in /home/me."));
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  };
+
+  test("is loaded again: health is 503 with the reason meanwhile, and runs wait", async () => {
+    const models = new PacedModels();
+    const server = await serve(component, models);
+    await server.ready;
+    const loaded = Promise.withResolvers<void>();
+    models.loaded = loaded.promise;
+    await lose(models);
+    const health = await get(server, "/health");
+    expect(health).toMatchObject({
+      status: 503,
+      json: {
+        status: "loading",
+        reason: expect.stringContaining(
+          "was lost and is being loaded again: A compute worker was lost",
+        ) as string,
+        progress: { component: "__component__", stage: "weights" },
+      },
+    });
+    expect(health.text).not.toContain("/home/me");
+    const answer = post(server, "/workflows/runs", run);
+    await until("the run waits", () => server.service.running === 1);
+    loaded.resolve();
+    expect((await answer).status).toBe(200);
+    expect(await get(server, "/health")).toMatchObject({ status: 200, json: { status: "ok" } });
+  });
+
+  test("three times in a row stays 503, and runs fail with the reason", async () => {
+    const models = new PacedModels();
+    const server = await serve(component, models);
+    await server.ready;
+    for (let i = 0; i < 3; i++) {
+      await lose(models);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(await get(server, "/health")).toMatchObject({ status: 503, json: { status: "failed" } });
+    const answer = await post(server, "/workflows/runs", run);
+    expect(answer.status).toBe(500);
+    expect(answer.text).toContain("was lost 3 times in a row and is not loaded again");
+  });
+});
+
 describe("closing", () => {
+  test("ends whatever hangs", async () => {
+    const models = new PacedModels();
+    const hang = Promise.withResolvers<void>();
+    models.hang = hang.promise;
+    const server = await serve(component, models);
+    const answer = post(server, "/workflows/runs", run).catch((error: unknown) => error);
+    await until("it runs", () => models.active > 0);
+    await server.close({ timeoutMilliseconds: 0, graceMilliseconds: 20 });
+    await expect(get(server, "/health")).rejects.toThrow("ECONNREFUSED");
+    expect(models.disposed).toBe(1);
+    hang.resolve();
+    await answer;
+  });
+
   test("lets runs end that end in time, and takes no more", async () => {
     const models = new PacedModels();
     models.words = 100;

@@ -42,7 +42,7 @@ export function composeDefinition(tokens: number): ComposeDefinition {
 
 /** A model for a server that does not own it: it stays when the server ends. */
 export function lent(model: Model, stream: TextModel["stream"]): TextModel {
-  const { device, architecture } = model;
+  const { device, architecture, lost } = model;
   const streamChat: TextModel["streamChat"] = (messages, options) => model.streamChat(messages, options);
-  return { device, architecture, stream, streamChat, dispose: () => Promise.resolve() };
+  return { device, architecture, lost, stream, streamChat, dispose: () => Promise.resolve() };
 }

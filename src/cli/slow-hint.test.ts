@@ -43,6 +43,7 @@ function paced({
       streamChat: () => {
         throw new Error("nobody chats here");
       },
+      lost: new Promise(() => undefined),
       dispose: () => Promise.resolve(),
       stream: async function* (_prompt: string, { seed = 0 }: GenerateOptions) {
         for (let i = 0; i < tokens; i++) {

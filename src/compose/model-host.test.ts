@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { loadText } from "../../test/support/compose.ts";
 import { AbortError, ModelComposeError } from "../base/errors.ts";
 import type { PromptCounter, SizedLoadOptions } from "../models/context-sizing.ts";
@@ -19,6 +19,8 @@ const open = 'prompt: "${input}"';
 class Loads {
   readonly started: { source: string; options: SizedLoadOptions; end: (error?: Error) => void }[] = [];
   disposed = 0;
+  /** Loses the models that are loaded next when it resolves. */
+  lost = Promise.withResolvers<ModelComposeError>();
 
   readonly load = (source: string, options: SizedLoadOptions): Promise<TextModel> => {
     const { promise, resolve, reject } = Promise.withResolvers<TextModel>();
@@ -31,6 +33,7 @@ class Loads {
       streamChat: () => {
         throw new Error("nobody chats here");
       },
+      lost: this.lost.promise,
       dispose: () => {
         this.disposed += 1;
         return Promise.resolve();
@@ -203,4 +206,107 @@ test("the command line's device options reach the library, its device before the
   loads.started.at(-1)?.end();
   await waiting;
   expect(loads.started[0].options).toMatchObject(overrides);
+});
+
+describe("a model that is lost", () => {
+  const reason = new ModelComposeError("device", "A compute worker was lost: out of memory.", {
+    remedy: "Load it.",
+  });
+  const [component] = components(`model: m, ${open}`);
+
+  function hostOf(loads: Loads): { host: ModelHost; notices: string[] } {
+    const notices: string[] = [];
+    return { host: new ModelHost(loads.load, { onNotice: (line) => notices.push(line) }), notices };
+  }
+
+  /** Has the model that was loaded last go, and the next one be loaded. */
+  async function lose(loads: Loads): Promise<void> {
+    const { lost } = loads;
+    loads.lost = Promise.withResolvers<ModelComposeError>();
+    lost.resolve(reason);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+
+  async function ready(loads: Loads): Promise<void> {
+    loads.started.at(-1)?.end();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+
+  test("is freed and loaded again, which is told, and who asks meanwhile gets the new one", async () => {
+    const loads = new Loads();
+    const { host, notices } = hostOf(loads);
+    const first = host.model(component);
+    await ready(loads);
+    await lose(loads);
+    expect(loads.started).toHaveLength(2);
+    expect(loads.disposed).toBe(1);
+    expect(host.troubles).toMatchObject([{ component: "c0", isGivenUp: false }]);
+    loads.started[1].options.onProgress?.({ stage: "weights", done: 1, total: 4 });
+    expect(host.troubles[0]?.progress).toEqual({ stage: "weights", done: 1, total: 4 });
+    const second = host.model(component);
+    await ready(loads);
+    expect(await second).not.toBe(await first);
+    expect(host.troubles).toEqual([]);
+    expect(notices).toEqual([
+      "The model of c0 was lost and is being loaded again: A compute worker was lost: out of memory.",
+      "The model of c0 is loaded again.",
+    ]);
+    await host.dispose();
+  });
+
+  test("three times in a row is given up, with the reason", async () => {
+    const loads = new Loads();
+    const { host } = hostOf(loads);
+    void host.model(component);
+    for (let i = 0; i < 3; i++) {
+      await ready(loads);
+      await lose(loads);
+    }
+    expect(loads.started).toHaveLength(3);
+    expect(host.troubles).toMatchObject([{ isGivenUp: true }]);
+    await expect(host.model(component)).rejects.toMatchObject({
+      code: "device",
+      message: expect.stringContaining("lost 3 times in a row and is not loaded again") as string,
+    });
+    await host.dispose();
+  });
+
+  test("is not given up where it wrote texts in between", async () => {
+    const loads = new Loads();
+    const { host } = hostOf(loads);
+    void host.model(component);
+    for (let i = 0; i < 5; i++) {
+      await ready(loads);
+      host.works(component);
+      await lose(loads);
+    }
+    expect(loads.started).toHaveLength(6);
+    await host.dispose();
+  });
+
+  test("and cannot be loaded again says why; the next who asks tries once more", async () => {
+    const loads = new Loads();
+    const { host } = hostOf(loads);
+    void host.model(component);
+    await ready(loads);
+    await lose(loads);
+    loads.started[1].end(new Error("the disk is gone"));
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    expect(host.troubles[0]?.reason).toContain("cannot be loaded again: the disk is gone");
+    const again = host.model(component);
+    await ready(loads);
+    await again;
+    expect(host.troubles).toEqual([]);
+    await host.dispose();
+  });
+
+  test("after the host was disposed of is nobody's", async () => {
+    const loads = new Loads();
+    const { host, notices } = hostOf(loads);
+    void host.model(component);
+    await ready(loads);
+    await host.dispose();
+    await lose(loads);
+    expect([loads.started.length, notices]).toEqual([1, []]);
+  });
 });

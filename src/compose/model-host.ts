@@ -1,5 +1,5 @@
 import { withAbort } from "../base/async/abort.ts";
-import { throwIfAborted } from "../base/errors.ts";
+import { errorMessage, ModelComposeError, throwIfAborted, withoutRemedy } from "../base/errors.ts";
 import { errorInWordsOf } from "../base/front-words.ts";
 import type { ChatOptions, ChatPart } from "../models/chat/chat.ts";
 import type { ChatMessage } from "../models/chat/messages.ts";
@@ -26,6 +26,8 @@ export interface TextModel {
   readonly architecture: Architecture;
   stream(prompt: string, options: GenerateOptions): AsyncIterable<StreamPart>;
   streamChat(messages: readonly ChatMessage[], options: ChatOptions): AsyncIterable<ChatPart>;
+  /** Resolves with the reason when the model cannot be used any more and only loading it again helps. */
+  readonly lost: Promise<ModelComposeError>;
   dispose(): Promise<void>;
 }
 
@@ -62,12 +64,32 @@ interface Loading {
   isReady: boolean;
 }
 
-/** Holds the models of components: each is loaded when it is first needed, and once. */
+/** A model that was lost: it is being loaded again, or it was given up. */
+export interface ModelTrouble {
+  readonly component: string;
+  /** A sentence for people. */
+  readonly reason: string;
+  readonly isGivenUp: boolean;
+  /** How far loading it again is. */
+  readonly progress?: LoadProgress;
+}
+
+/** So often in a row, without a text in between, a model may be lost; then it is given up. */
+const MAX_LOSSES = 3;
+
+/**
+ * Holds the models of components: each is loaded when it is first needed, and once; one that is lost is loaded again.
+ */
 export class ModelHost {
   readonly #load: LoadTextModel;
   readonly #hooks: ModelHostHooks;
   readonly #overrides: ModelOverrides;
   readonly #models = new Map<string, Loading>();
+  /** Models that were lost, by their keys, until they are there again. */
+  readonly #troubles = new Map<string, ModelTrouble>();
+  /** How often models were lost since they last wrote a text. */
+  readonly #losses = new Map<string, number>();
+  #isDisposed = false;
 
   constructor(load: LoadTextModel, hooks: ModelHostHooks = {}, overrides: ModelOverrides = {}) {
     this.#load = load;
@@ -75,10 +97,28 @@ export class ModelHost {
     this.#overrides = overrides;
   }
 
-  /** The model of a component, loaded if it is not yet. @throws what loading throws; AbortError */
+  /** The models that were lost and are not there again. */
+  get troubles(): readonly ModelTrouble[] {
+    return [...this.#troubles.values()];
+  }
+
+  /** Hears that the model of a component has written a text: it works. */
+  works(component: ModelComponent): void {
+    this.#losses.delete(modelKey(component));
+  }
+
+  /**
+   * The model of a component, loaded if it is not yet.
+   *
+   * @throws what loading throws; ModelComposeError "device" for a model that was given up; AbortError
+   */
   async model(component: ModelComponent, request: ModelRequest = {}): Promise<TextModel> {
     const { signal, onProgress } = request;
     throwIfAborted(signal);
+    const trouble = this.#troubles.get(modelKey(component));
+    if (trouble?.isGivenUp === true) {
+      throw new ModelComposeError("device", trouble.reason, { remedy: "Start the server again." });
+    }
     const loading = this.#models.get(modelKey(component)) ?? this.#start(component, request);
     loading.waiting += 1;
     if (onProgress !== undefined) {
@@ -99,6 +139,7 @@ export class ModelHost {
 
   /** Frees every model; afterwards nothing of them keeps the process alive. */
   async dispose(): Promise<void> {
+    this.#isDisposed = true;
     const all = [...this.#models.values()];
     this.#models.clear();
     for (const { stop } of all) {
@@ -125,11 +166,13 @@ export class ModelHost {
       family: component.family,
       chat: needsChatTemplate(component),
       maxBeams: beamBound(component),
+      ...(component.passTimeout !== undefined && { passTimeout: Math.ceil(component.passTimeout / 1000) }),
       ...contextOptions(component, needs),
       signal: stop.signal,
       onNotice: this.#hooks.onNotice,
       onProgress: (progress) => {
         this.#hooks.onProgress?.(component, progress);
+        this.#showReloading(key, progress);
         for (const listener of listeners) {
           listener(progress);
         }
@@ -141,11 +184,60 @@ export class ModelHost {
     const loading: Loading = { model, stop, listeners, waiting: 0, isReady: false };
     this.#models.set(key, loading);
     model.then(
-      () => (loading.isReady = true),
+      (loaded) => {
+        loading.isReady = true;
+        this.#troubles.delete(key);
+        void loaded.lost.then((error) => this.#lose(component, loading, error));
+      },
       // A failed load may be tried again.
       () => this.#end(key, loading),
     );
     return loading;
+  }
+
+  /** A model is gone: its memory is freed, and it is loaded again unless that was to no avail before. */
+  #lose(component: ModelComponent, loading: Loading, error: ModelComposeError): void {
+    const key = modelKey(component);
+    if (this.#isDisposed || this.#models.get(key) !== loading) {
+      return;
+    }
+    this.#models.delete(key);
+    loading.model.then((model) => model.dispose()).catch(() => undefined);
+    const losses = (this.#losses.get(key) ?? 0) + 1;
+    this.#losses.set(key, losses);
+    const isGivenUp = losses >= MAX_LOSSES;
+    const { id } = component;
+    const why = withoutRemedy(error);
+    const reason = isGivenUp
+      ? `The model of ${id} was lost ${losses} times in a row and is not loaded again. The last time: ${why}`
+      : `The model of ${id} was lost and is being loaded again: ${why}`;
+    this.#troubles.set(key, { component: id, reason, isGivenUp });
+    this.#hooks.onNotice?.(reason);
+    if (!isGivenUp) {
+      this.#reload(component, key);
+    }
+  }
+
+  #reload(component: ModelComponent, key: string): void {
+    this.model(component).then(
+      () => this.#hooks.onNotice?.(`The model of ${component.id} is loaded again.`),
+      (error: unknown) => {
+        if (this.#isDisposed || !this.#troubles.has(key)) {
+          return;
+        }
+        const reason = `The model of ${component.id} was lost, and cannot be loaded again: ${errorMessage(error)}`;
+        // Whoever calls it next tries once more.
+        this.#troubles.set(key, { component: component.id, reason, isGivenUp: false });
+        this.#hooks.onNotice?.(reason);
+      },
+    );
+  }
+
+  #showReloading(key: string, progress: LoadProgress): void {
+    const trouble = this.#troubles.get(key);
+    if (trouble !== undefined) {
+      this.#troubles.set(key, { ...trouble, progress });
+    }
   }
 
   /** Nobody waits for the load any more, or it failed: the next who asks starts anew. */

@@ -60,7 +60,7 @@ describe("resolveLoadOptions", () => {
     expect(errorOf({ thread: 2 }).message).toBe('There is no load option "thread". Did you mean "threads"?');
     expect(errorOf({ quantization: 4 }).message).toBe(
       'There is no load option "quantization". The options are device, threads, gpuMemory, prefill, precision, ' +
-        "contextLength, maxBeams, architecture, family, chat, revision, token, cacheDirectory, localFilesOnly, onProgress, " +
+        "contextLength, maxBeams, passTimeout, architecture, family, chat, revision, token, cacheDirectory, localFilesOnly, onProgress, " +
         "onNotice, onDetail, signal.",
     );
   });

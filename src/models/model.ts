@@ -31,6 +31,7 @@ import type { ChatMessage } from "./chat/messages.ts";
 import { ChatPrompts } from "./chat/prompts.ts";
 import { lateContext, type ContextSizing, type SizedLoadOptions } from "./context-sizing.ts";
 import { loadOnDevice } from "../runtime/devices.ts";
+import { WatchedExecutable } from "../runtime/watched-executable.ts";
 import { decoderStartToken, mergeGenerationConfigs, readGenerationConfig } from "./config/generation.ts";
 import { describeModel } from "./describe-model.ts";
 import type { HubOptions } from "./hub/options.ts";
@@ -96,6 +97,11 @@ export interface Model {
   ): AsyncGenerator<ChatPart, void, undefined>;
   /** Renders the prompt that `chat` gives the model, as text. @throws what `chat` throws for templates and messages */
   applyChatTemplate(messages: readonly ChatMessage[], options?: RenderChatOptions): Promise<string>;
+  /**
+   * Resolves with the reason when the device has lost the model beyond repair (a worker died, a GPU was reset, a pass
+   * hung): every call fails from then on, and loading it again is all that helps.
+   */
+  readonly lost: Promise<ModelComposeError>;
   /** Frees everything that the model holds; running calls reject. Idempotent. */
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -179,9 +185,10 @@ async function load(
       onWeights: (done, total) => onProgress?.({ stage: "weights", done, total }),
     },
   });
-  const [tokenizer, executable] = await bothOrNeither(loadingTokenizer, loadingWeights, () => {
+  const [tokenizer, loaded] = await bothOrNeither(loadingTokenizer, loadingWeights, () => {
     stop.abort();
   });
+  const executable = new WatchedExecutable(loaded, request.passTimeout);
   try {
     onProgress?.({ stage: "ready", done: 1, total: 1 });
     const generator = new Generator({
@@ -322,6 +329,10 @@ class LoadedModel implements Model {
 
   get device(): DeviceInfo {
     return this.#executable.device;
+  }
+
+  get lost(): Promise<ModelComposeError> {
+    return this.#executable.lost;
   }
 
   get hasTokenizer(): boolean {

@@ -98,7 +98,11 @@ async function* runLines(
   }
   await task.ended;
   if (task.status === "failed") {
-    const { code, message, field } = task.failure ?? { message: "The run failed.", code: undefined, field: undefined };
+    const { code, message, field } = task.failure ?? {
+      message: "The run failed.",
+      code: undefined,
+      field: undefined,
+    };
     yield line({ type: "failed", code, message, field });
   }
   if (task.status === "cancelled") {

@@ -1,8 +1,8 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { open } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { AbortError, errorMessage, ModelComposeError, type ErrorCode } from "../base/errors.ts";
+import { openOwnFile } from "../runtime/platform/own-files.ts";
 import { projectKey } from "./project.ts";
 import { privateFolder } from "./state-directory.ts";
 
@@ -61,7 +61,7 @@ export async function launchDetached(
   signal: AbortSignal,
 ): Promise<Launched> {
   const log = await logFile(files);
-  const output = await open(log, "w", 0o600);
+  const output = await openOwnFile(log, "write");
   let child: ChildProcess;
   try {
     child = spawn(process.execPath, [...process.execArgv, "--", ...process.argv.slice(1)], {

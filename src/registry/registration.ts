@@ -1,6 +1,7 @@
-import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
+import { readOwnText } from "../runtime/platform/own-files.ts";
 import { privateFolder, stateDirectory } from "./state-directory.ts";
 
 const registrationSchema = z.object({
@@ -37,7 +38,8 @@ export async function register(registration: Registration): Promise<() => Promis
   const file = await fileOf(registration.id);
   // The file is written under another name, so that nobody ever reads half of it.
   const draft = `${file}.${process.pid}.tmp`;
-  await writeFile(draft, JSON.stringify(registration), { mode: 0o600 });
+  await rm(draft, { force: true });
+  await writeFile(draft, JSON.stringify(registration), { mode: 0o600, flag: "wx" });
   await rename(draft, file);
   return () => rm(file, { force: true });
 }
@@ -45,8 +47,8 @@ export async function register(registration: Registration): Promise<() => Promis
 /** Every registration there is, oldest first, also of servers that ended without removing theirs. */
 export async function readRegistrations(): Promise<Registration[]> {
   const folder = path.join(stateDirectory(), FOLDER);
-  const names = (await filesIn(folder)).filter((name) => name.endsWith(".json"));
-  const read = await Promise.all(names.map((name) => readRegistration(path.join(folder, name))));
+  const ids = (await filesIn(folder)).flatMap((name) => /^([0-9a-f]{16})\.json$/.exec(name)?.[1] ?? []);
+  const read = await Promise.all(ids.map((id) => readRegistration(path.join(folder, `${id}.json`), id)));
   return read
     .filter((registration) => registration !== undefined)
     .sort((a, b) => a.startedAt.localeCompare(b.startedAt));
@@ -73,10 +75,17 @@ async function fileOf(id: string): Promise<string> {
   return path.join(await privateFolder(FOLDER), `${id}.json`);
 }
 
-/** Reads a registration; undefined where the file has been removed meanwhile, or a version wrote it that writes others. */
-async function readRegistration(file: string): Promise<Registration | undefined> {
+/** The most bytes of a registration: a few hundred, and the paths of compose files. */
+const MAX_BYTES = 1_000_000;
+
+/**
+ * Reads a registration; undefined where the file has been removed meanwhile, a version wrote it that writes others, or it is
+ * none of ours: what a file says is believed only under its own name.
+ */
+async function readRegistration(file: string, id: string): Promise<Registration | undefined> {
   try {
-    return registrationSchema.parse(JSON.parse(await readFile(file, "utf8")));
+    const registration = registrationSchema.parse(JSON.parse(await readOwnText(file, MAX_BYTES)));
+    return registration.id === id ? registration : undefined;
   } catch {
     return undefined;
   }

@@ -12,24 +12,38 @@ export interface RunningServer {
 
 /** The servers of this user that answer. The registration of a server that is gone is removed. */
 export async function runningServers(): Promise<RunningServer[]> {
-  const registrations = await readRegistrations();
-  const asked = await Promise.all(
-    registrations.map(async (registration) => {
-      const info = await askServer(registration);
-      if (info === "gone") {
-        await forget(registration);
-      }
-      return typeof info === "string" ? [] : [{ registration, info }];
-    }),
-  );
-  return asked.flat();
+  return (await askAll()).answering;
 }
 
 /** The running servers of one project, which have the same compose files. */
 export async function serversOf(files: readonly string[]): Promise<RunningServer[]> {
   const wanted = JSON.stringify(projectFiles(files));
-  const all = await runningServers();
-  return all.filter(({ registration }) => JSON.stringify(registration.files) === wanted);
+  return (await runningServers()).filter(({ registration }) => JSON.stringify(registration.files) === wanted);
+}
+
+/** The servers of one project on whose port somebody listens and does not answer. */
+export async function silentServersOf(files: readonly string[]): Promise<Registration[]> {
+  const wanted = JSON.stringify(projectFiles(files));
+  return (await askAll()).silent.filter((registration) => JSON.stringify(registration.files) === wanted);
+}
+
+async function askAll(): Promise<{ answering: RunningServer[]; silent: Registration[] }> {
+  const answering: RunningServer[] = [];
+  const silent: Registration[] = [];
+  await Promise.all(
+    (await readRegistrations()).map(async (registration) => {
+      const info = await askServer(registration);
+      if (info === "gone") {
+        await forget(registration);
+      } else if (info === "silent") {
+        silent.push(registration);
+      } else {
+        answering.push({ registration, info });
+      }
+    }),
+  );
+  answering.sort((a, b) => a.registration.startedAt.localeCompare(b.registration.startedAt));
+  return { answering, silent };
 }
 
 const POLL_MILLISECONDS = 50;
@@ -41,25 +55,44 @@ export interface StopOptions {
   readonly timeoutMilliseconds: number;
 }
 
-/** Asks a server to end and waits until it is gone. @throws AbortError; ModelComposeError when it does not end */
+/**
+ * Asks a server to end and waits until it is gone. One that does not end in time, or does not even answer, hangs: its process
+ * is killed.
+ *
+ * @returns whether it was killed
+ * @throws AbortError; ModelComposeError where it cannot be killed
+ */
 export async function stopServer(
   { registration }: RunningServer,
   { signal, now, timeoutMilliseconds }: StopOptions,
-): Promise<void> {
-  await requestStop(registration, now);
+): Promise<boolean> {
   const deadline = performance.now() + timeoutMilliseconds;
+  // Who hangs does not answer this either.
+  await requestStop(registration, now).catch(() => undefined);
+  let isKilled = false;
   while ((await askServer(registration)) !== "gone") {
     throwIfAborted(signal);
-    if (performance.now() > deadline) {
-      throw new ModelComposeError(
-        "device",
-        `The server with the process id ${registration.pid} does not end.`,
-        {
-          remedy: "See what it does with model-compose logs, or end the process.",
-        },
-      );
+    if (performance.now() > deadline && !isKilled) {
+      isKilled = true;
+      kill(registration);
     }
     await sleep(POLL_MILLISECONDS);
   }
   await forget(registration);
+  return isKilled;
+}
+
+/** Kills a server that answered a moment ago, and so has the process id that stands in its registration. */
+function kill({ pid }: Registration): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") {
+      return;
+    }
+    throw new ModelComposeError("device", `The server with the process id ${pid} does not end.`, {
+      remedy: "See what it does with model-compose logs, or end the process.",
+      cause: error,
+    });
+  }
 }

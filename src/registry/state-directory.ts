@@ -1,7 +1,6 @@
-import { mkdirSync } from "node:fs";
-import { chmod } from "node:fs/promises";
 import path from "node:path";
 import envPaths from "env-paths";
+import { makePrivateFolder } from "../runtime/platform/own-files.ts";
 
 /**
  * The folder where it is written down which servers run, with the logs of detached ones: MODEL_COMPOSE_STATE_DIR, else
@@ -15,9 +14,6 @@ export function stateDirectory(env: Readonly<Record<string, string | undefined>>
 /** A folder below the state directory that only this user may enter; made when it is not there. */
 export async function privateFolder(name: string): Promise<string> {
   const folder = path.join(stateDirectory(), name);
-  // This is not done asynchronously, which never returns where a parent cannot be made (below /proc; Node 24).
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  // The folder may have been there with other rights.
-  await chmod(folder, 0o700);
+  await makePrivateFolder(folder);
   return folder;
 }

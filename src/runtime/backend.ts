@@ -13,6 +13,7 @@
  *   device picks the same token, and the same logits (NaN, +Infinity, nothing but -Infinity) are the same error.
  */
 import type { FormatName } from "../kernels/format.ts";
+import type { ModelComposeError } from "../base/errors.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import type { DeviceInfo } from "./device-types.ts";
 import type { Program } from "./program.ts";
@@ -168,6 +169,8 @@ export interface Executable extends Sequences {
    * which sees its input whole.
    */
   readonly maxRows: number;
+  /** Resolves with the reason when the device has lost the program beyond repair: every call fails from then on. */
+  readonly lost: Promise<ModelComposeError>;
   run(pass: Pass, signal?: AbortSignal): Promise<PassResult>;
   /**
    * Whether `decode` can choose tokens this way; it refuses what it cannot. A caller then chooses itself, from the

@@ -19,6 +19,7 @@ describe("resolveRuntimeOptions", () => {
     const nothing = {
       device: { kind: "auto" },
       threads: undefined,
+      passTimeout: 600,
       gpuMemory: undefined,
       prefill: "exact",
       contextLength: undefined,
@@ -42,6 +43,7 @@ describe("resolveRuntimeOptions", () => {
       device: { kind: "wasm" },
       threads: 3,
       gpuMemory: 8e9,
+      passTimeout: 600,
       prefill: "exact",
       contextLength: 500,
       precision: "bfloat16",

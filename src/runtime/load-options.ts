@@ -24,6 +24,11 @@ export interface RuntimeOptions {
    * generation_config.json, else 1.
    */
   maxBeams?: number;
+  /**
+   * Seconds for which a pass may show no progress; then the device counts as hung, and the model is lost. Integer in
+   * 1 .. 86400. Default 600.
+   */
+  passTimeout?: number;
 }
 
 /** A device that was asked for; "list" asks what adapters there are. */
@@ -43,6 +48,8 @@ export interface ResolvedLoad {
   contextLength: number | undefined;
   /** Beams that one request may have; undefined: as many as generation_config.json asks for. */
   maxBeams: number | undefined;
+  /** Seconds for which a pass may show no progress. */
+  passTimeout: number;
   precision: Precision;
 }
 
@@ -56,12 +63,17 @@ const OPTION_NAMES: Readonly<Record<keyof RuntimeOptions, true>> = {
   precision: true,
   contextLength: true,
   maxBeams: true,
+  passTimeout: true,
 };
 
 /** The names of the runtime's options, in the order in which they are documented. */
 export const RUNTIME_OPTION_NAMES: readonly string[] = Object.keys(OPTION_NAMES);
 
 const PREFILL_MODES: readonly PrefillMode[] = ["exact", "f16", "subgroup-matrix"];
+
+/** A day, and what a pass takes never: a layer of 256 rows, or a step, is seconds on the slowest machine. */
+const MAX_PASS_SECONDS = 86_400;
+const DEFAULT_PASS_SECONDS = 600;
 
 /** The most threads: more than any machine this is made for has, so that a number above it is a mistake. */
 const MAX_THREADS = 1024;
@@ -85,6 +97,7 @@ export function resolveRuntimeOptions(options: RuntimeOptions): ResolvedLoad {
     contextLength:
       options.contextLength === "max" ? Infinity : count("contextLength", options.contextLength, 2 ** 24),
     maxBeams: count("maxBeams", options.maxBeams, MAX_BEAMS),
+    passTimeout: count("passTimeout", options.passTimeout, MAX_PASS_SECONDS) ?? DEFAULT_PASS_SECONDS,
   };
 }
 

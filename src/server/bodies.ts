@@ -12,6 +12,7 @@ import type {
   VariableBody,
   WorkflowBody,
 } from "./schemas.ts";
+import { redactPaths } from "./redact-paths.ts";
 import type { WorkflowService } from "./service.ts";
 import type { Task } from "./task.ts";
 
@@ -45,8 +46,9 @@ const BRIEF_CHARACTERS = 200;
 
 /** A task in a list: without what its caller gave with it, and with the beginning of its error. */
 export function taskEntry(task: Task): TaskBody {
-  const { metadata: _metadata, warnings: _warnings, error, ...state } = taskState(task);
-  return { ...state, error: error === undefined ? undefined : clip(error, BRIEF_CHARACTERS) };
+  const state = taskState(task);
+  const error = state.error === undefined ? undefined : clip(state.error, BRIEF_CHARACTERS);
+  return { ...state, error, metadata: undefined, warnings: undefined };
 }
 
 /** A task with its output, or the text so far. */
@@ -59,8 +61,10 @@ export function taskWithOutput(task: Task): TaskBody {
 /** The state of a service. */
 export function health(service: WorkflowService): HealthBody {
   const { progress } = service;
+  const { trouble } = service;
   return {
     status: service.state,
+    reason: trouble === undefined ? undefined : redactPaths(trouble),
     progress: service.state !== "loading" || progress === undefined ? undefined : loadProgress(progress),
   };
 }

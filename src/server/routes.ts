@@ -132,7 +132,7 @@ export function apiRoutes(service: WorkflowService, options: RouteOptions): read
       summary: "Is the server ready?",
       answers: {
         200: { description: "It is.", body: healthBody },
-        503: { description: "It loads models, or shuts down.", body: healthBody },
+        503: { description: "It loads models, has lost one, or shuts down.", body: healthBody },
       },
       handle: (context) => context.json(health(service), service.state === "ok" ? 200 : 503),
     },

@@ -60,7 +60,8 @@ export const progressBody = z.object({
 export type ProgressBody = z.infer<typeof progressBody>;
 
 export const healthBody = z.object({
-  status: z.enum(["ok", "loading", "shutting_down"]),
+  status: z.enum(["ok", "loading", "failed", "shutting_down"]),
+  reason: z.string().optional().describe("Why a model that was there is not any more."),
   progress: progressBody.optional(),
 });
 export type HealthBody = z.infer<typeof healthBody>;

@@ -1,3 +1,4 @@
+import { within } from "../base/async/within.ts";
 import { AbortError } from "../base/errors.ts";
 import type { LoadProgress } from "../models/load-options.ts";
 import type { ComposeDefinition } from "../compose/definition/definition.ts";
@@ -33,6 +34,14 @@ export interface ServerOptions extends ServiceOptions {
   readonly onFault?: (error: unknown) => void;
 }
 
+/** How a server ends. */
+export interface CloseOptions {
+  /** Milliseconds that runs have to end by themselves. Default: the file's shutdown_timeout. */
+  readonly timeoutMilliseconds?: number;
+  /** Milliseconds that they have to end once they are cancelled. Default 10 s. */
+  readonly graceMilliseconds?: number;
+}
+
 /** A server that listens, and may still be loading its models. */
 export interface ComposeServer {
   readonly service: WorkflowService;
@@ -51,14 +60,17 @@ export interface ComposeServer {
   /** The API without its socket, for a server in the same process; the paths of requests begin with the base path. */
   readonly fetch: FetchHandler;
   /**
-   * Takes no more runs, lets those it has end within the file's shutdown_timeout, cancels the others, frees the models and
-   * closes the sockets. Idempotent.
+   * Takes no more runs, lets those it has end within the file's shutdown_timeout, cancels the others, which have a grace of ten
+   * seconds to end, frees the models and closes the sockets. It ends whatever hangs. Idempotent.
    */
-  close(options?: { timeoutMilliseconds?: number }): Promise<void>;
+  close(options?: CloseOptions): Promise<void>;
 }
 
 /** Milliseconds that answers get which are on their way when everything has ended. */
 const CLOSE_GRACE_MILLISECONDS = 1000;
+
+/** Milliseconds in which models are freed; what hangs is left to the process's end. */
+const DISPOSE_MILLISECONDS = 10_000;
 
 /**
  * Serves the workflows of a definition over HTTP. Returns when the socket listens; models load meanwhile.
@@ -108,11 +120,14 @@ export async function startServer(
   ready.catch(() => undefined);
 
   let closed: Promise<void> | undefined;
-  const close = async (timeoutMilliseconds: number): Promise<void> => {
+  const close = async ({
+    timeoutMilliseconds = shutdownTimeout,
+    graceMilliseconds,
+  }: CloseOptions): Promise<void> => {
     stopLoading.abort(new AbortError("the server was closed"));
-    await service.stop(timeoutMilliseconds);
+    await service.stop(timeoutMilliseconds, graceMilliseconds);
     await listener.close(CLOSE_GRACE_MILLISECONDS);
-    await models.dispose();
+    await within(models.dispose(), DISPOSE_MILLISECONDS);
   };
   return {
     service,
@@ -122,7 +137,7 @@ export async function startServer(
     ready,
     needsKey: apiKey !== undefined,
     fetch,
-    close: ({ timeoutMilliseconds = shutdownTimeout } = {}) => (closed ??= close(timeoutMilliseconds)),
+    close: (how = {}) => (closed ??= close(how)),
   };
 }
 

@@ -4,6 +4,7 @@ import { findWorkflow } from "../compose/definition/find-workflow.ts";
 import type { ModelHost } from "../compose/model-host.ts";
 import { Engine } from "../compose/run/engine.ts";
 import { RunQueue } from "../compose/run/run-queue.ts";
+import { within } from "../base/async/within.ts";
 import { Preload, type PreloadProgress } from "./preload.ts";
 import { Task } from "./task.ts";
 import { defaultTaskLimits, TaskStore, type TaskLimits } from "./task-store.ts";
@@ -26,10 +27,13 @@ export interface StartRequest {
 }
 
 /** What a service does as a whole. */
-export type ServiceState = "loading" | "ok" | "shutting_down";
+export type ServiceState = "loading" | "ok" | "failed" | "shutting_down";
 
 /** Seconds after which somebody who was refused while models load may ask again. */
 const LOADING_RETRY_SECONDS = 5;
+
+/** Milliseconds that runs have to end once they are cancelled: at the next token, or the next slice of a pass. */
+const CANCEL_GRACE_MILLISECONDS = 10_000;
 
 /** The runs of a server, whatever protocol they come by. */
 export class WorkflowService {
@@ -38,6 +42,7 @@ export class WorkflowService {
   readonly #engine: Engine;
   readonly #queue: RunQueue;
   readonly #preload: Preload;
+  readonly #models: ModelHost;
   readonly #options: ServiceOptions;
   /** Ids that grow, also within a millisecond and when the clock is set back: lists of tasks are paged by them. */
   readonly #nextId = monotonicFactory();
@@ -51,6 +56,7 @@ export class WorkflowService {
     this.#engine = new Engine(definition, models, { serving: true });
     this.#queue = new RunQueue(definition.controller);
     this.#preload = new Preload(definition, models);
+    this.#models = models;
     this.#options = options;
   }
 
@@ -58,12 +64,24 @@ export class WorkflowService {
     if (this.#isStopping) {
       return "shutting_down";
     }
-    return this.#preload.isReady ? "ok" : "loading";
+    if (this.#models.troubles.some(({ isGivenUp }) => isGivenUp)) {
+      return "failed";
+    }
+    return this.#preload.isReady && this.#models.troubles.length === 0 ? "ok" : "loading";
+  }
+
+  /** Why a model that was there is not any more; undefined when all are. */
+  get trouble(): string | undefined {
+    const { troubles } = this.#models;
+    return (troubles.find(({ isGivenUp }) => isGivenUp) ?? troubles[0])?.reason;
   }
 
   /** How far the loading of models is; undefined before and after it. */
   get progress(): PreloadProgress | undefined {
-    return this.#preload.progress;
+    const reloading = this.#models.troubles.find(({ progress }) => progress !== undefined);
+    return reloading?.progress === undefined
+      ? this.#preload.progress
+      : { component: reloading.component, ...reloading.progress };
   }
 
   get running(): number {
@@ -121,16 +139,16 @@ export class WorkflowService {
 
   /**
    * Takes no more runs, and waits until those it has taken have ended; those that have not after `milliseconds` are
-   * cancelled.
+   * cancelled, and those that do not end then after some seconds more are left to themselves.
    */
-  async stop(milliseconds: number): Promise<void> {
+  async stop(milliseconds: number, graceMilliseconds = CANCEL_GRACE_MILLISECONDS): Promise<void> {
     this.#isStopping = true;
-    const timer = setTimeout(() => this.cancelAll(), milliseconds);
-    try {
-      await Promise.all(this.tasks.active().map(({ ended }) => ended));
-    } finally {
-      clearTimeout(timer);
+    const ended = Promise.all(this.tasks.active().map((task) => task.ended)).then(() => true);
+    if (await within(ended, milliseconds)) {
+      return;
     }
+    this.cancelAll();
+    await within(ended, graceMilliseconds);
   }
 
   /** Cancels every run that has not ended. */

@@ -74,6 +74,7 @@ export class FakeModels {
       architecture: this.architecture,
       stream: (prompt: string, given: GenerateOptions) => this.#stream(prompt, given),
       streamChat: (messages: readonly ChatMessage[], given: ChatOptions) => this.#chat(messages, given),
+      lost: new Promise<never>(() => undefined),
       dispose: () => {
         this.disposed += 1;
         return Promise.resolve();

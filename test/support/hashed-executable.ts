@@ -30,6 +30,7 @@ export class HashedExecutable implements Executable {
   readonly memory: MemoryUse = { weightBytes: 0, weightBytesPerToken: 0, kvCacheBytes: 0, workBytes: 0 };
   readonly contextLength: number;
   readonly maxRows: number;
+  readonly lost = new Promise<never>(() => undefined);
   readonly passes: Pass[] = [];
   readonly copies: { from: number; to: number; length: number }[] = [];
   readonly #options: HashedOptions;

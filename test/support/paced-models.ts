@@ -1,3 +1,4 @@
+import type { ModelComposeError } from "../../src/base/errors.ts";
 import type { LoadTextModel } from "../../src/compose/model-host.ts";
 import type { GenerateOptions, GenerateResult, StreamPart } from "../../src/runtime/generation/types.ts";
 
@@ -16,7 +17,11 @@ export class PacedModels {
   /** Number of texts that are being written. */
   active = 0;
   mostActive = 0;
+  /** Holds every text up until it resolves, whatever its signal says. */
+  hang: Promise<void> = Promise.resolve();
   disposed = 0;
+  /** Loses the models that are loaded next when it resolves. */
+  lost = Promise.withResolvers<ModelComposeError>();
 
   readonly load: LoadTextModel = async (_source, options) => {
     options.onProgress?.({ stage: "weights", done: 1, total: 4 });
@@ -28,6 +33,7 @@ export class PacedModels {
       streamChat: () => {
         throw new Error("nobody chats here");
       },
+      lost: this.lost.promise,
       dispose: () => {
         this.disposed += 1;
         return Promise.resolve();
@@ -42,6 +48,7 @@ export class PacedModels {
     try {
       for (let i = 0; i < this.words; i++) {
         await new Promise((resolve) => setTimeout(resolve, this.pause));
+        await this.hang;
         options.signal?.throwIfAborted();
         const text = this.word(i);
         newText += text;

@@ -1,7 +1,8 @@
-import { open, type FileHandle } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AbortError, ModelComposeError } from "../../base/errors.ts";
 import { findComposeFiles } from "../../compose/load.ts";
+import { openOwnFile } from "../../runtime/platform/own-files.ts";
 import { logFile } from "../../registry/launch.ts";
 import type { CommandContext, ComposeFlags } from "./run.ts";
 
@@ -47,7 +48,7 @@ export async function logs(flags: LogsFlags, { terminal, signal }: CommandContex
 
 async function openLog(path: string): Promise<FileHandle> {
   try {
-    return await open(path, "r");
+    return await openOwnFile(path, "read");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
       throw error;

@@ -70,6 +70,9 @@ async function detach(
   terminal.note(`Process ${pid}, log ${log}`);
 }
 
+/** Milliseconds that threads have to end when everything else has. */
+const EXIT_MILLISECONDS = 5000;
+
 class Serving {
   readonly #definition: ComposeDefinition;
   readonly #project: Project;
@@ -118,6 +121,8 @@ class Serving {
         await step();
       }
       this.#log("Ended.");
+      // Whatever still hangs does not keep the process.
+      setTimeout(() => process.exit(), EXIT_MILLISECONDS).unref();
     }
     const reason: unknown = this.#context.signal.reason;
     if (reason instanceof Interrupted && reason.signal === "SIGINT") {

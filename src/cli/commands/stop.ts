@@ -1,5 +1,11 @@
+import { ModelComposeError } from "../../base/errors.ts";
 import { findComposeFiles } from "../../compose/load.ts";
-import { serversOf, stopServer, type RunningServer } from "../../registry/running-servers.ts";
+import {
+  serversOf,
+  silentServersOf,
+  stopServer,
+  type RunningServer,
+} from "../../registry/running-servers.ts";
 import type { CommandContext, ComposeFlags } from "./run.ts";
 
 export interface StopFlags extends ComposeFlags {
@@ -7,8 +13,8 @@ export interface StopFlags extends ComposeFlags {
   readonly now?: boolean;
 }
 
-/** Milliseconds that a server has to end beyond those of its runs: freeing a model's memory takes time. */
-const CLOSE_MILLISECONDS = 60_000;
+/** Milliseconds that a server has to end beyond those of its runs: it ends by itself within some 25 s, unless it hangs. */
+const CLOSE_MILLISECONDS = 40_000;
 
 /** `model-compose stop`: ends the servers of a project, and returns when they are gone. */
 export async function stop(flags: StopFlags, { terminal, signal }: CommandContext): Promise<void> {
@@ -16,6 +22,12 @@ export async function stop(flags: StopFlags, { terminal, signal }: CommandContex
   const files = findComposeFiles(process.cwd(), flags.file ?? []);
   const servers = await serversOf(files);
   if (servers.length === 0) {
+    const [silent] = await silentServersOf(files);
+    if (silent !== undefined) {
+      throw new ModelComposeError("device", `The server with the process id ${silent.pid} does not answer.`, {
+        remedy: `Try again, or end the process: kill -9 ${silent.pid}.`,
+      });
+    }
     terminal.note("No server of this project runs.");
     return;
   }
@@ -26,12 +38,13 @@ export async function stop(flags: StopFlags, { terminal, signal }: CommandContex
         sayWhatIsWaitedFor(server, (line) => terminal.note(line));
       }
       terminal.progress(`Ending the server at ${server.registration.url}`);
-      await stopServer(server, {
+      const isKilled = await stopServer(server, {
         signal,
         now,
-        timeoutMilliseconds: server.registration.shutdownMilliseconds + CLOSE_MILLISECONDS,
+        timeoutMilliseconds: (now ? 0 : server.registration.shutdownMilliseconds) + CLOSE_MILLISECONDS,
       });
-      terminal.note(`The server at ${server.registration.url} has ended.`);
+      const how = isKilled ? "did not end and was killed" : "has ended";
+      terminal.note(`The server at ${server.registration.url} ${how}.`);
     }),
   );
 }

@@ -4,9 +4,9 @@ import { fileNeeds } from "./context-needs.ts";
 
 /** Components with the same key share one loaded model. */
 export function modelKey(component: ModelComponent): string {
-  const { model, device, precision, contextLength = null } = component;
+  const { model, device, precision, contextLength = null, passTimeout = null } = component;
   const hub = { ...model.hub, token: undefined };
   const kind = [component.architecture ?? null, component.family ?? null];
   const bounds = [fileNeeds(component), beamBound(component) ?? null];
-  return JSON.stringify([model.source, hub, device, precision, ...kind, contextLength, ...bounds]);
+  return JSON.stringify([model.source, hub, device, precision, ...kind, contextLength, passTimeout, ...bounds]);
 }

@@ -201,6 +201,8 @@ export interface ModelComponent extends ComponentBase {
   readonly contextLength?: number;
   /** Number of beams that calls may ask for: each takes a KV cache of its own. Absent: what the actions name. */
   readonly maxBeams?: number;
+  /** Milliseconds for which a pass may show no progress; then the device counts as hung. Absent: the library's default. */
+  readonly passTimeout?: number;
   /** Whether a server loads the model when it starts, and not at the first call. */
   readonly preload: boolean;
   readonly actions: readonly ModelAction[];

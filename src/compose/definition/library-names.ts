@@ -15,6 +15,7 @@ const keys: Partial<Record<LibraryName, string>> = {
   device: "device",
   contextLength: "context_length",
   maxBeams: "max_beams",
+  passTimeout: "pass_timeout",
   cacheDirectory: "cache_dir",
   localFilesOnly: "local_files_only",
   maxNewTokens: "max_output_length",

@@ -123,6 +123,7 @@ function readModelComponent(reader: MappingReader, problems: ProblemList): Model
   readRuntime(reader);
   const contextLength = reader.integer("context_length", 1);
   const maxBeams = reader.integer("max_beams", 1);
+  const passTimeout = reader.duration("pass_timeout");
   const isDefault = reader.flag("default") ?? false;
   const preload = reader.flag("preload") ?? true;
   reader.flag("fast_tokenizer");
@@ -151,6 +152,7 @@ function readModelComponent(reader: MappingReader, problems: ProblemList): Model
     precision,
     contextLength,
     maxBeams,
+    passTimeout,
     preload,
     actions,
     location: reader.firstLine(),

@@ -73,6 +73,7 @@ function create(
     memory: { weightBytes: 0, weightBytesPerToken: 0, kvCacheBytes: 0, workBytes: 0 },
     contextLength,
     maxRows,
+    lost: new Promise(() => undefined),
     run: async (pass) => {
       passes.push(pass);
       await wait();

@@ -115,6 +115,7 @@ describe("failures", () => {
       );
       const message = `A compute worker was lost: worker ${victim} ended with code 1. Load the model again.`;
       await expect(decode).rejects.toMatchObject({ code: "device", message });
+      expect(await executable.lost).toMatchObject({ message });
       await expect(executable.run(passOf([1]))).rejects.toMatchObject({ code: "device", message });
       await executable.dispose();
     }

@@ -11,7 +11,7 @@ import type {
   StateSnapshot,
 } from "../backend.ts";
 import { withAbort } from "../../base/async/abort.ts";
-import { throwIfAborted } from "../../base/errors.ts";
+import { throwIfAborted, type ModelComposeError } from "../../base/errors.ts";
 import { checkDecode, checkPass, type PassLimits } from "../check-pass.ts";
 import type { DeviceInfo } from "../device-types.ts";
 import { FORWARD, opAccess, type Program } from "../program.ts";
@@ -74,6 +74,10 @@ export class WasmExecutable implements Executable {
   get memory(): MemoryUse {
     const { plan, memory } = this.#plan;
     return { ...memory, ...planBytes(plan, this.contextLength) };
+  }
+
+  get lost(): Promise<ModelComposeError> {
+    return this.#workers.lost;
   }
 
   /**

@@ -45,6 +45,7 @@ export class WorkerGroup {
   #lastCommand = 0;
   #running: Running | undefined;
   #failure: ModelComposeError | undefined;
+  readonly #lost = Promise.withResolvers<ModelComposeError>();
   #disposed: Promise<void> | undefined;
 
   constructor(program: Program, plan: MemoryPlan, module: WebAssembly.Module) {
@@ -68,6 +69,11 @@ export class WorkerGroup {
       });
       return worker;
     });
+  }
+
+  /** Resolves with the reason when the group is beyond repair. */
+  get lost(): Promise<ModelComposeError> {
+    return this.#lost.promise;
   }
 
   get isDisposed(): boolean {
@@ -174,6 +180,7 @@ export class WorkerGroup {
   /** Gives the group up as beyond repair: everything running and to come fails with `error`. */
   #fail(error: ModelComposeError): void {
     this.#failure ??= error;
+    this.#lost.resolve(error);
     this.#running?.settle(error);
     for (const worker of this.#workers) {
       void worker.terminate();

@@ -109,7 +109,9 @@ export interface WireProgress {
 /** The state of the server. */
 export interface WireHealth {
   /** The state in one word; `unreachable` is the page's own: nobody answers. */
-  readonly status: "ok" | "loading" | "shutting_down" | "unreachable";
+  readonly status: "ok" | "loading" | "failed" | "shutting_down" | "unreachable";
+  /** Why a model that was there is not any more. */
+  readonly reason?: string;
   readonly progress?: WireProgress;
 }
 

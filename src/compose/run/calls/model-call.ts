@@ -145,6 +145,7 @@ class ModelExecution {
       if (last === undefined) {
         throw new Error("a stream of text ended without its result");
       }
+      this.#site.services.models.works(component);
       for (const message of last.warnings) {
         run.warn(inWordsOf(message, composeWords), path);
       }

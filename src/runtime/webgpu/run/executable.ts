@@ -41,6 +41,7 @@ export class WebGpuExecutable implements Executable {
   readonly memory: MemoryUse;
   readonly contextLength: number;
   readonly maxRows: number;
+  readonly lost: Promise<ModelComposeError>;
   readonly resources: Resources;
   readonly program: Program;
   readonly plan: GpuPlan;
@@ -62,6 +63,7 @@ export class WebGpuExecutable implements Executable {
     this.memory = plan.memory;
     this.contextLength = plan.contextLength;
     this.maxRows = plan.maxRows;
+    this.lost = new Promise((resolve) => resources.context.onFailure(resolve));
     this.#limits = { program, maxRows: plan.maxRows, slots: plan.slots, contextLength: plan.contextLength };
     const cache = new KvCache(program, resources, plan.contextLength);
     this.#sequences = new SlotSequences(plan.slots, {
