@@ -1,4 +1,3 @@
-import { inspect } from "node:util";
 import { ModelComposeError, errorMessage } from "../base/errors.ts";
 import type { GenerateResult } from "../runtime/generation/types.ts";
 
@@ -16,10 +15,28 @@ export function statisticsLine(generations: readonly GenerateResult[], device: s
   return `${tokens} tokens, ${rate.toFixed(1)} tokens/s, ${device}`;
 }
 
+/** The most causes that are shown: a chain may be a circle. */
+const MOST_CAUSES = 8;
+
+/** An error's stack and those of its causes. Other properties may hold anything, a whole compose file among it. */
+function withCauses(error: unknown): string {
+  const lines: string[] = [];
+  let cause: unknown = error;
+  for (let i = 0; i < MOST_CAUSES && cause !== undefined; i++) {
+    const text = cause instanceof Error ? (cause.stack ?? cause.message) : errorMessage(cause);
+    lines.push(i === 0 ? text : `Caused by: ${text}`);
+    if (cause instanceof AggregateError) {
+      lines.push(...cause.errors.map((one: unknown) => `One of them: ${errorMessage(one)}`));
+    }
+    cause = cause instanceof Error ? cause.cause : undefined;
+  }
+  return lines.join("\n");
+}
+
 /** What a person reads when a command fails. `verbose` adds stacks and causes. */
 export function failureText(error: unknown, verbose: boolean): string {
   if (verbose) {
-    return inspect(error, { depth: 8 });
+    return withCauses(error);
   }
   if (error instanceof ModelComposeError) {
     return error.message;

@@ -1,5 +1,7 @@
 import { styleText } from "node:util";
 import yoctoSpinner, { type Spinner } from "yocto-spinner";
+import { withoutSecrets } from "../base/secrets.ts";
+import { visibleText } from "../base/visible-text.ts";
 import type { LoadProgress } from "../models/load-options.ts";
 import { TransferMeter } from "./transfer-meter.ts";
 
@@ -14,7 +16,10 @@ export class BrokenPipe extends Error {
 
 const PROGRESS_DELAY_MS = 1000;
 
-/** The two streams of a command: results go to stdout, everything for people to stderr. */
+/**
+ * The two streams of a command: results go to stdout, everything for people to stderr. What goes to stderr tells no secrets, and
+ * control characters that somebody else's text may hold drive no terminal; a result in a pipe is what it is.
+ */
 export class Terminal {
   readonly #broken = new AbortController();
   readonly #quiet: boolean;
@@ -55,10 +60,11 @@ export class Terminal {
     if (this.#broken.signal.aborted || text === "") {
       return;
     }
-    await new Promise<void>((resolve) => process.stdout.write(text, () => resolve()));
+    const shown = this.stdoutIsTerminal ? visibleText(text) : text;
+    await new Promise<void>((resolve) => process.stdout.write(shown, () => resolve()));
   }
 
-  /** Shows new text as it is produced, on stderr, where a person watches. */
+  /** Shows new text as it is produced, on stderr, where a person watches. It is a `visibleText`, which may be styled. */
   live(text: string): void {
     this.#stopProgress();
     if (text === "") {
@@ -79,18 +85,18 @@ export class Terminal {
   /** Shows a line for people; not with --quiet. */
   note(line: string): void {
     if (!this.#quiet) {
-      this.#line(line);
+      this.#line("", line);
     }
   }
 
   warn(message: string): void {
     if (!this.#quiet) {
-      this.#line(`${styleText("yellow", "warning:", { stream: process.stderr })} ${message}`);
+      this.#line(`${styleText("yellow", "warning:", { stream: process.stderr })} `, message);
     }
   }
 
   error(message: string): void {
-    this.#line(`${styleText("red", "error:", { stream: process.stderr })} ${message}`);
+    this.#line(`${styleText("red", "error:", { stream: process.stderr })} `, message);
   }
 
   /** Says what is going on, which a terminal shows when it takes longer than a second. */
@@ -98,9 +104,9 @@ export class Terminal {
     if (!this.watched) {
       return;
     }
-    this.#progress = text;
+    this.#progress = forPeople(text);
     if (this.#spinner !== undefined) {
-      this.#spinner.text = text;
+      this.#spinner.text = this.#progress;
     } else {
       this.#spinnerTimer ??= setTimeout(() => this.#startSpinner(), PROGRESS_DELAY_MS).unref();
     }
@@ -126,10 +132,10 @@ export class Terminal {
     this.endLine();
   }
 
-  #line(text: string): void {
+  #line(label: string, text: string): void {
     this.#stopProgress();
     this.endLine();
-    process.stderr.write(`${text}\n`);
+    process.stderr.write(`${label}${forPeople(text)}\n`);
   }
 
   #startSpinner(): void {
@@ -147,6 +153,11 @@ export class Terminal {
     this.#spinner?.stop();
     this.#spinner = undefined;
   }
+}
+
+/** The one way out of all that is said. */
+function forPeople(text: string): string {
+  return visibleText(withoutSecrets(text));
 }
 
 function loadingText({ stage, done, total }: LoadProgress): string {

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { Hono } from "hono";
 import { z } from "zod";
 import { errorMessage, ModelComposeError } from "../base/errors.ts";
+import { withoutSecrets } from "../base/secrets.ts";
 import { WorkflowInputError } from "../compose/run/input-error.ts";
 import { requireKey } from "../server/guard.ts";
 import { listen } from "../server/listen.ts";
@@ -103,7 +104,7 @@ async function* runLines(
       code: undefined,
       field: undefined,
     };
-    yield line({ type: "failed", code, message, field });
+    yield line({ type: "failed", code, message: withoutSecrets(message), field });
   }
   if (task.status === "cancelled") {
     yield line({ type: "failed", message: "The server ended the run before it was done." });
@@ -114,7 +115,7 @@ function failureOf(error: unknown): ControlFailure {
   return {
     type: "failed",
     code: error instanceof ModelComposeError ? error.code : undefined,
-    message: errorMessage(error),
+    message: withoutSecrets(errorMessage(error)),
     field: error instanceof WorkflowInputError ? error.field : undefined,
   };
 }

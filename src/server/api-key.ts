@@ -1,3 +1,4 @@
+import { keepSecret } from "../base/secrets.ts";
 import { readFile } from "node:fs/promises";
 import { errorMessage, ModelComposeError } from "../base/errors.ts";
 import type { ControllerDefinition } from "../compose/definition/definition.ts";
@@ -51,6 +52,7 @@ async function readKey(file: string): Promise<string> {
 function usable(key: string, where: string): string {
   const trimmed = key.trim();
   if (/^[\x21-\x7e]+$/.test(trimmed)) {
+    keepSecret(trimmed);
     return trimmed;
   }
   throw new ModelComposeError(

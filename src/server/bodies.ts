@@ -12,7 +12,7 @@ import type {
   VariableBody,
   WorkflowBody,
 } from "./schemas.ts";
-import { redactPaths } from "./redact-paths.ts";
+import { forCallers } from "./http-error.ts";
 import type { WorkflowService } from "./service.ts";
 import type { Task } from "./task.ts";
 
@@ -33,7 +33,7 @@ export function taskState(task: Task): TaskBody {
     tokens: task.status === "completed" || task.tokens === 0 ? undefined : task.tokens,
     ...task.summary,
     seed: copied(task.summary?.seed),
-    warnings: task.warnings.length === 0 ? undefined : [...task.warnings],
+    warnings: task.warnings.length === 0 ? undefined : task.warnings.map(forCallers),
   };
 }
 
@@ -64,7 +64,7 @@ export function health(service: WorkflowService): HealthBody {
   const { trouble } = service;
   return {
     status: service.state,
-    reason: trouble === undefined ? undefined : redactPaths(trouble),
+    reason: trouble === undefined ? undefined : forCallers(trouble),
     progress: service.state !== "loading" || progress === undefined ? undefined : loadProgress(progress),
   };
 }

@@ -2,6 +2,7 @@ import { errorMessage, ModelComposeError } from "../base/errors.ts";
 import { WorkflowInputError } from "../compose/run/input-error.ts";
 import { QueueFullError } from "../compose/run/run-queue.ts";
 import { NoRoomError } from "./kept-bytes.ts";
+import { withoutSecrets } from "../base/secrets.ts";
 import { redactPaths } from "./redact-paths.ts";
 import { UnavailableError } from "./unavailable.ts";
 
@@ -41,7 +42,7 @@ const internal = "The server failed. What happened is in its log (model-compose 
 export function requestFailure(error: unknown): Failure {
   if (error instanceof HttpError) {
     const { status, message, field, headers } = error;
-    return { status, detail: message, field, headers };
+    return { status, detail: withoutSecrets(message), field, headers };
   }
   if (error instanceof QueueFullError || error instanceof NoRoomError) {
     return retryLater(429, error, error.retryAfterSeconds);
@@ -50,7 +51,7 @@ export function requestFailure(error: unknown): Failure {
     return retryLater(503, error, error.retryAfterSeconds);
   }
   if (error instanceof ModelComposeError && error.code === "not-found") {
-    return { status: 404, detail: redactPaths(error.message), headers: {} };
+    return { status: 404, detail: forCallers(error.message), headers: {} };
   }
   return runFailure(error);
 }
@@ -62,7 +63,12 @@ export function runFailure(error: unknown): Failure {
   }
   const isTheirs = error.code === "invalid-input" || error.code === "invalid-argument";
   const field = error instanceof WorkflowInputError ? error.field : undefined;
-  return { status: isTheirs ? 422 : 500, detail: redactPaths(error.message), field, headers: {} };
+  return { status: isTheirs ? 422 : 500, detail: forCallers(error.message), field, headers: {} };
+}
+
+/** A message for who may be anybody: without secrets, and without folders of this machine. */
+export function forCallers(message: string): string {
+  return redactPaths(withoutSecrets(message));
 }
 
 /** Whether only a fault of the server's own explains an error, which then belongs into the log in full. */

@@ -1,5 +1,6 @@
 import type { RunEvent } from "../compose/run/events.ts";
 import { progressOf, taskState, taskWithOutput } from "./bodies.ts";
+import { forCallers } from "./http-error.ts";
 import type { ProgressBody, TaskBody } from "./schemas.ts";
 import { sseEvent } from "./sse.ts";
 import type { Task } from "./task.ts";
@@ -52,7 +53,7 @@ function publicEvent(event: RunEvent): string {
       return taskEvent("text", { generation, text, tokens, kind });
     }
     case "warning":
-      return taskEvent("warning", { message: event.message });
+      return taskEvent("warning", { message: forCallers(event.message) });
     case "run-started":
     case "job-started":
     case "job-ended":

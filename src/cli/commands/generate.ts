@@ -1,4 +1,5 @@
 import { text as readAll } from "node:stream/consumers";
+import { visibleText } from "../../base/visible-text.ts";
 import { z } from "zod";
 import { ModelComposeError } from "../../base/errors.ts";
 import { errorInWordsOf, inWordsOf } from "../../base/front-words.ts";
@@ -102,7 +103,7 @@ async function produce(
         await terminal.write(part.text);
       }
       if (terminal.watched && (flags.json || !terminal.stdoutIsTerminal)) {
-        terminal.live(part.text);
+        terminal.live(visibleText(part.text));
       }
       result = part.result ?? result;
     }

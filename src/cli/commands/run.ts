@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { styleText } from "node:util";
 import { errorMessage, ModelComposeError } from "../../base/errors.ts";
+import { visibleText } from "../../base/visible-text.ts";
 import packageJson from "../../../package.json" with { type: "json" };
 import { defaultWorkflowId, type ComposeDefinition } from "../../compose/definition/definition.ts";
 import { readEnvironment } from "../../compose/source/environment-files.ts";
@@ -256,7 +257,8 @@ class LiveTexts {
   #shown({ text, kind }: Extract<RunEvent, { type: "text" }>, open: OpenText): string {
     const isNext = open.kind !== kind && open.kind !== "none";
     open.kind = kind;
-    const shown = kind === undefined ? text : styleText("dim", text, { stream: process.stderr });
+    const plain = visibleText(text);
+    const shown = kind === undefined ? plain : styleText("dim", plain, { stream: process.stderr });
     return isNext ? `\n\n${shown}` : shown;
   }
 

@@ -228,6 +228,8 @@ export interface HttpClientComponent extends ComponentBase {
   readonly baseUrl?: SourceNode;
   /** Templates of the headers that are sent with every request. */
   readonly headers: ReadonlyMap<string, SourceNode>;
+  /** Whether a redirect may lead from a public host to this machine or a private network. */
+  readonly mayRedirectInside: boolean;
   readonly actions: readonly HttpAction[];
 }
 

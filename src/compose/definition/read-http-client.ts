@@ -36,6 +36,7 @@ export function readHttpClient(
     checkUrl(reader, "base_url", baseUrl, problems);
   }
   const headers = readHeaders(reader, problems);
+  const mayRedirectInside = reader.flag("allow_private_redirects") ?? false;
   reader.refuse("rate_limit");
   const actions = readActions(reader, problems, actionKeys, (action, inline) =>
     readAction(action, problems, inline, baseUrl !== undefined),
@@ -51,6 +52,7 @@ export function readHttpClient(
     maxConcurrentCount,
     baseUrl,
     headers,
+    mayRedirectInside,
     actions,
     location: reader.firstLine(),
   };

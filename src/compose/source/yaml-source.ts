@@ -17,6 +17,7 @@ import { findMask, maskPlaceholders, unmaskPlaceholders } from "./placeholder-ma
 import { isSecretKey, markSecret, type Location, type ProblemList, type SourceFile } from "./problems.ts";
 import type { ListNode, MappingEntry, MappingNode, ScalarNode, SourceNode } from "./source-tree.ts";
 import type { Placeholder } from "../template/ast.ts";
+import { keepSecret } from "../../base/secrets.ts";
 import { EnvironmentError, resolveEnvironment, type Environment } from "../template/environment.ts";
 import { mayHoldPlaceholder, parseTemplate } from "../template/parse.ts";
 import { TemplateSyntaxError } from "../template/syntax-error.ts";
@@ -183,6 +184,7 @@ class TreeBuilder {
     }
     const node = this.node(value);
     this.#secret -= 1;
+    keepSecrets(node);
     return node;
   }
 
@@ -342,4 +344,23 @@ export function locateInScalar(scalar: Location, value: string, start: number, e
 /** The place in its file of a placeholder of a scalar. */
 export function locatePlaceholder(node: ScalarNode, placeholder: Placeholder): Location {
   return locateInScalar(node.location, String(node.value), placeholder.start, placeholder.end);
+}
+
+/** Headers that say nothing about who asks. */
+const OPEN_HEADERS = ["accept", "accept-language", "content-type", "user-agent"];
+
+/** Keeps the texts of a node from being told, also without the scheme that stands before them in a header. */
+function keepSecrets(node: SourceNode): void {
+  if (node.kind === "list") {
+    node.items.forEach(keepSecrets);
+  } else if (node.kind === "mapping") {
+    for (const [key, { value }] of node.entries) {
+      if (!OPEN_HEADERS.includes(key.toLowerCase())) {
+        keepSecrets(value);
+      }
+    }
+  } else if (typeof node.value === "string" && node.template === undefined) {
+    keepSecret(node.value);
+    keepSecret(node.value.replace(/^\w+ +/, ""));
+  }
 }

@@ -1,4 +1,5 @@
 import { ModelComposeError } from "../../base/errors.ts";
+import { keepSecret } from "../../base/secrets.ts";
 import {
   isPlainText,
   wholePlaceholder,
@@ -52,6 +53,7 @@ function resolveOne(placeholder: Placeholder, environment: Environment): Resolve
   const name = variableName(placeholder);
   const value = environment.get(name);
   if (value !== undefined) {
+    keepSecret(value);
     return { value: convertEnvironment(placeholder, value), fromVariable: placeholder.type === undefined };
   }
   if (placeholder.default === undefined) {

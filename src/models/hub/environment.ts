@@ -1,6 +1,7 @@
 /** What the environment says about the hub, as the huggingface_hub library reads it. */
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { keepSecret } from "../../base/secrets.ts";
 import { ModelComposeError } from "../../base/errors.ts";
 import { readText } from "../../runtime/platform/file-store.ts";
 
@@ -107,6 +108,7 @@ function tokenFrom(text: string | undefined, source: string): HubToken | undefin
     return undefined;
   }
   if (/^[\x21-\x7e]+$/.test(value)) {
+    keepSecret(value);
     return { value, source };
   }
   throw new ModelComposeError(

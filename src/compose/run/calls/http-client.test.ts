@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { BlockList } from "node:net";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import {
   eventsOf,
   loadFailure,
@@ -189,11 +190,53 @@ describe("failures", () => {
       { key: "sk-1234567890" },
     ).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ name: "RemoteError", status: 401 });
-    const { message } = error as Error;
-    expect(message).toContain(
-      `POST ${api.url}/v1/x answered 401 Unauthorized: {"error":"Incorrect API key: …"}`,
+    expect((error as Error).message).toContain(
+      `POST ${api.url}/v1/x answered 401 Unauthorized: Incorrect API key: ….`,
     );
-    expect(message).not.toContain("sk-1234567890");
+  });
+
+  test("of an API that repeats what it was sent: only its own words are told on", async () => {
+    const story = "Once upon a time there was a king who had a daughter, and nobody was to know of it.";
+    api.handler = ({ url, headers, body }, response) =>
+      json(
+        {
+          error: {
+            message: `${String(headers["x-key"])} may not; ${url}; ${story.slice(7, 40)}`,
+            body: JSON.parse(body) as unknown,
+          },
+        },
+        400,
+      )({ method: "", url, headers, body }, response);
+    const error = (await run(
+      'path: /x\nheaders: { X-Key: "\${input.key}" }\nparams: { token: "\${input.token}" }\nbody: { prompt: "\${input.story}", pin: "\${input.pin}" }',
+      { key: "k3y7ab9", token: "tok en", story, pin: "0417" },
+    ).catch((reason: unknown) => reason)) as Error;
+    const cause = error.cause as Error;
+    for (const text of [error.message, cause.message]) {
+      expect(text).not.toMatch(/k3y7ab9|tok.en|king|daughter|0417/);
+    }
+    expect(error.message).toMatch(/answered 400 Bad Request: … may not; \/v1\/x\?token=…; .*…\.$/);
+    expect(cause.message).toMatch(/^The answer begins: \{"error":\{"message":"…/);
+  });
+
+  test("of which nothing but the status is known: a page, an empty answer", async () => {
+    api.handler = (_request, response) => response.writeHead(502).end("<html>secret</html>");
+    const error = (await run("path: /x").catch((reason: unknown) => reason)) as Error;
+    expect(error.message).toBe(`POST ${api.url}/v1/x answered 502 Bad Gateway.`);
+    expect((error.cause as Error).message).toBe("The answer begins: <html>secret</html>");
+    api.handler = (_request, response) => response.writeHead(503).end();
+    await expect(run("path: /x")).rejects.toMatchObject({ cause: undefined });
+  });
+
+  test("a value that no header can carry is the input's fault", async () => {
+    for (const name of ["a\nb", "漢"]) {
+      await expect(run('path: /x\nheaders: { X-Name: "\${input.name}" }', { name })).rejects.toMatchObject({
+        name: "WorkflowInputError",
+        code: "invalid-input",
+        message: expect.stringContaining("The value of the header X-Name") as string,
+      });
+    }
+    expect(api.seen).toEqual([]);
   });
 
   test("nobody there", async () => {
@@ -234,6 +277,44 @@ describe("failures", () => {
     setTimeout(() => controller.abort(), 50);
     await expect(running).rejects.toMatchObject({ code: "aborted" });
     await expect.poll(() => api.open).toBe(0);
+  });
+});
+
+describe("redirects of a public host", () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  test("do not lead inside, by an address or by a name, unless the file allows it", async () => {
+    // On this machine every address is private; the API's is taken for a public one.
+    vi.spyOn(BlockList.prototype, "check").mockImplementation((address) => address !== "127.0.0.1");
+    for (const target of [
+      "http://127.0.0.2:1/",
+      "http://[::1]:1/",
+      "http://169.254.169.254/latest/meta-data",
+    ]) {
+      api.handler = (_request, response) => response.writeHead(302, { location: target }).end();
+      await expect(run("path: /x")).rejects.toThrow(
+        /failed: a redirect of a public host leads to .*allow_private_redirects/,
+      );
+    }
+    // The name is looked up, and what it gives is looked at.
+    vi.spyOn(BlockList.prototype, "check").mockImplementation(() => {
+      checks += 1;
+      return checks > 1;
+    });
+    let checks = 0;
+    api.handler = (_request, response) =>
+      response.writeHead(302, { location: other.url.replace("127.0.0.1", "localhost") }).end();
+    await expect(run("path: /x")).rejects.toThrow("a redirect of a public host leads to localhost");
+    expect(other.seen).toEqual([]);
+  });
+
+  test("lead anywhere where the file allows it, and where the first host is inside itself", async () => {
+    api.handler = (_request, response) => response.writeHead(302, { location: `${other.url}/there` }).end();
+    other.handler = json({ at: "other" });
+    expect((await run("path: /x")).result.output).toEqual({ at: "other" });
+    vi.spyOn(BlockList.prototype, "check").mockImplementationOnce(() => false);
+    const yaml = `component: { type: http-client, endpoint: "${api.url}", allow_private_redirects: true }\n`;
+    expect((await runCompose(yaml, { input: {} })).result.output).toEqual({ at: "other" });
   });
 });
 

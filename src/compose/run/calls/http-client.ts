@@ -1,3 +1,4 @@
+import { validateHeaderValue } from "node:http";
 import { mapsPieces } from "../../analysis/pieces.ts";
 import type { Call, HttpAction, HttpClientComponent } from "../../definition/definition.ts";
 import { WorkflowInputError } from "../input-error.ts";
@@ -88,11 +89,24 @@ function renderRequest({ component, action }: HttpCall, scope: RunScope): HttpRe
   for (const [name, node] of [...component.headers, ...action.headers]) {
     const value = evaluateNode(node, scope);
     if (value !== null) {
-      headers.set(name.toLowerCase(), toText(value));
+      headers.set(name.toLowerCase(), headerValue(name, toText(value)));
     }
   }
   const body = action.body === undefined ? null : evaluateNode(action.body, scope);
-  return { url, method: action.method, headers, body: encodeBody(body, headers) };
+  const { mayRedirectInside } = component;
+  return { url, method: action.method, headers, body: encodeBody(body, headers), mayRedirectInside };
+}
+
+/** The value of a header, if a header can carry it. @throws WorkflowInputError */
+function headerValue(name: string, value: string): string {
+  try {
+    validateHeaderValue(name, value);
+    return value;
+  } catch {
+    throw new WorkflowInputError(
+      `The value of the header ${name} holds characters that a header cannot carry, such as a line break or letters beyond Latin-1.`,
+    );
+  }
 }
 
 /**

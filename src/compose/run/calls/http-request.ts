@@ -2,6 +2,8 @@ import { request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders 
 import { request as httpsRequest } from "node:https";
 import { AbortError, errorMessage, ModelComposeError } from "../../../base/errors.ts";
 import type { HttpMethod } from "../../definition/definition.ts";
+import { isPrivateAddress, PrivateAddressError, publicLookup } from "./private-addresses.ts";
+import { excerpt } from "./remote-excerpt.ts";
 
 /** A request to an outside API. */
 export interface HttpRequest {
@@ -10,6 +12,8 @@ export interface HttpRequest {
   /** The headers by their names in lower case. */
   readonly headers: ReadonlyMap<string, string>;
   readonly body?: string;
+  /** Whether a redirect may lead from a public host into a private network. */
+  readonly mayRedirectInside?: boolean;
 }
 
 /** The answer of an outside API, of which the body is still to come. */
@@ -49,12 +53,14 @@ export async function sendRequest(
   timeout?: number,
 ): Promise<HttpAnswer> {
   let current = request;
+  let isOutside = false;
   for (let redirects = 0; ; redirects++) {
     const { url, method } = current;
     const fail = (error: unknown): never => {
       throw failure(error, current, signal, timeout);
     };
-    const message = await send(current, signal).catch(fail);
+    const message: IncomingMessage = await send(current, signal, isOutside).catch(fail);
+    isOutside ||= request.mayRedirectInside !== true && !isPrivateAddress(message.socket.remoteAddress ?? "");
     const status = message.statusCode ?? 0;
     const { location } = message.headers;
     if (status >= 300 && status < 400 && location !== undefined) {
@@ -68,14 +74,27 @@ export async function sendRequest(
     if (status >= 200 && status < 300) {
       return { message, fail };
     }
-    const said = await excerpt(message, request.headers).catch(fail);
+    const { field, rest } = await excerpt(message, request).catch(fail);
     const reason = message.statusMessage ? ` ${message.statusMessage}` : "";
-    throw new RemoteError(`${method} ${address(url)} answered ${status}${reason}${said}.`, status);
+    const said = field === undefined ? "" : `: ${field}`;
+    const cause = rest === "" ? undefined : new Error(`The answer begins: ${rest}`);
+    throw new RemoteError(`${method} ${address(url)} answered ${status}${reason}${said}.`, status, cause);
   }
 }
 
-function send({ url, method, headers, body }: HttpRequest, signal: AbortSignal): Promise<IncomingMessage> {
+/** @param onlyPublic whether addresses of this machine and of private networks are refused */
+function send(
+  { url, method, headers, body }: HttpRequest,
+  signal: AbortSignal,
+  onlyPublic: boolean,
+): Promise<IncomingMessage> {
+  const lookup = onlyPublic ? publicLookup : undefined;
   return new Promise((resolve, reject) => {
+    // A name is looked at where it is resolved, an address here.
+    if (onlyPublic && isPrivateAddress(url.hostname)) {
+      reject(new PrivateAddressError(url.hostname));
+      return;
+    }
     const outgoing: OutgoingHttpHeaders = { accept: "*/*", "user-agent": "model-compose" };
     for (const [name, value] of headers) {
       outgoing[name] = value;
@@ -84,7 +103,7 @@ function send({ url, method, headers, body }: HttpRequest, signal: AbortSignal):
       outgoing["content-length"] = Buffer.byteLength(body);
     }
     const start = url.protocol === "https:" ? httpsRequest : httpRequest;
-    const request = start(url, { method, headers: outgoing, signal }, resolve);
+    const request = start(url, { method, headers: outgoing, signal, lookup }, resolve);
     request.on("error", reject);
     request.end(body);
   });
@@ -104,7 +123,7 @@ function redirected(request: HttpRequest, status: number, location: string): Htt
     if (asksAnew) {
       headers.delete("content-type");
     }
-    return { url, method, headers, body };
+    return { ...request, url, method, headers, body };
   }
   if (method !== "GET") {
     throw new RemoteError(
@@ -145,31 +164,4 @@ function where({ method, url }: HttpRequest): string {
 /** A URL without what may be secret in it: user, password and parameters. */
 function address(url: URL): string {
   return `${url.origin}${url.pathname}`;
-}
-
-const LONGEST_EXCERPT = 300;
-
-/** The beginning of an error's body, without values of the request's own headers. */
-async function excerpt(message: IncomingMessage, headers: ReadonlyMap<string, string>): Promise<string> {
-  let text = "";
-  message.setEncoding("utf8");
-  for await (const chunk of message as AsyncIterable<string>) {
-    text += chunk;
-    if (text.length > 4 * LONGEST_EXCERPT) {
-      break;
-    }
-  }
-  message.destroy();
-  for (const value of headers.values()) {
-    for (const secret of [value, value.replace(/^\w+ /, "")]) {
-      if (secret.length >= 8) {
-        text = text.replaceAll(secret, "…");
-      }
-    }
-  }
-  const line = text.replace(/\s+/g, " ").trim();
-  if (line === "") {
-    return "";
-  }
-  return `: ${line.length > LONGEST_EXCERPT ? `${line.slice(0, LONGEST_EXCERPT)}…` : line}`;
 }
