@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadModel, ModelComposeError, type ChatPart, type Model } from "../src/index.ts";
+import { loadModel, ModelComposeError, type ChatPart, type Model, type StreamPart } from "../src/index.ts";
 import { modelPath } from "./support/golden.ts";
 import { goldenPath } from "./support/model-files.ts";
 
@@ -28,6 +28,31 @@ afterAll(async () => {
   await model.dispose();
   await withoutTemplate.dispose();
   rmSync(join(model.directory, ".."), { recursive: true });
+});
+
+test("a plain prompt that a model with a template answers with nothing: one word says why", async () => {
+  // The token that is the likeliest first one becomes the end of texts.
+  const { tokens } = await withoutTemplate.generate("Once upon a time", { ...GREEDY, maxNewTokens: 1 });
+  const directory = join(model.directory, "..", "ends");
+  cpSync(model.directory, directory, { recursive: true });
+  writeFileSync(join(directory, "generation_config.json"), JSON.stringify({ eos_token_id: tokens[0] }));
+  const empty = expect.stringContaining(
+    "The model ended at once, with no text. It has a chat template",
+  ) as string;
+  const options = { doSample: false, maxNewTokens: 8 };
+  await using ends = await loadModel(directory, { threads: 1, contextLength: 64, device: "wasm" });
+  const result = await ends.generate("Once upon a time", options);
+  expect(result).toMatchObject({ newText: "", finishReason: "eos", warnings: [empty] });
+  const parts: StreamPart[] = [];
+  for await (const part of ends.stream("Once upon a time", options)) {
+    parts.push(part);
+  }
+  expect(parts.at(-1)?.result?.warnings).toEqual([empty]);
+  expect((await ends.generate("Zzz", options)).warnings).toEqual([]);
+  expect((await ends.chat(question, options)).warnings).toEqual([]);
+  rmSync(join(directory, "chat_template.jinja"));
+  await using plain = await loadModel(directory, { threads: 1, contextLength: 64, device: "wasm" });
+  expect((await plain.generate("Once upon a time", options)).warnings).toEqual([]);
 });
 
 describe("chat", () => {

@@ -1,6 +1,6 @@
 import { promisify } from "node:util";
 import { execFile, spawn, type ChildProcess } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -342,6 +342,87 @@ describe("generate", () => {
     const outcome = await cli(endless, { onStdout: (_stdout, child) => child.stdout?.destroy() });
     expect(outcome.code).toBe(0);
     expect(outcome.stderr).not.toContain("error");
+  });
+});
+
+describe("a model with a chat template", () => {
+  let chatty = "";
+  beforeAll(async () => {
+    chatty = path.join(folder, "chatty");
+    await cp(tales, chatty, { recursive: true });
+    const template = "{% for m in messages %}{{ m.content }}{% endfor %}";
+    await writeFile(path.join(chatty, "chat_template.jinja"), template);
+  });
+
+  test("generate --chat gives it the prompt as a message, behind that of the system", async () => {
+    const options = ["--greedy", "--max-tokens", "8", "--device", "cpu"];
+    const plain = await cli(["generate", "-m", tales, "Once upon a time, there", ...options]);
+    const chat = await cli([
+      "generate",
+      "-m",
+      chatty,
+      "--chat",
+      " a time, there",
+      "--system",
+      "Once upon",
+      ...options,
+    ]);
+    expect(chat).toMatchObject({ code: 0, stdout: plain.stdout });
+    const json = await cli([
+      "generate",
+      "-m",
+      chatty,
+      "--chat",
+      "Once upon a time, there",
+      "--json",
+      ...options,
+    ]);
+    const report = JSON.parse(json.stdout) as { content: string; new_text: string };
+    expect(`${report.content}\n`).toBe(plain.stdout);
+    expect(report.new_text).toBe(report.content);
+  });
+
+  test("an empty answer to a plain prompt says how to ask", async () => {
+    const first = await cli([
+      "generate",
+      "-m",
+      tales,
+      "Once upon a time",
+      "--greedy",
+      "--max-tokens",
+      "1",
+      "--json",
+    ]);
+    const { tokens } = JSON.parse(first.stdout) as { tokens: number[] };
+    await writeFile(path.join(chatty, "generation_config.json"), JSON.stringify({ eos_token_id: tokens[0] }));
+    const { code, stdout, stderr } = await cli(["generate", "-m", chatty, "Once upon a time", "--greedy"]);
+    expect([code, stdout]).toEqual([0, "\n"]);
+    expect(stderr).toContain("warning: The model ended at once, with no text. It has a chat template");
+    expect(stderr).toContain("for a question or an instruction use --chat.");
+  });
+
+  test("--system without --chat, and --chat with a model without a template, are refused", async () => {
+    const system = await cli(["generate", "-m", tales, "x", "--system", "y"]);
+    expect(system).toMatchObject({ code: 2, stdout: "" });
+    expect(system.stderr).toContain("--system is a message of a conversation. Add --chat.");
+    const none = await cli(["generate", "-m", tales, "--chat", "x"]);
+    expect(none).toMatchObject({ code: 1, stdout: "" });
+    expect(none.stderr).toContain("chat template");
+  });
+
+  test("validate looks at the model's files where they are at hand", async () => {
+    const file = path.join(folder, "chat.yml");
+    const yaml = (model: string, task: string): string =>
+      `component: { type: model, task: ${task}, model: "${model.replaceAll("\\", "/")}", messages: [{ role: user, content: Hi }] }\n`;
+    await writeFile(file, yaml(chatty, "chat-completion"));
+    expect(await cli(["validate", "-f", file])).toMatchObject({ code: 0 });
+    await writeFile(file, yaml(tales, "chat-completion"));
+    const refused = await cli(["validate", "-f", file]);
+    expect(refused).toMatchObject({ code: 1, stdout: "" });
+    expect(refused.stderr).toContain("chat template");
+    // Nothing is known of what is not here.
+    await writeFile(file, yaml("somebody/not-here", "chat-completion"));
+    expect(await cli(["validate", "-f", file])).toMatchObject({ code: 0 });
   });
 });
 

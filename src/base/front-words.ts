@@ -18,13 +18,14 @@ export function inWordsOf(text: string, { names }: FrontWords): string {
     if (!found.includes(name)) {
       continue;
     }
+    const literal = name.replace(/[()]/g, String.raw`\$&`);
     if (word === undefined) {
       // What the front does not have is no way out there.
       found = found.replaceAll(new RegExp(`,? or (give )?the option "${name}"`, "g"), "");
       continue;
     }
     // Replacing goes by a function: a word may hold what replaceAll reads as a pattern.
-    found = found.replaceAll(new RegExp(`(the option )?"${name}"`, "gi"), () => word);
+    found = found.replaceAll(new RegExp(`(the option )?"${literal}"`, "gi"), () => word);
     if (/[A-Z]/.test(name)) {
       found = found.replaceAll(new RegExp(`(?<![\\w"'./-])${name}(?![\\w"'])`, "g"), () => word);
     }

@@ -155,6 +155,8 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
   deviceFlags(generateFlags(commonFlags(program.command("generate"))))
     .description("generate text with a model, without a compose file")
     .argument("<prompt>", 'the prompt; "-" reads it from stdin')
+    .option("--chat", "give the prompt to the model as a message, through its chat template")
+    .option("--system <text>", "with --chat: what the model is told before it")
     .addHelpText("after", generateExamples)
     .action(async (prompt: string, _flags: unknown, command: Command) => {
       const flags = flagsOf<GenerateFlags & GlobalFlags & { readonly model?: string }>(command);
@@ -338,4 +340,5 @@ const generateExamples = `
 Examples:
   model-compose generate -m ./models/tales "Once upon a time" --max-tokens 100
   model-compose generate -m HuggingFaceTB/SmolLM3-3B "The capital of France is" --greedy --json
+  model-compose generate -m HuggingFaceTB/SmolLM3-3B --chat "Why is the sky blue?" --system /no_think
   cat prompt.txt | model-compose generate -m ./models/tales - --temperature 0.7 --top-p 0.9 --seed 1`;

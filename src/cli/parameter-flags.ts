@@ -37,12 +37,16 @@ const ofGenerate: Flags = {
 export const deviceWords: FrontWords = words(ofDevice);
 
 /** The library's messages in the flags of `generate`. */
-export const generateWords: FrontWords = words(ofGenerate);
+export const generateWords: FrontWords = withWord(words(ofGenerate), "chat()", "--chat");
 
 function words(flags: Flags): FrontWords {
   // No command has flags for these.
   const others = ["token", "cacheDirectory", "template"].map((name) => [name, undefined] as const);
   return { names: new Map<string, string | undefined>([...Object.entries(flags), ...others]) };
+}
+
+function withWord({ names, ...rest }: FrontWords, name: string, word: string): FrontWords {
+  return { ...rest, names: new Map([...names, [name, word]]) };
 }
 
 /** The flag of a parameter of the library. */

@@ -275,6 +275,6 @@ function contextOptions(
 }
 
 /** Whether an action takes the model's own chat template. */
-function needsChatTemplate({ actions }: ModelComponent): boolean {
+export function needsChatTemplate({ actions }: ModelComponent): boolean {
   return actions.some((action) => action.kind === "chat" && action.chatTemplate === undefined);
 }

@@ -13,12 +13,7 @@ import { Generator } from "../runtime/generation/generator.ts";
 import { resolveGenerateOptions } from "../runtime/generation/options.ts";
 import type { Program } from "../runtime/program.ts";
 import { formatOfPrecision, requireFormat } from "../runtime/checkpoint/weight-source.ts";
-import {
-  resolveLoadOptions,
-  type LoadOptions,
-  type LoadReports,
-  type ModelRequirements,
-} from "./load-options.ts";
+import { resolveLoadOptions, type LoadOptions, type LoadReports } from "./load-options.ts";
 import {
   Chat,
   type ChatOptions,
@@ -26,7 +21,6 @@ import {
   type ChatResult,
   type RenderChatOptions,
 } from "./chat/chat.ts";
-import { loadChatTemplates } from "./chat/find-template.ts";
 import type { ChatMessage } from "./chat/messages.ts";
 import { ChatPrompts } from "./chat/prompts.ts";
 import { lateContext, type ContextSizing, type SizedLoadOptions } from "./context-sizing.ts";
@@ -36,6 +30,7 @@ import { decoderStartToken, mergeGenerationConfigs, readGenerationConfig } from 
 import { describeModel } from "./describe-model.ts";
 import type { HubOptions } from "./hub/options.ts";
 import { resolveModelDirectory, type ResolveOptions } from "./hub/resolve.ts";
+import { requirePurpose } from "./model-purpose.ts";
 import { openModel } from "./open-model.ts";
 import { StopMatcher } from "./tokenizer/stop-strings.ts";
 import { hasTokenizer, loadTokenizer as loadTokenizerFrom, type Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -234,42 +229,6 @@ function hubOptions(options: HubOptions & LoadReports): ResolveOptions {
 
 const DEFAULT_CONTEXT = 4096;
 
-/** Refuses a model that will not do for what it is loaded for, which its small files alone tell. */
-async function requirePurpose(
-  { architecture, family }: Program,
-  directory: string,
-  model: string,
-  wanted: ModelRequirements,
-): Promise<void> {
-  requireArchitecture(architecture, wanted.architecture, model);
-  if (wanted.family !== undefined && wanted.family !== family) {
-    throw new ModelComposeError(
-      "invalid-config",
-      `The model "${model}" is of the family "${family}" by its configuration; expected "${wanted.family}".`,
-      { parameter: "architecture", remedy: "Leave the architecture out: the model's configuration tells." },
-    );
-  }
-  // A template of any name will do: which one is chosen depends on the conversation.
-  if (wanted.chat === true) {
-    (await loadChatTemplates(directory)).choose(undefined, true);
-  }
-}
-
-function requireArchitecture(found: Architecture, wanted: Architecture | undefined, model: string): void {
-  if (wanted === undefined || wanted === found) {
-    return;
-  }
-  const is = { causal: "a decoder (causal)", seq2seq: "an encoder–decoder (seq2seq)" };
-  throw new ModelComposeError(
-    "invalid-config",
-    `The model "${model}" is ${is[found]} by its configuration; expected ${is[wanted]}.`,
-    {
-      parameter: "architecture",
-      remedy: `Leave the architecture out or set it to "${found}".`,
-    },
-  );
-}
-
 async function loadOptionalTokenizer(directory: string, signal: AbortSignal): Promise<Tokenizer | undefined> {
   return (await hasTokenizer(directory)) ? loadTokenizerFrom(directory, { signal }) : undefined;
 }
@@ -302,11 +261,16 @@ interface LoadedParts {
   readonly tokenizer: Tokenizer | undefined;
 }
 
+const EMPTY_ANSWER =
+  "The model ended at once, with no text. It has a chat template, which a plain prompt does not go through: for a question or " +
+  'an instruction use "chat()".';
+
 class LoadedModel implements Model {
   readonly directory: string;
   readonly architecture: Architecture;
   readonly vocabSize: number;
   readonly #chat: Chat;
+  readonly #prompts: ChatPrompts;
   readonly #tokenizer: Tokenizer | undefined;
   readonly #executable: Executable;
   readonly #generator: Generator;
@@ -316,6 +280,7 @@ class LoadedModel implements Model {
     this.directory = directory;
     this.architecture = program.architecture;
     this.vocabSize = program.vocabSize;
+    this.#prompts = chat;
     this.#chat = new Chat({
       prompts: chat,
       requireTokenizer: () => void this.tokenizer,
@@ -363,7 +328,7 @@ class LoadedModel implements Model {
 
   async generate(prompt: string | readonly number[], options?: GenerateOptions): Promise<GenerateResult> {
     this.#checkOpen();
-    return this.#generator.generate(prompt, options);
+    return this.#withChatWarning(prompt, await this.#generator.generate(prompt, options));
   }
 
   async *stream(
@@ -371,7 +336,11 @@ class LoadedModel implements Model {
     options?: GenerateOptions,
   ): AsyncGenerator<StreamPart, void, undefined> {
     this.#checkOpen();
-    yield* this.#generator.stream(prompt, options);
+    for await (const part of this.#generator.stream(prompt, options)) {
+      yield part.result === undefined
+        ? part
+        : { ...part, result: await this.#withChatWarning(prompt, part.result) };
+    }
   }
 
   async chat(messages: readonly ChatMessage[], options?: ChatOptions): Promise<ChatResult> {
@@ -398,6 +367,20 @@ class LoadedModel implements Model {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  /**
+   * Says why there may be no text: a model that was trained on conversations takes a plain prompt for one that has ended.
+   */
+  async #withChatWarning(
+    prompt: string | readonly number[],
+    result: GenerateResult,
+  ): Promise<GenerateResult> {
+    const isPlain = typeof prompt === "string" && result.newText === "" && result.finishReason === "eos";
+    if (!isPlain || !(await this.#prompts.hasTemplate())) {
+      return result;
+    }
+    return { ...result, warnings: [...result.warnings, EMPTY_ANSWER] };
   }
 
   #checkOpen(): void {

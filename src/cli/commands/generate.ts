@@ -1,10 +1,12 @@
 import { text as readAll } from "node:stream/consumers";
+import { styleText } from "node:util";
 import { visibleText } from "../../base/visible-text.ts";
 import { z } from "zod";
 import { ModelComposeError } from "../../base/errors.ts";
 import { errorInWordsOf, inWordsOf } from "../../base/front-words.ts";
 import type { DeviceInfo, Precision } from "../../runtime/device-types.ts";
-import type { GenerateOptions, GenerateResult } from "../../runtime/generation/types.ts";
+import type { GenerateOptions, GenerateResult, StreamPart } from "../../runtime/generation/types.ts";
+import type { ChatPart, ChatResult } from "../../models/chat/chat.ts";
 import type { LoadOptions } from "../../models/load-options.ts";
 import { generationParameters as ranges } from "../../compose/definition/parameters.ts";
 import type { TextModel } from "../../compose/model-host.ts";
@@ -35,6 +37,10 @@ export interface GenerateFlags extends DeviceFlags {
   readonly precision?: string;
   readonly contextLength?: number;
   readonly json?: boolean;
+  /** Whether the prompt goes through the model's chat template, as a message. */
+  readonly chat?: boolean;
+  /** The message of the system before it. */
+  readonly system?: string;
 }
 
 /**
@@ -53,6 +59,11 @@ async function loadAndGenerate(prompt: string, flags: GenerateFlags, context: Co
   const { terminal, signal } = context;
   const options = generateOptions(flags);
   warnOfIneffective(flags, terminal);
+  if (flags.system !== undefined && flags.chat !== true) {
+    throw new ModelComposeError("usage", "--system is a message of a conversation.", {
+      remedy: "Add --chat.",
+    });
+  }
   const load = loadOptions(flags);
   const text = prompt === "-" ? await promptFromStdin(context) : prompt;
   if (text === "") {
@@ -62,6 +73,7 @@ async function loadAndGenerate(prompt: string, flags: GenerateFlags, context: Co
   }
   const model = await context.loadModel(flags.model, {
     ...load,
+    chat: flags.chat,
     signal,
     onProgress: (progress) => terminal.loading(progress),
     onNotice: (line) => terminal.note(inWordsOf(line, generateWords)),
@@ -70,7 +82,7 @@ async function loadAndGenerate(prompt: string, flags: GenerateFlags, context: Co
     const result = await produce(model, text, { ...options, signal }, flags, context);
     if (flags.json) {
       await terminal.write(`${JSON.stringify(report(result, model.device))}\n`);
-    } else if (!result.newText.endsWith("\n")) {
+    } else if (!("content" in result ? result.content : result.newText).endsWith("\n")) {
       await terminal.write("\n");
     }
     for (const warning of result.warnings) {
@@ -92,18 +104,21 @@ async function produce(
   options: GenerateOptions,
   flags: GenerateFlags,
   { terminal }: CommandContext,
-): Promise<GenerateResult> {
-  let result: GenerateResult | undefined;
+): Promise<GenerateResult | ChatResult> {
+  let result: GenerateResult | ChatResult | undefined;
   let seed: number | undefined;
   const onPrefill = (progress: { done: number; total: number }): void => terminal.prefilling(progress);
   try {
-    for await (const part of model.stream(prompt, { ...options, onPrefill })) {
-      seed ??= part.seed;
-      if (!flags.json) {
+    for await (const part of partsOf(model, prompt, { ...options, onPrefill }, flags)) {
+      seed ??= "seed" in part ? part.seed : part.result?.seed;
+      // Reasoning, and calls of tools, are no part of the answer: a person sees them, a pipe does not.
+      const isAnswer = !("type" in part) || part.type === "content";
+      if (!flags.json && isAnswer) {
         await terminal.write(part.text);
       }
-      if (terminal.watched && (flags.json || !terminal.stdoutIsTerminal)) {
-        terminal.live(visibleText(part.text));
+      if (terminal.watched && (flags.json || !terminal.stdoutIsTerminal || !isAnswer)) {
+        const shown = visibleText(part.text);
+        terminal.live(isAnswer ? shown : styleText("dim", shown, { stream: process.stderr }));
       }
       result = part.result ?? result;
     }
@@ -122,8 +137,22 @@ async function produce(
   return result;
 }
 
+/** The text as it comes: of the prompt's continuation, or of the answer to it as a message. */
+function partsOf(
+  model: TextModel,
+  prompt: string,
+  options: GenerateOptions,
+  { chat, system }: GenerateFlags,
+): AsyncIterable<StreamPart | ChatPart> {
+  if (chat !== true) {
+    return model.stream(prompt, options);
+  }
+  const before = system === undefined ? [] : [{ role: "system", content: system }];
+  return model.streamChat([...before, { role: "user", content: prompt }], options);
+}
+
 /** All of a result, in the words of the API. */
-function report(result: GenerateResult, device: DeviceInfo): unknown {
+function report(result: GenerateResult | ChatResult, device: DeviceInfo): unknown {
   const { promptTokens, completionTokens } = result.usage;
   const usage = { ...result.usage, totalTokens: promptTokens + completionTokens };
   return snakeCase({ ...result, usage, device });

@@ -3,6 +3,10 @@ import {
   type ComponentDefinition,
   type ComposeDefinition,
 } from "../../compose/definition/definition.ts";
+import { errorInWordsOf } from "../../base/front-words.ts";
+import { composeWords } from "../../compose/definition/library-names.ts";
+import { needsChatTemplate } from "../../compose/model-host.ts";
+import { checkModelAtHand } from "../../models/model-purpose.ts";
 import { inferSchema, type Variable } from "../../compose/analysis/inferred-schema.ts";
 import type { Terminal } from "../terminal.ts";
 import { loadProject, type ComposeFlags } from "./run.ts";
@@ -10,7 +14,25 @@ import { loadProject, type ComposeFlags } from "./run.ts";
 /** `model-compose validate`: shows a summary, or every problem at once. */
 export async function validate(flags: ComposeFlags, terminal: Terminal): Promise<void> {
   const { definition } = loadProject(flags, terminal);
+  await checkModels(definition);
   await terminal.write(summary(definition));
+}
+
+/** Checks the models whose files are on this machine against what the file does with them, as loading will. */
+async function checkModels(definition: ComposeDefinition): Promise<void> {
+  for (const component of allComponents(definition)) {
+    if (component.type !== "model") {
+      continue;
+    }
+    const { model, architecture, family } = component;
+    const { revision, cacheDirectory } = model.hub ?? {};
+    const wanted = { architecture, family, chat: needsChatTemplate(component) };
+    try {
+      await checkModelAtHand(model.source, { revision, cacheDirectory, ...wanted });
+    } catch (error) {
+      throw errorInWordsOf(error, composeWords);
+    }
+  }
 }
 
 function summary(definition: ComposeDefinition): string {

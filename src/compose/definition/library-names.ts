@@ -51,6 +51,7 @@ export const composeWords: FrontWords = {
   names: new Map([
     ...Object.entries(keys).map(([name, key]) => [name, `"${key}"`] as const),
     ["generate()", "task: text-generation"],
+    ["chat()", "task: chat-completion"],
   ]),
   notes: new Map(Object.entries(notes)),
 };

@@ -39,6 +39,17 @@ export class ChatPrompts {
     this.#directory = directory;
   }
 
+  /** Whether the model has a template of its own; one that cannot be read is none. */
+  async hasTemplate(): Promise<boolean> {
+    try {
+      this.#templates ??= loadChatTemplates(this.#directory);
+      (await this.#templates).choose(undefined, false);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /**
    * Renders a conversation.
    *
