@@ -30,7 +30,10 @@ export interface CheckpointContents {
 export async function checkpointOfConfig(directory: string): Promise<CheckpointContents> {
   const { program } = await describeModel(directory);
   const read = (name: string): Promise<Record<string, unknown>> =>
-    readJsonObject(join(directory, name), "invalid-config", "Correct the file, or fetch it again.");
+    readJsonObject(join(directory, name), "config", {
+      code: "invalid-config",
+      remedy: "Correct the file, or fetch it again.",
+    });
   const config = await read(CONFIG_FILE);
   const hasGenerationConfig = await isFile(join(directory, GENERATION_CONFIG_FILE));
   return {

@@ -26,7 +26,12 @@ import { ChatPrompts } from "./chat/prompts.ts";
 import { lateContext, type ContextSizing, type SizedLoadOptions } from "./context-sizing.ts";
 import { loadOnDevice } from "../runtime/devices.ts";
 import { WatchedExecutable } from "../runtime/watched-executable.ts";
-import { decoderStartToken, mergeGenerationConfigs, readGenerationConfig } from "./config/generation.ts";
+import {
+  decoderStartToken,
+  endTokens,
+  mergeGenerationConfigs,
+  readGenerationConfig,
+} from "./config/generation.ts";
 import { describeModel } from "./describe-model.ts";
 import type { HubOptions } from "./hub/options.ts";
 import { resolveModelDirectory, type ResolveOptions } from "./hub/resolve.ts";
@@ -136,11 +141,14 @@ async function load(
     check: async (folder) =>
       requirePurpose((await describeModel(folder)).program, folder, pathOrHubId, request),
   });
-  const [{ config, program, checkpoint }, generationFile] = await Promise.all([
+  const [{ config, program, checkpoint, notices }, generationFile] = await Promise.all([
     openModel(directory),
     readGenerationConfig(directory),
   ]);
   await requirePurpose(program, directory, pathOrHubId, request);
+  for (const line of notices) {
+    onNotice?.(line);
+  }
   const generation = mergeGenerationConfigs(generationFile, config.generationDefaults);
   const defaults = resolveGenerateOptions({}, generation.settings); // a bad file is found before the weights are read
   const decoderStartTokenId =
@@ -193,7 +201,7 @@ async function load(
       slots,
       codec: tokenizer,
       stopStrings: (stops) => new StopMatcher(stops),
-      eosTokenIds: generation.eosTokenIds ?? [],
+      eosTokenIds: endTokens(generation, program.vocabSize, onNotice),
       generationConfig: generation.settings,
     });
     return new LoadedModel({ directory, executable, generator, program, chat, tokenizer });

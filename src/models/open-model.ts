@@ -1,9 +1,17 @@
 /** A model's folder, opened but not loaded: configuration, forward pass and checked weight files. */
-import { openCheckpoint, withBasePrefix, type Checkpoint } from "../runtime/checkpoint/checkpoint.ts";
+import { clip } from "../base/clip.ts";
+import {
+  findTensor,
+  openCheckpoint,
+  withBasePrefix,
+  type Checkpoint,
+} from "../runtime/checkpoint/checkpoint.ts";
+import { haveSameBytes } from "../runtime/checkpoint/same-bytes.ts";
 import { ModelComposeError } from "../base/errors.ts";
 import type { Program } from "../runtime/program.ts";
 import type { BaseConfig } from "./config/base.ts";
-import { describeModel } from "./describe-model.ts";
+import { describeModel, type ModelDescription } from "./describe-model.ts";
+import type { FamilyModel } from "./families/family.ts";
 
 /** A model's configuration, forward pass and weight files. */
 export interface OpenModel {
@@ -11,6 +19,8 @@ export interface OpenModel {
   program: Program;
   /** The weight files, which find tensors by the Program's names, however they spell the base model's prefix. */
   checkpoint: Checkpoint;
+  /** What people should know of the files, in sentences. */
+  notices: string[];
 }
 
 /**
@@ -19,16 +29,67 @@ export interface OpenModel {
  * @throws ModelComposeError "not-found", "invalid-config", "invalid-checkpoint", "unsupported"
  */
 export async function openModel(directory: string): Promise<OpenModel> {
-  const [{ family, config, program }, checkpoint] = await Promise.all([
-    describeModel(directory),
-    openCheckpoint(directory),
-  ]);
-  refuseQuantizedTensors(checkpoint);
-  return {
-    config,
-    program,
-    checkpoint: withBasePrefix(checkpoint, family.basePrefix),
-  };
+  const [description, opened] = await Promise.all([describeModel(directory), openCheckpoint(directory)]);
+  refuseQuantizedTensors(opened);
+  const checkpoint = withBasePrefix(opened, description.family.basePrefix);
+  const notices = [...description.notices, ...checkpoint.notices];
+  const { config, program } = (await withOwnHead(description, checkpoint, notices)) ?? description;
+  const unused = unusedTensors(program, checkpoint);
+  if (unused.length > 0) {
+    const names = unused.slice(0, 3).map((name) => `"${clip(name)}"`);
+    const more = unused.length > names.length ? ", …" : "";
+    const count = unused.length === 1 ? "1 tensor" : `${unused.length} tensors`;
+    notices.push(`The model has no use for ${count} of the checkpoint: ${names.join(", ")}${more}.`);
+  }
+  return { config, program, checkpoint, notices };
+}
+
+const HEAD = "lm_head.weight";
+
+/**
+ * The model with the head that its checkpoint has, though config.json ties it to the embeddings. As transformers 5 does: the
+ * head is tied where the checkpoint has none or an equal one.
+ *
+ * @returns undefined where the configuration stands
+ */
+async function withOwnHead(
+  { program, untied }: ModelDescription,
+  checkpoint: Checkpoint,
+  notices: string[],
+): Promise<FamilyModel | undefined> {
+  const head = checkpoint.tensors.get(HEAD);
+  const own = head === undefined ? undefined : untied();
+  if (head === undefined || own === undefined) {
+    return undefined;
+  }
+  const ops = [...program.entries.values()].flat().flatMap((group) => group.ops);
+  const logits = ops.find((op) => op.role === "logits");
+  const table = logits === undefined ? undefined : findTensor(checkpoint, logits.weight);
+  if (table === undefined || (await haveSameBytes(head, table))) {
+    return undefined;
+  }
+  notices.push(
+    `The checkpoint has a head of its own ("${HEAD}"), which is used, though "tie_word_embeddings" of config.json is true.`,
+  );
+  return own;
+}
+
+/** What transformers leaves out of files or ignores in them: masks, frequencies and positions that are computed. */
+const COMPUTED =
+  /(?:^|\.)(?:inv_freq|masked_bias|attn\.bias|attention\.bias|attn\.causal_mask|position_ids|embed_positions\.weight|num_batches_tracked|total_params|total_ops)$/;
+
+/** The tensors of a checkpoint that no weight of the model is made of. */
+function unusedTensors(program: Program, checkpoint: Checkpoint): string[] {
+  const used = new Set<string | undefined>();
+  for (const [name, { source }] of [...program.matrices, ...program.vectors]) {
+    for (const wanted of [source?.tensor ?? name, source?.scales]) {
+      used.add(wanted === undefined ? undefined : findTensor(checkpoint, wanted)?.name);
+    }
+  }
+  const isTied = !program.matrices.has(HEAD);
+  return [...checkpoint.tensors.keys()].filter(
+    (name) => !used.has(name) && !COMPUTED.test(name) && !(isTied && name === HEAD),
+  );
 }
 
 /** Names of what packed weights come with: GPTQ, AWQ, MLX, bitsandbytes, compressed-tensors, DeepSeek's FP8. */

@@ -36,6 +36,7 @@ export function shapesOf(
     files: ["model.safetensors"],
     tensors,
     totalBytes: offset,
+    notices: [],
   };
 }
 

@@ -1,4 +1,5 @@
 /** Zip files as tests need them: sound ones, and ones that are wrong in one place. */
+import { crc32 } from "node:zlib";
 
 export interface ZipEntry {
   name: string;
@@ -11,6 +12,10 @@ export interface ZipEntry {
   extra?: Uint8Array;
   /** Offset of the local header as the directory has it. */
   headerOffset?: number;
+  /** The checksum that both headers have, where it is not the bytes'. */
+  checksum?: number;
+  /** Fields of the local header that are not the directory's. */
+  local?: { name?: string; checksum?: number; size?: number };
 }
 
 export interface ZipOptions {
@@ -32,11 +37,13 @@ export function zipBytes(entries: readonly ZipEntry[], options: ZipOptions = {})
     parts.push(part);
     offset += part.length;
   };
-  for (const { name, data, flags = 0, method = 0, extra = new Uint8Array(), headerOffset } of entries) {
+  for (const { name, data, flags = 0, method = 0, extra = new Uint8Array(), ...entry } of entries) {
     const nameBytes = encoder.encode(name);
     const bytes = typeof data === "string" ? encoder.encode(data) : data;
     const size = bytes.length;
-    const begin = headerOffset ?? offset;
+    const begin = entry.headerOffset ?? offset;
+    const checksum = entry.checksum ?? crc32(bytes);
+    const local = { name, checksum, size, ...entry.local };
     add(
       record(
         [4, 0x04034b50],
@@ -44,14 +51,14 @@ export function zipBytes(entries: readonly ZipEntry[], options: ZipOptions = {})
         [2, flags],
         [2, method],
         [4, 0],
-        [4, 0],
-        [4, size],
-        [4, size],
-        [2, nameBytes.length],
+        [4, local.checksum],
+        [4, local.size],
+        [4, local.size],
+        [2, encoder.encode(local.name).length],
         [2, extra.length],
       ),
     );
-    add(nameBytes);
+    add(encoder.encode(local.name));
     add(extra);
     add(bytes);
     const wide = zip64 ? record([2, 1], [2, 24], [8, size], [8, size], [8, begin]) : new Uint8Array();
@@ -64,7 +71,7 @@ export function zipBytes(entries: readonly ZipEntry[], options: ZipOptions = {})
         [2, flags],
         [2, method],
         [4, 0],
-        [4, 0],
+        [4, checksum],
         [4, narrow(size)],
         [4, narrow(size)],
       ),

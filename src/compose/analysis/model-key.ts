@@ -8,5 +8,14 @@ export function modelKey(component: ModelComponent): string {
   const hub = { ...model.hub, token: undefined };
   const kind = [component.architecture ?? null, component.family ?? null];
   const bounds = [fileNeeds(component), beamBound(component) ?? null];
-  return JSON.stringify([model.source, hub, device, precision, ...kind, contextLength, passTimeout, ...bounds]);
+  return JSON.stringify([
+    model.source,
+    hub,
+    device,
+    precision,
+    ...kind,
+    contextLength,
+    passTimeout,
+    ...bounds,
+  ]);
 }

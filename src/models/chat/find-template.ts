@@ -99,11 +99,14 @@ async function readOptional(path: string): Promise<JsonObject> {
   if (!(await isFile(path))) {
     return {};
   }
-  return readJsonObject(path, "invalid-config", "Fetch the file again, or remove it.");
+  return readJsonObject(path, "config", {
+    code: "invalid-config",
+    remedy: "Fetch the file again, or remove it.",
+  });
 }
 
 async function readTemplate(path: string): Promise<Source> {
-  return { text: new TextDecoder().decode(await readSmallFile(path)), origin: `"${path}"` };
+  return { text: new TextDecoder().decode(await readSmallFile(path, "template")), origin: `"${path}"` };
 }
 
 async function fromTemplateFiles(directory: string): Promise<Map<string, Source> | undefined> {

@@ -1,7 +1,7 @@
 /** What the configuration of every family has: vocabulary, special tokens and old files' settings of generation. */
 import { z } from "zod";
 import { parseGenerationConfig, type GenerationConfig } from "./generation.ts";
-import { type ConfigFile, invalidConfig, size, tokenId, tokenIds } from "./schema.ts";
+import { notice, size, tokenIdOrNone, tokenIds, type ConfigFile } from "./schema.ts";
 
 /** The configuration that models of every family have. */
 export interface BaseConfig {
@@ -24,10 +24,9 @@ export interface BaseConfig {
 /** The part of config.json that the schema of every family extends. */
 export const baseSchema = z.object({
   vocab_size: size,
-  bos_token_id: tokenId.nullish(),
+  bos_token_id: tokenIdOrNone.nullish(),
   eos_token_id: tokenIds.nullish(),
-  // -1 is how some tools write "none".
-  pad_token_id: z.int().min(-1).nullish(),
+  pad_token_id: tokenIdOrNone.nullish(),
 });
 
 /** Keys of transformers' GenerationConfig that a config.json may carry and that change a text. */
@@ -69,30 +68,32 @@ const GENERATION_KEYS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The vocabulary, special tokens and settings of generation from the values of a config.json.
+ * The vocabulary, special tokens and settings of generation from the values of a config.json. A special token beyond the
+ * vocabulary is none: no text has it, and the model cannot write it.
  *
  * @param file the same config.json with every key
- * @throws ModelComposeError "invalid-config" for a special token outside the vocabulary
+ * @throws ModelComposeError "invalid-config" for settings of generation that have wrong types
  */
 export function readBase(
   file: ConfigFile,
   values: z.output<typeof baseSchema>,
 ): Omit<BaseConfig, "maxPositions" | "layers"> {
   const { vocab_size: vocabSize } = values;
-  const bosTokenId = values.bos_token_id ?? undefined;
-  const eosTokenIds = values.eos_token_id ?? [];
-  const padTokenId = values.pad_token_id === -1 ? undefined : (values.pad_token_id ?? undefined);
-  const named: [string, readonly (number | undefined)[]][] = [
-    ["bos_token_id", [bosTokenId]],
-    ["eos_token_id", eosTokenIds],
-    ["pad_token_id", [padTokenId]],
-  ];
-  for (const [key, ids] of named) {
-    const outside = ids.find((id) => id !== undefined && id >= vocabSize);
-    if (outside !== undefined) {
-      throw invalidConfig(file, `"${key}" has ${outside}; expected less than "vocab_size", ${vocabSize}.`);
+  const within = (key: string, ids: readonly (number | null | undefined)[]): number[] => {
+    const named = ids.filter((id) => typeof id === "number" && id >= 0) as number[];
+    const outside = named.filter((id) => id >= vocabSize);
+    // What only the class has by default is nobody's mistake.
+    if (outside.length > 0 && file.defaults?.has(key) !== true) {
+      notice(
+        file,
+        `"${key}" has ${outside.join(", ")}, which is beyond the vocabulary of ${vocabSize} and has no effect.`,
+      );
     }
-  }
+    return named.filter((id) => id < vocabSize);
+  };
+  const [bosTokenId] = within("bos_token_id", [values.bos_token_id]);
+  const eosTokenIds = within("eos_token_id", values.eos_token_id ?? []);
+  const [padTokenId] = within("pad_token_id", [values.pad_token_id]);
   return { vocabSize, bosTokenId, eosTokenIds, padTokenId, generationDefaults: readGenerationDefaults(file) };
 }
 

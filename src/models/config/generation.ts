@@ -5,7 +5,7 @@ import { ModelComposeError } from "../../base/errors.ts";
 import type { JsonObject } from "../../base/json.ts";
 import { isFile } from "../../runtime/platform/files.ts";
 import { GENERATION_CONFIG_FILE } from "../model-files.ts";
-import { parseConfig, readConfigFile, tokenId, tokenIds, type ConfigFile } from "./schema.ts";
+import { parseConfig, readConfigFile, tokenIdOrNone, tokenIds, type ConfigFile } from "./schema.ts";
 
 /** The settings of a generation_config.json, of which special tokens are read here. */
 export interface GenerationConfig {
@@ -19,10 +19,10 @@ export interface GenerationConfig {
 
 /** The special tokens; other keys are not looked at here, of which files in the wild carry many. null means absent. */
 const schema = z.object({
-  bos_token_id: tokenId.nullish(),
+  bos_token_id: tokenIdOrNone.nullish(),
   eos_token_id: tokenIds.nullish(),
-  pad_token_id: z.int().min(-1).nullish(),
-  decoder_start_token_id: tokenId.nullish(),
+  pad_token_id: tokenIdOrNone.nullish(),
+  decoder_start_token_id: tokenIdOrNone.nullish(),
 });
 
 /**
@@ -39,12 +39,35 @@ export async function readGenerationConfig(directory: string): Promise<Generatio
 export function parseGenerationConfig(file: ConfigFile): GenerationConfig {
   const values = parseConfig(file, schema);
   return {
-    bosTokenId: values.bos_token_id ?? undefined,
+    bosTokenId: idOf(values.bos_token_id),
     eosTokenIds: values.eos_token_id ?? undefined,
-    padTokenId: values.pad_token_id === -1 ? undefined : (values.pad_token_id ?? undefined),
-    decoderStartTokenId: values.decoder_start_token_id ?? undefined,
+    padTokenId: idOf(values.pad_token_id),
+    decoderStartTokenId: idOf(values.decoder_start_token_id),
     settings: file.values,
   };
+}
+
+function idOf(value: number | null | undefined): number | undefined {
+  return value === null || value === -1 ? undefined : value;
+}
+
+/**
+ * The end tokens that a model can write.
+ *
+ * @param onNotice hears of those beyond the vocabulary
+ */
+export function endTokens(
+  { eosTokenIds = [] }: GenerationConfig,
+  vocabSize: number,
+  onNotice?: (line: string) => void,
+): number[] {
+  const outside = eosTokenIds.filter((id) => id >= vocabSize);
+  if (outside.length > 0) {
+    onNotice?.(
+      `"eos_token_id" has ${outside.join(", ")}, which is beyond the vocabulary of ${vocabSize} and has no effect.`,
+    );
+  }
+  return eosTokenIds.filter((id) => id < vocabSize);
 }
 
 /**

@@ -73,18 +73,22 @@ const SUPPORTED = `${SUPPORTED_TYPES.slice(0, -1)
   .map((type) => `"${type}"`)
   .join(", ")} and "${SUPPORTED_TYPES.at(-1)}"`;
 
-const theta = z.number().gt(1);
-const positive = z.number().positive();
-const factorSchema = z.object({ factor: z.number().min(1) });
+/** The base: 10,000 to some ten millions; 1e12 turns the slowest pair once in more positions than any context has. */
+const theta = z.number().gt(1).max(1e12);
+/** Frequencies and scales: of the order of 1 to 100. */
+const positive = z.number().positive().max(1e6);
+/** How many times longer a context is made: up to some hundred times. */
+const factor = z.number().min(1).max(1e6);
+const factorSchema = z.object({ factor });
 const originalSchema = z.object({ original_max_position_embeddings: size.nullish() });
 
 const llama3Schema = factorSchema.extend({ low_freq_factor: positive, high_freq_factor: positive });
 
 const yarnSchema = z.object({
-  factor: z.number().min(1).nullable(),
+  factor: factor.nullable(),
   attention_factor: positive.nullish(),
-  mscale: z.number().min(0).nullish(),
-  mscale_all_dim: z.number().min(0).nullish(),
+  mscale: z.number().min(0).max(1e6).nullish(),
+  mscale_all_dim: z.number().min(0).max(1e6).nullish(),
   beta_fast: positive.nullish(),
   beta_slow: positive.nullish(),
   truncate: z.boolean().nullish(),

@@ -8,6 +8,18 @@ import { readJsonObject } from "../../runtime/platform/files.ts";
 export interface ConfigFile {
   path: string;
   values: JsonObject;
+  /** Keys that the file leaves out and that have the values of transformers' class. */
+  defaults?: ReadonlySet<string>;
+  /** What people should know of the file, though it runs: shared by all copies of this. */
+  notices?: string[];
+}
+
+/** Notes what a file says that has no effect here. */
+export function notice(file: ConfigFile, text: string): void {
+  const line = `"${file.path}": ${text}`;
+  if (file.notices?.includes(line) === false) {
+    file.notices.push(line);
+  }
 }
 
 /**
@@ -16,8 +28,11 @@ export interface ConfigFile {
  * @throws ModelComposeError "not-found" without the file, "invalid-config" for one that holds no JSON object
  */
 export async function readConfigFile(path: string): Promise<ConfigFile> {
-  const values = await readJsonObject(path, "invalid-config", "Correct the file, or fetch it again.");
-  return { path, values };
+  const values = await readJsonObject(path, "config", {
+    code: "invalid-config",
+    remedy: "Correct the file, or fetch it again.",
+  });
+  return { path, values, notices: [] };
 }
 
 /** The largest size or token id: what fits a signed 32-bit integer. Nothing real comes near. */
@@ -34,16 +49,23 @@ export const headSize = z.int().min(1).max(65_536);
 
 export const tokenId = z.int().min(0).max(MAX_SIZE);
 
-/** One token id, or a list of them, as a list without repetitions. */
+/** A token id, or -1, which is how some tools write "none". */
+export const tokenIdOrNone = z.int().min(-1).max(MAX_SIZE);
+
+/** The epsilon of a norm: some models have 1e-12, some 1e-3; what is larger than 1 makes noise of every layer. */
+export const epsilon = z.number().positive().max(1);
+
+/** One token id, or a list of them, as a list without repetitions and without -1. */
 export const tokenIds = z
-  .union([tokenId.transform((id) => [id]), z.array(tokenId)], {
+  .union([tokenIdOrNone.transform((id) => [id]), z.array(tokenIdOrNone).max(4096)], {
     error: "expected a token id (integer >= 0) or a list of them",
   })
-  .transform((ids) => [...new Set(ids)]);
+  .transform((ids) => [...new Set(ids)].filter((id) => id >= 0));
 
 /** A file, with the values of transformers' class for the keys that it leaves out; null in a file means none. */
 export function withDefaults(file: ConfigFile, defaults: JsonObject): ConfigFile {
-  return { ...file, values: { ...defaults, ...file.values } };
+  const missing = Object.keys(defaults).filter((key) => file.values[key] === undefined);
+  return { ...file, values: { ...defaults, ...file.values }, defaults: new Set(missing) };
 }
 
 /**

@@ -21,6 +21,7 @@ import {
   withAliases,
   withDefaults,
   type ConfigFile,
+  epsilon as epsilonSchema,
 } from "../config/schema.ts";
 import { defineFamily } from "./family.ts";
 import { ModuleBuilder, type ModuleSource } from "./shared/module-builder.ts";
@@ -60,7 +61,7 @@ const schema = baseSchema.extend({
   n_positions: size,
   rotary_dim: size.default(64),
   activation_function: z.string().default("gelu_new"),
-  layer_norm_epsilon: z.number().positive().default(1e-5),
+  layer_norm_epsilon: epsilonSchema.default(1e-5),
   tie_word_embeddings: z.boolean().default(false),
 });
 

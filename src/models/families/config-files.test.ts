@@ -227,9 +227,9 @@ it.each<[string, string, Values, string]>([
   ["llama", "LongRoPE", { rope_scaling: { type: "longrope" } }, 'RoPE type "longrope" is not supported'],
   [
     "llama",
-    "a model without LM head",
-    { architectures: ["LlamaModel"] },
-    'architecture "LlamaModel" is not supported for model_type "llama"; supported: LlamaForCausalLM',
+    "a model with another head",
+    { architectures: ["LlamaForSequenceClassification"] },
+    'architecture "LlamaForSequenceClassification" is not supported for model_type "llama"; supported: LlamaForCausalLM',
   ],
   ["gpt2", "cross-attention", { add_cross_attention: true }, '"add_cross_attention" is true'],
   [
@@ -240,9 +240,9 @@ it.each<[string, string, Values, string]>([
   ],
   [
     "gpt2",
-    "a model without LM head",
-    { architectures: ["GPT2Model"] },
-    'architecture "GPT2Model" is not supported',
+    "a model with two heads",
+    { architectures: ["GPT2DoubleHeadsModel"] },
+    'architecture "GPT2DoubleHeadsModel" is not supported',
   ],
   ["codegen", "an activation", { activation_function: "mish" }, '"mish"'],
   ["bart", "heads of two sizes", { decoder_attention_heads: 8 }, "heads of two sizes are not supported"],

@@ -18,6 +18,7 @@ import {
   withAliases,
   withDefaults,
   type ConfigFile,
+  epsilon as epsilonSchema,
 } from "../config/schema.ts";
 import { defineFamily } from "./family.ts";
 import { ModuleBuilder } from "./shared/module-builder.ts";
@@ -58,7 +59,7 @@ const schema = baseSchema.extend({
   window_size: size.default(256),
   max_position_embeddings: size,
   activation_function: z.string().default("gelu_new"),
-  layer_norm_epsilon: z.number().positive().default(1e-5),
+  layer_norm_epsilon: epsilonSchema.default(1e-5),
   tie_word_embeddings: z.boolean().default(true),
 });
 

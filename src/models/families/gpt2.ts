@@ -18,6 +18,7 @@ import {
   withAliases,
   withDefaults,
   type ConfigFile,
+  epsilon as epsilonSchema,
 } from "../config/schema.ts";
 import { defineFamily } from "./family.ts";
 import { ModuleBuilder } from "./shared/module-builder.ts";
@@ -53,7 +54,7 @@ const schema = baseSchema.extend({
   n_head: count,
   n_positions: size,
   activation_function: z.string().default("gelu_new"),
-  layer_norm_epsilon: z.number().positive().default(1e-5),
+  layer_norm_epsilon: epsilonSchema.default(1e-5),
   scale_attn_weights: z.boolean().default(true),
   // The key reorder_and_upcast_attn is not read: it keeps scores in f32, where they are anyway.
   scale_attn_by_inverse_layer_idx: z.boolean().default(false),

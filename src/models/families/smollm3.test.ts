@@ -226,10 +226,11 @@ describe("SmolLM3's config.json", () => {
       '"eos_token_id": expected a token id (integer >= 0) or a list of them, found "</s>"',
     ],
     [
-      "an eos token beyond the vocabulary",
-      { eos_token_id: [2, 512] },
-      '"eos_token_id" has 512; expected less than "vocab_size", 512',
+      "an epsilon that drowns every layer",
+      { rms_norm_eps: 1e300 },
+      '"rms_norm_eps": expected at most 1, found 1e+300',
     ],
+    ["a base beyond every context", { rope_theta: 1e13 }, '"rope_theta": expected at most 1000000000000'],
     ["a negative theta", { rope_theta: -1 }, '"rope_theta": expected more than 1, found -1'],
     [
       "two thetas",

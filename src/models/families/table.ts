@@ -1,7 +1,7 @@
 /** The families that run here, one row each. Whoever asks which there are reads this table. */
 import { nearestName } from "../../base/nearest-name.ts";
 import { describeJson } from "../../base/json.ts";
-import { invalidConfig, unsupportedConfig, type ConfigFile } from "../config/schema.ts";
+import { invalidConfig, notice, unsupportedConfig, type ConfigFile } from "../config/schema.ts";
 import { bart } from "./bart.ts";
 import { blenderbotSmall } from "./blenderbot-small.ts";
 import { blenderbot } from "./blenderbot.ts";
@@ -58,6 +58,10 @@ function familyOfType(file: ConfigFile): Family {
   );
 }
 
+/** Classes of transformers that do not write text, or not as the family's own does. */
+const ANOTHER_HEAD =
+  /For(?!CausalLM|ConditionalGeneration|TextGeneration)[A-Z]|DoubleHeads|Reward|Encoder(?!Decoder)|Vision|Audio/;
+
 function requireArchitecture(file: ConfigFile, { type, architectures: supported }: Family): void {
   const { architectures } = file.values;
   if (architectures === undefined || architectures === null) {
@@ -69,14 +73,23 @@ function requireArchitecture(file: ConfigFile, { type, architectures: supported 
       `"architectures" is ${describeJson(architectures)}; expected a list of strings.`,
     );
   }
-  if (architectures.length > 0 && !architectures.some((name) => supported.includes(name))) {
-    throw unsupportedConfig(
-      file,
-      `architecture ${architectures.map((name) => `"${name}"`).join(", ")} is not supported for model_type ` +
-        `"${type}"; supported: ${supported.join(", ")}.`,
-      "Use a model made for text generation.",
-    );
+  if (architectures.length === 0 || architectures.some((name) => supported.includes(name))) {
+    return;
   }
+  // The type tells what the model is; a class of another head, or of another kind, would write something else.
+  if (!architectures.some((name) => ANOTHER_HEAD.test(name))) {
+    notice(
+      file,
+      `"architectures" is ${describeJson(architectures)}; it is taken for ${supported[0]}, by its "model_type" "${type}".`,
+    );
+    return;
+  }
+  throw unsupportedConfig(
+    file,
+    `architecture ${architectures.map((name) => `"${name}"`).join(", ")} is not supported for model_type ` +
+      `"${type}"; supported: ${supported.join(", ")}.`,
+    "Use a model made for text generation.",
+  );
 }
 
 function isListOfStrings(value: unknown): value is string[] {

@@ -148,7 +148,9 @@ async function modelTypeOf(directory: string): Promise<string | undefined> {
     return undefined;
   }
   // A list of models shows what can be read; what is wrong with a file is said where the model is used.
-  const config: unknown = await readJsonObject(path, "invalid-config", "").catch(() => undefined);
+  const config: unknown = await readJsonObject(path, "config", { code: "invalid-config", remedy: "" }).catch(
+    () => undefined,
+  );
   return isJsonObject(config) && typeof config["model_type"] === "string" ? config["model_type"] : undefined;
 }
 

@@ -70,7 +70,7 @@ export function neededFiles(names: ReadonlySet<string>, requires: Requirement, i
 export async function shardsOfIndex(directory: string, index: string): Promise<string[]> {
   const path = join(directory, index);
   const remedy = "The repository is faulty: use another revision of it.";
-  const { weight_map: map } = await readJsonObject(path, "invalid-checkpoint", remedy);
+  const { weight_map: map } = await readJsonObject(path, "index", { code: "invalid-checkpoint", remedy });
   const names = isJsonObject(map) ? [...new Set(Object.values(map))] : [];
   if (names.length > 0 && names.every(isPlainName)) {
     return names.sort();

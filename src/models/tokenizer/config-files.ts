@@ -31,6 +31,9 @@ async function readConfigFile(path: string): Promise<ConfigFile> {
   }
   return {
     path,
-    values: await readJsonObject(path, "invalid-config", "Fetch the file again, or remove it."),
+    values: await readJsonObject(path, "config", {
+      code: "invalid-config",
+      remedy: "Fetch the file again, or remove it.",
+    }),
   };
 }

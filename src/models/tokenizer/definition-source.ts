@@ -52,11 +52,11 @@ export async function parseSource(
   source: DefinitionSource,
 ): Promise<Generator<DefinitionPart, void, undefined>> {
   if (source.kind === "tokenizer.json") {
-    return parseDefinition(await readSmallFile(source.file), source.file, source.additions);
+    return parseDefinition(await readSmallFile(source.file, "tokenizer"), source.file, source.additions);
   }
   return parseVocabularyFiles(
-    await readSmallFile(source.vocabularyFile),
-    await readSmallFile(source.mergesFile),
+    await readSmallFile(source.vocabularyFile, "tokenizer"),
+    await readSmallFile(source.mergesFile, "tokenizer"),
     source,
   );
 }

@@ -60,7 +60,10 @@ async function readAddedTokensFile(directory: string, special: ReadonlySet<strin
   if (!(await isFile(file))) {
     return [];
   }
-  const ids = await readJsonObject(file, "invalid-config", "Fetch the file again, or remove it.");
+  const ids = await readJsonObject(file, "tokenizer", {
+    code: "invalid-config",
+    remedy: "Fetch the file again, or remove it.",
+  });
   return Object.entries(ids)
     .map(([content, id]) => {
       if (typeof id !== "number") {

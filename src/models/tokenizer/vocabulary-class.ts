@@ -278,7 +278,10 @@ async function readAddedTokens(
   if (!(await isFile(file))) {
     return { file, tokens: [] };
   }
-  const ids = await readJsonObject(file, "invalid-config", "Fetch the file again.");
+  const ids = await readJsonObject(file, "tokenizer", {
+    code: "invalid-config",
+    remedy: "Fetch the file again.",
+  });
   const tokens = Object.entries(ids).map(([content, id]) => {
     if (!isTokenId(id) || content === "") {
       throw corrupt(

@@ -1,10 +1,12 @@
 /** One view over a checkpoint directory: a single file of weights, or shards with their index; safetensors or PyTorch's. */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { distance } from "fastest-levenshtein";
+import { clip } from "../../base/clip.ts";
 import { ModelComposeError } from "../../base/errors.ts";
 import { describeJson, isJsonObject } from "../../base/json.ts";
 import { fileStatus, isFile, listDirectory, readJsonObject } from "../platform/files.ts";
 import { readPytorchFile } from "./pytorch/pytorch-file.ts";
+import { haveSameBytes } from "./same-bytes.ts";
 import { readSafetensorsHeader } from "./safetensors.ts";
 import type { CheckpointDType, TensorLocation } from "./tensor-location.ts";
 
@@ -68,6 +70,8 @@ export interface Checkpoint {
   tensors: ReadonlyMap<string, TensorLocation>;
   /** Bytes of all tensors together; one under two names counts twice. */
   totalBytes: number;
+  /** What people should know of the files, in sentences. */
+  notices: readonly string[];
   /** The base model's prefix, which ends with a dot; see withBasePrefix. */
   basePrefix?: string;
 }
@@ -88,8 +92,8 @@ export async function openCheckpoint(directory: string): Promise<Checkpoint> {
     return openFiles(directory, files, [files.single]);
   }
   const checkpoint = await openFiles(directory, files, [...new Set(weightMap.values())]);
-  checkAgainstIndex(checkpoint, files, weightMap);
-  return checkpoint;
+  const notice = againstIndex(checkpoint, files, weightMap);
+  return notice === undefined ? checkpoint : { ...checkpoint, notices: [...checkpoint.notices, notice] };
 }
 
 /**
@@ -155,7 +159,10 @@ export function requireTensor(
     );
   }
   const tensor = shape.length === 1 ? asVector(stored) : stored;
-  if (tensor.shape.length !== shape.length || shape.some((size, axis) => size !== tensor.shape[axis])) {
+  if (
+    tensor.foreignType === undefined &&
+    (tensor.shape.length !== shape.length || shape.some((size, axis) => size !== tensor.shape[axis]))
+  ) {
     throw new ModelComposeError(
       "invalid-checkpoint",
       `Tensor "${stored.name}" in "${stored.file}" has shape [${stored.shape.join(", ")}]; ` +
@@ -163,11 +170,11 @@ export function requireTensor(
       { remedy: "Check that the weights belong to the config.json beside them." },
     );
   }
-  const { dtype } = tensor;
-  if (!dtypes.includes(dtype)) {
+  const { dtype, foreignType } = tensor;
+  if (!dtypes.includes(dtype) || foreignType !== undefined) {
     throw new ModelComposeError(
       "unsupported",
-      `Tensor "${tensor.name}" in "${tensor.file}" has dtype ${dtype}; supported ${listed(dtypes)}.`,
+      `Tensor "${tensor.name}" in "${tensor.file}" has dtype ${foreignType ?? dtype}; supported ${listed(dtypes)}.`,
       { remedy: "Use a checkpoint with weights of one of these types." },
     );
   }
@@ -180,8 +187,8 @@ function listed(dtypes: readonly CheckpointDType[]): string {
   return others.length === 0 ? `is ${last}` : `are ${others.reverse().join(", ")} and ${last}`;
 }
 
-/** A tensor by the name with or without the base model's prefix. */
-function findTensor({ tensors, basePrefix }: Checkpoint, name: string): TensorLocation | undefined {
+/** A tensor by the name with or without the base model's prefix; undefined without one. */
+export function findTensor({ tensors, basePrefix }: Checkpoint, name: string): TensorLocation | undefined {
   const exact = tensors.get(name);
   if (exact !== undefined || basePrefix === undefined) {
     return exact;
@@ -230,14 +237,19 @@ async function openFiles(
   }
   const files = names.map((name) => join(directory, name));
   const tensors = new Map<string, TensorLocation>();
+  const twice: string[] = [];
   let totalBytes = 0;
   for (const file of files) {
     for (const tensor of await readTensors(file)) {
       const other = tensors.get(tensor.name);
+      if (other !== undefined && (await haveSameBytes(tensor, other))) {
+        twice.push(tensor.name);
+        continue;
+      }
       if (other !== undefined) {
         throw new ModelComposeError(
           "invalid-checkpoint",
-          `Tensor "${tensor.name}" is in two weight files, "${other.file}" and "${file}"; expected one.`,
+          `Tensor "${tensor.name}" is in two weight files, "${other.file}" and "${file}", and they differ; expected one.`,
           { remedy: REFETCH },
         );
       }
@@ -245,7 +257,13 @@ async function openFiles(
       totalBytes += tensor.byteLength;
     }
   }
-  return { directory, format, files, tensors, totalBytes };
+  const notices =
+    twice.length === 0
+      ? []
+      : [
+          `Two weight files of "${directory}" have the same tensor, as "${clip(twice[0] ?? "")}" (${twice.length} in all).`,
+        ];
+  return { directory, format, files, tensors, totalBytes, notices };
 }
 
 /** Reads the index: each tensor's name with the name of its shard's file. */
@@ -254,7 +272,10 @@ async function readWeightMap(
   { index, extension }: FormatFiles,
 ): Promise<Map<string, string>> {
   const path = join(directory, index);
-  const { weight_map: weightMap } = await readJsonObject(path, "invalid-checkpoint", REFETCH);
+  const { weight_map: weightMap } = await readJsonObject(path, "index", {
+    code: "invalid-checkpoint",
+    remedy: REFETCH,
+  });
   const fail = (problem: string): ModelComposeError =>
     new ModelComposeError("invalid-checkpoint", `"${path}": ${problem}.`, { remedy: REFETCH });
   if (!isJsonObject(weightMap) || Object.keys(weightMap).length === 0) {
@@ -284,24 +305,28 @@ function isPlainFileName(name: string, extension: string): boolean {
   return name.endsWith(extension) && /^[^/\\:\p{Cc}]+$/u.test(name.slice(0, -extension.length));
 }
 
-function checkAgainstIndex(
-  checkpoint: Checkpoint,
+/**
+ * What an index says that its shards do not have. Who needs such a tensor misses it by its name (requireTensor): it may be one
+ * that is tied to another, or computed.
+ */
+function againstIndex(
+  { directory, tensors }: Checkpoint,
   { index }: FormatFiles,
   weightMap: ReadonlyMap<string, string>,
-): void {
-  for (const [name, shard] of weightMap) {
-    const expected = join(checkpoint.directory, shard);
-    const found = checkpoint.tensors.get(name)?.file;
-    if (found === expected) {
-      continue;
-    }
-    throw new ModelComposeError(
-      "invalid-checkpoint",
-      `"${join(checkpoint.directory, index)}" says that tensor "${name}" is in "${expected}", ` +
-        (found === undefined ? "but it is in no weight file." : `but it is in "${found}".`),
-      { remedy: REFETCH },
-    );
+): string | undefined {
+  const elsewhere = [...weightMap].filter(
+    ([name, shard]) => tensors.get(name)?.file !== join(directory, shard),
+  );
+  const [first] = elsewhere;
+  if (first === undefined) {
+    return undefined;
   }
+  const [name, shard] = first;
+  const found = tensors.get(name)?.file;
+  return (
+    `"${join(directory, index)}" says that tensor "${clip(name)}" is in "${shard}", but it is in ` +
+    `${found === undefined ? "no weight file" : `"${basename(found)}"`} (${elsewhere.length} such in all).`
+  );
 }
 
 async function missingFiles(directory: string, names: readonly string[]): Promise<string[]> {

@@ -4,11 +4,12 @@
  * Format and limits: https://github.com/huggingface/safetensors#format
  */
 import { Parser } from "binary-parser";
+import { clip } from "../../base/clip.ts";
 import { ModelComposeError } from "../../base/errors.ts";
 import { REFETCH_FILE, remedyForForeignFile } from "./foreign-file.ts";
 import { describeJson, isJsonObject, parseJsonObject } from "../../base/json.ts";
 import { fileStatus, readFileRange } from "../platform/files.ts";
-import { CHECKPOINT_DTYPES, isCheckpointDType, tensorBytes, type TensorLocation } from "./tensor-location.ts";
+import { isCheckpointDType, tensorBytes, type TensorLocation } from "./tensor-location.ts";
 
 export interface SafetensorsHeader {
   /** The tensors, in order of their offsets. */
@@ -71,7 +72,7 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
 }
 
 function parseMetadata(path: string, value: unknown): Record<string, string> {
-  if (value === undefined) {
+  if (value === undefined || value === null) {
     return {};
   }
   if (!isJsonObject(value) || Object.values(value).some((text) => typeof text !== "string")) {
@@ -95,14 +96,8 @@ function parseTensor(
     );
   }
   const { dtype, shape, data_offsets: offsets } = entry;
-  if (typeof dtype !== "string" || !isCheckpointDType(dtype)) {
-    const known = CHECKPOINT_DTYPES.join(", ");
-    throw invalidTensor(
-      path,
-      name,
-      `has dtype ${describeJson(dtype)}; expected one of ${known}`,
-      "Convert the checkpoint to one of these types.",
-    );
+  if (typeof dtype !== "string") {
+    throw invalidTensor(path, name, `has dtype ${describeJson(dtype)}; expected the name of a type`);
   }
   if (!isSizeList(shape)) {
     throw invalidTensor(path, name, `has shape ${describeJson(shape)}; expected a list of integers >= 0`);
@@ -121,6 +116,19 @@ function parseTensor(
       name,
       `ends at byte ${end} of the data, but the file holds ${dataBytes} bytes of data`,
     );
+  }
+  if (!isCheckpointDType(dtype)) {
+    // A type from after this program: whether anybody needs the tensor is not known here.
+    const bytes = end - begin;
+    return {
+      name,
+      dtype: "U8",
+      foreignType: clip(dtype),
+      shape: [bytes],
+      file: path,
+      offset: dataStart + begin,
+      byteLength: bytes,
+    };
   }
   const byteLength = tensorBytes(dtype, shape);
   if (byteLength !== end - begin) {

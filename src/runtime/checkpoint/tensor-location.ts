@@ -29,6 +29,8 @@ export type CheckpointDType = keyof typeof DTYPE_BYTES;
 export interface TensorLocation {
   name: string;
   dtype: CheckpointDType;
+  /** The name of an element type that is none of these; then `dtype` is U8 and `shape` the number of bytes. */
+  foreignType?: string;
   shape: readonly number[];
   /**
    * Elements from one index to the next, for each dimension, all >= 0. Absent: row-major without gaps, as in most files.

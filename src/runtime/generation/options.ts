@@ -5,6 +5,7 @@
 import { inspect } from "node:util";
 import { ModelComposeError } from "../../base/errors.ts";
 import { nearestName } from "../../base/nearest-name.ts";
+import { MAX_BEAMS } from "../load-options.ts";
 import {
   callerSource,
   configSource,
@@ -56,9 +57,15 @@ const NUMBER_RULES = {
   minNewTokens: count(0),
   maxLength: count(1),
   minLength: count(0),
-  numBeams: count(1),
+  numBeams: {
+    range: `an integer in 1 .. ${MAX_BEAMS}`,
+    allows: (value) => count(1).allows(value) && value <= MAX_BEAMS,
+  },
   lengthPenalty: { range: "a number", allows: Number.isFinite },
-  numReturnSequences: count(1),
+  numReturnSequences: {
+    range: `an integer in 1 .. ${MAX_BEAMS}`,
+    allows: (value) => count(1).allows(value) && value <= MAX_BEAMS,
+  },
   maxPromptTokens: count(1),
 } as const satisfies Partial<Record<keyof GenerateOptions, NumberRule>>;
 

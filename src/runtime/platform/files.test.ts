@@ -1,7 +1,8 @@
+import { truncateSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { temporaryDirectory, temporaryFile } from "../../../test/support/model-files.ts";
-import { fileStatus, listDirectory, openFile, readFileRange, readSmallFile } from "./files.ts";
+import { FILE_LIMITS, fileStatus, listDirectory, openFile, readFileRange, readSmallFile } from "./files.ts";
 
 /** The part of WebAssembly's interface used here; its types come with lib.dom only, which Node has not. */
 interface WithMemory {
@@ -58,14 +59,24 @@ describe("openFile", () => {
   });
 });
 
+it("files of each kind have a size that they may have", async () => {
+  const path = temporaryFile("config.json", "");
+  truncateSync(path, FILE_LIMITS.config + 1);
+  await expect(readSmallFile(path, "config")).rejects.toMatchObject({
+    code: "invalid-config",
+    message: expect.stringContaining("has 4194305 bytes; expected at most 4194304") as string,
+  });
+  expect(await readSmallFile(path, "tokenizer")).toHaveLength(FILE_LIMITS.config + 1);
+});
+
 describe("asynchronous reads", () => {
   it("read a range, a whole file, and refuse what is not there", async () => {
     const path = temporaryFile("data", bytes);
     expect([...(await readFileRange(path, 10, 20))]).toEqual([...bytes.subarray(10, 30)]);
-    expect(Buffer.compare(await readSmallFile(path), bytes)).toBe(0);
+    expect(Buffer.compare(await readSmallFile(path, "config"), bytes)).toBe(0);
     await expect(readFileRange(path, 990, 11)).rejects.toMatchObject({ code: "invalid-checkpoint" });
     await expect(readFileRange(`${path}.absent`, 0, 1)).rejects.toMatchObject({ code: "not-found" });
-    await expect(readSmallFile(join(path, ".."))).rejects.toMatchObject({ code: "not-found" });
+    await expect(readSmallFile(join(path, ".."), "config")).rejects.toMatchObject({ code: "not-found" });
   });
 
   it("tell files from directories and nothing", async () => {

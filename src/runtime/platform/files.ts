@@ -10,8 +10,19 @@ import { parseJsonObject, type JsonObject } from "../../base/json.ts";
 /** One system call reads at most this much: well under the 2 GiB at which platforms cut reads short or fail. */
 const MAX_READ_BYTES = 2 ** 29;
 
-/** Configuration and tokenizer files are read whole; anything above this is not one of them. */
-const MAX_SMALL_FILE_BYTES = 512 * 2 ** 20;
+const MB = 2 ** 20;
+
+/** The most bytes of files that are read whole, by what they are: far more than any real one has. */
+export const FILE_LIMITS = {
+  /** config.json, generation_config.json, tokenizer_config.json and their kind: some kilobytes. */
+  config: 4 * MB,
+  /** tokenizer.json, vocab.json, merges.txt: up to 35 MB. */
+  tokenizer: 64 * MB,
+  /** An index of shards: a line for each tensor. */
+  index: 64 * MB,
+  /** A chat template. */
+  template: 4 * MB,
+} as const;
 
 /** What is at a path. */
 export interface FileStatus {
@@ -113,12 +124,12 @@ export async function readFileRange(path: string, position: number, length: numb
 }
 
 /** A whole small file (configuration, tokenizer). Throws "not-found" when it is not there or cannot be read. */
-export async function readSmallFile(path: string): Promise<Uint8Array> {
+export async function readSmallFile(path: string, kind: keyof typeof FILE_LIMITS): Promise<Uint8Array> {
   const status = await fileStatus(path);
-  if (status !== undefined && status.size > MAX_SMALL_FILE_BYTES) {
+  if (status !== undefined && status.size > FILE_LIMITS[kind]) {
     throw new ModelComposeError(
       "invalid-config",
-      `"${path}" has ${status.size} bytes; expected a file of at most ${MAX_SMALL_FILE_BYTES}.`,
+      `"${path}" has ${status.size} bytes; expected at most ${FILE_LIMITS[kind]}.`,
       { remedy: "Check that it is the file its name says." },
     );
   }
@@ -126,8 +137,12 @@ export async function readSmallFile(path: string): Promise<Uint8Array> {
 }
 
 /** Reads and parses a file that must hold one JSON object. Throws "not-found" when there is no such file. */
-export async function readJsonObject(path: string, code: ErrorCode, remedy: string): Promise<JsonObject> {
-  return parseJsonObject(await readSmallFile(path), { name: `"${path}"`, code, remedy });
+export async function readJsonObject(
+  path: string,
+  kind: keyof typeof FILE_LIMITS,
+  { code, remedy }: { code: ErrorCode; remedy: string },
+): Promise<JsonObject> {
+  return parseJsonObject(await readSmallFile(path, kind), { name: `"${path}"`, code, remedy });
 }
 
 /** What a path is, symbolic links followed; undefined when nothing is there (or a link leads nowhere). */

@@ -5,7 +5,6 @@
 import type { IncomingMessage } from "node:http";
 import { clip } from "../../../base/clip.ts";
 import { patternOf } from "../../../base/secrets.ts";
-import type { HttpRequest } from "./http-request.ts";
 
 /** The most bytes of an error that are read, and characters that are shown. */
 const MOST_READ = 64 * 1024;
@@ -14,6 +13,13 @@ const MOST_SHOWN = 300;
 const PIECE = 12;
 /** Names of the fields in which APIs say what is wrong, the most telling first. */
 const FIELDS = ["message", "detail", "error_description", "error", "title", "reason"];
+
+/** What of a request may come back. */
+interface SentRequest {
+  readonly url: URL;
+  readonly headers: ReadonlyMap<string, string>;
+  readonly body?: string;
+}
 
 /** What an error says. */
 export interface Excerpt {
@@ -24,10 +30,7 @@ export interface Excerpt {
 }
 
 /** Reads an error's body. */
-export async function excerpt(
-  message: IncomingMessage,
-  request: Pick<HttpRequest, "url" | "headers" | "body">,
-): Promise<Excerpt> {
+export async function excerpt(message: IncomingMessage, request: SentRequest): Promise<Excerpt> {
   let text = "";
   message.setEncoding("utf8");
   for await (const chunk of message as AsyncIterable<string>) {
@@ -77,7 +80,7 @@ function errorField(text: string): string | undefined {
 }
 
 /** All texts that a request sends: values of headers and parameters, user and password, the path, the body and what is in it. */
-function sentTexts({ url, headers, body }: Pick<HttpRequest, "url" | "headers" | "body">): Set<string> {
+function sentTexts({ url, headers, body }: SentRequest): Set<string> {
   const texts = new Set<string>();
   const add = (text: string): void => {
     const trimmed = text.trim();

@@ -16,6 +16,7 @@ import {
   size,
   unsupportedConfig,
   type ConfigFile,
+  epsilon as epsilonSchema,
 } from "../../config/schema.ts";
 import { ModuleBuilder } from "./module-builder.ts";
 import { ropeFrequencies } from "./rope-frequencies.ts";
@@ -48,7 +49,7 @@ export const llamaDecoderSchema = baseSchema.extend({
   num_key_value_heads: count.nullish(),
   head_dim: headSize.nullish(),
   hidden_act: z.string().default("silu"),
-  rms_norm_eps: z.number().positive().default(1e-6),
+  rms_norm_eps: epsilonSchema.default(1e-6),
   max_position_embeddings: size,
   tie_word_embeddings: z.boolean(),
   attention_bias: z.boolean().default(false),

@@ -9,7 +9,7 @@ import { MAX_PICKLE_BYTES } from "./pickle-bytes.ts";
 import { readPickle } from "./pickle.ts";
 import { TorchBuilder, tensorsOfStateDict, type TorchStorage } from "./torch-objects.ts";
 import { invalidTorchFile, type TorchFile } from "./torch-file.ts";
-import { locateMember, quoted, readZipDirectory, type ZipMember } from "./zip-directory.ts";
+import { checkChecksum, locateMember, quoted, readZipDirectory, type ZipMember } from "./zip-directory.ts";
 
 const PICKLE = /^[^/]*\/data\.pkl$/;
 
@@ -77,6 +77,7 @@ async function readMember(zip: TorchFile, member: ZipMember, mostBytes: number):
   }
   const bytes = new Uint8Array(byteLength);
   await zip.file.read(bytes, offset);
+  checkChecksum(zip, member, bytes);
   return bytes;
 }
 

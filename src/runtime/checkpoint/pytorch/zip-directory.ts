@@ -2,6 +2,7 @@
  * The directory of a zip file, zip64 included: where each member's bytes lie. Nothing is unpacked.
  * Format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (4.3.7, 4.3.12 to 4.3.16, 4.5.3)
  */
+import { crc32 } from "node:zlib";
 import { Parser } from "binary-parser";
 import { ModelComposeError } from "../../../base/errors.ts";
 import { invalidTorchFile, type TorchFile } from "./torch-file.ts";
@@ -13,6 +14,8 @@ export interface ZipMember {
   headerOffset: number;
   compression: number;
   isEncrypted: boolean;
+  /** CRC-32 of its bytes. */
+  checksum: number;
 }
 
 /** The parts of records that have a fixed length. */
@@ -45,6 +48,7 @@ interface DirectoryEntry {
   signature: number;
   flags: number;
   compression: number;
+  checksum: number;
   compressedBytes: number;
   byteLength: number;
   nameBytes: number;
@@ -63,6 +67,9 @@ interface LocalHeader {
   signature: number;
   flags: number;
   compression: number;
+  checksum: number;
+  compressedBytes: number;
+  byteLength: number;
   nameBytes: number;
   extraBytes: number;
 }
@@ -101,7 +108,8 @@ const entryParser = new Parser()
   .seek(4) // versions
   .uint16le("flags")
   .uint16le("compression")
-  .seek(8) // time, date, CRC
+  .seek(4) // time, date
+  .uint32le("checksum")
   .uint32le("compressedBytes")
   .uint32le("byteLength")
   .uint16le("nameBytes")
@@ -118,7 +126,10 @@ const localParser = new Parser()
   .seek(2) // version
   .uint16le("flags")
   .uint16le("compression")
-  .seek(16) // time, date, CRC, sizes
+  .seek(4) // time, date
+  .uint32le("checksum")
+  .uint32le("compressedBytes")
+  .uint32le("byteLength")
   .uint16le("nameBytes")
   .uint16le("extraBytes");
 const LOCAL_BYTES = localParser.sizeOf();
@@ -135,6 +146,8 @@ const MAX_MEMBERS = 500_000;
 const IN_ZIP64_16 = 0xffff;
 const IN_ZIP64_32 = 0xffffffff;
 const ZIP64_EXTRA = 0x0001;
+/** The flag by which a local header says that checksum and sizes follow the bytes, and that it has none itself. */
+const SIZES_FOLLOW = 0x0008;
 /** Flags of traditional encryption, of strong encryption and of a masked directory. */
 const ENCRYPTED = 0x0001 | 0x0040 | 0x2000;
 
@@ -168,7 +181,22 @@ export async function readZipDirectory(zip: TorchFile): Promise<Map<string, ZipM
     }
     members.set(member.name, member);
   }
+  checkOverlaps(path, [...members.values()], directoryOffset);
   return members;
+}
+
+/** Members lie one behind the other, before the directory: what lies in another is not what it says. */
+function checkOverlaps(path: string, members: readonly ZipMember[], directoryOffset: number): void {
+  const inOrder = [...members].sort((a, b) => a.headerOffset - b.headerOffset);
+  for (const [i, { name, headerOffset, byteLength }] of inOrder.entries()) {
+    const next = inOrder[i + 1];
+    const end = headerOffset + LOCAL_BYTES + Buffer.byteLength(name) + byteLength;
+    // One that begins behind everything is missed where it is looked for.
+    if (headerOffset < directoryOffset && end > (next?.headerOffset ?? directoryOffset)) {
+      const what = next === undefined ? "its directory" : `its member ${quoted(next.name)}`;
+      throw invalid(path, `its member ${quoted(name)} lies over ${what}`);
+    }
+  }
 }
 
 /**
@@ -198,6 +226,7 @@ export async function locateMember(zip: TorchFile, member: ZipMember): Promise<n
   if (member.compression !== 0 || local.compression !== 0) {
     throw unsupportedMember(path, name, "compressed");
   }
+  await checkLocalHeader(zip, member, local);
   const offset = headerOffset + LOCAL_BYTES + local.nameBytes + local.extraBytes;
   if (offset + byteLength > size) {
     throw invalid(
@@ -206,6 +235,39 @@ export async function locateMember(zip: TorchFile, member: ZipMember): Promise<n
     );
   }
   return offset;
+}
+
+/** A member's own header must say what the directory says of it, as far as it says it. */
+async function checkLocalHeader(zip: TorchFile, member: ZipMember, local: LocalHeader): Promise<void> {
+  const { path } = zip;
+  const { name, byteLength, headerOffset, checksum } = member;
+  const bytes = await readRange(zip, headerOffset + LOCAL_BYTES, local.nameBytes);
+  const differs = (what: string): ModelComposeError =>
+    invalid(path, `its member ${quoted(name)} has another ${what} in its own header than in the directory`);
+  if (Buffer.from(bytes).toString("utf8") !== name) {
+    throw differs("name");
+  }
+  if ((local.flags & SIZES_FOLLOW) !== 0) {
+    return;
+  }
+  if (local.checksum !== checksum) {
+    throw differs("checksum");
+  }
+  if (local.byteLength !== IN_ZIP64_32 && local.byteLength !== byteLength) {
+    throw differs("size");
+  }
+}
+
+/** Checks a member's bytes. Throws "invalid-checkpoint". */
+export function checkChecksum({ path }: TorchFile, { name, checksum }: ZipMember, bytes: Uint8Array): void {
+  const found = crc32(bytes);
+  if (found !== checksum) {
+    const hex = (number: number): string => number.toString(16).padStart(8, "0");
+    throw invalid(
+      path,
+      `its member ${quoted(name)} has the checksum ${hex(found)}, and should have ${hex(checksum)}: it is damaged`,
+    );
+  }
 }
 
 interface DirectoryExtent {
@@ -292,7 +354,8 @@ function parseEntry(path: string, bytes: Uint8Array): { member: ZipMember; lengt
     );
   }
   const isEncrypted = (entry.flags & ENCRYPTED) !== 0;
-  return { member: { name, byteLength, headerOffset, compression: entry.compression, isEncrypted }, length };
+  const { compression, checksum } = entry;
+  return { member: { name, byteLength, headerOffset, compression, isEncrypted, checksum }, length };
 }
 
 /** The entry with the numbers that did not fit, which its extra field has in a fixed order. */
