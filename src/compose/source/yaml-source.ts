@@ -18,7 +18,12 @@ import { isSecretKey, markSecret, type Location, type ProblemList, type SourceFi
 import type { ListNode, MappingEntry, MappingNode, ScalarNode, SourceNode } from "./source-tree.ts";
 import type { Placeholder } from "../template/ast.ts";
 import { keepSecret } from "../../base/secrets.ts";
-import { EnvironmentError, resolveEnvironment, type Environment } from "../template/environment.ts";
+import {
+  EnvironmentError,
+  resolveEnvironment,
+  type Environment,
+  type Variables,
+} from "../template/environment.ts";
 import { mayHoldPlaceholder, parseTemplate } from "../template/parse.ts";
 import { TemplateSyntaxError } from "../template/syntax-error.ts";
 
@@ -75,18 +80,28 @@ export function readYaml(
 class TreeBuilder {
   readonly #file: SourceFile;
   readonly #document: Document;
-  readonly #environment: Environment;
+  readonly #environment: Variables;
   readonly #problems: ProblemList;
   readonly #open = new Set<Node>();
   #nodes = 0;
   /** Number of open keys whose values are never shown. */
   #secret = 0;
+  /** How many keys around the present place have values that people must see in messages. */
+  #told = 0;
   #overflow = false;
 
   constructor(file: SourceFile, document: Document, environment: Environment, problems: ProblemList) {
     this.#file = file;
     this.#document = document;
-    this.#environment = environment;
+    this.#environment = {
+      get: (name) => {
+        const value = environment.get(name);
+        if (this.#told === 0 || this.#secret > 0) {
+          keepSecret(value);
+        }
+        return value;
+      },
+    };
     this.#problems = problems;
   }
 
@@ -176,7 +191,10 @@ class TreeBuilder {
 
   #valueOf(key: string, value: Node | null): SourceNode {
     if (!isSecretKey(key)) {
-      return this.node(value);
+      this.#told += OPEN_KEYS.has(key) ? 1 : 0;
+      const node = this.node(value);
+      this.#told -= OPEN_KEYS.has(key) ? 1 : 0;
+      return node;
     }
     this.#secret += 1;
     if (value !== null) {
@@ -345,6 +363,22 @@ export function locateInScalar(scalar: Location, value: string, start: number, e
 export function locatePlaceholder(node: ScalarNode, placeholder: Placeholder): Location {
   return locateInScalar(node.location, String(node.value), placeholder.start, placeholder.end);
 }
+
+/**
+ * Keys whose values messages name, so that a person knows which model or address is meant, though they come from the
+ * environment: everything else from there is kept from being told.
+ */
+const OPEN_KEYS: ReadonlySet<string> = new Set([
+  "model",
+  "device",
+  "precision",
+  "quantization",
+  "architecture",
+  "host",
+  "port",
+  "base_path",
+  "origins",
+]);
 
 /** Headers that say nothing about who asks. */
 const OPEN_HEADERS = ["accept", "accept-language", "content-type", "user-agent"];

@@ -1,5 +1,4 @@
 import { ModelComposeError } from "../../base/errors.ts";
-import { keepSecret } from "../../base/secrets.ts";
 import {
   isPlainText,
   wholePlaceholder,
@@ -14,6 +13,9 @@ import { convertFor, defaultValue } from "./evaluate.ts";
 
 /** The variables that `${env.NAME}` sees. */
 export type Environment = ReadonlyMap<string, string>;
+
+/** Where variables are looked up. */
+export type Variables = Pick<Environment, "get">;
 
 /** The error for an `${env.NAME}` that cannot be resolved. */
 export class EnvironmentError extends Error {
@@ -41,7 +43,7 @@ export type Resolved =
  *
  * @throws EnvironmentError
  */
-export function resolveEnvironment(template: Template, environment: Environment): Resolved {
+export function resolveEnvironment(template: Template, environment: Variables): Resolved {
   const [only] = template.parts;
   if (template.parts.length === 1 && typeof only === "object" && only.name === "env") {
     return resolveOne(only, environment);
@@ -49,11 +51,10 @@ export function resolveEnvironment(template: Template, environment: Environment)
   return { template: resolveTemplate(template, environment) };
 }
 
-function resolveOne(placeholder: Placeholder, environment: Environment): Resolved {
+function resolveOne(placeholder: Placeholder, environment: Variables): Resolved {
   const name = variableName(placeholder);
   const value = environment.get(name);
   if (value !== undefined) {
-    keepSecret(value);
     return { value: convertEnvironment(placeholder, value), fromVariable: placeholder.type === undefined };
   }
   if (placeholder.default === undefined) {
@@ -78,7 +79,7 @@ function resolveOne(placeholder: Placeholder, environment: Environment): Resolve
   return { value: literal === null ? null : convertEnvironment(placeholder, literal), fromVariable: false };
 }
 
-function resolveTemplate(template: Template, environment: Environment): Template {
+function resolveTemplate(template: Template, environment: Variables): Template {
   const parts: TemplatePart[] = [];
   const add = (part: TemplatePart): void => {
     const last = parts.at(-1);
@@ -106,7 +107,7 @@ function resolveTemplate(template: Template, environment: Environment): Template
 }
 
 /** Resolves the environment inside a placeholder of another source: in its brackets and its default. */
-function resolveInside(placeholder: Placeholder, environment: Environment): Placeholder {
+function resolveInside(placeholder: Placeholder, environment: Variables): Placeholder {
   return {
     ...placeholder,
     path: placeholder.path.map((segment) => resolveSegment(segment, environment)),
@@ -114,7 +115,7 @@ function resolveInside(placeholder: Placeholder, environment: Environment): Plac
   };
 }
 
-function resolveSegment(segment: PathSegment, environment: Environment): PathSegment {
+function resolveSegment(segment: PathSegment, environment: Variables): PathSegment {
   if (segment.kind !== "computed") {
     return segment;
   }
@@ -137,7 +138,7 @@ function resolveSegment(segment: PathSegment, environment: Environment): PathSeg
   return /^-?\d+$/.test(text) ? { kind: "index", index: Number(text) } : { kind: "key", key: text };
 }
 
-function resolveDefault(fallback: DefaultValue, environment: Environment): DefaultValue {
+function resolveDefault(fallback: DefaultValue, environment: Variables): DefaultValue {
   return { ...fallback, template: resolveTemplate(fallback.template, environment) };
 }
 
