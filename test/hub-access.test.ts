@@ -13,7 +13,15 @@ import { temporaryDirectory } from "./support/model-files.ts";
 
 const ID = "some-one/some-model";
 const FOLDER = "models--some-one--some-model";
-const LIMITS = { attempts: 3, backoff: 5, maxBackoff: 20, maxRetryAfter: 1000, stall: 1000 };
+const LIMITS = {
+  attempts: 3,
+  backoff: 5,
+  maxBackoff: 20,
+  maxRetryAfter: 1000,
+  stall: 1000,
+  slow: 60_000,
+  leastBytes: 1,
+};
 
 let hub: FakeHub;
 beforeEach(async () => {
@@ -232,7 +240,7 @@ describe("before anything large is fetched", () => {
     const error = await failureOf(fetchInto(cache, {}, { transfer: { limits: LIMITS, freeBytes: full } }));
     expect(error).toMatchObject({ code: "download" });
     expect(error.message).toMatch(
-      /There is no room for "some-one\/some-model" in ".*": 60\d kB are to be fetched, 67\.3 MB are free\. Free some space/,
+      /There is no room for "some-one\/some-model" in ".*": 60\d kB are to be fetched, 67\.3 MB are free, of which 67\.1 MB are left to others\. Free some space/,
     );
     expect(new Set(asked)).toEqual(new Set([cache]));
     expect(hub.seen("storage")).toEqual([]);

@@ -11,7 +11,15 @@ import { temporaryDirectory } from "./support/model-files.ts";
 const ID = "some-one/some-model";
 const FOLDER = "models--some-one--some-model";
 const SHARD = "model-00001-of-00002.safetensors";
-const LIMITS = { attempts: 4, backoff: 5, maxBackoff: 20, maxRetryAfter: 1500, stall: 400 };
+const LIMITS = {
+  attempts: 4,
+  backoff: 5,
+  maxBackoff: 20,
+  maxRetryAfter: 1500,
+  stall: 400,
+  slow: 60_000,
+  leastBytes: 1,
+};
 
 let hub: FakeHub;
 beforeEach(async () => {
@@ -234,6 +242,19 @@ describe("transfers that break", () => {
     expect(first.headers.range).toBeUndefined();
     expect(second.headers.range).toMatch(/^bytes=[1-9]\d*-$/);
     expect(second.headers["if-range"]).toBe(`"storage-${sha256(shard).slice(0, 8)}"`);
+  });
+
+  test("are given up where a server sends a byte now and then, for ever", async () => {
+    hub.add(ID, files);
+    hub.fault = ({ host, url }) =>
+      host === "storage" && url.includes(sha256(shard)) ? { delay: 5, pieceBytes: 1 } : undefined;
+    const limits = { ...LIMITS, slow: 60, leastBytes: 1000 };
+    await expect(fetchInto(newCache(), { transfer: { limits } })).rejects.toMatchObject({
+      code: "download",
+      message: expect.stringMatching(
+        /failed 4 times in a row: "[\d.:]+" sent less than 1000 bytes in 0\.06 seconds\. Try again later/,
+      ) as string,
+    });
   });
 
   test("wait as long as the server asks, and not longer than anybody would", async () => {

@@ -688,6 +688,36 @@ describe("a model that is lost", () => {
   });
 });
 
+describe("callers who leave", () => {
+  test("in the middle of a body, of an answer or of a stream are no faults of ours", async () => {
+    const faults: unknown[] = [];
+    const models = new PacedModels();
+    models.words = 1000;
+    models.pause = 2;
+    const server = await serve(streaming, models, { onFault: (error) => faults.push(error) });
+    const { port } = new URL(server.origin);
+    const head = "POST /api/workflows/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n";
+    for (const rest of ["Content-Length: 1000\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"inp"]) {
+      for (const leave of ["destroy", "resetAndDestroy"] as const) {
+        const socket = createConnection(Number(port), "127.0.0.1");
+        await new Promise<void>((resolve) => socket.write(head + rest, () => resolve()));
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        socket[leave]();
+      }
+    }
+    const stream = await open("POST", `${server.url}/workflows/runs`, { body: { ...run, output_only: true } });
+    await until("it writes", () => models.written > 3);
+    stream.destroy();
+    await until("it ends", () => models.active === 0);
+    const id = await begin(server);
+    const events = await open("GET", `${server.url}/tasks/${id}/events`);
+    events.destroy();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(faults).toEqual([]);
+    expect((await get(server, "/health")).status).toBe(200);
+  });
+});
+
 describe("closing", () => {
   test("ends whatever hangs", async () => {
     const models = new PacedModels();

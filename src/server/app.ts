@@ -105,7 +105,9 @@ function honoPath(path: string): string {
 }
 
 function failed(context: Context, error: unknown, onFault: AppOptions["onFault"]): Response {
-  if (isInternal(error)) {
+  // Whoever leaves in the middle of a body breaks it off: nobody's fault, and nobody reads the answer.
+  const hasLeft = context.req.raw.signal.aborted || (error as NodeJS.ErrnoException).code === "ECONNRESET";
+  if (isInternal(error) && !hasLeft) {
     onFault(error);
   }
   const { status, detail, field, headers } = requestFailure(error);

@@ -58,6 +58,9 @@ export async function fetchBlob(request: BlobRequest): Promise<void> {
   }
 }
 
+/** Bytes that an attempt must bring to count as progress. */
+const LEAST_PROGRESS = 1024;
+
 class BlobTransfer {
   readonly #request: BlobRequest;
   #hash: Hash;
@@ -83,7 +86,8 @@ class BlobTransfer {
         try {
           await this.#attempt(target);
         } catch (error) {
-          if (this.#position > furthest) {
+          // A few bytes an attempt are none: a server that is too slow is given up, not asked for ever.
+          if (this.#position - furthest >= Math.min(LEAST_PROGRESS, file.size - furthest)) {
             retries.progressed();
           }
           furthest = Math.max(furthest, this.#position);

@@ -247,7 +247,7 @@ class Fetching {
       throw new ModelComposeError(
         "download",
         `There is no room for "${id}" in "${cacheDirectory}": ${formatBytes(needs)} are to be fetched, ` +
-          `${formatBytes(free)} are free.`,
+          `${formatBytes(free)} are free, of which ${formatBytes(SPARE_BYTES)} are left to others.`,
         {
           remedy:
             'Free some space, or put the cache on another drive (HF_HUB_CACHE, or the option "cacheDirectory").',

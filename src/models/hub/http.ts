@@ -19,6 +19,12 @@ export interface TransferLimits {
   readonly maxRetryAfter: number;
   /** How long a server may say nothing before the request is ended. */
   readonly stall: number;
+  /**
+   * How long a server may send less than `leastBytes` in a row before the request is ended: one that sends a byte now and then
+   * would go on for years.
+   */
+  readonly slow: number;
+  readonly leastBytes: number;
 }
 
 export const DEFAULT_LIMITS: TransferLimits = {
@@ -27,6 +33,8 @@ export const DEFAULT_LIMITS: TransferLimits = {
   maxBackoff: 30_000,
   maxRetryAfter: 300_000,
   stall: 30_000,
+  slow: 60_000,
+  leastBytes: 60_000,
 };
 
 export interface HubHttpOptions {
@@ -136,7 +144,7 @@ export class HubHttp {
    */
   async open(url: string, init: RequestInit, subject: Subject): Promise<Answer> {
     throwIfAborted(this.signal);
-    const watch = new Watch(this.limits.stall, this.signal);
+    const watch = new Watch(this.limits, this.signal);
     try {
       const response = await this.#follow(new URL(url), init, watch);
       this.#hasAnswered = true;
@@ -184,9 +192,12 @@ export class HubHttp {
   async *#read(response: Response, watch: Watch, id: string): AsyncGenerator<Uint8Array, void, undefined> {
     try {
       for await (const chunk of response.body ?? []) {
+        const bytes = chunk as Uint8Array;
+        watch.received(bytes.byteLength);
         watch.alive();
-        yield chunk as Uint8Array;
+        yield bytes;
         // Whoever takes long with a piece does not make the server slow.
+        watch.resumed();
         watch.alive();
       }
     } catch (error) {
@@ -203,6 +214,12 @@ export class HubHttp {
       return error;
     }
     const host = URL.parse(url)?.host ?? url;
+    if (watch.isSlow) {
+      const { slow, leastBytes } = this.limits;
+      return new Transient(`"${host}" sent less than ${leastBytes} bytes in ${slow / 1000} seconds`, {
+        cause: error,
+      });
+    }
     if (watch.hasStalled) {
       return new Transient(`"${host}" sent nothing for ${this.limits.stall / 1000} seconds`, {
         cause: error,
@@ -282,27 +299,53 @@ export class Retries {
   }
 }
 
-/** Ends a request when the caller does, or when nothing comes for too long. */
+/** Ends a request when the caller does, or when nothing, or hardly anything, comes for too long. */
 class Watch {
   readonly signal: AbortSignal;
   readonly #stop = new AbortController();
   readonly #timer: NodeJS.Timeout;
   readonly #outer: AbortSignal | undefined;
   readonly #abort = (): void => this.#stop.abort(this.#outer?.reason);
+  readonly #limits: TransferLimits;
   hasStalled = false;
+  isSlow = false;
+  /** Since when, and how many bytes, the server has been sending too slowly. */
+  #since = performance.now();
+  #bytes = 0;
+  #lastPause = 0;
 
-  constructor(stall: number, outer: AbortSignal | undefined) {
+  constructor(limits: TransferLimits, outer: AbortSignal | undefined) {
+    this.#limits = limits;
     this.#outer = outer;
     this.signal = this.#stop.signal;
     outer?.addEventListener("abort", this.#abort, { once: true });
     this.#timer = setTimeout(() => {
       this.hasStalled = true;
       this.#stop.abort();
-    }, stall);
+    }, limits.stall);
   }
 
   alive(): void {
     this.#timer.refresh();
+  }
+
+  /** Counts what has come; the request ends when it was too little for too long. */
+  received(bytes: number): void {
+    const now = performance.now();
+    this.#lastPause = now;
+    this.#bytes += bytes;
+    if (this.#bytes >= this.#limits.leastBytes) {
+      this.#since = now;
+      this.#bytes = 0;
+    } else if (now - this.#since > this.#limits.slow) {
+      this.isSlow = true;
+      this.#stop.abort();
+    }
+  }
+
+  /** The time that the reader took is not the server's. */
+  resumed(): void {
+    this.#since += performance.now() - this.#lastPause;
   }
 
   /** Frees the connection too, if the answer was not read to its end. */

@@ -361,6 +361,16 @@ async function attempt<T>(verb: string, path: string, action: () => Promise<T>):
 }
 
 function failure(verb: string, path: string, cause: unknown): ModelComposeError {
+  if (hasCode(cause, "EMFILE", "ENFILE")) {
+    return new ModelComposeError(
+      "download",
+      `"${path}" cannot be opened: too many files are open (${errorMessage(cause)}).`,
+      {
+        remedy: "Raise the limit of open files of this process (ulimit -n), or run fewer things at once.",
+        cause,
+      },
+    );
+  }
   if (hasCode(cause, "ENOSPC", "EDQUOT")) {
     return new ModelComposeError("download", `There is no room on the drive for "${path}".`, {
       remedy: "Free some space, or put the cache on another drive (HF_HUB_CACHE).",

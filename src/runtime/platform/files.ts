@@ -203,6 +203,16 @@ function isMissing(error: unknown): boolean {
 }
 
 function unreadable(path: string, cause: unknown): ModelComposeError {
+  if (cause instanceof Error && "code" in cause && ["EMFILE", "ENFILE"].includes(String(cause.code))) {
+    return new ModelComposeError(
+      "not-found",
+      `"${path}" cannot be opened: too many files are open (${errorMessage(cause)}).`,
+      {
+        remedy: "Raise the limit of open files of this process (ulimit -n), or run fewer things at once.",
+        cause,
+      },
+    );
+  }
   if (isMissing(cause)) {
     return new ModelComposeError("not-found", `"${path}" does not exist.`, {
       remedy: "Check the path.",
