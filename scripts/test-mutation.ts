@@ -7,7 +7,7 @@
  * A room passes where at least 90 of 100 changes are noticed; build/mutation/ has the report. Rooms take from minutes to hours,
  * so this is no part of `npm test`.
  */
-import { Stryker, type PartialStrykerOptions } from "@stryker-mutator/core";
+import { Stryker } from "@stryker-mutator/core";
 
 /** The rooms whose logic is all in TypeScript; kernels and devices have tests of numbers instead. */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
@@ -40,7 +40,7 @@ const mutate = wanted.flatMap((name) => {
   ]);
 });
 
-const options: PartialStrykerOptions = {
+const options: ConstructorParameters<typeof Stryker>[0] = {
   mutate,
   testRunner: "vitest",
   plugins: ["@stryker-mutator/vitest-runner"],
