@@ -1,5 +1,19 @@
-/** For `npm run test:mutation`: the tests that run in a process and need neither GPU, browser nor the built program. */
-import { defineConfig, mergeConfig } from "vitest/config";
+/**
+ * For `npm run test:mutation`: the tests that say what a room does. They run in a process and need neither GPU, browser nor the
+ * built program; whole models would make every change take minutes.
+ */
+import { configDefaults, defineConfig } from "vitest/config";
 import quick from "./vitest.quick.config.ts";
 
-export default mergeConfig(quick, defineConfig({ test: { reporters: [], testTimeout: 20_000 } }));
+export default defineConfig({
+  test: {
+    ...quick.test,
+    include: [
+      "src/**/*.test.ts",
+      "test/{server,tasks,hub-fetch,hub-access,pytorch-checkpoint,beam-generation,sampling-golden}.test.ts",
+    ],
+    exclude: [...(quick.test?.exclude ?? configDefaults.exclude), "src/kernels/**"],
+    reporters: [],
+    testTimeout: 20_000,
+  },
+});

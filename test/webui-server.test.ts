@@ -64,6 +64,7 @@ describe("the page", () => {
     expect(policy).toContain("default-src 'none'");
     expect(policy).toContain("script-src 'self'");
     expect(policy).not.toContain("unsafe");
+    expect(policy).toContain("frame-ancestors 'none'");
     expect(headers.get("x-content-type-options")).toBe("nosniff");
     const html = await (await fetch(ui.url)).text();
     expect(html).not.toMatch(/<style|<script>|\son\w+=|\sstyle=/);

@@ -1,6 +1,13 @@
 import { InvalidArgumentError } from "commander";
 import { describe, expect, test } from "vitest";
-import { bytesFlag, deviceOptions } from "./flags.ts";
+import { bytesFlag, countFlag, deviceOptions } from "./flags.ts";
+
+test("a count is an integer from 1 on", () => {
+  expect(countFlag("1")).toBe(1);
+  for (const text of ["0", "-1", "1.5", "ten", ""]) {
+    expect(() => countFlag(text)).toThrow(InvalidArgumentError);
+  }
+});
 
 describe("bytesFlag", () => {
   test.each([

@@ -54,6 +54,15 @@ test("components of the same model share it; others do not", async () => {
     `model: m, device: cpu, ${open}`,
     `model: m, context_length: 10, ${open}`,
   );
+  const [e, f] = components(`model: m, precision: float16, ${open}`, `model: m, pass_timeout: 1m, ${open}`);
+  const others = [e, f].map((component) => host.model(component));
+  expect(
+    loads.started.splice(0).map(({ options, end }) => [options.precision, options.passTimeout, end()]),
+  ).toEqual([
+    ["float16", undefined, undefined],
+    ["stored", 60, undefined],
+  ]);
+  await Promise.all(others);
   const all = Promise.all([a, b, c, d].map((component) => host.model(component)));
   expect(loads.started.map(({ options }) => [options.device, options.contextLength])).toEqual([
     ["auto", "max"],
@@ -67,7 +76,7 @@ test("components of the same model share it; others do not", async () => {
   expect(models[0]).toBe(models[1]);
   expect(models[0]).not.toBe(models[2]);
   await host.dispose();
-  expect(loads.disposed).toBe(3);
+  expect(loads.disposed).toBe(5);
 });
 
 test("the file bounds the context where its lengths stand in it", async () => {

@@ -39,6 +39,13 @@ test("what a reader missed comes as one piece for each text, in the order of the
   expect(await reader.next()).toEqual({ done: true, value: undefined });
 });
 
+test("outputs of jobs are kept by the run, not by the log", async () => {
+  const log = new EventLog();
+  const ended = { type: "job-ended", path: ["j"], repeat: 0, outcome: "completed", output: "x".repeat(1000) };
+  log.append(ended as unknown as RunEvent);
+  expect((await log.read().next()).value).toEqual([{ ...ended, output: undefined }]);
+});
+
 test("reasoning does not become part of the answer behind it", async () => {
   const log = new EventLog();
   const thought: RunEvent = { type: "text", generation: 0, text: "hm", tokens: 1, kind: "reasoning" };

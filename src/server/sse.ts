@@ -1,4 +1,5 @@
 /** Server-sent events, https://html.spec.whatwg.org/multipage/server-sent-events.html */
+import { within } from "../base/async/within.ts";
 
 /** One event in the format. Text of several lines becomes several `data:` lines, which a reader joins again. */
 export function sseEvent(data: string, event?: string): string {
@@ -50,19 +51,6 @@ export function streamBody(
     },
     { highWaterMark: 0 },
   );
-}
-
-/** The promise's value; undefined when it takes longer. */
-async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), milliseconds);
-  });
-  try {
-    return await Promise.race([promise, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 export const sseHeaders: Readonly<Record<string, string>> = {

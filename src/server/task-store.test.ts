@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { AbortError } from "../base/errors.ts";
 import { NoRoomError, weigh } from "./kept-bytes.ts";
 import { Task } from "./task.ts";
 import { TaskStore } from "./task-store.ts";
@@ -90,6 +91,16 @@ describe("what is kept", () => {
     expect(store.kept.used).toBeLessThan(limits.bytes);
     expect(one.failure?.message.length).toBe(4000);
   });
+});
+
+test("what a model thought is no part of the text so far", () => {
+  const one = task("a");
+  one.record({ type: "generation-started", generation: 0 } as never);
+  one.record({ type: "text", generation: 0, text: "hm", tokens: 1, kind: "reasoning" });
+  one.record({ type: "text", generation: 0, text: "Yes", tokens: 1 });
+  one.cancel("request");
+  one.close(new AbortError());
+  expect([one.status, one.text, one.tokens]).toEqual(["cancelled", "Yes", 2]);
 });
 
 test("the weight of a value is about what V8 takes for it", () => {

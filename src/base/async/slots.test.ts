@@ -26,6 +26,24 @@ describe("slots", () => {
     await expect(slots.run(() => Promise.resolve(1))).resolves.toBe(1);
   });
 
+  test("a signal that fires once its turn has come takes no turn from others", async () => {
+    const slots = new Slots(1);
+    const [a, b, c] = [work(), work(), work()];
+    const controller = new AbortController();
+    const running = [slots.run(a.start), slots.run(b.start, controller.signal), slots.run(c.start)];
+    await turn();
+    a.end();
+    await turn();
+    expect(b.hasStarted).toBe(true);
+    controller.abort();
+    expect(slots.waiting).toBe(1);
+    b.end();
+    await turn();
+    expect(c.hasStarted).toBe(true);
+    c.end();
+    await Promise.all(running);
+  });
+
   test("who is aborted leaves the line", async () => {
     const slots = new Slots(1);
     const a = work();

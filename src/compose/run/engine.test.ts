@@ -325,6 +325,25 @@ describe("events", () => {
     expect(fake.active).toBe(0);
   });
 
+  test("when one of two jobs fails, the other has ended before the run does", async () => {
+    const fake = new FakeModels();
+    fake.delay = 30;
+    const yaml = `${simple}workflow:
+  jobs:
+    - { id: slow, component: __component__, input: { prompt: Hi } }
+    - { id: fails, type: delay, duration: 1ms, output: "\${input.count as integer}" }
+`;
+    const engine = new Engine(loadText(yaml), new ModelHost(fake.load));
+    const run = (async () => {
+      const events: RunEvent[] = [];
+      for await (const event of engine.run({ input: { count: "many", prompt: "Hi" } })) {
+        events.push(event);
+      }
+    })();
+    await expect(run).rejects.toMatchObject({ code: "invalid-input" });
+    expect(fake.active).toBe(0);
+  });
+
   test("a reader that leaves ends the work", async () => {
     const fake = new FakeModels();
     const engine = new Engine(loadText(simple), new ModelHost(fake.load));

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { goldenPath, temporaryDirectory, temporaryFile } from "../../../test/support/model-files.ts";
-import { readGenerationConfig } from "./generation.ts";
+import { endTokens, mergeGenerationConfigs, readGenerationConfig } from "./generation.ts";
 
 type Values = Record<string, unknown>;
 
@@ -53,5 +53,36 @@ describe("readGenerationConfig", () => {
       message: expect.stringContaining(message) as string,
     });
     await expect(read(content)).rejects.toThrow("generation_config.json");
+  });
+});
+
+describe("what governs a model's generation", () => {
+  const ofModel = { eosTokenIds: [2], bosTokenId: 1, settings: { num_beams: 4 } };
+
+  it("takes each special token from config.json where generation_config.json does not name it", () => {
+    const own = { bosTokenId: 7, settings: { temperature: 0.5 } };
+    expect(mergeGenerationConfigs(own, ofModel)).toEqual({
+      bosTokenId: 7,
+      eosTokenIds: [2],
+      padTokenId: undefined,
+      decoderStartTokenId: undefined,
+      settings: { temperature: 0.5 },
+    });
+    expect(mergeGenerationConfigs({ eosTokenIds: [3], settings: {} }, ofModel)).toMatchObject({
+      eosTokenIds: [3],
+      settings: { num_beams: 4 },
+    });
+  });
+
+  it("has the end tokens that the model can write", () => {
+    const told: string[] = [];
+    expect(endTokens({ eosTokenIds: [2, 31, 32, 99], settings: {} }, 32, (line) => told.push(line))).toEqual([
+      2, 31,
+    ]);
+    expect(told).toEqual([
+      '"eos_token_id" has 32, 99, which is beyond the vocabulary of 32 and has no effect.',
+    ]);
+    expect(endTokens({ settings: {} }, 32, (line) => told.push(line))).toEqual([]);
+    expect(told).toHaveLength(1);
   });
 });

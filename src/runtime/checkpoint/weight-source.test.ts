@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { safetensorsBytes, temporaryDirectory } from "../../../test/support/model-files.ts";
-import { openCheckpoint, type Checkpoint } from "./checkpoint.ts";
+import { openCheckpoint, requireTensor, type Checkpoint } from "./checkpoint.ts";
 import type { Precision } from "../device-types.ts";
 import { openFile } from "../platform/files.ts";
 import { ProgramBuilder, type Program, type WeightSource } from "../program.ts";
@@ -33,6 +33,18 @@ async function checkpoint(): Promise<Checkpoint> {
   writeFileSync(join(directory, "model.safetensors"), safetensorsBytes(header, bytes));
   return openCheckpoint(directory);
 }
+
+test("a vector may be stored as one row, and not as several", async () => {
+  const directory = temporaryDirectory();
+  const header = {
+    row: { dtype: "F32", shape: [1, 4], data_offsets: [0, 16] },
+    rows: { dtype: "F32", shape: [2, 4], data_offsets: [16, 48] },
+  };
+  writeFileSync(join(directory, "model.safetensors"), safetensorsBytes(header, new Uint8Array(48)));
+  const opened = await openCheckpoint(directory);
+  expect(requireTensor(opened, "row", [4]).shape).toEqual([4]);
+  expect(() => requireTensor(opened, "rows", [4])).toThrow(/has shape \[2, 4\]; expected \[4\]/);
+});
 
 function programOf(rows: number, source?: WeightSource, vector?: WeightSource): Program {
   const p = new ProgramBuilder();

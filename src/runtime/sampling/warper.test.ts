@@ -26,6 +26,14 @@ test("no filter leaves fewer than it must", () => {
   expect(kept({ topK: 1, topP: 0.1, minP: 1 }, 2, [0, 1, 0])).toEqual([1]);
 });
 
+test("top-p: a sum that only reaches what may be left out leaves it out", () => {
+  const { sampling } = resolveGenerateOptions({ doSample: true, topK: 0, topP: 1 - 2 ** -20 });
+  // The first token's probability is 2^-20 of the second's, to f32's last bit.
+  const scores = Float32Array.of(-13.862943649291992, 0);
+  new Warper(sampling, 2, 1).apply(scores);
+  expect([...scores]).toEqual([-Infinity, 0]);
+});
+
 test("scores are scaled by the temperature and not normalised again", () => {
   const { sampling } = resolveGenerateOptions({ doSample: true, topK: 1, temperature: 0.5 });
   const scores = Float32Array.of(-1, -2, -3);

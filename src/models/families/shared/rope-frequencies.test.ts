@@ -64,6 +64,19 @@ describe("ropeFrequencies", () => {
     });
   });
 
+  it("ends the ramp at the last pair, where its border lies beyond (transformers clamps it to headDim - 1)", () => {
+    // The upper border is at 45.03, of 32 pairs; the ramp reaches from 0 to 63 all the same.
+    const rope: YarnRope = { ...yarn, theta: 100, factor: 4, originalMaxPositions: 4096, betaFast: 1e6 };
+    const { inverseFrequencies } = ropeFrequencies(rope, 64, 16_384);
+    const plain = ropeFrequencies({ type: "default", theta: 100 }, 64, 64).inverseFrequencies;
+    const upper = Math.min(Math.ceil((64 * Math.log(4096 / (1 * 2 * Math.PI))) / (2 * Math.log(100))), 63);
+    plain.forEach((frequency, pair) => {
+      const ramp = Math.min(pair / upper, 1);
+      const expected = (frequency / 4) * ramp + frequency * (1 - ramp);
+      expect(inverseFrequencies[pair] / expected).toBeCloseTo(1, 6);
+    });
+  });
+
   it("survives a ramp without width, as the reference does", () => {
     const rope: YarnRope = { ...yarn, factor: 2, betaFast: 2, betaSlow: 2, truncate: false };
     const { inverseFrequencies } = ropeFrequencies(rope, 8, 64);
