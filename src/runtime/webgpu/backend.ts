@@ -12,14 +12,12 @@ import { USAGE } from "./run/constants.ts";
 import { GpuContext, type GpuOptions } from "./run/device.ts";
 import type { Dispatch } from "./plan/dispatch.ts";
 import { WebGpuExecutable } from "./run/executable.ts";
+import { rowsOfPass } from "./plan/pass-rows.ts";
 import { planGpu, planGpuWeights, type GpuPlan, type GpuWeightPlan } from "./plan/plan.ts";
 import { Resources } from "./run/resources.ts";
 import type { ForcedVariants } from "./plan/select.ts";
 import { tokenChoice, type ChoiceDispatch, type TokenChoice } from "./plan/token-choice.ts";
 import { uploadRopeTable, uploadWeights } from "./run/weights.ts";
-
-/** The most rows of one pass. Prefill reads the weights once a pass; the cost is memory for activations. */
-const MAX_ROWS = 512;
 
 export interface WebGpuOptions extends GpuOptions {
   /**
@@ -52,14 +50,14 @@ export class WebGpuBackend implements Backend {
   ): Promise<GpuPreparation> {
     checkProgram(program);
     requireFormat(program, checkpoint, format);
-    const { maxRows = MAX_ROWS, prefill = "exact", forced } = this.#options;
+    const { maxRows: given, prefill = "exact", forced } = this.#options;
     const context = await GpuContext.open(this.#options);
     try {
       const { features, limits, summary } = context;
       const gpu = { features, limits, summary };
       const weights = planGpuWeights(program, checkpoint, limits);
       const planFor = (length: number): GpuPlan => {
-        const rows = rowsOfPass(program, maxRows, length);
+        const rows = rowsOfPass(program, gpu, weights, { contextLength: length, given });
         const options = { contextLength: length, slots, maxRows: rows, prefill, forced };
         return planGpu(program, checkpoint, gpu, options, weights);
       };
@@ -182,11 +180,6 @@ export class GpuPreparation implements Preparation {
       }
     }
   }
-}
-
-/** Rows of one pass: no more than there are positions, and as many where an encoder sees its input whole. */
-function rowsOfPass({ architecture }: Program, maxRows: number, contextLength: number): number {
-  return architecture === "seq2seq" ? contextLength : Math.max(1, Math.min(maxRows, contextLength));
 }
 
 function choiceDispatches({ dispatches }: TokenChoice, vocabSize: number): Map<string, Dispatch[]> {
