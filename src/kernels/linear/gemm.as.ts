@@ -9,7 +9,10 @@
 import { PANEL, TILE_COLUMNS } from "../common/simd.as";
 import { fewRows, isFew } from "./few-rows.as";
 import { heightOf, tileBf16, tileF32, zeros } from "./tile.as";
-import { byteOf, f16Even, f16Mask, f16Odd, f16Scale, wordsOf } from "./widen.as";
+import { bf16Even, bf16Mask, bf16Odd, byteOf, f16Even, f16Mask, f16Odd, f16Scale, wordsOf } from "./widen.as";
+
+/** From so many rows on, the 128-bit builds widen a bf16 tile once: they have no port to spare for it in the register tile. */
+const WIDENED_ROWS: i32 = 24;
 
 /** Packs x [rows][columns] (rows `ldx` bytes apart) for gemm; `out` holds rows x columns f32. */
 export function pack_rows(x: usize, ldx: usize, rows: i32, columns: i32, out: usize): void {
@@ -54,13 +57,14 @@ export function gemm(
       const init = add ? out : zeros();
       if (isFew(rows, format)) {
         fewRows(rows, format, a, weights, width, out, ldy, init, add ? ldy : 0);
-      } else if (format == 2) {
+      } else if (format == 2 && (WIDE || rows < WIDENED_ROWS)) {
         multiplyBf16(a, weights, out, rows, width, ldy, add);
       } else {
         let widened = weights;
         if (format != 0) {
           widened = b;
-          if (format == 1) widenF16(weights, b, width);
+          if (format == 2) widenBf16(weights, b, width);
+          else if (format == 1) widenF16(weights, b, width);
           else widenI8(weights, scales + (<usize>p << 6), b, width);
         }
         multiplyF32(a, widened, out, rows, width, ldy, add);
@@ -95,6 +99,24 @@ function multiplyBf16(a: usize, b: usize, y: usize, rows: i32, width: i32, ldy: 
     a += <usize>(height * width) << 2;
     y += <usize>height * ldy;
     r += height;
+  }
+}
+
+/** Widens `count` columns of a bf16 tile at `w` to [count][16] f32; a last odd one that is not there is written too. */
+function widenBf16(w: usize, out: usize, count: i32): void {
+  const mask = bf16Mask();
+  for (let k = 0; k < count; k += 2) {
+    const t0 = v128.load(w), t1 = v128.load(w, 16), t2 = v128.load(w, 32), t3 = v128.load(w, 48);
+    v128.store(out, bf16Even(t0));
+    v128.store(out, bf16Even(t1), 16);
+    v128.store(out, bf16Even(t2), 32);
+    v128.store(out, bf16Even(t3), 48);
+    v128.store(out, bf16Odd(t0, mask), 64);
+    v128.store(out, bf16Odd(t1, mask), 80);
+    v128.store(out, bf16Odd(t2, mask), 96);
+    v128.store(out, bf16Odd(t3, mask), 112);
+    w += 64;
+    out += 128;
   }
 }
 
