@@ -119,10 +119,10 @@ function softmax(s: usize, visible: i32, width: i32, tail: usize): void {
   const end = s + (<usize>width << 2);
   let m0 = v128.load(s), m1 = v128.load(s, 16);
   for (let p = s + 32; p < end; p += 32) {
-    m0 = f32x4.max(m0, v128.load(p));
-    m1 = f32x4.max(m1, v128.load(p, 16));
+    m0 = f32x4.pmax(m0, v128.load(p));
+    m1 = f32x4.pmax(m1, v128.load(p, 16));
   }
-  const largest = maxLanes(f32x4.max(m0, m1));
+  const largest = maxLanes(f32x4.pmax(m0, m1));
   store<f32>(tail, largest);
   const shift = v128.load32_splat(tail);
   let s0 = v128.load(zeros()), s1 = v128.load(zeros(), 16);

@@ -45,7 +45,7 @@ const EXP: usize = memory.data<f32>([
 export function exp4(x: v128): v128 {
   const lowest = v128.load32_splat(EXP, 40);
   const underflow = f32x4.lt(x, lowest);
-  x = f32x4.min(f32x4.max(x, lowest), v128.load32_splat(EXP, 44));
+  x = f32x4.pmin(f32x4.pmax(x, lowest), v128.load32_splat(EXP, 44));
   const n = f32x4.nearest(f32x4.mul(x, v128.load32_splat(EXP)));
   let r = f32x4.sub(x, f32x4.mul(n, v128.load32_splat(EXP, 4)));
   r = f32x4.sub(r, f32x4.mul(n, v128.load32_splat(EXP, 8)));

@@ -20,20 +20,58 @@ export function pack_rows(x: usize, ldx: usize, rows: i32, columns: i32, out: us
     const count = min(columns - from, TILE_COLUMNS);
     for (let r = 0; r < rows; ) {
       const height = heightOf(rows - r);
-      const source = x + <usize>r * ldx + (<usize>from << 2);
-      for (let m = 0; m < height; m++) {
-        let p = source + <usize>m * ldx;
-        let o = out + (<usize>m << 2);
-        const step = <usize>height << 2;
-        for (let k = 0; k < count; k++) {
-          store<f32>(o, load<f32>(p));
-          p += 4;
-          o += step;
-        }
-      }
+      packTile(x + <usize>r * ldx + (<usize>from << 2), ldx, height, count, out);
       out += <usize>(height * count) << 2;
       r += height;
     }
+  }
+}
+
+/** Packs `height` rows of `count` columns as [count][height], four columns at a time. */
+function packTile(x: usize, ldx: usize, height: i32, count: i32, out: usize): void {
+  const step = <usize>height << 2;
+  let k = 0;
+  for (; k + 4 <= count; k += 4) {
+    let p = x, o = out;
+    let m = 0;
+    for (; m + 4 <= height; m += 4) {
+      const r0 = v128.load(p), r1 = v128.load(p + ldx), r2 = v128.load(p + 2 * ldx), r3 = v128.load(p + 3 * ldx);
+      const t0 = v128.shuffle<i32>(r0, r1, 0, 4, 1, 5), t1 = v128.shuffle<i32>(r2, r3, 0, 4, 1, 5);
+      const t2 = v128.shuffle<i32>(r0, r1, 2, 6, 3, 7), t3 = v128.shuffle<i32>(r2, r3, 2, 6, 3, 7);
+      v128.store(o, v128.shuffle<i64>(t0, t1, 0, 2));
+      v128.store(o + step, v128.shuffle<i64>(t0, t1, 1, 3));
+      v128.store(o + 2 * step, v128.shuffle<i64>(t2, t3, 0, 2));
+      v128.store(o + 3 * step, v128.shuffle<i64>(t2, t3, 1, 3));
+      p += 4 * ldx;
+      o += 16;
+    }
+    if (m + 2 <= height) {
+      const r0 = v128.load(p), r1 = v128.load(p + ldx);
+      const low = v128.shuffle<i32>(r0, r1, 0, 4, 1, 5), high = v128.shuffle<i32>(r0, r1, 2, 6, 3, 7);
+      v128.store_lane<i64>(o, low, 0);
+      v128.store_lane<i64>(o + step, low, 1);
+      v128.store_lane<i64>(o + 2 * step, high, 0);
+      v128.store_lane<i64>(o + 3 * step, high, 1);
+      m += 2;
+      p += 2 * ldx;
+      o += 8;
+    }
+    if (m < height) {
+      const r0 = v128.load(p);
+      v128.store_lane<i32>(o, r0, 0);
+      v128.store_lane<i32>(o + step, r0, 1);
+      v128.store_lane<i32>(o + 2 * step, r0, 2);
+      v128.store_lane<i32>(o + 3 * step, r0, 3);
+    }
+    x += 16;
+    out += 4 * step;
+  }
+  for (; k < count; k++) {
+    for (let m = 0; m < height; m++) {
+      store<f32>(out + (<usize>m << 2), load<f32>(x + <usize>m * ldx));
+    }
+    x += 4;
+    out += step;
   }
 }
 

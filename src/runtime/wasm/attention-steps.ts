@@ -188,6 +188,8 @@ interface Tile {
   start: number;
   end: number;
   seen: Span;
+  /** The positions that all of its rows see: [common.start, common.end). */
+  common: { start: number; end: number };
 }
 
 /** Attention of many rows: this worker's own tiles of them, pushed to its peers. Everyone must have appended. */
@@ -222,6 +224,13 @@ export function attendTilesSteps(worker: Worker, op: AttentionOp, kv: HeadShape,
     return scratch.block;
   };
   const setVisible = (context: PassContext, tile: Tile, block: number): void => {
+    const from = block * KV_BLOCK;
+    if (tile.common.start <= from && tile.common.end >= from + KV_BLOCK) {
+      // Nearly all blocks of a long prompt.
+      const first = scratch.visible / 4;
+      i32.fill(KV_BLOCK, first, first + (tile.end - tile.start) * group);
+      return;
+    }
     let word = scratch.visible / 4;
     for (let r = tile.start; r < tile.end; r++) {
       const visible = visibleIn(span(context, r), block);
@@ -312,8 +321,10 @@ function tilesOf(context: PassContext, span: SpanOf): Tile[] {
       tile.end = r + 1;
       tile.seen.start = Math.min(tile.seen.start, row.start);
       tile.seen.end = Math.max(tile.seen.end, row.end);
+      tile.common.start = Math.max(tile.common.start, row.start);
+      tile.common.end = Math.min(tile.common.end, row.end);
     } else {
-      tiles.push({ start: r, end: r + 1, seen: row });
+      tiles.push({ start: r, end: r + 1, seen: row, common: { start: row.start, end: row.end } });
     }
   }
   return tiles;

@@ -7,10 +7,15 @@ import { kernelStep, type Step, type TaskCall, type Worker } from "./pass.ts";
 import { PANEL, panelBytes } from "../../kernels/format.ts";
 import { columnRange, roundUp } from "./plan.ts";
 
-/** All columns of this worker, for any number of rows. */
-export function columnsStep(worker: Worker, program: Program, op: ColumnOp, bank: number): Step {
+/** All columns of this worker, for any number of rows. `isPacked`: see linearStep. */
+export function columnsStep(
+  worker: Worker,
+  program: Program,
+  op: ColumnOp,
+  { bank, isPacked }: { bank: number; isPacked: boolean },
+): Step {
   if (op.role === "linear") {
-    return linearStep(worker, op, bank);
+    return linearStep(worker, op, { bank, isPacked });
   }
   const { kernels } = worker.banks[bank];
   const { start, end } = columnRange(columnsOf(program, op), worker.index, worker.threads);

@@ -7,7 +7,7 @@ import { uniformHeads } from "../state.ts";
 import { attendBlocksStep, attendTilesSteps, combineStep, exchangePartialsStep } from "./attention-steps.ts";
 import { columnsStep } from "./column-steps.ts";
 import { barrierStep, copyWithin, pushColumns } from "./exchange.ts";
-import type { Form, Instruction } from "./instruction.ts";
+import type { Form, Instruction, Place } from "./instruction.ts";
 import { logitsKernel, type LogitsKernel } from "./linear-steps.ts";
 import { kernelStep, meet, otherStep, type Step, type Worker } from "./pass.ts";
 import { SPLIT_KV_ROWS } from "./plan.ts";
@@ -53,8 +53,18 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
     vocabSize: program.vocabSize,
     isScaled: (matrix: Name) => plan.matrices[matrix].format === "f16",
   };
-  const stepsIn = (form: Form): Step[] =>
-    schedule(groups, form, options).flatMap((instruction) => bind(worker, program, form, instruction));
+  const stepsIn = (form: Form): Step[] => {
+    /** The input that the linear layer before has packed, and may leave to this one. */
+    let packed: Place | undefined;
+    return schedule(groups, form, options).flatMap((instruction) => {
+      const linear =
+        instruction.kind === "columns" && instruction.op.role === "linear" ? instruction.op : undefined;
+      const { bank } = instruction as { bank?: number };
+      const isPacked = linear !== undefined && packed?.buffer === linear.input && packed.bank === bank;
+      packed = linear === undefined || bank === undefined ? undefined : { buffer: linear.input, bank };
+      return bind(worker, program, form, instruction, isPacked);
+    });
+  };
   const compiled: CompiledEntry = { few: stepsIn("few"), many: stepsIn("many") };
   const last = groups.at(-1)?.ops.at(-1);
   if (last?.role === "logits") {
@@ -69,7 +79,13 @@ export function stepsOf({ few, many }: CompiledEntry, rows: number): readonly St
   return rows <= SPLIT_KV_ROWS ? few : many;
 }
 
-function bind(worker: Worker, program: Program, form: Form, instruction: Instruction): Step[] {
+function bind(
+  worker: Worker,
+  program: Program,
+  form: Form,
+  instruction: Instruction,
+  isPacked: boolean,
+): Step[] {
   switch (instruction.kind) {
     case "rotations":
       if (program.rope === undefined) {
@@ -83,7 +99,7 @@ function bind(worker: Worker, program: Program, form: Form, instruction: Instruc
     case "rows":
       return [rowsStep(worker, program, instruction.op, instruction.bank)];
     case "columns":
-      return [columnsStep(worker, program, instruction.op, instruction.bank)];
+      return [columnsStep(worker, program, instruction.op, { bank: instruction.bank, isPacked })];
     case "share":
       return [sharedStep(worker, program, instruction.chains, instruction.ready)];
     case "exchange": {

@@ -103,6 +103,7 @@ class LinearKernel {
     target: Target,
     accumulate: boolean,
     context: PassContext,
+    isPacked = false,
   ): void {
     const { control, plan } = this.#worker;
     if (control.isCancelRequested(context.command)) {
@@ -112,7 +113,9 @@ class LinearKernel {
     const { packed, panel } = plan.banks[this.#bank].scratch;
     const { columns, format, offset } = plan.matrices[this.#op.weight];
     const bias = this.#bias;
-    kernels.pack_rows(x, ldx, rows, columns, packed);
+    if (!isPacked) {
+      kernels.pack_rows(x, ldx, rows, columns, packed);
+    }
     if (bias !== undefined) {
       kernels.broadcast(bias, target.y, rows, this.#panels * PANEL, target.ldy, accumulate ? 1 : 0);
     }
@@ -141,7 +144,12 @@ class LinearKernel {
   }
 }
 
-export function linearStep(worker: Worker, op: LinearOp, bank: number): Step {
+/** @param isPacked whether the step before was a linear layer of the same input, and has packed its rows */
+export function linearStep(
+  worker: Worker,
+  op: LinearOp,
+  { bank, isPacked }: { bank: number; isPacked: boolean },
+): Step {
   const { buffers } = worker.plan.banks[bank];
   const kernel = new LinearKernel(worker, op);
   const x = buffers[op.input];
@@ -152,7 +160,7 @@ export function linearStep(worker: Worker, op: LinearOp, bank: number): Step {
     if (context.rows === 1) {
       single();
     } else {
-      kernel.rows(x, ldx, context.rows, target, op.accumulate, context);
+      kernel.rows(x, ldx, context.rows, target, op.accumulate, context, isPacked);
     }
   });
 }
