@@ -303,9 +303,8 @@ describe("failures", () => {
 
   test("the first fails the run and ends the others", async () => {
     const text = `- { id: slow, type: delay, duration: 1h }\n- { id: bad, input: { prompt: bad } }`;
-    const start = performance.now();
+    // A delay that went on would outlast the time limit of the test.
     await expect(runCompose(jobs(text), { input: {} }, fails(1))).rejects.toThrow("it broke");
-    expect(performance.now() - start).toBeLessThan(5000);
   });
 
   test("one of several calls that fails ends the others of its job", async () => {
