@@ -90,6 +90,15 @@ describe("beam search", () => {
     expect(newText).toBe(codec.decode(tokens.slice(0, -1)));
   });
 
+  test("goes on with all beams where the best of each are ends, however many end tokens there are", async () => {
+    const ends = [EOS, 7, 11];
+    const { generator, executable } = create({ eosTokenIds: ends, lifted: { tokens: ends, by: 8 } });
+    // So high a penalty of short sequences lets the search go on to its bound.
+    const options = { numBeams: 4, maxNewTokens: 6, lengthPenalty: 8, earlyStopping: "never" } as const;
+    await generator.generate("abc", options);
+    expect(executable.passes.map(({ tokens }) => tokens.length)).toEqual([3, 4, 4, 4, 4, 4]);
+  });
+
   test("a context that runs full ends it; a bound says length", async () => {
     const { generator } = create({ contextLength: 10 });
     const options = { numBeams: 3, ignoreEos: true };

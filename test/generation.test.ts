@@ -447,9 +447,7 @@ describe("aborting", () => {
       maxNewTokens: 1,
       onPrefill: (progress) => reports.push(progress),
     });
-    if (timings.prefillSeconds > 1) {
-      expect(reports.length).toBeGreaterThan(0);
-    }
+    // How many there are at least, the tests of the generator tell, on a device that takes its time.
     expect(reports.length).toBeLessThan(timings.prefillSeconds * 10 + 1);
     for (const [i, { done, total }] of reports.entries()) {
       expect(total).toBe(4000);

@@ -338,6 +338,20 @@ describe("text", () => {
     expect(parts.at(-1)?.result).toMatchObject({ newText: "ab", finishReason: "eos", tokens: [0, 1, 51] });
   });
 
+  test("a token that is forced at the limit is an end only where the model chose it before", async () => {
+    // The device likes best what it read last; a rule is what lets the generator choose here.
+    const { generator } = create([]);
+    const options = { doSample: false, forcedEosTokenId: 50 };
+    expect(await generator.generate([50], { ...options, maxNewTokens: 10 })).toMatchObject({
+      tokens: [50],
+      finishReason: "eos",
+    });
+    expect(await generator.generate([7], { ...options, maxNewTokens: 2 })).toMatchObject({
+      tokens: [7, 50],
+      finishReason: "length",
+    });
+  });
+
   test("a stop string ends the text before it, also when the end of the text completes it", async () => {
     const { generator } = create([0, 1, 23, 2]);
     const result = await generator.generate("z", { stop: "x" });
