@@ -10,7 +10,7 @@ export default defineConfig({
     ...quick.test,
     include: [
       "src/**/*.test.ts",
-      "test/{server,tasks,hub-fetch,hub-access,pytorch-checkpoint}.test.ts",
+      "test/{server,tasks,hub-fetch,hub-access,pytorch-checkpoint,beam-generation,sampling-golden}.test.ts",
     ],
     exclude: [...(quick.test?.exclude ?? configDefaults.exclude), "src/kernels/**"],
     reporters: [],
