@@ -137,6 +137,9 @@ describe("a detached server", () => {
       expect(here.stderr).not.toContain("Runs on the server");
       const other = await cli(["run", "-i", input], { TEST_SEED: "2" });
       expect(other.stderr).toContain("has another configuration: runs without it");
+      const threads = await cli(["run", "--threads", "1", "-i", input]);
+      expect(threads.stderr).toContain("has another configuration: runs without it");
+      expect(threads.stdout).toBe(there.stdout);
       expect(await call("GET", `${api()}/tasks?status=completed`)).toMatchObject({ json: { length: 1 } });
 
       const listed = await cli(["ps"]);

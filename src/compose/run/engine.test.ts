@@ -327,20 +327,28 @@ describe("events", () => {
 
   test("when one of two jobs fails, the other has ended before the run does", async () => {
     const fake = new FakeModels();
-    fake.delay = 30;
+    fake.delay = 200;
     const yaml = `${simple}workflow:
   jobs:
     - { id: slow, component: __component__, input: { prompt: Hi } }
-    - { id: fails, type: delay, duration: 1ms, output: "\${input.count as integer}" }
+    - { id: wait, type: delay, duration: 1ms }
+    - { id: fails, type: if, input: "\${input.count}", operator: gt, value: 1, if_true: never, depends_on: [wait] }
+    - { id: never, type: delay, duration: 1ms }
 `;
     const engine = new Engine(loadText(yaml), new ModelHost(fake.load));
+    const events: RunEvent[] = [];
     const run = (async () => {
-      const events: RunEvent[] = [];
       for await (const event of engine.run({ input: { count: "many", prompt: "Hi" } })) {
         events.push(event);
       }
     })();
-    await expect(run).rejects.toMatchObject({ code: "invalid-input" });
+    await expect(run).rejects.toThrow("gt compares two numbers or two texts");
+    expect(eventsOf(events, "job-ended")).toMatchObject([
+      { path: ["wait"], outcome: "completed" },
+      { path: ["fails"], outcome: "failed" },
+      { path: ["slow"], outcome: "aborted" },
+    ]);
+    expect(fake.calls).toHaveLength(1);
     expect(fake.active).toBe(0);
   });
 
