@@ -697,7 +697,7 @@ describe("callers who leave", () => {
     const server = await serve(streaming, models, { onFault: (error) => faults.push(error) });
     const { port } = new URL(server.origin);
     const head = "POST /api/workflows/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n";
-    for (const rest of ["Content-Length: 1000\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"inp"]) {
+    for (const rest of ["Content-Length: 1000\r\n\r\n{", 'Transfer-Encoding: chunked\r\n\r\n5\r\n{"inp']) {
       for (const leave of ["destroy", "resetAndDestroy"] as const) {
         const socket = createConnection(Number(port), "127.0.0.1");
         await new Promise<void>((resolve) => socket.write(head + rest, () => resolve()));
@@ -705,7 +705,9 @@ describe("callers who leave", () => {
         socket[leave]();
       }
     }
-    const stream = await open("POST", `${server.url}/workflows/runs`, { body: { ...run, output_only: true } });
+    const stream = await open("POST", `${server.url}/workflows/runs`, {
+      body: { ...run, output_only: true },
+    });
     await until("it writes", () => models.written > 3);
     stream.destroy();
     await until("it ends", () => models.active === 0);
