@@ -7,19 +7,24 @@
  */
 
 /** What is stored for one number. */
-export type ElementType = "f32" | "f16" | "bf16" | "f8e4m3" | "f8e5m2" | "i8" | "i4" | "u4" | "code4";
+export type ElementType = "f32" | "f16" | "bf16" | "f8e4m3" | "f8e5m2" | "i8" | "u8" | "i4" | "u4" | "code4";
 
 /** Numbers that stand for `columns` neighbouring elements q of a row together. */
 export interface Grouping {
   /** How many columns share them; "row": all of a row. */
   readonly columns: 32 | 64 | 128 | "row";
-  /** How the scale is stored, and the minimum where there is one. */
-  readonly scale: "f32" | "f16" | "bf16";
   /**
-   * What an element stands for. Absent: scale · q. "zero-point": scale · (q − zero), zero an element. "minimum": scale
-   * · q + minimum.
+   * How the scale is stored, and the minimum where there is one. "e4m4": four bits of exponent and four of mantissa, without
+   * sign, times the row's scale: 2^(e - 15) (1 + m / 16).
    */
-  readonly offset?: "zero-point" | "minimum";
+  readonly scale: "f32" | "f16" | "bf16" | "e4m4";
+  /**
+   * What an element stands for. Absent: scale · q. "zero-point": scale · (q − zero), zero an element. "sixteenths": scale
+   * · (q − zero / 16), zero a byte. "minimum": scale · q + minimum. "middle": scale · (q − 128).
+   */
+  readonly offset?: "zero-point" | "sixteenths" | "minimum" | "middle";
+  /** A scale of whole rows, by which those of groups are multiplied. */
+  readonly rowScale?: "f32";
 }
 
 /** How the numbers of a matrix are stored. */
@@ -39,6 +44,13 @@ const DESCRIPTORS = {
   bf16: { element: "bf16", code: 2 },
   /** Values and scales are two tensors of a checkpoint. No option offers it: it proves that a format may be like that. */
   "i8-row": { element: "i8", grouping: { columns: "row", scale: "f32" }, code: 3 },
+  /** What weights become on request (`Quantization`): 8.5 bits a weight, and 4.5 and 32 bits a row. */
+  int8: { element: "u8", grouping: { columns: 32, scale: "bf16", offset: "middle" }, code: 4 },
+  int4: {
+    element: "u4",
+    grouping: { columns: 32, scale: "e4m4", offset: "sixteenths", rowScale: "f32" },
+    code: 5,
+  },
 } as const satisfies Record<string, WeightFormat>;
 
 export type FormatName = keyof typeof DESCRIPTORS;
@@ -55,6 +67,7 @@ const ELEMENT_BITS: Readonly<Record<ElementType, number>> = {
   f8e4m3: 8,
   f8e5m2: 8,
   i8: 8,
+  u8: 8,
   i4: 4,
   u4: 4,
   code4: 4,
@@ -74,36 +87,66 @@ function groupsOf(format: FormatName, columns: number): number {
   return grouping.columns === "row" ? 1 : Math.ceil(columns / grouping.columns);
 }
 
-/** Bytes of a row's scales, minimums and zero points. */
+const SCALE_BITS: Readonly<Record<Grouping["scale"], number>> = { f32: 32, f16: 16, bf16: 16, e4m4: 8 };
+
+/** Bytes of the scales, minimums and zero points of a row's groups. */
 function groupBytes(format: FormatName, columns: number): number {
   const { grouping, element } = FORMATS[format];
   if (grouping === undefined) {
     return 0;
   }
-  const bits = ELEMENT_BITS[grouping.scale];
-  const offset = { none: 0, minimum: bits, "zero-point": ELEMENT_BITS[element] }[grouping.offset ?? "none"];
-  return Math.ceil((groupsOf(format, columns) * (bits + offset)) / 8);
+  const bits = SCALE_BITS[grouping.scale];
+  const offsets = { none: 0, middle: 0, minimum: bits, sixteenths: 8, "zero-point": ELEMENT_BITS[element] };
+  return Math.ceil((groupsOf(format, columns) * (bits + offsets[grouping.offset ?? "none"])) / 8);
+}
+
+/** Bytes of what a row has for all of its groups. */
+function rowScaleBytes(format: FormatName): number {
+  return FORMATS[format].grouping?.rowScale === undefined ? 0 : 4;
 }
 
 /** Bytes of a matrix [rows, columns] as it is stored, nothing padded. */
 export function matrixBytes(format: FormatName, rows: number, columns: number): number {
-  return rows * (elementBytes(format, columns) + groupBytes(format, columns));
+  return rows * (elementBytes(format, columns) + groupBytes(format, columns) + rowScaleBytes(format));
 }
 
-// On the CPU weights lie in panels of 16 rows, interleaved word by word (linear/panels.as.ts), with their scales behind
-// all of the matrix's tiles.
+/** Whether weights of this format are made while a checkpoint is loaded, out of weights that it has in another. */
+export function isQuantized(format: FormatName): format is QuantizedFormat {
+  return format === "int8" || format === "int4";
+}
+
+export type QuantizedFormat = "int8" | "int4";
+
+/** The formats that checkpoints have. */
+export type StoredFormat = Exclude<FormatName, QuantizedFormat>;
+
+// On the CPU weights lie in panels of 16 rows, interleaved word by word (linear/panels.as.ts), with the scales of rows behind
+// all of the matrix's tiles. Quantised ones come in units of columns, with the scales of their groups in each unit
+// (quantized/layout.as.ts).
 
 /** Rows of a panel; a worker owns whole panels. */
 export const PANEL = 16;
 
-/** 32-bit words of a row's elements in a tile. */
-function elementWords(format: FormatName, columns: number): number {
+/** Columns of a unit of quantised weights: two groups. */
+export const UNIT_COLUMNS = 64;
+
+/** 32-bit words that a row has in the tiles. */
+function tileWords(format: FormatName, columns: number): number {
+  if (isQuantized(format)) {
+    const bytes = elementBytes(format, UNIT_COLUMNS) + groupBytes(format, UNIT_COLUMNS);
+    return (Math.ceil(columns / UNIT_COLUMNS) * bytes) / 4;
+  }
   return Math.ceil(elementBytes(format, columns) / 4);
+}
+
+/** Bytes that a row has behind the tiles. */
+function behindTiles(format: FormatName, columns: number): number {
+  return isQuantized(format) ? rowScaleBytes(format) : groupBytes(format, columns);
 }
 
 /** Bytes of one panel, its scales included. */
 export function panelBytes(format: FormatName, columns: number): number {
-  return PANEL * (elementWords(format, columns) * 4 + groupBytes(format, columns));
+  return PANEL * (tileWords(format, columns) * 4 + behindTiles(format, columns));
 }
 
 /** Where the scales of panel `panel` of `panels` lie, in bytes from the first tile: [16] f32 for formats of one a row. */
@@ -113,7 +156,7 @@ export function panelScalesOffset(
   panels: number,
   panel: number,
 ): number {
-  return PANEL * (panels * elementWords(format, columns) * 4 + panel * groupBytes(format, columns));
+  return PANEL * (panels * tileWords(format, columns) * 4 + panel * behindTiles(format, columns));
 }
 
 // On the GPU weights lie as in the checkpoint, row by row, elements padded with zeros to whole chunks, with scales in a

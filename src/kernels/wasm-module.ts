@@ -9,6 +9,13 @@ import { wasm } from "./generated/wasm.ts";
 export const KERNEL_BUILDS = ["wide-256", "relaxed-128", "baseline"] as const;
 export type KernelBuild = (typeof KERNEL_BUILDS)[number];
 
+/**
+ * How kernels multiply integers, by the numbers that gemm_quantized knows. All give the same bits. plain: products of 16 bits, right
+ * everywhere. dot16: products of 8 bits summed in pairs (one instruction of AVX2); int8 has no use for it and takes plain. vnni:
+ * four at once, where the instruction takes weights as unsigned.
+ */
+export const DOTS = { plain: 0, vnni: 1, dot16: 2 } as const;
+
 /** The numbers by which `activate` knows activations. */
 export const ACTIVATION_CODE: Record<Activation, number> = { silu: 0, relu: 1, gelu: 2, gelu_tanh: 3 };
 
@@ -67,6 +74,35 @@ export interface Kernels {
     panels: number,
     format: number,
   ): void;
+  quantize_rows(x: Address, ldx: number, rows: number, columns: number, out: Address): void;
+  gemm_quantized(
+    a: Address,
+    rows: number,
+    w: Address,
+    panels: number,
+    first: number,
+    count: number,
+    y: Address,
+    ldy: number,
+    columns: number,
+    accumulate: number,
+    b: Address,
+    format: number,
+    dot: number,
+  ): void;
+  /** Returns 0 where a weight is no finite number. */
+  quantize_panel(
+    rows: Address,
+    stride: number,
+    columns: number,
+    count: number,
+    out: Address,
+    panel: number,
+    panels: number,
+    source: number,
+    format: number,
+    scratch: Address,
+  ): number;
   rope(
     x: Address,
     stride: number,

@@ -12,5 +12,8 @@ export { gemv_bf16, gemv_f16, gemv_f32, gemv_i8_row, scale_f16 } from "./linear/
 export { pack_panel } from "./linear/panels.as";
 export { layer_norm, rms_norm } from "./norm/norm.as";
 export { fma_peak, read_stream, read_streams4, read_wide } from "./probe/probe.as";
+export { quantize_rows } from "./quantized/activations.as";
+export { gemm_quantized } from "./quantized/product.as";
+export { quantize_panel } from "./quantized/quantize.as";
 export { rope } from "./rope/rope.as";
 export { argmax } from "./sample/argmax.as";

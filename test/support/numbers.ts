@@ -1,6 +1,6 @@
 /** Plain, slow, f64 arithmetic and number formats: what kernels and models are compared with. */
 
-import type { FormatName } from "../../src/kernels/format.ts";
+import type { StoredFormat } from "../../src/kernels/format.ts";
 
 /** Unit roundoff of f32: the largest relative error of one correctly rounded operation. */
 export const UNIT_ROUNDOFF = 2 ** -24;
@@ -25,7 +25,7 @@ export function normalNumbers(count: number, random: () => number, deviation = 1
   });
 }
 
-export type Format = FormatName;
+export type Format = StoredFormat;
 
 /** The bits of a number as bf16, the low half of its f32 cut off. */
 export function bf16Bits(value: number): number {

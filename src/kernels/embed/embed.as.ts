@@ -2,6 +2,8 @@
 
 import { TILE_COLUMNS } from "../common/simd.as";
 import { f16Scale, wordsOf } from "../linear/widen.as";
+import { weightAt } from "../quantized/dequantize.as";
+import { INT4 } from "../quantized/layout.as";
 
 /** Writes row `row` of the table, which has `panels` panels, to out [columns] f32. format: as for wordsOf. */
 export function embed(table: usize, panels: i32, row: i32, columns: i32, out: usize, format: i32): void {
@@ -11,6 +13,7 @@ export function embed(table: usize, panels: i32, row: i32, columns: i32, out: us
     const tileBytes = <usize>wordsOf(width, format) << 6;
     const first = table + <usize>(row >> 4) * tileBytes + (<usize>(row & 15) << 2);
     if (format == 3) scaleRow(first, width, load<f32>(scales + (<usize>row << 2)), out + (<usize>from << 2));
+    else if (format > 3) dequantizeRow(first, width, format == INT4 ? load<f32>(scales + (<usize>row << 2)) : 1, out + (<usize>from << 2), format);
     else widenRow(first, width, out + (<usize>from << 2), format);
     table += <usize>panels * tileBytes;
   }
@@ -36,6 +39,10 @@ function widenRow(p: usize, columns: i32, out: usize, format: i32): void {
     }
     p += 64;
   }
+}
+
+function dequantizeRow(p: usize, columns: i32, rowScale: f32, out: usize, format: i32): void {
+  for (let c = 0; c < columns; c++) store<f32>(out + (<usize>c << 2), weightAt(p, c, rowScale, format));
 }
 
 function scaleRow(p: usize, columns: i32, scale: f32, out: usize): void {

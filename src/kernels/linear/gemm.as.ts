@@ -8,6 +8,7 @@
 
 import { PANEL, TILE_COLUMNS } from "../common/simd.as";
 import { fewRows, isFew } from "./few-rows.as";
+import { widenQuantized } from "../quantized/dequantize.as";
 import { heightOf, tileBf16, tileF32, zeros } from "./tile.as";
 import { bf16Even, bf16Mask, bf16Odd, byteOf, f16Even, f16Mask, f16Odd, f16Scale, wordsOf } from "./widen.as";
 
@@ -103,7 +104,8 @@ export function gemm(
           widened = b;
           if (format == 2) widenBf16(weights, b, width);
           else if (format == 1) widenF16(weights, b, width);
-          else widenI8(weights, scales + (<usize>p << 6), b, width);
+          else if (format == 3) widenI8(weights, scales + (<usize>p << 6), b, width);
+          else widenQuantized(weights, scales + (<usize>p << 6), b, width, format);
         }
         multiplyF32(a, widened, out, rows, width, ldy, add);
       }

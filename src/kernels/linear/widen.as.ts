@@ -6,9 +6,13 @@
 // finished dot in gemv, of each weight when a panel is widened for gemm. Infinities and NaN do not occur in weights
 // (the loader does not look for them); they would become large finite numbers.
 
-/** 32-bit words that `columns` columns take. format: 0 f32, 1 f16, 2 bf16, 3 i8 with a scale a row. */
+/**
+ * 32-bit words of a row that `columns` columns take in a tile. format: 0 f32, 1 f16, 2 bf16, 3 i8 with a scale a row, 4 int8 and 5
+ * int4 in groups, which come in units of 64 columns, a word of scales in each (quantized/layout.as.ts).
+ */
 @inline
 export function wordsOf(columns: i32, format: i32): i32 {
+  if (format > 3) return ((columns + 63) >> 6) * (format == 4 ? 17 : 9);
   return format == 0 ? columns : format == 3 ? (columns + 3) >> 2 : (columns + 1) >> 1;
 }
 

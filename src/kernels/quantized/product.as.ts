@@ -1,0 +1,587 @@
+// AssemblyScript. Products of int8 activations with quantised weights: register tiles of 1 to 6 rows by 16 outputs. Integers are
+// summed exactly over a group of 32 columns and multiplied with the scales of both sides then, in f32.
+//
+// A weight is unsigned (layout.as.ts): w = s (q - zero), so that sum of w x over a group is s sx (sum of q qx - zero sum of qx).
+// The difference is a multiple of 1/16 below 2^24 / 16, exact in f32 with or without fused operations; only the products with
+// scales and the sums over groups round. Whatever multiplies the integers (`DOT`), the bits are the same.
+//
+// The order of additions into an element: in each tile of TILE_COLUMNS columns the groups from zero, from left to right; the
+// finished tiles are added to what is there. It depends neither on the number of rows nor on the build's width.
+//
+// WIDE: see linear/tile.as.ts, whose rules for 256-bit code hold here too.
+
+import { madd, PANEL, TILE_COLUMNS } from "../common/simd.as";
+import { heightOf, TILE, zeros } from "../linear/tile.as";
+import { wordsOf } from "../linear/widen.as";
+import { packedRowsBytes } from "./activations.as";
+import { INT4, INT8, LINES_BYTES, scaleOf, zeroOf } from "./layout.as";
+
+/** How integers are multiplied: 16-bit products, for every engine. */
+const DOT_PLAIN: i32 = 0;
+/** Four products of 8 bits summed to 32 bits by one instruction, whose second operand is unsigned. */
+const DOT_32: i32 = 1;
+/** Two products of 8 bits summed to 16 bits; the second operand has seven bits. */
+const DOT_16: i32 = 2;
+
+/** Where a group's weights and scales are: int8, first and second group of a unit. */
+const EIGHT_FIRST: i32 = 0;
+const EIGHT_SECOND: i32 = 1;
+/** int4: the low and the high halves of bytes. */
+const FOUR_LOW: i32 = 2;
+const FOUR_HIGH: i32 = 3;
+/** int4, unpacked by `unpack`: bytes, and f32 scales and zeros. */
+const UNPACKED: i32 = 4;
+
+/** Bytes of an unpacked unit: two groups of LINES_BYTES, then scales and zeros of each. */
+const UNPACKED_BYTES: usize = 2 * LINES_BYTES + 256;
+
+const MASKS: usize = memory.data<u32>([
+  0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f, 0x00ff00ff, 0x00ff00ff, 0x00ff00ff, 0x00ff00ff,
+  0x00010001, 0x00010001, 0x00010001, 0x00010001,
+]);
+
+/** Adds to `sum` the products of four weights of each of four rows with four activations, which are in every lane. */
+@inline
+function dot(DOT: i32, x: v128, q: v128, sum: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    if (DOT == DOT_32) return i32x4.relaxed_dot_i8x16_i7x16_add_s(x, q, sum);
+    if (DOT == DOT_16) return i16x8.add(sum, i16x8.relaxed_dot_i8x16_i7x16_s(x, q));
+  }
+  const even = i32x4.dot_i16x8_s(v128.and(q, v128.load(MASKS, 16)), i16x8.shr_s(i16x8.shl(x, 8), 8));
+  return i32x4.add(i32x4.add(sum, even), i32x4.dot_i16x8_s(i16x8.shr_u(q, 8), i16x8.shr_s(x, 8)));
+}
+
+/** Weights of a line, as bytes. */
+@inline
+function bytesOf(kind: i32, line: v128, mask: v128): v128 {
+  if (kind == FOUR_LOW) return v128.and(line, mask);
+  if (kind == FOUR_HIGH) return v128.and(i16x8.shr_u(line, 4), mask);
+  return line;
+}
+
+/** A group's sums as f32. */
+@inline
+function sumOf(DOT: i32, sum: v128): v128 {
+  if (DOT == DOT_16) return f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(sum, v128.load(MASKS, 32)));
+  return f32x4.convert_i32x4_s(sum);
+}
+
+/** Adds a finished group of four outputs to `to`; `shift`: sum of qx, times -zero for int8 and times -1/16 otherwise. */
+@inline
+function scaled(kind: i32, sum: v128, scale: v128, zero: v128, rowScale: v128, shift: v128, to: v128): v128 {
+  const exact = kind == EIGHT_FIRST || kind == EIGHT_SECOND ? f32x4.add(sum, shift) : madd(zero, shift, sum);
+  return madd(exact, f32x4.mul(scale, rowScale), to);
+}
+
+/** The scales of four outputs; `at` is their place in the line of scales. */
+@inline
+function groupScale(kind: i32, at: usize): v128 {
+  return kind == UNPACKED ? v128.load(at) : scaleOf(kind, v128.load(at));
+}
+
+/** The zeros of four outputs, in sixteenths; none for int8, whose zero is the same everywhere. */
+@inline
+function groupZero(kind: i32, at: usize, scale: v128): v128 {
+  if (kind == UNPACKED) return v128.load(at, 64);
+  return kind == FOUR_LOW || kind == FOUR_HIGH ? zeroOf(kind, v128.load(at)) : scale;
+}
+
+/**
+ * T[m, 0..16) = I[m, 0..16) + the products of one group, for M rows. A: [8][M] words of activations; S: their scales [M], with
+ * the shifts of int4 and then those of int8 `next` and 2 `next` bytes further on. B: the group's lines, `at`: its scales. T has
+ * 64 bytes a row, I `ldi`. Columns beyond 8 only in the wide build.
+ */
+@inline
+function group(M: i32, kind: i32, DOT: i32, A: usize, S: usize, next: usize, B: usize, at: usize, T: usize, I: usize, ldi: usize): void {
+  const mask = v128.load(MASKS);
+  const Z = zeros();
+  let a0 = v128.load(Z), a1 = v128.load(Z, 16), a2 = a0, a3 = a0;
+  if (WIDE) {
+    a2 = v128.load(Z, 32);
+    a3 = v128.load(Z, 48);
+  }
+  let b0 = a0, b1 = a1, b2 = a2, b3 = a3;
+  let c0 = a0, c1 = a1, c2 = a2, c3 = a3;
+  let d0 = a0, d1 = a1, d2 = a2, d3 = a3;
+  let e0 = a0, e1 = a1, e2 = a2, e3 = a3;
+  let f0 = a0, f1 = a1, f2 = a2, f3 = a3;
+  for (let line = 0; line < 8; line++) {
+    const w0 = bytesOf(kind, v128.load(B), mask), w1 = bytesOf(kind, v128.load(B, 16), mask);
+    let w2 = w0, w3 = w0;
+    if (WIDE) {
+      w2 = bytesOf(kind, v128.load(B, 32), mask);
+      w3 = bytesOf(kind, v128.load(B, 48), mask);
+    }
+    let x = v128.load32_splat(A);
+    a0 = dot(DOT, x, w0, a0);
+    a1 = dot(DOT, x, w1, a1);
+    if (WIDE) {
+      a2 = dot(DOT, x, w2, a2);
+      a3 = dot(DOT, x, w3, a3);
+    }
+    if (M > 1) {
+      x = v128.load32_splat(A, 4);
+      b0 = dot(DOT, x, w0, b0);
+      b1 = dot(DOT, x, w1, b1);
+      if (WIDE) {
+        b2 = dot(DOT, x, w2, b2);
+        b3 = dot(DOT, x, w3, b3);
+      }
+    }
+    if (M > 2) {
+      x = v128.load32_splat(A, 8);
+      c0 = dot(DOT, x, w0, c0);
+      c1 = dot(DOT, x, w1, c1);
+      if (WIDE) {
+        c2 = dot(DOT, x, w2, c2);
+        c3 = dot(DOT, x, w3, c3);
+      }
+    }
+    if (M > 3) {
+      x = v128.load32_splat(A, 12);
+      d0 = dot(DOT, x, w0, d0);
+      d1 = dot(DOT, x, w1, d1);
+      if (WIDE) {
+        d2 = dot(DOT, x, w2, d2);
+        d3 = dot(DOT, x, w3, d3);
+      }
+    }
+    if (M > 4) {
+      x = v128.load32_splat(A, 16);
+      e0 = dot(DOT, x, w0, e0);
+      e1 = dot(DOT, x, w1, e1);
+      if (WIDE) {
+        e2 = dot(DOT, x, w2, e2);
+        e3 = dot(DOT, x, w3, e3);
+      }
+    }
+    if (M > 5) {
+      x = v128.load32_splat(A, 20);
+      f0 = dot(DOT, x, w0, f0);
+      f1 = dot(DOT, x, w1, f1);
+      if (WIDE) {
+        f2 = dot(DOT, x, w2, f2);
+        f3 = dot(DOT, x, w3, f3);
+      }
+    }
+    A += <usize>M << 2;
+    B += 64;
+  }
+  const s0 = groupScale(kind, at), s1 = groupScale(kind, at + 16);
+  const z0 = groupZero(kind, at, s0), z1 = groupZero(kind, at + 16, s1);
+  let s2 = s0, s3 = s0, z2 = z0, z3 = z0;
+  if (WIDE) {
+    s2 = groupScale(kind, at + 32);
+    s3 = groupScale(kind, at + 48);
+    z2 = groupZero(kind, at + 32, s2);
+    z3 = groupZero(kind, at + 48, s3);
+  }
+  const X = S + (kind == EIGHT_FIRST || kind == EIGHT_SECOND ? 2 * next : next);
+  finish(kind, DOT, a0, a1, a2, a3, s0, s1, s2, s3, z0, z1, z2, z3, S, X, T, I);
+  if (M > 1) finish(kind, DOT, b0, b1, b2, b3, s0, s1, s2, s3, z0, z1, z2, z3, S + 4, X + 4, T + 64, I + ldi);
+  if (M > 2) finish(kind, DOT, c0, c1, c2, c3, s0, s1, s2, s3, z0, z1, z2, z3, S + 8, X + 8, T + 128, I + 2 * ldi);
+  if (M > 3) finish(kind, DOT, d0, d1, d2, d3, s0, s1, s2, s3, z0, z1, z2, z3, S + 12, X + 12, T + 192, I + 3 * ldi);
+  if (M > 4) finish(kind, DOT, e0, e1, e2, e3, s0, s1, s2, s3, z0, z1, z2, z3, S + 16, X + 16, T + 256, I + 4 * ldi);
+  if (M > 5) finish(kind, DOT, f0, f1, f2, f3, s0, s1, s2, s3, z0, z1, z2, z3, S + 20, X + 20, T + 320, I + 5 * ldi);
+}
+
+/** The end of a group for one row. */
+@inline
+function finish(
+  kind: i32, DOT: i32, v0: v128, v1: v128, v2: v128, v3: v128, s0: v128, s1: v128, s2: v128, s3: v128,
+  z0: v128, z1: v128, z2: v128, z3: v128, S: usize, X: usize, T: usize, I: usize,
+): void {
+  const rowScale = v128.load32_splat(S), shift = v128.load32_splat(X);
+  v0 = scaled(kind, sumOf(DOT, v0), s0, z0, rowScale, shift, v128.load(I));
+  v1 = scaled(kind, sumOf(DOT, v1), s1, z1, rowScale, shift, v128.load(I, 16));
+  if (WIDE) {
+    v2 = scaled(kind, sumOf(DOT, v2), s2, z2, rowScale, shift, v128.load(I, 32));
+    v3 = scaled(kind, sumOf(DOT, v3), s3, z3, rowScale, shift, v128.load(I, 48));
+  }
+  v128.store(T, v0);
+  v128.store(T, v1, 16);
+  if (WIDE) {
+    v128.store(T, v2, 32);
+    v128.store(T, v3, 48);
+  }
+}
+
+/** `group` over all sixteen outputs. */
+@inline
+function whole(M: i32, kind: i32, DOT: i32, A: usize, S: usize, next: usize, B: usize, at: usize, T: usize, I: usize, ldi: usize): void {
+  group(M, kind, DOT, A, S, next, B, at, T, I, ldi);
+  if (!WIDE) group(M, kind, DOT, A, S, next, B + 32, at + 32, T + 32, I + 32, ldi);
+}
+
+/** T [M][16] = the products of M rows with a tile of `units` units. `kind`: of the first group of a unit. */
+@inline
+function tile(M: i32, kind: i32, DOT: i32, A: usize, B: usize, units: i32, T: usize): void {
+  const next = <usize>(units * M) << 3;
+  let S = A + (<usize>(units * M) << 6);
+  let I = zeros();
+  let ldi: usize = 0;
+  for (let unit = 0; unit < units; unit++) {
+    const half = A + (<usize>M << 5), second = S + (<usize>M << 2);
+    if (kind == EIGHT_FIRST) {
+      whole(M, EIGHT_FIRST, DOT, A, S, next, B, B + 2 * LINES_BYTES, T, I, ldi);
+      whole(M, EIGHT_SECOND, DOT, half, second, next, B + LINES_BYTES, B + 2 * LINES_BYTES, T, T, 64);
+      B += 2 * LINES_BYTES + 64;
+    } else if (kind == FOUR_LOW) {
+      whole(M, FOUR_LOW, DOT, A, S, next, B, B + LINES_BYTES, T, I, ldi);
+      whole(M, FOUR_HIGH, DOT, half, second, next, B, B + LINES_BYTES, T, T, 64);
+      B += LINES_BYTES + 64;
+    } else {
+      whole(M, UNPACKED, DOT, A, S, next, B, B + 2 * LINES_BYTES, T, I, ldi);
+      whole(M, UNPACKED, DOT, half, second, next, B + LINES_BYTES, B + 2 * LINES_BYTES + 128, T, T, 64);
+      B += UNPACKED_BYTES;
+    }
+    A += <usize>M << 6;
+    S += <usize>M << 3;
+    I = T;
+    ldi = 64;
+  }
+}
+
+function eight_plain_1(A: usize, B: usize, units: i32, T: usize): void {
+  tile(1, EIGHT_FIRST, DOT_PLAIN, A, B, units, T);
+}
+function eight_plain_2(A: usize, B: usize, units: i32, T: usize): void {
+  tile(2, EIGHT_FIRST, DOT_PLAIN, A, B, units, T);
+}
+function eight_plain_3(A: usize, B: usize, units: i32, T: usize): void {
+  tile(3, EIGHT_FIRST, DOT_PLAIN, A, B, units, T);
+}
+function eight_plain_4(A: usize, B: usize, units: i32, T: usize): void {
+  tile(4, EIGHT_FIRST, DOT_PLAIN, A, B, units, T);
+}
+function eight_plain_5(A: usize, B: usize, units: i32, T: usize): void {
+  tile(5, EIGHT_FIRST, DOT_PLAIN, A, B, units, T);
+}
+function eight_plain_6(A: usize, B: usize, units: i32, T: usize): void {
+  tile(6, EIGHT_FIRST, DOT_PLAIN, A, B, units, T);
+}
+
+function eight_32_1(A: usize, B: usize, units: i32, T: usize): void {
+  tile(1, EIGHT_FIRST, DOT_32, A, B, units, T);
+}
+function eight_32_2(A: usize, B: usize, units: i32, T: usize): void {
+  tile(2, EIGHT_FIRST, DOT_32, A, B, units, T);
+}
+function eight_32_3(A: usize, B: usize, units: i32, T: usize): void {
+  tile(3, EIGHT_FIRST, DOT_32, A, B, units, T);
+}
+function eight_32_4(A: usize, B: usize, units: i32, T: usize): void {
+  tile(4, EIGHT_FIRST, DOT_32, A, B, units, T);
+}
+function eight_32_5(A: usize, B: usize, units: i32, T: usize): void {
+  tile(5, EIGHT_FIRST, DOT_32, A, B, units, T);
+}
+function eight_32_6(A: usize, B: usize, units: i32, T: usize): void {
+  tile(6, EIGHT_FIRST, DOT_32, A, B, units, T);
+}
+
+function four_plain_1(A: usize, B: usize, units: i32, T: usize): void {
+  tile(1, FOUR_LOW, DOT_PLAIN, A, B, units, T);
+}
+function four_plain_2(A: usize, B: usize, units: i32, T: usize): void {
+  tile(2, FOUR_LOW, DOT_PLAIN, A, B, units, T);
+}
+function four_plain_3(A: usize, B: usize, units: i32, T: usize): void {
+  tile(3, FOUR_LOW, DOT_PLAIN, A, B, units, T);
+}
+function four_plain_4(A: usize, B: usize, units: i32, T: usize): void {
+  tile(4, FOUR_LOW, DOT_PLAIN, A, B, units, T);
+}
+function four_plain_5(A: usize, B: usize, units: i32, T: usize): void {
+  tile(5, FOUR_LOW, DOT_PLAIN, A, B, units, T);
+}
+function four_plain_6(A: usize, B: usize, units: i32, T: usize): void {
+  tile(6, FOUR_LOW, DOT_PLAIN, A, B, units, T);
+}
+
+function four_32_1(A: usize, B: usize, units: i32, T: usize): void {
+  tile(1, FOUR_LOW, DOT_32, A, B, units, T);
+}
+function four_32_2(A: usize, B: usize, units: i32, T: usize): void {
+  tile(2, FOUR_LOW, DOT_32, A, B, units, T);
+}
+function four_32_3(A: usize, B: usize, units: i32, T: usize): void {
+  tile(3, FOUR_LOW, DOT_32, A, B, units, T);
+}
+function four_32_4(A: usize, B: usize, units: i32, T: usize): void {
+  tile(4, FOUR_LOW, DOT_32, A, B, units, T);
+}
+function four_32_5(A: usize, B: usize, units: i32, T: usize): void {
+  tile(5, FOUR_LOW, DOT_32, A, B, units, T);
+}
+function four_32_6(A: usize, B: usize, units: i32, T: usize): void {
+  tile(6, FOUR_LOW, DOT_32, A, B, units, T);
+}
+
+function four_16_1(A: usize, B: usize, units: i32, T: usize): void {
+  tile(1, FOUR_LOW, DOT_16, A, B, units, T);
+}
+function four_16_2(A: usize, B: usize, units: i32, T: usize): void {
+  tile(2, FOUR_LOW, DOT_16, A, B, units, T);
+}
+function four_16_3(A: usize, B: usize, units: i32, T: usize): void {
+  tile(3, FOUR_LOW, DOT_16, A, B, units, T);
+}
+function four_16_4(A: usize, B: usize, units: i32, T: usize): void {
+  tile(4, FOUR_LOW, DOT_16, A, B, units, T);
+}
+function four_16_5(A: usize, B: usize, units: i32, T: usize): void {
+  tile(5, FOUR_LOW, DOT_16, A, B, units, T);
+}
+function four_16_6(A: usize, B: usize, units: i32, T: usize): void {
+  tile(6, FOUR_LOW, DOT_16, A, B, units, T);
+}
+
+function unpacked_plain_1(A: usize, B: usize, units: i32, T: usize): void {
+  tile(1, UNPACKED, DOT_PLAIN, A, B, units, T);
+}
+function unpacked_plain_2(A: usize, B: usize, units: i32, T: usize): void {
+  tile(2, UNPACKED, DOT_PLAIN, A, B, units, T);
+}
+function unpacked_plain_3(A: usize, B: usize, units: i32, T: usize): void {
+  tile(3, UNPACKED, DOT_PLAIN, A, B, units, T);
+}
+function unpacked_plain_4(A: usize, B: usize, units: i32, T: usize): void {
+  tile(4, UNPACKED, DOT_PLAIN, A, B, units, T);
+}
+function unpacked_plain_5(A: usize, B: usize, units: i32, T: usize): void {
+  tile(5, UNPACKED, DOT_PLAIN, A, B, units, T);
+}
+function unpacked_plain_6(A: usize, B: usize, units: i32, T: usize): void {
+  tile(6, UNPACKED, DOT_PLAIN, A, B, units, T);
+}
+
+function unpacked_32_1(A: usize, B: usize, units: i32, T: usize): void {
+  tile(1, UNPACKED, DOT_32, A, B, units, T);
+}
+function unpacked_32_2(A: usize, B: usize, units: i32, T: usize): void {
+  tile(2, UNPACKED, DOT_32, A, B, units, T);
+}
+function unpacked_32_3(A: usize, B: usize, units: i32, T: usize): void {
+  tile(3, UNPACKED, DOT_32, A, B, units, T);
+}
+function unpacked_32_4(A: usize, B: usize, units: i32, T: usize): void {
+  tile(4, UNPACKED, DOT_32, A, B, units, T);
+}
+function unpacked_32_5(A: usize, B: usize, units: i32, T: usize): void {
+  tile(5, UNPACKED, DOT_32, A, B, units, T);
+}
+function unpacked_32_6(A: usize, B: usize, units: i32, T: usize): void {
+  tile(6, UNPACKED, DOT_32, A, B, units, T);
+}
+
+function unpacked_16_1(A: usize, B: usize, units: i32, T: usize): void {
+  tile(1, UNPACKED, DOT_16, A, B, units, T);
+}
+function unpacked_16_2(A: usize, B: usize, units: i32, T: usize): void {
+  tile(2, UNPACKED, DOT_16, A, B, units, T);
+}
+function unpacked_16_3(A: usize, B: usize, units: i32, T: usize): void {
+  tile(3, UNPACKED, DOT_16, A, B, units, T);
+}
+function unpacked_16_4(A: usize, B: usize, units: i32, T: usize): void {
+  tile(4, UNPACKED, DOT_16, A, B, units, T);
+}
+function unpacked_16_5(A: usize, B: usize, units: i32, T: usize): void {
+  tile(5, UNPACKED, DOT_16, A, B, units, T);
+}
+function unpacked_16_6(A: usize, B: usize, units: i32, T: usize): void {
+  tile(6, UNPACKED, DOT_16, A, B, units, T);
+}
+
+function eight_plain(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
+  switch (rows) {
+    case 1: eight_plain_1(A, B, units, T); break;
+    case 2: eight_plain_2(A, B, units, T); break;
+    case 3: eight_plain_3(A, B, units, T); break;
+    case 4: eight_plain_4(A, B, units, T); break;
+    case 5: eight_plain_5(A, B, units, T); break;
+    default: eight_plain_6(A, B, units, T);
+  }
+}
+
+function eight_32(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
+  switch (rows) {
+    case 1: eight_32_1(A, B, units, T); break;
+    case 2: eight_32_2(A, B, units, T); break;
+    case 3: eight_32_3(A, B, units, T); break;
+    case 4: eight_32_4(A, B, units, T); break;
+    case 5: eight_32_5(A, B, units, T); break;
+    default: eight_32_6(A, B, units, T);
+  }
+}
+
+function four_plain(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
+  switch (rows) {
+    case 1: four_plain_1(A, B, units, T); break;
+    case 2: four_plain_2(A, B, units, T); break;
+    case 3: four_plain_3(A, B, units, T); break;
+    case 4: four_plain_4(A, B, units, T); break;
+    case 5: four_plain_5(A, B, units, T); break;
+    default: four_plain_6(A, B, units, T);
+  }
+}
+
+function four_32(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
+  switch (rows) {
+    case 1: four_32_1(A, B, units, T); break;
+    case 2: four_32_2(A, B, units, T); break;
+    case 3: four_32_3(A, B, units, T); break;
+    case 4: four_32_4(A, B, units, T); break;
+    case 5: four_32_5(A, B, units, T); break;
+    default: four_32_6(A, B, units, T);
+  }
+}
+
+function four_16(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
+  switch (rows) {
+    case 1: four_16_1(A, B, units, T); break;
+    case 2: four_16_2(A, B, units, T); break;
+    case 3: four_16_3(A, B, units, T); break;
+    case 4: four_16_4(A, B, units, T); break;
+    case 5: four_16_5(A, B, units, T); break;
+    default: four_16_6(A, B, units, T);
+  }
+}
+
+function unpacked_plain(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
+  switch (rows) {
+    case 1: unpacked_plain_1(A, B, units, T); break;
+    case 2: unpacked_plain_2(A, B, units, T); break;
+    case 3: unpacked_plain_3(A, B, units, T); break;
+    case 4: unpacked_plain_4(A, B, units, T); break;
+    case 5: unpacked_plain_5(A, B, units, T); break;
+    default: unpacked_plain_6(A, B, units, T);
+  }
+}
+
+function unpacked_32(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
+  switch (rows) {
+    case 1: unpacked_32_1(A, B, units, T); break;
+    case 2: unpacked_32_2(A, B, units, T); break;
+    case 3: unpacked_32_3(A, B, units, T); break;
+    case 4: unpacked_32_4(A, B, units, T); break;
+    case 5: unpacked_32_5(A, B, units, T); break;
+    default: unpacked_32_6(A, B, units, T);
+  }
+}
+
+function unpacked_16(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
+  switch (rows) {
+    case 1: unpacked_16_1(A, B, units, T); break;
+    case 2: unpacked_16_2(A, B, units, T); break;
+    case 3: unpacked_16_3(A, B, units, T); break;
+    case 4: unpacked_16_4(A, B, units, T); break;
+    case 5: unpacked_16_5(A, B, units, T); break;
+    default: unpacked_16_6(A, B, units, T);
+  }
+}
+
+/** A tile of `rows` rows. A build has those ways to multiply that it can use. */
+function tileOf(rows: i32, kind: i32, DOT: i32, A: usize, B: usize, units: i32, T: usize): void {
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    if (kind == EIGHT_FIRST) {
+      if (DOT == DOT_32) eight_32(rows, A, B, units, T);
+      else eight_plain(rows, A, B, units, T);
+    } else if (kind == FOUR_LOW) {
+      if (DOT == DOT_32) four_32(rows, A, B, units, T);
+      else four_16(rows, A, B, units, T);
+    } else if (DOT == DOT_32) unpacked_32(rows, A, B, units, T);
+    else unpacked_16(rows, A, B, units, T);
+  } else if (kind == EIGHT_FIRST) eight_plain(rows, A, B, units, T);
+  else if (kind == FOUR_LOW) four_plain(rows, A, B, units, T);
+  else unpacked_plain(rows, A, B, units, T);
+}
+
+/** Unpacks `units` units of int4 weights at `w` to bytes, and their scales and zeros to f32. */
+function unpack(w: usize, units: i32, out: usize): void {
+  const mask = v128.load(MASKS);
+  for (let unit = 0; unit < units; unit++) {
+    for (let at: usize = 0; at < LINES_BYTES; at += 64) {
+      const p = w + at, o = out + at;
+      const w0 = v128.load(p), w1 = v128.load(p, 16), w2 = v128.load(p, 32), w3 = v128.load(p, 48);
+      v128.store(o, v128.and(w0, mask));
+      v128.store(o, v128.and(w1, mask), 16);
+      v128.store(o, v128.and(w2, mask), 32);
+      v128.store(o, v128.and(w3, mask), 48);
+      v128.store(o + LINES_BYTES, v128.and(i16x8.shr_u(w0, 4), mask));
+      v128.store(o + LINES_BYTES, v128.and(i16x8.shr_u(w1, 4), mask), 16);
+      v128.store(o + LINES_BYTES, v128.and(i16x8.shr_u(w2, 4), mask), 32);
+      v128.store(o + LINES_BYTES, v128.and(i16x8.shr_u(w3, 4), mask), 48);
+    }
+    w += LINES_BYTES;
+    out += 2 * LINES_BYTES;
+    for (let i = 0; i < 4; i++) {
+      const words = v128.load(w);
+      v128.store(out, scaleOf(FOUR_LOW, words));
+      v128.store(out, zeroOf(FOUR_LOW, words), 64);
+      v128.store(out, scaleOf(FOUR_HIGH, words), 128);
+      v128.store(out, zeroOf(FOUR_HIGH, words), 192);
+      w += 16;
+      out += 16;
+    }
+    out += 192;
+  }
+}
+
+/** y[m, 0..16) (+)= T[m, 0..16), multiplied by the scales of whole rows at `d` where the format has them. */
+function addTile(rows: i32, T: usize, d: usize, y: usize, ldy: usize, add: i32): void {
+  for (let r = 0; r < rows; r++) {
+    const init = add ? y : zeros();
+    for (let c: usize = 0; c < 64; c += 16) {
+      const t = v128.load(T + c), i = v128.load(init + c);
+      v128.store(y + c, d ? madd(t, v128.load(d + c), i) : f32x4.add(t, i));
+    }
+    T += 64;
+    y += ldy;
+  }
+}
+
+/**
+ * y[r, 16p + i] (+)= sum over k of x[r, k] * w[16p + i, k] for the panels p = first .. first + count - 1 of the `panels`
+ * panels at `w`. `a`: rows packed by `quantize_rows`. `b`: scratch of 257 x 16 f32. y: address of panel 0; rows are `ldy`
+ * bytes apart and padded to whole panels. `format`: INT8 or INT4. `DOT`: how integers are multiplied; another than
+ * DOT_PLAIN where the engine was found to do it right.
+ */
+export function gemm_quantized(
+  a: usize, rows: i32, w: usize, panels: i32, first: i32, count: i32, y: usize, ldy: usize, columns: i32, accumulate: i32,
+  b: usize, format: i32, DOT: i32,
+): void {
+  const rowScales = format == INT4 ? w + (<usize>(panels * wordsOf(columns, format)) << 6) : 0;
+  const T = b, bytes = b + 64 * TILE;
+  for (let from = 0; from < columns; from += TILE_COLUMNS) {
+    const width = min(columns - from, TILE_COLUMNS);
+    const units = (width + 63) >> 6;
+    const add = accumulate | from;
+    const tileBytes = <usize>wordsOf(width, format) << 6;
+    let weights = w + <usize>first * tileBytes;
+    for (let p = first; p < first + count; p++) {
+      let B = weights;
+      let kind = format == INT4 ? FOUR_LOW : EIGHT_FIRST;
+      if (format == INT4 && rows > TILE) {
+        unpack(weights, units, bytes);
+        B = bytes;
+        kind = UNPACKED;
+      }
+      const d = rowScales ? rowScales + (<usize>p << 6) : 0;
+      let A = a;
+      let out = y + (<usize>(p * PANEL) << 2);
+      for (let r = 0; r < rows; ) {
+        const height = heightOf(rows - r);
+        tileOf(height, kind, DOT, A, B, units, T);
+        addTile(height, T, d, out, ldy, add);
+        A += packedRowsBytes(height, units);
+        out += <usize>height * ldy;
+        r += height;
+      }
+      weights += tileBytes;
+    }
+    w += <usize>panels * tileBytes;
+    a += packedRowsBytes(rows, units);
+  }
+}
