@@ -16,6 +16,7 @@ import type { FormatName } from "../kernels/format.ts";
 import type { ModelComposeError } from "../base/errors.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import type { DeviceInfo } from "./device-types.ts";
+import type { Quantization } from "./held-formats.ts";
 import type { Program } from "./program.ts";
 import type { SequenceRules } from "./sampling/token-rules.ts";
 import type { ResolvedSampling } from "./sampling/options.ts";
@@ -36,6 +37,8 @@ export interface ExecutableOptions {
   slots: number;
   /** The format of all matrices; default: each as the checkpoint has it. "unsupported" where it has another. */
   format?: FormatName;
+  /** What weights become while they are loaded. Default "none". */
+  quantization?: Quantization;
 }
 
 /** How loading is watched and stopped. */

@@ -2,11 +2,23 @@
 // numbers depend on nothing but itself.
 
 import { TILE_COLUMNS } from "../common/simd.as";
-import { heightOf } from "../linear/tile.as";
 
 // By offset in bytes: 0: mask of a number without its sign, 4: what added to a number rounds it to the nearest integer, ties to
 // even, in the lowest bits; 8: the least maximum of a group that is not taken as zero (1e-30).
 const CONSTANTS: usize = memory.data<u32>([0x7fffffff, 0x4b400000, 0x0da24260]);
+
+/**
+ * Rows of a full register tile, as measured: a fourth one makes the wide build slower (V8 runs out of registers), a third one more
+ * pays in 128 bits. WIDE: see linear/tile.as.ts.
+ */
+export const TILE: i32 = WIDE ? 3 : 4;
+
+/** Rows of the next tile where `rows` are left: no more tiles than needed, all of about one height. */
+@inline
+export function heightOf(rows: i32): i32 {
+  const tiles = (rows + TILE - 1) / TILE;
+  return (rows + tiles - 1) / tiles;
+}
 
 /** Bytes of `rows` packed rows of `units` units: 64 integers, then scale and both shifts of two groups. */
 @inline

@@ -1,4 +1,4 @@
-// AssemblyScript. Products of int8 activations with quantised weights: register tiles of 1 to 6 rows by 16 outputs. Integers are
+// AssemblyScript. Products of int8 activations with quantised weights: register tiles of 1 to 4 rows by 16 outputs. Integers are
 // summed exactly over a group of 32 columns and multiplied with the scales of both sides then, in f32.
 //
 // A weight is unsigned (layout.as.ts): w = s (q - zero), so that sum of w x over a group is s sx (sum of q qx - zero sum of qx).
@@ -11,9 +11,9 @@
 // WIDE: see linear/tile.as.ts, whose rules for 256-bit code hold here too.
 
 import { madd, PANEL, TILE_COLUMNS } from "../common/simd.as";
-import { heightOf, TILE, zeros } from "../linear/tile.as";
+import { zeros } from "../linear/tile.as";
 import { wordsOf } from "../linear/widen.as";
-import { packedRowsBytes } from "./activations.as";
+import { heightOf, packedRowsBytes, TILE } from "./activations.as";
 import { INT4, INT8, LINES_BYTES, scaleOf, zeroOf } from "./layout.as";
 
 /** How integers are multiplied: 16-bit products, for every engine. */
@@ -103,8 +103,6 @@ function group(M: i32, kind: i32, DOT: i32, A: usize, S: usize, next: usize, B: 
   let b0 = a0, b1 = a1, b2 = a2, b3 = a3;
   let c0 = a0, c1 = a1, c2 = a2, c3 = a3;
   let d0 = a0, d1 = a1, d2 = a2, d3 = a3;
-  let e0 = a0, e1 = a1, e2 = a2, e3 = a3;
-  let f0 = a0, f1 = a1, f2 = a2, f3 = a3;
   for (let line = 0; line < 8; line++) {
     const w0 = bytesOf(kind, v128.load(B), mask), w1 = bytesOf(kind, v128.load(B, 16), mask);
     let w2 = w0, w3 = w0;
@@ -146,24 +144,6 @@ function group(M: i32, kind: i32, DOT: i32, A: usize, S: usize, next: usize, B: 
         d3 = dot(DOT, x, w3, d3);
       }
     }
-    if (M > 4) {
-      x = v128.load32_splat(A, 16);
-      e0 = dot(DOT, x, w0, e0);
-      e1 = dot(DOT, x, w1, e1);
-      if (WIDE) {
-        e2 = dot(DOT, x, w2, e2);
-        e3 = dot(DOT, x, w3, e3);
-      }
-    }
-    if (M > 5) {
-      x = v128.load32_splat(A, 20);
-      f0 = dot(DOT, x, w0, f0);
-      f1 = dot(DOT, x, w1, f1);
-      if (WIDE) {
-        f2 = dot(DOT, x, w2, f2);
-        f3 = dot(DOT, x, w3, f3);
-      }
-    }
     A += <usize>M << 2;
     B += 64;
   }
@@ -181,8 +161,6 @@ function group(M: i32, kind: i32, DOT: i32, A: usize, S: usize, next: usize, B: 
   if (M > 1) finish(kind, DOT, b0, b1, b2, b3, s0, s1, s2, s3, z0, z1, z2, z3, S + 4, X + 4, T + 64, I + ldi);
   if (M > 2) finish(kind, DOT, c0, c1, c2, c3, s0, s1, s2, s3, z0, z1, z2, z3, S + 8, X + 8, T + 128, I + 2 * ldi);
   if (M > 3) finish(kind, DOT, d0, d1, d2, d3, s0, s1, s2, s3, z0, z1, z2, z3, S + 12, X + 12, T + 192, I + 3 * ldi);
-  if (M > 4) finish(kind, DOT, e0, e1, e2, e3, s0, s1, s2, s3, z0, z1, z2, z3, S + 16, X + 16, T + 256, I + 4 * ldi);
-  if (M > 5) finish(kind, DOT, f0, f1, f2, f3, s0, s1, s2, s3, z0, z1, z2, z3, S + 20, X + 20, T + 320, I + 5 * ldi);
 }
 
 /** The end of a group for one row. */
@@ -254,12 +232,6 @@ function eight_plain_3(A: usize, B: usize, units: i32, T: usize): void {
 function eight_plain_4(A: usize, B: usize, units: i32, T: usize): void {
   tile(4, EIGHT_FIRST, DOT_PLAIN, A, B, units, T);
 }
-function eight_plain_5(A: usize, B: usize, units: i32, T: usize): void {
-  tile(5, EIGHT_FIRST, DOT_PLAIN, A, B, units, T);
-}
-function eight_plain_6(A: usize, B: usize, units: i32, T: usize): void {
-  tile(6, EIGHT_FIRST, DOT_PLAIN, A, B, units, T);
-}
 
 function eight_32_1(A: usize, B: usize, units: i32, T: usize): void {
   tile(1, EIGHT_FIRST, DOT_32, A, B, units, T);
@@ -272,12 +244,6 @@ function eight_32_3(A: usize, B: usize, units: i32, T: usize): void {
 }
 function eight_32_4(A: usize, B: usize, units: i32, T: usize): void {
   tile(4, EIGHT_FIRST, DOT_32, A, B, units, T);
-}
-function eight_32_5(A: usize, B: usize, units: i32, T: usize): void {
-  tile(5, EIGHT_FIRST, DOT_32, A, B, units, T);
-}
-function eight_32_6(A: usize, B: usize, units: i32, T: usize): void {
-  tile(6, EIGHT_FIRST, DOT_32, A, B, units, T);
 }
 
 function four_plain_1(A: usize, B: usize, units: i32, T: usize): void {
@@ -292,12 +258,6 @@ function four_plain_3(A: usize, B: usize, units: i32, T: usize): void {
 function four_plain_4(A: usize, B: usize, units: i32, T: usize): void {
   tile(4, FOUR_LOW, DOT_PLAIN, A, B, units, T);
 }
-function four_plain_5(A: usize, B: usize, units: i32, T: usize): void {
-  tile(5, FOUR_LOW, DOT_PLAIN, A, B, units, T);
-}
-function four_plain_6(A: usize, B: usize, units: i32, T: usize): void {
-  tile(6, FOUR_LOW, DOT_PLAIN, A, B, units, T);
-}
 
 function four_32_1(A: usize, B: usize, units: i32, T: usize): void {
   tile(1, FOUR_LOW, DOT_32, A, B, units, T);
@@ -310,12 +270,6 @@ function four_32_3(A: usize, B: usize, units: i32, T: usize): void {
 }
 function four_32_4(A: usize, B: usize, units: i32, T: usize): void {
   tile(4, FOUR_LOW, DOT_32, A, B, units, T);
-}
-function four_32_5(A: usize, B: usize, units: i32, T: usize): void {
-  tile(5, FOUR_LOW, DOT_32, A, B, units, T);
-}
-function four_32_6(A: usize, B: usize, units: i32, T: usize): void {
-  tile(6, FOUR_LOW, DOT_32, A, B, units, T);
 }
 
 function four_16_1(A: usize, B: usize, units: i32, T: usize): void {
@@ -330,12 +284,6 @@ function four_16_3(A: usize, B: usize, units: i32, T: usize): void {
 function four_16_4(A: usize, B: usize, units: i32, T: usize): void {
   tile(4, FOUR_LOW, DOT_16, A, B, units, T);
 }
-function four_16_5(A: usize, B: usize, units: i32, T: usize): void {
-  tile(5, FOUR_LOW, DOT_16, A, B, units, T);
-}
-function four_16_6(A: usize, B: usize, units: i32, T: usize): void {
-  tile(6, FOUR_LOW, DOT_16, A, B, units, T);
-}
 
 function unpacked_plain_1(A: usize, B: usize, units: i32, T: usize): void {
   tile(1, UNPACKED, DOT_PLAIN, A, B, units, T);
@@ -348,12 +296,6 @@ function unpacked_plain_3(A: usize, B: usize, units: i32, T: usize): void {
 }
 function unpacked_plain_4(A: usize, B: usize, units: i32, T: usize): void {
   tile(4, UNPACKED, DOT_PLAIN, A, B, units, T);
-}
-function unpacked_plain_5(A: usize, B: usize, units: i32, T: usize): void {
-  tile(5, UNPACKED, DOT_PLAIN, A, B, units, T);
-}
-function unpacked_plain_6(A: usize, B: usize, units: i32, T: usize): void {
-  tile(6, UNPACKED, DOT_PLAIN, A, B, units, T);
 }
 
 function unpacked_32_1(A: usize, B: usize, units: i32, T: usize): void {
@@ -368,12 +310,6 @@ function unpacked_32_3(A: usize, B: usize, units: i32, T: usize): void {
 function unpacked_32_4(A: usize, B: usize, units: i32, T: usize): void {
   tile(4, UNPACKED, DOT_32, A, B, units, T);
 }
-function unpacked_32_5(A: usize, B: usize, units: i32, T: usize): void {
-  tile(5, UNPACKED, DOT_32, A, B, units, T);
-}
-function unpacked_32_6(A: usize, B: usize, units: i32, T: usize): void {
-  tile(6, UNPACKED, DOT_32, A, B, units, T);
-}
 
 function unpacked_16_1(A: usize, B: usize, units: i32, T: usize): void {
   tile(1, UNPACKED, DOT_16, A, B, units, T);
@@ -387,21 +323,13 @@ function unpacked_16_3(A: usize, B: usize, units: i32, T: usize): void {
 function unpacked_16_4(A: usize, B: usize, units: i32, T: usize): void {
   tile(4, UNPACKED, DOT_16, A, B, units, T);
 }
-function unpacked_16_5(A: usize, B: usize, units: i32, T: usize): void {
-  tile(5, UNPACKED, DOT_16, A, B, units, T);
-}
-function unpacked_16_6(A: usize, B: usize, units: i32, T: usize): void {
-  tile(6, UNPACKED, DOT_16, A, B, units, T);
-}
 
 function eight_plain(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
   switch (rows) {
     case 1: eight_plain_1(A, B, units, T); break;
     case 2: eight_plain_2(A, B, units, T); break;
     case 3: eight_plain_3(A, B, units, T); break;
-    case 4: eight_plain_4(A, B, units, T); break;
-    case 5: eight_plain_5(A, B, units, T); break;
-    default: eight_plain_6(A, B, units, T);
+    default: eight_plain_4(A, B, units, T);
   }
 }
 
@@ -410,9 +338,7 @@ function eight_32(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
     case 1: eight_32_1(A, B, units, T); break;
     case 2: eight_32_2(A, B, units, T); break;
     case 3: eight_32_3(A, B, units, T); break;
-    case 4: eight_32_4(A, B, units, T); break;
-    case 5: eight_32_5(A, B, units, T); break;
-    default: eight_32_6(A, B, units, T);
+    default: eight_32_4(A, B, units, T);
   }
 }
 
@@ -421,9 +347,7 @@ function four_plain(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
     case 1: four_plain_1(A, B, units, T); break;
     case 2: four_plain_2(A, B, units, T); break;
     case 3: four_plain_3(A, B, units, T); break;
-    case 4: four_plain_4(A, B, units, T); break;
-    case 5: four_plain_5(A, B, units, T); break;
-    default: four_plain_6(A, B, units, T);
+    default: four_plain_4(A, B, units, T);
   }
 }
 
@@ -432,9 +356,7 @@ function four_32(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
     case 1: four_32_1(A, B, units, T); break;
     case 2: four_32_2(A, B, units, T); break;
     case 3: four_32_3(A, B, units, T); break;
-    case 4: four_32_4(A, B, units, T); break;
-    case 5: four_32_5(A, B, units, T); break;
-    default: four_32_6(A, B, units, T);
+    default: four_32_4(A, B, units, T);
   }
 }
 
@@ -443,9 +365,7 @@ function four_16(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
     case 1: four_16_1(A, B, units, T); break;
     case 2: four_16_2(A, B, units, T); break;
     case 3: four_16_3(A, B, units, T); break;
-    case 4: four_16_4(A, B, units, T); break;
-    case 5: four_16_5(A, B, units, T); break;
-    default: four_16_6(A, B, units, T);
+    default: four_16_4(A, B, units, T);
   }
 }
 
@@ -454,9 +374,7 @@ function unpacked_plain(rows: i32, A: usize, B: usize, units: i32, T: usize): vo
     case 1: unpacked_plain_1(A, B, units, T); break;
     case 2: unpacked_plain_2(A, B, units, T); break;
     case 3: unpacked_plain_3(A, B, units, T); break;
-    case 4: unpacked_plain_4(A, B, units, T); break;
-    case 5: unpacked_plain_5(A, B, units, T); break;
-    default: unpacked_plain_6(A, B, units, T);
+    default: unpacked_plain_4(A, B, units, T);
   }
 }
 
@@ -465,9 +383,7 @@ function unpacked_32(rows: i32, A: usize, B: usize, units: i32, T: usize): void 
     case 1: unpacked_32_1(A, B, units, T); break;
     case 2: unpacked_32_2(A, B, units, T); break;
     case 3: unpacked_32_3(A, B, units, T); break;
-    case 4: unpacked_32_4(A, B, units, T); break;
-    case 5: unpacked_32_5(A, B, units, T); break;
-    default: unpacked_32_6(A, B, units, T);
+    default: unpacked_32_4(A, B, units, T);
   }
 }
 
@@ -476,9 +392,7 @@ function unpacked_16(rows: i32, A: usize, B: usize, units: i32, T: usize): void 
     case 1: unpacked_16_1(A, B, units, T); break;
     case 2: unpacked_16_2(A, B, units, T); break;
     case 3: unpacked_16_3(A, B, units, T); break;
-    case 4: unpacked_16_4(A, B, units, T); break;
-    case 5: unpacked_16_5(A, B, units, T); break;
-    default: unpacked_16_6(A, B, units, T);
+    default: unpacked_16_4(A, B, units, T);
   }
 }
 

@@ -63,7 +63,7 @@ describe.each(BUILDS)("%s", (build) => {
     columns: number,
     weights: { packed: { address: number }; panels: number },
     format: QuantizedFormat,
-    { dot = DOTS.plain, before = undefined as Float32Array | undefined, slice = 1e9 } = {},
+    { dot = DOTS.plain as number, before = undefined as Float32Array | undefined, slice = 1e9 } = {},
   ): Float32Array {
     const count = x.length / columns;
     const ldx = roundUp(columns, PANEL);
@@ -170,7 +170,13 @@ describe.each(BUILDS)("%s", (build) => {
           const values = new Float32Array(300).fill(0.25);
           values[at] = bad;
           const bytes = new Uint8Array(values.buffer);
-          const matrix = { format: "f32", rows: 1, columns: 300, bytes, values: new Float64Array(300) } as const;
+          const matrix = {
+            format: "f32",
+            rows: 1,
+            columns: 300,
+            bytes,
+            values: new Float64Array(300),
+          } as const;
           expect(quantize(matrix, format).isFinite, `${bad} at ${at}`).toBe(false);
         }
       }
@@ -185,7 +191,9 @@ describe.each(BUILDS)("%s", (build) => {
           const x = normalNumbers(7 * columns, random);
           const exact = { ...matrix, values: weights.values };
           const { values, bound } = product(quantizedActivations(x, columns), exact);
-          const y = multiply(x, columns, weights, format).filter((_, i) => i % (weights.panels * PANEL) < rows);
+          const y = multiply(x, columns, weights, format).filter(
+            (_, i) => i % (weights.panels * PANEL) < rows,
+          );
           const { ratio, text } = worstError(y, values, (i) => 4 * bound[i]);
           expect(ratio, `[${rows}, ${columns}]: ${text}`).toBeLessThanOrEqual(1);
           lab.checkGuards();
@@ -230,7 +238,10 @@ describe.each(BUILDS)("%s", (build) => {
       const weights = quantize(matrix, format);
       for (const sign of [1, -1]) {
         const x = new Float32Array(columns).fill(sign * 3);
-        const { values, bound } = product(quantizedActivations(x, columns), { ...matrix, values: weights.values });
+        const { values, bound } = product(quantizedActivations(x, columns), {
+          ...matrix,
+          values: weights.values,
+        });
         for (const dot of dotsOf(build)) {
           const y = multiply(x, columns, weights, format, { dot });
           expect(Math.abs(y[0] - values[0]), `dot ${dot}`).toBeLessThanOrEqual(4 * bound[0]);
@@ -263,8 +274,10 @@ describe.each(BUILDS)("%s", (build) => {
       const out = lab.take(columns);
       for (const row of [0, 15, 16, 32]) {
         lab.kernels.embed(packed.address, panels, row, columns, out.address, FORMATS[format].code);
-        const { ratio, text } = worstError(out.f32, values.subarray(row * columns, (row + 1) * columns), (i) =>
-          Math.abs(values[row * columns + i]) * 2 ** -22 + 1e-30,
+        const { ratio, text } = worstError(
+          out.f32,
+          values.subarray(row * columns, (row + 1) * columns),
+          (i) => Math.abs(values[row * columns + i]) * 2 ** -22 + 1e-30,
         );
         expect(ratio, text).toBeLessThanOrEqual(1);
       }

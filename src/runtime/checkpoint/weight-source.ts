@@ -2,7 +2,7 @@
  * Finds the rows of a checkpoint's tensor that are a weight of a Program: the whole tensor of its name, or some of the
  * rows of another (one of several matrices that the file holds as one), transposed or not.
  */
-import { FORMAT_NAMES, type FormatName } from "../../kernels/format.ts";
+import { FORMAT_NAMES, type FormatName, type StoredFormat } from "../../kernels/format.ts";
 import { requireTensor, type Checkpoint, type WeightTensor } from "./checkpoint.ts";
 import { ModelComposeError } from "../../base/errors.ts";
 import type { Precision } from "../device-types.ts";
@@ -15,7 +15,7 @@ import { readTensorRows, type ReadRowsOptions } from "./weight-reader.ts";
 export interface WeightSlice {
   tensor: WeightTensor<keyof typeof FORMAT_OF>;
   /** The format that the tensor is stored in, or tensor and scales together. */
-  format: FormatName;
+  format: StoredFormat;
   /** The scales, one for each of these rows, in a format that has one a row; absent in others. */
   scales?: VectorSlice;
   rows: number;
@@ -33,7 +33,7 @@ export interface VectorSlice extends WeightSlice {
 
 /** The format that kernels read a tensor of each dtype as; I8 comes with scales. */
 const FORMAT_OF = { F32: "f32", F16: "f16", BF16: "bf16", I8: "i8-row" } as const satisfies Partial<
-  Record<CheckpointDType, FormatName>
+  Record<CheckpointDType, StoredFormat>
 >;
 
 /**

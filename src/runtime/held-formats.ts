@@ -1,0 +1,49 @@
+/** In which format a device holds each matrix: as the checkpoint stores it, or quantised while it is loaded. */
+import type { FormatName, QuantizedFormat, StoredFormat } from "../kernels/format.ts";
+import type { Name, Op, Program } from "./program.ts";
+
+/** What weights become while they are loaded. "none": they stay as the checkpoint has them. */
+export type Quantization = "none" | QuantizedFormat;
+
+/** The format of a matrix that a checkpoint has in format `stored`. */
+export type HeldFormats = (matrix: Name, stored: StoredFormat) => FormatName;
+
+/**
+ * The formats of a program's matrices. Tables of positions, which are added as they are, and weights that the checkpoint has
+ * quantised stay what they are. With "int4" those of which errors cost most are int8: the table of tokens and the output
+ * layer, and the projections of values, which are small.
+ */
+export function heldFormats(program: Program, quantization: Quantization): HeldFormats {
+  if (quantization === "none") {
+    return (_, stored) => stored;
+  }
+  const ops = [...program.entries.values()].flatMap((groups) => groups.flatMap((group) => group.ops));
+  const positions = new Set(ops.flatMap((op) => (op.role === "positions" ? [op.table] : [])));
+  const sensitive = new Set(ops.flatMap((op) => sensitiveMatrices(op, ops)));
+  return (matrix, stored) => {
+    if (positions.has(matrix) || stored === "i8-row") {
+      return stored;
+    }
+    return sensitive.has(matrix) ? "int8" : quantization;
+  };
+}
+
+function sensitiveMatrices(op: Op, ops: readonly Op[]): Name[] {
+  switch (op.role) {
+    case "embed":
+      return [op.table];
+    case "logits":
+      return [op.weight];
+    case "append":
+      return valueMatrices(op.value, op, ops);
+    default:
+      return [];
+  }
+}
+
+/** The matrices whose product is the buffer `value` when `append` reads it: the last that were written there before. */
+function valueMatrices(value: Name, append: Op, ops: readonly Op[]): Name[] {
+  const before = ops.slice(0, ops.indexOf(append)).reverse();
+  const writer = before.find((op) => op.role === "linear" && op.output === value);
+  return writer?.role === "linear" ? [writer.weight] : [];
+}
