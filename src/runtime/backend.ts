@@ -15,7 +15,7 @@
 import type { FormatName } from "../kernels/format.ts";
 import type { ModelComposeError } from "../base/errors.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
-import type { DeviceInfo } from "./device-types.ts";
+import type { Activations, DeviceInfo } from "./device-types.ts";
 import type { Quantization } from "./held-formats.ts";
 import type { Program } from "./program.ts";
 import type { SequenceRules } from "./sampling/token-rules.ts";
@@ -39,6 +39,8 @@ export interface ExecutableOptions {
   format?: FormatName;
   /** What weights become while they are loaded. Default "none". */
   quantization?: Quantization;
+  /** How activations are multiplied with quantised weights on the CPU. Default "int8". */
+  activations?: Activations;
 }
 
 /** How loading is watched and stopped. */

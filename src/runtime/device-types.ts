@@ -25,5 +25,11 @@ export interface DeviceInfo {
  */
 export type PrefillMode = "exact" | "f16" | "subgroup-matrix";
 
+/**
+ * How activations meet quantised weights on the CPU. "int8": quantised too, each group of 32 by its largest number, and
+ * multiplied as integers. "float32": as they are; the weights are widened, which is slow. A GPU always does the latter.
+ */
+export type Activations = "int8" | "float32";
+
 /** How weights are held in memory; nothing converts them yet. */
 export type Precision = "stored" | "float32" | "float16" | "bfloat16";

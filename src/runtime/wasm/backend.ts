@@ -18,6 +18,7 @@ import { admittedLength } from "../late-context.ts";
 import { availableCores } from "../platform/system.ts";
 import { FORWARD, type Program } from "../program.ts";
 import { WasmExecutable } from "./executable.ts";
+import { bestIntegerDot } from "./integer-dot.ts";
 import { bestKernelBuild, kernelModule } from "./kernel-builds.ts";
 import { placedBytes, planBytes, planMemory, type MemoryPlan } from "./plan.ts";
 
@@ -71,7 +72,7 @@ export class WasmBackend implements Backend {
   async prepare(
     program: Program,
     checkpoint: Checkpoint,
-    { contextLength, slots, format }: ExecutableOptions,
+    { contextLength, slots, format, quantization = "none", activations = "int8" }: ExecutableOptions,
   ): Promise<WasmPreparation> {
     checkProgram(program);
     requireFormat(program, checkpoint, format);
@@ -83,12 +84,14 @@ export class WasmBackend implements Backend {
         maxRows: Math.max(16, program.architecture === "seq2seq" ? length : Math.min(maxRows, length)),
         slots,
         contextLength: length,
+        quantization,
         bankLimit,
       });
     const plan =
       typeof contextLength === "number" ? planFor(contextLength) : await reserve(contextLength, planFor);
     const { device, kernelBuild } = this;
-    return new WasmPreparation({ program, plan, planFor, contextLength, device, kernelBuild });
+    const integerDot = activations === "int8" ? bestIntegerDot(kernelBuild) : undefined;
+    return new WasmPreparation({ program, plan, planFor, contextLength, device, kernelBuild, integerDot });
   }
 }
 
@@ -123,6 +126,7 @@ interface PreparationParts {
   readonly contextLength: ExecutableOptions["contextLength"];
   readonly device: DeviceInfo;
   readonly kernelBuild: KernelBuild;
+  readonly integerDot: number | undefined;
 }
 
 export class WasmPreparation implements Preparation {
@@ -172,12 +176,13 @@ export class WasmPreparation implements Preparation {
     length: Promise<number> | undefined,
     hooks: LoadHooks,
   ): Promise<WasmExecutable> {
-    const { program, device, kernelBuild } = this.#parts;
+    const { program, device, kernelBuild, integerDot } = this.#parts;
     const executable = new WasmExecutable(program, {
       plan,
       device,
       memory: this.#memoryOf(plan),
       kernelBuild,
+      integerDot,
     });
     try {
       await executable.load(hooks, length);

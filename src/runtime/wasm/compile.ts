@@ -8,7 +8,7 @@ import { attendBlocksStep, attendTilesSteps, combineStep, exchangePartialsStep }
 import { columnsStep } from "./column-steps.ts";
 import { barrierStep, copyWithin, pushColumns } from "./exchange.ts";
 import type { Form, Instruction, Place } from "./instruction.ts";
-import { logitsKernel, type LogitsKernel } from "./linear-steps.ts";
+import { logitsKernel, preparationOf, type LogitsKernel, type Preparation } from "./linear-steps.ts";
 import { kernelStep, meet, otherStep, type Step, type Worker } from "./pass.ts";
 import { SPLIT_KV_ROWS } from "./plan.ts";
 import { rotationsStep, rowsStep } from "./row-steps.ts";
@@ -51,17 +51,25 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
     banks: plan.groupBanks[entry],
     buffers: program.buffers,
     vocabSize: program.vocabSize,
-    isScaled: (matrix: Name) => plan.matrices[matrix].format === "f16",
+    isScaled: (matrix: Name) => preparationOf(worker, matrix) !== "f32",
   };
   const stepsIn = (form: Form): Step[] => {
     /** The input that the linear layer before has packed, and may leave to this one. */
-    let packed: Place | undefined;
+    let packed: (Place & { preparation: Preparation }) | undefined;
     return schedule(groups, form, options).flatMap((instruction) => {
       const linear =
         instruction.kind === "columns" && instruction.op.role === "linear" ? instruction.op : undefined;
       const { bank } = instruction as { bank?: number };
-      const isPacked = linear !== undefined && packed?.buffer === linear.input && packed.bank === bank;
-      packed = linear === undefined || bank === undefined ? undefined : { buffer: linear.input, bank };
+      const preparation = linear === undefined ? undefined : preparationOf(worker, linear.weight);
+      const isPacked =
+        packed !== undefined &&
+        packed.buffer === linear?.input &&
+        packed.bank === bank &&
+        packed.preparation === preparation;
+      packed =
+        linear === undefined || bank === undefined || preparation === undefined
+          ? undefined
+          : { buffer: linear.input, bank, preparation };
       return bind(worker, program, form, instruction, isPacked);
     });
   };

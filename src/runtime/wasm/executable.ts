@@ -17,7 +17,7 @@ import type { DeviceInfo } from "../device-types.ts";
 import { FORWARD, opAccess, type Program } from "../program.ts";
 import { SlotSequences } from "../slot-sequences.ts";
 import { kernelModule } from "./kernel-builds.ts";
-import { planBytes, type MemoryPlan } from "./plan.ts";
+import { planBytes, storedBytes, type MemoryPlan } from "./plan.ts";
 import type { Command, MeasureCommand } from "./protocol.ts";
 import { TokenChannel } from "./token-channel.ts";
 import { WorkerGroup } from "./worker-group.ts";
@@ -28,6 +28,7 @@ export interface WasmPlan {
   readonly device: DeviceInfo;
   readonly memory: MemoryUse;
   readonly kernelBuild: KernelBuild;
+  readonly integerDot: number | undefined;
 }
 
 const PROGRESS_INTERVAL_MILLISECONDS = 200;
@@ -45,13 +46,13 @@ export class WasmExecutable implements Executable {
   #lastSnapshot = 0;
 
   constructor(program: Program, parts: WasmPlan) {
-    const { plan, device, kernelBuild } = parts;
+    const { plan, device, kernelBuild, integerDot } = parts;
     this.device = device;
     this.maxRows = plan.maxRows;
     this.#plan = parts;
     this.#program = program;
     this.#limits = { program, ...plan };
-    this.#workers = new WorkerGroup(program, plan, kernelModule(kernelBuild));
+    this.#workers = new WorkerGroup(program, plan, { module: kernelModule(kernelBuild), integerDot });
     this.#sequences = new SlotSequences(plan.slots, {
       inTurn: (task) => this.#workers.inTurn(task),
       copy: async (from, to, length) =>
@@ -86,7 +87,7 @@ export class WasmExecutable implements Executable {
    * @param length length of the context, where it comes late; without it the context is what the plan has room for
    */
   async load({ onWeights, signal }: LoadHooks, length?: Promise<number>): Promise<void> {
-    const total = this.memory.weightBytes;
+    const total = storedBytes(this.#plan.plan);
     const { control } = this.#workers;
     const report = onWeights && ((): void => onWeights(Math.min(control.loaded, total), total));
     await reporting(report, signal, (either) =>

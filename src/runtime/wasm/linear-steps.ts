@@ -1,7 +1,8 @@
 /** Linear layers: one row (GEMV), many rows (blocked GEMM), and the logits of chosen rows. */
 import type { LinearOp, LogitsOp } from "../program.ts";
-import { FORMATS, PANEL } from "../../kernels/format.ts";
-import { columnRange, LOGIT_ROWS, panelRange } from "./plan.ts";
+import { FORMATS, isQuantized, PANEL } from "../../kernels/format.ts";
+import type { Kernels } from "../../kernels/wasm-module.ts";
+import { columnRange, LOGIT_ROWS, panelRange, panelScratch } from "./plan.ts";
 import { kernelStep, type PassContext, type Step, type TaskCall, type Worker } from "./pass.ts";
 
 /** Work between two looks at the cancel flag, in multiply-adds: some 10 ms. */
@@ -16,9 +17,40 @@ interface Target {
 /** The weights of an op. */
 type Weighted = Pick<LinearOp, "weight" | "bias">;
 
+/** What a product makes of its input before it multiplies; two products of one input and preparation share it. */
+export type Preparation = "f32" | "f16" | "int8";
+
+/** What a product with this matrix makes of its input. */
+export function preparationOf({ plan, integerDot }: Worker, weight: string): Preparation {
+  const { format } = plan.matrices[weight];
+  if (isQuantized(format) && integerDot !== undefined) {
+    return "int8";
+  }
+  return format === "f16" ? "f16" : "f32";
+}
+
+/**
+ * Quantises the row at `x` for products of one row with this matrix, in an owner's memory; undefined where they multiply
+ * it as it is, or prepare it themselves.
+ */
+export function rowPreparation(
+  worker: Worker,
+  weight: string,
+  x: number,
+): ((kernels: Kernels) => void) | undefined {
+  if (preparationOf(worker, weight) !== "int8") {
+    return undefined;
+  }
+  const { columns, bank } = worker.plan.matrices[weight];
+  const { scaled } = worker.plan.banks[bank].scratch;
+  return (kernels) => {
+    kernels.quantize_rows(x, 0, 1, columns, scaled);
+  };
+}
+
 /**
  * One row of x * weight^T (+ bias) on any owner's panels, for whoever computes them. `x` and `y` (the output's column 0)
- * are addresses, the same in every owner's bank.
+ * are addresses, the same in every owner's bank. What `rowPreparation` does was done before.
  */
 export function rowProduct(
   worker: Worker,
@@ -27,9 +59,11 @@ export function rowProduct(
   y: number,
   accumulate: boolean,
 ): TaskCall {
-  const { plan } = worker;
+  const { plan, integerDot } = worker;
   const { rows, columns, format, offset, bank } = plan.matrices[weight];
   const { scaled } = plan.banks[bank].scratch;
+  const scratch = panelScratch(plan.banks[bank], worker.index);
+  const { code } = FORMATS[format];
   const scaledCount = Math.ceil(columns / 4) * 4;
   const biasAddress = bias === undefined ? undefined : plan.vectors[bias].offset;
   const add = accumulate || bias !== undefined ? 1 : 0;
@@ -58,6 +92,31 @@ export function rowProduct(
       case "i8-row":
         kernels.gemv_i8_row(x, offset, panels, first, count, y + from, columns, add);
         break;
+      case "int8":
+      case "int4": {
+        const out = y + from;
+        if (integerDot === undefined) {
+          // One row is packed as it lies.
+          kernels.gemm(x, 1, offset, panels, first, count, out, 0, columns, add, scratch, code);
+        } else {
+          kernels.gemm_quantized(
+            scaled,
+            1,
+            offset,
+            panels,
+            first,
+            count,
+            out,
+            0,
+            columns,
+            add,
+            scratch,
+            code,
+            integerDot,
+          );
+        }
+        break;
+      }
     }
   };
 }
@@ -83,14 +142,16 @@ class LinearKernel {
     this.#bias = bias === undefined ? undefined : worker.plan.vectors[bias].offset + this.columns.start * 4;
   }
 
-  /** The product for one row, to be called again and again. */
-  row(x: number, { y }: Target, accumulate: boolean): () => void {
+  /** The product for one row, to be called again and again. `isPacked`: see linearStep. */
+  row(x: number, { y }: Target, accumulate: boolean, isPacked = false): () => void {
     const { index, banks } = this.#worker;
     const { kernels } = banks[this.#bank];
     const panels = this.#panels;
     const columnZero = y - this.columns.start * 4;
     const product = rowProduct(this.#worker, this.#op, x, columnZero, accumulate);
+    const prepare = isPacked ? undefined : rowPreparation(this.#worker, this.#op.weight, x);
     return () => {
+      prepare?.(kernels);
       product(kernels, index, 0, panels);
     };
   }
@@ -110,32 +171,47 @@ class LinearKernel {
       return;
     }
     const { kernels } = this.#worker.banks[this.#bank];
-    const { packed, panel } = plan.banks[this.#bank].scratch;
+    const { packed } = plan.banks[this.#bank].scratch;
+    const scratch = panelScratch(plan.banks[this.#bank], this.#worker.index);
     const { columns, format, offset } = plan.matrices[this.#op.weight];
+    const { code } = FORMATS[format];
+    const dot = isQuantized(format) ? this.#worker.integerDot : undefined;
     const bias = this.#bias;
     if (!isPacked) {
-      kernels.pack_rows(x, ldx, rows, columns, packed);
+      if (dot === undefined) {
+        kernels.pack_rows(x, ldx, rows, columns, packed);
+      } else {
+        kernels.quantize_rows(x, ldx, rows, columns, packed);
+      }
     }
     if (bias !== undefined) {
       kernels.broadcast(bias, target.y, rows, this.#panels * PANEL, target.ldy, accumulate ? 1 : 0);
     }
     const add = accumulate || bias !== undefined ? 1 : 0;
     const slice = Math.max(1, Math.floor(SLICE_OPERATIONS / (rows * columns * PANEL)));
-    for (let first = 0; first < this.#panels; first += slice) {
-      kernels.gemm(
-        packed,
-        rows,
-        offset,
-        this.#panels,
-        first,
-        Math.min(slice, this.#panels - first),
-        target.y,
-        target.ldy,
-        columns,
-        add,
-        panel,
-        FORMATS[format].code,
-      );
+    const { y, ldy } = target;
+    const panels = this.#panels;
+    for (let first = 0; first < panels; first += slice) {
+      const count = Math.min(slice, panels - first);
+      if (dot === undefined) {
+        kernels.gemm(packed, rows, offset, panels, first, count, y, ldy, columns, add, scratch, code);
+      } else {
+        kernels.gemm_quantized(
+          packed,
+          rows,
+          offset,
+          panels,
+          first,
+          count,
+          y,
+          ldy,
+          columns,
+          add,
+          scratch,
+          code,
+          dot,
+        );
+      }
       // After a cancel the rest is skipped: everyone leaves at the next barrier, where the same flag is read.
       if (control.isCancelRequested(context.command)) {
         return;
@@ -144,7 +220,7 @@ class LinearKernel {
   }
 }
 
-/** @param isPacked whether the step before was a linear layer of the same input, and has packed its rows */
+/** @param isPacked whether the step before was a linear layer of the same input and preparation, and has packed its rows */
 export function linearStep(
   worker: Worker,
   op: LinearOp,
@@ -155,7 +231,7 @@ export function linearStep(
   const x = buffers[op.input];
   const ldx = worker.plan.strides[op.input];
   const target = { y: buffers[op.output] + kernel.columns.start * 4, ldy: worker.plan.strides[op.output] };
-  const single = kernel.row(x, target, op.accumulate);
+  const single = kernel.row(x, target, op.accumulate, isPacked);
   return kernelStep((context) => {
     if (context.rows === 1) {
       single();

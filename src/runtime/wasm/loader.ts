@@ -5,10 +5,18 @@
  */
 import { openFile, type OpenFile } from "../platform/files.ts";
 import { vectorValues } from "../checkpoint/vector-values.ts";
-import { readSliceRows, type VectorSlice } from "../checkpoint/weight-source.ts";
+import { readSliceRows, type VectorSlice, type WeightSlice } from "../checkpoint/weight-source.ts";
 import type { RowRange } from "../program.ts";
 import type { Bank } from "./memory.ts";
-import { elementBytes, FORMATS, PANEL, panelScalesOffset } from "../../kernels/format.ts";
+import { AbortError, ModelComposeError } from "../../base/errors.ts";
+import {
+  elementBytes,
+  FORMATS,
+  isQuantized,
+  PANEL,
+  panelScalesOffset,
+  type FormatName,
+} from "../../kernels/format.ts";
 import { panelRange, type MatrixPlacement, type MemoryPlan } from "./plan.ts";
 
 const WINDOW_BYTES = 512 * 1024;
@@ -68,7 +76,8 @@ function loadMatrix(
   const file = fileOf(source.tensor.file);
   const scratch = plan.banks[matrix.bank].scratch;
   const panels = panelRange(rows, index, plan.threads);
-  const rowBytes = elementBytes(format, columns);
+  const rowBytes = elementBytes(source.format, columns);
+  const quantized = isQuantized(format);
   const most = source.transposed ? TRANSPOSED_WINDOW_BYTES : WINDOW_BYTES;
   const windowPanels = Math.max(1, Math.floor(Math.min(most, scratch.packedBytes) / (rowBytes * PANEL)));
   for (let panel = panels.start; panel < panels.end; panel += windowPanels) {
@@ -77,16 +86,35 @@ function loadMatrix(
     const window = new Uint8Array(bank.u8.buffer, scratch.packed, (range.end - range.start) * rowBytes);
     readSliceRows(file, source, range, window, hooks);
     for (let p = panel; p < end; p++) {
-      bank.kernels.pack_panel(
-        scratch.packed + (p - panel) * PANEL * rowBytes,
-        rowBytes,
-        columns,
-        Math.min(PANEL, rows - p * PANEL),
-        offset,
-        p - panels.start,
-        panels.end - panels.start,
-        FORMATS[format].code,
-      );
+      const from = scratch.packed + (p - panel) * PANEL * rowBytes;
+      const count = Math.min(PANEL, rows - p * PANEL);
+      const [own, all] = [p - panels.start, panels.end - panels.start];
+      const stored = FORMATS[source.format].code;
+      if (!quantized) {
+        bank.kernels.pack_panel(from, rowBytes, columns, count, offset, own, all, stored);
+        continue;
+      }
+      const { code } = FORMATS[format];
+      const { logitInput } = scratch;
+      const isFinite =
+        bank.kernels.quantize_panel(
+          from,
+          rowBytes,
+          columns,
+          count,
+          offset,
+          own,
+          all,
+          stored,
+          code,
+          logitInput,
+        ) === 1;
+      if (!isFinite) {
+        throw notFinite(source, format);
+      }
+      if (hooks.shouldStop()) {
+        throw new AbortError();
+      }
     }
   }
   if (source.scales !== undefined) {
@@ -94,6 +122,17 @@ function loadMatrix(
     const range = { start: panels.start * PANEL, end: Math.min(panels.end * PANEL, rows) };
     bank.f32.set(readNumbers(source.scales, range, fileOf, hooks), from / 4);
   }
+}
+
+function notFinite({ tensor }: WeightSlice, format: FormatName): ModelComposeError {
+  return new ModelComposeError(
+    "invalid-checkpoint",
+    `Tensor "${tensor.name}" in "${tensor.file}" has a weight that is infinite or no number; ${format} has neither.`,
+    {
+      remedy:
+        'Load it without quantization ("none") to see what the model makes of it, or fetch the file anew.',
+    },
+  );
 }
 
 /** Reads the numbers of a vector as f32. */

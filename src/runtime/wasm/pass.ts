@@ -14,6 +14,11 @@ export interface Worker {
   all: readonly (readonly Float32Array[])[];
   /** This thread's kernels over any worker's bank. */
   kernelsOf: (worker: number, bank: number) => Kernels;
+  /**
+   * How products with quantised weights multiply integers, one of DOTS; undefined: not at all, the weights are widened and the
+   * activations stay f32.
+   */
+  integerDot: number | undefined;
   control: Control;
   clock: KernelClock;
 }

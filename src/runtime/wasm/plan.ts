@@ -6,9 +6,10 @@
  * worker uses the same bank for the same group. Pure: the same arguments give the same plan, which is plain data and
  * is posted to the workers.
  */
-import { matrixBytes, PANEL, panelBytes, type FormatName } from "../../kernels/format.ts";
+import { matrixBytes, PANEL, panelBytes, UNIT_COLUMNS, type FormatName } from "../../kernels/format.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../base/errors.ts";
+import { heldFormats, type HeldFormats, type Quantization } from "../held-formats.ts";
 import { opMatrices, opVectors, type Name, type Op, type OpGroup, type Program } from "../program.ts";
 import { isSourceLayer, uniformHeads } from "../state.ts";
 import { matrixSlice, vectorSlice, type VectorSlice, type WeightSlice } from "../checkpoint/weight-source.ts";
@@ -23,6 +24,8 @@ export const ATTENTION_ROWS = 8;
 export const LOGIT_ROWS = 16;
 /** Columns of a block in the blocked product (gemm.as.ts). */
 const GEMM_COLUMNS = 256;
+/** Bytes of scratch of a product: a panel of one block, widened to f32, and a column more. */
+const PANEL_SCRATCH_BYTES = (GEMM_COLUMNS + 1) * PANEL * 4;
 const PAGE = 65536;
 /** The last page stays unused so that no end address wraps to zero. */
 const BANK_LIMIT = 65535 * PAGE;
@@ -60,9 +63,9 @@ export interface Scratch {
   /** Packed rows of the blocked product; while loading, the window of the loader. */
   packed: number;
   packedBytes: number;
-  /** A widened panel. */
+  /** A widened panel, or sums of a tile, for each worker that computes here: `panelScratch` says where. */
   panel: number;
-  /** Scaled activations, for f16 weights. */
+  /** A row's activations, scaled for f16 weights or quantised for int8 and int4. */
   scaled: number;
   /** cos and sin of every row. */
   rope: number;
@@ -107,6 +110,11 @@ export interface MemoryPlan {
   strides: Record<Name, number>;
 }
 
+/** Address of the scratch that worker `index` uses for products in a bank, whoever owns it. */
+export function panelScratch({ scratch }: BankPlan, index: number): number {
+  return scratch.panel + index * PANEL_SCRATCH_BYTES;
+}
+
 export const roundUp = (value: number, to: number): number => Math.ceil(value / to) * to;
 
 /** Panels [start, end) of a matrix with `rows` rows that worker `index` of `threads` owns. */
@@ -126,6 +134,8 @@ export interface PlanOptions {
   maxRows: number;
   slots: number;
   contextLength: number;
+  /** What weights become while they are loaded. Default "none". */
+  quantization?: Quantization;
   /** Upper bound on a bank in bytes, for tests. */
   bankLimit?: number;
 }
@@ -137,7 +147,8 @@ export interface PlanOptions {
  *   `matrixSlice`
  */
 export function planMemory(program: Program, checkpoint: Checkpoint, options: PlanOptions): MemoryPlan {
-  const { threads, maxRows, slots, contextLength, bankLimit = BANK_LIMIT } = options;
+  const { threads, maxRows, slots, contextLength, bankLimit = BANK_LIMIT, quantization = "none" } = options;
+  const held = heldFormats(program, quantization);
   const { kvHeads, headDim } = uniformHeads(program);
   const depth = roundUp(headDim, PANEL);
   const blocks = Math.ceil(contextLength / KV_BLOCK);
@@ -176,7 +187,7 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
     plan.groupBanks[entry] = groups.map(() => 0);
   }
   for (const unit of unitsOf(program)) {
-    const needs = needsOf(unit, plan, program, checkpoint);
+    const needs = needsOf(unit, plan, program, checkpoint, held);
     if (free[free.length - 1] + needs.bytes > bankLimit) {
       openBank();
     }
@@ -242,7 +253,13 @@ interface Needs {
   bytes: number;
 }
 
-function needsOf(unit: Unit, plan: MemoryPlan, program: Program, checkpoint: Checkpoint): Needs {
+function needsOf(
+  unit: Unit,
+  plan: MemoryPlan,
+  program: Program,
+  checkpoint: Checkpoint,
+  held: HeldFormats,
+): Needs {
   const ops = unit.members.flatMap(({ group }) => group.ops);
   const layers = [...new Set(ops.flatMap(cachedLayers))].map((layer) => ({
     layer,
@@ -256,7 +273,7 @@ function needsOf(unit: Unit, plan: MemoryPlan, program: Program, checkpoint: Che
   };
   for (const name of new Set(ops.flatMap(opMatrices))) {
     const source = matrixSlice(program, checkpoint, name);
-    const { format } = source;
+    const format = held(name, source.format);
     const most = Math.ceil(Math.ceil(source.rows / PANEL) / plan.threads);
     const bytes = most * panelBytes(format, source.columns);
     needs.matrices.push({ name, source, format, bytes });
@@ -307,12 +324,12 @@ function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: 
   // Scratch must do for both: one KV head at a time when rows are split, all of them when blocks are.
   const queries = Math.max((maxRows * heads) / kvHeads, heads);
   const tile = Math.max((ATTENTION_ROWS * heads) / kvHeads, heads);
-  const packedBytes = maxRows * roundUp(columns, PANEL) * 4;
+  const packedBytes = maxRows * roundUp(columns, UNIT_COLUMNS) * 4;
   const scratch: Scratch = {
     packed: take(packedBytes),
     packedBytes,
-    panel: take((GEMM_COLUMNS + 1) * PANEL * 4),
-    scaled: take(roundUp(columns, PANEL) * 4),
+    panel: take(plan.threads * PANEL_SCRATCH_BYTES),
+    scaled: take(roundUp(columns, UNIT_COLUMNS) * 4),
     rope: take(maxRows * headDim * 4),
     queries: take(queries * depth * 4),
     visible: take(maxRows * heads * 4),
@@ -320,7 +337,7 @@ function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: 
     state: take(queries * record),
     block: take(blockBytes / kvHeads),
     partials: take(blocks * SPLIT_KV_ROWS * heads * record),
-    logitInput: take(LOGIT_ROWS * roundUp(columns, PANEL) * 4),
+    logitInput: take(LOGIT_ROWS * roundUp(columns, UNIT_COLUMNS) * 4),
     logits: take(LOGIT_ROWS * roundUp(program.vocabSize, PANEL) * 4),
   };
   return { bank: { bytes: 0, buffers, scratch }, end };
@@ -357,6 +374,15 @@ export function planBytes(
   const all = plan.banks.reduce((sum, bank) => sum + bank.bytes, 0) * plan.threads;
   const reservedKv = slots * plan.slotBytes * plan.threads;
   return { weightBytes, kvCacheBytes, workBytes: Math.max(0, all - weightBytes - reservedKv) };
+}
+
+/** Bytes of the matrices as the checkpoint has them: what loading reads. */
+export function storedBytes(plan: MemoryPlan): number {
+  const matrices = Object.values(plan.matrices);
+  return matrices.reduce(
+    (sum, { source, rows, columns }) => sum + matrixBytes(source.format, rows, columns),
+    Object.values(plan.vectors).reduce((sum, { length }) => sum + length * 4 * plan.threads, 0),
+  );
 }
 
 /** Bytes of a matrix's numbers, without padding. */

@@ -18,6 +18,8 @@ export interface WorkerData {
   spinMilliseconds: number;
   /** The compiled kernels. */
   module: WebAssembly.Module;
+  /** How quantised weights are multiplied (`Worker`). */
+  integerDot: number | undefined;
   /** Name of the broadcast channel on which the workers hand each other memories. */
   channel: string;
 }

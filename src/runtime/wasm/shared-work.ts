@@ -5,6 +5,7 @@
  */
 import type { Program } from "../program.ts";
 import { bytesPerPanel, taskCall } from "./column-steps.ts";
+import { rowPreparation } from "./linear-steps.ts";
 import type { Control } from "./control.ts";
 import type { Chain, Place } from "./instruction.ts";
 import { kernelStep, type Step, type Worker } from "./pass.ts";
@@ -49,7 +50,11 @@ export function sharedStep(
       .flatMap((chain) => tasksOf(worker, program, chain, owner))
       .sort((a, b) => b.bytes - a.bytes)
       .map(({ run }) => run);
-    return { owner, tasks, prepare: prepareOwner(worker, owner, ready) };
+    return {
+      owner,
+      tasks,
+      prepare: prepareOwner(worker, owner, ready, preparationsOf(worker, owner, chains)),
+    };
   });
   return kernelStep(() => {
     for (const { owner, tasks, prepare } of owners) {
@@ -78,9 +83,40 @@ function runTasks(
   }
 }
 
-function prepareOwner(worker: Worker, owner: number, ready: readonly Place[]): () => void {
+/** What must be made of the inputs of the chains' products, in an owner's memory, once before the first of them. */
+function preparationsOf(worker: Worker, owner: number, chains: readonly Chain[]): (() => void)[] {
+  const found = new Map<string, () => void>();
+  for (const { ops, bank } of chains) {
+    for (const op of ops) {
+      if (op.role !== "linear" && op.role !== "logits") {
+        continue;
+      }
+      const prepare = rowPreparation(worker, op.weight, worker.plan.banks[bank].buffers[op.input]);
+      if (prepare !== undefined) {
+        const kernels = worker.kernelsOf(owner, bank);
+        found.set(`${bank} ${op.input}`, () => {
+          prepare(kernels);
+        });
+      }
+    }
+  }
+  return [...found.values()];
+}
+
+/** Everything that whoever runs tasks of an owner does before the first one; others write the same bits. */
+function prepareOwner(
+  worker: Worker,
+  owner: number,
+  ready: readonly Place[],
+  preparations: readonly (() => void)[],
+): () => void {
+  const prepareInputs = (): void => {
+    for (const prepare of preparations) {
+      prepare();
+    }
+  };
   if (owner === worker.index) {
-    return () => undefined;
+    return prepareInputs;
   }
   const copies = ready.map(({ buffer, bank }) => {
     const from = worker.plan.banks[bank].buffers[buffer] / 4;
@@ -91,6 +127,7 @@ function prepareOwner(worker: Worker, owner: number, ready: readonly Place[]): (
     for (const { row, target, from } of copies) {
       target.set(row, from);
     }
+    prepareInputs();
   };
 }
 

@@ -37,6 +37,9 @@ export interface ExecuteOptions {
   isCancelFine?: () => boolean;
 }
 
+/** What workers compute with. */
+export type WorkerKernels = Pick<WorkerData, "module" | "integerDot">;
+
 export class WorkerGroup {
   readonly control: Control;
   readonly #workers: Worker[];
@@ -48,14 +51,23 @@ export class WorkerGroup {
   readonly #lost = Promise.withResolvers<ModelComposeError>();
   #disposed: Promise<void> | undefined;
 
-  constructor(program: Program, plan: MemoryPlan, module: WebAssembly.Module) {
+  constructor(program: Program, plan: MemoryPlan, { module, integerDot }: WorkerKernels) {
     const control = createControl(plan.threads);
     const spinMilliseconds = plan.threads > availableCores() ? 0 : SPIN_MILLISECONDS;
     this.control = new Control(control, { threads: plan.threads, spinMilliseconds });
     const channel = `model-compose-${randomUUID()}`;
     const url = workerUrl(import.meta.url, { source: "./worker.ts", bundled: "wasm-worker.js" });
     this.#workers = Array.from({ length: plan.threads }, (_, index) => {
-      const data: WorkerData = { index, plan, program, control, spinMilliseconds, module, channel };
+      const data: WorkerData = {
+        index,
+        plan,
+        program,
+        control,
+        spinMilliseconds,
+        module,
+        integerDot,
+        channel,
+      };
       const worker = startWorker(url, { name: `model-compose wasm ${index}`, data });
       // The owner of the model decides how long the process lives: dispose() ends the workers, an idle one waits.
       worker.on("message", (response: Response) => {

@@ -32,6 +32,7 @@ const {
   control: controlBuffer,
   spinMilliseconds,
   module,
+  integerDot,
   channel,
 } = data as WorkerData;
 const control = new Control(controlBuffer, { threads: plan.threads, spinMilliseconds });
@@ -90,6 +91,7 @@ async function meetPeers(): Promise<Worker> {
     banks,
     all,
     kernelsOf,
+    integerDot,
     control,
     clock: { enabled: false, seconds: 0 },
   };
