@@ -35,7 +35,14 @@ export type {
   Tokenizer,
 } from "./models/tokenizer/tokenizer.ts";
 export type { ForwardResult } from "./runtime/generation/forward.ts";
-export type { DeviceInfo, DeviceRequest, Precision, PrefillMode } from "./runtime/device-types.ts";
+export type {
+  Activations,
+  DeviceInfo,
+  DeviceRequest,
+  Precision,
+  PrefillMode,
+} from "./runtime/device-types.ts";
+export type { Quantization } from "./runtime/held-formats.ts";
 export type {
   Architecture,
   BeamSequence,

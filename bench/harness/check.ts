@@ -51,12 +51,20 @@ export interface GpuOutput {
 
 export async function checkAgainstCpu(
   subject: Subject,
-  { threads, prefill: mode }: Pick<BenchFlags, "threads" | "prefill">,
+  { threads, quantization, prefill: mode }: Pick<BenchFlags, "threads" | "quantization" | "prefill">,
   output: GpuOutput,
   progress: Progress,
 ): Promise<CheckResult> {
   progress.phase("Loading on the CPU, to check");
-  const device = await wasmDevice(subject, { threads, kernelBuild: undefined }, progress);
+  // A GPU multiplies widened weights with activations as they are.
+  const settings = {
+    threads,
+    quantization,
+    activations: "float32",
+    kernelBuild: undefined,
+    integerDot: undefined,
+  } as const;
+  const device = await wasmDevice(subject, settings, progress);
   const { executable } = await device.load((done, total) => {
     progress.step(`Loading on the CPU, to check: ${Math.floor((100 * done) / total)} %`);
   });

@@ -18,11 +18,13 @@ import type { Subject } from "./subject.ts";
  */
 export async function wasmDevice(
   { program, checkpoint, contextLength }: Subject,
-  { threads, kernelBuild }: Pick<BenchFlags, "threads" | "kernelBuild">,
+  flags: Pick<BenchFlags, "threads" | "kernelBuild" | "integerDot" | "quantization" | "activations">,
   progress: Progress,
 ): Promise<BenchDevice> {
-  const backend = new WasmBackend({ threads, kernelBuild });
-  const options = { contextLength, slots: 1 };
+  const { threads, kernelBuild, integerDot, quantization, activations } = flags;
+  const backend = new WasmBackend({ threads, kernelBuild, integerDot });
+  const options = { contextLength, slots: 1, quantization, activations };
+  const isInteger = quantization !== "none" && activations === "int8";
   const { memory } = await backend.prepare(program, checkpoint, options);
   const memoryNotice = checkMemory(memory, contextLength);
   if (memoryNotice !== undefined) {
@@ -38,7 +40,7 @@ export async function wasmDevice(
         sampleReads: () => measureRead(executable),
         cpu: {
           threads: backend.threads,
-          kernelBuild: backend.kernelBuild,
+          kernelBuild: isInteger ? `${backend.kernelBuild}+${backend.integerDot}` : backend.kernelBuild,
           sampleFma: () => workerRates(executable, "fma"),
         },
       };
@@ -53,11 +55,12 @@ export async function wasmDevice(
  */
 export async function gpuDevice(
   { program, checkpoint, contextLength }: Subject,
-  { name, prefill, profile }: { name: string | undefined } & Pick<BenchFlags, "prefill" | "profile">,
+  flags: { name: string | undefined } & Pick<BenchFlags, "prefill" | "profile" | "quantization">,
   progress: Progress,
 ): Promise<BenchDevice> {
+  const { name, prefill, profile, quantization } = flags;
   const backend = new WebGpuBackend({ name, prefill });
-  const options = { contextLength, slots: 1 };
+  const options = { contextLength, slots: 1, quantization };
   const seen = await backend.prepare(program, checkpoint, options);
   try {
     const { summary } = seen.context;

@@ -1,8 +1,9 @@
 /** The command line of the benchmark. */
 import { parseArgs } from "node:util";
-import { KERNEL_BUILDS, type KernelBuild } from "../../src/kernels/wasm-module.ts";
+import { KERNEL_BUILDS, type Dot, type KernelBuild } from "../../src/kernels/wasm-module.ts";
 import { errorMessage, ModelComposeError } from "../../src/base/errors.ts";
-import type { PrefillMode } from "../../src/runtime/device-types.ts";
+import type { Activations, PrefillMode } from "../../src/runtime/device-types.ts";
+import type { Quantization } from "../../src/runtime/held-formats.ts";
 import { resolveRuntimeOptions, type DeviceChoice } from "../../src/runtime/load-options.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
 
@@ -17,9 +18,12 @@ export const USAGE = `Usage: bench --model DIR [flags]
   --context-length N        capacity of the KV cache (default: what is needed, at least 512)
   --contended               decode also beside one busy process per core
   --json                    print one JSON object
+  --quantization KIND       none (default), int8 or int4
 The CPU:
   --threads N               threads (default: the available cores); with webgpu those of --check
-  --kernel-build BUILD      wide-256, relaxed-128 or baseline (default: the best that runs here)
+  --kernel-build BUILD      wide-256, relaxed-128 or baseline, the first two also with +vnni or +dot16, the instruction that
+                            multiplies integers (default: the best that runs here)
+  --activations TYPE        with quantised weights: int8 (default) or float32
 The GPU:
   --prefill MODE            exact (default), f16 or subgroup-matrix
   --check                   compare logits and tokens with those of the CPU
@@ -42,6 +46,10 @@ export interface BenchFlags {
   repeat: number;
   contextLength: number | undefined;
   kernelBuild: KernelBuild | undefined;
+  /** How the CPU multiplies integers; undefined: as it does best. */
+  integerDot: Dot | undefined;
+  quantization: Quantization;
+  activations: Activations;
   prefill: PrefillMode;
   check: boolean;
   profile: boolean;
@@ -78,8 +86,18 @@ export function readFlags(args: string[]): Command {
   if (values["dawn-backend"] !== undefined) {
     return { kind: "encode", flags: encodeFlags(values) };
   }
-  const request = { device: values.device ?? "wasm", prefill: values.prefill as PrefillMode | undefined };
-  const { device, prefill } = asUsage(() => resolveRuntimeOptions(request));
+  const request = {
+    device: values.device ?? "wasm",
+    prefill: values.prefill as PrefillMode | undefined,
+    quantization: values.quantization as Quantization | undefined,
+    activations: values.activations as Activations | undefined,
+  };
+  const { device, prefill, quantization, activations } = asUsage(() => resolveRuntimeOptions(request));
+  if (quantization === "auto") {
+    throw usageError(
+      "--quantization must be none, int8 or int4: what is measured is not left to the machine.",
+    );
+  }
   if (device.kind === "list") {
     return { kind: "list-adapters" };
   }
@@ -87,7 +105,11 @@ export function readFlags(args: string[]): Command {
     throw usageError("--model is missing.");
   }
   const chosen = chooseDevice(device);
-  refuse(values, chosen.kind === "wasm" ? ["check", "profile"] : ["kernel-build"], `--device ${chosen.kind}`);
+  refuse(
+    values,
+    chosen.kind === "wasm" ? ["check", "profile"] : ["kernel-build", "activations"],
+    `--device ${chosen.kind}`,
+  );
   const flags: BenchFlags = {
     model: values.model,
     device: chosen,
@@ -97,7 +119,9 @@ export function readFlags(args: string[]): Command {
     newTokens: count("--new-tokens", values["new-tokens"], 2) ?? 64,
     repeat: count("--repeat", values.repeat, 1) ?? 3,
     contextLength: count("--context-length", values["context-length"], 1),
-    kernelBuild: kernelBuild(values["kernel-build"]),
+    ...kernelBuild(values["kernel-build"]),
+    quantization,
+    activations,
     prefill,
     check: values.check === true,
     profile: values.profile === true,
@@ -114,7 +138,18 @@ function encodeFlags(values: Values): EncodeFlags {
   }
   refuse(
     values,
-    ["device", "prompt-tokens", "prefill", "threads", "kernel-build", "check", "profile", "contended"],
+    [
+      "device",
+      "prompt-tokens",
+      "prefill",
+      "threads",
+      "kernel-build",
+      "quantization",
+      "activations",
+      "check",
+      "profile",
+      "contended",
+    ],
     "--dawn-backend null, which computes nothing",
   );
   return {
@@ -153,6 +188,8 @@ function parse(args: string[]) {
         repeat: { type: "string" },
         "context-length": { type: "string" },
         "kernel-build": { type: "string" },
+        quantization: { type: "string" },
+        activations: { type: "string" },
         prefill: { type: "string" },
         check: { type: "boolean" },
         profile: { type: "boolean" },
@@ -188,12 +225,16 @@ function count(flag: string, text: string | undefined, least: number): number | 
   throw usageError(`${flag} must be an integer from ${least} to ${MAX_COUNT}; found "${text}".`);
 }
 
-function kernelBuild(text: string | undefined): KernelBuild | undefined {
-  const build = KERNEL_BUILDS.find((name) => name === text);
-  if (text === undefined || build !== undefined) {
-    return build;
+function kernelBuild(text: string | undefined): Pick<BenchFlags, "kernelBuild" | "integerDot"> {
+  const [name, dot] = text?.split("+") ?? [];
+  const build = KERNEL_BUILDS.find((known) => known === name);
+  const integerDot = (["vnni", "dot16"] as const).find((known) => known === dot);
+  if (build === undefined ? text !== undefined : text !== [build, integerDot].filter(Boolean).join("+")) {
+    throw usageError(
+      `--kernel-build must be ${KERNEL_BUILDS.join(", ")}, perhaps with +vnni or +dot16; found "${text}".`,
+    );
   }
-  throw usageError(`--kernel-build must be ${KERNEL_BUILDS.join(", ")}; found "${text}".`);
+  return { kernelBuild: build, integerDot };
 }
 
 /** Does `action`; what the library calls an invalid argument is a wrong command line here. */

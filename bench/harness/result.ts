@@ -13,6 +13,8 @@ export interface BenchResult {
   model: string;
   family: string;
   device: string;
+  /** What weights became while they were loaded. */
+  quantization: string;
   promptTokens: number;
   decodePromptTokens: number;
   newTokens: number;
@@ -79,6 +81,7 @@ export function toJson(result: BenchResult): Json {
     model: result.model,
     family: result.family,
     device: result.device,
+    quantization: result.quantization,
     ...(cpu && { kernel_build: cpu.kernelBuild, threads: cpu.threads }),
     ...(gpu && adapterJson(gpu)),
     prompt_tokens: result.promptTokens,

@@ -51,6 +51,7 @@ export async function runBenchmark(flags: BenchFlags, progress: Progress): Promi
       model: flags.model,
       family: program.family,
       device: executable.device.description,
+      quantization: flags.quantization,
       promptTokens: flags.promptTokens,
       decodePromptTokens: flags.decodePromptTokens,
       newTokens: flags.newTokens,

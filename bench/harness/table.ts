@@ -98,11 +98,12 @@ export function toTable(result: BenchResult): string {
     ],
   ];
   const kernels = cpu === undefined ? "" : `, ${cpu.kernelBuild} kernels`;
+  const held = result.quantization === "none" ? "" : `, ${result.quantization}`;
   const mode = gpu === undefined ? "" : `, ${gpu.prefillMode} prefill`;
   const driver =
     gpu === undefined ? [] : [`${gpu.adapter.name}, ${gpu.adapter.description || "unknown driver"}`];
   const head = [
-    `${result.model}: ${result.device}${kernels}${mode}, repeat ${result.repeat}`,
+    `${result.model}: ${result.device}${kernels}${held}${mode}, repeat ${result.repeat}`,
     ...driver,
     machineText(result.machine),
   ];

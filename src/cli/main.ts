@@ -305,6 +305,14 @@ function generateFlags(command: Command): Command {
       "stored (as the checkpoint has them), or its type: float32, float16, bfloat16",
     )
     .option(
+      "--quantization <kind>",
+      "make the weights smaller while loading: int8, int4, or auto (as far as memory asks for it); default none",
+    )
+    .option(
+      "--activations <type>",
+      "with quantised weights on the CPU: int8 (default, fast) or float32 (exact products, slow)",
+    )
+    .option(
       "--context-length <n>",
       "capacity of the KV cache in tokens (default: 4096, or the model's maximum if that is less)",
       numberFlag,

@@ -15,6 +15,8 @@ const ofDevice: Flags = {
 const ofGenerate: Flags = {
   ...ofDevice,
   precision: "--precision",
+  quantization: "--quantization",
+  activations: "--activations",
   contextLength: "--context-length",
   maxBeams: "--num-beams",
   maxNewTokens: "--max-tokens",

@@ -162,6 +162,8 @@ export class ModelHost {
       ...this.#overrides,
       device: this.#overrides.device ?? component.device,
       precision: component.precision,
+      quantization: component.quantization,
+      activations: component.activations,
       architecture: component.architecture,
       family: component.family,
       chat: needsChatTemplate(component),

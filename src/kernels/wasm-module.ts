@@ -15,6 +15,7 @@ export type KernelBuild = (typeof KERNEL_BUILDS)[number];
  * four at once, where the instruction takes weights as unsigned.
  */
 export const DOTS = { plain: 0, vnni: 1, dot16: 2 } as const;
+export type Dot = keyof typeof DOTS;
 
 /** The numbers by which `activate` knows activations. */
 export const ACTIVATION_CODE: Record<Activation, number> = { silu: 0, relu: 1, gelu: 2, gelu_tanh: 3 };

@@ -182,7 +182,7 @@ async function load(
     request,
     onNotice,
     onDetail,
-    options: { contextLength, slots, format },
+    options: { contextLength, slots, format, activations: request.activations },
     hooks: {
       signal: either,
       onWeights: (done, total) => onProgress?.({ stage: "weights", done, total }),

@@ -5,6 +5,7 @@ import { ModelComposeError, withoutRemedy } from "../base/errors.ts";
 import type { PrefillMode } from "./device-types.ts";
 import { gpuNotices } from "./gpu-notices.ts";
 import type { ResolvedLoad } from "./load-options.ts";
+import { quantizedForCpu, quantizedForGpu } from "./choose-quantization.ts";
 import { checkGpuMemory, checkMemory } from "./memory-check.ts";
 import type { Program } from "./program.ts";
 import { WasmBackend } from "./wasm/backend.ts";
@@ -32,7 +33,8 @@ export interface GpuBackendOptions {
 export interface DeviceLoad {
   program: Program;
   checkpoint: Checkpoint;
-  request: Pick<ResolvedLoad, "device" | "threads" | "gpuMemory" | "prefill">;
+  request: Pick<ResolvedLoad, "device" | "threads" | "gpuMemory" | "prefill"> &
+    Partial<Pick<ResolvedLoad, "quantization">>;
   options: ExecutableOptions;
   hooks?: LoadHooks;
   onNotice: ((line: string) => void) | undefined;
@@ -109,10 +111,19 @@ async function loadOnCpu(
   why = "",
 ): Promise<Executable> {
   const backend = new WasmBackend({ threads: request.threads });
-  const preparation = await backend.prepare(program, checkpoint, options);
+  const { notice, preparation, alternatives } = await quantizedForCpu(
+    request.quantization ?? "none",
+    (quantization) => backend.prepare(program, checkpoint, { ...options, quantization }),
+    typeof options.contextLength === "number" ? options.contextLength : options.contextLength.least,
+  );
+  const check = (memory: MemoryUse, contextLength: number): string | undefined =>
+    checkMemory(memory, contextLength, { alternatives });
   const admit = (memory: MemoryUse, contextLength: number): void => {
-    const memoryNotice = checkMemory(memory, contextLength);
+    const memoryNotice = check(memory, contextLength);
     onNotice?.(`Device: ${preparation.device.description}${why}; context: ${contextLength} tokens.`);
+    if (notice !== undefined) {
+      onNotice?.(notice);
+    }
     if (backend.notice !== undefined) {
       onNotice?.(backend.notice);
     }
@@ -120,14 +131,14 @@ async function loadOnCpu(
       onNotice?.(memoryNotice);
     }
   };
-  return loadChecked(preparation, { options, hooks, check: checkMemory, admit });
+  return loadChecked(preparation, { options, hooks, check, admit });
 }
 
 async function loadOnGpu(
   { program, checkpoint, request, options, hooks, onNotice, gpuBackend = webGpuBackend }: DeviceLoad,
   name: string | undefined,
 ): Promise<Executable> {
-  const { gpuMemory, prefill } = request;
+  const { gpuMemory, prefill, quantization = "none" } = request;
   const backend = await gpuBackend({
     name,
     isUnasked: request.device.kind === "auto",
@@ -135,7 +146,12 @@ async function loadOnGpu(
     prefill,
     signal: hooks?.signal,
   });
-  const preparation = await backend.prepare(program, checkpoint, options);
+  // A GPU does not tell what it has: "auto" quantises where a budget is given that the stored weights do not fit into.
+  const { preparation, notice } = await quantizedForGpu(
+    quantization,
+    (chosen) => backend.prepare(program, checkpoint, { ...options, quantization: chosen }),
+    gpuMemory,
+  );
   try {
     const { description, adapter = "" } = preparation.device;
     const check = (need: MemoryUse, contextLength: number): void => {
@@ -151,8 +167,8 @@ async function loadOnGpu(
         contextLength,
         prefill,
       });
-      for (const notice of notices) {
-        onNotice?.(notice);
+      for (const line of notice === undefined ? notices : [...notices, notice]) {
+        onNotice?.(line);
       }
     };
     return await loadChecked(preparation, { options, hooks, check, admit });

@@ -5,6 +5,9 @@ import type { Name, Op, Program } from "./program.ts";
 /** What weights become while they are loaded. "none": they stay as the checkpoint has them. */
 export type Quantization = "none" | QuantizedFormat;
 
+/** All of them, from the most bits to the fewest. */
+export const QUANTIZATIONS = ["none", "int8", "int4"] as const satisfies readonly Quantization[];
+
 /** The format of a matrix that a checkpoint has in format `stored`. */
 export type HeldFormats = (matrix: Name, stored: StoredFormat) => FormatName;
 
@@ -29,16 +32,13 @@ export function heldFormats(program: Program, quantization: Quantization): HeldF
 }
 
 function sensitiveMatrices(op: Op, ops: readonly Op[]): Name[] {
-  switch (op.role) {
-    case "embed":
-      return [op.table];
-    case "logits":
-      return [op.weight];
-    case "append":
-      return valueMatrices(op.value, op, ops);
-    default:
-      return [];
+  if (op.role === "embed") {
+    return [op.table];
   }
+  if (op.role === "logits") {
+    return [op.weight];
+  }
+  return op.role === "append" ? valueMatrices(op.value, op, ops) : [];
 }
 
 /** The matrices whose product is the buffer `value` when `append` reads it: the last that were written there before. */

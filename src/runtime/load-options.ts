@@ -1,7 +1,8 @@
 /** What a caller may ask of the runtime when a model is loaded: the device, and what the model takes on it. */
 import { inspect } from "node:util";
 import { ModelComposeError } from "../base/errors.ts";
-import type { DeviceRequest, Precision, PrefillMode } from "./device-types.ts";
+import type { Activations, DeviceRequest, Precision, PrefillMode } from "./device-types.ts";
+import { QUANTIZATIONS, type Quantization } from "./held-formats.ts";
 
 export interface RuntimeOptions {
   /** The device to load on. Default "auto". */
@@ -17,6 +18,14 @@ export interface RuntimeOptions {
    * checkpoint's own.
    */
   precision?: Precision;
+  /**
+   * What weights become while they are loaded: "none" (default): they stay as `precision` says. "int8": 8.5 bits a weight.
+   * "int4": 4.5 bits, with the table of tokens, the output layer and the projections of values as int8. "auto": the first of
+   * none, int8 and int4 with which model and context fit into the memory that is free.
+   */
+  quantization?: Quantization | "auto";
+  /** How the CPU multiplies with quantised weights. Default "int8". */
+  activations?: Activations;
   /** Capacity of the KV cache in tokens; "max": all that the model was made for. Default min(model maximum, 4096). */
   contextLength?: number | "max";
   /**
@@ -51,7 +60,11 @@ export interface ResolvedLoad {
   /** Seconds for which a pass may show no progress. */
   passTimeout: number;
   precision: Precision;
+  quantization: Quantization | "auto";
+  activations: Activations;
 }
+
+const ACTIVATIONS: readonly Activations[] = ["int8", "float32"];
 
 const PRECISIONS: readonly Precision[] = ["stored", "float32", "float16", "bfloat16"];
 
@@ -61,6 +74,8 @@ const OPTION_NAMES: Readonly<Record<keyof RuntimeOptions, true>> = {
   gpuMemory: true,
   prefill: true,
   precision: true,
+  quantization: true,
+  activations: true,
   contextLength: true,
   maxBeams: true,
   passTimeout: true,
@@ -90,6 +105,8 @@ export function resolveRuntimeOptions(options: RuntimeOptions): ResolvedLoad {
   const device = resolveDevice(options.device);
   return {
     precision: resolvePrecision(options.precision),
+    quantization: resolveQuantization(options.quantization),
+    activations: resolveActivations(options.activations),
     device,
     gpuMemory: count("gpuMemory", options.gpuMemory, Number.MAX_SAFE_INTEGER),
     prefill: resolvePrefill(options.prefill, device),
@@ -113,6 +130,35 @@ function resolvePrecision(precision: unknown): Precision {
     "unsupported",
     `The precision ${inspect(precision)} is not supported; expected one of ${PRECISIONS.join(", ")}.`,
     { remedy: "Leave it out: weights are kept as the checkpoint has them.", parameter: "precision" },
+  );
+}
+
+function resolveQuantization(quantization: unknown): Quantization | "auto" {
+  const names = [...QUANTIZATIONS, "auto"] as const;
+  const found = names.find((name) => name === (quantization ?? "none"));
+  if (found !== undefined) {
+    return found;
+  }
+  throw new ModelComposeError(
+    "unsupported",
+    `The quantization ${inspect(quantization)} is not supported; expected one of ${names.join(", ")}.`,
+    {
+      remedy:
+        'Use "int4" for four bits a weight, or leave it out: weights are kept as the checkpoint has them.',
+      parameter: "quantization",
+    },
+  );
+}
+
+function resolveActivations(activations: unknown): Activations {
+  const found = ACTIVATIONS.find((name) => name === (activations ?? "int8"));
+  if (found !== undefined) {
+    return found;
+  }
+  throw new ModelComposeError(
+    "invalid-argument",
+    `The option "activations" must be one of ${ACTIVATIONS.join(", ")}; found ${inspect(activations)}.`,
+    { remedy: "Correct it or leave it out.", parameter: "activations" },
   );
 }
 

@@ -7,30 +7,32 @@ const NEED = { weightBytes: GB, kvCacheBytes: 4 * GB, workBytes: 0.1 * GB };
 
 describe("checkMemory", () => {
   test("says nothing when all fits", () => {
-    expect(checkMemory(NEED, 4000, 5.1 * GB)).toBeUndefined();
+    expect(checkMemory(NEED, 4000, { available: 5.1 * GB })).toBeUndefined();
   });
 
   test("says for how many tokens there is room when not all do", () => {
-    expect(checkMemory(NEED, 4000, 3.1 * GB)).toContain("enough for about 2000 tokens");
-    expect(checkMemory(NEED, 4000, 5.09 * GB)).toContain("enough for about 3990 tokens");
+    expect(checkMemory(NEED, 4000, { available: 3.1 * GB })).toContain("enough for about 2000 tokens");
+    expect(checkMemory(NEED, 4000, { available: 5.09 * GB })).toContain("enough for about 3990 tokens");
     // The notice names never more tokens than the context has and never fewer than loading asks for.
-    expect(checkMemory(NEED, 4000, 1.3 * GB)).toContain("enough for about 256 tokens");
+    expect(checkMemory(NEED, 4000, { available: 1.3 * GB })).toContain("enough for about 256 tokens");
   });
 
   test("refuses what does not hold weights and a short conversation, with the figures", () => {
-    const attempt = (): unknown => checkMemory(NEED, 4000, 1.2 * GB);
+    const attempt = (): unknown => checkMemory(NEED, 4000, { available: 1.2 * GB });
     expect(attempt).toThrow(
       "The model needs 1.00 GB for its weights and 256 MB for the KV cache of 256 tokens; 1.20 GB of memory is " +
         "available, 56.0 MB too little. Close other programs",
     );
     expect(attempt).toThrow(expect.objectContaining({ code: "out-of-memory" }));
-    expect(() => checkMemory(NEED, 4000, 1.257 * GB)).not.toThrow();
+    expect(() => checkMemory(NEED, 4000, { available: 1.257 * GB })).not.toThrow();
   });
 
   test("a context shorter than that needs no more than itself", () => {
     const need = { ...NEED, kvCacheBytes: 0.1 * GB };
-    expect(checkMemory(need, 100, 1.2 * GB)).toBeUndefined();
-    expect(() => checkMemory(need, 100, 1.05 * GB)).toThrow("100 MB for the KV cache of 100 tokens");
+    expect(checkMemory(need, 100, { available: 1.2 * GB })).toBeUndefined();
+    expect(() => checkMemory(need, 100, { available: 1.05 * GB })).toThrow(
+      "100 MB for the KV cache of 100 tokens",
+    );
   });
 
   test("asks the machine when it is told nothing", () => {

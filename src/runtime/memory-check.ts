@@ -1,6 +1,7 @@
 /** Compares what a model needs with what the machine can give, before anything is loaded. */
 import { ModelComposeError } from "../base/errors.ts";
 import { formatBytes } from "../base/bytes.ts";
+import type { Quantization } from "./held-formats.ts";
 import { availableMemory } from "./platform/system.ts";
 
 /** Bytes that a model needs. */
@@ -12,6 +13,20 @@ export interface MemoryNeed {
   workBytes: number;
 }
 
+/** What a model would need in another precision. */
+export interface MemoryAlternative {
+  readonly quantization: Quantization;
+  readonly need: MemoryNeed;
+}
+
+/** What a comparison with memory goes by. */
+export interface MemoryCheck {
+  /** Bytes of memory that can be had. Default: what this machine has. */
+  readonly available?: number;
+  /** Precisions that take less; an error names what they need. */
+  readonly alternatives?: readonly MemoryAlternative[];
+}
+
 /** The fewest tokens for which there must be room: with less, loading makes no sense. */
 const LEAST_TOKENS = 256;
 
@@ -20,16 +35,16 @@ const LEAST_TOKENS = 256;
  * would not fit, else undefined.
  *
  * @param contextLength positions of the KV cache
- * @param available bytes of memory that can be had
+ * @param check what there is, and what else the model could be loaded as
  */
 export function checkMemory(
   need: MemoryNeed,
   contextLength: number,
-  available: number = availableMemory(),
+  { available = availableMemory(), alternatives = [] }: MemoryCheck = {},
 ): string | undefined {
   const perToken = need.kvCacheBytes / contextLength;
   const leastTokens = Math.min(LEAST_TOKENS, contextLength);
-  const least = need.weightBytes + perToken * leastTokens;
+  const least = leastBytes(need, contextLength);
   if (least > available) {
     throw new ModelComposeError(
       "out-of-memory",
@@ -37,7 +52,7 @@ export function checkMemory(
         `the KV cache of ${leastTokens} tokens; ${formatBytes(available)} of memory is available, ` +
         `${formatBytes(least - available)} too little.`,
       {
-        remedy: "Close other programs, lower the context length (contextLength), or use a smaller model.",
+        remedy: remedyOf(alternatives, contextLength, available),
         parameter: "contextLength",
       },
     );
@@ -54,6 +69,37 @@ export function checkMemory(
     `The KV cache of the whole context (${contextLength} tokens) needs ${formatBytes(need.kvCacheBytes)}; the memory ` +
     `available is enough for about ${tokens} tokens.`
   );
+}
+
+/** Whether the weights and a short conversation fit: otherwise `checkMemory` throws. */
+export function hasRoom(need: MemoryNeed, contextLength: number, available = availableMemory()): boolean {
+  return leastBytes(need, contextLength) <= available;
+}
+
+/** Whether weights, work and the whole context fit. */
+export function fitsMemory(need: MemoryNeed, contextLength: number, available = availableMemory()): boolean {
+  const { weightBytes, workBytes, kvCacheBytes } = need;
+  return hasRoom(need, contextLength, available) && weightBytes + workBytes + kvCacheBytes <= available;
+}
+
+/** Bytes of the weights and a short conversation. */
+function leastBytes({ weightBytes, kvCacheBytes }: MemoryNeed, contextLength: number): number {
+  return weightBytes + (kvCacheBytes / contextLength) * Math.min(LEAST_TOKENS, contextLength);
+}
+
+function remedyOf(
+  alternatives: readonly MemoryAlternative[],
+  contextLength: number,
+  available: number,
+): string {
+  const fits = alternatives.filter(({ need }) => hasRoom(need, contextLength, available));
+  if (fits.length > 0) {
+    const names = fits.map(
+      ({ quantization, need }) => `"${quantization}" needs ${formatBytes(leastBytes(need, contextLength))}`,
+    );
+    return `Load it quantised (quantization): ${names.join(", ")}. Or close other programs, or use a smaller model.`;
+  }
+  return "Close other programs, lower the context length (contextLength), or use a smaller model.";
 }
 
 /**

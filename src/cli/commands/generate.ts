@@ -35,6 +35,8 @@ export interface GenerateFlags extends DeviceFlags {
   readonly stop?: readonly string[];
   readonly ignoreEos?: boolean;
   readonly precision?: string;
+  readonly quantization?: string;
+  readonly activations?: string;
   readonly contextLength?: number;
   readonly json?: boolean;
   /** Whether the prompt goes through the model's chat template, as a message. */
@@ -208,7 +210,10 @@ function loadOptions(flags: GenerateFlags): LoadOptions {
     ...deviceOptions(flags),
     maxBeams: checkFlag("num-beams", ranges.num_beams, flags.numBeams),
     contextLength: checkFlag("context-length", countSchema, flags.contextLength),
-    precision: flags.precision as Precision | undefined, // loadModel refuses what it does not know
+    // loadModel refuses what it does not know.
+    precision: flags.precision as Precision | undefined,
+    quantization: flags.quantization as LoadOptions["quantization"],
+    activations: flags.activations as LoadOptions["activations"],
   };
 }
 

@@ -4,7 +4,8 @@ import { fileNeeds } from "./context-needs.ts";
 
 /** Components with the same key share one loaded model. */
 export function modelKey(component: ModelComponent): string {
-  const { model, device, precision, contextLength = null, passTimeout = null } = component;
+  const { model, device, precision, quantization, activations = null } = component;
+  const { contextLength = null, passTimeout = null } = component;
   const hub = { ...model.hub, token: undefined };
   const kind = [component.architecture ?? null, component.family ?? null];
   const bounds = [fileNeeds(component), beamBound(component) ?? null];
@@ -13,6 +14,8 @@ export function modelKey(component: ModelComponent): string {
     hub,
     device,
     precision,
+    quantization,
+    activations,
     ...kind,
     contextLength,
     passTimeout,

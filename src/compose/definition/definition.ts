@@ -1,4 +1,5 @@
-import type { Precision } from "../../runtime/device-types.ts";
+import type { Activations, Precision } from "../../runtime/device-types.ts";
+import type { Quantization } from "../../runtime/held-formats.ts";
 import type { Architecture } from "../../runtime/generation/types.ts";
 import type { HubOptions } from "../../models/hub/options.ts";
 import type { Limits } from "./limits.ts";
@@ -197,6 +198,10 @@ export interface ModelComponent extends ComponentBase {
   /** Name of the device, as `loadModel` takes it. */
   readonly device: string;
   readonly precision: Precision;
+  /** What weights become while they are loaded. */
+  readonly quantization: Quantization | "auto";
+  /** How the CPU multiplies with quantised weights. Absent: the library's default. */
+  readonly activations?: Activations;
   /** Upper bound on the capacity of the KV cache, in tokens. */
   readonly contextLength?: number;
   /** Number of beams that calls may ask for: each takes a KV cache of its own. Absent: what the actions name. */

@@ -12,6 +12,8 @@ const keys: Partial<Record<LibraryName, string>> = {
   temperature: "temperature",
   seed: "seed",
   precision: "precision",
+  quantization: "quantization",
+  activations: "activations",
   device: "device",
   contextLength: "context_length",
   maxBeams: "max_beams",

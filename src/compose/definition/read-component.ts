@@ -119,7 +119,7 @@ function readModelComponent(reader: MappingReader, problems: ProblemList): Model
   const model = readModel(reader, problems);
   const architecture = readArchitecture(reader, problems, task);
   const device = readDevice(reader, problems);
-  const precision = readPrecision(reader, problems);
+  const heldAs = readPrecision(reader, problems);
   readRuntime(reader);
   const contextLength = reader.integer("context_length", 1);
   const maxBeams = reader.integer("max_beams", 1);
@@ -149,7 +149,7 @@ function readModelComponent(reader: MappingReader, problems: ProblemList): Model
     model,
     ...architecture,
     device,
-    precision,
+    ...heldAs,
     contextLength,
     maxBeams,
     passTimeout,
@@ -232,24 +232,33 @@ export function deviceOf(name: string): string | undefined {
   return /^webgpu:(?!\?$).*\S.*$/.test(name) ? name : undefined;
 }
 
-/** Reads the Python model-compose's names of precisions, in `precision` or `quantization`; both may not name one. */
-function readPrecision(reader: MappingReader, problems: ProblemList): Precision {
-  const refused = ["int8", "int4", "fp4", "nf4"];
-  const precision = reader.choice("precision", ["auto", ...PRECISION_NAMES], refused);
+/** What weights are held as. */
+type HeldAs = Pick<ModelComponent, "precision" | "quantization" | "activations">;
+
+/**
+ * Reads `precision` and `quantization`. As in the Python model-compose the second may name a precision too; both may not name
+ * one. Of a mapping `type` counts; what else it has says how the Python model-compose would quantise.
+ */
+function readPrecision(reader: MappingReader, problems: ProblemList): HeldAs {
+  const precision = reader.choice("precision", ["auto", ...PRECISION_NAMES], ["int8", "int4", "fp4", "nf4"]);
   const entry = reader.take("quantization");
-  if (entry?.value.kind === "mapping") {
-    problems.unsupported(
-      `${reader.where}: quantization is known in model-compose, but not supported here yet.`,
-      entry.key,
-      'Remove "quantization".',
-    );
-    return "stored";
+  const activations = reader.choice("activations", ["int8", "float32"]);
+  let node = entry?.value;
+  const inner =
+    node?.kind === "mapping"
+      ? reader.mappingOf("quantization", node, `${reader.where}: quantization`)
+      : undefined;
+  if (inner !== undefined) {
+    inner.withoutEffect("compute_dtype", "double_quant");
+    node = inner.take("type")?.value;
+    inner.finish();
   }
-  const quantization =
-    entry && reader.choiceOf("quantization", entry.value, ["none", ...PRECISION_NAMES], refused);
-  const given = [precision, quantization]
-    .filter((name) => name !== undefined)
-    .map((name) => PRECISIONS[name]);
+  const names = ["none", "int8", "int4", "auto", ...PRECISION_NAMES] as const;
+  const named = node && reader.choiceOf("quantization", node, names, ["fp4", "nf4"]);
+  if (named === "int8" || named === "int4" || named === "auto") {
+    return { precision: PRECISIONS[precision ?? "auto"], quantization: named, activations };
+  }
+  const given = [precision, named].filter((name) => name !== undefined).map((name) => PRECISIONS[name]);
   const [first = "stored", second = "stored"] = given.filter((name) => name !== "stored");
   if (entry !== undefined && second !== "stored") {
     problems.invalid(
@@ -258,7 +267,7 @@ function readPrecision(reader: MappingReader, problems: ProblemList): Precision 
       'Remove "quantization".',
     );
   }
-  return first;
+  return { precision: first, quantization: "none", activations };
 }
 
 const PRECISION_NAMES = ["float32", "float16", "bfloat16", "fp32", "fp16", "bf16"] as const;

@@ -63,7 +63,7 @@ describe.each(BUILDS)("%s", (build) => {
     columns: number,
     weights: { packed: { address: number }; panels: number },
     format: QuantizedFormat,
-    { dot = DOTS.plain as number, before = undefined as Float32Array | undefined, slice = 1e9 } = {},
+    { dot = DOTS.plain, before = undefined as Float32Array | undefined, slice = 1e9 } = {},
   ): Float32Array {
     const count = x.length / columns;
     const ldx = roundUp(columns, PANEL);

@@ -1,5 +1,5 @@
 /** The CPU device: plans a program for so many threads, and loads it. */
-import type { KernelBuild } from "../../kernels/wasm-module.ts";
+import { DOTS, type Dot, type KernelBuild } from "../../kernels/wasm-module.ts";
 import { withAbort } from "../../base/async/abort.ts";
 import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import type {
@@ -18,7 +18,7 @@ import { admittedLength } from "../late-context.ts";
 import { availableCores } from "../platform/system.ts";
 import { FORWARD, type Program } from "../program.ts";
 import { WasmExecutable } from "./executable.ts";
-import { bestIntegerDot } from "./integer-dot.ts";
+import { bestIntegerDot, requireDot } from "./integer-dot.ts";
 import { bestKernelBuild, kernelModule } from "./kernel-builds.ts";
 import { placedBytes, planBytes, planMemory, type MemoryPlan } from "./plan.ts";
 
@@ -39,6 +39,8 @@ export interface WasmOptions {
   threads?: number;
   /** Which kernels to run. Default: the best that the engine runs. */
   kernelBuild?: KernelBuild;
+  /** How they multiply integers. Default: the fastest way that is right here. */
+  integerDot?: Dot;
   /** The most rows of one pass; for tests. */
   maxRows?: number;
   /** Upper bound on one WebAssembly memory, in bytes; for tests. */
@@ -61,6 +63,18 @@ export class WasmBackend implements Backend {
     this.kernelBuild = build;
     this.notice = notice;
     this.#options = options;
+  }
+
+  /**
+   * How products with quantised weights multiply integers.
+   *
+   * @throws ModelComposeError "unsupported" for a way that was asked for and is wrong here
+   */
+  get integerDot(): Dot {
+    const { integerDot } = this.#options;
+    return integerDot === undefined
+      ? bestIntegerDot(this.kernelBuild)
+      : requireDot(this.kernelBuild, integerDot);
   }
 
   get device(): DeviceInfo {
@@ -90,7 +104,7 @@ export class WasmBackend implements Backend {
     const plan =
       typeof contextLength === "number" ? planFor(contextLength) : await reserve(contextLength, planFor);
     const { device, kernelBuild } = this;
-    const integerDot = activations === "int8" ? bestIntegerDot(kernelBuild) : undefined;
+    const integerDot = activations === "int8" ? DOTS[this.integerDot] : undefined;
     return new WasmPreparation({ program, plan, planFor, contextLength, device, kernelBuild, integerDot });
   }
 }

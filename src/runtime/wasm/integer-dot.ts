@@ -1,5 +1,12 @@
 /** Which instruction multiplies integers: found by values, since engines do not tell what their CPU has. */
-import { DOTS, instantiateKernels, type KernelBuild, type Kernels } from "../../kernels/wasm-module.ts";
+import {
+  DOTS,
+  instantiateKernels,
+  type Dot,
+  type KernelBuild,
+  type Kernels,
+} from "../../kernels/wasm-module.ts";
+import { ModelComposeError } from "../../base/errors.ts";
 import { FORMATS } from "../../kernels/format.ts";
 import { kernelModule } from "./kernel-builds.ts";
 
@@ -12,26 +19,45 @@ const Y = W + 16_384;
 const SCRATCH = Y + 4096;
 const COLUMNS = 64;
 
-const known = new Map<KernelBuild, number>();
+const known = new Map<KernelBuild, Dot>();
 
 /**
  * The fastest way to multiply integers that gives the right sums here, one of DOTS. The instruction that sums four products
  * (vnni) saturates in between on CPUs without it, and on some takes weights as signed: the largest integers tell.
  */
-export function bestIntegerDot(build: KernelBuild): number {
+export function bestIntegerDot(build: KernelBuild): Dot {
   const found = known.get(build) ?? findDot(build);
   known.set(build, found);
   return found;
 }
 
-function findDot(build: KernelBuild): number {
+/**
+ * Checks a way to multiply that somebody asked for.
+ *
+ * @throws ModelComposeError "unsupported" for one that the build has not, or that is wrong on this CPU
+ */
+export function requireDot(build: KernelBuild, dot: Dot): Dot {
+  const best = bestIntegerDot(build);
+  const runs = build === "baseline" ? dot === "plain" : dot !== "vnni" || best === "vnni";
+  if (runs) {
+    return dot;
+  }
+  throw new ModelComposeError(
+    "unsupported",
+    `The kernel build ${build} does not multiply integers by "${dot}" here (${process.platform} ${process.arch}); the best ` +
+      `that it does right is "${best}".`,
+    { remedy: `Leave it out, or use ${build}+${best}.`, parameter: "kernelBuild" },
+  );
+}
+
+function findDot(build: KernelBuild): Dot {
   if (build === "baseline") {
-    return DOTS.plain;
+    return "plain";
   }
   const memory = new WebAssembly.Memory({ initial: 4, maximum: 4, shared: true });
   const kernels = instantiateKernels(kernelModule(build), memory);
   const f32 = new Float32Array(memory.buffer);
-  return isRight(kernels, f32, DOTS.vnni) ? DOTS.vnni : DOTS.dot16;
+  return isRight(kernels, f32, DOTS.vnni) ? "vnni" : "dot16";
 }
 
 /** Whether products of the largest int8 integers, of both signs, are those of DOTS.plain. */
