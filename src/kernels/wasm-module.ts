@@ -91,6 +91,19 @@ export interface Kernels {
     format: number,
     dot: number,
   ): void;
+  gemv_quantized(
+    a: Address,
+    w: Address,
+    panels: number,
+    first: number,
+    count: number,
+    y: Address,
+    columns: number,
+    accumulate: number,
+    t: Address,
+    format: number,
+    dot: number,
+  ): void;
   /** Returns 0 where a weight is no finite number. */
   quantize_panel(
     rows: Address,

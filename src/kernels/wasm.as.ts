@@ -14,6 +14,7 @@ export { layer_norm, rms_norm } from "./norm/norm.as";
 export { fma_peak, read_stream, read_streams4, read_wide } from "./probe/probe.as";
 export { quantize_rows } from "./quantized/activations.as";
 export { gemm_quantized } from "./quantized/product.as";
+export { gemv_quantized } from "./quantized/row.as";
 export { quantize_panel } from "./quantized/quantize.as";
 export { rope } from "./rope/rope.as";
 export { argmax } from "./sample/argmax.as";

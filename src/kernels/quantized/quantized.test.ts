@@ -10,15 +10,28 @@ import {
   type StoredMatrix,
 } from "../../../test/support/numbers.ts";
 import { BUILDS, WasmLab } from "../../../test/support/wasm-lab.ts";
+import { bestIntegerDot } from "../../runtime/wasm/integer-dot.ts";
 import { roundUp } from "../../runtime/wasm/plan.ts";
 import { FORMATS, PANEL, panelBytes, type QuantizedFormat } from "../format.ts";
 import { DOTS, type KernelBuild } from "../wasm-module.ts";
 
 const QUANTIZED = ["int8", "int4"] as const satisfies readonly QuantizedFormat[];
 
-/** The ways to multiply integers that a build has. */
-const dotsOf = (build: KernelBuild): number[] =>
-  build === "baseline" ? [DOTS.plain] : [DOTS.plain, DOTS.dot16, DOTS.vnni];
+/** How a product is computed. */
+interface Multiplied {
+  dot?: number;
+  /** What it is added to. */
+  before?: Float32Array;
+  /** Panels a call. */
+  slice?: number;
+  /** Whether by the kernel for one row. */
+  isRow?: boolean;
+}
+
+/** The ways to multiply integers that a build has on this CPU. */
+const dotsOf = (build: KernelBuild): number[] => [
+  ...new Set([DOTS.plain, ...(build === "baseline" ? [] : [DOTS.dot16]), DOTS[bestIntegerDot(build)]]),
+];
 
 describe.each(BUILDS)("%s", (build) => {
   const lab = new WasmLab(build);
@@ -57,13 +70,13 @@ describe.each(BUILDS)("%s", (build) => {
     return { packed, panels, values, scales, isFinite };
   }
 
-  /** y = x * w^T, [rows of x][rows of the matrix padded to panels]. */
+  /** y = x * w^T, [rows of x][rows of the matrix padded to panels]; `isRow`: of one row, by the kernel for that. */
   function multiply(
     x: Float32Array,
     columns: number,
     weights: { packed: { address: number }; panels: number },
     format: QuantizedFormat,
-    { dot = DOTS.plain, before = undefined as Float32Array | undefined, slice = 1e9 } = {},
+    { dot = DOTS.plain, before, slice = 1e9, isRow = false }: Multiplied = {},
   ): Float32Array {
     const count = x.length / columns;
     const ldx = roundUp(columns, PANEL);
@@ -79,6 +92,25 @@ describe.each(BUILDS)("%s", (build) => {
     }
     const scratch = lab.take(257 * PANEL);
     lab.kernels.quantize_rows(input.address, ldx * 4, count, columns, a.address);
+    if (isRow) {
+      const t = lab.take(PANEL);
+      for (let first = 0; first < weights.panels; first += slice) {
+        lab.kernels.gemv_quantized(
+          a.address,
+          weights.packed.address,
+          weights.panels,
+          first,
+          Math.min(slice, weights.panels - first),
+          y.address,
+          columns,
+          before === undefined ? 0 : 1,
+          t.address,
+          FORMATS[format].code,
+          dot,
+        );
+      }
+      return y.f32.slice();
+    }
     for (let first = 0; first < weights.panels; first += slice) {
       lab.kernels.gemm_quantized(
         a.address,
@@ -210,13 +242,14 @@ describe.each(BUILDS)("%s", (build) => {
       const x = normalNumbers(20 * columns, random);
       const before = normalNumbers(20 * width, random);
       const all = multiply(x, columns, weights, format, { before });
-      for (let count = 1; count <= 20; count++) {
+      for (let count = 0; count <= 20; count++) {
         for (const dot of dotsOf(build)) {
-          const from = 20 - count;
+          const from = 20 - Math.max(1, count);
           const some = multiply(x.subarray(from * columns), columns, weights, format, {
             dot,
             before: before.subarray(from * width),
             slice: 1 + (count % 3),
+            isRow: count === 0,
           });
           expect(some, `${count} rows, dot ${dot}`).toEqual(all.subarray(from * width));
         }

@@ -1,5 +1,5 @@
 /** Whether two builds of the kernels give the same bits, and how much faster the second one is. */
-import { instantiateKernels, type Kernels } from "../../kernels/wasm-module.ts";
+import { DOTS, instantiateKernels, type Kernels } from "../../kernels/wasm-module.ts";
 
 const PAGE = 65536;
 const PAGES = 9;
@@ -40,6 +40,19 @@ const attends = [1, 4, 6].map((queries): [string, Trial] => [
   },
 ]);
 
+const quantized = ([4, 5] as const).flatMap((format) =>
+  [1, 2, 3, 4, 7].map((rows): [string, Trial] => [
+    "gemm_quantized",
+    (kernels) => {
+      kernels.quantize_rows(X, 1040, rows, COLUMNS, Z);
+      kernels.gemm_quantized(Z, rows, W, PANELS, 0, PANELS, Y, 128, COLUMNS, 1, S, format, DOTS.dot16);
+      if (rows === 1) {
+        kernels.gemv_quantized(Z, W, PANELS, 0, PANELS, Y + 16_384, COLUMNS, 1, S, format, DOTS.dot16);
+      }
+    },
+  ]),
+);
+
 const TRIALS: readonly [string, Trial][] = [
   ["gemv_bf16", (kernels) => kernels.gemv_bf16(X, W, PANELS, 0, PANELS, Y, COLUMNS, 1)],
   [
@@ -60,6 +73,7 @@ const TRIALS: readonly [string, Trial][] = [
   ["scale_f16", (kernels) => kernels.scale_f16(X, Y, 260)],
   ["rope", (kernels) => kernels.rope(Y, 1040, X, 2, 4, 64, 64)],
   ...gemms,
+  ...quantized,
   ...attends,
 ];
 

@@ -99,15 +99,13 @@ export function rowProduct(
           // One row is packed as it lies.
           kernels.gemm(x, 1, offset, panels, first, count, out, 0, columns, add, scratch, code);
         } else {
-          kernels.gemm_quantized(
+          kernels.gemv_quantized(
             scaled,
-            1,
             offset,
             panels,
             first,
             count,
             out,
-            0,
             columns,
             add,
             scratch,
