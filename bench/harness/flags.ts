@@ -23,6 +23,7 @@ The CPU:
   --threads N               threads (default: the available cores); with webgpu those of --check
   --kernel-build BUILD      wide-256, relaxed-128 or baseline, the first two also with +vnni or +dot16, the instruction that
                             multiplies integers (default: the best that runs here)
+  --no-quantized-cache      quantise at every load (default: the first load keeps quantised weights on disk)
   --activations TYPE        with quantised weights: int8 (default) or float32
 The GPU:
   --prefill MODE            exact (default), f16 or subgroup-matrix
@@ -50,6 +51,7 @@ export interface BenchFlags {
   integerDot: Dot | undefined;
   quantization: Quantization;
   activations: Activations;
+  quantizedCache: boolean;
   prefill: PrefillMode;
   check: boolean;
   profile: boolean;
@@ -107,7 +109,7 @@ export function readFlags(args: string[]): Command {
   const chosen = chooseDevice(device);
   refuse(
     values,
-    chosen.kind === "wasm" ? ["check", "profile"] : ["kernel-build", "activations"],
+    chosen.kind === "wasm" ? ["check", "profile"] : ["kernel-build", "activations", "no-quantized-cache"],
     `--device ${chosen.kind}`,
   );
   const flags: BenchFlags = {
@@ -122,6 +124,7 @@ export function readFlags(args: string[]): Command {
     ...kernelBuild(values["kernel-build"]),
     quantization,
     activations,
+    quantizedCache: values["no-quantized-cache"] !== true,
     prefill,
     check: values.check === true,
     profile: values.profile === true,
@@ -190,6 +193,7 @@ function parse(args: string[]) {
         "kernel-build": { type: "string" },
         quantization: { type: "string" },
         activations: { type: "string" },
+        "no-quantized-cache": { type: "boolean" },
         prefill: { type: "string" },
         check: { type: "boolean" },
         profile: { type: "boolean" },

@@ -312,6 +312,7 @@ function generateFlags(command: Command): Command {
       "--activations <type>",
       "with quantised weights on the CPU: int8 (default, fast) or float32 (exact products, slow)",
     )
+    .option("--no-quantized-cache", "neither keep quantised weights on disk nor take them from there")
     .option(
       "--context-length <n>",
       "capacity of the KV cache in tokens (default: 4096, or the model's maximum if that is less)",

@@ -139,6 +139,14 @@ function tileWords(format: FormatName, columns: number): number {
   return Math.ceil(elementBytes(format, columns) / 4);
 }
 
+/** Bytes of `width` columns of a panel's rows in the tiles: of one tile, where they are a tile's. */
+export function tileBytes(format: FormatName, width: number): number {
+  return PANEL * tileWords(format, width) * 4;
+}
+
+/** Columns of a tile; the last one of a row may have fewer. */
+export const TILE_COLUMNS = 256;
+
 /** Bytes that a row has behind the tiles. */
 function behindTiles(format: FormatName, columns: number): number {
   return isQuantized(format) ? rowScaleBytes(format) : groupBytes(format, columns);

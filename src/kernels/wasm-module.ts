@@ -104,6 +104,7 @@ export interface Kernels {
     format: number,
     dot: number,
   ): void;
+  checksum(p: Address, bytes: number, count: number, first: number): number;
   /** Returns 0 where a weight is no finite number. */
   quantize_panel(
     rows: Address,

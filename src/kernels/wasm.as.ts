@@ -13,6 +13,7 @@ export { pack_panel } from "./linear/panels.as";
 export { layer_norm, rms_norm } from "./norm/norm.as";
 export { fma_peak, read_stream, read_streams4, read_wide } from "./probe/probe.as";
 export { quantize_rows } from "./quantized/activations.as";
+export { checksum } from "./quantized/checksum.as";
 export { gemm_quantized } from "./quantized/product.as";
 export { gemv_quantized } from "./quantized/row.as";
 export { quantize_panel } from "./quantized/quantize.as";

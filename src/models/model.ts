@@ -182,9 +182,16 @@ async function load(
     request,
     onNotice,
     onDetail,
-    options: { contextLength, slots, format, activations: request.activations },
+    options: {
+      contextLength,
+      slots,
+      format,
+      activations: request.activations,
+      quantizedCache: request.quantizedCache ? pathOrHubId : undefined,
+    },
     hooks: {
       signal: either,
+      onNotice,
       onWeights: (done, total) => onProgress?.({ stage: "weights", done, total }),
     },
   });

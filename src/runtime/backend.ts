@@ -41,6 +41,8 @@ export interface ExecutableOptions {
   quantization?: Quantization;
   /** How activations are multiplied with quantised weights on the CPU. Default "int8". */
   activations?: Activations;
+  /** Keeps quantised weights on disk, and takes them from there the next time, under this name for people. Default: does not. */
+  quantizedCache?: string;
 }
 
 /** How loading is watched and stopped. */
@@ -49,6 +51,8 @@ export interface LoadHooks {
   onWeights?: (done: number, total: number) => void;
   /** Called once with the length of a late context, before the cache is sized. What it throws ends the load. */
   admit?: (contextLength: number) => void;
+  /** Called with lines that a person should see. */
+  onNotice?: (line: string) => void;
   signal?: AbortSignal;
 }
 

@@ -26,6 +26,11 @@ export interface RuntimeOptions {
   quantization?: Quantization | "auto";
   /** How the CPU multiplies with quantised weights. Default "int8". */
   activations?: Activations;
+  /**
+   * Whether quantised weights are kept in the cache folder (MODEL_COMPOSE_CACHE_DIR, else the system's), from where the next
+   * load takes them. Default true.
+   */
+  quantizedCache?: boolean;
   /** Capacity of the KV cache in tokens; "max": all that the model was made for. Default min(model maximum, 4096). */
   contextLength?: number | "max";
   /**
@@ -62,6 +67,7 @@ export interface ResolvedLoad {
   precision: Precision;
   quantization: Quantization | "auto";
   activations: Activations;
+  quantizedCache: boolean;
 }
 
 const ACTIVATIONS: readonly Activations[] = ["int8", "float32"];
@@ -76,6 +82,7 @@ const OPTION_NAMES: Readonly<Record<keyof RuntimeOptions, true>> = {
   precision: true,
   quantization: true,
   activations: true,
+  quantizedCache: true,
   contextLength: true,
   maxBeams: true,
   passTimeout: true,
@@ -107,6 +114,7 @@ export function resolveRuntimeOptions(options: RuntimeOptions): ResolvedLoad {
     precision: resolvePrecision(options.precision),
     quantization: resolveQuantization(options.quantization),
     activations: resolveActivations(options.activations),
+    quantizedCache: options.quantizedCache !== false,
     device,
     gpuMemory: count("gpuMemory", options.gpuMemory, Number.MAX_SAFE_INTEGER),
     prefill: resolvePrefill(options.prefill, device),

@@ -37,6 +37,7 @@ export interface GenerateFlags extends DeviceFlags {
   readonly precision?: string;
   readonly quantization?: string;
   readonly activations?: string;
+  readonly quantizedCache?: boolean;
   readonly contextLength?: number;
   readonly json?: boolean;
   /** Whether the prompt goes through the model's chat template, as a message. */
@@ -214,6 +215,7 @@ function loadOptions(flags: GenerateFlags): LoadOptions {
     precision: flags.precision as Precision | undefined,
     quantization: flags.quantization as LoadOptions["quantization"],
     activations: flags.activations as LoadOptions["activations"],
+    quantizedCache: flags.quantizedCache,
   };
 }
 

@@ -2,7 +2,7 @@
  * Model files on disk: the only module that touches node:fs for them. The main thread reads small files and
  * headers asynchronously; worker threads read weights synchronously, straight into their own memory.
  */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { open, readdir, readFile, stat } from "node:fs/promises";
 import { ModelComposeError, errorMessage, type ErrorCode } from "../../base/errors.ts";
 import { parseJsonObject, type JsonObject } from "../../base/json.ts";
@@ -80,6 +80,29 @@ export function openFile(path: string): OpenFile {
     close();
     throw error;
   }
+}
+
+/** A file opened for synchronous positioned writes. */
+export interface WritableFile {
+  /** Writes all of `bytes`, which may be a view on a SharedArrayBuffer, at `position`. Throws what the system says. */
+  write(bytes: Uint8Array, position: number): void;
+  close(): void;
+}
+
+/** Opens a file that is there for writing into it (worker threads only: these calls block). Throws what the system says. */
+export function openFileForWriting(path: string): WritableFile {
+  const descriptor = openSync(path, "r+");
+  return {
+    write(bytes, position) {
+      let done = 0;
+      while (done < bytes.byteLength) {
+        done += writeSync(descriptor, bytes, done, bytes.byteLength - done, position + done);
+      }
+    },
+    close: () => {
+      closeSync(descriptor);
+    },
+  };
 }
 
 /** A file opened for asynchronous positioned reads, several at once if the caller likes. */

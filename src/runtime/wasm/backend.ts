@@ -18,6 +18,8 @@ import { admittedLength } from "../late-context.ts";
 import { availableCores } from "../platform/system.ts";
 import { FORWARD, type Program } from "../program.ts";
 import { WasmExecutable } from "./executable.ts";
+import type { CacheSource } from "../platform/quantized-cache.ts";
+import { cacheSourceOf } from "./load-cached.ts";
 import { bestIntegerDot, requireDot } from "./integer-dot.ts";
 import { bestKernelBuild, kernelModule } from "./kernel-builds.ts";
 import { placedBytes, planBytes, planMemory, type MemoryPlan } from "./plan.ts";
@@ -86,8 +88,9 @@ export class WasmBackend implements Backend {
   async prepare(
     program: Program,
     checkpoint: Checkpoint,
-    { contextLength, slots, format, quantization = "none", activations = "int8" }: ExecutableOptions,
+    options: ExecutableOptions,
   ): Promise<WasmPreparation> {
+    const { contextLength, slots, format, quantization = "none", activations = "int8" } = options;
     checkProgram(program);
     requireFormat(program, checkpoint, format);
     const { maxRows = MAX_ROWS, bankLimit } = this.#options;
@@ -105,7 +108,19 @@ export class WasmBackend implements Backend {
       typeof contextLength === "number" ? planFor(contextLength) : await reserve(contextLength, planFor);
     const { device, kernelBuild } = this;
     const integerDot = activations === "int8" ? DOTS[this.integerDot] : undefined;
-    return new WasmPreparation({ program, plan, planFor, contextLength, device, kernelBuild, integerDot });
+    const { quantizedCache: label } = options;
+    const cacheSource =
+      label === undefined ? undefined : cacheSourceOf(plan, { quantization, label, files: checkpoint.files });
+    return new WasmPreparation({
+      program,
+      plan,
+      planFor,
+      contextLength,
+      device,
+      kernelBuild,
+      integerDot,
+      cacheSource,
+    });
   }
 }
 
@@ -141,6 +156,7 @@ interface PreparationParts {
   readonly device: DeviceInfo;
   readonly kernelBuild: KernelBuild;
   readonly integerDot: number | undefined;
+  readonly cacheSource: CacheSource | undefined;
 }
 
 export class WasmPreparation implements Preparation {
@@ -190,13 +206,14 @@ export class WasmPreparation implements Preparation {
     length: Promise<number> | undefined,
     hooks: LoadHooks,
   ): Promise<WasmExecutable> {
-    const { program, device, kernelBuild, integerDot } = this.#parts;
+    const { program, device, kernelBuild, integerDot, cacheSource } = this.#parts;
     const executable = new WasmExecutable(program, {
       plan,
       device,
       memory: this.#memoryOf(plan),
       kernelBuild,
       integerDot,
+      cacheSource,
     });
     try {
       await executable.load(hooks, length);

@@ -18,7 +18,9 @@ import { FORWARD, opAccess, type Program } from "../program.ts";
 import { SlotSequences } from "../slot-sequences.ts";
 import { kernelModule } from "./kernel-builds.ts";
 import { planBytes, storedBytes, type MemoryPlan } from "./plan.ts";
-import type { Command, MeasureCommand } from "./protocol.ts";
+import type { CacheSource } from "../platform/quantized-cache.ts";
+import { loadThroughCache } from "./load-cached.ts";
+import type { Command, LoadCommand, MeasureCommand, Reply } from "./protocol.ts";
 import { TokenChannel } from "./token-channel.ts";
 import { WorkerGroup } from "./worker-group.ts";
 
@@ -29,6 +31,8 @@ export interface WasmPlan {
   readonly memory: MemoryUse;
   readonly kernelBuild: KernelBuild;
   readonly integerDot: number | undefined;
+  /** What the quantised weights are made from, where they are kept. */
+  readonly cacheSource: CacheSource | undefined;
 }
 
 const PROGRESS_INTERVAL_MILLISECONDS = 200;
@@ -86,14 +90,24 @@ export class WasmExecutable implements Executable {
    *
    * @param length length of the context, where it comes late; without it the context is what the plan has room for
    */
-  async load({ onWeights, signal }: LoadHooks, length?: Promise<number>): Promise<void> {
-    const total = storedBytes(this.#plan.plan);
+  async load({ onWeights, onNotice, signal }: LoadHooks, length?: Promise<number>): Promise<void> {
+    const { plan, cacheSource } = this.#plan;
+    let total = storedBytes(plan);
     const { control } = this.#workers;
     const report = onWeights && ((): void => onWeights(Math.min(control.loaded, total), total));
     await reporting(report, signal, (either) =>
       this.#workers.inTurn(async () => {
         await this.#workers.execute({ kind: "open" }, { signal: either });
-        await this.#workers.execute({ kind: "load" }, { signal: either });
+        const load = (command: LoadCommand): Promise<Reply[]> =>
+          this.#workers.execute(command, { signal: either });
+        if (cacheSource === undefined) {
+          await load({ kind: "load" });
+          return;
+        }
+        const onRead = (names: readonly string[]): void => {
+          total = storedBytes(plan, names);
+        };
+        await loadThroughCache(cacheSource, { load, onRead, onNotice });
       }, either),
     );
     onWeights?.(total, total);

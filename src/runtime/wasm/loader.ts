@@ -8,7 +8,13 @@ import { vectorValues } from "../checkpoint/vector-values.ts";
 import { readSliceRows, type VectorSlice, type WeightSlice } from "../checkpoint/weight-source.ts";
 import type { RowRange } from "../program.ts";
 import type { Bank } from "./memory.ts";
-import { AbortError, ModelComposeError } from "../../base/errors.ts";
+import { AbortError, errorMessage, ModelComposeError } from "../../base/errors.ts";
+import {
+  readCachedWeights,
+  writeCachedMatrix,
+  type CachedWeights,
+  type PartialSums,
+} from "./cached-weights.ts";
 import {
   elementBytes,
   FORMATS,
@@ -30,13 +36,47 @@ export interface LoadHooks {
   /** Called with the bytes that were read since the last call. */
   onBytes: (count: number) => void;
   shouldStop: () => boolean;
+  /** Quantised weights that were kept: these matrices are not read from the checkpoint. */
+  read?: CachedWeights;
+  /** Where quantised weights are kept. */
+  write?: CachedWeights;
+}
+
+/**
+ * What became of the cache: sums of the matrices that were read or written, or why it could not be read (then nothing was
+ * loaded) or written.
+ */
+export interface CacheReport {
+  sums: PartialSums;
+  cacheFailure?: string;
 }
 
 /**
  * Loads the weights of worker `index`. Throws "invalid-checkpoint" and "not-found", and AbortError when `shouldStop`
  * says so.
  */
-export function loadWeights(plan: MemoryPlan, index: number, banks: readonly Bank[], hooks: LoadHooks): void {
+export function loadWeights(
+  plan: MemoryPlan,
+  index: number,
+  banks: readonly Bank[],
+  hooks: LoadHooks,
+): CacheReport {
+  const checkStop = (): void => {
+    if (hooks.shouldStop()) {
+      throw new AbortError();
+    }
+  };
+  const report: CacheReport = { sums: {} };
+  if (hooks.read !== undefined) {
+    try {
+      report.sums = readCachedWeights(plan, index, banks, hooks.read, hooks.onBytes, checkStop);
+    } catch (error) {
+      if (error instanceof AbortError) {
+        throw error;
+      }
+      return { sums: {}, cacheFailure: errorMessage(error) };
+    }
+  }
   const files = new Map<string, OpenFile>();
   const fileOf = (path: string): OpenFile => {
     let file = files.get(path);
@@ -47,11 +87,21 @@ export function loadWeights(plan: MemoryPlan, index: number, banks: readonly Ban
   };
   try {
     // Matrices are read in the order of the files, so that reads run ahead well.
-    const matrices = Object.values(plan.matrices).sort(
-      (a, b) => a.source.tensor.offset - b.source.tensor.offset,
+    const matrices = Object.entries(plan.matrices).sort(
+      ([, a], [, b]) => a.source.tensor.offset - b.source.tensor.offset,
     );
-    for (const matrix of matrices) {
+    for (const [name, matrix] of matrices) {
+      if (hooks.read !== undefined && name in hooks.read.places) {
+        continue;
+      }
       loadMatrix(plan, index, banks[matrix.bank], matrix, fileOf, hooks);
+      if (hooks.write !== undefined && name in hooks.write.places && report.cacheFailure === undefined) {
+        try {
+          report.sums[name] = writeCachedMatrix(plan, index, banks, hooks.write, name);
+        } catch (error) {
+          report.cacheFailure = errorMessage(error);
+        }
+      }
     }
     // Norm gains and biases are kept by every worker.
     for (const { source, length, bank, offset } of Object.values(plan.vectors)) {
@@ -62,6 +112,7 @@ export function loadWeights(plan: MemoryPlan, index: number, banks: readonly Ban
       file.close();
     }
   }
+  return report;
 }
 
 function loadMatrix(
@@ -86,6 +137,9 @@ function loadMatrix(
     const window = new Uint8Array(bank.u8.buffer, scratch.packed, (range.end - range.start) * rowBytes);
     readSliceRows(file, source, range, window, hooks);
     for (let p = panel; p < end; p++) {
+      if (hooks.shouldStop()) {
+        throw new AbortError();
+      }
       const from = scratch.packed + (p - panel) * PANEL * rowBytes;
       const count = Math.min(PANEL, rows - p * PANEL);
       const [own, all] = [p - panels.start, panels.end - panels.start];
@@ -111,9 +165,6 @@ function loadMatrix(
         ) === 1;
       if (!isFinite) {
         throw notFinite(source, format);
-      }
-      if (hooks.shouldStop()) {
-        throw new AbortError();
       }
     }
   }

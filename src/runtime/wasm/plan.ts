@@ -376,11 +376,12 @@ export function planBytes(
   return { weightBytes, kvCacheBytes, workBytes: Math.max(0, all - weightBytes - reservedKv) };
 }
 
-/** Bytes of the matrices as the checkpoint has them: what loading reads. */
-export function storedBytes(plan: MemoryPlan): number {
-  const matrices = Object.values(plan.matrices);
-  return matrices.reduce(
-    (sum, { source, rows, columns }) => sum + matrixBytes(source.format, rows, columns),
+/** Bytes that loading reads: matrices as the checkpoint has them, or (`cached`) as they are kept. */
+export function storedBytes(plan: MemoryPlan, cached: readonly Name[] = []): number {
+  const names = new Set(cached);
+  return Object.entries(plan.matrices).reduce(
+    (sum, [name, { source, format, rows, columns }]) =>
+      sum + matrixBytes(names.has(name) ? format : source.format, rows, columns),
     Object.values(plan.vectors).reduce((sum, { length }) => sum + length * 4 * plan.threads, 0),
   );
 }

@@ -8,6 +8,7 @@ import {
 } from "../../base/errors.ts";
 import type { DecodeRequest } from "../backend.ts";
 import type { Program } from "../program.ts";
+import type { CachedWeights, PartialSums } from "./cached-weights.ts";
 import type { MemoryPlan } from "./plan.ts";
 
 export interface WorkerData {
@@ -66,9 +67,25 @@ export interface MeasureCommand {
   what: "read" | "read4" | "read-wide" | "fma";
 }
 
-/** A command. "open": the worker listens to its peers. "load": it makes memories and kernels and loads weights. */
+/**
+ * Makes memories and kernels, where that was not done, and loads weights: those that `read` has from there, the others from the
+ * checkpoint. Quantised matrices that become are written into `write`.
+ */
+export interface LoadCommand {
+  kind: "load";
+  read?: CachedWeights;
+  write?: CachedWeights;
+}
+
+/** A command. "open": the worker listens to its peers. */
 export type Command =
-  { kind: "open" | "load" } | RunCommand | DecodeCommand | ForkCommand | SnapshotCommand | MeasureCommand;
+  | { kind: "open" }
+  | LoadCommand
+  | RunCommand
+  | DecodeCommand
+  | ForkCommand
+  | SnapshotCommand
+  | MeasureCommand;
 
 export type Request = Command & { command: number };
 
@@ -77,6 +94,10 @@ export interface Reply {
   /** Seconds of a decode and, of these, in kernels. */
   wallSeconds?: number;
   kernelSeconds?: number;
+  /** Sums of the matrices that were read from the cache, or written into it. */
+  sums?: PartialSums;
+  /** Why the cache could not be read (then nothing was loaded) or written. */
+  cacheFailure?: string;
   /** Bytes or operations of a measurement; it took `seconds`. */
   amount?: number;
   seconds?: number;

@@ -13,6 +13,7 @@ import { columnRange, KV_BLOCK, LOGIT_ROWS } from "./plan.ts";
 import {
   serializeError,
   type ForkCommand,
+  type LoadCommand,
   type Reply,
   type Request,
   type Response,
@@ -97,17 +98,20 @@ async function meetPeers(): Promise<Worker> {
   };
 }
 
-async function load(command: number): Promise<void> {
-  worker = await meetPeers();
-  loadWeights(plan, index, worker.banks, {
+async function load({ command, read, write }: LoadCommand & { command: number }): Promise<Reply> {
+  worker ??= await meetPeers();
+  const reply = loadWeights(plan, index, worker.banks, {
     onBytes: (count) => {
       control.addLoaded(count);
     },
     shouldStop: () => control.isCancelRequested(command),
+    read,
+    write,
   });
   for (const entry of program.entries.keys()) {
     compiled.set(entry, compileEntry(worker, program, entry));
   }
+  return reply;
 }
 
 function ready(): Worker {
@@ -239,8 +243,7 @@ async function execute(request: Request): Promise<Reply> {
     case "open":
       return {};
     case "load":
-      await load(request.command);
-      return {};
+      return load(request);
     case "run":
       runPass(request.command, request);
       return {};
