@@ -34,15 +34,20 @@ beforeEach(async () => {
 afterEach(() => hub.close());
 
 function models(...args: readonly string[]): Promise<CommandResult> {
+  return run("models", ...args);
+}
+
+function run(...args: readonly string[]): Promise<CommandResult> {
   const env = {
     HOME: home,
     USERPROFILE: home,
     HF_HUB_CACHE: cache,
+    MODEL_COMPOSE_CACHE_DIR: join(home, "made"),
     HF_ENDPOINT: hub.url,
     HF_TOKEN: "",
     HF_HUB_OFFLINE: "",
   };
-  return runCommand(["models", ...args], { cwd: home, env });
+  return runCommand(args, { cwd: home, env });
 }
 
 /** Writes a blob of the cache as huggingface_hub does, and a file of a snapshot that leads to it. */
@@ -293,6 +298,37 @@ describe("models remove", () => {
     );
     expect(existsSync(join(cache, FOLDER))).toBe(false);
     expect(readdirSync(join(cache, ".locks"))).toEqual([]);
+  });
+
+  test("removes quantised copies, alone or with their model", async () => {
+    hub.add(ID, talesFiles());
+    const generate = async (kind: string): Promise<void> => {
+      const flags = ["--device", "cpu", "--quantization", kind, "--max-tokens", "2", "--greedy", "Once"];
+      const { code, stderr } = await run("generate", "-m", ID, ...flags);
+      expect(code, stderr).toBe(0);
+    };
+    const copies = async (): Promise<(string | undefined)[]> =>
+      (await list()).filter(({ status }) => status === "quantized copy").map(({ format }) => format);
+    await generate("int8");
+    await generate("int4");
+    expect((await copies()).sort()).toEqual(["int4", "int8"]);
+    expect((await models("list")).stdout).toMatch(
+      /^some-one\/some-model +int4 +1\.\d MB +[\d-]+ +quantized copy$/m,
+    );
+
+    const removed = await models("remove", ID, "--quantized", "--yes");
+    expect(removed.stderr).toMatch(
+      /^Removed the quantised copies of some-one\/some-model from ".*": \d\.\d MB are free/,
+    );
+    expect(await copies()).toEqual([]);
+    expect(await models("remove", ID, "--quantized", "--yes")).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`There is no quantised copy of "${ID}"`) as unknown,
+    });
+
+    await generate("int8");
+    await models("remove", ID, "--yes");
+    expect((await list()).map(({ id }) => id)).toEqual(["tales"]);
   });
 
   test("of one commit leaves what another uses", async () => {

@@ -48,11 +48,16 @@ export function modelsCommands(program: Command, start: (flags: ModelsFlags) => 
 
   revision(common(models.command("remove")))
     .description("remove a model from the cache; what another commit of it uses stays")
-    .argument("<model>", "a repository")
+    .argument("<model>", "a repository, or with --quantized whatever was loaded quantised")
     .option("-y, --yes", "do not ask")
+    .option("--quantized", "only the quantised copies that loading has kept; they are made again when needed")
     .addHelpText(
       "after",
-      examples("models remove org/name", "models remove org/name --revision 1a2b3c4 --yes"),
+      examples(
+        "models remove org/name",
+        "models remove org/name --revision 1a2b3c4 --yes",
+        "models remove org/name --quantized",
+      ),
     )
     .action(async (model: string, _flags: unknown, command: Command) => {
       const { removeModel } = await import("./models/remove.ts");

@@ -4,6 +4,7 @@ export interface ModelsFlags {
   readonly revision?: string;
   readonly json?: boolean;
   readonly yes?: boolean;
+  readonly quantized?: boolean;
   readonly repair?: boolean;
   readonly quiet?: boolean;
   readonly verbose?: boolean;

@@ -3,6 +3,7 @@ import { listCachedModels, type CachedModel } from "../../../models/hub/cached-m
 import { BUNDLED_MODELS, locateModel } from "../../../models/hub/resolve.ts";
 import { readModelInfo } from "../../../models/model-info.ts";
 import { openCheckpoint } from "../../../runtime/checkpoint/checkpoint.ts";
+import { listCacheFiles, type CacheEntry } from "../../../runtime/platform/quantized-cache.ts";
 import { ModelComposeError } from "../../../base/errors.ts";
 import { formatBytes } from "../../../base/bytes.ts";
 import { alignColumns } from "../../../base/text-table.ts";
@@ -21,7 +22,8 @@ interface Entry {
   readonly format?: string;
   readonly bytes: number;
   readonly last_used?: string;
-  readonly status: "complete" | "incomplete" | "bundled";
+  readonly status: "complete" | "incomplete" | "bundled" | "quantized copy";
+  /** The model's folder, or the file of a quantized copy. */
   readonly directory: string;
 }
 
@@ -35,6 +37,7 @@ export async function listModels(flags: ModelsFlags, { terminal }: CommandContex
   for (const model of await listCachedModels(cache)) {
     entries.push(await cachedEntry(model));
   }
+  entries.push(...(await listCacheFiles()).map(quantizedEntry));
   if (flags.json === true) {
     await terminal.write(`${JSON.stringify(entries, null, 2)}\n`);
     return;
@@ -75,6 +78,19 @@ async function cachedEntry(model: CachedModel): Promise<Entry> {
     last_used: lastUsed?.toISOString(),
     status: isComplete ? "complete" : "incomplete",
     directory,
+  };
+}
+
+function quantizedEntry({ label, quantization, bytes, lastUsed, path }: CacheEntry): Entry {
+  return {
+    id: label,
+    revisions: [],
+    supported: true,
+    format: quantization,
+    bytes,
+    last_used: lastUsed.toISOString(),
+    status: "quantized copy",
+    directory: path,
   };
 }
 
