@@ -281,7 +281,7 @@ describe("loadModel refuses", () => {
     [{ threads: NaN }, "invalid-argument", "found NaN."],
     [{ contextLength: -5 }, "invalid-argument", '"contextLength" must be an integer from 1'],
     [{ precision: "int4" } as unknown as LoadOptions, "unsupported", "'int4'"],
-    [{ precision: "float16" }, "unsupported", "The precision float16 was asked for; tensor"],
+    [{ quantization: "fp4" } as unknown as LoadOptions, "unsupported", "'fp4'"],
     [{ thread: 2 } as LoadOptions, "invalid-argument", 'Did you mean "threads"?'],
   ])("the options %j", async (options, code, text) => {
     const error = await errorOf(modelPath("smollm3"), options);

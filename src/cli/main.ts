@@ -302,7 +302,7 @@ function generateFlags(command: Command): Command {
     .option("--ignore-eos", "go on past the end of text")
     .option(
       "--precision <precision>",
-      "stored (as the checkpoint has them), or its type: float32, float16, bfloat16",
+      "how weights are held: stored (default: as the checkpoint has them), float32, float16, bfloat16",
     )
     .option(
       "--quantization <kind>",

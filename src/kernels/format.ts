@@ -120,6 +120,9 @@ export type QuantizedFormat = "int8" | "int4";
 /** The formats that checkpoints have. */
 export type StoredFormat = Exclude<FormatName, QuantizedFormat>;
 
+/** Those of them that are plain numbers. */
+export type FloatFormat = Exclude<StoredFormat, "i8-row">;
+
 // On the CPU weights lie in panels of 16 rows, interleaved word by word (linear/panels.as.ts), with the scales of rows behind
 // all of the matrix's tiles. Quantised ones come in units of columns, with the scales of their groups in each unit
 // (quantized/layout.as.ts).

@@ -49,6 +49,8 @@ export interface Kernels {
   gemv_f16: Gemv;
   gemv_f32: Gemv;
   gemv_i8_row: Gemv;
+  /** Returns 0 where a number does not fit. */
+  convert(p: Address, count: number, source: number, target: number, out: Address): number;
   scale_f16(x: Address, out: Address, count: number): void;
   pack_rows(x: Address, ldx: number, rows: number, columns: number, out: Address): void;
   gemm(

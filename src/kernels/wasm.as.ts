@@ -7,6 +7,7 @@ export { attend, attend_row, combine, finish, pack_queries, reset_state } from "
 export { embed } from "./embed/embed.as";
 export { gate } from "./gate/gate.as";
 export { broadcast } from "./linear/broadcast.as";
+export { convert } from "./linear/convert.as";
 export { gemm, pack_rows } from "./linear/gemm.as";
 export { gemv_bf16, gemv_f16, gemv_f32, gemv_i8_row, scale_f16 } from "./linear/gemv.as";
 export { pack_panel } from "./linear/panels.as";

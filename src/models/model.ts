@@ -12,7 +12,7 @@ import type { ForwardResult } from "../runtime/generation/forward.ts";
 import { Generator } from "../runtime/generation/generator.ts";
 import { resolveGenerateOptions } from "../runtime/generation/options.ts";
 import type { Program } from "../runtime/program.ts";
-import { formatOfPrecision, requireFormat } from "../runtime/checkpoint/weight-source.ts";
+import { formatOfPrecision } from "../runtime/checkpoint/weight-source.ts";
 import { resolveLoadOptions, type LoadOptions, type LoadReports } from "./load-options.ts";
 import {
   Chat,
@@ -157,7 +157,6 @@ async function load(
       : undefined;
   const slots = request.maxBeams ?? defaults.beams.count;
   const format = formatOfPrecision(request.precision);
-  requireFormat(program, checkpoint, format);
   onProgress?.({ stage: "config", done: 1, total: 1 });
 
   const asked = request.contextLength ?? DEFAULT_CONTEXT;

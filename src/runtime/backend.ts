@@ -12,7 +12,7 @@
  * - Token choice is the device's where it can choose (`canChoose`): given the same logits, sampling and rules, every
  *   device picks the same token, and the same logits (NaN, +Infinity, nothing but -Infinity) are the same error.
  */
-import type { FormatName } from "../kernels/format.ts";
+import type { FloatFormat } from "../kernels/format.ts";
 import type { ModelComposeError } from "../base/errors.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import type { Activations, DeviceInfo } from "./device-types.ts";
@@ -35,8 +35,11 @@ export interface ExecutableOptions {
   contextLength: number | LateContext;
   /** Slots: sequences that can be in memory at once. */
   slots: number;
-  /** The format of all matrices; default: each as the checkpoint has it. "unsupported" where it has another. */
-  format?: FormatName;
+  /**
+   * The format of all matrices that are not quantised, which a GPU must find in the checkpoint. Default: each as the checkpoint
+   * has it.
+   */
+  format?: FloatFormat;
   /** What weights become while they are loaded. Default "none". */
   quantization?: Quantization;
   /** How activations are multiplied with quantised weights on the CPU. Default "int8". */

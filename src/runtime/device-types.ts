@@ -31,5 +31,5 @@ export type PrefillMode = "exact" | "f16" | "subgroup-matrix";
  */
 export type Activations = "int8" | "float32";
 
-/** How weights are held in memory; nothing converts them yet. */
+/** How weights are held in memory that are not quantised; the CPU converts them to another than the checkpoint has. */
 export type Precision = "stored" | "float32" | "float16" | "bfloat16";

@@ -1,5 +1,5 @@
 /** In which format a device holds each matrix: as the checkpoint stores it, or quantised while it is loaded. */
-import type { FormatName, QuantizedFormat, StoredFormat } from "../kernels/format.ts";
+import type { FloatFormat, FormatName, QuantizedFormat, StoredFormat } from "../kernels/format.ts";
 import type { Name, Op, Program } from "./program.ts";
 
 /** What weights become while they are loaded. "none": they stay as the checkpoint has them. */
@@ -12,20 +12,25 @@ export const QUANTIZATIONS = ["none", "int8", "int4"] as const satisfies readonl
 export type HeldFormats = (matrix: Name, stored: StoredFormat) => FormatName;
 
 /**
- * The formats of a program's matrices. Tables of positions, which are added as they are, and weights that the checkpoint has
+ * The formats of a program's matrices. What is not quantised is held in format `precision`, where one is asked for. Tables of positions, which are added as they are, and weights that the checkpoint has
  * quantised stay what they are. With "int4" those of which errors cost most are int8: the table of tokens and the output
  * layer, and the projections of values, which are small.
  */
-export function heldFormats(program: Program, quantization: Quantization): HeldFormats {
+export function heldFormats(
+  program: Program,
+  quantization: Quantization,
+  precision?: FloatFormat,
+): HeldFormats {
+  const plain: HeldFormats = (_, stored) => (stored === "i8-row" ? stored : (precision ?? stored));
   if (quantization === "none") {
-    return (_, stored) => stored;
+    return plain;
   }
   const ops = [...program.entries.values()].flatMap((groups) => groups.flatMap((group) => group.ops));
   const positions = new Set(ops.flatMap((op) => (op.role === "positions" ? [op.table] : [])));
   const sensitive = new Set(ops.flatMap((op) => sensitiveMatrices(op, ops)));
   return (matrix, stored) => {
     if (positions.has(matrix) || stored === "i8-row") {
-      return stored;
+      return plain(matrix, stored);
     }
     return sensitive.has(matrix) ? "int8" : quantization;
   };

@@ -14,10 +14,10 @@ export interface RuntimeOptions {
   /** How a GPU multiplies while it reads a prompt. Default "exact", with "auto" too. Another mode needs a GPU. */
   prefill?: PrefillMode;
   /**
-   * How weights are held. "stored" (default) keeps them as the checkpoint has them; a type by name must be the
-   * checkpoint's own.
+   * How weights are held that are not quantised. "stored" (default), or "auto", keeps them as the checkpoint has them; by name
+   * of a type the CPU converts them to it, and a GPU wants them to be of it.
    */
-  precision?: Precision;
+  precision?: Precision | "auto";
   /**
    * What weights become while they are loaded: "none" (default): they stay as `precision` says. "int8": 8.5 bits a weight.
    * "int4": 4.5 bits, with the table of tokens, the output layer and the projections of values as int8. "auto": the first of
@@ -130,14 +130,17 @@ function resolvePrecision(precision: unknown): Precision {
   if (precision === undefined) {
     return "stored";
   }
-  const found = PRECISIONS.find((name) => name === precision);
+  const found = precision === "auto" ? "stored" : PRECISIONS.find((name) => name === precision);
   if (found !== undefined) {
     return found;
   }
   throw new ModelComposeError(
     "unsupported",
-    `The precision ${inspect(precision)} is not supported; expected one of ${PRECISIONS.join(", ")}.`,
-    { remedy: "Leave it out: weights are kept as the checkpoint has them.", parameter: "precision" },
+    `The precision ${inspect(precision)} is not supported; expected one of ${PRECISIONS.join(", ")}, auto.`,
+    {
+      remedy: 'Leave it out: weights are kept as the checkpoint has them. Fewer bits are a "quantization".',
+      parameter: "precision",
+    },
   );
 }
 

@@ -44,6 +44,8 @@ interface Variant {
 const VARIANTS: Readonly<Record<string, Variant>> = {
   "smollm3-bf16": { of: "smollm3", dtype: "BF16" },
   "smollm3-f16": { of: "smollm3", dtype: "F16" },
+  "gpt2-bf16": { of: "gpt2", dtype: "BF16" },
+  "gpt2-f16": { of: "gpt2", dtype: "F16" },
   "smollm3-sharded": { of: "smollm3", shardBytes: 700_000 },
   "gpt2-tiny": { of: "gpt2-bin-legacy", withoutBin: true },
   "blenderbot-tiny": { of: "blenderbot-bin", withoutBin: true },

@@ -261,8 +261,10 @@ function eight_plain(rows: i32, A: usize, B: usize, units: i32, T: usize): void 
   switch (rows) {
     case 1: eight_plain_1(A, B, units, T); break;
     case 2: eight_plain_2(A, B, units, T); break;
-    case 3: eight_plain_3(A, B, units, T); break;
-    default: eight_plain_4(A, B, units, T);
+    default:
+      if (WIDE) eight_plain_3(A, B, units, T);
+      else if (rows == 3) eight_plain_3(A, B, units, T);
+      else eight_plain_4(A, B, units, T);
   }
 }
 
@@ -270,8 +272,10 @@ function eight_32(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
   switch (rows) {
     case 1: eight_32_1(A, B, units, T); break;
     case 2: eight_32_2(A, B, units, T); break;
-    case 3: eight_32_3(A, B, units, T); break;
-    default: eight_32_4(A, B, units, T);
+    default:
+      if (WIDE) eight_32_3(A, B, units, T);
+      else if (rows == 3) eight_32_3(A, B, units, T);
+      else eight_32_4(A, B, units, T);
   }
 }
 
@@ -279,8 +283,10 @@ function four_plain(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
   switch (rows) {
     case 1: four_plain_1(A, B, units, T); break;
     case 2: four_plain_2(A, B, units, T); break;
-    case 3: four_plain_3(A, B, units, T); break;
-    default: four_plain_4(A, B, units, T);
+    default:
+      if (WIDE) four_plain_3(A, B, units, T);
+      else if (rows == 3) four_plain_3(A, B, units, T);
+      else four_plain_4(A, B, units, T);
   }
 }
 
@@ -288,8 +294,10 @@ function four_32(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
   switch (rows) {
     case 1: four_32_1(A, B, units, T); break;
     case 2: four_32_2(A, B, units, T); break;
-    case 3: four_32_3(A, B, units, T); break;
-    default: four_32_4(A, B, units, T);
+    default:
+      if (WIDE) four_32_3(A, B, units, T);
+      else if (rows == 3) four_32_3(A, B, units, T);
+      else four_32_4(A, B, units, T);
   }
 }
 
@@ -297,8 +305,10 @@ function four_16(rows: i32, A: usize, B: usize, units: i32, T: usize): void {
   switch (rows) {
     case 1: four_16_1(A, B, units, T); break;
     case 2: four_16_2(A, B, units, T); break;
-    case 3: four_16_3(A, B, units, T); break;
-    default: four_16_4(A, B, units, T);
+    default:
+      if (WIDE) four_16_3(A, B, units, T);
+      else if (rows == 3) four_16_3(A, B, units, T);
+      else four_16_4(A, B, units, T);
   }
 }
 
@@ -306,8 +316,10 @@ function unpacked_plain(rows: i32, A: usize, B: usize, units: i32, T: usize): vo
   switch (rows) {
     case 1: unpacked_plain_1(A, B, units, T); break;
     case 2: unpacked_plain_2(A, B, units, T); break;
-    case 3: unpacked_plain_3(A, B, units, T); break;
-    default: unpacked_plain_4(A, B, units, T);
+    default:
+      if (WIDE) unpacked_plain_3(A, B, units, T);
+      else if (rows == 3) unpacked_plain_3(A, B, units, T);
+      else unpacked_plain_4(A, B, units, T);
   }
 }
 
@@ -315,8 +327,10 @@ function unpacked_32(rows: i32, A: usize, B: usize, units: i32, T: usize): void 
   switch (rows) {
     case 1: unpacked_32_1(A, B, units, T); break;
     case 2: unpacked_32_2(A, B, units, T); break;
-    case 3: unpacked_32_3(A, B, units, T); break;
-    default: unpacked_32_4(A, B, units, T);
+    default:
+      if (WIDE) unpacked_32_3(A, B, units, T);
+      else if (rows == 3) unpacked_32_3(A, B, units, T);
+      else unpacked_32_4(A, B, units, T);
   }
 }
 
@@ -324,8 +338,10 @@ function unpacked_16(rows: i32, A: usize, B: usize, units: i32, T: usize): void 
   switch (rows) {
     case 1: unpacked_16_1(A, B, units, T); break;
     case 2: unpacked_16_2(A, B, units, T); break;
-    case 3: unpacked_16_3(A, B, units, T); break;
-    default: unpacked_16_4(A, B, units, T);
+    default:
+      if (WIDE) unpacked_16_3(A, B, units, T);
+      else if (rows == 3) unpacked_16_3(A, B, units, T);
+      else unpacked_16_4(A, B, units, T);
   }
 }
 

@@ -294,9 +294,9 @@ describe.each(BUILDS)("%s", (build) => {
         const x = normalNumbers(3 * columns, random);
         x[columns + at] = bad;
         const y = multiply(x, columns, weights, format);
-        expect(y.subarray(0, 16).every(Number.isFinite)).toBe(true);
-        expect(y.subarray(16, 32).some(Number.isFinite)).toBe(false);
-        expect(y.subarray(32, 48).every(Number.isFinite)).toBe(true);
+        expect(y.subarray(0, 16).every((value) => Number.isFinite(value))).toBe(true);
+        expect(y.subarray(16, 32).some((value) => Number.isFinite(value))).toBe(false);
+        expect(y.subarray(32, 48).every((value) => Number.isFinite(value))).toBe(true);
       }
     });
 

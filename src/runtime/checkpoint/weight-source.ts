@@ -2,7 +2,7 @@
  * Finds the rows of a checkpoint's tensor that are a weight of a Program: the whole tensor of its name, or some of the
  * rows of another (one of several matrices that the file holds as one), transposed or not.
  */
-import { FORMAT_NAMES, type FormatName, type StoredFormat } from "../../kernels/format.ts";
+import { type FloatFormat, type StoredFormat } from "../../kernels/format.ts";
 import { requireTensor, type Checkpoint, type WeightTensor } from "./checkpoint.ts";
 import { ModelComposeError } from "../../base/errors.ts";
 import type { Precision } from "../device-types.ts";
@@ -79,22 +79,24 @@ function requireRows(name: Name, source: WeightSource, ranges: readonly RowRange
   }
 }
 
-const PRECISION_OF: Readonly<Partial<Record<FormatName, Precision>>> = {
+const PRECISION_OF: Readonly<Record<FloatFormat, Precision>> = {
   f32: "float32",
   f16: "float16",
   bf16: "bfloat16",
 };
 
+const FLOAT_FORMATS: readonly FloatFormat[] = ["f32", "f16", "bf16"];
+
 /** The format that a precision asks for; undefined: each weight's own. */
-export function formatOfPrecision(precision: Precision): FormatName | undefined {
-  return FORMAT_NAMES.find((format) => PRECISION_OF[format] === precision);
+export function formatOfPrecision(precision: Precision): FloatFormat | undefined {
+  return FLOAT_FORMATS.find((format) => PRECISION_OF[format] === precision);
 }
 
-/** Throws "unsupported" when a matrix is not stored in the format asked for: nothing converts weights yet. */
+/** Throws "unsupported" when a matrix is not stored in the format asked for: only the CPU converts weights. */
 export function requireFormat(
   program: Program,
   checkpoint: Checkpoint,
-  wanted: FormatName | undefined,
+  wanted: FloatFormat | undefined,
 ): void {
   if (wanted === undefined) {
     return;
@@ -106,10 +108,11 @@ export function requireFormat(
     }
     throw new ModelComposeError(
       "unsupported",
-      `The precision ${PRECISION_OF[wanted] ?? wanted} was asked for; tensor "${tensor.name}" of ` +
-        `"${checkpoint.directory}" is ${tensor.dtype}, and weights are not converted.`,
+      `The precision ${PRECISION_OF[wanted]} was asked for; tensor "${tensor.name}" of ` +
+        `"${checkpoint.directory}" is ${tensor.dtype}, and weights are not converted on a GPU.`,
       {
-        remedy: 'Leave the precision out (or "stored"), or use a checkpoint of that type.',
+        remedy:
+          'Leave the precision out (or "stored"), use a checkpoint of that type, or the device "wasm" (the CPU).',
         parameter: "precision",
       },
     );

@@ -12,7 +12,6 @@ import type {
 } from "../backend.ts";
 import { checkProgram } from "../check-program.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { requireFormat } from "../checkpoint/weight-source.ts";
 import type { DeviceInfo } from "../device-types.ts";
 import { admittedLength } from "../late-context.ts";
 import { availableCores } from "../platform/system.ts";
@@ -92,7 +91,6 @@ export class WasmBackend implements Backend {
   ): Promise<WasmPreparation> {
     const { contextLength, slots, format, quantization = "none", activations = "int8" } = options;
     checkProgram(program);
-    requireFormat(program, checkpoint, format);
     const { maxRows = MAX_ROWS, bankLimit } = this.#options;
     const planFor = (length: number): MemoryPlan =>
       planMemory(program, checkpoint, {
@@ -102,6 +100,7 @@ export class WasmBackend implements Backend {
         slots,
         contextLength: length,
         quantization,
+        format,
         bankLimit,
       });
     const plan =

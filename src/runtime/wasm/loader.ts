@@ -144,12 +144,20 @@ function loadMatrix(
       const count = Math.min(PANEL, rows - p * PANEL);
       const [own, all] = [p - panels.start, panels.end - panels.start];
       const stored = FORMATS[source.format].code;
-      if (!quantized) {
-        bank.kernels.pack_panel(from, rowBytes, columns, count, offset, own, all, stored);
-        continue;
-      }
       const { code } = FORMATS[format];
       const { logitInput } = scratch;
+      if (format === source.format) {
+        bank.kernels.pack_panel(from, rowBytes, columns, count, offset, own, all, code);
+        continue;
+      }
+      if (!quantized) {
+        if (bank.kernels.convert(from, count * columns, stored, code, logitInput) !== 1) {
+          throw tooLarge(source, format);
+        }
+        const bytes = elementBytes(format, columns);
+        bank.kernels.pack_panel(logitInput, bytes, columns, count, offset, own, all, code);
+        continue;
+      }
       const isFinite =
         bank.kernels.quantize_panel(
           from,
@@ -173,6 +181,14 @@ function loadMatrix(
     const range = { start: panels.start * PANEL, end: Math.min(panels.end * PANEL, rows) };
     bank.f32.set(readNumbers(source.scales, range, fileOf, hooks), from / 4);
   }
+}
+
+function tooLarge({ tensor }: WeightSlice, format: FormatName): ModelComposeError {
+  return new ModelComposeError(
+    "unsupported",
+    `Tensor "${tensor.name}" in "${tensor.file}" (${tensor.dtype}) has a weight beyond 65504, the largest number of ${format}.`,
+    { remedy: 'Use the precision "bfloat16" or "float32", or leave it out.', parameter: "precision" },
+  );
 }
 
 function notFinite({ tensor }: WeightSlice, format: FormatName): ModelComposeError {

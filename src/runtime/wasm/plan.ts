@@ -6,7 +6,14 @@
  * worker uses the same bank for the same group. Pure: the same arguments give the same plan, which is plain data and
  * is posted to the workers.
  */
-import { matrixBytes, PANEL, panelBytes, UNIT_COLUMNS, type FormatName } from "../../kernels/format.ts";
+import {
+  matrixBytes,
+  PANEL,
+  panelBytes,
+  UNIT_COLUMNS,
+  type FloatFormat,
+  type FormatName,
+} from "../../kernels/format.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../base/errors.ts";
 import { heldFormats, type HeldFormats, type Quantization } from "../held-formats.ts";
@@ -136,6 +143,8 @@ export interface PlanOptions {
   contextLength: number;
   /** What weights become while they are loaded. Default "none". */
   quantization?: Quantization;
+  /** The format of matrices that are not quantised. Default: each as the checkpoint has it. */
+  format?: FloatFormat;
   /** Upper bound on a bank in bytes, for tests. */
   bankLimit?: number;
 }
@@ -147,8 +156,16 @@ export interface PlanOptions {
  *   `matrixSlice`
  */
 export function planMemory(program: Program, checkpoint: Checkpoint, options: PlanOptions): MemoryPlan {
-  const { threads, maxRows, slots, contextLength, bankLimit = BANK_LIMIT, quantization = "none" } = options;
-  const held = heldFormats(program, quantization);
+  const {
+    threads,
+    maxRows,
+    slots,
+    contextLength,
+    bankLimit = BANK_LIMIT,
+    quantization = "none",
+    format,
+  } = options;
+  const held = heldFormats(program, quantization, format);
   const { kvHeads, headDim } = uniformHeads(program);
   const depth = roundUp(headDim, PANEL);
   const blocks = Math.ceil(contextLength / KV_BLOCK);
