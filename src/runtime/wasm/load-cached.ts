@@ -57,22 +57,22 @@ export async function loadThroughCache(
     await load({ kind: "load" });
     return;
   }
-  const { path, places, finish, discard } = created;
+  const { path, places } = created;
   let failure: string | undefined;
   try {
     const replies = await load({ kind: "load", write: { path, places } });
     failure = replies.find(({ cacheFailure }) => cacheFailure !== undefined)?.cacheFailure;
     if (failure === undefined) {
-      await finish(sumsOf(replies)).catch((error: unknown) => {
+      await created.finish(sumsOf(replies)).catch((error: unknown) => {
         failure = errorMessage(error);
       });
     }
   } catch (error) {
-    await discard();
+    await created.discard();
     throw error;
   }
   if (failure !== undefined) {
-    await discard();
+    await created.discard();
     onNotice?.(`The quantised weights are not kept for the next time: ${failure}.`);
   }
 }
