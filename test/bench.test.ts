@@ -209,7 +209,10 @@ describe("flags", () => {
     ["--model m --repeat 1.5", '--repeat must be an integer from 1 to 16777216; found "1.5"'],
     ["--model m --new-tokens 1", '--new-tokens must be an integer from 2 to 16777216; found "1"'],
     ["--model m --prompt-tokens 1e3", 'found "1e3"'],
-    ["--model m --kernel-build fast", '--kernel-build must be wide-256, relaxed-128, baseline; found "fast"'],
+    [
+      "--model m --kernel-build fast",
+      '--kernel-build must be wide-256, relaxed-128, baseline, the first two also with +vnni or +dot16; found "fast"',
+    ],
     ["--model m --device gpu", "There is no device 'gpu'"],
     ["--model m --device auto", '--device must be wasm, webgpu or webgpu:NAME; found "auto"'],
     ["--device webgpu", "--model is missing"],

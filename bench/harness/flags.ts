@@ -1,9 +1,10 @@
 /** The command line of the benchmark. */
 import { parseArgs } from "node:util";
-import { KERNEL_BUILDS, type Dot, type KernelBuild } from "../../src/kernels/wasm-module.ts";
+import type { Dot, KernelBuild } from "../../src/kernels/wasm-module.ts";
 import { errorMessage, ModelComposeError } from "../../src/base/errors.ts";
 import type { Activations, PrefillMode } from "../../src/runtime/device-types.ts";
 import type { Quantization } from "../../src/runtime/held-formats.ts";
+import { KERNEL_CHOICES, kernelChoice } from "../../src/runtime/kernel-choice.ts";
 import { resolveRuntimeOptions, type DeviceChoice } from "../../src/runtime/load-options.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
 
@@ -230,15 +231,11 @@ function count(flag: string, text: string | undefined, least: number): number | 
 }
 
 function kernelBuild(text: string | undefined): Pick<BenchFlags, "kernelBuild" | "integerDot"> {
-  const [name, dot] = text?.split("+") ?? [];
-  const build = KERNEL_BUILDS.find((known) => known === name);
-  const integerDot = (["vnni", "dot16"] as const).find((known) => known === dot);
-  if (build === undefined ? text !== undefined : text !== [build, integerDot].filter(Boolean).join("+")) {
-    throw usageError(
-      `--kernel-build must be ${KERNEL_BUILDS.join(", ")}, perhaps with +vnni or +dot16; found "${text}".`,
-    );
+  const choice = text === undefined ? { kernelBuild: undefined, integerDot: undefined } : kernelChoice(text);
+  if (choice === undefined) {
+    throw usageError(`--kernel-build must be ${KERNEL_CHOICES}; found "${text}".`);
   }
-  return { kernelBuild: build, integerDot };
+  return choice;
 }
 
 /** Does `action`; what the library calls an invalid argument is a wrong command line here. */

@@ -75,6 +75,7 @@ export function bytesFlag(text: string): number {
 export interface DeviceFlags {
   readonly device?: string;
   readonly threads?: number;
+  readonly kernelBuild?: string;
   readonly gpuMemory?: number;
   readonly prefill?: string;
 }
@@ -93,6 +94,10 @@ export function deviceFlags(command: Command): Command {
       }),
     )
     .option("--threads <n>", "threads of the wasm device (default: the available cores)", numberFlag)
+    .option(
+      "--kernel-build <name>",
+      "kernels of the wasm device: wide-256, relaxed-128 or baseline; +vnni or +dot16 (default: the best here)",
+    )
     .option(
       "--gpu-memory <size>",
       "what the model may take on the GPU, such as 8GB (default: all)",
@@ -115,12 +120,13 @@ export function deviceOptions(flags: DeviceFlags): DeviceOptions {
   return {
     device: deviceFlag(flags.device),
     threads: checkFlag("threads", countSchema, flags.threads),
+    kernelBuild: flags.kernelBuild,
     gpuMemory: flags.gpuMemory,
     prefill: flags.prefill as PrefillMode | undefined, // commander has checked it
   };
 }
 
-export type DeviceOptions = Pick<LoadOptions, "device" | "threads" | "gpuMemory" | "prefill">;
+export type DeviceOptions = Pick<LoadOptions, "device" | "threads" | "kernelBuild" | "gpuMemory" | "prefill">;
 
 /** A device as `loadModel` takes it. @throws ModelComposeError `usage` */
 function deviceFlag(name: string | undefined): string | undefined {

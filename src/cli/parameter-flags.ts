@@ -8,6 +8,7 @@ type Flags = Partial<Record<LibraryName, string>>;
 const ofDevice: Flags = {
   device: "--device",
   threads: "--threads",
+  kernelBuild: "--kernel-build",
   gpuMemory: "--gpu-memory",
   prefill: "--prefill",
 };

@@ -35,7 +35,10 @@ export interface TextModel {
 export type LoadTextModel = (source: string, options: SizedLoadOptions) => Promise<TextModel>;
 
 /** What a command line says over the file. */
-export type ModelOverrides = Pick<LoadOptions, "device" | "threads" | "gpuMemory" | "prefill">;
+export type ModelOverrides = Pick<
+  LoadOptions,
+  "device" | "threads" | "kernelBuild" | "gpuMemory" | "prefill"
+>;
 
 /** Listeners to what the models of a host do. */
 export interface ModelHostHooks {

@@ -34,7 +34,7 @@ export interface DeviceLoad {
   program: Program;
   checkpoint: Checkpoint;
   request: Pick<ResolvedLoad, "device" | "threads" | "gpuMemory" | "prefill"> &
-    Partial<Pick<ResolvedLoad, "quantization">>;
+    Partial<Pick<ResolvedLoad, "quantization" | "kernels">>;
   options: ExecutableOptions;
   hooks?: LoadHooks;
   onNotice: ((line: string) => void) | undefined;
@@ -107,10 +107,10 @@ async function attempt(run: () => Promise<Executable>): Promise<Executable | Mod
 
 /** @param why The words that stand behind the device in the notice */
 async function loadOnCpu(
-  { program, checkpoint, request, options, hooks, onNotice }: DeviceLoad,
+  { program, checkpoint, request, options, hooks, onNotice, onDetail }: DeviceLoad,
   why = "",
 ): Promise<Executable> {
-  const backend = new WasmBackend({ threads: request.threads });
+  const backend = new WasmBackend({ threads: request.threads, ...request.kernels });
   const { notice, preparation, alternatives } = await quantizedForCpu(
     request.quantization ?? "none",
     (quantization) => backend.prepare(program, checkpoint, { ...options, quantization }),
@@ -121,6 +121,8 @@ async function loadOnCpu(
   const admit = (memory: MemoryUse, contextLength: number): void => {
     const memoryNotice = check(memory, contextLength);
     onNotice?.(`Device: ${preparation.device.description}${why}; context: ${contextLength} tokens.`);
+    const { kernelBuild, integerDot } = backend;
+    onDetail?.(`Kernels: ${kernelBuild}, integers by ${integerDot}.`);
     if (notice !== undefined) {
       onNotice?.(notice);
     }

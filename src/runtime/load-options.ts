@@ -2,6 +2,7 @@
 import { inspect } from "node:util";
 import { ModelComposeError } from "../base/errors.ts";
 import type { Activations, DeviceRequest, Precision, PrefillMode } from "./device-types.ts";
+import { KERNEL_CHOICES, kernelChoice, type KernelChoice } from "./kernel-choice.ts";
 import { QUANTIZATIONS, type Quantization } from "./held-formats.ts";
 
 export interface RuntimeOptions {
@@ -9,6 +10,11 @@ export interface RuntimeOptions {
   device?: DeviceRequest;
   /** Threads of the WASM device. Integer in 1 .. 1024. Default: the available cores. */
   threads?: number;
+  /**
+   * Which kernels the WASM device runs: "wide-256", "relaxed-128" or "baseline", the first two also with "+vnni" or "+dot16", the
+   * instruction that multiplies integers. Default: the best that runs here.
+   */
+  kernelBuild?: string;
   /** Bytes that the model may take on the GPU. Default: what the GPU gives. */
   gpuMemory?: number;
   /** How a GPU multiplies while it reads a prompt. Default "exact", with "auto" too. Another mode needs a GPU. */
@@ -55,6 +61,7 @@ export type DeviceChoice =
 export interface ResolvedLoad {
   device: DeviceChoice;
   threads: number | undefined;
+  kernels: KernelChoice | undefined;
   /** Bytes that the model may take on the GPU; undefined: as many as the GPU gives. */
   gpuMemory: number | undefined;
   prefill: PrefillMode;
@@ -77,6 +84,7 @@ const PRECISIONS: readonly Precision[] = ["stored", "float32", "float16", "bfloa
 const OPTION_NAMES: Readonly<Record<keyof RuntimeOptions, true>> = {
   device: true,
   threads: true,
+  kernelBuild: true,
   gpuMemory: true,
   prefill: true,
   precision: true,
@@ -119,6 +127,7 @@ export function resolveRuntimeOptions(options: RuntimeOptions): ResolvedLoad {
     gpuMemory: count("gpuMemory", options.gpuMemory, Number.MAX_SAFE_INTEGER),
     prefill: resolvePrefill(options.prefill, device),
     threads: count("threads", options.threads, MAX_THREADS),
+    kernels: resolveKernels(options.kernelBuild),
     contextLength:
       options.contextLength === "max" ? Infinity : count("contextLength", options.contextLength, 2 ** 24),
     maxBeams: count("maxBeams", options.maxBeams, MAX_BEAMS),
@@ -142,6 +151,21 @@ function resolvePrecision(precision: unknown): Precision {
       parameter: "precision",
     },
   );
+}
+
+function resolveKernels(name: unknown): KernelChoice | undefined {
+  if (name === undefined) {
+    return undefined;
+  }
+  const choice = typeof name === "string" ? kernelChoice(name) : undefined;
+  if (choice === undefined) {
+    throw new ModelComposeError(
+      "invalid-argument",
+      `The option "kernelBuild" must be one of ${KERNEL_CHOICES}; found ${inspect(name)}.`,
+      { remedy: "Correct it or leave it out.", parameter: "kernelBuild" },
+    );
+  }
+  return choice;
 }
 
 function resolveQuantization(quantization: unknown): Quantization | "auto" {

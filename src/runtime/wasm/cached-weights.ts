@@ -1,7 +1,6 @@
 /** Quantised weights between a worker's memory and a file of the cache, in which a matrix lies as one worker would have it. */
 import { FORMATS, panelBytes, TILE_COLUMNS, tileBytes, type FormatName } from "../../kernels/format.ts";
 import { openFile, openFileForWriting } from "../platform/files.ts";
-import type { LoadHooks } from "./loader.ts";
 import type { Bank } from "./memory.ts";
 import { panelRange, type MatrixPlacement, type MemoryPlan } from "./plan.ts";
 
@@ -77,7 +76,7 @@ export function readCachedWeights(
   index: number,
   banks: readonly Bank[],
   { path, places }: CachedWeights,
-  onBytes: LoadHooks["onBytes"],
+  onBytes: (count: number) => void,
   checkStop: () => void,
 ): PartialSums {
   const file = openFile(path);
