@@ -300,7 +300,46 @@ describe.each(BUILDS)("%s", (build) => {
       }
     });
 
-    test("tables and widened tiles have the weights", () => {
+    test("products of activations as they are, with widened weights", () => {
+      for (const columns of [1, 31, 33, 64, 97, 256, 300]) {
+        for (const count of [1, 2, 7]) {
+          const rows = 33;
+          const random = randomSource(columns + count);
+          const matrix = randomMatrix("f32", rows, columns, random);
+          const { packed, panels, values: weights } = quantize(matrix, format);
+          const x = normalNumbers(count * columns, random);
+          const input = lab.take(count * columns);
+          input.f32.set(x);
+          const a = lab.take(count * roundUp(columns, PANEL));
+          const y = lab.take(count * panels * PANEL, NaN);
+          const scratch = lab.take(257 * PANEL);
+          const { code } = FORMATS[format];
+          lab.kernels.pack_rows(input.address, columns * 4, count, columns, a.address);
+          lab.kernels.gemm(
+            a.address,
+            count,
+            packed.address,
+            panels,
+            0,
+            panels,
+            y.address,
+            panels * PANEL * 4,
+            columns,
+            0,
+            scratch.address,
+            code,
+          );
+          const { values, bound } = product(x, { ...matrix, values: weights });
+          const found = y.f32.filter((_, i) => i % (panels * PANEL) < rows);
+          const { ratio, text } = worstError(found, values, (i) => 4 * bound[i]);
+          expect(ratio, `[${count}, ${columns}]: ${text}`).toBeLessThanOrEqual(1);
+          lab.checkGuards();
+          lab.reset();
+        }
+      }
+    });
+
+    test("rows of tables are the weights", () => {
       const [rows, columns] = [33, 300];
       const matrix = randomMatrix("bf16", rows, columns, randomSource(5));
       const { packed, panels, values } = quantize(matrix, format);

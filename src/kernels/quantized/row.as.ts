@@ -6,7 +6,10 @@ import { PANEL, TILE_COLUMNS } from "../common/simd.as";
 import { zeros } from "../linear/tile.as";
 import { wordsOf } from "../linear/widen.as";
 import { packedRowsBytes } from "./activations.as";
-import { addTile, bytesOf, dot, DOT_16, DOT_32, DOT_PLAIN, EIGHT_FIRST, EIGHT_SECOND, FOUR_HIGH, FOUR_LOW, groupScale, groupZero, lowNibbles, scaled, sumOf } from "./arithmetic.as";
+import {
+  addTile, bytesOf, dot, DOT_16, DOT_32, DOT_PLAIN, EIGHT_FIRST, EIGHT_SECOND, FOUR_HIGH, FOUR_LOW, groupScale, groupZero,
+  lowNibbles, scaled, sumOf,
+} from "./arithmetic.as";
 import { INT4 } from "./layout.as";
 
 /** T [16] = the products of one row with a tile of `units` units. first, second: the kinds of a unit's groups. */
