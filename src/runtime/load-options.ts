@@ -129,7 +129,12 @@ function resolvePrecision(precision: unknown): Precision {
   throw new ModelComposeError(
     "unsupported",
     `The precision ${inspect(precision)} is not supported; expected one of ${PRECISIONS.join(", ")}.`,
-    { remedy: "Leave it out: weights are kept as the checkpoint has them.", parameter: "precision" },
+    {
+      remedy: QUANTIZATIONS.some((name) => name === precision)
+        ? `Ask for it as quantization: ${inspect(precision)}.`
+        : "Leave it out: weights are kept as the checkpoint has them.",
+      parameter: "precision",
+    },
   );
 }
 
