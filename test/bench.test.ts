@@ -171,6 +171,9 @@ describe("flags", () => {
         repeat: 3,
         contextLength: undefined,
         kernelBuild: undefined,
+        integerDot: undefined,
+        quantization: "none",
+        activations: "int8",
         prefill: "exact",
         check: false,
         profile: false,
@@ -182,6 +185,16 @@ describe("flags", () => {
     expect(readFlags(flags.split(" "))).toMatchObject({
       kind: "model",
       flags: { kernelBuild: "baseline", contextLength: 99, json: true, contended: true },
+    });
+    const quantized = "--model m --quantization int4 --activations float32 --kernel-build wide-256+vnni";
+    expect(readFlags(quantized.split(" "))).toMatchObject({
+      kind: "model",
+      flags: {
+        quantization: "int4",
+        activations: "float32",
+        kernelBuild: "wide-256",
+        integerDot: "vnni",
+      },
     });
     const gpu = "--model m --device webgpu:H200 --prefill f16 --check --profile";
     expect(readFlags(gpu.split(" "))).toMatchObject({
@@ -213,6 +226,14 @@ describe("flags", () => {
       "--model m --kernel-build fast",
       '--kernel-build must be wide-256, relaxed-128, baseline, the first two also with +vnni or +dot16; found "fast"',
     ],
+    ["--model m --kernel-build wide-256+avx", 'found "wide-256+avx"'],
+    ["--model m --kernel-build wide-256+vnni+vnni", 'found "wide-256+vnni+vnni"'],
+    ["--model m --kernel-build +vnni", 'found "+vnni"'],
+    ["--model m --quantization int3", "The quantization 'int3' is not supported"],
+    ["--model m --quantization auto", "--quantization must be none, int8 or int4"],
+    ["--model m --activations int4", '"activations" must be one of int8, float32'],
+    ["--model m --device webgpu --activations int8", "--activations does not go with --device webgpu"],
+    ["--dawn-backend null --quantization int4", "--quantization does not go with --dawn-backend null"],
     ["--model m --device gpu", "There is no device 'gpu'"],
     ["--model m --device auto", '--device must be wasm, webgpu or webgpu:NAME; found "auto"'],
     ["--device webgpu", "--model is missing"],

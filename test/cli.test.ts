@@ -157,6 +157,18 @@ describe("bad input exits with 2 and says what to do", () => {
     ],
     ["a precision", ["generate", "-m", tales, "--precision", "int3", "x"], "int3", "--precision"],
     [
+      "a quantization",
+      ["generate", "-m", tales, "--quantization", "int3", "x"],
+      "expected one of none, int8, int4, auto",
+      "--quantization",
+    ],
+    [
+      "activations",
+      ["generate", "-m", tales, "--activations", "int4", "x"],
+      "must be one of int8, float32; found 'int4'",
+      "--activations",
+    ],
+    [
       "an input that nothing reads",
       ["run", "-i", '{"promt": "a"}'],
       'no input "promt"',
@@ -314,6 +326,23 @@ describe("generate", () => {
     expect(result).not.toHaveProperty("seed");
     expect(plain.stderr).not.toMatch(/^seed/m);
     expect(plain.stdout).toBe(`${result.new_text}\n`);
+  });
+
+  test("--quantization: weights of fewer bits, or as many as fit; --activations changes their products", async () => {
+    const options = ["--max-tokens", "24", "Once upon a time, there was a", "--device", "wasm"];
+    const [plain, four, exact, auto] = [
+      await cli([...greedy, ...options]),
+      await cli([...greedy, ...options, "--quantization", "int4"]),
+      await cli([...greedy, ...options, "--quantization", "int4", "--activations", "float32"]),
+      await cli([...greedy, ...options, "--quantization", "auto"]),
+    ];
+    for (const { code, stderr } of [plain, four, exact, auto]) {
+      expect(code, stderr).toBe(0);
+    }
+    expect(four.stdout).not.toBe(plain.stdout);
+    expect(exact.stdout).not.toBe("");
+    expect(auto.stderr).toContain("Quantization: none; the weights as they are stored");
+    expect(auto.stdout).toBe(plain.stdout);
   });
 
   const sampled = ["generate", "-m", tales, "--threads", "1", "--temperature", "0.9"];

@@ -369,6 +369,15 @@ describe("models remove", () => {
 });
 
 describe("models info", () => {
+  // Of the bundled model: a table, and in each of 8 layers q and o, k and v, and three matrices of the MLP; 17 norms.
+  const table = 2048 * 128;
+  const values = 8 * 64 * 128;
+  const others = 8 * (2 * 128 * 128 + 64 * 128 + 3 * 128 * 384);
+  const norms = 17 * 128 * 4;
+  const rows = 8 * (128 + 64 + 128 + 384 + 384 + 128);
+  const INT8 = (table + values + others) * (8.5 / 8) + norms;
+  const INT4 = (table + values) * (8.5 / 8) + others * (4.5 / 8) + rows * 4 + norms;
+
   test("of the bundled model: from its configuration, as the checkpoint has it", async () => {
     const { code, stdout } = await models("info", "tales", "--json");
     expect(code).toBe(0);
@@ -380,12 +389,15 @@ describe("models info", () => {
       architecture: "causal",
       parameters: 1_837_184,
       stored_precision: "bfloat16",
-      // Weights are held as they are stored: no other precision can be had.
-      weight_bytes: { bfloat16: 3_674_368 },
+      // 8.5 bits a weight of the matrices; with int4 4.5, and 32 a row, of all but the table and the projections of values.
+      weight_bytes: { bfloat16: 3_674_368, int8: INT8, int4: INT4 },
       // The cache of 1000 tokens takes 2 (keys, values) · 8 layers · 2 heads · 32 · 4 bytes a token.
       kv_bytes_per_1000_tokens: 4_096_000,
-      fits: { bfloat16: true },
+      fits: { bfloat16: true, int8: true, int4: true },
     });
+    expect(info["needed_bytes"]).toMatchObject({ int4: INT4 + 2048 * 4096 });
+    // Nothing else can be had of these weights.
+    expect(Object.keys(info["weight_bytes"] as object)).toEqual(["bfloat16", "int8", "int4"]);
   });
 
   test("of a repository fetches its configuration only", async () => {
@@ -396,6 +408,8 @@ describe("models info", () => {
       "Family      smollm3 (decoder)\nParameters  1,837,184\nContext     2,048 tokens\n",
     );
     expect(stdout).toMatch(/^bfloat16 +3\.7 MB +12\.1 MB +yes$/m);
+    expect(stdout).toMatch(/^int8 +2\.0 MB +10\.3 MB +yes$/m);
+    expect(stdout).toMatch(/^int4 +1\.2 MB +9\.6 MB +yes$/m);
     expect(
       hub
         .seen("hub", /resolve/)

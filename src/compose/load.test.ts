@@ -212,6 +212,29 @@ ${minimal}  driver: huggingface
   expect(loadText(text).components).toHaveLength(1);
 });
 
+const stored = { precision: "stored", quantization: "none" };
+
+test.each([
+  ["", stored],
+  ["  quantization: none\n", stored],
+  ["  quantization:\n", stored],
+  ["  quantization: int8\n", { precision: "stored", quantization: "int8" }],
+  ["  quantization: int4\n", { precision: "stored", quantization: "int4" }],
+  ["  quantization: auto\n", { precision: "stored", quantization: "auto" }],
+  ["  quantization: { type: int4, compute_dtype: bfloat16, double_quant: true }\n", { quantization: "int4" }],
+  ["  quantization: { type: none }\n", stored],
+  ["  quantization: bf16\n", { precision: "bfloat16", quantization: "none" }],
+  ["  precision: bf16\n  quantization: int4\n", { precision: "bfloat16", quantization: "int4" }],
+  ["  quantization: int4\n  activations: float32\n", { quantization: "int4", activations: "float32" }],
+  ["  quantization: ${env.BITS}\n", { quantization: "int8" }],
+])("weights held as %j", (lines, expected) => {
+  expect(modelOf(loadText(minimal + lines, { env: { BITS: "int8" } }))).toMatchObject(expected);
+});
+
+test("activations are the library's where nothing is said", () => {
+  expect(modelOf(loadText(minimal)).activations).toBeUndefined();
+});
+
 test.each([
   ["", "auto"],
   ["  device: auto\n", "auto"],

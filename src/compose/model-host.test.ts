@@ -63,6 +63,19 @@ test("components of the same model share it; others do not", async () => {
     ["stored", 60, undefined],
   ]);
   await Promise.all(others);
+  const held = components(
+    `model: m, quantization: int4, ${open}`,
+    `model: m, quantization: int4, activations: float32, ${open}`,
+    `model: m, quantization: auto, ${open}`,
+  ).map((component) => host.model(component));
+  expect(
+    loads.started.splice(0).map(({ options, end }) => [options.quantization, options.activations, end()]),
+  ).toEqual([
+    ["int4", undefined, undefined],
+    ["int4", "float32", undefined],
+    ["auto", undefined, undefined],
+  ]);
+  await Promise.all(held);
   const all = Promise.all([a, b, c, d].map((component) => host.model(component)));
   expect(loads.started.map(({ options }) => [options.device, options.contextLength])).toEqual([
     ["auto", "max"],
@@ -76,7 +89,7 @@ test("components of the same model share it; others do not", async () => {
   expect(models[0]).toBe(models[1]);
   expect(models[0]).not.toBe(models[2]);
   await host.dispose();
-  expect(loads.disposed).toBe(5);
+  expect(loads.disposed).toBe(8);
 });
 
 test("the file bounds the context where its lengths stand in it", async () => {

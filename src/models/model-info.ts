@@ -1,4 +1,6 @@
 /** Tells what memory a model takes, from its configuration alone. */
+import { matrixBytes, type QuantizedFormat, type StoredFormat } from "../kernels/format.ts";
+import { heldFormats } from "../runtime/held-formats.ts";
 import type { MatrixSpec, Program, VectorSpec } from "../runtime/program.ts";
 import { numbersPerPosition, type LayerState } from "../runtime/state.ts";
 import { describeModel } from "./describe-model.ts";
@@ -16,6 +18,8 @@ export interface ModelInfo {
   readonly kvBytesPerToken: number;
   /** The same for each token of an encoder's input; 0 for a model without an encoder. */
   readonly sourceKvBytesPerToken: number;
+  /** Bytes of all weights where those that the checkpoint has as `stored` are quantised while they are loaded. */
+  readonly quantizedBytes: (quantization: QuantizedFormat, stored: StoredFormat) => number;
 }
 
 /**
@@ -38,7 +42,18 @@ export async function readModelInfo(directory: string): Promise<ModelInfo> {
     maxPositions,
     kvBytesPerToken: bytesPerToken("kv"),
     sourceKvBytesPerToken: bytesPerToken("source"),
+    quantizedBytes: (quantization, stored) => quantizedBytes(program, quantization, stored),
   };
+}
+
+/** A matrix counts once, whatever uses it; vectors are held as f32. */
+function quantizedBytes(program: Program, quantization: QuantizedFormat, stored: StoredFormat): number {
+  const held = heldFormats(program, quantization);
+  const matrices = [...program.matrices].map(([name, { rows, columns }]) =>
+    matrixBytes(held(name, stored), rows, columns),
+  );
+  const vectors = [...program.vectors.values()].map(({ length }) => length * Float32Array.BYTES_PER_ELEMENT);
+  return [...matrices, ...vectors].reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** Counts the numbers of all weights. They may be parts of one tensor, and two of them the same part. */

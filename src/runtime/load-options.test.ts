@@ -24,6 +24,8 @@ describe("resolveRuntimeOptions", () => {
       prefill: "exact",
       contextLength: undefined,
       precision: "stored",
+      quantization: "none",
+      activations: "int8",
     };
     for (const options of [{}, { device: "auto" }, { precision: "stored" }, { prefill: "exact" }]) {
       expect(resolveRuntimeOptions(options as RuntimeOptions)).toEqual(nothing);
@@ -37,6 +39,8 @@ describe("resolveRuntimeOptions", () => {
         threads: 3,
         contextLength: 500,
         precision: "bfloat16",
+        quantization: "int4",
+        activations: "float32",
         gpuMemory: 8e9,
       }),
     ).toEqual({
@@ -47,7 +51,32 @@ describe("resolveRuntimeOptions", () => {
       prefill: "exact",
       contextLength: 500,
       precision: "bfloat16",
+      quantization: "int4",
+      activations: "float32",
     });
+  });
+
+  test.each(["none", "int8", "int4", "auto"] as const)("the quantization %s", (quantization) => {
+    expect(resolveRuntimeOptions({ quantization }).quantization).toBe(quantization);
+  });
+
+  test.each(["int3", "nf4", "", 4, true])("there is no quantization %j", (quantization) => {
+    const error = errorOf({ quantization });
+    expect(error).toMatchObject({ code: "unsupported", parameter: "quantization" });
+    expect(error.message).toContain("expected one of none, int8, int4, auto");
+    expect(error.message).toContain('Use "int4" for four bits');
+  });
+
+  test.each(["int4", "float16", "", 8])("activations cannot be %j", (activations) => {
+    const error = errorOf({ activations });
+    expect(error).toMatchObject({ code: "invalid-argument", parameter: "activations" });
+    expect(error.message).toContain('"activations" must be one of int8, float32');
+  });
+
+  test.each(["int8", "int4"])("the precision %s is a quantization", (precision) => {
+    const error = errorOf({ precision });
+    expect(error).toMatchObject({ code: "unsupported", parameter: "precision" });
+    expect(error.message).toContain(`Ask for it as quantization: '${precision}'.`);
   });
 
   test.each([

@@ -147,7 +147,9 @@ function resolvePrecision(precision: unknown): Precision {
     "unsupported",
     `The precision ${inspect(precision)} is not supported; expected one of ${PRECISIONS.join(", ")}, auto.`,
     {
-      remedy: 'Leave it out: weights are kept as the checkpoint has them. Fewer bits are a "quantization".',
+      remedy: QUANTIZATIONS.some((name) => name === precision)
+        ? `Ask for it as quantization: ${inspect(precision)}.`
+        : "Leave it out: weights are kept as the checkpoint has them.",
       parameter: "precision",
     },
   );

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { checkGpuMemory, checkMemory } from "./memory-check.ts";
+import { checkGpuMemory, checkMemory, fitsMemory, hasRoom } from "./memory-check.ts";
 
 const GB = 1e9;
 /** A need of 1 GB for weights and 1 MB a token for 4000 tokens. */
@@ -25,6 +25,30 @@ describe("checkMemory", () => {
     );
     expect(attempt).toThrow(expect.objectContaining({ code: "out-of-memory" }));
     expect(() => checkMemory(NEED, 4000, { available: 1.257 * GB })).not.toThrow();
+  });
+
+  test("names what other precisions need where they fit", () => {
+    const half = { ...NEED, weightBytes: 0.5 * GB };
+    const quarter = { ...NEED, weightBytes: 0.25 * GB };
+    const alternatives = [
+      { quantization: "int8", need: half },
+      { quantization: "int4", need: quarter },
+    ] as const;
+    const attempt = (available: number) => () =>
+      checkMemory(NEED, 4000, { available: available * GB, alternatives });
+    expect(attempt(0.8)).toThrow(
+      'too little. Load it quantised (quantization): "int8" needs 756 MB, "int4" needs 506 MB. Or close other programs',
+    );
+    expect(attempt(0.6)).toThrow('Load it quantised (quantization): "int4" needs 506 MB. Or close');
+    expect(attempt(0.5)).toThrow("Close other programs, lower the context length");
+  });
+
+  test("whether there is room, and whether all fits", () => {
+    expect([1.255, 1.257].map((free) => hasRoom(NEED, 4000, free * GB))).toEqual([false, true]);
+    expect([5.09, 5.11].map((free) => fitsMemory(NEED, 4000, free * GB))).toEqual([false, true]);
+    // Of a context that short, the least is all of it.
+    expect(fitsMemory({ ...NEED, kvCacheBytes: 0 }, 1, 1.05 * GB)).toBe(false);
+    expect(hasRoom({ ...NEED, kvCacheBytes: 0 }, 1, 1.05 * GB)).toBe(true);
   });
 
   test("a context shorter than that needs no more than itself", () => {

@@ -31,6 +31,9 @@ export type InterpretedProgram = Omit<Program, "entries"> & {
 /** Rows of numbers. */
 type Rows = Float64Array[];
 
+/** What a product with a matrix of this name multiplies instead of its input's row. */
+export type PrepareInput = (row: Float64Array, matrix: string) => Float64Array;
+
 export interface ProgramInput {
   /** Name of the entry. Default: FORWARD. */
   entry?: string;
@@ -52,6 +55,7 @@ export class Interpreter {
   /** Weights by name, row-major. */
   readonly #weights: ReadonlyMap<string, ArrayLike<number>>;
   readonly #round: (value: number) => number;
+  readonly #prepare: PrepareInput;
   readonly #sequences: InterpretedSequences;
   /** Keys and values of an encoder's input, by layer; all slots share them. */
   readonly #sources = new Map<number, Cell[]>();
@@ -60,10 +64,12 @@ export class Interpreter {
     program: InterpretedProgram,
     weights: ReadonlyMap<string, ArrayLike<number>>,
     precision: "f64" | "f32" = "f64",
+    prepare: PrepareInput = (row) => row,
   ) {
     this.#program = program;
     this.#sequences = new InterpretedSequences(program);
     this.#weights = weights;
+    this.#prepare = prepare;
     this.#round = precision === "f32" ? Math.fround : (value) => value;
   }
 
@@ -286,7 +292,8 @@ export class Interpreter {
     const bias = biasName === undefined ? undefined : this.#weight(biasName);
     const columns = this.#columns(weightName);
     // The loops are plain because nearly all the time is spent here.
-    return input.map((row) => {
+    return input.map((given) => {
+      const row = this.#prepare(given, weightName);
       const products = new Float64Array(weight.length / columns);
       for (let n = 0; n < products.length; n++) {
         let sum = 0;

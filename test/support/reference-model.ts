@@ -8,7 +8,7 @@ import type { Checkpoint } from "../../src/runtime/checkpoint/checkpoint.ts";
 import { ENCODE, type Program } from "../../src/runtime/program.ts";
 import { matrixSlice, vectorSlice, type WeightSlice } from "../../src/runtime/checkpoint/weight-source.ts";
 import type { GoldenPrompt } from "./golden.ts";
-import { Interpreter, type ProgramInput } from "./interpreter.ts";
+import { Interpreter, type PrepareInput, type ProgramInput } from "./interpreter.ts";
 import { bf16Value, f16Value } from "./numbers.ts";
 
 /** Rows of numbers: [tokens][columns]. */
@@ -39,8 +39,9 @@ export function referencePass(
   weights: ReadonlyMap<string, Float64Array>,
   { input_ids, decoder_input_ids }: Pick<GoldenPrompt, "input_ids" | "decoder_input_ids">,
   precision: "f64" | "f32" = "f64",
+  prepare?: PrepareInput,
 ): ReferencePass {
-  const interpreter = new Interpreter(program, weights, precision);
+  const interpreter = new Interpreter(program, weights, precision, prepare);
   if (program.architecture === "causal") {
     return interpreter.run(inputOf(input_ids));
   }

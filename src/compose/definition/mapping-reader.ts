@@ -9,6 +9,11 @@ import {
   type SourceNode,
 } from "../source/source-tree.ts";
 
+/** Names that are known in model-compose, but not supported here; with what to do instead, where that is no other of the names. */
+export type Refused = readonly string[] | Readonly<Record<string, string>>;
+
+const isList = (refused: Refused): refused is readonly string[] => Array.isArray(refused);
+
 /**
  * Reads the keys of one mapping, each at most once, and reports what is wrong with positions: wrong types,
  * unknown keys with the nearest valid name, one value given in two places. A key whose value is empty counts as
@@ -117,13 +122,9 @@ export class MappingReader {
 
   /**
    * One of the names that work here. A name in `refused` is known in model-compose, but not supported here; any
-   * other is unknown.
+   * other is unknown. `refused` may say what to do instead of each.
    */
-  choice<T extends string>(
-    key: string,
-    supported: readonly T[],
-    refused: readonly string[] = [],
-  ): T | undefined {
+  choice<T extends string>(key: string, supported: readonly T[], refused: Refused = []): T | undefined {
     const entry = this.take(key);
     return entry === undefined ? undefined : this.choiceOf(key, entry.value, supported, refused);
   }
@@ -132,22 +133,26 @@ export class MappingReader {
     key: string,
     node: SourceNode,
     supported: readonly T[],
-    refused: readonly string[] = [],
+    refused: Refused = [],
   ): T | undefined {
     const value = this.literalOf(key, node, `one of ${supported.join(", ")}`, isText);
     const found = supported.find((name) => name === value);
     if (found !== undefined || value === undefined) {
       return found;
     }
-    if (refused.includes(value)) {
+    const remedies = isList(refused)
+      ? new Map(refused.map((name) => [name, `Supported: ${supported.join(", ")}.`]))
+      : new Map(Object.entries(refused));
+    const remedy = remedies.get(value);
+    if (remedy !== undefined) {
       this.#problems.unsupported(
         `${this.where}: ${key} "${value}" is known in model-compose, but not supported here.`,
         node.location,
-        `Supported: ${supported.join(", ")}.`,
+        remedy,
       );
       return undefined;
     }
-    const near = nearestName(value, [...supported, ...refused]);
+    const near = nearestName(value, [...supported, ...remedies.keys()]);
     this.#problems.invalid(
       `${this.where}: ${key} "${value}" is unknown.`,
       node.location,

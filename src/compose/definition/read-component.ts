@@ -232,6 +232,9 @@ export function deviceOf(name: string): string | undefined {
   return /^webgpu:(?!\?$).*\S.*$/.test(name) ? name : undefined;
 }
 
+/** What takes the place of the Python model-compose's four-bit types. */
+const FOUR_BITS = 'Write "quantization: int4", which takes as little memory.';
+
 /** What weights are held as. */
 type HeldAs = Pick<ModelComponent, "precision" | "quantization" | "activations">;
 
@@ -240,7 +243,12 @@ type HeldAs = Pick<ModelComponent, "precision" | "quantization" | "activations">
  * one. Of a mapping `type` counts; what else it has says how the Python model-compose would quantise.
  */
 function readPrecision(reader: MappingReader, problems: ProblemList): HeldAs {
-  const precision = reader.choice("precision", ["auto", ...PRECISION_NAMES], ["int8", "int4", "fp4", "nf4"]);
+  const precision = reader.choice("precision", ["auto", ...PRECISION_NAMES], {
+    int8: 'Write "quantization: int8".',
+    int4: 'Write "quantization: int4".',
+    fp4: FOUR_BITS,
+    nf4: FOUR_BITS,
+  });
   const entry = reader.take("quantization");
   const activations = reader.choice("activations", ["int8", "float32"]);
   let node = entry?.value;
@@ -254,7 +262,7 @@ function readPrecision(reader: MappingReader, problems: ProblemList): HeldAs {
     inner.finish();
   }
   const names = ["none", "int8", "int4", "auto", ...PRECISION_NAMES] as const;
-  const named = node && reader.choiceOf("quantization", node, names, ["fp4", "nf4"]);
+  const named = node && reader.choiceOf("quantization", node, names, { fp4: FOUR_BITS, nf4: FOUR_BITS });
   if (named === "int8" || named === "int4" || named === "auto") {
     return { precision: PRECISIONS[precision ?? "auto"], quantization: named, activations };
   }

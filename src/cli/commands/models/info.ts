@@ -2,6 +2,7 @@ import { resolveModelDirectory } from "../../../models/hub/resolve.ts";
 import { readModelInfo, type ModelInfo } from "../../../models/model-info.ts";
 import { missingWeightFiles, openCheckpoint } from "../../../runtime/checkpoint/checkpoint.ts";
 import { formatBytes } from "../../../base/bytes.ts";
+import { QUANTIZATIONS } from "../../../runtime/held-formats.ts";
 import { availableMemory } from "../../../runtime/platform/system.ts";
 import { alignColumns } from "../../../base/text-table.ts";
 import type { CommandContext } from "../run.ts";
@@ -10,6 +11,8 @@ import type { ModelsFlags } from "./flags.ts";
 const BYTES = { float32: 4, float16: 2, bfloat16: 2 } as const;
 type Precision = keyof typeof BYTES;
 const PRECISIONS = Object.keys(BYTES) as Precision[];
+const FORMATS = { float32: "f32", float16: "f16", bfloat16: "bf16" } as const;
+const QUANTIZED = QUANTIZATIONS.filter((name) => name !== "none");
 
 /** The context in tokens with which a model is loaded when nothing else is said. */
 const DEFAULT_CONTEXT = 4096;
@@ -32,10 +35,15 @@ export async function showModelInfo(
   const stored = await storedPrecision(directory);
   const available = availableMemory();
   const tokens = Math.min(DEFAULT_CONTEXT, info.maxPositions);
-  // Weights are held as they are stored: another precision cannot be had of these.
+  // Weights are held as they are stored, or quantised; no other precision can be had of these.
   const possible = stored === undefined ? PRECISIONS : [stored];
-  const rows = possible.map((precision) => {
-    const weights = info.parameters * BYTES[precision];
+  const rows = [
+    ...possible.map((precision) => ({ precision, weights: info.parameters * BYTES[precision] })),
+    ...QUANTIZED.map((quantization) => ({
+      precision: quantization,
+      weights: info.quantizedBytes(quantization, FORMATS[stored ?? "bfloat16"]),
+    })),
+  ].map(({ precision, weights }) => {
     const needed = weights + kvBytes(info, tokens);
     return { precision, weights, needed, fits: needed <= available };
   });
@@ -85,7 +93,9 @@ export async function showModelInfo(
       "",
     ].join("\n"),
   );
-  terminal.note("Weights are kept as they are stored. GPUs do not tell how much memory they have.");
+  terminal.note(
+    "int8 and int4 are asked for with --quantization (quantization: in a compose file). GPUs do not tell how much memory they have.",
+  );
 }
 
 function kvBytes(info: ModelInfo, tokens: number): number {
