@@ -174,6 +174,7 @@ describe("flags", () => {
         integerDot: undefined,
         quantization: "none",
         activations: "int8",
+        quantizedCache: true,
         prefill: "exact",
         check: false,
         profile: false,

@@ -59,8 +59,8 @@ describe("resolveLoadOptions", () => {
   test("an unknown option, with the nearest name, or all names", () => {
     expect(errorOf({ thread: 2 }).message).toBe('There is no load option "thread". Did you mean "threads"?');
     expect(errorOf({ bits: 4 }).message).toBe(
-      'There is no load option "bits". The options are device, threads, gpuMemory, prefill, precision, quantization, ' +
-        "activations, contextLength, maxBeams, passTimeout, architecture, family, chat, revision, token, cacheDirectory, localFilesOnly, onProgress, " +
+      'There is no load option "bits". The options are device, threads, kernelBuild, gpuMemory, prefill, precision, quantization, ' +
+        "activations, quantizedCache, contextLength, maxBeams, passTimeout, architecture, family, chat, revision, token, cacheDirectory, localFilesOnly, onProgress, " +
         "onNotice, onDetail, signal.",
     );
   });

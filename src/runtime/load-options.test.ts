@@ -26,6 +26,8 @@ describe("resolveRuntimeOptions", () => {
       precision: "stored",
       quantization: "none",
       activations: "int8",
+      quantizedCache: true,
+      kernels: undefined,
     };
     for (const options of [{}, { device: "auto" }, { precision: "stored" }, { prefill: "exact" }]) {
       expect(resolveRuntimeOptions(options as RuntimeOptions)).toEqual(nothing);
@@ -41,6 +43,8 @@ describe("resolveRuntimeOptions", () => {
         precision: "bfloat16",
         quantization: "int4",
         activations: "float32",
+        quantizedCache: false,
+        kernelBuild: "relaxed-128+dot16",
         gpuMemory: 8e9,
       }),
     ).toEqual({
@@ -53,7 +57,19 @@ describe("resolveRuntimeOptions", () => {
       precision: "bfloat16",
       quantization: "int4",
       activations: "float32",
+      quantizedCache: false,
+      kernels: { kernelBuild: "relaxed-128", integerDot: "dot16" },
     });
+  });
+
+  test("there is no kernel build of another name", () => {
+    const error = errorOf({ kernelBuild: "wide" });
+    expect(error).toMatchObject({ code: "invalid-argument", parameter: "kernelBuild" });
+    expect(error.message).toContain("must be one of wide-256, relaxed-128, baseline");
+  });
+
+  test("the precision auto is what is stored", () => {
+    expect(resolveRuntimeOptions({ precision: "auto" }).precision).toBe("stored");
   });
 
   test.each(["none", "int8", "int4", "auto"] as const)("the quantization %s", (quantization) => {
