@@ -15,5 +15,6 @@ export { fma_peak, read_stream, read_streams4, read_wide } from "./probe/probe.a
 export { quantize_rows } from "./quantized/activations.as";
 export { gemm_quantized } from "./quantized/product.as";
 export { quantize_panel } from "./quantized/quantize.as";
+export { quantize_rows_gpu } from "./quantized/quantize-rows.as";
 export { rope } from "./rope/rope.as";
 export { argmax } from "./sample/argmax.as";
