@@ -1,11 +1,6 @@
 import { CHUNK_BYTES, chunksOf, isQuantized, rowStride, type FormatName } from "../../src/kernels/format.ts";
-import { randomMatrix, type StoredMatrix } from "./numbers.ts";
-import { randomRows } from "./quantized-rows.ts";
-
-/** A matrix of any format; the bytes of a quantised one are rows as the GPU has them. */
-export interface LaidMatrix extends Omit<StoredMatrix, "format"> {
-  format: FormatName;
-}
+import { randomMatrix } from "./numbers.ts";
+import { randomRows, type LaidMatrix } from "./quantized-rows.ts";
 
 /** A matrix as the loader lays it out for the GPU: every row padded with zeros. */
 export function gpuWeights({ format, rows, columns, bytes, scales }: LaidMatrix): Uint8Array {

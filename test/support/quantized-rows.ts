@@ -1,7 +1,6 @@
 /** What quantised weights mean as rows for the GPU, read from their bytes in f64: an implementation of its own. */
-import { rowStride, type QuantizedFormat } from "../../src/kernels/format.ts";
-import type { LaidMatrix } from "./gpu-weights.ts";
-import { bf16Bits, bf16Value } from "./numbers.ts";
+import { rowStride, type FormatName, type QuantizedFormat } from "../../src/kernels/format.ts";
+import { bf16Bits, bf16Value, type StoredMatrix } from "./numbers.ts";
 import { e4m4Value } from "./quantized.ts";
 
 /** Where the numbers of a row lie in it, in bytes. */
@@ -43,6 +42,11 @@ export function quantizedRowValues(
     const q = (bytes[row + byte] >> shift) & 15;
     return view.getFloat32(row + places.rowScale, true) * e4m4Value(bytes[meta + 1]) * (q - bytes[meta] / 16);
   });
+}
+
+/** A matrix of any format; the bytes of a quantised one are rows as the GPU has them. */
+export interface LaidMatrix extends Omit<StoredMatrix, "format"> {
+  format: FormatName;
 }
 
 /** Rows of any elements, zeros and scales that the format has; what pads them are zeros. */

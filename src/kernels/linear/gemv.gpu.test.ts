@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { activationBound, ACTIVATIONS } from "../../../test/support/activations.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
-import { gpuWeights, randomGpuMatrix, type LaidMatrix } from "../../../test/support/gpu-weights.ts";
+import { gpuWeights, randomGpuMatrix } from "../../../test/support/gpu-weights.ts";
+import type { LaidMatrix } from "../../../test/support/quantized-rows.ts";
 import {
   normalNumbers,
   product,

@@ -11,7 +11,6 @@ import { createBankMemory, openBank } from "./memory.ts";
 import { Cancelled, meet, runSteps, type PassContext, type TraceSink, type Worker } from "./pass.ts";
 import { columnRange, KV_BLOCK, LOGIT_ROWS } from "./plan.ts";
 import {
-  serializeError,
   type ForkCommand,
   type Reply,
   type Request,
@@ -21,6 +20,7 @@ import {
   type WorkerData,
 } from "./protocol.ts";
 import { AbortError, ModelComposeError } from "../../base/errors.ts";
+import { serializeError } from "../posted-error.ts";
 import { FORWARD } from "../program.ts";
 import { isSourceLayer } from "../state.ts";
 

@@ -3,7 +3,7 @@ import { rowStride, type FormatName } from "../../../kernels/format.ts";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../../base/errors.ts";
 import { heldFormats, type Quantization } from "../../held-formats.ts";
-import { opMatrices, type Name, type NormOp, type Program } from "../../program.ts";
+import { opMatrices, type Name, type NormOp, type Program, type RowRange } from "../../program.ts";
 import {
   matrixSlice,
   vectorSlice,
@@ -26,6 +26,14 @@ export interface Shard {
 export interface WeightPart {
   source: WeightSlice;
   first: number;
+}
+
+/** Rows of a weight that a part and a shard of it have in common; none where they end before they start. */
+export function overlap({ first, source }: WeightPart, shard: Shard): RowRange {
+  return {
+    start: Math.max(first, shard.first),
+    end: Math.min(first + source.rows, shard.first + shard.count),
+  };
 }
 
 /** One or several matrices, one below the other. */
