@@ -22,6 +22,7 @@ export async function bundle(): Promise<void> {
       cli: "src/cli/entry.ts",
       install: "src/cli/install.ts",
       "wasm-worker": "src/runtime/wasm/worker.ts",
+      "quantize-worker": "src/runtime/webgpu/run/quantize-worker.ts",
       "gpu-probe": "src/runtime/webgpu/run/probe-process.ts",
       "tokenizer-worker": "src/models/tokenizer/tokenizer-worker.ts",
       bench: "bench/bench.ts",

@@ -170,8 +170,9 @@ export function panelScalesOffset(
   return PANEL * (panels * tileWords(format, columns) * 4 + panel * behindTiles(format, columns));
 }
 
-// On the GPU weights lie as in the checkpoint, row by row, elements padded with zeros to whole chunks, with scales in a
-// chunk behind them.
+// On the GPU weights lie row by row, elements as in the checkpoint and padded with zeros to whole chunks, with scales in chunks
+// behind them. Elements of quantised ones are in the order of quantized/quantize-rows.as.ts; behind those are two bytes a group,
+// and behind these, at a multiple of 4 bytes, int4's scale of the row.
 
 /** Bytes that one load of an invocation brings: vec4<u32>. */
 export const CHUNK_BYTES = 16;
@@ -189,8 +190,8 @@ export function chunksOf({ format, columns }: WeightShape): number {
 
 /** Bytes from one row to the next. */
 export function rowStride({ format, columns }: WeightShape): number {
-  const groups = Math.ceil(groupBytes(format, columns) / CHUNK_BYTES);
-  return (chunksOf({ format, columns }) + groups) * CHUNK_BYTES;
+  const behind = Math.ceil(groupBytes(format, columns) / 4) * 4 + rowScaleBytes(format);
+  return (chunksOf({ format, columns }) + Math.ceil(behind / CHUNK_BYTES)) * CHUNK_BYTES;
 }
 
 /** Whether the columns fill whole chunks, so that kernels read x without looking where it ends. */

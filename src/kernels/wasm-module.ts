@@ -120,6 +120,18 @@ export interface Kernels {
     format: number,
     scratch: Address,
   ): number;
+  /** Returns 0 where a weight is no finite number. */
+  quantize_rows_gpu(
+    rows: Address,
+    stride: number,
+    columns: number,
+    count: number,
+    out: Address,
+    outStride: number,
+    source: number,
+    format: number,
+    scratch: Address,
+  ): number;
   rope(
     x: Address,
     stride: number,

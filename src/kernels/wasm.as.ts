@@ -18,5 +18,6 @@ export { checksum } from "./quantized/checksum.as";
 export { gemm_quantized } from "./quantized/product.as";
 export { gemv_quantized } from "./quantized/row.as";
 export { quantize_panel } from "./quantized/quantize.as";
+export { quantize_rows_gpu } from "./quantized/quantize-rows.as";
 export { rope } from "./rope/rope.as";
 export { argmax } from "./sample/argmax.as";

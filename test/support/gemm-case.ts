@@ -8,11 +8,12 @@ import {
   type GemmShape,
   type TileSize,
 } from "../../src/kernels/linear/gemm.gpu.ts";
+import type { FormatName } from "../../src/kernels/format.ts";
 import type { KernelSpec } from "../../src/kernels/wgsl/kernel.ts";
 import { activationBound, ACTIVATIONS } from "./activations.ts";
 import type { GpuLab } from "./gpu-lab.ts";
-import { gpuWeights } from "./gpu-weights.ts";
-import { normalNumbers, product, randomMatrix, randomSource, UNIT_ROUNDOFF, type Format } from "./numbers.ts";
+import { gpuWeights, randomGpuMatrix } from "./gpu-weights.ts";
+import { normalNumbers, product, randomSource, UNIT_ROUNDOFF } from "./numbers.ts";
 import { rowWords } from "./rows.ts";
 
 /** The most rows of a pass. It is the same for all cases, so that more of them share a pipeline. */
@@ -26,7 +27,7 @@ export interface GemmKernel {
 }
 
 export interface GemmCase {
-  format?: Format;
+  format?: FormatName;
   rows: number;
   columns: number;
   outputs: number;
@@ -59,7 +60,7 @@ export async function multiply(lab: GpuLab, kernel: GemmKernel, options: GemmCas
   const { cuts = [], edges = false, maxPerDimension = 65535, activation } = options;
   const random = randomSource(rows * 7 + columns * 3 + outputs);
   const x = options.x ?? normalNumbers(rows * columns, random, 2);
-  const matrix = randomMatrix(format, outputs, columns, random, edges);
+  const matrix = randomGpuMatrix(format, outputs, columns, random, edges);
   if (options.weight !== undefined) {
     matrix.bytes = new Uint8Array(options.weight.buffer);
     matrix.values.set(options.weight);

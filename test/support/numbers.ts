@@ -106,7 +106,7 @@ export function randomMatrix(
 /** x [rows of x, columns] times the transpose of a matrix [rows, columns], in f64, with the norms that bound errors. */
 export function product(
   x: ArrayLike<number>,
-  matrix: StoredMatrix,
+  matrix: Pick<StoredMatrix, "rows" | "columns" | "values">,
 ): { values: Float64Array; bound: Float64Array } {
   const { rows, columns, values: w } = matrix;
   const count = x.length / columns;

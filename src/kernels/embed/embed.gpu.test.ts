@@ -1,15 +1,9 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
-import { gpuWeights } from "../../../test/support/gpu-weights.ts";
-import {
-  normalNumbers,
-  randomMatrix,
-  randomSource,
-  UNIT_ROUNDOFF,
-  worstError,
-  type Format,
-} from "../../../test/support/numbers.ts";
+import { gpuWeights, randomGpuMatrix } from "../../../test/support/gpu-weights.ts";
+import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "../../../test/support/numbers.ts";
 import { rowWords } from "../../../test/support/rows.ts";
+import type { FormatName } from "../format.ts";
 import { embedKernel, embedParams, positionsKernel, positionsParams } from "./embed.gpu.ts";
 
 let lab: GpuLab;
@@ -39,7 +33,11 @@ const SHAPES = [
   ["f16", 64],
   ["f16", 5],
   ["f32", 9],
-] as [Format, number][];
+  ["int8", 300],
+  ["int8", 7],
+  ["int4", 300],
+  ["int4", 7],
+] as [FormatName, number][];
 
 const rowsBuffer = () => lab.buffer(rowWords(MAX_ROWS, { tokens: TOKENS, positions: POSITIONS }));
 
@@ -59,7 +57,7 @@ const rowOf = (values: Float64Array, row: number): number[] => [
 ];
 
 test.each(SHAPES)("%s, %i columns: exact, from two shards", async (format, columns) => {
-  const table = randomMatrix(format, COUNT, columns, randomSource(columns), true);
+  const table = randomGpuMatrix(format, COUNT, columns, randomSource(columns), true);
   const output = lab.buffer(TOKENS.length * columns);
   const rows = rowsBuffer();
   for (const [first, count, shard] of shardsOf(gpuWeights(table))) {
@@ -75,8 +73,8 @@ test.each(SHAPES)("%s, %i columns: exact, from two shards", async (format, colum
 
 test.each(SHAPES)("%s, %i columns: scaled, and learned positions added", async (format, columns) => {
   const random = randomSource(columns);
-  const table = randomMatrix(format, COUNT, columns, random);
-  const learned = randomMatrix(format, COUNT, columns, random);
+  const table = randomGpuMatrix(format, COUNT, columns, random);
+  const learned = randomGpuMatrix(format, COUNT, columns, random);
   const scale = Math.fround(Math.sqrt(columns));
   const output = lab.buffer(TOKENS.length * columns);
   const rows = rowsBuffer();
@@ -107,7 +105,7 @@ test.each(SHAPES)(
   "%s, %i columns: learned positions by themselves, from two shards",
   async (format, columns) => {
     const random = randomSource(columns);
-    const learned = randomMatrix(format, COUNT, columns, random);
+    const learned = randomGpuMatrix(format, COUNT, columns, random);
     const before = normalNumbers(TOKENS.length * columns, random);
     const output = lab.buffer(before);
     const rows = rowsBuffer();

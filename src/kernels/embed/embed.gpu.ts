@@ -1,4 +1,4 @@
-import { chunksOf, rowStride, type WeightShape } from "../format.ts";
+import { chunksOf, isQuantized, rowStride, type WeightShape } from "../format.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
 import type { ShaderConstants } from "../wgsl/preprocess.ts";
@@ -58,6 +58,7 @@ export function positionsParams({ first, count, offset }: Omit<EmbedParams, "sca
 function tableConstants(shape: WeightShape, maxRows: number): ShaderConstants {
   return {
     FORMAT: shape.format,
+    GROUPED: isQuantized(shape.format),
     COLUMNS: shape.columns,
     CHUNKS: chunksOf(shape),
     STRIDE: rowStride(shape) / 4,

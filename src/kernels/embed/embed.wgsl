@@ -34,9 +34,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let learnedScale = scaleOf(positions[scaleAt(learned)]);
 #endif
   for (var c = local; c < COLUMNS; c += WORKGROUP) {
-    var value = numberOf(table[wordAt(row, c)], c) * scale * params.scale;
+    var value = numberOf(table[wordAt(row, c)], table[groupAt(row, c)], c) * scale * params.scale;
 #if POSITIONS
-    value += numberOf(positions[wordAt(learned, c)], c) * learnedScale;
+    value += numberOf(positions[wordAt(learned, c)], positions[groupAt(learned, c)], c) * learnedScale;
 #endif
     output[r * COLUMNS + c] = value;
   }

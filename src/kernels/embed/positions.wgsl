@@ -22,6 +22,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   if (row >= params.count) { return; }
   let scale = scaleOf(table[scaleAt(row)]);
   for (var c = local; c < COLUMNS; c += WORKGROUP) {
-    output[r * COLUMNS + c] += numberOf(table[wordAt(row, c)], c) * scale;
+    output[r * COLUMNS + c] += numberOf(table[wordAt(row, c)], table[groupAt(row, c)], c) * scale;
   }
 }

@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { multiply, type GemmCase, type GemmKernel } from "../../../test/support/gemm-case.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
-import { worstError, type Format } from "../../../test/support/numbers.ts";
+import { worstError } from "../../../test/support/numbers.ts";
+import type { FormatName } from "../format.ts";
 import { gemmKernel, gemmMemory, gemmWorkgroups, inQuads, tileSize, type GemmTiling } from "./gemm.gpu.ts";
 
 let lab: GpuLab;
@@ -29,26 +30,39 @@ async function check(options: GemmCase, kernel = SMALL): Promise<void> {
 }
 
 describe("output", () => {
-  test.each<Format>(["bf16", "f16", "f32", "i8-row"])("%s, sizes that no tile divides", async (format) => {
-    await check({ format, rows: 67, columns: 77, outputs: 70, edges: true });
-  });
+  test.each<FormatName>(["bf16", "f16", "f32", "i8-row", "int8", "int4"])(
+    "%s, sizes that no tile divides",
+    async (format) => {
+      await check({ format, rows: 67, columns: 77, outputs: 70, edges: true });
+    },
+  );
 
-  test.each<Format>(["bf16", "f16", "f32"])("%s weights come through bit by bit", async (format) => {
-    const columns = 77;
-    const x = new Float32Array(columns * columns);
-    for (let i = 0; i < columns; i++) {
-      x[i * columns + i] = 1;
+  test.each<FormatName>(["bf16", "f16", "f32", "int8"])(
+    "%s weights come through bit by bit",
+    async (format) => {
+      const columns = 77;
+      const x = new Float32Array(columns * columns);
+      for (let i = 0; i < columns; i++) {
+        x[i * columns + i] = 1;
+      }
+      const { actual, expected } = await multiply(lab, SMALL, {
+        format,
+        rows: columns,
+        columns,
+        outputs: 70,
+        edges: true,
+        x,
+      });
+      // + 0: sums begin with 0, so there is no -0.
+      expect([...actual]).toEqual([...expected.map((value) => value + 0)]);
+    },
+  );
+
+  test.each<FormatName>(["int8", "int4"])("%s, columns around groups and chunks", async (format) => {
+    for (const columns of [1, 16, 20, 32, 33, 64, 96, 100, 544]) {
+      await check({ format, rows: 3, columns, outputs: 66, bias: true });
     }
-    const { actual, expected } = await multiply(lab, SMALL, {
-      format,
-      rows: columns,
-      columns,
-      outputs: 70,
-      edges: true,
-      x,
-    });
-    // + 0: sums begin with 0, so there is no -0.
-    expect([...actual]).toEqual([...expected.map((value) => value + 0)]);
+    await check({ format, rows: 66, columns: 96, outputs: 100, cuts: [12, 80], accumulate: true });
   });
 
   test("one number; whole tiles", async () => {

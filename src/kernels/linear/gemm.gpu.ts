@@ -4,7 +4,7 @@ import type { KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
 import type { ShaderConstants } from "../wgsl/preprocess.ts";
 import { packedWords } from "./gemm-pack.gpu.ts";
-import { CHUNK_BYTES, chunksOf, elementBytes, rowStride, type WeightShape } from "../format.ts";
+import { CHUNK_BYTES, chunksOf, elementBytes, isQuantized, rowStride, type WeightShape } from "../format.ts";
 
 /** The matrix, and what becomes of the product. */
 export interface GemmShape extends WeightShape {
@@ -60,6 +60,7 @@ export function productConstants(shape: GemmShape, mode: TileMode): ShaderConsta
   return {
     MODE: mode,
     FORMAT: format,
+    GROUPED: isQuantized(format),
     BIAS: bias,
     ACCUMULATE: accumulate,
     VECTOR_OUTPUT: quads,
@@ -69,7 +70,8 @@ export function productConstants(shape: GemmShape, mode: TileMode): ShaderConsta
     INPUT_QUADS: Math.ceil(columns / 4),
     // A quad of the weight has four columns.
     WEIGHT_QUADS: (chunksOf(shape) * CHUNK_BYTES) / elementBytes(format, 4),
-    WEIGHT_STRIDE: rowStride(shape) / elementBytes(format, 4),
+    // Of quantised formats a load brings a chunk, of others a quad.
+    WEIGHT_STRIDE: rowStride(shape) / (isQuantized(format) ? CHUNK_BYTES : elementBytes(format, 4)),
     ...(mode === "exact"
       ? { COLUMNS: columns, VECTOR_INPUT: columns % 4 === 0 }
       : { PACKED_QUADS: packedWords(columns) / 2 }),

@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { activationBound, ACTIVATIONS } from "../../../test/support/activations.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
-import { gpuWeights } from "../../../test/support/gpu-weights.ts";
+import { gpuWeights, randomGpuMatrix } from "../../../test/support/gpu-weights.ts";
+import type { LaidMatrix } from "../../../test/support/quantized-rows.ts";
 import {
   normalNumbers,
   product,
@@ -9,11 +10,10 @@ import {
   randomSource,
   UNIT_ROUNDOFF,
   worstError,
-  type Format,
-  type StoredMatrix,
 } from "../../../test/support/numbers.ts";
 import { rowWords } from "../../../test/support/rows.ts";
 import type { Activation } from "../activate/activation.ts";
+import type { FormatName } from "../format.ts";
 import { gemvKernel, gemvParams, gemvWorkgroups, type GemvShape, type GemvVariant } from "./gemv.gpu.ts";
 
 const MAX_ROWS = 16;
@@ -40,7 +40,7 @@ const VARIANTS: GemvVariant[] = [
   { subgroups: false, workgroup: 128, outputs: 4, tile: 4 },
 ];
 
-const shapeOf = (matrix: StoredMatrix, rest: Partial<GemvShape>): GemvShape => ({
+const shapeOf = (matrix: LaidMatrix, rest: Partial<GemvShape>): GemvShape => ({
   format: matrix.format,
   columns: matrix.columns,
   outputColumns: matrix.rows,
@@ -76,11 +76,20 @@ describe.each(VARIANTS)("subgroups $subgroups, $workgroup invocations, $outputs 
     ["f16", 33, 5],
     ["f32", 64, 9],
     ["f32", 70, 3],
-  ] as [Format, number, number][])(
+    ["int8", 1, 1],
+    ["int8", 64, 7],
+    ["int8", 80, 5],
+    ["int8", 523, 13],
+    ["int4", 1, 1],
+    ["int4", 64, 7],
+    ["int4", 96, 5],
+    ["int4", 523, 13],
+    ["int4", 2048, 6],
+  ] as [FormatName, number, number][])(
     "%s, %i columns, %i rows: with bias, in two shards",
     async (format, columns, count) => {
       const random = randomSource(columns + count);
-      const matrix = randomMatrix(format, count, columns, random, true);
+      const matrix = randomGpuMatrix(format, count, columns, random, true);
       const rows = variant.tile === 1 ? 2 : 6;
       const x = normalNumbers(rows * columns, random);
       const bias = normalNumbers(count, random);
@@ -149,10 +158,16 @@ describe.each(VARIANTS)("subgroups $subgroups, $workgroup invocations, $outputs 
     expect(ratio, text).toBeLessThanOrEqual(1);
   });
 
-  test.each([false, true])("norm and gate folded in, bias %s", async (bias) => {
+  test.each([
+    ["bf16", 88, false],
+    ["bf16", 88, true],
+    ["int8", 96, true],
+    ["int4", 96, true],
+    ["int4", 88, true],
+  ] as const)("norm and gate folded in, %s, %i columns, bias %s", async (format, columns, bias) => {
     const random = randomSource(6);
-    const [columns, inner, rows] = [88, 21, 3];
-    const matrix = randomMatrix("bf16", 2 * inner, columns, random);
+    const [inner, rows] = [21, 3];
+    const matrix = randomGpuMatrix(format, 2 * inner, columns, random);
     const x = normalNumbers(rows * columns, random, 5);
     const gain = normalNumbers(columns, random);
     const biases = normalNumbers(2 * inner, random).map((b) => (bias ? b : 0));
@@ -248,7 +263,8 @@ test.each(ROTATIONS)(
     const query = lab.buffer(3 * heads * headDim);
     const keys = lab.buffer(new Float32Array(slots * context * kvHeads * headDim).fill(7));
     const values = lab.buffer(new Float32Array(slots * context * kvHeads * headDim).fill(8));
-    const epilogue = { kind: "qkv", heads, kvHeads, headDim, context, rotary } as const;
+    const cache = { kvHeads, headDim, context, rotary };
+    const epilogue = { kind: "qkv", heads, keyHeads: kvHeads, valueHeads: kvHeads, ...cache } as const;
     const outputColumns = heads * headDim;
     await lab.run(
       gemvKernel(shapeOf(matrix, { norm: true, bias: true, outputColumns, epilogue }), variant),

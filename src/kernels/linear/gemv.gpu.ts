@@ -2,7 +2,7 @@
 import type { Activation } from "../activate/activation.ts";
 import type { BindingKind, KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
-import { CHUNK_BYTES, chunksOf, isAligned, rowStride, type WeightShape } from "../format.ts";
+import { CHUNK_BYTES, chunksOf, isAligned, isQuantized, rowStride, type WeightShape } from "../format.ts";
 
 /** What happens to the products. Matrices [q; k; v] and [gate; up] are stacked by rows. */
 export type Epilogue =
@@ -11,7 +11,11 @@ export type Epilogue =
   | { kind: "gate" }
   | {
       kind: "qkv";
+      /** Heads of queries, keys and values that the weight makes, in this order; any may be none. */
       heads: number;
+      keyHeads: number;
+      valueHeads: number;
+      /** Heads of keys, and as many of values, that the cache has. */
       kvHeads: number;
       headDim: number;
       context: number;
@@ -62,6 +66,7 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
     source: "linear/gemv.wgsl",
     constants: {
       FORMAT: format,
+      GROUPED: isQuantized(format),
       COLUMNS: columns,
       CHUNKS: chunksOf(shape),
       WEIGHT_STRIDE: rowStride(shape) / CHUNK_BYTES,
@@ -79,6 +84,8 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
       MAX_ROWS: maxRows,
       ...(isQkv && {
         HEADS: epilogue.heads,
+        KEY_HEADS: epilogue.keyHeads,
+        VALUE_HEADS: epilogue.valueHeads,
         KV_HEADS: epilogue.kvHeads,
         HEAD_DIM: epilogue.headDim,
         CONTEXT: epilogue.context,

@@ -4,7 +4,7 @@
 // - NORM: x is the residual stream and is normalised on the way. RMSNorm's factor 1/sqrt(mean(x²) + ε) is the same for a
 //   whole row, so it multiplies the finished sum; Σ x² is added up in the same walk over x that the product needs.
 // - EPILOGUE "add": the residual connection. "gate": weight is [gate; up] and output is silu(gate) · up.
-//   "qkv": weight is [q; k; v]; q and k are rotated (ROPE: the first ROTARY elements of a head, i with i + ROTARY / 2) and k
+//   "qkv": weight is [q; k; v], or some of them; q and k are rotated (ROPE: the first ROTARY elements of a head, i with i + ROTARY / 2) and k
 //   and v appended to the cache of the row's slot.
 // - ACTIVATION: of what is stored.
 //
@@ -138,6 +138,10 @@ fn main(
   for (var chunk = local; chunk < CHUNKS; chunk += WORKGROUP) {
     var packed = array<vec4<u32>, OUTPUTS>();
     for (var o = 0u; o < OUTPUTS; o++) { packed[o] = weight[wRow[o] + chunk]; }
+#if GROUPED
+    var groups = array<u32, OUTPUTS>();
+    for (var o = 0u; o < OUTPUTS; o++) { groups[o] = groupOfChunk(wRow[o], chunk); }
+#endif
 #if NORM
     let gain = chunkOfVector(params.gain, chunk);
 #endif
@@ -147,14 +151,21 @@ fn main(
       sums[OUTPUTS * TILE + t] = squares(xs, sums[OUTPUTS * TILE + t]);
       xs = times(xs, gain);
 #endif
+#if GROUPED
+      let total = totalOf(xs);
+      for (var o = 0u; o < OUTPUTS; o++) {
+        sums[o * TILE + t] = multiplyAddGroup(xs, total, packed[o], groups[o], sums[o * TILE + t]);
+      }
+#else
       for (var o = 0u; o < OUTPUTS; o++) {
         sums[o * TILE + t] = multiplyAdd(xs, packed[o], sums[o * TILE + t]);
       }
+#endif
     }
   }
-#if FORMAT == "i8-row"
+#if FORMAT == "i8-row" || FORMAT == "int4"
   for (var o = 0u; o < OUTPUTS; o++) {
-    let scale = bitcast<f32>(weight[wRow[o] + CHUNKS].x);
+    let scale = rowScale(wRow[o]);
     for (var t = 0u; t < TILE; t++) { sums[o * TILE + t] *= scale; }
   }
 #endif
@@ -190,7 +201,7 @@ fn main(
 #if EPILOGUE == "qkv"
   let pair = group * PAIRS + o;
   let head = pair / HEAD_PAIRS;
-  if (head >= HEADS + 2u * KV_HEADS) { return; }
+  if (head >= HEADS + KEY_HEADS + VALUE_HEADS) { return; }
   let i = firstOf(pair % HEAD_PAIRS);
   let step = stepOf(pair % HEAD_PAIRS);
   var a = finishedSum(o * TILE + t) * scale;
@@ -202,9 +213,9 @@ fn main(
   let position = rowPosition(r);
 #if ROPE
 #if PARTIAL
-  if (head < HEADS + KV_HEADS && i < HALF) {
+  if (head < HEADS + KEY_HEADS && i < HALF) {
 #else
-  if (head < HEADS + KV_HEADS) {
+  if (head < HEADS + KEY_HEADS) {
 #endif
     let turn = rope[position * HALF + i];
     let rotated = vec2<f32>(a * turn.x - b * turn.y, b * turn.x + a * turn.y);
@@ -217,12 +228,12 @@ fn main(
     let at = r * OUTPUT_COLUMNS + head * HEAD_DIM + i;
     output[at] = a;
     output[at + step] = b;
-  } else if (head < HEADS + KV_HEADS) {
+  } else if (head < HEADS + KEY_HEADS) {
     let at = cell + (head - HEADS) * HEAD_DIM;
     keys[at] = a;
     keys[at + step] = b;
   } else {
-    let at = cell + (head - HEADS - KV_HEADS) * HEAD_DIM;
+    let at = cell + (head - HEADS - KEY_HEADS) * HEAD_DIM;
     values[at] = a;
     values[at + step] = b;
   }

@@ -1,6 +1,8 @@
 // Weights and inputs in chunks of 16 bytes of a weight row: 16 columns of i8 (four to a word, the first one lowest), 8 of
 // bf16 or f16 (two to a word, the even one in the lower half), 4 of f32. CHUNKS to a row; columns beyond the last are zeros
 // in the weight. Rows are WEIGHT_STRIDE chunks apart; of "i8-row" the one behind the columns begins with the row's scale.
+// Chunks of "int8" have 16 columns and those of "int4" 32, in the order of quantized/quantize-rows.as.ts, and behind them what
+// that file says: a product of a chunk is Σ x q, from which the group's zero times Σ x is taken, times the group's scale.
 #include "common/widen.wgsl"
 
 #if FORMAT == "f32"
@@ -38,6 +40,9 @@ fn chunkOfVector(offset: u32, chunk: u32) -> Chunk {
 #elif FORMAT == "i8-row"
 // Element j has columns j, 4 + j, 8 + j and 12 + j: as the bytes of the words have them.
 struct Chunk { quads: mat4x4<f32> }
+
+// What multiplies the sums of a row.
+fn rowScale(row: u32) -> f32 { return bitcast<f32>(weight[row + CHUNKS].x); }
 
 fn multiplyAdd(xs: Chunk, packed: vec4<u32>, sum: vec4<f32>) -> vec4<f32> {
   var result = sum;
@@ -81,6 +86,85 @@ fn chunkOfVector(offset: u32, chunk: u32) -> Chunk {
   var all = Chunk();
   for (var i = 0u; i < 16u; i++) {
     if (chunk * 16u + i < COLUMNS) { all.quads[i % 4u][i / 4u] = vectors[offset + chunk * 16u + i]; }
+  }
+  return all;
+}
+#endif
+
+#elif GROUPED
+// Quad j has columns 4 j .. 4 j + 3.
+struct Chunk { quads: array<vec4<f32>, QUADS_PER_CHUNK> }
+
+// The two bytes of the group of a chunk of the weight row at `row`.
+fn groupOfChunk(row: u32, chunk: u32) -> u32 {
+  let group = chunk * QUADS_PER_CHUNK / GROUP_QUADS;
+  let word = weight[row + CHUNKS + group / 8u][(group / 2u) % 4u];
+  return (word >> (16u * (group % 2u))) & 0xffffu;
+}
+fn multiplyAddGroup(xs: Chunk, total: vec4<f32>, packed: vec4<u32>, group: u32, sum: vec4<f32>) -> vec4<f32> {
+#if FORMAT == "int8"
+  let words = flipSigns(packed);
+  var part = xs.quads[0] * quadOf(words, 0u);
+#else
+  let words = packed;
+  var part = fma(xs.quads[0], quadOf(words, 0u), -groupZero(group) * total);
+#endif
+  for (var j = 1u; j < QUADS_PER_CHUNK; j++) { part = fma(xs.quads[j], quadOf(words, j), part); }
+  return fma(part, vec4(groupScale(group)), sum);
+}
+// What the zero of a group multiplies.
+fn totalOf(xs: Chunk) -> vec4<f32> {
+  var result = xs.quads[0];
+#if FORMAT == "int4"
+  for (var j = 1u; j < QUADS_PER_CHUNK; j++) { result += xs.quads[j]; }
+#endif
+  return result;
+}
+fn squares(xs: Chunk, sum: vec4<f32>) -> vec4<f32> {
+  var result = sum;
+  for (var j = 0u; j < QUADS_PER_CHUNK; j++) { result = fma(xs.quads[j], xs.quads[j], result); }
+  return result;
+}
+fn times(xs: Chunk, ys: Chunk) -> Chunk {
+  var product: Chunk;
+  for (var j = 0u; j < QUADS_PER_CHUNK; j++) { product.quads[j] = xs.quads[j] * ys.quads[j]; }
+  return product;
+}
+#if FORMAT == "int4"
+// What multiplies the sums of a row.
+fn rowScale(row: u32) -> f32 {
+  const WORD = (CHUNKS + 1u) / 2u; // behind a half a chunk
+  return bitcast<f32>(weight[row + CHUNKS + WORD / 4u][WORD % 4u]);
+}
+#endif
+
+#if ALIGNED
+const X_STRIDE = COLUMNS / 4u;
+fn chunkOfRow(row: u32, chunk: u32) -> Chunk {
+  var all: Chunk;
+  for (var j = 0u; j < QUADS_PER_CHUNK; j++) { all.quads[j] = x[row + QUADS_PER_CHUNK * chunk + j]; }
+  return all;
+}
+fn chunkOfVector(offset: u32, chunk: u32) -> Chunk {
+  var all: Chunk;
+  for (var j = 0u; j < QUADS_PER_CHUNK; j++) { all.quads[j] = vectors[offset / 4u + QUADS_PER_CHUNK * chunk + j]; }
+  return all;
+}
+#else
+const X_STRIDE = COLUMNS;
+fn chunkOfRow(row: u32, chunk: u32) -> Chunk {
+  var all: Chunk;
+  for (var i = 0u; i < 4u * QUADS_PER_CHUNK; i++) {
+    let column = chunk * 4u * QUADS_PER_CHUNK + i;
+    if (column < COLUMNS) { all.quads[i / 4u][i % 4u] = x[row + column]; }
+  }
+  return all;
+}
+fn chunkOfVector(offset: u32, chunk: u32) -> Chunk {
+  var all: Chunk;
+  for (var i = 0u; i < 4u * QUADS_PER_CHUNK; i++) {
+    let column = chunk * 4u * QUADS_PER_CHUNK + i;
+    if (column < COLUMNS) { all.quads[i / 4u][i % 4u] = vectors[offset + column]; }
   }
   return all;
 }

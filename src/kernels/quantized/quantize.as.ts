@@ -1,21 +1,10 @@
 // AssemblyScript. The loader's transform for weights that become int8 or int4 (layout.as.ts): 16 rows as the checkpoint has them
-// become tiles of a panel.
-//
-// int8: the scale of a group of 32 is max|w| / 127, rounded up to bf16, so that every weight fits.
-//
-// int4: scale and zero of a group minimise the sum of e (w - s (q - z))^2 with the weight e = |w| + the root mean square of the
-// group, over steps of a grid of scales, for each of which the rounded q give scale and zero by least squares (the search of
-// llama.cpp's Q4_K in its idea: "make_qkx2_quants", here with a scale and a zero that are stored in eight bits each). The row's
-// scale is then chosen for the largest of its groups; each group takes the best of the two stored scales around its own.
+// become tiles of a panel. group.as.ts says what numbers they become.
 
 import { PANEL, TILE_COLUMNS } from "../common/simd.as";
-import { f16Scale, wordsOf } from "../linear/widen.as";
-import { INT4, LARGEST_SCALE, LINES_BYTES, scaleOfByte } from "./layout.as";
-
-/** Steps of the search's grid, and how far it reaches: the range of 15 steps is tried as 15 + FIRST .. 15 + FIRST + STEPS * STEP. */
-const STEPS: i32 = 20;
-const FIRST: f32 = -1.0;
-const STEP: f32 = 0.1;
+import { wordsOf } from "../linear/widen.as";
+import { eight, expectFinite, four, scaleOfEight, searchRow, storedOf, wereFinite, widenRow } from "./group.as";
+import { INT4, LINES_BYTES } from "./layout.as";
 
 /**
  * Quantises 16 rows, `stride` bytes apart, of which `count` exist (the others become zero), as panel number `panel` of `panels`
@@ -26,7 +15,7 @@ export function quantize_panel(
   rows: usize, stride: usize, columns: i32, count: i32, out: usize, panel: i32, panels: i32, source: i32, format: i32,
   scratch: usize,
 ): i32 {
-  isFinite = 1;
+  expectFinite();
   const padded = (columns + 63) & ~63;
   const groups = padded >> 5;
   const parameters = scratch + (<usize>padded << 2);
@@ -56,155 +45,25 @@ export function quantize_panel(
       tiles += <usize>panels * tileBytes;
     }
   }
-  return isFinite;
-}
-
-/** Whether every weight of the panel so far was a number. */
-let isFinite: i32 = 1;
-
-function widenRow(p: usize, columns: i32, out: usize, format: i32): void {
-  if (format == 0) {
-    memory.copy(out, p, <usize>columns << 2);
-    return;
-  }
-  const scale = f32x4.extract_lane(f16Scale(), 0);
-  for (let c = 0; c < columns; c++) {
-    const bits = <u32>load<u16>(p + (<usize>c << 1)) << 16;
-    const value = format == 2 ? reinterpret<f32>(bits) : reinterpret<f32>((<u32>((<i32>bits) >> 3)) & 0x8fffe000) * scale;
-    store<f32>(out + (<usize>c << 2), value);
-  }
+  return wereFinite();
 }
 
 /** 64 weights of a row as int8; `out`: the row's word in the unit's first line. */
 function storeEight(x: usize, out: usize): void {
   let scales: u32 = 0;
   for (let g = 0; g < 2; g++) {
-    let most = 0;
-    for (let c = 0; c < 32; c++) most = max(most, load<i32>(x + (<usize>c << 2)) & 0x7fffffff);
-    if (most >= 0x7f800000) isFinite = 0;
-    const exact = reinterpret<f32>(most) / <f32>127.0;
-    // Rounded up, so that no weight is beyond 127 steps.
-    const bits = (reinterpret<u32>(exact) + 0xffff) & 0xffff0000;
+    const bits = scaleOfEight(x);
     const scale = reinterpret<f32>(bits);
     scales |= g == 0 ? bits >> 16 : bits;
     for (let word = 0; word < 8; word++) {
       let bytes: u32 = 0;
-      for (let i = 0; i < 4; i++) {
-        const value = load<f32>(x + (<usize>(word * 4 + i) << 2));
-        const q = bits == 0 ? <f32>0.0 : nearest<f32>(value / scale);
-        bytes |= <u32>(<i32>max<f32>(-127.0, min<f32>(127.0, q)) + 128) << (8 * i);
-      }
+      for (let i = 0; i < 4; i++) bytes |= eight(load<f32>(x + (<usize>(word * 4 + i) << 2)), scale) << (8 * i);
       store<u32>(out, bytes);
       out += 64;
     }
     x += 128;
   }
   store<u32>(out, scales);
-}
-
-/** Scale and zero (as a number of steps) of each group of a row as well as f32 holds them. Returns the row's scale. */
-function searchRow(x: usize, groups: i32, parameters: usize): f32 {
-  let largest: f32 = 0.0;
-  for (let g = 0; g < groups; g++) {
-    largest = max<f32>(largest, searchGroup(x + (<usize>g << 7), parameters + (<usize>g << 3)));
-  }
-  return largest / LARGEST_SCALE;
-}
-
-/** The sum of four lanes. */
-@inline
-function sum4(v: v128): f32 {
-  return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
-}
-
-/** Finds scale and zero of 32 numbers, stores them at `to` and returns the scale; 0 where all are zero. */
-function searchGroup(x: usize, to: usize): f32 {
-  let least = f32x4.splat(0), most = least, squares = least;
-  for (let i: usize = 0; i < 128; i += 16) {
-    const v = v128.load(x + i);
-    least = f32x4.pmin(least, v);
-    most = f32x4.pmax(most, v);
-    squares = f32x4.add(squares, f32x4.mul(v, v));
-  }
-  const low = min<f32>(
-    min<f32>(f32x4.extract_lane(least, 0), f32x4.extract_lane(least, 1)),
-    min<f32>(f32x4.extract_lane(least, 2), f32x4.extract_lane(least, 3)),
-  );
-  const high = max<f32>(
-    max<f32>(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1)),
-    max<f32>(f32x4.extract_lane(most, 2), f32x4.extract_lane(most, 3)),
-  );
-  if (!(high > low)) {
-    if (sum4(squares) != 0) isFinite = 0;
-    store<f32>(to, 0.0);
-    store<f32>(to, 0.0, 4);
-    return 0.0;
-  }
-  const mean = sum4(squares) / <f32>32.0;
-  if (!(mean < Infinity)) isFinite = 0;
-  const rms = f32x4.splat(sqrt<f32>(mean));
-  // Sums over the group of e, e w.
-  let sumE = f32x4.splat(0), sumW = sumE;
-  for (let i: usize = 0; i < 128; i += 16) {
-    const v = v128.load(x + i);
-    const e = f32x4.add(rms, f32x4.abs(v));
-    sumE = f32x4.add(sumE, e);
-    sumW = f32x4.add(sumW, f32x4.mul(e, v));
-  }
-  const e0 = sum4(sumE), w0 = sum4(sumW);
-  let bestScale = (high - low) / <f32>15.0, bestZero = -low / bestScale;
-  let bestError = errorOf(x, rms, bestScale, bestZero);
-  for (let step = 0; step <= STEPS; step++) {
-    const factor = (<f32>15.0 + FIRST + STEP * <f32>step) / (high - low);
-    // q of each number, and the sums of e q, e q^2, e q w.
-    const f = f32x4.splat(factor), start = f32x4.splat(low);
-    const zero = f32x4.splat(0), top = f32x4.splat(15);
-    let sumQ = zero, sumQQ = zero, sumQW = zero;
-    for (let i: usize = 0; i < 128; i += 16) {
-      const v = v128.load(x + i);
-      const e = f32x4.add(rms, f32x4.abs(v));
-      const q = f32x4.pmin(f32x4.pmax(f32x4.nearest(f32x4.mul(f32x4.sub(v, start), f)), zero), top);
-      const eq = f32x4.mul(e, q);
-      sumQ = f32x4.add(sumQ, eq);
-      sumQQ = f32x4.add(sumQQ, f32x4.mul(eq, q));
-      sumQW = f32x4.add(sumQW, f32x4.mul(eq, v));
-    }
-    const q1 = sum4(sumQ), q2 = sum4(sumQQ), qw = sum4(sumQW);
-    const determinant = e0 * q2 - q1 * q1;
-    if (!(determinant > 0)) continue;
-    let scale = (e0 * qw - q1 * w0) / determinant;
-    if (!(scale > 0)) continue;
-    let z = (q1 - w0 / scale) / e0;
-    if (z < 0) {
-      z = 0;
-      scale = qw / q2;
-      if (!(scale > 0)) continue;
-    }
-    const error = errorOf(x, rms, scale, z);
-    if (error < bestError) {
-      bestError = error;
-      bestScale = scale;
-      bestZero = z;
-    }
-  }
-  store<f32>(to, bestScale);
-  store<f32>(to, bestZero, 4);
-  return bestScale;
-}
-
-/** The sum of e (w - s (q - z))^2 over 32 numbers, each with the best q in 0 .. 15. */
-function errorOf(x: usize, rms: v128, scale: f32, z: f32): f32 {
-  const factor = f32x4.splat(<f32>1.0 / scale), s = f32x4.splat(scale), shift = f32x4.splat(z);
-  const zero = f32x4.splat(0), top = f32x4.splat(15);
-  let sum = zero;
-  for (let i: usize = 0; i < 128; i += 16) {
-    const v = v128.load(x + i);
-    const e = f32x4.add(rms, f32x4.abs(v));
-    const q = f32x4.pmin(f32x4.pmax(f32x4.nearest(f32x4.add(f32x4.mul(v, factor), shift)), zero), top);
-    const d = f32x4.sub(v, f32x4.mul(f32x4.sub(q, shift), s));
-    sum = f32x4.add(sum, f32x4.mul(f32x4.mul(d, d), e));
-  }
-  return sum4(sum);
 }
 
 /** 64 weights of a row as int4; `at`: scale and zero of both groups; `out`: the row's word in the unit's first line. */
@@ -221,39 +80,4 @@ function storeFour(x: usize, at: usize, rowScale: f32, out: usize): void {
     out += 64;
   }
   store<u32>(out, first | (second << 16));
-}
-
-/** The two bytes of a group, zero and scale, whose weights are nearest to 32 numbers. */
-function storedOf(x: usize, scale: f32, z: f32, rowScale: f32): u32 {
-  if (!(scale > 0)) return 0;
-  let squares = f32x4.splat(0);
-  for (let i: usize = 0; i < 128; i += 16) squares = f32x4.add(squares, f32x4.mul(v128.load(x + i), v128.load(x + i)));
-  const rms = f32x4.splat(sqrt<f32>(sum4(squares) / <f32>32.0));
-  let below = 0;
-  // The stored scales grow with their bytes.
-  for (let bit = 128; bit > 0; bit >>= 1) {
-    if (scaleOfByte(below | bit) * rowScale <= scale) below |= bit;
-  }
-  let best: u32 = 0, bestError = Infinity as f32;
-  for (let byte = below; byte <= min(below + 1, 255); byte++) {
-    const s = scaleOfByte(byte) * rowScale;
-    // The group's least number stays where it was.
-    const sixteenths = nearest<f32>(((z * scale) / s) * <f32>16.0);
-    const center = <i32>max<f32>(0.0, min<f32>(255.0, sixteenths));
-    const error = errorOf(x, rms, s, <f32>center * <f32>0.0625);
-    if (error < bestError) {
-      bestError = error;
-      best = <u32>center | (<u32>byte << 8);
-    }
-  }
-  return best;
-}
-
-/** The four bits of a weight in a group with these two bytes. */
-@inline
-function four(value: f32, stored: u32, rowScale: f32): u32 {
-  const s = scaleOfByte(<i32>(stored >> 8)) * rowScale;
-  if (!(s > 0)) return 0;
-  const q = nearest<f32>(value / s + <f32>(stored & 0xff) * <f32>0.0625);
-  return <u32>max<f32>(0.0, min<f32>(15.0, q));
 }

@@ -1,12 +1,6 @@
 /** Messages between the main thread and the workers. All workers get the same commands, in the same order. */
-import {
-  AbortError,
-  errorMessage,
-  ModelComposeError,
-  withoutRemedy,
-  type ErrorCode,
-} from "../../base/errors.ts";
 import type { DecodeRequest } from "../backend.ts";
+import type { SerializedError } from "../posted-error.ts";
 import type { Program } from "../program.ts";
 import type { CachedWeights, PartialSums } from "./cached-weights.ts";
 import type { MemoryPlan } from "./plan.ts";
@@ -103,17 +97,6 @@ export interface Reply {
   seconds?: number;
 }
 
-/** An error on its way to another thread. */
-export interface SerializedError {
-  /** Code of the error; absent, as are the next two fields, for what was not thrown on purpose. */
-  code?: ErrorCode;
-  remedy?: string;
-  parameter?: string;
-  /** The message without the remedy. */
-  message: string;
-  stack: string | undefined;
-}
-
 export type Response =
   | { kind: "done"; command: number; index: number; reply: Reply }
   | { kind: "cancelled"; command: number; index: number }
@@ -123,27 +106,3 @@ export type Response =
   | { kind: "failed"; command: number; index: number; error: SerializedError }
   /** The worker left the command because a peer failed. */
   | { kind: "left"; command: number; index: number };
-
-export function serializeError(error: unknown): SerializedError {
-  const stack = error instanceof Error ? error.stack : undefined;
-  if (!(error instanceof ModelComposeError)) {
-    return { message: errorMessage(error), stack };
-  }
-  const { code, remedy, parameter } = error;
-  return { code, remedy, parameter, message: withoutRemedy(error), stack };
-}
-
-export function deserializeError({
-  code = "device",
-  remedy,
-  parameter,
-  message,
-  stack,
-}: SerializedError): ModelComposeError {
-  if (code === "aborted") {
-    return new AbortError();
-  }
-  const cause = new Error(message);
-  cause.stack = stack;
-  return new ModelComposeError(code, message, { remedy, parameter, cause });
-}

@@ -7,17 +7,11 @@ import { Slots } from "../../base/async/slots.ts";
 import { AbortError, errorMessage, ModelComposeError } from "../../base/errors.ts";
 import { availableCores } from "../platform/system.ts";
 import { startWorker, workerUrl, type Worker } from "../platform/workers.ts";
+import { deserializeError } from "../posted-error.ts";
 import type { Program } from "../program.ts";
 import { Control, createControl } from "./control.ts";
 import type { MemoryPlan } from "./plan.ts";
-import {
-  deserializeError,
-  type Command,
-  type Reply,
-  type Request,
-  type Response,
-  type WorkerData,
-} from "./protocol.ts";
+import { type Command, type Reply, type Request, type Response, type WorkerData } from "./protocol.ts";
 
 /** How long workers spin at a barrier: a balanced peer arrives within 20 to 50 µs. */
 const SPIN_MILLISECONDS = 0.05;

@@ -11,7 +11,6 @@ import { createBankMemory, openBank } from "./memory.ts";
 import { Cancelled, meet, runSteps, type PassContext, type TraceSink, type Worker } from "./pass.ts";
 import { columnRange, KV_BLOCK, LOGIT_ROWS } from "./plan.ts";
 import {
-  serializeError,
   type ForkCommand,
   type LoadCommand,
   type Reply,
@@ -22,6 +21,7 @@ import {
   type WorkerData,
 } from "./protocol.ts";
 import { AbortError, ModelComposeError } from "../../base/errors.ts";
+import { serializeError } from "../posted-error.ts";
 import { FORWARD } from "../program.ts";
 import { isSourceLayer } from "../state.ts";
 

@@ -8,6 +8,7 @@ import { goldenPath, temporaryDirectory } from "../../../test/support/model-file
 import type { LoadHooks } from "../backend.ts";
 import { openCheckpoint, type Checkpoint } from "../checkpoint/checkpoint.ts";
 import { AbortError } from "../../base/errors.ts";
+import type { Quantization } from "../held-formats.ts";
 import type { ResolvedSampling } from "../sampling/options.ts";
 import { WebGpuBackend } from "./backend.ts";
 import type { GpuContext } from "./run/device.ts";
@@ -23,9 +24,14 @@ const [prompt] = golden.prompts;
 async function attempt(
   hooks: LoadHooks = {},
   checkpoint = golden.checkpoint,
+  quantization: Quantization = "none",
 ): Promise<{ context: GpuContext; loading: Promise<WebGpuExecutable> }> {
   const backend = new WebGpuBackend({ name: ADAPTER, validation: "full", maxRows: 32 });
-  const preparation = await backend.prepare(golden.program, checkpoint, { contextLength: 64, slots: 1 });
+  const preparation = await backend.prepare(golden.program, checkpoint, {
+    contextLength: 64,
+    slots: 1,
+    quantization,
+  });
   return { context: preparation.context, loading: preparation.load(hooks) };
 }
 
@@ -67,6 +73,33 @@ describe("a load that fails frees the GPU", () => {
       message: expect.stringContaining("model.safetensors") as string,
     });
     expect(context.allocatedBytes).toBe(0);
+  });
+
+  test("what a thread that quantises finds: a file that changed, weights that are no numbers", async () => {
+    const cut = await copyOfModel((file) => {
+      truncateSync(file, 500_000);
+    });
+    const first = await attempt({}, cut, "int4");
+    await expect(first.loading).rejects.toMatchObject({
+      code: "invalid-checkpoint",
+      message: expect.stringMatching(/model\.safetensors" ended before byte \d+/) as string,
+    });
+    expect(first.context.allocatedBytes).toBe(0);
+    const name = "model.layers.1.mlp.down_proj.weight";
+    const broken = await copyOfModel((file) => {
+      const bytes = readFileSync(file);
+      bytes.writeUInt16LE(0x7f80, (golden.checkpoint.tensors.get(name)?.offset ?? 0) + 1000);
+      writeFileSync(file, bytes);
+    });
+    for (const quantization of ["int8", "int4"] as const) {
+      const { context, loading } = await attempt({}, broken, quantization);
+      await expect(loading).rejects.toMatchObject({
+        code: "invalid-checkpoint",
+        message: expect.stringContaining(`Tensor "${name}"`) as string,
+      });
+      await expect(loading).rejects.toThrow(`infinite or no number; ${quantization} has neither`);
+      expect(context.allocatedBytes).toBe(0);
+    }
   });
 
   test("an error in the progress callback", async () => {

@@ -46,7 +46,7 @@ export class WebGpuBackend implements Backend {
   async prepare(
     program: Program,
     checkpoint: Checkpoint,
-    { contextLength, slots, format }: ExecutableOptions,
+    { contextLength, slots, format, quantization }: ExecutableOptions,
   ): Promise<GpuPreparation> {
     checkProgram(program);
     requireFormat(program, checkpoint, format);
@@ -55,7 +55,7 @@ export class WebGpuBackend implements Backend {
     try {
       const { features, limits, summary } = context;
       const gpu = { features, limits, summary };
-      const weights = planGpuWeights(program, checkpoint, limits);
+      const weights = planGpuWeights(program, checkpoint, limits, quantization);
       const planFor = (length: number): GpuPlan => {
         const rows = rowsOfPass(program, gpu, weights, { contextLength: length, given });
         const options = { contextLength: length, slots, maxRows: rows, prefill, forced };

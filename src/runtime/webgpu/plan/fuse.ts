@@ -122,7 +122,12 @@ function queryKeyValue(
       continue;
     }
     const weights = stacked(parts.map(({ linear }) => linear));
-    if (!canStack(weights.weights)) {
+    // Values may be held in more bits than the others; they are a dispatch of the same stage then.
+    const [isOne, isTwo] = [
+      canStack(weights.weights),
+      canStack(weights.weights.slice(0, 2)) && canStack(weights.weights.slice(2)),
+    ];
+    if (!isOne && !isTwo) {
       continue;
     }
     return {
@@ -132,6 +137,7 @@ function queryKeyValue(
         layer: append.layer,
         rope: isRotated,
         ...weights,
+        ...(!isOne && { secondStack: 2 }),
         output: query.linear.output,
       },
     };

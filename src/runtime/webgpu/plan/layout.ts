@@ -2,7 +2,8 @@
 import { rowStride, type FormatName } from "../../../kernels/format.ts";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../../base/errors.ts";
-import { opMatrices, type Name, type NormOp, type Program } from "../../program.ts";
+import { heldFormats, type Quantization } from "../../held-formats.ts";
+import { opMatrices, type Name, type NormOp, type Program, type RowRange } from "../../program.ts";
 import {
   matrixSlice,
   vectorSlice,
@@ -10,7 +11,7 @@ import {
   type WeightSlice,
 } from "../../checkpoint/weight-source.ts";
 import type { FuseRules } from "./fuse.ts";
-import type { Stage } from "./stage.ts";
+import { stacksOf, type Stage } from "./stage.ts";
 
 /** Some rows of a weight buffer, as large as a binding may be. */
 export interface Shard {
@@ -25,6 +26,14 @@ export interface Shard {
 export interface WeightPart {
   source: WeightSlice;
   first: number;
+}
+
+/** Rows of a weight that a part and a shard of it have in common; none where they end before they start. */
+export function overlap({ first, source }: WeightPart, shard: Shard): RowRange {
+  return {
+    start: Math.max(first, shard.first),
+    end: Math.min(first + source.rows, shard.first + shard.count),
+  };
 }
 
 /** One or several matrices, one below the other. */
@@ -62,15 +71,20 @@ export const weightKey = (names: readonly Name[]): string => names.join(" + ");
  * the stack fits one binding. Tables may be read by one kernel when they have one format and width, and the second one
  * fits one binding.
  */
-export function fuseRules(program: Program, checkpoint: Checkpoint, bindingLimit: number): FuseRules {
+export function fuseRules(
+  program: Program,
+  checkpoint: Checkpoint,
+  bindingLimit: number,
+  quantization: Quantization = "none",
+): FuseRules {
+  const matrixOf = placing(program, checkpoint, quantization);
   const uses = new Map<Name, number>();
   for (const groups of program.entries.values()) {
     for (const name of groups.flatMap((group) => group.ops.flatMap(opMatrices))) {
       uses.set(name, (uses.get(name) ?? 0) + 1);
     }
   }
-  const matrices = (names: readonly Name[]): PlacedMatrix[] =>
-    names.map((name) => matrixOf(program, checkpoint, name));
+  const matrices = (names: readonly Name[]): PlacedMatrix[] => names.map(matrixOf);
   const areAlike = ([first, ...others]: readonly PlacedMatrix[]): boolean =>
     others.every(({ format, source }) => format === first.format && source.columns === first.source.columns);
   const fit = (placed: readonly PlacedMatrix[]): boolean =>
@@ -85,6 +99,7 @@ export function fuseRules(program: Program, checkpoint: Checkpoint, bindingLimit
 /**
  * Places every weight that the stages use.
  *
+ * @param quantization what weights become while they are loaded
  * @param bindingLimit bytes that one buffer and one binding may have
  * @throws ModelComposeError "invalid-checkpoint", "unsupported" for tensors that are missing or of another type
  */
@@ -93,7 +108,9 @@ export function layOutWeights(
   checkpoint: Checkpoint,
   stages: readonly Stage[],
   bindingLimit: number,
+  quantization: Quantization = "none",
 ): WeightLayout {
+  const matrixOf = placing(program, checkpoint, quantization);
   const weights = new Map<string, Weight>();
   const vectors: PlacedVector[] = [];
   const offsets = new Map<string, number>();
@@ -102,7 +119,7 @@ export function layOutWeights(
   const placeWeight = (names: readonly Name[]): void => {
     const key = weightKey(names);
     if (!weights.has(key)) {
-      weights.set(key, stack(program, checkpoint, names, bindingLimit));
+      weights.set(key, stack(names, names.map(matrixOf), bindingLimit));
     }
   };
   /** A region as long as `lengths` say, with zeros where there is no vector. */
@@ -142,7 +159,7 @@ export function layOutWeights(
       placeNorm(stage.norm);
     }
     if ("weights" in stage) {
-      placeWeight(stage.weights);
+      stacksOf(stage).forEach(placeWeight);
       placeVectors(
         stage.biases,
         stage.weights.map((name) => matrixRows(program, name)),
@@ -160,14 +177,8 @@ export function layOutWeights(
 const vectorKey = (names: readonly (Name | undefined)[]): string =>
   names.map((name) => name ?? "").join(" + ");
 
-function stack(
-  program: Program,
-  checkpoint: Checkpoint,
-  names: readonly Name[],
-  bindingLimit: number,
-): Weight {
+function stack(names: readonly Name[], matrices: readonly PlacedMatrix[], bindingLimit: number): Weight {
   const key = weightKey(names);
-  const matrices = names.map((name) => matrixOf(program, checkpoint, name));
   const [{ format, source, stride }] = matrices;
   const { columns } = source;
   let rows = 0;
@@ -200,15 +211,23 @@ function stack(
 
 interface PlacedMatrix {
   source: WeightSlice;
+  /** The format that it is held in: the checkpoint's, or what it becomes while it is loaded. */
   format: FormatName;
   /** Bytes from one row to the next. */
   stride: number;
 }
 
-function matrixOf(program: Program, checkpoint: Checkpoint, name: Name): PlacedMatrix {
-  const source = matrixSlice(program, checkpoint, name);
-  const { format } = source;
-  return { source, format, stride: rowStride({ format, columns: source.columns }) };
+function placing(
+  program: Program,
+  checkpoint: Checkpoint,
+  quantization: Quantization,
+): (name: Name) => PlacedMatrix {
+  const held = heldFormats(program, quantization);
+  return (name) => {
+    const source = matrixSlice(program, checkpoint, name);
+    const format = held(name, source.format);
+    return { source, format, stride: rowStride({ format, columns: source.columns }) };
+  };
 }
 
 function matrixRows(program: Program, name: Name): number {

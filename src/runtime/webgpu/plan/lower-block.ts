@@ -7,18 +7,38 @@ import { ropeAppendKernel, ropeAppendWorkgroups } from "../../../kernels/rope/ro
 import type { Name } from "../../program.ts";
 import { uniformHeads } from "../../state.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { columnsOf, rotaryOf, traced, weightOf, type Lowering } from "./lowering.ts";
+import { columnsOf, rotaryOf, stackedWeights, traced, type Lowering } from "./lowering.ts";
+import type { Weight } from "./layout.ts";
 import type { ProductStage } from "./stage.ts";
 
-/** Lowers output = input · weightᵀ to a dispatch for each shard of the weight. */
+/** Lowers output = input · weightᵀ to a dispatch for each shard of each of the stage's stacks of weights. */
 export function lowerProduct(
   stage: ProductStage & { output: Name },
   outputColumns: number,
   lowering: Lowering,
 ): Dispatch[] {
+  const stacks = stackedWeights(stage, lowering.layout);
+  const products = stacks.map((stack) => lowerStack(stage, stack, outputColumns, lowering));
+  const { columns } = stacks[0].weight;
+  const pack: Dispatch = {
+    spec: packKernel(columns),
+    buffers: [stage.input, "packed"],
+    workgroups: ({ rows }) => [rows, 1, 1],
+    bytes: ({ rows }) => rows * columns * 6,
+  };
+  const isPacked = products.some((product) => product.isPacked);
+  return [...(isPacked ? [pack] : []), ...products.flatMap(({ dispatches }) => dispatches)];
+}
+
+function lowerStack(
+  stage: ProductStage & { output: Name },
+  { weight, begin }: { weight: Weight; begin: number },
+  outputColumns: number,
+  lowering: Lowering,
+): { isPacked: boolean; dispatches: Dispatch[] } {
   const { layout, maxRows, limits, features, variants, adapterName } = lowering;
-  const weight = weightOf(stage, layout);
   const hasBias = stage.biases.some((bias) => bias !== undefined);
+  const shards = weight.shards.map((shard) => ({ ...shard, first: begin + shard.first }));
   const { spec, tile, isPacked } = selectGemm(
     { name: adapterName, ...features, ...limits },
     {
@@ -28,20 +48,14 @@ export function lowerProduct(
       bias: hasBias,
       accumulate: stage.kind === "linear" && stage.accumulate,
       activation: stage.kind === "linear" ? stage.activation : undefined,
-      quads: inQuads(outputColumns, weight.shards),
+      quads: inQuads(outputColumns, shards),
       maxRows,
     },
     lowering.prefill,
-    { rows: maxRows, count: Math.max(...weight.shards.map(({ count }) => count)) },
+    { rows: maxRows, count: Math.max(...shards.map(({ count }) => count)) },
     variants.gemm,
   );
-  const pack: Dispatch = {
-    spec: packKernel(weight.columns),
-    buffers: [stage.input, "packed"],
-    workgroups: ({ rows }) => [rows, 1, 1],
-    bytes: ({ rows }) => rows * weight.columns * 6,
-  };
-  const products = weight.shards.map(({ buffer, first, count }): Dispatch => ({
+  const dispatches = shards.map(({ buffer, first, count }): Dispatch => ({
     spec,
     buffers: [isPacked ? "packed" : stage.input, "vectors", buffer, stage.output, "rows"],
     params: gemmParams({ bias: hasBias ? layout.vectorOffset(stage.biases) : 0, first, count }),
@@ -51,7 +65,7 @@ export function lowerProduct(
     },
     bytes: ({ rows }) => count * weight.stride + rows * (weight.columns + count) * 4,
   }));
-  return isPacked ? [pack, ...products] : products;
+  return { isPacked, dispatches };
 }
 
 export function lowerLinearBlock(

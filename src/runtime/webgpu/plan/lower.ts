@@ -10,13 +10,14 @@ import {
   type Epilogue,
   type GemvVariant,
 } from "../../../kernels/linear/gemv.gpu.ts";
-import type { Name, Program } from "../../program.ts";
+import type { Name, Program, RowRange } from "../../program.ts";
 import { uniformHeads } from "../../state.ts";
 import { LOGIT_ROWS, type Dispatch, type Form, type FormName } from "./dispatch.ts";
 import { lowerAttentionBlock, lowerAttentionFew } from "./lower-attention.ts";
 import { lowerGluBlock, lowerLinearBlock, lowerQkvBlock } from "./lower-block.ts";
 import { lowerNorm, lowerSingle } from "./lower-single.ts";
-import { columnsOf, rotaryOf, traced, weightOf, type Lowering } from "./lowering.ts";
+import { columnsOf, rotaryOf, stackedWeights, traced, type Lowering } from "./lowering.ts";
+import type { Weight } from "./layout.ts";
 import type { ProductStage, Stage } from "./stage.ts";
 
 export function lowerEntry(stages: readonly Stage[], lowering: Lowering): Readonly<Record<FormName, Form>> {
@@ -72,10 +73,21 @@ function lowerBlock(stage: Stage, lowering: Lowering): Dispatch[] {
   }
 }
 
-/** Lowers the product of few rows, with everything around it folded in, to a dispatch for each shard. */
+/** Lowers the product of few rows, with everything around it folded in, to a dispatch for each shard of each stack. */
 function lowerGemv(stage: ProductStage, variant: GemvVariant, lowering: Lowering): Dispatch[] {
+  const dispatches = stackedWeights(stage, lowering.layout).flatMap((stack) =>
+    lowerStack(stage, stack, variant, lowering),
+  );
+  return stage.kind === "logits" || stage.kind === "qkv" ? dispatches : traced(dispatches, stage, lowering);
+}
+
+function lowerStack(
+  stage: ProductStage,
+  { weight, begin }: { weight: Weight; begin: number },
+  variant: GemvVariant,
+  lowering: Lowering,
+): Dispatch[] {
   const { layout, maxRows, limits, program } = lowering;
-  const weight = weightOf(stage, layout);
   const { norm, biases, kind } = stage;
   const hasBias = biases.some((bias) => bias !== undefined);
   const gather = kind === "logits";
@@ -92,7 +104,7 @@ function lowerGemv(stage: ProductStage, variant: GemvVariant, lowering: Lowering
       outputColumns,
       norm: norm !== undefined,
       bias: hasBias,
-      epilogue: epilogueOf(stage, lowering),
+      epilogue: epilogueOf(stage, { start: begin, end: begin + weight.rows }, lowering),
       gather,
       maxRows,
     },
@@ -100,7 +112,7 @@ function lowerGemv(stage: ProductStage, variant: GemvVariant, lowering: Lowering
   );
   const cache =
     kind === "qkv" ? [`keys ${stage.layer}`, `values ${stage.layer}`, ...(stage.rope ? ["rope"] : [])] : [];
-  const dispatches = weight.shards.map(({ buffer, first, count }): Dispatch => {
+  return weight.shards.map(({ buffer, first, count }): Dispatch => {
     const bytes = count * weight.stride;
     return {
       spec,
@@ -115,7 +127,7 @@ function lowerGemv(stage: ProductStage, variant: GemvVariant, lowering: Lowering
       params: gemvParams({
         gain: norm === undefined ? 0 : layout.vectorOffset([norm.weight]),
         epsilon: norm?.epsilon ?? 0,
-        bias: hasBias ? layout.vectorOffset(biases) : 0,
+        bias: hasBias ? layout.vectorOffset(biases) + begin : 0,
         first,
         count,
       }),
@@ -129,14 +141,10 @@ function lowerGemv(stage: ProductStage, variant: GemvVariant, lowering: Lowering
       bytes: () => bytes,
     };
   });
-  const { headDim } = uniformHeads(program);
-  if (kind === "qkv" && columnsOf(stage.output, program) % headDim !== 0) {
-    throw new Error(`The buffer "${stage.output}" does not hold whole heads of ${headDim}.`);
-  }
-  return kind === "logits" || kind === "qkv" ? dispatches : traced(dispatches, stage, lowering);
 }
 
-function epilogueOf(stage: ProductStage, { program, contextLength }: Lowering): Epilogue {
+/** @param rows those of the stage's weights that are multiplied */
+function epilogueOf(stage: ProductStage, rows: RowRange, { program, contextLength }: Lowering): Epilogue {
   switch (stage.kind) {
     case "logits":
       return { kind: "store" };
@@ -146,9 +154,26 @@ function epilogueOf(stage: ProductStage, { program, contextLength }: Lowering): 
       return { kind: "gate" };
     case "qkv": {
       const { kvHeads, headDim } = uniformHeads(program);
-      const heads = columnsOf(stage.output, program) / headDim;
+      const columns = columnsOf(stage.output, program);
+      if (columns % headDim !== 0) {
+        throw new Error(`The buffer "${stage.output}" does not hold whole heads of ${headDim}.`);
+      }
+      const heads = columns / headDim;
       const rotary = stage.rope ? rotaryOf(program) : 0;
-      return { kind: "qkv", heads, kvHeads, headDim, context: contextLength, rotary };
+      const [first, end] = [rows.start / headDim, rows.end / headDim];
+      /** Heads of these rows that lie in [from, to) of all heads of the stage. */
+      const within = (from: number, to: number): number =>
+        Math.max(0, Math.min(end, to) - Math.max(first, from));
+      return {
+        kind: "qkv",
+        heads: within(0, heads),
+        keyHeads: within(heads, heads + kvHeads),
+        valueHeads: within(heads + kvHeads, heads + 2 * kvHeads),
+        kvHeads,
+        headDim,
+        context: contextLength,
+        rotary,
+      };
     }
   }
 }

@@ -5,6 +5,7 @@ import type { Dispatch } from "./dispatch.ts";
 import type { GpuFeatures, GpuLimits } from "./gpu.ts";
 import { weightKey, type Weight, type WeightLayout } from "./layout.ts";
 import type { Variants } from "./select.ts";
+import { stacksOf, type ProductStage } from "./stage.ts";
 
 /** What the stages of a program are lowered for. */
 export interface Lowering {
@@ -38,6 +39,19 @@ export function weightOf({ weights }: { weights: readonly Name[] }, layout: Weig
     throw new Error(`The weight "${key}" was not laid out.`);
   }
   return weight;
+}
+
+/** The weights of a stage's stacks, and the row of all of its weights at which each begins. */
+export function stackedWeights(
+  stage: ProductStage,
+  layout: WeightLayout,
+): { weight: Weight; begin: number }[] {
+  let begin = 0;
+  return stacksOf(stage).map((weights) => {
+    const stack = { weight: weightOf({ weights }, layout), begin };
+    begin += stack.weight.rows;
+    return stack;
+  });
 }
 
 export function columnsOf(buffer: Name, program: Program): number {

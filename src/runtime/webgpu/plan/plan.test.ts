@@ -10,7 +10,8 @@ import { gpt2 } from "../../../models/families/gpt2.ts";
 import { ENCODE, FORWARD, type Program } from "../../program.ts";
 import type { GpuFeatures, GpuLimits } from "./gpu.ts";
 import { LOGIT_ROWS, type Dispatch, type FormName, type PassShape } from "./dispatch.ts";
-import { planGpu, type GpuPlan, type PlanOptions } from "./plan.ts";
+import { rowStride } from "../../../kernels/format.ts";
+import { planGpu, planGpuWeights, type GpuPlan, type PlanOptions } from "./plan.ts";
 import { tokenChoice } from "./token-choice.ts";
 
 /** A large GPU of today. */
@@ -312,4 +313,54 @@ test("every trace of the program is reported by every form, once", async () => {
     const traced = formOf(plan, form).body.flatMap(({ trace }) => trace?.name ?? []);
     expect(traced, form).toEqual(wanted);
   }
+});
+
+describe("quantised weights", () => {
+  const plans = (["none", "int8", "int4"] as const).map((quantization) => {
+    const { limits } = GPUS["a large GPU"];
+    const weights = planGpuWeights(PROGRAM, CHECKPOINT, limits, quantization);
+    return planGpu(PROGRAM, CHECKPOINT, GPUS["a large GPU"], OPTIONS, weights);
+  });
+
+  test("bytes are those of the formats that matrices are held in, their rows padded", () => {
+    const bytesOf = (held: (name: string) => "bf16" | "int8" | "int4"): number =>
+      [...PROGRAM.matrices].reduce((sum, [name, { rows, columns }]) => {
+        const stride = rowStride({ format: held(name), columns });
+        return sum + rows * stride;
+      }, 0);
+    const sensitive = /embed_tokens|v_proj/;
+    const [none, int8, int4] = plans.map(({ memory }) => memory.weightBytes);
+    expect(none).toBe(bytesOf(() => "bf16"));
+    expect(int8).toBe(bytesOf(() => "int8"));
+    expect(int4).toBe(bytesOf((name) => (sensitive.test(name) ? "int8" : "int4")));
+    // 8.5 and 4.5 bits a weight, what pads rows, and int8 where int4 would cost too much.
+    expect(int8 / none).toBeCloseTo(8.5 / 16, 2);
+    expect(int4 / none).toBeGreaterThan(4.5 / 16);
+    expect(int4 / none).toBeLessThan(5.2 / 16);
+    for (const { memory } of plans) {
+      // The table of tokens is the output layer too: a token reads every matrix.
+      expect(memory.weightBytesPerToken).toBe(memory.weightBytes);
+    }
+  });
+
+  test("int4 costs one dispatch a layer more: values, which are int8", () => {
+    const counts = plans.map((plan) => tokenDispatches(plan, 100).length);
+    expect(counts[1]).toBe(counts[0]);
+    expect(counts[2]).toBe(counts[0] + PROGRAM.state.length);
+    const [first] =
+      plans[2].entries.get(FORWARD)?.block.body.filter(({ buffers }) => buffers[3] === "wide") ?? [];
+    expect(first.spec.constants.FORMAT).toBe("int4");
+  });
+
+  test("nothing is over the limits, or read where it is written", () => {
+    for (const [i, quantization] of (["int8", "int4"] as const).entries()) {
+      expect(overLimits(plans[i + 1], LARGE)).toEqual([]);
+      expect(aliases(plans[i + 1])).toEqual([]);
+      const { limits } = GPUS["the least GPU"];
+      const weights = planGpuWeights(PROGRAM, CHECKPOINT, limits, quantization);
+      expect(
+        overLimits(planGpu(PROGRAM, CHECKPOINT, GPUS["the least GPU"], OPTIONS, weights), LEAST),
+      ).toEqual([]);
+    }
+  });
 });

@@ -5,17 +5,18 @@ import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../../base/errors.ts";
 import { formatBytes } from "../../../base/bytes.ts";
 import type { PrefillMode } from "../../device-types.ts";
+import type { Quantization } from "../../held-formats.ts";
 import { FORWARD, type Program } from "../../program.ts";
 import { isSourceLayer, uniformHeads } from "../../state.ts";
 import { LOGIT_ROWS, rowsBufferBytes, type Form, type FormName } from "./dispatch.ts";
 import { fuseEntry } from "./fuse.ts";
 import type { GpuDescription, GpuLimits } from "./gpu.ts";
-import { fuseRules, layOutWeights, type WeightLayout } from "./layout.ts";
+import { fuseRules, layOutWeights, weightKey, type WeightLayout } from "./layout.ts";
 import { attentionSizes } from "./lower-attention.ts";
 import { packedBufferWords } from "./lower-block.ts";
 import { lowerEntry, wideColumns } from "./lower.ts";
 import { selectVariants, type ForcedVariants } from "./select.ts";
-import type { Stage } from "./stage.ts";
+import { stacksOf, type Stage } from "./stage.ts";
 
 const MOST_HEAD_DIM = 256;
 
@@ -57,17 +58,23 @@ export interface GpuWeightPlan {
 /**
  * Plans what does not depend on the length of the context.
  *
+ * @param quantization what weights become while they are loaded
  * @throws ModelComposeError "unsupported" for heads or weights that no kernel is written for, "invalid-checkpoint" for
  *   weights that are missing or of another shape
  */
-export function planGpuWeights(program: Program, checkpoint: Checkpoint, limits: GpuLimits): GpuWeightPlan {
+export function planGpuWeights(
+  program: Program,
+  checkpoint: Checkpoint,
+  limits: GpuLimits,
+  quantization: Quantization = "none",
+): GpuWeightPlan {
   checkHeads(program);
   const bindingLimit = bindingLimitOf(limits);
-  const rules = fuseRules(program, checkpoint, bindingLimit);
+  const rules = fuseRules(program, checkpoint, bindingLimit, quantization);
   const stages = new Map(
     [...program.entries.keys()].map((entry) => [entry, fuseEntry(program, entry, rules)]),
   );
-  const layout = layOutWeights(program, checkpoint, [...stages.values()].flat(), bindingLimit);
+  const layout = layOutWeights(program, checkpoint, [...stages.values()].flat(), bindingLimit, quantization);
   const buffers = new Map<string, number>();
   for (const weight of layout.weights.values()) {
     for (const shard of weight.shards) {
@@ -197,7 +204,7 @@ function checkPositions({ entries, matrices }: Program, contextLength: number): 
  * counts for nothing.
  */
 function bytesPerToken(layout: WeightLayout, stages: readonly Stage[]): number {
-  const read = new Set(stages.flatMap((stage) => ("weights" in stage ? [stage.weights.join(" + ")] : [])));
+  const read = new Set(stages.flatMap((stage) => ("weights" in stage ? stacksOf(stage).map(weightKey) : [])));
   return sum(
     [...layout.weights.values()]
       .filter(({ key }) => read.has(key))

@@ -20,6 +20,8 @@ interface Projection {
   input: Name;
   weights: readonly Name[];
   biases: readonly (Name | undefined)[];
+  /** From which of the weights on they lie in a second stack, in another format. Absent: all lie in one. */
+  secondStack?: number;
   output: Name;
 }
 
@@ -43,6 +45,14 @@ export type Stage =
 
 /** A stage that multiplies by weights. */
 export type ProductStage = Extract<Stage, { weights: readonly Name[] }>;
+
+/** The weights of a stage that lie in one buffer each, one below the other. */
+export function stacksOf({
+  weights,
+  secondStack,
+}: Pick<Projection, "weights" | "secondStack">): (readonly Name[])[] {
+  return secondStack === undefined ? [weights] : [weights.slice(0, secondStack), weights.slice(secondStack)];
+}
 
 /** The stage of an op by itself. */
 export function singleStage(op: Op): Stage {

@@ -1,14 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ADAPTER } from "../../../../test/support/devices.ts";
 import { bf16Value, f16Value, type Format } from "../../../../test/support/numbers.ts";
+import { quantizedRowValues } from "../../../../test/support/quantized-rows.ts";
+import { quantized } from "../../../../test/support/quantized-weights.ts";
 import { randomWeights } from "../../../../test/support/random-weights.ts";
+import type { QuantizedFormat } from "../../../kernels/format.ts";
 import type { WeightTensor } from "../../checkpoint/checkpoint.ts";
 import { FORWARD, ProgramBuilder, type Program } from "../../program.ts";
 import { kvLayers } from "../../state.ts";
 import { MAP, USAGE } from "./constants.ts";
 import { GpuContext } from "./device.ts";
 import { fuseEntry } from "../plan/fuse.ts";
-import { layOutWeights, type Weight } from "../plan/layout.ts";
+import { fuseRules, layOutWeights, type Weight, type WeightLayout } from "../plan/layout.ts";
 import { piecesOf, uploadWeights, type Piece } from "./weights.ts";
 
 const COLUMNS = 6; // 12 bytes a row in bf16, 16 in memory
@@ -281,6 +284,58 @@ describe("on a GPU", () => {
   }
 
   test.each([
+    ["f32", true, "int8", 1e6],
+    ["bf16", false, "int4", 1e6],
+    ["bf16", true, "int4", 150], // pieces of weights
+  ] as const)(
+    "%s, transposed %s, to %s, bound %i bytes at a time",
+    async (stored, transposed, quantization, limit) => {
+      const model = program(transposed);
+      const { checkpoint, values } = await randomWeights(model, () => stored);
+      const stages = fuseEntry(model, FORWARD, fuseRules(model, checkpoint, limit, quantization));
+      const layout = layOutWeights(model, checkpoint, stages, limit, quantization);
+      const { buffers, progress } = await upload(layout);
+
+      // Values are int8 in either case.
+      const apart = quantization === "int8" ? ["q + k + v"] : ["q + k", "v"];
+      expect([...layout.weights.keys()]).toEqual(
+        limit > 1000 ? [...apart, "o", "p"] : ["q", "k", "v", "o", "p"],
+      );
+      expect([...layout.weights.values()].some(({ shards }) => shards.length > 1)).toBe(limit < 1000);
+      for (const weight of layout.weights.values()) {
+        const { format, shards } = weight;
+        expect(format).toBe(weight.key === "v" ? "int8" : quantization);
+        const found: number[] = [];
+        for (const { buffer, count } of shards) {
+          const bytes = new Uint8Array(await bytesOf(buffers.get(buffer)!));
+          expect(bytes.length).toBe(count * weight.stride);
+          found.push(...quantizedRowValues(bytes, format as QuantizedFormat, count, SIZE));
+        }
+        const all = weight.key.split(" + ").flatMap((name) => Array.from(values.get(name)!));
+        const expected = quantized(Float64Array.from(all), SIZE, format as QuantizedFormat);
+        expect(found, weight.key).toEqual([...expected]);
+      }
+      const total = (2 * 20 + 28) * SIZE * (stored === "f32" ? 4 : 2);
+      expect(progress.at(-1)).toEqual([total, total]);
+    },
+  );
+
+  /** Loads all weights of a layout into buffers of their own. */
+  async function upload(layout: WeightLayout) {
+    const usage = USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST;
+    const sizes = [...layout.weights.values()].flatMap(({ shards, stride }) =>
+      shards.map(({ buffer, count }) => [buffer, count * stride] as const),
+    );
+    const buffers = new Map<string, GPUBuffer>();
+    for (const [name, size] of [...sizes, ["vectors", layout.vectorLength * 4] as const]) {
+      buffers.set(name, await context.createBuffer(name, size, usage));
+    }
+    const progress: [number, number][] = [];
+    await uploadWeights(context, layout, buffers, { onWeights: (...report) => void progress.push(report) });
+    return { buffers, progress };
+  }
+
+  test.each([
     ["f32", true, 1e6],
     ["bf16", true, 1e6],
     ["f16", false, 1e6],
@@ -306,16 +361,7 @@ describe("on a GPU", () => {
 
       const stages = fuseEntry(model, FORWARD, { canStack: () => limit > 1000, canAddTables: () => true });
       const layout = layOutWeights(model, { ...checkpoint, tensors }, stages, limit);
-      const usage = USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST;
-      const sizes = [...layout.weights.values()].flatMap(({ shards, stride }) =>
-        shards.map(({ buffer, count }) => [buffer, count * stride] as const),
-      );
-      const buffers = new Map<string, GPUBuffer>();
-      for (const [name, size] of [...sizes, ["vectors", layout.vectorLength * 4] as const]) {
-        buffers.set(name, await context.createBuffer(name, size, usage));
-      }
-      const progress: [number, number][] = [];
-      await uploadWeights(context, layout, buffers, { onWeights: (...report) => void progress.push(report) });
+      const { buffers, progress } = await upload(layout);
 
       expect([...layout.weights.keys()]).toEqual(
         limit > 1000 ? ["q + k + v", "o", "p"] : ["q", "k", "v", "o", "p"],

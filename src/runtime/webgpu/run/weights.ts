@@ -1,10 +1,11 @@
 /**
  * Streams weights from files into GPU memory: a few staging buffers go round, each mapped, filled by a read straight
  * into it, unmapped and copied. The main thread only starts these steps, but for rows that the file holds otherwise than
- * one behind the other: those it reads itself, a piece at a time.
+ * one behind the other: those it reads itself, a piece at a time. Rows that are quantised come from threads (quantizer.ts).
  */
-import { CHUNK_BYTES, chunksOf, elementBytes } from "../../../kernels/format.ts";
+import { CHUNK_BYTES, chunksOf, elementBytes, isQuantized } from "../../../kernels/format.ts";
 import { openFile, openFileAsync, readFileRange, type AsyncFile } from "../../platform/files.ts";
+import { availableCores } from "../../platform/system.ts";
 import type { RopeTable, RowRange } from "../../program.ts";
 import { throwIfAborted } from "../../../base/errors.ts";
 import { bytesPerElement } from "../../checkpoint/tensor-location.ts";
@@ -17,7 +18,8 @@ import {
 } from "../../checkpoint/weight-source.ts";
 import { MAP, USAGE } from "./constants.ts";
 import type { GpuContext } from "./device.ts";
-import type { Shard, Weight, WeightLayout, WeightPart } from "../plan/layout.ts";
+import { overlap, type Weight, type WeightLayout, type WeightPart } from "../plan/layout.ts";
+import { Quantizer, quantizedPiecesOf, quantizerModule, quantizerSizes } from "./quantizer.ts";
 
 /** Bytes of a staging buffer: large enough for the bus, small beside any model. */
 const STAGING_BYTES = 16 * 2 ** 20;
@@ -48,10 +50,16 @@ export interface Piece {
   offset: number;
 }
 
-/** The pieces of all weights, none larger than a staging buffer (but a single row), in the order of the files. */
+/**
+ * The pieces of all weights that stay as the checkpoint has them, none larger than a staging buffer (but a single row), in the
+ * order of the files.
+ */
 export function piecesOf(weights: Iterable<Weight>, stagingBytes = STAGING_BYTES): Piece[] {
   const pieces: Piece[] = [];
   for (const weight of weights) {
+    if (isQuantized(weight.format)) {
+      continue;
+    }
     const rowBytes = elementBytes(weight.format, weight.columns);
     for (const part of weight.parts) {
       for (const shard of weight.shards) {
@@ -84,14 +92,6 @@ export function piecesOf(weights: Iterable<Weight>, stagingBytes = STAGING_BYTES
   return pieces.sort((a, b) => (a.file === b.file ? a.position - b.position : a.file < b.file ? -1 : 1));
 }
 
-/** Rows of the weight that a part and a shard have in common. */
-function overlap({ first, source }: WeightPart, shard: Shard): RowRange {
-  return {
-    start: Math.max(first, shard.first),
-    end: Math.min(first + source.rows, shard.first + shard.count),
-  };
-}
-
 interface Run {
   /** First row of the run, among the rows of the weight; it has `rows` rows. */
   row: number;
@@ -118,6 +118,9 @@ function runsOf({ source, first }: WeightPart, rowBytes: number, { start, end }:
   });
 }
 
+/** Where the rows of a piece go, and what they take in the file. */
+type Target = Pick<Piece, "rows" | "rowBytes" | "stride" | "buffer" | "offset">;
+
 export interface UploadOptions {
   onWeights?: (done: number, total: number) => void;
   signal?: AbortSignal;
@@ -136,26 +139,32 @@ export async function uploadWeights(
   { onWeights, signal }: UploadOptions,
 ): Promise<void> {
   const pieces = piecesOf(layout.weights.values());
-  const total = pieces.reduce((sum, { rows, rowBytes }) => sum + rows * rowBytes, 0);
+  const toQuantize = quantizedPiecesOf(layout.weights.values());
+  const total = [...pieces, ...toQuantize].reduce((sum, { rows, rowBytes }) => sum + rows * rowBytes, 0);
   const files = new Files();
-  let next = 0;
+  const quantizers: Quantizer[] = [];
   let done = 0;
   /** Ends the other rounds when one fails. */
   const stop = new AbortController();
-  const round = async (): Promise<void> => {
-    const size = Math.max(STAGING_BYTES, ...pieces.map(({ stride }) => stride));
+  /** Uploads the pieces of a queue, which other rounds take from too. */
+  const round = async <P extends Target>(
+    queue: Iterable<P>,
+    size: number,
+    fill: (piece: P, mapped: Promise<ArrayBuffer>) => Promise<void>,
+  ): Promise<void> => {
     const staging = await context.createBuffer(
       "weights on their way",
       size,
       USAGE.MAP_WRITE | USAGE.COPY_SRC,
     );
     try {
-      while (next < pieces.length) {
+      for (const piece of queue) {
         throwIfAborted(signal);
         throwIfAborted(stop.signal);
-        const piece = pieces[next++];
-        await staging.mapAsync(MAP.WRITE);
-        await readPiece(files, piece, staging.getMappedRange());
+        await fill(
+          piece,
+          staging.mapAsync(MAP.WRITE).then(() => staging.getMappedRange()),
+        );
         staging.unmap();
         const encoder = context.device.createCommandEncoder();
         const target = buffers.get(piece.buffer);
@@ -175,20 +184,55 @@ export async function uploadWeights(
       context.releaseBuffer(staging);
     }
   };
+  const size = Math.max(STAGING_BYTES, ...pieces.map(({ stride }) => stride));
+  const queue = pieces.values();
+  const rounds = Array.from({ length: Math.min(STAGING_BUFFERS, pieces.length) }, () =>
+    round(queue, size, async (piece, mapped) => readPiece(files, piece, await mapped)),
+  );
+  const quantize = async (): Promise<void> => {
+    if (toQuantize.length === 0) {
+      return;
+    }
+    const module = await quantizerModule();
+    const sizes = quantizerSizes(toQuantize);
+    const waiting = toQuantize.values();
+    const threads = Math.min(availableCores(), toQuantize.length);
+    quantizers.push(...Array.from({ length: threads }, (_, i) => new Quantizer(module, i, sizes)));
+    await allOf(
+      quantizers.map((quantizer) =>
+        round(waiting, sizes.target, async (piece, mapped) => {
+          const [rows, range] = await Promise.all([quantizer.quantize(piece), mapped]);
+          new Uint8Array(range).set(rows);
+        }),
+      ),
+    );
+  };
   try {
-    const rounds = Array.from({ length: Math.min(STAGING_BUFFERS, pieces.length) }, round);
-    const outcomes = await Promise.allSettled([...rounds, uploadVectors(context, layout, buffers)]);
+    const outcome = allOf([
+      ...rounds,
+      quantize().catch((error: unknown) => {
+        stop.abort(error);
+        throw error;
+      }),
+      uploadVectors(context, layout, buffers),
+    ]);
+    await outcome.catch(() => undefined);
     context.checkAlive();
     if (stop.signal.aborted) {
       throw stop.signal.reason;
     }
-    for (const outcome of outcomes) {
-      if (outcome.status === "rejected") {
-        throw outcome.reason;
-      }
-    }
+    await outcome;
   } finally {
-    await files.close();
+    await Promise.all([files.close(), ...quantizers.map((quantizer) => quantizer.dispose())]);
+  }
+}
+
+/** Waits until all have ended. @throws what the first of them that failed threw */
+async function allOf(promises: readonly Promise<void>[]): Promise<void> {
+  for (const outcome of await Promise.allSettled(promises)) {
+    if (outcome.status === "rejected") {
+      throw outcome.reason;
+    }
   }
 }
 
