@@ -25,6 +25,9 @@ import { ModuleBuilder } from "./shared/module-builder.ts";
 
 const TYPE = "gpt2";
 
+/** The embedding matrix and the LM head, which may be one. */
+const [TABLE, HEAD] = ["transformer.wte.weight", "lm_head.weight"];
+
 interface Gpt2Config extends BaseConfig {
   hiddenSize: number;
   intermediateSize: number;
@@ -88,7 +91,7 @@ function readConfig(given: ConfigFile): Gpt2Config {
   };
 }
 
-function buildProgram(config: Gpt2Config): Program {
+function buildProgram(config: Gpt2Config, separate: ReadonlySet<string>): Program {
   const { vocabSize, hiddenSize, intermediateSize, heads, headDim, maxPositions } = config;
   const p = new ModuleBuilder();
 
@@ -106,7 +109,7 @@ function buildProgram(config: Gpt2Config): Program {
     p.linear(input, module, output, { bias: true, from: { module, rows, transposed: true } });
   };
 
-  const table = p.matrix("transformer.wte.weight", vocabSize, hiddenSize);
+  const table = p.matrix(TABLE, vocabSize, hiddenSize);
   const positions = p.matrix("transformer.wpe.weight", maxPositions, hiddenSize);
   p.group("The embedding tables");
   p.op({ role: "embed", table, output: x });
@@ -137,7 +140,8 @@ function buildProgram(config: Gpt2Config): Program {
 
   p.group("The language-model head");
   p.layerNorm(x, "transformer.ln_f", n, { epsilon, trace: "final_norm" });
-  const head = config.tieWordEmbeddings ? table : p.matrix("lm_head.weight", vocabSize, hiddenSize);
+  const isTied = config.tieWordEmbeddings && !separate.has(HEAD);
+  const head = isTied ? table : p.matrix(HEAD, vocabSize, hiddenSize);
   p.op({ role: "logits", input: n, weight: head });
 
   return p.build({
@@ -152,6 +156,7 @@ export const gpt2 = defineFamily({
   type: TYPE,
   architectures: ["GPT2LMHeadModel"],
   basePrefix: "transformer.",
+  tied: [TABLE, HEAD],
   tokenizerClass: "GPT2Tokenizer",
   published: [
     "openai-community/gpt2",

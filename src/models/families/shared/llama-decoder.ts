@@ -21,6 +21,10 @@ import {
 import { ModuleBuilder } from "./module-builder.ts";
 import { ropeFrequencies } from "./rope-frequencies.ts";
 
+/** The embedding matrix and the LM head, which may be one. */
+const [TABLE, HEAD] = ["model.embed_tokens.weight", "lm_head.weight"];
+export const LLAMA_TIED = [TABLE, HEAD] as const;
+
 /** The configuration of a decoder like Llama's. */
 export interface LlamaDecoderConfig extends BaseConfig {
   hiddenSize: number;
@@ -119,8 +123,13 @@ export function readLlamaDecoder(
  * The forward pass of a decoder like Llama's.
  *
  * @param family the Program's `family`
+ * @param separate as for `FamilyDefinition.buildProgram`
  */
-export function buildLlamaDecoder(family: string, config: LlamaDecoderConfig): Program {
+export function buildLlamaDecoder(
+  family: string,
+  config: LlamaDecoderConfig,
+  separate: ReadonlySet<string>,
+): Program {
   const { vocabSize, hiddenSize, intermediateSize, heads, kvHeads, headDim, maxPositions } = config;
   const p = new ModuleBuilder();
 
@@ -138,7 +147,7 @@ export function buildLlamaDecoder(family: string, config: LlamaDecoderConfig): P
   const mlp = { bias: config.mlpBias };
   const epsilon = config.rmsNormEps;
 
-  const table = p.matrix("model.embed_tokens.weight", vocabSize, hiddenSize);
+  const table = p.matrix(TABLE, vocabSize, hiddenSize);
   p.group("The embedding table");
   p.op({ role: "embed", table, output: x, trace: "embeddings" });
 
@@ -177,7 +186,8 @@ export function buildLlamaDecoder(family: string, config: LlamaDecoderConfig): P
 
   p.group("The language-model head");
   p.rmsNorm(x, "model.norm", n, { epsilon, trace: "final_norm" });
-  const head = config.tieWordEmbeddings ? table : p.matrix("lm_head.weight", vocabSize, hiddenSize);
+  const isTied = config.tieWordEmbeddings && !separate.has(HEAD);
+  const head = isTied ? table : p.matrix(HEAD, vocabSize, hiddenSize);
   p.op({ role: "logits", input: n, weight: head });
 
   const { inverseFrequencies, attentionScaling } = ropeFrequencies(config.rope, headDim, maxPositions);
