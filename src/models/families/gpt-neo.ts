@@ -14,6 +14,7 @@ import {
   count,
   invalidConfig,
   parseConfig,
+  positions,
   size,
   withAliases,
   withDefaults,
@@ -59,8 +60,8 @@ const schema = baseSchema.extend({
     .nullish()
     .transform((runs) => runs ?? ([[["global", "local"], 12]] as [AttentionType[], number][])),
   attention_layers: z.array(attentionType).nullish(),
-  window_size: size.default(256),
-  max_position_embeddings: size,
+  window_size: positions.default(256),
+  max_position_embeddings: positions,
   activation_function: z.string().default("gelu_new"),
   layer_norm_epsilon: epsilonSchema.default(1e-5),
   tie_word_embeddings: z.boolean().default(true),

@@ -13,6 +13,7 @@ import { readHeadDim } from "../config/head-dim.ts";
 import {
   count,
   parseConfig,
+  positions,
   size,
   unsupportedConfig,
   withAliases,
@@ -55,7 +56,7 @@ const schema = baseSchema.extend({
   n_inner: size.nullish(),
   n_layer: count,
   n_head: count,
-  n_positions: size,
+  n_positions: positions,
   activation_function: z.string().default("gelu_new"),
   layer_norm_epsilon: epsilonSchema.default(1e-5),
   scale_attn_weights: z.boolean().default(true),
