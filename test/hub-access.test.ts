@@ -196,6 +196,31 @@ describe("before anything large is fetched", () => {
     expect(hub.seen("hub", /resolve/).map(({ url }) => url.split("/").at(-1))).toEqual(["config.json"]);
   });
 
+  test.each(["quantize_config.json", "quant_config.json"])(
+    "weights that a file beside config.json calls quantised are refused (%s)",
+    async (name) => {
+      hub.add(ID, { ...shardedFiles(), [name]: '{"bits": 4}' });
+      const error = await failureOf(fetchInto(newCache()));
+      expect(error).toMatchObject({ code: "unsupported" });
+      expect(error.message).toContain(`the weights are quantized (${name} is there)`);
+      expect(hub.seen("storage")).toEqual([]);
+      expect(hub.seen("hub", /safetensors|tokenizer/)).toEqual([]);
+    },
+  );
+
+  test.each([
+    ["config.json", 4 * 2 ** 20],
+    ["tokenizer_config.json", 4 * 2 ** 20],
+    ["chat_template.jinja", 4 * 2 ** 20],
+    ["tokenizer.json", 64 * 2 ** 20],
+  ])("a file that is longer than any is refused, and not fetched (%s)", async (name, most) => {
+    hub.add(ID, { ...shardedFiles(), [name]: new Uint8Array(most + 1) });
+    const error = await failureOf(fetchInto(newCache()));
+    expect(error).toMatchObject({ code: "invalid-config" });
+    expect(error.message).toContain(`"${name}" of "${ID}" has ${most + 1} bytes; expected at most ${most}.`);
+    expect(hub.seen("hub", /resolve/)).toEqual([]);
+  });
+
   test("what the caller finds wrong with the small files: no weights and no vocabulary come", async () => {
     hub.add(ID, { ...shardedFiles(), "tokenizer_config.json": "{}" });
     const check = (directory: string): Promise<void> => {

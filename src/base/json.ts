@@ -44,6 +44,10 @@ export function describeJson(value: unknown): string {
   if (value === undefined) {
     return "nothing";
   }
+  // JSON's 1e999 is Infinity, which JSON.stringify would call null.
+  if (typeof value === "number") {
+    return String(value);
+  }
   if (typeof value === "bigint") {
     return `the bigint ${value}`;
   }

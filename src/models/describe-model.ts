@@ -9,7 +9,6 @@ import { describeJson, isJsonObject } from "../base/json.ts";
 import { isFile, listDirectory } from "../runtime/platform/files.ts";
 import { ggufError } from "./hub/repository.ts";
 import { readConfigFile, unsupportedConfig, type ConfigFile } from "./config/schema.ts";
-import type { Program } from "../runtime/program.ts";
 import type { Family, FamilyModel } from "./families/family.ts";
 import { familyOf } from "./families/table.ts";
 import { CONFIG_FILE, QUANTIZATION_FILES } from "./model-files.ts";
@@ -18,8 +17,6 @@ export interface ModelDescription extends FamilyModel {
   readonly family: Family;
   /** What people should know of config.json, in sentences. */
   readonly notices: readonly string[];
-  /** The same model with an LM head of its own, where config.json ties it to the embeddings; undefined: it is not tied. */
-  readonly untied: () => FamilyModel | undefined;
 }
 
 /**
@@ -41,19 +38,7 @@ export async function describeModel(directory: string): Promise<ModelDescription
   const file = await readConfigFile(path);
   const family = familyOf(file);
   await refuseQuantization(file, directory);
-  const described = family.describe(file);
-  const untied = (): FamilyModel | undefined => {
-    const values = { ...file.values, tie_word_embeddings: false };
-    return isTied(described.program) ? family.describe({ ...file, values }) : undefined;
-  };
-  return { family, ...described, notices: file.notices ?? [], untied };
-}
-
-/** Whether the logits of a program are made with a matrix that is a table of embeddings too. */
-function isTied({ entries }: Program): boolean {
-  const ops = [...entries.values()].flat().flatMap((group) => group.ops);
-  const heads = ops.flatMap((op) => (op.role === "logits" ? [op.weight] : []));
-  return ops.some((op) => op.role === "embed" && heads.includes(op.table));
+  return { family, ...family.describe(file), notices: file.notices ?? [] };
 }
 
 /** Refuses weights that are quantised by the keys, or the file, by which one of the tools says so. */

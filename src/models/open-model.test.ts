@@ -3,6 +3,8 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { goldenPath, safetensorsBytes, temporaryDirectory } from "../../test/support/model-files.ts";
+import { findTensor } from "../runtime/checkpoint/checkpoint.ts";
+import { loadModel } from "./model.ts";
 import { openModel } from "./open-model.ts";
 
 type Header = Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
@@ -11,15 +13,21 @@ interface Change {
   /** Tensors that are added: their bytes, and the type and shape that they are said to have. */
   readonly tensors?: Readonly<Record<string, { bytes: Uint8Array; dtype: string; shape: number[] }>>;
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Tensors that have another name. */
+  readonly renamed?: Readonly<Record<string, string>>;
 }
 
 /** A copy of a golden model with other tensors beside its own, and other values in its config.json. */
-function changed(name: string, { tensors = {}, config = {} }: Change): string {
+function changed(name: string, { tensors = {}, config = {}, renamed = {} }: Change): string {
   const directory = join(temporaryDirectory(), name);
   cpSync(goldenPath(name), directory, { recursive: true });
   const file = readFileSync(join(directory, "model.safetensors"));
   const headerBytes = Number(file.readBigUInt64LE());
   const header = JSON.parse(file.toString("utf8", 8, 8 + headerBytes)) as Header;
+  for (const [from, to] of Object.entries(renamed)) {
+    header[to] = header[from];
+    delete header[from];
+  }
   const parts = [file.subarray(8 + headerBytes)];
   let end = file.length - 8 - headerBytes;
   for (const [tensor, { bytes, dtype, shape }] of Object.entries(tensors)) {
@@ -41,6 +49,12 @@ function bytesOf(name: string, tensor: string): { bytes: Buffer; dtype: string; 
   return { bytes: file.subarray(start + data_offsets[0], start + data_offsets[1]), dtype, shape };
 }
 
+/** The logits after a few tokens; the source of an encoder–decoder has rows of both ends of the vocabulary. */
+async function logits(directory: string): Promise<Float32Array> {
+  await using model = await loadModel(directory, { device: "cpu", threads: 1 });
+  return Float32Array.from((await model.forward([0, 1, model.vocabSize - 1, 2])).logits);
+}
+
 const TABLES = { gpt2: "transformer.wte.weight", "smollm3-bf16": "model.embed_tokens.weight" } as const;
 
 describe.each(Object.entries(TABLES))("%s, tied to the embeddings by config.json", (name, table) => {
@@ -60,7 +74,60 @@ describe.each(Object.entries(TABLES))("%s, tied to the embeddings by config.json
     const tensors = { "lm_head.weight": { ...head, bytes } };
     const { program, notices } = await openModel(changed(name, { tensors }));
     expect(program.matrices.has("lm_head.weight")).toBe(true);
-    expect(notices).toEqual([expect.stringContaining("has a head of its own")]);
+    expect(notices).toEqual([expect.stringContaining('"lm_head.weight" has other values')]);
+  });
+});
+
+describe("a checkpoint that has one of the tied matrices alone", () => {
+  test.each([
+    ["gpt2", "transformer.wte.weight", "lm_head.weight"],
+    ["smollm3-bf16", "model.embed_tokens.weight", "lm_head.weight"],
+    ["bart", "model.shared.weight", "model.decoder.embed_tokens.weight"],
+  ])("has it for all of them (%s)", async (name, table, other) => {
+    const directory = changed(name, { renamed: { [table]: other } });
+    const { program, checkpoint, notices } = await openModel(directory);
+    expect(program.matrices.has(other)).toBe(false);
+    expect(findTensor(checkpoint, table)).toMatchObject({ name: other });
+    expect(notices).toEqual([]);
+    expect(await logits(directory)).toEqual(await logits(goldenPath(name)));
+  });
+});
+
+describe("an encoder–decoder's tables and head", () => {
+  const shared = bytesOf("bart", "model.shared.weight");
+  // The first and the last rows in each other's place.
+  const bytes = Buffer.from(shared.bytes);
+  bytes.set(shared.bytes.subarray(-256), 0);
+  bytes.set(shared.bytes.subarray(0, 256), bytes.length - 256);
+  const own = { ...shared, bytes };
+
+  test("are one where they are equal", async () => {
+    const tensors = {
+      "model.encoder.embed_tokens.weight": shared,
+      "model.decoder.embed_tokens.weight": shared,
+      "lm_head.weight": shared,
+    };
+    const { program, notices } = await openModel(changed("bart", { tensors }));
+    expect([...program.matrices.keys()].filter((name) => name in tensors)).toEqual([]);
+    expect(notices).toEqual([]);
+  });
+
+  test.each(["model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight"])(
+    "are used where they are others: %s",
+    async (name) => {
+      const directory = changed("bart", { tensors: { [name]: own } });
+      const { program, notices } = await openModel(directory);
+      expect(program.matrices.has(name)).toBe(true);
+      expect(notices).toEqual([expect.stringContaining(`"${name}" has other values than the embeddings`)]);
+      expect(await logits(directory)).not.toEqual(await logits(goldenPath("bart")));
+    },
+  );
+
+  test("have the shape that config.json says", async () => {
+    const small = { bytes: new Uint8Array(4), dtype: "F32", shape: [1, 1] };
+    await expect(logits(changed("bart", { tensors: { "lm_head.weight": small } }))).rejects.toThrow(
+      /Tensor "lm_head\.weight" .* has shape \[1, 1\]; expected/,
+    );
   });
 });
 

@@ -6,12 +6,11 @@ import {
   withBasePrefix,
   type Checkpoint,
 } from "../runtime/checkpoint/checkpoint.ts";
-import { haveSameBytes } from "../runtime/checkpoint/same-bytes.ts";
 import { ModelComposeError } from "../base/errors.ts";
 import type { Program } from "../runtime/program.ts";
 import type { BaseConfig } from "./config/base.ts";
-import { describeModel, type ModelDescription } from "./describe-model.ts";
-import type { FamilyModel } from "./families/family.ts";
+import { describeModel } from "./describe-model.ts";
+import { resolveTiedWeights } from "./tied-weights.ts";
 
 /** A model's configuration, forward pass and weight files. */
 export interface OpenModel {
@@ -31,10 +30,11 @@ export interface OpenModel {
 export async function openModel(directory: string): Promise<OpenModel> {
   const [description, opened] = await Promise.all([describeModel(directory), openCheckpoint(directory)]);
   refuseQuantizedTensors(opened);
-  const checkpoint = withBasePrefix(opened, description.family.basePrefix);
-  const notices = [...description.notices, ...checkpoint.notices];
-  const { config, program } = (await withOwnHead(description, checkpoint, notices)) ?? description;
-  const unused = unusedTensors(program, checkpoint);
+  const { family, config } = description;
+  const named = withBasePrefix(opened, family.basePrefix);
+  const { program, checkpoint, same, notice } = await resolveTiedWeights(description, named);
+  const notices = [...description.notices, ...named.notices, ...(notice === undefined ? [] : [notice])];
+  const unused = unusedTensors(program, checkpoint, same);
   if (unused.length > 0) {
     const names = unused.slice(0, 3).map((name) => `"${clip(name)}"`);
     const more = unused.length > names.length ? ", …" : "";
@@ -44,52 +44,24 @@ export async function openModel(directory: string): Promise<OpenModel> {
   return { config, program, checkpoint, notices };
 }
 
-const HEAD = "lm_head.weight";
-
-/**
- * The model with the head that its checkpoint has, though config.json ties it to the embeddings. As transformers 5 does: the
- * head is tied where the checkpoint has none or an equal one.
- *
- * @returns undefined where the configuration stands
- */
-async function withOwnHead(
-  { program, untied }: ModelDescription,
-  checkpoint: Checkpoint,
-  notices: string[],
-): Promise<FamilyModel | undefined> {
-  const head = checkpoint.tensors.get(HEAD);
-  const own = head === undefined ? undefined : untied();
-  if (head === undefined || own === undefined) {
-    return undefined;
-  }
-  const ops = [...program.entries.values()].flat().flatMap((group) => group.ops);
-  const logits = ops.find((op) => op.role === "logits");
-  const table = logits === undefined ? undefined : findTensor(checkpoint, logits.weight);
-  if (table === undefined || (await haveSameBytes(head, table))) {
-    return undefined;
-  }
-  notices.push(
-    `The checkpoint has a head of its own ("${HEAD}"), which is used, though "tie_word_embeddings" of config.json is true.`,
-  );
-  return own;
-}
-
 /** What transformers leaves out of files or ignores in them: masks, frequencies and positions that are computed. */
 const COMPUTED =
   /(?:^|\.)(?:inv_freq|masked_bias|attn\.bias|attention\.bias|attn\.causal_mask|position_ids|embed_positions\.weight|num_batches_tracked|total_params|total_ops)$/;
 
-/** The tensors of a checkpoint that no weight of the model is made of. */
-function unusedTensors(program: Program, checkpoint: Checkpoint): string[] {
-  const used = new Set<string | undefined>();
+/**
+ * The tensors of a checkpoint that no weight of the model is made of.
+ *
+ * @param same names of matrices whose values are those of another that the model has
+ */
+function unusedTensors(program: Program, checkpoint: Checkpoint, same: readonly string[]): string[] {
+  const used = new Set(same.map((name) => findTensor(checkpoint, name)?.name));
   for (const [name, { source }] of [...program.matrices, ...program.vectors]) {
     for (const wanted of [source?.tensor ?? name, source?.scales]) {
       used.add(wanted === undefined ? undefined : findTensor(checkpoint, wanted)?.name);
     }
   }
-  const isTied = !program.matrices.has(HEAD);
-  return [...checkpoint.tensors.keys()].filter(
-    (name) => !used.has(name) && !COMPUTED.test(name) && !(isTied && name === HEAD),
-  );
+  const stored = new Set([...checkpoint.tensors.values()].map(({ name }) => name));
+  return [...stored].filter((name) => !used.has(name) && !COMPUTED.test(name));
 }
 
 /** Names of what packed weights come with: GPTQ, AWQ, MLX, bitsandbytes, compressed-tensors, DeepSeek's FP8. */

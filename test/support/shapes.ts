@@ -43,22 +43,25 @@ export function shapesOf(
 /** The program of HuggingFaceTB/SmolLM3-3B. */
 export function smollm3Of3B(): Program {
   const layers = 36;
-  return smollm3.buildProgram({
-    vocabSize: 128_256,
-    hiddenSize: 2048,
-    intermediateSize: 11_008,
-    layers,
-    heads: 16,
-    kvHeads: 4,
-    headDim: 128,
-    rmsNormEps: 1e-6,
-    maxPositions: 65_536,
-    rope: { type: "default", theta: 5_000_000 },
-    usesRope: Array.from({ length: layers }, (_, layer) => (layer + 1) % 4 !== 0),
-    tieWordEmbeddings: true,
-    attentionBias: false,
-    mlpBias: false,
-    eosTokenIds: [128_012],
-    generationDefaults: { settings: {} },
-  });
+  return smollm3.buildProgram(
+    {
+      vocabSize: 128_256,
+      hiddenSize: 2048,
+      intermediateSize: 11_008,
+      layers,
+      heads: 16,
+      kvHeads: 4,
+      headDim: 128,
+      rmsNormEps: 1e-6,
+      maxPositions: 65_536,
+      rope: { type: "default", theta: 5_000_000 },
+      usesRope: Array.from({ length: layers }, (_, layer) => (layer + 1) % 4 !== 0),
+      tieWordEmbeddings: true,
+      attentionBias: false,
+      mlpBias: false,
+      eosTokenIds: [128_012],
+      generationDefaults: { settings: {} },
+    },
+    new Set(),
+  );
 }

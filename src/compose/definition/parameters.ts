@@ -1,8 +1,15 @@
 import { z } from "zod";
+import { MOST_LENGTH_PENALTY } from "../../runtime/generation/options.ts";
+import { MOST_NGRAM_SIZE } from "../../runtime/sampling/token-rules.ts";
 import { numberFromText } from "../template/convert.ts";
 
 const count = z.int().min(1);
 const countOrOff = z.int().min(0);
+const ngramSize = z
+  .int()
+  .min(0)
+  .max(MOST_NGRAM_SIZE)
+  .describe(`an integer in 0 .. ${MOST_NGRAM_SIZE} (0 is off)`);
 const flag = z.boolean();
 const stopString = z.string().min(1);
 
@@ -19,11 +26,15 @@ export const generationParameters = {
   top_p: z.number().gt(0).max(1).describe("a number > 0 and <= 1"),
   min_p: z.number().min(0).max(1).describe("a number in 0 .. 1"),
   repetition_penalty: z.number().gt(0).describe("a number > 0"),
-  no_repeat_ngram_size: countOrOff.describe("an integer >= 0 (0 is off)"),
-  encoder_no_repeat_ngram_size: countOrOff.describe("an integer >= 0 (0 is off)"),
+  no_repeat_ngram_size: ngramSize,
+  encoder_no_repeat_ngram_size: ngramSize,
   do_sample: flag.describe("true or false"),
   num_beams: count.describe("an integer >= 1"),
-  length_penalty: z.number().describe("a number"),
+  length_penalty: z
+    .number()
+    .min(-MOST_LENGTH_PENALTY)
+    .max(MOST_LENGTH_PENALTY)
+    .describe(`a number in ${-MOST_LENGTH_PENALTY} .. ${MOST_LENGTH_PENALTY}`),
   early_stopping: z.union([flag, z.literal("never")]).describe('true, false or "never"'),
   num_return_sequences: count.describe("an integer >= 1"),
   stop_sequences: z

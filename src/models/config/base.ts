@@ -1,7 +1,7 @@
 /** What the configuration of every family has: vocabulary, special tokens and old files' settings of generation. */
 import { z } from "zod";
 import { parseGenerationConfig, type GenerationConfig } from "./generation.ts";
-import { notice, size, tokenIdOrNone, tokenIds, type ConfigFile } from "./schema.ts";
+import { notice, tokenIdOrNone, tokenIds, vocabularySize, type ConfigFile } from "./schema.ts";
 
 /** The configuration that models of every family have. */
 export interface BaseConfig {
@@ -23,7 +23,7 @@ export interface BaseConfig {
 
 /** The part of config.json that the schema of every family extends. */
 export const baseSchema = z.object({
-  vocab_size: size,
+  vocab_size: vocabularySize,
   bos_token_id: tokenIdOrNone.nullish(),
   eos_token_id: tokenIds.nullish(),
   pad_token_id: tokenIdOrNone.nullish(),

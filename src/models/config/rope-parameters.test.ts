@@ -31,6 +31,10 @@ describe("the base", () => {
     expect(read({ rope_theta: 1.5 }).theta).toBe(1.5);
     expect(read({ rope_theta: 1e12 }).theta).toBe(1e12);
     expect(refusal({ rope_theta: 1 })).toContain('"rope_theta": expected more than 1, found 1');
+    expect(refusal({ rope_theta: 1e300 })).toContain(
+      '"rope_theta": expected at most 1000000000000, found 1e+300',
+    );
+    expect(refusal({ rope_theta: Infinity })).toContain('"rope_theta": expected number, found Infinity');
   });
 });
 
@@ -76,6 +80,7 @@ test("a factor is 1 or more, also where its formula does not need it here", () =
   for (const type of ["linear", "dynamic", "yarn"]) {
     expect(read({ rope_scaling: { type, factor: 1 } }).type).toBe(type);
     expect(refusal({ rope_scaling: { type, factor: 0.99 } })).toContain('"factor": expected at least 1');
+    expect(refusal({ rope_scaling: { type, factor: 1e7 } })).toContain('"factor": expected at most 1000000');
     expect(refusal({ rope_scaling: { type } })).toContain('"rope_scaling": "factor": expected number');
   }
 });
@@ -104,7 +109,11 @@ describe("Llama 3", () => {
     expect(refusal({ rope_scaling: { ...llama3, low_freq_factor: 4 } })).toContain(
       '"config.json" > "rope_scaling": "high_freq_factor" is 4; expected more than "low_freq_factor", 4.',
     );
-    expect(refusal({ rope_scaling: { ...llama3, low_freq_factor: 0 } })).toContain("expected more than 0");
+    for (const low of [0, 1e-300]) {
+      expect(refusal({ rope_scaling: { ...llama3, low_freq_factor: low } })).toContain(
+        `"low_freq_factor": expected at least 0.000001, found ${low}`,
+      );
+    }
   });
 });
 

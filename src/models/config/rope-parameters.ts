@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { describeJson, isJsonObject, type JsonObject } from "../../base/json.ts";
-import { type ConfigFile, invalidConfig, parseConfig, size, unsupportedConfig } from "./schema.ts";
+import { type ConfigFile, invalidConfig, parseConfig, positions, unsupportedConfig } from "./schema.ts";
 
 export interface DefaultRope {
   type: "default";
@@ -76,11 +76,11 @@ const SUPPORTED = `${SUPPORTED_TYPES.slice(0, -1)
 /** The base: 10,000 to some ten millions; 1e12 turns the slowest pair once in more positions than any context has. */
 const theta = z.number().gt(1).max(1e12);
 /** Frequencies and scales: of the order of 1 to 100. */
-const positive = z.number().positive().max(1e6);
+const positive = z.number().min(1e-6).max(1e6);
 /** How many times longer a context is made: up to some hundred times. */
 const factor = z.number().min(1).max(1e6);
 const factorSchema = z.object({ factor });
-const originalSchema = z.object({ original_max_position_embeddings: size.nullish() });
+const originalSchema = z.object({ original_max_position_embeddings: positions.nullish() });
 
 const llama3Schema = factorSchema.extend({ low_freq_factor: positive, high_freq_factor: positive });
 

@@ -11,9 +11,11 @@ import {
   headSize,
   notice,
   parseConfig,
+  positions,
   size,
   tokenId,
   tokenIds,
+  vocabularySize,
   withAliases,
   withDefaults,
   type ConfigFile,
@@ -31,11 +33,13 @@ function messageOf(work: () => unknown): string {
 }
 
 test.each<[string, z.ZodType, readonly unknown[], readonly unknown[]]>([
-  ["size", size, [1, 2 ** 31 - 1], [0, 2 ** 31, 1.5, "1", null]],
+  ["size", size, [1, 2 ** 20], [0, -1, 2 ** 20 + 1, 1.5, Infinity, NaN, "1", null]],
+  ["positions", positions, [1, 2 ** 31 - 1], [0, 2 ** 31, Infinity]],
+  ["vocabularySize", vocabularySize, [1, 2 ** 22], [0, 2 ** 22 + 1, Infinity]],
   ["count", count, [1, 4096], [0, 4097]],
   ["headSize", headSize, [1, 65_536], [0, 65_537]],
   ["tokenId", tokenId, [0, 2 ** 31 - 1], [-1, 2 ** 31]],
-  ["epsilon", epsilon, [1e-12, 1], [0, 1.1]],
+  ["epsilon", epsilon, [2 ** -126, 1e-12, 1], [0, 1e-40, 1.1, Infinity]],
 ])("%s: from the least to the largest", (_name, schema, good, bad) => {
   expect(good.map((value) => schema.safeParse(value).success)).toEqual(good.map(() => true));
   expect(bad.map((value) => schema.safeParse(value).success)).toEqual(bad.map(() => false));
@@ -54,7 +58,7 @@ test("every wrong key is named, with what was expected and found", () => {
   const schema = z.object({
     a: size,
     b: z.object({ c: z.array(count) }),
-    d: epsilon,
+    d: z.number().positive(),
     e: z.number().lt(4),
     f: z.boolean(),
   });

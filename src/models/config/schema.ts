@@ -35,11 +35,23 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
   return { path, values, notices: [] };
 }
 
-/** The largest size or token id: what fits a signed 32-bit integer. Nothing real comes near. */
-const MAX_SIZE = 2 ** 31 - 1;
+/** The largest number of positions, and token id: what fits a signed 32-bit integer. Devices count in these. */
+const MAX_POSITIONS = 2 ** 31 - 1;
 
-/** A number of channels, positions or tokens. */
-export const size = z.int().min(1).max(MAX_SIZE);
+/** A number of positions. Nothing is made of so many: a context has what was asked for. */
+export const positions = z.int().min(1).max(MAX_POSITIONS);
+
+/** A number of channels. The bound is twenty times that of published models; descriptions of rows are made of so many. */
+export const size = z
+  .int()
+  .min(1)
+  .max(2 ** 20);
+
+/** A number of tokens: the ids that a tokenizer here may have. Published models have up to 262,208. */
+export const vocabularySize = z
+  .int()
+  .min(1)
+  .max(2 ** 22);
 
 /** A count of layers or heads. The bound is far beyond every model; a Program of so many layers is built in a moment. */
 export const count = z.int().min(1).max(4096);
@@ -47,13 +59,19 @@ export const count = z.int().min(1).max(4096);
 /** The channels of a head, bounded because RoPE makes a frequency of each pair before any weight is looked at. */
 export const headSize = z.int().min(1).max(65_536);
 
-export const tokenId = z.int().min(0).max(MAX_SIZE);
+export const tokenId = z.int().min(0).max(MAX_POSITIONS);
 
 /** A token id, or -1, which is how some tools write "none". */
-export const tokenIdOrNone = z.int().min(-1).max(MAX_SIZE);
+export const tokenIdOrNone = z.int().min(-1).max(MAX_POSITIONS);
 
-/** The epsilon of a norm: some models have 1e-12, some 1e-3; what is larger than 1 makes noise of every layer. */
-export const epsilon = z.number().positive().max(1);
+/**
+ * The epsilon of a norm: some models have 1e-12, some 1e-3; what is larger than 1 makes noise of every layer. It is a normal
+ * number of f32, the type in which it is added.
+ */
+export const epsilon = z
+  .number()
+  .min(2 ** -126)
+  .max(1);
 
 /** One token id, or a list of them, as a list without repetitions and without -1. */
 export const tokenIds = z

@@ -4,7 +4,11 @@
  */
 import { defineFamily } from "./family.ts";
 import { readEncoderDecoder } from "./shared/encoder-decoder-config.ts";
-import { buildEncoderDecoder, type EncoderDecoderVariant } from "./shared/encoder-decoder.ts";
+import {
+  buildEncoderDecoder,
+  ENCODER_DECODER_TIED,
+  type EncoderDecoderVariant,
+} from "./shared/encoder-decoder.ts";
 
 const TYPE = "bart";
 
@@ -29,9 +33,10 @@ export const bart = defineFamily({
   type: TYPE,
   architectures: ["BartForConditionalGeneration", "BartModel"],
   basePrefix: "model.",
+  tied: ENCODER_DECODER_TIED,
   tokenizerClass: "BartTokenizer",
   published: ["facebook/bart-base", "facebook/bart-large-cnn"],
   readConfig: (file) =>
     readEncoderDecoder(file, { defaults: DEFAULTS, norm: VARIANT.norm, baseModel: "BartModel" }),
-  buildProgram: (config) => buildEncoderDecoder(TYPE, VARIANT, config),
+  buildProgram: (config, separate) => buildEncoderDecoder(TYPE, VARIANT, config, separate),
 });

@@ -5,7 +5,11 @@
  */
 import { defineFamily } from "./family.ts";
 import { readEncoderDecoder } from "./shared/encoder-decoder-config.ts";
-import { buildEncoderDecoder, type EncoderDecoderVariant } from "./shared/encoder-decoder.ts";
+import {
+  buildEncoderDecoder,
+  ENCODER_DECODER_TIED,
+  type EncoderDecoderVariant,
+} from "./shared/encoder-decoder.ts";
 
 const TYPE = "blenderbot-small";
 
@@ -32,9 +36,10 @@ export const blenderbotSmall = defineFamily({
   type: TYPE,
   architectures: ["BlenderbotSmallForConditionalGeneration"],
   basePrefix: "model.",
+  tied: ENCODER_DECODER_TIED,
   tokenizerClass: "BlenderbotSmallTokenizer",
   published: ["facebook/blenderbot_small-90M"],
   readConfig: (file) =>
     readEncoderDecoder(file, { defaults: DEFAULTS, norm: VARIANT.norm, baseModel: "BlenderbotSmallModel" }),
-  buildProgram: (config) => buildEncoderDecoder(TYPE, VARIANT, config),
+  buildProgram: (config, separate) => buildEncoderDecoder(TYPE, VARIANT, config, separate),
 });

@@ -4,7 +4,11 @@
  */
 import { defineFamily } from "./family.ts";
 import { readEncoderDecoder } from "./shared/encoder-decoder-config.ts";
-import { buildEncoderDecoder, type EncoderDecoderVariant } from "./shared/encoder-decoder.ts";
+import {
+  buildEncoderDecoder,
+  ENCODER_DECODER_TIED,
+  type EncoderDecoderVariant,
+} from "./shared/encoder-decoder.ts";
 
 const TYPE = "blenderbot";
 
@@ -29,9 +33,10 @@ export const blenderbot = defineFamily({
   type: TYPE,
   architectures: ["BlenderbotForConditionalGeneration"],
   basePrefix: "model.",
+  tied: ENCODER_DECODER_TIED,
   tokenizerClass: "BlenderbotTokenizer",
   published: ["facebook/blenderbot-400M-distill"],
   readConfig: (file) =>
     readEncoderDecoder(file, { defaults: DEFAULTS, norm: VARIANT.norm, baseModel: "BlenderbotModel" }),
-  buildProgram: (config) => buildEncoderDecoder(TYPE, VARIANT, config),
+  buildProgram: (config, separate) => buildEncoderDecoder(TYPE, VARIANT, config, separate),
 });

@@ -17,6 +17,7 @@ import {
   count,
   invalidConfig,
   parseConfig,
+  positions,
   size,
   withAliases,
   withDefaults,
@@ -28,6 +29,9 @@ import { ModuleBuilder, type ModuleSource } from "./shared/module-builder.ts";
 import { baseFrequencies } from "./shared/rope-frequencies.ts";
 
 const TYPE = "codegen";
+
+/** The embedding matrix and the LM head, which may be one. */
+const [TABLE, HEAD] = ["transformer.wte.weight", "lm_head.weight"];
 
 interface CodeGenConfig extends BaseConfig {
   hiddenSize: number;
@@ -58,7 +62,7 @@ const schema = baseSchema.extend({
   n_inner: size.nullish(),
   n_layer: count,
   n_head: count,
-  n_positions: size,
+  n_positions: positions,
   rotary_dim: size.default(64),
   activation_function: z.string().default("gelu_new"),
   layer_norm_epsilon: epsilonSchema.default(1e-5),
@@ -96,7 +100,7 @@ function readConfig(given: ConfigFile): CodeGenConfig {
 
 const THETA = 10_000;
 
-function buildProgram(config: CodeGenConfig): Program {
+function buildProgram(config: CodeGenConfig, separate: ReadonlySet<string>): Program {
   const { vocabSize, hiddenSize, intermediateSize, heads, headDim, rotaryDim, maxPositions } = config;
   const p = new ModuleBuilder();
 
@@ -111,7 +115,7 @@ function buildProgram(config: CodeGenConfig): Program {
 
   const epsilon = config.layerNormEps;
 
-  const table = p.matrix("transformer.wte.weight", vocabSize, hiddenSize);
+  const table = p.matrix(TABLE, vocabSize, hiddenSize);
   p.group("The embedding table");
   p.op({ role: "embed", table, output: x, trace: "embeddings" });
 
@@ -152,7 +156,8 @@ function buildProgram(config: CodeGenConfig): Program {
 
   p.group("The language-model head");
   p.layerNorm(x, "transformer.ln_f", n, { epsilon, trace: "final_norm" });
-  const head = config.tieWordEmbeddings ? table : p.matrix("lm_head.weight", vocabSize, hiddenSize);
+  const isTied = config.tieWordEmbeddings && !separate.has(HEAD);
+  const head = isTied ? table : p.matrix(HEAD, vocabSize, hiddenSize);
   p.op({ role: "logits", input: n, weight: head, bias: p.vector("lm_head.bias", vocabSize) });
 
   const inverseFrequencies = Float32Array.from(baseFrequencies(THETA, rotaryDim));
@@ -191,6 +196,7 @@ export const codegen = defineFamily({
   type: TYPE,
   architectures: ["CodeGenForCausalLM"],
   basePrefix: "transformer.",
+  tied: [TABLE, HEAD],
   tokenizerClass: "CodeGenTokenizer",
   published: [
     "Salesforce/codegen-350M-mono",

@@ -261,7 +261,12 @@ it.each<[string, string, Values, string]>([
 it.each<[string, string, Values, string]>([
   ["llama", "no size of the MLP", { intermediate_size: undefined }, '"intermediate_size": expected number'],
   ["llama", "absurd heads", { head_dim: 1e9 }, '"head_dim": expected at most 65536, found 1000000000'],
-  ["llama", "absurd heads by their size", { hidden_size: 72 * 2 ** 20, head_dim: null }, "channels with"],
+  [
+    "llama",
+    "absurd heads by their size",
+    { hidden_size: 2 ** 20, num_attention_heads: 8, num_key_value_heads: 8, head_dim: null },
+    "channels with",
+  ],
   ["gpt2", "absurdly many layers", { n_layer: 1e6 }, '"n_layer": expected at most 4096, found 1000000'],
   [
     "gpt2",

@@ -7,6 +7,12 @@ import type { ConfigFile } from "../config/schema.ts";
 export interface FamilyModel {
   readonly config: BaseConfig;
   readonly program: Program;
+  /**
+   * The forward pass for a checkpoint that has some of the matrices that the configuration ties with values of their own.
+   *
+   * @param separate names of `Family.tied`
+   */
+  readonly programWith: (separate: ReadonlySet<string>) => Program;
 }
 
 /** A row of the table of families (table.ts). */
@@ -20,6 +26,11 @@ export interface Family {
    * the same names without it (withBasePrefix).
    */
   readonly basePrefix: string;
+  /**
+   * The matrices that are one where config.json ties them (tie_word_embeddings), by the Program's names. The Program names
+   * the first.
+   */
+  readonly tied: readonly [string, ...string[]];
   /**
    * The class of transformers' tokenizer where a model has vocab.json and merges.txt and its files name no class. Absent:
    * the family's models come with tokenizer.json.
@@ -40,8 +51,12 @@ export interface Family {
 export interface FamilyDefinition<Config extends BaseConfig> extends Omit<Family, "describe"> {
   /** Checks the values of a config.json. Its errors are those of `Family.describe`. */
   readonly readConfig: (file: ConfigFile) => Config;
-  /** The forward pass of a configuration that was checked. */
-  readonly buildProgram: (config: Config) => Program;
+  /**
+   * The forward pass of a configuration that was checked.
+   *
+   * @param separate those of `tied` that are matrices of their own though the configuration ties them
+   */
+  readonly buildProgram: (config: Config, separate: ReadonlySet<string>) => Program;
 }
 
 /** Joins the two steps, so that the table need not know the families' types of configuration. */
@@ -52,7 +67,9 @@ export function defineFamily<Config extends BaseConfig>(
     ...definition,
     describe: (file) => {
       const config = definition.readConfig(file);
-      return { config, program: definition.buildProgram(config) };
+      const programWith = (separate: ReadonlySet<string>): Program =>
+        definition.buildProgram(config, separate);
+      return { config, program: programWith(new Set()), programWith };
     },
   };
 }

@@ -14,6 +14,7 @@ import {
   count,
   invalidConfig,
   parseConfig,
+  positions,
   size,
   withAliases,
   withDefaults,
@@ -24,6 +25,9 @@ import { defineFamily } from "./family.ts";
 import { ModuleBuilder } from "./shared/module-builder.ts";
 
 const TYPE = "gpt_neo";
+
+/** The embedding matrix and the LM head, which may be one. */
+const [TABLE, HEAD] = ["transformer.wte.weight", "lm_head.weight"];
 
 type AttentionType = "global" | "local";
 
@@ -56,8 +60,8 @@ const schema = baseSchema.extend({
     .nullish()
     .transform((runs) => runs ?? ([[["global", "local"], 12]] as [AttentionType[], number][])),
   attention_layers: z.array(attentionType).nullish(),
-  window_size: size.default(256),
-  max_position_embeddings: size,
+  window_size: positions.default(256),
+  max_position_embeddings: positions,
   activation_function: z.string().default("gelu_new"),
   layer_norm_epsilon: epsilonSchema.default(1e-5),
   tie_word_embeddings: z.boolean().default(true),
@@ -98,7 +102,7 @@ function readAttentionTypes(file: ConfigFile, values: z.output<typeof schema>): 
   return expanded;
 }
 
-function buildProgram(config: GptNeoConfig): Program {
+function buildProgram(config: GptNeoConfig, separate: ReadonlySet<string>): Program {
   const { vocabSize, hiddenSize, intermediateSize, heads, headDim, maxPositions } = config;
   const { attentionTypes, windowSize } = config;
   const p = new ModuleBuilder();
@@ -114,7 +118,7 @@ function buildProgram(config: GptNeoConfig): Program {
 
   const epsilon = config.layerNormEps;
 
-  const table = p.matrix("transformer.wte.weight", vocabSize, hiddenSize);
+  const table = p.matrix(TABLE, vocabSize, hiddenSize);
   const positions = p.matrix("transformer.wpe.weight", maxPositions, hiddenSize);
   p.group("The embedding tables");
   p.op({ role: "embed", table, output: x });
@@ -143,7 +147,8 @@ function buildProgram(config: GptNeoConfig): Program {
 
   p.group("The language-model head");
   p.layerNorm(x, "transformer.ln_f", n, { epsilon, trace: "final_norm" });
-  const head = config.tieWordEmbeddings ? table : p.matrix("lm_head.weight", vocabSize, hiddenSize);
+  const isTied = config.tieWordEmbeddings && !separate.has(HEAD);
+  const head = isTied ? table : p.matrix(HEAD, vocabSize, hiddenSize);
   p.op({ role: "logits", input: n, weight: head });
 
   return p.build({
@@ -161,6 +166,7 @@ export const gptNeo = defineFamily({
   type: TYPE,
   architectures: ["GPTNeoForCausalLM"],
   basePrefix: "transformer.",
+  tied: [TABLE, HEAD],
   tokenizerClass: "GPT2Tokenizer",
   published: ["EleutherAI/gpt-neo-125m", "EleutherAI/gpt-neo-1.3B", "EleutherAI/gpt-neo-2.7B"],
   readConfig,

@@ -13,6 +13,7 @@ import { readHeadDim } from "../config/head-dim.ts";
 import {
   count,
   parseConfig,
+  positions,
   size,
   unsupportedConfig,
   withAliases,
@@ -24,6 +25,9 @@ import { defineFamily } from "./family.ts";
 import { ModuleBuilder } from "./shared/module-builder.ts";
 
 const TYPE = "gpt2";
+
+/** The embedding matrix and the LM head, which may be one. */
+const [TABLE, HEAD] = ["transformer.wte.weight", "lm_head.weight"];
 
 interface Gpt2Config extends BaseConfig {
   hiddenSize: number;
@@ -52,7 +56,7 @@ const schema = baseSchema.extend({
   n_inner: size.nullish(),
   n_layer: count,
   n_head: count,
-  n_positions: size,
+  n_positions: positions,
   activation_function: z.string().default("gelu_new"),
   layer_norm_epsilon: epsilonSchema.default(1e-5),
   scale_attn_weights: z.boolean().default(true),
@@ -88,7 +92,7 @@ function readConfig(given: ConfigFile): Gpt2Config {
   };
 }
 
-function buildProgram(config: Gpt2Config): Program {
+function buildProgram(config: Gpt2Config, separate: ReadonlySet<string>): Program {
   const { vocabSize, hiddenSize, intermediateSize, heads, headDim, maxPositions } = config;
   const p = new ModuleBuilder();
 
@@ -106,7 +110,7 @@ function buildProgram(config: Gpt2Config): Program {
     p.linear(input, module, output, { bias: true, from: { module, rows, transposed: true } });
   };
 
-  const table = p.matrix("transformer.wte.weight", vocabSize, hiddenSize);
+  const table = p.matrix(TABLE, vocabSize, hiddenSize);
   const positions = p.matrix("transformer.wpe.weight", maxPositions, hiddenSize);
   p.group("The embedding tables");
   p.op({ role: "embed", table, output: x });
@@ -137,7 +141,8 @@ function buildProgram(config: Gpt2Config): Program {
 
   p.group("The language-model head");
   p.layerNorm(x, "transformer.ln_f", n, { epsilon, trace: "final_norm" });
-  const head = config.tieWordEmbeddings ? table : p.matrix("lm_head.weight", vocabSize, hiddenSize);
+  const isTied = config.tieWordEmbeddings && !separate.has(HEAD);
+  const head = isTied ? table : p.matrix(HEAD, vocabSize, hiddenSize);
   p.op({ role: "logits", input: n, weight: head });
 
   return p.build({
@@ -152,6 +157,7 @@ export const gpt2 = defineFamily({
   type: TYPE,
   architectures: ["GPT2LMHeadModel"],
   basePrefix: "transformer.",
+  tied: [TABLE, HEAD],
   tokenizerClass: "GPT2Tokenizer",
   published: [
     "openai-community/gpt2",

@@ -6,6 +6,7 @@ import { parseConfig, withDefaults, type ConfigFile } from "../config/schema.ts"
 import { defineFamily } from "./family.ts";
 import {
   buildLlamaDecoder,
+  LLAMA_TIED,
   llamaDecoderSchema,
   readLlamaDecoder,
   type LlamaDecoderConfig,
@@ -30,6 +31,7 @@ export const llama = defineFamily({
   type: TYPE,
   architectures: ["LlamaForCausalLM"],
   basePrefix: "model.",
+  tied: LLAMA_TIED,
   published: [
     "HuggingFaceTB/SmolLM2-135M",
     "HuggingFaceTB/SmolLM2-135M-Instruct",
@@ -39,5 +41,5 @@ export const llama = defineFamily({
     "HuggingFaceTB/SmolLM2-1.7B-Instruct",
   ],
   readConfig,
-  buildProgram: (config) => buildLlamaDecoder(TYPE, config),
+  buildProgram: (config, separate) => buildLlamaDecoder(TYPE, config, separate),
 });

@@ -196,8 +196,15 @@ describe("SmolLM3's config.json", () => {
     ["a fraction of a layer", { num_hidden_layers: 1.5 }, '"num_hidden_layers": expected integer, found 1.5'],
     ["no layers", { num_hidden_layers: 0 }, '"num_hidden_layers": expected at least 1, found 0'],
     ["a negative vocabulary", { vocab_size: -5 }, '"vocab_size": expected at least 1, found -5'],
-    ["absurd sizes", { intermediate_size: 1e12 }, '"intermediate_size": expected at most 2147483647'],
-    ["an epsilon of 0", { rms_norm_eps: 0 }, '"rms_norm_eps": expected more than 0, found 0'],
+    ["absurd sizes", { intermediate_size: 1e12 }, '"intermediate_size": expected at most 1048576'],
+    ["an epsilon of 0", { rms_norm_eps: 0 }, '"rms_norm_eps": expected at least 1.175'],
+    ["an absurd vocabulary", { vocab_size: 2 ** 22 + 1 }, '"vocab_size": expected at most 4194304'],
+    ["absurdly many heads", { num_attention_heads: 4097 }, '"num_attention_heads": expected at most 4096'],
+    [
+      "an epsilon beyond all activations",
+      { rms_norm_eps: 1e300 },
+      '"rms_norm_eps": expected at most 1, found 1e+300',
+    ],
     ["a flag that is none", { mlp_bias: 1 }, '"mlp_bias": expected boolean, found 1'],
     ["several at once", { vocab_size: 0, hidden_act: 5 }, "; "],
     [

@@ -16,6 +16,7 @@ import {
 import { defineFamily } from "./family.ts";
 import {
   buildLlamaDecoder,
+  LLAMA_TIED,
   llamaDecoderSchema,
   readLlamaDecoder,
   type LlamaDecoderConfig,
@@ -92,7 +93,8 @@ export const smollm3 = defineFamily({
   type: TYPE,
   architectures: ["SmolLM3ForCausalLM"],
   basePrefix: "model.",
+  tied: LLAMA_TIED,
   published: ["HuggingFaceTB/SmolLM3-3B", "HuggingFaceTB/SmolLM3-3B-Base"],
   readConfig,
-  buildProgram: (config) => buildLlamaDecoder(TYPE, config),
+  buildProgram: (config, separate) => buildLlamaDecoder(TYPE, config, separate),
 });

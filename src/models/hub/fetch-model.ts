@@ -6,14 +6,14 @@ import type { LoadReports } from "../load-options.ts";
 import type { WeightFile } from "../../runtime/checkpoint/checkpoint.ts";
 import { fileState, freeBytes as freeBytesOf } from "../../runtime/platform/file-store.ts";
 import { describeModel } from "../describe-model.ts";
-import { CHAT_TEMPLATE_FILES, CONFIG_FILE } from "../model-files.ts";
+import { CHAT_TEMPLATE_FILES, CONFIG_FILE, QUANTIZATION_FILES } from "../model-files.ts";
 import { commitOfRevision, contentUrl, filesOfCommit, type HubFile } from "./api.ts";
 import { acquireBlobLock, type LockTimes } from "./blob-lock.ts";
 import type { CachedRepository, CachedSnapshot, Requirement } from "./cache.ts";
 import type { HubToken } from "./environment.ts";
 import { fetchBlob } from "./fetch-blob.ts";
 import { HubHttp, type TransferLimits } from "./http.ts";
-import { neededFiles, shardsOfIndex } from "./needed-files.ts";
+import { neededFiles, refuseLongFiles, shardsOfIndex } from "./needed-files.ts";
 import { RevisionNotFound } from "./refusals.ts";
 
 export interface FetchOptions extends LoadReports {
@@ -89,6 +89,7 @@ class Fetching {
     const { id } = this.#repository;
     await this.#findFiles();
     const needed = neededFiles(new Set(this.#files.keys()), requires, id);
+    refuseLongFiles(this.#files, needed.small, id);
     // The commit is noted now, so that a fetch that breaks off goes on with it, but not in place of one that is complete.
     const known = await this.#repository.commitOf(revision);
     const gaps = known === undefined ? undefined : await this.#repository.gaps(known, "model");
@@ -101,7 +102,10 @@ class Fetching {
 
     const directory = this.#repository.snapshotDirectory(this.#commit);
     if (needed.small.includes(CONFIG_FILE)) {
-      await this.#fetchAll([CONFIG_FILE]);
+      // Beside config.json, other files tell of weights that are quantised, which are refused by what is there.
+      await this.#fetchAll(
+        needed.small.filter((name) => name === CONFIG_FILE || QUANTIZATION_FILES.includes(name)),
+      );
     }
     if (requires === "model") {
       await describeModel(directory);

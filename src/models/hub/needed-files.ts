@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { ModelComposeError } from "../../base/errors.ts";
 import { describeJson, isJsonObject } from "../../base/json.ts";
 import {
+  ADDED_TOKENS_FILE,
+  CHAT_TEMPLATE_FILE,
   CONFIG_FILE,
   GENERATION_CONFIG_FILE,
   QUANTIZATION_FILES,
@@ -11,8 +13,8 @@ import {
   VOCABULARY_FILES,
   WEIGHT_FILES,
 } from "../model-files.ts";
-import { readJsonObject } from "../../runtime/platform/files.ts";
-import { isPlainName } from "./api.ts";
+import { FILE_LIMITS, readJsonObject } from "../../runtime/platform/files.ts";
+import { isPlainName, type HubFile } from "./api.ts";
 import type { WeightFile } from "../../runtime/checkpoint/checkpoint.ts";
 import type { Requirement } from "./cache.ts";
 
@@ -59,6 +61,40 @@ export function neededFiles(names: ReadonlySet<string>, requires: Requirement, i
     small.push(weights.file);
   }
   return { small, weights, absent };
+}
+
+/** What the files that are read whole are, where they are no configuration. */
+const KINDS: Readonly<Record<string, keyof typeof FILE_LIMITS>> = {
+  [TOKENIZER_FILE]: "tokenizer",
+  [ADDED_TOKENS_FILE]: "tokenizer",
+  ...Object.fromEntries(VOCABULARY_FILES.map((name) => [name, "tokenizer"])),
+  ...Object.fromEntries(WEIGHT_FILES.map(({ file }) => [file, "index"])),
+  [CHAT_TEMPLATE_FILE]: "template",
+};
+
+/**
+ * Refuses files that are longer than any that is read here, before they are fetched.
+ *
+ * @param files those of the repository, by name
+ * @param small the names of those that are read whole
+ * @throws ModelComposeError "invalid-config"
+ */
+export function refuseLongFiles(
+  files: ReadonlyMap<string, Pick<HubFile, "size">>,
+  small: readonly string[],
+  id: string,
+): void {
+  for (const name of small) {
+    const { size } = files.get(name) ?? { size: 0 };
+    const most = FILE_LIMITS[KINDS[name] ?? "config"];
+    if (size > most) {
+      throw new ModelComposeError(
+        "invalid-config",
+        `"${name}" of "${id}" has ${size} bytes; expected at most ${most}.`,
+        { remedy: "Use another revision of the repository, or the original model." },
+      );
+    }
+  }
 }
 
 /**

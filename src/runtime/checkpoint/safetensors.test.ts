@@ -19,8 +19,7 @@ const entry = (dtype: string, shape: unknown, begin: unknown, end: unknown): obj
 describe("readSafetensorsHeader", () => {
   it("locates every tensor of a file that transformers wrote", async () => {
     const file = join(modelPath("tales"), "model.safetensors");
-    const { tensors, metadata } = await readSafetensorsHeader(file);
-    expect(metadata).toEqual({ format: "pt" });
+    const { tensors } = await readSafetensorsHeader(file);
     expect(tensors).toHaveLength(74);
     const norm = tensors.find(({ name }) => name === "model.norm.weight");
     expect(norm).toMatchObject({ dtype: "BF16", shape: [128], file, byteLength: 256 });
@@ -36,8 +35,7 @@ describe("readSafetensorsHeader", () => {
       a: entry("F32", [], 0, 4),
     };
     const start = 8 + JSON.stringify(header).length;
-    const { tensors, metadata } = await read(header, new Uint8Array(7));
-    expect(metadata).toEqual({ made: "here" });
+    const { tensors } = await read(header, new Uint8Array(7));
     expect(tensors.map(({ name, offset, byteLength }) => [name, offset - start, byteLength])).toEqual([
       ["a", 0, 4],
       ["empty", 4, 0],
@@ -68,7 +66,7 @@ describe("readSafetensorsHeader", () => {
   });
 
   it.each<[string, string | object, number, string]>([
-    ["bad JSON", '{"t": ', 0, "cannot be parsed as JSON"],
+    ["bad JSON", '{"t": ', 0, "its header is not JSON: it ends in the middle"],
     ["a list", "[1]", 0, 'does not begin with "{"'],
     ["an empty header", "", 0, 'does not begin with "{"'],
     [
@@ -78,11 +76,19 @@ describe("readSafetensorsHeader", () => {
       'has the key "t" twice',
     ],
     [
-      "wrong metadata",
-      { __metadata__: { a: 1 } },
-      0,
-      '"__metadata__" is {"a":1}; expected an object of strings',
+      "a dtype twice",
+      '{"t":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"dtype":"I8"}}',
+      1,
+      'has "dtype" twice',
     ],
+    ["no shape", { t: { dtype: "U8", data_offsets: [0, 1] } }, 1, 'has no "shape"'],
+    [
+      "65 dimensions",
+      { t: entry("U8", Array(65).fill(1), 0, 1) },
+      1,
+      "[1,1,1,1,1,1,1,1,…] of more than 64 numbers",
+    ],
+    ["text after the header", "{} x", 0, "something stands behind the end (byte 3)"],
     ["an entry that is no object", { t: 3 }, 0, 'Tensor "t"'],
     [
       "a dtype that is no name",
@@ -90,9 +96,9 @@ describe("readSafetensorsHeader", () => {
       1,
       "has dtype 3; expected the name of a type",
     ],
-    ["a negative size", { t: entry("U8", [-1], 0, 1) }, 1, "has shape [-1]"],
-    ["a fractional size", { t: entry("U8", [1.5], 0, 1) }, 1, "has shape [1.5]"],
-    ["a size beyond 2^53", { t: entry("U8", [2 ** 53], 0, 1) }, 1, "has shape [9007199254740992]"],
+    ["a negative size", { t: entry("U8", [-1], 0, 1) }, 1, "has shape [-1,…]"],
+    ["a fractional size", { t: entry("U8", [1.5], 0, 1) }, 1, "has shape [1.5,…]"],
+    ["a size beyond 2^53", { t: entry("U8", [2 ** 53], 0, 1) }, 1, "has shape [9007199254740992,…]"],
     ["a shape that is no list", { t: entry("U8", "3", 0, 1) }, 1, 'has shape "3"'],
     ["an overflowing size", { t: entry("F32", [2 ** 40, 2 ** 40], 0, 4) }, 4, "takes more than 2^53 bytes"],
     [
@@ -101,7 +107,7 @@ describe("readSafetensorsHeader", () => {
       1,
       "has data_offsets [0]",
     ],
-    ["a negative offset", { t: entry("U8", [1], -1, 0) }, 1, "has data_offsets [-1,0]"],
+    ["a negative offset", { t: entry("U8", [1], -1, 0) }, 1, "has data_offsets [-1,…]"],
     ["reversed offsets", { t: entry("U8", [1], 1, 0) }, 1, "expected begin <= end"],
     [
       "offsets beyond the file",
@@ -140,6 +146,47 @@ describe("readSafetensorsHeader", () => {
       message: expect.stringContaining(message) as string,
     });
     await expect(read(header, new Uint8Array(dataBytes))).rejects.toThrow("model.safetensors");
+  });
+
+  it("passes over metadata, whatever it is", async () => {
+    for (const metadata of [null, { made: "here" }, { a: 1 }, [[[]]]]) {
+      const { tensors } = await read(
+        { __metadata__: metadata, t: entry("U8", [1], 0, 1) },
+        new Uint8Array(1),
+      );
+      expect(tensors).toHaveLength(1);
+    }
+  });
+
+  it("takes tensors of types that it does not know for bytes, with the name of the type", async () => {
+    const header = {
+      a: entry("F32", [1], 0, 4),
+      b: entry("F6_E3M2", [4], 4, 7),
+      c: entry("toString", [1], 7, 8),
+    };
+    const { tensors } = await read(header, new Uint8Array(8));
+    expect(tensors.map(({ name, dtype, foreignType, shape }) => [name, dtype, foreignType, shape])).toEqual([
+      ["a", "F32", undefined, [1]],
+      ["b", "U8", "F6_E3M2", [3]],
+      ["c", "U8", "toString", [1]],
+    ]);
+  });
+
+  it("quotes no more than the beginning of a long name", async () => {
+    const refused = await read({ ["n".repeat(5000)]: entry("U8", [2], 0, 1) }, new Uint8Array(1)).catch(
+      String,
+    );
+    expect(refused).toMatch(/Tensor "n{79}…" in/);
+  });
+
+  it("reads at most 200,000 tensors", async () => {
+    const header = (count: number): string =>
+      `{${Array.from({ length: count }, (_, i) => `"${i}":{"dtype":"U8","shape":[],"data_offsets":[${i},${i + 1}]}`).join()}}`;
+    const { tensors } = await read(header(200_000), new Uint8Array(200_000));
+    expect(tensors).toHaveLength(200_000);
+    await expect(read(header(200_001), new Uint8Array(200_001))).rejects.toThrow(
+      "its header has more than 200000 tensors",
+    );
   });
 
   it("refuses files that cannot hold a header", async () => {

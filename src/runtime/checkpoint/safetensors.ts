@@ -4,22 +4,27 @@
  * Format and limits: https://github.com/huggingface/safetensors#format
  */
 import { Parser } from "binary-parser";
-import { clip } from "../../base/clip.ts";
 import { ModelComposeError } from "../../base/errors.ts";
-import { REFETCH_FILE, remedyForForeignFile } from "./foreign-file.ts";
-import { describeJson, isJsonObject, parseJsonObject } from "../../base/json.ts";
+import { clip } from "../../base/clip.ts";
+import { JsonReader, JsonSyntaxFault } from "../../base/json-reader.ts";
 import { fileStatus, readFileRange } from "../platform/files.ts";
+import { REFETCH_FILE, remedyForForeignFile } from "./foreign-file.ts";
 import { isCheckpointDType, tensorBytes, type TensorLocation } from "./tensor-location.ts";
 
 export interface SafetensorsHeader {
   /** The tensors, in order of their offsets. */
   tensors: TensorLocation[];
-  /** The header's `__metadata__`, for people; empty when there is none. */
-  metadata: Record<string, string>;
 }
 
 /** The longest header that safetensors, the reference implementation, reads. */
 const MAX_HEADER_BYTES = 100_000_000;
+/**
+ * Tensors of one file: a hundred times those of published shards. What is kept of so many takes less memory than the
+ * longest header.
+ */
+const MOST_TENSORS = 200_000;
+/** Dimensions of a tensor: PyTorch's limit. */
+const MOST_DIMENSIONS = 64;
 const METADATA_KEY = "__metadata__";
 const OPENING_BRACE = 0x7b;
 
@@ -31,8 +36,11 @@ interface HeaderLength {
 }
 
 /**
- * Reads and checks the header of a safetensors file. Throws "not-found" when the file is not there, and
- * "invalid-checkpoint", naming file and tensor, when anything in it is not as the format says.
+ * Reads and checks the header of a safetensors file. Its `__metadata__` is for people and is passed over. The header is read
+ * value by value: beside its bytes there is only what is returned.
+ *
+ * @throws ModelComposeError "not-found" when the file is not there, and "invalid-checkpoint", naming file and tensor, when
+ *   anything in it is not as the format says
  */
 export async function readSafetensorsHeader(path: string): Promise<SafetensorsHeader> {
   const fileBytes = (await fileStatus(path))?.size ?? 0;
@@ -56,56 +64,102 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
   if (header[0] !== OPENING_BRACE) {
     throw invalid(path, 'its header does not begin with "{"');
   }
-  const entries = parseJsonObject(header, {
-    name: `The header of "${path}"`,
-    code: "invalid-checkpoint",
-    remedy: REFETCH_FILE,
-  });
-
-  const metadata = parseMetadata(path, entries[METADATA_KEY]);
-  const tensors = Object.entries(entries)
-    .filter(([name]) => name !== METADATA_KEY)
-    .map(([name, entry]) => parseTensor(path, name, entry, dataStart, fileBytes));
+  const tensors = readTensors(path, header, { dataStart, fileBytes });
   tensors.sort((a, b) => a.offset - b.offset || a.byteLength - b.byteLength);
   checkCoverage(path, tensors, dataStart, fileBytes);
-  return { tensors, metadata };
+  return { tensors };
 }
 
-function parseMetadata(path: string, value: unknown): Record<string, string> {
-  if (value === undefined || value === null) {
-    return {};
-  }
-  if (!isJsonObject(value) || Object.values(value).some((text) => typeof text !== "string")) {
-    throw invalid(path, `"${METADATA_KEY}" is ${describeJson(value)}; expected an object of strings`);
-  }
-  return value as Record<string, string>;
+interface DataExtent {
+  dataStart: number;
+  fileBytes: number;
 }
 
-function parseTensor(
+function readTensors(path: string, header: Uint8Array, extent: DataExtent): TensorLocation[] {
+  const reader = new JsonReader(header);
+  const tensors: TensorLocation[] = [];
+  const names = new Set<string>();
+  const onKey = (name: string): void => {
+    if (names.has(name)) {
+      throw invalid(path, `its header has the key "${clip(name)}" twice`);
+    }
+    names.add(name);
+    if (name === METADATA_KEY) {
+      reader.skip();
+      return;
+    }
+    tensors.push(readTensor(path, name, reader, extent));
+    if (tensors.length > MOST_TENSORS) {
+      throw invalid(path, `its header has more than ${MOST_TENSORS} tensors`);
+    }
+  };
+  try {
+    reader.object(onKey);
+    reader.end();
+  } catch (error) {
+    if (error instanceof JsonSyntaxFault) {
+      throw invalid(path, `its header is not JSON: ${error.message}`);
+    }
+    throw error;
+  }
+  return tensors;
+}
+
+function readTensor(
   path: string,
   name: string,
-  entry: unknown,
-  dataStart: number,
-  fileBytes: number,
+  reader: JsonReader,
+  { dataStart, fileBytes }: DataExtent,
 ): TensorLocation {
-  if (!isJsonObject(entry)) {
+  if (reader.kind() !== "object") {
     throw invalidTensor(
       path,
       name,
-      `is ${describeJson(entry)}; expected an object of dtype, shape and data_offsets`,
+      `is ${reader.describe()}; expected an object of dtype, shape and data_offsets`,
     );
   }
-  const { dtype, shape, data_offsets: offsets } = entry;
-  if (typeof dtype !== "string") {
-    throw invalidTensor(path, name, `has dtype ${describeJson(dtype)}; expected the name of a type`);
+  let dtype: string | undefined;
+  let shape: number[] | undefined;
+  let offsets: number[] | undefined;
+  const once = (key: string, before: unknown): void => {
+    if (before !== undefined) {
+      throw invalidTensor(path, name, `has "${key}" twice`);
+    }
+  };
+  reader.object((key) => {
+    if (key === "dtype") {
+      once(key, dtype);
+      dtype = readDType(path, name, reader);
+    } else if (key === "shape") {
+      once(key, shape);
+      shape = readSizes(reader, MOST_DIMENSIONS, (found) =>
+        invalidTensor(
+          path,
+          name,
+          `has shape ${found}; expected a list of integers >= 0, at most ${MOST_DIMENSIONS}`,
+        ),
+      );
+    } else if (key === "data_offsets") {
+      once(key, offsets);
+      offsets = readSizes(reader, 2, (found) =>
+        invalidTensor(path, name, `has data_offsets ${found}; expected two integers >= 0`),
+      );
+    } else {
+      reader.skip();
+    }
+  });
+  if (dtype === undefined || shape === undefined || offsets === undefined) {
+    const missing = dtype === undefined ? "dtype" : shape === undefined ? "shape" : "data_offsets";
+    throw invalidTensor(path, name, `has no "${missing}"`);
   }
-  if (!isSizeList(shape)) {
-    throw invalidTensor(path, name, `has shape ${describeJson(shape)}; expected a list of integers >= 0`);
+  const [begin, end] = offsets;
+  if (begin === undefined || end === undefined) {
+    throw invalidTensor(
+      path,
+      name,
+      `has data_offsets ${JSON.stringify(offsets)}; expected two integers >= 0`,
+    );
   }
-  if (!isSizeList(offsets) || offsets.length !== 2) {
-    throw invalidTensor(path, name, `has data_offsets ${describeJson(offsets)}; expected two integers >= 0`);
-  }
-  const [begin = 0, end = 0] = offsets;
   const dataBytes = fileBytes - dataStart;
   if (begin > end) {
     throw invalidTensor(path, name, `has data_offsets [${begin}, ${end}]; expected begin <= end`);
@@ -117,6 +171,7 @@ function parseTensor(
       `ends at byte ${end} of the data, but the file holds ${dataBytes} bytes of data`,
     );
   }
+  const offset = dataStart + begin;
   if (!isCheckpointDType(dtype)) {
     // A type from after this program: whether anybody needs the tensor is not known here.
     const bytes = end - begin;
@@ -126,7 +181,7 @@ function parseTensor(
       foreignType: clip(dtype),
       shape: [bytes],
       file: path,
-      offset: dataStart + begin,
+      offset,
       byteLength: bytes,
     };
   }
@@ -139,10 +194,38 @@ function parseTensor(
         `but its data_offsets [${begin}, ${end}] span ${end - begin}`,
     );
   }
-  return { name, dtype, shape, file: path, offset: dataStart + begin, byteLength };
+  return { name, dtype, shape, file: path, offset, byteLength };
 }
 
-/** The format allows neither overlaps nor gaps: tensors cover the data exactly. `tensors` is sorted by offset. */
+/** The type of a tensor's elements, whether or not it is one that is recognised. */
+function readDType(path: string, name: string, reader: JsonReader): string {
+  if (reader.kind() !== "string") {
+    throw invalidTensor(path, name, `has dtype ${reader.describe()}; expected the name of a type`);
+  }
+  return reader.string();
+}
+
+/** Reads a list of at most `most` sizes; `wrong` makes the error for anything else. */
+function readSizes(reader: JsonReader, most: number, wrong: (found: string) => Error): number[] {
+  if (reader.kind() !== "list") {
+    throw wrong(reader.describe());
+  }
+  const sizes: number[] = [];
+  reader.list(() => {
+    if (sizes.length === most) {
+      throw wrong(`[${sizes.slice(0, 8).join(",")},…] of more than ${most} numbers`);
+    }
+    const size = reader.kind() === "number" ? reader.number() : undefined;
+    if (size === undefined || !Number.isSafeInteger(size) || size < 0) {
+      throw wrong(`[${[...sizes, size ?? reader.describe()].join(",")},…]`);
+    }
+    sizes.push(size);
+  });
+  // A list that grew has room for more, which half a million of them would pay for.
+  return sizes.slice();
+}
+
+/** The format allows neither overlaps nor gaps: tensors cover the data exactly. `tensors` are sorted by offset. */
 function checkCoverage(
   path: string,
   tensors: readonly TensorLocation[],
@@ -152,7 +235,7 @@ function checkCoverage(
   let covered = dataStart;
   let previous: string | undefined;
   for (const { name, offset, byteLength } of tensors) {
-    const before = previous === undefined ? "the header ends" : `"${previous}" ends`;
+    const before = previous === undefined ? "the header ends" : `"${clip(previous)}" ends`;
     if (offset !== covered) {
       const kind = offset < covered ? "overlap" : "gap";
       throw invalidTensor(
@@ -169,10 +252,6 @@ function checkCoverage(
   }
 }
 
-function isSizeList(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
-}
-
 function invalid(path: string, problem: string, remedy = REFETCH_FILE): ModelComposeError {
   return new ModelComposeError("invalid-checkpoint", `"${path}" is not a safetensors file: ${problem}.`, {
     remedy,
@@ -185,5 +264,7 @@ function invalidTensor(
   problem: string,
   remedy = REFETCH_FILE,
 ): ModelComposeError {
-  return new ModelComposeError("invalid-checkpoint", `Tensor "${name}" in "${path}" ${problem}.`, { remedy });
+  return new ModelComposeError("invalid-checkpoint", `Tensor "${clip(name)}" in "${path}" ${problem}.`, {
+    remedy,
+  });
 }

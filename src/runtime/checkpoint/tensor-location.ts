@@ -20,6 +20,10 @@ const DTYPE_BYTES = {
   U64: 8,
   I64: 8,
   F64: 8,
+  /** Complex numbers: buffers that some models have beside their weights (freqs_cis). C32 and C128 are PyTorch's alone. */
+  C32: 4,
+  C64: 8,
+  C128: 16,
 } as const;
 
 /** The element types that are recognised; which of them a model can use is its affair. */

@@ -51,21 +51,21 @@ export interface ResolvedGeneration {
   readonly warnings: readonly string[];
 }
 
+/** The length of a sequence to the power of this is a number of f32, the type of scores: 2^17 tokens to the 7th. */
+export const MOST_LENGTH_PENALTY = 7;
+
 /** The numeric parameters beside those of sampling and of token rules, with the values they may have. */
 const NUMBER_RULES = {
   maxNewTokens: count(1),
   minNewTokens: count(0),
   maxLength: count(1),
   minLength: count(0),
-  numBeams: {
-    range: `an integer in 1 .. ${MAX_BEAMS}`,
-    allows: (value) => count(1).allows(value) && value <= MAX_BEAMS,
+  numBeams: count(1, MAX_BEAMS),
+  lengthPenalty: {
+    range: `a number in ${-MOST_LENGTH_PENALTY} .. ${MOST_LENGTH_PENALTY}`,
+    allows: (value) => Math.abs(value) <= MOST_LENGTH_PENALTY,
   },
-  lengthPenalty: { range: "a number", allows: Number.isFinite },
-  numReturnSequences: {
-    range: `an integer in 1 .. ${MAX_BEAMS}`,
-    allows: (value) => count(1).allows(value) && value <= MAX_BEAMS,
-  },
+  numReturnSequences: count(1, MAX_BEAMS),
   maxPromptTokens: count(1),
 } as const satisfies Partial<Record<keyof GenerateOptions, NumberRule>>;
 

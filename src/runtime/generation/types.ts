@@ -14,9 +14,9 @@ export interface SamplingOptions {
   minP?: number;
   /** CTRL's penalty (Keskar et al. 2019) on tokens already present, prompt included; 1 is off. Range: > 0. */
   repetitionPenalty?: number;
-  /** No n-gram of this size appears twice, prompt included (of a decoder alone); 0 is off. Integer >= 0. */
+  /** No n-gram of this size appears twice, prompt included (of a decoder alone); 0 is off. Integer in 0 .. 100. */
   noRepeatNgramSize?: number;
-  /** No n-gram of this size in the prompt appears in the new text; 0 is off. Integer >= 0. */
+  /** No n-gram of this size in the prompt appears in the new text; 0 is off. Integer in 0 .. 100. */
   encoderNoRepeatNgramSize?: number;
   /** Key of the counter-based random generator: same seed, same text. Integer in 0 .. 2^53 - 1. */
   seed?: number;
@@ -41,7 +41,7 @@ export interface GenerateOptions extends SamplingOptions {
   numBeams?: number;
   /**
    * In a beam search a finished sequence of n new tokens scores log-probability / n^lengthPenalty. Above 0 favours long
-   * sequences, below 0 short ones. Default 1.
+   * sequences, below 0 short ones. -7 .. 7. Default 1.
    */
   lengthPenalty?: number;
   /**

@@ -45,10 +45,13 @@ export function configSource(values: Readonly<Record<string, unknown>>): OptionS
   };
 }
 
-/** The rule that allows integers from `minimum` on. */
-export const count = (minimum: number): NumberRule => ({
-  range: `an integer >= ${minimum}`,
-  allows: (value) => Number.isSafeInteger(value) && value >= minimum,
+/** The rule that allows integers from `minimum` on, up to `maximum` where there is one. */
+export const count = (minimum: number, maximum = Number.MAX_SAFE_INTEGER): NumberRule => ({
+  range:
+    maximum === Number.MAX_SAFE_INTEGER
+      ? `an integer >= ${minimum}`
+      : `an integer in ${minimum} .. ${maximum}`,
+  allows: (value) => Number.isSafeInteger(value) && value >= minimum && value <= maximum,
 });
 
 export function readNumber(source: OptionSource, name: string, rule: NumberRule): number | undefined {

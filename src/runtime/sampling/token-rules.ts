@@ -37,10 +37,14 @@ export interface SequenceRules extends TokenRules {
   readonly maxLength: number;
 }
 
-const NGRAM_SIZE = count(0);
+/** The longest n-gram that is looked for: what repeats is words and sentences, and each n-gram is kept. */
+export const MOST_NGRAM_SIZE = 100;
+const NGRAM_SIZE = count(0, MOST_NGRAM_SIZE);
+/** The largest normal number of f32 whose inverse, by which scores are multiplied, is one too. */
+const LARGEST_INVERTIBLE_F32 = 2 ** 126;
 const ENCODER_PENALTY: NumberRule = {
-  range: "a number > 0",
-  allows: (value) => value > 0 && Number.isFinite(value),
+  range: "a number in 2^-126 .. 2^126",
+  allows: (value) => value >= 1 / LARGEST_INVERTIBLE_F32 && value <= LARGEST_INVERTIBLE_F32,
 };
 
 /**
@@ -92,6 +96,10 @@ function isOn(rules: TokenRules): boolean {
 
 const isTokenId = (value: unknown): value is number =>
   typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+
+/** Scores are f32, in which a bias must be a number. */
+const isBias = (value: unknown): value is number =>
+  typeof value === "number" && Number.isFinite(Math.fround(value));
 
 const isList = (value: unknown): value is number[] => Array.isArray(value) && value.every(isTokenId);
 
@@ -150,7 +158,7 @@ function readSequenceBias(source: OptionSource): readonly SequenceBias[] {
   const byIds = new Map<string, SequenceBias>();
   for (const entry of value as readonly unknown[]) {
     const [ids, bias, ...rest] = (Array.isArray(entry) ? entry : []) as readonly unknown[];
-    if (!isList(ids) || ids.length === 0 || typeof bias !== "number" || rest.length > 0) {
+    if (!isList(ids) || ids.length === 0 || !isBias(bias) || rest.length > 0) {
       throw wrong();
     }
     byIds.set(ids.join(), { ids, bias });

@@ -11,6 +11,7 @@ import { readHeadDim } from "../../config/head-dim.ts";
 import {
   count,
   parseConfig,
+  positions,
   size,
   unsupportedConfig,
   withAliases,
@@ -61,7 +62,7 @@ const schema = baseSchema.extend({
   decoder_attention_heads: count,
   encoder_ffn_dim: size,
   decoder_ffn_dim: size,
-  max_position_embeddings: size,
+  max_position_embeddings: positions,
   activation_function: z.string().default("gelu"),
   scale_embedding: z.boolean().default(false),
   is_encoder_decoder: z.boolean().default(true),

@@ -10,6 +10,16 @@ import { kvLayers, sourceLayers } from "../../../runtime/state.ts";
 import type { EncoderDecoderConfig } from "./encoder-decoder-config.ts";
 import { ModuleBuilder } from "./module-builder.ts";
 
+/** The embedding matrix, and the LM head. */
+const [TABLE, HEAD] = ["model.shared.weight", "lm_head.weight"];
+/** The embeddings of both halves and the LM head are one matrix, which a checkpoint may have under each of their names. */
+export const ENCODER_DECODER_TIED = [
+  TABLE,
+  "model.encoder.embed_tokens.weight",
+  "model.decoder.embed_tokens.weight",
+  HEAD,
+] as const;
+
 /** A half of the model. */
 type Stack = "encoder" | "decoder";
 
@@ -34,11 +44,13 @@ const EPSILON = 1e-5;
  * The forward pass of an encoder–decoder.
  *
  * @param family the Program's `family`
+ * @param separate as for `FamilyDefinition.buildProgram`
  */
 export function buildEncoderDecoder(
   family: string,
   variant: EncoderDecoderVariant,
   config: EncoderDecoderConfig,
+  separate: ReadonlySet<string>,
 ): Program {
   const { vocabSize, hiddenSize, layers, encoderLayers, heads, headDim, maxPositions, activation } = config;
   const p = new ModuleBuilder();
@@ -105,14 +117,15 @@ export function buildEncoderDecoder(
     sublayer(`${name}.final_layer_norm`, branchOf, trace);
   };
 
-  const table = p.matrix("model.shared.weight", vocabSize, hiddenSize);
+  const table = p.matrix(TABLE, vocabSize, hiddenSize);
+  const tiedTo = (name: Name): Name => (separate.has(name) ? p.matrix(name, vocabSize, hiddenSize) : table);
   const embeddings = (stack: Stack, trace: string): void => {
     const { embeddingNorm, positionOffset: offset } = variant;
     const name = `model.${stack}`;
     const positions = p.matrix(`${name}.embed_positions.weight`, maxPositions + offset, hiddenSize);
     const order = embeddingNorm?.[stack];
     const scale = variant.scaled.includes(stack) ? config.embeddingScale : 1;
-    p.op({ role: "embed", table, scale, output: x });
+    p.op({ role: "embed", table: tiedTo(`${name}.embed_tokens.weight`), scale, output: x });
     if (order === "before-positions") {
       normResidual(`${name}.layernorm_embedding`);
     }
@@ -158,7 +171,7 @@ export function buildEncoderDecoder(
     normResidual("model.decoder.layer_norm", "final_norm");
   }
   const bias = config.hasLogitsBias ? p.vector("final_logits_bias", vocabSize) : undefined;
-  p.op({ role: "logits", input: x, weight: table, bias });
+  p.op({ role: "logits", input: x, weight: tiedTo(HEAD), bias });
 
   const shape = { kvHeads: heads, headDim };
   return p.build({

@@ -13,6 +13,7 @@ import {
   count,
   headSize,
   invalidConfig,
+  positions,
   size,
   unsupportedConfig,
   type ConfigFile,
@@ -20,6 +21,10 @@ import {
 } from "../../config/schema.ts";
 import { ModuleBuilder } from "./module-builder.ts";
 import { ropeFrequencies } from "./rope-frequencies.ts";
+
+/** The embedding matrix and the LM head, which may be one. */
+const [TABLE, HEAD] = ["model.embed_tokens.weight", "lm_head.weight"];
+export const LLAMA_TIED = [TABLE, HEAD] as const;
 
 /** The configuration of a decoder like Llama's. */
 export interface LlamaDecoderConfig extends BaseConfig {
@@ -50,7 +55,7 @@ export const llamaDecoderSchema = baseSchema.extend({
   head_dim: headSize.nullish(),
   hidden_act: z.string().default("silu"),
   rms_norm_eps: epsilonSchema.default(1e-6),
-  max_position_embeddings: size,
+  max_position_embeddings: positions,
   tie_word_embeddings: z.boolean(),
   attention_bias: z.boolean().default(false),
   mlp_bias: z.boolean().default(false),
@@ -119,8 +124,13 @@ export function readLlamaDecoder(
  * The forward pass of a decoder like Llama's.
  *
  * @param family the Program's `family`
+ * @param separate as for `FamilyDefinition.buildProgram`
  */
-export function buildLlamaDecoder(family: string, config: LlamaDecoderConfig): Program {
+export function buildLlamaDecoder(
+  family: string,
+  config: LlamaDecoderConfig,
+  separate: ReadonlySet<string>,
+): Program {
   const { vocabSize, hiddenSize, intermediateSize, heads, kvHeads, headDim, maxPositions } = config;
   const p = new ModuleBuilder();
 
@@ -138,7 +148,7 @@ export function buildLlamaDecoder(family: string, config: LlamaDecoderConfig): P
   const mlp = { bias: config.mlpBias };
   const epsilon = config.rmsNormEps;
 
-  const table = p.matrix("model.embed_tokens.weight", vocabSize, hiddenSize);
+  const table = p.matrix(TABLE, vocabSize, hiddenSize);
   p.group("The embedding table");
   p.op({ role: "embed", table, output: x, trace: "embeddings" });
 
@@ -177,7 +187,8 @@ export function buildLlamaDecoder(family: string, config: LlamaDecoderConfig): P
 
   p.group("The language-model head");
   p.rmsNorm(x, "model.norm", n, { epsilon, trace: "final_norm" });
-  const head = config.tieWordEmbeddings ? table : p.matrix("lm_head.weight", vocabSize, hiddenSize);
+  const isTied = config.tieWordEmbeddings && !separate.has(HEAD);
+  const head = isTied ? table : p.matrix(HEAD, vocabSize, hiddenSize);
   p.op({ role: "logits", input: n, weight: head });
 
   const { inverseFrequencies, attentionScaling } = ropeFrequencies(config.rope, headDim, maxPositions);

@@ -1,12 +1,22 @@
 import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { temporaryFile } from "../../../../test/support/model-files.ts";
-import { assemble, dict, int, pickle, storage, tensor, text } from "../../../../test/support/pickle.ts";
+import {
+  assemble,
+  dict,
+  global,
+  int,
+  pickle,
+  storage,
+  tensor,
+  text,
+} from "../../../../test/support/pickle.ts";
 import { readWhole, tensorBytesByDefinition } from "../../../../test/support/tensor-bytes.ts";
 import { archive, byName } from "../../../../test/support/torch-archive.ts";
 import { concatenate, zipBytes, type ZipEntry, type ZipOptions } from "../../../../test/support/zip.ts";
-import { openCheckpoint } from "../checkpoint.ts";
+import { openCheckpoint, requireTensor } from "../checkpoint.ts";
 import { readSafetensorsHeader } from "../safetensors.ts";
 import type { TensorLocation } from "../tensor-location.ts";
 import { readPytorchFile } from "./pytorch-file.ts";
@@ -300,6 +310,16 @@ describe("zip archives", () => {
     });
   });
 
+  it("may be without checksums, as torch.serialization.set_crc32_options(False) leaves them", async () => {
+    const bytes = zipBytes([
+      { name: "model/data.pkl", data: plain, checksum: 0 },
+      { name: "model/byteorder", data: "little", checksum: 0 },
+      { name: "model/data/0", data: new Uint8Array(new Float32Array([1, 2, 3, 4]).buffer), checksum: 0 },
+    ]);
+    const [found] = await readPytorchFile(temporaryFile("pytorch_model.bin", bytes));
+    expect([...new Float32Array(readWhole(found).buffer)]).toEqual([1, 2, 3, 4]);
+  });
+
   it("name the storage that is not there, and ask for none that no tensor has", async () => {
     const missing = dict(["a", tensor(storage({ key: "../7" }), 0, [4], [1])]);
     await expect(readPytorchFile(archive(pickle(missing)))).rejects.toThrow(
@@ -308,6 +328,28 @@ describe("zip archives", () => {
     const unused = dict(["a", storage({ key: "7" })], ["b", tensor(storage(), 0, [4], [1])]);
     await expect(readPytorchFile(archive(pickle(unused)))).resolves.toHaveLength(1);
   });
+});
+
+describe("complex numbers", () => {
+  it.each([
+    ["ComplexFloatStorage", "C64", 2],
+    ["ComplexDoubleStorage", "C128", 1],
+  ])(
+    "are no fault beside weights, and one that a weight needs is named (%s)",
+    async (type, dtype, elements) => {
+      const complex = storage({ key: "1", type: global("torch", type), elements });
+      const content = pickle(
+        dict(["a", tensor(storage(), 0, [2, 2], [2, 1])], ["freqs_cis", tensor(complex, 0, [elements], [1])]),
+      );
+      const path = archive(content, [{ name: "model/data/1", data: new Uint8Array(16) }]);
+      const checkpoint = await openCheckpoint(dirname(path));
+      expect(requireTensor(checkpoint, "a", [2, 2])).toMatchObject({ dtype: "F32" });
+      expect(checkpoint.tensors.get("freqs_cis")).toMatchObject({ dtype, byteLength: 16 });
+      expect(() => requireTensor(checkpoint, "freqs_cis", [elements])).toThrow(
+        `Tensor "freqs_cis" in "${path}" has dtype ${dtype}; supported are F32, F16 and BF16.`,
+      );
+    },
+  );
 });
 
 describe("legacy streams", () => {

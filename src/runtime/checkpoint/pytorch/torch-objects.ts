@@ -74,6 +74,8 @@ const STORAGES: Readonly<Record<string, CheckpointDType>> = {
   "torch.CharStorage": "I8",
   "torch.ByteStorage": "U8",
   "torch.BoolStorage": "BOOL",
+  "torch.ComplexFloatStorage": "C64",
+  "torch.ComplexDoubleStorage": "C128",
 };
 
 /** Storages of bytes, for the element types that have no storage of their own (_rebuild_tensor_v3). */
@@ -90,6 +92,9 @@ const DTYPES: Readonly<Record<string, CheckpointDType>> = {
   "torch.int8": "I8",
   "torch.uint8": "U8",
   "torch.bool": "BOOL",
+  "torch.complex32": "C32",
+  "torch.complex64": "C64",
+  "torch.complex128": "C128",
   "torch.uint16": "U16",
   "torch.uint32": "U32",
   "torch.uint64": "U64",

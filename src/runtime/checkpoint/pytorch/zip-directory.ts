@@ -14,8 +14,8 @@ export interface ZipMember {
   headerOffset: number;
   compression: number;
   isEncrypted: boolean;
-  /** CRC-32 of its bytes. */
-  checksum: number;
+  /** CRC-32 of its bytes; undefined where the file has none (torch.serialization.set_crc32_options(False) writes 0). */
+  checksum: number | undefined;
 }
 
 /** The parts of records that have a fixed length. */
@@ -146,6 +146,8 @@ const MAX_MEMBERS = 500_000;
 const IN_ZIP64_16 = 0xffff;
 const IN_ZIP64_32 = 0xffffffff;
 const ZIP64_EXTRA = 0x0001;
+/** What stands in place of a checksum that was not computed. */
+const NO_CHECKSUM = 0;
 /** The flag by which a local header says that checksum and sizes follow the bytes, and that it has none itself. */
 const SIZES_FOLLOW = 0x0008;
 /** Flags of traditional encryption, of strong encryption and of a masked directory. */
@@ -240,7 +242,7 @@ export async function locateMember(zip: TorchFile, member: ZipMember): Promise<n
 /** A member's own header must say what the directory says of it, as far as it says it. */
 async function checkLocalHeader(zip: TorchFile, member: ZipMember, local: LocalHeader): Promise<void> {
   const { path } = zip;
-  const { name, byteLength, headerOffset, checksum } = member;
+  const { name, byteLength, headerOffset, checksum = NO_CHECKSUM } = member;
   const bytes = await readRange(zip, headerOffset + LOCAL_BYTES, local.nameBytes);
   const differs = (what: string): ModelComposeError =>
     invalid(path, `its member ${quoted(name)} has another ${what} in its own header than in the directory`);
@@ -258,10 +260,10 @@ async function checkLocalHeader(zip: TorchFile, member: ZipMember, local: LocalH
   }
 }
 
-/** Checks a member's bytes. Throws "invalid-checkpoint". */
+/** Checks a member's bytes, where the file has their checksum. Throws "invalid-checkpoint". */
 export function checkChecksum({ path }: TorchFile, { name, checksum }: ZipMember, bytes: Uint8Array): void {
   const found = crc32(bytes);
-  if (found !== checksum) {
+  if (checksum !== undefined && found !== checksum) {
     const hex = (number: number): string => number.toString(16).padStart(8, "0");
     throw invalid(
       path,
@@ -354,7 +356,8 @@ function parseEntry(path: string, bytes: Uint8Array): { member: ZipMember; lengt
     );
   }
   const isEncrypted = (entry.flags & ENCRYPTED) !== 0;
-  const { compression, checksum } = entry;
+  const { compression } = entry;
+  const checksum = entry.checksum === NO_CHECKSUM ? undefined : entry.checksum;
   return { member: { name, byteLength, headerOffset, compression, isEncrypted, checksum }, length };
 }
 
