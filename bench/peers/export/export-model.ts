@@ -1,0 +1,62 @@
+/** Writes a model as a GGUF file. */
+import { hasTokenizer } from "../../../src/models/tokenizer/tokenizer.ts";
+import { tensorBytes, type TensorType } from "../gguf/format.ts";
+import { writeGguf } from "../gguf/write-file.ts";
+import { openLlamaModel } from "./llama-model.ts";
+import { modelMetadata } from "./metadata.ts";
+import { isReadWhole, planTensors } from "./tensors.ts";
+import { tensorParts } from "./tensor-parts.ts";
+import { NO_TOKENIZER, tokenizerMetadata } from "./tokenizer.ts";
+
+/** The types that a file's matrices may have. */
+export const EXPORT_TYPES = ["bf16", "f16", "q8_0", "q4_0"] as const;
+export type ExportType = (typeof EXPORT_TYPES)[number];
+
+export interface ExportOptions {
+  /** What the matrices are stored as. */
+  readonly type: ExportType;
+  /** What embeddings and LM head are stored as; default: like the other matrices. */
+  readonly embeddings?: ExportType;
+  /** The folder of the tokenizer and the chat template; default: the model's. */
+  readonly tokenizer?: string;
+  readonly onProgress?: (writtenBytes: number, fileBytes: number) => void;
+}
+
+export interface Exported {
+  readonly fileBytes: number;
+  /** Whether the file has a tokenizer: a random model may have none. */
+  readonly hasTokenizer: boolean;
+}
+
+/**
+ * Writes the model of a folder to `path`.
+ *
+ * @throws ModelComposeError for a model that is not exported, or a file that cannot be written
+ */
+export async function exportModel(
+  directory: string,
+  path: string,
+  options: ExportOptions,
+): Promise<Exported> {
+  const model = await openLlamaModel(directory);
+  const { type, embeddings = type } = options;
+  const tokenizer = options.tokenizer ?? ((await hasTokenizer(directory)) ? directory : undefined);
+  const metadata = new Map([
+    ...modelMetadata(model, type),
+    ...(tokenizer === undefined ? NO_TOKENIZER : await tokenizerMetadata(tokenizer, model.config.vocabSize)),
+  ]);
+  const tensors = planTensors(model, { matrices: type, embeddings }).map((plan) => ({
+    ...plan,
+    parts: () => tensorParts(plan),
+  }));
+  const fileBytes = await writeGguf(path, metadata, tensors, options.onProgress);
+  return { fileBytes, hasTokenizer: tokenizer !== undefined };
+}
+
+/** Bytes of weights that decoding a token reads, when matrices are stored like this. */
+export async function bytesPerToken(directory: string, type: TensorType): Promise<number> {
+  const tensors = planTensors(await openLlamaModel(directory), { matrices: type, embeddings: type });
+  return tensors
+    .filter((tensor) => isReadWhole(tensor, tensors))
+    .reduce((sum, tensor) => sum + tensorBytes(tensor), 0);
+}
