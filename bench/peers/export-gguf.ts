@@ -89,8 +89,7 @@ async function run(args: string[], progress: Progress): Promise<string> {
   });
   if (!hasTokenizer) {
     progress.notice(
-      `"${model}" has no tokenizer, so "${path}" has none: llama-bench runs it, llama-perplexity and llama-server do not ` +
-        "(--tokenizer names a folder that has one).",
+      `"${model}" has no tokenizer, so "${path}" has a stand-in, one token a byte (--tokenizer names a folder with another).`,
     );
   }
   return `${path}: ${type}, ${(fileBytes / 1e6).toFixed(1)} MB\n`;

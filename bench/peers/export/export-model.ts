@@ -6,7 +6,7 @@ import { openLlamaModel } from "./llama-model.ts";
 import { modelMetadata } from "./metadata.ts";
 import { isReadWhole, planTensors } from "./tensors.ts";
 import { tensorParts } from "./tensor-parts.ts";
-import { NO_TOKENIZER, tokenizerMetadata } from "./tokenizer.ts";
+import { standInTokenizer, tokenizerMetadata } from "./tokenizer.ts";
 
 /** The types that a file's matrices may have. */
 export const EXPORT_TYPES = ["bf16", "f16", "q8_0", "q4_0"] as const;
@@ -24,7 +24,7 @@ export interface ExportOptions {
 
 export interface Exported {
   readonly fileBytes: number;
-  /** Whether the file has a tokenizer: a random model may have none. */
+  /** Whether the tokenizer is a model's: a random model has none, and gets a stand-in. */
   readonly hasTokenizer: boolean;
 }
 
@@ -43,7 +43,9 @@ export async function exportModel(
   const tokenizer = options.tokenizer ?? ((await hasTokenizer(directory)) ? directory : undefined);
   const metadata = new Map([
     ...modelMetadata(model, type),
-    ...(tokenizer === undefined ? NO_TOKENIZER : await tokenizerMetadata(tokenizer, model.config.vocabSize)),
+    ...(tokenizer === undefined
+      ? standInTokenizer(model.config)
+      : await tokenizerMetadata(tokenizer, model.config.vocabSize)),
   ]);
   const tensors = planTensors(model, { matrices: type, embeddings }).map((plan) => ({
     ...plan,

@@ -101,7 +101,10 @@ function requireBlocks(name: Name, columns: number, type: TensorType): void {
   }
 }
 
-/** Whether decoding a token reads all of a tensor: of embeddings that are not the LM head too it reads one row. */
-export function isReadWhole({ name }: TensorInfo, tensors: readonly TensorInfo[]): boolean {
-  return name !== EMBEDDINGS || !tensors.some((other) => other.name === HEAD);
+/**
+ * Whether decoding a token reads all of a tensor: of embeddings that are not the LM head too it reads one row. Vectors,
+ * which are next to nothing, do not count.
+ */
+export function isReadWhole({ name, shape }: TensorInfo, tensors: readonly TensorInfo[]): boolean {
+  return shape.length === 2 && (name !== EMBEDDINGS || !tensors.some((other) => other.name === HEAD));
 }

@@ -5,8 +5,10 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { ModelComposeError } from "../../../src/base/errors.ts";
+import type { BaseConfig } from "../../../src/models/config/base.ts";
 import { parseConfig, type ConfigFile } from "../../../src/models/config/schema.ts";
 import { CHAT_TEMPLATE_FILE, TOKENIZER_FILE } from "../../../src/models/model-files.ts";
+import { byteLevelBytes } from "../../../src/models/tokenizer/byte-level.ts";
 import { readConfigFiles } from "../../../src/models/tokenizer/config-files.ts";
 import { rolesIn, type Role } from "../../../src/models/tokenizer/special-tokens.ts";
 import { loadTokenizer } from "../../../src/models/tokenizer/tokenizer.ts";
@@ -32,10 +34,28 @@ const schema = z.object({
 
 type TokenizerJson = z.output<typeof schema>;
 
-/** For a model without a tokenizer: llama.cpp runs it, on token ids only. */
-export const NO_TOKENIZER: ReadonlyMap<string, MetadataValue> = new Map([
-  ["tokenizer.ggml.model", { type: "string", value: "no_vocab" }],
-]);
+/** The 256 characters of the byte-level alphabet, which lie below U+0144; DEL, which is none of them, is one byte too. */
+const BYTE_TOKENS = Array.from({ length: 0x144 - 0x21 }, (_, i) => String.fromCharCode(0x21 + i)).filter(
+  (character) => character !== "\x7f" && byteLevelBytes(character).byteLength === 1,
+);
+
+/**
+ * A tokenizer for a model without one, such as a random model: a token a byte, and no other. node-llama-cpp runs no model
+ * without a tokenizer, nor do llama.cpp's server and perplexity.
+ */
+export function standInTokenizer({ vocabSize, eosTokenIds }: BaseConfig): Map<string, MetadataValue> {
+  const tokens = Array.from({ length: vocabSize }, (_, id) => BYTE_TOKENS[id] ?? `[PAD${id}]`);
+  const types = tokens.map((_, id) => (id < BYTE_TOKENS.length ? TOKEN_TYPES.normal : TOKEN_TYPES.unused));
+  const [eos] = eosTokenIds;
+  return new Map<string, MetadataValue>([
+    ["tokenizer.ggml.model", { type: "string", value: "gpt2" }],
+    ["tokenizer.ggml.pre", { type: "string", value: "gpt-2" }],
+    ["tokenizer.ggml.tokens", { type: "strings", values: tokens }],
+    ["tokenizer.ggml.token_type", { type: "int32s", values: types }],
+    ["tokenizer.ggml.merges", { type: "strings", values: [] }],
+    ...(eos === undefined ? [] : roleMetadata(new Map([["eos", eos]]))),
+  ]);
+}
 
 /**
  * Reads the tokenizer of a folder.

@@ -1,0 +1,99 @@
+/** Finds who can take part, and makes the files that they read. */
+import { mkdir } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { ModelComposeError } from "../../../src/base/errors.ts";
+import { isFile } from "../../../src/runtime/platform/files.ts";
+import type { Progress } from "../../harness/progress.ts";
+import { bytesPerToken, exportModel, type ExportType } from "../export/export-model.ts";
+import type { Contender } from "./contender.ts";
+import type { EngineName, PeersFlags } from "./flags.ts";
+import { BUILDS, findLlamaBench, llamaContender, type Build } from "./llama-bench.ts";
+import { NODE_LLAMA_CPP, nodeLlamaContender } from "./node-llama-cpp.ts";
+import { ourContenders } from "./ours.ts";
+import { hasPeer, INSTALL } from "./peer-package.ts";
+
+/** A file for llama.cpp. */
+interface GgufFile {
+  path: string;
+  weights: ExportType;
+  weightBytesPerToken: number;
+}
+
+export interface Found {
+  contenders: Contender[];
+  /** The builds of llama.cpp among them. */
+  builds: Build[];
+  /** The packages among them. */
+  packages: string[];
+}
+
+/**
+ * Finds the contenders that the flags name, or all that are there.
+ *
+ * @throws ModelComposeError for one that is named and missing, and where nobody is there to compare with
+ */
+export async function findContenders(flags: PeersFlags, progress: Progress): Promise<Found> {
+  const { model, work, engines } = flags;
+  const isWanted = (name: EngineName): boolean => engines?.includes(name) ?? true;
+  const missing = (name: EngineName, remedy: string): void => {
+    if (engines !== undefined) {
+      throw new ModelComposeError("not-found", `${name} is not installed.`, { remedy });
+    }
+    progress.notice(`${name} is not installed and takes no part. ${remedy}`);
+  };
+
+  const benches = new Map<Build, string>();
+  for (const build of BUILDS.filter(isWanted)) {
+    const program = await findLlamaBench(work, build);
+    if (program === undefined) {
+      missing(build, `Build it into "${join(work, build)}" as bench/peers/README.md says.`);
+    } else {
+      benches.set(build, program);
+    }
+  }
+  const packages: string[] = [];
+  if (isWanted(NODE_LLAMA_CPP)) {
+    if (await hasPeer(NODE_LLAMA_CPP)) {
+      packages.push(NODE_LLAMA_CPP);
+    } else {
+      missing(NODE_LLAMA_CPP, INSTALL);
+    }
+  }
+  if (benches.size + packages.length === 0 && engines === undefined) {
+    throw new ModelComposeError("not-found", "There is no engine to compare ours with.", {
+      remedy: "Install one as bench/peers/README.md says.",
+    });
+  }
+
+  const contenders = isWanted("model-compose") ? await ourContenders(model) : [];
+  if (benches.size + packages.length > 0) {
+    for (const weights of flags.types) {
+      const file = await ggufFile(flags, weights, progress);
+      contenders.push(
+        ...[...benches].map(([build, program]) => llamaContender(program, build, file)),
+        ...(packages.includes(NODE_LLAMA_CPP) ? [nodeLlamaContender(file)] : []),
+      );
+    }
+  }
+  return { contenders, builds: [...benches.keys()], packages };
+}
+
+/** The model as a GGUF file in the work folder, which is made where it is not there. */
+async function ggufFile(
+  { model, work, tokenizer }: PeersFlags,
+  type: ExportType,
+  progress: Progress,
+): Promise<GgufFile> {
+  const folder = join(work, "gguf");
+  const path = join(folder, `${basename(model)}-${type}.gguf`);
+  if (!(await isFile(path))) {
+    await mkdir(folder, { recursive: true });
+    await exportModel(model, path, {
+      type,
+      tokenizer,
+      onProgress: (written, total) =>
+        progress.step(`${path}: ${Math.floor((100 * written) / total)} % of ${(total / 1e9).toFixed(2)} GB`),
+    });
+  }
+  return { path, weights: type, weightBytesPerToken: await bytesPerToken(model, type) };
+}
