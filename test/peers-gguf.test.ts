@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bytesPerToken, exportModel } from "../bench/peers/export/export-model.ts";
+import { openLlamaModel } from "../bench/peers/export/llama-model.ts";
 import { preTokenizerName } from "../bench/peers/export/pre-tokenizer.ts";
-import { interleaveHalves } from "../bench/peers/export/tensor-parts.ts";
-import { ggufName, isReadWhole } from "../bench/peers/export/tensors.ts";
+import { interleaveHalves, tensorParts } from "../bench/peers/export/tensor-parts.ts";
+import { ggufName, isReadWhole, planTensors } from "../bench/peers/export/tensors.ts";
 import { bf16Bits, f16Bits } from "../bench/peers/gguf/float-bits.ts";
 import { store } from "../bench/peers/gguf/quantize.ts";
 import { writeGguf } from "../bench/peers/gguf/write-file.ts";
@@ -266,6 +267,23 @@ describe("the bundled model as GGUF", () => {
   });
 });
 
+describe("parts", () => {
+  it("are the same bytes however small the window is", async () => {
+    const plans = planTensors(await openLlamaModel(TALES), { matrices: "q4_0", embeddings: "bf16" });
+    const names = ["token_embd.weight", "blk.0.attn_q.weight", "blk.0.ffn_down.weight", "output_norm.weight"];
+    for (const plan of plans.filter(({ name }) => names.includes(name))) {
+      const whole = [...tensorParts(plan)];
+      expect(whole).toHaveLength(1);
+      // Less than a row, more than a head, and no divisor of the rows.
+      for (const windowBytes of [1, 10_000, 3 * 768]) {
+        const parts = [...tensorParts(plan, windowBytes)];
+        expect(parts.length, plan.name).toBeGreaterThan(plan.shape.length > 1 ? 3 : 0);
+        expect(Buffer.concat(parts).equals(Buffer.from(whole[0])), plan.name).toBe(true);
+      }
+    }
+  });
+});
+
 describe("other models", () => {
   it("gives a random model a tokenizer of bytes, or another folder's", async () => {
     const model = join(folder, "random");
@@ -275,7 +293,7 @@ describe("other models", () => {
       heads: 2,
       keyValueHeads: 1,
       intermediateSize: 64,
-      vocabSize: 3000,
+      vocabSize: 20_000,
       maxPositions: 64,
       ropeTheta: 10_000,
       bosTokenId: 1,
@@ -289,11 +307,16 @@ describe("other models", () => {
     });
     const file = await readGguf(path);
     const tokens = file.metadata.get("tokenizer.ggml.tokens") as string[];
-    expect(tokens).toHaveLength(3000);
+    expect(tokens).toHaveLength(20_000);
     expect(tokens.slice(0, 2)).toEqual(["!", '"']);
     expect(tokens.slice(255, 257)).toEqual(["Ń", "[PAD256]"]);
     expect(file.tensors.get("token_embd.weight")).toMatchObject({ type: 1 });
     expect(file.tensors.get("blk.0.attn_v.weight")).toMatchObject({ type: 8 });
+    // The embeddings are written in several parts.
+    const stored = (await openCheckpoint(model)).tensors.get("model.embed_tokens.weight")!;
+    const lastRow = await readFileRange(stored.file, stored.offset + 19_999 * 96 * 4, 96 * 4);
+    const written = tensorPart(file, "token_embd.weight", 19_999 * 96 * 2, 96 * 2);
+    expect(written.equals(store(new Float32Array(lastRow.buffer), "f16"))).toBe(true);
     expect(file.metadata.get("tokenizer.ggml.eos_token_id")).toBe(2);
 
     const other = join(folder, "other.gguf");
@@ -303,7 +326,7 @@ describe("other models", () => {
     expect([types[2047], types[2048]]).toEqual([1, 5]);
     // Matrices of 4 layers and the embeddings, at 18 bytes for 32 columns.
     const perLayer = 96 * 96 * 2 + 96 * 48 * 2 + 96 * 64 * 3;
-    expect(await bytesPerToken(model, "q4_0")).toBe(((3000 * 96 + 4 * perLayer) / 32) * 18);
+    expect(await bytesPerToken(model, "q4_0")).toBe(((20_000 * 96 + 4 * perLayer) / 32) * 18);
   });
 
   const changed = async (name: string, change: Record<string, unknown>): Promise<string> => {

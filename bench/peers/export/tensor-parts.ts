@@ -7,14 +7,17 @@ import type { TensorType } from "../gguf/format.ts";
 import { store } from "../gguf/quantize.ts";
 import type { TensorPlan } from "./tensors.ts";
 
-/** About how many bytes of the checkpoint are read at once. */
 const WINDOW_BYTES = 4 * 2 ** 20;
 
 /** The type that a tensor of a checkpoint has already. */
 const STORED_AS: Readonly<Record<string, TensorType>> = { F32: "f32", F16: "f16", BF16: "bf16" };
 
-/** The bytes of a tensor in its type and order. The file is open while the parts are taken. */
-export function* tensorParts(plan: TensorPlan): Generator<Uint8Array> {
+/**
+ * The bytes of a tensor in its type and order. The file is open while the parts are taken.
+ *
+ * @param windowBytes about how many bytes of the checkpoint are read at once: whole rows, of rotated ones whole heads
+ */
+export function* tensorParts(plan: TensorPlan, windowBytes = WINDOW_BYTES): Generator<Uint8Array> {
   const { weight, type, order } = plan;
   const { rows, columns, tensor } = weight;
   if (tensor.dtype === "I8") {
@@ -24,7 +27,7 @@ export function* tensorParts(plan: TensorPlan): Generator<Uint8Array> {
   const rowBytes = columns * bytesPerElement(dtype);
   // Rows of a head stay together, for they change places.
   const unit = order.kind === "halves" ? order.headDim : 1;
-  const step = Math.max(1, Math.floor(WINDOW_BYTES / (rowBytes * unit))) * unit;
+  const step = Math.max(1, Math.floor(windowBytes / (rowBytes * unit))) * unit;
   const file = openFile(tensor.file);
   try {
     for (let start = 0; start < rows; start += step) {

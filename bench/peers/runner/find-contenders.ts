@@ -10,6 +10,7 @@ import type { EngineName, PeersFlags } from "./flags.ts";
 import { BUILDS, findLlamaBench, llamaContender, type Build } from "./llama-bench.ts";
 import { NODE_LLAMA_CPP, nodeLlamaContender } from "./node-llama-cpp.ts";
 import { ourContenders } from "./ours.ts";
+import { ONNXRUNTIME, onnxContender } from "./onnxruntime.ts";
 import { hasPeer, INSTALL } from "./peer-package.ts";
 
 /** A file for llama.cpp. */
@@ -52,11 +53,11 @@ export async function findContenders(flags: PeersFlags, progress: Progress): Pro
     }
   }
   const packages: string[] = [];
-  if (isWanted(NODE_LLAMA_CPP)) {
-    if (await hasPeer(NODE_LLAMA_CPP)) {
-      packages.push(NODE_LLAMA_CPP);
+  for (const name of ([NODE_LLAMA_CPP, ONNXRUNTIME] as const).filter(isWanted)) {
+    if (await hasPeer(name)) {
+      packages.push(name);
     } else {
-      missing(NODE_LLAMA_CPP, INSTALL);
+      missing(name, INSTALL);
     }
   }
   if (benches.size + packages.length === 0 && engines === undefined) {
@@ -66,13 +67,18 @@ export async function findContenders(flags: PeersFlags, progress: Progress): Pro
   }
 
   const contenders = isWanted("model-compose") ? await ourContenders(model) : [];
-  if (benches.size + packages.length > 0) {
-    for (const weights of flags.types) {
+  for (const weights of flags.types) {
+    if (benches.size > 0 || packages.includes(NODE_LLAMA_CPP)) {
       const file = await ggufFile(flags, weights, progress);
       contenders.push(
         ...[...benches].map(([build, program]) => llamaContender(program, build, file)),
         ...(packages.includes(NODE_LLAMA_CPP) ? [nodeLlamaContender(file)] : []),
       );
+    }
+    // ONNX Runtime has no kernels for 16-bit products on CPUs.
+    if (packages.includes(ONNXRUNTIME) && (weights === "q8_0" || weights === "q4_0")) {
+      progress.phase(`${ONNXRUNTIME}: the model as ${weights}`);
+      contenders.push(await onnxContender(model, join(work, "onnx"), weights));
     }
   }
   return { contenders, builds: [...benches.keys()], packages };
