@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -8,6 +8,7 @@ import type { Measurement } from "../bench/peers/runner/contender.ts";
 import { readPeersFlags } from "../bench/peers/runner/flags.ts";
 import { jsonOf, scriptResult } from "../bench/peers/runner/fresh-process.ts";
 import { buildOptions, llamaContender } from "../bench/peers/runner/llama-bench.ts";
+import { isNewer } from "../bench/peers/runner/made-files.ts";
 import { toJson, toMarkdown, type PeersResult } from "../bench/peers/runner/result.ts";
 import { orderOfRound } from "../bench/peers/runner/schedule.ts";
 
@@ -67,18 +68,31 @@ describe("the command line", () => {
 });
 
 describe("rounds", () => {
-  it("puts those with weights of the same type side by side, and goes backwards every other round", () => {
-    const contender = (engine: string, weights: string) => ({ engine, weights });
-    const [ours, theirs, ours8, theirs8] = [
-      contender("ours", "bf16"),
-      contender("theirs", "bf16"),
-      contender("ours", "q8_0"),
-      contender("theirs", "q8_0"),
-    ];
-    const all = [ours, ours8, theirs, theirs8];
+  it("puts those with weights of as many bits side by side, and goes backwards every other round", () => {
+    const contender = (engine: string, bits: number) => ({ engine, bits });
+    const [ours, theirs] = [contender("ours", 16), contender("theirs", 16)];
+    const [ours8, theirs8] = [contender("ours", 8), contender("theirs", 8)];
+    const all = [ours8, ours, theirs, theirs8];
     expect(orderOfRound(all, 0)).toEqual([ours, theirs, ours8, theirs8]);
     expect(orderOfRound(all, 1)).toEqual([theirs8, ours8, theirs, ours]);
     expect(orderOfRound(all, 2)).toEqual(orderOfRound(all, 0));
+  });
+});
+
+describe("files that are made from a model", () => {
+  it("are kept until a file of the model is newer", async () => {
+    const model = join(folder, "model");
+    await mkdir(model);
+    await writeFile(join(model, "weights"), "");
+    const made = join(folder, "made");
+    expect(await isNewer(made, model)).toBe(false);
+    await writeFile(made, "");
+    const later = new Date(Date.now() + 60_000);
+    await utimes(made, later, later);
+    expect(await isNewer(made, model)).toBe(true);
+    const evenLater = new Date(Date.now() + 120_000);
+    await utimes(join(model, "weights"), evenLater, evenLater);
+    expect(await isNewer(made, model)).toBe(false);
   });
 });
 
@@ -105,7 +119,7 @@ const args = process.argv.slice(2).join(" ");
 const rates = { "-m f.gguf -t 2 -r 1 -o json -p 512 -n 0": 10, "-m f.gguf -t 2 -r 1 -o json -p 0 -n 48 -d 128": 20 };
 console.log(JSON.stringify([{ avg_ts: rates[args], build_commit: "x" }]));`;
     await writeFile(program, text, { mode: 0o755 });
-    const file = { path: "f.gguf", weights: "bf16", weightBytesPerToken: 7 };
+    const file = { path: "f.gguf", weights: "bf16", weightBytesPerToken: 7 } as const;
     const contender = llamaContender(program, "native", file);
     expect(await contender.measure(WORKLOAD)).toEqual({
       prefillTokensPerSecond: 10,
@@ -117,7 +131,7 @@ console.log(JSON.stringify([{ avg_ts: rates[args], build_commit: "x" }]));`;
 
   it("reads how a build was configured", async () => {
     const work = join(folder, "work");
-    await promisify(execFile)("mkdir", ["-p", join(work, "native")]);
+    await mkdir(join(work, "native"), { recursive: true });
     const lines = [
       "// a comment",
       "CMAKE_BUILD_TYPE:STRING=Release",
@@ -148,7 +162,7 @@ describe("the result", () => {
     workload: WORKLOAD,
     rounds: [
       {
-        contender: { engine: "model-compose", build: "wasm", weights: "bf16" },
+        contender: { engine: "model-compose", build: "wasm", weights: "bf16", bits: 16 },
         measurements: [
           measurement(100, 4, { readBandwidth: 10e9, build: "wasm wide-256" }),
           measurement(140, 6, { readBandwidth: 20e9, build: "wasm wide-256" }),
@@ -157,7 +171,7 @@ describe("the result", () => {
         loadBefore: [0, 0.5, 0],
       },
       {
-        contender: { engine: "llama.cpp", build: "native", weights: "q8_0" },
+        contender: { engine: "llama.cpp", build: "native", weights: "q8_0", bits: 8 },
         measurements: [measurement(1, 3), measurement(3, 1), measurement(2, 2)],
         loadBefore: [0, 0, 0],
       },

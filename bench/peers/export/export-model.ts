@@ -12,6 +12,9 @@ import { standInTokenizer, tokenizerMetadata } from "./tokenizer.ts";
 export const EXPORT_TYPES = ["bf16", "f16", "q8_0", "q4_0"] as const;
 export type ExportType = (typeof EXPORT_TYPES)[number];
 
+/** Bits of an element, without the scales. */
+export const ELEMENT_BITS: Readonly<Record<ExportType, number>> = { bf16: 16, f16: 16, q8_0: 8, q4_0: 4 };
+
 export interface ExportOptions {
   /** What the matrices are stored as. */
   readonly type: ExportType;

@@ -35,6 +35,8 @@ export interface Contender {
   readonly build: string;
   /** How the weights are stored: "bf16", "q8_0". */
   readonly weights: string;
+  /** Bits of a stored element, without what is for groups of them: what engines are compared by. */
+  readonly bits: number;
   /** Measures once, in processes of its own. */
   readonly measure: (workload: Workload) => Promise<Measurement>;
 }

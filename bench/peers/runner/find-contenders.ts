@@ -1,24 +1,16 @@
 /** Finds who can take part, and makes the files that they read. */
-import { mkdir } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { ModelComposeError } from "../../../src/base/errors.ts";
-import { isFile } from "../../../src/runtime/platform/files.ts";
 import type { Progress } from "../../harness/progress.ts";
-import { bytesPerToken, exportModel, type ExportType } from "../export/export-model.ts";
 import type { Contender } from "./contender.ts";
 import type { EngineName, PeersFlags } from "./flags.ts";
+import { ELEMENT_BITS } from "../export/export-model.ts";
+import { ggufFile } from "./gguf-file.ts";
 import { BUILDS, findLlamaBench, llamaContender, type Build } from "./llama-bench.ts";
 import { NODE_LLAMA_CPP, nodeLlamaContender } from "./node-llama-cpp.ts";
 import { ourContenders } from "./ours.ts";
 import { ONNXRUNTIME, onnxContender } from "./onnxruntime.ts";
 import { hasPeer, INSTALL } from "./peer-package.ts";
-
-/** A file for llama.cpp. */
-interface GgufFile {
-  path: string;
-  weights: ExportType;
-  weightBytesPerToken: number;
-}
 
 export interface Found {
   contenders: Contender[];
@@ -66,7 +58,12 @@ export async function findContenders(flags: PeersFlags, progress: Progress): Pro
     });
   }
 
-  const contenders = isWanted("model-compose") ? await ourContenders(model) : [];
+  const contenders = isWanted("model-compose")
+    ? await ourContenders(
+        model,
+        flags.types.map((type) => ELEMENT_BITS[type]),
+      )
+    : [];
   for (const weights of flags.types) {
     if (benches.size > 0 || packages.includes(NODE_LLAMA_CPP)) {
       const file = await ggufFile(flags, weights, progress);
@@ -82,24 +79,4 @@ export async function findContenders(flags: PeersFlags, progress: Progress): Pro
     }
   }
   return { contenders, builds: [...benches.keys()], packages };
-}
-
-/** The model as a GGUF file in the work folder, which is made where it is not there. */
-async function ggufFile(
-  { model, work, tokenizer }: PeersFlags,
-  type: ExportType,
-  progress: Progress,
-): Promise<GgufFile> {
-  const folder = join(work, "gguf");
-  const path = join(folder, `${basename(model)}-${type}.gguf`);
-  if (!(await isFile(path))) {
-    await mkdir(folder, { recursive: true });
-    await exportModel(model, path, {
-      type,
-      tokenizer,
-      onProgress: (written, total) =>
-        progress.step(`${path}: ${Math.floor((100 * written) / total)} % of ${(total / 1e9).toFixed(2)} GB`),
-    });
-  }
-  return { path, weights: type, weightBytesPerToken: await bytesPerToken(model, type) };
 }

@@ -12,7 +12,7 @@ Measures our engine and others in turn, each time in a process of its own; READM
   --model DIR               folder of a Llama (SmolLM2) or SmolLM3, real or random weights
   --work DIR                folder of llama.cpp's builds, of GGUF files and results (default ${join(tmpdir(), "peers")})
   --tokenizer DIR           folder of a tokenizer for GGUF files of a model without (the measurements need none)
-  --types LIST              how peers' weights are stored, of ${EXPORT_TYPES.join(",")} (default bf16,q8_0,q4_0)
+  --types LIST              how weights are stored (ours: as many bits), of ${EXPORT_TYPES.join(",")} (default bf16,q8_0,q4_0)
   --engines LIST            who takes part, of model-compose,native,x86-64-v3,node-llama-cpp,onnxruntime-node (default:
                             all that are there)
   --rounds N                measurements of each (default 5)

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { z } from "zod";
 import { ModelComposeError } from "../../../src/base/errors.ts";
 import { isFile } from "../../../src/runtime/platform/files.ts";
+import { ELEMENT_BITS } from "../export/export-model.ts";
+import type { GgufFile } from "./gguf-file.ts";
 import type { Contender, Rates, Workload } from "./contender.ts";
 import { jsonOf } from "./fresh-process.ts";
 
@@ -34,16 +36,13 @@ export async function buildOptions(work: string, build: Build): Promise<Record<s
 }
 
 /** A build of llama.cpp on a file. */
-export function llamaContender(
-  program: string,
-  build: Build,
-  file: { path: string; weights: string; weightBytesPerToken: number },
-): Contender {
+export function llamaContender(program: string, build: Build, file: GgufFile): Contender {
   const { path, weights, weightBytesPerToken } = file;
   return {
     engine: LLAMA_CPP,
     build,
     weights,
+    bits: ELEMENT_BITS[weights],
     measure: async (workload) => ({ ...(await measure(program, path, workload)), weightBytesPerToken }),
   };
 }

@@ -1,6 +1,8 @@
 /** llama.cpp as node-llama-cpp brings it: npm's binary, called from Node.js. */
 import { join } from "node:path";
 import { z } from "zod";
+import { ELEMENT_BITS } from "../export/export-model.ts";
+import type { GgufFile } from "./gguf-file.ts";
 import type { Contender, Workload } from "./contender.ts";
 import { scriptResult } from "./fresh-process.ts";
 
@@ -15,16 +17,12 @@ const schema = z.object({
 });
 
 /** node-llama-cpp on a file. */
-export function nodeLlamaContender(file: {
-  path: string;
-  weights: string;
-  weightBytesPerToken: number;
-}): Contender {
-  const { path, weights, weightBytesPerToken } = file;
+export function nodeLlamaContender({ path, weights, weightBytesPerToken }: GgufFile): Contender {
   return {
     engine: NODE_LLAMA_CPP,
     build: "npm",
     weights,
+    bits: ELEMENT_BITS[weights],
     measure: async (workload: Workload) => {
       const rates = schema.parse(await scriptResult(SCRIPT, { path, ...workload }));
       return { ...rates, weightBytesPerToken };

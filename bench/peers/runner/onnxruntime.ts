@@ -2,9 +2,9 @@
 import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { z } from "zod";
-import { isFile } from "../../../src/runtime/platform/files.ts";
-import type { BlockType } from "../onnx/block-weights.ts";
+import { BLOCK_BITS, type BlockType } from "../onnx/block-weights.ts";
 import { describeOnnx, exportOnnx, type OnnxModel } from "../onnx/export-onnx.ts";
+import { isNewer } from "./made-files.ts";
 import type { Contender, Workload } from "./contender.ts";
 import { scriptResult } from "./fresh-process.ts";
 
@@ -22,7 +22,7 @@ export type OnnxSettings = Workload & { path: string; model: OnnxModel };
 /** ONNX Runtime on a model whose file is made in `folder` where it is not there. */
 export async function onnxContender(directory: string, folder: string, type: BlockType): Promise<Contender> {
   const path = join(folder, `${basename(directory)}-${type}.onnx`);
-  if (!(await isFile(path))) {
+  if (!(await isNewer(path, directory))) {
     await mkdir(folder, { recursive: true });
     await exportOnnx(directory, path, { type, positions: POSITIONS });
   }
@@ -31,6 +31,7 @@ export async function onnxContender(directory: string, folder: string, type: Blo
     engine: ONNXRUNTIME,
     build: "npm",
     weights: type,
+    bits: BLOCK_BITS[type],
     measure: async (workload: Workload) => {
       const settings: OnnxSettings = { ...workload, path, model };
       const rates = schema.parse(await scriptResult(SCRIPT, settings));

@@ -9,7 +9,9 @@ import { jsonOf } from "./fresh-process.ts";
 export const OURS = "model-compose";
 
 /** How our engine stores weights, each with the flags by which its benchmark does. One row more is one contender more. */
-const VARIANTS: readonly { weights: string; flags: readonly string[] }[] = [{ weights: "bf16", flags: [] }];
+const VARIANTS: readonly { weights: string; bits: number; flags: readonly string[] }[] = [
+  { weights: "bf16", bits: 16, flags: [] },
+];
 
 const BENCH = join(import.meta.dirname, "../../../dist/bench.js");
 
@@ -25,16 +27,17 @@ const schema = z.object({
 /**
  * The contenders of our engine.
  *
+ * @param bits of the elements of those that are wanted
  * @throws ModelComposeError where the benchmark is not built
  */
-export async function ourContenders(model: string): Promise<Contender[]> {
+export async function ourContenders(model: string, bits: readonly number[]): Promise<Contender[]> {
   if (!(await isFile(BENCH))) {
     throw new ModelComposeError("not-found", `"${BENCH}" is not there.`, { remedy: 'Run "npm run build".' });
   }
-  return VARIANTS.map(({ weights, flags }) => ({
+  return VARIANTS.filter((variant) => bits.includes(variant.bits)).map(({ flags, ...variant }) => ({
     engine: OURS,
     build: "wasm",
-    weights,
+    ...variant,
     measure: (workload: Workload) => measure(model, flags, workload),
   }));
 }
