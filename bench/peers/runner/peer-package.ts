@@ -32,4 +32,4 @@ export function missingPeer(name: string): ModelComposeError {
 }
 
 /** What installs the packages. */
-export const INSTALL = 'Run "npm ci --prefix bench/peers".';
+export const INSTALL = 'Run "npm install --prefix bench/peers".';
