@@ -11,6 +11,8 @@ export const OURS = "model-compose";
 /** How our engine stores weights, each with the flags by which its benchmark does. One row more is one contender more. */
 const VARIANTS: readonly { weights: string; bits: number; flags: readonly string[] }[] = [
   { weights: "bf16", bits: 16, flags: [] },
+  { weights: "int8", bits: 8, flags: ["--quantization", "int8"] },
+  { weights: "int4", bits: 4, flags: ["--quantization", "int4"] },
 ];
 
 const BENCH = join(import.meta.dirname, "../../../dist/bench.js");
