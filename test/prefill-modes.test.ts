@@ -19,15 +19,20 @@ const MOST_NMSE = 1e-6;
  */
 const LEAST_TOP_1 = 0.99;
 
+/** Weights that were quantised are rounded to f16 like any others. */
+const QUANTIZATIONS = ["none", "int4"] as const;
+
 let golden: GoldenModel;
 const executables = new Map<string, WebGpuExecutable>();
 beforeAll(async () => {
   golden = await openGolden("tales");
-  for (const prefill of ["exact", "f16-emulated"] as const) {
-    const backend = new WebGpuBackend({ name: "swiftshader", prefill, maxRows: 256 });
-    const options = { contextLength: 256, slots: 1 };
-    const preparation = await backend.prepare(golden.program, golden.checkpoint, options);
-    executables.set(prefill, await preparation.load());
+  for (const quantization of QUANTIZATIONS) {
+    for (const prefill of ["exact", "f16-emulated"] as const) {
+      const backend = new WebGpuBackend({ name: "swiftshader", prefill, maxRows: 256 });
+      const options = { contextLength: 256, slots: 1, quantization };
+      const preparation = await backend.prepare(golden.program, golden.checkpoint, options);
+      executables.set(`${prefill}, ${quantization}`, await preparation.load());
+    }
   }
 });
 afterAll(async () => {
@@ -39,27 +44,30 @@ afterAll(async () => {
 const forward = async (mode: string, tokens: readonly number[]): Promise<PassResult> =>
   executables.get(mode)!.run({ ...passOf(tokens), logitRows: Int32Array.from(tokens.keys()) });
 
-test("f16: NMSE and teacher-forced top-1 against exact", async () => {
-  const { vocabSize } = golden.program;
-  let [error, square, same, positions] = [0, 0, 0, 0];
-  for (const { input_ids, greedy } of golden.prompts.slice(0, 1)) {
-    const tokens = [...input_ids, ...greedy];
-    expect(tokens.length).toBeGreaterThan(16); // a block: fewer rows are always exact
-    const { logits: exact } = await forward("exact", tokens);
-    const { logits } = await forward("f16-emulated", tokens);
-    expect(logits).not.toEqual(exact);
-    for (let p = 0; p < tokens.length; p++, positions++) {
-      const row = (all: Float32Array): Float32Array => all.subarray(p * vocabSize, (p + 1) * vocabSize);
-      const [a, b] = [row(exact), row(logits)];
-      a.forEach((value, i) => {
-        error += (b[i] - value) ** 2;
-        square += value ** 2;
-      });
-      if (a.indexOf(Math.max(...a)) === b.indexOf(Math.max(...b))) {
-        same++;
+test.each(QUANTIZATIONS)(
+  "f16, weights %s: NMSE and teacher-forced top-1 against exact",
+  async (quantization) => {
+    const { vocabSize } = golden.program;
+    let [error, square, same, positions] = [0, 0, 0, 0];
+    for (const { input_ids, greedy } of golden.prompts.slice(0, 1)) {
+      const tokens = [...input_ids, ...greedy];
+      expect(tokens.length).toBeGreaterThan(16); // a block: fewer rows are always exact
+      const { logits: exact } = await forward(`exact, ${quantization}`, tokens);
+      const { logits } = await forward(`f16-emulated, ${quantization}`, tokens);
+      expect(logits).not.toEqual(exact);
+      for (let p = 0; p < tokens.length; p++, positions++) {
+        const row = (all: Float32Array): Float32Array => all.subarray(p * vocabSize, (p + 1) * vocabSize);
+        const [a, b] = [row(exact), row(logits)];
+        a.forEach((value, i) => {
+          error += (b[i] - value) ** 2;
+          square += value ** 2;
+        });
+        if (a.indexOf(Math.max(...a)) === b.indexOf(Math.max(...b))) {
+          same++;
+        }
       }
     }
-  }
-  expect(error / square).toBeLessThan(MOST_NMSE);
-  expect(same / positions).toBeGreaterThanOrEqual(LEAST_TOP_1);
-});
+    expect(error / square).toBeLessThan(MOST_NMSE);
+    expect(same / positions).toBeGreaterThanOrEqual(LEAST_TOP_1);
+  },
+);

@@ -3,42 +3,14 @@
  * quantised weights, the CPU's, as the devices are to those of the weights as they are stored.
  */
 import { expect, test, vi } from "vitest";
-import {
-  expectActivations,
-  expectSameBits,
-  largest,
-  openExactGolden,
-  type ExactGolden,
-} from "./support/accuracy.ts";
+import { expectActivations, expectSameBits, openExactGolden } from "./support/accuracy.ts";
 import { GPU, GPU_WITHOUT_SUBGROUPS } from "./support/devices.ts";
 import { encode, greedy, greedyStart, openGolden, passOf } from "./support/golden.ts";
-import { readQuantizedWeights } from "./support/quantized-weights.ts";
-import { readWeights, referenceGreedy, referencePass } from "./support/reference-model.ts";
-import type { Quantization } from "../src/runtime/held-formats.ts";
+import { openQuantizedGolden, readQuantizedWeights } from "./support/quantized-weights.ts";
+import { readWeights, referenceGreedy } from "./support/reference-model.ts";
 
 // A GPU in software is slow on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
-
-/** A golden model beside the exact results of its quantised weights. */
-async function openQuantized(
-  name: string,
-  quantization: Quantization,
-): Promise<{ golden: ExactGolden; weights: Map<string, Float64Array> }> {
-  const stored = await openExactGolden(name);
-  const weights = readQuantizedWeights(stored.program, stored.checkpoint, quantization);
-  const exact = stored.prompts.map((prompt) => referencePass(stored.program, weights, prompt));
-  const truths = exact.map(({ logits }) => logits.at(-1) ?? []);
-  // PyTorch's results are those of other weights; how near they come to those of their own says what f32 may err by.
-  const prompts = stored.prompts.map(({ input_ids, decoder_input_ids, greedy: ids, ...rest }) => ({
-    input_ids,
-    decoder_input_ids,
-    greedy: ids,
-    greedy_min_margin: rest.greedy_min_margin,
-    last_logits: rest.last_logits,
-  }));
-  const distant = stored.relative * Math.max(...truths.map(largest));
-  return { golden: { ...stored, prompts, exact, distant }, weights };
-}
 
 test.each([
   ["smollm3-bf16", "int4", GPU],
@@ -46,7 +18,7 @@ test.each([
   ["gpt2", "int8", GPU],
   ["bart", "int4", GPU],
 ] as const)("%s, %s: every layer and all logits, greedy tokens", async (name, quantization, device) => {
-  const { golden, weights } = await openQuantized(name, quantization);
+  const { golden, weights } = await openQuantizedGolden(name, quantization);
   const contextLength = Math.min(128, golden.program.maxPositions);
   const executable = await device.load(golden, { quantization, contextLength });
   try {

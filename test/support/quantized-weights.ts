@@ -4,8 +4,9 @@ import type { Checkpoint } from "../../src/runtime/checkpoint/checkpoint.ts";
 import { matrixSlice } from "../../src/runtime/checkpoint/weight-source.ts";
 import { heldFormats, type Quantization } from "../../src/runtime/held-formats.ts";
 import type { Program } from "../../src/runtime/program.ts";
+import { largest, openExactGolden, type ExactGolden } from "./accuracy.ts";
 import { quantizedValues } from "./quantized.ts";
-import { readWeights } from "./reference-model.ts";
+import { readWeights, referencePass } from "./reference-model.ts";
 import { WasmLab } from "./wasm-lab.ts";
 
 /**
@@ -52,4 +53,25 @@ export function quantized(values: Float64Array, columns: number, format: Quantiz
     );
   }
   return quantizedValues(packed.u8, format, rows, columns).values;
+}
+
+/** A golden model beside the exact results of its quantised weights. */
+export async function openQuantizedGolden(
+  name: string,
+  quantization: Quantization,
+): Promise<{ golden: ExactGolden; weights: Map<string, Float64Array> }> {
+  const stored = await openExactGolden(name);
+  const weights = readQuantizedWeights(stored.program, stored.checkpoint, quantization);
+  const exact = stored.prompts.map((prompt) => referencePass(stored.program, weights, prompt));
+  const truths = exact.map(({ logits }) => logits.at(-1) ?? []);
+  // PyTorch's results are those of other weights; how near they come to those of their own says what f32 may err by.
+  const prompts = stored.prompts.map(({ input_ids, decoder_input_ids, greedy: ids, ...rest }) => ({
+    input_ids,
+    decoder_input_ids,
+    greedy: ids,
+    greedy_min_margin: rest.greedy_min_margin,
+    last_logits: rest.last_logits,
+  }));
+  const distant = stored.relative * Math.max(...truths.map(largest));
+  return { golden: { ...stored, prompts, exact, distant }, weights };
 }

@@ -36,6 +36,7 @@ const SHAPES = [
   ["int8", 300],
   ["int8", 7],
   ["int4", 300],
+  ["int4", 65],
   ["int4", 7],
 ] as [FormatName, number][];
 

@@ -5,9 +5,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { multiply, nmse, type GemmKernel } from "../../../test/support/gemm-case.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
-import { normalNumbers, randomSource, worstError, type Format } from "../../../test/support/numbers.ts";
+import { normalNumbers, randomSource, worstError } from "../../../test/support/numbers.ts";
 import { openGpu } from "../../runtime/platform/gpu.ts";
 import { shaderCode } from "../wgsl/kernel.ts";
+import type { FormatName } from "../format.ts";
 import { gemmKernel, tileSize, type GemmTiling, type TileMode } from "./gemm.gpu.ts";
 
 /** Unit roundoff of f16, rounded to nearest. */
@@ -38,27 +39,30 @@ describe.each(MODES)("%s", (mode) => {
     isPacked: true,
   };
 
-  test.each<Format>(["bf16", "f16", "f32"])("%s within the rounding of both factors", async (format) => {
-    const columns = 77;
-    const { actual, expected, bound, magnitude } = await multiply(lab, small, {
-      format,
-      rows: 67,
-      columns,
-      outputs: 70,
-      bias: true,
-      accumulate: true,
-      edges: format === "f16",
-    });
-    // WGSL promises one of the two nearest halves, so either factor may be off by 2 ROUNDOFF. Flushed subnormals take
-    // 2^-14 of a weight (times x, which stays below 12) and 2^-28 of x (times a weight up to 65504).
-    const flushed = columns * (12 * 2 ** -14 + 12 * 2 ** -28 * 65504);
-    const { ratio, text } = worstError(
-      actual,
-      expected,
-      (i) => bound[i] + magnitude[i] * 4.01 * ROUNDOFF + flushed,
-    );
-    expect(ratio, text).toBeLessThanOrEqual(1);
-  });
+  test.each<FormatName>(["bf16", "f16", "f32", "int8", "int4"])(
+    "%s within the rounding of both factors",
+    async (format) => {
+      const columns = 77;
+      const { actual, expected, bound, magnitude } = await multiply(lab, small, {
+        format,
+        rows: 67,
+        columns,
+        outputs: 70,
+        bias: true,
+        accumulate: true,
+        edges: format === "f16",
+      });
+      // WGSL promises one of the two nearest halves, so either factor may be off by 2 ROUNDOFF. Flushed subnormals take
+      // 2^-14 of a weight (times x, which stays below 12) and 2^-28 of x (times a weight up to 65504).
+      const flushed = columns * (12 * 2 ** -14 + 12 * 2 ** -28 * 65504);
+      const { ratio, text } = worstError(
+        actual,
+        expected,
+        (i) => bound[i] + magnitude[i] * 4.01 * ROUNDOFF + flushed,
+      );
+      expect(ratio, text).toBeLessThanOrEqual(1);
+    },
+  );
 
   test("NMSE of a long sum is that of independent roundings", async () => {
     const { actual, expected } = await multiply(lab, small, { rows: 20, columns: 400, outputs: 33 });
@@ -106,7 +110,7 @@ describe.each(MODES)("%s", (mode) => {
 test("Dawn takes the f16 kernel where there is shader-f16", async () => {
   const adapter = (await (await openGpu(["backend=null"])).requestAdapter())!;
   const device = await adapter.requestDevice({ requiredFeatures: ["shader-f16"] });
-  for (const format of ["bf16", "f16", "f32"] as const) {
+  for (const format of ["bf16", "f16", "f32", "int8", "int4"] as const) {
     const spec = gemmKernel(
       {
         format,

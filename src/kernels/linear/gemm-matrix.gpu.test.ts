@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { multiply, type GemmCase, type GemmKernel } from "../../../test/support/gemm-case.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
-import { worstError, type Format } from "../../../test/support/numbers.ts";
+import { worstError } from "../../../test/support/numbers.ts";
 import { openGpu } from "../../runtime/platform/gpu.ts";
+import type { FormatName } from "../format.ts";
 import { shaderCode } from "../wgsl/kernel.ts";
 import {
   gemmMatrixKernel,
@@ -61,7 +62,7 @@ describe("around emulated matrices", () => {
     expect(ratio, text).toBeLessThanOrEqual(1);
   }
 
-  test.each<Format>(["bf16", "f32"])("%s, sizes that no tile divides", async (format) => {
+  test.each<FormatName>(["bf16", "f32", "int8", "int4"])("%s, sizes that no tile divides", async (format) => {
     await check("exact", ODD, { format, rows: 35, columns: 77, outputs: 39 });
   });
 
@@ -114,7 +115,7 @@ describe("with subgroup matrices, as Dawn validates them", () => {
       tileK: 16,
       buffers: buffers as 1 | 2,
     };
-    for (const format of ["bf16", "f16", "f32"] as const) {
+    for (const format of ["bf16", "f16", "f32", "int8", "int4"] as const) {
       for (const flag of [true, false]) {
         const spec = gemmMatrixKernel(
           {

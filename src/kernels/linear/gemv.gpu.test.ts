@@ -14,7 +14,14 @@ import {
 import { rowWords } from "../../../test/support/rows.ts";
 import type { Activation } from "../activate/activation.ts";
 import type { FormatName } from "../format.ts";
-import { gemvKernel, gemvParams, gemvWorkgroups, type GemvShape, type GemvVariant } from "./gemv.gpu.ts";
+import {
+  fitWorkgroup,
+  gemvKernel,
+  gemvParams,
+  gemvWorkgroups,
+  type GemvShape,
+  type GemvVariant,
+} from "./gemv.gpu.ts";
 
 const MAX_ROWS = 16;
 const EPSILON = 1e-5;
@@ -323,3 +330,15 @@ test.each(ROTATIONS)(
     }
   },
 );
+
+test("a workgroup has no invocations that a row has no chunks for", () => {
+  const variant: GemvVariant = { subgroups: true, workgroup: 128, outputs: 4, tile: 1 };
+  const workgroup = (format: FormatName, columns: number, tile = 1): number =>
+    fitWorkgroup({ ...variant, tile }, { format, columns }).workgroup;
+  expect(workgroup("int4", 2048)).toBe(64);
+  expect(workgroup("int4", 2080)).toBe(128);
+  expect(workgroup("int8", 2048)).toBe(128);
+  expect(workgroup("int4", 64)).toBe(32);
+  expect(workgroup("int4", 64, 16)).toBe(64);
+  expect(fitWorkgroup({ ...variant, workgroup: 16 }, { format: "int4", columns: 64 }).workgroup).toBe(16);
+});

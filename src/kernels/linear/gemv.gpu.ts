@@ -98,6 +98,22 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
   };
 }
 
+/** The least workgroup that is worth having: hardware runs no fewer invocations at once. */
+const LEAST_WORKGROUP = 32;
+
+/**
+ * The variant with no more invocations than a row of the weight has chunks: a chunk of few bits has many columns, and an
+ * invocation without one would only wait for the others.
+ */
+export function fitWorkgroup(variant: GemvVariant, shape: WeightShape): GemvVariant {
+  const { outputs, tile } = variant;
+  let { workgroup } = variant;
+  while (workgroup / 2 >= Math.max(chunksOf(shape), LEAST_WORKGROUP, outputs * tile)) {
+    workgroup /= 2;
+  }
+  return { ...variant, workgroup };
+}
+
 /** The scalars of the kernel. */
 export interface GemvParams {
   /** Where gain and bias begin in the buffer of vectors, in numbers; multiples of 4. */

@@ -3,7 +3,9 @@
  * entry: "one" row (decode), a "few" rows (short prompts, batches), and "block" (prefill), where norm, rotation and
  * gate are dispatches of their own between tiled products.
  */
+import { isQuantized } from "../../../kernels/format.ts";
 import {
+  fitWorkgroup,
   gemvKernel,
   gemvParams,
   gemvWorkgroups,
@@ -84,10 +86,11 @@ function lowerGemv(stage: ProductStage, variant: GemvVariant, lowering: Lowering
 function lowerStack(
   stage: ProductStage,
   { weight, begin }: { weight: Weight; begin: number },
-  variant: GemvVariant,
+  selected: GemvVariant,
   lowering: Lowering,
 ): Dispatch[] {
   const { layout, maxRows, limits, program } = lowering;
+  const variant = isQuantized(weight.format) ? fitWorkgroup(selected, weight) : selected;
   const { norm, biases, kind } = stage;
   const hasBias = biases.some((bias) => bias !== undefined);
   const gather = kind === "logits";
