@@ -29,6 +29,8 @@ export async function bundle(): Promise<void> {
       "bench-read-worker": "bench/harness/read-worker.ts",
       "bench-busy-process": "bench/harness/busy-process.ts",
       "bench-checkpoint": "bench/make-checkpoint.ts",
+      "bench-quality": "bench/quality/quality.ts",
+      "bench-weights": "bench/quality/make-weights.ts",
       "bench-app": "bench/app/bench-app.ts",
       "bench-queue-process": "bench/app/queue-process.ts",
     },

@@ -1,0 +1,97 @@
+/** The command line of the benchmark of quality. */
+import { parseArgs } from "node:util";
+import { errorMessage, ModelComposeError } from "../../src/base/errors.ts";
+import type { QuantizedFormat } from "../../src/kernels/format.ts";
+import { availableCores } from "../../src/runtime/platform/system.ts";
+
+export const USAGE = `Usage: bench:quality --model DIR [flags]
+How far a model with int8 and int4 weights is from the same one with its weights as they are stored.
+  --model DIR     name or folder of the model
+  --text FILE     the text that it reads (default: a book in the public domain, fetched once into the cache folder)
+  --tokens N      tokens of the text (default 16384)
+  --window N      tokens of a sequence (default 512)
+  --quantization KIND
+                  int8 or int4 alone (default: both)
+  --against DIR   a folder with other weights of the same model, compared as they are stored; may be given again
+  --threads N     threads (default: the available cores)
+  --json          print one JSON object
+The logits of the stored weights are kept in a temporary file meanwhile: 4 bytes for each token and word of the vocabulary.
+`;
+
+export interface QualityFlags {
+  readonly model: string;
+  /** File of the text; undefined: the one that is fetched. */
+  readonly text: string | undefined;
+  readonly tokens: number;
+  readonly window: number;
+  /** What is measured; undefined: all. */
+  readonly quantization: QuantizedFormat | undefined;
+  readonly against: readonly string[];
+  readonly threads: number;
+  readonly json: boolean;
+}
+
+/** Reads the command line; undefined asks for help. @throws ModelComposeError "usage" */
+export function readQualityFlags(args: string[]): QualityFlags | undefined {
+  const values = parse(args);
+  if (values.help) {
+    return undefined;
+  }
+  if (values.model === undefined || values.model === "") {
+    throw usageError("--model is missing.");
+  }
+  return {
+    model: values.model,
+    text: values.text,
+    tokens: count("--tokens", values.tokens, 2) ?? 16_384,
+    window: count("--window", values.window, 2) ?? 512,
+    quantization: quantizationOf(values.quantization),
+    against: values.against,
+    threads: count("--threads", values.threads, 1) ?? availableCores(),
+    json: values.json,
+  };
+}
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      options: {
+        model: { type: "string" },
+        text: { type: "string" },
+        tokens: { type: "string" },
+        window: { type: "string" },
+        quantization: { type: "string" },
+        against: { type: "string", multiple: true, default: [] },
+        threads: { type: "string" },
+        json: { type: "boolean", default: false },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    }).values;
+  } catch (error) {
+    throw usageError(errorMessage(error));
+  }
+}
+
+function quantizationOf(text: string | undefined): QuantizedFormat | undefined {
+  const found = (["int8", "int4"] as const).find((name) => name === text);
+  if (text !== undefined && found === undefined) {
+    throw usageError(`--quantization must be int8 or int4; found "${text}".`);
+  }
+  return found;
+}
+
+function count(flag: string, text: string | undefined, least: number): number | undefined {
+  if (text === undefined) {
+    return undefined;
+  }
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= least && value <= 2 ** 24) {
+    return value;
+  }
+  throw usageError(`${flag} must be an integer from ${least} to ${2 ** 24}; found "${text}".`);
+}
+
+function usageError(message: string): ModelComposeError {
+  return new ModelComposeError("usage", message, { remedy: "See --help." });
+}
