@@ -5,6 +5,7 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 const LONGEST = [
   "test/contract.test.ts",
   "test/golden-gpu.test.ts",
+  "test/quantized-gpu.test.ts",
   "test/golden.test.ts",
   "test/generation-devices.test.ts",
   "test/contract-programs.test.ts",

@@ -78,6 +78,22 @@ describe("query, key and value", () => {
     ]);
   });
 
+  test("values that cannot lie with the others are a second stack of the stage", () => {
+    const stagesWhere = (canStack: FuseRules["canStack"]): Stage[] =>
+      fuseEntry(programOf([norm, ...qkv, append, attention]), FORWARD, { ...FUSE_ALL, canStack });
+    const apart = (names: readonly string[]): boolean => !(names.includes("q") && names.includes("v"));
+    expect(stagesWhere(apart)[0]).toMatchObject({
+      kind: "qkv",
+      weights: ["q", "k", "v"],
+      secondStack: 2,
+      norm,
+    });
+    expect(stagesWhere(() => true)[0]).not.toHaveProperty("secondStack");
+    // Each of the two must be allowed.
+    expect(stagesWhere((names) => apart(names) && !names.includes("k"))[0].kind).toBe("norm");
+    expect(stagesWhere((names) => apart(names) && !names.includes("v"))[0].kind).toBe("norm");
+  });
+
   const others: Op[] = [linear("gate", "n", "x"), linear("up", "x", "n")];
   test.each([
     ["values first", [qkv[2], qkv[0], qkv[1], append, attention], false, []],

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { shapesOf } from "../../../../test/support/shapes.ts";
+import { rowStride } from "../../../kernels/format.ts";
+import type { Quantization } from "../../held-formats.ts";
 import { FORWARD, ProgramBuilder, type Op, type Program } from "../../program.ts";
 import { kvLayers } from "../../state.ts";
 import { fuseEntry, type FuseRules } from "./fuse.ts";
@@ -56,6 +58,22 @@ const tied: Op[] = [
 ];
 
 describe("the rule for stacks", () => {
+  test("the formats that count are those that matrices are held in", () => {
+    const program = programOf(qkv());
+    const checkpoint = shapesOf(program, (name) => (name === "k" ? "F32" : "BF16"));
+    const allows = (names: readonly string[], quantization: Quantization, limit = 1e6): boolean =>
+      fuseRules(program, checkpoint, limit, quantization).canStack(names);
+    expect(allows(["q", "k"], "none")).toBe(false);
+    expect(allows(["q", "k", "v"], "int8")).toBe(true);
+    expect(allows(["q", "k", "v"], "int4")).toBe(false);
+    expect(allows(["q", "k"], "int4")).toBe(true);
+    expect(allows(["v"], "int4")).toBe(true);
+    const rows = 16; // q has 12 of them, k 4
+    const stride = rowStride({ format: "int4", columns: program.matrices.get("q")?.columns ?? 0 });
+    expect(allows(["q", "k"], "int4", rows * stride)).toBe(true);
+    expect(allows(["q", "k"], "int4", rows * stride - 1)).toBe(false);
+  });
+
   const allows = (names: readonly string[], ops: readonly Op[], limit = 1e6, f32?: string): boolean => {
     const program = programOf(ops);
     const checkpoint = shapesOf(program, (name) => (name === f32 ? "F32" : "BF16"));

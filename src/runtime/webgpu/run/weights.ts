@@ -24,6 +24,8 @@ import { Quantizer, quantizedPiecesOf, quantizerModule, quantizerSizes } from ".
 /** Bytes of a staging buffer: large enough for the bus, small beside any model. */
 const STAGING_BYTES = 16 * 2 ** 20;
 const STAGING_BUFFERS = 4;
+/** Threads that quantise, each with some ten megabytes. */
+const MOST_QUANTIZERS = 32;
 /** Bytes that the main thread reads at once: they keep it from everything else for some ten milliseconds. */
 const STRIDED_BYTES = 4 * 2 ** 20;
 /** Ranges of rows shorter than this, on average, are read faster by the main thread than waited for one by one. */
@@ -196,7 +198,7 @@ export async function uploadWeights(
     const module = await quantizerModule();
     const sizes = quantizerSizes(toQuantize);
     const waiting = toQuantize.values();
-    const threads = Math.min(availableCores(), toQuantize.length);
+    const threads = Math.min(availableCores(), MOST_QUANTIZERS, toQuantize.length);
     quantizers.push(...Array.from({ length: threads }, (_, i) => new Quantizer(module, i, sizes)));
     await allOf(
       quantizers.map((quantizer) =>
