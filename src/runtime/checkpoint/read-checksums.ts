@@ -36,7 +36,7 @@ export class ReadChecksums {
       ...file,
       read: (target, position) => {
         file.read(target, position);
-        this.#add(tensor, target, position);
+        this.add(tensor, target, position);
       },
     };
   }
@@ -47,7 +47,11 @@ export class ReadChecksums {
     return this.#parts;
   }
 
-  #add(tensor: TensorLocation, bytes: Uint8Array, position: number): void {
+  /** Sums up bytes that were read of a tensor. @param position where they begin in the file */
+  add(tensor: TensorLocation, bytes: Uint8Array, position: number): void {
+    if (tensor.checksum === undefined) {
+      return;
+    }
     if (this.#run?.tensor !== tensor || this.#run.end !== position) {
       this.#endRun();
       this.#run = { tensor, start: position, end: position, checksum: 0 };
