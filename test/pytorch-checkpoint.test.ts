@@ -1,16 +1,19 @@
 /** PyTorch checkpoints of whole models against their safetensors twins, and against damage. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { loadModel, type LoadOptions } from "../src/index.ts";
 import { openCheckpoint, requireTensor, withBasePrefix } from "../src/runtime/checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../src/base/errors.ts";
 import { readPytorchFile } from "../src/runtime/checkpoint/pytorch/pytorch-file.ts";
 import { bytesPerElement } from "../src/runtime/checkpoint/tensor-location.ts";
 import { vectorValues } from "../src/runtime/checkpoint/vector-values.ts";
 import { goldenPath, temporaryDirectory } from "./support/model-files.ts";
+import { dict, global, pickle, storage, tensor } from "./support/pickle.ts";
 import { readWhole } from "./support/tensor-bytes.ts";
+import { zipBytes, type ZipEntry } from "./support/zip.ts";
 
 describe("golden models as pytorch_model.bin", () => {
   it.each([
@@ -42,6 +45,63 @@ describe("golden models as pytorch_model.bin", () => {
     const checkpoint = await openCheckpoint(goldenPath("gpt2-bin-legacy"));
     const tensor = requireTensor(withBasePrefix(checkpoint, "transformer"), "h.0.ln_1.weight", [16]);
     expect(tensor.name).toBe("transformer.h.0.ln_1.weight");
+  });
+});
+
+describe("checksums of weights", () => {
+  /** GPT-2's golden model as torch.save writes it, with a wrong checksum for one of the tensors. */
+  async function gpt2WithWrongChecksum(wrong?: string): Promise<string> {
+    const directory = temporaryDirectory();
+    cpSync(goldenPath("gpt2"), directory, { recursive: true });
+    const { tensors } = await openCheckpoint(directory);
+    const entries: [string, Uint8Array][] = [];
+    const members: ZipEntry[] = [];
+    for (const [key, location] of [...tensors.values()].entries()) {
+      const { name, dtype, shape, byteLength } = location;
+      const strides = shape.map((_size, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
+      const bytes = readWhole(location);
+      const type = global("torch", dtype === "BF16" ? "BFloat16Storage" : "FloatStorage");
+      const elements = byteLength / bytesPerElement(dtype);
+      entries.push([name, tensor(storage({ type, key: `${key}`, elements }), 0, shape, strides)]);
+      members.push({
+        name: `gpt2/data/${key}`,
+        data: bytes,
+        ...(name === wrong ? { checksum: 1 } : {}),
+      });
+    }
+    const content = zipBytes([{ name: "gpt2/data.pkl", data: pickle(dict(...entries)) }, ...members]);
+    rmSync(join(directory, "model.safetensors"));
+    writeFileSync(join(directory, "pytorch_model.bin"), content);
+    return directory;
+  }
+
+  const load = async (directory: string, options: LoadOptions = {}): Promise<void> => {
+    const model = await loadModel(directory, { device: "cpu", threads: 2, ...options });
+    await model.dispose();
+  };
+
+  it("are right in a sound file", async () => {
+    await load(await gpt2WithWrongChecksum());
+  });
+
+  it.each([
+    "transformer.wte.weight",
+    "transformer.wpe.weight",
+    // In the file transposed, and three matrices of the model.
+    "transformer.h.0.attn.c_attn.weight",
+    "transformer.h.0.mlp.c_proj.weight",
+    "transformer.h.0.attn.c_attn.bias",
+    "transformer.ln_f.bias",
+  ])("that are wrong end the loading: %s", async (name) => {
+    const directory = await gpt2WithWrongChecksum(name);
+    for (const options of [{}, { quantization: "int8" }] as const) {
+      await expect(load(directory, options)).rejects.toMatchObject({
+        code: "invalid-checkpoint",
+        message: expect.stringMatching(
+          RegExp(`^Tensor "${name}" in .* has the checksum [0-9a-f]{8}, and should have 00000001`),
+        ) as string,
+      });
+    }
   });
 });
 

@@ -48,6 +48,8 @@ export interface TensorLocation {
   offset: number;
   /** Bytes of the tensor's elements put together: the product of the shape times the size of an element. */
   byteLength: number;
+  /** CRC-32 of these bytes, where the file has it. */
+  checksum?: number;
 }
 
 export const CHECKPOINT_DTYPES = Object.keys(DTYPE_BYTES) as readonly CheckpointDType[];

@@ -12,6 +12,7 @@ import type {
 } from "../backend.ts";
 import { withAbort } from "../../base/async/abort.ts";
 import { throwIfAborted, type ModelComposeError } from "../../base/errors.ts";
+import { compareChecksums } from "../checkpoint/read-checksums.ts";
 import { checkDecode, checkPass, type PassLimits } from "../check-pass.ts";
 import type { DeviceInfo } from "../device-types.ts";
 import { FORWARD, opAccess, type Program } from "../program.ts";
@@ -98,8 +99,15 @@ export class WasmExecutable implements Executable {
     await reporting(report, signal, (either) =>
       this.#workers.inTurn(async () => {
         await this.#workers.execute({ kind: "open" }, { signal: either });
-        const load = (command: LoadCommand): Promise<Reply[]> =>
-          this.#workers.execute(command, { signal: either });
+        const load = async (command: LoadCommand): Promise<Reply[]> => {
+          const replies = await this.#workers.execute(command, { signal: either });
+          const slices = [...Object.values(plan.matrices), ...Object.values(plan.vectors)];
+          compareChecksums(
+            slices.map(({ source }) => source),
+            replies.flatMap(({ checksums }) => checksums ?? []),
+          );
+          return replies;
+        };
         if (cacheSource === undefined) {
           await load({ kind: "load" });
           return;

@@ -5,6 +5,8 @@
  */
 import { openFile, type OpenFile } from "../platform/files.ts";
 import { vectorValues } from "../checkpoint/vector-values.ts";
+import { ReadChecksums, type PartialChecksums } from "../checkpoint/read-checksums.ts";
+import type { TensorLocation } from "../checkpoint/tensor-location.ts";
 import { readSliceRows, type VectorSlice, type WeightSlice } from "../checkpoint/weight-source.ts";
 import type { RowRange } from "../program.ts";
 import type { Bank } from "./memory.ts";
@@ -43,12 +45,14 @@ export interface LoadHooks {
 }
 
 /**
- * What became of the cache: sums of the matrices that were read or written, or why it could not be read (then nothing was
+ * What was read, and what became of the cache: sums of the matrices that were read or written, or why it could not be read (then nothing was
  * loaded) or written.
  */
-export interface CacheReport {
+export interface LoadReport {
   sums: PartialSums;
   cacheFailure?: string;
+  /** What was read of tensors that have checksums. */
+  checksums?: PartialChecksums;
 }
 
 /**
@@ -60,13 +64,13 @@ export function loadWeights(
   index: number,
   banks: readonly Bank[],
   hooks: LoadHooks,
-): CacheReport {
+): LoadReport {
   const checkStop = (): void => {
     if (hooks.shouldStop()) {
       throw new AbortError();
     }
   };
-  const report: CacheReport = { sums: {} };
+  const report: LoadReport = { sums: {} };
   if (hooks.read !== undefined) {
     try {
       report.sums = readCachedWeights(plan, index, banks, hooks.read, hooks.onBytes, checkStop);
@@ -77,14 +81,16 @@ export function loadWeights(
       return { sums: {}, cacheFailure: errorMessage(error) };
     }
   }
+  const checksums = new ReadChecksums();
   const files = new Map<string, OpenFile>();
-  const fileOf = (path: string): OpenFile => {
+  const fileOf = ({ file: path }: TensorLocation): OpenFile => {
     let file = files.get(path);
     if (file === undefined) {
       files.set(path, (file = openFile(path)));
     }
     return file;
   };
+  const watched = (tensor: TensorLocation): OpenFile => checksums.watch(fileOf(tensor), tensor);
   try {
     // Matrices are read in the order of the files, so that reads run ahead well.
     const matrices = Object.entries(plan.matrices).sort(
@@ -94,7 +100,7 @@ export function loadWeights(
       if (hooks.read !== undefined && name in hooks.read.places) {
         continue;
       }
-      loadMatrix(plan, index, banks[matrix.bank], matrix, fileOf, hooks);
+      loadMatrix(plan, index, banks[matrix.bank], matrix, watched, hooks);
       if (hooks.write !== undefined && name in hooks.write.places && report.cacheFailure === undefined) {
         try {
           report.sums[name] = writeCachedMatrix(plan, index, banks, hooks.write, name);
@@ -103,16 +109,17 @@ export function loadWeights(
         }
       }
     }
-    // Norm gains and biases are kept by every worker.
+    // Norm gains and biases are kept by every worker, and looked at by one.
     for (const { source, length, bank, offset } of Object.values(plan.vectors)) {
-      banks[bank].f32.set(readNumbers(source, { start: 0, end: length }, fileOf, hooks), offset / 4);
+      const from = index === 0 ? watched : fileOf;
+      banks[bank].f32.set(readNumbers(source, { start: 0, end: length }, from, hooks), offset / 4);
     }
   } finally {
     for (const file of files.values()) {
       file.close();
     }
   }
-  return report;
+  return { ...report, checksums: checksums.parts() };
 }
 
 function loadMatrix(
@@ -120,11 +127,11 @@ function loadMatrix(
   index: number,
   bank: Bank,
   matrix: MatrixPlacement,
-  fileOf: (path: string) => OpenFile,
+  fileOf: (tensor: TensorLocation) => OpenFile,
   hooks: LoadHooks,
 ): void {
   const { source, format, rows, columns, offset } = matrix;
-  const file = fileOf(source.tensor.file);
+  const file = fileOf(source.tensor);
   const scratch = plan.banks[matrix.bank].scratch;
   const panels = panelRange(rows, index, plan.threads);
   const rowBytes = elementBytes(source.format, columns);
@@ -206,10 +213,10 @@ function notFinite({ tensor }: WeightSlice, format: FormatName): ModelComposeErr
 function readNumbers(
   source: VectorSlice,
   rows: RowRange,
-  fileOf: (path: string) => OpenFile,
+  fileOf: (tensor: TensorLocation) => OpenFile,
   hooks: LoadHooks,
 ): Float32Array {
   const bytes = new Uint8Array(elementBytes(source.format, rows.end - rows.start));
-  readSliceRows(fileOf(source.tensor.file), source, rows, bytes, hooks);
+  readSliceRows(fileOf(source.tensor), source, rows, bytes, hooks);
   return vectorValues(source.tensor, bytes);
 }

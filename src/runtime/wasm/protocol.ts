@@ -1,4 +1,5 @@
 /** Messages between the main thread and the workers. All workers get the same commands, in the same order. */
+import type { PartialChecksums } from "../checkpoint/read-checksums.ts";
 import type { DecodeRequest } from "../backend.ts";
 import type { SerializedError } from "../posted-error.ts";
 import type { Program } from "../program.ts";
@@ -92,6 +93,8 @@ export interface Reply {
   sums?: PartialSums;
   /** Why the cache could not be read (then nothing was loaded) or written. */
   cacheFailure?: string;
+  /** What was read of tensors that have checksums. */
+  checksums?: PartialChecksums;
   /** Bytes or operations of a measurement; it took `seconds`. */
   amount?: number;
   seconds?: number;

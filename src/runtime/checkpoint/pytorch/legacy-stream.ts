@@ -36,7 +36,7 @@ export async function readLegacyStream(legacy: TorchFile): Promise<TensorLocatio
   return locateTensors(tensors, path, (storage) => {
     const offset = offsets.get(storage);
     if (offset !== undefined) {
-      return offset;
+      return { offset };
     }
     throw invalidTorchFile(path, `has no bytes for the storage ${describePython(storage.key)}`);
   });

@@ -4,7 +4,7 @@
  */
 import { ModelComposeError } from "../../../base/errors.ts";
 import type { TensorLocation } from "../tensor-location.ts";
-import { locateTensors } from "./locate-tensors.ts";
+import { locateTensors, type StoragePlace } from "./locate-tensors.ts";
 import { MAX_PICKLE_BYTES } from "./pickle-bytes.ts";
 import { readPickle } from "./pickle.ts";
 import { TorchBuilder, tensorsOfStateDict, type TorchStorage } from "./torch-objects.ts";
@@ -86,14 +86,15 @@ async function locateStorage(
   name: string,
   members: ReadonlyMap<string, ZipMember>,
   { byteLength }: TorchStorage,
-): Promise<number> {
+): Promise<StoragePlace> {
   const member = members.get(name);
   if (member === undefined) {
     throw invalidTorchFile(zip.path, `lacks the member ${quoted(name)}, a storage of ${byteLength} bytes`);
   }
   const offset = await locateMember(zip, member);
   if (member.byteLength === byteLength) {
-    return offset;
+    const { checksum } = member;
+    return checksum === undefined ? { offset } : { offset, checksum };
   }
   throw invalidTorchFile(
     zip.path,

@@ -1,3 +1,4 @@
+import { crc32 } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ADAPTER } from "../../../../test/support/devices.ts";
 import { bf16Value, f16Value, type Format } from "../../../../test/support/numbers.ts";
@@ -8,6 +9,7 @@ import type { QuantizedFormat } from "../../../kernels/format.ts";
 import type { WeightTensor } from "../../checkpoint/checkpoint.ts";
 import { FORWARD, ProgramBuilder, type Program } from "../../program.ts";
 import { kvLayers } from "../../state.ts";
+import { readFileRange } from "../../platform/files.ts";
 import { MAP, USAGE } from "./constants.ts";
 import { GpuContext } from "./device.ts";
 import { fuseEntry } from "../plan/fuse.ts";
@@ -359,6 +361,13 @@ describe("on a GPU", () => {
       tensors.set("p.bias", { ...tensors.get("p.bias")!, strides: [0] });
       values.set("p.bias", new Float64Array(ROWS).fill(values.get("p.bias")![0]));
 
+      // Every other tensor has its checksum, as those of a zip file of torch.save.
+      for (const [name, tensor] of tensors) {
+        const { file, offset, byteLength, strides } = tensor;
+        if (strides === undefined) {
+          tensors.set(name, { ...tensor, checksum: crc32(await readFileRange(file, offset, byteLength)) });
+        }
+      }
       const stages = fuseEntry(model, FORWARD, { canStack: () => limit > 1000, canAddTables: () => true });
       const layout = layOutWeights(model, { ...checkpoint, tensors }, stages, limit);
       const { buffers, progress } = await upload(layout);
@@ -374,6 +383,13 @@ describe("on a GPU", () => {
         const biases = names.flatMap((name) => Array.from(values.get(`${name}.bias`)!));
         const offset = layout.vectorOffset(names.map((name) => `${name}.bias`));
         expect([...vectors.subarray(offset, offset + biases.length)], weight.key).toEqual(biases);
+      }
+      for (const name of ["qkv", "scattered", "qkv.bias", "scattered.bias"]) {
+        const wrong = new Map(tensors).set(name, { ...tensors.get(name)!, checksum: 5 });
+        const other = layOutWeights(model, { ...checkpoint, tensors: wrong }, stages, limit);
+        await expect(uploadWeights(context, other, buffers, {})).rejects.toThrow(
+          `Tensor "${name}" in "${stored.file}" has the checksum`,
+        );
       }
       const total = (2 * 20 + 28) * SIZE * (format === "f32" ? 4 : 2);
       expect(progress.at(-1)).toEqual([total, total]);

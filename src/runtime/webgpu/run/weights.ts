@@ -8,7 +8,8 @@ import { openFile, openFileAsync, readFileRange, type AsyncFile } from "../../pl
 import { availableCores } from "../../platform/system.ts";
 import type { RopeTable, RowRange } from "../../program.ts";
 import { throwIfAborted } from "../../../base/errors.ts";
-import { bytesPerElement } from "../../checkpoint/tensor-location.ts";
+import { compareChecksums, ReadChecksums } from "../../checkpoint/read-checksums.ts";
+import { bytesPerElement, type TensorLocation } from "../../checkpoint/tensor-location.ts";
 import { vectorValues } from "../../checkpoint/vector-values.ts";
 import {
   readSliceRows,
@@ -40,6 +41,8 @@ export interface Piece {
   position: number;
   /** Which rows these are, where the file does not have them one behind the other. */
   strided?: { source: WeightSlice; range: RowRange };
+  /** Whose rows these are, where the file has its checksum. */
+  tensor?: TensorLocation;
   rows: number;
   /** Bytes of a row in the file. */
   rowBytes: number;
@@ -66,7 +69,8 @@ export function piecesOf(weights: Iterable<Weight>, stagingBytes = STAGING_BYTES
     for (const part of weight.parts) {
       for (const shard of weight.shards) {
         for (const run of runsOf(part, rowBytes, overlap(part, shard))) {
-          const { file, offset } = part.source.tensor;
+          const { tensor } = part.source;
+          const { file, offset } = tensor;
           const bytes = run.fileRow === undefined ? Math.min(stagingBytes, STRIDED_BYTES) : stagingBytes;
           const mostRows = Math.max(1, Math.floor(bytes / weight.stride));
           for (let done = 0; done < run.rows; done += mostRows) {
@@ -79,6 +83,7 @@ export function piecesOf(weights: Iterable<Weight>, stagingBytes = STAGING_BYTES
               ...(run.fileRow === undefined
                 ? { position: offset, strided: { source: part.source, range } }
                 : { position: offset + (run.fileRow + done) * rowBytes }),
+              ...(tensor.checksum === undefined ? {} : { tensor }),
               rows,
               rowBytes,
               stride: weight.stride,
@@ -145,6 +150,7 @@ export async function uploadWeights(
   const total = [...pieces, ...toQuantize].reduce((sum, { rows, rowBytes }) => sum + rows * rowBytes, 0);
   const files = new Files();
   const quantizers: Quantizer[] = [];
+  const checksums = new ReadChecksums();
   let done = 0;
   /** Ends the other rounds when one fails. */
   const stop = new AbortController();
@@ -189,7 +195,7 @@ export async function uploadWeights(
   const size = Math.max(STAGING_BYTES, ...pieces.map(({ stride }) => stride));
   const queue = pieces.values();
   const rounds = Array.from({ length: Math.min(STAGING_BUFFERS, pieces.length) }, () =>
-    round(queue, size, async (piece, mapped) => readPiece(files, piece, await mapped)),
+    round(queue, size, async (piece, mapped) => readPiece({ files, checksums }, piece, await mapped)),
   );
   const quantize = async (): Promise<void> => {
     if (toQuantize.length === 0) {
@@ -216,7 +222,7 @@ export async function uploadWeights(
         stop.abort(error);
         throw error;
       }),
-      uploadVectors(context, layout, buffers),
+      uploadVectors(context, layout, buffers, checksums),
     ]);
     await outcome.catch(() => undefined);
     context.checkAlive();
@@ -224,6 +230,12 @@ export async function uploadWeights(
       throw stop.signal.reason;
     }
     await outcome;
+    // What threads read to quantise it is not summed up here, and passed over.
+    const matrices = [...layout.weights.values()].flatMap(({ parts }) => parts);
+    compareChecksums(
+      [...matrices, ...layout.vectors].map(({ source }) => source),
+      [checksums.parts()],
+    );
   } finally {
     await Promise.all([files.close(), ...quantizers.map((quantizer) => quantizer.dispose())]);
   }
@@ -238,40 +250,58 @@ async function allOf(promises: readonly Promise<void>[]): Promise<void> {
   }
 }
 
-async function readPiece(files: Files, piece: Piece, target: ArrayBuffer): Promise<void> {
+/** What pieces are read with. */
+interface Reading {
+  readonly files: Files;
+  readonly checksums: ReadChecksums;
+}
+
+async function readPiece(reading: Reading, piece: Piece, target: ArrayBuffer): Promise<void> {
   const { rows, rowBytes, stride, scales } = piece;
   if (rowBytes === stride) {
-    await readRows(files, piece, new Uint8Array(target, 0, rows * rowBytes));
+    await readRows(reading, piece, new Uint8Array(target, 0, rows * rowBytes));
     return;
   }
   const packed = new Uint8Array(rows * rowBytes);
-  await readRows(files, piece, packed);
+  await readRows(reading, piece, packed);
   const padded = new Uint8Array(target, 0, rows * stride).fill(0);
   for (let r = 0; r < rows; r++) {
     padded.set(packed.subarray(r * rowBytes, (r + 1) * rowBytes), r * stride);
   }
   if (scales !== undefined) {
     const bytes = new Uint8Array(elementBytes(scales.source.format, rows));
-    readStrided(scales.source, scales.range, bytes);
+    readStrided(scales.source, scales.range, bytes, reading.checksums);
     for (const [r, scale] of vectorValues(scales.source.tensor, bytes).entries()) {
       new DataView(target).setFloat32(r * stride + scales.offset, scale, true);
     }
   }
 }
 
-async function readRows(files: Files, { file, position, strided }: Piece, target: Uint8Array): Promise<void> {
-  if (strided === undefined) {
-    await (await files.open(file)).read(target, position);
-  } else {
-    readStrided(strided.source, strided.range, target);
+async function readRows(
+  { files, checksums }: Reading,
+  { file, position, strided, tensor }: Piece,
+  target: Uint8Array,
+): Promise<void> {
+  if (strided !== undefined) {
+    readStrided(strided.source, strided.range, target, checksums);
+    return;
+  }
+  await (await files.open(file)).read(target, position);
+  if (tensor !== undefined) {
+    checksums.add(tensor, target, position);
   }
 }
 
 /** Reads rows on the calling thread. */
-function readStrided(source: WeightSlice, range: RowRange, target: Uint8Array): void {
+function readStrided(
+  source: WeightSlice,
+  range: RowRange,
+  target: Uint8Array,
+  checksums: ReadChecksums,
+): void {
   const file = openFile(source.tensor.file);
   try {
-    readSliceRows(file, source, range, target);
+    readSliceRows(checksums.watch(file, source.tensor), source, range, target);
   } finally {
     file.close();
   }
@@ -281,11 +311,12 @@ async function uploadVectors(
   context: GpuContext,
   layout: WeightLayout,
   buffers: ReadonlyMap<string, GPUBuffer>,
+  checksums: ReadChecksums,
 ): Promise<void> {
   const all = new Float32Array(layout.vectorLength);
   for (const { source, offset } of layout.vectors) {
     let end = offset;
-    for (const bytes of await readVector(source)) {
+    for (const bytes of await readVector(source, checksums)) {
       const values = vectorValues(source.tensor, bytes);
       all.set(values, end);
       end += values.length;
@@ -298,18 +329,21 @@ async function uploadVectors(
 }
 
 /** Reads the ranges of a vector, as the file has its numbers. */
-async function readVector(source: WeightSlice): Promise<Uint8Array[]> {
+async function readVector(source: WeightSlice, checksums: ReadChecksums): Promise<Uint8Array[]> {
   const { tensor, rows, ranges } = source;
   const elementBytes = bytesPerElement(tensor.dtype);
   if (tensor.strides !== undefined) {
     const bytes = new Uint8Array(rows * elementBytes);
-    readStrided(source, { start: 0, end: rows }, bytes);
+    readStrided(source, { start: 0, end: rows }, bytes, checksums);
     return [bytes];
   }
   return Promise.all(
-    ranges.map(({ start, end }) =>
-      readFileRange(tensor.file, tensor.offset + start * elementBytes, (end - start) * elementBytes),
-    ),
+    ranges.map(async ({ start, end }) => {
+      const position = tensor.offset + start * elementBytes;
+      const bytes = await readFileRange(tensor.file, position, (end - start) * elementBytes);
+      checksums.add(tensor, bytes, position);
+      return bytes;
+    }),
   );
 }
 
