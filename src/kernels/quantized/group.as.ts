@@ -5,16 +5,21 @@
 //
 // int4: scale and zero of a group minimise the sum of e (w - s (q - z))^2 with the weight e = |w| + the root mean square of the
 // group, over steps of a grid of scales, for each of which the rounded q give scale and zero by least squares (the search of
-// llama.cpp's Q4_K in its idea: "make_qkx2_quants", here with a scale and a zero that are stored in eight bits each). The row's
-// scale is then chosen for the largest of its groups; each group takes the best of the two stored scales around its own.
+// llama.cpp's Q4_K in its idea: "make_qkx2_quants"); the best is then fitted to its own q again, a few times. The row's scale is
+// chosen for the largest of its groups. Scale and zero are stored in eight bits each: a group takes the best of the four stored
+// scales around its own, each with the zero that suits it.
 
 import { f16Scale } from "../linear/widen.as";
 import { LARGEST_SCALE, scaleOfByte } from "./layout.as";
 
 /** Steps of the search's grid, and how far it reaches: the range of 15 steps is tried as 15 + FIRST .. 15 + FIRST + STEPS * STEP. */
-const STEPS: i32 = 20;
+const STEPS: i32 = 5;
 const FIRST: f32 = -1.0;
-const STEP: f32 = 0.1;
+const STEP: f32 = 0.5;
+/** Zeros that are tried with each stored scale. */
+const ZEROS: i32 = 2;
+/** How often the best of the grid is fitted anew. */
+const REFITS: i32 = 3;
 
 /** Whether every weight was a number since `expectFinite`. */
 let isFinite: i32 = 1;
@@ -111,16 +116,21 @@ function searchGroup(x: usize, to: usize): f32 {
   const e0 = sum4(sumE), w0 = sum4(sumW);
   let bestScale = (high - low) / <f32>15.0, bestZero = -low / bestScale;
   let bestError = errorOf(x, rms, bestScale, bestZero);
-  for (let step = 0; step <= STEPS; step++) {
-    const factor = (<f32>15.0 + FIRST + STEP * <f32>step) / (high - low);
+  // Behind the grid's steps the best so far is fitted to the q that it gives.
+  for (let step = 0; step <= STEPS + REFITS; step++) {
+    let factor = (<f32>15.0 + FIRST + STEP * <f32>step) / (high - low), start = -low * factor;
+    if (step > STEPS) {
+      factor = <f32>1.0 / bestScale;
+      start = bestZero;
+    }
     // q of each number, and the sums of e q, e q^2, e q w.
-    const f = f32x4.splat(factor), start = f32x4.splat(low);
+    const f = f32x4.splat(factor), shift = f32x4.splat(start);
     const zero = f32x4.splat(0), top = f32x4.splat(15);
     let sumQ = zero, sumQQ = zero, sumQW = zero;
     for (let i: usize = 0; i < 128; i += 16) {
       const v = v128.load(x + i);
       const e = f32x4.add(rms, f32x4.abs(v));
-      const q = f32x4.pmin(f32x4.pmax(f32x4.nearest(f32x4.mul(f32x4.sub(v, start), f)), zero), top);
+      const q = f32x4.pmin(f32x4.pmax(f32x4.nearest(f32x4.add(f32x4.mul(v, f), shift)), zero), top);
       const eq = f32x4.mul(e, q);
       sumQ = f32x4.add(sumQ, eq);
       sumQQ = f32x4.add(sumQQ, f32x4.mul(eq, q));
@@ -164,6 +174,22 @@ function errorOf(x: usize, rms: v128, scale: f32, z: f32): f32 {
   return sum4(sum);
 }
 
+/** The zero that minimises the sum of e (w - s (q - z))^2 over 32 numbers, each with the q that is best with the zero z. */
+function bestZeroOf(x: usize, rms: v128, scale: f32, z: f32): f32 {
+  const factor = f32x4.splat(<f32>1.0 / scale), shift = f32x4.splat(z);
+  const zero = f32x4.splat(0), top = f32x4.splat(15);
+  let sum = zero, weight = zero;
+  for (let i: usize = 0; i < 128; i += 16) {
+    const v = v128.load(x + i);
+    const e = f32x4.add(rms, f32x4.abs(v));
+    const exact = f32x4.mul(v, factor);
+    const q = f32x4.pmin(f32x4.pmax(f32x4.nearest(f32x4.add(exact, shift)), zero), top);
+    sum = f32x4.add(sum, f32x4.mul(f32x4.sub(q, exact), e));
+    weight = f32x4.add(weight, e);
+  }
+  return sum4(sum) / sum4(weight);
+}
+
 /** The two bytes of a group, zero and scale, whose weights are nearest to 32 numbers. */
 export function storedOf(x: usize, scale: f32, z: f32, rowScale: f32): u32 {
   if (!(scale > 0)) return 0;
@@ -176,15 +202,18 @@ export function storedOf(x: usize, scale: f32, z: f32, rowScale: f32): u32 {
     if (scaleOfByte(below | bit) * rowScale <= scale) below |= bit;
   }
   let best: u32 = 0, bestError = Infinity as f32;
-  for (let byte = below; byte <= min(below + 1, 255); byte++) {
+  for (let byte = max(below - 1, 0); byte <= min(below + 2, 255); byte++) {
     const s = scaleOfByte(byte) * rowScale;
-    // The group's least number stays where it was.
-    const sixteenths = nearest<f32>(((z * scale) / s) * <f32>16.0);
-    const center = <i32>max<f32>(0.0, min<f32>(255.0, sixteenths));
-    const error = errorOf(x, rms, s, <f32>center * <f32>0.0625);
-    if (error < bestError) {
-      bestError = error;
-      best = <u32>center | (<u32>byte << 8);
+    // The group's least number stays where it was, at first.
+    let zero = (z * scale) / s;
+    for (let round = 0; round < ZEROS; round++) {
+      const center = <i32>max<f32>(0.0, min<f32>(255.0, nearest<f32>(zero * <f32>16.0)));
+      const error = errorOf(x, rms, s, <f32>center * <f32>0.0625);
+      if (error < bestError) {
+        bestError = error;
+        best = <u32>center | (<u32>byte << 8);
+      }
+      zero = bestZeroOf(x, rms, s, zero);
     }
   }
   return best;

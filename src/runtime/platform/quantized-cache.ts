@@ -14,7 +14,7 @@ import { cacheDirectory } from "./cache-directory.ts";
 import { freeBytes } from "./file-store.ts";
 
 /** Grows with every change of what weights become or how they lie in a file: older files are not read then. */
-const SCHEME = 1;
+const SCHEME = 2;
 const MAGIC = "model-compose quantized weights\n";
 const DATA_ALIGNMENT = 4096;
 /** What stays free on the drive. */
