@@ -94,7 +94,7 @@ describe("beam search", () => {
     const ends = [EOS, 7, 11];
     const { generator, executable } = create({ eosTokenIds: ends, lifted: { tokens: ends, by: 8 } });
     // So high a penalty of short sequences lets the search go on to its bound.
-    const options = { numBeams: 4, maxNewTokens: 6, lengthPenalty: 8, earlyStopping: "never" } as const;
+    const options = { numBeams: 4, maxNewTokens: 6, lengthPenalty: 7, earlyStopping: "never" } as const;
     await generator.generate("abc", options);
     expect(executable.passes.map(({ tokens }) => tokens.length)).toEqual([3, 4, 4, 4, 4, 4]);
   });
