@@ -102,6 +102,7 @@ describe("auto", () => {
     ]);
     expect(details).toEqual([
       "No GPU is used: There is no WebGPU adapter on this machine.\nerror: XDG_RUNTIME_DIR is not set",
+      expect.stringMatching(/^Kernels: (wide-256|relaxed-128|baseline), integers by (vnni|dot16|plain)\.$/),
     ]);
   });
 
