@@ -24,6 +24,12 @@ describe("resolveRuntimeOptions", () => {
       prefill: "exact",
       contextLength: undefined,
       precision: "stored",
+      kernels: undefined,
+      maxBeams: undefined,
+      quantization: "none",
+      activations: "int8",
+      quantizedCache: true,
+      kvPrecision: "float32",
     };
     for (const options of [{}, { device: "auto" }, { precision: "stored" }, { prefill: "exact" }]) {
       expect(resolveRuntimeOptions(options as RuntimeOptions)).toEqual(nothing);
@@ -38,8 +44,10 @@ describe("resolveRuntimeOptions", () => {
         contextLength: 500,
         precision: "bfloat16",
         gpuMemory: 8e9,
+        kvPrecision: "float16",
       }),
     ).toEqual({
+      ...nothing,
       device: { kind: "wasm" },
       threads: 3,
       gpuMemory: 8e9,
@@ -47,7 +55,15 @@ describe("resolveRuntimeOptions", () => {
       prefill: "exact",
       contextLength: 500,
       precision: "bfloat16",
+      kvPrecision: "float16",
     });
+  });
+
+  test.each(["fp16", "int8", "", 16, null])("a KV cache cannot hold %j", (kvPrecision) => {
+    const error = errorOf({ kvPrecision });
+    expect(error.code).toBe("invalid-argument");
+    expect(error.message).toMatch(/"kvPrecision" must be one of float32, float16; found /);
+    expect(error.parameter).toBe("kvPrecision");
   });
 
   test.each([
