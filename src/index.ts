@@ -39,6 +39,7 @@ export type {
   Activations,
   DeviceInfo,
   DeviceRequest,
+  KvPrecision,
   Precision,
   PrefillMode,
 } from "./runtime/device-types.ts";

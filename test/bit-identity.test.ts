@@ -42,20 +42,24 @@ function randomPasses(random: () => number, maxRows: number): Row[][] {
 }
 
 test.each([
-  ["smollm3-bf16", bestKernelBuild().build, "none"],
-  ["smollm3-f16", bestKernelBuild().build, "none"],
-  ["smollm3", "relaxed-128", "none"],
-  ["gpt2", "baseline", "none"],
-  ["smollm3-bf16", bestKernelBuild().build, "int4"],
-  ["smollm3", "relaxed-128", "int8"],
-  ["gpt2", "baseline", "int4"],
-] as const)("%s, %s, %s: random passes, batches and threads", async (name, kernelBuild, quantization) => {
+  ["smollm3-bf16", bestKernelBuild().build, "none", "float32"],
+  ["smollm3-f16", bestKernelBuild().build, "none", "float32"],
+  ["smollm3", "relaxed-128", "none", "float32"],
+  ["gpt2", "baseline", "none", "float32"],
+  ["smollm3-bf16", bestKernelBuild().build, "int4", "float32"],
+  ["smollm3", "relaxed-128", "int8", "float32"],
+  ["gpt2", "baseline", "int4", "float32"],
+  ["smollm3-bf16", bestKernelBuild().build, "none", "float16"],
+  ["smollm3", "relaxed-128", "int8", "float16"],
+  ["gpt2", "baseline", "none", "float16"],
+] as const)("%s, %s, %s, KV %s: random passes, batches and threads", async (...args) => {
+  const [name, kernelBuild, quantization, kvPrecision] = args;
   const golden = await openGolden(name);
   const random = randomSource(name.length);
   const sequences = Array.from({ length: SLOTS }, () =>
     Array.from({ length: LENGTH }, () => Math.floor(random() * Math.min(300, golden.program.vocabSize))),
   );
-  const options = { contextLength: LENGTH + 1, slots: SLOTS, quantization };
+  const options = { contextLength: LENGTH + 1, slots: SLOTS, quantization, kvPrecision };
 
   // What is right: every sequence alone, one token at a time, on one thread.
   const expected: Float32Array[][] = [];

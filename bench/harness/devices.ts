@@ -19,13 +19,13 @@ import type { Subject } from "./subject.ts";
 export async function wasmDevice(
   { program, checkpoint, contextLength }: Subject,
   flags: Pick<BenchFlags, "threads" | "kernelBuild" | "integerDot" | "quantization" | "activations"> &
-    Partial<Pick<BenchFlags, "quantizedCache" | "model">>,
+    Partial<Pick<BenchFlags, "kvPrecision" | "quantizedCache" | "model">>,
   progress: Progress,
 ): Promise<BenchDevice> {
-  const { threads, kernelBuild, integerDot, quantization, activations } = flags;
+  const { threads, kernelBuild, integerDot, quantization, activations, kvPrecision } = flags;
   const backend = new WasmBackend({ threads, kernelBuild, integerDot });
   const quantizedCache = flags.quantizedCache === true ? flags.model : undefined;
-  const options = { contextLength, slots: 1, quantization, activations, quantizedCache };
+  const options = { contextLength, slots: 1, quantization, activations, kvPrecision, quantizedCache };
   const isInteger = quantization !== "none" && activations === "int8";
   const { memory } = await backend.prepare(program, checkpoint, options);
   const memoryNotice = checkMemory(memory, contextLength);

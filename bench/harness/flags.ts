@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import type { Dot, KernelBuild } from "../../src/kernels/wasm-module.ts";
 import { errorMessage, ModelComposeError } from "../../src/base/errors.ts";
-import type { Activations, PrefillMode } from "../../src/runtime/device-types.ts";
+import type { Activations, KvPrecision, PrefillMode } from "../../src/runtime/device-types.ts";
 import type { Quantization } from "../../src/runtime/held-formats.ts";
 import { KERNEL_CHOICES, kernelChoice } from "../../src/runtime/kernel-choice.ts";
 import { resolveRuntimeOptions, type DeviceChoice } from "../../src/runtime/load-options.ts";
@@ -26,6 +26,7 @@ The CPU:
                             multiplies integers (default: the best that runs here)
   --no-quantized-cache      quantise at every load (default: the first load keeps quantised weights on disk)
   --activations TYPE        with quantised weights: int8 (default) or float32
+  --kv-precision TYPE       what the KV cache holds: float32 (default) or float16
 The GPU:
   --prefill MODE            exact (default), f16 or subgroup-matrix
   --check                   compare logits and tokens with those of the CPU
@@ -52,6 +53,7 @@ export interface BenchFlags {
   integerDot: Dot | undefined;
   quantization: Quantization;
   activations: Activations;
+  kvPrecision: KvPrecision;
   quantizedCache: boolean;
   prefill: PrefillMode;
   check: boolean;
@@ -94,8 +96,10 @@ export function readFlags(args: string[]): Command {
     prefill: values.prefill as PrefillMode | undefined,
     quantization: values.quantization as Quantization | undefined,
     activations: values.activations as Activations | undefined,
+    kvPrecision: values["kv-precision"] as KvPrecision | undefined,
   };
-  const { device, prefill, quantization, activations } = asUsage(() => resolveRuntimeOptions(request));
+  const options = asUsage(() => resolveRuntimeOptions(request));
+  const { device, prefill, quantization, activations, kvPrecision } = options;
   if (quantization === "auto") {
     throw usageError(
       "--quantization must be none, int8 or int4: what is measured is not left to the machine.",
@@ -110,7 +114,9 @@ export function readFlags(args: string[]): Command {
   const chosen = chooseDevice(device);
   refuse(
     values,
-    chosen.kind === "wasm" ? ["check", "profile"] : ["kernel-build", "activations", "no-quantized-cache"],
+    chosen.kind === "wasm"
+      ? ["check", "profile"]
+      : ["kernel-build", "activations", "kv-precision", "no-quantized-cache"],
     `--device ${chosen.kind}`,
   );
   const flags: BenchFlags = {
@@ -125,6 +131,7 @@ export function readFlags(args: string[]): Command {
     ...kernelBuild(values["kernel-build"]),
     quantization,
     activations,
+    kvPrecision,
     quantizedCache: values["no-quantized-cache"] !== true,
     prefill,
     check: values.check === true,
@@ -150,6 +157,7 @@ function encodeFlags(values: Values): EncodeFlags {
       "kernel-build",
       "quantization",
       "activations",
+      "kv-precision",
       "check",
       "profile",
       "contended",
@@ -194,6 +202,7 @@ function parse(args: string[]) {
         "kernel-build": { type: "string" },
         quantization: { type: "string" },
         activations: { type: "string" },
+        "kv-precision": { type: "string" },
         "no-quantized-cache": { type: "boolean" },
         prefill: { type: "string" },
         check: { type: "boolean" },

@@ -312,6 +312,10 @@ function generateFlags(command: Command): Command {
       "--activations <type>",
       "with quantised weights on the CPU: int8 (default, fast) or float32 (exact products, slow)",
     )
+    .option(
+      "--kv-precision <precision>",
+      "what the KV cache holds: float32 (default) or float16 (half the memory; the CPU's so far)",
+    )
     .option("--no-quantized-cache", "neither keep quantised weights on disk nor take them from there")
     .option(
       "--context-length <n>",

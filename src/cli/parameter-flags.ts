@@ -18,6 +18,7 @@ const ofGenerate: Flags = {
   precision: "--precision",
   quantization: "--quantization",
   activations: "--activations",
+  kvPrecision: "--kv-precision",
   contextLength: "--context-length",
   maxBeams: "--num-beams",
   maxNewTokens: "--max-tokens",

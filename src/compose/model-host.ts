@@ -167,6 +167,7 @@ export class ModelHost {
       precision: component.precision,
       quantization: component.quantization,
       activations: component.activations,
+      kvPrecision: component.kvPrecision,
       architecture: component.architecture,
       family: component.family,
       chat: needsChatTemplate(component),

@@ -149,6 +149,7 @@ export interface Kernels {
     depth: number,
     block: Address,
     offset: number,
+    half: number,
   ): void;
   pack_queries(
     q: Address,
@@ -180,7 +181,9 @@ export interface Kernels {
     counts: Address,
     state: Address,
     scratch: Address,
+    widened: Address,
   ): void;
+  widen_half(p: Address, count: number, out: Address): void;
   finish(
     state: Address,
     rows: number,

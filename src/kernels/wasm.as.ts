@@ -4,6 +4,7 @@ export { activate } from "./activate/activate.as";
 export { add } from "./add/add.as";
 export { append } from "./append/append.as";
 export { attend, attend_row, combine, finish, pack_queries, reset_state } from "./attention/attention.as";
+export { widen_half } from "./attention/widen-half.as";
 export { embed } from "./embed/embed.as";
 export { gate } from "./gate/gate.as";
 export { broadcast } from "./linear/broadcast.as";

@@ -186,6 +186,7 @@ async function load(
       slots,
       format,
       activations: request.activations,
+      kvPrecision: request.kvPrecision,
       quantizedCache: request.quantizedCache ? pathOrHubId : undefined,
     },
     hooks: {

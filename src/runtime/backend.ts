@@ -15,7 +15,7 @@
 import type { FloatFormat } from "../kernels/format.ts";
 import type { ModelComposeError } from "../base/errors.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
-import type { Activations, DeviceInfo } from "./device-types.ts";
+import type { Activations, DeviceInfo, KvPrecision } from "./device-types.ts";
 import type { Quantization } from "./held-formats.ts";
 import type { Program } from "./program.ts";
 import type { SequenceRules } from "./sampling/token-rules.ts";
@@ -44,6 +44,8 @@ export interface ExecutableOptions {
   quantization?: Quantization;
   /** How activations are multiplied with quantised weights on the CPU. Default "int8". */
   activations?: Activations;
+  /** What the KV cache holds. Default "float32". */
+  kvPrecision?: KvPrecision;
   /** Keeps quantised weights on disk, and takes them from there the next time, under this name for people. Default: does not. */
   quantizedCache?: string;
 }

@@ -31,5 +31,8 @@ export type PrefillMode = "exact" | "f16" | "subgroup-matrix";
  */
 export type Activations = "int8" | "float32";
 
+/** What the KV cache holds: "float32", all of every key and value; "float16", their nearest f16 numbers, half the bytes. */
+export type KvPrecision = "float32" | "float16";
+
 /** How weights are held in memory that are not quantised; the CPU converts them to another than the checkpoint has. */
 export type Precision = "stored" | "float32" | "float16" | "bfloat16";

@@ -24,10 +24,12 @@ describe("resolveRuntimeOptions", () => {
       prefill: "exact",
       contextLength: undefined,
       precision: "stored",
+      kernels: undefined,
+      maxBeams: undefined,
       quantization: "none",
       activations: "int8",
       quantizedCache: true,
-      kernels: undefined,
+      kvPrecision: "float32",
     };
     for (const options of [{}, { device: "auto" }, { precision: "stored" }, { prefill: "exact" }]) {
       expect(resolveRuntimeOptions(options as RuntimeOptions)).toEqual(nothing);
@@ -46,8 +48,10 @@ describe("resolveRuntimeOptions", () => {
         quantizedCache: false,
         kernelBuild: "relaxed-128+dot16",
         gpuMemory: 8e9,
+        kvPrecision: "float16",
       }),
     ).toEqual({
+      ...nothing,
       device: { kind: "wasm" },
       threads: 3,
       gpuMemory: 8e9,
@@ -59,6 +63,7 @@ describe("resolveRuntimeOptions", () => {
       activations: "float32",
       quantizedCache: false,
       kernels: { kernelBuild: "relaxed-128", integerDot: "dot16" },
+      kvPrecision: "float16",
     });
   });
 
@@ -93,6 +98,13 @@ describe("resolveRuntimeOptions", () => {
     const error = errorOf({ precision });
     expect(error).toMatchObject({ code: "unsupported", parameter: "precision" });
     expect(error.message).toContain(`Ask for it as quantization: '${precision}'.`);
+  });
+
+  test.each(["fp16", "int8", "", 16, null])("a KV cache cannot hold %j", (kvPrecision) => {
+    const error = errorOf({ kvPrecision });
+    expect(error.code).toBe("invalid-argument");
+    expect(error.message).toMatch(/"kvPrecision" must be one of float32, float16; found /);
+    expect(error.parameter).toBe("kvPrecision");
   });
 
   test.each([

@@ -1,7 +1,7 @@
 /** What a caller may ask of the runtime when a model is loaded: the device, and what the model takes on it. */
 import { inspect } from "node:util";
 import { ModelComposeError } from "../base/errors.ts";
-import type { Activations, DeviceRequest, Precision, PrefillMode } from "./device-types.ts";
+import type { Activations, DeviceRequest, KvPrecision, Precision, PrefillMode } from "./device-types.ts";
 import { KERNEL_CHOICES, kernelChoice, type KernelChoice } from "./kernel-choice.ts";
 import { QUANTIZATIONS, type Quantization } from "./held-formats.ts";
 
@@ -32,6 +32,11 @@ export interface RuntimeOptions {
   quantization?: Quantization | "auto";
   /** How the CPU multiplies with quantised weights. Default "int8". */
   activations?: Activations;
+  /**
+   * What the KV cache holds: "float32" (default), or "float16", which takes half the memory. Keys and values are then rounded to
+   * the nearest; beyond ±65504 they become that. The CPU's so far.
+   */
+  kvPrecision?: KvPrecision;
   /**
    * Whether quantised weights are kept in the cache folder (MODEL_COMPOSE_CACHE_DIR, else the system's), from where the next
    * load takes them. Default true.
@@ -74,10 +79,13 @@ export interface ResolvedLoad {
   precision: Precision;
   quantization: Quantization | "auto";
   activations: Activations;
+  kvPrecision: KvPrecision;
   quantizedCache: boolean;
 }
 
 const ACTIVATIONS: readonly Activations[] = ["int8", "float32"];
+
+const KV_PRECISIONS: readonly KvPrecision[] = ["float32", "float16"];
 
 const PRECISIONS: readonly Precision[] = ["stored", "float32", "float16", "bfloat16"];
 
@@ -90,6 +98,7 @@ const OPTION_NAMES: Readonly<Record<keyof RuntimeOptions, true>> = {
   precision: true,
   quantization: true,
   activations: true,
+  kvPrecision: true,
   quantizedCache: true,
   contextLength: true,
   maxBeams: true,
@@ -121,7 +130,8 @@ export function resolveRuntimeOptions(options: RuntimeOptions): ResolvedLoad {
   return {
     precision: resolvePrecision(options.precision),
     quantization: resolveQuantization(options.quantization),
-    activations: resolveActivations(options.activations),
+    activations: oneOf("activations", options.activations, ACTIVATIONS),
+    kvPrecision: oneOf("kvPrecision", options.kvPrecision, KV_PRECISIONS),
     quantizedCache: options.quantizedCache !== false,
     device,
     gpuMemory: count("gpuMemory", options.gpuMemory, Number.MAX_SAFE_INTEGER),
@@ -187,15 +197,16 @@ function resolveQuantization(quantization: unknown): Quantization | "auto" {
   );
 }
 
-function resolveActivations(activations: unknown): Activations {
-  const found = ACTIVATIONS.find((name) => name === (activations ?? "int8"));
+/** The value of an option that has one of some names, of which the first is the default. */
+function oneOf<T extends string>(option: string, value: unknown, names: readonly T[]): T {
+  const found = value === undefined ? names[0] : names.find((name) => name === value);
   if (found !== undefined) {
     return found;
   }
   throw new ModelComposeError(
     "invalid-argument",
-    `The option "activations" must be one of ${ACTIVATIONS.join(", ")}; found ${inspect(activations)}.`,
-    { remedy: "Correct it or leave it out.", parameter: "activations" },
+    `The option "${option}" must be one of ${names.join(", ")}; found ${inspect(value)}.`,
+    { remedy: "Correct it or leave it out.", parameter: option },
   );
 }
 

@@ -156,3 +156,15 @@ export function worstError(
         `expected ${expected[at]} within ${allowed(at)}`;
   return { ratio, text };
 }
+
+/** The f16 number nearest to a value, ties to the even one; what is finite beyond ±65504 becomes that. */
+export function nearestF16(value: number): number {
+  if (!Number.isFinite(value) || value === 0) {
+    return value;
+  }
+  const step = 2 ** (Math.max(Math.floor(Math.log2(Math.abs(value))), -14) - 10);
+  const steps = value / step;
+  const below = Math.floor(steps);
+  const isDown = steps - below < 0.5 || (steps - below === 0.5 && below % 2 === 0);
+  return Math.max(-65504, Math.min(65504, (isDown ? below : below + 1) * step));
+}

@@ -37,6 +37,7 @@ export interface GenerateFlags extends DeviceFlags {
   readonly precision?: string;
   readonly quantization?: string;
   readonly activations?: string;
+  readonly kvPrecision?: string;
   readonly quantizedCache?: boolean;
   readonly contextLength?: number;
   readonly json?: boolean;
@@ -215,6 +216,7 @@ function loadOptions(flags: GenerateFlags): LoadOptions {
     precision: flags.precision as Precision | undefined,
     quantization: flags.quantization as LoadOptions["quantization"],
     activations: flags.activations as LoadOptions["activations"],
+    kvPrecision: flags.kvPrecision as LoadOptions["kvPrecision"],
     quantizedCache: flags.quantizedCache,
   };
 }

@@ -4,7 +4,7 @@ import { fileNeeds } from "./context-needs.ts";
 
 /** Components with the same key share one loaded model. */
 export function modelKey(component: ModelComponent): string {
-  const { model, device, precision, quantization, activations = null } = component;
+  const { model, device, precision, quantization, activations = null, kvPrecision = null } = component;
   const { contextLength = null, passTimeout = null } = component;
   const hub = { ...model.hub, token: undefined };
   const kind = [component.architecture ?? null, component.family ?? null];
@@ -16,6 +16,7 @@ export function modelKey(component: ModelComponent): string {
     precision,
     quantization,
     activations,
+    kvPrecision,
     ...kind,
     contextLength,
     passTimeout,

@@ -1,4 +1,4 @@
-import type { Activations, Precision } from "../../runtime/device-types.ts";
+import type { Activations, KvPrecision, Precision } from "../../runtime/device-types.ts";
 import type { Quantization } from "../../runtime/held-formats.ts";
 import type { Architecture } from "../../runtime/generation/types.ts";
 import type { HubOptions } from "../../models/hub/options.ts";
@@ -202,6 +202,8 @@ export interface ModelComponent extends ComponentBase {
   readonly quantization: Quantization | "auto";
   /** How the CPU multiplies with quantised weights. Absent: the library's default. */
   readonly activations?: Activations;
+  /** What the KV cache holds. Absent: the library's default. */
+  readonly kvPrecision?: KvPrecision;
   /** Upper bound on the capacity of the KV cache, in tokens. */
   readonly contextLength?: number;
   /** Number of beams that calls may ask for: each takes a KV cache of its own. Absent: what the actions name. */

@@ -14,6 +14,7 @@ const keys: Partial<Record<LibraryName, string>> = {
   precision: "precision",
   quantization: "quantization",
   activations: "activations",
+  kvPrecision: "kv_precision",
   device: "device",
   contextLength: "context_length",
   maxBeams: "max_beams",

@@ -236,7 +236,7 @@ export function deviceOf(name: string): string | undefined {
 const FOUR_BITS = 'Write "quantization: int4", which takes as little memory.';
 
 /** What weights are held as. */
-type HeldAs = Pick<ModelComponent, "precision" | "quantization" | "activations">;
+type HeldAs = Pick<ModelComponent, "precision" | "quantization" | "activations" | "kvPrecision">;
 
 /**
  * Reads `precision` and `quantization`. As in the Python model-compose the second may name a precision too; both may not name
@@ -251,6 +251,7 @@ function readPrecision(reader: MappingReader, problems: ProblemList): HeldAs {
   });
   const entry = reader.take("quantization");
   const activations = reader.choice("activations", ["int8", "float32"]);
+  const kvPrecision = reader.choice("kv_precision", ["float32", "float16"]);
   let node = entry?.value;
   const inner =
     node?.kind === "mapping"
@@ -264,7 +265,7 @@ function readPrecision(reader: MappingReader, problems: ProblemList): HeldAs {
   const names = ["none", "int8", "int4", "auto", ...PRECISION_NAMES] as const;
   const named = node && reader.choiceOf("quantization", node, names, { fp4: FOUR_BITS, nf4: FOUR_BITS });
   if (named === "int8" || named === "int4" || named === "auto") {
-    return { precision: PRECISIONS[precision ?? "auto"], quantization: named, activations };
+    return { precision: PRECISIONS[precision ?? "auto"], quantization: named, activations, kvPrecision };
   }
   const given = [precision, named].filter((name) => name !== undefined).map((name) => PRECISIONS[name]);
   const [first = "stored", second = "stored"] = given.filter((name) => name !== "stored");
@@ -275,7 +276,7 @@ function readPrecision(reader: MappingReader, problems: ProblemList): HeldAs {
       'Remove "quantization".',
     );
   }
-  return { precision: first, quantization: "none", activations };
+  return { precision: first, quantization: "none", activations, kvPrecision };
 }
 
 const PRECISION_NAMES = ["float32", "float16", "bfloat16", "fp32", "fp16", "bf16"] as const;

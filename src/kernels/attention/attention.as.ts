@@ -14,6 +14,7 @@
 import { BLOCK, headBytes } from "../common/kv-block.as";
 import { exp1, exp4, madd, maxLanes, sumLanes } from "../common/simd.as";
 import { heightOf, tileF32, tileScores, zeros } from "../linear/tile.as";
+import { widen_half } from "./widen-half.as";
 
 /**
  * Packs q times `scale` into `out`. q is at the first head of the group: rows `stride` bytes apart, `group`
@@ -60,15 +61,21 @@ function visibleTo(visible: usize, query: i32): i32 {
 
 /**
  * The partial states of `queries` over one KV head of one block, from nothing. visible: [queries] i32, see visibleTo;
- * scores: scratch of queries x 64 f32. A query that sees nothing gets a largest score of -infinity.
+ * scores: scratch of queries x 64 f32; widened: 0, or, where the block is f16, scratch of a panel of f32, 16 x max(depth, 64).
+ * A query that sees nothing gets a largest score of -infinity.
  */
 function attendBlock(
   q: usize, queries: i32, depth: i32, block: usize, visible: usize, most: i32, partial: usize, scores: usize,
+  widened: usize,
 ): void {
   const record = (<usize>depth << 2) + 16;
   const panel = <usize>depth << 6;
   for (let p = 0; p < most; p += 16) {
-    const keys = block + <usize>(p >> 4) * panel;
+    let keys = block + <usize>(p >> 4) * (widened ? panel >> 1 : panel);
+    if (widened) {
+      widen_half(keys, depth * 16, widened);
+      keys = widened;
+    }
     let a = q;
     for (let t = 0; t < queries; ) {
       const height = heightOf(queries - t);
@@ -88,9 +95,13 @@ function attendBlock(
     tail += record;
   }
 
-  const values = block + (headBytes(depth) >> 1);
+  const values = block + (headBytes(depth) >> (widened ? 2 : 1));
   for (let d = 0; d < depth; d += 16) {
-    const panelOfValues = values + (<usize>((d >> 4) * BLOCK) << 6);
+    let panelOfValues = values + (<usize>((d >> 4) * BLOCK) << (widened ? 5 : 6));
+    if (widened) {
+      widen_half(panelOfValues, most * 16, widened);
+      panelOfValues = widened;
+    }
     for (let t = 0; t < queries; ) {
       const height = heightOf(queries - t);
       const out = partial + <usize>t * record + (<usize>d << 2);
@@ -137,7 +148,7 @@ function softmax(s: usize, visible: i32, width: i32, tail: usize): void {
 }
 
 /**
- * Folds one KV head of one block into the states. visible: [queries] i32, see visibleTo; scratch: queries x 64 f32, then
+ * Folds one KV head of one block of f32 into the states. visible: [queries] i32, see visibleTo; scratch: queries x 64 f32, then
  * `queries` records.
  */
 export function attend(
@@ -147,7 +158,7 @@ export function attend(
   for (let m = 0; m < queries; m++) most = max(most, visibleTo(visible, m) & 255);
   if (most == 0) return;
   let partial = scratch + (<usize>(queries * BLOCK) << 2);
-  attendBlock(q, queries, depth, block, visible, most, partial, scratch);
+  attendBlock(q, queries, depth, block, visible, most, partial, scratch, 0);
   const bytes = <usize>depth << 2;
   for (let m = 0; m < queries; m++) {
     const largest = load<f32>(partial + bytes);
@@ -179,16 +190,17 @@ function merge(state: v128, keep: v128, partial: v128, weight: v128): v128 {
 /**
  * Attends with one row's queries of all KV heads to one block, from empty states: the decode path. q: [kvHeads] packed
  * groups; state: [kvHeads x group] records; visible: one word for all queries, as for attend; counts: scratch of
- * `group` i32; scratch: group x 64 f32.
+ * `group` i32; scratch: group x 64 f32; widened: 0 where the block is f32, else as for attendBlock.
  */
 export function attend_row(
   q: usize, kvHeads: i32, group: i32, depth: i32, block: usize, visible: i32, counts: usize, state: usize, scratch: usize,
+  widened: usize,
 ): void {
   for (let m = 0; m < group; m++) store<i32>(counts + (<usize>m << 2), visible);
   for (let h = 0; h < kvHeads; h++) {
-    attendBlock(q, group, depth, block, counts, visible & 255, state, scratch);
+    attendBlock(q, group, depth, block, counts, visible & 255, state, scratch, widened);
     q += <usize>(group * depth) << 2;
-    block += headBytes(depth);
+    block += headBytes(depth) >> (widened ? 1 : 0);
     state += <usize>group * ((<usize>depth << 2) + 16);
   }
 }

@@ -4,7 +4,13 @@
  */
 import { afterEach, describe, expect, test } from "vitest";
 import { BUILDS, WasmLab, type Region } from "../../../test/support/wasm-lab.ts";
-import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "../../../test/support/numbers.ts";
+import {
+  nearestF16,
+  normalNumbers,
+  randomSource,
+  UNIT_ROUNDOFF,
+  worstError,
+} from "../../../test/support/numbers.ts";
 import { PANEL } from "../format.ts";
 import { KV_BLOCK, roundUp } from "../../runtime/wasm/plan.ts";
 
@@ -30,8 +36,13 @@ interface Data extends Case {
   blocks: Region[];
 }
 
-describe.each(BUILDS)("%s", (build) => {
+const CASES = BUILDS.flatMap((build) => [[build, "f32"] as const, [build, "f16"] as const]);
+
+describe.each(CASES)("%s, a cache of %s", (build, format) => {
   const lab = new WasmLab(build, 16);
+  const half = format === "f16" ? 1 : 0;
+  /** Numbers as the cache holds them. */
+  const held = (numbers: Float32Array): Float32Array => (half ? numbers.map(nearestF16) : numbers);
 
   afterEach(() => {
     lab.checkGuards();
@@ -46,13 +57,13 @@ describe.each(BUILDS)("%s", (build) => {
     const keys = normalNumbers(positions * row, random);
     const values = normalNumbers(positions * row, random);
     const blocks = Array.from({ length: Math.ceil(positions / KV_BLOCK) }, () =>
-      lab.take(kvHeads * 2 * KV_BLOCK * depth),
+      lab.take((kvHeads * 2 * KV_BLOCK * depth) / (half ? 2 : 1)),
     );
     // What a slot held before must not matter, but the columns that complete `depth` are zero and stay zero.
     for (const block of blocks) {
       const [key, value] = [lab.take(row, NaN), lab.take(row, NaN)];
       for (let p = 0; p < KV_BLOCK; p++) {
-        lab.kernels.append(key.address, value.address, kvHeads, headDim, depth, block.address, p);
+        lab.kernels.append(key.address, value.address, kvHeads, headDim, depth, block.address, p, half);
       }
     }
     const [key, value] = [lab.take(row), lab.take(row)];
@@ -60,9 +71,18 @@ describe.each(BUILDS)("%s", (build) => {
       key.f32.set(keys.subarray(p * row, (p + 1) * row));
       value.f32.set(values.subarray(p * row, (p + 1) * row));
       const block = blocks[Math.floor(p / KV_BLOCK)];
-      lab.kernels.append(key.address, value.address, kvHeads, headDim, depth, block.address, p % KV_BLOCK);
+      lab.kernels.append(
+        key.address,
+        value.address,
+        kvHeads,
+        headDim,
+        depth,
+        block.address,
+        p % KV_BLOCK,
+        half,
+      );
     }
-    return { ...shape, depth, scale: headDim ** -0.5, keys, values, blocks };
+    return { ...shape, depth, scale: headDim ** -0.5, keys: held(keys), values: held(values), blocks };
   }
 
   /** softmax(q k / sqrt(headDim)) v over positions [start, visible), in f64; and what f32 may err by. */
@@ -146,6 +166,7 @@ describe.each(BUILDS)("%s", (build) => {
     const partials = lab.take(used * heads * record, NaN);
     const counts = lab.take(group);
     const scratch = lab.take(heads * KV_BLOCK, NaN);
+    const widened = half ? lab.take(16 * Math.max(depth, KV_BLOCK), NaN).address : 0;
     for (let b = 0; b < used; b++) {
       lab.kernels.attend_row(
         packed.address,
@@ -157,6 +178,7 @@ describe.each(BUILDS)("%s", (build) => {
         counts.address,
         partials.address + b * heads * record * 4,
         scratch.address,
+        widened,
       );
     }
     const out = lab.take(heads * headDim, NaN);
@@ -180,6 +202,15 @@ describe.each(BUILDS)("%s", (build) => {
     const scratch = lab.take(count * (KV_BLOCK + depth + 4), NaN);
     const out = lab.take(rows * stride, NaN);
     const used = Math.ceil((first + rows) / KV_BLOCK);
+    const headNumbers = 2 * KV_BLOCK * depth;
+    const widened = lab.take(headNumbers, NaN);
+    const blockOf = (b: number, h: number): number => {
+      const address = blocks[b].address + h * headNumbers * (half ? 2 : 4);
+      if (half) {
+        lab.kernels.widen_half(address, headNumbers, widened.address);
+      }
+      return half ? widened.address : address;
+    };
     for (let h = 0; h < kvHeads; h++) {
       const columns = h * group * headDim * 4;
       lab.kernels.pack_queries(
@@ -198,7 +229,7 @@ describe.each(BUILDS)("%s", (build) => {
           const position = first + Math.floor(m / group);
           visible.i32[m] = visibleIn(startOf(data, position), position + 1, b);
         }
-        const block = blocks[b].address + h * 2 * KV_BLOCK * depth * 4;
+        const block = blockOf(b, h);
         lab.kernels.attend(
           packed.address,
           count,
@@ -310,7 +341,7 @@ describe.each(BUILDS)("%s", (build) => {
       const data = fillCache({ headDim: 8, kvHeads: 1, group: 1, positions: 70 });
       const [key, value] = [lab.take(8, 1), lab.take(8, 1)];
       (poison === "keys" ? key : value).f32.fill(NaN);
-      lab.kernels.append(key.address, value.address, 1, 8, 8, data.blocks[0].address, 3);
+      lab.kernels.append(key.address, value.address, 1, 8, 8, data.blocks[0].address, 3, half);
       const query = normalNumbers(8, randomSource(4));
       expect(attendRow(data, query, 70).every(Number.isNaN)).toBe(true);
       expect(attendRows(data, query, 69, 1).every(Number.isNaN)).toBe(true);

@@ -41,8 +41,9 @@ function bf16Bits(value: f32): u32 {
   return (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
 }
 
+/** The nearest f16 number's bits: infinity from 65520 on, where it is finite too. */
 @inline
-function f16Bits(value: f32): u32 {
+export function f16Bits(value: f32): u32 {
   const bits = reinterpret<u32>(value);
   const sign = (bits >> 16) & 0x8000;
   const size = bits & 0x7fffffff;

@@ -34,6 +34,7 @@ export function appendStep(worker: Worker, op: AppendOp, kv: HeadShape, bank: nu
         plan.depth,
         address,
         positions[r] % KV_BLOCK,
+        plan.kvHalf ? 1 : 0,
       );
     }
   });
@@ -124,6 +125,8 @@ export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape,
           scratch.visible,
           scratch.partials + (block * rows + r) * bytes,
           scratch.scores,
+          // A panel at a time is widened there: it stays in the L1 cache.
+          plan.kvHalf ? scratch.block : 0,
         );
       }
     }
@@ -203,7 +206,8 @@ export function attendTilesSteps(worker: Worker, op: AttentionOp, kv: HeadShape,
   const queryStride = plan.strides[op.query];
   const outputStride = plan.strides[op.output];
   const cache = plan.kv[op.layer].offset;
-  const headWords = 2 * KV_BLOCK * depth;
+  const headNumbers = 2 * KV_BLOCK * depth;
+  const headBytes = headNumbers * (plan.kvHalf ? 2 : 4);
   /**
    * Address of a tile's packed queries (`stateOf`: of its states); rows have their places, however the tiles are cut.
    */
@@ -212,15 +216,20 @@ export function attendTilesSteps(worker: Worker, op: AttentionOp, kv: HeadShape,
   const push = pushRows(worker, op.output, bank);
   const span = spanOf(op);
 
-  /** Address of one KV head of one block in this worker's memory: its own, or a copy of a peer's. */
+  /** Address of one KV head of one block, as f32, in this worker's memory: its own, or a copy, widened where it is f16. */
   const blockAddress = (slot: number, block: number, head: number): number => {
     const owner = block % threads;
     const address =
-      cache + slot * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes + head * headWords * 4;
-    if (owner === index) {
-      return address;
+      cache + slot * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes + head * headBytes;
+    const copy = plan.kvHalf ? scratch.half : scratch.block;
+    if (owner !== index) {
+      f32.set(worker.all[owner][bank].subarray(address / 4, (address + headBytes) / 4), copy / 4);
     }
-    f32.set(worker.all[owner][bank].subarray(address / 4, address / 4 + headWords), scratch.block / 4);
+    const found = owner === index ? address : copy;
+    if (!plan.kvHalf) {
+      return found;
+    }
+    kernels.widen_half(found, headNumbers, scratch.block);
     return scratch.block;
   };
   const setVisible = (context: PassContext, tile: Tile, block: number): void => {

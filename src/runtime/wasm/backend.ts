@@ -89,7 +89,14 @@ export class WasmBackend implements Backend {
     checkpoint: Checkpoint,
     options: ExecutableOptions,
   ): Promise<WasmPreparation> {
-    const { contextLength, slots, format, quantization = "none", activations = "int8" } = options;
+    const {
+      contextLength,
+      slots,
+      format,
+      quantization = "none",
+      activations = "int8",
+      kvPrecision,
+    } = options;
     checkProgram(program);
     const { maxRows = MAX_ROWS, bankLimit } = this.#options;
     const planFor = (length: number): MemoryPlan =>
@@ -101,6 +108,7 @@ export class WasmBackend implements Backend {
         contextLength: length,
         quantization,
         format,
+        kvPrecision,
         bankLimit,
       });
     const plan =

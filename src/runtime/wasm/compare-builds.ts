@@ -71,6 +71,7 @@ const TRIALS: readonly [string, Trial][] = [
   ["add", (kernels) => kernels.add(X, Y, 2, 260, 1040)],
   ["broadcast", (kernels) => kernels.broadcast(X, Y, 2, 260, 1040, 1)],
   ["scale_f16", (kernels) => kernels.scale_f16(X, Y, 260)],
+  ["widen_half", (kernels) => kernels.widen_half(W, 512, Y)],
   ["rope", (kernels) => kernels.rope(Y, 1040, X, 2, 4, 64, 64)],
   ...gemms,
   ...quantized,

@@ -39,7 +39,11 @@ describe("planMemory", () => {
     banks.forEach(({ scratch }, bank) => {
       const { packedBytes, ...addresses } = scratch;
       for (const [name, start] of Object.entries(addresses)) {
-        ranges[bank].push({ what: name, start, end: start + (name === "packed" ? packedBytes : 64) });
+        ranges[bank].push({
+          what: name,
+          start,
+          end: start + (name === "packed" ? packedBytes : name === "half" && !made.kvHalf ? 0 : 64),
+        });
       }
     });
     for (const [name, { rows, columns, format, bank, offset }] of Object.entries(matrices)) {
@@ -179,6 +183,8 @@ describe("planMemory", () => {
       expect(weightBytes).toBe(stored + 2 * gains);
       expect(kvCacheBytes).toBe(8 * 512 * 2 * 2 * 16 * 4); // layers, positions, K and V, KV heads, headDim, f32
       expect(workBytes).toBeGreaterThan(0);
+      const half = planBytes(planMemory(program, checkpoint, { ...OPTIONS, kvPrecision: "float16" }));
+      expect(half).toMatchObject({ weightBytes, kvCacheBytes: kvCacheBytes / 2 });
     }
   });
 });

@@ -16,6 +16,7 @@ import {
 } from "../../kernels/format.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../base/errors.ts";
+import type { KvPrecision } from "../device-types.ts";
 import { heldFormats, type HeldFormats, type Quantization } from "../held-formats.ts";
 import { opMatrices, opVectors, type Name, type Op, type OpGroup, type Program } from "../program.ts";
 import { isSourceLayer, uniformHeads } from "../state.ts";
@@ -80,8 +81,10 @@ export interface Scratch {
   visible: number;
   scores: number;
   state: number;
-  /** A peer's KV block. */
+  /** One KV head of a KV block, as f32: a peer's, or widened. */
   block: number;
+  /** One KV head of a peer's KV block, where the cache holds f16. */
+  half: number;
   partials: number;
   /** Rows gathered for the logits; `logits` are these. Both are 0 where the bank has no head. */
   logitInput: number;
@@ -104,6 +107,8 @@ export interface MemoryPlan {
   blocks: number;
   /** headDim rounded up to whole panels of 16. */
   depth: number;
+  /** Whether the KV cache holds f16; else f32. */
+  kvHalf: boolean;
   /** Bytes of one KV block, all KV heads. */
   blockBytes: number;
   slotBytes: number;
@@ -145,6 +150,8 @@ export interface PlanOptions {
   quantization?: Quantization;
   /** The format of matrices that are not quantised. Default: each as the checkpoint has it. */
   format?: FloatFormat;
+  /** What the KV cache holds. Default "float32". */
+  kvPrecision?: KvPrecision;
   /** Upper bound on a bank in bytes, for tests. */
   bankLimit?: number;
 }
@@ -164,12 +171,14 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
     bankLimit = BANK_LIMIT,
     quantization = "none",
     format,
+    kvPrecision = "float32",
   } = options;
   const held = heldFormats(program, quantization, format);
   const { kvHeads, headDim } = uniformHeads(program);
   const depth = roundUp(headDim, PANEL);
   const blocks = Math.ceil(contextLength / KV_BLOCK);
-  const blockBytes = kvHeads * 2 * KV_BLOCK * depth * 4;
+  const kvHalf = kvPrecision === "float16";
+  const blockBytes = kvHeads * 2 * KV_BLOCK * depth * (kvHalf ? 2 : 4);
   const slotBytes = Math.ceil(blocks / threads) * blockBytes;
   const strides = Object.fromEntries(
     [...program.buffers].map(([name, columns]) => [name, roundUp(columns, PANEL) * 4]),
@@ -181,6 +190,7 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
     contextLength,
     blocks,
     depth,
+    kvHalf,
     blockBytes,
     slotBytes,
     strides,
@@ -324,7 +334,7 @@ function place(needs: Needs, plan: MemoryPlan, bank: number, from: number): numb
 
 /** Buffers and scratch of one bank; `end` is the first address after them. */
 function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: number } {
-  const { maxRows, depth, blocks, blockBytes } = plan;
+  const { maxRows, depth, blocks, kvHalf } = plan;
   const { kvHeads, headDim } = uniformHeads(program);
   let end = PAGE; // the kernels' constants lie in the first page
   const take = (bytes: number): number => {
@@ -352,7 +362,8 @@ function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: 
     visible: take(maxRows * heads * 4),
     scores: take(tile * (KV_BLOCK * 4 + record)),
     state: take(queries * record),
-    block: take(blockBytes / kvHeads),
+    block: take(2 * KV_BLOCK * depth * 4),
+    half: take(kvHalf ? 2 * KV_BLOCK * depth * 2 : 0),
     partials: take(blocks * SPLIT_KV_ROWS * heads * record),
     logitInput: take(LOGIT_ROWS * roundUp(columns, UNIT_COLUMNS) * 4),
     logits: take(LOGIT_ROWS * roundUp(program.vocabSize, PANEL) * 4),

@@ -3,8 +3,8 @@ import type { Backend, ExecutableOptions, LoadHooks, MemoryUse, Preparation } fr
 import { checkProgram } from "../check-program.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { requireFormat } from "../checkpoint/weight-source.ts";
-import { throwIfAborted } from "../../base/errors.ts";
-import type { DeviceInfo, PrefillMode } from "../device-types.ts";
+import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
+import type { DeviceInfo, KvPrecision, PrefillMode } from "../device-types.ts";
 import { admittedLength, leastLength } from "../late-context.ts";
 import { withAbort } from "../../base/async/abort.ts";
 import type { Program } from "../program.ts";
@@ -46,10 +46,11 @@ export class WebGpuBackend implements Backend {
   async prepare(
     program: Program,
     checkpoint: Checkpoint,
-    { contextLength, slots, format, quantization }: ExecutableOptions,
+    { contextLength, slots, format, quantization, kvPrecision }: ExecutableOptions,
   ): Promise<GpuPreparation> {
     checkProgram(program);
     requireFormat(program, checkpoint, format);
+    requireKvPrecision(kvPrecision);
     const { maxRows: given, prefill = "exact", forced } = this.#options;
     const context = await GpuContext.open(this.#options);
     try {
@@ -66,6 +67,17 @@ export class WebGpuBackend implements Backend {
       context.destroy();
       throw error;
     }
+  }
+}
+
+/** @throws ModelComposeError "unsupported" for a KV cache that the GPU's kernels do not read */
+function requireKvPrecision(kvPrecision: KvPrecision | undefined): void {
+  if (kvPrecision === "float16") {
+    throw new ModelComposeError(
+      "unsupported",
+      "kvPrecision float16 is the CPU's so far; on the GPU the KV cache is float32.",
+      { remedy: 'Leave it out, or use the device "wasm".', parameter: "kvPrecision" },
+    );
   }
 }
 
