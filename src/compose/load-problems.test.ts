@@ -105,6 +105,7 @@ workflows:
     ["  precision: float8", 'precision "float8" is unknown'],
     ["  precision: int4", 'precision "int4" is known in model-compose'],
     ["  precision: bfloat16\n  quantization: fp16", "gives its precision in two places"],
+    ["  kv_precision: fp16", 'kv_precision "fp16" is unknown'],
     ["  peft_adapters: []", '"peft_adapters" is known in model-compose'],
     ["  runtime: docker", 'runtime "docker" is known in model-compose'],
     ["  context_length: many", '"context_length" must be an integer >= 1'],

@@ -33,14 +33,19 @@ export function readWeights(program: Program, checkpoint: Checkpoint): Map<strin
   return weights;
 }
 
-/** The results of a golden prompt in one pass (with an encoder: in two). */
+/**
+ * The results of a golden prompt in one pass (with an encoder: in two).
+ *
+ * @param held what becomes of a number of a key or a value in the KV cache; default: it stays
+ */
 export function referencePass(
   program: Program,
   weights: ReadonlyMap<string, Float64Array>,
   { input_ids, decoder_input_ids }: Pick<GoldenPrompt, "input_ids" | "decoder_input_ids">,
   precision: "f64" | "f32" = "f64",
+  held?: (value: number) => number,
 ): ReferencePass {
-  const interpreter = new Interpreter(program, weights, precision);
+  const interpreter = new Interpreter(program, weights, precision, held);
   if (program.architecture === "causal") {
     return interpreter.run(inputOf(input_ids));
   }
