@@ -44,6 +44,7 @@ export async function wasmDevice(
           threads: backend.threads,
           kernelBuild: isInteger ? `${backend.kernelBuild}+${backend.integerDot}` : backend.kernelBuild,
           sampleFma: () => workerRates(executable, "fma"),
+          fillCache: async () => void (await executable.measure("fill-cache")),
         },
       };
     },
