@@ -175,7 +175,7 @@ describe("flags", () => {
         quantization: "none",
         activations: "int8",
         quantizedCache: true,
-        kvPrecision: "float32",
+        kvPrecision: undefined,
         prefill: "exact",
         check: false,
         profile: false,

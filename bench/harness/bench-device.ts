@@ -29,6 +29,8 @@ export interface CpuFigures {
   readonly kernelBuild: string;
   /** Takes a sample of multiply-adds in registers on all threads: operations a second. */
   sampleFma(): Promise<number[]>;
+  /** Fills the KV cache with numbers that mean nothing, as if a prompt as long as it had been read. */
+  fillCache(): Promise<void>;
 }
 
 /** Called with the calling thread's cost of a step, on a GPU. */

@@ -1,4 +1,5 @@
 /** The devices that can be measured. */
+import { defaultKvPrecision } from "../../src/runtime/held-formats.ts";
 import { gpuNotices } from "../../src/runtime/gpu-notices.ts";
 import { measureRead, workerRates } from "../../src/runtime/measure.ts";
 import { checkMemory } from "../../src/runtime/memory-check.ts";
@@ -22,7 +23,8 @@ export async function wasmDevice(
     Partial<Pick<BenchFlags, "kvPrecision" | "quantizedCache" | "model">>,
   progress: Progress,
 ): Promise<BenchDevice> {
-  const { threads, kernelBuild, integerDot, quantization, activations, kvPrecision } = flags;
+  const { threads, kernelBuild, integerDot, quantization, activations } = flags;
+  const { kvPrecision = defaultKvPrecision(quantization) } = flags;
   const backend = new WasmBackend({ threads, kernelBuild, integerDot });
   const quantizedCache = flags.quantizedCache === true ? flags.model : undefined;
   const options = { contextLength, slots: 1, quantization, activations, kvPrecision, quantizedCache };
@@ -44,6 +46,7 @@ export async function wasmDevice(
           threads: backend.threads,
           kernelBuild: isInteger ? `${backend.kernelBuild}+${backend.integerDot}` : backend.kernelBuild,
           sampleFma: () => workerRates(executable, "fma"),
+          fillCache: async () => void (await executable.measure("fill-cache")),
         },
       };
     },

@@ -25,8 +25,9 @@ The CPU:
   --kernel-build BUILD      wide-256, relaxed-128 or baseline, the first two also with +vnni or +dot16, the instruction that
                             multiplies integers (default: the best that runs here)
   --no-quantized-cache      quantise at every load (default: the first load keeps quantised weights on disk)
+  --depth N                 decode at position N of a cache that is filled and not read, so that no long prompt is computed
   --activations TYPE        with quantised weights: int8 (default) or float32
-  --kv-precision TYPE       what the KV cache holds: float32 (default) or float16
+  --kv-precision TYPE       what the KV cache holds: float32 (default) or float16 (default with --quantization)
 The GPU:
   --prefill MODE            exact (default), f16 or subgroup-matrix
   --check                   compare logits and tokens with those of the CPU
@@ -44,6 +45,8 @@ export interface BenchFlags {
   threads: number;
   promptTokens: number;
   decodePromptTokens: number;
+  /** Whether the tokens before the decode are filled into the cache, and not computed. */
+  fillsCache: boolean;
   /** Number of new tokens, at least 2: the first token ends the prefill, decode is what follows. */
   newTokens: number;
   repeat: number;
@@ -53,7 +56,8 @@ export interface BenchFlags {
   integerDot: Dot | undefined;
   quantization: Quantization;
   activations: Activations;
-  kvPrecision: KvPrecision;
+  /** What the CPU's KV cache holds; undefined: as the quantization has it. */
+  kvPrecision: KvPrecision | undefined;
   quantizedCache: boolean;
   prefill: PrefillMode;
   check: boolean;
@@ -116,15 +120,22 @@ export function readFlags(args: string[]): Command {
     values,
     chosen.kind === "wasm"
       ? ["check", "profile"]
-      : ["kernel-build", "activations", "kv-precision", "no-quantized-cache"],
+      : ["kernel-build", "activations", "kv-precision", "depth", "no-quantized-cache"],
     `--device ${chosen.kind}`,
   );
+  if (values.depth !== undefined) {
+    refuse(values, ["decode-prompt-tokens"], "--depth");
+  }
   const flags: BenchFlags = {
     model: values.model,
     device: chosen,
     threads: count("--threads", values.threads, 1) ?? availableCores(),
     promptTokens: count("--prompt-tokens", values["prompt-tokens"], 1) ?? 512,
-    decodePromptTokens: count("--decode-prompt-tokens", values["decode-prompt-tokens"], 1) ?? 128,
+    decodePromptTokens:
+      count("--depth", values.depth, 1) ??
+      count("--decode-prompt-tokens", values["decode-prompt-tokens"], 1) ??
+      128,
+    fillsCache: values.depth !== undefined,
     newTokens: count("--new-tokens", values["new-tokens"], 2) ?? 64,
     repeat: count("--repeat", values.repeat, 1) ?? 3,
     contextLength: count("--context-length", values["context-length"], 1),
@@ -158,6 +169,7 @@ function encodeFlags(values: Values): EncodeFlags {
       "quantization",
       "activations",
       "kv-precision",
+      "depth",
       "check",
       "profile",
       "contended",
@@ -203,6 +215,7 @@ function parse(args: string[]) {
         quantization: { type: "string" },
         activations: { type: "string" },
         "kv-precision": { type: "string" },
+        depth: { type: "string" },
         "no-quantized-cache": { type: "boolean" },
         prefill: { type: "string" },
         check: { type: "boolean" },

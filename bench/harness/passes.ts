@@ -105,11 +105,18 @@ export interface Decoded {
 export async function measureDecode(
   model: LoadedModel,
   prompt: Int32Array,
-  { newTokens, repeat, contended }: Pick<BenchFlags, "newTokens" | "repeat" | "contended">,
+  {
+    newTokens,
+    repeat,
+    contended,
+    fillsCache,
+  }: Pick<BenchFlags, "newTokens" | "repeat" | "contended" | "fillsCache">,
   progress: Progress,
 ): Promise<Decoded> {
   progress.phase("Prefill of the decode's prompt");
-  await prefill(model.executable, prompt.slice(0, -1), { wantsLogits: false });
+  await (fillsCache && model.cpu !== undefined
+    ? model.cpu.fillCache()
+    : prefill(model.executable, prompt.slice(0, -1), { wantsLogits: false }));
 
   let expected: number[] | undefined;
   const run = async (

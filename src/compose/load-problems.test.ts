@@ -115,6 +115,7 @@ workflows:
     ["  precision: int8", 'Write "quantization: int8".'],
     ["  precision: nf4", 'Write "quantization: int4"'],
     ["  precision: bfloat16\n  quantization: fp16", "gives its precision in two places"],
+    ["  kv_precision: fp16", 'kv_precision "fp16" is unknown'],
     ["  peft_adapters: []", '"peft_adapters" is known in model-compose'],
     ["  runtime: docker", 'runtime "docker" is known in model-compose'],
     ["  context_length: many", '"context_length" must be an integer >= 1'],

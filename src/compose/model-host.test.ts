@@ -112,6 +112,17 @@ test("the file bounds the context where its lengths stand in it", async () => {
   ]);
 });
 
+test("what the KV cache holds is told, and another is another model", async () => {
+  const loads = new Loads();
+  const host = new ModelHost(loads.load);
+  for (const component of components(`model: a, ${open}`, `model: a, kv_precision: float16, ${open}`)) {
+    const waiting = host.model(component);
+    loads.started.at(-1)?.end();
+    await waiting;
+  }
+  expect(loads.started.map(({ options }) => options.kvPrecision)).toEqual([undefined, "float16"]);
+});
+
 /** A counter that counts a token a character, and of a conversation a token a message. */
 const counter: PromptCounter = {
   ofText: (prompt) => Promise.resolve(prompt.length),

@@ -4,6 +4,7 @@ import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { ModelComposeError, withoutRemedy } from "../base/errors.ts";
 import type { PrefillMode } from "./device-types.ts";
 import { gpuNotices } from "./gpu-notices.ts";
+import { defaultKvPrecision } from "./held-formats.ts";
 import type { ResolvedLoad } from "./load-options.ts";
 import { quantizedForCpu, quantizedForGpu } from "./choose-quantization.ts";
 import { checkGpuMemory, checkMemory } from "./memory-check.ts";
@@ -113,7 +114,10 @@ async function loadOnCpu(
   const backend = new WasmBackend({ threads: request.threads, ...request.kernels });
   const { notice, preparation, alternatives } = await quantizedForCpu(
     request.quantization ?? "none",
-    (quantization) => backend.prepare(program, checkpoint, { ...options, quantization }),
+    (quantization) => {
+      const { kvPrecision = defaultKvPrecision(quantization) } = options;
+      return backend.prepare(program, checkpoint, { ...options, quantization, kvPrecision });
+    },
     typeof options.contextLength === "number" ? options.contextLength : options.contextLength.least,
   );
   const check = (memory: MemoryUse, contextLength: number): string | undefined =>

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { heldFormats } from "./held-formats.ts";
+import { defaultKvPrecision, heldFormats } from "./held-formats.ts";
 import { ProgramBuilder, type Program } from "./program.ts";
 import { kvLayers } from "./state.ts";
 
@@ -69,4 +69,12 @@ test("int4 leaves tokens, output layer and values at 8 bits", () => {
 
 test("what the checkpoint has quantised stays", () => {
   expect(heldFormats(program(), "int4")("q 0", "i8-row")).toBe("i8-row");
+});
+
+test("who wants smaller weights has a smaller cache", () => {
+  expect(["none" as const, "int8" as const, "int4" as const].map(defaultKvPrecision)).toEqual([
+    "float32",
+    "float16",
+    "float16",
+  ]);
 });

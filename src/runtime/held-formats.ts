@@ -1,5 +1,6 @@
 /** In which format a device holds each matrix: as the checkpoint stores it, or quantised while it is loaded. */
 import type { FloatFormat, FormatName, QuantizedFormat, StoredFormat } from "../kernels/format.ts";
+import type { KvPrecision } from "./device-types.ts";
 import type { Name, Op, Program } from "./program.ts";
 
 /** What weights become while they are loaded. "none": they stay as the checkpoint has them. */
@@ -7,6 +8,11 @@ export type Quantization = "none" | QuantizedFormat;
 
 /** All of them, from the most bits to the fewest. */
 export const QUANTIZATIONS = ["none", "int8", "int4"] as const satisfies readonly Quantization[];
+
+/** What the CPU's KV cache holds where nobody said: who wants smaller weights wants a smaller cache. */
+export function defaultKvPrecision(quantization: Quantization): KvPrecision {
+  return quantization === "none" ? "float32" : "float16";
+}
 
 /** The format of a matrix that a checkpoint has in format `stored`. */
 export type HeldFormats = (matrix: Name, stored: StoredFormat) => FormatName;

@@ -29,7 +29,7 @@ describe("resolveRuntimeOptions", () => {
       quantization: "none",
       activations: "int8",
       quantizedCache: true,
-      kvPrecision: "float32",
+      kvPrecision: undefined,
     };
     for (const options of [{}, { device: "auto" }, { precision: "stored" }, { prefill: "exact" }]) {
       expect(resolveRuntimeOptions(options as RuntimeOptions)).toEqual(nothing);

@@ -33,8 +33,8 @@ export interface RuntimeOptions {
   /** How the CPU multiplies with quantised weights. Default "int8". */
   activations?: Activations;
   /**
-   * What the KV cache holds: "float32" (default), or "float16", which takes half the memory. Keys and values are then rounded to
-   * the nearest; beyond ±65504 they become that. The CPU's so far.
+   * What the KV cache holds: "float32" (default), or "float16" (default on the CPU where weights are quantised), which takes half
+   * the memory. Keys and values are then rounded to the nearest; beyond ±65504 they become that. The CPU's so far.
    */
   kvPrecision?: KvPrecision;
   /**
@@ -79,7 +79,8 @@ export interface ResolvedLoad {
   precision: Precision;
   quantization: Quantization | "auto";
   activations: Activations;
-  kvPrecision: KvPrecision;
+  /** Undefined: as the device and the quantization have it. */
+  kvPrecision: KvPrecision | undefined;
   quantizedCache: boolean;
 }
 
@@ -131,7 +132,10 @@ export function resolveRuntimeOptions(options: RuntimeOptions): ResolvedLoad {
     precision: resolvePrecision(options.precision),
     quantization: resolveQuantization(options.quantization),
     activations: oneOf("activations", options.activations, ACTIVATIONS),
-    kvPrecision: oneOf("kvPrecision", options.kvPrecision, KV_PRECISIONS),
+    kvPrecision:
+      options.kvPrecision === undefined
+        ? undefined
+        : oneOf("kvPrecision", options.kvPrecision, KV_PRECISIONS),
     quantizedCache: options.quantizedCache !== false,
     device,
     gpuMemory: count("gpuMemory", options.gpuMemory, Number.MAX_SAFE_INTEGER),

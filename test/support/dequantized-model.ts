@@ -35,7 +35,7 @@ export function quantizedGolden(golden: ExactGolden, quantization: QuantizedForm
     })),
     exact,
     distant: relative * Math.max(...exact.map(({ logits }) => largest(logits.at(-1) ?? []))),
-    integer: prompts.map((prompt) => referencePass(program, weights, prompt, "f64", prepare)),
+    integer: prompts.map((prompt) => referencePass(program, weights, prompt, "f64", { prepare })),
   };
 }
 

@@ -50,12 +50,22 @@ export interface ProgramOutput {
   activations: Map<string, Rows>;
 }
 
+/** Where a device computes otherwise on purpose. */
+export interface Deviations {
+  /** What a product makes of its inputs. */
+  readonly prepare?: PrepareInput;
+  /** What becomes of a number of a key or a value in the cache. */
+  readonly held?: (value: number) => number;
+}
+
 export class Interpreter {
   readonly #program: InterpretedProgram;
   /** Weights by name, row-major. */
   readonly #weights: ReadonlyMap<string, ArrayLike<number>>;
   readonly #round: (value: number) => number;
   readonly #prepare: PrepareInput;
+  /** What becomes of a number of a key or a value in the cache. */
+  readonly #held: (value: number) => number;
   readonly #sequences: InterpretedSequences;
   /** Keys and values of an encoder's input, by layer; all slots share them. */
   readonly #sources = new Map<number, Cell[]>();
@@ -64,8 +74,9 @@ export class Interpreter {
     program: InterpretedProgram,
     weights: ReadonlyMap<string, ArrayLike<number>>,
     precision: "f64" | "f32" = "f64",
-    prepare: PrepareInput = (row) => row,
+    { prepare = (row) => row, held = (value) => value }: Deviations = {},
   ) {
+    this.#held = held;
     this.#program = program;
     this.#sequences = new InterpretedSequences(program);
     this.#weights = weights;
@@ -192,7 +203,10 @@ export class Interpreter {
       case "append": {
         const [key, value] = [rows(op.key), rows(op.value)];
         for (const [r, position] of positions.entries()) {
-          this.#cells(op.layer, slots[r])[position] = { key: key[r].slice(), value: value[r].slice() };
+          this.#cells(op.layer, slots[r])[position] = {
+            key: key[r].map(this.#held),
+            value: value[r].map(this.#held),
+          };
         }
         return undefined;
       }

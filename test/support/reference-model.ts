@@ -8,7 +8,7 @@ import type { Checkpoint } from "../../src/runtime/checkpoint/checkpoint.ts";
 import { ENCODE, type Program } from "../../src/runtime/program.ts";
 import { matrixSlice, vectorSlice, type WeightSlice } from "../../src/runtime/checkpoint/weight-source.ts";
 import type { GoldenPrompt } from "./golden.ts";
-import { Interpreter, type PrepareInput, type ProgramInput } from "./interpreter.ts";
+import { Interpreter, type Deviations, type ProgramInput } from "./interpreter.ts";
 import { bf16Value, f16Value } from "./numbers.ts";
 
 /** Rows of numbers: [tokens][columns]. */
@@ -33,15 +33,19 @@ export function readWeights(program: Program, checkpoint: Checkpoint): Map<strin
   return weights;
 }
 
-/** The results of a golden prompt in one pass (with an encoder: in two). */
+/**
+ * The results of a golden prompt in one pass (with an encoder: in two).
+ *
+ * @param held what becomes of a number of a key or a value in the KV cache; default: it stays
+ */
 export function referencePass(
   program: Program,
   weights: ReadonlyMap<string, Float64Array>,
   { input_ids, decoder_input_ids }: Pick<GoldenPrompt, "input_ids" | "decoder_input_ids">,
   precision: "f64" | "f32" = "f64",
-  prepare?: PrepareInput,
+  deviations?: Deviations,
 ): ReferencePass {
-  const interpreter = new Interpreter(program, weights, precision, prepare);
+  const interpreter = new Interpreter(program, weights, precision, deviations);
   if (program.architecture === "causal") {
     return interpreter.run(inputOf(input_ids));
   }

@@ -1,7 +1,10 @@
-/** What the machine can do, measured by the same workers on the same memory: the denominators of the benchmark. */
+/**
+ * What the machine can do, measured by the same workers on the same memory: the denominators of the benchmark. And a KV cache
+ * that is full without a prompt, so that decode at great depth can be measured.
+ */
 import type { Worker } from "./pass.ts";
 import { panelBytes } from "../../kernels/format.ts";
-import { panelRange } from "./plan.ts";
+import { KV_BLOCK, panelRange } from "./plan.ts";
 import type { MeasureCommand, Reply } from "./protocol.ts";
 
 const FMA_TURNS = 2e7;
@@ -9,6 +12,9 @@ const OPERATIONS_PER_TURN = 96;
 
 export function measure(worker: Worker, what: MeasureCommand["what"]): Reply {
   worker.control.barrier(0);
+  if (what === "fill-cache") {
+    return fillCache(worker);
+  }
   return what === "fma" ? fmaPeak(worker) : readWeights(worker, what);
 }
 
@@ -20,7 +26,7 @@ function fmaPeak(worker: Worker): Reply {
 }
 
 /** Reads every resident matrix of this worker once. */
-function readWeights(worker: Worker, what: Exclude<MeasureCommand["what"], "fma">): Reply {
+function readWeights(worker: Worker, what: Exclude<MeasureCommand["what"], "fma" | "fill-cache">): Reply {
   const { plan, index, threads } = worker;
   let amount = 0;
   const start = performance.now();
@@ -36,6 +42,33 @@ function readWeights(worker: Worker, what: Exclude<MeasureCommand["what"], "fma"
       kernels.read_wide(offset, size & ~127);
     }
     amount += size;
+  }
+  return { amount, seconds: (performance.now() - start) / 1000 };
+}
+
+/** Fills this worker's blocks of every layer's first slot with numbers of -2 to 2, the same ones in every block. */
+function fillCache({ plan, banks, index, threads }: Worker): Reply {
+  const start = performance.now();
+  const { depth, blockBytes, kvHalf } = plan;
+  const kvHeads = blockBytes / (2 * KV_BLOCK * depth * (kvHalf ? 2 : 4));
+  const columns = kvHeads * depth;
+  const blocks = Math.max(0, Math.ceil((plan.blocks - index) / threads));
+  let amount = 0;
+  let state = 1;
+  for (const { bank, offset } of blocks > 0 ? plan.kv : []) {
+    const { kernels, f32, u8 } = banks[bank];
+    const { packed } = plan.banks[bank].scratch;
+    for (let position = 0; position < KV_BLOCK; position++) {
+      for (let i = 0; i < 2 * columns; i++) {
+        state = (Math.imul(state, 1664525) + 1013904223) | 0;
+        f32[packed / 4 + i] = state / 2 ** 30;
+      }
+      kernels.append(packed, packed + columns * 4, kvHeads, depth, depth, offset, position, kvHalf ? 1 : 0);
+    }
+    for (let block = 1; block < blocks; block++) {
+      u8.copyWithin(offset + block * blockBytes, offset, offset + blockBytes);
+    }
+    amount += blocks * blockBytes;
   }
   return { amount, seconds: (performance.now() - start) / 1000 };
 }

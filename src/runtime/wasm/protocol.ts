@@ -59,7 +59,7 @@ export type SnapshotCommand =
 /** For benchmarks: reads the resident weights and computes nothing ("fma": multiplies and adds in registers). */
 export interface MeasureCommand {
   kind: "measure";
-  what: "read" | "read4" | "read-wide" | "fma";
+  what: "read" | "read4" | "read-wide" | "fma" | "fill-cache";
 }
 
 /**
