@@ -176,6 +176,7 @@ describe("flags", () => {
         activations: "int8",
         quantizedCache: true,
         kvPrecision: undefined,
+        fillsCache: false,
         prefill: "exact",
         check: false,
         profile: false,

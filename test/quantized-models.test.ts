@@ -143,6 +143,7 @@ test.each(BEAM_CASES)("%s, %s: beams score what the quantised weights say", asyn
       contextLength: 64,
       maxBeams: 3,
       quantization,
+      kvPrecision: "float32",
       activations: "float32",
       threads,
     });
