@@ -171,12 +171,21 @@ describe("flags", () => {
         repeat: 3,
         contextLength: undefined,
         kernelBuild: undefined,
+        integerDot: undefined,
+        quantization: "none",
+        quantizedCache: true,
+        activations: "int8",
+        kvPrecision: "float32",
+        fillsCache: false,
         prefill: "exact",
         check: false,
         profile: false,
         contended: false,
         json: false,
       },
+    });
+    expect(readFlags("--model m --depth 4096 --kv-precision float16".split(" "))).toMatchObject({
+      flags: { decodePromptTokens: 4096, fillsCache: true, kvPrecision: "float16" },
     });
     const flags = "--model=m --device wasm --kernel-build baseline --context-length 99 --json --contended";
     expect(readFlags(flags.split(" "))).toMatchObject({
