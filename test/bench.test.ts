@@ -184,6 +184,9 @@ describe("flags", () => {
         json: false,
       },
     });
+    expect(readFlags("--model m --depth 4096 --kv-precision float16".split(" "))).toMatchObject({
+      flags: { decodePromptTokens: 4096, fillsCache: true, kvPrecision: "float16" },
+    });
     const flags = "--model=m --device wasm --kernel-build baseline --context-length 99 --json --contended";
     expect(readFlags(flags.split(" "))).toMatchObject({
       kind: "model",
