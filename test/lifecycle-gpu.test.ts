@@ -210,10 +210,11 @@ describe("a machine without a GPU", () => {
       { environment: NO_DRIVER },
     );
     expect(code).toBe(0);
-    const [adapters, why, device, kind, ...errors] = stdout.trim().split("\n");
+    const [adapters, why, device, kernels, kind, ...errors] = stdout.trim().split("\n");
     expect(adapters).toBe("[]");
     expect(why).toMatch(/^No GPU is used: There is no WebGPU adapter on this machine\.$/);
     expect(device).toMatch(/^Device: wasm/);
+    expect(kernels).toMatch(/^Kernels: \S+, integers by \S+\.$/);
     expect(kind).toBe("wasm");
     expect(errors).toHaveLength(2);
     for (const error of errors) {

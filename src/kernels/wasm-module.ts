@@ -1,21 +1,9 @@
 /** The compiled WASM kernel modules and the interface they export. */
 import type { Activation } from "./activate/activation.ts";
 import { wasm } from "./generated/wasm.ts";
+import type { KernelBuild } from "./kernel-names.ts";
 
-/**
- * The builds of the kernels, the best first. wide-256: relaxed SIMD whose pairs of operations V8 turns into 256-bit ones on x64
- * (the same bits as relaxed-128); relaxed-128: relaxed SIMD (fused multiply-add); baseline: for engines that lack it.
- */
-export const KERNEL_BUILDS = ["wide-256", "relaxed-128", "baseline"] as const;
-export type KernelBuild = (typeof KERNEL_BUILDS)[number];
-
-/**
- * How kernels multiply integers, by the numbers that gemm_quantized knows. All give the same bits. plain: products of 16 bits, right
- * everywhere. dot16: products of 8 bits summed in pairs (one instruction of AVX2); int8 has no use for it and takes plain. vnni:
- * four at once, where the instruction takes weights as unsigned.
- */
-export const DOTS = { plain: 0, vnni: 1, dot16: 2 } as const;
-export type Dot = keyof typeof DOTS;
+export { DOTS, KERNEL_BUILDS, type Dot, type KernelBuild } from "./kernel-names.ts";
 
 /** The numbers by which `activate` knows activations. */
 export const ACTIVATION_CODE: Record<Activation, number> = { silu: 0, relu: 1, gelu: 2, gelu_tanh: 3 };

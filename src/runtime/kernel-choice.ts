@@ -1,5 +1,5 @@
 /** Names of builds of the CPU's kernels, with the instruction by which they multiply integers: "wide-256", "relaxed-128+dot16". */
-import { KERNEL_BUILDS, type Dot, type KernelBuild } from "../kernels/wasm-module.ts";
+import { KERNEL_BUILDS, type Dot, type KernelBuild } from "../kernels/kernel-names.ts";
 
 export interface KernelChoice {
   readonly kernelBuild: KernelBuild;
