@@ -4,13 +4,13 @@
  *     node bench/make-checkpoint.ts SHAPE OUT_DIR [--seed N] [--dtype bf16|f16|f32]
  */
 import { stderr } from "node:process";
-import { parseArgs } from "node:util";
-import { errorMessage, ModelComposeError } from "../src/base/errors.ts";
+import { ModelComposeError } from "../src/base/errors.ts";
 import { nearestName } from "../src/base/nearest-name.ts";
 import { checkpointOfConfig } from "./checkpoint/contents.ts";
 import { WEIGHT_DTYPES, type WeightDtype } from "./checkpoint/random-weights.ts";
 import { CHECKPOINT_SHAPES, checkpointOfShape } from "./checkpoint/shapes.ts";
 import { writeCheckpoint } from "./checkpoint/write-checkpoint.ts";
+import { parseFlags, seedFlag, usageError } from "./harness/usage.ts";
 
 const USAGE = `Usage: make-checkpoint SHAPE OUT_DIR [--seed N] [--dtype ${Object.keys(WEIGHT_DTYPES).join("|")}]
   SHAPE     ${Object.keys(CHECKPOINT_SHAPES).join(", ")},
@@ -40,7 +40,7 @@ function readArguments(args: string[]): Arguments | "help" {
   return {
     shape: shapeName,
     directory,
-    seed: readSeed(values.seed),
+    seed: seedFlag("--seed", values.seed),
     dtype: lookUp("--dtype", values.dtype, {
       bf16: "bf16",
       f16: "f16",
@@ -50,19 +50,15 @@ function readArguments(args: string[]): Arguments | "help" {
 }
 
 function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        seed: { type: "string", default: "0" },
-        dtype: { type: "string", default: "bf16" },
-        help: { type: "boolean", short: "h", default: false },
-      },
-    });
-  } catch (error) {
-    throw usageError(errorMessage(error));
-  }
+  return parseFlags({
+    args,
+    allowPositionals: true,
+    options: {
+      seed: { type: "string", default: "0" },
+      dtype: { type: "string", default: "bf16" },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
 }
 
 function lookUp<Value>(what: string, name: string, values: Readonly<Record<string, Value>>): Value {
@@ -73,18 +69,6 @@ function lookUp<Value>(what: string, name: string, values: Readonly<Record<strin
   const nearest = nearestName(name, Object.keys(values));
   const hint = nearest === undefined ? "" : ` Did you mean "${nearest}"?`;
   throw usageError(`${what} must be one of ${Object.keys(values).join(", ")}; found "${name}".${hint}`);
-}
-
-function readSeed(text: string): number {
-  const seed = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(seed)) {
-    throw usageError(`--seed must be an integer in 0 .. 2^53 - 1; found "${text}".`);
-  }
-  return seed;
-}
-
-function usageError(message: string): ModelComposeError {
-  return new ModelComposeError("usage", message, { remedy: "See --help." });
 }
 
 /** Draws a progress line on a terminal, at most ten times a second; undefined where stderr is not a terminal. */

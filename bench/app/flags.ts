@@ -1,7 +1,6 @@
 /** The command line of the application's benchmark. */
-import { parseArgs } from "node:util";
-import { errorMessage, ModelComposeError } from "../../src/base/errors.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
+import { countFlag, parseFlags } from "../harness/usage.ts";
 
 export const USAGE = `Usage: bench:app [flags]
 What the application adds to a model, measured with the bundled one:
@@ -41,42 +40,26 @@ export function readAppFlags(args: string[]): AppFlags | undefined {
     return undefined;
   }
   return {
-    runs: count("--runs", values.runs, MAX_REPEATS),
-    tokens: count("--tokens", values.tokens, MAX_TOKENS),
-    threads: count("--threads", values.threads, availableCores()),
-    queued: count("--queued", values.queued, MAX_QUEUED),
-    starts: count("--starts", values.starts, MAX_REPEATS),
+    runs: countFlag("--runs", values.runs, { most: MAX_REPEATS }),
+    tokens: countFlag("--tokens", values.tokens, { most: MAX_TOKENS }),
+    threads: countFlag("--threads", values.threads, { most: availableCores() }),
+    queued: countFlag("--queued", values.queued, { most: MAX_QUEUED }),
+    starts: countFlag("--starts", values.starts, { most: MAX_REPEATS }),
     json: values.json,
   };
 }
 
 function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        runs: { type: "string", default: "300" },
-        tokens: { type: "string", default: "32" },
-        threads: { type: "string", default: "1" },
-        queued: { type: "string", default: "1000" },
-        starts: { type: "string", default: "5" },
-        json: { type: "boolean", default: false },
-        help: { type: "boolean", short: "h", default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw usageError(errorMessage(error));
-  }
-}
-
-function count(flag: string, text: string, most: number): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 1 && value <= most) {
-    return value;
-  }
-  throw usageError(`${flag} must be an integer from 1 to ${most}; found "${text}".`);
-}
-
-function usageError(message: string): ModelComposeError {
-  return new ModelComposeError("usage", message, { remedy: "See --help." });
+  return parseFlags({
+    args,
+    options: {
+      runs: { type: "string", default: "300" },
+      tokens: { type: "string", default: "32" },
+      threads: { type: "string", default: "1" },
+      queued: { type: "string", default: "1000" },
+      starts: { type: "string", default: "5" },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  }).values;
 }

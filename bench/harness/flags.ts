@@ -1,12 +1,12 @@
 /** The command line of the benchmark. */
-import { parseArgs } from "node:util";
 import type { Dot, KernelBuild } from "../../src/kernels/wasm-module.ts";
-import { errorMessage, ModelComposeError } from "../../src/base/errors.ts";
+import { ModelComposeError } from "../../src/base/errors.ts";
 import type { Activations, KvPrecision, PrefillMode } from "../../src/runtime/device-types.ts";
 import type { Quantization } from "../../src/runtime/held-formats.ts";
 import { KERNEL_CHOICES, kernelChoice } from "../../src/runtime/kernel-choice.ts";
 import { resolveRuntimeOptions, type DeviceChoice } from "../../src/runtime/load-options.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
+import { countFlag, parseFlags, usageError } from "./usage.ts";
 
 export const USAGE = `Usage: bench --model DIR [flags]
        bench --dawn-backend null [--model DIR] [flags]
@@ -129,16 +129,16 @@ export function readFlags(args: string[]): Command {
   const flags: BenchFlags = {
     model: values.model,
     device: chosen,
-    threads: count("--threads", values.threads, 1) ?? availableCores(),
-    promptTokens: count("--prompt-tokens", values["prompt-tokens"], 1) ?? 512,
+    threads: countFlag("--threads", values.threads) ?? availableCores(),
+    promptTokens: countFlag("--prompt-tokens", values["prompt-tokens"]) ?? 512,
     decodePromptTokens:
-      count("--depth", values.depth, 1) ??
-      count("--decode-prompt-tokens", values["decode-prompt-tokens"], 1) ??
+      countFlag("--depth", values.depth) ??
+      countFlag("--decode-prompt-tokens", values["decode-prompt-tokens"]) ??
       128,
     fillsCache: values.depth !== undefined,
-    newTokens: count("--new-tokens", values["new-tokens"], 2) ?? 64,
-    repeat: count("--repeat", values.repeat, 1) ?? 3,
-    contextLength: count("--context-length", values["context-length"], 1),
+    newTokens: countFlag("--new-tokens", values["new-tokens"], { least: 2 }) ?? 64,
+    repeat: countFlag("--repeat", values.repeat) ?? 3,
+    contextLength: countFlag("--context-length", values["context-length"]),
     ...kernelBuild(values["kernel-build"]),
     quantization,
     activations,
@@ -178,10 +178,10 @@ function encodeFlags(values: Values): EncodeFlags {
   );
   return {
     model: values.model,
-    decodePromptTokens: count("--decode-prompt-tokens", values["decode-prompt-tokens"], 1) ?? 128,
-    newTokens: count("--new-tokens", values["new-tokens"], 2) ?? 256,
-    repeat: count("--repeat", values.repeat, 1) ?? 5,
-    contextLength: count("--context-length", values["context-length"], 1),
+    decodePromptTokens: countFlag("--decode-prompt-tokens", values["decode-prompt-tokens"]) ?? 128,
+    newTokens: countFlag("--new-tokens", values["new-tokens"], { least: 2 }) ?? 256,
+    repeat: countFlag("--repeat", values.repeat) ?? 5,
+    contextLength: countFlag("--context-length", values["context-length"]),
     json: values.json,
   };
 }
@@ -199,36 +199,32 @@ function chooseDevice(device: DeviceChoice): BenchDeviceChoice {
 type Values = ReturnType<typeof parse>;
 
 function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        model: { type: "string" },
-        device: { type: "string" },
-        threads: { type: "string" },
-        "prompt-tokens": { type: "string" },
-        "decode-prompt-tokens": { type: "string" },
-        "new-tokens": { type: "string" },
-        repeat: { type: "string" },
-        "context-length": { type: "string" },
-        "kernel-build": { type: "string" },
-        quantization: { type: "string" },
-        activations: { type: "string" },
-        "kv-precision": { type: "string" },
-        depth: { type: "string" },
-        "no-quantized-cache": { type: "boolean" },
-        prefill: { type: "string" },
-        check: { type: "boolean" },
-        profile: { type: "boolean" },
-        "dawn-backend": { type: "string" },
-        contended: { type: "boolean" },
-        json: { type: "boolean", default: false },
-        help: { type: "boolean", short: "h", default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw usageError(errorMessage(error));
-  }
+  return parseFlags({
+    args,
+    options: {
+      model: { type: "string" },
+      device: { type: "string" },
+      threads: { type: "string" },
+      "prompt-tokens": { type: "string" },
+      "decode-prompt-tokens": { type: "string" },
+      "new-tokens": { type: "string" },
+      repeat: { type: "string" },
+      "context-length": { type: "string" },
+      "kernel-build": { type: "string" },
+      quantization: { type: "string" },
+      activations: { type: "string" },
+      "kv-precision": { type: "string" },
+      depth: { type: "string" },
+      "no-quantized-cache": { type: "boolean" },
+      prefill: { type: "string" },
+      check: { type: "boolean" },
+      profile: { type: "boolean" },
+      "dawn-backend": { type: "string" },
+      contended: { type: "boolean" },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  }).values;
 }
 
 function refuse(values: Values, names: readonly (keyof Values)[], reason: string): void {
@@ -237,19 +233,6 @@ function refuse(values: Values, names: readonly (keyof Values)[], reason: string
       throw usageError(`--${name} does not go with ${reason}.`);
     }
   }
-}
-
-const MAX_COUNT = 2 ** 24;
-
-function count(flag: string, text: string | undefined, least: number): number | undefined {
-  if (text === undefined) {
-    return undefined;
-  }
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= least && value <= MAX_COUNT) {
-    return value;
-  }
-  throw usageError(`${flag} must be an integer from ${least} to ${MAX_COUNT}; found "${text}".`);
 }
 
 function kernelBuild(text: string | undefined): Pick<BenchFlags, "kernelBuild" | "integerDot"> {
@@ -270,8 +253,4 @@ function asUsage<T>(action: () => T): T {
     }
     throw new ModelComposeError("usage", error.message, { cause: error });
   }
-}
-
-function usageError(message: string): ModelComposeError {
-  return new ModelComposeError("usage", message, { remedy: "See --help." });
 }

@@ -1,10 +1,10 @@
 /** Writes a model's folder as a GGUF file, for llama.cpp: `node bench/peers/export-gguf.ts MODEL OUT.gguf`. */
-import { parseArgs } from "node:util";
-import { errorMessage, ModelComposeError } from "../../src/base/errors.ts";
+import { ModelComposeError } from "../../src/base/errors.ts";
 import { isFile } from "../../src/runtime/platform/files.ts";
 import { runCommand } from "../harness/command.ts";
 import type { Progress } from "../harness/progress.ts";
 import { EXPORT_TYPES, exportModel, type ExportType } from "./export/export-model.ts";
+import { parseFlags, usageError } from "../harness/usage.ts";
 
 const USAGE = `Usage: export-gguf MODEL OUT.gguf [--type TYPE] [--embeddings TYPE] [--tokenizer DIR]
   MODEL         folder of a model: Llama (SmolLM2) or SmolLM3, real or random weights
@@ -41,20 +41,16 @@ function readArguments(args: string[]): Arguments | "help" {
 }
 
 function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        type: { type: "string", default: "bf16" },
-        embeddings: { type: "string" },
-        tokenizer: { type: "string" },
-        help: { type: "boolean", short: "h", default: false },
-      },
-    });
-  } catch (error) {
-    throw usageError(errorMessage(error));
-  }
+  return parseFlags({
+    args,
+    allowPositionals: true,
+    options: {
+      type: { type: "string", default: "bf16" },
+      embeddings: { type: "string" },
+      tokenizer: { type: "string" },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
 }
 
 function exportType(flag: string, name: string): ExportType {
@@ -63,10 +59,6 @@ function exportType(flag: string, name: string): ExportType {
     throw usageError(`${flag} must be one of ${EXPORT_TYPES.join(", ")}; found "${name}".`);
   }
   return type;
-}
-
-function usageError(message: string): ModelComposeError {
-  return new ModelComposeError("usage", message, { remedy: "See --help." });
 }
 
 async function run(args: string[], progress: Progress): Promise<string> {

@@ -1,8 +1,7 @@
 /** The command line of the benchmark of quality. */
-import { parseArgs } from "node:util";
-import { errorMessage, ModelComposeError } from "../../src/base/errors.ts";
 import type { QuantizedFormat } from "../../src/kernels/format.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
+import { countFlag, parseFlags, usageError } from "../harness/usage.ts";
 
 export const USAGE = `Usage: bench:quality --model DIR [flags]
 How far a model with int8 and int4 weights is from the same one with its weights as they are stored.
@@ -43,34 +42,30 @@ export function readQualityFlags(args: string[]): QualityFlags | undefined {
   return {
     model: values.model,
     text: values.text,
-    tokens: count("--tokens", values.tokens, 2) ?? 16_384,
-    window: count("--window", values.window, 2) ?? 512,
+    tokens: countFlag("--tokens", values.tokens, { least: 2 }) ?? 16_384,
+    window: countFlag("--window", values.window, { least: 2 }) ?? 512,
     quantization: quantizationOf(values.quantization),
     against: values.against,
-    threads: count("--threads", values.threads, 1) ?? availableCores(),
+    threads: countFlag("--threads", values.threads) ?? availableCores(),
     json: values.json,
   };
 }
 
 function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        model: { type: "string" },
-        text: { type: "string" },
-        tokens: { type: "string" },
-        window: { type: "string" },
-        quantization: { type: "string" },
-        against: { type: "string", multiple: true, default: [] },
-        threads: { type: "string" },
-        json: { type: "boolean", default: false },
-        help: { type: "boolean", short: "h", default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw usageError(errorMessage(error));
-  }
+  return parseFlags({
+    args,
+    options: {
+      model: { type: "string" },
+      text: { type: "string" },
+      tokens: { type: "string" },
+      window: { type: "string" },
+      quantization: { type: "string" },
+      against: { type: "string", multiple: true, default: [] },
+      threads: { type: "string" },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  }).values;
 }
 
 function quantizationOf(text: string | undefined): QuantizedFormat | undefined {
@@ -79,19 +74,4 @@ function quantizationOf(text: string | undefined): QuantizedFormat | undefined {
     throw usageError(`--quantization must be int8 or int4; found "${text}".`);
   }
   return found;
-}
-
-function count(flag: string, text: string | undefined, least: number): number | undefined {
-  if (text === undefined) {
-    return undefined;
-  }
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= least && value <= 2 ** 24) {
-    return value;
-  }
-  throw usageError(`${flag} must be an integer from ${least} to ${2 ** 24}; found "${text}".`);
-}
-
-function usageError(message: string): ModelComposeError {
-  return new ModelComposeError("usage", message, { remedy: "See --help." });
 }

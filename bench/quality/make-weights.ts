@@ -6,12 +6,11 @@
  * --noise takes weights off a grid of 16 levels that they were quantised to once: each moves by up to half a step, so that a
  * quantiser meets numbers as a training leaves them. --ggml makes them what llama.cpp's formats of that name would.
  */
-import { parseArgs } from "node:util";
-import { errorMessage, ModelComposeError } from "../../src/base/errors.ts";
 import { runCommand } from "../harness/command.ts";
 import { addGridNoise } from "./grid-noise.ts";
 import { GGML_TYPES, roundTrip, type GgmlType } from "./ggml-types.ts";
 import { rewriteWeights, type Rewrite } from "./rewrite-weights.ts";
+import { parseFlags, seedFlag, usageError } from "../harness/usage.ts";
 
 const USAGE = `Usage: bench-weights MODEL OUT_DIR (--noise SEED | --ggml ${GGML_TYPES.join("|")})
   MODEL         folder of a model
@@ -38,10 +37,7 @@ function rewriteOf({ noise, ggml }: { noise?: string; ggml?: string }): Rewrite 
     throw usageError("Expected one of --noise and --ggml.");
   }
   if (noise !== undefined) {
-    const seed = Number(noise);
-    if (!/^\d+$/.test(noise) || !Number.isSafeInteger(seed)) {
-      throw usageError(`--noise must be an integer in 0 .. 2^53 - 1; found "${noise}".`);
-    }
+    const seed = seedFlag("--noise", noise);
     return (values, { name, columns }) => {
       addGridNoise(values, columns, seed, name);
     };
@@ -57,23 +53,15 @@ function rewriteOf({ noise, ggml }: { noise?: string; ggml?: string }): Rewrite 
 }
 
 function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        noise: { type: "string" },
-        ggml: { type: "string" },
-        help: { type: "boolean", short: "h" },
-      },
-    });
-  } catch (error) {
-    throw usageError(errorMessage(error));
-  }
-}
-
-function usageError(message: string): ModelComposeError {
-  return new ModelComposeError("usage", message, { remedy: "See --help." });
+  return parseFlags({
+    args,
+    allowPositionals: true,
+    options: {
+      noise: { type: "string" },
+      ggml: { type: "string" },
+      help: { type: "boolean", short: "h" },
+    },
+  });
 }
 
 await runCommand(run);

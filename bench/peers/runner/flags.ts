@@ -1,11 +1,10 @@
 /** The command line of the comparison. */
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
-import { errorMessage, ModelComposeError } from "../../../src/base/errors.ts";
 import { availableCores } from "../../../src/runtime/platform/system.ts";
 import { EXPORT_TYPES, type ExportType } from "../export/export-model.ts";
 import type { Workload } from "./contender.ts";
+import { countFlag, parseFlags, usageError } from "../../harness/usage.ts";
 
 export const USAGE = `Usage: bench:peers --model DIR [flags]
 Measures our engine and others in turn, each time in a process of its own; README.md here says how others are built.
@@ -64,37 +63,38 @@ export function readPeersFlags(args: string[]): PeersFlags | undefined {
     tokenizer: values.tokenizer,
     types: list("--types", values.types, EXPORT_TYPES),
     engines: values.engines === undefined ? undefined : list("--engines", values.engines, ENGINES),
-    rounds: count("--rounds", values.rounds),
+    rounds: countFlag("--rounds", values.rounds, { most: MAX_COUNT }),
     workload: {
-      threads: values.threads === undefined ? availableCores() : count("--threads", values.threads),
-      promptTokens: count("--prompt-tokens", values["prompt-tokens"]),
-      decodePromptTokens: count("--decode-prompt-tokens", values["decode-prompt-tokens"]),
-      newTokens: count("--new-tokens", values["new-tokens"]),
+      threads:
+        values.threads === undefined
+          ? availableCores()
+          : countFlag("--threads", values.threads, { most: MAX_COUNT }),
+      promptTokens: countFlag("--prompt-tokens", values["prompt-tokens"], { most: MAX_COUNT }),
+      decodePromptTokens: countFlag("--decode-prompt-tokens", values["decode-prompt-tokens"], {
+        most: MAX_COUNT,
+      }),
+      newTokens: countFlag("--new-tokens", values["new-tokens"], { most: MAX_COUNT }),
     },
   };
 }
 
 function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        model: { type: "string" },
-        work: { type: "string", default: join(tmpdir(), "peers") },
-        tokenizer: { type: "string" },
-        types: { type: "string", default: "bf16,q8_0,q4_0" },
-        engines: { type: "string" },
-        rounds: { type: "string", default: "5" },
-        threads: { type: "string" },
-        "prompt-tokens": { type: "string", default: "512" },
-        "decode-prompt-tokens": { type: "string", default: "128" },
-        "new-tokens": { type: "string", default: "48" },
-        help: { type: "boolean", short: "h", default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw usageError(errorMessage(error));
-  }
+  return parseFlags({
+    args,
+    options: {
+      model: { type: "string" },
+      work: { type: "string", default: join(tmpdir(), "peers") },
+      tokenizer: { type: "string" },
+      types: { type: "string", default: "bf16,q8_0,q4_0" },
+      engines: { type: "string" },
+      rounds: { type: "string", default: "5" },
+      threads: { type: "string" },
+      "prompt-tokens": { type: "string", default: "512" },
+      "decode-prompt-tokens": { type: "string", default: "128" },
+      "new-tokens": { type: "string", default: "48" },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  }).values;
 }
 
 function list<Name extends string>(flag: string, text: string, names: readonly Name[]): Name[] {
@@ -108,15 +108,3 @@ function list<Name extends string>(flag: string, text: string, names: readonly N
 }
 
 const MAX_COUNT = 100_000;
-
-function count(flag: string, text: string): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 1 && value <= MAX_COUNT) {
-    return value;
-  }
-  throw usageError(`${flag} must be an integer from 1 to ${MAX_COUNT}; found "${text}".`);
-}
-
-function usageError(message: string): ModelComposeError {
-  return new ModelComposeError("usage", message, { remedy: "See --help." });
-}
