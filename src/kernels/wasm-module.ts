@@ -41,20 +41,7 @@ export interface Kernels {
   convert(p: Address, count: number, source: number, target: number, out: Address): number;
   scale_f16(x: Address, out: Address, count: number): void;
   pack_rows(x: Address, ldx: number, rows: number, columns: number, out: Address): void;
-  gemm(
-    a: Address,
-    rows: number,
-    w: Address,
-    panels: number,
-    first: number,
-    count: number,
-    y: Address,
-    ldy: number,
-    columns: number,
-    accumulate: number,
-    b: Address,
-    format: number,
-  ): void;
+  gemm(...product: GemmParameters): void;
   pack_panel(
     rows: Address,
     stride: number,
@@ -66,21 +53,7 @@ export interface Kernels {
     format: number,
   ): void;
   quantize_rows(x: Address, ldx: number, rows: number, columns: number, out: Address): void;
-  gemm_quantized(
-    a: Address,
-    rows: number,
-    w: Address,
-    panels: number,
-    first: number,
-    count: number,
-    y: Address,
-    ldy: number,
-    columns: number,
-    accumulate: number,
-    b: Address,
-    format: number,
-    dot: number,
-  ): void;
+  gemm_quantized(...product: [...GemmParameters, dot: number]): void;
   gemv_quantized(
     a: Address,
     w: Address,
@@ -201,6 +174,21 @@ export interface Kernels {
   read_wide(p: Address, bytes: number): number;
   fma_peak(turns: number, x: number, y: number): number;
 }
+
+type GemmParameters = [
+  a: Address,
+  rows: number,
+  w: Address,
+  panels: number,
+  first: number,
+  count: number,
+  y: Address,
+  ldy: number,
+  columns: number,
+  accumulate: number,
+  b: Address,
+  format: number,
+];
 
 type Gemv = (
   x: Address,

@@ -5,6 +5,7 @@ import { ModelComposeError, withoutRemedy } from "../base/errors.ts";
 import type { PrefillMode } from "./device-types.ts";
 import { gpuNotices } from "./gpu-notices.ts";
 import { defaultKvPrecision } from "./held-formats.ts";
+import { leastLength } from "./late-context.ts";
 import type { ResolvedLoad } from "./load-options.ts";
 import { quantizedForCpu, quantizedForGpu } from "./choose-quantization.ts";
 import { checkGpuMemory, checkMemory } from "./memory-check.ts";
@@ -118,15 +119,15 @@ async function loadOnCpu(
       const { kvPrecision = defaultKvPrecision(quantization) } = options;
       return backend.prepare(program, checkpoint, { ...options, quantization, kvPrecision });
     },
-    typeof options.contextLength === "number" ? options.contextLength : options.contextLength.least,
+    leastLength(options.contextLength),
   );
   const check = (memory: MemoryUse, contextLength: number): string | undefined =>
     checkMemory(memory, contextLength, { alternatives });
   const admit = (memory: MemoryUse, contextLength: number): void => {
     const memoryNotice = check(memory, contextLength);
     onNotice?.(`Device: ${preparation.device.description}${why}; context: ${contextLength} tokens.`);
-    const { kernelBuild, integerDot } = backend;
-    onDetail?.(`Kernels: ${kernelBuild}, integers by ${integerDot}.`);
+    // Which way to multiply is best is tried only where somebody wants to know.
+    onDetail?.(`Kernels: ${backend.kernelBuild}, integers by ${backend.integerDot}.`);
     if (notice !== undefined) {
       onNotice?.(notice);
     }

@@ -18,8 +18,8 @@ export function defaultKvPrecision(quantization: Quantization): KvPrecision {
 export type HeldFormats = (matrix: Name, stored: StoredFormat) => FormatName;
 
 /**
- * The formats of a program's matrices. What is not quantised is held in format `precision`, where one is asked for. Tables of positions, which are added as they are, and weights that the checkpoint has
- * quantised stay what they are. With "int4" those of which errors cost most are int8: the table of tokens and the output
+ * The formats of a program's matrices. What is not quantised is held in format `precision`, where one is asked for. Tables of
+ * positions, which are added as they are, and weights that the checkpoint has quantised stay what they are. With "int4" those of which errors cost most are int8: the table of tokens and the output
  * layer, and the projections of values, which are small.
  */
 export function heldFormats(

@@ -239,14 +239,7 @@ function resolveDevice(device: unknown): DeviceChoice {
 }
 
 function resolvePrefill(prefill: unknown, device: DeviceChoice): PrefillMode {
-  const mode = prefill === undefined ? "exact" : PREFILL_MODES.find((name) => name === prefill);
-  if (mode === undefined) {
-    throw new ModelComposeError(
-      "invalid-argument",
-      `The option "prefill" must be one of ${PREFILL_MODES.join(", ")}; found ${inspect(prefill)}.`,
-      { remedy: "Correct it or leave it out.", parameter: "prefill" },
-    );
-  }
+  const mode = oneOf("prefill", prefill, PREFILL_MODES);
   if (mode !== "exact" && device.kind === "wasm") {
     throw new ModelComposeError(
       "invalid-argument",

@@ -2,7 +2,7 @@
  * Finds the rows of a checkpoint's tensor that are a weight of a Program: the whole tensor of its name, or some of the
  * rows of another (one of several matrices that the file holds as one), transposed or not.
  */
-import { type FloatFormat, type StoredFormat } from "../../kernels/format.ts";
+import type { FloatFormat, FormatName, StoredFormat } from "../../kernels/format.ts";
 import { requireTensor, type Checkpoint, type WeightTensor } from "./checkpoint.ts";
 import { ModelComposeError } from "../../base/errors.ts";
 import type { Precision } from "../device-types.ts";
@@ -117,6 +117,18 @@ export function requireFormat(
       },
     );
   }
+}
+
+/** The error for a weight that no quantised format holds. */
+export function notFinite({ tensor }: WeightSlice, format: FormatName): ModelComposeError {
+  return new ModelComposeError(
+    "invalid-checkpoint",
+    `Tensor "${tensor.name}" in "${tensor.file}" has a weight that is infinite or no number; ${format} has neither.`,
+    {
+      remedy:
+        'Load it without quantization ("none") to see what the model makes of it, or fetch the file anew.',
+    },
+  );
 }
 
 /** Those of a slice's ranges, cut where need be, that make up its rows [start, end). */

@@ -154,10 +154,9 @@ async function readHeader(handle: FileHandle): Promise<Header | undefined> {
   }
 }
 
-/** The file of a source, if there is one; it counts as used now. What cannot be read is not there. */
-export async function findCacheFile(source: CacheSource): Promise<CacheFile | undefined> {
+/** The file of a source with this key, if there is one; it counts as used now. What cannot be read is not there. */
+export async function findCacheFile(source: CacheSource, key: string): Promise<CacheFile | undefined> {
   try {
-    const key = await cacheKey(source);
     const file = path.join(quantizedCacheDirectory(), `${key}${EXTENSION}`);
     const handle = await open(file, "r");
     try {
@@ -184,10 +183,9 @@ export async function findCacheFile(source: CacheSource): Promise<CacheFile | un
   }
 }
 
-/** Begins a file; a text says why there can be none. */
-export async function createCacheFile(source: CacheSource): Promise<NewCacheFile | string> {
+/** Begins a file for a source with this key; a text says why there can be none. */
+export async function createCacheFile(source: CacheSource, key: string): Promise<NewCacheFile | string> {
   const directory = quantizedCacheDirectory();
-  const key = await cacheKey(source);
   const temporary = path.join(directory, `${key}.${randomUUID()}.part`);
   const { label, quantization, matrices } = source;
   const header = (sums: readonly string[]): Buffer => headerBytes({ key, label, quantization, sums });

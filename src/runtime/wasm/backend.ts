@@ -61,21 +61,17 @@ export class WasmBackend implements Backend {
     const { build, notice } =
       options.kernelBuild === undefined ? bestKernelBuild() : { build: options.kernelBuild };
     kernelModule(build);
+    if (options.integerDot !== undefined) {
+      requireDot(build, options.integerDot);
+    }
     this.kernelBuild = build;
     this.notice = notice;
     this.#options = options;
   }
 
-  /**
-   * How products with quantised weights multiply integers.
-   *
-   * @throws ModelComposeError "unsupported" for a way that was asked for and is wrong here
-   */
+  /** How products with quantised weights multiply integers; tried out when it is first asked for. */
   get integerDot(): Dot {
-    const { integerDot } = this.#options;
-    return integerDot === undefined
-      ? bestIntegerDot(this.kernelBuild)
-      : requireDot(this.kernelBuild, integerDot);
+    return this.#options.integerDot ?? bestIntegerDot(this.kernelBuild);
   }
 
   get device(): DeviceInfo {
@@ -114,7 +110,8 @@ export class WasmBackend implements Backend {
     const plan =
       typeof contextLength === "number" ? planFor(contextLength) : await reserve(contextLength, planFor);
     const { device, kernelBuild } = this;
-    const integerDot = activations === "int8" ? DOTS[this.integerDot] : undefined;
+    const multipliesIntegers = quantization !== "none" && activations === "int8";
+    const integerDot = multipliesIntegers ? DOTS[this.integerDot] : undefined;
     const { quantizedCache: label } = options;
     const cacheSource =
       label === undefined ? undefined : cacheSourceOf(plan, { quantization, label, files: checkpoint.files });

@@ -36,11 +36,11 @@ export function bestIntegerDot(build: KernelBuild): Dot {
  *
  * @throws ModelComposeError "unsupported" for one that the build has not, or that is wrong on this CPU
  */
-export function requireDot(build: KernelBuild, dot: Dot): Dot {
+export function requireDot(build: KernelBuild, dot: Dot): void {
   const best = bestIntegerDot(build);
   const runs = build === "baseline" ? dot === "plain" : dot !== "vnni" || best === "vnni";
   if (runs) {
-    return dot;
+    return;
   }
   throw new ModelComposeError(
     "unsupported",

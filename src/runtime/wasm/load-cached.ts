@@ -2,7 +2,13 @@
 import { errorMessage } from "../../base/errors.ts";
 import { isQuantized } from "../../kernels/format.ts";
 import type { Quantization } from "../held-formats.ts";
-import { createCacheFile, findCacheFile, type CacheSource, type Sums } from "../platform/quantized-cache.ts";
+import {
+  cacheKey,
+  createCacheFile,
+  findCacheFile,
+  type CacheSource,
+  type Sums,
+} from "../platform/quantized-cache.ts";
 import { cachedBytes } from "./cached-weights.ts";
 import type { MemoryPlan } from "./plan.ts";
 import type { LoadCommand, Reply } from "./protocol.ts";
@@ -39,7 +45,8 @@ export async function loadThroughCache(
   source: CacheSource,
   { load, onRead, onNotice }: CachedLoad,
 ): Promise<void> {
-  const found = await findCacheFile(source);
+  const key = await cacheKey(source);
+  const found = await findCacheFile(source, key);
   if (found !== undefined) {
     const { path, places } = found;
     onRead?.(Object.keys(places));
@@ -51,7 +58,7 @@ export async function loadThroughCache(
     await found.discard();
     onNotice?.(`The quantised weights in "${path}" are damaged or gone; they are made anew.`);
   }
-  const created = await createCacheFile(source);
+  const created = await createCacheFile(source, key);
   if (typeof created === "string") {
     onNotice?.(`The quantised weights are not kept for the next time: ${created}.`);
     await load({ kind: "load" });

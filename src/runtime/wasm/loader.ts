@@ -7,7 +7,7 @@ import { openFile, type OpenFile } from "../platform/files.ts";
 import { vectorValues } from "../checkpoint/vector-values.ts";
 import { ReadChecksums, type PartialChecksums } from "../checkpoint/read-checksums.ts";
 import type { TensorLocation } from "../checkpoint/tensor-location.ts";
-import { readSliceRows, type VectorSlice, type WeightSlice } from "../checkpoint/weight-source.ts";
+import { notFinite, readSliceRows, type VectorSlice, type WeightSlice } from "../checkpoint/weight-source.ts";
 import type { RowRange } from "../program.ts";
 import type { Bank } from "./memory.ts";
 import { AbortError, errorMessage, ModelComposeError } from "../../base/errors.ts";
@@ -45,8 +45,8 @@ export interface LoadHooks {
 }
 
 /**
- * What was read, and what became of the cache: sums of the matrices that were read or written, or why it could not be read (then nothing was
- * loaded) or written.
+ * What was read, and what became of the cache: sums of the matrices that were read or written, or why it could not be read
+ * (then nothing was loaded) or written.
  */
 export interface LoadReport {
   sums: PartialSums;
@@ -195,17 +195,6 @@ function tooLarge({ tensor }: WeightSlice, format: FormatName): ModelComposeErro
     "unsupported",
     `Tensor "${tensor.name}" in "${tensor.file}" (${tensor.dtype}) has a weight beyond 65504, the largest number of ${format}.`,
     { remedy: 'Use the precision "bfloat16" or "float32", or leave it out.', parameter: "precision" },
-  );
-}
-
-function notFinite({ tensor }: WeightSlice, format: FormatName): ModelComposeError {
-  return new ModelComposeError(
-    "invalid-checkpoint",
-    `Tensor "${tensor.name}" in "${tensor.file}" has a weight that is infinite or no number; ${format} has neither.`,
-    {
-      remedy:
-        'Load it without quantization ("none") to see what the model makes of it, or fetch the file anew.',
-    },
   );
 }
 

@@ -10,6 +10,7 @@ import {
   matrixBytes,
   PANEL,
   panelBytes,
+  TILE_COLUMNS,
   UNIT_COLUMNS,
   type FloatFormat,
   type FormatName,
@@ -30,10 +31,8 @@ export const SPLIT_KV_ROWS = 4;
 export const ATTENTION_ROWS = 8;
 /** Rows of logits computed at once. */
 export const LOGIT_ROWS = 16;
-/** Columns of a block in the blocked product (gemm.as.ts). */
-const GEMM_COLUMNS = 256;
 /** Bytes of scratch of a product: a panel of one block, widened to f32, and a column more. */
-const PANEL_SCRATCH_BYTES = (GEMM_COLUMNS + 1) * PANEL * 4;
+const PANEL_SCRATCH_BYTES = (TILE_COLUMNS + 1) * PANEL * 4;
 const PAGE = 65536;
 /** The last page stays unused so that no end address wraps to zero. */
 const BANK_LIMIT = 65535 * PAGE;

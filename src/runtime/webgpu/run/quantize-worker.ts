@@ -1,8 +1,7 @@
 /** Entry of a thread that quantises weights while a program is loaded: rows of a checkpoint become rows for the GPU. */
-import { ModelComposeError } from "../../../base/errors.ts";
 import { elementBytes, FORMATS } from "../../../kernels/format.ts";
 import { instantiateKernels } from "../../../kernels/wasm-module.ts";
-import { readSliceRows } from "../../checkpoint/weight-source.ts";
+import { notFinite, readSliceRows } from "../../checkpoint/weight-source.ts";
 import { openFile, type OpenFile } from "../../platform/files.ts";
 import { workerScope } from "../../platform/workers.ts";
 import { serializeError } from "../../posted-error.ts";
@@ -48,25 +47,11 @@ function quantize({ source, range, format, stride }: QuantizedPiece): void {
       scratch,
     );
     if (areFinite !== 1) {
-      throw notFinite({ source, format });
+      throw notFinite(source, format);
     }
     const rows = new Uint8Array(memory.buffer, laid, (end - row) * stride);
     new Uint8Array(target).set(rows, (row - range.start) * stride);
   }
-}
-
-function notFinite({
-  source: { tensor },
-  format,
-}: Pick<QuantizedPiece, "source" | "format">): ModelComposeError {
-  return new ModelComposeError(
-    "invalid-checkpoint",
-    `Tensor "${tensor.name}" in "${tensor.file}" has a weight that is infinite or no number; ${format} has neither.`,
-    {
-      remedy:
-        'Load it without quantization ("none") to see what the model makes of it, or fetch the file anew.',
-    },
-  );
 }
 
 port.on("message", (piece: QuantizedPiece) => {

@@ -116,7 +116,7 @@ export function quantizerSizes(pieces: readonly QuantizedPiece[]): QuantizerSize
 export class Quantizer {
   readonly #target: SharedArrayBuffer;
   readonly #worker: Worker;
-  #settle: ((failure?: unknown) => void) | undefined;
+  #settle: ((failure?: ModelComposeError) => void) | undefined;
   #failure: ModelComposeError | undefined;
 
   constructor(
@@ -147,15 +147,14 @@ export class Quantizer {
    *   "not-found", "device" when the thread was lost
    */
   async quantize(piece: QuantizedPiece): Promise<Uint8Array> {
+    if (this.#failure !== undefined) {
+      throw this.#failure;
+    }
     await new Promise<void>((resolve, reject) => {
-      if (this.#failure !== undefined) {
-        throw this.#failure;
-      }
       this.#settle = (failure) => {
         if (failure === undefined) {
           resolve();
         } else {
-          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it is what a thread threw
           reject(failure);
         }
       };
