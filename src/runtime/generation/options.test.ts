@@ -68,7 +68,7 @@ describe("precedence", () => {
   });
 
   test("an undefined option is unset", () => {
-    expect(resolveGenerateOptions({ topK: undefined }, { top_k: 7 }).sampling.topK).toBe(7);
+    expect(resolveGenerateOptions({ topK: undefined, doSample: true }, { top_k: 7 }).sampling.topK).toBe(7);
   });
 
   test("max_length of generation_config.json holds only where nothing bounds the new tokens", () => {
@@ -370,7 +370,7 @@ describe("refusals name the parameter, its range and the value", () => {
     ["min_new_tokens", -1, "an integer >= 0"],
     ["max_length", 0, "an integer >= 1"],
     ["do_sample", "yes", "true or false"],
-    ["num_beams", 65536, "an integer in 1 .. 256"],
+    ["num_return_sequences", 65536, "an integer in 1 .. 256"],
     ["early_stopping", 1, 'true, false or "never"'],
     ["forced_eos_token_id", "2", "a token id, a list of them or null"],
     ["suppress_tokens", 5, "a list of token ids"],
@@ -379,9 +379,37 @@ describe("refusals name the parameter, its range and the value", () => {
     ["encoder_repetition_penalty", 0, "a number in 2^-126 .. 2^126"],
     ["stop_strings", [5], "a non-empty string or a list of them"],
   ])("generation_config.json, by the file's spelling: %s is %j", (key, value, range) => {
-    const error = errorOf({}, { [key]: value });
+    const error = errorOf({ numBeams: 2 }, { do_sample: true, [key]: value });
     expect([error.code, error.parameter]).toEqual(["invalid-config", undefined]);
     expect(error.message).toContain(`"${key}" in generation_config.json must be ${range}; found `);
+  });
+
+  test("the number of beams in generation_config.json", () => {
+    expect(errorOf({}, { num_beams: 65536 }).message).toContain("an integer in 1 .. 256; found 65536");
+  });
+
+  test.each([
+    ["temperature", -0.1, {}],
+    ["top_k", 1.5, { doSample: false, topK: 5 }],
+    ["top_p", 0, { numBeams: 4 }],
+    ["min_p", 2, {}],
+    ["length_penalty", -1e300, { temperature: 0.7 }],
+    ["early_stopping", 1, {}],
+  ])("generation_config.json has %s %j, which this request does not use: told", (key, value, options) => {
+    const { warnings } = resolveGenerateOptions(options, { [key]: value });
+    expect(warnings.filter((line) => line.includes(key))).toEqual([
+      expect.stringMatching(
+        new RegExp(`^"${key}" in generation_config.json must be .*; found .* Nothing uses it here.$`),
+      ),
+    ]);
+  });
+
+  test("settings that are right and not used are not spoken of", () => {
+    const config = { temperature: 0.6, top_k: 20, top_p: 0.9, length_penalty: 2, early_stopping: true };
+    expect(resolveGenerateOptions({}, config)).toEqual({
+      ...resolveGenerateOptions({}),
+      sampling: expect.objectContaining({ doSample: false }) as unknown,
+    });
   });
 
   test("minNewTokens over maxNewTokens", () => {

@@ -10,12 +10,20 @@ import {
   callerSource,
   configSource,
   count,
+  faultOf,
   readBoolean,
   readNumber,
+  without,
   type NumberRule,
   type OptionSource,
 } from "../sampling/option-source.ts";
-import { DRAWING_OPTIONS, resolveSampling, type ResolvedSampling } from "../sampling/options.ts";
+import {
+  asksForDrawing,
+  DRAWING_OPTIONS,
+  resolveSampling,
+  wrongDrawingSettings,
+  type ResolvedSampling,
+} from "../sampling/options.ts";
 import { resolveTokenRules, type TokenRules } from "../sampling/token-rules.ts";
 import type { GenerateOptions } from "./types.ts";
 
@@ -141,8 +149,9 @@ export function resolveGenerateOptions(
 ): ResolvedGeneration {
   rejectUnknownNames(options);
   const caller = callerSource(options);
-  const config = configSource(generationConfig);
+  const file = configSource(generationConfig);
   rejectWrongCallbacks(caller);
+  const { config, warnings } = usedSettings(caller, file);
   const sampling = resolveSampling(caller, config);
   const beams = resolveBeams(caller, config);
   const ignoreEos = readBoolean(caller, "ignoreEos") ?? false;
@@ -159,8 +168,34 @@ export function resolveGenerateOptions(
     warnings: [
       ...ineffectiveOptions(options, sampling, beams.resolved),
       ...beams.warnings,
+      ...warnings,
       ...unsupportedSettings(generationConfig),
     ],
+  };
+}
+
+/** The options that only a beam search uses. */
+const BEAM_OPTIONS = ["lengthPenalty", "earlyStopping"] as const;
+
+/**
+ * The settings of the file that a request uses. What is wrong with others is no reason to refuse the request: it becomes a
+ * warning.
+ */
+function usedSettings(
+  caller: OptionSource,
+  file: OptionSource,
+): { config: OptionSource; warnings: readonly string[] } {
+  const isDrawn = asksForDrawing(caller, file);
+  const hasBeams = (read(caller, "numBeams") ?? read(file, "numBeams") ?? 1) > 1;
+  const wrong = [
+    ...(isDrawn ? [] : wrongDrawingSettings(file)),
+    ...(hasBeams
+      ? []
+      : [...faultOf(() => read(file, "lengthPenalty")), ...faultOf(() => readEarlyStopping(file))]),
+  ];
+  return {
+    config: without(file, [...(isDrawn ? [] : DRAWING_OPTIONS), ...(hasBeams ? [] : BEAM_OPTIONS)]),
+    warnings: wrong.map((fault) => `${fault} Nothing uses it here.`),
   };
 }
 
@@ -314,7 +349,7 @@ function ineffectiveOptions(
   const setOf = (names: readonly (keyof GenerateOptions)[]): string =>
     names.filter((name) => options[name] !== undefined).join(", ");
   const warnings: string[] = [];
-  const ofBeams = beams.count > 1 ? "" : setOf(["lengthPenalty", "earlyStopping"]);
+  const ofBeams = beams.count > 1 ? "" : setOf(BEAM_OPTIONS);
   if (ofBeams !== "") {
     warnings.push(`${ofBeams} has no effect without beam search (numBeams above 1).`);
   }

@@ -45,6 +45,26 @@ export function configSource(values: Readonly<Record<string, unknown>>): OptionS
   };
 }
 
+/**
+ * A source without some of its parameters: those that nothing uses, whose values therefore need not be right.
+ */
+export function without(source: OptionSource, names: readonly string[]): OptionSource {
+  return { ...source, read: (name) => (names.includes(name) ? undefined : source.read(name)) };
+}
+
+/** What is wrong with a parameter: the sentence that reading it throws, or nothing. */
+export function faultOf(read: () => unknown): string[] {
+  try {
+    read();
+    return [];
+  } catch (error) {
+    if (error instanceof ModelComposeError) {
+      return [error.message];
+    }
+    throw error;
+  }
+}
+
 /** The rule that allows integers from `minimum` on, up to `maximum` where there is one. */
 export const count = (minimum: number, maximum = Number.MAX_SAFE_INTEGER): NumberRule => ({
   range:

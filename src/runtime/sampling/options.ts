@@ -1,5 +1,12 @@
 /** How a request chooses tokens: what a caller and a model's generation_config.json ask for, as one valid set. */
-import { count, readBoolean, readNumber, type NumberRule, type OptionSource } from "./option-source.ts";
+import {
+  count,
+  faultOf,
+  readBoolean,
+  readNumber,
+  type NumberRule,
+  type OptionSource,
+} from "./option-source.ts";
 
 /** How to choose tokens, complete and valid. Plain data: it is posted to worker threads. */
 export interface ResolvedSampling {
@@ -41,9 +48,28 @@ const SAMPLING_RULES = {
 export const DRAWING_OPTIONS = ["temperature", "topK", "topP", "minP"] as const;
 
 /**
- * Resolves and checks how tokens are chosen. Tokens are drawn where `doSample` says so; a caller who gives a temperature,
- * topK, topP or minP, and no `doSample`, means it too, whatever generation_config.json has. Precedence: caller, generation_config.json, transformers' defaults. A seed
- * is the caller's only; without one it is drawn.
+ * Whether drawing is asked for: `doSample` says so; a caller who gives a temperature, topK, topP or minP, and no `doSample`,
+ * means it too, whatever generation_config.json has.
+ *
+ * @throws ModelComposeError as `resolveSampling`
+ */
+export function asksForDrawing(caller: OptionSource, config: OptionSource): boolean {
+  const means = DRAWING_OPTIONS.some((name) => caller.read(name) !== undefined) ? true : undefined;
+  return readBoolean(caller, "doSample") ?? means ?? readBoolean(config, "doSample") ?? false;
+}
+
+/**
+ * What is wrong with those settings of generation_config.json by which tokens are drawn.
+ *
+ * @returns a sentence a setting
+ */
+export function wrongDrawingSettings(config: OptionSource): string[] {
+  return DRAWING_OPTIONS.flatMap((name) => faultOf(() => readNumber(config, name, SAMPLING_RULES[name])));
+}
+
+/**
+ * Resolves and checks how tokens are chosen, drawn where `asksForDrawing` says so. Precedence: caller,
+ * generation_config.json, transformers' defaults. A seed is the caller's only; without one it is drawn.
  *
  * @throws ModelComposeError "invalid-argument" (caller) or "invalid-config" (file) naming parameter, range and value
  */
@@ -51,10 +77,8 @@ export function resolveSampling(caller: OptionSource, config: OptionSource): Res
   const number = (name: keyof typeof SAMPLING_RULES): number | undefined =>
     readNumber(caller, name, SAMPLING_RULES[name]) ?? readNumber(config, name, SAMPLING_RULES[name]);
   const temperature = number("temperature") ?? 1;
-  const means = DRAWING_OPTIONS.some((name) => caller.read(name) !== undefined) ? true : undefined;
-  const wantsSample = readBoolean(caller, "doSample") ?? means ?? readBoolean(config, "doSample") ?? false;
   return {
-    doSample: wantsSample && temperature > 0,
+    doSample: asksForDrawing(caller, config) && temperature > 0,
     temperature,
     topK: number("topK") ?? 50,
     topP: number("topP") ?? 1,

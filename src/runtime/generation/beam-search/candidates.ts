@@ -15,31 +15,51 @@ export interface Candidate {
  * of the choice (−Infinity) are never among them, so there may be fewer.
  *
  * @param scores f32 [beams * vocabSize]: log-probabilities of whole sequences
+ * @returns a generator whose steps are a beam's vocabulary each
  */
-export function bestCandidates(scores: Float32Array, vocabSize: number, count: number): Candidate[] {
-  return bestIndices(scores, scores.keys(), count).map((index) => candidateAt(index, scores, vocabSize));
+export function* bestCandidates(
+  scores: Float32Array,
+  vocabSize: number,
+  count: number,
+): Generator<undefined, Candidate[]> {
+  const best = yield* bestIndices(scores, vocabSize, count, NONE);
+  return best.map((index) => candidateAt(index, scores, vocabSize));
 }
 
-/** The indices of the best scores. Few are kept of many: an insertion is rare, and cheap beside reading all scores. */
-function bestIndices(scores: Float32Array, indices: Iterable<number>, count: number): number[] {
+const NONE: ReadonlySet<number> = new Set();
+
+/**
+ * The indices of the best scores. Few are kept of many: an insertion is rare, and cheap beside reading all scores.
+ *
+ * @param taken indices that are left out
+ */
+function* bestIndices(
+  scores: Float32Array,
+  vocabSize: number,
+  count: number,
+  taken: ReadonlySet<number>,
+): Generator<undefined, number[]> {
   const best: number[] = [];
   if (count === 0) {
     return best;
   }
   let threshold = -Infinity;
-  for (const index of indices) {
-    const score = scores[index] ?? 0;
-    if (!(score > threshold)) {
-      continue;
+  for (let start = 0; start < scores.length; start += vocabSize) {
+    for (let index = start; index < start + vocabSize; index++) {
+      const score = scores[index] ?? 0;
+      if (!(score > threshold) || taken.has(index)) {
+        continue;
+      }
+      const place = best.findIndex((other) => (scores[other] ?? 0) < score);
+      best.splice(place === -1 ? best.length : place, 0, index);
+      if (best.length > count) {
+        best.pop();
+      }
+      if (best.length === count) {
+        threshold = scores[best[count - 1] ?? 0] ?? 0;
+      }
     }
-    const place = best.findIndex((other) => (scores[other] ?? 0) < score);
-    best.splice(place === -1 ? best.length : place, 0, index);
-    if (best.length > count) {
-      best.pop();
-    }
-    if (best.length === count) {
-      threshold = scores[best[count - 1] ?? 0] ?? 0;
-    }
+    yield;
   }
   return best;
 }
@@ -51,41 +71,56 @@ function bestIndices(scores: Float32Array, indices: Iterable<number>, count: num
  *
  * @param scores as for `bestCandidates`
  * @param uniformAt a uniform u32 for each draw, from 0 on
+ * @returns a generator whose steps are a beam's vocabulary each
  */
-export function drawCandidates(
+export function* drawCandidates(
   scores: Float32Array,
   vocabSize: number,
   count: number,
   uniformAt: (draw: number) => number,
-): Candidate[] {
-  const highest = scores.reduce((max, score) => Math.max(max, score), -Infinity);
-  const indices: number[] = [];
-  /** Weights are integers, so that sums are exact and taking one out leaves no error. */
-  const weights: number[] = [];
-  let total = 0;
-  for (let index = 0; index < scores.length; index++) {
-    const score = scores[index] ?? 0;
-    if (score === -Infinity) {
-      continue;
+): Generator<undefined, Candidate[]> {
+  let highest = -Infinity;
+  for (let start = 0; start < scores.length; start += vocabSize) {
+    for (let index = start; index < start + vocabSize; index++) {
+      highest = Math.max(highest, scores[index] ?? 0);
     }
-    const weight = softmaxWeight(Math.fround(highest - score));
-    indices.push(index);
-    weights.push(weight);
-    total += weight;
+    yield;
+  }
+  const weightAt = (index: number): number => {
+    const score = scores[index] ?? 0;
+    return score === -Infinity ? 0 : softmaxWeight(Math.fround(highest - score));
+  };
+  /** What is left to draw of each beam. Weights are integers: sums are exact, and taking one out leaves no error. */
+  const left: number[] = [];
+  for (let start = 0; start < scores.length; start += vocabSize) {
+    let sum = 0;
+    for (let index = start; index < start + vocabSize; index++) {
+      sum += weightAt(index);
+    }
+    left.push(sum);
+    yield;
   }
   const drawn = new Set<number>();
+  let total = left.reduce((sum, weight) => sum + weight, 0);
   while (drawn.size < count && total > 0) {
-    const target = scaleByFraction(total, uniformAt(drawn.size));
-    let cumulative = 0;
-    const place = weights.findIndex((weight) => (cumulative += weight) > target);
-    drawn.add(indices[place] ?? 0);
-    total -= weights[place] ?? 0;
-    weights[place] = 0;
+    let rest = scaleByFraction(total, uniformAt(drawn.size));
+    let beam = 0;
+    while (rest >= (left[beam] ?? Infinity)) {
+      rest -= left[beam++] ?? 0;
+    }
+    // Weights are found anew, as a beam's are soon computed and those of all beams would take more memory than the scores.
+    let index = beam * vocabSize - 1;
+    for (let weight = 0; rest >= 0; rest -= weight) {
+      index++;
+      weight = drawn.has(index) ? 0 : weightAt(index);
+    }
+    drawn.add(index);
+    total -= weightAt(index);
+    left[beam] = (left[beam] ?? 0) - weightAt(index);
+    yield;
   }
-  const rest = indices.filter((index) => !drawn.has(index));
-  return [...drawn, ...bestIndices(scores, rest, count - drawn.size)].map((index) =>
-    candidateAt(index, scores, vocabSize),
-  );
+  const others = yield* bestIndices(scores, vocabSize, count - drawn.size, drawn);
+  return [...drawn, ...others].map((index) => candidateAt(index, scores, vocabSize));
 }
 
 function candidateAt(index: number, scores: Float32Array, vocabSize: number): Candidate {

@@ -7,6 +7,7 @@
  */
 import type { Executable, Pass } from "../../backend.ts";
 import { AbortError, ModelComposeError, throwIfAborted } from "../../../base/errors.ts";
+import { runInSlices } from "../../../base/async/slices.ts";
 import { HistoryProcessors, type HistorySettings } from "../../sampling/history-processors.ts";
 import { logSoftmax } from "../../sampling/logits-processors.ts";
 import { uniform } from "../../sampling/philox.ts";
@@ -85,7 +86,7 @@ export async function beamSearch(
   request.onPrompt();
   let running: Beam[] = [{ tokens: [], score: 0, slot: 0 }];
   for (let length = 1; ; length++) {
-    const candidates = chooser.choose(logits, running, prompt.length + length - 1);
+    const candidates = await runInSlices(chooser.choose(logits, running, prompt.length + length - 1), signal);
     const next: Beam[] = [];
     for (const [rank, { beam, token, score }] of candidates.entries()) {
       const parent = running[beam];
@@ -149,12 +150,17 @@ class Chooser {
   }
 
   /**
-   * The continuations to look at, best first or in the order of their draws.
+   * The continuations to look at, best first or in the order of their draws. A step is a beam's vocabulary: of many beams
+   * it takes as long as a pass, on the thread that serves everybody.
    *
    * @param logits f32 [beams, vocabSize], changed in place
    * @param position position of the token to choose
    */
-  choose(logits: Float32Array, running: readonly Beam[], position: number): Candidate[] {
+  *choose(
+    logits: Float32Array,
+    running: readonly Beam[],
+    position: number,
+  ): Generator<undefined, Candidate[]> {
     const { vocabSize, prompt, sampling, sequence } = this.#request;
     for (const [b, beam] of running.entries()) {
       const scores = logits.subarray(b * vocabSize, (b + 1) * vocabSize);
@@ -168,12 +174,13 @@ class Chooser {
       for (let token = 0; token < vocabSize; token++) {
         scores[token] = (scores[token] ?? 0) + beam.score;
       }
+      yield;
     }
     return sampling.doSample
-      ? drawCandidates(logits, vocabSize, this.#count, (draw) =>
+      ? yield* drawCandidates(logits, vocabSize, this.#count, (draw) =>
           uniform(sampling.seed, position, sequence, draw),
         )
-      : bestCandidates(logits, vocabSize, this.#count);
+      : yield* bestCandidates(logits, vocabSize, this.#count);
   }
 }
 
