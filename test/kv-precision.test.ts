@@ -1,10 +1,8 @@
 /**
  * A KV cache of float16: how far results are from exact ones, and that all that is done with sequences is done with its halves
- * too. bit-identity.test.ts has threads and cuts of the prompt, attention.test.ts the kernels.
+ * too. bit-identity.test.ts has threads and cuts of the prompt, attention.test.ts and the tests of the GPU's kernels the kernels.
  */
-import { describe, expect, test } from "vitest";
-import { loadModel } from "../src/models/model.ts";
-import { WebGpuBackend } from "../src/runtime/webgpu/backend.ts";
+import { describe, expect, test, vi } from "vitest";
 import {
   distance,
   expectGreedy,
@@ -13,22 +11,36 @@ import {
   FACTOR,
   openExactGolden,
 } from "./support/accuracy.ts";
-import { encode, forwardIds, loadGolden, modelPath, openGolden, passOf, prefill } from "./support/golden.ts";
+import { GPU, GPU_WITHOUT_SUBGROUPS, wasmDevice } from "./support/devices.ts";
+import { encode, forwardIds, openGolden, passOf, prefill } from "./support/golden.ts";
 import { nearestF16 } from "./support/numbers.ts";
 import { readWeights, referencePass } from "./support/reference-model.ts";
 
-const HALF = { kvPrecision: "float16" } as const;
+// A GPU in software is slow on a busy machine.
+vi.setConfig({ testTimeout: 180_000 });
 
-describe.each(["smollm3-bf16", "llama", "gpt2", "gpt_neo", "bart"])("%s", (name) => {
+const HALF = { kvPrecision: "float16" } as const;
+const CPU = wasmDevice("wasm", { threads: 2 });
+
+describe.each(
+  [
+    ...["smollm3-bf16", "llama", "gpt2", "gpt_neo", "bart"].map((name) => [CPU, name] as const),
+    // With and without a rotation, and over an encoder's input.
+    ...["smollm3-bf16", "gpt2", "bart"].map((name) => [GPU, name] as const),
+    [GPU_WITHOUT_SUBGROUPS, "codegen"] as const,
+  ].map(([device, name]) => [device.name, name, device] as const),
+)("%s, %s", (_, name, device) => {
   test("logits are as far from exact ones as rounded keys and values put them", async () => {
     const golden = await openExactGolden(name);
     const { program, checkpoint, prompts, exact, distant } = golden;
     const weights = readWeights(program, checkpoint);
+    const contextLength = Math.min(256, program.maxPositions);
     const [half, whole] = [
-      await loadGolden(golden, { threads: 2 }, HALF),
-      await loadGolden(golden, { threads: 2 }),
+      await device.load(golden, { ...HALF, contextLength }),
+      await device.load(golden, { contextLength }),
     ];
     try {
+      expect(half.memory.kvCacheBytes).toBe(whole.memory.kvCacheBytes / 2);
       for (const [p, prompt] of prompts.entries()) {
         const truth = exact[p].logits.at(-1) ?? [];
         const rounded =
@@ -53,27 +65,33 @@ describe.each(["smollm3-bf16", "llama", "gpt2", "gpt_neo", "bart"])("%s", (name)
   });
 });
 
-test.each([1, 2])("the bundled model, %i threads: the greedy tokens of float32", async (threads) => {
-  const golden = await openGolden("tales");
-  const executable = await loadGolden(golden, { threads }, HALF);
-  try {
-    for (const prompt of golden.prompts.keys()) {
-      await expectGreedy(executable, golden, { prompt, size: 4, count: 64 });
-    }
-  } finally {
-    await executable.dispose();
-  }
-});
+const CPUS = [1, 2, 3].map((threads) => wasmDevice(`wasm, ${threads} threads`, { threads }));
 
-test.each([1, 2, 3])(
-  "%i threads: forks, snapshots and shortened sequences have the same bits",
-  async (threads) => {
+test.each([...CPUS, GPU].map((device) => [device.name, device] as const))(
+  "%s, the bundled model: the greedy tokens of float32",
+  async (_, device) => {
+    const golden = await openGolden("tales");
+    const executable = await device.load(golden, HALF);
+    try {
+      for (const prompt of golden.prompts.keys()) {
+        await expectGreedy(executable, golden, { prompt, size: 4, count: 64 });
+      }
+    } finally {
+      await executable.dispose();
+    }
+  },
+);
+
+test.each([...CPUS, GPU].map((device) => [device.name, device] as const))(
+  "%s: forks, snapshots and shortened sequences have the same bits",
+  async (_, device) => {
     const golden = await openGolden("smollm3-bf16");
-    const executable = await loadGolden(golden, { threads }, { ...HALF, slots: 3 });
+    const executable = await device.load(golden, { ...HALF, slots: 3 });
     try {
       const tokens = Array.from({ length: 140 }, (_, i) => (i * 37) % 250);
       const [head, tail] = [tokens.slice(0, 130), tokens.slice(130)];
-      const expected = new Float32Array(await prefill(executable, tokens));
+      await prefill(executable, head);
+      const expected = new Float32Array(await prefill(executable, tail, { position: 130 }));
       await prefill(executable, head, { slot: 1 });
       const snapshot = await executable.snapshot(1);
       await executable.fork(1, 2, head.length);
@@ -89,30 +107,3 @@ test.each([1, 2, 3])(
     }
   },
 );
-
-test("half the bytes, told so", async () => {
-  const golden = await openGolden("smollm3");
-  const [half, whole] = [
-    await loadGolden(golden, { threads: 1 }, HALF),
-    await loadGolden(golden, { threads: 1 }),
-  ];
-  expect(half.memory.kvCacheBytes).toBe(whole.memory.kvCacheBytes / 2);
-  await half.dispose();
-  await whole.dispose();
-});
-
-test("the GPU refuses it by name", async () => {
-  const refusal = {
-    code: "unsupported",
-    parameter: "kvPrecision",
-    message: expect.stringMatching(/^kvPrecision float16 is the CPU's so far;/) as string,
-  };
-  const { program, checkpoint } = await openGolden("smollm3");
-  const preparing = new WebGpuBackend().prepare(program, checkpoint, {
-    contextLength: 64,
-    slots: 1,
-    ...HALF,
-  });
-  await expect(preparing).rejects.toMatchObject(refusal);
-  await expect(loadModel(modelPath("tales"), { device: "webgpu", ...HALF })).rejects.toMatchObject(refusal);
-});

@@ -390,14 +390,16 @@ describe("models info", () => {
       parameters: 1_837_184,
       stored_precision: "bfloat16",
       // 8.5 bits a weight of the matrices; with int4 4.5, and 32 a row, of all but the table and the projections of values.
-      weight_bytes: { bfloat16: 3_674_368, int8: INT8, int4: INT4 },
+      weight_bytes: { float32: 7_348_736, float16: 3_674_368, bfloat16: 3_674_368, int8: INT8, int4: INT4 },
       // The cache of 1000 tokens takes 2 (keys, values) · 8 layers · 2 heads · 32 · 4 bytes a token.
       kv_bytes_per_1000_tokens: 4_096_000,
       fits: { bfloat16: true, int8: true, int4: true },
     });
-    expect(info["needed_bytes"]).toMatchObject({ int4: INT4 + 2048 * 4096 });
-    // Nothing else can be had of these weights.
-    expect(Object.keys(info["weight_bytes"] as object)).toEqual(["bfloat16", "int8", "int4"]);
+    // Beside quantised weights the cache is float16.
+    expect(info["needed_bytes"]).toMatchObject({
+      bfloat16: 3_674_368 + 2048 * 4096,
+      int4: INT4 + (2048 * 4096) / 2,
+    });
   });
 
   test("of a repository fetches its configuration only", async () => {
@@ -408,8 +410,8 @@ describe("models info", () => {
       "Family      smollm3 (decoder)\nParameters  1,837,184\nContext     2,048 tokens\n",
     );
     expect(stdout).toMatch(/^bfloat16 +3\.7 MB +12\.1 MB +yes$/m);
-    expect(stdout).toMatch(/^int8 +2\.0 MB +10\.3 MB +yes$/m);
-    expect(stdout).toMatch(/^int4 +1\.2 MB +9\.6 MB +yes$/m);
+    expect(stdout).toMatch(/^int8 +2\.0 MB +6\.2 MB +yes$/m);
+    expect(stdout).toMatch(/^int4 +1\.2 MB +5\.4 MB +yes$/m);
     expect(
       hub
         .seen("hub", /resolve/)

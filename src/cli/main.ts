@@ -314,7 +314,7 @@ function generateFlags(command: Command): Command {
     )
     .option(
       "--kv-precision <precision>",
-      "what the KV cache holds: float32 (default) or float16 (half the memory; the CPU's so far)",
+      "what the KV cache holds: float32 (default) or float16 (half the memory)",
     )
     .option("--no-quantized-cache", "neither keep quantised weights on disk nor take them from there")
     .option(

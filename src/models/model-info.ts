@@ -14,7 +14,7 @@ export interface ModelInfo {
   readonly vocabSize: number;
   /** Most tokens of a sequence for which the model was made. */
   readonly maxPositions: number;
-  /** Bytes of the KV cache for each token; it is kept in f32. */
+  /** Bytes of a KV cache of float32 for each token; one of float16 takes half. */
   readonly kvBytesPerToken: number;
   /** The same for each token of an encoder's input; 0 for a model without an encoder. */
   readonly sourceKvBytesPerToken: number;

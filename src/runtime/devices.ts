@@ -156,7 +156,10 @@ async function loadOnGpu(
   // A GPU does not tell what it has: "auto" quantises where a budget is given that the stored weights do not fit into.
   const { preparation, notice } = await quantizedForGpu(
     quantization,
-    (chosen) => backend.prepare(program, checkpoint, { ...options, quantization: chosen }),
+    (chosen) => {
+      const { kvPrecision = defaultKvPrecision(chosen) } = options;
+      return backend.prepare(program, checkpoint, { ...options, quantization: chosen, kvPrecision });
+    },
     gpuMemory,
   );
   try {

@@ -9,7 +9,7 @@ export type Quantization = "none" | QuantizedFormat;
 /** All of them, from the most bits to the fewest. */
 export const QUANTIZATIONS = ["none", "int8", "int4"] as const satisfies readonly Quantization[];
 
-/** What the CPU's KV cache holds where nobody said: who wants smaller weights wants a smaller cache. */
+/** What the KV cache holds where nobody said: who wants smaller weights wants a smaller cache. */
 export function defaultKvPrecision(quantization: Quantization): KvPrecision {
   return quantization === "none" ? "float32" : "float16";
 }

@@ -33,8 +33,8 @@ export interface RuntimeOptions {
   /** How the CPU multiplies with quantised weights. Default "int8". */
   activations?: Activations;
   /**
-   * What the KV cache holds: "float32" (default), or "float16" (default on the CPU where weights are quantised), which takes half
-   * the memory. Keys and values are then rounded to the nearest; beyond ±65504 they become that. The CPU's so far.
+   * What the KV cache holds: "float32" (default), or "float16" (default where weights are quantised), which takes half the
+   * memory. Keys and values are then rounded to the nearest; beyond ±65504 they become that.
    */
   kvPrecision?: KvPrecision;
   /**

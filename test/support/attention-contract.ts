@@ -1,7 +1,8 @@
 /** What every way to attend must do, against f64: cases, their reference, and the tests that all ways share. */
 import { expect, test } from "vitest";
 import type { AttentionShape } from "../../src/kernels/attention/attention.gpu.ts";
-import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "./numbers.ts";
+import type { CacheFormat } from "../../src/kernels/append/append.gpu.ts";
+import { nearestF16, normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "./numbers.ts";
 
 export interface Row {
   slot: number;
@@ -49,12 +50,15 @@ export function makeCase(
   sharpness = 1,
   sourceLength = 0,
 ): AttentionCase {
-  const { heads, kvHeads, headDim, context } = shape;
+  const { heads, kvHeads, headDim, context, cache: format } = shape;
   const random = randomSource(headDim * 1000 + rows.length * 10 + heads);
   const width = kvHeads * headDim;
   const seen = rows.map((row) => seenBy(row, shape, sourceLength));
   const slots = Math.max(...seen.map(({ slot }) => slot)) + 1;
-  const [keys, values] = [0, 1].map(() => normalNumbers(slots * context * width, random));
+  const [keys, values] = [0, 1].map(() => {
+    const numbers = normalNumbers(slots * context * width, random);
+    return format === "f16" ? numbers.map(nearestF16) : numbers;
+  });
   for (let slot = 0; slot < slots; slot++) {
     for (let p = 0; p < context; p++) {
       if (seen.some((row) => row.slot === slot && p >= row.first && p < row.end)) {
@@ -126,14 +130,19 @@ export async function checkAttention(attend: Attend, data: AttentionCase): Promi
  * Defines the tests. Software adapters compile slowly, so most of them share a shape.
  *
  * @param shapes heads, KV heads and head dimensions to try
+ * @param cache how keys and values are held
  */
-export function attentionContract(attend: Attend, shapes: readonly [number, number, number][]): void {
+export function attentionContract(
+  attend: Attend,
+  shapes: readonly [number, number, number][],
+  cache: CacheFormat,
+): void {
   const context = 210;
-  const base: AttentionShape = { heads: 6, kvHeads: 2, headDim: 8, context };
+  const base: AttentionShape = { heads: 6, kvHeads: 2, headDim: 8, context, cache };
   const check = (data: AttentionCase): Promise<void> => checkAttention(attend, data);
 
   test.each(shapes)("%i heads, %i KV heads of %i", async (heads, kvHeads, headDim) => {
-    await check(makeCase({ heads, kvHeads, headDim, context }, [...run(0, 3, 2), ...run(0, 66, 3)]));
+    await check(makeCase({ heads, kvHeads, headDim, context, cache }, [...run(0, 3, 2), ...run(0, 66, 3)]));
   });
 
   test.each([1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200])("%i positions", async (length) => {
@@ -175,7 +184,7 @@ export function attentionContract(attend: Attend, shapes: readonly [number, numb
     for (const best of [0, 40, 70, 99]) {
       const data = makeCase(base, run(0, 99, 1));
       data.query.fill(1e18);
-      data.keys.fill(-1e18).fill(1e18, best * 16, best * 16 + 16);
+      data.keys.fill(-6e4).fill(6e4, best * 16, best * 16 + 16);
       const head = (h: number): number[] => [
         ...data.values.subarray(best * 16 + h * 8, best * 16 + h * 8 + 8),
       ];

@@ -4,7 +4,7 @@ import { openGpu } from "../../src/runtime/platform/gpu.ts";
 import { COMPUTE_STAGE, MAP, USAGE } from "../../src/runtime/webgpu/run/constants.ts";
 import { checkGuard, GUARD, GUARD_WORDS } from "./guard.ts";
 
-type Words = Uint32Array | Int32Array | Float32Array | Uint8Array;
+type Words = Uint32Array | Uint16Array | Int32Array | Float32Array | Uint8Array;
 
 /** A buffer of the laboratory. */
 export interface LabBuffer {

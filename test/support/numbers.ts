@@ -168,3 +168,31 @@ export function nearestF16(value: number): number {
   const isDown = steps - below < 0.5 || (steps - below === 0.5 && below % 2 === 0);
   return Math.max(-65504, Math.min(65504, (isDown ? below : below + 1) * step));
 }
+
+/** The bits of the f16 nearest to each number, as `nearestF16`, as they lie in memory. */
+export function halfWords(values: ArrayLike<number>): Uint16Array<ArrayBuffer> {
+  return Uint16Array.from(values, (value) => {
+    const half = nearestF16(value);
+    const magnitude = Math.abs(half);
+    const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+    if (Number.isNaN(magnitude)) {
+      return 0x7e00;
+    }
+    if (magnitude === Infinity) {
+      return sign | 0x7c00;
+    }
+    const exponent = Math.floor(Math.log2(magnitude));
+    return magnitude < 2 ** -14
+      ? sign | (magnitude * 2 ** 24)
+      : sign | (((exponent + 15) << 10) + (magnitude / 2 ** exponent - 1) * 1024);
+  });
+}
+
+/** The number that the bits of an f16 stand for. */
+export function halfValue(bits: number): number {
+  const [sign, exponent, fraction] = [bits & 0x8000 ? -1 : 1, (bits >> 10) & 31, (bits & 1023) / 1024];
+  if (exponent === 31) {
+    return fraction === 0 ? sign * Infinity : NaN;
+  }
+  return sign * (exponent === 0 ? fraction * 2 ** -14 : (1 + fraction) * 2 ** (exponent - 15));
+}

@@ -14,7 +14,7 @@ import {
 } from "./attention.gpu.ts";
 
 describe("plans", () => {
-  const smollm3 = { heads: 16, kvHeads: 4, headDim: 128, context: 65_536 };
+  const smollm3 = { heads: 16, kvHeads: 4, headDim: 128, context: 65_536, cache: "f32" as const };
 
   test("splits of a row: a tile each, until there are enough", () => {
     expect([1, 32, 33, 2048, 4096, 4097, 65_536].map((length) => attentionSplits(smollm3, length))).toEqual([

@@ -2,6 +2,7 @@
  * The kernels of softmax attention on the GPU: for few rows decode.wgsl, which splits each row's positions among
  * workgroups, and combine.wgsl, which merges the splits; for blocks of rows block.wgsl, tile by tile.
  */
+import type { CacheFormat } from "../append/append.gpu.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import type { ShaderConstants } from "../wgsl/preprocess.ts";
 import { params } from "../wgsl/params.ts";
@@ -15,6 +16,7 @@ export interface AttentionShape {
   headDim: number;
   /** Number of positions that a slot of the cache holds. */
   context: number;
+  cache: CacheFormat;
   /** How many positions a row sees, its own the last of them; undefined for all. */
   window?: number;
   /**
@@ -80,13 +82,14 @@ function decodePlan(shape: AttentionShape): DecodePlan {
 }
 
 function splitConstants(shape: AttentionShape, maxRows: number): ShaderConstants {
-  const { heads, kvHeads, headDim, context, window = 0, source = false } = checked(shape);
+  const { heads, kvHeads, headDim, context, cache, window = 0, source = false } = checked(shape);
   const { tileHeads, tile, maxSplits } = decodePlan(shape);
   return {
     HEADS: heads,
     KV_HEADS: kvHeads,
     HEAD_DIM: headDim,
     CONTEXT: context,
+    CACHE: cache,
     WINDOW: window,
     SOURCE: source,
     MAX_ROWS: maxRows,
@@ -99,7 +102,7 @@ function splitConstants(shape: AttentionShape, maxRows: number): ShaderConstants
 /**
  * The first of two kernels for few rows: it makes the partials of every split.
  *
- * Buffers: query [R][heads][headDim] f32, keys and values [slot][context][kvHeads][headDim] f32, partials (f32,
+ * Buffers: query [R][heads][headDim] f32, keys and values [slot][context][kvHeads][headDim] in the cache's format, partials (f32,
  * `attentionPartialWords`), rows (u32), params.
  *
  * @throws RangeError for a shape that no kernel is written for
@@ -180,7 +183,7 @@ export function attentionPartialWords(shape: AttentionShape, rows: number): numb
  * @throws RangeError for a shape that no kernel is written for
  */
 export function attentionBlockKernel(shape: AttentionShape, maxRows: number): KernelSpec {
-  const { heads, kvHeads, headDim, context, window = 0, source = false } = checked(shape);
+  const { heads, kvHeads, headDim, context, cache, window = 0, source = false } = checked(shape);
   return {
     name: "attention block",
     source: "attention/block.wgsl",
@@ -189,6 +192,7 @@ export function attentionBlockKernel(shape: AttentionShape, maxRows: number): Ke
       KV_HEADS: kvHeads,
       HEAD_DIM: headDim,
       CONTEXT: context,
+      CACHE: cache,
       WINDOW: window,
       SOURCE: source,
       ...(source && { MAX_ROWS: maxRows }),

@@ -1,5 +1,6 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { attentionContract, makeCase, run, type Attend } from "../../../test/support/attention-contract.ts";
+import { cacheBuffer } from "../../../test/support/gpu-cache.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
 import { rowWords } from "../../../test/support/rows.ts";
 import {
@@ -37,7 +38,8 @@ const attendBy =
     await lab.run(
       attentionBlockKernel(shape, MAX_ROWS),
       [
-        ...[query, keys, values].map((data) => lab.buffer(data)),
+        lab.buffer(query),
+        ...[keys, values].map((numbers) => cacheBuffer(lab, numbers, shape.cache)),
         output,
         lab.buffer(tiles.words),
         ...(shape.source === true ? [rowBuffer] : []),
@@ -48,17 +50,23 @@ const attendBy =
     return lab.read(output);
   };
 
-attentionContract(attendBy(), [
-  [2, 2, 16],
-  [8, 2, 64],
-  [7, 1, 80],
-  [65, 1, 12], // more heads than queries of a workgroup, and not even
-  [4, 1, 128],
-  [2, 1, 256],
-]);
+describe.each(["f32", "f16"] as const)("a cache of %s", (cache) => {
+  attentionContract(
+    attendBy(),
+    [
+      [2, 2, 16],
+      [8, 2, 64],
+      [7, 1, 80],
+      [65, 1, 12], // more heads than queries of a workgroup, and not even
+      [4, 1, 128],
+      [2, 1, 256],
+    ],
+    cache,
+  );
+});
 
 test("how rows are cut into tiles does not matter", async () => {
-  const data = makeCase({ heads: 6, kvHeads: 2, headDim: 8, context: 210 }, run(0, 100, 50));
+  const data = makeCase({ heads: 6, kvHeads: 2, headDim: 8, context: 210, cache: "f32" }, run(0, 100, 50));
   const expected = await attendBy()(data);
   for (const tileRows of [1, 13]) {
     expect(await attendBy(tileRows)(data)).toEqual(expected);

@@ -20,8 +20,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> query: array<vec4<f32>>; // [R][HEADS][COLUMNS]
-@group(0) @binding(1) var<storage, read> keys: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> values: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> keys: array<Cached>;
+@group(0) @binding(2) var<storage, read> values: array<Cached>;
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>; // [R][HEADS][COLUMNS]
 // [tiles]: first row, number of rows, slot, position of the first row; see attentionTiles().
 @group(0) @binding(4) var<storage, read> tiles: array<vec4<u32>>;
@@ -66,7 +66,7 @@ fn loadSlice(slice: u32, local: u32, queryAt: u32, hasQuery: bool, cache: u32, s
   for (var i = 0u; i < KEY_LOADS; i++) {
     // After the last visible position there may be anything, or no memory.
     let position = min(start + (local + i * WORKGROUP) / SLICE, last);
-    loaded.keys[i] = keys[cache + position * POSITION_STRIDE + column];
+    loaded.keys[i] = widenCached(keys[cache + position * POSITION_STRIDE + column]);
   }
   return loaded;
 }
@@ -77,7 +77,7 @@ fn loadValues(local: u32, cache: u32, start: u32, first: u32, last: u32) -> arra
     let at = local + i * WORKGROUP;
     // What no row sees has the weight 0, but 0 · NaN would show.
     let position = clamp(start + at / COLUMNS, first, last);
-    loaded[i] = values[cache + position * POSITION_STRIDE + at % COLUMNS];
+    loaded[i] = widenCached(values[cache + position * POSITION_STRIDE + at % COLUMNS]);
   }
   return loaded;
 }

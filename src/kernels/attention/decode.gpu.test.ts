@@ -7,6 +7,7 @@ import {
   run,
   type Attend,
 } from "../../../test/support/attention-contract.ts";
+import { cacheBuffer } from "../../../test/support/gpu-cache.ts";
 import { GpuLab, type LabBuffer } from "../../../test/support/gpu-lab.ts";
 import { worstError } from "../../../test/support/numbers.ts";
 import { rowWords } from "../../../test/support/rows.ts";
@@ -49,7 +50,8 @@ const attend: Attend = async ({ shape, rows, sourceLength, scale, query, keys, v
   await lab.run(
     attentionDecodeKernel(shape, MAX_ROWS),
     [
-      ...[query, keys, values].map((data) => lab.buffer(data)),
+      lab.buffer(query),
+      ...[keys, values].map((numbers) => cacheBuffer(lab, numbers, shape.cache)),
       partials,
       rowBuffer,
       lab.uniform(attentionParams(scale)),
@@ -72,19 +74,29 @@ function combine(
   return lab.run(kernel, [partials, output, rows], attentionCombineWorkgroups(shape, count));
 }
 
-attentionContract(attend, [
-  [1, 1, 4],
-  [2, 2, 16],
-  [8, 2, 64],
-  [7, 1, 80],
-  [9, 1, 12], // more heads than a workgroup takes
-  [4, 1, 128],
-  [2, 1, 256],
-]);
+describe.each(["f32", "f16"] as const)("a cache of %s", (cache) => {
+  attentionContract(
+    attend,
+    [
+      [1, 1, 4],
+      [2, 2, 16],
+      [8, 2, 64],
+      [7, 1, 80],
+      [9, 1, 12], // more heads than a workgroup takes
+      [4, 1, 128],
+      [2, 1, 256],
+    ],
+    cache,
+  );
+});
 
 test.each([
-  [{ heads: 64, kvHeads: 64, headDim: 4, context: 700 }, [...run(0, 100, 1), ...run(0, 622, 1)], 8],
-  [{ heads: 8, kvHeads: 1, headDim: 8, context: 2200 }, run(0, 2198, 2), 128],
+  [
+    { heads: 64, kvHeads: 64, headDim: 4, context: 700, cache: "f32" as const },
+    [...run(0, 100, 1), ...run(0, 622, 1)],
+    8,
+  ],
+  [{ heads: 8, kvHeads: 1, headDim: 8, context: 2200, cache: "f32" as const }, run(0, 2198, 2), 128],
 ])("more tiles than splits: %o", async (shape, rows, splits) => {
   expect(attentionSplits(shape, shape.context)).toBe(splits);
   await checkAttention(attend, makeCase(shape, rows));
@@ -93,7 +105,7 @@ test.each([
 describe("exp", () => {
   /** exp(x), x <= 0, of at most 256 numbers: as the weight of a split whose largest score is x below the other's. */
   async function exponentials(xs: Float32Array): Promise<Float32Array> {
-    const shape = { heads: 256, kvHeads: 256, headDim: 4, context: 128 };
+    const shape = { heads: 256, kvHeads: 256, headDim: 4, context: 128, cache: "f32" as const };
     const splits = attentionSplits(shape, 128); // 2
     // A record has 4 values, the largest score, the sum and two unused numbers.
     const records = new Float32Array(attentionPartialWords(shape, 1));

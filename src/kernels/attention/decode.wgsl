@@ -10,8 +10,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> query: array<vec4<f32>>; // [R][HEADS][COLUMNS]
-@group(0) @binding(1) var<storage, read> keys: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> values: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> keys: array<Cached>;
+@group(0) @binding(2) var<storage, read> values: array<Cached>;
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> rows: array<u32>;
 @group(0) @binding(5) var<uniform> params: Params;
@@ -82,7 +82,7 @@ fn main(
     if (valueOffset < VALUES_AT_ONCE) {
       for (var i = 0u; i < VALUE_STEPS; i++) {
         let at = min(start + valueOffset + i * VALUES_AT_ONCE, last);
-        tileValues[i] = values[cache + at * POSITION_STRIDE + column];
+        tileValues[i] = widenCached(values[cache + at * POSITION_STRIDE + column]);
       }
     }
     for (var i = 0u; i < KEY_STEPS; i++) {
@@ -93,7 +93,7 @@ fn main(
       // 0.6.2).
       var part = array<f32, TILE_HEADS>();
       for (var c = 0u; c < KEY_COLUMNS; c++) {
-        let k = keys[at + c * KEY_LANES];
+        let k = widenCached(keys[at + c * KEY_LANES]);
         for (var h = 0u; h < TILE_HEADS; h++) {
           part[h] += dot(queries[h * COLUMNS + lane + c * KEY_LANES], k);
         }

@@ -1,4 +1,14 @@
-// What a query sees, and how kernels read the cache: [slot][position][KV_HEADS][COLUMNS] of four f32.
+// What a query sees, and how kernels read the cache: [slot][position][KV_HEADS][COLUMNS] of four numbers, f32 or (CACHE "f16")
+// two to a word.
+#if CACHE == "f16"
+#include "common/half.wgsl"
+alias Cached = vec2<u32>;
+fn widenCached(words: Cached) -> vec4<f32> { return widenPairs(words); }
+#else
+alias Cached = vec4<f32>;
+fn widenCached(numbers: Cached) -> vec4<f32> { return numbers; }
+#endif
+
 const COLUMNS = HEAD_DIM / 4u;
 const POSITION_STRIDE = KV_HEADS * COLUMNS;
 // Query heads of a KV head. A workgroup takes TILE_HEADS of them; HEAD_TILES workgroups take all.

@@ -14,19 +14,8 @@ fn widen4(word: u32) -> vec4<f32> {
   return vec4<f32>(bitcast<vec4<i32>>(vec4(word) << vec4(24u, 16u, 8u, 0u)) >> vec4(24u));
 }
 #elif FORMAT == "f16"
-// unpack2x16float may flush subnormals, which are weights like others; hence by hand.
-fn widenHalves(halves: vec4<u32>) -> vec4<f32> {
-  let magnitude = halves & vec4(0x7fffu);
-  let subnormal = bitcast<vec4<u32>>(vec4<f32>(magnitude) * 0x1p-24f);
-  let normal = (magnitude << vec4(13u)) + vec4(0x38000000u);
-  let special = (magnitude << vec4(13u)) | vec4(0x7f800000u);
-  let bits = select(select(normal, special, magnitude >= vec4(0x7c00u)), subnormal, magnitude < vec4(0x400u));
-  return bitcast<vec4<f32>>(bits | ((halves & vec4(0x8000u)) << vec4(16u)));
-}
-
-fn widen4(words: vec2<u32>) -> vec4<f32> {
-  return widenHalves(vec4(words.x & 0xffffu, words.x >> 16u, words.y & 0xffffu, words.y >> 16u));
-}
+#include "common/half.wgsl"
+fn widen4(words: vec2<u32>) -> vec4<f32> { return widenPairs(words); }
 #elif FORMAT == "int8"
 const QUADS_PER_CHUNK = 4u;
 const GROUP_QUADS = 8u;

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { activationBound, ACTIVATIONS } from "../../../test/support/activations.ts";
+import { cacheBuffer, readHalves } from "../../../test/support/gpu-cache.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
 import { gpuWeights, randomGpuMatrix } from "../../../test/support/gpu-weights.ts";
 import type { LaidMatrix } from "../../../test/support/quantized-rows.ts";
@@ -253,11 +254,14 @@ test.each([
 
 /** Partial rotation changes which rows a workgroup takes, not how: two variants tell. */
 const ROTATIONS = VARIANTS.flatMap((variant, i) =>
-  (i === 0 || i === 2 ? [6, 0, 2] : [6, 0]).map((rotary) => [rotary, variant] as const),
+  (i === 0 || i === 2 ? [6, 0, 2] : [6, 0]).flatMap((rotary) => [
+    [rotary, "f32", variant] as const,
+    ...(i === 0 ? [[rotary, "f16", variant] as const] : []),
+  ]),
 );
 test.each(ROTATIONS)(
-  "queries, keys and values: %i of 6 rotated, appended to the cache, %o",
-  async (rotary, variant) => {
+  "queries, keys and values: %i of 6 rotated, appended to the cache of %s, %o",
+  async (rotary, format, variant) => {
     const random = randomSource(7);
     const [columns, heads, kvHeads, headDim, context, slots] = [64, 3, 1, 6, 10, 3];
     const count = (heads + 2 * kvHeads) * headDim;
@@ -268,9 +272,10 @@ test.each(ROTATIONS)(
     const bias = normalNumbers(count, random);
     const angles = normalNumbers((context * rotary) / 2, random, 3);
     const query = lab.buffer(3 * heads * headDim);
-    const keys = lab.buffer(new Float32Array(slots * context * kvHeads * headDim).fill(7));
-    const values = lab.buffer(new Float32Array(slots * context * kvHeads * headDim).fill(8));
-    const cache = { kvHeads, headDim, context, rotary };
+    const size = slots * context * kvHeads * headDim;
+    const keys = cacheBuffer(lab, new Float32Array(size).fill(7), format);
+    const values = cacheBuffer(lab, new Float32Array(size).fill(8), format);
+    const cache = { kvHeads, headDim, context, rotary, cache: format };
     const epilogue = { kind: "qkv", heads, keyHeads: kvHeads, valueHeads: kvHeads, ...cache } as const;
     const outputColumns = heads * headDim;
     await lab.run(
@@ -303,7 +308,7 @@ test.each(ROTATIONS)(
       return i < half ? a * Math.cos(angle) - b * Math.sin(angle) : b * Math.cos(angle) + a * Math.sin(angle);
     };
     const largest = Math.max(...bound) + 8 * UNIT_ROUNDOFF;
-    const expectedKeys = new Float64Array(slots * context * kvHeads * headDim).fill(7);
+    const expectedKeys = new Float64Array(size).fill(7);
     const expectedValues = new Float64Array(expectedKeys.length).fill(8);
     const expectedQuery = new Float64Array(3 * heads * headDim);
     for (let r = 0; r < 3; r++) {
@@ -323,8 +328,12 @@ test.each(ROTATIONS)(
       [keys, expectedKeys, 7],
       [values, expectedValues, 8],
     ] as const) {
-      const { ratio, text } = worstError(await lab.read(buffer), expected, (i) =>
-        expected[i] === untouched ? 0 : 2 * FACTOR * largest,
+      const isHalf = format === "f16" && buffer !== query;
+      const found = isHalf ? await readHalves(lab, buffer, size) : await lab.read(buffer);
+      const { ratio, text } = worstError(found, expected, (i) =>
+        expected[i] === untouched
+          ? 0
+          : 2 * FACTOR * largest + (isHalf ? 2 ** -11 * Math.abs(expected[i]) + 2 ** -25 : 0),
       );
       expect(ratio, text).toBeLessThanOrEqual(1);
     }

@@ -1,5 +1,6 @@
 /** The product of a weight matrix with few token rows; see gemv.wgsl. */
 import type { Activation } from "../activate/activation.ts";
+import type { CacheFormat } from "../append/append.gpu.ts";
 import type { BindingKind, KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
 import { CHUNK_BYTES, chunksOf, isAligned, isQuantized, rowStride, type WeightShape } from "../format.ts";
@@ -19,6 +20,7 @@ export type Epilogue =
       kvHeads: number;
       headDim: number;
       context: number;
+      cache: CacheFormat;
       /** Number of elements of a head that are rotated, from its first on; even. 0: none. */
       rotary: number;
     };
@@ -50,7 +52,7 @@ export interface GemvVariant {
  * The kernel of output [R, outputColumns] f32 from x [R, columns] f32 and weight [count, columns], for few rows.
  *
  * Buffers: x, vectors (f32), weight, output, rows (u32), for "qkv" keys and values [slot][context][kvHeads · headDim]
- * f32 and, with a rotation, rope [context][rotary / 2] of (cos, sin), params.
+ * in the cache's format and, with a rotation, rope [context][rotary / 2] of (cos, sin), params.
  */
 export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
   const { format, columns, outputColumns, norm, bias, epilogue, gather, maxRows } = shape;
@@ -89,6 +91,7 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
         KV_HEADS: epilogue.kvHeads,
         HEAD_DIM: epilogue.headDim,
         CONTEXT: epilogue.context,
+        CACHE: epilogue.cache,
         ROPE: epilogue.rotary > 0,
         PARTIAL: epilogue.rotary > 0 && epilogue.rotary < epilogue.headDim,
         ...(epilogue.rotary > 0 && { ROTARY: epilogue.rotary }),

@@ -16,6 +16,9 @@
 #include "common/activation.wgsl"
 #endif
 #include "linear/weights.wgsl"
+#if EPILOGUE == "qkv"
+#include "append/put.wgsl"
+#endif
 #include "common/workgroup-sums.wgsl"
 
 struct Params {
@@ -39,8 +42,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> output: array<f32>; // [R, OUTPUT_COLUMNS]
 @group(0) @binding(4) var<storage, read> rows: array<u32>;
 #if EPILOGUE == "qkv"
-@group(0) @binding(5) var<storage, read_write> keys: array<f32>; // [slot][CONTEXT][KV_HEADS · HEAD_DIM]
-@group(0) @binding(6) var<storage, read_write> values: array<f32>;
+@group(0) @binding(5) var<storage, read_write> keys: array<Cell>; // [slot][CONTEXT][KV_HEADS · HEAD_DIM]
+@group(0) @binding(6) var<storage, read_write> values: array<Cell>;
 #if ROPE
 @group(0) @binding(7) var<storage, read> rope: array<vec2<f32>>; // [CONTEXT][HALF] of (cos, sin)
 @group(0) @binding(8) var<uniform> params: Params;
@@ -230,12 +233,12 @@ fn main(
     output[at + step] = b;
   } else if (head < HEADS + KEY_HEADS) {
     let at = cell + (head - HEADS) * HEAD_DIM;
-    keys[at] = a;
-    keys[at + step] = b;
+    putKey(at, a);
+    putKey(at + step, b);
   } else {
     let at = cell + (head - HEADS - KEY_HEADS) * HEAD_DIM;
-    values[at] = a;
-    values[at + step] = b;
+    putValue(at, a);
+    putValue(at + step, b);
   }
 #elif EPILOGUE == "gate"
   let n = group * PAIRS + o;

@@ -1,8 +1,16 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { cacheBuffer, readHalves } from "../../../test/support/gpu-cache.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
-import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "../../../test/support/numbers.ts";
+import {
+  nearestF16,
+  normalNumbers,
+  randomSource,
+  UNIT_ROUNDOFF,
+  worstError,
+} from "../../../test/support/numbers.ts";
 import { rowWords } from "../../../test/support/rows.ts";
-import { ropeAppendKernel, ropeAppendWorkgroups } from "./rope-append.gpu.ts";
+import type { CacheFormat } from "../append/append.gpu.ts";
+import { ropeAppendKernel, ropeAppendWorkgroups, type RopeAppendShape } from "./rope-append.gpu.ts";
 
 let lab: GpuLab;
 beforeAll(async () => {
@@ -19,13 +27,15 @@ const SLOTS = 3;
 /** Rows of several slots, with positions in no order; the last two are of one slot. */
 const ROWS = { slots: [2, 0, 2, 1, 1], positions: [0, 6, 3, 10, 5] };
 
-test.each([
+test.each<Omit<RopeAppendShape, "context" | "maxRows" | "cache"> & { cache?: CacheFormat }>([
   { heads: 1, kvHeads: 1, headDim: 2, rotary: 2 },
   { heads: 6, kvHeads: 2, headDim: 32, rotary: 32 },
   { heads: 6, kvHeads: 2, headDim: 32, rotary: 0 },
   { heads: 4, kvHeads: 4, headDim: 12, rotary: 8 },
   { heads: 5, kvHeads: 1, headDim: 256, rotary: 64 },
-])("$heads and $kvHeads heads of $headDim, $rotary rotated", async ({ heads, kvHeads, headDim, rotary }) => {
+  { heads: 6, kvHeads: 2, headDim: 32, rotary: 32, cache: "f16" },
+  { heads: 4, kvHeads: 4, headDim: 12, rotary: 6, cache: "f16" },
+])("%o", async ({ heads, kvHeads, headDim, rotary, cache = "f32" }) => {
   const context = 11;
   const random = randomSource(heads * headDim + rotary);
   const rows = ROWS.positions.length;
@@ -36,10 +46,12 @@ test.each([
     const angle = 7 * random();
     table.set([1.2 * Math.cos(angle), 1.2 * Math.sin(angle)], i);
   }
-  const cacheBefore = normalNumbers(SLOTS * context * kvHeads * headDim, random);
-  const [keys, values] = [lab.buffer(cacheBefore), lab.buffer(cacheBefore)];
+  const isHalf = cache === "f16";
+  const numbersBefore = normalNumbers(SLOTS * context * kvHeads * headDim, random);
+  const cacheBefore = isHalf ? numbersBefore.map(nearestF16) : numbersBefore;
+  const [keys, values] = [cacheBuffer(lab, cacheBefore, cache), cacheBuffer(lab, cacheBefore, cache)];
   const query = lab.buffer(rows * heads * headDim);
-  const shape = { heads, kvHeads, headDim, context, rotary, maxRows: rows + 2 };
+  const shape = { heads, kvHeads, headDim, context, rotary, cache, maxRows: rows + 2 };
   const spec = ropeAppendKernel(shape);
   await lab.run(
     spec,
@@ -83,14 +95,18 @@ test.each([
     }
   }
   const largest = 1.2 * Math.SQRT2 * Math.max(...qkv.map(Math.abs));
-  for (const [buffer, wanted] of [
-    [query, expected.query],
-    [keys, expected.keys],
-  ] as const) {
-    const allowed = rotary > 0 ? 3 * UNIT_ROUNDOFF * largest : 0;
-    const { ratio, text } = worstError(await lab.read(buffer), wanted, () => allowed);
-    expect(ratio, text).toBeLessThanOrEqual(1);
-  }
-  // Copies are exact, and what no row names stays as it was.
-  expect([...(await lab.read(values))]).toEqual([...expected.values]);
+  const allowed = rotary > 0 ? 3 * UNIT_ROUNDOFF * largest : 0;
+  const ofQuery = worstError(await lab.read(query), expected.query, () => allowed);
+  expect(ofQuery.ratio, ofQuery.text).toBeLessThanOrEqual(1);
+  const ofKeys = worstError(
+    await (isHalf ? readHalves(lab, keys, expected.keys.length) : lab.read(keys)),
+    expected.keys,
+    (i) => (isHalf ? allowed + 2 ** -11 * Math.abs(expected.keys[i]) + 2 ** -25 : allowed),
+  );
+  expect(ofKeys.ratio, ofKeys.text).toBeLessThanOrEqual(1);
+  // Copies are exact, or rounded, and what no row names stays as it was.
+  const copies = isHalf ? expected.values.map(nearestF16) : expected.values;
+  expect([...(await (isHalf ? readHalves(lab, values, copies.length) : lab.read(values)))]).toEqual([
+    ...copies,
+  ]);
 });

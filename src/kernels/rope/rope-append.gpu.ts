@@ -1,4 +1,5 @@
 /** The kernel that rotates q and k and puts k and v into the cache, over the rows of a pass; see rope-append.wgsl. */
+import type { CacheFormat } from "../append/append.gpu.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 
 const WORKGROUP = 256;
@@ -13,6 +14,7 @@ export interface RopeAppendShape {
   context: number;
   /** Number of elements of a head that are rotated, from its first on; even. 0: none (NoPE layers). */
   rotary: number;
+  cache: CacheFormat;
   /** Rows that the buffer of rows has room for. */
   maxRows: number;
 }
@@ -21,10 +23,10 @@ export interface RopeAppendShape {
  * The kernel that rotates and appends.
  *
  * Buffers, f32: qkv [R, (heads + 2 · kvHeads) · headDim], query [R, heads · headDim], keys and values
- * [slot][context][kvHeads · headDim], rows (u32), and with `rotary` the table [context][rotary / 2] of (cos, sin).
+ * [slot][context][kvHeads · headDim] in the cache's format, rows (u32), and with `rotary` the table [context][rotary / 2] of (cos, sin).
  */
 export function ropeAppendKernel(shape: RopeAppendShape): KernelSpec {
-  const { heads, kvHeads, headDim, context, rotary, maxRows } = shape;
+  const { heads, kvHeads, headDim, context, rotary, cache, maxRows } = shape;
   const hasRope = rotary > 0;
   return {
     name: hasRope ? "rope + append" : "append",
@@ -34,6 +36,7 @@ export function ropeAppendKernel(shape: RopeAppendShape): KernelSpec {
       KV_HEADS: kvHeads,
       HEAD_DIM: headDim,
       CONTEXT: context,
+      CACHE: cache,
       MAX_ROWS: maxRows,
       ROPE: hasRope,
       WORKGROUP,

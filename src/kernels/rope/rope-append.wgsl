@@ -2,11 +2,12 @@
 // the first ROTARY elements of a head, i with i + ROTARY / 2), writes q out and appends k and v to the cache of the row's
 // slot. Without ROPE nothing is rotated. Dispatch (groups of pairs, rows).
 #include "common/rows.wgsl"
+#include "append/put.wgsl"
 
 @group(0) @binding(0) var<storage, read> qkv: array<f32>; // [R, (HEADS + 2 · KV_HEADS) · HEAD_DIM]
 @group(0) @binding(1) var<storage, read_write> query: array<f32>; // [R, HEADS · HEAD_DIM]
-@group(0) @binding(2) var<storage, read_write> keys: array<f32>; // [slot][CONTEXT][KV_HEADS · HEAD_DIM]
-@group(0) @binding(3) var<storage, read_write> values: array<f32>;
+@group(0) @binding(2) var<storage, read_write> keys: array<Cell>; // [slot][CONTEXT][KV_HEADS · HEAD_DIM]
+@group(0) @binding(3) var<storage, read_write> values: array<Cell>;
 @group(0) @binding(4) var<storage, read> rows: array<u32>;
 #if ROPE
 @group(0) @binding(5) var<storage, read> rope: array<vec2<f32>>; // [CONTEXT][ROTARY / 2] of (cos, sin)
@@ -49,11 +50,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     query[at + second] = b;
   } else if (head < HEADS + KV_HEADS) {
     let at = (cell + head - HEADS) * HEAD_DIM;
-    keys[at + first] = a;
-    keys[at + second] = b;
+    putKey(at + first, a);
+    putKey(at + second, b);
   } else {
     let at = (cell + head - HEADS - KV_HEADS) * HEAD_DIM;
-    values[at + first] = a;
-    values[at + second] = b;
+    putValue(at + first, a);
+    putValue(at + second, b);
   }
 }

@@ -3,8 +3,8 @@ import type { Backend, ExecutableOptions, LoadHooks, MemoryUse, Preparation } fr
 import { checkProgram } from "../check-program.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { requireFormat } from "../checkpoint/weight-source.ts";
-import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
-import type { DeviceInfo, KvPrecision, PrefillMode } from "../device-types.ts";
+import { throwIfAborted } from "../../base/errors.ts";
+import type { DeviceInfo, PrefillMode } from "../device-types.ts";
 import { admittedLength, leastLength } from "../late-context.ts";
 import { withAbort } from "../../base/async/abort.ts";
 import type { Program } from "../program.ts";
@@ -50,7 +50,6 @@ export class WebGpuBackend implements Backend {
   ): Promise<GpuPreparation> {
     checkProgram(program);
     requireFormat(program, checkpoint, format);
-    requireKvPrecision(kvPrecision);
     const { maxRows: given, prefill = "exact", forced } = this.#options;
     const context = await GpuContext.open(this.#options);
     try {
@@ -59,7 +58,7 @@ export class WebGpuBackend implements Backend {
       const weights = planGpuWeights(program, checkpoint, limits, quantization);
       const planFor = (length: number): GpuPlan => {
         const rows = rowsOfPass(program, gpu, weights, { contextLength: length, given });
-        const options = { contextLength: length, slots, maxRows: rows, prefill, forced };
+        const options = { contextLength: length, slots, maxRows: rows, prefill, forced, kvPrecision };
         return planGpu(program, checkpoint, gpu, options, weights);
       };
       return new GpuPreparation({ program, context, weights, planFor, contextLength });
@@ -67,17 +66,6 @@ export class WebGpuBackend implements Backend {
       context.destroy();
       throw error;
     }
-  }
-}
-
-/** @throws ModelComposeError "unsupported" for a KV cache that the GPU's kernels do not read */
-function requireKvPrecision(kvPrecision: KvPrecision | undefined): void {
-  if (kvPrecision === "float16") {
-    throw new ModelComposeError(
-      "unsupported",
-      "kvPrecision float16 is the CPU's so far; on the GPU the KV cache is float32.",
-      { remedy: 'Leave it out, or use the device "wasm".', parameter: "kvPrecision" },
-    );
   }
 }
 

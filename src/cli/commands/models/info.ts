@@ -2,7 +2,7 @@ import { resolveModelDirectory } from "../../../models/hub/resolve.ts";
 import { readModelInfo, type ModelInfo } from "../../../models/model-info.ts";
 import { missingWeightFiles, openCheckpoint } from "../../../runtime/checkpoint/checkpoint.ts";
 import { formatBytes } from "../../../base/bytes.ts";
-import { QUANTIZATIONS } from "../../../runtime/held-formats.ts";
+import { defaultKvPrecision, QUANTIZATIONS, type Quantization } from "../../../runtime/held-formats.ts";
 import { availableMemory } from "../../../runtime/platform/system.ts";
 import { alignColumns } from "../../../base/text-table.ts";
 import type { CommandContext } from "../run.ts";
@@ -35,16 +35,19 @@ export async function showModelInfo(
   const stored = await storedPrecision(directory);
   const available = availableMemory();
   const tokens = Math.min(DEFAULT_CONTEXT, info.maxPositions);
-  // Weights are held as they are stored, or quantised; no other precision can be had of these.
-  const possible = stored === undefined ? PRECISIONS : [stored];
   const rows = [
-    ...possible.map((precision) => ({ precision, weights: info.parameters * BYTES[precision] })),
+    ...PRECISIONS.map((precision) => ({
+      precision,
+      quantization: "none" as const,
+      weights: info.parameters * BYTES[precision],
+    })),
     ...QUANTIZED.map((quantization) => ({
       precision: quantization,
+      quantization,
       weights: info.quantizedBytes(quantization, FORMATS[stored ?? "bfloat16"]),
     })),
-  ].map(({ precision, weights }) => {
-    const needed = weights + kvBytes(info, tokens);
+  ].map(({ precision, quantization, weights }) => {
+    const needed = weights + kvBytes(info, tokens, quantization);
     return { precision, weights, needed, fits: needed <= available };
   });
   if (flags.json === true) {
@@ -78,7 +81,7 @@ export async function showModelInfo(
       `Family      ${info.family} (${info.architecture === "causal" ? "decoder" : "encoder–decoder"})`,
       `Parameters  ${info.parameters.toLocaleString("en")}`,
       `Context     ${info.maxPositions.toLocaleString("en")} tokens`,
-      `KV cache    ${formatBytes(1000 * info.kvBytesPerToken)} per 1,000 tokens${source}`,
+      `KV cache    ${formatBytes(1000 * info.kvBytesPerToken)} per 1,000 tokens${source}; half of it with int8 and int4`,
       `Memory      ${formatBytes(available)} available here`,
       "",
       ...alignColumns([
@@ -94,12 +97,15 @@ export async function showModelInfo(
     ].join("\n"),
   );
   terminal.note(
-    "int8 and int4 are asked for with --quantization (quantization: in a compose file). GPUs do not tell how much memory they have.",
+    "Other precisions are asked for with --precision, int8 and int4 with --quantization (precision:, quantization: in a compose " +
+      "file). GPUs take int8, int4 or what is stored, and do not tell how much memory they have.",
   );
 }
 
-function kvBytes(info: ModelInfo, tokens: number): number {
-  return tokens * (info.kvBytesPerToken + info.sourceKvBytesPerToken);
+/** Bytes of the KV cache, in the precision that it has where nobody asks for one. */
+function kvBytes(info: ModelInfo, tokens: number, quantization: Quantization): number {
+  const bytes = tokens * (info.kvBytesPerToken + info.sourceKvBytesPerToken);
+  return defaultKvPrecision(quantization) === "float16" ? bytes / 2 : bytes;
 }
 
 /** The element type of most of the weights; undefined when they are not here. */

@@ -1,4 +1,5 @@
 /** Lowers attention: for few rows split over positions and merged, for blocks tile by tile. */
+import { cacheNumberBytes } from "../../../kernels/append/append.gpu.ts";
 import {
   attentionBlockKernel,
   attentionBlockWorkgroups,
@@ -11,7 +12,6 @@ import {
   attentionTileRows,
   type AttentionShape,
 } from "../../../kernels/attention/attention.gpu.ts";
-import type { Program } from "../../program.ts";
 import { uniformHeads } from "../../state.ts";
 import { FEW_ROWS, type Dispatch, type PassShape } from "./dispatch.ts";
 import { traced, type Lowering } from "./lowering.ts";
@@ -19,10 +19,13 @@ import type { Stage } from "./stage.ts";
 
 type AttentionStage = Extract<Stage, { kind: "attention" }>;
 
-function shapeOf({ attention }: AttentionStage, program: Program, context: number): AttentionShape {
+function shapeOf(
+  { attention }: AttentionStage,
+  { program, contextLength, cache }: Pick<Lowering, "program" | "contextLength" | "cache">,
+): AttentionShape {
   const { kvHeads, headDim } = uniformHeads(program);
   const { heads, window, over } = attention;
-  return { heads, kvHeads, headDim, context, window, source: over === "source" };
+  return { heads, kvHeads, headDim, context: contextLength, cache, window, source: over === "source" };
 }
 
 /** Number of positions up to the longest row and with it; the length of the source where attention is over that. */
@@ -36,9 +39,9 @@ function seenOf(shape: AttentionShape, pass: PassShape): number {
 }
 
 export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Dispatch[] {
-  const { program, contextLength, maxRows } = lowering;
+  const { maxRows } = lowering;
   const { query, layer, output, scale } = stage.attention;
-  const shape = shapeOf(stage, program, contextLength);
+  const shape = shapeOf(stage, lowering);
   const decode: Dispatch = {
     spec: attentionDecodeKernel(shape, maxRows),
     buffers: [query, `keys ${layer}`, `values ${layer}`, "partials", "rows"],
@@ -56,9 +59,9 @@ export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Di
 }
 
 export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): Dispatch[] {
-  const { program, contextLength, maxRows } = lowering;
+  const { maxRows } = lowering;
   const { query, layer, output, scale } = stage.attention;
-  const shape = shapeOf(stage, program, contextLength);
+  const shape = shapeOf(stage, lowering);
   const block: Dispatch = {
     spec: attentionBlockKernel(shape, maxRows),
     buffers: [
@@ -82,19 +85,18 @@ export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): 
 }
 
 /** Bytes of a key and a value of all heads at one position. */
-function cacheBytes({ kvHeads, headDim }: AttentionShape): number {
-  return kvHeads * headDim * 8;
+function cacheBytes({ kvHeads, headDim, cache }: AttentionShape): number {
+  return 2 * kvHeads * headDim * cacheNumberBytes(cache);
 }
 
 /** Sizes that depend on the program's attentions. */
 export function attentionSizes(
-  program: Program,
   stages: readonly Stage[],
-  contextLength: number,
+  lowering: Pick<Lowering, "program" | "contextLength" | "cache">,
 ): { partialWords: number; tileRows: number } {
   const shapes = stages
     .filter((stage) => stage.kind === "attention")
-    .map((stage) => shapeOf(stage, program, contextLength));
+    .map((stage) => shapeOf(stage, lowering));
   return {
     partialWords: Math.max(1, ...shapes.map((shape) => attentionPartialWords(shape, FEW_ROWS))),
     tileRows: shapes.length === 0 ? 1 : Math.min(...shapes.map(attentionTileRows)),

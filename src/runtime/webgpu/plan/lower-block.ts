@@ -76,18 +76,24 @@ export function lowerLinearBlock(
 }
 
 export function lowerQkvBlock(stage: Extract<ProductStage, { kind: "qkv" }>, lowering: Lowering): Dispatch[] {
-  const { program, maxRows, contextLength } = lowering;
+  const { program, maxRows, contextLength, cache } = lowering;
   const { kvHeads, headDim } = uniformHeads(program);
   const heads = columnsOf(stage.output, program) / headDim;
   const columns = (heads + 2 * kvHeads) * headDim;
-  const cache = [`keys ${stage.layer}`, `values ${stage.layer}`];
   const rotary = stage.rope ? rotaryOf(program) : 0;
-  const shape = { heads, kvHeads, headDim, context: contextLength, rotary, maxRows };
+  const shape = { heads, kvHeads, headDim, context: contextLength, rotary, cache, maxRows };
   return [
     ...lowerProduct({ ...stage, output: "wide" }, columns, lowering),
     {
       spec: ropeAppendKernel(shape),
-      buffers: ["wide", stage.output, ...cache, "rows", ...(stage.rope ? ["rope"] : [])],
+      buffers: [
+        "wide",
+        stage.output,
+        `keys ${stage.layer}`,
+        `values ${stage.layer}`,
+        "rows",
+        ...(stage.rope ? ["rope"] : []),
+      ],
       workgroups: ({ rows }) => [...ropeAppendWorkgroups(shape, rows), 1],
       bytes: ({ rows }) => rows * columns * 8,
     },

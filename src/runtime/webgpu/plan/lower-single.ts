@@ -1,7 +1,7 @@
 /** Lowers stages that are one op without weights to multiply by: the same in every form of a pass. */
 import { activateKernel } from "../../../kernels/activate/activate.gpu.ts";
 import { addKernel } from "../../../kernels/add/add.gpu.ts";
-import { appendKernel } from "../../../kernels/append/append.gpu.ts";
+import { appendKernel, cacheNumberBytes } from "../../../kernels/append/append.gpu.ts";
 import { elementwiseWorkgroups } from "../../../kernels/common/elementwise.gpu.ts";
 import {
   embedKernel,
@@ -103,15 +103,15 @@ function lowerRope(stage: StageOf<"rope">, lowering: Lowering): Dispatch[] {
 
 function lowerAppend(
   { key, value, layer }: StageOf<"append">,
-  { program, contextLength, maxRows }: Lowering,
+  { program, contextLength, cache, maxRows }: Lowering,
 ): Dispatch {
   const { kvHeads, headDim } = uniformHeads(program);
   const columns = kvHeads * headDim;
   return {
-    spec: appendKernel(columns, contextLength, maxRows),
+    spec: appendKernel(columns, contextLength, maxRows, cache),
     buffers: [key, value, `keys ${layer}`, `values ${layer}`, "rows"],
     workgroups: ({ rows }) => elementwiseWorkgroups(columns, rows),
-    bytes: ({ rows }) => rows * columns * 16,
+    bytes: ({ rows }) => 2 * rows * columns * (4 + cacheNumberBytes(cache)),
   };
 }
 

@@ -147,7 +147,11 @@ function lowerStack(
 }
 
 /** @param rows those of the stage's weights that are multiplied */
-function epilogueOf(stage: ProductStage, rows: RowRange, { program, contextLength }: Lowering): Epilogue {
+function epilogueOf(
+  stage: ProductStage,
+  rows: RowRange,
+  { program, contextLength, cache }: Lowering,
+): Epilogue {
   switch (stage.kind) {
     case "logits":
       return { kind: "store" };
@@ -175,6 +179,7 @@ function epilogueOf(stage: ProductStage, rows: RowRange, { program, contextLengt
         kvHeads,
         headDim,
         context: contextLength,
+        cache,
         rotary,
       };
     }

@@ -1,4 +1,5 @@
 /** What every lowering of a stage to dispatches has in common. */
+import type { CacheFormat } from "../../../kernels/append/append.gpu.ts";
 import type { PrefillMode } from "../../device-types.ts";
 import type { Name, Program } from "../../program.ts";
 import type { Dispatch } from "./dispatch.ts";
@@ -13,6 +14,8 @@ export interface Lowering {
   layout: WeightLayout;
   /** Number of positions of a KV slot. */
   contextLength: number;
+  /** How the KV cache holds its numbers. */
+  cache: CacheFormat;
   /** The most rows of a pass. */
   maxRows: number;
   prefill: PrefillMode | "f16-emulated";

@@ -1,10 +1,11 @@
 /** Everything about a program on a GPU that can be known before a byte is allocated. */
+import { cacheNumberBytes, type CacheFormat } from "../../../kernels/append/append.gpu.ts";
 import { attentionTileWords } from "../../../kernels/attention/attention.gpu.ts";
 import type { MemoryUse } from "../../backend.ts";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../../base/errors.ts";
 import { formatBytes } from "../../../base/bytes.ts";
-import type { PrefillMode } from "../../device-types.ts";
+import type { KvPrecision, PrefillMode } from "../../device-types.ts";
 import type { Quantization } from "../../held-formats.ts";
 import { FORWARD, type Program } from "../../program.ts";
 import { isSourceLayer, uniformHeads } from "../../state.ts";
@@ -29,6 +30,8 @@ export interface PlanOptions {
    */
   prefill: PrefillMode | "f16-emulated";
   forced?: ForcedVariants;
+  /** Default: float32. */
+  kvPrecision?: KvPrecision;
 }
 
 /** A program planned for a GPU. Data only. */
@@ -36,6 +39,8 @@ export interface GpuPlan {
   contextLength: number;
   slots: number;
   maxRows: number;
+  /** Bytes of a layer's keys at one position; its values have as many. */
+  positionBytes: number;
   /** Query rows of one tile of the block attention. */
   queryTileRows: number;
   layout: WeightLayout;
@@ -102,7 +107,7 @@ export function planGpu(
   program: Program,
   checkpoint: Checkpoint,
   gpu: GpuDescription,
-  { contextLength, slots, maxRows, prefill, forced }: PlanOptions,
+  { contextLength, slots, maxRows, prefill, forced, kvPrecision }: PlanOptions,
   weights: GpuWeightPlan = planGpuWeights(program, checkpoint, gpu.limits),
 ): GpuPlan {
   const { limits, features } = gpu;
@@ -112,10 +117,12 @@ export function planGpu(
   const allStages = [...stages.values()].flat();
   const { name: adapterName, isSoftware } = gpu.summary;
   const variants = selectVariants({ features, limits, isSoftware, forced });
+  const cache: CacheFormat = kvPrecision === "float16" ? "f16" : "f32";
   const lowering = {
     program,
     layout,
     contextLength,
+    cache,
     maxRows,
     prefill,
     variants,
@@ -127,9 +134,10 @@ export function planGpu(
   const buffers = new Map(weights.buffers);
   let kvCacheBytes = 0;
   const { kvHeads, headDim } = uniformHeads(program);
+  const positionBytes = kvHeads * headDim * cacheNumberBytes(cache);
   for (const layer of program.state.keys()) {
     const sequences = isSourceLayer(program, layer) ? 1 : slots;
-    const bytes = sequences * contextLength * kvHeads * headDim * 4;
+    const bytes = sequences * contextLength * positionBytes;
     if (bytes > bindingLimit) {
       throw cacheTooLarge(adapterName, bytes, bindingLimit, contextLength);
     }
@@ -147,7 +155,7 @@ export function planGpu(
   if (program.rope !== undefined) {
     buffers.set("rope", contextLength * program.rope.inverseFrequencies.length * 8);
   }
-  const { partialWords, tileRows } = attentionSizes(program, allStages, contextLength);
+  const { partialWords, tileRows } = attentionSizes(allStages, lowering);
   buffers.set("partials", partialWords * 4);
   buffers.set("packed", packedBufferWords(lowering) * 4);
   buffers.set("query tiles", attentionTileWords(maxRows) * 4);
@@ -155,6 +163,7 @@ export function planGpu(
     contextLength,
     slots,
     maxRows,
+    positionBytes,
     queryTileRows: tileRows,
     layout,
     buffers,

@@ -65,7 +65,7 @@ export class WebGpuExecutable implements Executable {
     this.maxRows = plan.maxRows;
     this.lost = new Promise((resolve) => resources.context.onFailure(resolve));
     this.#limits = { program, maxRows: plan.maxRows, slots: plan.slots, contextLength: plan.contextLength };
-    const cache = new KvCache(program, resources, plan.contextLength);
+    const cache = new KvCache(program, resources, plan);
     this.#sequences = new SlotSequences(plan.slots, {
       inTurn: (task) => this.#inTurn(task),
       copy: (from, to, length) => cache.copy(from, to, length),

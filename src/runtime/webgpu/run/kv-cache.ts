@@ -1,6 +1,7 @@
 /** Copies sequences within the KV cache, out of it and back. */
 import type { Program } from "../../program.ts";
-import { isSourceLayer, uniformHeads } from "../../state.ts";
+import { isSourceLayer } from "../../state.ts";
+import type { GpuPlan } from "../plan/plan.ts";
 import { USAGE } from "./constants.ts";
 import type { Resources } from "./resources.ts";
 
@@ -11,20 +12,23 @@ export type SavedSequence = ReadonlyMap<string, GPUBuffer>;
 
 export class KvCache {
   readonly #resources: Resources;
-  /** Names of the buffers that hold keys or values of slots: [slots][contextLength][kvHeads * headDim] f32. */
+  /** Names of the buffers that hold keys or values of slots: [slots][contextLength][kvHeads * headDim]. */
   readonly #names: readonly string[];
   readonly #positionBytes: number;
   readonly #slotBytes: number;
   #between: GPUBuffer | undefined;
 
-  constructor(program: Program, resources: Resources, contextLength: number) {
-    const { kvHeads, headDim } = uniformHeads(program);
+  constructor(
+    program: Program,
+    resources: Resources,
+    { contextLength, positionBytes }: Pick<GpuPlan, "contextLength" | "positionBytes">,
+  ) {
     this.#resources = resources;
     // An encoder's input is one for all slots: it is not any sequence's own.
     this.#names = [...program.state.keys()]
       .filter((layer) => !isSourceLayer(program, layer))
       .flatMap((layer) => [`keys ${layer}`, `values ${layer}`]);
-    this.#positionBytes = kvHeads * headDim * 4;
+    this.#positionBytes = positionBytes;
     this.#slotBytes = contextLength * this.#positionBytes;
   }
 
