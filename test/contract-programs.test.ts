@@ -212,7 +212,7 @@ function gptLike(): Program {
   const take = (name: string, ranges: { start: number; end: number }[]): void => {
     const count = ranges.reduce((sum, { start, end }) => sum + end - start, 0);
     p.matrix(name, count, hidden, { tensor: "qkv", rows, transposed: true, ranges });
-    p.vector(`${name}.bias`, count, { tensor: "qkv.bias", rows, ranges });
+    p.vector(`${name}.bias`, count, { source: { tensor: "qkv.bias", rows, ranges } });
   };
   take("wk", [{ start: 0, end: keyRows }]);
   take("wq", [
@@ -261,6 +261,46 @@ function gptLike(): Program {
   p.op(layerNorm("gain3", "n", "x"));
   p.op({ role: "logits", input: "x", weight: "table", bias: "table.bias" });
   return build(p, SIZES.headDim / 2 - 2);
+}
+
+/**
+ * A program like Qwen3, OLMo 2 and Granite: queries normed head by head and keys all at once, norms behind what is added,
+ * gains that are made of what the checkpoint has.
+ */
+function normed(): Program {
+  const { heads, headDim, kvHeads, hidden } = SIZES;
+  const p = builder();
+  p.buffer("q2", heads * headDim);
+  p.buffer("k2", kvHeads * headDim);
+  p.vector("q norm", headDim, { affine: { scale: 1, offset: 1 } });
+  p.vector("k norm", kvHeads * headDim);
+  p.vector("gain3", hidden, { affine: { scale: 0.25, offset: 0 } });
+  const rms = { role: "norm", kind: "rms", epsilon: 1e-3 } as const;
+  p.op({ role: "embed", table: "table", scale: 3, output: "x", trace: "embeddings" });
+  p.op(linear("x", "wq", "q2", true));
+  p.op(linear("x", "wk", "k2", true));
+  p.op(linear("x", "wv", "v", true));
+  p.op({ ...rms, input: "q2", weight: "q norm", heads, output: "q", trace: "query" });
+  p.op({ ...rms, input: "k2", weight: "k norm", output: "k" });
+  p.op(rope("q"));
+  p.op(rope("k"));
+  p.op(APPEND);
+  p.op({ ...attention("attended"), window: 9 });
+  p.op(linear("attended", "wo", "branch", false));
+  p.op({ ...rms, input: "branch", weight: "gain1", output: "n" });
+  p.op({ role: "add", input: "n", target: "x", trace: "after attention" });
+  // Heads that no product may take as a norm of its whole input.
+  p.vector("halves", hidden / 2);
+  p.op({ ...rms, input: "x", weight: "halves", heads: 2, output: "n" });
+  p.op(linear("n", "wgate", "gate", false));
+  p.op(linear("n", "wup", "up", false));
+  p.op(gate());
+  p.op(linear("gate", "wdown", "branch", false));
+  p.op({ ...rms, input: "branch", weight: "gain2", output: "n" });
+  p.op({ role: "add", input: "n", target: "x", trace: "layer" });
+  p.op(norm("gain3"));
+  p.op({ role: "logits", input: "n", weight: "table" });
+  return build(p);
 }
 
 /** An encoder, whose layers share one source layer, and a decoder of one layer with cross-attention. */
@@ -325,6 +365,7 @@ function quantised(program: Program): Program {
 const MIXED: Readonly<Record<string, Format>> = { wq: "f32", wk: "bf16", wv: "f16", wup: "f32" };
 const PROGRAMS = {
   "fused, bf16": { program: fused(), formatOf: () => "bf16" },
+  "normed, bf16": { program: normed(), formatOf: () => "bf16" },
   "traced, f16": { program: traced(), formatOf: () => "f16" },
   "fused, i8-row": { program: quantised(fused()), formatOf: () => "i8-row" },
   "as GPT, i8-row": { program: quantised(gptLike()), formatOf: () => "i8-row" },
@@ -352,6 +393,10 @@ const CASES: readonly (readonly [keyof typeof PROGRAMS, TestDevice])[] = [
   ["encoder and decoder, bf16", WASM],
   ["encoder and decoder, bf16", WASM_ALONE],
   ["encoder and decoder, bf16", GPU],
+  ["normed, bf16", WASM],
+  ["normed, bf16", WASM_ALONE],
+  ["normed, bf16", GPU],
+  ["normed, bf16", GPU_WITHOUT_SUBGROUPS],
   ["traced, f16", WASM],
   ["traced, f16", GPU],
   ["tangled, formats mixed", WASM],

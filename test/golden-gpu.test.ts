@@ -40,7 +40,18 @@ test.each(
 /**
  * Decoders of every architecture: see the table in test/fixtures/golden. SmolLM3 is above in every variant of kernels.
  */
-const DECODERS = ["llama", "gpt2", "gpt_neo", "codegen"];
+const DECODERS = [
+  "llama",
+  "qwen2",
+  "qwen3",
+  "mistral",
+  "olmo2",
+  "granite",
+  "phi3",
+  "gpt2",
+  "gpt_neo",
+  "codegen",
+];
 const ENCODERS = ["blenderbot", "blenderbot_small", "bart"];
 
 test.each([...DECODERS, ...ENCODERS])("%s: every layer, logits, greedy tokens", async (model) => {

@@ -14,6 +14,8 @@ test.each(
     [
       ["smollm3-bf16", "int8"],
       ["llama3-untied", "int4"],
+      ["qwen3", "int4"],
+      ["olmo2", "int8"],
       ["codegen", "int4"],
       ["gpt_neo", "int8"],
     ] as const

@@ -37,7 +37,7 @@ const ROUNDED = 2.5;
  * Families whose first layer has hardly any input in the middle of two steps: no golden weights on a grid lie behind an RMS norm,
  * which keeps their ratios. There most tokens must come out of the first layer as near as in f32.
  */
-const UNDECIDED = /llama|smollm3/;
+const UNDECIDED = /llama|smollm3|qwen|mistral|granite|phi3/;
 
 const flat = (rows: Rows): Float64Array => Float64Array.from(rows.flatMap((row) => [...row]));
 

@@ -96,6 +96,8 @@ describe("programs that keep to the rules", () => {
   test.each([
     "smollm3-bf16",
     "llama",
+    "qwen3",
+    "olmo2",
     "gpt2",
     "gpt_neo",
     "codegen",

@@ -228,9 +228,15 @@ class EntryCheck {
     }
   }
 
-  #checkNorm({ kind, input, output, weight, bias }: NormOp): void {
-    const columns = this.#columns(input);
-    this.#expectColumns(output, columns);
+  #checkNorm({ kind, input, output, weight, bias, heads = 1 }: NormOp): void {
+    const columns = this.#columns(input) / heads;
+    this.#expectColumns(output, this.#columns(input));
+    if (!isCount(heads) || !isCount(columns)) {
+      this.#fail(`it norms ${heads} heads of ${this.#columns(input)} columns; expected a divisor of them`);
+    }
+    if (heads > 1 && kind !== "rms") {
+      this.#fail(`it is a ${kind} norm of ${heads} heads; an RMS norm alone has heads`);
+    }
     this.#vector(weight, columns);
     if ((bias !== undefined) !== (kind === "layer")) {
       const found = bias === undefined ? "none" : `"${bias}"`;

@@ -37,10 +37,18 @@ export interface MatrixSpec {
   source?: WeightSource;
 }
 
+/** scale * w + offset, for every number w of a weight; in f64, rounded once. */
+export interface Affine {
+  scale: number;
+  offset: number;
+}
+
 /** A vector [length] of the checkpoint, a norm gain or a bias. */
 export interface VectorSpec {
   length: number;
   source?: WeightSource;
+  /** What is made of the checkpoint's numbers when they are loaded; absent: they stay. */
+  affine?: Affine;
 }
 
 /** What the table of cos and sin is made from, which rotary embedding needs for every (position, frequency). */
@@ -89,6 +97,11 @@ export interface NormOp extends Traced {
   weight: Name;
   /** The bias; a layer norm alone has one. */
   bias?: Name;
+  /**
+   * As how many heads of as many columns the input is normed, each by itself and with the same weight [columns of a head].
+   * Default 1: all columns are one.
+   */
+  heads?: number;
   epsilon: number;
   output: Name;
 }
@@ -281,8 +294,8 @@ export class ProgramBuilder {
   }
 
   /** Declares a vector of the checkpoint. */
-  vector(name: Name, length: number, source?: WeightSource): Name {
-    this.#vectors.set(name, { length, source });
+  vector(name: Name, length: number, rest: Omit<VectorSpec, "length"> = {}): Name {
+    this.#vectors.set(name, { length, ...rest });
     return name;
   }
 

@@ -6,6 +6,7 @@ import type { StateSnapshot } from "../../src/runtime/backend.ts";
 import { ENCODE, FORWARD, type Activation, type Op, type Program } from "../../src/runtime/program.ts";
 import { isSourceLayer } from "../../src/runtime/state.ts";
 import { erf } from "./erf.ts";
+import { normedRow } from "./interpreted-norm.ts";
 import { InterpretedSequences, type Cell } from "./interpreted-sequences.ts";
 
 /**
@@ -174,14 +175,7 @@ export class Interpreter {
         const bias = op.bias === undefined ? undefined : this.#weight(op.bias);
         return write(
           op.output,
-          rows(op.input).map((input) => {
-            const center = op.kind === "rms" ? 0 : round(this.#sum(input) / input.length);
-            const row = input.map((value) => round(value - center));
-            const mean = round(this.#sum(row.map((value) => round(value * value))) / row.length);
-            const scale = round(1 / Math.sqrt(mean + op.epsilon));
-            const scaled = row.map((value, i) => round(round(value * scale) * gain[i]));
-            return bias === undefined ? scaled : scaled.map((value, i) => round(value + bias[i]));
-          }),
+          rows(op.input).map((row) => normedRow(op, row, { gain, bias, round })),
         );
       }
       case "linear": {

@@ -71,8 +71,13 @@ export async function randomWeights(
   for (const [name, spec] of matrices) {
     add(name, spec, false);
   }
-  for (const [name, { length, source }] of vectors) {
+  for (const [name, { length, source, affine = { scale: 1, offset: 0 } }] of vectors) {
     add(name, { rows: length, columns: 1, source }, true);
+    const stored = Array.from(values.get(name) ?? []);
+    values.set(
+      name,
+      Float64Array.from(stored, (value) => value * affine.scale + affine.offset),
+    );
   }
 
   writeFileSync(join(directory, "model.safetensors"), safetensorsBytes(header, Buffer.concat(parts)));

@@ -28,7 +28,12 @@ export function readWeights(program: Program, checkpoint: Checkpoint): Map<strin
     weights.set(name, readSlice(matrixSlice(program, checkpoint, name)));
   }
   for (const name of program.vectors.keys()) {
-    weights.set(name, readSlice(vectorSlice(program, checkpoint, name)));
+    const slice = vectorSlice(program, checkpoint, name);
+    const { scale = 1, offset = 0 } = slice.affine ?? {};
+    weights.set(
+      name,
+      readSlice(slice).map((value) => value * scale + offset),
+    );
   }
   return weights;
 }

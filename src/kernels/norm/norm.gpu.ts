@@ -1,26 +1,34 @@
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
 
-/** The norm, and the columns of a row. */
+/** The norm, and the columns of a head, of which a row has one or several. */
 export interface NormShape {
   kind: "rms" | "layer";
   columns: number;
+  heads?: number;
   bias: boolean;
 }
 
 /**
- * The kernel of a root mean square or layer norm of whole rows; one workgroup a row.
+ * The kernel of a root mean square or layer norm of the heads of rows; one workgroup a head.
  *
- * Buffers: x and output [R, columns] f32, vectors (f32; gain and bias lie in it), params.
+ * Buffers: x and output [R, heads, columns] f32, vectors (f32; gain and bias lie in it), params.
  */
 export function normKernel(
-  { kind, columns, bias }: NormShape,
+  { kind, columns, heads = 1, bias }: NormShape,
   { subgroups, workgroup }: { subgroups: boolean; workgroup: number },
 ): KernelSpec {
   return {
     name: kind === "rms" ? "norm" : "layer norm",
     source: "norm/norm.wgsl",
-    constants: { KIND: kind, COLUMNS: columns, BIAS: bias, WORKGROUP: workgroup, SUBGROUPS: subgroups },
+    constants: {
+      KIND: kind,
+      COLUMNS: columns,
+      HEADS: heads,
+      BIAS: bias,
+      WORKGROUP: workgroup,
+      SUBGROUPS: subgroups,
+    },
     bindings: ["read", "read", "write", "uniform"],
   };
 }

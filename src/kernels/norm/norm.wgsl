@@ -1,6 +1,6 @@
 // KIND "rms": RMSNorm (Zhang & Sennrich 2019), output[r] = x[r] / sqrt(mean(x[r]²) + epsilon) · gain.
 // KIND "layer": LayerNorm (Ba et al. 2016), output[r] = (x[r] - mean) / sqrt(variance + epsilon) · gain (+ bias).
-// One workgroup a row.
+// A row has HEADS heads, each of which is normed so by itself, with the same gain. One workgroup a head.
 #include "common/workgroup-sum.wgsl"
 
 struct Params {
@@ -10,9 +10,9 @@ struct Params {
   epsilon: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>; // [R, COLUMNS]
+@group(0) @binding(0) var<storage, read> x: array<f32>; // [R, HEADS, COLUMNS]
 @group(0) @binding(1) var<storage, read> vectors: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output: array<f32>; // [R, COLUMNS]
+@group(0) @binding(2) var<storage, read_write> output: array<f32>; // [R, HEADS, COLUMNS]
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -28,7 +28,7 @@ fn main(
   const subgroup = 0u;
   const subgroups = 0u;
 #endif
-  let row = workgroup.x * COLUMNS;
+  let row = (workgroup.x * HEADS + workgroup.y) * COLUMNS;
 
 #if KIND == "layer"
   var total = 0.0;

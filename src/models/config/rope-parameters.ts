@@ -62,16 +62,42 @@ export interface YarnRope {
   truncate: boolean;
 }
 
-export type RopeParameters = DefaultRope | LinearRope | DynamicRope | Llama3Rope | YarnRope;
+/**
+ * LongRoPE (Ding et al. 2024, https://arxiv.org/abs/2402.13753): every pair of channels has a divisor of its own. There
+ * are others for sequences beyond `originalMaxPositions`, to which a context does not go here: at that length every key in
+ * the cache would have to be turned again.
+ */
+export interface LongRope {
+  type: "longrope";
+  theta: number;
+  /** Divisors of the frequencies up to `originalMaxPositions`, one a pair of channels. */
+  shortFactors: readonly number[];
+  /** Scale of cosines and sines. */
+  attentionFactor: number;
+  originalMaxPositions: number;
+}
+
+export type RopeParameters = DefaultRope | LinearRope | DynamicRope | Llama3Rope | YarnRope | LongRope;
+
+/** What the RoPE of a family's files may be. */
+export interface RopeKinds {
+  /** The types that run. Default: those of Llama. */
+  types?: readonly SupportedType[];
+  /** Whether a file may say that some channels of a head only are rotated. Default: none may. */
+  isPartial?: boolean;
+}
 
 /** The RoPE types that transformers 5 knows. */
 const KNOWN_TYPES = ["default", "linear", "dynamic", "yarn", "longrope", "llama3", "proportional"];
 
-const SUPPORTED_TYPES = ["default", "linear", "dynamic", "llama3", "yarn"] as const;
-type SupportedType = (typeof SUPPORTED_TYPES)[number];
-const SUPPORTED = `${SUPPORTED_TYPES.slice(0, -1)
-  .map((type) => `"${type}"`)
-  .join(", ")} and "${SUPPORTED_TYPES.at(-1)}"`;
+type SupportedType = RopeParameters["type"];
+const LLAMA_TYPES = ["default", "linear", "dynamic", "llama3", "yarn"] as const;
+
+/** The types in a sentence. */
+function listOf(types: readonly SupportedType[]): string {
+  const names = types.map((type) => `"${type}"`);
+  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+}
 
 /** The base: 10,000 to some ten millions; 1e12 turns the slowest pair once in more positions than any context has. */
 const theta = z.number().gt(1).max(1e12);
@@ -94,6 +120,16 @@ const yarnSchema = z.object({
   truncate: z.boolean().nullish(),
 });
 
+const longRopeSchema = z.object({
+  short_factor: z.array(positive).max(32_768),
+  long_factor: z.array(positive).max(32_768),
+  factor: factor.nullish(),
+  attention_factor: positive.nullish(),
+});
+
+/** The part of a head that is rotated. */
+const partialSchema = z.object({ partial_rotary_factor: z.number().gt(0).max(1) });
+
 /**
  * The RoPE parameters of a config.json: `rope_theta` with `rope_scaling` (transformers 4), or `rope_parameters` with
  * everything in it (transformers 5). Both may be there when they agree.
@@ -101,12 +137,16 @@ const yarnSchema = z.object({
  * @param defaultTheta the base where the file has none
  * @throws ModelComposeError "invalid-config" for wrong values, "unsupported" for RoPE that the runtime does not do
  */
-export function readRopeParameters(file: ConfigFile, defaultTheta: number): RopeParameters {
+export function readRopeParameters(
+  file: ConfigFile,
+  defaultTheta: number,
+  { types = LLAMA_TYPES, isPartial = false }: RopeKinds = {},
+): RopeParameters {
   const scaling = ropeObject(file);
   const ropeTheta = readTheta(file, scaling.values) ?? defaultTheta;
-  const type = readType(file, scaling);
-  const partial = scaling.values["partial_rotary_factor"] ?? file.values["partial_rotary_factor"] ?? 1;
-  if (partial !== 1) {
+  const type = readType(file, scaling, types);
+  const partial = partialFactor(file, scaling);
+  if (!isPartial && partial !== 1) {
     throw unsupportedConfig(
       file,
       `"partial_rotary_factor" is ${describeJson(partial)}; supported is 1.`,
@@ -126,7 +166,53 @@ export function readRopeParameters(file: ConfigFile, defaultTheta: number): Rope
       return { type, theta: ropeTheta, ...readLlama3(nested), ...readOriginal(file, nested) };
     case "yarn":
       return { type, theta: ropeTheta, ...readYarn(nested), ...readOriginal(file, nested) };
+    case "longrope":
+      return { type, theta: ropeTheta, ...readLongRope(file, nested) };
   }
+}
+
+/**
+ * How many channels of a head, the first ones, a config.json rotates.
+ *
+ * @throws ModelComposeError "invalid-config" for a part of the head that is not a number of pairs
+ */
+export function readRotaryDim(file: ConfigFile, headDim: number): number {
+  const factor = partialFactor(file, ropeObject(file));
+  const { partial_rotary_factor: part } = parseConfig(
+    { ...file, values: { partial_rotary_factor: factor } },
+    partialSchema,
+  );
+  const channels = Math.trunc(headDim * part);
+  if (channels < 2 || channels % 2 !== 0) {
+    throw invalidConfig(
+      file,
+      `"partial_rotary_factor" is ${part}, ${channels} of ${headDim} channels; RoPE turns pairs: expected an even number.`,
+    );
+  }
+  return channels;
+}
+
+function partialFactor(file: ConfigFile, { values }: RopeObject): unknown {
+  return values["partial_rotary_factor"] ?? file.values["partial_rotary_factor"] ?? 1;
+}
+
+function readLongRope(file: ConfigFile, nested: ConfigFile): Omit<LongRope, "type" | "theta"> {
+  const { originalMaxPositions } = readOriginal(file, nested);
+  const values = parseConfig(nested, longRopeSchema);
+  const { max_position_embeddings: maxPositions } = parseConfig(
+    file,
+    z.object({ max_position_embeddings: positions }),
+  );
+  if (originalMaxPositions === undefined) {
+    throw invalidConfig(nested, `"original_max_position_embeddings": expected number, found nothing.`);
+  }
+  const longer = values.factor ?? maxPositions / originalMaxPositions;
+  const scaling = longer <= 1 ? 1 : Math.sqrt(1 + Math.log(longer) / Math.log(originalMaxPositions));
+  return {
+    shortFactors: values.short_factor,
+    attentionFactor: values.attention_factor ?? scaling,
+    originalMaxPositions,
+  };
 }
 
 function readLlama3(nested: ConfigFile): Omit<Llama3Rope, "type" | "theta" | "originalMaxPositions"> {
@@ -206,7 +292,11 @@ function readTheta(file: ConfigFile, scaling: JsonObject): number | undefined {
   return inner ?? outer;
 }
 
-function readType(file: ConfigFile, { key, values }: RopeObject): SupportedType {
+function readType(
+  file: ConfigFile,
+  { key, values }: RopeObject,
+  types: readonly SupportedType[],
+): SupportedType {
   const given = [values["rope_type"], values["type"]].filter((type) => type !== undefined && type !== null);
   if (given.length === 2 && given[0] !== given[1]) {
     throw invalidConfig(
@@ -216,21 +306,24 @@ function readType(file: ConfigFile, { key, values }: RopeObject): SupportedType 
   }
   const [type] = given;
   if (type === undefined && Object.hasOwn(values, "factor")) {
-    throw invalidConfig(file, `"${key}" has a "factor" but no "rope_type"; expected one of ${SUPPORTED}.`);
+    throw invalidConfig(
+      file,
+      `"${key}" has a "factor" but no "rope_type"; expected one of ${listOf(types)}.`,
+    );
   }
   if (type === undefined) {
     return "default";
   }
-  const supported = SUPPORTED_TYPES.find((name) => name === type);
+  const supported = types.find((name) => name === type);
   if (supported !== undefined) {
     return supported;
   }
   if (typeof type === "string" && KNOWN_TYPES.includes(type)) {
     throw unsupportedConfig(
       file,
-      `RoPE type "${type}" is not supported; supported are ${SUPPORTED}.`,
+      `RoPE type "${type}" is not supported; supported are ${listOf(types)}.`,
       "Use a revision of the model with one of these.",
     );
   }
-  throw invalidConfig(file, `"${key}" has type ${describeJson(type)}; expected one of ${SUPPORTED}.`);
+  throw invalidConfig(file, `"${key}" has type ${describeJson(type)}; expected one of ${listOf(types)}.`);
 }

@@ -23,8 +23,7 @@ function readConfig(given: ConfigFile): LlamaDecoderConfig {
     tie_word_embeddings: false,
   });
   const values = parseConfig(file, llamaDecoderSchema);
-  const usesRope = Array<boolean>(values.num_hidden_layers).fill(true);
-  return readLlamaDecoder(file, values, { usesRope, defaultTheta: DEFAULT_THETA });
+  return readLlamaDecoder(file, values, { defaultTheta: DEFAULT_THETA });
 }
 
 export const llama = defineFamily({

@@ -9,13 +9,25 @@ import { codegen } from "./codegen.ts";
 import type { Family } from "./family.ts";
 import { gptNeo } from "./gpt-neo.ts";
 import { gpt2 } from "./gpt2.ts";
+import { granite } from "./granite.ts";
 import { llama } from "./llama.ts";
+import { mistral } from "./mistral.ts";
+import { olmo2 } from "./olmo2.ts";
+import { phi3 } from "./phi3.ts";
+import { qwen2 } from "./qwen2.ts";
+import { qwen3 } from "./qwen3.ts";
 import { smollm3 } from "./smollm3.ts";
 
 /** The families, in the order in which their published models are offered. */
 export const FAMILIES: readonly Family[] = [
   smollm3,
   llama,
+  qwen3,
+  qwen2,
+  mistral,
+  olmo2,
+  granite,
+  phi3,
   gpt2,
   gptNeo,
   codegen,

@@ -1,12 +1,23 @@
 /** One-dimensional weights (norm gains, biases) as f32: a few thousand numbers that every device widens once. */
+import type { Affine } from "../program.ts";
 import type { WeightTensor } from "./checkpoint.ts";
 
 /**
  * The numbers of a vector as f32.
  *
  * @param bytes the elements as the file has them, at an offset that their type allows
+ * @param affine what is made of each
  */
-export function vectorValues({ dtype }: Pick<WeightTensor, "dtype">, bytes: Uint8Array): Float32Array {
+export function vectorValues(
+  { dtype }: Pick<WeightTensor, "dtype">,
+  bytes: Uint8Array,
+  affine?: Affine,
+): Float32Array {
+  const values = widened(dtype, bytes);
+  return affine === undefined ? values : values.map((value) => value * affine.scale + affine.offset);
+}
+
+function widened(dtype: WeightTensor["dtype"], bytes: Uint8Array): Float32Array {
   const { buffer, byteOffset, byteLength } = bytes;
   switch (dtype) {
     case "F32":

@@ -49,7 +49,7 @@ test("a vector may be stored as one row, and not as several", async () => {
 function programOf(rows: number, source?: WeightSource, vector?: WeightSource): Program {
   const p = new ProgramBuilder();
   p.matrix("weight", rows, 4, source);
-  p.vector("bias", rows, vector);
+  p.vector("bias", rows, { source: vector });
   return p.build({
     family: "test",
     vocabSize: 1,

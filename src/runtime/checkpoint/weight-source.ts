@@ -7,7 +7,7 @@ import { requireTensor, type Checkpoint, type WeightTensor } from "./checkpoint.
 import { ModelComposeError } from "../../base/errors.ts";
 import type { Precision } from "../device-types.ts";
 import type { OpenFile } from "../platform/files.ts";
-import type { Name, Program, RowRange, VectorSpec, WeightSource } from "../program.ts";
+import type { Affine, Name, Program, RowRange, VectorSpec, WeightSource } from "../program.ts";
 import type { CheckpointDType } from "./tensor-location.ts";
 import { readTensorRows, type ReadRowsOptions } from "./weight-reader.ts";
 
@@ -29,6 +29,8 @@ export interface WeightSlice {
 /** A vector as a device reads it; `columns` is 1. */
 export interface VectorSlice extends WeightSlice {
   tensor: WeightTensor;
+  /** What is made of its numbers; absent: they stay. */
+  affine?: Affine;
 }
 
 /** The format that kernels read a tensor of each dtype as; I8 comes with scales. */
@@ -58,10 +60,12 @@ export function matrixSlice(program: Program, checkpoint: Checkpoint, name: Name
 
 /** The rows of the checkpoint that are the vector `name` of the program; throws as `matrixSlice`. */
 export function vectorSlice(program: Program, checkpoint: Checkpoint, name: Name): VectorSlice {
-  const { length, source = { tensor: name, rows: length } }: VectorSpec = requireSpec(program.vectors, name);
+  const spec: VectorSpec = requireSpec(program.vectors, name);
+  const { length, source = { tensor: name, rows: length }, affine } = spec;
   const { ranges = wholeOf(source) } = source;
   requireRows(name, source, ranges, length);
-  return vectorOf(requireTensor(checkpoint, source.tensor, [source.rows]), length, ranges);
+  const slice = vectorOf(requireTensor(checkpoint, source.tensor, [source.rows]), length, ranges);
+  return affine === undefined ? slice : { ...slice, affine };
 }
 
 function vectorOf(tensor: WeightTensor, rows: number, ranges: readonly RowRange[]): VectorSlice {

@@ -207,5 +207,5 @@ function readNumbers(
 ): Float32Array {
   const bytes = new Uint8Array(elementBytes(source.format, rows.end - rows.start));
   readSliceRows(fileOf(source.tensor), source, rows, bytes, hooks);
-  return vectorValues(source.tensor, bytes);
+  return vectorValues(source.tensor, bytes, source.affine);
 }

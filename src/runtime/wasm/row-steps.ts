@@ -22,6 +22,16 @@ function normStep({ plan, banks }: Worker, op: NormOp, bank: number): Step {
   const [x, y] = [buffers[op.input], buffers[op.output]];
   const { length: columns, offset: weight } = plan.vectors[op.weight];
   const stride = plan.strides[op.input];
+  const { heads = 1 } = op;
+  if (op.kind === "rms" && heads > 1) {
+    // The heads of a row lie one behind the other, as rows of the kernel.
+    return kernelStep(({ rows }) => {
+      for (let r = 0; r < rows; r++) {
+        const from = r * stride;
+        kernels.rms_norm(x + from, weight, y + from, heads, columns, columns * 4, op.epsilon);
+      }
+    });
+  }
   if (op.kind === "rms") {
     return kernelStep(({ rows }) => {
       kernels.rms_norm(x, weight, y, rows, columns, stride, op.epsilon);

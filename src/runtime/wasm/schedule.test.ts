@@ -248,6 +248,10 @@ describe("families", () => {
   test.each([
     ["smollm3-bf16", 5, 1],
     ["llama", 5, 1],
+    // Its norms of queries and keys are of whole rows, as rotations are.
+    ["qwen3", 5, 1],
+    // Norms behind attention and MLP need whole rows once more.
+    ["olmo2", 7, 1],
     // CodeGen's attention and MLP read the same norm.
     ["codegen", 4, 1],
     // Positions are added to the embeddings.
@@ -261,7 +265,7 @@ describe("families", () => {
     expect(barriers(program, "many")).toBe(embeddings + (each + 1) * layers);
   });
 
-  test.each(["smollm3-bf16", "codegen", "gpt_neo", "bart", "blenderbot"])(
+  test.each(["smollm3-bf16", "qwen3", "olmo2", "codegen", "gpt_neo", "bart", "blenderbot"])(
     "%s, every entry, form and number of threads, a layer a bank",
     async (name) => {
       const { program } = await openGolden(name);

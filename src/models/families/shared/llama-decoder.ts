@@ -4,11 +4,16 @@
  * two of their configuration (transformers: models/llama/configuration_llama.py and those copied from it).
  */
 import { z } from "zod";
-import type { Program } from "../../../runtime/program.ts";
+import type { Name, Program, RowRange } from "../../../runtime/program.ts";
 import { kvLayers } from "../../../runtime/state.ts";
 import { baseSchema, readBase, type BaseConfig } from "../../config/base.ts";
 import { readHeadDim } from "../../config/head-dim.ts";
-import { readRopeParameters, type RopeParameters } from "../../config/rope-parameters.ts";
+import {
+  readRopeParameters,
+  readRotaryDim,
+  type RopeKinds,
+  type RopeParameters,
+} from "../../config/rope-parameters.ts";
 import {
   count,
   headSize,
@@ -19,7 +24,7 @@ import {
   type ConfigFile,
   epsilon as epsilonSchema,
 } from "../../config/schema.ts";
-import { ModuleBuilder } from "./module-builder.ts";
+import { ModuleBuilder, type ModuleSource } from "./module-builder.ts";
 import { ropeFrequencies } from "./rope-frequencies.ts";
 
 /** The embedding matrix and the LM head, which may be one. */
@@ -42,8 +47,39 @@ export interface LlamaDecoderConfig extends BaseConfig {
   /** Whether the LM head is the embedding matrix. */
   tieWordEmbeddings: boolean;
   attentionBias: boolean;
+  /** Whether the output of attention has a bias; absent: as `attentionBias` says. */
+  outputBias?: boolean;
   mlpBias: boolean;
+  /** Norms of queries and keys before they are rotated: of each head by itself, or of the whole projection. */
+  queryKeyNorm?: "heads" | "projection";
+  /** The norms around the two sublayers; absent: Llama's, before each. */
+  norms?: { attention: SublayerNorms; mlp: SublayerNorms };
+  /** How many of the last positions a layer attends to, one a layer; undefined: all. */
+  windows?: readonly (number | undefined)[];
+  /** How many channels of a head, the first ones, are rotated; absent: all. */
+  rotaryDim?: number;
+  /** Whether query, key and value are one module of the checkpoint (`qkv_proj`), and gate and up another (`gate_up_proj`). */
+  isFused?: boolean;
+  /** Factor of the embeddings. Default 1. */
+  embeddingScale?: number;
+  /** Factor of the scores. Default headDim^-½. */
+  attentionScale?: number;
+  /** Factor of what a sublayer adds to the residual. Default 1. */
+  residualScale?: number;
+  /** Factor of the logits. Default 1. */
+  logitsScale?: number;
 }
+
+/** Names of the norms of a sublayer's input and of its output. */
+export interface SublayerNorms {
+  before?: string;
+  after?: string;
+}
+
+const LLAMA_NORMS = {
+  attention: { before: "input_layernorm" },
+  mlp: { before: "post_attention_layernorm" },
+} satisfies LlamaDecoderConfig["norms"];
 
 /** The keys of config.json. Those that transformers writes into every file are required: a default would hide damage. */
 export const llamaDecoderSchema = baseSchema.extend({
@@ -64,14 +100,20 @@ export const llamaDecoderSchema = baseSchema.extend({
 /**
  * The configuration of a decoder like Llama's from the values of its config.json.
  *
- * @param options.usesRope whether each layer rotates queries and keys: false for layers without positional encoding
+ * @param options.usesRope whether each layer rotates queries and keys: false for layers without positional encoding;
+ *   absent: all do
  * @param options.defaultTheta the base of RoPE where the file has none
+ * @param options.ropeKinds what the file's RoPE may be; absent: what Llama's may
  * @throws ModelComposeError "invalid-config" for wrong values, "unsupported" for what the decoder does not do
  */
 export function readLlamaDecoder(
   file: ConfigFile,
   values: z.output<typeof llamaDecoderSchema>,
-  { usesRope, defaultTheta }: { usesRope: boolean[]; defaultTheta: number },
+  {
+    usesRope,
+    defaultTheta,
+    ropeKinds,
+  }: { usesRope?: boolean[]; defaultTheta: number; ropeKinds?: RopeKinds },
 ): LlamaDecoderConfig {
   if (values.hidden_act !== "silu" && values.hidden_act !== "swish") {
     throw unsupportedConfig(
@@ -96,7 +138,7 @@ export function readLlamaDecoder(
       ["num_attention_heads", values.num_attention_heads],
       ', or a "head_dim"',
     );
-  if (headDim % 2 !== 0 && usesRope.includes(true)) {
+  if (headDim % 2 !== 0 && usesRope?.includes(true) !== false) {
     throw invalidConfig(
       file,
       `the head dimension is ${headDim}; RoPE turns pairs of channels: expected an even number.`,
@@ -112,8 +154,9 @@ export function readLlamaDecoder(
     headDim,
     rmsNormEps: values.rms_norm_eps,
     maxPositions: values.max_position_embeddings,
-    rope: readRopeParameters(file, defaultTheta),
-    usesRope,
+    rope: readRopeParameters(file, defaultTheta, ropeKinds),
+    ...(ropeKinds?.isPartial && { rotaryDim: readRotaryDim(file, headDim) }),
+    usesRope: usesRope ?? Array<boolean>(values.num_hidden_layers).fill(true),
     tieWordEmbeddings: values.tie_word_embeddings,
     attentionBias: values.attention_bias,
     mlpBias: values.mlp_bias,
@@ -122,6 +165,10 @@ export function readLlamaDecoder(
 
 /**
  * The forward pass of a decoder like Llama's.
+ *
+ * Factors cost nothing: that of the scores is attention's; that of the logits is in the gain of the last norm; and a
+ * residual whose additions have a factor is held divided by it, which no norm notices whose epsilon is divided by its
+ * square. What a trace reports of the residual is divided too.
  *
  * @param family the Program's `family`
  * @param separate as for `FamilyDefinition.buildProgram`
@@ -132,6 +179,7 @@ export function buildLlamaDecoder(
   separate: ReadonlySet<string>,
 ): Program {
   const { vocabSize, hiddenSize, intermediateSize, heads, kvHeads, headDim, maxPositions } = config;
+  const { norms = LLAMA_NORMS, queryKeyNorm, residualScale = 1, logitsScale } = config;
   const p = new ModuleBuilder();
 
   const x = p.buffer("residual", hiddenSize);
@@ -143,55 +191,92 @@ export function buildLlamaDecoder(
   const gate = p.buffer("gate", intermediateSize);
   const up = p.buffer("up", intermediateSize);
   const branch = p.buffer("branch", hiddenSize);
+  /** What query and key are before their norms. */
+  const [projectedQ, projectedK] =
+    queryKeyNorm === undefined
+      ? [q, k]
+      : [p.buffer("query.projected", heads * headDim), p.buffer("key.projected", kvHeads * headDim)];
 
-  const attention = { bias: config.attentionBias };
   const mlp = { bias: config.mlpBias };
   const epsilon = config.rmsNormEps;
+  const residualEpsilon = epsilon / residualScale ** 2;
 
   const table = p.matrix(TABLE, vocabSize, hiddenSize);
   p.group("The embedding table");
-  p.op({ role: "embed", table, output: x, trace: "embeddings" });
+  const scale = (config.embeddingScale ?? 1) / residualScale;
+  p.op({ role: "embed", table, scale, output: x, trace: "embeddings" });
 
   for (let layer = 0; layer < config.layers; layer++) {
     const name = `model.layers.${layer}`;
     p.group(`Layer ${layer}`);
+    const sublayer = (
+      { before, after }: SublayerNorms,
+      branchOf: (input: Name) => void,
+      trace?: string,
+    ): void => {
+      if (before !== undefined) {
+        p.rmsNorm(x, `${name}.${before}`, n, { epsilon: residualEpsilon });
+      }
+      branchOf(before === undefined ? x : n);
+      if (after !== undefined) {
+        p.rmsNorm(branch, `${name}.${after}`, n, { epsilon });
+      }
+      p.op({ role: "add", input: after === undefined ? branch : n, target: x, trace });
+    };
+    const project = (module: string, part: string, input: Name, output: Name): void => {
+      const from = config.isFused ? fusedSource(config, name, part) : undefined;
+      const bias = module === "mlp" ? config.mlpBias : config.attentionBias;
+      p.linear(input, `${name}.${module}.${part}`, output, { bias, from });
+    };
 
-    p.rmsNorm(x, `${name}.input_layernorm`, n, { epsilon });
-    p.linear(n, `${name}.self_attn.q_proj`, q, attention);
-    p.linear(n, `${name}.self_attn.k_proj`, k, attention);
-    p.linear(n, `${name}.self_attn.v_proj`, v, attention);
-    if (config.usesRope[layer]) {
-      p.op({ role: "rope", buffer: q, heads, headDim });
-      p.op({ role: "rope", buffer: k, heads: kvHeads, headDim });
-    }
-    p.op({ role: "append", key: k, value: v, layer });
-    p.op({
-      role: "attention",
-      over: "past",
-      query: q,
-      layer,
-      heads,
-      scale: headDim ** -0.5,
-      output: attended,
+    sublayer(norms.attention, (input) => {
+      project("self_attn", "q_proj", input, projectedQ);
+      project("self_attn", "k_proj", input, projectedK);
+      project("self_attn", "v_proj", input, v);
+      if (queryKeyNorm !== undefined) {
+        const [ofQueries, ofKeys] = queryKeyNorm === "heads" ? [heads, kvHeads] : [1, 1];
+        p.rmsNorm(projectedQ, `${name}.self_attn.q_norm`, q, { epsilon, heads: ofQueries });
+        p.rmsNorm(projectedK, `${name}.self_attn.k_norm`, k, { epsilon, heads: ofKeys });
+      }
+      if (config.usesRope[layer]) {
+        p.op({ role: "rope", buffer: q, heads, headDim });
+        p.op({ role: "rope", buffer: k, heads: kvHeads, headDim });
+      }
+      p.op({ role: "append", key: k, value: v, layer });
+      p.op({
+        role: "attention",
+        over: "past",
+        query: q,
+        layer,
+        heads,
+        scale: config.attentionScale ?? headDim ** -0.5,
+        window: config.windows?.[layer],
+        output: attended,
+      });
+      const bias = config.outputBias ?? config.attentionBias;
+      p.linear(attended, `${name}.self_attn.o_proj`, branch, { bias });
     });
-    p.linear(attended, `${name}.self_attn.o_proj`, branch, attention);
-    p.op({ role: "add", input: branch, target: x });
-
-    p.rmsNorm(x, `${name}.post_attention_layernorm`, n, { epsilon });
-    p.linear(n, `${name}.mlp.gate_proj`, gate, mlp);
-    p.linear(n, `${name}.mlp.up_proj`, up, mlp);
-    p.op({ role: "gate", activation: "silu", gate, up, output: gate });
-    p.linear(gate, `${name}.mlp.down_proj`, branch, mlp);
-    p.op({ role: "add", input: branch, target: x, trace: `layers.${layer}` });
+    const mlpOf = (input: Name): void => {
+      project("mlp", "gate_proj", input, gate);
+      project("mlp", "up_proj", input, up);
+      p.op({ role: "gate", activation: "silu", gate, up, output: gate });
+      p.linear(gate, `${name}.mlp.down_proj`, branch, mlp);
+    };
+    sublayer(norms.mlp, mlpOf, `layers.${layer}`);
   }
 
   p.group("The language-model head");
-  p.rmsNorm(x, "model.norm", n, { epsilon, trace: "final_norm" });
+  const gain = logitsScale === undefined ? undefined : { scale: logitsScale, offset: 0 };
+  p.rmsNorm(x, "model.norm", n, { epsilon: residualEpsilon, gain, trace: "final_norm" });
   const isTied = config.tieWordEmbeddings && !separate.has(HEAD);
   const head = isTied ? table : p.matrix(HEAD, vocabSize, hiddenSize);
   p.op({ role: "logits", input: n, weight: head });
 
-  const { inverseFrequencies, attentionScaling } = ropeFrequencies(config.rope, headDim, maxPositions);
+  const { inverseFrequencies, attentionScaling } = ropeFrequencies(
+    config.rope,
+    config.rotaryDim ?? headDim,
+    maxPositions,
+  );
   return p.build({
     family,
     vocabSize,
@@ -199,4 +284,26 @@ export function buildLlamaDecoder(
     rope: { inverseFrequencies: Float32Array.from(inverseFrequencies), scaling: attentionScaling },
     state: kvLayers(config.layers, { kvHeads, headDim }),
   });
+}
+
+/** The rows of a layer's fused modules that are one of its projections. */
+function fusedSource(
+  { heads, kvHeads, headDim, intermediateSize }: LlamaDecoderConfig,
+  layer: string,
+  part: string,
+): ModuleSource {
+  const [queries, keys] = [heads * headDim, kvHeads * headDim];
+  const [module, sizes] =
+    part === "gate_proj" || part === "up_proj"
+      ? ["mlp.gate_up_proj", { gate_proj: intermediateSize, up_proj: intermediateSize }]
+      : ["self_attn.qkv_proj", { q_proj: queries, k_proj: keys, v_proj: keys }];
+  let rows = 0;
+  const ranges: RowRange[] = [];
+  for (const [name, size] of Object.entries(sizes)) {
+    if (name === part) {
+      ranges.push({ start: rows, end: rows + size });
+    }
+    rows += size;
+  }
+  return { module: `${layer}.${module}`, rows, ranges };
 }

@@ -1,5 +1,5 @@
 /** Writes the ops of a forward pass as PyTorch's modules: by a name and what goes in and out. */
-import { ProgramBuilder, type Name, type WeightSource } from "../../../runtime/program.ts";
+import { ProgramBuilder, type Affine, type Name, type WeightSource } from "../../../runtime/program.ts";
 
 /** A module of the checkpoint that a module is only a part of, or that has its weight transposed. */
 export interface ModuleSource extends Omit<WeightSource, "tensor"> {
@@ -36,19 +36,24 @@ export class ModuleBuilder extends ProgramBuilder {
       return { ...rest, tensor: `${module}.${part}`, transposed: part === "weight" && transposed };
     };
     const weight = this.matrix(`${name}.weight`, rows, this.#columnsOf(input), source("weight"));
-    const bias = hasBias ? this.vector(`${name}.bias`, rows, source("bias")) : undefined;
+    const bias = hasBias ? this.vector(`${name}.bias`, rows, { source: source("bias") }) : undefined;
     this.op({ role: "linear", input, weight, bias, output, accumulate: false });
   }
 
-  /** Adds output = RMSNorm(input) with NAME.weight [columns of input]. */
+  /**
+   * Adds output = RMSNorm(input) with NAME.weight [columns of input, or of one of its heads].
+   *
+   * @param options.heads the heads of the input that are normed each by itself; absent: the input is one
+   * @param options.gain what the gain is made of the weight; absent: it is the weight
+   */
   rmsNorm(
     input: Name,
     name: string,
     output: Name,
-    { epsilon, trace }: { epsilon: number; trace?: string },
+    { epsilon, heads = 1, gain, trace }: { epsilon: number; heads?: number; gain?: Affine; trace?: string },
   ): void {
-    const weight = this.vector(`${name}.weight`, this.#columnsOf(input));
-    this.op({ role: "norm", kind: "rms", input, weight, epsilon, output, trace });
+    const weight = this.vector(`${name}.weight`, this.#columnsOf(input) / heads, { affine: gain });
+    this.op({ role: "norm", kind: "rms", input, weight, heads, epsilon, output, trace });
   }
 
   /** Adds output = LayerNorm(input) with NAME.weight and NAME.bias, both [columns of input]. */

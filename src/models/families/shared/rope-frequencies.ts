@@ -1,7 +1,7 @@
 /**
  * The frequencies of rotary position embedding (Su et al. 2021, https://arxiv.org/abs/2104.09864) and of its extensions to
  * longer contexts: linear interpolation (Chen et al. 2023, https://arxiv.org/abs/2306.15595), YaRN (Peng et al. 2023,
- * https://arxiv.org/abs/2309.00071) and Llama 3.1's, as transformers' modeling_rope_utils computes them.
+ * https://arxiv.org/abs/2309.00071), LongRoPE and Llama 3.1's, as transformers' modeling_rope_utils computes them.
  */
 import type { Llama3Rope, RopeParameters, YarnRope } from "../../config/rope-parameters.ts";
 
@@ -22,7 +22,7 @@ export function baseFrequencies(theta: number, channels: number): Float64Array {
   return Float64Array.from({ length: channels / 2 }, (_, pair) => theta ** ((-2 * pair) / channels));
 }
 
-/** The frequencies for heads of `headDim` channels (an even number), in a model of `maxPositions` positions. */
+/** The frequencies for heads of which `headDim` channels (an even number) are rotated, in a model of `maxPositions` positions. */
 export function ropeFrequencies(
   rope: RopeParameters,
   headDim: number,
@@ -39,6 +39,11 @@ export function ropeFrequencies(
       return { inverseFrequencies: llama3Frequencies(rope, base, maxPositions), attentionScaling: 1 };
     case "yarn":
       return yarnFrequencies(rope, base, headDim, maxPositions);
+    case "longrope":
+      return {
+        inverseFrequencies: base.map((frequency, pair) => frequency / rope.shortFactors[pair]),
+        attentionScaling: rope.attentionFactor,
+      };
   }
 }
 

@@ -273,7 +273,13 @@ function normBefore(
   stages: ReadonlyMap<number, Stage>,
 ): Fusion | undefined {
   const norm = flow.ops[i];
-  if (norm.role !== "norm" || norm.trace !== undefined || norm.kind !== "rms" || norm.bias !== undefined) {
+  if (
+    norm.role !== "norm" ||
+    norm.trace !== undefined ||
+    norm.kind !== "rms" ||
+    norm.bias !== undefined ||
+    (norm.heads ?? 1) > 1
+  ) {
     return undefined;
   }
   const readers = new Set(flow.readers(i, norm.output).map((reader) => clusters.of(reader)));

@@ -143,7 +143,7 @@ export function layOutWeights(
     vectorLength = Math.ceil(offset / 4) * 4; // kernels read gains four at a time
   };
   const placeNorm = (norm: NormOp): void => {
-    const columns = program.buffers.get(norm.input) ?? 0;
+    const columns = (program.buffers.get(norm.input) ?? 0) / (norm.heads ?? 1);
     placeVectors([norm.weight], [columns]);
     placeVectors([norm.bias], [columns]);
   };

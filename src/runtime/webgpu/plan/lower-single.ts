@@ -43,16 +43,18 @@ export function lowerSingle(stage: SingleStage, lowering: Lowering): Dispatch[] 
 }
 
 export function lowerNorm(norm: NormOp, { program, layout, variants }: Lowering): Dispatch {
+  const { heads = 1 } = norm;
   const columns = columnsOf(norm.input, program);
+  const shape = { kind: norm.kind, columns: columns / heads, heads, bias: norm.bias !== undefined };
   return {
-    spec: normKernel({ kind: norm.kind, columns, bias: norm.bias !== undefined }, variants.norm),
+    spec: normKernel(shape, variants.norm),
     buffers: [norm.input, "vectors", norm.output],
     params: normParams({
       gain: layout.vectorOffset([norm.weight]),
       bias: layout.vectorOffset([norm.bias]),
       epsilon: norm.epsilon,
     }),
-    workgroups: ({ rows }) => [rows, 1, 1],
+    workgroups: ({ rows }) => [rows, heads, 1],
     bytes: ({ rows }) => rows * columns * 8,
   };
 }

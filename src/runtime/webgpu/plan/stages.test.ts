@@ -111,6 +111,40 @@ interface Expected {
 const FAMILIES: Readonly<Record<string, Expected>> = {
   smollm3: { forward: LLAMA_LAYERS(6, 2), dispatches: 6 * 8 + 3 },
   llama: { forward: LLAMA_LAYERS(5, 0), dispatches: 6 * 5 + 3 },
+  qwen2: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  qwen3: {
+    // Norms of queries and keys stand between the products and the rotations.
+    forward: {
+      embed: 1,
+      norm: 3 * 4 + 1,
+      linear: 3 * 4,
+      rope: 2 * 4,
+      append: 4,
+      attention: 4,
+      "linear+add": 2 * 4,
+      "norm+glu": 4,
+      logits: 1,
+    },
+    dispatches: 14 * 4 + 3,
+  },
+  mistral: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  olmo2: {
+    // What a norm stands behind is added by a stage of its own.
+    forward: {
+      embed: 1,
+      norm: 4 * 4 + 1,
+      linear: 5 * 4,
+      rope: 2 * 4,
+      append: 4,
+      attention: 4,
+      glu: 4,
+      add: 2 * 4,
+      logits: 1,
+    },
+    dispatches: 17 * 4 + 3,
+  },
+  phi3: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  granite: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
   gpt2: { forward: GPT_LAYERS(4), dispatches: 8 * 4 + 3 },
   gpt_neo: { forward: GPT_LAYERS(4), dispatches: 8 * 4 + 3 },
   codegen: {

@@ -207,7 +207,7 @@ describe("on a GPU", () => {
       const from = { tensor, rows, transposed, ranges: ranges.map(([start, end]) => ({ start, end })) };
       const count = ranges.reduce((sum, [start, end]) => sum + end - start, 0);
       p.matrix(name, count, SIZE, from);
-      p.vector(`${name}.bias`, count, { ...from, tensor: `${tensor}.bias`, transposed: false });
+      p.vector(`${name}.bias`, count, { source: { ...from, tensor: `${tensor}.bias`, transposed: false } });
     };
     slice("k", "qkv", [[0, 4]], 28);
     slice(

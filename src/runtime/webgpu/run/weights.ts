@@ -317,7 +317,7 @@ async function uploadVectors(
   for (const { source, offset } of layout.vectors) {
     let end = offset;
     for (const bytes of await readVector(source, checksums)) {
-      const values = vectorValues(source.tensor, bytes);
+      const values = vectorValues(source.tensor, bytes, source.affine);
       all.set(values, end);
       end += values.length;
     }
