@@ -1,5 +1,5 @@
 import { monotonicFactory } from "ulid";
-import type { ComposeDefinition } from "../compose/definition/definition.ts";
+import type { ComposeDefinition, WorkflowDefinition } from "../compose/definition/definition.ts";
 import { findWorkflow } from "../compose/definition/find-workflow.ts";
 import type { ModelHost } from "../compose/model-host.ts";
 import { Engine } from "../compose/run/engine.ts";
@@ -19,8 +19,8 @@ export interface ServiceOptions {
 
 /** A run that somebody asks for. */
 export interface StartRequest {
-  /** Id of the workflow, or `__default__`. */
-  readonly workflow: string;
+  /** Id of the workflow, or `__default__`; or a workflow that the file does not have, of its components. */
+  readonly workflow: string | WorkflowDefinition;
   readonly input: unknown;
   readonly sessionId?: string;
   readonly metadata?: unknown;
@@ -105,7 +105,8 @@ export class WorkflowService {
    *   NoRoomError where as much waits or is kept as may; UnavailableError
    */
   start(request: StartRequest): Task {
-    const workflow = findWorkflow(this.definition, request.workflow);
+    const { workflow: named } = request;
+    const workflow = typeof named === "string" ? findWorkflow(this.definition, named) : named;
     if (this.#isStopping) {
       throw new UnavailableError("The server is shutting down.", {
         remedy: "Start it again: model-compose up.",
@@ -125,7 +126,7 @@ export class WorkflowService {
     const run = async (): Promise<void> => {
       this.#options.onTask?.(task, "started");
       const { signal } = task;
-      const events = this.#engine.run({ workflow: workflow.id, input: request.input, signal, identity });
+      const events = this.#engine.run({ workflow, input: request.input, signal, identity });
       for await (const event of events) {
         task.record(event);
       }

@@ -36,6 +36,7 @@ const keys: Partial<Record<LibraryName, string>> = {
   earlyStopping: "early_stopping",
   numReturnSequences: "num_return_sequences",
   stop: "stop_sequences",
+  ignoreEos: "ignore_eos",
   returnFullText: "return_full_text",
   template: "chat_template",
   templateVariables: "chat_template_kwargs",

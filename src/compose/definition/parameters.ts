@@ -40,6 +40,7 @@ export const generationParameters = {
   stop_sequences: z
     .union([stopString, z.array(stopString)])
     .describe("a text or a list of texts, none empty"),
+  ignore_eos: flag.describe("true or false"),
   seed: z.int().min(0).describe(`an integer in 0 .. ${Number.MAX_SAFE_INTEGER}`),
   batch_size: count.describe("an integer >= 1"),
   streaming: flag.describe("true or false"),

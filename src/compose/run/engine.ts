@@ -23,8 +23,8 @@ import { Slots } from "../../base/async/slots.ts";
 
 /** What a run is started with. */
 export interface RunOptions {
-  /** Id of the workflow; default: the default workflow. */
-  readonly workflow?: string;
+  /** A workflow, of the definition's components, or the id of one of its own; default: the default workflow. */
+  readonly workflow?: string | WorkflowDefinition;
   /** The value of `${input}`: any JSON value. */
   readonly input: unknown;
   readonly signal?: AbortSignal;
@@ -86,7 +86,8 @@ export class Engine implements RunServices {
    *   of the input is at fault), AbortError, and what jobs throw
    */
   async *run(options: RunOptions): AsyncGenerator<RunEvent, void> {
-    const workflow = findWorkflow(this.definition, options.workflow ?? defaultWorkflowId);
+    const { workflow: named = defaultWorkflowId } = options;
+    const workflow = typeof named === "string" ? findWorkflow(this.definition, named) : named;
     throwIfAborted(options.signal);
     this.checkInput(workflow, options.input);
     const left = new AbortController();

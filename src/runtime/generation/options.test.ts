@@ -305,7 +305,7 @@ describe("refusals name the parameter, its range and the value", () => {
     ["noRepeatNgramSize", 101, "an integer in 0 .. 100"],
     ["seed", -1, "an integer in 0 .. 2^53 - 1"],
     ["seed", 2 ** 53, "an integer in 0 .. 2^53 - 1"],
-    ["maxNewTokens", 0, "an integer >= 1"],
+    ["maxNewTokens", 0, "an integer >= 1, or Infinity"],
     ["minNewTokens", -1, "an integer >= 0"],
     ["maxPromptTokens", 0, "an integer >= 1"],
     ["maxLength", 0, "an integer >= 1"],
@@ -382,6 +382,13 @@ describe("refusals name the parameter, its range and the value", () => {
     const error = errorOf({}, { [key]: value });
     expect([error.code, error.parameter]).toEqual(["invalid-config", undefined]);
     expect(error.message).toContain(`"${key}" in generation_config.json must be ${range}; found `);
+  });
+
+  test("a caller may ask for all that the context holds, which no file can", () => {
+    expect(resolveGenerateOptions({ maxNewTokens: Infinity }, { max_new_tokens: 5 }).maxNewTokens).toBe(
+      Infinity,
+    );
+    expect(errorOf({}, { max_new_tokens: Infinity }).code).toBe("invalid-config");
   });
 
   test("minNewTokens over maxNewTokens", () => {

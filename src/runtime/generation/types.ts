@@ -23,7 +23,10 @@ export interface SamplingOptions {
 }
 
 export interface GenerateOptions extends SamplingOptions {
-  /** Upper bound on new tokens. Integer >= 1. Default: what generation_config says, else up to the context. */
+  /**
+   * Upper bound on new tokens. Integer >= 1, or Infinity: as many as the context holds. Default: what generation_config
+   * says, else Infinity.
+   */
   maxNewTokens?: number;
   /** No end-of-sequence token before this many new tokens. Integer >= 0. */
   minNewTokens?: number;
