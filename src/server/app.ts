@@ -1,6 +1,9 @@
 import { Hono, type Context } from "hono";
 import { cors } from "hono/cors";
 import packageJson from "../../package.json" with { type: "json" };
+import { anthropicAnswers } from "./anthropic/bodies.ts";
+import { anthropicRequests } from "./anthropic/requests.ts";
+import { anthropicRoutes } from "./anthropic/routes.ts";
 import { Origins, requireKey, requireKnownCaller, type GuardOptions } from "./guard.ts";
 import { HttpError, isInternal, requestFailure } from "./http-error.ts";
 import { openAiAnswers } from "./openai/bodies.ts";
@@ -21,8 +24,8 @@ export interface AppOptions extends GuardOptions, RouteOptions {
 
 /** The schemas that the document names. */
 const documented: NamedSchemas = {
-  input: { ...namedSchemas.input, ...openAiRequests },
-  output: { ...namedSchemas.output, ...openAiAnswers },
+  input: { ...namedSchemas.input, ...openAiRequests, ...anthropicRequests },
+  output: { ...namedSchemas.output, ...openAiAnswers, ...anthropicAnswers },
 };
 
 /**
@@ -32,7 +35,11 @@ const documented: NamedSchemas = {
 export function createApp(service: WorkflowService, options: AppOptions): Hono {
   const { basePath, name } = service.definition.controller;
   const catalog = new ModelCatalog(service.definition);
-  const routes = [...apiRoutes(service, options), ...openAiRoutes(service, catalog, options)];
+  const routes = [
+    ...apiRoutes(service, options),
+    ...openAiRoutes(service, catalog, options),
+    ...anthropicRoutes(service, catalog, options),
+  ];
   const document = openApiDocument([...routes, openApiRoute(() => undefined)], documented, {
     title: name ?? "model-compose",
     version: packageJson.version,

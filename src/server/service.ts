@@ -5,6 +5,7 @@ import type { ModelHost } from "../compose/model-host.ts";
 import { Engine } from "../compose/run/engine.ts";
 import { RunQueue } from "../compose/run/run-queue.ts";
 import { within } from "../base/async/within.ts";
+import { weigh } from "./kept-bytes.ts";
 import { Preload, type PreloadProgress } from "./preload.ts";
 import { Task } from "./task.ts";
 import { defaultTaskLimits, TaskStore, type TaskLimits } from "./task-store.ts";
@@ -107,17 +108,7 @@ export class WorkflowService {
   start(request: StartRequest): Task {
     const { workflow: named } = request;
     const workflow = typeof named === "string" ? findWorkflow(this.definition, named) : named;
-    if (this.#isStopping) {
-      throw new UnavailableError("The server is shutting down.", {
-        remedy: "Start it again: model-compose up.",
-      });
-    }
-    if (this.state === "loading" && this.definition.controller.whileLoading === "refuse") {
-      throw new UnavailableError("The models are being loaded.", {
-        remedy: `Try again in ${LOADING_RETRY_SECONDS} s.`,
-        retryAfterSeconds: LOADING_RETRY_SECONDS,
-      });
-    }
+    this.#requireOpen();
     this.#engine.checkInput(workflow, request.input);
     this.#queue.requireRoom();
     const identity = { taskId: this.#nextId(), sessionId: request.sessionId, metadata: request.metadata };
@@ -136,6 +127,36 @@ export class WorkflowService {
       (error: unknown) => this.#close(task, error),
     );
     return task;
+  }
+
+  /**
+   * Counts the tokens that the model would read for the one call of a workflow. It waits for no run.
+   *
+   * @throws what `start` throws of the input and the server's state; what loading the model throws; AbortError
+   */
+  async countTokens(workflow: WorkflowDefinition, input: unknown, signal: AbortSignal): Promise<number> {
+    this.#requireOpen();
+    const holding = this.tasks.kept.hold(weigh(input));
+    try {
+      return await this.#engine.countTokens(workflow, input, signal);
+    } finally {
+      holding.release();
+    }
+  }
+
+  /** @throws UnavailableError where no runs are taken at the moment */
+  #requireOpen(): void {
+    if (this.#isStopping) {
+      throw new UnavailableError("The server is shutting down.", {
+        remedy: "Start it again: model-compose up.",
+      });
+    }
+    if (this.state === "loading" && this.definition.controller.whileLoading === "refuse") {
+      throw new UnavailableError("The models are being loaded.", {
+        remedy: `Try again in ${LOADING_RETRY_SECONDS} s.`,
+        retryAfterSeconds: LOADING_RETRY_SECONDS,
+      });
+    }
   }
 
   /**

@@ -1,7 +1,7 @@
 /** A workflow that no file has: one call of a model's component, with what somebody asks for in place of the action's own. */
 import { parseTemplate } from "../template/parse.ts";
 import type { Location } from "../source/problems.ts";
-import type { ScalarNode, SourceNode } from "../source/source-tree.ts";
+import type { MappingEntry, ScalarNode, SourceNode } from "../source/source-tree.ts";
 import {
   anonymousIds,
   type Call,
@@ -20,7 +20,8 @@ export interface DirectFields {
   readonly parameters: ReadonlyMap<GenerationParameterName, string>;
   /** The field with the functions that the model may call; null: it may call none. */
   readonly tools?: string | null;
-  readonly templateVariables?: string;
+  /** Variables of the chat template beside those of the file, and over them. */
+  readonly templateVariables?: { readonly field: string; readonly names: readonly string[] };
 }
 
 /** Parameters that shape what a run gives, which is not what somebody gets who asks the model itself: one whole text. */
@@ -75,6 +76,35 @@ export function directWorkflow(
   return { id, default: false, private: true, jobs: [job] };
 }
 
+/** The file's variables, with those of a request over them. */
+function withVariables(
+  ofFile: SourceNode | undefined,
+  given: DirectFields["templateVariables"],
+  node: (field: string) => ScalarNode,
+): SourceNode | undefined {
+  if (given === undefined) {
+    return ofFile;
+  }
+  const whole = node(given.field);
+  const { location } = whole;
+  const entries = new Map<string, MappingEntry>();
+  if (ofFile !== undefined) {
+    entries.set("...", { key: location, value: ofFile });
+  }
+  for (const name of given.names) {
+    entries.set(name, { key: location, value: keyOf(whole, name) });
+  }
+  return { kind: "mapping", entries, location };
+}
+
+/** The node of a key of what a node stands for. The key may be one that no template could write. */
+function keyOf(node: ScalarNode, key: string): ScalarNode {
+  const parts = (node.template?.parts ?? []).map((part) =>
+    typeof part === "string" ? part : { ...part, path: [...part.path, { kind: "key", key } as const] },
+  );
+  return { ...node, template: { source: String(node.value), parts } };
+}
+
 function templateNode(value: string, location: Location): ScalarNode {
   return { kind: "scalar", value, template: parseTemplate(value), plain: true, location };
 }
@@ -99,7 +129,7 @@ function chatAction(
     tools: tools === undefined ? ofFile.tools : toolsNode,
     documents: ofFile.documents,
     chatTemplate: ofFile.chatTemplate,
-    templateVariables: templateVariables === undefined ? ofFile.templateVariables : node(templateVariables),
+    templateVariables: withVariables(ofFile.templateVariables, templateVariables, node),
     reasoningTags: ofFile.reasoningTags,
     toolCallTags: ofFile.toolCallTags,
   };

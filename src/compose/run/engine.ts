@@ -15,6 +15,7 @@ import type { ModelHost } from "../model-host.ts";
 import { DEEPEST, isTooDeep } from "../template/depth.ts";
 import { Channel } from "../../base/async/channel.ts";
 import type { RunEvent } from "./events.ts";
+import { countTokens } from "./count-tokens.ts";
 import { executeWorkflow } from "./execute-workflow.ts";
 import { runInput } from "./origin.ts";
 import { Run, type RunIdentity } from "./run.ts";
@@ -76,6 +77,16 @@ export class Engine implements RunServices {
     if (unknown !== undefined) {
       throw new WorkflowInputError(unknown.message, unknown.field, unknown.remedy);
     }
+  }
+
+  /**
+   * Counts the tokens that the model would read for the one call of a workflow.
+   *
+   * @throws WorkflowInputError; what rendering and loading the model throw; AbortError
+   */
+  countTokens(workflow: WorkflowDefinition, input: unknown, signal: AbortSignal): Promise<number> {
+    this.checkInput(workflow, input);
+    return countTokens(this, { workflow, input, signal });
   }
 
   /**

@@ -114,6 +114,8 @@ export interface GeneratedSequence {
   /** The new token ids only. */
   tokens: number[];
   finishReason: FinishReason;
+  /** The stop string that was found, with the finish reason "stop"; a beam search does not tell it. */
+  stopString?: string;
 }
 
 /** A sequence that a beam search found. */

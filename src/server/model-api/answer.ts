@@ -16,7 +16,11 @@ export interface AnswerUsage {
 /** A piece of an answer; `choice` says of which text. */
 export type AnswerEvent =
   /** The prompt has been accepted, and is being read. */
-  | { readonly type: "begin" }
+  | {
+      readonly type: "begin";
+      /** Number of the prompt's tokens, where it is known by then. */
+      readonly promptTokens?: number;
+    }
   | {
       readonly type: "text";
       readonly choice: number;
@@ -24,16 +28,23 @@ export type AnswerEvent =
       readonly text: string;
     }
   | { readonly type: "call"; readonly choice: number; readonly call: ToolCall }
-  | { readonly type: "end"; readonly choice: number; readonly finish: FinishReason }
+  | {
+      readonly type: "end";
+      readonly choice: number;
+      readonly finish: FinishReason;
+      /** The stop string that ended the text, where it is known. */
+      readonly stopString?: string;
+    }
   /** The last event. */
   | { readonly type: "usage"; readonly usage: AnswerUsage };
 
-/** One text of an answer that has ended. */
+/** One text of an answer. */
 export interface Choice {
-  readonly content: string;
-  readonly reasoning: string;
-  readonly calls: readonly ToolCall[];
-  readonly finish: FinishReason;
+  content: string;
+  reasoning: string;
+  calls: ToolCall[];
+  finish: FinishReason;
+  stopString?: string;
 }
 
 /**
@@ -55,7 +66,7 @@ export async function* answerEvents(
       const answers = reader.take(event);
       if (!hasBegun && (answers.length > 0 || event.type === "prefill" || event.type === "text")) {
         hasBegun = true;
-        yield { type: "begin" };
+        yield { type: "begin", promptTokens: event.type === "prefill" ? event.total : undefined };
       }
       yield* answers;
     }
@@ -75,7 +86,7 @@ export async function* answerEvents(
 export async function wholeAnswer(
   events: AsyncIterable<AnswerEvent>,
 ): Promise<{ choices: Choice[]; usage: AnswerUsage }> {
-  const choices: { content: string; reasoning: string; calls: ToolCall[]; finish: FinishReason }[] = [];
+  const choices: Choice[] = [];
   let usage: AnswerUsage = { promptTokens: 0, completionTokens: 0 };
   for await (const event of events) {
     if (event.type === "usage") {
@@ -91,6 +102,7 @@ export async function wholeAnswer(
       choice.calls.push(event.call);
     } else {
       choice.finish = event.finish;
+      choice.stopString = event.stopString;
     }
   }
   return { choices, usage };
@@ -148,7 +160,7 @@ class TextReader {
     this.#completionTokens += result.usage.completionTokens;
     this.#choice += 1 + others.length;
     return [
-      { type: "end", choice, finish: result.finishReason },
+      { type: "end", choice, finish: result.finishReason, stopString: result.stopString },
       // Of a beam search the first sequence alone comes as events.
       ...others.flatMap((other, i) => wholeChoice(other, choice + 1 + i)),
     ];

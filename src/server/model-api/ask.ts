@@ -1,5 +1,6 @@
 /** Asks a model of the catalog for texts: every request of another API becomes a run like any other. */
 import { directWorkflow } from "../../compose/definition/direct-workflow.ts";
+import type { WorkflowDefinition } from "../../compose/definition/definition.ts";
 import type { GenerationParameterName } from "../../compose/definition/parameters.ts";
 import type { ChatMessage } from "../../models/chat/messages.ts";
 import { HttpError } from "../http-error.ts";
@@ -26,37 +27,62 @@ export interface Question {
   readonly settings: readonly Setting[];
   /** Functions that the model may call; null: it may call none. Absent: those of the file. */
   readonly tools?: readonly unknown[] | null;
-  /** Variables of the chat template. Absent: those of the file. */
-  readonly templateVariables?: Readonly<Record<string, unknown>>;
+  /** Variables of the chat template beside those of the file, and the field of the request that they come from. */
+  readonly templateVariables?: {
+    readonly field: string;
+    readonly values: Readonly<Record<string, unknown>>;
+  };
+}
+
+/**
+ * Counts the tokens of a question's prompt.
+ *
+ * @throws HttpError 400 for a workflow, whose prompts are its own; what counting throws
+ */
+export async function countTokens(
+  service: WorkflowService,
+  question: Question,
+  signal: AbortSignal,
+): Promise<number> {
+  const { model } = question;
+  if (model.kind === "workflow") {
+    const message = `"${model.id}" is a workflow, which makes prompts of its own: its tokens cannot be counted.`;
+    throw new HttpError(400, message, { field: "model" });
+  }
+  const { workflow, input } = direct(question, model);
+  return service.countTokens(workflow, input, signal);
 }
 
 /** Starts the run that answers a question. @throws HttpError naming the field at fault; what starting a run throws */
 export function ask(service: WorkflowService, question: Question): Task {
   return question.model.kind === "component"
-    ? askComponent(service, question, question.model)
+    ? service.start(direct(question, question.model))
     : askWorkflow(service, question, question.model);
 }
 
-function askComponent(
-  service: WorkflowService,
+/** A question to a component as the workflow that asks it, and its input. */
+function direct(
   { operation, subject, settings, tools, templateVariables }: Question,
   { component }: Extract<ApiModel, { kind: "component" }>,
-): Task {
+): { readonly workflow: WorkflowDefinition; readonly input: Readonly<Record<string, unknown>> } {
   const field = subject.kind === "prompt" ? "prompt" : "messages";
   const hasTools = tools !== undefined && tools !== null;
   const input: Record<string, unknown> = {
     [field]: subject.kind === "prompt" ? subject.prompt : subject.messages,
     ...Object.fromEntries(settings.map((setting) => [setting.field, setting.value])),
     ...(hasTools ? { tools } : {}),
-    ...(templateVariables === undefined ? {} : { chat_template_kwargs: templateVariables }),
+    ...(templateVariables === undefined ? {} : { [templateVariables.field]: templateVariables.values }),
   };
   const workflow = directWorkflow(operation, component, {
     subject: { kind: subject.kind, field },
     parameters: new Map(settings.map((setting) => [setting.parameter, setting.field])),
     tools: hasTools ? "tools" : tools,
-    templateVariables: templateVariables === undefined ? undefined : "chat_template_kwargs",
+    templateVariables: templateVariables && {
+      field: templateVariables.field,
+      names: Object.keys(templateVariables.values),
+    },
   });
-  return service.start({ workflow, input });
+  return { workflow, input };
 }
 
 /** A workflow has places of its own for what it takes: what it has none for is refused, never dropped. */
@@ -95,7 +121,7 @@ function askWorkflow(
     place("tools", ["tools"], tools);
   }
   if (templateVariables !== undefined) {
-    place("chat_template_kwargs", ["chat_template_kwargs"], templateVariables);
+    place(templateVariables.field, ["chat_template_kwargs"], templateVariables.values);
   }
   return service.start({ workflow: workflow.id, input });
 }

@@ -15,7 +15,7 @@ export const only = <Value extends string | number | boolean>(
 ): z.ZodOptional<z.ZodLiteral<Value>> => z.literal(value, { error: why }).optional();
 
 /** A field that changes nothing, whatever its value. */
-export const ignored = z.unknown().optional();
+export const ignored = z.unknown().describe("Accepted; it changes nothing here.").optional();
 
 /** The parameters of generation as all APIs spell them. */
 export const samplingFields = {

@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import { sseHeaders, streamBody } from "../sse.ts";
+import { sseHeaders, streamBody, type StreamOptions } from "../sse.ts";
 import type { WorkflowService } from "../service.ts";
 import { answerEvents, type AnswerEvent } from "./answer.ts";
 import { ask, type Question } from "./ask.ts";
@@ -15,7 +15,7 @@ export interface AnswerWriter {
  * Answers a question. The run ends when the one who asked has left. What goes wrong before the answer begins is thrown, so
  * that it has a status, also where the answer is to be a stream.
  *
- * @param options.heartbeatSeconds as for `streamBody`
+ * @param options as for `streamBody`
  * @throws HttpError; what starting a run throws
  */
 export async function respond(
@@ -23,7 +23,7 @@ export async function respond(
   service: WorkflowService,
   question: Question,
   writer: AnswerWriter,
-  options: { readonly heartbeatSeconds: number },
+  options: Pick<StreamOptions, "heartbeatSeconds" | "heartbeat">,
 ): Promise<Response> {
   const task = ask(service, question);
   for (const name of ["x-task-id", "x-request-id", "request-id"]) {

@@ -61,6 +61,7 @@ export function openAiRoutes(
   const chat = async (context: Context): Promise<Response> => {
     const request = checkBody(chatRequest, withMessagesWithoutNulls(await read(context, chatExample)));
     const { stream = false, stream_options: streaming, tools, tool_choice: choice } = request;
+    const { chat_template_kwargs: variables } = request;
     requireStream(stream, streaming);
     const model = catalog.find(request.model);
     const question: Question = {
@@ -69,7 +70,7 @@ export function openAiRoutes(
       subject: { kind: "chat", messages: chatMessages(request.messages) },
       settings: settingsOf(withOneMaximum(request), parametersOfFields),
       tools: choice === "none" ? null : tools,
-      templateVariables: request.chat_template_kwargs,
+      templateVariables: variables && { field: "chat_template_kwargs", values: variables },
     };
     const writer = chatWriter({ model, stream, includeUsage: streaming?.include_usage ?? false });
     return respond(context, service, question, writer, options);
