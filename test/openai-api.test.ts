@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadModel, type Model } from "../src/index.ts";
 import type { ComposeServer } from "../src/server/server.ts";
 import { startApi, talesWithTemplate, type TalesFolder } from "./support/api-server.ts";
+import { modelPath } from "./support/golden.ts";
 import { call } from "./support/http.ts";
 
 const PROMPT = "Once upon a time";
@@ -419,7 +420,7 @@ describe("requests that cannot be done", () => {
     const long = { messages: [{ role: "user", content: "fox ".repeat(300) }] };
     for (const stream of [false, true]) {
       const error = await errorOf(chat({ ...long, stream }));
-      expect(error).toMatchObject({ status: 400, code: "context_length_exceeded" });
+      expect(error).toMatchObject({ status: 400, code: "context_length_exceeded", param: "messages" });
       expect(error.message).toContain("the context holds 128");
     }
   });
@@ -444,6 +445,18 @@ describe("requests that cannot be done", () => {
     const { text } = await call("GET", `${server.origin}/v1/models`);
     expect(text).not.toContain("model-compose-");
   });
+});
+
+test("a model without a chat template continues texts, and cannot chat", async () => {
+  const yaml = `component: { id: bare, type: model, task: text-generation, model: ${modelPath("tales")}, prompt: "\${input.prompt as text}" }\n`;
+  const bare = await startApi(yaml);
+  const own = new OpenAI({ baseURL: `${bare.origin}/v1`, apiKey: "none", maxRetries: 0 });
+  const request = { model: "bare", max_tokens: 2 };
+  expect((await own.completions.create({ ...request, prompt: PROMPT })).usage?.completion_tokens).toBe(2);
+  const error = await errorOf(own.chat.completions.create({ ...request, messages: [...messages] }));
+  expect(error).toMatchObject({ status: 400, param: "model", type: "invalid_request_error" });
+  expect(error.message).toContain("has no chat template");
+  await bare.close({ timeoutMilliseconds: 0 });
 });
 
 describe("who may ask", () => {

@@ -7,7 +7,7 @@ import { redactPaths } from "./redact-paths.ts";
 import { UnavailableError } from "./unavailable.ts";
 
 /** What clients of other APIs tell failures of one status apart by. */
-export type FailureReason = "unknown-model" | "context-exceeded";
+export type FailureReason = "unknown-model" | "context-exceeded" | "no-chat-template";
 
 /** The error for a request that the server cannot do; it becomes an answer with this status. */
 export class HttpError extends Error {
@@ -57,7 +57,7 @@ export function requestFailure(error: unknown): Failure {
     return retryLater(503, error, error.retryAfterSeconds);
   }
   if (error instanceof ModelComposeError && error.code === "not-found") {
-    return { status: 404, detail: forCallers(error.message), headers: {} };
+    return { status: 404, detail: forCallers(error.message), reason: reasonOf(error), headers: {} };
   }
   return runFailure(error);
 }
@@ -69,10 +69,16 @@ export function runFailure(error: unknown): Failure {
   }
   const isTheirs = error.code === "invalid-input" || error.code === "invalid-argument";
   const field = error instanceof WorkflowInputError ? error.field : undefined;
-  // The error of a prompt that does not fit names the option that would have kept its end.
-  const isTooLong = error.code === "invalid-input" && error.parameter === "maxPromptTokens";
-  const reason = isTooLong ? "context-exceeded" : undefined;
+  const reason = reasonOf(error);
   return { status: isTheirs ? 422 : 500, detail: forCallers(error.message), field, reason, headers: {} };
+}
+
+function reasonOf({ code, parameter }: ModelComposeError): FailureReason | undefined {
+  // The error of a prompt that does not fit names the option that would have kept its end.
+  if (code === "invalid-input" && parameter === "maxPromptTokens") {
+    return "context-exceeded";
+  }
+  return code === "not-found" && parameter === "template" ? "no-chat-template" : undefined;
 }
 
 /** A message for who may be anybody: without secrets, and without folders of this machine. */

@@ -1,4 +1,5 @@
 import type { Failure } from "../http-error.ts";
+import { apiStatus } from "../model-api/status.ts";
 
 /** The body of a failure as Anthropic's API writes it. */
 export interface AnthropicFailure {
@@ -6,7 +7,7 @@ export interface AnthropicFailure {
   readonly error: { readonly type: string; readonly message: string };
 }
 
-/** The types of errors by status; what is wrong with a request is 400 there, not 422. */
+/** The types of errors by status. */
 const types: Readonly<Record<number, string>> = {
   401: "authentication_error",
   403: "permission_error",
@@ -16,13 +17,10 @@ const types: Readonly<Record<number, string>> = {
   503: "overloaded_error",
 };
 
-/** The status with which Anthropic's API answers a failure. */
-export function anthropicStatus({ status }: Pick<Failure, "status">): number {
-  return status === 422 ? 400 : status;
-}
-
 /** A failure as Anthropic's API writes it. */
-export function anthropicFailure({ status, detail, reason }: Failure): AnthropicFailure {
+export function anthropicFailure(failure: Failure): AnthropicFailure {
+  const { detail, reason } = failure;
+  const status = apiStatus(failure);
   const type = types[status] ?? (status >= 500 ? "api_error" : "invalid_request_error");
   // Clients know a prompt beyond the context by these words.
   const message = reason === "context-exceeded" ? `prompt is too long: ${detail}` : detail;

@@ -129,7 +129,6 @@ function* piecesOf(event: AnswerEvent, { begun, blocks, ending }: Writing): Gene
       yield* blocks.open("tool_use", toolUse(call, {}));
       const delta = { type: "input_json_delta", partial_json: JSON.stringify(call.arguments) };
       yield { type: "content_block_delta", index: blocks.index, delta };
-      yield* blocks.close();
       return;
     }
     case "end":

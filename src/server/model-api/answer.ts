@@ -5,7 +5,7 @@ import type { ToolCall } from "../../models/chat/messages.ts";
 import type { FinishReason, GenerateResult } from "../../runtime/generation/types.ts";
 import { HttpError } from "../http-error.ts";
 import type { Task } from "../task.ts";
-import type { ApiModel } from "./catalog.ts";
+import type { Question } from "./ask.ts";
 
 /** Numbers of tokens. A prompt counts once, however many texts answer it. */
 export interface AnswerUsage {
@@ -50,15 +50,15 @@ export interface Choice {
 /**
  * Tells what a task answers, from its beginning on. Ends early when the signal fires.
  *
- * @param prompts number of prompts that were asked
  * @throws HttpError when the run fails or is cancelled
  */
 export async function* answerEvents(
   task: Task,
-  model: ApiModel,
-  prompts: number,
+  { model, subject }: Pick<Question, "model" | "subject">,
   signal: AbortSignal,
 ): AsyncGenerator<AnswerEvent, void> {
+  const isList = subject.kind === "prompt" && typeof subject.prompt !== "string";
+  const prompts = isList ? subject.prompt.length : 1;
   const reader = model.kind === "component" ? new TextReader(prompts) : new OutputReader(task);
   let hasBegun = false;
   for await (const batch of task.log?.read(signal) ?? []) {
@@ -74,7 +74,7 @@ export async function* answerEvents(
   if (signal.aborted) {
     return;
   }
-  requireCompleted(task);
+  requireCompleted(task, subject.kind === "prompt" ? "prompt" : "messages");
   if (!hasBegun) {
     yield { type: "begin" };
   }
@@ -108,13 +108,15 @@ export async function wholeAnswer(
   return { choices, usage };
 }
 
-function requireCompleted(task: Task): void {
+/** @param subject the field with what the answer is to */
+function requireCompleted(task: Task, subject: string): void {
   const { status, failure, cancelReason } = task;
   if (status === "completed") {
     return;
   }
   if (failure !== undefined) {
-    const { detail, field, reason, headers } = failure;
+    const { detail, reason, headers } = failure;
+    const field = failure.field ?? (reason === "context-exceeded" ? subject : undefined);
     throw new HttpError(failure.status, detail, { field, reason, headers });
   }
   throw cancelReason === "shutdown"

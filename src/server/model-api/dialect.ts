@@ -1,8 +1,9 @@
 /** In which words failures are told: those of the API that a path belongs to. */
-import { anthropicFailure, anthropicStatus } from "../anthropic/failures.ts";
+import { anthropicFailure } from "../anthropic/failures.ts";
 import type { Failure } from "../http-error.ts";
-import { openAiFailure, openAiStatus } from "../openai/failures.ts";
+import { openAiFailure } from "../openai/failures.ts";
 import type { FailureBody } from "../schemas.ts";
+import { apiStatus } from "./status.ts";
 
 /** How an API tells of failures. */
 export interface Dialect {
@@ -15,9 +16,9 @@ const own: Dialect = {
   body: ({ detail, field }): FailureBody => ({ detail, field }),
 };
 
-const openAi: Dialect = { status: openAiStatus, body: openAiFailure };
+const openAi: Dialect = { status: apiStatus, body: openAiFailure };
 
-const anthropic: Dialect = { status: anthropicStatus, body: anthropicFailure };
+const anthropic: Dialect = { status: apiStatus, body: anthropicFailure };
 
 const ANTHROPIC = /^\/v1\/messages(\/|$)/;
 /** The paths of OpenAI's API begin with one of these; all else below /v1 is a path that its clients try. */

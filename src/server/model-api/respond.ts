@@ -37,9 +37,7 @@ export async function respond(
   if (signal.aborted) {
     leave();
   }
-  const { subject, model } = question;
-  const prompts = subject.kind === "prompt" && typeof subject.prompt !== "string" ? subject.prompt.length : 1;
-  const rest = answerEvents(task, model, prompts, left.signal);
+  const rest = answerEvents(task, question, left.signal);
   const first = await rest.next();
   const events = resumed(first, rest);
   if (writer.stream !== undefined) {

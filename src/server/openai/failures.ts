@@ -1,4 +1,5 @@
 import type { Failure } from "../http-error.ts";
+import { apiStatus } from "../model-api/status.ts";
 
 /** The body of a failure as OpenAI's API writes it. */
 export interface OpenAiFailure {
@@ -10,16 +11,12 @@ export interface OpenAiFailure {
   };
 }
 
-/** The status with which OpenAI's API answers a failure: what is wrong with a request is 400 there, not 422. */
-export function openAiStatus({ status }: Pick<Failure, "status">): number {
-  return status === 422 ? 400 : status;
-}
-
 /** A failure as OpenAI's API writes it. */
 export function openAiFailure(failure: Failure): OpenAiFailure {
-  const { detail: message, field = null } = failure;
+  const { detail: message, field, reason } = failure;
   const [type, code] = kindOf(failure);
-  return { error: { message, type, param: field, code } };
+  const param = reason === "no-chat-template" ? "model" : (field ?? null);
+  return { error: { message, type, param, code } };
 }
 
 function kindOf(failure: Failure): [type: string, code: string | null] {
@@ -29,7 +26,8 @@ function kindOf(failure: Failure): [type: string, code: string | null] {
   if (failure.reason === "context-exceeded") {
     return ["invalid_request_error", "context_length_exceeded"];
   }
-  switch (openAiStatus(failure)) {
+  const status = apiStatus(failure);
+  switch (status) {
     case 401:
       return ["authentication_error", "invalid_api_key"];
     case 403:
@@ -41,6 +39,6 @@ function kindOf(failure: Failure): [type: string, code: string | null] {
     case 503:
       return ["server_error", "service_unavailable"];
     default:
-      return [failure.status >= 500 ? "server_error" : "invalid_request_error", null];
+      return [status >= 500 ? "server_error" : "invalid_request_error", null];
   }
 }
