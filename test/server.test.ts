@@ -423,6 +423,7 @@ components:
       "/v1/messages/count_tokens",
       "/v1/models",
       "/v1/models/{id}",
+      "/v1/responses",
       "/workflows",
       "/workflows/runs",
       "/workflows/schemas",

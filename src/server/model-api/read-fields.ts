@@ -33,22 +33,38 @@ export function checkBody<Schema extends z.ZodObject>(
   schema: Schema,
   body: Readonly<Record<string, unknown>>,
 ): z.infer<Schema> {
-  const given = withoutNulls(body);
+  return checkValue(schema, withoutNulls(body), "");
+}
+
+/**
+ * Checks a value that stands at a place of a body; "" is the body itself.
+ *
+ * @throws HttpError 400 naming the first field that is wrong
+ */
+export function checkValue<Schema extends z.ZodObject>(
+  schema: Schema,
+  given: unknown,
+  place: string,
+): z.infer<Schema> {
   const parsed = schema.safeParse(given);
   if (parsed.success) {
     return parsed.data;
   }
+  const nameOf = (path: readonly PropertyKey[]): string => {
+    const name = fieldName(path);
+    return place === "" || name === "" ? place + name : `${place}.${name}`;
+  };
   const issue = parsed.error.issues[0];
   if (issue === undefined) {
     throw new Error("a body was refused without an issue");
   }
   if (issue.code === "unrecognized_keys") {
-    const field = fieldName([...issue.path, issue.keys[0] ?? ""]);
+    const field = nameOf([...issue.path, issue.keys[0] ?? ""]);
     const near = issue.path.length > 0 ? undefined : nearestName(field, Object.keys(schema.shape));
     const remedy = near === undefined ? "Leave it out." : `Did you mean "${near}"?`;
     throw new HttpError(400, `The field "${field}" is not known here. ${remedy}`, { field });
   }
-  const field = fieldName(issue.path);
+  const field = nameOf(issue.path);
   const isMissing = valueAt(given, issue.path) === undefined;
   const why = isMissing ? "it is missing" : issue.message.replace(/\.$/, "");
   throw new HttpError(400, `The field "${field}" is wrong: ${why}.`, { field });

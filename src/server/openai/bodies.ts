@@ -1,5 +1,6 @@
 /** What OpenAI's API answers. */
 import { z } from "zod";
+import { responseBody } from "./responses/bodies.ts";
 
 export const openAiFailureBody = z.object({
   error: z.object({
@@ -108,4 +109,5 @@ export const openAiAnswers = {
   ModelList: modelListBody,
   Completion: completionBody,
   ChatCompletion: chatBody,
+  Response: responseBody,
 } as const;

@@ -65,7 +65,7 @@ function textOf(content: RequestMessage["content"], place: string): string {
 }
 
 /** Arguments of a call: templates show the object itself. A call without any may have an empty text. */
-function argumentsOf(text: string, field: string): Record<string, unknown> {
+export function argumentsOf(text: string, field: string): Record<string, unknown> {
   let value: unknown;
   try {
     value = text === "" ? {} : JSON.parse(text);

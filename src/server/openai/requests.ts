@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { generationParameters as ranges } from "../../compose/definition/parameters.ts";
 import type { GenerationParameterName } from "../../compose/definition/parameters.ts";
+import { responsesRequest } from "./responses/requests.ts";
 import { ignored, only, refused, samplingFields } from "../model-api/read-fields.ts";
 
 const stop = ranges.stop_sequences;
@@ -149,4 +150,8 @@ export const chatRequest = z.strictObject({
 export type ChatRequest = z.infer<typeof chatRequest>;
 
 /** The schemas of requests by the names under which `openapi.json` has them. */
-export const openAiRequests = { CompletionRequest: completionRequest, ChatRequest: chatRequest } as const;
+export const openAiRequests = {
+  CompletionRequest: completionRequest,
+  ChatRequest: chatRequest,
+  ResponsesRequest: responsesRequest,
+} as const;

@@ -19,6 +19,14 @@ import {
 } from "./bodies.ts";
 import { chatMessages } from "./messages.ts";
 import { chatRequest, completionRequest, parametersOfFields } from "./requests.ts";
+import { responseBody } from "./responses/bodies.ts";
+import { chatMessages as responseMessages } from "./responses/input.ts";
+import {
+  parametersOfFields as parametersOfResponses,
+  responsesRequest,
+  type ResponsesRequest,
+} from "./responses/requests.ts";
+import { responseWriter } from "./responses/writer.ts";
 import { chatWriter, completionWriter } from "./writers.ts";
 
 const failureTexts: Readonly<Record<number, string>> = {
@@ -38,6 +46,7 @@ const failures = (...statuses: number[]): Record<number, Answer> =>
   );
 
 const chatExample = '{"model": "…", "messages": [{"role": "user", "content": "Hello"}]}';
+const responsesExample = '{"model": "…", "input": "Hello"}';
 const completionExample = '{"model": "…", "prompt": "Once upon a time"}';
 
 /** The operations of OpenAI's API on a service; they stand at the root of the server. */
@@ -96,6 +105,21 @@ export function openAiRoutes(
     return respond(context, service, question, writer, options);
   };
 
+  const respondTo = async (context: Context): Promise<Response> => {
+    const request = checkBody(responsesRequest, await read(context, responsesExample));
+    requireStream(request.stream ?? false, request.stream_options);
+    const { chat_template_kwargs: variables } = request;
+    const question: Question = {
+      operation: "/v1/responses",
+      model: catalog.find(request.model),
+      subject: { kind: "chat", messages: responseMessages(request) },
+      settings: settingsOf(request, parametersOfResponses),
+      tools: request.tool_choice === "none" ? null : request.tools?.map(chatTool),
+      templateVariables: variables && { field: "chat_template_kwargs", values: variables },
+    };
+    return respond(context, service, question, responseWriter(request), options);
+  };
+
   return [
     {
       method: "get",
@@ -148,7 +172,31 @@ export function openAiRoutes(
       },
       handle: complete,
     },
+    {
+      method: "post",
+      atRoot: true,
+      path: "/v1/responses",
+      summary: "Answer a conversation of items",
+      body: responsesRequest,
+      answers: {
+        200: {
+          description: "The response; with stream: true its events, then [DONE].",
+          body: responseBody,
+          mediaType: "text/event-stream",
+        },
+        ...failures(400, 404, 413, 429, 500, 503),
+      },
+      handle: respondTo,
+    },
   ];
+}
+
+/** A tool of a response as chat templates read it. */
+function chatTool({ name, description, parameters }: NonNullable<ResponsesRequest["tools"]>[number]): object {
+  return {
+    type: "function",
+    function: { name, ...(description && { description }), ...(parameters && { parameters }) },
+  };
 }
 
 const unsupported = (path: string, what: string): Route => ({
@@ -165,7 +213,6 @@ const unsupported = (path: string, what: string): Route => ({
 /** What clients look for and is not here yet; the document does not list it. */
 export const unsupportedRoutes: readonly Route[] = [
   unsupported("/v1/embeddings", "Embeddings (/v1/embeddings)"),
-  unsupported("/v1/responses", "Responses (/v1/responses)"),
 ];
 
 /** What a stream has and a whole answer has not is refused where no stream is asked for. */
