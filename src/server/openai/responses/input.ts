@@ -30,8 +30,8 @@ function addItem(messages: ChatMessage[], item: Readonly<Record<string, unknown>
       const { role, content } = checked("message", item, place);
       const text = textOf(content, `${place}.content`);
       if (role === "assistant") {
-        extend(messages, "content", (before) => ({
-          content: [before.content, text].filter((each) => each !== "").join("\n"),
+        extend(messages, "content", ({ content: before }) => ({
+          content: typeof before === "string" && before !== "" ? `${before}\n${text}` : text,
         }));
       } else {
         messages.push({ role: role === "developer" ? "system" : role, content: text });
@@ -96,7 +96,8 @@ function checked<Type extends keyof typeof itemSchemas>(
   item: Readonly<Record<string, unknown>>,
   place: string,
 ): z.infer<(typeof itemSchemas)[Type]> {
-  return checkValue(itemSchemas[type], item, place) as z.infer<(typeof itemSchemas)[Type]>;
+  const schema: (typeof itemSchemas)[Type] = itemSchemas[type];
+  return checkValue(schema, item, place);
 }
 
 /** The text of a content: parts stand on lines of their own. */
