@@ -188,6 +188,18 @@ describe("completions", () => {
       repetitionPenalty: 3,
     });
     expect(await textOf(1, { temperature: 0, repetition_penalty: 3 })).toBe(penalised.newText);
+    for (const [field, option] of [
+      ["frequency_penalty", { frequencyPenalty: 2 }],
+      ["presence_penalty", { presencePenalty: 2 }],
+    ] as const) {
+      const expected = await model.generate(PROMPT, { doSample: false, maxNewTokens: 60, ...option });
+      expect(await textOf(1, { temperature: 0, max_tokens: 60, [field]: 2 })).toBe(expected.newText);
+      const plain = await model.generate(PROMPT, { doSample: false, maxNewTokens: 60 });
+      expect(expected.newText).not.toBe(plain.newText);
+    }
+    const [banned] = likeliest.tokens;
+    const biased = await textOf(1, { temperature: 0, logit_bias: { [String(banned)]: -100 } });
+    expect(biased?.startsWith(model.tokenizer.decode([banned ?? 0]))).toBe(false);
   });
 
   test("without a maximum a text ends where the context does", async () => {
@@ -381,9 +393,10 @@ describe("requests that cannot be done", () => {
     ],
     ["logprobs", { logprobs: true }],
     ["top_logprobs", { top_logprobs: 3 }],
-    ["logit_bias", { logit_bias: { 5: 1 } }],
-    ["frequency_penalty", { frequency_penalty: 1 }],
-    ["presence_penalty", { presence_penalty: 1 }],
+    ["logit_bias.5", { logit_bias: { 5: 101 } }],
+    ["logit_bias.x", { logit_bias: { x: 1 } }],
+    ["frequency_penalty", { frequency_penalty: 2.5 }],
+    ["presence_penalty", { presence_penalty: "high" }],
     ["response_format.type", { response_format: { type: "json_object" } }],
     ["tool_choice", { tool_choice: "required" }],
     ["tools[0].function.strict", { tools: [{ type: "function", function: { name: "f", strict: true } }] }],

@@ -14,6 +14,12 @@ export interface SamplingOptions {
   minP?: number;
   /** CTRL's penalty (Keskar et al. 2019) on tokens already present, prompt included; 1 is off. Range: > 0. */
   repetitionPenalty?: number;
+  /** What the logit of a token loses for each time that it is in the new text; 0 is off. Range: -2 .. 2. */
+  frequencyPenalty?: number;
+  /** What the logit of a token loses when it is in the new text; 0 is off. Range: -2 .. 2. */
+  presencePenalty?: number;
+  /** Numbers that are added to the logit of the last of some token ids wherever the others came right before it. */
+  sequenceBias?: readonly (readonly [ids: readonly number[], bias: number])[];
   /** No n-gram of this size appears twice, prompt included (of a decoder alone); 0 is off. Integer in 0 .. 100. */
   noRepeatNgramSize?: number;
   /** No n-gram of this size in the prompt appears in the new text; 0 is off. Integer in 0 .. 100. */

@@ -22,12 +22,9 @@ const common = {
   stream_options: z
     .strictObject({ include_usage: z.boolean().optional(), include_obfuscation: z.boolean().optional() })
     .optional(),
-  frequency_penalty: only(0, "a frequency penalty is not supported; use repetition_penalty"),
-  presence_penalty: only(0, "a presence penalty is not supported; use repetition_penalty"),
-  logit_bias: z
-    .record(z.string(), z.number())
-    .refine((biases) => Object.keys(biases).length === 0, { error: "biases of logits are not supported" })
-    .optional(),
+  frequency_penalty: ranges.frequency_penalty.optional(),
+  presence_penalty: ranges.presence_penalty.optional(),
+  logit_bias: ranges.logit_bias.optional().describe("Numbers in -100 .. 100 by token ids."),
   // These change nothing here.
   user: ignored,
   metadata: ignored,
@@ -46,6 +43,9 @@ export const parametersOfFields: Readonly<Record<string, GenerationParameterName
   top_k: "top_k",
   min_p: "min_p",
   repetition_penalty: "repetition_penalty",
+  frequency_penalty: "frequency_penalty",
+  presence_penalty: "presence_penalty",
+  logit_bias: "logit_bias",
   ignore_eos: "ignore_eos",
   seed: "seed",
   stop: "stop_sequences",

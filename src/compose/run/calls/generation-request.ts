@@ -219,6 +219,11 @@ export function generateOptions(parameters: ResolvedParameters): GenerateOptions
     doSample,
     ...(doSample ? ofSampling : {}),
     repetitionPenalty: parameters.repetition_penalty,
+    frequencyPenalty: parameters.frequency_penalty,
+    presencePenalty: parameters.presence_penalty,
+    sequenceBias:
+      parameters.logit_bias &&
+      Object.entries(parameters.logit_bias).map(([id, bias]) => [[Number(id)], bias] as const),
     noRepeatNgramSize: parameters.no_repeat_ngram_size,
     encoderNoRepeatNgramSize: parameters.encoder_no_repeat_ngram_size,
     numBeams: beams,
