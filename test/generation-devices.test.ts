@@ -55,6 +55,9 @@ const CASES: readonly GenerateOptions[] = [
   { ...plain, seed: 9, topK: 40, topP: 0.95, minP: 0.02, repetitionPenalty: 1.2, temperature: 0.8 },
   { ...plain, seed: 10, topK: 20, noRepeatNgramSize: 3, repetitionPenalty: 1.1 },
   { ...plain, seed: 11, topK: 5, minNewTokens: 12, ignoreEos: false },
+  { doSample: false, frequencyPenalty: 0.7, presencePenalty: 0.4 },
+  { doSample: false, sequenceBias: [[[300], 6]] },
+  { ...plain, seed: 12, topK: 30, frequencyPenalty: 1.1, presencePenalty: -0.6 },
 ];
 
 /** A result without the time that it took. */

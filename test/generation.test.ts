@@ -200,6 +200,8 @@ describe("where it ends", () => {
     expect(more.warnings).toEqual([
       expect.stringContaining(`limit of 100 new tokens was lowered to ${room}`),
     ]);
+    const all = await model.generate(first.prompt, { ...GREEDY, ignoreEos: true, maxNewTokens: Infinity });
+    expect([all.finishReason, all.tokens.length, all.warnings]).toEqual(["context", room, []]);
     const exact = await model.generate(first.prompt, { ...GREEDY, maxNewTokens: room });
     expect([exact.finishReason, exact.tokens.length, exact.warnings]).toEqual(["length", room, []]);
 

@@ -44,5 +44,6 @@ export function composeDefinition(tokens: number): ComposeDefinition {
 export function lent(model: Model, stream: TextModel["stream"]): TextModel {
   const { device, architecture, lost } = model;
   const streamChat: TextModel["streamChat"] = (messages, options) => model.streamChat(messages, options);
-  return { device, architecture, lost, stream, streamChat, dispose: () => Promise.resolve() };
+  const countTokens: TextModel["countTokens"] = (prompt, options) => model.countTokens(prompt, options);
+  return { device, architecture, lost, stream, streamChat, countTokens, dispose: () => Promise.resolve() };
 }

@@ -43,6 +43,7 @@ function paced({
       streamChat: () => {
         throw new Error("nobody chats here");
       },
+      countTokens: () => Promise.resolve(0),
       lost: new Promise(() => undefined),
       dispose: () => Promise.resolve(),
       stream: async function* (_prompt: string, { seed = 0 }: GenerateOptions) {

@@ -33,6 +33,7 @@ class Loads {
       streamChat: () => {
         throw new Error("nobody chats here");
       },
+      countTokens: () => Promise.resolve(0),
       lost: this.lost.promise,
       dispose: () => {
         this.disposed += 1;

@@ -1,7 +1,7 @@
 import { withAbort } from "../base/async/abort.ts";
 import { errorMessage, ModelComposeError, throwIfAborted, withoutRemedy } from "../base/errors.ts";
 import { errorInWordsOf } from "../base/front-words.ts";
-import type { ChatOptions, ChatPart } from "../models/chat/chat.ts";
+import type { ChatOptions, ChatPart, RenderChatOptions } from "../models/chat/chat.ts";
 import type { ChatMessage } from "../models/chat/messages.ts";
 import type { ContextSizing, SizedLoadOptions } from "../models/context-sizing.ts";
 import type { DeviceInfo } from "../runtime/device-types.ts";
@@ -26,6 +26,11 @@ export interface TextModel {
   readonly architecture: Architecture;
   stream(prompt: string, options: GenerateOptions): AsyncIterable<StreamPart>;
   streamChat(messages: readonly ChatMessage[], options: ChatOptions): AsyncIterable<ChatPart>;
+  /** Counts the tokens of a prompt, or of a conversation, as the model reads it. */
+  countTokens(
+    prompt: string | readonly ChatMessage[],
+    options: RenderChatOptions & { signal?: AbortSignal },
+  ): Promise<number>;
   /** Resolves with the reason when the model cannot be used any more and only loading it again helps. */
   readonly lost: Promise<ModelComposeError>;
   dispose(): Promise<void>;

@@ -95,6 +95,15 @@ export interface Model {
     messages: readonly ChatMessage[],
     options?: ChatOptions,
   ): AsyncGenerator<ChatPart, void, undefined>;
+  /**
+   * Counts the tokens of a prompt as `generate` reads it, or of a conversation as `chat` does.
+   *
+   * @throws "not-found" for a model without a tokenizer; what `applyChatTemplate` throws; AbortError
+   */
+  countTokens(
+    prompt: string | readonly ChatMessage[],
+    options?: RenderChatOptions & { signal?: AbortSignal },
+  ): Promise<number>;
   /** Renders the prompt that `chat` gives the model, as text. @throws what `chat` throws for templates and messages */
   applyChatTemplate(messages: readonly ChatMessage[], options?: RenderChatOptions): Promise<string>;
   /**
@@ -373,6 +382,16 @@ class LoadedModel implements Model {
 
   async applyChatTemplate(messages: readonly ChatMessage[], options?: RenderChatOptions): Promise<string> {
     return this.#chat.render(messages, options);
+  }
+
+  async countTokens(
+    prompt: string | readonly ChatMessage[],
+    { signal, ...options }: RenderChatOptions & { signal?: AbortSignal } = {},
+  ): Promise<number> {
+    const isText = typeof prompt === "string";
+    const text = isText ? prompt : await this.#chat.render(prompt, options);
+    // The template has written the special tokens of a conversation.
+    return (await this.tokenizer.encodeAsync(text, { addSpecialTokens: isText, signal })).length;
   }
 
   dispose(): Promise<void> {

@@ -1,11 +1,19 @@
 import { Hono, type Context } from "hono";
 import { cors } from "hono/cors";
 import packageJson from "../../package.json" with { type: "json" };
+import { anthropicAnswers } from "./anthropic/bodies.ts";
+import { anthropicRequests } from "./anthropic/requests.ts";
+import { anthropicRoutes } from "./anthropic/routes.ts";
 import { Origins, requireKey, requireKnownCaller, type GuardOptions } from "./guard.ts";
 import { HttpError, isInternal, requestFailure } from "./http-error.ts";
-import { openApiDocument } from "./openapi.ts";
+import { openAiAnswers } from "./openai/bodies.ts";
+import { openAiRequests } from "./openai/requests.ts";
+import { openApiDocument, type NamedSchemas } from "./openapi.ts";
+import { ModelCatalog } from "./model-api/catalog.ts";
+import { dialectOf } from "./model-api/dialect.ts";
+import { openAiRoutes, unsupportedRoutes } from "./openai/routes.ts";
 import { apiRoutes, type Route, type RouteOptions } from "./routes.ts";
-import { namedSchemas, type FailureBody } from "./schemas.ts";
+import { namedSchemas } from "./schemas.ts";
 import type { WorkflowService } from "./service.ts";
 
 /** What an API is made with. */
@@ -14,24 +22,37 @@ export interface AppOptions extends GuardOptions, RouteOptions {
   readonly onFault: (error: unknown) => void;
 }
 
+/** The schemas that the document names. */
+const documented: NamedSchemas = {
+  input: { ...namedSchemas.input, ...openAiRequests, ...anthropicRequests },
+  output: { ...namedSchemas.output, ...openAiAnswers, ...anthropicAnswers },
+};
+
 /**
- * The HTTP API of a service, below its base path. Whatever a request does wrong becomes an answer with a status and a
- * text.
+ * The HTTP API of a service, below its base path, and those of others, which stand at the root. Whatever a request does
+ * wrong becomes an answer with a status and a text.
  */
 export function createApp(service: WorkflowService, options: AppOptions): Hono {
   const { basePath, name } = service.definition.controller;
-  const routes = [...apiRoutes(service, options)];
-  const document = openApiDocument([...routes, openApiRoute(() => undefined)], namedSchemas, {
+  const catalog = new ModelCatalog(service.definition);
+  const routes = [
+    ...apiRoutes(service, options),
+    ...openAiRoutes(service, catalog, options),
+    ...anthropicRoutes(service, catalog, options),
+  ];
+  const document = openApiDocument([...routes, openApiRoute(() => undefined)], documented, {
     title: name ?? "model-compose",
     version: packageJson.version,
     server: basePath === "" ? "/" : basePath,
     needsKey: options.apiKey !== undefined,
   });
-  const all = [...routes, openApiRoute(() => document)];
+  const all = [...routes, ...unsupportedRoutes, openApiRoute(() => document)];
 
   const app = new Hono();
-  app.onError((error, context) => failed(context, error, options.onFault));
-  app.notFound((context) => failed(context, new HttpError(404, "Not Found"), options.onFault));
+  const fail = (context: Context, error: unknown): Response =>
+    failed(context, error, { basePath, onFault: options.onFault });
+  app.onError((error, context) => fail(context, error));
+  app.notFound((context) => fail(context, new HttpError(404, "Not Found")));
   app.use(async (context, next) => {
     await next();
     context.header("x-content-type-options", "nosniff");
@@ -51,12 +72,15 @@ export function createApp(service: WorkflowService, options: AppOptions): Hono {
     app.use(requireKey(options.apiKey, isOpen));
   }
 
-  for (const { method, path, handle } of all) {
-    app.on(method, basePath + honoPath(path), handle);
+  for (const route of all) {
+    app.on(route.method, honoPath(route, basePath), route.handle);
   }
-  for (const path of new Set(all.map((route) => route.path))) {
-    const methods = all.filter((route) => route.path === path).map(({ method }) => method.toUpperCase());
-    app.all(basePath + honoPath(path), () => {
+  for (const route of all) {
+    const address = honoPath(route, basePath);
+    const methods = all
+      .filter((other) => honoPath(other, basePath) === address)
+      .map(({ method }) => method.toUpperCase());
+    app.all(address, () => {
       throw new HttpError(405, "Method Not Allowed", { headers: { allow: methods.join(", ") } });
     });
   }
@@ -100,21 +124,28 @@ function openApiRoute(document: () => unknown): Route {
   };
 }
 
-function honoPath(path: string): string {
-  return path.replaceAll(/\{(\w+)\}/g, ":$1");
+/** The route's whole path as Hono writes it. At the root, where a model's id may have slashes, a name takes all that is left. */
+function honoPath({ path, atRoot }: Route, basePath: string): string {
+  return atRoot === true
+    ? path.replaceAll(/\{(\w+)\}/g, ":$1{.+}")
+    : basePath + path.replaceAll(/\{(\w+)\}/g, ":$1");
 }
 
-function failed(context: Context, error: unknown, onFault: AppOptions["onFault"]): Response {
+function failed(
+  context: Context,
+  error: unknown,
+  { basePath, onFault }: { readonly basePath: string; readonly onFault: AppOptions["onFault"] },
+): Response {
   // Whoever leaves in the middle of a body breaks it off: nobody's fault, and nobody reads the answer.
   const hasLeft = context.req.raw.signal.aborted || (error as NodeJS.ErrnoException).code === "ECONNRESET";
   if (isInternal(error) && !hasLeft) {
     onFault(error);
   }
-  const { status, detail, field, headers } = requestFailure(error);
-  const body: FailureBody = { detail, field };
-  for (const [name, value] of Object.entries(headers)) {
+  const failure = requestFailure(error);
+  const dialect = dialectOf(context.req.path, basePath);
+  for (const [name, value] of Object.entries(failure.headers)) {
     context.header(name, value);
   }
-  context.status(status as 400);
-  return context.json(body);
+  context.status(dialect.status(failure) as 400);
+  return context.json(dialect.body(failure));
 }

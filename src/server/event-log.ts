@@ -101,8 +101,8 @@ function mergePieces(events: readonly RunEvent[]): RunEvent[] {
 
 function join(before: RunEvent, event: RunEvent): RunEvent | undefined {
   if (before.type === "text" && event.type === "text") {
-    // Reasoning is no part of the answer behind it.
-    if (before.kind !== event.kind) {
+    // Reasoning is no part of the answer behind it, and a call is whole.
+    if (before.kind !== event.kind || before.kind === "tool-call") {
       return undefined;
     }
     return { ...before, text: before.text + event.text, tokens: before.tokens + event.tokens };

@@ -6,21 +6,26 @@ import { withoutSecrets } from "../base/secrets.ts";
 import { redactPaths } from "./redact-paths.ts";
 import { UnavailableError } from "./unavailable.ts";
 
+/** What clients of other APIs tell failures of one status apart by. */
+export type FailureReason = "unknown-model" | "context-exceeded" | "no-chat-template";
+
 /** The error for a request that the server cannot do; it becomes an answer with this status. */
 export class HttpError extends Error {
   override readonly name = "HttpError";
   readonly status: number;
   readonly field: string | undefined;
+  readonly reason: FailureReason | undefined;
   readonly headers: Readonly<Record<string, string>>;
 
   constructor(
     status: number,
     message: string,
-    details: { field?: string; headers?: Readonly<Record<string, string>> } = {},
+    details: { field?: string; reason?: FailureReason; headers?: Readonly<Record<string, string>> } = {},
   ) {
     super(message);
     this.status = status;
     this.field = details.field;
+    this.reason = details.reason;
     this.headers = details.headers ?? {};
   }
 }
@@ -32,6 +37,7 @@ export interface Failure {
   readonly detail: string;
   /** The part of the request that is at fault. */
   readonly field?: string;
+  readonly reason?: FailureReason;
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -41,8 +47,8 @@ const internal = "The server failed. What happened is in its log (model-compose 
 /** The answer to a request that was refused before there was a run. */
 export function requestFailure(error: unknown): Failure {
   if (error instanceof HttpError) {
-    const { status, message, field, headers } = error;
-    return { status, detail: withoutSecrets(message), field, headers };
+    const { status, message, field, reason, headers } = error;
+    return { status, detail: withoutSecrets(message), field, reason, headers };
   }
   if (error instanceof QueueFullError || error instanceof NoRoomError) {
     return retryLater(429, error, error.retryAfterSeconds);
@@ -51,7 +57,7 @@ export function requestFailure(error: unknown): Failure {
     return retryLater(503, error, error.retryAfterSeconds);
   }
   if (error instanceof ModelComposeError && error.code === "not-found") {
-    return { status: 404, detail: forCallers(error.message), headers: {} };
+    return { status: 404, detail: forCallers(error.message), reason: reasonOf(error), headers: {} };
   }
   return runFailure(error);
 }
@@ -63,7 +69,16 @@ export function runFailure(error: unknown): Failure {
   }
   const isTheirs = error.code === "invalid-input" || error.code === "invalid-argument";
   const field = error instanceof WorkflowInputError ? error.field : undefined;
-  return { status: isTheirs ? 422 : 500, detail: forCallers(error.message), field, headers: {} };
+  const reason = reasonOf(error);
+  return { status: isTheirs ? 422 : 500, detail: forCallers(error.message), field, reason, headers: {} };
+}
+
+function reasonOf({ code, parameter }: ModelComposeError): FailureReason | undefined {
+  // The error of a prompt that does not fit names the option that would have kept its end.
+  if (code === "invalid-input" && parameter === "maxPromptTokens") {
+    return "context-exceeded";
+  }
+  return code === "not-found" && parameter === "template" ? "no-chat-template" : undefined;
 }
 
 /** A message for who may be anybody: without secrets, and without folders of this machine. */

@@ -34,7 +34,9 @@ export function openApiDocument(routes: readonly Route[], named: NamedSchemas, i
   );
   const paths: Record<string, Record<string, Json>> = {};
   for (const route of routes) {
-    (paths[route.path] ??= {})[route.method] = operation(route, requests, answers);
+    const own = operation(route, requests, answers);
+    (paths[route.path] ??= {})[route.method] =
+      route.atRoot === true ? { ...own, servers: [{ url: "/" }] } : own;
   }
   return {
     openapi: "3.1.1",
@@ -115,7 +117,9 @@ function operation(route: Route, requests: DocumentSchemas, answers: DocumentSch
     operationId: operationId(route),
     summary: route.summary,
     ...(parameters.length === 0 ? {} : { parameters }),
-    ...(route.body === undefined ? {} : { requestBody: requestBody(requests.at(route.body)) }),
+    ...(route.body === undefined
+      ? {}
+      : { requestBody: requestBody(requests.at(route.body), route.atRoot === true) }),
     responses: Object.fromEntries(
       Object.entries(route.answers).map(([status, answer]) => [status, response(answer, answers)]),
     ),
@@ -146,9 +150,10 @@ function queryParameters(query: z.ZodObject | undefined): Json[] {
   });
 }
 
-function requestBody(schema: Json): Json {
+function requestBody(schema: Json, isJson: boolean): Json {
   const media = { schema };
-  const types = ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"];
+  const forms = isJson ? [] : ["application/x-www-form-urlencoded", "multipart/form-data"];
+  const types = ["application/json", ...forms];
   return { required: true, content: Object.fromEntries(types.map((type) => [type, media])) };
 }
 

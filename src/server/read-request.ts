@@ -16,20 +16,32 @@ export async function readRunRequest(
   maxBytes: number,
   kept: KeptBytes,
 ): Promise<RunRequest> {
+  const example = '{"input": {"prompt": "Once upon a time"}}';
+  return checked(runRequest, await readObject(request, { maxBytes, kept, example }));
+}
+
+/**
+ * Reads a body that is an object, of JSON or a form in either encoding.
+ *
+ * @param options.example a body that can be used, for the message about one that cannot
+ * @throws HttpError 400 for what cannot be read, 413 for more than `maxBytes`, 422 for what is no object or nested too
+ *   deep; NoRoomError
+ */
+export async function readObject(
+  request: Request,
+  { maxBytes, kept, example }: { maxBytes: number; kept: KeptBytes; example: string },
+): Promise<Readonly<Record<string, unknown>>> {
   const holding = kept.hold(0);
   try {
-    return checkedRequest(await readBody(request, { maxBytes, holding }));
+    const body = await readBody(request, { maxBytes, holding });
+    if (typeof body !== "object" || body === null || Array.isArray(body)) {
+      throw new HttpError(422, `The body must be an object, as ${example}.`);
+    }
+    requireDepth(body);
+    return body as Record<string, unknown>;
   } finally {
     holding.release();
   }
-}
-
-function checkedRequest(body: unknown): RunRequest {
-  if (typeof body !== "object" || body === null || Array.isArray(body)) {
-    throw new HttpError(422, 'The body must be an object, as {"input": {"prompt": "Once upon a time"}}.');
-  }
-  requireDepth(body);
-  return checked(runRequest, body);
 }
 
 /** Reads the parameters of a request's query. @throws HttpError 422 naming the parameter */

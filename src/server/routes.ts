@@ -38,6 +38,8 @@ export interface Route {
   readonly method: "get" | "post";
   /** The path below the base path, with `{name}` where it varies. */
   readonly path: string;
+  /** Whether the path is below the root instead. */
+  readonly atRoot?: boolean;
   readonly summary: string;
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType;

@@ -1,10 +1,11 @@
 import { monotonicFactory } from "ulid";
-import type { ComposeDefinition } from "../compose/definition/definition.ts";
+import type { ComposeDefinition, WorkflowDefinition } from "../compose/definition/definition.ts";
 import { findWorkflow } from "../compose/definition/find-workflow.ts";
 import type { ModelHost } from "../compose/model-host.ts";
 import { Engine } from "../compose/run/engine.ts";
 import { RunQueue } from "../compose/run/run-queue.ts";
 import { within } from "../base/async/within.ts";
+import { weigh } from "./kept-bytes.ts";
 import { Preload, type PreloadProgress } from "./preload.ts";
 import { Task } from "./task.ts";
 import { defaultTaskLimits, TaskStore, type TaskLimits } from "./task-store.ts";
@@ -19,8 +20,8 @@ export interface ServiceOptions {
 
 /** A run that somebody asks for. */
 export interface StartRequest {
-  /** Id of the workflow, or `__default__`. */
-  readonly workflow: string;
+  /** Id of the workflow, or `__default__`; or a workflow that the file does not have, of its components. */
+  readonly workflow: string | WorkflowDefinition;
   readonly input: unknown;
   readonly sessionId?: string;
   readonly metadata?: unknown;
@@ -105,7 +106,46 @@ export class WorkflowService {
    *   NoRoomError where as much waits or is kept as may; UnavailableError
    */
   start(request: StartRequest): Task {
-    const workflow = findWorkflow(this.definition, request.workflow);
+    const { workflow: named } = request;
+    const workflow = typeof named === "string" ? findWorkflow(this.definition, named) : named;
+    this.#requireOpen();
+    this.#engine.checkInput(workflow, request.input);
+    this.#queue.requireRoom();
+    const identity = { taskId: this.#nextId(), sessionId: request.sessionId, metadata: request.metadata };
+    const task = new Task(identity, workflow.id, this.tasks.kept.hold(0), request.input);
+    this.tasks.add(task);
+    const run = async (): Promise<void> => {
+      this.#options.onTask?.(task, "started");
+      const { signal } = task;
+      const events = this.#engine.run({ workflow, input: request.input, signal, identity });
+      for await (const event of events) {
+        task.record(event);
+      }
+    };
+    void this.#queue.run(run, task.signal).then(
+      () => this.#close(task),
+      (error: unknown) => this.#close(task, error),
+    );
+    return task;
+  }
+
+  /**
+   * Counts the tokens that the model would read for the one call of a workflow. It waits for no run.
+   *
+   * @throws what `start` throws of the input and the server's state; what loading the model throws; AbortError
+   */
+  async countTokens(workflow: WorkflowDefinition, input: unknown, signal: AbortSignal): Promise<number> {
+    this.#requireOpen();
+    const holding = this.tasks.kept.hold(weigh(input));
+    try {
+      return await this.#engine.countTokens(workflow, input, signal);
+    } finally {
+      holding.release();
+    }
+  }
+
+  /** @throws UnavailableError where no runs are taken at the moment */
+  #requireOpen(): void {
     if (this.#isStopping) {
       throw new UnavailableError("The server is shutting down.", {
         remedy: "Start it again: model-compose up.",
@@ -117,24 +157,6 @@ export class WorkflowService {
         retryAfterSeconds: LOADING_RETRY_SECONDS,
       });
     }
-    this.#engine.checkInput(workflow, request.input);
-    this.#queue.requireRoom();
-    const identity = { taskId: this.#nextId(), sessionId: request.sessionId, metadata: request.metadata };
-    const task = new Task(identity, workflow.id, this.tasks.kept.hold(0), request.input);
-    this.tasks.add(task);
-    const run = async (): Promise<void> => {
-      this.#options.onTask?.(task, "started");
-      const { signal } = task;
-      const events = this.#engine.run({ workflow: workflow.id, input: request.input, signal, identity });
-      for await (const event of events) {
-        task.record(event);
-      }
-    };
-    void this.#queue.run(run, task.signal).then(
-      () => this.#close(task),
-      (error: unknown) => this.#close(task, error),
-    );
-    return task;
   }
 
   /**

@@ -26,6 +26,7 @@ export class PacedModel {
       streamChat: () => {
         throw new Error("nobody chats here");
       },
+      countTokens: () => Promise.resolve(0),
       lost: new Promise<never>(() => undefined),
       dispose: () => Promise.resolve(),
     };

@@ -33,6 +33,7 @@ export class PacedModels {
       streamChat: () => {
         throw new Error("nobody chats here");
       },
+      countTokens: () => Promise.resolve(0),
       lost: this.lost.promise,
       dispose: () => {
         this.disposed += 1;

@@ -46,7 +46,7 @@ export function findUnknownInput(
 }
 
 /** The keys of its input that a workflow reads; undefined: it reads all of it somewhere. */
-function acceptedInputs(
+export function acceptedInputs(
   definition: ComposeDefinition,
   workflow: WorkflowDefinition,
 ): ReadonlySet<string> | undefined {

@@ -261,19 +261,25 @@ export interface ActionBase {
 /** An action of a model. */
 export type ModelAction = TextGenerationAction | ChatCompletionAction;
 
+/** What the actions of a model have. */
+interface ModelActionBase extends ActionBase {
+  readonly parameters: ParameterNodes;
+  /** Whether a text that nothing bounds goes on to the end of the context. Absent: it has the language's default. */
+  readonly fillsContext?: boolean;
+}
+
 /** The values or templates of generation parameters, by the parameter's name. */
 export type ParameterNodes = ReadonlyMap<GenerationParameterName, SourceNode>;
 
 /** An action of the tasks text-generation and text-to-text. */
-export interface TextGenerationAction extends ActionBase {
+export interface TextGenerationAction extends ModelActionBase {
   readonly kind: "prompt";
   /** A template; its value is a text or a list of texts. */
   readonly prompt: SourceNode;
-  readonly parameters: ParameterNodes;
 }
 
 /** An action of the task chat-completion. */
-export interface ChatCompletionAction extends ActionBase {
+export interface ChatCompletionAction extends ModelActionBase {
   readonly kind: "chat";
   /**
    * Template of a conversation: a list of messages, one message, or a user's text; or of a list of lists of messages.
@@ -290,7 +296,6 @@ export interface ChatCompletionAction extends ActionBase {
   readonly reasoningTags?: SourceNode;
   /** Template of two texts that enclose a call of a tool. */
   readonly toolCallTags?: SourceNode;
-  readonly parameters: ParameterNodes;
 }
 
 /** The HTTP methods that an action may use. */

@@ -11,6 +11,7 @@ const ngramSize = z
   .max(MOST_NGRAM_SIZE)
   .describe(`an integer in 0 .. ${MOST_NGRAM_SIZE} (0 is off)`);
 const flag = z.boolean();
+const subtracted = z.number().min(-2).max(2);
 const stopString = z.string().min(1);
 
 /**
@@ -26,6 +27,11 @@ export const generationParameters = {
   top_p: z.number().gt(0).max(1).describe("a number > 0 and <= 1"),
   min_p: z.number().min(0).max(1).describe("a number in 0 .. 1"),
   repetition_penalty: z.number().gt(0).describe("a number > 0"),
+  frequency_penalty: subtracted.describe("a number in -2 .. 2"),
+  presence_penalty: subtracted.describe("a number in -2 .. 2"),
+  logit_bias: z
+    .record(z.string().regex(/^\d{1,9}$/), z.number().min(-100).max(100))
+    .describe("an object with a number in -100 .. 100 by token ids"),
   no_repeat_ngram_size: ngramSize,
   encoder_no_repeat_ngram_size: ngramSize,
   do_sample: flag.describe("true or false"),
@@ -40,6 +46,7 @@ export const generationParameters = {
   stop_sequences: z
     .union([stopString, z.array(stopString)])
     .describe("a text or a list of texts, none empty"),
+  ignore_eos: flag.describe("true or false"),
   seed: z.int().min(0).describe(`an integer in 0 .. ${Number.MAX_SAFE_INTEGER}`),
   batch_size: count.describe("an integer >= 1"),
   streaming: flag.describe("true or false"),
@@ -54,10 +61,15 @@ export type GenerationParameters = {
 };
 
 /** The type of the template language that a parameter's value has. */
-export function parameterType(name: GenerationParameterName): "integer" | "number" | "boolean" | "string" {
+export function parameterType(
+  name: GenerationParameterName,
+): "integer" | "number" | "boolean" | "json" | "string" {
   const schema = generationParameters[name];
   if (schema instanceof z.ZodNumber) {
     return schema.format === "safeint" ? "integer" : "number";
+  }
+  if (schema instanceof z.ZodRecord) {
+    return "json";
   }
   return schema instanceof z.ZodBoolean ? "boolean" : "string";
 }

@@ -15,6 +15,7 @@ import type { ModelHost } from "../model-host.ts";
 import { DEEPEST, isTooDeep } from "../template/depth.ts";
 import { Channel } from "../../base/async/channel.ts";
 import type { RunEvent } from "./events.ts";
+import { countTokens } from "./count-tokens.ts";
 import { executeWorkflow } from "./execute-workflow.ts";
 import { runInput } from "./origin.ts";
 import { Run, type RunIdentity } from "./run.ts";
@@ -23,8 +24,8 @@ import { Slots } from "../../base/async/slots.ts";
 
 /** What a run is started with. */
 export interface RunOptions {
-  /** Id of the workflow; default: the default workflow. */
-  readonly workflow?: string;
+  /** A workflow, of the definition's components, or the id of one of its own; default: the default workflow. */
+  readonly workflow?: string | WorkflowDefinition;
   /** The value of `${input}`: any JSON value. */
   readonly input: unknown;
   readonly signal?: AbortSignal;
@@ -79,6 +80,16 @@ export class Engine implements RunServices {
   }
 
   /**
+   * Counts the tokens that the model would read for the one call of a workflow.
+   *
+   * @throws WorkflowInputError; what rendering and loading the model throw; AbortError
+   */
+  countTokens(workflow: WorkflowDefinition, input: unknown, signal: AbortSignal): Promise<number> {
+    this.checkInput(workflow, input);
+    return countTokens(this, { workflow, input, signal });
+  }
+
+  /**
    * Runs a workflow and yields what happens, with its result as the last event. A reader that leaves early, like
    * a signal that fires, ends all of the run's work before this returns.
    *
@@ -86,7 +97,8 @@ export class Engine implements RunServices {
    *   of the input is at fault), AbortError, and what jobs throw
    */
   async *run(options: RunOptions): AsyncGenerator<RunEvent, void> {
-    const workflow = findWorkflow(this.definition, options.workflow ?? defaultWorkflowId);
+    const { workflow: named = defaultWorkflowId } = options;
+    const workflow = typeof named === "string" ? findWorkflow(this.definition, named) : named;
     throwIfAborted(options.signal);
     this.checkInput(workflow, options.input);
     const left = new AbortController();

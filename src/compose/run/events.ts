@@ -8,6 +8,7 @@
  * fails or is aborted throws instead, after the `job-ended` of the jobs it ended.
  */
 import type { GenerateResult } from "../../runtime/generation/types.ts";
+import type { ToolCall } from "../../models/chat/messages.ts";
 import type { LoadProgress } from "../../models/load-options.ts";
 import type { JobDefinition } from "../definition/definition.ts";
 
@@ -66,6 +67,8 @@ export type RunEvent =
       readonly tokens: number;
       /** What the piece is when it is not part of the answer itself. */
       readonly kind?: "reasoning" | "tool-call";
+      /** The call, of a piece that is one. */
+      readonly toolCall?: ToolCall;
     }
   /** A text has ended. `record` is absent for a text that an outside API wrote, and for one that broke off. */
   | {

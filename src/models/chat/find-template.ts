@@ -68,7 +68,7 @@ export class ChatTemplates {
       return new ModelComposeError(
         "not-found",
         `The model in "${this.#directory}" has no chat template named "${wanted ?? DEFAULT}"; it has ${names.join(", ")}.`,
-        { remedy: 'Name one of them with the option "template".' },
+        { remedy: 'Name one of them with the option "template".', parameter: "template" },
       );
     }
     return new ModelComposeError(
@@ -79,6 +79,7 @@ export class ChatTemplates {
         remedy:
           "It was made to continue texts: use generate(), take a model that was tuned for conversations, or give the " +
           'option "template".',
+        parameter: "template",
       },
     );
   }

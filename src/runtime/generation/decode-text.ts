@@ -25,6 +25,7 @@ export async function decodeText(
   const pieces = new Pieces(sink, parts.codec !== undefined);
   const tokens: number[] = [];
   let finishReason = job.limitReason as FinishReason;
+  let stopString: string | undefined;
   let firstAt = first.start;
   let lastAt = first.start;
 
@@ -46,6 +47,7 @@ export async function decodeText(
     const { emit, stopped } = text.push(token);
     if (stopped !== undefined) {
       finishReason = "stop";
+      stopString = stopped;
     }
     pieces.send(emit);
     return stopped === undefined && sink.isOpen();
@@ -78,6 +80,7 @@ export async function decodeText(
     const { emit: rest, stopped } = text.finish(finishReason !== "eos");
     if (stopped !== undefined) {
       finishReason = "stop";
+      stopString = stopped;
     }
     if (rest !== "") {
       pieces.send(rest);
@@ -86,7 +89,7 @@ export async function decodeText(
   pieces.end();
   const { newText } = pieces;
   return {
-    sequences: [{ tokens, newText, finishReason }],
+    sequences: [{ tokens, newText, finishReason, ...(stopString !== undefined && { stopString }) }],
     timings: timingsOf(
       job.ids.length,
       (firstAt - first.start) / 1000,

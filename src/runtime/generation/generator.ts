@@ -86,7 +86,7 @@ export class Generator {
     const work = isSearch ? searchText : decodeText;
     const { sequences, timings } = await work(this.#parts, job, first, sink, signal);
 
-    const [{ tokens, newText, finishReason }] = sequences;
+    const [{ tokens, newText, finishReason, stopString }] = sequences;
     const isSeq2seq = this.#parts.decoderStartTokenId !== undefined;
     const prefix = settings.returnFullText && !isSeq2seq ? (job.promptText ?? "") : "";
     const found = sequences.map((sequence) => ({ ...sequence, text: prefix + sequence.newText }));
@@ -95,6 +95,7 @@ export class Generator {
       newText,
       tokens,
       finishReason,
+      ...(stopString !== undefined && { stopString }),
       ...(isSearch ? { sequences: found as BeamSequence[] } : {}),
       usage: {
         promptTokens: ids.length,

@@ -247,6 +247,8 @@ describe("token rules", () => {
     expect(warnings).toEqual([]);
     expect(rules).toEqual({
       noRepeatNgramSize: 0,
+      frequencyPenalty: 0,
+      presencePenalty: 0,
       sequenceBias: [
         { ids: [1, 2], bias: 2 },
         { ids: [3], bias: -1.5 },
@@ -301,11 +303,14 @@ describe("refusals name the parameter, its range and the value", () => {
     ["minP", NaN, "a number >= 0 and <= 1"],
     ["repetitionPenalty", 0, "a number > 0"],
     ["repetitionPenalty", Infinity, "a number > 0"],
+    ["frequencyPenalty", 2.5, "a number in -2 .. 2"],
+    ["presencePenalty", NaN, "a number in -2 .. 2"],
+    ["sequenceBias", [[5, 1]], "a list of [token ids, number]"],
     ["noRepeatNgramSize", 1.5, "an integer in 0 .. 100"],
     ["noRepeatNgramSize", 101, "an integer in 0 .. 100"],
     ["seed", -1, "an integer in 0 .. 2^53 - 1"],
     ["seed", 2 ** 53, "an integer in 0 .. 2^53 - 1"],
-    ["maxNewTokens", 0, "an integer >= 1"],
+    ["maxNewTokens", 0, "an integer >= 1, or Infinity"],
     ["minNewTokens", -1, "an integer >= 0"],
     ["maxPromptTokens", 0, "an integer >= 1"],
     ["maxLength", 0, "an integer >= 1"],
@@ -344,7 +349,7 @@ describe("refusals name the parameter, its range and the value", () => {
     expect(errorOf({ temprature: 1 }).message).toContain(
       'There is no generation option "temprature". Did you mean "temperature"?',
     );
-    expect(errorOf({ frequencyPenalty: 1 }).message).toContain("The options are doSample, temperature");
+    expect(errorOf({ guidanceScale: 1 }).message).toContain("The options are doSample, temperature");
   });
 
   test.each(["text", null, 5])("options that are no object: %j", (options) => {
@@ -410,6 +415,13 @@ describe("refusals name the parameter, its range and the value", () => {
       ...resolveGenerateOptions({}),
       sampling: expect.objectContaining({ doSample: false }) as unknown,
     });
+  });
+
+  test("a caller may ask for all that the context holds, which no file can", () => {
+    expect(resolveGenerateOptions({ maxNewTokens: Infinity }, { max_new_tokens: 5 }).maxNewTokens).toBe(
+      Infinity,
+    );
+    expect(errorOf({}, { max_new_tokens: Infinity }).code).toBe("invalid-config");
   });
 
   test("minNewTokens over maxNewTokens", () => {

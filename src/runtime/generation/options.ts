@@ -79,8 +79,20 @@ const NUMBER_RULES = {
 
 type NumberName = keyof typeof NUMBER_RULES;
 
-const read = (source: OptionSource, name: NumberName): number | undefined =>
-  readNumber(source, name, NUMBER_RULES[name]);
+/** What a caller may say and no file can. */
+const CALLER_RULES: Readonly<Record<NumberName, NumberRule>> = {
+  ...NUMBER_RULES,
+  maxNewTokens: {
+    range: "an integer >= 1, or Infinity",
+    allows: (value) => value === Infinity || count(1).allows(value),
+  },
+};
+
+const read = (
+  source: OptionSource,
+  name: NumberName,
+  rules: Readonly<Record<NumberName, NumberRule>> = NUMBER_RULES,
+): number | undefined => readNumber(source, name, rules[name]);
 
 const OPTION_NAMES: Readonly<Record<keyof GenerateOptions, true>> = {
   doSample: true,
@@ -89,6 +101,9 @@ const OPTION_NAMES: Readonly<Record<keyof GenerateOptions, true>> = {
   topP: true,
   minP: true,
   repetitionPenalty: true,
+  frequencyPenalty: true,
+  presencePenalty: true,
+  sequenceBias: true,
   noRepeatNgramSize: true,
   encoderNoRepeatNgramSize: true,
   seed: true,
@@ -209,7 +224,8 @@ function resolveLengths(
 ): Pick<ResolvedGeneration, "maxNewTokens" | "maxLength" | "minNewTokens" | "minLength"> {
   const first = (names: readonly [NumberName, NumberName]): { new?: number; all?: number } => {
     for (const source of [caller, config]) {
-      const [ofNew, ofAll] = names.map((name) => read(source, name));
+      const rules = source === caller ? CALLER_RULES : NUMBER_RULES;
+      const [ofNew, ofAll] = names.map((name) => read(source, name, rules));
       if (ofNew !== undefined) {
         return { new: ofNew };
       }
@@ -223,7 +239,7 @@ function resolveLengths(
     ["minNewTokens", "maxNewTokens"],
     ["minLength", "maxLength"],
   ] as const) {
-    const [from, to] = [least, most].map((name) => read(caller, name));
+    const [from, to] = [least, most].map((name) => read(caller, name, CALLER_RULES));
     if (from !== undefined && to !== undefined && from > to) {
       throw caller.invalid(least, `at most ${most}, ${to}`, from);
     }

@@ -25,6 +25,8 @@ export interface OutcomeSequence {
   tokens: number[];
   newText: string;
   finishReason: FinishReason;
+  /** The stop string that ended it, where that is known. */
+  stopString?: string;
   /** The score that a beam search gave the sequence. */
   score?: number;
 }

@@ -92,7 +92,9 @@ export async function prepareJob(
   const begin = decoderStartTokenId === undefined ? ids : Int32Array.of(decoderStartTokenId);
   const room = contextLength - begin.length + 1;
   const wanted = wantedTokens(settings, begin.length, room, options.maxLength !== undefined);
-  if (wanted > room && (settings.maxNewTokens ?? options.maxLength) !== undefined) {
+  const isAsked = (settings.maxNewTokens ?? options.maxLength) !== undefined;
+  // Who asks for all that the context holds gets it.
+  if (wanted > room && wanted !== Infinity && isAsked) {
     const after = decoderStartTokenId === undefined ? ` after a prompt of ${ids.length}` : "";
     warnings.push(
       `The limit of ${wanted} new tokens was lowered to ${room}: the context of ${contextLength} tokens holds no more` +

@@ -14,6 +14,12 @@ export interface SamplingOptions {
   minP?: number;
   /** CTRL's penalty (Keskar et al. 2019) on tokens already present, prompt included; 1 is off. Range: > 0. */
   repetitionPenalty?: number;
+  /** What the logit of a token loses for each time that it is in the new text; 0 is off. Range: -2 .. 2. */
+  frequencyPenalty?: number;
+  /** What the logit of a token loses when it is in the new text; 0 is off. Range: -2 .. 2. */
+  presencePenalty?: number;
+  /** Numbers that are added to the logit of the last of some token ids wherever the others came right before it. */
+  sequenceBias?: readonly (readonly [ids: readonly number[], bias: number])[];
   /** No n-gram of this size appears twice, prompt included (of a decoder alone); 0 is off. Integer in 0 .. 100. */
   noRepeatNgramSize?: number;
   /** No n-gram of this size in the prompt appears in the new text; 0 is off. Integer in 0 .. 100. */
@@ -23,7 +29,10 @@ export interface SamplingOptions {
 }
 
 export interface GenerateOptions extends SamplingOptions {
-  /** Upper bound on new tokens. Integer >= 1. Default: what generation_config says, else up to the context. */
+  /**
+   * Upper bound on new tokens. Integer >= 1, or Infinity: as many as the context holds. Default: what generation_config
+   * says, else Infinity.
+   */
   maxNewTokens?: number;
   /** No end-of-sequence token before this many new tokens. Integer >= 0. */
   minNewTokens?: number;
@@ -111,6 +120,8 @@ export interface GeneratedSequence {
   /** The new token ids only. */
   tokens: number[];
   finishReason: FinishReason;
+  /** The stop string that was found, with the finish reason "stop"; a beam search does not tell it. */
+  stopString?: string;
 }
 
 /** A sequence that a beam search found. */

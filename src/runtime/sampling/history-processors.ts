@@ -1,9 +1,9 @@
 /**
- * The processors that depend on the tokens so far, in the order of transformers (5.x, `_get_logits_processor`). They
- * come before those that depend on the distribution alone (temperature, top-k, top-p, min-p). What they process are
+ * The processors that depend on the tokens so far, in the order of transformers (5.x, `_get_logits_processor`); OpenAI's
+ * penalties, which transformers has not, come behind the repetition penalty, as in vLLM. They come before those that depend on the distribution alone (temperature, top-k, top-p, min-p). What they process are
  * logits, or log-probabilities in a beam search.
  */
-import { banTokens, forceTokens, penaliseRepetition } from "./logits-processors.ts";
+import { banTokens, forceTokens, penaliseCounts, penaliseRepetition } from "./logits-processors.ts";
 import type { SequenceBias, SequenceRules } from "./token-rules.ts";
 import { followersOf, type HistoryNeeds, type TokenHistory } from "./token-history.ts";
 
@@ -38,11 +38,12 @@ export class HistoryProcessors {
 
   /** What `apply` asks of histories. */
   get needs(): HistoryNeeds {
-    const { repetitionPenalty, rules } = this.#settings;
+    const { repetitionPenalty, promptLength, rules } = this.#settings;
     const prefixes = [...(rules?.sequenceBias ?? []), ...this.#badWords].map(({ ids }) => ids.length - 1);
     return {
       seen: repetitionPenalty !== 1,
       ngramSize: rules?.noRepeatNgramSize ?? 0,
+      countsFrom: rules !== undefined && penalisesCounts(rules) ? promptLength : Infinity,
       last: Math.max(0, (rules?.encoderNoRepeatNgramSize ?? 0) - 1, ...prefixes),
     };
   }
@@ -72,6 +73,10 @@ export class HistoryProcessors {
     if (repetitionPenalty !== 1) {
       penaliseRepetition(scores, history.seen(), repetitionPenalty);
     }
+    if (rules !== undefined && penalisesCounts(rules)) {
+      const { frequencyPenalty: frequency, presencePenalty: presence } = rules;
+      penaliseCounts(scores, history.countsFrom(promptLength), { frequency, presence });
+    }
     if (rules !== undefined) {
       banNgrams(scores, rules, history);
     }
@@ -83,6 +88,10 @@ export class HistoryProcessors {
       applyPositionRules(scores, rules, history.length, promptLength);
     }
   }
+}
+
+function penalisesCounts({ frequencyPenalty, presencePenalty }: SequenceRules): boolean {
+  return frequencyPenalty !== 0 || presencePenalty !== 0;
 }
 
 function banNgrams(scores: Float32Array, rules: SequenceRules, history: TokenHistory): void {

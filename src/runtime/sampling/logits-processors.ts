@@ -23,6 +23,24 @@ export function penaliseRepetition(logits: Float32Array, seen: Readonly<TokenLis
   }
 }
 
+/**
+ * OpenAI's penalties: a logit loses `frequency` times the token's count, then `presence`, each step in f32, as in vLLM. Ids
+ * beyond the vocabulary are ignored.
+ */
+export function penaliseCounts(
+  logits: Float32Array,
+  counts: ReadonlyMap<number, number>,
+  { frequency, presence }: { readonly frequency: number; readonly presence: number },
+): void {
+  const each = Math.fround(frequency);
+  for (const [token, count] of counts) {
+    if (token < logits.length) {
+      const logit = Math.fround((logits[token] ?? 0) - Math.fround(each * count));
+      logits[token] = logit - Math.fround(presence);
+    }
+  }
+}
+
 /** Takes tokens out of the choice. Ids beyond the vocabulary are ignored. */
 export function banTokens(logits: Float32Array, tokens: Iterable<number>): void {
   for (const token of tokens) {

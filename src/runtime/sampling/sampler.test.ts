@@ -2,6 +2,8 @@ import { describe, expect, test } from "vitest";
 import { GREEDY as PLAIN_GREEDY } from "../../../bench/harness/workload.ts";
 import { sequenceRules } from "../../../test/support/rules.ts";
 import { uniform } from "./philox.ts";
+import { HistoryProcessors } from "./history-processors.ts";
+import { ListedHistory } from "./token-history.ts";
 import { Sampler, type SamplerContext } from "./sampler.ts";
 import type { ResolvedSampling } from "./options.ts";
 import { scaleByFraction, softmaxWeight } from "./softmax-weights.ts";
@@ -35,6 +37,47 @@ describe("greedy", () => {
     expect(sampler.choose(Float32Array.of(1, 5, -2, 5, 0, 5, 4.9, -Infinity), 0)).toBe(1);
     expect(sampler.choose(new Float32Array(8), 1)).toBe(0);
     expect(sampler.choose(Float32Array.of(-3, -2, -1, -2, -3, -4, -5, -6), 2)).toBe(2);
+  });
+
+  test("subtracts what new tokens are penalised by, as often as they came, behind the repetition penalty", () => {
+    const rules = sequenceRules({ frequencyPenalty: 0.5, presencePenalty: 0.25 });
+    const sampler = makeSampler({ ...GREEDY, repetitionPenalty: 2 }, { promptIds: [1, 1, 5, 99], rules });
+    const logits = Float32Array.of(4, 4, 4, 4, 4, 4, 4, 4);
+    expect(sampler.process(logits, 4)).toEqual(Float32Array.of(4, 2, 4, 4, 4, 2, 4, 4));
+    for (const token of [2, 2, 1, 2]) {
+      sampler.accept(token);
+    }
+    // Token 1 counts once: the prompt's do not count.
+    expect(sampler.process(logits, 8)).toEqual(
+      Float32Array.of(4, 2 - 0.5 - 0.25, 2 - 1.5 - 0.25, 4, 4, 2, 4, 4),
+    );
+  });
+
+  test("a listed history is penalised as one that grows", () => {
+    const rules = sequenceRules({ frequencyPenalty: 0.5 });
+    const settings = { repetitionPenalty: 1, eosTokenIds: [], minNewTokens: 0, promptLength: 2, rules };
+    const scores = new Float32Array(4);
+    new HistoryProcessors(settings).apply(scores, new ListedHistory([1, 1, 1, 3, 99], 4));
+    expect(scores).toEqual(Float32Array.of(0, -0.5, 0, -0.5));
+  });
+
+  test("penalties in f32, each step rounded; below 0 they favour; biases are added", () => {
+    const rules = sequenceRules({
+      frequencyPenalty: -0.1,
+      presencePenalty: 1.3,
+      sequenceBias: [
+        [[3], 1.5],
+        [[500], 1],
+      ],
+    });
+    const sampler = makeSampler(GREEDY, { rules });
+    sampler.accept(0);
+    sampler.accept(0);
+    sampler.accept(0);
+    const { fround } = Math;
+    const processed = sampler.process(Float32Array.of(0.7, 0, 0, 1, 0, 0, 0, 0), 3);
+    expect(processed[0]).toBe(fround(fround(fround(0.7) - fround(fround(-0.1) * 3)) - fround(1.3)));
+    expect(processed[3]).toBe(2.5);
   });
 
   test("applies the repetition penalty to prompt and new tokens", () => {

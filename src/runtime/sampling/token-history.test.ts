@@ -30,7 +30,7 @@ test.each([1, 2, 3, 4])("NgramHistory equals a search through all windows, n = %
 });
 
 test("a history that grows and one that is listed answer alike", () => {
-  const growing = new GrowingHistory(4, { seen: true, ngramSize: 3, last: 5 });
+  const growing = new GrowingHistory(4, { seen: true, ngramSize: 3, last: 5, countsFrom: 7 });
   const tokens: number[] = [];
   for (let step = 0; step < 200; step++) {
     const listed = new ListedHistory(tokens, 4);
@@ -40,6 +40,9 @@ test("a history that grows and one that is listed answer alike", () => {
       expect(growing.last(count)).toEqual(listed.last(count));
       expect(listed.last(count)).toEqual(tokens.slice(Math.max(0, tokens.length - count)));
     }
+    expect([...growing.countsFrom()].sort()).toEqual([...listed.countsFrom(7)].sort());
+    const count = tokens.slice(7).filter((token) => token === 2).length;
+    expect(listed.countsFrom(7).get(2) ?? 0).toBe(count);
     const [a, b] = [growing.seen(), listed.seen()];
     expect([...a.ids.subarray(0, a.size)].sort()).toEqual([...b.ids.subarray(0, b.size)].sort());
     const token = uniform(2, step, [0, 0, 0]) % 5; // 4 is beyond the vocabulary

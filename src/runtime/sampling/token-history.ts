@@ -11,6 +11,8 @@ export interface TokenHistory {
   repeats(size: number): Iterable<number>;
   /** The last `count` tokens, fewer at the beginning. */
   last(count: number): readonly number[];
+  /** How often each token stands at or behind an index. May hold ids beyond the vocabulary. */
+  countsFrom(index: number): ReadonlyMap<number, number>;
 }
 
 /** What a GrowingHistory will be asked. */
@@ -20,6 +22,8 @@ export interface HistoryNeeds {
   ngramSize: number;
   /** The largest `count` that `last` is asked for. */
   last: number;
+  /** The `index` that `countsFrom` is asked for; Infinity: it is not asked. */
+  countsFrom: number;
 }
 
 /** The history of a sequence that only grows, at O(1) work a token. */
@@ -28,12 +32,15 @@ export class GrowingHistory implements TokenHistory {
   readonly #ngrams: NgramHistory | undefined;
   readonly #tail: number[] = [];
   readonly #tailSize: number;
+  readonly #counts = new Map<number, number>();
+  readonly #countsFrom: number;
   #length = 0;
 
   constructor(vocabSize: number, needs: HistoryNeeds) {
     this.#seen = needs.seen ? new SeenTokens(vocabSize) : undefined;
     this.#ngrams = needs.ngramSize === 0 ? undefined : new NgramHistory(needs.ngramSize);
     this.#tailSize = needs.last;
+    this.#countsFrom = needs.countsFrom;
   }
 
   get length(): number {
@@ -41,6 +48,9 @@ export class GrowingHistory implements TokenHistory {
   }
 
   push(token: number): void {
+    if (this.#length >= this.#countsFrom) {
+      this.#counts.set(token, (this.#counts.get(token) ?? 0) + 1);
+    }
     this.#length++;
     this.#seen?.push(token);
     this.#ngrams?.push(token);
@@ -63,6 +73,10 @@ export class GrowingHistory implements TokenHistory {
 
   last(count: number): readonly number[] {
     return count === 0 ? [] : this.#tail.slice(-count);
+  }
+
+  countsFrom(): ReadonlyMap<number, number> {
+    return this.#counts;
   }
 }
 
@@ -91,6 +105,14 @@ export class ListedHistory implements TokenHistory {
 
   last(count: number): readonly number[] {
     return count === 0 ? [] : this.#tokens.slice(-count);
+  }
+
+  countsFrom(index: number): ReadonlyMap<number, number> {
+    const counts = new Map<number, number>();
+    for (const token of this.#tokens.slice(index)) {
+      counts.set(token, (counts.get(token) ?? 0) + 1);
+    }
+    return counts;
   }
 }
 

@@ -13,6 +13,10 @@ export interface TokenRules {
   /** No n-gram of this size appears twice; 0 is off. */
   readonly noRepeatNgramSize: number;
   readonly sequenceBias: readonly SequenceBias[];
+  /** What a token's score loses for each time that it is among the new ones; 0 is off. */
+  readonly frequencyPenalty: number;
+  /** What a token's score loses where it is among the new ones; 0 is off. */
+  readonly presencePenalty: number;
   /** Inverse penalty of tokens that the encoder read; 1 is off. */
   readonly encoderRepetitionPenalty: number;
   /** No n-gram of this size in the source appears in the new text; 0 is off. */
@@ -42,6 +46,11 @@ export const MOST_NGRAM_SIZE = 100;
 const NGRAM_SIZE = count(0, MOST_NGRAM_SIZE);
 /** The largest normal number of f32 whose inverse, by which scores are multiplied, is one too. */
 const LARGEST_INVERTIBLE_F32 = 2 ** 126;
+/** OpenAI's penalties, which are subtracted from scores; below 0 they favour what is there already. */
+const SUBTRACTED_PENALTY: NumberRule = {
+  range: "a number in -2 .. 2",
+  allows: (value) => Math.abs(value) <= 2,
+};
 const ENCODER_PENALTY: NumberRule = {
   range: "a number in 2^-126 .. 2^126",
   allows: (value) => value >= 1 / LARGEST_INVERTIBLE_F32 && value <= LARGEST_INVERTIBLE_F32,
@@ -65,7 +74,9 @@ export function resolveTokenRules(
     readForced(caller, name, most) ?? readForced(config, name, most) ?? [];
   const rules: TokenRules = {
     noRepeatNgramSize: ngramSize("noRepeatNgramSize"),
-    sequenceBias: readSequenceBias(config),
+    sequenceBias: readSequenceBias(caller) ?? readSequenceBias(config) ?? [],
+    frequencyPenalty: readNumber(caller, "frequencyPenalty", SUBTRACTED_PENALTY) ?? 0,
+    presencePenalty: readNumber(caller, "presencePenalty", SUBTRACTED_PENALTY) ?? 0,
     encoderRepetitionPenalty: readNumber(config, "encoderRepetitionPenalty", ENCODER_PENALTY) ?? 1,
     encoderNoRepeatNgramSize: ngramSize("encoderNoRepeatNgramSize"),
     forcedBosTokenId: forced("forcedBosTokenId", 1)[0],
@@ -87,6 +98,8 @@ function isOn(rules: TokenRules): boolean {
   ];
   return (
     rules.noRepeatNgramSize > 0 ||
+    rules.frequencyPenalty !== 0 ||
+    rules.presencePenalty !== 0 ||
     rules.encoderRepetitionPenalty !== 1 ||
     rules.encoderNoRepeatNgramSize > 0 ||
     rules.forcedBosTokenId !== undefined ||
@@ -145,10 +158,10 @@ function readLists(source: OptionSource, name: string): readonly (readonly numbe
 }
 
 /** Reads biases as the file has them: [[ids, bias], …]. Of equal ids the last counts, as in transformers. */
-function readSequenceBias(source: OptionSource): readonly SequenceBias[] {
+function readSequenceBias(source: OptionSource): readonly SequenceBias[] | undefined {
   const value = source.read("sequenceBias");
   if (value === undefined) {
-    return [];
+    return undefined;
   }
   const wrong = (): ModelComposeError =>
     source.invalid("sequenceBias", "a list of [token ids, number]", value);

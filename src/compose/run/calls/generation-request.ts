@@ -44,12 +44,18 @@ export function renderRequest({ component, action }: ModelCall, site: CallSite):
     action.parameters,
     site,
   );
-  const parameters: ResolvedParameters = { ...composeDefaults, seed: site.drawnSeed, ...given };
+  const unbounded = action.fillsContext === true ? { max_output_length: Infinity } : {};
+  const parameters: ResolvedParameters = {
+    ...composeDefaults,
+    ...unbounded,
+    seed: site.drawnSeed,
+    ...given,
+  };
   const rendered = action.kind === "chat" ? renderChat(action, site) : renderPrompts(action, site);
   const seedIsDrawn = given.seed === undefined && parameters.do_sample && parameters.temperature > 0;
   const request = { ...rendered, parameters, seedIsDrawn };
   warnOfIneffective(given, site);
-  checkTogether(request, site);
+  checkTogether(request, action.parameters, site);
   return request;
 }
 
@@ -123,7 +129,7 @@ function checkedParameter(
     throw new WorkflowInputError(`${name} must be ${checked.expected}, found ${show(value)}${from}.`, field);
   }
   if (name === "num_beams" || name === "num_return_sequences") {
-    requireWithin(services.definition.controller.limits, name, Number(checked.value));
+    requireWithin(services.definition.controller.limits, name, Number(checked.value), field);
   }
   if (name === "num_beams") {
     requireBeams(component, Number(checked.value), field);
@@ -145,8 +151,16 @@ function requireBeams(component: ModelComponent, beams: number, field: string | 
 }
 
 /** Checks what depends on several parameters. */
-function checkTogether(request: GenerationRequest, { services }: CallSite): void {
+function checkTogether(
+  request: GenerationRequest,
+  nodes: ParameterNodes,
+  { services, scope }: CallSite,
+): void {
   const { isList, inputs, chat, parameters } = request;
+  const field = (name: GenerationParameterName): string | undefined => {
+    const node = nodes.get(name);
+    return node === undefined ? undefined : fieldsOf(node, scope)[0];
+  };
   requireWithin(services.definition.controller.limits, "prompts", inputs.length);
   const { num_return_sequences: sequences, num_beams: beams, streaming } = parameters;
   if (streaming && (isList || sequences > 1)) {
@@ -168,14 +182,14 @@ function checkTogether(request: GenerationRequest, { services }: CallSite): void
   if (beams > 1 && sequences > beams) {
     throw new WorkflowInputError(
       `num_return_sequences is at most num_beams, ${beams}, found ${sequences}.`,
-      undefined,
+      field("num_return_sequences"),
       "Ask for fewer sequences or more beams.",
     );
   }
   if (beams === 1 && sequences > 1 && (!parameters.do_sample || parameters.temperature === 0)) {
     throw new WorkflowInputError(
       `num_return_sequences ${sequences} needs sampling or beams: greedy decoding gives one text.`,
-      undefined,
+      field("num_return_sequences"),
       "Set do_sample to true and temperature above 0, or num_beams.",
     );
   }
@@ -205,6 +219,11 @@ export function generateOptions(parameters: ResolvedParameters): GenerateOptions
     doSample,
     ...(doSample ? ofSampling : {}),
     repetitionPenalty: parameters.repetition_penalty,
+    frequencyPenalty: parameters.frequency_penalty,
+    presencePenalty: parameters.presence_penalty,
+    sequenceBias:
+      parameters.logit_bias &&
+      Object.entries(parameters.logit_bias).map(([id, bias]) => [[Number(id)], bias] as const),
     noRepeatNgramSize: parameters.no_repeat_ngram_size,
     encoderNoRepeatNgramSize: parameters.encoder_no_repeat_ngram_size,
     numBeams: beams,
@@ -214,6 +233,7 @@ export function generateOptions(parameters: ResolvedParameters): GenerateOptions
     minNewTokens: parameters.min_output_length,
     maxPromptTokens: parameters.max_input_length,
     stop: parameters.stop_sequences,
+    ignoreEos: parameters.ignore_eos,
   };
 }
 

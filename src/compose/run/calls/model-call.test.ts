@@ -282,6 +282,34 @@ describe("text-to-text", () => {
 });
 
 describe("text-generation", () => {
+  test("penalties, biases and the end of texts are the file's, or an input's", async () => {
+    const yaml = `component:
+  type: model
+  task: text-generation
+  model: some/model
+  prompt: ${content}
+  params:
+    frequency_penalty: 1.5
+    presence_penalty: \${input.presence as number | -1}
+    logit_bias: \${input.bias | {"7": 2}}
+    ignore_eos: true
+`;
+    const { fake } = await ask(yaml, { prompt: "a" });
+    const other = await ask(yaml, { prompt: "a", presence: 0.5, bias: { "5": -100 } });
+    const fixed = { frequencyPenalty: 1.5, ignoreEos: true };
+    expect(fake.calls[0]?.options).toMatchObject({ ...fixed, presencePenalty: -1, sequenceBias: [[[7], 2]] });
+    expect(other.fake.calls[0]?.options).toMatchObject({
+      ...fixed,
+      presencePenalty: 0.5,
+      sequenceBias: [[[5], -100]],
+    });
+    const literal = yaml.replace(/logit_bias: .*/, "logit_bias: { 5: -100 }");
+    expect((await ask(literal, { prompt: "a" })).fake.calls[0]?.options.sequenceBias).toEqual([[[5], -100]]);
+    const fault = await inputFault(yaml, { prompt: "a", bias: { x: 1 } });
+    expect(fault.field).toBe("bias");
+    expect(fault.message).toContain("logit_bias must be an object with a number in -100 .. 100 by token ids");
+  });
+
   const component = "component: { type: model, task: text-generation, model: some/model, ";
 
   test("what a model refuses names the key of the file", async () => {

@@ -128,7 +128,8 @@ class ModelExecution {
           continue;
         }
         const kind = "type" in part && part.type !== "content" ? part.type : undefined;
-        await run.send({ type: "text", generation, text: part.text, tokens, kind });
+        const toolCall = "toolCall" in part ? part.toolCall : undefined;
+        await run.send({ type: "text", generation, text: part.text, tokens, kind, toolCall });
         tokens = 0;
         if (kind !== undefined) {
           continue;
