@@ -1,8 +1,8 @@
 /** More golden models with quantised weights on the GPU, in every form that a pass can have; quantized-gpu.test.ts says what. */
 import { test, vi } from "vitest";
-import { expectActivations } from "./support/accuracy.ts";
+import { expectActivations, openExactGolden } from "./support/accuracy.ts";
 import { GPU, GPU_LIKE_HARDWARE, GPU_WITHOUT_SUBGROUPS, gpuOfSmallBindings } from "./support/devices.ts";
-import { openQuantizedGolden } from "./support/quantized-weights.ts";
+import { quantizedGolden } from "./support/quantized-weights.ts";
 
 // A GPU in software is slow on a busy machine.
 vi.setConfig({ testTimeout: 400_000, hookTimeout: 180_000 });
@@ -25,7 +25,7 @@ test.each(
 )(
   "%s, %s, %s: every layer and all logits in passes of several sizes",
   async (name, quantization, _, device) => {
-    const { golden } = await openQuantizedGolden(name, quantization);
+    const golden = quantizedGolden(await openExactGolden(name), quantization);
     const contextLength = Math.min(128, golden.program.maxPositions);
     const executable = await device.load(golden, { quantization, contextLength });
     try {

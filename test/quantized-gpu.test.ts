@@ -6,7 +6,7 @@ import { expect, test, vi } from "vitest";
 import { expectActivations, expectSameBits, openExactGolden } from "./support/accuracy.ts";
 import { GPU, GPU_WITHOUT_SUBGROUPS } from "./support/devices.ts";
 import { encode, greedy, greedyStart, openGolden, passOf } from "./support/golden.ts";
-import { openQuantizedGolden, readQuantizedWeights } from "./support/quantized-weights.ts";
+import { quantizedGolden, readQuantizedWeights } from "./support/quantized-weights.ts";
 import { readWeights, referenceGreedy } from "./support/reference-model.ts";
 
 // A GPU in software is slow on a busy machine.
@@ -18,7 +18,7 @@ test.each([
   ["gpt2", "int8", GPU],
   ["bart", "int4", GPU],
 ] as const)("%s, %s: every layer and all logits, greedy tokens", async (name, quantization, device) => {
-  const { golden, weights } = await openQuantizedGolden(name, quantization);
+  const golden = quantizedGolden(await openExactGolden(name), quantization);
   const contextLength = Math.min(128, golden.program.maxPositions);
   const executable = await device.load(golden, { quantization, contextLength });
   try {
@@ -27,7 +27,7 @@ test.each([
     const { sourceLength } = await encode(executable, golden.prompts[0]);
     const start = greedyStart(golden.prompts[0]);
     const found = await greedy(executable, start, 4, { sourceLength });
-    expect(found).toEqual(referenceGreedy(golden.program, weights, golden.prompts[0], 4));
+    expect(found).toEqual(referenceGreedy(golden.program, golden.weights, golden.prompts[0], 4));
   } finally {
     await executable.dispose();
   }

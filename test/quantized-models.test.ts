@@ -18,10 +18,15 @@ import {
   largest,
   openExactGolden,
 } from "./support/accuracy.ts";
-import { dequantizedWeights, quantizedGolden, type QuantizedGolden } from "./support/dequantized-model.ts";
 import { encode, forwardIds, loadGolden, modelPath, openGolden, passOf, prefill } from "./support/golden.ts";
+import {
+  integerResults,
+  quantizedGolden,
+  readQuantizedWeights,
+  type QuantizedGolden,
+} from "./support/quantized-weights.ts";
 import { GOLDENS } from "./support/golden-suite.ts";
-import { referencePass, type Rows } from "./support/reference-model.ts";
+import { referencePass, type ReferencePass, type Rows } from "./support/reference-model.ts";
 
 const QUANTIZED = ["int8", "int4"] as const;
 const THREADS = [1, 2, 3];
@@ -72,6 +77,7 @@ describe.each(GOLDENS)("%s", (name) => {
     test("int8 activations: every layer and all logits", async () => {
       const [executable] = executablesOf("int8");
       let [near, rows] = [0, 0];
+      const integer = integerResults(golden, quantization);
       for (const [p, prompt] of golden.prompts.entries()) {
         const ids = forwardIds(prompt);
         const { sourceLength, activations: encoded } = await encode(executable, prompt, true);
@@ -79,10 +85,10 @@ describe.each(GOLDENS)("%s", (name) => {
         const pass = { ...passOf(ids, 0, 0, sourceLength), logitRows, trace: true };
         const { activations, logits } = await executable.run(pass);
         const found = new Map([...encoded, ...activations, ["logits", logits] as const]);
-        const truthOf = ({ activations, logits }: (typeof golden.integer)[number], what: string): Rows =>
+        const truthOf = ({ activations, logits }: ReferencePass, what: string): Rows =>
           what === "logits" ? logits.slice(-PANEL) : (activations.get(what) ?? []);
         for (const [what, values] of found) {
-          const truth = truthOf(golden.integer[p], what);
+          const truth = truthOf(integer[p], what);
           const error = distance(flat(truth), flat(truthOf(golden.exact[p], what)));
           const f32 = FACTOR * golden.relative * largest(flat(truth));
           expectWithin(values, flat(truth), ROUNDED * error + f32, `prompt ${p}, ${what}`);
@@ -133,7 +139,7 @@ const BEAM_CASES: readonly (readonly [string, QuantizedFormat])[] = [
 
 test.each(BEAM_CASES)("%s, %s: beams score what the quantised weights say", async (name, quantization) => {
   const golden = await openGolden(name);
-  const weights = dequantizedWeights(golden, quantization);
+  const weights = readQuantizedWeights(golden.program, golden.checkpoint, quantization);
   const [{ input_ids, decoder_input_ids }] = golden.prompts;
   const isCausal = decoder_input_ids === undefined;
   const results = [];

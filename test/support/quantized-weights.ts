@@ -4,9 +4,10 @@ import type { Checkpoint } from "../../src/runtime/checkpoint/checkpoint.ts";
 import { matrixSlice } from "../../src/runtime/checkpoint/weight-source.ts";
 import { heldFormats, type Quantization } from "../../src/runtime/held-formats.ts";
 import type { Program } from "../../src/runtime/program.ts";
-import { largest, openExactGolden, type ExactGolden } from "./accuracy.ts";
-import { quantizedValues } from "./quantized.ts";
-import { readWeights, referencePass } from "./reference-model.ts";
+import { largest, type ExactGolden } from "./accuracy.ts";
+import type { PrepareInput } from "./interpreter.ts";
+import { quantizedActivations, quantizedValues } from "./quantized.ts";
+import { readWeights, referencePass, type ReferencePass } from "./reference-model.ts";
 import { WasmLab } from "./wasm-lab.ts";
 
 /**
@@ -55,23 +56,40 @@ export function quantized(values: Float64Array, columns: number, format: Quantiz
   return quantizedValues(packed.u8, format, rows, columns).values;
 }
 
-/** A golden model beside the exact results of its quantised weights. */
-export async function openQuantizedGolden(
-  name: string,
-  quantization: Quantization,
-): Promise<{ golden: ExactGolden; weights: Map<string, Float64Array> }> {
-  const stored = await openExactGolden(name);
-  const weights = readQuantizedWeights(stored.program, stored.checkpoint, quantization);
-  const exact = stored.prompts.map((prompt) => referencePass(stored.program, weights, prompt));
-  const truths = exact.map(({ logits }) => logits.at(-1) ?? []);
-  // PyTorch's results are those of other weights; how near they come to those of their own says what f32 may err by.
-  const prompts = stored.prompts.map(({ input_ids, decoder_input_ids, greedy: ids, ...rest }) => ({
-    input_ids,
-    decoder_input_ids,
-    greedy: ids,
-    greedy_min_margin: rest.greedy_min_margin,
-    last_logits: rest.last_logits,
-  }));
-  const distant = stored.relative * Math.max(...truths.map(largest));
-  return { golden: { ...stored, prompts, exact, distant }, weights };
+/** A golden model over the weights that are made of its own. */
+export interface QuantizedGolden extends ExactGolden {
+  readonly weights: Map<string, Float64Array>;
+}
+
+/**
+ * The same model over the weights that `quantization` makes of it: what is exact then, how far off f32 may be (as far as
+ * PyTorch is over the original weights, relative to the largest logit), and PyTorch's last results, which are those of other
+ * weights.
+ */
+export function quantizedGolden(golden: ExactGolden, quantization: Quantization): QuantizedGolden {
+  const { program, checkpoint, relative } = golden;
+  const weights = readQuantizedWeights(program, checkpoint, quantization);
+  const exact = golden.prompts.map((prompt) => referencePass(program, weights, prompt));
+  const prompts = golden.prompts.map(
+    ({ input_ids, decoder_input_ids, last_logits, greedy, greedy_min_margin }) => ({
+      input_ids,
+      decoder_input_ids,
+      last_logits,
+      greedy,
+      greedy_min_margin,
+    }),
+  );
+  const distant = relative * Math.max(...exact.map(({ logits }) => largest(logits.at(-1) ?? [])));
+  return { ...golden, prompts, exact, distant, weights };
+}
+
+/** The exact results of each prompt, with activations that products of quantised matrices see as int8. */
+export function integerResults(golden: QuantizedGolden, quantization: Quantization): ReferencePass[] {
+  const { program, checkpoint, weights, prompts } = golden;
+  const held = heldFormats(program, quantization);
+  const prepare: PrepareInput = (row, matrix) =>
+    isQuantized(held(matrix, matrixSlice(program, checkpoint, matrix).format))
+      ? quantizedActivations(row, row.length)
+      : row;
+  return prompts.map((prompt) => referencePass(program, weights, prompt, "f64", { prepare }));
 }
