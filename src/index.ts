@@ -34,6 +34,7 @@ export type {
   IncrementalDecoder,
   Tokenizer,
 } from "./models/tokenizer/tokenizer.ts";
+export type { Embedding, EmbedOptions, Pooling } from "./runtime/generation/embed.ts";
 export type { ForwardResult } from "./runtime/generation/forward.ts";
 export type {
   Activations,

@@ -419,6 +419,7 @@ components:
       "/tasks/{id}/resume",
       "/v1/chat/completions",
       "/v1/completions",
+      "/v1/embeddings",
       "/v1/messages",
       "/v1/messages/count_tokens",
       "/v1/models",

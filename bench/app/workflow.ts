@@ -45,5 +45,15 @@ export function lent(model: Model, stream: TextModel["stream"]): TextModel {
   const { device, architecture, lost } = model;
   const streamChat: TextModel["streamChat"] = (messages, options) => model.streamChat(messages, options);
   const countTokens: TextModel["countTokens"] = (prompt, options) => model.countTokens(prompt, options);
-  return { device, architecture, lost, stream, streamChat, countTokens, dispose: () => Promise.resolve() };
+  const embed: TextModel["embed"] = (prompt, options) => model.embed(prompt, options);
+  return {
+    device,
+    architecture,
+    lost,
+    stream,
+    streamChat,
+    countTokens,
+    embed,
+    dispose: () => Promise.resolve(),
+  };
 }

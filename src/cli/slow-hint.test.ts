@@ -44,6 +44,7 @@ function paced({
         throw new Error("nobody chats here");
       },
       countTokens: () => Promise.resolve(0),
+      embed: () => Promise.reject(new Error("nobody embeds here")),
       lost: new Promise(() => undefined),
       dispose: () => Promise.resolve(),
       stream: async function* (_prompt: string, { seed = 0 }: GenerateOptions) {

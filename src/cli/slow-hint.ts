@@ -47,6 +47,7 @@ export function hintWhenSlow(load: LoadTextModel, options: SlowHintOptions = {})
       lost: model.lost,
       stream: (prompt, request) => watched(model.stream(prompt, request), now, onSlow),
       streamChat: (messages, request) => watched(model.streamChat(messages, request), now, onSlow),
+      embed: (prompt, request) => model.embed(prompt, request),
       countTokens: (prompt, request) => model.countTokens(prompt, request),
       dispose: async () => {
         giveNow?.();

@@ -5,6 +5,7 @@ import type { ChatOptions, ChatPart, RenderChatOptions } from "../models/chat/ch
 import type { ChatMessage } from "../models/chat/messages.ts";
 import type { ContextSizing, SizedLoadOptions } from "../models/context-sizing.ts";
 import type { DeviceInfo } from "../runtime/device-types.ts";
+import type { Embedding, EmbedOptions } from "../runtime/generation/embed.ts";
 import type { Architecture, GenerateOptions, StreamPart } from "../runtime/generation/types.ts";
 import type { LoadOptions, LoadProgress } from "../models/load-options.ts";
 import { beamBound } from "./analysis/beam-bound.ts";
@@ -26,6 +27,8 @@ export interface TextModel {
   readonly architecture: Architecture;
   stream(prompt: string, options: GenerateOptions): AsyncIterable<StreamPart>;
   streamChat(messages: readonly ChatMessage[], options: ChatOptions): AsyncIterable<ChatPart>;
+  /** Makes a vector of a text. */
+  embed(prompt: string, options: EmbedOptions): Promise<Embedding>;
   /** Counts the tokens of a prompt, or of a conversation, as the model reads it. */
   countTokens(
     prompt: string | readonly ChatMessage[],

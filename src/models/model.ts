@@ -8,6 +8,7 @@ import type {
   GenerateResult,
   StreamPart,
 } from "../runtime/generation/types.ts";
+import type { Embedding, EmbedOptions } from "../runtime/generation/embed.ts";
 import type { ForwardResult } from "../runtime/generation/forward.ts";
 import { Generator } from "../runtime/generation/generator.ts";
 import { resolveGenerateOptions } from "../runtime/generation/options.ts";
@@ -95,6 +96,14 @@ export interface Model {
     messages: readonly ChatMessage[],
     options?: ChatOptions,
   ): AsyncGenerator<ChatPart, void, undefined>;
+  /**
+   * Makes a vector of a text: what the last norm gives for its last token (or, pooled by "mean", for all), with the length 1.
+   * Waits its turn as a generation does.
+   *
+   * @throws ModelComposeError "invalid-input" for an encoder–decoder and for a text that is empty or does not fit the context,
+   *   "invalid-argument", "disposed"; AbortError
+   */
+  embed(promptOrIds: string | readonly number[], options?: EmbedOptions): Promise<Embedding>;
   /**
    * Counts the tokens of a prompt as `generate` reads it, or of a conversation as `chat` does.
    *
@@ -382,6 +391,11 @@ class LoadedModel implements Model {
 
   async applyChatTemplate(messages: readonly ChatMessage[], options?: RenderChatOptions): Promise<string> {
     return this.#chat.render(messages, options);
+  }
+
+  async embed(promptOrIds: string | readonly number[], options?: EmbedOptions): Promise<Embedding> {
+    this.#checkOpen();
+    return this.#generator.embed(promptOrIds, options);
   }
 
   async countTokens(

@@ -11,7 +11,7 @@ import { openAiRequests } from "./openai/requests.ts";
 import { openApiDocument, type NamedSchemas } from "./openapi.ts";
 import { ModelCatalog } from "./model-api/catalog.ts";
 import { dialectOf } from "./model-api/dialect.ts";
-import { openAiRoutes, unsupportedRoutes } from "./openai/routes.ts";
+import { openAiRoutes } from "./openai/routes.ts";
 import { apiRoutes, type Route, type RouteOptions } from "./routes.ts";
 import { namedSchemas } from "./schemas.ts";
 import type { WorkflowService } from "./service.ts";
@@ -46,7 +46,7 @@ export function createApp(service: WorkflowService, options: AppOptions): Hono {
     server: basePath === "" ? "/" : basePath,
     needsKey: options.apiKey !== undefined,
   });
-  const all = [...routes, ...unsupportedRoutes, openApiRoute(() => document)];
+  const all = [...routes, openApiRoute(() => document)];
 
   const app = new Hono();
   const fail = (context: Context, error: unknown): Response =>

@@ -1,5 +1,10 @@
 import { monotonicFactory } from "ulid";
-import type { ComposeDefinition, WorkflowDefinition } from "../compose/definition/definition.ts";
+import type { Embedding, EmbedOptions } from "../runtime/generation/embed.ts";
+import type {
+  ComposeDefinition,
+  ModelComponent,
+  WorkflowDefinition,
+} from "../compose/definition/definition.ts";
 import { findWorkflow } from "../compose/definition/find-workflow.ts";
 import type { ModelHost } from "../compose/model-host.ts";
 import { Engine } from "../compose/run/engine.ts";
@@ -139,6 +144,26 @@ export class WorkflowService {
     const holding = this.tasks.kept.hold(weigh(input));
     try {
       return await this.#engine.countTokens(workflow, input, signal);
+    } finally {
+      holding.release();
+    }
+  }
+
+  /**
+   * Makes vectors of texts with the model of a component, when its turn among the runs comes.
+   *
+   * @throws what `start` throws of the server's state; what embedding throws; AbortError
+   */
+  async embed(
+    component: ModelComponent,
+    texts: readonly string[],
+    options: EmbedOptions,
+  ): Promise<Embedding[]> {
+    this.#requireOpen();
+    this.#queue.requireRoom();
+    const holding = this.tasks.kept.hold(weigh(texts));
+    try {
+      return await this.#queue.run(() => this.#engine.embed(component, texts, options), options.signal);
     } finally {
       holding.release();
     }

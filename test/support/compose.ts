@@ -74,6 +74,7 @@ export class FakeModels {
       architecture: this.architecture,
       stream: (prompt: string, given: GenerateOptions) => this.#stream(prompt, given),
       streamChat: (messages: readonly ChatMessage[], given: ChatOptions) => this.#chat(messages, given),
+      embed: () => Promise.reject(new Error("nobody embeds here")),
       countTokens: (prompt: string | readonly ChatMessage[]) =>
         typeof prompt === "string" ? characters.ofText(prompt) : characters.ofChat(prompt, {}),
       lost: new Promise<never>(() => undefined),

@@ -27,6 +27,7 @@ export class PacedModel {
         throw new Error("nobody chats here");
       },
       countTokens: () => Promise.resolve(0),
+      embed: () => Promise.reject(new Error("nobody embeds here")),
       lost: new Promise<never>(() => undefined),
       dispose: () => Promise.resolve(),
     };

@@ -34,6 +34,7 @@ export class PacedModels {
         throw new Error("nobody chats here");
       },
       countTokens: () => Promise.resolve(0),
+      embed: () => Promise.reject(new Error("nobody embeds here")),
       lost: this.lost.promise,
       dispose: () => {
         this.disposed += 1;

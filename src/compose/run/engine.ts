@@ -1,11 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { throwIfAborted } from "../../base/errors.ts";
+import { errorInWordsOf } from "../../base/front-words.ts";
+import type { Embedding, EmbedOptions } from "../../runtime/generation/embed.ts";
 import { componentsCalledOnce } from "../analysis/called-once.ts";
 import {
   allComponents,
   defaultWorkflowId,
   type ComponentDefinition,
   type ComposeDefinition,
+  type ModelComponent,
   type WorkflowDefinition,
 } from "../definition/definition.ts";
 import { findWorkflow } from "../definition/find-workflow.ts";
@@ -15,6 +18,8 @@ import type { ModelHost } from "../model-host.ts";
 import { DEEPEST, isTooDeep } from "../template/depth.ts";
 import { Channel } from "../../base/async/channel.ts";
 import type { RunEvent } from "./events.ts";
+import { composeWords } from "../definition/library-names.ts";
+import { requireWithin } from "./require-within.ts";
 import { countTokens } from "./count-tokens.ts";
 import { executeWorkflow } from "./execute-workflow.ts";
 import { runInput } from "./origin.ts";
@@ -76,6 +81,33 @@ export class Engine implements RunServices {
     const unknown = findUnknownInput(this.definition, workflow, input);
     if (unknown !== undefined) {
       throw new WorkflowInputError(unknown.message, unknown.field, unknown.remedy);
+    }
+  }
+
+  /**
+   * Makes vectors of texts, one after the other, with the model of a component.
+   *
+   * @throws WorkflowInputError for more texts than the file allows; what loading and embedding throw; AbortError
+   */
+  async embed(
+    component: ModelComponent,
+    texts: readonly string[],
+    options: EmbedOptions,
+  ): Promise<Embedding[]> {
+    requireWithin(this.definition.controller.limits, "prompts", texts.length, "input");
+    const { signal } = options;
+    const work = async (): Promise<Embedding[]> => {
+      const model = await this.models.model(component, { signal });
+      const embeddings: Embedding[] = [];
+      for (const text of texts) {
+        embeddings.push(await model.embed(text, options));
+      }
+      return embeddings;
+    };
+    try {
+      return await this.slots(component).run(work, signal);
+    } catch (error) {
+      throw errorInWordsOf(error, composeWords);
     }
   }
 

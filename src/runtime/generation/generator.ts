@@ -6,6 +6,7 @@ import { Channel } from "../../base/async/channel.ts";
 import { Slots } from "../../base/async/slots.ts";
 import { searchText } from "./beam-search/search-text.ts";
 import { decodeText } from "./decode-text.ts";
+import { embedInput, embedTokens, type EmbedOptions, type Embedding } from "./embed.ts";
 import { forwardInput, forwardLogits, type ForwardResult } from "./forward.ts";
 import type { FirstRows, Sink } from "./outcome.ts";
 import { encode, prefillButLast, PrefillReport } from "./prefill.ts";
@@ -70,6 +71,16 @@ export class Generator {
   ): Promise<ForwardResult> {
     const input = forwardInput(this.#parts, ids, decoderIds);
     return this.#turn.run(() => forwardLogits(this.#parts, input, signal), signal);
+  }
+
+  /**
+   * Makes a vector of a text.
+   *
+   * @throws ModelComposeError as `embedInput`; AbortError
+   */
+  async embed(prompt: Prompt, options: EmbedOptions = {}): Promise<Embedding> {
+    const ids = await embedInput(this.#parts, prompt, options);
+    return this.#turn.run(() => embedTokens(this.#parts, ids, options), options.signal);
   }
 
   async #run(prompt: Prompt, options: GenerateOptions, sink: Sink): Promise<GenerateResult> {

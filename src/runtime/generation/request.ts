@@ -77,7 +77,7 @@ export async function prepareJob(
   // long is not encoded to its end; of one that is a little too long, the error tells by how much.
   const most = maxPromptTokens === undefined ? FAR_TOO_LONG * contextLength : Infinity;
   const isText = typeof prompt === "string" || prompt instanceof RenderedPrompt;
-  const given = isText ? await encode(parts, prompt, { most, signal: options.signal }) : prompt;
+  const given = isText ? await encodePrompt(parts, prompt, { most, signal: options.signal }) : prompt;
   if (isText && given.length > most) {
     throw promptTooLong(parts, `more than ${most}`);
   }
@@ -158,7 +158,8 @@ function processing(
   };
 }
 
-async function encode(
+/** The ids of a prompt that is a text. @throws ModelComposeError "invalid-input" for an empty one; AbortError */
+export async function encodePrompt(
   { codec }: GeneratorParts,
   prompt: string | RenderedPrompt,
   options: { most: number; signal: AbortSignal | undefined },

@@ -101,6 +101,22 @@ export interface ChatChunk {
   readonly usage?: OpenAiUsageBody | null;
 }
 
+export const embeddingsBody = z.object({
+  object: z.literal("list"),
+  model: z.string(),
+  data: z.array(
+    z.object({
+      object: z.literal("embedding"),
+      index: z.int(),
+      embedding: z
+        .union([z.array(z.number()), z.string()])
+        .describe("Numbers; or the bytes of f32 numbers, least significant first, in base64."),
+    }),
+  ),
+  usage: z.object({ prompt_tokens: z.int(), total_tokens: z.int() }),
+});
+export type EmbeddingsBody = z.infer<typeof embeddingsBody>;
+
 /** The schemas of answers by the names under which `openapi.json` has them. */
 export const openAiAnswers = {
   OpenAiFailure: openAiFailureBody,
@@ -110,4 +126,5 @@ export const openAiAnswers = {
   Completion: completionBody,
   ChatCompletion: chatBody,
   Response: responseBody,
+  Embeddings: embeddingsBody,
 } as const;

@@ -34,8 +34,6 @@ function kindOf(failure: Failure): [type: string, code: string | null] {
       return ["permission_error", null];
     case 429:
       return ["rate_limit_error", "rate_limit_exceeded"];
-    case 501:
-      return ["invalid_request_error", "not_supported"];
     case 503:
       return ["server_error", "service_unavailable"];
     default:

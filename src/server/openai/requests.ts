@@ -149,9 +149,26 @@ export const chatRequest = z.strictObject({
 });
 export type ChatRequest = z.infer<typeof chatRequest>;
 
+export const embeddingsRequest = z.strictObject({
+  model: z.string().describe("The id of a model, of those that /v1/models lists."),
+  input: z
+    .union([z.string().min(1), z.array(z.string().min(1)).min(1)], {
+      error: "expected a text or a list of texts, none empty; token ids are not supported",
+    })
+    .describe("A text, or several."),
+  encoding_format: z.enum(["float", "base64"], { error: 'expected "float" or "base64"' }).optional(),
+  pooling: z
+    .enum(["last", "mean"], { error: 'expected "last" or "mean"' })
+    .optional()
+    .describe("Which tokens' vectors are taken: the last one's (default), or the mean of all."),
+  dimensions: refused("vectors cannot be shortened"),
+  user: ignored,
+});
+
 /** The schemas of requests by the names under which `openapi.json` has them. */
 export const openAiRequests = {
   CompletionRequest: completionRequest,
   ChatRequest: chatRequest,
   ResponsesRequest: responsesRequest,
+  EmbeddingsRequest: embeddingsRequest,
 } as const;

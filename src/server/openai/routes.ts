@@ -11,6 +11,7 @@ import type { WorkflowService } from "../service.ts";
 import {
   chatBody,
   completionBody,
+  embeddingsBody,
   modelBody,
   modelListBody,
   openAiFailureBody,
@@ -18,7 +19,8 @@ import {
   type ModelListBody,
 } from "./bodies.ts";
 import { chatMessages } from "./messages.ts";
-import { chatRequest, completionRequest, parametersOfFields } from "./requests.ts";
+import { embed } from "./embeddings.ts";
+import { chatRequest, completionRequest, embeddingsRequest, parametersOfFields } from "./requests.ts";
 import { responseBody } from "./responses/bodies.ts";
 import { chatMessages as responseMessages } from "./responses/input.ts";
 import {
@@ -46,6 +48,7 @@ const failures = (...statuses: number[]): Record<number, Answer> =>
   );
 
 const chatExample = '{"model": "…", "messages": [{"role": "user", "content": "Hello"}]}';
+const embeddingsExample = '{"model": "…", "input": "A text"}';
 const responsesExample = '{"model": "…", "input": "Hello"}';
 const completionExample = '{"model": "…", "prompt": "Once upon a time"}';
 
@@ -175,6 +178,22 @@ export function openAiRoutes(
     {
       method: "post",
       atRoot: true,
+      path: "/v1/embeddings",
+      summary: "Make vectors of texts",
+      body: embeddingsRequest,
+      answers: {
+        200: { description: "The vectors, each of length 1.", body: embeddingsBody },
+        ...failures(400, 404, 413, 429, 500, 503),
+      },
+      handle: async (context) => {
+        const request = checkBody(embeddingsRequest, await read(context, embeddingsExample));
+        const model = catalog.find(request.model);
+        return context.json(await embed(service, model, request, context.req.raw.signal));
+      },
+    },
+    {
+      method: "post",
+      atRoot: true,
       path: "/v1/responses",
       summary: "Answer a conversation of items",
       body: responsesRequest,
@@ -198,22 +217,6 @@ function chatTool({ name, description, parameters }: NonNullable<ResponsesReques
     function: { name, ...(description && { description }), ...(parameters && { parameters }) },
   };
 }
-
-const unsupported = (path: string, what: string): Route => ({
-  method: "post",
-  atRoot: true,
-  path,
-  summary: `${what} are not supported yet`,
-  answers: {},
-  handle: () => {
-    throw new HttpError(501, `${what} are not supported by this server yet.`);
-  },
-});
-
-/** What clients look for and is not here yet; the document does not list it. */
-export const unsupportedRoutes: readonly Route[] = [
-  unsupported("/v1/embeddings", "Embeddings (/v1/embeddings)"),
-];
 
 /** What a stream has and a whole answer has not is refused where no stream is asked for. */
 function requireStream(stream: boolean, options: object | undefined): void {
