@@ -50,6 +50,7 @@ const DECODERS = [
   "phi3",
   "gpt2",
   "gpt_neo",
+  "gpt_neox",
   "codegen",
 ];
 const ENCODERS = ["blenderbot", "blenderbot_small", "bart"];

@@ -25,6 +25,7 @@ const FAMILIES = [
   "phi3",
   "gpt2",
   "gpt_neo",
+  "gpt_neox",
   "codegen",
   "blenderbot",
   "blenderbot_small",

@@ -100,6 +100,7 @@ describe("programs that keep to the rules", () => {
     "olmo2",
     "gpt2",
     "gpt_neo",
+    "gpt_neox",
     "codegen",
     "blenderbot",
     "blenderbot_small",

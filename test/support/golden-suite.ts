@@ -30,6 +30,7 @@ export const GOLDENS: readonly string[] = [
   "phi3",
   "gpt2",
   "gpt_neo",
+  "gpt_neox",
   "codegen",
   "blenderbot",
   "blenderbot_small",

@@ -149,6 +149,31 @@ describe("GPT-Neo", () => {
   });
 });
 
+describe("GPT-NeoX", () => {
+  it("reads its rotation under both names, and whether its halves are side by side", async () => {
+    const known = { family: "gpt_neox", rotaryDim: 4, headDim: 16, isParallel: true, activation: "gelu" };
+    expect(await read("gpt_neox")).toMatchObject({ ...known, rope: { type: "default", theta: 1e4 } });
+    const other = {
+      rotary_pct: 0.5,
+      rotary_emb_base: 5e4,
+      use_parallel_residual: false,
+      attention_bias: false,
+    };
+    expect(await read("gpt_neox", other)).toMatchObject({
+      rotaryDim: 8,
+      rope: { theta: 5e4 },
+      isParallel: false,
+      attentionBias: false,
+    });
+    const left = { rotary_pct: undefined, rotary_emb_base: undefined, eos_token_id: undefined };
+    expect(await read("gpt_neox", left)).toMatchObject({
+      rotaryDim: 4,
+      rope: { theta: 1e4 },
+      eosTokenIds: [2],
+    });
+  });
+});
+
 describe("CodeGen", () => {
   it("reads its rotary dimension", async () => {
     expect(await read("codegen")).toMatchObject({

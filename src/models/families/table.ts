@@ -8,6 +8,7 @@ import { blenderbot } from "./blenderbot.ts";
 import { codegen } from "./codegen.ts";
 import type { Family } from "./family.ts";
 import { gptNeo } from "./gpt-neo.ts";
+import { gptNeoX } from "./gpt-neox.ts";
 import { gpt2 } from "./gpt2.ts";
 import { granite } from "./granite.ts";
 import { llama } from "./llama.ts";
@@ -30,6 +31,7 @@ export const FAMILIES: readonly Family[] = [
   phi3,
   gpt2,
   gptNeo,
+  gptNeoX,
   codegen,
   blenderbot,
   blenderbotSmall,
