@@ -51,6 +51,7 @@ const DECODERS = [
   "gpt2",
   "gpt_neo",
   "gpt_neox",
+  "phi",
   "codegen",
 ];
 const ENCODERS = ["blenderbot", "blenderbot_small", "bart"];

@@ -26,6 +26,7 @@ const FAMILIES = [
   "gpt2",
   "gpt_neo",
   "gpt_neox",
+  "phi",
   "codegen",
   "blenderbot",
   "blenderbot_small",

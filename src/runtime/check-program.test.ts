@@ -101,6 +101,7 @@ describe("programs that keep to the rules", () => {
     "gpt2",
     "gpt_neo",
     "gpt_neox",
+    "phi",
     "codegen",
     "blenderbot",
     "blenderbot_small",

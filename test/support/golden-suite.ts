@@ -31,6 +31,7 @@ export const GOLDENS: readonly string[] = [
   "gpt2",
   "gpt_neo",
   "gpt_neox",
+  "phi",
   "codegen",
   "blenderbot",
   "blenderbot_small",

@@ -14,6 +14,7 @@ import { granite } from "./granite.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
 import { olmo2 } from "./olmo2.ts";
+import { phi } from "./phi.ts";
 import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
@@ -32,6 +33,7 @@ export const FAMILIES: readonly Family[] = [
   gpt2,
   gptNeo,
   gptNeoX,
+  phi,
   codegen,
   blenderbot,
   blenderbotSmall,

@@ -159,6 +159,18 @@ const FAMILIES: Readonly<Record<string, Expected>> = {
     },
     dispatches: 8 * 4 + 3,
   },
+  phi: {
+    forward: {
+      embed: 1,
+      norm: 4 + 1,
+      "qkv+rope": 4,
+      attention: 4,
+      "linear+add": 2 * 4,
+      "linear+gelu_tanh": 4,
+      logits: 1,
+    },
+    dispatches: 7 * 4 + 3,
+  },
   codegen: {
     // There is one norm for both halves of a layer.
     forward: {
