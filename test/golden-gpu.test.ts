@@ -50,6 +50,8 @@ const DECODERS = [
   "phi3",
   "gpt2",
   "gpt_neo",
+  "gpt_neox",
+  "phi",
   "codegen",
 ];
 const ENCODERS = ["blenderbot", "blenderbot_small", "bart"];

@@ -25,6 +25,8 @@ const FAMILIES = [
   "phi3",
   "gpt2",
   "gpt_neo",
+  "gpt_neox",
+  "phi",
   "codegen",
   "blenderbot",
   "blenderbot_small",

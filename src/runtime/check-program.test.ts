@@ -100,6 +100,8 @@ describe("programs that keep to the rules", () => {
     "olmo2",
     "gpt2",
     "gpt_neo",
+    "gpt_neox",
+    "phi",
     "codegen",
     "blenderbot",
     "blenderbot_small",

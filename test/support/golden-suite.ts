@@ -30,6 +30,8 @@ export const GOLDENS: readonly string[] = [
   "phi3",
   "gpt2",
   "gpt_neo",
+  "gpt_neox",
+  "phi",
   "codegen",
   "blenderbot",
   "blenderbot_small",

@@ -149,6 +149,43 @@ describe("GPT-Neo", () => {
   });
 });
 
+describe("GPT-NeoX", () => {
+  it("reads its rotation under both names, and whether its halves are side by side", async () => {
+    const known = { family: "gpt_neox", rotaryDim: 4, headDim: 16, isParallel: true, activation: "gelu" };
+    expect(await read("gpt_neox")).toMatchObject({ ...known, rope: { type: "default", theta: 1e4 } });
+    const other = {
+      rotary_pct: 0.5,
+      rotary_emb_base: 5e4,
+      use_parallel_residual: false,
+      attention_bias: false,
+    };
+    expect(await read("gpt_neox", other)).toMatchObject({
+      rotaryDim: 8,
+      rope: { theta: 5e4 },
+      isParallel: false,
+      attentionBias: false,
+    });
+    const left = { rotary_pct: undefined, rotary_emb_base: undefined, eos_token_id: undefined };
+    expect(await read("gpt_neox", left)).toMatchObject({
+      rotaryDim: 4,
+      rope: { theta: 1e4 },
+      eosTokenIds: [2],
+    });
+  });
+});
+
+describe("Phi", () => {
+  it("rotates half of a head where the file says nothing", async () => {
+    const known = { family: "phi", rotaryDim: 8, headDim: 16, heads: 4, kvHeads: 2, activation: "gelu_tanh" };
+    expect(await read("phi")).toMatchObject(known);
+    expect(await read("phi", { partial_rotary_factor: undefined })).toMatchObject(known);
+    expect(await read("phi", { partial_rotary_factor: 0.4, num_key_value_heads: null })).toMatchObject({
+      rotaryDim: 6,
+      kvHeads: 4,
+    });
+  });
+});
+
 describe("CodeGen", () => {
   it("reads its rotary dimension", async () => {
     expect(await read("codegen")).toMatchObject({
@@ -244,6 +281,7 @@ it.each<[string, string, Values, string]>([
     { architectures: ["GPT2DoubleHeadsModel"] },
     'architecture "GPT2DoubleHeadsModel" is not supported',
   ],
+  ["phi", "norms of queries and keys", { qk_layernorm: true }, '"qk_layernorm" is true'],
   ["codegen", "an activation", { activation_function: "mish" }, '"mish"'],
   ["bart", "heads of two sizes", { decoder_attention_heads: 8 }, "heads of two sizes are not supported"],
   ["bart", "a decoder alone", { is_encoder_decoder: false }, '"is_encoder_decoder" is false'],
@@ -274,6 +312,7 @@ it.each<[string, string, Values, string]>([
     { hidden_size: 32 },
     '"n_embd" is 64 and "hidden_size", the same thing, 32',
   ],
+  ["phi", "key heads that do not divide", { num_key_value_heads: 3 }, 'of "num_key_value_heads", 3'],
   ["gpt2", "heads that do not divide", { n_head: 5 }, '"n_embd" is 64; expected a multiple of "n_head", 5'],
   ["gpt2", "no context", { n_positions: undefined }, '"n_positions": expected number, found nothing'],
   [

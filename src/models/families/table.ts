@@ -8,11 +8,13 @@ import { blenderbot } from "./blenderbot.ts";
 import { codegen } from "./codegen.ts";
 import type { Family } from "./family.ts";
 import { gptNeo } from "./gpt-neo.ts";
+import { gptNeoX } from "./gpt-neox.ts";
 import { gpt2 } from "./gpt2.ts";
 import { granite } from "./granite.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
 import { olmo2 } from "./olmo2.ts";
+import { phi } from "./phi.ts";
 import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
@@ -30,6 +32,8 @@ export const FAMILIES: readonly Family[] = [
   phi3,
   gpt2,
   gptNeo,
+  gptNeoX,
+  phi,
   codegen,
   blenderbot,
   blenderbotSmall,

@@ -147,6 +147,30 @@ const FAMILIES: Readonly<Record<string, Expected>> = {
   granite: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
   gpt2: { forward: GPT_LAYERS(4), dispatches: 8 * 4 + 3 },
   gpt_neo: { forward: GPT_LAYERS(4), dispatches: 8 * 4 + 3 },
+  gpt_neox: {
+    forward: {
+      embed: 1,
+      norm: 2 * 4 + 1,
+      "qkv+rope": 4,
+      attention: 4,
+      "linear+add": 2 * 4,
+      "linear+gelu": 4,
+      logits: 1,
+    },
+    dispatches: 8 * 4 + 3,
+  },
+  phi: {
+    forward: {
+      embed: 1,
+      norm: 4 + 1,
+      "qkv+rope": 4,
+      attention: 4,
+      "linear+add": 2 * 4,
+      "linear+gelu_tanh": 4,
+      logits: 1,
+    },
+    dispatches: 7 * 4 + 3,
+  },
   codegen: {
     // There is one norm for both halves of a layer.
     forward: {
