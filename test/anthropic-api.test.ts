@@ -265,7 +265,7 @@ describe("tools", () => {
     const whole = await client.messages.create(request);
     const use = {
       type: "tool_use",
-      id: expect.stringMatching(/^toolu_/) as string,
+      id: expect.stringMatching(/^[a-z0-9]{9}$/) as string,
       name: "weather",
       input: { place: "Rome" },
     };

@@ -28,6 +28,8 @@ function summary(text: string | readonly string[], format: AnswerFormat) {
 
 const call = (json: string): string => `<tool_call>\n${json}\n</tool_call>`;
 const weather = '{"name": "weather", "arguments": {"city": "Ōsaka"}}';
+const noopCall = { name: "noop", arguments: {} };
+const bare: AnswerFormat = { ...withTools, bareCalls: new Set(["weather", "noop"]) };
 const weatherCall = { name: "weather", arguments: { city: "Ōsaka" } };
 
 describe("an answer", () => {
@@ -66,8 +68,40 @@ describe("an answer", () => {
     expect(summary(text, format)).toEqual({ reasoning, content, calls });
   });
 
+  test.each<[string, { reasoning?: string; content?: string; calls?: unknown[] }]>([
+    // Llama 3, its tag being a special token that texts do not have, or not.
+    ['{"name": "weather", "parameters": {"city": "Ōsaka"}}', { calls: [weatherCall] }],
+    [`<|python_tag|>${weather}`, { calls: [weatherCall] }],
+    // Mistral, Granite, Phi-4-mini.
+    [` [${weather}, {"name": "noop", "arguments": "{}"}]\n`, { calls: [weatherCall, noopCall] }],
+    [`[TOOL_CALLS] [${weather}]`, { calls: [weatherCall] }],
+    [`<|tool_call|>[${weather}]<|/tool_call|>`, { calls: [weatherCall] }],
+    [`functools[${weather}]`, { calls: [weatherCall] }],
+    [`[{"type": "function", "function": ${weather}}]`, { calls: [weatherCall] }],
+    [`<think>\nhm\n</think>\n\n${weather}`, { reasoning: "hm", calls: [weatherCall] }],
+    // No calls: other tools, other JSON, text around them, text that only begins alike.
+    ['{"name": "rain"}', { content: '{"name": "rain"}' }],
+    [`[${weather}, {"name": "rain"}]`, { content: `[${weather}, {"name": "rain"}]` }],
+    [`[${weather}, 5]`, { content: `[${weather}, 5]` }],
+    ["[]", { content: "[]" }],
+    ['{"name": "weather"', { content: '{"name": "weather"' }],
+    [`${weather} is what I call.`, { content: `${weather} is what I call.` }],
+    [`I call ${weather}`, { content: `I call ${weather}` }],
+    ["[1] says so", { content: "[1] says so" }],
+    ["[TOOL", { content: "[TOOL" }],
+    ['{"answer": 42}', { content: '{"answer": 42}' }],
+    [" text", { content: " text" }],
+    [`${" ".repeat(99)}${weather}`, { content: `${" ".repeat(99)}${weather}` }],
+  ])("without tags: %j", (text, { reasoning = "", content = "", calls = [] }) => {
+    expect(summary(text, bare)).toEqual({ reasoning, content, calls });
+    expect(summary([...text], bare)).toEqual({ reasoning, content, calls });
+  });
+
   test("does not depend on how the text is cut", () => {
     const part = fc.constantFrom(
+      "[TOOL_CALLS]",
+      "[",
+      "]",
       "<think>",
       "</think>",
       "<tool_call>",
@@ -87,7 +121,9 @@ describe("an answer", () => {
           cut.push(text.slice(at, at + size));
           at += size;
         }
-        expect(summary(cut, withTools)).toEqual(summary(text, withTools));
+        for (const format of [withTools, bare, { bareCalls: bare.bareCalls }]) {
+          expect(summary(cut, format)).toEqual(summary(text, format));
+        }
       }),
     );
   });
@@ -101,6 +137,9 @@ describe("an answer", () => {
     expect(parser.push(" <to")).toEqual([]);
     expect(parser.push("p>")).toEqual([{ type: "content", text: " <top>" }]);
     expect(parser.finish()).toEqual([]);
+    const inJson = new AnswerParser(bare);
+    expect(inJson.push("[")).toEqual([]);
+    expect(inJson.push("7, 8]")).toEqual([{ type: "content", text: "[7, 8]" }]);
   });
 });
 
@@ -114,9 +153,11 @@ describe("the work for a text grows with its length, whatever it begins with", (
     ["white space behind text", "a", "\n"],
     ["a tag that never closes in calls", "<tool_call>", "</tool_"],
     ["text", "a", "b"],
+    ["calls without tags", '{"name":', "x"],
+    ["white space behind a bracket", "[", " "],
   ])("%s", (_name, begin, unit) => {
     const text = (begin + unit.repeat(long)).slice(0, long);
-    const parser = new AnswerParser({ reasoning: REASONING_TAGS, toolCalls: TOOL_CALL_TAGS });
+    const parser = new AnswerParser(bare);
     const pieces: AnswerPiece[] = [];
     const parts = Array.from({ length: long / 4 }, (_part, i) => text.slice(4 * i, 4 * i + 4));
     const read = charactersRead(() => {
@@ -126,7 +167,7 @@ describe("the work for a text grows with its length, whatever it begins with", (
       pieces.push(...parser.finish());
     });
     expect(read / long).toBeLessThan(60);
-    const whole = new AnswerParser({ reasoning: REASONING_TAGS, toolCalls: TOOL_CALL_TAGS });
+    const whole = new AnswerParser(bare);
     const joined = (all: readonly AnswerPiece[]): string => all.map((piece) => piece.text).join("");
     expect(joined(pieces)).toBe(joined([...whole.push(text), ...whole.finish()]));
   });

@@ -1,6 +1,6 @@
 /** Tells apart what a model wrote in a conversation: its reasoning, its answer and its calls of tools, by their tags. */
-import { isJsonObject } from "../../base/json.ts";
 import type { ToolCall } from "./messages.ts";
+import { beginsLikeCalls, readBareCalls, readToolCall } from "./read-calls.ts";
 
 /** The text that opens and the text that closes a part. */
 export type Tags = readonly [open: string, close: string];
@@ -22,16 +22,18 @@ export interface AnswerFormat {
   readonly reasoning?: Tags;
   /** The tags around calls. Absent: what looks like a call is content. */
   readonly toolCalls?: Tags;
+  /** Names of the tools that an answer may call which is JSON without tags. Absent: such an answer is content. */
+  readonly bareCalls?: ReadonlySet<string>;
   /** Whether the prompt ends inside of the reasoning, so that the model writes the closing tag only. */
   readonly startsInReasoning?: boolean;
 }
 
-type State = "start" | "reasoning" | "answer" | "content" | "call";
+type State = "start" | "reasoning" | "answer" | "opening" | "content" | "call" | "calls";
 
 /**
  * Splits a text that comes in pieces; tags may lie across their borders. Reasoning is what stands between its tags at
  * the very beginning: a tag later on is content, as in an answer about tags. White space next to tags belongs to no
- * part. A call whose JSON cannot be read is content.
+ * part. A call whose JSON cannot be read is content; so is an answer that begins like calls without tags and is none.
  */
 export class AnswerParser {
   readonly #format: AnswerFormat;
@@ -50,7 +52,7 @@ export class AnswerParser {
       toolCalls: toolCalls && bare(toolCalls),
     };
     const isOpen = format.reasoning !== undefined && format.startsInReasoning === true;
-    this.#state = isOpen ? "reasoning" : format.reasoning === undefined ? "content" : "start";
+    this.#state = isOpen ? "reasoning" : format.reasoning === undefined ? this.#contentState : "start";
   }
 
   /** Takes the next piece of text and returns what is certain by now. */
@@ -74,6 +76,8 @@ export class AnswerParser {
       this.#emit("reasoning", rest.trimEnd(), pieces);
     } else if (this.#state === "call") {
       this.#call(rest, "", pieces);
+    } else if (this.#state === "calls") {
+      this.#bareCalls(rest, pieces);
     } else if (this.#state === "answer") {
       this.#emit("content", rest.trimStart(), pieces);
     } else if (this.#state === "start") {
@@ -101,8 +105,15 @@ export class AnswerParser {
       case "answer":
         this.#buffer = this.#buffer.trimStart();
         if (this.#buffer !== "") {
-          this.#state = "content";
+          this.#state = this.#contentState;
         }
+        return;
+      case "opening":
+        this.#opening();
+        return;
+      case "calls":
+        this.#held.add(this.#buffer);
+        this.#buffer = "";
         return;
       case "content":
         if (toolCalls === undefined) {
@@ -135,8 +146,34 @@ export class AnswerParser {
       this.#buffer = text.slice(open.length);
       this.#state = "reasoning";
     } else if (!open.startsWith(text)) {
-      this.#state = "content";
+      // White space that waits belongs to what comes now.
+      this.#buffer = this.#held.take() + text;
+      this.#state = this.#contentState;
     }
+  }
+
+  /** What an answer without reasoning, or behind it, begins with. */
+  get #contentState(): State {
+    return this.#format.bareCalls === undefined ? "content" : "opening";
+  }
+
+  /** Looks whether the answer begins like calls without tags: those are told apart when all is there. */
+  #opening(): void {
+    const likeness = beginsLikeCalls(this.#buffer);
+    if (likeness !== "maybe") {
+      this.#state = likeness === "yes" ? "calls" : "content";
+    }
+  }
+
+  #bareCalls(text: string, pieces: AnswerPiece[]): void {
+    const calls = readBareCalls(text, this.#format.bareCalls ?? new Set());
+    if (calls === undefined) {
+      this.#emit("content", text, pieces);
+      return;
+    }
+    pieces.push(
+      ...calls.map((toolCall) => ({ type: "tool-call", text: JSON.stringify(toolCall), toolCall }) as const),
+    );
   }
 
   /**
@@ -227,23 +264,4 @@ function beginOf(tag: string, text: string): number {
 /** Tags without the white space around them, which belongs to no part of an answer. */
 function bare([open, close]: Tags): Tags {
   return [open.trim(), close.trim()];
-}
-
-/** Reads `{"name": …, "arguments": {…}}`; models also write "parameters", and arguments as a JSON text. */
-function readToolCall(text: string): ToolCall | undefined {
-  const call = parseJson(text);
-  if (!isJsonObject(call) || typeof call.name !== "string" || call.name === "") {
-    return undefined;
-  }
-  const given = call.arguments ?? call.parameters ?? {};
-  const parsed = typeof given === "string" ? parseJson(given) : given;
-  return isJsonObject(parsed) ? { name: call.name, arguments: parsed } : undefined;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }

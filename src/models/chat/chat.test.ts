@@ -66,6 +66,36 @@ function writeTemplate(source: unknown, rest: object = { bos_token: "<s>" }): Pr
   );
 }
 
+describe("calls of models whose template has no tags around them", () => {
+  const call = '[{"name": "weather", "arguments": {"city": "Oslo"}}]';
+  const toolCalls = [{ name: "weather", arguments: { city: "Oslo" } }];
+
+  test("are calls where the caller gives tools, whole and streamed", async () => {
+    await writeTemplate(`${simple}{% for m in messages %}{{ m.tool_calls }}{% endfor %}`);
+    const script = new Script(call);
+    expect(await script.chat.generate(question, { tools })).toMatchObject({
+      content: "",
+      toolCalls,
+      message: { content: "", tool_calls: [{ type: "function", function: toolCalls[0] }] },
+    });
+    const parts: ChatPart[] = [];
+    for await (const part of script.chat.stream(question, { tools })) {
+      parts.push(part);
+    }
+    expect(parts.map(({ type }) => type)).toEqual(["tool-call", "content"]);
+    expect(await script.chat.generate(question)).toMatchObject({ content: call, toolCalls: [] });
+  });
+
+  test("are content where the template has the tags, or the caller names others", async () => {
+    await writeTemplate(simple);
+    const given = { tools, toolCallTags: ["<f>", "</f>"] as const };
+    expect(await new Script(call).chat.generate(question, given)).toMatchObject({ content: call });
+    await writeTemplate(`${simple}{# <tool_call> #}`);
+    const { chat } = new Script(call);
+    expect(await chat.generate(question, { tools })).toMatchObject({ content: call, toolCalls: [] });
+  });
+});
+
 describe("chat", () => {
   test("gives the model the rendered prompt and tells the answer's parts apart", async () => {
     await writeTemplate(simple);

@@ -17,7 +17,13 @@ import {
   type Tags,
 } from "./answer.ts";
 import type { ChatMessage, ToolCall, ToolCallEntry } from "./messages.ts";
-import { hasTools, type ChatPrompts, type ChatTemplateOptions, type RenderChatOptions } from "./prompts.ts";
+import {
+  hasTools,
+  toolNames,
+  type ChatPrompts,
+  type ChatTemplateOptions,
+  type RenderChatOptions,
+} from "./prompts.ts";
 import type { ChatTemplate } from "./template.ts";
 
 export type { ChatTemplateOptions, RenderChatOptions } from "./prompts.ts";
@@ -26,7 +32,10 @@ export type { ChatTemplateOptions, RenderChatOptions } from "./prompts.ts";
 export interface ChatOptions extends Omit<GenerateOptions, "returnFullText">, ChatTemplateOptions {
   /** The tags that enclose reasoning. Default `<think>` and `</think>`; with false, nothing is reasoning. */
   reasoningTags?: Tags | false;
-  /** The tags that enclose a call of a tool. Default `<tool_call>` and `</tool_call>`. */
+  /**
+   * The tags that enclose a call of a tool. Default `<tool_call>` and `</tool_call>`; where they are left out and the template
+   * has none, an answer that is nothing but JSON calls of `tools` is calls (Llama 3, Mistral, Granite, Phi-4-mini).
+   */
   toolCallTags?: Tags;
 }
 
@@ -135,6 +144,11 @@ export class Chat {
       format: {
         reasoning,
         toolCalls: hasTools(options) ? toolCallTags : undefined,
+        // A template without the tags is of a model that writes calls in another way, unless the caller knows better.
+        bareCalls:
+          options.toolCallTags === undefined && !prompt.template.source.includes(TOOL_CALL_TAGS[0])
+            ? toolNames(options)
+            : undefined,
         startsInReasoning: reasoning !== undefined && prompt.text.trimEnd().endsWith(reasoning[0]),
       },
       toolCallTags,

@@ -1,4 +1,5 @@
 /** Turns conversations into prompts, with the chat templates of one model. */
+import { isJsonObject } from "../../base/json.ts";
 import { loadChatTemplates, type ChatTemplates } from "./find-template.ts";
 import { checkMessages, type ChatMessage, type ToolDefinition } from "./messages.ts";
 import type { ChatTemplate } from "./template.ts";
@@ -69,4 +70,13 @@ export class ChatPrompts {
 /** Whether a caller gives tools; those of SmolLM3's template also come as variables. */
 export function hasTools({ tools, templateVariables: variables = {} }: ChatTemplateOptions): boolean {
   return [tools, variables.xml_tools, variables.tools].some((list) => Array.isArray(list) && list.length > 0);
+}
+
+/** The names of the tools that a caller gives; undefined: there are none. */
+export function toolNames({ tools = [] }: ChatTemplateOptions): ReadonlySet<string> | undefined {
+  const names = tools.flatMap((tool) => {
+    const { name } = isJsonObject(tool.function) ? tool.function : tool;
+    return typeof name === "string" ? [name] : [];
+  });
+  return names.length === 0 ? undefined : new Set(names);
 }

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { ToolCall } from "../../models/chat/messages.ts";
 import { requestFailure } from "../http-error.ts";
+import { toolCallId } from "../model-api/tool-call-id.ts";
 import type { AnswerEvent, AnswerUsage } from "../model-api/answer.ts";
 import type { ApiModel } from "../model-api/catalog.ts";
 import type { AnswerWriter } from "../model-api/respond.ts";
@@ -190,7 +191,7 @@ function emptyBlock(type: AnswerBlock["type"]): AnswerBlock {
 function toolUse({ name }: ToolCall, input: ToolCall["arguments"]): AnswerBlock {
   return {
     type: "tool_use",
-    id: `toolu_${randomUUID().replaceAll("-", "").slice(0, 24)}`,
+    id: toolCallId(),
     name,
     input: { ...input },
   };

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { ToolCall } from "../../models/chat/messages.ts";
 import type { FinishReason } from "../../runtime/generation/types.ts";
 import { requestFailure } from "../http-error.ts";
+import { toolCallId } from "../model-api/tool-call-id.ts";
 import type { AnswerWriter } from "../model-api/respond.ts";
 import { wholeAnswer, type AnswerEvent, type AnswerUsage } from "../model-api/answer.ts";
 import { fingerprint, type ApiModel } from "../model-api/catalog.ts";
@@ -223,7 +224,7 @@ function echoed(echo: Echo | undefined, choice: number): string {
 
 function toolCallBody({ name, arguments: given }: ToolCall): ToolCallBody {
   return {
-    id: `call_${randomUUID().replaceAll("-", "").slice(0, 24)}`,
+    id: toolCallId(),
     type: "function",
     function: { name, arguments: JSON.stringify(given) },
   };

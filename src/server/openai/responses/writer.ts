@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { ToolCall } from "../../../models/chat/messages.ts";
 import { requestFailure } from "../../http-error.ts";
+import { toolCallId } from "../../model-api/tool-call-id.ts";
 import type { AnswerEvent, AnswerUsage } from "../../model-api/answer.ts";
 import type { AnswerWriter } from "../../model-api/respond.ts";
 import { sseEvent } from "../../sse.ts";
@@ -125,7 +126,7 @@ class ResponseInMaking {
   *#call({ name, arguments: given }: ToolCall): Generator<StreamEvent> {
     yield* this.#close();
     const id = idOf("fc");
-    const call = { type: "function_call", id, call_id: idOf("call"), name } as const;
+    const call = { type: "function_call", id, call_id: toolCallId(), name } as const;
     const written = JSON.stringify(given);
     yield* this.#open({ ...call, status: "in_progress", arguments: "" });
     const place = { item_id: id, output_index: this.#output.length - 1 };
