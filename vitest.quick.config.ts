@@ -6,7 +6,7 @@ const NEEDS_A_GPU = [
   "**/*.gpu.test.ts",
   "src/runtime/measure.test.ts",
   "src/runtime/webgpu/{backend,run/*,plan/token-choice}.test.ts",
-  "test/{*-gpu,beam-search,contract,contract-programs,embeddings,generation-devices,late-context,prefill-modes,sequences}.test.ts",
+  "test/{*-gpu,beam-search,contract,contract-programs,embeddings,generation-devices,kv-precision,late-context,prefill-modes,sequences}.test.ts",
 ];
 const NEEDS_PROCESSES = [
   "test/{arrows,bench*,cli,compose-examples,hub-processes,lifecycle,make-checkpoint,models-command,server-processes}.test.ts",
