@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { JsonObject } from "../../base/json.ts";
 import { readActivation } from "./activation.ts";
 import { baseSchema, readBase, type BaseConfig } from "./base.ts";
-import { readHeadDim } from "./head-dim.ts";
+import { readHeadDim } from "./heads.ts";
 import {
   count,
   epsilon,

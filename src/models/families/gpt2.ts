@@ -9,7 +9,7 @@ import type { Activation, Program } from "../../runtime/program.ts";
 import { kvLayers } from "../../runtime/state.ts";
 import { readActivation } from "../config/activation.ts";
 import { baseSchema, readBase, type BaseConfig } from "../config/base.ts";
-import { readHeadDim } from "../config/head-dim.ts";
+import { readHeadDim } from "../config/heads.ts";
 import {
   count,
   parseConfig,

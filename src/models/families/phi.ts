@@ -8,13 +8,12 @@ import type { Activation, Program } from "../../runtime/program.ts";
 import { kvLayers } from "../../runtime/state.ts";
 import { readActivation } from "../config/activation.ts";
 import { baseSchema, readBase, type BaseConfig } from "../config/base.ts";
-import { readHeadDim } from "../config/head-dim.ts";
+import { readHeadDim, readKvHeads } from "../config/heads.ts";
 import { readRopeParameters, readRotaryDim, type RopeParameters } from "../config/rope-parameters.ts";
 import {
   count,
   epsilon as epsilonSchema,
   headSize,
-  invalidConfig,
   parseConfig,
   positions,
   size,
@@ -76,13 +75,7 @@ function readConfig(given: ConfigFile): PhiConfig {
     );
   }
   const { num_attention_heads: heads, hidden_size: hiddenSize } = values;
-  const kvHeads = values.num_key_value_heads ?? heads;
-  if (heads % kvHeads !== 0) {
-    throw invalidConfig(
-      file,
-      `"num_attention_heads" is ${heads}; expected a multiple of "num_key_value_heads", ${kvHeads}.`,
-    );
-  }
+  const kvHeads = readKvHeads(file, values);
   const headDim =
     values.head_dim ?? readHeadDim(file, ["hidden_size", hiddenSize], ["num_attention_heads", heads]);
   return {

@@ -3,18 +3,15 @@ import { z } from "zod";
 import { generationParameters as ranges } from "../../compose/definition/parameters.ts";
 import type { GenerationParameterName } from "../../compose/definition/parameters.ts";
 import { responsesRequest } from "./responses/requests.ts";
-import { ignored, only, refused, samplingFields } from "../model-api/read-fields.ts";
+import { ignored, only, refused } from "../model-api/read-fields.ts";
+import { choiceFields, conversationFields, modelField, textFormat } from "./chat-fields.ts";
 
 const stop = ranges.stop_sequences;
 
 /** Fields that both kinds of completions have. */
 const common = {
-  model: z.string().describe("The id of a model, of those that /v1/models lists."),
-  ...samplingFields,
-  min_p: ranges.min_p.optional(),
-  repetition_penalty: ranges.repetition_penalty.optional(),
-  ignore_eos: ranges.ignore_eos.optional(),
-  seed: ranges.seed.optional(),
+  model: modelField,
+  ...choiceFields,
   stop: stop.optional(),
   n: ranges.num_return_sequences.optional(),
   max_tokens: ranges.max_output_length.optional(),
@@ -22,8 +19,6 @@ const common = {
   stream_options: z
     .strictObject({ include_usage: z.boolean().optional(), include_obfuscation: z.boolean().optional() })
     .optional(),
-  frequency_penalty: ranges.frequency_penalty.optional(),
-  presence_penalty: ranges.presence_penalty.optional(),
   logit_bias: ranges.logit_bias.optional().describe("Numbers in -100 .. 100 by token ids."),
   // These change nothing here.
   user: ignored,
@@ -123,19 +118,8 @@ export const chatRequest = z.strictObject({
   messages: z.array(message).min(1),
   max_completion_tokens: ranges.max_output_length.optional().describe("The same as max_tokens."),
   tools: z.array(tool).optional(),
-  tool_choice: z
-    .enum(["auto", "none"], { error: 'only "auto" and "none" are supported: no call can be forced' })
-    .optional(),
-  parallel_tool_calls: only(true, "the number of calls cannot be bounded"),
-  chat_template_kwargs: z
-    .record(z.string(), z.unknown())
-    .optional()
-    .describe("Variables of the model's chat template, such as enable_thinking."),
-  response_format: z
-    .strictObject({
-      type: z.literal("text", { error: 'only "text" is supported: no structure can be enforced' }),
-    })
-    .optional(),
+  ...conversationFields,
+  response_format: textFormat,
   logprobs: only(false, "log-probabilities are not supported"),
   top_logprobs: only(0, "log-probabilities are not supported"),
   modalities: z.array(z.literal("text", { error: 'only "text" is supported' })).optional(),
@@ -150,7 +134,7 @@ export const chatRequest = z.strictObject({
 export type ChatRequest = z.infer<typeof chatRequest>;
 
 export const embeddingsRequest = z.strictObject({
-  model: z.string().describe("The id of a model, of those that /v1/models lists."),
+  model: modelField,
   input: z
     .union([z.string().min(1), z.array(z.string().min(1)).min(1)], {
       error: "expected a text or a list of texts, none empty; token ids are not supported",

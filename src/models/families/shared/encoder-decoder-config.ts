@@ -7,7 +7,7 @@ import type { JsonObject } from "../../../base/json.ts";
 import type { Activation } from "../../../runtime/program.ts";
 import { readActivation } from "../../config/activation.ts";
 import { baseSchema, readBase, type BaseConfig } from "../../config/base.ts";
-import { readHeadDim } from "../../config/head-dim.ts";
+import { readHeadDim } from "../../config/heads.ts";
 import {
   count,
   parseConfig,

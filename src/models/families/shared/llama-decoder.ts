@@ -7,7 +7,7 @@ import { z } from "zod";
 import type { Name, Program, RowRange } from "../../../runtime/program.ts";
 import { kvLayers } from "../../../runtime/state.ts";
 import { baseSchema, readBase, type BaseConfig } from "../../config/base.ts";
-import { readHeadDim } from "../../config/head-dim.ts";
+import { readHeadDim, readKvHeads } from "../../config/heads.ts";
 import {
   readRopeParameters,
   readRotaryDim,
@@ -123,13 +123,7 @@ export function readLlamaDecoder(
     );
   }
   const heads = values.num_attention_heads;
-  const kvHeads = values.num_key_value_heads ?? heads;
-  if (heads % kvHeads !== 0) {
-    throw invalidConfig(
-      file,
-      `"num_attention_heads" is ${heads}; expected a multiple of "num_key_value_heads", ${kvHeads}.`,
-    );
-  }
+  const kvHeads = readKvHeads(file, values);
   const headDim =
     values.head_dim ??
     readHeadDim(

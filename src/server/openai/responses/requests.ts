@@ -4,7 +4,8 @@ import {
   generationParameters as ranges,
   type GenerationParameterName,
 } from "../../../compose/definition/parameters.ts";
-import { ignored, only, refused, samplingFields } from "../../model-api/read-fields.ts";
+import { ignored, only, refused } from "../../model-api/read-fields.ts";
+import { choiceFields, conversationFields, modelField, textFormat } from "../chat-fields.ts";
 
 const onlyTexts = "only texts are supported: no images, no files, no audio";
 
@@ -69,37 +70,22 @@ const tool = z.strictObject({
 });
 
 export const responsesRequest = z.strictObject({
-  model: z.string().describe("The id of a model, of those that /v1/models lists."),
+  model: modelField,
   input: z
     .union([z.string().min(1), z.array(z.looseObject({ type: z.string().optional() })).min(1)], {
       error: "expected a text or a list of items",
     })
     .describe("A text, or items: messages, function_call, function_call_output and reasoning."),
   instructions: z.string().optional().describe("What the system says, before all else."),
-  ...samplingFields,
-  min_p: ranges.min_p.optional(),
-  repetition_penalty: ranges.repetition_penalty.optional(),
-  ignore_eos: ranges.ignore_eos.optional(),
-  seed: ranges.seed.optional(),
+  ...choiceFields,
   max_output_tokens: ranges.max_output_length.optional(),
   stream: z.boolean().optional(),
   stream_options: z.strictObject({ include_obfuscation: z.boolean().optional() }).optional(),
   tools: z.array(tool).optional(),
-  tool_choice: z
-    .enum(["auto", "none"], { error: 'only "auto" and "none" are supported: no call can be forced' })
-    .optional(),
-  parallel_tool_calls: only(true, "the number of calls cannot be bounded"),
-  chat_template_kwargs: z
-    .record(z.string(), z.unknown())
-    .optional()
-    .describe("Variables of the model's chat template, such as enable_thinking."),
+  ...conversationFields,
   text: z
     .strictObject({
-      format: z
-        .strictObject({
-          type: z.literal("text", { error: 'only "text" is supported: no structure can be enforced' }),
-        })
-        .optional(),
+      format: textFormat,
       verbosity: z.literal("medium", { error: "verbosity is not supported" }).nullish(),
     })
     .optional(),
@@ -122,8 +108,6 @@ export const responsesRequest = z.strictObject({
   max_tool_calls: refused("the number of calls cannot be bounded"),
   context_management: refused("it is not supported"),
   moderation: refused("it is not supported"),
-  frequency_penalty: ranges.frequency_penalty.optional(),
-  presence_penalty: ranges.presence_penalty.optional(),
   metadata: z.record(z.string(), z.unknown()).optional(),
   // These change nothing here.
   user: ignored,

@@ -1,3 +1,4 @@
+/** Attention heads, as config.json counts them. */
 import { headSize, invalidConfig, type ConfigFile } from "./schema.ts";
 
 /**
@@ -28,4 +29,27 @@ export function readHeadDim(
     `"${hiddenKey}", ${hiddenSize}, makes heads of ${headDim} channels with "${headsKey}", ${heads}; ` +
       `expected at most ${headSize.maxValue}.`,
   );
+}
+
+/**
+ * The number of key heads and of value heads: as many as query heads where the file says nothing.
+ *
+ * @throws ModelComposeError "invalid-config" when it does not divide the number of query heads
+ */
+export function readKvHeads(
+  file: ConfigFile,
+  { num_attention_heads: heads, num_key_value_heads: kvHeads }: HeadCounts,
+): number {
+  if (heads % (kvHeads ?? heads) !== 0) {
+    throw invalidConfig(
+      file,
+      `"num_attention_heads" is ${heads}; expected a multiple of "num_key_value_heads", ${kvHeads}.`,
+    );
+  }
+  return kvHeads ?? heads;
+}
+
+interface HeadCounts {
+  num_attention_heads: number;
+  num_key_value_heads?: number | null;
 }
