@@ -109,7 +109,7 @@ function opsOfStage(stage: Stage, form: Form, program: Program): Op[] {
     case "append":
       return [{ role: "append", ...stage }];
     case "gate":
-      return [{ role: "gate", activation: "silu", ...stage }];
+      return [{ role: "gate", ...stage }];
     case "activate":
       return [{ role: "activate", ...stage }];
     case "add":
@@ -136,7 +136,10 @@ function opsOfProduct(stage: ProductStage, form: Form, program: Program): Op[] {
   });
   switch (stage.kind) {
     case "logits":
-      return [...ops, { role: "logits", input, weight: stage.weights[0], bias: stage.biases[0] }];
+      return [
+        ...ops,
+        { role: "logits", input, weight: stage.weights[0], bias: stage.biases[0], softCap: stage.softCap },
+      ];
     case "linear": {
       const { activation, accumulate, output, trace } = stage;
       return activation === undefined
@@ -150,7 +153,7 @@ function opsOfProduct(stage: ProductStage, form: Form, program: Program): Op[] {
         product(1, "(1)"),
         {
           role: "gate",
-          activation: "silu",
+          activation: stage.activation,
           gate: "(0)",
           up: "(1)",
           output: stage.output,
@@ -161,6 +164,7 @@ function opsOfProduct(stage: ProductStage, form: Form, program: Program): Op[] {
       const { headDim } = kv;
       const rotate = (buffer: Name, i: number): Op => ({
         role: "rope",
+        table: stage.table,
         buffer,
         heads: (matrices.get(stage.weights[i])?.rows ?? 0) / headDim,
         headDim,
@@ -170,7 +174,7 @@ function opsOfProduct(stage: ProductStage, form: Form, program: Program): Op[] {
         product(1, "(1)"),
         product(2, "(2)"),
         product(0, stage.output),
-        ...(stage.rope ? [rotate(stage.output, 0), rotate("(1)", 1)] : []),
+        ...(stage.table === undefined ? [] : [rotate(stage.output, 0), rotate("(1)", 1)]),
         { role: "append", key: "(1)", value: "(2)", layer: stage.layer },
       ];
     }

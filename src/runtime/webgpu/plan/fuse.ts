@@ -112,10 +112,9 @@ function queryKeyValue(
       continue;
     }
     const parts = [query, key, value];
-    const isRotated = key.rope !== undefined;
     const { input } = key.linear;
     // A dispatch may not write what its other workgroups still read.
-    if ((query.rope !== undefined) !== isRotated || query.linear.output === input) {
+    if (tableOf(query) !== tableOf(key) || query.linear.output === input) {
       continue;
     }
     if (parts.some(({ linear }) => linear.input !== input)) {
@@ -135,7 +134,7 @@ function queryKeyValue(
       stage: {
         kind: "qkv",
         layer: append.layer,
-        rope: isRotated,
+        table: tableOf(key),
         ...weights,
         ...(!isOne && { secondStack: 2 }),
         output: query.linear.output,
@@ -152,6 +151,11 @@ interface ProjectedHeads {
   /** The linear op, and the last of the two. */
   first: number;
   last: number;
+}
+
+/** The table by which heads are rotated, if they are. */
+function tableOf({ rope }: ProjectedHeads): number | undefined {
+  return rope === undefined ? undefined : (rope.table ?? 0);
 }
 
 /** How the heads that op `reader` reads in `buffer` came about, where it was by a product and a rotation of all of them. */
@@ -205,7 +209,7 @@ function gatedProducts(flow: Dataflow, i: number, { canStack }: FuseRules): Fusi
   }
   return {
     members: [gate, up, i],
-    stage: { kind: "glu", ...weights, output: op.output, trace: op.trace },
+    stage: { kind: "glu", activation: op.activation, ...weights, output: op.output, trace: op.trace },
   };
 }
 

@@ -15,7 +15,7 @@ import { ropeKernel, ropePairs } from "../../../kernels/rope/rope.gpu.ts";
 import type { Name, NormOp } from "../../program.ts";
 import { uniformHeads } from "../../state.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { columnsOf, rotaryOf, traced, weightOf, type Lowering } from "./lowering.ts";
+import { columnsOf, ropeBuffers, rotaryOf, traced, weightOf, type Lowering } from "./lowering.ts";
 import type { ProductStage, Stage } from "./stage.ts";
 
 type SingleStage = Exclude<Stage, ProductStage | { kind: "attention" }>;
@@ -91,12 +91,12 @@ function lowerPositions(stage: StageOf<"positions">, lowering: Lowering): Dispat
 }
 
 function lowerRope(stage: StageOf<"rope">, lowering: Lowering): Dispatch[] {
-  const { heads, headDim, buffer } = stage;
-  const shape = { heads, headDim, rotary: rotaryOf(lowering.program) };
+  const { heads, headDim, buffer, table } = stage;
+  const shape = { heads, headDim, rotary: rotaryOf(lowering.program, table) };
   const pairs = ropePairs(shape);
   const dispatch: Dispatch = {
     spec: ropeKernel(shape, lowering.maxRows),
-    buffers: [buffer, "rope", "rows"],
+    buffers: [buffer, ...ropeBuffers(stage), "rows"],
     workgroups: ({ rows }) => elementwiseWorkgroups(pairs, rows),
     bytes: ({ rows }) => rows * pairs * 16,
   };
@@ -134,7 +134,7 @@ function lowerGate(stage: StageOf<"gate">, lowering: Lowering): Dispatch[] {
   const columns = columnsOf(stage.output, lowering.program);
   const { operands, buffers } = gateBuffers(stage);
   const dispatch: Dispatch = {
-    spec: gateKernel(columns, operands),
+    spec: gateKernel(columns, stage.activation, operands),
     buffers,
     workgroups: ({ rows }) => gateWorkgroups(columns, rows),
     bytes: ({ rows }) => rows * columns * 12,

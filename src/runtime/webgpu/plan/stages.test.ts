@@ -36,7 +36,7 @@ function nameOf(stage: Stage): string {
   parts.push(stage.kind);
   if (stage.kind === "linear") {
     parts.push(stage.activation, stage.accumulate ? "add" : undefined);
-  } else if (stage.kind === "qkv" && stage.rope) {
+  } else if (stage.kind === "qkv" && stage.table !== undefined) {
     parts.push("rope");
   } else if (stage.kind === "embed" && stage.positions !== undefined) {
     parts.push("positions");
