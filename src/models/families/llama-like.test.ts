@@ -95,7 +95,7 @@ describe("Phi-3", () => {
   it("rotates a part of a head by LongRoPE's short factors, in contexts that they are for", async () => {
     const { config, program, notices } = await read("phi3");
     expect(config).toMatchObject({
-      isFused: true,
+      fused: ["self_attn", "mlp"],
       rotaryDim: 12,
       maxPositions: 128,
       windows: [16, 16, 16, 16],
