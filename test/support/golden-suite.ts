@@ -39,6 +39,8 @@ export const GOLDENS: readonly string[] = [
   "glm",
   "glm4",
   "exaone4",
+  "gemma3",
+  "mistral3",
   "gpt2",
   "gpt_neo",
   "gpt_neox",

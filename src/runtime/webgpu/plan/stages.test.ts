@@ -80,6 +80,20 @@ const GPT_LAYERS = (layers: number): Record<string, number> => ({
   "linear+gelu_tanh": layers,
   logits: 1,
 });
+/** Where norms of queries and keys stand between the products and the rotations, each layer of `rotated` with them. */
+const NORMED_HEADS = (
+  layers: number,
+  rotated: number,
+  others: Record<string, number>,
+): Record<string, number> => ({
+  embed: 1,
+  linear: 3 * layers,
+  rope: 2 * rotated,
+  append: layers,
+  attention: layers,
+  logits: 1,
+  ...others,
+});
 /** Two layers of an encoder; then keys and values for the cross-attention of three layers of a decoder. */
 const ENCODER = {
   "embed+positions": 1,
@@ -144,6 +158,19 @@ const FAMILIES: Readonly<Record<string, Expected>> = {
     dispatches: 17 * 4 + 3,
   },
   phi3: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  gemma: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  gemma2: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  gemma3_text: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  gemma3: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  olmo3: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  ministral: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  ministral3: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  mistral3: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  cohere: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  cohere2: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  glm: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  glm4: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  exaone4: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
   granite: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
   gpt2: { forward: GPT_LAYERS(4), dispatches: 8 * 4 + 3 },
   gpt_neo: { forward: GPT_LAYERS(4), dispatches: 8 * 4 + 3 },
