@@ -98,7 +98,7 @@ export const cohere2 = defineFamily({
   architectures: ["Cohere2ForCausalLM"],
   basePrefix: "model.",
   tied: LLAMA_TIED,
-  published: ["CohereLabs/c4ai-command-r7b-12-2024", "CohereLabs/tiny-aya-global"],
+  published: ["CohereLabs/c4ai-command-r7b-12-2024", "CohereLabs/c4ai-command-a-03-2025"],
   readConfig: readSecond,
   buildProgram: (config, separate) => buildLlamaDecoder(SECOND, config, separate),
 });

@@ -46,7 +46,7 @@ export const glm = defineFamily({
   architectures: ["GlmForCausalLM"],
   basePrefix: "model.",
   tied: LLAMA_TIED,
-  published: ["zai-org/glm-edge-1.5b-chat", "zai-org/glm-edge-4b-chat", "zai-org/glm-4-9b-chat-hf"],
+  published: ["zai-org/glm-4-9b-chat-hf", "zai-org/glm-edge-4b-chat", "zai-org/glm-edge-1.5b-chat"],
   readConfig,
   buildProgram: (config, separate) => buildLlamaDecoder(FIRST, config, separate),
 });
@@ -56,7 +56,7 @@ export const glm4 = defineFamily({
   architectures: ["Glm4ForCausalLM"],
   basePrefix: "model.",
   tied: LLAMA_TIED,
-  published: ["zai-org/GLM-4-9B-0414", "zai-org/GLM-Z1-9B-0414"],
+  published: ["zai-org/GLM-4-9B-0414", "zai-org/GLM-Z1-9B-0414", "zai-org/GLM-4-32B-0414"],
   readConfig: (file) => ({
     ...readConfig(file),
     norms: {

@@ -129,7 +129,7 @@ describe("Phi-3", () => {
 });
 
 it.each<[string, string, Values, string]>([
-  ["qwen2", "an activation", { hidden_act: "gelu" }, '"hidden_act" is "gelu"'],
+  ["qwen2", "an activation", { hidden_act: "mish" }, '"hidden_act" is "mish"'],
   ["qwen2", "partial RoPE", { partial_rotary_factor: 0.5 }, '"partial_rotary_factor" is 0.5; supported is 1'],
   [
     "qwen3",

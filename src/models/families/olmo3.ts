@@ -54,7 +54,12 @@ export const olmo3 = defineFamily({
   architectures: ["Olmo3ForCausalLM"],
   basePrefix: "model.",
   tied: LLAMA_TIED,
-  published: ["allenai/Olmo-3-7B-Instruct", "allenai/Olmo-3-7B-Think", "allenai/Olmo-3-1025-7B"],
+  published: [
+    "allenai/Olmo-3-7B-Instruct",
+    "allenai/Olmo-3-7B-Think",
+    "allenai/Olmo-3-1025-7B",
+    "allenai/Olmo-3-1125-32B",
+  ],
   readConfig,
   buildProgram: (config, separate) => buildLlamaDecoder(TYPE, config, separate),
 });

@@ -80,20 +80,27 @@ const GPT_LAYERS = (layers: number): Record<string, number> => ({
   "linear+gelu_tanh": layers,
   logits: 1,
 });
-/** Where norms of queries and keys stand between the products and the rotations, each layer of `rotated` with them. */
-const NORMED_HEADS = (
-  layers: number,
-  rotated: number,
-  others: Record<string, number>,
-): Record<string, number> => ({
+/** What becomes of attention where norms of queries and keys stand between the products and the rotations. */
+const NORMED_HEADS = (layers: number, rotated: number): Record<string, number> => ({
   embed: 1,
-  linear: 3 * layers,
   rope: 2 * rotated,
   append: layers,
   attention: layers,
   logits: 1,
-  ...others,
 });
+/** Four layers of Llama's whose branches are normed before they are added. */
+const NORMED_BRANCHES = {
+  embed: 1,
+  "norm+qkv+rope": 4,
+  attention: 4,
+  linear: 2 * 4,
+  "norm+glu": 4,
+  norm: 2 * 4 + 1,
+  add: 2 * 4,
+  logits: 1,
+};
+/** Four layers with attention and MLP side by side, but for their projections. */
+const PARALLEL = { embed: 1, norm: 4 + 1, attention: 4, "linear+add": 2 * 4, glu: 4, logits: 1 };
 /** Two layers of an encoder; then keys and values for the cross-attention of three layers of a decoder. */
 const ENCODER = {
   "embed+positions": 1,
@@ -159,18 +166,31 @@ const FAMILIES: Readonly<Record<string, Expected>> = {
   },
   phi3: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
   gemma: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
-  gemma2: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
-  gemma3_text: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
-  gemma3: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
-  olmo3: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  gemma2: { forward: NORMED_BRANCHES, dispatches: 10 * 4 + 3 },
+  gemma3_text: {
+    forward: { ...NORMED_HEADS(4, 4), linear: 5 * 4, norm: 5 * 4 + 1, "norm+glu": 4, add: 2 * 4 },
+    dispatches: 18 * 4 + 3,
+  },
+  gemma3: {
+    forward: { ...NORMED_HEADS(3, 3), linear: 5 * 3, norm: 5 * 3 + 1, "norm+glu": 3, add: 2 * 3 },
+    dispatches: 18 * 3 + 3,
+  },
+  olmo3: {
+    forward: { ...NORMED_HEADS(4, 4), linear: 5 * 4, norm: 4 * 4 + 1, glu: 4, add: 2 * 4 },
+    dispatches: 17 * 4 + 3,
+  },
   ministral: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
   ministral3: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
-  mistral3: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
-  cohere: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
-  cohere2: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  mistral3: { forward: LLAMA_LAYERS(3, 0), dispatches: 6 * 3 + 3 },
+  // One layer norm is before both halves of a layer, and is not folded into either.
+  cohere: { forward: { ...PARALLEL, "qkv+rope": 4 }, dispatches: 7 * 4 + 3 },
+  cohere2: { forward: { ...PARALLEL, "qkv+rope": 2, qkv: 2 }, dispatches: 7 * 4 + 3 },
   glm: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
-  glm4: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
-  exaone4: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  glm4: { forward: NORMED_BRANCHES, dispatches: 10 * 4 + 3 },
+  exaone4: {
+    forward: { ...NORMED_HEADS(4, 3), linear: 5 * 4, norm: 4 * 4 + 1, glu: 4, add: 2 * 4 },
+    dispatches: 15 * 4 + 2 * 3 + 3,
+  },
   granite: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
   gpt2: { forward: GPT_LAYERS(4), dispatches: 8 * 4 + 3 },
   gpt_neo: { forward: GPT_LAYERS(4), dispatches: 8 * 4 + 3 },
