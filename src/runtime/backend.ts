@@ -5,9 +5,12 @@
  * Guarantees, for every device:
  * - All calls are asynchronous; nothing assumes that a step has finished because the call returned, and the calling
  *   thread neither blocks nor spins.
- * - Calls on one Executable run one after another in the order they were made.
- * - A fired AbortSignal rejects the call with an AbortError within 500 ms and leaves the Executable usable; what the
- *   aborted call wrote to the KV cache is undefined from its first position on.
+ * - Calls on one Executable begin in the order they were made, and run one after another, but for decodes: once begun, a decode
+ *   goes on beside whatever is called later, decodes of other slots among it. Devices share their steps out or give each several
+ *   in turn; a call in between waits for a few steps at most. No result depends on what runs beside it: a sequence has the
+ *   tokens that it has alone.
+ * - A fired AbortSignal rejects the call with an AbortError within 500 ms and leaves the Executable and all other calls as they
+ *   are; what the aborted call wrote to the KV cache is undefined from its first position on.
  * - A failure of the device itself rejects the running call and every later one with a "device" error.
  * - Token choice is the device's where it can choose (`canChoose`): given the same logits, sampling and rules, every
  *   device picks the same token, and the same logits (NaN, +Infinity, nothing but -Infinity) are the same error.
@@ -93,6 +96,7 @@ export interface PassResult {
 export interface DecodeRequest {
   /** [R >= 1] token ids, rows of one slot; the logits of the last row choose the first token. */
   tokens: Int32Array;
+  /** The slot, which is the decode's alone until it ends. Of a program with an encoder no other decode runs meanwhile. */
   slot: number;
   /** Position of tokens[0]. */
   position: number;

@@ -78,10 +78,26 @@ function partialBytes({ plan }: Worker, { heads }: AttentionOp): number {
   return heads * (plan.depth + 4) * 4;
 }
 
-/**
- * Computes the partial states of up to SPLIT_KV_ROWS rows over this worker's own blocks: [blocks][rows][heads] in
- * scratch.
- */
+/** The blocks [first, end) that a row sees, and the place of the first one's partial states among those of all rows. */
+interface RowBlocks {
+  seen: Span;
+  first: number;
+  end: number;
+  place: number;
+}
+
+/** The blocks of every row of a pass: [rows][blocks][heads] partial states in scratch. */
+function* blocksOf(context: PassContext, span: SpanOf): Generator<RowBlocks> {
+  let place = 0;
+  for (let r = 0; r < context.rows; r++) {
+    const seen = span(context, r);
+    const row = { seen, first: blockOf(seen.start), end: blockOf(seen.end - 1) + 1, place };
+    yield row;
+    place += row.end - row.first;
+  }
+}
+
+/** Computes the partial states of few rows over this worker's own blocks. */
 export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step {
   const { plan, threads } = worker;
   const { kernels } = worker.banks[bank];
@@ -94,14 +110,13 @@ export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape,
   const bytes = partialBytes(worker, op);
   const span = spanOf(op);
   return kernelStep((context) => {
-    const { rows } = context;
-    for (let r = 0; r < rows; r++) {
-      const seen = span(context, r);
-      const first = ownFrom(worker, blockOf(seen.start));
-      if (first * KV_BLOCK >= seen.end) {
+    let row = query - queryStride;
+    for (const { seen, first, end, place } of blocksOf(context, span)) {
+      row += queryStride;
+      const own = ownFrom(worker, first);
+      if (own >= end) {
         continue;
       }
-      const row = query + r * queryStride;
       for (let h = 0; h < kv.kvHeads; h++) {
         kernels.pack_queries(
           row + h * group * kv.headDim * 4,
@@ -114,7 +129,7 @@ export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape,
           scratch.queries + h * group * depth * 4,
         );
       }
-      for (let block = first; block * KV_BLOCK < seen.end; block += threads) {
+      for (let block = own; block < end; block += threads) {
         kernels.attend_row(
           scratch.queries,
           kv.kvHeads,
@@ -123,7 +138,7 @@ export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape,
           cache + seen.slot * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes,
           visibleIn(seen, block),
           scratch.visible,
-          scratch.partials + (block * rows + r) * bytes,
+          scratch.partials + (place + block - first) * bytes,
           scratch.scores,
           // A panel at a time is widened there: it stays in the L1 cache.
           plan.kvHalf ? scratch.block : 0,
@@ -142,18 +157,13 @@ export function exchangePartialsStep(worker: Worker, op: AttentionOp, bank: numb
   const words = partialBytes(worker, op) / 4;
   const span = spanOf(op);
   return otherStep((context) => {
-    const { rows } = context;
-    let [start, end] = [Infinity, 0];
-    for (let r = 0; r < rows; r++) {
-      const seen = span(context, r);
-      start = Math.min(start, seen.start);
-      end = Math.max(end, seen.end);
-    }
-    for (let block = ownFrom(worker, blockOf(start)); block * KV_BLOCK < end; block += threads) {
-      const from = partials + block * rows * words;
-      const part = f32.subarray(from, from + rows * words);
-      for (const peer of peers) {
-        peer.set(part, from);
+    for (const { first, end, place } of blocksOf(context, span)) {
+      for (let block = ownFrom(worker, first); block < end; block += threads) {
+        const from = partials + (place + block - first) * words;
+        const part = f32.subarray(from, from + words);
+        for (const peer of peers) {
+          peer.set(part, from);
+        }
       }
     }
   });
@@ -169,19 +179,18 @@ export function combineStep(worker: Worker, op: AttentionOp, kv: HeadShape, bank
   const bytes = partialBytes(worker, op);
   const span = spanOf(op);
   return kernelStep((context) => {
-    const { rows } = context;
-    for (let r = 0; r < rows; r++) {
-      const { start, end } = span(context, r);
-      const first = blockOf(start);
+    let row = output;
+    for (const { first, end, place } of blocksOf(context, span)) {
       kernels.combine(
-        scratch.partials + (first * rows + r) * bytes,
-        blockOf(end - 1) + 1 - first,
-        rows * bytes,
+        scratch.partials + place * bytes,
+        end - first,
+        bytes,
         op.heads,
         kv.headDim,
         plan.depth,
-        output + r * outputStride,
+        row,
       );
+      row += outputStride;
     }
   });
 }

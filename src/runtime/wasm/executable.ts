@@ -11,7 +11,7 @@ import type {
   StateSnapshot,
 } from "../backend.ts";
 import { withAbort } from "../../base/async/abort.ts";
-import { throwIfAborted, type ModelComposeError } from "../../base/errors.ts";
+import { AbortError, throwIfAborted, type ModelComposeError } from "../../base/errors.ts";
 import { compareChecksums } from "../checkpoint/read-checksums.ts";
 import { checkDecode, checkPass, type PassLimits } from "../check-pass.ts";
 import type { DeviceInfo } from "../device-types.ts";
@@ -159,10 +159,9 @@ export class WasmExecutable implements Executable {
     const channel = TokenChannel.create(count);
     const produced = channel.buffer;
     const command: Command = { kind: "decode", ...rest, tokens, slot, position, count, produced, profile };
-    const { control } = this.#workers;
-    let number = 0;
     let seen = 0;
     let isWanted = true;
+    let hasEnded = false;
     let failure: { error: unknown } | undefined;
     /** Hands over what is there. Once a token was the last one wanted, the rest is dropped. */
     const take = (): void => {
@@ -174,37 +173,53 @@ export class WasmExecutable implements Executable {
         failure = { error };
         isWanted = false;
       }
-      if (!isWanted) {
-        control.cancel(number);
-      }
     };
-    let hasEnded = false;
-    const deliver = async (): Promise<void> => {
+    const deliver = async (leave: () => void): Promise<void> => {
       while (!hasEnded && isWanted) {
         await channel.after(seen);
         take();
       }
+      if (!isWanted) {
+        leave();
+      }
     };
     let delivery: Promise<void> | undefined;
-    const onStart = (command: number): void => {
-      number = command;
-      delivery = deliver();
-    };
     try {
       const report = this.#passReport(onProgress && ((done): void => void (seen === 0 && onProgress(done))));
-      const replies = await reporting(report, signal, (either) =>
-        this.#workers.inTurn(async () => {
-          const commit = this.#sequences.beginDecode(request);
-          const answers = await this.#workers.execute(command, {
-            signal: either,
-            onStart,
-            isCancelFine: () => !isWanted,
-          });
+      const replies = await reporting(report, signal, async (either) => {
+        // Only its beginning has a turn: steps and other calls go on side by side.
+        const { number, replies, commit } = await this.#workers.inTurn(
+          () =>
+            Promise.resolve({
+              commit: this.#sequences.beginDecode(request),
+              ...this.#workers.start(command),
+            }),
+          either,
+        );
+        const leave = (): void => {
+          this.#workers.leave(number);
+        };
+        delivery = deliver(leave);
+        const ended = replies.catch((error: unknown) => {
+          if (error instanceof AbortError && !isWanted) {
+            return [];
+          }
+          throw error;
+        });
+        // The call ends at once; the workers let the sequence go after the step in which they are.
+        either?.addEventListener("abort", leave, { once: true });
+        if (either?.aborted) {
+          leave();
+        }
+        try {
+          const answers = await withAbort(ended, either);
           take();
           commit(seen);
           return answers;
-        }, either),
-      );
+        } finally {
+          either?.removeEventListener("abort", leave);
+        }
+      });
       if (failure !== undefined) {
         throw failure.error;
       }

@@ -29,8 +29,12 @@ export interface KernelClock {
   seconds: number;
 }
 
+/** Stands for the command of a step that no command can cancel. */
+export const NO_COMMAND = -1;
+
 /** The pass that is running. */
 export interface PassContext {
+  /** The command that it may be cancelled with, or NO_COMMAND. */
   command: number;
   rows: number;
   tokens: Int32Array;

@@ -25,7 +25,10 @@ import { matrixSlice, vectorSlice, type VectorSlice, type WeightSlice } from "..
 
 /** Positions of a KV block; blocks are dealt to the workers in turn. */
 export const KV_BLOCK = 64;
-/** Up to this many rows, attention splits the KV blocks over the workers; above, it splits the rows. */
+/**
+ * Up to this many rows of any lengths, attention splits the KV blocks over the workers; of more rows where their blocks are no
+ * more than those; else it splits the rows.
+ */
 export const SPLIT_KV_ROWS = 4;
 /** Rows of one attention tile when rows are split. */
 export const ATTENTION_ROWS = 8;
@@ -104,6 +107,8 @@ export interface MemoryPlan {
   contextLength: number;
   /** KV blocks of a slot, over all workers. */
   blocks: number;
+  /** KV blocks of which partial softmax states fit into scratch. */
+  partialBlocks: number;
   /** headDim rounded up to whole panels of 16. */
   depth: number;
   /** Whether the KV cache holds f16; else f32. */
@@ -188,6 +193,7 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
     slots,
     contextLength,
     blocks,
+    partialBlocks: blocks * SPLIT_KV_ROWS,
     depth,
     kvHalf,
     blockBytes,
@@ -333,7 +339,7 @@ function place(needs: Needs, plan: MemoryPlan, bank: number, from: number): numb
 
 /** Buffers and scratch of one bank; `end` is the first address after them. */
 function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: number } {
-  const { maxRows, depth, blocks, kvHalf } = plan;
+  const { maxRows, depth, partialBlocks, kvHalf } = plan;
   const { kvHeads, headDim } = uniformHeads(program);
   let end = PAGE; // the kernels' constants lie in the first page
   const take = (bytes: number): number => {
@@ -363,7 +369,7 @@ function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: 
     state: take(queries * record),
     block: take(2 * KV_BLOCK * depth * 4),
     half: take(kvHalf ? 2 * KV_BLOCK * depth * 2 : 0),
-    partials: take(blocks * SPLIT_KV_ROWS * heads * record),
+    partials: take(partialBlocks * heads * record),
     logitInput: take(LOGIT_ROWS * roundUp(columns, UNIT_COLUMNS) * 4),
     logits: take(LOGIT_ROWS * roundUp(program.vocabSize, PANEL) * 4),
   };

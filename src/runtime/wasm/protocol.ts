@@ -1,4 +1,4 @@
-/** Messages between the main thread and the workers. All workers get the same commands, in the same order. */
+/** Messages between the main thread and the workers. All workers get the same commands, in the same order, and count them. */
 import type { PartialChecksums } from "../checkpoint/read-checksums.ts";
 import type { DecodeRequest } from "../backend.ts";
 import type { SerializedError } from "../posted-error.ts";
@@ -34,12 +34,21 @@ export interface RunCommand {
   trace?: Map<string, SharedArrayBuffer>;
 }
 
-/** A DecodeRequest without its callbacks, which stay on the main thread. */
+/**
+ * A DecodeRequest without its callbacks, which stay on the main thread. It is answered when the sequence has ended; until then
+ * the workers take other commands between steps.
+ */
 export interface DecodeCommand extends Omit<DecodeRequest, "onToken" | "onProgress"> {
   kind: "decode";
   /** A TokenChannel for `count` tokens. */
   produced: SharedArrayBuffer;
   profile: boolean;
+}
+
+/** Ends the decode of that number before its time; it is answered as cancelled. */
+export interface LeaveCommand {
+  kind: "leave";
+  decode: number;
 }
 
 /** Copies the first `length` positions of a slot to another. */
@@ -78,6 +87,7 @@ export type Command =
   | LoadCommand
   | RunCommand
   | DecodeCommand
+  | LeaveCommand
   | ForkCommand
   | SnapshotCommand
   | MeasureCommand;

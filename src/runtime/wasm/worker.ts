@@ -1,9 +1,9 @@
 /** Entry of a compute worker: owns its rows of every matrix and its share of the KV cache, runs whole passes. */
 import { instantiateKernels, type Kernels } from "../../kernels/wasm-module.ts";
-import { BroadcastChannel, workerScope } from "../platform/workers.ts";
-import { compileEntry, stepsOf, type CompiledEntry, type ForwardEntry } from "./compile.ts";
+import { BroadcastChannel, nextMessage, workerScope } from "../platform/workers.ts";
+import { Batch } from "./batch.ts";
+import { compileEntry, stepsFor, type CompiledEntry, type ForwardEntry } from "./compile.ts";
 import { Control, PeerFailed } from "./control.ts";
-import { decode, RequestRefused } from "./decode.ts";
 import type { LogitsKernel } from "./linear-steps.ts";
 import { loadWeights } from "./loader.ts";
 import { measure } from "./measure.ts";
@@ -149,7 +149,7 @@ function runPass(command: number, request: RunCommand): void {
     sourceLength: request.sourceLength ?? 0,
     trace: request.trace === undefined ? undefined : traceInto(self, request),
   };
-  runSteps(stepsOf(entry, context.rows), context, self.clock);
+  runSteps(stepsFor(entry, context, plan), context, self.clock);
   if (entry.head !== undefined) {
     copyLogits(self, entry.head.logits, request, context);
   }
@@ -238,17 +238,45 @@ function restore(snapshot: number, slot: number): void {
   }
 }
 
-async function execute(request: Request): Promise<Reply> {
+/** The sequences that are decoded; there are none before the program is loaded. */
+let batch: Batch | undefined;
+
+function batchOfSequences(): Batch {
+  batch ??= new Batch(ready(), forwardEntry(), program.vocabSize, (command, outcome) => {
+    post(
+      "error" in outcome
+        ? { kind: "error", command, index, error: serializeError(outcome.error) }
+        : { kind: "done", command, index, reply: outcome.reply },
+    );
+  });
+  return batch;
+}
+
+/** Refuses one request without harm to the worker. */
+class RequestRefused extends Error {
+  constructor(cause: unknown) {
+    super("The request was refused.", { cause });
+  }
+}
+
+/** What `execute` gives for a command that is answered later. */
+const LATER = Symbol("later");
+
+function execute(request: Exclude<Request, { kind: "load" }>): Reply | typeof LATER {
   switch (request.kind) {
     case "open":
       return {};
-    case "load":
-      return load(request);
     case "run":
       runPass(request.command, request);
       return {};
     case "decode":
-      return decode(ready(), forwardEntry(), program.vocabSize, request.command, request);
+      batchOfSequences().join(request.command, request);
+      return LATER;
+    case "leave":
+      if (batch?.leave(request.decode) === true) {
+        post({ kind: "cancelled", command: request.decode, index });
+      }
+      return {};
     case "fork":
       fork(request);
       return {};
@@ -267,30 +295,75 @@ async function execute(request: Request): Promise<Reply> {
 }
 
 /** A worker's own failure frees its peers; anything that leaves the group intact does not. */
-async function answer(request: Request): Promise<Response> {
+function failure(command: number, error: unknown): Response {
+  if (error instanceof PeerFailed) {
+    return { kind: "left", command, index };
+  }
+  if (error instanceof Cancelled) {
+    return { kind: "cancelled", command, index };
+  }
+  if (error instanceof AbortError) {
+    return { kind: control.isPoisoned ? "left" : "cancelled", command, index };
+  }
+  if (error instanceof RequestRefused) {
+    return { kind: "error", command, index, error: serializeError(error.cause) };
+  }
+  control.poison(index);
+  return { kind: "failed", command, index, error: serializeError(error) };
+}
+
+function post(response: Response): void {
+  port.postMessage(response);
+}
+
+/** Number of the last command that was taken. */
+let taken = 0;
+
+function take(request: Request): void {
   const { command } = request;
+  taken = command;
+  if (request.kind === "load") {
+    void load(request).then(
+      (reply) => {
+        post({ kind: "done", command, index, reply });
+      },
+      (error: unknown) => {
+        post(failure(command, error));
+      },
+    );
+    return;
+  }
   try {
-    return { kind: "done", command, index, reply: await execute(request) };
+    const reply = execute(request);
+    if (reply !== LATER) {
+      post({ kind: "done", command, index, reply });
+    }
   } catch (error) {
-    if (error instanceof PeerFailed) {
-      return { kind: "left", command, index };
+    post(failure(command, error));
+  }
+}
+
+/**
+ * Decodes as long as there are sequences. Between two steps commands are taken, as many by each worker: those that all had been
+ * sent when they last met.
+ */
+function decodeBatch(): void {
+  while (batch?.isEmpty === false && !control.isPoisoned) {
+    if (taken < control.agreed) {
+      take(nextMessage(port) as Request);
+      continue;
     }
-    if (error instanceof Cancelled) {
-      return { kind: "cancelled", command, index };
+    try {
+      batch.step();
+    } catch (error) {
+      // No command is to blame: whoever waits is told that the group has failed.
+      post(failure(taken, error));
+      return;
     }
-    if (error instanceof AbortError) {
-      return { kind: control.isPoisoned ? "left" : "cancelled", command, index };
-    }
-    if (error instanceof RequestRefused) {
-      return { kind: "error", command, index, error: serializeError(error.cause) };
-    }
-    control.poison(index);
-    return { kind: "failed", command, index, error: serializeError(error) };
   }
 }
 
 port.on("message", (request: Request) => {
-  void answer(request).then((response) => {
-    port.postMessage(response);
-  });
+  take(request);
+  decodeBatch();
 });

@@ -32,6 +32,8 @@ import { RowsWriter } from "./rows.ts";
 const SLICE_DISPATCHES = 12;
 /** Slices that are submitted and not done; the GPU must not run dry while the event loop turns. */
 const SLICES_IN_FLIGHT = 3;
+/** Tokens that a decode chooses before it lets another call, if one waits, have its turn. */
+const SLICE_TOKENS = 8;
 /** Slots of a ring: more than results are under way, be they of a decode's steps or of a pass's slices. */
 const RING_SLOTS = 4;
 const PROGRESS_INTERVAL_MILLISECONDS = 200;
@@ -100,19 +102,29 @@ export class WebGpuExecutable implements Executable {
     return rules === undefined;
   }
 
+  /** Decodes in slices: other calls, decodes of other slots among them, have their turns in between. */
   async decode(request: GpuDecodeRequest, signal?: AbortSignal): Promise<DecodeProfile> {
     checkDecode(request, this.#limits, this.canChoose(request));
-    return this.#inTurn(async () => {
-      const commit = this.#sequences.beginDecode(request);
-      let chosen = 0;
-      const onToken = (token: number): boolean | undefined => {
-        chosen++;
-        return request.onToken(token);
-      };
-      const profile = await decodeTokens(this, { ...request, onToken }, signal);
-      commit(chosen);
-      return profile;
-    }, signal);
+    const whole: DecodeProfile = { wallSeconds: 0, kernelSeconds: 0 };
+    let rest: GpuDecodeRequest | undefined = request;
+    while (rest !== undefined) {
+      const slice: GpuDecodeRequest = rest;
+      rest = await this.#inTurn(async () => {
+        const commit = this.#sequences.beginDecode(slice);
+        const chosen: number[] = [];
+        const onToken = (token: number): boolean | undefined => {
+          chosen.push(token);
+          return slice.onToken(token);
+        };
+        const shouldYield = (): boolean => chosen.length >= SLICE_TOKENS && this.#turn.waiting > 0;
+        const { profile, hasEnded } = await decodeTokens(this, { ...slice, onToken }, shouldYield, signal);
+        commit(chosen.length);
+        whole.wallSeconds += profile.wallSeconds;
+        whole.kernelSeconds += profile.kernelSeconds;
+        return hasEnded ? undefined : restOf(slice, chosen);
+      }, signal);
+    }
+    return whole;
   }
 
   fork(from: number, to: number, length: number): Promise<void> {
@@ -297,4 +309,18 @@ export class WebGpuExecutable implements Executable {
     }
     this.resources.context.checkAlive();
   }
+}
+
+/** What is left of a decode that has chosen some tokens. */
+function restOf(request: GpuDecodeRequest, chosen: readonly number[]): GpuDecodeRequest {
+  const { tokens, position, history, count, minNewTokens } = request;
+  return {
+    ...request,
+    tokens: Int32Array.from(chosen.slice(-1)),
+    position: position + tokens.length + chosen.length - 1,
+    history: Int32Array.from([...history, ...chosen]),
+    count: count - chosen.length,
+    minNewTokens: Math.max(0, minNewTokens - chosen.length),
+    onProgress: undefined,
+  };
 }
