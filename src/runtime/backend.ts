@@ -20,6 +20,7 @@ import type { ModelComposeError } from "../base/errors.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import type { Activations, DeviceInfo, KvPrecision } from "./device-types.ts";
 import type { Quantization } from "./held-formats.ts";
+import type { KvCapacity } from "./kv-ledger.ts";
 import type { Program } from "./program.ts";
 import type { SequenceRules } from "./sampling/token-rules.ts";
 import type { ResolvedSampling } from "./sampling/options.ts";
@@ -32,12 +33,22 @@ export interface LateContext {
   counted: Promise<number>;
 }
 
+/** Slots beyond those that must be, for sequences that share what is left. */
+export interface MoreSlots {
+  /** The most slots that there should be in all. */
+  slots: number;
+  /** Bytes that the KV cache may take in all; what `ExecutableOptions.slots` need is given in any case. */
+  kvBytes: number;
+}
+
 /** What an Executable is prepared for. */
 export interface ExecutableOptions {
   /** Positions each slot holds. Where they come late, the cache is sized last, and by what was counted. */
   contextLength: number | LateContext;
-  /** Slots: sequences that can be in memory at once. */
+  /** Slots: sequences that can be in memory at once, each of the whole context. */
   slots: number;
+  /** More slots, if there is room. Default: none. */
+  more?: MoreSlots;
   /**
    * The format of all matrices that are not quantised, which a GPU must find in the checkpoint. Default: each as the checkpoint
    * has it.
@@ -90,6 +101,8 @@ export interface PassResult {
   logits: Float32Array;
   /** The activations by name, each [R, columns] f32; empty without `trace`. */
   activations: Map<string, Float32Array>;
+  /** Seconds that the device worked on it, without those in which it waited for its turn. */
+  seconds: number;
 }
 
 /** A pass followed by up to `count` chosen tokens, each fed back at the next position. */
@@ -187,6 +200,13 @@ export interface Executable extends Sequences {
    * which sees its input whole.
    */
   readonly maxRows: number;
+  /** Slots that there are. */
+  readonly slots: number;
+  /**
+   * What the sequences of all slots may take together: each a whole number of units. What would take more is refused as
+   * "out-of-memory" before it begins; a decode takes what it may come to.
+   */
+  readonly kv: KvCapacity;
   /** Resolves with the reason when the device has lost the program beyond repair: every call fails from then on. */
   readonly lost: Promise<ModelComposeError>;
   run(pass: Pass, signal?: AbortSignal): Promise<PassResult>;

@@ -1,6 +1,6 @@
 /**
- * KV cache and attention. The cache of a slot is a row of 64-position blocks dealt to the workers in turn, so any head
- * count and any thread count balance. The numbers depend on neither:
+ * KV cache and attention. A sequence's cache is a row of 64-position blocks dealt to the workers in turn (kv-blocks.ts), so any
+ * head count and any thread count balance. The numbers depend on neither:
  * - few rows (decode): every worker computes partial softmax states of its blocks, pushes them to its peers, and each
  *   combines all of them in block order;
  * - many rows (prefill): tiles of rows are dealt to the workers; a worker walks all blocks in order, copying those that
@@ -13,26 +13,25 @@ import { ATTENTION_ROWS, KV_BLOCK } from "./plan.ts";
 import { pushRows } from "./exchange.ts";
 
 export function appendStep(worker: Worker, op: AppendOp, kv: HeadShape, bank: number): Step {
-  const { plan, index, threads } = worker;
+  const { plan, index, threads, blocks } = worker;
   const { kernels } = worker.banks[bank];
   const { buffers } = plan.banks[bank];
   const [key, value] = [buffers[op.key], buffers[op.value]];
   const [keyStride, valueStride] = [plan.strides[op.key], plan.strides[op.value]];
-  const cache = plan.kv[op.layer].offset;
+  const cache = plan.kv[op.layer];
   return kernelStep(({ rows, slots, positions }) => {
     for (let r = 0; r < rows; r++) {
       const block = Math.floor(positions[r] / KV_BLOCK);
       if (block % threads !== index) {
         continue;
       }
-      const address = cache + slots[r] * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes;
       kernels.append(
         key + r * keyStride,
         value + r * valueStride,
         kv.kvHeads,
         kv.headDim,
         plan.depth,
-        address,
+        blocks.address(cache, slots[r], block),
         positions[r] % KV_BLOCK,
         plan.kvHalf ? 1 : 0,
       );
@@ -99,14 +98,14 @@ function* blocksOf(context: PassContext, span: SpanOf): Generator<RowBlocks> {
 
 /** Computes the partial states of few rows over this worker's own blocks. */
 export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step {
-  const { plan, threads } = worker;
+  const { plan, threads, blocks } = worker;
   const { kernels } = worker.banks[bank];
   const { buffers, scratch } = plan.banks[bank];
   const { depth } = plan;
   const group = op.heads / kv.kvHeads;
   const query = buffers[op.query];
   const queryStride = plan.strides[op.query];
-  const cache = plan.kv[op.layer].offset;
+  const cache = plan.kv[op.layer];
   const bytes = partialBytes(worker, op);
   const span = spanOf(op);
   return kernelStep((context) => {
@@ -135,7 +134,7 @@ export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape,
           kv.kvHeads,
           group,
           depth,
-          cache + seen.slot * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes,
+          blocks.address(cache, seen.slot, block),
           visibleIn(seen, block),
           scratch.visible,
           scratch.partials + (place + block - first) * bytes,
@@ -214,7 +213,7 @@ export function attendTilesSteps(worker: Worker, op: AttentionOp, kv: HeadShape,
   const record = (depth + 4) * 4;
   const queryStride = plan.strides[op.query];
   const outputStride = plan.strides[op.output];
-  const cache = plan.kv[op.layer].offset;
+  const cache = plan.kv[op.layer];
   const headNumbers = 2 * KV_BLOCK * depth;
   const headBytes = headNumbers * (plan.kvHalf ? 2 : 4);
   /**
@@ -228,8 +227,7 @@ export function attendTilesSteps(worker: Worker, op: AttentionOp, kv: HeadShape,
   /** Address of one KV head of one block, as f32, in this worker's memory: its own, or a copy, widened where it is f16. */
   const blockAddress = (slot: number, block: number, head: number): number => {
     const owner = block % threads;
-    const address =
-      cache + slot * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes + head * headBytes;
+    const address = worker.blocks.address(cache, slot, block) + head * headBytes;
     const copy = plan.kvHalf ? scratch.half : scratch.block;
     if (owner !== index) {
       f32.set(worker.all[owner][bank].subarray(address / 4, (address + headBytes) / 4), copy / 4);

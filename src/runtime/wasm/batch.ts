@@ -82,6 +82,7 @@ export class Batch {
         positions: Int32Array.from({ length: rows }, (_, r) => position + r),
         sourceLength,
       };
+      this.#worker.blocks.reserve(context);
       runSteps(stepsFor(this.#entry, context, this.#worker.plan), context, this.#worker.clock);
       const [chosen] = this.#choose([sequence], [rows - 1], context, false);
       if (!this.#goesOn(sequence, chosen)) {
@@ -115,6 +116,7 @@ export class Batch {
         // Sequences that read an encoder's input are alone.
         sourceLength: part[0].request.sourceLength ?? 0,
       };
+      this.#worker.blocks.reserve(context);
       const isSingle = part.length === 1;
       const steps = isSingle ? this.#entry.head.row : stepsFor(this.#entry, context, plan);
       runSteps(steps, context, clock);

@@ -16,9 +16,10 @@ import { compareChecksums } from "../checkpoint/read-checksums.ts";
 import { checkDecode, checkPass, type PassLimits } from "../check-pass.ts";
 import type { DeviceInfo } from "../device-types.ts";
 import { FORWARD, opAccess, type Program } from "../program.ts";
+import type { KvCapacity } from "../kv-ledger.ts";
 import { SlotSequences } from "../slot-sequences.ts";
 import { kernelModule } from "./kernel-builds.ts";
-import { planBytes, storedBytes, type MemoryPlan } from "./plan.ts";
+import { KV_BLOCK, planBytes, storedBytes, type MemoryPlan } from "./plan.ts";
 import type { CacheSource } from "../platform/quantized-cache.ts";
 import { loadThroughCache } from "./load-cached.ts";
 import type { Command, LoadCommand, MeasureCommand, Reply } from "./protocol.ts";
@@ -41,6 +42,8 @@ const PROGRESS_INTERVAL_MILLISECONDS = 200;
 export class WasmExecutable implements Executable {
   readonly device: DeviceInfo;
   readonly maxRows: number;
+  readonly slots: number;
+  readonly kv: KvCapacity;
   readonly #plan: WasmPlan;
   readonly #program: Program;
   /** Limits of passes: their context is what may be used; the plan may have room for more. */
@@ -58,10 +61,14 @@ export class WasmExecutable implements Executable {
     this.#program = program;
     this.#limits = { program, ...plan };
     this.#workers = new WorkerGroup(program, plan, { module: kernelModule(kernelBuild), integerDot });
-    this.#sequences = new SlotSequences(plan.slots, {
+    this.slots = plan.slots;
+    this.kv = { unit: KV_BLOCK * plan.threads, units: plan.poolBlocks };
+    this.#sequences = new SlotSequences(plan.slots, this.kv, {
       inTurn: (task) => this.#workers.inTurn(task),
       copy: async (from, to, length) =>
         void (await this.#workers.execute({ kind: "fork", from, to, length })),
+      truncate: async (slot, length) =>
+        void (await this.#workers.execute({ kind: "truncate", slot, length })),
       save: (slot, length) => this.#save(slot, length),
       restore: async (snapshot, slot) =>
         void (await this.#workers.execute({ kind: "restore", snapshot, slot })),
@@ -133,11 +140,12 @@ export class WasmExecutable implements Executable {
     const trace = pass.trace === true ? this.#traceBuffers(entry, tokens.length) : undefined;
     const rows = { tokens, slots, positions, sourceLength };
     const command: Command = { kind: "run", entry, ...rows, logitRows, logits, trace };
-    await reporting(this.#passReport(pass.onProgress), signal, (either) =>
+    const [reply] = await reporting(this.#passReport(pass.onProgress), signal, (either) =>
       this.#workers.inTurn(async () => {
         const commit = this.#sequences.begin(pass);
-        await this.#workers.execute(command, { signal: either });
+        const replies = await this.#workers.execute(command, { signal: either });
         commit();
+        return replies;
       }, either),
     );
     return {
@@ -145,6 +153,7 @@ export class WasmExecutable implements Executable {
       activations: new Map(
         [...(trace ?? [])].map(([name, buffer]) => [name, new Float32Array(new Float32Array(buffer))]),
       ),
+      seconds: reply.seconds ?? 0,
     };
   }
 

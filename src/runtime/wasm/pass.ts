@@ -2,6 +2,7 @@
 import type { Kernels } from "../../kernels/wasm-module.ts";
 import type { Bank } from "./memory.ts";
 import type { Control } from "./control.ts";
+import type { KvBlocks } from "./kv-blocks.ts";
 import type { MemoryPlan } from "./plan.ts";
 
 /** One worker, its banks and its peers'. */
@@ -19,6 +20,8 @@ export interface Worker {
    * activations stay f32.
    */
   integerDot: number | undefined;
+  /** Where its blocks of the KV cache lie. */
+  blocks: KvBlocks;
   control: Control;
   clock: KernelClock;
 }

@@ -62,10 +62,12 @@ export interface VectorPlacement {
 /** Where the KV cache of a layer lies in every worker. */
 export interface KvPlacement {
   bank: number;
-  /** Address of the cache; the blocks of slot s begin at offset + s * slotBytes. */
+  /** Address of the worker's blocks, one after another (kv-blocks.ts tells which is whose). */
   offset: number;
-  /** Number of slots; one where the layer holds an encoder's input. */
-  slots: number;
+  /** Blocks that each worker has. */
+  blocks: number;
+  /** Whether the layer holds an encoder's input, one for all slots. */
+  isSource: boolean;
 }
 
 /** Addresses of scratch in one bank. */
@@ -115,7 +117,8 @@ export interface MemoryPlan {
   kvHalf: boolean;
   /** Bytes of one KV block, all KV heads. */
   blockBytes: number;
-  slotBytes: number;
+  /** Blocks that each worker has for the sequences of all slots. */
+  poolBlocks: number;
   banks: BankPlan[];
   matrices: Record<Name, MatrixPlacement>;
   vectors: Record<Name, VectorPlacement>;
@@ -150,6 +153,8 @@ export interface PlanOptions {
   maxRows: number;
   slots: number;
   contextLength: number;
+  /** Positions that all slots hold together. Default: each slot a whole context. */
+  positions?: number;
   /** What weights become while they are loaded. Default "none". */
   quantization?: Quantization;
   /** The format of matrices that are not quantised. Default: each as the checkpoint has it. */
@@ -172,6 +177,7 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
     maxRows,
     slots,
     contextLength,
+    positions = Infinity,
     bankLimit = BANK_LIMIT,
     quantization = "none",
     format,
@@ -183,7 +189,10 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
   const blocks = Math.ceil(contextLength / KV_BLOCK);
   const kvHalf = kvPrecision === "float16";
   const blockBytes = kvHeads * 2 * KV_BLOCK * depth * (kvHalf ? 2 : 4);
-  const slotBytes = Math.ceil(blocks / threads) * blockBytes;
+  const poolBlocks = Math.min(
+    slots * Math.ceil(blocks / threads),
+    Math.floor(positions / (KV_BLOCK * threads)),
+  );
   const strides = Object.fromEntries(
     [...program.buffers].map(([name, columns]) => [name, roundUp(columns, PANEL) * 4]),
   );
@@ -197,7 +206,7 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
     depth,
     kvHalf,
     blockBytes,
-    slotBytes,
+    poolBlocks,
     strides,
     banks: [],
     matrices: {},
@@ -281,7 +290,7 @@ function unitsOf(program: Program): Unit[] {
 interface Needs {
   matrices: { name: Name; source: WeightSlice; format: FormatName; bytes: number }[];
   vectors: { name: Name; source: VectorSlice }[];
-  layers: { layer: number; slots: number }[];
+  layers: { layer: number; blocks: number; isSource: boolean }[];
   bytes: number;
 }
 
@@ -293,15 +302,15 @@ function needsOf(
   held: HeldFormats,
 ): Needs {
   const ops = unit.members.flatMap(({ group }) => group.ops);
-  const layers = [...new Set(ops.flatMap(cachedLayers))].map((layer) => ({
-    layer,
-    slots: isSourceLayer(program, layer) ? 1 : plan.slots,
-  }));
+  const layers = [...new Set(ops.flatMap(cachedLayers))].map((layer) => {
+    const isSource = isSourceLayer(program, layer);
+    return { layer, isSource, blocks: isSource ? Math.ceil(plan.blocks / plan.threads) : plan.poolBlocks };
+  });
   const needs: Needs = {
     matrices: [],
     vectors: [],
     layers,
-    bytes: layers.reduce((sum, { slots }) => sum + slots * plan.slotBytes, 0),
+    bytes: layers.reduce((sum, { blocks }) => sum + blocks * plan.blockBytes, 0),
   };
   for (const name of new Set(ops.flatMap(opMatrices))) {
     const source = matrixSlice(program, checkpoint, name);
@@ -330,9 +339,9 @@ function place(needs: Needs, plan: MemoryPlan, bank: number, from: number): numb
     plan.vectors[name] = { source, length: source.rows, bank, offset };
     offset += roundUp(source.rows, PANEL) * 4;
   }
-  for (const { layer, slots } of needs.layers) {
-    plan.kv[layer] = { bank, offset, slots };
-    offset += slots * plan.slotBytes;
+  for (const { layer, blocks, isSource } of needs.layers) {
+    plan.kv[layer] = { bank, offset, blocks, isSource };
+    offset += blocks * plan.blockBytes;
   }
   return offset;
 }
@@ -402,10 +411,15 @@ export function planBytes(
   const weightBytes =
     Object.values(plan.matrices).reduce((sum, matrix) => sum + placedBytes(matrix), 0) +
     Object.values(plan.vectors).reduce((sum, vector) => sum + vector.length * 4, 0) * plan.threads;
-  const slots = plan.kv.reduce((sum, layer) => sum + layer.slots, 0);
-  const kvCacheBytes = slots * Math.ceil(contextLength / KV_BLOCK) * plan.blockBytes;
-  const all = plan.banks.reduce((sum, bank) => sum + bank.bytes, 0) * plan.threads;
-  const reservedKv = slots * plan.slotBytes * plan.threads;
+  const { threads, blockBytes } = plan;
+  const reservedKv = plan.kv.reduce((sum, { blocks }) => sum + blocks, 0) * blockBytes * threads;
+  const contextBlocks = Math.ceil(contextLength / KV_BLOCK);
+  const kvCacheBytes = plan.kv.reduce(
+    (sum, { blocks, isSource }) =>
+      sum + Math.min(blocks * threads, contextBlocks * (isSource ? 1 : plan.slots)) * blockBytes,
+    0,
+  );
+  const all = plan.banks.reduce((sum, bank) => sum + bank.bytes, 0) * threads;
   return { weightBytes, kvCacheBytes, workBytes: Math.max(0, all - weightBytes - reservedKv) };
 }
 

@@ -11,6 +11,8 @@ export interface WorkerData {
   plan: MemoryPlan;
   program: Program;
   control: SharedArrayBuffer;
+  /** The table of KvBlocks. */
+  blockTable: SharedArrayBuffer;
   spinMilliseconds: number;
   /** The compiled kernels. */
   module: WebAssembly.Module;
@@ -51,11 +53,18 @@ export interface LeaveCommand {
   decode: number;
 }
 
-/** Copies the first `length` positions of a slot to another. */
+/** Makes a slot the first `length` positions of another. */
 export interface ForkCommand {
   kind: "fork";
   from: number;
   to: number;
+  length: number;
+}
+
+/** Gives back the blocks of a slot that have no position before `length`. */
+export interface TruncateCommand {
+  kind: "truncate";
+  slot: number;
   length: number;
 }
 
@@ -89,6 +98,7 @@ export type Command =
   | DecodeCommand
   | LeaveCommand
   | ForkCommand
+  | TruncateCommand
   | SnapshotCommand
   | MeasureCommand;
 
@@ -105,8 +115,9 @@ export interface Reply {
   cacheFailure?: string;
   /** What was read of tensors that have checksums. */
   checksums?: PartialChecksums;
-  /** Bytes or operations of a measurement; it took `seconds`. */
+  /** Bytes or operations of a measurement. */
   amount?: number;
+  /** Seconds that a pass or a measurement took. */
   seconds?: number;
 }
 

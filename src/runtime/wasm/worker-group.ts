@@ -10,6 +10,7 @@ import { startWorker, workerUrl, type Worker } from "../platform/workers.ts";
 import { deserializeError } from "../posted-error.ts";
 import type { Program } from "../program.ts";
 import { Control, createControl } from "./control.ts";
+import { tableBytes } from "./kv-blocks.ts";
 import type { MemoryPlan } from "./plan.ts";
 import { type Command, type Reply, type Request, type Response, type WorkerData } from "./protocol.ts";
 
@@ -48,6 +49,7 @@ export class WorkerGroup {
     const control = createControl(plan.threads);
     const spinMilliseconds = plan.threads > availableCores() ? 0 : SPIN_MILLISECONDS;
     this.control = new Control(control, { threads: plan.threads, spinMilliseconds });
+    const blockTable = new SharedArrayBuffer(tableBytes(plan));
     const channel = `model-compose-${randomUUID()}`;
     const url = workerUrl(import.meta.url, { source: "./worker.ts", bundled: "wasm-worker.js" });
     this.#workers = Array.from({ length: plan.threads }, (_, index) => {
@@ -56,6 +58,7 @@ export class WorkerGroup {
         plan,
         program,
         control,
+        blockTable,
         spinMilliseconds,
         module,
         integerDot,

@@ -17,6 +17,7 @@ import type { DeviceInfo } from "../../device-types.ts";
 import { withAbort } from "../../../base/async/abort.ts";
 import { Slots } from "../../../base/async/slots.ts";
 import { FORWARD, type Program } from "../../program.ts";
+import type { KvCapacity } from "../../kv-ledger.ts";
 import { SlotSequences } from "../../slot-sequences.ts";
 import { MAP, USAGE } from "./constants.ts";
 import { decodeTokens, type GpuDecodeRequest } from "./decode.ts";
@@ -43,6 +44,8 @@ export class WebGpuExecutable implements Executable {
   readonly memory: MemoryUse;
   readonly contextLength: number;
   readonly maxRows: number;
+  readonly slots: number;
+  readonly kv: KvCapacity;
   readonly lost: Promise<ModelComposeError>;
   readonly resources: Resources;
   readonly program: Program;
@@ -68,9 +71,13 @@ export class WebGpuExecutable implements Executable {
     this.lost = new Promise((resolve) => resources.context.onFailure(resolve));
     this.#limits = { program, maxRows: plan.maxRows, slots: plan.slots, contextLength: plan.contextLength };
     const cache = new KvCache(program, resources, plan);
-    this.#sequences = new SlotSequences(plan.slots, {
+    this.slots = plan.slots;
+    this.kv = { unit: plan.contextLength, units: plan.slots };
+    this.#sequences = new SlotSequences(plan.slots, this.kv, {
       inTurn: (task) => this.#inTurn(task),
       copy: (from, to, length) => cache.copy(from, to, length),
+      // The cache of a slot is the slot's alone.
+      truncate: () => Promise.resolve(),
       save: (slot, length) => cache.save(slot, length),
       restore: (saved, slot) => {
         cache.restore(saved, slot);
@@ -90,10 +97,11 @@ export class WebGpuExecutable implements Executable {
   async run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {
     checkPass(pass, this.#limits);
     return this.#inTurn(async () => {
+      const start = performance.now();
       const commit = this.#sequences.begin(pass);
       const result = await this.#run(pass, signal);
       commit();
-      return result;
+      return { ...result, seconds: (performance.now() - start) / 1000 };
     }, signal);
   }
 
@@ -214,7 +222,7 @@ export class WebGpuExecutable implements Executable {
     return words;
   }
 
-  async #run(pass: Pass, signal: AbortSignal | undefined): Promise<PassResult> {
+  async #run(pass: Pass, signal: AbortSignal | undefined): Promise<Omit<PassResult, "seconds">> {
     const { entry = FORWARD, tokens, logitRows = new Int32Array(0) } = pass;
     const { vocabSize } = this.program;
     const activations = new Map<string, Float32Array>();
