@@ -180,6 +180,7 @@ export class ModelHost {
       family: component.family,
       chat: needsChatTemplate(component),
       maxBeams: beamBound(component),
+      ...(component.maxConcurrentCount > 0 && { maxConcurrency: component.maxConcurrentCount }),
       ...(component.passTimeout !== undefined && { passTimeout: Math.ceil(component.passTimeout / 1000) }),
       ...contextOptions(component, needs),
       signal: stop.signal,
