@@ -1,0 +1,35 @@
+/** How many sequences a model has room for beside the one that must fit. */
+import type { MemoryUse, MoreSlots } from "./backend.ts";
+import type { ResolvedLoad } from "./load-options.ts";
+import { availableMemory } from "./platform/system.ts";
+
+/** Sequences where nobody says how many: what a CPU has gain from, with some that are only kept. */
+export const DEFAULT_CONCURRENCY = 16;
+/** Bytes for sequences that nobody has asked for: a quarter of what is free, and no more than this. */
+const MOST_BYTES = 2 * 2 ** 30;
+const FREE_SHARE = 0.25;
+
+type Wishes = Partial<Pick<ResolvedLoad, "maxConcurrency" | "kvMemory">>;
+
+/**
+ * What a CPU is asked for beside what must be.
+ *
+ * @param memory what the model takes with room for one sequence (or as many as beams)
+ */
+export function moreOnCpu(
+  { maxConcurrency = DEFAULT_CONCURRENCY, kvMemory }: Wishes,
+  { weightBytes, workBytes, kvCacheBytes }: MemoryUse,
+  available = availableMemory(),
+): MoreSlots {
+  const free = Math.max(0, available - weightBytes - workBytes - kvCacheBytes);
+  const kvBytes = kvMemory ?? kvCacheBytes + Math.min(MOST_BYTES, Math.floor(FREE_SHARE * free));
+  return { slots: maxConcurrency, kvBytes };
+}
+
+/** The same of a GPU, which does not tell what it has: nothing but what somebody has asked for. */
+export function moreOnGpu({ maxConcurrency, kvMemory }: Wishes): MoreSlots | undefined {
+  if (maxConcurrency === undefined && kvMemory === undefined) {
+    return undefined;
+  }
+  return { slots: maxConcurrency ?? DEFAULT_CONCURRENCY, kvBytes: kvMemory ?? Infinity };
+}
