@@ -31,7 +31,7 @@ test("flags: lists and numbers are checked, a model is wanted", () => {
 
 test("measures texts at once, a long prompt beside them and a chat", async () => {
   const script = join(import.meta.dirname, "../bench/serve/bench-serve.ts");
-  const flags = "--texts 1,3 --prompt 4 --tokens 6 --long 300 --turns 3 --repeat 1 --threads 1 --json";
+  const flags = "--texts 1,3 --prompt 4 --tokens 60 --long 300 --turns 3 --repeat 1 --threads 1 --json";
   const { stdout } = await promisify(execFile)(process.execPath, [
     script,
     "--model",

@@ -1,4 +1,5 @@
 /** What is measured of a model that answers many at once. Prompts are random tokens, texts greedy and without an end. */
+import { ModelComposeError } from "../../src/base/errors.ts";
 import type { Model } from "../../src/models/model.ts";
 import type { GenerateOptions } from "../../src/runtime/generation/types.ts";
 import { median } from "../harness/statistics.ts";
@@ -34,6 +35,13 @@ export async function textsAtOnce(
   // While all of them are decoded: from the first token of the last to begin to the last token of the first to end.
   const from = Math.max(...all.map((times) => times.tokens[0]));
   const to = Math.min(...all.map((times) => times.tokens[times.tokens.length - 1]));
+  if (to <= from) {
+    throw new ModelComposeError(
+      "invalid-argument",
+      `${texts} texts of ${tokens} tokens were never written at the same time: the first had ended when the last began.`,
+      { remedy: "Ask for longer texts (--tokens)." },
+    );
+  }
   const within = all.reduce(
     (sum, times) => sum + times.tokens.filter((time) => time > from && time <= to).length,
     0,
