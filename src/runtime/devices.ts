@@ -171,7 +171,7 @@ async function loadOnGpu(
     quantization,
     (chosen) => {
       const { kvPrecision = defaultKvPrecision(chosen) } = options;
-      const more = program.architecture === "causal" ? moreOnGpu(request) : undefined;
+      const more = program.architecture === "causal" ? moreOnGpu(request, gpuMemory) : undefined;
       return backend.prepare(program, checkpoint, { ...options, quantization: chosen, kvPrecision, more });
     },
     gpuMemory,

@@ -51,12 +51,13 @@ export interface RuntimeOptions {
   maxBeams?: number;
   /**
    * Sequences that may be in memory at once: those that are generated side by side, and those that are kept for prompts that begin
-   * alike. Integer in 1 .. 256. Default: as many as fit into `kvMemory`, at most 16; on a GPU as many as `maxBeams`.
+   * alike. Integer in 1 .. 256. Default: as many as fit into `kvMemory`, at most 16, on a GPU 8.
    */
   maxConcurrency?: number;
   /**
    * Bytes that the KV cache may take for all sequences together; one of the whole context has room in any case. Default: what that
-   * takes and, on the CPU, a quarter of the memory that is free beside the model, at most 2 GiB.
+   * takes and, on the CPU, a quarter of the memory that is free beside the model, at most 2 GiB; on a GPU 512 MiB in all, and nothing
+   * but that one where `gpuMemory` is given.
    */
   kvMemory?: number;
   /**

@@ -9,6 +9,10 @@ export const DEFAULT_CONCURRENCY = 16;
 const MOST_BYTES = 2 * 2 ** 30;
 const FREE_SHARE = 0.25;
 
+/** The same on a GPU, which does not tell what is free. */
+const GPU_CONCURRENCY = 8;
+const GPU_BYTES = 512 * 2 ** 20;
+
 type Wishes = Partial<Pick<ResolvedLoad, "maxConcurrency" | "kvMemory">>;
 
 /**
@@ -26,10 +30,14 @@ export function moreOnCpu(
   return { slots: maxConcurrency, kvBytes };
 }
 
-/** The same of a GPU, which does not tell what it has: nothing but what somebody has asked for. */
-export function moreOnGpu({ maxConcurrency, kvMemory }: Wishes): MoreSlots | undefined {
-  if (maxConcurrency === undefined && kvMemory === undefined) {
+/** What a GPU is asked for. Where there is a budget for all that the model takes, nothing that nobody has asked for. */
+export function moreOnGpu(
+  { maxConcurrency, kvMemory }: Wishes,
+  gpuMemory: number | undefined,
+): MoreSlots | undefined {
+  if (gpuMemory !== undefined && maxConcurrency === undefined && kvMemory === undefined) {
     return undefined;
   }
-  return { slots: maxConcurrency ?? DEFAULT_CONCURRENCY, kvBytes: kvMemory ?? Infinity };
+  const kvBytes = kvMemory ?? (maxConcurrency === undefined ? GPU_BYTES : Infinity);
+  return { slots: maxConcurrency ?? GPU_CONCURRENCY, kvBytes };
 }

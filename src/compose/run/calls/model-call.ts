@@ -2,6 +2,7 @@ import { atOnce } from "../../../base/async/at-once.ts";
 import { errorInWordsOf, inWordsOf } from "../../../base/front-words.ts";
 import type { ChatAnswer, ChatPart } from "../../../models/chat/chat.ts";
 import type { GenerateResult, StreamPart } from "../../../runtime/generation/types.ts";
+import type { LoadProgress } from "../../../models/load-options.ts";
 import type { ContextNeed } from "../../analysis/context-needs.ts";
 import { mapsPieces } from "../../analysis/pieces.ts";
 import { composeWords } from "../../definition/library-names.ts";
@@ -65,14 +66,22 @@ class ModelExecution {
    * @throws what loading and generating throw; AbortError
    */
   async execute(needs: readonly ContextNeed[]): Promise<unknown> {
-    const { component, action } = this.#call;
-    const { isList, inputs, parameters } = this.#request;
+    const { component } = this.#call;
     const { services, run, signal } = this.#site;
-    const model = await services.models.model(component, {
+    const request = {
       needs: run.calledOnce.has(component) ? needs : undefined,
-      onProgress: (progress) => run.progress({ type: "loading", component: component.id, progress }),
+      onProgress: (progress: LoadProgress) =>
+        run.progress({ type: "loading", component: component.id, progress }),
       signal,
-    });
+    };
+    return services.models.use(component, request, (model) => this.#write(model));
+  }
+
+  /** Generates all texts of the call. */
+  async #write(model: TextModel): Promise<unknown> {
+    const { action } = this.#call;
+    const { isList, inputs, parameters } = this.#request;
+    const { signal } = this.#site;
     // A beam search gives its sequences at once; sampling gives one at a time.
     const isSearch = parameters.num_beams > 1;
     const times = isSearch ? 1 : parameters.num_return_sequences;
