@@ -14,6 +14,8 @@ export default defineConfig({
     ],
     exclude: [...(quick.test?.exclude ?? configDefaults.exclude), "src/kernels/**"],
     reporters: [],
+    // Stryker runs tests in threads, which take no flags of V8.
+    execArgv: [],
     testTimeout: 20_000,
   },
 });

@@ -54,7 +54,7 @@ export async function decodeText(
   };
   const request: DecodeRequest = {
     tokens: first.rows,
-    slot: 0,
+    slot: first.slots[0],
     position: first.position,
     sourceLength: first.sourceLength,
     count: limit,
@@ -91,7 +91,7 @@ export async function decodeText(
   return {
     sequences: [{ tokens, newText, finishReason, ...(stopString !== undefined && { stopString }) }],
     timings: timingsOf(
-      job.ids.length,
+      job.ids.length - first.cached,
       (firstAt - first.start) / 1000,
       (lastAt - firstAt) / 1000,
       tokens.length,

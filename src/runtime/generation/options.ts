@@ -54,6 +54,7 @@ export interface ResolvedGeneration {
   readonly stop: readonly string[];
   readonly ignoreEos: boolean;
   readonly returnFullText: boolean;
+  readonly cachePrompt: boolean;
   readonly sequence: readonly [number, number, number];
   /** Warnings of settings that have no effect, for GenerateResult.warnings. */
   readonly warnings: readonly string[];
@@ -121,6 +122,7 @@ const OPTION_NAMES: Readonly<Record<keyof GenerateOptions, true>> = {
   stop: true,
   ignoreEos: true,
   returnFullText: true,
+  cachePrompt: true,
   sequence: true,
   signal: true,
   onPrefill: true,
@@ -179,6 +181,7 @@ export function resolveGenerateOptions(
     stop: readStop(caller, "stop") ?? readStop(config, "stopStrings") ?? [],
     ignoreEos,
     returnFullText: readBoolean(caller, "returnFullText") ?? true,
+    cachePrompt: readBoolean(caller, "cachePrompt") ?? true,
     sequence: readSequence(caller),
     warnings: [
       ...ineffectiveOptions(options, sampling, beams.resolved),

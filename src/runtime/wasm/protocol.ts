@@ -1,4 +1,4 @@
-/** Messages between the main thread and the workers. All workers get the same commands, in the same order. */
+/** Messages between the main thread and the workers. All workers get the same commands, in the same order, and count them. */
 import type { PartialChecksums } from "../checkpoint/read-checksums.ts";
 import type { DecodeRequest } from "../backend.ts";
 import type { SerializedError } from "../posted-error.ts";
@@ -11,6 +11,8 @@ export interface WorkerData {
   plan: MemoryPlan;
   program: Program;
   control: SharedArrayBuffer;
+  /** The table of KvBlocks. */
+  blockTable: SharedArrayBuffer;
   spinMilliseconds: number;
   /** The compiled kernels. */
   module: WebAssembly.Module;
@@ -34,7 +36,10 @@ export interface RunCommand {
   trace?: Map<string, SharedArrayBuffer>;
 }
 
-/** A DecodeRequest without its callbacks, which stay on the main thread. */
+/**
+ * A DecodeRequest without its callbacks, which stay on the main thread. It is answered when the sequence has ended; until then
+ * the workers take other commands between steps.
+ */
 export interface DecodeCommand extends Omit<DecodeRequest, "onToken" | "onProgress"> {
   kind: "decode";
   /** A TokenChannel for `count` tokens. */
@@ -42,11 +47,24 @@ export interface DecodeCommand extends Omit<DecodeRequest, "onToken" | "onProgre
   profile: boolean;
 }
 
-/** Copies the first `length` positions of a slot to another. */
+/** Ends the decode of that number before its time; it is answered as cancelled. */
+export interface LeaveCommand {
+  kind: "leave";
+  decode: number;
+}
+
+/** Makes a slot the first `length` positions of another. */
 export interface ForkCommand {
   kind: "fork";
   from: number;
   to: number;
+  length: number;
+}
+
+/** Gives back the blocks of a slot that have no position before `length`. */
+export interface TruncateCommand {
+  kind: "truncate";
+  slot: number;
   length: number;
 }
 
@@ -78,7 +96,9 @@ export type Command =
   | LoadCommand
   | RunCommand
   | DecodeCommand
+  | LeaveCommand
   | ForkCommand
+  | TruncateCommand
   | SnapshotCommand
   | MeasureCommand;
 
@@ -95,8 +115,9 @@ export interface Reply {
   cacheFailure?: string;
   /** What was read of tensors that have checksums. */
   checksums?: PartialChecksums;
-  /** Bytes or operations of a measurement; it took `seconds`. */
+  /** Bytes or operations of a measurement. */
   amount?: number;
+  /** Seconds that a pass or a measurement took. */
   seconds?: number;
 }
 

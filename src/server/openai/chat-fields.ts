@@ -13,6 +13,7 @@ export const choiceFields = {
   frequency_penalty: ranges.frequency_penalty.optional(),
   presence_penalty: ranges.presence_penalty.optional(),
   ignore_eos: ranges.ignore_eos.optional(),
+  cache_prompt: ranges.cache_prompt.optional(),
   seed: ranges.seed.optional(),
 } as const;
 

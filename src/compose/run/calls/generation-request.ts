@@ -234,6 +234,7 @@ export function generateOptions(parameters: ResolvedParameters): GenerateOptions
     maxPromptTokens: parameters.max_input_length,
     stop: parameters.stop_sequences,
     ignoreEos: parameters.ignore_eos,
+    cachePrompt: parameters.cache_prompt,
   };
 }
 
