@@ -1,7 +1,18 @@
 /** Where the projections of a decoder like Llama's lie, when a checkpoint has not each as a module of its own, row by row. */
 import type { RowRange } from "../../../runtime/program.ts";
-import type { LlamaDecoderConfig } from "./llama-decoder.ts";
 import type { ModuleSource } from "./module-builder.ts";
+
+/** What of a decoder's configuration says where its projections lie. */
+interface ProjectionConfig {
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  intermediateSize: number;
+  usesRope: readonly boolean[];
+  rotaryDim?: number;
+  isInterleaved?: boolean;
+  fused?: readonly ("self_attn" | "mlp")[];
+}
 
 /**
  * The rows of a checkpoint's module that are a projection of a layer; undefined: its own module is, as it lies.
@@ -10,7 +21,7 @@ import type { ModuleSource } from "./module-builder.ts";
  * @param part the projection's name
  */
 export function projectionSource(
-  config: LlamaDecoderConfig,
+  config: ProjectionConfig,
   layer: number,
   name: string,
   part: string,
@@ -48,7 +59,7 @@ export function halvedRows(heads: number, headDim: number, rotaryDim: number): R
 
 /** The rows of a layer's fused modules that are one of its projections. */
 function fusedSource(
-  { heads, kvHeads, headDim, intermediateSize }: LlamaDecoderConfig,
+  { heads, kvHeads, headDim, intermediateSize }: ProjectionConfig,
   layer: string,
   part: string,
 ): ModuleSource {
