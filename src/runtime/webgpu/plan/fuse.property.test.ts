@@ -100,8 +100,15 @@ function opsOfStage(stage: Stage, form: Form, program: Program): Op[] {
     }
     case "positions":
       return [stage.positions];
-    case "norm":
-      return [stage.norm];
+    case "norm": {
+      const { norm, target, trace } = stage;
+      return target === undefined
+        ? [{ ...norm, trace }]
+        : [
+            { ...norm, output: "(0)" },
+            { role: "add", input: "(0)", target, trace },
+          ];
+    }
     case "attention":
       return [stage.attention];
     case "rope":
@@ -185,6 +192,8 @@ function opsOfProduct(stage: ProductStage, form: Form, program: Program): Op[] {
 function expectNoAlias(stage: Stage): void {
   if ("weights" in stage && "output" in stage) {
     expect(stage.output, stage.kind).not.toBe(stage.input);
+  } else if (stage.kind === "norm") {
+    expect(stage.target, stage.kind).not.toBe(stage.norm.input);
   }
 }
 

@@ -300,6 +300,24 @@ describe("a sum", () => {
   });
 });
 
+describe("a sum with a norm", () => {
+  const branch: Op = { ...norm, input: "a", output: "b" };
+  const add: Op = { role: "add", input: "b", target: "x", trace: "layer" };
+
+  test("is the norm's, which adds what it gives", () => {
+    const stages = fuseEntry(programOf([branch, add]), FORWARD, FUSE_ALL);
+    expect(stages).toMatchObject([{ kind: "norm", norm: branch, target: "x", trace: "layer" }]);
+  });
+
+  test.each<[string, Op[]]>([
+    ["a trace wants the norm", [{ ...branch, trace: "norm" }, add]],
+    ["something else reads the norm", [branch, add, linear("o", "b", "c")]],
+    ["the norm is of the target", [branch, { ...add, target: "a" }]],
+  ])("stays apart when %s", (_, ops) => {
+    expect(kinds(ops).slice(0, 2)).toEqual(["norm", "add"]);
+  });
+});
+
 describe("learned positions", () => {
   const embed: Op = { role: "embed", table: "q", scale: 2, output: "x" };
   const positions: Op = { role: "positions", table: "o", offset: 2, target: "x", trace: "embeddings" };

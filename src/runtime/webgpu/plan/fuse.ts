@@ -59,6 +59,7 @@ export function fuseEntry(program: Program, entry: string, rules: FuseRules): St
     fuseFree(gatedProducts(flow, i, rules));
     fuseFree(activatedProduct(flow, i));
     fuseFree(addedProduct(flow, i));
+    fuseFree(addedNorm(flow, i));
     fuseFree(embeddingWithPositions(flow, i, rules));
   }
   for (const i of flow.ops.keys()) {
@@ -247,6 +248,21 @@ function addedProduct(flow: Dataflow, i: number): Fusion | undefined {
     members: [product, i],
     stage: { kind: "linear", accumulate: true, ...stacked([linear]), output: target, trace },
   };
+}
+
+/** A norm of a branch that is added to a buffer. */
+function addedNorm(flow: Dataflow, i: number): Fusion | undefined {
+  const op = flow.ops[i];
+  const first = op.role === "add" ? onlyMadeFor(flow, i, op.input) : undefined;
+  const norm = opAt(flow, first);
+  if (op.role !== "add" || first === undefined || norm?.role !== "norm" || norm.trace !== undefined) {
+    return undefined;
+  }
+  const { target, trace } = op;
+  // A workgroup has a head of a row, and whatever it writes of the target, another may still read of its input.
+  return target === norm.input
+    ? undefined
+    : { members: [first, i], stage: { kind: "norm", norm, target, trace } };
 }
 
 /** An embedding and the learned positions that are added to it. */

@@ -28,7 +28,7 @@ export function lowerSingle(stage: SingleStage, lowering: Lowering): Dispatch[] 
     case "positions":
       return lowerPositions(stage, lowering);
     case "norm":
-      return traced([lowerNorm(stage.norm, lowering)], { ...stage, output: stage.norm.output }, lowering);
+      return lowerNormStage(stage, lowering);
     case "rope":
       return lowerRope(stage, lowering);
     case "append":
@@ -42,20 +42,31 @@ export function lowerSingle(stage: SingleStage, lowering: Lowering): Dispatch[] 
   }
 }
 
-export function lowerNorm(norm: NormOp, { program, layout, variants }: Lowering): Dispatch {
+function lowerNormStage({ norm, target, trace }: StageOf<"norm">, lowering: Lowering): Dispatch[] {
+  return traced([lowerNorm(norm, lowering, target)], { trace, output: target ?? norm.output }, lowering);
+}
+
+/** @param target the buffer that the result is added to; absent: it is the norm's output */
+export function lowerNorm(norm: NormOp, { program, layout, variants }: Lowering, target?: Name): Dispatch {
   const { heads = 1 } = norm;
   const columns = columnsOf(norm.input, program);
-  const shape = { kind: norm.kind, columns: columns / heads, heads, bias: norm.bias !== undefined };
+  const shape = {
+    kind: norm.kind,
+    columns: columns / heads,
+    heads,
+    bias: norm.bias !== undefined,
+    add: target !== undefined,
+  };
   return {
     spec: normKernel(shape, variants.norm),
-    buffers: [norm.input, "vectors", norm.output],
+    buffers: [norm.input, "vectors", target ?? norm.output],
     params: normParams({
       gain: layout.vectorOffset([norm.weight]),
       bias: layout.vectorOffset([norm.bias]),
       epsilon: norm.epsilon,
     }),
     workgroups: ({ rows }) => [rows, heads, 1],
-    bytes: ({ rows }) => rows * columns * 8,
+    bytes: ({ rows }) => rows * columns * (target === undefined ? 8 : 12),
   };
 }
 

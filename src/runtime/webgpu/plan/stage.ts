@@ -29,7 +29,8 @@ interface Projection {
 export type Stage =
   | { kind: "embed"; embed: EmbedOp; positions?: PositionsOp; output: Name; trace?: string }
   | { kind: "positions"; positions: PositionsOp; output: Name; trace?: string }
-  | { kind: "norm"; norm: NormOp; trace?: string }
+  /** A norm; with a target, what it gives is added to that instead of being its output. */
+  | { kind: "norm"; norm: NormOp; target?: Name; trace?: string }
   | ({ kind: "linear"; accumulate: boolean; activation?: Activation; trace?: string } & Projection)
   /** A gated linear unit: activation(gate · x) ⊙ (up · x) (Shazeer 2020). */
   | ({ kind: "glu"; activation: Activation; trace?: string } & Projection)
