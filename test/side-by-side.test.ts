@@ -1,4 +1,7 @@
-/** Decodes that run side by side on the CPU, in numbers: whoever comes and goes, each has the tokens that it has alone. */
+/**
+ * Decodes that run side by side on the CPU, in numbers: whoever comes and goes, and whatever is drafted, each has the tokens that it
+ * has alone.
+ */
 import { expect, test } from "vitest";
 import { GREEDY } from "../bench/harness/workload.ts";
 import type { DecodeRequest, Executable } from "../src/runtime/backend.ts";
@@ -23,7 +26,8 @@ function plan(random: () => number): Planned {
   const isPenalised = random() < 0.3;
   const length = [1, 2, 5, 20, 60][integer(5)];
   return {
-    prompt: Array.from({ length }, () => integer(512)),
+    // Few different tokens, so that what comes has often come before.
+    prompt: Array.from({ length }, () => integer(isPenalised ? 512 : 4)),
     change: {
       count: 1 + integer(CONTEXT - length),
       sampling: {
@@ -55,22 +59,23 @@ async function decode(
 }
 
 test.each([
-  ["smollm3-bf16", "none", 1],
-  ["smollm3-bf16", "int4", 2],
-  ["gpt2", "none", 3],
-] as const)("%s, quantization %s, threads %i", async (name, quantization, threads) => {
+  ["smollm3-bf16", "none", 1, undefined],
+  ["smollm3-bf16", "int4", 2, 3],
+  ["gpt2", "none", 3, 2],
+] as const)("%s, quantization %s, threads %i, drafts %s", async (name, quantization, threads, drafts) => {
   const random = randomSource(threads);
   const golden = await openGolden(name);
   const sequences = Array.from({ length: SLOTS }, () => plan(random));
   const executable = await loadGolden(
     golden,
-    { threads },
+    { threads, drafts },
     { contextLength: CONTEXT, slots: SLOTS, quantization },
   );
   try {
     const alone: number[][] = [];
     for (const sequence of sequences) {
-      alone.push(await decode(executable, 0, sequence));
+      const change = { ...sequence.change, promptLookup: false };
+      alone.push(await decode(executable, 0, { ...sequence, change }));
     }
     // Each begins when the one before has had some tokens; one that ended earlier brings the next at its end.
     const running: Promise<number[]>[] = [];

@@ -18,6 +18,8 @@ export interface WorkerData {
   module: WebAssembly.Module;
   /** How quantised weights are multiplied (`Worker`). */
   integerDot: number | undefined;
+  /** How many tokens are drafted (`Worker`). */
+  drafts: number | undefined;
   /** Name of the broadcast channel on which the workers hand each other memories. */
   channel: string;
 }
