@@ -145,6 +145,8 @@ export interface DecodeProfile {
   wallSeconds: number;
   /** Seconds that the worker (or queue) that computed longest spent in kernels within that time. */
   kernelSeconds: number;
+  /** Passes within that time, where the device tells: fewer than tokens where drafted ones were right. */
+  passes?: number;
 }
 
 export interface MemoryUse {

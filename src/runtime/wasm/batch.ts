@@ -26,8 +26,9 @@ interface Running {
   /** The token that the next pass reads, and its position. */
   token: number;
   position: number;
-  /** Tokens chosen so far. */
+  /** Tokens chosen so far, and passes that they took after the first. */
   count: number;
+  passes: number;
   /** When the first token was chosen, in milliseconds, and the kernels' seconds until then. */
   start: number;
   kernelSeconds: number;
@@ -89,6 +90,7 @@ export class Batch {
       token: tokens[rows - 1],
       position: position + rows - 1,
       count: 0,
+      passes: -1,
       start: 0,
       kernelSeconds: 0,
     };
@@ -105,6 +107,7 @@ export class Batch {
       runSteps(stepsFor(this.#entry, context, this.#worker.plan), context, this.#worker.clock);
       const row = { sequence, token: sequence.token, position: sequence.position, isDraft: false };
       const [chosen] = this.#choose([row], [rows - 1], context, false);
+      sequence.passes++;
       if (!this.#goesOn(sequence, chosen)) {
         return;
       }
@@ -192,6 +195,7 @@ export class Batch {
   #takeChosen(rows: readonly StepRow[], chosen: readonly Chosen[]): boolean {
     const [{ sequence }] = rows;
     const { lookup, choice } = sequence;
+    sequence.passes++;
     const [guess] = lookup?.draft(1) ?? [];
     if (guess !== undefined) {
       this.#pace.saw(guess === chosen[0].token);
@@ -248,7 +252,8 @@ export class Batch {
     }
     if (sequence.count === request.count || eos.has(token)) {
       const wallSeconds = (performance.now() - sequence.start) / 1000;
-      this.#end(command, { reply: { wallSeconds, kernelSeconds: clock.seconds - sequence.kernelSeconds } });
+      const kernelSeconds = clock.seconds - sequence.kernelSeconds;
+      this.#end(command, { reply: { wallSeconds, kernelSeconds, passes: sequence.passes } });
       return false;
     }
     lookup?.add(token);

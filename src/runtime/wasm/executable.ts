@@ -237,6 +237,7 @@ export class WasmExecutable implements Executable {
       return {
         wallSeconds: replies[0]?.wallSeconds ?? 0,
         kernelSeconds: Math.max(0, ...replies.map((reply) => reply.kernelSeconds ?? 0)),
+        passes: replies[0]?.passes,
       };
     } finally {
       hasEnded = true;
