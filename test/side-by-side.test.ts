@@ -1,4 +1,7 @@
-/** Decodes that run side by side on the CPU, in numbers: whoever comes and goes, each has the tokens that it has alone. */
+/**
+ * Decodes that run side by side on the CPU, in numbers: whoever comes and goes, and whatever is drafted, each has the tokens that it
+ * has alone.
+ */
 import { expect, test } from "vitest";
 import { GREEDY } from "../bench/harness/workload.ts";
 import type { DecodeRequest, Executable } from "../src/runtime/backend.ts";
@@ -6,7 +9,7 @@ import { greedyRequest, loadGolden, openGolden } from "./support/golden.ts";
 import { randomSource } from "./support/numbers.ts";
 
 const SLOTS = 70; // more than one pass has rows for
-const CONTEXT = 130;
+const CONTEXT = 128; // whole blocks: a row behind its end would be another sequence's
 
 /** A sequence, and how many tokens another one has when it begins. */
 interface Planned {
@@ -20,16 +23,18 @@ interface Planned {
 function plan(random: () => number): Planned {
   const integer = (below: number): number => Math.floor(random() * below);
   const isDrawn = random() < 0.4;
-  const isPenalised = random() < 0.3;
+  const isPenalised = random() < 0.4;
+  const isFull = random() < 0.3;
   const length = [1, 2, 5, 20, 60][integer(5)];
   return {
-    prompt: Array.from({ length }, () => integer(512)),
+    // Few different tokens, so that what comes has often come before.
+    prompt: Array.from({ length }, () => integer(4)),
     change: {
-      count: 1 + integer(CONTEXT - length),
+      count: isFull ? CONTEXT - length + 1 : 1 + integer(CONTEXT - length),
       sampling: {
         ...GREEDY,
         ...(isDrawn ? { doSample: true, temperature: 1.5, topK: integer(2) * 40, seed: integer(1000) } : {}),
-        ...(isPenalised ? { repetitionPenalty: 1.3 } : {}),
+        ...(isPenalised ? { repetitionPenalty: 1.05 } : {}),
       },
       eosTokenIds: random() < 0.3 ? [integer(512), integer(512), integer(512)] : [],
     },
@@ -55,22 +60,23 @@ async function decode(
 }
 
 test.each([
-  ["smollm3-bf16", "none", 1],
-  ["smollm3-bf16", "int4", 2],
-  ["gpt2", "none", 3],
-] as const)("%s, quantization %s, threads %i", async (name, quantization, threads) => {
+  ["smollm3-bf16", "none", 1, undefined],
+  ["smollm3-bf16", "int4", 2, 3],
+  ["gpt2", "none", 3, 2],
+] as const)("%s, quantization %s, threads %i, drafts %s", async (name, quantization, threads, drafts) => {
   const random = randomSource(threads);
   const golden = await openGolden(name);
   const sequences = Array.from({ length: SLOTS }, () => plan(random));
   const executable = await loadGolden(
     golden,
-    { threads },
+    { threads, drafts },
     { contextLength: CONTEXT, slots: SLOTS, quantization },
   );
   try {
     const alone: number[][] = [];
     for (const sequence of sequences) {
-      alone.push(await decode(executable, 0, sequence));
+      const change = { ...sequence.change, promptLookup: false };
+      alone.push(await decode(executable, 0, { ...sequence, change }));
     }
     // Each begins when the one before has had some tokens; one that ended earlier brings the next at its end.
     const running: Promise<number[]>[] = [];
@@ -101,6 +107,22 @@ test.each([
       expect(await running[slot], `sequence ${slot}`).toEqual(alone[slot]);
     }
     expect(most).toBeGreaterThan(4);
+  } finally {
+    await executable.dispose();
+  }
+});
+
+test("drafts that are right save passes, also those from what was written; without them each token takes one", async () => {
+  const golden = await openGolden("smollm3-bf16");
+  const executable = await loadGolden(golden, { threads: 2, drafts: 3 }, { contextLength: CONTEXT });
+  try {
+    const passes = async (change: Partial<DecodeRequest>): Promise<number | undefined> => {
+      // The text of this model repeats itself, and its prompt has nothing of it.
+      const request = greedyRequest([7], 100, () => true);
+      return (await executable.decode({ ...request, ...change })).passes;
+    };
+    expect(await passes({ promptLookup: false })).toBe(99);
+    expect(await passes({})).toBeLessThan(90);
   } finally {
     await executable.dispose();
   }

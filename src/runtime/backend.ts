@@ -128,6 +128,11 @@ export interface DecodeRequest {
   minNewTokens: number;
   /** Words 1..3 of the random generator's counter. */
   sequence: readonly [number, number, number];
+  /**
+   * Whether tokens may be drafted from `history` and what follows it, where the device gains by that; it changes no token.
+   * Default true.
+   */
+  promptLookup?: boolean;
   /** Called as in a Pass, until the first token. */
   onProgress?: (fraction: number) => void;
   /** Called in order, on the calling thread. Returning false ends the decode; later tokens are discarded. */
@@ -140,6 +145,8 @@ export interface DecodeProfile {
   wallSeconds: number;
   /** Seconds that the worker (or queue) that computed longest spent in kernels within that time. */
   kernelSeconds: number;
+  /** Passes within that time, where the device tells: fewer than tokens where drafted ones were right. */
+  passes?: number;
 }
 
 export interface MemoryUse {

@@ -41,6 +41,7 @@ const keys: Partial<Record<LibraryName, string>> = {
   stop: "stop_sequences",
   ignoreEos: "ignore_eos",
   cachePrompt: "cache_prompt",
+  promptLookup: "prompt_lookup",
   maxConcurrency: "max_concurrent_count",
   returnFullText: "return_full_text",
   template: "chat_template",

@@ -49,6 +49,7 @@ export const generationParameters = {
   ignore_eos: flag.describe("true or false"),
   seed: z.int().min(0).describe(`an integer in 0 .. ${Number.MAX_SAFE_INTEGER}`),
   cache_prompt: flag.describe("true or false"),
+  prompt_lookup: flag.describe("true or false"),
   batch_size: count.describe("an integer >= 1"),
   streaming: flag.describe("true or false"),
   return_full_text: flag.describe("true or false"),

@@ -64,6 +64,7 @@ export async function decodeText(
     eosTokenIds,
     minNewTokens,
     sequence: settings.sequence,
+    promptLookup: settings.promptLookup,
     onProgress: first.onProgress,
     onToken,
   };

@@ -55,6 +55,7 @@ export interface ResolvedGeneration {
   readonly ignoreEos: boolean;
   readonly returnFullText: boolean;
   readonly cachePrompt: boolean;
+  readonly promptLookup: boolean;
   readonly sequence: readonly [number, number, number];
   /** Warnings of settings that have no effect, for GenerateResult.warnings. */
   readonly warnings: readonly string[];
@@ -123,6 +124,7 @@ const OPTION_NAMES: Readonly<Record<keyof GenerateOptions, true>> = {
   ignoreEos: true,
   returnFullText: true,
   cachePrompt: true,
+  promptLookup: true,
   sequence: true,
   signal: true,
   onPrefill: true,
@@ -182,6 +184,7 @@ export function resolveGenerateOptions(
     ignoreEos,
     returnFullText: readBoolean(caller, "returnFullText") ?? true,
     cachePrompt: readBoolean(caller, "cachePrompt") ?? true,
+    promptLookup: readBoolean(caller, "promptLookup") ?? true,
     sequence: readSequence(caller),
     warnings: [
       ...ineffectiveOptions(options, sampling, beams.resolved),

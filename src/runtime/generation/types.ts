@@ -81,6 +81,11 @@ export interface GenerateOptions extends SamplingOptions {
    * read.
    */
   cachePrompt?: boolean;
+  /**
+   * Whether tokens may be drafted from the prompt and the text so far, which the CPU does where it measures that it gains by it:
+   * drafts that are right save passes over the weights, and no text is changed by them. Default true.
+   */
+  promptLookup?: boolean;
   /** Words 1..3 of the random generator's counter: which sequence of a larger job this is. Default [0, 0, 0]. */
   sequence?: readonly [number, number, number];
   signal?: AbortSignal;

@@ -47,6 +47,8 @@ export interface WasmOptions {
   maxRows?: number;
   /** Upper bound on one WebAssembly memory, in bytes; for tests. */
   bankLimit?: number;
+  /** Tokens that each decoded sequence drafts; for tests. Default: as many as gain. */
+  drafts?: number;
 }
 
 export class WasmBackend implements Backend {
@@ -142,6 +144,7 @@ export class WasmBackend implements Backend {
       device,
       kernelBuild,
       integerDot,
+      drafts: this.#options.drafts,
       cacheSource,
     });
   }
@@ -192,6 +195,7 @@ interface PreparationParts {
   readonly device: DeviceInfo;
   readonly kernelBuild: KernelBuild;
   readonly integerDot: number | undefined;
+  readonly drafts: number | undefined;
   readonly cacheSource: CacheSource | undefined;
 }
 
@@ -242,13 +246,14 @@ export class WasmPreparation implements Preparation {
     length: Promise<number> | undefined,
     hooks: LoadHooks,
   ): Promise<WasmExecutable> {
-    const { program, device, kernelBuild, integerDot, cacheSource } = this.#parts;
+    const { program, device, kernelBuild, integerDot, drafts, cacheSource } = this.#parts;
     const executable = new WasmExecutable(program, {
       plan,
       device,
       memory: this.#memoryOf(plan),
       kernelBuild,
       integerDot,
+      drafts,
       cacheSource,
     });
     try {

@@ -22,13 +22,18 @@ export interface Choice {
 /** A choice of a token for the row of a pass. */
 export interface RowChoice {
   choice: Choice;
+  /**
+   * The drafted token that the row reads. It is worth a choice when the row before, of the same sequence, has chosen that token.
+   * Absent: the row reads what was chosen before.
+   */
+  drafted?: number;
   /** Row of the pass whose logits choose. */
   row: number;
   /** Position of the token that is chosen. */
   position: number;
 }
 
-/** A chosen token; -1 where none could be. */
+/** A chosen token; -1 where none could be, or none was wanted: a draft before it was wrong. */
 export interface Chosen {
   token: number;
   /** Why there is none; known to the worker that reports it. */
@@ -109,11 +114,20 @@ function choosePart(
     }
   });
   meet(worker, context);
-  const errors = rows.map(({ choice: { sampler }, position }, i) =>
-    sampler === undefined
-      ? undefined
-      : sample(control, logitRow(worker, logits, vocabSize, i), sampler, position, from + i),
-  );
+  const errors = rows.map(({ choice: { sampler }, position, drafted }, i) => {
+    if (sampler === undefined) {
+      return undefined;
+    }
+    if (drafted !== undefined) {
+      const before = control.tokenOf(from + i - 1);
+      if (before !== drafted) {
+        control.setToken(from + i, -1);
+        return undefined;
+      }
+      sampler.accept(before);
+    }
+    return sample(control, logitRow(worker, logits, vocabSize, i), sampler, position, from + i);
+  });
   if (threads > 1 && rows.some(({ choice }) => choice.owner !== undefined)) {
     meet(worker, context);
   }

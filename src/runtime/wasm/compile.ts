@@ -83,12 +83,12 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
 }
 
 /**
- * The steps of a pass, without logits. Few rows, or rows that are all of different sequences, each walk over their own blocks,
- * as long as there is room for the partial states of all of them.
+ * The steps of a pass, without logits. Few rows, rows that are all of different sequences, and those of a decode's step, each walk
+ * over their own blocks, as long as there is room for the partial states of all of them.
  */
 export function stepsFor(
   { few, many }: CompiledEntry,
-  { rows, slots, positions, sourceLength }: PassContext,
+  { command, rows, slots, positions, sourceLength }: PassContext,
   { partialBlocks }: MemoryPlan,
 ): readonly Step[] {
   if (rows <= SPLIT_KV_ROWS) {
@@ -98,7 +98,8 @@ export function stepsFor(
   for (let r = 0; r < rows; r++) {
     blocks += Math.ceil(Math.max(positions[r] + 1, sourceLength) / KV_BLOCK);
   }
-  return blocks <= partialBlocks && new Set(slots).size === rows ? few : many;
+  const areFew = command === NO_COMMAND || new Set(slots).size === rows;
+  return blocks <= partialBlocks && areFew ? few : many;
 }
 
 function bind(

@@ -19,8 +19,11 @@ const PROGRESS = 6;
 const LOADED = 8;
 /** What POSTED was at the last barrier, so that all agree. */
 const AGREED = 7;
+/** Tokens that each sequence drafts: as the leader has it, and as it was at the last barrier. */
+const DRAFTS = 10;
+const AGREED_DRAFTS = 11;
 /** Start of the numbers of commands to cancel, each at its remainder: several may be on their way. */
-const CANCELS = 10;
+const CANCELS = 12;
 const CANCEL_WORDS = 64;
 /** Start of a word a worker: how many of its tasks were taken. */
 const PER_WORKER = CANCELS + CANCEL_WORDS;
@@ -97,6 +100,7 @@ export class Control {
         Atomics.store(words, PER_WORKER + worker, 0);
       }
       Atomics.store(words, AGREED, Atomics.load(words, POSTED));
+      Atomics.store(words, AGREED_DRAFTS, Atomics.load(words, DRAFTS));
       if (this.#isCancelled(command)) {
         Atomics.store(words, CANCELLED, command);
       }
@@ -178,6 +182,16 @@ export class Control {
   /** A command that every worker has been sent; all workers see the same one between two barriers. */
   get agreed(): number {
     return Atomics.load(this.#words, this.#options.threads === 1 ? POSTED : AGREED);
+  }
+
+  /** Tokens that each sequence drafts, by the leader. */
+  set drafts(count: number) {
+    Atomics.store(this.#words, DRAFTS, count);
+  }
+
+  /** The same for all workers between two barriers. */
+  get agreedDrafts(): number {
+    return Atomics.load(this.#words, this.#options.threads === 1 ? DRAFTS : AGREED_DRAFTS);
   }
 
   /** The token that a worker has sampled for a choice, -1 where it could not; others read it after a barrier. */

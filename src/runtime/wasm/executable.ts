@@ -33,6 +33,8 @@ export interface WasmPlan {
   readonly memory: MemoryUse;
   readonly kernelBuild: KernelBuild;
   readonly integerDot: number | undefined;
+  /** Tokens that each sequence drafts; undefined: as many as gain. */
+  readonly drafts: number | undefined;
   /** What the quantised weights are made from, where they are kept. */
   readonly cacheSource: CacheSource | undefined;
 }
@@ -54,13 +56,13 @@ export class WasmExecutable implements Executable {
   #lastSnapshot = 0;
 
   constructor(program: Program, parts: WasmPlan) {
-    const { plan, device, kernelBuild, integerDot } = parts;
+    const { plan, device, kernelBuild, integerDot, drafts } = parts;
     this.device = device;
     this.maxRows = plan.maxRows;
     this.#plan = parts;
     this.#program = program;
     this.#limits = { program, ...plan };
-    this.#workers = new WorkerGroup(program, plan, { module: kernelModule(kernelBuild), integerDot });
+    this.#workers = new WorkerGroup(program, plan, { module: kernelModule(kernelBuild), integerDot, drafts });
     this.slots = plan.slots;
     this.kv = { unit: KV_BLOCK * plan.threads, units: plan.poolBlocks };
     this.#sequences = new SlotSequences(plan.slots, this.kv, {
@@ -235,6 +237,7 @@ export class WasmExecutable implements Executable {
       return {
         wallSeconds: replies[0]?.wallSeconds ?? 0,
         kernelSeconds: Math.max(0, ...replies.map((reply) => reply.kernelSeconds ?? 0)),
+        passes: replies[0]?.passes,
       };
     } finally {
       hasEnded = true;

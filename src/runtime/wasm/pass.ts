@@ -20,6 +20,8 @@ export interface Worker {
    * activations stay f32.
    */
   integerDot: number | undefined;
+  /** Tokens that each sequence drafts; undefined: as many as gain. */
+  drafts: number | undefined;
   /** Where its blocks of the KV cache lie. */
   blocks: KvBlocks;
   control: Control;

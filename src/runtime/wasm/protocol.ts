@@ -18,6 +18,8 @@ export interface WorkerData {
   module: WebAssembly.Module;
   /** How quantised weights are multiplied (`Worker`). */
   integerDot: number | undefined;
+  /** How many tokens are drafted (`Worker`). */
+  drafts: number | undefined;
   /** Name of the broadcast channel on which the workers hand each other memories. */
   channel: string;
 }
@@ -109,6 +111,8 @@ export interface Reply {
   /** Seconds of a decode and, of these, in kernels. */
   wallSeconds?: number;
   kernelSeconds?: number;
+  /** Passes of a decode after its first token. */
+  passes?: number;
   /** Sums of the matrices that were read from the cache, or written into it. */
   sums?: PartialSums;
   /** Why the cache could not be read (then nothing was loaded) or written. */

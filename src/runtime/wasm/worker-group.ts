@@ -32,7 +32,7 @@ export interface Started {
 }
 
 /** What workers compute with. */
-export type WorkerKernels = Pick<WorkerData, "module" | "integerDot">;
+export type WorkerKernels = Pick<WorkerData, "module" | "integerDot" | "drafts">;
 
 export class WorkerGroup {
   readonly control: Control;
@@ -45,7 +45,7 @@ export class WorkerGroup {
   readonly #lost = Promise.withResolvers<ModelComposeError>();
   #disposed: Promise<void> | undefined;
 
-  constructor(program: Program, plan: MemoryPlan, { module, integerDot }: WorkerKernels) {
+  constructor(program: Program, plan: MemoryPlan, { module, integerDot, drafts }: WorkerKernels) {
     const control = createControl(plan.threads);
     const spinMilliseconds = plan.threads > availableCores() ? 0 : SPIN_MILLISECONDS;
     this.control = new Control(control, { threads: plan.threads, spinMilliseconds });
@@ -62,6 +62,7 @@ export class WorkerGroup {
         spinMilliseconds,
         module,
         integerDot,
+        drafts,
         channel,
       };
       const worker = startWorker(url, { name: `model-compose wasm ${index}`, data });

@@ -34,6 +34,7 @@ const {
   spinMilliseconds,
   module,
   integerDot,
+  drafts,
   channel,
 } = data as WorkerData;
 const control = new Control(controlBuffer, { threads: plan.threads, spinMilliseconds });
@@ -93,6 +94,7 @@ async function meetPeers(): Promise<Worker> {
     all,
     kernelsOf,
     integerDot,
+    drafts,
     blocks: new KvBlocks({
       plan,
       index,

@@ -14,6 +14,7 @@ export const choiceFields = {
   presence_penalty: ranges.presence_penalty.optional(),
   ignore_eos: ranges.ignore_eos.optional(),
   cache_prompt: ranges.cache_prompt.optional(),
+  prompt_lookup: ranges.prompt_lookup.optional(),
   seed: ranges.seed.optional(),
 } as const;
 

@@ -43,6 +43,7 @@ export const parametersOfFields: Readonly<Record<string, GenerationParameterName
   logit_bias: "logit_bias",
   ignore_eos: "ignore_eos",
   cache_prompt: "cache_prompt",
+  prompt_lookup: "prompt_lookup",
   seed: "seed",
   stop: "stop_sequences",
   n: "num_return_sequences",

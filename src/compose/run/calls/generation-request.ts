@@ -235,6 +235,7 @@ export function generateOptions(parameters: ResolvedParameters): GenerateOptions
     stop: parameters.stop_sequences,
     ignoreEos: parameters.ignore_eos,
     cachePrompt: parameters.cache_prompt,
+    promptLookup: parameters.prompt_lookup,
   };
 }
 
