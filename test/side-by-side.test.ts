@@ -7,6 +7,7 @@ import { GREEDY } from "../bench/harness/workload.ts";
 import type { DecodeRequest, Executable } from "../src/runtime/backend.ts";
 import { greedyRequest, loadGolden, openGolden } from "./support/golden.ts";
 import { randomSource } from "./support/numbers.ts";
+import { sequenceRules } from "./support/rules.ts";
 
 const SLOTS = 70; // more than one pass has rows for
 const CONTEXT = 128; // whole blocks: a row behind its end would be another sequence's
@@ -36,6 +37,11 @@ function plan(random: () => number): Planned {
         ...(isDrawn ? { doSample: true, temperature: 1.5, topK: integer(2) * 40, seed: integer(1000) } : {}),
         ...(isPenalised ? { repetitionPenalty: 1.05 } : {}),
       },
+      // What counts the tokens that were drafted, too.
+      ...(random() < 0.3 && {
+        rules: sequenceRules({ noRepeatNgramSize: 3 + integer(3) }),
+        minNewTokens: integer(30),
+      }),
       eosTokenIds: random() < 0.3 ? [integer(512), integer(512), integer(512)] : [],
     },
     leaveAfter: random() < 0.2 ? 1 + integer(20) : Infinity,
