@@ -97,7 +97,7 @@ export class Generator {
     const work = isSearch ? searchText : decodeText;
     const { sequences, timings } = await work(this.#parts, job, first, sink, signal);
 
-    const [{ tokens, newText, finishReason, stopString }] = sequences;
+    const [{ tokens, newText, finishReason, stopString, logprobs }] = sequences;
     const isSeq2seq = this.#parts.decoderStartTokenId !== undefined;
     const prefix = settings.returnFullText && !isSeq2seq ? (job.promptText ?? "") : "";
     const found = sequences.map((sequence) => ({ ...sequence, text: prefix + sequence.newText }));
@@ -107,6 +107,7 @@ export class Generator {
       tokens,
       finishReason,
       ...(stopString !== undefined && { stopString }),
+      ...(logprobs !== undefined && { logprobs }),
       ...(isSearch ? { sequences: found as BeamSequence[] } : {}),
       usage: {
         promptTokens: ids.length,

@@ -35,6 +35,8 @@ export type Form =
 
 /** The most expressions that there may be while a grammar is compiled: some seconds, some hundred megabytes. */
 const MOST_EXPRESSIONS = 1_000_000;
+/** The most steps that compiling a grammar takes, and again each mask: about a second. */
+export const MOST_STEPS = 2_000_000;
 
 /** A text of a grammar whose automaton became too large. */
 export const tooComplex = (): ModelComposeError =>
@@ -52,6 +54,8 @@ export class Expressions {
   readonly empty: Expression;
   /** Every text. */
   readonly anything: Expression;
+  /** How many steps may still be made: what bounds the time of compiling, and of a mask. */
+  steps = MOST_STEPS;
   readonly #byKey = new Map<string, Expression>();
   readonly #sets = new Map<string, ByteSet>();
   readonly #bodies: (Expression | (() => Expression))[] = [];
@@ -282,6 +286,7 @@ export class Expressions {
     if (round.dead.has(expression) || round.open.has(expression)) {
       return false;
     }
+    this.#spend();
     round.open.add(expression);
     const isLive = expression.nullable || this.#hasText(expression, round);
     round.open.delete(expression);
@@ -359,7 +364,14 @@ export class Expressions {
     return this.#classes.byteOf;
   }
 
+  #spend(): void {
+    if (this.steps-- <= 0) {
+      throw tooComplex();
+    }
+  }
+
   #derive({ form }: Expression, byte: number): Expression {
+    this.#spend();
     const by = (of: Expression): Expression => this.derivative(of, byte);
     switch (form.kind) {
       case "nothing":
@@ -421,6 +433,7 @@ export class Expressions {
   }
 
   #make(key: string, form: Form, nullable: boolean): Expression {
+    this.#spend();
     const known = this.#byKey.get(key);
     if (known !== undefined) {
       return known;

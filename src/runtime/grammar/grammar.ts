@@ -3,9 +3,8 @@ import { ModelComposeError } from "../../base/errors.ts";
 import { PlainAlphabet } from "./characters.ts";
 import { Expressions, type Expression } from "./expressions.ts";
 import { PatternError, patternExpression } from "./pattern.ts";
-import { wrongKeyword } from "./schema/place.ts";
+import { unsupportedKeyword, wrongKeyword } from "./schema/place.ts";
 import { SchemaReader } from "./schema/read-schema.ts";
-import { unsupportedKeyword } from "./schema/place.ts";
 import { ShapeWriter } from "./schema/write-shape.ts";
 
 /** A text that is asked for. */
@@ -13,6 +12,9 @@ export type Constraint =
   | { readonly kind: "json"; readonly schema: unknown }
   | { readonly kind: "regex"; readonly pattern: string }
   | { readonly kind: "choice"; readonly texts: readonly string[] };
+
+/** Equal texts are equal constraints. */
+export const compiledKey = (constraint: Constraint): string => JSON.stringify(constraint);
 
 /** An automaton: its expressions, and the one that stands for the whole text. */
 export interface Automaton {
@@ -33,7 +35,7 @@ const MOST_CHARACTERS = 2_000_000;
  */
 export function compileConstraint(constraint: Constraint): Automaton {
   const expressions = new Expressions();
-  if (JSON.stringify(constraint).length > MOST_CHARACTERS) {
+  if (compiledKey(constraint).length > MOST_CHARACTERS) {
     throw new ModelComposeError("unsupported", "The grammar of the text is longer than two million characters.", {
       remedy: "Make it smaller.",
     });

@@ -1,6 +1,6 @@
 /** The schemas of which a value matches one at least where it does not match another schema. */
 import { isJsonObject } from "../../../base/json.ts";
-import { memberOf, unsupportedKeyword, type SchemaAt } from "./place.ts";
+import { madeSchema, memberOf, unsupportedKeyword, type SchemaAt } from "./place.ts";
 import type { ReferenceTable } from "./references.ts";
 import { anyNumber, anyString, anyValue, type Alternative, type Shape } from "./shape.ts";
 
@@ -39,8 +39,7 @@ export function negationOf(at: SchemaAt, references: ReferenceTable): Negation {
   const schemas: SchemaAt[] = [];
   const shape: Alternative[] = [];
   for (const [keyword, value] of Object.entries(schema)) {
-    const add = (made: unknown, name = ""): void =>
-      void schemas.push({ schema: made, pointer: `${pointer}~not ${keyword}${name}` });
+    const add = (made: unknown): void => void schemas.push(madeSchema(made, `${pointer}/${keyword}`));
     switch (keyword) {
       case "type": {
         const types = [value].flat();
@@ -55,13 +54,13 @@ export function negationOf(at: SchemaAt, references: ReferenceTable): Negation {
         break;
       case "enum": {
         const values = value as unknown[];
-        const others = values.filter((each) => typeof each === "object" && each !== null);
+        const others = values.filter((each): each is object => typeof each === "object" && each !== null);
         if (others.length === 0) {
           shape.push(allBut(values));
         } else {
-          const scalars = values.filter((each) => !others.includes(each));
+          const scalars = values.filter((each) => !others.includes(each as object));
           const but = scalars.length === 0 ? [] : [{ not: { enum: scalars } }];
-          add({ allOf: [...but, ...others.map((each) => ({ anyOf: otherThan(each as object) }))] });
+          add({ allOf: [...but, ...others.map((each) => ({ anyOf: otherThan(each) }))] });
         }
         break;
       }
@@ -75,8 +74,8 @@ export function negationOf(at: SchemaAt, references: ReferenceTable): Negation {
         const parts = value as unknown[];
         add({ allOf: parts.map((part) => ({ not: part })) });
         parts.forEach((a, i) => {
-          parts.slice(i + 1).forEach((b, j) => {
-            add({ allOf: [a, b] }, `${i},${j}`);
+          parts.slice(i + 1).forEach((b) => {
+            add({ allOf: [a, b] });
           });
         });
         break;
@@ -98,13 +97,13 @@ export function negationOf(at: SchemaAt, references: ReferenceTable): Negation {
         break;
       case "required":
         for (const name of value as string[]) {
-          add({ type: "object", properties: { [name]: false } }, name);
+          add({ type: "object", properties: { [name]: false } });
         }
         break;
       case "properties":
         for (const name of Object.keys(value as object)) {
           const not = { not: memberOf(at, "properties", name).schema };
-          add({ type: "object", required: [name], properties: { [name]: not } }, name);
+          add({ type: "object", required: [name], properties: { [name]: not } });
         }
         break;
       case "pattern":
@@ -140,8 +139,8 @@ export function negationOf(at: SchemaAt, references: ReferenceTable): Negation {
         schemas.push(memberOf(at, "not"));
         break;
       case "allOf":
-        for (const [i, part] of (value as unknown[]).entries()) {
-          add({ not: part }, String(i));
+        for (const part of value as unknown[]) {
+          add({ not: part });
         }
         break;
       case "anyOf":

@@ -5,19 +5,28 @@ import { describeJson } from "../../../base/json.ts";
 /** A schema and where it stands. */
 export interface SchemaAt {
   readonly schema: unknown;
-  /** A JSON pointer, perhaps with what was made of the schema there; equal ones mean equal schemas. */
+  /** A JSON pointer, perhaps with what was made of the schema there. */
   readonly pointer: string;
+  /** What is equal for equal schemas only; absent: the pointer is. */
+  readonly key?: string;
 }
 
+export const keyOf = ({ key, pointer }: SchemaAt): string => key ?? pointer;
+
+/** A schema that was made of others; it may hold references, which are the document's. */
+export const madeSchema = (schema: unknown, pointer: string): SchemaAt => ({
+  schema,
+  pointer,
+  key: `made ${JSON.stringify(schema)}`,
+});
+
 /** The schema at a member of a schema. */
-export const memberOf = ({ schema, pointer }: SchemaAt, ...keys: readonly (string | number)[]): SchemaAt =>
-  keys.reduce<SchemaAt>(
-    (at, key) => ({
-      schema: (at.schema as Readonly<Record<string, unknown>>)[key],
-      pointer: `${at.pointer}/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`,
-    }),
-    { schema, pointer },
-  );
+export const memberOf = (from: SchemaAt, ...names: readonly (string | number)[]): SchemaAt =>
+  names.reduce<SchemaAt>((at, name) => {
+    const schema = (at.schema as Readonly<Record<string, unknown>>)[name];
+    const pointer = `${at.pointer}/${String(name).replaceAll("~", "~0").replaceAll("/", "~1")}`;
+    return at.key === undefined ? { schema, pointer } : madeSchema(schema, pointer);
+  }, from);
 
 const shown = (pointer: string): string => (pointer === "" ? "the root" : `"${clip(pointer)}"`);
 

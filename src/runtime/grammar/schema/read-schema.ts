@@ -1,8 +1,9 @@
 /** Reads JSON schemas (draft 2020-12, and what older drafts wrote differently) as shapes. */
 import { isJsonObject } from "../../../base/json.ts";
 import { formatPatterns, refusedFormats } from "../formats.ts";
+import { tooComplex } from "../expressions.ts";
 import { negationOf } from "./negation.ts";
-import { memberOf, unsupportedKeyword, wrongKeyword, type SchemaAt } from "./place.ts";
+import { keyOf, madeSchema, memberOf, unsupportedKeyword, wrongKeyword, type SchemaAt } from "./place.ts";
 import { ReferenceTable } from "./references.ts";
 import {
   anyArray,
@@ -17,7 +18,10 @@ import {
 } from "./shape.ts";
 
 /** Alternatives beyond this are refused: every combination of those of several keywords is one. */
-const MOST_ALTERNATIVES = 400;
+const MOST_ALTERNATIVES = 4000;
+
+/** Schemas that are read, one as often as it stands in a combination. */
+const MOST_READS = 50_000;
 
 /** Keywords that only say something about a schema, or hold schemas that others refer to. */
 const ANNOTATIONS: ReadonlySet<string> = new Set([
@@ -64,6 +68,7 @@ export class SchemaReader {
   /** Pairs that are to be shown to have no value in common. */
   readonly exclusive: Exclusive[] = [];
   readonly #references: ReferenceTable;
+  #reads = 0;
   readonly #open = new Set<string>();
 
   constructor(root: unknown) {
@@ -90,10 +95,15 @@ export class SchemaReader {
     if (!isJsonObject(schema)) {
       throw wrongKeyword(pointer, "schema", "an object or a boolean", schema);
     }
-    if (this.#open.has(pointer)) {
+    const key = keyOf(at);
+    this.#reads++;
+    if (this.#reads > MOST_READS) {
+      throw tooComplex();
+    }
+    if (this.#open.has(key)) {
       throw unsupportedKeyword(pointer, "$ref", "the schema refers to itself with nothing in between");
     }
-    this.#open.add(pointer);
+    this.#open.add(key);
     try {
       let shape: Shape = [anyValue];
       for (const [keyword, value] of Object.entries(schema)) {
@@ -101,7 +111,7 @@ export class SchemaReader {
       }
       return shape;
     } finally {
-      this.#open.delete(pointer);
+      this.#open.delete(key);
     }
   }
 
@@ -275,7 +285,7 @@ export class SchemaReader {
   /** One of several schemas alone: pairs that look as if they might have values in common are looked at later. */
   #oneOf(at: SchemaAt, schemas: readonly SchemaAt[], all: Readonly<Record<string, unknown>>): Shape {
     const { oneOf: _, ...others } = all;
-    const beside = { schema: others, pointer: `${at.pointer}~beside oneOf` };
+    const beside = madeSchema(others, at.pointer);
     const shapes = schemas.map((schema) => this.#one(schema));
     const result: Alternative[] = [];
     for (const [i, schema] of schemas.entries()) {
@@ -321,14 +331,9 @@ export class SchemaReader {
     }
     return Object.entries(value).reduce<Shape>((shape, [name, needs]) => {
       const place = memberOf(at, keyword, name);
-      const absent: SchemaAt = {
-        schema: { properties: { [name]: false } },
-        pointer: `${place.pointer}~absent`,
-      };
-      const present: SchemaAt = { schema: { required: [name] }, pointer: `${place.pointer}~present` };
-      const needed = Array.isArray(needs)
-        ? { schema: { required: needs }, pointer: `${place.pointer}~needed` }
-        : place;
+      const absent = madeSchema({ properties: { [name]: false } }, place.pointer);
+      const present = madeSchema({ required: [name] }, place.pointer);
+      const needed = Array.isArray(needs) ? madeSchema({ required: needs }, place.pointer) : place;
       const either = [...this.#one(absent), ...this.read([present, needed])];
       return this.#both(shape, either, at.pointer);
     }, [anyValue]);
@@ -422,15 +427,15 @@ function constantShape(value: unknown, pointer: string): Alternative {
     default:
   }
   if (Array.isArray(value)) {
-    const prefix = value.map((item, i) => ({ schema: { const: item as unknown }, pointer: `${pointer}/${i}` }));
-    const rest = { schema: false, pointer: `${pointer}~rest` };
+    const prefix = value.map((item, i) => (madeSchema({ const: item as unknown }, `${pointer}/${i}`)));
+    const rest = madeSchema(false, pointer);
     return { array: { ...anyArray, parts: [{ prefix, rest }], least: value.length, most: value.length } };
   }
   const entries = Object.entries(value as object);
   const named = new Map(
-    entries.map(([name, item]) => [name, { schema: { const: item as unknown }, pointer: `${pointer}/${name}` }]),
+    entries.map(([name, item]) => [name, madeSchema({ const: item as unknown }, `${pointer}/${name}`)]),
   );
-  const additional = { schema: false, pointer: `${pointer}~rest` };
+  const additional = madeSchema(false, pointer);
   return {
     object: {
       ...anyObject,

@@ -1,10 +1,10 @@
 /** Writes what schemas allow as expressions over the bytes of JSON texts. */
 import { JsonAlphabet, complement, type CodePoints } from "../characters.ts";
-import type { Expression, Expressions } from "../expressions.ts";
+import { tooComplex, type Expression, type Expressions } from "../expressions.ts";
 import { NumberWriter } from "../numbers.ts";
 import { PatternError, patternExpression } from "../pattern.ts";
 import { ObjectWriter } from "./write-object.ts";
-import { unsupportedKeyword, type SchemaAt } from "./place.ts";
+import { keyOf, unsupportedKeyword, type SchemaAt } from "./place.ts";
 import type { SchemaReader } from "./read-schema.ts";
 import type { Alternative, ArrayShape, Below, NumberShape, Shape, StringShape } from "./shape.ts";
 
@@ -12,6 +12,8 @@ const ENCODER = new TextEncoder();
 
 /** The most positions of a list that are told apart. */
 const MOST_PREFIX = 1000;
+/** Combinations of schemas that values are held to. */
+const MOST_VALUES = 20_000;
 /** Every set of schemas that items have matched is told apart. */
 const MOST_CONTAINED = 5;
 
@@ -53,7 +55,7 @@ export class ShapeWriter {
 
   /** What matches all of some schemas. */
   shape(below: Below): Shape {
-    const key = keyOf(below);
+    const key = keyOfAll(below);
     let shape = this.#shapes.get(key);
     if (shape === undefined) {
       shape = this.#reader.read(below);
@@ -64,11 +66,14 @@ export class ShapeWriter {
 
   /** A value that matches all of some schemas. */
   value(below: Below): Expression {
-    const key = keyOf(below);
+    const key = keyOfAll(below);
     let value = this.#values.get(key);
     if (value === undefined) {
       value = this.x.reference(() => this.#written(this.shape(below)));
       this.#unwritten.push(value);
+      if (this.#values.size > MOST_VALUES) {
+        throw tooComplex();
+      }
       this.#values.set(key, value);
     }
     return value;
@@ -227,9 +232,9 @@ export class ShapeWriter {
   }
 }
 
-const keyOf = (below: Below): string =>
+const keyOfAll = (below: Below): string =>
   // The root's pointer is empty; no schema at all is another thing.
-  [...new Set(below.map(({ pointer }) => `#${pointer}`))].sort().join("\n");
+  [...new Set(below.map((at) => `#${keyOf(at)}`))].sort().join("\n");
 
 function isWithin(value: number, shape: NumberShape): boolean {
   const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, integer } = shape;
