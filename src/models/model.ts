@@ -229,8 +229,7 @@ async function load(
       stopStrings: (stops) => new StopMatcher(stops),
       eosTokenIds: endTokens(generation, program.vocabSize, onNotice),
       generationConfig: generation.settings,
-      grammars:
-        tokenizer && new Grammars(program.vocabSize, (token) => tokenizer.tokenBytes(token)),
+      grammars: tokenizer && new Grammars(program.vocabSize, (token) => tokenizer.tokenBytes(token)),
     });
     return new LoadedModel({ directory, executable, generator, program, chat, tokenizer });
   } catch (error) {

@@ -1,8 +1,10 @@
+import { readFile } from "node:fs/promises";
 import { text as readAll } from "node:stream/consumers";
 import { styleText } from "node:util";
 import { visibleText } from "../../base/visible-text.ts";
 import { z } from "zod";
-import { ModelComposeError } from "../../base/errors.ts";
+import { errorMessage, ModelComposeError } from "../../base/errors.ts";
+import { parseJsonObject } from "../../base/json.ts";
 import { errorInWordsOf, inWordsOf } from "../../base/front-words.ts";
 import type { DeviceInfo, Precision } from "../../runtime/device-types.ts";
 import type { GenerateOptions, GenerateResult, StreamPart } from "../../runtime/generation/types.ts";
@@ -34,6 +36,12 @@ export interface GenerateFlags extends DeviceFlags {
   readonly seed?: number;
   readonly stop?: readonly string[];
   readonly ignoreEos?: boolean;
+  /** Path of a file with a JSON schema that the text must match. */
+  readonly jsonSchema?: string;
+  readonly jsonObject?: boolean;
+  readonly regex?: string;
+  readonly choice?: readonly string[];
+  readonly logprobs?: number;
   readonly precision?: string;
   readonly quantization?: string;
   readonly activations?: string;
@@ -61,7 +69,7 @@ export async function generate(prompt: string, flags: GenerateFlags, context: Co
 
 async function loadAndGenerate(prompt: string, flags: GenerateFlags, context: CommandContext): Promise<void> {
   const { terminal, signal } = context;
-  const options = generateOptions(flags);
+  const options = { ...generateOptions(flags), ...(await formOptions(flags)) };
   warnOfIneffective(flags, terminal);
   if (flags.system !== undefined && flags.chat !== true) {
     throw new ModelComposeError("usage", "--system is a message of a conversation.", {
@@ -193,6 +201,34 @@ function generateOptions(flags: GenerateFlags): GenerateOptions {
     doSample: flags.greedy ? false : flags.doSample,
     ignoreEos: flags.ignoreEos,
   };
+}
+
+/** What the text must be. @throws ModelComposeError "not-found" for a file that is not there, "usage" for what is no schema */
+async function formOptions(flags: GenerateFlags): Promise<GenerateOptions> {
+  return {
+    jsonSchema: flags.jsonSchema === undefined ? undefined : await readSchema(flags.jsonSchema),
+    jsonObject: flags.jsonObject,
+    regex: checkFlag("regex", ranges.regex, flags.regex),
+    choice: checkFlag("choice", ranges.choice, flags.choice),
+    logprobs: checkFlag("logprobs", ranges.logprobs, flags.logprobs),
+  };
+}
+
+async function readSchema(path: string): Promise<Record<string, unknown>> {
+  let bytes;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    throw new ModelComposeError(
+      "not-found",
+      `--json-schema: "${path}" cannot be read: ${errorMessage(error)}.`,
+      {
+        remedy: "Name a file with a JSON schema.",
+        cause: error,
+      },
+    );
+  }
+  return parseJsonObject(bytes, { name: path, code: "usage", remedy: "Correct the JSON schema." });
 }
 
 function drawingOptions(flags: GenerateFlags): GenerateOptions {

@@ -40,6 +40,8 @@ const keys: Partial<Record<LibraryName, string>> = {
   numReturnSequences: "num_return_sequences",
   stop: "stop_sequences",
   ignoreEos: "ignore_eos",
+  jsonSchema: "json_schema",
+  jsonObject: "json_object",
   returnFullText: "return_full_text",
   template: "chat_template",
   templateVariables: "chat_template_kwargs",

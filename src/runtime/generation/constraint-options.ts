@@ -23,12 +23,7 @@ const MOST_TEXTS = 10_000;
  * @throws ModelComposeError "invalid-argument" for a value that is none, and for two of them
  */
 export function resolveConstraint(caller: OptionSource): ResolvedConstraint | undefined {
-  const given = [
-    ...ofSchema(caller),
-    ...ofObject(caller),
-    ...ofRegex(caller),
-    ...ofChoice(caller),
-  ];
+  const given = [...ofSchema(caller), ...ofObject(caller), ...ofRegex(caller), ...ofChoice(caller)];
   const [first, second] = given;
   if (first !== undefined && second !== undefined) {
     throw new ModelComposeError(

@@ -24,7 +24,12 @@ import {
   wrongDrawingSettings,
   type ResolvedSampling,
 } from "../sampling/options.ts";
-import { checkConstraint, resolveConstraint, resolveLogprobs, type ResolvedConstraint } from "./constraint-options.ts";
+import {
+  checkConstraint,
+  resolveConstraint,
+  resolveLogprobs,
+  type ResolvedConstraint,
+} from "./constraint-options.ts";
 import { resolveTokenRules, type TokenRules } from "../sampling/token-rules.ts";
 import type { GenerateOptions } from "./types.ts";
 

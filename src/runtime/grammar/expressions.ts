@@ -211,11 +211,7 @@ export class Expressions {
     }
     // An empty text counts as one, so that any number of them may stand for those that must be there.
     const from = of.nullable ? 0 : least;
-    return this.#make(
-      `*${of.id},${from},${most}`,
-      { kind: "repeat", of, least: from, most },
-      from === 0,
-    );
+    return this.#make(`*${of.id},${from},${most}`, { kind: "repeat", of, least: from, most }, from === 0);
   }
 
   /**

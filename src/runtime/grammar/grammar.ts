@@ -36,9 +36,13 @@ const MOST_CHARACTERS = 2_000_000;
 export function compileConstraint(constraint: Constraint): Automaton {
   const expressions = new Expressions();
   if (compiledKey(constraint).length > MOST_CHARACTERS) {
-    throw new ModelComposeError("unsupported", "The grammar of the text is longer than two million characters.", {
-      remedy: "Make it smaller.",
-    });
+    throw new ModelComposeError(
+      "unsupported",
+      "The grammar of the text is longer than two million characters.",
+      {
+        remedy: "Make it smaller.",
+      },
+    );
   }
   switch (constraint.kind) {
     case "json":
@@ -61,11 +65,15 @@ function regexAutomaton(expressions: Expressions, pattern: string): Automaton {
     if (!(error instanceof PatternError)) {
       throw error;
     }
-    throw new ModelComposeError("invalid-argument", `The option "regex" cannot be followed: ${error.message}.`, {
-      remedy: "Write it without that.",
-      parameter: "regex",
-      cause: error,
-    });
+    throw new ModelComposeError(
+      "invalid-argument",
+      `The option "regex" cannot be followed: ${error.message}.`,
+      {
+        remedy: "Write it without that.",
+        parameter: "regex",
+        cause: error,
+      },
+    );
   }
   if (!expressions.isLive(start)) {
     throw new ModelComposeError("invalid-argument", 'The option "regex" matches no text at all.', {

@@ -169,10 +169,7 @@ export class NumberWriter {
       ),
       below300,
     );
-    return x.either([
-      x.sequence(this.#whole(MOST_DIGITS), fraction),
-      x.all(this.#digit, fraction, exponent),
-    ]);
+    return x.either([x.sequence(this.#whole(MOST_DIGITS), fraction), x.all(this.#digit, fraction, exponent)]);
   }
 
   /** Numbers >= 0 within limits. @param most null: none is */

@@ -63,10 +63,7 @@ export function patternExpression(
     return rest;
   }
   const later = reader.either(alternatives, rest, "inside");
-  return expressions.either([
-    atStart,
-    expressions.all(expressions.repeat(alphabet.any, 1, Infinity), later),
-  ]);
+  return expressions.either([atStart, expressions.all(expressions.repeat(alphabet.any, 1, Infinity), later)]);
 }
 
 function parse(source: string): AST.Pattern {

@@ -19,7 +19,9 @@ export function keepAllowed(
   { mask, mayEnd }: AllowedTokens,
   eosTokenIds: readonly number[],
 ): boolean {
-  const ends = eosTokenIds.map((token) => [token, mayEnd ? (scores[token] ?? -Infinity) : -Infinity] as const);
+  const ends = eosTokenIds.map(
+    (token) => [token, mayEnd ? (scores[token] ?? -Infinity) : -Infinity] as const,
+  );
   for (let word = 0, token = 0; token < scores.length; word++) {
     const bits = mask[word] ?? 0;
     const end = Math.min(token + 32, scores.length);

@@ -151,7 +151,11 @@ export function negationOf(at: SchemaAt, references: ReferenceTable): Negation {
         break;
       default:
         if (!SAY_NOTHING.has(keyword)) {
-          throw unsupportedKeyword(pointer, keyword, 'it stands in a "not", an "if", or a "oneOf" that overlaps');
+          throw unsupportedKeyword(
+            pointer,
+            keyword,
+            'it stands in a "not", an "if", or a "oneOf" that overlaps',
+          );
         }
     }
   }

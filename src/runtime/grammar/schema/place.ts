@@ -35,7 +35,10 @@ export const unsupportedKeyword = (pointer: string, keyword: string, why: string
   new ModelComposeError(
     "unsupported",
     `The JSON schema has "${keyword}" at ${shown(pointer)}, which cannot be enforced: ${why}.`,
-    { remedy: "Leave it out and check the answer yourself, or write the schema without it.", parameter: "jsonSchema" },
+    {
+      remedy: "Leave it out and check the answer yourself, or write the schema without it.",
+      parameter: "jsonSchema",
+    },
   );
 
 /** A keyword whose value is none that JSON Schema allows. */

@@ -115,12 +115,7 @@ export class SchemaReader {
     }
   }
 
-  #keyword(
-    at: SchemaAt,
-    keyword: string,
-    value: unknown,
-    all: Readonly<Record<string, unknown>>,
-  ): Shape {
+  #keyword(at: SchemaAt, keyword: string, value: unknown, all: Readonly<Record<string, unknown>>): Shape {
     const reader = Object.hasOwn(this.#readers, keyword) ? this.#readers[keyword] : undefined;
     if (reader !== undefined) {
       return reader(at, value, all);
@@ -194,15 +189,11 @@ export class SchemaReader {
     dependencies: (at, value) => this.#dependent(at, "dependencies", value),
     minimum: (at, value, all) => {
       const bound = numberOf(at, "minimum", value);
-      return withNumber(
-        all.exclusiveMinimum === true ? { exclusiveMinimum: bound } : { minimum: bound },
-      );
+      return withNumber(all.exclusiveMinimum === true ? { exclusiveMinimum: bound } : { minimum: bound });
     },
     maximum: (at, value, all) => {
       const bound = numberOf(at, "maximum", value);
-      return withNumber(
-        all.exclusiveMaximum === true ? { exclusiveMaximum: bound } : { maximum: bound },
-      );
+      return withNumber(all.exclusiveMaximum === true ? { exclusiveMaximum: bound } : { maximum: bound });
     },
     // In draft 4 these are booleans beside the bounds.
     exclusiveMinimum: (at, value) =>
@@ -329,14 +320,17 @@ export class SchemaReader {
     if (!isJsonObject(value)) {
       throw wrongKeyword(at.pointer, keyword, "an object", value);
     }
-    return Object.entries(value).reduce<Shape>((shape, [name, needs]) => {
-      const place = memberOf(at, keyword, name);
-      const absent = madeSchema({ properties: { [name]: false } }, place.pointer);
-      const present = madeSchema({ required: [name] }, place.pointer);
-      const needed = Array.isArray(needs) ? madeSchema({ required: needs }, place.pointer) : place;
-      const either = [...this.#one(absent), ...this.read([present, needed])];
-      return this.#both(shape, either, at.pointer);
-    }, [anyValue]);
+    return Object.entries(value).reduce<Shape>(
+      (shape, [name, needs]) => {
+        const place = memberOf(at, keyword, name);
+        const absent = madeSchema({ properties: { [name]: false } }, place.pointer);
+        const present = madeSchema({ required: [name] }, place.pointer);
+        const needed = Array.isArray(needs) ? madeSchema({ required: needs }, place.pointer) : place;
+        const either = [...this.#one(absent), ...this.read([present, needed])];
+        return this.#both(shape, either, at.pointer);
+      },
+      [anyValue],
+    );
   }
 }
 
@@ -427,7 +421,7 @@ function constantShape(value: unknown, pointer: string): Alternative {
     default:
   }
   if (Array.isArray(value)) {
-    const prefix = value.map((item, i) => (madeSchema({ const: item as unknown }, `${pointer}/${i}`)));
+    const prefix = value.map((item, i) => madeSchema({ const: item as unknown }, `${pointer}/${i}`));
     const rest = madeSchema(false, pointer);
     return { array: { ...anyArray, parts: [{ prefix, rest }], least: value.length, most: value.length } };
   }
@@ -486,15 +480,12 @@ function propertiesShape(at: SchemaAt, all: Readonly<Record<string, unknown>>): 
     }
   }
   const part: PropertiesPart = {
-    named: new Map(
-      Object.keys(properties as object).map((name) => [name, memberOf(at, "properties", name)]),
-    ),
+    named: new Map(Object.keys(properties as object).map((name) => [name, memberOf(at, "properties", name)])),
     patterns: Object.keys(patternProperties as object).map((source) => ({
       source,
       at: memberOf(at, "patternProperties", source),
     })),
-    additional:
-      all.additionalProperties === undefined ? undefined : memberOf(at, "additionalProperties"),
+    additional: all.additionalProperties === undefined ? undefined : memberOf(at, "additionalProperties"),
   };
   return withObject({ parts: [part] });
 }

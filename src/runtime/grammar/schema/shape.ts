@@ -21,7 +21,11 @@ export interface StringShape {
   readonly least: number;
   readonly most: number;
   /** Patterns that are found in it, and formats that it has. */
-  readonly patterns: readonly { readonly source: string; readonly isWhole: boolean; readonly isNot: boolean }[];
+  readonly patterns: readonly {
+    readonly source: string;
+    readonly isWhole: boolean;
+    readonly isNot: boolean;
+  }[];
   readonly values?: readonly string[];
   readonly excluded: readonly string[];
 }

@@ -66,9 +66,7 @@ export class ObjectWriter {
     const own = named.get(name);
     const found = [
       ...(own === undefined ? [] : [own]),
-      ...patterns
-        .filter(({ source }) => x.matches(this.#writer.pattern(source), bytes))
-        .map(({ at }) => at),
+      ...patterns.filter(({ source }) => x.matches(this.#writer.pattern(source), bytes)).map(({ at }) => at),
     ];
     return found.length > 0 || additional === undefined ? found : [additional];
   }
@@ -79,7 +77,11 @@ export class ObjectWriter {
     const sources = [...new Set(shape.parts.flatMap(({ patterns }) => patterns.map(({ source }) => source)))];
     if (sources.length > MOST_PATTERNS) {
       const at = shape.parts.flatMap(({ patterns }) => patterns)[0]?.at;
-      throw unsupportedKeyword(at?.pointer ?? "", "patternProperties", `more than ${MOST_PATTERNS} at one place`);
+      throw unsupportedKeyword(
+        at?.pointer ?? "",
+        "patternProperties",
+        `more than ${MOST_PATTERNS} at one place`,
+      );
     }
     const rest = this.#writer.otherThan(declared);
     const names = this.#names(shape);

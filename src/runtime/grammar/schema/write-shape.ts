@@ -187,8 +187,7 @@ export class ShapeWriter {
       throw unsupportedKeyword(contained.pointer, "contains", `more than ${MOST_CONTAINED} at one place`);
     }
     const close = this.text("]");
-    const below = (i: number): SchemaAt[] =>
-      parts.flatMap((part) => part.prefix[i] ?? part.rest ?? []);
+    const below = (i: number): SchemaAt[] => parts.flatMap((part) => part.prefix[i] ?? part.rest ?? []);
     const item = (i: number, also: readonly SchemaAt[]): Expression =>
       x.sequence(i === 0 ? x.empty : this.comma, this.value([...below(i), ...also]));
     // Without an item to look for, items behind the prefix are told apart by a counter alone.
