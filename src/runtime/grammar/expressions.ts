@@ -248,6 +248,11 @@ export class Expressions {
     return (to.live ?? this.isLive(to)) ? to : this.nothing;
   }
 
+  /** Whether no text of an expression has a byte. */
+  isEnd(of: Expression): boolean {
+    return of === this.empty || this.#bytesToTry().every((byte) => this.step(of, byte) === this.nothing);
+  }
+
   /** Whether an expression has a text that is this. */
   matches(expression: Expression, bytes: Uint8Array): boolean {
     let at = expression;

@@ -26,7 +26,8 @@ const AUTHORITY =
   `(?:(?:[A-Za-z0-9._~!$&'()*+,;=:-]|${ENCODED})*@)?` +
   `(?:\\[(?:${IPV6})\\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|${ENCODED})*)(?::\\d*)?`;
 const TAIL = `(?:\\?(?:${PCHAR}|[/?])*)?(?:#(?:${PCHAR}|[/?])*)?`;
-const PATHS = `//${AUTHORITY}(?:/${PCHAR}*)*|/(?:${PCHAR}+(?:/${PCHAR}*)*)?|${PCHAR}+(?:/${PCHAR}*)*|`;
+const PATHS = `//${AUTHORITY}(?:/${PCHAR}*)*|/(?:${PCHAR}+(?:/${PCHAR}*)*)?|${PCHAR}+(?:/${PCHAR}*)*`;
+// A scheme alone is a URI by the letter of RFC 3986, and by no validator.
 const URI = `[A-Za-z][A-Za-z0-9+.-]*:(?:${PATHS})${TAIL}`;
 const RELATIVE = `(?://${AUTHORITY}(?:/${PCHAR}*)*|/(?:${PCHAR}+(?:/${PCHAR}*)*)?|(?:[A-Za-z0-9._~!$&'()*+,;=@-]|${ENCODED})+(?:/${PCHAR}*)*|)${TAIL}`;
 const ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+";

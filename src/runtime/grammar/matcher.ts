@@ -152,7 +152,7 @@ export class GrammarMatcher {
 
   /** Whether nothing may follow. */
   get mustEnd(): boolean {
-    return this.#state === this.#automaton.expressions.empty;
+    return this.#state.nullable && this.#automaton.expressions.isEnd(this.#state);
   }
 
   /**

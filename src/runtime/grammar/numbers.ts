@@ -100,7 +100,7 @@ export class NumberWriter {
         : x.all(this.#point, x.literal(new TextEncoder().encode(fraction)), zeros);
     const sign = value < 0 ? this.#minus : value === 0 ? x.optional(this.#minus) : x.empty;
     const written = x.all(sign, x.literal(new TextEncoder().encode(whole === "" ? "0" : whole)), behind);
-    return x.either([written, this.#withExponent()]);
+    return x.either([written, this.#long(), this.#withExponent()]);
   }
 
   /** All that reads as a multiple, as `#same` has it. What f64 may round to an integer is taken for one. */
@@ -112,17 +112,23 @@ export class NumberWriter {
       x.multiple(divisor),
       x.optional(x.sequence(this.#point, zeros)),
     );
-    const long = x.all(x.optional(this.#minus), this.#longDecimal());
-    return x.either([written, long, this.#withExponent()]);
+    return x.either([written, this.#long(), this.#withExponent()]);
   }
 
-  /** Decimals of more digits than f64 tells apart. */
-  #longDecimal(): Expression {
+  /** Numbers of more digits than f64 tells apart. */
+  #long(): Expression {
     const x = this.#x;
-    return x.either(
-      Array.from({ length: EXACT_DIGITS }, (_, i) =>
-        x.all(this.#any(i + 1, Infinity), this.#point, this.#any(EXACT_DIGITS - i, Infinity)),
-      ),
+    const whole = x.sequence(
+      this.#any(EXACT_DIGITS + 1, Infinity),
+      x.optional(x.sequence(this.#point, this.#any(0, Infinity))),
+    );
+    return x.sequence(x.optional(this.#minus), x.either([whole, ...this.#longDecimals()]));
+  }
+
+  #longDecimals(): Expression[] {
+    const x = this.#x;
+    return Array.from({ length: EXACT_DIGITS }, (_, i) =>
+      x.all(this.#any(i + 1, Infinity), this.#point, this.#any(EXACT_DIGITS - i, Infinity)),
     );
   }
 
@@ -132,7 +138,10 @@ export class NumberWriter {
   }
 
   #multiples(magnitude: Expression, { multipleOf }: NumberBounds): Expression {
-    return this.#x.both([magnitude, ...multipleOf.map((divisor) => this.#x.multiple(divisor))]);
+    const x = this.#x;
+    // Beyond what f64 tells apart, a reader sees another number than the one that is written.
+    const exact = multipleOf.length === 0 ? [] : [this.#any(0, EXACT_DIGITS)];
+    return x.both([magnitude, ...exact, ...multipleOf.map((divisor) => x.multiple(divisor))]);
   }
 
   #digits(from: number, to: number): Expression {
@@ -287,16 +296,25 @@ interface Bound {
   readonly isExclusive: boolean;
 }
 
+/** An exclusive bound beyond what decimals of f64 tell apart, as the nearest number within it. */
+function within(value: number, towards: 1 | -1): Bound {
+  const magnitude = Math.abs(value);
+  if (magnitude < 10 ** EXACT_DIGITS) {
+    return { value, isExclusive: true };
+  }
+  return { value: value + towards * 2 ** (Math.floor(Math.log2(magnitude)) - 52), isExclusive: false };
+}
+
 function lowest({ minimum, exclusiveMinimum }: NumberBounds): Bound | undefined {
   if (minimum === undefined || (exclusiveMinimum !== undefined && exclusiveMinimum >= minimum)) {
-    return exclusiveMinimum === undefined ? undefined : { value: exclusiveMinimum, isExclusive: true };
+    return exclusiveMinimum === undefined ? undefined : within(exclusiveMinimum, 1);
   }
   return { value: minimum, isExclusive: false };
 }
 
 function highest({ maximum, exclusiveMaximum }: NumberBounds): Bound | undefined {
   if (maximum === undefined || (exclusiveMaximum !== undefined && exclusiveMaximum <= maximum)) {
-    return exclusiveMaximum === undefined ? undefined : { value: exclusiveMaximum, isExclusive: true };
+    return exclusiveMaximum === undefined ? undefined : within(exclusiveMaximum, -1);
   }
   return { value: maximum, isExclusive: false };
 }

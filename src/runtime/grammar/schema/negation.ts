@@ -43,7 +43,9 @@ export function negationOf(at: SchemaAt, references: ReferenceTable): Negation {
     switch (keyword) {
       case "type": {
         const types = [value].flat();
-        add({ type: JSON_TYPES.filter((type) => !types.includes(type)) });
+        // An integer is a number: those that are none are told by what they are no multiple of.
+        const left = JSON_TYPES.filter((type) => !types.includes(type));
+        add({ type: left.filter((type) => type !== "number" || !types.includes("integer")) });
         if (types.includes("integer") && !types.includes("number")) {
           shape.push({ number: { ...anyNumber, notMultipleOf: [1] } });
         }

@@ -229,6 +229,11 @@ export class SchemaReader {
       if (refusedFormats.has(value)) {
         throw unsupportedKeyword(at.pointer, "format", `"${value}" is not known`);
       }
+      if (value === "int32" || value === "int64") {
+        // OpenAPI's; numbers of JSON texts hold no more than 2^53 exactly, so of the larger one it is enough to be an integer.
+        const bounds = value === "int32" ? { minimum: -(2 ** 31), maximum: 2 ** 31 - 1 } : {};
+        return withNumber({ integer: true, ...bounds });
+      }
       const source = Object.hasOwn(formatPatterns, value) ? formatPatterns[value] : undefined;
       // Other formats than JSON Schema's are annotations.
       return source === undefined
