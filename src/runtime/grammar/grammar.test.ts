@@ -234,10 +234,10 @@ describe("JSON of a schema", () => {
   });
 
   test.each<[string, unknown, string]>([
-    ["uniqueItems", { properties: { "a/b": { uniqueItems: true } } }, '"uniqueItems" at "/properties/a~1b"'],
+    ["uniqueItems", { properties: { "a/b": { uniqueItems: true } } }, '"uniqueItems" at "#/properties/a~1b"'],
     ["unevaluatedProperties", { unevaluatedProperties: false }, '"unevaluatedProperties" at the root'],
-    ["multipleOf", { items: { multipleOf: 0.1 } }, '"multipleOf" at "/items"'],
-    ["format", { $ref: "#/$defs/f", $defs: { f: { format: "regex" } } }, '"format" at "/$defs/f"'],
+    ["multipleOf", { items: { multipleOf: 0.1 } }, '"multipleOf" at "#/items"'],
+    ["format", { $ref: "#/$defs/f", $defs: { f: { format: "regex" } } }, '"format" at "#/$defs/f"'],
     ["$ref", { $ref: "https://example.com/other" }, '"$ref" at the root'],
     ["$ref", { anyOf: [{ $ref: "#" }] }, '"$ref" at the root'],
     [

@@ -129,7 +129,7 @@ export function openAiRoutes(
       subject: { kind: "chat", messages: responseMessages(request) },
       settings: [
         ...settingsOf(request, parametersOfResponses),
-        ...formatSettings("text.format", request.text?.format),
+        ...formatSettings("text", request.text?.format),
       ],
       tools: request.tool_choice === "none" ? null : request.tools?.map(chatTool),
       templateVariables: variables && { field: "chat_template_kwargs", values: variables },

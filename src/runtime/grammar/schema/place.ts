@@ -28,7 +28,7 @@ export const memberOf = (from: SchemaAt, ...names: readonly (string | number)[])
     return at.key === undefined ? { schema, pointer } : madeSchema(schema, pointer);
   }, from);
 
-const shown = (pointer: string): string => (pointer === "" ? "the root" : `"${clip(pointer)}"`);
+const shown = (pointer: string): string => (pointer === "" ? "the root" : `"#${clip(pointer)}"`);
 
 /** A keyword that is known and not enforced. */
 export const unsupportedKeyword = (pointer: string, keyword: string, why: string): ModelComposeError =>
