@@ -60,8 +60,9 @@ export class Grammar {
     if (mask === undefined) {
       mask = this.#made(automaton, state);
       if ((this.#masks.size + 1) * mask.byteLength > MOST_MASK_BYTES) {
-        const [oldest] = this.#masks.keys();
-        this.#masks.delete(oldest as Expression);
+        for (const oldest of [...this.#masks.keys()].slice(0, 1)) {
+          this.#masks.delete(oldest);
+        }
       }
       this.#masks.set(state, mask);
     }
@@ -91,16 +92,15 @@ export class Grammar {
 /** How many characters may follow whatever they are: a state within a string that nothing but its length rules. */
 function freeCharacters(state: Expression, character: Expression | undefined): number {
   const { form } = state;
-  switch (form.kind) {
-    case "repeat":
-      return form.of === character ? form.most : 0;
-    case "sequence":
-      return freeCharacters(form.first, character);
-    case "either":
-      return Math.max(...form.options.map((option) => freeCharacters(option, character)));
-    default:
-      return 0;
+  if (form.kind === "repeat") {
+    return form.of === character ? form.most : 0;
   }
+  if (form.kind === "sequence") {
+    return freeCharacters(form.first, character);
+  }
+  return form.kind === "either"
+    ? Math.max(...form.options.map((option) => freeCharacters(option, character)))
+    : 0;
 }
 
 function walk(

@@ -109,13 +109,13 @@ class PatternReader {
       const after = made === expressions.empty ? place : made.nullable ? laterPlace(place) : "inside";
       return expressions.sequence(made, behind(after));
     }
-    if (first.type === "Group" || first.type === "CapturingGroup") {
+    if (isGroup(first)) {
       this.#checkGroup(first);
       const isInside = place === "inside" || !first.alternatives.some(mayBeEmpty);
       return this.either(first.alternatives, behind(isInside ? "inside" : "either"), place);
     }
     if (first.type === "Quantifier" && first.max === 1) {
-      const once = this.#sequence([first.element as AST.Element], behind("either"), place);
+      const once = this.#sequence([first.element], behind("either"), place);
       return first.min === 1 ? once : expressions.either([once, behind(place)]);
     }
     throw new PatternError(`"${clip(first.raw)}" repeats an assertion, which is not supported`);
@@ -144,29 +144,25 @@ class PatternReader {
   /** A part without assertions. */
   #plain(element: AST.Element): Expression {
     const { expressions } = this.#alphabet;
-    switch (element.type) {
-      case "Character":
-      case "CharacterSet":
-      case "CharacterClass":
-        return this.#alphabet.oneOf(pointsOf(element));
-      case "Group":
-      case "CapturingGroup":
-        this.#checkGroup(element);
-        return expressions.either(
-          element.alternatives.map(({ elements }) =>
-            expressions.all(...elements.map((part) => this.#plain(part))),
-          ),
-        );
-      case "Quantifier": {
-        const { min, max } = element;
-        if (min > MOST_REPEATS || (max !== Infinity && max > MOST_REPEATS)) {
-          throw new PatternError(`"${clip(element.raw)}" repeats more than ${MOST_REPEATS} times`);
-        }
-        return expressions.repeat(this.#plain(element.element), min, max);
-      }
-      default:
-        throw new PatternError(`"${clip(element.raw)}" is not supported`);
+    if (isSet(element)) {
+      return this.#alphabet.oneOf(pointsOf(element));
     }
+    if (isGroup(element)) {
+      this.#checkGroup(element);
+      return expressions.either(
+        element.alternatives.map(({ elements }) =>
+          expressions.all(...elements.map((part) => this.#plain(part))),
+        ),
+      );
+    }
+    if (element.type !== "Quantifier") {
+      throw new PatternError(`"${clip(element.raw)}" is not supported`);
+    }
+    const { min, max } = element;
+    if (min > MOST_REPEATS || (max !== Infinity && max > MOST_REPEATS)) {
+      throw new PatternError(`"${clip(element.raw)}" repeats more than ${MOST_REPEATS} times`);
+    }
+    return expressions.repeat(this.#plain(element.element), min, max);
   }
 
   #checkGroup(group: AST.Group | AST.CapturingGroup): void {
@@ -178,53 +174,48 @@ class PatternReader {
 
 const laterPlace = (place: Place): Place => (place === "start" ? "either" : place);
 
+type Group = AST.Group | AST.CapturingGroup;
+type CharacterElement = AST.Character | AST.CharacterSet | AST.CharacterClass;
+
+const isGroup = (element: AST.Element): element is Group =>
+  element.type === "Group" || element.type === "CapturingGroup";
+
+const isSet = (element: AST.Element): element is CharacterElement =>
+  ["Character", "CharacterSet", "CharacterClass"].includes(element.type);
+
 function hasAssertion(node: AST.Element): boolean {
-  switch (node.type) {
-    case "Assertion":
-      return true;
-    case "Group":
-    case "CapturingGroup":
-      return node.alternatives.some(({ elements }) => elements.some(hasAssertion));
-    case "Quantifier":
-      return hasAssertion(node.element);
-    default:
-      return false;
+  if (isGroup(node)) {
+    return node.alternatives.some(({ elements }) => elements.some(hasAssertion));
   }
+  return node.type === "Assertion" || (node.type === "Quantifier" && hasAssertion(node.element));
 }
 
 function mayBeEmpty({ elements }: AST.Alternative): boolean {
   return elements.every((element) => {
-    switch (element.type) {
-      case "Assertion":
-        return true;
-      case "Group":
-      case "CapturingGroup":
-        return element.alternatives.some(mayBeEmpty);
-      case "Quantifier":
-        return element.min === 0;
-      default:
-        return false;
+    if (isGroup(element)) {
+      return element.alternatives.some(mayBeEmpty);
     }
+    return element.type === "Assertion" || (element.type === "Quantifier" && element.min === 0);
   });
 }
 
 type SetElement = AST.Character | AST.CharacterSet | AST.CharacterClass | AST.CharacterClassElement;
 
 function pointsOf(element: SetElement): CodePoints {
-  switch (element.type) {
-    case "Character":
-      return [[element.value, element.value]];
-    case "CharacterClassRange":
-      return [[element.min.value, element.max.value]];
-    case "CharacterClass": {
-      const points = normalised(element.elements.flatMap((part) => pointsOf(part)));
-      return element.negate ? complement(points) : points;
-    }
-    case "CharacterSet":
-      return pointsOfSet(element);
-    default:
-      throw new PatternError(`"${clip(element.raw)}" is not supported`);
+  if (element.type === "Character") {
+    return [[element.value, element.value]];
   }
+  if (element.type === "CharacterClassRange") {
+    return [[element.min.value, element.max.value]];
+  }
+  if (element.type === "CharacterSet") {
+    return pointsOfSet(element);
+  }
+  if (element.type !== "CharacterClass") {
+    throw new PatternError(`"${clip(element.raw)}" is not supported`);
+  }
+  const points = normalised(element.elements.flatMap((part) => pointsOf(part)));
+  return element.negate ? complement(points) : points;
 }
 
 function pointsOfSet(set: AST.CharacterSet): CodePoints {

@@ -194,9 +194,10 @@ function allBut(values: readonly unknown[]): Alternative {
   const strings = values.filter((value) => typeof value === "string");
   const numbers = values.filter((value) => typeof value === "number");
   const booleans = [false, true].filter((value) => !values.includes(value));
-  const { null: _, boolean: __, ...rest } = anyValue;
+  const { array, object } = anyValue;
   return {
-    ...rest,
+    array,
+    object,
     ...(values.includes(null) ? {} : { null: true }),
     ...(booleans.length === 0 ? {} : { boolean: booleans }),
     string: { ...anyString, excluded: strings },
