@@ -408,6 +408,33 @@ describe("chat completions", () => {
   });
 });
 
+test("many at once: each has the text that it has alone, and the next turn says what was not read again", async () => {
+  const ask = (content: string, fields: object = {}) =>
+    client.chat.completions.create({
+      model: "talker",
+      messages: [{ role: "user", content }],
+      max_completion_tokens: 16,
+      ...fields,
+    });
+  const questions = ["Once", "There was a cat", "The moon", "A long, long time ago", "Look"];
+  const textOf = ({ choices }: OpenAI.ChatCompletion): string | null => choices[0]?.message.content ?? null;
+  const alone: (string | null)[] = [];
+  for (const question of questions) {
+    alone.push(textOf(await ask(question, { cache_prompt: false })));
+  }
+  expect((await Promise.all(questions.map((question) => ask(question)))).map(textOf)).toEqual(alone);
+
+  const question = "Once upon a time there was a little girl who had a red ball and a green ball and a dog. ";
+  await ask(question);
+  const next = await ask(`${question}She went out.`);
+  const { prompt_tokens = 0, prompt_tokens_details } = next.usage ?? {};
+  expect(prompt_tokens_details?.cached_tokens).toBeGreaterThan(15);
+  expect(prompt_tokens_details?.cached_tokens).toBeLessThan(prompt_tokens);
+  const anew = await ask(`${question}She went out.`, { cache_prompt: false });
+  expect(textOf(anew)).toBe(textOf(next));
+  expect(anew.usage?.prompt_tokens_details?.cached_tokens).toBe(0);
+});
+
 describe("another client: the AI SDK", () => {
   test("generates, streams, and reads usage and errors", async () => {
     const provider = createOpenAICompatible({

@@ -246,6 +246,7 @@ const stopSchema = z.array(z.string().min(1)).describe("a text of at least one c
 function loadOptions(flags: GenerateFlags): LoadOptions {
   return {
     ...deviceOptions(flags),
+    maxConcurrency: 1, // beams have room of their own
     maxBeams: checkFlag("num-beams", ranges.num_beams, flags.numBeams),
     contextLength: checkFlag("context-length", countSchema, flags.contextLength),
     // loadModel refuses what it does not know.

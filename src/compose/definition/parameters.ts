@@ -53,6 +53,8 @@ export const generationParameters = {
   choice: z.array(z.string().min(1)).min(1).describe("a list of texts, none empty"),
   logprobs: z.int().min(0).max(20).describe("an integer in 0 .. 20"),
   seed: z.int().min(0).describe(`an integer in 0 .. ${Number.MAX_SAFE_INTEGER}`),
+  cache_prompt: flag.describe("true or false"),
+  prompt_lookup: flag.describe("true or false"),
   batch_size: count.describe("an integer >= 1"),
   streaming: flag.describe("true or false"),
   return_full_text: flag.describe("true or false"),

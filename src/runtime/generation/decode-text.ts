@@ -57,7 +57,7 @@ export async function decodeText(
   };
   const request: DecodeRequest = {
     tokens: first.rows,
-    slot: 0,
+    slot: first.slots[0],
     position: first.position,
     sourceLength: first.sourceLength,
     count: limit,
@@ -67,6 +67,7 @@ export async function decodeText(
     eosTokenIds,
     minNewTokens,
     sequence: settings.sequence,
+    promptLookup: settings.promptLookup,
     onProgress: first.onProgress,
     onToken,
   };
@@ -114,7 +115,7 @@ export async function decodeText(
       },
     ],
     timings: timingsOf(
-      job.ids.length,
+      job.ids.length - first.cached,
       (firstAt - first.start) / 1000,
       (lastAt - firstAt) / 1000,
       tokens.length,

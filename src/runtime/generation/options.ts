@@ -64,6 +64,8 @@ export interface ResolvedGeneration {
   readonly stop: readonly string[];
   readonly ignoreEos: boolean;
   readonly returnFullText: boolean;
+  readonly cachePrompt: boolean;
+  readonly promptLookup: boolean;
   readonly sequence: readonly [number, number, number];
   /** Warnings of settings that have no effect, for GenerateResult.warnings. */
   readonly warnings: readonly string[];
@@ -136,6 +138,8 @@ const OPTION_NAMES: Readonly<Record<keyof GenerateOptions, true>> = {
   choice: true,
   logprobs: true,
   returnFullText: true,
+  cachePrompt: true,
+  promptLookup: true,
   sequence: true,
   signal: true,
   onPrefill: true,
@@ -199,6 +203,8 @@ export function resolveGenerateOptions(
     stop: readStop(caller, "stop") ?? readStop(config, "stopStrings") ?? [],
     ignoreEos,
     returnFullText: readBoolean(caller, "returnFullText") ?? true,
+    cachePrompt: readBoolean(caller, "cachePrompt") ?? true,
+    promptLookup: readBoolean(caller, "promptLookup") ?? true,
     sequence: readSequence(caller),
     warnings: [
       ...ineffectiveOptions(options, sampling, beams.resolved),

@@ -95,6 +95,17 @@ export interface GenerateOptions extends SamplingOptions, ConstraintOptions {
   ignoreEos?: boolean;
   /** `text` of the result begins with the prompt. Default true; an encoder–decoder answers without it. */
   returnFullText?: boolean;
+  /**
+   * Whether the prompt may go on from one that begins alike, of a generation before or beside it. Default true. On a GPU the text
+   * may differ then where two tokens are as good as equally likely: what was chosen is added up in another order than what is
+   * read.
+   */
+  cachePrompt?: boolean;
+  /**
+   * Whether tokens may be drafted from the prompt and the text so far, which the CPU does where it measures that it gains by it:
+   * drafts that are right save passes over the weights, and no text is changed by them. Default true.
+   */
+  promptLookup?: boolean;
   /** Words 1..3 of the random generator's counter: which sequence of a larger job this is. Default [0, 0, 0]. */
   sequence?: readonly [number, number, number];
   signal?: AbortSignal;
@@ -128,6 +139,8 @@ export interface TokenLogprob extends TokenProbability {
 /** What a generation took, in tokens. */
 export interface Usage {
   promptTokens: number;
+  /** Those of the prompt that did not have to be read, since an earlier prompt began alike. Absent: none. */
+  cachedTokens?: number;
   /** Number of new tokens of all sequences that are returned. */
   completionTokens: number;
 }

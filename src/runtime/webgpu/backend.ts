@@ -1,5 +1,6 @@
 /** The GPU device: opens an adapter, plans a program for it, loads it. */
 import type { Backend, ExecutableOptions, LoadHooks, MemoryUse, Preparation } from "../backend.ts";
+import { ModelComposeError } from "../../base/errors.ts";
 import { checkProgram } from "../check-program.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { requireFormat } from "../checkpoint/weight-source.ts";
@@ -46,7 +47,7 @@ export class WebGpuBackend implements Backend {
   async prepare(
     program: Program,
     checkpoint: Checkpoint,
-    { contextLength, slots, format, quantization, kvPrecision }: ExecutableOptions,
+    { contextLength, slots, more, format, quantization, kvPrecision }: ExecutableOptions,
   ): Promise<GpuPreparation> {
     checkProgram(program);
     requireFormat(program, checkpoint, format);
@@ -56,10 +57,27 @@ export class WebGpuBackend implements Backend {
       const { features, limits, summary } = context;
       const gpu = { features, limits, summary };
       const weights = planGpuWeights(program, checkpoint, limits, quantization);
-      const planFor = (length: number): GpuPlan => {
+      const planOf = (length: number, count: number): GpuPlan => {
         const rows = rowsOfPass(program, gpu, weights, { contextLength: length, given });
-        const options = { contextLength: length, slots, maxRows: rows, prefill, forced, kvPrecision };
+        const options = { contextLength: length, slots: count, maxRows: rows, prefill, forced, kvPrecision };
         return planGpu(program, checkpoint, gpu, options, weights);
+      };
+      const planFor = (length: number): GpuPlan => {
+        const plan = planOf(length, slots);
+        const slotBytes = plan.memory.kvCacheBytes / slots;
+        const most = Math.min(more?.slots ?? 0, Math.floor((more?.kvBytes ?? 0) / slotBytes));
+        if (most <= slots) {
+          return plan;
+        }
+        try {
+          return planOf(length, most);
+        } catch (error) {
+          // What need not be there may be more than a binding holds.
+          if (error instanceof ModelComposeError) {
+            return plan;
+          }
+          throw error;
+        }
       };
       return new GpuPreparation({ program, context, weights, planFor, contextLength });
     } catch (error) {

@@ -10,6 +10,8 @@ import type { Question } from "./ask.ts";
 /** Numbers of tokens. A prompt counts once, however many texts answer it. */
 export interface AnswerUsage {
   readonly promptTokens: number;
+  /** Those of the prompts that did not have to be read. */
+  readonly cachedTokens: number;
   readonly completionTokens: number;
 }
 
@@ -92,7 +94,7 @@ export async function wholeAnswer(
   events: AsyncIterable<AnswerEvent>,
 ): Promise<{ choices: Choice[]; usage: AnswerUsage }> {
   const choices: Choice[] = [];
-  let usage: AnswerUsage = { promptTokens: 0, completionTokens: 0 };
+  let usage: AnswerUsage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
   for await (const event of events) {
     if (event.type === "usage") {
       usage = event.usage;
@@ -144,13 +146,14 @@ function requireCompleted(
     : new HttpError(409, `The run was cancelled; its task is ${task.id}.`);
 }
 
-/** Reads the texts of a component's run. They are written one after the other. */
+/** Reads the texts of a component's run. They may be written side by side, but for those of beam searches. */
 class TextReader {
   readonly #prompts: number;
-  /** The choice that the text that is being written is for. */
-  #choice = 0;
+  /** Sequences beyond the first of the beam searches that have ended: each is a choice more. */
+  #others = 0;
   #texts = 0;
   #promptTokens = 0;
+  #cachedTokens = 0;
   #completionTokens = 0;
 
   constructor(prompts: number) {
@@ -160,11 +163,19 @@ class TextReader {
   get usage(): AnswerUsage {
     // Every prompt has as many texts.
     const texts = Math.max(1, this.#texts / this.#prompts);
-    return { promptTokens: this.#promptTokens / texts, completionTokens: this.#completionTokens };
+    return {
+      promptTokens: this.#promptTokens / texts,
+      // The first text of a prompt may have to read what the others do not.
+      cachedTokens: Math.floor(this.#cachedTokens / texts),
+      completionTokens: this.#completionTokens,
+    };
   }
 
   take(event: RunEvent): AnswerEvent[] {
-    const choice = this.#choice;
+    if (event.type !== "text" && event.type !== "generation-ended") {
+      return [];
+    }
+    const choice = this.#others + event.generation;
     if (event.type === "text") {
       const { text, kind = "content", toolCall, logprobs } = event;
       if (kind === "tool-call") {
@@ -172,7 +183,7 @@ class TextReader {
       }
       return [{ type: "text", choice, kind, text, ...(logprobs === undefined ? {} : { logprobs }) }];
     }
-    if (event.type !== "generation-ended" || event.record === undefined) {
+    if (event.record === undefined) {
       return [];
     }
     const { result } = event.record;
@@ -180,7 +191,8 @@ class TextReader {
     this.#texts += 1;
     this.#promptTokens += result.usage.promptTokens;
     this.#completionTokens += result.usage.completionTokens;
-    this.#choice += 1 + others.length;
+    this.#cachedTokens += result.usage.cachedTokens ?? 0;
+    this.#others += others.length;
     return [
       { type: "end", choice, finish: result.finishReason, stopString: result.stopString },
       // Of a beam search the first sequence alone comes as events.
@@ -219,7 +231,11 @@ class OutputReader {
 
   get usage(): AnswerUsage {
     const usage = this.#task.summary?.usage;
-    return { promptTokens: usage?.prompt_tokens ?? 0, completionTokens: usage?.completion_tokens ?? 0 };
+    return {
+      promptTokens: usage?.prompt_tokens ?? 0,
+      cachedTokens: usage?.cached_tokens ?? 0,
+      completionTokens: usage?.completion_tokens ?? 0,
+    };
   }
 
   take(event: RunEvent): AnswerEvent[] {

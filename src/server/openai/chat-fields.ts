@@ -25,6 +25,8 @@ export const choiceFields = {
   frequency_penalty: ranges.frequency_penalty.optional(),
   presence_penalty: ranges.presence_penalty.optional(),
   ignore_eos: ranges.ignore_eos.optional(),
+  cache_prompt: ranges.cache_prompt.optional(),
+  prompt_lookup: ranges.prompt_lookup.optional(),
   seed: ranges.seed.optional(),
 } as const;
 

@@ -42,6 +42,8 @@ export const parametersOfFields: Readonly<Record<string, GenerationParameterName
   presence_penalty: "presence_penalty",
   logit_bias: "logit_bias",
   ignore_eos: "ignore_eos",
+  cache_prompt: "cache_prompt",
+  prompt_lookup: "prompt_lookup",
   seed: "seed",
   stop: "stop_sequences",
   n: "num_return_sequences",

@@ -253,11 +253,11 @@ function finishOf(finish: FinishReason, calls: number): OpenAiFinish {
   return calls > 0 ? "tool_calls" : "stop";
 }
 
-function usageBody({ promptTokens, completionTokens }: AnswerUsage): OpenAiUsageBody {
+function usageBody({ promptTokens, cachedTokens, completionTokens }: AnswerUsage): OpenAiUsageBody {
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
-    prompt_tokens_details: { cached_tokens: 0 },
+    prompt_tokens_details: { cached_tokens: cachedTokens },
   };
 }

@@ -73,6 +73,7 @@ export interface WireTask {
   readonly text?: string;
   readonly usage?: {
     readonly prompt_tokens: number;
+    readonly cached_tokens?: number | undefined;
     readonly completion_tokens: number;
     readonly total_tokens: number;
   };

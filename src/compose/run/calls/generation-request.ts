@@ -239,6 +239,8 @@ export function generateOptions(parameters: ResolvedParameters): GenerateOptions
     regex: parameters.regex,
     choice: parameters.choice,
     logprobs: parameters.logprobs,
+    cachePrompt: parameters.cache_prompt,
+    promptLookup: parameters.prompt_lookup,
   };
 }
 

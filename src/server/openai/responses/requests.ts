@@ -129,6 +129,8 @@ export const parametersOfFields: Readonly<Record<string, GenerationParameterName
   frequency_penalty: "frequency_penalty",
   presence_penalty: "presence_penalty",
   ignore_eos: "ignore_eos",
+  cache_prompt: "cache_prompt",
+  prompt_lookup: "prompt_lookup",
   seed: "seed",
   max_output_tokens: "max_output_length",
 };
