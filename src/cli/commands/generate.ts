@@ -1,11 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { text as readAll } from "node:stream/consumers";
 import { styleText } from "node:util";
 import { visibleText } from "../../base/visible-text.ts";
 import { z } from "zod";
-import { errorMessage, ModelComposeError } from "../../base/errors.ts";
-import { parseJsonObject } from "../../base/json.ts";
+import { ModelComposeError } from "../../base/errors.ts";
 import { errorInWordsOf, inWordsOf } from "../../base/front-words.ts";
+import { readJsonObject } from "../../runtime/platform/files.ts";
 import type { DeviceInfo, Precision } from "../../runtime/device-types.ts";
 import type { GenerateOptions, GenerateResult, StreamPart } from "../../runtime/generation/types.ts";
 import type { ChatPart, ChatResult } from "../../models/chat/chat.ts";
@@ -206,29 +205,18 @@ function generateOptions(flags: GenerateFlags): GenerateOptions {
 /** What the text must be. @throws ModelComposeError "not-found" for a file that is not there, "usage" for what is no schema */
 async function formOptions(flags: GenerateFlags): Promise<GenerateOptions> {
   return {
-    jsonSchema: flags.jsonSchema === undefined ? undefined : await readSchema(flags.jsonSchema),
+    jsonSchema:
+      flags.jsonSchema === undefined
+        ? undefined
+        : await readJsonObject(flags.jsonSchema, "config", {
+            code: "usage",
+            remedy: "Correct the JSON schema.",
+          }),
     jsonObject: flags.jsonObject,
     regex: checkFlag("regex", ranges.regex, flags.regex),
     choice: checkFlag("choice", ranges.choice, flags.choice),
     logprobs: checkFlag("logprobs", ranges.logprobs, flags.logprobs),
   };
-}
-
-async function readSchema(path: string): Promise<Record<string, unknown>> {
-  let bytes;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    throw new ModelComposeError(
-      "not-found",
-      `--json-schema: "${path}" cannot be read: ${errorMessage(error)}.`,
-      {
-        remedy: "Name a file with a JSON schema.",
-        cause: error,
-      },
-    );
-  }
-  return parseJsonObject(bytes, { name: path, code: "usage", remedy: "Correct the JSON schema." });
 }
 
 function drawingOptions(flags: GenerateFlags): GenerateOptions {

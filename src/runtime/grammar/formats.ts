@@ -47,6 +47,9 @@ export const formatPatterns: Readonly<Record<string, string>> = {
   hostname: HOSTNAME,
   uri: URI,
   "uri-reference": `${URI}|${RELATIVE}`,
+  "uri-template":
+    "(?:[!#$&()*+,./0-9:;=?@A-Z\\[\\]_a-z~-]|%[0-9A-Fa-f]{2}|" +
+    "\\{[+#./;?&=,!@|]?(?:[A-Za-z0-9_]|%[0-9A-Fa-f]{2})+(?::[1-9]\\d{0,3}|\\*)?(?:,(?:[A-Za-z0-9_]|%[0-9A-Fa-f]{2})+(?::[1-9]\\d{0,3}|\\*)?)*\\})*",
   "json-pointer": "(?:/(?:[^/~]|~[01])*)*",
 };
 
@@ -56,7 +59,6 @@ export const refusedFormats: ReadonlySet<string> = new Set([
   "idn-hostname",
   "iri",
   "iri-reference",
-  "uri-template",
   "relative-json-pointer",
   "regex",
 ]);

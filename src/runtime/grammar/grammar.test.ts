@@ -39,6 +39,8 @@ describe("JSON of a schema", () => {
       ["-8", "-121", "9", "0"],
     ],
     ["multipleOf", { multipleOf: 12 }, ["0", "144", "-36"], ["7", "14", "12.0"]],
+    ["multiples that f64 holds", { multipleOf: 3 }, ["999999999999999"], ["3000000000000000000"]],
+    ["bounds beyond them", { exclusiveMaximum: 1e20 }, ["99999999999999967232"], ["99999999999999999999"]],
     ["string", { type: "string" }, ['"é日"', '"\\""', '"\\n\\u0001"'], ['"\\x"', '"\n"', '"\\u0041"', '"a']],
     ["lengths", { type: "string", minLength: 2, maxLength: 3 }, ['"日本"', '"\\n\\n\\n"'], ['"a"', '"abcd"']],
     ["pattern", { type: "string", pattern: "b+$" }, ['"ab"', '"b"'], ['"ba"', '""']],
@@ -53,6 +55,12 @@ describe("JSON of a schema", () => {
       { type: "string", format: "date" },
       ['"2024-02-29"', '"2000-02-29"'],
       ['"2023-02-29"', '"1900-02-29"', '"2024-13-01"'],
+    ],
+    [
+      "uri-template",
+      { type: "string", format: "uri-template" },
+      ['"/a/{b}{?c,d*}"'],
+      ['"{"', '"{a b}"', '"a b"'],
     ],
     ["a format of nobody", { type: "string", format: "x-color" }, ['"red"'], ["1"]],
     [

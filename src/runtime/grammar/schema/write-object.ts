@@ -1,11 +1,27 @@
 /** Writes objects: declared properties in the order of the schema, others behind them. */
-import type { Expression } from "../expressions.ts";
+import type { Alphabet } from "../characters.ts";
+import type { Expression, Expressions } from "../expressions.ts";
 import { unsupportedKeyword, type SchemaAt } from "./place.ts";
-import type { ObjectShape, PropertiesPart } from "./shape.ts";
-import type { ShapeWriter } from "./write-shape.ts";
+import type { Below, ObjectShape, PropertiesPart, Shape, StringShape } from "./shape.ts";
 
 /** Every set of patterns that a name may match has values of its own. */
 const MOST_PATTERNS = 6;
+
+/** What writes the parts of an object. */
+export interface ValueWriter {
+  readonly x: Expressions;
+  readonly characters: Alphabet;
+  /** "," and ":" with the space that may follow. */
+  readonly comma: Expression;
+  readonly colon: Expression;
+  text(text: string): Expression;
+  quoted(content: Expression): Expression;
+  shape(below: Below): Shape;
+  value(below: Below): Expression;
+  string(shape: StringShape): Expression;
+  pattern(source: string): Expression;
+  otherThan(texts: readonly string[]): Expression;
+}
 
 interface Property {
   readonly name: string;
@@ -14,9 +30,9 @@ interface Property {
 }
 
 export class ObjectWriter {
-  readonly #writer: ShapeWriter;
+  readonly #writer: ValueWriter;
 
-  constructor(writer: ShapeWriter) {
+  constructor(writer: ValueWriter) {
     this.#writer = writer;
   }
 

@@ -3,7 +3,7 @@ import { JsonAlphabet, complement, type CodePoints } from "../characters.ts";
 import { tooComplex, type Expression, type Expressions } from "../expressions.ts";
 import { NumberWriter } from "../numbers.ts";
 import { PatternError, patternExpression } from "../pattern.ts";
-import { ObjectWriter } from "./write-object.ts";
+import { ObjectWriter, type ValueWriter } from "./write-object.ts";
 import { keyOf, unsupportedKeyword, type SchemaAt } from "./place.ts";
 import type { SchemaReader } from "./read-schema.ts";
 import type { Alternative, ArrayShape, Below, NumberShape, Shape, StringShape } from "./shape.ts";
@@ -22,7 +22,7 @@ const MOST_CONTAINED = 5;
  * `JSON.stringify` writes them, properties in the order of the schema, others behind them, and a space, or none, behind ","
  * and ":".
  */
-export class ShapeWriter {
+export class ShapeWriter implements ValueWriter {
   readonly x: Expressions;
   readonly characters: JsonAlphabet;
   readonly #reader: SchemaReader;
