@@ -141,6 +141,7 @@ export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape,
           scratch.scores,
           // A panel at a time is widened there: it stays in the L1 cache.
           plan.kvHalf ? scratch.block : 0,
+          op.softCap ?? 0,
         );
       }
     }
@@ -291,6 +292,7 @@ export function attendTilesSteps(worker: Worker, op: AttentionOp, kv: HeadShape,
           scratch.visible,
           stateOf(tile),
           scratch.scores,
+          op.softCap ?? 0,
         );
       });
     }

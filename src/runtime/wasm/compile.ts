@@ -111,10 +111,7 @@ function bind(
 ): Step[] {
   switch (instruction.kind) {
     case "rotations":
-      if (program.rope === undefined) {
-        throw new Error(`Program ${program.family} rotates, but has no table of frequencies.`);
-      }
-      return [rotationsStep(worker, program.rope)];
+      return program.ropes.map((rope, index) => rotationsStep(worker, rope, index));
     case "group":
       return [groupStep(worker, instruction.fraction)];
     case "scatter":

@@ -37,8 +37,9 @@ describe("planMemory", () => {
     ]);
     // Scratch regions tell where they begin; all but one end where the next begins.
     banks.forEach(({ scratch }, bank) => {
-      const { packedBytes, ...addresses } = scratch;
-      for (const [name, start] of Object.entries(addresses)) {
+      const { packedBytes, ropes, ...addresses } = scratch;
+      const tables = Object.fromEntries(ropes.map((start, i) => [`rope ${i}`, start]));
+      for (const [name, start] of Object.entries({ ...addresses, ...tables })) {
         ranges[bank].push({
           what: name,
           start,

@@ -79,8 +79,8 @@ export interface Scratch {
   panel: number;
   /** A row's activations, scaled for f16 weights or quantised for int8 and int4. */
   scaled: number;
-  /** cos and sin of every row. */
-  rope: number;
+  /** cos and sin of every row, by table. */
+  ropes: number[];
   queries: number;
   visible: number;
   scores: number;
@@ -371,7 +371,7 @@ function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: 
     packedBytes,
     panel: take(plan.threads * PANEL_SCRATCH_BYTES),
     scaled: take(roundUp(columns, UNIT_COLUMNS) * 4),
-    rope: take(maxRows * headDim * 4),
+    ropes: program.ropes.map(() => take(maxRows * headDim * 4)),
     queries: take(queries * depth * 4),
     visible: take(maxRows * heads * 4),
     scores: take(tile * (KV_BLOCK * 4 + record)),

@@ -13,6 +13,7 @@ import { USAGE } from "./run/constants.ts";
 import { GpuContext, type GpuOptions } from "./run/device.ts";
 import type { Dispatch } from "./plan/dispatch.ts";
 import { WebGpuExecutable } from "./run/executable.ts";
+import { ropeBuffer } from "./plan/lowering.ts";
 import { rowsOfPass } from "./plan/pass-rows.ts";
 import { planGpu, planGpuWeights, type GpuPlan, type GpuWeightPlan } from "./plan/plan.ts";
 import { Resources } from "./run/resources.ts";
@@ -167,11 +168,12 @@ export class GpuPreparation implements Preparation {
       await this.#allocate(resources, this.#planFor(await late));
     }
     const { plan } = this;
-    const { rope } = program;
     await Promise.all([
       // Dawn's threads compile beside the reads. Software adapters take seconds for kernels that may not be needed.
       context.summary.isSoftware ? undefined : resources.compileAll(),
-      rope && uploadRopeTable(context, rope, plan.contextLength, resources.buffer("rope")),
+      ...program.ropes.map((rope, table) =>
+        uploadRopeTable(context, rope, plan.contextLength, resources.buffer(ropeBuffer(table))),
+      ),
     ]);
     return plan;
   }
