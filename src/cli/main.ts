@@ -300,6 +300,15 @@ function generateFlags(command: Command): Command {
     .option("--seed <n>", "same seed, same text", numberFlag)
     .option("--stop <text>", "end before this text, repeatable", collect)
     .option("--ignore-eos", "go on past the end of text")
+    .option("--json-schema <file>", "the text is JSON that the JSON schema in this file accepts")
+    .option("--json-object", "the text is a JSON object")
+    .option("--regex <pattern>", "the text is one that this regular expression matches whole")
+    .option("--choice <text>", "the text is this one, repeatable: one of these", collect)
+    .option(
+      "--logprobs <n>",
+      "with --json: how likely each token was, and the n likeliest in its place",
+      numberFlag,
+    )
     .option(
       "--precision <precision>",
       "how weights are held: stored (default: as the checkpoint has them), float32, float16, bfloat16",

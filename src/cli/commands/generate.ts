@@ -4,6 +4,7 @@ import { visibleText } from "../../base/visible-text.ts";
 import { z } from "zod";
 import { ModelComposeError } from "../../base/errors.ts";
 import { errorInWordsOf, inWordsOf } from "../../base/front-words.ts";
+import { readJsonObject } from "../../runtime/platform/files.ts";
 import type { DeviceInfo, Precision } from "../../runtime/device-types.ts";
 import type { GenerateOptions, GenerateResult, StreamPart } from "../../runtime/generation/types.ts";
 import type { ChatPart, ChatResult } from "../../models/chat/chat.ts";
@@ -34,6 +35,12 @@ export interface GenerateFlags extends DeviceFlags {
   readonly seed?: number;
   readonly stop?: readonly string[];
   readonly ignoreEos?: boolean;
+  /** Path of a file with a JSON schema that the text must match. */
+  readonly jsonSchema?: string;
+  readonly jsonObject?: boolean;
+  readonly regex?: string;
+  readonly choice?: readonly string[];
+  readonly logprobs?: number;
   readonly precision?: string;
   readonly quantization?: string;
   readonly activations?: string;
@@ -61,7 +68,7 @@ export async function generate(prompt: string, flags: GenerateFlags, context: Co
 
 async function loadAndGenerate(prompt: string, flags: GenerateFlags, context: CommandContext): Promise<void> {
   const { terminal, signal } = context;
-  const options = generateOptions(flags);
+  const options = { ...generateOptions(flags), ...(await formOptions(flags)) };
   warnOfIneffective(flags, terminal);
   if (flags.system !== undefined && flags.chat !== true) {
     throw new ModelComposeError("usage", "--system is a message of a conversation.", {
@@ -192,6 +199,23 @@ function generateOptions(flags: GenerateFlags): GenerateOptions {
     stop: checkFlag("stop", stopSchema, flags.stop),
     doSample: flags.greedy ? false : flags.doSample,
     ignoreEos: flags.ignoreEos,
+  };
+}
+
+/** What the text must be. @throws ModelComposeError "not-found" for a file that is not there, "usage" for what is no schema */
+async function formOptions(flags: GenerateFlags): Promise<GenerateOptions> {
+  return {
+    jsonSchema:
+      flags.jsonSchema === undefined
+        ? undefined
+        : await readJsonObject(flags.jsonSchema, "config", {
+            code: "usage",
+            remedy: "Correct the JSON schema.",
+          }),
+    jsonObject: flags.jsonObject,
+    regex: checkFlag("regex", ranges.regex, flags.regex),
+    choice: checkFlag("choice", ranges.choice, flags.choice),
+    logprobs: checkFlag("logprobs", ranges.logprobs, flags.logprobs),
   };
 }
 

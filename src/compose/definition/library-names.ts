@@ -40,6 +40,8 @@ const keys: Partial<Record<LibraryName, string>> = {
   numReturnSequences: "num_return_sequences",
   stop: "stop_sequences",
   ignoreEos: "ignore_eos",
+  jsonSchema: "json_schema",
+  jsonObject: "json_object",
   cachePrompt: "cache_prompt",
   promptLookup: "prompt_lookup",
   maxConcurrency: "max_concurrent_count",

@@ -143,7 +143,7 @@ export class Generator {
       holding.holds([...job.begin, ...sequences[0].tokens.slice(0, -1)]);
     }
 
-    const [{ tokens, newText, finishReason, stopString }] = sequences;
+    const [{ tokens, newText, finishReason, stopString, logprobs }] = sequences;
     const isSeq2seq = this.#parts.decoderStartTokenId !== undefined;
     const prefix = settings.returnFullText && !isSeq2seq ? (job.promptText ?? "") : "";
     const found = sequences.map((sequence) => ({ ...sequence, text: prefix + sequence.newText }));
@@ -153,6 +153,7 @@ export class Generator {
       tokens,
       finishReason,
       ...(stopString !== undefined && { stopString }),
+      ...(logprobs !== undefined && { logprobs }),
       ...(isSearch ? { sequences: found as BeamSequence[] } : {}),
       usage: {
         promptTokens: ids.length,

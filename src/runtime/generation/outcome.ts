@@ -1,6 +1,6 @@
 /** What one way of choosing tokens (decoding, beam search) begins with, where its pieces go, and what it comes to. */
 import type { Chunk } from "./prefill.ts";
-import type { FinishReason, StreamPart, Timings } from "./types.ts";
+import type { FinishReason, StreamPart, Timings, TokenLogprob } from "./types.ts";
 
 /** The rows whose last one's logits choose the first token. */
 export interface FirstRows extends Chunk {
@@ -31,6 +31,8 @@ export interface OutcomeSequence {
   finishReason: FinishReason;
   /** The stop string that ended it, where that is known. */
   stopString?: string;
+  /** Log-probabilities of the tokens, where they are asked for. */
+  logprobs?: TokenLogprob[];
   /** The score that a beam search gave the sequence. */
   score?: number;
 }

@@ -2,7 +2,7 @@
 import type { RunEvent } from "../../compose/run/events.ts";
 import type { ChatAnswer } from "../../models/chat/chat.ts";
 import type { ToolCall } from "../../models/chat/messages.ts";
-import type { FinishReason, GenerateResult } from "../../runtime/generation/types.ts";
+import type { FinishReason, GenerateResult, TokenLogprob } from "../../runtime/generation/types.ts";
 import { HttpError } from "../http-error.ts";
 import type { Task } from "../task.ts";
 import type { Question } from "./ask.ts";
@@ -28,6 +28,8 @@ export type AnswerEvent =
       readonly choice: number;
       readonly kind: "content" | "reasoning";
       readonly text: string;
+      /** Log-probabilities of its tokens, where they are asked for. */
+      readonly logprobs?: readonly TokenLogprob[];
     }
   | { readonly type: "call"; readonly choice: number; readonly call: ToolCall }
   | {
@@ -45,6 +47,8 @@ export interface Choice {
   content: string;
   reasoning: string;
   calls: ToolCall[];
+  /** Log-probabilities of the tokens, where they are asked for. */
+  logprobs?: TokenLogprob[];
   finish: FinishReason;
   stopString?: string;
 }
@@ -56,7 +60,7 @@ export interface Choice {
  */
 export async function* answerEvents(
   task: Task,
-  { model, subject }: Pick<Question, "model" | "subject">,
+  { model, subject, settings }: Pick<Question, "model" | "subject" | "settings">,
   signal: AbortSignal,
 ): AsyncGenerator<AnswerEvent, void> {
   const isList = subject.kind === "prompt" && typeof subject.prompt !== "string";
@@ -76,7 +80,8 @@ export async function* answerEvents(
   if (signal.aborted) {
     return;
   }
-  requireCompleted(task, subject.kind === "prompt" ? "prompt" : "messages");
+  const form = settings.find(({ parameter }) => FORMS.includes(parameter))?.field;
+  requireCompleted(task, { subject: subject.kind === "prompt" ? "prompt" : "messages", form });
   if (!hasBegun) {
     yield { type: "begin" };
   }
@@ -100,6 +105,9 @@ export async function wholeAnswer(
     const choice = (choices[event.choice] ??= { content: "", reasoning: "", calls: [], finish: "eos" });
     if (event.type === "text") {
       choice[event.kind] += event.text;
+      if (event.logprobs !== undefined) {
+        (choice.logprobs ??= []).push(...event.logprobs);
+      }
     } else if (event.type === "call") {
       choice.calls.push(event.call);
     } else {
@@ -110,15 +118,27 @@ export async function wholeAnswer(
   return { choices, usage };
 }
 
-/** @param subject the field with what the answer is to */
-function requireCompleted(task: Task, subject: string): void {
+/** The parameters that hold an answer to a form. */
+const FORMS: readonly string[] = ["json_schema", "json_object", "regex", "choice"];
+
+/**
+ * @param fields.subject the field with what the answer is to
+ * @param fields.form the one that holds it to a form
+ */
+function requireCompleted(
+  task: Task,
+  { subject, form }: { readonly subject: string; readonly form: string | undefined },
+): void {
   const { status, failure, cancelReason } = task;
   if (status === "completed") {
     return;
   }
   if (failure !== undefined) {
     const { detail, reason, headers } = failure;
-    const field = failure.field ?? (reason === "context-exceeded" ? subject : undefined);
+    const fields = { "context-exceeded": subject, "no-such-form": form } as const;
+    const field =
+      failure.field ??
+      (reason === "context-exceeded" || reason === "no-such-form" ? fields[reason] : undefined);
     throw new HttpError(failure.status, detail, { field, reason, headers });
   }
   throw cancelReason === "shutdown"
@@ -157,11 +177,11 @@ class TextReader {
     }
     const choice = this.#others + event.generation;
     if (event.type === "text") {
-      const { text, kind = "content", toolCall } = event;
+      const { text, kind = "content", toolCall, logprobs } = event;
       if (kind === "tool-call") {
         return toolCall === undefined ? [] : [{ type: "call", choice, call: toolCall }];
       }
-      return [{ type: "text", choice, kind, text }];
+      return [{ type: "text", choice, kind, text, ...(logprobs === undefined ? {} : { logprobs }) }];
     }
     if (event.record === undefined) {
       return [];

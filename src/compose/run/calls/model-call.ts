@@ -1,7 +1,7 @@
 import { atOnce } from "../../../base/async/at-once.ts";
 import { errorInWordsOf, inWordsOf } from "../../../base/front-words.ts";
 import type { ChatAnswer, ChatPart } from "../../../models/chat/chat.ts";
-import type { GenerateResult, StreamPart } from "../../../runtime/generation/types.ts";
+import type { GenerateResult, StreamPart, TokenLogprob } from "../../../runtime/generation/types.ts";
 import type { LoadProgress } from "../../../models/load-options.ts";
 import type { ContextNeed } from "../../analysis/context-needs.ts";
 import { mapsPieces } from "../../analysis/pieces.ts";
@@ -139,6 +139,7 @@ class ModelExecution {
       const pieces: unknown[] = [];
       let last: Finished | undefined;
       let tokens = 0;
+      let logprobs: TokenLogprob[] | undefined;
       const parts = this.#stream(model, input, {
         sequence: [i, j, repeat],
         signal,
@@ -147,14 +148,18 @@ class ModelExecution {
       for await (const part of parts) {
         last = part.result ?? last;
         tokens += part.tokens.length;
+        if (part.logprobs !== undefined) {
+          logprobs = [...(logprobs ?? []), ...part.logprobs];
+        }
         // A token may be only a part of a character.
         if (part.text === "") {
           continue;
         }
         const kind = "type" in part && part.type !== "content" ? part.type : undefined;
         const toolCall = "toolCall" in part ? part.toolCall : undefined;
-        await run.send({ type: "text", generation, text: part.text, tokens, kind, toolCall });
+        await run.send({ type: "text", generation, text: part.text, tokens, kind, toolCall, logprobs });
         tokens = 0;
+        logprobs = undefined;
         if (kind !== undefined) {
           continue;
         }

@@ -200,7 +200,7 @@ function begun(request: ResponsesRequest): ResponseBody {
     frequency_penalty: request.frequency_penalty ?? 0,
     presence_penalty: request.presence_penalty ?? 0,
     top_logprobs: 0,
-    text: { format: { type: "text" } },
+    text: { format: request.text?.format ?? { type: "text" } },
     tool_choice: request.tool_choice ?? "auto",
     tools: request.tools ?? [],
     truncation: "disabled",
