@@ -62,6 +62,8 @@ const FILE_USERS = [
   "^src/cli/install\\.ts$",
   // These write results that go to a file, and show or remove logs.
   "^src/cli/commands/(run|logs|down)\\.ts$",
+  // These keep conversations, and read the files that messages name.
+  "^src/cli/chat/(store|files)\\.ts$",
   // This reads inputs of workflows that stand in files.
   "^src/cli/input\\.ts$",
 ];

@@ -42,13 +42,14 @@ export function composeDefinition(tokens: number): ComposeDefinition {
 
 /** A model for a server that does not own it: it stays when the server ends. */
 export function lent(model: Model, stream: TextModel["stream"]): TextModel {
-  const { device, architecture, lost } = model;
+  const { device, architecture, contextLength, lost } = model;
   const streamChat: TextModel["streamChat"] = (messages, options) => model.streamChat(messages, options);
   const countTokens: TextModel["countTokens"] = (prompt, options) => model.countTokens(prompt, options);
   const embed: TextModel["embed"] = (prompt, options) => model.embed(prompt, options);
   return {
     device,
     architecture,
+    contextLength,
     lost,
     stream,
     streamChat,

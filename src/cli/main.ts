@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { errorMessage, ModelComposeError } from "../base/errors.ts";
 import { errorInWordsOf } from "../base/front-words.ts";
+import type { ChatFlags } from "./commands/chat.ts";
 import { generate, type GenerateFlags } from "./commands/generate.ts";
 import { run, type CommandContext, type ComposeFlags, type RunFlags } from "./commands/run.ts";
 import type { LogsFlags } from "./commands/logs.ts";
@@ -12,6 +13,7 @@ import type { StopFlags } from "./commands/stop.ts";
 import { validate } from "./commands/validate.ts";
 import { addCompletion } from "./completion.ts";
 import type { LoadTextModel } from "../compose/model-host.ts";
+import { modelFlags, samplingFlags } from "./model-flags.ts";
 import { AdaptersWanted, collect, countFlag, deviceFlags, numberFlag, portFlag } from "./flags.ts";
 import { Interrupted, interruptSignal } from "./interrupt.ts";
 import { deviceWords } from "./parameter-flags.ts";
@@ -152,7 +154,7 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
       await validate(flags, start(flags).terminal);
     });
 
-  deviceFlags(generateFlags(commonFlags(program.command("generate"))))
+  deviceFlags(generateFlags(modelFlags(samplingFlags(commonFlags(program.command("generate"))))))
     .description("generate text with a model, without a compose file")
     .argument("<prompt>", 'the prompt; "-" reads it from stdin')
     .option("--chat", "give the prompt to the model as a message, through its chat template")
@@ -170,9 +172,25 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
       }
       await generate(prompt, flags, start(flags));
     });
+  chatCommand(program, start);
   modelsCommands(program, start);
   addCompletion(program);
   return program;
+}
+
+function chatCommand(program: Command, start: (flags: GlobalFlags) => CommandContext): void {
+  deviceFlags(modelFlags(samplingFlags(composeFlags(commonFlags(program.command("chat"))))))
+    .description("talk with a model in the terminal; in a pipe: answer one message")
+    .argument("[model]", "a model with a chat template, as --model has it; with -f: a component of the file")
+    .option("--system <text>", "what the model is told before everything")
+    .option("--resume [id]", "go on with a kept conversation (default: the last one)")
+    .option("--no-history", "keep neither the conversation nor what is entered")
+    .addHelpText("after", chatExamples)
+    .action(async (model: string | undefined, _flags: unknown, command: Command) => {
+      const { chat } = await import("./commands/chat.ts");
+      const flags = flagsOf<ChatFlags & GlobalFlags>(command);
+      await chat(model, flags, start(flags));
+    });
 }
 
 /** Adds the commands around servers; what they need is loaded when one is called. */
@@ -277,28 +295,9 @@ function composeFlags(command: Command): Command {
 
 function generateFlags(command: Command): Command {
   return command
-    .option(
-      "-m, --model <model>",
-      "tales (bundled), a folder, or a repository such as HuggingFaceTB/SmolLM3-3B",
-    )
-    .option(
-      "--max-tokens <n>",
-      "at most this many new tokens (default: as many as the context holds)",
-      numberFlag,
-    )
     .option("--min-tokens <n>", "no end of text before this many new tokens", numberFlag)
     .option("--max-prompt-tokens <n>", "keep only the end of a longer prompt", numberFlag)
-    .option("--temperature <t>", "divides the logits; 0 is greedy", numberFlag)
-    .option("--top-k <k>", "keep the k most likely tokens; 0 keeps all", numberFlag)
-    .option("--top-p <p>", "nucleus sampling: keep the likeliest tokens that reach p", numberFlag)
-    .option("--min-p <p>", "keep tokens at least p times as likely as the likeliest", numberFlag)
-    .option("--repetition-penalty <x>", "penalty on tokens already there; 1 is off", numberFlag)
-    .option("--no-repeat-ngram-size <n>", "no n-gram of this size twice; 0 is off", numberFlag)
     .option("--num-beams <n>", "beam search with n sequences at once; 1 is off", numberFlag)
-    .option("--do-sample", "draw tokens (default: as the model's generation_config says)")
-    .addOption(new Option("--greedy", "always the likeliest token").conflicts("doSample"))
-    .option("--seed <n>", "same seed, same text", numberFlag)
-    .option("--stop <text>", "end before this text, repeatable", collect)
     .option("--ignore-eos", "go on past the end of text")
     .option("--json-schema <file>", "the text is JSON that the JSON schema in this file accepts")
     .option("--json-object", "the text is a JSON object")
@@ -307,28 +306,6 @@ function generateFlags(command: Command): Command {
     .option(
       "--logprobs <n>",
       "with --json: how likely each token was, and the n likeliest in its place",
-      numberFlag,
-    )
-    .option(
-      "--precision <precision>",
-      "how weights are held: stored (default: as the checkpoint has them), float32, float16, bfloat16",
-    )
-    .option(
-      "--quantization <kind>",
-      "make the weights smaller while loading: int8, int4, or auto (as far as memory asks for it); default none",
-    )
-    .option(
-      "--activations <type>",
-      "with quantised weights on the CPU: int8 (default, fast) or float32 (exact products, slow)",
-    )
-    .option(
-      "--kv-precision <precision>",
-      "what the KV cache holds: float32 (default) or float16 (half the memory)",
-    )
-    .option("--no-quantized-cache", "neither keep quantised weights on disk nor take them from there")
-    .option(
-      "--context-length <n>",
-      "capacity of the KV cache in tokens (default: 4096, or the model's maximum if that is less)",
       numberFlag,
     )
     .option("--json", "print one JSON object with text, tokens, timings and seed");
@@ -357,6 +334,13 @@ Examples:
   model-compose run --input '{"prompt": "Once upon a time"}'
   model-compose run -f story.yml -i '{"prompt": "Once upon a time"}' -o story.json
   model-compose run -e TEMPERATURE=0.2 my-workflow`;
+
+const chatExamples = `
+Examples:
+  model-compose chat HuggingFaceTB/SmolLM2-135M-Instruct
+  model-compose chat -f model-compose.yml --system "Answer in one sentence."
+  model-compose chat --resume
+  echo "Why is the sky blue?" | model-compose chat -m HuggingFaceTB/SmolLM3-3B > answer.txt`;
 
 const generateExamples = `
 Examples:

@@ -40,6 +40,7 @@ function paced({
     Promise.resolve({
       device: { kind, description: kind, threads },
       architecture: "causal",
+      contextLength: 4096,
       streamChat: () => {
         throw new Error("nobody chats here");
       },

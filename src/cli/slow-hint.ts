@@ -44,6 +44,7 @@ export function hintWhenSlow(load: LoadTextModel, options: SlowHintOptions = {})
     return {
       device: model.device,
       architecture: model.architecture,
+      contextLength: model.contextLength,
       lost: model.lost,
       stream: (prompt, request) => watched(model.stream(prompt, request), now, onSlow),
       streamChat: (messages, request) => watched(model.streamChat(messages, request), now, onSlow),

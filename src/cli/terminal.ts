@@ -89,6 +89,11 @@ export class Terminal {
     }
   }
 
+  /** Shows what a person at the terminal has asked for, also with --quiet. */
+  say(text: string): void {
+    this.#line("", text);
+  }
+
   warn(message: string): void {
     if (!this.#quiet) {
       this.#line(`${styleText("yellow", "warning:", { stream: process.stderr })} `, message);

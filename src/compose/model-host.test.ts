@@ -27,6 +27,7 @@ class Loads {
     const model: TextModel = {
       device: { kind: "wasm", description: "fake" },
       architecture: "causal",
+      contextLength: 4096,
       stream: () => {
         throw new Error("nothing is generated here");
       },

@@ -26,6 +26,8 @@ import { composeWords } from "./definition/library-names.ts";
 export interface TextModel {
   readonly device: DeviceInfo;
   readonly architecture: Architecture;
+  /** Tokens, of prompt and new text, that the context holds. */
+  readonly contextLength: number;
   stream(prompt: string, options: GenerateOptions): AsyncIterable<StreamPart>;
   streamChat(messages: readonly ChatMessage[], options: ChatOptions): AsyncIterable<ChatPart>;
   /** Makes a vector of a text. */

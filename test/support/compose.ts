@@ -49,6 +49,7 @@ export class FakeModels {
   readonly calls: { readonly prompt: string; readonly options: GenerateOptions }[] = [];
   readonly chats: { readonly messages: readonly ChatMessage[]; readonly options: ChatOptions }[] = [];
   architecture: Architecture = "causal";
+  contextLength = 4096;
   /** The parts of the answer to a conversation. */
   answer: readonly Omit<ChatPart, "tokens">[] = [{ type: "content", text: "Hello." }];
   /** Holds the answer to a conversation back until it resolves. */
@@ -72,6 +73,7 @@ export class FakeModels {
     return {
       device: { kind: "wasm" as const, description: "wasm (fake)", threads: 1 },
       architecture: this.architecture,
+      contextLength: this.contextLength,
       stream: (prompt: string, given: GenerateOptions) => this.#stream(prompt, given),
       streamChat: (messages: readonly ChatMessage[], given: ChatOptions) => this.#chat(messages, given),
       embed: () => Promise.reject(new Error("nobody embeds here")),

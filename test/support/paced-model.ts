@@ -23,6 +23,7 @@ export class PacedModel {
       device: { kind: "wasm" as const, description: "wasm (paced)", threads: 1 },
       stream: (prompt: string, given: GenerateOptions) => this.#write(prompt, given),
       architecture: "causal" as const,
+      contextLength: 4096,
       streamChat: () => {
         throw new Error("nobody chats here");
       },

@@ -30,6 +30,7 @@ export class PacedModels {
       device: { kind: "wasm", description: "wasm (paced)", threads: 1 },
       stream: (_prompt: string, given: GenerateOptions) => this.#stream(given),
       architecture: "causal" as const,
+      contextLength: 4096,
       streamChat: () => {
         throw new Error("nobody chats here");
       },

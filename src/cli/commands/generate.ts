@@ -5,35 +5,25 @@ import { z } from "zod";
 import { ModelComposeError } from "../../base/errors.ts";
 import { errorInWordsOf, inWordsOf } from "../../base/front-words.ts";
 import { readJsonObject } from "../../runtime/platform/files.ts";
-import type { DeviceInfo, Precision } from "../../runtime/device-types.ts";
+import type { DeviceInfo } from "../../runtime/device-types.ts";
 import type { GenerateOptions, GenerateResult, StreamPart } from "../../runtime/generation/types.ts";
 import type { ChatPart, ChatResult } from "../../models/chat/chat.ts";
 import type { LoadOptions } from "../../models/load-options.ts";
 import { generationParameters as ranges } from "../../compose/definition/parameters.ts";
 import type { TextModel } from "../../compose/model-host.ts";
 import { flagOf, generateWords } from "../parameter-flags.ts";
-import { checkFlag, countSchema, deviceOptions, type DeviceFlags } from "../flags.ts";
+import { checkFlag } from "../flags.ts";
+import { drawingOptions, modelOptions, type ModelFlags, type SamplingFlags } from "../model-flags.ts";
 import { statisticsLine } from "../report.ts";
 import { snakeCase } from "../snake-case.ts";
 import type { Terminal } from "../terminal.ts";
 import type { CommandContext } from "./run.ts";
 
-export interface GenerateFlags extends DeviceFlags {
+export interface GenerateFlags extends ModelFlags, SamplingFlags {
   readonly model: string;
-  readonly maxTokens?: number;
   readonly minTokens?: number;
   readonly maxPromptTokens?: number;
-  readonly temperature?: number;
-  readonly topK?: number;
-  readonly topP?: number;
-  readonly minP?: number;
-  readonly repetitionPenalty?: number;
-  readonly noRepeatNgramSize?: number;
   readonly numBeams?: number;
-  readonly doSample?: boolean;
-  readonly greedy?: boolean;
-  readonly seed?: number;
-  readonly stop?: readonly string[];
   readonly ignoreEos?: boolean;
   /** Path of a file with a JSON schema that the text must match. */
   readonly jsonSchema?: string;
@@ -41,12 +31,6 @@ export interface GenerateFlags extends DeviceFlags {
   readonly regex?: string;
   readonly choice?: readonly string[];
   readonly logprobs?: number;
-  readonly precision?: string;
-  readonly quantization?: string;
-  readonly activations?: string;
-  readonly kvPrecision?: string;
-  readonly quantizedCache?: boolean;
-  readonly contextLength?: number;
   readonly json?: boolean;
   /** Whether the prompt goes through the model's chat template, as a message. */
   readonly chat?: boolean;
@@ -219,30 +203,13 @@ async function formOptions(flags: GenerateFlags): Promise<GenerateOptions> {
   };
 }
 
-function drawingOptions(flags: GenerateFlags): GenerateOptions {
-  return {
-    temperature: checkFlag("temperature", ranges.temperature, flags.temperature),
-    topK: checkFlag("top-k", ranges.top_k, flags.topK),
-    topP: checkFlag("top-p", ranges.top_p, flags.topP),
-    minP: checkFlag("min-p", ranges.min_p, flags.minP),
-    seed: checkFlag("seed", ranges.seed, flags.seed),
-  };
-}
-
 const stopSchema = z.array(z.string().min(1)).describe("a text of at least one character");
 
 function loadOptions(flags: GenerateFlags): LoadOptions {
   return {
-    ...deviceOptions(flags),
+    ...modelOptions(flags),
     maxConcurrency: 1, // beams have room of their own
     maxBeams: checkFlag("num-beams", ranges.num_beams, flags.numBeams),
-    contextLength: checkFlag("context-length", countSchema, flags.contextLength),
-    // loadModel refuses what it does not know.
-    precision: flags.precision as Precision | undefined,
-    quantization: flags.quantization as LoadOptions["quantization"],
-    activations: flags.activations as LoadOptions["activations"],
-    kvPrecision: flags.kvPrecision as LoadOptions["kvPrecision"],
-    quantizedCache: flags.quantizedCache,
   };
 }
 
