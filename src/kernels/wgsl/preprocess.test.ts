@@ -41,7 +41,27 @@ test("files are included once, directives of WGSL go to the top", () => {
   expect(process('#include "a.wgsl"\n#include "b.wgsl"\nmain', {}, files)).toBe("enable f16;\nb\na\nmain");
 });
 
+describe("loops", () => {
+  test("are written out, the inner ones for each turn of the outer", () => {
+    const nested = "a\n#for I in N\n  b$I\n  #for J in M\n  c$I$J;$J\n  #endfor\n#endfor\nd";
+    expect(process(nested, { N: 2, M: 2 })).toBe(
+      ["a", "  b0", "  c00;0", "  c01;1", "  b1", "  c10;0", "  c11;1", "d"].join("\n"),
+    );
+    expect(process("#for I in N\n$I\n#endfor\nend", { N: 0 })).toBe("end");
+  });
+  test("hold conditions and files, and are left out with what encloses them", () => {
+    const text = '#if A\n#for I in N\n#if B\nb$I\n#endif\n#include "a.wgsl"\n#endfor\n#endif\nend';
+    const files = { "a.wgsl": "file" };
+    expect(process(text, { A: true, B: true, N: 2 }, files)).toBe("b0\nfile\nb1\nfile\nend");
+    expect(process(text, { A: false, B: true, N: 2 }, files)).toBe("end");
+  });
+});
+
 test.each<[string, ShaderConstants, RegExp]>([
+  ["#for I in N\n", { N: 2 }, /main\.wgsl:1: #for without #endfor/],
+  ["#endfor", {}, /main\.wgsl:1: #endfor without #for/],
+  ["#for I in M\n#endfor\n", {}, /expected "#for I in NAME" with a NAME that is a number; found "I in M"/],
+  ["#for I in N\n#endfor\n", { N: true }, /expected "#for I in NAME"/],
   ["#if UNKNOWN\n#endif", {}, /main\.wgsl:1: there is no constant UNKNOWN/],
   ["text", { N: 1 }, /no line mentions the constants N/],
   ["\n#if A", { A: true }, /main\.wgsl:2: #if without #endif/],

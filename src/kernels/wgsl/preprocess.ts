@@ -1,9 +1,11 @@
 /**
- * A small preprocessor for WGSL, which has no conditional compilation. Three directives, each on a line of its own:
+ * A small preprocessor for WGSL, which has no conditional compilation. Four directives, each on a line of its own:
  *
  *     #include "common/reduce.wgsl"      the file once, at its first mention; paths begin at src/kernels
  *     #if NAME / #if !NAME / #if NAME == value / #if NAME != value, with && or || between them (not both)
  *     #elif …, #else, #endif
+ *     #for I in NAME / #endfor           the lines between, NAME times, with $I replaced by 0, 1, …; may be nested. This is for
+ *                                        variables that have no index, such as the matrices of a subgroup
  *
  * Constants that are numbers also become `const NAME = 64u;` (`i`, `f` for negative and fractional ones) at the head of
  * the shader, so that array and workgroup sizes can use them. A constant that no line mentions is an error, as is a name
@@ -42,7 +44,7 @@ export function preprocess(path: string, constants: ShaderConstants, read: Sourc
     included: new Set<string>(),
     directives: [],
   };
-  const body = expand(path, "the program", context);
+  const body = unroll(path, expand(path, "the program", context), constants);
   const words = new Set(body.match(WORD));
   const unused = Object.keys(constants).filter((name) => !context.mentioned.has(name));
   if (unused.length > 0) {
@@ -78,6 +80,7 @@ function expand(path: string, from: string, context: Context): string {
     context.mentioned.add(word);
   }
   const output: string[] = [];
+  const loops: string[] = [];
   const stack: Branch[] = [];
   for (const [index, line] of source.split("\n").entries()) {
     const place = `${path}:${index + 1}`;
@@ -128,6 +131,18 @@ function expand(path: string, from: string, context: Context): string {
           throw new Error(`${place}: #endif without #if.`);
         }
         break;
+      case "for":
+      case "endfor":
+        // Loops are for the end, when what they enclose is complete.
+        if (isActive) {
+          if (name === "for") {
+            loops.push(place);
+          } else if (loops.pop() === undefined) {
+            throw new Error(`${place}: #endfor without #for.`);
+          }
+          output.push(line);
+        }
+        break;
       default:
         throw new Error(`${place}: there is no directive #${name}.`);
     }
@@ -136,7 +151,27 @@ function expand(path: string, from: string, context: Context): string {
   if (open !== undefined) {
     throw new Error(`${open.place}: #if without #endif.`);
   }
+  if (loops.length > 0) {
+    throw new Error(`${loops.join(", ")}: #for without #endfor.`);
+  }
   return output.join("\n");
+}
+
+/** Repeats what stands in loops, the inner ones first. */
+function unroll(path: string, text: string, constants: ShaderConstants): string {
+  const innermost = /^[ \t]*#for[ \t]+(.*)\n((?:(?![ \t]*#for\b).*\n)*?)[ \t]*#endfor[ \t]*\n/m;
+  let result = text.endsWith("\n") ? text : `${text}\n`;
+  for (let found = innermost.exec(result); found !== null; found = innermost.exec(result)) {
+    const [loop, head, body] = found;
+    const match = /^([A-Z]) in ([A-Z_]+)\s*$/.exec(head);
+    const count = match === null ? undefined : constants[match[2]];
+    if (match === null || typeof count !== "number") {
+      throw new Error(`${path}: expected "#for I in NAME" with a NAME that is a number; found "${head}".`);
+    }
+    const copies = Array.from({ length: count }, (_, i) => body.replaceAll(`$${match[1]}`, String(i)));
+    result = result.slice(0, found.index) + copies.join("") + result.slice(found.index + loop.length);
+  }
+  return text.endsWith("\n") ? result : result.slice(0, -1);
 }
 
 function evaluate(condition: string, place: string, context: Context): boolean {
