@@ -1,6 +1,7 @@
 /** Which variants of the kernels a device gets: a pure choice from what the adapter has. */
 import type { ForcedTiling } from "../../../kernels/linear/gemm-select.gpu.ts";
 import type { GemvVariant } from "../../../kernels/linear/gemv.gpu.ts";
+import type { WeightShape } from "../../../kernels/format.ts";
 import type { GpuFeatures, GpuLimits } from "./gpu.ts";
 
 /** Takes variants out of the choice or forces one; for tests and experiments. */
@@ -11,8 +12,15 @@ export interface ForcedVariants {
   kind?: "hardware" | "software";
 }
 
+/** What of a weight its kernel is chosen by. */
+export interface MatrixSize extends WeightShape {
+  /** Rows of all its matrices. */
+  rows: number;
+}
+
 export interface Variants {
-  gemv: { one: GemvVariant; few: GemvVariant };
+  /** How a weight of this shape is multiplied with one row, and with a few. */
+  gemv: (rows: "one" | "few", weight: MatrixSize) => GemvVariant;
   /** Tiles of blocked products; empty: as shape and adapter suggest. */
   gemm: ForcedTiling;
   norm: { subgroups: boolean; workgroup: number };
@@ -51,8 +59,10 @@ export function selectVariants({ features, limits, isSoftware, forced = {} }: Va
     }
     return { subgroups, workgroup, outputs, tile };
   };
+  const few = gemv(4);
+  const one = gemv(1);
   return {
-    gemv: { one: gemv(1), few: gemv(4) },
+    gemv: (rows) => (rows === "one" ? one : few),
     gemm: kind === "software" ? SOFTWARE_TILING : {},
     norm: { subgroups, workgroup: Math.min(invocations.norm, maxComputeInvocationsPerWorkgroup) },
   };
