@@ -34,6 +34,7 @@ const LEAST: GpuLimits = {
 };
 const ALL_FEATURES: GpuFeatures = {
   subgroups: true,
+  subgroupMinSize: 32,
   subgroupMaxSize: 32,
   shaderF16: true,
   timestamps: true,
@@ -41,6 +42,7 @@ const ALL_FEATURES: GpuFeatures = {
 };
 const NO_FEATURES: GpuFeatures = {
   subgroups: false,
+  subgroupMinSize: 0,
   subgroupMaxSize: 0,
   shaderF16: false,
   timestamps: false,
@@ -68,7 +70,7 @@ const formOf = (plan: GpuPlan, name: FormName, entry = FORWARD) => {
 /** Passes of every form, short and at the end of the context. */
 function passesUpTo(context: number): (readonly [FormName, PassShape])[] {
   return [1, context].flatMap((length): (readonly [FormName, PassShape])[] => {
-    const seen = { length, sourceLength: length };
+    const seen = { length, shortest: length, sourceLength: length };
     return [
       ["one", { rows: 1, logitRows: 1, ...seen, queryTiles: 0 }],
       ["few", { rows: 16, logitRows: LOGIT_ROWS, ...seen, queryTiles: 0 }],
@@ -79,7 +81,14 @@ function passesUpTo(context: number): (readonly [FormName, PassShape])[] {
 
 /** Dispatches of a decoded token that have something to do, without the choice. */
 function tokenDispatches(plan: GpuPlan, length: number): Dispatch[] {
-  const shape: PassShape = { rows: 1, logitRows: 1, length, sourceLength: length, queryTiles: 0 };
+  const shape: PassShape = {
+    rows: 1,
+    logitRows: 1,
+    length,
+    shortest: length,
+    sourceLength: length,
+    queryTiles: 0,
+  };
   const { body, head } = formOf(plan, "one");
   return [...body, ...head].filter(({ workgroups }) => workgroups(shape).every((n) => n > 0));
 }

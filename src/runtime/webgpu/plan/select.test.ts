@@ -3,14 +3,16 @@ import { selectVariants, type VariantInput } from "./select.ts";
 
 /** What every adapter has at least. */
 const LEAST = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 16_384 };
+const WITH = { subgroups: true, subgroupMinSize: 32, subgroupMaxSize: 32 };
+const WITHOUT = { subgroups: false, subgroupMinSize: 0, subgroupMaxSize: 0 };
 const select = (input: Partial<VariantInput> = {}) =>
-  selectVariants({ features: { subgroups: true }, limits: LEAST, isSoftware: false, ...input });
+  selectVariants({ features: WITH, limits: LEAST, isSoftware: false, ...input });
 
 describe("subgroups", () => {
   test("are used where the adapter has them", () => {
     const { gemv, norm } = select();
     expect([gemv.one.subgroups, gemv.few.subgroups, norm.subgroups]).toEqual([true, true, true]);
-    const without = select({ features: { subgroups: false } });
+    const without = select({ features: WITHOUT });
     expect([without.gemv.one.subgroups, without.gemv.few.subgroups, without.norm.subgroups]).toEqual([
       false,
       false,
@@ -20,9 +22,7 @@ describe("subgroups", () => {
 
   test("can be forced off, not on", () => {
     expect(select({ forced: { subgroups: false } }).gemv.one.subgroups).toBe(false);
-    expect(select({ features: { subgroups: false }, forced: { subgroups: true } }).gemv.one.subgroups).toBe(
-      false,
-    );
+    expect(select({ features: WITHOUT, forced: { subgroups: true } }).gemv.one.subgroups).toBe(false);
   });
 });
 
@@ -43,7 +43,7 @@ describe("workgroups", () => {
             maxComputeInvocationsPerWorkgroup: invocations,
             maxComputeWorkgroupStorageSize: memory,
           };
-          const { gemv, norm } = select({ features: { subgroups }, limits, isSoftware });
+          const { gemv, norm } = select({ features: subgroups ? WITH : WITHOUT, limits, isSoftware });
           expect(norm.workgroup).toBeLessThanOrEqual(invocations);
           for (const { workgroup, outputs, tile } of [gemv.one, gemv.few]) {
             expect(workgroup).toBeLessThanOrEqual(invocations);

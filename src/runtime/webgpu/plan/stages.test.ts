@@ -20,6 +20,7 @@ const GPU: GpuDescription = {
   },
   features: {
     subgroups: true,
+    subgroupMinSize: 32,
     subgroupMaxSize: 32,
     shaderF16: true,
     timestamps: true,
