@@ -60,6 +60,42 @@ describe("workgroups", () => {
   });
 });
 
+describe("attention of few rows", () => {
+  test("has subgroups of any size that the adapter may have, or none", () => {
+    const features = { subgroups: true, subgroupMinSize: 8, subgroupMaxSize: 64 };
+    expect(select({ features }).attention.subgroups).toEqual({ least: 8, most: 64 });
+    expect(select({ features, forced: { subgroups: false } }).attention.subgroups).toBeUndefined();
+    expect(select({ features: WITHOUT }).attention.subgroups).toBeUndefined();
+  });
+
+  test("is sized for the kind of adapter; parts of it can be forced", () => {
+    const [hardware, software] = [select(), select({ isSoftware: true })];
+    expect(software.attention.direct.workgroup).toBeLessThan(hardware.attention.direct.workgroup);
+    // The kernel without subgroups has its own sizes, whatever the adapter.
+    expect(select({ isSoftware: true, features: WITHOUT }).attention).toEqual(
+      select({ features: WITHOUT }).attention,
+    );
+    expect(select({ forced: { attention: { mostSplits: 7 } } }).attention).toEqual({
+      ...hardware.attention,
+      mostSplits: 7,
+    });
+  });
+
+  test("has the workgroup memory of the adapter, and no larger workgroups than it", () => {
+    const limits = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 32_768 };
+    const { attention } = select({ limits });
+    expect(attention.workgroupMemory).toBe(32_768);
+    for (const features of [WITH, WITHOUT]) {
+      for (const isSoftware of [true, false]) {
+        const { direct, split } = select({ features, isSoftware }).attention;
+        expect(Math.max(direct.workgroup, split.workgroup)).toBeLessThanOrEqual(
+          LEAST.maxComputeInvocationsPerWorkgroup,
+        );
+      }
+    }
+  });
+});
+
 test("one row has the tile of one, a few share the weights", () => {
   const { one, few } = select().gemv;
   expect(one.tile).toBe(1);
