@@ -1,4 +1,7 @@
-/** Tests of both kernels for few rows: decode.wgsl and combine.wgsl. */
+/**
+ * Tests of the kernels for few rows: decode.wgsl, decode-subgroups.wgsl and combine.wgsl. decode.gpu.long.test.ts has more
+ * sizes.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
   attentionContract,
@@ -7,44 +10,40 @@ import {
   run,
   type Attend,
 } from "../../../test/support/attention-contract.ts";
-import { cacheBuffer } from "../../../test/support/gpu-cache.ts";
-import { GpuLab, type LabBuffer } from "../../../test/support/gpu-lab.ts";
+import { attendFew, MAX_ROWS, subgroupsOf } from "../../../test/support/attend-few.ts";
+import { GpuLab } from "../../../test/support/gpu-lab.ts";
 import { worstError } from "../../../test/support/numbers.ts";
 import { rowWords } from "../../../test/support/rows.ts";
-import type { KernelSpec } from "../wgsl/kernel.ts";
-import { attentionParams, type AttentionShape } from "./attention.gpu.ts";
 import {
   attentionCombineKernel,
   attentionCombineWorkgroups,
   attentionDirectKernel,
-  attentionDirectWorkgroups,
   attentionPartialWords,
   attentionSplitKernel,
   attentionSplits,
-  attentionSplitsRows,
-  attentionSplitWorkgroups,
   type DecodeAttentionVariant,
-  type DecodeRows,
 } from "./decode.gpu.ts";
 
-const MAX_ROWS = 40;
-
+/** Rows beside each other are done in both ways. */
 const PLAIN: DecodeAttentionVariant = {
   directPositions: 100,
   direct: { workgroup: 128, heads: 2, keyLanes: 8, keys: 1 },
   split: { workgroup: 128, heads: 8, keyLanes: 8, keys: 1 },
-  mostSplits: 128,
+  mostSplits: 4,
   workgroups: 512,
   combineColumns: 8,
   workgroupMemory: 16_384,
 };
+/** Of each subgroup's teams, of two and of four lanes, one has several subgroups beside it. */
+const TEAMS = {
+  ...PLAIN,
+  direct: { workgroup: 16, heads: 1, keyLanes: 2, keys: 4 },
+  split: { workgroup: 32, heads: 4, keyLanes: 4, keys: 1 },
+};
 
 let lab: GpuLab;
-let subgroups: NonNullable<DecodeAttentionVariant["subgroups"]>;
 beforeAll(async () => {
   lab = await GpuLab.open();
-  const { subgroupMinSize: least = 0, subgroupMaxSize: most = 0 } = lab.device.adapterInfo;
-  subgroups = { least, most };
 });
 afterEach(() => {
   lab.reset();
@@ -53,77 +52,8 @@ afterAll(() => {
   lab.close();
 });
 
-const attendBy =
-  (variant: DecodeAttentionVariant): Attend =>
-  async ({ shape, rows, sourceLength, scale, cap, query, keys, values }) => {
-    const rowBuffer = lab.buffer(
-      rowWords(MAX_ROWS, {
-        slots: rows.map(({ slot }) => slot),
-        positions: rows.map(({ position }) => position),
-        sourceLength,
-      }),
-    );
-    const partials = lab.buffer(Math.max(1, attentionPartialWords(shape, variant, rows.length)));
-    const output = lab.buffer(query.length);
-    const inputs = [
-      lab.buffer(query),
-      ...[keys, values].map((numbers) => cacheBuffer(lab, numbers, shape.cache)),
-    ];
-    const params = lab.uniform(attentionParams(scale, cap));
-    const lengths = shape.source === true ? [sourceLength] : rows.map(({ position }) => position + 1);
-    const pass = { count: rows.length, shortest: Math.min(...lengths), longest: Math.max(...lengths) };
-    await launch(
-      attentionDirectKernel(shape, variant, MAX_ROWS),
-      [...inputs, output, rowBuffer, params],
-      attentionDirectWorkgroups(shape, variant, pass),
-    );
-    if (attentionSplitsRows(shape, variant)) {
-      await launch(
-        attentionSplitKernel(shape, variant, MAX_ROWS),
-        [...inputs, partials, rowBuffer, params],
-        attentionSplitWorkgroups(shape, variant, pass),
-      );
-      await combine(shape, variant, [partials, output, rowBuffer], pass);
-    }
-    await lab.readWords(partials); // finds writes behind it
-    return lab.read(output);
-  };
-
-/** Runs a kernel if it has something to do. */
-async function launch(
-  kernel: KernelSpec,
-  buffers: readonly LabBuffer[],
-  workgroups: readonly [number, number, number],
-): Promise<void> {
-  if (workgroups.every((count) => count > 0)) {
-    await lab.run(kernel, buffers, workgroups);
-  }
-}
-
-function combine(
-  shape: AttentionShape,
-  variant: DecodeAttentionVariant,
-  buffers: readonly LabBuffer[],
-  pass: DecodeRows,
-): Promise<void> {
-  return launch(
-    attentionCombineKernel(shape, variant, MAX_ROWS),
-    buffers,
-    attentionCombineWorkgroups(shape, variant, pass),
-  );
-}
-
-/** Rows beside each other are of both kinds. */
-const MIXED = { ...PLAIN, mostSplits: 4, directPositions: 100 };
-const TEAMS = {
-  ...MIXED,
-  direct: { workgroup: 16, heads: 1, keyLanes: 2, keys: 4 },
-  split: { workgroup: 32, heads: 4, keyLanes: 4, keys: 1 },
-};
-const withSubgroups =
-  (variant: DecodeAttentionVariant): Attend =>
-  (data) =>
-    attendBy({ ...variant, subgroups })(data);
+const without: Attend = (data) => attendFew(lab, PLAIN)(data);
+const withSubgroups: Attend = (data) => attendFew(lab, { ...TEAMS, subgroups: subgroupsOf(lab) })(data);
 
 const SHAPES: [number, number, number][] = [
   [1, 1, 4],
@@ -135,32 +65,41 @@ const SHAPES: [number, number, number][] = [
   [2, 1, 256],
 ];
 
-describe.each(["f32", "f16"] as const)("a cache of %s", (cache) => {
-  describe("without subgroups", () => {
-    attentionContract(attendBy(MIXED), SHAPES, cache);
-  });
-  describe("with subgroups", () => {
-    attentionContract(withSubgroups(TEAMS), SHAPES, cache);
-  });
+describe("without subgroups", () => {
+  attentionContract(without, SHAPES, "f32");
 });
 
-/** Splits of the longest row of a shape. */
+describe.each(["f32", "f16"] as const)("with subgroups, a cache of %s", (cache) => {
+  attentionContract(withSubgroups, SHAPES, cache);
+});
+
+test.each([
+  [8, 2, 64],
+  [7, 1, 80],
+])("without subgroups, a cache of f16: %i heads, %i KV heads of %i", async (heads, kvHeads, headDim) => {
+  const shape = { heads, kvHeads, headDim, context: 210, cache: "f16" } as const;
+  await checkAttention(without, makeCase(shape, [...run(0, 3, 2), ...run(0, 98, 4)]));
+});
+
+test("the adapter's subgroups are used", () => {
+  const shape = { heads: 6, kvHeads: 2, headDim: 8, context: 210, cache: "f32" } as const;
+  const variant = { ...TEAMS, subgroups: subgroupsOf(lab) };
+  for (const kernel of [attentionDirectKernel, attentionSplitKernel]) {
+    expect(kernel(shape, variant, MAX_ROWS).source).toBe("attention/decode-subgroups.wgsl");
+  }
+});
+
 test.each([
   [
     { heads: 64, kvHeads: 64, headDim: 4, context: 700, cache: "f32" as const },
     [...run(0, 100, 1), ...run(0, 622, 1)],
-    { ...PLAIN, workgroups: 512 },
     8,
   ],
-  [
-    { heads: 8, kvHeads: 1, headDim: 8, context: 2200, cache: "f32" as const },
-    run(0, 2198, 2),
-    { ...PLAIN, mostSplits: 128 },
-    128,
-  ],
-])("more tiles than splits: %o", async (shape, rows, variant, splits) => {
+  [{ heads: 8, kvHeads: 1, headDim: 8, context: 2200, cache: "f32" as const }, run(0, 2198, 2), 128],
+])("more tiles than splits: %o", async (shape, rows, splits) => {
+  const variant = { ...PLAIN, mostSplits: 128 };
   expect(attentionSplits(shape, variant, shape.context)).toBe(splits);
-  await checkAttention(attendBy(variant), makeCase(shape, rows));
+  await checkAttention(attendFew(lab, variant), makeCase(shape, rows));
 });
 
 describe("exp", () => {
@@ -178,7 +117,11 @@ describe("exp", () => {
     const output = lab.buffer(256 * 4);
     const rows = lab.buffer(rowWords(MAX_ROWS, { slots: [0], positions: [127] }));
     const pass = { count: 1, shortest: 128, longest: 128 };
-    await combine(shape, variant, [lab.buffer(records), output, rows], pass);
+    await lab.run(
+      attentionCombineKernel(shape, variant, MAX_ROWS),
+      [lab.buffer(records), output, rows],
+      attentionCombineWorkgroups(shape, variant, pass),
+    );
     return (await lab.read(output)).filter((_, i) => i % 4 === 0).slice(0, xs.length);
   }
 
