@@ -3,14 +3,16 @@ import { selectVariants, type VariantInput } from "./select.ts";
 
 /** What every adapter has at least. */
 const LEAST = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 16_384 };
+const WITH = { subgroups: true, subgroupMinSize: 32, subgroupMaxSize: 32 };
+const WITHOUT = { subgroups: false, subgroupMinSize: 0, subgroupMaxSize: 0 };
 const select = (input: Partial<VariantInput> = {}) =>
-  selectVariants({ features: { subgroups: true }, limits: LEAST, isSoftware: false, ...input });
+  selectVariants({ features: WITH, limits: LEAST, isSoftware: false, ...input });
 
 describe("subgroups", () => {
   test("are used where the adapter has them", () => {
     const { gemv, norm } = select();
     expect([gemv.one.subgroups, gemv.few.subgroups, norm.subgroups]).toEqual([true, true, true]);
-    const without = select({ features: { subgroups: false } });
+    const without = select({ features: WITHOUT });
     expect([without.gemv.one.subgroups, without.gemv.few.subgroups, without.norm.subgroups]).toEqual([
       false,
       false,
@@ -20,9 +22,7 @@ describe("subgroups", () => {
 
   test("can be forced off, not on", () => {
     expect(select({ forced: { subgroups: false } }).gemv.one.subgroups).toBe(false);
-    expect(select({ features: { subgroups: false }, forced: { subgroups: true } }).gemv.one.subgroups).toBe(
-      false,
-    );
+    expect(select({ features: WITHOUT, forced: { subgroups: true } }).gemv.one.subgroups).toBe(false);
   });
 });
 
@@ -43,7 +43,7 @@ describe("workgroups", () => {
             maxComputeInvocationsPerWorkgroup: invocations,
             maxComputeWorkgroupStorageSize: memory,
           };
-          const { gemv, norm } = select({ features: { subgroups }, limits, isSoftware });
+          const { gemv, norm } = select({ features: subgroups ? WITH : WITHOUT, limits, isSoftware });
           expect(norm.workgroup).toBeLessThanOrEqual(invocations);
           for (const { workgroup, outputs, tile } of [gemv.one, gemv.few]) {
             expect(workgroup).toBeLessThanOrEqual(invocations);
@@ -55,6 +55,42 @@ describe("workgroups", () => {
             }
           }
         }
+      }
+    }
+  });
+});
+
+describe("attention of few rows", () => {
+  test("has subgroups of any size that the adapter may have, or none", () => {
+    const features = { subgroups: true, subgroupMinSize: 8, subgroupMaxSize: 64 };
+    expect(select({ features }).attention.subgroups).toEqual({ least: 8, most: 64 });
+    expect(select({ features, forced: { subgroups: false } }).attention.subgroups).toBeUndefined();
+    expect(select({ features: WITHOUT }).attention.subgroups).toBeUndefined();
+  });
+
+  test("is sized for the kind of adapter; parts of it can be forced", () => {
+    const [hardware, software] = [select(), select({ isSoftware: true })];
+    expect(software.attention.direct.workgroup).toBeLessThan(hardware.attention.direct.workgroup);
+    // The kernel without subgroups has its own sizes, whatever the adapter.
+    expect(select({ isSoftware: true, features: WITHOUT }).attention).toEqual(
+      select({ features: WITHOUT }).attention,
+    );
+    expect(select({ forced: { attention: { mostSplits: 7 } } }).attention).toEqual({
+      ...hardware.attention,
+      mostSplits: 7,
+    });
+  });
+
+  test("has the workgroup memory of the adapter, and no larger workgroups than it", () => {
+    const limits = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 32_768 };
+    const { attention } = select({ limits });
+    expect(attention.workgroupMemory).toBe(32_768);
+    for (const features of [WITH, WITHOUT]) {
+      for (const isSoftware of [true, false]) {
+        const { direct, split } = select({ features, isSoftware }).attention;
+        expect(Math.max(direct.workgroup, split.workgroup)).toBeLessThanOrEqual(
+          LEAST.maxComputeInvocationsPerWorkgroup,
+        );
       }
     }
   });
