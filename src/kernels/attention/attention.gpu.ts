@@ -1,6 +1,7 @@
 /**
  * The kernels of softmax attention on the GPU: for few rows decode.wgsl, which splits each row's positions among
- * workgroups, and combine.wgsl, which merges the splits; for blocks of rows block.wgsl, tile by tile.
+ * workgroups, and combine.wgsl, which merges the splits; for blocks of rows block.wgsl, tile by tile. On matrix units:
+ * block-matrix.gpu.ts.
  */
 import type { CacheFormat } from "../append/append.gpu.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
@@ -38,13 +39,17 @@ const BLOCK_QUERIES = 64;
 const BLOCK_KEYS = 64;
 
 /** Query heads of one KV head, dealt to as few workgroups of at most `most` as evenly as they go. */
-function headTiles({ heads, kvHeads }: AttentionShape, most: number): { tileHeads: number; tiles: number } {
+export function headTiles(
+  { heads, kvHeads }: AttentionShape,
+  most: number,
+): { tileHeads: number; tiles: number } {
   const group = heads / kvHeads;
   const tileHeads = Math.ceil(group / Math.ceil(group / most));
   return { tileHeads, tiles: kvHeads * Math.ceil(group / tileHeads) };
 }
 
-function checked(shape: AttentionShape): AttentionShape {
+/** @throws RangeError for a shape that no kernel is written for */
+export function checked(shape: AttentionShape): AttentionShape {
   const { heads, kvHeads, headDim, window, source } = shape;
   if (source === true && window !== undefined) {
     throw new RangeError(
