@@ -1,4 +1,5 @@
 /** Which variants of the kernels a device gets: a pure choice from what the adapter has. */
+import type { AttentionTiling } from "../../../kernels/attention/block-matrix.gpu.ts";
 import type { ForcedTiling } from "../../../kernels/linear/gemm-select.gpu.ts";
 import type { GemvVariant } from "../../../kernels/linear/gemv.gpu.ts";
 import type { GpuFeatures, GpuLimits } from "./gpu.ts";
@@ -9,12 +10,16 @@ export interface ForcedVariants {
   subgroups?: boolean;
   /** Kind of adapter that sizes are chosen for. */
   kind?: "hardware" | "software";
+  /** Tiles of attention on matrix units. */
+  attention?: AttentionTiling;
 }
 
 export interface Variants {
   gemv: { one: GemvVariant; few: GemvVariant };
   /** Tiles of blocked products; empty: as shape and adapter suggest. */
   gemm: ForcedTiling;
+  /** Tiles of attention on matrix units; undefined: as shape and adapter suggest. */
+  attention?: AttentionTiling;
   norm: { subgroups: boolean; workgroup: number };
 }
 
@@ -54,6 +59,7 @@ export function selectVariants({ features, limits, isSoftware, forced = {} }: Va
   return {
     gemv: { one: gemv(1), few: gemv(4) },
     gemm: kind === "software" ? SOFTWARE_TILING : {},
+    attention: forced.attention,
     norm: { subgroups, workgroup: Math.min(invocations.norm, maxComputeInvocationsPerWorkgroup) },
   };
 }
