@@ -1,7 +1,14 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { attentionContract, makeCase, run, type Attend } from "../../../test/support/attention-contract.ts";
+import {
+  attentionContract,
+  checkAttention,
+  makeCase,
+  run,
+  type Attend,
+} from "../../../test/support/attention-contract.ts";
 import { cacheBuffer } from "../../../test/support/gpu-cache.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
+import { nearestF16, worstError } from "../../../test/support/numbers.ts";
 import { rowWords } from "../../../test/support/rows.ts";
 import { openGpu } from "../../runtime/platform/gpu.ts";
 import { shaderCode } from "../wgsl/kernel.ts";
@@ -17,18 +24,22 @@ import {
 
 const MAX_ROWS = 60;
 
-/** Small, since software adapters compile every matrix: two subgroups down and across, two invocations a query. */
-const SMALL: AttentionTiling = {
-  matrixRows: 4,
+/** Software adapters compile every matrix that a kernel names: most tests have one of each kind. */
+const TINY: AttentionTiling = {
+  matrixRows: 8,
   matrixColumns: 4,
   matrixK: 8,
   subgroupSize: 8,
-  subgroupRows: 2,
+  subgroupRows: 1,
   subgroupColumns: 2,
-  queries: 16,
-  keys: 16,
+  queries: 8,
+  keys: 8,
   scorePadding: 4,
 };
+/** Several matrices of keys and columns; heads of 24 have three of the latter in two rounds. */
+const WIDE: AttentionTiling = { ...TINY, matrixRows: 4, subgroupRows: 2, keys: 16 };
+/** Several matrices of queries, more than the memory of keys and values holds at once; one invocation a query. */
+const TALL: AttentionTiling = { ...TINY, subgroupRows: 2, queries: 32 };
 
 let lab: GpuLab;
 beforeAll(async () => {
@@ -67,17 +78,78 @@ const attendBy =
     return lab.read(output);
   };
 
-describe.each(["f32", "f16"] as const)("a cache of %s", (cache) => {
-  attentionContract(
-    attendBy(SMALL),
-    [
-      [2, 2, 16],
-      [8, 2, 32],
-      [7, 1, 24],
-    ],
-    cache,
-    "f16",
-  );
+const base: AttentionShape = { heads: 6, kvHeads: 2, headDim: 8, context: 210, cache: "f32" };
+
+describe("around emulated matrices", () => {
+  attentionContract(attendBy(TINY), [[11, 1, 8]], "f32", "f16");
+
+  test("subgroups down and across, the output in rounds, rescaled by large scores", async () => {
+    const shape: AttentionShape = { ...base, heads: 4, headDim: 24 };
+    const rows = [...run(0, 0, 3), ...run(0, 66, 20)];
+    for (const sharpness of [1, 30]) {
+      await checkAttention(attendBy(WIDE), makeCase(shape, rows, sharpness, 0, "f16"), "f16");
+    }
+  });
+
+  test("a cache of f16, heads that the queries of a workgroup are no multiple of, queries in slices", async () => {
+    const shape: AttentionShape = { ...base, heads: 7, kvHeads: 1, headDim: 16, cache: "f16" };
+    await checkAttention(
+      attendBy(TALL),
+      makeCase(shape, [...run(0, 3, 2), ...run(1, 66, 9)], 1, 0, "f16"),
+      "f16",
+    );
+  });
+
+  test("how rows are cut into tiles does not matter", async () => {
+    const data = makeCase(base, run(0, 100, 50));
+    const expected = await attendBy(TINY)(data);
+    expect(await attendBy(TINY, 1)(data)).toEqual(expected);
+  });
+
+  test("numbers between those of f16 give what the nearest give, nearly", async () => {
+    const data = makeCase(base, run(0, 60, 20));
+    const rounded = { ...data, keys: data.keys.map(nearestF16), values: data.values.map(nearestF16) };
+    const { ratio, text } = worstError(
+      await attendBy(TINY)(data),
+      await attendBy(TINY)(rounded),
+      () => 2 ** -8,
+    );
+    expect(ratio, text).toBeLessThanOrEqual(1);
+  });
+
+  test("what f16 cannot hold", async () => {
+    // Scores of ± 1, 2, … · 2^100, of queries far beyond f16 and keys far below 1.
+    const data = makeCase(base, run(0, 40, 10), 1, 0, "f16");
+    const huge = { ...data, query: data.query.map((x) => x * 2 ** 60), scale: data.scale * 2 ** -60 };
+    expect(await attendBy(TINY)(huge)).toEqual(await attendBy(TINY)(data));
+    const tiny = { ...data, query: data.query.map((x) => x * 2 ** -60), scale: data.scale * 2 ** 60 };
+    expect(await attendBy(TINY)(tiny)).toEqual(await attendBy(TINY)(data));
+    // Keys and values of an f32 cache saturate.
+    for (const name of ["keys", "values"] as const) {
+      const saturated = {
+        ...data,
+        [name]: data[name].map((x) => Math.sign(x) * (Math.abs(x) > 0.5 ? 65504 : 1)),
+      };
+      const beyond = { ...saturated, [name]: saturated[name].map((x) => (Math.abs(x) > 1 ? x * 1e30 : x)) };
+      const output = await attendBy(TINY)(beyond);
+      expect(output.every(Number.isFinite)).toBe(true);
+      expect(output).toEqual(await attendBy(TINY)(saturated));
+    }
+  });
+
+  test("a query with NaN or an infinity gives NaN, the others what they gave", async () => {
+    const data = makeCase(base, run(0, 40, 10), 1, 0, "f16");
+    const expected = await attendBy(TINY)(data);
+    for (const bad of [NaN, Infinity, -Infinity]) {
+      const query = data.query.slice();
+      query[8 * 13 + 5] = bad;
+      const output = await attendBy(TINY)({ ...data, query });
+      expect(output.subarray(8 * 13, 8 * 14).every(Number.isNaN)).toBe(true);
+      output.copyWithin(8 * 13, 8 * 12, 8 * 13);
+      expected.copyWithin(8 * 13, 8 * 12, 8 * 13);
+      expect(output).toEqual(expected);
+    }
+  });
 });
 
 /** What adapters with matrix units offer, for a driver that takes any WGSL and computes nothing. */
@@ -114,12 +186,12 @@ describe("with subgroup matrices, as Dawn validates them", () => {
         "chromium-experimental-subgroup-matrix" as GPUFeatureName,
       ],
     });
-    const base: AttentionShape = { heads: 14, kvHeads: 2, headDim: 32, context: 512, cache: "f32" };
+    const headsOf32: AttentionShape = { ...base, heads: 4, headDim: 32 };
     for (const shape of [
-      base,
-      { ...base, cache: "f16" },
-      { ...base, window: 100, isCapped: true },
-      { ...base, cache: "f16", source: true },
+      headsOf32,
+      { ...headsOf32, heads: 14, cache: "f16" },
+      { ...headsOf32, window: 100, isCapped: true },
+      { ...headsOf32, cache: "f16", source: true },
     ] satisfies AttentionShape[]) {
       const code = shaderCode(attentionMatrixKernel(shape, MAX_ROWS, tiling));
       const module = device.createShaderModule({ code });
@@ -169,13 +241,4 @@ test("what a tiling divides, and the workgroup memory that Dawn counts", () => {
     );
   }
   expect(() => attentionMatrixKernel({ ...shape, headDim: 80 }, 1, tiling)).toThrow("heads of 80");
-});
-
-test("how rows are cut into tiles does not matter", async () => {
-  const shape: AttentionShape = { heads: 6, kvHeads: 2, headDim: 8, context: 210, cache: "f32" };
-  const data = makeCase(shape, run(0, 100, 50));
-  const expected = await attendBy(SMALL)(data);
-  for (const tileRows of [1, 3]) {
-    expect(await attendBy(SMALL, tileRows)(data)).toEqual(expected);
-  }
 });
