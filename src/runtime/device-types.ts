@@ -21,7 +21,7 @@ export interface DeviceInfo {
 
 /**
  * How the GPU multiplies matrices while it reads a prompt. "exact": f32, the results of the CPU. "f16": factors rounded
- * to f16, sums in f32. "subgroup-matrix": as "f16", on the GPU's matrix units.
+ * to f16, sums in f32. "subgroup-matrix": as "f16", on the GPU's matrix units, attention too where they fit its heads.
  */
 export type PrefillMode = "exact" | "f16" | "subgroup-matrix";
 

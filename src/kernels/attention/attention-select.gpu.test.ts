@@ -76,6 +76,7 @@ describe("on matrix units", () => {
             queries: Number(constants.QUERIES),
             keys: Number(constants.KEYS),
             scorePadding: 8,
+            prefetch: true,
           };
           expect(isWhole({ ...smollm3, headDim }, tiling)).toBe(true);
           expect(attentionMatrixMemory({ ...smollm3, headDim }, tiling)).toBeLessThanOrEqual(memory);
@@ -98,6 +99,7 @@ describe("on matrix units", () => {
       queries: 128,
       keys: 32,
       scorePadding: 4,
+      prefetch: true,
     };
     const { spec, tileRows } = selectBlockAttention(smollm3, 512, NVIDIA, tiling);
     expect(spec.constants).toMatchObject({ QUERIES: 128, SUBGROUP_ROWS: 8, SCORE_PADDING: 4 });

@@ -42,20 +42,20 @@ export interface BlockAttention {
   workgroups: (tiles: number) => [number, number];
 }
 
-type Cut = Pick<AttentionTiling, "queries" | "keys" | "subgroupRows" | "subgroupColumns">;
+type Cut = Pick<AttentionTiling, "queries" | "keys" | "subgroupRows" | "subgroupColumns" | "prefetch">;
 
 /**
  * From the best to the smallest. More queries read keys and values less often, more subgroups hide their latency, more keys
  * pass fewer barriers.
  */
 const CUTS: readonly Cut[] = [
-  { queries: 64, keys: 32, subgroupRows: 4, subgroupColumns: 2 },
-  { queries: 64, keys: 32, subgroupRows: 4, subgroupColumns: 1 },
-  { queries: 64, keys: 16, subgroupRows: 4, subgroupColumns: 2 },
-  { queries: 64, keys: 16, subgroupRows: 4, subgroupColumns: 1 },
-  { queries: 32, keys: 32, subgroupRows: 2, subgroupColumns: 1 },
-  { queries: 32, keys: 16, subgroupRows: 2, subgroupColumns: 1 },
-  { queries: 16, keys: 16, subgroupRows: 1, subgroupColumns: 1 },
+  { queries: 64, keys: 32, subgroupRows: 4, subgroupColumns: 2, prefetch: true },
+  { queries: 64, keys: 32, subgroupRows: 4, subgroupColumns: 1, prefetch: true },
+  { queries: 64, keys: 16, subgroupRows: 4, subgroupColumns: 2, prefetch: true },
+  { queries: 64, keys: 16, subgroupRows: 4, subgroupColumns: 1, prefetch: true },
+  { queries: 32, keys: 32, subgroupRows: 2, subgroupColumns: 1, prefetch: true },
+  { queries: 32, keys: 16, subgroupRows: 2, subgroupColumns: 1, prefetch: true },
+  { queries: 16, keys: 16, subgroupRows: 1, subgroupColumns: 1, prefetch: true },
 ];
 
 /** Registers of an invocation that its queries and its part of the output may take: half of what NVIDIA's have. */

@@ -35,9 +35,10 @@ const TINY: AttentionTiling = {
   queries: 8,
   keys: 8,
   scorePadding: 4,
+  prefetch: true,
 };
 /** Several matrices of keys and columns; heads of 24 have three of the latter in two rounds. */
-const WIDE: AttentionTiling = { ...TINY, matrixRows: 4, subgroupRows: 2, keys: 16 };
+const WIDE: AttentionTiling = { ...TINY, matrixRows: 4, subgroupRows: 2, keys: 16, prefetch: false };
 /** Several matrices of queries, more than the memory of keys and values holds at once; one invocation a query. */
 const TALL: AttentionTiling = { ...TINY, subgroupRows: 2, queries: 32 };
 
@@ -96,6 +97,14 @@ describe("around emulated matrices", () => {
     await checkAttention(
       attendBy(TALL),
       makeCase(shape, [...run(0, 3, 2), ...run(1, 66, 9)], 1, 0, "f16"),
+      "f16",
+    );
+  });
+
+  test("a window that begins with a tile for the last row only", async () => {
+    await checkAttention(
+      attendBy(TINY),
+      makeCase({ ...base, window: 100 }, run(0, 107, 6), 1, 0, "f16"),
       "f16",
     );
   });
@@ -163,6 +172,7 @@ describe("with subgroup matrices, as Dawn validates them", () => {
     subgroupColumns: 1,
     queries: 64,
     keys: 16,
+    prefetch: true,
   };
   const narrow: AttentionTiling = {
     ...common,
@@ -171,6 +181,7 @@ describe("with subgroup matrices, as Dawn validates them", () => {
     subgroupColumns: 2,
     queries: 32,
     keys: 32,
+    prefetch: false,
   };
 
   test.each([
@@ -216,6 +227,7 @@ test("what a tiling divides, and the workgroup memory that Dawn counts", () => {
     queries: 64,
     keys: 32,
     scorePadding: 8,
+    prefetch: true,
   };
   expect(attentionMatrixMemory(shape, tiling)).toBe(33_808);
   expect(attentionMatrixMemory(shape, { ...tiling, queries: 128 })).toBe(49_168);

@@ -22,6 +22,8 @@ export interface AttentionTiling {
    * takes less.
    */
   scorePadding: number;
+  /** Whether keys and values are read a tile ahead, in registers. */
+  prefetch: boolean;
 }
 
 /** Bytes of four halves. */
@@ -122,6 +124,7 @@ export function attentionMatrixKernel(
       QUERIES: queries,
       KEYS: keys,
       SCORE_PADDING: tiling.scorePadding,
+      PREFETCH: tiling.prefetch,
       SUBGROUP_SIZE: tiling.subgroupSize,
       SUBGROUP_ROWS: subgroupRows,
       SUBGROUP_COLUMNS: subgroupColumns,

@@ -12,8 +12,10 @@
 //     values of this tile, keys of the next      from registers to `stage`
 //     weights                                    reads `scores`, writes `weights`
 //     --- (two: whether the output has to be rescaled is known to all)
-//     values and keys of the tiles behind        to registers, on their way meanwhile
+//     values and keys of the tiles behind        to registers, on their way meanwhile (PREFETCH)
 //     output                                     reads `weights` and the values
+//
+// Without PREFETCH values and keys are on their way while weights are computed: that takes fewer registers, and hides less.
 //
 // Weights are relative to a reference of the row, which is set below one of its scores and stays until a score exceeds it by
 // far: so most tiles leave the output as it is, and no weight exceeds f16. Scores are in powers of two.
@@ -170,7 +172,9 @@ fn main(
 
   let firstKey = first / KEYS * KEYS;
   var loadedKeys = loadKeys(local, cache, firstKey, first, last);
+#if PREFETCH
   var loadedValues = loadValues(local, cache, firstKey, first, last);
+#endif
 
   // Bits of numbers without sign are in the order of the numbers, and those of NaN above all.
   var bits = vec4(0u);
@@ -195,7 +199,7 @@ fn main(
   let rowScale = power * params.scale * LOG2_E;
 #endif
 
-  var queries = array<Left, DIM_STEPS * ROW_MATRICES>();
+  var queries: array<Left, DIM_STEPS * ROW_MATRICES>;
 #for R QUERY_ROUNDS
   for (var column = part; column < SLICE; column += LANES) {
     var numbers = vec4(0.0);
@@ -212,19 +216,31 @@ fn main(
   workgroupBarrier();
 #endfor
   stageTile(local, loadedKeys, 0u);
+#if PREFETCH
   loadedKeys = loadKeys(local, cache, firstKey + KEYS, first, last);
+#endif
   workgroupBarrier();
 
   var reference = LOWEST;
   // The sum of the weights of this invocation's keys.
   var sum = 0.0;
   // The output so far, times what the weights of a row sum to.
-  var outputs = array<Result, ROW_MATRICES * OUTPUT_MATRICES>();
+  var outputs: array<Result, ROW_MATRICES * OUTPUT_MATRICES>;
+#for I ROW_MATRICES
+#for C OUTPUT_MATRICES
+  outputs[$I * OUTPUT_MATRICES + $C] = Result();
+#endfor
+#endfor
 
   for (var start = firstKey; start <= last; start += KEYS) {
-    // The value is set here: Dawn clears a variable without a value only once, not in every iteration (its SPIR-V, webgpu
+    // Values are set here: Dawn clears a variable without a value only once, not in every iteration (its SPIR-V, webgpu
     // 0.6.2).
-    var products = array<Result, ROW_MATRICES * SCORE_MATRICES>();
+    var products: array<Result, ROW_MATRICES * SCORE_MATRICES>;
+#for I ROW_MATRICES
+#for J SCORE_MATRICES
+    products[$I * SCORE_MATRICES + $J] = Result();
+#endfor
+#endfor
 #for K DIM_STEPS
 #for J SCORE_MATRICES
     {
@@ -245,8 +261,13 @@ fn main(
 #endfor
 #endfor
     workgroupBarrier();
+#if PREFETCH
     stageTile(local, loadedValues, VALUES);
     stageTile(local, loadedKeys, 0u);
+#else
+    let loadedValues = loadValues(local, cache, start, first, last);
+    loadedKeys = loadKeys(local, cache, start + KEYS, first, last);
+#endif
 
     var own = Own();
     var largest = vec4(INVISIBLE);
@@ -282,6 +303,10 @@ fn main(
     if (ownLargest > reference + ABOVE) { atomicStore(&growth, 1u); }
     let weightsAt = ownQuery * WEIGHT_PITCH + part;
     var added = keepWeights(own, reference, weightsAt);
+#if !PREFETCH
+    stageTile(local, loadedValues, VALUES);
+    stageTile(local, loadedKeys, 0u);
+#endif
 
     let grows = workgroupUniformLoad(&growth) != 0u;
     if (grows) {
@@ -328,11 +353,13 @@ fn main(
     }
     sum += added;
 
+#if PREFETCH
     loadedKeys = loadKeys(local, cache, start + 2u * KEYS, first, last);
     loadedValues = loadValues(local, cache, start + KEYS, first, last);
+#endif
 #for K KEY_STEPS
     {
-      var left = array<Left, ROW_MATRICES>();
+      var left: array<Left, ROW_MATRICES>;
 #for I ROW_MATRICES
       left[$I] = weightMatrix(ownWeights + $I * MATRIX_ROWS * WEIGHT_PITCH + $K * (MATRIX_K / 4u));
 #endfor

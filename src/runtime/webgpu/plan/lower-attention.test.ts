@@ -64,6 +64,7 @@ test("tiles of rows follow the kernel, and a tiling can be forced", () => {
       queries: 128,
       keys: 32,
       scorePadding: 4,
+      prefetch: true,
     },
   };
   const pass: PassShape = { rows: 100, logitRows: 1, length: 100, sourceLength: 0, queryTiles: 5 };
