@@ -108,11 +108,11 @@ fn main(
   let firstColumn = (index / rowTiles) * TILE_COLUMNS;
 
   // Rows and columns beyond the last are whatever lies behind the packed rows; they are computed and thrown away.
-#for I in X_LOADS
-  let xAt$I = pieceOfX(local + $Iu * WORKGROUP, firstRow);
+#for I X_LOADS
+  let xAt$I = pieceOfX(local + $I * WORKGROUP, firstRow);
 #endfor
-#for I in WEIGHT_LOADS
-  let weightAt$I = pieceOfWeight(local + $Iu * WORKGROUP, firstColumn);
+#for I WEIGHT_LOADS
+  let weightAt$I = pieceOfWeight(local + $I * WORKGROUP, firstColumn);
 #endfor
   let ownX = subgroup / SUBGROUP_COLUMNS * OWN_ROWS * PITCH;
   let ownWeight = (X_LINES + subgroup % SUBGROUP_COLUMNS * OWN_COLUMNS) * PITCH;
@@ -120,11 +120,11 @@ fn main(
   let owner = local / SUBGROUP_SIZE;
   let ownLane = local % SUBGROUP_SIZE;
 
-#for I in ROW_MATRICES
-#for J in COLUMN_MATRICES
-  var sums$I_$J = Result();
+#for I ROW_MATRICES
+#for J COLUMN_MATRICES
+  var sums$I$J = Result();
 #if FLUSH != 0
-  var kept$I_$J = array<vec4<f32>, QUADS_EACH>();
+  var kept$I$J = array<vec4<f32>, QUADS_EACH>();
 #endif
 #endfor
 #endfor
@@ -132,51 +132,51 @@ fn main(
   // Step s brings tile s and computes tile s - 1.
   var reading = 0u;
   for (var step = 0u; step <= STEPS; step++) {
-#for I in X_LOADS
+#for I X_LOADS
     var nextX$I = vec4<u32>();
 #endfor
-#for I in WEIGHT_LOADS
+#for I WEIGHT_LOADS
     var nextWeight$I = vec4<u32>();
 #endfor
     if (step < STEPS) {
-#for I in X_LOADS
-      if (local + $Iu * WORKGROUP < X_PIECES) { nextX$I = x[xAt$I + step * TILE_CHUNKS]; }
+#for I X_LOADS
+      if (local + $I * WORKGROUP < X_PIECES) { nextX$I = x[xAt$I + step * TILE_CHUNKS]; }
 #endfor
-#for I in WEIGHT_LOADS
-      if (local + $Iu * WORKGROUP < WEIGHT_PIECES) { nextWeight$I = weight[weightAt$I + step * TILE_CHUNKS]; }
+#for I WEIGHT_LOADS
+      if (local + $I * WORKGROUP < WEIGHT_PIECES) { nextWeight$I = weight[weightAt$I + step * TILE_CHUNKS]; }
 #endfor
     }
     if (step > 0u) {
       for (var k = 0u; k < TILE_K / 4u; k += MATRIX_K / 4u) {
-#for J in COLUMN_MATRICES
-        let b$J = right(reading + k + ownWeight + $Ju * MATRIX_COLUMNS * PITCH);
+#for J COLUMN_MATRICES
+        let b$J = right(reading + k + ownWeight + $J * MATRIX_COLUMNS * PITCH);
 #endfor
-#for I in ROW_MATRICES
+#for I ROW_MATRICES
 #if TERMS == 2
-        let low$I = left(reading + k + ownX + (TILE_ROWS + $Iu * MATRIX_ROWS) * PITCH);
-#for J in COLUMN_MATRICES
-        sums$I_$J = multiplyAdd(low$I, b$J, sums$I_$J);
+        let low$I = left(reading + k + ownX + (TILE_ROWS + $I * MATRIX_ROWS) * PITCH);
+#for J COLUMN_MATRICES
+        sums$I$J = multiplyAdd(low$I, b$J, sums$I$J);
 #endfor
 #endif
-        let a$I = left(reading + k + ownX + $Iu * MATRIX_ROWS * PITCH);
-#for J in COLUMN_MATRICES
-        sums$I_$J = multiplyAdd(a$I, b$J, sums$I_$J);
+        let a$I = left(reading + k + ownX + $I * MATRIX_ROWS * PITCH);
+#for J COLUMN_MATRICES
+        sums$I$J = multiplyAdd(a$I, b$J, sums$I$J);
 #endfor
 #endfor
       }
 #if FLUSH != 0
       if (step % (FLUSH / TILE_K) == 0u && step < STEPS) {
-#for I in ROW_MATRICES
-#for J in COLUMN_MATRICES
-        storeResult((subgroup * COLUMN_MATRICES + $Ju) * RESULT_QUADS, sums$I_$J);
-        sums$I_$J = Result();
+#for I ROW_MATRICES
+#for J COLUMN_MATRICES
+        storeResult((subgroup * COLUMN_MATRICES + $J) * RESULT_QUADS, sums$I$J);
+        sums$I$J = Result();
 #endfor
         workgroupBarrier();
         for (var q = 0u; q < QUADS_EACH; q++) {
           let quad = ownLane + q * SUBGROUP_SIZE;
           if (quad < RESULT_QUADS) {
-#for J in COLUMN_MATRICES
-            kept$I_$J[q] += results[(owner * COLUMN_MATRICES + $Ju) * RESULT_QUADS + quad];
+#for J COLUMN_MATRICES
+            kept$I$J[q] += results[(owner * COLUMN_MATRICES + $J) * RESULT_QUADS + quad];
 #endfor
           }
         }
@@ -191,11 +191,11 @@ fn main(
     reading = TILE_SIZE - reading;
 #endif
     if (step < STEPS) {
-#for I in X_LOADS
-      if (local + $Iu * WORKGROUP < X_PIECES) { keep(nextX$I, reading + placeOf(local + $Iu * WORKGROUP, 0u)); }
+#for I X_LOADS
+      if (local + $I * WORKGROUP < X_PIECES) { keep(nextX$I, reading + placeOf(local + $I * WORKGROUP, 0u)); }
 #endfor
-#for I in WEIGHT_LOADS
-      if (local + $Iu * WORKGROUP < WEIGHT_PIECES) { keep(nextWeight$I, reading + placeOf(local + $Iu * WORKGROUP, X_LINES)); }
+#for I WEIGHT_LOADS
+      if (local + $I * WORKGROUP < WEIGHT_PIECES) { keep(nextWeight$I, reading + placeOf(local + $I * WORKGROUP, X_LINES)); }
 #endfor
     }
     workgroupBarrier();
@@ -203,22 +203,22 @@ fn main(
 
   let ownRow = firstRow + owner / SUBGROUP_COLUMNS * OWN_ROWS;
   let ownColumn = firstColumn + owner % SUBGROUP_COLUMNS * OWN_COLUMNS;
-#for I in ROW_MATRICES
-#for J in COLUMN_MATRICES
-  storeResult((subgroup * COLUMN_MATRICES + $Ju) * RESULT_QUADS, sums$I_$J);
+#for I ROW_MATRICES
+#for J COLUMN_MATRICES
+  storeResult((subgroup * COLUMN_MATRICES + $J) * RESULT_QUADS, sums$I$J);
 #endfor
   workgroupBarrier();
   for (var q = 0u; q < QUADS_EACH; q++) {
     let quad = ownLane + q * SUBGROUP_SIZE;
     if (quad < RESULT_QUADS) {
-      let row = ownRow + $Iu * MATRIX_ROWS + quad / (MATRIX_COLUMNS / 4u);
+      let row = ownRow + $I * MATRIX_ROWS + quad / (MATRIX_COLUMNS / 4u);
       let column = ownColumn + quad % (MATRIX_COLUMNS / 4u) * 4u;
-#for J in COLUMN_MATRICES
+#for J COLUMN_MATRICES
 #if FLUSH != 0
-      kept$I_$J[q] += results[(owner * COLUMN_MATRICES + $Ju) * RESULT_QUADS + quad];
-      writeScaled(row, column + $Ju * MATRIX_COLUMNS, kept$I_$J[q]);
+      kept$I$J[q] += results[(owner * COLUMN_MATRICES + $J) * RESULT_QUADS + quad];
+      writeScaled(row, column + $J * MATRIX_COLUMNS, kept$I$J[q]);
 #else
-      writeScaled(row, column + $Ju * MATRIX_COLUMNS, results[(owner * COLUMN_MATRICES + $Ju) * RESULT_QUADS + quad]);
+      writeScaled(row, column + $J * MATRIX_COLUMNS, results[(owner * COLUMN_MATRICES + $J) * RESULT_QUADS + quad]);
 #endif
 #endfor
     }

@@ -36,38 +36,42 @@ describe("conditions", () => {
   });
 });
 
+describe("loops", () => {
+  test("are written out, inner ones too, with the turn where it is named", () => {
+    const text = "#for I N\na[$I] $INDEX;\n#for J 2\nb[$I * 2u + $J];\n#endfor\n#endfor\nend";
+    expect(process(text, { N: 2 })).toBe(
+      "a[0u] $INDEX;\nb[0u * 2u + 0u];\nb[0u * 2u + 1u];\na[1u] $INDEX;\nb[1u * 2u + 0u];\nb[1u * 2u + 1u];\nend",
+    );
+    expect(process("#for I N // turns\na\n#endfor\nend", { N: 0 })).toBe("end");
+  });
+
+  test("in conditions, and conditions in them", () => {
+    const text = "#if A\n#for I 2\n#if B\n$I\n#endif\n#endfor\n#else\n#for I 1\nnone\n#endfor\n#endif";
+    expect(process(text, { A: true, B: true })).toBe("0u\n1u");
+    expect(process(text, { A: true, B: false })).toBe("");
+    expect(process(text, { A: false, B: false })).toBe("none");
+  });
+});
+
 test("files are included once, directives of WGSL go to the top", () => {
   const files = { "a.wgsl": '#include "b.wgsl"\na', "b.wgsl": "enable f16;\nb" };
   expect(process('#include "a.wgsl"\n#include "b.wgsl"\nmain', {}, files)).toBe("enable f16;\nb\na\nmain");
 });
 
-describe("loops", () => {
-  test("are written out, the inner ones for each turn of the outer", () => {
-    const nested = "a\n#for I in N\n  b$I\n  #for J in M\n  c$I$J;$J\n  #endfor\n#endfor\nd";
-    expect(process(nested, { N: 2, M: 2 })).toBe(
-      ["a", "  b0", "  c00;0", "  c01;1", "  b1", "  c10;0", "  c11;1", "d"].join("\n"),
-    );
-    expect(process("#for I in N\n$I\n#endfor\nend", { N: 0 })).toBe("end");
-  });
-  test("hold conditions and files, and are left out with what encloses them", () => {
-    const text = '#if A\n#for I in N\n#if B\nb$I\n#endif\n#include "a.wgsl"\n#endfor\n#endif\nend';
-    const files = { "a.wgsl": "file" };
-    expect(process(text, { A: true, B: true, N: 2 }, files)).toBe("b0\nfile\nb1\nfile\nend");
-    expect(process(text, { A: false, B: true, N: 2 }, files)).toBe("end");
-  });
-});
-
 test.each<[string, ShaderConstants, RegExp]>([
-  ["#for I in N\n", { N: 2 }, /main\.wgsl:1: #for without #endfor/],
-  ["#endfor", {}, /main\.wgsl:1: #endfor without #for/],
-  ["#for I in M\n#endfor\n", {}, /expected "#for I in NAME" with a NAME that is a number; found "I in M"/],
-  ["#for I in N\n#endfor\n", { N: true }, /expected "#for I in NAME"/],
   ["#if UNKNOWN\n#endif", {}, /main\.wgsl:1: there is no constant UNKNOWN/],
   ["text", { N: 1 }, /no line mentions the constants N/],
   ["\n#if A", { A: true }, /main\.wgsl:2: #if without #endif/],
   ["#endif", {}, /main\.wgsl:1: #endif without #if/],
   ["#else", {}, /main\.wgsl:1: #else without #if/],
   ["#if A\n#else\n#else\n#endif", { A: true }, /main\.wgsl:3: #else without #if/],
+  ["\n#for I 2\n#for J 2\n#endfor", {}, /main\.wgsl:2: #for without #endfor/],
+  ["#endfor", {}, /main\.wgsl:1: #endfor without #for/],
+  ["#for I\n#endfor", {}, /main\.wgsl:1: expected #for NAME COUNT; found "#for I"/],
+  ["#for I N\n#endfor", {}, /main\.wgsl:1: the count of #for must be .*; found N/],
+  ["#for I N\n#endfor", { N: true }, /the count of #for must be/],
+  ["#for I N\n#endfor", { N: 1.5 }, /the count of #for must be/],
+  ["#for I N\nwrong\n#if B\n#endif\n#endfor", { N: 1 }, /main\.wgsl:3: there is no constant B/],
   ["#define A", {}, /main\.wgsl:1: there is no directive #define/],
   ['#include "none.wgsl"', {}, /main\.wgsl:1: there is no WGSL file "none\.wgsl"/],
   ["#include none", {}, /main\.wgsl:1: expected #include "path"/],

@@ -4,8 +4,10 @@
  *     #include "common/reduce.wgsl"      the file once, at its first mention; paths begin at src/kernels
  *     #if NAME / #if !NAME / #if NAME == value / #if NAME != value, with && or || between them (not both)
  *     #elif …, #else, #endif
- *     #for I in NAME / #endfor           the lines between, NAME times, with $I replaced by 0, 1, …; may be nested. This is for
- *                                        variables that have no index, such as the matrices of a subgroup
+ *     #for I COUNT … #endfor             the lines COUNT times, a constant or a number, with `$I` for 0u, 1u, …
+ *
+ * WGSL cannot ask for a loop to be unrolled, and where a compiler does not, arrays that the loop indexes are in memory
+ * instead of registers: `#for` unrolls.
  *
  * Constants that are numbers also become `const NAME = 64u;` (`i`, `f` for negative and fractional ones) at the head of
  * the shader, so that array and workgroup sizes can use them. A constant that no line mentions is an error, as is a name
@@ -44,7 +46,7 @@ export function preprocess(path: string, constants: ShaderConstants, read: Sourc
     included: new Set<string>(),
     directives: [],
   };
-  const body = unroll(path, expand(path, "the program", context), constants);
+  const body = expand(path, "the program", context);
   const words = new Set(body.match(WORD));
   const unused = Object.keys(constants).filter((name) => !context.mentioned.has(name));
   if (unused.length > 0) {
@@ -80,10 +82,9 @@ function expand(path: string, from: string, context: Context): string {
     context.mentioned.add(word);
   }
   const output: string[] = [];
-  const loops: string[] = [];
   const stack: Branch[] = [];
-  for (const [index, line] of source.split("\n").entries()) {
-    const place = `${path}:${index + 1}`;
+  const lines = source.split("\n").map((text, index) => ({ text, place: `${path}:${index + 1}` }));
+  for (const { text: line, place } of unroll(lines, context)) {
     const isActive = stack.every((branch) => branch.isActive);
     const directive = /^\s*#(\w+)\s*(.*?)\s*(?:\/\/.*)?$/.exec(line);
     if (directive === null) {
@@ -131,18 +132,6 @@ function expand(path: string, from: string, context: Context): string {
           throw new Error(`${place}: #endif without #if.`);
         }
         break;
-      case "for":
-      case "endfor":
-        // Loops are for the end, when what they enclose is complete.
-        if (isActive) {
-          if (name === "for") {
-            loops.push(place);
-          } else if (loops.pop() === undefined) {
-            throw new Error(`${place}: #endfor without #for.`);
-          }
-          output.push(line);
-        }
-        break;
       default:
         throw new Error(`${place}: there is no directive #${name}.`);
     }
@@ -151,27 +140,70 @@ function expand(path: string, from: string, context: Context): string {
   if (open !== undefined) {
     throw new Error(`${open.place}: #if without #endif.`);
   }
-  if (loops.length > 0) {
-    throw new Error(`${loops.join(", ")}: #for without #endfor.`);
-  }
   return output.join("\n");
 }
 
-/** Repeats what stands in loops, the inner ones first. */
-function unroll(path: string, text: string, constants: ShaderConstants): string {
-  const innermost = /^[ \t]*#for[ \t]+(.*)\n((?:(?![ \t]*#for\b).*\n)*?)[ \t]*#endfor[ \t]*\n/m;
-  let result = text.endsWith("\n") ? text : `${text}\n`;
-  for (let found = innermost.exec(result); found !== null; found = innermost.exec(result)) {
-    const [loop, head, body] = found;
-    const match = /^([A-Z]) in ([A-Z_]+)\s*$/.exec(head);
-    const count = match === null ? undefined : constants[match[2]];
-    if (match === null || typeof count !== "number") {
-      throw new Error(`${path}: expected "#for I in NAME" with a NAME that is a number; found "${head}".`);
+interface Line {
+  text: string;
+  place: string;
+}
+
+/** The lines with every `#for` written out. */
+function unroll(lines: readonly Line[], context: Context): Line[] {
+  const output: Line[] = [];
+  for (let i = 0; i < lines.length; i++) {
+    const { text, place } = lines[i];
+    const keyword = /^\s*#(for|endfor)\b/.exec(text)?.[1];
+    if (keyword === undefined) {
+      output.push(lines[i]);
+      continue;
     }
-    const copies = Array.from({ length: count }, (_, i) => body.replaceAll(`$${match[1]}`, String(i)));
-    result = result.slice(0, found.index) + copies.join("") + result.slice(found.index + loop.length);
+    if (keyword === "endfor") {
+      throw new Error(`${place}: #endfor without #for.`);
+    }
+    const end = endOfLoop(lines, i);
+    const [name, count] = loopHead(text, place, context);
+    const body = lines.slice(i + 1, end);
+    const mark = new RegExp(`\\$${name}(?!\\w)`, "g");
+    for (let turn = 0; turn < count; turn++) {
+      const written = body.map((line) => ({ ...line, text: line.text.replace(mark, `${turn}u`) }));
+      output.push(...unroll(written, context));
+    }
+    i = end;
   }
-  return text.endsWith("\n") ? result : result.slice(0, -1);
+  return output;
+}
+
+/** The line of the #endfor that belongs to the #for at `start`. */
+function endOfLoop(lines: readonly Line[], start: number): number {
+  let depth = 0;
+  for (let i = start; i < lines.length; i++) {
+    const keyword = /^\s*#(for|endfor)\b/.exec(lines[i].text)?.[1];
+    depth += keyword === "for" ? 1 : keyword === "endfor" ? -1 : 0;
+    if (depth === 0) {
+      return i;
+    }
+  }
+  throw new Error(`${lines[start].place}: #for without #endfor.`);
+}
+
+function loopHead(text: string, place: string, { constants }: Context): [name: string, count: number] {
+  const match = /^\s*#for\s+([A-Za-z]\w*)\s+(\w+)\s*(?:\/\/.*)?$/.exec(text);
+  if (match === null) {
+    throw new Error(`${place}: expected #for NAME COUNT; found "${text.trim()}".`);
+  }
+  const [, name, given] = match;
+  const count = /^\d+$/.test(given)
+    ? Number(given)
+    : Object.hasOwn(constants, given)
+      ? constants[given]
+      : NaN;
+  if (typeof count !== "number" || !Number.isInteger(count) || count < 0) {
+    throw new Error(
+      `${place}: the count of #for must be a number or a constant that is one; found ${given}.`,
+    );
+  }
+  return [name, count];
 }
 
 function evaluate(condition: string, place: string, context: Context): boolean {

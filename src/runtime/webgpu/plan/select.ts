@@ -1,5 +1,6 @@
 /** Which variants of the kernels a device gets: a pure choice from what the adapter has. */
 import type { DecodeAttentionVariant } from "../../../kernels/attention/decode.gpu.ts";
+import type { AttentionTiling } from "../../../kernels/attention/block-matrix.gpu.ts";
 import type { ForcedTiling } from "../../../kernels/linear/gemm-select.gpu.ts";
 import type { GemvVariant } from "../../../kernels/linear/gemv.gpu.ts";
 import type { WeightShape } from "../../../kernels/format.ts";
@@ -13,6 +14,8 @@ export interface ForcedVariants {
   kind?: "hardware" | "software";
   /** Parts of the attention of few rows. */
   attention?: Partial<Omit<DecodeAttentionVariant, "subgroups" | "workgroupMemory">>;
+  /** Tiles of attention on matrix units. */
+  blockAttention?: AttentionTiling;
 }
 
 /** What of a weight its kernel is chosen by. */
@@ -26,6 +29,8 @@ export interface Variants {
   gemv: (rows: "one" | "few", weight: MatrixSize) => GemvVariant;
   /** Tiles of blocked products; empty: as shape and adapter suggest. */
   gemm: ForcedTiling;
+  /** Tiles of attention on matrix units; undefined: as shape and adapter suggest. */
+  blockAttention?: AttentionTiling;
   norm: { subgroups: boolean; workgroup: number };
   /** Attention of few rows. */
   attention: DecodeAttentionVariant;
@@ -103,6 +108,7 @@ export function selectVariants({ features, limits, isSoftware, forced = {} }: Va
   return {
     gemv: (rows) => (rows === "one" ? one : few),
     gemm: kind === "software" ? SOFTWARE_TILING : {},
+    blockAttention: forced.blockAttention,
     norm: { subgroups, workgroup: Math.min(invocations.norm, maxComputeInvocationsPerWorkgroup) },
     attention: {
       ...ATTENTION[!subgroups ? "plain" : kind === "software" ? "software" : "subgroups"],
