@@ -101,10 +101,16 @@ describe("on matrix units", () => {
       scorePadding: 4,
       prefetch: true,
     };
-    const { spec, tileRows } = selectBlockAttention(smollm3, 512, NVIDIA, tiling);
+    const { spec, tileRows } = selectBlockAttention(smollm3, 512, NVIDIA, { tiling });
     expect(spec.constants).toMatchObject({ QUERIES: 128, SUBGROUP_ROWS: 8, SCORE_PADDING: 4 });
     expect(tileRows).toBe(32);
-    expect(selectBlockAttention(smollm3, 512, undefined, tiling).spec.source).toBe("attention/block.wgsl");
+    expect(spec.constants.EMULATED).toBe(false);
+    expect(selectBlockAttention(smollm3, 512, undefined, { tiling }).spec.source).toBe(
+      "attention/block.wgsl",
+    );
+    const emulated = selectBlockAttention(smollm3, 512, undefined, { tiling, emulated: true });
+    expect(emulated.spec.constants).toMatchObject({ QUERIES: 128, EMULATED: true });
+    expect(emulated.tileRows).toBe(32);
   });
 });
 

@@ -1,5 +1,5 @@
 /** Which variants of the kernels a device gets: a pure choice from what the adapter has. */
-import type { AttentionTiling } from "../../../kernels/attention/block-matrix.gpu.ts";
+import type { ForcedAttention } from "../../../kernels/attention/attention-select.gpu.ts";
 import type { ForcedTiling } from "../../../kernels/linear/gemm-select.gpu.ts";
 import type { GemvVariant } from "../../../kernels/linear/gemv.gpu.ts";
 import type { GpuFeatures, GpuLimits } from "./gpu.ts";
@@ -10,16 +10,16 @@ export interface ForcedVariants {
   subgroups?: boolean;
   /** Kind of adapter that sizes are chosen for. */
   kind?: "hardware" | "software";
-  /** Tiles of attention on matrix units. */
-  attention?: AttentionTiling;
+  /** Attention on matrix units. */
+  attention?: ForcedAttention;
 }
 
 export interface Variants {
   gemv: { one: GemvVariant; few: GemvVariant };
   /** Tiles of blocked products; empty: as shape and adapter suggest. */
   gemm: ForcedTiling;
-  /** Tiles of attention on matrix units; undefined: as shape and adapter suggest. */
-  attention?: AttentionTiling;
+  /** Attention on matrix units; undefined: as shape and adapter suggest. */
+  attention?: ForcedAttention;
   norm: { subgroups: boolean; workgroup: number };
 }
 
