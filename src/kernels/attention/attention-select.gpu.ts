@@ -52,14 +52,14 @@ export interface ForcedAttention {
 type Cut = Pick<AttentionTiling, "queries" | "keys" | "subgroupRows" | "subgroupColumns" | "prefetch">;
 
 /**
- * From the best to the smallest. More queries read keys and values less often, more subgroups hide their latency, more keys
- * pass fewer barriers.
+ * From the best to the smallest. More queries read keys and values less often, more keys pass fewer barriers, more subgroups
+ * have fewer registers' worth each of the output.
  */
 const CUTS: readonly Cut[] = [
-  { queries: 64, keys: 32, subgroupRows: 4, subgroupColumns: 2, prefetch: true },
   { queries: 64, keys: 32, subgroupRows: 4, subgroupColumns: 1, prefetch: true },
-  { queries: 64, keys: 16, subgroupRows: 4, subgroupColumns: 2, prefetch: true },
+  { queries: 64, keys: 32, subgroupRows: 4, subgroupColumns: 2, prefetch: false },
   { queries: 64, keys: 16, subgroupRows: 4, subgroupColumns: 1, prefetch: true },
+  { queries: 64, keys: 16, subgroupRows: 4, subgroupColumns: 2, prefetch: false },
   { queries: 32, keys: 32, subgroupRows: 2, subgroupColumns: 1, prefetch: true },
   { queries: 32, keys: 16, subgroupRows: 2, subgroupColumns: 1, prefetch: true },
   { queries: 16, keys: 16, subgroupRows: 1, subgroupColumns: 1, prefetch: true },
