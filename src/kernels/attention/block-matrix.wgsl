@@ -80,8 +80,8 @@ const ROUND_QUADS = KEY_QUADS / SUBGROUP_COLUMNS;
 
 const LOG2_E = 1.44269504088896341f;
 
-// By how much a row's reference is below the score that it is set by, and by how much a score may exceed it: 2^14 · 2 is
-// less than the largest f16.
+// By how much a row's reference is below the score that it is set by, and by how much a score may exceed it: f16 holds 2^14
+// and, with less precision, down to 2^-24; the largest weight is 2^3 or more.
 const BELOW = 3.0;
 const ABOVE = 14.0;
 
