@@ -18,6 +18,7 @@ const UNITS: GpuDescription = {
   },
   features: {
     subgroups: true,
+    subgroupMinSize: 32,
     subgroupMaxSize: 32,
     shaderF16: true,
     timestamps: true,
@@ -48,14 +49,14 @@ test("attention of blocks is on matrix units in the mode that uses them", () => 
   const attention = attentionOf(planOf({ prefill: "subgroup-matrix" }));
   expect(attention.spec.source).toBe("attention/block-matrix.wgsl");
   expect(attention.buffers).toHaveLength(attention.spec.bindings.length - 1);
-  for (const prefill of ["exact", "f16"] as const) {
+  for (const prefill of ["exact", "split", "f16"] as const) {
     expect(attentionOf(planOf({ prefill })).spec.source).toBe("attention/block.wgsl");
   }
 });
 
 test("tiles of rows follow the kernel, and a tiling can be forced", () => {
   const forced: ForcedVariants = {
-    attention: {
+    blockAttention: {
       tiling: {
         matrixRows: 16,
         matrixColumns: 16,
@@ -70,7 +71,14 @@ test("tiles of rows follow the kernel, and a tiling can be forced", () => {
       },
     },
   };
-  const pass: PassShape = { rows: 100, logitRows: 1, length: 100, sourceLength: 0, queryTiles: 5 };
+  const pass: PassShape = {
+    rows: 100,
+    logitRows: 1,
+    length: 100,
+    shortest: 100,
+    sourceLength: 0,
+    queryTiles: 5,
+  };
   const onUnits = planOf({ prefill: "subgroup-matrix", forced });
   expect(onUnits.queryTileRows).toBe(32);
   expect(attentionOf(onUnits).workgroups(pass)).toEqual([4, 5, 1]);

@@ -4,15 +4,18 @@ import {
   selectBlockAttention,
   type BlockAttention,
 } from "../../../kernels/attention/attention-select.gpu.ts";
+import { attentionParams, type AttentionShape } from "../../../kernels/attention/attention.gpu.ts";
 import {
   attentionCombineKernel,
   attentionCombineWorkgroups,
-  attentionDecodeKernel,
-  attentionDecodeWorkgroups,
-  attentionParams,
+  attentionDirectKernel,
+  attentionDirectWorkgroups,
   attentionPartialWords,
-  type AttentionShape,
-} from "../../../kernels/attention/attention.gpu.ts";
+  attentionSplitKernel,
+  attentionSplitsRows,
+  attentionSplitWorkgroups,
+  type DecodeRows,
+} from "../../../kernels/attention/decode.gpu.ts";
 import { uniformHeads } from "../../state.ts";
 import { FEW_ROWS, type Dispatch, type PassShape } from "./dispatch.ts";
 import { traced, type Lowering } from "./lowering.ts";
@@ -47,7 +50,7 @@ function blockAttention(
   { maxRows, prefill, features, limits, variants }: BlockLowering,
 ): BlockAttention {
   const adapter = prefill === "subgroup-matrix" ? { ...features, ...limits } : undefined;
-  return selectBlockAttention(shape, maxRows, adapter, variants.attention);
+  return selectBlockAttention(shape, maxRows, adapter, variants.blockAttention);
 }
 
 /** Number of positions up to the longest row and with it; the length of the source where attention is over that. */
@@ -60,24 +63,52 @@ function seenOf(shape: AttentionShape, pass: PassShape): number {
   return Math.min(lengthOf(shape, pass), shape.window ?? Infinity);
 }
 
+function decodeRows(shape: AttentionShape, pass: PassShape): DecodeRows {
+  const { source } = shape;
+  return {
+    count: pass.rows,
+    shortest: source === true ? pass.sourceLength : pass.shortest,
+    longest: lengthOf(shape, pass),
+  };
+}
+
+/**
+ * One dispatch for short rows, and two for long ones: of each pass those are launched that it has rows for. What no row can
+ * come to is left out.
+ */
 export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Dispatch[] {
-  const { maxRows } = lowering;
+  const { maxRows, variants } = lowering;
   const { query, layer, output, scale, softCap } = stage.attention;
   const shape = shapeOf(stage, lowering);
-  const decode: Dispatch = {
-    spec: attentionDecodeKernel(shape, maxRows),
-    buffers: [query, `keys ${layer}`, `values ${layer}`, "partials", "rows"],
-    params: attentionParams(scale, softCap),
-    workgroups: (pass) => attentionDecodeWorkgroups(shape, pass.rows, lengthOf(shape, pass)),
-    bytes: (pass) => pass.rows * seenOf(shape, pass) * cacheBytes(shape),
+  const variant = variants.attention;
+  const inputs = [query, `keys ${layer}`, `values ${layer}`];
+  const params = attentionParams(scale, softCap);
+  const bytes = (pass: PassShape): number => pass.rows * seenOf(shape, pass) * cacheBytes(shape);
+  const direct: Dispatch = {
+    spec: attentionDirectKernel(shape, variant, maxRows),
+    buffers: [...inputs, output, "rows"],
+    params,
+    workgroups: (pass) => attentionDirectWorkgroups(shape, variant, decodeRows(shape, pass)),
+    bytes,
+  };
+  const split: Dispatch = {
+    spec: attentionSplitKernel(shape, variant, maxRows),
+    buffers: [...inputs, "partials", "rows"],
+    params,
+    workgroups: (pass) => attentionSplitWorkgroups(shape, variant, decodeRows(shape, pass)),
+    bytes,
   };
   const combine: Dispatch = {
-    spec: attentionCombineKernel(shape, maxRows),
+    spec: attentionCombineKernel(shape, variant, maxRows),
     buffers: ["partials", output, "rows"],
-    workgroups: ({ rows }) => [...attentionCombineWorkgroups(shape, rows), 1],
+    workgroups: (pass) => attentionCombineWorkgroups(shape, variant, decodeRows(shape, pass)),
     bytes: ({ rows }) => rows * shape.heads * shape.headDim * 4,
   };
-  return traced([decode, combine], { trace: stage.trace, output }, lowering);
+  const dispatches = [
+    ...(variant.directPositions > 0 ? [direct] : []),
+    ...(attentionSplitsRows(shape, variant) ? [split, combine] : []),
+  ];
+  return traced(dispatches, { trace: stage.trace, output }, lowering);
 }
 
 export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): Dispatch[] {
@@ -114,13 +145,16 @@ function cacheBytes({ kvHeads, headDim, cache }: AttentionShape): number {
 /** Sizes that depend on the program's attentions. */
 export function attentionSizes(
   stages: readonly Stage[],
-  lowering: BlockLowering & Pick<Lowering, "program" | "contextLength" | "cache">,
+  lowering: BlockLowering & Pick<Lowering, "program" | "contextLength" | "cache" | "variants">,
 ): { partialWords: number; tileRows: number } {
   const shapes = stages
     .filter((stage) => stage.kind === "attention")
     .map((stage) => shapeOf(stage, lowering));
   return {
-    partialWords: Math.max(1, ...shapes.map((shape) => attentionPartialWords(shape, FEW_ROWS))),
+    partialWords: Math.max(
+      1,
+      ...shapes.map((shape) => attentionPartialWords(shape, lowering.variants.attention, FEW_ROWS)),
+    ),
     // All attentions of a pass read the same tiles: no kernel may get more rows than it has places for.
     tileRows:
       shapes.length === 0 ? 1 : Math.min(...shapes.map((shape) => blockAttention(shape, lowering).tileRows)),

@@ -1,7 +1,9 @@
 /** Which variants of the kernels a device gets: a pure choice from what the adapter has. */
 import type { ForcedAttention } from "../../../kernels/attention/attention-select.gpu.ts";
+import type { DecodeAttentionVariant } from "../../../kernels/attention/decode.gpu.ts";
 import type { ForcedTiling } from "../../../kernels/linear/gemm-select.gpu.ts";
 import type { GemvVariant } from "../../../kernels/linear/gemv.gpu.ts";
+import type { WeightShape } from "../../../kernels/format.ts";
 import type { GpuFeatures, GpuLimits } from "./gpu.ts";
 
 /** Takes variants out of the choice or forces one; for tests and experiments. */
@@ -10,17 +12,28 @@ export interface ForcedVariants {
   subgroups?: boolean;
   /** Kind of adapter that sizes are chosen for. */
   kind?: "hardware" | "software";
-  /** Attention on matrix units. */
-  attention?: ForcedAttention;
+  /** Parts of the attention of few rows. */
+  attention?: Partial<Omit<DecodeAttentionVariant, "subgroups" | "workgroupMemory">>;
+  /** Attention of blocks on matrix units. */
+  blockAttention?: ForcedAttention;
+}
+
+/** What of a weight its kernel is chosen by. */
+export interface MatrixSize extends WeightShape {
+  /** Rows of all its matrices. */
+  rows: number;
 }
 
 export interface Variants {
-  gemv: { one: GemvVariant; few: GemvVariant };
+  /** How a weight of this shape is multiplied with one row, and with a few. */
+  gemv: (rows: "one" | "few", weight: MatrixSize) => GemvVariant;
   /** Tiles of blocked products; empty: as shape and adapter suggest. */
   gemm: ForcedTiling;
-  /** Attention on matrix units; undefined: as shape and adapter suggest. */
-  attention?: ForcedAttention;
+  /** Attention of blocks on matrix units; undefined: as shape and adapter suggest. */
+  blockAttention?: ForcedAttention;
   norm: { subgroups: boolean; workgroup: number };
+  /** Attention of few rows. */
+  attention: DecodeAttentionVariant;
 }
 
 /**
@@ -35,8 +48,42 @@ const INVOCATIONS = { hardware: { gemv: 128, norm: 256 }, software: { gemv: 16, 
  */
 const SOFTWARE_TILING: ForcedTiling = { tiling: { rowQuads: 1, columnQuads: 1, tileK: 4, buffers: 1 } };
 
+/**
+ * Attention of few rows, from what is known of a large GPU (132 cores). A dispatch costs 2 µs whatever it does, so a row
+ * is done by one as long as one core reads its keys and values in the time of another dispatch. Then a single head a
+ * workgroup keeps more cores busy; of long rows the heads share what they read, and about as many workgroups as there are
+ * cores read all of it in one go.
+ */
+const ATTENTION = {
+  subgroups: {
+    directPositions: 256,
+    direct: { workgroup: 256, heads: 1, keyLanes: 8, keys: 4 },
+    split: { workgroup: 256, heads: 4, keyLanes: 16, keys: 4 },
+    mostSplits: 32,
+    workgroups: 128,
+    combineColumns: 8,
+  },
+  // Of this kernel a tile of positions takes three barriers.
+  plain: {
+    directPositions: 128,
+    direct: { workgroup: 128, heads: 1, keyLanes: 8, keys: 1 },
+    split: { workgroup: 128, heads: 8, keyLanes: 8, keys: 1 },
+    mostSplits: 64,
+    workgroups: 256,
+    combineColumns: 8,
+  },
+  software: {
+    directPositions: 256,
+    direct: { workgroup: 16, heads: 4, keyLanes: 4, keys: 2 },
+    split: { workgroup: 16, heads: 4, keyLanes: 4, keys: 2 },
+    mostSplits: 32,
+    workgroups: 128,
+    combineColumns: 8,
+  },
+} as const satisfies Record<string, Omit<DecodeAttentionVariant, "subgroups" | "workgroupMemory">>;
+
 export interface VariantInput {
-  features: Pick<GpuFeatures, "subgroups">;
+  features: Pick<GpuFeatures, "subgroups" | "subgroupMinSize" | "subgroupMaxSize">;
   limits: Pick<GpuLimits, "maxComputeInvocationsPerWorkgroup" | "maxComputeWorkgroupStorageSize">;
   isSoftware: boolean;
   forced?: ForcedVariants;
@@ -56,10 +103,18 @@ export function selectVariants({ features, limits, isSoftware, forced = {} }: Va
     }
     return { subgroups, workgroup, outputs, tile };
   };
+  const few = gemv(4);
+  const one = gemv(1);
   return {
-    gemv: { one: gemv(1), few: gemv(4) },
+    gemv: (rows) => (rows === "one" ? one : few),
     gemm: kind === "software" ? SOFTWARE_TILING : {},
-    attention: forced.attention,
+    blockAttention: forced.blockAttention,
     norm: { subgroups, workgroup: Math.min(invocations.norm, maxComputeInvocationsPerWorkgroup) },
+    attention: {
+      ...ATTENTION[!subgroups ? "plain" : kind === "software" ? "software" : "subgroups"],
+      ...forced.attention,
+      ...(subgroups && { subgroups: { least: features.subgroupMinSize, most: features.subgroupMaxSize } }),
+      workgroupMemory: maxComputeWorkgroupStorageSize,
+    },
   };
 }
