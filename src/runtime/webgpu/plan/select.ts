@@ -1,6 +1,6 @@
 /** Which variants of the kernels a device gets: a pure choice from what the adapter has. */
+import type { ForcedAttention } from "../../../kernels/attention/attention-select.gpu.ts";
 import type { DecodeAttentionVariant } from "../../../kernels/attention/decode.gpu.ts";
-import type { AttentionTiling } from "../../../kernels/attention/block-matrix.gpu.ts";
 import type { ForcedTiling } from "../../../kernels/linear/gemm-select.gpu.ts";
 import type { GemvVariant } from "../../../kernels/linear/gemv.gpu.ts";
 import { isQuantized, type WeightShape } from "../../../kernels/format.ts";
@@ -14,8 +14,8 @@ export interface ForcedVariants {
   kind?: "hardware" | "software";
   /** Parts of the attention of few rows. */
   attention?: Partial<Omit<DecodeAttentionVariant, "subgroups" | "workgroupMemory">>;
-  /** Tiles of attention on matrix units. */
-  blockAttention?: AttentionTiling;
+  /** Attention of blocks on matrix units. */
+  blockAttention?: ForcedAttention;
 }
 
 /** What of a product its kernel is chosen by. */
@@ -34,8 +34,8 @@ export interface Variants {
   gemv: (rows: "one" | "few", product: ProductSize) => GemvVariant;
   /** Tiles of blocked products; empty: as shape and adapter suggest. */
   gemm: ForcedTiling;
-  /** Tiles of attention on matrix units; undefined: as shape and adapter suggest. */
-  blockAttention?: AttentionTiling;
+  /** Attention of blocks on matrix units; undefined: as shape and adapter suggest. */
+  blockAttention?: ForcedAttention;
   norm: { subgroups: boolean; workgroup: number };
   /** Attention of few rows. */
   attention: DecodeAttentionVariant;
