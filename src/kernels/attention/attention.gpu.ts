@@ -1,6 +1,6 @@
 /**
  * Softmax attention on the GPU: its shape, and the kernel for blocks of rows, block.wgsl, which goes tile by tile. Those for
- * few rows are in decode.gpu.ts.
+ * few rows are in decode.gpu.ts, that on matrix units in block-matrix.gpu.ts.
  */
 import type { CacheFormat } from "../append/append.gpu.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";

@@ -1,12 +1,10 @@
 /** Lowers attention: for few rows split over positions and merged, for blocks tile by tile. */
 import { cacheNumberBytes } from "../../../kernels/append/append.gpu.ts";
 import {
-  attentionBlockKernel,
-  attentionBlockWorkgroups,
-  attentionParams,
-  attentionTileRows,
-  type AttentionShape,
-} from "../../../kernels/attention/attention.gpu.ts";
+  selectBlockAttention,
+  type BlockAttention,
+} from "../../../kernels/attention/attention-select.gpu.ts";
+import { attentionParams, type AttentionShape } from "../../../kernels/attention/attention.gpu.ts";
 import {
   attentionCombineKernel,
   attentionCombineWorkgroups,
@@ -25,6 +23,9 @@ import type { Stage } from "./stage.ts";
 
 type AttentionStage = Extract<Stage, { kind: "attention" }>;
 
+/** What the kernel for blocks of rows depends on. */
+type BlockLowering = Pick<Lowering, "maxRows" | "prefill" | "features" | "limits" | "variants">;
+
 function shapeOf(
   { attention }: AttentionStage,
   { program, contextLength, cache }: Pick<Lowering, "program" | "contextLength" | "cache">,
@@ -41,6 +42,15 @@ function shapeOf(
     source: over === "source",
     isCapped: softCap !== undefined,
   };
+}
+
+/** The kernel for blocks of rows. */
+function blockAttention(
+  shape: AttentionShape,
+  { maxRows, prefill, features, limits, variants }: BlockLowering,
+): BlockAttention {
+  const adapter = prefill === "subgroup-matrix" ? { ...features, ...limits } : undefined;
+  return selectBlockAttention(shape, maxRows, adapter, variants.blockAttention);
 }
 
 /** Number of positions up to the longest row and with it; the length of the source where attention is over that. */
@@ -102,11 +112,11 @@ export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Di
 }
 
 export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): Dispatch[] {
-  const { maxRows } = lowering;
   const { query, layer, output, scale, softCap } = stage.attention;
   const shape = shapeOf(stage, lowering);
+  const { spec, workgroups } = blockAttention(shape, lowering);
   const block: Dispatch = {
-    spec: attentionBlockKernel(shape, maxRows),
+    spec,
     buffers: [
       query,
       `keys ${layer}`,
@@ -116,7 +126,7 @@ export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): 
       ...(shape.source === true ? ["rows"] : []),
     ],
     params: attentionParams(scale, softCap),
-    workgroups: ({ queryTiles }) => [...attentionBlockWorkgroups(shape, queryTiles), 1],
+    workgroups: ({ queryTiles }) => [...workgroups(queryTiles), 1],
     bytes: (pass) => {
       const outputs = pass.rows * shape.heads * shape.headDim;
       return (
@@ -135,7 +145,7 @@ function cacheBytes({ kvHeads, headDim, cache }: AttentionShape): number {
 /** Sizes that depend on the program's attentions. */
 export function attentionSizes(
   stages: readonly Stage[],
-  lowering: Pick<Lowering, "program" | "contextLength" | "cache" | "variants">,
+  lowering: BlockLowering & Pick<Lowering, "program" | "contextLength" | "cache" | "variants">,
 ): { partialWords: number; tileRows: number } {
   const shapes = stages
     .filter((stage) => stage.kind === "attention")
@@ -145,6 +155,8 @@ export function attentionSizes(
       1,
       ...shapes.map((shape) => attentionPartialWords(shape, lowering.variants.attention, FEW_ROWS)),
     ),
-    tileRows: shapes.length === 0 ? 1 : Math.min(...shapes.map(attentionTileRows)),
+    // All attentions of a pass read the same tiles: no kernel may get more rows than it has places for.
+    tileRows:
+      shapes.length === 0 ? 1 : Math.min(...shapes.map((shape) => blockAttention(shape, lowering).tileRows)),
   };
 }

@@ -1,7 +1,9 @@
 /** Which variants of the kernels a device gets: a pure choice from what the adapter has. */
 import type { DecodeAttentionVariant } from "../../../kernels/attention/decode.gpu.ts";
+import type { AttentionTiling } from "../../../kernels/attention/block-matrix.gpu.ts";
 import type { ForcedTiling } from "../../../kernels/linear/gemm-select.gpu.ts";
 import type { GemvVariant } from "../../../kernels/linear/gemv.gpu.ts";
+import type { WeightShape } from "../../../kernels/format.ts";
 import type { GpuFeatures, GpuLimits } from "./gpu.ts";
 
 /** Takes variants out of the choice or forces one; for tests and experiments. */
@@ -12,12 +14,23 @@ export interface ForcedVariants {
   kind?: "hardware" | "software";
   /** Parts of the attention of few rows. */
   attention?: Partial<Omit<DecodeAttentionVariant, "subgroups" | "workgroupMemory">>;
+  /** Tiles of attention on matrix units. */
+  blockAttention?: AttentionTiling;
+}
+
+/** What of a weight its kernel is chosen by. */
+export interface MatrixSize extends WeightShape {
+  /** Rows of all its matrices. */
+  rows: number;
 }
 
 export interface Variants {
-  gemv: { one: GemvVariant; few: GemvVariant };
+  /** How a weight of this shape is multiplied with one row, and with a few. */
+  gemv: (rows: "one" | "few", weight: MatrixSize) => GemvVariant;
   /** Tiles of blocked products; empty: as shape and adapter suggest. */
   gemm: ForcedTiling;
+  /** Tiles of attention on matrix units; undefined: as shape and adapter suggest. */
+  blockAttention?: AttentionTiling;
   norm: { subgroups: boolean; workgroup: number };
   /** Attention of few rows. */
   attention: DecodeAttentionVariant;
@@ -90,9 +103,12 @@ export function selectVariants({ features, limits, isSoftware, forced = {} }: Va
     }
     return { subgroups, workgroup, outputs, tile };
   };
+  const few = gemv(4);
+  const one = gemv(1);
   return {
-    gemv: { one: gemv(1), few: gemv(4) },
+    gemv: (rows) => (rows === "one" ? one : few),
     gemm: kind === "software" ? SOFTWARE_TILING : {},
+    blockAttention: forced.blockAttention,
     norm: { subgroups, workgroup: Math.min(invocations.norm, maxComputeInvocationsPerWorkgroup) },
     attention: {
       ...ATTENTION[!subgroups ? "plain" : kind === "software" ? "software" : "subgroups"],
