@@ -3,10 +3,10 @@
  * of matrix units that multiply f16 and add f32, on an adapter that has neither; "split-emulated" that of "split".
  */
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import type { PassResult } from "../src/runtime/backend.ts";
 import { WebGpuBackend } from "../src/runtime/webgpu/backend.ts";
 import type { WebGpuExecutable } from "../src/runtime/webgpu/run/executable.ts";
-import { openGolden, passOf, type GoldenModel } from "./support/golden.ts";
+import { openGolden, type GoldenModel } from "./support/golden.ts";
+import { prefillError } from "./support/prefill-error.ts";
 
 // A GPU in software is slow on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -47,32 +47,8 @@ afterAll(async () => {
   }
 });
 
-const forward = async (mode: string, tokens: readonly number[]): Promise<PassResult> =>
-  executables.get(mode)!.run({ ...passOf(tokens), logitRows: Int32Array.from(tokens.keys()) });
-
-/** The modes' logits for a text that is given: mean square error over mean square, and the share of equal likeliest tokens. */
-async function compare(exactMode: string, mode: string): Promise<{ nmse: number; top1: number }> {
-  const { vocabSize } = golden.program;
-  const { input_ids, greedy } = golden.prompts[0];
-  const tokens = [...input_ids, ...greedy];
-  expect(tokens.length).toBeGreaterThan(16); // a block: fewer rows are always exact
-  const { logits: exact } = await forward(exactMode, tokens);
-  const { logits } = await forward(mode, tokens);
-  expect(logits).not.toEqual(exact);
-  let [error, square, same] = [0, 0, 0];
-  for (let p = 0; p < tokens.length; p++) {
-    const row = (all: Float32Array): Float32Array => all.subarray(p * vocabSize, (p + 1) * vocabSize);
-    const [a, b] = [row(exact), row(logits)];
-    a.forEach((value, i) => {
-      error += (b[i] - value) ** 2;
-      square += value ** 2;
-    });
-    if (a.indexOf(Math.max(...a)) === b.indexOf(Math.max(...b))) {
-      same++;
-    }
-  }
-  return { nmse: error / square, top1: same / tokens.length };
-}
+const compare = (exactMode: string, mode: string): Promise<{ nmse: number; top1: number }> =>
+  prefillError(golden, executables.get(exactMode)!, executables.get(mode)!);
 
 test.each(QUANTIZATIONS)(
   "f16, weights %s: NMSE and teacher-forced top-1 against exact",
