@@ -96,6 +96,12 @@ test.each([
     8,
   ],
   [{ heads: 8, kvHeads: 1, headDim: 8, context: 2200, cache: "f32" as const }, run(0, 2198, 2), 128],
+  // More splits than are merged at once, and a row with fewer.
+  [
+    { heads: 2, kvHeads: 1, headDim: 32, context: 2200, cache: "f32" as const },
+    [...run(0, 2199, 1), ...run(0, 1100, 1)],
+    35,
+  ],
 ])("more tiles than splits: %o", async (shape, rows, splits) => {
   const variant = { ...PLAIN, mostSplits: 128 };
   expect(attentionSplits(shape, variant, shape.context)).toBe(splits);
