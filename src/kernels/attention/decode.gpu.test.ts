@@ -81,6 +81,15 @@ test.each([
   await checkAttention(without, makeCase(shape, [...run(0, 3, 2), ...run(0, 48, 4)]));
 });
 
+// Host and kernels must agree on which rows are done directly: else nobody does this one.
+test.each([50, 51])("a row of %i positions by itself", async (length) => {
+  const shape = { heads: 6, kvHeads: 2, headDim: 8, context: 210, cache: "f32" } as const;
+  for (const attend of [without, withSubgroups]) {
+    await checkAttention(attend, makeCase(shape, run(0, length - 1, 1)));
+    await checkAttention(attend, makeCase({ ...shape, window: length }, run(0, 120, 1)));
+  }
+});
+
 test("the adapter's subgroups are used", () => {
   const shape = { heads: 6, kvHeads: 2, headDim: 8, context: 210, cache: "f32" } as const;
   const variant = { ...TEAMS, subgroups: subgroupsOf(lab) };
@@ -96,6 +105,12 @@ test.each([
     8,
   ],
   [{ heads: 8, kvHeads: 1, headDim: 8, context: 2200, cache: "f32" as const }, run(0, 2198, 2), 128],
+  // More splits than are merged at once, and a row with fewer.
+  [
+    { heads: 2, kvHeads: 1, headDim: 32, context: 2200, cache: "f32" as const },
+    [...run(0, 2199, 1), ...run(0, 1100, 1)],
+    35,
+  ],
 ])("more tiles than splits: %o", async (shape, rows, splits) => {
   const variant = { ...PLAIN, mostSplits: 128 };
   expect(attentionSplits(shape, variant, shape.context)).toBe(splits);
