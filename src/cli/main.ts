@@ -3,6 +3,8 @@ import packageJson from "../../package.json" with { type: "json" };
 import { errorMessage, ModelComposeError } from "../base/errors.ts";
 import { errorInWordsOf } from "../base/front-words.ts";
 import type { ChatFlags } from "./commands/chat.ts";
+import type { DoctorFlags } from "./commands/doctor.ts";
+import type { InitFlags } from "./commands/init.ts";
 import { generate, type GenerateFlags } from "./commands/generate.ts";
 import { run, type CommandContext, type ComposeFlags, type RunFlags } from "./commands/run.ts";
 import type { LogsFlags } from "./commands/logs.ts";
@@ -173,9 +175,41 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
       await generate(prompt, flags, start(flags));
     });
   chatCommand(program, start);
+  firstCommands(program, start);
   modelsCommands(program, start);
   addCompletion(program);
   return program;
+}
+
+/** Adds the commands of somebody's first minutes. */
+function firstCommands(program: Command, start: (flags: GlobalFlags) => CommandContext): void {
+  commonFlags(program.command("doctor"))
+    .description("say what this machine can do: cores, memory, GPUs, and which models run how fast")
+    .option("--json", "as JSON")
+    .addHelpText("after", examples("doctor", "doctor --json"))
+    .action(async (_flags: unknown, command: Command) => {
+      const { doctor } = await import("./commands/doctor.ts");
+      const flags = flagsOf<DoctorFlags & GlobalFlags>(command);
+      await doctor(flags, start(flags));
+    });
+  commonFlags(program.command("init"))
+    .description("write a commented compose file, after three questions")
+    .option("-m, --model <model>", "the model, instead of the first question")
+    .addOption(
+      new Option("--task <task>", "what it does, instead of the second question").choices(["chat", "text"]),
+    )
+    .addOption(
+      new Option("--port <n>", "the port of its server, instead of the third question").argParser(portFlag),
+    )
+    .option("-y, --yes", "ask nothing: what no flag says is the default")
+    .option("--force", "overwrite a file that is there")
+    .option("-o, --output <file>", "the file to write (default: model-compose.yml)")
+    .addHelpText("after", examples("init", "init --yes --model HuggingFaceTB/SmolLM2-135M-Instruct"))
+    .action(async (_flags: unknown, command: Command) => {
+      const { init } = await import("./commands/init.ts");
+      const flags = flagsOf<InitFlags & GlobalFlags>(command);
+      await init(flags, start(flags));
+    });
 }
 
 function chatCommand(program: Command, start: (flags: GlobalFlags) => CommandContext): void {

@@ -62,7 +62,7 @@ export function readEntry(text: string): Entry {
 function commandOf(name: string): ChatCommand | undefined {
   const aliases: Readonly<Record<string, ChatCommand>> = { exit: "quit", bye: "quit" };
   const known = aliases[name] ?? name;
-  return Object.hasOwn(CHAT_COMMANDS, known) ? (known) : undefined;
+  return Object.hasOwn(CHAT_COMMANDS, known) ? known : undefined;
 }
 
 /** The text of `/help`. */

@@ -36,7 +36,7 @@ class FakePartner implements Partner {
     const content = `re: ${said === undefined ? "" : textOf(said)}`;
     yield* this.before;
     yield { type: "content", text: content.slice(0, 4) };
-    (this.half)();
+    this.half();
     await Promise.resolve();
     if (options.signal.aborted) {
       throw new AbortError(options.signal.reason);
