@@ -32,6 +32,7 @@ export async function bundle(): Promise<void> {
       "bench-quality": "bench/quality/quality.ts",
       "bench-weights": "bench/quality/make-weights.ts",
       "bench-app": "bench/app/bench-app.ts",
+      "bench-serve": "bench/serve/bench-serve.ts",
       "bench-queue-process": "bench/app/queue-process.ts",
     },
     outdir: dist,

@@ -1,21 +1,27 @@
-/** Prints the one-line summary of a vitest JSON report: `N passed, N failed, N skipped`. */
-import { readFile } from "node:fs/promises";
+/**
+ * Prints the one-line summary of vitest JSON reports: `N passed, N failed, N skipped`. What a later report says of a file goes
+ * before what an earlier one says.
+ */
+import { existsSync } from "node:fs";
+import { filesOf, isUnfinished, type FileReport } from "./test-report.ts";
 
-interface Report {
-  numPassedTests: number;
-  numFailedTests: number;
-  numFailedTestSuites: number;
-  numPendingTests: number;
-  numTodoTests: number;
-  testResults: { status: string; assertionResults: unknown[] }[];
+const files = new Map<string, FileReport>();
+for (const path of process.argv.slice(2).filter(existsSync)) {
+  for (const file of await filesOf(path)) {
+    files.set(file.name, file);
+  }
 }
-
-const [path] = process.argv.slice(2);
-const report = JSON.parse(await readFile(path, "utf8")) as Report;
-// A file that fails before its first test counts as one failure.
-const brokenFiles = report.testResults.filter(
-  ({ status, assertionResults }) => status === "failed" && assertionResults.length === 0,
+const reports = [...files.values()];
+const count = (status: string): number =>
+  reports.reduce(
+    (sum, { assertionResults }) => sum + assertionResults.filter((test) => test.status === status).length,
+    0,
+  );
+// A file that fails before its first test, or whose process ends before its last, counts as one failure.
+const broken = reports.filter(
+  (file) => (file.status === "failed" && file.assertionResults.length === 0) || isUnfinished(file),
 ).length;
-const failed = report.numFailedTests + brokenFiles;
-const skipped = report.numPendingTests + report.numTodoTests;
-process.stdout.write(`${report.numPassedTests} passed, ${failed} failed, ${skipped} skipped\n`);
+const failed = count("failed") + broken;
+const skipped = count("skipped") + count("todo") + count("disabled");
+process.stdout.write(`${count("passed")} passed, ${failed} failed, ${skipped} skipped\n`);
+process.exitCode = failed > 0 ? 1 : 0;

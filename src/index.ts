@@ -48,6 +48,7 @@ export type { Quantization } from "./runtime/held-formats.ts";
 export type {
   Architecture,
   BeamSequence,
+  ConstraintOptions,
   FinishReason,
   GeneratedSequence,
   GenerateOptions,
@@ -55,6 +56,8 @@ export type {
   SamplingOptions,
   StreamPart,
   Timings,
+  TokenLogprob,
+  TokenProbability,
   Usage,
 } from "./runtime/generation/types.ts";
 export type { LoadOptions, LoadProgress } from "./models/load-options.ts";

@@ -345,7 +345,7 @@ describe("failures", () => {
     const models = new PacedModels();
     models.words = 100_000;
     const server = await serve(
-      `controller: { max_queue_count: 0 }
+      `controller: { max_concurrent_count: 1, max_queue_count: 0 }
 components:
   - { id: c, type: model, task: text-generation, model: m, prompt: "\${input.prompt as text}" }
 workflows: [{ id: w, job: { component: c } }]

@@ -198,7 +198,7 @@ describe("beam search", () => {
   test("logits that are no numbers are the device's fault", async () => {
     const { generator, executable } = create();
     executable.run = () =>
-      Promise.resolve({ logits: new Float32Array(VOCABULARY).fill(NaN), activations: new Map() });
+      Promise.resolve({ logits: new Float32Array(VOCABULARY).fill(NaN), activations: new Map(), seconds: 0 });
     await expect(generator.generate("abc", { numBeams: 2 })).rejects.toMatchObject({ code: "device" });
   });
 });

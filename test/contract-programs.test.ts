@@ -303,6 +303,50 @@ function normed(): Program {
   return build(p);
 }
 
+/**
+ * A program like Gemma 2 and 3 and Cohere: soft caps of scores and logits, a table of frequencies for each of two attentions,
+ * gates with other activations, a layer norm without bias.
+ */
+function capped(): Program {
+  const { headDim, kvHeads } = SIZES;
+  const p = builder();
+  const layer = (i: number, isLocal: boolean): void => {
+    const table = isLocal ? 1 : 0;
+    p.op(norm("gain1"));
+    p.op(linear("n", "wq", "q", true));
+    p.op(linear("n", "wk", "k", false));
+    p.op(linear("n", "wv", "v", true));
+    p.op({ ...rope("q"), table });
+    p.op({ ...rope("k"), table });
+    p.op({ ...APPEND, layer: i });
+    const window = isLocal ? 5 : undefined;
+    p.op({ ...attention(`attended ${i}`), layer: i, scale: 40 * SCALE, softCap: 0.75, window });
+    p.op(linear("attended", "wo", "branch", true));
+    p.op(add());
+    p.op({ role: "norm", kind: "layer", input: "x", weight: "gain2", epsilon: 1e-5, output: "n" });
+    p.op(linear("n", "wgate", "gate", true));
+    p.op(linear("n", "wup", "up", false));
+    p.op({ ...gate(`gated ${i}`), activation: isLocal ? "gelu_tanh" : "gelu" });
+    p.op(linear("gate", "wdown", "branch", false));
+    p.op(add(`layer ${i}`));
+  };
+  p.op({ role: "embed", table: "table", output: "x" });
+  layer(0, false);
+  layer(1, true);
+  p.op(norm("gain3"));
+  p.op({ role: "logits", input: "n", weight: "head", bias: "head.bias", softCap: 4 });
+  const frequencies = (base: number): Float32Array =>
+    Float32Array.from({ length: headDim / 2 }, (_, i) => base ** ((-2 * i) / headDim));
+  return p.build({
+    ...HEAD,
+    rope: [
+      { inverseFrequencies: frequencies(100), scaling: 1.1 },
+      { inverseFrequencies: frequencies(10).slice(1), scaling: 1 },
+    ],
+    state: kvLayers(2, { kvHeads, headDim }),
+  });
+}
+
 /** An encoder, whose layers share one source layer, and a decoder of one layer with cross-attention. */
 function encoderDecoder(): Program {
   const p = builder(false);
@@ -366,6 +410,7 @@ const MIXED: Readonly<Record<string, Format>> = { wq: "f32", wk: "bf16", wv: "f1
 const PROGRAMS = {
   "fused, bf16": { program: fused(), formatOf: () => "bf16" },
   "normed, bf16": { program: normed(), formatOf: () => "bf16" },
+  "capped, bf16": { program: capped(), formatOf: () => "bf16" },
   "traced, f16": { program: traced(), formatOf: () => "f16" },
   "fused, i8-row": { program: quantised(fused()), formatOf: () => "i8-row" },
   "as GPT, i8-row": { program: quantised(gptLike()), formatOf: () => "i8-row" },
@@ -397,6 +442,9 @@ const CASES: readonly (readonly [keyof typeof PROGRAMS, TestDevice])[] = [
   ["normed, bf16", WASM_ALONE],
   ["normed, bf16", GPU],
   ["normed, bf16", GPU_WITHOUT_SUBGROUPS],
+  ["capped, bf16", WASM],
+  ["capped, bf16", WASM_ALONE],
+  ["capped, bf16", GPU],
   ["traced, f16", WASM],
   ["traced, f16", GPU],
   ["tangled, formats mixed", WASM],

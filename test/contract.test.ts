@@ -4,7 +4,8 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import type { Executable, Pass } from "../src/runtime/backend.ts";
+import { GREEDY } from "../bench/harness/workload.ts";
+import type { DecodeRequest, Executable, Pass } from "../src/runtime/backend.ts";
 import { AbortError } from "../src/base/errors.ts";
 import type { Checkpoint } from "../src/runtime/checkpoint/checkpoint.ts";
 import { decodeOnHost } from "../src/runtime/generation/host-decode.ts";
@@ -19,6 +20,7 @@ import {
   type ExactGolden,
 } from "./support/accuracy.ts";
 import { unusableMaximum } from "../src/runtime/sampling/errors.ts";
+import type { ResolvedSampling } from "../src/runtime/sampling/options.ts";
 import { ProgramBuilder, type Program } from "../src/runtime/program.ts";
 import { kvLayers } from "../src/runtime/state.ts";
 import {
@@ -31,6 +33,7 @@ import {
 } from "./support/devices.ts";
 import { greedyRequest, passOf, prefill } from "./support/golden.ts";
 import { randomSource } from "./support/numbers.ts";
+
 import { randomWeights } from "./support/random-weights.ts";
 import { sequenceRules } from "./support/rules.ts";
 
@@ -521,7 +524,7 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
     });
 
     describe("calls", () => {
-      test("run one after another, in the order they were made", async () => {
+      test("begin in the order they were made", async () => {
         const logitRows = Int32Array.of(29);
         const chosen: number[] = [];
         const request = greedyRequest(a.slice(60, 62), 3, (token) => void chosen.push(token), {
@@ -540,6 +543,71 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
         const again: number[] = [];
         await executable.decode({ ...request, onToken: (token) => void again.push(token) });
         expect(chosen).toEqual(again);
+      });
+
+      test("go on beside decodes, and decodes beside each other: each has the tokens that it has alone", async () => {
+        const sampling: ResolvedSampling = { ...GREEDY, doSample: true, temperature: 2, topK: 0, seed: 11 };
+        const prompts = [a.slice(0, 60), b.slice(0, 7), a.slice(3, 4)];
+        const changes: Partial<DecodeRequest>[] = [
+          { sampling },
+          { sampling: { ...GREEDY, repetitionPenalty: 1.5 }, minNewTokens: 9 },
+          {},
+        ];
+        const start = (slot: number, found: number[], onToken?: () => boolean, signal?: AbortSignal) => {
+          const take = (token: number): boolean => {
+            found.push(token);
+            return onToken?.() ?? true;
+          };
+          const request = greedyRequest(prompts[slot], 24, take, { slot });
+          return executable.decode({ ...request, ...changes[slot] }, signal);
+        };
+        const alone: number[][] = [[], [], []];
+        for (const [slot, found] of alone.entries()) {
+          await start(slot, found);
+        }
+        const isChosenHere = new Set(alone.map((found) => found.join()));
+        expect(isChosenHere.size).toBe(3);
+
+        // The second comes when the first has had three tokens; then a pass and a copy, then the third.
+        const found: number[][] = [[], [], []];
+        const calls: Promise<unknown>[] = [];
+        const first = start(0, found[0], () => {
+          if (found[0].length === 3) {
+            calls.push(
+              start(1, found[1]),
+              executable.run({ ...passOf(prompts[2], 0, 2), logitRows: Int32Array.of(0) }),
+              start(2, found[2]),
+            );
+          }
+          return true;
+        });
+        await first;
+        await Promise.all(calls);
+        expect(found).toEqual(alone);
+
+        // One leaves early, one is aborted, one goes on.
+        const cut: number[][] = [[], [], []];
+        const abort = new AbortController();
+        const outcomes = await Promise.allSettled([
+          start(0, cut[0], () => cut[0].length < 5),
+          start(
+            1,
+            cut[1],
+            () => {
+              if (cut[1].length === 4) {
+                abort.abort();
+              }
+              return true;
+            },
+            abort.signal,
+          ),
+          start(2, cut[2]),
+        ]);
+        expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+        expect(cut[0]).toEqual(alone[0].slice(0, 5));
+        expect(cut[1].slice(0, 4)).toEqual(alone[1].slice(0, 4));
+        expect(cut[2]).toEqual(alone[2]);
+        await expectUsable();
       });
 
       test("report their progress, in order, a few times a second", async () => {
@@ -622,12 +690,17 @@ describe.each(CASES.map((entry) => [entry.device.name, entry] as const))(
         message: "The model was disposed. Load it again with loadModel().",
       };
       let disposing: Promise<unknown> | undefined;
+      let waiting: Promise<unknown>[] = [];
       const request = greedyRequest([1], contextLength - 1, () => {
-        disposing ??= Promise.all([executable.dispose(), executable.dispose()]);
+        if (disposing === undefined) {
+          waiting = [executable.run(far()), executable.fork(0, 1, 3)];
+          disposing = Promise.all([Promise.allSettled(waiting), executable.dispose(), executable.dispose()]);
+        }
         return true;
       });
-      const calls = [executable.decode(request), executable.run(far()), executable.fork(0, 1, 3)];
-      for (const outcome of await Promise.allSettled(calls)) {
+      const decoding = executable.decode(request);
+      await decoding.catch(() => undefined);
+      for (const outcome of await Promise.allSettled([decoding, ...waiting])) {
         expect(outcome).toMatchObject({ status: "rejected", reason: disposed });
       }
       expect(disposing).toBeDefined();

@@ -120,7 +120,24 @@ test("the bundled model: logits of every prompt, greedy tokens", async () => {
  * Models of the same architectures with another table of rotations, an output matrix of its own, or files of another
  * layout.
  */
-test.each(["smollm3-yarn", "llama3-untied"])("%s: every layer, logits, greedy tokens", async (model) => {
+const OTHER_TABLES = ["smollm3-yarn", "llama3-untied"];
+/** Families whose ops and fusions golden-gpu.test.ts and contract-programs.test.ts have in others. */
+const OTHER_FAMILIES = [
+  "gemma",
+  "gemma2",
+  "gemma3_text",
+  "gemma3",
+  "olmo3",
+  "ministral",
+  "ministral3",
+  "mistral3",
+  "cohere",
+  "cohere2",
+  "glm",
+  "glm4",
+  "exaone4",
+];
+test.each([...OTHER_TABLES, ...OTHER_FAMILIES])("%s: every layer, logits, greedy tokens", async (model) => {
   const golden = await openExactGolden(model);
   const executable = await GPU.load(golden, { contextLength: Math.min(128, golden.program.maxPositions) });
   try {

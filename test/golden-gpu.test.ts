@@ -38,7 +38,7 @@ test.each(
 });
 
 /**
- * Decoders of every architecture: see the table in test/fixtures/golden. SmolLM3 is above in every variant of kernels.
+ * Decoders of every architecture but those of golden-gpu.long.test.ts: see the table in test/fixtures/golden. SmolLM3 is above in every variant of kernels.
  */
 const DECODERS = [
   "llama",

@@ -13,7 +13,7 @@ import {
 } from "./support/accuracy.ts";
 import { bestKernelBuild } from "../src/runtime/wasm/kernel-builds.ts";
 import { loadGolden, openGolden, passOf, prefill } from "./support/golden.ts";
-import { BASELINE, describeGolden, GOLDENS } from "./support/golden-suite.ts";
+import { BASELINE, describeGolden, GOLDENS, RELATIVES } from "./support/golden-suite.ts";
 
 for (const name of GOLDENS) {
   describeGolden(name, bestKernelBuild().build);
@@ -21,6 +21,16 @@ for (const name of GOLDENS) {
 for (const name of BASELINE) {
   describeGolden(name, "baseline");
 }
+
+test.each(RELATIVES)("%s: 32 greedy tokens of the longest prompt", async (name) => {
+  const golden = await openGolden(name);
+  const executable = await loadGolden(golden, { threads: 2 });
+  try {
+    await expectGreedy(executable, golden, { prompt: 3 });
+  } finally {
+    await executable.dispose();
+  }
+});
 
 test.each(["gpt2-bin-legacy", "blenderbot-bin"])(
   "%s: the same tokens from pytorch_model.bin",

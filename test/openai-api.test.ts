@@ -105,6 +105,83 @@ describe("models", () => {
   });
 });
 
+describe("structured output and log-probabilities", () => {
+  const schema = {
+    type: "object",
+    properties: { name: { enum: ["Ann", "Bob"] }, old: { type: "boolean" } },
+    required: ["name", "old"],
+    additionalProperties: false,
+  };
+  const request = { model: "talker", messages: [...messages], max_tokens: 40 };
+
+  test("a chat answers JSON of its schema, streamed too", async () => {
+    const format = { type: "json_schema" as const, json_schema: { name: "person", strict: true, schema } };
+    const whole = await client.chat.completions.create({ ...request, response_format: format });
+    const text = whole.choices[0]?.message.content ?? "";
+    expect(Object.keys(JSON.parse(text) as object)).toEqual(["name", "old"]);
+    expect(whole.choices[0]?.finish_reason).toBe("stop");
+    let streamed = "";
+    for await (const chunk of await client.chat.completions.create({
+      ...request,
+      response_format: format,
+      stream: true,
+    })) {
+      streamed += chunk.choices[0]?.delta.content ?? "";
+    }
+    expect(streamed).toBe(text);
+  });
+
+  test("a response does", async () => {
+    const format = { type: "json_schema" as const, name: "person", strict: true, schema };
+    const { output_text: text, text: echoed } = await client.responses.create({
+      model: "talker",
+      input: PROMPT,
+      text: { format },
+    });
+    expect(Object.keys(JSON.parse(text) as object)).toEqual(["name", "old"]);
+    expect(echoed).toEqual({ format });
+  });
+
+  test("a chat that the limit cuts says so, and begins an object", async () => {
+    const { choices } = await client.chat.completions.create({
+      ...request,
+      max_tokens: 3,
+      response_format: { type: "json_object" },
+    });
+    expect(choices[0]).toMatchObject({ finish_reason: "length" });
+    expect(choices[0]?.message.content).toMatch(/^\{/);
+  });
+
+  test("a chat tells log-probabilities of its tokens", async () => {
+    const asked = { ...request, max_tokens: 5, logprobs: true, top_logprobs: 2 };
+    const { choices } = await client.chat.completions.create(asked);
+    const told = choices[0]?.logprobs?.content ?? [];
+    expect(told.map(({ token }) => token).join("")).toBe(choices[0]?.message.content);
+    expect(
+      told.every(({ logprob, top_logprobs: top }) => top.length === 2 && logprob === top[0]?.logprob),
+    ).toBe(true);
+    const streamed = [];
+    for await (const chunk of await client.chat.completions.create({ ...asked, stream: true })) {
+      streamed.push(...(chunk.choices[0]?.logprobs?.content ?? []));
+    }
+    expect(streamed).toEqual(told);
+  });
+
+  test("a completion does, with offsets behind the prompt that it repeats", async () => {
+    const { choices } = await client.completions.create({
+      model: "teller",
+      prompt: PROMPT,
+      max_tokens: 4,
+      logprobs: 1,
+      echo: true,
+    });
+    const { text, logprobs } = choices[0] ?? {};
+    expect(logprobs?.tokens?.join("")).toBe(text?.slice(PROMPT.length));
+    expect(logprobs?.text_offset?.[0]).toBe(PROMPT.length);
+    expect(logprobs?.top_logprobs?.map((top) => Object.values(top)[0])).toEqual(logprobs?.token_logprobs);
+  });
+});
+
 describe("completions", () => {
   test("give new text with its usage; what is left out is as the file has it", async () => {
     const expected = await model.generate(PROMPT, { doSample: false, maxNewTokens: 12 });
@@ -331,6 +408,33 @@ describe("chat completions", () => {
   });
 });
 
+test("many at once: each has the text that it has alone, and the next turn says what was not read again", async () => {
+  const ask = (content: string, fields: object = {}) =>
+    client.chat.completions.create({
+      model: "talker",
+      messages: [{ role: "user", content }],
+      max_completion_tokens: 16,
+      ...fields,
+    });
+  const questions = ["Once", "There was a cat", "The moon", "A long, long time ago", "Look"];
+  const textOf = ({ choices }: OpenAI.ChatCompletion): string | null => choices[0]?.message.content ?? null;
+  const alone: (string | null)[] = [];
+  for (const question of questions) {
+    alone.push(textOf(await ask(question, { cache_prompt: false })));
+  }
+  expect((await Promise.all(questions.map((question) => ask(question)))).map(textOf)).toEqual(alone);
+
+  const question = "Once upon a time there was a little girl who had a red ball and a green ball and a dog. ";
+  await ask(question);
+  const next = await ask(`${question}She went out.`);
+  const { prompt_tokens = 0, prompt_tokens_details } = next.usage ?? {};
+  expect(prompt_tokens_details?.cached_tokens).toBeGreaterThan(15);
+  expect(prompt_tokens_details?.cached_tokens).toBeLessThan(prompt_tokens);
+  const anew = await ask(`${question}She went out.`, { cache_prompt: false });
+  expect(textOf(anew)).toBe(textOf(next));
+  expect(anew.usage?.prompt_tokens_details?.cached_tokens).toBe(0);
+});
+
 describe("another client: the AI SDK", () => {
   test("generates, streams, and reads usage and errors", async () => {
     const provider = createOpenAICompatible({
@@ -391,13 +495,17 @@ describe("requests that cannot be done", () => {
         ],
       },
     ],
-    ["logprobs", { logprobs: true }],
     ["top_logprobs", { top_logprobs: 3 }],
+    ["top_logprobs", { logprobs: true, top_logprobs: 21 }],
     ["logit_bias.5", { logit_bias: { 5: 101 } }],
     ["logit_bias.x", { logit_bias: { x: 1 } }],
     ["frequency_penalty", { frequency_penalty: 2.5 }],
     ["presence_penalty", { presence_penalty: "high" }],
-    ["response_format.type", { response_format: { type: "json_object" } }],
+    ["response_format.type", { response_format: { type: "json" } }],
+    [
+      "response_format.json_schema.schema",
+      { response_format: { type: "json_schema", json_schema: { name: "a" } } },
+    ],
     ["tool_choice", { tool_choice: "required" }],
     ["tools[0].function.strict", { tools: [{ type: "function", function: { name: "f", strict: true } }] }],
     ["modalities[0]", { modalities: ["audio"] }],
@@ -409,6 +517,15 @@ describe("requests that cannot be done", () => {
     expect(error).toBeInstanceOf(BadRequestError);
     expect(error).toMatchObject({ status: 400, param, type: "invalid_request_error" });
     expect(error.message).toContain(param);
+  });
+
+  test("a schema that is not enforced is a 400 that names the keyword and its place", async () => {
+    const schema = { type: "object", properties: { a: { type: "array", uniqueItems: true } } };
+    const error = await errorOf(
+      chat({ response_format: { type: "json_schema", json_schema: { name: "a", schema } } }),
+    );
+    expect(error).toMatchObject({ status: 400, param: "response_format", type: "invalid_request_error" });
+    expect(error.message).toContain('"uniqueItems" at "#/properties/a"');
   });
 
   test("what is harmless is accepted", async () => {

@@ -161,9 +161,12 @@ describe("the queue", () => {
   test("a full one is 429 with Retry-After", async () => {
     const models = new PacedModels();
     models.words = 1000;
-    const { server, client } = await serve(`controller: { max_queue_count: 0 }\n${completion}`, {
-      loadModel: models.load,
-    });
+    const { server, client } = await serve(
+      `controller: { max_concurrent_count: 1, max_queue_count: 0 }\n${completion}`,
+      {
+        loadModel: models.load,
+      },
+    );
     const stream = await client.completions.create({ ...prompt, stream: true });
     const error = await failureOf(client.completions.create(prompt));
     expect(error).toBeInstanceOf(RateLimitError);
@@ -190,7 +193,9 @@ describe("the queue", () => {
   test("who leaves ends the run: in a stream, in a whole answer, and while waiting", async () => {
     const models = new PacedModels();
     models.words = 100_000;
-    const { server, client } = await serve(completion, { loadModel: models.load });
+    const { server, client } = await serve(`controller: { max_concurrent_count: 1 }\n${completion}`, {
+      loadModel: models.load,
+    });
     const stream = await client.completions.create({ ...prompt, stream: true });
     const leave = new AbortController();
     const waiting = client.completions.create(prompt, { signal: leave.signal });

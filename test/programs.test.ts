@@ -23,6 +23,7 @@ const FAMILIES = [
   "olmo2",
   "granite",
   "phi3",
+  "gemma2",
   "gpt2",
   "gpt_neo",
   "gpt_neox",

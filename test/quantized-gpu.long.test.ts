@@ -18,6 +18,9 @@ test.each(
       ["olmo2", "int8"],
       ["codegen", "int4"],
       ["gpt_neo", "int8"],
+      ["gemma3_text", "int4"],
+      ["cohere2", "int8"],
+      ["glm4", "int4"],
     ] as const
   ).flatMap(([name, quantization]) =>
     DEVICES.map((device) => [name, quantization, device.name, device] as const),

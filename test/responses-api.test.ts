@@ -140,7 +140,7 @@ describe("the bundled model", () => {
     ["store", { store: true }],
     ["background", { background: true }],
     ["truncation", { truncation: "auto" }],
-    ["text.format.type", { text: { format: { type: "json_object" } } }],
+    ["text.format.type", { text: { format: { type: "json" } } }],
     ["reasoning.effort", { reasoning: { effort: "low" } }],
     ["max_output_tokens", { max_output_tokens: "many" }],
     ["input", { input: "" }],

@@ -141,7 +141,7 @@ describe("runs", () => {
   test("a run that waits for its turn is cancelled before it begins", async () => {
     const models = new PacedModels();
     models.words = 1000;
-    const server = await serve(component, models);
+    const server = await serve(`controller: { max_concurrent_count: 1 }\n${component}`, models);
     const first = await begin(server);
     const second = await begin(server);
     await until("the first writes", () => models.written > 0);
@@ -770,7 +770,7 @@ describe("closing", () => {
   test("cancels those that do not, and their waiters hear of it", async () => {
     const models = new PacedModels();
     models.words = 100_000;
-    const server = await serve(component, models);
+    const server = await serve(`controller: { max_concurrent_count: 1 }\n${component}`, models);
     const answers = [post(server, "/workflows/runs", run), post(server, "/workflows/runs", run)];
     await until("one writes and one waits", () => models.written > 0 && server.service.waiting === 1);
     await server.close({ timeoutMilliseconds: 50 });

@@ -20,6 +20,7 @@ const file = `workflows:
     component: list
   - id: live
     component: streamer
+controller: { max_concurrent_count: 1 }
 components:
   - id: writer
     type: model
@@ -253,7 +254,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     expect(page.url()).toMatch(/#names$/);
     await panel().getByLabel("names").fill("Ada\nGrace\n");
     await button("Run Workflow").click();
-    // There is one run at a time, as the file does not say otherwise.
+    // There is one run at a time, as the file says.
     await soon(() => facts().textContent()).toMatch(/^Waiting for its turn/);
 
     await tabs.first().click();

@@ -13,12 +13,11 @@ export const MODEL = "tales";
  * @param ports ports for a server in a process of its own; left out, the file names none
  */
 export function composeText(tokens: number, ports?: { api: number; webUi: number }): string {
-  const controller =
-    ports === undefined
-      ? []
-      : ["controller:", `  port: ${ports.api}`, "  webui:", `    port: ${ports.webUi}`];
+  const own = ports === undefined ? [] : [`  port: ${ports.api}`, "  webui:", `    port: ${ports.webUi}`];
   return [
-    ...controller,
+    "controller:",
+    "  max_concurrent_count: 1", // one run writes, and all others wait
+    ...own,
     "component:",
     "  type: model",
     "  task: text-generation",

@@ -1,7 +1,7 @@
 /** The measurements on a loaded model, each of them once; repetition and order are the caller's. */
 import { ModelComposeError } from "../../src/base/errors.ts";
 import type { DecodeProfile, Executable } from "../../src/runtime/backend.ts";
-import { passOf, prefillButLast, PrefillReport } from "../../src/runtime/generation/prefill.ts";
+import { passOf, chunksOf, PrefillReport } from "../../src/runtime/generation/prefill.ts";
 import type { StepCost } from "../../src/runtime/webgpu/run/decode.ts";
 import type { CpuFigures, LoadedModel } from "./bench-device.ts";
 import { median, summarize, type Summary } from "./statistics.ts";
@@ -71,12 +71,15 @@ export async function prefill(
 ): Promise<{ seconds: number; logits: Float32Array }> {
   const start = performance.now();
   const report = new PrefillReport(onProgress && (({ done }) => onProgress(done)), prompt.length);
-  const last = await prefillButLast(executable, prompt, report, undefined);
-  const { logits } = await executable.run({
-    ...passOf(last),
-    logitRows: wantsLogits ? Int32Array.of(last.rows.length - 1) : undefined,
-    onProgress: report.within(last.position, last.rows.length),
-  });
+  let logits: Float32Array = new Float32Array(0);
+  for (const chunk of chunksOf(prompt, executable.maxRows)) {
+    const { rows, position } = chunk;
+    const isLast = position + rows.length === prompt.length;
+    const logitRows = isLast && wantsLogits ? Int32Array.of(rows.length - 1) : undefined;
+    const onProgress = report.within(position, rows.length);
+    ({ logits } = await executable.run({ ...passOf(chunk, 0), logitRows, onProgress }));
+    report.after(position + rows.length);
+  }
   return { seconds: (performance.now() - start) / 1000, logits: new Float32Array(logits) };
 }
 

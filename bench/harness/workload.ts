@@ -80,6 +80,8 @@ export function greedyDecode(
     eosTokenIds: [],
     minNewTokens: 0,
     sequence: [0, 0, 0],
+    // A pass a token is what is measured; random weights repeat themselves, and drafts would gain by it.
+    promptLookup: false,
     onToken: (token) => {
       onToken(token);
       return true;

@@ -333,6 +333,15 @@ function generateFlags(command: Command): Command {
     .option("--max-prompt-tokens <n>", "keep only the end of a longer prompt", numberFlag)
     .option("--num-beams <n>", "beam search with n sequences at once; 1 is off", numberFlag)
     .option("--ignore-eos", "go on past the end of text")
+    .option("--json-schema <file>", "the text is JSON that the JSON schema in this file accepts")
+    .option("--json-object", "the text is a JSON object")
+    .option("--regex <pattern>", "the text is one that this regular expression matches whole")
+    .option("--choice <text>", "the text is this one, repeatable: one of these", collect)
+    .option(
+      "--logprobs <n>",
+      "with --json: how likely each token was, and the n likeliest in its place",
+      numberFlag,
+    )
     .option("--json", "print one JSON object with text, tokens, timings and seed");
 }
 

@@ -35,6 +35,11 @@ const ofGenerate: Flags = {
   seed: "--seed",
   stop: "--stop",
   ignoreEos: "--ignore-eos",
+  jsonSchema: "--json-schema",
+  jsonObject: "--json-object",
+  regex: "--regex",
+  choice: "--choice",
+  logprobs: "--logprobs",
 };
 
 /** The library's messages in the flags of every command that loads models. */

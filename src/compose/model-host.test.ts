@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { loadText } from "../../test/support/compose.ts";
 import { AbortError, ModelComposeError } from "../base/errors.ts";
 import type { PromptCounter, SizedLoadOptions } from "../models/context-sizing.ts";
@@ -344,5 +344,116 @@ describe("a model that is lost", () => {
     await host.dispose();
     await lose(loads);
     expect([loads.started.length, notices]).toEqual([1, []]);
+  });
+});
+
+describe("a model that nobody uses", () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** A host of models that are there at once, with what it says. */
+  function hostOf(loads: Loads): { host: ModelHost; notices: string[] } {
+    const notices: string[] = [];
+    const load = (source: string, options: SizedLoadOptions): Promise<TextModel> => {
+      const model = loads.load(source, options);
+      loads.started.at(-1)?.end();
+      return model;
+    };
+    return { host: new ModelHost(load, { onNotice: (line) => void notices.push(line) }), notices };
+  }
+
+  test("goes after its time, counted from its last use, and is loaded again when it is called", async () => {
+    const loads = new Loads();
+    const { host, notices } = hostOf(loads);
+    const [component] = components(`model: m, on_demand: { idle_timeout: 10s }, ${open}`);
+    await host.use(component, {}, () => Promise.resolve());
+    await vi.advanceTimersByTimeAsync(9_000);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const use = host.use(component, {}, () => promise);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(loads.disposed).toBe(0);
+    resolve();
+    await use;
+    await vi.advanceTimersByTimeAsync(9_999);
+    expect(loads.disposed).toBe(0);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(loads.disposed).toBe(1);
+    expect(notices).toEqual([
+      expect.stringMatching(
+        /^The model .*m was unloaded: nobody has used it\. It is loaded again when it is called\.$/,
+      ),
+    ]);
+    expect(await host.use(component, {}, ({ architecture }) => Promise.resolve(architecture))).toBe("causal");
+    expect(loads.started).toHaveLength(2);
+  });
+
+  test("goes too when nobody has ever called it; without on_demand, or beside a component without, it stays", async () => {
+    const loads = new Loads();
+    const { host } = hostOf(loads);
+    const [lazy, a, b, steady] = components(
+      `model: lazy, on_demand: true, ${open}`,
+      `model: m, on_demand: { idle_timeout: 1 }, ${open}`,
+      `model: m, ${open}`,
+      `model: steady, on_demand: false, ${open}`,
+    );
+    await host.model(lazy);
+    await host.use(a, {}, () => Promise.resolve());
+    await host.use(b, {}, () => Promise.resolve());
+    await host.model(steady);
+    await vi.advanceTimersByTimeAsync(299_999);
+    expect(loads.disposed).toBe(0);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(loads.disposed).toBe(1);
+    await vi.advanceTimersByTimeAsync(3_600_000);
+    expect(loads.disposed).toBe(1);
+    await host.dispose();
+    expect(loads.disposed).toBe(3);
+  });
+
+  test("makes room for another: the lowest priority first, then who was used first, and nobody who works", async () => {
+    const notices: string[] = [];
+    const there = new Set<string>();
+    const load = (source: string): Promise<TextModel> => {
+      const name = source.slice(source.lastIndexOf("/") + 1);
+      if (there.size === 3) {
+        return Promise.reject(new ModelComposeError("out-of-memory", "no room"));
+      }
+      there.add(name);
+      const model = {
+        lost: new Promise(() => undefined),
+        dispose: () => Promise.resolve(void there.delete(name)),
+      };
+      return Promise.resolve(model as unknown as TextModel);
+    };
+    const host = new ModelHost(load, { onNotice: (line) => void notices.push(line) });
+    const nothing = (): Promise<void> => Promise.resolve();
+    const [a, b, c, d, e, f] = components(
+      `model: a, on_demand: { priority: 1 }, ${open}`,
+      `model: b, ${open}`,
+      `model: c, on_demand: { priority: -1 }, ${open}`,
+      `model: d, ${open}`,
+      `model: e, ${open}`,
+      `model: f, ${open}`,
+    );
+    for (const component of [c, a, b]) {
+      await host.use(component, {}, nothing);
+    }
+    await host.use(d, {}, nothing); // c has the lowest priority
+    expect([...there]).toEqual(["a", "b", "d"]);
+    await host.use(b, {}, nothing);
+    await host.use(e, {}, nothing); // d was used before b, and a has a higher priority
+    expect([...there]).toEqual(["a", "b", "e"]);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const uses = [a, b, e].map((component) => host.use(component, {}, () => promise));
+    await expect(host.use(f, {}, nothing)).rejects.toThrow("no room");
+    resolve();
+    await Promise.all(uses);
+    await host.use(f, {}, nothing);
+    expect([...there]).toEqual(["a", "e", "f"]);
+    expect(notices[0]).toMatch(/c was unloaded: its memory is needed/);
   });
 });

@@ -19,6 +19,7 @@ import {
 } from "./analysis/context-needs.ts";
 import { modelKey } from "./analysis/model-key.ts";
 import type { ModelComponent } from "./definition/definition.ts";
+import { IdleTime } from "./idle-time.ts";
 import { composeWords } from "./definition/library-names.ts";
 
 /** What running a workflow needs of a loaded model. */
@@ -75,6 +76,7 @@ interface Loading {
   /** Number of those who wait; when the last one leaves, the load ends. */
   waiting: number;
   isReady: boolean;
+  readonly idle: IdleTime;
 }
 
 /** A model that was lost: it is being loaded again, or it was given up. */
@@ -91,7 +93,8 @@ export interface ModelTrouble {
 const MAX_LOSSES = 3;
 
 /**
- * Holds the models of components: each is loaded when it is first needed, and once; one that is lost is loaded again.
+ * Holds the models of components: each is loaded when it is first needed, and once; one that is lost is loaded again. A model
+ * that nobody uses goes when its component says so, and any does when another has no room otherwise.
  */
 export class ModelHost {
   readonly #load: LoadTextModel;
@@ -118,6 +121,28 @@ export class ModelHost {
   /** Hears that the model of a component has written a text: it works. */
   works(component: ModelComponent): void {
     this.#losses.delete(modelKey(component));
+  }
+
+  /**
+   * Does some work with the model of a component, which stays until the work is done.
+   *
+   * @throws what `model` and the work throw
+   */
+  async use<T>(
+    component: ModelComponent,
+    request: ModelRequest,
+    work: (model: TextModel) => Promise<T>,
+  ): Promise<T> {
+    const loaded = this.model(component, request);
+    // The model is there, or on its way, when `model` returns; from here on it stays.
+    const key = modelKey(component);
+    const loading = this.#models.get(key);
+    loading?.idle.begin(component);
+    try {
+      return await work(await loaded);
+    } finally {
+      loading?.idle.end(() => this.#expire(key, loading));
+    }
   }
 
   /**
@@ -155,7 +180,8 @@ export class ModelHost {
     this.#isDisposed = true;
     const all = [...this.#models.values()];
     this.#models.clear();
-    for (const { stop } of all) {
+    for (const { stop, idle } of all) {
+      idle.stop();
       stop.abort();
     }
     for (const model of await Promise.allSettled(all.map((loading) => loading.model))) {
@@ -170,7 +196,7 @@ export class ModelHost {
     // Loading may tell something before it returns.
     const listeners = new Set(onProgress === undefined ? [] : [onProgress]);
     const stop = new AbortController();
-    const loaded = this.#load(component.model.source, {
+    const loaded = this.#loadWithRoom(component.model.source, {
       ...component.model.hub,
       ...this.#overrides,
       device: this.#overrides.device ?? component.device,
@@ -182,6 +208,7 @@ export class ModelHost {
       family: component.family,
       chat: needsChatTemplate(component),
       maxBeams: beamBound(component),
+      ...(component.maxConcurrentCount > 0 && { maxConcurrency: component.maxConcurrentCount }),
       ...(component.passTimeout !== undefined && { passTimeout: Math.ceil(component.passTimeout / 1000) }),
       ...contextOptions(component, needs),
       signal: stop.signal,
@@ -197,11 +224,13 @@ export class ModelHost {
     const model = loaded.catch((error: unknown) => {
       throw errorInWordsOf(error, composeWords);
     });
-    const loading: Loading = { model, stop, listeners, waiting: 0, isReady: false };
+    const loading: Loading = { model, stop, listeners, waiting: 0, isReady: false, idle: new IdleTime() };
+    loading.idle.note(component);
     this.#models.set(key, loading);
     model.then(
       (loaded) => {
         loading.isReady = true;
+        loading.idle.start(() => this.#expire(key, loading));
         this.#troubles.delete(key);
         void loaded.lost.then((error) => this.#lose(component, loading, error));
       },
@@ -209,6 +238,48 @@ export class ModelHost {
       () => this.#end(key, loading),
     );
     return loading;
+  }
+
+  /** Loads a model; where memory is short, models that nobody uses go one by one. */
+  async #loadWithRoom(source: string, options: SizedLoadOptions): Promise<TextModel> {
+    for (;;) {
+      try {
+        return await this.#load(source, options);
+      } catch (error) {
+        const isRoom = error instanceof ModelComposeError && error.code === "out-of-memory";
+        if (!isRoom || options.signal?.aborted === true || !(await this.#unloadOne())) {
+          throw error;
+        }
+      }
+    }
+  }
+
+  /** Unloads the first that may go of the models that nobody uses. @returns whether there was one */
+  async #unloadOne(): Promise<boolean> {
+    const [first] = [...this.#models]
+      .filter(([, { isReady, waiting, idle }]) => isReady && waiting === 0 && idle.users === 0)
+      .sort(([, { idle: a }], [, { idle: b }]) => a.priority - b.priority || a.used - b.used);
+    if (first === undefined) {
+      return false;
+    }
+    const [key, loading] = first;
+    await this.#unload(key, loading, "its memory is needed");
+    return true;
+  }
+
+  async #unload(key: string, loading: Loading, why: string): Promise<void> {
+    loading.idle.stop();
+    this.#models.delete(key);
+    const [source] = JSON.parse(key) as [string];
+    this.#hooks.onNotice?.(`The model ${source} was unloaded: ${why}. It is loaded again when it is called.`);
+    const model = await loading.model;
+    await model.dispose();
+  }
+
+  #expire(key: string, loading: Loading): void {
+    if (this.#models.get(key) === loading && loading.isReady && loading.waiting === 0) {
+      this.#unload(key, loading, "nobody has used it").catch(() => undefined);
+    }
   }
 
   /** A model is gone: its memory is freed, and it is loaded again unless that was to no avail before. */

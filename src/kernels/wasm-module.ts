@@ -131,6 +131,7 @@ export interface Kernels {
     visible: Address,
     state: Address,
     scratch: Address,
+    cap: number,
   ): void;
   attend_row(
     q: Address,
@@ -143,6 +144,7 @@ export interface Kernels {
     state: Address,
     scratch: Address,
     widened: Address,
+    cap: number,
   ): void;
   widen_half(p: Address, count: number, out: Address): void;
   finish(
@@ -163,8 +165,18 @@ export interface Kernels {
     depth: number,
     out: Address,
   ): void;
-  /** y = silu(gate) * up */
-  gate(gate: Address, up: Address, y: Address, rows: number, columns: number, stride: number): void;
+  /** y = activation(gate) * up */
+  gate(
+    gate: Address,
+    up: Address,
+    y: Address,
+    rows: number,
+    columns: number,
+    stride: number,
+    activation: number,
+  ): void;
+  /** x = cap * tanh(x / cap) */
+  soft_cap(x: Address, rows: number, columns: number, stride: number, cap: number): void;
   activate(x: Address, y: Address, rows: number, columns: number, stride: number, activation: number): void;
   add(x: Address, y: Address, rows: number, columns: number, stride: number): void;
   broadcast(x: Address, y: Address, rows: number, columns: number, stride: number, accumulate: number): void;

@@ -22,3 +22,4 @@ export { quantize_panel } from "./quantized/quantize.as";
 export { quantize_rows_gpu } from "./quantized/quantize-rows.as";
 export { rope } from "./rope/rope.as";
 export { argmax } from "./sample/argmax.as";
+export { soft_cap } from "./soft-cap/soft-cap.as";

@@ -60,7 +60,7 @@ describe("resolveLoadOptions", () => {
     expect(errorOf({ thread: 2 }).message).toBe('There is no load option "thread". Did you mean "threads"?');
     expect(errorOf({ bits: 4 }).message).toBe(
       'There is no load option "bits". The options are device, threads, kernelBuild, gpuMemory, prefill, precision, quantization, ' +
-        "activations, kvPrecision, quantizedCache, contextLength, maxBeams, passTimeout, architecture, family, chat, revision, token, cacheDirectory, localFilesOnly, onProgress, " +
+        "activations, kvPrecision, quantizedCache, contextLength, maxBeams, maxConcurrency, kvMemory, passTimeout, architecture, family, chat, revision, token, cacheDirectory, localFilesOnly, onProgress, " +
         "onNotice, onDetail, signal.",
     );
   });

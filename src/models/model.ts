@@ -11,6 +11,7 @@ import type {
 import type { Embedding, EmbedOptions } from "../runtime/generation/embed.ts";
 import type { ForwardResult } from "../runtime/generation/forward.ts";
 import { Generator } from "../runtime/generation/generator.ts";
+import { Grammars } from "../runtime/grammar/grammars.ts";
 import { resolveGenerateOptions } from "../runtime/generation/options.ts";
 import type { Program } from "../runtime/program.ts";
 import { formatOfPrecision } from "../runtime/checkpoint/weight-source.ts";
@@ -228,6 +229,7 @@ async function load(
       stopStrings: (stops) => new StopMatcher(stops),
       eosTokenIds: endTokens(generation, program.vocabSize, onNotice),
       generationConfig: generation.settings,
+      grammars: tokenizer && new Grammars(program.vocabSize, (token) => tokenizer.tokenBytes(token)),
     });
     return new LoadedModel({ directory, executable, generator, program, chat, tokenizer });
   } catch (error) {

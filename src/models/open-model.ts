@@ -31,7 +31,7 @@ export async function openModel(directory: string): Promise<OpenModel> {
   const [description, opened] = await Promise.all([describeModel(directory), openCheckpoint(directory)]);
   refuseQuantizedTensors(opened);
   const { family, config } = description;
-  const named = withBasePrefix(opened, family.basePrefix);
+  const named = withBasePrefix(opened, family.basePrefix, family.otherPrefixes);
   const { program, checkpoint, same, notice } = await resolveTiedWeights(description, named);
   const notices = [...description.notices, ...named.notices, ...(notice === undefined ? [] : [notice])];
   const unused = unusedTensors(program, checkpoint, same);

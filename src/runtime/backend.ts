@@ -5,9 +5,12 @@
  * Guarantees, for every device:
  * - All calls are asynchronous; nothing assumes that a step has finished because the call returned, and the calling
  *   thread neither blocks nor spins.
- * - Calls on one Executable run one after another in the order they were made.
- * - A fired AbortSignal rejects the call with an AbortError within 500 ms and leaves the Executable usable; what the
- *   aborted call wrote to the KV cache is undefined from its first position on.
+ * - Calls on one Executable begin in the order they were made, and run one after another, but for decodes: once begun, a decode
+ *   goes on beside whatever is called later, decodes of other slots among it. Devices share their steps out or give each several
+ *   in turn; a call in between waits for a few steps at most. No result depends on what runs beside it: a sequence has the
+ *   tokens that it has alone.
+ * - A fired AbortSignal rejects the call with an AbortError within 500 ms and leaves the Executable and all other calls as they
+ *   are; what the aborted call wrote to the KV cache is undefined from its first position on.
  * - A failure of the device itself rejects the running call and every later one with a "device" error.
  * - Token choice is the device's where it can choose (`canChoose`): given the same logits, sampling and rules, every
  *   device picks the same token, and the same logits (NaN, +Infinity, nothing but -Infinity) are the same error.
@@ -17,6 +20,7 @@ import type { ModelComposeError } from "../base/errors.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import type { Activations, DeviceInfo, KvPrecision } from "./device-types.ts";
 import type { Quantization } from "./held-formats.ts";
+import type { KvCapacity } from "./kv-ledger.ts";
 import type { Program } from "./program.ts";
 import type { SequenceRules } from "./sampling/token-rules.ts";
 import type { ResolvedSampling } from "./sampling/options.ts";
@@ -29,12 +33,22 @@ export interface LateContext {
   counted: Promise<number>;
 }
 
+/** Slots beyond those that must be, for sequences that share what is left. */
+export interface MoreSlots {
+  /** The most slots that there should be in all. */
+  slots: number;
+  /** Bytes that the KV cache may take in all; what `ExecutableOptions.slots` need is given in any case. */
+  kvBytes: number;
+}
+
 /** What an Executable is prepared for. */
 export interface ExecutableOptions {
   /** Positions each slot holds. Where they come late, the cache is sized last, and by what was counted. */
   contextLength: number | LateContext;
-  /** Slots: sequences that can be in memory at once. */
+  /** Slots: sequences that can be in memory at once, each of the whole context. */
   slots: number;
+  /** More slots, if there is room. Default: none. */
+  more?: MoreSlots;
   /**
    * The format of all matrices that are not quantised, which a GPU must find in the checkpoint. Default: each as the checkpoint
    * has it.
@@ -87,12 +101,15 @@ export interface PassResult {
   logits: Float32Array;
   /** The activations by name, each [R, columns] f32; empty without `trace`. */
   activations: Map<string, Float32Array>;
+  /** Seconds that the device worked on it, without those in which it waited for its turn. */
+  seconds: number;
 }
 
 /** A pass followed by up to `count` chosen tokens, each fed back at the next position. */
 export interface DecodeRequest {
   /** [R >= 1] token ids, rows of one slot; the logits of the last row choose the first token. */
   tokens: Int32Array;
+  /** The slot, which is the decode's alone until it ends. Of a program with an encoder no other decode runs meanwhile. */
   slot: number;
   /** Position of tokens[0]. */
   position: number;
@@ -111,6 +128,11 @@ export interface DecodeRequest {
   minNewTokens: number;
   /** Words 1..3 of the random generator's counter. */
   sequence: readonly [number, number, number];
+  /**
+   * Whether tokens may be drafted from `history` and what follows it, where the device gains by that; it changes no token.
+   * Default true.
+   */
+  promptLookup?: boolean;
   /** Called as in a Pass, until the first token. */
   onProgress?: (fraction: number) => void;
   /** Called in order, on the calling thread. Returning false ends the decode; later tokens are discarded. */
@@ -123,6 +145,8 @@ export interface DecodeProfile {
   wallSeconds: number;
   /** Seconds that the worker (or queue) that computed longest spent in kernels within that time. */
   kernelSeconds: number;
+  /** Passes within that time, where the device tells: fewer than tokens where drafted ones were right. */
+  passes?: number;
 }
 
 export interface MemoryUse {
@@ -183,6 +207,13 @@ export interface Executable extends Sequences {
    * which sees its input whole.
    */
   readonly maxRows: number;
+  /** Slots that there are. */
+  readonly slots: number;
+  /**
+   * What the sequences of all slots may take together: each a whole number of units. What would take more is refused as
+   * "out-of-memory" before it begins; a decode takes what it may come to.
+   */
+  readonly kv: KvCapacity;
   /** Resolves with the reason when the device has lost the program beyond repair: every call fails from then on. */
   readonly lost: Promise<ModelComposeError>;
   run(pass: Pass, signal?: AbortSignal): Promise<PassResult>;

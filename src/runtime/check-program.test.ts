@@ -131,8 +131,7 @@ const BROKEN: readonly [OpName, object | null, string][] = [
   ["norm", { output: "wide" }, 'the buffer "wide" has 20 columns; expected 16'],
   ["norm", { weight: "head bias" }, 'the vector "head bias" has the length 30; expected 16'],
   ["norm", { weight: "table" }, 'no vector "table" is declared'],
-  ["norm", { bias: "bias" }, 'its bias is "bias"; a layer norm has one, an RMS norm has none'],
-  ["layerNorm", { bias: undefined }, "its bias is none"],
+  ["norm", { bias: "bias" }, 'its bias is "bias"; a layer norm alone may have one'],
   ["layerNorm", { bias: "head bias" }, 'the vector "head bias" has the length 30'],
   ["query", { output: "n" }, 'its output and its input are both "n"'],
   ["query", { output: "attended", accumulate: true }, 'it reads the buffer "attended", which no earlier op'],
@@ -140,6 +139,10 @@ const BROKEN: readonly [OpName, object | null, string][] = [
   ["query", { bias: "head bias" }, 'the vector "head bias" has the length 30; expected 16'],
   ["rope", { heads: 3 }, 'the buffer "q" has 16 columns; expected 12'],
   ["rope", { heads: 8, headDim: 2 }, "4 channels of a head are rotated; expected no more than the 2"],
+  ["rope", { table: 1 }, "it names table 1 of frequencies; the program has 1"],
+  ["rope", { table: -1 }, "it names table -1 of frequencies; the program has 1"],
+  ["attention", { softCap: 0 }, "its soft cap is 0; expected a number from 2^-20 to 2^20"],
+  ["logits", { softCap: Infinity }, "its soft cap is Infinity; expected a number"],
   ["append", { key: "q" }, 'the buffer "q" has 16 columns; expected 8'],
   ["append", { layer: 1 }, "layer 1 is a source layer; the entry encode appends to source layers"],
   ["append", { layer: 2 }, "there is no layer 2 of the cache; expected 0 to 1"],
@@ -219,7 +222,7 @@ describe("a program that breaks a rule is refused", () => {
     ],
     [{ state: [...kvLayers(1, { kvHeads: 3, headDim: 4 }), SOURCE] }, "columns; expected 12"],
     [{ state: [{ ...OWN, valueDim: 8 }, SOURCE] }, "columns; expected 16"],
-    [{ rope: undefined }, "the program has no table of frequencies"],
+    [{ ropes: [] }, "it names table 0 of frequencies; the program has 0"],
   ])("%j", (change, problem) => {
     expect(messageOf(programWith({}, change))).toContain(problem);
   });

@@ -158,7 +158,7 @@ class EntryCheck {
   /** What a layer keeps of keys and values. */
   #cache(layer: number): KvState | SourceState {
     const { state } = this.#program;
-    const found = state.at(Number.isInteger(layer) && layer >= 0 ? layer : state.length);
+    const found = state.at(isIndex(layer) ? layer : state.length);
     if (found === undefined) {
       this.#fail(`there is no layer ${layer} of the cache; expected 0 to ${state.length - 1}`);
     }
@@ -197,6 +197,9 @@ class EntryCheck {
         if (op.bias !== undefined) {
           this.#vector(op.bias, rows);
         }
+        if (op.role === "logits") {
+          this.#checkSoftCap(op.softCap);
+        }
         return;
       }
       case "rope":
@@ -215,6 +218,7 @@ class EntryCheck {
         if (op.heads % kvHeads !== 0) {
           this.#fail(`it has ${op.heads} heads; expected a multiple of the ${kvHeads} heads of the cache`);
         }
+        this.#checkSoftCap(op.softCap);
         return;
       }
       case "gate":
@@ -238,26 +242,33 @@ class EntryCheck {
       this.#fail(`it is a ${kind} norm of ${heads} heads; an RMS norm alone has heads`);
     }
     this.#vector(weight, columns);
-    if ((bias !== undefined) !== (kind === "layer")) {
-      const found = bias === undefined ? "none" : `"${bias}"`;
-      this.#fail(`its bias is ${found}; a layer norm has one, an RMS norm has none`);
+    if (bias !== undefined && kind === "rms") {
+      this.#fail(`its bias is "${bias}"; a layer norm alone may have one`);
     }
     if (bias !== undefined) {
       this.#vector(bias, columns);
     }
   }
 
-  #checkRope({ buffer, heads, headDim }: RopeOp): void {
-    const { rope } = this.#program;
+  #checkRope({ buffer, heads, headDim, table = 0 }: RopeOp): void {
+    const { ropes } = this.#program;
     this.#expectColumns(buffer, heads * headDim);
+    const rope = ropes.at(isIndex(table) ? table : ropes.length);
     if (rope === undefined) {
-      this.#fail("the program has no table of frequencies");
+      this.#fail(`it names table ${table} of frequencies; the program has ${ropes.length}`);
     }
     const rotated = 2 * rope.inverseFrequencies.length;
     if (rotated > headDim) {
       this.#fail(
         `${rotated} channels of a head are rotated; expected no more than the ${headDim} that it has`,
       );
+    }
+  }
+
+  #checkSoftCap(softCap: number | undefined): void {
+    // Devices divide by it in f32.
+    if (softCap !== undefined && !(softCap >= 2 ** -20 && softCap <= 2 ** 20)) {
+      this.#fail(`its soft cap is ${softCap}; expected a number from 2^-20 to 2^20`);
     }
   }
 
@@ -347,6 +358,10 @@ function refused(where: string, problem: string): ModelComposeError {
 
 function isCount(value: number): boolean {
   return Number.isInteger(value) && value > 0;
+}
+
+function isIndex(value: number): boolean {
+  return Number.isInteger(value) && value >= 0;
 }
 
 function list(names: readonly string[]): string {

@@ -9,6 +9,7 @@ type Prepare = (quantization: Quantization) => Promise<Preparation>;
 
 export interface ChosenQuantization {
   readonly preparation: Preparation;
+  readonly chosen: Quantization;
   /** What was chosen, for people; absent where it was asked for by name. */
   readonly notice?: string;
   /** What the model needs with fewer bits, where it has no room with those that were asked for. */
@@ -29,13 +30,13 @@ export async function quantizedForCpu(
   }
   const preparation = await prepare(asked);
   if (hasRoom(preparation.memory, contextLength)) {
-    return { preparation, alternatives: [] };
+    return { preparation, chosen: asked, alternatives: [] };
   }
   const smaller = QUANTIZATIONS.slice(QUANTIZATIONS.indexOf(asked) + 1);
   const alternatives = await Promise.all(
     smaller.map(async (quantization) => ({ quantization, need: (await prepare(quantization)).memory })),
   );
-  return { preparation, alternatives };
+  return { preparation, chosen: asked, alternatives };
 }
 
 /**
@@ -48,7 +49,7 @@ export async function quantizedForGpu(
   budget: number | undefined,
 ): Promise<ChosenQuantization> {
   if (asked !== "auto") {
-    return { preparation: await prepare(asked), alternatives: [] };
+    return { preparation: await prepare(asked), chosen: asked, alternatives: [] };
   }
   return choose(
     prepare,
@@ -69,7 +70,7 @@ async function choose(
         quantization === "none"
           ? `Quantization: none; the weights as they are stored (${bytes}) fit.`
           : `Quantization: ${quantization} (weights of ${bytes}), since more bits would not fit.`;
-      return { preparation, notice, alternatives: [] };
+      return { preparation, chosen: quantization, notice, alternatives: [] };
     }
     await preparation.dispose();
   }

@@ -1,14 +1,23 @@
 /** Loads a program on the device that was asked for, and says which one that is and why. */
-import type { Backend, Executable, ExecutableOptions, LoadHooks, MemoryUse, Preparation } from "./backend.ts";
+import type {
+  Backend,
+  Executable,
+  ExecutableOptions,
+  LoadHooks,
+  MemoryUse,
+  MoreSlots,
+  Preparation,
+} from "./backend.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { ModelComposeError, withoutRemedy } from "../base/errors.ts";
 import type { PrefillMode } from "./device-types.ts";
 import { gpuNotices } from "./gpu-notices.ts";
-import { defaultKvPrecision } from "./held-formats.ts";
+import { defaultKvPrecision, type Quantization } from "./held-formats.ts";
 import { leastLength } from "./late-context.ts";
 import type { ResolvedLoad } from "./load-options.ts";
 import { quantizedForCpu, quantizedForGpu } from "./choose-quantization.ts";
 import { checkGpuMemory, checkMemory } from "./memory-check.ts";
+import { moreOnCpu, moreOnGpu } from "./more-slots.ts";
 import type { Program } from "./program.ts";
 import { WasmBackend } from "./wasm/backend.ts";
 import {
@@ -36,7 +45,7 @@ export interface DeviceLoad {
   program: Program;
   checkpoint: Checkpoint;
   request: Pick<ResolvedLoad, "device" | "threads" | "gpuMemory" | "prefill"> &
-    Partial<Pick<ResolvedLoad, "quantization" | "kernels">>;
+    Partial<Pick<ResolvedLoad, "quantization" | "kernels" | "maxConcurrency" | "kvMemory">>;
   options: ExecutableOptions;
   hooks?: LoadHooks;
   onNotice: ((line: string) => void) | undefined;
@@ -113,12 +122,13 @@ async function loadOnCpu(
   why = "",
 ): Promise<Executable> {
   const backend = new WasmBackend({ threads: request.threads, ...request.kernels });
-  const { notice, preparation, alternatives } = await quantizedForCpu(
+  const prepare = (quantization: Quantization, more?: MoreSlots): Promise<Preparation> => {
+    const { kvPrecision = defaultKvPrecision(quantization) } = options;
+    return backend.prepare(program, checkpoint, { ...options, quantization, kvPrecision, more });
+  };
+  const { notice, preparation, alternatives, chosen } = await quantizedForCpu(
     request.quantization ?? "none",
-    (quantization) => {
-      const { kvPrecision = defaultKvPrecision(quantization) } = options;
-      return backend.prepare(program, checkpoint, { ...options, quantization, kvPrecision });
-    },
+    prepare,
     leastLength(options.contextLength),
   );
   const check = (memory: MemoryUse, contextLength: number): string | undefined =>
@@ -138,7 +148,10 @@ async function loadOnCpu(
       onNotice?.(memoryNotice);
     }
   };
-  return loadChecked(preparation, { options, hooks, check, admit });
+  // Memory is checked for what must be; what may be takes some of what is left.
+  const more = moreOnCpu(request, preparation.memory);
+  const roomy = program.architecture === "causal" ? await prepare(chosen, more) : preparation;
+  return loadChecked(preparation, { options, hooks, check, admit, roomy });
 }
 
 async function loadOnGpu(
@@ -158,7 +171,8 @@ async function loadOnGpu(
     quantization,
     (chosen) => {
       const { kvPrecision = defaultKvPrecision(chosen) } = options;
-      return backend.prepare(program, checkpoint, { ...options, quantization: chosen, kvPrecision });
+      const more = program.architecture === "causal" ? moreOnGpu(request, gpuMemory) : undefined;
+      return backend.prepare(program, checkpoint, { ...options, quantization: chosen, kvPrecision, more });
     },
     gpuMemory,
   );
@@ -195,6 +209,8 @@ interface CheckedLoad {
   readonly check: (memory: MemoryUse, contextLength: number) => unknown;
   /** Checks as `check` does, and says what is loaded. */
   readonly admit: (memory: MemoryUse, contextLength: number) => void;
+  /** What is loaded: the program with room for more sequences. Default: what is checked. */
+  readonly roomy?: Preparation;
 }
 
 /**
@@ -203,15 +219,15 @@ interface CheckedLoad {
  */
 function loadChecked(
   preparation: Preparation,
-  { options, hooks, check, admit }: CheckedLoad,
+  { options, hooks, check, admit, roomy = preparation }: CheckedLoad,
 ): Promise<Executable> {
   const { contextLength } = options;
   if (typeof contextLength === "number") {
     admit(preparation.memory, contextLength);
-    return preparation.load(hooks);
+    return roomy.load(hooks);
   }
   check(preparation.memory, contextLength.least);
-  return preparation.load({
+  return roomy.load({
     ...hooks,
     admit: (length) => {
       admit(preparation.memoryFor(length), length);

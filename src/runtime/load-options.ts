@@ -50,6 +50,17 @@ export interface RuntimeOptions {
    */
   maxBeams?: number;
   /**
+   * Sequences that may be in memory at once: those that are generated side by side, and those that are kept for prompts that begin
+   * alike. Integer in 1 .. 256. Default: as many as fit into `kvMemory`, at most 16, on a GPU 8.
+   */
+  maxConcurrency?: number;
+  /**
+   * Bytes that the KV cache may take for all sequences together; one of the whole context has room in any case. Default: what that
+   * takes and, on the CPU, a quarter of the memory that is free beside the model, at most 2 GiB; on a GPU 512 MiB in all, and nothing
+   * but that one where `gpuMemory` is given.
+   */
+  kvMemory?: number;
+  /**
    * Seconds for which a pass may show no progress; then the device counts as hung, and the model is lost. Integer in
    * 1 .. 86400. Default 600.
    */
@@ -74,6 +85,10 @@ export interface ResolvedLoad {
   contextLength: number | undefined;
   /** Beams that one request may have; undefined: as many as generation_config.json asks for. */
   maxBeams: number | undefined;
+  /** Sequences that may be in memory at once; undefined: as the device has it. */
+  maxConcurrency: number | undefined;
+  /** Bytes of the KV cache for all sequences together; undefined: as memory allows. */
+  kvMemory: number | undefined;
   /** Seconds for which a pass may show no progress. */
   passTimeout: number;
   precision: Precision;
@@ -103,6 +118,8 @@ const OPTION_NAMES: Readonly<Record<keyof RuntimeOptions, true>> = {
   quantizedCache: true,
   contextLength: true,
   maxBeams: true,
+  maxConcurrency: true,
+  kvMemory: true,
   passTimeout: true,
 };
 
@@ -120,6 +137,9 @@ const MAX_THREADS = 1024;
 
 /** The most beams: more than any search keeps, so that a number above it is a mistake. */
 export const MAX_BEAMS = 256;
+
+/** The most sequences at once: more than any device has gain from, so that a number above it is a mistake. */
+const MAX_CONCURRENCY = 256;
 
 /**
  * Checks the runtime's options and fills in what they leave out; other options in the object are not looked at.
@@ -145,6 +165,8 @@ export function resolveRuntimeOptions(options: RuntimeOptions): ResolvedLoad {
     contextLength:
       options.contextLength === "max" ? Infinity : count("contextLength", options.contextLength, 2 ** 24),
     maxBeams: count("maxBeams", options.maxBeams, MAX_BEAMS),
+    maxConcurrency: count("maxConcurrency", options.maxConcurrency, MAX_CONCURRENCY),
+    kvMemory: count("kvMemory", options.kvMemory, Number.MAX_SAFE_INTEGER),
     passTimeout: count("passTimeout", options.passTimeout, MAX_PASS_SECONDS) ?? DEFAULT_PASS_SECONDS,
   };
 }

@@ -87,7 +87,7 @@ export interface PositionsOp extends Traced {
 }
 
 /**
- * output = RMSNorm(input) * weight (Zhang & Sennrich 2019) or LayerNorm(input) * weight + bias (Ba et al. 2016). `output`
+ * output = RMSNorm(input) * weight (Zhang & Sennrich 2019) or LayerNorm(input) * weight (+ bias) (Ba et al. 2016). `output`
  * is not `input`.
  */
 export interface NormOp extends Traced {
@@ -95,7 +95,7 @@ export interface NormOp extends Traced {
   kind: "rms" | "layer";
   input: Name;
   weight: Name;
-  /** The bias; a layer norm alone has one. */
+  /** The bias; a layer norm alone may have one. */
   bias?: Name;
   /**
    * As how many heads of as many columns the input is normed, each by itself and with the same weight [columns of a head].
@@ -119,6 +119,8 @@ export interface LinearOp extends Traced {
 /** Rotates the first channels (as many as the table has, twice) of `heads` heads in place by the row's position. */
 export interface RopeOp extends Traced {
   role: "rope";
+  /** Index of the table among the Program's. Default 0. */
+  table?: number;
   buffer: Name;
   heads: number;
   headDim: number;
@@ -145,14 +147,16 @@ export interface AttentionOp extends Traced {
   heads: number;
   /** Factor of the scores, usually headDim^-½. */
   scale: number;
+  /** A bound c > 0 that the scaled scores s approach and do not pass, as c · tanh(s / c); absent: they have none. */
+  softCap?: number;
   window?: number;
   output: Name;
 }
 
-/** output = silu(gate) * up */
+/** output = activation(gate) * up (Shazeer 2020): SwiGLU, GeGLU. */
 export interface GateOp extends Traced {
   role: "gate";
-  activation: "silu";
+  activation: Activation;
   gate: Name;
   up: Name;
   output: Name;
@@ -179,6 +183,8 @@ export interface LogitsOp extends Traced {
   input: Name;
   weight: Name;
   bias?: Name;
+  /** A bound c > 0 that logits l approach and do not pass, as c · tanh(l / c); absent: they have none. */
+  softCap?: number;
 }
 
 export type Op =
@@ -222,7 +228,8 @@ export interface Program {
   vectors: ReadonlyMap<Name, VectorSpec>;
   /** Number of columns of every buffer, by its name. */
   buffers: ReadonlyMap<Name, number>;
-  rope?: RopeTable;
+  /** The tables that RopeOps name by their index. */
+  ropes: readonly RopeTable[];
   /** What a sequence keeps between passes; AppendOp and AttentionOp name a layer by its index. */
   state: readonly LayerState[];
   /** Entry points over the one set of weights: FORWARD, and ENCODE where there is an encoder. */
@@ -273,6 +280,11 @@ export function opVectors(op: Op): Name[] {
   return [...(op.role === "norm" ? [op.weight] : []), ...(op.bias === undefined ? [] : [op.bias])];
 }
 
+/** What a Program has besides its ops and what they name. */
+type ProgramHead = Pick<Program, "family" | "vocabSize" | "maxPositions" | "state"> & {
+  rope?: RopeTable | RopeTable[];
+};
+
 /** Writes a Program op by op, so that a model file reads like its paper. */
 export class ProgramBuilder {
   readonly #matrices = new Map<Name, MatrixSpec>();
@@ -320,9 +332,11 @@ export class ProgramBuilder {
     group.ops.push(op);
   }
 
-  build(head: Pick<Program, "family" | "vocabSize" | "maxPositions" | "rope" | "state">): Program {
+  /** @param head.rope the table of rotary embedding, or several, in the order in which RopeOps count them */
+  build({ rope, ...head }: ProgramHead): Program {
     return {
       ...head,
+      ropes: rope === undefined ? [] : [rope].flat(),
       architecture: this.#entries.has(ENCODE) ? "seq2seq" : "causal",
       matrices: this.#matrices,
       vectors: this.#vectors,

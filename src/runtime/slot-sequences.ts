@@ -5,6 +5,7 @@
 import { ModelComposeError } from "../base/errors.ts";
 import type { DecodeRequest, Pass, Sequences, StateSnapshot } from "./backend.ts";
 import { checkSlot } from "./check-pass.ts";
+import { KvLedger, type KvCapacity } from "./kv-ledger.ts";
 import { ENCODE } from "./program.ts";
 
 /** What a device does with its cache; T is what it keeps for a snapshot. All but `release` are called in turn. */
@@ -13,6 +14,8 @@ export interface CacheCopies<T> {
   inTurn<R>(task: () => Promise<R>): Promise<R>;
   /** Copies the first `length` positions, at least one, of a slot to another. */
   copy(from: number, to: number, length: number): Promise<void>;
+  /** Gives back what a slot has of the cache beyond `length` positions, where that can be had by another. */
+  truncate(slot: number, length: number): Promise<void>;
   /** Keeps the first `length` positions of a slot. @throws ModelComposeError "out-of-memory" */
   save(slot: number, length: number): Promise<T>;
   restore(kept: T, slot: number): Promise<void>;
@@ -29,11 +32,13 @@ interface Span {
 export class SlotSequences<T> implements Sequences {
   /** Positions that the sequence of each slot has. */
   readonly #lengths: number[];
+  readonly #ledger: KvLedger;
   readonly #copies: CacheCopies<T>;
   readonly #kept = new Map<StateSnapshot, T>();
 
-  constructor(slots: number, copies: CacheCopies<T>) {
+  constructor(slots: number, capacity: KvCapacity, copies: CacheCopies<T>) {
     this.#lengths = new Array<number>(slots).fill(0);
+    this.#ledger = new KvLedger(slots, capacity);
     this.#copies = copies;
   }
 
@@ -41,6 +46,7 @@ export class SlotSequences<T> implements Sequences {
    * A pass begins: until it has ended, what its slots hold from its first position on is undefined.
    *
    * @returns a function to be called when the pass has ended well
+   * @throws ModelComposeError "out-of-memory" where the cache has no room for it
    */
   begin({ entry, slots, positions }: Pick<Pass, "entry" | "slots" | "positions">): () => void {
     if (entry === ENCODE) {
@@ -51,6 +57,7 @@ export class SlotSequences<T> implements Sequences {
       const { first, end } = spans.get(slot) ?? { first: Infinity, end: 0 };
       spans.set(slot, { first: Math.min(first, positions[r]), end: Math.max(end, positions[r] + 1) });
     });
+    this.#ledger.promise(new Map([...spans].map(([slot, { end }]) => [slot, end])));
     for (const [slot, { first }] of spans) {
       this.#lengths[slot] = Math.min(this.#lengths[slot], first);
     }
@@ -66,15 +73,20 @@ export class SlotSequences<T> implements Sequences {
    *
    * @returns a function to be called when it has ended well, with the number of tokens that were handed over; no pass has
    *   read the last of them
+   * @throws ModelComposeError "out-of-memory" where the cache has no room for all tokens that it may choose
    */
   beginDecode({
     slot,
     position,
     tokens,
-  }: Pick<DecodeRequest, "slot" | "position" | "tokens">): (chosen: number) => void {
+    count,
+  }: Pick<DecodeRequest, "slot" | "position" | "tokens" | "count">): (chosen: number) => void {
+    this.#ledger.promise(new Map([[slot, position + tokens.length + count - 1]]));
     this.#lengths[slot] = Math.min(this.#lengths[slot], position);
     return (chosen) => {
-      this.#lengths[slot] = position + tokens.length + Math.max(0, chosen - 1);
+      const length = position + tokens.length + Math.max(0, chosen - 1);
+      this.#lengths[slot] = length;
+      this.#ledger.promise(new Map([[slot, length]]));
     };
   }
 
@@ -82,7 +94,10 @@ export class SlotSequences<T> implements Sequences {
     this.#checkSlots(from, to);
     await this.#copies.inTurn(async () => {
       this.#requireLength("fork", from, length);
-      if (from !== to && length > 0) {
+      this.#ledger.promise(new Map([[to, length]]));
+      if (from === to || length === 0) {
+        await this.#copies.truncate(to, length);
+      } else {
         await this.#copies.copy(from, to, length);
       }
       this.#lengths[to] = length;
@@ -92,10 +107,11 @@ export class SlotSequences<T> implements Sequences {
   /** Shortens the sequence of a slot; what lies behind its end is overwritten by whoever comes there. */
   async truncate(slot: number, length: number): Promise<void> {
     this.#checkSlots(slot);
-    await this.#copies.inTurn(() => {
+    await this.#copies.inTurn(async () => {
       this.#requireLength("truncation", slot, length);
+      await this.#copies.truncate(slot, length);
+      this.#ledger.promise(new Map([[slot, length]]));
       this.#lengths[slot] = length;
-      return Promise.resolve();
     });
   }
 
@@ -120,6 +136,7 @@ export class SlotSequences<T> implements Sequences {
           "The snapshot was released, or belongs to another model; expected one that `snapshot` of this model gave.",
         );
       }
+      this.#ledger.promise(new Map([[slot, snapshot.length]]));
       await this.#copies.restore(kept, slot);
       this.#lengths[slot] = snapshot.length;
     });

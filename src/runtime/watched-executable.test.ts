@@ -19,7 +19,7 @@ class Held extends HashedExecutable {
 
   override run(pass: Pass): Promise<PassResult> {
     const { promise, resolve } = Promise.withResolvers<PassResult>();
-    const end = (): void => resolve({ logits: new Float32Array(0), activations: new Map() });
+    const end = (): void => resolve({ logits: new Float32Array(0), activations: new Map(), seconds: 0 });
     this.held.push({ pass, end });
     return promise;
   }

@@ -13,6 +13,7 @@ import type {
   StateSnapshot,
 } from "./backend.ts";
 import type { DeviceInfo } from "./device-types.ts";
+import type { KvCapacity } from "./kv-ledger.ts";
 
 /** The clock of a watch, for tests. */
 export interface WatchClock {
@@ -72,6 +73,14 @@ export class WatchedExecutable implements Executable {
     return this.#inner.maxRows;
   }
 
+  get slots(): number {
+    return this.#inner.slots;
+  }
+
+  get kv(): KvCapacity {
+    return this.#inner.kv;
+  }
+
   run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {
     if (pass.tokens.length <= REPORTED_ROWS) {
       return this.#watch(() => this.#inner.run(pass, signal));
@@ -129,7 +138,7 @@ export class WatchedExecutable implements Executable {
     this.#lastSign = this.#clock.now();
   }
 
-  /** A sign of one call is a sign for all: they take turns. */
+  /** A sign of one call is a sign for all: they take turns, or share steps. */
   async #watch<T>(call: () => Promise<T>): Promise<T> {
     const given = Promise.withResolvers<never>();
     if (this.#calls.size === 0) {

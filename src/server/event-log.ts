@@ -105,7 +105,12 @@ function join(before: RunEvent, event: RunEvent): RunEvent | undefined {
     if (before.kind !== event.kind || before.kind === "tool-call") {
       return undefined;
     }
-    return { ...before, text: before.text + event.text, tokens: before.tokens + event.tokens };
+    const logprobs =
+      before.logprobs === undefined && event.logprobs === undefined
+        ? undefined
+        : { logprobs: [...(before.logprobs ?? []), ...(event.logprobs ?? [])] };
+    const text = before.text + event.text;
+    return { ...before, text, tokens: before.tokens + event.tokens, ...logprobs };
   }
   if (before.type !== "output" || event.type !== "output") {
     return undefined;

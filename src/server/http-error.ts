@@ -7,7 +7,7 @@ import { redactPaths } from "./redact-paths.ts";
 import { UnavailableError } from "./unavailable.ts";
 
 /** What clients of other APIs tell failures of one status apart by. */
-export type FailureReason = "unknown-model" | "context-exceeded" | "no-chat-template";
+export type FailureReason = "unknown-model" | "context-exceeded" | "no-chat-template" | "no-such-form";
 
 /** The error for a request that the server cannot do; it becomes an answer with this status. */
 export class HttpError extends Error {
@@ -67,16 +67,23 @@ export function runFailure(error: unknown): Failure {
   if (!(error instanceof ModelComposeError)) {
     return { status: 500, detail: internal, headers: {} };
   }
-  const isTheirs = error.code === "invalid-input" || error.code === "invalid-argument";
   const field = error instanceof WorkflowInputError ? error.field : undefined;
   const reason = reasonOf(error);
+  const isTheirs =
+    error.code === "invalid-input" || error.code === "invalid-argument" || reason === "no-such-form";
   return { status: isTheirs ? 422 : 500, detail: forCallers(error.message), field, reason, headers: {} };
 }
+
+/** The options that hold a text to a form. */
+const FORMS: ReadonlySet<string> = new Set(["jsonSchema", "jsonObject", "regex", "choice"]);
 
 function reasonOf({ code, parameter }: ModelComposeError): FailureReason | undefined {
   // The error of a prompt that does not fit names the option that would have kept its end.
   if (code === "invalid-input" && parameter === "maxPromptTokens") {
     return "context-exceeded";
+  }
+  if (parameter !== undefined && FORMS.has(parameter)) {
+    return "no-such-form";
   }
   return code === "not-found" && parameter === "template" ? "no-chat-template" : undefined;
 }

@@ -2,7 +2,8 @@ import { homedir } from "node:os";
 
 /** In quotes a path may have spaces; elsewhere it ends at the first. */
 const quotedPath = /(["'])((?:[A-Za-z]:[\\/]|\\\\|\/|~[\\/])[^"'\n]*)\1/g;
-const barePath = /(?<![\w:/\\.~-])(?:[A-Za-z]:[\\/]|\\\\|~[\\/]|\/(?=[^\s/]+\/))[^\s"'`,;:()<>]+/g;
+// What is behind a "#" is a place in a JSON document.
+const barePath = /(?<![\w:/\\.~#-])(?:[A-Za-z]:[\\/]|\\\\|~[\\/]|\/(?=[^\s/]+\/))[^\s"'`,;:()<>]+/g;
 
 /**
  * A message without the folders of this machine: of a path in it, only the last name is left. Whoever talks to the

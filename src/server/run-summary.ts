@@ -5,6 +5,8 @@ import type { GenerationRecord } from "../compose/run/events.ts";
 export interface RunSummary {
   readonly usage: {
     readonly prompt_tokens: number;
+    /** Those of the prompts that did not have to be read; absent: none. */
+    readonly cached_tokens?: number;
     readonly completion_tokens: number;
     readonly total_tokens: number;
   };
@@ -35,6 +37,7 @@ export function summarize(records: readonly GenerationRecord[]): RunSummary | un
   const sum = (of: (result: (typeof results)[number]) => number): number =>
     results.reduce((total, result) => total + of(result), 0);
   const promptTokens = sum(({ usage }) => usage.promptTokens);
+  const cachedTokens = sum(({ usage }) => usage.cachedTokens ?? 0);
   const completionTokens = sum(({ usage }) => usage.completionTokens);
   const prefillSeconds = sum(({ timings }) => timings.prefillSeconds);
   const decodeSeconds = sum(({ timings }) => timings.decodeSeconds);
@@ -43,6 +46,7 @@ export function summarize(records: readonly GenerationRecord[]): RunSummary | un
   return {
     usage: {
       prompt_tokens: promptTokens,
+      ...(cachedTokens > 0 && { cached_tokens: cachedTokens }),
       completion_tokens: completionTokens,
       total_tokens: promptTokens + completionTokens,
     },
@@ -52,7 +56,7 @@ export function summarize(records: readonly GenerationRecord[]): RunSummary | un
       time_to_first_token_seconds: first.timings.timeToFirstTokenSeconds,
       prefill_seconds: prefillSeconds,
       decode_seconds: decodeSeconds,
-      prefill_tokens_per_second: rate(promptTokens, prefillSeconds),
+      prefill_tokens_per_second: rate(promptTokens - cachedTokens, prefillSeconds),
       decode_tokens_per_second: rate(decoded, decodeSeconds),
     },
   };

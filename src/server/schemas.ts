@@ -68,6 +68,12 @@ export type HealthBody = z.infer<typeof healthBody>;
 
 export const usageBody = z.object({
   prompt_tokens: z.int(),
+  cached_tokens: z
+    .int()
+    .optional()
+    .describe(
+      "Those of the prompts that did not have to be read, since earlier ones began alike; absent: none.",
+    ),
   completion_tokens: z.int(),
   total_tokens: z.int(),
 });

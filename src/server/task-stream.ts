@@ -11,7 +11,10 @@ export interface TaskEventData {
   readonly state: TaskBody;
   readonly progress: ProgressBody;
   /** The event `text` has a piece of text; with a `kind` it is no part of the answer. */
-  readonly text: Pick<RunEvent & { readonly type: "text" }, "generation" | "text" | "tokens" | "kind">;
+  readonly text: Pick<
+    RunEvent & { readonly type: "text" },
+    "generation" | "text" | "tokens" | "kind" | "logprobs"
+  >;
   readonly warning: { readonly message: string };
   /** The event `result` is the last of a task that has completed. */
   readonly result: TaskBody;
@@ -49,8 +52,8 @@ function publicEvent(event: RunEvent): string {
     case "prefill":
       return taskEvent("progress", progressOf(event));
     case "text": {
-      const { generation, text, tokens, kind } = event;
-      return taskEvent("text", { generation, text, tokens, kind });
+      const { generation, text, tokens, kind, logprobs } = event;
+      return taskEvent("text", { generation, text, tokens, kind, logprobs });
     }
     case "warning":
       return taskEvent("warning", { message: forCallers(event.message) });

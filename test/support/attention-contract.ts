@@ -16,6 +16,8 @@ export interface AttentionCase {
   /** Number of positions of an encoder's input, where the shape is over that. */
   sourceLength: number;
   scale: number;
+  /** The soft cap of scores, where the shape has one. */
+  cap: number;
   /** Queries, [R][heads][headDim]. */
   query: Float32Array;
   /** Keys, [slot][context][kvHeads][headDim]; of an encoder's input one slot. */
@@ -25,6 +27,9 @@ export interface AttentionCase {
 
 /** A way to attend; gives [R][heads][headDim]. */
 export type Attend = (data: AttentionCase) => Promise<Float32Array>;
+
+/** Far below the largest scores of cases with a sharpness of 30. */
+const SOFT_CAP = 5;
 
 /** Rows at consecutive positions of a slot. */
 export function run(slot: number, first: number, count: number): Row[] {
@@ -71,11 +76,20 @@ export function makeCase(
     }
   }
   const query = normalNumbers(rows.length * heads * headDim, random, sharpness);
-  return { shape, rows, sourceLength, scale: Math.fround(headDim ** -0.5), query, keys, values };
+  return {
+    shape,
+    rows,
+    sourceLength,
+    scale: Math.fround(headDim ** -0.5),
+    cap: SOFT_CAP,
+    query,
+    keys,
+    values,
+  };
 }
 
 /** The exact result, softmax(q k scale) v in f64, and what f32 may err by. */
-function reference({ shape, rows, sourceLength, scale, query, keys, values }: AttentionCase): {
+function reference({ shape, rows, sourceLength, scale, cap, query, keys, values }: AttentionCase): {
   expected: Float64Array;
   allowed: Float64Array;
 } {
@@ -97,7 +111,7 @@ function reference({ shape, rows, sourceLength, scale, query, keys, values }: At
           kk += keys[at(p) + d] ** 2;
         }
         longest = Math.max(longest, Math.sqrt(kk));
-        return dot * scale;
+        return shape.isCapped === true ? cap * Math.tanh((dot * scale) / cap) : dot * scale;
       });
       const largest = scores.reduce((a, b) => Math.max(a, b));
       const weights = scores.map((score) => Math.exp(score - largest));
@@ -106,7 +120,9 @@ function reference({ shape, rows, sourceLength, scale, query, keys, values }: At
       // As for the CPU's kernels (attention.test.ts): a dot errs by 2 u sqrt(K) |q| |k|, a weight by twice that and some
       // ulps of its exponential and its rescaling, the sums by u sqrt(positions), relative to the largest value.
       const score = 2 * Math.sqrt(headDim) * norm * longest * scale;
-      const relative = UNIT_ROUNDOFF * (2 * score + 2 * Math.sqrt(visible) + 16);
+      // A soft cap brings scores together, and errs by some ulps of its own.
+      const own = shape.isCapped === true ? 16 * cap : 0;
+      const relative = UNIT_ROUNDOFF * (2 * (score + own) + 2 * Math.sqrt(visible) + 16);
       for (let d = 0; d < headDim; d++) {
         let most = 0;
         for (let p = 0; p < visible; p++) {
@@ -157,6 +173,11 @@ export function attentionContract(
 
   test.each([30, 300, 3000])("scores of some %i", async (sharpness) => {
     await check(makeCase(base, run(0, 120, 30), sharpness));
+  });
+
+  test("large scores with a soft cap, and a window", async () => {
+    const shape = { ...base, window: 100, isCapped: true };
+    await check(makeCase(shape, [...run(0, 0, 3), ...run(1, 90, 12), ...run(0, 140, 25)], 30));
   });
 
   test.each([5, 100])("a window of %i positions", async (window) => {

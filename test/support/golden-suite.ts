@@ -13,7 +13,10 @@ import {
 import { encode, loadGolden, passOf, prefill } from "./golden.ts";
 import { randomSource } from "./numbers.ts";
 
-/** One folder of every family, and SmolLM3 in all its forms. */
+/**
+ * SmolLM3 in all its forms, and the families whose Programs differ in kind. RELATIVES are families that are made of the same ops;
+ * of those every change sees the tokens, and the long tests the rest.
+ */
 export const GOLDENS: readonly string[] = [
   "smollm3",
   "smollm3-bf16",
@@ -28,6 +31,8 @@ export const GOLDENS: readonly string[] = [
   "olmo2",
   "granite",
   "phi3",
+  "gemma3_text",
+  "cohere2",
   "gpt2",
   "gpt_neo",
   "gpt_neox",
@@ -36,6 +41,21 @@ export const GOLDENS: readonly string[] = [
   "blenderbot",
   "blenderbot_small",
   "bart",
+];
+
+/** Families that differ from those of GOLDENS in their configuration alone. */
+export const RELATIVES: readonly string[] = [
+  "gemma",
+  "gemma2",
+  "gemma3",
+  "olmo3",
+  "ministral",
+  "ministral3",
+  "mistral3",
+  "cohere",
+  "glm",
+  "glm4",
+  "exaone4",
 ];
 
 /** Models that are run in the baseline build on every change: every format, and between them every kernel. */

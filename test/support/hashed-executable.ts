@@ -13,6 +13,7 @@ import type {
   StateSnapshot,
 } from "../../src/runtime/backend.ts";
 import { throwIfAborted } from "../../src/base/errors.ts";
+import type { KvCapacity } from "../../src/runtime/kv-ledger.ts";
 import type { DeviceInfo } from "../../src/runtime/device-types.ts";
 import { Sampler } from "../../src/runtime/sampling/sampler.ts";
 
@@ -30,12 +31,14 @@ export class HashedExecutable implements Executable {
   readonly memory: MemoryUse = { weightBytes: 0, weightBytesPerToken: 0, kvCacheBytes: 0, workBytes: 0 };
   readonly contextLength: number;
   readonly maxRows: number;
+  readonly slots: number;
+  readonly kv: KvCapacity;
   readonly lost = new Promise<never>(() => undefined);
   readonly passes: Pass[] = [];
   readonly copies: { from: number; to: number; length: number }[] = [];
   readonly #options: HashedOptions;
   /** Tokens by slot and position. */
-  readonly #slots: number[][];
+  readonly #tokens: number[][];
   readonly #snapshots = new WeakMap<StateSnapshot, readonly number[]>();
   #source: readonly number[] = [];
 
@@ -43,7 +46,9 @@ export class HashedExecutable implements Executable {
     this.#options = options;
     this.contextLength = options.contextLength;
     this.maxRows = options.maxRows;
-    this.#slots = Array.from({ length: options.slots }, () => []);
+    this.slots = options.slots;
+    this.kv = { unit: options.contextLength, units: options.slots };
+    this.#tokens = Array.from({ length: options.slots }, () => []);
   }
 
   run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {
@@ -52,7 +57,7 @@ export class HashedExecutable implements Executable {
     const { tokens, slots, positions, sourceLength, logitRows = [] } = pass;
     if (pass.entry === "encode") {
       this.#source = [...tokens];
-      return Promise.resolve({ logits: new Float32Array(0), activations: new Map() });
+      return Promise.resolve({ logits: new Float32Array(0), activations: new Map(), seconds: 0 });
     }
     if ((sourceLength ?? 0) !== this.#source.length) {
       throw new Error(`sourceLength ${String(sourceLength)}`);
@@ -67,7 +72,7 @@ export class HashedExecutable implements Executable {
       this.#slot(slots[r])[positions[r]] = token;
     }
     const rows = Array.from(logitRows, (r) => this.#logits(slots[r], positions[r]));
-    return Promise.resolve({ logits: Float32Array.from(rows.flat()), activations: new Map() });
+    return Promise.resolve({ logits: Float32Array.from(rows.flat()), activations: new Map(), seconds: 0 });
   }
 
   canChoose({ rules }: Pick<DecodeRequest, "rules">): boolean {
@@ -99,12 +104,12 @@ export class HashedExecutable implements Executable {
 
   fork(from: number, to: number, length: number): Promise<void> {
     this.copies.push({ from, to, length });
-    this.#slots[to] = this.#slot(from).slice(0, length);
+    this.#tokens[to] = this.#slot(from).slice(0, length);
     return Promise.resolve();
   }
 
   truncate(slot: number, length: number): Promise<void> {
-    this.#slots[slot] = this.#slot(slot).slice(0, length);
+    this.#tokens[slot] = this.#slot(slot).slice(0, length);
     return Promise.resolve();
   }
 
@@ -116,7 +121,7 @@ export class HashedExecutable implements Executable {
   }
 
   restore(snapshot: StateSnapshot, slot: number): Promise<void> {
-    this.#slots[slot] = [...(this.#snapshots.get(snapshot) ?? [])];
+    this.#tokens[slot] = [...(this.#snapshots.get(snapshot) ?? [])];
     return Promise.resolve();
   }
 
@@ -125,10 +130,10 @@ export class HashedExecutable implements Executable {
   }
 
   #slot(slot: number): number[] {
-    if (slot < 0 || slot >= this.#slots.length) {
+    if (slot < 0 || slot >= this.#tokens.length) {
       throw new Error(`slot ${slot}`);
     }
-    return this.#slots[slot];
+    return this.#tokens[slot];
   }
 
   /**

@@ -192,7 +192,7 @@ export class Interpreter {
       case "rope":
         return write(
           op.buffer,
-          rows(op.buffer).map((row, r) => this.#rotated(row, positions[r], op.headDim)),
+          rows(op.buffer).map((row, r) => this.#rotated(row, positions[r], op)),
         );
       case "append": {
         const [key, value] = [rows(op.key), rows(op.value)];
@@ -218,7 +218,9 @@ export class Interpreter {
         const up = rows(op.up);
         return write(
           op.output,
-          rows(op.gate).map((row, r) => row.map((z, i) => round(round(z / (1 + Math.exp(-z))) * up[r][i]))),
+          rows(op.gate).map((row, r) =>
+            row.map((z, i) => round(round(activate(op.activation, z)) * up[r][i])),
+          ),
         );
       }
       case "activate":
@@ -239,7 +241,9 @@ export class Interpreter {
           rows(op.input).map((row, r) => this.#convolved(row, op, slots[r])),
         );
       case "logits":
-        output.logits = this.#linear(rows(op.input), op.weight, op.bias);
+        output.logits = this.#linear(rows(op.input), op.weight, op.bias).map((row) =>
+          row.map((value) => this.#capped(value, op.softCap)),
+        );
         return undefined;
     }
   }
@@ -314,11 +318,15 @@ export class Interpreter {
     });
   }
 
-  #rotated(row: Float64Array, position: number, headDim: number): Float64Array {
+  #rotated(
+    row: Float64Array,
+    position: number,
+    { headDim, table = 0 }: Extract<Op, { role: "rope" }>,
+  ): Float64Array {
     const round = this.#round;
-    const { rope } = this.#program;
+    const rope = this.#program.ropes.at(table);
     if (rope === undefined) {
-      throw new Error("The program has no rotation table.");
+      throw new Error(`The program has no rotation table ${table}.`);
     }
     const out = row.slice();
     const half = rope.inverseFrequencies.length;
@@ -336,9 +344,14 @@ export class Interpreter {
     return out;
   }
 
+  #capped(value: number, softCap: number | undefined): number {
+    const round = this.#round;
+    return softCap === undefined ? value : round(round(Math.tanh(round(value / softCap))) * softCap);
+  }
+
   #attend(
     query: Float64Array,
-    { layer, heads, scale }: Extract<Op, { role: "attention" }>,
+    { layer, heads, scale, softCap }: Extract<Op, { role: "attention" }>,
     slot: number,
     start: number,
     end: number,
@@ -365,7 +378,7 @@ export class Interpreter {
       const [from, kv] = [h * headDim, Math.floor(h / (heads / kvHeads)) * headDim];
       const head = query.subarray(from, from + headDim);
       const scores = cells.map(({ key }) =>
-        round(this.#sum(head.map((value, d) => round(value * key[kv + d]))) * scale),
+        this.#capped(round(this.#sum(head.map((value, d) => round(value * key[kv + d]))) * scale), softCap),
       );
       const highest = Math.max(...scores);
       const weights = scores.map((score) => round(Math.exp(round(score - highest))));

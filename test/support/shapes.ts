@@ -52,6 +52,7 @@ export function smollm3Of3B(): Program {
       heads: 16,
       kvHeads: 4,
       headDim: 128,
+      activation: "silu",
       rmsNormEps: 1e-6,
       maxPositions: 65_536,
       rope: { type: "default", theta: 5_000_000 },

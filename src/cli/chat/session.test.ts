@@ -27,8 +27,10 @@ class FakePartner implements Partner {
   /** What comes before an answer, which is "re: " and the last message. */
   before: readonly PartnerPart[] = [];
   result: Partial<ChatResult> = {};
-  /** Called when half of an answer has come; `this` is the editor. */
-  half: (this: Editor) => void = () => undefined;
+  /** The editor of the session. */
+  editor: Pick<Editor, "onInterrupt"> | undefined;
+  /** Called when half of an answer has come. */
+  half: (editor?: Pick<Editor, "onInterrupt">) => void = () => undefined;
 
   async *answer(messages: readonly ChatMessage[], options: AnswerOptions): AsyncGenerator<PartnerPart> {
     this.asked.push({ texts: messages.map(textOf), options });
@@ -36,7 +38,7 @@ class FakePartner implements Partner {
     const content = `re: ${said === undefined ? "" : textOf(said)}`;
     yield* this.before;
     yield { type: "content", text: content.slice(0, 4) };
-    this.half();
+    this.half(this.editor);
     await Promise.resolve();
     if (options.signal.aborted) {
       throw new AbortError(options.signal.reason);
@@ -92,8 +94,7 @@ async function play(
       );
     },
   };
-  const half = partner.half.bind(editor);
-  partner.half = half;
+  partner.editor = editor;
   const session = new ChatSession(
     {
       partner,
@@ -177,8 +178,8 @@ test("undo, retry, set, copy, tokens", async () => {
 
 test("Ctrl-C stops an answer, which stays as far as it came; the second ends the program", async () => {
   const partner = new FakePartner();
-  partner.half = function (this: Editor) {
-    this.onInterrupt?.();
+  partner.half = (editor) => {
+    editor?.onInterrupt?.();
   };
   const played = await play(["abc", "^C", "never"], partner);
   expect(said(played)).toEqual(["abc", "re: "]);
@@ -190,9 +191,9 @@ test("Ctrl-C stops an answer, which stays as far as it came; the second ends the
 
 test("two Ctrl-C while it answers end the program at once", async () => {
   const partner = new FakePartner();
-  partner.half = function (this: Editor) {
-    this.onInterrupt?.();
-    this.onInterrupt?.();
+  partner.half = (editor) => {
+    editor?.onInterrupt?.();
+    editor?.onInterrupt?.();
   };
   const played = await play(["abc", "never"], partner);
   expect(played.error).toBeInstanceOf(AbortError);

@@ -191,7 +191,7 @@ async function open(
     if (model === undefined) {
       throw new ModelComposeError("usage", "chat needs a model.", {
         remedy:
-          "model-compose chat HuggingFaceTB/SmolLM2-135M-Instruct fetches 270 MB; tales is there without a network; -f FILE " +
+          "model-compose chat HuggingFaceTB/SmolLM2-135M-Instruct fetches 270 MB; -f FILE " +
           "takes a component of a compose file.",
       });
     }

@@ -4,6 +4,7 @@ import { visibleText } from "../../base/visible-text.ts";
 import { z } from "zod";
 import { ModelComposeError } from "../../base/errors.ts";
 import { errorInWordsOf, inWordsOf } from "../../base/front-words.ts";
+import { readJsonObject } from "../../runtime/platform/files.ts";
 import type { DeviceInfo } from "../../runtime/device-types.ts";
 import type { GenerateOptions, GenerateResult, StreamPart } from "../../runtime/generation/types.ts";
 import type { ChatPart, ChatResult } from "../../models/chat/chat.ts";
@@ -24,6 +25,12 @@ export interface GenerateFlags extends ModelFlags, SamplingFlags {
   readonly maxPromptTokens?: number;
   readonly numBeams?: number;
   readonly ignoreEos?: boolean;
+  /** Path of a file with a JSON schema that the text must match. */
+  readonly jsonSchema?: string;
+  readonly jsonObject?: boolean;
+  readonly regex?: string;
+  readonly choice?: readonly string[];
+  readonly logprobs?: number;
   readonly json?: boolean;
   /** Whether the prompt goes through the model's chat template, as a message. */
   readonly chat?: boolean;
@@ -45,7 +52,7 @@ export async function generate(prompt: string, flags: GenerateFlags, context: Co
 
 async function loadAndGenerate(prompt: string, flags: GenerateFlags, context: CommandContext): Promise<void> {
   const { terminal, signal } = context;
-  const options = generateOptions(flags);
+  const options = { ...generateOptions(flags), ...(await formOptions(flags)) };
   warnOfIneffective(flags, terminal);
   if (flags.system !== undefined && flags.chat !== true) {
     throw new ModelComposeError("usage", "--system is a message of a conversation.", {
@@ -179,10 +186,31 @@ function generateOptions(flags: GenerateFlags): GenerateOptions {
   };
 }
 
+/** What the text must be. @throws ModelComposeError "not-found" for a file that is not there, "usage" for what is no schema */
+async function formOptions(flags: GenerateFlags): Promise<GenerateOptions> {
+  return {
+    jsonSchema:
+      flags.jsonSchema === undefined
+        ? undefined
+        : await readJsonObject(flags.jsonSchema, "config", {
+            code: "usage",
+            remedy: "Correct the JSON schema.",
+          }),
+    jsonObject: flags.jsonObject,
+    regex: checkFlag("regex", ranges.regex, flags.regex),
+    choice: checkFlag("choice", ranges.choice, flags.choice),
+    logprobs: checkFlag("logprobs", ranges.logprobs, flags.logprobs),
+  };
+}
+
 const stopSchema = z.array(z.string().min(1)).describe("a text of at least one character");
 
 function loadOptions(flags: GenerateFlags): LoadOptions {
-  return { ...modelOptions(flags), maxBeams: checkFlag("num-beams", ranges.num_beams, flags.numBeams) };
+  return {
+    ...modelOptions(flags),
+    maxConcurrency: 1, // beams have room of their own
+    maxBeams: checkFlag("num-beams", ranges.num_beams, flags.numBeams),
+  };
 }
 
 /** Reads all of stdin. As `$(…)` does in shells, the line break that ends it is not part of the text. */

@@ -212,7 +212,17 @@ export interface ModelComponent extends ComponentBase {
   readonly passTimeout?: number;
   /** Whether a server loads the model when it starts, and not at the first call. */
   readonly preload: boolean;
+  /** That the model goes again when nobody uses it. Absent: it stays, unless its memory is needed. */
+  readonly onDemand?: OnDemand;
   readonly actions: readonly ModelAction[];
+}
+
+/** How long a model stays that nobody uses, and which goes first when memory is needed. */
+export interface OnDemand {
+  /** Milliseconds. */
+  readonly idleTimeout: number;
+  /** The lowest goes first; of equals the one that was used first. */
+  readonly priority: number;
 }
 
 /** The model of a component. */

@@ -47,7 +47,14 @@ export const generationParameters = {
     .union([stopString, z.array(stopString)])
     .describe("a text or a list of texts, none empty"),
   ignore_eos: flag.describe("true or false"),
+  json_schema: z.record(z.string(), z.unknown()).describe("a JSON schema: an object"),
+  json_object: flag.describe("true or false"),
+  regex: z.string().min(1).describe("a regular expression: a text of at least one character"),
+  choice: z.array(z.string().min(1)).min(1).describe("a list of texts, none empty"),
+  logprobs: z.int().min(0).max(20).describe("an integer in 0 .. 20"),
   seed: z.int().min(0).describe(`an integer in 0 .. ${Number.MAX_SAFE_INTEGER}`),
+  cache_prompt: flag.describe("true or false"),
+  prompt_lookup: flag.describe("true or false"),
   batch_size: count.describe("an integer >= 1"),
   streaming: flag.describe("true or false"),
   return_full_text: flag.describe("true or false"),
@@ -68,7 +75,7 @@ export function parameterType(
   if (schema instanceof z.ZodNumber) {
     return schema.format === "safeint" ? "integer" : "number";
   }
-  if (schema instanceof z.ZodRecord) {
+  if (schema instanceof z.ZodRecord || schema instanceof z.ZodArray) {
     return "json";
   }
   return schema instanceof z.ZodBoolean ? "boolean" : "string";

@@ -14,6 +14,7 @@ import { readRuntime } from "./read-controller.ts";
 import { chatCompletionKeys, readChatCompletionAction } from "./read-chat-completion.ts";
 import { readHttpClient } from "./read-http-client.ts";
 import { readId } from "./read-ids.ts";
+import { readPresence } from "./read-on-demand.ts";
 import { readModel } from "./read-model.ts";
 import { readTextGenerationAction, textGenerationKeys } from "./read-text-generation.ts";
 import { readTextToTextAction, textToTextKeys } from "./read-text-to-text.ts";
@@ -125,13 +126,13 @@ function readModelComponent(reader: MappingReader, problems: ProblemList): Model
   const maxBeams = reader.integer("max_beams", 1);
   const passTimeout = reader.duration("pass_timeout");
   const isDefault = reader.flag("default") ?? false;
-  const preload = reader.flag("preload") ?? true;
+  const presence = readPresence(reader);
   reader.flag("fast_tokenizer");
   reader.flag("low_cpu_mem_usage");
   const maxConcurrentCount = reader.integer("max_concurrent_count", 0) ?? 0;
   reader.choice("device_mode", ["auto", "single"]);
   // These keys configure the Python runtime of the Python model-compose.
-  reader.withoutEffect("max_seq_length", "runtime_spec", "on_demand", "threaded");
+  reader.withoutEffect("max_seq_length", "runtime_spec", "threaded");
   reader.refuse("peft_adapters", "options");
   const actions = readActions(reader, problems, keys, (action, inline) =>
     readAction(action, problems, inline),
@@ -153,7 +154,7 @@ function readModelComponent(reader: MappingReader, problems: ProblemList): Model
     contextLength,
     maxBeams,
     passTimeout,
-    preload,
+    ...presence,
     actions,
     location: reader.firstLine(),
   };

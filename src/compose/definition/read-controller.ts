@@ -1,5 +1,6 @@
 import path from "node:path";
 import { parseBytes } from "../../base/bytes.ts";
+import { DEFAULT_CONCURRENCY } from "../../runtime/more-slots.ts";
 import type { ControllerDefinition } from "./definition.ts";
 import { defaultLimits, limitNames, type Limits } from "./limits.ts";
 import { isText, type MappingReader } from "./mapping-reader.ts";
@@ -13,7 +14,7 @@ const defaults: ControllerDefinition = {
   maxBodyBytes: 1_000_000,
   maxKeptBytes: 128_000_000,
   whileLoading: "wait",
-  maxConcurrentCount: 1,
+  maxConcurrentCount: DEFAULT_CONCURRENCY,
   maxQueueCount: 1024,
   shutdownTimeout: 30_000,
   limits: defaultLimits,

@@ -28,15 +28,16 @@ export async function countTokens(
   const site = { services, run, path: [job.id], input: traced, repeat: 0, signal, drawnSeed: 0 };
   const { prompts = [] } = contextNeed(renderRequest(call, { ...site, scope: actionScope(site) }));
   try {
-    const model = await services.models.model(call.component, { signal });
-    let tokens = 0;
-    for (const prompt of prompts) {
-      tokens +=
-        typeof prompt === "string"
-          ? await model.countTokens(prompt, { signal })
-          : await model.countTokens(prompt.messages, { ...prompt.options, signal });
-    }
-    return tokens;
+    return await services.models.use(call.component, { signal }, async (model) => {
+      let tokens = 0;
+      for (const prompt of prompts) {
+        tokens +=
+          typeof prompt === "string"
+            ? await model.countTokens(prompt, { signal })
+            : await model.countTokens(prompt.messages, { ...prompt.options, signal });
+      }
+      return tokens;
+    });
   } catch (error) {
     throw errorInWordsOf(error, composeWords);
   }

@@ -96,14 +96,14 @@ export class Engine implements RunServices {
   ): Promise<Embedding[]> {
     requireWithin(this.definition.controller.limits, "prompts", texts.length, "input");
     const { signal } = options;
-    const work = async (): Promise<Embedding[]> => {
-      const model = await this.models.model(component, { signal });
-      const embeddings: Embedding[] = [];
-      for (const text of texts) {
-        embeddings.push(await model.embed(text, options));
-      }
-      return embeddings;
-    };
+    const work = (): Promise<Embedding[]> =>
+      this.models.use(component, { signal }, async (model) => {
+        const embeddings: Embedding[] = [];
+        for (const text of texts) {
+          embeddings.push(await model.embed(text, options));
+        }
+        return embeddings;
+      });
     try {
       return await this.slots(component).run(work, signal);
     } catch (error) {

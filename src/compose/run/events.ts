@@ -7,7 +7,7 @@
  * jobs interleave, and `generation` tells them apart. The last event of a run that succeeds is `result`. A run that
  * fails or is aborted throws instead, after the `job-ended` of the jobs it ended.
  */
-import type { GenerateResult } from "../../runtime/generation/types.ts";
+import type { GenerateResult, TokenLogprob } from "../../runtime/generation/types.ts";
 import type { ToolCall } from "../../models/chat/messages.ts";
 import type { LoadProgress } from "../../models/load-options.ts";
 import type { JobDefinition } from "../definition/definition.ts";
@@ -67,6 +67,8 @@ export type RunEvent =
       readonly tokens: number;
       /** What the piece is when it is not part of the answer itself. */
       readonly kind?: "reasoning" | "tool-call";
+      /** Log-probabilities of those tokens, where they are asked for. */
+      readonly logprobs?: readonly TokenLogprob[];
       /** The call, of a piece that is one. */
       readonly toolCall?: ToolCall;
     }

@@ -13,6 +13,7 @@
 
 import { BLOCK, headBytes } from "../common/kv-block.as";
 import { exp1, exp4, madd, maxLanes, sumLanes } from "../common/simd.as";
+import { softCap4 } from "../common/tanh.as";
 import { heightOf, tileF32, tileScores, zeros } from "../linear/tile.as";
 import { widen_half } from "./widen-half.as";
 
@@ -62,11 +63,11 @@ function visibleTo(visible: usize, query: i32): i32 {
 /**
  * The partial states of `queries` over one KV head of one block, from nothing. visible: [queries] i32, see visibleTo;
  * scores: scratch of queries x 64 f32; widened: 0, or, where the block is f16, scratch of a panel of f32, 16 x max(depth, 64).
- * A query that sees nothing gets a largest score of -infinity.
+ * A query that sees nothing gets a largest score of -infinity. cap: the soft cap of scores, 0 for none.
  */
 function attendBlock(
   q: usize, queries: i32, depth: i32, block: usize, visible: usize, most: i32, partial: usize, scores: usize,
-  widened: usize,
+  widened: usize, cap: f32,
 ): void {
   const record = (<usize>depth << 2) + 16;
   const panel = <usize>depth << 6;
@@ -90,6 +91,7 @@ function attendBlock(
   let s = scores;
   let tail = partial + (<usize>depth << 2);
   for (let m = 0; m < queries; m++) {
+    if (cap != 0) capScores(s, width, cap);
     softmax(s, visibleTo(visible, m), width, tail);
     s += BLOCK * 4;
     tail += record;
@@ -109,6 +111,13 @@ function attendBlock(
       t += height;
     }
   }
+}
+
+/** Caps one query's scores s [width], a multiple of 4; those that it does not see may be anything. */
+function capScores(s: usize, width: i32, cap: f32): void {
+  const end = s + (<usize>width << 2);
+  const limit = f32x4.splat(cap);
+  for (let p = s; p < end; p += 16) v128.store(p, softCap4(v128.load(p), limit));
 }
 
 /**
@@ -149,16 +158,16 @@ function softmax(s: usize, visible: i32, width: i32, tail: usize): void {
 
 /**
  * Folds one KV head of one block of f32 into the states. visible: [queries] i32, see visibleTo; scratch: queries x 64 f32, then
- * `queries` records.
+ * `queries` records; cap: as for attendBlock.
  */
 export function attend(
-  q: usize, queries: i32, depth: i32, block: usize, visible: usize, state: usize, scratch: usize,
+  q: usize, queries: i32, depth: i32, block: usize, visible: usize, state: usize, scratch: usize, cap: f32,
 ): void {
   let most = 0;
   for (let m = 0; m < queries; m++) most = max(most, visibleTo(visible, m) & 255);
   if (most == 0) return;
   let partial = scratch + (<usize>(queries * BLOCK) << 2);
-  attendBlock(q, queries, depth, block, visible, most, partial, scratch, 0);
+  attendBlock(q, queries, depth, block, visible, most, partial, scratch, 0, cap);
   const bytes = <usize>depth << 2;
   for (let m = 0; m < queries; m++) {
     const largest = load<f32>(partial + bytes);
@@ -190,15 +199,15 @@ function merge(state: v128, keep: v128, partial: v128, weight: v128): v128 {
 /**
  * Attends with one row's queries of all KV heads to one block, from empty states: the decode path. q: [kvHeads] packed
  * groups; state: [kvHeads x group] records; visible: one word for all queries, as for attend; counts: scratch of
- * `group` i32; scratch: group x 64 f32; widened: 0 where the block is f32, else as for attendBlock.
+ * `group` i32; scratch: group x 64 f32; widened: 0 where the block is f32, else as for attendBlock; cap: as there.
  */
 export function attend_row(
   q: usize, kvHeads: i32, group: i32, depth: i32, block: usize, visible: i32, counts: usize, state: usize, scratch: usize,
-  widened: usize,
+  widened: usize, cap: f32,
 ): void {
   for (let m = 0; m < group; m++) store<i32>(counts + (<usize>m << 2), visible);
   for (let h = 0; h < kvHeads; h++) {
-    attendBlock(q, group, depth, block, counts, visible & 255, state, scratch, widened);
+    attendBlock(q, group, depth, block, counts, visible & 255, state, scratch, widened, cap);
     q += <usize>(group * depth) << 2;
     block += headBytes(depth) >> (widened ? 1 : 0);
     state += <usize>group * ((<usize>depth << 2) + 16);

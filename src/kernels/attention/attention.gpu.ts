@@ -24,6 +24,8 @@ export interface AttentionShape {
    * window.
    */
   source?: boolean;
+  /** Whether scores have a soft cap. */
+  isCapped?: boolean;
 }
 
 const DECODE_WORKGROUP = 128;
@@ -113,7 +115,12 @@ export function attentionDecodeKernel(shape: AttentionShape, maxRows: number): K
   return {
     name: "attention decode",
     source: "attention/decode.wgsl",
-    constants: { ...splitConstants(shape, maxRows), WORKGROUP: DECODE_WORKGROUP, KEY_LANES: keyLanes },
+    constants: {
+      ...splitConstants(shape, maxRows),
+      SOFT_CAP: shape.isCapped === true,
+      WORKGROUP: DECODE_WORKGROUP,
+      KEY_LANES: keyLanes,
+    },
     bindings: ["read", "read", "read", "write", "read", "uniform"],
   };
 }
@@ -138,9 +145,10 @@ export function attentionCombineKernel(shape: AttentionShape, maxRows: number): 
  * The words of the params of the decode and block kernels.
  *
  * @param scale factor of the scores, usually headDim^-½
+ * @param cap the soft cap of the scaled scores, where the shape has one
  */
-export function attentionParams(scale: number): Uint32Array {
-  return params("f32", scale);
+export function attentionParams(scale: number, cap = 0): Uint32Array {
+  return params("f32", scale, "f32", cap);
 }
 
 /**
@@ -195,6 +203,7 @@ export function attentionBlockKernel(shape: AttentionShape, maxRows: number): Ke
       CACHE: cache,
       WINDOW: window,
       SOURCE: source,
+      SOFT_CAP: shape.isCapped === true,
       ...(source && { MAX_ROWS: maxRows }),
       TILE_HEADS: headTiles(shape, BLOCK_QUERIES).tileHeads,
       KEYS: BLOCK_KEYS,

@@ -24,6 +24,8 @@ interface Case {
   sharpness?: number;
   /** How many positions a row sees, its own the last; default all. */
   window?: number;
+  /** The soft cap of scores; default none. */
+  cap?: number;
 }
 
 interface Data extends Case {
@@ -92,7 +94,7 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
     visible: number,
     start: number,
   ): { values: Float64Array; allowed: Float64Array } {
-    const { headDim, kvHeads, group, keys, scale } = data;
+    const { headDim, kvHeads, group, keys, scale, cap = 0 } = data;
     const heads = kvHeads * group;
     const values = new Float64Array(heads * headDim);
     const allowed = new Float64Array(heads * headDim);
@@ -114,7 +116,7 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
         for (let d = 0; d < headDim; d++) {
           dot += query[h * headDim + d] * keys[at(p) + d];
         }
-        return dot * scale;
+        return cap === 0 ? dot * scale : cap * Math.tanh((dot * scale) / cap);
       });
       const largest = Math.max(...scores);
       const weights = scores.map((score) => Math.exp(score - largest));
@@ -126,7 +128,8 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
       // A dot errs by 2 u sqrt(K) |q| |k| (linear.test.ts), a weight by twice that and some ulps of its exponential
       // and its rescaling, the sums by u sqrt(positions): all relative to the largest value that is averaged.
       const score = 2 * Math.sqrt(headDim) * norm(query, h * headDim) * longest * scale;
-      const relative = UNIT_ROUNDOFF * (2 * score + 2 * Math.sqrt(visible) + 16);
+      // A cap brings scores together, and errs by some ulps of its own.
+      const relative = UNIT_ROUNDOFF * (2 * (score + 12 * cap) + 2 * Math.sqrt(visible) + 16);
       for (let d = 0; d < headDim; d++) {
         let most = 0;
         for (let p = start; p < visible; p++) {
@@ -151,7 +154,7 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
 
   /** Attends with one row as the decode path does: all blocks from empty states, then combined. */
   function attendRow(data: Data, query: Float32Array, visible: number, start = 0): Float32Array {
-    const { headDim, kvHeads, group, depth, scale, blocks } = data;
+    const { headDim, kvHeads, group, depth, scale, blocks, cap = 0 } = data;
     const heads = kvHeads * group;
     const q = lab.numbers(query);
     const packed = lab.take(heads * depth, NaN);
@@ -179,6 +182,7 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
         partials.address + b * heads * record * 4,
         scratch.address,
         widened,
+        cap,
       );
     }
     const out = lab.take(heads * headDim, NaN);
@@ -188,7 +192,7 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
 
   /** Attends with rows at consecutive positions as the prefill path does: block after block into running states. */
   function attendRows(data: Data, queries: Float32Array, first: number, rows: number): Float32Array {
-    const { headDim, kvHeads, group, depth, scale, blocks } = data;
+    const { headDim, kvHeads, group, depth, scale, blocks, cap = 0 } = data;
     const heads = kvHeads * group;
     const count = rows * group;
     const stride = heads * headDim + 5;
@@ -238,6 +242,7 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
           visible.address,
           state.address,
           scratch.address,
+          cap,
         );
       }
       lab.kernels.finish(state.address, rows, group, headDim, depth, out.address + columns, stride * 4);
@@ -298,6 +303,12 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
   test.each([30, 300, 3000])("scores of some %i", (sharpness) => {
     for (const positions of [64, 150]) {
       check({ headDim: 8, kvHeads: 2, group: 2, positions, sharpness });
+    }
+  });
+
+  test.each([0.5, 5, 50])("scores of some 100 with a soft cap of %f", (cap) => {
+    for (const positions of [5, 64, 150]) {
+      check({ headDim: 8, kvHeads: 2, group: 3, positions, sharpness: 100, window: 100, cap });
     }
   });
 

@@ -26,7 +26,7 @@ afterAll(() => {
 
 const attendBy =
   (tileRows?: number): Attend =>
-  async ({ shape, rows, sourceLength, scale, query, keys, values }) => {
+  async ({ shape, rows, sourceLength, scale, cap, query, keys, values }) => {
     const tiles = attentionTiles(
       rows.map(({ slot }) => slot),
       rows.map(({ position }) => position),
@@ -43,7 +43,7 @@ const attendBy =
         output,
         lab.buffer(tiles.words),
         ...(shape.source === true ? [rowBuffer] : []),
-        lab.uniform(attentionParams(scale)),
+        lab.uniform(attentionParams(scale, cap)),
       ],
       attentionBlockWorkgroups(shape, tiles.count),
     );

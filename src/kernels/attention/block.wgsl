@@ -10,6 +10,9 @@
 // the scores, then the largest scores, then 16 weights of every query and VALUE_ROWS values. The next slice is on its way
 // to registers while one is worked on.
 #include "common/exp.wgsl"
+#if SOFT_CAP
+#include "common/tanh.wgsl"
+#endif
 #if SOURCE
 #include "common/rows.wgsl"
 #endif
@@ -17,6 +20,8 @@
 
 struct Params {
   scale: f32,
+  // The soft cap of scores (SOFT_CAP).
+  cap: f32,
 }
 
 @group(0) @binding(0) var<storage, read> query: array<vec4<f32>>; // [R][HEADS][COLUMNS]
@@ -164,6 +169,9 @@ fn main(
       var seen = position <= ownLast;
 #if WINDOW != 0
       seen = seen & (position + vec4(WINDOW) > ownLast);
+#endif
+#if SOFT_CAP
+      scores[i] = softCap4(scores[i], params.cap);
 #endif
       scores[i] = select(vec4(INVISIBLE), scores[i], seen);
       tileLargest = max(tileLargest, scores[i]);

@@ -35,7 +35,7 @@ afterAll(() => {
   lab.close();
 });
 
-const attend: Attend = async ({ shape, rows, sourceLength, scale, query, keys, values }) => {
+const attend: Attend = async ({ shape, rows, sourceLength, scale, cap, query, keys, values }) => {
   const rowBuffer = lab.buffer(
     rowWords(MAX_ROWS, {
       slots: rows.map(({ slot }) => slot),
@@ -54,7 +54,7 @@ const attend: Attend = async ({ shape, rows, sourceLength, scale, query, keys, v
       ...[keys, values].map((numbers) => cacheBuffer(lab, numbers, shape.cache)),
       partials,
       rowBuffer,
-      lab.uniform(attentionParams(scale)),
+      lab.uniform(attentionParams(scale, cap)),
     ],
     attentionDecodeWorkgroups(shape, rows.length, length),
   );

@@ -3,10 +3,15 @@
 // HEAD_TILES, R). The TILE_HEADS query heads of a workgroup share each key and value that it reads.
 #include "common/rows.wgsl"
 #include "common/exp.wgsl"
+#if SOFT_CAP
+#include "common/tanh.wgsl"
+#endif
 #include "attention/splits.wgsl"
 
 struct Params {
   scale: f32,
+  // The soft cap of scores (SOFT_CAP).
+  cap: f32,
 }
 
 @group(0) @binding(0) var<storage, read> query: array<vec4<f32>>; // [R][HEADS][COLUMNS]
@@ -108,6 +113,9 @@ fn main(
       if (start + local % TILE <= last) {
         score = 0.0;
         for (var l = 0u; l < KEY_LANES; l++) { score += parts[l * PART_STRIDE + local]; }
+#if SOFT_CAP
+        score = softCap1(score, params.cap);
+#endif
       }
       scores[local] = score;
     }

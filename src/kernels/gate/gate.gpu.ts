@@ -1,4 +1,5 @@
-/** The kernel of SwiGLU's gate over the rows of a pass; see gate.wgsl. */
+/** The kernel of a gated linear unit's gate over the rows of a pass; see gate.wgsl. */
+import type { Activation } from "../activate/activation.ts";
 import { ELEMENTWISE_WORKGROUP, elementwiseWorkgroups } from "../common/elementwise.gpu.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 
@@ -12,12 +13,13 @@ import type { KernelSpec } from "../wgsl/kernel.ts";
  */
 export type GateOperands = "stacked" | "apart" | "over gate" | "over up";
 
-/** The kernel of output [R, columns] = silu(gate) · up (Shazeer 2020), f32; see `GateOperands` for the buffers. */
-export function gateKernel(columns: number, operands: GateOperands): KernelSpec {
+/** The kernel of output [R, columns] = activation(gate) · up (Shazeer 2020), f32; see `GateOperands` for the buffers. */
+export function gateKernel(columns: number, activation: Activation, operands: GateOperands): KernelSpec {
   return {
     name: "gate",
     source: "gate/gate.wgsl",
     constants: {
+      ACTIVATION: activation,
       COLUMNS: columns,
       OPERANDS: operands,
       QUADS: columns % 4 === 0,

@@ -1,7 +1,10 @@
-/** SwiGLU's gate and the exponential under it. */
+/** The gate of gated linear units, with every activation; and SwiGLU's at the ends of the range. */
 import { afterEach, describe, expect, test } from "vitest";
+import { ACTIVATIONS } from "../../../test/support/activations.ts";
 import { BUILDS, WasmLab } from "../../../test/support/wasm-lab.ts";
 import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "../../../test/support/numbers.ts";
+import type { Activation } from "../activate/activation.ts";
+import { ACTIVATION_CODE } from "../wasm-module.ts";
 
 describe.each(BUILDS)("%s", (build) => {
   const lab = new WasmLab(build);
@@ -16,11 +19,15 @@ describe.each(BUILDS)("%s", (build) => {
     const gate = lab.numbers(z);
     const up = lab.take(z.length, 1);
     const y = lab.take(z.length, NaN);
-    lab.kernels.gate(gate.address, up.address, y.address, 1, z.length, 0);
+    lab.kernels.gate(gate.address, up.address, y.address, 1, z.length, 0, ACTIVATION_CODE.silu);
     return y.f32.slice();
   }
 
-  test.each([4, 16, 48, 256])("gate, %i columns in rows", (columns) => {
+  test.each(
+    (Object.keys(ACTIVATIONS) as Activation[]).flatMap((name) =>
+      [4, 16, 48, 256].map((columns) => [name, columns] as const),
+    ),
+  )("%s, %i columns in rows", (name, columns) => {
     const random = randomSource(columns);
     const stride = columns + 4;
     for (const inPlace of [false, true]) {
@@ -28,12 +35,18 @@ describe.each(BUILDS)("%s", (build) => {
       const up = lab.numbers(normalNumbers(3 * stride, random));
       const y = inPlace ? gate : lab.take(3 * stride, 7);
       const before = y.f32.slice();
-      const expected = Float64Array.from(gate.f32, (z, i) =>
-        i % stride < columns ? (z / (1 + Math.exp(-z))) * up.f32[i] : before[i],
+      // Roundings of the activation (activate.test.ts), relative to its argument, and one of the product.
+      const factor = (z: number): number =>
+        name === "silu" ? Math.abs(ACTIVATIONS.silu.exact(z)) : Math.abs(z);
+      const allowed = Float64Array.from(
+        gate.f32,
+        (z, i) => 7 * UNIT_ROUNDOFF * factor(z) * Math.abs(up.f32[i]),
       );
-      lab.kernels.gate(gate.address, up.address, y.address, 3, columns, stride * 4);
-      // The exponential errs by two ulp (four u) at most; then three roundings.
-      const { ratio, text } = worstError(y.f32, expected, (i) => 7 * UNIT_ROUNDOFF * Math.abs(expected[i]));
+      const expected = Float64Array.from(gate.f32, (z, i) =>
+        i % stride < columns ? ACTIVATIONS[name].exact(z) * up.f32[i] : before[i],
+      );
+      lab.kernels.gate(gate.address, up.address, y.address, 3, columns, stride * 4, ACTIVATION_CODE[name]);
+      const { ratio, text } = worstError(y.f32, expected, (i) => allowed[i]);
       expect(ratio, text).toBeLessThanOrEqual(1);
     }
   });

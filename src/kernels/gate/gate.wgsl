@@ -1,17 +1,15 @@
-// output[r] = silu(gate[r]) · up[r] (Shazeer 2020, SwiGLU). The operands are the halves of a row, buffers of their own, or
+// output[r] = activation(gate[r]) · up[r] (Shazeer 2020). The operands are the halves of a row, buffers of their own, or
 // one of them is overwritten. Dispatch (groups of columns, rows).
-#include "common/silu.wgsl"
+#include "common/activation.wgsl"
 
 #if QUADS
 alias Values = vec4<f32>;
 const WIDTH = COLUMNS / 4u;
-fn gated(gate: Values, up: Values) -> Values {
-  return vec4(silu(gate.x), silu(gate.y), silu(gate.z), silu(gate.w)) * up;
-}
+fn gated(gate: Values, up: Values) -> Values { return activate4(gate) * up; }
 #else
 alias Values = f32;
 const WIDTH = COLUMNS;
-fn gated(gate: Values, up: Values) -> Values { return silu(gate) * up; }
+fn gated(gate: Values, up: Values) -> Values { return activate1(gate) * up; }
 #endif
 
 #if OPERANDS == "stacked"

@@ -167,54 +167,58 @@ describe.each(VARIANTS)("subgroups $subgroups, $workgroup invocations, $outputs 
   });
 
   test.each([
-    ["bf16", 88, false],
-    ["bf16", 88, true],
-    ["int8", 96, true],
-    ["int4", 96, true],
-    ["int4", 88, true],
-  ] as const)("norm and gate folded in, %s, %i columns, bias %s", async (format, columns, bias) => {
-    const random = randomSource(6);
-    const [inner, rows] = [21, 3];
-    const matrix = randomGpuMatrix(format, 2 * inner, columns, random);
-    const x = normalNumbers(rows * columns, random, 5);
-    const gain = normalNumbers(columns, random);
-    const biases = normalNumbers(2 * inner, random).map((b) => (bias ? b : 0));
-    const output = lab.buffer(rows * inner);
-    await lab.run(
-      gemvKernel(
-        shapeOf(matrix, { norm: true, bias, outputColumns: inner, epilogue: { kind: "gate" } }),
-        variant,
-      ),
-      [
-        lab.buffer(x),
-        lab.buffer(Float32Array.of(...gain, ...biases, 0, 0)),
-        lab.buffer(gpuWeights(matrix)),
-        output,
-        lab.buffer(rowWords(MAX_ROWS, { positions: [0, 1, 2] })),
-        lab.uniform(gemvParams({ gain: 0, bias: columns, epsilon: EPSILON, first: 0, count: 2 * inner })),
-      ],
-      gemvWorkgroups(2 * inner, rows, variant, 65535),
-    );
-    const { values, bound } = product(normalized(x, columns, gain), matrix);
-    const expected: number[] = [];
-    const allowed: number[] = [];
-    for (let r = 0; r < rows; r++) {
-      for (let n = 0; n < inner; n++) {
-        const at = r * 2 * inner + n;
-        const g = values[at] + biases[n];
-        const u = values[at + inner] + biases[inner + n];
-        const sigmoid = 1 / (1 + Math.exp(-g));
-        expected.push(g * sigmoid * u);
-        // |silu'| <= 1.1; exp is good to 3 + 2|x| units in the last place.
-        allowed.push(
-          FACTOR * (1.1 * bound[at] * Math.abs(u) + Math.abs(g * sigmoid) * bound[at + inner]) +
-            (16 + 4 * Math.abs(g)) * UNIT_ROUNDOFF * Math.abs(g * sigmoid * u),
-        );
+    ["bf16", 88, false, "silu"],
+    ["bf16", 88, true, "gelu_tanh"],
+    ["int8", 96, true, "silu"],
+    ["int4", 96, true, "silu"],
+    ["int4", 88, true, "silu"],
+  ] as const)(
+    "norm and gate folded in, %s, %i columns, bias %s, %s",
+    async (format, columns, bias, activation) => {
+      const random = randomSource(6);
+      const [inner, rows] = [21, 3];
+      const matrix = randomGpuMatrix(format, 2 * inner, columns, random);
+      const x = normalNumbers(rows * columns, random, 5);
+      const gain = normalNumbers(columns, random);
+      const biases = normalNumbers(2 * inner, random).map((b) => (bias ? b : 0));
+      const output = lab.buffer(rows * inner);
+      await lab.run(
+        gemvKernel(
+          shapeOf(matrix, { norm: true, bias, outputColumns: inner, epilogue: { kind: "gate", activation } }),
+          variant,
+        ),
+        [
+          lab.buffer(x),
+          lab.buffer(Float32Array.of(...gain, ...biases, 0, 0)),
+          lab.buffer(gpuWeights(matrix)),
+          output,
+          lab.buffer(rowWords(MAX_ROWS, { positions: [0, 1, 2] })),
+          lab.uniform(gemvParams({ gain: 0, bias: columns, epsilon: EPSILON, first: 0, count: 2 * inner })),
+        ],
+        gemvWorkgroups(2 * inner, rows, variant, 65535),
+      );
+      const { values, bound } = product(normalized(x, columns, gain), matrix);
+      const expected: number[] = [];
+      const allowed: number[] = [];
+      for (let r = 0; r < rows; r++) {
+        for (let n = 0; n < inner; n++) {
+          const at = r * 2 * inner + n;
+          const g = values[at] + biases[n];
+          const u = values[at + inner] + biases[inner + n];
+          const activated = ACTIVATIONS[activation].exact(g);
+          expected.push(activated * u);
+          // Neither is steeper than 1.2.
+          allowed.push(
+            FACTOR * (1.2 * bound[at] * Math.abs(u) + Math.abs(activated) * bound[at + inner]) +
+              activationBound(activation, g) * Math.abs(u) +
+              4 * UNIT_ROUNDOFF * Math.abs(activated * u),
+          );
+        }
       }
-    }
-    const { ratio, text } = worstError(await lab.read(output), expected, (i) => allowed[i]);
-    expect(ratio, text).toBeLessThanOrEqual(1);
-  });
+      const { ratio, text } = worstError(await lab.read(output), expected, (i) => allowed[i]);
+      expect(ratio, text).toBeLessThanOrEqual(1);
+    },
+  );
 });
 
 test.each([
@@ -248,6 +252,36 @@ test.each([
     (i) =>
       1.2 * FACTOR * (bound[i] + UNIT_ROUNDOFF * Math.abs(bias[i % count])) +
       activationBound(activation, sums[i]),
+  );
+  expect(ratio, text).toBeLessThanOrEqual(1);
+});
+
+test.each([VARIANTS[0], VARIANTS[3]])("a soft cap of what is stored, %o", async (variant) => {
+  const random = randomSource(9);
+  const [columns, count, cap] = [40, 11, 3];
+  const matrix = randomMatrix("bf16", count, columns, random);
+  const x = normalNumbers(3 * columns, random);
+  const output = lab.buffer(3 * count);
+  await lab.run(
+    gemvKernel(shapeOf(matrix, { epilogue: { kind: "store", isCapped: true } }), variant),
+    [
+      lab.buffer(x),
+      lab.buffer(4),
+      lab.buffer(gpuWeights(matrix)),
+      output,
+      lab.buffer(rowWords(MAX_ROWS, { positions: [0, 1, 2] })),
+      lab.uniform(gemvParams({ gain: 0, bias: 0, epsilon: 0, first: 0, count, cap })),
+    ],
+    gemvWorkgroups(count, 3, variant, 65535),
+  );
+  const { values, bound } = product(x, matrix);
+  expect(values.some((value) => Math.abs(value) > 2 * cap)).toBe(true);
+  const expected = values.map((value) => cap * Math.tanh(value / cap));
+  const { ratio, text } = worstError(
+    await lab.read(output),
+    expected,
+    // Quotient and product, and what is under it: exp, a quotient and four more roundings.
+    (i) => FACTOR * bound[i] + 24 * UNIT_ROUNDOFF * Math.abs(expected[i]),
   );
   expect(ratio, text).toBeLessThanOrEqual(1);
 });

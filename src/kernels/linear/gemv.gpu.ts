@@ -7,9 +7,9 @@ import { CHUNK_BYTES, chunksOf, isAligned, isQuantized, rowStride, type WeightSh
 
 /** What happens to the products. Matrices [q; k; v] and [gate; up] are stacked by rows. */
 export type Epilogue =
-  | { kind: "store"; activation?: Activation }
+  | { kind: "store"; activation?: Activation; /** Whether the results have a soft cap. */ isCapped?: boolean }
   | { kind: "add" }
-  | { kind: "gate" }
+  | { kind: "gate"; activation: Activation }
   | {
       kind: "qkv";
       /** Heads of queries, keys and values that the weight makes, in this order; any may be none. */
@@ -58,13 +58,13 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
   const { format, columns, outputColumns, norm, bias, epilogue, gather, maxRows } = shape;
   const { subgroups, workgroup, outputs, tile } = variant;
   const isQkv = epilogue.kind === "qkv";
-  const activation = (epilogue.kind === "store" ? epilogue.activation : undefined) ?? "none";
+  const activation = ("activation" in epilogue ? epilogue.activation : undefined) ?? "none";
   const bindings: BindingKind[] = ["read", "read", "read", "write", "read"];
   if (isQkv) {
     bindings.push("write", "write", ...(epilogue.rotary > 0 ? (["read"] as const) : []));
   }
   return {
-    name: `gemv ${gather ? "logits" : activation === "none" ? epilogue.kind : activation}${norm ? " + norm" : ""}`,
+    name: `gemv ${gather ? "logits" : epilogue.kind === "store" && activation !== "none" ? activation : epilogue.kind}${norm ? " + norm" : ""}`,
     source: "linear/gemv.wgsl",
     constants: {
       FORMAT: format,
@@ -79,6 +79,7 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
       ALIGNED: isAligned(shape),
       EPILOGUE: epilogue.kind,
       ACTIVATION: activation,
+      SOFT_CAP: epilogue.kind === "store" && epilogue.isCapped === true,
       SUBGROUPS: subgroups,
       WORKGROUP: workgroup,
       OUTPUTS: outputs,
@@ -126,10 +127,12 @@ export interface GemvParams {
   /** First weight row of the shard, which has `count` rows. */
   first: number;
   count: number;
+  /** The soft cap of the results. Default 0: none. */
+  cap?: number;
 }
 
-export function gemvParams({ gain, bias, epsilon, first, count }: GemvParams): Uint32Array {
-  return params("u32", gain, "u32", bias, "f32", epsilon, "u32", first, "u32", count);
+export function gemvParams({ gain, bias, epsilon, first, count, cap = 0 }: GemvParams): Uint32Array {
+  return params("u32", gain, "u32", bias, "f32", epsilon, "u32", first, "u32", count, "f32", cap);
 }
 
 /**

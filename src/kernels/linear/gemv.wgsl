@@ -3,17 +3,19 @@
 //
 // - NORM: x is the residual stream and is normalised on the way. RMSNorm's factor 1/sqrt(mean(x²) + ε) is the same for a
 //   whole row, so it multiplies the finished sum; Σ x² is added up in the same walk over x that the product needs.
-// - EPILOGUE "add": the residual connection. "gate": weight is [gate; up] and output is silu(gate) · up.
+// - EPILOGUE "add": the residual connection. "gate": weight is [gate; up] and output is activation(gate) · up.
 //   "qkv": weight is [q; k; v], or some of them; q and k are rotated (ROPE: the first ROTARY elements of a head, i with i + ROTARY / 2) and k
 //   and v appended to the cache of the row's slot.
-// - ACTIVATION: of what is stored.
+// - ACTIVATION: of what is stored, or of the gate. SOFT_CAP: what is stored is bounded, as logits may be.
 //
 // A workgroup computes OUTPUTS weight rows for TILE token rows, so that weights are read once. Dispatch (token tiles,
 // groups of weight rows, groups again where one dimension is too small): tiles of the same weights run side by side.
 #include "common/rows.wgsl"
-#include "common/silu.wgsl"
 #if ACTIVATION != "none"
 #include "common/activation.wgsl"
+#endif
+#if SOFT_CAP
+#include "common/tanh.wgsl"
 #endif
 #include "linear/weights.wgsl"
 #if EPILOGUE == "qkv"
@@ -29,6 +31,8 @@ struct Params {
   // First row of this shard of the weight, as a row of the whole, and how many there are.
   first: u32,
   count: u32,
+  // The bound of what is stored, where there is one.
+  cap: f32,
 }
 
 #if ALIGNED
@@ -249,7 +253,7 @@ fn main(
   gate += vectorAt(params.bias + n);
   up += vectorAt(params.bias + OUTPUT_COLUMNS + n);
 #endif
-  output[r * OUTPUT_COLUMNS + n] = silu(gate) * up;
+  output[r * OUTPUT_COLUMNS + n] = activate1(gate) * up;
 #else
   let n = weightRow(group, o);
   if (n >= params.count) { return; }
@@ -259,6 +263,9 @@ fn main(
 #endif
 #if ACTIVATION != "none"
   result = activate1(result);
+#endif
+#if SOFT_CAP
+  result = softCap1(result, params.cap);
 #endif
   let at = r * OUTPUT_COLUMNS + params.first + n;
 #if EPILOGUE == "add"

@@ -45,7 +45,7 @@ export function rms_norm(x: usize, weight: usize, y: usize, rows: i32, columns: 
 
 /**
  * LayerNorm (Ba et al. 2016): y = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) * weight + bias, mean and
- * variance in a walk each. x, y and weight are as for rms_norm, bias as weight.
+ * variance in a walk each. x, y and weight are as for rms_norm, bias as weight, or 0 for none.
  */
 export function layer_norm(
   x: usize, weight: usize, bias: usize, y: usize, rows: i32, columns: i32, stride: usize, epsilon: f32,
@@ -76,11 +76,13 @@ export function layer_norm(
     for (c = 0; c < whole; c += 4) {
       const o = <usize>c << 2;
       const t = f32x4.mul(f32x4.sub(v128.load(x + o), center), scale);
-      v128.store(y + o, madd(t, v128.load(weight + o), v128.load(bias + o)));
+      const w = v128.load(weight + o);
+      v128.store(y + o, bias == 0 ? f32x4.mul(t, w) : madd(t, w, v128.load(bias + o)));
     }
     for (; c < columns; c++) {
       const o = <usize>c << 2;
-      store<f32>(y + o, (load<f32>(x + o) - mean) * inverse * load<f32>(weight + o) + load<f32>(bias + o));
+      const t: f32 = (load<f32>(x + o) - mean) * inverse * load<f32>(weight + o);
+      store<f32>(y + o, bias == 0 ? t : t + load<f32>(bias + o));
     }
     x += stride;
     y += stride;

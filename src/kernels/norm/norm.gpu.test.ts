@@ -26,7 +26,7 @@ async function normalize(
   gain: Float32Array,
   bias: Float32Array,
 ): Promise<Float32Array> {
-  const output = lab.buffer(x.length);
+  const output = lab.buffer(shape.add === true ? x.map((_, i) => i % 7) : x.length);
   await lab.run(
     normKernel(shape, variant),
     [
@@ -68,6 +68,19 @@ describe.each([
       expected,
       (i) => (8 + Math.sqrt(columns)) * UNIT_ROUNDOFF * Math.abs(expected[i]),
     );
+    expect(ratio, text).toBeLessThanOrEqual(1);
+  });
+
+  test("what is added to what the output has", async () => {
+    const columns = 37;
+    const random = randomSource(columns);
+    const x = normalNumbers(ROWS * columns, random, 3);
+    const gain = normalNumbers(columns, random);
+    const expected = reference("rms", x, gain).map((value, i) => value + (i % 7));
+    const shape = { kind: "rms", columns, bias: false, add: true } as const;
+    const found = await normalize(shape, variant, x, gain, gain);
+    const allowed = (i: number): number => 16 * UNIT_ROUNDOFF * (Math.abs(expected[i]) + 14);
+    const { ratio, text } = worstError(found, expected, allowed);
     expect(ratio, text).toBeLessThanOrEqual(1);
   });
 

@@ -7,6 +7,8 @@ export interface NormShape {
   columns: number;
   heads?: number;
   bias: boolean;
+  /** Whether the results are added to what the output has. */
+  add?: boolean;
 }
 
 /**
@@ -15,17 +17,18 @@ export interface NormShape {
  * Buffers: x and output [R, heads, columns] f32, vectors (f32; gain and bias lie in it), params.
  */
 export function normKernel(
-  { kind, columns, heads = 1, bias }: NormShape,
+  { kind, columns, heads = 1, bias, add = false }: NormShape,
   { subgroups, workgroup }: { subgroups: boolean; workgroup: number },
 ): KernelSpec {
   return {
-    name: kind === "rms" ? "norm" : "layer norm",
+    name: `${kind === "rms" ? "norm" : "layer norm"}${add ? " + add" : ""}`,
     source: "norm/norm.wgsl",
     constants: {
       KIND: kind,
       COLUMNS: columns,
       HEADS: heads,
       BIAS: bias,
+      ADD: add,
       WORKGROUP: workgroup,
       SUBGROUPS: subgroups,
     },

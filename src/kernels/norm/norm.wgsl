@@ -1,6 +1,7 @@
 // KIND "rms": RMSNorm (Zhang & Sennrich 2019), output[r] = x[r] / sqrt(mean(x[r]²) + epsilon) · gain.
 // KIND "layer": LayerNorm (Ba et al. 2016), output[r] = (x[r] - mean) / sqrt(variance + epsilon) · gain (+ bias).
-// A row has HEADS heads, each of which is normed so by itself, with the same gain. One workgroup a head.
+// A row has HEADS heads, each of which is normed so by itself, with the same gain. One workgroup a head. ADD: the results are
+// added to what the output has.
 #include "common/workgroup-sum.wgsl"
 
 struct Params {
@@ -61,6 +62,10 @@ fn main(
 #if BIAS
     value += vectors[params.bias + c];
 #endif
+#if ADD
+    output[row + c] += value;
+#else
     output[row + c] = value;
+#endif
   }
 }

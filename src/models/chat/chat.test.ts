@@ -136,6 +136,18 @@ describe("chat", () => {
     expect(result).toMatchObject({ reasoning: "look", content: "Yes" });
   });
 
+  test("an answer that is held to a form is that alone, and not beside reasoning or tools", async () => {
+    await writeTemplate(simple);
+    const text = '"<think>a</think>b"';
+    const held = await new Script(text).chat.generate(question, { jsonSchema: { type: "string" } });
+    expect(held).toMatchObject({ content: text, reasoning: undefined });
+    const beside = new Script(text).chat.generate(question, { jsonObject: true, tools });
+    await expect(beside).rejects.toThrow('"jsonObject" cannot be had here: with tools');
+    await writeTemplate(`${simple}<think>\n`);
+    const thinking = new Script(text).chat.generate(question, { choice: ["a"] });
+    await expect(thinking).rejects.toThrow('"choice" cannot be had here: the model\'s chat template');
+  });
+
   test("tags are configurable, and may be none", async () => {
     await writeTemplate(simple);
     const { chat } = new Script("[t]x[/t]y");

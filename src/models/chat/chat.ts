@@ -2,9 +2,11 @@
 import { ModelComposeError } from "../../base/errors.ts";
 import type {
   BeamSequence,
+  ConstraintOptions,
   GenerateOptions,
   GenerateResult,
   StreamPart,
+  TokenLogprob,
 } from "../../runtime/generation/types.ts";
 import { describeJson } from "../../base/json.ts";
 import { RenderedPrompt } from "../../runtime/generation/request.ts";
@@ -65,6 +67,8 @@ export interface ChatPart {
   toolCall?: ToolCall;
   /** Token ids that this piece completes. */
   tokens: number[];
+  /** Log-probabilities of these tokens, where `logprobs` asks for them. */
+  logprobs?: TokenLogprob[];
   result?: ChatResult;
 }
 
@@ -110,20 +114,24 @@ export class Chat {
     const prepared = await this.#prepare(messages, options);
     const parser = new AnswerParser(prepared.format);
     let tokens: number[] = [];
+    let logprobs: TokenLogprob[] = [];
     for await (const part of this.#parts.stream(prepared.prompt, prepared.options)) {
       tokens.push(...part.tokens);
+      logprobs.push(...(part.logprobs ?? []));
       const pieces = parser.push(part.text);
       if (part.result !== undefined) {
         pieces.push(...parser.finish());
       }
       for (const piece of pieces) {
-        yield { ...piece, tokens };
+        yield { ...piece, tokens, ...(logprobs.length === 0 ? {} : { logprobs }) };
         tokens = [];
+        logprobs = [];
       }
       if (part.result === undefined) {
         continue;
       }
-      yield { type: "content", text: "", tokens, result: resultOf(part.result, prepared) };
+      const rest = logprobs.length === 0 ? {} : { logprobs };
+      yield { type: "content", text: "", tokens, ...rest, result: resultOf(part.result, prepared) };
     }
   }
 
@@ -135,7 +143,9 @@ export class Chat {
     checkTags("toolCallTags", toolCallTags);
     const prompt = await this.#parts.prompts.render(messages, options);
     this.#parts.requireTokenizer();
-    const reasoning = reasoningTags === false ? undefined : reasoningTags;
+    const isHeld = checkHeldAnswer(options, reasoningTags, prompt.text);
+    // An answer that is held to a form is that and nothing else, whatever its texts spell.
+    const reasoning = reasoningTags === false || isHeld ? undefined : reasoningTags;
     return {
       // As in transformers, the template has written the special tokens, and none are added. Their spellings become tokens
       // wherever they stand, in a user's text too.
@@ -155,6 +165,35 @@ export class Chat {
       options: { ...generationOptions(options), returnFullText: false },
     };
   }
+}
+
+const HELD = ["jsonSchema", "jsonObject", "regex", "choice"] as const satisfies (keyof ConstraintOptions)[];
+
+/**
+ * Whether an answer is held to a form.
+ *
+ * @throws ModelComposeError "invalid-argument" beside tools, and for a prompt whose answer begins with reasoning
+ */
+function checkHeldAnswer(options: ChatOptions, reasoningTags: Tags | false, prompt: string): boolean {
+  const parameter = HELD.find((name) => options[name] !== undefined && options[name] !== false);
+  if (parameter === undefined) {
+    return false;
+  }
+  const wrong = (why: string, remedy: string): ModelComposeError =>
+    new ModelComposeError("invalid-argument", `The option "${parameter}" cannot be had here: ${why}.`, {
+      remedy,
+      parameter,
+    });
+  if (hasTools(options)) {
+    throw wrong("with tools, an answer may be a call of one", "Leave one of them out.");
+  }
+  if (reasoningTags !== false && prompt.trimEnd().endsWith(reasoningTags[0])) {
+    throw wrong(
+      "the model's chat template lets an answer begin with reasoning",
+      'Switch it off, with most templates by the variable "enable_thinking": false.',
+    );
+  }
+  return true;
 }
 
 function checkTags(name: string, tags: unknown): void {

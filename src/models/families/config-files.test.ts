@@ -260,7 +260,7 @@ describe("generationDefaults", () => {
 });
 
 it.each<[string, string, Values, string]>([
-  ["llama", "an activation that is not SwiGLU's", { hidden_act: "gelu" }, '"hidden_act" is "gelu"'],
+  ["llama", "an activation", { hidden_act: "geglu" }, '"hidden_act" is "geglu"'],
   ["llama", "LongRoPE", { rope_scaling: { type: "longrope" } }, 'RoPE type "longrope" is not supported'],
   [
     "llama",

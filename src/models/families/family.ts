@@ -27,6 +27,11 @@ export interface Family {
    */
   readonly basePrefix: string;
   /**
+   * Prefixes in the place of others, as [here, in files], under which files of models with more than a language model have it;
+   * the first that a file has rules.
+   */
+  readonly otherPrefixes?: readonly (readonly [string, string])[];
+  /**
    * The matrices that are one where config.json ties them (tie_word_embeddings), by the Program's names. The Program names
    * the first.
    */

@@ -95,7 +95,7 @@ describe("Phi-3", () => {
   it("rotates a part of a head by LongRoPE's short factors, in contexts that they are for", async () => {
     const { config, program, notices } = await read("phi3");
     expect(config).toMatchObject({
-      isFused: true,
+      fused: ["self_attn", "mlp"],
       rotaryDim: 12,
       maxPositions: 128,
       windows: [16, 16, 16, 16],
@@ -129,7 +129,7 @@ describe("Phi-3", () => {
 });
 
 it.each<[string, string, Values, string]>([
-  ["qwen2", "an activation", { hidden_act: "gelu" }, '"hidden_act" is "gelu"'],
+  ["qwen2", "an activation", { hidden_act: "mish" }, '"hidden_act" is "mish"'],
   ["qwen2", "partial RoPE", { partial_rotary_factor: 0.5 }, '"partial_rotary_factor" is 0.5; supported is 1'],
   [
     "qwen3",

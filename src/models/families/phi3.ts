@@ -41,7 +41,7 @@ function readConfig(given: ConfigFile): LlamaDecoderConfig {
   return {
     ...config,
     maxPositions: readMaxPositions(file, config),
-    isFused: true,
+    fused: ["self_attn", "mlp"],
     windows: Array.from({ length: config.layers }, () => values.sliding_window ?? undefined),
   };
 }

@@ -44,6 +44,7 @@ describe("SmolLM3's config.json", () => {
       heads: 8,
       kvHeads: 2,
       headDim: 8,
+      activation: "silu",
       rmsNormEps: 1e-6,
       maxPositions: 65_536,
       rope: { type: "default", theta: 5e6 },
@@ -161,7 +162,7 @@ describe("SmolLM3's config.json", () => {
       { layer_types: [...Array<string>(7).fill("full_attention"), "sliding_attention"] },
       '"layer_types" has "sliding_attention" for layer 7; supported is "full_attention"',
     ],
-    ["other activations", { hidden_act: "gelu" }, '"hidden_act" is "gelu"; supported is "silu"'],
+    ["other activations", { hidden_act: "mish" }, '"hidden_act" is "mish"; supported are silu, swish, relu'],
     ...["longrope", "proportional"].map((type): [string, Values, string] => [
       `RoPE type ${type}`,
       { rope_scaling: { type, factor: 2 } },

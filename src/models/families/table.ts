@@ -6,14 +6,23 @@ import { bart } from "./bart.ts";
 import { blenderbotSmall } from "./blenderbot-small.ts";
 import { blenderbot } from "./blenderbot.ts";
 import { codegen } from "./codegen.ts";
+import { cohere, cohere2 } from "./cohere.ts";
+import { exaone4 } from "./exaone4.ts";
 import type { Family } from "./family.ts";
+import { gemma } from "./gemma.ts";
+import { gemma2 } from "./gemma2.ts";
+import { gemma3, gemma3Text } from "./gemma3.ts";
+import { glm, glm4 } from "./glm4.ts";
 import { gptNeo } from "./gpt-neo.ts";
 import { gptNeoX } from "./gpt-neox.ts";
 import { gpt2 } from "./gpt2.ts";
 import { granite } from "./granite.ts";
 import { llama } from "./llama.ts";
+import { ministral } from "./ministral.ts";
+import { ministral3, mistral3 } from "./ministral3.ts";
 import { mistral } from "./mistral.ts";
 import { olmo2 } from "./olmo2.ts";
+import { olmo3 } from "./olmo3.ts";
 import { phi } from "./phi.ts";
 import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
@@ -30,6 +39,19 @@ export const FAMILIES: readonly Family[] = [
   olmo2,
   granite,
   phi3,
+  gemma3Text,
+  gemma3,
+  gemma2,
+  gemma,
+  olmo3,
+  ministral,
+  ministral3,
+  mistral3,
+  cohere2,
+  cohere,
+  glm4,
+  glm,
+  exaone4,
   gpt2,
   gptNeo,
   gptNeoX,

@@ -44,6 +44,31 @@ export interface TokenTable {
   lookup(id: number): { text: string; special: boolean } | undefined;
 }
 
+/**
+ * The bytes of a token behind others.
+ *
+ * @throws ModelComposeError "unsupported" for a plan that changes text where tokens meet or the text ends
+ */
+export function bytesOfToken(
+  { separator, mapToken, bytes, textSteps }: DecoderPlan,
+  text: string,
+): Uint8Array | undefined {
+  // What is taken off the beginning of a text is not taken off behind a prompt.
+  if (textSteps.some((step) => step.kind === "replace" || step.stop > 0)) {
+    throw new ModelComposeError(
+      "unsupported",
+      "The model's tokenizer changes text where tokens meet: a token has no bytes of its own.",
+      { remedy: "Leave out what holds the text to a form." },
+    );
+  }
+  const mapped = separator + mapToken.reduce((token, map) => map(token, false), text);
+  const byte = bytes === "byte-fallback" ? /^<0x([0-9A-Fa-f]{2})>$/.exec(mapped)?.[1] : undefined;
+  if (byte !== undefined) {
+    return Uint8Array.of(parseInt(byte, 16));
+  }
+  return bytes === "byte-level" ? byteLevelBytes(mapped) : new TextEncoder().encode(mapped);
+}
+
 /** A decoder that follows the plan of a tokenizer's decoder. */
 export class PlannedDecoder implements IncrementalDecoder {
   readonly #plan: DecoderPlan;

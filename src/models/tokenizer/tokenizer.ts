@@ -5,7 +5,7 @@ import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import { describeJson } from "../../base/json.ts";
 import { isFile } from "../../runtime/platform/files.ts";
 import { MERGES_FILE, TOKENIZER_FILE, VOCABULARY_FILE, VOCABULARY_FILES } from "../model-files.ts";
-import { PlannedDecoder } from "./incremental-decoder.ts";
+import { bytesOfToken, PlannedDecoder } from "./incremental-decoder.ts";
 import type { IncrementalDecoder, IncrementalDecoderOptions, TokenTable } from "./incremental-decoder.ts";
 import { VocabularyError } from "./bpe.ts";
 import { buildTokenizer, type BuiltTokenizer } from "./build.ts";
@@ -67,6 +67,13 @@ export interface Tokenizer {
   readonly specialTokenIds: ReadonlySet<number>;
   /** The id of a token as the vocabulary writes it, for example "<|im_end|>" or "Ġthe"; undefined without one. */
   idOf(token: string): number | undefined;
+  /**
+   * The bytes, in UTF-8, that a token adds to a text that follows a prompt; undefined for a special token and an id without
+   * one.
+   *
+   * @throws ModelComposeError "unsupported" for a tokenizer whose text changes where tokens meet
+   */
+  tokenBytes(id: number): Uint8Array | undefined;
   /** A decoder that goes token by token; by default of what follows a prompt. */
   incrementalDecoder(options?: IncrementalDecoderOptions): IncrementalDecoder;
 }
@@ -190,6 +197,11 @@ class LoadedTokenizer implements Tokenizer, TokenTable {
 
   idOf(token: string): number | undefined {
     return this.#built.idOf(token);
+  }
+
+  tokenBytes(id: number): Uint8Array | undefined {
+    const token = id < this.#idLimit ? this.lookup(id) : undefined;
+    return token === undefined || token.special ? undefined : bytesOfToken(this.#built.plan, token.text);
   }
 
   incrementalDecoder(options?: IncrementalDecoderOptions): IncrementalDecoder {

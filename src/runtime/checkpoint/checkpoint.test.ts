@@ -270,4 +270,27 @@ describe("withBasePrefix", () => {
     expect(() => requireTensor(bare, "transformer.wte.weight", [1])).toThrow("is not in the checkpoint");
     expect(checkpoint.tensors).toBe(bare.tensors);
   });
+
+  it("finds names under other prefixes, the first that the file has", async () => {
+    const names = [
+      "language_model.model.norm.weight",
+      "language_model.lm_head.weight",
+      "model.text.wte.weight",
+    ];
+    const tensors = names.map((name, i) => [
+      name,
+      { dtype: "F32", shape: [1], data_offsets: [4 * i, 4 * i + 4] },
+    ]);
+    const bytes = safetensorsBytes(Object.fromEntries(tensors) as never, new Uint8Array(12));
+    const bare = await openCheckpoint(directoryWith({ "model.safetensors": bytes }));
+    const checkpoint = withBasePrefix(bare, "model.", [
+      ["", "language_model."],
+      ["model.", "model.text."],
+    ]);
+    const find = (name: string): string => requireTensor(checkpoint, name, [1]).name;
+    expect(find("model.norm.weight")).toBe("language_model.model.norm.weight");
+    expect(find("lm_head.weight")).toBe("language_model.lm_head.weight");
+    expect(find("model.wte.weight")).toBe("model.text.wte.weight");
+    expect(() => find("model.ln.weight")).toThrow('"model.ln.weight" of shape [1] is not in the checkpoint');
+  });
 });

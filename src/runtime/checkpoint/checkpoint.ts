@@ -74,6 +74,8 @@ export interface Checkpoint {
   notices: readonly string[];
   /** The base model's prefix, which ends with a dot; see withBasePrefix. */
   basePrefix?: string;
+  /** Prefixes in the place of others, as [asked for, in the files]; see withBasePrefix. */
+  otherPrefixes?: readonly (readonly [string, string])[];
 }
 
 /**
@@ -101,9 +103,14 @@ export async function openCheckpoint(directory: string): Promise<Checkpoint> {
  * file has the prefix or not: hubs' files have `transformer.h.0.…` or `h.0.…` for one and the same tensor (transformers
  * calls it base_model_prefix).
  * @param prefix "transformer" or "transformer."
+ * @param otherPrefixes prefixes that files may have in the place of others, as [asked for, in the files]
  */
-export function withBasePrefix(checkpoint: Checkpoint, prefix: string): Checkpoint {
-  return { ...checkpoint, basePrefix: prefix.endsWith(".") ? prefix : `${prefix}.` };
+export function withBasePrefix(
+  checkpoint: Checkpoint,
+  prefix: string,
+  otherPrefixes?: readonly (readonly [string, string])[],
+): Checkpoint {
+  return { ...checkpoint, basePrefix: prefix.endsWith(".") ? prefix : `${prefix}.`, otherPrefixes };
 }
 
 /**
@@ -187,13 +194,17 @@ function listed(dtypes: readonly CheckpointDType[]): string {
   return others.length === 0 ? `is ${last}` : `are ${others.reverse().join(", ")} and ${last}`;
 }
 
-/** A tensor by the name with or without the base model's prefix; undefined without one. */
-export function findTensor({ tensors, basePrefix }: Checkpoint, name: string): TensorLocation | undefined {
-  const exact = tensors.get(name);
-  if (exact !== undefined || basePrefix === undefined) {
-    return exact;
+/** A tensor by its name, with or without the base model's prefix or with another one; undefined without one. */
+export function findTensor(checkpoint: Checkpoint, name: string): TensorLocation | undefined {
+  const { tensors, basePrefix, otherPrefixes = [] } = checkpoint;
+  const names = otherPrefixes
+    .filter(([asked]) => name.startsWith(asked))
+    .map(([asked, stored]) => stored + name.slice(asked.length));
+  if (basePrefix !== undefined) {
+    names.push(name.startsWith(basePrefix) ? name.slice(basePrefix.length) : basePrefix + name);
   }
-  return tensors.get(name.startsWith(basePrefix) ? name.slice(basePrefix.length) : basePrefix + name);
+  const found = [name, ...names].find((candidate) => tensors.has(candidate));
+  return found === undefined ? undefined : tensors.get(found);
 }
 
 /** A tensor of shape [1, n] as one of [n]; any other as it is. */

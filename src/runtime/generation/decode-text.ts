@@ -5,7 +5,8 @@ import { textOf } from "./generated-text.ts";
 import { decodeOnHost } from "./host-decode.ts";
 import { timingsOf, type FirstRows, type Outcome, type Sink } from "./outcome.ts";
 import type { GeneratorParts, Job } from "./request.ts";
-import type { FinishReason } from "./types.ts";
+import { logprobOf } from "./logprobs.ts";
+import type { FinishReason, TokenLogprob } from "./types.ts";
 
 /**
  * Decodes a job's sequence. Tokens are chosen on the device where it can choose by the job's settings and rules, else
@@ -24,6 +25,8 @@ export async function decodeText(
   const text = textOf(parts, settings.stop);
   const pieces = new Pieces(sink, parts.codec !== undefined);
   const tokens: number[] = [];
+  const matcher = job.grammar?.matcher();
+  const logprobs: TokenLogprob[] = [];
   let finishReason = job.limitReason as FinishReason;
   let stopString: string | undefined;
   let firstAt = first.start;
@@ -54,7 +57,7 @@ export async function decodeText(
   };
   const request: DecodeRequest = {
     tokens: first.rows,
-    slot: 0,
+    slot: first.slots[0],
     position: first.position,
     sourceLength: first.sourceLength,
     count: limit,
@@ -64,13 +67,26 @@ export async function decodeText(
     eosTokenIds,
     minNewTokens,
     sequence: settings.sequence,
+    promptLookup: settings.promptLookup,
     onProgress: first.onProgress,
     onToken,
   };
-  if (executable.canChoose(request)) {
+  const { logprobs: alternatives } = settings;
+  const onChosen =
+    alternatives === undefined
+      ? undefined
+      : (token: number, logits: Float32Array): void => {
+          const logprob = logprobOf(logits, token, alternatives, parts.codec);
+          logprobs.push(logprob);
+          pieces.tell(logprob);
+        };
+  if (matcher === undefined && onChosen === undefined && executable.canChoose(request)) {
     await executable.decode(request, signal);
   } else {
-    await decodeOnHost(executable, request, vocabSize, signal);
+    await decodeOnHost(executable, request, vocabSize, signal, { matcher, onChosen });
+    if (matcher?.mustEnd === true && finishReason !== "stop") {
+      finishReason = "eos";
+    }
   }
   if (signal?.aborted) {
     throw new AbortError(signal.reason);
@@ -89,9 +105,17 @@ export async function decodeText(
   pieces.end();
   const { newText } = pieces;
   return {
-    sequences: [{ tokens, newText, finishReason, ...(stopString !== undefined && { stopString }) }],
+    sequences: [
+      {
+        tokens,
+        newText,
+        finishReason,
+        ...(stopString !== undefined && { stopString }),
+        ...(alternatives !== undefined && { logprobs }),
+      },
+    ],
     timings: timingsOf(
-      job.ids.length,
+      job.ids.length - first.cached,
       (firstAt - first.start) / 1000,
       (lastAt - firstAt) / 1000,
       tokens.length,
@@ -106,6 +130,8 @@ class Pieces {
   readonly #sink: Sink;
   readonly #hasText: boolean;
   #unsent: number[] = [];
+  /** Log-probabilities of those tokens; undefined: nobody asks for them. */
+  #logprobs: TokenLogprob[] | undefined;
 
   /** @param hasText whether there is text; without, each token is a piece */
   constructor(sink: Sink, hasText: boolean) {
@@ -115,6 +141,11 @@ class Pieces {
 
   add(token: number): void {
     this.#unsent.push(token);
+  }
+
+  /** Takes along the log-probability of the token that is added next. */
+  tell(logprob: TokenLogprob): void {
+    (this.#logprobs ??= []).push(logprob);
   }
 
   /** Sends text as a piece. An empty text is none: its tokens go with the next. */
@@ -134,7 +165,9 @@ class Pieces {
   }
 
   #flush(text: string): void {
-    this.#sink.emit({ text, tokens: this.#unsent });
+    const logprobs = this.#logprobs && { logprobs: this.#logprobs };
+    this.#sink.emit({ text, tokens: this.#unsent, ...logprobs });
     this.#unsent = [];
+    this.#logprobs = this.#logprobs && [];
   }
 }

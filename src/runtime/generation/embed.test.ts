@@ -9,7 +9,7 @@ function parts(passes: Pass[]): GeneratorParts {
     passes.push(pass);
     const rows = [...pass.tokens].flatMap((token, r) => [(pass.positions[r] ?? 0) + 1, token]);
     const activations = new Map(pass.trace === true ? [["final_norm", Float32Array.from(rows)]] : []);
-    return Promise.resolve({ logits: new Float32Array(0), activations });
+    return Promise.resolve({ logits: new Float32Array(0), activations, seconds: 0 });
   };
   return { executable: { maxRows: 16, contextLength: 100, run } } as unknown as GeneratorParts;
 }
@@ -23,7 +23,7 @@ function unit(x: number, y: number): Float32Array {
 
 test("of the last token: all others are read before it, and its row alone is traced", async () => {
   const passes: Pass[] = [];
-  const { embedding, promptTokens } = await embedTokens(parts(passes), ids, {});
+  const { embedding, promptTokens } = await embedTokens(parts(passes), ids, 3, {});
   expect(embedding).toEqual(unit(40, 61));
   expect(promptTokens).toBe(40);
   expect(passes.map(({ tokens, trace = false }) => [tokens.length, trace])).toEqual([
@@ -32,13 +32,14 @@ test("of the last token: all others are read before it, and its row alone is tra
     [7, false],
     [1, true],
   ]);
+  expect(passes.every(({ slots }) => slots.every((slot) => slot === 3))).toBe(true);
   expect(passes.flatMap(({ positions }) => [...positions])).toEqual(Array.from(ids, (_, i) => i));
   expect(passes.flatMap(({ tokens }) => [...tokens])).toEqual([...ids]);
 });
 
 test("of all tokens: the mean over several passes", async () => {
   const passes: Pass[] = [];
-  const { embedding } = await embedTokens(parts(passes), ids, { pooling: "mean" });
+  const { embedding } = await embedTokens(parts(passes), ids, 3, { pooling: "mean" });
   expect(embedding).toEqual(
     unit(
       (40 * 41) / 2,
@@ -55,6 +56,7 @@ test("a vector of zeros stays one", async () => {
     Promise.resolve({
       logits: new Float32Array(0),
       activations: new Map([["final_norm", new Float32Array(2)]]),
+      seconds: 0,
     });
-  expect((await embedTokens(nothing, Int32Array.of(1), {})).embedding).toEqual(new Float32Array(2));
+  expect((await embedTokens(nothing, Int32Array.of(1), 0, {})).embedding).toEqual(new Float32Array(2));
 });

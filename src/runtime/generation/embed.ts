@@ -62,16 +62,17 @@ export async function embedInput(
   return checkIds(parts, ids);
 }
 
-/** Computes the embedding of tokens in slot 0. */
+/** Computes the embedding of tokens in a slot. */
 export async function embedTokens(
   { executable }: GeneratorParts,
   ids: Int32Array,
+  slot: number,
   { pooling = "last", signal }: EmbedOptions,
 ): Promise<Embedding> {
   const last = ids.length - 1;
   if (pooling === "last") {
     for (const chunk of chunksOf(ids.slice(0, last), executable.maxRows)) {
-      await executable.run(passOf(chunk), signal);
+      await executable.run(passOf(chunk, slot), signal);
     }
   }
   const traced: Chunk[] =
@@ -80,7 +81,7 @@ export async function embedTokens(
       : chunksOf(ids, Math.min(TRACED_ROWS, executable.maxRows));
   let sum: Float64Array | undefined;
   for (const chunk of traced) {
-    const { activations } = await executable.run({ ...passOf(chunk), trace: true }, signal);
+    const { activations } = await executable.run({ ...passOf(chunk, slot), trace: true }, signal);
     const rows = normOf(activations);
     const columns = rows.length / chunk.rows.length;
     sum ??= new Float64Array(columns);

@@ -66,10 +66,11 @@ export function forwardInput(
   return { source: isSeq2seq ? given : undefined, tokens };
 }
 
-/** Computes the logits of every position in slot 0, in passes of at most maxRows. */
+/** Computes the logits of every position in a slot, in passes of at most maxRows. */
 export async function forwardLogits(
   { executable, vocabSize }: GeneratorParts,
   { source, tokens }: ForwardInput,
+  slot: number,
   signal: AbortSignal | undefined,
 ): Promise<ForwardResult> {
   const logits = new Float32Array(tokens.length * vocabSize);
@@ -78,7 +79,7 @@ export async function forwardLogits(
   }
   for (const chunk of chunksOf(tokens, executable.maxRows)) {
     const logitRows = chunk.rows.map((_, r) => r);
-    const pass = { ...passOf(chunk), sourceLength: source?.length, logitRows };
+    const pass = { ...passOf(chunk, slot), sourceLength: source?.length, logitRows };
     const result = await executable.run(pass, signal);
     logits.set(result.logits, chunk.position * vocabSize);
   }

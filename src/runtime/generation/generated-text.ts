@@ -12,6 +12,8 @@ export interface TextCodec {
     options: { addSpecialTokens: boolean; most: number; signal?: AbortSignal },
   ): Promise<readonly number[]>;
   decode(ids: readonly number[]): string;
+  /** The bytes of a token in a text; undefined for one that has none. Absent: they are not known token by token. */
+  tokenBytes?: (id: number) => Uint8Array | undefined;
   incrementalDecoder(): { push(id: number): string; finish(isCut?: boolean): string };
 }
 

@@ -73,6 +73,8 @@ function create(
     memory: { weightBytes: 0, weightBytesPerToken: 0, kvCacheBytes: 0, workBytes: 0 },
     contextLength,
     maxRows,
+    slots: parts.slots ?? 1,
+    kv: { unit: contextLength, units: parts.slots ?? 1 },
     lost: new Promise(() => undefined),
     run: async (pass) => {
       passes.push(pass);
@@ -81,7 +83,7 @@ function create(
       const logits = Float32Array.from({ length: rows.length * VOCABULARY }, (_, i) =>
         i % VOCABULARY === pass.tokens[rows[Math.floor(i / VOCABULARY)]] ? 1 : 0,
       );
-      return { logits, activations: new Map() };
+      return { logits, activations: new Map(), seconds: 0 };
     },
     canChoose: ({ rules }) => rules === undefined,
     decode: async (request) => {

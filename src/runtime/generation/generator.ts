@@ -1,25 +1,30 @@
 /**
  * Text generation over an Executable: prompt in chunks (or through an encoder), decode or beam search, text as it
- * becomes whole. Knows neither files nor devices.
+ * becomes whole; any number at once, each with slots of its own. Knows neither files nor devices.
  */
 import { Channel } from "../../base/async/channel.ts";
-import { Slots } from "../../base/async/slots.ts";
 import { searchText } from "./beam-search/search-text.ts";
 import { decodeText } from "./decode-text.ts";
 import { embedInput, embedTokens, type EmbedOptions, type Embedding } from "./embed.ts";
 import { forwardInput, forwardLogits, type ForwardResult } from "./forward.ts";
 import type { FirstRows, Sink } from "./outcome.ts";
-import { encode, prefillButLast, PrefillReport } from "./prefill.ts";
+import { encode, passOf, PrefillReport } from "./prefill.ts";
+import { PromptPace } from "./prompt-pace.ts";
 import { prepareJob, type GeneratorParts, type Job, type Prompt } from "./request.ts";
+import { SequenceSlots, type Holding, type SlotRequest } from "./sequence-slots.ts";
 import type { BeamSequence, GenerateOptions, GenerateResult, StreamPart } from "./types.ts";
 
 export class Generator {
   readonly #parts: GeneratorParts;
-  /** One generation (or evaluation) at a time: they share the KV slot. */
-  readonly #turn = new Slots(1);
+  readonly #slots: SequenceSlots;
+  readonly #pace: PromptPace;
+  /** How many texts are decoded now. */
+  #decoding = 0;
 
   constructor(parts: GeneratorParts) {
     this.#parts = parts;
+    this.#slots = new SequenceSlots(parts.executable);
+    this.#pace = new PromptPace(parts.executable.maxRows);
   }
 
   /**
@@ -70,7 +75,9 @@ export class Generator {
     { decoderIds, signal }: { decoderIds?: readonly number[]; signal?: AbortSignal } = {},
   ): Promise<ForwardResult> {
     const input = forwardInput(this.#parts, ids, decoderIds);
-    return this.#turn.run(() => forwardLogits(this.#parts, input, signal), signal);
+    return this.#holding({ positions: input.tokens.length }, signal, ({ slots }) =>
+      forwardLogits(this.#parts, input, slots[0], signal),
+    );
   }
 
   /**
@@ -80,24 +87,63 @@ export class Generator {
    */
   async embed(prompt: Prompt, options: EmbedOptions = {}): Promise<Embedding> {
     const ids = await embedInput(this.#parts, prompt, options);
-    return this.#turn.run(() => embedTokens(this.#parts, ids, options), options.signal);
+    return this.#holding({ positions: ids.length }, options.signal, ({ slots }) =>
+      embedTokens(this.#parts, ids, slots[0], options),
+    );
   }
 
   async #run(prompt: Prompt, options: GenerateOptions, sink: Sink): Promise<GenerateResult> {
     const job = await prepareJob(this.#parts, prompt, options);
     const { doSample, seed } = job.settings.sampling;
     const seeded = doSample ? withSeed(sink, seed) : sink;
-    return this.#turn.run(() => this.#work(job, options, seeded), options.signal);
+    const { begin, limit, settings } = job;
+    const request = {
+      ...(settings.cachePrompt && { ids: begin }),
+      count: settings.beams.count,
+      positions: begin.length + limit - 1,
+    };
+    return this.#holding(request, options.signal, (holding) => this.#work(job, holding, options, seeded));
   }
 
-  async #work(job: Job, { signal, onPrefill }: GenerateOptions, sink: Sink): Promise<GenerateResult> {
+  /** Does some work with slots of its own. An encoder's input is one for all slots: whoever has one has them all. */
+  async #holding<T>(
+    request: Omit<SlotRequest, "count"> & { count?: number },
+    signal: AbortSignal | undefined,
+    work: (holding: Holding) => Promise<T>,
+  ): Promise<T> {
+    const { executable, decoderStartTokenId } = this.#parts;
+    const whole = { count: executable.slots, positions: executable.contextLength };
+    const holding = await this.#slots.take(
+      decoderStartTokenId === undefined ? { count: 1, ...request } : whole,
+      signal,
+    );
+    try {
+      return await work(holding);
+    } finally {
+      holding.release();
+    }
+  }
+
+  async #work(
+    job: Job,
+    holding: Holding,
+    { signal, onPrefill }: GenerateOptions,
+    sink: Sink,
+  ): Promise<GenerateResult> {
     const { ids, settings, warnings } = job;
     const isSearch = settings.beams.count > 1;
-    const first = await this.#readPrompt(job, onPrefill, signal);
+    const first = await this.#readPrompt(job, holding, onPrefill, signal);
     const work = isSearch ? searchText : decodeText;
-    const { sequences, timings } = await work(this.#parts, job, first, sink, signal);
+    this.#decoding++;
+    const { sequences, timings } = await work(this.#parts, job, first, sink, signal).finally(
+      () => this.#decoding--,
+    );
+    if (!isSearch && first.sourceLength === undefined) {
+      // No pass has read the last token.
+      holding.holds([...job.begin, ...sequences[0].tokens.slice(0, -1)]);
+    }
 
-    const [{ tokens, newText, finishReason, stopString }] = sequences;
+    const [{ tokens, newText, finishReason, stopString, logprobs }] = sequences;
     const isSeq2seq = this.#parts.decoderStartTokenId !== undefined;
     const prefix = settings.returnFullText && !isSeq2seq ? (job.promptText ?? "") : "";
     const found = sequences.map((sequence) => ({ ...sequence, text: prefix + sequence.newText }));
@@ -107,9 +153,11 @@ export class Generator {
       tokens,
       finishReason,
       ...(stopString !== undefined && { stopString }),
+      ...(logprobs !== undefined && { logprobs }),
       ...(isSearch ? { sequences: found as BeamSequence[] } : {}),
       usage: {
         promptTokens: ids.length,
+        ...(first.cached > 0 && { cachedTokens: first.cached }),
         completionTokens: sequences.reduce((sum, sequence) => sum + sequence.tokens.length, 0),
       },
       timings,
@@ -121,19 +169,46 @@ export class Generator {
   /** Computes all of a prompt but the rows that choosing tokens begins with. */
   async #readPrompt(
     { ids, begin }: Job,
+    holding: Holding,
     onPrefill: GenerateOptions["onPrefill"],
     signal: AbortSignal | undefined,
   ): Promise<FirstRows> {
     const { executable, decoderStartTokenId } = this.#parts;
+    const { slots, cached } = holding;
     const start = performance.now();
     const report = new PrefillReport(onPrefill, ids.length);
     if (decoderStartTokenId !== undefined) {
       await encode(executable, ids, report, signal);
-      return { rows: begin, position: 0, start, sourceLength: ids.length, onProgress: undefined };
+      return {
+        rows: begin,
+        position: 0,
+        slots,
+        cached,
+        start,
+        sourceLength: ids.length,
+        onProgress: undefined,
+      };
     }
-    const last = await prefillButLast(executable, begin, report, signal);
-    const onProgress = report.within(last.position, last.rows.length);
-    return { ...last, start, sourceLength: undefined, onProgress };
+    let position = cached;
+    for (;;) {
+      // Nobody is held up where nothing is decoded.
+      const size = this.#decoding > 0 ? this.#pace.rows : executable.maxRows;
+      const rows = begin.slice(position, position + size);
+      const onProgress = report.within(position, rows.length);
+      if (position + rows.length === begin.length) {
+        return { rows, position, slots, cached, start, sourceLength: undefined, onProgress };
+      }
+      const { seconds } = await executable.run(
+        { ...passOf({ rows, position }, slots[0]), onProgress },
+        signal,
+      );
+      if (seconds > 0) {
+        this.#pace.took(rows.length, seconds);
+      }
+      position += rows.length;
+      holding.holds(begin.subarray(0, position));
+      report.after(position);
+    }
   }
 }
 

@@ -2,7 +2,16 @@
 import type { DecodeRequest, Executable } from "../backend.ts";
 import { throwIfAborted } from "../../base/errors.ts";
 import { passOf } from "./prefill.ts";
+import type { GrammarMatcher } from "../grammar/matcher.ts";
 import { Sampler } from "../sampling/sampler.ts";
+
+/** What is asked of a decode beside what devices can do. */
+export interface HostChoice {
+  /** What the text must be; undefined: any. It is told each token that is chosen. */
+  readonly matcher: GrammarMatcher | undefined;
+  /** Called with the logits by which each token is chosen, before `onToken` is. */
+  readonly onChosen: ((token: number, logits: Float32Array) => void) | undefined;
+}
 
 /**
  * Does what Executable.decode does, with a pass and a readback of logits for each token.
@@ -14,6 +23,7 @@ export async function decodeOnHost(
   request: DecodeRequest,
   vocabSize: number,
   signal: AbortSignal | undefined,
+  { matcher, onChosen }: HostChoice = { matcher: undefined, onChosen: undefined },
 ): Promise<void> {
   const { slot, sourceLength, count, eosTokenIds, onToken } = request;
   const sampler = new Sampler(request.sampling, {
@@ -23,6 +33,7 @@ export async function decodeOnHost(
     minNewTokens: request.minNewTokens,
     sequence: request.sequence,
     rules: request.rules,
+    allowed: matcher && (() => ({ mask: matcher.mask(), mayEnd: matcher.mayEnd })),
   });
   let { tokens, position } = request;
   for (let chosen = 1; ; chosen++) {
@@ -38,7 +49,13 @@ export async function decodeOnHost(
     position += tokens.length;
     const token = sampler.choose(logits, position);
     sampler.accept(token);
-    if (onToken(token) === false || eosTokenIds.includes(token) || chosen === count) {
+    onChosen?.(token, logits);
+    const isEnd = eosTokenIds.includes(token);
+    if (!isEnd) {
+      matcher?.accept(token);
+    }
+    // A text that nothing may follow is over, whether or not the model would say so.
+    if (onToken(token) === false || isEnd || chosen === count || matcher?.mustEnd === true) {
       return;
     }
     throwIfAborted(signal);

@@ -24,6 +24,12 @@ import {
   wrongDrawingSettings,
   type ResolvedSampling,
 } from "../sampling/options.ts";
+import {
+  checkConstraint,
+  resolveConstraint,
+  resolveLogprobs,
+  type ResolvedConstraint,
+} from "./constraint-options.ts";
 import { resolveTokenRules, type TokenRules } from "../sampling/token-rules.ts";
 import type { GenerateOptions } from "./types.ts";
 
@@ -50,10 +56,16 @@ export interface ResolvedGeneration {
   readonly beams: ResolvedBeams;
   /** The token rules; undefined: none is on. */
   readonly rules: TokenRules | undefined;
+  /** What the text must be; undefined: any. */
+  readonly constraint: ResolvedConstraint | undefined;
+  /** How many alternatives are told of each token; undefined: nothing is. */
+  readonly logprobs: number | undefined;
   readonly maxPromptTokens: number | undefined;
   readonly stop: readonly string[];
   readonly ignoreEos: boolean;
   readonly returnFullText: boolean;
+  readonly cachePrompt: boolean;
+  readonly promptLookup: boolean;
   readonly sequence: readonly [number, number, number];
   /** Warnings of settings that have no effect, for GenerateResult.warnings. */
   readonly warnings: readonly string[];
@@ -120,7 +132,14 @@ const OPTION_NAMES: Readonly<Record<keyof GenerateOptions, true>> = {
   maxPromptTokens: true,
   stop: true,
   ignoreEos: true,
+  jsonSchema: true,
+  jsonObject: true,
+  regex: true,
+  choice: true,
+  logprobs: true,
   returnFullText: true,
+  cachePrompt: true,
+  promptLookup: true,
   sequence: true,
   signal: true,
   onPrefill: true,
@@ -170,8 +189,13 @@ export function resolveGenerateOptions(
   const sampling = resolveSampling(caller, config);
   const beams = resolveBeams(caller, config);
   const ignoreEos = readBoolean(caller, "ignoreEos") ?? false;
+  const constraint = resolveConstraint(caller);
+  const logprobs = resolveLogprobs(caller);
+  checkConstraint(constraint, logprobs, beams.resolved.count, ignoreEos);
   return {
     sampling,
+    constraint,
+    logprobs,
     ...resolveLengths(caller, config),
     beams: beams.resolved,
     rules: resolveTokenRules(caller, config, ignoreEos),
@@ -179,6 +203,8 @@ export function resolveGenerateOptions(
     stop: readStop(caller, "stop") ?? readStop(config, "stopStrings") ?? [],
     ignoreEos,
     returnFullText: readBoolean(caller, "returnFullText") ?? true,
+    cachePrompt: readBoolean(caller, "cachePrompt") ?? true,
+    promptLookup: readBoolean(caller, "promptLookup") ?? true,
     sequence: readSequence(caller),
     warnings: [
       ...ineffectiveOptions(options, sampling, beams.resolved),

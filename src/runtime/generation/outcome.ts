@@ -1,9 +1,13 @@
 /** What one way of choosing tokens (decoding, beam search) begins with, where its pieces go, and what it comes to. */
 import type { Chunk } from "./prefill.ts";
-import type { FinishReason, StreamPart, Timings } from "./types.ts";
+import type { FinishReason, StreamPart, Timings, TokenLogprob } from "./types.ts";
 
 /** The rows whose last one's logits choose the first token. */
 export interface FirstRows extends Chunk {
+  /** The slots of the generation, one for each beam; what comes before the rows is in the first. */
+  slots: readonly number[];
+  /** Tokens of the prompt that were there already. */
+  cached: number;
   /** Tokens of the encoder's input, as in a Pass. */
   sourceLength: number | undefined;
   /** Called as in a Pass, until the first token. */
@@ -27,6 +31,8 @@ export interface OutcomeSequence {
   finishReason: FinishReason;
   /** The stop string that ended it, where that is known. */
   stopString?: string;
+  /** Log-probabilities of the tokens, where they are asked for. */
+  logprobs?: TokenLogprob[];
   /** The score that a beam search gave the sequence. */
   score?: number;
 }
@@ -41,6 +47,7 @@ export interface Outcome {
 /**
  * The figures of a generation.
  *
+ * @param promptTokens tokens that were read
  * @param prefillSeconds seconds up to the first token
  * @param decodeSeconds seconds from the first token to the last
  */

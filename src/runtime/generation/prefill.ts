@@ -1,4 +1,4 @@
-/** Reads a prompt: in chunks, with progress. */
+/** How a prompt is read: in chunks, with progress. */
 import type { Executable, Pass } from "../backend.ts";
 import { ENCODE } from "../program.ts";
 
@@ -21,29 +21,12 @@ export function chunksOf(ids: Int32Array, size: number): Chunk[] {
 }
 
 /** The pass that computes consecutive tokens of a slot's sequence. */
-export function passOf({ rows, position }: Chunk, slot = 0): Pass {
+export function passOf({ rows, position }: Chunk, slot: number): Pass {
   return {
     tokens: rows,
     slots: new Int32Array(rows.length).fill(slot),
     positions: rows.map((_, r) => position + r),
   };
-}
-
-/** Runs all chunks of a prompt in slot 0 but the last, which it returns: choosing tokens begins with it. */
-export async function prefillButLast(
-  executable: Executable,
-  ids: Int32Array,
-  report: PrefillReport,
-  signal: AbortSignal | undefined,
-): Promise<Chunk> {
-  const chunks = chunksOf(ids, executable.maxRows);
-  for (const chunk of chunks.slice(0, -1)) {
-    const { rows, position } = chunk;
-    const onProgress = report.within(position, rows.length);
-    await executable.run({ ...passOf(chunk), onProgress }, signal);
-    report.after(position + rows.length);
-  }
-  return chunks[chunks.length - 1];
 }
 
 /** Runs an encoder over its input, which must fit in the context. */
@@ -55,7 +38,7 @@ export async function encode(
 ): Promise<void> {
   await executable.run(
     {
-      ...passOf({ rows: ids, position: 0 }),
+      ...passOf({ rows: ids, position: 0 }, 0),
       entry: ENCODE,
       sourceLength: ids.length,
       onProgress: report?.within(0, ids.length),

@@ -2,8 +2,11 @@
 import type { Executable } from "../backend.ts";
 import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import type { TextParts } from "./generated-text.ts";
+import type { Grammar } from "../grammar/matcher.ts";
+import type { Grammars } from "../grammar/grammars.ts";
 import type { GenerateOptions } from "./types.ts";
 import type { HistorySettings } from "../sampling/history-processors.ts";
+import type { ResolvedConstraint } from "./constraint-options.ts";
 import { resolveGenerateOptions, type ResolvedGeneration } from "./options.ts";
 
 /** A model as generation needs it. */
@@ -17,6 +20,8 @@ export interface GeneratorParts extends TextParts {
   eosTokenIds: readonly number[];
   /** The contents of the model's generation_config.json; those of config.json where there is none. */
   generationConfig: Readonly<Record<string, unknown>>;
+  /** The grammars of texts; absent: there is no tokenizer. */
+  grammars?: Grammars;
 }
 
 /** How many times the context a prompt's tokens are counted. */
@@ -48,6 +53,8 @@ export interface Job {
   limitReason: "length" | "context";
   /** How earlier tokens rule the choice. */
   processing: HistorySettings;
+  /** What the text must be; undefined: any. */
+  grammar: Grammar | undefined;
   warnings: string[];
 }
 
@@ -71,6 +78,7 @@ export async function prepareJob(
     throw noTokenizer("Stop strings need", "stop");
   }
   requireSlots(parts, settings.beams.count, options.numBeams);
+  const grammar = settings.constraint && grammarOf(parts, settings.constraint);
   const warnings = [...settings.warnings];
   const { maxPromptTokens } = settings;
   // How many tokens a prompt has that is cut to its end is known when all of it is encoded. Otherwise a text that is far too
@@ -110,8 +118,17 @@ export async function prepareJob(
     limit,
     limitReason: wanted < room || settings.maxNewTokens === room ? "length" : "context",
     processing: processing(parts, settings, ids, begin.length, limit),
+    grammar,
     warnings,
   };
+}
+
+/** @throws ModelComposeError "unsupported" for what cannot be enforced, "invalid-argument" for what is wrong */
+function grammarOf({ grammars }: GeneratorParts, { constraint, parameter }: ResolvedConstraint): Grammar {
+  if (grammars === undefined) {
+    throw noTokenizer("A text that must have a form needs", parameter);
+  }
+  return grammars.of(constraint);
 }
 
 function requireSlots(parts: GeneratorParts, beams: number, asked: number | undefined): void {

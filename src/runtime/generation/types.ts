@@ -28,7 +28,27 @@ export interface SamplingOptions {
   seed?: number;
 }
 
-export interface GenerateOptions extends SamplingOptions {
+/** What the new text must be. At most one of them; a text that the token limit cuts is the beginning of such a text. */
+export interface ConstraintOptions {
+  /**
+   * The text is JSON that this JSON schema (draft 2020-12) accepts, on one line. A keyword that cannot be enforced is an
+   * "unsupported" error that names it and its place.
+   */
+  jsonSchema?: Readonly<Record<string, unknown>> | boolean;
+  /** The text is a JSON object. */
+  jsonObject?: boolean;
+  /** The text is one that this regular expression (of ECMAScript, with the flag "u") matches from end to end. */
+  regex?: string;
+  /** The text is one of these. */
+  choice?: readonly string[];
+}
+
+export interface GenerateOptions extends SamplingOptions, ConstraintOptions {
+  /**
+   * Tells how likely the model found each token that was chosen, and this many of the most likely ones in its place. Integer
+   * in 0 .. 20; not with a beam search.
+   */
+  logprobs?: number;
   /**
    * Upper bound on new tokens. Integer >= 1, or Infinity: as many as the context holds. Default: what generation_config
    * says, else Infinity.
@@ -75,6 +95,17 @@ export interface GenerateOptions extends SamplingOptions {
   ignoreEos?: boolean;
   /** `text` of the result begins with the prompt. Default true; an encoder–decoder answers without it. */
   returnFullText?: boolean;
+  /**
+   * Whether the prompt may go on from one that begins alike, of a generation before or beside it. Default true. On a GPU the text
+   * may differ then where two tokens are as good as equally likely: what was chosen is added up in another order than what is
+   * read.
+   */
+  cachePrompt?: boolean;
+  /**
+   * Whether tokens may be drafted from the prompt and the text so far, which the CPU does where it measures that it gains by it:
+   * drafts that are right save passes over the weights, and no text is changed by them. Default true.
+   */
+  promptLookup?: boolean;
   /** Words 1..3 of the random generator's counter: which sequence of a larger job this is. Default [0, 0, 0]. */
   sequence?: readonly [number, number, number];
   signal?: AbortSignal;
@@ -89,9 +120,27 @@ export type FinishReason =
   | "context" // the context is full
   | "stop"; // a stop string
 
+/** How likely the model found a token, before temperature, penalties and all other rules of choosing. */
+export interface TokenProbability {
+  token: number;
+  /** Its text alone; bytes that are no whole character become U+FFFD. */
+  text: string;
+  /** Its bytes in UTF-8. */
+  bytes: number[];
+  /** The natural logarithm of its probability. */
+  logprob: number;
+}
+
+/** A chosen token, with the most likely ones in its place, the likeliest first. */
+export interface TokenLogprob extends TokenProbability {
+  top: TokenProbability[];
+}
+
 /** What a generation took, in tokens. */
 export interface Usage {
   promptTokens: number;
+  /** Those of the prompt that did not have to be read, since an earlier prompt began alike. Absent: none. */
+  cachedTokens?: number;
   /** Number of new tokens of all sequences that are returned. */
   completionTokens: number;
 }
@@ -122,6 +171,8 @@ export interface GeneratedSequence {
   finishReason: FinishReason;
   /** The stop string that was found, with the finish reason "stop"; a beam search does not tell it. */
   stopString?: string;
+  /** The tokens with their log-probabilities, where `logprobs` asks for them. */
+  logprobs?: TokenLogprob[];
 }
 
 /** A sequence that a beam search found. */
@@ -150,6 +201,8 @@ export interface StreamPart {
   text: string;
   /** Token ids that this piece completes; a piece may complete none or several. */
   tokens: number[];
+  /** Log-probabilities of these tokens, where `logprobs` asks for them. */
+  logprobs?: TokenLogprob[];
   /** The seed of tokens that are drawn, with the first piece: who is interrupted can have the same text again. */
   seed?: number;
   result?: GenerateResult;

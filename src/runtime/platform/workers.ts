@@ -2,7 +2,14 @@
  * The one place that knows worker threads. A worker's code is an entry module of its own: TypeScript source when
  * the package runs from its sources (Node strips the types), a file of dist/ when it is bundled.
  */
-import { BroadcastChannel, isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import {
+  BroadcastChannel,
+  isMainThread,
+  parentPort,
+  receiveMessageOnPort,
+  Worker,
+  workerData,
+} from "node:worker_threads";
 import type { MessagePort, ResourceLimits, Transferable } from "node:worker_threads";
 import { ModelComposeError } from "../../base/errors.ts";
 
@@ -62,4 +69,18 @@ export function workerScope(): { port: MessagePort; data: unknown } {
     );
   }
   return { port: parentPort, data: workerData };
+}
+
+/**
+ * The oldest message that a port has got and nobody was given yet, at once: for a thread that works and does not return to its
+ * event loop.
+ *
+ * @throws Error when there is none
+ */
+export function nextMessage(port: MessagePort): unknown {
+  const received = receiveMessageOnPort(port);
+  if (received === undefined) {
+    throw new Error("A message was expected on the port, and none is there.");
+  }
+  return received.message;
 }

@@ -16,6 +16,7 @@ import { uniform } from "./philox.ts";
 import type { ResolvedSampling } from "./options.ts";
 import { scaleByFraction } from "./softmax-weights.ts";
 import { GrowingHistory } from "./token-history.ts";
+import { keepAllowed, type AllowedTokens } from "./allowed-tokens.ts";
 import type { SequenceRules } from "./token-rules.ts";
 
 export interface SamplerContext {
@@ -29,6 +30,8 @@ export interface SamplerContext {
   sequence: readonly [number, number, number];
   /** The token rules; absent: none is on. */
   rules?: SequenceRules;
+  /** Tells which tokens the text's form allows next; absent: it has none. */
+  allowed?: () => AllowedTokens;
 }
 
 /**
@@ -43,7 +46,7 @@ export interface SamplerContext {
  */
 export class Sampler {
   readonly #sampling: ResolvedSampling;
-  readonly #context: Pick<SamplerContext, "vocabSize" | "sequence">;
+  readonly #context: Pick<SamplerContext, "vocabSize" | "sequence" | "eosTokenIds" | "allowed">;
   readonly #history: GrowingHistory;
   readonly #processors: HistoryProcessors;
   /** The logits being processed: the caller's may be shared memory that others write. */
@@ -54,10 +57,10 @@ export class Sampler {
   readonly #heap: Float32Array;
 
   constructor(sampling: ResolvedSampling, context: SamplerContext) {
-    const { vocabSize, promptIds, eosTokenIds, minNewTokens, sequence, rules } = context;
+    const { vocabSize, promptIds, eosTokenIds, minNewTokens, sequence, rules, allowed } = context;
     const { doSample, topK, topP, repetitionPenalty } = sampling;
     this.#sampling = sampling;
-    this.#context = { vocabSize, sequence };
+    this.#context = { vocabSize, sequence, eosTokenIds, allowed };
     this.#processors = new HistoryProcessors({
       repetitionPenalty,
       eosTokenIds,
@@ -71,7 +74,7 @@ export class Sampler {
     }
 
     // The scratch of all tokens is allocated here, once. Plain greedy decoding needs none.
-    this.#logits = new Float32Array(doSample || this.#processors.mayChange ? vocabSize : 0);
+    this.#logits = new Float32Array(this.#isFiltered || doSample ? vocabSize : 0);
     this.#candidates = { ids: new Int32Array(doSample ? vocabSize : 0), size: 0 };
     this.#weights = new Uint32Array(doSample ? vocabSize : 0);
     this.#order = new Int32Array(doSample && topP < 1 ? vocabSize : 0);
@@ -140,20 +143,38 @@ export class Sampler {
 
   /** The logits as history leaves them: the given ones, or `#logits` where processors of history change them. */
   #processed(logits: Float32Array): Float32Array {
-    if (!this.#processors.mayChange) {
+    if (!this.#isFiltered) {
       return logits;
     }
+    this.#apply(logits);
+    return this.#logits;
+  }
+
+  get #isFiltered(): boolean {
+    return this.#processors.mayChange || this.#context.allowed !== undefined;
+  }
+
+  /** Writes the logits as history and the text's form leave them to `#logits`. */
+  #apply(logits: Float32Array): void {
     this.#logits.set(logits);
     this.#processors.apply(this.#logits, this.#history);
-    return this.#logits;
+    const { allowed, eosTokenIds } = this.#context;
+    if (allowed === undefined) {
+      return;
+    }
+    const tokens = allowed();
+    if (!keepAllowed(this.#logits, tokens, eosTokenIds)) {
+      // Rules of history forbid all that the form allows: the form goes before them.
+      this.#logits.set(logits);
+      keepAllowed(this.#logits, tokens, eosTokenIds);
+    }
   }
 
   /** Leaves the processed logits in `#logits` and the tokens to draw from in `#candidates`; returns the highest logit. */
   #filter(logits: Float32Array, position: number): number {
     const { temperature, topK, topP, minP } = this.#sampling;
     const processed = this.#logits;
-    processed.set(logits);
-    this.#processors.apply(processed, this.#history);
+    this.#apply(logits);
     applyTemperature(processed, temperature);
     const highest = processed[this.#mostLikely(processed, position)] ?? 0;
     if (topK > 0) {

@@ -1,6 +1,6 @@
 /**
- * KV cache and attention. The cache of a slot is a row of 64-position blocks dealt to the workers in turn, so any head
- * count and any thread count balance. The numbers depend on neither:
+ * KV cache and attention. A sequence's cache is a row of 64-position blocks dealt to the workers in turn (kv-blocks.ts), so any
+ * head count and any thread count balance. The numbers depend on neither:
  * - few rows (decode): every worker computes partial softmax states of its blocks, pushes them to its peers, and each
  *   combines all of them in block order;
  * - many rows (prefill): tiles of rows are dealt to the workers; a worker walks all blocks in order, copying those that
@@ -13,26 +13,25 @@ import { ATTENTION_ROWS, KV_BLOCK } from "./plan.ts";
 import { pushRows } from "./exchange.ts";
 
 export function appendStep(worker: Worker, op: AppendOp, kv: HeadShape, bank: number): Step {
-  const { plan, index, threads } = worker;
+  const { plan, index, threads, blocks } = worker;
   const { kernels } = worker.banks[bank];
   const { buffers } = plan.banks[bank];
   const [key, value] = [buffers[op.key], buffers[op.value]];
   const [keyStride, valueStride] = [plan.strides[op.key], plan.strides[op.value]];
-  const cache = plan.kv[op.layer].offset;
+  const cache = plan.kv[op.layer];
   return kernelStep(({ rows, slots, positions }) => {
     for (let r = 0; r < rows; r++) {
       const block = Math.floor(positions[r] / KV_BLOCK);
       if (block % threads !== index) {
         continue;
       }
-      const address = cache + slots[r] * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes;
       kernels.append(
         key + r * keyStride,
         value + r * valueStride,
         kv.kvHeads,
         kv.headDim,
         plan.depth,
-        address,
+        blocks.address(cache, slots[r], block),
         positions[r] % KV_BLOCK,
         plan.kvHalf ? 1 : 0,
       );
@@ -78,30 +77,45 @@ function partialBytes({ plan }: Worker, { heads }: AttentionOp): number {
   return heads * (plan.depth + 4) * 4;
 }
 
-/**
- * Computes the partial states of up to SPLIT_KV_ROWS rows over this worker's own blocks: [blocks][rows][heads] in
- * scratch.
- */
+/** The blocks [first, end) that a row sees, and the place of the first one's partial states among those of all rows. */
+interface RowBlocks {
+  seen: Span;
+  first: number;
+  end: number;
+  place: number;
+}
+
+/** The blocks of every row of a pass: [rows][blocks][heads] partial states in scratch. */
+function* blocksOf(context: PassContext, span: SpanOf): Generator<RowBlocks> {
+  let place = 0;
+  for (let r = 0; r < context.rows; r++) {
+    const seen = span(context, r);
+    const row = { seen, first: blockOf(seen.start), end: blockOf(seen.end - 1) + 1, place };
+    yield row;
+    place += row.end - row.first;
+  }
+}
+
+/** Computes the partial states of few rows over this worker's own blocks. */
 export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step {
-  const { plan, threads } = worker;
+  const { plan, threads, blocks } = worker;
   const { kernels } = worker.banks[bank];
   const { buffers, scratch } = plan.banks[bank];
   const { depth } = plan;
   const group = op.heads / kv.kvHeads;
   const query = buffers[op.query];
   const queryStride = plan.strides[op.query];
-  const cache = plan.kv[op.layer].offset;
+  const cache = plan.kv[op.layer];
   const bytes = partialBytes(worker, op);
   const span = spanOf(op);
   return kernelStep((context) => {
-    const { rows } = context;
-    for (let r = 0; r < rows; r++) {
-      const seen = span(context, r);
-      const first = ownFrom(worker, blockOf(seen.start));
-      if (first * KV_BLOCK >= seen.end) {
+    let row = query - queryStride;
+    for (const { seen, first, end, place } of blocksOf(context, span)) {
+      row += queryStride;
+      const own = ownFrom(worker, first);
+      if (own >= end) {
         continue;
       }
-      const row = query + r * queryStride;
       for (let h = 0; h < kv.kvHeads; h++) {
         kernels.pack_queries(
           row + h * group * kv.headDim * 4,
@@ -114,19 +128,20 @@ export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape,
           scratch.queries + h * group * depth * 4,
         );
       }
-      for (let block = first; block * KV_BLOCK < seen.end; block += threads) {
+      for (let block = own; block < end; block += threads) {
         kernels.attend_row(
           scratch.queries,
           kv.kvHeads,
           group,
           depth,
-          cache + seen.slot * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes,
+          blocks.address(cache, seen.slot, block),
           visibleIn(seen, block),
           scratch.visible,
-          scratch.partials + (block * rows + r) * bytes,
+          scratch.partials + (place + block - first) * bytes,
           scratch.scores,
           // A panel at a time is widened there: it stays in the L1 cache.
           plan.kvHalf ? scratch.block : 0,
+          op.softCap ?? 0,
         );
       }
     }
@@ -142,18 +157,13 @@ export function exchangePartialsStep(worker: Worker, op: AttentionOp, bank: numb
   const words = partialBytes(worker, op) / 4;
   const span = spanOf(op);
   return otherStep((context) => {
-    const { rows } = context;
-    let [start, end] = [Infinity, 0];
-    for (let r = 0; r < rows; r++) {
-      const seen = span(context, r);
-      start = Math.min(start, seen.start);
-      end = Math.max(end, seen.end);
-    }
-    for (let block = ownFrom(worker, blockOf(start)); block * KV_BLOCK < end; block += threads) {
-      const from = partials + block * rows * words;
-      const part = f32.subarray(from, from + rows * words);
-      for (const peer of peers) {
-        peer.set(part, from);
+    for (const { first, end, place } of blocksOf(context, span)) {
+      for (let block = ownFrom(worker, first); block < end; block += threads) {
+        const from = partials + (place + block - first) * words;
+        const part = f32.subarray(from, from + words);
+        for (const peer of peers) {
+          peer.set(part, from);
+        }
       }
     }
   });
@@ -169,19 +179,18 @@ export function combineStep(worker: Worker, op: AttentionOp, kv: HeadShape, bank
   const bytes = partialBytes(worker, op);
   const span = spanOf(op);
   return kernelStep((context) => {
-    const { rows } = context;
-    for (let r = 0; r < rows; r++) {
-      const { start, end } = span(context, r);
-      const first = blockOf(start);
+    let row = output;
+    for (const { first, end, place } of blocksOf(context, span)) {
       kernels.combine(
-        scratch.partials + (first * rows + r) * bytes,
-        blockOf(end - 1) + 1 - first,
-        rows * bytes,
+        scratch.partials + place * bytes,
+        end - first,
+        bytes,
         op.heads,
         kv.headDim,
         plan.depth,
-        output + r * outputStride,
+        row,
       );
+      row += outputStride;
     }
   });
 }
@@ -205,7 +214,7 @@ export function attendTilesSteps(worker: Worker, op: AttentionOp, kv: HeadShape,
   const record = (depth + 4) * 4;
   const queryStride = plan.strides[op.query];
   const outputStride = plan.strides[op.output];
-  const cache = plan.kv[op.layer].offset;
+  const cache = plan.kv[op.layer];
   const headNumbers = 2 * KV_BLOCK * depth;
   const headBytes = headNumbers * (plan.kvHalf ? 2 : 4);
   /**
@@ -219,8 +228,7 @@ export function attendTilesSteps(worker: Worker, op: AttentionOp, kv: HeadShape,
   /** Address of one KV head of one block, as f32, in this worker's memory: its own, or a copy, widened where it is f16. */
   const blockAddress = (slot: number, block: number, head: number): number => {
     const owner = block % threads;
-    const address =
-      cache + slot * plan.slotBytes + Math.floor(block / threads) * plan.blockBytes + head * headBytes;
+    const address = worker.blocks.address(cache, slot, block) + head * headBytes;
     const copy = plan.kvHalf ? scratch.half : scratch.block;
     if (owner !== index) {
       f32.set(worker.all[owner][bank].subarray(address / 4, (address + headBytes) / 4), copy / 4);
@@ -284,6 +292,7 @@ export function attendTilesSteps(worker: Worker, op: AttentionOp, kv: HeadShape,
           scratch.visible,
           stateOf(tile),
           scratch.scores,
+          op.softCap ?? 0,
         );
       });
     }

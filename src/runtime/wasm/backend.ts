@@ -8,6 +8,7 @@ import type {
   LateContext,
   LoadHooks,
   MemoryUse,
+  MoreSlots,
   Preparation,
 } from "../backend.ts";
 import { checkProgram } from "../check-program.ts";
@@ -21,7 +22,7 @@ import type { CacheSource } from "../platform/quantized-cache.ts";
 import { cacheSourceOf } from "./load-cached.ts";
 import { bestIntegerDot, requireDot } from "./integer-dot.ts";
 import { bestKernelBuild, kernelModule } from "./kernel-builds.ts";
-import { placedBytes, planBytes, planMemory, type MemoryPlan } from "./plan.ts";
+import { KV_BLOCK, planBytes, planMemory, placedBytes, type MemoryPlan, type PlanOptions } from "./plan.ts";
 
 /**
  * The most rows of one pass. More rows read the weights less often; the cost is memory and a slower answer to an abort.
@@ -46,6 +47,8 @@ export interface WasmOptions {
   maxRows?: number;
   /** Upper bound on one WebAssembly memory, in bytes; for tests. */
   bankLimit?: number;
+  /** Tokens that each decoded sequence drafts; for tests. Default: as many as gain. */
+  drafts?: number;
 }
 
 export class WasmBackend implements Backend {
@@ -88,6 +91,7 @@ export class WasmBackend implements Backend {
     const {
       contextLength,
       slots,
+      more,
       format,
       quantization = "none",
       activations = "int8",
@@ -95,18 +99,35 @@ export class WasmBackend implements Backend {
     } = options;
     checkProgram(program);
     const { maxRows = MAX_ROWS, bankLimit } = this.#options;
-    const planFor = (length: number): MemoryPlan =>
+    const planOf = (length: number, room?: SlotRoom): MemoryPlan =>
       planMemory(program, checkpoint, {
         threads: this.threads,
         // An encoder sees its input whole.
         maxRows: Math.max(16, program.architecture === "seq2seq" ? length : Math.min(maxRows, length)),
         slots,
         contextLength: length,
+        ...room,
         quantization,
         format,
         kvPrecision,
         bankLimit,
       });
+    const planFor = (length: number): MemoryPlan => {
+      const plan = planOf(length);
+      const room = more && roomFor(plan, more);
+      if (room === undefined) {
+        return plan;
+      }
+      try {
+        return planOf(length, room);
+      } catch (error) {
+        // What need not be there may not fit into one memory.
+        if (isOutOfMemory(error)) {
+          return plan;
+        }
+        throw error;
+      }
+    };
     const plan =
       typeof contextLength === "number" ? planFor(contextLength) : await reserve(contextLength, planFor);
     const { device, kernelBuild } = this;
@@ -123,9 +144,23 @@ export class WasmBackend implements Backend {
       device,
       kernelBuild,
       integerDot,
+      drafts: this.#options.drafts,
       cacheSource,
     });
   }
+}
+
+type SlotRoom = Required<Pick<PlanOptions, "slots" | "positions">>;
+
+/** Slots and positions beyond those of a plan, as far as the bytes go; undefined where they do not. */
+function roomFor(
+  { threads, slots, poolBlocks, blockBytes, kv }: MemoryPlan,
+  more: MoreSlots,
+): SlotRoom | undefined {
+  const unitBytes = kv.filter(({ isSource }) => !isSource).length * blockBytes * threads;
+  const units = Math.max(poolBlocks, Math.floor(more.kvBytes / Math.max(1, unitBytes)));
+  const most = Math.min(more.slots, units);
+  return most > slots ? { slots: most, positions: units * threads * KV_BLOCK } : undefined;
 }
 
 /**
@@ -160,6 +195,7 @@ interface PreparationParts {
   readonly device: DeviceInfo;
   readonly kernelBuild: KernelBuild;
   readonly integerDot: number | undefined;
+  readonly drafts: number | undefined;
   readonly cacheSource: CacheSource | undefined;
 }
 
@@ -210,13 +246,14 @@ export class WasmPreparation implements Preparation {
     length: Promise<number> | undefined,
     hooks: LoadHooks,
   ): Promise<WasmExecutable> {
-    const { program, device, kernelBuild, integerDot, cacheSource } = this.#parts;
+    const { program, device, kernelBuild, integerDot, drafts, cacheSource } = this.#parts;
     const executable = new WasmExecutable(program, {
       plan,
       device,
       memory: this.#memoryOf(plan),
       kernelBuild,
       integerDot,
+      drafts,
       cacheSource,
     });
     try {

@@ -74,8 +74,9 @@ function elementwiseCall({ plan }: Worker, op: ElementwiseOp, bank: number): Ele
   switch (op.role) {
     case "gate": {
       const [gate, up, y] = [buffers[op.gate], buffers[op.up], buffers[op.output]];
+      const code = ACTIVATION_CODE[op.activation];
       return (kernels, from, rows, width) => {
-        kernels.gate(gate + from, up + from, y + from, rows, width, stride);
+        kernels.gate(gate + from, up + from, y + from, rows, width, stride, code);
       };
     }
     case "activate": {

@@ -34,8 +34,9 @@ const attends = [1, 4, 6].map((queries): [string, Trial] => [
     kernels.pack_queries(X, 128, queries, 1, depth, depth, 0.2, Z);
     kernels.reset_state(Y, queries, depth);
     new Int32Array(memoryOf(kernels), S, queries).fill(0).forEach((_, i, all) => (all[i] = 64 - i));
-    kernels.attend(Z, queries, depth, W, S, Y, S + 256);
-    kernels.attend(Z, queries, depth, W + 16384, S, Y, S + 256);
+    kernels.attend(Z, queries, depth, W, S, Y, S + 256, 0);
+    kernels.attend(Z, queries, depth, W + 16384, S, Y, S + 256, 0);
+    kernels.attend(Z, queries, depth, W + 16384, S, Y, S + 256, 0.5);
     kernels.combine(Y, 1, 0, queries, depth, depth, Y + 8192);
   },
 ]);
@@ -66,7 +67,9 @@ const TRIALS: readonly [string, Trial][] = [
   ["gemv_i8_row", (kernels) => kernels.gemv_i8_row(X, W, PANELS, 0, PANELS, Y, COLUMNS, 1)],
   ["rms_norm", (kernels) => kernels.rms_norm(X, X + 4096, Y, 2, COLUMNS, 1040, 1e-5)],
   ["layer_norm", (kernels) => kernels.layer_norm(X, X + 4096, X + 8192, Y, 2, COLUMNS, 1040, 1e-5)],
-  ["gate", (kernels) => kernels.gate(X, X + 4096, Y, 2, 260, 1040)],
+  ["gate", (kernels) => kernels.gate(X, X + 4096, Y, 2, 260, 1040, 0)],
+  ["gate", (kernels) => kernels.gate(X, X + 4096, Y, 2, 260, 1040, 3)],
+  ["soft_cap", (kernels) => kernels.soft_cap(Y, 2, 260, 1040, 0.5)],
   ["activate", (kernels) => kernels.activate(X, Y, 2, 260, 1040, 3)],
   ["add", (kernels) => kernels.add(X, Y, 2, 260, 1040)],
   ["broadcast", (kernels) => kernels.broadcast(X, Y, 2, 260, 1040, 1)],

@@ -9,8 +9,8 @@ import { columnsStep } from "./column-steps.ts";
 import { barrierStep, copyWithin, pushColumns } from "./exchange.ts";
 import type { Form, Instruction, Place } from "./instruction.ts";
 import { logitsKernel, preparationOf, type LogitsKernel, type Preparation } from "./linear-steps.ts";
-import { kernelStep, meet, otherStep, type Step, type Worker } from "./pass.ts";
-import { SPLIT_KV_ROWS } from "./plan.ts";
+import { kernelStep, meet, NO_COMMAND, otherStep, type PassContext, type Step, type Worker } from "./pass.ts";
+import { KV_BLOCK, SPLIT_KV_ROWS, type MemoryPlan } from "./plan.ts";
 import { rotationsStep, rowsStep } from "./row-steps.ts";
 import { scatterStep } from "./scatter-steps.ts";
 import { schedule } from "./schedule.ts";
@@ -18,7 +18,7 @@ import { sharedStep } from "./shared-work.ts";
 
 /** The steps of an entry, one list for each form of a pass. */
 export interface CompiledEntry {
-  /** Steps for up to SPLIT_KV_ROWS rows (`many`: for more); the logits of chosen rows follow them. */
+  /** Steps for few rows, whose attention is split by blocks, and for many; the logits of chosen rows follow them. */
   few: readonly Step[];
   many: readonly Step[];
   /** How logits are made; absent in an entry that makes none. */
@@ -82,9 +82,24 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
   return compiled;
 }
 
-/** The steps of a pass of so many rows, without logits. */
-export function stepsOf({ few, many }: CompiledEntry, rows: number): readonly Step[] {
-  return rows <= SPLIT_KV_ROWS ? few : many;
+/**
+ * The steps of a pass, without logits. Few rows, rows that are all of different sequences, and those of a decode's step, each walk
+ * over their own blocks, as long as there is room for the partial states of all of them.
+ */
+export function stepsFor(
+  { few, many }: CompiledEntry,
+  { command, rows, slots, positions, sourceLength }: PassContext,
+  { partialBlocks }: MemoryPlan,
+): readonly Step[] {
+  if (rows <= SPLIT_KV_ROWS) {
+    return few;
+  }
+  let blocks = 0;
+  for (let r = 0; r < rows; r++) {
+    blocks += Math.ceil(Math.max(positions[r] + 1, sourceLength) / KV_BLOCK);
+  }
+  const areFew = command === NO_COMMAND || new Set(slots).size === rows;
+  return blocks <= partialBlocks && areFew ? few : many;
 }
 
 function bind(
@@ -96,10 +111,7 @@ function bind(
 ): Step[] {
   switch (instruction.kind) {
     case "rotations":
-      if (program.rope === undefined) {
-        throw new Error(`Program ${program.family} rotates, but has no table of frequencies.`);
-      }
-      return [rotationsStep(worker, program.rope)];
+      return program.ropes.map((rope, index) => rotationsStep(worker, rope, index));
     case "group":
       return [groupStep(worker, instruction.fraction)];
     case "scatter":
@@ -147,7 +159,7 @@ const FIRST_ROW = [0];
 function groupStep(worker: Worker, fraction: number): Step {
   const { control, index, threads } = worker;
   return otherStep((context) => {
-    if (index === 0 && context.rows > 1) {
+    if (index === 0 && context.rows > 1 && context.command !== NO_COMMAND) {
       control.progress = fraction;
     }
     if (threads === 1) {

@@ -52,8 +52,8 @@ describe("the best of what workers propose", () => {
   ])("%s", (_name, candidates, best) => {
     const shared = control(candidates.length);
     for (const [worker, [token, logit]] of candidates.entries()) {
-      shared.setCandidate(worker, token, logit);
+      shared.setCandidate(3, worker, token, logit);
     }
-    expect(shared.bestCandidate(candidates.length)).toEqual(best);
+    expect(shared.bestCandidate(3, candidates.length)).toEqual(best);
   });
 });

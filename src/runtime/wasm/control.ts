@@ -1,27 +1,35 @@
 /**
  * The shared control block of a group of workers: the barrier at which they meet, the flag that cancels a command,
- * the poison that frees everyone when one of them dies, and the tokens they produce.
+ * the poison that frees everyone when one of them dies, and the tokens they propose.
  */
 
 /** Places in the Int32Array: number of the barrier, workers that have arrived, workers that sleep. */
 const GENERATION = 0;
 const ARRIVED = 1;
 const SLEEPERS = 2;
-/** Number of the command to cancel. */
-const CANCEL = 3;
 /** Number of the command that was cancelled: decided by the last to arrive at a barrier, so that all agree. */
-const CANCELLED = 4;
+const CANCELLED = 3;
 /** Worker that failed, plus one. */
-const POISON = 5;
-/** Token chosen by the leader for the next step. */
-const TOKEN = 6;
+const POISON = 4;
+/** Number of the last command that every worker has been sent. */
+const POSTED = 5;
 /** How far the running pass is, in thousandths. */
-const PROGRESS = 7;
+const PROGRESS = 6;
 /** Bytes of weights read: a 64-bit number, two words. */
 const LOADED = 8;
-/** Start of three words a worker: the token it proposes, as f32 its logit, and how many of its tasks were taken. */
-const PER_WORKER = 10;
-const WORKER_WORDS = 3;
+/** What POSTED was at the last barrier, so that all agree. */
+const AGREED = 7;
+/** Tokens that each sequence drafts: as the leader has it, and as it was at the last barrier. */
+const DRAFTS = 10;
+const AGREED_DRAFTS = 11;
+/** Start of the numbers of commands to cancel, each at its remainder: several may be on their way. */
+const CANCELS = 12;
+const CANCEL_WORDS = 64;
+/** Start of a word a worker: how many of its tasks were taken. */
+const PER_WORKER = CANCELS + CANCEL_WORDS;
+
+/** Tokens that are chosen in one pass at most. */
+export const MOST_CHOICES = 64;
 
 /** Loads between two looks at the clock while spinning. */
 const SPIN_BATCH = 64;
@@ -48,8 +56,14 @@ export interface ControlOptions {
   spinMilliseconds: number;
 }
 
+/** The words of a choice: the token that was sampled, then of each worker a token it proposes and, as f32, its logit. */
+function choiceWords(threads: number): number {
+  return 1 + 2 * threads;
+}
+
 export function createControl(threads: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(Math.ceil((PER_WORKER + WORKER_WORDS * threads) / 2) * 8);
+  const words = PER_WORKER + threads + MOST_CHOICES * choiceWords(threads);
+  return new SharedArrayBuffer(Math.ceil(words / 2) * 8);
 }
 
 export class Control {
@@ -73,7 +87,7 @@ export class Control {
     const words = this.#words;
     const { threads, spinMilliseconds } = this.#options;
     if (threads === 1) {
-      return Atomics.load(words, CANCEL) === command;
+      return this.#isCancelled(command);
     }
     const generation = Atomics.load(words, GENERATION);
     // Poison is set before the generation moves: a worker that comes too late to be freed sees it here.
@@ -83,9 +97,11 @@ export class Control {
     if (Atomics.add(words, ARRIVED, 1) === threads - 1) {
       Atomics.store(words, ARRIVED, 0);
       for (let worker = 0; worker < threads; worker++) {
-        Atomics.store(words, PER_WORKER + WORKER_WORDS * worker + 2, 0);
+        Atomics.store(words, PER_WORKER + worker, 0);
       }
-      if (Atomics.load(words, CANCEL) === command) {
+      Atomics.store(words, AGREED, Atomics.load(words, POSTED));
+      Atomics.store(words, AGREED_DRAFTS, Atomics.load(words, DRAFTS));
+      if (this.#isCancelled(command)) {
         Atomics.store(words, CANCELLED, command);
       }
       Atomics.store(words, GENERATION, generation + 1);
@@ -129,11 +145,16 @@ export class Control {
 
   /** Read between kernel calls of a long op: true when `command` is to be cancelled at the next barrier. */
   isCancelRequested(command: number): boolean {
-    return Atomics.load(this.#words, CANCEL) === command || Atomics.load(this.#words, POISON) !== 0;
+    return this.#isCancelled(command) || Atomics.load(this.#words, POISON) !== 0;
   }
 
+  /** @param command a number above 0; what bears NO_COMMAND cannot be cancelled */
   cancel(command: number): void {
-    Atomics.store(this.#words, CANCEL, command);
+    Atomics.store(this.#words, CANCELS + (command % CANCEL_WORDS), command);
+  }
+
+  #isCancelled(command: number): boolean {
+    return command > 0 && Atomics.load(this.#words, CANCELS + (command % CANCEL_WORDS)) === command;
   }
 
   /** Frees every worker from its barrier; they throw PeerFailed there. */
@@ -145,7 +166,7 @@ export class Control {
 
   /** Takes one of the `count` tasks in a worker's memory; -1 when none is left. Every barrier makes all available. */
   takeTask(owner: number, count: number): number {
-    const word = PER_WORKER + WORKER_WORDS * owner + 2;
+    const word = PER_WORKER + owner;
     if (Atomics.load(this.#words, word) >= count) {
       return -1;
     }
@@ -153,12 +174,33 @@ export class Control {
     return task < count ? task : -1;
   }
 
-  get token(): number {
-    return Atomics.load(this.#words, TOKEN);
+  /** Number of the last command that every worker has been sent. */
+  set posted(command: number) {
+    Atomics.store(this.#words, POSTED, command);
   }
 
-  set token(token: number) {
-    Atomics.store(this.#words, TOKEN, token);
+  /** A command that every worker has been sent; all workers see the same one between two barriers. */
+  get agreed(): number {
+    return Atomics.load(this.#words, this.#options.threads === 1 ? POSTED : AGREED);
+  }
+
+  /** Tokens that each sequence drafts, by the leader. */
+  set drafts(count: number) {
+    Atomics.store(this.#words, DRAFTS, count);
+  }
+
+  /** The same for all workers between two barriers. */
+  get agreedDrafts(): number {
+    return Atomics.load(this.#words, this.#options.threads === 1 ? DRAFTS : AGREED_DRAFTS);
+  }
+
+  /** The token that a worker has sampled for a choice, -1 where it could not; others read it after a barrier. */
+  tokenOf(choice: number): number {
+    return this.#words[this.#choiceAt(choice)];
+  }
+
+  setToken(choice: number, token: number): void {
+    this.#words[this.#choiceAt(choice)] = token;
   }
 
   get isPoisoned(): boolean {
@@ -166,21 +208,23 @@ export class Control {
   }
 
   /**
-   * A worker proposes its best token, -1 where it owns no logits, and its logit; all read it after a barrier. A NaN counts
-   * as more than any number.
+   * A worker proposes its best token of a choice, -1 where it owns no logits, and its logit; all read it after a barrier. A
+   * NaN counts as more than any number.
    */
-  setCandidate(worker: number, token: number, logit: number): void {
-    this.#words[PER_WORKER + WORKER_WORDS * worker] = token;
-    this.#floats[PER_WORKER + WORKER_WORDS * worker + 1] = logit;
+  setCandidate(choice: number, worker: number, token: number, logit: number): void {
+    const word = this.#choiceAt(choice) + 1 + 2 * worker;
+    this.#words[word] = token;
+    this.#floats[word + 1] = logit;
   }
 
   /** The candidate with the largest logit, the lowest id among equals; the first whose logit is NaN when one is. */
-  bestCandidate(threads: number): Candidate {
+  bestCandidate(choice: number, threads: number): Candidate {
     let best = -1;
     let largest = -Infinity;
+    const first = this.#choiceAt(choice) + 1;
     for (let worker = 0; worker < threads; worker++) {
-      const token = this.#words[PER_WORKER + WORKER_WORDS * worker];
-      const logit = this.#floats[PER_WORKER + WORKER_WORDS * worker + 1];
+      const token = this.#words[first + 2 * worker];
+      const logit = this.#floats[first + 2 * worker + 1];
       if (token >= 0 && Number.isNaN(logit)) {
         return { token, logit };
       }
@@ -190,6 +234,11 @@ export class Control {
       }
     }
     return { token: best, logit: largest };
+  }
+
+  #choiceAt(choice: number): number {
+    const { threads } = this.#options;
+    return PER_WORKER + threads + choice * choiceWords(threads);
   }
 
   /** How far the running pass is, 0 to 1. */

@@ -11,14 +11,15 @@ import type {
   StateSnapshot,
 } from "../backend.ts";
 import { withAbort } from "../../base/async/abort.ts";
-import { throwIfAborted, type ModelComposeError } from "../../base/errors.ts";
+import { AbortError, throwIfAborted, type ModelComposeError } from "../../base/errors.ts";
 import { compareChecksums } from "../checkpoint/read-checksums.ts";
 import { checkDecode, checkPass, type PassLimits } from "../check-pass.ts";
 import type { DeviceInfo } from "../device-types.ts";
 import { FORWARD, opAccess, type Program } from "../program.ts";
+import type { KvCapacity } from "../kv-ledger.ts";
 import { SlotSequences } from "../slot-sequences.ts";
 import { kernelModule } from "./kernel-builds.ts";
-import { planBytes, storedBytes, type MemoryPlan } from "./plan.ts";
+import { KV_BLOCK, planBytes, storedBytes, type MemoryPlan } from "./plan.ts";
 import type { CacheSource } from "../platform/quantized-cache.ts";
 import { loadThroughCache } from "./load-cached.ts";
 import type { Command, LoadCommand, MeasureCommand, Reply } from "./protocol.ts";
@@ -32,6 +33,8 @@ export interface WasmPlan {
   readonly memory: MemoryUse;
   readonly kernelBuild: KernelBuild;
   readonly integerDot: number | undefined;
+  /** Tokens that each sequence drafts; undefined: as many as gain. */
+  readonly drafts: number | undefined;
   /** What the quantised weights are made from, where they are kept. */
   readonly cacheSource: CacheSource | undefined;
 }
@@ -41,6 +44,8 @@ const PROGRESS_INTERVAL_MILLISECONDS = 200;
 export class WasmExecutable implements Executable {
   readonly device: DeviceInfo;
   readonly maxRows: number;
+  readonly slots: number;
+  readonly kv: KvCapacity;
   readonly #plan: WasmPlan;
   readonly #program: Program;
   /** Limits of passes: their context is what may be used; the plan may have room for more. */
@@ -51,17 +56,21 @@ export class WasmExecutable implements Executable {
   #lastSnapshot = 0;
 
   constructor(program: Program, parts: WasmPlan) {
-    const { plan, device, kernelBuild, integerDot } = parts;
+    const { plan, device, kernelBuild, integerDot, drafts } = parts;
     this.device = device;
     this.maxRows = plan.maxRows;
     this.#plan = parts;
     this.#program = program;
     this.#limits = { program, ...plan };
-    this.#workers = new WorkerGroup(program, plan, { module: kernelModule(kernelBuild), integerDot });
-    this.#sequences = new SlotSequences(plan.slots, {
+    this.#workers = new WorkerGroup(program, plan, { module: kernelModule(kernelBuild), integerDot, drafts });
+    this.slots = plan.slots;
+    this.kv = { unit: KV_BLOCK * plan.threads, units: plan.poolBlocks };
+    this.#sequences = new SlotSequences(plan.slots, this.kv, {
       inTurn: (task) => this.#workers.inTurn(task),
       copy: async (from, to, length) =>
         void (await this.#workers.execute({ kind: "fork", from, to, length })),
+      truncate: async (slot, length) =>
+        void (await this.#workers.execute({ kind: "truncate", slot, length })),
       save: (slot, length) => this.#save(slot, length),
       restore: async (snapshot, slot) =>
         void (await this.#workers.execute({ kind: "restore", snapshot, slot })),
@@ -133,11 +142,12 @@ export class WasmExecutable implements Executable {
     const trace = pass.trace === true ? this.#traceBuffers(entry, tokens.length) : undefined;
     const rows = { tokens, slots, positions, sourceLength };
     const command: Command = { kind: "run", entry, ...rows, logitRows, logits, trace };
-    await reporting(this.#passReport(pass.onProgress), signal, (either) =>
+    const [reply] = await reporting(this.#passReport(pass.onProgress), signal, (either) =>
       this.#workers.inTurn(async () => {
         const commit = this.#sequences.begin(pass);
-        await this.#workers.execute(command, { signal: either });
+        const replies = await this.#workers.execute(command, { signal: either });
         commit();
+        return replies;
       }, either),
     );
     return {
@@ -145,6 +155,7 @@ export class WasmExecutable implements Executable {
       activations: new Map(
         [...(trace ?? [])].map(([name, buffer]) => [name, new Float32Array(new Float32Array(buffer))]),
       ),
+      seconds: reply.seconds ?? 0,
     };
   }
 
@@ -159,10 +170,9 @@ export class WasmExecutable implements Executable {
     const channel = TokenChannel.create(count);
     const produced = channel.buffer;
     const command: Command = { kind: "decode", ...rest, tokens, slot, position, count, produced, profile };
-    const { control } = this.#workers;
-    let number = 0;
     let seen = 0;
     let isWanted = true;
+    let hasEnded = false;
     let failure: { error: unknown } | undefined;
     /** Hands over what is there. Once a token was the last one wanted, the rest is dropped. */
     const take = (): void => {
@@ -174,43 +184,60 @@ export class WasmExecutable implements Executable {
         failure = { error };
         isWanted = false;
       }
-      if (!isWanted) {
-        control.cancel(number);
-      }
     };
-    let hasEnded = false;
-    const deliver = async (): Promise<void> => {
+    const deliver = async (leave: () => void): Promise<void> => {
       while (!hasEnded && isWanted) {
         await channel.after(seen);
         take();
       }
+      if (!isWanted) {
+        leave();
+      }
     };
     let delivery: Promise<void> | undefined;
-    const onStart = (command: number): void => {
-      number = command;
-      delivery = deliver();
-    };
     try {
       const report = this.#passReport(onProgress && ((done): void => void (seen === 0 && onProgress(done))));
-      const replies = await reporting(report, signal, (either) =>
-        this.#workers.inTurn(async () => {
-          const commit = this.#sequences.beginDecode(request);
-          const answers = await this.#workers.execute(command, {
-            signal: either,
-            onStart,
-            isCancelFine: () => !isWanted,
-          });
+      const replies = await reporting(report, signal, async (either) => {
+        // Only its beginning has a turn: steps and other calls go on side by side.
+        const { number, replies, commit } = await this.#workers.inTurn(
+          () =>
+            Promise.resolve({
+              commit: this.#sequences.beginDecode(request),
+              ...this.#workers.start(command),
+            }),
+          either,
+        );
+        const leave = (): void => {
+          this.#workers.leave(number);
+        };
+        delivery = deliver(leave);
+        const ended = replies.catch((error: unknown) => {
+          if (error instanceof AbortError && !isWanted) {
+            return [];
+          }
+          throw error;
+        });
+        // The call ends at once; the workers let the sequence go after the step in which they are.
+        either?.addEventListener("abort", leave, { once: true });
+        if (either?.aborted) {
+          leave();
+        }
+        try {
+          const answers = await withAbort(ended, either);
           take();
           commit(seen);
           return answers;
-        }, either),
-      );
+        } finally {
+          either?.removeEventListener("abort", leave);
+        }
+      });
       if (failure !== undefined) {
         throw failure.error;
       }
       return {
         wallSeconds: replies[0]?.wallSeconds ?? 0,
         kernelSeconds: Math.max(0, ...replies.map((reply) => reply.kernelSeconds ?? 0)),
+        passes: replies[0]?.passes,
       };
     } finally {
       hasEnded = true;

@@ -14,8 +14,8 @@ interface Target {
   ldy: number;
 }
 
-/** The weights of an op. */
-type Weighted = Pick<LinearOp, "weight" | "bias">;
+/** The weights of an op, and what bounds its results. */
+type Weighted = Pick<LogitsOp, "weight" | "bias" | "softCap">;
 
 /** What a product makes of its input before it multiplies; two products of one input and preparation share it. */
 export type Preparation = "f32" | "f16" | "int8";
@@ -54,7 +54,7 @@ export function rowPreparation(
  */
 export function rowProduct(
   worker: Worker,
-  { weight, bias }: Weighted,
+  { weight, bias, softCap }: Weighted,
   x: number,
   y: number,
   accumulate: boolean,
@@ -116,6 +116,9 @@ export function rowProduct(
         break;
       }
     }
+    if (softCap !== undefined) {
+      kernels.soft_cap(y + from + first * PANEL * 4, 1, count * PANEL, 0, softCap);
+    }
   };
 }
 
@@ -175,6 +178,7 @@ class LinearKernel {
     const { code } = FORMATS[format];
     const dot = isQuantized(format) ? this.#worker.integerDot : undefined;
     const bias = this.#bias;
+    const { softCap } = this.#op;
     if (!isPacked) {
       if (dot === undefined) {
         kernels.pack_rows(x, ldx, rows, columns, packed);
@@ -209,6 +213,9 @@ class LinearKernel {
           code,
           dot,
         );
+      }
+      if (softCap !== undefined) {
+        kernels.soft_cap(y + first * PANEL * 4, rows, count * PANEL, ldy, softCap);
       }
       // After a cancel the rest is skipped: everyone leaves at the next barrier, where the same flag is read.
       if (control.isCancelRequested(context.command)) {

@@ -46,13 +46,13 @@ function readWeights(worker: Worker, what: Exclude<MeasureCommand["what"], "fma"
   return { amount, seconds: (performance.now() - start) / 1000 };
 }
 
-/** Fills this worker's blocks of every layer's first slot with numbers of -2 to 2, the same ones in every block. */
+/** Fills as many of this worker's blocks of every layer as the first sequence takes with numbers of -2 to 2, the same ones in every block. */
 function fillCache({ plan, banks, index, threads }: Worker): Reply {
   const start = performance.now();
   const { depth, blockBytes, kvHalf } = plan;
   const kvHeads = blockBytes / (2 * KV_BLOCK * depth * (kvHalf ? 2 : 4));
   const columns = kvHeads * depth;
-  const blocks = Math.max(0, Math.ceil((plan.blocks - index) / threads));
+  const blocks = Math.min(plan.poolBlocks, Math.max(0, Math.ceil((plan.blocks - index) / threads)));
   let amount = 0;
   let state = 1;
   for (const { bank, offset } of blocks > 0 ? plan.kv : []) {

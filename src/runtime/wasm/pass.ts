@@ -2,6 +2,7 @@
 import type { Kernels } from "../../kernels/wasm-module.ts";
 import type { Bank } from "./memory.ts";
 import type { Control } from "./control.ts";
+import type { KvBlocks } from "./kv-blocks.ts";
 import type { MemoryPlan } from "./plan.ts";
 
 /** One worker, its banks and its peers'. */
@@ -19,6 +20,10 @@ export interface Worker {
    * activations stay f32.
    */
   integerDot: number | undefined;
+  /** Tokens that each sequence drafts; undefined: as many as gain. */
+  drafts: number | undefined;
+  /** Where its blocks of the KV cache lie. */
+  blocks: KvBlocks;
   control: Control;
   clock: KernelClock;
 }
@@ -29,8 +34,12 @@ export interface KernelClock {
   seconds: number;
 }
 
+/** Stands for the command of a step that no command can cancel. */
+export const NO_COMMAND = -1;
+
 /** The pass that is running. */
 export interface PassContext {
+  /** The command that it may be cancelled with, or NO_COMMAND. */
   command: number;
   rows: number;
   tokens: Int32Array;

@@ -26,7 +26,7 @@ describe("planMemory", () => {
 
   /** Every range of bytes that a plan gives away, by bank. */
   function rangesOf(made: MemoryPlan): { what: string; start: number; end: number }[][] {
-    const { banks, matrices, vectors, kv, maxRows, strides, slots, slotBytes, threads } = made;
+    const { banks, matrices, vectors, kv, maxRows, strides, blockBytes, threads } = made;
     const ranges = banks.map(({ buffers }) => [
       { what: "constants of the kernels", start: 0, end: 65536 },
       ...Object.entries(buffers).map(([name, start]) => ({
@@ -37,8 +37,9 @@ describe("planMemory", () => {
     ]);
     // Scratch regions tell where they begin; all but one end where the next begins.
     banks.forEach(({ scratch }, bank) => {
-      const { packedBytes, ...addresses } = scratch;
-      for (const [name, start] of Object.entries(addresses)) {
+      const { packedBytes, ropes, ...addresses } = scratch;
+      const tables = Object.fromEntries(ropes.map((start, i) => [`rope ${i}`, start]));
+      for (const [name, start] of Object.entries({ ...addresses, ...tables })) {
         ranges[bank].push({
           what: name,
           start,
@@ -54,8 +55,12 @@ describe("planMemory", () => {
     for (const [name, { length, bank, offset }] of Object.entries(vectors)) {
       ranges[bank].push({ what: name, start: offset, end: offset + length * 4 });
     }
-    kv.forEach(({ bank, offset }, layer) =>
-      ranges[bank].push({ what: `cache of layer ${layer}`, start: offset, end: offset + slots * slotBytes }),
+    kv.forEach(({ bank, offset, blocks }, layer) =>
+      ranges[bank].push({
+        what: `cache of layer ${layer}`,
+        start: offset,
+        end: offset + blocks * blockBytes,
+      }),
     );
     return ranges;
   }
@@ -91,7 +96,7 @@ describe("planMemory", () => {
       for (const contextLength of [1, 63, 64, 65, 449, 1000]) {
         const made = plan({ threads, contextLength });
         expect(made.blocks * 64).toBeGreaterThanOrEqual(contextLength);
-        expect((made.slotBytes / made.blockBytes) * threads).toBeGreaterThanOrEqual(made.blocks);
+        expect(made.poolBlocks * threads).toBeGreaterThanOrEqual(made.blocks);
       }
     }
   });

@@ -25,7 +25,10 @@ import { matrixSlice, vectorSlice, type VectorSlice, type WeightSlice } from "..
 
 /** Positions of a KV block; blocks are dealt to the workers in turn. */
 export const KV_BLOCK = 64;
-/** Up to this many rows, attention splits the KV blocks over the workers; above, it splits the rows. */
+/**
+ * Up to this many rows of any lengths, attention splits the KV blocks over the workers; of more rows where their blocks are no
+ * more than those; else it splits the rows.
+ */
 export const SPLIT_KV_ROWS = 4;
 /** Rows of one attention tile when rows are split. */
 export const ATTENTION_ROWS = 8;
@@ -59,10 +62,12 @@ export interface VectorPlacement {
 /** Where the KV cache of a layer lies in every worker. */
 export interface KvPlacement {
   bank: number;
-  /** Address of the cache; the blocks of slot s begin at offset + s * slotBytes. */
+  /** Address of the worker's blocks, one after another (kv-blocks.ts tells which is whose). */
   offset: number;
-  /** Number of slots; one where the layer holds an encoder's input. */
-  slots: number;
+  /** Blocks that each worker has. */
+  blocks: number;
+  /** Whether the layer holds an encoder's input, one for all slots. */
+  isSource: boolean;
 }
 
 /** Addresses of scratch in one bank. */
@@ -74,8 +79,8 @@ export interface Scratch {
   panel: number;
   /** A row's activations, scaled for f16 weights or quantised for int8 and int4. */
   scaled: number;
-  /** cos and sin of every row. */
-  rope: number;
+  /** cos and sin of every row, by table. */
+  ropes: number[];
   queries: number;
   visible: number;
   scores: number;
@@ -104,13 +109,16 @@ export interface MemoryPlan {
   contextLength: number;
   /** KV blocks of a slot, over all workers. */
   blocks: number;
+  /** KV blocks of which partial softmax states fit into scratch. */
+  partialBlocks: number;
   /** headDim rounded up to whole panels of 16. */
   depth: number;
   /** Whether the KV cache holds f16; else f32. */
   kvHalf: boolean;
   /** Bytes of one KV block, all KV heads. */
   blockBytes: number;
-  slotBytes: number;
+  /** Blocks that each worker has for the sequences of all slots. */
+  poolBlocks: number;
   banks: BankPlan[];
   matrices: Record<Name, MatrixPlacement>;
   vectors: Record<Name, VectorPlacement>;
@@ -145,6 +153,8 @@ export interface PlanOptions {
   maxRows: number;
   slots: number;
   contextLength: number;
+  /** Positions that all slots hold together. Default: each slot a whole context. */
+  positions?: number;
   /** What weights become while they are loaded. Default "none". */
   quantization?: Quantization;
   /** The format of matrices that are not quantised. Default: each as the checkpoint has it. */
@@ -167,6 +177,7 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
     maxRows,
     slots,
     contextLength,
+    positions = Infinity,
     bankLimit = BANK_LIMIT,
     quantization = "none",
     format,
@@ -178,7 +189,10 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
   const blocks = Math.ceil(contextLength / KV_BLOCK);
   const kvHalf = kvPrecision === "float16";
   const blockBytes = kvHeads * 2 * KV_BLOCK * depth * (kvHalf ? 2 : 4);
-  const slotBytes = Math.ceil(blocks / threads) * blockBytes;
+  const poolBlocks = Math.min(
+    slots * Math.ceil(blocks / threads),
+    Math.floor(positions / (KV_BLOCK * threads)),
+  );
   const strides = Object.fromEntries(
     [...program.buffers].map(([name, columns]) => [name, roundUp(columns, PANEL) * 4]),
   );
@@ -188,10 +202,11 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
     slots,
     contextLength,
     blocks,
+    partialBlocks: blocks * SPLIT_KV_ROWS,
     depth,
     kvHalf,
     blockBytes,
-    slotBytes,
+    poolBlocks,
     strides,
     banks: [],
     matrices: {},
@@ -275,7 +290,7 @@ function unitsOf(program: Program): Unit[] {
 interface Needs {
   matrices: { name: Name; source: WeightSlice; format: FormatName; bytes: number }[];
   vectors: { name: Name; source: VectorSlice }[];
-  layers: { layer: number; slots: number }[];
+  layers: { layer: number; blocks: number; isSource: boolean }[];
   bytes: number;
 }
 
@@ -287,15 +302,15 @@ function needsOf(
   held: HeldFormats,
 ): Needs {
   const ops = unit.members.flatMap(({ group }) => group.ops);
-  const layers = [...new Set(ops.flatMap(cachedLayers))].map((layer) => ({
-    layer,
-    slots: isSourceLayer(program, layer) ? 1 : plan.slots,
-  }));
+  const layers = [...new Set(ops.flatMap(cachedLayers))].map((layer) => {
+    const isSource = isSourceLayer(program, layer);
+    return { layer, isSource, blocks: isSource ? Math.ceil(plan.blocks / plan.threads) : plan.poolBlocks };
+  });
   const needs: Needs = {
     matrices: [],
     vectors: [],
     layers,
-    bytes: layers.reduce((sum, { slots }) => sum + slots * plan.slotBytes, 0),
+    bytes: layers.reduce((sum, { blocks }) => sum + blocks * plan.blockBytes, 0),
   };
   for (const name of new Set(ops.flatMap(opMatrices))) {
     const source = matrixSlice(program, checkpoint, name);
@@ -324,16 +339,16 @@ function place(needs: Needs, plan: MemoryPlan, bank: number, from: number): numb
     plan.vectors[name] = { source, length: source.rows, bank, offset };
     offset += roundUp(source.rows, PANEL) * 4;
   }
-  for (const { layer, slots } of needs.layers) {
-    plan.kv[layer] = { bank, offset, slots };
-    offset += slots * plan.slotBytes;
+  for (const { layer, blocks, isSource } of needs.layers) {
+    plan.kv[layer] = { bank, offset, blocks, isSource };
+    offset += blocks * plan.blockBytes;
   }
   return offset;
 }
 
 /** Buffers and scratch of one bank; `end` is the first address after them. */
 function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: number } {
-  const { maxRows, depth, blocks, kvHalf } = plan;
+  const { maxRows, depth, partialBlocks, kvHalf } = plan;
   const { kvHeads, headDim } = uniformHeads(program);
   let end = PAGE; // the kernels' constants lie in the first page
   const take = (bytes: number): number => {
@@ -356,14 +371,14 @@ function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: 
     packedBytes,
     panel: take(plan.threads * PANEL_SCRATCH_BYTES),
     scaled: take(roundUp(columns, UNIT_COLUMNS) * 4),
-    rope: take(maxRows * headDim * 4),
+    ropes: program.ropes.map(() => take(maxRows * headDim * 4)),
     queries: take(queries * depth * 4),
     visible: take(maxRows * heads * 4),
     scores: take(tile * (KV_BLOCK * 4 + record)),
     state: take(queries * record),
     block: take(2 * KV_BLOCK * depth * 4),
     half: take(kvHalf ? 2 * KV_BLOCK * depth * 2 : 0),
-    partials: take(blocks * SPLIT_KV_ROWS * heads * record),
+    partials: take(partialBlocks * heads * record),
     logitInput: take(LOGIT_ROWS * roundUp(columns, UNIT_COLUMNS) * 4),
     logits: take(LOGIT_ROWS * roundUp(program.vocabSize, PANEL) * 4),
   };
@@ -396,10 +411,15 @@ export function planBytes(
   const weightBytes =
     Object.values(plan.matrices).reduce((sum, matrix) => sum + placedBytes(matrix), 0) +
     Object.values(plan.vectors).reduce((sum, vector) => sum + vector.length * 4, 0) * plan.threads;
-  const slots = plan.kv.reduce((sum, layer) => sum + layer.slots, 0);
-  const kvCacheBytes = slots * Math.ceil(contextLength / KV_BLOCK) * plan.blockBytes;
-  const all = plan.banks.reduce((sum, bank) => sum + bank.bytes, 0) * plan.threads;
-  const reservedKv = slots * plan.slotBytes * plan.threads;
+  const { threads, blockBytes } = plan;
+  const reservedKv = plan.kv.reduce((sum, { blocks }) => sum + blocks, 0) * blockBytes * threads;
+  const contextBlocks = Math.ceil(contextLength / KV_BLOCK);
+  const kvCacheBytes = plan.kv.reduce(
+    (sum, { blocks, isSource }) =>
+      sum + Math.min(blocks * threads, contextBlocks * (isSource ? 1 : plan.slots)) * blockBytes,
+    0,
+  );
+  const all = plan.banks.reduce((sum, bank) => sum + bank.bytes, 0) * threads;
   return { weightBytes, kvCacheBytes, workBytes: Math.max(0, all - weightBytes - reservedKv) };
 }
 

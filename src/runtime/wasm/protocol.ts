@@ -1,4 +1,4 @@
-/** Messages between the main thread and the workers. All workers get the same commands, in the same order. */
+/** Messages between the main thread and the workers. All workers get the same commands, in the same order, and count them. */
 import type { PartialChecksums } from "../checkpoint/read-checksums.ts";
 import type { DecodeRequest } from "../backend.ts";
 import type { SerializedError } from "../posted-error.ts";
@@ -11,11 +11,15 @@ export interface WorkerData {
   plan: MemoryPlan;
   program: Program;
   control: SharedArrayBuffer;
+  /** The table of KvBlocks. */
+  blockTable: SharedArrayBuffer;
   spinMilliseconds: number;
   /** The compiled kernels. */
   module: WebAssembly.Module;
   /** How quantised weights are multiplied (`Worker`). */
   integerDot: number | undefined;
+  /** How many tokens are drafted (`Worker`). */
+  drafts: number | undefined;
   /** Name of the broadcast channel on which the workers hand each other memories. */
   channel: string;
 }
@@ -34,7 +38,10 @@ export interface RunCommand {
   trace?: Map<string, SharedArrayBuffer>;
 }
 
-/** A DecodeRequest without its callbacks, which stay on the main thread. */
+/**
+ * A DecodeRequest without its callbacks, which stay on the main thread. It is answered when the sequence has ended; until then
+ * the workers take other commands between steps.
+ */
 export interface DecodeCommand extends Omit<DecodeRequest, "onToken" | "onProgress"> {
   kind: "decode";
   /** A TokenChannel for `count` tokens. */
@@ -42,11 +49,24 @@ export interface DecodeCommand extends Omit<DecodeRequest, "onToken" | "onProgre
   profile: boolean;
 }
 
-/** Copies the first `length` positions of a slot to another. */
+/** Ends the decode of that number before its time; it is answered as cancelled. */
+export interface LeaveCommand {
+  kind: "leave";
+  decode: number;
+}
+
+/** Makes a slot the first `length` positions of another. */
 export interface ForkCommand {
   kind: "fork";
   from: number;
   to: number;
+  length: number;
+}
+
+/** Gives back the blocks of a slot that have no position before `length`. */
+export interface TruncateCommand {
+  kind: "truncate";
+  slot: number;
   length: number;
 }
 
@@ -78,7 +98,9 @@ export type Command =
   | LoadCommand
   | RunCommand
   | DecodeCommand
+  | LeaveCommand
   | ForkCommand
+  | TruncateCommand
   | SnapshotCommand
   | MeasureCommand;
 
@@ -89,14 +111,17 @@ export interface Reply {
   /** Seconds of a decode and, of these, in kernels. */
   wallSeconds?: number;
   kernelSeconds?: number;
+  /** Passes of a decode after its first token. */
+  passes?: number;
   /** Sums of the matrices that were read from the cache, or written into it. */
   sums?: PartialSums;
   /** Why the cache could not be read (then nothing was loaded) or written. */
   cacheFailure?: string;
   /** What was read of tensors that have checksums. */
   checksums?: PartialChecksums;
-  /** Bytes or operations of a measurement; it took `seconds`. */
+  /** Bytes or operations of a measurement. */
   amount?: number;
+  /** Seconds that a pass or a measurement took. */
   seconds?: number;
 }
 

@@ -37,10 +37,7 @@ function normStep({ plan, banks }: Worker, op: NormOp, bank: number): Step {
       kernels.rms_norm(x, weight, y, rows, columns, stride, op.epsilon);
     });
   }
-  if (op.bias === undefined) {
-    throw new Error(`The layer norm by ${op.weight} has no bias.`);
-  }
-  const bias = plan.vectors[op.bias].offset;
+  const bias = op.bias === undefined ? 0 : plan.vectors[op.bias].offset;
   return kernelStep(({ rows }) => {
     kernels.layer_norm(x, weight, bias, y, rows, columns, stride, op.epsilon);
   });
@@ -51,21 +48,25 @@ function ropeStep({ plan, banks }: Worker, program: Program, op: RopeOp, bank: n
   const { buffers, scratch } = plan.banks[bank];
   const x = buffers[op.buffer];
   const stride = plan.strides[op.buffer];
-  const rotary = 2 * (program.rope?.inverseFrequencies.length ?? 0);
+  const { table = 0 } = op;
+  const rotary = 2 * program.ropes[table].inverseFrequencies.length;
   return kernelStep(({ rows }) => {
-    kernels.rope(x, stride, scratch.rope, rows, op.heads, op.headDim, rotary);
+    kernels.rope(x, stride, scratch.ropes[table], rows, op.heads, op.headDim, rotary);
   });
 }
 
 /**
- * Computes cos and sin of every row's position, [rows][cos[n], sin[n]] f32 in each bank: once a pass for all layers.
+ * Computes cos and sin of every row's position, [rows][cos[n], sin[n]] f32 in each bank, of one table: once a pass for all
+ * layers.
+ *
+ * @param index the table's among the Program's
  */
-export function rotationsStep(worker: Worker, rope: RopeTable): Step {
+export function rotationsStep(worker: Worker, rope: RopeTable, index: number): Step {
   const half = rope.inverseFrequencies.length;
   const { inverseFrequencies, scaling } = rope;
   const tables = worker.banks.map(({ f32 }, bank) => ({
     f32,
-    from: worker.plan.banks[bank].scratch.rope / 4,
+    from: worker.plan.banks[bank].scratch.ropes[index] / 4,
   }));
   return otherStep(({ rows, positions }) => {
     const [first, ...rest] = tables;

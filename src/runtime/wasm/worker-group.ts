@@ -1,5 +1,5 @@
 /**
- * The workers of one executable, as the main thread sees them: it starts them, gives them commands one at a time and
+ * The workers of one executable, as the main thread sees them: it starts them, gives all of them the same commands and
  * collects their answers. It never blocks: between command and answers it only waits for events.
  */
 import { randomUUID } from "node:crypto";
@@ -10,29 +10,29 @@ import { startWorker, workerUrl, type Worker } from "../platform/workers.ts";
 import { deserializeError } from "../posted-error.ts";
 import type { Program } from "../program.ts";
 import { Control, createControl } from "./control.ts";
+import { tableBytes } from "./kv-blocks.ts";
 import type { MemoryPlan } from "./plan.ts";
 import { type Command, type Reply, type Request, type Response, type WorkerData } from "./protocol.ts";
 
 /** How long workers spin at a barrier: a balanced peer arrives within 20 to 50 µs. */
 const SPIN_MILLISECONDS = 0.05;
 
-/** A command that all workers are working on. */
+/** A command that workers are working on. */
 interface Running {
-  command: number;
   answers: Map<number, Response>;
   settle: (outcome: Response[] | ModelComposeError) => void;
 }
 
-export interface ExecuteOptions {
-  signal?: AbortSignal;
-  /** Called with the command's number, by which `control` cancels it. */
-  onStart?: (number: number) => void;
-  /** Whether a command that was cancelled has done what was wanted of it. */
-  isCancelFine?: () => boolean;
+/** A command that was given to all workers. */
+export interface Started {
+  /** The command's number, by which `control` cancels it. */
+  number: number;
+  /** The workers' replies, in order of index. */
+  replies: Promise<Reply[]>;
 }
 
 /** What workers compute with. */
-export type WorkerKernels = Pick<WorkerData, "module" | "integerDot">;
+export type WorkerKernels = Pick<WorkerData, "module" | "integerDot" | "drafts">;
 
 export class WorkerGroup {
   readonly control: Control;
@@ -40,15 +40,16 @@ export class WorkerGroup {
   /** Lets one call run at a time, in the order in which they were made. */
   readonly #turn = new Slots(1);
   #lastCommand = 0;
-  #running: Running | undefined;
+  readonly #running = new Map<number, Running>();
   #failure: ModelComposeError | undefined;
   readonly #lost = Promise.withResolvers<ModelComposeError>();
   #disposed: Promise<void> | undefined;
 
-  constructor(program: Program, plan: MemoryPlan, { module, integerDot }: WorkerKernels) {
+  constructor(program: Program, plan: MemoryPlan, { module, integerDot, drafts }: WorkerKernels) {
     const control = createControl(plan.threads);
     const spinMilliseconds = plan.threads > availableCores() ? 0 : SPIN_MILLISECONDS;
     this.control = new Control(control, { threads: plan.threads, spinMilliseconds });
+    const blockTable = new SharedArrayBuffer(tableBytes(plan));
     const channel = `model-compose-${randomUUID()}`;
     const url = workerUrl(import.meta.url, { source: "./worker.ts", bundled: "wasm-worker.js" });
     this.#workers = Array.from({ length: plan.threads }, (_, index) => {
@@ -57,9 +58,11 @@ export class WorkerGroup {
         plan,
         program,
         control,
+        blockTable,
         spinMilliseconds,
         module,
         integerDot,
+        drafts,
         channel,
       };
       const worker = startWorker(url, { name: `model-compose wasm ${index}`, data });
@@ -96,40 +99,51 @@ export class WorkerGroup {
     }, signal);
   }
 
-  /** Gives one command to all workers and resolves with their replies, in order of index. Within `inTurn` only. */
-  async execute(command: Command, options: ExecuteOptions = {}): Promise<Reply[]> {
-    const { signal, onStart, isCancelFine = () => false } = options;
-    const number = ++this.#lastCommand;
+  /**
+   * Gives one command to all workers and resolves with their replies, in order of index. Within `inTurn` only.
+   *
+   * @throws AbortError when `signal` has cancelled it; what the workers threw
+   */
+  async execute(command: Command, { signal }: { signal?: AbortSignal } = {}): Promise<Reply[]> {
+    const { number, replies } = this.start(command);
     const cancel = (): void => {
       this.control.cancel(number);
     };
     signal?.addEventListener("abort", cancel, { once: true });
     try {
-      const outcome = await new Promise<Response[] | ModelComposeError>((resolve) => {
-        this.control.progress = 0;
-        this.#running = { command: number, answers: new Map(), settle: resolve };
-        const request: Request = { ...command, command: number };
-        for (const worker of this.#workers) {
-          worker.postMessage(request);
-        }
-        onStart?.(number);
-      });
-      if (outcome instanceof ModelComposeError) {
-        throw outcome;
-      }
-      const refusal = outcome.find((answer) => answer.kind === "error"); // the leader's, when several refuse
-      if (refusal !== undefined) {
-        throw deserializeError(refusal.error);
-      }
-      if (outcome.some((answer) => answer.kind === "cancelled")) {
-        if (signal?.aborted || !isCancelFine()) {
-          throw new AbortError(signal?.reason);
-        }
-      }
-      return outcome.map((answer) => (answer.kind === "done" ? answer.reply : {}));
+      return await replies;
+    } catch (error) {
+      throw error instanceof AbortError ? new AbortError(signal?.reason) : error;
     } finally {
       signal?.removeEventListener("abort", cancel);
-      this.#running = undefined;
+    }
+  }
+
+  /** Gives one command to all workers, which take it when they have taken all before. Within `inTurn` only. */
+  start(command: Command): Started {
+    const number = ++this.#lastCommand;
+    const { promise, resolve } = Promise.withResolvers<Response[] | ModelComposeError>();
+    if (command.kind !== "leave") {
+      this.control.progress = 0;
+    }
+    this.#running.set(number, { answers: new Map(), settle: resolve });
+    const request: Request = { ...command, command: number };
+    for (const worker of this.#workers) {
+      worker.postMessage(request);
+    }
+    this.control.posted = number;
+    const replies = promise.then((outcome) => {
+      this.#running.delete(number);
+      return repliesOf(outcome);
+    });
+    return { number, replies };
+  }
+
+  /** Ends a decode before its time, if it has not ended: at once while it reads its first rows, else after the running step. */
+  leave(decode: number): void {
+    if (this.#running.has(decode) && this.#failure === undefined) {
+      this.control.cancel(decode);
+      this.start({ kind: "leave", decode }).replies.catch(() => undefined);
     }
   }
 
@@ -139,12 +153,8 @@ export class WorkerGroup {
         remedy: "Load it again with loadModel().",
       });
       this.#failure ??= error;
-      const running = this.#running;
-      if (running !== undefined) {
-        this.control.cancel(running.command);
-      }
       this.control.poison(0);
-      running?.settle(error);
+      this.#settleAll(error);
       await Promise.all(this.#workers.map((worker) => worker.terminate()));
     })();
     return this.#disposed;
@@ -155,8 +165,8 @@ export class WorkerGroup {
       this.#fail(deserializeError(response.error));
       return;
     }
-    const running = this.#running;
-    if (running?.command !== response.command) {
+    const running = this.#running.get(response.command);
+    if (running === undefined) {
       return;
     }
     running.answers.set(response.index, response);
@@ -187,9 +197,30 @@ export class WorkerGroup {
   #fail(error: ModelComposeError): void {
     this.#failure ??= error;
     this.#lost.resolve(error);
-    this.#running?.settle(error);
+    this.#settleAll(error);
     for (const worker of this.#workers) {
       void worker.terminate();
     }
   }
+
+  #settleAll(error: ModelComposeError): void {
+    for (const { settle } of this.#running.values()) {
+      settle(error);
+    }
+  }
+}
+
+/** @throws AbortError when a worker was cancelled, what the workers threw */
+function repliesOf(outcome: Response[] | ModelComposeError): Reply[] {
+  if (outcome instanceof ModelComposeError) {
+    throw outcome;
+  }
+  const refusal = outcome.find((answer) => answer.kind === "error"); // the leader's, when several refuse
+  if (refusal !== undefined) {
+    throw deserializeError(refusal.error);
+  }
+  if (outcome.some((answer) => answer.kind === "cancelled")) {
+    throw new AbortError();
+  }
+  return outcome.map((answer) => (answer.kind === "done" ? answer.reply : {}));
 }

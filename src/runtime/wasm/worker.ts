@@ -1,17 +1,17 @@
 /** Entry of a compute worker: owns its rows of every matrix and its share of the KV cache, runs whole passes. */
 import { instantiateKernels, type Kernels } from "../../kernels/wasm-module.ts";
-import { BroadcastChannel, workerScope } from "../platform/workers.ts";
-import { compileEntry, stepsOf, type CompiledEntry, type ForwardEntry } from "./compile.ts";
+import { BroadcastChannel, nextMessage, workerScope } from "../platform/workers.ts";
+import { Batch } from "./batch.ts";
+import { compileEntry, stepsFor, type CompiledEntry, type ForwardEntry } from "./compile.ts";
 import { Control, PeerFailed } from "./control.ts";
-import { decode, RequestRefused } from "./decode.ts";
+import { KvBlocks } from "./kv-blocks.ts";
 import type { LogitsKernel } from "./linear-steps.ts";
 import { loadWeights } from "./loader.ts";
 import { measure } from "./measure.ts";
 import { createBankMemory, openBank } from "./memory.ts";
 import { Cancelled, meet, runSteps, type PassContext, type TraceSink, type Worker } from "./pass.ts";
-import { columnRange, KV_BLOCK, LOGIT_ROWS } from "./plan.ts";
+import { columnRange, LOGIT_ROWS } from "./plan.ts";
 import {
-  type ForkCommand,
   type LoadCommand,
   type Reply,
   type Request,
@@ -22,8 +22,7 @@ import {
 } from "./protocol.ts";
 import { AbortError, ModelComposeError } from "../../base/errors.ts";
 import { serializeError } from "../posted-error.ts";
-import { FORWARD } from "../program.ts";
-import { isSourceLayer } from "../state.ts";
+import { ENCODE, FORWARD } from "../program.ts";
 
 const { port, data } = workerScope();
 const {
@@ -31,9 +30,11 @@ const {
   plan,
   program,
   control: controlBuffer,
+  blockTable,
   spinMilliseconds,
   module,
   integerDot,
+  drafts,
   channel,
 } = data as WorkerData;
 const control = new Control(controlBuffer, { threads: plan.threads, spinMilliseconds });
@@ -93,6 +94,13 @@ async function meetPeers(): Promise<Worker> {
     all,
     kernelsOf,
     integerDot,
+    drafts,
+    blocks: new KvBlocks({
+      plan,
+      index,
+      memories: banks.map(({ u8 }) => u8),
+      table: new Int32Array(blockTable),
+    }),
     control,
     clock: { enabled: false, seconds: 0 },
   };
@@ -137,7 +145,8 @@ function forwardEntry(): ForwardEntry {
   return { ...entry, head };
 }
 
-function runPass(command: number, request: RunCommand): void {
+function runPass(command: number, request: RunCommand): Reply {
+  const start = performance.now();
   const self = ready();
   const entry = entryOf(request.entry);
   const context: PassContext = {
@@ -149,11 +158,15 @@ function runPass(command: number, request: RunCommand): void {
     sourceLength: request.sourceLength ?? 0,
     trace: request.trace === undefined ? undefined : traceInto(self, request),
   };
-  runSteps(stepsOf(entry, context.rows), context, self.clock);
+  if (request.entry !== ENCODE) {
+    self.blocks.reserve(context);
+  }
+  runSteps(stepsFor(entry, context, plan), context, self.clock);
   if (entry.head !== undefined) {
     copyLogits(self, entry.head.logits, request, context);
   }
   meet(self, context);
+  return { seconds: (performance.now() - start) / 1000 };
 }
 
 /** Copies this worker's columns of the logits of the rows that were asked for. */
@@ -193,30 +206,12 @@ function traceInto(self: Worker, { trace, tokens }: RunCommand): TraceSink {
   };
 }
 
-/** Where this worker's blocks of a slot's first positions lie, in each layer but those that all slots share. */
-function ownBlocks(slot: number, length: number): { u8: Uint8Array; start: number; bytes: number }[] {
-  const { banks } = ready();
-  const blocks = Math.ceil(length / KV_BLOCK);
-  const bytes = Math.max(0, Math.ceil((blocks - index) / plan.threads)) * plan.blockBytes;
-  return plan.kv
-    .filter((_, layer) => !isSourceLayer(program, layer))
-    .map(({ bank, offset }) => ({ u8: banks[bank].u8, start: offset + slot * plan.slotBytes, bytes }));
-}
-
-function fork({ from, to, length }: ForkCommand): void {
-  const targets = ownBlocks(to, length);
-  for (const [layer, { u8, start, bytes }] of ownBlocks(from, length).entries()) {
-    u8.copyWithin(targets[layer].start, start, start + bytes);
-  }
-}
-
 /** This worker's blocks of snapshots, by layer. */
-const snapshots = new Map<number, { length: number; layers: Uint8Array[] }>();
+const snapshots = new Map<number, Uint8Array[]>();
 
 function keep({ snapshot, slot, length }: SnapshotCommand & { kind: "snapshot" }): void {
   try {
-    const layers = ownBlocks(slot, length).map(({ u8, start, bytes }) => u8.slice(start, start + bytes));
-    snapshots.set(snapshot, { length, layers });
+    snapshots.set(snapshot, ready().blocks.save(slot, length));
   } catch (error) {
     // The sequence itself is whole, and so is everything else.
     throw new RequestRefused(
@@ -233,24 +228,52 @@ function restore(snapshot: number, slot: number): void {
   if (kept === undefined) {
     throw new Error(`There is no snapshot ${snapshot}.`);
   }
-  for (const [layer, { u8, start }] of ownBlocks(slot, kept.length).entries()) {
-    u8.set(kept.layers[layer], start);
+  ready().blocks.restore(kept, slot);
+}
+
+/** The sequences that are decoded; there are none before the program is loaded. */
+let batch: Batch | undefined;
+
+function batchOfSequences(): Batch {
+  batch ??= new Batch(ready(), forwardEntry(), program.vocabSize, (command, outcome) => {
+    post(
+      "error" in outcome
+        ? { kind: "error", command, index, error: serializeError(outcome.error) }
+        : { kind: "done", command, index, reply: outcome.reply },
+    );
+  });
+  return batch;
+}
+
+/** Refuses one request without harm to the worker. */
+class RequestRefused extends Error {
+  constructor(cause: unknown) {
+    super("The request was refused.", { cause });
   }
 }
 
-async function execute(request: Request): Promise<Reply> {
+/** What `execute` gives for a command that is answered later. */
+const LATER = Symbol("later");
+
+function execute(request: Exclude<Request, { kind: "load" }>): Reply | typeof LATER {
   switch (request.kind) {
     case "open":
       return {};
-    case "load":
-      return load(request);
     case "run":
-      runPass(request.command, request);
-      return {};
+      return runPass(request.command, request);
     case "decode":
-      return decode(ready(), forwardEntry(), program.vocabSize, request.command, request);
+      batchOfSequences().join(request.command, request);
+      return LATER;
+    case "leave":
+      if (batch?.leave(request.decode) === true) {
+        post({ kind: "cancelled", command: request.decode, index });
+      }
+      return {};
     case "fork":
-      fork(request);
+      ready().blocks.fork(request.from, request.to, request.length);
+      return {};
+    case "truncate":
+      ready().blocks.truncate(request.slot, request.length);
       return {};
     case "snapshot":
       keep(request);
@@ -267,30 +290,75 @@ async function execute(request: Request): Promise<Reply> {
 }
 
 /** A worker's own failure frees its peers; anything that leaves the group intact does not. */
-async function answer(request: Request): Promise<Response> {
+function failure(command: number, error: unknown): Response {
+  if (error instanceof PeerFailed) {
+    return { kind: "left", command, index };
+  }
+  if (error instanceof Cancelled) {
+    return { kind: "cancelled", command, index };
+  }
+  if (error instanceof AbortError) {
+    return { kind: control.isPoisoned ? "left" : "cancelled", command, index };
+  }
+  if (error instanceof RequestRefused) {
+    return { kind: "error", command, index, error: serializeError(error.cause) };
+  }
+  control.poison(index);
+  return { kind: "failed", command, index, error: serializeError(error) };
+}
+
+function post(response: Response): void {
+  port.postMessage(response);
+}
+
+/** Number of the last command that was taken. */
+let taken = 0;
+
+function take(request: Request): void {
   const { command } = request;
+  taken = command;
+  if (request.kind === "load") {
+    void load(request).then(
+      (reply) => {
+        post({ kind: "done", command, index, reply });
+      },
+      (error: unknown) => {
+        post(failure(command, error));
+      },
+    );
+    return;
+  }
   try {
-    return { kind: "done", command, index, reply: await execute(request) };
+    const reply = execute(request);
+    if (reply !== LATER) {
+      post({ kind: "done", command, index, reply });
+    }
   } catch (error) {
-    if (error instanceof PeerFailed) {
-      return { kind: "left", command, index };
+    post(failure(command, error));
+  }
+}
+
+/**
+ * Decodes as long as there are sequences. Between two steps commands are taken, as many by each worker: those that all had been
+ * sent when they last met.
+ */
+function decodeBatch(): void {
+  while (batch?.isEmpty === false && !control.isPoisoned) {
+    if (taken < control.agreed) {
+      take(nextMessage(port) as Request);
+      continue;
     }
-    if (error instanceof Cancelled) {
-      return { kind: "cancelled", command, index };
+    try {
+      batch.step();
+    } catch (error) {
+      // No command is to blame: whoever waits is told that the group has failed.
+      post(failure(taken, error));
+      return;
     }
-    if (error instanceof AbortError) {
-      return { kind: control.isPoisoned ? "left" : "cancelled", command, index };
-    }
-    if (error instanceof RequestRefused) {
-      return { kind: "error", command, index, error: serializeError(error.cause) };
-    }
-    control.poison(index);
-    return { kind: "failed", command, index, error: serializeError(error) };
   }
 }
 
 port.on("message", (request: Request) => {
-  void answer(request).then((response) => {
-    port.postMessage(response);
-  });
+  take(request);
+  decodeBatch();
 });

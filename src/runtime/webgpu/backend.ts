@@ -1,5 +1,6 @@
 /** The GPU device: opens an adapter, plans a program for it, loads it. */
 import type { Backend, ExecutableOptions, LoadHooks, MemoryUse, Preparation } from "../backend.ts";
+import { ModelComposeError } from "../../base/errors.ts";
 import { checkProgram } from "../check-program.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { requireFormat } from "../checkpoint/weight-source.ts";
@@ -12,6 +13,7 @@ import { USAGE } from "./run/constants.ts";
 import { GpuContext, type GpuOptions } from "./run/device.ts";
 import type { Dispatch } from "./plan/dispatch.ts";
 import { WebGpuExecutable } from "./run/executable.ts";
+import { ropeBuffer } from "./plan/lowering.ts";
 import { rowsOfPass } from "./plan/pass-rows.ts";
 import { planGpu, planGpuWeights, type GpuPlan, type GpuWeightPlan } from "./plan/plan.ts";
 import { Resources } from "./run/resources.ts";
@@ -46,7 +48,7 @@ export class WebGpuBackend implements Backend {
   async prepare(
     program: Program,
     checkpoint: Checkpoint,
-    { contextLength, slots, format, quantization, kvPrecision }: ExecutableOptions,
+    { contextLength, slots, more, format, quantization, kvPrecision }: ExecutableOptions,
   ): Promise<GpuPreparation> {
     checkProgram(program);
     requireFormat(program, checkpoint, format);
@@ -56,10 +58,27 @@ export class WebGpuBackend implements Backend {
       const { features, limits, summary } = context;
       const gpu = { features, limits, summary };
       const weights = planGpuWeights(program, checkpoint, limits, quantization);
-      const planFor = (length: number): GpuPlan => {
+      const planOf = (length: number, count: number): GpuPlan => {
         const rows = rowsOfPass(program, gpu, weights, { contextLength: length, given });
-        const options = { contextLength: length, slots, maxRows: rows, prefill, forced, kvPrecision };
+        const options = { contextLength: length, slots: count, maxRows: rows, prefill, forced, kvPrecision };
         return planGpu(program, checkpoint, gpu, options, weights);
+      };
+      const planFor = (length: number): GpuPlan => {
+        const plan = planOf(length, slots);
+        const slotBytes = plan.memory.kvCacheBytes / slots;
+        const most = Math.min(more?.slots ?? 0, Math.floor((more?.kvBytes ?? 0) / slotBytes));
+        if (most <= slots) {
+          return plan;
+        }
+        try {
+          return planOf(length, most);
+        } catch (error) {
+          // What need not be there may be more than a binding holds.
+          if (error instanceof ModelComposeError) {
+            return plan;
+          }
+          throw error;
+        }
       };
       return new GpuPreparation({ program, context, weights, planFor, contextLength });
     } catch (error) {
@@ -149,11 +168,12 @@ export class GpuPreparation implements Preparation {
       await this.#allocate(resources, this.#planFor(await late));
     }
     const { plan } = this;
-    const { rope } = program;
     await Promise.all([
       // Dawn's threads compile beside the reads. Software adapters take seconds for kernels that may not be needed.
       context.summary.isSoftware ? undefined : resources.compileAll(),
-      rope && uploadRopeTable(context, rope, plan.contextLength, resources.buffer("rope")),
+      ...program.ropes.map((rope, table) =>
+        uploadRopeTable(context, rope, plan.contextLength, resources.buffer(ropeBuffer(table))),
+      ),
     ]);
     return plan;
   }

@@ -23,7 +23,7 @@ export function messageWriter(model: ApiModel, stream: boolean): AnswerWriter {
     content: [],
     stop_reason: null,
     stop_sequence: null,
-    usage: usageBody({ promptTokens: 0, completionTokens: 0 }),
+    usage: usageBody({ promptTokens: 0, cachedTokens: 0, completionTokens: 0 }),
   };
   return {
     whole: (events) => wholeMessage(begun, events),
@@ -111,7 +111,11 @@ interface Writing {
 function* piecesOf(event: AnswerEvent, { begun, blocks, ending }: Writing): Generator<StreamEvent> {
   switch (event.type) {
     case "begin": {
-      const usage = usageBody({ promptTokens: event.promptTokens ?? 0, completionTokens: 0 });
+      const usage = usageBody({
+        promptTokens: event.promptTokens ?? 0,
+        cachedTokens: 0,
+        completionTokens: 0,
+      });
       yield { type: "message_start", message: { ...begun, usage } };
       return;
     }
@@ -197,11 +201,12 @@ function toolUse({ name }: ToolCall, input: ToolCall["arguments"]): AnswerBlock 
   };
 }
 
-function usageBody({ promptTokens, completionTokens }: AnswerUsage): AnthropicUsage {
+function usageBody({ promptTokens, cachedTokens, completionTokens }: AnswerUsage): AnthropicUsage {
   return {
-    input_tokens: promptTokens,
+    // Anthropic counts what was cached apart.
+    input_tokens: promptTokens - cachedTokens,
     output_tokens: completionTokens,
     cache_creation_input_tokens: 0,
-    cache_read_input_tokens: 0,
+    cache_read_input_tokens: cachedTokens,
   };
 }

@@ -2,7 +2,7 @@
 import type { RunEvent } from "../../compose/run/events.ts";
 import type { ChatAnswer } from "../../models/chat/chat.ts";
 import type { ToolCall } from "../../models/chat/messages.ts";
-import type { FinishReason, GenerateResult } from "../../runtime/generation/types.ts";
+import type { FinishReason, GenerateResult, TokenLogprob } from "../../runtime/generation/types.ts";
 import { HttpError } from "../http-error.ts";
 import type { Task } from "../task.ts";
 import type { Question } from "./ask.ts";
@@ -10,6 +10,8 @@ import type { Question } from "./ask.ts";
 /** Numbers of tokens. A prompt counts once, however many texts answer it. */
 export interface AnswerUsage {
   readonly promptTokens: number;
+  /** Those of the prompts that did not have to be read. */
+  readonly cachedTokens: number;
   readonly completionTokens: number;
 }
 
@@ -26,6 +28,8 @@ export type AnswerEvent =
       readonly choice: number;
       readonly kind: "content" | "reasoning";
       readonly text: string;
+      /** Log-probabilities of its tokens, where they are asked for. */
+      readonly logprobs?: readonly TokenLogprob[];
     }
   | { readonly type: "call"; readonly choice: number; readonly call: ToolCall }
   | {
@@ -43,6 +47,8 @@ export interface Choice {
   content: string;
   reasoning: string;
   calls: ToolCall[];
+  /** Log-probabilities of the tokens, where they are asked for. */
+  logprobs?: TokenLogprob[];
   finish: FinishReason;
   stopString?: string;
 }
@@ -54,7 +60,7 @@ export interface Choice {
  */
 export async function* answerEvents(
   task: Task,
-  { model, subject }: Pick<Question, "model" | "subject">,
+  { model, subject, settings }: Pick<Question, "model" | "subject" | "settings">,
   signal: AbortSignal,
 ): AsyncGenerator<AnswerEvent, void> {
   const isList = subject.kind === "prompt" && typeof subject.prompt !== "string";
@@ -74,7 +80,8 @@ export async function* answerEvents(
   if (signal.aborted) {
     return;
   }
-  requireCompleted(task, subject.kind === "prompt" ? "prompt" : "messages");
+  const form = settings.find(({ parameter }) => FORMS.includes(parameter))?.field;
+  requireCompleted(task, { subject: subject.kind === "prompt" ? "prompt" : "messages", form });
   if (!hasBegun) {
     yield { type: "begin" };
   }
@@ -87,7 +94,7 @@ export async function wholeAnswer(
   events: AsyncIterable<AnswerEvent>,
 ): Promise<{ choices: Choice[]; usage: AnswerUsage }> {
   const choices: Choice[] = [];
-  let usage: AnswerUsage = { promptTokens: 0, completionTokens: 0 };
+  let usage: AnswerUsage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
   for await (const event of events) {
     if (event.type === "usage") {
       usage = event.usage;
@@ -98,6 +105,9 @@ export async function wholeAnswer(
     const choice = (choices[event.choice] ??= { content: "", reasoning: "", calls: [], finish: "eos" });
     if (event.type === "text") {
       choice[event.kind] += event.text;
+      if (event.logprobs !== undefined) {
+        (choice.logprobs ??= []).push(...event.logprobs);
+      }
     } else if (event.type === "call") {
       choice.calls.push(event.call);
     } else {
@@ -108,15 +118,27 @@ export async function wholeAnswer(
   return { choices, usage };
 }
 
-/** @param subject the field with what the answer is to */
-function requireCompleted(task: Task, subject: string): void {
+/** The parameters that hold an answer to a form. */
+const FORMS: readonly string[] = ["json_schema", "json_object", "regex", "choice"];
+
+/**
+ * @param fields.subject the field with what the answer is to
+ * @param fields.form the one that holds it to a form
+ */
+function requireCompleted(
+  task: Task,
+  { subject, form }: { readonly subject: string; readonly form: string | undefined },
+): void {
   const { status, failure, cancelReason } = task;
   if (status === "completed") {
     return;
   }
   if (failure !== undefined) {
     const { detail, reason, headers } = failure;
-    const field = failure.field ?? (reason === "context-exceeded" ? subject : undefined);
+    const fields = { "context-exceeded": subject, "no-such-form": form } as const;
+    const field =
+      failure.field ??
+      (reason === "context-exceeded" || reason === "no-such-form" ? fields[reason] : undefined);
     throw new HttpError(failure.status, detail, { field, reason, headers });
   }
   throw cancelReason === "shutdown"
@@ -124,13 +146,14 @@ function requireCompleted(task: Task, subject: string): void {
     : new HttpError(409, `The run was cancelled; its task is ${task.id}.`);
 }
 
-/** Reads the texts of a component's run. They are written one after the other. */
+/** Reads the texts of a component's run. They may be written side by side, but for those of beam searches. */
 class TextReader {
   readonly #prompts: number;
-  /** The choice that the text that is being written is for. */
-  #choice = 0;
+  /** Sequences beyond the first of the beam searches that have ended: each is a choice more. */
+  #others = 0;
   #texts = 0;
   #promptTokens = 0;
+  #cachedTokens = 0;
   #completionTokens = 0;
 
   constructor(prompts: number) {
@@ -140,19 +163,27 @@ class TextReader {
   get usage(): AnswerUsage {
     // Every prompt has as many texts.
     const texts = Math.max(1, this.#texts / this.#prompts);
-    return { promptTokens: this.#promptTokens / texts, completionTokens: this.#completionTokens };
+    return {
+      promptTokens: this.#promptTokens / texts,
+      // The first text of a prompt may have to read what the others do not.
+      cachedTokens: Math.floor(this.#cachedTokens / texts),
+      completionTokens: this.#completionTokens,
+    };
   }
 
   take(event: RunEvent): AnswerEvent[] {
-    const choice = this.#choice;
+    if (event.type !== "text" && event.type !== "generation-ended") {
+      return [];
+    }
+    const choice = this.#others + event.generation;
     if (event.type === "text") {
-      const { text, kind = "content", toolCall } = event;
+      const { text, kind = "content", toolCall, logprobs } = event;
       if (kind === "tool-call") {
         return toolCall === undefined ? [] : [{ type: "call", choice, call: toolCall }];
       }
-      return [{ type: "text", choice, kind, text }];
+      return [{ type: "text", choice, kind, text, ...(logprobs === undefined ? {} : { logprobs }) }];
     }
-    if (event.type !== "generation-ended" || event.record === undefined) {
+    if (event.record === undefined) {
       return [];
     }
     const { result } = event.record;
@@ -160,7 +191,8 @@ class TextReader {
     this.#texts += 1;
     this.#promptTokens += result.usage.promptTokens;
     this.#completionTokens += result.usage.completionTokens;
-    this.#choice += 1 + others.length;
+    this.#cachedTokens += result.usage.cachedTokens ?? 0;
+    this.#others += others.length;
     return [
       { type: "end", choice, finish: result.finishReason, stopString: result.stopString },
       // Of a beam search the first sequence alone comes as events.
@@ -199,7 +231,11 @@ class OutputReader {
 
   get usage(): AnswerUsage {
     const usage = this.#task.summary?.usage;
-    return { promptTokens: usage?.prompt_tokens ?? 0, completionTokens: usage?.completion_tokens ?? 0 };
+    return {
+      promptTokens: usage?.prompt_tokens ?? 0,
+      cachedTokens: usage?.cached_tokens ?? 0,
+      completionTokens: usage?.completion_tokens ?? 0,
+    };
   }
 
   take(event: RunEvent): AnswerEvent[] {

@@ -1,5 +1,6 @@
 /** What OpenAI's API answers. */
 import { z } from "zod";
+import { chatLogprobsBody, completionLogprobsBody, type ChatLogprobsBody } from "./logprobs.ts";
 import { responseBody } from "./responses/bodies.ts";
 
 export const openAiFailureBody = z.object({
@@ -46,7 +47,12 @@ export const completionBody = z.object({
   ...head,
   object: z.literal("text_completion"),
   choices: z.array(
-    z.object({ index: z.int(), text: z.string(), logprobs: z.null(), finish_reason: finish.nullable() }),
+    z.object({
+      index: z.int(),
+      text: z.string(),
+      logprobs: completionLogprobsBody.nullable(),
+      finish_reason: finish.nullable(),
+    }),
   ),
   usage: openAiUsageBody.nullish(),
 });
@@ -72,7 +78,7 @@ export const chatBody = z.object({
         reasoning_content: z.string().optional().describe("What the model thought before it answered."),
         tool_calls: z.array(toolCallBody).optional(),
       }),
-      logprobs: z.null(),
+      logprobs: chatLogprobsBody.nullable(),
       finish_reason: finish,
     }),
   ),
@@ -95,7 +101,7 @@ export interface ChatChunk {
       readonly reasoning_content?: string;
       readonly tool_calls?: readonly (ToolCallBody & { readonly index: number })[];
     };
-    readonly logprobs: null;
+    readonly logprobs: ChatLogprobsBody | null;
     readonly finish_reason: OpenAiFinish | null;
   }[];
   readonly usage?: OpenAiUsageBody | null;

@@ -1,7 +1,19 @@
 /** Fields that conversations of both of OpenAI's APIs have: chat completions and responses. */
 import { z } from "zod";
 import { generationParameters as ranges } from "../../compose/definition/parameters.ts";
+import type { Setting } from "../model-api/ask.ts";
 import { only, samplingFields } from "../model-api/read-fields.ts";
+
+const FORMATS = 'expected the type "text", "json_object" or "json_schema"';
+
+/** A JSON schema with its name, which changes nothing here. */
+const schemaFields = () =>
+  ({
+    name: z.string().min(1),
+    description: z.string().nullish(),
+    schema: z.record(z.string(), z.unknown()).describe("A JSON schema."),
+    strict: z.boolean().nullish(),
+  }) as const;
 
 export const modelField = z.string().describe("The id of a model, of those that /v1/models lists.");
 
@@ -13,6 +25,8 @@ export const choiceFields = {
   frequency_penalty: ranges.frequency_penalty.optional(),
   presence_penalty: ranges.presence_penalty.optional(),
   ignore_eos: ranges.ignore_eos.optional(),
+  cache_prompt: ranges.cache_prompt.optional(),
+  prompt_lookup: ranges.prompt_lookup.optional(),
   seed: ranges.seed.optional(),
 } as const;
 
@@ -28,9 +42,43 @@ export const conversationFields = {
     .describe("Variables of the model's chat template, such as enable_thinking."),
 } as const;
 
-/** The format of an answer: a text. */
-export const textFormat = z
-  .strictObject({
-    type: z.literal("text", { error: 'only "text" is supported: no structure can be enforced' }),
-  })
+/** The format of an answer of chat completions: a text, a JSON object, or JSON of a schema. */
+export const chatFormat = z
+  .discriminatedUnion(
+    "type",
+    [
+      z.strictObject({ type: z.literal("text") }),
+      z.strictObject({ type: z.literal("json_object") }),
+      z.strictObject({ type: z.literal("json_schema"), json_schema: z.strictObject(schemaFields()) }),
+    ],
+    { error: FORMATS },
+  )
   .optional();
+
+/** The same for responses, where the schema stands in the format itself. */
+export const responseFormat = z
+  .discriminatedUnion(
+    "type",
+    [
+      z.strictObject({ type: z.literal("text") }),
+      z.strictObject({ type: z.literal("json_object") }),
+      z.strictObject({ type: z.literal("json_schema"), ...schemaFields() }),
+    ],
+    { error: FORMATS },
+  )
+  .optional();
+
+/** The setting that a format makes. A schema is enforced, whether or not it is `strict`. */
+export function formatSettings(
+  field: string,
+  format: z.infer<typeof chatFormat> | z.infer<typeof responseFormat>,
+): Setting[] {
+  if (format === undefined || format.type === "text") {
+    return [];
+  }
+  if (format.type === "json_object") {
+    return [{ field, parameter: "json_object", value: true }];
+  }
+  const { schema } = "json_schema" in format ? format.json_schema : format;
+  return [{ field, parameter: "json_schema", value: schema }];
+}

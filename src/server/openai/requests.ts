@@ -4,7 +4,7 @@ import { generationParameters as ranges } from "../../compose/definition/paramet
 import type { GenerationParameterName } from "../../compose/definition/parameters.ts";
 import { responsesRequest } from "./responses/requests.ts";
 import { ignored, only, refused } from "../model-api/read-fields.ts";
-import { choiceFields, conversationFields, modelField, textFormat } from "./chat-fields.ts";
+import { chatFormat, choiceFields, conversationFields, modelField } from "./chat-fields.ts";
 
 const stop = ranges.stop_sequences;
 
@@ -42,6 +42,8 @@ export const parametersOfFields: Readonly<Record<string, GenerationParameterName
   presence_penalty: "presence_penalty",
   logit_bias: "logit_bias",
   ignore_eos: "ignore_eos",
+  cache_prompt: "cache_prompt",
+  prompt_lookup: "prompt_lookup",
   seed: "seed",
   stop: "stop_sequences",
   n: "num_return_sequences",
@@ -58,7 +60,7 @@ export const completionRequest = z.strictObject({
     .describe("A text to continue, or several."),
   echo: z.boolean().optional().describe("Whether the text begins with the prompt."),
   best_of: only(1, "only best_of 1 is supported"),
-  logprobs: refused("log-probabilities are not supported"),
+  logprobs: ranges.logprobs.optional().describe("How many of the likeliest tokens to tell in each place."),
   suffix: refused("a suffix is not supported"),
 });
 
@@ -119,9 +121,11 @@ export const chatRequest = z.strictObject({
   max_completion_tokens: ranges.max_output_length.optional().describe("The same as max_tokens."),
   tools: z.array(tool).optional(),
   ...conversationFields,
-  response_format: textFormat,
-  logprobs: only(false, "log-probabilities are not supported"),
-  top_logprobs: only(0, "log-probabilities are not supported"),
+  response_format: chatFormat,
+  logprobs: z.boolean().optional(),
+  top_logprobs: ranges.logprobs
+    .optional()
+    .describe("How many of the likeliest tokens to tell in each place."),
   modalities: z.array(z.literal("text", { error: 'only "text" is supported' })).optional(),
   audio: refused("audio is not supported"),
   prediction: refused("predicted outputs are not supported"),

@@ -1,7 +1,7 @@
 /** OpenAI's API. */
 import type { Context } from "hono";
 import { HttpError } from "../http-error.ts";
-import type { Question } from "../model-api/ask.ts";
+import type { Question, Setting } from "../model-api/ask.ts";
 import type { ApiModel, ModelCatalog } from "../model-api/catalog.ts";
 import { checkBody, settingsOf, withoutNulls } from "../model-api/read-fields.ts";
 import { respond } from "../model-api/respond.ts";
@@ -20,7 +20,14 @@ import {
 } from "./bodies.ts";
 import { chatMessages } from "./messages.ts";
 import { embed } from "./embeddings.ts";
-import { chatRequest, completionRequest, embeddingsRequest, parametersOfFields } from "./requests.ts";
+import { formatSettings } from "./chat-fields.ts";
+import {
+  chatRequest,
+  completionRequest,
+  embeddingsRequest,
+  parametersOfFields,
+  type ChatRequest,
+} from "./requests.ts";
 import { responseBody } from "./responses/bodies.ts";
 import { chatMessages as responseMessages } from "./responses/input.ts";
 import {
@@ -80,7 +87,11 @@ export function openAiRoutes(
       operation: "/v1/chat/completions",
       model,
       subject: { kind: "chat", messages: chatMessages(request.messages) },
-      settings: settingsOf(withOneMaximum(request), parametersOfFields),
+      settings: [
+        ...settingsOf(withOneMaximum(request), parametersOfFields),
+        ...formatSettings("response_format", request.response_format),
+        ...logprobSettings(request),
+      ],
       tools: choice === "none" ? null : tools,
       templateVariables: variables && { field: "chat_template_kwargs", values: variables },
     };
@@ -97,7 +108,7 @@ export function openAiRoutes(
       operation: "/v1/completions",
       model,
       subject: { kind: "prompt", prompt },
-      settings: settingsOf(request, parametersOfFields),
+      settings: settingsOf(request, { ...parametersOfFields, logprobs: "logprobs" }),
     };
     const writer = completionWriter({
       model,
@@ -116,7 +127,10 @@ export function openAiRoutes(
       operation: "/v1/responses",
       model: catalog.find(request.model),
       subject: { kind: "chat", messages: responseMessages(request) },
-      settings: settingsOf(request, parametersOfResponses),
+      settings: [
+        ...settingsOf(request, parametersOfResponses),
+        ...formatSettings("text", request.text?.format),
+      ],
       tools: request.tool_choice === "none" ? null : request.tools?.map(chatTool),
       templateVariables: variables && { field: "chat_template_kwargs", values: variables },
     };
@@ -216,6 +230,19 @@ function chatTool({ name, description, parameters }: NonNullable<ResponsesReques
     type: "function",
     function: { name, ...(description && { description }), ...(parameters && { parameters }) },
   };
+}
+
+/**
+ * How many alternatives are told of each token of a chat.
+ *
+ * @throws HttpError 400 for a number of them where nothing is to be told
+ */
+function logprobSettings({ logprobs = false, top_logprobs: top }: ChatRequest): Setting[] {
+  if (!logprobs && top !== undefined && top > 0) {
+    const field = "top_logprobs";
+    throw new HttpError(400, `The field "${field}" needs logprobs: true.`, { field });
+  }
+  return logprobs ? [{ field: "top_logprobs", parameter: "logprobs", value: top ?? 0 }] : [];
 }
 
 /** What a stream has and a whole answer has not is refused where no stream is asked for. */

@@ -17,6 +17,12 @@ import type {
   ToolCallBody,
 } from "./bodies.ts";
 import { openAiFailure } from "./failures.ts";
+import {
+  chatLogprobs,
+  completionLogprobs,
+  type ChatLogprobsBody,
+  type CompletionLogprobsBody,
+} from "./logprobs.ts";
 
 /** How an answer is wanted. */
 export interface WriterOptions {
@@ -35,7 +41,7 @@ export function chatWriter(options: WriterOptions): AnswerWriter {
       return {
         ...head,
         object: "chat.completion",
-        choices: choices.map(({ content, reasoning, calls, finish }, index) => ({
+        choices: choices.map(({ content, reasoning, calls, finish, logprobs }, index) => ({
           index,
           message: {
             role: "assistant",
@@ -44,7 +50,7 @@ export function chatWriter(options: WriterOptions): AnswerWriter {
             ...(reasoning === "" ? {} : { reasoning_content: reasoning }),
             ...(calls.length === 0 ? {} : { tool_calls: calls.map(toolCallBody) }),
           },
-          logprobs: null,
+          logprobs: chatLogprobs(logprobs),
           finish_reason: finishOf(finish, calls.length),
         })),
         usage: usageBody(usage),
@@ -63,10 +69,10 @@ export function completionWriter(options: WriterOptions & { readonly prompts?: E
       return {
         ...head,
         object: "text_completion",
-        choices: choices.map(({ content, finish }, index) => ({
+        choices: choices.map(({ content, finish, logprobs }, index) => ({
           index,
           text: echoed(options.prompts, index) + content,
-          logprobs: null,
+          logprobs: completionLogprobs(logprobs, echoed(options.prompts, index).length),
           finish_reason: finishOf(finish, 0),
         })),
         usage: usageBody(usage),
@@ -148,7 +154,7 @@ class ChatChunks implements Chunks {
       case "text": {
         const { kind, text } = event;
         const delta = kind === "reasoning" ? { reasoning_content: text } : { content: text };
-        return [...begin, this.#chunk(choice, delta)];
+        return [...begin, this.#chunk(choice, delta, null, chatLogprobs(event.logprobs))];
       }
       case "call": {
         this.#calls.set(choice, calls + 1);
@@ -168,11 +174,12 @@ class ChatChunks implements Chunks {
     index: number,
     delta: ChatChunk["choices"][number]["delta"],
     finish: OpenAiFinish | null = null,
+    logprobs: ChatLogprobsBody | null = null,
   ): ChatChunk {
     return {
       ...this.#head,
       object: "chat.completion.chunk",
-      choices: [{ index, delta, logprobs: null, finish_reason: finish }],
+      choices: [{ index, delta, logprobs, finish_reason: finish }],
       ...(this.includeUsage ? { usage: null } : {}),
     };
   }
@@ -182,7 +189,8 @@ class CompletionChunks implements Chunks {
   readonly includeUsage: boolean;
   readonly #head: Head;
   readonly #echo: Echo | undefined;
-  readonly #begun = new Set<number>();
+  /** Lengths of the texts so far, of those that have begun. */
+  readonly #begun = new Map<number, number>();
 
   constructor(head: Head, { includeUsage, prompts }: WriterOptions & { readonly prompts?: Echo }) {
     this.#head = head;
@@ -195,11 +203,14 @@ class CompletionChunks implements Chunks {
       return [];
     }
     const { choice } = event;
-    const prompt = this.#begun.has(choice) ? "" : echoed(this.#echo, choice);
-    this.#begun.add(choice);
+    const before = this.#begun.get(choice);
+    const prompt = before === undefined ? echoed(this.#echo, choice) : "";
+    const offset = (before ?? 0) + prompt.length;
     if (event.type === "text") {
-      return [this.#chunk(choice, prompt + event.text)];
+      this.#begun.set(choice, offset + event.text.length);
+      return [this.#chunk(choice, prompt + event.text, null, completionLogprobs(event.logprobs, offset))];
     }
+    this.#begun.set(choice, offset);
     return [this.#chunk(choice, prompt, finishOf(event.finish, 0))];
   }
 
@@ -207,11 +218,16 @@ class CompletionChunks implements Chunks {
     return { ...this.#head, object: "text_completion", choices: [], usage };
   }
 
-  #chunk(index: number, text: string, finish: OpenAiFinish | null = null): CompletionBody {
+  #chunk(
+    index: number,
+    text: string,
+    finish: OpenAiFinish | null = null,
+    logprobs: CompletionLogprobsBody | null = null,
+  ): CompletionBody {
     return {
       ...this.#head,
       object: "text_completion",
-      choices: [{ index, text, logprobs: null, finish_reason: finish }],
+      choices: [{ index, text, logprobs, finish_reason: finish }],
       ...(this.includeUsage ? { usage: null } : {}),
     };
   }
@@ -237,11 +253,11 @@ function finishOf(finish: FinishReason, calls: number): OpenAiFinish {
   return calls > 0 ? "tool_calls" : "stop";
 }
 
-function usageBody({ promptTokens, completionTokens }: AnswerUsage): OpenAiUsageBody {
+function usageBody({ promptTokens, cachedTokens, completionTokens }: AnswerUsage): OpenAiUsageBody {
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
-    prompt_tokens_details: { cached_tokens: 0 },
+    prompt_tokens_details: { cached_tokens: cachedTokens },
   };
 }

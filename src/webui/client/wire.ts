@@ -73,6 +73,7 @@ export interface WireTask {
   readonly text?: string;
   readonly usage?: {
     readonly prompt_tokens: number;
+    readonly cached_tokens?: number | undefined;
     readonly completion_tokens: number;
     readonly total_tokens: number;
   };
@@ -115,6 +116,14 @@ export interface WireHealth {
   readonly progress?: WireProgress;
 }
 
+/** A token and the logarithm of its probability. */
+export interface WireProbability {
+  readonly token: number;
+  readonly text: string;
+  readonly bytes: readonly number[];
+  readonly logprob: number;
+}
+
 /** The data of a task's events, by the names of the server-sent events. */
 export interface WireEvents {
   /** The task, first, and whenever the status changes; last of a task that was cancelled. */
@@ -126,6 +135,8 @@ export interface WireEvents {
     readonly text: string;
     /** Number of tokens of the piece; 0 where nobody counts them. */
     readonly tokens: number;
+    /** How likely the model found each of them, where the run asks for it. */
+    readonly logprobs?: readonly (WireProbability & { readonly top: readonly WireProbability[] })[];
     /** What the piece is when it is not the answer itself. */
     readonly kind?: "reasoning" | "tool-call";
   };

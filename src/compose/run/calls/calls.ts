@@ -1,4 +1,5 @@
 import { randomInt } from "node:crypto";
+import { atOnce } from "../../../base/async/at-once.ts";
 import { actionScope } from "../scopes.ts";
 import type { CallSite, JobSite, PreparedCall } from "../site.ts";
 
@@ -9,7 +10,7 @@ export const MOST_AT_ONCE = 64;
 type OwnOfCall = Pick<CallSite, "input" | "index" | "sink">;
 
 /**
- * Renders all calls of a job, then makes them, at most `atOnce` at a time. The first that fails ends the others.
+ * Renders all calls of a job, then makes them, at most `most` at a time. The first that fails ends the others.
  *
  * @param prepare renders the call of an index; `siteOf` gives its place from what it has of its own
  * @returns the outputs in the order of the calls
@@ -17,7 +18,7 @@ type OwnOfCall = Pick<CallSite, "input" | "index" | "sink">;
  */
 export async function makeCalls(
   count: number,
-  atOnce: number,
+  most: number,
   site: JobSite,
   prepare: (index: number, siteOf: (own: OwnOfCall) => CallSite) => PreparedCall,
 ): Promise<unknown[]> {
@@ -34,25 +35,10 @@ export async function makeCalls(
     }),
   );
   const needs = calls.flatMap(({ need }) => need ?? []);
-  const outputs: unknown[] = [];
-  let next = 0;
-  let failure: { readonly error: unknown } | undefined;
-  const worker = async (): Promise<void> => {
-    while (failure === undefined && next < calls.length) {
-      const index = next++;
-      try {
-        outputs[index] = await calls[index].execute(needs);
-      } catch (error) {
-        failure ??= { error };
-        stop.abort();
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(atOnce, MOST_AT_ONCE, count) }, worker));
-  if (failure !== undefined) {
-    throw failure.error;
-  }
-  return outputs;
+  const work = (index: number): Promise<unknown> => calls[index].execute(needs);
+  return atOnce(count, Math.min(most, MOST_AT_ONCE), work, () => {
+    stop.abort();
+  });
 }
 
 /** Number of seeds that one is drawn from. */

@@ -234,6 +234,13 @@ export function generateOptions(parameters: ResolvedParameters): GenerateOptions
     maxPromptTokens: parameters.max_input_length,
     stop: parameters.stop_sequences,
     ignoreEos: parameters.ignore_eos,
+    jsonSchema: parameters.json_schema,
+    jsonObject: parameters.json_object,
+    regex: parameters.regex,
+    choice: parameters.choice,
+    logprobs: parameters.logprobs,
+    cachePrompt: parameters.cache_prompt,
+    promptLookup: parameters.prompt_lookup,
   };
 }
 

@@ -1,6 +1,8 @@
+import { atOnce } from "../../../base/async/at-once.ts";
 import { errorInWordsOf, inWordsOf } from "../../../base/front-words.ts";
 import type { ChatAnswer, ChatPart } from "../../../models/chat/chat.ts";
-import type { GenerateResult, StreamPart } from "../../../runtime/generation/types.ts";
+import type { GenerateResult, StreamPart, TokenLogprob } from "../../../runtime/generation/types.ts";
+import type { LoadProgress } from "../../../models/load-options.ts";
 import type { ContextNeed } from "../../analysis/context-needs.ts";
 import { mapsPieces } from "../../analysis/pieces.ts";
 import { composeWords } from "../../definition/library-names.ts";
@@ -8,6 +10,7 @@ import type { TextModel } from "../../model-host.ts";
 import { evaluateNode, placeholdersIn } from "../../source/node-templates.ts";
 import type { SourceNode } from "../../source/source-tree.ts";
 import { joinPieces } from "../join-pieces.ts";
+import { MOST_AT_ONCE } from "./calls.ts";
 import { withSources } from "../scopes.ts";
 import type { CallSite, PreparedCall } from "../site.ts";
 import {
@@ -63,22 +66,38 @@ class ModelExecution {
    * @throws what loading and generating throw; AbortError
    */
   async execute(needs: readonly ContextNeed[]): Promise<unknown> {
-    const { component, action } = this.#call;
-    const { isList, inputs, parameters } = this.#request;
+    const { component } = this.#call;
     const { services, run, signal } = this.#site;
-    const model = await services.models.model(component, {
+    const request = {
       needs: run.calledOnce.has(component) ? needs : undefined,
-      onProgress: (progress) => run.progress({ type: "loading", component: component.id, progress }),
+      onProgress: (progress: LoadProgress) =>
+        run.progress({ type: "loading", component: component.id, progress }),
       signal,
-    });
-    const outputs: Output[] = [];
+    };
+    return services.models.use(component, request, (model) => this.#write(model));
+  }
+
+  /** Generates all texts of the call. */
+  async #write(model: TextModel): Promise<unknown> {
+    const { action } = this.#call;
+    const { isList, inputs, parameters } = this.#request;
+    const { signal } = this.#site;
     // A beam search gives its sequences at once; sampling gives one at a time.
-    const times = parameters.num_beams > 1 ? 1 : parameters.num_return_sequences;
-    for (const [j, input] of inputs.entries()) {
-      for (let i = 0; i < times; i++) {
-        outputs.push(...(await this.#generate(model, input, [i, j])));
-      }
-    }
+    const isSearch = parameters.num_beams > 1;
+    const times = isSearch ? 1 : parameters.num_return_sequences;
+    // Searches take much memory each, and pieces of a stream come in the order of their texts.
+    const isInTurn = isSearch || (parameters.streaming && this.#site.sink !== undefined);
+    const most = isInTurn ? 1 : Math.min(MOST_AT_ONCE, parameters.batch_size * times);
+    const stop = new AbortController();
+    const either = AbortSignal.any([signal, stop.signal]);
+    const generate = (index: number): Promise<Output[]> => {
+      const [i, j] = [index % times, Math.floor(index / times)];
+      return this.#generate(model, inputs[j], [i, j], either);
+    };
+    const found = await atOnce(inputs.length * times, most, generate, () => {
+      stop.abort();
+    });
+    const outputs = found.flat();
     const isMany = isList || outputs.length > 1;
     const result = isMany ? outputs.map((one) => one.result) : outputs[0]?.result;
     const { output } = action;
@@ -103,8 +122,13 @@ class ModelExecution {
   }
 
   /** Generates one text; of a beam search, all that were asked for. A stream's pieces are mapped as the output asks. */
-  async #generate(model: TextModel, input: ModelInput, [i, j]: [number, number]): Promise<Output[]> {
-    const { run, path, index, repeat, signal, sink } = this.#site;
+  async #generate(
+    model: TextModel,
+    input: ModelInput,
+    [i, j]: [number, number],
+    signal: AbortSignal,
+  ): Promise<Output[]> {
+    const { run, path, index, repeat, sink } = this.#site;
     const { parameters, seedIsDrawn } = this.#request;
     const { component } = this.#call;
     const output = parameters.streaming && sink !== undefined;
@@ -115,6 +139,7 @@ class ModelExecution {
       const pieces: unknown[] = [];
       let last: Finished | undefined;
       let tokens = 0;
+      let logprobs: TokenLogprob[] | undefined;
       const parts = this.#stream(model, input, {
         sequence: [i, j, repeat],
         signal,
@@ -123,14 +148,18 @@ class ModelExecution {
       for await (const part of parts) {
         last = part.result ?? last;
         tokens += part.tokens.length;
+        if (part.logprobs !== undefined) {
+          logprobs = [...(logprobs ?? []), ...part.logprobs];
+        }
         // A token may be only a part of a character.
         if (part.text === "") {
           continue;
         }
         const kind = "type" in part && part.type !== "content" ? part.type : undefined;
         const toolCall = "toolCall" in part ? part.toolCall : undefined;
-        await run.send({ type: "text", generation, text: part.text, tokens, kind, toolCall });
+        await run.send({ type: "text", generation, text: part.text, tokens, kind, toolCall, logprobs });
         tokens = 0;
+        logprobs = undefined;
         if (kind !== undefined) {
           continue;
         }

@@ -4,8 +4,9 @@
  * two of their configuration (transformers: models/llama/configuration_llama.py and those copied from it).
  */
 import { z } from "zod";
-import type { Name, Program, RowRange } from "../../../runtime/program.ts";
+import type { Activation, Name, Program, RopeTable } from "../../../runtime/program.ts";
 import { kvLayers } from "../../../runtime/state.ts";
+import { readActivation } from "../../config/activation.ts";
 import { baseSchema, readBase, type BaseConfig } from "../../config/base.ts";
 import { readHeadDim, readKvHeads } from "../../config/heads.ts";
 import {
@@ -20,11 +21,11 @@ import {
   invalidConfig,
   positions,
   size,
-  unsupportedConfig,
   type ConfigFile,
   epsilon as epsilonSchema,
 } from "../../config/schema.ts";
-import { ModuleBuilder, type ModuleSource } from "./module-builder.ts";
+import { projectionSource } from "./llama-projections.ts";
+import { ModuleBuilder } from "./module-builder.ts";
 import { ropeFrequencies } from "./rope-frequencies.ts";
 
 /** The embedding matrix and the LM head, which may be one. */
@@ -40,8 +41,12 @@ export interface LlamaDecoderConfig extends BaseConfig {
   /** Number of key heads and of value heads; it divides `heads`. */
   kvHeads: number;
   headDim: number;
+  /** Of the MLP's gate. */
+  activation: Activation;
   rmsNormEps: number;
   rope: RopeParameters;
+  /** RoPE of the layers with a window, where it is another. */
+  localRope?: RopeParameters;
   /** Whether a layer rotates queries and keys, one a layer: false for those without positional encoding (NoPE). */
   usesRope: boolean[];
   /** Whether the LM head is the embedding matrix. */
@@ -54,12 +59,20 @@ export interface LlamaDecoderConfig extends BaseConfig {
   queryKeyNorm?: "heads" | "projection";
   /** The norms around the two sublayers; absent: Llama's, before each. */
   norms?: { attention: SublayerNorms; mlp: SublayerNorms };
+  /** What all norms are: RMSNorm, or LayerNorm without bias. Default RMSNorm. */
+  normKind?: "rms" | "layer";
+  /** What is added to the weights of all norms. Default 0. */
+  normOffset?: number;
+  /** Whether the MLP reads what attention reads, the same norm of the residual, instead of a norm of the sum. */
+  isParallel?: boolean;
   /** How many of the last positions a layer attends to, one a layer; undefined: all. */
   windows?: readonly (number | undefined)[];
   /** How many channels of a head, the first ones, are rotated; absent: all. */
   rotaryDim?: number;
-  /** Whether query, key and value are one module of the checkpoint (`qkv_proj`), and gate and up another (`gate_up_proj`). */
-  isFused?: boolean;
+  /** Whether neighbouring channels are turned together, instead of those that are half of the rotated ones apart. */
+  isInterleaved?: boolean;
+  /** Where query, key and value are one module of the checkpoint (`qkv_proj`), where gate and up are one (`gate_up_proj`). */
+  fused?: readonly ("self_attn" | "mlp")[];
   /** Factor of the embeddings. Default 1. */
   embeddingScale?: number;
   /** Factor of the scores. Default headDim^-½. */
@@ -68,6 +81,10 @@ export interface LlamaDecoderConfig extends BaseConfig {
   residualScale?: number;
   /** Factor of the logits. Default 1. */
   logitsScale?: number;
+  /** Soft cap of the scores; undefined: none. */
+  attentionCap?: number;
+  /** Soft cap of the logits; undefined: none. */
+  logitsCap?: number;
 }
 
 /** Names of the norms of a sublayer's input and of its output. */
@@ -97,6 +114,14 @@ export const llamaDecoderSchema = baseSchema.extend({
   mlp_bias: z.boolean().default(false),
 });
 
+interface ReadOptions {
+  usesRope?: boolean[];
+  defaultTheta: number;
+  ropeKinds?: RopeKinds;
+  rope?: RopeParameters;
+  activationKey?: string;
+}
+
 /**
  * The configuration of a decoder like Llama's from the values of its config.json.
  *
@@ -104,24 +129,15 @@ export const llamaDecoderSchema = baseSchema.extend({
  *   absent: all do
  * @param options.defaultTheta the base of RoPE where the file has none
  * @param options.ropeKinds what the file's RoPE may be; absent: what Llama's may
+ * @param options.rope the RoPE, where the file has more than one; absent: it is read
+ * @param options.activationKey the key that `hidden_act` comes from, for errors
  * @throws ModelComposeError "invalid-config" for wrong values, "unsupported" for what the decoder does not do
  */
 export function readLlamaDecoder(
   file: ConfigFile,
   values: z.output<typeof llamaDecoderSchema>,
-  {
-    usesRope,
-    defaultTheta,
-    ropeKinds,
-  }: { usesRope?: boolean[]; defaultTheta: number; ropeKinds?: RopeKinds },
+  { usesRope, defaultTheta, ropeKinds, rope, activationKey = "hidden_act" }: ReadOptions,
 ): LlamaDecoderConfig {
-  if (values.hidden_act !== "silu" && values.hidden_act !== "swish") {
-    throw unsupportedConfig(
-      file,
-      `"hidden_act" is "${values.hidden_act}"; supported is "silu".`,
-      "Use a model with SwiGLU activations.",
-    );
-  }
   const heads = values.num_attention_heads;
   const kvHeads = readKvHeads(file, values);
   const headDim =
@@ -146,9 +162,10 @@ export function readLlamaDecoder(
     heads,
     kvHeads,
     headDim,
+    activation: readActivation(file, activationKey, values.hidden_act),
     rmsNormEps: values.rms_norm_eps,
     maxPositions: values.max_position_embeddings,
-    rope: readRopeParameters(file, defaultTheta, ropeKinds),
+    rope: rope ?? readRopeParameters(file, defaultTheta, ropeKinds),
     ...(ropeKinds?.isPartial && { rotaryDim: readRotaryDim(file, headDim) }),
     usesRope: usesRope ?? Array<boolean>(values.num_hidden_layers).fill(true),
     tieWordEmbeddings: values.tie_word_embeddings,
@@ -173,7 +190,7 @@ export function buildLlamaDecoder(
   separate: ReadonlySet<string>,
 ): Program {
   const { vocabSize, hiddenSize, intermediateSize, heads, kvHeads, headDim, maxPositions } = config;
-  const { norms = LLAMA_NORMS, queryKeyNorm, residualScale = 1, logitsScale } = config;
+  const { norms = LLAMA_NORMS, queryKeyNorm, residualScale = 1, logitsScale = 1, localRope } = config;
   const p = new ModuleBuilder();
 
   const x = p.buffer("residual", hiddenSize);
@@ -194,6 +211,8 @@ export function buildLlamaDecoder(
   const mlp = { bias: config.mlpBias };
   const epsilon = config.rmsNormEps;
   const residualEpsilon = epsilon / residualScale ** 2;
+  const { normKind = "rms", normOffset = 0 } = config;
+  const normOptions = { kind: normKind, gain: { scale: 1, offset: normOffset } };
 
   const table = p.matrix(TABLE, vocabSize, hiddenSize);
   p.group("The embedding table");
@@ -202,23 +221,27 @@ export function buildLlamaDecoder(
 
   for (let layer = 0; layer < config.layers; layer++) {
     const name = `model.layers.${layer}`;
+    const window = config.windows?.[layer];
     p.group(`Layer ${layer}`);
+    const norm = (input: Name, module: string, output: Name, of = { epsilon, heads: 1 }): void => {
+      p.norm(input, `${name}.${module}`, output, { ...of, ...normOptions });
+    };
     const sublayer = (
       { before, after }: SublayerNorms,
       branchOf: (input: Name) => void,
       trace?: string,
     ): void => {
       if (before !== undefined) {
-        p.rmsNorm(x, `${name}.${before}`, n, { epsilon: residualEpsilon });
+        norm(x, before, n, { epsilon: residualEpsilon, heads: 1 });
       }
-      branchOf(before === undefined ? x : n);
+      branchOf(before === undefined && config.isParallel !== true ? x : n);
       if (after !== undefined) {
-        p.rmsNorm(branch, `${name}.${after}`, n, { epsilon });
+        norm(branch, after, n);
       }
       p.op({ role: "add", input: after === undefined ? branch : n, target: x, trace });
     };
     const project = (module: string, part: string, input: Name, output: Name): void => {
-      const from = config.isFused ? fusedSource(config, name, part) : undefined;
+      const from = projectionSource(config, layer, name, part);
       const bias = module === "mlp" ? config.mlpBias : config.attentionBias;
       p.linear(input, `${name}.${module}.${part}`, output, { bias, from });
     };
@@ -229,12 +252,13 @@ export function buildLlamaDecoder(
       project("self_attn", "v_proj", input, v);
       if (queryKeyNorm !== undefined) {
         const [ofQueries, ofKeys] = queryKeyNorm === "heads" ? [heads, kvHeads] : [1, 1];
-        p.rmsNorm(projectedQ, `${name}.self_attn.q_norm`, q, { epsilon, heads: ofQueries });
-        p.rmsNorm(projectedK, `${name}.self_attn.k_norm`, k, { epsilon, heads: ofKeys });
+        norm(projectedQ, "self_attn.q_norm", q, { epsilon, heads: ofQueries });
+        norm(projectedK, "self_attn.k_norm", k, { epsilon, heads: ofKeys });
       }
       if (config.usesRope[layer]) {
-        p.op({ role: "rope", buffer: q, heads, headDim });
-        p.op({ role: "rope", buffer: k, heads: kvHeads, headDim });
+        const table = localRope !== undefined && window !== undefined ? 1 : 0;
+        p.op({ role: "rope", table, buffer: q, heads, headDim });
+        p.op({ role: "rope", table, buffer: k, heads: kvHeads, headDim });
       }
       p.op({ role: "append", key: k, value: v, layer });
       p.op({
@@ -244,7 +268,8 @@ export function buildLlamaDecoder(
         layer,
         heads,
         scale: config.attentionScale ?? headDim ** -0.5,
-        window: config.windows?.[layer],
+        softCap: config.attentionCap,
+        window,
         output: attended,
       });
       const bias = config.outputBias ?? config.attentionBias;
@@ -253,51 +278,29 @@ export function buildLlamaDecoder(
     const mlpOf = (input: Name): void => {
       project("mlp", "gate_proj", input, gate);
       project("mlp", "up_proj", input, up);
-      p.op({ role: "gate", activation: "silu", gate, up, output: gate });
+      p.op({ role: "gate", activation: config.activation, gate, up, output: gate });
       p.linear(gate, `${name}.mlp.down_proj`, branch, mlp);
     };
     sublayer(norms.mlp, mlpOf, `layers.${layer}`);
   }
 
   p.group("The language-model head");
-  const gain = logitsScale === undefined ? undefined : { scale: logitsScale, offset: 0 };
-  p.rmsNorm(x, "model.norm", n, { epsilon: residualEpsilon, gain, trace: "final_norm" });
+  const gain = { scale: logitsScale, offset: logitsScale * normOffset };
+  p.norm(x, "model.norm", n, { kind: normKind, epsilon: residualEpsilon, gain, trace: "final_norm" });
   const isTied = config.tieWordEmbeddings && !separate.has(HEAD);
   const head = isTied ? table : p.matrix(HEAD, vocabSize, hiddenSize);
-  p.op({ role: "logits", input: n, weight: head });
+  p.op({ role: "logits", input: n, weight: head, softCap: config.logitsCap });
 
-  const { inverseFrequencies, attentionScaling } = ropeFrequencies(
-    config.rope,
-    config.rotaryDim ?? headDim,
-    maxPositions,
-  );
+  const rope = [config.rope, ...(localRope === undefined ? [] : [localRope])].map((parameters): RopeTable => {
+    const rotaryDim = config.rotaryDim ?? headDim;
+    const { inverseFrequencies, attentionScaling } = ropeFrequencies(parameters, rotaryDim, maxPositions);
+    return { inverseFrequencies: Float32Array.from(inverseFrequencies), scaling: attentionScaling };
+  });
   return p.build({
     family,
     vocabSize,
     maxPositions,
-    rope: { inverseFrequencies: Float32Array.from(inverseFrequencies), scaling: attentionScaling },
+    rope,
     state: kvLayers(config.layers, { kvHeads, headDim }),
   });
-}
-
-/** The rows of a layer's fused modules that are one of its projections. */
-function fusedSource(
-  { heads, kvHeads, headDim, intermediateSize }: LlamaDecoderConfig,
-  layer: string,
-  part: string,
-): ModuleSource {
-  const [queries, keys] = [heads * headDim, kvHeads * headDim];
-  const [module, sizes] =
-    part === "gate_proj" || part === "up_proj"
-      ? ["mlp.gate_up_proj", { gate_proj: intermediateSize, up_proj: intermediateSize }]
-      : ["self_attn.qkv_proj", { q_proj: queries, k_proj: keys, v_proj: keys }];
-  let rows = 0;
-  const ranges: RowRange[] = [];
-  for (const [name, size] of Object.entries(sizes)) {
-    if (name === part) {
-      ranges.push({ start: rows, end: rows + size });
-    }
-    rows += size;
-  }
-  return { module: `${layer}.${module}`, rows, ranges };
 }

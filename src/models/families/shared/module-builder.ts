@@ -6,6 +6,15 @@ export interface ModuleSource extends Omit<WeightSource, "tensor"> {
   module: string;
 }
 
+/** What a norm without bias is. */
+interface NormOptions {
+  kind: "rms" | "layer";
+  epsilon: number;
+  heads?: number;
+  gain?: Affine;
+  trace?: string;
+}
+
 /** Builds a Program of PyTorch's modules, whose sizes follow from the buffers that they read and write. */
 export class ModuleBuilder extends ProgramBuilder {
   readonly #columns = new Map<Name, number>();
@@ -41,19 +50,21 @@ export class ModuleBuilder extends ProgramBuilder {
   }
 
   /**
-   * Adds output = RMSNorm(input) with NAME.weight [columns of input, or of one of its heads].
+   * Adds output = RMSNorm(input), or LayerNorm(input) without bias, with NAME.weight [columns of input, or of one of its heads].
    *
    * @param options.heads the heads of the input that are normed each by itself; absent: the input is one
    * @param options.gain what the gain is made of the weight; absent: it is the weight
    */
-  rmsNorm(
+  norm(
     input: Name,
     name: string,
     output: Name,
-    { epsilon, heads = 1, gain, trace }: { epsilon: number; heads?: number; gain?: Affine; trace?: string },
+    { kind, epsilon, heads = 1, gain, trace }: NormOptions,
   ): void {
-    const weight = this.vector(`${name}.weight`, this.#columnsOf(input) / heads, { affine: gain });
-    this.op({ role: "norm", kind: "rms", input, weight, heads, epsilon, output, trace });
+    const isPlain = gain?.scale === 1 && gain.offset === 0;
+    const affine = isPlain ? undefined : gain;
+    const weight = this.vector(`${name}.weight`, this.#columnsOf(input) / heads, { affine });
+    this.op({ role: "norm", kind, input, weight, heads, epsilon, output, trace });
   }
 
   /** Adds output = LayerNorm(input) with NAME.weight and NAME.bias, both [columns of input]. */

@@ -19,6 +19,7 @@ export async function searchText(
     parts.executable,
     {
       vocabSize: parts.vocabSize,
+      slots: first.slots,
       tokens: first.rows,
       position: first.position,
       sourceLength: first.sourceLength,
@@ -41,7 +42,12 @@ export async function searchText(
   sink.emit({ text: newText, tokens });
   const end = performance.now();
   const prefillSeconds = (promptAt - first.start) / 1000;
-  const timings = timingsOf(job.ids.length, prefillSeconds, (end - promptAt) / 1000, tokens.length);
+  const timings = timingsOf(
+    job.ids.length - first.cached,
+    prefillSeconds,
+    (end - promptAt) / 1000,
+    tokens.length,
+  );
   return { sequences, timings: { ...timings, timeToFirstTokenSeconds: (end - first.start) / 1000 } };
 }
 

@@ -23,7 +23,9 @@ import { Warper } from "../../sampling/warper.ts";
 /** What a beam search begins with, how it chooses and when it ends. */
 export interface BeamSearchRequest {
   vocabSize: number;
-  /** [R >= 1] the last tokens of the prompt, not yet run; what comes before them is in slot 0. */
+  /** The slots of the executable that the search has, at least one a beam. */
+  slots: readonly number[];
+  /** [R >= 1] the last tokens of the prompt, not yet run; what comes before them is in the first slot. */
   tokens: Int32Array;
   /** Position of tokens[0]. */
   position: number;
@@ -62,6 +64,7 @@ interface Beam {
   tokens: readonly number[];
   /** Log-probability of the new tokens, f32. */
   score: number;
+  /** Which of the search's slots it has. */
   slot: number;
 }
 
@@ -109,7 +112,7 @@ export async function beamSearch(
     if (!request.isOpen()) {
       throw new AbortError();
     }
-    await settle(executable, running, beams.count, held + length - 1);
+    await settle(executable, running, request.slots, held + length - 1);
     logits = await nextLogits(executable, running, held + length - 1, request, signal);
   }
   if (found.best.length === 0) {
@@ -186,11 +189,11 @@ class Chooser {
 
 async function promptLogits(
   executable: Executable,
-  { tokens, position, sourceLength, onProgress }: BeamSearchRequest,
+  { slots, tokens, position, sourceLength, onProgress }: BeamSearchRequest,
   signal: AbortSignal | undefined,
 ): Promise<Float32Array> {
   const pass: Pass = {
-    ...passOf({ rows: tokens, position }),
+    ...passOf({ rows: tokens, position }, slots[0]),
     sourceLength,
     logitRows: Int32Array.of(tokens.length - 1),
     onProgress,
@@ -202,18 +205,18 @@ async function promptLogits(
 async function settle(
   executable: Executable,
   running: Beam[],
-  slotCount: number,
+  slots: readonly number[],
   length: number,
 ): Promise<void> {
-  const { slots, copies } = planSlots(
+  const plan = planSlots(
     running.map(({ slot }) => slot),
-    slotCount,
+    slots.length,
   );
-  for (const { from, to } of copies) {
-    await executable.fork(from, to, length);
+  for (const { from, to } of plan.copies) {
+    await executable.fork(slots[from], slots[to], length);
   }
   for (const [b, beam] of running.entries()) {
-    beam.slot = slots[b];
+    beam.slot = plan.slots[b];
   }
 }
 
@@ -222,7 +225,7 @@ async function nextLogits(
   executable: Executable,
   running: readonly Beam[],
   position: number,
-  { vocabSize, sourceLength }: BeamSearchRequest,
+  { slots, vocabSize, sourceLength }: BeamSearchRequest,
   signal: AbortSignal | undefined,
 ): Promise<Float32Array> {
   const logits = new Float32Array(running.length * vocabSize);
@@ -231,7 +234,7 @@ async function nextLogits(
     const rows = running.slice(from, from + size);
     const pass: Pass = {
       tokens: Int32Array.from(rows, ({ tokens }) => tokens[tokens.length - 1] ?? 0),
-      slots: Int32Array.from(rows, ({ slot }) => slot),
+      slots: Int32Array.from(rows, ({ slot }) => slots[slot]),
       positions: new Int32Array(rows.length).fill(position),
       sourceLength,
       logitRows: Int32Array.from(rows, (_, r) => r),

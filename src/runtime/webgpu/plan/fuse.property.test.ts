@@ -100,8 +100,15 @@ function opsOfStage(stage: Stage, form: Form, program: Program): Op[] {
     }
     case "positions":
       return [stage.positions];
-    case "norm":
-      return [stage.norm];
+    case "norm": {
+      const { norm, target, trace } = stage;
+      return target === undefined
+        ? [{ ...norm, trace }]
+        : [
+            { ...norm, output: "(0)" },
+            { role: "add", input: "(0)", target, trace },
+          ];
+    }
     case "attention":
       return [stage.attention];
     case "rope":
@@ -109,7 +116,7 @@ function opsOfStage(stage: Stage, form: Form, program: Program): Op[] {
     case "append":
       return [{ role: "append", ...stage }];
     case "gate":
-      return [{ role: "gate", activation: "silu", ...stage }];
+      return [{ role: "gate", ...stage }];
     case "activate":
       return [{ role: "activate", ...stage }];
     case "add":
@@ -136,7 +143,10 @@ function opsOfProduct(stage: ProductStage, form: Form, program: Program): Op[] {
   });
   switch (stage.kind) {
     case "logits":
-      return [...ops, { role: "logits", input, weight: stage.weights[0], bias: stage.biases[0] }];
+      return [
+        ...ops,
+        { role: "logits", input, weight: stage.weights[0], bias: stage.biases[0], softCap: stage.softCap },
+      ];
     case "linear": {
       const { activation, accumulate, output, trace } = stage;
       return activation === undefined
@@ -150,7 +160,7 @@ function opsOfProduct(stage: ProductStage, form: Form, program: Program): Op[] {
         product(1, "(1)"),
         {
           role: "gate",
-          activation: "silu",
+          activation: stage.activation,
           gate: "(0)",
           up: "(1)",
           output: stage.output,
@@ -161,6 +171,7 @@ function opsOfProduct(stage: ProductStage, form: Form, program: Program): Op[] {
       const { headDim } = kv;
       const rotate = (buffer: Name, i: number): Op => ({
         role: "rope",
+        table: stage.table,
         buffer,
         heads: (matrices.get(stage.weights[i])?.rows ?? 0) / headDim,
         headDim,
@@ -170,7 +181,7 @@ function opsOfProduct(stage: ProductStage, form: Form, program: Program): Op[] {
         product(1, "(1)"),
         product(2, "(2)"),
         product(0, stage.output),
-        ...(stage.rope ? [rotate(stage.output, 0), rotate("(1)", 1)] : []),
+        ...(stage.table === undefined ? [] : [rotate(stage.output, 0), rotate("(1)", 1)]),
         { role: "append", key: "(1)", value: "(2)", layer: stage.layer },
       ];
     }
@@ -181,6 +192,8 @@ function opsOfProduct(stage: ProductStage, form: Form, program: Program): Op[] {
 function expectNoAlias(stage: Stage): void {
   if ("weights" in stage && "output" in stage) {
     expect(stage.output, stage.kind).not.toBe(stage.input);
+  } else if (stage.kind === "norm") {
+    expect(stage.target, stage.kind).not.toBe(stage.norm.input);
   }
 }
 

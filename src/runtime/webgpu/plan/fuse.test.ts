@@ -43,7 +43,13 @@ const linear = (weight: string, input: string, output: string, accumulate = fals
   output,
   accumulate,
 });
-const rope = (buffer: string, heads: number): Op => ({ role: "rope", buffer, heads, headDim: 4 });
+const rope = (buffer: string, heads: number, table?: number): Op => ({
+  role: "rope",
+  table,
+  buffer,
+  heads,
+  headDim: 4,
+});
 const append: Op = { role: "append", key: "b", value: "c", layer: 0 };
 const attention: Op = {
   role: "attention",
@@ -64,8 +70,8 @@ test("a layer of SmolLM3 is six stages", async () => {
   expect(stages).toHaveLength(1 + 5 * layers + 2); // attention is two dispatches
   expect(stages.slice(1, 6).map(({ kind }) => kind)).toEqual(["qkv", "attention", "linear", "glu", "linear"]);
   const projections = stages.filter((stage) => stage.kind === "qkv");
-  expect(projections.map(({ rope }) => rope)).toContain(true);
-  expect(projections.map(({ rope }) => rope)).toContain(false);
+  expect(projections.map(({ table }) => table)).toContain(0);
+  expect(projections.map(({ table }) => table)).toContain(undefined);
   expect(stages.filter((stage) => stage.kind === "norm")).toHaveLength(1); // the last: it is traced
 });
 
@@ -96,26 +102,22 @@ describe("query, key and value", () => {
 
   const others: Op[] = [linear("gate", "n", "x"), linear("up", "x", "n")];
   test.each([
-    ["values first", [qkv[2], qkv[0], qkv[1], append, attention], false, []],
-    ["the query last, and not rotated", [qkv[1], qkv[2], append, qkv[0], attention], false, []],
-    [
-      "each rotated at once",
-      [qkv[0], rope("a", 2), qkv[1], rope("b", 1), qkv[2], append, attention],
-      true,
-      [],
-    ],
-    ["the query's rotation last", [...qkv, rope("b", 1), append, rope("a", 2), attention], true, []],
-    ["other ops between them", [qkv[0], others[0], qkv[1], qkv[2], append, attention], false, ["linear"]],
+    ["values first", [qkv[2], qkv[0], qkv[1], append, attention], undefined, []],
+    ["the query last, and not rotated", [qkv[1], qkv[2], append, qkv[0], attention], undefined, []],
+    ["each rotated at once", [qkv[0], rope("a", 2), qkv[1], rope("b", 1), qkv[2], append, attention], 0, []],
+    ["by another table", [...qkv, rope("a", 2, 1), rope("b", 1, 1), append, attention], 1, []],
+    ["the query's rotation last", [...qkv, rope("b", 1), append, rope("a", 2), attention], 0, []],
+    ["other ops between them", [qkv[0], others[0], qkv[1], qkv[2], append, attention], undefined, ["linear"]],
     [
       "an op behind that writes their input",
       [...qkv, append, ...others, attention],
-      false,
+      undefined,
       ["linear", "linear"],
     ],
-  ] as [string, Op[], boolean, string[]][])("in any order: %s", (_, ops, hasRope, rest) => {
+  ] as [string, Op[], number | undefined, string[]][])("in any order: %s", (_, ops, table, rest) => {
     const stages = fuseEntry(programOf(ops), FORWARD, FUSE_ALL);
     const isQkv = ({ kind }: Stage): boolean => kind === "qkv";
-    expect(stages.filter(isQkv)).toMatchObject([{ weights: ["q", "k", "v"], output: "a", rope: hasRope }]);
+    expect(stages.filter(isQkv)).toMatchObject([{ weights: ["q", "k", "v"], output: "a", table }]);
     expect(stages.flatMap((stage) => (isQkv(stage) ? [] : stage.kind)).sort()).toEqual([
       "attention",
       ...rest,
@@ -124,6 +126,7 @@ describe("query, key and value", () => {
 
   test.each([
     ["one of them is rotated only", [...qkv, rope("a", 2), append, attention]],
+    ["they are rotated by two tables", [...qkv, rope("a", 2, 1), rope("b", 1), append, attention]],
     ["the keys are read again", [...qkv, append, linear("o", "b", "x"), attention]],
     ["the values are read again", [...qkv, append, { role: "add", input: "c", target: "b" }, attention]],
     ["the values are those that the append's op does not see", [qkv[0], qkv[1], append, qkv[2], attention]],
@@ -294,6 +297,24 @@ describe("a sum", () => {
     ["what is added to is made of the product's buffer", [linear("o", "n", "a"), between, add("x", "a")]],
   ] as [string, Op[]][])("stays apart when %s", (_, ops) => {
     expect(kinds(ops)).toContain("add");
+  });
+});
+
+describe("a sum with a norm", () => {
+  const branch: Op = { ...norm, input: "a", output: "b" };
+  const add: Op = { role: "add", input: "b", target: "x", trace: "layer" };
+
+  test("is the norm's, which adds what it gives", () => {
+    const stages = fuseEntry(programOf([branch, add]), FORWARD, FUSE_ALL);
+    expect(stages).toMatchObject([{ kind: "norm", norm: branch, target: "x", trace: "layer" }]);
+  });
+
+  test.each<[string, Op[]]>([
+    ["a trace wants the norm", [{ ...branch, trace: "norm" }, add]],
+    ["something else reads the norm", [branch, add, linear("o", "b", "c")]],
+    ["the norm is of the target", [branch, { ...add, target: "a" }]],
+  ])("stays apart when %s", (_, ops) => {
+    expect(kinds(ops).slice(0, 2)).toEqual(["norm", "add"]);
   });
 });
 

@@ -59,6 +59,7 @@ export function fuseEntry(program: Program, entry: string, rules: FuseRules): St
     fuseFree(gatedProducts(flow, i, rules));
     fuseFree(activatedProduct(flow, i));
     fuseFree(addedProduct(flow, i));
+    fuseFree(addedNorm(flow, i));
     fuseFree(embeddingWithPositions(flow, i, rules));
   }
   for (const i of flow.ops.keys()) {
@@ -112,10 +113,9 @@ function queryKeyValue(
       continue;
     }
     const parts = [query, key, value];
-    const isRotated = key.rope !== undefined;
     const { input } = key.linear;
     // A dispatch may not write what its other workgroups still read.
-    if ((query.rope !== undefined) !== isRotated || query.linear.output === input) {
+    if (tableOf(query) !== tableOf(key) || query.linear.output === input) {
       continue;
     }
     if (parts.some(({ linear }) => linear.input !== input)) {
@@ -135,7 +135,7 @@ function queryKeyValue(
       stage: {
         kind: "qkv",
         layer: append.layer,
-        rope: isRotated,
+        table: tableOf(key),
         ...weights,
         ...(!isOne && { secondStack: 2 }),
         output: query.linear.output,
@@ -152,6 +152,11 @@ interface ProjectedHeads {
   /** The linear op, and the last of the two. */
   first: number;
   last: number;
+}
+
+/** The table by which heads are rotated, if they are. */
+function tableOf({ rope }: ProjectedHeads): number | undefined {
+  return rope === undefined ? undefined : (rope.table ?? 0);
 }
 
 /** How the heads that op `reader` reads in `buffer` came about, where it was by a product and a rotation of all of them. */
@@ -205,7 +210,7 @@ function gatedProducts(flow: Dataflow, i: number, { canStack }: FuseRules): Fusi
   }
   return {
     members: [gate, up, i],
-    stage: { kind: "glu", ...weights, output: op.output, trace: op.trace },
+    stage: { kind: "glu", activation: op.activation, ...weights, output: op.output, trace: op.trace },
   };
 }
 
@@ -243,6 +248,21 @@ function addedProduct(flow: Dataflow, i: number): Fusion | undefined {
     members: [product, i],
     stage: { kind: "linear", accumulate: true, ...stacked([linear]), output: target, trace },
   };
+}
+
+/** A norm of a branch that is added to a buffer. */
+function addedNorm(flow: Dataflow, i: number): Fusion | undefined {
+  const op = flow.ops[i];
+  const first = op.role === "add" ? onlyMadeFor(flow, i, op.input) : undefined;
+  const norm = opAt(flow, first);
+  if (op.role !== "add" || first === undefined || norm?.role !== "norm" || norm.trace !== undefined) {
+    return undefined;
+  }
+  const { target, trace } = op;
+  // A workgroup has a head of a row, and whatever it writes of the target, another may still read of its input.
+  return target === norm.input
+    ? undefined
+    : { members: [first, i], stage: { kind: "norm", norm, target, trace } };
 }
 
 /** An embedding and the learned positions that are added to it. */

@@ -24,8 +24,17 @@ function shapeOf(
   { program, contextLength, cache }: Pick<Lowering, "program" | "contextLength" | "cache">,
 ): AttentionShape {
   const { kvHeads, headDim } = uniformHeads(program);
-  const { heads, window, over } = attention;
-  return { heads, kvHeads, headDim, context: contextLength, cache, window, source: over === "source" };
+  const { heads, window, over, softCap } = attention;
+  return {
+    heads,
+    kvHeads,
+    headDim,
+    context: contextLength,
+    cache,
+    window,
+    source: over === "source",
+    isCapped: softCap !== undefined,
+  };
 }
 
 /** Number of positions up to the longest row and with it; the length of the source where attention is over that. */
@@ -40,12 +49,12 @@ function seenOf(shape: AttentionShape, pass: PassShape): number {
 
 export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Dispatch[] {
   const { maxRows } = lowering;
-  const { query, layer, output, scale } = stage.attention;
+  const { query, layer, output, scale, softCap } = stage.attention;
   const shape = shapeOf(stage, lowering);
   const decode: Dispatch = {
     spec: attentionDecodeKernel(shape, maxRows),
     buffers: [query, `keys ${layer}`, `values ${layer}`, "partials", "rows"],
-    params: attentionParams(scale),
+    params: attentionParams(scale, softCap),
     workgroups: (pass) => attentionDecodeWorkgroups(shape, pass.rows, lengthOf(shape, pass)),
     bytes: (pass) => pass.rows * seenOf(shape, pass) * cacheBytes(shape),
   };
@@ -60,7 +69,7 @@ export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Di
 
 export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): Dispatch[] {
   const { maxRows } = lowering;
-  const { query, layer, output, scale } = stage.attention;
+  const { query, layer, output, scale, softCap } = stage.attention;
   const shape = shapeOf(stage, lowering);
   const block: Dispatch = {
     spec: attentionBlockKernel(shape, maxRows),
@@ -72,7 +81,7 @@ export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): 
       "query tiles",
       ...(shape.source === true ? ["rows"] : []),
     ],
-    params: attentionParams(scale),
+    params: attentionParams(scale, softCap),
     workgroups: ({ queryTiles }) => [...attentionBlockWorkgroups(shape, queryTiles), 1],
     bytes: (pass) => {
       const outputs = pass.rows * shape.heads * shape.headDim;

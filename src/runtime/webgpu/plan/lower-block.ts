@@ -7,7 +7,7 @@ import { ropeAppendKernel, ropeAppendWorkgroups } from "../../../kernels/rope/ro
 import type { Name } from "../../program.ts";
 import { uniformHeads } from "../../state.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { columnsOf, rotaryOf, stackedWeights, traced, type Lowering } from "./lowering.ts";
+import { columnsOf, ropeBuffers, rotaryOf, stackedWeights, traced, type Lowering } from "./lowering.ts";
 import type { Weight } from "./layout.ts";
 import type { ProductStage } from "./stage.ts";
 
@@ -80,7 +80,7 @@ export function lowerQkvBlock(stage: Extract<ProductStage, { kind: "qkv" }>, low
   const { kvHeads, headDim } = uniformHeads(program);
   const heads = columnsOf(stage.output, program) / headDim;
   const columns = (heads + 2 * kvHeads) * headDim;
-  const rotary = stage.rope ? rotaryOf(program) : 0;
+  const rotary = stage.table === undefined ? 0 : rotaryOf(program, stage.table);
   const shape = { heads, kvHeads, headDim, context: contextLength, rotary, cache, maxRows };
   return [
     ...lowerProduct({ ...stage, output: "wide" }, columns, lowering),
@@ -92,7 +92,7 @@ export function lowerQkvBlock(stage: Extract<ProductStage, { kind: "qkv" }>, low
         `keys ${stage.layer}`,
         `values ${stage.layer}`,
         "rows",
-        ...(stage.rope ? ["rope"] : []),
+        ...ropeBuffers(stage),
       ],
       workgroups: ({ rows }) => [...ropeAppendWorkgroups(shape, rows), 1],
       bytes: ({ rows }) => rows * columns * 8,
@@ -103,7 +103,7 @@ export function lowerQkvBlock(stage: Extract<ProductStage, { kind: "qkv" }>, low
 export function lowerGluBlock(stage: Extract<ProductStage, { kind: "glu" }>, lowering: Lowering): Dispatch[] {
   const columns = columnsOf(stage.output, lowering.program);
   const gate: Dispatch = {
-    spec: gateKernel(columns, "stacked"),
+    spec: gateKernel(columns, stage.activation, "stacked"),
     buffers: ["wide", stage.output],
     workgroups: ({ rows }) => gateWorkgroups(columns, rows),
     bytes: ({ rows }) => rows * columns * 12,

@@ -15,7 +15,7 @@ import { ropeKernel, ropePairs } from "../../../kernels/rope/rope.gpu.ts";
 import type { Name, NormOp } from "../../program.ts";
 import { uniformHeads } from "../../state.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { columnsOf, rotaryOf, traced, weightOf, type Lowering } from "./lowering.ts";
+import { columnsOf, ropeBuffers, rotaryOf, traced, weightOf, type Lowering } from "./lowering.ts";
 import type { ProductStage, Stage } from "./stage.ts";
 
 type SingleStage = Exclude<Stage, ProductStage | { kind: "attention" }>;
@@ -28,7 +28,7 @@ export function lowerSingle(stage: SingleStage, lowering: Lowering): Dispatch[] 
     case "positions":
       return lowerPositions(stage, lowering);
     case "norm":
-      return traced([lowerNorm(stage.norm, lowering)], { ...stage, output: stage.norm.output }, lowering);
+      return lowerNormStage(stage, lowering);
     case "rope":
       return lowerRope(stage, lowering);
     case "append":
@@ -42,20 +42,31 @@ export function lowerSingle(stage: SingleStage, lowering: Lowering): Dispatch[] 
   }
 }
 
-export function lowerNorm(norm: NormOp, { program, layout, variants }: Lowering): Dispatch {
+function lowerNormStage({ norm, target, trace }: StageOf<"norm">, lowering: Lowering): Dispatch[] {
+  return traced([lowerNorm(norm, lowering, target)], { trace, output: target ?? norm.output }, lowering);
+}
+
+/** @param target the buffer that the result is added to; absent: it is the norm's output */
+export function lowerNorm(norm: NormOp, { program, layout, variants }: Lowering, target?: Name): Dispatch {
   const { heads = 1 } = norm;
   const columns = columnsOf(norm.input, program);
-  const shape = { kind: norm.kind, columns: columns / heads, heads, bias: norm.bias !== undefined };
+  const shape = {
+    kind: norm.kind,
+    columns: columns / heads,
+    heads,
+    bias: norm.bias !== undefined,
+    add: target !== undefined,
+  };
   return {
     spec: normKernel(shape, variants.norm),
-    buffers: [norm.input, "vectors", norm.output],
+    buffers: [norm.input, "vectors", target ?? norm.output],
     params: normParams({
       gain: layout.vectorOffset([norm.weight]),
       bias: layout.vectorOffset([norm.bias]),
       epsilon: norm.epsilon,
     }),
     workgroups: ({ rows }) => [rows, heads, 1],
-    bytes: ({ rows }) => rows * columns * 8,
+    bytes: ({ rows }) => rows * columns * (target === undefined ? 8 : 12),
   };
 }
 
@@ -91,12 +102,12 @@ function lowerPositions(stage: StageOf<"positions">, lowering: Lowering): Dispat
 }
 
 function lowerRope(stage: StageOf<"rope">, lowering: Lowering): Dispatch[] {
-  const { heads, headDim, buffer } = stage;
-  const shape = { heads, headDim, rotary: rotaryOf(lowering.program) };
+  const { heads, headDim, buffer, table } = stage;
+  const shape = { heads, headDim, rotary: rotaryOf(lowering.program, table) };
   const pairs = ropePairs(shape);
   const dispatch: Dispatch = {
     spec: ropeKernel(shape, lowering.maxRows),
-    buffers: [buffer, "rope", "rows"],
+    buffers: [buffer, ...ropeBuffers(stage), "rows"],
     workgroups: ({ rows }) => elementwiseWorkgroups(pairs, rows),
     bytes: ({ rows }) => rows * pairs * 16,
   };
@@ -134,7 +145,7 @@ function lowerGate(stage: StageOf<"gate">, lowering: Lowering): Dispatch[] {
   const columns = columnsOf(stage.output, lowering.program);
   const { operands, buffers } = gateBuffers(stage);
   const dispatch: Dispatch = {
-    spec: gateKernel(columns, operands),
+    spec: gateKernel(columns, stage.activation, operands),
     buffers,
     workgroups: ({ rows }) => gateWorkgroups(columns, rows),
     bytes: ({ rows }) => rows * columns * 12,

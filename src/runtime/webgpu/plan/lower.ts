@@ -18,7 +18,7 @@ import { LOGIT_ROWS, type Dispatch, type Form, type FormName } from "./dispatch.
 import { lowerAttentionBlock, lowerAttentionFew } from "./lower-attention.ts";
 import { lowerGluBlock, lowerLinearBlock, lowerQkvBlock } from "./lower-block.ts";
 import { lowerNorm, lowerSingle } from "./lower-single.ts";
-import { columnsOf, rotaryOf, stackedWeights, traced, type Lowering } from "./lowering.ts";
+import { columnsOf, ropeBuffers, rotaryOf, stackedWeights, traced, type Lowering } from "./lowering.ts";
 import type { Weight } from "./layout.ts";
 import type { ProductStage, Stage } from "./stage.ts";
 
@@ -113,8 +113,7 @@ function lowerStack(
     },
     variant,
   );
-  const cache =
-    kind === "qkv" ? [`keys ${stage.layer}`, `values ${stage.layer}`, ...(stage.rope ? ["rope"] : [])] : [];
+  const cache = kind === "qkv" ? [`keys ${stage.layer}`, `values ${stage.layer}`, ...ropeBuffers(stage)] : [];
   return weight.shards.map(({ buffer, first, count }): Dispatch => {
     const bytes = count * weight.stride;
     return {
@@ -133,6 +132,7 @@ function lowerStack(
         bias: hasBias ? layout.vectorOffset(biases) + begin : 0,
         first,
         count,
+        cap: kind === "logits" ? stage.softCap : undefined,
       }),
       workgroups: ({ rows, logitRows }) =>
         gemvWorkgroups(
@@ -154,11 +154,11 @@ function epilogueOf(
 ): Epilogue {
   switch (stage.kind) {
     case "logits":
-      return { kind: "store" };
+      return { kind: "store", isCapped: stage.softCap !== undefined };
     case "linear":
       return stage.accumulate ? { kind: "add" } : { kind: "store", activation: stage.activation };
     case "glu":
-      return { kind: "gate" };
+      return { kind: "gate", activation: stage.activation };
     case "qkv": {
       const { kvHeads, headDim } = uniformHeads(program);
       const columns = columnsOf(stage.output, program);
@@ -166,7 +166,7 @@ function epilogueOf(
         throw new Error(`The buffer "${stage.output}" does not hold whole heads of ${headDim}.`);
       }
       const heads = columns / headDim;
-      const rotary = stage.rope ? rotaryOf(program) : 0;
+      const rotary = stage.table === undefined ? 0 : rotaryOf(program, stage.table);
       const [first, end] = [rows.start / headDim, rows.end / headDim];
       /** Heads of these rows that lie in [from, to) of all heads of the stage. */
       const within = (from: number, to: number): number =>

@@ -26,12 +26,19 @@ export interface Lowering {
   adapterName: string;
 }
 
-/** Number of elements of a head that are rotated. */
-export function rotaryOf({ rope }: Program): number {
-  if (rope === undefined) {
-    throw new Error("The program rotates, but has no table of frequencies.");
-  }
-  return 2 * rope.inverseFrequencies.length;
+/** Number of elements of a head that a rotation by this table turns. */
+export function rotaryOf({ ropes }: Program, table: number): number {
+  return 2 * ropes[table].inverseFrequencies.length;
+}
+
+/** The buffer of the table by which a stage rotates, if it does. */
+export function ropeBuffers({ table }: { table?: number }): Name[] {
+  return table === undefined ? [] : [ropeBuffer(table)];
+}
+
+/** Name of the buffer of a table of the program. */
+export function ropeBuffer(table: number): Name {
+  return `rope ${table}`;
 }
 
 /** The weight that these matrices, one below the other, were laid out as. */

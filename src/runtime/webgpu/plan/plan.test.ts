@@ -276,7 +276,7 @@ describe.each(FAMILIES)("$name", ({ program, dispatches }) => {
     }
   });
 
-  test.runIf(program.rope === undefined)(
+  test.runIf(program.ropes.length === 0)(
     "a context that is longer than its table of positions is refused",
     () => {
       const { maxPositions } = program;

@@ -16,6 +16,7 @@ import { fuseRules, layOutWeights, weightKey, type WeightLayout } from "./layout
 import { attentionSizes } from "./lower-attention.ts";
 import { packedBufferWords } from "./lower-block.ts";
 import { lowerEntry, wideColumns } from "./lower.ts";
+import { ropeBuffer } from "./lowering.ts";
 import { selectVariants, type ForcedVariants } from "./select.ts";
 import { stacksOf, type Stage } from "./stage.ts";
 
@@ -152,8 +153,8 @@ export function planGpu(
   }
   buffers.set("wide", Math.max(4, maxRows * wideColumns(program, allStages) * 4));
   buffers.set("logits", Math.ceil((LOGIT_ROWS * program.vocabSize) / 4) * 16);
-  if (program.rope !== undefined) {
-    buffers.set("rope", contextLength * program.rope.inverseFrequencies.length * 8);
+  for (const [table, { inverseFrequencies }] of program.ropes.entries()) {
+    buffers.set(ropeBuffer(table), contextLength * inverseFrequencies.length * 8);
   }
   const { partialWords, tileRows } = attentionSizes(allStages, lowering);
   buffers.set("partials", partialWords * 4);

@@ -29,17 +29,21 @@ interface Projection {
 export type Stage =
   | { kind: "embed"; embed: EmbedOp; positions?: PositionsOp; output: Name; trace?: string }
   | { kind: "positions"; positions: PositionsOp; output: Name; trace?: string }
-  | { kind: "norm"; norm: NormOp; trace?: string }
+  /** A norm; with a target, what it gives is added to that instead of being its output. */
+  | { kind: "norm"; norm: NormOp; target?: Name; trace?: string }
   | ({ kind: "linear"; accumulate: boolean; activation?: Activation; trace?: string } & Projection)
-  /** A gated linear unit: silu(gate · x) ⊙ (up · x) (Shazeer 2020). */
-  | ({ kind: "glu"; trace?: string } & Projection)
-  /** Query, key and value of one input: the query, rotated or not, to `output`, the others to the cache of `layer`. */
-  | ({ kind: "qkv"; layer: number; rope: boolean } & Projection)
+  /** A gated linear unit: activation(gate · x) ⊙ (up · x) (Shazeer 2020). */
+  | ({ kind: "glu"; activation: Activation; trace?: string } & Projection)
+  /**
+   * Query, key and value of one input: the query to `output`, the others to the cache of `layer`. Query and key are rotated by
+   * a table, or not.
+   */
+  | ({ kind: "qkv"; layer: number; table?: number } & Projection)
   | { kind: "attention"; attention: AttentionOp; trace?: string }
-  | ({ kind: "logits" } & Omit<Projection, "output">)
-  | { kind: "rope"; buffer: Name; heads: number; headDim: number; trace?: string }
+  | ({ kind: "logits"; softCap?: number } & Omit<Projection, "output">)
+  | { kind: "rope"; buffer: Name; heads: number; headDim: number; table: number; trace?: string }
   | { kind: "append"; key: Name; value: Name; layer: number }
-  | { kind: "gate"; gate: Name; up: Name; output: Name; trace?: string }
+  | { kind: "gate"; activation: Activation; gate: Name; up: Name; output: Name; trace?: string }
   | { kind: "activate"; activation: Activation; input: Name; output: Name; trace?: string }
   | { kind: "add"; input: Name; target: Name; trace?: string };
 
@@ -67,19 +71,34 @@ export function singleStage(op: Op): Stage {
     case "linear":
       return { kind: "linear", accumulate: op.accumulate, ...stacked([op]), output: op.output, trace };
     case "rope":
-      return { kind: "rope", buffer: op.buffer, heads: op.heads, headDim: op.headDim, trace };
+      return {
+        kind: "rope",
+        buffer: op.buffer,
+        heads: op.heads,
+        headDim: op.headDim,
+        table: op.table ?? 0,
+        trace,
+      };
     case "append":
       return { kind: "append", key: op.key, value: op.value, layer: op.layer };
     case "attention":
       return { kind: "attention", attention: op, trace };
-    case "gate":
-      return { kind: "gate", gate: op.gate, up: op.up, output: op.output, trace };
+    case "gate": {
+      const { activation, gate, up, output } = op;
+      return { kind: "gate", activation, gate, up, output, trace };
+    }
     case "activate":
       return { kind: "activate", activation: op.activation, input: op.input, output: op.output, trace };
     case "add":
       return { kind: "add", input: op.input, target: op.target, trace };
     case "logits":
-      return { kind: "logits", input: op.input, weights: [op.weight], biases: [op.bias] };
+      return {
+        kind: "logits",
+        input: op.input,
+        weights: [op.weight],
+        biases: [op.bias],
+        softCap: op.softCap,
+      };
   }
 }
 

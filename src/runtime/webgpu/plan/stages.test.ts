@@ -34,9 +34,11 @@ function nameOf(stage: Stage): string {
     "norm" in stage && stage.kind !== "norm" && stage.norm ? "norm" : undefined,
   ];
   parts.push(stage.kind);
-  if (stage.kind === "linear") {
+  if (stage.kind === "norm" && stage.target !== undefined) {
+    parts.push("add");
+  } else if (stage.kind === "linear") {
     parts.push(stage.activation, stage.accumulate ? "add" : undefined);
-  } else if (stage.kind === "qkv" && stage.rope) {
+  } else if (stage.kind === "qkv" && stage.table !== undefined) {
     parts.push("rope");
   } else if (stage.kind === "embed" && stage.positions !== undefined) {
     parts.push("positions");
@@ -80,6 +82,27 @@ const GPT_LAYERS = (layers: number): Record<string, number> => ({
   "linear+gelu_tanh": layers,
   logits: 1,
 });
+/** What becomes of attention where norms of queries and keys stand between the products and the rotations. */
+const NORMED_HEADS = (layers: number, rotated: number): Record<string, number> => ({
+  embed: 1,
+  rope: 2 * rotated,
+  append: layers,
+  attention: layers,
+  logits: 1,
+});
+/** Four layers of Llama's whose branches are normed before they are added. */
+const NORMED_BRANCHES = {
+  embed: 1,
+  "norm+qkv+rope": 4,
+  attention: 4,
+  linear: 2 * 4,
+  "norm+glu": 4,
+  norm: 1,
+  "norm+add": 2 * 4,
+  logits: 1,
+};
+/** Four layers with attention and MLP side by side, but for their projections. */
+const PARALLEL = { embed: 1, norm: 4 + 1, attention: 4, "linear+add": 2 * 4, glu: 4, logits: 1 };
 /** Two layers of an encoder; then keys and values for the cross-attention of three layers of a decoder. */
 const ENCODER = {
   "embed+positions": 1,
@@ -129,21 +152,46 @@ const FAMILIES: Readonly<Record<string, Expected>> = {
   },
   mistral: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
   olmo2: {
-    // What a norm stands behind is added by a stage of its own.
     forward: {
       embed: 1,
-      norm: 4 * 4 + 1,
+      norm: 2 * 4 + 1,
+      "norm+add": 2 * 4,
       linear: 5 * 4,
       rope: 2 * 4,
       append: 4,
       attention: 4,
       glu: 4,
-      add: 2 * 4,
       logits: 1,
     },
-    dispatches: 17 * 4 + 3,
+    dispatches: 15 * 4 + 3,
   },
   phi3: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  gemma: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  gemma2: { forward: NORMED_BRANCHES, dispatches: 8 * 4 + 3 },
+  gemma3_text: {
+    forward: { ...NORMED_HEADS(4, 4), linear: 5 * 4, norm: 3 * 4 + 1, "norm+glu": 4, "norm+add": 2 * 4 },
+    dispatches: 16 * 4 + 3,
+  },
+  gemma3: {
+    forward: { ...NORMED_HEADS(3, 3), linear: 5 * 3, norm: 3 * 3 + 1, "norm+glu": 3, "norm+add": 2 * 3 },
+    dispatches: 16 * 3 + 3,
+  },
+  olmo3: {
+    forward: { ...NORMED_HEADS(4, 4), linear: 5 * 4, norm: 2 * 4 + 1, glu: 4, "norm+add": 2 * 4 },
+    dispatches: 15 * 4 + 3,
+  },
+  ministral: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  ministral3: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  mistral3: { forward: LLAMA_LAYERS(3, 0), dispatches: 6 * 3 + 3 },
+  // One layer norm is before both halves of a layer, and is not folded into either.
+  cohere: { forward: { ...PARALLEL, "qkv+rope": 4 }, dispatches: 7 * 4 + 3 },
+  cohere2: { forward: { ...PARALLEL, "qkv+rope": 2, qkv: 2 }, dispatches: 7 * 4 + 3 },
+  glm: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
+  glm4: { forward: NORMED_BRANCHES, dispatches: 8 * 4 + 3 },
+  exaone4: {
+    forward: { ...NORMED_HEADS(4, 3), linear: 5 * 4, norm: 2 * 4 + 1, glu: 4, "norm+add": 2 * 4 },
+    dispatches: 13 * 4 + 2 * 3 + 3,
+  },
   granite: { forward: LLAMA_LAYERS(4, 0), dispatches: 6 * 4 + 3 },
   gpt2: { forward: GPT_LAYERS(4), dispatches: 8 * 4 + 3 },
   gpt_neo: { forward: GPT_LAYERS(4), dispatches: 8 * 4 + 3 },

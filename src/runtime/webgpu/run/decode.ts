@@ -52,16 +52,25 @@ export interface DecodeHost {
   result(slot: RingSlot | undefined, pace: Pace, signal: AbortSignal | undefined): Promise<Uint32Array>;
 }
 
+/** What a decode has come to. */
+export interface DecodeEnd {
+  profile: DecodeProfile;
+  /** Whether no more tokens are wanted; false: `shouldYield` has ended it. */
+  hasEnded: boolean;
+}
+
 /**
  * Runs a request's tokens and chooses up to `count` more.
  *
+ * @param shouldYield asked after each token; true ends the decode, which the caller begins anew
  * @throws AbortError, and what `onToken` throws
  */
 export async function decodeTokens(
   executable: DecodeHost,
   request: GpuDecodeRequest,
+  shouldYield: () => boolean,
   signal: AbortSignal | undefined,
-): Promise<DecodeProfile> {
+): Promise<DecodeEnd> {
   const { tokens, slot, position } = request;
   const pass = {
     tokens,
@@ -72,7 +81,7 @@ export async function decodeTokens(
   };
   const shape = await executable.submitBody(pass, signal, request.onProgress);
   const plan = planTokenChoice(request.sampling, executable.program.vocabSize);
-  return chooseTokens(executable, request, plan, shape, signal);
+  return chooseTokens(executable, request, plan, shape, shouldYield, signal);
 }
 
 /** Takes the times of a decode, from the first chosen token to the last. */
@@ -97,8 +106,9 @@ async function chooseTokens(
   request: GpuDecodeRequest,
   plan: TokenChoicePlan,
   { sourceLength }: PassShape,
+  shouldYield: () => boolean,
   signal: AbortSignal | undefined,
-): Promise<DecodeProfile> {
+): Promise<DecodeEnd> {
   const { resources, program } = executable;
   const { device } = resources.context;
   const { count, sampling, onToken, onStep, eosTokenIds, position, tokens } = request;
@@ -161,7 +171,10 @@ async function chooseTokens(
     if (onToken(token) === false || eosTokenIds.includes(token)) {
       break;
     }
+    if (seen + 1 < count && shouldYield()) {
+      return { profile: clock.profile(), hasEnded: false };
+    }
   }
   // What was submitted ahead runs to its end and is never looked at.
-  return clock.profile();
+  return { profile: clock.profile(), hasEnded: true };
 }

@@ -17,6 +17,7 @@ import type { DeviceInfo } from "../../device-types.ts";
 import { withAbort } from "../../../base/async/abort.ts";
 import { Slots } from "../../../base/async/slots.ts";
 import { FORWARD, type Program } from "../../program.ts";
+import type { KvCapacity } from "../../kv-ledger.ts";
 import { SlotSequences } from "../../slot-sequences.ts";
 import { MAP, USAGE } from "./constants.ts";
 import { decodeTokens, type GpuDecodeRequest } from "./decode.ts";
@@ -32,6 +33,8 @@ import { RowsWriter } from "./rows.ts";
 const SLICE_DISPATCHES = 12;
 /** Slices that are submitted and not done; the GPU must not run dry while the event loop turns. */
 const SLICES_IN_FLIGHT = 3;
+/** Tokens that a decode chooses before it lets another call, if one waits, have its turn. */
+const SLICE_TOKENS = 8;
 /** Slots of a ring: more than results are under way, be they of a decode's steps or of a pass's slices. */
 const RING_SLOTS = 4;
 const PROGRESS_INTERVAL_MILLISECONDS = 200;
@@ -41,6 +44,8 @@ export class WebGpuExecutable implements Executable {
   readonly memory: MemoryUse;
   readonly contextLength: number;
   readonly maxRows: number;
+  readonly slots: number;
+  readonly kv: KvCapacity;
   readonly lost: Promise<ModelComposeError>;
   readonly resources: Resources;
   readonly program: Program;
@@ -66,9 +71,13 @@ export class WebGpuExecutable implements Executable {
     this.lost = new Promise((resolve) => resources.context.onFailure(resolve));
     this.#limits = { program, maxRows: plan.maxRows, slots: plan.slots, contextLength: plan.contextLength };
     const cache = new KvCache(program, resources, plan);
-    this.#sequences = new SlotSequences(plan.slots, {
+    this.slots = plan.slots;
+    this.kv = { unit: plan.contextLength, units: plan.slots };
+    this.#sequences = new SlotSequences(plan.slots, this.kv, {
       inTurn: (task) => this.#inTurn(task),
       copy: (from, to, length) => cache.copy(from, to, length),
+      // The cache of a slot is the slot's alone.
+      truncate: () => Promise.resolve(),
       save: (slot, length) => cache.save(slot, length),
       restore: (saved, slot) => {
         cache.restore(saved, slot);
@@ -88,10 +97,11 @@ export class WebGpuExecutable implements Executable {
   async run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {
     checkPass(pass, this.#limits);
     return this.#inTurn(async () => {
+      const start = performance.now();
       const commit = this.#sequences.begin(pass);
       const result = await this.#run(pass, signal);
       commit();
-      return result;
+      return { ...result, seconds: (performance.now() - start) / 1000 };
     }, signal);
   }
 
@@ -100,19 +110,29 @@ export class WebGpuExecutable implements Executable {
     return rules === undefined;
   }
 
+  /** Decodes in slices: other calls, decodes of other slots among them, have their turns in between. */
   async decode(request: GpuDecodeRequest, signal?: AbortSignal): Promise<DecodeProfile> {
     checkDecode(request, this.#limits, this.canChoose(request));
-    return this.#inTurn(async () => {
-      const commit = this.#sequences.beginDecode(request);
-      let chosen = 0;
-      const onToken = (token: number): boolean | undefined => {
-        chosen++;
-        return request.onToken(token);
-      };
-      const profile = await decodeTokens(this, { ...request, onToken }, signal);
-      commit(chosen);
-      return profile;
-    }, signal);
+    const whole: DecodeProfile = { wallSeconds: 0, kernelSeconds: 0 };
+    let rest: GpuDecodeRequest | undefined = request;
+    while (rest !== undefined) {
+      const slice: GpuDecodeRequest = rest;
+      rest = await this.#inTurn(async () => {
+        const commit = this.#sequences.beginDecode(slice);
+        const chosen: number[] = [];
+        const onToken = (token: number): boolean | undefined => {
+          chosen.push(token);
+          return slice.onToken(token);
+        };
+        const shouldYield = (): boolean => chosen.length >= SLICE_TOKENS && this.#turn.waiting > 0;
+        const { profile, hasEnded } = await decodeTokens(this, { ...slice, onToken }, shouldYield, signal);
+        commit(chosen.length);
+        whole.wallSeconds += profile.wallSeconds;
+        whole.kernelSeconds += profile.kernelSeconds;
+        return hasEnded ? undefined : restOf(slice, chosen);
+      }, signal);
+    }
+    return whole;
   }
 
   fork(from: number, to: number, length: number): Promise<void> {
@@ -202,7 +222,7 @@ export class WebGpuExecutable implements Executable {
     return words;
   }
 
-  async #run(pass: Pass, signal: AbortSignal | undefined): Promise<PassResult> {
+  async #run(pass: Pass, signal: AbortSignal | undefined): Promise<Omit<PassResult, "seconds">> {
     const { entry = FORWARD, tokens, logitRows = new Int32Array(0) } = pass;
     const { vocabSize } = this.program;
     const activations = new Map<string, Float32Array>();
@@ -297,4 +317,18 @@ export class WebGpuExecutable implements Executable {
     }
     this.resources.context.checkAlive();
   }
+}
+
+/** What is left of a decode that has chosen some tokens. */
+function restOf(request: GpuDecodeRequest, chosen: readonly number[]): GpuDecodeRequest {
+  const { tokens, position, history, count, minNewTokens } = request;
+  return {
+    ...request,
+    tokens: Int32Array.from(chosen.slice(-1)),
+    position: position + tokens.length + chosen.length - 1,
+    history: Int32Array.from([...history, ...chosen]),
+    count: count - chosen.length,
+    minNewTokens: Math.max(0, minNewTokens - chosen.length),
+    onProgress: undefined,
+  };
 }

@@ -1,11 +1,12 @@
 /** Entry of a thread that quantises weights while a program is loaded: rows of a checkpoint become rows for the GPU. */
 import { elementBytes, FORMATS } from "../../../kernels/format.ts";
 import { instantiateKernels } from "../../../kernels/wasm-module.ts";
+import { ReadChecksums } from "../../checkpoint/read-checksums.ts";
 import { notFinite, readSliceRows } from "../../checkpoint/weight-source.ts";
 import { openFile, type OpenFile } from "../../platform/files.ts";
 import { workerScope } from "../../platform/workers.ts";
 import { serializeError } from "../../posted-error.ts";
-import type { QuantizedPiece, QuantizerData, QuantizerReply } from "./quantizer.ts";
+import type { QuantizedPiece, QuantizerData, QuantizerReply, QuantizerRequest } from "./quantizer.ts";
 
 const PAGE = 65536;
 
@@ -27,6 +28,8 @@ function fileOf(path: string): OpenFile {
   return file;
 }
 
+const checksums = new ReadChecksums();
+
 /** Fills the target with the piece's rows. */
 function quantize({ source, range, format, stride }: QuantizedPiece): void {
   const rowBytes = elementBytes(source.format, source.columns);
@@ -34,7 +37,8 @@ function quantize({ source, range, format, stride }: QuantizedPiece): void {
   for (let row = range.start; row < range.end; row += most) {
     const end = Math.min(row + most, range.end);
     const bytes = new Uint8Array(memory.buffer, window, (end - row) * rowBytes);
-    readSliceRows(fileOf(source.tensor.file), source, { start: row, end }, bytes);
+    const file = checksums.watch(fileOf(source.tensor.file), source.tensor);
+    readSliceRows(file, source, { start: row, end }, bytes);
     const areFinite = kernels.quantize_rows_gpu(
       window,
       rowBytes,
@@ -54,10 +58,14 @@ function quantize({ source, range, format, stride }: QuantizedPiece): void {
   }
 }
 
-port.on("message", (piece: QuantizedPiece) => {
+port.on("message", (request: QuantizerRequest) => {
   let reply: QuantizerReply = {};
   try {
-    quantize(piece);
+    if (request === "checksums") {
+      reply = { checksums: checksums.parts() };
+    } else {
+      quantize(request);
+    }
   } catch (error) {
     reply = { error: serializeError(error) };
   }

@@ -6,6 +6,7 @@
 import { errorMessage, ModelComposeError } from "../../../base/errors.ts";
 import { elementBytes, isQuantized, type QuantizedFormat } from "../../../kernels/format.ts";
 import { kernelBytes } from "../../../kernels/wasm-module.ts";
+import type { PartialChecksums } from "../../checkpoint/read-checksums.ts";
 import type { WeightSlice } from "../../checkpoint/weight-source.ts";
 import { startWorker, workerUrl, type Worker } from "../../platform/workers.ts";
 import { deserializeError, type SerializedError } from "../../posted-error.ts";
@@ -91,9 +92,13 @@ export interface QuantizerData {
   sizes: QuantizerSizes;
 }
 
-/** The answer to a piece, when its rows are in the target. */
+/** A piece, or what was read of tensors that have checksums. */
+export type QuantizerRequest = QuantizedPiece | "checksums";
+
+/** The answer to a piece, when its rows are in the target; `checksums` to the other request. */
 export interface QuantizerReply {
   error?: SerializedError;
+  checksums?: PartialChecksums;
 }
 
 /** What the largest of these pieces takes. */
@@ -116,7 +121,7 @@ export function quantizerSizes(pieces: readonly QuantizedPiece[]): QuantizerSize
 export class Quantizer {
   readonly #target: SharedArrayBuffer;
   readonly #worker: Worker;
-  #settle: ((failure?: ModelComposeError) => void) | undefined;
+  #settle: ((answer: QuantizerReply | ModelComposeError) => void) | undefined;
   #failure: ModelComposeError | undefined;
 
   constructor(
@@ -128,8 +133,8 @@ export class Quantizer {
     const data: QuantizerData = { module, target: this.#target, sizes };
     const url = workerUrl(import.meta.url, { source: "./quantize-worker.ts", bundled: "quantize-worker.js" });
     this.#worker = startWorker(url, { name: `model-compose quantize ${index}`, data });
-    this.#worker.on("message", ({ error }: QuantizerReply) => {
-      this.#settle?.(error && deserializeError(error));
+    this.#worker.on("message", (reply: QuantizerReply) => {
+      this.#settle?.(reply.error === undefined ? reply : deserializeError(reply.error));
     });
     this.#worker.on("error", (error: unknown) => {
       this.#lose(error);
@@ -147,20 +152,30 @@ export class Quantizer {
    *   "not-found", "device" when the thread was lost
    */
   async quantize(piece: QuantizedPiece): Promise<Uint8Array> {
+    await this.#ask(piece);
+    return new Uint8Array(this.#target, 0, piece.rows * piece.stride);
+  }
+
+  /** What the thread has read of tensors that have checksums. @throws ModelComposeError "device" when it was lost */
+  async checksums(): Promise<PartialChecksums> {
+    const { checksums } = await this.#ask("checksums");
+    return checksums ?? new Map();
+  }
+
+  #ask(request: QuantizerRequest): Promise<QuantizerReply> {
     if (this.#failure !== undefined) {
-      throw this.#failure;
+      return Promise.reject(this.#failure);
     }
-    await new Promise<void>((resolve, reject) => {
-      this.#settle = (failure) => {
-        if (failure === undefined) {
-          resolve();
+    return new Promise((resolve, reject) => {
+      this.#settle = (answer) => {
+        if (answer instanceof ModelComposeError) {
+          reject(answer);
         } else {
-          reject(failure);
+          resolve(answer);
         }
       };
-      this.#worker.postMessage(piece);
+      this.#worker.postMessage(request);
     });
-    return new Uint8Array(this.#target, 0, piece.rows * piece.stride);
   }
 
   async dispose(): Promise<void> {

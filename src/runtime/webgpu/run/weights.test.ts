@@ -6,7 +6,8 @@ import { quantizedRowValues } from "../../../../test/support/quantized-rows.ts";
 import { quantized } from "../../../../test/support/quantized-weights.ts";
 import { randomWeights } from "../../../../test/support/random-weights.ts";
 import type { QuantizedFormat } from "../../../kernels/format.ts";
-import type { WeightTensor } from "../../checkpoint/checkpoint.ts";
+import type { Checkpoint, WeightTensor } from "../../checkpoint/checkpoint.ts";
+import type { TensorLocation } from "../../checkpoint/tensor-location.ts";
 import { FORWARD, ProgramBuilder, type Program } from "../../program.ts";
 import { kvLayers } from "../../state.ts";
 import { readFileRange } from "../../platform/files.ts";
@@ -293,7 +294,9 @@ describe("on a GPU", () => {
     "%s, transposed %s, to %s, bound %i bytes at a time",
     async (stored, transposed, quantization, limit) => {
       const model = program(transposed);
-      const { checkpoint, values } = await randomWeights(model, () => stored);
+      const random = await randomWeights(model, () => stored);
+      const { values } = random;
+      const checkpoint = { ...random.checkpoint, tensors: await withChecksums(random.checkpoint) };
       const stages = fuseEntry(model, FORWARD, fuseRules(model, checkpoint, limit, quantization));
       const layout = layOutWeights(model, checkpoint, stages, limit, quantization);
       const { buffers, progress } = await upload(layout);
@@ -319,8 +322,27 @@ describe("on a GPU", () => {
       }
       const total = (2 * 20 + 28) * SIZE * (stored === "f32" ? 4 : 2);
       expect(progress.at(-1)).toEqual([total, total]);
+
+      // What threads have read is summed up too.
+      const tensors = new Map(checkpoint.tensors).set("qkv", {
+        ...checkpoint.tensors.get("qkv")!,
+        checksum: 5,
+      });
+      const other = layOutWeights(model, { ...checkpoint, tensors }, stages, limit, quantization);
+      await expect(uploadWeights(context, other, buffers, {})).rejects.toThrow('Tensor "qkv" in ');
     },
   );
+
+  /** The tensors of a checkpoint with their checksums, as those of a zip file of torch.save. */
+  async function withChecksums({ tensors }: Checkpoint): Promise<Map<string, TensorLocation>> {
+    const summed = [...tensors].map(async ([name, tensor]): Promise<[string, TensorLocation]> => {
+      const { file, offset, byteLength, strides } = tensor;
+      return strides === undefined
+        ? [name, { ...tensor, checksum: crc32(await readFileRange(file, offset, byteLength)) }]
+        : [name, tensor];
+    });
+    return new Map(await Promise.all(summed));
+  }
 
   /** Loads all weights of a layout into buffers of their own. */
   async function upload(layout: WeightLayout) {
@@ -361,12 +383,8 @@ describe("on a GPU", () => {
       tensors.set("p.bias", { ...tensors.get("p.bias")!, strides: [0] });
       values.set("p.bias", new Float64Array(ROWS).fill(values.get("p.bias")![0]));
 
-      // Every other tensor has its checksum, as those of a zip file of torch.save.
-      for (const [name, tensor] of tensors) {
-        const { file, offset, byteLength, strides } = tensor;
-        if (strides === undefined) {
-          tensors.set(name, { ...tensor, checksum: crc32(await readFileRange(file, offset, byteLength)) });
-        }
+      for (const [name, tensor] of await withChecksums({ ...checkpoint, tensors })) {
+        tensors.set(name, tensor);
       }
       const stages = fuseEntry(model, FORWARD, { canStack: () => limit > 1000, canAddTables: () => true });
       const layout = layOutWeights(model, { ...checkpoint, tensors }, stages, limit);

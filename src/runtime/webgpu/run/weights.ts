@@ -230,11 +230,10 @@ export async function uploadWeights(
       throw stop.signal.reason;
     }
     await outcome;
-    // What threads read to quantise it is not summed up here, and passed over.
     const matrices = [...layout.weights.values()].flatMap(({ parts }) => parts);
     compareChecksums(
       [...matrices, ...layout.vectors].map(({ source }) => source),
-      [checksums.parts()],
+      [checksums.parts(), ...(await Promise.all(quantizers.map((quantizer) => quantizer.checksums())))],
     );
   } finally {
     await Promise.all([files.close(), ...quantizers.map((quantizer) => quantizer.dispose())]);

@@ -69,7 +69,7 @@ export const responseBody = z.object({
   frequency_penalty: z.number(),
   presence_penalty: z.number(),
   top_logprobs: z.literal(0),
-  text: z.object({ format: z.object({ type: z.literal("text") }) }),
+  text: z.object({ format: z.looseObject({ type: z.enum(["text", "json_object", "json_schema"]) }) }),
   tool_choice: z.enum(["auto", "none"]),
   tools: z.array(z.unknown()),
   truncation: z.literal("disabled"),

@@ -5,7 +5,7 @@ import {
   type GenerationParameterName,
 } from "../../../compose/definition/parameters.ts";
 import { ignored, only, refused } from "../../model-api/read-fields.ts";
-import { choiceFields, conversationFields, modelField, textFormat } from "../chat-fields.ts";
+import { choiceFields, conversationFields, modelField, responseFormat } from "../chat-fields.ts";
 
 const onlyTexts = "only texts are supported: no images, no files, no audio";
 
@@ -85,7 +85,7 @@ export const responsesRequest = z.strictObject({
   ...conversationFields,
   text: z
     .strictObject({
-      format: textFormat,
+      format: responseFormat,
       verbosity: z.literal("medium", { error: "verbosity is not supported" }).nullish(),
     })
     .optional(),
@@ -129,6 +129,8 @@ export const parametersOfFields: Readonly<Record<string, GenerationParameterName
   frequency_penalty: "frequency_penalty",
   presence_penalty: "presence_penalty",
   ignore_eos: "ignore_eos",
+  cache_prompt: "cache_prompt",
+  prompt_lookup: "prompt_lookup",
   seed: "seed",
   max_output_tokens: "max_output_length",
 };

@@ -200,7 +200,7 @@ function begun(request: ResponsesRequest): ResponseBody {
     frequency_penalty: request.frequency_penalty ?? 0,
     presence_penalty: request.presence_penalty ?? 0,
     top_logprobs: 0,
-    text: { format: { type: "text" } },
+    text: { format: request.text?.format ?? { type: "text" } },
     tool_choice: request.tool_choice ?? "auto",
     tools: request.tools ?? [],
     truncation: "disabled",
@@ -241,10 +241,14 @@ function now(): number {
   return Math.floor(Date.now() / 1000);
 }
 
-function usageBody({ promptTokens, completionTokens }: AnswerUsage): NonNullable<ResponseBody["usage"]> {
+function usageBody({
+  promptTokens,
+  cachedTokens,
+  completionTokens,
+}: AnswerUsage): NonNullable<ResponseBody["usage"]> {
   return {
     input_tokens: promptTokens,
-    input_tokens_details: { cached_tokens: 0 },
+    input_tokens_details: { cached_tokens: cachedTokens },
     output_tokens: completionTokens,
     // Reasoning is told apart by its text, not by its tokens.
     output_tokens_details: { reasoning_tokens: 0 },
