@@ -3,10 +3,9 @@ import packageJson from "../../package.json" with { type: "json" };
 import { errorMessage, ModelComposeError } from "../base/errors.ts";
 import { errorInWordsOf } from "../base/front-words.ts";
 import type { ChatFlags } from "./commands/chat.ts";
-import type { DoctorFlags } from "./commands/doctor.ts";
-import type { InitFlags } from "./commands/init.ts";
+import { firstCommands } from "./commands/first-commands.ts";
 import { generate, type GenerateFlags } from "./commands/generate.ts";
-import { run, type CommandContext, type ComposeFlags, type RunFlags } from "./commands/run.ts";
+import { run, type CommandContext, type RunFlags } from "./commands/run.ts";
 import type { LogsFlags } from "./commands/logs.ts";
 import { modelsCommands } from "./commands/models.ts";
 import type { PsFlags } from "./commands/ps.ts";
@@ -15,6 +14,7 @@ import type { StopFlags } from "./commands/stop.ts";
 import { validate } from "./commands/validate.ts";
 import { addCompletion } from "./completion.ts";
 import type { LoadTextModel } from "../compose/model-host.ts";
+import { commonFlags, composeFlags, examples, flagsOf, type GlobalFlags } from "./common-flags.ts";
 import { modelFlags, samplingFlags } from "./model-flags.ts";
 import { AdaptersWanted, collect, countFlag, deviceFlags, numberFlag, portFlag } from "./flags.ts";
 import { Interrupted, interruptSignal } from "./interrupt.ts";
@@ -22,11 +22,6 @@ import { deviceWords } from "./parameter-flags.ts";
 import { failureText } from "./report.ts";
 import { hintWhenSlow } from "./slow-hint.ts";
 import { BrokenPipe, Terminal } from "./terminal.ts";
-
-interface GlobalFlags extends ComposeFlags {
-  readonly verbose?: boolean;
-  readonly quiet?: boolean;
-}
 
 /** Loads a model. The code for it is loaded when a command needs it, so that `--help` and bad input answer at once. */
 const loadModel: LoadTextModel = async (source, options) => {
@@ -181,37 +176,6 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
   return program;
 }
 
-/** Adds the commands of somebody's first minutes. */
-function firstCommands(program: Command, start: (flags: GlobalFlags) => CommandContext): void {
-  commonFlags(program.command("doctor"))
-    .description("say what this machine can do: cores, memory, GPUs, and which models run how fast")
-    .option("--json", "as JSON")
-    .addHelpText("after", examples("doctor", "doctor --json"))
-    .action(async (_flags: unknown, command: Command) => {
-      const { doctor } = await import("./commands/doctor.ts");
-      const flags = flagsOf<DoctorFlags & GlobalFlags>(command);
-      await doctor(flags, start(flags));
-    });
-  commonFlags(program.command("init"))
-    .description("write a commented compose file, after three questions")
-    .option("-m, --model <model>", "the model, instead of the first question")
-    .addOption(
-      new Option("--task <task>", "what it does, instead of the second question").choices(["chat", "text"]),
-    )
-    .addOption(
-      new Option("--port <n>", "the port of its server, instead of the third question").argParser(portFlag),
-    )
-    .option("-y, --yes", "ask nothing: what no flag says is the default")
-    .option("--force", "overwrite a file that is there")
-    .option("-o, --output <file>", "the file to write (default: model-compose.yml)")
-    .addHelpText("after", examples("init", "init --yes --model HuggingFaceTB/SmolLM2-135M-Instruct"))
-    .action(async (_flags: unknown, command: Command) => {
-      const { init } = await import("./commands/init.ts");
-      const flags = flagsOf<InitFlags & GlobalFlags>(command);
-      await init(flags, start(flags));
-    });
-}
-
 function chatCommand(program: Command, start: (flags: GlobalFlags) => CommandContext): void {
   deviceFlags(modelFlags(samplingFlags(composeFlags(commonFlags(program.command("chat"))))))
     .description("talk with a model in the terminal; in a pipe: answer one message")
@@ -299,34 +263,6 @@ function serveFlags(command: Command): Command {
     .option("--allowed-host <name>", "another name of this server, such as a proxy's; repeatable", collect);
 }
 
-/** The flags of a command with those before its name: a list has those of both, of another flag its own wins. */
-function flagsOf<T extends object>(command: Command): T {
-  const own = command.opts();
-  const before: Record<string, unknown> = command.parent?.opts() ?? {};
-  const merged: Record<string, unknown> = { ...before, ...own };
-  for (const [name, value] of Object.entries(before)) {
-    const mine: unknown = own[name];
-    if (Array.isArray(value) && Array.isArray(mine)) {
-      merged[name] = [...(value as unknown[]), ...(mine as unknown[])];
-    }
-  }
-  return merged as T;
-}
-
-function commonFlags(command: Command): Command {
-  return command
-    .option("-v, --verbose", "show causes and stacks of errors, and what GPU drivers say")
-    .option("-q, --quiet", "nothing on stderr but errors");
-}
-
-function composeFlags(command: Command): Command {
-  return command
-    .option("-f, --file <file>", "compose file, repeatable (default: model-compose.yml)", collect)
-    .option("--env-file <file>", "file of environment variables, repeatable (.env is always read)", collect)
-    .option("-e, --env <name=value>", "environment variable for ${env.NAME}, repeatable", collect)
-    .option("--lenient", "unknown keys are warnings");
-}
-
 function generateFlags(command: Command): Command {
   return command
     .option("--min-tokens <n>", "no end of text before this many new tokens", numberFlag)
@@ -351,11 +287,6 @@ Examples:
   model-compose generate --model HuggingFaceTB/SmolLM3-3B "Once upon a time"
   model-compose up --detach
   model-compose validate -f model-compose.yml -f local.yml`;
-
-/** The examples in the help of a command that need no word. */
-function examples(...lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  model-compose ${line}`).join("\n")}`;
-}
 
 const upExamples = `
 Examples:

@@ -1,61 +1,64 @@
 /** The compose file that `init` writes. */
+import { stringify } from "yaml";
 
 /** What a person chooses. */
 export interface StarterChoices {
   readonly model: string;
   readonly task: "chat" | "text";
-  /** Of the server; the web UI has the next one. */
+  /** Of the server, in 1 .. LAST_PORT; the page has the next one. */
   readonly port: number;
 }
 
-/** A commented compose file, in the newer dialect. */
+export const LAST_PORT = 65_534;
+
+/** The first prompt to try, by task. */
+export const FIRST_PROMPTS: Readonly<Record<StarterChoices["task"], string>> = {
+  chat: "Why is the sky blue?",
+  text: "Once upon a time",
+};
+
+/** A commented compose file. */
 export function starterFile({ model, task, port }: StarterChoices): string {
-  // JSON's texts are YAML's too, whatever stands in them.
-  const name = JSON.stringify(model);
-  const webUiPort = port === 65_535 || port === 0 ? 8081 : port + 1;
-  return `# A file of model-compose: which model, and what it is asked.
-#   model-compose run --input prompt="Once upon a time"    runs it once
-#   model-compose up                                       serves it: HTTP API and web page
-#   model-compose chat -f model-compose.yml                talks with it in the terminal (task chat-completion)
+  const name = stringify(model, { lineWidth: 0 }).trimEnd();
+  const isChat = task === "chat";
+  return `# Which model runs, and what it is asked. In this folder,
+#   model-compose run --input prompt="${FIRST_PROMPTS[task]}"
+# runs it once,
+${isChat ? "#   model-compose chat -f model-compose.yml\n# talks with it in the terminal, and\n" : ""}#   model-compose up
+# serves it: as an HTTP API, OpenAI's API and a page to work on.
 
 controller:
-  adapter:
-    type: http-server
-    port: ${port} # http://127.0.0.1:${port}/api; OpenAI's clients use http://127.0.0.1:${port}/v1
+  port: ${port} # http://localhost:${port}/api; clients of OpenAI's API take http://localhost:${port}/v1
   webui:
-    port: ${webUiPort}
+    port: ${port + 1} # the page: http://localhost:${port + 1}
 
 workflow:
-  title: ${task === "chat" ? "Ask" : "Continue a text"}
-  # \${input} is what comes with --input, from the page or over HTTP.
-  job:
-    input: \${input}
-    output: \${output}
+  title: ${isChat ? "Ask" : "Continue a text"}
 
 component:
   type: model
-  task: ${task === "chat" ? "chat-completion" : "text-generation"}
-  model: ${name} # a repository on the Hugging Face hub, a folder (./name), or tales
-  # device: auto         # wasm is the CPU, webgpu a GPU
-  # quantization: int8   # or int4: smaller weights
-${task === "chat" ? chatAction : textAction}`;
+  task: ${isChat ? "chat-completion" : "text-generation"}
+  # A repository on the Hugging Face hub, a folder (./name), or tales, which comes along. A repository is fetched once.
+  model: ${name}
+  # device: webgpu # or wasm, the CPU. Without this line: a GPU where there is one
+  # quantization: int8 # or int4: smaller weights for less memory, and more speed on the CPU
+${isChat ? CHAT : TEXT}`;
 }
 
-const chatAction = `  action:
-    messages:
-      - role: system
-        content: You are a helpful assistant. Answer briefly.
-      - role: user
-        content: \${input.prompt as text}
-    max_output_length: \${input.max_tokens as integer | 512}
-    temperature: \${input.temperature as number | 0.7} # 0 always takes the likeliest token
-    output:
-      answer: \${response.content}
+const PARAMETERS = `  params:
+    # What "|" stands before is the default; --input max_tokens=100, a field of the page or of a request changes it.
+    max_output_length: \${input.max_tokens as integer | 256}
+    temperature: \${input.temperature as number | 0.7} # 0 always takes the likeliest word
 `;
 
-const textAction = `  action:
-    prompt: \${input.prompt as text}
-    max_output_length: \${input.max_tokens as integer | 256}
-    temperature: \${input.temperature as number | 0.7} # 0 always takes the likeliest token
-    repetition_penalty: 1.1 # above 1, what was said is said less again
+const CHAT = `  messages:
+    - role: system
+      content: You are a helpful assistant. Answer briefly.
+    - role: user
+      content: \${input.prompt as text} # what comes with --input, from the page or in a request
+${PARAMETERS}  output: \${response.content}
+`;
+
+const TEXT = `  text: \${input.prompt as text} # what comes with --input, from the page or in a request
+${PARAMETERS}    repetition_penalty: 1.1 # above 1, what was written is written less again
 `;

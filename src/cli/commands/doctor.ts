@@ -1,147 +1,143 @@
 import { cpus } from "node:os";
 import packageJson from "../../../package.json" with { type: "json" };
-import { formatBytes } from "../../base/bytes.ts";
-import { AbortError, errorMessage, withoutRemedy, ModelComposeError } from "../../base/errors.ts";
-import { alignColumns } from "../../base/text-table.ts";
-import { listAdapters, type AdapterSummary } from "../../runtime/devices.ts";
+import { AbortError, errorMessage, ModelComposeError, withoutRemedy } from "../../base/errors.ts";
+import type { ModelComponent } from "../../compose/definition/definition.ts";
+import { resolveModelDirectory, type ResolveOptions } from "../../models/hub/resolve.ts";
+import { readModelInfo } from "../../models/model-info.ts";
+import { storedPrecision } from "../../models/stored-precision.ts";
+import { bestKernelBuild, listAdapters } from "../../runtime/devices.ts";
 import type { ResolvedLoad } from "../../runtime/load-options.ts";
 import { availableCores, availableMemory } from "../../runtime/platform/system.ts";
-import { bestKernelBuild } from "../../runtime/wasm/kernel-builds.ts";
-import { readBandwidth } from "../doctor/read-bandwidth.ts";
-import { DOCTOR_CONTEXT, prospects, WELL_KNOWN_MODELS } from "../doctor/well-known.ts";
-import type { CommandContext } from "./run.ts";
+import { measureDevice, type DeviceSpeed } from "../doctor/device-speed.ts";
+import { needsOf, type ModelNeeds } from "../doctor/prospects.ts";
+import { reportJson, reportText } from "../doctor/report.ts";
+import { WELL_KNOWN_MODELS } from "../doctor/well-known.ts";
+import { loadProject, type CommandContext, type ComposeFlags } from "./run.ts";
 
-export interface DoctorFlags {
+export interface DoctorFlags extends ComposeFlags {
   readonly json?: boolean;
+  /** Whether to measure how fast the devices are. Default true. */
+  readonly measure?: boolean;
 }
 
-/** What this machine can do. */
-interface Report {
-  readonly cores: number;
-  readonly cpu: string;
-  readonly kernelBuild: string;
-  /** Why the kernels are not better ones, where that is a surprise. */
-  readonly kernelNotice: string | undefined;
-  readonly availableBytes: number;
-  readonly adapters: readonly AdapterSummary[];
-  /** Why there are no adapters. */
-  readonly adapterProblem: string | undefined;
-  readonly cpuBandwidth: number;
-  /** Of the best hardware adapter; undefined without one. */
-  readonly gpuBandwidth: number | undefined;
-}
-
-/** `model-compose doctor`: says what this machine has, how fast it reads, and which well-known models run on it. */
-export async function doctor({ json }: DoctorFlags, { terminal, signal }: CommandContext): Promise<void> {
-  const availableBytes = availableMemory();
+/**
+ * `model-compose doctor`: says what this machine has, how fast it is, and which models run on it: the one that is named, else
+ * those of the compose file, and well-known ones.
+ *
+ * @throws ModelComposeError for a model, or a compose file, that is named and cannot be read; AbortError
+ */
+export async function doctor(
+  model: string | undefined,
+  flags: DoctorFlags,
+  context: CommandContext,
+): Promise<void> {
+  const { terminal, signal } = context;
+  const models =
+    model === undefined ? await fileModels(flags, context) : [await needsOfModel(model, {}, context)];
+  const names = new Set(models.map(({ name }) => name));
   const { build, notice } = bestKernelBuild();
-  const found = await adaptersHere();
-  terminal.progress("Measuring how fast the memory is read");
-  const measure = (device: ResolvedLoad["device"]): Promise<number> =>
-    readBandwidth({ device, available: availableBytes, signal });
-  const cpuBandwidth = await measure({ kind: "wasm" });
-  const hasGpu = found.adapters.some(({ isSoftware }) => !isSoftware);
-  const gpu = hasGpu ? await attempt(() => measure({ kind: "webgpu", adapter: undefined })) : undefined;
+  const availableBytes = availableMemory();
+  const adapters = await attempt(() => listAdapters());
+  const measure = (device: ResolvedLoad["device"], name: string): Promise<Attempt<DeviceSpeed>> =>
+    attempt(() =>
+      measureDevice({
+        device,
+        memory: availableBytes,
+        onStep: (what) => terminal.progress(`Measuring the ${name}: ${what}`),
+        signal,
+      }),
+    );
+  const measures = flags.measure !== false;
+  const cpu = measures ? await measure({ kind: "wasm" }, "CPU") : {};
+  const hasGpu = adapters.found?.some(({ isSoftware }) => !isSoftware) === true;
+  const gpu = measures && hasGpu ? await measure({ kind: "webgpu", adapter: undefined }, "GPU") : {};
   terminal.close();
-  if (typeof gpu === "string") {
-    terminal.warn(`The GPU could not be measured: ${gpu}`);
+  if (cpu.problem !== undefined) {
+    terminal.warn(`The CPU could not be measured: ${cpu.problem}`);
   }
-  const report: Report = {
-    cores: availableCores(),
+  const report = {
+    version: packageJson.version,
+    node: process.version,
+    platform: `${process.platform} ${process.arch}`,
     cpu: cpus()[0]?.model.trim() ?? "unknown",
+    cores: availableCores(),
     kernelBuild: build,
     kernelNotice: notice,
     availableBytes,
-    adapters: found.adapters,
-    adapterProblem: found.problem,
-    cpuBandwidth,
-    gpuBandwidth: typeof gpu === "number" ? gpu : undefined,
+    adapters: adapters.found ?? [],
+    gpuProblem: adapters.problem ?? gpu.problem,
+    cpuSpeed: cpu.found,
+    gpuSpeed: gpu.found,
+    models: [...models, ...WELL_KNOWN_MODELS.filter(({ name }) => !names.has(name))],
   };
-  await terminal.write(json === true ? jsonText(report) : reportText(report));
+  await terminal.write(flags.json === true ? reportJson(report) : reportText(report));
+  terminal.note("int8 and int4 are asked for with --quantization (quantization: in a compose file).");
 }
 
-async function adaptersHere(): Promise<{ adapters: readonly AdapterSummary[]; problem: string | undefined }> {
-  try {
-    return { adapters: await listAdapters(), problem: undefined };
-  } catch (error) {
-    const problem = error instanceof ModelComposeError ? withoutRemedy(error) : errorMessage(error);
-    return { adapters: [], problem };
-  }
+/** What was found, or why it could not be. */
+interface Attempt<T> {
+  readonly found?: T;
+  readonly problem?: string;
 }
 
-/** @returns what was measured, or why it could not be */
-async function attempt(measure: () => Promise<number>): Promise<number | string> {
+/** Tries what may fail on a machine that the doctor is asked about; only Ctrl-C ends the command. */
+async function attempt<T>(work: () => Promise<T>): Promise<Attempt<T>> {
   try {
-    return await measure();
+    return { found: await work() };
   } catch (error) {
     if (error instanceof AbortError) {
       throw error;
     }
-    return errorMessage(error);
+    return { problem: error instanceof ModelComposeError ? withoutRemedy(error) : errorMessage(error) };
   }
 }
 
-function jsonText(report: Report): string {
-  const { adapters, availableBytes, cpuBandwidth, gpuBandwidth } = report;
-  const models = WELL_KNOWN_MODELS.map((model) => ({
-    model: model.id,
-    choices: prospects(model, availableBytes, cpuBandwidth).map((one) => ({
-      quantization: one.quantization,
-      needed_bytes: one.neededBytes,
-      fits: one.fits,
-      tokens_per_second: Number(one.tokensPerSecond.toPrecision(3)),
-    })),
-  }));
-  const body = {
-    version: packageJson.version,
-    node: process.version,
-    platform: `${process.platform} ${process.arch}`,
-    cpu: report.cpu,
-    cores: report.cores,
-    kernel_build: report.kernelBuild,
-    available_bytes: availableBytes,
-    adapters: adapters.map(({ name, backend, isSoftware }) => ({ name, backend, is_software: isSoftware })),
-    adapter_problem: report.adapterProblem ?? null,
-    cpu_bytes_per_second: Math.round(cpuBandwidth),
-    gpu_bytes_per_second: gpuBandwidth === undefined ? null : Math.round(gpuBandwidth),
-    context_length: DOCTOR_CONTEXT,
-    models,
-  };
-  return `${JSON.stringify(body, null, 2)}\n`;
+/** The models of the compose file, where there is one; what is wrong with those that nobody named is a warning. */
+async function fileModels(flags: ComposeFlags, context: CommandContext): Promise<ModelNeeds[]> {
+  const { terminal } = context;
+  const models: ModelNeeds[] = [];
+  for (const { model } of modelComponents(flags, context)) {
+    if (models.some(({ name }) => name === model.name)) {
+      continue;
+    }
+    const needs = await attempt(() => needsOfModel(model.name, { ...model.hub }, context, model.source));
+    if (needs.found !== undefined) {
+      models.push(needs.found);
+    } else {
+      terminal.warn(`The file's model ${model.name} is left out: ${needs.problem}`);
+    }
+  }
+  return models;
 }
 
-function reportText(report: Report): string {
-  const { adapters, adapterProblem, availableBytes, cpuBandwidth, gpuBandwidth } = report;
-  const gpus = adapters.map(
-    ({ name, backend, isSoftware }) => `${name} (${backend}${isSoftware ? ", software" : ""})`,
-  );
-  const build = report.kernelNotice === undefined ? "" : ` (${report.kernelNotice})`;
-  const facts = alignColumns([
-    [
-      "Program",
-      `model-compose ${packageJson.version}, Node ${process.version}, ${process.platform} ${process.arch}`,
-    ],
-    ["CPU", `${report.cores} cores, ${report.cpu}`],
-    ["Kernels", `${report.kernelBuild}${build}`],
-    ["Memory", `${formatBytes(availableBytes)} available, read at ${formatBytes(cpuBandwidth)}/s`],
-    ["GPU", gpus.length > 0 ? gpus.join("; ") : `none: ${adapterProblem ?? "no adapter"}`],
-    ...(gpuBandwidth === undefined ? [] : [["GPU memory", `read at ${formatBytes(gpuBandwidth)}/s`]]),
-  ]);
-  const models = WELL_KNOWN_MODELS.map((model) => [
-    model.id,
-    ...prospects(model, availableBytes, cpuBandwidth).map(({ fits, neededBytes, tokensPerSecond }) =>
-      fits ? `${rateText(tokensPerSecond)} tokens/s` : `no, needs ${formatBytes(neededBytes)}`,
-    ),
-  ]);
-  return [
-    ...facts,
-    "",
-    `On the CPU, with ${DOCTOR_CONTEXT.toLocaleString("en")} tokens of context, about:`,
-    ...alignColumns([["MODEL", "AS STORED", "INT8", "INT4"], ...models]),
-    "",
-  ].join("\n");
+function modelComponents(flags: ComposeFlags, { terminal }: CommandContext): ModelComponent[] {
+  try {
+    const { definition } = loadProject(flags, terminal);
+    return definition.components.filter((component) => component.type === "model");
+  } catch (error) {
+    if (flags.file !== undefined || !(error instanceof ModelComposeError)) {
+      throw error;
+    }
+    if (error.code !== "not-found") {
+      terminal.warn(`The compose file's models are left out: ${errorMessage(error)}`);
+    }
+    return [];
+  }
 }
 
-function rateText(rate: number): string {
-  return rate < 10 ? rate.toFixed(1) : rate.toFixed(0);
+/** What a model takes, by its configuration, which is fetched where it is not here. */
+async function needsOfModel(
+  name: string,
+  hub: ResolveOptions,
+  { terminal, signal }: CommandContext,
+  source = name,
+): Promise<ModelNeeds> {
+  terminal.progress(`Looking up ${name}`);
+  const directory = await resolveModelDirectory(source, {
+    ...hub,
+    requires: "config",
+    signal,
+    onNotice: (line) => terminal.note(line),
+  });
+  return needsOf(name, await readModelInfo(directory), await storedPrecision(directory));
 }
