@@ -46,7 +46,7 @@ ${isChat ? CHAT : TEXT}`;
 }
 
 const PARAMETERS = `  params:
-    # What "|" stands before is the default; --input max_tokens=100, a field of the page or of a request changes it.
+    # Behind "|" stands the default: --input max_tokens=100, the page or a field of a request says another value.
     max_output_length: \${input.max_tokens as integer | 256}
     temperature: \${input.temperature as number | 0.7} # 0 always takes the likeliest word
 `;
@@ -61,4 +61,5 @@ ${PARAMETERS}  output: \${response.content}
 
 const TEXT = `  text: \${input.prompt as text} # what comes with --input, from the page or in a request
 ${PARAMETERS}    repetition_penalty: 1.1 # above 1, what was written is written less again
+  output: \${result}
 `;

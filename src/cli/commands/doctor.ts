@@ -125,13 +125,17 @@ function modelComponents(flags: ComposeFlags, { terminal }: CommandContext): Mod
   }
 }
 
-/** What a model takes, by its configuration, which is fetched where it is not here. */
+/** What a model takes, by its configuration, which is fetched where it is neither well known nor here. */
 async function needsOfModel(
   name: string,
   hub: ResolveOptions,
   { terminal, signal }: CommandContext,
   source = name,
 ): Promise<ModelNeeds> {
+  const known = WELL_KNOWN_MODELS.find((one) => one.name === source);
+  if (known !== undefined) {
+    return known;
+  }
   terminal.progress(`Looking up ${name}`);
   const directory = await resolveModelDirectory(source, {
     ...hub,

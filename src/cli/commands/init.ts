@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { createInterface } from "node:readline/promises";
 import { AbortError, errorMessage, ModelComposeError } from "../../base/errors.ts";
+import { locateModel } from "../../models/hub/resolve.ts";
 import { checkModelAtHand } from "../../models/model-purpose.ts";
 import { FIRST_PROMPTS, LAST_PORT, starterFile, type StarterChoices } from "../starter-file.ts";
 import type { CommandContext } from "./run.ts";
@@ -71,9 +72,20 @@ async function choose(flags: InitFlags, { terminal, signal }: CommandContext): P
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   // Ctrl-C belongs to the command, which stops cleanly.
   lines.on("SIGINT", () => process.emit("SIGINT"));
+  const question = async (text: string): Promise<string> => {
+    try {
+      return await lines.question(text, { signal });
+    } catch (error) {
+      if (signal.aborted) {
+        throw new AbortError(signal.reason);
+      }
+      // Ctrl-D ends what is typed.
+      throw new ModelComposeError("usage", "A question has no answer: nothing is written.", { cause: error });
+    }
+  };
   const ask: Ask = async (text, fallback, read) => {
     for (;;) {
-      const answer = (await lines.question(`${text} [${fallback}] `, { signal })).trim();
+      const answer = (await question(`${text} [${fallback}] `)).trim();
       try {
         return await read(answer === "" ? fallback : answer);
       } catch (error) {
@@ -83,13 +95,6 @@ async function choose(flags: InitFlags, { terminal, signal }: CommandContext): P
   };
   try {
     return await askAll(flags, ask);
-  } catch (error) {
-    if (signal.aborted) {
-      throw new AbortError(signal.reason);
-    }
-    throw new ModelComposeError("usage", "The questions have no answers: nothing is written.", {
-      cause: error,
-    });
   } finally {
     lines.close();
   }
@@ -107,14 +112,14 @@ async function askAll(flags: InitFlags, ask: Ask): Promise<StarterChoices> {
   const model =
     flags.model === undefined
       ? await ask(
-          "Which model? (A repository on the hub, a folder, or tales, which needs no network)",
+          "Which model? (A repository on the hub, a folder, or tales, which comes along)",
           DEFAULT_MODEL,
           readModel,
         )
       : await readModel(flags.model);
   const task =
     flags.task ??
-    (await ask("What for: chat, or text that goes on with yours?", suggested, (answer) => {
+    (await ask("What should it do: chat, or go on with a text? (chat, text)", suggested, (answer) => {
       if (answer !== "chat" && answer !== "text") {
         throw new ModelComposeError("usage", `It is chat or text; found "${answer}".`);
       }
@@ -138,18 +143,30 @@ async function checkTask(
   model: string,
   wanted: StarterChoices["task"] | undefined,
 ): Promise<StarterChoices["task"]> {
-  if (!(await checkModelAtHand(model, { chat: wanted === "chat" }))) {
+  // A folder that is not there yet is a mistake, a repository may come later.
+  await locateModel(model);
+  if (!(await checkModelAtHand(model, {}))) {
     return wanted ?? "chat";
   }
-  if (wanted !== undefined) {
+  if (wanted === "text") {
     return wanted;
   }
   try {
     await checkModelAtHand(model, { chat: true });
     return "chat";
-  } catch {
-    // Without a chat template it goes on with texts.
-    return "text";
+  } catch (error) {
+    if (wanted === undefined) {
+      return "text";
+    }
+    throw new ModelComposeError(
+      "usage",
+      `The model "${model}" has no chat template: it goes on with texts.`,
+      {
+        remedy:
+          "Choose the task text, or a model that was tuned for conversations, whose name mostly ends in -Instruct.",
+        cause: error,
+      },
+    );
   }
 }
 
