@@ -3,15 +3,11 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { createInterface } from "node:readline/promises";
 import { AbortError, errorMessage, ModelComposeError } from "../../base/errors.ts";
-import { locateModel } from "../../models/hub/resolve.ts";
-import { checkModelAtHand } from "../../models/model-purpose.ts";
-import { FIRST_PROMPTS, LAST_PORT, starterFile, type StarterChoices } from "../starter-file.ts";
+import { FIRST_PROMPTS, starterFile, type StarterChoices } from "../starter-file.ts";
+import { askChoices, askNobody, type Ask } from "../starter-questions.ts";
 import type { CommandContext } from "./run.ts";
 
-export interface InitFlags {
-  readonly model?: string;
-  readonly task?: StarterChoices["task"];
-  readonly port?: number;
+export interface InitFlags extends Partial<StarterChoices> {
   /** Whether nothing is asked. */
   readonly yes?: boolean;
   /** Whether a file that is there is overwritten. */
@@ -19,10 +15,8 @@ export interface InitFlags {
 }
 
 const FILE = "model-compose.yml";
-/** The names by which commands find a compose file. */
+/** The names by which commands find a compose file, in this order. */
 const TAKEN = [FILE, "model-compose.yaml"];
-const DEFAULT_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct";
-const DEFAULT_PORT = 8080;
 
 /**
  * `model-compose init`: writes a commented compose file into the working directory. At a terminal and without `--yes` it asks
@@ -56,13 +50,10 @@ export async function init(flags: InitFlags, context: CommandContext): Promise<v
   );
 }
 
-/** Takes what flags say, and asks for the rest. */
 async function choose(flags: InitFlags, { terminal, signal }: CommandContext): Promise<StarterChoices> {
-  const isAsking =
-    flags.yes !== true && [flags.model, flags.task, flags.port].some((value) => value === undefined);
-  if (!isAsking) {
-    const { model = DEFAULT_MODEL, port = DEFAULT_PORT } = flags;
-    return { model, task: await checkTask(model, flags.task), port: checkPort(port) };
+  const { model, task, port } = flags;
+  if (flags.yes === true || (model !== undefined && task !== undefined && port !== undefined)) {
+    return askChoices({ model, task, port }, askNobody);
   }
   if (!process.stdin.isTTY || !process.stderr.isTTY) {
     throw new ModelComposeError("usage", "init asks three questions, and nobody is at the terminal.", {
@@ -94,89 +85,8 @@ async function choose(flags: InitFlags, { terminal, signal }: CommandContext): P
     }
   };
   try {
-    return await askAll(flags, ask);
+    return await askChoices({ model, task, port }, ask);
   } finally {
     lines.close();
   }
-}
-
-/** Asks until an answer can be read; `read` throws, with a sentence for people, where it cannot. */
-type Ask = <T>(text: string, fallback: string, read: (answer: string) => T | Promise<T>) => Promise<T>;
-
-async function askAll(flags: InitFlags, ask: Ask): Promise<StarterChoices> {
-  let suggested: StarterChoices["task"] = "chat";
-  const readModel = async (model: string): Promise<string> => {
-    suggested = await checkTask(model, flags.task);
-    return model;
-  };
-  const model =
-    flags.model === undefined
-      ? await ask(
-          "Which model? (A repository on the hub, a folder, or tales, which comes along)",
-          DEFAULT_MODEL,
-          readModel,
-        )
-      : await readModel(flags.model);
-  const task =
-    flags.task ??
-    (await ask("What should it do: chat, or go on with a text? (chat, text)", suggested, (answer) => {
-      if (answer !== "chat" && answer !== "text") {
-        throw new ModelComposeError("usage", `It is chat or text; found "${answer}".`);
-      }
-      return checkTask(model, answer);
-    }));
-  const port =
-    flags.port ??
-    (await ask("On which port should its server listen?", String(DEFAULT_PORT), (answer) =>
-      checkPort(Number(answer)),
-    ));
-  return { model, task, port: checkPort(port) };
-}
-
-/**
- * The task of a model: the one that is wanted, else a chat where that is possible. A model that is not on this machine is not
- * asked.
- *
- * @throws ModelComposeError for a model that does not run here, or not as a chat
- */
-async function checkTask(
-  model: string,
-  wanted: StarterChoices["task"] | undefined,
-): Promise<StarterChoices["task"]> {
-  // A folder that is not there yet is a mistake, a repository may come later.
-  await locateModel(model);
-  if (!(await checkModelAtHand(model, {}))) {
-    return wanted ?? "chat";
-  }
-  if (wanted === "text") {
-    return wanted;
-  }
-  try {
-    await checkModelAtHand(model, { chat: true });
-    return "chat";
-  } catch (error) {
-    if (wanted === undefined) {
-      return "text";
-    }
-    throw new ModelComposeError(
-      "usage",
-      `The model "${model}" has no chat template: it goes on with texts.`,
-      {
-        remedy:
-          "Choose the task text, or a model that was tuned for conversations, whose name mostly ends in -Instruct.",
-        cause: error,
-      },
-    );
-  }
-}
-
-/** @throws ModelComposeError "usage" for what is no port, or has none behind it for the page */
-function checkPort(port: number): number {
-  if (Number.isSafeInteger(port) && port >= 1 && port <= LAST_PORT) {
-    return port;
-  }
-  throw new ModelComposeError(
-    "usage",
-    `The port is an integer in 1 .. ${LAST_PORT}; found ${port}. The page has the next one.`,
-  );
 }
