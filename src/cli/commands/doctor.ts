@@ -119,7 +119,9 @@ function modelComponents(flags: ComposeFlags, { terminal }: CommandContext): Mod
       throw error;
     }
     if (error.code !== "not-found") {
-      terminal.warn(`The compose file's models are left out: ${errorMessage(error)}`);
+      terminal.warn(
+        'The compose file has problems, so its models are left out; "model-compose validate" shows them.',
+      );
     }
     return [];
   }

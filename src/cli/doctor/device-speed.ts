@@ -31,16 +31,18 @@ export interface MeasureOptions {
   readonly signal: AbortSignal;
   /** Milliseconds over which each rate is sampled. Default 500. */
   readonly sampling?: number;
+  /** The model whose weights are read. Default: as large as memory allows, far more than caches hold. */
+  readonly large?: Shape;
 }
 
 /** What a Llama of zeros has: its layers, the channels between them and in them. */
-interface Shape {
+export interface Shape {
   readonly layers: number;
   readonly hidden: number;
   readonly inner: number;
 }
 
-/** A layer has 134 MB in bf16, as one of a 3B model: all of them are far more than caches hold. */
+/** A layer has 134 MB in bf16, about what one of a 3B model has. */
 const LARGE = { hidden: 2048, inner: 8192 };
 const LARGE_LAYER_BYTES = 134e6;
 const MOST_LARGE_LAYERS = 4;
@@ -60,10 +62,7 @@ const FEWEST_TOKENS = 4;
  * @throws ModelComposeError what loading on the device throws; AbortError
  */
 export async function measureDevice(options: MeasureOptions): Promise<DeviceSpeed> {
-  const { memory, onStep } = options;
-  // The file's pages in the system's cache take as much as the model itself.
-  const most = Math.floor(memory / 4 / LARGE_LAYER_BYTES);
-  const large = { ...LARGE, layers: Math.min(MOST_LARGE_LAYERS, Math.max(1, most)) };
+  const { onStep, large = largeFor(options.memory) } = options;
   onStep("what a layer costs");
   const layerSeconds = await withModel(SMALL, async (folder) => {
     const seconds = await withLoaded(folder, "none", options, (small) => decodeSeconds(small, options));
@@ -86,6 +85,12 @@ export async function measureDevice(options: MeasureOptions): Promise<DeviceSpee
     }
     return { readRate, decodeRates, layerSeconds };
   });
+}
+
+function largeFor(memory: number): Shape {
+  // The file's pages in the system's cache take as much as the model itself.
+  const most = Math.floor(memory / 4 / LARGE_LAYER_BYTES);
+  return { ...LARGE, layers: Math.min(MOST_LARGE_LAYERS, Math.max(1, most)) };
 }
 
 /** Bytes a second, the best of some samples. */
