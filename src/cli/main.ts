@@ -156,6 +156,7 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
     .argument("<prompt>", 'the prompt; "-" reads it from stdin')
     .option("--chat", "give the prompt to the model as a message, through its chat template")
     .option("--system <text>", "with --chat: what the model is told before it")
+    .option("--local", "load the model in this process, also when a running server has it")
     .addHelpText("after", generateExamples)
     .action(async (prompt: string, _flags: unknown, command: Command) => {
       const flags = flagsOf<GenerateFlags & GlobalFlags & { readonly model?: string }>(command);

@@ -4,7 +4,8 @@ import path from "node:path";
 import { expect, test } from "vitest";
 import { temporaryDirectory } from "../../../test/support/model-files.ts";
 import { readModelInfo, type ModelInfo } from "../../models/model-info.ts";
-import { DOCTOR_CONTEXT, needsOf, prospects } from "./prospects.ts";
+import { DEFAULT_CONTEXT } from "../../runtime/load-options.ts";
+import { needsOf, prospects } from "./prospects.ts";
 import { WELL_KNOWN_MODELS } from "./well-known.ts";
 
 const published = JSON.parse(
@@ -41,7 +42,7 @@ const MODEL = {
   bytes: { none: 4e9, int8: 2e9, int4: 1e9 },
   bytesPerToken: { none: 3e9, int8: 2e9, int4: 1e9 },
   layers: 50,
-  kvBytesPerToken: 1e9 / DOCTOR_CONTEXT,
+  kvBytesPerToken: 1e9 / DEFAULT_CONTEXT,
 };
 
 test("a model fits with its weights, its context and room to work", () => {

@@ -2,6 +2,7 @@
 import type { ModelInfo } from "../../models/model-info.ts";
 import { STORED_FORMATS, type StoredPrecision } from "../../models/stored-precision.ts";
 import { defaultKvPrecision, QUANTIZATIONS, type Quantization } from "../../runtime/held-formats.ts";
+import { DEFAULT_CONTEXT } from "../../runtime/load-options.ts";
 import type { DeviceSpeed } from "./device-speed.ts";
 
 /** A number for weights as they are stored, in int8 and in int4. */
@@ -19,8 +20,6 @@ export interface ModelNeeds {
   readonly kvBytesPerToken: number;
 }
 
-/** Tokens of context that a model is to have, as it has when nothing else is said. */
-export const DOCTOR_CONTEXT = 4096;
 /** Bytes of work space beside weights and KV cache. */
 const WORK_BYTES = 0.3e9;
 
@@ -64,7 +63,7 @@ export function prospects(model: ModelNeeds, available: number, speed: DeviceSpe
   return QUANTIZATIONS.map((quantization) => {
     const kvShare = defaultKvPrecision(quantization) === "float16" ? 0.5 : 1;
     const neededBytes =
-      model.bytes[quantization] + DOCTOR_CONTEXT * model.kvBytesPerToken * kvShare + WORK_BYTES;
+      model.bytes[quantization] + DEFAULT_CONTEXT * model.kvBytesPerToken * kvShare + WORK_BYTES;
     return {
       quantization,
       neededBytes,

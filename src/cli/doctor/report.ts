@@ -2,8 +2,9 @@
 import { formatBytes } from "../../base/bytes.ts";
 import { alignColumns } from "../../base/text-table.ts";
 import { listingText, type AdapterSummary } from "../../runtime/devices.ts";
+import { DEFAULT_CONTEXT } from "../../runtime/load-options.ts";
 import type { DeviceSpeed } from "./device-speed.ts";
-import { DOCTOR_CONTEXT, prospects, type ModelNeeds } from "./prospects.ts";
+import { prospects, type ModelNeeds } from "./prospects.ts";
 
 /** What this machine can do. */
 export interface Report {
@@ -43,7 +44,7 @@ export function reportJson(report: Report): string {
     adapters: adapters.map(({ name, backend, isSoftware }) => ({ name, backend, is_software: isSoftware })),
     gpu_problem: report.gpuProblem ?? null,
     gpu_bytes_per_second: gpuSpeed === undefined ? null : Math.round(gpuSpeed.readRate),
-    context_length: DOCTOR_CONTEXT,
+    context_length: DEFAULT_CONTEXT,
     models: report.models.map((model) => {
       const onGpu = prospects(model, availableBytes, gpuSpeed);
       return {
@@ -90,7 +91,7 @@ export function reportText(report: Report): string {
   return [
     ...facts,
     "",
-    `On the CPU with ${DOCTOR_CONTEXT.toLocaleString("en")} tokens of context (${what}):`,
+    `On the CPU with ${DEFAULT_CONTEXT.toLocaleString("en")} tokens of context (${what}):`,
     ...alignColumns([header, ...onCpu]),
     "",
     ...(gpuSpeed === undefined

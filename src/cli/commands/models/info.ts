@@ -3,6 +3,7 @@ import { readModelInfo, type ModelInfo } from "../../../models/model-info.ts";
 import { STORED_FORMATS, storedPrecision, type StoredPrecision } from "../../../models/stored-precision.ts";
 import { formatBytes } from "../../../base/bytes.ts";
 import { defaultKvPrecision, QUANTIZATIONS, type Quantization } from "../../../runtime/held-formats.ts";
+import { DEFAULT_CONTEXT } from "../../../runtime/load-options.ts";
 import { availableMemory } from "../../../runtime/platform/system.ts";
 import { alignColumns } from "../../../base/text-table.ts";
 import type { CommandContext } from "../run.ts";
@@ -11,9 +12,6 @@ import type { ModelsFlags } from "./flags.ts";
 const BYTES: Readonly<Record<StoredPrecision, number>> = { float32: 4, float16: 2, bfloat16: 2 };
 const PRECISIONS = ["float32", "float16", "bfloat16"] as const;
 const QUANTIZED = QUANTIZATIONS.filter((name) => name !== "none");
-
-/** The context in tokens with which a model is loaded when nothing else is said. */
-const DEFAULT_CONTEXT = 4096;
 
 /** `model-compose models info`: shows what a model takes, from its configuration alone, and whether this machine has it. */
 export async function showModelInfo(
