@@ -8,7 +8,7 @@ import type { StreamPart } from "../runtime/generation/types.ts";
 import type { ChatPart } from "../models/chat/chat.ts";
 import { DEFAULT_CONTEXT } from "../runtime/load-options.ts";
 import { askOnServer, modelsOnServer } from "../registry/control-client.ts";
-import { heldAs, isHeldAs, type LentModel } from "../registry/lent-models.ts";
+import { differenceOf, heldAs, type LentModel } from "../registry/lent-models.ts";
 import type { Registration } from "../registry/registration.ts";
 import { runningServers } from "../registry/running-servers.ts";
 
@@ -32,29 +32,30 @@ export async function findServing(
   if (directory === undefined) {
     return undefined;
   }
+  const context = await contextHere(directory, options);
   for (const { registration } of ours) {
     const models = await modelsOnServer(registration);
     const same = models.filter((model) => model.directory === directory);
-    const fitting = same.filter((model) => isHeldAs(model.heldAs, heldAs(options)));
-    const context = await contextHere(directory, options);
-    const found = fitting.find(({ contextLength }) => contextLength >= context);
+    const differences = same.map(
+      (model) => differenceOf(model.heldAs, heldAs(options)) ?? contextTooShort(model, context),
+    );
+    const index = differences.indexOf(undefined);
+    const found = same[index];
     if (found !== undefined) {
       onNotice(
         `Generates on the server at ${registration.url}, with its context of ${found.contextLength} tokens; --local does it here.`,
       );
       return servingModel(registration, found, signal);
     }
-    const [other] = fitting;
-    if (other !== undefined) {
-      onNotice(
-        `The server at ${registration.url} has the model with a context of ${other.contextLength} tokens, not ${context}: ` +
-          "loads it here.",
-      );
-    } else if (same.length > 0) {
-      onNotice(`The server at ${registration.url} has loaded the model in another way: loads it here.`);
+    if (differences[0] !== undefined) {
+      onNotice(`The server at ${registration.url} has the model with ${differences[0]}: loads it here.`);
     }
   }
   return undefined;
+}
+
+function contextTooShort({ contextLength }: LentModel, context: number): string | undefined {
+  return contextLength >= context ? undefined : `a context of ${contextLength} tokens instead of ${context}`;
 }
 
 /** The folder of a model that is on this machine; what is not, no server has loaded. */

@@ -5,7 +5,13 @@ import { AbortError, errorMessage, ModelComposeError, type ErrorCode } from "../
 import type { RunEvent } from "../compose/run/events.ts";
 import type { GenerateOptions } from "../runtime/generation/types.ts";
 import { lentLine, lentModel, type LentModel, type LentQuestion } from "./lent-models.ts";
-import { controlFailure, controlInfo, type ControlInfo, type ControlRun } from "./control-server.ts";
+import {
+  controlFailure,
+  controlInfo,
+  type ControlFailure,
+  type ControlInfo,
+  type ControlRun,
+} from "./control-server.ts";
 import type { Registration } from "./registration.ts";
 
 /** Milliseconds in which a server answers even when it is busy. */
@@ -118,7 +124,7 @@ async function* linesFrom(registration: Registration, call: StreamCall): AsyncGe
       const value: unknown = JSON.parse(line);
       const failure = controlFailure.safeParse(value);
       if (failure.success) {
-        throw failureOf(failure.data.code, failure.data.message);
+        throw failureOf(failure.data);
       }
       yield value;
     }
@@ -147,8 +153,10 @@ async function sendLong(registration: Registration, call: StreamCall): Promise<I
   }
 }
 
-function failureOf(code: string | undefined, message: string): Error {
-  return code === undefined ? new Error(message) : new ModelComposeError(code as ErrorCode, message);
+function failureOf({ code, message, parameter }: ControlFailure): Error {
+  return code === undefined
+    ? new Error(message)
+    : new ModelComposeError(code as ErrorCode, message, { parameter });
 }
 
 function lost(cause?: unknown): ModelComposeError {

@@ -28,6 +28,7 @@ export const controlFailure = z.object({
   code: z.string().optional(),
   message: z.string(),
   field: z.string().optional(),
+  parameter: z.string().optional(),
 });
 export type ControlFailure = z.infer<typeof controlFailure>;
 
@@ -136,6 +137,7 @@ function failureOf(error: unknown): ControlFailure {
   return {
     type: "failed",
     code: error instanceof ModelComposeError ? error.code : undefined,
+    parameter: error instanceof ModelComposeError ? error.parameter : undefined,
     message: withoutSecrets(errorMessage(error)),
     field: error instanceof WorkflowInputError ? error.field : undefined,
   };

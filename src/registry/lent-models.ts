@@ -1,5 +1,6 @@
 /** The models that a server lends to its user's other commands: what they are, what is asked of them, what they write. */
 import { z } from "zod";
+import { ModelComposeError } from "../base/errors.ts";
 import { Channel } from "../base/async/channel.ts";
 import type { HeldOptions } from "../compose/model-host.ts";
 import type { ChatOptions } from "../models/chat/chat.ts";
@@ -61,18 +62,22 @@ export function heldAs(options: HeldOptions): Record<string, string | null> {
   const text = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
   return {
     ...{ precision, quantization, activations, kvPrecision, prefill },
-    device: text(device),
+    device: "adapter" in device && device.adapter !== undefined ? `webgpu:${device.adapter}` : device.kind,
     threads: text(threads),
     kernels: text(kernels),
     gpuMemory: text(gpuMemory),
   };
 }
 
-/** Whether a model that is held so will do for somebody who would hold it as `wanted`. */
-export function isHeldAs(found: LentModel["heldAs"], wanted: LentModel["heldAs"]): boolean {
-  return Object.entries(wanted).every(
-    ([name, value]) => found[name] === value || (value === null && SPEED.includes(name)),
+/** How a model is held that will not do for somebody who would hold it as `wanted`, in words; undefined: it will do. */
+export function differenceOf(found: LentModel["heldAs"], wanted: LentModel["heldAs"]): string | undefined {
+  const names = Object.keys(wanted).filter(
+    (name) => found[name] !== wanted[name] && !(wanted[name] === null && SPEED.includes(name)),
   );
+  const differences = names.map(
+    (name) => `${name} ${found[name] ?? "as it likes"} instead of ${wanted[name]}`,
+  );
+  return differences.length === 0 ? undefined : differences.join(", ");
 }
 
 /** The models of a service that are loaded. */
@@ -100,7 +105,9 @@ export async function* answerLines(
   const ready = await service.readyModels();
   const found = ready.find(({ component }) => component.id === id);
   if (found === undefined) {
-    throw new Error(`the model of ${id} is not loaded any more`);
+    throw new ModelComposeError("not-found", `The server has unloaded the model of ${id}.`, {
+      remedy: "Try again: it is loaded here then (--local).",
+    });
   }
   const lines = new Channel<z.infer<typeof lentLine>>();
   const work = service.lend(found.component, weigh(prompt), left, async (model, signal) => {
