@@ -196,6 +196,7 @@ async function load(
       ? most
       : lateContext(sizing, { tokenizer: loadingTokenizer, chat, most, signal: either });
   const loadingWeights = loadOnDevice({
+    name: pathOrHubId,
     program,
     checkpoint,
     request,

@@ -4,7 +4,7 @@ import { AbortError, errorMessage, ModelComposeError, withoutRemedy } from "../.
 import type { ModelComponent } from "../../compose/definition/definition.ts";
 import { resolveModelDirectory, type ResolveOptions } from "../../models/hub/resolve.ts";
 import { readModelInfo } from "../../models/model-info.ts";
-import { storedPrecision } from "../../models/stored-precision.ts";
+import { precisionAtHand } from "../../models/precision-at-hand.ts";
 import { bestKernelBuild, listAdapters } from "../../runtime/devices.ts";
 import type { ResolvedLoad } from "../../runtime/load-options.ts";
 import { availableCores, availableMemory } from "../../runtime/platform/system.ts";
@@ -145,5 +145,5 @@ async function needsOfModel(
     signal,
     onNotice: (line) => terminal.note(line),
   });
-  return needsOf(name, await readModelInfo(directory), await storedPrecision(directory));
+  return needsOf(name, await readModelInfo(directory), await precisionAtHand(directory));
 }

@@ -1,6 +1,6 @@
 /** What a model would do on a machine: whether it fits, and about how fast it would write. */
 import type { ModelInfo } from "../../models/model-info.ts";
-import { STORED_FORMATS, type StoredPrecision } from "../../models/stored-precision.ts";
+import { STORED_FORMATS, type StoredPrecision } from "../../runtime/checkpoint/stored-precision.ts";
 import { defaultKvPrecision, QUANTIZATIONS, type Quantization } from "../../runtime/held-formats.ts";
 import { DEFAULT_CONTEXT } from "../../runtime/load-options.ts";
 import type { DeviceSpeed } from "./device-speed.ts";

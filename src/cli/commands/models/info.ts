@@ -1,6 +1,7 @@
 import { resolveModelDirectory } from "../../../models/hub/resolve.ts";
 import { readModelInfo, type ModelInfo } from "../../../models/model-info.ts";
-import { STORED_FORMATS, storedPrecision, type StoredPrecision } from "../../../models/stored-precision.ts";
+import { precisionAtHand } from "../../../models/precision-at-hand.ts";
+import { STORED_FORMATS, type StoredPrecision } from "../../../runtime/checkpoint/stored-precision.ts";
 import { formatBytes } from "../../../base/bytes.ts";
 import { defaultKvPrecision, QUANTIZATIONS, type Quantization } from "../../../runtime/held-formats.ts";
 import { DEFAULT_CONTEXT } from "../../../runtime/load-options.ts";
@@ -28,7 +29,7 @@ export async function showModelInfo(
     onNotice: (line) => terminal.note(line),
   });
   const info = await readModelInfo(directory);
-  const stored = await storedPrecision(directory);
+  const stored = await precisionAtHand(directory);
   const available = availableMemory();
   const tokens = Math.min(DEFAULT_CONTEXT, info.maxPositions);
   const rows = [
