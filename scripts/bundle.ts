@@ -33,6 +33,7 @@ export async function bundle(): Promise<void> {
       "bench-weights": "bench/quality/make-weights.ts",
       "bench-app": "bench/app/bench-app.ts",
       "bench-serve": "bench/serve/bench-serve.ts",
+      "bench-sweep": "bench/sweep/sweep.ts",
       "bench-queue-process": "bench/app/queue-process.ts",
     },
     outdir: dist,

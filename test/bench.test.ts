@@ -243,7 +243,10 @@ describe("flags", () => {
     ["--model m --device gpu", "There is no device 'gpu'"],
     ["--model m --device auto", '--device must be wasm, webgpu or webgpu:NAME; found "auto"'],
     ["--device webgpu", "--model is missing"],
-    ["--model m --device webgpu --prefill fast", "must be one of exact, f16, subgroup-matrix; found 'fast'"],
+    [
+      "--model m --device webgpu --prefill fast",
+      "must be one of exact, split, f16, subgroup-matrix; found 'fast'",
+    ],
     ["--model m --prefill f16", 'The prefill mode "f16" is the GPU\'s'],
     ["--model m --check", "--check does not go with --device wasm"],
     ["--model m --profile", "--profile does not go with --device wasm"],

@@ -97,7 +97,7 @@ describe("wrong command lines exit with 2", () => {
       ["run", "--gpu-memory", "8G"],
       "It is not an amount of memory, such as 8GB",
     ],
-    ["a prefill mode", ["run", "--prefill", "fp8"], "Allowed choices are exact, f16, subgroup-matrix"],
+    ["a prefill mode", ["run", "--prefill", "fp8"], "Allowed choices are exact, split, f16, subgroup-matrix"],
     ["a missing model", ["generate", "x"], "--model tales is the bundled one to try"],
     ["a port", ["up", "--port", "70000"], "It is not a port, an integer in 0 .. 65535."],
     ["a missing prompt", ["generate", "-m", "x"], "missing required argument 'prompt'"],

@@ -106,6 +106,7 @@ export function deviceFlags(command: Command): Command {
     .addOption(
       new Option("--prefill <mode>", "how the GPU reads prompts (default: exact)").choices([
         "exact",
+        "split",
         "f16",
         "subgroup-matrix",
       ] satisfies PrefillMode[]),

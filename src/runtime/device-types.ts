@@ -21,9 +21,10 @@ export interface DeviceInfo {
 
 /**
  * How the GPU multiplies matrices while it reads a prompt. "exact": f32, the results of the CPU. "f16": factors rounded
- * to f16, sums in f32. "subgroup-matrix": as "f16", on the GPU's matrix units.
+ * to f16, sums in f32. "subgroup-matrix": as "f16", on the GPU's matrix units, attention too where they fit its heads. "split":
+ * on the matrix units too, activations as the sum of two f16 numbers, which together have 22 bits: nearly as accurate as f32.
  */
-export type PrefillMode = "exact" | "f16" | "subgroup-matrix";
+export type PrefillMode = "exact" | "f16" | "subgroup-matrix" | "split";
 
 /**
  * How activations meet quantised weights on the CPU. "int8": quantised too, each group of 32 by its largest number, and

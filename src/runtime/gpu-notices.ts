@@ -39,7 +39,9 @@ export function gpuNotices({
       `${formatBytes(need.weightBytes)} of weights, ${formatBytes(need.kvCacheBytes)} of KV cache, ` +
       `${formatBytes(need.workBytes)} of work.`,
   );
-  if (prefill !== "exact") {
+  if (prefill === "split") {
+    notices.push('Prompts are read with "split" arithmetic, which has 22 of the 24 bits of the exact one.');
+  } else if (prefill !== "exact") {
     notices.push(`Prompts are read with "${prefill}" arithmetic, which is not exact.`);
   }
   return notices;

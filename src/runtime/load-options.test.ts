@@ -144,7 +144,7 @@ describe("resolveRuntimeOptions", () => {
     });
     for (const prefill of ["fp16", "", 16, null]) {
       expect(errorOf({ prefill }).message).toMatch(
-        /^The option "prefill" must be one of exact, f16, subgroup-matrix; found/,
+        /^The option "prefill" must be one of exact, split, f16, subgroup-matrix; found/,
       );
     }
   });

@@ -129,7 +129,7 @@ const OPTION_NAMES: Readonly<Record<keyof RuntimeOptions, true>> = {
 /** The names of the runtime's options, in the order in which they are documented. */
 export const RUNTIME_OPTION_NAMES: readonly string[] = Object.keys(OPTION_NAMES);
 
-const PREFILL_MODES: readonly PrefillMode[] = ["exact", "f16", "subgroup-matrix"];
+const PREFILL_MODES: readonly PrefillMode[] = ["exact", "split", "f16", "subgroup-matrix"];
 
 /** A day, and what a pass takes never: a layer of 256 rows, or a step, is seconds on the slowest machine. */
 const MAX_PASS_SECONDS = 86_400;

@@ -25,6 +25,9 @@ export interface AttentionCase {
   values: Float32Array;
 }
 
+/** How a way to attend holds the factors of its products. Cases of "f16" have numbers that f16 holds exactly. */
+export type Factors = "f32" | "f16";
+
 /** A way to attend; gives [R][heads][headDim]. */
 export type Attend = (data: AttentionCase) => Promise<Float32Array>;
 
@@ -54,6 +57,7 @@ export function makeCase(
   rows: readonly Row[],
   sharpness = 1,
   sourceLength = 0,
+  factors: Factors = "f32",
 ): AttentionCase {
   const { heads, kvHeads, headDim, context, cache: format } = shape;
   const random = randomSource(headDim * 1000 + rows.length * 10 + heads);
@@ -62,7 +66,7 @@ export function makeCase(
   const slots = Math.max(...seen.map(({ slot }) => slot)) + 1;
   const [keys, values] = [0, 1].map(() => {
     const numbers = normalNumbers(slots * context * width, random);
-    return format === "f16" ? numbers.map(nearestF16) : numbers;
+    return format === "f16" || factors === "f16" ? numbers.map(nearestF16) : numbers;
   });
   for (let slot = 0; slot < slots; slot++) {
     for (let p = 0; p < context; p++) {
@@ -82,17 +86,17 @@ export function makeCase(
     sourceLength,
     scale: Math.fround(headDim ** -0.5),
     cap: SOFT_CAP,
-    query,
+    query: factors === "f16" ? query.map(nearestF16) : query,
     keys,
     values,
   };
 }
 
-/** The exact result, softmax(q k scale) v in f64, and what f32 may err by. */
-function reference({ shape, rows, sourceLength, scale, cap, query, keys, values }: AttentionCase): {
-  expected: Float64Array;
-  allowed: Float64Array;
-} {
+/** The exact result, softmax(q k scale) v in f64, and what f32, or weights in f16, may err by. */
+function reference(
+  { shape, rows, sourceLength, scale, cap, query, keys, values }: AttentionCase,
+  factors: Factors,
+): { expected: Float64Array; allowed: Float64Array } {
   const { heads, kvHeads, headDim, context } = shape;
   const expected = new Float64Array(rows.length * heads * headDim);
   const allowed = new Float64Array(expected.length);
@@ -122,7 +126,11 @@ function reference({ shape, rows, sourceLength, scale, cap, query, keys, values 
       const score = 2 * Math.sqrt(headDim) * norm * longest * scale;
       // A soft cap brings scores together, and errs by some ulps of its own.
       const own = shape.isCapped === true ? 16 * cap : 0;
-      const relative = UNIT_ROUNDOFF * (2 * (score + own) + 2 * Math.sqrt(visible) + 16);
+      const inF32 = UNIT_ROUNDOFF * (2 * (score + own) + 2 * Math.sqrt(visible) + 16);
+      // A weight as f16 is off by 2^-10 of itself at most, whichever way it is rounded, or by 2^-25 of the largest where it
+      // is subnormal; so is the sum that it is divided by.
+      const inF16 = factors === "f16" ? 2 * (2 ** -10 + (visible * 2 ** -25) / total) : 0;
+      const relative = inF32 + inF16;
       for (let d = 0; d < headDim; d++) {
         let most = 0;
         for (let p = 0; p < visible; p++) {
@@ -136,8 +144,12 @@ function reference({ shape, rows, sourceLength, scale, cap, query, keys, values 
   return { expected, allowed };
 }
 
-export async function checkAttention(attend: Attend, data: AttentionCase): Promise<void> {
-  const { expected, allowed } = reference(data);
+export async function checkAttention(
+  attend: Attend,
+  data: AttentionCase,
+  factors: Factors = "f32",
+): Promise<void> {
+  const { expected, allowed } = reference(data, factors);
   const { ratio, text } = worstError(await attend(data), expected, (i) => allowed[i]);
   expect(ratio, text).toBeLessThanOrEqual(1);
 }
@@ -147,63 +159,71 @@ export async function checkAttention(attend: Attend, data: AttentionCase): Promi
  *
  * @param shapes heads, KV heads and head dimensions to try
  * @param cache how keys and values are held
+ * @param factors how products hold their factors
  */
 export function attentionContract(
   attend: Attend,
   shapes: readonly [number, number, number][],
   cache: CacheFormat,
+  factors: Factors = "f32",
 ): void {
   const context = 210;
   const base: AttentionShape = { heads: 6, kvHeads: 2, headDim: 8, context, cache };
-  const check = (data: AttentionCase): Promise<void> => checkAttention(attend, data);
+  const make = (
+    shape: AttentionShape,
+    rows: readonly Row[],
+    sharpness = 1,
+    sourceLength = 0,
+  ): AttentionCase => makeCase(shape, rows, sharpness, sourceLength, factors);
+  const check = (data: AttentionCase): Promise<void> => checkAttention(attend, data, factors);
 
   test.each(shapes)("%i heads, %i KV heads of %i", async (heads, kvHeads, headDim) => {
-    await check(makeCase({ heads, kvHeads, headDim, context, cache }, [...run(0, 3, 2), ...run(0, 66, 3)]));
+    await check(make({ heads, kvHeads, headDim, context, cache }, [...run(0, 3, 2), ...run(0, 66, 3)]));
   });
 
   test.each([1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200])("%i positions", async (length) => {
     const count = Math.min(length, 23);
-    await check(makeCase(base, run(0, length - count, count)));
+    await check(make(base, run(0, length - count, count)));
   });
 
   test("rows of several slots, in any order of slots, at any positions", async () => {
     const rows = [...run(2, 0, 3), ...run(0, 40, 1), ...run(1, 209, 1), ...run(2, 3, 20), ...run(0, 70, 2)];
-    await check(makeCase(base, rows));
+    await check(make(base, rows));
   });
 
   test.each([30, 300, 3000])("scores of some %i", async (sharpness) => {
-    await check(makeCase(base, run(0, 120, 30), sharpness));
+    await check(make(base, run(0, 120, 30), sharpness));
   });
 
   test("large scores with a soft cap, and a window", async () => {
     const shape = { ...base, window: 100, isCapped: true };
-    await check(makeCase(shape, [...run(0, 0, 3), ...run(1, 90, 12), ...run(0, 140, 25)], 30));
+    await check(make(shape, [...run(0, 0, 3), ...run(1, 90, 12), ...run(0, 140, 25)], 30));
   });
 
   test.each([5, 100])("a window of %i positions", async (window) => {
-    await check(makeCase({ ...base, window }, [...run(0, 0, 3), ...run(1, 90, 12), ...run(0, 140, 25)]));
+    await check(make({ ...base, window }, [...run(0, 0, 3), ...run(1, 90, 12), ...run(0, 140, 25)]));
   });
 
   test.each([1, 33, 64, 200])("all of an encoder's input of %i, whatever the row", async (sourceLength) => {
     const rows = [...run(0, 0, 3), ...run(2, 5, 1), ...run(1, 209, 1), ...run(0, 190, 18)];
-    await check(makeCase({ ...base, source: true }, rows, 1, sourceLength));
+    await check(make({ ...base, source: true }, rows, 1, sourceLength));
   });
 
   test("one position gives its value, exactly", async () => {
-    const data = makeCase(base, run(0, 0, 1));
+    const data = make(base, run(0, 0, 1));
     const head = (h: number): number[] => [...data.values.subarray(h * 8, h * 8 + 8)];
     expect([...(await attend(data))]).toEqual([0, 0, 0, 1, 1, 1].flatMap(head));
   });
 
   test("equal scores average", async () => {
-    const data = makeCase(base, run(0, 150, 40));
+    const data = make(base, run(0, 150, 40));
     data.query.fill(0);
     await check(data);
   });
 
   test("scores that differ by more than f32 can tell leave the largest", async () => {
     for (const best of [0, 40, 70, 99]) {
-      const data = makeCase(base, run(0, 99, 1));
+      const data = make(base, run(0, 99, 1));
       data.query.fill(1e18);
       data.keys.fill(-6e4).fill(6e4, best * 16, best * 16 + 16);
       const head = (h: number): number[] => [
@@ -215,7 +235,7 @@ export function attentionContract(
 
   test("NaN in a key or a value shows, in the heads that see it", async () => {
     for (const poison of ["keys", "values"] as const) {
-      const data = makeCase(base, run(0, 75, 1));
+      const data = make(base, run(0, 75, 1));
       data[poison].fill(NaN, 40 * 16, 40 * 16 + 8);
       const output = await attend(data);
       expect(output.subarray(0, 24).every(Number.isNaN)).toBe(true);
@@ -224,7 +244,7 @@ export function attentionContract(
   });
 
   test("a row has the same bits whatever rows are beside it", async () => {
-    const data = makeCase(base, [...run(1, 7, 2), ...run(0, 120, 30)]);
+    const data = make(base, [...run(1, 7, 2), ...run(0, 120, 30)]);
     const width = base.heads * base.headDim;
     const all = await attend(data);
     for (const [first, end] of [

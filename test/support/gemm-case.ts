@@ -1,6 +1,13 @@
 /** One product of a weight matrix with many token rows on the GPU, beside its f64 reference. */
 import type { Activation } from "../../src/kernels/activate/activation.ts";
-import { packedWords, packKernel } from "../../src/kernels/linear/gemm-pack.gpu.ts";
+import {
+  packedMatrixWords,
+  packKernel,
+  packWeightKernel,
+  packWeightParams,
+  packWeightWorkgroups,
+  type Terms,
+} from "../../src/kernels/linear/gemm-pack.gpu.ts";
 import {
   gemmParams,
   gemmWorkgroups,
@@ -24,6 +31,8 @@ export interface GemmKernel {
   tile: TileSize;
   /** Whether the kernel reads x as packKernel writes it. */
   isPacked: boolean;
+  /** How many halves stand for a number of x, for a kernel that reads weights as packWeightKernel writes them. */
+  terms?: Terms;
 }
 
 export interface GemmCase {
@@ -81,8 +90,8 @@ export async function multiply(lab: GpuLab, kernel: GemmKernel, options: GemmCas
   });
   let input = lab.buffer(x);
   if (kernel.isPacked) {
-    const packed = lab.buffer(rows * packedWords(columns));
-    await lab.run(packKernel(columns), [input, packed], [rows]);
+    const packed = lab.buffer(packedMatrixWords(rows, columns, kernel.terms));
+    await lab.run(packKernel(columns, kernel.terms), [input, packed], [rows]);
     input = packed;
   }
   const weights = gpuWeights(matrix);
@@ -91,7 +100,16 @@ export async function multiply(lab: GpuLab, kernel: GemmKernel, options: GemmCas
   const output = lab.buffer(accumulate ? before : rows * outputs);
   const rowBuffer = lab.buffer(rowWords(MAX_ROWS, { positions: Array<number>(rows).fill(0) }));
   for (const { first, count } of shards) {
-    const weight = lab.buffer(weights.subarray(first * stride, (first + count) * stride));
+    let weight = lab.buffer(weights.subarray(first * stride, (first + count) * stride));
+    if (kernel.terms !== undefined) {
+      const packed = lab.buffer(packedMatrixWords(count, columns));
+      await lab.run(
+        packWeightKernel({ format, columns }),
+        [weight, packed, lab.uniform(packWeightParams(count))],
+        packWeightWorkgroups(count, maxPerDimension),
+      );
+      weight = packed;
+    }
     await lab.run(
       spec,
       [input, vectors, weight, output, rowBuffer, lab.uniform(gemmParams({ bias: offset, first, count }))],

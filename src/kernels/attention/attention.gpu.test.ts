@@ -1,14 +1,9 @@
-/** How work is dealt to workgroups; the kernels are tested in decode.gpu.test.ts and block.gpu.test.ts. */
+/** How blocks of rows are dealt to workgroups; the kernel is tested in block.gpu.test.ts. */
 import { describe, expect, test } from "vitest";
 import { run, type Row } from "../../../test/support/attention-contract.ts";
 import {
   attentionBlockKernel,
   attentionBlockWorkgroups,
-  attentionCombineWorkgroups,
-  attentionDecodeKernel,
-  attentionDecodeWorkgroups,
-  attentionPartialWords,
-  attentionSplits,
   attentionTiles,
   attentionTileWords,
 } from "./attention.gpu.ts";
@@ -16,34 +11,13 @@ import {
 describe("plans", () => {
   const smollm3 = { heads: 16, kvHeads: 4, headDim: 128, context: 65_536, cache: "f32" as const };
 
-  test("splits of a row: a tile each, until there are enough", () => {
-    expect([1, 32, 33, 2048, 4096, 4097, 65_536].map((length) => attentionSplits(smollm3, length))).toEqual([
-      1, 1, 2, 64, 128, 128, 128,
-    ]);
-    expect(attentionSplits({ ...smollm3, window: 100 }, 65_536)).toBe(4);
-    let before = 0;
-    for (let length = 1; length < 5000; length++) {
-      const splits = attentionSplits({ ...smollm3, kvHeads: 8 }, length);
-      expect(splits).toBeGreaterThanOrEqual(before);
-      before = splits;
-    }
-  });
-
   test("workgroups", () => {
-    expect(attentionDecodeWorkgroups(smollm3, 3, 100)).toEqual([4, 4, 3]);
-    expect(attentionDecodeWorkgroups({ ...smollm3, kvHeads: 1 }, 1, 16)).toEqual([1, 2, 1]);
-    expect(attentionCombineWorkgroups(smollm3, 3)).toEqual([16, 3]);
     expect(attentionBlockWorkgroups(smollm3, 32)).toEqual([32, 4]);
     expect(attentionBlockWorkgroups({ ...smollm3, heads: 130, kvHeads: 1 }, 5)).toEqual([5, 3]);
   });
 
-  test("partials: a record of headDim + 4 words for each row, head and split", () => {
-    expect(attentionPartialWords(smollm3, 16)).toBe(16 * 16 * 128 * 132);
-    expect(attentionPartialWords({ ...smollm3, context: 100 }, 1)).toBe(16 * 4 * 132);
-  });
-
   test("shapes that the kernels do not know are refused", () => {
-    expect(() => attentionDecodeKernel({ ...smollm3, headDim: 130 }, 1)).toThrow(
+    expect(() => attentionBlockKernel({ ...smollm3, headDim: 130 }, 1)).toThrow(
       "must be a multiple of 4 up to 256; found 130",
     );
     expect(() => attentionBlockKernel({ ...smollm3, headDim: 260 }, 1)).toThrow("found 260");

@@ -1,5 +1,5 @@
-// Merges the splits of decode.wgsl: their sums, each scaled to the largest score of all, over the sum of weights.
-// Workgroups: (HEADS, R).
+// Merges the splits of a row (splits.wgsl): their sums, each scaled to the largest score of all, over the sum of weights.
+// Rows that have none were written directly, and are left alone. Workgroups: (HEADS, COLUMN_TILES, R).
 #include "common/rows.wgsl"
 #include "common/exp.wgsl"
 #include "attention/splits.wgsl"
@@ -8,10 +8,12 @@
 @group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>; // [R][HEADS][COLUMNS]
 @group(0) @binding(2) var<storage, read> rows: array<u32>;
 
-// An invocation has one column of every SPLITS_AT_ONCE-th split.
-const SPLITS_AT_ONCE = WORKGROUP / COLUMNS;
+// An invocation has one of the COLUMNS_AT_ONCE columns of a workgroup, of every SPLITS_AT_ONCE-th split.
+const SPLITS_AT_ONCE = WORKGROUP / COLUMNS_AT_ONCE;
+const STEPS = (MAX_SPLITS + SPLITS_AT_ONCE - 1u) / SPLITS_AT_ONCE;
 
-var<workgroup> largests: array<f32, MAX_SPLITS>;
+// (largest score, sum of weights) of each split.
+var<workgroup> states: array<vec2<f32>, MAX_SPLITS>;
 var<workgroup> sums: array<vec4<f32>, WORKGROUP>;
 var<workgroup> totals: array<f32, SPLITS_AT_ONCE>;
 
@@ -21,36 +23,48 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
   let head = workgroup.x;
-  let row = workgroup.y;
-  let splits = splitCount(tileCount(lastVisible(row)));
+  let row = workgroup.z;
+  let last = lastVisible(row);
+  if (isDirect(last)) { return; }
+  let splits = splitCount(tileCount(last));
   let records = recordStart(row, head, 0u);
-  for (var s = local; s < splits; s += WORKGROUP) { largests[s] = partials[records + s * RECORD + COLUMNS].x; }
-  workgroupBarrier();
-  var largest = LOWEST;
-  for (var s = 0u; s < splits; s++) { largest = max(largest, largests[s]); }
+  let column = workgroup.y * COLUMNS_AT_ONCE + local % COLUMNS_AT_ONCE;
+  let splitOffset = local / COLUMNS_AT_ONCE;
+  let hasColumn = splitOffset < SPLITS_AT_ONCE && column < COLUMNS;
 
-  let column = local % COLUMNS;
-  let splitOffset = local / COLUMNS;
-  if (splitOffset < SPLITS_AT_ONCE) {
+  // All that is read is asked for before any of it is used.
+  var values = array<vec4<f32>, STEPS>();
+  for (var i = 0u; i < STEPS; i++) {
+    let split = splitOffset + i * SPLITS_AT_ONCE;
+    if (hasColumn && split < splits) { values[i] = partials[records + split * RECORD + column]; }
+  }
+  for (var s = local; s < splits; s += WORKGROUP) { states[s] = partials[records + s * RECORD + COLUMNS].xy; }
+  workgroupBarrier();
+
+  var largest = LOWEST;
+  for (var s = 0u; s < splits; s++) { largest = max(largest, states[s].x); }
+  if (hasColumn) {
     var sum = vec4(0.0);
     var total = 0.0;
-    for (var s = splitOffset; s < splits; s += SPLITS_AT_ONCE) {
-      let record = records + s * RECORD;
-      let weight = exp1(largests[s] - largest);
-      sum += weight * partials[record + column];
-      total += weight * partials[record + COLUMNS].y;
+    for (var i = 0u; i < STEPS; i++) {
+      let split = splitOffset + i * SPLITS_AT_ONCE;
+      if (split >= splits) { break; }
+      let weight = exp1(states[split].x - largest);
+      sum += weight * values[i];
+      total += weight * states[split].y;
     }
     sums[local] = sum;
-    if (column == 0u) { totals[splitOffset] = total; }
+    if (local % COLUMNS_AT_ONCE == 0u) { totals[splitOffset] = total; }
   }
   workgroupBarrier();
-  if (local < COLUMNS) {
+
+  if (local < COLUMNS_AT_ONCE && column < COLUMNS) {
     var sum = vec4(0.0);
     var total = 0.0;
     for (var i = 0u; i < min(splits, SPLITS_AT_ONCE); i++) {
-      sum += sums[i * COLUMNS + local];
+      sum += sums[i * COLUMNS_AT_ONCE + local];
       total += totals[i];
     }
-    output[(row * HEADS + head) * COLUMNS + local] = sum / total;
+    output[(row * HEADS + head) * COLUMNS + column] = sum / total;
   }
 }

@@ -1,4 +1,7 @@
-/** Tests of both kernels for few rows: decode.wgsl and combine.wgsl. */
+/**
+ * Tests of the kernels for few rows: decode.wgsl, decode-subgroups.wgsl and combine.wgsl. decode.gpu.long.test.ts has more
+ * sizes.
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
   attentionContract,
@@ -7,26 +10,40 @@ import {
   run,
   type Attend,
 } from "../../../test/support/attention-contract.ts";
-import { cacheBuffer } from "../../../test/support/gpu-cache.ts";
-import { GpuLab, type LabBuffer } from "../../../test/support/gpu-lab.ts";
+import { attendFew, MAX_ROWS, subgroupsOf } from "../../../test/support/attend-few.ts";
+import { GpuLab } from "../../../test/support/gpu-lab.ts";
 import { worstError } from "../../../test/support/numbers.ts";
 import { rowWords } from "../../../test/support/rows.ts";
 import {
   attentionCombineKernel,
   attentionCombineWorkgroups,
-  attentionDecodeKernel,
-  attentionDecodeWorkgroups,
-  attentionParams,
+  attentionDirectKernel,
   attentionPartialWords,
+  attentionSplitKernel,
   attentionSplits,
-  type AttentionShape,
-} from "./attention.gpu.ts";
+  type DecodeAttentionVariant,
+} from "./decode.gpu.ts";
 
-const MAX_ROWS = 40;
+/** Rows beside each other are done in both ways. */
+const PLAIN: DecodeAttentionVariant = {
+  directPositions: 100,
+  direct: { workgroup: 128, heads: 2, keyLanes: 8, keys: 1 },
+  split: { workgroup: 128, heads: 8, keyLanes: 8, keys: 1 },
+  mostSplits: 4,
+  workgroups: 512,
+  combineColumns: 8,
+  workgroupMemory: 16_384,
+};
+/** Of each subgroup's teams, of two and of four lanes, one has several subgroups beside it. */
+const TEAMS = {
+  ...PLAIN,
+  direct: { workgroup: 16, heads: 1, keyLanes: 2, keys: 4 },
+  split: { workgroup: 32, heads: 4, keyLanes: 4, keys: 1 },
+};
 
 let lab: GpuLab;
 beforeAll(async () => {
-  lab = await GpuLab.open([]);
+  lab = await GpuLab.open();
 });
 afterEach(() => {
   lab.reset();
@@ -35,59 +52,41 @@ afterAll(() => {
   lab.close();
 });
 
-const attend: Attend = async ({ shape, rows, sourceLength, scale, cap, query, keys, values }) => {
-  const rowBuffer = lab.buffer(
-    rowWords(MAX_ROWS, {
-      slots: rows.map(({ slot }) => slot),
-      positions: rows.map(({ position }) => position),
-      sourceLength,
-    }),
-  );
-  const partials = lab.buffer(attentionPartialWords(shape, rows.length));
-  const output = lab.buffer(query.length);
-  const longest = Math.max(...rows.map(({ position }) => position)) + 1;
-  const length = shape.source === true ? sourceLength : longest;
-  await lab.run(
-    attentionDecodeKernel(shape, MAX_ROWS),
-    [
-      lab.buffer(query),
-      ...[keys, values].map((numbers) => cacheBuffer(lab, numbers, shape.cache)),
-      partials,
-      rowBuffer,
-      lab.uniform(attentionParams(scale, cap)),
-    ],
-    attentionDecodeWorkgroups(shape, rows.length, length),
-  );
-  await combine(shape, partials, output, rowBuffer, rows.length);
-  await lab.readWords(partials); // finds writes behind it
-  return lab.read(output);
-};
+const without: Attend = (data) => attendFew(lab, PLAIN)(data);
+const withSubgroups: Attend = (data) => attendFew(lab, { ...TEAMS, subgroups: subgroupsOf(lab) })(data);
 
-function combine(
-  shape: AttentionShape,
-  partials: LabBuffer,
-  output: LabBuffer,
-  rows: LabBuffer,
-  count: number,
-): Promise<void> {
-  const kernel = attentionCombineKernel(shape, MAX_ROWS);
-  return lab.run(kernel, [partials, output, rows], attentionCombineWorkgroups(shape, count));
-}
+const SHAPES: [number, number, number][] = [
+  [1, 1, 4],
+  [2, 2, 16],
+  [8, 2, 64],
+  [7, 1, 80],
+  [9, 1, 12], // more heads than a workgroup takes
+  [4, 1, 128],
+  [2, 1, 256],
+];
 
-describe.each(["f32", "f16"] as const)("a cache of %s", (cache) => {
-  attentionContract(
-    attend,
-    [
-      [1, 1, 4],
-      [2, 2, 16],
-      [8, 2, 64],
-      [7, 1, 80],
-      [9, 1, 12], // more heads than a workgroup takes
-      [4, 1, 128],
-      [2, 1, 256],
-    ],
-    cache,
-  );
+describe("without subgroups", () => {
+  attentionContract(without, SHAPES, "f32");
+});
+
+describe.each(["f32", "f16"] as const)("with subgroups, a cache of %s", (cache) => {
+  attentionContract(withSubgroups, SHAPES, cache);
+});
+
+test.each([
+  [8, 2, 64],
+  [7, 1, 80],
+])("without subgroups, a cache of f16: %i heads, %i KV heads of %i", async (heads, kvHeads, headDim) => {
+  const shape = { heads, kvHeads, headDim, context: 210, cache: "f16" } as const;
+  await checkAttention(without, makeCase(shape, [...run(0, 3, 2), ...run(0, 98, 4)]));
+});
+
+test("the adapter's subgroups are used", () => {
+  const shape = { heads: 6, kvHeads: 2, headDim: 8, context: 210, cache: "f32" } as const;
+  const variant = { ...TEAMS, subgroups: subgroupsOf(lab) };
+  for (const kernel of [attentionDirectKernel, attentionSplitKernel]) {
+    expect(kernel(shape, variant, MAX_ROWS).source).toBe("attention/decode-subgroups.wgsl");
+  }
 });
 
 test.each([
@@ -98,24 +97,31 @@ test.each([
   ],
   [{ heads: 8, kvHeads: 1, headDim: 8, context: 2200, cache: "f32" as const }, run(0, 2198, 2), 128],
 ])("more tiles than splits: %o", async (shape, rows, splits) => {
-  expect(attentionSplits(shape, shape.context)).toBe(splits);
-  await checkAttention(attend, makeCase(shape, rows));
+  const variant = { ...PLAIN, mostSplits: 128 };
+  expect(attentionSplits(shape, variant, shape.context)).toBe(splits);
+  await checkAttention(attendFew(lab, variant), makeCase(shape, rows));
 });
 
 describe("exp", () => {
   /** exp(x), x <= 0, of at most 256 numbers: as the weight of a split whose largest score is x below the other's. */
   async function exponentials(xs: Float32Array): Promise<Float32Array> {
     const shape = { heads: 256, kvHeads: 256, headDim: 4, context: 128, cache: "f32" as const };
-    const splits = attentionSplits(shape, 128); // 2
+    const variant = { ...PLAIN, directPositions: 0 };
+    const splits = attentionSplits(shape, variant, 128); // 2
     // A record has 4 values, the largest score, the sum and two unused numbers.
-    const records = new Float32Array(attentionPartialWords(shape, 1));
+    const records = new Float32Array(attentionPartialWords(shape, variant, 1));
     xs.forEach((x, i) => {
       records.set([0, 0, 0, 0, 0, 1, 0, 0], i * splits * 8);
       records.set([1, 1, 1, 1, x, 0, 0, 0], i * splits * 8 + 8);
     });
     const output = lab.buffer(256 * 4);
     const rows = lab.buffer(rowWords(MAX_ROWS, { slots: [0], positions: [127] }));
-    await combine(shape, lab.buffer(records), output, rows, 1);
+    const pass = { count: 1, shortest: 128, longest: 128 };
+    await lab.run(
+      attentionCombineKernel(shape, variant, MAX_ROWS),
+      [lab.buffer(records), output, rows],
+      attentionCombineWorkgroups(shape, variant, pass),
+    );
     return (await lab.read(output)).filter((_, i) => i % 4 === 0).slice(0, xs.length);
   }
 

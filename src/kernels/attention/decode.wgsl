@@ -1,6 +1,7 @@
 // Softmax attention of single rows over the KV cache, split over positions (flash-decoding, Dao et al. 2023) and with the
-// running softmax of Milakov & Gimelshein 2018 inside a split. Workgroups: (splits of the row with most, KV heads ·
-// HEAD_TILES, R). The TILE_HEADS query heads of a workgroup share each key and value that it reads.
+// running softmax of Milakov & Gimelshein 2018 inside a split. DIRECT: for the short rows, which have one split, and whose
+// output is written; else for the others (splits.wgsl). Workgroups: (splits of the row with most, KV heads · HEAD_TILES, R).
+// The TILE_HEADS query heads of a workgroup share each key and value that it reads.
 #include "common/rows.wgsl"
 #include "common/exp.wgsl"
 #if SOFT_CAP
@@ -17,7 +18,11 @@ struct Params {
 @group(0) @binding(0) var<storage, read> query: array<vec4<f32>>; // [R][HEADS][COLUMNS]
 @group(0) @binding(1) var<storage, read> keys: array<Cached>;
 @group(0) @binding(2) var<storage, read> values: array<Cached>;
+#if DIRECT
+@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>; // [R][HEADS][COLUMNS]
+#else
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
+#endif
 @group(0) @binding(4) var<storage, read> rows: array<u32>;
 @group(0) @binding(5) var<uniform> params: Params;
 
@@ -51,7 +56,11 @@ fn main(
   let last = lastVisible(row);
   let tiles = tileCount(last);
   let splits = splitCount(tiles);
-  if (split >= splits) { return; }
+#if DIRECT
+  if (!isDirect(last)) { return; }
+#else
+  if (isDirect(last) || split >= splits) { return; }
+#endif
 
   let kvHead = workgroup.y / HEAD_TILES;
   let groupHead = (workgroup.y % HEAD_TILES) * TILE_HEADS;
@@ -147,17 +156,27 @@ fn main(
   for (var h = 0u; h < headCount; h++) {
     sums[local] = outputs[h];
     workgroupBarrier();
-    let record = recordStart(row, firstHead + h, split);
     if (local < COLUMNS) {
-      var total = vec4(0.0);
-      for (var i = 0u; i < VALUES_AT_ONCE; i++) { total += sums[i * COLUMNS + local]; }
-      partials[record + local] = total;
+      var weighted = vec4(0.0);
+      for (var i = 0u; i < VALUES_AT_ONCE; i++) { weighted += sums[i * COLUMNS + local]; }
+#if DIRECT
+      output[(row * HEADS + firstHead + h) * COLUMNS + local] = weighted / sumOfWeights(h);
+#else
+      partials[recordStart(row, firstHead + h, split) + local] = weighted;
+#endif
     }
+#if !DIRECT
     if (local == h * TILE) {
-      var total = 0.0;
-      for (var k = 0u; k < TILE; k++) { total += scores[local + k]; }
-      partials[record + COLUMNS] = vec4(largest, total, 0.0, 0.0);
+      partials[recordStart(row, firstHead + h, split) + COLUMNS] = vec4(largest, sumOfWeights(h), 0.0, 0.0);
     }
+#endif
     workgroupBarrier();
   }
+}
+
+// When `scores` holds what each key has added to the sum of weights.
+fn sumOfWeights(head: u32) -> f32 {
+  var total = 0.0;
+  for (var k = 0u; k < TILE; k++) { total += scores[head * TILE + k]; }
+  return total;
 }

@@ -1,6 +1,6 @@
-/** The product of a weight matrix with many token rows on matrix units; see gemm-matrix.wgsl. */
+/** The product of a weight matrix with many token rows on matrix units that multiply f32; see gemm-matrix.wgsl. */
 import type { KernelSpec } from "../wgsl/kernel.ts";
-import { productConstants, type GemmShape, type TileMode, type TileSize } from "./gemm.gpu.ts";
+import { productConstants, type GemmShape, type TileSize } from "./gemm.gpu.ts";
 
 /** How the product is cut into subgroup matrices and tiles of these. */
 export interface MatrixTiling {
@@ -18,9 +18,6 @@ export interface MatrixTiling {
   /** Buffers of tiles in workgroup memory. 2: the next tiles are written while the current ones are read. */
   buffers: 1 | 2;
 }
-
-/** The arithmetic: "exact" on units that multiply f32, "f16" on units that multiply f16 and add f32. */
-export type MatrixMode = TileMode;
 
 export function matrixWorkgroup({ subgroupSize, subgroupRows, subgroupColumns }: MatrixTiling): number {
   return subgroupSize * subgroupRows * subgroupColumns;
@@ -40,9 +37,9 @@ export function piecesPerInvocation(tiling: MatrixTiling): number {
 }
 
 /** Bytes of workgroup memory that the kernel takes. */
-export function matrixMemory(tiling: MatrixTiling, mode: MatrixMode): number {
+export function matrixMemory(tiling: MatrixTiling): number {
   const { rows, columns } = matrixTileSize(tiling);
-  const row = tiling.tileK * (mode === "f16" ? 2 : 4) + 16;
+  const row = tiling.tileK * 4 + 16;
   const results = tiling.subgroupRows * tiling.subgroupColumns * tiling.matrixRows * tiling.matrixColumns * 4;
   return tiling.buffers * (rows + columns) * row + results;
 }
@@ -53,18 +50,13 @@ export function matrixMemory(tiling: MatrixTiling, mode: MatrixMode): number {
  *
  * @param emulated whether to compute the same with plain arithmetic, for tests on adapters without matrix units
  */
-export function gemmMatrixKernel(
-  shape: GemmShape,
-  mode: MatrixMode,
-  tiling: MatrixTiling,
-  emulated = false,
-): KernelSpec {
+export function gemmMatrixKernel(shape: GemmShape, tiling: MatrixTiling, emulated = false): KernelSpec {
   const { matrixRows, matrixColumns, matrixK, subgroupSize, subgroupRows, subgroupColumns } = tiling;
   return {
-    name: `gemm subgroup-matrix ${mode}`,
+    name: "gemm subgroup-matrix",
     source: "linear/gemm-matrix.wgsl",
     constants: {
-      ...productConstants(shape, mode),
+      ...productConstants(shape, "exact"),
       MATRIX_ROWS: matrixRows,
       MATRIX_COLUMNS: matrixColumns,
       MATRIX_K: matrixK,

@@ -1,4 +1,4 @@
-// What gemm.wgsl computes, on the matrix units of the hardware (Dawn's subgroup matrices).
+// What gemm.wgsl computes, on matrix units of the hardware that multiply f32 (Dawn's subgroup matrices).
 //
 // SUBGROUP_ROWS × SUBGROUP_COLUMNS subgroups share tiles of x and weight in workgroup memory; each computes 4 × 2 matrices
 // of the product. The next tiles are on their way from memory meanwhile. Results go through workgroup memory, since the
@@ -19,11 +19,7 @@ const PIECES = LINES * TILE_QUADS;
 const_assert PIECES <= 2u * WORKGROUP;
 
 // Sixteen bytes between rows spread the rows of a matrix over the banks.
-#if MODE == "f16"
-const PITCH = TILE_QUADS + 2u;
-#else
 const PITCH = TILE_QUADS + 1u;
-#endif
 const TILE_SIZE = (TILE_ROWS + TILE_COLUMNS) * PITCH;
 
 // Tiles lie as [BUFFERS][TILE_ROWS of x, TILE_COLUMNS of the weight][PITCH].
@@ -74,7 +70,7 @@ fn writeResults(i: u32, j: u32, firstRow: u32, firstColumn: u32, local: u32) {
     let quad = index % RESULT_QUADS;
     let row = (subgroup / SUBGROUP_COLUMNS * 4u + i) * MATRIX_ROWS + quad / (MATRIX_COLUMNS / 4u);
     let column = (subgroup % SUBGROUP_COLUMNS * 2u + j) * MATRIX_COLUMNS + quad % (MATRIX_COLUMNS / 4u) * 4u;
-    writeQuad(firstRow + row, firstColumn + column, results[index]);
+    writeSums(firstRow + row, firstColumn + column, results[index]);
   }
   workgroupBarrier();
 }

@@ -3,8 +3,8 @@ import type { Activation } from "../activate/activation.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
 import type { ShaderConstants } from "../wgsl/preprocess.ts";
-import { packedWords } from "./gemm-pack.gpu.ts";
-import { CHUNK_BYTES, chunksOf, elementBytes, isQuantized, rowStride, type WeightShape } from "../format.ts";
+import { packedWords, weightQuadConstants } from "./gemm-pack.gpu.ts";
+import type { WeightShape } from "../format.ts";
 
 /** The matrix, and what becomes of the product. */
 export interface GemmShape extends WeightShape {
@@ -54,24 +54,34 @@ export function gemmMemory(tiling: GemmTiling, mode: TileMode): number {
   return tiling.buffers * tiling.tileK * (rows + columns) * (mode === "f16" ? 2 : 4);
 }
 
-/** The constants of gemm-memory.wgsl. */
-export function productConstants(shape: GemmShape, mode: TileMode): ShaderConstants {
-  const { format, columns, outputColumns, bias, accumulate, activation = "none", quads, maxRows } = shape;
+/** The constants of product-output.wgsl. */
+export function outputConstants({
+  outputColumns,
+  bias,
+  accumulate,
+  activation,
+  quads,
+  maxRows,
+}: GemmShape): ShaderConstants {
   return {
-    MODE: mode,
-    FORMAT: format,
-    GROUPED: isQuantized(format),
     BIAS: bias,
     ACCUMULATE: accumulate,
     VECTOR_OUTPUT: quads,
     OUTPUT_COLUMNS: outputColumns,
     MAX_ROWS: maxRows,
-    ACTIVATION: activation,
+    ACTIVATION: activation ?? "none",
+  };
+}
+
+/** The constants of gemm-memory.wgsl. */
+export function productConstants(shape: GemmShape, mode: TileMode): ShaderConstants {
+  const { columns } = shape;
+  return {
+    MODE: mode,
+    ...outputConstants(shape),
+    ...weightQuadConstants(shape),
+    WEIGHT_BINDING: 2,
     INPUT_QUADS: Math.ceil(columns / 4),
-    // A quad of the weight has four columns.
-    WEIGHT_QUADS: (chunksOf(shape) * CHUNK_BYTES) / elementBytes(format, 4),
-    // Of quantised formats a load brings a chunk, of others a quad.
-    WEIGHT_STRIDE: rowStride(shape) / (isQuantized(format) ? CHUNK_BYTES : elementBytes(format, 4)),
     ...(mode === "exact"
       ? { COLUMNS: columns, VECTOR_INPUT: columns % 4 === 0 }
       : { PACKED_QUADS: packedWords(columns) / 2 }),

@@ -39,10 +39,10 @@ fn addProducts(a: vec4<f32>, b: vec4<f32>, sums: mat4x4<f32>) -> mat4x4<f32> {
 }
 
 fn writeBlock(r: u32, n: u32, sums: mat4x4<f32>) {
-  writeQuad(r, n, sums[0]);
-  writeQuad(r + 1u, n, sums[1]);
-  writeQuad(r + 2u, n, sums[2]);
-  writeQuad(r + 3u, n, sums[3]);
+  writeSums(r, n, sums[0]);
+  writeSums(r + 1u, n, sums[1]);
+  writeSums(r + 2u, n, sums[2]);
+  writeSums(r + 3u, n, sums[3]);
 }
 
 @compute @workgroup_size(WORKGROUP)

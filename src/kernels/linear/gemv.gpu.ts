@@ -46,6 +46,8 @@ export interface GemvVariant {
   outputs: number;
   /** Token rows of a workgroup. */
   tile: number;
+  /** Chunks of every weight row that an invocation reads at a time. Default: 1. */
+  unroll?: number;
 }
 
 /**
@@ -56,7 +58,7 @@ export interface GemvVariant {
  */
 export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
   const { format, columns, outputColumns, norm, bias, epilogue, gather, maxRows } = shape;
-  const { subgroups, workgroup, outputs, tile } = variant;
+  const { subgroups, workgroup, outputs, tile, unroll = 1 } = variant;
   const isQkv = epilogue.kind === "qkv";
   const activation = ("activation" in epilogue ? epilogue.activation : undefined) ?? "none";
   const bindings: BindingKind[] = ["read", "read", "read", "write", "read"];
@@ -84,6 +86,9 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
       WORKGROUP: workgroup,
       OUTPUTS: outputs,
       TILE: tile,
+      UNROLL: unroll,
+      // The loop itself ends before a turn of one chunk that is not there.
+      WHOLE_TURNS: unroll === 1 || chunksOf(shape) % (workgroup * unroll) === 0,
       MAX_ROWS: maxRows,
       ...(isQkv && {
         HEADS: epilogue.heads,
@@ -110,12 +115,13 @@ const LEAST_WORKGROUP = 32;
  * invocation without one would only wait for the others.
  */
 export function fitWorkgroup(variant: GemvVariant, shape: WeightShape): GemvVariant {
-  const { outputs, tile } = variant;
+  const { outputs, tile, unroll = 1 } = variant;
   let { workgroup } = variant;
-  while (workgroup / 2 >= Math.max(chunksOf(shape), LEAST_WORKGROUP, outputs * tile)) {
+  const chunks = chunksOf(shape);
+  while (workgroup / 2 >= Math.max(chunks, LEAST_WORKGROUP, outputs * tile)) {
     workgroup /= 2;
   }
-  return { ...variant, workgroup };
+  return { ...variant, workgroup, unroll: Math.min(unroll, Math.ceil(chunks / workgroup)) };
 }
 
 /** The scalars of the kernel. */

@@ -8,8 +8,9 @@
 //   and v appended to the cache of the row's slot.
 // - ACTIVATION: of what is stored, or of the gate. SOFT_CAP: what is stored is bounded, as logits may be.
 //
-// A workgroup computes OUTPUTS weight rows for TILE token rows, so that weights are read once. Dispatch (token tiles,
-// groups of weight rows, groups again where one dimension is too small): tiles of the same weights run side by side.
+// A workgroup computes OUTPUTS weight rows for TILE token rows, so that weights are read once; an invocation has every
+// WORKGROUP-th chunk of a row, UNROLL of them a turn. Dispatch (token tiles, groups of weight rows, groups again where one
+// dimension is too small): tiles of the same weights run side by side.
 #include "common/rows.wgsl"
 #if ACTIVATION != "none"
 #include "common/activation.wgsl"
@@ -121,13 +122,21 @@ fn main(
 ) {
   let group = workgroup.y + workgroup.z * workgroups.y;
   let firstRow = workgroup.x * TILE;
+  // Rows beyond the last are computed from it and thrown away. A tile of one row is never beyond it, so that a decoded token's
+  // reads wait for nothing.
+  var xRow: array<u32, TILE>;
+#if TILE == 1
+#if GATHER
+  xRow[0] = logitRow(firstRow) * X_STRIDE;
+#else
+  xRow[0] = firstRow * X_STRIDE;
+#endif
+#else
 #if GATHER
   let rowsHere = logitRowCount();
 #else
   let rowsHere = rowCount();
 #endif
-  // Rows beyond the last are computed from it and thrown away.
-  var xRow: array<u32, TILE>;
   for (var t = 0u; t < TILE; t++) {
     let r = min(firstRow + t, max(rowsHere, 1u) - 1u);
 #if GATHER
@@ -136,38 +145,56 @@ fn main(
     xRow[t] = r * X_STRIDE;
 #endif
   }
+#endif
   var wRow: array<u32, OUTPUTS>;
   for (var o = 0u; o < OUTPUTS; o++) {
     wRow[o] = min(weightRow(group, o), params.count - 1u) * WEIGHT_STRIDE;
   }
 
   var sums: array<vec4<f32>, SUMS>;
-  for (var chunk = local; chunk < CHUNKS; chunk += WORKGROUP) {
-    var packed = array<vec4<u32>, OUTPUTS>();
-    for (var o = 0u; o < OUTPUTS; o++) { packed[o] = weight[wRow[o] + chunk]; }
+  for (var turn = local; turn < CHUNKS; turn += WORKGROUP * UNROLL) {
+    // All weights of a turn are on their way before the first of them is used.
+    var packed = array<vec4<u32>, OUTPUTS * UNROLL>();
 #if GROUPED
-    var groups = array<u32, OUTPUTS>();
-    for (var o = 0u; o < OUTPUTS; o++) { groups[o] = groupOfChunk(wRow[o], chunk); }
+    var groups = array<u32, OUTPUTS * UNROLL>();
 #endif
-#if NORM
-    let gain = chunkOfVector(params.gain, chunk);
-#endif
-    for (var t = 0u; t < TILE; t++) {
-      var xs = chunkOfRow(xRow[t], chunk);
-#if NORM
-      sums[OUTPUTS * TILE + t] = squares(xs, sums[OUTPUTS * TILE + t]);
-      xs = times(xs, gain);
-#endif
-#if GROUPED
-      let total = totalOf(xs);
-      for (var o = 0u; o < OUTPUTS; o++) {
-        sums[o * TILE + t] = multiplyAddGroup(xs, total, packed[o], groups[o], sums[o * TILE + t]);
-      }
+    for (var u = 0u; u < UNROLL; u++) {
+#if WHOLE_TURNS
+      let chunk = turn + u * WORKGROUP;
 #else
-      for (var o = 0u; o < OUTPUTS; o++) {
-        sums[o * TILE + t] = multiplyAdd(xs, packed[o], sums[o * TILE + t]);
-      }
+      let chunk = min(turn + u * WORKGROUP, CHUNKS - 1u);
 #endif
+      for (var o = 0u; o < OUTPUTS; o++) { packed[u * OUTPUTS + o] = weight[wRow[o] + chunk]; }
+#if GROUPED
+      for (var o = 0u; o < OUTPUTS; o++) { groups[u * OUTPUTS + o] = groupOfChunk(wRow[o], chunk); }
+#endif
+    }
+    for (var u = 0u; u < UNROLL; u++) {
+      let chunk = turn + u * WORKGROUP;
+#if !WHOLE_TURNS
+      if (chunk >= CHUNKS) { break; }
+#endif
+#if NORM
+      let gain = chunkOfVector(params.gain, chunk);
+#endif
+      for (var t = 0u; t < TILE; t++) {
+        var xs = chunkOfRow(xRow[t], chunk);
+#if NORM
+        sums[OUTPUTS * TILE + t] = squares(xs, sums[OUTPUTS * TILE + t]);
+        xs = times(xs, gain);
+#endif
+#if GROUPED
+        let total = totalOf(xs);
+        for (var o = 0u; o < OUTPUTS; o++) {
+          let at = u * OUTPUTS + o;
+          sums[o * TILE + t] = multiplyAddGroup(xs, total, packed[at], groups[at], sums[o * TILE + t]);
+        }
+#else
+        for (var o = 0u; o < OUTPUTS; o++) {
+          sums[o * TILE + t] = multiplyAdd(xs, packed[u * OUTPUTS + o], sums[o * TILE + t]);
+        }
+#endif
+      }
     }
   }
 #if FORMAT == "i8-row" || FORMAT == "int4"
@@ -198,7 +225,9 @@ fn main(
 #endif
   let t = local % TILE;
   let r = firstRow + t;
+#if TILE != 1
   if (r >= rowsHere) { return; }
+#endif
 #if NORM
   let scale = 1.0 / sqrt(finishedSum(OUTPUTS * TILE + t) / f32(COLUMNS) + params.epsilon);
 #else

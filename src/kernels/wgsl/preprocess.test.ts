@@ -36,6 +36,23 @@ describe("conditions", () => {
   });
 });
 
+describe("loops", () => {
+  test("are written out, inner ones too, with the turn where it is named", () => {
+    const text = "#for I N\na[$I] $INDEX;\n#for J 2\nb[$I * 2u + $J];\n#endfor\n#endfor\nend";
+    expect(process(text, { N: 2 })).toBe(
+      "a[0u] $INDEX;\nb[0u * 2u + 0u];\nb[0u * 2u + 1u];\na[1u] $INDEX;\nb[1u * 2u + 0u];\nb[1u * 2u + 1u];\nend",
+    );
+    expect(process("#for I N // turns\na\n#endfor\nend", { N: 0 })).toBe("end");
+  });
+
+  test("in conditions, and conditions in them", () => {
+    const text = "#if A\n#for I 2\n#if B\n$I\n#endif\n#endfor\n#else\n#for I 1\nnone\n#endfor\n#endif";
+    expect(process(text, { A: true, B: true })).toBe("0u\n1u");
+    expect(process(text, { A: true, B: false })).toBe("");
+    expect(process(text, { A: false, B: false })).toBe("none");
+  });
+});
+
 test("files are included once, directives of WGSL go to the top", () => {
   const files = { "a.wgsl": '#include "b.wgsl"\na', "b.wgsl": "enable f16;\nb" };
   expect(process('#include "a.wgsl"\n#include "b.wgsl"\nmain', {}, files)).toBe("enable f16;\nb\na\nmain");
@@ -48,6 +65,13 @@ test.each<[string, ShaderConstants, RegExp]>([
   ["#endif", {}, /main\.wgsl:1: #endif without #if/],
   ["#else", {}, /main\.wgsl:1: #else without #if/],
   ["#if A\n#else\n#else\n#endif", { A: true }, /main\.wgsl:3: #else without #if/],
+  ["\n#for I 2\n#for J 2\n#endfor", {}, /main\.wgsl:2: #for without #endfor/],
+  ["#endfor", {}, /main\.wgsl:1: #endfor without #for/],
+  ["#for I\n#endfor", {}, /main\.wgsl:1: expected #for NAME COUNT; found "#for I"/],
+  ["#for I N\n#endfor", {}, /main\.wgsl:1: the count of #for must be .*; found N/],
+  ["#for I N\n#endfor", { N: true }, /the count of #for must be/],
+  ["#for I N\n#endfor", { N: 1.5 }, /the count of #for must be/],
+  ["#for I N\nwrong\n#if B\n#endif\n#endfor", { N: 1 }, /main\.wgsl:3: there is no constant B/],
   ["#define A", {}, /main\.wgsl:1: there is no directive #define/],
   ['#include "none.wgsl"', {}, /main\.wgsl:1: there is no WGSL file "none\.wgsl"/],
   ["#include none", {}, /main\.wgsl:1: expected #include "path"/],

@@ -1,9 +1,13 @@
 /**
- * A small preprocessor for WGSL, which has no conditional compilation. Three directives, each on a line of its own:
+ * A small preprocessor for WGSL, which has no conditional compilation. Four directives, each on a line of its own:
  *
  *     #include "common/reduce.wgsl"      the file once, at its first mention; paths begin at src/kernels
  *     #if NAME / #if !NAME / #if NAME == value / #if NAME != value, with && or || between them (not both)
  *     #elif …, #else, #endif
+ *     #for I COUNT … #endfor             the lines COUNT times, a constant or a number, with `$I` for 0u, 1u, …
+ *
+ * WGSL cannot ask for a loop to be unrolled, and where a compiler does not, arrays that the loop indexes are in memory
+ * instead of registers: `#for` unrolls.
  *
  * Constants that are numbers also become `const NAME = 64u;` (`i`, `f` for negative and fractional ones) at the head of
  * the shader, so that array and workgroup sizes can use them. A constant that no line mentions is an error, as is a name
@@ -79,8 +83,8 @@ function expand(path: string, from: string, context: Context): string {
   }
   const output: string[] = [];
   const stack: Branch[] = [];
-  for (const [index, line] of source.split("\n").entries()) {
-    const place = `${path}:${index + 1}`;
+  const lines = source.split("\n").map((text, index) => ({ text, place: `${path}:${index + 1}` }));
+  for (const { text: line, place } of unroll(lines, context)) {
     const isActive = stack.every((branch) => branch.isActive);
     const directive = /^\s*#(\w+)\s*(.*?)\s*(?:\/\/.*)?$/.exec(line);
     if (directive === null) {
@@ -137,6 +141,69 @@ function expand(path: string, from: string, context: Context): string {
     throw new Error(`${open.place}: #if without #endif.`);
   }
   return output.join("\n");
+}
+
+interface Line {
+  text: string;
+  place: string;
+}
+
+/** The lines with every `#for` written out. */
+function unroll(lines: readonly Line[], context: Context): Line[] {
+  const output: Line[] = [];
+  for (let i = 0; i < lines.length; i++) {
+    const { text, place } = lines[i];
+    const keyword = /^\s*#(for|endfor)\b/.exec(text)?.[1];
+    if (keyword === undefined) {
+      output.push(lines[i]);
+      continue;
+    }
+    if (keyword === "endfor") {
+      throw new Error(`${place}: #endfor without #for.`);
+    }
+    const end = endOfLoop(lines, i);
+    const [name, count] = loopHead(text, place, context);
+    const body = lines.slice(i + 1, end);
+    const mark = new RegExp(`\\$${name}(?!\\w)`, "g");
+    for (let turn = 0; turn < count; turn++) {
+      const written = body.map((line) => ({ ...line, text: line.text.replace(mark, `${turn}u`) }));
+      output.push(...unroll(written, context));
+    }
+    i = end;
+  }
+  return output;
+}
+
+/** The line of the #endfor that belongs to the #for at `start`. */
+function endOfLoop(lines: readonly Line[], start: number): number {
+  let depth = 0;
+  for (let i = start; i < lines.length; i++) {
+    const keyword = /^\s*#(for|endfor)\b/.exec(lines[i].text)?.[1];
+    depth += keyword === "for" ? 1 : keyword === "endfor" ? -1 : 0;
+    if (depth === 0) {
+      return i;
+    }
+  }
+  throw new Error(`${lines[start].place}: #for without #endfor.`);
+}
+
+function loopHead(text: string, place: string, { constants }: Context): [name: string, count: number] {
+  const match = /^\s*#for\s+([A-Za-z]\w*)\s+(\w+)\s*(?:\/\/.*)?$/.exec(text);
+  if (match === null) {
+    throw new Error(`${place}: expected #for NAME COUNT; found "${text.trim()}".`);
+  }
+  const [, name, given] = match;
+  const count = /^\d+$/.test(given)
+    ? Number(given)
+    : Object.hasOwn(constants, given)
+      ? constants[given]
+      : NaN;
+  if (typeof count !== "number" || !Number.isInteger(count) || count < 0) {
+    throw new Error(
+      `${place}: the count of #for must be a number or a constant that is one; found ${given}.`,
+    );
+  }
+  return [name, count];
 }
 
 function evaluate(condition: string, place: string, context: Context): boolean {

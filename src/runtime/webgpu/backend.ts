@@ -23,9 +23,10 @@ import { uploadRopeTable, uploadWeights } from "./run/weights.ts";
 
 export interface WebGpuOptions extends GpuOptions {
   /**
-   * How matrices are multiplied in prefill. "f16-emulated": the arithmetic of "f16" on adapters without it, for tests.
+   * How matrices are multiplied in prefill. "f16-emulated", "split-emulated": the arithmetic of "f16" and
+   * "split" on adapters without it, for tests.
    */
-  prefill?: PrefillMode | "f16-emulated";
+  prefill?: PrefillMode | "f16-emulated" | "split-emulated";
   /** The most rows of one pass; for tests. */
   maxRows?: number;
   /** Variants of kernels, instead of those that the adapter's features suggest. */

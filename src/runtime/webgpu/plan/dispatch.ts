@@ -6,8 +6,10 @@ export interface PassShape {
   rows: number;
   /** Number of rows whose logits are computed. */
   logitRows: number;
-  /** Number of positions of the longest sequence after the pass. */
+  /** The last position of all rows + 1: what the row that sees most sees. */
   length: number;
+  /** The first position of all rows + 1: what the row that sees least sees. */
+  shortest: number;
   /** Number of tokens of the encoder's input; 0 without an encoder. */
   sourceLength: number;
   /** Number of tiles of query rows (form "block"). */

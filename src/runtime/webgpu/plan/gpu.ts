@@ -13,6 +13,8 @@ export interface SubgroupMatrixShape {
 /** What kernels may use; the features a device was opened with, not those of the adapter. */
 export interface GpuFeatures {
   readonly subgroups: boolean;
+  /** Invocations of the smallest subgroups; 0 without them. */
+  readonly subgroupMinSize: number;
   /** Invocations of the largest subgroups; 0 without them. */
   readonly subgroupMaxSize: number;
   readonly shaderF16: boolean;

@@ -1,23 +1,30 @@
 /** Lowers attention: for few rows split over positions and merged, for blocks tile by tile. */
 import { cacheNumberBytes } from "../../../kernels/append/append.gpu.ts";
 import {
-  attentionBlockKernel,
-  attentionBlockWorkgroups,
+  selectBlockAttention,
+  type BlockAttention,
+} from "../../../kernels/attention/attention-select.gpu.ts";
+import { attentionParams, type AttentionShape } from "../../../kernels/attention/attention.gpu.ts";
+import {
   attentionCombineKernel,
   attentionCombineWorkgroups,
-  attentionDecodeKernel,
-  attentionDecodeWorkgroups,
-  attentionParams,
+  attentionDirectKernel,
+  attentionDirectWorkgroups,
   attentionPartialWords,
-  attentionTileRows,
-  type AttentionShape,
-} from "../../../kernels/attention/attention.gpu.ts";
+  attentionSplitKernel,
+  attentionSplitsRows,
+  attentionSplitWorkgroups,
+  type DecodeRows,
+} from "../../../kernels/attention/decode.gpu.ts";
 import { uniformHeads } from "../../state.ts";
 import { FEW_ROWS, type Dispatch, type PassShape } from "./dispatch.ts";
 import { traced, type Lowering } from "./lowering.ts";
 import type { Stage } from "./stage.ts";
 
 type AttentionStage = Extract<Stage, { kind: "attention" }>;
+
+/** What the kernel for blocks of rows depends on. */
+type BlockLowering = Pick<Lowering, "maxRows" | "prefill" | "features" | "limits" | "variants">;
 
 function shapeOf(
   { attention }: AttentionStage,
@@ -37,6 +44,15 @@ function shapeOf(
   };
 }
 
+/** The kernel for blocks of rows. */
+function blockAttention(
+  shape: AttentionShape,
+  { maxRows, prefill, features, limits, variants }: BlockLowering,
+): BlockAttention {
+  const adapter = prefill === "subgroup-matrix" ? { ...features, ...limits } : undefined;
+  return selectBlockAttention(shape, maxRows, adapter, variants.blockAttention);
+}
+
 /** Number of positions up to the longest row and with it; the length of the source where attention is over that. */
 function lengthOf({ source }: AttentionShape, { length, sourceLength }: PassShape): number {
   return source === true ? sourceLength : length;
@@ -47,32 +63,60 @@ function seenOf(shape: AttentionShape, pass: PassShape): number {
   return Math.min(lengthOf(shape, pass), shape.window ?? Infinity);
 }
 
+function decodeRows(shape: AttentionShape, pass: PassShape): DecodeRows {
+  const { source } = shape;
+  return {
+    count: pass.rows,
+    shortest: source === true ? pass.sourceLength : pass.shortest,
+    longest: lengthOf(shape, pass),
+  };
+}
+
+/**
+ * One dispatch for short rows, and two for long ones: of each pass those are launched that it has rows for. What no row can
+ * come to is left out.
+ */
 export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Dispatch[] {
-  const { maxRows } = lowering;
+  const { maxRows, variants } = lowering;
   const { query, layer, output, scale, softCap } = stage.attention;
   const shape = shapeOf(stage, lowering);
-  const decode: Dispatch = {
-    spec: attentionDecodeKernel(shape, maxRows),
-    buffers: [query, `keys ${layer}`, `values ${layer}`, "partials", "rows"],
-    params: attentionParams(scale, softCap),
-    workgroups: (pass) => attentionDecodeWorkgroups(shape, pass.rows, lengthOf(shape, pass)),
-    bytes: (pass) => pass.rows * seenOf(shape, pass) * cacheBytes(shape),
+  const variant = variants.attention;
+  const inputs = [query, `keys ${layer}`, `values ${layer}`];
+  const params = attentionParams(scale, softCap);
+  const bytes = (pass: PassShape): number => pass.rows * seenOf(shape, pass) * cacheBytes(shape);
+  const direct: Dispatch = {
+    spec: attentionDirectKernel(shape, variant, maxRows),
+    buffers: [...inputs, output, "rows"],
+    params,
+    workgroups: (pass) => attentionDirectWorkgroups(shape, variant, decodeRows(shape, pass)),
+    bytes,
+  };
+  const split: Dispatch = {
+    spec: attentionSplitKernel(shape, variant, maxRows),
+    buffers: [...inputs, "partials", "rows"],
+    params,
+    workgroups: (pass) => attentionSplitWorkgroups(shape, variant, decodeRows(shape, pass)),
+    bytes,
   };
   const combine: Dispatch = {
-    spec: attentionCombineKernel(shape, maxRows),
+    spec: attentionCombineKernel(shape, variant, maxRows),
     buffers: ["partials", output, "rows"],
-    workgroups: ({ rows }) => [...attentionCombineWorkgroups(shape, rows), 1],
+    workgroups: (pass) => attentionCombineWorkgroups(shape, variant, decodeRows(shape, pass)),
     bytes: ({ rows }) => rows * shape.heads * shape.headDim * 4,
   };
-  return traced([decode, combine], { trace: stage.trace, output }, lowering);
+  const dispatches = [
+    ...(variant.directPositions > 0 ? [direct] : []),
+    ...(attentionSplitsRows(shape, variant) ? [split, combine] : []),
+  ];
+  return traced(dispatches, { trace: stage.trace, output }, lowering);
 }
 
 export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): Dispatch[] {
-  const { maxRows } = lowering;
   const { query, layer, output, scale, softCap } = stage.attention;
   const shape = shapeOf(stage, lowering);
+  const { spec, workgroups } = blockAttention(shape, lowering);
   const block: Dispatch = {
-    spec: attentionBlockKernel(shape, maxRows),
+    spec,
     buffers: [
       query,
       `keys ${layer}`,
@@ -82,7 +126,7 @@ export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): 
       ...(shape.source === true ? ["rows"] : []),
     ],
     params: attentionParams(scale, softCap),
-    workgroups: ({ queryTiles }) => [...attentionBlockWorkgroups(shape, queryTiles), 1],
+    workgroups: ({ queryTiles }) => [...workgroups(queryTiles), 1],
     bytes: (pass) => {
       const outputs = pass.rows * shape.heads * shape.headDim;
       return (
@@ -101,13 +145,18 @@ function cacheBytes({ kvHeads, headDim, cache }: AttentionShape): number {
 /** Sizes that depend on the program's attentions. */
 export function attentionSizes(
   stages: readonly Stage[],
-  lowering: Pick<Lowering, "program" | "contextLength" | "cache">,
+  lowering: BlockLowering & Pick<Lowering, "program" | "contextLength" | "cache" | "variants">,
 ): { partialWords: number; tileRows: number } {
   const shapes = stages
     .filter((stage) => stage.kind === "attention")
     .map((stage) => shapeOf(stage, lowering));
   return {
-    partialWords: Math.max(1, ...shapes.map((shape) => attentionPartialWords(shape, FEW_ROWS))),
-    tileRows: shapes.length === 0 ? 1 : Math.min(...shapes.map(attentionTileRows)),
+    partialWords: Math.max(
+      1,
+      ...shapes.map((shape) => attentionPartialWords(shape, lowering.variants.attention, FEW_ROWS)),
+    ),
+    // All attentions of a pass read the same tiles: no kernel may get more rows than it has places for.
+    tileRows:
+      shapes.length === 0 ? 1 : Math.min(...shapes.map((shape) => blockAttention(shape, lowering).tileRows)),
   };
 }

@@ -1,7 +1,13 @@
 /** Lowers prefill's products: tiled, with what is folded into a decode's products as dispatches of its own. */
 import { gateKernel, gateWorkgroups } from "../../../kernels/gate/gate.gpu.ts";
-import { packKernel, packedWords } from "../../../kernels/linear/gemm-pack.gpu.ts";
-import { selectGemm } from "../../../kernels/linear/gemm-select.gpu.ts";
+import {
+  packedMatrixWords,
+  packKernel,
+  packWeightKernel,
+  packWeightParams,
+  packWeightWorkgroups,
+} from "../../../kernels/linear/gemm-pack.gpu.ts";
+import { selectGemm, type GemmPlan } from "../../../kernels/linear/gemm-select.gpu.ts";
 import { gemmParams, gemmWorkgroups, inQuads } from "../../../kernels/linear/gemm.gpu.ts";
 import { ropeAppendKernel, ropeAppendWorkgroups } from "../../../kernels/rope/rope-append.gpu.ts";
 import type { Name } from "../../program.ts";
@@ -9,9 +15,9 @@ import { uniformHeads } from "../../state.ts";
 import type { Dispatch } from "./dispatch.ts";
 import { columnsOf, ropeBuffers, rotaryOf, stackedWeights, traced, type Lowering } from "./lowering.ts";
 import type { Weight } from "./layout.ts";
-import type { ProductStage } from "./stage.ts";
+import type { ProductStage, Stage } from "./stage.ts";
 
-/** Lowers output = input · weightᵀ to a dispatch for each shard of each of the stage's stacks of weights. */
+/** Lowers output = input · weightᵀ to a dispatch or more for each shard of each of the stage's stacks of weights. */
 export function lowerProduct(
   stage: ProductStage & { output: Name },
   outputColumns: number,
@@ -20,53 +26,100 @@ export function lowerProduct(
   const stacks = stackedWeights(stage, lowering.layout);
   const products = stacks.map((stack) => lowerStack(stage, stack, outputColumns, lowering));
   const { columns } = stacks[0].weight;
+  const terms = products.find((product) => product.terms !== undefined)?.terms;
+  if (terms === undefined) {
+    return products.flatMap(({ dispatches }) => dispatches);
+  }
   const pack: Dispatch = {
-    spec: packKernel(columns),
+    spec: packKernel(columns, terms),
     buffers: [stage.input, "packed"],
     workgroups: ({ rows }) => [rows, 1, 1],
-    bytes: ({ rows }) => rows * columns * 6,
+    bytes: ({ rows }) => rows * columns * (4 + 2 * terms),
   };
-  const isPacked = products.some((product) => product.isPacked);
-  return [...(isPacked ? [pack] : []), ...products.flatMap(({ dispatches }) => dispatches)];
+  return [pack, ...products.flatMap(({ dispatches }) => dispatches)];
 }
+
+/** A stack of a stage's weights, and the row of all of its weights at which it begins. */
+type Stack = ReturnType<typeof stackedWeights>[number];
 
 function lowerStack(
   stage: ProductStage & { output: Name },
-  { weight, begin }: { weight: Weight; begin: number },
+  stack: Stack,
   outputColumns: number,
   lowering: Lowering,
-): { isPacked: boolean; dispatches: Dispatch[] } {
-  const { layout, maxRows, limits, features, variants, adapterName } = lowering;
-  const hasBias = stage.biases.some((bias) => bias !== undefined);
-  const shards = weight.shards.map((shard) => ({ ...shard, first: begin + shard.first }));
-  const { spec, tile, isPacked } = selectGemm(
+): Pick<GemmPlan, "terms"> & { dispatches: Dispatch[] } {
+  const { layout, limits } = lowering;
+  const { weight } = stack;
+  const mostPerDimension = limits.maxComputeWorkgroupsPerDimension;
+  const { kernels, terms, isWeightPacked } = planStack(stage, stack, outputColumns, lowering);
+  const bias = stage.biases.some((name) => name !== undefined) ? layout.vectorOffset(stage.biases) : 0;
+  const dispatches = shardsOf(stack).flatMap(({ buffer, first, count }): Dispatch[] => {
+    const packWeight: Dispatch = {
+      spec: packWeightKernel(weight),
+      buffers: [buffer, "packed weight"],
+      params: packWeightParams(count),
+      workgroups: () => [...packWeightWorkgroups(count, mostPerDimension), 1],
+      bytes: () => count * (weight.stride + weight.columns * 2),
+    };
+    const products = kernels.map(({ spec, tile, mostRows }, i): Dispatch => ({
+      spec,
+      buffers: [
+        terms === undefined ? stage.input : "packed",
+        "vectors",
+        isWeightPacked ? "packed weight" : buffer,
+        stage.output,
+        "rows",
+      ],
+      params: gemmParams({ bias, first, count }),
+      workgroups: ({ rows }) => {
+        if (rows > mostRows || rows <= (kernels[i - 1]?.mostRows ?? 0)) {
+          return [0, 0, 0];
+        }
+        return [...gemmWorkgroups(rows, count, tile, mostPerDimension), 1];
+      },
+      bytes: ({ rows }) =>
+        count * (isWeightPacked ? weight.columns * 2 : weight.stride) + rows * (weight.columns + count) * 4,
+    }));
+    return [...(isWeightPacked ? [packWeight] : []), ...products];
+  });
+  return { terms, dispatches };
+}
+
+/** The shards of a stack, their first rows counted from the beginning of all of the stage's weights. */
+function shardsOf({ weight, begin }: Stack): Weight["shards"] {
+  return weight.shards.map((shard) => ({ ...shard, first: begin + shard.first }));
+}
+
+function planStack(
+  stage: ProductStage,
+  stack: Stack,
+  outputColumns: number,
+  { maxRows, limits, features, variants, adapterName, prefill }: StackLowering,
+): GemmPlan {
+  const { weight } = stack;
+  const shards = shardsOf(stack);
+  return selectGemm(
     { name: adapterName, ...features, ...limits },
     {
       format: weight.format,
       columns: weight.columns,
       outputColumns,
-      bias: hasBias,
+      bias: stage.biases.some((bias) => bias !== undefined),
       accumulate: stage.kind === "linear" && stage.accumulate,
       activation: stage.kind === "linear" ? stage.activation : undefined,
       quads: inQuads(outputColumns, shards),
       maxRows,
     },
-    lowering.prefill,
+    prefill,
     { rows: maxRows, count: Math.max(...shards.map(({ count }) => count)) },
     variants.gemm,
   );
-  const dispatches = shards.map(({ buffer, first, count }): Dispatch => ({
-    spec,
-    buffers: [isPacked ? "packed" : stage.input, "vectors", buffer, stage.output, "rows"],
-    params: gemmParams({ bias: hasBias ? layout.vectorOffset(stage.biases) : 0, first, count }),
-    workgroups: ({ rows }) => {
-      const [x, y] = gemmWorkgroups(rows, count, tile, limits.maxComputeWorkgroupsPerDimension);
-      return [x, y, 1];
-    },
-    bytes: ({ rows }) => count * weight.stride + rows * (weight.columns + count) * 4,
-  }));
-  return { isPacked, dispatches };
 }
+
+type StackLowering = Pick<
+  Lowering,
+  "maxRows" | "limits" | "features" | "variants" | "adapterName" | "prefill"
+>;
 
 export function lowerLinearBlock(
   stage: Extract<ProductStage, { kind: "linear" }>,
@@ -115,14 +168,27 @@ export function lowerGluBlock(stage: Extract<ProductStage, { kind: "glu" }>, low
   );
 }
 
-/** Words of the buffer "packed": the widest input of a product, where products are not exact. */
-export function packedBufferWords(lowering: Pick<Lowering, "layout" | "maxRows" | "prefill">): number {
-  if (lowering.prefill === "exact") {
-    return 1;
+/** Words of the buffers "packed" and "packed weight": for the largest input and the largest shard that are packed. */
+export function packedBufferWords(
+  stages: readonly Stage[],
+  lowering: StackLowering & Pick<Lowering, "layout">,
+): { packed: number; packedWeight: number } {
+  const words = { packed: 1, packedWeight: 1 };
+  for (const stage of stages) {
+    if (!("weights" in stage) || stage.kind === "logits") {
+      continue;
+    }
+    for (const stack of stackedWeights(stage, lowering.layout)) {
+      const { columns, rows } = stack.weight;
+      const { terms, isWeightPacked } = planStack(stage, stack, rows, lowering);
+      if (terms !== undefined) {
+        words.packed = Math.max(words.packed, packedMatrixWords(lowering.maxRows, columns, terms));
+      }
+      if (isWeightPacked) {
+        const most = Math.max(...shardsOf(stack).map(({ count }) => count));
+        words.packedWeight = Math.max(words.packedWeight, packedMatrixWords(most, columns));
+      }
+    }
   }
-  const widest = Math.max(
-    0,
-    ...[...lowering.layout.weights.values()].map(({ columns }) => packedWords(columns)),
-  );
-  return lowering.maxRows * widest;
+  return words;
 }

@@ -15,7 +15,14 @@ const GPU: GpuDescription = {
     maxStorageBuffersPerShaderStage: 8,
     maxComputeWorkgroupsPerDimension: 65_535,
   },
-  features: { subgroups: false, subgroupMaxSize: 0, shaderF16: false, timestamps: false, subgroupMatrix: [] },
+  features: {
+    subgroups: false,
+    subgroupMinSize: 0,
+    subgroupMaxSize: 0,
+    shaderF16: false,
+    timestamps: false,
+    subgroupMatrix: [],
+  },
   summary: { name: "Least", isSoftware: false },
 };
 

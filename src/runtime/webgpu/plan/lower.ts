@@ -10,7 +10,6 @@ import {
   gemvParams,
   gemvWorkgroups,
   type Epilogue,
-  type GemvVariant,
 } from "../../../kernels/linear/gemv.gpu.ts";
 import type { Name, Program, RowRange } from "../../program.ts";
 import { uniformHeads } from "../../state.ts";
@@ -25,16 +24,17 @@ import type { ProductStage, Stage } from "./stage.ts";
 export function lowerEntry(stages: readonly Stage[], lowering: Lowering): Readonly<Record<FormName, Form>> {
   const logits = stages.filter((stage) => stage.kind === "logits");
   const rest = stages.filter((stage) => stage.kind !== "logits");
-  const head = (variant: GemvVariant): Dispatch[] =>
-    logits.flatMap((stage) => lowerGemv(stage, variant, lowering));
-  const { one, few } = lowering.variants.gemv;
-  const heads = { one: head(one), few: head(few) };
+  const head = (rows: RowCount): Dispatch[] => logits.flatMap((stage) => lowerGemv(stage, rows, lowering));
+  const heads = { one: head("one"), few: head("few") };
   return {
-    one: { body: rest.flatMap((stage) => lowerRows(stage, one, lowering)), head: heads.one },
-    few: { body: rest.flatMap((stage) => lowerRows(stage, few, lowering)), head: heads.few },
+    one: { body: rest.flatMap((stage) => lowerRows(stage, "one", lowering)), head: heads.one },
+    few: { body: rest.flatMap((stage) => lowerRows(stage, "few", lowering)), head: heads.few },
     block: { body: rest.flatMap((stage) => lowerBlock(stage, lowering)), head: heads.few },
   };
 }
+
+/** The forms whose products are folded into one kernel with what is around them. */
+type RowCount = Exclude<FormName, "block">;
 
 /** Columns of the buffer that holds stacked products before they are taken apart. */
 export function wideColumns(program: Program, stages: readonly Stage[]): number {
@@ -49,9 +49,9 @@ export function wideColumns(program: Program, stages: readonly Stage[]): number 
   );
 }
 
-function lowerRows(stage: Stage, variant: GemvVariant, lowering: Lowering): Dispatch[] {
+function lowerRows(stage: Stage, rows: RowCount, lowering: Lowering): Dispatch[] {
   if ("weights" in stage) {
-    return lowerGemv(stage, variant, lowering);
+    return lowerGemv(stage, rows, lowering);
   }
   return stage.kind === "attention" ? lowerAttentionFew(stage, lowering) : lowerSingle(stage, lowering);
 }
@@ -76,9 +76,9 @@ function lowerBlock(stage: Stage, lowering: Lowering): Dispatch[] {
 }
 
 /** Lowers the product of few rows, with everything around it folded in, to a dispatch for each shard of each stack. */
-function lowerGemv(stage: ProductStage, variant: GemvVariant, lowering: Lowering): Dispatch[] {
+function lowerGemv(stage: ProductStage, rows: RowCount, lowering: Lowering): Dispatch[] {
   const dispatches = stackedWeights(stage, lowering.layout).flatMap((stack) =>
-    lowerStack(stage, stack, variant, lowering),
+    lowerStack(stage, stack, rows, lowering),
   );
   return stage.kind === "logits" || stage.kind === "qkv" ? dispatches : traced(dispatches, stage, lowering);
 }
@@ -86,12 +86,13 @@ function lowerGemv(stage: ProductStage, variant: GemvVariant, lowering: Lowering
 function lowerStack(
   stage: ProductStage,
   { weight, begin }: { weight: Weight; begin: number },
-  selected: GemvVariant,
+  rowCount: RowCount,
   lowering: Lowering,
 ): Dispatch[] {
   const { layout, maxRows, limits, program } = lowering;
-  const variant = isQuantized(weight.format) ? fitWorkgroup(selected, weight) : selected;
   const { norm, biases, kind } = stage;
+  const selected = lowering.variants.gemv(rowCount, { ...weight, norm: norm !== undefined });
+  const variant = isQuantized(weight.format) ? fitWorkgroup(selected, weight) : selected;
   const hasBias = biases.some((bias) => bias !== undefined);
   const gather = kind === "logits";
   const outputColumns =

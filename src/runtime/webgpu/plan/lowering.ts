@@ -18,7 +18,7 @@ export interface Lowering {
   cache: CacheFormat;
   /** The most rows of a pass. */
   maxRows: number;
-  prefill: PrefillMode | "f16-emulated";
+  prefill: PrefillMode | "f16-emulated" | "split-emulated";
   variants: Variants;
   features: GpuFeatures;
   limits: GpuLimits;

@@ -27,9 +27,10 @@ export interface PlanOptions {
   slots: number;
   maxRows: number;
   /**
-   * How matrices are multiplied in prefill. "f16-emulated": the arithmetic of "f16" on adapters without it, for tests.
+   * How matrices are multiplied in prefill. "f16-emulated", "split-emulated": the arithmetic of "f16" and
+   * "split" on adapters without it, for tests.
    */
-  prefill: PrefillMode | "f16-emulated";
+  prefill: PrefillMode | "f16-emulated" | "split-emulated";
   forced?: ForcedVariants;
   /** Default: float32. */
   kvPrecision?: KvPrecision;
@@ -158,7 +159,9 @@ export function planGpu(
   }
   const { partialWords, tileRows } = attentionSizes(allStages, lowering);
   buffers.set("partials", partialWords * 4);
-  buffers.set("packed", packedBufferWords(lowering) * 4);
+  const { packed, packedWeight } = packedBufferWords(allStages, lowering);
+  buffers.set("packed", packed * 4);
+  buffers.set("packed weight", packedWeight * 4);
   buffers.set("query tiles", attentionTileWords(maxRows) * 4);
   return {
     contextLength,

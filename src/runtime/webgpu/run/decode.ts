@@ -130,6 +130,7 @@ async function chooseTokens(
       rows: 1,
       logitRows: 1,
       length: position + tokens.length + step,
+      shortest: position + tokens.length + step,
       sourceLength,
       queryTiles: 0,
     };

@@ -73,6 +73,7 @@ export class GpuContext {
     this.summary = summary;
     this.features = {
       subgroups: device.features.has("subgroups"),
+      subgroupMinSize: device.features.has("subgroups") ? (adapter.info.subgroupMinSize ?? 0) : 0,
       subgroupMaxSize: device.features.has("subgroups") ? (adapter.info.subgroupMaxSize ?? 0) : 0,
       shaderF16: device.features.has("shader-f16"),
       timestamps: device.features.has("timestamp-query"),

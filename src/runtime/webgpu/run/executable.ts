@@ -29,8 +29,10 @@ import { ReadbackRing, RESULT_BYTES, type RingSlot } from "./readback.ts";
 import { encode, type Recorded, type Resources } from "./resources.ts";
 import { RowsWriter } from "./rows.ts";
 
-/** Dispatches of one submit in a long pass: what an abort has to wait for, about a layer. */
-const SLICE_DISPATCHES = 12;
+/** Dispatches of the first submit of a long pass, and the most of a later one: what an abort has to wait for. */
+const SLICE_DISPATCHES = { first: 12, most: 192 };
+/** Slices that come sooner than this after another become larger: each costs the host some tenths of a millisecond. */
+const SHORT_SLICE_MILLISECONDS = 10;
 /** Slices that are submitted and not done; the GPU must not run dry while the event loop turns. */
 const SLICES_IN_FLIGHT = 3;
 /** Tokens that a decode chooses before it lets another call, if one waits, have its turn. */
@@ -169,28 +171,37 @@ export class WebGpuExecutable implements Executable {
     const { body } = await this.resources.form(entry, form);
     const { device } = this.resources.context;
     // Few rows take as long as a decode's step or two, so they go as one submit.
-    const size = form === "block" ? SLICE_DISPATCHES : body.length;
+    let size = form === "block" ? SLICE_DISPATCHES.first : body.length;
     const ring = await this.takeRing(false);
     const pace = new Pace();
-    const inFlight: RingSlot[] = [];
+    const inFlight: { slot: RingSlot; end: number }[] = [];
     let reportedAt = performance.now();
-    for (let from = 0; from < body.length; from += size) {
+    let answeredAt = reportedAt;
+    let slices = 0;
+    for (let from = 0, end = 0; from < body.length; from = end) {
       throwIfAborted(signal);
+      end = Math.min(from + size, body.length);
       const encoder = device.createCommandEncoder();
       const compute = encoder.beginComputePass();
-      encode(compute, body.slice(from, from + size), shape);
+      encode(compute, body.slice(from, end), shape);
       compute.end();
-      const slot = ring.slot(from / size);
+      const slot = ring.slot(slices++);
       encoder.copyBufferToBuffer(this.resources.buffer("rows"), 0, slot.buffer, 0, RESULT_BYTES);
       device.queue.submit([encoder.finish()]);
-      inFlight.push(slot);
+      inFlight.push({ slot, end });
       if (inFlight.length < SLICES_IN_FLIGHT) {
         continue;
       }
-      await this.result(inFlight.shift(), pace, signal);
-      if (onProgress !== undefined && performance.now() - reportedAt >= PROGRESS_INTERVAL_MILLISECONDS) {
-        reportedAt = performance.now();
-        onProgress(Math.max(0, from - SLICES_IN_FLIGHT * size) / body.length);
+      const done = inFlight.shift();
+      await this.result(done?.slot, pace, signal);
+      const now = performance.now();
+      if (now - answeredAt < SHORT_SLICE_MILLISECONDS) {
+        size = Math.min(2 * size, SLICE_DISPATCHES.most);
+      }
+      answeredAt = now;
+      if (onProgress !== undefined && now - reportedAt >= PROGRESS_INTERVAL_MILLISECONDS) {
+        reportedAt = now;
+        onProgress((done?.end ?? 0) / body.length);
       }
     }
     return shape;

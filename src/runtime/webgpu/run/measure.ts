@@ -21,7 +21,7 @@ const MOST_PASSES = 64;
 /** Size of a piece on its way to the CPU, in bytes; more than all partial results take. */
 const CHUNK_BYTES = 16 * 2 ** 20;
 
-const NO_SHAPE: PassShape = { rows: 0, logitRows: 0, length: 0, sourceLength: 0, queryTiles: 0 };
+const NO_SHAPE: PassShape = { rows: 0, logitRows: 0, length: 0, shortest: 0, sourceLength: 0, queryTiles: 0 };
 
 /** A grid of the read kernel over the probed buffers. */
 interface Grid {

@@ -36,8 +36,14 @@ export class RowsWriter {
       queryTiles = tiles.count;
       queue.writeBuffer(this.#resources.buffer("query tiles"), 0, tiles.words);
     }
-    const length = positions.reduce((most, position) => Math.max(most, position), 0) + 1;
-    return { rows: tokens.length, logitRows: wanted.length, length, sourceLength, queryTiles };
+    return {
+      rows: tokens.length,
+      logitRows: wanted.length,
+      length: positions.reduce((most, position) => Math.max(most, position), 0) + 1,
+      shortest: positions.reduce((least, position) => Math.min(least, position), Infinity) + 1,
+      sourceLength,
+      queryTiles,
+    };
   }
 
   /** Writes other rows whose logits are wanted, at most LOGIT_ROWS. */

@@ -1,0 +1,83 @@
+/** Attention of few rows by its kernels, as a pass launches them. */
+import { attentionParams } from "../../src/kernels/attention/attention.gpu.ts";
+import {
+  attentionCombineKernel,
+  attentionCombineWorkgroups,
+  attentionDirectKernel,
+  attentionDirectWorkgroups,
+  attentionPartialWords,
+  attentionSplitKernel,
+  attentionSplitsRows,
+  attentionSplitWorkgroups,
+  type DecodeAttentionVariant,
+} from "../../src/kernels/attention/decode.gpu.ts";
+import type { KernelSpec } from "../../src/kernels/wgsl/kernel.ts";
+import type { Attend } from "./attention-contract.ts";
+import { cacheBuffer } from "./gpu-cache.ts";
+import type { GpuLab, LabBuffer } from "./gpu-lab.ts";
+import { rowWords } from "./rows.ts";
+
+/** The most rows of a pass in these tests. */
+export const MAX_ROWS = 40;
+
+/** Sizes of the subgroups of the laboratory's adapter. */
+export function subgroupsOf({ device }: GpuLab): { least: number; most: number } {
+  const { subgroupMinSize: least, subgroupMaxSize: most } = device.adapterInfo;
+  if (least === undefined || most === undefined) {
+    throw new Error("The adapter to test on has no subgroups.");
+  }
+  return { least, most };
+}
+
+/** A way to attend by these kernels; those that have nothing to do are not launched. */
+export function attendFew(lab: GpuLab, variant: DecodeAttentionVariant): Attend {
+  return async ({ shape, rows, sourceLength, scale, cap, query, keys, values }) => {
+    const rowBuffer = lab.buffer(
+      rowWords(MAX_ROWS, {
+        slots: rows.map(({ slot }) => slot),
+        positions: rows.map(({ position }) => position),
+        sourceLength,
+      }),
+    );
+    const partials = lab.buffer(Math.max(1, attentionPartialWords(shape, variant, rows.length)));
+    const output = lab.buffer(query.length);
+    const caches = [keys, values].map((numbers) => cacheBuffer(lab, numbers, shape.cache));
+    const inputs = [lab.buffer(query), ...caches];
+    const params = lab.uniform(attentionParams(scale, cap));
+    const lengths = shape.source === true ? [sourceLength] : rows.map(({ position }) => position + 1);
+    const pass = { count: rows.length, shortest: Math.min(...lengths), longest: Math.max(...lengths) };
+    await launch(
+      lab,
+      attentionDirectKernel(shape, variant, MAX_ROWS),
+      [...inputs, output, rowBuffer, params],
+      attentionDirectWorkgroups(shape, variant, pass),
+    );
+    if (attentionSplitsRows(shape, variant)) {
+      await launch(
+        lab,
+        attentionSplitKernel(shape, variant, MAX_ROWS),
+        [...inputs, partials, rowBuffer, params],
+        attentionSplitWorkgroups(shape, variant, pass),
+      );
+      await launch(
+        lab,
+        attentionCombineKernel(shape, variant, MAX_ROWS),
+        [partials, output, rowBuffer],
+        attentionCombineWorkgroups(shape, variant, pass),
+      );
+    }
+    await lab.readWords(partials); // finds writes behind it
+    return lab.read(output);
+  };
+}
+
+async function launch(
+  lab: GpuLab,
+  kernel: KernelSpec,
+  buffers: readonly LabBuffer[],
+  workgroups: readonly [number, number, number],
+): Promise<void> {
+  if (workgroups.every((count) => count > 0)) {
+    await lab.run(kernel, buffers, workgroups);
+  }
+}
