@@ -42,7 +42,6 @@ test("models that are loaded are told of, each once, with what they were loaded 
       component: "first",
       directory: "/paced",
       heldAs: heldAs({ quantization: "int8", threads: 2 }),
-      architecture: "causal",
       device: { kind: "wasm", description: "wasm (paced)", threads: 1 },
       contextLength: 4096,
     },

@@ -19,7 +19,6 @@ export const lentModel = z.object({
   directory: z.string(),
   /** What was asked of its load, in `heldAs`'s words. */
   heldAs: z.record(z.string(), z.string().nullable()),
-  architecture: z.enum(["causal", "seq2seq"]),
   device: z.object({
     kind: z.enum(["wasm", "webgpu"]),
     description: z.string(),
@@ -86,7 +85,6 @@ export async function lentModels(service: WorkflowService): Promise<LentModel[]>
     component: component.id,
     directory: model.directory,
     heldAs: heldAs(asked),
-    architecture: model.architecture,
     device: model.device,
     contextLength: model.contextLength,
   }));

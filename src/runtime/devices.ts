@@ -30,7 +30,6 @@ import {
 import { listAdapters as listGpuAdapters } from "./webgpu/run/adapter.ts";
 
 export { listingText, type AdapterSummary } from "./webgpu/run/adapter-summary.ts";
-export { bestKernelBuild } from "./wasm/kernel-builds.ts";
 
 export interface GpuBackendOptions {
   /** Part of the adapter's name; undefined: the best adapter that is hardware. */

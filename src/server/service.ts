@@ -1,11 +1,11 @@
 import { monotonicFactory } from "ulid";
 import type { Embedding, EmbedOptions } from "../runtime/generation/embed.ts";
-import type {
-  ComposeDefinition,
-  ModelComponent,
-  WorkflowDefinition,
+import {
+  allComponents,
+  type ComposeDefinition,
+  type ModelComponent,
+  type WorkflowDefinition,
 } from "../compose/definition/definition.ts";
-import { allComponents } from "../compose/definition/definition.ts";
 import { findWorkflow } from "../compose/definition/find-workflow.ts";
 import type { ModelHost, ReadyModel, TextModel } from "../compose/model-host.ts";
 import { Engine } from "../compose/run/engine.ts";

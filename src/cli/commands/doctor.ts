@@ -5,7 +5,8 @@ import type { ModelComponent } from "../../compose/definition/definition.ts";
 import { resolveModelDirectory, type ResolveOptions } from "../../models/hub/resolve.ts";
 import { readModelInfo } from "../../models/model-info.ts";
 import { precisionAtHand } from "../../models/precision-at-hand.ts";
-import { bestKernelBuild, listAdapters } from "../../runtime/devices.ts";
+import { listAdapters } from "../../runtime/devices.ts";
+import { bestKernelBuild } from "../../runtime/measure.ts";
 import type { ResolvedLoad } from "../../runtime/load-options.ts";
 import { availableCores, availableMemory } from "../../runtime/platform/system.ts";
 import { measureDevice, type DeviceSpeed } from "../doctor/device-speed.ts";
@@ -70,8 +71,12 @@ export async function doctor(
     gpuSpeed: gpu.found,
     models: [...models, ...WELL_KNOWN_MODELS.filter(({ name }) => !names.has(name))],
   };
-  await terminal.write(flags.json === true ? reportJson(report) : reportText(report));
-  terminal.note("int8 and int4 are asked for with --quantization (quantization: in a compose file).");
+  if (flags.json === true) {
+    await terminal.write(reportJson(report));
+  } else {
+    await terminal.write(reportText(report));
+    terminal.note("int8 and int4 are asked for with --quantization (quantization: in a compose file).");
+  }
 }
 
 /** What was found, or why it could not be. */

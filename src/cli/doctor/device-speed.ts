@@ -29,7 +29,7 @@ export interface MeasureOptions {
   /** Called with what is measured next. */
   readonly onStep: (what: string) => void;
   readonly signal: AbortSignal;
-  /** Milliseconds over which each rate is sampled. Default 500. */
+  /** Milliseconds over which a rate is sampled. Default 500. */
   readonly sampling?: number;
   /** The model whose weights are read. Default: as large as memory allows, far more than caches hold. */
   readonly large?: Shape;
@@ -48,11 +48,12 @@ const LARGE_LAYER_BYTES = 134e6;
 const MOST_LARGE_LAYERS = 4;
 /** Next to no weights: what its layers take is what a layer costs beside them. */
 const SMALL: Shape = { layers: 24, hidden: 128, inner: 256 };
-const CONTEXT = 256;
-/** Tokens of one decode: what attention reads meanwhile is little. */
-const MOST_TOKENS = 128;
-/** Milliseconds. */
+
+/** Milliseconds over which a rate is sampled. */
 const SAMPLING = 500;
+const CONTEXT = 256;
+/** The most tokens of one decode: what attention reads meanwhile is little. */
+const MOST_TOKENS = 128;
 /** The fewest tokens whose time says something. */
 const FEWEST_TOKENS = 4;
 
