@@ -1,6 +1,7 @@
-/** How far prefill with attention on matrix units, emulated, is from the exact one: the dispatches of a whole model. */
+/** How far prefill with attention on matrix units, emulated, and with quantised weights is from the exact one. */
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import type { ForcedAttention } from "../src/kernels/attention/attention-select.gpu.ts";
+import type { ExecutableOptions } from "../src/runtime/backend.ts";
 import { WebGpuBackend, type WebGpuOptions } from "../src/runtime/webgpu/backend.ts";
 import type { WebGpuExecutable } from "../src/runtime/webgpu/run/executable.ts";
 import { openGolden, type GoldenModel } from "./support/golden.ts";
@@ -37,9 +38,11 @@ afterAll(async () => {
   }
 });
 
-async function load(options: WebGpuOptions, kvPrecision: "float32" | "float16"): Promise<WebGpuExecutable> {
+type Precision = Pick<ExecutableOptions, "kvPrecision" | "quantization">;
+
+async function load(options: WebGpuOptions, precision: Precision): Promise<WebGpuExecutable> {
   const backend = new WebGpuBackend({ name: "swiftshader", maxRows: 256, ...options });
-  const shape = { contextLength: 256, slots: 1, kvPrecision };
+  const shape = { contextLength: 256, slots: 1, ...precision };
   const preparation = await backend.prepare(golden.program, golden.checkpoint, shape);
   const executable = await preparation.load();
   executables.push(executable);
@@ -49,10 +52,10 @@ async function load(options: WebGpuOptions, kvPrecision: "float32" | "float16"):
 test.each(["float32", "float16"] as const)(
   "a cache of %s: NMSE and teacher-forced top-1 against exact",
   async (kvPrecision) => {
-    const exact = await load({ prefill: "exact" }, kvPrecision);
+    const exact = await load({ prefill: "exact" }, { kvPrecision });
     const onUnits = await load(
       { prefill: "f16-emulated", forced: { blockAttention: ATTENTION } },
-      kvPrecision,
+      { kvPrecision },
     );
     const { nmse, top1 } = await prefillError(golden, exact, onUnits);
     // Measured: 6e-8, and all of them.
@@ -60,3 +63,11 @@ test.each(["float32", "float16"] as const)(
     expect(top1).toBeGreaterThanOrEqual(0.99);
   },
 );
+
+test("weights that were quantised are rounded to f16 like any others", async () => {
+  const exact = await load({ prefill: "exact" }, { quantization: "int4" });
+  const half = await load({ prefill: "f16-emulated" }, { quantization: "int4" });
+  const { nmse, top1 } = await prefillError(golden, exact, half);
+  expect(nmse).toBeLessThan(1e-6);
+  expect(top1).toBeGreaterThanOrEqual(0.99);
+});
