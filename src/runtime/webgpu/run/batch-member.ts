@@ -1,6 +1,10 @@
 /** A decode among those that go on side by side (batch.ts). */
-import type { DecodeProfile, DecodeRequest } from "../../backend.ts";
-import type { BatchHost, GpuDecodeRequest } from "./batch.ts";
+import type { DecodeProfile } from "../../backend.ts";
+import type { SlotSequences } from "../../slot-sequences.ts";
+import type { GpuDecodeRequest } from "./decode-request.ts";
+
+/** A decode begins; what it gives is called with the number of tokens when it has ended. */
+export type BeginDecode = SlotSequences<unknown>["beginDecode"];
 
 interface Settle {
   resolve: (profile: DecodeProfile) => void;
@@ -51,14 +55,14 @@ export class Member {
   }
 
   /** Its slot's positions from the next token on are undefined until `endTurn`. @throws ModelComposeError "out-of-memory" */
-  beginTurn(host: Pick<BatchHost, "beginDecode">): void {
+  beginTurn(beginDecode: BeginDecode): void {
     const { slot, tokens, position } = this.request;
-    const rest: Pick<DecodeRequest, "slot" | "position" | "tokens" | "count"> =
+    const rest =
       this.#chosen === 0
-        ? { slot, position, tokens, count: this.left }
-        : { slot, position: this.position, tokens: Int32Array.of(this.token), count: this.left };
+        ? { tokens, position }
+        : { tokens: Int32Array.of(this.token), position: this.position };
     this.#chosenInTurn = 0;
-    this.#commit = host.beginDecode(rest);
+    this.#commit = beginDecode({ slot, ...rest, count: this.left });
   }
 
   /** What the tokens of this turn have read is there. */

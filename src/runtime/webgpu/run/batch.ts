@@ -7,7 +7,7 @@
  */
 import { AbortError, throwIfAborted } from "../../../base/errors.ts";
 import { CHOICE_ROW_AT } from "../../../kernels/sample/token-choice.gpu.ts";
-import type { DecodeProfile, DecodeRequest, Pass } from "../../backend.ts";
+import type { DecodeProfile, Pass } from "../../backend.ts";
 import { FORWARD, type Program } from "../../program.ts";
 import { formFor, headFor, type PassShape } from "../plan/dispatch.ts";
 import {
@@ -17,7 +17,8 @@ import {
   readChoice,
   startTokenChoice,
 } from "../plan/token-choice.ts";
-import { Member } from "./batch-member.ts";
+import { Member, type BeginDecode } from "./batch-member.ts";
+import type { GpuDecodeRequest } from "./decode-request.ts";
 import { Pace } from "./pace.ts";
 import type { ReadbackRing, RingSlot } from "./readback.ts";
 import { encode, type Recorded, type Resources } from "./resources.ts";
@@ -27,22 +28,6 @@ import type { RowsWriter } from "./rows.ts";
 const STEPS_AHEAD = 3;
 /** Steps before another call, if one waits, has its turn. */
 const TURN_STEPS = 8;
-
-/** What a step cost the calling thread. */
-export interface StepCost {
-  dispatches: number;
-  /** Seconds from the command encoder to the finished command buffer. */
-  encodeSeconds: number;
-  /** Seconds to submit the command buffer and to ask for its result. */
-  submitSeconds: number;
-}
-
-export interface GpuDecodeRequest extends DecodeRequest {
-  /** Whether to measure how long kernels run, which costs some speed. */
-  profile?: boolean;
-  /** Called for every step that is submitted and computes a whole pass; for benchmarks. */
-  onStep?: (cost: StepCost) => void;
-}
 
 /** What a batch needs of the executable whose decodes it does. */
 export interface BatchHost {
@@ -128,7 +113,7 @@ export class GpuBatch {
     this.#settle();
     for (const member of this.#running) {
       try {
-        member.beginTurn(this.#host);
+        member.beginTurn(this.#host.beginDecode);
       } catch (error) {
         member.fail(error);
       }
@@ -174,7 +159,7 @@ export class GpuBatch {
       member.lane = lane;
       this.#running.push(member);
       try {
-        member.beginTurn(this.#host);
+        member.beginTurn(this.#host.beginDecode);
         await this.#begin(member);
       } catch (error) {
         member.fail(error);
@@ -313,7 +298,7 @@ export class GpuBatch {
       device.queue.submit([commands]);
       const submitSeconds = (performance.now() - encodedAt) / 1000;
       for (const { request } of members) {
-        (request as GpuDecodeRequest).onStep?.({
+        request.onStep?.({
           dispatches,
           encodeSeconds: (encodedAt - startedAt) / 1000,
           submitSeconds,
