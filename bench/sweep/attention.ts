@@ -27,7 +27,8 @@ import {
   attentionSplitWorkgroups,
   type DecodeAttentionVariant,
 } from "../../src/kernels/attention/decode.gpu.ts";
-import type { Launch, SweepLab } from "./lab.ts";
+import type { Launch } from "../../src/runtime/webgpu/run/kernel-runner.ts";
+import type { SweepLab } from "./lab.ts";
 import type { SweepLine } from "./line.ts";
 import { normalNumbers, rowsBuffer, type LayerShape } from "./shapes.ts";
 

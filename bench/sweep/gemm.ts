@@ -22,7 +22,8 @@ import {
   packWeightWorkgroups,
   type Terms,
 } from "../../src/kernels/linear/gemm-pack.gpu.ts";
-import type { Launch, SweepLab } from "./lab.ts";
+import type { Launch } from "../../src/runtime/webgpu/run/kernel-runner.ts";
+import type { SweepLab } from "./lab.ts";
 import type { SweepLine } from "./line.ts";
 import {
   fromBf16,

@@ -8,7 +8,8 @@ import {
   type GemvShape,
   type GemvVariant,
 } from "../../src/kernels/linear/gemv.gpu.ts";
-import type { Launch, SweepLab } from "./lab.ts";
+import type { Launch } from "../../src/runtime/webgpu/run/kernel-runner.ts";
+import type { SweepLab } from "./lab.ts";
 import type { SweepLine } from "./line.ts";
 import { matricesOf, normalNumbers, rowsBuffer, type LayerShape, type MatrixShape } from "./shapes.ts";
 
