@@ -1,31 +1,13 @@
 import { expect, test } from "vitest";
+import { largeGpu } from "../../../../test/support/large-gpu.ts";
 import { shapesOf, smollm3Of3B } from "../../../../test/support/shapes.ts";
 import { blenderbot } from "../../../models/families/blenderbot.ts";
 import { FORWARD } from "../../program.ts";
 import type { Dispatch, PassShape } from "./dispatch.ts";
-import type { GpuDescription } from "./gpu.ts";
 import type { ForcedVariants } from "./select.ts";
 import { planGpu, type GpuPlan, type PlanOptions } from "./plan.ts";
 
-const UNITS: GpuDescription = {
-  limits: {
-    maxBufferSize: 2 ** 32,
-    maxStorageBufferBindingSize: 2 ** 32 - 4,
-    maxComputeWorkgroupStorageSize: 49_152,
-    maxComputeInvocationsPerWorkgroup: 1024,
-    maxStorageBuffersPerShaderStage: 16,
-    maxComputeWorkgroupsPerDimension: 65_535,
-  },
-  features: {
-    subgroups: true,
-    subgroupMinSize: 32,
-    subgroupMaxSize: 32,
-    shaderF16: true,
-    timestamps: true,
-    subgroupMatrix: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
-  },
-  summary: { name: "Large", isSoftware: false },
-};
+const UNITS = largeGpu([{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }]);
 const SMOLLM3 = smollm3Of3B();
 
 const planOf = (options: Partial<PlanOptions>, program = SMOLLM3): GpuPlan =>
