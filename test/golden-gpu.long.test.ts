@@ -21,6 +21,7 @@ import {
   gpuOfSmallBindings,
   type TestDevice,
 } from "./support/devices.ts";
+import { OTHER_SETTINGS } from "./support/golden-suite.ts";
 
 // A GPU in software is slow on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -136,8 +137,9 @@ const OTHER_FAMILIES = [
   "glm",
   "glm4",
   "exaone4",
+  "stablelm",
 ];
-test.each([...OTHER_TABLES, ...OTHER_FAMILIES])("%s: every layer, logits, greedy tokens", async (model) => {
+test.each([...OTHER_TABLES, ...OTHER_FAMILIES, ...OTHER_SETTINGS])("%s: every layer, logits, greedy tokens", async (model) => {
   const golden = await openExactGolden(model);
   const executable = await GPU.load(golden, { contextLength: Math.min(128, golden.program.maxPositions) });
   try {

@@ -56,7 +56,11 @@ export const RELATIVES: readonly string[] = [
   "glm",
   "glm4",
   "exaone4",
+  "stablelm",
 ];
+
+/** RELATIVES in other settings: the long tests alone run them. */
+export const OTHER_SETTINGS: readonly string[] = ["stablelm-parallel"];
 
 /** Models that are run in the baseline build on every change: every format, and between them every kernel. */
 export const BASELINE: readonly string[] = ["smollm3-bf16", "smollm3-f16", "gpt2", "bart"];

@@ -28,6 +28,7 @@ import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
 import { smollm3 } from "./smollm3.ts";
+import { stableLm } from "./stablelm.ts";
 
 /** The families, in the order in which their published models are offered. */
 export const FAMILIES: readonly Family[] = [
@@ -52,6 +53,7 @@ export const FAMILIES: readonly Family[] = [
   glm4,
   glm,
   exaone4,
+  stableLm,
   gpt2,
   gptNeo,
   gptNeoX,

@@ -59,8 +59,10 @@ export interface LlamaDecoderConfig extends BaseConfig {
   queryKeyNorm?: "heads" | "projection";
   /** The norms around the two sublayers; absent: Llama's, before each. */
   norms?: { attention: SublayerNorms; mlp: SublayerNorms };
-  /** What all norms are: RMSNorm, or LayerNorm without bias. Default RMSNorm. */
+  /** What all norms are: RMSNorm or LayerNorm. Default RMSNorm. */
   normKind?: "rms" | "layer";
+  /** Whether all norms, layer norms then, have a bias. Default false. */
+  normBias?: boolean;
   /** What is added to the weights of all norms. Default 0. */
   normOffset?: number;
   /** Whether the MLP reads what attention reads, the same norm of the residual, instead of a norm of the sum. */
@@ -211,8 +213,8 @@ export function buildLlamaDecoder(
   const mlp = { bias: config.mlpBias };
   const epsilon = config.rmsNormEps;
   const residualEpsilon = epsilon / residualScale ** 2;
-  const { normKind = "rms", normOffset = 0 } = config;
-  const normOptions = { kind: normKind, gain: { scale: 1, offset: normOffset } };
+  const { normKind = "rms", normBias, normOffset = 0 } = config;
+  const normOptions = { kind: normKind, bias: normBias, gain: { scale: 1, offset: normOffset } };
 
   const table = p.matrix(TABLE, vocabSize, hiddenSize);
   p.group("The embedding table");
@@ -286,7 +288,7 @@ export function buildLlamaDecoder(
 
   p.group("The language-model head");
   const gain = { scale: logitsScale, offset: logitsScale * normOffset };
-  p.norm(x, "model.norm", n, { kind: normKind, epsilon: residualEpsilon, gain, trace: "final_norm" });
+  p.norm(x, "model.norm", n, { ...normOptions, epsilon: residualEpsilon, gain, trace: "final_norm" });
   const isTied = config.tieWordEmbeddings && !separate.has(HEAD);
   const head = isTied ? table : p.matrix(HEAD, vocabSize, hiddenSize);
   p.op({ role: "logits", input: n, weight: head, softCap: config.logitsCap });

@@ -193,6 +193,20 @@ const FAMILIES: Readonly<Record<string, Expected>> = {
     forward: { ...NORMED_HEADS(4, 3), linear: 5 * 4, norm: 2 * 4 + 1, glu: 4, "norm+add": 2 * 4 },
     dispatches: 12 * 4 + 2 * 3 + 3,
   },
+  stablelm: {
+    // Layer norms are folded into nothing.
+    forward: {
+      embed: 1,
+      norm: 2 * 4 + 1,
+      "qkv+rope": 4,
+      attention: 4,
+      "linear+add": 2 * 4,
+      glu: 4,
+      logits: 1,
+    },
+    dispatches: 7 * 4 + 3,
+  },
+  "stablelm-parallel": { forward: { ...PARALLEL, "qkv+rope": 4 }, dispatches: 6 * 4 + 3 },
   granite: { forward: LLAMA_LAYERS(4, 0), dispatches: 5 * 4 + 3 },
   gpt2: { forward: GPT_LAYERS(4), dispatches: 7 * 4 + 3 },
   gpt_neo: { forward: GPT_LAYERS(4), dispatches: 7 * 4 + 3 },
