@@ -138,17 +138,22 @@ const OTHER_FAMILIES = [
   "glm4",
   "exaone4",
   "stablelm",
+  "starcoder2",
+  "gpt_bigcode",
 ];
-test.each([...OTHER_TABLES, ...OTHER_FAMILIES, ...OTHER_SETTINGS])("%s: every layer, logits, greedy tokens", async (model) => {
-  const golden = await openExactGolden(model);
-  const executable = await GPU.load(golden, { contextLength: Math.min(128, golden.program.maxPositions) });
-  try {
-    await expectActivations(executable, golden, { prompt: 2 });
-    await expectGreedy(executable, golden, { prompt: 0, count: 8 });
-  } finally {
-    await executable.dispose();
-  }
-});
+test.each([...OTHER_TABLES, ...OTHER_FAMILIES, ...OTHER_SETTINGS])(
+  "%s: every layer, logits, greedy tokens",
+  async (model) => {
+    const golden = await openExactGolden(model);
+    const executable = await GPU.load(golden, { contextLength: Math.min(128, golden.program.maxPositions) });
+    try {
+      await expectActivations(executable, golden, { prompt: 2 });
+      await expectGreedy(executable, golden, { prompt: 0, count: 8 });
+    } finally {
+      await executable.dispose();
+    }
+  },
+);
 
 /** Models whose matrices lie otherwise in the files: strided, shared, between other members of an archive. */
 test.each(["gpt2-bin-legacy", "blenderbot-bin"])("%s: logits", async (model) => {

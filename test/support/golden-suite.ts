@@ -57,10 +57,16 @@ export const RELATIVES: readonly string[] = [
   "glm4",
   "exaone4",
   "stablelm",
+  "starcoder2",
+  "gpt_bigcode",
 ];
 
 /** RELATIVES in other settings: the long tests alone run them. */
-export const OTHER_SETTINGS: readonly string[] = ["stablelm-parallel"];
+export const OTHER_SETTINGS: readonly string[] = [
+  "stablelm-parallel",
+  "starcoder2-full",
+  "gpt_bigcode-heads",
+];
 
 /** Models that are run in the baseline build on every change: every format, and between them every kernel. */
 export const BASELINE: readonly string[] = ["smollm3-bf16", "smollm3-f16", "gpt2", "bart"];

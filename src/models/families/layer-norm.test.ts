@@ -28,15 +28,19 @@ const without = (...keys: string[]): Values => Object.fromEntries(keys.map((key)
 const biasesOf = ({ program }: ModelDescription): string[] =>
   [...program.vectors.keys()].filter((name) => name.endsWith("bias") && !/\.[1-9]\d*\./.test(name));
 
-it.each(["stablelm", "stablelm-parallel"])(
-  "%s: both spellings of config.json are the same model",
-  async (name) => {
-    const newer = await describeValues(golden(name, "config.v5.json"));
-    const older = await read(name);
-    expect({ ...newer.config, generationDefaults: {} }).toEqual({ ...older.config, generationDefaults: {} });
-    expect(newer.program).toEqual(older.program);
-  },
-);
+it.each([
+  "stablelm",
+  "stablelm-parallel",
+  "starcoder2",
+  "starcoder2-full",
+  "gpt_bigcode",
+  "gpt_bigcode-heads",
+])("%s: both spellings of config.json are the same model", async (name) => {
+  const newer = await describeValues(golden(name, "config.v5.json"));
+  const older = await read(name);
+  expect({ ...newer.config, generationDefaults: {} }).toEqual({ ...older.config, generationDefaults: {} });
+  expect(newer.program).toEqual(older.program);
+});
 
 describe("StableLM", () => {
   it("has the class's sizes for what a file leaves out", async () => {
@@ -67,7 +71,84 @@ describe("StableLM", () => {
   });
 });
 
+describe("StarCoder2", () => {
+  it("has the class's values for what a file leaves out", async () => {
+    const left = without("hidden_act", "norm_epsilon", "use_bias", "sliding_window", "tie_word_embeddings");
+    await has("starcoder2-full", left, {
+      activation: "gelu_tanh",
+      rmsNormEps: 1e-5,
+      tieWordEmbeddings: true,
+    });
+    await has("starcoder2-full", left, { attentionBias: true, mlpBias: true, windows: [, , , ,] });
+    const sizes = without("num_key_value_heads", "max_position_embeddings", "rope_theta", "rope_scaling");
+    await has("starcoder2-full", sizes, { kvHeads: 2, maxPositions: 4096 });
+    await has("starcoder2-full", sizes, { rope: { type: "default", theta: 1e4 } });
+    await has("starcoder2", { norm_epsilon: 1e-3 }, { rmsNormEps: 1e-3 });
+  });
+
+  it("slides in every layer or in none", async () => {
+    await has("starcoder2", {}, { windows: [8, 8, 8, 8] });
+    await has("starcoder2", { sliding_window: null }, { windows: [, , , ,] });
+  });
+
+  it("has all biases or those of norms alone", async () => {
+    const parts = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"];
+    const projections = [...parts, "mlp.c_fc", "mlp.c_proj"].map((part) => `model.layers.0.${part}.bias`);
+    const norms = ["input_layernorm", "post_attention_layernorm"].map(
+      (name) => `model.layers.0.${name}.bias`,
+    );
+    const all = [...norms, ...projections, "model.norm.bias"];
+    expect(biasesOf(await read("starcoder2")).toSorted()).toEqual(all.toSorted());
+    const none = await read("starcoder2", { use_bias: false, attention_bias: true, mlp_bias: true });
+    expect(biasesOf(none).toSorted()).toEqual([...norms, "model.norm.bias"]);
+  });
+});
+
+describe("GPT-BigCode", () => {
+  const other = {
+    n_embd: undefined,
+    n_layer: undefined,
+    n_head: undefined,
+    n_positions: undefined,
+    hidden_size: 64,
+    num_hidden_layers: 4,
+    num_attention_heads: 4,
+    max_position_embeddings: 128,
+  };
+
+  it("reads the names of its class and those of other classes to the same", async () => {
+    expect((await read("gpt_bigcode", other)).config).toEqual((await read("gpt_bigcode")).config);
+  });
+
+  it("has the class's values for what a file leaves out", async () => {
+    const left = without("activation_function", "layer_norm_epsilon", "scale_attn_weights", "multi_query");
+    await has("gpt_bigcode-heads", left, { activation: "gelu_tanh", layerNormEps: 1e-5, kvHeads: 1 });
+    const others = without("n_inner", "tie_word_embeddings");
+    await has(
+      "gpt_bigcode-heads",
+      { ...left, ...others },
+      { intermediateSize: 256, tieWordEmbeddings: true },
+    );
+    const ids = { vocab_size: 50_257, ...without("bos_token_id", "eos_token_id") };
+    await has("gpt_bigcode", ids, { bosTokenId: 50_256, eosTokenIds: [50_256] });
+  });
+
+  it("finds one key head behind all queries, or each behind its own", async () => {
+    const rangesOf = async (name: string, part: string): Promise<unknown> =>
+      (await read(name)).program.matrices.get(`transformer.h.1.attn.${part}.weight`)?.source;
+    const one = { tensor: "transformer.h.1.attn.c_attn.weight", rows: 96 };
+    expect(await rangesOf("gpt_bigcode", "query")).toMatchObject({ ...one, ranges: [{ start: 0, end: 64 }] });
+    expect(await rangesOf("gpt_bigcode", "value")).toMatchObject({
+      ...one,
+      ranges: [{ start: 80, end: 96 }],
+    });
+    const ranges = [16, 64, 112, 160].map((start) => ({ start, end: start + 16 }));
+    expect(await rangesOf("gpt_bigcode-heads", "key")).toMatchObject({ rows: 192, ranges });
+  });
+});
+
 it.each<[string, string, Values, string]>([
+  ["gpt_bigcode", "cross-attention", { add_cross_attention: true }, '"add_cross_attention" is true'],
   [
     "stablelm",
     "norms of heads",

@@ -13,6 +13,7 @@ import { gemma } from "./gemma.ts";
 import { gemma2 } from "./gemma2.ts";
 import { gemma3, gemma3Text } from "./gemma3.ts";
 import { glm, glm4 } from "./glm4.ts";
+import { gptBigCode } from "./gpt-bigcode.ts";
 import { gptNeo } from "./gpt-neo.ts";
 import { gptNeoX } from "./gpt-neox.ts";
 import { gpt2 } from "./gpt2.ts";
@@ -29,6 +30,7 @@ import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
 import { smollm3 } from "./smollm3.ts";
 import { stableLm } from "./stablelm.ts";
+import { starCoder2 } from "./starcoder2.ts";
 
 /** The families, in the order in which their published models are offered. */
 export const FAMILIES: readonly Family[] = [
@@ -54,7 +56,9 @@ export const FAMILIES: readonly Family[] = [
   glm,
   exaone4,
   stableLm,
+  starCoder2,
   gpt2,
+  gptBigCode,
   gptNeo,
   gptNeoX,
   phi,
