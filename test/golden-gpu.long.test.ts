@@ -140,6 +140,7 @@ const OTHER_FAMILIES = [
   "stablelm",
   "starcoder2",
   "gpt_bigcode",
+  "gptj",
 ];
 test.each([...OTHER_TABLES, ...OTHER_FAMILIES, ...OTHER_SETTINGS])(
   "%s: every layer, logits, greedy tokens",

@@ -59,6 +59,7 @@ export const RELATIVES: readonly string[] = [
   "stablelm",
   "starcoder2",
   "gpt_bigcode",
+  "gptj",
 ];
 
 /** RELATIVES in other settings: the long tests alone run them. */

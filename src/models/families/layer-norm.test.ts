@@ -35,6 +35,7 @@ it.each([
   "starcoder2-full",
   "gpt_bigcode",
   "gpt_bigcode-heads",
+  "gptj",
 ])("%s: both spellings of config.json are the same model", async (name) => {
   const newer = await describeValues(golden(name, "config.v5.json"));
   const older = await read(name);
@@ -144,6 +145,57 @@ describe("GPT-BigCode", () => {
     });
     const ranges = [16, 64, 112, 160].map((start) => ({ start, end: start + 16 }));
     expect(await rangesOf("gpt_bigcode-heads", "key")).toMatchObject({ rows: 192, ranges });
+  });
+});
+
+describe("GPT-J", () => {
+  it("has the class's values for what a file leaves out", async () => {
+    const left = without(
+      "rotary_dim",
+      "activation_function",
+      "layer_norm_epsilon",
+      "n_inner",
+      "tie_word_embeddings",
+    );
+    const wide = {
+      ...left,
+      n_embd: 128,
+      n_head: 2,
+      vocab_size: 50_257,
+      ...without("bos_token_id", "eos_token_id"),
+    };
+    await has("gptj", wide, {
+      rotaryDim: 64,
+      activation: "gelu_tanh",
+      layerNormEps: 1e-5,
+      intermediateSize: 512,
+    });
+    await has("gptj", wide, { tieWordEmbeddings: false, bosTokenId: 50_256, eosTokenIds: [50_256] });
+    const left4 = without("n_embd", "n_layer", "n_head", "n_positions");
+    const other = { ...left4, hidden_size: 64, num_hidden_layers: 4, num_attention_heads: 2 };
+    const all = { ...other, max_position_embeddings: 128 };
+    expect((await read("gptj", all)).config).toEqual((await read("gptj")).config);
+    await has("gptj", { n_embd: 60, n_head: 3, rotary_dim: 20 }, { headDim: 20, rotaryDim: 20 });
+  });
+
+  it("reads queries and keys with the first channels of their pairs before the second ones", async () => {
+    const { matrices, vectors } = (await read("gptj", { rotary_dim: 4 })).program;
+    const [query, value] = ["q", "v"].map((part) => matrices.get(`transformer.h.0.attn.${part}_proj.weight`));
+    const rows = [0, 2, 1, 3].map((start) => ({ start, end: start + 1 }));
+    expect(query?.source?.ranges?.slice(0, 6)).toEqual([
+      ...rows,
+      { start: 4, end: 32 },
+      { start: 32, end: 33 },
+    ]);
+    expect(value?.source).toBeUndefined();
+    expect(vectors.has("lm_head.bias")).toBe(true);
+  });
+
+  it("turns pairs of a head's channels alone", async () => {
+    await expect(read("gptj", { rotary_dim: 7 })).rejects.toThrow(
+      '"rotary_dim" is 7; expected an even number',
+    );
+    await expect(read("gptj", { rotary_dim: 34 })).rejects.toThrow("at most the head dimension, 32");
   });
 });
 

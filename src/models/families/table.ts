@@ -17,6 +17,7 @@ import { gptBigCode } from "./gpt-bigcode.ts";
 import { gptNeo } from "./gpt-neo.ts";
 import { gptNeoX } from "./gpt-neox.ts";
 import { gpt2 } from "./gpt2.ts";
+import { gptJ } from "./gptj.ts";
 import { granite } from "./granite.ts";
 import { llama } from "./llama.ts";
 import { ministral } from "./ministral.ts";
@@ -62,6 +63,7 @@ export const FAMILIES: readonly Family[] = [
   gptNeo,
   gptNeoX,
   phi,
+  gptJ,
   codegen,
   blenderbot,
   blenderbotSmall,

@@ -106,6 +106,16 @@ const NORMED_BRANCHES = {
 const PARALLEL = { embed: 1, norm: 4 + 1, attention: 4, "linear+add": 2 * 4, glu: 4, logits: 1 };
 /** Four layers with two layer norms each, which are folded into nothing, but for their projections. */
 const LAYER_NORMS = { embed: 1, norm: 2 * 4 + 1, attention: 4, "linear+add": 2 * 4, logits: 1 };
+/** There is one norm for both halves of each of the four layers. */
+const GPTJ_LAYERS = {
+  embed: 1,
+  norm: 4 + 1,
+  "qkv+rope": 4,
+  attention: 4,
+  "linear+add": 2 * 4,
+  "linear+gelu_tanh": 4,
+  logits: 1,
+};
 /** Two layers of an encoder; then keys and values for the cross-attention of three layers of a decoder. */
 const ENCODER = {
   "embed+positions": 1,
@@ -240,19 +250,8 @@ const FAMILIES: Readonly<Record<string, Expected>> = {
     },
     dispatches: 6 * 4 + 3,
   },
-  codegen: {
-    // There is one norm for both halves of a layer.
-    forward: {
-      embed: 1,
-      norm: 4 + 1,
-      "qkv+rope": 4,
-      attention: 4,
-      "linear+add": 2 * 4,
-      "linear+gelu_tanh": 4,
-      logits: 1,
-    },
-    dispatches: 6 * 4 + 3,
-  },
+  codegen: { forward: GPTJ_LAYERS, dispatches: 6 * 4 + 3 },
+  gptj: { forward: GPTJ_LAYERS, dispatches: 6 * 4 + 3 },
   bart: {
     forward: { "embed+positions": 1, ...DECODER },
     encode: ENCODER,
