@@ -141,6 +141,7 @@ const OTHER_FAMILIES = [
   "starcoder2",
   "gpt_bigcode",
   "gptj",
+  "opt",
 ];
 test.each([...OTHER_TABLES, ...OTHER_FAMILIES, ...OTHER_SETTINGS])(
   "%s: every layer, logits, greedy tokens",

@@ -60,6 +60,7 @@ export const RELATIVES: readonly string[] = [
   "starcoder2",
   "gpt_bigcode",
   "gptj",
+  "opt",
 ];
 
 /** RELATIVES in other settings: the long tests alone run them. */
@@ -67,6 +68,7 @@ export const OTHER_SETTINGS: readonly string[] = [
   "stablelm-parallel",
   "starcoder2-full",
   "gpt_bigcode-heads",
+  "opt-post",
 ];
 
 /** Models that are run in the baseline build on every change: every format, and between them every kernel. */

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { goldenPath, temporaryFile } from "../../../test/support/model-files.ts";
+import { FORWARD } from "../../runtime/program.ts";
 import { describeModel, type ModelDescription } from "../describe-model.ts";
 
 type Values = Record<string, unknown>;
@@ -36,6 +37,8 @@ it.each([
   "gpt_bigcode",
   "gpt_bigcode-heads",
   "gptj",
+  "opt",
+  "opt-post",
 ])("%s: both spellings of config.json are the same model", async (name) => {
   const newer = await describeValues(golden(name, "config.v5.json"));
   const older = await read(name);
@@ -199,7 +202,43 @@ describe("GPT-J", () => {
   });
 });
 
+describe("OPT", () => {
+  it("has the class's values for what a file leaves out", async () => {
+    const left = without("activation_function", "do_layer_norm_before", "word_embed_proj_dim", "enable_bias");
+    await has("opt-post", left, { activation: "relu", normsBefore: true, embeddingSize: 64, hasBias: true });
+    await has("opt-post", left, { hasFinalNorm: true });
+    await has("opt-post", { word_embed_proj_dim: null }, { embeddingSize: 64, hasFinalNorm: false });
+    const ids = without("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings");
+    await has("opt", ids, { bosTokenId: 2, eosTokenIds: [2], padTokenId: 1, tieWordEmbeddings: true });
+  });
+
+  it("has no last norm in files from before there was one", async () => {
+    const { program } = await read("opt", { _remove_final_layer_norm: true });
+    expect(program.vectors.has("model.decoder.final_layer_norm.weight")).toBe(false);
+    expect(program.vectors.has("model.decoder.layers.3.final_layer_norm.weight")).toBe(true);
+    const [group] = program.entries.get(FORWARD)?.slice(-1) ?? [];
+    expect(group?.ops).toMatchObject([{ role: "logits", input: "residual" }]);
+  });
+
+  it("has positions for max_position_embeddings tokens behind two rows", async () => {
+    const { config, program } = await read("opt", { max_position_embeddings: 60 });
+    expect(config.maxPositions).toBe(60);
+    expect(program.matrices.get("model.decoder.embed_positions.weight")).toMatchObject({ rows: 62 });
+  });
+
+  it("has biases of all linear modules of layers or of none", async () => {
+    expect(biasesOf(await read("opt"))).toHaveLength(4 + 2 + 3);
+    expect(biasesOf(await read("opt", { enable_bias: false }))).toHaveLength(3);
+  });
+});
+
 it.each<[string, string, Values, string]>([
+  [
+    "opt",
+    "norms without weights",
+    { layer_norm_elementwise_affine: false },
+    '"layer_norm_elementwise_affine" is false',
+  ],
   ["gpt_bigcode", "cross-attention", { add_cross_attention: true }, '"add_cross_attention" is true'],
   [
     "stablelm",

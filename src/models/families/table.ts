@@ -25,6 +25,7 @@ import { ministral3, mistral3 } from "./ministral3.ts";
 import { mistral } from "./mistral.ts";
 import { olmo2 } from "./olmo2.ts";
 import { olmo3 } from "./olmo3.ts";
+import { opt } from "./opt.ts";
 import { phi } from "./phi.ts";
 import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
@@ -63,6 +64,7 @@ export const FAMILIES: readonly Family[] = [
   gptNeo,
   gptNeoX,
   phi,
+  opt,
   gptJ,
   codegen,
   blenderbot,

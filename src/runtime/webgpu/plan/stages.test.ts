@@ -251,6 +251,22 @@ const FAMILIES: Readonly<Record<string, Expected>> = {
     dispatches: 6 * 4 + 3,
   },
   codegen: { forward: GPTJ_LAYERS, dispatches: 6 * 4 + 3 },
+  opt: { forward: GPT_LAYERS(4, "linear+relu"), dispatches: 7 * 4 + 3 },
+  "opt-post": {
+    // The embeddings are made wider before positions are added, and narrower again behind the last layer.
+    forward: {
+      embed: 1,
+      positions: 1,
+      norm: 2 * 4,
+      qkv: 4,
+      attention: 4,
+      linear: 2,
+      "linear+add": 2 * 4,
+      "linear+gelu": 4,
+      logits: 1,
+    },
+    dispatches: 7 * 4 + 5,
+  },
   gptj: { forward: GPTJ_LAYERS, dispatches: 6 * 4 + 3 },
   bart: {
     forward: { "embed+positions": 1, ...DECODER },
