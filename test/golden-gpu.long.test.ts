@@ -142,6 +142,7 @@ const OTHER_FAMILIES = [
   "gpt_bigcode",
   "gptj",
   "opt",
+  "falcon",
 ];
 test.each([...OTHER_TABLES, ...OTHER_FAMILIES, ...OTHER_SETTINGS])(
   "%s: every layer, logits, greedy tokens",

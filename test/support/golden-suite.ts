@@ -61,6 +61,7 @@ export const RELATIVES: readonly string[] = [
   "gpt_bigcode",
   "gptj",
   "opt",
+  "falcon",
 ];
 
 /** RELATIVES in other settings: the long tests alone run them. */
@@ -69,6 +70,8 @@ export const OTHER_SETTINGS: readonly string[] = [
   "starcoder2-full",
   "gpt_bigcode-heads",
   "opt-post",
+  "falcon-groups",
+  "falcon-heads",
 ];
 
 /** Models that are run in the baseline build on every change: every format, and between them every kernel. */

@@ -39,6 +39,9 @@ it.each([
   "gptj",
   "opt",
   "opt-post",
+  "falcon",
+  "falcon-groups",
+  "falcon-heads",
 ])("%s: both spellings of config.json are the same model", async (name) => {
   const newer = await describeValues(golden(name, "config.v5.json"));
   const older = await read(name);
@@ -232,7 +235,90 @@ describe("OPT", () => {
   });
 });
 
+describe("Falcon", () => {
+  it("has the class's values for what a file leaves out", async () => {
+    const left = without("bias", "activation", "layer_norm_epsilon", "tie_word_embeddings", "rope_theta");
+    await has("falcon-groups", left, { hasBias: false, activation: "gelu", layerNormEps: 1e-5 });
+    await has("falcon-groups", left, { tieWordEmbeddings: true, rope: { type: "default", theta: 1e4 } });
+    const sizes = without(
+      "ffn_hidden_size",
+      "max_position_embeddings",
+      "num_kv_heads",
+      "bos_token_id",
+      "eos_token_id",
+    );
+    await has("falcon-groups", sizes, { intermediateSize: 256, maxPositions: 2048, kvHeads: 4 });
+    await has("falcon-groups", sizes, { bosTokenId: 11, eosTokenIds: [11] });
+    const old = without(
+      "new_decoder_architecture",
+      "multi_query",
+      "parallel_attn",
+      "alibi",
+      "num_ln_in_parallel_attn",
+    );
+    await has("falcon-groups", old, { kvHeads: 1, norms: "one" });
+    const { hidden_size: hiddenSize } = golden("falcon");
+    await has("falcon", { hidden_size: undefined, n_embed: hiddenSize }, { hiddenSize: 64 });
+  });
+
+  it("has the key heads of its architecture, whatever the file says of others", async () => {
+    await has("falcon", { num_kv_heads: 4 }, { kvHeads: 1 });
+    await has("falcon", { num_kv_heads: 2, new_decoder_architecture: true }, { kvHeads: 2 });
+    await has("falcon-heads", { num_kv_heads: null }, { kvHeads: 4 });
+    await has("falcon-groups", { multi_query: false }, { kvHeads: 2 });
+  });
+
+  it("has one norm, two side by side or two in turn", async () => {
+    const normsOf = async (name: string, changes: Values = {}): Promise<string[]> =>
+      [...(await read(name, changes)).program.vectors.keys()]
+        .filter((vector) => /^transformer\.h\.0\.[a-z_]*\.weight$/.test(vector))
+        .map((vector) => vector.split(".")[3]);
+    expect(await normsOf("falcon")).toEqual(["input_layernorm"]);
+    expect(await normsOf("falcon-groups")).toEqual(["ln_attn", "ln_mlp"]);
+    expect(await normsOf("falcon-groups", { num_ln_in_parallel_attn: null })).toEqual(["ln_attn", "ln_mlp"]);
+    expect(await normsOf("falcon-groups", { num_ln_in_parallel_attn: 1 })).toEqual(["input_layernorm"]);
+    expect(await normsOf("falcon-heads")).toEqual(["input_layernorm", "post_attention_layernorm"]);
+  });
+
+  it("finds a group's queries, its key and its value behind each other", async () => {
+    const { matrices } = (await read("falcon-groups")).program;
+    const rangesOf = (part: string): unknown =>
+      matrices.get(`transformer.h.0.self_attention.${part}.weight`)?.source?.ranges;
+    expect(rangesOf("query")).toEqual([
+      { start: 0, end: 32 },
+      { start: 64, end: 96 },
+    ]);
+    expect(rangesOf("key")).toEqual([
+      { start: 32, end: 48 },
+      { start: 96, end: 112 },
+    ]);
+    expect(rangesOf("value")).toEqual([
+      { start: 48, end: 64 },
+      { start: 112, end: 128 },
+    ]);
+  });
+
+  it.each<[string, Values, string]>([
+    ["falcon-heads", { num_kv_heads: 2 }, '"num_kv_heads" is 2 where "multi_query" is not true; expected'],
+    [
+      "falcon-groups",
+      { num_kv_heads: 3 },
+      '"num_attention_heads" is 4; expected a multiple of "num_kv_heads", 3',
+    ],
+    ["falcon", { hidden_size: 60 }, "15 of 15 channels; RoPE turns pairs"],
+  ])("%s: refuses %j", async (name, changes, message) => {
+    await expect(read(name, changes)).rejects.toMatchObject({
+      code: "invalid-config",
+      message: expect.stringContaining(message) as string,
+    });
+  });
+});
+
 it.each<[string, string, Values, string]>([
+  ["falcon", "ALiBi", { alibi: true }, '"alibi" is true; biases of scores'],
+  ["falcon-groups", "sublayers in turn", { parallel_attn: false }, '"parallel_attn" is not true in the new'],
+  ["falcon-groups", "more norms", { num_ln_in_parallel_attn: 3 }, 'attn" is 3; supported is 1 or 2.'],
+  ["falcon", "two norms", { num_ln_in_parallel_attn: 2 }, 'attn" is 2; supported is 1, where "new_decoder'],
   [
     "opt",
     "norms without weights",

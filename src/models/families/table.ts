@@ -8,6 +8,7 @@ import { blenderbot } from "./blenderbot.ts";
 import { codegen } from "./codegen.ts";
 import { cohere, cohere2 } from "./cohere.ts";
 import { exaone4 } from "./exaone4.ts";
+import { falcon } from "./falcon.ts";
 import type { Family } from "./family.ts";
 import { gemma } from "./gemma.ts";
 import { gemma2 } from "./gemma2.ts";
@@ -59,6 +60,7 @@ export const FAMILIES: readonly Family[] = [
   exaone4,
   stableLm,
   starCoder2,
+  falcon,
   gpt2,
   gptBigCode,
   gptNeo,

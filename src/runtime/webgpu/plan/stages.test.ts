@@ -251,6 +251,26 @@ const FAMILIES: Readonly<Record<string, Expected>> = {
     dispatches: 6 * 4 + 3,
   },
   codegen: { forward: GPTJ_LAYERS, dispatches: 6 * 4 + 3 },
+  falcon: {
+    forward: {
+      embed: 1,
+      norm: 4 + 1,
+      "qkv+rope": 4,
+      attention: 4,
+      "linear+add": 2 * 4,
+      "linear+gelu": 4,
+      logits: 1,
+    },
+    dispatches: 6 * 4 + 3,
+  },
+  "falcon-groups": {
+    forward: { ...LAYER_NORMS, "qkv+rope": 4, "linear+gelu": 4 },
+    dispatches: 7 * 4 + 3,
+  },
+  "falcon-heads": {
+    forward: { ...LAYER_NORMS, "qkv+rope": 4, "linear+gelu": 4 },
+    dispatches: 7 * 4 + 3,
+  },
   opt: { forward: GPT_LAYERS(4, "linear+relu"), dispatches: 7 * 4 + 3 },
   "opt-post": {
     // The embeddings are made wider before positions are added, and narrower again behind the last layer.
