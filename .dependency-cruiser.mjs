@@ -62,6 +62,9 @@ const FILE_USERS = [
   "^src/cli/install\\.ts$",
   // These write results that go to a file, and show or remove logs.
   "^src/cli/commands/(run|logs|down)\\.ts$",
+  // This writes the file that a person asks for, this the models of zeros that a machine is measured with.
+  "^src/cli/commands/init\\.ts$",
+  "^src/cli/doctor/device-speed\\.ts$",
   // These keep conversations, and read the files that messages name.
   "^src/cli/chat/(store|files)\\.ts$",
   // This reads inputs of workflows that stand in files.

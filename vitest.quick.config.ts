@@ -9,7 +9,7 @@ const NEEDS_A_GPU = [
   "test/{*-gpu,beam-search,contract,contract-programs,embeddings,generation-devices,kv-precision,late-context,prefill-modes,sequences}.test.ts",
 ];
 const NEEDS_PROCESSES = [
-  "test/{arrows,bench*,cli,compose-examples,hub-processes,lifecycle,make-checkpoint,models-command,server-processes}.test.ts",
+  "test/{arrows,bench*,chat-command,cli,compose-examples,first-commands,first-minutes,hub-processes,lifecycle,make-checkpoint,models-command,server-processes}.test.ts",
   "test/{troubleshooting,webui,webui-server}.test.ts",
 ];
 /** Whole models in every build and with several threads, or in an f64 interpreter; golden-memories.test.ts stays. */

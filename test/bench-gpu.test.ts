@@ -226,7 +226,7 @@ describe("on Dawn's null backend", () => {
     });
     const executable = await (await backend.prepare(program, checkpoint, { contextLength, slots: 1 })).load();
     const { body, head } = await executable.resources.form("forward", "one");
-    const choice = await executable.resources.choice("gpu-greedy");
+    const choice = await executable.resources.choice("gpu-greedy", 0, true);
     await executable.dispose();
     expect(counted).toBe(body.length + head.length + choice.length);
     const table = await bench(...line.split(" "), "--model", directory);

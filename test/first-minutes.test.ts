@@ -9,12 +9,12 @@ import { temporaryDirectory } from "./support/model-files.ts";
 
 const root = resolve(import.meta.dirname, "..");
 
-/** The commands of the section but those that fetch something: the clone, the packages, the big model. */
+/** The commands of the section but those that fetch something (the clone, the packages, models) or measure the machine. */
 function commands(): string {
   const readme = readFileSync(resolve(root, "README.md"), "utf8");
   const section = readme.split(/^## /m).find((part) => part.startsWith("The first five minutes")) ?? "";
   const blocks = [...section.matchAll(/^```sh\n(.*?)^```/gms)].map(([, block = ""]) => block);
-  return blocks.filter((block) => !/git clone|SmolLM3/.test(block)).join("");
+  return blocks.filter((block) => !/git clone|HuggingFaceTB|doctor/.test(block)).join("");
 }
 
 async function freePort(): Promise<number> {

@@ -42,7 +42,7 @@ describe.runIf(hasVulkan)("drivers that write to stderr", () => {
     expect(generate(noisy, "--quiet")).toMatchObject({ status: 0, stderr: "" });
     const plain = generate(noisy).stderr;
     expect(plain).not.toMatch(/XDG|Vulkan|adapter/);
-    expect(plain).toMatch(/^Device: wasm .*\(there is no GPU\)/m);
+    expect(plain).toMatch(/^Model: tales.* Device: wasm .*\(there is no GPU\)/m);
     expect(generate(noisy, "--verbose").stderr).toContain("error: XDG_RUNTIME_DIR is invalid\n");
   });
 

@@ -200,7 +200,7 @@ describe("a model that is loaded for known prompts", () => {
       onNotice: (line) => notices.push(line),
     });
     expect(model.contextLength).toBeLessThan(100_000);
-    expect(notices).toEqual([expect.stringMatching(/^Device: /)]);
+    expect(notices).toEqual([expect.stringMatching(/^Model: .* Device: /)]);
   });
 
   test("fails as its tokenizer does, and with what counting throws", async () => {

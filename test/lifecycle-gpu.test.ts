@@ -116,7 +116,7 @@ describe("a model on the GPU", () => {
     expect(waiting).toBeLessThan(0.25);
     expect(late).toBe("disposed");
     expect(notices.at(-1)).toMatch(
-      /^Device: webgpu \(.+\); context: 16 tokens; GPU memory: 3\.\d MB of weights, /,
+      /^Model: .+ \(bfloat16\)\. Device: webgpu \(.+\); context: 16 tokens; GPU memory: 3\.\d MB of weights, /,
     );
     if (ADAPTER === "swiftshader") {
       expect(notices[0]).toMatch(/^WARNING: SwiftShader Device \(Subzero\) is no GPU/);
@@ -213,7 +213,7 @@ describe("a machine without a GPU", () => {
     const [adapters, why, device, kernels, kind, ...errors] = stdout.trim().split("\n");
     expect(adapters).toBe("[]");
     expect(why).toMatch(/^No GPU is used: There is no WebGPU adapter on this machine\.$/);
-    expect(device).toMatch(/^Device: wasm/);
+    expect(device).toMatch(/^Model: .* Device: wasm/);
     expect(kernels).toMatch(/^Kernels: \S+, integers by \S+\.$/);
     expect(kind).toBe("wasm");
     expect(errors).toHaveLength(2);

@@ -91,7 +91,7 @@ describe("loading", () => {
     }
     expect(notices[0]).toContain("lowered from 5000 to the model's maximum, 2048");
     expect(notices.at(-1)).toMatch(
-      /^Device: wasm \(.*SIMD, 2 threads\)(?: \(there is no GPU\))?; context: 2048 tokens\.$/,
+      /^Model: .*tales.* \(bfloat16\)\. Device: wasm \(.*SIMD, 2 threads\)(?: \(there is no GPU\))?; context: 2048 tokens\.$/,
     );
     expect(model.device).toMatchObject({ kind: "wasm", threads: 2 });
     expect([model.contextLength, model.vocabSize]).toEqual([2048, 2048]);

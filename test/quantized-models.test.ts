@@ -9,14 +9,11 @@ import type { QuantizedFormat } from "../src/kernels/format.ts";
 import { largest } from "./support/accuracy.ts";
 import { modelPath, openGolden } from "./support/golden.ts";
 import { readQuantizedWeights } from "./support/quantized-weights.ts";
-import { GOLDENS } from "./support/golden-suite.ts";
+import { QUANTIZED } from "./support/golden-suite.ts";
 import { describeQuantized } from "./support/quantized-suite.ts";
 import { referencePass } from "./support/reference-model.ts";
 
-/** Families that differ from Llama's decoder in factors, windows and biases alone: quantised matrices see nothing of that. */
-const LIKE_LLAMA = ["qwen2", "mistral", "granite"];
-
-for (const name of GOLDENS.filter((each) => !LIKE_LLAMA.includes(each))) {
+for (const name of QUANTIZED) {
   describeQuantized(name);
 }
 

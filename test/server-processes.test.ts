@@ -142,6 +142,33 @@ describe("a detached server", () => {
       expect(threads.stdout).toBe(there.stdout);
       expect(await call("GET", `${api()}/tasks?status=completed`)).toMatchObject({ json: { length: 1 } });
 
+      const generate = (...more: readonly string[]): Started["ended"] =>
+        cli([
+          "generate",
+          "-m",
+          tales,
+          "Once",
+          "--device",
+          "cpu",
+          "--max-tokens",
+          "5",
+          "--seed",
+          "3",
+          ...more,
+        ]);
+      const lent = await generate();
+      expect(lent.code).toBe(0);
+      expect(lent.stderr).toContain(`Generates on the server at ${api()}`);
+      const own = await generate("--local");
+      expect(own.stderr).not.toContain("server");
+      expect(own.stdout).toBe(lent.stdout);
+      const smaller = await generate("--quantization", "int8");
+      expect(smaller.stderr).toContain("has the model with quantization none instead of int8");
+      // A failure there is what it would be here.
+      const refusedThere = await generate("--regex", "[");
+      expect(refusedThere).toMatchObject({ code: 2, stdout: "" });
+      expect(refusedThere.stderr).toContain("error: --regex cannot be followed");
+
       const listed = await cli(["ps"]);
       expect(listed.stdout).toMatch(/^PROJECT +PID +STATUS/);
       expect(listed.stdout).toContain(`model-compose.yml`);

@@ -41,11 +41,12 @@ export function composeDefinition(tokens: number): ComposeDefinition {
 
 /** A model for a server that does not own it: it stays when the server ends. */
 export function lent(model: Model, stream: TextModel["stream"]): TextModel {
-  const { device, architecture, contextLength, lost } = model;
+  const { directory, device, architecture, contextLength, lost } = model;
   const streamChat: TextModel["streamChat"] = (messages, options) => model.streamChat(messages, options);
   const countTokens: TextModel["countTokens"] = (prompt, options) => model.countTokens(prompt, options);
   const embed: TextModel["embed"] = (prompt, options) => model.embed(prompt, options);
   return {
+    directory,
     device,
     architecture,
     contextLength,

@@ -1,7 +1,7 @@
 /** The devices as the benchmark sees them: loading, and the measurements that the contract has no words for. */
 import type { DecodeProfile, DecodeRequest, Executable } from "../../src/runtime/backend.ts";
 import type { AdapterSummary } from "../../src/runtime/webgpu/run/adapter-summary.ts";
-import type { StepCost } from "../../src/runtime/webgpu/run/decode.ts";
+import type { StepCost } from "../../src/runtime/webgpu/run/decode-request.ts";
 import type { WebGpuExecutable } from "../../src/runtime/webgpu/run/executable.ts";
 
 /** A device that models can be loaded on. */

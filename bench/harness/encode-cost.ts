@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MemoryUse } from "../../src/runtime/backend.ts";
 import { WebGpuBackend } from "../../src/runtime/webgpu/backend.ts";
-import type { StepCost } from "../../src/runtime/webgpu/run/decode.ts";
+import type { StepCost } from "../../src/runtime/webgpu/run/decode-request.ts";
 import { CHECKPOINT_SHAPES, checkpointOfShape } from "../checkpoint/shapes.ts";
 import { writeCheckpoint } from "../checkpoint/write-checkpoint.ts";
 import type { EncodeFlags } from "./flags.ts";

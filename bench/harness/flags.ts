@@ -29,7 +29,7 @@ The CPU:
   --activations TYPE        with quantised weights: int8 (default) or float32
   --kv-precision TYPE       what the KV cache holds: float32 (default) or float16 (default with --quantization)
 The GPU:
-  --prefill MODE            exact (default), f16 or subgroup-matrix
+  --prefill MODE            exact (default), split, f16 or subgroup-matrix
   --check                   compare logits and tokens with those of the CPU
   --profile                 where the time of a token and of a prefill goes, kernel by kernel
   --dawn-backend null       what a token costs the calling thread, on Dawn's backend that computes nothing; without

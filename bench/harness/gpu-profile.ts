@@ -5,7 +5,12 @@ import { formFor, headFor, type PassShape } from "../../src/runtime/webgpu/plan/
 import type { WebGpuExecutable } from "../../src/runtime/webgpu/run/executable.ts";
 import { encode, type Recorded, type Resources } from "../../src/runtime/webgpu/run/resources.ts";
 import { MOST_SPANS, requireTimestamps, SpanTimer } from "../../src/runtime/webgpu/run/timestamps.ts";
-import { planTokenChoice, startTokenChoice } from "../../src/runtime/webgpu/plan/token-choice.ts";
+import {
+  laneBuffer,
+  planTokenChoice,
+  startTokenChoice,
+  type ChoiceBufferName,
+} from "../../src/runtime/webgpu/plan/token-choice.ts";
 
 /** All dispatches of one kernel in a pass. */
 export interface KernelTime {
@@ -34,11 +39,15 @@ export async function profileDecodeStep(
 ): Promise<KernelTime[]> {
   const { resources, program, rows } = executable;
   const { body, head } = await resources.form(FORWARD, "one");
-  const chosen = await resources.choice(planTokenChoice(request.sampling, program.vocabSize));
+  const chosen = await resources.choice(planTokenChoice(request.sampling, program.vocabSize), 0, true);
   const dispatches = [...body, ...head, ...chosen];
   const begin = (): PassShape => {
     for (const [name, words] of Object.entries(startTokenChoice(request, program.vocabSize))) {
-      resources.context.device.queue.writeBuffer(resources.buffer(name), 0, words);
+      resources.context.device.queue.writeBuffer(
+        resources.buffer(laneBuffer(name as ChoiceBufferName, 0, true)),
+        0,
+        words,
+      );
     }
     return rows.write({
       tokens: request.tokens,

@@ -2,7 +2,7 @@
 import { ModelComposeError } from "../../src/base/errors.ts";
 import type { DecodeProfile, Executable } from "../../src/runtime/backend.ts";
 import { passOf, chunksOf, PrefillReport } from "../../src/runtime/generation/prefill.ts";
-import type { StepCost } from "../../src/runtime/webgpu/run/decode.ts";
+import type { StepCost } from "../../src/runtime/webgpu/run/decode-request.ts";
 import type { CpuFigures, LoadedModel } from "./bench-device.ts";
 import { median, summarize, type Summary } from "./statistics.ts";
 import { greedyDecode } from "./workload.ts";

@@ -2,7 +2,7 @@
 import { countFlag, parseFlags, usageError } from "../harness/usage.ts";
 import type { MatrixShape } from "./shapes.ts";
 
-const FAMILIES = ["gemv", "gemm"] as const;
+const FAMILIES = ["gemv", "gemm", "decode-attention", "block-attention"] as const;
 export type Family = (typeof FAMILIES)[number];
 const MATRICES: readonly MatrixShape["name"][] = ["qkv", "o", "gate", "down"];
 

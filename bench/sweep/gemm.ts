@@ -209,12 +209,10 @@ export async function sweepGemm(
         rate: { value: (matrix.rows * matrix.columns * 4) / seconds, unit: "GB/s" },
       });
     }
-    const startedAt = performance.now();
     await lab.compile([
       ...variants.map(({ terms, tiling }) => gemmPackedKernel(shape, terms, tiling, emulated)),
       ...PLAIN_TILINGS.map((tiling) => gemmKernel(shape, "exact", tiling)),
     ]);
-    process.stderr.write(`${matrix.name} compiled in ${(performance.now() - startedAt) / 1000} s\n`);
     await lab.warm(Array<Launch>(100).fill(packWeight));
     for (const rows of rowCounts) {
       const rowWords = await lab.buffer("rows", rowsBuffer(mostRows, rows));

@@ -5,6 +5,7 @@ import { GpuContext } from "../../src/runtime/webgpu/run/device.ts";
 import { runCommand } from "../harness/command.ts";
 import type { Progress } from "../harness/progress.ts";
 import { readSweepFlags, USAGE } from "./flags.ts";
+import { sweepBlockAttention, sweepDecodeAttention } from "./attention.ts";
 import { sweepGemm } from "./gemm.ts";
 import { sweepGemv } from "./gemv.ts";
 import { SweepLab } from "./lab.ts";
@@ -40,34 +41,53 @@ async function run(args: string[], progress: Progress): Promise<string> {
   const startedAt = performance.now();
   for (const family of flags.families) {
     progress.phase(family);
-    if (family === "gemv") {
-      await sweepGemv(lab, layer, { block, poolBytes: narrow ? 2 ** 22 : 3 * 2 ** 29 }, onLine);
-    } else {
-      await sweepGemm(
-        lab,
-        layer,
-        {
-          block,
-          rows: narrow ? [40] : flags.rows,
-          names: narrow ? ["o"] : flags.matrices,
-          emulated: context.features.subgroupMatrix.length === 0,
-          isQuick: narrow,
-        },
-        onLine,
-      );
+    switch (family) {
+      case "gemv":
+        await sweepGemv(lab, layer, { block, poolBytes: narrow ? 2 ** 22 : 3 * 2 ** 29 }, onLine);
+        break;
+      case "gemm":
+        await sweepGemm(
+          lab,
+          layer,
+          {
+            block,
+            rows: narrow ? [40] : flags.rows,
+            names: narrow ? ["o"] : flags.matrices,
+            emulated: features.subgroupMatrix.length === 0,
+            isQuick: narrow,
+          },
+          onLine,
+        );
+        break;
+      case "decode-attention":
+        await sweepDecodeAttention(lab, layer, narrow, onLine);
+        break;
+      case "block-attention":
+        await sweepBlockAttention(lab, layer, narrow, onLine);
+        break;
     }
   }
   const seconds = (performance.now() - startedAt) / 1000;
   const wrong = lines.filter((line) => !isRight(line));
   context.destroy();
   process.exitCode = wrong.length > 0 ? 1 : 0;
-  const shown = flags.all ? lines : winners(lines);
+  const shown = flags.all ? lines.map(cells) : lab.isTimed ? winners(lines).map(cells) : counts(lines);
   return [
     `${summary.name} (${summary.backend}), ${lines.length} variants in ${seconds.toFixed(0)} s`,
-    ...alignColumns(shown.map(cells)),
+    ...alignColumns(shown),
     ...wrong.map((line) => `WRONG: ${cells(line).join("  ")}  ${line.failure ?? ""}`),
     "",
   ].join("\n");
+}
+
+/** How many variants of every shape were right, where there is no fastest one. */
+function counts(lines: readonly SweepLine[]): string[][] {
+  const shapes = Map.groupBy(lines, ({ family, shape }) => `${family}, ${shape}`);
+  return Array.from(shapes, ([name, all]) => {
+    const right = all.filter(isRight);
+    const error = Math.max(...right.map((line) => line.error));
+    return [name, `${right.length} of ${all.length} right`, `largest error ${error.toExponential(1)}`];
+  });
 }
 
 function cells(line: SweepLine): string[] {

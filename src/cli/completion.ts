@@ -15,7 +15,7 @@ const SUGGESTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = 
 };
 
 /** The commands that take a repository as their argument. */
-const MODEL_COMMANDS = ["models pull", "models verify", "models remove", "models info"];
+const MODEL_COMMANDS = ["chat", "doctor", "models pull", "models verify", "models remove", "models info"];
 
 /**
  * What the script for bash needs of the package bash-completion, for shells without it: the words up to the cursor, split at

@@ -3,8 +3,9 @@ import packageJson from "../../package.json" with { type: "json" };
 import { errorMessage, ModelComposeError } from "../base/errors.ts";
 import { errorInWordsOf } from "../base/front-words.ts";
 import type { ChatFlags } from "./commands/chat.ts";
+import { firstCommands } from "./commands/first-commands.ts";
 import { generate, type GenerateFlags } from "./commands/generate.ts";
-import { run, type CommandContext, type ComposeFlags, type RunFlags } from "./commands/run.ts";
+import { run, type CommandContext, type RunFlags } from "./commands/run.ts";
 import type { LogsFlags } from "./commands/logs.ts";
 import { modelsCommands } from "./commands/models.ts";
 import type { PsFlags } from "./commands/ps.ts";
@@ -13,6 +14,7 @@ import type { StopFlags } from "./commands/stop.ts";
 import { validate } from "./commands/validate.ts";
 import { addCompletion } from "./completion.ts";
 import type { LoadTextModel } from "../compose/model-host.ts";
+import { commonFlags, composeFlags, examples, flagsOf, type GlobalFlags } from "./common-flags.ts";
 import { modelFlags, samplingFlags } from "./model-flags.ts";
 import { AdaptersWanted, collect, countFlag, deviceFlags, numberFlag, portFlag } from "./flags.ts";
 import { Interrupted, interruptSignal } from "./interrupt.ts";
@@ -20,11 +22,6 @@ import { deviceWords } from "./parameter-flags.ts";
 import { failureText } from "./report.ts";
 import { hintWhenSlow } from "./slow-hint.ts";
 import { BrokenPipe, Terminal } from "./terminal.ts";
-
-interface GlobalFlags extends ComposeFlags {
-  readonly verbose?: boolean;
-  readonly quiet?: boolean;
-}
 
 /** Loads a model. The code for it is loaded when a command needs it, so that `--help` and bad input answer at once. */
 const loadModel: LoadTextModel = async (source, options) => {
@@ -159,6 +156,7 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
     .argument("<prompt>", 'the prompt; "-" reads it from stdin')
     .option("--chat", "give the prompt to the model as a message, through its chat template")
     .option("--system <text>", "with --chat: what the model is told before it")
+    .option("--local", "load the model in this process, also when a running server has it")
     .addHelpText("after", generateExamples)
     .action(async (prompt: string, _flags: unknown, command: Command) => {
       const flags = flagsOf<GenerateFlags & GlobalFlags & { readonly model?: string }>(command);
@@ -173,6 +171,7 @@ function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
       await generate(prompt, flags, start(flags));
     });
   chatCommand(program, start);
+  firstCommands(program, start);
   modelsCommands(program, start);
   addCompletion(program);
   return program;
@@ -265,34 +264,6 @@ function serveFlags(command: Command): Command {
     .option("--allowed-host <name>", "another name of this server, such as a proxy's; repeatable", collect);
 }
 
-/** The flags of a command with those before its name: a list has those of both, of another flag its own wins. */
-function flagsOf<T extends object>(command: Command): T {
-  const own = command.opts();
-  const before: Record<string, unknown> = command.parent?.opts() ?? {};
-  const merged: Record<string, unknown> = { ...before, ...own };
-  for (const [name, value] of Object.entries(before)) {
-    const mine: unknown = own[name];
-    if (Array.isArray(value) && Array.isArray(mine)) {
-      merged[name] = [...(value as unknown[]), ...(mine as unknown[])];
-    }
-  }
-  return merged as T;
-}
-
-function commonFlags(command: Command): Command {
-  return command
-    .option("-v, --verbose", "show causes and stacks of errors, and what GPU drivers say")
-    .option("-q, --quiet", "nothing on stderr but errors");
-}
-
-function composeFlags(command: Command): Command {
-  return command
-    .option("-f, --file <file>", "compose file, repeatable (default: model-compose.yml)", collect)
-    .option("--env-file <file>", "file of environment variables, repeatable (.env is always read)", collect)
-    .option("-e, --env <name=value>", "environment variable for ${env.NAME}, repeatable", collect)
-    .option("--lenient", "unknown keys are warnings");
-}
-
 function generateFlags(command: Command): Command {
   return command
     .option("--min-tokens <n>", "no end of text before this many new tokens", numberFlag)
@@ -317,11 +288,6 @@ Examples:
   model-compose generate --model HuggingFaceTB/SmolLM3-3B "Once upon a time"
   model-compose up --detach
   model-compose validate -f model-compose.yml -f local.yml`;
-
-/** The examples in the help of a command that need no word. */
-function examples(...lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  model-compose ${line}`).join("\n")}`;
-}
 
 const upExamples = `
 Examples:

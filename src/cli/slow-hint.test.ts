@@ -38,6 +38,7 @@ function paced({
 }: Pace): LoadTextModel {
   return () =>
     Promise.resolve({
+      directory: "/paced",
       device: { kind, description: kind, threads },
       architecture: "causal",
       contextLength: 4096,

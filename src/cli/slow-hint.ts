@@ -42,6 +42,7 @@ export function hintWhenSlow(load: LoadTextModel, options: SlowHintOptions = {})
       };
     };
     return {
+      directory: model.directory,
       device: model.device,
       architecture: model.architecture,
       contextLength: model.contextLength,

@@ -16,6 +16,8 @@ export class BrokenPipe extends Error {
 
 const PROGRESS_DELAY_MS = 1000;
 
+const TRANSFERS = { download: "Fetching the model", weights: "Loading the weights" };
+
 /**
  * The two streams of a command: results go to stdout, everything for people to stderr. What goes to stderr tells no secrets, and
  * control characters that somebody else's text may hold drive no terminal; a result in a pipe is what it is.
@@ -120,10 +122,12 @@ export class Terminal {
   loading(progress: LoadProgress): void {
     if (progress.stage === "ready") {
       this.#stopProgress();
-    } else if (progress.stage === "download") {
-      this.progress(this.#transfer.text(progress, performance.now()));
+    } else if (progress.stage === "compile") {
+      this.progress("Preparing the model");
+    } else if (progress.stage === "download" || progress.stage === "weights") {
+      this.progress(this.#transfer.text(TRANSFERS[progress.stage], progress, performance.now()));
     } else {
-      this.progress(loadingText(progress));
+      this.progress(`Loading ${progress.stage}`);
     }
   }
 
@@ -163,12 +167,4 @@ export class Terminal {
 /** The one way out of all that is said. */
 function forPeople(text: string): string {
   return visibleText(withoutSecrets(text));
-}
-
-function loadingText({ stage, done, total }: LoadProgress): string {
-  const percent = total > 0 ? ` ${Math.floor((100 * done) / total)} %` : "";
-  if (stage === "weights") {
-    return `Loading weights${percent} of ${(total / 1e9).toFixed(2)} GB`;
-  }
-  return stage === "compile" ? "Preparing the model" : `Loading ${stage}`;
 }

@@ -21,12 +21,13 @@ export class TransferMeter {
   /**
    * The line that shows a transfer: "Fetching the model: 1.23 GB of 6.15 GB (20 %), 45.1 MB/s, 1 min 49 s left"
    *
+   * @param what what is done with the bytes
    * @param now the time in milliseconds, on a clock that does not go back
    */
-  text({ done, total }: Transfer, now: number): string {
+  text(what: string, { done, total }: Transfer, now: number): string {
     const rate = this.#rate(done, total, now);
     const percent = total > 0 ? Math.floor((100 * done) / total) : 100;
-    const parts = [`Fetching the model: ${formatBytes(done)} of ${formatBytes(total)} (${percent} %)`];
+    const parts = [`${what}: ${formatBytes(done)} of ${formatBytes(total)} (${percent} %)`];
     if (rate !== undefined) {
       parts.push(`${(rate / 1e6).toFixed(1)} MB/s`);
     }

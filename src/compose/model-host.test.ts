@@ -25,6 +25,7 @@ class Loads {
   readonly load = (source: string, options: SizedLoadOptions): Promise<TextModel> => {
     const { promise, resolve, reject } = Promise.withResolvers<TextModel>();
     const model: TextModel = {
+      directory: "/fake",
       device: { kind: "wasm", description: "fake" },
       architecture: "causal",
       contextLength: 4096,

@@ -24,6 +24,8 @@ import { composeWords } from "./definition/library-names.ts";
 
 /** What running a workflow needs of a loaded model. */
 export interface TextModel {
+  /** The model's folder. */
+  readonly directory: string;
   readonly device: DeviceInfo;
   readonly architecture: Architecture;
   /** Tokens, of prompt and new text, that the context holds. */
@@ -50,6 +52,17 @@ export type ModelOverrides = Pick<
   LoadOptions,
   "device" | "threads" | "kernelBuild" | "gpuMemory" | "prefill"
 >;
+
+/** A model that is loaded, the first component that has it, and what was asked of its load. */
+export interface ReadyModel {
+  readonly component: ModelComponent;
+  readonly model: TextModel;
+  readonly asked: HeldOptions;
+}
+
+/** What a component and a command line say of how a model is held. */
+export type HeldOptions = ModelOverrides &
+  Pick<LoadOptions, "precision" | "quantization" | "activations" | "kvPrecision">;
 
 /** Listeners to what the models of a host do. */
 export interface ModelHostHooks {
@@ -175,6 +188,24 @@ export class ModelHost {
     }
   }
 
+  /** Those of the models of components that are loaded now, each once. */
+  async ready(components: readonly ModelComponent[]): Promise<ReadyModel[]> {
+    const found = new Map<Loading, ModelComponent>();
+    for (const component of components) {
+      const loading = this.#models.get(modelKey(component));
+      if (loading?.isReady === true && !found.has(loading)) {
+        found.set(loading, component);
+      }
+    }
+    return Promise.all(
+      [...found].map(async ([loading, component]) => ({
+        component,
+        model: await loading.model,
+        asked: this.#heldOptions(component),
+      })),
+    );
+  }
+
   /** Frees every model; afterwards nothing of them keeps the process alive. */
   async dispose(): Promise<void> {
     this.#isDisposed = true;
@@ -198,12 +229,7 @@ export class ModelHost {
     const stop = new AbortController();
     const loaded = this.#loadWithRoom(component.model.source, {
       ...component.model.hub,
-      ...this.#overrides,
-      device: this.#overrides.device ?? component.device,
-      precision: component.precision,
-      quantization: component.quantization,
-      activations: component.activations,
-      kvPrecision: component.kvPrecision,
+      ...this.#heldOptions(component),
       architecture: component.architecture,
       family: component.family,
       chat: needsChatTemplate(component),
@@ -238,6 +264,18 @@ export class ModelHost {
       () => this.#end(key, loading),
     );
     return loading;
+  }
+
+  #heldOptions({ device, precision, quantization, activations, kvPrecision }: ModelComponent): HeldOptions {
+    const overrides = this.#overrides;
+    return {
+      ...overrides,
+      device: overrides.device ?? device,
+      precision,
+      quantization,
+      activations,
+      kvPrecision,
+    };
   }
 
   /** Loads a model; where memory is short, models that nobody uses go one by one. */

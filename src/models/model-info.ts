@@ -1,7 +1,7 @@
 /** Tells what memory a model takes, from its configuration alone. */
 import { matrixBytes, type QuantizedFormat, type StoredFormat } from "../kernels/format.ts";
-import { heldFormats } from "../runtime/held-formats.ts";
-import type { MatrixSpec, Program, VectorSpec } from "../runtime/program.ts";
+import { heldFormats, type Quantization } from "../runtime/held-formats.ts";
+import { FORWARD, type MatrixSpec, type Program, type VectorSpec } from "../runtime/program.ts";
 import { numbersPerPosition, type LayerState } from "../runtime/state.ts";
 import { describeModel } from "./describe-model.ts";
 
@@ -12,6 +12,8 @@ export interface ModelInfo {
   /** Number of parameters; a weight that is used twice (tied embeddings) counts once. */
   readonly parameters: number;
   readonly vocabSize: number;
+  /** Layers that a token of the text goes through. */
+  readonly layers: number;
   /** Most tokens of a sequence for which the model was made. */
   readonly maxPositions: number;
   /** Bytes of a KV cache of float32 for each token; one of float16 takes half. */
@@ -20,6 +22,8 @@ export interface ModelInfo {
   readonly sourceKvBytesPerToken: number;
   /** Bytes of all weights where those that the checkpoint has as `stored` are quantised while they are loaded. */
   readonly quantizedBytes: (quantization: QuantizedFormat, stored: StoredFormat) => number;
+  /** Bytes of the weights that are read for each token of the text: a table in which it is only looked up counts for nothing. */
+  readonly bytesReadPerToken: (quantization: Quantization, stored: StoredFormat) => number;
 }
 
 /**
@@ -39,10 +43,12 @@ export async function readModelInfo(directory: string): Promise<ModelInfo> {
     architecture,
     parameters: countParameters(program),
     vocabSize,
+    layers: state.filter(({ kind }) => kind !== "source").length,
     maxPositions,
     kvBytesPerToken: bytesPerToken("kv"),
     sourceKvBytesPerToken: bytesPerToken("source"),
     quantizedBytes: (quantization, stored) => quantizedBytes(program, quantization, stored),
+    bytesReadPerToken: (quantization, stored) => bytesReadPerToken(program, quantization, stored),
   };
 }
 
@@ -54,6 +60,17 @@ function quantizedBytes(program: Program, quantization: QuantizedFormat, stored:
   );
   const vectors = [...program.vectors.values()].map(({ length }) => length * Float32Array.BYTES_PER_ELEMENT);
   return [...matrices, ...vectors].reduce((sum, bytes) => sum + bytes, 0);
+}
+
+function bytesReadPerToken(program: Program, quantization: Quantization, stored: StoredFormat): number {
+  const held = heldFormats(program, quantization);
+  const ops = (program.entries.get(FORWARD) ?? []).flatMap((group) => group.ops);
+  const read = new Set(
+    ops.flatMap((op) => (op.role === "linear" || op.role === "logits" ? [op.weight] : [])),
+  );
+  return [...program.matrices]
+    .filter(([name]) => read.has(name))
+    .reduce((sum, [name, { rows, columns }]) => sum + matrixBytes(held(name, stored), rows, columns), 0);
 }
 
 /** Counts the numbers of all weights. They may be parts of one tensor, and two of them the same part. */

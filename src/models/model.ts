@@ -27,6 +27,7 @@ import type { ChatMessage } from "./chat/messages.ts";
 import { ChatPrompts } from "./chat/prompts.ts";
 import { lateContext, type ContextSizing, type SizedLoadOptions } from "./context-sizing.ts";
 import { loadOnDevice } from "../runtime/devices.ts";
+import { DEFAULT_CONTEXT } from "../runtime/load-options.ts";
 import { WatchedExecutable } from "../runtime/watched-executable.ts";
 import {
   decoderStartToken,
@@ -195,6 +196,7 @@ async function load(
       ? most
       : lateContext(sizing, { tokenizer: loadingTokenizer, chat, most, signal: either });
   const loadingWeights = loadOnDevice({
+    name: pathOrHubId,
     program,
     checkpoint,
     request,
@@ -261,8 +263,6 @@ function hubOptions(options: HubOptions & LoadReports): ResolveOptions {
   const { revision, token, cacheDirectory, localFilesOnly, signal, onProgress, onNotice } = options;
   return { revision, token, cacheDirectory, localFilesOnly, signal, onProgress, onNotice };
 }
-
-const DEFAULT_CONTEXT = 4096;
 
 async function loadOptionalTokenizer(directory: string, signal: AbortSignal): Promise<Tokenizer | undefined> {
   return (await hasTokenizer(directory)) ? loadTokenizerFrom(directory, { signal }) : undefined;

@@ -3,7 +3,15 @@ import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { AbortError, errorMessage, ModelComposeError, type ErrorCode } from "../base/errors.ts";
 import type { RunEvent } from "../compose/run/events.ts";
-import { controlFailure, controlInfo, type ControlInfo, type ControlRun } from "./control-server.ts";
+import type { GenerateOptions } from "../runtime/generation/types.ts";
+import { lentLine, lentModel, type LentModel, type LentQuestion } from "./lent-models.ts";
+import {
+  controlFailure,
+  controlInfo,
+  type ControlFailure,
+  type ControlInfo,
+  type ControlRun,
+} from "./control-server.ts";
 import type { Registration } from "./registration.ts";
 
 /** Milliseconds in which a server answers even when it is busy. */
@@ -46,8 +54,68 @@ export async function* runOnServer(
   run: ControlRun,
   signal: AbortSignal,
 ): AsyncGenerator<RunEvent, void> {
-  const response = await sendRun(registration, run, signal);
   let hasEnded = false;
+  for await (const value of linesFrom(registration, {
+    method: "POST",
+    path: "/control/runs",
+    body: run,
+    signal,
+  })) {
+    const event = value as RunEvent;
+    hasEnded ||= event.type === "result";
+    yield event;
+  }
+  if (!hasEnded) {
+    throw lost();
+  }
+}
+
+/** The models that a server has loaded; none where it does not answer. */
+export async function modelsOnServer(registration: Registration): Promise<LentModel[]> {
+  const signal = AbortSignal.timeout(ANSWER_MILLISECONDS);
+  try {
+    const response = await send(registration, { method: "GET", path: "/control/models", signal });
+    return lentModel.array().parse(JSON.parse(await text(response)));
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * Asks a model that a server has loaded, and yields the parts of what it writes. A reader that leaves early, like a signal that
+ * fires, ends the work.
+ *
+ * @param onPrefill called as the prompt is read
+ * @throws ModelComposeError as the model threw it there; AbortError
+ */
+export async function* askOnServer<T extends { readonly result?: unknown }>(
+  registration: Registration,
+  question: LentQuestion,
+  { signal, onPrefill }: Pick<GenerateOptions, "onPrefill"> & { readonly signal: AbortSignal },
+): AsyncGenerator<T, void> {
+  let hasEnded = false;
+  const call: StreamCall = { method: "POST", path: "/control/questions", body: question, signal };
+  for await (const value of linesFrom(registration, call)) {
+    const line = lentLine.parse(value);
+    if ("prefill" in line) {
+      onPrefill?.(line.prefill);
+    } else {
+      const part = line.part as unknown as T;
+      hasEnded ||= part.result !== undefined;
+      yield part;
+    }
+  }
+  if (!hasEnded) {
+    throw lost();
+  }
+}
+
+type StreamCall = Call & { readonly signal: AbortSignal };
+
+/** The values of an answer of lines of JSON, but for a failure's, which is thrown. */
+async function* linesFrom(registration: Registration, call: StreamCall): AsyncGenerator<unknown, void> {
+  const { signal } = call;
+  const response = await sendLong(registration, call);
   try {
     for await (const line of createInterface({ input: response, crlfDelay: Infinity })) {
       if (line === "") {
@@ -56,11 +124,9 @@ export async function* runOnServer(
       const value: unknown = JSON.parse(line);
       const failure = controlFailure.safeParse(value);
       if (failure.success) {
-        throw failureOf(failure.data.code, failure.data.message);
+        throw failureOf(failure.data);
       }
-      const event = value as RunEvent;
-      hasEnded ||= event.type === "result";
-      yield event;
+      yield value;
     }
   } catch (error) {
     if (signal.aborted) {
@@ -73,18 +139,12 @@ export async function* runOnServer(
   if (signal.aborted) {
     throw new AbortError(signal.reason);
   }
-  if (!hasEnded) {
-    throw lost();
-  }
 }
 
-async function sendRun(
-  registration: Registration,
-  run: ControlRun,
-  signal: AbortSignal,
-): Promise<IncomingMessage> {
+async function sendLong(registration: Registration, call: StreamCall): Promise<IncomingMessage> {
+  const { signal } = call;
   try {
-    return await send(registration, { method: "POST", path: "/control/runs", body: run, signal });
+    return await send(registration, call);
   } catch (error) {
     if (signal.aborted) {
       throw new AbortError(signal.reason);
@@ -93,8 +153,10 @@ async function sendRun(
   }
 }
 
-function failureOf(code: string | undefined, message: string): Error {
-  return code === undefined ? new Error(message) : new ModelComposeError(code as ErrorCode, message);
+function failureOf({ code, message, parameter }: ControlFailure): Error {
+  return code === undefined
+    ? new Error(message)
+    : new ModelComposeError(code as ErrorCode, message, { parameter });
 }
 
 function lost(cause?: unknown): ModelComposeError {

@@ -27,6 +27,8 @@ test("nobody without the secret learns or does anything", async () => {
       ["GET", "/control", undefined],
       ["POST", "/control/stop", { now: true }],
       ["POST", "/control/runs", { workflow: "__default__", input: { prompt: "x" } }],
+      ["GET", "/control/models", undefined],
+      ["POST", "/control/questions", { component: "__component__", prompt: "x", options: {} }],
     ] as const) {
       const { status, text } = await call(method, url + path, { headers, body });
       expect([path, status]).toEqual([path, 401]);

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { Hono } from "hono";
+import { Hono, type Context } from "hono";
 import { z } from "zod";
 import { errorMessage, ModelComposeError } from "../base/errors.ts";
 import { withoutSecrets } from "../base/secrets.ts";
 import { WorkflowInputError } from "../compose/run/input-error.ts";
+import { answerLines, lentModels, lentQuestion } from "./lent-models.ts";
 import { requireKey } from "../server/guard.ts";
 import { listen } from "../server/listen.ts";
 import { healthBody } from "../server/schemas.ts";
@@ -27,6 +28,7 @@ export const controlFailure = z.object({
   code: z.string().optional(),
   message: z.string(),
   field: z.string().optional(),
+  parameter: z.string().optional(),
 });
 export type ControlFailure = z.infer<typeof controlFailure>;
 
@@ -68,11 +70,20 @@ export async function startControl(
     onStop(now);
     return context.json({ id });
   });
-  app.post("/control/runs", async (context) => {
-    const left = new AbortController();
-    const lines = runLines(service, controlRun.parse(await context.req.json()), left.signal);
+  const streamed = (context: Context, lines: AsyncIterator<string>, left: AbortController): Response => {
     const body = streamBody(lines, { heartbeatSeconds: HEARTBEAT_SECONDS, heartbeat: "\n", left });
     return context.body(body, 200, { "content-type": "application/x-ndjson" });
+  };
+  app.post("/control/runs", async (context) => {
+    const left = new AbortController();
+    const request = controlRun.parse(await context.req.json());
+    return streamed(context, runLines(service, request, left.signal), left);
+  });
+  app.get("/control/models", async (context) => context.json(await lentModels(service)));
+  app.post("/control/questions", async (context) => {
+    const left = new AbortController();
+    const question = lentQuestion.parse(await context.req.json());
+    return streamed(context, linesOf(answerLines(service, question, left.signal)), left);
   });
   const listener = await listen((request) => app.fetch(request), "127.0.0.1", 0);
   return { id, token, port: listener.port, unref: () => listener.unref() };
@@ -111,10 +122,22 @@ async function* runLines(
   }
 }
 
+/** Values, one a line; the last line says why there are no more of them, where that is a failure. */
+async function* linesOf(values: AsyncIterable<unknown>): AsyncGenerator<string, void> {
+  try {
+    for await (const value of values) {
+      yield line(value);
+    }
+  } catch (error) {
+    yield line(failureOf(error));
+  }
+}
+
 function failureOf(error: unknown): ControlFailure {
   return {
     type: "failed",
     code: error instanceof ModelComposeError ? error.code : undefined,
+    parameter: error instanceof ModelComposeError ? error.parameter : undefined,
     message: withoutSecrets(errorMessage(error)),
     field: error instanceof WorkflowInputError ? error.field : undefined,
   };

@@ -1,7 +1,7 @@
 /** Which device is chosen, what is said, what is freed; a real model on a pretended GPU and on the CPU. */
 import { describe, expect, test } from "vitest";
 import { modelPath } from "../../test/support/golden.ts";
-import type { Executable, Preparation } from "./backend.ts";
+import type { Executable, ExecutableOptions, Preparation } from "./backend.ts";
 import { openCheckpoint } from "./checkpoint/checkpoint.ts";
 import { AbortError, ModelComposeError, type ErrorCode } from "../base/errors.ts";
 import { resolveRuntimeOptions, type RuntimeOptions } from "./load-options.ts";
@@ -21,6 +21,10 @@ interface Pretended {
   /** Error that `load` throws. */
   load?: Error;
   adapter?: string;
+  /** What the model is called. */
+  name?: string;
+  /** The format that was asked for. */
+  format?: ExecutableOptions["format"];
 }
 
 interface Outcome {
@@ -34,7 +38,7 @@ interface Outcome {
 
 async function load(
   loadOptions: RuntimeOptions,
-  { open, load, adapter = "NVIDIA H200" }: Pretended,
+  { open, load, adapter = "NVIDIA H200", name, format }: Pretended,
 ): Promise<Outcome> {
   const outcome: Outcome = { notices: [], details: [], calls: [] };
   const memory = { weightBytes: 6e9, weightBytesPerToken: 6e9, kvCacheBytes: 1e9, workBytes: 0.5e9 };
@@ -53,10 +57,11 @@ async function load(
   };
   try {
     outcome.executable = await loadOnDevice({
+      name,
       program,
       checkpoint,
       request: resolveRuntimeOptions({ threads: 1, ...loadOptions }),
-      options: { contextLength: 64, slots: 1 },
+      options: { contextLength: 64, slots: 1, format },
       onNotice: (line) => outcome.notices.push(line),
       onDetail: (line) => outcome.details.push(line),
       gpuBackend: (options) => {
@@ -105,6 +110,21 @@ describe("auto", () => {
       expect.stringMatching(/^Kernels: (wide-256|relaxed-128|baseline), integers by (vnni|dot16|plain)\.$/),
     ]);
   });
+
+  test.each([
+    [{}, undefined, "bfloat16"],
+    [{ quantization: "int8" }, undefined, "int8"],
+    [{}, "f32", "float32"],
+  ] as const)(
+    "names a model, and what its weights are held as: %j, %s: %s",
+    async (options, format, held) => {
+      const named = { name: "some/model", format };
+      const [onGpu] = (await load(options, named)).notices;
+      expect(onGpu).toMatch(new RegExp(String.raw`^Model: some/model \(${held}\)\. Device: webgpu \(`));
+      const [onCpu] = (await load({ ...options, device: "wasm" }, named)).notices;
+      expect(onCpu).toMatch(new RegExp(String.raw`^Model: some/model \(${held}\)\. Device: wasm \(`));
+    },
+  );
 
   test.each<ErrorCode>(["out-of-memory", "device", "unsupported"])(
     "takes the CPU when loading on the GPU fails (%s), which is freed",

@@ -11,6 +11,7 @@ import type {
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { ModelComposeError, withoutRemedy } from "../base/errors.ts";
 import type { PrefillMode } from "./device-types.ts";
+import { storedPrecision, STORED_FORMATS } from "./checkpoint/stored-precision.ts";
 import { gpuNotices } from "./gpu-notices.ts";
 import { defaultKvPrecision, type Quantization } from "./held-formats.ts";
 import { leastLength } from "./late-context.ts";
@@ -42,6 +43,8 @@ export interface GpuBackendOptions {
 }
 
 export interface DeviceLoad {
+  /** What people call the model. Absent: it is not named. */
+  name?: string;
   program: Program;
   checkpoint: Checkpoint;
   request: Pick<ResolvedLoad, "device" | "threads" | "gpuMemory" | "prefill"> &
@@ -117,10 +120,8 @@ async function attempt(run: () => Promise<Executable>): Promise<Executable | Mod
 }
 
 /** @param why The words that stand behind the device in the notice */
-async function loadOnCpu(
-  { program, checkpoint, request, options, hooks, onNotice, onDetail }: DeviceLoad,
-  why = "",
-): Promise<Executable> {
+async function loadOnCpu(load: DeviceLoad, why = ""): Promise<Executable> {
+  const { program, checkpoint, request, options, hooks, onNotice, onDetail } = load;
   const backend = new WasmBackend({ threads: request.threads, ...request.kernels });
   const prepare = (quantization: Quantization, more?: MoreSlots): Promise<Preparation> => {
     const { kvPrecision = defaultKvPrecision(quantization) } = options;
@@ -135,7 +136,8 @@ async function loadOnCpu(
     checkMemory(memory, contextLength, { alternatives });
   const admit = (memory: MemoryUse, contextLength: number): void => {
     const memoryNotice = check(memory, contextLength);
-    onNotice?.(`Device: ${preparation.device.description}${why}; context: ${contextLength} tokens.`);
+    const { description } = preparation.device;
+    onNotice?.(`${modelText(load, chosen)}Device: ${description}${why}; context: ${contextLength} tokens.`);
     // Which way to multiply is best is tried only where somebody wants to know.
     onDetail?.(`Kernels: ${backend.kernelBuild}, integers by ${backend.integerDot}.`);
     if (notice !== undefined) {
@@ -154,10 +156,8 @@ async function loadOnCpu(
   return loadChecked(preparation, { options, hooks, check, admit, roomy });
 }
 
-async function loadOnGpu(
-  { program, checkpoint, request, options, hooks, onNotice, gpuBackend = webGpuBackend }: DeviceLoad,
-  name: string | undefined,
-): Promise<Executable> {
+async function loadOnGpu(load: DeviceLoad, name: string | undefined): Promise<Executable> {
+  const { program, checkpoint, request, options, hooks, onNotice, gpuBackend = webGpuBackend } = load;
   const { gpuMemory, prefill, quantization = "none" } = request;
   const backend = await gpuBackend({
     name,
@@ -167,7 +167,7 @@ async function loadOnGpu(
     signal: hooks?.signal,
   });
   // A GPU does not tell what it has: "auto" quantises where a budget is given that the stored weights do not fit into.
-  const { preparation, notice } = await quantizedForGpu(
+  const { preparation, notice, chosen } = await quantizedForGpu(
     quantization,
     (chosen) => {
       const { kvPrecision = defaultKvPrecision(chosen) } = options;
@@ -185,6 +185,7 @@ async function loadOnGpu(
       check(need, contextLength);
       const notices = gpuNotices({
         device: preparation.device,
+        model: modelText(load, chosen),
         isSoftware: isSoftwareName(adapter),
         why: request.device.kind === "auto" ? ", the best GPU of this machine" : "",
         need,
@@ -201,6 +202,18 @@ async function loadOnGpu(
     throw error;
   }
 }
+
+/** The model and what its weights are held as, a sentence with a space behind it; empty for one without a name. */
+function modelText({ name, checkpoint, options }: DeviceLoad, quantization: Quantization): string {
+  if (name === undefined) {
+    return "";
+  }
+  const asked = PRECISION_NAMES.find((precision) => STORED_FORMATS[precision] === options.format);
+  const held = quantization === "none" ? (asked ?? storedPrecision(checkpoint)) : quantization;
+  return `Model: ${name}${held === undefined ? "" : ` (${held})`}. `;
+}
+
+const PRECISION_NAMES = ["float32", "float16", "bfloat16"] as const;
 
 interface CheckedLoad {
   readonly options: ExecutableOptions;

@@ -5,6 +5,8 @@ import type { MemoryNeed } from "./memory-check.ts";
 /** How a model will be on a GPU, for the notices. */
 export interface GpuUse {
   readonly device: Pick<DeviceInfo, "description" | "adapter">;
+  /** The sentence that names the model and its weights, with a space behind it. Default: none. */
+  readonly model?: string;
   /** Whether the adapter computes on the CPU. */
   readonly isSoftware: boolean;
   /** Why it is this device; the words stand behind its description. */
@@ -16,7 +18,15 @@ export interface GpuUse {
 }
 
 /** What a person should know before a model is loaded on a GPU, a line each; warnings first. */
-export function gpuNotices({ device, isSoftware, why = "", need, contextLength, prefill }: GpuUse): string[] {
+export function gpuNotices({
+  device,
+  model,
+  isSoftware,
+  why = "",
+  need,
+  contextLength,
+  prefill,
+}: GpuUse): string[] {
   const notices: string[] = [];
   if (isSoftware) {
     notices.push(
@@ -25,7 +35,7 @@ export function gpuNotices({ device, isSoftware, why = "", need, contextLength, 
     );
   }
   notices.push(
-    `Device: ${device.description}${why}; context: ${contextLength} tokens; GPU memory: ` +
+    `${model}Device: ${device.description}${why}; context: ${contextLength} tokens; GPU memory: ` +
       `${formatBytes(need.weightBytes)} of weights, ${formatBytes(need.kvCacheBytes)} of KV cache, ` +
       `${formatBytes(need.workBytes)} of work.`,
   );

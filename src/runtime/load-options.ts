@@ -5,6 +5,9 @@ import type { Activations, DeviceRequest, KvPrecision, Precision, PrefillMode } 
 import { KERNEL_CHOICES, kernelChoice, type KernelChoice } from "./kernel-choice.ts";
 import { QUANTIZATIONS, type Quantization } from "./held-formats.ts";
 
+/** The context in tokens with which a model is loaded when nothing else is said, as far as the model was made for it. */
+export const DEFAULT_CONTEXT = 4096;
+
 export interface RuntimeOptions {
   /** The device to load on. Default "auto". */
   device?: DeviceRequest;

@@ -9,6 +9,8 @@ import type { MeasureCommand } from "./wasm/protocol.ts";
 import { WebGpuExecutable } from "./webgpu/run/executable.ts";
 import { ReadProbe } from "./webgpu/run/measure.ts";
 
+export { bestKernelBuild } from "./wasm/kernel-builds.ts";
+
 /** The loops by which the CPU's workers read. */
 const READ_LOOPS = ["read", "read4", "read-wide"] as const;
 

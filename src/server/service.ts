@@ -1,12 +1,13 @@
 import { monotonicFactory } from "ulid";
 import type { Embedding, EmbedOptions } from "../runtime/generation/embed.ts";
-import type {
-  ComposeDefinition,
-  ModelComponent,
-  WorkflowDefinition,
+import {
+  allComponents,
+  type ComposeDefinition,
+  type ModelComponent,
+  type WorkflowDefinition,
 } from "../compose/definition/definition.ts";
 import { findWorkflow } from "../compose/definition/find-workflow.ts";
-import type { ModelHost } from "../compose/model-host.ts";
+import type { ModelHost, ReadyModel, TextModel } from "../compose/model-host.ts";
 import { Engine } from "../compose/run/engine.ts";
 import { RunQueue } from "../compose/run/run-queue.ts";
 import { within } from "../base/async/within.ts";
@@ -52,6 +53,8 @@ export class WorkflowService {
   readonly #options: ServiceOptions;
   /** Ids that grow, also within a millisecond and when the clock is set back: lists of tasks are paged by them. */
   readonly #nextId = monotonicFactory();
+  /** Uses of models that are no runs, with what ends them. */
+  readonly #loans = new Map<Promise<void>, AbortController>();
   #isStopping = false;
 
   constructor(definition: ComposeDefinition, models: ModelHost, options: ServiceOptions = {}) {
@@ -169,6 +172,41 @@ export class WorkflowService {
     }
   }
 
+  /** The models that are loaded. */
+  readyModels(): Promise<ReadyModel[]> {
+    return this.#models.ready(allComponents(this.definition).filter((one) => one.type === "model"));
+  }
+
+  /**
+   * Lends the model of a component for some work, when its turn among the runs comes.
+   *
+   * @param weight bytes that are kept for the work
+   * @throws what `start` throws of the server's state; what loading the model and the work throw; AbortError
+   */
+  async lend(
+    component: ModelComponent,
+    weight: number,
+    signal: AbortSignal,
+    work: (model: TextModel, signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    this.#requireOpen();
+    this.#queue.requireRoom();
+    const stop = new AbortController();
+    const either = AbortSignal.any([signal, stop.signal]);
+    const holding = this.tasks.kept.hold(weight);
+    const use = (): Promise<void> =>
+      this.#models.use(component, { signal: either }, (model) => work(model, either));
+    const loan = this.#queue.run(() => this.#engine.slots(component).run(use, either), either);
+    const ended = loan.catch(() => undefined);
+    this.#loans.set(ended, stop);
+    try {
+      await loan;
+    } finally {
+      this.#loans.delete(ended);
+      holding.release();
+    }
+  }
+
   /** @throws UnavailableError where no runs are taken at the moment */
   #requireOpen(): void {
     if (this.#isStopping) {
@@ -190,7 +228,8 @@ export class WorkflowService {
    */
   async stop(milliseconds: number, graceMilliseconds = CANCEL_GRACE_MILLISECONDS): Promise<void> {
     this.#isStopping = true;
-    const ended = Promise.all(this.tasks.active().map((task) => task.ended)).then(() => true);
+    const running = this.tasks.active().map((task) => task.ended);
+    const ended = Promise.all([...running, ...this.#loans.keys()]).then(() => true);
     if (await within(ended, milliseconds)) {
       return;
     }
@@ -202,6 +241,9 @@ export class WorkflowService {
   cancelAll(): void {
     for (const task of this.tasks.active()) {
       task.cancel("shutdown");
+    }
+    for (const stop of this.#loans.values()) {
+      stop.abort();
     }
   }
 

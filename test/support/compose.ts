@@ -71,6 +71,7 @@ export class FakeModels {
     options.onProgress?.({ stage: "weights", done: 1, total: 2 });
     load.context = (await sizing?.count(characters)) ?? load.context;
     return {
+      directory: "/fake",
       device: { kind: "wasm" as const, description: "wasm (fake)", threads: 1 },
       architecture: this.architecture,
       contextLength: this.contextLength,

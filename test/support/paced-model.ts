@@ -20,6 +20,7 @@ export class PacedModel {
     options.onProgress?.({ stage: "weights", done: 45, total: 100 });
     await this.#loaded.promise;
     return {
+      directory: "/paced",
       device: { kind: "wasm" as const, description: "wasm (paced)", threads: 1 },
       stream: (prompt: string, given: GenerateOptions) => this.#write(prompt, given),
       architecture: "causal" as const,

@@ -27,6 +27,7 @@ export class PacedModels {
     options.onProgress?.({ stage: "weights", done: 1, total: 4 });
     await this.loaded;
     return {
+      directory: "/paced",
       device: { kind: "wasm", description: "wasm (paced)", threads: 1 },
       stream: (_prompt: string, given: GenerateOptions) => this.#stream(given),
       architecture: "causal" as const,

@@ -285,7 +285,8 @@ test("a conversation is kept for its user alone, listed, and goes on", async () 
   if (process.platform !== "win32") {
     expect(statSync(file).mode & 0o777).toBe(0o600);
   }
-  const played = await play(["/load", "/load 1", "c", "/save mine.json"], undefined, { keeps: true });
+  const saved = path.join(folder, "saved.json");
+  const played = await play(["/load", "/load 1", "c", `/save ${saved}`], undefined, { keeps: true });
   expect(played.shown).toMatch(/^1 {2}\d{4}-\d\d-\d\d \d\d:\d\d {2}a\n\/load NUMBER/);
   expect(said(played)).toEqual(["a", "re: a", "b", "re: b", "c", "re: c"]);
   expect(readdirSync(path.join(folder, "chat"))).toHaveLength(1);

@@ -10,10 +10,10 @@ import type { GenerateOptions, GenerateResult, StreamPart } from "../../runtime/
 import type { ChatPart, ChatResult } from "../../models/chat/chat.ts";
 import type { LoadOptions } from "../../models/load-options.ts";
 import { generationParameters as ranges } from "../../compose/definition/parameters.ts";
-import type { TextModel } from "../../compose/model-host.ts";
 import { flagOf, generateWords } from "../parameter-flags.ts";
 import { checkFlag } from "../flags.ts";
 import { drawingOptions, modelOptions, type ModelFlags, type SamplingFlags } from "../model-flags.ts";
+import { findServing, type GeneratingModel } from "../serving-model.ts";
 import { statisticsLine } from "../report.ts";
 import { snakeCase } from "../snake-case.ts";
 import type { Terminal } from "../terminal.ts";
@@ -36,11 +36,13 @@ export interface GenerateFlags extends ModelFlags, SamplingFlags {
   readonly chat?: boolean;
   /** The message of the system before it. */
   readonly system?: string;
+  /** Whether to load the model in this process also when a server has it. */
+  readonly local?: boolean;
 }
 
 /**
  * `model-compose generate`: continues a prompt with a model, without a compose file. New text goes to stdout as it is
- * produced; what is not set comes from the model's generation_config.
+ * produced; what is not set comes from the model's generation_config. A server that has the model generates, where there is one.
  */
 export async function generate(prompt: string, flags: GenerateFlags, context: CommandContext): Promise<void> {
   try {
@@ -66,13 +68,21 @@ async function loadAndGenerate(prompt: string, flags: GenerateFlags, context: Co
       remedy: "A prompt is a text of at least one character.",
     });
   }
-  const model = await context.loadModel(flags.model, {
-    ...load,
-    chat: flags.chat,
-    signal,
-    onProgress: (progress) => terminal.loading(progress),
-    onNotice: (line) => terminal.note(inWordsOf(line, generateWords)),
-  });
+  const onNotice = (line: string): void => terminal.note(inWordsOf(line, generateWords));
+  // Beams have room only where a model was loaded for them.
+  const serving =
+    flags.local === true || flags.numBeams !== undefined
+      ? undefined
+      : await findServing(flags.model, load, { onNotice, signal });
+  const model =
+    serving ??
+    (await context.loadModel(flags.model, {
+      ...load,
+      chat: flags.chat,
+      signal,
+      onProgress: (progress) => terminal.loading(progress),
+      onNotice,
+    }));
   try {
     const result = await produce(model, text, { ...options, signal }, flags, context);
     if (flags.json) {
@@ -94,7 +104,7 @@ async function loadAndGenerate(prompt: string, flags: GenerateFlags, context: Co
 }
 
 async function produce(
-  model: TextModel,
+  model: GeneratingModel,
   prompt: string,
   options: GenerateOptions,
   flags: GenerateFlags,
@@ -134,7 +144,7 @@ async function produce(
 
 /** The text as it comes: of the prompt's continuation, or of the answer to it as a message. */
 function partsOf(
-  model: TextModel,
+  model: GeneratingModel,
   prompt: string,
   options: GenerateOptions,
   { chat, system }: GenerateFlags,

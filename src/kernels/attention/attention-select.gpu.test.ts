@@ -37,7 +37,7 @@ describe("on matrix units", () => {
       MATRIX_K: 16,
       SUBGROUP_SIZE: 32,
       SUBGROUP_ROWS: 4,
-      SUBGROUP_COLUMNS: 2,
+      SUBGROUP_COLUMNS: 1,
       QUERIES: 64,
       KEYS: 32,
       EMULATED: false,
@@ -46,12 +46,13 @@ describe("on matrix units", () => {
     expect(workgroups(32)).toEqual([4, 32]);
   });
 
-  test("smaller matrices where they divide heads better, fewer subgroups where none do", () => {
-    expect(constantsOf({}, { headDim: 80 })).toMatchObject({ MATRIX_COLUMNS: 8, SUBGROUP_COLUMNS: 2 });
-    const square = [NVIDIA.subgroupMatrix[1]];
-    expect(constantsOf({ subgroupMatrix: square }, { headDim: 80 })).toMatchObject({ SUBGROUP_COLUMNS: 1 });
-    // The queries and the output of heads this long leave few registers.
-    expect(constantsOf({}, { headDim: 256 })).toMatchObject({ KEYS: 16, SUBGROUP_COLUMNS: 2 });
+  test("smaller matrices where the larger do not divide heads, more subgroups where heads take many registers", () => {
+    expect(constantsOf({}, { headDim: 80 })).toMatchObject({ MATRIX_COLUMNS: 16, SUBGROUP_COLUMNS: 1 });
+    expect(constantsOf({}, { headDim: 256 })).toMatchObject({
+      KEYS: 16,
+      MATRIX_COLUMNS: 8,
+      SUBGROUP_COLUMNS: 2,
+    });
   });
 
   test("what fits the adapter", () => {
@@ -84,7 +85,7 @@ describe("on matrix units", () => {
         }
       }
     }
-    expect(constantsOf({ maxComputeInvocationsPerWorkgroup: 128 })).toMatchObject({ SUBGROUP_COLUMNS: 1 });
+    expect(constantsOf({ maxComputeInvocationsPerWorkgroup: 64 })).toMatchObject({ SUBGROUP_ROWS: 2 });
     expect(constantsOf({ maxComputeWorkgroupStorageSize: 16_384 })).toMatchObject({ QUERIES: 32, KEYS: 16 });
   });
 
@@ -101,10 +102,16 @@ describe("on matrix units", () => {
       scorePadding: 4,
       prefetch: true,
     };
-    const { spec, tileRows } = selectBlockAttention(smollm3, 512, NVIDIA, tiling);
+    const { spec, tileRows } = selectBlockAttention(smollm3, 512, NVIDIA, { tiling });
     expect(spec.constants).toMatchObject({ QUERIES: 128, SUBGROUP_ROWS: 8, SCORE_PADDING: 4 });
     expect(tileRows).toBe(32);
-    expect(selectBlockAttention(smollm3, 512, undefined, tiling).spec.source).toBe("attention/block.wgsl");
+    expect(spec.constants.EMULATED).toBe(false);
+    expect(selectBlockAttention(smollm3, 512, undefined, { tiling }).spec.source).toBe(
+      "attention/block.wgsl",
+    );
+    const emulated = selectBlockAttention(smollm3, 512, undefined, { tiling, emulated: true });
+    expect(emulated.spec.constants).toMatchObject({ QUERIES: 128, EMULATED: true });
+    expect(emulated.tileRows).toBe(32);
   });
 });
 

@@ -42,17 +42,24 @@ export interface BlockAttention {
   workgroups: (tiles: number) => [number, number];
 }
 
+/** Takes the place of the choice, for experiments and tests. */
+export interface ForcedAttention {
+  tiling: AttentionTiling;
+  /** Whether to compute what matrix units would, on any adapter. */
+  emulated?: boolean;
+}
+
 type Cut = Pick<AttentionTiling, "queries" | "keys" | "subgroupRows" | "subgroupColumns" | "prefetch">;
 
 /**
- * From the best to the smallest. More queries read keys and values less often, more subgroups hide their latency, more keys
- * pass fewer barriers.
+ * From the best to the smallest. More queries read keys and values less often, more keys pass fewer barriers, more subgroups
+ * have fewer registers' worth each of the output.
  */
 const CUTS: readonly Cut[] = [
-  { queries: 64, keys: 32, subgroupRows: 4, subgroupColumns: 2, prefetch: true },
   { queries: 64, keys: 32, subgroupRows: 4, subgroupColumns: 1, prefetch: true },
-  { queries: 64, keys: 16, subgroupRows: 4, subgroupColumns: 2, prefetch: true },
+  { queries: 64, keys: 32, subgroupRows: 4, subgroupColumns: 2, prefetch: false },
   { queries: 64, keys: 16, subgroupRows: 4, subgroupColumns: 1, prefetch: true },
+  { queries: 64, keys: 16, subgroupRows: 4, subgroupColumns: 2, prefetch: false },
   { queries: 32, keys: 32, subgroupRows: 2, subgroupColumns: 1, prefetch: true },
   { queries: 32, keys: 16, subgroupRows: 2, subgroupColumns: 1, prefetch: true },
   { queries: 16, keys: 16, subgroupRows: 1, subgroupColumns: 1, prefetch: true },
@@ -67,16 +74,19 @@ const MOST_HELD = 128;
  *
  * @param maxRows the most rows of a pass
  * @param adapter the adapter whose matrix units may be used; undefined where none may be
- * @param forced the tiling of the matrix units instead of the choice, for experiments
+ * @param forced the tiling of the matrix units instead of the choice
  * @throws RangeError for a shape that no kernel is written for
  */
 export function selectBlockAttention(
   shape: AttentionShape,
   maxRows: number,
   adapter?: AttentionAdapter,
-  forced?: AttentionTiling,
+  forced?: ForcedAttention,
 ): BlockAttention {
-  const tiling = adapter === undefined ? undefined : (forced ?? selectAttentionTiling(adapter, shape));
+  const chosen =
+    adapter === undefined ? undefined : (forced?.tiling ?? selectAttentionTiling(adapter, shape));
+  const emulated = forced?.emulated === true;
+  const tiling = emulated ? forced.tiling : chosen;
   if (tiling === undefined) {
     return {
       spec: attentionBlockKernel(shape, maxRows),
@@ -85,7 +95,7 @@ export function selectBlockAttention(
     };
   }
   return {
-    spec: attentionMatrixKernel(shape, maxRows, tiling),
+    spec: attentionMatrixKernel(shape, maxRows, tiling, emulated),
     tileRows: attentionMatrixTileRows(shape, tiling),
     workgroups: (tiles) => attentionMatrixWorkgroups(shape, tiling, tiles),
   };

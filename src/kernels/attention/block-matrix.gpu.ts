@@ -58,7 +58,7 @@ export function attentionMatrixMemory(shape: AttentionShape, tiling: AttentionTi
   const stage = Math.max(2 * keys * (columns + PADDING), queries * (slice + PADDING)) * QUAD;
   const scores = queries * (keys + scorePadding) * 4;
   const weights = queries * (keys / 4 + PADDING) * QUAD;
-  // One number of each invocation, and a flag that ends on a multiple of 16 bytes.
+  // One number of each invocation and a flag, in a multiple of 16 bytes.
   return stage + scores + weights + attentionMatrixWorkgroup(tiling) * 4 + 16;
 }
 

@@ -80,8 +80,8 @@ const ROUND_QUADS = KEY_QUADS / SUBGROUP_COLUMNS;
 
 const LOG2_E = 1.44269504088896341f;
 
-// By how much a row's reference is below the score that it is set by, and by how much a score may exceed it: 2^14 · 2 is
-// less than the largest f16.
+// By how much a row's reference is below the score that it is set by, and by how much a score may exceed it: f16 holds 2^14
+// and, with less precision, down to 2^-24; the largest weight is 2^3 or more.
 const BELOW = 3.0;
 const ABOVE = 14.0;
 
@@ -89,10 +89,10 @@ const ABOVE = 14.0;
 var<workgroup> stage: array<Stored, max(2u * KEYS * PITCH, QUERIES * QUERY_PITCH)>;
 var<workgroup> scores: array<vec4<f32>, QUERIES * SCORE_PITCH>;
 var<workgroup> weights: array<Stored, QUERIES * WEIGHT_PITCH>;
-// Bits of one number of each invocation.
-var<workgroup> exchange: array<u32, WORKGROUP>;
-// Whether a row of this tile has to have another reference.
-var<workgroup> growth: atomic<u32>;
+// Bits of one number of each invocation; then, at GROWTH, whether a row of this tile has to have another reference. Every
+// variable is a multiple of 16 bytes, so that matrices lie on such whatever the order in memory.
+var<workgroup> exchange: array<atomic<u32>, WORKGROUP + 4u>;
+const GROWTH = WORKGROUP;
 
 #include "attention/block-matrix-unit.wgsl"
 
@@ -183,11 +183,11 @@ fn main(
       bits = max(bits, bitcast<vec4<u32>>(query[queryAt + column]) & vec4(0x7fffffffu));
     }
   }
-  exchange[local] = max(max(bits.x, bits.y), max(bits.z, bits.w));
-  if (local == 0u) { atomicStore(&growth, 0u); }
+  atomicStore(&exchange[local], max(max(bits.x, bits.y), max(bits.z, bits.w)));
+  if (local == 0u) { atomicStore(&exchange[GROWTH], 0u); }
   workgroupBarrier();
   var most = 0u;
-  for (var i = 0u; i < LANES; i++) { most = max(most, exchange[ownQuery * LANES + i]); }
+  for (var i = 0u; i < LANES; i++) { most = max(most, atomicLoad(&exchange[ownQuery * LANES + i])); }
   // Biased exponents: both stay those of normal numbers.
   let exponent = max(most >> 23u, 27u);
   let divisor = bitcast<f32>((268u - exponent) << 23u);
@@ -299,8 +299,8 @@ fn main(
     }
 #endfor
     let ownLargest = max(max(largest.x, largest.y), max(largest.z, largest.w));
-    exchange[local] = bitcast<u32>(ownLargest);
-    if (ownLargest > reference + ABOVE) { atomicStore(&growth, 1u); }
+    atomicStore(&exchange[local], bitcast<u32>(ownLargest));
+    if (ownLargest > reference + ABOVE) { atomicStore(&exchange[GROWTH], 1u); }
     let weightsAt = ownQuery * WEIGHT_PITCH + part;
     var added = keepWeights(own, reference, weightsAt);
 #if !PREFETCH
@@ -308,12 +308,12 @@ fn main(
     stageTile(local, loadedKeys, 0u);
 #endif
 
-    let grows = workgroupUniformLoad(&growth) != 0u;
+    let grows = workgroupUniformLoad(&exchange[GROWTH]) != 0u;
     if (grows) {
-      if (local == 0u) { atomicStore(&growth, 0u); }
+      if (local == 0u) { atomicStore(&exchange[GROWTH], 0u); }
       var rowLargest = ownLargest;
       for (var i = 0u; i < LANES; i++) {
-        rowLargest = max(rowLargest, bitcast<f32>(exchange[ownQuery * LANES + i]));
+        rowLargest = max(rowLargest, bitcast<f32>(atomicLoad(&exchange[ownQuery * LANES + i])));
       }
       // Rows that stay as they are multiply by 1.
       var decay = 1.0;
@@ -375,10 +375,10 @@ fn main(
 #endfor
   }
 
-  exchange[local] = bitcast<u32>(sum);
+  atomicStore(&exchange[local], bitcast<u32>(sum));
   workgroupBarrier();
   var total = 0.0;
-  for (var i = 0u; i < LANES; i++) { total += bitcast<f32>(exchange[ownQuery * LANES + i]); }
+  for (var i = 0u; i < LANES; i++) { total += bitcast<f32>(atomicLoad(&exchange[ownQuery * LANES + i])); }
 #for T OUTPUT_ROUNDS
 #for I ROW_MATRICES
 #for J SCORE_MATRICES

@@ -26,7 +26,7 @@ import {
 
 /** Rows beside each other are done in both ways. */
 const PLAIN: DecodeAttentionVariant = {
-  directPositions: 100,
+  directPositions: 50,
   direct: { workgroup: 128, heads: 2, keyLanes: 8, keys: 1 },
   split: { workgroup: 128, heads: 8, keyLanes: 8, keys: 1 },
   mostSplits: 4,
@@ -34,10 +34,10 @@ const PLAIN: DecodeAttentionVariant = {
   combineColumns: 8,
   workgroupMemory: 16_384,
 };
-/** Of each subgroup's teams, of two and of four lanes, one has several subgroups beside it. */
+/** Subgroups of several teams, or of one; several subgroups a workgroup. */
 const TEAMS = {
   ...PLAIN,
-  direct: { workgroup: 16, heads: 1, keyLanes: 2, keys: 4 },
+  direct: { workgroup: 16, heads: 2, keyLanes: 2, keys: 4 },
   split: { workgroup: 32, heads: 4, keyLanes: 4, keys: 1 },
 };
 
@@ -78,7 +78,16 @@ test.each([
   [7, 1, 80],
 ])("without subgroups, a cache of f16: %i heads, %i KV heads of %i", async (heads, kvHeads, headDim) => {
   const shape = { heads, kvHeads, headDim, context: 210, cache: "f16" } as const;
-  await checkAttention(without, makeCase(shape, [...run(0, 3, 2), ...run(0, 98, 4)]));
+  await checkAttention(without, makeCase(shape, [...run(0, 3, 2), ...run(0, 48, 4)]));
+});
+
+// Host and kernels must agree on which rows are done directly: else nobody does this one.
+test.each([50, 51])("a row of %i positions by itself", async (length) => {
+  const shape = { heads: 6, kvHeads: 2, headDim: 8, context: 210, cache: "f32" } as const;
+  for (const attend of [without, withSubgroups]) {
+    await checkAttention(attend, makeCase(shape, run(0, length - 1, 1)));
+    await checkAttention(attend, makeCase({ ...shape, window: length }, run(0, 120, 1)));
+  }
 });
 
 test("the adapter's subgroups are used", () => {
@@ -96,6 +105,12 @@ test.each([
     8,
   ],
   [{ heads: 8, kvHeads: 1, headDim: 8, context: 2200, cache: "f32" as const }, run(0, 2198, 2), 128],
+  // More splits than are merged at once, and a row with fewer.
+  [
+    { heads: 2, kvHeads: 1, headDim: 32, context: 2200, cache: "f32" as const },
+    [...run(0, 2199, 1), ...run(0, 1100, 1)],
+    35,
+  ],
 ])("more tiles than splits: %o", async (shape, rows, splits) => {
   const variant = { ...PLAIN, mostSplits: 128 };
   expect(attentionSplits(shape, variant, shape.context)).toBe(splits);

@@ -374,6 +374,51 @@ test.each(ROTATIONS)(
   },
 );
 
+/** Chunks of 16 bytes: turns are whole with 24, and end within a row with 25 and 37; 3 are less than a turn has. */
+test.each<[FormatName, number]>([
+  ["bf16", 24],
+  ["bf16", 25],
+  ["f32", 37],
+  ["f16", 3],
+  ["int8", 37],
+  ["int4", 25],
+])("several chunks a turn: %s, %i chunks", async (format, chunks) => {
+  const perChunk = { f32: 4, bf16: 8, f16: 8, "i8-row": 16, int8: 16, int4: 32 }[format];
+  const matrix = randomGpuMatrix(format, 10, chunks * perChunk, randomSource(3 + chunks));
+  const rows = 2;
+  const x = normalNumbers(rows * matrix.columns, randomSource(5));
+  const results: Float32Array[] = [];
+  for (const [unroll, tile] of [
+    [2, 1],
+    [3, 1],
+    [3, 2],
+    [1, 1],
+  ] as const) {
+    const variant: GemvVariant = { subgroups: true, workgroup: 4, outputs: 2, tile, unroll };
+    const output = lab.buffer(rows * matrix.rows);
+    await lab.run(
+      gemvKernel(shapeOf(matrix, {}), variant),
+      [
+        lab.buffer(x),
+        lab.buffer(4),
+        lab.buffer(gpuWeights(matrix)),
+        output,
+        lab.buffer(rowWords(MAX_ROWS, { positions: [0, 1] })),
+        lab.uniform(gemvParams({ gain: 0, bias: 0, epsilon: EPSILON, first: 0, count: matrix.rows })),
+      ],
+      gemvWorkgroups(matrix.rows, rows, variant, 65535),
+    );
+    results.push(await lab.read(output));
+  }
+  const { values, bound } = product(x, matrix);
+  const { ratio, text } = worstError(results[0], values, (i) => FACTOR * bound[i]);
+  expect(ratio, text).toBeLessThanOrEqual(1);
+  // Chunks are added up in the same order however many an invocation has on their way.
+  for (const result of results.slice(1)) {
+    expect(result).toEqual(results[0]);
+  }
+});
+
 test("a workgroup has no invocations that a row has no chunks for", () => {
   const variant: GemvVariant = { subgroups: true, workgroup: 128, outputs: 4, tile: 1 };
   const workgroup = (format: FormatName, columns: number, tile = 1): number =>

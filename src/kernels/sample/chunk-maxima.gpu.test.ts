@@ -17,7 +17,7 @@ const OFF: ChoiceParams = {
   removable: 0,
   topK: 1,
   minNewTokens: 0,
-  slot: 0,
+  row: 0,
   key: [0, 0],
   sequence: [0, 0, 0],
 };

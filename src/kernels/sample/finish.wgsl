@@ -28,21 +28,18 @@ fn statusOf(highest: u32) -> u32 {
   return select(OK, NO_TOKEN, highest <= MINUS_INFINITY_KEY);
 }
 
-// One invocation. Reports the token and makes it the only row of the next pass (laid out as common/rows.wgsl says).
+// One invocation. Reports the token and makes it what its row of the next pass reads (laid out as common/rows.wgsl says; the
+// rest of the rows is the host's).
 // With a bad status it is a valid token all the same, so that steps already on their way do no harm; they choose no
 // more.
 fn finish(token: u32, status: u32, highest: u32) {
   let position = choice[POSITION];
-  result[0] = token;
-  result[1] = status;
-  result[2] = position;
-  result[3] = valueOf(highest);
-  rows[0] = 1u;
-  rows[1] = 1u;
-  rows[8] = token;
-  rows[8u + MAX_ROWS] = params.slot;
-  rows[8u + 2u * MAX_ROWS] = position;
-  rows[8u + 3u * MAX_ROWS] = 0u;
+  result[4u * params.row] = token;
+  result[4u * params.row + 1u] = status;
+  result[4u * params.row + 2u] = position;
+  result[4u * params.row + 3u] = valueOf(highest);
+  rows[8u + params.row] = token;
+  rows[8u + 2u * MAX_ROWS + params.row] = position;
   choice[STATUS] = status;
   choice[POSITION] = position + 1u;
   choice[CHOSEN] += 1u;

@@ -6,7 +6,7 @@
 @group(0) @binding(2) var<storage, read_write> choice: array<u32>;
 @group(0) @binding(3) var<storage, read> work: array<u32>;
 @group(0) @binding(4) var<storage, read_write> rows: array<u32>;
-@group(0) @binding(5) var<storage, read_write> result: array<u32>; // token, status, position, bits of the highest logit
+@group(0) @binding(5) var<storage, read_write> result: array<u32>; // a row: token, status, position, bits of the highest logit
 @group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)

@@ -11,7 +11,8 @@ struct Params {
   removable: u32,
   topK: u32, // 0 keeps all
   minNewTokens: u32,
-  slot: u32,
+  // The row of the next pass that reads the token, and of `result` that reports it.
+  row: u32,
   seedLow: u32,
   seedHigh: u32,
   sequence0: u32,

@@ -115,6 +115,9 @@ export function sampleKernel({ vocabSize, maxRows }: ChoiceShape): KernelSpec {
   };
 }
 
+/** Where `row` lies in the params, in bytes. */
+export const CHOICE_ROW_AT = 24;
+
 /** The scalars of all three kernels. */
 export interface ChoiceParams {
   /** Penalty of seen tokens, f32; 1 is off. (Greedy choice has temperature 1.) */
@@ -127,15 +130,16 @@ export interface ChoiceParams {
   /** How many of the likeliest tokens are kept, u32; 0 keeps all. */
   topK: number;
   minNewTokens: number;
-  slot: number;
+  /** The row of the next pass that reads the token. */
+  row: number;
   /** Low and high word of Philox' key. */
   key: readonly [number, number];
   sequence: readonly [number, number, number];
 }
 
 export function choiceParams(choice: ChoiceParams): Uint32Array {
-  const { penalty, temperature, farthest, removable, topK, minNewTokens, slot, key, sequence } = choice;
-  const integers = [removable, topK, minNewTokens, slot, ...key, ...sequence];
+  const { penalty, temperature, farthest, removable, topK, minNewTokens, row, key, sequence } = choice;
+  const integers = [removable, topK, minNewTokens, row, ...key, ...sequence];
   return params(
     "f32",
     penalty,

@@ -18,7 +18,14 @@ import { rowsOfPass } from "./plan/pass-rows.ts";
 import { planGpu, planGpuWeights, type GpuPlan, type GpuWeightPlan } from "./plan/plan.ts";
 import { Resources } from "./run/resources.ts";
 import type { ForcedVariants } from "./plan/select.ts";
-import { tokenChoice, type ChoiceDispatch, type TokenChoice } from "./plan/token-choice.ts";
+import {
+  choiceList,
+  laneBuffer,
+  tokenChoice,
+  type ChoiceBuffer,
+  type TokenChoice,
+  type TokenChoicePlan,
+} from "./plan/token-choice.ts";
 import { uploadRopeTable, uploadWeights } from "./run/weights.ts";
 
 export interface WebGpuOptions extends GpuOptions {
@@ -183,8 +190,8 @@ export class GpuPreparation implements Preparation {
     const { vocabSize } = this.#parts.program;
     await resources.allocate(plan.buffers);
     const choice = tokenChoice({ vocabSize, maxRows: plan.maxRows });
-    await this.#addChoiceBuffers(resources, choice);
-    await resources.declare(plan, choiceDispatches(choice, vocabSize));
+    await this.#addChoiceBuffers(resources, choice, plan.lanes);
+    await resources.declare(plan, choiceDispatches(choice, plan.lanes, vocabSize));
   }
 
   dispose(): Promise<void> {
@@ -192,23 +199,56 @@ export class GpuPreparation implements Preparation {
     return Promise.resolve();
   }
 
-  async #addChoiceBuffers(resources: Resources, { buffers }: TokenChoice): Promise<void> {
-    for (const { name, kind, size, content } of buffers) {
-      const usage = kind === "uniform" ? USAGE.UNIFORM : USAGE.STORAGE;
-      const buffer = await resources.addBuffer(name, size, usage);
+  async #addChoiceBuffers(resources: Resources, { buffers }: TokenChoice, lanes: number): Promise<void> {
+    const { vocabSize } = this.#parts.program;
+    const add = async (name: string, { kind, size, content }: Omit<ChoiceBuffer, "name">): Promise<void> => {
+      const buffer = await resources.addBuffer(
+        name,
+        size,
+        kind === "uniform" ? USAGE.UNIFORM : USAGE.STORAGE,
+      );
       if (content !== undefined) {
         this.context.device.queue.writeBuffer(buffer, 0, content);
+      }
+    };
+    for (let lane = 0; lane < lanes; lane++) {
+      for (const { name, ...rest } of buffers) {
+        const own = laneBuffer(name, lane, true);
+        if (lane === 0 || own !== name) {
+          await add(own, rest);
+        }
+      }
+      if (lanes > 1) {
+        await add(laneBuffer("logits", lane, false), {
+          kind: "storage",
+          size: Math.ceil(vocabSize / 4) * 16,
+        });
       }
     }
   }
 }
 
-function choiceDispatches({ dispatches }: TokenChoice, vocabSize: number): Map<string, Dispatch[]> {
-  const dispatchOf = ({ spec, buffers, workgroups }: ChoiceDispatch): Dispatch => ({
-    spec,
-    buffers,
-    workgroups: () => [workgroups[0], 1, 1],
-    bytes: () => vocabSize * 4,
-  });
-  return new Map(Object.entries(dispatches).map(([plan, list]) => [plan, list.map(dispatchOf)]));
+function choiceDispatches(
+  { dispatches }: TokenChoice,
+  lanes: number,
+  vocabSize: number,
+): Map<string, Dispatch[]> {
+  const lists = new Map<string, Dispatch[]>();
+  for (let lane = 0; lane < lanes; lane++) {
+    for (const isAlone of lanes > 1 ? [true, false] : [true]) {
+      for (const [plan, list] of Object.entries(dispatches)) {
+        const name = choiceList(plan as TokenChoicePlan, lane, isAlone);
+        lists.set(
+          name,
+          list.map(({ spec, buffers, workgroups }) => ({
+            spec,
+            buffers: buffers.map((buffer) => laneBuffer(buffer, lane, isAlone)),
+            workgroups: () => [workgroups[0], 1, 1],
+            bytes: () => vocabSize * 4,
+          })),
+        );
+      }
+    }
+  }
+  return lists;
 }

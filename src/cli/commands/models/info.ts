@@ -1,21 +1,18 @@
 import { resolveModelDirectory } from "../../../models/hub/resolve.ts";
 import { readModelInfo, type ModelInfo } from "../../../models/model-info.ts";
-import { missingWeightFiles, openCheckpoint } from "../../../runtime/checkpoint/checkpoint.ts";
+import { precisionAtHand } from "../../../models/precision-at-hand.ts";
+import { STORED_FORMATS, type StoredPrecision } from "../../../runtime/checkpoint/stored-precision.ts";
 import { formatBytes } from "../../../base/bytes.ts";
 import { defaultKvPrecision, QUANTIZATIONS, type Quantization } from "../../../runtime/held-formats.ts";
+import { DEFAULT_CONTEXT } from "../../../runtime/load-options.ts";
 import { availableMemory } from "../../../runtime/platform/system.ts";
 import { alignColumns } from "../../../base/text-table.ts";
 import type { CommandContext } from "../run.ts";
 import type { ModelsFlags } from "./flags.ts";
 
-const BYTES = { float32: 4, float16: 2, bfloat16: 2 } as const;
-type Precision = keyof typeof BYTES;
-const PRECISIONS = Object.keys(BYTES) as Precision[];
-const FORMATS = { float32: "f32", float16: "f16", bfloat16: "bf16" } as const;
+const BYTES: Readonly<Record<StoredPrecision, number>> = { float32: 4, float16: 2, bfloat16: 2 };
+const PRECISIONS = ["float32", "float16", "bfloat16"] as const;
 const QUANTIZED = QUANTIZATIONS.filter((name) => name !== "none");
-
-/** The context in tokens with which a model is loaded when nothing else is said. */
-const DEFAULT_CONTEXT = 4096;
 
 /** `model-compose models info`: shows what a model takes, from its configuration alone, and whether this machine has it. */
 export async function showModelInfo(
@@ -32,7 +29,7 @@ export async function showModelInfo(
     onNotice: (line) => terminal.note(line),
   });
   const info = await readModelInfo(directory);
-  const stored = await storedPrecision(directory);
+  const stored = await precisionAtHand(directory);
   const available = availableMemory();
   const tokens = Math.min(DEFAULT_CONTEXT, info.maxPositions);
   const rows = [
@@ -44,7 +41,7 @@ export async function showModelInfo(
     ...QUANTIZED.map((quantization) => ({
       precision: quantization,
       quantization,
-      weights: info.quantizedBytes(quantization, FORMATS[stored ?? "bfloat16"]),
+      weights: info.quantizedBytes(quantization, STORED_FORMATS[stored ?? "bfloat16"]),
     })),
   ].map(({ precision, quantization, weights }) => {
     const needed = weights + kvBytes(info, tokens, quantization);
@@ -106,17 +103,4 @@ export async function showModelInfo(
 function kvBytes(info: ModelInfo, tokens: number, quantization: Quantization): number {
   const bytes = tokens * (info.kvBytesPerToken + info.sourceKvBytesPerToken);
   return defaultKvPrecision(quantization) === "float16" ? bytes / 2 : bytes;
-}
-
-/** The element type of most of the weights; undefined when they are not here. */
-async function storedPrecision(directory: string): Promise<Precision | undefined> {
-  if ((await missingWeightFiles(directory)).length > 0) {
-    return undefined;
-  }
-  const bytes = new Map<string, number>();
-  for (const { dtype, byteLength } of (await openCheckpoint(directory)).tensors.values()) {
-    bytes.set(dtype, (bytes.get(dtype) ?? 0) + byteLength);
-  }
-  const [dtype] = [...bytes].toSorted(([, a], [, b]) => b - a)[0] ?? [];
-  return PRECISIONS.find((name) => ({ float32: "F32", float16: "F16", bfloat16: "BF16" })[name] === dtype);
 }

@@ -4,6 +4,7 @@ import { blenderbot } from "../../../models/families/blenderbot.ts";
 import { FORWARD } from "../../program.ts";
 import type { Dispatch, PassShape } from "./dispatch.ts";
 import type { GpuDescription } from "./gpu.ts";
+import type { ForcedVariants } from "./select.ts";
 import { planGpu, type GpuPlan, type PlanOptions } from "./plan.ts";
 
 const UNITS: GpuDescription = {
@@ -54,18 +55,20 @@ test("attention of blocks is on matrix units in the mode that uses them", () => 
 });
 
 test("tiles of rows follow the kernel, and a tiling can be forced", () => {
-  const forced = {
+  const forced: ForcedVariants = {
     blockAttention: {
-      matrixRows: 16,
-      matrixColumns: 16,
-      matrixK: 16,
-      subgroupSize: 32,
-      subgroupRows: 8,
-      subgroupColumns: 1,
-      queries: 128,
-      keys: 32,
-      scorePadding: 4,
-      prefetch: true,
+      tiling: {
+        matrixRows: 16,
+        matrixColumns: 16,
+        matrixK: 16,
+        subgroupSize: 32,
+        subgroupRows: 8,
+        subgroupColumns: 1,
+        queries: 128,
+        keys: 32,
+        scorePadding: 4,
+        prefetch: true,
+      },
     },
   };
   const pass: PassShape = {

@@ -90,9 +90,9 @@ function lowerStack(
   lowering: Lowering,
 ): Dispatch[] {
   const { layout, maxRows, limits, program } = lowering;
-  const selected = lowering.variants.gemv(rowCount, weight);
-  const variant = isQuantized(weight.format) ? fitWorkgroup(selected, weight) : selected;
   const { norm, biases, kind } = stage;
+  const selected = lowering.variants.gemv(rowCount, { ...weight, norm: norm !== undefined });
+  const variant = isQuantized(weight.format) ? fitWorkgroup(selected, weight) : selected;
   const hasBias = biases.some((bias) => bias !== undefined);
   const gather = kind === "logits";
   const outputColumns =

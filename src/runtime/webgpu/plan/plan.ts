@@ -19,6 +19,7 @@ import { lowerEntry, wideColumns } from "./lower.ts";
 import { ropeBuffer } from "./lowering.ts";
 import { selectVariants, type ForcedVariants } from "./select.ts";
 import { stacksOf, type Stage } from "./stage.ts";
+import { MOST_LANES } from "./token-choice.ts";
 
 const MOST_HEAD_DIM = 256;
 
@@ -41,6 +42,8 @@ export interface GpuPlan {
   contextLength: number;
   slots: number;
   maxRows: number;
+  /** Sequences that are decoded side by side. */
+  lanes: number;
   /** Bytes of a layer's keys at one position; its values have as many. */
   positionBytes: number;
   /** Query rows of one tile of the block attention. */
@@ -167,6 +170,8 @@ export function planGpu(
     contextLength,
     slots,
     maxRows,
+    // A pass with a row a lane is of the form "few".
+    lanes: Math.min(slots, MOST_LANES, maxRows),
     positionBytes,
     queryTileRows: tileRows,
     layout,

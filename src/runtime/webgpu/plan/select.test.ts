@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { selectVariants, type VariantInput, type Variants } from "./select.ts";
+import { selectVariants, type ProductSize, type VariantInput, type Variants } from "./select.ts";
 
 /** What every adapter has at least. */
 const LEAST = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 16_384 };
 const WITH = { subgroups: true, subgroupMinSize: 32, subgroupMaxSize: 32 };
 const WITHOUT = { subgroups: false, subgroupMinSize: 0, subgroupMaxSize: 0 };
 /** A matrix of SmolLM3-3B. */
-const MATRIX = { format: "bf16", columns: 2048, rows: 3072 } as const;
+const MATRIX = { format: "bf16", columns: 2048, rows: 3072, norm: true } as const;
 const select = (input: Partial<VariantInput> = {}) =>
   selectVariants({ features: WITH, limits: LEAST, isSoftware: false, ...input });
 
@@ -116,4 +116,37 @@ test("one row has the tile of one, a few share the weights", () => {
   const [one, few] = [gemv("one", MATRIX), gemv("few", MATRIX)];
   expect(one.tile).toBe(1);
   expect(few.tile).toBeGreaterThan(1);
+});
+
+describe("products on hardware", () => {
+  const { gemv } = select();
+  const one = (product: Partial<ProductSize>) => gemv("one", { ...MATRIX, norm: false, ...product });
+
+  test("more and smaller workgroups where no norm is folded in", () => {
+    expect(one({ norm: true })).toMatchObject({ workgroup: 128, outputs: 4 });
+    expect(one({})).toMatchObject({ workgroup: 128, outputs: 2 });
+    expect(one({ columns: 8191 })).toMatchObject({ workgroup: 128 });
+    expect(one({ columns: 8192 })).toMatchObject({ workgroup: 256, outputs: 2 });
+    expect(one({ rows: 32767 })).toMatchObject({ workgroup: 128 });
+    expect(one({ rows: 32768 })).toMatchObject({ workgroup: 64, outputs: 2, unroll: 2 });
+    expect(one({ format: "int4", rows: 32768 })).toMatchObject({ workgroup: 128, outputs: 4 });
+  });
+
+  test("a few rows have the lanes of one", () => {
+    for (const product of [{}, { norm: true }, { columns: 8192 }, { rows: 32768 }]) {
+      const few = gemv("few", { ...MATRIX, norm: false, ...product });
+      expect(few.workgroup).toBe(one(product).workgroup);
+      expect(few.tile).toBeGreaterThan(1);
+      // Each invocation writes a result.
+      expect(few.outputs * few.tile).toBeLessThanOrEqual(few.workgroup);
+    }
+  });
+
+  test("the rule where an adapter has no such workgroups, no subgroups, or is a program", () => {
+    const long = { ...MATRIX, norm: false, columns: 11008 };
+    const limits = { ...LEAST, maxComputeInvocationsPerWorkgroup: 128 };
+    expect(select({ limits }).gemv("one", long)).toMatchObject({ workgroup: 128, outputs: 4 });
+    expect(select({ forced: { subgroups: false } }).gemv("one", long)).toMatchObject({ outputs: 4 });
+    expect(select({ isSoftware: true }).gemv("one", long)).toMatchObject({ workgroup: 16, outputs: 4 });
+  });
 });

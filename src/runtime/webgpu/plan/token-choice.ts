@@ -2,8 +2,8 @@
  * Token choice on the GPU: the same tokens as `Sampler`, bit for bit, without the logits leaving the device.
  *
  * A step is two or three dispatches behind the logits. Its state is in device memory: position, number of tokens so
- * far, seen tokens; and it writes the row of the next pass. So steps can be recorded before it is known what earlier
- * ones chose.
+ * far, seen tokens; and it writes the token and position of a row of the next pass. So steps can be recorded before it is known
+ * what earlier ones chose. Sequences that are decoded side by side have such state each, a lane.
  */
 import {
   chunkMaximaKernel,
@@ -22,6 +22,7 @@ import { unusableMaximum } from "../../sampling/errors.ts";
 import { removableFraction } from "../../sampling/logits-processors.ts";
 import type { ResolvedSampling } from "../../sampling/options.ts";
 import { POWERS } from "../../sampling/softmax-weights.ts";
+import { FEW_ROWS, LOGIT_ROWS } from "./dispatch.ts";
 
 /** How to choose: the most likely token, or a draw from the most likely ones, from the nucleus of all, or from all. */
 export type TokenChoicePlan = "gpu-greedy" | "gpu-top-k" | "gpu-top-p" | "gpu-all";
@@ -64,8 +65,31 @@ export interface ChoiceDispatch {
   workgroups: readonly [number];
 }
 
-/** Bytes of the buffer `result`. */
+/** Bytes of a row of the buffer `result`. */
 export const CHOICE_RESULT_BYTES = 16;
+
+/** The most sequences that are decoded side by side: rows of the form "few", whose logits are computed at once. */
+export const MOST_LANES = Math.min(FEW_ROWS, LOGIT_ROWS);
+
+/** Buffers of which every lane has its own. */
+const LANE_BUFFERS: ReadonlySet<ChoiceBufferName> = new Set(["marks", "choice", "work", "choiceParams"]);
+
+/**
+ * The executor's name of a buffer of the token choice.
+ *
+ * @param isAlone whether the lane's logits are the only ones; else they are copied to `logits of lane N` first
+ */
+export function laneBuffer(name: ChoiceBufferName, lane: number, isAlone: boolean): string {
+  if (name === "logits") {
+    return isAlone ? name : `logits of lane ${lane}`;
+  }
+  return LANE_BUFFERS.has(name) ? `${name} of lane ${lane}` : name;
+}
+
+/** The name of the list of dispatches by which a lane chooses. */
+export function choiceList(plan: TokenChoicePlan, lane: number, isAlone: boolean): string {
+  return `${plan}, lane ${lane}${isAlone ? " alone" : ""}`;
+}
 
 /** What an executable allocates and compiles once. */
 export interface TokenChoice {
@@ -98,7 +122,7 @@ export function tokenChoice(shape: ChoiceShape): TokenChoice {
       { name: "choice", kind: "storage", size: 16 },
       { name: "work", kind: "storage", size: workLayout(vocabSize).size * 4 },
       { name: "powers", kind: "storage", size: POWERS.byteLength, content: POWERS },
-      { name: "result", kind: "storage", size: CHOICE_RESULT_BYTES },
+      { name: "result", kind: "storage", size: CHOICE_RESULT_BYTES * MOST_LANES },
       { name: "choiceParams", kind: "uniform", size: 48 },
     ],
     dispatches: {
@@ -110,10 +134,15 @@ export function tokenChoice(shape: ChoiceShape): TokenChoice {
   };
 }
 
-/** What a decode writes to buffers before its first step. */
+/**
+ * What a decode writes to its lane's buffers before its first step.
+ *
+ * @param row the row of the next pass that reads the token
+ */
 export function startTokenChoice(
   request: DecodeRequest,
   vocabSize: number,
+  row = 0,
 ): Record<"choiceParams" | "choice" | "marks", Uint32Array> {
   const { sampling } = request;
   const { doSample, temperature, repetitionPenalty, minP, seed } = sampling;
@@ -126,7 +155,7 @@ export function startTokenChoice(
       removable: removable(sampling),
       topK: effectiveTopK(sampling, vocabSize),
       minNewTokens: Math.min(request.minNewTokens, 2 ** 32 - 1),
-      slot: request.slot,
+      row,
       key: [seed >>> 0, Math.floor(seed / 2 ** 32)],
       sequence: request.sequence,
     }),
@@ -140,7 +169,7 @@ const STATUS = { ok: 0, notFinite: 1, noToken: 2 } as const;
 /**
  * The token that a step chose.
  *
- * @param result the words of the buffer `result` after the step
+ * @param result the words of the lane's row of the buffer `result` after the step
  * @throws ModelComposeError as `Sampler.choose`: a logit that is NaN or +Infinity, or no token left. Every later step
  *   of the decode reports the same.
  */

@@ -20,12 +20,13 @@ import { FORWARD, type Program } from "../../program.ts";
 import type { KvCapacity } from "../../kv-ledger.ts";
 import { SlotSequences } from "../../slot-sequences.ts";
 import { MAP, USAGE } from "./constants.ts";
-import { decodeTokens, type GpuDecodeRequest } from "./decode.ts";
+import { GpuBatch } from "./batch.ts";
+import type { GpuDecodeRequest } from "./decode-request.ts";
 import { formFor, headFor, LOGIT_ROWS, type PassShape } from "../plan/dispatch.ts";
 import { KvCache, type SavedSequence } from "./kv-cache.ts";
 import { Pace } from "./pace.ts";
 import type { GpuPlan } from "../plan/plan.ts";
-import { ReadbackRing, RESULT_BYTES, type RingSlot } from "./readback.ts";
+import { ReadbackRing, type RingSlot } from "./readback.ts";
 import { encode, type Recorded, type Resources } from "./resources.ts";
 import { RowsWriter } from "./rows.ts";
 
@@ -35,8 +36,6 @@ const SLICE_DISPATCHES = { first: 12, most: 192 };
 const SHORT_SLICE_MILLISECONDS = 10;
 /** Slices that are submitted and not done; the GPU must not run dry while the event loop turns. */
 const SLICES_IN_FLIGHT = 3;
-/** Tokens that a decode chooses before it lets another call, if one waits, have its turn. */
-const SLICE_TOKENS = 8;
 /** Slots of a ring: more than results are under way, be they of a decode's steps or of a pass's slices. */
 const RING_SLOTS = 4;
 const PROGRESS_INTERVAL_MILLISECONDS = 200;
@@ -60,6 +59,7 @@ export class WebGpuExecutable implements Executable {
   /** Lets one call run at a time. */
   readonly #turn = new Slots(1);
   readonly #sequences: SlotSequences<SavedSequence>;
+  readonly #batch: GpuBatch;
   #isDisposed = false;
 
   constructor(program: Program, plan: GpuPlan, resources: Resources, device: DeviceInfo) {
@@ -94,6 +94,18 @@ export class WebGpuExecutable implements Executable {
       },
     });
     this.rows = new RowsWriter(resources, plan);
+    this.#batch = new GpuBatch({
+      program,
+      resources,
+      rows: this.rows,
+      lanes: plan.lanes,
+      inTurn: (task) => this.#inTurn(task),
+      isWaitedFor: () => this.#turn.waiting > 0,
+      beginDecode: (request) => this.#sequences.beginDecode(request),
+      submitBody: (...pass) => this.submitBody(...pass),
+      takeRing: (withTimes) => this.takeRing(withTimes),
+      result: (...wait) => this.result(...wait),
+    });
   }
 
   async run(pass: Pass, signal?: AbortSignal): Promise<PassResult> {
@@ -112,29 +124,11 @@ export class WebGpuExecutable implements Executable {
     return rules === undefined;
   }
 
-  /** Decodes in slices: other calls, decodes of other slots among them, have their turns in between. */
+  /** Decodes side by side with others that go on; other calls have their turns in between. */
   async decode(request: GpuDecodeRequest, signal?: AbortSignal): Promise<DecodeProfile> {
     checkDecode(request, this.#limits, this.canChoose(request));
-    const whole: DecodeProfile = { wallSeconds: 0, kernelSeconds: 0 };
-    let rest: GpuDecodeRequest | undefined = request;
-    while (rest !== undefined) {
-      const slice: GpuDecodeRequest = rest;
-      rest = await this.#inTurn(async () => {
-        const commit = this.#sequences.beginDecode(slice);
-        const chosen: number[] = [];
-        const onToken = (token: number): boolean | undefined => {
-          chosen.push(token);
-          return slice.onToken(token);
-        };
-        const shouldYield = (): boolean => chosen.length >= SLICE_TOKENS && this.#turn.waiting > 0;
-        const { profile, hasEnded } = await decodeTokens(this, { ...slice, onToken }, shouldYield, signal);
-        commit(chosen.length);
-        whole.wallSeconds += profile.wallSeconds;
-        whole.kernelSeconds += profile.kernelSeconds;
-        return hasEnded ? undefined : restOf(slice, chosen);
-      }, signal);
-    }
-    return whole;
+    this.#checkAlive();
+    return this.#batch.decode(request, signal);
   }
 
   fork(from: number, to: number, length: number): Promise<void> {
@@ -186,7 +180,7 @@ export class WebGpuExecutable implements Executable {
       encode(compute, body.slice(from, end), shape);
       compute.end();
       const slot = ring.slot(slices++);
-      encoder.copyBufferToBuffer(this.resources.buffer("rows"), 0, slot.buffer, 0, RESULT_BYTES);
+      encoder.copyBufferToBuffer(this.resources.buffer("rows"), 0, slot.buffer, 0, 4);
       device.queue.submit([encoder.finish()]);
       inFlight.push({ slot, end });
       if (inFlight.length < SLICES_IN_FLIGHT) {
@@ -328,18 +322,4 @@ export class WebGpuExecutable implements Executable {
     }
     this.resources.context.checkAlive();
   }
-}
-
-/** What is left of a decode that has chosen some tokens. */
-function restOf(request: GpuDecodeRequest, chosen: readonly number[]): GpuDecodeRequest {
-  const { tokens, position, history, count, minNewTokens } = request;
-  return {
-    ...request,
-    tokens: Int32Array.from(chosen.slice(-1)),
-    position: position + tokens.length + chosen.length - 1,
-    history: Int32Array.from([...history, ...chosen]),
-    count: count - chosen.length,
-    minNewTokens: Math.max(0, minNewTokens - chosen.length),
-    onProgress: undefined,
-  };
 }

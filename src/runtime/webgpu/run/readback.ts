@@ -1,11 +1,11 @@
 /** Brings results back from the GPU, through small mappable buffers that go round. */
-import { CHOICE_RESULT_BYTES } from "../plan/token-choice.ts";
+import { CHOICE_RESULT_BYTES, MOST_LANES } from "../plan/token-choice.ts";
 import { MAP, USAGE } from "./constants.ts";
 import type { GpuContext } from "./device.ts";
 import { SPAN_BYTES, spanSeconds, Timestamps } from "./timestamps.ts";
 
-/** Bytes that a step of a decode brings back; the slices of a long pass bring as many, and nobody reads them. */
-export const RESULT_BYTES = CHOICE_RESULT_BYTES;
+/** Bytes of results that a step of a decode brings back at most; times lie behind them. */
+export const RESULT_BYTES = CHOICE_RESULT_BYTES * MOST_LANES;
 
 /** Small mappable buffers that take results to the CPU, one after another. */
 export class ReadbackRing {

@@ -3,6 +3,7 @@ import type { Dispatch, FormName, PassShape } from "../plan/dispatch.ts";
 import { USAGE } from "./constants.ts";
 import type { GpuContext } from "./device.ts";
 import { Pipelines } from "./pipelines.ts";
+import { choiceList, type TokenChoicePlan } from "../plan/token-choice.ts";
 import type { GpuPlan } from "../plan/plan.ts";
 
 /** A dispatch ready to be encoded. */
@@ -80,9 +81,13 @@ export class Resources {
     return { body, head };
   }
 
-  /** The dispatches that choose a token. */
-  choice(plan: string): Promise<readonly Recorded[]> {
-    return this.#list(`choice ${plan}`);
+  /**
+   * The dispatches that choose a token of a lane.
+   *
+   * @param isAlone whether the lane's logits are the only ones
+   */
+  choice(plan: TokenChoicePlan, lane: number, isAlone: boolean): Promise<readonly Recorded[]> {
+    return this.#list(`choice ${choiceList(plan, lane, isAlone)}`);
   }
 
   #list(name: string): Promise<Recorded[]> {

@@ -18,8 +18,7 @@ test("seconds of spans are the differences of their nanoseconds", () => {
 });
 
 test("a result of the ring has its times behind its words, where they were asked for", async () => {
-  const result = new Uint32Array([1, 2, 3, 4, 100, 0, 350, 0]);
-  expect(RESULT_BYTES).toBe(16);
+  const result = new Uint32Array([...new Array<number>(RESULT_BYTES / 4).fill(1), 100, 0, 350, 0]);
   expect((await ReadbackRing.create(context, 2, true)).seconds(result)).toBe(250e-9);
   expect((await ReadbackRing.create(context, 2, false)).seconds(result)).toBe(0);
 });
