@@ -29,6 +29,17 @@ const without = (...keys: string[]): Values => Object.fromEntries(keys.map((key)
 const biasesOf = ({ program }: ModelDescription): string[] =>
   [...program.vectors.keys()].filter((name) => name.endsWith("bias") && !/\.[1-9]\d*\./.test(name));
 
+/** What norms of layer 0 and matrices that are added to something read and write, in turn; and what other matrices read. */
+function flowOf({ program }: ModelDescription): string[] {
+  const ops = program.entries.get(FORWARD)?.find(({ name }) => name === "Layer 0")?.ops ?? [];
+  return ops.flatMap((op) => {
+    if (op.role === "norm" || (op.role === "linear" && op.accumulate)) {
+      return [`${op.input} ${op.role === "norm" ? "->" : "+>"} ${op.output}`];
+    }
+    return op.role === "linear" ? [op.input] : [];
+  });
+}
+
 it.each([
   "stablelm",
   "stablelm-parallel",
@@ -215,6 +226,26 @@ describe("OPT", () => {
     await has("opt", ids, { bosTokenId: 2, eosTokenIds: [2], padTokenId: 1, tieWordEmbeddings: true });
   });
 
+  it("norms the residual before attention and MLP, or what they made of it", async () => {
+    const three = Array<string>(3).fill("normed");
+    expect(flowOf(await read("opt"))).toEqual([
+      "residual -> normed",
+      ...three,
+      "attended +> residual",
+      "residual -> normed",
+      "normed",
+      "inner +> residual",
+    ]);
+    expect(flowOf(await read("opt-post"))).toEqual([
+      ...Array<string>(3).fill("residual"),
+      "attended +> residual",
+      "residual -> normed",
+      "normed",
+      "inner +> normed",
+      "normed -> residual",
+    ]);
+  });
+
   it("has no last norm in files from before there was one", async () => {
     const { program } = await read("opt", { _remove_final_layer_norm: true });
     expect(program.vectors.has("model.decoder.final_layer_norm.weight")).toBe(false);
@@ -278,6 +309,16 @@ describe("Falcon", () => {
     expect(await normsOf("falcon-groups", { num_ln_in_parallel_attn: null })).toEqual(["ln_attn", "ln_mlp"]);
     expect(await normsOf("falcon-groups", { num_ln_in_parallel_attn: 1 })).toEqual(["input_layernorm"]);
     expect(await normsOf("falcon-heads")).toEqual(["input_layernorm", "post_attention_layernorm"]);
+  });
+
+  it("gives the MLP the norm of attention, one of its own, or one of the sum", async () => {
+    const [n, m] = ["attention.normed", "mlp.normed"];
+    const attention = [n, n, n, "attended +> residual"];
+    expect(flowOf(await read("falcon"))).toEqual([`residual -> ${n}`, ...attention, n, "inner +> residual"]);
+    const two = [`residual -> ${n}`, `residual -> ${m}`, ...attention, m, "inner +> residual"];
+    expect(flowOf(await read("falcon-groups"))).toEqual(two);
+    const inTurn = [`residual -> ${n}`, ...attention, `residual -> ${m}`, m, "inner +> residual"];
+    expect(flowOf(await read("falcon-heads"))).toEqual(inTurn);
   });
 
   it("finds a group's queries, its key and its value behind each other", async () => {
