@@ -54,7 +54,7 @@ export interface RuntimeOptions {
   maxBeams?: number;
   /**
    * Sequences that may be in memory at once: those that are generated side by side, and those that are kept for prompts that begin
-   * alike. Integer in 1 .. 256. Default: as many as fit into `kvMemory`, at most 16, on a GPU 8.
+   * alike. Integer in 1 .. 256. Default: as many as fit into `kvMemory`, at most 16.
    */
   maxConcurrency?: number;
   /**

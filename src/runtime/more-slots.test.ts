@@ -13,10 +13,10 @@ test("a CPU gives a quarter of what is free beside the model, at most 2 GiB", ()
 test("who asks is given that", () => {
   expect(moreOnCpu({ maxConcurrency: 3, kvMemory: 5 }, memory, 100 * GB)).toEqual({ slots: 3, kvBytes: 5 });
   expect(moreOnGpu({ maxConcurrency: 3 }, 9 * GB)).toEqual({ slots: 3, kvBytes: Infinity });
-  expect(moreOnGpu({ kvMemory: 7 * GB }, undefined)).toEqual({ slots: 8, kvBytes: 7 * GB });
+  expect(moreOnGpu({ kvMemory: 7 * GB }, undefined)).toEqual({ slots: 16, kvBytes: 7 * GB });
 });
 
 test("a GPU gives 512 MiB, and nothing that nobody has asked for where a budget is given", () => {
-  expect(moreOnGpu({}, undefined)).toEqual({ slots: 8, kvBytes: 2 ** 29 });
+  expect(moreOnGpu({}, undefined)).toEqual({ slots: 16, kvBytes: 2 ** 29 });
   expect(moreOnGpu({}, 9 * GB)).toBeUndefined();
 });

@@ -3,14 +3,13 @@ import type { MemoryUse, MoreSlots } from "./backend.ts";
 import type { ResolvedLoad } from "./load-options.ts";
 import { availableMemory } from "./platform/system.ts";
 
-/** Sequences where nobody says how many: what a CPU has gain from, with some that are only kept. */
+/** Sequences where nobody says how many: as many as share a pass on a GPU; a CPU gains from fewer, and keeps the others. */
 export const DEFAULT_CONCURRENCY = 16;
 /** Bytes for sequences that nobody has asked for: a quarter of what is free, and no more than this. */
 const MOST_BYTES = 2 * 2 ** 30;
 const FREE_SHARE = 0.25;
 
 /** The same on a GPU, which does not tell what is free. */
-const GPU_CONCURRENCY = 8;
 const GPU_BYTES = 512 * 2 ** 20;
 
 type Wishes = Partial<Pick<ResolvedLoad, "maxConcurrency" | "kvMemory">>;
@@ -39,5 +38,5 @@ export function moreOnGpu(
     return undefined;
   }
   const kvBytes = kvMemory ?? (maxConcurrency === undefined ? GPU_BYTES : Infinity);
-  return { slots: maxConcurrency ?? GPU_CONCURRENCY, kvBytes };
+  return { slots: maxConcurrency ?? DEFAULT_CONCURRENCY, kvBytes };
 }

@@ -4,7 +4,9 @@ import type { SlotSequences } from "../../slot-sequences.ts";
 import type { GpuDecodeRequest } from "./decode-request.ts";
 
 /** A decode begins; what it gives is called with the number of tokens when it has ended. */
-export type BeginDecode = SlotSequences<unknown>["beginDecode"];
+export type BeginDecode = (
+  ...request: Parameters<SlotSequences<unknown>["beginDecode"]>
+) => (chosen: number) => void;
 
 interface Settle {
   resolve: (profile: DecodeProfile) => void;

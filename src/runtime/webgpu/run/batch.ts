@@ -41,9 +41,7 @@ export interface BatchHost {
   /** Whether a call waits for its turn. */
   isWaitedFor(): boolean;
   /** A decode begins, as `SlotSequences.beginDecode`. */
-  beginDecode(
-    request: Pick<DecodeRequest, "slot" | "position" | "tokens" | "count">,
-  ): (chosen: number) => void;
+  readonly beginDecode: BeginDecode;
   /** Writes a pass's rows and computes all of it but the logits; resolves when the last part is submitted. */
   submitBody(
     pass: Omit<Pass, "trace">,
