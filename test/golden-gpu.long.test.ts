@@ -21,6 +21,7 @@ import {
   gpuOfSmallBindings,
   type TestDevice,
 } from "./support/devices.ts";
+import { OTHER_SETTINGS } from "./support/golden-suite.ts";
 
 // A GPU in software is slow on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -139,17 +140,26 @@ const OTHER_FAMILIES = [
   "glm",
   "glm4",
   "exaone4",
+  "stablelm",
+  "starcoder2",
+  "gpt_bigcode",
+  "gptj",
+  "opt",
+  "falcon",
 ];
-test.each([...OTHER_TABLES, ...OTHER_FAMILIES])("%s: every layer, logits, greedy tokens", async (model) => {
-  const golden = await openExactGolden(model);
-  const executable = await GPU.load(golden, { contextLength: Math.min(128, golden.program.maxPositions) });
-  try {
-    await expectActivations(executable, golden, { prompt: 2 });
-    await expectGreedy(executable, golden, { prompt: 0, count: 8 });
-  } finally {
-    await executable.dispose();
-  }
-});
+test.each([...OTHER_TABLES, ...OTHER_FAMILIES, ...OTHER_SETTINGS])(
+  "%s: every layer, logits, greedy tokens",
+  async (model) => {
+    const golden = await openExactGolden(model);
+    const executable = await GPU.load(golden, { contextLength: Math.min(128, golden.program.maxPositions) });
+    try {
+      await expectActivations(executable, golden, { prompt: 2 });
+      await expectGreedy(executable, golden, { prompt: 0, count: 8 });
+    } finally {
+      await executable.dispose();
+    }
+  },
+);
 
 /** Models whose matrices lie otherwise in the files: strided, shared, between other members of an archive. */
 test.each(["gpt2-bin-legacy", "blenderbot-bin"])("%s: logits", async (model) => {

@@ -1,16 +1,18 @@
 /**
  * Every family's Program against PyTorch, without a device: its f64 interpretation is as near to the goldens as f32
- * allows, so that devices may be compared with it; and both spellings of config.json give the same Program.
+ * allows, so that devices may be compared with it; and both spellings of config.json give the same Program. programs.long.test.ts has
+ * the families that are made of the same ops.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { describeModel } from "../src/models/describe-model.ts";
-import { FACTOR, distance, expectWithin, goldenActivations } from "./support/accuracy.ts";
+import { FACTOR, distance, expectWithin } from "./support/accuracy.ts";
 import { readPackedFile, unpack, type PackedNumbers } from "./support/golden-results.ts";
 import { openGolden } from "./support/golden.ts";
 import { goldenPath, temporaryDirectory, temporaryFile } from "./support/model-files.ts";
-import { readWeights, referenceGreedy, referencePass } from "./support/reference-model.ts";
+import { describeProgram } from "./support/program-suite.ts";
+import { readWeights, referencePass } from "./support/reference-model.ts";
 
 const FAMILIES = [
   "smollm3-bf16",
@@ -34,31 +36,9 @@ const FAMILIES = [
   "bart",
 ];
 
-describe.each(FAMILIES)("%s", (name) => {
-  test("as near to PyTorch as f32 allows, and the same greedy tokens", async () => {
-    const { program, checkpoint, prompts } = await openGolden(name);
-    const weights = readWeights(program, checkpoint);
-    for (const [p, prompt] of prompts.entries()) {
-      const exact = referencePass(program, weights, prompt);
-      const rounded = referencePass(program, weights, prompt, "f32");
-      const compared = new Map([
-        ...goldenActivations(prompt, program),
-        ["logits", prompt.all_logits ?? [prompt.last_logits]],
-      ]);
-      for (const [what, rows] of compared) {
-        const last = (all: readonly Float64Array[]): number[] =>
-          all.slice(-rows.length).flatMap((row) => [...row]);
-        const [truth, own] = [exact, rounded].map(({ activations, logits }) =>
-          last(activations.get(what) ?? logits),
-        );
-        expectWithin(rows.flat(), truth, FACTOR * distance(own, truth), `prompt ${p}, ${what}`);
-      }
-    }
-    // The devices' tests compare those of all prompts, to the last.
-    const count = 8;
-    expect(referenceGreedy(program, weights, prompts[0], count)).toEqual(prompts[0].greedy.slice(0, count));
-  });
-});
+for (const name of FAMILIES) {
+  describeProgram(name);
+}
 
 interface Variant {
   golden: string;

@@ -56,6 +56,22 @@ export const RELATIVES: readonly string[] = [
   "glm",
   "glm4",
   "exaone4",
+  "stablelm",
+  "starcoder2",
+  "gpt_bigcode",
+  "gptj",
+  "opt",
+  "falcon",
+];
+
+/** RELATIVES in other settings: the long tests alone run them. */
+export const OTHER_SETTINGS: readonly string[] = [
+  "stablelm-parallel",
+  "starcoder2-full",
+  "gpt_bigcode-heads",
+  "opt-post",
+  "falcon-groups",
+  "falcon-heads",
 ];
 
 /**

@@ -1,194 +1,43 @@
 /**
- * CodeGen (Nijkamp et al. 2023, https://arxiv.org/abs/2203.13474): GPT-J's decoder. Attention and MLP read one norm and
- * are added to the residual side by side; the first channels of a head are rotated.
- *
- * Its rotation turns channels 2i and 2i + 1 together, the runtime's i and i + rotaryDim / 2. The rows of the query and
- * key projections are read in the order that makes one the other: dot products do not care how both are ordered.
- *
- * Its configuration is transformers' models/codegen/configuration_codegen.py, whose defaults these are.
+ * CodeGen (Nijkamp et al. 2023, https://arxiv.org/abs/2203.13474): GPT-J's decoder, whose checkpoints have query, value and
+ * key as one tensor. Its configuration is transformers' models/codegen/configuration_codegen.py, whose defaults these are.
  */
-import { z } from "zod";
-import type { Activation, Program, RowRange } from "../../runtime/program.ts";
-import { kvLayers } from "../../runtime/state.ts";
-import { readActivation } from "../config/activation.ts";
-import { baseSchema, readBase, type BaseConfig } from "../config/base.ts";
-import { readHeadDim } from "../config/heads.ts";
-import {
-  count,
-  invalidConfig,
-  parseConfig,
-  positions,
-  size,
-  withAliases,
-  withDefaults,
-  type ConfigFile,
-  epsilon as epsilonSchema,
-} from "../config/schema.ts";
+import type { RowRange } from "../../runtime/program.ts";
+import { invalidConfig, type ConfigFile } from "../config/schema.ts";
 import { defineFamily } from "./family.ts";
-import { ModuleBuilder, type ModuleSource } from "./shared/module-builder.ts";
-import { baseFrequencies } from "./shared/rope-frequencies.ts";
+import {
+  buildGptJDecoder,
+  GPTJ_TIED,
+  readGptJDecoder,
+  type GptJDecoderConfig,
+  type GptJProjection,
+} from "./shared/gptj-decoder.ts";
+import { halvedRows } from "./shared/llama-projections.ts";
 
 const TYPE = "codegen";
-
-/** The embedding matrix and the LM head, which may be one. */
-const [TABLE, HEAD] = ["transformer.wte.weight", "lm_head.weight"];
-
-interface CodeGenConfig extends BaseConfig {
-  hiddenSize: number;
-  intermediateSize: number;
-  /** Number of heads, a multiple of BLOCKS. */
-  heads: number;
-  headDim: number;
-  /** How many channels of a head, the first ones, are rotated: an even number. */
-  rotaryDim: number;
-  layerNormEps: number;
-  activation: Activation;
-  /** Whether the LM head is the embedding matrix. */
-  tieWordEmbeddings: boolean;
-}
 
 /** The fused projection is as many blocks of queries, values and keys: one for each TPU core it was trained on. */
 const BLOCKS = 4;
 
-const ALIASES = {
-  hidden_size: "n_embd",
-  max_position_embeddings: "n_positions",
-  num_attention_heads: "n_head",
-  num_hidden_layers: "n_layer",
-};
-
-const schema = baseSchema.extend({
-  n_embd: size,
-  n_inner: size.nullish(),
-  n_layer: count,
-  n_head: count,
-  n_positions: positions,
-  rotary_dim: size.default(64),
-  activation_function: z.string().default("gelu_new"),
-  layer_norm_epsilon: epsilonSchema.default(1e-5),
-  tie_word_embeddings: z.boolean().default(false),
-});
-
-function readConfig(given: ConfigFile): CodeGenConfig {
-  const file = withDefaults(withAliases(given, ALIASES), { bos_token_id: 50_256, eos_token_id: 50_256 });
-  const values = parseConfig(file, schema);
-  const { n_head: heads, rotary_dim: rotaryDim } = values;
-  const headDim = readHeadDim(file, ["n_embd", values.n_embd], ["n_head", heads]);
-  if (heads % BLOCKS !== 0) {
-    throw invalidConfig(file, `"n_head" is ${heads}; expected a multiple of ${BLOCKS}.`);
+function readConfig(file: ConfigFile): GptJDecoderConfig {
+  const config = readGptJDecoder(file);
+  if (config.heads % BLOCKS !== 0) {
+    throw invalidConfig(file, `"n_head" is ${config.heads}; expected a multiple of ${BLOCKS}.`);
   }
-  if (rotaryDim % 2 !== 0 || rotaryDim > headDim) {
-    throw invalidConfig(
-      file,
-      `"rotary_dim" is ${rotaryDim}; expected an even number of at most the head dimension, ${headDim}.`,
-    );
-  }
-  return {
-    ...readBase(file, values),
-    hiddenSize: values.n_embd,
-    intermediateSize: values.n_inner ?? 4 * values.n_embd,
-    layers: values.n_layer,
-    heads,
-    headDim,
-    rotaryDim,
-    layerNormEps: values.layer_norm_epsilon,
-    activation: readActivation(file, "activation_function", values.activation_function),
-    maxPositions: values.n_positions,
-    tieWordEmbeddings: values.tie_word_embeddings,
-  };
-}
-
-const THETA = 10_000;
-
-function buildProgram(config: CodeGenConfig, separate: ReadonlySet<string>): Program {
-  const { vocabSize, hiddenSize, intermediateSize, heads, headDim, rotaryDim, maxPositions } = config;
-  const p = new ModuleBuilder();
-
-  const x = p.buffer("residual", hiddenSize);
-  const n = p.buffer("normed", hiddenSize);
-  const q = p.buffer("query", hiddenSize);
-  const k = p.buffer("key", hiddenSize);
-  const v = p.buffer("value", hiddenSize);
-  const attended = p.buffer("attended", hiddenSize);
-  const inner = p.buffer("inner", intermediateSize);
-  const branch = p.buffer("branch", hiddenSize);
-
-  const epsilon = config.layerNormEps;
-
-  const table = p.matrix(TABLE, vocabSize, hiddenSize);
-  p.group("The embedding table");
-  p.op({ role: "embed", table, output: x, trace: "embeddings" });
-
-  for (let layer = 0; layer < config.layers; layer++) {
-    const name = `transformer.h.${layer}`;
-    const part = (which: Part): ModuleSource => ({
-      module: `${name}.attn.qkv_proj`,
-      rows: 3 * hiddenSize,
-      ranges: rowsOf(which, config),
-    });
-    p.group(`Layer ${layer}`);
-
-    p.layerNorm(x, `${name}.ln_1`, n, { epsilon });
-    p.linear(n, `${name}.attn.q_proj`, q, { bias: false, from: part("query") });
-    p.linear(n, `${name}.attn.k_proj`, k, { bias: false, from: part("key") });
-    p.linear(n, `${name}.attn.v_proj`, v, { bias: false, from: part("value") });
-    p.op({ role: "rope", buffer: q, heads, headDim });
-    p.op({ role: "rope", buffer: k, heads, headDim });
-    p.op({ role: "append", key: k, value: v, layer });
-    p.op({
-      role: "attention",
-      over: "past",
-      query: q,
-      layer,
-      heads,
-      scale: headDim ** -0.5,
-      output: attended,
-    });
-    p.linear(attended, `${name}.attn.out_proj`, branch, { bias: false });
-    p.op({ role: "add", input: branch, target: x });
-
-    // The MLP reads the same norm, not the sum.
-    p.linear(n, `${name}.mlp.fc_in`, inner, { bias: true });
-    p.op({ role: "activate", activation: config.activation, input: inner, output: inner });
-    p.linear(inner, `${name}.mlp.fc_out`, branch, { bias: true });
-    p.op({ role: "add", input: branch, target: x, trace: `layers.${layer}` });
-  }
-
-  p.group("The language-model head");
-  p.layerNorm(x, "transformer.ln_f", n, { epsilon, trace: "final_norm" });
-  const isTied = config.tieWordEmbeddings && !separate.has(HEAD);
-  const head = isTied ? table : p.matrix(HEAD, vocabSize, hiddenSize);
-  p.op({ role: "logits", input: n, weight: head, bias: p.vector("lm_head.bias", vocabSize) });
-
-  const inverseFrequencies = Float32Array.from(baseFrequencies(THETA, rotaryDim));
-  return p.build({
-    family: TYPE,
-    vocabSize,
-    maxPositions,
-    rope: { inverseFrequencies, scaling: 1 },
-    state: kvLayers(config.layers, { kvHeads: heads, headDim }),
-  });
+  return config;
 }
 
 /** The parts of the fused projection, in the order in which a block of it has them. */
-const PARTS = ["query", "value", "key"] as const;
-type Part = (typeof PARTS)[number];
+const PARTS = ["query", "value", "key"] as const satisfies readonly GptJProjection[];
 
 /** The rows of the fused projection [3 * hiddenSize, hiddenSize] that are one of its parts, head by head. */
-function rowsOf(part: Part, { heads, headDim, rotaryDim }: CodeGenConfig): RowRange[] {
+function rowsOf(part: GptJProjection, { heads, headDim, rotaryDim }: GptJDecoderConfig): RowRange[] {
   const headsPerBlock = heads / BLOCKS;
   return Array.from({ length: heads }, (_, head) => {
     const block = Math.floor(head / headsPerBlock);
     const before = (block * PARTS.length + PARTS.indexOf(part)) * headsPerBlock + (head % headsPerBlock);
-    const start = before * headDim;
-    const end = start + headDim;
-    if (part === "value") {
-      return [{ start, end }];
-    }
-    const channel = (i: number): RowRange => ({ start: start + i, end: start + i + 1 });
-    const pairs = Array.from({ length: rotaryDim / 2 }, (_, i) => 2 * i);
-    const rotated = [...pairs.map(channel), ...pairs.map((first) => channel(first + 1))];
-    return rotaryDim === headDim ? rotated : [...rotated, { start: start + rotaryDim, end }];
+    const ofHead = part === "value" ? [{ start: 0, end: headDim }] : halvedRows(1, headDim, rotaryDim);
+    return ofHead.map(({ start, end }) => ({ start: before * headDim + start, end: before * headDim + end }));
   }).flat();
 }
 
@@ -196,7 +45,7 @@ export const codegen = defineFamily({
   type: TYPE,
   architectures: ["CodeGenForCausalLM"],
   basePrefix: "transformer.",
-  tied: [TABLE, HEAD],
+  tied: GPTJ_TIED,
   tokenizerClass: "CodeGenTokenizer",
   published: [
     "Salesforce/codegen-350M-mono",
@@ -205,5 +54,10 @@ export const codegen = defineFamily({
     "Salesforce/codegen-2B-mono",
   ],
   readConfig,
-  buildProgram,
+  buildProgram: (config, separate) =>
+    buildGptJDecoder(TYPE, config, separate, (attention, projection) => ({
+      module: `${attention}.qkv_proj`,
+      rows: 3 * config.hiddenSize,
+      ranges: rowsOf(projection, config),
+    })),
 });

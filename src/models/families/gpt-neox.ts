@@ -21,6 +21,7 @@ import {
   type ConfigFile,
 } from "../config/schema.ts";
 import { defineFamily } from "./family.ts";
+import { groupedSource } from "./shared/grouped-projection.ts";
 import { ModuleBuilder, type ModuleSource } from "./shared/module-builder.ts";
 import { ropeFrequencies } from "./shared/rope-frequencies.ts";
 
@@ -108,23 +109,17 @@ function buildProgram(config: GptNeoXConfig, separate: ReadonlySet<string>): Pro
   for (let layer = 0; layer < config.layers; layer++) {
     const name = `gpt_neox.layers.${layer}`;
     // The fused projection has query, key and value of each head one behind the other.
-    const part = (which: number): ModuleSource => ({
-      module: `${name}.attention.query_key_value`,
-      rows: 3 * hiddenSize,
-      ranges: Array.from({ length: heads }, (_, head) => {
-        const start = (3 * head + which) * headDim;
-        return { start, end: start + headDim };
-      }),
-    });
+    const part = (which: "query" | "key" | "value"): ModuleSource =>
+      groupedSource(`${name}.attention.query_key_value`, which, { heads, kvHeads: heads, headDim });
     p.group(`Layer ${layer}`);
 
     p.layerNorm(x, `${name}.input_layernorm`, n, { epsilon });
     if (config.isParallel) {
       p.layerNorm(x, `${name}.post_attention_layernorm`, m, { epsilon });
     }
-    p.linear(n, `${name}.attention.query`, q, { bias, from: part(0) });
-    p.linear(n, `${name}.attention.key`, k, { bias, from: part(1) });
-    p.linear(n, `${name}.attention.value`, v, { bias, from: part(2) });
+    p.linear(n, `${name}.attention.query`, q, { bias, from: part("query") });
+    p.linear(n, `${name}.attention.key`, k, { bias, from: part("key") });
+    p.linear(n, `${name}.attention.value`, v, { bias, from: part("value") });
     p.op({ role: "rope", buffer: q, heads, headDim });
     p.op({ role: "rope", buffer: k, heads, headDim });
     p.op({ role: "append", key: k, value: v, layer });

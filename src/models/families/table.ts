@@ -8,14 +8,17 @@ import { blenderbot } from "./blenderbot.ts";
 import { codegen } from "./codegen.ts";
 import { cohere, cohere2 } from "./cohere.ts";
 import { exaone4 } from "./exaone4.ts";
+import { falcon } from "./falcon.ts";
 import type { Family } from "./family.ts";
 import { gemma } from "./gemma.ts";
 import { gemma2 } from "./gemma2.ts";
 import { gemma3, gemma3Text } from "./gemma3.ts";
 import { glm, glm4 } from "./glm4.ts";
+import { gptBigCode } from "./gpt-bigcode.ts";
 import { gptNeo } from "./gpt-neo.ts";
 import { gptNeoX } from "./gpt-neox.ts";
 import { gpt2 } from "./gpt2.ts";
+import { gptJ } from "./gptj.ts";
 import { granite } from "./granite.ts";
 import { llama } from "./llama.ts";
 import { ministral } from "./ministral.ts";
@@ -23,11 +26,14 @@ import { ministral3, mistral3 } from "./ministral3.ts";
 import { mistral } from "./mistral.ts";
 import { olmo2 } from "./olmo2.ts";
 import { olmo3 } from "./olmo3.ts";
+import { opt } from "./opt.ts";
 import { phi } from "./phi.ts";
 import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
 import { smollm3 } from "./smollm3.ts";
+import { stableLm } from "./stablelm.ts";
+import { starCoder2 } from "./starcoder2.ts";
 
 /** The families, in the order in which their published models are offered. */
 export const FAMILIES: readonly Family[] = [
@@ -52,10 +58,16 @@ export const FAMILIES: readonly Family[] = [
   glm4,
   glm,
   exaone4,
+  stableLm,
+  starCoder2,
+  falcon,
   gpt2,
+  gptBigCode,
   gptNeo,
   gptNeoX,
   phi,
+  opt,
+  gptJ,
   codegen,
   blenderbot,
   blenderbotSmall,

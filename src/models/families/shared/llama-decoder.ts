@@ -41,7 +41,7 @@ export interface LlamaDecoderConfig extends BaseConfig {
   /** Number of key heads and of value heads; it divides `heads`. */
   kvHeads: number;
   headDim: number;
-  /** Of the MLP's gate. */
+  /** Of the MLP's gate, or of the MLP where it has none. */
   activation: Activation;
   rmsNormEps: number;
   rope: RopeParameters;
@@ -55,12 +55,16 @@ export interface LlamaDecoderConfig extends BaseConfig {
   /** Whether the output of attention has a bias; absent: as `attentionBias` says. */
   outputBias?: boolean;
   mlpBias: boolean;
+  /** The two modules of an MLP without a gate; absent: it has one. */
+  plainMlp?: readonly [string, string];
   /** Norms of queries and keys before they are rotated: of each head by itself, or of the whole projection. */
   queryKeyNorm?: "heads" | "projection";
   /** The norms around the two sublayers; absent: Llama's, before each. */
   norms?: { attention: SublayerNorms; mlp: SublayerNorms };
-  /** What all norms are: RMSNorm, or LayerNorm without bias. Default RMSNorm. */
+  /** What all norms are: RMSNorm or LayerNorm. Default RMSNorm. */
   normKind?: "rms" | "layer";
+  /** Whether all norms, layer norms then, have a bias. Default false. */
+  normBias?: boolean;
   /** What is added to the weights of all norms. Default 0. */
   normOffset?: number;
   /** Whether the MLP reads what attention reads, the same norm of the residual, instead of a norm of the sum. */
@@ -199,8 +203,9 @@ export function buildLlamaDecoder(
   const k = p.buffer("key", kvHeads * headDim);
   const v = p.buffer("value", kvHeads * headDim);
   const attended = p.buffer("attended", heads * headDim);
-  const gate = p.buffer("gate", intermediateSize);
-  const up = p.buffer("up", intermediateSize);
+  const { plainMlp } = config;
+  const gate = p.buffer(plainMlp === undefined ? "gate" : "inner", intermediateSize);
+  const up = plainMlp === undefined ? p.buffer("up", intermediateSize) : gate;
   const branch = p.buffer("branch", hiddenSize);
   /** What query and key are before their norms. */
   const [projectedQ, projectedK] =
@@ -211,8 +216,8 @@ export function buildLlamaDecoder(
   const mlp = { bias: config.mlpBias };
   const epsilon = config.rmsNormEps;
   const residualEpsilon = epsilon / residualScale ** 2;
-  const { normKind = "rms", normOffset = 0 } = config;
-  const normOptions = { kind: normKind, gain: { scale: 1, offset: normOffset } };
+  const { normKind = "rms", normBias, normOffset = 0 } = config;
+  const normOptions = { kind: normKind, bias: normBias, gain: { scale: 1, offset: normOffset } };
 
   const table = p.matrix(TABLE, vocabSize, hiddenSize);
   p.group("The embedding table");
@@ -276,9 +281,17 @@ export function buildLlamaDecoder(
       p.linear(attended, `${name}.self_attn.o_proj`, branch, { bias });
     });
     const mlpOf = (input: Name): void => {
+      const { activation } = config;
+      if (plainMlp !== undefined) {
+        const [first, second] = plainMlp;
+        p.linear(input, `${name}.mlp.${first}`, gate, mlp);
+        p.op({ role: "activate", activation, input: gate, output: gate });
+        p.linear(gate, `${name}.mlp.${second}`, branch, mlp);
+        return;
+      }
       project("mlp", "gate_proj", input, gate);
       project("mlp", "up_proj", input, up);
-      p.op({ role: "gate", activation: config.activation, gate, up, output: gate });
+      p.op({ role: "gate", activation, gate, up, output: gate });
       p.linear(gate, `${name}.mlp.down_proj`, branch, mlp);
     };
     sublayer(norms.mlp, mlpOf, `layers.${layer}`);
@@ -286,7 +299,7 @@ export function buildLlamaDecoder(
 
   p.group("The language-model head");
   const gain = { scale: logitsScale, offset: logitsScale * normOffset };
-  p.norm(x, "model.norm", n, { kind: normKind, epsilon: residualEpsilon, gain, trace: "final_norm" });
+  p.norm(x, "model.norm", n, { ...normOptions, epsilon: residualEpsilon, gain, trace: "final_norm" });
   const isTied = config.tieWordEmbeddings && !separate.has(HEAD);
   const head = isTied ? table : p.matrix(HEAD, vocabSize, hiddenSize);
   p.op({ role: "logits", input: n, weight: head, softCap: config.logitsCap });

@@ -6,12 +6,13 @@ export interface ModuleSource extends Omit<WeightSource, "tensor"> {
   module: string;
 }
 
-/** What a norm without bias is. */
+/** What a norm is. */
 interface NormOptions {
   kind: "rms" | "layer";
   epsilon: number;
   heads?: number;
   gain?: Affine;
+  bias?: boolean;
   trace?: string;
 }
 
@@ -50,21 +51,26 @@ export class ModuleBuilder extends ProgramBuilder {
   }
 
   /**
-   * Adds output = RMSNorm(input), or LayerNorm(input) without bias, with NAME.weight [columns of input, or of one of its heads].
+   * Adds output = RMSNorm(input) or LayerNorm(input), with NAME.weight [columns of input, or of one of its heads].
    *
    * @param options.heads the heads of the input that are normed each by itself; absent: the input is one
-   * @param options.gain what the gain is made of the weight; absent: it is the weight
+   * @param options.gain what the gain is made of the weight; absent: it is the weight. A factor is one of the bias too
+   * @param options.bias whether a layer norm has NAME.bias, of as many numbers; absent: it has none
    */
   norm(
     input: Name,
     name: string,
     output: Name,
-    { kind, epsilon, heads = 1, gain, trace }: NormOptions,
+    { kind, epsilon, heads = 1, gain, bias: hasBias = false, trace }: NormOptions,
   ): void {
+    const columns = this.#columnsOf(input) / heads;
     const isPlain = gain?.scale === 1 && gain.offset === 0;
     const affine = isPlain ? undefined : gain;
-    const weight = this.vector(`${name}.weight`, this.#columnsOf(input) / heads, { affine });
-    this.op({ role: "norm", kind, input, weight, heads, epsilon, output, trace });
+    const weight = this.vector(`${name}.weight`, columns, { affine });
+    const scaled =
+      affine === undefined || affine.scale === 1 ? undefined : { scale: affine.scale, offset: 0 };
+    const bias = hasBias ? this.vector(`${name}.bias`, columns, { affine: scaled }) : undefined;
+    this.op({ role: "norm", kind, input, weight, bias, heads, epsilon, output, trace });
   }
 
   /** Adds output = LayerNorm(input) with NAME.weight and NAME.bias, both [columns of input]. */
@@ -74,9 +80,7 @@ export class ModuleBuilder extends ProgramBuilder {
     output: Name,
     { epsilon, trace }: { epsilon: number; trace?: string },
   ): void {
-    const columns = this.#columnsOf(input);
-    const [weight, bias] = [this.vector(`${name}.weight`, columns), this.vector(`${name}.bias`, columns)];
-    this.op({ role: "norm", kind: "layer", input, weight, bias, epsilon, output, trace });
+    this.norm(input, name, output, { kind: "layer", epsilon, bias: true, trace });
   }
 
   #columnsOf(buffer: Name): number {

@@ -74,13 +74,13 @@ const LLAMA_LAYERS = (rotated: number, others: number): Record<string, number> =
   norm: 1,
   logits: 1,
 });
-const GPT_LAYERS = (layers: number): Record<string, number> => ({
+const GPT_LAYERS = (layers: number, inner = "linear+gelu_tanh"): Record<string, number> => ({
   "embed+positions": 1,
   norm: 2 * layers + 1,
   qkv: layers,
   attention: layers,
   "linear+add": 2 * layers,
-  "linear+gelu_tanh": layers,
+  [inner]: layers,
   logits: 1,
 });
 /** What becomes of attention where norms of queries and keys stand between the products and the rotations. */
@@ -104,6 +104,18 @@ const NORMED_BRANCHES = {
 };
 /** Four layers with attention and MLP side by side, but for their projections. */
 const PARALLEL = { embed: 1, norm: 4 + 1, attention: 4, "linear+add": 2 * 4, glu: 4, logits: 1 };
+/** Four layers with two layer norms each, which are folded into nothing, but for their projections. */
+const LAYER_NORMS = { embed: 1, norm: 2 * 4 + 1, attention: 4, "linear+add": 2 * 4, logits: 1 };
+/** There is one norm for both halves of each of the four layers. */
+const GPTJ_LAYERS = {
+  embed: 1,
+  norm: 4 + 1,
+  "qkv+rope": 4,
+  attention: 4,
+  "linear+add": 2 * 4,
+  "linear+gelu_tanh": 4,
+  logits: 1,
+};
 /** Two layers of an encoder; then keys and values for the cross-attention of three layers of a decoder. */
 const ENCODER = {
   "embed+positions": 1,
@@ -193,8 +205,26 @@ const FAMILIES: Readonly<Record<string, Expected>> = {
     forward: { ...NORMED_HEADS(4, 3), linear: 5 * 4, norm: 2 * 4 + 1, glu: 4, "norm+add": 2 * 4 },
     dispatches: 12 * 4 + 2 * 3 + 3,
   },
+  stablelm: {
+    forward: { ...LAYER_NORMS, "qkv+rope": 4, glu: 4 },
+    dispatches: 7 * 4 + 3,
+  },
+  "stablelm-parallel": { forward: { ...PARALLEL, "qkv+rope": 4 }, dispatches: 6 * 4 + 3 },
+  starcoder2: {
+    forward: { ...LAYER_NORMS, "qkv+rope": 4, "linear+gelu_tanh": 4 },
+    dispatches: 7 * 4 + 3,
+  },
+  "starcoder2-full": {
+    forward: { ...LAYER_NORMS, "qkv+rope": 4, "linear+gelu": 4 },
+    dispatches: 7 * 4 + 3,
+  },
   granite: { forward: LLAMA_LAYERS(4, 0), dispatches: 5 * 4 + 3 },
   gpt2: { forward: GPT_LAYERS(4), dispatches: 7 * 4 + 3 },
+  gpt_bigcode: { forward: GPT_LAYERS(4), dispatches: 7 * 4 + 3 },
+  "gpt_bigcode-heads": {
+    forward: GPT_LAYERS(4, "linear+gelu"),
+    dispatches: 7 * 4 + 3,
+  },
   gpt_neo: { forward: GPT_LAYERS(4), dispatches: 7 * 4 + 3 },
   gpt_neox: {
     forward: {
@@ -220,19 +250,44 @@ const FAMILIES: Readonly<Record<string, Expected>> = {
     },
     dispatches: 6 * 4 + 3,
   },
-  codegen: {
-    // There is one norm for both halves of a layer.
+  codegen: { forward: GPTJ_LAYERS, dispatches: 6 * 4 + 3 },
+  falcon: {
     forward: {
       embed: 1,
       norm: 4 + 1,
       "qkv+rope": 4,
       attention: 4,
       "linear+add": 2 * 4,
-      "linear+gelu_tanh": 4,
+      "linear+gelu": 4,
       logits: 1,
     },
     dispatches: 6 * 4 + 3,
   },
+  "falcon-groups": {
+    forward: { ...LAYER_NORMS, "qkv+rope": 4, "linear+gelu": 4 },
+    dispatches: 7 * 4 + 3,
+  },
+  "falcon-heads": {
+    forward: { ...LAYER_NORMS, "qkv+rope": 4, "linear+gelu": 4 },
+    dispatches: 7 * 4 + 3,
+  },
+  opt: { forward: GPT_LAYERS(4, "linear+relu"), dispatches: 7 * 4 + 3 },
+  "opt-post": {
+    // The embeddings are made wider before positions are added, and narrower again behind the last layer.
+    forward: {
+      embed: 1,
+      positions: 1,
+      norm: 2 * 4,
+      qkv: 4,
+      attention: 4,
+      linear: 2,
+      "linear+add": 2 * 4,
+      "linear+gelu": 4,
+      logits: 1,
+    },
+    dispatches: 7 * 4 + 5,
+  },
+  gptj: { forward: GPTJ_LAYERS, dispatches: 6 * 4 + 3 },
   bart: {
     forward: { "embed+positions": 1, ...DECODER },
     encode: ENCODER,
