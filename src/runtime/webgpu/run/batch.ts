@@ -38,6 +38,8 @@ export interface BatchHost {
   readonly lanes: number;
   /** Runs a task when all calls before it have ended; nothing else runs on the device meanwhile. */
   inTurn<T>(task: () => Promise<T>): Promise<T>;
+  /** @throws ModelComposeError the failure of the device, or "disposed" */
+  checkAlive(): void;
   /** Whether a call waits for its turn. */
   isWaitedFor(): boolean;
   /** A decode begins, as `SlotSequences.beginDecode`. */
@@ -160,6 +162,8 @@ export class GpuBatch {
         member.beginTurn(this.#host.beginDecode);
         await this.#begin(member);
       } catch (error) {
+        // What befalls the device befalls all.
+        this.#host.checkAlive();
         member.fail(error);
       }
     }

@@ -100,6 +100,9 @@ export class WebGpuExecutable implements Executable {
       rows: this.rows,
       lanes: plan.lanes,
       inTurn: (task) => this.#inTurn(task),
+      checkAlive: () => {
+        this.#checkAlive();
+      },
       isWaitedFor: () => this.#turn.waiting > 0,
       beginDecode: (request) => this.#sequences.beginDecode(request),
       submitBody: (...pass) => this.submitBody(...pass),
