@@ -124,6 +124,7 @@ test("the bundled model: logits of every prompt, greedy tokens", async () => {
 const OTHER_TABLES = ["smollm3-yarn", "llama3-untied"];
 /** Families whose ops and fusions golden-gpu.test.ts and contract-programs.test.ts have in others. */
 const OTHER_FAMILIES = [
+  "llama",
   "qwen2",
   "mistral",
   "granite",

@@ -117,10 +117,10 @@ describe("which class", () => {
         `"${join(path, "tokenizer_config.json")}" names the tokenizer class "CTRLTokenizer"`,
       ) as string,
     });
-    const other = await folder({ "config.json": { model_type: "opt" } });
+    const other = await folder({ "config.json": { model_type: "xlnet" } });
     await expect(loadTokenizer(other)).rejects.toMatchObject({
       code: "unsupported",
-      message: expect.stringContaining('(model_type is "opt")') as string,
+      message: expect.stringContaining('(model_type is "xlnet")') as string,
     });
     await expect(loadTokenizer(await folder({}))).rejects.toMatchObject({
       code: "unsupported",

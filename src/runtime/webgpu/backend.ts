@@ -26,7 +26,7 @@ import {
   type TokenChoice,
   type TokenChoicePlan,
 } from "./plan/token-choice.ts";
-import { checkPrefill } from "./run/prefill-check.ts";
+import { checkDevice } from "./run/device-check.ts";
 import { uploadRopeTable, uploadWeights } from "./run/weights.ts";
 
 export interface WebGpuOptions extends GpuOptions {
@@ -180,7 +180,7 @@ export class GpuPreparation implements Preparation {
     await Promise.all([
       // Dawn's threads compile beside the reads. Software adapters take seconds for kernels that may not be needed.
       context.summary.isSoftware ? undefined : resources.compileAll(),
-      plan.prefillCheck === undefined ? undefined : checkPrefill(context, plan.prefillCheck),
+      checkDevice(context, plan.deviceCheck),
       ...program.ropes.map((rope, table) =>
         uploadRopeTable(context, rope, plan.contextLength, resources.buffer(ropeBuffer(table))),
       ),

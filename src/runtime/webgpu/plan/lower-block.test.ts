@@ -68,12 +68,18 @@ describe("on matrix units", () => {
   });
 
   test("what is checked before is what is used", () => {
-    const { prefillCheck } = planOf("subgroup-matrix");
-    expect(prefillCheck?.product.plan.kernels.map(({ spec }) => spec.name)).toEqual(["gemm packed"]);
-    expect(prefillCheck?.attention?.kernel.spec.source).toBe("attention/block-matrix.wgsl");
-    expect(planOf("split").prefillCheck?.product.plan.kernels).toHaveLength(2);
-    expect(planOf("split").prefillCheck?.attention).toBeUndefined();
-    expect(planOf("exact").prefillCheck).toBeUndefined();
-    expect(planOf("f16").prefillCheck).toBeUndefined();
+    const { deviceCheck } = planOf("subgroup-matrix");
+    expect(deviceCheck.product?.plan.kernels.map(({ spec }) => spec.name)).toEqual(["gemm packed"]);
+    expect(deviceCheck.attention?.kernel.spec.source).toBe("attention/block-matrix.wgsl");
+    expect(planOf("split").deviceCheck.product?.plan.kernels).toHaveLength(2);
+    expect(planOf("split").deviceCheck.attention).toBeUndefined();
+    for (const prefill of ["exact", "f16"] as const) {
+      expect(Object.keys(planOf(prefill).deviceCheck)).toEqual(["rowAttention"]);
+    }
+    // The last row that one dispatch does, and one that takes two.
+    const { shape, variant, positions = [] } = planOf("exact").deviceCheck.rowAttention ?? {};
+    expect(positions[0]).toBe((variant?.directPositions ?? 0) - 1);
+    expect(positions[1]).toBe((shape?.context ?? 0) - 1);
+    expect(positions[1]).toBeGreaterThan(positions[0] + 1);
   });
 });

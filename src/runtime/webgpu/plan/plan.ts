@@ -17,7 +17,7 @@ import { attentionSizes } from "./lower-attention.ts";
 import { packedBufferWords } from "./lower-block.ts";
 import { lowerEntry, wideColumns } from "./lower.ts";
 import { ropeBuffer } from "./lowering.ts";
-import { planPrefillCheck, type PrefillCheck } from "./prefill-check.ts";
+import { planDeviceCheck, type DeviceCheck } from "./device-check.ts";
 import { selectVariants, type ForcedVariants } from "./select.ts";
 import { stacksOf, type Stage } from "./stage.ts";
 import { MOST_LANES } from "./token-choice.ts";
@@ -54,8 +54,8 @@ export interface GpuPlan {
   buffers: ReadonlyMap<string, number>;
   entries: ReadonlyMap<string, Readonly<Record<FormName, Form>>>;
   memory: MemoryUse;
-  /** What is to be right before prompts are read. */
-  prefillCheck?: PrefillCheck;
+  /** What is to be right before the model is used. */
+  deviceCheck: DeviceCheck;
 }
 
 /** What of a plan does not depend on the length of the context: weights can be loaded by it. */
@@ -170,7 +170,7 @@ export function planGpu(
   buffers.set("packed weight", packedWeight * 4);
   buffers.set("query tiles", attentionTileWords(maxRows) * 4);
   return {
-    prefillCheck: planPrefillCheck(allStages, lowering),
+    deviceCheck: planDeviceCheck(allStages, lowering, isSoftware),
     contextLength,
     slots,
     maxRows,

@@ -9,8 +9,9 @@ import {
 } from "../../../kernels/linear/gemm-packed.gpu.ts";
 import type { GemmPlan } from "../../../kernels/linear/gemm-select.gpu.ts";
 import type { GemmShape } from "../../../kernels/linear/gemm.gpu.ts";
+import { selectVariants } from "../plan/select.ts";
 import { GpuContext } from "./device.ts";
-import { checkPrefill } from "./prefill-check.ts";
+import { checkDevice } from "./device-check.ts";
 
 let context: GpuContext;
 beforeAll(async () => {
@@ -62,10 +63,10 @@ function product(): { shape: GemmShape; rows: number; plan: GemmPlan } {
   return { shape, rows: 20, plan: { kernels, terms: 2, isWeightPacked: true } };
 }
 
-describe("what matrix units compute", () => {
+describe("what a device computes", () => {
   test("passes where it is right, and leaves nothing on the device", async () => {
     const before = context.allocatedBytes;
-    await checkPrefill(context, { product: product() });
+    await checkDevice(context, { product: product() });
     expect(context.allocatedBytes).toBe(before);
   });
 
@@ -74,8 +75,8 @@ describe("what matrix units compute", () => {
     const wrong = product();
     const spec = gemmPackedKernel(shape, 1, TILING, true);
     const halved = { ...wrong, plan: { ...wrong.plan, kernels: [{ ...wrong.plan.kernels[0], spec }] } };
-    await expect(checkPrefill(context, { product: halved })).rejects.toThrow(
-      /^The matrix units of the GPU SwiftShader.* compute wrong results: the kernel "gemm packed" is off by .*; expected at most 4\.0e-6\./,
+    await expect(checkDevice(context, { product: halved })).rejects.toThrow(
+      /^The GPU SwiftShader.* computes wrong results: the kernel "gemm packed" is off by .*; expected at most 4\.0e-6\./,
     );
   });
 
@@ -83,12 +84,29 @@ describe("what matrix units compute", () => {
     const heads = { heads: 2, kvHeads: 1, headDim: 8, context: 20, cache: "f32" } as const;
     const right = selectBlockAttention(heads, 12, undefined, { tiling: ATTENTION, emulated: true });
     const check = { shape: heads, rows: 12, before: 8, kernel: right, maxRows: 12 };
-    await checkPrefill(context, { product: product(), attention: check });
+    await checkDevice(context, { product: product(), attention: check });
     // A row that sees other keys.
     const spec = attentionMatrixKernel({ ...heads, window: 3 }, 12, ATTENTION, true);
     const wrong = { ...check, kernel: { ...right, spec } };
-    await expect(checkPrefill(context, { product: product(), attention: wrong })).rejects.toThrow(
+    await expect(checkDevice(context, { product: product(), attention: wrong })).rejects.toThrow(
       /the kernel ".*attention.*" is off by/,
+    );
+  });
+
+  test("is refused by name where a row's attention is wrong", async () => {
+    const rowShape = { heads: 4, kvHeads: 2, headDim: 8, context: 24, cache: "f32" } as const;
+    const { attention: variant } = selectVariants({
+      features: context.features,
+      limits: context.limits,
+      isSoftware: true,
+      forced: { attention: { directPositions: 12 } },
+    });
+    const check = { shape: rowShape, variant, positions: [11, 23] };
+    await checkDevice(context, { rowAttention: check });
+    // Those of a window see other keys.
+    const windowed = { ...rowShape, window: 9 };
+    await expect(checkDevice(context, { rowAttention: { ...check, shape: windowed } })).rejects.toThrow(
+      /the kernel "attention direct" is off by .* Use the device "wasm"/,
     );
   });
 });

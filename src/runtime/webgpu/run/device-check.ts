@@ -1,6 +1,6 @@
 /**
- * Checks on the device itself that its matrix units compute what they should, before a model's prompts are read by them: drivers
- * compile kernels on these units that few others use, and a wrong one is no error but a wrong text.
+ * Checks on the device itself that it computes what it should, before a model is used on it: drivers compile kernels of subgroups
+ * and matrix units that few others use, and a wrong one is no error but a wrong text.
  */
 import { ModelComposeError } from "../../../base/errors.ts";
 import {
@@ -10,6 +10,15 @@ import {
   attentionTileRows,
   attentionTiles,
 } from "../../../kernels/attention/attention.gpu.ts";
+import {
+  attentionCombineKernel,
+  attentionCombineWorkgroups,
+  attentionDirectKernel,
+  attentionDirectWorkgroups,
+  attentionPartialWords,
+  attentionSplitKernel,
+  attentionSplitWorkgroups,
+} from "../../../kernels/attention/decode.gpu.ts";
 import type { BlockAttention } from "../../../kernels/attention/attention-select.gpu.ts";
 import {
   packedMatrixWords,
@@ -20,9 +29,12 @@ import {
 } from "../../../kernels/linear/gemm-pack.gpu.ts";
 import { gemmParams, gemmWorkgroups } from "../../../kernels/linear/gemm.gpu.ts";
 import { ROWS_HEADER } from "../plan/dispatch.ts";
-import type { AttentionCheck, PrefillCheck, ProductCheck } from "../plan/prefill-check.ts";
+import type { AttentionCheck, DeviceCheck, ProductCheck, RowAttentionCheck } from "../plan/device-check.ts";
 import type { GpuContext } from "./device.ts";
 import { KernelRunner, type Launch } from "./kernel-runner.ts";
+
+const OTHER_MODE = 'Use the prefill mode "exact", and report this message.';
+const OTHER_DEVICE = 'Use the device "wasm" (the CPU), and report this message.';
 
 /** Largest errors of a product, as parts of Σ |x| |w|, by how many halves a number has; undefined: it is f32. */
 const PRODUCT_ERRORS = new Map<number | undefined, number>([
@@ -32,21 +44,96 @@ const PRODUCT_ERRORS = new Map<number | undefined, number>([
 ]);
 /** The largest error of attention, as a part of its largest number: queries, keys, weights and values are rounded to f16. */
 const ATTENTION_ERROR = 1e-2;
+/** The largest error of one row's attention, which is of values between -1 and 1. */
+const ROW_ATTENTION_ERROR = 1e-5;
 
 /**
  * Runs every kernel of a check.
  *
  * @throws ModelComposeError "device" that names the kernel, its error and the bound
  */
-export async function checkPrefill(context: GpuContext, { product, attention }: PrefillCheck): Promise<void> {
+export async function checkDevice(
+  context: GpuContext,
+  { product, attention, rowAttention }: DeviceCheck,
+): Promise<void> {
   const runner = new KernelRunner(context);
   try {
-    await checkProduct(runner, product);
+    if (rowAttention !== undefined) {
+      await checkRowAttention(runner, rowAttention);
+    }
+    if (product !== undefined) {
+      await checkProduct(runner, product);
+    }
     if (attention !== undefined) {
       await checkAttention(runner, attention);
     }
   } finally {
     runner.close();
+  }
+}
+
+/** Compares with f64 arithmetic. */
+async function checkRowAttention(
+  runner: KernelRunner,
+  { shape, variant, positions }: RowAttentionCheck,
+): Promise<void> {
+  const { heads, kvHeads, headDim, context } = shape;
+  const [queryNumbers, keyNumbers, valueNumbers] = [
+    numbers(heads * headDim, 6).map((value) => 4 * value),
+    numbers(context * kvHeads * headDim, 7),
+    numbers(context * kvHeads * headDim, 8),
+  ];
+  const query = await runner.buffer("query", queryNumbers);
+  const keys = await runner.buffer("keys", keyNumbers);
+  const values = await runner.buffer("values", valueNumbers);
+  const partials = await runner.buffer("partials", Math.max(4, attentionPartialWords(shape, variant, 1)) * 4);
+  const output = await runner.buffer("output", heads * headDim * 4);
+  const params = attentionParams(headDim ** -0.5);
+  for (const position of positions) {
+    const words = [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, position, 0];
+    const rows = await runner.buffer("rows", Uint32Array.from(words));
+    const pass = { count: 1, shortest: position + 1, longest: position + 1 };
+    const launches: Launch[] = [
+      {
+        spec: attentionDirectKernel(shape, variant, 1),
+        buffers: [query, keys, values, output, rows],
+        params,
+        workgroups: attentionDirectWorkgroups(shape, variant, pass),
+      },
+      {
+        spec: attentionSplitKernel(shape, variant, 1),
+        buffers: [query, keys, values, partials, rows],
+        params,
+        workgroups: attentionSplitWorkgroups(shape, variant, pass),
+      },
+      {
+        spec: attentionCombineKernel(shape, variant, 1),
+        buffers: [partials, output, rows],
+        workgroups: attentionCombineWorkgroups(shape, variant, pass),
+      },
+    ];
+    const needed = launches.filter(({ workgroups }) => workgroups.every((count) => count > 0));
+    await runner.run(needed);
+    const actual = await runner.read(output, 0, heads * headDim);
+    let error = 0;
+    for (let head = 0; head < heads; head++) {
+      const kvHead = Math.floor((head * kvHeads) / heads);
+      const at = (p: number): number => (p * kvHeads + kvHead) * headDim;
+      const weights = Array.from({ length: position + 1 }, (_, p) => {
+        let score = 0;
+        for (let c = 0; c < headDim; c++) {
+          score += queryNumbers[head * headDim + c] * keyNumbers[at(p) + c];
+        }
+        return Math.exp(score * headDim ** -0.5);
+      });
+      const total = weights.reduce((sum, weight) => sum + weight, 0);
+      for (let c = 0; c < headDim; c++) {
+        const expected =
+          weights.reduce((sum, weight, p) => sum + weight * valueNumbers[at(p) + c], 0) / total;
+        error = larger(error, Math.abs(actual[head * headDim + c] - expected));
+      }
+    }
+    requireSmall(runner.context, needed[0].spec.name, error, ROW_ATTENTION_ERROR, OTHER_DEVICE);
   }
 }
 
@@ -149,15 +236,21 @@ async function checkAttention(
   requireSmall(runner.context, kernel.spec.name, error / largest, ATTENTION_ERROR);
 }
 
-function requireSmall({ summary }: GpuContext, kernel: string, error: number, most: number): void {
+function requireSmall(
+  { summary }: GpuContext,
+  kernel: string,
+  error: number,
+  most: number,
+  remedy = OTHER_MODE,
+): void {
   if (error <= most) {
     return;
   }
   throw new ModelComposeError(
     "device",
-    `The matrix units of the GPU ${summary.name} compute wrong results: the kernel "${kernel}" is off by ` +
+    `The GPU ${summary.name} computes wrong results: the kernel "${kernel}" is off by ` +
       `${error.toExponential(1)}; expected at most ${most.toExponential(1)}.`,
-    { remedy: 'Use the prefill mode "exact", and report this message.', parameter: "prefill" },
+    { remedy },
   );
 }
 
