@@ -281,34 +281,57 @@ export interface DecodeRows {
   longest: number;
 }
 
+/** Workgroups of the three kernels; none of a kernel that has nothing to do. */
+export interface DecodeWorkgroups {
+  direct: (rows: DecodeRows) => [number, number, number];
+  split: (rows: DecodeRows) => [number, number, number];
+  combine: (rows: DecodeRows) => [number, number, number];
+}
+
+/** Everything that does not depend on the rows is found out once: a decoded token asks in every layer. */
+export function attentionDecodeWorkgroups(
+  shape: AttentionShape,
+  variant: DecodeAttentionVariant,
+): DecodeWorkgroups {
+  const directTiles = planDecode(shape, variant.direct, variant).headTiles;
+  const { headTiles: splitTiles, tile } = planDecode(shape, variant.split, variant);
+  const mostSplits = mostSplitsOf(shape, variant);
+  const columnTiles = Math.ceil(shape.headDim / 4 / combineColumnsOf(shape, variant));
+  const { heads, window = Infinity } = shape;
+  const splits = (length: number): number =>
+    isDirect(shape, variant, length) ? 0 : Math.min(Math.ceil(Math.min(length, window) / tile), mostSplits);
+  return {
+    direct: ({ count, shortest }) => [isDirect(shape, variant, shortest) ? 1 : 0, directTiles, count],
+    split: ({ count, longest }) => [splits(longest), splitTiles, count],
+    combine: ({ count, longest }) => [isDirect(shape, variant, longest) ? 0 : heads, columnTiles, count],
+  };
+}
+
 /** Workgroups of the kernel for rows that are done directly: none if no row is. */
 export function attentionDirectWorkgroups(
   shape: AttentionShape,
   variant: DecodeAttentionVariant,
-  { count, shortest }: DecodeRows,
+  rows: DecodeRows,
 ): [number, number, number] {
-  const { headTiles: tiles } = planDecode(shape, variant.direct, variant);
-  return [isDirect(shape, variant, shortest) ? 1 : 0, tiles, count];
+  return attentionDecodeWorkgroups(shape, variant).direct(rows);
 }
 
 /** Workgroups of the kernel that makes the partials: none if all rows are done directly. */
 export function attentionSplitWorkgroups(
   shape: AttentionShape,
   variant: DecodeAttentionVariant,
-  { count, longest }: DecodeRows,
+  rows: DecodeRows,
 ): [number, number, number] {
-  const { headTiles: tiles } = planDecode(shape, variant.split, variant);
-  return [isDirect(shape, variant, longest) ? 0 : attentionSplits(shape, variant, longest), tiles, count];
+  return attentionDecodeWorkgroups(shape, variant).split(rows);
 }
 
 /** Workgroups of the kernel that merges the partials: none if all rows are done directly. */
 export function attentionCombineWorkgroups(
   shape: AttentionShape,
   variant: DecodeAttentionVariant,
-  { count, longest }: DecodeRows,
+  rows: DecodeRows,
 ): [number, number, number] {
-  const columnTiles = Math.ceil(shape.headDim / 4 / combineColumnsOf(shape, variant));
-  return [isDirect(shape, variant, longest) ? 0 : shape.heads, columnTiles, count];
+  return attentionDecodeWorkgroups(shape, variant).combine(rows);
 }
 
 /** Words of the buffer of partials for so many rows; 0 where all rows are done directly. */

@@ -7,13 +7,11 @@ import {
 import { attentionParams, type AttentionShape } from "../../../kernels/attention/attention.gpu.ts";
 import {
   attentionCombineKernel,
-  attentionCombineWorkgroups,
   attentionDirectKernel,
-  attentionDirectWorkgroups,
+  attentionDecodeWorkgroups,
   attentionPartialWords,
   attentionSplitKernel,
   attentionSplitsRows,
-  attentionSplitWorkgroups,
   type DecodeRows,
 } from "../../../kernels/attention/decode.gpu.ts";
 import { uniformHeads } from "../../state.ts";
@@ -81,6 +79,7 @@ export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Di
   const { query, layer, output, scale, softCap } = stage.attention;
   const shape = shapeOf(stage, lowering);
   const variant = variants.attention;
+  const workgroups = attentionDecodeWorkgroups(shape, variant);
   const inputs = [query, `keys ${layer}`, `values ${layer}`];
   const params = attentionParams(scale, softCap);
   const bytes = (pass: PassShape): number => pass.rows * seenOf(shape, pass) * cacheBytes(shape);
@@ -88,20 +87,20 @@ export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Di
     spec: attentionDirectKernel(shape, variant, maxRows),
     buffers: [...inputs, output, "rows"],
     params,
-    workgroups: (pass) => attentionDirectWorkgroups(shape, variant, decodeRows(shape, pass)),
+    workgroups: (pass) => workgroups.direct(decodeRows(shape, pass)),
     bytes,
   };
   const split: Dispatch = {
     spec: attentionSplitKernel(shape, variant, maxRows),
     buffers: [...inputs, "partials", "rows"],
     params,
-    workgroups: (pass) => attentionSplitWorkgroups(shape, variant, decodeRows(shape, pass)),
+    workgroups: (pass) => workgroups.split(decodeRows(shape, pass)),
     bytes,
   };
   const combine: Dispatch = {
     spec: attentionCombineKernel(shape, variant, maxRows),
     buffers: ["partials", output, "rows"],
-    workgroups: (pass) => attentionCombineWorkgroups(shape, variant, decodeRows(shape, pass)),
+    workgroups: (pass) => workgroups.combine(decodeRows(shape, pass)),
     bytes: ({ rows }) => rows * shape.heads * shape.headDim * 4,
   };
   const dispatches = [
