@@ -1,30 +1,23 @@
 /** Sweeps attention: of one row over a long cache, as a decoded token has it, and of blocks of rows, as prompts have them. */
 import {
-  attentionBlockKernel,
-  attentionBlockWorkgroups,
   attentionParams,
-  attentionTileRows,
   attentionTiles,
   type AttentionShape,
 } from "../../src/kernels/attention/attention.gpu.ts";
-import type { BlockAttention } from "../../src/kernels/attention/attention-select.gpu.ts";
 import {
-  attentionMatrixKernel,
+  selectBlockAttention,
+  type BlockAttention,
+} from "../../src/kernels/attention/attention-select.gpu.ts";
+import { halfUnits } from "../../src/kernels/common/matrix-units.ts";
+import {
   attentionMatrixMemory,
-  attentionMatrixTileRows,
   attentionMatrixWorkgroup,
-  attentionMatrixWorkgroups,
   isWhole,
   type AttentionTiling,
 } from "../../src/kernels/attention/block-matrix.gpu.ts";
 import {
-  attentionCombineKernel,
-  attentionCombineWorkgroups,
-  attentionDirectKernel,
-  attentionDirectWorkgroups,
   attentionPartialWords,
-  attentionSplitKernel,
-  attentionSplitWorkgroups,
+  attentionRowLaunches,
   type DecodeAttentionVariant,
 } from "../../src/kernels/attention/decode.gpu.ts";
 import type { Launch } from "../../src/runtime/webgpu/run/kernel-runner.ts";
@@ -101,25 +94,14 @@ export async function sweepDecodeAttention(
     const partialWords = Math.max(...[PLAIN, ...variants].map((v) => attentionPartialWords(shape, v, 1)));
     const partials = await lab.buffer("partials", Math.max(4, partialWords) * 4);
     const launchesOf = (variant: DecodeAttentionVariant, [keys, values]: [GPUBuffer, GPUBuffer]): Launch[] =>
-      [
-        {
-          spec: attentionDirectKernel(shape, variant, MAX_ROWS),
-          buffers: [query, keys, values, output, rows],
-          params,
-          workgroups: attentionDirectWorkgroups(shape, variant, pass),
-        },
-        {
-          spec: attentionSplitKernel(shape, variant, MAX_ROWS),
-          buffers: [query, keys, values, partials, rows],
-          params,
-          workgroups: attentionSplitWorkgroups(shape, variant, pass),
-        },
-        {
-          spec: attentionCombineKernel(shape, variant, MAX_ROWS),
-          buffers: [partials, output, rows],
-          workgroups: attentionCombineWorkgroups(shape, variant, pass),
-        },
-      ].filter(({ workgroups: [x, y, z] }) => x * y * z > 0);
+      attentionRowLaunches(shape, variant, MAX_ROWS, pass, {
+        query,
+        keys,
+        values,
+        output,
+        partials,
+        rows,
+      }).map(({ hasParams, ...launch }) => ({ ...launch, params: hasParams ? params : undefined }));
     const resultOf = async (variant: DecodeAttentionVariant): Promise<Float32Array> => {
       lab.context.device.queue.writeBuffer(output, 0, new Float32Array(outputs));
       await lab.run(launchesOf(variant, caches[0]));
@@ -279,12 +261,7 @@ export async function sweepBlockAttention(
     return actual;
   };
 
-  const plain: BlockAttention = {
-    spec: attentionBlockKernel(shape, rows),
-    tileRows: attentionTileRows(shape),
-    workgroups: (tiles) => attentionBlockWorkgroups(shape, tiles),
-  };
-  const expected = await report("exact", {}, MOST_ERROR.exact, plain);
+  const expected = await report("exact", {}, MOST_ERROR.exact, selectBlockAttention(shape, rows));
   for (const tiling of emulated ? [EMULATED] : tilingsOf(features)) {
     const fits =
       isWhole(shape, tiling) &&
@@ -298,11 +275,7 @@ export async function sweepBlockAttention(
       `${queries} queries, ${tileKeys} keys, ${subgroupRows} × ${subgroupColumns}, N ${matrixColumns}${prefetch ? ", read ahead" : ""}`,
       tiling,
       MOST_ERROR.matrix,
-      {
-        spec: attentionMatrixKernel(shape, rows, tiling, emulated),
-        tileRows: attentionMatrixTileRows(shape, tiling),
-        workgroups: (tiles) => attentionMatrixWorkgroups(shape, tiling, tiles),
-      },
+      selectBlockAttention(shape, rows, { ...features, ...limits }, { tiling, emulated }),
       expected,
     );
   }
@@ -310,18 +283,15 @@ export async function sweepBlockAttention(
 }
 
 /** The cuts by each product of the adapter's units that multiplies f16 and adds f32. */
-function tilingsOf({ subgroupMatrix, subgroupMaxSize }: SweepLab["context"]["features"]): AttentionTiling[] {
-  return subgroupMatrix
-    .filter(
-      ({ componentType, resultComponentType, K }) =>
-        componentType === "f16" && resultComponentType === "f32" && K === 16,
-    )
+function tilingsOf(features: SweepLab["context"]["features"]): AttentionTiling[] {
+  return halfUnits(features)
+    .filter(({ K }) => K === 16)
     .flatMap(({ M, N, K }) =>
       CUTS.map(([queries, keys, subgroupRows, subgroupColumns, scorePadding, prefetch]) => ({
         matrixRows: M,
         matrixColumns: N,
         matrixK: K,
-        subgroupSize: subgroupMaxSize,
+        subgroupSize: features.subgroupMaxSize,
         subgroupRows,
         subgroupColumns,
         queries,

@@ -1,4 +1,5 @@
 /** Sweeps the products of many rows, as prompts have them. */
+import { halfUnits } from "../../src/kernels/common/matrix-units.ts";
 import {
   gemmParams,
   gemmKernel,
@@ -162,10 +163,7 @@ export async function sweepGemm(
   const packed = await lab.buffer("packed", packedMatrixWords(mostRows, widest, 2) * 4);
   const units = emulated
     ? [{ M: 16, N: 16, K: 16 }]
-    : features.subgroupMatrix.filter(
-        ({ componentType, resultComponentType, M, N, K }) =>
-          componentType === "f16" && resultComponentType === "f32" && M === 16 && N >= 8 && K === 16,
-      );
+    : halfUnits(features).filter(({ M, N, K }) => M === 16 && N >= 8 && K === 16);
   const all = packedVariants(units, {
     subgroupSize: emulated ? 4 : features.subgroupMaxSize,
     mostInvocations: limits.maxComputeInvocationsPerWorkgroup,

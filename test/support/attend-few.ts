@@ -1,20 +1,13 @@
 /** Attention of few rows by its kernels, as a pass launches them. */
 import { attentionParams } from "../../src/kernels/attention/attention.gpu.ts";
 import {
-  attentionCombineKernel,
-  attentionCombineWorkgroups,
-  attentionDirectKernel,
-  attentionDirectWorkgroups,
   attentionPartialWords,
-  attentionSplitKernel,
-  attentionSplitsRows,
-  attentionSplitWorkgroups,
+  attentionRowLaunches,
   type DecodeAttentionVariant,
 } from "../../src/kernels/attention/decode.gpu.ts";
-import type { KernelSpec } from "../../src/kernels/wgsl/kernel.ts";
 import type { Attend } from "./attention-contract.ts";
 import { cacheBuffer } from "./gpu-cache.ts";
-import type { GpuLab, LabBuffer } from "./gpu-lab.ts";
+import type { GpuLab } from "./gpu-lab.ts";
 import { rowWords } from "./rows.ts";
 
 /** The most rows of a pass in these tests. */
@@ -42,42 +35,21 @@ export function attendFew(lab: GpuLab, variant: DecodeAttentionVariant): Attend 
     const partials = lab.buffer(Math.max(1, attentionPartialWords(shape, variant, rows.length)));
     const output = lab.buffer(query.length);
     const caches = [keys, values].map((numbers) => cacheBuffer(lab, numbers, shape.cache));
-    const inputs = [lab.buffer(query), ...caches];
     const params = lab.uniform(attentionParams(scale, cap));
     const lengths = shape.source === true ? [sourceLength] : rows.map(({ position }) => position + 1);
     const pass = { count: rows.length, shortest: Math.min(...lengths), longest: Math.max(...lengths) };
-    await launch(
-      lab,
-      attentionDirectKernel(shape, variant, MAX_ROWS),
-      [...inputs, output, rowBuffer, params],
-      attentionDirectWorkgroups(shape, variant, pass),
-    );
-    if (attentionSplitsRows(shape, variant)) {
-      await launch(
-        lab,
-        attentionSplitKernel(shape, variant, MAX_ROWS),
-        [...inputs, partials, rowBuffer, params],
-        attentionSplitWorkgroups(shape, variant, pass),
-      );
-      await launch(
-        lab,
-        attentionCombineKernel(shape, variant, MAX_ROWS),
-        [partials, output, rowBuffer],
-        attentionCombineWorkgroups(shape, variant, pass),
-      );
+    const launches = attentionRowLaunches(shape, variant, MAX_ROWS, pass, {
+      query: lab.buffer(query),
+      keys: caches[0],
+      values: caches[1],
+      output,
+      partials,
+      rows: rowBuffer,
+    });
+    for (const { spec, buffers, hasParams, workgroups } of launches) {
+      await lab.run(spec, hasParams ? [...buffers, params] : buffers, workgroups);
     }
     await lab.readWords(partials); // finds writes behind it
     return lab.read(output);
   };
-}
-
-async function launch(
-  lab: GpuLab,
-  kernel: KernelSpec,
-  buffers: readonly LabBuffer[],
-  workgroups: readonly [number, number, number],
-): Promise<void> {
-  if (workgroups.every((count) => count > 0)) {
-    await lab.run(kernel, buffers, workgroups);
-  }
 }

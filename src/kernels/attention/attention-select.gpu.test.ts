@@ -1,12 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { selectBlockAttention, type AttentionAdapter } from "./attention-select.gpu.ts";
+import type { UnitsAdapter } from "../common/matrix-units.ts";
+import { selectBlockAttention } from "./attention-select.gpu.ts";
 import type { AttentionShape } from "./attention.gpu.ts";
 import { attentionMatrixMemory, isWhole, type AttentionTiling } from "./block-matrix.gpu.ts";
 import type { ShaderConstants } from "../wgsl/preprocess.ts";
 
 const smollm3: AttentionShape = { heads: 16, kvHeads: 4, headDim: 128, context: 4096, cache: "f32" };
 const f16 = { componentType: "f16", resultComponentType: "f32" };
-const NVIDIA: AttentionAdapter = {
+const NVIDIA: UnitsAdapter = {
   shaderF16: true,
   subgroupMaxSize: 32,
   subgroupMatrix: [
@@ -20,7 +21,7 @@ const NVIDIA: AttentionAdapter = {
 };
 
 const constantsOf = (
-  adapter: Partial<AttentionAdapter>,
+  adapter: Partial<UnitsAdapter>,
   shape: Partial<AttentionShape> = {},
 ): ShaderConstants => {
   const { spec } = selectBlockAttention({ ...smollm3, ...shape }, 512, { ...NVIDIA, ...adapter });
@@ -123,7 +124,7 @@ describe("in f32", () => {
     expect(workgroups(32)).toEqual([32, 4]);
   });
 
-  test.each<[string, Partial<AttentionAdapter>, Partial<AttentionShape>]>([
+  test.each<[string, Partial<UnitsAdapter>, Partial<AttentionShape>]>([
     ["no units", { subgroupMatrix: [] }, {}],
     ["no f16", { shaderF16: false }, {}],
     [

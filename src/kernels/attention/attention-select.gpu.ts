@@ -1,4 +1,5 @@
 /** Which kernel attends for blocks of rows: a pure choice from the shape and the adapter. */
+import { halfUnits, type UnitsAdapter } from "../common/matrix-units.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import {
   attentionBlockKernel,
@@ -15,23 +16,6 @@ import {
   isWhole,
   type AttentionTiling,
 } from "./block-matrix.gpu.ts";
-
-/** What the choice depends on; features are those the device was opened with. */
-export interface AttentionAdapter {
-  shaderF16: boolean;
-  /** Products of the matrix units, M × K by K × N; empty without the feature chromium-experimental-subgroup-matrix. */
-  subgroupMatrix: readonly {
-    componentType: string;
-    resultComponentType: string;
-    M: number;
-    N: number;
-    K: number;
-  }[];
-  /** Invocations of the largest subgroups; 0 without subgroups. */
-  subgroupMaxSize: number;
-  maxComputeWorkgroupStorageSize: number;
-  maxComputeInvocationsPerWorkgroup: number;
-}
 
 /** The kernel that was chosen, and what its launch needs. */
 export interface BlockAttention {
@@ -80,7 +64,7 @@ const MOST_HELD = 128;
 export function selectBlockAttention(
   shape: AttentionShape,
   maxRows: number,
-  adapter?: AttentionAdapter,
+  adapter?: UnitsAdapter,
   forced?: ForcedAttention,
 ): BlockAttention {
   const chosen =
@@ -103,19 +87,12 @@ export function selectBlockAttention(
 
 /** The best tiling of the adapter's matrix units for a shape; undefined where none fits. */
 export function selectAttentionTiling(
-  adapter: AttentionAdapter,
+  adapter: UnitsAdapter,
   shape: AttentionShape,
 ): AttentionTiling | undefined {
-  const usable = adapter.subgroupMatrix.filter(
-    ({ componentType, resultComponentType, M, N, K }) =>
-      componentType === "f16" &&
-      resultComponentType === "f32" &&
-      adapter.shaderF16 &&
-      [M, N, K].every((side) => side % 4 === 0),
-  );
-  const byPreference = usable.toSorted((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
+  const units = halfUnits(adapter);
   const tilings = CUTS.flatMap((cut) =>
-    byPreference.map(({ M, N, K }): AttentionTiling => ({
+    units.map(({ M, N, K }): AttentionTiling => ({
       matrixRows: M,
       matrixColumns: N,
       matrixK: K,

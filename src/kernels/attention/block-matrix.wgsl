@@ -30,6 +30,7 @@
 #include "common/rows.wgsl"
 #endif
 #include "attention/visible.wgsl"
+#include "common/half-scale.wgsl"
 
 struct Params {
   scale: f32,
@@ -188,11 +189,10 @@ fn main(
   workgroupBarrier();
   var most = 0u;
   for (var i = 0u; i < LANES; i++) { most = max(most, atomicLoad(&exchange[ownQuery * LANES + i])); }
-  // Biased exponents: both stay those of normal numbers.
-  let exponent = max(most >> 23u, 27u);
-  let divisor = bitcast<f32>((268u - exponent) << 23u);
+  let exponent = scaleExponent(most);
+  let factor = factorOf(exponent);
   // A score of the units, times this, is a power of two.
-  let power = bitcast<f32>(select((exponent - 14u) << 23u, 0x7fc00000u, exponent == 255u));
+  let power = bitcast<f32>(scaleBits(exponent));
 #if SOFT_CAP
   let rowScale = power * params.scale;
 #else
@@ -203,7 +203,7 @@ fn main(
 #for R QUERY_ROUNDS
   for (var column = part; column < SLICE; column += LANES) {
     var numbers = vec4(0.0);
-    if (hasQuery) { numbers = query[queryAt + $R * SLICE + column] * divisor; }
+    if (hasQuery) { numbers = query[queryAt + $R * SLICE + column] * factor; }
     stage[ownQuery * QUERY_PITCH + column] = toHalf(numbers);
   }
   workgroupBarrier();

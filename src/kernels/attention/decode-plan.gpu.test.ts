@@ -2,15 +2,13 @@
 import { describe, expect, test } from "vitest";
 import type { AttentionShape } from "./attention.gpu.ts";
 import {
+  attentionDecodeWorkgroups,
   attentionCombineKernel,
-  attentionCombineWorkgroups,
   attentionDirectKernel,
-  attentionDirectWorkgroups,
   attentionPartialWords,
   attentionSplitKernel,
   attentionSplits,
   attentionSplitsRows,
-  attentionSplitWorkgroups,
   type DecodeAttentionVariant,
 } from "./decode.gpu.ts";
 
@@ -62,9 +60,9 @@ describe("splits of a row", () => {
 
 describe("workgroups", () => {
   const all = (shape: AttentionShape, rows: ReturnType<typeof rowsOf>) => [
-    attentionDirectWorkgroups(shape, SUBGROUPS, rows),
-    attentionSplitWorkgroups(shape, SUBGROUPS, rows),
-    attentionCombineWorkgroups(shape, SUBGROUPS, rows),
+    attentionDecodeWorkgroups(shape, SUBGROUPS).direct(rows),
+    attentionDecodeWorkgroups(shape, SUBGROUPS).split(rows),
+    attentionDecodeWorkgroups(shape, SUBGROUPS).combine(rows),
   ];
   const launched = (shape: AttentionShape, rows: ReturnType<typeof rowsOf>) =>
     all(shape, rows).map((counts) => counts.every((count) => count > 0));
@@ -97,10 +95,12 @@ describe("workgroups", () => {
 
   test("heads of a group that do not divide are dealt evenly", () => {
     const shape = { ...SMOLLM3, heads: 9, kvHeads: 1 };
-    expect(attentionSplitWorkgroups(shape, SUBGROUPS, rowsOf(1, 300))[1]).toBe(3);
+    expect(attentionDecodeWorkgroups(shape, SUBGROUPS).split(rowsOf(1, 300))[1]).toBe(3);
     expect(attentionSplitKernel(shape, SUBGROUPS, 1).constants).toMatchObject({ TILE_HEADS: 3 });
     expect(
-      attentionSplitWorkgroups(shape, { ...PLAIN, split: { ...PLAIN.split, heads: 8 } }, rowsOf(1, 300))[1],
+      attentionDecodeWorkgroups(shape, { ...PLAIN, split: { ...PLAIN.split, heads: 8 } }).split(
+        rowsOf(1, 300),
+      )[1],
     ).toBe(2);
   });
 });

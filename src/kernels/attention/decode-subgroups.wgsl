@@ -8,31 +8,9 @@
 // The host sees to it that subgroups are whole, WORKGROUP being a multiple of their size, and have at least
 // LEAST_SUBGROUP >= KEY_LANES lanes; how many they have is known only here. KEY_LANES is a power of two that divides
 // COLUMNS.
-#include "common/rows.wgsl"
-#include "common/exp.wgsl"
-#if SOFT_CAP
-#include "common/tanh.wgsl"
-#endif
-#include "attention/splits.wgsl"
 enable subgroups;
 requires subgroup_id;
-
-struct Params {
-  scale: f32,
-  // The soft cap of scores (SOFT_CAP).
-  cap: f32,
-}
-
-@group(0) @binding(0) var<storage, read> query: array<vec4<f32>>; // [R][HEADS][COLUMNS]
-@group(0) @binding(1) var<storage, read> keys: array<Cached>;
-@group(0) @binding(2) var<storage, read> values: array<Cached>;
-#if DIRECT
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>; // [R][HEADS][COLUMNS]
-#else
-@group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
-#endif
-@group(0) @binding(4) var<storage, read> rows: array<u32>;
-@group(0) @binding(5) var<uniform> params: Params;
+#include "attention/decode-buffers.wgsl"
 
 // Columns of a lane: every KEY_LANES-th.
 const KEY_COLUMNS = COLUMNS / KEY_LANES;

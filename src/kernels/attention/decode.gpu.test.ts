@@ -16,10 +16,10 @@ import { worstError } from "../../../test/support/numbers.ts";
 import { rowWords } from "../../../test/support/rows.ts";
 import {
   attentionCombineKernel,
-  attentionCombineWorkgroups,
   attentionDirectKernel,
   attentionPartialWords,
   attentionSplitKernel,
+  attentionDecodeWorkgroups,
   attentionSplits,
   type DecodeAttentionVariant,
 } from "./decode.gpu.ts";
@@ -135,7 +135,7 @@ describe("exp", () => {
     await lab.run(
       attentionCombineKernel(shape, variant, MAX_ROWS),
       [lab.buffer(records), output, rows],
-      attentionCombineWorkgroups(shape, variant, pass),
+      attentionDecodeWorkgroups(shape, variant).combine(pass),
     );
     return (await lab.read(output)).filter((_, i) => i % 4 === 0).slice(0, xs.length);
   }

@@ -268,8 +268,17 @@ export function attentionSplits(
   length: number,
 ): number {
   const { tile } = planDecode(shape, variant.split, variant);
-  const visible = Math.min(length, shape.window ?? Infinity);
-  return Math.min(Math.ceil(visible / tile), mostSplitsOf(shape, variant));
+  return splitsOf(shape, length, tile, mostSplitsOf(shape, variant));
+}
+
+/** The splits of a row whose tiles have so many positions. */
+function splitsOf(
+  { window = Infinity }: AttentionShape,
+  length: number,
+  tile: number,
+  mostSplits: number,
+): number {
+  return Math.min(Math.ceil(Math.min(length, window) / tile), mostSplits);
 }
 
 /** The rows of a pass. */
@@ -297,41 +306,14 @@ export function attentionDecodeWorkgroups(
   const { headTiles: splitTiles, tile } = planDecode(shape, variant.split, variant);
   const mostSplits = mostSplitsOf(shape, variant);
   const columnTiles = Math.ceil(shape.headDim / 4 / combineColumnsOf(shape, variant));
-  const { heads, window = Infinity } = shape;
+  const { heads } = shape;
   const splits = (length: number): number =>
-    isDirect(shape, variant, length) ? 0 : Math.min(Math.ceil(Math.min(length, window) / tile), mostSplits);
+    isDirect(shape, variant, length) ? 0 : splitsOf(shape, length, tile, mostSplits);
   return {
     direct: ({ count, shortest }) => [isDirect(shape, variant, shortest) ? 1 : 0, directTiles, count],
     split: ({ count, longest }) => [splits(longest), splitTiles, count],
     combine: ({ count, longest }) => [isDirect(shape, variant, longest) ? 0 : heads, columnTiles, count],
   };
-}
-
-/** Workgroups of the kernel for rows that are done directly: none if no row is. */
-export function attentionDirectWorkgroups(
-  shape: AttentionShape,
-  variant: DecodeAttentionVariant,
-  rows: DecodeRows,
-): [number, number, number] {
-  return attentionDecodeWorkgroups(shape, variant).direct(rows);
-}
-
-/** Workgroups of the kernel that makes the partials: none if all rows are done directly. */
-export function attentionSplitWorkgroups(
-  shape: AttentionShape,
-  variant: DecodeAttentionVariant,
-  rows: DecodeRows,
-): [number, number, number] {
-  return attentionDecodeWorkgroups(shape, variant).split(rows);
-}
-
-/** Workgroups of the kernel that merges the partials: none if all rows are done directly. */
-export function attentionCombineWorkgroups(
-  shape: AttentionShape,
-  variant: DecodeAttentionVariant,
-  rows: DecodeRows,
-): [number, number, number] {
-  return attentionDecodeWorkgroups(shape, variant).combine(rows);
 }
 
 /** Words of the buffer of partials for so many rows; 0 where all rows are done directly. */
@@ -343,4 +325,52 @@ export function attentionPartialWords(
   return attentionSplitsRows(shape, variant)
     ? rows * shape.heads * mostSplitsOf(shape, variant) * (shape.headDim + 4)
     : 0;
+}
+
+/** Buffers of the three kernels, whatever stands for a buffer. */
+export type DecodeBuffers<Buffer> = Readonly<
+  Record<"query" | "keys" | "values" | "output" | "partials" | "rows", Buffer>
+>;
+
+/** A launch of one of the three kernels. */
+export interface DecodeLaunch<Buffer> {
+  spec: KernelSpec;
+  /** Its buffers without the params. */
+  buffers: Buffer[];
+  /** Whether it has `attentionParams` behind them. */
+  hasParams: boolean;
+  workgroups: [number, number, number];
+}
+
+/** The launches that attend for some rows, in order; those that have nothing to do are left out. */
+export function attentionRowLaunches<Buffer>(
+  shape: AttentionShape,
+  variant: DecodeAttentionVariant,
+  maxRows: number,
+  rows: DecodeRows,
+  buffers: DecodeBuffers<Buffer>,
+): DecodeLaunch<Buffer>[] {
+  const { query, keys, values, output, partials } = buffers;
+  const workgroups = attentionDecodeWorkgroups(shape, variant);
+  const launches: DecodeLaunch<Buffer>[] = [
+    {
+      spec: attentionDirectKernel(shape, variant, maxRows),
+      buffers: [query, keys, values, output, buffers.rows],
+      hasParams: true,
+      workgroups: workgroups.direct(rows),
+    },
+    {
+      spec: attentionSplitKernel(shape, variant, maxRows),
+      buffers: [query, keys, values, partials, buffers.rows],
+      hasParams: true,
+      workgroups: workgroups.split(rows),
+    },
+    {
+      spec: attentionCombineKernel(shape, variant, maxRows),
+      buffers: [partials, output, buffers.rows],
+      hasParams: false,
+      workgroups: workgroups.combine(rows),
+    },
+  ];
+  return launches.filter((launch) => launch.workgroups.every((count) => count > 0));
 }

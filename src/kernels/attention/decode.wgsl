@@ -2,29 +2,7 @@
 // running softmax of Milakov & Gimelshein 2018 inside a split. DIRECT: for the short rows, which have one split, and whose
 // output is written; else for the others (splits.wgsl). Workgroups: (splits of the row with most, KV heads · HEAD_TILES, R).
 // The TILE_HEADS query heads of a workgroup share each key and value that it reads.
-#include "common/rows.wgsl"
-#include "common/exp.wgsl"
-#if SOFT_CAP
-#include "common/tanh.wgsl"
-#endif
-#include "attention/splits.wgsl"
-
-struct Params {
-  scale: f32,
-  // The soft cap of scores (SOFT_CAP).
-  cap: f32,
-}
-
-@group(0) @binding(0) var<storage, read> query: array<vec4<f32>>; // [R][HEADS][COLUMNS]
-@group(0) @binding(1) var<storage, read> keys: array<Cached>;
-@group(0) @binding(2) var<storage, read> values: array<Cached>;
-#if DIRECT
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>; // [R][HEADS][COLUMNS]
-#else
-@group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
-#endif
-@group(0) @binding(4) var<storage, read> rows: array<u32>;
-@group(0) @binding(5) var<uniform> params: Params;
+#include "attention/decode-buffers.wgsl"
 
 // For scores, KEY_LANES invocations share a key: neighbours read neighbouring columns, KEY_COLUMNS each.
 const KEY_COLUMNS = COLUMNS / KEY_LANES;

@@ -91,12 +91,10 @@ fn main(
   // Where subgroups are smaller than the largest, there are more of them; they repeat what others do.
   let subgroup = subgroupId % SUBGROUPS_USED;
 #endif
-  // Tiles of the same weights run side by side, so that all but one find them in the cache.
-  let index = workgroup.x + workgroup.y * workgroups.x;
-  let rowTiles = (rowCount() + TILE_ROWS - 1u) / TILE_ROWS;
-  if (index >= rowTiles * ((params.count + TILE_COLUMNS - 1u) / TILE_COLUMNS)) { return; }
-  let firstRow = (index % rowTiles) * TILE_ROWS;
-  let firstColumn = (index / rowTiles) * TILE_COLUMNS;
+  let start = tileStart(workgroup, workgroups, TILE_ROWS, TILE_COLUMNS);
+  if (!start.exists) { return; }
+  let firstRow = start.row;
+  let firstColumn = start.column;
 
   let piece0 = pieceOf(local, firstRow, firstColumn);
 #if BRINGS == 2

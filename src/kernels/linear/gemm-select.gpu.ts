@@ -1,5 +1,6 @@
 /** Which kernel multiplies a weight matrix with many token rows: a pure choice from the adapter, the shape and the mode. */
 import { ModelComposeError } from "../../base/errors.ts";
+import { halfUnits, type MatrixConfig, type UnitsAdapter } from "../common/matrix-units.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import {
   gemmMatrixKernel,
@@ -41,26 +42,10 @@ import {
  */
 export type GemmMode = TileMode | "subgroup-matrix" | "split" | "split-emulated";
 
-/** A product that matrix units compute: M × K by K × N. */
-export interface MatrixConfig {
-  componentType: string;
-  resultComponentType: string;
-  M: number;
-  N: number;
-  K: number;
-}
-
 /** What the choice depends on; features are those the device was opened with. */
-export interface GemmAdapter {
+export interface GemmAdapter extends UnitsAdapter {
   /** Name of the adapter, for error messages. */
   name: string;
-  shaderF16: boolean;
-  /** Products of the matrix units; empty without the feature chromium-experimental-subgroup-matrix. */
-  subgroupMatrix: readonly MatrixConfig[];
-  /** Invocations of the largest subgroups; 0 without subgroups. */
-  subgroupMaxSize: number;
-  maxComputeWorkgroupStorageSize: number;
-  maxComputeInvocationsPerWorkgroup: number;
 }
 
 /** Tiles that take the place of the choice, for experiments. */
@@ -133,7 +118,7 @@ export function selectGemm(
   if (isSplit && !HALF_FORMATS.has(shape.format)) {
     return selectGemm(adapter, shape, "exact", { rows, count }, forced);
   }
-  if (isSplit || (mode === "subgroup-matrix" && halfUnits(adapter).length > 0)) {
+  if (isSplit || (mode === "subgroup-matrix" && packedUnits(adapter).length > 0)) {
     const terms = isSplit ? 2 : 1;
     const given = forced.packedTiling ?? (mode === "split-emulated" ? EMULATED_TILING : undefined);
     const tilings =
@@ -179,19 +164,11 @@ export function selectTiling(
   return gemmMemory(tiling, mode) * 3 <= limit * 2 ? tiling : { ...tiling, buffers: 1 };
 }
 
-/** Products of matrix units that multiply f16 and add f32, the best ones first. */
-function halfUnits({ shaderF16, subgroupMatrix }: GemmAdapter): MatrixConfig[] {
-  return subgroupMatrix
-    .filter(
-      ({ componentType, resultComponentType, M, N, K }) =>
-        shaderF16 &&
-        componentType === "f16" &&
-        resultComponentType === "f32" &&
-        [M, N, K].every((side) => side % 4 === 0 && 32 % side === 0),
-    )
-    .toSorted(
-      (a, b) => Number(isNvidiaUnit(b)) - Number(isNvidiaUnit(a)) || b.M * b.N * b.K - a.M * a.N * a.K,
-    );
+/** The units that compute packed products, the best ones first: their sides divide the tiles'. */
+function packedUnits(adapter: GemmAdapter): MatrixConfig[] {
+  return halfUnits(adapter)
+    .filter(({ M, N, K }) => [M, N, K].every((side) => 32 % side === 0))
+    .toSorted((a, b) => Number(isNvidiaUnit(b)) - Number(isNvidiaUnit(a)));
 }
 
 /** Only NVIDIA's units have this product, which is what their instruction computes: 8 % faster than 16 × 16 × 16 on an H200. */
@@ -211,7 +188,7 @@ function selectPacked(
   terms: Terms,
   mode: GemmMode,
 ): { tiling: PackedTiling; mostRows: number }[] {
-  for (const unit of halfUnits(adapter)) {
+  for (const unit of packedUnits(adapter)) {
     const small = tilePacked(adapter, unit, terms, SMALL_TILES);
     if (small === undefined) {
       continue;

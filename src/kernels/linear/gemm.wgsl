@@ -51,12 +51,10 @@ fn main(
   @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) local: u32,
 ) {
-  // Tiles of the same weights run side by side, so that all but one find them in the cache.
-  let index = workgroup.x + workgroup.y * workgroups.x;
-  let rowTiles = (rowCount() + TILE_ROWS - 1u) / TILE_ROWS;
-  if (index >= rowTiles * ((params.count + TILE_COLUMNS - 1u) / TILE_COLUMNS)) { return; }
-  let firstRow = (index % rowTiles) * TILE_ROWS;
-  let firstColumn = (index / rowTiles) * TILE_COLUMNS;
+  let start = tileStart(workgroup, workgroups, TILE_ROWS, TILE_COLUMNS);
+  if (!start.exists) { return; }
+  let firstRow = start.row;
+  let firstColumn = start.column;
 
   // Eight neighbours bring one quad of eight lines: their writes fall in different banks, and the 32 of a warp still read
   // whole sectors. Rows beyond the last are read from it, computed and thrown away.

@@ -1,23 +1,15 @@
-// The scale of a row that is packed as f16: the power of two that puts its largest number between 2^14 and 2^15.
+// The scale of a row that a workgroup packs as f16.
+#include "common/half-scale.wgsl"
+
 const WORKGROUP = 256u;
 
 var<workgroup> largest: atomic<u32>;
 
-// Bits of numbers without sign are in the order of the numbers, and those of NaN above all.
-fn magnitudeBits(value: f32) -> u32 { return bitcast<u32>(value) & 0x7fffffffu; }
-
-// The biased exponent of the largest number of a workgroup's row, from the largest of each invocation. No less than 27: then
-// those of the scale and of its inverse are normal numbers too.
+// The exponent of the row's scale, from the bits of the largest number of each invocation.
 fn largestExponent(own: u32, local: u32) -> u32 {
   if (local == 0u) { atomicStore(&largest, 0u); }
   workgroupBarrier();
   atomicMax(&largest, own);
   workgroupBarrier();
-  return max(atomicLoad(&largest) >> 23u, 27u);
+  return scaleExponent(atomicLoad(&largest));
 }
-
-// What numbers are multiplied with.
-fn factorOf(exponent: u32) -> f32 { return bitcast<f32>((268u - exponent) << 23u); }
-
-// What undoes that; NaN where a number is infinite or NaN.
-fn scaleBits(exponent: u32) -> u32 { return select((exponent - 14u) << 23u, 0x7fc00000u, exponent == 255u); }

@@ -22,6 +22,20 @@ struct Params {
 @group(0) @binding(4) var<storage, read> rows: array<u32>;
 @group(0) @binding(5) var<uniform> params: Params;
 
+// Where the tile of a workgroup begins. Tiles of the same weights run side by side, so that all but one find them in the cache.
+struct TileStart {
+  exists: bool,
+  row: u32,
+  column: u32,
+}
+
+fn tileStart(workgroup: vec3<u32>, workgroups: vec3<u32>, tileRows: u32, tileColumns: u32) -> TileStart {
+  let index = workgroup.x + workgroup.y * workgroups.x;
+  let rowTiles = (rowCount() + tileRows - 1u) / tileRows;
+  let exists = index < rowTiles * ((params.count + tileColumns - 1u) / tileColumns);
+  return TileStart(exists, (index % rowTiles) * tileRows, (index / rowTiles) * tileColumns);
+}
+
 fn writeQuad(r: u32, n: u32, products: vec4<f32>) {
   if (r >= rowCount() || n >= params.count) { return; }
   var values = products;

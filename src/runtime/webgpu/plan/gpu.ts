@@ -1,14 +1,5 @@
 /** What a plan must know about a GPU: features and limits of the device that was opened, and what kind of adapter it is. */
-
-/** A shape of matrix product that the adapter's subgroup matrices have: [M, K] x [K, N] -> [M, N]. */
-export interface SubgroupMatrixShape {
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-  /** Element type of the factors: "f16", "f32", "i8" or "u8". */
-  readonly componentType: string;
-  readonly resultComponentType: string;
-}
+import type { MatrixConfig } from "../../../kernels/common/matrix-units.ts";
 
 /** What kernels may use; the features a device was opened with, not those of the adapter. */
 export interface GpuFeatures {
@@ -20,7 +11,7 @@ export interface GpuFeatures {
   readonly shaderF16: boolean;
   readonly timestamps: boolean;
   /** Shapes of subgroup matrices; empty without the feature. */
-  readonly subgroupMatrix: readonly SubgroupMatrixShape[];
+  readonly subgroupMatrix: readonly MatrixConfig[];
 }
 
 /** WebGPU's limits of these names, in bytes and counts. */

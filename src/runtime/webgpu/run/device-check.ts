@@ -3,23 +3,12 @@
  * and matrix units that few others use, and a wrong one is no error but a wrong text.
  */
 import { ModelComposeError } from "../../../base/errors.ts";
+import { attentionParams, attentionTiles } from "../../../kernels/attention/attention.gpu.ts";
+import { attentionPartialWords, attentionRowLaunches } from "../../../kernels/attention/decode.gpu.ts";
 import {
-  attentionBlockKernel,
-  attentionBlockWorkgroups,
-  attentionParams,
-  attentionTileRows,
-  attentionTiles,
-} from "../../../kernels/attention/attention.gpu.ts";
-import {
-  attentionCombineKernel,
-  attentionCombineWorkgroups,
-  attentionDirectKernel,
-  attentionDirectWorkgroups,
-  attentionPartialWords,
-  attentionSplitKernel,
-  attentionSplitWorkgroups,
-} from "../../../kernels/attention/decode.gpu.ts";
-import type { BlockAttention } from "../../../kernels/attention/attention-select.gpu.ts";
+  selectBlockAttention,
+  type BlockAttention,
+} from "../../../kernels/attention/attention-select.gpu.ts";
 import {
   packedMatrixWords,
   packKernel,
@@ -93,27 +82,17 @@ async function checkRowAttention(
     const words = [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, position, 0];
     const rows = await runner.buffer("rows", Uint32Array.from(words));
     const pass = { count: 1, shortest: position + 1, longest: position + 1 };
-    const launches: Launch[] = [
-      {
-        spec: attentionDirectKernel(shape, variant, 1),
-        buffers: [query, keys, values, output, rows],
-        params,
-        workgroups: attentionDirectWorkgroups(shape, variant, pass),
-      },
-      {
-        spec: attentionSplitKernel(shape, variant, 1),
-        buffers: [query, keys, values, partials, rows],
-        params,
-        workgroups: attentionSplitWorkgroups(shape, variant, pass),
-      },
-      {
-        spec: attentionCombineKernel(shape, variant, 1),
-        buffers: [partials, output, rows],
-        workgroups: attentionCombineWorkgroups(shape, variant, pass),
-      },
-    ];
-    const needed = launches.filter(({ workgroups }) => workgroups.every((count) => count > 0));
-    await runner.run(needed);
+    const needed = attentionRowLaunches(shape, variant, 1, pass, {
+      query,
+      keys,
+      values,
+      output,
+      partials,
+      rows,
+    });
+    await runner.run(
+      needed.map(({ hasParams, ...launch }) => ({ ...launch, params: hasParams ? params : undefined })),
+    );
     const actual = await runner.read(output, 0, heads * headDim);
     let error = 0;
     for (let head = 0; head < heads; head++) {
@@ -176,9 +155,21 @@ async function checkProduct(runner: KernelRunner, { shape, rows, plan }: Product
     });
     weight = packed;
   }
+  if (launches.length > 0) {
+    await runner.run(launches);
+  }
+  const exact = new Float64Array(rows * outputs);
+  const magnitudes = new Float64Array(rows * outputs);
+  for (let i = 0; i < rows * outputs; i++) {
+    const [row, column] = [Math.floor(i / outputs), i % outputs];
+    for (let k = 0; k < columns; k++) {
+      const term = x[row * columns + k] * weights[column * columns + k];
+      exact[i] += term;
+      magnitudes[i] += Math.abs(term);
+    }
+  }
   for (const { spec, tile } of plan.kernels) {
     await runner.run([
-      ...launches,
       {
         spec,
         buffers: [input, vectors, weight, output, rowsBuffer],
@@ -189,14 +180,7 @@ async function checkProduct(runner: KernelRunner, { shape, rows, plan }: Product
     const actual = await runner.read(output, 0, rows * outputs);
     let error = 0;
     for (const [i, value] of actual.entries()) {
-      const [row, column] = [Math.floor(i / outputs), i % outputs];
-      let [sum, magnitude] = [0, 0];
-      for (let k = 0; k < columns; k++) {
-        const term = x[row * columns + k] * weights[column * columns + k];
-        sum += term;
-        magnitude += Math.abs(term);
-      }
-      error = larger(error, Math.abs(value - sum) / magnitude);
+      error = larger(error, Math.abs(value - exact[i]) / magnitudes[i]);
     }
     requireSmall(runner.context, spec.name, error, PRODUCT_ERRORS.get(plan.terms) ?? 0);
   }
@@ -222,11 +206,7 @@ async function checkAttention(
     await runner.run([{ ...launch, workgroups: [...workgroups(tiles.count), 1] }]);
     return runner.read(output, 0, rows * heads * headDim);
   };
-  const expected = await attend({
-    spec: attentionBlockKernel(shape, maxRows),
-    tileRows: attentionTileRows(shape),
-    workgroups: (tiles) => attentionBlockWorkgroups(shape, tiles),
-  });
+  const expected = await attend(selectBlockAttention(shape, maxRows));
   const actual = await attend(kernel);
   let [error, largest] = [0, 0];
   for (const [i, value] of expected.entries()) {

@@ -2,7 +2,8 @@
 import { errorMessage, ModelComposeError, throwIfAborted } from "../../../base/errors.ts";
 import { formatBytes } from "../../../base/bytes.ts";
 import type { DeviceInfo } from "../../device-types.ts";
-import type { GpuFeatures, GpuLimits, SubgroupMatrixShape } from "../plan/gpu.ts";
+import type { MatrixConfig } from "../../../kernels/common/matrix-units.ts";
+import type { GpuFeatures, GpuLimits } from "../plan/gpu.ts";
 import { findAdapter } from "./adapter.ts";
 import type { AdapterSummary } from "./adapter-summary.ts";
 import { openAdapter } from "./enumerate.ts";
@@ -307,8 +308,8 @@ function requiredLimits(limits: GPUSupportedLimits): Record<string, number> {
 }
 
 /** Shapes of the adapter's subgroup matrices, which are Dawn's own addition to GPUAdapterInfo. */
-function subgroupMatrixShapes(info: GPUAdapterInfo): SubgroupMatrixShape[] {
-  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrixShape> };
+function subgroupMatrixShapes(info: GPUAdapterInfo): MatrixConfig[] {
+  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: Iterable<MatrixConfig> };
   return Array.from(subgroupMatrixConfigs, ({ M, N, K, componentType, resultComponentType }) => {
     return { M, N, K, componentType, resultComponentType };
   });
