@@ -7,11 +7,10 @@ import {
   type Attend,
 } from "../../../test/support/attention-contract.ts";
 import { cacheBuffer } from "../../../test/support/gpu-cache.ts";
+import { expectValid, openNullGpu } from "../../../test/support/null-gpu.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
 import { nearestF16, worstError } from "../../../test/support/numbers.ts";
 import { rowWords } from "../../../test/support/rows.ts";
-import { openGpu } from "../../runtime/platform/gpu.ts";
-import { shaderCode } from "../wgsl/kernel.ts";
 import { attentionParams, attentionTiles, type AttentionShape } from "./attention.gpu.ts";
 import {
   attentionMatrixKernel,
@@ -188,15 +187,7 @@ describe("with subgroup matrices, as Dawn validates them", () => {
     ["16 × 16 × 16", square],
     ["16 × 8 × 16", narrow],
   ])("%s", async (_, tiling) => {
-    const gpu = await openGpu(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
-    const adapter = (await gpu.requestAdapter())!;
-    const device = await adapter.requestDevice({
-      requiredFeatures: [
-        "shader-f16",
-        "subgroups",
-        "chromium-experimental-subgroup-matrix" as GPUFeatureName,
-      ],
-    });
+    const { device } = await openNullGpu();
     const headsOf32: AttentionShape = { ...base, heads: 4, headDim: 32 };
     for (const shape of [
       headsOf32,
@@ -204,12 +195,7 @@ describe("with subgroup matrices, as Dawn validates them", () => {
       { ...headsOf32, window: 100, isCapped: true },
       { ...headsOf32, cache: "f16", source: true },
     ] satisfies AttentionShape[]) {
-      const code = shaderCode(attentionMatrixKernel(shape, MAX_ROWS, tiling));
-      const module = device.createShaderModule({ code });
-      const { messages } = await module.getCompilationInfo();
-      // No warnings either: those would be about deprecated forms of an experimental feature.
-      expect(messages.map(({ message, lineNum }) => `${lineNum}: ${message}`)).toEqual([]);
-      await device.createComputePipelineAsync({ layout: "auto", compute: { module } });
+      await expectValid(device, attentionMatrixKernel(shape, MAX_ROWS, tiling));
     }
     device.destroy();
   });

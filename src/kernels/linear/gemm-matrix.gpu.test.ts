@@ -1,10 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { multiply, type GemmCase, type GemmKernel } from "../../../test/support/gemm-case.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
+import { expectValid, openNullGpu } from "../../../test/support/null-gpu.ts";
 import { worstError } from "../../../test/support/numbers.ts";
-import { openGpu } from "../../runtime/platform/gpu.ts";
 import type { FormatName } from "../format.ts";
-import { shaderCode } from "../wgsl/kernel.ts";
 import {
   gemmMatrixKernel,
   matrixMemory,
@@ -74,25 +73,12 @@ describe("around emulated matrices", () => {
 
 /** What adapters with matrix units offer, for a driver that takes any WGSL and computes nothing. */
 describe("with subgroup matrices, as Dawn validates them", () => {
-  async function openNull(): Promise<{ device: GPUDevice; subgroupSize: number }> {
-    const gpu = await openGpu(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
-    const adapter = (await gpu.requestAdapter())!;
-    const device = await adapter.requestDevice({
-      requiredFeatures: [
-        "shader-f16",
-        "subgroups",
-        "chromium-experimental-subgroup-matrix" as GPUFeatureName,
-      ],
-    });
-    return { device, subgroupSize: adapter.info.subgroupMaxSize! };
-  }
-
   test.each<[number, number, number, number]>([
     [8, 8, 8, 1],
     [8, 8, 8, 2],
     [16, 8, 8, 1],
   ])("%i × %i × %i, %i buffers", async (matrixRows, matrixColumns, matrixK, buffers) => {
-    const { device, subgroupSize } = await openNull();
+    const { device, subgroupSize } = await openNullGpu();
     const tiling: MatrixTiling = {
       matrixRows,
       matrixColumns,
@@ -118,12 +104,7 @@ describe("with subgroup matrices, as Dawn validates them", () => {
           },
           tiling,
         );
-        const code = shaderCode(spec);
-        const module = device.createShaderModule({ code });
-        const { messages } = await module.getCompilationInfo();
-        // No warnings either: those would be about deprecated forms of an experimental feature.
-        expect(messages.map(({ message, lineNum }) => `${lineNum}: ${message}`)).toEqual([]);
-        await device.createComputePipelineAsync({ layout: "auto", compute: { module } });
+        await expectValid(device, spec);
       }
     }
     device.destroy();

@@ -1,10 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { multiply, type GemmCase, type GemmKernel } from "../../../test/support/gemm-case.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
+import { expectValid, openNullGpu } from "../../../test/support/null-gpu.ts";
 import { worstError } from "../../../test/support/numbers.ts";
-import { openGpu } from "../../runtime/platform/gpu.ts";
 import type { FormatName } from "../format.ts";
-import { shaderCode } from "../wgsl/kernel.ts";
 import type { Terms } from "./gemm-pack.gpu.ts";
 import {
   gemmPackedKernel,
@@ -113,20 +112,13 @@ describe("with subgroup matrices, as Dawn validates them", () => {
   ])(
     "%i × %i × %i, %i terms, %i buffers, flush %i",
     async (matrixRows, matrixColumns, matrixK, terms, buffers, flush) => {
-      const gpu = await openGpu(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
-      const adapter = (await gpu.requestAdapter())!;
-      const features = [
-        "shader-f16",
-        "subgroups",
-        "chromium-experimental-subgroup-matrix",
-      ] as GPUFeatureName[];
-      const device = await adapter.requestDevice({ requiredFeatures: features });
+      const { device, subgroupSize } = await openNullGpu();
       const tiling: PackedTiling = {
         matrixRows,
         matrixColumns,
         matrixK,
         // The null device has subgroups of up to 128, and workgroups of 256 with 16 KiB.
-        subgroupSize: adapter.info.subgroupMaxSize!,
+        subgroupSize,
         subgroupRows: 1,
         subgroupColumns: 2,
         rowMatrices: 2,
@@ -144,11 +136,7 @@ describe("with subgroup matrices, as Dawn validates them", () => {
           accumulate: flag,
         } as const;
         const spec = gemmPackedKernel({ ...shape, quads: flag, maxRows: 64 }, terms, tiling);
-        const module = device.createShaderModule({ code: shaderCode(spec) });
-        const { messages } = await module.getCompilationInfo();
-        // No warnings either: those would be about deprecated forms of an experimental feature.
-        expect(messages.map(({ message, lineNum }) => `${lineNum}: ${message}`)).toEqual([]);
-        await device.createComputePipelineAsync({ layout: "auto", compute: { module } });
+        await expectValid(device, spec);
       }
       device.destroy();
     },
