@@ -33,6 +33,7 @@ export const GOLDENS: readonly string[] = [
   "codegen",
   "blenderbot",
   "bart",
+  "olmoe",
 ];
 
 /** Families that differ from those of GOLDENS in factors, biases, windows or their configuration alone. */
@@ -62,6 +63,8 @@ export const RELATIVES: readonly string[] = [
   "gptj",
   "opt",
   "falcon",
+  "qwen3_moe",
+  "mixtral",
 ];
 
 /** RELATIVES in other settings: the long tests alone run them. */
@@ -72,6 +75,8 @@ export const OTHER_SETTINGS: readonly string[] = [
   "opt-post",
   "falcon-groups",
   "falcon-heads",
+  "qwen3_moe-sparse",
+  "olmoe-f16",
 ];
 
 /**

@@ -15,6 +15,10 @@ const COLUMNS = HEADS * HEAD_DIM;
 const VOCABULARY = 48;
 const POSITIONS = 40;
 const BUFFERS = ["a", "b", "c", "d", "e"];
+const [EXPERTS, CHOSEN] = [3, 2];
+/** The buffers of a mixture of experts: logits, routes and two with a line for each chosen expert. */
+const [SCORES, ROUTES] = ["scores", "routes"];
+const LINED = ["lines 1", "lines 2"];
 
 /** Roles of the ops that may come next; those that make the most tangled schedules come more often. */
 const ROLES = [
@@ -33,6 +37,13 @@ const ROLES = [
   "gate",
   "add",
   "add",
+  "score",
+  "route",
+  "each",
+  "each",
+  "sum",
+  "accumulated sum",
+  "gate of lines",
 ] as const;
 
 /** One op as small numbers, which are taken as what is possible where it stands: shrinking gives simpler programs. */
@@ -69,6 +80,11 @@ function write(choices: readonly Choice[], memories: number): RandomProgram {
   for (const buffer of BUFFERS) {
     p.buffer(buffer, COLUMNS);
   }
+  p.buffer(SCORES, EXPERTS);
+  p.buffer(ROUTES, 2 * CHOSEN);
+  for (const buffer of LINED) {
+    p.lines(buffer, CHOSEN, COLUMNS);
+  }
   p.matrix("table", VOCABULARY, COLUMNS);
   p.matrix("places", POSITIONS, COLUMNS);
   p.matrix("head", VOCABULARY, COLUMNS);
@@ -77,6 +93,8 @@ function write(choices: readonly Choice[], memories: number): RandomProgram {
   p.op({ role: "embed", table: "table", output: "a" });
   /** Names of the buffers that hold something. */
   const written = new Set<Name>(["a"]);
+  /** Those of a mixture of experts among them. */
+  const mixed = new Set<Name>();
   const appended = new Set<number>();
   choices.forEach((made, index) => {
     if (made.group !== undefined) {
@@ -84,7 +102,7 @@ function write(choices: readonly Choice[], memories: number): RandomProgram {
       p.group(`group ${index + 1}`);
     }
     // A layer of the cache lies in one bank, so that each bank has one.
-    const op = opOf(p, made, index, written, banks[banks.length - 1], appended);
+    const op = opOf(p, made, index, { written, mixed, appended }, banks[banks.length - 1]);
     if (op !== undefined) {
       p.op(made.isTraced && op.role !== "append" ? { ...op, trace: `trace ${index}` } : op);
     }
@@ -104,9 +122,8 @@ function opOf(
   p: ProgramBuilder,
   { role, input: i, output: o, other: j }: Choice,
   index: number,
-  written: Set<Name>,
+  { written, mixed, appended }: { written: Set<Name>; mixed: Set<Name>; appended: Set<number> },
   layer: number,
-  appended: Set<number>,
 ): Op | undefined {
   const full = [...written];
   const [input, other] = [full[i % full.length], full[j % full.length]];
@@ -149,6 +166,50 @@ function opOf(
       return input === other
         ? write({ role: "activate", activation: "silu", input, output })
         : { role: "gate", activation: "silu", gate: input, up: other, output: input };
+    case "score":
+      mixed.add(SCORES);
+      return {
+        role: "linear",
+        input,
+        weight: p.matrix(`router ${index}`, EXPERTS, COLUMNS),
+        output: SCORES,
+        accumulate: false,
+      };
+    case "route":
+      if (!mixed.has(SCORES)) {
+        return undefined;
+      }
+      mixed.add(ROUTES);
+      return { role: "route", input: SCORES, normalize: i % 2 === 0, output: ROUTES };
+    case "each":
+    case "sum":
+    case "accumulated sum": {
+      const kind = ROLES[role] === "each" ? "each" : "sum";
+      const lined = LINED[j % 2];
+      const accumulate = ROLES[role] === "accumulated sum";
+      const isMissing = kind === "each" ? !mixed.has(ROUTES) : !mixed.has(lined);
+      if (isMissing || (accumulate && !written.has(output))) {
+        return undefined;
+      }
+      const weights = Array.from({ length: EXPERTS }, (_, e) => {
+        return p.matrix(`weight ${index} of ${e}`, COLUMNS, COLUMNS);
+      });
+      if (kind === "each") {
+        mixed.add(lined);
+        return { role: "experts", kind, input, routes: ROUTES, weights, output: lined, accumulate };
+      }
+      return write({ role: "experts", kind, input: lined, routes: ROUTES, weights, output, accumulate });
+    }
+    case "gate of lines":
+      return LINED.every((name) => mixed.has(name))
+        ? {
+            role: "gate",
+            activation: "silu",
+            gate: LINED[j % 2],
+            up: LINED[1 - (j % 2)],
+            output: LINED[j % 2],
+          }
+        : undefined;
     case "add":
       return input === other ? undefined : { role: "add", input, target: other };
   }

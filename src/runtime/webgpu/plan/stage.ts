@@ -2,6 +2,7 @@
  * Stages: what a GPU does in one dispatch for few rows (attention in two). A stage is one op of a Program, or several
  * that fuse.ts has found to be one computation.
  */
+import { ModelComposeError } from "../../../base/errors.ts";
 import type {
   Activation,
   AttentionOp,
@@ -70,6 +71,11 @@ export function singleStage(op: Op): Stage {
       return { kind: "norm", norm: op, trace };
     case "linear":
       return { kind: "linear", accumulate: op.accumulate, ...stacked([op]), output: op.output, trace };
+    case "route":
+    case "experts":
+      throw new ModelComposeError("unsupported", "Mixtures of experts do not run on the GPU yet.", {
+        remedy: 'Use the device "wasm" (the CPU).',
+      });
     case "rope":
       return {
         kind: "rope",
