@@ -33,7 +33,6 @@ export const GOLDENS: readonly string[] = [
   "codegen",
   "blenderbot",
   "bart",
-  "olmoe",
 ];
 
 /** Families that differ from those of GOLDENS in factors, biases, windows or their configuration alone. */
@@ -63,6 +62,7 @@ export const RELATIVES: readonly string[] = [
   "gptj",
   "opt",
   "falcon",
+  "olmoe",
   "qwen3_moe",
   "mixtral",
 ];

@@ -2,16 +2,17 @@
  * Stages: what a GPU does in one dispatch for few rows (attention in two). A stage is one op of a Program, or several
  * that fuse.ts has found to be one computation.
  */
-import { ModelComposeError } from "../../../base/errors.ts";
 import type {
   Activation,
   AttentionOp,
   EmbedOp,
+  ExpertsOp,
   LinearOp,
   Name,
   NormOp,
   Op,
   PositionsOp,
+  RouteOp,
 } from "../../program.ts";
 
 /** Linear ops that read the same input, their weights stacked by rows. */
@@ -42,6 +43,8 @@ export type Stage =
   | ({ kind: "qkv"; layer: number; table?: number } & Projection)
   | { kind: "attention"; attention: AttentionOp; trace?: string }
   | ({ kind: "logits"; softCap?: number } & Omit<Projection, "output">)
+  | { kind: "route"; route: RouteOp }
+  | { kind: "experts"; experts: ExpertsOp }
   | { kind: "rope"; buffer: Name; heads: number; headDim: number; table: number; trace?: string }
   | { kind: "append"; key: Name; value: Name; layer: number }
   | { kind: "gate"; activation: Activation; gate: Name; up: Name; output: Name; trace?: string }
@@ -72,10 +75,9 @@ export function singleStage(op: Op): Stage {
     case "linear":
       return { kind: "linear", accumulate: op.accumulate, ...stacked([op]), output: op.output, trace };
     case "route":
+      return { kind: "route", route: op };
     case "experts":
-      throw new ModelComposeError("unsupported", "Mixtures of experts do not run on the GPU yet.", {
-        remedy: 'Use the device "wasm" (the CPU).',
-      });
+      return { kind: "experts", experts: op };
     case "rope":
       return {
         kind: "rope",
