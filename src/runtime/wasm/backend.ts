@@ -16,7 +16,8 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { DeviceInfo } from "../device-types.ts";
 import { admittedLength } from "../late-context.ts";
 import { availableCores } from "../platform/system.ts";
-import { chosenExperts, FORWARD, type Program } from "../program.ts";
+import type { Program } from "../program.ts";
+import { weightsRead } from "../weights-read.ts";
 import { WasmExecutable } from "./executable.ts";
 import type { CacheSource } from "../platform/quantized-cache.ts";
 import { cacheSourceOf } from "./load-cached.ts";
@@ -276,17 +277,8 @@ export class WasmPreparation implements Preparation {
  * that is only looked up counts for nothing.
  */
 function bytesPerToken(program: Program, plan: MemoryPlan): number {
-  const read = new Set<string>();
-  let ofExperts = 0;
-  for (const group of program.entries.get(FORWARD) ?? []) {
-    for (const op of group.ops) {
-      if (op.role === "linear" || op.role === "logits") {
-        read.add(op.weight);
-      } else if (op.role === "experts") {
-        const all = op.weights.reduce((sum, name) => sum + placedBytes(plan.matrices[name]), 0);
-        ofExperts += (all * chosenExperts(program, op)) / op.weights.length;
-      }
-    }
-  }
-  return ofExperts + [...read].reduce((sum, name) => sum + placedBytes(plan.matrices[name]), 0);
+  return [...weightsRead(program)].reduce(
+    (sum, [name, part]) => sum + part * placedBytes(plan.matrices[name]),
+    0,
+  );
 }
