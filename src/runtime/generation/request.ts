@@ -6,7 +6,7 @@ import type { Grammar } from "../grammar/matcher.ts";
 import type { Grammars } from "../grammar/grammars.ts";
 import type { GenerateOptions } from "./types.ts";
 import type { HistorySettings } from "../sampling/history-processors.ts";
-import type { ResolvedConstraint } from "./constraint-options.ts";
+import type { AnswerForm, ResolvedConstraint } from "./constraint-options.ts";
 import { resolveGenerateOptions, type ResolvedGeneration } from "./options.ts";
 
 /** A model as generation needs it. */
@@ -30,9 +30,12 @@ const FAR_TOO_LONG = 4;
 /** A text that has all that the model expects around it. */
 export class RenderedPrompt {
   readonly text: string;
+  /** What is known of the answer. */
+  readonly answer: AnswerForm;
 
-  constructor(text: string) {
+  constructor(text: string, answer: AnswerForm = {}) {
     this.text = text;
+    this.answer = answer;
   }
 }
 
@@ -73,7 +76,8 @@ export async function prepareJob(
   const { executable, codec, generationConfig, decoderStartTokenId } = parts;
   const { contextLength } = executable;
   throwIfAborted(options.signal);
-  const settings = resolveGenerateOptions(options, generationConfig);
+  const answer = prompt instanceof RenderedPrompt ? prompt.answer : undefined;
+  const settings = resolveGenerateOptions(options, generationConfig, answer);
   if (settings.stop.length > 0 && codec === undefined) {
     throw noTokenizer("Stop strings need", "stop");
   }
