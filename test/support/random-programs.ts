@@ -37,13 +37,10 @@ const ROLES = [
   "gate",
   "add",
   "add",
-  "score",
-  "route",
-  "each",
-  "each",
-  "sum",
-  "accumulated sum",
-  "gate of lines",
+  "mixture",
+  "mixture",
+  "mixture",
+  "mixture",
 ] as const;
 
 /** One op as small numbers, which are taken as what is possible where it stands: shrinking gives simpler programs. */
@@ -72,10 +69,13 @@ const choice: fc.Arbitrary<Choice> = fc.record(
 
 /** An arbitrary forward pass. @param memories the most banks that groups lie in */
 export function randomProgram(memories: number, maxOps = 24): fc.Arbitrary<RandomProgram> {
-  return fc.array(choice, { minLength: 1, maxLength: maxOps }).map((choices) => write(choices, memories));
+  return fc
+    .tuple(fc.array(choice, { minLength: 1, maxLength: maxOps }), fc.boolean())
+    .map(([choices, hasMixture]) => write(choices, memories, hasMixture));
 }
 
-function write(choices: readonly Choice[], memories: number): RandomProgram {
+/** @param hasMixture whether it begins with experts' products, so that others may follow */
+function write(choices: readonly Choice[], memories: number, hasMixture: boolean): RandomProgram {
   const p = new ProgramBuilder();
   for (const buffer of BUFFERS) {
     p.buffer(buffer, COLUMNS);
@@ -95,6 +95,14 @@ function write(choices: readonly Choice[], memories: number): RandomProgram {
   const written = new Set<Name>(["a"]);
   /** Those of a mixture of experts among them. */
   const mixed = new Set<Name>();
+  if (hasMixture) {
+    for (const index of [-1, -2, -3]) {
+      const op = mixtureOp(p, { input: 0, other: 0, output: 0 }, index, { written, mixed });
+      if (op !== undefined) {
+        p.op(op);
+      }
+    }
+  }
   const appended = new Set<number>();
   choices.forEach((made, index) => {
     if (made.group !== undefined) {
@@ -166,51 +174,73 @@ function opOf(
       return input === other
         ? write({ role: "activate", activation: "silu", input, output })
         : { role: "gate", activation: "silu", gate: input, up: other, output: input };
-    case "score":
-      mixed.add(SCORES);
-      return {
-        role: "linear",
-        input,
-        weight: p.matrix(`router ${index}`, EXPERTS, COLUMNS),
-        output: SCORES,
-        accumulate: false,
-      };
-    case "route":
-      if (!mixed.has(SCORES)) {
-        return undefined;
-      }
-      mixed.add(ROUTES);
-      return { role: "route", input: SCORES, normalize: i % 2 === 0, output: ROUTES };
-    case "each":
-    case "sum":
-    case "accumulated sum": {
-      const kind = ROLES[role] === "each" ? "each" : "sum";
-      const lined = LINED[j % 2];
-      const accumulate = ROLES[role] === "accumulated sum";
-      const isMissing = kind === "each" ? !mixed.has(ROUTES) : !mixed.has(lined);
-      if (isMissing || (accumulate && !written.has(output))) {
-        return undefined;
-      }
-      const weights = Array.from({ length: EXPERTS }, (_, e) => {
-        return p.matrix(`weight ${index} of ${e}`, COLUMNS, COLUMNS);
-      });
-      if (kind === "each") {
-        mixed.add(lined);
-        return { role: "experts", kind, input, routes: ROUTES, weights, output: lined, accumulate };
-      }
-      return write({ role: "experts", kind, input: lined, routes: ROUTES, weights, output, accumulate });
+    case "mixture": {
+      const op = mixtureOp(p, { input: i, other: j, output: o }, index, { written, mixed });
+      return op?.role === "experts" && op.kind === "sum" ? write(op) : op;
     }
-    case "gate of lines":
-      return LINED.every((name) => mixed.has(name))
-        ? {
-            role: "gate",
-            activation: "silu",
-            gate: LINED[j % 2],
-            up: LINED[1 - (j % 2)],
-            output: LINED[j % 2],
-          }
-        : undefined;
     case "add":
       return input === other ? undefined : { role: "add", input, target: other };
   }
+}
+
+/** An op of a mixture of experts: mostly the next one after those that there are. */
+function mixtureOp(
+  p: ProgramBuilder,
+  { input: i, other: j, output: o }: Pick<Choice, "input" | "other" | "output">,
+  index: number,
+  { written, mixed }: { written: ReadonlySet<Name>; mixed: Set<Name> },
+): Op | undefined {
+  const full = [...written];
+  const input = full[i % full.length];
+  const lined = LINED[j % 2];
+  const matrices = (): Name[] =>
+    Array.from({ length: EXPERTS }, (_, e) => p.matrix(`weight ${index} of ${e}`, COLUMNS, COLUMNS));
+  const score = (): Op => {
+    mixed.add(SCORES);
+    const weight = p.matrix(`router ${index}`, EXPERTS, COLUMNS);
+    return { role: "linear", input, weight, output: SCORES, accumulate: false };
+  };
+  const route = (): Op => {
+    mixed.add(ROUTES);
+    return { role: "route", input: SCORES, normalize: i % 2 === 0, output: ROUTES };
+  };
+  const each = (): Op => {
+    mixed.add(lined);
+    const accumulate = false;
+    return {
+      role: "experts",
+      kind: "each",
+      input,
+      routes: ROUTES,
+      weights: matrices(),
+      output: lined,
+      accumulate,
+    };
+  };
+  const sum = (): Op | undefined => {
+    const output = BUFFERS[o];
+    const accumulate = i % 2 === 0 && written.has(output);
+    return mixed.has(lined)
+      ? {
+          role: "experts",
+          kind: "sum",
+          input: lined,
+          routes: ROUTES,
+          weights: matrices(),
+          output,
+          accumulate,
+        }
+      : undefined;
+  };
+  const gate = (): Op => {
+    return { role: "gate", activation: "silu", gate: lined, up: LINED[1 - (j % 2)], output: lined };
+  };
+  const possible = [
+    score,
+    ...(mixed.has(SCORES) ? [route] : []),
+    ...(mixed.has(ROUTES) ? [each] : []),
+    ...(LINED.some((name) => mixed.has(name)) ? [sum, sum] : []),
+    ...(LINED.every((name) => mixed.has(name)) ? [gate] : []),
+  ];
+  return possible.at(-1 - (o % Math.min(possible.length, 4)))?.();
 }
