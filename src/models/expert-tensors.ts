@@ -86,13 +86,12 @@ function partsOf(tensor: TensorLocation, kind: string, modules: ExpertModules): 
 
 /** Indices [first, first + count) of a tensor's first dimension. The checksum of a file is of the whole. */
 function part(tensor: TensorLocation, first: number, count: number): TensorLocation {
-  const { checksum, ...rest } = tensor;
-  void checksum;
   const [, ...others] = tensor.shape;
   const step = tensor.strides?.[0] ?? others.reduce((product, size) => product * size, 1);
   const shape = [count, ...others];
   return {
-    ...rest,
+    ...tensor,
+    checksum: undefined,
     shape,
     offset: tensor.offset + first * step * bytesPerElement(tensor.dtype),
     byteLength: tensorBytes(tensor.dtype, shape) ?? 0,
