@@ -1,7 +1,7 @@
 import { clip } from "../base/clip.ts";
 import { AbortError, errorMessage, ModelComposeError } from "../base/errors.ts";
 import type { RunIdentity } from "../compose/run/run.ts";
-import type { RunEvent } from "../compose/run/events.ts";
+import type { RunEvent, WritingModel } from "../compose/run/events.ts";
 import { EventLog } from "./event-log.ts";
 import { isInternal, runFailure, type Failure } from "./http-error.ts";
 import { weigh, type Holding } from "./kept-bytes.ts";
@@ -47,6 +47,8 @@ export class Task {
   /** The value that came of it; present when it has completed. */
   output: { readonly value: unknown } | undefined;
   summary: RunSummary | undefined;
+  /** The models that have begun texts, by their components. */
+  readonly models = new Map<string, WritingModel>();
   /** Why it failed; present when it has. */
   failure: TaskFailure | undefined;
   cancelReason: CancelReason | undefined;
@@ -126,6 +128,9 @@ export class Task {
     }
     if (event.type === "generation-started") {
       this.#texts[event.generation] = "";
+      if (event.model !== undefined) {
+        this.models.set(event.component, event.model);
+      }
     }
     if (event.type === "text") {
       this.tokens += event.tokens;
