@@ -192,6 +192,11 @@ export interface WireProbability {
   readonly logprob: number;
 }
 
+/** A token that was chosen, with the most likely ones in its place, the likeliest first. */
+export interface WireLogprob extends WireProbability {
+  readonly top: readonly WireProbability[];
+}
+
 /** The data of a task's events, by the names of the server-sent events. */
 export interface WireEvents {
   /** The task, first, and whenever the status changes; last of a task that was cancelled. */
@@ -204,7 +209,7 @@ export interface WireEvents {
     /** Number of tokens of the piece; 0 where nobody counts them. */
     readonly tokens: number;
     /** How likely the model found each of them, where the run asks for it. */
-    readonly logprobs?: readonly (WireProbability & { readonly top: readonly WireProbability[] })[];
+    readonly logprobs?: readonly WireLogprob[];
     /** What the piece is when it is not the answer itself. */
     readonly kind?: "reasoning" | "tool-call";
     /** The call, of a piece that is one. */

@@ -43,12 +43,17 @@ export class FormView {
     return Object.fromEntries(this.#views.map(({ field, control }) => [field.key, valueOf(control)]));
   }
 
+  /** Leads the keyboard to the first field at which something is wrong. */
+  focusProblem(): void {
+    this.#views.find(({ problem }) => !problem.hidden)?.control.focus();
+  }
+
   /** Sets the fields; those that are not named get their defaults. */
   fill(values: Readonly<Record<string, string>>): void {
     for (const { field, control, refresh } of this.#views) {
       const value = values[field.key] ?? field.initial;
       if (control instanceof HTMLInputElement && control.type === "checkbox") {
-        control.checked = value === "true";
+        control.checked = value === control.dataset["on"];
       } else {
         control.value = value;
       }
@@ -97,7 +102,8 @@ export class FormView {
 
 function valueOf(control: ControlElement): string {
   if (control instanceof HTMLInputElement && control.type === "checkbox") {
-    return String(control.checked);
+    const { on, off } = control.dataset;
+    return (control.checked ? on : off) ?? "";
   }
   return control.value;
 }
@@ -140,7 +146,10 @@ function fieldView(field: Field, id: string): FieldView {
   };
   control.addEventListener("input", refresh);
   refresh();
-  const line = kind === "checkbox" ? [h("div", { class: "line" }, control, label)] : [label, control];
+  const line =
+    kind === "checkbox" || kind === "switch"
+      ? [h("div", { class: "line" }, control, label)]
+      : [label, control];
   if (shown !== undefined) {
     line.splice(1, 1, h("div", { class: "line" }, control, shown));
   }
@@ -182,7 +191,9 @@ function controlElement(
       return element;
     }
     case "checkbox":
-      return h("input", { ...attributes, type: "checkbox", checked: initial === "true" });
+      return checkbox({ on: "true", off: "false" }, initial, attributes);
+    case "switch":
+      return checkbox({ on: control.on, off: "" }, initial, attributes);
     case "select": {
       const options = control.options.map(({ value, label }) => h("option", { value }, label));
       const element = h("select", attributes, ...options);
@@ -190,4 +201,14 @@ function controlElement(
       return element;
     }
   }
+}
+
+/** @param texts what it stands for when it is checked, and when it is not */
+function checkbox(
+  { on, off }: { readonly on: string; readonly off: string },
+  initial: string,
+  attributes: Record<string, string | undefined>,
+): HTMLInputElement {
+  const checked = initial === on;
+  return h("input", { ...attributes, type: "checkbox", checked, "data-on": on, "data-off": off });
 }
