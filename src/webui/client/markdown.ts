@@ -166,7 +166,8 @@ function span(token: Token): MarkdownNode | MarkdownNode[] {
 }
 
 /** A link to a web address or somebody's mail; of others the text, and where they would have led. */
-function link(href: string, children: readonly MarkdownNode[]): MarkdownNode | MarkdownNode[] {
+function link(written: string, children: readonly MarkdownNode[]): MarkdownNode | MarkdownNode[] {
+  const href = decoded(written);
   const isSafe = /^(https?:\/\/|mailto:)/i.test(href) && URL.canParse(href);
   return isSafe ? element("a", children, { href }) : [...children, plain(` (${href})`)];
 }
@@ -180,12 +181,7 @@ const ENTITIES: ReadonlyMap<string, string> = new Map([
   ["nbsp", "\u00a0"],
 ]);
 
-/** A text with the names of characters that Markdown takes from HTML read: as text, which they stay. */
+/** A text with the names that HTML has for characters read: as text, which they stay. Numbers of characters marked reads. */
 function decoded(text: string): string {
-  return text.replaceAll(/&(?:#(\d{1,6})|(\w{2,4}));/g, (whole, code: string | undefined, name = "") => {
-    const point = code === undefined ? undefined : Number(code);
-    const isCharacter =
-      point !== undefined && point > 0 && point < 0x11_0000 && (point < 0xd800 || point > 0xdfff);
-    return isCharacter ? String.fromCodePoint(point) : (ENTITIES.get(String(name)) ?? whole);
-  });
+  return text.replaceAll(/&(\w{2,4});/g, (whole, name: string) => ENTITIES.get(name) ?? whole);
 }
