@@ -188,6 +188,10 @@ describe("a conversation over HTTP", () => {
     const yaml = `component:\n${action}  output: { answer: "\${response.content}", why: "\${response.reasoning}" }\n`;
     await served(yaml, async (url, fake) => {
       const input = { history, prompt: "c" };
+      const whole = await call("POST", `${url}/workflows/runs`, { body: { input } });
+      expect(whole.json).toMatchObject({
+        message: { role: "assistant", content: "Yes.", reasoning_content: "hm" },
+      });
       const { json } = await call("POST", `${url}/workflows/runs`, { body: { input, output_only: true } });
       expect(json).toEqual({ generated: { answer: "Yes.", why: "hm" } });
       expect(fake.chats[0]?.messages).toEqual([...history, { role: "user", content: "c" }]);

@@ -18,6 +18,7 @@ import {
 import { inferSchema, type Variable } from "../compose/analysis/inferred-schema.ts";
 import type { PreloadProgress } from "./preload.ts";
 import type {
+  AnswerMessageBody,
   HealthBody,
   ProgressBody,
   SchemaBody,
@@ -79,7 +80,24 @@ export function taskEntry(task: Task): TaskBody {
 export function taskWithOutput(task: Task): TaskBody {
   const { task_id, status, workflow_id, ...rest } = taskState(task);
   const text = task.status === "completed" || task.text === "" ? undefined : task.text;
-  return { task_id, status, workflow_id, output: task.output?.value ?? undefined, ...rest, text };
+  const output = task.output?.value ?? undefined;
+  return { task_id, status, workflow_id, output, ...rest, text, message: answerMessage(task) };
+}
+
+function answerMessage({ message: answer }: Task): AnswerMessageBody | undefined {
+  if (answer === undefined) {
+    return undefined;
+  }
+  const { role, content, tool_calls: calls } = answer.message;
+  return {
+    role,
+    content: typeof content === "string" ? content : "",
+    reasoning_content: answer.reasoning,
+    tool_calls: calls?.map(({ type, function: call }) => ({
+      type,
+      function: { name: call.name, arguments: { ...call.arguments } },
+    })),
+  };
 }
 
 /** The state of a service. */

@@ -97,6 +97,21 @@ export const writingModelBody = z.object({
 });
 export type WritingModelBody = z.infer<typeof writingModelBody>;
 
+export const answerMessageBody = z.object({
+  role: z.string(),
+  content: z.string(),
+  reasoning_content: z.string().optional(),
+  tool_calls: z
+    .array(
+      z.object({
+        type: z.literal("function"),
+        function: z.object({ name: z.string(), arguments: z.record(z.string(), z.unknown()) }),
+      }),
+    )
+    .optional(),
+});
+export type AnswerMessageBody = z.infer<typeof answerMessageBody>;
+
 export const taskBody = z.object({
   task_id: z.string().describe("A ULID."),
   status: taskStatus,
@@ -119,6 +134,9 @@ export const taskBody = z.object({
     .describe("Several when the texts differ in it."),
   timings: timingsBody.optional().describe("Sums over all texts; the time to the first token of the first."),
   warnings: z.array(z.string()).optional(),
+  message: answerMessageBody
+    .optional()
+    .describe("Of a task that has completed: the last answer to a conversation, to be appended to it."),
   models: z.array(writingModelBody).optional().describe("The models that have begun texts, each once."),
 });
 export type TaskBody = z.infer<typeof taskBody>;
@@ -218,6 +236,7 @@ export type StatusBody = z.infer<typeof statusBody>;
 export const namedSchemas = {
   input: { RunRequest: runRequest },
   output: {
+    AnswerMessage: answerMessageBody,
     Failure: failureBody,
     Conversation: conversationBody,
     Health: healthBody,

@@ -48,7 +48,12 @@ export function endWords(ended: AnswerFacts["ended"]): string {
   return ended === "stopped" || ended === "failed" ? ended : ENDS[ended];
 }
 
-/** The words of facts: who wrote, and what it took. */
+/** Who wrote, and why the text ended. */
+export function writerWords({ model, precision, device, ended }: AnswerFacts): string[] {
+  return [model, precision, device, endWords(ended)].filter((word) => word !== undefined);
+}
+
+/** The words of facts: who wrote, what it took, and why it ended. */
 export function factWords(facts: AnswerFacts): string[] {
   const { model, precision, device, newTokens, tokensPerSecond, seconds, seeds } = facts;
   const words = [

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { answerFacts, contextUse, factWords } from "./answer-facts.ts";
+import { answerFacts, contextUse, factWords, writerWords } from "./answer-facts.ts";
 import { answerMessage } from "./answer-message.ts";
 import { RunState } from "./run-state.ts";
 import type { WireTask } from "./wire.ts";
@@ -63,12 +63,20 @@ describe("an answer", () => {
     });
   });
 
-  test("of a run that ended unseen is found in its output", () => {
-    const contentOf = (output: unknown): string => answerMessage(ended(task, output), 0).content;
-    expect(contentOf("a")).toBe("a");
-    expect(contentOf({ generated: "a" })).toBe("a");
-    expect(contentOf({ reasoning: null, message: { role: "assistant", content: "a" } })).toBe("a");
-    expect(contentOf(5)).toBe("");
+  test("is the server's message where there is one, also of a run that ended unseen", () => {
+    const call = { type: "function", function: { name: "g", arguments: {} } } as const;
+    const message = { role: "assistant", content: "a", reasoning_content: "why", tool_calls: [call] };
+    const { facts, ...answer } = answerMessage(ended({ ...task, message }, { generated: "a" }), 0);
+    expect(answer).toEqual({ role: "assistant", content: "a", reasoning: "why", tool_calls: [call] });
+    expect(facts?.newTokens).toBe(5);
+    // A template that shows no calls has them in the text.
+    const shown = { role: "assistant", content: "<tool_call>{}</tool_call>" };
+    expect(answerMessage(ended({ ...task, message: shown }), 0)).toMatchObject({
+      content: shown.content,
+      reasoning: "hm",
+    });
+    expect(answerMessage(ended({ ...task, message: shown }), 0)).not.toHaveProperty("tool_calls");
+    expect(answerMessage(ended(task, 5), 0).content).toBe("");
   });
 
   test("that was stopped says so, and what is not known is left out", () => {
@@ -86,6 +94,7 @@ test("facts in words", () => {
   expect(factWords(facts).join(" · ")).toBe(
     "m · bfloat16 · wasm · 5 tokens · 4.0 tokens/s · 2.0 s · seed 7 · ended at its longest",
   );
+  expect(writerWords(facts).join(" · ")).toBe("m · bfloat16 · wasm · ended at its longest");
   expect(factWords({ ended: "eos", newTokens: 1 })).toEqual(["1 token", "finished"]);
   expect(contextUse(facts)).toEqual({ used: 25, total: 100, words: "Context: 25 of 100 tokens (25 %)" });
 });

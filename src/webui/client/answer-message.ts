@@ -10,26 +10,18 @@ import type { RunState } from "./run-state.ts";
  */
 export function answerMessage(state: RunState, now: number): Message {
   const written = state.texts.at(-1);
-  const calls = (written?.toolCalls ?? []).map((call) => ({ type: "function" as const, function: call }));
+  const { message } = state;
+  const calls =
+    message === undefined
+      ? written?.toolCalls?.map((call) => ({ type: "function" as const, function: call }))
+      : message.tool_calls;
+  // What the server gives is what the model is to read again; it is there too where the run ended while nobody looked.
+  const reasoning = message?.reasoning_content ?? written?.reasoning;
   return {
     role: "assistant",
-    // Of a run that ended while nobody looked, only its output is known.
-    content: written?.text ?? textOfOutput(state.output?.value) ?? "",
-    ...(calls.length === 0 ? {} : { tool_calls: calls }),
-    ...(written?.reasoning === undefined ? {} : { reasoning: written.reasoning }),
+    content: message?.content ?? written?.text ?? "",
+    ...(calls === undefined || calls.length === 0 ? {} : { tool_calls: calls }),
+    ...(reasoning === undefined ? {} : { reasoning }),
     facts: answerFacts(state, now),
   };
-}
-
-/** The answer in an output: the text, the content of a message, or the first text that there is. */
-function textOfOutput(output: unknown): string | undefined {
-  if (typeof output === "string" || output === undefined) {
-    return output;
-  }
-  if (typeof output !== "object" || output === null) {
-    return undefined;
-  }
-  const values: readonly unknown[] = Object.values(output);
-  const content = "content" in output && typeof output.content === "string" ? output.content : undefined;
-  return content ?? values.map(textOfOutput).find((text) => text !== undefined);
 }

@@ -45,6 +45,8 @@ export class RunState {
   tokens: number | undefined;
   /** The models that write the texts; known when they have ended. */
   models: readonly WireWritingModel[] = [];
+  /** The answer to a conversation, once the run has completed. */
+  message: WireTask["message"];
   usage: WireTask["usage"];
   finishReason: WireTask["finish_reason"];
   readonly #rate = new RateMeter();
@@ -168,6 +170,7 @@ export class RunState {
       this.seeds = [task.seed].flat();
     }
     this.models = task.models ?? this.models;
+    this.message = task.message;
     this.usage = task.usage;
     this.finishReason = task.finish_reason;
     this.#finalRate = task.timings?.decode_tokens_per_second;

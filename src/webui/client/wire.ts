@@ -124,6 +124,13 @@ export interface WireTask {
     readonly decode_tokens_per_second: number;
   };
   readonly warnings?: readonly string[];
+  /** Of a task that has completed: the last answer to a conversation, to be appended to it. */
+  readonly message?: {
+    readonly role: string;
+    readonly content: string;
+    readonly reasoning_content?: string;
+    readonly tool_calls?: readonly { readonly type: "function"; readonly function: WireToolCall }[];
+  };
   /** The models that have begun texts, each once. */
   readonly models?: readonly WireWritingModel[];
 }

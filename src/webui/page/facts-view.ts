@@ -1,12 +1,12 @@
-import { contextUse, factWords, type AnswerFacts } from "../client/answer-facts.ts";
+import { contextUse, type AnswerFacts } from "../client/answer-facts.ts";
 import { h } from "./dom.ts";
 
-/** What is known of an answer: who made it and how, and a bar of the context that is used. */
-export function factsView(facts: AnswerFacts): HTMLElement {
+/** What is known of an answer, in words, and a bar of the context that is used. */
+export function factsView(facts: AnswerFacts, words: readonly string[]): HTMLElement {
   const use = contextUse(facts);
-  const words = h("p", { class: "facts" }, factWords(facts).join(" · "));
+  const line = h("p", {}, words.join(" · "));
   if (use === undefined) {
-    return h("div", { class: "answer-facts" }, words);
+    return h("div", { class: "answer-facts" }, line);
   }
   const { used, total } = use;
   const bar = h("meter", {
@@ -17,6 +17,6 @@ export function factsView(facts: AnswerFacts): HTMLElement {
     "aria-label": use.words,
   });
   // What the meter says is said once.
-  const said = h("span", { class: "facts", "aria-hidden": "true" }, use.words);
-  return h("div", { class: "answer-facts" }, words, h("div", { class: "context" }, bar, said));
+  const said = h("span", { "aria-hidden": "true" }, use.words);
+  return h("div", { class: "answer-facts" }, line, h("div", { class: "context" }, bar, said));
 }

@@ -1,4 +1,5 @@
 /** The messages of a conversation: what was said, thought and called. */
+import { factWords } from "../client/answer-facts.ts";
 import type { Message, ToolCallEntry } from "../client/conversation.ts";
 import type { WireLogprob, WireToolCall } from "../client/wire.ts";
 import { button, copyButton, h } from "./dom.ts";
@@ -98,7 +99,7 @@ function answerView(
     reasoning === undefined ? undefined : reasoningView(reasoning).element,
     text.element,
     ...calls.map((call: ToolCallEntry) => callView(call.function)),
-    facts === undefined ? undefined : factsView(facts),
+    facts === undefined ? undefined : factsView(facts, factWords(facts)),
     logprobs === undefined ? undefined : tokensView(logprobs),
   );
 }

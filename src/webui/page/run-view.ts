@@ -1,5 +1,5 @@
 /** The output of one workflow: of the run that goes on, or of the last one. */
-import { answerFacts } from "../client/answer-facts.ts";
+import { answerFacts, writerWords } from "../client/answer-facts.ts";
 import { outputParts } from "../client/outputs.ts";
 import type { RunState } from "../client/run-state.ts";
 import { copyButton, h } from "./dom.ts";
@@ -63,8 +63,9 @@ export class RunView {
       this.#replaceTexts(outputParts(state.output.value).map(partView));
     }
     const logprobs = state.texts.map((one) => one.logprobs).filter((each) => each !== undefined);
+    const facts = answerFacts(state, now);
     this.#after.replaceChildren(
-      ...(state.models.length === 0 ? [] : [factsView(answerFacts(state, now))]),
+      ...(facts.model === undefined ? [] : [factsView(facts, writerWords(facts))]),
       ...logprobs.map(tokensView),
     );
   }
