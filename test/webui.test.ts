@@ -268,10 +268,17 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await panel()
       .getByLabel("prompt")
       .fill(`${"w".repeat(200)} and so on`);
+    await panel().getByText("Parameters").tap();
     await panel().getByLabel("length").fill("5");
     await button("Run Workflow").tap();
     await soon(() => facts().textContent()).toMatch(/^Done/);
     await panel().locator(".history summary").tap();
+    // What is wrong in a field that is folded away unfolds it.
+    await panel().getByLabel("stops").fill("[");
+    await panel().getByText("Parameters").tap();
+    expect(await panel().getByLabel("stops").isVisible()).toBe(false);
+    await button("Run Workflow").tap();
+    expect(await panel().getByLabel("stops").isVisible()).toBe(true);
     expect(await lab.page.locator("kbd").first().isVisible()).toBe(false);
     const width = (of: string) => lab.page.evaluate<number>(`document.documentElement.${of}`);
     expect(await width("scrollWidth")).toBeLessThanOrEqual(await width("clientWidth"));
@@ -285,6 +292,7 @@ describe.skipIf(!hasBrowser)("the web UI in Chromium (the package carries it for
     await lab.open(browser, { viewport: { width: 360, height: 500 } });
     expect(await facts().textContent()).toBe("Nothing has run yet.");
     await panel().getByLabel("prompt").fill("Once. ".repeat(300));
+    await panel().getByText("Parameters").click();
     await panel().getByLabel("length").fill("120");
     await button("Run Workflow").click();
     await soon(outputText).toMatch(/word 30/);

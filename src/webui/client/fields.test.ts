@@ -84,6 +84,9 @@ describe("controls", () => {
       hint: "A number > 0 and <= 1. Not set: 0.9.",
     });
     expect(field("number", { ...parameter, default: 0.5 }).hint).toBe("A number > 0 and <= 1.");
+    expect(field("integer", { ...parameter, parameter: "seed" }).hint).toMatch(
+      /^Not set: another one each time\./,
+    );
     // A slider, and a box that is checked, show what they allow.
     expect(field("slider", { ...parameter, subtype: "0,1,0.1", default: 0.5 }).hint).toBeUndefined();
   });

@@ -153,7 +153,9 @@ function hintOf(variable: WireVariable, initial: string | undefined): string | u
   if (!isList && isSwitch(variable, initial ?? "")) {
     return "Shows how likely each token was, and what could have stood in its place.";
   }
-  if (expected !== undefined && type !== "slider" && type !== "boolean" && type !== "select") {
+  if (variable.parameter === "seed") {
+    parts.push("Not set: another one each time.");
+  } else if (expected !== undefined && type !== "slider" && type !== "boolean" && type !== "select") {
     parts.push(`${expected.charAt(0).toUpperCase()}${expected.slice(1)}.`);
   }
   if (initial === undefined && fallback === undefined && unset !== undefined) {

@@ -50,15 +50,10 @@ export class ChatSettings {
 
   /** The input that the form makes; undefined when something is wrong, which now stands at its field. */
   input(): { readonly value: unknown } | undefined {
-    const input = this.#form.input();
-    if (input === undefined) {
-      this.element.open = true;
-      this.#form.focusProblem();
-    }
-    return input;
+    return this.#form.input();
   }
 
   showProblem(field: string, message: string): void {
-    this.element.open = this.#form.showProblem(field, message) || this.element.open;
+    this.#form.showProblem(field, message);
   }
 }

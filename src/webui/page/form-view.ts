@@ -43,11 +43,6 @@ export class FormView {
     return Object.fromEntries(this.#views.map(({ field, control }) => [field.key, valueOf(control)]));
   }
 
-  /** Leads the keyboard to the first field at which something is wrong. */
-  focusProblem(): void {
-    this.#views.find(({ problem }) => !problem.hidden)?.control.focus();
-  }
-
   /** Sets the fields; those that are not named get their defaults. */
   fill(values: Readonly<Record<string, string>>): void {
     for (const { field, control, refresh } of this.#views) {
@@ -73,7 +68,9 @@ export class FormView {
       showProblem(view, problem || undefined);
       return problem !== "";
     });
-    wrong[0]?.control.focus();
+    if (wrong[0] !== undefined) {
+      reveal(wrong[0].control);
+    }
     if (wrong.length > 0) {
       return undefined;
     }
@@ -95,9 +92,18 @@ export class FormView {
       return false;
     }
     showProblem(view, message);
-    view.control.focus();
+    reveal(view.control);
     return true;
   }
+}
+
+/** Leads the keyboard to a control, also to one that is folded away. */
+function reveal(control: ControlElement): void {
+  const folded = control.closest("details");
+  if (folded !== null) {
+    folded.open = true;
+  }
+  control.focus();
 }
 
 function valueOf(control: ControlElement): string {

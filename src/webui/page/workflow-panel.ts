@@ -39,10 +39,12 @@ export class WorkflowPanel implements Panel {
     this.#shared = new FormView(id, shared, keep);
     this.#shared.element.hidden = shared.length === 0 && own.length > 0;
     this.#own = new FormView(`${id}-own`, own, keep);
+    // On a phone they would push the button that runs off the screen.
+    const open = matchMedia("(min-width: 56rem)").matches;
     this.#ownFields = h(
-      "fieldset",
-      { class: "parameters" },
-      h("legend", {}, "Parameters"),
+      "details",
+      { class: "parameters", open },
+      h("summary", {}, "Parameters"),
       this.#own.element,
     );
     this.#ownFields.hidden = own.length === 0;
