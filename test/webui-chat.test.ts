@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { loadModelSized } from "../src/models/model.ts";
 import { talesWithTemplate } from "./support/api-server.ts";
 import { hasBrowser, startBrowser } from "./support/browser.ts";
+import { textOf } from "./support/paced-model.ts";
 import { soon } from "./support/soon.ts";
 import { WebUiLab } from "./support/web-ui.ts";
 
@@ -170,7 +171,7 @@ describe.skipIf(!hasBrowser)("in Chromium (the package carries it for Linux on x
     const call = { name: "look_up", arguments: { word: "cat" } };
     lab.model.answer = (all) =>
       all.at(-1)?.role === "tool"
-        ? [{ type: "content", text: `It is ${String(all.at(-1)?.content)}. <img src=x onerror=alert(1)>` }]
+        ? [{ type: "content", text: `It is ${textOf(all.at(-1))}. <img src=x onerror=alert(1)>` }]
         : [
             { type: "reasoning", text: "Let me think." },
             { type: "content", text: "```python\nimport os  # why\n```\n" },

@@ -212,11 +212,15 @@ export class Task {
 }
 
 function lastAnswer(records: readonly GenerationRecord[]): Task["message"] {
-  // A model that answers a conversation gives more than a text.
-  const result = records.at(-1)?.result as GenerateResult | ChatResult | undefined;
-  return result !== undefined && "message" in result
+  const result = records.at(-1)?.result;
+  return result !== undefined && isChatResult(result)
     ? { message: result.message, reasoning: result.reasoning }
     : undefined;
+}
+
+/** Whether a text is an answer to a conversation, which gives more than a text. */
+function isChatResult(result: GenerateResult): result is ChatResult {
+  return "message" in result;
 }
 
 function failureOf(error: unknown): TaskFailure {

@@ -17,9 +17,7 @@ export class PacedModel {
   readonly chats: (readonly ChatMessage[])[] = [];
   /** The pieces of an answer to a conversation, a token each. */
   answer: (messages: readonly ChatMessage[]) => readonly Omit<ChatPart, "tokens">[] = (messages) =>
-    `You said: ${String(messages.at(-1)?.content)}.`
-      .split(/(?= )/)
-      .map((text) => ({ type: "content", text }));
+    `You said: ${textOf(messages.at(-1))}.`.split(/(?= )/).map((text) => ({ type: "content", text }));
   #loaded = Promise.withResolvers<void>();
 
   /** Lets loading end. */
@@ -132,6 +130,11 @@ export class PacedModel {
       warnings: [],
     };
   }
+}
+
+/** The text of a message; "" where it has none. */
+export function textOf(message: ChatMessage | undefined): string {
+  return typeof message?.content === "string" ? message.content : "";
 }
 
 /** A token that was chosen with a probability of a half, before another one. */
