@@ -7,6 +7,7 @@ import { loadModelSized } from "../src/models/model.ts";
 import { talesWithTemplate } from "./support/api-server.ts";
 import { hasBrowser, startBrowser } from "./support/browser.ts";
 import { textOf } from "./support/paced-model.ts";
+import type { WireStatus } from "../src/webui/client/wire.ts";
 import { soon } from "./support/soon.ts";
 import { WebUiLab } from "./support/web-ui.ts";
 
@@ -67,9 +68,12 @@ async function say(text: string): Promise<void> {
 
 /** What axe finds wrong on the page as it is: the rule, and where. */
 async function violations(): Promise<string[]> {
-  await lab.page.evaluate(axe);
+  if (!(await lab.page.evaluate<boolean>("'axe' in window"))) {
+    await lab.page.evaluate(axe);
+  }
   return lab.page.evaluate<string[]>(
-    "axe.run().then(({ violations }) => violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(', ')}`))",
+    `axe.run({ resultTypes: ["violations"] }).then(({ violations }) =>
+      violations.map(({ id, nodes }) => id + ": " + nodes.map(({ target }) => target).join(", ")))`,
   );
 }
 
@@ -270,9 +274,9 @@ describe.skipIf(!hasBrowser)("in Chromium (the package carries it for Linux on x
   test("a real model: its answer, and what could have stood in its place, by keyboard", async () => {
     const folder = talesWithTemplate();
     try {
-      const text = file.replaceAll("model: m\n", `model: ${JSON.stringify(folder.directory)}\n`);
-      const only = text.replace(/  - id: other\n[^]*$/, "").replace(/  - \{ id: other.*\n/, "");
-      await lab.serve(only, { loadModel: loadModelSized });
+      const directory = JSON.stringify(folder.directory);
+      const [talker] = file.replace("model: m", `model: ${directory}`).split("  - &writer");
+      await lab.serve(talker.replace(/ {2}- { id: (story|other).*\n/g, ""), { loadModel: loadModelSized });
       await lab.server.ready;
       await lab.open(browser);
       await panel().locator(".settings summary").click();
@@ -291,7 +295,11 @@ describe.skipIf(!hasBrowser)("in Chromium (the package carries it for Linux on x
         /^“.*” [\d.]+ %; instead: “.*” [\d.< ]+ %, /,
       );
       expect(await tokens.locator(".token:focus").count()).toBe(1);
-      expect(await messages().last().locator(".answer-facts p").textContent()).toMatch(/^tales · .*wasm \(/);
+      expect(await messages().last().locator(".answer-facts p").textContent()).toMatch(
+        /^tales · bfloat16 · wasm \(/,
+      );
+      const status = (await (await fetch(`${lab.server.url}/status`)).json()) as WireStatus;
+      expect(status.models[0]?.memory?.weight_bytes).toBeGreaterThan(1e6);
       expect(lab.complaints).toEqual([]);
     } finally {
       folder.remove();

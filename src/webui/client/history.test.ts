@@ -69,6 +69,12 @@ test("it is bounded in number, and by the room of the browser", () => {
   large.put(entry("whale", { output: "x".repeat(5000) }));
   expect(ids(new History(place, new MemoryStorage()))).toEqual(before);
   expect(ids(large)[0]).toBe("whale");
+  // Nor is it there twice where an older form of it had room.
+  const grows = entry("grows");
+  large.put(grows);
+  large.put({ ...grows, output: "x".repeat(5000) });
+  expect(ids(large).filter((id) => id === "grows")).toEqual(["grows"]);
+  expect(large.of("w")[0]?.output).toHaveLength(5000);
 });
 
 test("clearing leaves what still runs", () => {

@@ -12,11 +12,9 @@ export class Throughput {
 
   /** Takes a look: the tasks at a time in milliseconds, on a clock that does not go back. */
   look(tasks: readonly WireTask[], at: number): void {
-    const isFirst = this.#samples.length === 0;
     const counts = new Map(tasks.map((task) => [task.task_id, tokensOf(task)]));
     const news = [...counts].map(([id, count]) => Math.max(0, count - (this.#known.get(id) ?? 0)));
-    // What was written before the first look took nobody knows how long.
-    this.#samples.push({ at, tokens: isFirst ? 0 : news.reduce((sum, each) => sum + each, 0) });
+    this.#samples.push({ at, tokens: news.reduce((sum, each) => sum + each, 0) });
     this.#known = counts;
     while (this.#samples.length > 2 && (this.#samples[1]?.at ?? at) < at - WINDOW) {
       this.#samples.shift();
@@ -30,6 +28,7 @@ export class Throughput {
     if (first === undefined || last === undefined || last.at <= first.at) {
       return undefined;
     }
+    // What was written before the first look took nobody knows how long.
     const tokens = this.#samples.slice(1).reduce((sum, sample) => sum + sample.tokens, 0);
     return (1000 * tokens) / (last.at - first.at);
   }

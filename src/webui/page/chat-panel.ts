@@ -325,7 +325,9 @@ export class ChatPanel implements Panel {
     const calls = openCalls(this.#conversation);
     // A workflow that takes a user's last message beside a history has no place for results.
     if (calls.length > 0 && this.#places.messages !== undefined) {
-      shown.push(toolResultsForm(calls, (texts) => this.#say({ type: "tool-results", texts })));
+      shown.push(
+        toolResultsForm(this.#conversation.id, calls, (texts) => this.#say({ type: "tool-results", texts })),
+      );
     }
     return shown;
   }

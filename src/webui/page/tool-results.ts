@@ -1,13 +1,18 @@
 import type { ToolCallEntry } from "../client/conversation.ts";
 import { h } from "./dom.ts";
 
-/** Asks what the functions gave that the model called: nothing is called from here. */
+/**
+ * Asks what the functions gave that the model called: nothing is called from here.
+ *
+ * @param prefix beginning of the ids of its elements
+ */
 export function toolResultsForm(
+  prefix: string,
   calls: readonly ToolCallEntry[],
   onResults: (texts: readonly string[]) => void,
 ): HTMLFormElement {
   const fields = calls.map(({ function: { name } }, i) => {
-    const area = h("textarea", { id: `tool-result-${i}`, rows: 1, class: "code" });
+    const area = h("textarea", { id: `${prefix}-result-${i}`, rows: 1, class: "code" });
     return {
       area,
       element: h("div", { class: "field" }, h("label", { for: area.id }, `What ${name} gave`), area),
