@@ -51,6 +51,7 @@ test.each([
   ["smollm3-bf16", bestKernelBuild().build, "int4", "float32"],
   ["smollm3", "relaxed-128", "int8", "float32"],
   ["gpt2", "baseline", "int4", "float32"],
+  ["olmoe", bestKernelBuild().build, "int4", "float32"],
   ["smollm3-bf16", bestKernelBuild().build, "none", "float16"],
   ["smollm3", "relaxed-128", "int8", "float16"],
   ["gpt2", "baseline", "none", "float16"],

@@ -347,6 +347,60 @@ function capped(): Program {
   });
 }
 
+/**
+ * Mixtures of experts of a size that is no multiple of anything: one is added to what is there by itself, after its parts of the
+ * softmax over all; the other's weights add up to 1, and what becomes of its products is seen.
+ */
+function mixtures(): Program {
+  const { hidden } = SIZES;
+  const [experts, chosen, inner] = [7, 3, 28];
+  const p = builder();
+  p.buffer("scores", experts);
+  p.buffer("routes", 2 * chosen);
+  p.lines("lines", chosen, inner);
+  p.lines("other lines", chosen, inner);
+  const matrices = (name: string, rows: number, columns: number): string[] =>
+    Array.from({ length: experts }, (_, e) => p.matrix(`${name} ${e}`, rows, columns));
+  const mixture = (name: string, normalize: boolean, accumulate: boolean, trace?: string): void => {
+    p.matrix(`${name} router`, experts, hidden);
+    p.op(linear("n", `${name} router`, "scores", false));
+    p.op({ role: "route", input: "scores", normalize, output: "routes", trace: `${name} routes` });
+    const each = { role: "experts", kind: "each", input: "n", routes: "routes", accumulate: false } as const;
+    p.op({ ...each, weights: matrices(`${name} up`, inner, hidden), output: "other lines", trace });
+    p.op({ ...each, weights: matrices(`${name} gate`, inner, hidden), output: "lines" });
+    p.op({ role: "gate", activation: "silu", gate: "lines", up: "other lines", output: "lines" });
+    p.op({
+      role: "experts",
+      kind: "sum",
+      input: "lines",
+      routes: "routes",
+      weights: matrices(`${name} down`, hidden, inner),
+      output: accumulate ? "x" : "branch",
+      accumulate,
+      trace: `${name} sum`,
+    });
+  };
+  p.op({ role: "embed", table: "table", output: "x" });
+  p.op(norm("gain1"));
+  p.op(linear("n", "wq", "q", false));
+  p.op(linear("n", "wk", "k", false));
+  p.op(linear("n", "wv", "v", false));
+  p.op(rope("q"));
+  p.op(rope("k"));
+  p.op(APPEND);
+  p.op(attention("attended"));
+  p.op(linear("attended", "wo", "branch", true));
+  p.op(add());
+  p.op(norm("gain2"));
+  mixture("first", false, true);
+  p.op(norm("gain3"));
+  mixture("second", true, false, "up");
+  p.op(add("layer"));
+  p.op(norm("gain1"));
+  p.op({ role: "logits", input: "n", weight: "table" });
+  return build(p);
+}
+
 /** An encoder, whose layers share one source layer, and a decoder of one layer with cross-attention. */
 function encoderDecoder(): Program {
   const p = builder(false);
@@ -411,6 +465,7 @@ const PROGRAMS = {
   "fused, bf16": { program: fused(), formatOf: () => "bf16" },
   "normed, bf16": { program: normed(), formatOf: () => "bf16" },
   "capped, bf16": { program: capped(), formatOf: () => "bf16" },
+  "mixtures of experts, bf16": { program: mixtures(), formatOf: () => "bf16" },
   "traced, f16": { program: traced(), formatOf: () => "f16" },
   "fused, i8-row": { program: quantised(fused()), formatOf: () => "i8-row" },
   "as GPT, i8-row": { program: quantised(gptLike()), formatOf: () => "i8-row" },
@@ -445,6 +500,8 @@ const CASES: readonly (readonly [keyof typeof PROGRAMS, TestDevice])[] = [
   ["capped, bf16", WASM],
   ["capped, bf16", WASM_ALONE],
   ["capped, bf16", GPU],
+  ["mixtures of experts, bf16", WASM],
+  ["mixtures of experts, bf16", SMALL_BINDINGS],
   ["traced, f16", WASM],
   ["traced, f16", GPU],
   ["tangled, formats mixed", WASM],

@@ -147,6 +147,9 @@ const OTHER_FAMILIES = [
   "gptj",
   "opt",
   "falcon",
+  "olmoe",
+  "qwen3_moe",
+  "mixtral",
 ];
 test.each([...OTHER_TABLES, ...OTHER_FAMILIES, ...OTHER_SETTINGS])(
   "%s: every layer, logits, greedy tokens",

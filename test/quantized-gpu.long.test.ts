@@ -21,6 +21,8 @@ test.each(
       ["gemma3_text", "int4"],
       ["cohere2", "int8"],
       ["glm4", "int4"],
+      ["olmoe", "int4"],
+      ["mixtral", "int8"],
     ] as const
   ).flatMap(([name, quantization]) =>
     DEVICES.map((device) => [name, quantization, device.name, device] as const),

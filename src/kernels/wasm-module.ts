@@ -93,6 +93,18 @@ export interface Kernels {
     format: number,
     scratch: Address,
   ): number;
+  route(
+    x: Address,
+    stride: number,
+    y: Address,
+    outStride: number,
+    rows: number,
+    experts: number,
+    chosen: number,
+    normalize: number,
+  ): void;
+  /** y = x * weight */
+  weigh(x: Address, y: Address, columns: number, weight: number): void;
   rope(
     x: Address,
     stride: number,

@@ -1,8 +1,9 @@
 /** Tells what memory a model takes, from its configuration alone. */
 import { matrixBytes, type QuantizedFormat, type StoredFormat } from "../kernels/format.ts";
 import { heldFormats, type Quantization } from "../runtime/held-formats.ts";
-import { FORWARD, type MatrixSpec, type Program, type VectorSpec } from "../runtime/program.ts";
+import type { MatrixSpec, Program, VectorSpec } from "../runtime/program.ts";
 import { numbersPerPosition, type LayerState } from "../runtime/state.ts";
+import { weightsRead } from "../runtime/weights-read.ts";
 import { describeModel } from "./describe-model.ts";
 
 /** What a model is, and what memory it takes. */
@@ -22,7 +23,10 @@ export interface ModelInfo {
   readonly sourceKvBytesPerToken: number;
   /** Bytes of all weights where those that the checkpoint has as `stored` are quantised while they are loaded. */
   readonly quantizedBytes: (quantization: QuantizedFormat, stored: StoredFormat) => number;
-  /** Bytes of the weights that are read for each token of the text: a table in which it is only looked up counts for nothing. */
+  /**
+   * Bytes of the weights that are read for each token of the text: of experts those that it has chosen; a table in which it is only
+   * looked up counts for nothing.
+   */
   readonly bytesReadPerToken: (quantization: Quantization, stored: StoredFormat) => number;
 }
 
@@ -64,13 +68,10 @@ function quantizedBytes(program: Program, quantization: QuantizedFormat, stored:
 
 function bytesReadPerToken(program: Program, quantization: Quantization, stored: StoredFormat): number {
   const held = heldFormats(program, quantization);
-  const ops = (program.entries.get(FORWARD) ?? []).flatMap((group) => group.ops);
-  const read = new Set(
-    ops.flatMap((op) => (op.role === "linear" || op.role === "logits" ? [op.weight] : [])),
-  );
-  return [...program.matrices]
-    .filter(([name]) => read.has(name))
-    .reduce((sum, [name, { rows, columns }]) => sum + matrixBytes(held(name, stored), rows, columns), 0);
+  return [...weightsRead(program)].reduce((sum, [name, part]) => {
+    const { rows, columns } = program.matrices.get(name) ?? { rows: 0, columns: 0 };
+    return sum + part * matrixBytes(held(name, stored), rows, columns);
+  }, 0);
 }
 
 /** Counts the numbers of all weights. They may be parts of one tensor, and two of them the same part. */

@@ -10,6 +10,7 @@ import { ModelComposeError } from "../base/errors.ts";
 import type { Program } from "../runtime/program.ts";
 import type { BaseConfig } from "./config/base.ts";
 import { describeModel } from "./describe-model.ts";
+import { withSeparateExperts } from "./expert-tensors.ts";
 import { resolveTiedWeights } from "./tied-weights.ts";
 
 /** A model's configuration, forward pass and weight files. */
@@ -31,7 +32,9 @@ export async function openModel(directory: string): Promise<OpenModel> {
   const [description, opened] = await Promise.all([describeModel(directory), openCheckpoint(directory)]);
   refuseQuantizedTensors(opened);
   const { family, config } = description;
-  const named = withBasePrefix(opened, family.basePrefix, family.otherPrefixes);
+  const { basePrefix, otherPrefixes, experts } = family;
+  const separate = experts === undefined ? opened : withSeparateExperts(opened, experts);
+  const named = withBasePrefix(separate, basePrefix, otherPrefixes);
   const { program, checkpoint, same, notice } = await resolveTiedWeights(description, named);
   const notices = [...description.notices, ...named.notices, ...(notice === undefined ? [] : [notice])];
   const unused = unusedTensors(program, checkpoint, same);

@@ -14,6 +14,7 @@ const LINEAR = { role: "linear", input: "n", weight: "square", output: "q", accu
 const APPEND = { role: "append", key: "k", value: "k", layer: 0 } as const;
 const ATTENTION = { role: "attention", query: "q", heads: 4, scale: 1, output: "attended" } as const;
 const GATE = { role: "gate", activation: "silu", gate: "q", up: "n", output: "q" } as const;
+const EXPERTS = { role: "experts", routes: "routes", accumulate: false } as const;
 const LOGITS = { role: "logits", input: "n", weight: "table", bias: "head bias" } as const;
 
 /** A forward pass that has every op, with its ops by name. */
@@ -36,6 +37,11 @@ const OPS = {
   gate: GATE,
   activate: { role: "activate", activation: "relu", input: "q", output: "q" },
   add: { role: "add", input: "q", target: "x" },
+  router: { ...LINEAR, weight: "router", output: "scores" },
+  route: { role: "route", input: "scores", normalize: true, output: "routes" },
+  each: { ...EXPERTS, kind: "each", input: "n", weights: ["up 0", "up 1", "up 2"], output: "lines" },
+  ofLines: { role: "activate", activation: "relu", input: "lines", output: "lines" },
+  sum: { ...EXPERTS, kind: "sum", input: "lines", weights: ["down 0", "down 1", "down 2"], output: "x" },
   logits: LOGITS,
 } as const satisfies Record<string, Op>;
 type OpName = keyof typeof OPS;
@@ -47,6 +53,14 @@ function programWith(edit: Edit = {}, change: Partial<Program> = {}, encoder?: r
   const p = new ProgramBuilder();
   for (const [name, columns] of Object.entries({ x: 16, n: 16, q: 16, k: 8, attended: 16, wide: 20 })) {
     p.buffer(name, columns);
+  }
+  p.buffer("scores", 3);
+  p.buffer("routes", 4);
+  p.lines("lines", 2, 8);
+  p.matrix("router", 3, 16);
+  for (const e of [0, 1, 2]) {
+    p.matrix(`up ${e}`, 8, 16);
+    p.matrix(`down ${e}`, 16, 8);
   }
   p.matrix("table", 30, 16);
   p.matrix("places", 9, 16);
@@ -163,7 +177,20 @@ const BROKEN: readonly [OpName, object | null, string][] = [
   ["append", { trace: "cache" }, 'it has the trace "cache", but writes to no buffer'],
   ["logits", { weight: "square" }, 'the weight "square" has 16 rows; expected 30, as the vocabulary'],
   ["logits", { bias: "bias" }, 'the vector "bias" has the length 16; expected 30'],
-  ["logits", null, "its last op is add; expected logits"],
+  ["route", { output: "scores" }, "it chooses 1.5 of 3 experts"],
+  ["route", { output: "k" }, 'it chooses 4 of 3 experts into "k"; expected 1 to 3'],
+  ["each", { routes: "scores" }, '"scores" is no output of a route'],
+  ["route", null, 'it reads the buffer "routes", which no earlier op of the entry wrote'],
+  ["each", { weights: ["up 0", "up 1"] }, "it has 2 matrices; expected 3, one for each expert"],
+  ["each", { output: "x" }, 'the buffer "x" has 1 lines; expected 2'],
+  ["each", { accumulate: true }, 'it reads the buffer "lines", which no earlier op of the entry wrote'],
+  ["each", { weights: ["up 0", "up 1", "down 1"] }, 'the matrix "down 1" has 8 columns; expected 16'],
+  ["sum", { weights: ["down 0", "down 1", "up 1"] }, 'the matrix "up 1" has 16 columns; expected 8'],
+  ["sum", { input: "n" }, 'the buffer "n" has 1 lines; expected 2'],
+  ["sum", { output: "k" }, 'the weight "down 0" has 16 rows; expected 8, as its output "k"'],
+  ["ofLines", { output: "q" }, 'the buffer "q" has 1 lines; expected 2'],
+  ["logits", { input: "lines" }, 'the buffer "lines" has 2 lines; expected 1'],
+  ["logits", null, "its last op is experts; expected logits"],
 ];
 
 describe("a program that breaks a rule is refused", () => {
@@ -210,6 +237,7 @@ describe("a program that breaks a rule is refused", () => {
     [{ architecture: "causal" }, "it is causal and has the entries encode and forward; expected forward"],
     [{ entries: new Map() }, "it is seq2seq and has the entries none; expected encode and forward"],
     [{ buffers: new Map([["x", 0]]) }, 'the buffer "x" has 0 columns; expected a positive integer'],
+    [{ lines: new Map([["lines", 3]]) }, 'the buffer "lines" of 16 columns has 3 lines; expected a divisor'],
     [{ state: [] }, "there is no layer 1 of the cache"],
     [
       { state: [OWN, { ...SOURCE, kvHeads: 1.5 }] },

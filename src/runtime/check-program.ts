@@ -8,22 +8,27 @@
  *   appends to source layers only. "forward" appends to the others. Attention over "past" reads those, over "source" the
  *   source layers;
  * - a norm, a linear layer and attention read whole rows while they write: their output is none of what they read (an
- *   accumulating linear reads its output by columns). A gate writes to its gate, which is not `up`; nothing is added to
+ *   accumulating product reads its output by columns). A gate writes to its gate, which is not `up`; nothing is added to
  *   itself; an activation may be in place;
+ * - what is elementwise is over buffers of as many lines; experts give a line for each that was chosen, or sum those up, and
+ *   other ops know no lines;
  * - a trace names what its op wrote, once in an entry.
  */
 import { ModelComposeError } from "../base/errors.ts";
 import {
   ENCODE,
   FORWARD,
+  lineColumns,
   opAccess,
   type AppendOp,
   type AttentionOp,
+  type ExpertsOp,
   type Name,
   type NormOp,
   type Op,
   type Program,
   type RopeOp,
+  type RouteOp,
 } from "./program.ts";
 import type { KvState, SourceState } from "./state.ts";
 
@@ -41,7 +46,7 @@ export function checkProgram(program: Program): void {
   }
 }
 
-function checkHead({ family, architecture, entries, buffers, state }: Program): void {
+function checkHead({ family, architecture, entries, buffers, lines, state }: Program): void {
   const fail = (problem: string): never => {
     throw refused(`Program ${family}`, problem);
   };
@@ -53,6 +58,12 @@ function checkHead({ family, architecture, entries, buffers, state }: Program): 
   for (const [name, columns] of buffers) {
     if (!isCount(columns)) {
       fail(`the buffer "${name}" has ${columns} columns; expected a positive integer`);
+    }
+  }
+  for (const [name, count] of lines) {
+    const columns = buffers.get(name) ?? 0;
+    if (!isCount(count) || !isCount(columns / count)) {
+      fail(`the buffer "${name}" of ${columns} columns has ${count} lines; expected a divisor of them`);
     }
   }
   for (const [layer, { kind, ...sizes }] of state.entries()) {
@@ -72,6 +83,7 @@ class EntryCheck {
   readonly #appended = new Set<number>();
   readonly #written = new Set<Name>();
   readonly #traces = new Set<string>();
+  readonly #routed = new Map<Name, { experts: number; count: number }>();
   /** What is being checked, for errors. */
   #where = "";
 
@@ -95,6 +107,8 @@ class EntryCheck {
       this.#where = `Program ${this.#program.family}, entry ${this.#entry}, ${name} (${op.role})`;
       this.#checkOrder(op, i === ops.length - 1);
       this.#checkSizes(op);
+      this.#checkLines(op);
+      this.#noteRoutes(op);
       this.#checkAliases(op);
       this.#checkTrace(op);
       for (const name of opAccess(op).writes) {
@@ -202,6 +216,12 @@ class EntryCheck {
         }
         return;
       }
+      case "route":
+        this.#checkRoute(op);
+        return;
+      case "experts":
+        this.#checkExperts(op);
+        return;
       case "rope":
         this.#checkRope(op);
         return;
@@ -250,6 +270,72 @@ class EntryCheck {
     }
   }
 
+  #checkRoute({ input, output }: RouteOp): void {
+    const chosen = this.#columns(output) / 2;
+    const experts = this.#columns(input);
+    if (!isCount(chosen) || chosen > experts) {
+      this.#fail(`it chooses ${chosen} of ${experts} experts into "${output}"; expected 1 to ${experts}`);
+    }
+  }
+
+  #checkExperts({ kind, input, routes, weights, output, accumulate }: ExpertsOp): void {
+    const chosen = this.#routed.get(routes);
+    if (chosen === undefined) {
+      this.#fail(`"${routes}" is no output of a route`);
+    }
+    if (weights.length !== chosen.experts) {
+      this.#fail(`it has ${weights.length} matrices; expected ${chosen.experts}, one for each expert`);
+    }
+    const [alone, lined] = kind === "each" ? [input, output] : [output, input];
+    this.#expectLines(alone, 1);
+    this.#expectLines(lined, chosen.count);
+    if (kind === "each" && accumulate) {
+      this.#fail("it gives each expert's product and accumulates; a sum alone may");
+    }
+    const rows = lineColumns(this.#program, output);
+    for (const name of weights) {
+      const found = this.#matrix(name, lineColumns(this.#program, input));
+      if (found !== rows) {
+        this.#fail(`the weight "${name}" has ${found} rows; expected ${rows}, as its output "${output}"`);
+      }
+    }
+  }
+
+  /** Experts and chosen ones of the routes that were written last into a buffer. */
+  #noteRoutes(op: Op): void {
+    for (const name of opAccess(op).writes) {
+      this.#routed.delete(name);
+    }
+    if (op.role === "route") {
+      this.#routed.set(op.output, {
+        experts: this.#columns(op.input),
+        count: this.#columns(op.output) / 2,
+      });
+    }
+  }
+
+  #expectLines(name: Name, expected: number): void {
+    this.#columns(name);
+    const lines = this.#program.lines.get(name) ?? 1;
+    if (lines !== expected) {
+      this.#fail(`the buffer "${name}" has ${lines} lines; expected ${expected}`);
+    }
+  }
+
+  /** Lines are the business of few roles; all buffers of what is elementwise have as many. */
+  #checkLines(op: Op): void {
+    if (op.role === "experts") {
+      return;
+    }
+    const { reads, writes } = opAccess(op);
+    const names = [...reads, ...writes];
+    const isElementwise = op.role === "gate" || op.role === "activate" || op.role === "add";
+    const expected = isElementwise ? (this.#program.lines.get(names[0]) ?? 1) : 1;
+    for (const name of names) {
+      this.#expectLines(name, expected);
+    }
+  }
+
   #checkRope({ buffer, heads, headDim, table = 0 }: RopeOp): void {
     const { ropes } = this.#program;
     this.#expectColumns(buffer, heads * headDim);
@@ -276,7 +362,12 @@ class EntryCheck {
     switch (op.role) {
       case "norm":
       case "linear":
+      case "route":
         this.#expectOther("its output", op.output, "its input", op.input);
+        return;
+      case "experts":
+        this.#expectOther("its output", op.output, "its input", op.input);
+        this.#expectOther("its output", op.output, "its routes", op.routes);
         return;
       case "attention":
         this.#expectOther("its output", op.output, "its query", op.query);

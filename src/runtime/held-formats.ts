@@ -19,7 +19,8 @@ export type HeldFormats = (matrix: Name, stored: StoredFormat) => FormatName;
 
 /**
  * The formats of a program's matrices. What is not quantised is held in format `precision`, where one is asked for. Tables of
- * positions, which are added as they are, and weights that the checkpoint has quantised stay what they are. With "int4" those of which errors cost most are int8: the table of tokens and the output
+ * positions, which are added as they are, routers, which are small and decide, and weights that the checkpoint has quantised stay
+ * what they are. With "int4" those of which errors cost most are int8: the table of tokens and the output
  * layer, and the projections of values, which are small.
  */
 export function heldFormats(
@@ -32,10 +33,10 @@ export function heldFormats(
     return plain;
   }
   const ops = [...program.entries.values()].flatMap((groups) => groups.flatMap((group) => group.ops));
-  const positions = new Set(ops.flatMap((op) => (op.role === "positions" ? [op.table] : [])));
+  const exact = new Set(ops.flatMap((op) => exactMatrices(op, ops)));
   const sensitive = new Set(ops.flatMap((op) => sensitiveMatrices(op, ops)));
   return (matrix, stored) => {
-    if (positions.has(matrix) || stored === "i8-row") {
+    if (exact.has(matrix) || stored === "i8-row") {
       return plain(matrix, stored);
     }
     return sensitive.has(matrix) ? "int8" : quantization;
@@ -49,12 +50,19 @@ function sensitiveMatrices(op: Op, ops: readonly Op[]): Name[] {
   if (op.role === "logits") {
     return [op.weight];
   }
-  return op.role === "append" ? valueMatrices(op.value, op, ops) : [];
+  return op.role === "append" ? matricesOf(op.value, op, ops) : [];
 }
 
-/** The matrices whose product is the buffer `value` when `append` reads it: the last that were written there before. */
-function valueMatrices(value: Name, append: Op, ops: readonly Op[]): Name[] {
-  const before = ops.slice(0, ops.indexOf(append)).reverse();
+function exactMatrices(op: Op, ops: readonly Op[]): Name[] {
+  if (op.role === "positions") {
+    return [op.table];
+  }
+  return op.role === "route" ? matricesOf(op.input, op, ops) : [];
+}
+
+/** The matrices whose product is the buffer `value` when `reader` reads it: the last that were written there before. */
+function matricesOf(value: Name, reader: Op, ops: readonly Op[]): Name[] {
+  const before = ops.slice(0, ops.indexOf(reader)).reverse();
   const writer = before.find((op) => op.role === "linear" && op.output === value);
   return writer?.role === "linear" ? [writer.weight] : [];
 }

@@ -153,6 +153,36 @@ export interface AttentionOp extends Traced {
   output: Name;
 }
 
+/**
+ * Chooses some experts of a mixture for the row (Shazeer et al. 2017, https://arxiv.org/abs/1701.06538): those with the
+ * largest logits, of equal ones the first. `output` has [chosen] numbers of experts in ascending order, then [chosen] weights
+ * in this order: their part of the softmax over all experts or, with `normalize`, over the chosen ones.
+ */
+export interface RouteOp extends Traced {
+  role: "route";
+  /** The logits, [experts]. */
+  input: Name;
+  normalize: boolean;
+  output: Name;
+}
+
+/**
+ * Products of the experts that a row has chosen; the weights of others are not read. `routes`: what a RouteOp wrote.
+ * "each": line i of the output = input * (matrix of the i-th chosen expert)^T. "sum": output = Σ over i, in this order, of
+ * weight i * line i of the input * (matrix of the i-th chosen expert)^T; with `accumulate`, output += that.
+ */
+export interface ExpertsOp extends Traced {
+  role: "experts";
+  kind: "each" | "sum";
+  input: Name;
+  routes: Name;
+  /** A matrix for each expert, all of one shape. */
+  weights: readonly Name[];
+  output: Name;
+  /** A sum alone may be added to what is there. */
+  accumulate: boolean;
+}
+
 /** output = activation(gate) * up (Shazeer 2020): SwiGLU, GeGLU. */
 export interface GateOp extends Traced {
   role: "gate";
@@ -192,6 +222,8 @@ export type Op =
   | PositionsOp
   | NormOp
   | LinearOp
+  | RouteOp
+  | ExpertsOp
   | RopeOp
   | AppendOp
   | AttentionOp
@@ -226,8 +258,10 @@ export interface Program {
   matrices: ReadonlyMap<Name, MatrixSpec>;
   /** One-dimensional weights (norm gains, biases). */
   vectors: ReadonlyMap<Name, VectorSpec>;
-  /** Number of columns of every buffer, by its name. */
+  /** Number of columns of every buffer, by its name, those of all lines together. */
   buffers: ReadonlyMap<Name, number>;
+  /** Into how many lines of as many columns a row of a buffer is cut, one for each chosen expert; absent: it is one. */
+  lines: ReadonlyMap<Name, number>;
   /** The tables that RopeOps name by their index. */
   ropes: readonly RopeTable[];
   /** What a sequence keeps between passes; AppendOp and AttentionOp name a layer by its index. */
@@ -247,6 +281,12 @@ export function opAccess(op: Op): { reads: Name[]; writes: Name[] } {
       return { reads: [op.input], writes: [op.output] };
     case "linear":
       return { reads: op.accumulate ? [op.input, op.output] : [op.input], writes: [op.output] };
+    case "route":
+      return { reads: [op.input], writes: [op.output] };
+    case "experts": {
+      const reads = [op.input, op.routes, ...(op.accumulate ? [op.output] : [])];
+      return { reads, writes: [op.output] };
+    }
     case "rope":
       return { reads: [op.buffer], writes: [op.buffer] };
     case "append":
@@ -269,7 +309,24 @@ export function opMatrices(op: Op): Name[] {
   if (op.role === "embed" || op.role === "positions") {
     return [op.table];
   }
+  if (op.role === "experts") {
+    return [...op.weights];
+  }
   return op.role === "linear" || op.role === "logits" ? [op.weight] : [];
+}
+
+/** Columns of a line of a buffer: of all of a row, where it is one. */
+export function lineColumns({ buffers, lines }: Pick<Program, "buffers" | "lines">, buffer: Name): number {
+  const columns = buffers.get(buffer);
+  if (columns === undefined) {
+    throw new Error(`The program declares no buffer "${buffer}".`);
+  }
+  return columns / (lines.get(buffer) ?? 1);
+}
+
+/** How many experts a row has chosen whose products an op computes. */
+export function chosenExperts({ lines }: Pick<Program, "lines">, { kind, input, output }: ExpertsOp): number {
+  return lines.get(kind === "each" ? output : input) ?? 1;
 }
 
 /** Vectors that an op reads. */
@@ -290,12 +347,20 @@ export class ProgramBuilder {
   readonly #matrices = new Map<Name, MatrixSpec>();
   readonly #vectors = new Map<Name, VectorSpec>();
   readonly #buffers = new Map<Name, number>();
+  readonly #lines = new Map<Name, number>();
   readonly #entries = new Map<string, { name: string; ops: Op[] }[]>();
   #entry = FORWARD;
 
   /** Declares a buffer of `columns` f32 a row. */
   buffer(name: Name, columns: number): Name {
     this.#buffers.set(name, columns);
+    return name;
+  }
+
+  /** Declares a buffer of `lines` lines of `columns` f32 a row. */
+  lines(name: Name, lines: number, columns: number): Name {
+    this.#buffers.set(name, lines * columns);
+    this.#lines.set(name, lines);
     return name;
   }
 
@@ -341,13 +406,14 @@ export class ProgramBuilder {
       matrices: this.#matrices,
       vectors: this.#vectors,
       buffers: this.#buffers,
+      lines: this.#lines,
       entries: new Map([...this.#entries].map(([name, groups]) => [name, fuseResiduals(groups)])),
     };
   }
 }
 
 /**
- * Fusion: a linear (without trace) whose output is only added to a buffer right after becomes an accumulating linear.
+ * Fusion: a product (without trace) whose output is only added to a buffer right after becomes an accumulating one.
  * Saves a pass over the residual stream, on the GPU a dispatch.
  */
 function fuseResiduals(groups: readonly OpGroup[]): OpGroup[] {
@@ -357,7 +423,7 @@ function fuseResiduals(groups: readonly OpGroup[]): OpGroup[] {
       const last = ops.at(-1);
       if (
         op.role === "add" &&
-        last?.role === "linear" &&
+        (last?.role === "linear" || (last?.role === "experts" && last.kind === "sum")) &&
         !last.accumulate &&
         last.trace === undefined &&
         last.output === op.input &&

@@ -39,6 +39,8 @@ interface Variant {
   readonly shardBytes?: number;
   /** Whether PyTorch's file is left out, and the same weights are written as safetensors. */
   readonly withoutBin?: boolean;
+  /** Whether the experts of a layer are two tensors, as in transformers 5's modules. */
+  readonly stacksExperts?: boolean;
 }
 
 const VARIANTS: Readonly<Record<string, Variant>> = {
@@ -47,6 +49,9 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   "gpt2-bf16": { of: "gpt2", dtype: "BF16" },
   "gpt2-f16": { of: "gpt2", dtype: "F16" },
   "smollm3-sharded": { of: "smollm3", shardBytes: 700_000 },
+  "olmoe-f16": { of: "olmoe", dtype: "F16" },
+  "olmoe-stacked": { of: "olmoe", stacksExperts: true },
+  "mixtral-stacked": { of: "mixtral", stacksExperts: true },
   "gpt2-tiny": { of: "gpt2-bin-legacy", withoutBin: true },
   "blenderbot-tiny": { of: "blenderbot-bin", withoutBin: true },
 };
@@ -115,7 +120,7 @@ function moveInPlace(fresh: string, directory: string): void {
 
 function writeFolder(source: string, files: readonly string[], variant: Variant, directory: string): void {
   const manifest = JSON.parse(readFileSync(join(source, "tensors.json"), "utf8")) as TensorManifest;
-  const { dtype = manifest.dtype, shardBytes, withoutBin = false } = variant;
+  const { dtype = manifest.dtype, shardBytes, withoutBin = false, stacksExperts = false } = variant;
   const copied = files.filter((file) => file !== "config.json" && !(withoutBin && file.endsWith(".bin")));
   for (const file of copied) {
     copyFileSync(join(source, file), join(directory, file));
@@ -125,7 +130,8 @@ function writeFolder(source: string, files: readonly string[], variant: Variant,
   if (copied.some((file) => file.endsWith(".bin"))) {
     return;
   }
-  const tensors = goldenTensors(manifest).map((tensor) => ({
+  const separate = goldenTensors(manifest);
+  const tensors = (stacksExperts ? withStackedExperts(separate) : separate).map((tensor) => ({
     ...tensor,
     bytes: storedBytes(tensor.name, tensor.values, dtype),
   }));
@@ -134,6 +140,51 @@ function writeFolder(source: string, files: readonly string[], variant: Variant,
   } else {
     writeShards(directory, tensors, dtype, shardBytes);
   }
+}
+
+/** Matrices of experts, and of what chooses them, by the names that files have. */
+const EXPERT = /^(.*)\.(?:mlp|block_sparse_moe)\.(?:gate|experts\.(\d+)\.(\w+))\.weight$/;
+
+/** The same tensors with those of all experts of a layer as transformers' modules have them. */
+function withStackedExperts(tensors: readonly GoldenTensor[]): GoldenTensor[] {
+  const others: GoldenTensor[] = [];
+  const layers = new Map<string, Map<string, GoldenTensor>>();
+  for (const tensor of tensors) {
+    const [, layer, expert, module] = EXPERT.exec(tensor.name) ?? [];
+    if (expert !== undefined) {
+      const parts = layers.get(layer) ?? new Map<string, GoldenTensor>();
+      layers.set(layer, parts.set(`${expert} ${module}`, tensor));
+    } else {
+      others.push(layer === undefined ? tensor : { ...tensor, name: `${layer}.mlp.gate.weight` });
+    }
+  }
+  const stack = (name: string, parts: readonly GoldenTensor[], shape: readonly number[]): GoldenTensor => {
+    const values = Float32Array.from(parts.flatMap((part) => [...part.values]));
+    return { name, shape, values };
+  };
+  for (const [layer, parts] of layers) {
+    const part = (expert: number, modules: readonly string[]): GoldenTensor =>
+      modules.map((module) => parts.get(`${expert} ${module}`)).find((found) => found !== undefined)!;
+    const experts = Array.from({ length: parts.size / 3 }, (_, e) => ({
+      gate: part(e, ["gate_proj", "w1"]),
+      up: part(e, ["up_proj", "w3"]),
+      down: part(e, ["down_proj", "w2"]),
+    }));
+    const [rows, columns] = experts[0].gate.shape;
+    others.push(
+      stack(
+        `${layer}.mlp.experts.gate_up_proj`,
+        experts.flatMap(({ gate, up }) => [gate, up]),
+        [experts.length, 2 * rows, columns],
+      ),
+      stack(
+        `${layer}.mlp.experts.down_proj`,
+        experts.map(({ down }) => down),
+        [experts.length, columns, rows],
+      ),
+    );
+  }
+  return others.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 interface StoredTensor extends GoldenTensor {

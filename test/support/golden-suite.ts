@@ -62,6 +62,9 @@ export const RELATIVES: readonly string[] = [
   "gptj",
   "opt",
   "falcon",
+  "olmoe",
+  "qwen3_moe",
+  "mixtral",
 ];
 
 /** RELATIVES in other settings: the long tests alone run them. */
@@ -72,6 +75,8 @@ export const OTHER_SETTINGS: readonly string[] = [
   "opt-post",
   "falcon-groups",
   "falcon-heads",
+  "qwen3_moe-sparse",
+  "olmoe-f16",
 ];
 
 /**

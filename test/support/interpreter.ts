@@ -3,7 +3,14 @@
  * devices are compared with, the distance of the second from it says how far f32 may be.
  */
 import type { StateSnapshot } from "../../src/runtime/backend.ts";
-import { ENCODE, FORWARD, type Activation, type Op, type Program } from "../../src/runtime/program.ts";
+import {
+  ENCODE,
+  FORWARD,
+  lineColumns,
+  type Activation,
+  type Op,
+  type Program,
+} from "../../src/runtime/program.ts";
 import { isSourceLayer } from "../../src/runtime/state.ts";
 import { erf } from "./erf.ts";
 import { normedRow } from "./interpreted-norm.ts";
@@ -189,6 +196,21 @@ export class Interpreter {
           products.map((row, r) => row.map((value, i) => round(before[r][i] + value))),
         );
       }
+      case "route": {
+        const chosen = lineColumns(this.#program, op.output) / 2;
+        return write(
+          op.output,
+          rows(op.input).map((row) => this.#routed(row, chosen, op.normalize)),
+        );
+      }
+      case "experts": {
+        const routes = rows(op.routes);
+        const before = op.accumulate ? rows(op.output) : undefined;
+        return write(
+          op.output,
+          rows(op.input).map((row, r) => this.#ofExperts(op, row, routes[r], before?.[r])),
+        );
+      }
       case "rope":
         return write(
           op.buffer,
@@ -316,6 +338,46 @@ export class Interpreter {
       }
       return products;
     });
+  }
+
+  /** Numbers of the experts that a row chooses, ascending, and their weights. */
+  #routed(logits: Float64Array, chosen: number, normalize: boolean): Float64Array {
+    const round = this.#round;
+    const experts = [...logits.keys()]
+      .sort((a, b) => logits[b] - logits[a] || a - b)
+      .slice(0, chosen)
+      .sort((a, b) => a - b);
+    const largest = Math.max(...logits);
+    const weights = Array.from(logits, (logit) => round(Math.exp(round(logit - largest))));
+    const total = this.#sum(normalize ? experts.map((e) => weights[e]) : weights);
+    return Float64Array.from([...experts, ...experts.map((e) => round(weights[e] / total))]);
+  }
+
+  #ofExperts(
+    { kind, weights }: Extract<Op, { role: "experts" }>,
+    row: Float64Array,
+    routes: Float64Array,
+    before: Float64Array | undefined,
+  ): Float64Array {
+    const round = this.#round;
+    const chosen = routes.length / 2;
+    if (kind === "each") {
+      const products = Array.from(
+        { length: chosen },
+        (_, i) => this.#linear([row], weights[routes[i]], undefined)[0],
+      );
+      return Float64Array.from(products.flatMap((product) => [...product]));
+    }
+    const columns = row.length / chosen;
+    let sum = before;
+    for (let i = 0; i < chosen; i++) {
+      const line = row
+        .subarray(i * columns, (i + 1) * columns)
+        .map((value) => round(value * routes[chosen + i]));
+      const [product] = this.#linear([line], weights[routes[i]], undefined);
+      sum = product.map((value, n) => round(value + (sum?.[n] ?? 0)));
+    }
+    return sum ?? new Float64Array();
   }
 
   #rotated(

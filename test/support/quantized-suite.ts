@@ -31,9 +31,22 @@ const ROUNDED = 2.5;
  * Families whose first layer has hardly any input in the middle of two steps: no golden weights on a grid lie behind an RMS norm,
  * which keeps their ratios. There most tokens must come out of the first layer as near as in f32.
  */
-const UNDECIDED = /llama|smollm3|qwen|mistral|ministral|granite|phi3|glm/;
+const UNDECIDED = /llama|smollm3|qwen|mistral|mixtral|ministral|granite|olmoe|phi3|glm/;
+
+/**
+ * What an expert adds is not near what another does. Where int8's rounding has decided which of two a row has, nothing behind
+ * that can be compared; that there are passes without it is asked.
+ */
+const ROUTES = /routes$/;
 
 const flat = (rows: Rows): Float64Array => Float64Array.from(rows.flatMap((row) => [...row]));
+
+/** Whether rows of routes name the same experts. */
+function haveSameRoutes(found: Float32Array, expected: Rows): boolean {
+  return expected.every((row, r) =>
+    row.subarray(0, row.length / 2).every((expert, i) => expert === found[r * row.length + i]),
+  );
+}
 
 /** Declares the tests of a model, with int8 and with int4. */
 export function describeQuantized(name: string): void {
@@ -66,7 +79,7 @@ export function describeQuantized(name: string): void {
 
     test("int8 activations: every layer and all logits", async () => {
       const [executable] = executablesOf("int8");
-      let [near, rows] = [0, 0];
+      let [near, rows, compared] = [0, 0, 0];
       const integer = integerResults(golden, quantization);
       for (const [p, prompt] of golden.prompts.entries()) {
         const ids = forwardIds(prompt);
@@ -79,6 +92,13 @@ export function describeQuantized(name: string): void {
           what === "logits" ? logits.slice(-PANEL) : (activations.get(what) ?? []);
         for (const [what, values] of found) {
           const truth = truthOf(integer[p], what);
+          if (ROUTES.test(what)) {
+            if (!haveSameRoutes(values, truth)) {
+              break;
+            }
+            continue;
+          }
+          compared += what === "logits" ? 1 : 0;
           const error = distance(flat(truth), flat(truthOf(golden.exact[p], what)));
           const f32 = FACTOR * golden.relative * largest(flat(truth));
           expectWithin(values, flat(truth), ROUNDED * error + f32, `prompt ${p}, ${what}`);
@@ -92,6 +112,7 @@ export function describeQuantized(name: string): void {
           }
         }
       }
+      expect(compared).toBeGreaterThanOrEqual(golden.program.lines.size > 0 ? 1 : golden.prompts.length);
       expect(rows).toBeGreaterThan(0);
       expect(near / rows).toBeGreaterThan(UNDECIDED.test(name) ? 0 : 0.6);
     });

@@ -15,6 +15,10 @@ const COLUMNS = HEADS * HEAD_DIM;
 const VOCABULARY = 48;
 const POSITIONS = 40;
 const BUFFERS = ["a", "b", "c", "d", "e"];
+const [EXPERTS, CHOSEN] = [3, 2];
+/** The buffers of a mixture of experts: logits, routes and two with a line for each chosen expert. */
+const [SCORES, ROUTES] = ["scores", "routes"];
+const LINED = ["lines 1", "lines 2"];
 
 /** Roles of the ops that may come next; those that make the most tangled schedules come more often. */
 const ROLES = [
@@ -33,6 +37,10 @@ const ROLES = [
   "gate",
   "add",
   "add",
+  "mixture",
+  "mixture",
+  "mixture",
+  "mixture",
 ] as const;
 
 /** One op as small numbers, which are taken as what is possible where it stands: shrinking gives simpler programs. */
@@ -61,13 +69,21 @@ const choice: fc.Arbitrary<Choice> = fc.record(
 
 /** An arbitrary forward pass. @param memories the most banks that groups lie in */
 export function randomProgram(memories: number, maxOps = 24): fc.Arbitrary<RandomProgram> {
-  return fc.array(choice, { minLength: 1, maxLength: maxOps }).map((choices) => write(choices, memories));
+  return fc
+    .tuple(fc.array(choice, { minLength: 1, maxLength: maxOps }), fc.boolean())
+    .map(([choices, hasMixture]) => write(choices, memories, hasMixture));
 }
 
-function write(choices: readonly Choice[], memories: number): RandomProgram {
+/** @param hasMixture whether it begins with experts' products, so that others may follow */
+function write(choices: readonly Choice[], memories: number, hasMixture: boolean): RandomProgram {
   const p = new ProgramBuilder();
   for (const buffer of BUFFERS) {
     p.buffer(buffer, COLUMNS);
+  }
+  p.buffer(SCORES, EXPERTS);
+  p.buffer(ROUTES, 2 * CHOSEN);
+  for (const buffer of LINED) {
+    p.lines(buffer, CHOSEN, COLUMNS);
   }
   p.matrix("table", VOCABULARY, COLUMNS);
   p.matrix("places", POSITIONS, COLUMNS);
@@ -77,6 +93,16 @@ function write(choices: readonly Choice[], memories: number): RandomProgram {
   p.op({ role: "embed", table: "table", output: "a" });
   /** Names of the buffers that hold something. */
   const written = new Set<Name>(["a"]);
+  /** Those of a mixture of experts among them. */
+  const mixed = new Set<Name>();
+  if (hasMixture) {
+    for (const index of [-1, -2, -3]) {
+      const op = mixtureOp(p, { input: 0, other: 0, output: 0 }, index, { written, mixed });
+      if (op !== undefined) {
+        p.op(op);
+      }
+    }
+  }
   const appended = new Set<number>();
   choices.forEach((made, index) => {
     if (made.group !== undefined) {
@@ -84,7 +110,7 @@ function write(choices: readonly Choice[], memories: number): RandomProgram {
       p.group(`group ${index + 1}`);
     }
     // A layer of the cache lies in one bank, so that each bank has one.
-    const op = opOf(p, made, index, written, banks[banks.length - 1], appended);
+    const op = opOf(p, made, index, { written, mixed, appended }, banks[banks.length - 1]);
     if (op !== undefined) {
       p.op(made.isTraced && op.role !== "append" ? { ...op, trace: `trace ${index}` } : op);
     }
@@ -104,9 +130,8 @@ function opOf(
   p: ProgramBuilder,
   { role, input: i, output: o, other: j }: Choice,
   index: number,
-  written: Set<Name>,
+  { written, mixed, appended }: { written: Set<Name>; mixed: Set<Name>; appended: Set<number> },
   layer: number,
-  appended: Set<number>,
 ): Op | undefined {
   const full = [...written];
   const [input, other] = [full[i % full.length], full[j % full.length]];
@@ -149,7 +174,73 @@ function opOf(
       return input === other
         ? write({ role: "activate", activation: "silu", input, output })
         : { role: "gate", activation: "silu", gate: input, up: other, output: input };
+    case "mixture": {
+      const op = mixtureOp(p, { input: i, other: j, output: o }, index, { written, mixed });
+      return op?.role === "experts" && op.kind === "sum" ? write(op) : op;
+    }
     case "add":
       return input === other ? undefined : { role: "add", input, target: other };
   }
+}
+
+/** An op of a mixture of experts: mostly the next one after those that there are. */
+function mixtureOp(
+  p: ProgramBuilder,
+  { input: i, other: j, output: o }: Pick<Choice, "input" | "other" | "output">,
+  index: number,
+  { written, mixed }: { written: ReadonlySet<Name>; mixed: Set<Name> },
+): Op | undefined {
+  const full = [...written];
+  const input = full[i % full.length];
+  const lined = LINED[j % 2];
+  const matrices = (): Name[] =>
+    Array.from({ length: EXPERTS }, (_, e) => p.matrix(`weight ${index} of ${e}`, COLUMNS, COLUMNS));
+  const score = (): Op => {
+    mixed.add(SCORES);
+    const weight = p.matrix(`router ${index}`, EXPERTS, COLUMNS);
+    return { role: "linear", input, weight, output: SCORES, accumulate: false };
+  };
+  const route = (): Op => {
+    mixed.add(ROUTES);
+    return { role: "route", input: SCORES, normalize: i % 2 === 0, output: ROUTES };
+  };
+  const each = (): Op => {
+    mixed.add(lined);
+    const accumulate = false;
+    return {
+      role: "experts",
+      kind: "each",
+      input,
+      routes: ROUTES,
+      weights: matrices(),
+      output: lined,
+      accumulate,
+    };
+  };
+  const sum = (): Op | undefined => {
+    const output = BUFFERS[o];
+    const accumulate = i % 2 === 0 && written.has(output);
+    return mixed.has(lined)
+      ? {
+          role: "experts",
+          kind: "sum",
+          input: lined,
+          routes: ROUTES,
+          weights: matrices(),
+          output,
+          accumulate,
+        }
+      : undefined;
+  };
+  const gate = (): Op => {
+    return { role: "gate", activation: "silu", gate: lined, up: LINED[1 - (j % 2)], output: lined };
+  };
+  const possible = [
+    score,
+    ...(mixed.has(SCORES) ? [route] : []),
+    ...(mixed.has(ROUTES) ? [each] : []),
+    ...(LINED.some((name) => mixed.has(name)) ? [sum, sum] : []),
+    ...(LINED.every((name) => mixed.has(name)) ? [gate] : []),
+  ];
+  return possible.at(-1 - (o % Math.min(possible.length, 4)))?.();
 }

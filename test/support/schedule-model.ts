@@ -368,9 +368,11 @@ class ScheduleModel {
     actor: Actor,
     mayScale: boolean,
   ): void {
-    const isProduct = op.role === "linear" || op.role === "logits";
+    const isProduct = op.role === "linear" || op.role === "logits" || op.role === "experts";
+    const isChosen = (buffer: Name): boolean => op.role === "experts" && buffer === op.routes;
     for (const buffer of opAccess(op).reads) {
-      const columns = isProduct && buffer === op.input ? this.#allColumns() : [column];
+      const isWhole = isProduct && (buffer === op.input || isChosen(buffer));
+      const columns = isWhole ? this.#allColumns() : [column];
       for (const each of columns) {
         this.#memory.read(
           { worker, bank, buffer, row, column: each },
@@ -380,9 +382,12 @@ class ScheduleModel {
         );
       }
     }
-    if (isProduct && mayScale && this.#case.isScaled(op.weight)) {
+    const isWeighted = op.role === "experts" && op.kind === "sum";
+    const weight = op.role === "experts" ? op.weights[0] : isProduct ? op.weight : "";
+    if (isProduct && mayScale && (isWeighted || this.#case.isScaled(weight))) {
       const cell = { worker, bank, buffer: SCALED, row: 0, column: 0 };
-      const version = `${op.input} ${this.#seen(op, op.input)} ${row}`;
+      const weights = isWeighted ? ` ${this.#seen(op, op.routes)}` : "";
+      const version = `${op.input} ${this.#seen(op, op.input)} ${row}${weights}`;
       this.#memory.write(cell, version, actor, op.role);
       this.#memory.read(cell, version, actor, op.role);
     }

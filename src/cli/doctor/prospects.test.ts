@@ -31,6 +31,18 @@ test("a table of tokens with an output layer of its own is held, and not read fo
   expect(bytes.int8 - bytesPerToken.int8).toBe((table * 34) / 32 + 4 * norms);
 });
 
+test("of experts those are read for a token that it has chosen", async () => {
+  const info = await infoOf("mistralai/Mixtral-8x7B-Instruct-v0.1");
+  const { bytes, bytesPerToken } = needsOf("m", info);
+  const [table, norms] = [32_000 * 4096, 65 * 4096];
+  const expert = 3 * 4096 * 14_336;
+  expect(bytes.none - bytesPerToken.none).toBe(2 * (table + norms + 32 * 6 * expert));
+  // The routers of 8 rows stay as they are.
+  expect(info.quantizedBytes("int8", "bf16")).toBe(
+    (34 / 32) * (info.parameters - norms - 32 * 8 * 4096) + 4 * norms + 2 * 32 * 8 * 4096,
+  );
+});
+
 test("weights that are stored in f32 take four bytes each", async () => {
   const info = await infoOf("HuggingFaceTB/SmolLM2-135M-Instruct");
   expect(needsOf("m", info, "float32").bytes.none).toBe(4 * info.parameters);

@@ -2,6 +2,7 @@
 import type { Program } from "../../runtime/program.ts";
 import type { BaseConfig } from "../config/base.ts";
 import type { ConfigFile } from "../config/schema.ts";
+import type { ExpertModules } from "../expert-tensors.ts";
 
 /** The configuration of a config.json that was read, and the forward pass that it describes. */
 export interface FamilyModel {
@@ -31,6 +32,8 @@ export interface Family {
    * the first that a file has rules.
    */
   readonly otherPrefixes?: readonly (readonly [string, string])[];
+  /** What files call the parts of mixtures of experts, where layers have some. */
+  readonly experts?: ExpertModules;
   /**
    * The matrices that are one where config.json ties them (tie_word_embeddings), by the Program's names. The Program names
    * the first.

@@ -67,6 +67,66 @@ describe("Mistral", () => {
   });
 });
 
+describe("mixtures of experts", () => {
+  const experts = (changes: object): object => ({ experts: changes });
+  const refusal = (name: string, changes: Values): Promise<string> =>
+    read(name, changes).then(
+      () => "nothing",
+      (error: unknown) => (error as Error).message,
+    );
+
+  it.each(["olmoe", "qwen3_moe", "qwen3_moe-sparse", "mixtral"])(
+    "%s: both spellings are one",
+    async (name) => {
+      const newer = JSON.parse(readFileSync(join(goldenPath(name), "config.v5.json"), "utf8")) as Values;
+      const file = temporaryFile("config.json", JSON.stringify(newer));
+      expect((await describeModel(dirname(file))).program).toEqual((await read(name)).program);
+    },
+  );
+
+  it("OLMoE has its class's defaults, and no bounds of queries, keys and values", async () => {
+    const left = { num_experts: undefined, num_experts_per_tok: undefined, norm_topk_prob: undefined };
+    await has("olmoe", left, experts({ count: 64, chosen: 8, normalize: false, layers: [true, true, true] }));
+    await has("olmoe", { norm_topk_prob: true }, experts({ count: 9, chosen: 3, normalize: true }));
+    const alias = { num_experts: undefined, num_local_experts: 5 };
+    await has("olmoe", alias, experts({ count: 5, intermediateSize: 40 }));
+    expect(await refusal("olmoe", { clip_qkv: 8 })).toContain('"clip_qkv" is 8; bounds of queries, keys');
+  });
+
+  it("Qwen3-MoE has them in the layers that its file says", async () => {
+    await has("qwen3_moe", {}, experts({ intermediateSize: 48, layers: [true, true, true] }));
+    const sparse = [false, true, false, false, false];
+    await has("qwen3_moe-sparse", {}, { ...experts({ layers: sparse }), windows: Array(5).fill(12) });
+    const all = { mlp_only_layers: null, decoder_sparse_step: undefined };
+    await has("qwen3_moe-sparse", all, experts({ layers: Array(5).fill(true) }));
+    await has("qwen3_moe-sparse", { use_sliding_window: false }, { windows: [, , , , ,] });
+    const left = {
+      num_experts: undefined,
+      num_local_experts: undefined,
+      moe_intermediate_size: undefined,
+    };
+    await has("qwen3_moe", left, experts({ count: 128, intermediateSize: 768 }));
+    const { config } = await read("qwen3_moe", { num_experts: 0, num_local_experts: undefined });
+    expect(config).not.toHaveProperty("experts");
+  });
+
+  it("Mixtral slides in every layer or in none, and its weights add up to 1", async () => {
+    await has("mixtral", {}, { ...experts({ count: 4, chosen: 2, normalize: true }), windows: [8, 8, 8] });
+    const left = { num_local_experts: undefined, num_experts_per_tok: undefined, sliding_window: undefined };
+    await has("mixtral", left, { ...experts({ count: 8, chosen: 2 }), windows: [, , ,] });
+    await has("mixtral", { num_local_experts: undefined, num_experts: 3 }, experts({ count: 3 }));
+  });
+
+  it("refuses more experts a token than there are, and experts that every token has", async () => {
+    expect(await refusal("mixtral", { num_experts_per_tok: 5 })).toContain(
+      '"num_experts_per_tok" is 5; expected at most "num_local_experts", 4.',
+    );
+    expect(await refusal("qwen3_moe", { shared_expert_intermediate_size: 64 })).toContain(
+      '"shared_expert_intermediate_size" is 64; experts that every token has (shared experts) are not supported.',
+    );
+  });
+});
+
 describe("OLMo 2", () => {
   it("has norms behind attention and MLP, and none before", async () => {
     const { config, program } = await read("olmo2", { rms_norm_eps: undefined });

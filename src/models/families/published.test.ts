@@ -12,7 +12,7 @@ import { describeModel } from "../describe-model.ts";
 interface Published {
   config: Record<string, unknown>;
   parameters: number;
-  /** The shape of each tensor, and how many layers have it, by name with * for the layer. */
+  /** The shape of each tensor, and how many of it there are, by name with * for the layer, and for the expert. */
   tensors: Record<string, [number[], number]>;
 }
 
@@ -62,7 +62,7 @@ test.each(Object.entries(published))("%s", async (_name, { config, parameters, t
   const found = new Map<string, [number[], number]>();
   let count = 0;
   for (const [name, { shape, ranges }] of tensorsOf(program)) {
-    const pattern = name.replace(/\.\d+\./, ".*.");
+    const pattern = name.replaceAll(/\.\d+(?=\.)/g, ".*");
     found.set(pattern, [shape, (found.get(pattern)?.[1] ?? 0) + 1]);
     const sorted = ranges.toSorted((a, b) => a.start - b.start);
     const rows = sorted.reduce((before, { start, end }) => {

@@ -24,13 +24,16 @@ import { llama } from "./llama.ts";
 import { ministral } from "./ministral.ts";
 import { ministral3, mistral3 } from "./ministral3.ts";
 import { mistral } from "./mistral.ts";
+import { mixtral } from "./mixtral.ts";
 import { olmo2 } from "./olmo2.ts";
 import { olmo3 } from "./olmo3.ts";
+import { olmoe } from "./olmoe.ts";
 import { opt } from "./opt.ts";
 import { phi } from "./phi.ts";
 import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
+import { qwen3Moe } from "./qwen3-moe.ts";
 import { smollm3 } from "./smollm3.ts";
 import { stableLm } from "./stablelm.ts";
 import { starCoder2 } from "./starcoder2.ts";
@@ -58,6 +61,9 @@ export const FAMILIES: readonly Family[] = [
   glm4,
   glm,
   exaone4,
+  olmoe,
+  qwen3Moe,
+  mixtral,
   stableLm,
   starCoder2,
   falcon,

@@ -16,7 +16,8 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { DeviceInfo } from "../device-types.ts";
 import { admittedLength } from "../late-context.ts";
 import { availableCores } from "../platform/system.ts";
-import { FORWARD, type Program } from "../program.ts";
+import type { Program } from "../program.ts";
+import { weightsRead } from "../weights-read.ts";
 import { WasmExecutable } from "./executable.ts";
 import type { CacheSource } from "../platform/quantized-cache.ts";
 import { cacheSourceOf } from "./load-cached.ts";
@@ -272,17 +273,12 @@ export class WasmPreparation implements Preparation {
 }
 
 /**
- * Bytes of weights that a decoded token reads: a matrix of a product is read whole; a table that is only looked up
- * counts for nothing.
+ * Bytes of weights that a decoded token reads: a matrix of a product is read whole, of experts as many as are chosen; a table
+ * that is only looked up counts for nothing.
  */
 function bytesPerToken(program: Program, plan: MemoryPlan): number {
-  const read = new Set<string>();
-  for (const group of program.entries.get(FORWARD) ?? []) {
-    for (const op of group.ops) {
-      if (op.role === "linear" || op.role === "logits") {
-        read.add(op.weight);
-      }
-    }
-  }
-  return [...read].reduce((sum, name) => sum + placedBytes(plan.matrices[name]), 0);
+  return [...weightsRead(program)].reduce(
+    (sum, [name, part]) => sum + part * placedBytes(plan.matrices[name]),
+    0,
+  );
 }

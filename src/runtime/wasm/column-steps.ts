@@ -1,6 +1,7 @@
 /** Column-parallel ops as kernel calls: on all of a worker's own columns, or on some panels of whoever owns a task. */
 import { ACTIVATION_CODE, type Kernels } from "../../kernels/wasm-module.ts";
-import { opAccess, type LogitsOp, type Program } from "../program.ts";
+import { chosenExperts, lineColumns, opAccess, type LogitsOp, type Program } from "../program.ts";
+import { expertsCall, expertsStep } from "./expert-steps.ts";
 import type { ColumnOp } from "./instruction.ts";
 import { linearStep, rowProduct } from "./linear-steps.ts";
 import { kernelStep, type Step, type TaskCall, type Worker } from "./pass.ts";
@@ -17,12 +18,17 @@ export function columnsStep(
   if (op.role === "linear") {
     return linearStep(worker, op, { bank, isPacked });
   }
+  if (op.role === "experts") {
+    return expertsStep(worker, op, bank);
+  }
   const { kernels } = worker.banks[bank];
-  const { start, end } = columnRange(columnsOf(program, op), worker.index, worker.threads);
+  const [output] = opAccess(op).writes;
+  const lines = program.lines.get(output) ?? 1;
+  const { start, end } = columnRange(lineColumns(program, output), worker.index, worker.threads);
   const width = roundUp(end - start, PANEL);
-  const call = elementwiseCall(worker, op, bank);
+  const call = elementwiseCall(worker, op, bank, lines);
   return kernelStep(({ rows }) => {
-    call(kernels, start * 4, rows, width);
+    call(kernels, start * 4, rows * lines, width);
   });
 }
 
@@ -36,20 +42,33 @@ export function taskCall(worker: Worker, program: Program, op: ColumnOp | Logits
   if (op.role === "logits") {
     return rowProduct(worker, op, buffers[op.input], scratch.logits, false);
   }
-  const columns = columnsOf(program, op);
+  if (op.role === "experts") {
+    return expertsCall(worker, op, bank);
+  }
+  const [output] = opAccess(op).writes;
+  const lines = program.lines.get(output) ?? 1;
+  const columns = lineColumns(program, output);
   const starts = Array.from(
     { length: plan.threads },
     (_, owner) => columnRange(columns, owner, plan.threads).start * 4,
   );
-  const call = elementwiseCall(worker, op, bank);
+  const call = elementwiseCall(worker, op, bank, lines);
   return (kernels, owner, first, count) => {
-    call(kernels, starts[owner] + first * PANEL * 4, 1, count * PANEL);
+    call(kernels, starts[owner] + first * PANEL * 4, lines, count * PANEL);
   };
 }
 
 /** Bytes of memory that a task reads and writes for one panel: its weights, or what is elementwise where it has none. */
-export function bytesPerPanel({ plan }: Worker, ops: readonly (ColumnOp | LogitsOp)[]): number {
+export function bytesPerPanel(
+  { plan }: Worker,
+  program: Program,
+  ops: readonly (ColumnOp | LogitsOp)[],
+): number {
   const weights = ops.reduce((sum, op) => {
+    if (op.role === "experts") {
+      const { format, columns } = plan.matrices[op.weights[0]];
+      return sum + chosenExperts(program, op) * panelBytes(format, columns);
+    }
     if (op.role !== "linear" && op.role !== "logits") {
       return sum;
     }
@@ -58,19 +77,20 @@ export function bytesPerPanel({ plan }: Worker, ops: readonly (ColumnOp | Logits
   }, 0);
   const places = ops.reduce((sum, op) => {
     const { reads, writes } = opAccess(op);
-    return sum + reads.length + writes.length;
+    const lines = program.lines.get(writes[0]) ?? 1;
+    return sum + (reads.length + writes.length) * lines;
   }, 0);
   return weights > 0 ? weights : places * PANEL * 4;
 }
 
-type ElementwiseOp = Exclude<ColumnOp, { role: "linear" }>;
+type ElementwiseOp = Exclude<ColumnOp, { role: "linear" | "experts" }>;
 
-/** The op over `rows` rows of `width` columns (a multiple of 4), from byte `from` of a row on. */
+/** The op over `rows` rows, or lines of rows, of `width` columns (a multiple of 4), from byte `from` of a row on. */
 type ElementwiseCall = (kernels: Kernels, from: number, rows: number, width: number) => void;
 
-function elementwiseCall({ plan }: Worker, op: ElementwiseOp, bank: number): ElementwiseCall {
+function elementwiseCall({ plan }: Worker, op: ElementwiseOp, bank: number, lines: number): ElementwiseCall {
   const { buffers } = plan.banks[bank];
-  const stride = plan.strides[opAccess(op).writes[0]];
+  const stride = plan.strides[opAccess(op).writes[0]] / lines;
   switch (op.role) {
     case "gate": {
       const [gate, up, y] = [buffers[op.gate], buffers[op.up], buffers[op.output]];
@@ -93,8 +113,4 @@ function elementwiseCall({ plan }: Worker, op: ElementwiseOp, bank: number): Ele
       };
     }
   }
-}
-
-function columnsOf({ buffers }: Program, op: ElementwiseOp): number {
-  return buffers.get(opAccess(op).writes[0]) ?? 0;
 }

@@ -2,7 +2,7 @@
  * Compiles an entry of a Program, once, into the steps that one worker replays for every pass: the instructions of a
  * schedule, bound to the worker's memory and kernels.
  */
-import type { Name, Program } from "../program.ts";
+import { lineColumns, type Name, type Program } from "../program.ts";
 import { uniformHeads } from "../state.ts";
 import { attendBlocksStep, attendTilesSteps, combineStep, exchangePartialsStep } from "./attention-steps.ts";
 import { columnsStep } from "./column-steps.ts";
@@ -49,7 +49,7 @@ export function compileEntry(worker: Worker, program: Program, entry: string): C
   const options = {
     threads,
     banks: plan.groupBanks[entry],
-    buffers: program.buffers,
+    buffers: new Map([...program.buffers.keys()].map((name) => [name, lineColumns(program, name)])),
     vocabSize: program.vocabSize,
     isScaled: (matrix: Name) => preparationOf(worker, matrix) !== "f32",
   };
@@ -123,7 +123,7 @@ function bind(
     case "share":
       return [sharedStep(worker, program, instruction.chains, instruction.ready)];
     case "exchange": {
-      const push = pushColumns(worker, program.buffers.get(instruction.buffer) ?? 0, instruction);
+      const push = pushColumns(worker, program, instruction);
       return push === undefined ? [] : [push];
     }
     case "copy":

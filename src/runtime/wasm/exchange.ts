@@ -1,15 +1,16 @@
 /** Activations on their way from memory to memory, between workers and between the banks of one (instruction.ts). */
+import { lineColumns, type Program } from "../program.ts";
 import type { Transfer } from "./instruction.ts";
 import { meet, otherStep, type Step, type Worker } from "./pass.ts";
 import { columnRange } from "./plan.ts";
 
-/** Copies this worker's share of a buffer's `columns` to every other (worker, bank of `targets`), if there is one. */
+/** Copies this worker's share of a buffer's columns, of every line, to every other (worker, bank of `targets`), if there is one. */
 export function pushColumns(
   worker: Worker,
-  columns: number,
+  program: Program,
   { buffer, bank, targets }: Transfer,
 ): Step | undefined {
-  const { start, end } = columnRange(columns, worker.index, worker.threads);
+  const { start, end } = columnRange(lineColumns(program, buffer), worker.index, worker.threads);
   const destinations = destinationsOf(worker, bank, targets).map(({ peer, to }) => ({
     f32: worker.all[peer][to],
     from: worker.plan.banks[to].buffers[buffer] / 4 + start,
@@ -19,19 +20,21 @@ export function pushColumns(
     return undefined;
   }
   const source = worker.banks[bank].f32;
-  const stride = worker.plan.strides[buffer] / 4;
+  const lines = program.lines.get(buffer) ?? 1;
+  const stride = worker.plan.strides[buffer] / 4 / lines;
   const first = worker.plan.banks[bank].buffers[buffer] / 4 + start;
   // One row is the decode path: its views are made once.
   const row = source.subarray(first, first + width);
   const rowTargets = destinations.map(({ f32, from }) => f32.subarray(from, from + width));
   return otherStep((context) => {
-    if (context.rows === 1) {
+    const count = context.rows * lines;
+    if (count === 1) {
       for (const target of rowTargets) {
         target.set(row);
       }
       return;
     }
-    for (let r = 0; r < context.rows; r++) {
+    for (let r = 0; r < count; r++) {
       const columnsOfRow = source.subarray(first + r * stride, first + r * stride + width);
       for (const { f32, from } of destinations) {
         f32.set(columnsOfRow, from + r * stride);

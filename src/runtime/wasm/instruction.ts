@@ -26,6 +26,7 @@ import type {
   AppendOp,
   AttentionOp,
   EmbedOp,
+  ExpertsOp,
   GateOp,
   LinearOp,
   LogitsOp,
@@ -33,6 +34,7 @@ import type {
   NormOp,
   PositionsOp,
   RopeOp,
+  RouteOp,
 } from "../program.ts";
 
 /**
@@ -48,10 +50,10 @@ export interface Place {
 }
 
 /** Ops of which each worker computes its own columns. */
-export type ColumnOp = LinearOp | GateOp | ActivateOp | AddOp;
+export type ColumnOp = LinearOp | ExpertsOp | GateOp | ActivateOp | AddOp;
 
 /** Ops that every worker computes for whole rows in its own memory; `append`: of the positions whose block it owns. */
-export type RowOp = NormOp | RopeOp | AppendOp;
+export type RowOp = NormOp | RouteOp | RopeOp | AppendOp;
 
 /** Copies of a buffer's columns (or rows) from `bank` to `targets`. */
 export interface Transfer extends Place {
@@ -62,7 +64,7 @@ export interface Transfer extends Place {
 /** Ops on the same columns, one after another, cut into tasks of some of them: up and gate and their product, say. */
 export interface Chain {
   bank: number;
-  /** Columns of all outputs. */
+  /** Columns of all outputs, of a line of those that have several. */
   columns: number;
   ops: readonly (ColumnOp | LogitsOp)[];
   /** Whoever runs a task pushes the owner's columns of these at its end. */

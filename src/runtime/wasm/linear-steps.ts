@@ -2,7 +2,7 @@
 import type { LinearOp, LogitsOp } from "../program.ts";
 import { FORMATS, isQuantized, PANEL } from "../../kernels/format.ts";
 import type { Kernels } from "../../kernels/wasm-module.ts";
-import { columnRange, LOGIT_ROWS, panelRange, panelScratch } from "./plan.ts";
+import { columnRange, LOGIT_ROWS, panelRange, panelScratch, type MatrixPlacement } from "./plan.ts";
 import { kernelStep, type PassContext, type Step, type TaskCall, type Worker } from "./pass.ts";
 
 /** Work between two looks at the cancel flag, in multiply-adds: some 10 ms. */
@@ -48,6 +48,80 @@ export function rowPreparation(
   };
 }
 
+/** Which panels of a matrix a product of one row computes: [first, first + count) of the `panels` that an owner has. */
+interface OwnedPanels {
+  panels: number;
+  first: number;
+  count: number;
+}
+
+/** Addresses in an owner's memory: of the row, of what was or is made of it first, and of its product's owned columns. */
+interface RowPlaces {
+  x: number;
+  scaled: number;
+  y: number;
+}
+
+/** One row of x * weight^T, or y + that, by whoever computes it. What `rowPreparation` does was done before. */
+export function multiplyRow(
+  worker: Worker,
+  kernels: Kernels,
+  { columns, format, offset, bank }: MatrixPlacement,
+  { panels, first, count }: OwnedPanels,
+  { x, scaled, y }: RowPlaces,
+  add: 0 | 1,
+): void {
+  const { plan, integerDot } = worker;
+  switch (format) {
+    case "bf16":
+      kernels.gemv_bf16(x, offset, panels, first, count, y, columns, add);
+      break;
+    case "f16":
+      // A worker that helps writes the same numbers to the same place.
+      kernels.scale_f16(x, scaled, Math.ceil(columns / 4) * 4);
+      kernels.gemv_f16(scaled, offset, panels, first, count, y, columns, add);
+      break;
+    case "f32":
+      kernels.gemv_f32(x, offset, panels, first, count, y, columns, add);
+      break;
+    case "i8-row":
+      kernels.gemv_i8_row(x, offset, panels, first, count, y, columns, add);
+      break;
+    case "int8":
+    case "int4": {
+      const scratch = panelScratch(plan.banks[bank], worker.index);
+      const { code } = FORMATS[format];
+      if (integerDot === undefined) {
+        // One row is packed as it lies.
+        kernels.gemm(x, 1, offset, panels, first, count, y, 0, columns, add, scratch, code);
+      } else {
+        kernels.gemv_quantized(
+          scaled,
+          offset,
+          panels,
+          first,
+          count,
+          y,
+          columns,
+          add,
+          scratch,
+          code,
+          integerDot,
+        );
+      }
+      break;
+    }
+  }
+}
+
+/** The panels of a matrix with `rows` rows that each worker owns, and the byte of a row at which their columns begin. */
+export function ownersOf(rows: number, threads: number): { panels: number; from: number }[] {
+  return Array.from({ length: threads }, (_, owner) => {
+    const { start, end } = panelRange(rows, owner, threads);
+    return { panels: end - start, from: start * PANEL * 4 };
+  });
+}
+
 /**
  * One row of x * weight^T (+ bias) on any owner's panels, for whoever computes them. `x` and `y` (the output's column 0)
  * are addresses, the same in every owner's bank. What `rowPreparation` does was done before.
@@ -59,67 +133,90 @@ export function rowProduct(
   y: number,
   accumulate: boolean,
 ): TaskCall {
-  const { plan, integerDot } = worker;
-  const { rows, columns, format, offset, bank } = plan.matrices[weight];
-  const { scaled } = plan.banks[bank].scratch;
-  const scratch = panelScratch(plan.banks[bank], worker.index);
-  const { code } = FORMATS[format];
-  const scaledCount = Math.ceil(columns / 4) * 4;
+  const { plan } = worker;
+  const matrix = plan.matrices[weight];
+  const { scaled } = plan.banks[matrix.bank].scratch;
   const biasAddress = bias === undefined ? undefined : plan.vectors[bias].offset;
   const add = accumulate || bias !== undefined ? 1 : 0;
-  const owners = Array.from({ length: plan.threads }, (_, owner) => {
-    const { start, end } = panelRange(rows, owner, plan.threads);
-    return { panels: end - start, from: start * PANEL * 4 };
-  });
+  const owners = ownersOf(matrix.rows, plan.threads);
   return (kernels, owner, first, count) => {
     const { panels, from } = owners[owner];
+    const part = from + first * PANEL * 4;
     if (biasAddress !== undefined) {
-      const part = from + first * PANEL * 4;
       kernels.broadcast(biasAddress + part, y + part, 1, count * PANEL, 0, accumulate ? 1 : 0);
     }
-    switch (format) {
-      case "bf16":
-        kernels.gemv_bf16(x, offset, panels, first, count, y + from, columns, add);
-        break;
-      case "f16":
-        // A worker that helps writes the same numbers to the same place.
-        kernels.scale_f16(x, scaled, scaledCount);
-        kernels.gemv_f16(scaled, offset, panels, first, count, y + from, columns, add);
-        break;
-      case "f32":
-        kernels.gemv_f32(x, offset, panels, first, count, y + from, columns, add);
-        break;
-      case "i8-row":
-        kernels.gemv_i8_row(x, offset, panels, first, count, y + from, columns, add);
-        break;
-      case "int8":
-      case "int4": {
-        const out = y + from;
-        if (integerDot === undefined) {
-          // One row is packed as it lies.
-          kernels.gemm(x, 1, offset, panels, first, count, out, 0, columns, add, scratch, code);
-        } else {
-          kernels.gemv_quantized(
-            scaled,
-            offset,
-            panels,
-            first,
-            count,
-            out,
-            columns,
-            add,
-            scratch,
-            code,
-            integerDot,
-          );
-        }
-        break;
-      }
-    }
+    multiplyRow(worker, kernels, matrix, { panels, first, count }, { x, scaled, y: y + from }, add);
     if (softCap !== undefined) {
-      kernels.soft_cap(y + from + first * PANEL * 4, 1, count * PANEL, 0, softCap);
+      kernels.soft_cap(y + part, 1, count * PANEL, 0, softCap);
     }
   };
+}
+
+/** Makes of rows at `x`, `ldx` bytes apart, what `multiplyRows` by this matrix multiplies. */
+export function packRows(
+  worker: Worker,
+  matrix: MatrixPlacement,
+  x: number,
+  ldx: number,
+  rows: number,
+): void {
+  const { columns, bank, format } = matrix;
+  const { kernels } = worker.banks[bank];
+  const { packed } = worker.plan.banks[bank].scratch;
+  if (isQuantized(format) && worker.integerDot !== undefined) {
+    kernels.quantize_rows(x, ldx, rows, columns, packed);
+  } else {
+    kernels.pack_rows(x, ldx, rows, columns, packed);
+  }
+}
+
+/**
+ * The packed rows * weight^T, or `target` + that, by `panels` panels of this worker: in slices, until the pass is cancelled.
+ *
+ * @param finish what becomes of columns of all rows that are done, where something does
+ */
+export function multiplyRows(
+  worker: Worker,
+  { columns, format, offset, bank }: MatrixPlacement,
+  { rows, panels, add }: { rows: number; panels: number; add: 0 | 1 },
+  { y, ldy }: Target,
+  context: PassContext,
+  finish?: (first: number, count: number) => void,
+): void {
+  const { control, plan } = worker;
+  const { kernels } = worker.banks[bank];
+  const { packed } = plan.banks[bank].scratch;
+  const scratch = panelScratch(plan.banks[bank], worker.index);
+  const { code } = FORMATS[format];
+  const dot = isQuantized(format) ? worker.integerDot : undefined;
+  const slice = Math.max(1, Math.floor(SLICE_OPERATIONS / (rows * columns * PANEL)));
+  for (let first = 0; first < panels; first += slice) {
+    const count = Math.min(slice, panels - first);
+    if (dot === undefined) {
+      kernels.gemm(packed, rows, offset, panels, first, count, y, ldy, columns, add, scratch, code);
+    } else {
+      kernels.gemm_quantized(
+        packed,
+        rows,
+        offset,
+        panels,
+        first,
+        count,
+        y,
+        ldy,
+        columns,
+        add,
+        scratch,
+        code,
+        dot,
+      );
+    }
+    finish?.(first, count);
+    // After a cancel the rest is skipped: everyone leaves at the next barrier, where the same flag is read.
+    if (control.isCancelRequested(context.command)) {
+      return;
+    }
+  }
 }
 
 /** Computes this worker's columns of x * weight^T (+ bias) for rows lying at `x`, `ldx` bytes apart. */
@@ -167,61 +264,29 @@ class LinearKernel {
     context: PassContext,
     isPacked = false,
   ): void {
-    const { control, plan } = this.#worker;
-    if (control.isCancelRequested(context.command)) {
+    if (this.#worker.control.isCancelRequested(context.command)) {
       return;
     }
     const { kernels } = this.#worker.banks[this.#bank];
-    const { packed } = plan.banks[this.#bank].scratch;
-    const scratch = panelScratch(plan.banks[this.#bank], this.#worker.index);
-    const { columns, format, offset } = plan.matrices[this.#op.weight];
-    const { code } = FORMATS[format];
-    const dot = isQuantized(format) ? this.#worker.integerDot : undefined;
+    const matrix = this.#worker.plan.matrices[this.#op.weight];
     const bias = this.#bias;
     const { softCap } = this.#op;
     if (!isPacked) {
-      if (dot === undefined) {
-        kernels.pack_rows(x, ldx, rows, columns, packed);
-      } else {
-        kernels.quantize_rows(x, ldx, rows, columns, packed);
-      }
+      packRows(this.#worker, matrix, x, ldx, rows);
     }
+    const panels = this.#panels;
+    const { y, ldy } = target;
     if (bias !== undefined) {
-      kernels.broadcast(bias, target.y, rows, this.#panels * PANEL, target.ldy, accumulate ? 1 : 0);
+      kernels.broadcast(bias, y, rows, panels * PANEL, ldy, accumulate ? 1 : 0);
     }
     const add = accumulate || bias !== undefined ? 1 : 0;
-    const slice = Math.max(1, Math.floor(SLICE_OPERATIONS / (rows * columns * PANEL)));
-    const { y, ldy } = target;
-    const panels = this.#panels;
-    for (let first = 0; first < panels; first += slice) {
-      const count = Math.min(slice, panels - first);
-      if (dot === undefined) {
-        kernels.gemm(packed, rows, offset, panels, first, count, y, ldy, columns, add, scratch, code);
-      } else {
-        kernels.gemm_quantized(
-          packed,
-          rows,
-          offset,
-          panels,
-          first,
-          count,
-          y,
-          ldy,
-          columns,
-          add,
-          scratch,
-          code,
-          dot,
-        );
-      }
-      if (softCap !== undefined) {
-        kernels.soft_cap(y + first * PANEL * 4, rows, count * PANEL, ldy, softCap);
-      }
-      // After a cancel the rest is skipped: everyone leaves at the next barrier, where the same flag is read.
-      if (control.isCancelRequested(context.command)) {
-        return;
-      }
-    }
+    const cap =
+      softCap === undefined
+        ? undefined
+        : (first: number, count: number): void => {
+            kernels.soft_cap(y + first * PANEL * 4, rows, count * PANEL, ldy, softCap);
+          };
+    multiplyRows(this.#worker, matrix, { rows, panels, add }, target, context, cap);
   }
 }
 

@@ -17,9 +17,12 @@ export function wholeReads(op: Op): readonly Name[] {
     case "append":
     case "attention":
     case "logits":
+    case "route":
       return opAccess(op).reads;
     case "linear":
       return [op.input];
+    case "experts":
+      return [op.input, op.routes];
   }
 }
 
@@ -60,6 +63,13 @@ export function taskAccesses(
   accesses.push(...outputs.map((place): Access => ({ place, mode: "task writes columns" })));
   if ((op.role === "linear" || op.role === "logits") && isScaled(op.weight)) {
     accesses.push({ place: scaledIn(bank), mode: "task fills", source: bufferIn(op.input, bank) });
+  }
+  if (op.role === "experts" && op.kind === "each" && isScaled(op.weights[0])) {
+    accesses.push({ place: scaledIn(bank), mode: "task fills", source: bufferIn(op.input, bank) });
+  }
+  if (op.role === "experts" && op.kind === "sum") {
+    const source = `${bufferIn(op.input, bank)} weighted by ${op.routes}`;
+    accesses.push({ place: scaledIn(bank), mode: "task fills", source });
   }
   return accesses;
 }

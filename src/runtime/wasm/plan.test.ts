@@ -35,16 +35,17 @@ describe("planMemory", () => {
         end: start + maxRows * strides[name],
       })),
     ]);
-    // Scratch regions tell where they begin; all but one end where the next begins.
+    // Scratch regions tell where they begin; all but those that are empty end where the next begins.
     banks.forEach(({ scratch }, bank) => {
       const { packedBytes, ropes, ...addresses } = scratch;
       const tables = Object.fromEntries(ropes.map((start, i) => [`rope ${i}`, start]));
+      const empty = [
+        ...(made.kvHalf ? [] : ["half"]),
+        ...(made.productStride > 0 ? [] : ["weighted", "gathered", "products"]),
+      ];
       for (const [name, start] of Object.entries({ ...addresses, ...tables })) {
-        ranges[bank].push({
-          what: name,
-          start,
-          end: start + (name === "packed" ? packedBytes : name === "half" && !made.kvHalf ? 0 : 64),
-        });
+        const bytes = name === "packed" ? packedBytes : empty.includes(name) ? 0 : 64;
+        ranges[bank].push({ what: name, start, end: start + bytes });
       }
     });
     for (const [name, { rows, columns, format, bank, offset }] of Object.entries(matrices)) {

@@ -19,7 +19,15 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../base/errors.ts";
 import type { KvPrecision } from "../device-types.ts";
 import { heldFormats, type HeldFormats, type Quantization } from "../held-formats.ts";
-import { opMatrices, opVectors, type Name, type Op, type OpGroup, type Program } from "../program.ts";
+import {
+  lineColumns,
+  opMatrices,
+  opVectors,
+  type Name,
+  type Op,
+  type OpGroup,
+  type Program,
+} from "../program.ts";
 import { isSourceLayer, uniformHeads } from "../state.ts";
 import { matrixSlice, vectorSlice, type VectorSlice, type WeightSlice } from "../checkpoint/weight-source.ts";
 
@@ -77,8 +85,14 @@ export interface Scratch {
   packedBytes: number;
   /** A widened panel, or sums of a tile, for each worker that computes here: `panelScratch` says where. */
   panel: number;
-  /** A row's activations, scaled for f16 weights or quantised for int8 and int4. */
+  /** A row's activations, scaled for f16 weights or quantised for int8 and int4; of sums of experts, each line's. */
   scaled: number;
+  /** The lines of a row, times their experts' weights. */
+  weighted: number;
+  /** The rows that have chosen an expert. */
+  gathered: number;
+  /** Their products, this worker's columns. */
+  products: number;
   /** cos and sin of every row, by table. */
   ropes: number[];
   queries: number;
@@ -127,6 +141,10 @@ export interface MemoryPlan {
   groupBanks: Record<string, number[]>;
   /** Bytes between rows of a buffer. */
   strides: Record<Name, number>;
+  /** Bytes between rows of scratch that are inputs of products. */
+  inputStride: number;
+  /** Bytes between rows of `Scratch.products`. */
+  productStride: number;
 }
 
 /** Address of the scratch that worker `index` uses for products in a bank, whoever owns it. */
@@ -194,8 +212,13 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
     Math.floor(positions / (KV_BLOCK * threads)),
   );
   const strides = Object.fromEntries(
-    [...program.buffers].map(([name, columns]) => [name, roundUp(columns, PANEL) * 4]),
+    [...program.buffers.keys()].map((name) => {
+      const lines = program.lines.get(name) ?? 1;
+      return [name, lines * roundUp(lineColumns(program, name), PANEL) * 4];
+    }),
   );
+  const columns = [...program.matrices.values()].reduce((most, matrix) => Math.max(most, matrix.columns), 0);
+  const expertRows = maxOf(program, (op) => (op.role === "experts" ? lineColumns(program, op.output) : 0));
   const plan: MemoryPlan = {
     threads,
     maxRows,
@@ -208,6 +231,8 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
     blockBytes,
     poolBlocks,
     strides,
+    inputStride: roundUp(columns, UNIT_COLUMNS) * 4,
+    productStride: Math.ceil(Math.ceil(expertRows / PANEL) / threads) * PANEL * 4,
     banks: [],
     matrices: {},
     vectors: {},
@@ -359,18 +384,23 @@ function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: 
   const buffers = Object.fromEntries(
     [...program.buffers.keys()].map((name) => [name, take(maxRows * plan.strides[name])]),
   );
-  const columns = Math.max(...[...program.matrices.values()].map((matrix) => matrix.columns));
   const heads = maxOf(program, (op) => (op.role === "attention" ? op.heads : 0));
   const record = (depth + 4) * 4;
   // Scratch must do for both: one KV head at a time when rows are split, all of them when blocks are.
   const queries = Math.max((maxRows * heads) / kvHeads, heads);
   const tile = Math.max((ATTENTION_ROWS * heads) / kvHeads, heads);
-  const packedBytes = maxRows * roundUp(columns, UNIT_COLUMNS) * 4;
+  const line = plan.inputStride;
+  const packedBytes = maxRows * line;
+  const lines = Math.max(1, ...program.lines.values());
+  const hasExperts = program.lines.size > 0;
   const scratch: Scratch = {
     packed: take(packedBytes),
     packedBytes,
     panel: take(plan.threads * PANEL_SCRATCH_BYTES),
-    scaled: take(roundUp(columns, UNIT_COLUMNS) * 4),
+    scaled: take(lines * line),
+    weighted: take(hasExperts ? lines * line : 0),
+    gathered: take(hasExperts ? maxRows * line : 0),
+    products: take(maxRows * plan.productStride),
     ropes: program.ropes.map(() => take(maxRows * headDim * 4)),
     queries: take(queries * depth * 4),
     visible: take(maxRows * heads * 4),
@@ -379,7 +409,7 @@ function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: 
     block: take(2 * KV_BLOCK * depth * 4),
     half: take(kvHalf ? 2 * KV_BLOCK * depth * 2 : 0),
     partials: take(partialBlocks * heads * record),
-    logitInput: take(LOGIT_ROWS * roundUp(columns, UNIT_COLUMNS) * 4),
+    logitInput: take(LOGIT_ROWS * line),
     logits: take(LOGIT_ROWS * roundUp(program.vocabSize, PANEL) * 4),
   };
   return { bank: { bytes: 0, buffers, scratch }, end };

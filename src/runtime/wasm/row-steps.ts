@@ -1,5 +1,5 @@
 /** Ops that every worker computes for whole rows, as kernel calls in its own memory. */
-import type { NormOp, Program, RopeOp, RopeTable } from "../program.ts";
+import type { NormOp, Program, RopeOp, RopeTable, RouteOp } from "../program.ts";
 import { uniformHeads } from "../state.ts";
 import { appendStep } from "./attention-steps.ts";
 import type { RowOp } from "./instruction.ts";
@@ -9,6 +9,8 @@ export function rowsStep(worker: Worker, program: Program, op: RowOp, bank: numb
   switch (op.role) {
     case "norm":
       return normStep(worker, op, bank);
+    case "route":
+      return routeStep(worker, program, op, bank);
     case "rope":
       return ropeStep(worker, program, op, bank);
     case "append":
@@ -40,6 +42,19 @@ function normStep({ plan, banks }: Worker, op: NormOp, bank: number): Step {
   const bias = op.bias === undefined ? 0 : plan.vectors[op.bias].offset;
   return kernelStep(({ rows }) => {
     kernels.layer_norm(x, weight, bias, y, rows, columns, stride, op.epsilon);
+  });
+}
+
+function routeStep({ plan, banks }: Worker, { buffers }: Program, op: RouteOp, bank: number): Step {
+  const { kernels } = banks[bank];
+  const { buffers: addresses } = plan.banks[bank];
+  const [x, y] = [addresses[op.input], addresses[op.output]];
+  const [stride, outStride] = [plan.strides[op.input], plan.strides[op.output]];
+  const experts = buffers.get(op.input) ?? 0;
+  const chosen = (buffers.get(op.output) ?? 0) / 2;
+  const normalize = op.normalize ? 1 : 0;
+  return kernelStep(({ rows }) => {
+    kernels.route(x, stride, y, outStride, rows, experts, chosen, normalize);
   });
 }
 

@@ -17,7 +17,7 @@ export interface ScheduleOptions {
   threads: number;
   /** Bank of each group of the entry. */
   banks: readonly number[];
-  /** Columns of every buffer. */
+  /** Columns of every buffer: of a line, where a row has several. */
   buffers: ReadonlyMap<Name, number>;
   vocabSize: number;
   /** Whether a product with this matrix scales its input first, into scratch of the bank. */
@@ -164,6 +164,7 @@ class Scheduler {
         return;
       }
       case "norm":
+      case "route":
         this.#add({ kind: "rows", op, bank }, [
           read(op.input),
           { place: bufferIn(op.output, bank), mode: "write rows" },
@@ -209,6 +210,7 @@ class Scheduler {
         return;
       }
       case "linear":
+      case "experts":
       case "gate":
       case "activate":
       case "add":

@@ -5,6 +5,7 @@
  */
 import type { Program } from "../program.ts";
 import { bytesPerPanel, taskCall } from "./column-steps.ts";
+import { expertsPreparation } from "./expert-steps.ts";
 import { rowPreparation } from "./linear-steps.ts";
 import type { Control } from "./control.ts";
 import type { Chain, Place } from "./instruction.ts";
@@ -88,13 +89,17 @@ function preparationsOf(worker: Worker, owner: number, chains: readonly Chain[])
   const found = new Map<string, () => void>();
   for (const { ops, bank } of chains) {
     for (const op of ops) {
-      if (op.role !== "linear" && op.role !== "logits") {
+      if (op.role !== "linear" && op.role !== "logits" && op.role !== "experts") {
         continue;
       }
-      const prepare = rowPreparation(worker, op.weight, worker.plan.banks[bank].buffers[op.input]);
+      const prepare =
+        op.role === "experts"
+          ? expertsPreparation(worker, op, bank)
+          : rowPreparation(worker, op.weight, worker.plan.banks[bank].buffers[op.input]);
+      const isWeighted = op.role === "experts" && op.kind === "sum";
       if (prepare !== undefined) {
         const kernels = worker.kernelsOf(owner, bank);
-        found.set(`${bank} ${op.input}`, () => {
+        found.set(`${bank} ${op.input}${isWeighted ? ` weighted by ${op.routes}` : ""}`, () => {
           prepare(kernels);
         });
       }
@@ -142,21 +147,27 @@ function tasksOf(
   const kernels = worker.kernelsOf(owner, chain.bank);
   const columns = columnRange(chain.columns, owner, plan.threads);
   const calls = chain.ops.map((op) => taskCall(worker, program, op, chain.bank));
-  const panelBytes = bytesPerPanel(worker, chain.ops);
+  const panelBytes = bytesPerPanel(worker, program, chain.ops);
   let first = 0;
   return taskSizes(end - start, panelBytes).map((count) => {
     const from = first;
     first += count;
-    const pushes = chain.pushes.map(({ buffer, bank, targets }) => {
-      const begin = columns.start + from * PANEL;
-      const finish = Math.min(columns.start + (from + count) * PANEL, columns.end);
+    const pushes = chain.pushes.flatMap(({ buffer, bank, targets }) => {
+      const lines = program.lines.get(buffer) ?? 1;
+      const lineStride = plan.strides[buffer] / 4 / lines;
+      const width =
+        Math.min(columns.start + (from + count) * PANEL, columns.end) - columns.start - from * PANEL;
       const base = plan.banks[bank].buffers[buffer] / 4;
-      const destinations = worker.all.flatMap((banks, peer) =>
-        targets
-          .filter((to) => peer !== owner || to !== bank)
-          .map((to) => ({ f32: banks[to], at: plan.banks[to].buffers[buffer] / 4 + begin })),
-      );
-      return { part: worker.all[owner][bank].subarray(base + begin, base + finish), destinations };
+      return Array.from({ length: lines }, (_, line) => {
+        const begin = line * lineStride + columns.start + from * PANEL;
+        const destinations = worker.all.flatMap((banks, peer) =>
+          targets
+            .filter((to) => peer !== owner || to !== bank)
+            .map((to) => ({ f32: banks[to], at: plan.banks[to].buffers[buffer] / 4 + begin })),
+        );
+        const part = worker.all[owner][bank].subarray(base + begin, base + begin + width);
+        return { part, destinations };
+      });
     });
     const run = (): void => {
       for (const call of calls) {

@@ -22,7 +22,7 @@ import {
 } from "./protocol.ts";
 import { AbortError, ModelComposeError } from "../../base/errors.ts";
 import { serializeError } from "../posted-error.ts";
-import { ENCODE, FORWARD } from "../program.ts";
+import { ENCODE, FORWARD, lineColumns } from "../program.ts";
 
 const { port, data } = workerScope();
 const {
@@ -194,12 +194,13 @@ function traceInto(self: Worker, { trace, tokens }: RunCommand): TraceSink {
     if (target === undefined || (isWhole && index !== 0)) {
       return;
     }
-    const columns = program.buffers.get(buffer) ?? 0;
+    const columns = lineColumns(program, buffer);
+    const lines = program.lines.get(buffer) ?? 1;
     const own = isWhole ? { start: 0, end: columns } : columnRange(columns, index, plan.threads);
     const out = new Float32Array(target);
     const from = plan.banks[bank].buffers[buffer] / 4;
-    const stride = plan.strides[buffer] / 4;
-    for (let r = 0; r < tokens.length; r++) {
+    const stride = plan.strides[buffer] / 4 / lines;
+    for (let r = 0; r < tokens.length * lines; r++) {
       const row = from + r * stride;
       out.set(self.banks[bank].f32.subarray(row + own.start, row + own.end), r * columns + own.start);
     }

@@ -8,6 +8,7 @@ import type { Activation, Name, Program, RopeTable } from "../../../runtime/prog
 import { kvLayers } from "../../../runtime/state.ts";
 import { readActivation } from "../../config/activation.ts";
 import { baseSchema, readBase, type BaseConfig } from "../../config/base.ts";
+import type { ExpertsConfig } from "../../config/experts.ts";
 import { readHeadDim, readKvHeads } from "../../config/heads.ts";
 import {
   readRopeParameters,
@@ -24,6 +25,8 @@ import {
   type ConfigFile,
   epsilon as epsilonSchema,
 } from "../../config/schema.ts";
+import type { ExpertModules } from "../../expert-tensors.ts";
+import { addMixture, mixtureBuffers } from "./mixture.ts";
 import { projectionSource } from "./llama-projections.ts";
 import { ModuleBuilder } from "./module-builder.ts";
 import { ropeFrequencies } from "./rope-frequencies.ts";
@@ -55,6 +58,8 @@ export interface LlamaDecoderConfig extends BaseConfig {
   /** Whether the output of attention has a bias; absent: as `attentionBias` says. */
   outputBias?: boolean;
   mlpBias: boolean;
+  /** Mixtures of experts in the place of MLPs, and what files call their parts; absent: there are none. */
+  experts?: ExpertsConfig & { modules: ExpertModules };
   /** The two modules of an MLP without a gate; absent: it has one. */
   plainMlp?: readonly [string, string];
   /** Norms of queries and keys before they are rotated: of each head by itself, or of the whole projection. */
@@ -204,8 +209,6 @@ export function buildLlamaDecoder(
   const v = p.buffer("value", kvHeads * headDim);
   const attended = p.buffer("attended", heads * headDim);
   const { plainMlp } = config;
-  const gate = p.buffer(plainMlp === undefined ? "gate" : "inner", intermediateSize);
-  const up = plainMlp === undefined ? p.buffer("up", intermediateSize) : gate;
   const branch = p.buffer("branch", hiddenSize);
   /** What query and key are before their norms. */
   const [projectedQ, projectedK] =
@@ -213,6 +216,7 @@ export function buildLlamaDecoder(
       ? [q, k]
       : [p.buffer("query.projected", heads * headDim), p.buffer("key.projected", kvHeads * headDim)];
 
+  const mixture = config.experts === undefined ? undefined : mixtureBuffers(p, config.experts);
   const mlp = { bias: config.mlpBias };
   const epsilon = config.rmsNormEps;
   const residualEpsilon = epsilon / residualScale ** 2;
@@ -282,13 +286,20 @@ export function buildLlamaDecoder(
     });
     const mlpOf = (input: Name): void => {
       const { activation } = config;
-      if (plainMlp !== undefined) {
-        const [first, second] = plainMlp;
-        p.linear(input, `${name}.mlp.${first}`, gate, mlp);
-        p.op({ role: "activate", activation, input: gate, output: gate });
-        p.linear(gate, `${name}.mlp.${second}`, branch, mlp);
+      if (mixture !== undefined && config.experts?.layers[layer] === true) {
+        const buffers = { ...mixture, input, output: branch, trace: `layers.${layer}.routes` };
+        addMixture(p, name, { ...config.experts, activation }, buffers);
         return;
       }
+      if (plainMlp !== undefined) {
+        const [first, second] = plainMlp;
+        const inner = p.buffer("inner", intermediateSize);
+        p.linear(input, `${name}.mlp.${first}`, inner, mlp);
+        p.op({ role: "activate", activation, input: inner, output: inner });
+        p.linear(inner, `${name}.mlp.${second}`, branch, mlp);
+        return;
+      }
+      const [gate, up] = [p.buffer("gate", intermediateSize), p.buffer("up", intermediateSize)];
       project("mlp", "gate_proj", input, gate);
       project("mlp", "up_proj", input, up);
       p.op({ role: "gate", activation, gate, up, output: gate });

@@ -1,5 +1,11 @@
 /** Writes the ops of a forward pass as PyTorch's modules: by a name and what goes in and out. */
-import { ProgramBuilder, type Affine, type Name, type WeightSource } from "../../../runtime/program.ts";
+import {
+  ProgramBuilder,
+  type Affine,
+  type ExpertsOp,
+  type Name,
+  type WeightSource,
+} from "../../../runtime/program.ts";
 
 /** A module of the checkpoint that a module is only a part of, or that has its weight transposed. */
 export interface ModuleSource extends Omit<WeightSource, "tensor"> {
@@ -18,11 +24,17 @@ interface NormOptions {
 
 /** Builds a Program of PyTorch's modules, whose sizes follow from the buffers that they read and write. */
 export class ModuleBuilder extends ProgramBuilder {
+  /** Columns of a line of each buffer. */
   readonly #columns = new Map<Name, number>();
 
   override buffer(name: Name, columns: number): Name {
     this.#columns.set(name, columns);
     return super.buffer(name, columns);
+  }
+
+  override lines(name: Name, lines: number, columns: number): Name {
+    this.#columns.set(name, columns);
+    return super.lines(name, lines, columns);
   }
 
   /**
@@ -81,6 +93,13 @@ export class ModuleBuilder extends ProgramBuilder {
     { epsilon, trace }: { epsilon: number; trace?: string },
   ): void {
     this.norm(input, name, output, { kind: "layer", epsilon, bias: true, trace });
+  }
+
+  /** Adds the products of chosen experts, or their sum, with NAME.weight [columns of output, columns of input] for each name. */
+  experts(kind: ExpertsOp["kind"], input: Name, routes: Name, names: readonly string[], output: Name): void {
+    const [rows, columns] = [this.#columnsOf(output), this.#columnsOf(input)];
+    const weights = names.map((name) => this.matrix(`${name}.weight`, rows, columns));
+    this.op({ role: "experts", kind, input, routes, weights, output, accumulate: false });
   }
 
   #columnsOf(buffer: Name): number {

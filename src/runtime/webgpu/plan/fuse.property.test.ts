@@ -111,6 +111,10 @@ function opsOfStage(stage: Stage, form: Form, program: Program): Op[] {
     }
     case "attention":
       return [stage.attention];
+    case "route":
+      return [stage.route];
+    case "experts":
+      return [stage.experts];
     case "rope":
       return [{ role: "rope", ...stage }];
     case "append":

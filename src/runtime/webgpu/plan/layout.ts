@@ -64,7 +64,9 @@ export interface WeightLayout {
   vectorOffset(names: readonly (Name | undefined)[]): number;
 }
 
-export const weightKey = (names: readonly Name[]): string => names.join(" + ");
+/** Matrices that are stacked are named by all of them; experts, of which there are many, by the first and the last. */
+export const weightKey = (names: readonly Name[]): string =>
+  names.length <= 4 ? names.join(" + ") : `${names[0]} + … + ${names[names.length - 1]} (${names.length})`;
 
 /**
  * Matrices may be stacked when they have one format and width, when nothing else uses them (a tied embedding) and when
@@ -122,6 +124,23 @@ export function layOutWeights(
       weights.set(key, stack(names, names.map(matrixOf), bindingLimit));
     }
   };
+  /** Experts lie one below the other, and none in two shards. */
+  const placeExperts = (names: readonly Name[]): void => {
+    const key = weightKey(names);
+    const matrices = names.map(matrixOf);
+    const other = matrices.findIndex(({ format }) => format !== matrices[0].format);
+    if (other >= 0) {
+      throw new ModelComposeError(
+        "unsupported",
+        `The tensor "${names[other]}" is ${matrices[other].format} and "${names[0]}" ${matrices[0].format}; on a GPU the ` +
+          `experts of a layer have one format.`,
+        { remedy: 'Use the device "wasm".' },
+      );
+    }
+    if (!weights.has(key)) {
+      weights.set(key, stack(names, matrices, bindingLimit, matrices[0].source.rows));
+    }
+  };
   /** A region as long as `lengths` say, with zeros where there is no vector. */
   const placeVectors = (names: readonly (Name | undefined)[], lengths: readonly number[]): void => {
     const key = vectorKey(names);
@@ -155,6 +174,9 @@ export function layOutWeights(
     if ("positions" in stage && stage.positions !== undefined) {
       placeWeight([stage.positions.table]);
     }
+    if (stage.kind === "experts") {
+      placeExperts(stage.experts.weights);
+    }
     if ("norm" in stage && stage.norm !== undefined) {
       placeNorm(stage.norm);
     }
@@ -177,7 +199,13 @@ export function layOutWeights(
 const vectorKey = (names: readonly (Name | undefined)[]): string =>
   names.map((name) => name ?? "").join(" + ");
 
-function stack(names: readonly Name[], matrices: readonly PlacedMatrix[], bindingLimit: number): Weight {
+/** @param unit rows that no shard has a part of; rows are a multiple of it */
+function stack(
+  names: readonly Name[],
+  matrices: readonly PlacedMatrix[],
+  bindingLimit: number,
+  unit = 1,
+): Weight {
   const key = weightKey(names);
   const [{ format, source, stride }] = matrices;
   const { columns } = source;
@@ -187,19 +215,21 @@ function stack(names: readonly Name[], matrices: readonly PlacedMatrix[], bindin
     rows += matrix.source.rows;
     return part;
   });
-  const most = Math.floor(bindingLimit / stride);
+  const most = Math.floor(bindingLimit / (stride * unit));
   if (most === 0) {
+    const what = unit === 1 ? "A row of the tensor" : "The tensor";
     throw new ModelComposeError(
       "unsupported",
-      `A row of the tensor "${names[0]}" has ${stride} bytes; the adapter binds at most ${bindingLimit}.`,
+      `${what} "${names[0]}" has ${stride * unit} bytes; the adapter binds at most ${bindingLimit}.`,
       { remedy: 'Use the device "wasm".' },
     );
   }
   // Even pieces: the last one of a cut at the limit could be a sliver.
-  const pieces = Math.ceil(rows / most);
+  const units = rows / unit;
+  const pieces = Math.ceil(units / most);
   const shards = Array.from({ length: pieces }, (_, i): Shard => {
-    const first = Math.floor((rows * i) / pieces);
-    const end = Math.floor((rows * (i + 1)) / pieces);
+    const first = Math.floor((units * i) / pieces) * unit;
+    const end = Math.floor((units * (i + 1)) / pieces) * unit;
     return {
       buffer: pieces === 1 ? `weight ${key}` : `weight ${key} (${i + 1} of ${pieces})`,
       first,

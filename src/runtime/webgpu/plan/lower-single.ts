@@ -18,7 +18,7 @@ import type { Dispatch } from "./dispatch.ts";
 import { columnsOf, ropeBuffers, rotaryOf, traced, weightOf, type Lowering } from "./lowering.ts";
 import type { ProductStage, Stage } from "./stage.ts";
 
-type SingleStage = Exclude<Stage, ProductStage | { kind: "attention" }>;
+type SingleStage = Exclude<Stage, ProductStage | { kind: "attention" | "route" | "experts" }>;
 type StageOf<K extends Stage["kind"]> = Extract<Stage, { kind: K }>;
 
 export function lowerSingle(stage: SingleStage, lowering: Lowering): Dispatch[] {

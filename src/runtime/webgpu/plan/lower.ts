@@ -16,6 +16,7 @@ import { uniformHeads } from "../../state.ts";
 import { LOGIT_ROWS, type Dispatch, type Form, type FormName } from "./dispatch.ts";
 import { lowerAttentionBlock, lowerAttentionFew } from "./lower-attention.ts";
 import { lowerGluBlock, lowerLinearBlock, lowerQkvBlock } from "./lower-block.ts";
+import { lowerExperts, lowerRoute } from "./lower-experts.ts";
 import { lowerNorm, lowerSingle } from "./lower-single.ts";
 import { columnsOf, ropeBuffers, rotaryOf, stackedWeights, traced, type Lowering } from "./lowering.ts";
 import type { Weight } from "./layout.ts";
@@ -53,12 +54,26 @@ function lowerRows(stage: Stage, rows: RowCount, lowering: Lowering): Dispatch[]
   if ("weights" in stage) {
     return lowerGemv(stage, rows, lowering);
   }
-  return stage.kind === "attention" ? lowerAttentionFew(stage, lowering) : lowerSingle(stage, lowering);
+  return lowerOther(stage, rows, lowering);
+}
+
+/** Lowers a stage that is no product by one matrix, or several. */
+function lowerOther(stage: Exclude<Stage, ProductStage>, form: FormName, lowering: Lowering): Dispatch[] {
+  if (stage.kind === "route") {
+    return lowerRoute(stage, form, lowering);
+  }
+  if (stage.kind === "experts") {
+    return lowerExperts(stage, form, lowering);
+  }
+  if (stage.kind === "attention") {
+    return form === "block" ? lowerAttentionBlock(stage, lowering) : lowerAttentionFew(stage, lowering);
+  }
+  return lowerSingle(stage, lowering);
 }
 
 function lowerBlock(stage: Stage, lowering: Lowering): Dispatch[] {
   if (!("weights" in stage)) {
-    return stage.kind === "attention" ? lowerAttentionBlock(stage, lowering) : lowerSingle(stage, lowering);
+    return lowerOther(stage, "block", lowering);
   }
   const { norm } = stage;
   const input = norm?.output ?? stage.input;

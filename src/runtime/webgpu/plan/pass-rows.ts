@@ -1,6 +1,7 @@
 /** How many rows one pass has at most. */
 import type { Program } from "../../program.ts";
 import type { GpuDescription, GpuLimits } from "./gpu.ts";
+import { expertBuffers } from "./lower-experts.ts";
 import { wideColumns } from "./lower.ts";
 import type { GpuWeightPlan } from "./plan.ts";
 
@@ -34,7 +35,9 @@ export function rowsOfPass(
     return contextLength;
   }
   let rows = given ?? MOST_ROWS[summary.isSoftware ? "software" : "hardware"];
-  const widest = Math.max(...program.buffers.values(), wideColumns(program, [...stages.values()].flat()));
+  const allStages = [...stages.values()].flat();
+  const ofExperts = [...expertBuffers(allStages, { program, maxRows: 1 }).values()].map((bytes) => bytes / 4);
+  const widest = Math.max(...program.buffers.values(), wideColumns(program, allStages), ...ofExperts);
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   while (given === undefined && rows > LEAST_ROWS && rows * widest * 4 > most) {
     rows /= 2;

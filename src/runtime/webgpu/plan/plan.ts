@@ -7,7 +7,7 @@ import { ModelComposeError } from "../../../base/errors.ts";
 import { formatBytes } from "../../../base/bytes.ts";
 import type { KvPrecision, PrefillMode } from "../../device-types.ts";
 import type { Quantization } from "../../held-formats.ts";
-import { FORWARD, type Program } from "../../program.ts";
+import { chosenExperts, FORWARD, type Program } from "../../program.ts";
 import { isSourceLayer, uniformHeads } from "../../state.ts";
 import { LOGIT_ROWS, rowsBufferBytes, type Form, type FormName } from "./dispatch.ts";
 import { fuseEntry } from "./fuse.ts";
@@ -16,7 +16,8 @@ import { fuseRules, layOutWeights, weightKey, type WeightLayout } from "./layout
 import { attentionSizes } from "./lower-attention.ts";
 import { packedBufferWords } from "./lower-block.ts";
 import { lowerEntry, wideColumns } from "./lower.ts";
-import { ropeBuffer } from "./lowering.ts";
+import { expertBuffers } from "./lower-experts.ts";
+import { ropeBuffer, weightOf } from "./lowering.ts";
 import { planDeviceCheck, type DeviceCheck } from "./device-check.ts";
 import { selectVariants, type ForcedVariants } from "./select.ts";
 import { stacksOf, type Stage } from "./stage.ts";
@@ -168,6 +169,9 @@ export function planGpu(
   const { packed, packedWeight } = packedBufferWords(allStages, lowering);
   buffers.set("packed", packed * 4);
   buffers.set("packed weight", packedWeight * 4);
+  for (const [name, bytes] of expertBuffers(allStages, lowering)) {
+    buffers.set(name, bytes);
+  }
   buffers.set("query tiles", attentionTileWords(maxRows) * 4);
   return {
     deviceCheck: planDeviceCheck(allStages, lowering, isSoftware),
@@ -183,7 +187,7 @@ export function planGpu(
     entries: new Map([...stages].map(([entry, list]) => [entry, lowerEntry(list, lowering)])),
     memory: {
       weightBytes,
-      weightBytesPerToken: bytesPerToken(layout, stages.get(FORWARD) ?? []),
+      weightBytesPerToken: bytesPerToken(program, layout, stages.get(FORWARD) ?? []),
       kvCacheBytes,
       workBytes: sum(buffers.values()) - weightBytes - kvCacheBytes,
     },
@@ -222,16 +226,23 @@ function checkPositions({ entries, matrices }: Program, contextLength: number): 
 }
 
 /**
- * Bytes of weights that a decoded token reads: a matrix of a product is read whole; a table that is only looked up
- * counts for nothing.
+ * Bytes of weights that a decoded token reads: a matrix of a product is read whole, of experts as many as are chosen; a table
+ * that is only looked up counts for nothing.
  */
-function bytesPerToken(layout: WeightLayout, stages: readonly Stage[]): number {
+function bytesPerToken(program: Program, layout: WeightLayout, stages: readonly Stage[]): number {
   const read = new Set(stages.flatMap((stage) => ("weights" in stage ? stacksOf(stage).map(weightKey) : [])));
-  return sum(
-    [...layout.weights.values()]
-      .filter(({ key }) => read.has(key))
-      .map((weight) => weight.rows * weight.stride),
-  );
+  const ofExperts = stages.flatMap((stage) => {
+    if (stage.kind !== "experts") {
+      return [];
+    }
+    const { weights } = stage.experts;
+    const { rows, stride } = weightOf(stage.experts, layout);
+    return [(rows * stride * chosenExperts(program, stage.experts)) / weights.length];
+  });
+  const whole = [...layout.weights.values()]
+    .filter(({ key }) => read.has(key))
+    .map((weight) => weight.rows * weight.stride);
+  return sum([...whole, ...ofExperts]);
 }
 
 function sum(values: Iterable<number>): number {

@@ -6,11 +6,13 @@ import type {
   Activation,
   AttentionOp,
   EmbedOp,
+  ExpertsOp,
   LinearOp,
   Name,
   NormOp,
   Op,
   PositionsOp,
+  RouteOp,
 } from "../../program.ts";
 
 /** Linear ops that read the same input, their weights stacked by rows. */
@@ -41,6 +43,8 @@ export type Stage =
   | ({ kind: "qkv"; layer: number; table?: number } & Projection)
   | { kind: "attention"; attention: AttentionOp; trace?: string }
   | ({ kind: "logits"; softCap?: number } & Omit<Projection, "output">)
+  | { kind: "route"; route: RouteOp }
+  | { kind: "experts"; experts: ExpertsOp }
   | { kind: "rope"; buffer: Name; heads: number; headDim: number; table: number; trace?: string }
   | { kind: "append"; key: Name; value: Name; layer: number }
   | { kind: "gate"; activation: Activation; gate: Name; up: Name; output: Name; trace?: string }
@@ -70,6 +74,10 @@ export function singleStage(op: Op): Stage {
       return { kind: "norm", norm: op, trace };
     case "linear":
       return { kind: "linear", accumulate: op.accumulate, ...stacked([op]), output: op.output, trace };
+    case "route":
+      return { kind: "route", route: op };
+    case "experts":
+      return { kind: "experts", experts: op };
     case "rope":
       return {
         kind: "rope",
