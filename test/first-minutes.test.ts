@@ -1,21 +1,19 @@
-/** What a newcomer copies from the README, from top to bottom, in one shell. */
+/** What a newcomer copies from the README, and from the page that goes on from there: from top to bottom, in one shell. */
 import { execFile } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { blocksOf } from "./support/documentation.ts";
 import { temporaryDirectory } from "./support/model-files.ts";
 
 const root = resolve(import.meta.dirname, "..");
 
-/** The commands of the section but those that fetch something (the clone, the packages, models) or measure the machine. */
-function commands(): string {
-  const readme = readFileSync(resolve(root, "README.md"), "utf8");
-  const section = readme.split(/^## /m).find((part) => part.startsWith("The first five minutes")) ?? "";
-  const blocks = [...section.matchAll(/^```sh\n(.*?)^```/gms)].map(([, block = ""]) => block);
-  return blocks.filter((block) => !/git clone|HuggingFaceTB|doctor/.test(block)).join("");
-}
+/** The README's commands but those that fetch something (the clone, the packages, models); of others those that say so. */
+const commands = {
+  "README.md": (info: string, text: string) => info === "sh" && !/git clone|HuggingFaceTB/.test(text),
+  "docs/getting-started.md": (info: string) => info === "sh run",
+} as const;
 
 async function freePort(): Promise<number> {
   const server = createServer();
@@ -25,18 +23,23 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-test.skipIf(process.platform === "win32")(
-  "lead from a clone to a prompt, a file and a server",
-  async () => {
+test.skipIf(process.platform === "win32").each(Object.entries(commands))(
+  "%s leads from a clone to a prompt, a file and a server",
+  async (page, isRun) => {
     const [port, webUiPort] = [await freePort(), await freePort()];
+    const blocks = blocksOf(page).filter(({ info, text }) => isRun(info, text));
+    expect(blocks.length).toBeGreaterThan(2);
     // Other tests, and the developer's own server, use the documented ports at the same time.
     const controller = `controller:\n  port: ${port}\n  webui: { port: ${webUiPort} }\nworkflow:\n`;
-    const script = commands()
+    const script = blocks
+      .map(({ text }) => text)
+      .join("")
       .replace("workflow:\n", controller)
       .replace("localhost:8080", `localhost:${port}`);
     const shell = `set -e -o pipefail
-    npx() { shift; "${process.execPath}" "${root}/dist/cli.js" "$@"; }
-    trap 'npx model-compose down > /dev/null 2>&1 || true' EXIT
+    model-compose() { "${process.execPath}" "${root}/dist/cli.js" "$@"; }
+    npx() { "$@"; }
+    trap 'model-compose down > /dev/null 2>&1 || true' EXIT
     ${script}`;
     const { stdout } = await promisify(execFile)("bash", ["-c", shell], {
       cwd: temporaryDirectory(),

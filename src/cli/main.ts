@@ -113,7 +113,8 @@ function isWrongUsage(failure: unknown): boolean {
   );
 }
 
-function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
+/** All commands with their flags. @param start makes the context of a command from its flags, when one is called */
+export function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
   const program = new Command("model-compose")
     .description("Runs language models from a small YAML file. No Python, no native inference engine.")
     .version(packageJson.version)
