@@ -35,7 +35,9 @@ export async function init(flags: InitFlags, context: CommandContext): Promise<v
   }
   const choices = await choose(flags, context);
   try {
-    await writeFile(FILE, starterFile(choices, schemaPath(process.cwd())), { flag: flags.force === true ? "w" : "wx" });
+    await writeFile(FILE, starterFile(choices, schemaPath(process.cwd())), {
+      flag: flags.force === true ? "w" : "wx",
+    });
   } catch (error) {
     throw new ModelComposeError("usage", `${path.resolve(FILE)} cannot be written: ${errorMessage(error)}.`, {
       cause: error,
