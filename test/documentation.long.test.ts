@@ -5,7 +5,8 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { compile } from "./support/compile.ts";
-import { CLIENTS, samplesOf } from "./support/documentation.ts";
+import { blocksOf, CLIENTS, samplesOf } from "./support/documentation.ts";
+import { runCommands } from "./support/run-commands.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
 
@@ -14,6 +15,25 @@ test("samples for clients of other APIs compile", async () => {
   expect(Object.keys(samples)).toHaveLength(2);
   expect(await compile(samples, CLIENTS)).toBe("");
 }, 120_000);
+
+test.skipIf(process.platform === "win32")(
+  "the commands of getting started do what it says",
+  async () => {
+    const blocks = blocksOf("docs/getting-started.md").filter(({ info }) => info === "sh run");
+    expect(blocks).toHaveLength(4);
+    const stdout = await runCommands(blocks);
+    for (const part of [
+      "Once upon a time",
+      "The old king",
+      "The clever goose",
+      "valid, 1 component",
+      "WEB UI",
+    ]) {
+      expect(stdout).toContain(part);
+    }
+  },
+  120_000,
+);
 
 test("the site's links lead somewhere", async () => {
   await promisify(execFile)(process.execPath, [path.join(root, "scripts/docs-site.ts")], { cwd: root });

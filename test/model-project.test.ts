@@ -58,7 +58,7 @@ test("a model without a chat template continues texts", async () => {
   expect(component).toMatchObject({ task: "text-generation", model: { name: "tales", source: "tales" } });
   const [workflow] = definition.workflows;
   expect(
-    inferSchema(definition, workflow!).input.map(({ name, default: fallback }) => [name, fallback]),
+    inferSchema(definition, workflow).input.map(({ name, default: fallback }) => [name, fallback]),
   ).toEqual([
     ["prompt", undefined],
     ["max_output_length", 1024],
