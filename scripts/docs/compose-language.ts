@@ -364,7 +364,21 @@ const chatKeys: readonly Key[] = [
   {
     name: "tools",
     value: template,
-    meaning: "Functions that the model may call, as JSON schemas, in the form that OpenAI's API has.",
+    meaning:
+      "Functions that the model may call, as JSON schemas, in the form that OpenAI's API has. One with `strict: true` holds the arguments of its calls to its schema.",
+  },
+  {
+    name: "tool_choice",
+    value: template,
+    default: "`auto`",
+    meaning:
+      "Whether the model calls them: as it likes (`auto`), not (`none`), one must be called (`required`), or the one of `{ name: … }`.",
+  },
+  {
+    name: "parallel_tool_calls",
+    value: template,
+    default: "`true`",
+    meaning: "Whether an answer may have more than one call.",
   },
   { name: "documents", value: template, meaning: "Documents for chat templates that read them." },
   {

@@ -254,8 +254,11 @@ const MEANINGS: Readonly<Record<string, string>> = {
   stream_options: "With `include_usage: true`, a last chunk of completions has the usage.",
   messages: "The conversation.",
   system: "What the system says, before the conversation.",
-  tools: "Functions that the model may call.",
-  tool_choice: "Whether the model may call them.",
+  tools:
+    "Functions that the model may call. With `strict: true`, the arguments of a call hold to the schema.",
+  tool_choice:
+    "Whether the model calls them: as it likes (`auto`), not (`none`), some one (`required`; of messages `any`), or the one that is named.",
+  output_config: "Its `format` is a JSON schema that the answer holds to.",
   response_format:
     "What the answer must be: `text`, `json_object`, or `json_schema` with a schema, which is always enforced.",
   text: "Its `format` says what the answer must be: `text`, `json_object`, or `json_schema` with a schema, which is always enforced.",
