@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import { SCHEMA_FILE } from "../scripts/docs/compose-schema.ts";
 import { MAPPINGS, namesOf, type Part } from "../scripts/docs/compose-language.ts";
 import { ProblemList } from "../src/compose/source/problems.ts";
 import type { SourceNode } from "../src/compose/source/source-tree.ts";
@@ -63,8 +64,12 @@ const examples = readdirSync(path.join(root, "examples"), { recursive: true, enc
 );
 
 test.each(examples)("the JSON Schema takes examples/%s", (name) => {
-  const file = read(name, readFileSync(path.join(root, "examples", name), "utf8"));
-  expect(schemaProblems(file)).toBe("");
+  const text = readFileSync(path.join(root, "examples", name), "utf8");
+  expect(schemaProblems(read(name, text))).toBe("");
+  const [, named] = /^# yaml-language-server: \$schema=(.+)\n/.exec(text) ?? [];
+  // What is no plain YAML, no editor can read.
+  const schema = name.includes("text-generation-template") ? undefined : SCHEMA_FILE;
+  expect(named && path.join("examples", path.dirname(name), named)).toBe(schema);
 });
 
 test.each(["chat", "text"] as const)("the JSON Schema takes what init writes for %s", (task) => {

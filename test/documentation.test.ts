@@ -10,6 +10,7 @@ import { MAPPINGS, spellings } from "../scripts/docs/compose-language.ts";
 import { generatedDocuments } from "../scripts/docs/documents.ts";
 import { openApi } from "../scripts/docs/http-reference.ts";
 import { createProgram } from "../src/cli/main.ts";
+import { typeNames } from "../src/compose/template/ast.ts";
 import { loadText } from "./support/compose.ts";
 import { blocksOf, pages, readPage, type Block } from "./support/documentation.ts";
 
@@ -62,6 +63,13 @@ describe("all of it is documented:", () => {
       ]),
     );
     expect([...names].filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+  });
+
+  test("types of placeholders", () => {
+    const page = readPage("docs/placeholders.md");
+    expect(typeNames.filter((name) => !page.includes(`\`${name}\``) && !page.includes(`\`${name}/`))).toEqual(
+      [],
+    );
   });
 
   test("routes", async () => {

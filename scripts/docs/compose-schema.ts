@@ -2,6 +2,9 @@
 import { MAPPINGS, spellings, type Key, type Part } from "./compose-language.ts";
 import type { JsonSchema } from "./language-values.ts";
 
+/** Where it is, in the repository and in the package. */
+export const SCHEMA_FILE = "docs/model-compose.schema.json";
+
 /** The schema as a JSON value. */
 export function composeSchema(): JsonSchema {
   const definitions = Object.fromEntries(MAPPINGS.map((part) => [part.name, mapping(part)]));

@@ -3,14 +3,11 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { cliReference } from "./cli-reference.ts";
 import { composeReference } from "./compose-reference.ts";
-import { composeSchema } from "./compose-schema.ts";
+import { composeSchema, SCHEMA_FILE } from "./compose-schema.ts";
 import { httpReference, modelApiReference } from "./http-reference.ts";
 import { withGenerated } from "./markdown.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
-
-/** Where the JSON Schema of compose files is, in the repository and in the package. */
-export const SCHEMA_FILE = "docs/model-compose.schema.json";
 
 /** Texts by their paths from the root; all but the library's reference, which takes TypeDoc seconds. */
 export async function generatedDocuments(): Promise<Readonly<Record<string, string>>> {
