@@ -11,6 +11,8 @@ import { ProblemList } from "../src/compose/source/problems.ts";
 import type { SourceNode } from "../src/compose/source/source-tree.ts";
 import { readYaml } from "../src/compose/source/yaml-source.ts";
 import { starterFile } from "../src/cli/starter-file.ts";
+import { definitionHash } from "../src/registry/project.ts";
+import { loadText } from "./support/compose.ts";
 import { choices, differences, files, parts, refusals, schemaProblems } from "./support/compose-language.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
@@ -18,6 +20,19 @@ const root = path.resolve(import.meta.dirname, "..");
 test("every part of the language is looked at here", () => {
   expect([...Object.keys(files), ...choices].toSorted()).toEqual(MAPPINGS.map(({ name }) => name).toSorted());
 });
+
+/** Keys whose defaults are not the language's: where a file is silent, the library or the job that runs has them. */
+const LIBRARYS = [
+  "activations",
+  "pass_timeout",
+  "tool_choice",
+  "parallel_tool_calls",
+  "reasoning_tags",
+  "tool_call_tags",
+  "batch_size",
+  "revision",
+  "local_files_only",
+];
 
 const seen = new Set<string>();
 const SOME = [true, 0.5, "a b", "${input.x}", {}];
@@ -32,6 +47,22 @@ describe.each(parts)("$name", (part: Part) => {
     expect(known.split(", ").toSorted(), told).toEqual([...new Set(namesOf(part))].toSorted());
     expect(schemaProblems(slip)).not.toBe("");
     expect([schemaProblems(fileWith({})), ...refusals(fileWith({}))]).toEqual([""]);
+  });
+
+  test("means the same with its defaults written out", () => {
+    const hashOf = (keys: Record<string, unknown>): string =>
+      definitionHash(loadText(JSON.stringify(fileWith(keys))));
+    const whole = hashOf({});
+    for (const key of part.keys) {
+      const [, text] = /^`([^`]+)`$/.exec(key.default ?? "") ?? [];
+      // With a key of a job in it, a workflow has a job of its own, without the output that it would be given.
+      const isOfJob = part.name === "workflow" && !["default", "private"].includes(key.name);
+      if (text === undefined || key.isParameter === true || isOfJob || LIBRARYS.includes(key.name)) {
+        continue;
+      }
+      const value = /^(\d+|true|false)$/.test(text) ? (JSON.parse(text) as unknown) : text;
+      expect(hashOf({ [key.name]: value }), `${key.name}: ${text}`).toBe(whole);
+    }
   });
 
   test("takes the values that its JSON Schema takes", () => {
