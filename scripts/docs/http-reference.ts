@@ -156,7 +156,7 @@ function typeOf(schema: Json): string {
     return names.map((name) => `\`${String(name)}\``).join(", ");
   }
   if (constant !== undefined) {
-    return `\`${String(constant)}\``;
+    return `\`${JSON.stringify(constant).replaceAll('"', "")}\``;
   }
   switch (type) {
     case "string":
