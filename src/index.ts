@@ -21,6 +21,8 @@ export type {
   ChatTemplateOptions,
   RenderChatOptions,
 } from "./models/chat/chat.ts";
+export type { ToolChoice } from "./models/chat/call-form.ts";
+export type { Tags } from "./models/chat/answer.ts";
 export type {
   ChatMessage,
   ContentPart,
@@ -32,6 +34,7 @@ export type {
   EncodeAsyncOptions,
   EncodeOptions,
   IncrementalDecoder,
+  IncrementalDecoderOptions,
   Tokenizer,
 } from "./models/tokenizer/tokenizer.ts";
 export type { Embedding, EmbedOptions, Pooling } from "./runtime/generation/embed.ts";
@@ -60,8 +63,9 @@ export type {
   TokenProbability,
   Usage,
 } from "./runtime/generation/types.ts";
-export type { LoadOptions, LoadProgress } from "./models/load-options.ts";
+export type { HubOptions } from "./models/hub/options.ts";
+export type { LoadOptions, LoadProgress, LoadReports } from "./models/load-options.ts";
 export { listAdapters } from "./runtime/devices.ts";
 export type { AdapterSummary } from "./runtime/devices.ts";
 export { AbortError, ModelComposeError } from "./base/errors.ts";
-export type { ErrorCode } from "./base/errors.ts";
+export type { ErrorCode, ErrorDetails } from "./base/errors.ts";

@@ -1,15 +1,7 @@
 /** The declarations that the package publishes, as a project sees them that has no other types but Node's. */
-import { execFile } from "node:child_process";
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { join, resolve } from "node:path";
-import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { temporaryDirectory } from "./support/model-files.ts";
-
-const root = resolve(import.meta.dirname, "..");
-const require = createRequire(import.meta.url);
-const tsc = join(require.resolve("typescript/package.json"), "../bin/tsc");
+import { compile } from "./support/compile.ts";
+import { samplesOf } from "./support/documentation.ts";
 
 const PROGRAM = `
 import { listAdapters, loadModel, ModelComposeError, type Model } from "model-compose";
@@ -22,25 +14,13 @@ const names: string[] = (await listAdapters()).map(({ name }) => name);
 export { count, names, newText, ModelComposeError };
 `;
 
-/** @returns what the compiler says of a program */
-async function compile(program: string): Promise<string> {
-  const folder = temporaryDirectory();
-  mkdirSync(join(folder, "node_modules"));
-  symlinkSync(root, join(folder, "node_modules/model-compose"), "junction");
-  writeFileSync(join(folder, "package.json"), '{"type": "module"}');
-  writeFileSync(join(folder, "program.ts"), program);
-  const flags = ["--noEmit", "--strict", "--skipLibCheck", "false", "--target", "es2024", "--lib", "es2024"];
-  const types = ["--types", "node", "--typeRoots", join(root, "node_modules/@types")];
-  const args = [tsc, ...flags, ...types, "--module", "nodenext", "--preserveSymlinks", "program.ts"];
-  return promisify(execFile)(process.execPath, args, { cwd: folder }).then(
-    ({ stdout }) => stdout,
-    (error: unknown) => (error as { stdout: string }).stdout,
-  );
-}
-
-test("they stand without skipLibCheck, and are the library's", async () => {
-  expect(await compile(PROGRAM)).toBe("");
-  expect(await compile(PROGRAM.replace("maxNewTokens: 2", 'maxNewTokens: "two"'))).toMatch(
-    /^program\.ts\(\d+,\d+\): error TS2322: Type 'string' is not assignable to type 'number'/,
+test("they stand without skipLibCheck, and are the library's, as the documentation uses it", async () => {
+  const samples = samplesOf("library");
+  expect(Object.keys(samples).length).toBeGreaterThan(4);
+  const wrong = PROGRAM.replace("maxNewTokens: 2", 'maxNewTokens: "two"');
+  const said = await compile({ ...samples, "program.ts": PROGRAM, "wrong.ts": wrong });
+  // Of all files one is wrong, in one place.
+  expect(said).toMatch(
+    /^wrong\.ts\(\d+,\d+\): error TS2322: Type 'string' is not assignable to type 'number'[^\n]*\n$/,
   );
 });

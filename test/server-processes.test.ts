@@ -110,6 +110,23 @@ afterAll(async () => {
 const manyCommands = { timeout: 180_000 };
 
 describe("a detached server", () => {
+  test("of a model without a compose file is known and stopped by the model", manyCommands, async () => {
+    const options = ["--detach", "--wait", "--no-ui", "--port", String(port), "--device", "cpu"];
+    const up = await cli(["up", "--model", path.relative(folder, tales), ...options]);
+    expect(up).toMatchObject({ code: 0, stdout: "" });
+    const body = { model: "tales", prompt: "The king", max_tokens: 3 };
+    const { json } = await call("POST", `http://127.0.0.1:${port}/v1/completions`, { body });
+    expect(json).toMatchObject({ usage: { completion_tokens: 3 } });
+    const [server] = await runningServers();
+    expect(server?.registration).toMatchObject({ name: "tales", files: [`model:${path.resolve(tales)}`] });
+    const log = server?.registration.log ?? "";
+    expect(await readFile(log, "utf8")).toContain("Ready.");
+    // The bundled model is the same folder.
+    const down = await cli(["down", "-m", "tales", "--now"]);
+    expect(down.stderr).toContain("has ended");
+    await expect(readFile(log)).rejects.toThrow("ENOENT");
+  });
+
   test(
     "serves, is used by run, is listed, keeps a log without prompts, and is gone after stop",
     manyCommands,

@@ -1,4 +1,4 @@
-/** What the README says to do when something goes wrong is what the program says, and it helps. */
+/** What the documentation says to do when something goes wrong is what the program says, and it helps. */
 import { spawn } from "node:child_process";
 import path from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
@@ -16,7 +16,7 @@ import { talesFiles } from "./support/fake-hub/repositories.ts";
 import { call, type CallOptions } from "./support/http.ts";
 import { temporaryDirectory } from "./support/model-files.ts";
 import { PacedModels } from "./support/paced-models.ts";
-import { readAdvice, type Advice } from "./support/readme.ts";
+import { readAdvice, type Advice } from "./support/documentation.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
 const entry = path.join(root, "dist", "cli.js");
@@ -123,7 +123,7 @@ async function failureOf(work: Promise<unknown>): Promise<string> {
   );
 }
 
-/** Ways to make the troubles of the README happen, by their titles; each gives what a person then reads. */
+/** Ways to make the troubles of the documentation happen, by their titles; each gives what a person then reads. */
 const provocations: Readonly<Record<string, () => Promise<string>>> = {
   "Out of memory": () =>
     generate(["--model", tales, "--device", "cpu"], {
@@ -210,7 +210,7 @@ const provocations: Readonly<Record<string, () => Promise<string>>> = {
   "A name is refused (403)": async () => (await ask(await serve(), { host: "proxy.example.com" })).detail,
 };
 
-describe("the README tells what is printed", () => {
+describe("the documentation tells what is printed", () => {
   test.for(advice)("$title", async ({ title, printed }, { skip }) => {
     const provoke = provocations[title];
     expect(provoke, `how to provoke "${title}"`).toBeDefined();
@@ -225,7 +225,7 @@ describe("the README tells what is printed", () => {
   });
 });
 
-describe("what the README says to do helps", () => {
+describe("what the documentation says to do helps", () => {
   const codeOf = (title: string): readonly string[] =>
     advice.find((one: Advice) => one.title === title)?.code ?? [];
 

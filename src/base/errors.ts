@@ -26,13 +26,17 @@ export interface ErrorDetails {
   remedy?: string;
   /** The option that the error is about, as the library spells it: "maxPromptTokens". */
   parameter?: string;
+  /** What was thrown before, where something was. */
   cause?: unknown;
 }
 
 /** The base of all errors thrown on purpose by this package. */
 export class ModelComposeError extends Error {
+  /** The name of the class. */
   override readonly name: string = "ModelComposeError";
+  /** The reason, for machines. */
   readonly code: ErrorCode;
+  /** What to do about it: the last sentence of the message, where there is one. */
   readonly remedy: string | undefined;
   /** The option that the error is about, as the library spells it; others may add what they call it. */
   readonly parameter: string | undefined;
@@ -47,6 +51,7 @@ export class ModelComposeError extends Error {
 
 /** The error of an operation whose AbortSignal has fired; `cause` is the signal's reason. */
 export class AbortError extends ModelComposeError {
+  /** The name of the class. */
   override readonly name = "AbortError";
 
   constructor(reason?: unknown) {

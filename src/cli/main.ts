@@ -15,7 +15,7 @@ import { validate } from "./commands/validate.ts";
 import { addCompletion } from "./completion.ts";
 import type { LoadTextModel } from "../compose/model-host.ts";
 import { commonFlags, composeFlags, examples, flagsOf, type GlobalFlags } from "./common-flags.ts";
-import { modelFlags, samplingFlags } from "./model-flags.ts";
+import { heldFlags, modelFlag, modelFlags, samplingFlags } from "./model-flags.ts";
 import { AdaptersWanted, collect, countFlag, deviceFlags, numberFlag, portFlag } from "./flags.ts";
 import { Interrupted, interruptSignal } from "./interrupt.ts";
 import { deviceWords } from "./parameter-flags.ts";
@@ -113,7 +113,8 @@ function isWrongUsage(failure: unknown): boolean {
   );
 }
 
-function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
+/** All commands with their flags. @param start makes the context of a command from its flags, when one is called */
+export function createProgram(start: (flags: GlobalFlags) => CommandContext): Command {
   const program = new Command("model-compose")
     .description("Runs language models from a small YAML file. No Python, no native inference engine.")
     .version(packageJson.version)
@@ -212,17 +213,17 @@ function serverCommands(program: Command, start: (flags: GlobalFlags) => Command
       await commands.start(flags, start(flags));
     });
 
-  composeFlags(commonFlags(program.command("stop")))
+  projectFlags(program.command("stop"))
     .description("end the project's server, and wait until it is gone")
     .option("--now", "do not wait for its runs to end")
-    .addHelpText("after", examples("stop", "stop -f story.yml"))
+    .addHelpText("after", examples("stop", "stop -f story.yml", "stop --model tales"))
     .action(async (_flags: unknown, command: Command) => {
       const { stop } = await import("./commands/stop.ts");
       const flags = flagsOf<StopFlags & GlobalFlags>(command);
       await stop(flags, start(flags));
     });
 
-  composeFlags(commonFlags(program.command("down")))
+  projectFlags(program.command("down"))
     .description("as stop, and remove the server's log")
     .option("--now", "do not wait for its runs to end")
     .addHelpText("after", examples("down"))
@@ -242,7 +243,7 @@ function serverCommands(program: Command, start: (flags: GlobalFlags) => Command
       await ps(flags, start(flags));
     });
 
-  composeFlags(commonFlags(program.command("logs")))
+  projectFlags(program.command("logs"))
     .description("show the log of the project's detached server")
     .option("--follow", "go on with what comes")
     .addOption(new Option("--tail <n>", "only the last lines").argParser(countFlag))
@@ -254,8 +255,14 @@ function serverCommands(program: Command, start: (flags: GlobalFlags) => Command
     });
 }
 
+/** The flags by which a project is named: its compose files, or the model that it is. */
+function projectFlags(command: Command): Command {
+  return modelFlag(composeFlags(commonFlags(command)), ": the server of a model without a compose file");
+}
+
 function serveFlags(command: Command): Command {
-  return deviceFlags(composeFlags(commonFlags(command)))
+  const named = modelFlag(composeFlags(commonFlags(command)), ": served without a compose file");
+  return deviceFlags(heldFlags(named, "as much as its calls may need, at most what the model has"))
     .option("-d, --detach", "in a process of its own; returns when the sockets listen")
     .option("--wait", "with --detach: return when the models are loaded")
     .addOption(new Option("--port <n>", "port of the API instead of the file's").argParser(portFlag))
@@ -292,6 +299,7 @@ Examples:
 const upExamples = `
 Examples:
   model-compose up
+  model-compose up --model HuggingFaceTB/SmolLM2-135M-Instruct
   model-compose up --detach --wait && model-compose run --input '{"prompt": "Once upon a time"}'
   MODEL_COMPOSE_API_KEY=secret model-compose up -f public.yml`;
 

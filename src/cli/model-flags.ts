@@ -30,12 +30,34 @@ export interface SamplingFlags {
   readonly stop?: readonly string[];
 }
 
+/** The flags that say how a model is held, with the key that says the same in a compose file. */
+export const MODEL_FLAGS = {
+  precision: { flag: "--precision", key: "precision" },
+  quantization: { flag: "--quantization", key: "quantization" },
+  activations: { flag: "--activations", key: "activations" },
+  kvPrecision: { flag: "--kv-precision", key: "kv_precision" },
+  quantizedCache: { flag: "--no-quantized-cache", key: undefined },
+  contextLength: { flag: "--context-length", key: "context_length" },
+} as const satisfies Partial<Record<keyof ModelFlags, { flag: string; key: string | undefined }>>;
+
+/** @param instead what the model takes the place of, where it is not the only way */
+export function modelFlag(command: Command, instead = ""): Command {
+  return command.option(
+    "-m, --model <model>",
+    `tales (bundled), a folder, or a repository such as HuggingFaceTB/SmolLM2-135M-Instruct${instead}`,
+  );
+}
+
 export function modelFlags(command: Command): Command {
+  return heldFlags(modelFlag(command));
+}
+
+/** How a model is held. @param contextDefault what the context is where nobody says */
+export function heldFlags(
+  command: Command,
+  contextDefault = "4096, or the model's maximum if that is less",
+): Command {
   return command
-    .option(
-      "-m, --model <model>",
-      "tales (bundled), a folder, or a repository such as HuggingFaceTB/SmolLM2-135M-Instruct",
-    )
     .option(
       "--precision <precision>",
       "how weights are held: stored (default: as the checkpoint has them), float32, float16, bfloat16",
@@ -55,7 +77,7 @@ export function modelFlags(command: Command): Command {
     .option("--no-quantized-cache", "neither keep quantised weights on disk nor take them from there")
     .option(
       "--context-length <n>",
-      "capacity of the KV cache in tokens (default: 4096, or the model's maximum if that is less)",
+      `capacity of the KV cache in tokens (default: ${contextDefault})`,
       numberFlag,
     );
 }

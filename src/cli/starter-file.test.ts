@@ -9,7 +9,9 @@ test.each([
   ["text", 'a "folder": #1', 9000],
   ["chat", "null", 1],
 ] as const)("for %s with %j on port %i", (task, model, port) => {
-  const { components, controller, workflows, warnings } = loadText(starterFile({ task, model, port }));
+  const text = starterFile({ task, model, port }, "./schema.json");
+  expect(text).toMatch(/^# yaml-language-server: \$schema=\.\/schema\.json\n# Which model runs/);
+  const { components, controller, workflows, warnings } = loadText(text);
   const [component] = components;
   expect(component).toMatchObject({
     type: "model",

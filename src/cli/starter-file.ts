@@ -17,11 +17,12 @@ export const FIRST_PROMPTS: Readonly<Record<StarterChoices["task"], string>> = {
   text: "Once upon a time",
 };
 
-/** A commented compose file. */
-export function starterFile({ model, task, port }: StarterChoices): string {
+/** A commented compose file. @param schema where editors find the JSON Schema of such files, relative to the file */
+export function starterFile({ model, task, port }: StarterChoices, schema?: string): string {
   const name = stringify(model, { lineWidth: 0 }).trimEnd();
   const isChat = task === "chat";
-  return `# Which model runs, and what it is asked. In this folder,
+  const forEditors = schema === undefined ? "" : `# yaml-language-server: $schema=${schema}\n`;
+  return `${forEditors}# Which model runs, and what it is asked. In this folder,
 #   model-compose run --input prompt="${FIRST_PROMPTS[task]}"
 # runs it once,
 ${isChat ? "#   model-compose chat -f model-compose.yml\n# talks with it in the terminal, and\n" : ""}#   model-compose up

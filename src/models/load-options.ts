@@ -13,18 +13,23 @@ import { checkHubOptions, HUB_OPTION_NAMES, type HubOptions } from "./hub/option
 
 /** What loading reports. `done` and `total` are bytes for "download" and "weights", fractions of 1 otherwise. */
 export interface LoadProgress {
+  /** What is being done. */
   stage: "config" | "download" | "tokenizer" | "weights" | "compile" | "ready";
+  /** How much of it is done. */
   done: number;
+  /** How much there is. */
   total: number;
 }
 
 /** How loading is followed and ended. */
 export interface LoadReports {
+  /** Called while the model is loaded, a few times a second. */
   onProgress?: (progress: LoadProgress) => void;
   /** Called with lines that a person should see: device chosen, context length, memory. Default: nobody is told. */
   onNotice?: (line: string) => void;
   /** Called with what helps to find out why: what drivers wrote while no GPU was found. Default: nobody is told. */
   onDetail?: (line: string) => void;
+  /** Ends loading; the call rejects with an AbortError. */
   signal?: AbortSignal;
 }
 

@@ -6,7 +6,7 @@ import { loadChatTemplates } from "./chat/find-template.ts";
 import { describeModel } from "./describe-model.ts";
 import type { HubOptions } from "./hub/options.ts";
 import { resolveModelDirectory } from "./hub/resolve.ts";
-import type { ModelRequirements } from "./load-options.ts";
+import type { LoadReports, ModelRequirements } from "./load-options.ts";
 
 /** Refuses a model that will not do for what it is loaded for, which its small files alone tell. */
 export async function requirePurpose(
@@ -27,6 +27,21 @@ export async function requirePurpose(
   if (wanted.chat === true) {
     (await loadChatTemplates(directory)).choose(undefined, true);
   }
+}
+
+/**
+ * Whether a model has a chat template, and so answers conversations. Its small files are fetched where they are not on this
+ * machine.
+ *
+ * @param pathOrHubId as for `loadModel`
+ * @throws what `resolveModelDirectory` throws; AbortError
+ */
+export async function hasChatTemplate(
+  pathOrHubId: string,
+  options: HubOptions & LoadReports = {},
+): Promise<boolean> {
+  const directory = await resolveModelDirectory(pathOrHubId, { ...options, requires: "tokenizer" });
+  return (await loadChatTemplates(directory)).hasAny;
 }
 
 function requireArchitecture(found: Architecture, wanted: Architecture | undefined, model: string): void {

@@ -45,6 +45,7 @@ import { hasTokenizer, loadTokenizer as loadTokenizerFrom, type Tokenizer } from
 
 /** Bytes of memory that a model takes. */
 export interface ModelMemory {
+  /** Bytes of the weights. */
   readonly weightBytes: number;
   /** Bytes of the KV cache when it is full; they are taken as texts grow. */
   readonly kvCacheBytes: number;
@@ -56,7 +57,9 @@ export interface ModelMemory {
 export interface Model {
   /** The model's folder. */
   readonly directory: string;
+  /** What the model runs on. */
   readonly device: DeviceInfo;
+  /** Whether it continues a prompt, or answers it as an encoder–decoder. */
   readonly architecture: Architecture;
   /** How many tokens, of prompt and new text, the KV cache holds. */
   readonly contextLength: number;
@@ -68,6 +71,7 @@ export interface Model {
   readonly vocabSize: number;
   /** Whether there is a tokenizer. Without it, prompts are token ids and `tokenizer` throws "not-found". */
   readonly hasTokenizer: boolean;
+  /** Text to token ids and back. @throws ModelComposeError "not-found" where the model has none */
   readonly tokenizer: Tokenizer;
   /**
    * Computes the logits of every position of one sequence, [T, vocabSize] f32, without keeping a cache; for evaluation.
@@ -82,7 +86,8 @@ export interface Model {
     options?: { decoderIds?: readonly number[]; signal?: AbortSignal },
   ): Promise<ForwardResult>;
   /**
-   * Continues a prompt. One generation runs at a time; a second call waits its turn.
+   * Continues a prompt. Calls go on side by side in shared steps, as many as the model was loaded for (`maxConcurrency`) and as
+   * the memory for them holds (`kvMemory`); others wait their turn. Each has the result that it has alone.
    *
    * @throws ModelComposeError "invalid-argument" for an option, "invalid-input" for a prompt, "disposed"; AbortError
    */
@@ -137,6 +142,7 @@ export interface Model {
   readonly lost: Promise<ModelComposeError>;
   /** Frees everything that the model holds; running calls reject. Idempotent. */
   dispose(): Promise<void>;
+  /** Does what `dispose` does: `await using model = …` frees the model where its block ends. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 

@@ -1,10 +1,10 @@
 /** In which format a device holds each matrix: as the checkpoint stores it, or quantised while it is loaded. */
-import type { FloatFormat, FormatName, QuantizedFormat, StoredFormat } from "../kernels/format.ts";
+import type { FloatFormat, FormatName, StoredFormat } from "../kernels/format.ts";
 import type { KvPrecision } from "./device-types.ts";
 import type { Name, Op, Program } from "./program.ts";
 
 /** What weights become while they are loaded. "none": they stay as the checkpoint has them. */
-export type Quantization = "none" | QuantizedFormat;
+export type Quantization = "none" | "int8" | "int4";
 
 /** All of them, from the most bits to the fewest. */
 export const QUANTIZATIONS = ["none", "int8", "int4"] as const satisfies readonly Quantization[];

@@ -4,6 +4,7 @@ import path from "node:path";
 import { createInterface } from "node:readline/promises";
 import { AbortError, errorMessage, ModelComposeError } from "../../base/errors.ts";
 import { FIRST_PROMPTS, starterFile, type StarterChoices } from "../starter-file.ts";
+import { schemaPath } from "../schema-path.ts";
 import { askChoices, askNobody, type Ask } from "../starter-questions.ts";
 import type { CommandContext } from "./run.ts";
 
@@ -34,7 +35,9 @@ export async function init(flags: InitFlags, context: CommandContext): Promise<v
   }
   const choices = await choose(flags, context);
   try {
-    await writeFile(FILE, starterFile(choices), { flag: flags.force === true ? "w" : "wx" });
+    await writeFile(FILE, starterFile(choices, schemaPath(process.cwd())), {
+      flag: flags.force === true ? "w" : "wx",
+    });
   } catch (error) {
     throw new ModelComposeError("usage", `${path.resolve(FILE)} cannot be written: ${errorMessage(error)}.`, {
       cause: error,

@@ -1,12 +1,12 @@
 import type { FileHandle } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AbortError, ModelComposeError } from "../../base/errors.ts";
-import { findComposeFiles } from "../../compose/load.ts";
 import { openOwnFile } from "../../runtime/platform/own-files.ts";
 import { logFile } from "../../registry/launch.ts";
-import type { CommandContext, ComposeFlags } from "./run.ts";
+import { projectFilesOf, type ProjectFlags } from "../model-project.ts";
+import type { CommandContext } from "./run.ts";
 
-export interface LogsFlags extends ComposeFlags {
+export interface LogsFlags extends ProjectFlags {
   readonly follow?: boolean;
   /** Number of lines at the end to show. Absent: all. */
   readonly tail?: number;
@@ -17,7 +17,7 @@ const CHUNK_BYTES = 64 * 1024;
 
 /** `model-compose logs`: shows the log of the project's detached server, also when that has ended. */
 export async function logs(flags: LogsFlags, { terminal, signal }: CommandContext): Promise<void> {
-  const file = await openLog(await logFile(findComposeFiles(process.cwd(), flags.file ?? [])));
+  const file = await openLog(await logFile(await projectFilesOf(flags)));
   try {
     let position = flags.tail === undefined ? 0 : await startOfTail(file, flags.tail);
     const decoder = new TextDecoder();

@@ -1,8 +1,11 @@
 import packageJson from "../../../package.json" with { type: "json" };
 import { AbortError, errorMessage, ModelComposeError } from "../../base/errors.ts";
+import type { HubOptions } from "../../models/hub/options.ts";
 import type { ComposeDefinition } from "../../compose/definition/definition.ts";
-import { deviceOptions, type DeviceFlags } from "../flags.ts";
+import { deviceOptions } from "../flags.ts";
 import { Interrupted } from "../interrupt.ts";
+import type { ModelFlags } from "../model-flags.ts";
+import { openProject, type ProjectFlags } from "../model-project.ts";
 import { startControl } from "../../registry/control-server.ts";
 import { detachedLog, launchDetached, launchFailure, reportLaunch } from "../../registry/launch.ts";
 import { definitionHash, projectFiles } from "../../registry/project.ts";
@@ -13,9 +16,9 @@ import { startServer, type ComposeServer, type ServerOptions } from "../../serve
 import type { Task } from "../../server/task.ts";
 import type { Terminal } from "../terminal.ts";
 import { startWebUi } from "../../webui/server.ts";
-import { loadProject, type CommandContext, type ComposeFlags, type Project } from "./run.ts";
+import type { CommandContext, Project } from "./run.ts";
 
-export interface ServeFlags extends ComposeFlags, DeviceFlags {
+export interface ServeFlags extends ProjectFlags, ModelFlags {
   readonly detach?: boolean;
   readonly wait?: boolean;
   /** False with `--no-ui`: no web UI is served. */
@@ -27,11 +30,15 @@ export interface ServeFlags extends ComposeFlags, DeviceFlags {
   readonly verbose?: boolean;
 }
 
-/** Serves a project until it is told to end; with `--detach`, in a process of its own. */
-export async function serve(flags: ServeFlags, context: CommandContext): Promise<void> {
+/**
+ * Serves a project until it is told to end; with `--detach`, in a process of its own.
+ *
+ * @param hub where and whether a model's small files are fetched, of a project that has no compose file
+ */
+export async function serve(flags: ServeFlags, context: CommandContext, hub: HubOptions = {}): Promise<void> {
   const isChild = detachedLog() !== undefined;
   try {
-    const project = loadProject(flags, context.terminal);
+    const project = await openProject(flags, context, hub);
     if (flags.detach === true && !isChild) {
       await detach(project, flags, context);
     } else {
@@ -134,7 +141,8 @@ class Serving {
     return {
       loadModel: async (source, options) => {
         await this.#listening.promise;
-        return this.#context.loadModel(source, options);
+        // No key of a file says this: only a model without one has the flag.
+        return this.#context.loadModel(source, { ...options, quantizedCache: this.#flags.quantizedCache });
       },
       overrides: deviceOptions(this.#flags),
       port: this.#flags.port,

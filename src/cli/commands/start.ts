@@ -1,7 +1,8 @@
 import { resolveModelDirectory } from "../../models/hub/resolve.ts";
 import { allComponents } from "../../compose/definition/definition.ts";
 import type { LoadTextModel } from "../../compose/model-host.ts";
-import { loadProject, type CommandContext } from "./run.ts";
+import { openProject } from "../model-project.ts";
+import type { CommandContext } from "./run.ts";
 import { serve, type ServeFlags } from "./serve.ts";
 
 /**
@@ -10,7 +11,7 @@ import { serve, type ServeFlags } from "./serve.ts";
  * @throws ModelComposeError `not-found` before anything is served, when a model is not there
  */
 export async function start(flags: ServeFlags, context: CommandContext): Promise<void> {
-  const { definition } = loadProject(flags, context.terminal);
+  const { definition } = await openProject(flags, context, { localFilesOnly: true });
   for (const component of allComponents(definition)) {
     if (component.type !== "model") {
       continue;
@@ -20,5 +21,5 @@ export async function start(flags: ServeFlags, context: CommandContext): Promise
   // Nothing may be fetched later either.
   const loadModel: LoadTextModel = (source, options) =>
     context.loadModel(source, { ...options, localFilesOnly: true });
-  await serve(flags, { ...context, loadModel });
+  await serve(flags, { ...context, loadModel }, { localFilesOnly: true });
 }

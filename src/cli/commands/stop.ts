@@ -1,14 +1,14 @@
 import { ModelComposeError } from "../../base/errors.ts";
-import { findComposeFiles } from "../../compose/load.ts";
 import {
   serversOf,
   silentServersOf,
   stopServer,
   type RunningServer,
 } from "../../registry/running-servers.ts";
-import type { CommandContext, ComposeFlags } from "./run.ts";
+import { projectFilesOf, type ProjectFlags } from "../model-project.ts";
+import type { CommandContext } from "./run.ts";
 
-export interface StopFlags extends ComposeFlags {
+export interface StopFlags extends ProjectFlags {
   /** Whether the server's runs are cancelled instead of being waited for. */
   readonly now?: boolean;
 }
@@ -19,7 +19,7 @@ const CLOSE_MILLISECONDS = 40_000;
 /** `model-compose stop`: ends the servers of a project, and returns when they are gone. */
 export async function stop(flags: StopFlags, { terminal, signal }: CommandContext): Promise<void> {
   // The files need not be valid any more: a server is known by their names.
-  const files = findComposeFiles(process.cwd(), flags.file ?? []);
+  const files = await projectFilesOf(flags);
   const servers = await serversOf(files);
   if (servers.length === 0) {
     const [silent] = await silentServersOf(files);

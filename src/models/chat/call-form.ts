@@ -8,7 +8,14 @@ import type { ToolDefinition } from "./messages.ts";
 import { BARE_OPENINGS, CALL_KEYS } from "./read-calls.ts";
 
 /** Whether an answer calls tools: as the model likes, not at all, at least one, or the one of this name. */
-export type ToolChoice = "auto" | "none" | "required" | { readonly name: string };
+export type ToolChoice =
+  | "auto"
+  | "none"
+  | "required"
+  | {
+      /** The name of a tool. */
+      readonly name: string;
+    };
 
 /** What is asked of the calls of an answer. */
 export interface CallRules {

@@ -65,14 +65,17 @@ export interface ChatResult extends Omit<GenerateResult, "sequences">, ChatAnswe
 
 /** A piece of an answer. The texts of one type, joined, are the result's. The last piece has `result`. */
 export interface ChatPart {
+  /** What the text is a part of. */
   type: "reasoning" | "content" | "tool-call";
   /** Text that is new; a call of a tool is as the model wrote it. */
   text: string;
+  /** The call of a tool, where it is one. */
   toolCall?: ToolCall;
   /** Token ids that this piece completes. */
   tokens: number[];
   /** Log-probabilities of these tokens, where `logprobs` asks for them. */
   logprobs?: TokenLogprob[];
+  /** All of the answer, with the last piece. */
   result?: ChatResult;
 }
 

@@ -34,6 +34,10 @@ export class ChatTemplates {
     this.#specialTokens = specialTokens;
   }
 
+  get hasAny(): boolean {
+    return this.#sources.size > 0;
+  }
+
   /**
    * Chooses a template.
    *

@@ -15,20 +15,25 @@ export interface ChatMessage {
 
 /** A part of a message, for templates that take parts. */
 export interface ContentPart {
+  /** What kind of part it is: "text", or what else the template knows. */
   readonly type: string;
+  /** The text of a part that is one. */
   readonly text?: string;
   readonly [field: string]: unknown;
 }
 
 /** A call in a message, as the chat APIs of hubs and servers write it. */
 export interface ToolCallEntry {
+  /** What is called: there are only functions. */
   readonly type: "function";
+  /** The function with its arguments. */
   readonly function: ToolCall;
   readonly [field: string]: unknown;
 }
 
 /** A function with the arguments that the model wants to call it with. */
 export interface ToolCall {
+  /** The name of the function. */
   readonly name: string;
   /** The arguments by the names of the function's parameters. */
   readonly arguments: Readonly<Record<string, unknown>>;

@@ -75,8 +75,8 @@ describe.each(FAMILIES.map((family) => [family.type, family] as const))("%s", (t
     }
   });
 
-  test("is in the README's table of models, with the first of its published ones", () => {
-    const row = read("README.md")
+  test("is in the documentation's table of models, with the first of its published ones", () => {
+    const row = read("docs/models.md")
       .split("\n")
       .filter((line) => line.includes(`| ${type} `));
     expect(row.join("\n")).toContain(family.published[0] ?? "language model");

@@ -3,6 +3,7 @@ import { ModelComposeError } from "../../base/errors.ts";
 import { byteLevelBytes } from "./byte-level.ts";
 import type { DecoderPlan, ReplaceText, StripEnds } from "./decoder-plan.ts";
 
+/** How token ids become text. */
 export interface IncrementalDecoderOptions {
   /** Whether special tokens are left out. Default true. */
   skipSpecialTokens?: boolean;

@@ -24,7 +24,9 @@ export interface EncodeOptions {
   addSpecialTokens?: boolean;
 }
 
+/** What encoding in slices may be told. */
 export interface EncodeAsyncOptions extends EncodeOptions {
+  /** Ends encoding with an AbortError. */
   signal?: AbortSignal;
   /**
    * Whoever has no use for more than this many ids saves the time for them: as soon as there are more, encoding ends with

@@ -11,6 +11,7 @@ export type Pooling = "last" | "mean";
 export interface EmbedOptions {
   /** "last": that of the last token, which has read all others. "mean": the average of all. Default "last". */
   pooling?: Pooling;
+  /** Ends the work; the call rejects with an AbortError. */
   signal?: AbortSignal;
 }
 

@@ -43,6 +43,7 @@ export interface ConstraintOptions {
   choice?: readonly string[];
 }
 
+/** What a generation may be told. What is left out is as the model's generation_config.json says. */
 export interface GenerateOptions extends SamplingOptions, ConstraintOptions {
   /**
    * Tells how likely the model found each token that was chosen, and this many of the most likely ones in its place. Integer
@@ -108,6 +109,7 @@ export interface GenerateOptions extends SamplingOptions, ConstraintOptions {
   promptLookup?: boolean;
   /** Words 1..3 of the random generator's counter: which sequence of a larger job this is. Default [0, 0, 0]. */
   sequence?: readonly [number, number, number];
+  /** Ends the generation at the next token; the call rejects with an AbortError. */
   signal?: AbortSignal;
   /** Called while a prompt is being processed, at most a few times a second. */
   onPrefill?: (progress: { done: number; total: number }) => void;
@@ -122,6 +124,7 @@ export type FinishReason =
 
 /** How likely the model found a token, before temperature, penalties and all other rules of choosing. */
 export interface TokenProbability {
+  /** Its id. */
   token: number;
   /** Its text alone; bytes that are no whole character become U+FFFD. */
   text: string;
@@ -133,11 +136,13 @@ export interface TokenProbability {
 
 /** A chosen token, with the most likely ones in its place, the likeliest first. */
 export interface TokenLogprob extends TokenProbability {
+  /** The most likely tokens in its place, the likeliest first. */
   top: TokenProbability[];
 }
 
 /** What a generation took, in tokens. */
 export interface Usage {
+  /** Number of tokens of the prompt. */
   promptTokens: number;
   /** Those of the prompt that did not have to be read, since an earlier prompt began alike. Absent: none. */
   cachedTokens?: number;
@@ -152,8 +157,11 @@ export interface Timings {
    * search knows at the end only.
    */
   timeToFirstTokenSeconds: number;
+  /** Seconds in which the prompt was read. */
   prefillSeconds: number;
+  /** Seconds from the first token to the last. */
   decodeSeconds: number;
+  /** Tokens of the prompt per second. */
   prefillTokensPerSecond: number;
   /** Tokens per second after the first token; 0 when there was only one. */
   decodeTokensPerSecond: number;
@@ -165,9 +173,11 @@ export interface GeneratedSequence {
    * The prompt followed by the new text (only the new text with `returnFullText: false`, and of an encoder–decoder).
    */
   text: string;
+  /** The text behind the prompt. */
   newText: string;
   /** The new token ids only. */
   tokens: number[];
+  /** Why it ended. */
   finishReason: FinishReason;
   /** The stop string that was found, with the finish reason "stop"; a beam search does not tell it. */
   stopString?: string;
@@ -188,7 +198,9 @@ export interface GenerateResult extends GeneratedSequence {
    * without a beam search.
    */
   sequences?: BeamSequence[];
+  /** What it took, in tokens. */
   usage: Usage;
+  /** How long it took. */
   timings: Timings;
   /** The seed that was used, also when it was drawn. Absent where tokens were not drawn: no seed has a part in them. */
   seed?: number;
@@ -198,6 +210,7 @@ export interface GenerateResult extends GeneratedSequence {
 
 /** A piece of a stream. Texts of all pieces joined give `newText`. The last piece has `result`. */
 export interface StreamPart {
+  /** The new text; it never ends within a character. */
   text: string;
   /** Token ids that this piece completes; a piece may complete none or several. */
   tokens: number[];
@@ -205,6 +218,7 @@ export interface StreamPart {
   logprobs?: TokenLogprob[];
   /** The seed of tokens that are drawn, with the first piece: who is interrupted can have the same text again. */
   seed?: number;
+  /** All of the generation, with the last piece. */
   result?: GenerateResult;
 }
 

@@ -8,7 +8,9 @@ export interface AdapterSummary {
   name: string;
   /** Name of the backend: "vulkan", "metal" or "d3d12". */
   backend: string;
+  /** The vendor, as WebGPU names it: "nvidia"; may be empty. */
   vendor: string;
+  /** The family of GPUs, as WebGPU names it: "hopper"; may be empty. */
   architecture: string;
   /** The driver and its version, where known. */
   description: string;
