@@ -5,6 +5,7 @@ import { invalidConfig, notice, unsupportedConfig, type ConfigFile } from "../co
 import { bart } from "./bart.ts";
 import { blenderbotSmall } from "./blenderbot-small.ts";
 import { blenderbot } from "./blenderbot.ts";
+import { bloom } from "./bloom.ts";
 import { codegen } from "./codegen.ts";
 import { cohere, cohere2 } from "./cohere.ts";
 import { exaone4 } from "./exaone4.ts";
@@ -24,6 +25,7 @@ import { llama } from "./llama.ts";
 import { ministral } from "./ministral.ts";
 import { ministral3, mistral3 } from "./ministral3.ts";
 import { mistral } from "./mistral.ts";
+import { mpt } from "./mpt.ts";
 import { olmo2 } from "./olmo2.ts";
 import { olmo3 } from "./olmo3.ts";
 import { opt } from "./opt.ts";
@@ -34,6 +36,7 @@ import { qwen3 } from "./qwen3.ts";
 import { smollm3 } from "./smollm3.ts";
 import { stableLm } from "./stablelm.ts";
 import { starCoder2 } from "./starcoder2.ts";
+import { mt5, t5, umt5 } from "./t5.ts";
 
 /** The families, in the order in which their published models are offered. */
 export const FAMILIES: readonly Family[] = [
@@ -61,6 +64,8 @@ export const FAMILIES: readonly Family[] = [
   stableLm,
   starCoder2,
   falcon,
+  bloom,
+  mpt,
   gpt2,
   gptBigCode,
   gptNeo,
@@ -72,6 +77,9 @@ export const FAMILIES: readonly Family[] = [
   blenderbot,
   blenderbotSmall,
   bart,
+  t5,
+  mt5,
+  umt5,
 ];
 
 /**
