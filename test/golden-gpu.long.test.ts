@@ -147,6 +147,9 @@ const OTHER_FAMILIES = [
   "gptj",
   "opt",
   "falcon",
+  "bloom",
+  "mpt",
+  "t5",
 ];
 test.each([...OTHER_TABLES, ...OTHER_FAMILIES, ...OTHER_SETTINGS])(
   "%s: every layer, logits, greedy tokens",

@@ -62,6 +62,9 @@ export const RELATIVES: readonly string[] = [
   "gptj",
   "opt",
   "falcon",
+  "bloom",
+  "mpt",
+  "t5",
 ];
 
 /** RELATIVES in other settings: the long tests alone run them. */
@@ -72,6 +75,12 @@ export const OTHER_SETTINGS: readonly string[] = [
   "opt-post",
   "falcon-groups",
   "falcon-heads",
+  "falcon-alibi",
+  "bloom-post",
+  "mpt-scaled",
+  "t5-gated",
+  "mt5",
+  "umt5",
 ];
 
 /**

@@ -51,8 +51,13 @@ function tensorsOf({ matrices, vectors }: Program): Map<string, ReadTensor> {
   for (const [name, { rows, columns, source }] of matrices) {
     add(name, rows, (all) => [all, columns], source);
   }
-  for (const [name, { length, source }] of vectors) {
-    add(name, length, (all) => [all], source);
+  for (const [name, { length, source, gather }] of vectors) {
+    if (gather === undefined) {
+      add(name, length, (all) => [all], source);
+    } else if (!tensors.has(source?.tensor ?? name)) {
+      // Numbers of it, any number of times: several vectors may read it.
+      add(name, 0, (all) => [all, gather.columns], source);
+    }
   }
   return tensors;
 }
@@ -62,7 +67,7 @@ test.each(Object.entries(published))("%s", async (_name, { config, parameters, t
   const found = new Map<string, [number[], number]>();
   let count = 0;
   for (const [name, { shape, ranges }] of tensorsOf(program)) {
-    const pattern = name.replace(/\.\d+\./, ".*.");
+    const pattern = name.replaceAll(/\.\d+\./g, ".*.");
     found.set(pattern, [shape, (found.get(pattern)?.[1] ?? 0) + 1]);
     const sorted = ranges.toSorted((a, b) => a.start - b.start);
     const rows = sorted.reduce((before, { start, end }) => {
