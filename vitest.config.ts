@@ -1,5 +1,7 @@
-import { configDefaults, defineConfig } from "vitest/config";
+import { configDefaults, defineConfig, type ViteUserConfig } from "vitest/config";
 import LongestFirst from "./test/support/longest-first.ts";
+
+type TestOptions = NonNullable<ViteUserConfig["test"]>;
 
 /**
  * V8 13.6 keeps a list of pages of machine code for the processor's memory protection keys, and a race of workers that free
@@ -12,18 +14,38 @@ const execArgv =
     ? ["--no-memory-protection-keys"]
     : [];
 
+/** What all runs of tests have in common. */
+export const shared = {
+  include: ["src/**/*.test.ts", "test/**/*.test.ts"],
+  // The long tests take minutes: see vitest.long.config.ts.
+  exclude: [...configDefaults.exclude, "**/*.long.test.ts"],
+  globalSetup: ["test/support/software-gpu.ts", "test/support/built-program.ts"],
+  sequence: { sequencer: LongestFirst },
+  // Tests start worker threads of their own; processes keep them (and their memories) apart.
+  pool: "forks",
+  maxWorkers: 2,
+  execArgv,
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+} as const satisfies TestOptions;
+
+/** Rooms whose tests replace no modules and hold no memories: they share a process, whose start would take longer than most of them. */
+const TOGETHER = [
+  "src/{base,compose,cli,registry,server,webui}/**/*.test.ts",
+  "src/runtime/{sampling,grammar,generation,checkpoint}/**/*.test.ts",
+  // That of token choice has a GPU.
+  "src/runtime/webgpu/plan/!(token-choice).test.ts",
+];
+
+const { include, exclude, pool, testTimeout, hookTimeout } = shared;
+const project = { pool, execArgv, testTimeout, hookTimeout };
+
 export default defineConfig({
   test: {
-    include: ["src/**/*.test.ts", "test/**/*.test.ts"],
-    // The long tests take minutes: see vitest.long.config.ts.
-    exclude: [...configDefaults.exclude, "**/*.long.test.ts"],
-    globalSetup: ["test/support/software-gpu.ts", "test/support/built-program.ts"],
-    sequence: { sequencer: LongestFirst },
-    // Tests start worker threads of their own; processes keep them (and their memories) apart.
-    pool: "forks",
-    maxWorkers: 2,
-    execArgv,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    ...shared,
+    projects: [
+      { test: { ...project, name: "apart", include, exclude: [...exclude, ...TOGETHER] } },
+      { test: { ...project, name: "together", include: TOGETHER, exclude, isolate: false } },
+    ],
   },
 });

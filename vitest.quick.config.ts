@@ -1,6 +1,6 @@
 /** `npm run test:quick`: the inner loop. What it leaves out needs a GPU in software, a browser, or processes of its own. */
-import { configDefaults, defineConfig } from "vitest/config";
-import all from "./vitest.config.ts";
+import { defineConfig } from "vitest/config";
+import { shared } from "./vitest.config.ts";
 
 const NEEDS_A_GPU = [
   "**/*.gpu.test.ts",
@@ -17,12 +17,7 @@ const TAKES_LONG = ["test/{golden,programs}.test.ts"];
 
 export default defineConfig({
   test: {
-    ...all.test,
-    exclude: [
-      ...(all.test?.exclude ?? configDefaults.exclude),
-      ...NEEDS_A_GPU,
-      ...NEEDS_PROCESSES,
-      ...TAKES_LONG,
-    ],
+    ...shared,
+    exclude: [...shared.exclude, ...NEEDS_A_GPU, ...NEEDS_PROCESSES, ...TAKES_LONG],
   },
 });

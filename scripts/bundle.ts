@@ -24,6 +24,7 @@ export async function bundle(): Promise<void> {
       "wasm-worker": "src/runtime/wasm/worker.ts",
       "quantize-worker": "src/runtime/webgpu/run/quantize-worker.ts",
       "gpu-probe": "src/runtime/webgpu/run/probe-process.ts",
+      "grammar-worker": "src/runtime/grammar/grammar-worker.ts",
       "tokenizer-worker": "src/models/tokenizer/tokenizer-worker.ts",
       bench: "bench/bench.ts",
       "bench-read-worker": "bench/harness/read-worker.ts",

@@ -188,7 +188,10 @@ workflow: { id: talk }
       { messages: [{ role: "user", content: [{ type: "tool_use", id: "a", name: "f", input: {} }] }] },
     ],
     ["messages[1].role", { messages: [...messages, { role: "assistant", content: "There" }] }],
-    ["tool_choice.type", { tool_choice: { type: "any" } }],
+    ["tool_choice.type", { tool_choice: { type: "some" } }],
+    ["tool_choice.name", { tool_choice: { type: "tool" } }],
+    ["output_config.effort", { output_config: { effort: "low" } }],
+    ["output_format.type", { output_format: { type: "text" } }],
     ["tools[0].type", { tools: [{ type: "web_search_20250305", name: "web_search" }] }],
     ["container", { container: "c" }],
     ["frequency_penalty", { frequency_penalty: 1 }],
@@ -200,6 +203,38 @@ workflow: { id: talk }
     expect(error).toBeInstanceOf(BadRequestError);
     expect(body).toMatchObject({ type: "error", error: { type: "invalid_request_error" } });
     expect(error.message).toContain(`\\"${field}\\"`);
+  });
+
+  test("calls are forced, and answers held to a schema", async () => {
+    const schema = {
+      type: "object",
+      properties: { place: { enum: ["Oslo", "Rome"] } },
+      required: ["place"],
+      additionalProperties: false,
+    };
+    const tool = (name: string): Anthropic.Tool => ({ name, strict: true, input_schema: schema as never });
+    const request = { model: "talker", messages, max_tokens: 100 };
+    const choices: Anthropic.ToolChoice[] = [
+      { type: "any", disable_parallel_tool_use: true },
+      { type: "tool", name: "time" },
+    ];
+    for (const choice of choices) {
+      const { content, stop_reason: reason } = await client.messages.create({
+        ...request,
+        tools: [tool("weather"), tool("time")],
+        tool_choice: choice,
+      });
+      const input = { place: expect.stringMatching(/^(Oslo|Rome)$/) as string };
+      const name: unknown = choice.type === "tool" ? "time" : expect.stringMatching(/^(weather|time)$/);
+      expect(content).toMatchObject([{ type: "tool_use", name, input }]);
+      expect(reason).toBe("tool_use");
+    }
+    const format = { type: "json_schema" as const, schema };
+    for (const form of [{ output_config: { format } }, { output_format: format }]) {
+      const { content } = await client.messages.create({ ...request, ...form } as never);
+      const [block] = content;
+      expect(block?.type === "text" && block.text).toMatch(/^\{"place": ?"(Oslo|Rome)"\}$/);
+    }
   });
 
   test("what is harmless is accepted", async () => {

@@ -105,6 +105,101 @@ describe("models", () => {
   });
 });
 
+describe("calls that are asked for", () => {
+  const tool = (name: string, strict: boolean, place: object = { enum: ["Oslo", "Rome"] }): ChatTool => ({
+    type: "function",
+    function: {
+      name,
+      strict,
+      parameters: {
+        type: "object",
+        properties: { place },
+        required: ["place"],
+        additionalProperties: false,
+      },
+    },
+  });
+  type ChatTool = OpenAI.ChatCompletionFunctionTool;
+  const tools = [tool("weather", true), tool("time", false)];
+  const request = { model: "talker", messages: [...messages], max_tokens: 100, tools };
+
+  function calledBy(message: OpenAI.ChatCompletionMessage | undefined): [name: string, place: unknown][] {
+    return (message?.tool_calls ?? []).map((call) => {
+      const { name, arguments: written } = (call as OpenAI.ChatCompletionMessageFunctionToolCall).function;
+      return [name, (JSON.parse(written) as { place: unknown }).place];
+    });
+  }
+
+  test("are made, whatever the model would say, with arguments of their schema; streamed too", async () => {
+    const asked = { ...request, tool_choice: "required" as const, parallel_tool_calls: false };
+    const { choices } = await client.chat.completions.create(asked);
+    const called = calledBy(choices[0]?.message);
+    expect(choices[0]?.finish_reason).toBe("tool_calls");
+    expect(called).toEqual([
+      [expect.stringMatching(/^(weather|time)$/), expect.stringMatching(/^(Oslo|Rome)$/)],
+    ]);
+    const streamed = await client.chat.completions.stream(asked).finalMessage();
+    expect(calledBy(streamed)).toEqual(called);
+  });
+
+  test("are of the tool that the caller names, once", async () => {
+    for (const name of ["weather", "time"]) {
+      const choice = { type: "function" as const, function: { name } };
+      const { choices } = await client.chat.completions.create({ ...request, tool_choice: choice });
+      expect(calledBy(choices[0]?.message).map(([each]) => each)).toEqual([name]);
+    }
+  });
+
+  test("are as the model likes otherwise", async () => {
+    const { choices } = await client.chat.completions.create({ ...request, max_tokens: 5 });
+    const { choices: free } = await client.chat.completions.create({
+      ...request,
+      max_tokens: 5,
+      tools: undefined,
+    });
+    expect(choices[0]?.message.content).toBe(free[0]?.message.content);
+  });
+
+  test("of a tool that is not there, and of a strict schema that is not enforced, are a 400", async () => {
+    const choice = { type: "function" as const, function: { name: "tide" } };
+    const unknown = await errorOf(client.chat.completions.create({ ...request, tool_choice: choice }));
+    expect(unknown).toMatchObject({ status: 400, param: "tool_choice", type: "invalid_request_error" });
+    expect(unknown.message).toContain('"tide", which is none of the tools: "weather", "time"');
+    const odd = [tool("odd", true, { type: "array", uniqueItems: true })];
+    const error = await errorOf(client.chat.completions.create({ ...request, tools: odd }));
+    expect(error).toMatchObject({ status: 400, param: "tools", type: "invalid_request_error" });
+    expect(error.message).toContain('of the tool "odd": The JSON schema has "uniqueItems"');
+  });
+
+  test("are asked for in the same way by responses", async () => {
+    const { parameters } = tools[0]?.function ?? {};
+    const weather = {
+      type: "function" as const,
+      name: "weather",
+      strict: true,
+      parameters: parameters ?? {},
+    };
+    const response = await client.responses.create({
+      model: "talker",
+      input: PROMPT,
+      tools: [weather],
+      tool_choice: { type: "function", name: "weather" },
+      parallel_tool_calls: false,
+    });
+    expect(response.output).toMatchObject([
+      {
+        type: "function_call",
+        name: "weather",
+        arguments: expect.stringMatching(/^{"place":"(Oslo|Rome)"}$/) as string,
+      },
+    ]);
+    expect(response).toMatchObject({
+      tool_choice: { type: "function", name: "weather" },
+      parallel_tool_calls: false,
+    });
+  });
+});
+
 describe("structured output and log-probabilities", () => {
   const schema = {
     type: "object",
@@ -506,8 +601,9 @@ describe("requests that cannot be done", () => {
       "response_format.json_schema.schema",
       { response_format: { type: "json_schema", json_schema: { name: "a" } } },
     ],
-    ["tool_choice", { tool_choice: "required" }],
-    ["tools[0].function.strict", { tools: [{ type: "function", function: { name: "f", strict: true } }] }],
+    ["tool_choice", { tool_choice: "any" }],
+    ["tool_choice", { tool_choice: { type: "allowed_tools" } }],
+    ["tools[0].function.strict", { tools: [{ type: "function", function: { name: "f", strict: 1 } }] }],
     ["modalities[0]", { modalities: ["audio"] }],
     ["store", { store: true }],
     ["stream_options", { stream_options: { include_usage: true } }],

@@ -152,8 +152,10 @@ describe("the bundled model", () => {
     ],
     ["input[0].arguments", { input: [{ type: "function_call", call_id: "a", name: "f", arguments: "no" }] }],
     ["tools[0].type", { tools: [{ type: "web_search" }] }],
-    ["tools[0].strict", { tools: [{ type: "function", name: "f", parameters: {}, strict: true }] }],
-    ["tool_choice", { tool_choice: "required" }],
+    ["tools[0].strict", { tools: [{ type: "function", name: "f", parameters: {}, strict: 1 }] }],
+    ["tool_choice", { tool_choice: "any" }],
+    ["include[0]", { include: ["file_search_call.results"] }],
+    ["top_logprobs", { top_logprobs: 21 }],
   ])("a wrong %s is a 400 that names it", async (param, more) => {
     const request = { model: "talker", input: "x", max_output_tokens: 2, ...more };
     const error: unknown = await client.responses
@@ -163,6 +165,33 @@ describe("the bundled model", () => {
         (reason: unknown) => reason,
       );
     expect(error).toMatchObject({ status: 400, param, type: "invalid_request_error" });
+  });
+
+  test("log-probabilities of its tokens stand in the text, whole and streamed", async () => {
+    const request = {
+      model: "talker",
+      input: PROMPT,
+      max_output_tokens: 4,
+      include: ["message.output_text.logprobs" as const],
+      top_logprobs: 2,
+    };
+    const response = await client.responses.create(request);
+    const [message] = response.output;
+    const part = message?.type === "message" ? message.content[0] : undefined;
+    const told = part?.type === "output_text" ? (part.logprobs ?? []) : [];
+    expect(told.map(({ token }) => token).join("")).toBe(response.output_text);
+    expect(told).toHaveLength(4);
+    expect(
+      told.every(({ logprob, top_logprobs: top }) => top.length === 2 && logprob === top[0]?.logprob),
+    ).toBe(true);
+    expect(response.top_logprobs).toBe(2);
+    const events = await eventsOf(client, request);
+    const streamed = events.flatMap((event) =>
+      event.type === "response.output_text.delta" ? event.logprobs : [],
+    );
+    expect(streamed).toEqual(told);
+    const plain = await client.responses.create({ ...request, include: [], top_logprobs: null });
+    expect(plain.output[0]).toMatchObject({ content: [{ logprobs: [] }] });
   });
 
   test("what is harmless is accepted, and what was sent stands in the response", async () => {

@@ -23,6 +23,46 @@ const schema = {
   additionalProperties: false,
 };
 
+describe("an answer with calls that are asked for", () => {
+  const template = "{{ bos_token }}{{ messages[0].content }}{# <tool_call> <think> #}";
+  const messages = [{ role: "user", content: PROMPT }];
+  const place = { enum: ["Oslo", "Rome"] };
+  const parameters = {
+    type: "object",
+    properties: { place },
+    required: ["place"],
+    additionalProperties: false,
+  };
+  const tools = [{ type: "function", function: { name: "weather", parameters, strict: true } }];
+  const options = { template, tools, maxNewTokens: 100, doSample: false };
+
+  test("calls in the model's tags, each with arguments of its schema", async () => {
+    const { newText, toolCalls, content, finishReason } = await model.chat(messages, {
+      ...options,
+      toolChoice: "required",
+      parallelToolCalls: false,
+      reasoningTags: false,
+    });
+    expect(newText).toMatch(
+      /^\s*<tool_call>\s*\{"name": ?"weather", ?"arguments": ?\{.*\}\}\s*<\/tool_call>$/,
+    );
+    expect(toolCalls).toEqual([
+      { name: "weather", arguments: { place: expect.stringMatching(/Oslo|Rome/) as string } },
+    ]);
+    expect({ content, finishReason }).toEqual({ content: "", finishReason: "eos" });
+  });
+
+  test("may think first, and says what it likes where nothing is asked", async () => {
+    const open = { ...options, template: `${template}<think>`, toolChoice: "required" as const };
+    const thought = await model.chat(messages, { ...open, maxNewTokens: 5 });
+    expect(thought).toMatchObject({ content: "", toolCalls: [], finishReason: "length" });
+    expect(thought.reasoning).not.toBe("");
+    const free = await model.chat(messages, { ...options, maxNewTokens: 5 });
+    const { content } = await model.chat(messages, { ...options, tools: undefined, maxNewTokens: 5 });
+    expect(free.content).toBe(content);
+  });
+});
+
 describe("a text that is held to a form", () => {
   test("is JSON of a schema, greedy and drawn, with penalties and whatever else rules the choice", async () => {
     for (const options of [

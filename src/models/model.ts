@@ -11,7 +11,7 @@ import type {
 import type { Embedding, EmbedOptions } from "../runtime/generation/embed.ts";
 import type { ForwardResult } from "../runtime/generation/forward.ts";
 import { Generator } from "../runtime/generation/generator.ts";
-import { Grammars } from "../runtime/grammar/grammars.ts";
+import { GrammarThread } from "../runtime/grammar/grammar-thread.ts";
 import { resolveGenerateOptions } from "../runtime/generation/options.ts";
 import type { Program } from "../runtime/program.ts";
 import { formatOfPrecision } from "../runtime/checkpoint/weight-source.ts";
@@ -222,6 +222,8 @@ async function load(
   const executable = new WatchedExecutable(loaded, request.passTimeout);
   try {
     onProgress?.({ stage: "ready", done: 1, total: 1 });
+    const grammars =
+      tokenizer && new GrammarThread(program.vocabSize, (token) => tokenizer.tokenBytes(token));
     const generator = new Generator({
       executable,
       vocabSize: program.vocabSize,
@@ -231,9 +233,9 @@ async function load(
       stopStrings: (stops) => new StopMatcher(stops),
       eosTokenIds: endTokens(generation, program.vocabSize, onNotice),
       generationConfig: generation.settings,
-      grammars: tokenizer && new Grammars(program.vocabSize, (token) => tokenizer.tokenBytes(token)),
+      grammars,
     });
-    return new LoadedModel({ directory, executable, generator, program, chat, tokenizer });
+    return new LoadedModel({ directory, executable, generator, grammars, program, chat, tokenizer });
   } catch (error) {
     await executable.dispose();
     throw error;
@@ -291,6 +293,7 @@ interface LoadedParts {
   readonly directory: string;
   readonly executable: Executable;
   readonly generator: Generator;
+  readonly grammars: GrammarThread | undefined;
   readonly program: Pick<Program, "architecture" | "vocabSize">;
   readonly chat: ChatPrompts;
   readonly tokenizer: Tokenizer | undefined;
@@ -309,9 +312,10 @@ class LoadedModel implements Model {
   readonly #tokenizer: Tokenizer | undefined;
   readonly #executable: Executable;
   readonly #generator: Generator;
+  readonly #grammars: GrammarThread | undefined;
   #isDisposed = false;
 
-  constructor({ directory, executable, generator, program, chat, tokenizer }: LoadedParts) {
+  constructor({ directory, executable, generator, grammars, program, chat, tokenizer }: LoadedParts) {
     this.directory = directory;
     this.architecture = program.architecture;
     this.vocabSize = program.vocabSize;
@@ -325,6 +329,7 @@ class LoadedModel implements Model {
     this.#tokenizer = tokenizer;
     this.#executable = executable;
     this.#generator = generator;
+    this.#grammars = grammars;
   }
 
   get device(): DeviceInfo {
@@ -410,9 +415,9 @@ class LoadedModel implements Model {
     return (await this.tokenizer.encodeAsync(text, { addSpecialTokens: isText, signal })).length;
   }
 
-  dispose(): Promise<void> {
+  async dispose(): Promise<void> {
     this.#isDisposed = true;
-    return this.#executable.dispose();
+    await Promise.all([this.#executable.dispose(), this.#grammars?.dispose()]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

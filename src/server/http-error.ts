@@ -7,7 +7,13 @@ import { redactPaths } from "./redact-paths.ts";
 import { UnavailableError } from "./unavailable.ts";
 
 /** What clients of other APIs tell failures of one status apart by. */
-export type FailureReason = "unknown-model" | "context-exceeded" | "no-chat-template" | "no-such-form";
+export type FailureReason =
+  | "unknown-model"
+  | "context-exceeded"
+  | "no-chat-template"
+  | "no-such-form"
+  | "wrong-tools"
+  | "wrong-tool-choice";
 
 /** The error for a request that the server cannot do; it becomes an answer with this status. */
 export class HttpError extends Error {
@@ -70,7 +76,10 @@ export function runFailure(error: unknown): Failure {
   const field = error instanceof WorkflowInputError ? error.field : undefined;
   const reason = reasonOf(error);
   const isTheirs =
-    error.code === "invalid-input" || error.code === "invalid-argument" || reason === "no-such-form";
+    error.code === "invalid-input" ||
+    error.code === "invalid-argument" ||
+    reason === "no-such-form" ||
+    reason === "wrong-tools";
   return { status: isTheirs ? 422 : 500, detail: forCallers(error.message), field, reason, headers: {} };
 }
 
@@ -84,6 +93,12 @@ function reasonOf({ code, parameter }: ModelComposeError): FailureReason | undef
   }
   if (parameter !== undefined && FORMS.has(parameter)) {
     return "no-such-form";
+  }
+  if (parameter === "tools") {
+    return "wrong-tools";
+  }
+  if (parameter === "toolChoice") {
+    return "wrong-tool-choice";
   }
   return code === "not-found" && parameter === "template" ? "no-chat-template" : undefined;
 }

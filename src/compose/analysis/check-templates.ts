@@ -155,8 +155,19 @@ function inputsOf(action: ModelAction): readonly (SourceNode | undefined)[] {
   if (action.kind === "prompt") {
     return [action.prompt];
   }
-  const { messages, tools, documents, chatTemplate, templateVariables, reasoningTags, toolCallTags } = action;
-  return [messages, tools, documents, chatTemplate, templateVariables, reasoningTags, toolCallTags];
+  const { messages, tools, toolChoice, parallelToolCalls, documents, chatTemplate } = action;
+  const { templateVariables, reasoningTags, toolCallTags } = action;
+  return [
+    messages,
+    tools,
+    toolChoice,
+    parallelToolCalls,
+    documents,
+    chatTemplate,
+    templateVariables,
+    reasoningTags,
+    toolCallTags,
+  ];
 }
 
 function checkNode(node: SourceNode, sources: Sources, where: string, problems: ProblemList): void {

@@ -136,12 +136,14 @@ function promptNeeds(prompt: SourceNode): Need[] {
 }
 
 function chatNeeds(action: ChatCompletionAction): Need[] {
-  const { messages, tools, documents, chatTemplate, templateVariables, reasoningTags, toolCallTags } = action;
+  const { messages, tools, toolChoice, parallelToolCalls, documents, chatTemplate } = action;
+  const { templateVariables, reasoningTags, toolCallTags } = action;
   return [
     ...messageNeeds(messages),
     ...[tools, documents].flatMap((node) => needsOf(node, { type: "json" })),
     ...needsOf(chatTemplate, { type: "text" }),
-    ...[templateVariables, reasoningTags, toolCallTags].flatMap((node) => needsOf(node)),
+    ...needsOf(parallelToolCalls, { type: "boolean" }),
+    ...[toolChoice, templateVariables, reasoningTags, toolCallTags].flatMap((node) => needsOf(node)),
   ];
 }
 

@@ -297,6 +297,10 @@ export interface ChatCompletionAction extends ModelActionBase {
   readonly messages: SourceNode;
   /** Template of the functions that the model may call. */
   readonly tools?: SourceNode;
+  /** Template of whether the model calls them: auto, none, required, or `{name}` of one. */
+  readonly toolChoice?: SourceNode;
+  /** Template of whether an answer may have more than one call. */
+  readonly parallelToolCalls?: SourceNode;
   readonly documents?: SourceNode;
   /** Template of the name of one of the model's chat templates, or of a Jinja template itself. */
   readonly chatTemplate?: SourceNode;

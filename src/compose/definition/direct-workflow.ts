@@ -20,6 +20,9 @@ export interface DirectFields {
   readonly parameters: ReadonlyMap<GenerationParameterName, string>;
   /** The field with the functions that the model may call; null: it may call none. */
   readonly tools?: string | null;
+  /** The fields that say whether the model calls them, and how many at once; absent: as the file has it. */
+  readonly toolChoice?: string;
+  readonly parallelToolCalls?: string;
   /** Variables of the chat template beside those of the file, and over them. */
   readonly templateVariables?: { readonly field: string; readonly names: readonly string[] };
 }
@@ -117,7 +120,7 @@ function defaultAction({ actions }: ModelComponent): ModelAction | undefined {
 function chatAction(
   own: ModelAction | undefined,
   action: ChatCompletionAction,
-  { tools, templateVariables }: DirectFields,
+  { tools, toolChoice, parallelToolCalls, templateVariables }: DirectFields,
   node: (field: string) => ScalarNode,
 ): ChatCompletionAction {
   const ofFile: Partial<ChatCompletionAction> = own?.kind === "chat" ? own : {};
@@ -127,6 +130,8 @@ function chatAction(
     // All of the answer is the run's output, so that calls of tools show in its task.
     output: templateNode("${response}", action.location),
     tools: tools === undefined ? ofFile.tools : toolsNode,
+    toolChoice: toolChoice === undefined ? ofFile.toolChoice : node(toolChoice),
+    parallelToolCalls: parallelToolCalls === undefined ? ofFile.parallelToolCalls : node(parallelToolCalls),
     documents: ofFile.documents,
     chatTemplate: ofFile.chatTemplate,
     templateVariables: withVariables(ofFile.templateVariables, templateVariables, node),

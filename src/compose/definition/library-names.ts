@@ -50,6 +50,8 @@ const keys: Partial<Record<LibraryName, string>> = {
   templateVariables: "chat_template_kwargs",
   reasoningTags: "reasoning_tags",
   toolCallTags: "tool_call_tags",
+  toolChoice: "tool_choice",
+  parallelToolCalls: "parallel_tool_calls",
 };
 
 /** What else a compose file has to say of a parameter of the library. */

@@ -13,6 +13,8 @@ const parameterNames = generationParameterNames.filter((name) => name !== "retur
 export const chatCompletionKeys = [
   "messages",
   "tools",
+  "tool_choice",
+  "parallel_tool_calls",
   "documents",
   "chat_template",
   "chat_template_kwargs",
@@ -36,6 +38,8 @@ export function readChatCompletionAction(
   const parameters = readParameters(reader, problems, parameterNames);
   const action = {
     tools: reader.take("tools")?.value,
+    toolChoice: reader.take("tool_choice")?.value,
+    parallelToolCalls: reader.take("parallel_tool_calls")?.value,
     documents: reader.take("documents")?.value,
     chatTemplate: reader.take("chat_template")?.value,
     templateVariables: reader.take("chat_template_kwargs")?.value,

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { RenderedPrompt } from "../../runtime/generation/request.ts";
+import { compileConstraint } from "../../runtime/grammar/grammar.ts";
 import type { GenerateOptions, GenerateResult, StreamPart } from "../../runtime/generation/types.ts";
 import { Chat, type ChatPart } from "./chat.ts";
 import type { ChatMessage, ToolDefinition } from "./messages.ts";
@@ -25,6 +26,7 @@ afterEach(() => rm(directory, { recursive: true }));
 class Script {
   readonly prompts: string[] = [];
   readonly options: GenerateOptions[] = [];
+  readonly answers: RenderedPrompt["answer"][] = [];
   readonly chat: Chat;
 
   constructor(answer: string) {
@@ -33,6 +35,7 @@ class Script {
     const begin = (prompt: RenderedPrompt, options: GenerateOptions): void => {
       this.prompts.push(prompt.text);
       this.options.push(options);
+      this.answers.push(prompt.answer);
     };
     this.chat = new Chat({
       prompts: new ChatPrompts(directory),
@@ -136,7 +139,7 @@ describe("chat", () => {
     expect(result).toMatchObject({ reasoning: "look", content: "Yes" });
   });
 
-  test("an answer that is held to a form is that alone, and not beside reasoning or tools", async () => {
+  test("an answer that is held to a form is that alone, and behind what the model thinks, and not beside tools", async () => {
     await writeTemplate(simple);
     const text = '"<think>a</think>b"';
     const held = await new Script(text).chat.generate(question, { jsonSchema: { type: "string" } });
@@ -144,8 +147,19 @@ describe("chat", () => {
     const beside = new Script(text).chat.generate(question, { jsonObject: true, tools });
     await expect(beside).rejects.toThrow('"jsonObject" cannot be had here: with tools');
     await writeTemplate(`${simple}<think>\n`);
-    const thinking = new Script(text).chat.generate(question, { choice: ["a"] });
-    await expect(thinking).rejects.toThrow('"choice" cannot be had here: the model\'s chat template');
+    const thinking = new Script("a</think>\n\nb");
+    expect(await thinking.chat.generate(question, { choice: ["b"] })).toMatchObject({
+      reasoning: "a",
+      content: "b",
+    });
+    const { before } = thinking.answers[0] ?? {};
+    const { expressions, start } = compileConstraint(
+      before?.({ kind: "choice", texts: ["b"] }) ?? { kind: "choice", texts: [] },
+    );
+    const matching = ["a</think>\n\nb", "</think>b", "b", "a</think>c"].filter((each) =>
+      expressions.matches(start, new TextEncoder().encode(each)),
+    );
+    expect(matching).toEqual(["a</think>\n\nb", "</think>b"]);
   });
 
   test("tags are configurable, and may be none", async () => {
@@ -238,4 +252,50 @@ test.each<[unknown, string]>([
 ])("messages are checked: %j", async (messages, message) => {
   await writeTemplate(simple);
   await expect(new Script("").chat.generate(messages as ChatMessage[])).rejects.toThrow(message);
+});
+
+describe("what is asked of calls", () => {
+  const strict: ToolDefinition[] = [
+    { type: "function", function: { name: "weather", description: "d", strict: true } },
+  ];
+
+  test("is a form of the answer, which says itself which option asks for it", async () => {
+    await writeTemplate(`${simple}<tool_call>`);
+    const script = new Script(callText);
+    const { chat, answers } = script;
+    await chat.generate(question, { tools });
+    await chat.generate(question, { tools, toolChoice: "required" });
+    await chat.generate(question, { tools, parallelToolCalls: false });
+    await chat.generate(question, { tools: strict });
+    await chat.generate(question, { parallelToolCalls: false });
+    expect(answers.map(({ form }) => form?.parameter)).toEqual([
+      undefined,
+      "toolChoice",
+      "tools",
+      "tools",
+      undefined,
+    ]);
+    expect(Object.keys(script.options[1] ?? {})).toEqual(["returnFullText"]);
+  });
+
+  test("is nothing of the template's: it sees no strict, and without a choice no tools", async () => {
+    await writeTemplate("{{ tools | tojson }}{% if tools %}<tool_call>{% endif %}");
+    const { chat, prompts } = new Script(callText);
+    await chat.generate(question, { tools: strict });
+    expect(prompts[0]).toBe(
+      '[{"type": "function", "function": {"name": "weather", "description": "d"}}]<tool_call>',
+    );
+    const none = await chat.generate(question, { tools: strict, toolChoice: "none" });
+    expect(prompts[1]).toBe("null");
+    expect(none).toMatchObject({ content: callText, toolCalls: [] });
+  });
+
+  test.each([
+    [{ toolChoice: "any" }, 'The option "toolChoice" must be "auto", "none", "required" or {name}'],
+    [{ toolChoice: "required" }, "There is no tool that could be called"],
+    [{ tools, parallelToolCalls: 1 }, 'The option "parallelToolCalls" must be true or false'],
+  ])("%j is refused", async (options, message) => {
+    await writeTemplate(simple);
+    await expect(new Script("").chat.generate(question, options as never)).rejects.toThrow(message);
+  });
 });

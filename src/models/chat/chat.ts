@@ -8,7 +8,8 @@ import type {
   StreamPart,
   TokenLogprob,
 } from "../../runtime/generation/types.ts";
-import { describeJson } from "../../base/json.ts";
+import { describeJson, isJsonObject } from "../../base/json.ts";
+import type { ResolvedConstraint } from "../../runtime/generation/constraint-options.ts";
 import { RenderedPrompt } from "../../runtime/generation/request.ts";
 import {
   AnswerParser,
@@ -18,6 +19,7 @@ import {
   type AnswerPiece,
   type Tags,
 } from "./answer.ts";
+import { behindReasoning, formOfCalls, type WrittenForm } from "./call-form.ts";
 import type { ChatMessage, ToolCall, ToolCallEntry } from "./messages.ts";
 import {
   hasTools,
@@ -39,6 +41,8 @@ export interface ChatOptions extends Omit<GenerateOptions, "returnFullText">, Ch
    * has none, an answer that is nothing but JSON calls of `tools` is calls (Llama 3, Mistral, Granite, Phi-4-mini).
    */
   toolCallTags?: Tags;
+  /** Whether an answer may have more than one call. Default true. */
+  parallelToolCalls?: boolean;
 }
 
 /** What a model wrote, told apart into its answer, reasoning and calls. */
@@ -143,23 +147,36 @@ export class Chat {
     checkTags("toolCallTags", toolCallTags);
     const prompt = await this.#parts.prompts.render(messages, options);
     this.#parts.requireTokenizer();
-    const isHeld = checkHeldAnswer(options, reasoningTags, prompt.text);
+    const isHeld = checkHeldAnswer(options);
+    const opensInReasoning =
+      reasoningTags !== false && prompt.text.trimEnd().endsWith(reasoningTags[0].trim());
     // An answer that is held to a form is that and nothing else, whatever its texts spell.
-    const reasoning = reasoningTags === false || isHeld ? undefined : reasoningTags;
+    const reasoning = reasoningTags === false || (isHeld && !opensInReasoning) ? undefined : reasoningTags;
+    const withTools = hasTools(options);
+    // A template without the tags is of a model that writes calls in another way, unless the caller knows better.
+    const hasTags = options.toolCallTags !== undefined || prompt.template.source.includes(TOOL_CALL_TAGS[0]);
+    const written = {
+      callTags: hasTags ? toolCallTags : undefined,
+      // Not every model knows to think.
+      reasoningTags:
+        reasoning !== undefined && (opensInReasoning || prompt.template.source.includes(reasoning[0].trim()))
+          ? reasoning
+          : undefined,
+      startsInReasoning: opensInReasoning,
+    };
     return {
       // As in transformers, the template has written the special tokens, and none are added. Their spellings become tokens
       // wherever they stand, in a user's text too.
-      prompt: new RenderedPrompt(prompt.text),
+      prompt: new RenderedPrompt(prompt.text, {
+        form: calls(options, written),
+        ...(isHeld && opensInReasoning && { before: (text) => behindReasoning(text, written) }),
+      }),
       template: prompt.template,
       format: {
         reasoning,
-        toolCalls: hasTools(options) ? toolCallTags : undefined,
-        // A template without the tags is of a model that writes calls in another way, unless the caller knows better.
-        bareCalls:
-          options.toolCallTags === undefined && !prompt.template.source.includes(TOOL_CALL_TAGS[0])
-            ? toolNames(options)
-            : undefined,
-        startsInReasoning: reasoning !== undefined && prompt.text.trimEnd().endsWith(reasoning[0]),
+        toolCalls: withTools ? toolCallTags : undefined,
+        bareCalls: !hasTags && withTools ? toolNames(options) : undefined,
+        startsInReasoning: reasoning !== undefined && opensInReasoning,
       },
       toolCallTags,
       options: { ...generationOptions(options), returnFullText: false },
@@ -167,30 +184,54 @@ export class Chat {
   }
 }
 
+/**
+ * What an answer must be so that its calls are what the caller asks for.
+ *
+ * @throws ModelComposeError "invalid-argument" for options that are none
+ */
+function calls(options: ChatOptions, written: WrittenForm): ResolvedConstraint | undefined {
+  const { tools = [], toolChoice: choice = "auto", parallelToolCalls: isParallel = true } = options;
+  const isChoice =
+    (typeof choice === "string" && ["auto", "none", "required"].includes(choice)) ||
+    (isJsonObject(choice) && typeof choice.name === "string");
+  if (!isChoice) {
+    throw new ModelComposeError(
+      "invalid-argument",
+      `The option "toolChoice" must be "auto", "none", "required" or {name}, found ${describeJson(choice)}.`,
+      { remedy: "Correct it.", parameter: "toolChoice" },
+    );
+  }
+  if (typeof isParallel !== "boolean") {
+    throw new ModelComposeError(
+      "invalid-argument",
+      `The option "parallelToolCalls" must be true or false, found ${describeJson(isParallel)}.`,
+      { remedy: "Correct it.", parameter: "parallelToolCalls" },
+    );
+  }
+  // One call at most is no demand where there are no tools.
+  if (choice === "none" || (choice === "auto" && tools.length === 0)) {
+    return undefined;
+  }
+  return formOfCalls({ tools, choice, isParallel }, written);
+}
+
 const HELD = ["jsonSchema", "jsonObject", "regex", "choice"] as const satisfies (keyof ConstraintOptions)[];
 
 /**
  * Whether an answer is held to a form.
  *
- * @throws ModelComposeError "invalid-argument" beside tools, and for a prompt whose answer begins with reasoning
+ * @throws ModelComposeError "invalid-argument" beside tools
  */
-function checkHeldAnswer(options: ChatOptions, reasoningTags: Tags | false, prompt: string): boolean {
+function checkHeldAnswer(options: ChatOptions): boolean {
   const parameter = HELD.find((name) => options[name] !== undefined && options[name] !== false);
   if (parameter === undefined) {
     return false;
   }
-  const wrong = (why: string, remedy: string): ModelComposeError =>
-    new ModelComposeError("invalid-argument", `The option "${parameter}" cannot be had here: ${why}.`, {
-      remedy,
-      parameter,
-    });
   if (hasTools(options)) {
-    throw wrong("with tools, an answer may be a call of one", "Leave one of them out.");
-  }
-  if (reasoningTags !== false && prompt.trimEnd().endsWith(reasoningTags[0])) {
-    throw wrong(
-      "the model's chat template lets an answer begin with reasoning",
-      'Switch it off, with most templates by the variable "enable_thinking": false.',
+    throw new ModelComposeError(
+      "invalid-argument",
+      `The option "${parameter}" cannot be had here: with tools, an answer may be a call of one.`,
+      { remedy: "Leave one of them out.", parameter },
     );
   }
   return true;
@@ -215,6 +256,8 @@ const CHAT_ONLY = [
   "now",
   "reasoningTags",
   "toolCallTags",
+  "toolChoice",
+  "parallelToolCalls",
 ] as const satisfies readonly Exclude<keyof ChatOptions, keyof GenerateOptions>[];
 
 function generationOptions(options: ChatOptions): GenerateOptions {

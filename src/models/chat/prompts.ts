@@ -1,13 +1,22 @@
 /** Turns conversations into prompts, with the chat templates of one model. */
 import { isJsonObject } from "../../base/json.ts";
 import { loadChatTemplates, type ChatTemplates } from "./find-template.ts";
+import type { ToolChoice } from "./call-form.ts";
 import { checkMessages, type ChatMessage, type ToolDefinition } from "./messages.ts";
 import type { ChatTemplate } from "./template.ts";
 
 /** What a conversation's prompt is made from besides its messages. */
 export interface ChatTemplateOptions {
-  /** Functions that the model may call. Without any, what looks like a call is content. */
+  /**
+   * Functions that the model may call. Without any, what looks like a call is content. The arguments of one with `strict: true`
+   * hold to its schema; templates do not see that.
+   */
   tools?: readonly ToolDefinition[];
+  /**
+   * Whether an answer calls tools: as the model likes ("auto", default), not at all ("none": as if there were none), at least one
+   * ("required"), or once the one of a name. Arguments of a call that must be hold to the schema as far as it can be enforced.
+   */
+  toolChoice?: ToolChoice;
   /** Documents to answer from, for templates that know them. */
   documents?: readonly Readonly<Record<string, unknown>>[];
   /** The name of one of the model's templates, or a Jinja template. Default: the model's own choice. */
@@ -61,15 +70,32 @@ export class ChatPrompts {
     this.#templates ??= loadChatTemplates(this.#directory);
     const templates = await this.#templates;
     const template = templates.choose(options.template, hasTools(options));
-    const { templateVariables: variables, tools, documents, now, addGenerationPrompt } = options;
+    const { templateVariables: variables, documents, now, addGenerationPrompt } = options;
+    const tools = options.toolChoice === "none" ? undefined : options.tools?.map(withoutStrict);
     const text = template.render(messages, { tools, documents, variables, now, addGenerationPrompt });
     return { text, template };
   }
 }
 
 /** Whether a caller gives tools; those of SmolLM3's template also come as variables. */
-export function hasTools({ tools, templateVariables: variables = {} }: ChatTemplateOptions): boolean {
-  return [tools, variables.xml_tools, variables.tools].some((list) => Array.isArray(list) && list.length > 0);
+export function hasTools({
+  tools,
+  toolChoice,
+  templateVariables: variables = {},
+}: ChatTemplateOptions): boolean {
+  return (
+    toolChoice !== "none" &&
+    [tools, variables.xml_tools, variables.tools].some((list) => Array.isArray(list) && list.length > 0)
+  );
+}
+
+/** A tool as templates know it: whether its schema is enforced is nothing that a model is told. */
+function withoutStrict(tool: ToolDefinition): ToolDefinition {
+  if (!isJsonObject(tool) || !isJsonObject(tool.function) || !("strict" in tool.function)) {
+    return tool;
+  }
+  const kept = Object.entries(tool.function).filter(([key]) => key !== "strict");
+  return { ...tool, function: Object.fromEntries(kept) };
 }
 
 /** The names of the tools that a caller gives; undefined: there are none. */

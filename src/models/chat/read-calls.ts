@@ -11,11 +11,13 @@ export function readToolCall(text: string): ToolCall | undefined {
  * What may stand before calls that are a whole answer, and behind them: of Mistral, Granite, Phi-4-mini, Llama 3. Most of these
  * are special tokens, which texts do not have.
  */
-const OPENINGS = ["[TOOL_CALLS]", "<|tool_call|>", "<|python_tag|>", "functools"];
+export const BARE_OPENINGS = ["[TOOL_CALLS]", "<|tool_call|>", "<|python_tag|>", "functools"];
 const CLOSINGS = ["<|/tool_call|>"];
 
-/** The keys of calls: one of them comes first. */
-const KEYS = ["name", "arguments", "parameters", "type", "function", "id"].map((key) => `"${key}"`);
+/** The keys of calls as they are written: one of them comes first. */
+export const CALL_KEYS = ["name", "arguments", "parameters", "type", "function", "id"].map(
+  (key) => `"${key}"`,
+);
 
 /** The first key of the first call comes within so many characters. */
 const LONGEST_BEGINNING = 100;
@@ -28,8 +30,8 @@ export function beginsLikeCalls(text: string): "yes" | "no" | "maybe" {
 
 function likenessOf(text: string): "yes" | "no" | "maybe" {
   let rest = text.trimStart();
-  const opening = OPENINGS.find((each) => rest.startsWith(each));
-  if (opening === undefined && OPENINGS.some((each) => each.startsWith(rest))) {
+  const opening = BARE_OPENINGS.find((each) => rest.startsWith(each));
+  if (opening === undefined && BARE_OPENINGS.some((each) => each.startsWith(rest))) {
     return "maybe";
   }
   rest = rest.slice(opening?.length ?? 0).trimStart();
@@ -43,10 +45,10 @@ function likenessOf(text: string): "yes" | "no" | "maybe" {
     return "no";
   }
   const key = rest.slice(1).trimStart();
-  if (KEYS.some((each) => key.startsWith(each))) {
+  if (CALL_KEYS.some((each) => key.startsWith(each))) {
     return "yes";
   }
-  return KEYS.some((each) => each.startsWith(key)) ? "maybe" : "no";
+  return CALL_KEYS.some((each) => each.startsWith(key)) ? "maybe" : "no";
 }
 
 /**
@@ -56,7 +58,7 @@ function likenessOf(text: string): "yes" | "no" | "maybe" {
  */
 export function readBareCalls(text: string, names: ReadonlySet<string>): readonly ToolCall[] | undefined {
   let body = text.trim();
-  body = body.slice(OPENINGS.find((each) => body.startsWith(each))?.length ?? 0);
+  body = body.slice(BARE_OPENINGS.find((each) => body.startsWith(each))?.length ?? 0);
   body = body.slice(0, body.length - (CLOSINGS.find((each) => body.endsWith(each))?.length ?? 0));
   const value = parseJson(body);
   const calls = (Array.isArray(value) ? value : [value]).map(toolCallOf);

@@ -3,12 +3,19 @@ import { ModelComposeError } from "../../base/errors.ts";
 import { isJsonObject } from "../../base/json.ts";
 import type { Constraint } from "../grammar/grammar.ts";
 import { count, readBoolean, readNumber, type OptionSource } from "../sampling/option-source.ts";
-import type { ConstraintOptions } from "./types.ts";
 
 /** What a text must be, and the option that says it. */
 export interface ResolvedConstraint {
   readonly constraint: Constraint;
-  readonly parameter: keyof ConstraintOptions;
+  readonly parameter: string;
+}
+
+/** What a conversation asks of an answer beside what the options say. */
+export interface AnswerForm {
+  /** What the answer must be; no option says what it is then. */
+  readonly form?: ResolvedConstraint;
+  /** What comes before the text that an option asks for. */
+  readonly before?: (text: Constraint) => Constraint;
 }
 
 /** The most alternatives of a token that are told, as in OpenAI's API. */
@@ -22,8 +29,17 @@ const MOST_TEXTS = 10_000;
  *
  * @throws ModelComposeError "invalid-argument" for a value that is none, and for two of them
  */
-export function resolveConstraint(caller: OptionSource): ResolvedConstraint | undefined {
-  const given = [...ofSchema(caller), ...ofObject(caller), ...ofRegex(caller), ...ofChoice(caller)];
+export function resolveConstraint(
+  caller: OptionSource,
+  { form, before }: AnswerForm = {},
+): ResolvedConstraint | undefined {
+  const given = [
+    ...(form === undefined ? [] : [form]),
+    ...ofSchema(caller),
+    ...ofObject(caller),
+    ...ofRegex(caller),
+    ...ofChoice(caller),
+  ];
   const [first, second] = given;
   if (first !== undefined && second !== undefined) {
     throw new ModelComposeError(
@@ -32,7 +48,7 @@ export function resolveConstraint(caller: OptionSource): ResolvedConstraint | un
       { remedy: "Leave one out.", parameter: second.parameter },
     );
   }
-  return first;
+  return first && before ? { ...first, constraint: before(first.constraint) } : first;
 }
 
 /** How many alternatives are told of each token; undefined: nothing is. */

@@ -25,7 +25,6 @@ export async function decodeText(
   const text = textOf(parts, settings.stop);
   const pieces = new Pieces(sink, parts.codec !== undefined);
   const tokens: number[] = [];
-  const matcher = job.grammar?.matcher();
   const logprobs: TokenLogprob[] = [];
   let finishReason = job.limitReason as FinishReason;
   let stopString: string | undefined;
@@ -80,12 +79,17 @@ export async function decodeText(
           logprobs.push(logprob);
           pieces.tell(logprob);
         };
-  if (matcher === undefined && onChosen === undefined && executable.canChoose(request)) {
+  if (job.form === undefined && onChosen === undefined && executable.canChoose(request)) {
     await executable.decode(request, signal);
   } else {
-    await decodeOnHost(executable, request, vocabSize, signal, { matcher, onChosen });
-    if (matcher?.mustEnd === true && finishReason !== "stop") {
-      finishReason = "eos";
+    const held = job.form?.follow();
+    try {
+      await decodeOnHost(executable, request, vocabSize, signal, { held, onChosen });
+      if (finishReason !== "stop" && (await held?.ending())?.mustEnd === true) {
+        finishReason = "eos";
+      }
+    } finally {
+      held?.leave();
     }
   }
   if (signal?.aborted) {

@@ -2,13 +2,14 @@
 import type { DecodeRequest, Executable } from "../backend.ts";
 import { throwIfAborted } from "../../base/errors.ts";
 import { passOf } from "./prefill.ts";
-import type { GrammarMatcher } from "../grammar/matcher.ts";
+import type { FollowedText } from "../grammar/grammar-thread.ts";
+import type { AllowedTokens } from "../sampling/allowed-tokens.ts";
 import { Sampler } from "../sampling/sampler.ts";
 
 /** What is asked of a decode beside what devices can do. */
 export interface HostChoice {
   /** What the text must be; undefined: any. It is told each token that is chosen. */
-  readonly matcher: GrammarMatcher | undefined;
+  readonly held: FollowedText | undefined;
   /** Called with the logits by which each token is chosen, before `onToken` is. */
   readonly onChosen: ((token: number, logits: Float32Array) => void) | undefined;
 }
@@ -23,9 +24,10 @@ export async function decodeOnHost(
   request: DecodeRequest,
   vocabSize: number,
   signal: AbortSignal | undefined,
-  { matcher, onChosen }: HostChoice = { matcher: undefined, onChosen: undefined },
+  { held, onChosen }: HostChoice = { held: undefined, onChosen: undefined },
 ): Promise<void> {
   const { slot, sourceLength, count, eosTokenIds, onToken } = request;
+  let allowed: AllowedTokens = { mask: new Uint32Array(), mayEnd: true };
   const sampler = new Sampler(request.sampling, {
     vocabSize,
     promptIds: request.history,
@@ -33,7 +35,7 @@ export async function decodeOnHost(
     minNewTokens: request.minNewTokens,
     sequence: request.sequence,
     rules: request.rules,
-    allowed: matcher && (() => ({ mask: matcher.mask(), mayEnd: matcher.mayEnd })),
+    allowed: held && (() => allowed),
   });
   let { tokens, position } = request;
   for (let chosen = 1; ; chosen++) {
@@ -47,15 +49,23 @@ export async function decodeOnHost(
       signal,
     );
     position += tokens.length;
+    // The mask was made while the pass went on.
+    if (held !== undefined) {
+      allowed = { mask: await held.mask(), mayEnd: (await held.ending()).mayEnd };
+      throwIfAborted(signal);
+    }
     const token = sampler.choose(logits, position);
     sampler.accept(token);
     onChosen?.(token, logits);
     const isEnd = eosTokenIds.includes(token);
     if (!isEnd) {
-      matcher?.accept(token);
+      held?.accept(token);
+    }
+    if (onToken(token) === false || isEnd || chosen === count) {
+      return;
     }
     // A text that nothing may follow is over, whether or not the model would say so.
-    if (onToken(token) === false || isEnd || chosen === count || matcher?.mustEnd === true) {
+    if ((await held?.ending())?.mustEnd === true) {
       return;
     }
     throwIfAborted(signal);

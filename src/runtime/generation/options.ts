@@ -28,6 +28,7 @@ import {
   checkConstraint,
   resolveConstraint,
   resolveLogprobs,
+  type AnswerForm,
   type ResolvedConstraint,
 } from "./constraint-options.ts";
 import { resolveTokenRules, type TokenRules } from "../sampling/token-rules.ts";
@@ -175,11 +176,13 @@ const UNSUPPORTED_CONFIG_KEYS: Readonly<Record<string, unknown>> = {
  *
  * @param options what the caller asks for; `undefined` is unset
  * @param generationConfig the parsed generation_config.json; `null` is unset, as in transformers
+ * @param answer what a conversation asks of the text
  * @throws ModelComposeError "invalid-argument" (caller) or "invalid-config" (file) naming parameter, range and value
  */
 export function resolveGenerateOptions(
   options: GenerateOptions = {},
   generationConfig: Readonly<Record<string, unknown>> = {},
+  answer: AnswerForm = {},
 ): ResolvedGeneration {
   rejectUnknownNames(options);
   const caller = callerSource(options);
@@ -189,7 +192,7 @@ export function resolveGenerateOptions(
   const sampling = resolveSampling(caller, config);
   const beams = resolveBeams(caller, config);
   const ignoreEos = readBoolean(caller, "ignoreEos") ?? false;
-  const constraint = resolveConstraint(caller);
+  const constraint = resolveConstraint(caller, answer);
   const logprobs = resolveLogprobs(caller);
   checkConstraint(constraint, logprobs, beams.resolved.count, ignoreEos);
   return {

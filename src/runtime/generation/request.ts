@@ -2,11 +2,10 @@
 import type { Executable } from "../backend.ts";
 import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import type { TextParts } from "./generated-text.ts";
-import type { Grammar } from "../grammar/matcher.ts";
-import type { Grammars } from "../grammar/grammars.ts";
+import type { Form, GrammarThread } from "../grammar/grammar-thread.ts";
 import type { GenerateOptions } from "./types.ts";
 import type { HistorySettings } from "../sampling/history-processors.ts";
-import type { ResolvedConstraint } from "./constraint-options.ts";
+import type { AnswerForm, ResolvedConstraint } from "./constraint-options.ts";
 import { resolveGenerateOptions, type ResolvedGeneration } from "./options.ts";
 
 /** A model as generation needs it. */
@@ -20,8 +19,8 @@ export interface GeneratorParts extends TextParts {
   eosTokenIds: readonly number[];
   /** The contents of the model's generation_config.json; those of config.json where there is none. */
   generationConfig: Readonly<Record<string, unknown>>;
-  /** The grammars of texts; absent: there is no tokenizer. */
-  grammars?: Grammars;
+  /** Holds texts to their forms; absent: there is no tokenizer. */
+  grammars?: GrammarThread;
 }
 
 /** How many times the context a prompt's tokens are counted. */
@@ -30,9 +29,12 @@ const FAR_TOO_LONG = 4;
 /** A text that has all that the model expects around it. */
 export class RenderedPrompt {
   readonly text: string;
+  /** What is known of the answer. */
+  readonly answer: AnswerForm;
 
-  constructor(text: string) {
+  constructor(text: string, answer: AnswerForm = {}) {
     this.text = text;
+    this.answer = answer;
   }
 }
 
@@ -54,7 +56,7 @@ export interface Job {
   /** How earlier tokens rule the choice. */
   processing: HistorySettings;
   /** What the text must be; undefined: any. */
-  grammar: Grammar | undefined;
+  form: Form | undefined;
   warnings: string[];
 }
 
@@ -73,12 +75,13 @@ export async function prepareJob(
   const { executable, codec, generationConfig, decoderStartTokenId } = parts;
   const { contextLength } = executable;
   throwIfAborted(options.signal);
-  const settings = resolveGenerateOptions(options, generationConfig);
+  const answer = prompt instanceof RenderedPrompt ? prompt.answer : undefined;
+  const settings = resolveGenerateOptions(options, generationConfig, answer);
   if (settings.stop.length > 0 && codec === undefined) {
     throw noTokenizer("Stop strings need", "stop");
   }
   requireSlots(parts, settings.beams.count, options.numBeams);
-  const grammar = settings.constraint && grammarOf(parts, settings.constraint);
+  const form = settings.constraint && (await formOf(parts, settings.constraint, options.signal));
   const warnings = [...settings.warnings];
   const { maxPromptTokens } = settings;
   // How many tokens a prompt has that is cut to its end is known when all of it is encoded. Otherwise a text that is far too
@@ -118,17 +121,21 @@ export async function prepareJob(
     limit,
     limitReason: wanted < room || settings.maxNewTokens === room ? "length" : "context",
     processing: processing(parts, settings, ids, begin.length, limit),
-    grammar,
+    form,
     warnings,
   };
 }
 
 /** @throws ModelComposeError "unsupported" for what cannot be enforced, "invalid-argument" for what is wrong */
-function grammarOf({ grammars }: GeneratorParts, { constraint, parameter }: ResolvedConstraint): Grammar {
+async function formOf(
+  { grammars }: GeneratorParts,
+  { constraint, parameter }: ResolvedConstraint,
+  signal: AbortSignal | undefined,
+): Promise<Form> {
   if (grammars === undefined) {
     throw noTokenizer("A text that must have a form needs", parameter);
   }
-  return grammars.of(constraint);
+  return grammars.form(constraint, signal);
 }
 
 function requireSlots(parts: GeneratorParts, beams: number, asked: number | undefined): void {

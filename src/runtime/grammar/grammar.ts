@@ -1,5 +1,5 @@
 /** What a text is to be: a JSON text of a schema, a text of a regular expression, one of several texts. */
-import { ModelComposeError } from "../../base/errors.ts";
+import { ModelComposeError, withoutRemedy } from "../../base/errors.ts";
 import { PlainAlphabet } from "./characters.ts";
 import { Expressions, type Expression } from "./expressions.ts";
 import { PatternError, patternExpression } from "./pattern.ts";
@@ -9,9 +9,31 @@ import { ShapeWriter } from "./schema/write-shape.ts";
 
 /** A text that is asked for. */
 export type Constraint =
-  | { readonly kind: "json"; readonly schema: unknown }
+  | {
+      readonly kind: "json";
+      readonly schema: unknown;
+      /** Whose schema it is, for messages; absent: the option "jsonSchema" has it. */
+      readonly owner?: { readonly name: string; readonly parameter: string };
+      /** What the text is where the schema cannot be enforced. Absent: that is an error. */
+      readonly otherwise?: Constraint;
+    }
   | { readonly kind: "regex"; readonly pattern: string }
-  | { readonly kind: "choice"; readonly texts: readonly string[] };
+  | { readonly kind: "choice"; readonly texts: readonly string[] }
+  /** Any text in which none of these occurs. */
+  | { readonly kind: "without"; readonly texts: readonly string[] }
+  /** Any text but those of a form, which has no JSON in it. */
+  | { readonly kind: "other"; readonly than: Constraint }
+  /** Texts one behind the other. */
+  | { readonly kind: "sequence"; readonly parts: readonly Constraint[] }
+  /** A text of one of several forms. */
+  | { readonly kind: "either"; readonly of: readonly Constraint[] }
+  /** Texts of one form one behind the other; `most`: null: without bound. */
+  | {
+      readonly kind: "repeat";
+      readonly of: Constraint;
+      readonly least: number;
+      readonly most: number | null;
+    };
 
 /** Equal texts are equal constraints. */
 export const compiledKey = (constraint: Constraint): string => JSON.stringify(constraint);
@@ -34,7 +56,6 @@ const MOST_CHARACTERS = 2_000_000;
  *   wrong or has no text
  */
 export function compileConstraint(constraint: Constraint): Automaton {
-  const expressions = new Expressions();
   if (compiledKey(constraint).length > MOST_CHARACTERS) {
     throw new ModelComposeError(
       "unsupported",
@@ -44,62 +65,112 @@ export function compileConstraint(constraint: Constraint): Automaton {
       },
     );
   }
-  switch (constraint.kind) {
-    case "json":
-      return jsonAutomaton(expressions, constraint.schema);
-    case "regex":
-      return regexAutomaton(expressions, constraint.pattern);
-    case "choice": {
-      const encoder = new TextEncoder();
-      const texts = constraint.texts.map((text) => expressions.literal(encoder.encode(text)));
-      return { expressions, start: expressions.either(texts), stringCharacter: undefined };
-    }
-  }
+  const compiler = new Compiler();
+  const start = compiler.expression(constraint);
+  return { expressions: compiler.expressions, start, stringCharacter: compiler.stringCharacter };
 }
 
-function regexAutomaton(expressions: Expressions, pattern: string): Automaton {
-  let start;
-  try {
-    start = patternExpression(pattern, new PlainAlphabet(expressions), { whole: true });
-  } catch (error) {
-    if (!(error instanceof PatternError)) {
-      throw error;
+/** Writes constraints as expressions of one automaton. */
+class Compiler {
+  readonly expressions = new Expressions();
+  readonly #alphabet = new PlainAlphabet(this.expressions);
+  /** Any one character of a JSON string, where there are any. */
+  stringCharacter: Expression | undefined;
+
+  expression(constraint: Constraint): Expression {
+    const x = this.expressions;
+    switch (constraint.kind) {
+      case "json":
+        return this.#jsonOr(constraint);
+      case "regex":
+        return this.#regex(constraint.pattern);
+      case "choice":
+        return x.either(constraint.texts.map((text) => x.literal(this.#alphabet.bytesOf(text))));
+      case "without": {
+        const texts = constraint.texts.map((text) => x.literal(this.#alphabet.bytesOf(text)));
+        return this.#anyBut(x.all(x.anything, x.either(texts), x.anything));
+      }
+      case "other":
+        return this.#anyBut(this.expression(constraint.than));
+      case "sequence":
+        return x.all(...constraint.parts.map((part) => this.expression(part)));
+      case "either":
+        return x.either(constraint.of.map((each) => this.expression(each)));
+      case "repeat":
+        return x.repeat(this.expression(constraint.of), constraint.least, constraint.most ?? Infinity);
     }
-    throw new ModelComposeError(
-      "invalid-argument",
-      `The option "regex" cannot be followed: ${error.message}.`,
-      {
-        remedy: "Write it without that.",
+  }
+
+  /** All texts but some; an expression of bytes that are no characters has no text. */
+  #anyBut(texts: Expression): Expression {
+    const x = this.expressions;
+    return x.both([x.repeat(this.#alphabet.any, 0, Infinity), x.not(texts)]);
+  }
+
+  #regex(pattern: string): Expression {
+    let expression;
+    try {
+      expression = patternExpression(pattern, this.#alphabet, { whole: true });
+    } catch (error) {
+      if (!(error instanceof PatternError)) {
+        throw error;
+      }
+      throw new ModelComposeError(
+        "invalid-argument",
+        `The option "regex" cannot be followed: ${error.message}.`,
+        {
+          remedy: "Write it without that.",
+          parameter: "regex",
+          cause: error,
+        },
+      );
+    }
+    if (!this.expressions.isLive(expression)) {
+      throw new ModelComposeError("invalid-argument", 'The option "regex" matches no text at all.', {
+        remedy: "Correct it.",
         parameter: "regex",
-        cause: error,
-      },
-    );
+      });
+    }
+    return expression;
   }
-  if (!expressions.isLive(start)) {
-    throw new ModelComposeError("invalid-argument", 'The option "regex" matches no text at all.', {
-      remedy: "Correct it.",
-      parameter: "regex",
-    });
-  }
-  return { expressions, start, stringCharacter: undefined };
-}
 
-function jsonAutomaton(expressions: Expressions, schema: unknown): Automaton {
-  const reader = new SchemaReader(schema);
-  const writer = new ShapeWriter(expressions, reader);
-  const start = writer.value([{ schema, pointer: "" }]);
-  // This looks at every schema that a text can come to, and so reads and writes them all.
-  writer.writeAll();
-  for (let i = 0; i < reader.exclusive.length; i++) {
-    const { schemas, beside, pointer } = reader.exclusive[i] ?? { schemas: [], beside: [], pointer: "" };
-    const both = writer.value([...schemas, ...beside]);
-    writer.writeAll();
-    if (expressions.isLive(both)) {
-      throw unsupportedKeyword(pointer, "oneOf", "a value may match several of its schemas");
+  #jsonOr({ schema, owner, otherwise }: Extract<Constraint, { kind: "json" }>): Expression {
+    try {
+      return this.#json(schema);
+    } catch (error) {
+      if (!(error instanceof ModelComposeError)) {
+        throw error;
+      }
+      if (otherwise !== undefined && error.code === "unsupported") {
+        return this.expression(otherwise);
+      }
+      if (owner === undefined) {
+        throw error;
+      }
+      const { code, remedy, cause } = error;
+      const { name, parameter } = owner;
+      throw new ModelComposeError(code, `${name}: ${withoutRemedy(error)}`, { remedy, parameter, cause });
     }
   }
-  if (!expressions.isLive(start)) {
-    throw wrongKeyword("", "schema", "one that some value matches", schema);
+
+  #json(schema: unknown): Expression {
+    const reader = new SchemaReader(schema);
+    const writer = new ShapeWriter(this.expressions, reader);
+    const value = writer.value([{ schema, pointer: "" }]);
+    // This looks at every schema that a text can come to, and so reads and writes them all.
+    writer.writeAll();
+    for (let i = 0; i < reader.exclusive.length; i++) {
+      const { schemas, beside, pointer } = reader.exclusive[i] ?? { schemas: [], beside: [], pointer: "" };
+      const both = writer.value([...schemas, ...beside]);
+      writer.writeAll();
+      if (this.expressions.isLive(both)) {
+        throw unsupportedKeyword(pointer, "oneOf", "a value may match several of its schemas");
+      }
+    }
+    if (!this.expressions.isLive(value)) {
+      throw wrongKeyword("", "schema", "one that some value matches", schema);
+    }
+    this.stringCharacter = writer.characters.any;
+    return value;
   }
-  return { expressions, start, stringCharacter: writer.characters.any };
 }

@@ -73,61 +73,78 @@ export class Grammar {
     const { vocabulary } = this;
     const mask = new Uint32Array(Math.ceil(vocabulary.size / 32));
     automaton.expressions.steps = MOST_STEPS;
-    const free = freeCharacters(state, automaton.stringCharacter);
-    const { plain } = vocabulary;
-    if (free < plain.length - 1) {
-      walk(vocabulary.whole, automaton, state, mask);
-      return mask;
-    }
-    for (const tokens of plain) {
-      for (const token of tokens) {
-        mask[token >>> 5] = (mask[token >>> 5] ?? 0) | (1 << (token & 31));
-      }
-    }
-    walk(vocabulary.rest, automaton, state, mask);
+    walk(vocabulary.plain, automaton, state, mask, true);
+    walk(vocabulary.rest, automaton, state, mask, false);
     return mask;
   }
 }
 
-/** How many characters may follow whatever they are: a state within a string that nothing but its length rules. */
-function freeCharacters(state: Expression, character: Expression | undefined): number {
-  const { form } = state;
-  if (form.kind === "repeat") {
-    return form.of === character ? form.most : 0;
+/**
+ * How many characters may follow whatever they are, at least: a state within a string that nothing but its length rules. It is
+ * found by the state's form alone; another form of as free a state counts as none.
+ */
+function freeCharacters(state: Expression, { expressions, stringCharacter }: Automaton): number {
+  if (stringCharacter === undefined) {
+    return 0;
   }
-  if (form.kind === "sequence") {
-    return freeCharacters(form.first, character);
-  }
-  return form.kind === "either"
-    ? Math.max(...form.options.map((option) => freeCharacters(option, character)))
-    : 0;
+  const free = (of: Expression): number => {
+    const { form } = of;
+    if (form.kind === "repeat") {
+      return form.of === stringCharacter ? form.most : 0;
+    }
+    if (form.kind === "sequence") {
+      return free(form.first);
+    }
+    const options = form.kind === "either" ? form.options : [];
+    // An option without a text is no option.
+    return options.reduce((most, option) => {
+      const count = free(option);
+      return count > most && expressions.isLive(option) ? count : most;
+    }, 0);
+  };
+  return free(state);
 }
 
-function walk(
-  { bytes, depths, ends, tokensFrom, tokens, depth }: TokenTree,
-  { expressions }: Automaton,
-  start: Expression,
-  mask: Mask,
-): void {
+/**
+ * Adds the tokens of a tree that may follow a state.
+ *
+ * @param isPlain whether they are characters of a JSON string, so that a state in which any may follow needs no closer look
+ */
+function walk(tree: TokenTree, automaton: Automaton, start: Expression, mask: Mask, isPlain: boolean): void {
+  const { bytes, depths, ends, charactersBehind, depth } = tree;
+  const { expressions } = automaton;
   const { nothing } = expressions;
+  const isFree = (state: Expression, node: number): boolean =>
+    isPlain && freeCharacters(state, automaton) >= (charactersBehind[node] ?? 0);
+  if (isFree(start, bytes.length)) {
+    allow(tree, 0, bytes.length, mask);
+    return;
+  }
   const states = new Array<Expression>(depth + 1).fill(nothing);
   states[0] = start;
   let node = 0;
   while (node < bytes.length) {
     const at = depths[node] ?? 0;
     const state = expressions.step(states[at] ?? nothing, bytes[node] ?? 0);
+    const end = ends[node] ?? bytes.length;
     if (state === nothing) {
-      node = ends[node] ?? bytes.length;
+      node = end;
       continue;
     }
     states[at + 1] = state;
-    const to = tokensFrom[node + 1] ?? 0;
     // A node's tokens begin where those of the next node do not: those of nodes on the way to a token are none.
-    for (let i = tokensFrom[node] ?? 0; i < to; i++) {
-      const token = tokens[i] ?? 0;
-      mask[token >>> 5] = (mask[token >>> 5] ?? 0) | (1 << (token & 31));
-    }
-    node++;
+    const isWhole = end > node + 1 && isFree(state, node);
+    allow(tree, node, isWhole ? end : node + 1, mask);
+    node = isWhole ? end : node + 1;
+  }
+}
+
+/** Adds the tokens of some nodes. */
+function allow({ tokens, tokensFrom }: TokenTree, from: number, to: number, mask: Mask): void {
+  const end = tokensFrom[to] ?? 0;
+  for (let i = tokensFrom[from] ?? 0; i < end; i++) {
+    const token = tokens[i] ?? 0;
+    mask[token >>> 5] = (mask[token >>> 5] ?? 0) | (1 << (token & 31));
   }
 }
 

@@ -1,7 +1,7 @@
 /** A vocabulary as a tree of bytes, which an automaton walks to know which tokens may come next. */
 import { ModelComposeError } from "../../base/errors.ts";
 
-/** Characters beyond which the lengths of tokens are not told apart. */
+/** Tokens of more characters than this are not counted among those that are plain. */
 const MOST_COUNTED = 64;
 
 /** Tokens in the order of their bytes: a node a byte, each followed by what begins with it. */
@@ -14,6 +14,8 @@ export interface TokenTree {
   /** Where the tokens that end at a node begin in `tokens`, one place more than nodes. */
   readonly tokensFrom: Int32Array;
   readonly tokens: Int32Array;
+  /** The most characters that a token has behind a node, one place more than nodes: of all tokens at the end. */
+  readonly charactersBehind: Uint8Array;
   readonly depth: number;
 }
 
@@ -21,16 +23,11 @@ export interface TokenTree {
 export class Vocabulary {
   /** Number of logits. */
   readonly size: number;
-  readonly whole: TokenTree;
-  /**
-   * Tokens that are whole characters of a JSON string, none of them escaped, by their number of characters: which of them may
-   * come next within a free text, their numbers tell.
-   */
-  readonly plain: readonly Int32Array[];
+  /** Tokens that are whole characters of a JSON string, none of them escaped. */
+  readonly plain: TokenTree;
   /** All other tokens. */
   readonly rest: TokenTree;
-  /** The bytes of a token; undefined for one without text. */
-  readonly bytesOf: (token: number) => Uint8Array | undefined;
+  readonly #bytesOf: (token: number) => Uint8Array | undefined;
 
   /**
    * @param bytesOf the bytes of a token; undefined for one without text, and for special tokens
@@ -38,38 +35,38 @@ export class Vocabulary {
    */
   constructor(size: number, bytesOf: (token: number) => Uint8Array | undefined) {
     this.size = size;
-    this.bytesOf = bytesOf;
-    const entries: Entry[] = [];
+    this.#bytesOf = bytesOf;
     const rest: Entry[] = [];
-    const plain: number[][] = [];
+    const plain: Entry[] = [];
     const single = new Set<number>();
     for (let token = 0; token < size; token++) {
       const bytes = bytesOf(token);
       if (bytes === undefined || bytes.length === 0) {
         continue;
       }
-      const entry = { token, bytes };
-      entries.push(entry);
       if (bytes.length === 1) {
         single.add(bytes[0] ?? 0);
       }
       const characters = plainCharacters(bytes);
-      if (characters === undefined || characters > MOST_COUNTED) {
-        rest.push(entry);
-      } else {
-        (plain[characters] ??= []).push(token);
-      }
+      const isPlain = characters !== undefined && characters <= MOST_COUNTED;
+      (isPlain ? plain : rest).push({ token, bytes, text: LATIN1.decode(bytes) });
     }
     requireBytes(single);
-    this.whole = treeOf(entries);
+    this.plain = treeOf(plain);
     this.rest = treeOf(rest);
-    this.plain = Array.from(plain, (tokens) => Int32Array.from(tokens ?? []));
+  }
+
+  /** The bytes of a token; undefined for one without text. */
+  bytesOf(token: number): Uint8Array | undefined {
+    return this.#bytesOf(token);
   }
 }
 
 interface Entry {
   readonly token: number;
   readonly bytes: Uint8Array;
+  /** The bytes as characters, which compare as the bytes do. */
+  readonly text: string;
 }
 
 /** Bytes of UTF-8 that texts of any grammar may have. */
@@ -98,6 +95,9 @@ function plainCharacters(bytes: Uint8Array): number | undefined {
   return isUtf8(bytes) ? count : undefined;
 }
 
+/** Not TextDecoder's latin1, which is windows-1252. */
+const LATIN1 = { decode: (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1") };
+
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 function isUtf8(bytes: Uint8Array): boolean {
@@ -113,7 +113,7 @@ function isUtf8(bytes: Uint8Array): boolean {
 }
 
 function treeOf(entries: Entry[]): TokenTree {
-  entries.sort((a, b) => Buffer.compare(a.bytes, b.bytes));
+  entries.sort((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : a.token - b.token));
   const bytes: number[] = [];
   const depths: number[] = [];
   const tokensFrom: number[] = [];
@@ -133,7 +133,21 @@ function treeOf(entries: Entry[]): TokenTree {
     before = Uint8Array.from(text);
   }
   tokensFrom.push(tokens.length);
-  const ends = new Int32Array(bytes.length).fill(bytes.length);
+  const depth = depths.reduce((most, each) => Math.max(most, each + 1), 0);
+  return {
+    bytes: Uint8Array.from(bytes),
+    depths: Uint16Array.from(depths),
+    ends: endsOf(depths),
+    tokensFrom: Int32Array.from(tokensFrom),
+    tokens: Int32Array.from(tokens),
+    charactersBehind: charactersBehind(bytes, depths, depth),
+    depth,
+  };
+}
+
+/** The first node behind all those below each node. */
+function endsOf(depths: readonly number[]): Int32Array {
+  const ends = new Int32Array(depths.length).fill(depths.length);
   const open: number[] = [];
   for (const [node, depth] of depths.entries()) {
     while (open.length > depth) {
@@ -141,12 +155,22 @@ function treeOf(entries: Entry[]): TokenTree {
     }
     open.push(node);
   }
-  return {
-    bytes: Uint8Array.from(bytes),
-    depths: Uint16Array.from(depths),
-    ends,
-    tokensFrom: Int32Array.from(tokensFrom),
-    tokens: Int32Array.from(tokens),
-    depth: depths.reduce((most, depth) => Math.max(most, depth + 1), 0),
-  };
+  return ends;
+}
+
+/** The most characters that begin behind each node, counted from the last node backwards; last: in the whole tree. */
+function charactersBehind(bytes: readonly number[], depths: readonly number[], depth: number): Uint8Array {
+  const behind = new Uint8Array(bytes.length + 1);
+  /** The most characters from a node of each depth on, among those whose parent has not come yet. */
+  const from = new Uint8Array(depth + 2);
+  for (let node = bytes.length - 1; node >= 0; node--) {
+    const at = depths[node] ?? 0;
+    const below = from[at + 1] ?? 0;
+    behind[node] = below;
+    from[at + 1] = 0;
+    const isFirst = ((bytes[node] ?? 0) & 0xc0) !== 0x80;
+    from[at] = Math.max(from[at] ?? 0, below + (isFirst ? 1 : 0));
+  }
+  behind[bytes.length] = from[0] ?? 0;
+  return behind;
 }

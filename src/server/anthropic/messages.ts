@@ -23,9 +23,14 @@ export function chatMessages({ system, messages }: Pick<CountRequest, "system" |
 
 /** The functions that a model may call, as chat templates read them. */
 export function chatTools(tools: CountRequest["tools"]): Record<string, unknown>[] | undefined {
-  return tools?.map(({ name, description, input_schema: parameters }) => ({
+  return tools?.map(({ name, description, input_schema: parameters, strict }) => ({
     type: "function",
-    function: { name, ...(description === undefined ? {} : { description }), parameters },
+    function: {
+      name,
+      ...(description === undefined ? {} : { description }),
+      parameters,
+      ...(strict && { strict }),
+    },
   }));
 }
 

@@ -70,12 +70,19 @@ const tool = z.strictObject({
   name: z.string().min(1),
   description: z.string().optional(),
   input_schema: z.record(z.string(), z.unknown()).describe("A JSON schema."),
-  strict: only(false, "strict tools are not supported"),
+  strict: z.boolean().nullish().describe("Whether the input of a call holds to the schema."),
   eager_input_streaming: ignored,
   input_examples: refused("examples of inputs are not supported; write them in the description"),
   defer_loading: only(false, "loading tools later is not supported"),
   allowed_callers: refused("callers of tools are not supported"),
   ...hint,
+});
+
+const parallel = { disable_parallel_tool_use: z.boolean().optional() } as const;
+
+const outputFormat = z.strictObject({
+  type: z.literal("json_schema", { error: 'only "json_schema" is supported' }),
+  schema: z.record(z.string(), z.unknown()).describe("A JSON schema, which the answer holds to."),
 });
 
 /** What a prompt is made of, and so what is counted. */
@@ -85,12 +92,16 @@ const prompt = {
   system: texts.optional(),
   tools: z.array(tool).optional(),
   tool_choice: z
-    .strictObject({
-      type: z.enum(["auto", "none"], {
-        error: 'only "auto" and "none" are supported: no call can be forced',
-      }),
-      disable_parallel_tool_use: only(false, "the number of calls cannot be bounded"),
-    })
+    .discriminatedUnion(
+      "type",
+      [
+        z.strictObject({ type: z.literal("none") }),
+        z.strictObject({ type: z.literal("auto"), ...parallel }),
+        z.strictObject({ type: z.literal("any"), ...parallel }),
+        z.strictObject({ type: z.literal("tool"), name: z.string(), ...parallel }),
+      ],
+      { error: 'expected the type "auto", "any", "tool" or "none"' },
+    )
     .optional(),
   thinking: z
     .strictObject({
@@ -103,8 +114,13 @@ const prompt = {
     .optional()
     .describe("Becomes enable_thinking of the chat template; adaptive leaves it to the template."),
   ...hint,
-  output_config: refused("it is not supported: no structure can be enforced"),
-  output_format: refused("it is not supported: no structure can be enforced"),
+  output_config: z
+    .strictObject({
+      format: outputFormat.nullish(),
+      effort: refused("efforts are not supported; thinking sets what a template knows").nullable(),
+    })
+    .optional(),
+  output_format: outputFormat.optional().describe("An older name of output_config.format."),
   context_management: refused("it is not supported"),
   mcp_servers: refused("MCP servers are not supported"),
 } as const;

@@ -1,6 +1,6 @@
 /** Anthropic's API. */
 import type { Context } from "hono";
-import { countTokens, type Question } from "../model-api/ask.ts";
+import { countTokens, type CallFields, type Question, type Setting } from "../model-api/ask.ts";
 import type { ModelCatalog } from "../model-api/catalog.ts";
 import { checkBody, settingsOf } from "../model-api/read-fields.ts";
 import { respond } from "../model-api/respond.ts";
@@ -43,8 +43,9 @@ export function anthropicRoutes(
     operation,
     model: catalog.find(request.model),
     subject: { kind: "chat", messages: chatMessages(request) },
-    settings: settingsOf(request, parametersOfFields),
+    settings: [...settingsOf(request, parametersOfFields), ...formatSettings(request)],
     tools: request.tool_choice?.type === "none" ? null : chatTools(request.tools),
+    calls: callFields(request.tool_choice),
     templateVariables: thinkingVariables(request.thinking),
   });
 
@@ -86,6 +87,25 @@ export function anthropicRoutes(
       },
     },
   ];
+}
+
+/** What a request asks of calls. "none" is told by leaving the tools out. */
+function callFields(choice: CountRequest["tool_choice"]): CallFields {
+  if (choice === undefined || choice.type === "none") {
+    return {};
+  }
+  const { disable_parallel_tool_use: isSingle } = choice;
+  return {
+    ...(choice.type === "any" && { tool_choice: "required" as const }),
+    ...(choice.type === "tool" && { tool_choice: { name: choice.name } }),
+    ...(isSingle !== undefined && { parallel_tool_calls: !isSingle }),
+  };
+}
+
+function formatSettings({ output_config: config, output_format: older }: CountRequest): Setting[] {
+  const format = config?.format ?? older;
+  const field = config?.format ? "output_config" : "output_format";
+  return format ? [{ field, parameter: "json_schema", value: format.schema }] : [];
 }
 
 /** What templates that know of thinking read. */

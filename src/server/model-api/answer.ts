@@ -3,7 +3,7 @@ import type { RunEvent } from "../../compose/run/events.ts";
 import type { ChatAnswer } from "../../models/chat/chat.ts";
 import type { ToolCall } from "../../models/chat/messages.ts";
 import type { FinishReason, GenerateResult, TokenLogprob } from "../../runtime/generation/types.ts";
-import { HttpError } from "../http-error.ts";
+import { type FailureReason, HttpError } from "../http-error.ts";
 import type { Task } from "../task.ts";
 import type { Question } from "./ask.ts";
 
@@ -135,10 +135,13 @@ function requireCompleted(
   }
   if (failure !== undefined) {
     const { detail, reason, headers } = failure;
-    const fields = { "context-exceeded": subject, "no-such-form": form } as const;
-    const field =
-      failure.field ??
-      (reason === "context-exceeded" || reason === "no-such-form" ? fields[reason] : undefined);
+    const fields: Partial<Record<FailureReason, string>> = {
+      "context-exceeded": subject,
+      "no-such-form": form,
+      "wrong-tools": "tools",
+      "wrong-tool-choice": "tool_choice",
+    };
+    const field = failure.field ?? (reason && fields[reason]);
     throw new HttpError(failure.status, detail, { field, reason, headers });
   }
   throw cancelReason === "shutdown"

@@ -2,6 +2,7 @@
 import { directWorkflow } from "../../compose/definition/direct-workflow.ts";
 import type { WorkflowDefinition } from "../../compose/definition/definition.ts";
 import type { GenerationParameterName } from "../../compose/definition/parameters.ts";
+import type { ToolChoice } from "../../models/chat/call-form.ts";
 import type { ChatMessage } from "../../models/chat/messages.ts";
 import { HttpError } from "../http-error.ts";
 import type { WorkflowService } from "../service.ts";
@@ -16,6 +17,12 @@ export interface Setting {
   readonly value: unknown;
 }
 
+/** What a request asks of calls. */
+export interface CallFields {
+  readonly tool_choice?: ToolChoice;
+  readonly parallel_tool_calls?: boolean;
+}
+
 /** What a request asks a model for. */
 export interface Question {
   /** The route's path, under which tasks show the run. */
@@ -27,6 +34,8 @@ export interface Question {
   readonly settings: readonly Setting[];
   /** Functions that the model may call; null: it may call none. Absent: those of the file. */
   readonly tools?: readonly unknown[] | null;
+  /** What is asked of calls, by the fields of the request; absent: what the file asks. */
+  readonly calls?: CallFields;
   /** Variables of the chat template beside those of the file, and the field of the request that they come from. */
   readonly templateVariables?: {
     readonly field: string;
@@ -62,7 +71,7 @@ export function ask(service: WorkflowService, question: Question): Task {
 
 /** A question to a component as the workflow that asks it, and its input. */
 function direct(
-  { operation, subject, settings, tools, templateVariables }: Question,
+  { operation, subject, settings, tools, calls = {}, templateVariables }: Question,
   { component }: Extract<ApiModel, { kind: "component" }>,
 ): { readonly workflow: WorkflowDefinition; readonly input: Readonly<Record<string, unknown>> } {
   const field = subject.kind === "prompt" ? "prompt" : "messages";
@@ -71,12 +80,15 @@ function direct(
     [field]: subject.kind === "prompt" ? subject.prompt : subject.messages,
     ...Object.fromEntries(settings.map((setting) => [setting.field, setting.value])),
     ...(hasTools ? { tools } : {}),
+    ...calls,
     ...(templateVariables === undefined ? {} : { [templateVariables.field]: templateVariables.values }),
   };
   const workflow = directWorkflow(operation, component, {
     subject: { kind: subject.kind, field },
     parameters: new Map(settings.map((setting) => [setting.parameter, setting.field])),
     tools: hasTools ? "tools" : tools,
+    ...(calls.tool_choice !== undefined && { toolChoice: "tool_choice" }),
+    ...(calls.parallel_tool_calls !== undefined && { parallelToolCalls: "parallel_tool_calls" }),
     templateVariables: templateVariables && {
       field: templateVariables.field,
       names: Object.keys(templateVariables.values),
@@ -88,7 +100,7 @@ function direct(
 /** A workflow has places of its own for what it takes: what it has none for is refused, never dropped. */
 function askWorkflow(
   service: WorkflowService,
-  { subject, settings, tools, templateVariables }: Question,
+  { subject, settings, tools, calls = {}, templateVariables }: Question,
   { id, workflow, takes }: Extract<ApiModel, { kind: "workflow" }>,
 ): Task {
   const input: Record<string, unknown> = {};
@@ -119,6 +131,12 @@ function askWorkflow(
   }
   if (tools !== undefined && tools !== null) {
     place("tools", ["tools"], tools);
+  }
+  for (const [field, value] of Object.entries(calls)) {
+    // What a model does anyway needs no place.
+    if (takes(field) || (value !== true && value !== "auto")) {
+      place(field, [field], value);
+    }
   }
   if (templateVariables !== undefined) {
     place(templateVariables.field, ["chat_template_kwargs"], templateVariables.values);

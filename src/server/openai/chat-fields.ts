@@ -1,8 +1,8 @@
 /** Fields that conversations of both of OpenAI's APIs have: chat completions and responses. */
 import { z } from "zod";
 import { generationParameters as ranges } from "../../compose/definition/parameters.ts";
-import type { Setting } from "../model-api/ask.ts";
-import { only, samplingFields } from "../model-api/read-fields.ts";
+import type { CallFields, Setting } from "../model-api/ask.ts";
+import { samplingFields } from "../model-api/read-fields.ts";
 
 const FORMATS = 'expected the type "text", "json_object" or "json_schema"';
 
@@ -30,12 +30,49 @@ export const choiceFields = {
   seed: ranges.seed.optional(),
 } as const;
 
-/** How tools are called, and what the model's chat template is told. */
+const choices = z.enum(["auto", "none", "required"]);
+const expectedChoice = (function_: string): { error: string } => ({
+  error: `expected "auto", "none", "required" or ${function_}; no other choice is supported`,
+});
+
+/** Whether tools are called, in chat completions. */
+export const chatToolChoice = z
+  .union(
+    [
+      choices,
+      z.strictObject({ type: z.literal("function"), function: z.strictObject({ name: z.string() }) }),
+    ],
+    expectedChoice('{"type": "function", "function": {"name": …}}'),
+  )
+  .optional();
+
+/** The same in responses. */
+export const responseToolChoice = z
+  .union(
+    [choices, z.strictObject({ type: z.literal("function"), name: z.string() })],
+    expectedChoice('{"type": "function", "name": …}'),
+  )
+  .optional();
+
+/** What a request asks of calls. "none" is told by leaving the tools out. */
+export function callFields({
+  tool_choice: choice,
+  parallel_tool_calls: isParallel,
+}: {
+  readonly tool_choice?: z.infer<typeof chatToolChoice> | z.infer<typeof responseToolChoice>;
+  readonly parallel_tool_calls?: boolean;
+}): CallFields {
+  const named =
+    typeof choice === "object" ? { name: "function" in choice ? choice.function.name : choice.name } : choice;
+  return {
+    ...(named !== undefined && named !== "none" && { tool_choice: named }),
+    ...(isParallel !== undefined && choice !== "none" && { parallel_tool_calls: isParallel }),
+  };
+}
+
+/** How many tools are called, and what the model's chat template is told. */
 export const conversationFields = {
-  tool_choice: z
-    .enum(["auto", "none"], { error: 'only "auto" and "none" are supported: no call can be forced' })
-    .optional(),
-  parallel_tool_calls: only(true, "the number of calls cannot be bounded"),
+  parallel_tool_calls: z.boolean().optional().describe("Whether an answer may have more than one call."),
   chat_template_kwargs: z
     .record(z.string(), z.unknown())
     .optional()

@@ -8,8 +8,12 @@ const tokenFields = {
   bytes: z.array(z.int()).nullable(),
 } as const;
 
+/** A token with its alternatives. */
+export const tokenLogprobsBody = z.object({ ...tokenFields, top_logprobs: z.array(z.object(tokenFields)) });
+export type TokenLogprobsBody = z.infer<typeof tokenLogprobsBody>;
+
 export const chatLogprobsBody = z.object({
-  content: z.array(z.object({ ...tokenFields, top_logprobs: z.array(z.object(tokenFields)) })),
+  content: z.array(tokenLogprobsBody),
   refusal: z.null(),
 });
 export type ChatLogprobsBody = z.infer<typeof chatLogprobsBody>;
@@ -26,8 +30,11 @@ export function chatLogprobs(tokens: readonly TokenLogprob[] | undefined): ChatL
   if (tokens === undefined) {
     return null;
   }
-  const content = tokens.map((token) => ({ ...tokenBody(token), top_logprobs: token.top.map(tokenBody) }));
-  return { content, refusal: null };
+  return { content: tokenLogprobs(tokens), refusal: null };
+}
+
+export function tokenLogprobs(tokens: readonly TokenLogprob[]): TokenLogprobsBody[] {
+  return tokens.map((token) => ({ ...tokenBody(token), top_logprobs: token.top.map(tokenBody) }));
 }
 
 /** @param offset where the text of the first token begins in the whole text */

@@ -4,7 +4,7 @@ import { generationParameters as ranges } from "../../compose/definition/paramet
 import type { GenerationParameterName } from "../../compose/definition/parameters.ts";
 import { responsesRequest } from "./responses/requests.ts";
 import { ignored, only, refused } from "../model-api/read-fields.ts";
-import { chatFormat, choiceFields, conversationFields, modelField } from "./chat-fields.ts";
+import { chatFormat, chatToolChoice, choiceFields, conversationFields, modelField } from "./chat-fields.ts";
 
 const stop = ranges.stop_sequences;
 
@@ -111,7 +111,7 @@ const tool = z.strictObject({
     name: z.string().min(1),
     description: z.string().optional(),
     parameters: z.record(z.string(), z.unknown()).optional().describe("A JSON schema."),
-    strict: only(false, "strict tools are not supported"),
+    strict: z.boolean().nullish().describe("Whether the arguments of a call hold to the schema."),
   }),
 });
 
@@ -120,6 +120,7 @@ export const chatRequest = z.strictObject({
   messages: z.array(message).min(1),
   max_completion_tokens: ranges.max_output_length.optional().describe("The same as max_tokens."),
   tools: z.array(tool).optional(),
+  tool_choice: chatToolChoice,
   ...conversationFields,
   response_format: chatFormat,
   logprobs: z.boolean().optional(),

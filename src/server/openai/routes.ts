@@ -20,7 +20,7 @@ import {
 } from "./bodies.ts";
 import { chatMessages } from "./messages.ts";
 import { embed } from "./embeddings.ts";
-import { formatSettings } from "./chat-fields.ts";
+import { callFields, formatSettings } from "./chat-fields.ts";
 import {
   chatRequest,
   completionRequest,
@@ -31,6 +31,7 @@ import {
 import { responseBody } from "./responses/bodies.ts";
 import { chatMessages as responseMessages } from "./responses/input.ts";
 import {
+  LOGPROBS_INCLUDED,
   parametersOfFields as parametersOfResponses,
   responsesRequest,
   type ResponsesRequest,
@@ -92,7 +93,8 @@ export function openAiRoutes(
         ...formatSettings("response_format", request.response_format),
         ...logprobSettings(request),
       ],
-      tools: choice === "none" ? null : tools,
+      tools: choice === "none" ? null : tools?.map(withoutNullStrict),
+      calls: callFields(request),
       templateVariables: variables && { field: "chat_template_kwargs", values: variables },
     };
     const writer = chatWriter({ model, stream, includeUsage: streaming?.include_usage ?? false });
@@ -130,8 +132,10 @@ export function openAiRoutes(
       settings: [
         ...settingsOf(request, parametersOfResponses),
         ...formatSettings("text", request.text?.format),
+        ...responseLogprobs(request),
       ],
       tools: request.tool_choice === "none" ? null : request.tools?.map(chatTool),
+      calls: callFields(request),
       templateVariables: variables && { field: "chat_template_kwargs", values: variables },
     };
     return respond(context, service, question, responseWriter(request), options);
@@ -225,11 +229,33 @@ export function openAiRoutes(
 }
 
 /** A tool of a response as chat templates read it. */
-function chatTool({ name, description, parameters }: NonNullable<ResponsesRequest["tools"]>[number]): object {
+function chatTool({
+  name,
+  description,
+  parameters,
+  strict,
+}: NonNullable<ResponsesRequest["tools"]>[number]): object {
   return {
     type: "function",
-    function: { name, ...(description && { description }), ...(parameters && { parameters }) },
+    function: {
+      name,
+      ...(description && { description }),
+      ...(parameters && { parameters }),
+      ...(strict && { strict }),
+    },
   };
+}
+
+/** Clients send null for what they leave open. */
+function withoutNullStrict(tool: NonNullable<ChatRequest["tools"]>[number]): object {
+  const { strict, ...rest } = tool.function;
+  return { ...tool, function: { ...rest, ...(strict && { strict }) } };
+}
+
+/** How many alternatives are told of each token of a response; tokens are told where alternatives, or they themselves, are asked for. */
+function responseLogprobs({ top_logprobs: top, include = [] }: ResponsesRequest): Setting[] {
+  const isAsked = top !== undefined || include.includes(LOGPROBS_INCLUDED);
+  return isAsked ? [{ field: "top_logprobs", parameter: "logprobs", value: top ?? 0 }] : [];
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Tags } from "../../../models/chat/answer.ts";
+import type { ToolChoice } from "../../../models/chat/call-form.ts";
 import type { ChatOptions } from "../../../models/chat/chat.ts";
 import { listProblem, type ChatMessage } from "../../../models/chat/messages.ts";
 import type { ChatCompletionAction } from "../../definition/definition.ts";
@@ -103,19 +104,40 @@ function itemOf(node: SourceNode, index: number): SourceNode {
 }
 
 function renderChatOptions(action: ChatCompletionAction, site: CallSite): ChatOptions {
-  const { tools, documents, chatTemplate, templateVariables, reasoningTags, toolCallTags } = action;
+  const { tools, toolChoice, parallelToolCalls, documents, chatTemplate } = action;
+  const { templateVariables, reasoningTags, toolCallTags } = action;
   const isText = (value: unknown): value is string => typeof value === "string" && value !== "";
   return {
     // The template sees the time of rendering, so that the prompt that is counted for the context is the one that is
     // read.
     now: new Date(),
     tools: valueOf(tools, "tools", "a list of objects", isObjects, site),
+    toolChoice: valueOf(
+      toolChoice,
+      "tool_choice",
+      '"auto", "none", "required" or {name}',
+      isToolChoice,
+      site,
+    ),
+    parallelToolCalls: valueOf(
+      parallelToolCalls,
+      "parallel_tool_calls",
+      "true or false",
+      (value) => typeof value === "boolean",
+      site,
+    ),
     documents: valueOf(documents, "documents", "a list of objects", isObjects, site),
     template: valueOf(chatTemplate, "chat_template", "a text", isText, site),
     templateVariables: valueOf(templateVariables, "chat_template_kwargs", "an object", isObject, site),
     reasoningTags: valueOf(reasoningTags, "reasoning_tags", "two texts or false", isTagsOrFalse, site),
     toolCallTags: valueOf(toolCallTags, "tool_call_tags", "two texts", isTags, site),
   };
+}
+
+function isToolChoice(value: unknown): value is ToolChoice {
+  return typeof value === "string"
+    ? ["auto", "none", "required"].includes(value)
+    : isObject(value) && typeof value.name === "string" && Object.keys(value).length === 1;
 }
 
 function isTags(value: unknown): value is Tags {

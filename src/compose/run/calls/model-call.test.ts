@@ -164,6 +164,11 @@ describe("chat-completion", () => {
       template: "tool_use",
       templateVariables: { enable_thinking: false },
     });
+    const asked = `${simple}${tools}  tool_choice: "\${input.choice}"\n  parallel_tool_calls: false\n`;
+    for (const choice of ["required", { name: "weather" }]) {
+      const [called] = (await ask(asked, { prompt: "a", choice }, fake)).chats.slice(-1);
+      expect(called?.options).toMatchObject({ toolChoice: choice, parallelToolCalls: false });
+    }
     const tags = '  reasoning_tags: false\n  tool_call_tags: ["[C]", "[/C]"]\n';
     const tagged = (await ask(simple + tags, { prompt: "a" })).chats[0]?.options;
     expect(tagged).toMatchObject({ reasoningTags: false, toolCallTags: ["[C]", "[/C]"] });
@@ -185,6 +190,12 @@ describe("chat-completion", () => {
       `${simple}  reasoning_tags: [a]\n`,
       { prompt: "a" },
       "reasoning_tags must be two texts or false",
+      undefined,
+    ],
+    [
+      `${simple}  tool_choice: any\n`,
+      { prompt: "a" },
+      'tool_choice must be "auto", "none", "required" or {name}',
       undefined,
     ],
     [simple, {}, 'The workflow input "prompt" is missing, and it is the content of messages[1].', "prompt"],

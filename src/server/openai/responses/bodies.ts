@@ -1,11 +1,12 @@
 /** What a response is. */
 import { z } from "zod";
+import { tokenLogprobsBody } from "../logprobs.ts";
 
 const outputText = z.object({
   type: z.literal("output_text"),
   text: z.string(),
   annotations: z.array(z.never()),
-  logprobs: z.array(z.never()),
+  logprobs: z.array(tokenLogprobsBody),
 });
 const reasoningText = z.object({ type: z.literal("reasoning_text"), text: z.string() });
 const status = z.enum(["in_progress", "completed", "incomplete"]);
@@ -59,7 +60,7 @@ export const responseBody = z.object({
   max_output_tokens: z.int().nullable(),
   max_tool_calls: z.null(),
   metadata: z.record(z.string(), z.unknown()),
-  parallel_tool_calls: z.literal(true),
+  parallel_tool_calls: z.boolean(),
   previous_response_id: z.null(),
   reasoning: z.null(),
   store: z.literal(false),
@@ -68,9 +69,12 @@ export const responseBody = z.object({
   top_p: z.number().nullable().describe("Null: as the component's own runs have it."),
   frequency_penalty: z.number(),
   presence_penalty: z.number(),
-  top_logprobs: z.literal(0),
+  top_logprobs: z.int(),
   text: z.object({ format: z.looseObject({ type: z.enum(["text", "json_object", "json_schema"]) }) }),
-  tool_choice: z.enum(["auto", "none"]),
+  tool_choice: z.union([
+    z.enum(["auto", "none", "required"]),
+    z.object({ type: z.literal("function"), name: z.string() }),
+  ]),
   tools: z.array(z.unknown()),
   truncation: z.literal("disabled"),
   service_tier: z.literal("default"),

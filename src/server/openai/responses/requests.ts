@@ -5,7 +5,13 @@ import {
   type GenerationParameterName,
 } from "../../../compose/definition/parameters.ts";
 import { ignored, only, refused } from "../../model-api/read-fields.ts";
-import { choiceFields, conversationFields, modelField, responseFormat } from "../chat-fields.ts";
+import {
+  choiceFields,
+  conversationFields,
+  modelField,
+  responseFormat,
+  responseToolChoice,
+} from "../chat-fields.ts";
 
 const onlyTexts = "only texts are supported: no images, no files, no audio";
 
@@ -66,8 +72,11 @@ const tool = z.strictObject({
   name: z.string().min(1),
   description: z.string().nullish(),
   parameters: z.record(z.string(), z.unknown()).nullish().describe("A JSON schema."),
-  strict: z.literal(false, { error: "strict tools are not supported" }).nullish(),
+  strict: z.boolean().nullish().describe("Whether the arguments of a call hold to the schema."),
 });
+
+/** What asks for the log-probabilities of an answer's tokens. */
+export const LOGPROBS_INCLUDED = "message.output_text.logprobs";
 
 export const responsesRequest = z.strictObject({
   model: modelField,
@@ -82,6 +91,7 @@ export const responsesRequest = z.strictObject({
   stream: z.boolean().optional(),
   stream_options: z.strictObject({ include_obfuscation: z.boolean().optional() }).optional(),
   tools: z.array(tool).optional(),
+  tool_choice: responseToolChoice,
   ...conversationFields,
   text: z
     .strictObject({
@@ -92,8 +102,16 @@ export const responsesRequest = z.strictObject({
   store: only(false, "responses are not stored"),
   background: only(false, "responses in the background are not supported"),
   truncation: only("disabled", "a prompt is never cut"),
-  top_logprobs: only(0, "log-probabilities are not supported"),
-  include: z.array(z.never({ error: "nothing can be included beside the response" })).optional(),
+  top_logprobs: ranges.logprobs
+    .optional()
+    .describe("How many of the likeliest tokens to tell in each place of the answer."),
+  include: z
+    .array(
+      z.literal(LOGPROBS_INCLUDED, {
+        error: `only "${LOGPROBS_INCLUDED}" can be included beside the response`,
+      }),
+    )
+    .optional(),
   reasoning: z
     .strictObject({
       effort: refused(

@@ -8,6 +8,7 @@ import type { AnswerWriter } from "../../model-api/respond.ts";
 import { sseEvent } from "../../sse.ts";
 import { openAiFailure } from "../failures.ts";
 import type { OutputItem, ResponseBody } from "./bodies.ts";
+import { tokenLogprobs, type TokenLogprobsBody } from "../logprobs.ts";
 import type { ResponsesRequest } from "./requests.ts";
 
 /** An event of a stream, without its number. */
@@ -76,7 +77,11 @@ class ResponseInMaking {
         yield { type: "response.in_progress", response: this.body };
         return;
       case "text":
-        yield* this.#text(event.kind === "content" ? "message" : "reasoning", event.text);
+        yield* this.#text(
+          event.kind === "content" ? "message" : "reasoning",
+          event.text,
+          tokenLogprobs(event.logprobs ?? []),
+        );
         return;
       case "call":
         yield* this.#call(event.call);
@@ -106,7 +111,7 @@ class ResponseInMaking {
     yield { type: "response.failed", response: this.body };
   }
 
-  *#text(type: "message" | "reasoning", text: string): Generator<StreamEvent> {
+  *#text(type: "message" | "reasoning", text: string, logprobs: TokenLogprobsBody[]): Generator<StreamEvent> {
     const last = this.#output.at(-1);
     if (!this.#isOpen || last?.type !== type) {
       yield* this.#close();
@@ -119,8 +124,12 @@ class ResponseInMaking {
       if (part !== undefined) {
         part.text += text;
       }
+      if (part?.type === "output_text") {
+        part.logprobs.push(...logprobs);
+      }
     }
-    yield { ...this.#place(), type: `${textEvent(type)}.delta`, delta: text, ...noLogprobs(type) };
+    const told = type === "message" ? { logprobs } : {};
+    yield { ...this.#place(), type: `${textEvent(type)}.delta`, delta: text, ...told };
   }
 
   *#call({ name, arguments: given }: ToolCall): Generator<StreamEvent> {
@@ -156,7 +165,8 @@ class ResponseInMaking {
     if (item.type !== "function_call") {
       const [part] = item.content;
       const text = part?.text ?? "";
-      yield { ...this.#place(), type: `${textEvent(item.type)}.done`, text, ...noLogprobs(item.type) };
+      const told = part?.type === "output_text" ? { logprobs: part.logprobs } : {};
+      yield { ...this.#place(), type: `${textEvent(item.type)}.done`, text, ...told };
       yield { ...this.#place(), type: "response.content_part.done", part: { ...part } };
     }
     const done: OutputItem = { ...item, status: this.#isCut ? "incomplete" : "completed" };
@@ -190,7 +200,7 @@ function begun(request: ResponsesRequest): ResponseBody {
     max_output_tokens: request.max_output_tokens ?? null,
     max_tool_calls: null,
     metadata: request.metadata ?? {},
-    parallel_tool_calls: true,
+    parallel_tool_calls: request.parallel_tool_calls ?? true,
     previous_response_id: null,
     reasoning: null,
     store: false,
@@ -199,7 +209,7 @@ function begun(request: ResponsesRequest): ResponseBody {
     top_p: request.top_p ?? null,
     frequency_penalty: request.frequency_penalty ?? 0,
     presence_penalty: request.presence_penalty ?? 0,
-    top_logprobs: 0,
+    top_logprobs: request.top_logprobs ?? 0,
     text: { format: request.text?.format ?? { type: "text" } },
     tool_choice: request.tool_choice ?? "auto",
     tools: request.tools ?? [],
@@ -212,10 +222,6 @@ function begun(request: ResponsesRequest): ResponseBody {
 
 function textEvent(type: "message" | "reasoning"): string {
   return type === "message" ? "response.output_text" : "response.reasoning_text";
-}
-
-function noLogprobs(type: "message" | "reasoning"): { logprobs?: [] } {
-  return type === "message" ? { logprobs: [] } : {};
 }
 
 function emptyPart(type: "message" | "reasoning"): object {
