@@ -17,7 +17,7 @@ function t5Family(
   return defineFamily<T5Config>({
     type,
     architectures: [architecture],
-    basePrefix: "transformer.",
+    basePrefix: "",
     tied: T5_TIED,
     published,
     readConfig: (file) => readT5(file, variant),

@@ -143,7 +143,7 @@ function readUnigram(model: JsonObject, file: string): ReadModel {
   const scores = new Float64Array(vocab.length);
   const vocabulary = new Map<string, number>();
   vocab.forEach((entry: unknown, id) => {
-    const [piece, score, ...rest]: unknown[] = Array.isArray(entry) ? entry : [];
+    const [piece, score, ...rest] = Array.isArray(entry) ? (entry as unknown[]) : [];
     if (typeof piece !== "string" || typeof score !== "number" || rest.length > 0 || !piece.isWellFormed()) {
       throw corrupt(file, `has ${describeJson(entry)} as piece ${id}; expected a text and its score`);
     }
