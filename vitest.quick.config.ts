@@ -10,7 +10,7 @@ const NEEDS_A_GPU = [
 ];
 const NEEDS_PROCESSES = [
   "test/{arrows,bench*,chat-command,cli,compose-examples,first-commands,first-minutes,hub-processes,lifecycle,make-checkpoint,models-command,server-processes}.test.ts",
-  "test/{troubleshooting,webui,webui-server}.test.ts",
+  "test/{troubleshooting,webui,webui-chat,webui-server}.test.ts",
 ];
 /** Whole models in every build and with several threads, or in an f64 interpreter; golden-memories.test.ts stays. */
 const TAKES_LONG = ["test/{golden,programs}.test.ts"];

@@ -12,7 +12,7 @@
  * ```
  */
 export { loadModel, loadTokenizer } from "./models/model.ts";
-export type { Model } from "./models/model.ts";
+export type { Model, ModelMemory } from "./models/model.ts";
 export type {
   ChatAnswer,
   ChatOptions,

@@ -412,6 +412,7 @@ components:
     expect(Object.keys(document.paths).sort()).toEqual([
       "/health",
       "/openapi.json",
+      "/status",
       "/tasks",
       "/tasks/{id}",
       "/tasks/{id}/cancel",
@@ -442,6 +443,53 @@ components:
       type: "object",
       properties: { workflow_id: {}, input: {}, wait_for_completion: {}, output_only: {} },
     });
+  });
+});
+
+describe("status", () => {
+  const shared = `components:
+  - { id: a, type: model, task: text-generation, model: /home/somebody/models/tales, prompt: "\${input.prompt}" }
+  - { id: b, type: model, task: text-generation, model: /home/somebody/models/tales, prompt: "\${input.prompt}" }
+  - { id: c, type: model, task: text-to-text, model: some/other, preload: false, prompt: "\${input.prompt}" }
+workflow: { component: a }
+controller: { max_concurrent_count: 1 }
+`;
+
+  test("tells the models, each once, with what is known of those that are loaded, and the runs", async () => {
+    const models = new PacedModels();
+    models.words = 100_000;
+    const memory = { weightBytes: 100, kvCacheBytes: 20, workBytes: 3 };
+    const loadModel: ServerOptions["loadModel"] = async (source, options) => ({
+      ...(await models.load(source, options)),
+      precision: "bfloat16",
+      memory,
+    });
+    const server = await serve(shared, models, { loadModel });
+    await server.ready;
+    const ids = [await begin(server), await begin(server)];
+    await until("words are written", () => models.written > 3);
+    const { json } = await get(server, "/status");
+    expect(json).toMatchObject({ running: 1, waiting: 1, max_concurrent_count: 1, health: { status: "ok" } });
+    expect(Date.parse((json as { started_at: string }).started_at)).toBeLessThanOrEqual(Date.now());
+    const loaded = { precision: "bfloat16", device: "wasm (paced)", context_length: 4096 };
+    expect((json as { models: unknown }).models).toEqual([
+      {
+        components: ["a", "b"],
+        model: "tales",
+        task: "text-generation",
+        loaded: true,
+        ...loaded,
+        memory: { weight_bytes: 100, kv_cache_bytes: 20, work_bytes: 3 },
+      },
+      { components: ["c"], model: "some/other", task: "text-to-text", loaded: false },
+    ]);
+    // The task names the model that writes it, also when it is stopped.
+    const [first = "", second = ""] = ids;
+    const writing = [{ component: "a", model: "tales", ...loaded }];
+    expect((await get(server, `/tasks/${first}`)).json).toMatchObject({ models: writing });
+    expect((await get(server, `/tasks/${second}`)).json).not.toHaveProperty("models");
+    const stopped = await call("POST", `${server.url}/tasks/${first}/cancel?wait_for_completion=true`);
+    expect(stopped.json).toMatchObject({ status: "cancelled", models: writing });
   });
 });
 

@@ -162,6 +162,7 @@ describe("a conversation over HTTP", () => {
       { type: "reasoning", text: "hm" },
       { type: "content", text: "Yes" },
       { type: "content", text: "." },
+      { type: "tool-call", text: "{}", toolCall: { name: "look", arguments: { at: "b" } } },
     ];
     const options = { loadModel: fake.load, port: 0, environment: new Map<string, string>() };
     const server = await startServer(loadText(yaml), options);
@@ -187,6 +188,10 @@ describe("a conversation over HTTP", () => {
     const yaml = `component:\n${action}  output: { answer: "\${response.content}", why: "\${response.reasoning}" }\n`;
     await served(yaml, async (url, fake) => {
       const input = { history, prompt: "c" };
+      const whole = await call("POST", `${url}/workflows/runs`, { body: { input } });
+      expect(whole.json).toMatchObject({
+        message: { role: "assistant", content: "Yes.", reasoning_content: "hm" },
+      });
       const { json } = await call("POST", `${url}/workflows/runs`, { body: { input, output_only: true } });
       expect(json).toEqual({ generated: { answer: "Yes.", why: "hm" } });
       expect(fake.chats[0]?.messages).toEqual([...history, { role: "user", content: "c" }]);
@@ -196,6 +201,7 @@ describe("a conversation over HTTP", () => {
           { name: "history", type: "json" },
           { name: "prompt", type: "text", required: true },
         ],
+        conversation: { history: "history", prompt: "prompt", system: "history" },
       });
       const fault = await call("POST", `${url}/workflows/runs`, {
         body: { input: { history: "no", prompt: "c" } },
@@ -227,6 +233,8 @@ describe("a conversation over HTTP", () => {
           .map(({ data }) => JSON.parse(data) as object);
         expect(texts[0]).toMatchObject({ text: "hm", kind: "reasoning" });
         expect(texts[1]).not.toHaveProperty("kind");
+        const tool = texts.find((text) => "kind" in text && text.kind === "tool-call");
+        expect(tool).toMatchObject({ tool_call: { name: "look", arguments: { at: "b" } } });
         const result = events.find(({ event }) => event === "result");
         expect(JSON.parse(result?.data ?? "null")).toMatchObject({ output: "Yes." });
       },

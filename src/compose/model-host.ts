@@ -5,6 +5,7 @@ import type { ChatOptions, ChatPart, RenderChatOptions } from "../models/chat/ch
 import type { ChatMessage } from "../models/chat/messages.ts";
 import type { ContextSizing, SizedLoadOptions } from "../models/context-sizing.ts";
 import type { DeviceInfo } from "../runtime/device-types.ts";
+import type { ModelMemory } from "../models/model.ts";
 import type { Embedding, EmbedOptions } from "../runtime/generation/embed.ts";
 import type { Architecture, GenerateOptions, StreamPart } from "../runtime/generation/types.ts";
 import type { LoadOptions, LoadProgress } from "../models/load-options.ts";
@@ -30,6 +31,10 @@ export interface TextModel {
   readonly architecture: Architecture;
   /** Tokens, of prompt and new text, that the context holds. */
   readonly contextLength: number;
+  /** What its matrices are held as, for people. Absent: several formats, or nobody tells. */
+  readonly precision?: string;
+  /** What it takes of the device's memory. Absent: nobody tells. */
+  readonly memory?: ModelMemory;
   stream(prompt: string, options: GenerateOptions): AsyncIterable<StreamPart>;
   streamChat(messages: readonly ChatMessage[], options: ChatOptions): AsyncIterable<ChatPart>;
   /** Makes a vector of a text. */

@@ -43,6 +43,15 @@ import { openModel } from "./open-model.ts";
 import { StopMatcher } from "./tokenizer/stop-strings.ts";
 import { hasTokenizer, loadTokenizer as loadTokenizerFrom, type Tokenizer } from "./tokenizer/tokenizer.ts";
 
+/** Bytes of memory that a model takes. */
+export interface ModelMemory {
+  readonly weightBytes: number;
+  /** Bytes of the KV cache when it is full; they are taken as texts grow. */
+  readonly kvCacheBytes: number;
+  /** Bytes of activations and scratch. */
+  readonly workBytes: number;
+}
+
 /** A model in memory, ready to generate. */
 export interface Model {
   /** The model's folder. */
@@ -51,6 +60,10 @@ export interface Model {
   readonly architecture: Architecture;
   /** How many tokens, of prompt and new text, the KV cache holds. */
   readonly contextLength: number;
+  /** What its matrices are held as, for example "bfloat16" or "int8"; undefined where the checkpoint mixes formats. */
+  readonly precision: string | undefined;
+  /** What it takes of the device's memory. */
+  readonly memory: ModelMemory;
   /** Number of logits of a position. */
   readonly vocabSize: number;
   /** Whether there is a tokenizer. Without it, prompts are token ids and `tokenizer` throws "not-found". */
@@ -186,6 +199,7 @@ async function load(
     onNotice?.(`The context length was lowered from ${asked} to the model's maximum, ${most}.`);
   }
   const chat = new ChatPrompts(directory);
+  let precision: string | undefined;
 
   // The tokenizer is built beside the weights; whichever fails first stops the other.
   const stop = new AbortController();
@@ -202,6 +216,7 @@ async function load(
     request,
     onNotice,
     onDetail,
+    onHeld: (held) => (precision = held),
     options: {
       contextLength,
       slots,
@@ -235,7 +250,16 @@ async function load(
       generationConfig: generation.settings,
       grammars,
     });
-    return new LoadedModel({ directory, executable, generator, grammars, program, chat, tokenizer });
+    return new LoadedModel({
+      directory,
+      executable,
+      generator,
+      grammars,
+      program,
+      chat,
+      tokenizer,
+      precision,
+    });
   } catch (error) {
     await executable.dispose();
     throw error;
@@ -297,6 +321,7 @@ interface LoadedParts {
   readonly program: Pick<Program, "architecture" | "vocabSize">;
   readonly chat: ChatPrompts;
   readonly tokenizer: Tokenizer | undefined;
+  readonly precision: string | undefined;
 }
 
 const EMPTY_ANSWER =
@@ -307,6 +332,7 @@ class LoadedModel implements Model {
   readonly directory: string;
   readonly architecture: Architecture;
   readonly vocabSize: number;
+  readonly precision: string | undefined;
   readonly #chat: Chat;
   readonly #prompts: ChatPrompts;
   readonly #tokenizer: Tokenizer | undefined;
@@ -315,8 +341,18 @@ class LoadedModel implements Model {
   readonly #grammars: GrammarThread | undefined;
   #isDisposed = false;
 
-  constructor({ directory, executable, generator, grammars, program, chat, tokenizer }: LoadedParts) {
+  constructor({
+    directory,
+    executable,
+    generator,
+    grammars,
+    program,
+    chat,
+    tokenizer,
+    precision,
+  }: LoadedParts) {
     this.directory = directory;
+    this.precision = precision;
     this.architecture = program.architecture;
     this.vocabSize = program.vocabSize;
     this.#prompts = chat;
@@ -356,6 +392,11 @@ class LoadedModel implements Model {
 
   get contextLength(): number {
     return this.#executable.contextLength;
+  }
+
+  get memory(): ModelMemory {
+    const { weightBytes, kvCacheBytes, workBytes } = this.#executable.memory;
+    return { weightBytes, kvCacheBytes, workBytes };
   }
 
   async forward(

@@ -51,6 +51,8 @@ export interface DeviceLoad {
     Partial<Pick<ResolvedLoad, "quantization" | "kernels" | "maxConcurrency" | "kvMemory">>;
   options: ExecutableOptions;
   hooks?: LoadHooks;
+  /** Hears, before anything is loaded, what the matrices will be held as: "bfloat16", "int8"; undefined: several formats. */
+  onHeld?: (precision: string | undefined) => void;
   onNotice: ((line: string) => void) | undefined;
   onDetail?: ((line: string) => void) | undefined;
   /** Makes the GPU backend. Default: the GPU through Dawn, whose code is loaded when it is first needed. */
@@ -132,6 +134,7 @@ async function loadOnCpu(load: DeviceLoad, why = ""): Promise<Executable> {
     prepare,
     leastLength(options.contextLength),
   );
+  load.onHeld?.(heldPrecision(load, chosen));
   const check = (memory: MemoryUse, contextLength: number): string | undefined =>
     checkMemory(memory, contextLength, { alternatives });
   const admit = (memory: MemoryUse, contextLength: number): void => {
@@ -176,6 +179,7 @@ async function loadOnGpu(load: DeviceLoad, name: string | undefined): Promise<Ex
     },
     gpuMemory,
   );
+  load.onHeld?.(heldPrecision(load, chosen));
   try {
     const { description, adapter = "" } = preparation.device;
     const check = (need: MemoryUse, contextLength: number): void => {
@@ -204,13 +208,18 @@ async function loadOnGpu(load: DeviceLoad, name: string | undefined): Promise<Ex
 }
 
 /** The model and what its weights are held as, a sentence with a space behind it; empty for one without a name. */
-function modelText({ name, checkpoint, options }: DeviceLoad, quantization: Quantization): string {
-  if (name === undefined) {
+function modelText(load: DeviceLoad, quantization: Quantization): string {
+  if (load.name === undefined) {
     return "";
   }
+  const held = heldPrecision(load, quantization);
+  return `Model: ${load.name}${held === undefined ? "" : ` (${held})`}. `;
+}
+
+/** What the matrices are held as; undefined: the checkpoint has several formats. */
+function heldPrecision({ checkpoint, options }: DeviceLoad, quantization: Quantization): string | undefined {
   const asked = PRECISION_NAMES.find((precision) => STORED_FORMATS[precision] === options.format);
-  const held = quantization === "none" ? (asked ?? storedPrecision(checkpoint)) : quantization;
-  return `Model: ${name}${held === undefined ? "" : ` (${held})`}. `;
+  return quantization === "none" ? (asked ?? storedPrecision(checkpoint)) : quantization;
 }
 
 const PRECISION_NAMES = ["float32", "float16", "bfloat16"] as const;

@@ -1,18 +1,36 @@
 /** What the service knows, as the bodies of the HTTP API. */
+import packageJson from "../../package.json" with { type: "json" };
 import { clip } from "../base/clip.ts";
-import type { RunEvent } from "../compose/run/events.ts";
-import type { ComposeDefinition, WorkflowDefinition } from "../compose/definition/definition.ts";
+import type { RunEvent, WritingModel } from "../compose/run/events.ts";
+import { conversationInputs } from "../compose/analysis/conversation-inputs.ts";
+import { modelKey } from "../compose/analysis/model-key.ts";
+import {
+  allComponents,
+  type ComposeDefinition,
+  type ModelComponent,
+  type WorkflowDefinition,
+} from "../compose/definition/definition.ts";
+import {
+  composeDefaults,
+  parameterRange,
+  type GenerationParameterName,
+} from "../compose/definition/parameters.ts";
 import { inferSchema, type Variable } from "../compose/analysis/inferred-schema.ts";
 import type { PreloadProgress } from "./preload.ts";
 import type {
+  AnswerMessageBody,
   HealthBody,
   ProgressBody,
   SchemaBody,
+  ServerModelBody,
+  StatusBody,
   TaskBody,
   VariableBody,
   WorkflowBody,
+  WritingModelBody,
 } from "./schemas.ts";
 import { forCallers } from "./http-error.ts";
+import { redactPaths } from "./redact-paths.ts";
 import type { WorkflowService } from "./service.ts";
 import type { Task } from "./task.ts";
 
@@ -34,7 +52,14 @@ export function taskState(task: Task): TaskBody {
     ...task.summary,
     seed: copied(task.summary?.seed),
     warnings: task.warnings.length === 0 ? undefined : task.warnings.map(forCallers),
+    models: task.models.size === 0 ? undefined : [...task.models].map(writingModel),
   };
+}
+
+function writingModel([component, model]: readonly [string, WritingModel]): WritingModelBody {
+  const { name, precision, device, contextLength } = model;
+  // A folder's place on this machine is nobody's business.
+  return { component, model: redactPaths(name), precision, device, context_length: contextLength };
 }
 
 function copied(seed: number | readonly number[] | undefined): number | number[] | undefined {
@@ -55,7 +80,24 @@ export function taskEntry(task: Task): TaskBody {
 export function taskWithOutput(task: Task): TaskBody {
   const { task_id, status, workflow_id, ...rest } = taskState(task);
   const text = task.status === "completed" || task.text === "" ? undefined : task.text;
-  return { task_id, status, workflow_id, output: task.output?.value ?? undefined, ...rest, text };
+  const output = task.output?.value ?? undefined;
+  return { task_id, status, workflow_id, output, ...rest, text, message: answerMessage(task) };
+}
+
+function answerMessage({ message: answer }: Task): AnswerMessageBody | undefined {
+  if (answer === undefined) {
+    return undefined;
+  }
+  const { role, content, tool_calls: calls } = answer.message;
+  return {
+    role,
+    content: typeof content === "string" ? content : "",
+    reasoning_content: answer.reasoning,
+    tool_calls: calls?.map(({ type, function: call }) => ({
+      type,
+      function: { name: call.name, arguments: { ...call.arguments } },
+    })),
+  };
 }
 
 /** The state of a service. */
@@ -106,10 +148,53 @@ export function workflowSchema(definition: ComposeDefinition, workflow: Workflow
     ...workflowEntry(definition, workflow),
     input: input.map(variable),
     output: output.map(variable),
+    conversation: conversationInputs(workflow),
   };
 }
 
+/** What a server does and holds. */
+export async function status(service: WorkflowService): Promise<StatusBody> {
+  return {
+    version: packageJson.version,
+    started_at: service.startedAt.toISOString(),
+    health: health(service),
+    running: service.running,
+    waiting: service.waiting,
+    max_concurrent_count: service.definition.controller.maxConcurrentCount,
+    models: await serverModels(service),
+  };
+}
+
+/** The models of a service's components, each once, those that are loaded with what is known of them. */
+async function serverModels(service: WorkflowService): Promise<ServerModelBody[]> {
+  const components = allComponents(service.definition).filter((one) => one.type === "model");
+  const loaded = new Map(
+    (await service.readyModels()).map(({ component, model }) => [modelKey(component), model]),
+  );
+  return [...Map.groupBy(components, modelKey)].map(([key, sharing]) => {
+    const model = loaded.get(key);
+    const [{ model: named, task }] = sharing as [ModelComponent];
+    const { weightBytes, kvCacheBytes, workBytes } = model?.memory ?? {};
+    return {
+      components: sharing.map(({ id }) => id),
+      model: redactPaths(named.name),
+      task,
+      loaded: model !== undefined,
+      precision: model?.precision,
+      device: model?.device.description,
+      context_length: model?.contextLength,
+      memory:
+        weightBytes === undefined || kvCacheBytes === undefined || workBytes === undefined
+          ? undefined
+          : { weight_bytes: weightBytes, kv_cache_bytes: kvCacheBytes, work_bytes: workBytes },
+    };
+  });
+}
+
 function variable(from: Variable): VariableBody {
+  const { parameter } = from;
+  const ofParameter =
+    parameter === undefined ? {} : { parameter, ...parameterRange(parameter), unset: unsetValue(parameter) };
   return {
     name: from.name,
     type: from.type,
@@ -118,7 +203,13 @@ function variable(from: Variable): VariableBody {
     format: from.format,
     options: from.options === undefined ? undefined : [...from.options],
     default: from.default,
+    ...ofParameter,
     required: from.required ? true : undefined,
     annotations: from.annotations.length === 0 ? undefined : [...from.annotations],
   };
+}
+
+/** What the language takes a parameter for that a run does not give; undefined: as the model says. */
+function unsetValue(name: GenerationParameterName): unknown {
+  return name in composeDefaults ? composeDefaults[name as keyof typeof composeDefaults] : undefined;
 }

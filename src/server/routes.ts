@@ -5,6 +5,7 @@ import { findWorkflow } from "../compose/definition/find-workflow.ts";
 import {
   health,
   publicWorkflows,
+  status,
   taskEntry,
   taskState,
   taskWithOutput,
@@ -20,6 +21,7 @@ import {
   outputQuery,
   runRequest,
   schemaBody,
+  statusBody,
   taskBody,
   tasksQuery,
   workflowBody,
@@ -137,6 +139,13 @@ export function apiRoutes(service: WorkflowService, options: RouteOptions): read
         503: { description: "It loads models, has lost one, or shuts down.", body: healthBody },
       },
       handle: (context) => context.json(health(service), service.state === "ok" ? 200 : 503),
+    },
+    {
+      method: "get",
+      path: "/status",
+      summary: "What the server holds and does: its models, and how many runs go on and wait",
+      answers: { 200: { description: "At this moment.", body: statusBody } },
+      handle: async (context) => context.json(await status(service)),
     },
     {
       method: "get",

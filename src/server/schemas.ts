@@ -85,6 +85,33 @@ export const timingsBody = z.object({
   decode_tokens_per_second: z.number(),
 });
 
+export const writingModelBody = z.object({
+  component: z.string().describe("The component that holds the model."),
+  model: z.string().describe("The name of the model as the file has it."),
+  precision: z
+    .string()
+    .optional()
+    .describe("What its matrices are held as, for example bfloat16 or int8; absent: several formats."),
+  device: z.string(),
+  context_length: z.int().describe("Tokens, of prompt and new text, that the context holds."),
+});
+export type WritingModelBody = z.infer<typeof writingModelBody>;
+
+export const answerMessageBody = z.object({
+  role: z.string(),
+  content: z.string(),
+  reasoning_content: z.string().optional(),
+  tool_calls: z
+    .array(
+      z.object({
+        type: z.literal("function"),
+        function: z.object({ name: z.string(), arguments: z.record(z.string(), z.unknown()) }),
+      }),
+    )
+    .optional(),
+});
+export type AnswerMessageBody = z.infer<typeof answerMessageBody>;
+
 export const taskBody = z.object({
   task_id: z.string().describe("A ULID."),
   status: taskStatus,
@@ -107,6 +134,10 @@ export const taskBody = z.object({
     .describe("Several when the texts differ in it."),
   timings: timingsBody.optional().describe("Sums over all texts; the time to the first token of the first."),
   warnings: z.array(z.string()).optional(),
+  message: answerMessageBody
+    .optional()
+    .describe("Of a task that has completed: the last answer to a conversation, to be appended to it."),
+  models: z.array(writingModelBody).optional().describe("The models that have begun texts, each once."),
 });
 export type TaskBody = z.infer<typeof taskBody>;
 
@@ -118,10 +149,37 @@ export const variableBody = z.object({
   format: z.string().optional(),
   options: z.array(z.string()).optional(),
   default: z.unknown().optional(),
+  parameter: z
+    .string()
+    .optional()
+    .describe("The parameter of a generation that the value is, for example temperature."),
+  minimum: z.number().optional().describe("Of a parameter that is a number."),
+  maximum: z.number().optional(),
+  expected: z.string().optional().describe("The range of a parameter in words."),
+  unset: z.unknown().optional().describe("What a parameter is where the run does not give it."),
   required: z.boolean().optional(),
   annotations: z.array(z.object({ name: z.string(), text: z.string() })).optional(),
 });
 export type VariableBody = z.infer<typeof variableBody>;
+
+export const conversationBody = z.object({
+  messages: z
+    .string()
+    .optional()
+    .describe("The variable that takes the whole conversation; empty: the input."),
+  history: z.string().optional().describe("The variable that takes what was said before the last message."),
+  prompt: z
+    .string()
+    .optional()
+    .describe("The variable that takes the user's last message, beside a history."),
+  system: z
+    .string()
+    .optional()
+    .describe(
+      "The variable that takes what the model is told before all; messages or history: it is their first message.",
+    ),
+});
+export type ConversationBody = z.infer<typeof conversationBody>;
 
 const workflowEntry = {
   workflow_id: z.string(),
@@ -136,8 +194,40 @@ export const schemaBody = z.object({
   ...workflowEntry,
   input: z.array(variableBody),
   output: z.array(variableBody),
+  conversation: conversationBody
+    .optional()
+    .describe("How a conversation is given to the workflow: it has messages, or history and prompt."),
 });
 export type SchemaBody = z.infer<typeof schemaBody>;
+
+export const serverModelBody = z.object({
+  components: z.array(z.string()).describe("The components that share the model."),
+  model: z.string(),
+  task: z.enum(["text-generation", "text-to-text", "chat-completion"]),
+  loaded: z.boolean().describe("false: it is loaded when it is first called, or being loaded."),
+  precision: z.string().optional(),
+  device: z.string().optional(),
+  context_length: z.int().optional(),
+  memory: z
+    .object({
+      weight_bytes: z.number(),
+      kv_cache_bytes: z.number().describe("When it is full; it is taken as texts grow."),
+      work_bytes: z.number(),
+    })
+    .optional(),
+});
+export type ServerModelBody = z.infer<typeof serverModelBody>;
+
+export const statusBody = z.object({
+  version: z.string(),
+  started_at: z.iso.datetime(),
+  health: healthBody,
+  running: z.int().describe("Runs that go on."),
+  waiting: z.int().describe("Runs that wait for their turn."),
+  max_concurrent_count: z.int().describe("Runs that may go on at the same time; 0: any number."),
+  models: z.array(serverModelBody),
+});
+export type StatusBody = z.infer<typeof statusBody>;
 
 /**
  * The schemas that `openapi.json` publishes under a name: bodies of requests by what clients write, of answers by what
@@ -146,12 +236,17 @@ export type SchemaBody = z.infer<typeof schemaBody>;
 export const namedSchemas = {
   input: { RunRequest: runRequest },
   output: {
+    AnswerMessage: answerMessageBody,
     Failure: failureBody,
+    Conversation: conversationBody,
     Health: healthBody,
     Progress: progressBody,
+    ServerModel: serverModelBody,
+    Status: statusBody,
     Task: taskBody,
     Variable: variableBody,
     Workflow: workflowBody,
     WorkflowSchema: schemaBody,
+    WritingModel: writingModelBody,
   },
 } as const;

@@ -46,6 +46,7 @@ const CANCEL_GRACE_MILLISECONDS = 10_000;
 export class WorkflowService {
   readonly definition: ComposeDefinition;
   readonly tasks: TaskStore;
+  readonly startedAt = new Date();
   readonly #engine: Engine;
   readonly #queue: RunQueue;
   readonly #preload: Preload;

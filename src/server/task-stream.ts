@@ -14,7 +14,10 @@ export interface TaskEventData {
   readonly text: Pick<
     RunEvent & { readonly type: "text" },
     "generation" | "text" | "tokens" | "kind" | "logprobs"
-  >;
+  > & {
+    /** The call, of a piece that is one. */
+    readonly tool_call?: { readonly name: string; readonly arguments: Readonly<Record<string, unknown>> };
+  };
   readonly warning: { readonly message: string };
   /** The event `result` is the last of a task that has completed. */
   readonly result: TaskBody;
@@ -52,8 +55,8 @@ function publicEvent(event: RunEvent): string {
     case "prefill":
       return taskEvent("progress", progressOf(event));
     case "text": {
-      const { generation, text, tokens, kind, logprobs } = event;
-      return taskEvent("text", { generation, text, tokens, kind, logprobs });
+      const { generation, text, tokens, kind, logprobs, toolCall } = event;
+      return taskEvent("text", { generation, text, tokens, kind, logprobs, tool_call: toolCall });
     }
     case "warning":
       return taskEvent("warning", { message: forCallers(event.message) });

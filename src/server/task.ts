@@ -1,7 +1,10 @@
 import { clip } from "../base/clip.ts";
 import { AbortError, errorMessage, ModelComposeError } from "../base/errors.ts";
 import type { RunIdentity } from "../compose/run/run.ts";
-import type { RunEvent } from "../compose/run/events.ts";
+import type { ChatResult } from "../models/chat/chat.ts";
+import type { ChatMessage } from "../models/chat/messages.ts";
+import type { GenerateResult } from "../runtime/generation/types.ts";
+import type { GenerationRecord, RunEvent, WritingModel } from "../compose/run/events.ts";
 import { EventLog } from "./event-log.ts";
 import { isInternal, runFailure, type Failure } from "./http-error.ts";
 import { weigh, type Holding } from "./kept-bytes.ts";
@@ -47,6 +50,10 @@ export class Task {
   /** The value that came of it; present when it has completed. */
   output: { readonly value: unknown } | undefined;
   summary: RunSummary | undefined;
+  /** The last answer to a conversation, and what was thought before it; present when the run has completed. */
+  message: { readonly message: ChatMessage; readonly reasoning: string | undefined } | undefined;
+  /** The models that have begun texts, by their components. */
+  readonly models = new Map<string, WritingModel>();
   /** Why it failed; present when it has. */
   failure: TaskFailure | undefined;
   cancelReason: CancelReason | undefined;
@@ -126,6 +133,9 @@ export class Task {
     }
     if (event.type === "generation-started") {
       this.#texts[event.generation] = "";
+      if (event.model !== undefined) {
+        this.models.set(event.component, event.model);
+      }
     }
     if (event.type === "text") {
       this.tokens += event.tokens;
@@ -139,6 +149,7 @@ export class Task {
     }
     if (event.type === "result") {
       this.#complete(event.result.output, summarize(event.result.generations));
+      this.message = lastAnswer(event.result.generations);
     }
     if (this.#log !== undefined) {
       this.#log.append(event);
@@ -175,7 +186,8 @@ export class Task {
     this.endedAt = new Date();
     this.#endMilliseconds = performance.now();
     this.#bytes =
-      TASK_BYTES + weigh([this.metadata, this.output?.value, this.#texts, this.warnings, this.failure]);
+      TASK_BYTES +
+      weigh([this.metadata, this.output?.value, this.message, this.#texts, this.warnings, this.failure]);
     this.#holding?.force(this.#bytes);
     this.#log?.end();
     this.#log = undefined;
@@ -197,6 +209,18 @@ export class Task {
     this.output = { value };
     this.summary = summary;
   }
+}
+
+function lastAnswer(records: readonly GenerationRecord[]): Task["message"] {
+  const result = records.at(-1)?.result;
+  return result !== undefined && isChatResult(result)
+    ? { message: result.message, reasoning: result.reasoning }
+    : undefined;
+}
+
+/** Whether a text is an answer to a conversation, which gives more than a text. */
+function isChatResult(result: GenerateResult): result is ChatResult {
+  return "message" in result;
 }
 
 function failureOf(error: unknown): TaskFailure {

@@ -19,8 +19,20 @@ const CONTENT_TYPES: ReadonlyMap<string, string> = new Map([
   ["svg", "image/svg+xml"],
 ]);
 
-/** The files of the page. @returns them by their names, without a folder */
+let loading: Promise<ReadonlyMap<string, PageFile>> | undefined;
+
+/** The files of the page, which are read once. @returns them by their names, without a folder */
 export async function loadPageFiles(): Promise<ReadonlyMap<string, PageFile>> {
+  try {
+    return await (loading ??= readPageFiles());
+  } catch (error) {
+    // The next who asks tries again.
+    loading = undefined;
+    throw error;
+  }
+}
+
+async function readPageFiles(): Promise<ReadonlyMap<string, PageFile>> {
   const contents = import.meta.url.endsWith(".ts") ? await bundleSources() : await readBundle();
   return new Map([...contents].map(([name, bytes]) => [name, pageFile(name, bytes)]));
 }

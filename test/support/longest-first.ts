@@ -20,6 +20,7 @@ const LONGEST = [
   "test/beam-search.test.ts",
   "test/bench-app.test.ts",
   "test/webui.test.ts",
+  "test/webui-chat.test.ts",
   "src/kernels/linear/linear.test.ts",
   "test/prefill-modes.test.ts",
 ];

@@ -1,5 +1,7 @@
 import { AbortError, ModelComposeError } from "../../src/base/errors.ts";
-import type { GenerateOptions, StreamPart } from "../../src/runtime/generation/types.ts";
+import type { ChatOptions, ChatPart } from "../../src/models/chat/chat.ts";
+import type { ChatMessage } from "../../src/models/chat/messages.ts";
+import type { GenerateOptions, StreamPart, TokenLogprob } from "../../src/runtime/generation/types.ts";
 import type { LoadOptions } from "../../src/models/load-options.ts";
 
 /**
@@ -11,6 +13,11 @@ export class PacedModel {
   pace = 20;
   /** Number of texts that are being written. */
   active = 0;
+  /** The conversations that were to be answered. */
+  readonly chats: (readonly ChatMessage[])[] = [];
+  /** The pieces of an answer to a conversation, a token each. */
+  answer: (messages: readonly ChatMessage[]) => readonly Omit<ChatPart, "tokens">[] = (messages) =>
+    `You said: ${textOf(messages.at(-1))}.`.split(/(?= )/).map((text) => ({ type: "content", text }));
   #loaded = Promise.withResolvers<void>();
 
   /** Lets loading end. */
@@ -25,9 +32,9 @@ export class PacedModel {
       stream: (prompt: string, given: GenerateOptions) => this.#write(prompt, given),
       architecture: "causal" as const,
       contextLength: 4096,
-      streamChat: () => {
-        throw new Error("nobody chats here");
-      },
+      precision: "bfloat16",
+      memory: { weightBytes: 3e9, kvCacheBytes: 2e8, workBytes: 1e7 },
+      streamChat: (messages: readonly ChatMessage[], given: ChatOptions) => this.#chat(messages, given),
       countTokens: () => Promise.resolve(0),
       embed: () => Promise.reject(new Error("nobody embeds here")),
       lost: new Promise<never>(() => undefined),
@@ -63,6 +70,47 @@ export class PacedModel {
     }
   }
 
+  async *#chat(messages: readonly ChatMessage[], options: ChatOptions): AsyncGenerator<ChatPart> {
+    const { signal, logprobs, seed = 7 } = options;
+    this.chats.push(messages);
+    this.active += 1;
+    try {
+      const parts = this.answer(messages);
+      for (const [i, part] of parts.entries()) {
+        await new Promise((resolve) => setTimeout(resolve, this.pace));
+        if (signal?.aborted) {
+          throw new AbortError(signal.reason);
+        }
+        const told = logprobs === undefined ? {} : { logprobs: [tokenLogprob(part.text)] };
+        yield { ...part, tokens: [i], ...told };
+      }
+      const textOf = (type: ChatPart["type"]): string =>
+        parts.map((part) => (part.type === type ? part.text : "")).join("");
+      const content = textOf("content");
+      const tokens = parts.map((_, i) => i);
+      const toolCalls = parts.flatMap(({ toolCall }) => toolCall ?? []);
+      const result = {
+        ...this.#result("", content, tokens, seed)!,
+        finishReason: "eos" as const,
+        usage: { promptTokens: 10 * messages.length, completionTokens: tokens.length },
+        sequences: undefined,
+        content,
+        reasoning: textOf("reasoning") || undefined,
+        toolCalls,
+        message: {
+          role: "assistant",
+          content,
+          ...(toolCalls.length === 0
+            ? {}
+            : { tool_calls: toolCalls.map((call) => ({ type: "function" as const, function: call })) }),
+        },
+      };
+      yield { type: "content", text: "", tokens: [], result };
+    } finally {
+      this.active -= 1;
+    }
+  }
+
   #result(prompt: string, newText: string, tokens: number[], seed: number): StreamPart["result"] {
     const rate = 1000 / this.pace;
     return {
@@ -82,4 +130,20 @@ export class PacedModel {
       warnings: [],
     };
   }
+}
+
+/** The text of a message; "" where it has none. */
+export function textOf(message: ChatMessage | undefined): string {
+  return typeof message?.content === "string" ? message.content : "";
+}
+
+/** A token that was chosen with a probability of a half, before another one. */
+function tokenLogprob(text: string): TokenLogprob {
+  const of = (token: number, spelling: string, probability: number) => ({
+    token,
+    text: spelling,
+    bytes: [...new TextEncoder().encode(spelling)],
+    logprob: Math.log(probability),
+  });
+  return { ...of(1, text, 0.5), top: [of(1, text, 0.5), of(2, " else", 0.25)] };
 }

@@ -51,6 +51,23 @@ component:
     expect(lines(schema(template).input)).toEqual(["template: string", "topic: string"]);
   });
 
+  test("a value that is a parameter says so, through mappings too; one within a text does not", () => {
+    const text = `workflow:
+  job: { input: { heat: "\${input.warmth}", length: "\${input.length}", prompt: "\${input.prompt}" } }
+${writer}  prompt: "\${input.prompt as text}"
+  params:
+    temperature: \${input.heat}
+    max_output_length: \${input.length}
+    stop_sequences: "\${input.prompt}!"
+`;
+    const found = schema(text).input.map(({ name, type, parameter }) => [name, type, parameter]);
+    expect(found).toEqual([
+      ["warmth", "number", "temperature"],
+      ["length", "integer", "max_output_length"],
+      ["prompt", "text", undefined],
+    ]);
+  });
+
   test("parameters have their own types where the template names none", () => {
     const text = `${writer}  prompt: \${input.prompt as text}
   params:

@@ -66,6 +66,7 @@ function mergeNeeds(first: Need, later: Need): Need {
     variable: {
       ...typed.variable,
       default: first.variable.default ?? later.variable.default,
+      parameter: first.variable.parameter ?? later.variable.parameter,
       required: first.variable.required || later.variable.required,
       annotations:
         first.variable.annotations.length > 0 ? first.variable.annotations : later.variable.annotations,
@@ -109,7 +110,9 @@ function callNeeds(definition: ComposeDefinition, call: Call): Need[] {
       const { action } = call;
       return [
         ...(action.kind === "prompt" ? promptNeeds(action.prompt) : chatNeeds(action)),
-        ...[...action.parameters].flatMap(([name, node]) => needsOf(node, { type: parameterType(name) })),
+        ...[...action.parameters].flatMap(([name, node]) =>
+          needsOf(node, { type: parameterType(name), parameter: name }),
+        ),
       ];
     }
     case "http-client": {
@@ -232,6 +235,7 @@ function passOn(own: Need, behind: Need): Need {
       format,
       options,
       default: fallback,
+      parameter: own.variable.parameter ?? behind.variable.parameter,
       required: own.variable.required || (behind.variable.required && !own.hasDefault),
       annotations: annotations.annotations,
     },
@@ -239,7 +243,7 @@ function passOn(own: Need, behind: Need): Need {
 }
 
 /** `user.name`, `list[0].x`; a path is named as far as it is fixed. */
-function nameOf(path: readonly PathSegment[]): string | undefined {
+export function nameOf(path: readonly PathSegment[]): string | undefined {
   const names: string[] = [];
   for (const segment of path) {
     if (segment.kind === "key") {

@@ -1,4 +1,5 @@
 import { placeholdersOf, type Annotation, type Placeholder, type TypeName } from "../template/ast.ts";
+import type { GenerationParameterName } from "../definition/parameters.ts";
 import { defaultValue } from "../template/evaluate.ts";
 
 /** A value that a workflow takes or gives, as far as its templates tell. */
@@ -14,6 +15,8 @@ export interface Variable {
   /** The options of a select. */
   readonly options?: readonly string[];
   readonly default?: unknown;
+  /** The parameter of a generation that the value is, where it is handed on as it is. */
+  readonly parameter?: GenerationParameterName;
   /** Whether a run without it is an error. */
   readonly required: boolean;
   readonly annotations: readonly Annotation[];
@@ -23,6 +26,7 @@ export interface Variable {
 export interface Hint {
   /** The type of a placeholder that names none itself. */
   readonly type?: TypeName;
+  readonly parameter?: GenerationParameterName;
   readonly isList?: boolean;
   /** Whether there is nothing to do without the value. */
   readonly required?: boolean;
@@ -47,6 +51,7 @@ export function variableOf(placeholder: Placeholder, name: string | undefined, h
     format: type?.format,
     options: isSelect ? type.arguments : undefined,
     default: hint.secret ? undefined : literalDefault(placeholder),
+    parameter: hint.parameter,
     required: (hint.required ?? false) && placeholder.default === undefined,
     annotations,
   };

@@ -81,6 +81,24 @@ export function parameterType(
   return schema instanceof z.ZodBoolean ? "boolean" : "string";
 }
 
+/** What a value of a parameter must be. */
+export interface ParameterRange {
+  readonly minimum?: number;
+  readonly maximum?: number;
+  /** The range in words, for example "a number > 0 and <= 1". */
+  readonly expected?: string;
+}
+
+/** What values of a parameter must be. A minimum may itself be excluded: the words say so. */
+export function parameterRange(name: GenerationParameterName): ParameterRange {
+  const schema: z.ZodType = generationParameters[name];
+  const bound = (value: number | null): number | undefined =>
+    value === null || Math.abs(value) >= Number.MAX_SAFE_INTEGER ? undefined : value;
+  const numbers =
+    schema instanceof z.ZodNumber ? { minimum: bound(schema.minValue), maximum: bound(schema.maxValue) } : {};
+  return { ...numbers, expected: schema.description };
+}
+
 /** The names of all parameters in a compose file. */
 export const generationParameterNames = Object.keys(generationParameters) as GenerationParameterName[];
 

@@ -12,6 +12,18 @@ import type { ToolCall } from "../../models/chat/messages.ts";
 import type { LoadProgress } from "../../models/load-options.ts";
 import type { JobDefinition } from "../definition/definition.ts";
 
+/** A model that writes a text, as people know it. */
+export interface WritingModel {
+  /** The name as the file has it. */
+  readonly name: string;
+  /** What its matrices are held as, for example "bfloat16". Absent: several formats. */
+  readonly precision?: string;
+  /** Name of the device, for example "wasm (256-bit SIMD, 2 threads)". */
+  readonly device: string;
+  /** Tokens, of prompt and new text, that the context holds. */
+  readonly contextLength: number;
+}
+
 /** Ids of jobs, outermost first: those of the jobs that called the workflow, then the one that is meant. */
 export type JobPath = readonly string[];
 
@@ -48,6 +60,8 @@ export type RunEvent =
       readonly generation: number;
       readonly path: JobPath;
       readonly component: string;
+      /** Absent: an outside API writes it. */
+      readonly model?: WritingModel;
       /** Position of the call in a repeat_count or for-each. */
       readonly index?: number;
       readonly output: boolean;

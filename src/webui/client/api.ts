@@ -1,6 +1,6 @@
 /** The HTTP API as the page uses it. */
 import { EventSourceParserStream } from "eventsource-parser/stream";
-import type { WireEvent, WireHealth, WireTask, WireWorkflow } from "./wire.ts";
+import type { WireEvent, WireHealth, WireStatus, WireTask, WireWorkflow } from "./wire.ts";
 
 /** The error for an answer that is no success; the message is the server's. */
 export class ApiError extends Error {
@@ -57,6 +57,16 @@ export class Api {
 
   async workflows(): Promise<WireWorkflow[]> {
     return (await this.#json("/workflows?include_schema=true")) as WireWorkflow[];
+  }
+
+  /** What the server holds and does. */
+  async status(): Promise<WireStatus> {
+    return (await this.#json("/status")) as WireStatus;
+  }
+
+  /** The last tasks, the newest first. */
+  async tasks(limit: number): Promise<WireTask[]> {
+    return (await this.#json(`/tasks?limit=${limit}`)) as WireTask[];
   }
 
   /** Starts a run and returns when it has its id. */

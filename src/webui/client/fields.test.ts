@@ -71,6 +71,39 @@ describe("controls", () => {
     });
   });
 
+  test("a parameter has its range, in words too, and what it is by itself", () => {
+    const parameter = {
+      parameter: "top_p",
+      minimum: 0,
+      maximum: 1,
+      expected: "a number > 0 and <= 1",
+      unset: 0.9,
+    };
+    expect(field("number", parameter)).toMatchObject({
+      control: { kind: "number", min: 0, max: 1, step: "any" },
+      hint: "A number > 0 and <= 1. Not set: 0.9.",
+    });
+    expect(field("number", { ...parameter, default: 0.5 }).hint).toBe("A number > 0 and <= 1.");
+    expect(field("integer", { ...parameter, parameter: "seed" }).hint).toMatch(
+      /^Not set: another one each time\./,
+    );
+    // A slider, and a box that is checked, show what they allow.
+    expect(field("slider", { ...parameter, subtype: "0,1,0.1", default: 0.5 }).hint).toBeUndefined();
+  });
+
+  test("the probabilities of tokens are a switch, unless the file has some in any case", () => {
+    const logprobs = { parameter: "logprobs", minimum: 0, maximum: 20, expected: "an integer in 0 .. 20" };
+    expect(field("integer", logprobs)).toMatchObject({
+      label: "Token alternatives",
+      control: { kind: "switch", on: "5" },
+      initial: "",
+    });
+    expect(field("integer", { ...logprobs, default: 0 }).control.kind).toBe("switch");
+    expect(field("integer", { ...logprobs, default: 3 })).toMatchObject({
+      control: { kind: "number", max: 20 },
+    });
+  });
+
   test("the whole input has a name for people; a description is the author's", () => {
     const annotations = [{ name: "description", text: "How warm" }];
     expect(fieldsOf([{ type: "string", is_list: false, required: true, annotations }])[0]).toMatchObject({

@@ -27,6 +27,8 @@ export type Control =
       readonly step: number | "any";
     }
   | { readonly kind: "checkbox" }
+  /** A box whose text is `on` where it is checked, and empty where it is not. */
+  | { readonly kind: "switch"; readonly on: string }
   | {
       readonly kind: "select";
       readonly options: readonly { readonly value: string; readonly label: string }[];
@@ -40,25 +42,32 @@ export function fieldsOf(variables: readonly WireVariable[]): Field[] {
 function fieldOf(variable: WireVariable): Field {
   const { name, required = false, annotations = [] } = variable;
   const initial = initialText(variable);
+  const control = controlOf(variable, initial ?? "");
   return {
     key: name ?? "",
-    label: name ?? "input",
+    label: control.kind === "switch" ? "Token alternatives" : (name ?? "input"),
     description: annotations.find((annotation) => annotation.name === "description")?.text,
     hint: hintOf(variable, initial),
     required,
     initial: initial ?? "",
-    control: controlOf(variable, initial ?? ""),
+    control,
   };
 }
 
 const LONG_TEXT_ROWS = 6;
 const LIST_ROWS = 4;
+/** How many tokens are told in the place of each, where a person wants to see them. */
+const ALTERNATIVES = "5";
 
 function controlOf(variable: WireVariable, initial: string): Control {
   const { type, is_list: isList, required = false, options = [] } = variable;
   if (isList) {
     return { kind: "text", rows: LIST_ROWS, code: isJson(type) };
   }
+  if (isSwitch(variable, initial)) {
+    return { kind: "switch", on: ALTERNATIVES };
+  }
+  const { minimum: min, maximum: max } = variable;
   switch (type) {
     case "text":
     case "markdown":
@@ -75,9 +84,9 @@ function controlOf(variable: WireVariable, initial: string): Control {
       // The box is one line high and grows with what is typed.
       return { kind: "text", rows: 1, code: false };
     case "integer":
-      return { kind: "number", step: 1 };
+      return { kind: "number", step: 1, min, max };
     case "number":
-      return { kind: "number", step: "any" };
+      return { kind: "number", step: "any", min, max };
     case "slider": {
       const [min, max, step] = (variable.subtype ?? "").split(",").map(Number);
       // A slider always stands somewhere; without a default it would choose a value nobody asked for.
@@ -133,11 +142,25 @@ function itemText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-function hintOf(
-  { is_list: isList, type, default: fallback }: WireVariable,
-  initial: string | undefined,
-): string | undefined {
+/** Whether an input switches the alternatives of tokens on: it is empty, or as few as can be, where nobody touches it. */
+function isSwitch({ parameter, type }: WireVariable, initial: string): boolean {
+  return parameter === "logprobs" && type === "integer" && (initial === "" || initial === "0");
+}
+
+function hintOf(variable: WireVariable, initial: string | undefined): string | undefined {
+  const { is_list: isList, type, default: fallback, expected, unset } = variable;
   const parts: string[] = [];
+  if (!isList && isSwitch(variable, initial ?? "")) {
+    return "Shows how likely each token was, and what could have stood in its place.";
+  }
+  if (variable.parameter === "seed") {
+    parts.push("Not set: another one each time.");
+  } else if (expected !== undefined && type !== "slider" && type !== "boolean" && type !== "select") {
+    parts.push(`${expected.charAt(0).toUpperCase()}${expected.slice(1)}.`);
+  }
+  if (initial === undefined && fallback === undefined && unset !== undefined) {
+    parts.push(`Not set: ${JSON.stringify(unset)}.`);
+  }
   if (isList) {
     parts.push(isJson(type) ? "One item a line, as JSON." : "One item a line.");
   } else if (isJson(type)) {

@@ -91,6 +91,11 @@ function shown(text: string): string {
 /** The most items of a list that a name may ask for: `items[1000000]` in a file is no reason to fill memory. */
 const LONGEST_LIST = 1000;
 
+/** An input with a value at the place of a variable's name; "" is the whole input. */
+export function withValueAt(input: unknown, name: string, value: unknown): unknown {
+  return withValue(input, pathOf(name), value);
+}
+
 /** The steps of a name such as `user.name` or `items[0]`. */
 function pathOf(name: string | undefined): (string | number)[] {
   const steps = (name ?? "").matchAll(/\[(-?\d+)\]|([^.[]+)/g);

@@ -1,4 +1,11 @@
-/** The runs of this tab of the browser. They leave the machine never and the browser when the tab is closed. */
+/**
+ * The runs of this browser. They leave the machine never: those that have ended are kept until somebody clears them, those
+ * that go on are known to their tab alone, which follows them again when it is reloaded.
+ */
+import * as z from "zod/mini";
+import type { AnswerFacts } from "./answer-facts.ts";
+import { storedFacts } from "./conversation-file.ts";
+import { parseForeign } from "./foreign-file.ts";
 
 /** One run as the history keeps it. */
 export interface HistoryEntry {
@@ -13,74 +20,143 @@ export interface HistoryEntry {
   /** The text so far of a run that did not complete. */
   readonly partial?: string;
   readonly error?: string;
-  readonly seconds?: number;
-  readonly tokens?: number;
-  readonly tokensPerSecond?: number;
-  readonly seeds?: readonly number[];
+  readonly facts?: AnswerFacts;
   readonly warnings?: readonly string[];
 }
 
 /** The part of `Storage` that the history needs. */
 export type HistoryStorage = Pick<Storage, "getItem" | "setItem" | "removeItem">;
 
-const KEY = "model-compose.history";
-const MOST_ENTRIES = 50;
+const KEY = "model-compose.runs";
+const MOST_ENTRIES = 200;
 
-/** The last runs of all workflows, kept in a storage of the browser. */
+const storedEntry: z.ZodMiniType<HistoryEntry> = z.object({
+  id: z.string(),
+  workflow: z.string(),
+  at: z.number(),
+  fields: z.record(z.string(), z.string()),
+  status: z.enum(["running", "completed", "failed", "cancelled"]),
+  output: z.optional(z.unknown()),
+  partial: z.optional(z.string()),
+  error: z.optional(z.string()),
+  facts: z.optional(storedFacts),
+  warnings: z.optional(z.array(z.string())),
+});
+
+const file = z.object({ version: z.literal(1), runs: z.array(storedEntry) });
+
+/** The last runs of all workflows. */
 export class History {
-  readonly #storage: HistoryStorage;
-  /** The runs, the newest first. */
-  #entries: HistoryEntry[];
+  readonly #kept: HistoryStorage;
+  readonly #tab: HistoryStorage;
+  /** Runs that the browser has no room for: they last until the page is left. */
+  #unkept: HistoryEntry[] = [];
 
-  constructor(storage: HistoryStorage) {
-    this.#storage = storage;
-    this.#entries = read(storage);
+  /**
+   * @param kept the storage that all tabs share and that stays
+   * @param tab the storage of this tab
+   */
+  constructor(kept: HistoryStorage, tab: HistoryStorage) {
+    this.#kept = kept;
+    this.#tab = tab;
   }
 
-  of(workflow: string): HistoryEntry[] {
-    return this.#entries.filter((entry) => entry.workflow === workflow);
+  /** The runs of a workflow that have all words of a search, the newest first. */
+  of(workflow: string, search = ""): HistoryEntry[] {
+    return this.#all().filter((entry) => entry.workflow === workflow && matches(entry, search));
   }
 
   /** Adds an entry, or replaces the one with its id. */
   put(entry: HistoryEntry): void {
-    const at = this.#entries.findIndex(({ id }) => id === entry.id);
-    if (at === -1) {
-      this.#entries.unshift(entry);
-    } else {
-      this.#entries[at] = entry;
+    const isOther = ({ id }: HistoryEntry): boolean => id !== entry.id;
+    const running = read(this.#tab).filter(isOther);
+    const ended = read(this.#kept).filter(isOther);
+    this.#unkept = this.#unkept.filter(isOther);
+    if (entry.status === "running") {
+      this.#write(this.#tab, [entry, ...running]);
+      return;
     }
-    this.#entries.length = Math.min(this.#entries.length, MOST_ENTRIES);
-    this.#save();
+    this.#write(this.#tab, running);
+    this.#write(this.#kept, [entry, ...ended].sort(newestFirst).slice(0, MOST_ENTRIES));
   }
 
   clear(workflow: string): void {
-    this.#entries = this.#entries.filter(
-      (entry) => entry.workflow !== workflow || entry.status === "running",
-    );
-    this.#save();
+    const isOther = (entry: HistoryEntry): boolean => entry.workflow !== workflow;
+    this.#unkept = this.#unkept.filter(isOther);
+    this.#write(this.#kept, read(this.#kept).filter(isOther));
   }
 
-  /** Writes the runs down. Browsers give a page some megabytes: the oldest runs make room. */
-  #save(): void {
-    for (let kept = this.#entries; ; kept = kept.slice(0, Math.floor(kept.length / 2))) {
+  /** The text of a file with the runs of a workflow that have ended. */
+  export(workflow: string): string {
+    const runs = this.of(workflow).filter(({ status }) => status !== "running");
+    return `${JSON.stringify({ version: 1, runs }, null, 2)}\n`;
+  }
+
+  /**
+   * Adds the runs of a file to a workflow; those that are there already stay.
+   *
+   * @returns how many were added
+   * @throws ForeignFileError naming what is wrong, and where
+   */
+  import(workflow: string, text: string): number {
+    const { runs } = parseForeign(text, "a history of runs", file);
+    const known = new Set(this.#all().map(({ id }) => id));
+    const added = runs.filter(({ id, status }) => !known.has(id) && status !== "running");
+    for (const entry of added) {
+      this.put({ ...entry, workflow });
+    }
+    return added.length;
+  }
+
+  #all(): HistoryEntry[] {
+    return [...read(this.#tab), ...this.#unkept, ...read(this.#kept)].sort(newestFirst);
+  }
+
+  /** Writes runs down. Browsers give a page some megabytes: the oldest runs make room. */
+  #write(storage: HistoryStorage, entries: readonly HistoryEntry[]): void {
+    for (let kept = entries; kept.length > 0; kept = kept.slice(0, Math.floor(kept.length / 2))) {
       try {
-        this.#storage.setItem(KEY, JSON.stringify(kept));
+        storage.setItem(KEY, JSON.stringify(kept));
         return;
       } catch {
-        if (kept.length > 1) {
-          continue;
+        const [newest] = kept;
+        if (kept.length === 1 && newest !== undefined) {
+          this.#unkept = [newest, ...this.#unkept];
+          this.#write(storage, entries.slice(1));
+          return;
         }
-        this.#storage.removeItem(KEY);
-        return;
       }
+    }
+    try {
+      storage.removeItem(KEY);
+    } catch {
+      // A browser that forbids storage keeps nothing that could be removed.
+      return;
     }
   }
 }
 
+function newestFirst(a: HistoryEntry, b: HistoryEntry): number {
+  return b.at - a.at;
+}
+
+/** Whether all words of a search stand in what a run was given and gave. */
+function matches({ fields, output, partial, error }: HistoryEntry, search: string): boolean {
+  const words = search.toLowerCase().split(/\s+/);
+  const texts = [...Object.values(fields), JSON.stringify(output ?? ""), partial ?? "", error ?? ""];
+  const all = texts.join("\n").toLowerCase();
+  return words.every((word) => all.includes(word));
+}
+
+/** What is none of ours is passed over. */
 function read(storage: HistoryStorage): HistoryEntry[] {
   try {
-    const entries: unknown = JSON.parse(storage.getItem(KEY) ?? "[]");
-    return Array.isArray(entries) ? (entries as HistoryEntry[]) : [];
+    const found: unknown = JSON.parse(storage.getItem(KEY) ?? "[]");
+    const entries: readonly unknown[] = Array.isArray(found) ? found : [];
+    return entries.flatMap((entry) => {
+      const parsed = z.safeParse(storedEntry, entry);
+      return parsed.success ? [parsed.data] : [];
+    });
   } catch {
     return [];
   }

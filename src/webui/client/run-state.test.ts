@@ -62,10 +62,16 @@ describe("a run", () => {
   test("what a model thinks stands apart from what it answers", () => {
     const state = new RunState(0);
     const kinds = ["reasoning", "reasoning", "tool-call", undefined] as const;
+    const tool_call = { name: "f", arguments: {} };
+    const probability = { token: 1, text: "3 ", bytes: [51, 32], logprob: -1 };
+    const logprobs = [{ ...probability, top: [probability] }];
     for (const [i, kind] of kinds.entries()) {
-      state.apply({ type: "text", data: { generation: 0, text: `${i} `, tokens: 1, kind } }, i);
+      const data = { generation: 0, text: `${i} `, tokens: 1, kind, logprobs };
+      state.apply({ type: "text", data: kind === "tool-call" ? { ...data, tool_call } : data }, i);
     }
-    expect(state.texts).toEqual([{ generation: 0, reasoning: "0 1 ", text: "3 " }]);
+    expect(state.texts).toEqual([
+      { generation: 0, reasoning: "0 1 ", text: "3 ", toolCalls: [tool_call], logprobs },
+    ]);
     expect(state.tokens).toBe(4);
   });
 

@@ -1,13 +1,24 @@
 /** One run as the page shows it, built from the task's events. Knows no page. */
 import { RateMeter } from "./rate-meter.ts";
-import type { WireEvent, WireProgress, WireTask } from "./wire.ts";
+import type {
+  WireEvent,
+  WireLogprob,
+  WireProgress,
+  WireTask,
+  WireToolCall,
+  WireWritingModel,
+} from "./wire.ts";
 
 /** A text that a model is writing. */
 export interface LiveText {
   readonly generation: number;
-  /** What the model thinks before it answers; calls of tools are not shown. */
+  /** What the model thinks before it answers. */
   reasoning?: string;
   text: string;
+  /** Functions that the model calls. */
+  toolCalls?: WireToolCall[];
+  /** The tokens of the answer with how likely they were, where the run asks for that. */
+  logprobs?: WireLogprob[];
 }
 
 /** Why a run did not complete. */
@@ -32,6 +43,12 @@ export class RunState {
   seeds: readonly number[] = [];
   /** Number of tokens written; undefined while nobody has counted any. */
   tokens: number | undefined;
+  /** The models that write the texts; known when they have ended. */
+  models: readonly WireWritingModel[] = [];
+  /** The answer to a conversation, once the run has completed. */
+  message: WireTask["message"];
+  usage: WireTask["usage"];
+  finishReason: WireTask["finish_reason"];
   readonly #rate = new RateMeter();
   readonly #startedAt: number;
   #firstTextAt: number | undefined;
@@ -106,6 +123,11 @@ export class RunState {
           text.reasoning = (text.reasoning ?? "") + data.text;
         } else if (data.kind === undefined) {
           text.text += data.text;
+          if (data.logprobs !== undefined) {
+            (text.logprobs ??= []).push(...data.logprobs);
+          }
+        } else if (data.tool_call !== undefined) {
+          (text.toolCalls ??= []).push(data.tool_call);
         }
         if (data.tokens > 0) {
           this.tokens = (this.tokens ?? 0) + data.tokens;
@@ -147,6 +169,10 @@ export class RunState {
     if (task.seed !== undefined) {
       this.seeds = [task.seed].flat();
     }
+    this.models = task.models ?? this.models;
+    this.message = task.message;
+    this.usage = task.usage;
+    this.finishReason = task.finish_reason;
     this.#finalRate = task.timings?.decode_tokens_per_second;
     this.tokens = task.usage?.completion_tokens ?? this.tokens;
     if (task.status === "failed") {

@@ -1,9 +1,16 @@
 /** The page's types of the HTTP API are the server's: a difference is an error of `npm run types`. */
 import { expectTypeOf } from "vitest";
 import type { TypeName } from "../../compose/template/ast.ts";
-import type { HealthBody, ProgressBody, SchemaBody, TaskBody, VariableBody } from "../../server/schemas.ts";
+import type {
+  HealthBody,
+  ProgressBody,
+  SchemaBody,
+  StatusBody,
+  TaskBody,
+  VariableBody,
+} from "../../server/schemas.ts";
 import type { TaskEventData } from "../../server/task-stream.ts";
-import type { VariableType, WireEvents, WireHealth, WireProgress, WireTask } from "./wire.ts";
+import type { VariableType, WireEvents, WireHealth, WireProgress, WireStatus, WireTask } from "./wire.ts";
 import type { WireVariable, WireWorkflow } from "./wire.ts";
 
 /** The page changes nothing of what it has read; zod's types leave it open. */
@@ -27,6 +34,7 @@ expectTypeOf<Omit<WireVariable, "type">>().toEqualTypeOf<Read<Omit<VariableBody,
 expectTypeOf<Omit<WireWorkflow, "input" | "output">>().toEqualTypeOf<
   Read<Omit<SchemaBody, "input" | "output">>
 >();
+expectTypeOf<Omit<WireStatus, "health">>().toEqualTypeOf<Read<Omit<StatusBody, "health">>>();
 expectTypeOf<WireWorkflow["input"]>().toEqualTypeOf<readonly WireVariable[]>();
 expectTypeOf<WireWorkflow["output"]>().toEqualTypeOf<readonly WireVariable[]>();
 expectTypeOf<SchemaBody["input"]>().toEqualTypeOf<VariableBody[]>();

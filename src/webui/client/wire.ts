@@ -33,6 +33,14 @@ export interface WireVariable {
   /** The options of a select. */
   readonly options?: readonly string[];
   readonly default?: unknown;
+  /** The parameter of a generation that the value is, for example "temperature"; then its range, and what it is by itself. */
+  readonly parameter?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  /** The range in words. */
+  readonly expected?: string;
+  /** What a parameter is where the run does not give it. */
+  readonly unset?: unknown;
   /** Whether a run without it is an error. Absent: false. */
   readonly required?: boolean;
   readonly annotations?: readonly { readonly name: string; readonly text: string }[];
@@ -47,6 +55,29 @@ export interface WireWorkflow {
   readonly default?: true;
   readonly input: readonly WireVariable[];
   readonly output: readonly WireVariable[];
+  readonly conversation?: WireConversation;
+}
+
+/** How a conversation is given to a workflow, by the names of its variables: `messages`, or `history` and `prompt`. */
+export interface WireConversation {
+  /** Takes all of it; "" where it is the whole input. */
+  readonly messages?: string;
+  /** Takes what was said before the user's last message. */
+  readonly history?: string;
+  readonly prompt?: string;
+  /** Takes what the model is told before all. The same as `messages` or `history`: it is their first message. */
+  readonly system?: string;
+}
+
+/** A model that wrote a text of a task. */
+export interface WireWritingModel {
+  readonly component: string;
+  readonly model: string;
+  /** What its matrices are held as; absent: several formats. */
+  readonly precision?: string;
+  readonly device: string;
+  /** Tokens, of prompt and new text, that the context holds. */
+  readonly context_length: number;
 }
 
 /** A task. */
@@ -93,6 +124,15 @@ export interface WireTask {
     readonly decode_tokens_per_second: number;
   };
   readonly warnings?: readonly string[];
+  /** Of a task that has completed: the last answer to a conversation, to be appended to it. */
+  readonly message?: {
+    readonly role: string;
+    readonly content: string;
+    readonly reasoning_content?: string;
+    readonly tool_calls?: readonly { readonly type: "function"; readonly function: WireToolCall }[];
+  };
+  /** The models that have begun texts, each once. */
+  readonly models?: readonly WireWritingModel[];
 }
 
 /** How far loading a model, or reading a prompt, has come. */
@@ -116,12 +156,52 @@ export interface WireHealth {
   readonly progress?: WireProgress;
 }
 
+/** A model of the server, and what is known of it once it is loaded. */
+export interface WireServerModel {
+  readonly components: readonly string[];
+  readonly model: string;
+  readonly task: "text-generation" | "text-to-text" | "chat-completion";
+  readonly loaded: boolean;
+  readonly precision?: string;
+  readonly device?: string;
+  readonly context_length?: number;
+  readonly memory?: {
+    readonly weight_bytes: number;
+    readonly kv_cache_bytes: number;
+    readonly work_bytes: number;
+  };
+}
+
+/** What the server holds and does. */
+export interface WireStatus {
+  readonly version: string;
+  /** Time of its start in ISO 8601. */
+  readonly started_at: string;
+  readonly health: WireHealth;
+  readonly running: number;
+  readonly waiting: number;
+  /** 0: any number. */
+  readonly max_concurrent_count: number;
+  readonly models: readonly WireServerModel[];
+}
+
+/** A call of a function that the model wants. */
+export interface WireToolCall {
+  readonly name: string;
+  readonly arguments: Readonly<Record<string, unknown>>;
+}
+
 /** A token and the logarithm of its probability. */
 export interface WireProbability {
   readonly token: number;
   readonly text: string;
   readonly bytes: readonly number[];
   readonly logprob: number;
+}
+
+/** A token that was chosen, with the most likely ones in its place, the likeliest first. */
+export interface WireLogprob extends WireProbability {
+  readonly top: readonly WireProbability[];
 }
 
 /** The data of a task's events, by the names of the server-sent events. */
@@ -136,9 +216,11 @@ export interface WireEvents {
     /** Number of tokens of the piece; 0 where nobody counts them. */
     readonly tokens: number;
     /** How likely the model found each of them, where the run asks for it. */
-    readonly logprobs?: readonly (WireProbability & { readonly top: readonly WireProbability[] })[];
+    readonly logprobs?: readonly WireLogprob[];
     /** What the piece is when it is not the answer itself. */
     readonly kind?: "reasoning" | "tool-call";
+    /** The call, of a piece that is one. */
+    readonly tool_call?: WireToolCall;
   };
   readonly warning: { readonly message: string };
   /** The task, as the last event of one that has completed. */

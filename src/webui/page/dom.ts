@@ -40,6 +40,30 @@ export function announce(words: string): void {
   byId("announcer", HTMLElement).textContent = words;
 }
 
+/** A button that asks for a file and hears its text. */
+export function fileButton(label: string, onText: (text: string) => void): HTMLElement {
+  const input = h("input", { type: "file", accept: ".json,application/json", hidden: true });
+  input.addEventListener("change", () => {
+    const [file] = input.files ?? [];
+    input.value = "";
+    void file?.text().then(onText);
+  });
+  return h(
+    "span",
+    {},
+    button(label, { class: "quiet" }, () => input.click()),
+    input,
+  );
+}
+
+/** Gives the person a file with a text. */
+export function download(name: string, text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  h("a", { href: url, download: name }).click();
+  // The browser has taken the text when the click is done with.
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
 /** A button that copies a text, if there is one, and says so for a moment. */
 export function copyButton(label: string, text: () => string | undefined): HTMLButtonElement {
   const element = button(label, { class: "quiet" }, () => {

@@ -48,7 +48,7 @@ export class FormView {
     for (const { field, control, refresh } of this.#views) {
       const value = values[field.key] ?? field.initial;
       if (control instanceof HTMLInputElement && control.type === "checkbox") {
-        control.checked = value === "true";
+        control.checked = value === control.dataset["on"];
       } else {
         control.value = value;
       }
@@ -68,7 +68,9 @@ export class FormView {
       showProblem(view, problem || undefined);
       return problem !== "";
     });
-    wrong[0]?.control.focus();
+    if (wrong[0] !== undefined) {
+      reveal(wrong[0].control);
+    }
     if (wrong.length > 0) {
       return undefined;
     }
@@ -90,14 +92,24 @@ export class FormView {
       return false;
     }
     showProblem(view, message);
-    view.control.focus();
+    reveal(view.control);
     return true;
   }
 }
 
+/** Leads the keyboard to a control, also to one that is folded away. */
+function reveal(control: ControlElement): void {
+  const folded = control.closest("details");
+  if (folded !== null) {
+    folded.open = true;
+  }
+  control.focus();
+}
+
 function valueOf(control: ControlElement): string {
   if (control instanceof HTMLInputElement && control.type === "checkbox") {
-    return String(control.checked);
+    const { on, off } = control.dataset;
+    return (control.checked ? on : off) ?? "";
   }
   return control.value;
 }
@@ -140,7 +152,10 @@ function fieldView(field: Field, id: string): FieldView {
   };
   control.addEventListener("input", refresh);
   refresh();
-  const line = kind === "checkbox" ? [h("div", { class: "line" }, control, label)] : [label, control];
+  const line =
+    kind === "checkbox" || kind === "switch"
+      ? [h("div", { class: "line" }, control, label)]
+      : [label, control];
   if (shown !== undefined) {
     line.splice(1, 1, h("div", { class: "line" }, control, shown));
   }
@@ -182,7 +197,9 @@ function controlElement(
       return element;
     }
     case "checkbox":
-      return h("input", { ...attributes, type: "checkbox", checked: initial === "true" });
+      return checkbox({ on: "true", off: "false" }, initial, attributes);
+    case "switch":
+      return checkbox({ on: control.on, off: "" }, initial, attributes);
     case "select": {
       const options = control.options.map(({ value, label }) => h("option", { value }, label));
       const element = h("select", attributes, ...options);
@@ -190,4 +207,14 @@ function controlElement(
       return element;
     }
   }
+}
+
+/** @param texts what it stands for when it is checked, and when it is not */
+function checkbox(
+  { on, off }: { readonly on: string; readonly off: string },
+  initial: string,
+  attributes: Record<string, string | undefined>,
+): HTMLInputElement {
+  const checked = initial === on;
+  return h("input", { ...attributes, type: "checkbox", checked, "data-on": on, "data-off": off });
 }

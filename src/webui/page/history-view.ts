@@ -1,36 +1,80 @@
 /** The runs that have ended, newest first. */
+import { factWords } from "../client/answer-facts.ts";
 import type { HistoryEntry } from "../client/history.ts";
 import { outputParts } from "../client/outputs.ts";
-import { button, h } from "./dom.ts";
+import { button, fileButton, h } from "./dom.ts";
 import { partView } from "./part-view.ts";
 
 export interface HistoryActions {
   readonly reuse: (entry: HistoryEntry) => void;
   readonly clear: () => void;
+  /** The runs with all words of a search, the newest first. */
+  readonly list: (search: string) => readonly HistoryEntry[];
+  readonly save: () => void;
+  readonly importText: (text: string) => void;
 }
 
 export class HistoryView {
-  readonly element = h("section", { class: "history", hidden: true });
+  readonly element = h("section", { class: "history" });
   readonly #list = h("ol", {});
+  readonly #none = h("p", { class: "muted" });
+  readonly #told = h("p", { class: "note", role: "status" });
+  readonly #search: HTMLInputElement;
+  /** What only makes sense where there are runs. */
+  readonly #tools: readonly HTMLElement[];
   readonly #actions: HistoryActions;
 
   constructor(id: string, actions: HistoryActions) {
     this.#actions = actions;
     this.element.setAttribute("aria-labelledby", id);
-    const clear = button("Clear", { class: "quiet" }, actions.clear);
-    this.element.append(h("header", {}, h("h3", { id }, "Earlier runs"), clear), this.#list);
+    this.#search = h("input", {
+      type: "search",
+      "aria-label": "Search the earlier runs",
+      placeholder: "Search",
+    });
+    this.#search.addEventListener("input", () => this.show());
+    this.#tools = [
+      this.#search,
+      button("Export", { class: "quiet" }, actions.save),
+      button("Clear", { class: "quiet" }, actions.clear),
+    ];
+    const tools = h("div", { class: "tools" }, ...this.#tools, fileButton("Import", actions.importText));
+    this.element.append(
+      h("header", {}, h("h3", { id }, "Earlier runs"), tools),
+      this.#told,
+      this.#none,
+      this.#list,
+    );
   }
 
-  show(entries: readonly HistoryEntry[]): void {
+  /** Says what became of an import. */
+  tell(message: string, isProblem: boolean): void {
+    this.#told.textContent = message;
+    this.#told.className = isProblem ? "problem" : "note";
+  }
+
+  /** Whether there are runs, whatever is searched for. */
+  get hasSome(): boolean {
+    return this.#actions.list("").some(({ status }) => status !== "running");
+  }
+
+  show(): void {
     const open = new Set([...this.#list.querySelectorAll("details[open]")].map(({ id }) => id));
-    const ended = entries.filter(({ status }) => status !== "running");
+    const ended = this.#actions.list(this.#search.value).filter(({ status }) => status !== "running");
+    const { hasSome } = this;
     this.#list.replaceChildren(...ended.map((entry) => this.#entry(entry, open.has(`run-${entry.id}`))));
-    this.element.hidden = ended.length === 0;
+    for (const tool of this.#tools) {
+      tool.hidden = !hasSome;
+    }
+    this.#none.hidden = ended.length > 0;
+    this.#none.textContent = hasSome ? "No run has these words." : "There are none.";
   }
 
   #entry(entry: HistoryEntry, isOpen: boolean): HTMLElement {
     const words = { running: "Running", completed: "Done", failed: "Failed", cancelled: "Stopped" };
-    const time = new Date(entry.at).toLocaleTimeString();
+    const at = new Date(entry.at);
+    const isToday = at.toDateString() === new Date().toDateString();
+    const time = isToday ? at.toLocaleTimeString() : at.toLocaleString();
     const summary = h(
       "summary",
       {},
@@ -53,9 +97,8 @@ export class HistoryView {
     const inputs = Object.entries(entry.fields).filter(([, value]) => value !== "");
     const list = inputs.flatMap(([key, value]) => [h("dt", {}, key || "input"), h("dd", {}, value)]);
     const body = h("div", { class: "body" }, h("dl", {}, ...list));
-    const facts = factsOf(entry);
-    if (facts !== "") {
-      body.append(h("p", { class: "facts" }, facts));
+    if (entry.facts !== undefined) {
+      body.append(h("p", { class: "facts" }, factWords(entry.facts).join(" · ")));
     }
     if (entry.error !== undefined) {
       body.append(h("div", { class: "error" }, entry.error));
@@ -82,14 +125,4 @@ function snippetOf({ fields }: HistoryEntry): string {
   const longest = Object.values(fields).reduce((a, b) => (b.length > a.length ? b : a), "");
   const line = longest.replaceAll(/\s+/g, " ").trim();
   return line.length > LONGEST_SNIPPET ? `${line.slice(0, LONGEST_SNIPPET)}…` : line;
-}
-
-function factsOf({ seconds, tokens, tokensPerSecond, seeds = [] }: HistoryEntry): string {
-  const facts = [
-    seconds === undefined ? undefined : `${seconds.toFixed(1)} s`,
-    tokens === undefined ? undefined : `${tokens} tokens`,
-    tokensPerSecond === undefined ? undefined : `${tokensPerSecond.toFixed(1)} tokens/s`,
-    seeds.length === 0 ? undefined : `seed ${[...new Set(seeds)].join(", ")}`,
-  ];
-  return facts.filter((fact) => fact !== undefined).join(" · ");
 }

@@ -1,10 +1,15 @@
 import { Api, ApiError } from "../client/api.ts";
+import { Conversations } from "../client/conversations.ts";
 import { History } from "../client/history.ts";
 import type { WireWorkflow } from "../client/wire.ts";
 import { button, byId, h } from "./dom.ts";
 import { Drafts } from "./drafts.ts";
 import { watchHealth } from "./health-view.ts";
 import { askForKey } from "./key-dialog.ts";
+import { ChatPanel } from "./chat-panel.ts";
+import type { Panel, PanelServices } from "./panel.ts";
+import { ServerPanel } from "./server-panel.ts";
+import { browserStorage } from "./storage.ts";
 import { tabLabels } from "../client/tab-labels.ts";
 import { Tabs } from "./tabs.ts";
 import { setUpThemeButton } from "./theme-choice.ts";
@@ -18,9 +23,19 @@ const api = new Api({
   onUnreachable: () => lookAgain(),
 });
 const main = byId("main", HTMLElement);
-const services = { api, apiUrl: base, history: new History(sessionStorage), drafts: new Drafts() };
+const kept = browserStorage(() => localStorage);
+const shared = {
+  api,
+  apiUrl: base,
+  history: new History(
+    kept,
+    browserStorage(() => sessionStorage),
+  ),
+  conversations: new Conversations(kept),
+  drafts: new Drafts(),
+};
 
-let panels: WorkflowPanel[] = [];
+let panels: readonly Panel[] = [];
 let tabs: Tabs | undefined;
 
 /** The workflows that the page was made from, as JSON. */
@@ -61,8 +76,22 @@ function noticeChange(): void {
   main.prepend(notice);
 }
 
+/** The tab of the server: no workflow has such an id. */
+const SERVER_KEY = "~server";
+
+function panelOf(workflow: WireWorkflow, id: string, services: PanelServices): Panel {
+  const { conversation } = workflow;
+  return conversation === undefined
+    ? new WorkflowPanel(id, workflow, services)
+    : new ChatPanel(id, workflow, conversation, services);
+}
+
 function show(workflows: readonly WireWorkflow[]): void {
-  panels = workflows.map((workflow, i) => new WorkflowPanel(`workflow-${i}`, workflow, services));
+  const services = { ...shared, workflows };
+  panels = [
+    ...workflows.map((workflow, i) => panelOf(workflow, `workflow-${i}`, services)),
+    new ServerPanel(api),
+  ];
   const [only] = workflows;
   if (only === undefined) {
     main.replaceChildren(h("p", { class: "notice" }, "The compose file has no workflow to run here."));
@@ -70,18 +99,17 @@ function show(workflows: readonly WireWorkflow[]): void {
   }
   if (workflows.length === 1) {
     document.title = `${only.title ?? only.name ?? only.workflow_id} – model-compose`;
-  } else {
-    const labels = tabLabels(workflows);
-    const specs = workflows.map(({ workflow_id: key }, i) => {
-      const panel = panels[i]?.element ?? h("div");
-      return { key, label: labels[i] ?? key, panel };
-    });
-    tabs = new Tabs(specs, "Workflows");
   }
-  main.replaceChildren(
-    ...(tabs === undefined ? [] : [tabs.element]),
-    ...panels.map(({ element }) => element),
-  );
+  const keys = [...workflows.map(({ workflow_id: key }) => key), SERVER_KEY];
+  const labels = [...tabLabels(workflows), "Server"];
+  const specs = panels.map((panel, i) => ({
+    key: keys[i] ?? "",
+    label: labels[i] ?? "",
+    panel: panel.element,
+    onShown: (isShown: boolean) => panel.shown?.(isShown),
+  }));
+  tabs = new Tabs(specs, "Workflows");
+  main.replaceChildren(tabs.element, ...panels.map(({ element }) => element));
 }
 
 addEventListener("keydown", (event) => {

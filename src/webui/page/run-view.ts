@@ -1,8 +1,11 @@
 /** The output of one workflow: of the run that goes on, or of the last one. */
+import { answerFacts, writerWords } from "../client/answer-facts.ts";
 import { outputParts } from "../client/outputs.ts";
 import type { RunState } from "../client/run-state.ts";
 import { copyButton, h } from "./dom.ts";
+import { factsView } from "./facts-view.ts";
 import { partView } from "./part-view.ts";
+import { tokensView } from "./tokens-view.ts";
 
 export class RunView {
   readonly element: HTMLElement;
@@ -11,21 +14,25 @@ export class RunView {
   readonly #warnings = h("ul", { class: "warnings", hidden: true });
   readonly #error = h("div", { class: "error", role: "alert", hidden: true });
   readonly #texts = h("div", { class: "parts" });
+  /** What is known of the run when it has ended. */
+  readonly #after = h("div", { class: "after" });
   /** The live texts that are on the page. */
   #live: LiveText[] = [];
   #frame: number | undefined;
   #hasRun = false;
 
-  constructor(labelledBy: string) {
+  /** @param title what stands above it */
+  constructor(labelledBy: string, title = "Output") {
     this.element = h(
       "section",
       { class: "result", "aria-labelledby": labelledBy },
-      h("h3", { id: labelledBy }, "Output"),
+      h("h3", { id: labelledBy }, title),
       this.#facts,
       this.#progress,
       this.#error,
       this.#warnings,
       this.#texts,
+      this.#after,
     );
   }
 
@@ -55,6 +62,12 @@ export class RunView {
       this.#live = [];
       this.#replaceTexts(outputParts(state.output.value).map(partView));
     }
+    const logprobs = state.texts.map((one) => one.logprobs).filter((each) => each !== undefined);
+    const facts = answerFacts(state, now);
+    this.#after.replaceChildren(
+      ...(facts.model === undefined ? [] : [factsView(facts, writerWords(facts))]),
+      ...logprobs.map(tokensView),
+    );
   }
 
   /** Puts the result in the place of the texts that were written live; what a person reads stays where it is. */
@@ -88,6 +101,7 @@ export class RunView {
   clear(): void {
     this.#live = [];
     this.#texts.replaceChildren();
+    this.#after.replaceChildren();
     this.#warnings.replaceChildren();
   }
 

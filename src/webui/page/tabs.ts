@@ -6,6 +6,8 @@ export interface TabSpec {
   readonly key: string;
   readonly label: string;
   readonly panel: HTMLElement;
+  /** Hears whether the panel is what is seen. */
+  readonly onShown?: (isShown: boolean) => void;
 }
 
 export class Tabs {
@@ -46,6 +48,7 @@ export class Tabs {
   }
 
   select(index: number): void {
+    const before = this.#specs[this.#selected];
     this.#selected = index;
     for (const [i, tab] of this.#tabs.entries()) {
       const isSelected = i === index;
@@ -58,6 +61,8 @@ export class Tabs {
     }
     const key = this.#specs[index]?.key ?? "";
     history.replaceState(null, "", `#${encodeURIComponent(key)}`);
+    before?.onShown?.(false);
+    this.#specs[index]?.onShown?.(true);
   }
 
   #onKey(event: KeyboardEvent): void {

@@ -1,70 +1,85 @@
-/** One workflow: its form, its run, its history. */
-import { ApiError, type Api } from "../client/api.ts";
+/** One workflow: its form, its run or some beside each other, its history. */
+import { comparable, MOST_COLUMNS, splitVariables } from "../client/compare.ts";
 import { curlCommand, type Shell } from "../client/curl.ts";
-import { followTask } from "../client/follow.ts";
-import type { History, HistoryEntry } from "../client/history.ts";
-import { RunState } from "../client/run-state.ts";
+import { ForeignFileError } from "../client/foreign-file.ts";
+import { inputFromForm } from "../client/form-input.ts";
+import type { HistoryEntry } from "../client/history.ts";
 import type { WireWorkflow } from "../client/wire.ts";
-import { announce, button, copyButton, h } from "./dom.ts";
-import type { Drafts } from "./drafts.ts";
+import { announce, button, copyButton, download, h } from "./dom.ts";
 import { FormView } from "./form-view.ts";
 import { HistoryView } from "./history-view.ts";
-import { RunView } from "./run-view.ts";
+import type { Panel, PanelServices } from "./panel.ts";
+import { RunColumn, type ColumnParts } from "./run-column.ts";
 
-/** What all panels of the page share. */
-export interface PanelServices {
-  readonly api: Api;
-  /** Address at which people reach the API, for commands. */
-  readonly apiUrl: string;
-  readonly history: History;
-  readonly drafts: Drafts;
-}
-
-/** Milliseconds between two looks at the clock while a run goes on. */
-const TICK = 250;
-
-export class WorkflowPanel {
+export class WorkflowPanel implements Panel {
   readonly element: HTMLElement;
+  readonly #id: string;
   readonly #workflow: WireWorkflow;
   readonly #services: PanelServices;
-  readonly #form: FormView;
-  readonly #view: RunView;
+  /** What is asked, and (of a run that stands alone) how it is answered. */
+  readonly #shared: FormView;
+  readonly #own: FormView;
+  readonly #ownFields: HTMLElement;
+  readonly #results = h("div", { class: "results" });
   readonly #history: HistoryView;
   readonly #run: HTMLButtonElement;
   readonly #stop: HTMLButtonElement;
-  #isRunning = false;
-  #task: string | undefined;
-  #stopWanted = false;
+  readonly #count: HTMLSelectElement;
+  #columns: readonly RunColumn[];
 
   /** @param id text that is unique on the page */
   constructor(id: string, workflow: WireWorkflow, services: PanelServices) {
+    this.#id = id;
     this.#workflow = workflow;
     this.#services = services;
     const { drafts, history } = services;
     const key = workflow.workflow_id;
-    this.#form = new FormView(id, workflow.input, () => drafts.set(key, this.#form.values()));
-    this.#form.fill(drafts.get(key) ?? {});
-    this.#view = new RunView(`${id}-output`);
+    const { shared, own } = splitVariables(workflow.input);
+    const keep = (): void => drafts.set(key, this.#values());
+    this.#shared = new FormView(id, shared, keep);
+    this.#shared.element.hidden = shared.length === 0 && own.length > 0;
+    this.#own = new FormView(`${id}-own`, own, keep);
+    // On a phone they would push the button that runs off the screen.
+    const open = matchMedia("(min-width: 56rem)").matches;
+    this.#ownFields = h(
+      "details",
+      { class: "parameters", open },
+      h("summary", {}, "Parameters"),
+      this.#own.element,
+    );
+    this.#ownFields.hidden = own.length === 0;
+    this.#fill(drafts.get(key) ?? {});
+    this.#columns = [this.#column(0)];
     this.#history = new HistoryView(`${id}-history`, {
       reuse: (entry) => this.#reuse(entry),
       clear: () => {
         history.clear(key);
-        this.#history.show(history.of(key));
-        this.#view.rest(false);
+        this.#showHistory();
       },
+      list: (search) => history.of(key, search),
+      save: () => download(`${key}-runs.json`, history.export(key)),
+      importText: (text) => this.#import(text),
     });
     this.#run = h("button", { type: "submit", class: "primary" }, "Run Workflow");
     this.#stop = button("Stop", { disabled: true }, () => this.stop());
     const reset = button("Reset", { class: "quiet", title: "Back to the defaults" }, () => {
       drafts.set(key, undefined);
-      this.#form.fill({});
+      this.#fill({});
     });
+    this.#count = this.#countSelect(`${id}-count`);
     const buttons = [this.#run, this.#stop, reset, copyButton("Copy as curl", () => this.#curl())];
     const form = h(
       "form",
       { novalidate: true, "aria-label": "Input" },
-      this.#form.element,
+      this.#shared.element,
+      this.#ownFields,
       h("div", { class: "buttons" }, ...buttons),
+      h(
+        "div",
+        { class: "line beside" },
+        h("label", { for: this.#count.id }, "Beside each other"),
+        this.#count,
+      ),
     );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -75,34 +90,111 @@ export class WorkflowPanel {
       { class: "panel" },
       h("h2", {}, workflow.title ?? workflow.name ?? "Untitled workflow"),
       workflow.description === undefined ? undefined : h("p", { class: "description" }, workflow.description),
-      h("div", { class: "columns" }, form, this.#view.element),
+      h("div", { class: "columns" }, form, this.#results),
       this.#history.element,
     );
-    this.#history.show(history.of(key));
-    this.#view.rest(!this.#history.element.hidden);
+    this.#showColumns();
+    this.#showHistory();
     this.#resume();
   }
 
-  /** Starts a run of what stands in the form. */
+  /** Starts a run of what stands in the form, in every column. */
   run(): void {
-    if (this.#isRunning) {
+    if (this.#isRunning || this.#shared.input() === undefined) {
       return;
     }
-    const input = this.#form.input();
-    if (input === undefined) {
+    const isAlone = this.#columns.length === 1;
+    const isRight = isAlone
+      ? this.#own.input() !== undefined
+      : this.#columns.every((column) => column.check());
+    if (!isRight) {
       return;
     }
-    const fields = this.#form.values();
-    void this.#track({ at: Date.now(), fields }, () => this.#start(input.value));
+    const base = isAlone ? this.#values() : this.#shared.values();
+    for (const column of this.#columns) {
+      const fields = column.fields(base);
+      column.start(fields, this.#inputOf(column.workflowId, fields));
+    }
+    announce("Running");
   }
 
   stop(): void {
-    if (!this.#isRunning || this.#stopWanted) {
-      return;
+    const stopped = this.#columns.filter((column) => column.stop());
+    if (stopped.length > 0) {
+      announce("Stopping");
     }
-    this.#stopWanted = true;
-    announce("Stopping");
-    void this.#cancel();
+  }
+
+  get #isRunning(): boolean {
+    return this.#columns.some(({ isRunning }) => isRunning);
+  }
+
+  #values(): Record<string, string> {
+    return { ...this.#shared.values(), ...this.#own.values() };
+  }
+
+  #fill(values: Readonly<Record<string, string>>): void {
+    this.#shared.fill(values);
+    this.#own.fill(values);
+  }
+
+  /** The input of a run from the texts of fields, which are right. */
+  #inputOf(id: string, fields: Readonly<Record<string, string>>): unknown {
+    const { workflows } = this.#services;
+    const workflow = workflows.find(({ workflow_id: one }) => one === id) ?? this.#workflow;
+    return inputFromForm(workflow.input, new Map(Object.entries(fields)));
+  }
+
+  /** @param number place among others, from 1; 0: alone */
+  #column(number: number): RunColumn {
+    const { api, history, workflows } = this.#services;
+    const parts: ColumnParts = {
+      api,
+      history,
+      onRunning: () => this.#showRunning(),
+      onProblem: (field, message) => {
+        if (!this.#shared.showProblem(field, message)) {
+          this.#own.showProblem(field, message);
+        }
+      },
+    };
+    const [first = this.#workflow, ...others] = number === 0 ? [] : comparable(this.#workflow, workflows);
+    return new RunColumn(`${this.#id}-run${number}`, [first, ...others], number, parts);
+  }
+
+  #countSelect(id: string): HTMLSelectElement {
+    const options = Array.from({ length: MOST_COLUMNS }, (_, i) =>
+      h("option", { value: i + 1 }, i === 0 ? "one run" : `${i + 1} runs`),
+    );
+    const select = h("select", { id }, ...options);
+    select.addEventListener("change", () => {
+      const count = Number(select.value);
+      this.#columns =
+        count === 1 ? [this.#column(0)] : Array.from({ length: count }, (_, i) => this.#column(i + 1));
+      for (const column of this.#columns) {
+        column.fill(this.#own.values());
+      }
+      this.#showColumns();
+    });
+    return select;
+  }
+
+  #showColumns(): void {
+    const { length } = this.#columns;
+    const hasOwn = splitVariables(this.#workflow.input).own.length > 0;
+    this.#ownFields.hidden = !hasOwn || length > 1;
+    this.#results.dataset["columns"] = String(length);
+    this.#results.replaceChildren(...this.#columns.map(({ element }) => element));
+    for (const { view } of this.#columns) {
+      view.rest(this.#history.hasSome);
+    }
+  }
+
+  #showHistory(): void {
+    this.#history.show();
+    for (const { view } of this.#columns) {
+      view.rest(this.#history.hasSome);
+    }
   }
 
   /** Follows a run that was going on when the page was left. */
@@ -114,79 +206,13 @@ export class WorkflowPanel {
     for (const entry of lost) {
       history.put({ ...entry, status: "failed", error: "The page was left." });
     }
-    if (running === undefined) {
-      return;
-    }
-    void this.#track(running, () => Promise.resolve(running.id));
-  }
-
-  async #start(input: unknown): Promise<string> {
-    const task = await this.#services.api.start(this.#workflow.workflow_id, input);
-    return task.task_id;
-  }
-
-  /** Shows a run from its start to its end. */
-  async #track(
-    { at, fields }: Pick<HistoryEntry, "at" | "fields">,
-    begin: () => Promise<string>,
-  ): Promise<void> {
-    const { api, history } = this.#services;
-    const workflow = this.#workflow.workflow_id;
-    const state = new RunState(at);
-    const now = (): number => Date.now();
-    this.#setRunning(true);
-    this.#view.clear();
-    const show = (): void => this.#view.update(state, now);
-    show();
-    announce("Running");
-    this.#view.reveal();
-    const ticks = setInterval(show, TICK);
-    try {
-      const task = await begin();
-      this.#task = task;
-      history.put({ id: task, workflow, at, fields, status: "running" });
-      if (this.#stopWanted) {
-        await this.#cancel();
-      }
-      await followTask(api, task, state, { onChange: show, now });
-    } catch (error) {
-      // Whatever it is, a run that nobody follows any more must not look as if it went on.
-      const { message, field } = error instanceof ApiError ? error : { message: String(error) };
-      state.fail({ message, field }, now());
-    } finally {
-      clearInterval(ticks);
-      this.#view.finish(state, now());
-      this.#setRunning(false);
-      const id = this.#task ?? `refused-${at}`;
-      this.#task = undefined;
-      history.put(entryOf({ id, workflow, at, fields }, state, now()));
-      this.#history.show(history.of(workflow));
-      announce(endWords(state, now()));
-      if (state.error?.field !== undefined) {
-        this.#form.showProblem(state.error.field, state.error.message);
-      }
+    if (running !== undefined) {
+      this.#columns[0]?.resume(running);
     }
   }
 
-  async #cancel(): Promise<void> {
-    if (this.#task === undefined) {
-      return;
-    }
-    try {
-      await this.#services.api.cancel(this.#task);
-    } catch (error) {
-      if (!(error instanceof ApiError)) {
-        throw error;
-      }
-      announce(error.message);
-      this.#stopWanted = false;
-    }
-  }
-
-  #setRunning(isRunning: boolean): void {
-    this.#isRunning = isRunning;
-    this.#stopWanted = false;
-    const [on, off] = isRunning ? [this.#stop, this.#run] : [this.#run, this.#stop];
+  #showRunning(): void {
+    const [on, off] = this.#isRunning ? [this.#stop, this.#run] : [this.#run, this.#stop];
     on.disabled = false;
     // A button that is switched off loses the focus, and the keyboard its place.
     // Who reads the output has scrolled away from the buttons, and stays there.
@@ -194,59 +220,43 @@ export class WorkflowPanel {
       on.focus({ preventScroll: true });
     }
     off.disabled = true;
+    this.#count.disabled = this.#isRunning;
+    this.#showHistory();
   }
 
   #reuse({ fields }: HistoryEntry): void {
-    this.#form.fill(fields);
+    this.#fill(fields);
     this.#services.drafts.set(this.#workflow.workflow_id, fields);
     this.element.querySelector<HTMLElement>("textarea, input, select")?.focus();
   }
 
+  #import(text: string): void {
+    try {
+      const added = this.#services.history.import(this.#workflow.workflow_id, text);
+      this.#history.tell(added === 1 ? "One run was added." : `${added} runs were added.`, false);
+      this.#showHistory();
+    } catch (error) {
+      if (!(error instanceof ForeignFileError)) {
+        throw error;
+      }
+      this.#history.tell(error.message, true);
+    }
+  }
+
   /** The command of the run that the form means; undefined when something in it is wrong, which now stands there. */
   #curl(): string | undefined {
-    const input = this.#form.input();
-    if (input === undefined) {
+    if (this.#shared.input() === undefined || this.#own.input() === undefined) {
       return undefined;
     }
     const { api, apiUrl } = this.#services;
-    const streams = this.#workflow.output.some(
-      ({ type, format }) => type === "stream" || format !== undefined,
-    );
+    const { workflow_id: id, output } = this.#workflow;
+    const streams = output.some(({ type, format }) => type === "stream" || format !== undefined);
     const body = {
-      workflow_id: this.#workflow.workflow_id,
-      input: input.value,
+      workflow_id: id,
+      input: this.#inputOf(id, this.#values()),
       ...(streams ? { output_only: true } : {}),
     };
     const shell: Shell = navigator.userAgent.includes("Windows") ? "cmd" : "posix";
     return curlCommand({ url: `${apiUrl}/workflows/runs`, body, needsKey: api.usesKey, streams }, shell);
   }
-}
-
-function entryOf(
-  known: Pick<HistoryEntry, "id" | "workflow" | "at" | "fields">,
-  state: RunState,
-  now: number,
-): HistoryEntry {
-  const status =
-    state.output !== undefined ? "completed" : state.error === undefined ? "cancelled" : "failed";
-  return {
-    ...known,
-    status,
-    output: state.output?.value,
-    partial: state.output === undefined ? state.texts.map(({ text }) => text).join("\n\n") : undefined,
-    error: state.error?.message,
-    seconds: state.seconds(now),
-    tokens: state.tokens,
-    tokensPerSecond: state.tokensPerSecond(now),
-    seeds: state.seeds,
-    warnings: state.warnings,
-  };
-}
-
-function endWords(state: RunState, now: number): string {
-  if (state.error !== undefined) {
-    return "";
-  } // The alert says what went wrong.
-  const tokens = state.tokens === undefined ? "" : `, ${state.tokens} tokens`;
-  return `${state.activity()} after ${state.seconds(now).toFixed(0)} seconds${tokens}.`;
 }

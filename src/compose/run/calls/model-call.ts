@@ -134,7 +134,13 @@ class ModelExecution {
     const output = parameters.streaming && sink !== undefined;
     const prefix = this.#repeatsPrompt(model, input) && !parameters.streaming ? input : undefined;
     const drawnSeed = seedIsDrawn ? parameters.seed : undefined;
-    const start = { path, component: component.id, index, output, prefix, drawnSeed };
+    const writing = {
+      name: component.model.name,
+      precision: model.precision,
+      device: model.device.description,
+      contextLength: model.contextLength,
+    };
+    const start = { path, component: component.id, model: writing, index, output, prefix, drawnSeed };
     return run.generation(start, async (generation) => {
       const pieces: unknown[] = [];
       let last: Finished | undefined;

@@ -1,0 +1,34 @@
+import { expect, test } from "vitest";
+import { percent, shownTokens } from "./token-alternatives.ts";
+
+const of = (token: number, text: string, probability: number) => ({
+  token,
+  text,
+  bytes: [],
+  logprob: Math.log(probability),
+});
+
+test("each token has its probability, and those of others in its place", () => {
+  const top = [of(2, " dog", 0.6), of(1, " cat", 0.25), of(3, '"\n', 0.0005)];
+  const [cat, sure] = shownTokens([
+    { ...of(1, " cat", 0.25), top },
+    { ...of(9, "!", 0.95), top: [of(9, "!", 0.95)] },
+  ]);
+  expect(cat).toEqual({
+    text: " cat",
+    level: 1,
+    words: '“ cat” 25 %; instead: “ dog” 60 %, “\\"\\n” < 0.1 %',
+  });
+  expect(sure).toEqual({ text: "!", level: 4, words: "“!” 95 %" });
+});
+
+test("percent", () => {
+  expect([0, 0.0005, 0.001, 0.0994, 0.0996, 1].map(percent)).toEqual([
+    "0 %",
+    "< 0.1 %",
+    "0.1 %",
+    "9.9 %",
+    "10 %",
+    "100 %",
+  ]);
+});
