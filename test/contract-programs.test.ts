@@ -4,7 +4,7 @@
  */
 import { expect, test, vi } from "vitest";
 import type { Executable, Pass } from "../src/runtime/backend.ts";
-import { ENCODE, FORWARD, ProgramBuilder, type Program } from "../src/runtime/program.ts";
+import { ENCODE, FORWARD, ProgramBuilder, type Program, type ScoreBias } from "../src/runtime/program.ts";
 import { kvLayers, sourceLayers } from "../src/runtime/state.ts";
 import { distance, expectWithin, FACTOR } from "./support/accuracy.ts";
 import {
@@ -401,20 +401,55 @@ function mixtures(): Program {
   return build(p);
 }
 
-/** An encoder, whose layers share one source layer, and a decoder of one layer with cross-attention. */
+/** A program like BLOOM and Falcon RW: biases that grow with distance, of heads that are no power of two in number, no rotation. */
+function biased(): Program {
+  const { headDim, kvHeads, heads } = SIZES;
+  const p = builder();
+  const slopes = Array.from({ length: heads }, (_, head) => 0.6 ** (head + 0.3));
+  const layer = (i: number, bias: ScoreBias, rest: { window?: number; softCap?: number } = {}): void => {
+    p.op(norm("gain1"));
+    p.op(linear("n", "wq", "q", true));
+    p.op(linear("n", "wk", "k", false));
+    p.op(linear("n", "wv", "v", true));
+    p.op({ ...APPEND, layer: i });
+    p.op({ ...attention(`attended ${i}`), layer: i, bias, ...rest });
+    p.op(linear("attended", "wo", "branch", true));
+    p.op(add(`layer ${i}`));
+  };
+  p.op({ role: "embed", table: "table", output: "x" });
+  layer(0, { kind: "linear", slopes }, { window: 9, softCap: 2 });
+  layer(1, { kind: "rounded", slopes, scale: 0.4 });
+  p.op(norm("gain3"));
+  p.op({ role: "logits", input: "n", weight: "table" });
+  return p.build({ ...HEAD, state: kvLayers(2, { kvHeads, headDim }) });
+}
+
+/** An encoder, whose layers share one source layer, and a decoder of one layer with cross-attention; T5's biases of distances. */
 function encoderDecoder(): Program {
   const p = builder(false);
   const { hidden, heads, headDim } = SIZES;
   p.matrix("wcross", heads * headDim, hidden);
   p.matrix("wcrossout", hidden, heads * headDim);
-  const attend = (over: "past" | "source", layer: number, trace?: string) =>
-    ({ ...attention(trace), over, layer }) as const;
+  /** Biases that are rows of [5, heads], in any order, for distances up to `reach`. */
+  const biases = (name: string, reach: number): ScoreBias => {
+    const indices = Array.from({ length: heads * (2 * reach + 1) }, (_, i) => (i * 7 + 3) % (5 * heads));
+    const source = { tensor: "buckets", rows: 5 };
+    p.vector(name, indices.length, {
+      source,
+      gather: { columns: heads, indices },
+      affine: { scale: 2, offset: 0 },
+    });
+    return { kind: "table", table: name, reach };
+  };
+  const biasOf = { source: biases("encoder's biases", 6), past: biases("decoder's biases", 3) };
+  const attend = (over: "past" | "source", layer: number, trace?: string, bias?: ScoreBias) =>
+    ({ ...attention(trace), over, layer, bias }) as const;
   const selfAttention = (over: "past" | "source", layer: number, trace?: string): void => {
     p.op(linear("n", "wq", "q", true));
     p.op(linear("n", "wk", "k", false));
     p.op(linear("n", "wv", "v", true));
     p.op({ ...APPEND, layer });
-    p.op(attend(over, layer, trace));
+    p.op(attend(over, layer, trace, biasOf[over]));
     p.op(linear("attended", "wo", "branch", true));
     p.op(add());
   };
@@ -466,6 +501,7 @@ const PROGRAMS = {
   "normed, bf16": { program: normed(), formatOf: () => "bf16" },
   "capped, bf16": { program: capped(), formatOf: () => "bf16" },
   "mixtures of experts, bf16": { program: mixtures(), formatOf: () => "bf16" },
+  "biased, bf16": { program: biased(), formatOf: () => "bf16" },
   "traced, f16": { program: traced(), formatOf: () => "f16" },
   "fused, i8-row": { program: quantised(fused()), formatOf: () => "i8-row" },
   "as GPT, i8-row": { program: quantised(gptLike()), formatOf: () => "i8-row" },
@@ -502,6 +538,9 @@ const CASES: readonly (readonly [keyof typeof PROGRAMS, TestDevice])[] = [
   ["capped, bf16", GPU],
   ["mixtures of experts, bf16", WASM],
   ["mixtures of experts, bf16", SMALL_BINDINGS],
+  ["biased, bf16", WASM],
+  ["biased, bf16", WASM_ALONE],
+  ["biased, bf16", GPU],
   ["traced, f16", WASM],
   ["traced, f16", GPU],
   ["tangled, formats mixed", WASM],

@@ -150,6 +150,9 @@ const OTHER_FAMILIES = [
   "olmoe",
   "qwen3_moe",
   "mixtral",
+  "bloom",
+  "mpt",
+  "t5",
 ];
 test.each([...OTHER_TABLES, ...OTHER_FAMILIES, ...OTHER_SETTINGS])(
   "%s: every layer, logits, greedy tokens",

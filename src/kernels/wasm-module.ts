@@ -144,6 +144,10 @@ export interface Kernels {
     state: Address,
     scratch: Address,
     cap: number,
+    bias: Address,
+    head: number,
+    group: number,
+    start: number,
   ): void;
   attend_row(
     q: Address,
@@ -157,6 +161,8 @@ export interface Kernels {
     scratch: Address,
     widened: Address,
     cap: number,
+    bias: Address,
+    start: number,
   ): void;
   widen_half(p: Address, count: number, out: Address): void;
   finish(

@@ -47,9 +47,9 @@ export async function openModel(directory: string): Promise<OpenModel> {
   return { config, program, checkpoint, notices };
 }
 
-/** What transformers leaves out of files or ignores in them: masks, frequencies and positions that are computed. */
+/** What transformers leaves out of files or ignores in them: what is computed (masks, frequencies, positions), and what T5 once had for nothing. */
 const COMPUTED =
-  /(?:^|\.)(?:inv_freq|masked_bias|attn\.bias|attention\.bias|attn\.causal_mask|position_ids|embed_positions\.weight|num_batches_tracked|total_params|total_ops)$/;
+  /(?:^|\.)(?:inv_freq|masked_bias|attn\.bias|attention\.bias|attn\.causal_mask|position_ids|embed_positions\.weight|EncDecAttention\.relative_attention_bias\.weight|num_batches_tracked|total_params|total_ops)$/;
 
 /**
  * The tensors of a checkpoint that no weight of the model is made of.

@@ -26,7 +26,7 @@ export interface TiedWeights {
  * @throws ModelComposeError "not-found", "invalid-checkpoint" for files that cannot be read
  */
 export async function resolveTiedWeights(
-  { family, program, programWith }: ModelDescription,
+  { config, family, program, programWith }: ModelDescription,
   checkpoint: Checkpoint,
 ): Promise<TiedWeights> {
   const [first, ...rest] = family.tied;
@@ -46,7 +46,9 @@ export async function resolveTiedWeights(
   }
   const same = family.tied.filter((name) => !separate.has(name));
   const resolved =
-    separate.size === 0 ? { program } : { program: programWith(separate), notice: told(separate) };
+    separate.size === 0
+      ? { program }
+      : { program: programWith(separate), notice: config.isUntied === true ? undefined : told(separate) };
   if (source === undefined || source.name === first) {
     return { ...resolved, checkpoint, same };
   }

@@ -156,6 +156,18 @@ const BROKEN: readonly [OpName, object | null, string][] = [
   ["rope", { table: 1 }, "it names table 1 of frequencies; the program has 1"],
   ["rope", { table: -1 }, "it names table -1 of frequencies; the program has 1"],
   ["attention", { softCap: 0 }, "its soft cap is 0; expected a number from 2^-20 to 2^20"],
+  [
+    "attention",
+    { bias: { kind: "linear", slopes: [1, 0.5, NaN, 1] } },
+    "its biases have the slopes [1, 0.5, NaN, 1]; expected 4 finite numbers",
+  ],
+  ["attention", { bias: { kind: "rounded", slopes: [1], scale: 1 } }, "the slopes [1]; expected 4 finite"],
+  ["attention", { bias: { kind: "table", table: "head bias", reach: 0 } }, "its biases reaches 0 positions"],
+  [
+    "attention",
+    { bias: { kind: "table", table: "head bias", reach: 3 } },
+    'the vector "head bias" has the length 30; expected 28',
+  ],
   ["logits", { softCap: Infinity }, "its soft cap is Infinity; expected a number"],
   ["append", { key: "q" }, 'the buffer "q" has 16 columns; expected 8'],
   ["append", { layer: 1 }, "layer 1 is a source layer; the entry encode appends to source layers"],

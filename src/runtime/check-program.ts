@@ -239,6 +239,7 @@ class EntryCheck {
           this.#fail(`it has ${op.heads} heads; expected a multiple of the ${kvHeads} heads of the cache`);
         }
         this.#checkSoftCap(op.softCap);
+        this.#checkBias(op);
         return;
       }
       case "gate":
@@ -355,6 +356,22 @@ class EntryCheck {
     // Devices divide by it in f32.
     if (softCap !== undefined && !(softCap >= 2 ** -20 && softCap <= 2 ** 20)) {
       this.#fail(`its soft cap is ${softCap}; expected a number from 2^-20 to 2^20`);
+    }
+  }
+
+  #checkBias({ bias, heads }: AttentionOp): void {
+    if (bias === undefined) {
+      return;
+    }
+    if (bias.kind === "table") {
+      if (!isCount(bias.reach)) {
+        this.#fail(`the table of its biases reaches ${bias.reach} positions; expected a positive integer`);
+      }
+      this.#vector(bias.table, heads * (2 * bias.reach + 1));
+      return;
+    }
+    if (bias.slopes.length !== heads || !bias.slopes.every(Number.isFinite)) {
+      this.#fail(`its biases have the slopes [${bias.slopes.join(", ")}]; expected ${heads} finite numbers`);
     }
   }
 

@@ -7,6 +7,7 @@
 
 import type { LayerState } from "./state.ts";
 import type { Activation } from "../kernels/activate/activation.ts";
+import type { ScoreBias } from "../kernels/attention/score-bias.ts";
 
 /** Name of a buffer, a weight or a table. Weights are named as in the checkpoint. */
 export type Name = string;
@@ -47,6 +48,11 @@ export interface Affine {
 export interface VectorSpec {
   length: number;
   source?: WeightSource;
+  /**
+   * Makes the vector of numbers of a matrix, the source's `rows` by `columns`: its entries are those at `indices`, counted row by
+   * row, in this order. Absent: the source is a vector.
+   */
+  gather?: { columns: number; indices: readonly number[] };
   /** What is made of the checkpoint's numbers when they are loaded; absent: they stay. */
   affine?: Affine;
 }
@@ -62,7 +68,7 @@ export interface RopeTable {
   scaling: number;
 }
 
-export type { Activation };
+export type { Activation, ScoreBias };
 
 /** `trace`: the name under which debug mode reports what the op wrote. */
 interface Traced {
@@ -149,6 +155,8 @@ export interface AttentionOp extends Traced {
   scale: number;
   /** A bound c > 0 that the scaled scores s approach and do not pass, as c · tanh(s / c); absent: they have none. */
   softCap?: number;
+  /** What is added to the scores by the distance of a key; absent: nothing. */
+  bias?: ScoreBias;
   window?: number;
   output: Name;
 }
@@ -331,6 +339,9 @@ export function chosenExperts({ lines }: Pick<Program, "lines">, { kind, input, 
 
 /** Vectors that an op reads. */
 export function opVectors(op: Op): Name[] {
+  if (op.role === "attention") {
+    return op.bias?.kind === "table" ? [op.bias.table] : [];
+  }
   if (op.role !== "norm" && op.role !== "linear" && op.role !== "logits") {
     return [];
   }

@@ -24,7 +24,7 @@ export function subgroupsOf({ device }: GpuLab): { least: number; most: number }
 
 /** A way to attend by these kernels; those that have nothing to do are not launched. */
 export function attendFew(lab: GpuLab, variant: DecodeAttentionVariant): Attend {
-  return async ({ shape, rows, sourceLength, scale, cap, query, keys, values }) => {
+  return async ({ shape, rows, sourceLength, scale, cap, bias, table, query, keys, values }) => {
     const rowBuffer = lab.buffer(
       rowWords(MAX_ROWS, {
         slots: rows.map(({ slot }) => slot),
@@ -35,7 +35,7 @@ export function attendFew(lab: GpuLab, variant: DecodeAttentionVariant): Attend 
     const partials = lab.buffer(Math.max(1, attentionPartialWords(shape, variant, rows.length)));
     const output = lab.buffer(query.length);
     const caches = [keys, values].map((numbers) => cacheBuffer(lab, numbers, shape.cache));
-    const params = lab.uniform(attentionParams(scale, cap));
+    const params = lab.uniform(attentionParams(scale, cap, bias, 1));
     const lengths = shape.source === true ? [sourceLength] : rows.map(({ position }) => position + 1);
     const pass = { count: rows.length, shortest: Math.min(...lengths), longest: Math.max(...lengths) };
     const launches = attentionRowLaunches(shape, variant, MAX_ROWS, pass, {
@@ -45,6 +45,7 @@ export function attendFew(lab: GpuLab, variant: DecodeAttentionVariant): Attend 
       output,
       partials,
       rows: rowBuffer,
+      vectors: shape.bias === "table" ? lab.buffer(table) : undefined,
     });
     for (const { spec, buffers, hasParams, workgroups } of launches) {
       await lab.run(spec, hasParams ? [...buffers, params] : buffers, workgroups);

@@ -2,6 +2,8 @@
 import { expect, test } from "vitest";
 import type { AttentionShape } from "../../src/kernels/attention/attention.gpu.ts";
 import type { CacheFormat } from "../../src/kernels/append/append.gpu.ts";
+import type { ScoreBias } from "../../src/kernels/attention/score-bias.ts";
+import { biasOf, makeBias } from "./score-biases.ts";
 import { nearestF16, normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "./numbers.ts";
 
 export interface Row {
@@ -18,6 +20,10 @@ export interface AttentionCase {
   scale: number;
   /** The soft cap of scores, where the shape has one. */
   cap: number;
+  /** The biases of scores, where the shape has some. */
+  bias?: ScoreBias;
+  /** The numbers of the biases' table, behind one word that is no part of it. */
+  table: Float32Array;
   /** Queries, [R][heads][headDim]. */
   query: Float32Array;
   /** Keys, [slot][context][kvHeads][headDim]; of an encoder's input one slot. */
@@ -86,6 +92,7 @@ export function makeCase(
     sourceLength,
     scale: Math.fround(headDim ** -0.5),
     cap: SOFT_CAP,
+    ...(shape.bias === undefined ? { table: Float32Array.of() } : makeBias(shape.bias, heads)),
     query: factors === "f16" ? query.map(nearestF16) : query,
     keys,
     values,
@@ -94,7 +101,7 @@ export function makeCase(
 
 /** The exact result, softmax(q k scale) v in f64, and what f32, or weights in f16, may err by. */
 function reference(
-  { shape, rows, sourceLength, scale, cap, query, keys, values }: AttentionCase,
+  { shape, rows, sourceLength, scale, cap, bias, table, query, keys, values }: AttentionCase,
   factors: Factors,
 ): { expected: Float64Array; allowed: Float64Array } {
   const { heads, kvHeads, headDim, context } = shape;
@@ -108,6 +115,7 @@ function reference(
       const kvHead = Math.floor(h / (heads / kvHeads));
       const at = (p: number): number => ((slot * context + first + p) * kvHeads + kvHead) * headDim;
       let longest = 0;
+      let mostAdded = 0;
       const scores = Float64Array.from({ length: visible }, (_, p) => {
         let [dot, kk] = [0, 0];
         for (let d = 0; d < headDim; d++) {
@@ -115,7 +123,10 @@ function reference(
           kk += keys[at(p) + d] ** 2;
         }
         longest = Math.max(longest, Math.sqrt(kk));
-        return shape.isCapped === true ? cap * Math.tanh((dot * scale) / cap) : dot * scale;
+        const score = shape.isCapped === true ? cap * Math.tanh((dot * scale) / cap) : dot * scale;
+        const added = biasOf(bias, table, h, { key: first + p, position: row.position });
+        mostAdded = Math.max(mostAdded, Math.abs(added));
+        return score + added;
       });
       const largest = scores.reduce((a, b) => Math.max(a, b));
       const weights = scores.map((score) => Math.exp(score - largest));
@@ -124,8 +135,8 @@ function reference(
       // As for the CPU's kernels (attention.test.ts): a dot errs by 2 u sqrt(K) |q| |k|, a weight by twice that and some
       // ulps of its exponential and its rescaling, the sums by u sqrt(positions), relative to the largest value.
       const score = 2 * Math.sqrt(headDim) * norm * longest * scale;
-      // A soft cap brings scores together, and errs by some ulps of its own.
-      const own = shape.isCapped === true ? 16 * cap : 0;
+      // A soft cap brings scores together, and errs by some ulps of its own; so does the sum with a bias.
+      const own = (shape.isCapped === true ? 16 * cap : 0) + 2 * mostAdded;
       const inF32 = UNIT_ROUNDOFF * (2 * (score + own) + 2 * Math.sqrt(visible) + 16);
       // A weight as f16 is off by 2^-10 of itself at most, whichever way it is rounded, or by 2^-25 of the largest where it
       // is subnormal; so is the sum that it is divided by.
@@ -176,6 +187,16 @@ export function attentionContract(
     sourceLength = 0,
   ): AttentionCase => makeCase(shape, rows, sharpness, sourceLength, factors);
   const check = (data: AttentionCase): Promise<void> => checkAttention(attend, data, factors);
+  /** Rows of these ranges by themselves must have the bits that they have among all. */
+  const expectOwnBits = async (data: AttentionCase, ranges: readonly [number, number][]): Promise<void> => {
+    const width = data.shape.heads * data.shape.headDim;
+    const all = await attend(data);
+    for (const [first, end] of ranges) {
+      const rows = data.rows.slice(first, end);
+      const part = await attend({ ...data, rows, query: data.query.slice(first * width, end * width) });
+      expect(part).toEqual(all.slice(first * width, end * width));
+    }
+  };
 
   test.each(shapes)("%i heads, %i KV heads of %i", async (heads, kvHeads, headDim) => {
     await check(make({ heads, kvHeads, headDim, context, cache }, [...run(0, 3, 2), ...run(0, 66, 3)]));
@@ -207,6 +228,25 @@ export function attentionContract(
   test.each([1, 33, 64, 200])("all of an encoder's input of %i, whatever the row", async (sourceLength) => {
     const rows = [...run(0, 0, 3), ...run(2, 5, 1), ...run(1, 209, 1), ...run(0, 190, 18)];
     await check(make({ ...base, source: true }, rows, 1, sourceLength));
+  });
+
+  // The kernel of matrix units, which alone holds factors as f16, knows no biases; they do not depend on how the cache is held.
+  const biased: readonly Partial<AttentionShape>[] = [
+    { bias: "linear", isCapped: true, window: 100 },
+    { bias: "rounded" },
+    { bias: "table" },
+    { bias: "table", source: true },
+  ];
+  test.each(factors === "f16" || cache === "f16" ? [] : biased)("biases: %o", async (part) => {
+    const shape = { ...base, ...part };
+    const rows =
+      shape.source === true ? run(0, 0, 40) : [...run(2, 0, 3), ...run(1, 90, 12), ...run(0, 140, 25)];
+    const data = make(shape, rows, 1, 40);
+    await check(data);
+    await expectOwnBits(data, [
+      [0, 1],
+      [13, 38],
+    ]);
   });
 
   test("one position gives its value, exactly", async () => {
@@ -244,18 +284,11 @@ export function attentionContract(
   });
 
   test("a row has the same bits whatever rows are beside it", async () => {
-    const data = make(base, [...run(1, 7, 2), ...run(0, 120, 30)]);
-    const width = base.heads * base.headDim;
-    const all = await attend(data);
-    for (const [first, end] of [
+    await expectOwnBits(make(base, [...run(1, 7, 2), ...run(0, 120, 30)]), [
       [0, 1],
       [2, 3],
       [3, 20],
       [24, 32],
-    ]) {
-      const rows = data.rows.slice(first, end);
-      const part = await attend({ ...data, rows, query: data.query.slice(first * width, end * width) });
-      expect(part).toEqual(all.slice(first * width, end * width));
-    }
+    ]);
   });
 }

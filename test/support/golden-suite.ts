@@ -65,6 +65,9 @@ export const RELATIVES: readonly string[] = [
   "olmoe",
   "qwen3_moe",
   "mixtral",
+  "bloom",
+  "mpt",
+  "t5",
 ];
 
 /** RELATIVES in other settings: the long tests alone run them. */
@@ -77,6 +80,12 @@ export const OTHER_SETTINGS: readonly string[] = [
   "falcon-heads",
   "qwen3_moe-sparse",
   "olmoe-f16",
+  "falcon-alibi",
+  "bloom-post",
+  "mpt-scaled",
+  "t5-gated",
+  "mt5",
+  "umt5",
 ];
 
 /**

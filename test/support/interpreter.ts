@@ -3,6 +3,7 @@
  * devices are compared with, the distance of the second from it says how far f32 may be.
  */
 import type { StateSnapshot } from "../../src/runtime/backend.ts";
+import { nearestBf16 } from "../../src/kernels/attention/score-bias.ts";
 import {
   ENCODE,
   FORWARD,
@@ -10,6 +11,7 @@ import {
   type Activation,
   type Op,
   type Program,
+  type ScoreBias,
 } from "../../src/runtime/program.ts";
 import { isSourceLayer } from "../../src/runtime/state.ts";
 import { erf } from "./erf.ts";
@@ -233,7 +235,12 @@ export class Interpreter {
             const isSource = op.over === "source";
             const end = isSource ? sourceLength : positions[r] + 1;
             const start = Math.max(0, end - (op.window ?? end));
-            return this.#attend(row, op, isSource ? 0 : slots[r], start, end);
+            return this.#attend(row, op, {
+              slot: isSource ? 0 : slots[r],
+              start,
+              end,
+              position: positions[r],
+            });
           }),
         );
       case "gate": {
@@ -411,12 +418,33 @@ export class Interpreter {
     return softCap === undefined ? value : round(round(Math.tanh(round(value / softCap))) * softCap);
   }
 
+  /** What a key at a position adds to the score of a head of a row at `position`. */
+  #bias(bias: ScoreBias | undefined, head: number, key: number, position: number): number {
+    const round = this.#round;
+    switch (bias?.kind) {
+      case undefined:
+        return 0;
+      case "linear":
+        return round(Math.fround(bias.slopes[head]) * (key - position));
+      case "rounded": {
+        // The rounding to bf16 is part of the contract: transformers has it for models of any type.
+        const [of, own] = [key, position].map((p) =>
+          nearestBf16(nearestBf16(bias.slopes[head]) * nearestBf16(p)),
+        );
+        return round(round(of - own) * bias.scale);
+      }
+      case "table": {
+        const { table, reach } = bias;
+        const distance = Math.min(Math.max(key - position, -reach), reach);
+        return this.#weight(table)[head * (2 * reach + 1) + distance + reach];
+      }
+    }
+  }
+
   #attend(
     query: Float64Array,
-    { layer, heads, scale, softCap }: Extract<Op, { role: "attention" }>,
-    slot: number,
-    start: number,
-    end: number,
+    { layer, heads, scale, softCap, bias }: Extract<Op, { role: "attention" }>,
+    { slot, start, end, position }: { slot: number; start: number; end: number; position: number },
   ): Float64Array {
     const round = this.#round;
     const state = this.#program.state[layer];
@@ -439,9 +467,10 @@ export class Interpreter {
     for (let h = 0; h < heads; h++) {
       const [from, kv] = [h * headDim, Math.floor(h / (heads / kvHeads)) * headDim];
       const head = query.subarray(from, from + headDim);
-      const scores = cells.map(({ key }) =>
-        this.#capped(round(this.#sum(head.map((value, d) => round(value * key[kv + d]))) * scale), softCap),
-      );
+      const scores = cells.map(({ key }, i) => {
+        const score = round(this.#sum(head.map((value, d) => round(value * key[kv + d]))) * scale);
+        return round(this.#capped(score, softCap) + this.#bias(bias, h, start + i, position));
+      });
       const highest = Math.max(...scores);
       const weights = scores.map((score) => round(Math.exp(round(score - highest))));
       const total = this.#sum(weights);

@@ -71,9 +71,14 @@ export async function randomWeights(
   for (const [name, spec] of matrices) {
     add(name, spec, false);
   }
-  for (const [name, { length, source, affine = { scale: 1, offset: 0 } }] of vectors) {
-    add(name, { rows: length, columns: 1, source }, true);
-    const stored = Array.from(values.get(name) ?? []);
+  for (const [name, { length, source, gather, affine = { scale: 1, offset: 0 } }] of vectors) {
+    if (gather === undefined) {
+      add(name, { rows: length, columns: 1, source }, true);
+    } else {
+      add(name, { rows: source?.rows ?? 0, columns: gather.columns, source }, false);
+    }
+    const read = Array.from(values.get(name) ?? []);
+    const stored = gather === undefined ? read : gather.indices.map((i) => read[i]);
     values.set(
       name,
       Float64Array.from(stored, (value) => value * affine.scale + affine.offset),

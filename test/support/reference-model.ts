@@ -6,7 +6,12 @@
 import { readFileSync } from "node:fs";
 import type { Checkpoint } from "../../src/runtime/checkpoint/checkpoint.ts";
 import { ENCODE, type Program } from "../../src/runtime/program.ts";
-import { matrixSlice, vectorSlice, type WeightSlice } from "../../src/runtime/checkpoint/weight-source.ts";
+import {
+  matrixSlice,
+  vectorReads,
+  vectorSlice,
+  type WeightSlice,
+} from "../../src/runtime/checkpoint/weight-source.ts";
 import type { GoldenPrompt } from "./golden.ts";
 import { Interpreter, type Deviations, type ProgramInput } from "./interpreter.ts";
 import { bf16Value, f16Value } from "./numbers.ts";
@@ -30,9 +35,11 @@ export function readWeights(program: Program, checkpoint: Checkpoint): Map<strin
   for (const name of program.vectors.keys()) {
     const slice = vectorSlice(program, checkpoint, name);
     const { scale = 1, offset = 0 } = slice.affine ?? {};
+    const read = readSlice({ ...slice, rows: vectorReads(slice) });
+    const values = slice.gather === undefined ? read : Float64Array.from(slice.gather, (i) => read[i]);
     weights.set(
       name,
-      readSlice(slice).map((value) => value * scale + offset),
+      values.map((value) => value * scale + offset),
     );
   }
   return weights;

@@ -113,6 +113,13 @@ describe("on matrix units", () => {
     const emulated = selectBlockAttention(smollm3, 512, undefined, { tiling, emulated: true });
     expect(emulated.spec.constants).toMatchObject({ QUERIES: 128, EMULATED: true });
     expect(emulated.tileRows).toBe(32);
+    // The kernel of matrix units knows no biases.
+    const biased = selectBlockAttention({ ...smollm3, bias: "linear" }, 512, undefined, {
+      tiling,
+      emulated: true,
+    });
+    expect(biased.spec.constants).toMatchObject({ BIAS: "linear" });
+    expect(biased.spec.source).toBe("attention/block.wgsl");
   });
 });
 

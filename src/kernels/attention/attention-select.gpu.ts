@@ -54,7 +54,7 @@ const MOST_HELD = 128;
 
 /**
  * The kernel for blocks of rows of a shape: block-matrix.wgsl where matrix units may be used, the adapter has such that
- * multiply f16 and add f32, and they divide the heads; else block.wgsl, in f32.
+ * multiply f16 and add f32, they divide the heads and scores have no biases; else block.wgsl, in f32.
  *
  * @param maxRows the most rows of a pass
  * @param adapter the adapter whose matrix units may be used; undefined where none may be
@@ -71,7 +71,7 @@ export function selectBlockAttention(
     adapter === undefined ? undefined : (forced?.tiling ?? selectAttentionTiling(adapter, shape));
   const emulated = forced?.emulated === true;
   const tiling = emulated ? forced.tiling : chosen;
-  if (tiling === undefined) {
+  if (tiling === undefined || shape.bias !== undefined) {
     return {
       spec: attentionBlockKernel(shape, maxRows),
       tileRows: attentionTileRows(shape),

@@ -15,6 +15,7 @@ import { BLOCK, headBytes } from "../common/kv-block.as";
 import { exp1, exp4, madd, maxLanes, sumLanes } from "../common/simd.as";
 import { softCap4 } from "../common/tanh.as";
 import { heightOf, tileF32, tileScores, zeros } from "../linear/tile.as";
+import { addBias } from "./score-bias.as";
 import { widen_half } from "./widen-half.as";
 
 /**
@@ -63,11 +64,12 @@ function visibleTo(visible: usize, query: i32): i32 {
 /**
  * The partial states of `queries` over one KV head of one block, from nothing. visible: [queries] i32, see visibleTo;
  * scores: scratch of queries x 64 f32; widened: 0, or, where the block is f16, scratch of a panel of f32, 16 x max(depth, 64).
- * A query that sees nothing gets a largest score of -infinity. cap: the soft cap of scores, 0 for none.
+ * A query that sees nothing gets a largest score of -infinity. cap: the soft cap of scores, 0 for none. bias: 0 for none, or a
+ * record (see biasScores); the queries are rows of `group` heads from `head` on; start: position of the block's first key.
  */
 function attendBlock(
   q: usize, queries: i32, depth: i32, block: usize, visible: usize, most: i32, partial: usize, scores: usize,
-  widened: usize, cap: f32,
+  widened: usize, cap: f32, bias: usize, head: i32, group: i32, start: i32,
 ): void {
   const record = (<usize>depth << 2) + 16;
   const panel = <usize>depth << 6;
@@ -92,6 +94,7 @@ function attendBlock(
   let tail = partial + (<usize>depth << 2);
   for (let m = 0; m < queries; m++) {
     if (cap != 0) capScores(s, width, cap);
+    if (bias != 0) biasScores(s, width, bias, head + m % group, m / group, start);
     softmax(s, visibleTo(visible, m), width, tail);
     s += BLOCK * 4;
     tail += record;
@@ -111,6 +114,16 @@ function attendBlock(
       t += height;
     }
   }
+}
+
+/**
+ * Adds the bias of a head and a row to one query's scores s [width]. A record of biases: i32 kind and f32 scale (as for addBias), u32
+ * address of the numbers of head 0, u32 bytes from one head's to the next one's, then i32 positions, one a row.
+ */
+function biasScores(s: usize, width: i32, bias: usize, head: i32, row: i32, start: i32): void {
+  const numbers = <usize>load<u32>(bias, 8) + <usize>head * <usize>load<u32>(bias, 12);
+  const position = load<i32>(bias + (<usize>row << 2), 16);
+  addBias(s, width, numbers, load<i32>(bias), load<f32>(bias, 4), start, position);
 }
 
 /** Caps one query's scores s [width], a multiple of 4; those that it does not see may be anything. */
@@ -158,16 +171,17 @@ function softmax(s: usize, visible: i32, width: i32, tail: usize): void {
 
 /**
  * Folds one KV head of one block of f32 into the states. visible: [queries] i32, see visibleTo; scratch: queries x 64 f32, then
- * `queries` records; cap: as for attendBlock.
+ * `queries` records; cap, bias, head, group, start: as for attendBlock.
  */
 export function attend(
-  q: usize, queries: i32, depth: i32, block: usize, visible: usize, state: usize, scratch: usize, cap: f32,
+  q: usize, queries: i32, depth: i32, block: usize, visible: usize, state: usize, scratch: usize, cap: f32, bias: usize,
+  head: i32, group: i32, start: i32,
 ): void {
   let most = 0;
   for (let m = 0; m < queries; m++) most = max(most, visibleTo(visible, m) & 255);
   if (most == 0) return;
   let partial = scratch + (<usize>(queries * BLOCK) << 2);
-  attendBlock(q, queries, depth, block, visible, most, partial, scratch, 0, cap);
+  attendBlock(q, queries, depth, block, visible, most, partial, scratch, 0, cap, bias, head, group, start);
   const bytes = <usize>depth << 2;
   for (let m = 0; m < queries; m++) {
     const largest = load<f32>(partial + bytes);
@@ -199,15 +213,17 @@ function merge(state: v128, keep: v128, partial: v128, weight: v128): v128 {
 /**
  * Attends with one row's queries of all KV heads to one block, from empty states: the decode path. q: [kvHeads] packed
  * groups; state: [kvHeads x group] records; visible: one word for all queries, as for attend; counts: scratch of
- * `group` i32; scratch: group x 64 f32; widened: 0 where the block is f32, else as for attendBlock; cap: as there.
+ * `group` i32; scratch: group x 64 f32; widened: 0 where the block is f32, else as for attendBlock; cap, bias, start: as there.
  */
 export function attend_row(
   q: usize, kvHeads: i32, group: i32, depth: i32, block: usize, visible: i32, counts: usize, state: usize, scratch: usize,
-  widened: usize, cap: f32,
+  widened: usize, cap: f32, bias: usize, start: i32,
 ): void {
   for (let m = 0; m < group; m++) store<i32>(counts + (<usize>m << 2), visible);
   for (let h = 0; h < kvHeads; h++) {
-    attendBlock(q, group, depth, block, counts, visible & 255, state, scratch, widened, cap);
+    attendBlock(
+      q, group, depth, block, counts, visible & 255, state, scratch, widened, cap, bias, h * group, group, start,
+    );
     q += <usize>(group * depth) << 2;
     block += headBytes(depth) >> (widened ? 1 : 0);
     state += <usize>group * ((<usize>depth << 2) + 16);

@@ -3,8 +3,9 @@
  * few rows are in decode.gpu.ts, that on matrix units in block-matrix.gpu.ts.
  */
 import type { CacheFormat } from "../append/append.gpu.ts";
-import type { KernelSpec } from "../wgsl/kernel.ts";
+import type { BindingKind, KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
+import { slopesOf, type ScoreBias } from "./score-bias.ts";
 
 /** The heads of an attention, its cache, and what a row sees. */
 export interface AttentionShape {
@@ -25,6 +26,8 @@ export interface AttentionShape {
   source?: boolean;
   /** Whether scores have a soft cap. */
   isCapped?: boolean;
+  /** What kind of biases scores have; undefined for none. */
+  bias?: ScoreBias["kind"];
 }
 
 /** Queries of a workgroup of block.wgsl: rows times heads. */
@@ -67,19 +70,46 @@ export function checked(shape: AttentionShape): AttentionShape {
  *
  * @param scale factor of the scores, usually headDim^-½
  * @param cap the soft cap of the scaled scores, where the shape has one
+ * @param bias the biases of the scores, where the shape has some
+ * @param table where the table of the biases begins in the buffer of vectors, in numbers
  */
-export function attentionParams(scale: number, cap = 0): Uint32Array {
-  return params("f32", scale, "f32", cap);
+export function attentionParams(scale: number, cap = 0, bias?: ScoreBias, table = 0): Uint32Array {
+  const words = params("f32", scale, "f32", cap);
+  if (bias === undefined) {
+    return words;
+  }
+  const biasScale = bias.kind === "rounded" ? bias.scale : 1;
+  const reach = bias.kind === "table" ? bias.reach : 0;
+  const head = [...words, ...params("f32", biasScale, "u32", table, "u32", reach), 0, 0, 0];
+  return Uint32Array.from([...head, ...new Uint32Array(slopesOf(bias).buffer)]);
+}
+
+/** What the kernels' source asks of a shape besides. */
+export function biasConstants(
+  { bias }: AttentionShape,
+  bindings: readonly BindingKind[],
+): KernelSpec["constants"] {
+  return { BIAS: bias ?? "none", PARAMS_BINDING: bindings.length - 1 };
+}
+
+/** The buffers of the kernels of a shape behind the others, the params last. */
+export function lastBindings({ bias }: AttentionShape): readonly BindingKind[] {
+  return bias === "table" ? ["read", "uniform"] : ["uniform"];
 }
 
 /**
  * The kernel for blocks of rows. Buffers: query, keys, values and output as for the kernels of few rows, tiles
- * (`attentionTiles`), rows (over the encoder's input only), params.
+ * (`attentionTiles`), rows (over the encoder's input only), vectors (with a table of biases only), params.
  *
  * @throws RangeError for a shape that no kernel is written for
  */
 export function attentionBlockKernel(shape: AttentionShape, maxRows: number): KernelSpec {
   const { heads, kvHeads, headDim, context, cache, window = 0, source = false } = checked(shape);
+  const bindings: BindingKind[] = [
+    ...(["read", "read", "read", "write", "read"] as const),
+    ...(source ? (["read"] as const) : []),
+    ...lastBindings(shape),
+  ];
   return {
     name: "attention block",
     source: "attention/block.wgsl",
@@ -92,13 +122,14 @@ export function attentionBlockKernel(shape: AttentionShape, maxRows: number): Ke
       WINDOW: window,
       SOURCE: source,
       SOFT_CAP: shape.isCapped === true,
+      ...biasConstants(shape, bindings),
       ...(source && { MAX_ROWS: maxRows }),
       TILE_HEADS: headTiles(shape, BLOCK_QUERIES).tileHeads,
       KEYS: BLOCK_KEYS,
       // Together with the weights these take less than 16 KiB.
       VALUE_ROWS: headDim > 128 ? 8 : 16,
     },
-    bindings: ["read", "read", "read", "write", "read", ...(source ? (["read"] as const) : []), "uniform"],
+    bindings,
   };
 }
 

@@ -11,8 +11,10 @@ import {
   UNIT_ROUNDOFF,
   worstError,
 } from "../../../test/support/numbers.ts";
+import { biasOf, makeBias } from "../../../test/support/score-biases.ts";
 import { PANEL } from "../format.ts";
 import { KV_BLOCK, roundUp } from "../../runtime/wasm/plan.ts";
+import { slopesOf, type ScoreBias } from "./score-bias.ts";
 
 /** Heads, a cache of `positions` random keys and values, and queries for the last rows. */
 interface Case {
@@ -26,6 +28,8 @@ interface Case {
   window?: number;
   /** The soft cap of scores; default none. */
   cap?: number;
+  /** The kind of the scores' biases; default none. */
+  bias?: ScoreBias["kind"];
 }
 
 interface Data extends Case {
@@ -96,6 +100,7 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
   ): { values: Float64Array; allowed: Float64Array } {
     const { headDim, kvHeads, group, keys, scale, cap = 0 } = data;
     const heads = kvHeads * group;
+    const biases = data.bias === undefined ? undefined : makeBias(data.bias, heads);
     const values = new Float64Array(heads * headDim);
     const allowed = new Float64Array(heads * headDim);
     for (let h = 0; h < heads; h++) {
@@ -108,6 +113,7 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
         }
         return Math.sqrt(sum);
       };
+      let mostAdded = 0;
       const scores = Float64Array.from({ length: visible }, (_, p) => {
         if (p < start) {
           return -Infinity;
@@ -116,7 +122,10 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
         for (let d = 0; d < headDim; d++) {
           dot += query[h * headDim + d] * keys[at(p) + d];
         }
-        return cap === 0 ? dot * scale : cap * Math.tanh((dot * scale) / cap);
+        const score = cap === 0 ? dot * scale : cap * Math.tanh((dot * scale) / cap);
+        const added = biasOf(biases?.bias, biases?.table ?? [], h, { key: p, position: visible - 1 });
+        mostAdded = Math.max(mostAdded, Math.abs(added));
+        return score + added;
       });
       const largest = Math.max(...scores);
       const weights = scores.map((score) => Math.exp(score - largest));
@@ -128,8 +137,8 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
       // A dot errs by 2 u sqrt(K) |q| |k| (linear.test.ts), a weight by twice that and some ulps of its exponential
       // and its rescaling, the sums by u sqrt(positions): all relative to the largest value that is averaged.
       const score = 2 * Math.sqrt(headDim) * norm(query, h * headDim) * longest * scale;
-      // A cap brings scores together, and errs by some ulps of its own.
-      const relative = UNIT_ROUNDOFF * (2 * (score + 12 * cap) + 2 * Math.sqrt(visible) + 16);
+      // A cap brings scores together, and errs by some ulps of its own; so does the sum with a bias.
+      const relative = UNIT_ROUNDOFF * (2 * (score + 12 * cap + 2 * mostAdded) + 2 * Math.sqrt(visible) + 16);
       for (let d = 0; d < headDim; d++) {
         let most = 0;
         for (let p = start; p < visible; p++) {
@@ -152,6 +161,23 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
     return from < to ? from * 256 + to : 0;
   }
 
+  /** The record of biases for rows at consecutive positions; 0 where there are none. */
+  function biasRecord({ bias: kind, kvHeads, group }: Data, first: number, rows: number): number {
+    if (kind === undefined) {
+      return 0;
+    }
+    const heads = kvHeads * group;
+    const { bias, table } = makeBias(kind, heads);
+    const isTable = bias.kind === "table";
+    const numbers = isTable ? lab.numbers(table.subarray(1)) : lab.numbers(slopesOf(bias));
+    const record = lab.take(4 + rows);
+    const code = isTable ? bias.reach : bias.kind === "linear" ? 0 : -1;
+    const stride = isTable ? 4 * (2 * bias.reach + 1) : 4;
+    record.i32.set([code, 0, numbers.address, stride, ...Array.from({ length: rows }, (_, r) => first + r)]);
+    record.f32[1] = bias.kind === "rounded" ? bias.scale : 1;
+    return record.address;
+  }
+
   /** Attends with one row as the decode path does: all blocks from empty states, then combined. */
   function attendRow(data: Data, query: Float32Array, visible: number, start = 0): Float32Array {
     const { headDim, kvHeads, group, depth, scale, blocks, cap = 0 } = data;
@@ -170,6 +196,7 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
     const counts = lab.take(group);
     const scratch = lab.take(heads * KV_BLOCK, NaN);
     const widened = half ? lab.take(16 * Math.max(depth, KV_BLOCK), NaN).address : 0;
+    const bias = biasRecord(data, visible - 1, 1);
     for (let b = 0; b < used; b++) {
       lab.kernels.attend_row(
         packed.address,
@@ -183,6 +210,8 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
         scratch.address,
         widened,
         cap,
+        bias,
+        (skipped + b) * KV_BLOCK,
       );
     }
     const out = lab.take(heads * headDim, NaN);
@@ -208,6 +237,7 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
     const used = Math.ceil((first + rows) / KV_BLOCK);
     const headNumbers = 2 * KV_BLOCK * depth;
     const widened = lab.take(headNumbers, NaN);
+    const bias = biasRecord(data, first, rows);
     const blockOf = (b: number, h: number): number => {
       const address = blocks[b].address + h * headNumbers * (half ? 2 : 4);
       if (half) {
@@ -243,6 +273,10 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
           state.address,
           scratch.address,
           cap,
+          bias,
+          h * group,
+          group,
+          b * KV_BLOCK,
         );
       }
       lab.kernels.finish(state.address, rows, group, headDim, depth, out.address + columns, stride * 4);
@@ -309,6 +343,13 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
   test.each([0.5, 5, 50])("scores of some 100 with a soft cap of %f", (cap) => {
     for (const positions of [5, 64, 150]) {
       check({ headDim: 8, kvHeads: 2, group: 3, positions, sharpness: 100, window: 100, cap });
+    }
+  });
+
+  test.each(["linear", "rounded", "table"] as const)("biases: %s", (bias) => {
+    for (const positions of [5, 64, 150]) {
+      check({ headDim: 8, kvHeads: 2, group: 3, positions, bias });
+      check({ headDim: 8, kvHeads: 2, group: 2, positions, sharpness: 100, window: 100, cap: 5, bias });
     }
   });
 

@@ -103,6 +103,9 @@ export function attentionMatrixKernel(
       `Attention on matrix units: heads of ${headDim} are not cut into whole matrices by ${JSON.stringify(tiling)}.`,
     );
   }
+  if (shape.bias !== undefined) {
+    throw new RangeError(`Attention on matrix units: scores have no biases; found "${shape.bias}".`);
+  }
   const workgroup = attentionMatrixWorkgroup(tiling);
   const scoreMatrices = keys / (subgroupColumns * matrixColumns);
   const outputMatrices = headDim / (subgroupColumns * matrixColumns);

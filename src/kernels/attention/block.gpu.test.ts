@@ -26,7 +26,7 @@ afterAll(() => {
 
 const attendBy =
   (tileRows?: number): Attend =>
-  async ({ shape, rows, sourceLength, scale, cap, query, keys, values }) => {
+  async ({ shape, rows, sourceLength, scale, cap, bias, table, query, keys, values }) => {
     const tiles = attentionTiles(
       rows.map(({ slot }) => slot),
       rows.map(({ position }) => position),
@@ -43,7 +43,8 @@ const attendBy =
         output,
         lab.buffer(tiles.words),
         ...(shape.source === true ? [rowBuffer] : []),
-        lab.uniform(attentionParams(scale, cap)),
+        ...(shape.bias === "table" ? [lab.buffer(table)] : []),
+        lab.uniform(attentionParams(scale, cap, bias, 1)),
       ],
       attentionBlockWorkgroups(shape, tiles.count),
     );

@@ -18,11 +18,7 @@
 #endif
 #include "attention/visible.wgsl"
 
-struct Params {
-  scale: f32,
-  // The soft cap of scores (SOFT_CAP).
-  cap: f32,
-}
+#include "attention/bias.wgsl"
 
 @group(0) @binding(0) var<storage, read> query: array<vec4<f32>>; // [R][HEADS][COLUMNS]
 @group(0) @binding(1) var<storage, read> keys: array<Cached>;
@@ -32,9 +28,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read> tiles: array<vec4<u32>>;
 #if SOURCE
 @group(0) @binding(5) var<storage, read> rows: array<u32>;
-@group(0) @binding(6) var<uniform> params: Params;
-#else
-@group(0) @binding(5) var<uniform> params: Params;
 #endif
 
 const WORKGROUP = 256u;
@@ -119,6 +112,11 @@ fn main(
   let ownLast = vec4(firstPosition) + ownQueries / TILE_HEADS;
 #endif
 
+#if BIAS != "none"
+  let ownHeads = vec4(firstHead) + min(ownQueries % TILE_HEADS, vec4(headCount - 1u));
+  let ownPositions = vec4(firstPosition) + ownQueries / TILE_HEADS;
+#endif
+
   let loadedQuery = local / SLICE;
   let queryAt = ((firstRow + loadedQuery / TILE_HEADS) * HEADS + firstHead + loadedQuery % TILE_HEADS) * COLUMNS;
   let hasQuery = loadedQuery / TILE_HEADS < tile.y && loadedQuery % TILE_HEADS < headCount;
@@ -172,6 +170,9 @@ fn main(
 #endif
 #if SOFT_CAP
       scores[i] = softCap4(scores[i], params.cap);
+#endif
+#if BIAS != "none"
+      for (var q = 0u; q < 4u; q++) { scores[i][q] += scoreBias(ownHeads[q], position.x, ownPositions[q]); }
 #endif
       scores[i] = select(vec4(INVISIBLE), scores[i], seen);
       tileLargest = max(tileLargest, scores[i]);

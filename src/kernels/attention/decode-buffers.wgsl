@@ -5,12 +5,7 @@
 #include "common/tanh.wgsl"
 #endif
 #include "attention/splits.wgsl"
-
-struct Params {
-  scale: f32,
-  // The soft cap of scores (SOFT_CAP).
-  cap: f32,
-}
+#include "attention/bias.wgsl"
 
 @group(0) @binding(0) var<storage, read> query: array<vec4<f32>>; // [R][HEADS][COLUMNS]
 @group(0) @binding(1) var<storage, read> keys: array<Cached>;
@@ -21,4 +16,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
 #endif
 @group(0) @binding(4) var<storage, read> rows: array<u32>;
-@group(0) @binding(5) var<uniform> params: Params;
+
+#if SOURCE
+fn ownPosition(row: u32) -> u32 { return rowPosition(row); }
+#else
+fn ownPosition(row: u32) -> u32 { return lastVisible(row); }
+#endif

@@ -106,6 +106,9 @@ fn main(
 #if SOFT_CAP
         score = softCap1(score, params.cap);
 #endif
+#if BIAS != "none"
+        score += scoreBias(firstHead + min(h, headCount - 1u), start + k * TEAMS, ownPosition(row));
+#endif
         score = select(INVISIBLE, score, start + k * TEAMS <= last);
         scores[h * KEYS + k] = score;
         largest[h] = max(largest[h], score);

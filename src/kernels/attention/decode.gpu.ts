@@ -4,8 +4,8 @@
  * dispatch, combine.wgsl, merges the splits. Of the kernel there are two: decode-subgroups.wgsl, and decode.wgsl for
  * adapters without subgroups.
  */
-import type { KernelSpec } from "../wgsl/kernel.ts";
-import { checked, headTiles, type AttentionShape } from "./attention.gpu.ts";
+import type { BindingKind, KernelSpec } from "../wgsl/kernel.ts";
+import { biasConstants, checked, headTiles, lastBindings, type AttentionShape } from "./attention.gpu.ts";
 
 /** How a workgroup shares out its work. */
 export interface DecodeTiling {
@@ -176,7 +176,7 @@ function splitConstants(
  * The kernel for rows that are done directly; it leaves others alone.
  *
  * Buffers: query [R][heads][headDim] f32, keys and values [slot][context][kvHeads][headDim] in the cache's format, output
- * [R][heads][headDim] f32, rows (u32), params (`attentionParams`).
+ * [R][heads][headDim] f32, rows (u32), vectors (f32, with a table of biases only), params (`attentionParams`).
  *
  * @throws RangeError for a shape that no kernel is written for
  */
@@ -210,18 +210,20 @@ function decodeKernel(
 ): KernelSpec {
   const plan = planDecode(shape, direct ? variant.direct : variant.split, variant);
   const { subgroups, workgroup, keyLanes } = plan;
+  const bindings = (["read", "read", "read", "write", "read"] as BindingKind[]).concat(lastBindings(shape));
   return {
     name: direct ? "attention direct" : "attention decode",
     source: subgroups ? "attention/decode-subgroups.wgsl" : "attention/decode.wgsl",
     constants: {
       ...splitConstants(shape, plan, direct ? 1 : mostSplitsOf(shape, variant), variant, maxRows),
       SOFT_CAP: shape.isCapped === true,
+      ...biasConstants(shape, bindings),
       DIRECT: direct,
       WORKGROUP: workgroup,
       KEY_LANES: keyLanes,
       ...(subgroups && { LEAST_SUBGROUP: variant.subgroups?.least }),
     },
-    bindings: ["read", "read", "read", "write", "read", "uniform"],
+    bindings,
   };
 }
 
@@ -329,7 +331,10 @@ export function attentionPartialWords(
 
 /** Buffers of the three kernels, whatever stands for a buffer. */
 export type DecodeBuffers<Buffer> = Readonly<
-  Record<"query" | "keys" | "values" | "output" | "partials" | "rows", Buffer>
+  Record<"query" | "keys" | "values" | "output" | "partials" | "rows", Buffer> & {
+    /** With a table of biases. */
+    vectors?: Buffer;
+  }
 >;
 
 /** A launch of one of the three kernels. */
@@ -350,18 +355,20 @@ export function attentionRowLaunches<Buffer>(
   rows: DecodeRows,
   buffers: DecodeBuffers<Buffer>,
 ): DecodeLaunch<Buffer>[] {
-  const { query, keys, values, output, partials } = buffers;
+  const { query, keys, values, output, partials, vectors } = buffers;
+  const inputs = [query, keys, values];
+  const last = [buffers.rows, ...(vectors === undefined ? [] : [vectors])];
   const workgroups = attentionDecodeWorkgroups(shape, variant);
   const launches: DecodeLaunch<Buffer>[] = [
     {
       spec: attentionDirectKernel(shape, variant, maxRows),
-      buffers: [query, keys, values, output, buffers.rows],
+      buffers: [...inputs, output, ...last],
       hasParams: true,
       workgroups: workgroups.direct(rows),
     },
     {
       spec: attentionSplitKernel(shape, variant, maxRows),
-      buffers: [query, keys, values, partials, buffers.rows],
+      buffers: [...inputs, partials, ...last],
       hasParams: true,
       workgroups: workgroups.split(rows),
     },

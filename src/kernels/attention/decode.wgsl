@@ -103,6 +103,9 @@ fn main(
 #if SOFT_CAP
         score = softCap1(score, params.cap);
 #endif
+#if BIAS != "none"
+        score += scoreBias(firstHead + min(head, headCount - 1u), start + local % TILE, ownPosition(row));
+#endif
       }
       scores[local] = score;
     }

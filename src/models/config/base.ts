@@ -14,6 +14,8 @@ export interface BaseConfig {
   /** Tokens that end a text; empty when the file names none. */
   eosTokenIds: number[];
   padTokenId?: number;
+  /** Whether the file itself says that matrices are apart which its class ties. */
+  isUntied?: boolean;
   /**
    * What config.json says of generation, as generation_config.json would: files from before that one existed carry
    * num_beams, min_length, forced tokens and the like. It rules where a model has no generation_config.json.

@@ -1,10 +1,11 @@
 /**
  * Falcon (Almazrouei et al. 2023, https://arxiv.org/abs/2311.16867): attention and MLP side by side, rotary positions, layer
- * norms; queries share one key head (Falcon 7B) or some ("new decoder architecture": 40B, 180B, Falcon 2). Its configuration is
- * transformers' models/falcon/configuration_falcon.py, whose defaults these are.
+ * norms; queries share one key head (Falcon 7B) or some ("new decoder architecture": 40B, 180B, Falcon 2). Falcon RW has biases of
+ * the scores that grow with distance (ALiBi) instead of rotations. Its configuration is transformers'
+ * models/falcon/configuration_falcon.py, whose defaults these are.
  */
 import { z } from "zod";
-import type { Activation, Program } from "../../runtime/program.ts";
+import type { Activation, Program, RopeTable, ScoreBias } from "../../runtime/program.ts";
 import { kvLayers } from "../../runtime/state.ts";
 import { readActivation } from "../config/activation.ts";
 import { baseSchema, readBase, type BaseConfig } from "../config/base.ts";
@@ -23,6 +24,7 @@ import {
   type ConfigFile,
 } from "../config/schema.ts";
 import { defineFamily } from "./family.ts";
+import { alibiSlopes } from "./shared/alibi.ts";
 import { groupedSource } from "./shared/grouped-projection.ts";
 import { ModuleBuilder } from "./shared/module-builder.ts";
 import { ropeFrequencies } from "./shared/rope-frequencies.ts";
@@ -42,7 +44,8 @@ interface FalconConfig extends BaseConfig {
   heads: number;
   kvHeads: number;
   headDim: number;
-  rope: RopeParameters;
+  /** Undefined where scores have ALiBi. */
+  rope?: RopeParameters;
   layerNormEps: number;
   activation: Activation;
   norms: Norms;
@@ -76,16 +79,12 @@ function readConfig(given: ConfigFile): FalconConfig {
     max_position_embeddings: 2048,
   });
   const values = parseConfig(file, schema);
-  if (values.alibi === true) {
-    throw unsupportedConfig(
-      file,
-      '"alibi" is true; biases of scores that grow with distance (ALiBi) are not supported: expected false.',
-      "Use a Falcon with rotary positions, as falcon-7b is.",
-    );
-  }
   const { hidden_size: hiddenSize, num_attention_heads: heads } = values;
   const headDim = readHeadDim(file, ["hidden_size", hiddenSize], ["num_attention_heads", heads]);
-  readRotaryDim(file, headDim); // Whole heads are rotated, which takes an even number of channels.
+  const isRotary = values.alibi !== true;
+  if (isRotary) {
+    readRotaryDim(file, headDim); // Whole heads are rotated, which takes an even number of channels.
+  }
   return {
     ...readBase(file, values),
     hiddenSize,
@@ -94,7 +93,7 @@ function readConfig(given: ConfigFile): FalconConfig {
     heads,
     kvHeads: readKeyHeads(file, values),
     headDim,
-    rope: readRopeParameters(file, THETA),
+    rope: isRotary ? readRopeParameters(file, THETA) : undefined,
     layerNormEps: values.layer_norm_epsilon,
     activation: readActivation(file, "activation", values.activation),
     norms: readNorms(file, values),
@@ -153,7 +152,7 @@ function readNorms(file: ConfigFile, values: Values): Norms {
 }
 
 function buildProgram(config: FalconConfig, separate: ReadonlySet<string>): Program {
-  const { vocabSize, hiddenSize, heads, kvHeads, headDim, maxPositions, norms } = config;
+  const { vocabSize, hiddenSize, heads, kvHeads, headDim, maxPositions, norms, rope } = config;
   const p = new ModuleBuilder();
 
   const x = p.buffer("residual", hiddenSize);
@@ -168,6 +167,9 @@ function buildProgram(config: FalconConfig, separate: ReadonlySet<string>): Prog
 
   const epsilon = config.layerNormEps;
   const bias = config.hasBias;
+  const scale = headDim ** -0.5;
+  const scoreBias: ScoreBias | undefined =
+    rope === undefined ? { kind: "rounded", slopes: alibiSlopes(heads), scale } : undefined;
 
   const table = p.matrix(TABLE, vocabSize, hiddenSize);
   p.group("The embedding table");
@@ -185,11 +187,21 @@ function buildProgram(config: FalconConfig, separate: ReadonlySet<string>): Prog
     p.linear(n, `${name}.self_attention.query`, q, { bias, from: groupedSource(fused, "query", config) });
     p.linear(n, `${name}.self_attention.key`, k, { bias, from: groupedSource(fused, "key", config) });
     p.linear(n, `${name}.self_attention.value`, v, { bias, from: groupedSource(fused, "value", config) });
-    p.op({ role: "rope", buffer: q, heads, headDim });
-    p.op({ role: "rope", buffer: k, heads: kvHeads, headDim });
+    if (rope !== undefined) {
+      p.op({ role: "rope", buffer: q, heads, headDim });
+      p.op({ role: "rope", buffer: k, heads: kvHeads, headDim });
+    }
     p.op({ role: "append", key: k, value: v, layer });
-    const scale = headDim ** -0.5;
-    p.op({ role: "attention", over: "past", query: q, layer, heads, scale, output: attended });
+    p.op({
+      role: "attention",
+      over: "past",
+      query: q,
+      layer,
+      heads,
+      scale,
+      bias: scoreBias,
+      output: attended,
+    });
     p.linear(attended, `${name}.self_attention.dense`, branch, { bias });
     p.op({ role: "add", input: branch, target: x });
 
@@ -207,14 +219,18 @@ function buildProgram(config: FalconConfig, separate: ReadonlySet<string>): Prog
   const isTied = config.tieWordEmbeddings && !separate.has(HEAD);
   p.op({ role: "logits", input: n, weight: isTied ? table : p.matrix(HEAD, vocabSize, hiddenSize) });
 
-  const { inverseFrequencies, attentionScaling } = ropeFrequencies(config.rope, headDim, maxPositions);
   return p.build({
     family: TYPE,
     vocabSize,
     maxPositions,
-    rope: { inverseFrequencies: Float32Array.from(inverseFrequencies), scaling: attentionScaling },
+    rope: rope === undefined ? undefined : rotation(rope, config),
     state: kvLayers(config.layers, { kvHeads, headDim }),
   });
+}
+
+function rotation(rope: RopeParameters, { headDim, maxPositions }: FalconConfig): RopeTable {
+  const { inverseFrequencies, attentionScaling } = ropeFrequencies(rope, headDim, maxPositions);
+  return { inverseFrequencies: Float32Array.from(inverseFrequencies), scaling: attentionScaling };
 }
 
 export const falcon = defineFamily({
@@ -228,6 +244,8 @@ export const falcon = defineFamily({
     "tiiuae/falcon-11B",
     "tiiuae/falcon-40b-instruct",
     "tiiuae/falcon-40b",
+    "tiiuae/falcon-rw-1b",
+    "tiiuae/falcon-rw-7b",
   ],
   readConfig,
   buildProgram,

@@ -24,7 +24,7 @@ export interface Family {
   readonly architectures: readonly string[];
   /**
    * Prefix of the base model's tensors in a checkpoint of the whole model. A checkpoint of the base model alone spells
-   * the same names without it (withBasePrefix).
+   * the same names without it (withBasePrefix). Empty where both spell them alike.
    */
   readonly basePrefix: string;
   /**

@@ -51,8 +51,13 @@ function tensorsOf({ matrices, vectors }: Program): Map<string, ReadTensor> {
   for (const [name, { rows, columns, source }] of matrices) {
     add(name, rows, (all) => [all, columns], source);
   }
-  for (const [name, { length, source }] of vectors) {
-    add(name, length, (all) => [all], source);
+  for (const [name, { length, source, gather }] of vectors) {
+    if (gather === undefined) {
+      add(name, length, (all) => [all], source);
+    } else if (!tensors.has(source?.tensor ?? name)) {
+      // Numbers of it, any number of times: several vectors may read it.
+      add(name, 0, (all) => [all, gather.columns], source);
+    }
   }
   return tensors;
 }

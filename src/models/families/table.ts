@@ -5,6 +5,7 @@ import { invalidConfig, notice, unsupportedConfig, type ConfigFile } from "../co
 import { bart } from "./bart.ts";
 import { blenderbotSmall } from "./blenderbot-small.ts";
 import { blenderbot } from "./blenderbot.ts";
+import { bloom } from "./bloom.ts";
 import { codegen } from "./codegen.ts";
 import { cohere, cohere2 } from "./cohere.ts";
 import { exaone4 } from "./exaone4.ts";
@@ -25,6 +26,7 @@ import { ministral } from "./ministral.ts";
 import { ministral3, mistral3 } from "./ministral3.ts";
 import { mistral } from "./mistral.ts";
 import { mixtral } from "./mixtral.ts";
+import { mpt } from "./mpt.ts";
 import { olmo2 } from "./olmo2.ts";
 import { olmo3 } from "./olmo3.ts";
 import { olmoe } from "./olmoe.ts";
@@ -37,6 +39,7 @@ import { qwen3Moe } from "./qwen3-moe.ts";
 import { smollm3 } from "./smollm3.ts";
 import { stableLm } from "./stablelm.ts";
 import { starCoder2 } from "./starcoder2.ts";
+import { mt5, t5, umt5 } from "./t5.ts";
 
 /** The families, in the order in which their published models are offered. */
 export const FAMILIES: readonly Family[] = [
@@ -67,6 +70,8 @@ export const FAMILIES: readonly Family[] = [
   stableLm,
   starCoder2,
   falcon,
+  bloom,
+  mpt,
   gpt2,
   gptBigCode,
   gptNeo,
@@ -78,6 +83,9 @@ export const FAMILIES: readonly Family[] = [
   blenderbot,
   blenderbotSmall,
   bart,
+  t5,
+  mt5,
+  umt5,
 ];
 
 /**

@@ -1,5 +1,6 @@
 /** Byte-pair encoding of words (Sennrich et al. 2016), as the tokenizers library does it (`models/bpe/model.rs`). */
 import { runAtOnce } from "../../base/async/slices.ts";
+import { byteTokens } from "./byte-tokens.ts";
 import type { MergeTable } from "./merge-table.ts";
 import type { Merges } from "./merges.ts";
 import { neighboursIn, type Neighbours } from "./neighbours.ts";
@@ -231,15 +232,9 @@ export class Bpe {
     if (!this.#options.byteFallback) {
       return false;
     }
-    const bytes = [...new TextEncoder().encode(text)].map((byte) =>
-      this.#vocabulary.get(`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`),
-    );
-    const known = bytes.filter((id) => id !== undefined);
-    if (known.length < bytes.length) {
-      return false;
-    }
-    symbols.push(...known);
-    return true;
+    const bytes = byteTokens(text, this.#vocabulary);
+    symbols.push(...(bytes ?? []));
+    return bytes !== undefined;
   }
 
   #unknownId(token: string): number {

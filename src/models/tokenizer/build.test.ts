@@ -98,8 +98,8 @@ describe("what is not followed is refused by name", () => {
     ["a normalizer", { normalizer: { type: "Rot13" } }, 'the normalizer "Rot13" is not supported'],
     [
       "a normalizer of another model",
-      { normalizer: { type: "Precompiled" } },
-      'the normalizer "Precompiled"',
+      { normalizer: { type: "BertNormalizer" } },
+      'the normalizer "BertNormalizer"',
     ],
     ["a pre-tokenizer", { pre_tokenizer: { type: "UnicodeScripts" } }, '"UnicodeScripts" is not supported'],
     ["a decoder", { decoder: { type: "CTC" } }, "has the decoder CTC; supported are"],

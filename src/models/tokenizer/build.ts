@@ -4,14 +4,15 @@ import { ModelComposeError } from "../../base/errors.ts";
 import { describeJson } from "../../base/json.ts";
 import type { AddedToken } from "./added-vocabulary.ts";
 import { BlenderbotSmallEncoder, planBlenderbotSmall } from "./blenderbot-small.ts";
-import { Bpe } from "./bpe.ts";
+import { Bpe, type BpeOptions } from "./bpe.ts";
 import { planDecoder, type DecoderPlan } from "./decoder-plan.ts";
-import { corrupt, type DefinitionPart, type TokenizerHeader } from "./definition.ts";
+import { corrupt, type DefinitionPart, type ModelTable, type TokenizerHeader } from "./definition.ts";
 import type { Merges } from "./merges.ts";
 import { readNormalizer } from "./normalizer.ts";
 import { readPostProcessor } from "./post-processor.ts";
 import { readPreTokenizer } from "./pre-tokenizer.ts";
 import { DefinedEncoder, type StepwiseEncoder } from "./text-encoder.ts";
+import { Unigram } from "./unigram.ts";
 
 /** How many times as long a text may become before it is split into tokens. Those of models make it a few times as long. */
 const MOST_GROWTH = 256;
@@ -39,18 +40,18 @@ export async function buildTokenizer(
   file: string,
 ): Promise<BuiltTokenizer> {
   let header: TokenizerHeader | undefined;
-  let merges: Merges | undefined;
+  let table: ModelTable | undefined;
   /** The ids of the vocabulary. */
   const vocabulary = new Map<string, number>();
-  let complete: ((merges: Merges) => BuiltTokenizer) | undefined;
+  let complete: ((table: ModelTable) => BuiltTokenizer) | undefined;
   let tokens: (string | undefined)[] = [];
   for await (const part of parts) {
     if (part.kind === "header") {
       ({ header } = part);
       tokens = new Array<string | undefined>(header.vocabSize);
       complete = prepare(header, vocabulary, tokens, file);
-    } else if (part.kind === "merges") {
-      ({ merges } = part);
+    } else if (part.kind !== "tokens") {
+      table = part;
     } else {
       part.tokens.forEach((token, i) => {
         const id = part.ids[i];
@@ -61,10 +62,10 @@ export async function buildTokenizer(
       });
     }
   }
-  if (complete === undefined || merges === undefined) {
+  if (complete === undefined || table === undefined) {
     throw new ModelComposeError("invalid-config", `"${file}" has no header or no merges.`);
   }
-  return complete(merges);
+  return complete(table);
 }
 
 /** Reads all but the tables, so that what is refused is refused before they come. */
@@ -73,14 +74,14 @@ function prepare(
   vocabulary: ReadonlyMap<string, number>,
   tokens: (string | undefined)[],
   file: string,
-): (merges: Merges) => BuiltTokenizer {
+): (table: ModelTable) => BuiltTokenizer {
   const addedIds = new Map(addedTokens.map(({ id, content }) => [content, id]));
   const idOf = (token: string): number | undefined => addedIds.get(token) ?? vocabulary.get(token);
   const common = { addedTokens, idOf, tokens, vocabSize };
   if (scheme.kind === "blenderbot-small") {
     addedTokens.forEach(({ id, content }) => (tokens[id] = content));
-    return ({ table, symbols = [] }) => {
-      const { unknownToken } = model;
+    return (found) => {
+      const [{ unknownToken }, { table, symbols = [] }] = bpeOf(model, found);
       const parts = { vocabulary, merges: table, symbols, unknownToken, addedTokens };
       return {
         ...common,
@@ -119,9 +120,24 @@ function prepare(
     normalizedTexts.set(id, text);
     tokens[id] = text;
   }
-  return (merges) => {
-    const bpe = new Bpe(model, vocabulary, merges, preTokenizer.spell);
-    const parts = { addedTokens, splitsSpecialTokens, normalizer, preTokenizer, bpe, around };
+  const bpe = (...of: Parameters<typeof bpeOf>): Bpe => {
+    const [options, merges] = bpeOf(...of);
+    return new Bpe(options, vocabulary, merges, preTokenizer.spell);
+  };
+  return (table) => {
+    const words =
+      "kind" in model && table.kind === "pieces"
+        ? new Unigram(model, vocabulary, table.pieces, preTokenizer.spell)
+        : bpe(model, table);
+    const parts = { addedTokens, splitsSpecialTokens, normalizer, preTokenizer, words, around };
     return { ...common, encoder: new DefinedEncoder(parts, normalizedTexts), plan };
   };
+}
+
+/** The options and merges of byte-pair encoding; a definition has its table by its model. */
+function bpeOf(model: TokenizerHeader["model"], table: ModelTable): [BpeOptions, Merges] {
+  if ("kind" in model || table.kind !== "merges") {
+    throw new Error(`A model of merges has a table of ${table.kind}.`);
+  }
+  return [model, table.merges];
 }

@@ -91,7 +91,7 @@ describe("parseDefinition", () => {
     ["[]", "invalid-config", "expected a JSON object"],
     [{}, "invalid-config", 'has nothing as "model"'],
     [{ model: { vocab: {} } }, "invalid-config", 'a "model" without "type"'],
-    [{ model: { ...MODEL, type: "Unigram" } }, "unsupported", 'a model of type "Unigram"'],
+    [{ model: { ...MODEL, type: "WordPiece" } }, "unsupported", 'a model of type "WordPiece"'],
     [{ model: { ...MODEL, dropout: 0.1 } }, "unsupported", "model.dropout (0.1)"],
     [{ model: { ...MODEL, dropout: "0" } }, "invalid-config", '"model.dropout"; expected a number, or null'],
     [

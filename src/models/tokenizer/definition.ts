@@ -1,6 +1,6 @@
 /**
  * What a tokenizer is made of, in a form that travels well between threads: the small part as it is, the vocabulary
- * (17 MB of file for SmolLM3) in slices, the merges as arrays of numbers. The form is that of tokenizer.json, the format of
+ * (17 MB of file for SmolLM3) in slices, merges or scored pieces as arrays of numbers. The form is that of tokenizer.json, the format of
  * Hugging Face's tokenizers library, which is parsed here; vocabulary-files.ts makes the same of the files that came
  * before it.
  */
@@ -10,7 +10,9 @@ import { AddedVocabulary, type AddedToken, type TokenFlags } from "./added-vocab
 import type { BpeOptions } from "./bpe.ts";
 import { jsonFault } from "./json-fault.ts";
 import { MergesBuilder, type Merges } from "./merges.ts";
+import { pieceTrie, type PieceTrie } from "./piece-trie.ts";
 import { addTokens, type TokenAdditions } from "./token-additions.ts";
+import type { UnigramOptions } from "./unigram.ts";
 
 /** How many tokens a slice has: about two milliseconds of work for the thread that takes it in. */
 const SLICE_LENGTH = 4096;
@@ -41,7 +43,7 @@ export type Scheme = { kind: "tokenizers" } | { kind: "blenderbot-small"; cleanU
 /** All of a tokenizer but its tables. */
 export interface TokenizerHeader {
   pipeline: Pipeline;
-  model: BpeOptions;
+  model: BpeOptions | UnigramOptions;
   addedTokens: AddedToken[];
   /** Whether text that spells a special token is ordinary text. */
   splitsSpecialTokens: boolean;
@@ -50,20 +52,25 @@ export interface TokenizerHeader {
   scheme: Scheme;
 }
 
-/** A part of a definition: first the header, then the merges, then slices of the vocabulary. */
+/** What the model of a tokenizer goes by. */
+export type ModelTable = { kind: "merges"; merges: Merges } | { kind: "pieces"; pieces: PieceTrie };
+
+/** A part of a definition: first the header, then the model's table, then slices of the vocabulary. */
 export type DefinitionPart =
   | { kind: "header"; header: TokenizerHeader }
-  | { kind: "merges"; merges: Merges }
+  | ModelTable
   | { kind: "tokens"; tokens: string[]; ids: number[] };
 
 /** A whole definition, before it is cut into parts. */
 export interface Definition extends Omit<TokenizerHeader, "vocabSize"> {
   vocabulary: ReadonlyMap<string, number>;
-  merges: Merges;
+  /** The tokens by id, where several ids may have one; absent: `vocabulary` has all. */
+  listed?: readonly string[];
+  table: ModelTable;
 }
 
 /**
- * Parses the bytes of a tokenizer.json with a BPE model.
+ * Parses the bytes of a tokenizer.json with a BPE or a Unigram model.
  *
  * @param file The path of the file, which errors name.
  * @param additions What the files beside it say of tokens.
@@ -83,13 +90,8 @@ export function* parseDefinition(
   if (!isJsonObject(model)) {
     throw corrupt(file, `has ${describeJson(model)} as "model"; expected an object`);
   }
-  checkSupported(model, file);
-  const options = readOptions(model, file);
-  if (!isJsonObject(model.vocab)) {
-    throw corrupt(file, `has ${describeJson(model.vocab)} as "model.vocab"; expected an object`);
-  }
-  const vocabulary = readVocabulary(model.vocab, file);
-  const merges = readMerges(model.merges, vocabulary, options.continuingPrefix, file);
+  const read = typeOf(model, file) === "Unigram" ? readUnigram(model, file) : readBpe(model, file);
+  const { vocabulary } = read;
   const added = new AddedVocabulary(vocabulary);
   const given = readAddedTokens(json.added_tokens, file);
   added.add(given.map(({ token }) => token));
@@ -109,19 +111,74 @@ export function* parseDefinition(
   const { normalizer, pre_tokenizer, post_processor, decoder } = json;
   yield* definitionParts({
     pipeline: { normalizer, pre_tokenizer, post_processor, decoder },
-    model: options,
+    ...read,
     addedTokens,
     splitsSpecialTokens: additions.splitsSpecialTokens,
-    vocabulary,
-    merges,
     scheme: { kind: "tokenizers" },
   });
 }
 
+/** The model of a definition. */
+type ReadModel = Pick<Definition, "model" | "vocabulary" | "listed" | "table">;
+
+function readBpe(model: JsonObject, file: string): ReadModel {
+  const options = readOptions(model, file);
+  if (!isJsonObject(model.vocab)) {
+    throw corrupt(file, `has ${describeJson(model.vocab)} as "model.vocab"; expected an object`);
+  }
+  const vocabulary = readVocabulary(model.vocab, file);
+  const merges = readMerges(model.merges, vocabulary, options.continuingPrefix, file);
+  return { model: options, vocabulary, table: { kind: "merges", merges } };
+}
+
+function readUnigram(model: JsonObject, file: string): ReadModel {
+  const { vocab, unk_id: unknownId = null, byte_fallback: byteFallback = false } = model;
+  if (!Array.isArray(vocab) || vocab.length > MOST_IDS) {
+    throw corrupt(
+      file,
+      `has ${describeJson(vocab)} as "model.vocab"; expected a list of at most ${MOST_IDS} pieces with scores`,
+    );
+  }
+  const listed: string[] = [];
+  const scores = new Float64Array(vocab.length);
+  const vocabulary = new Map<string, number>();
+  vocab.forEach((entry: unknown, id) => {
+    const [piece, score, ...rest] = Array.isArray(entry) ? (entry as unknown[]) : [];
+    if (typeof piece !== "string" || typeof score !== "number" || rest.length > 0 || !piece.isWellFormed()) {
+      throw corrupt(file, `has ${describeJson(entry)} as piece ${id}; expected a text and its score`);
+    }
+    if (piece.length > MOST_ADDED_LENGTH) {
+      throw unsupported(
+        file,
+        `has a piece of ${piece.length} characters (${id}); supported are ${MOST_ADDED_LENGTH}`,
+      );
+    }
+    listed.push(piece);
+    scores[id] = score;
+    // Of equal pieces the last counts.
+    vocabulary.set(piece, id);
+  });
+  if (unknownId !== null && !(isTokenId(unknownId) && unknownId < vocab.length)) {
+    throw corrupt(
+      file,
+      `has ${describeJson(unknownId)} as "model.unk_id"; expected the id of one of ${vocab.length} pieces, or null`,
+    );
+  }
+  if (typeof byteFallback !== "boolean") {
+    throw corrupt(file, `has ${describeJson(byteFallback)} as "model.byte_fallback"; expected a boolean`);
+  }
+  return {
+    model: { kind: "unigram", unknownId: unknownId ?? undefined, byteFallback },
+    vocabulary,
+    listed,
+    table: { kind: "pieces", pieces: pieceTrie(listed, scores) },
+  };
+}
+
 /** Cuts a definition into its header and slices. */
 export function* definitionParts(definition: Definition): Generator<DefinitionPart, void, undefined> {
-  const { vocabulary, merges, ...header } = definition;
-  let vocabSize = 0;
+  const { vocabulary, listed, table, ...header } = definition;
+  let vocabSize = listed?.length ?? 0;
   for (const id of vocabulary.values()) {
     vocabSize = Math.max(vocabSize, id + 1);
   }
@@ -129,9 +186,9 @@ export function* definitionParts(definition: Definition): Generator<DefinitionPa
     vocabSize = Math.max(vocabSize, id + 1);
   }
   yield { kind: "header", header: { ...header, vocabSize } };
-  yield { kind: "merges", merges };
-  const tokens = [...vocabulary.keys()];
-  const ids = [...vocabulary.values()];
+  yield table;
+  const tokens = listed ?? [...vocabulary.keys()];
+  const ids = listed === undefined ? [...vocabulary.values()] : [...listed.keys()];
   for (let i = 0; i < tokens.length; i += SLICE_LENGTH) {
     yield { kind: "tokens", tokens: tokens.slice(i, i + SLICE_LENGTH), ids: ids.slice(i, i + SLICE_LENGTH) };
   }
@@ -157,15 +214,19 @@ export function parseJson(bytes: Uint8Array, file: string): JsonObject {
   return value;
 }
 
-function checkSupported(model: JsonObject, file: string): void {
+function typeOf(model: JsonObject, file: string): "BPE" | "Unigram" {
   // Files from before the field was introduced have no type; only BPE has merges.
   const type = model.type ?? (Array.isArray(model.merges) ? "BPE" : undefined);
   if (type === undefined) {
     throw corrupt(file, `has a "model" without "type"`);
   }
-  if (type !== "BPE") {
-    throw unsupported(file, `has a model of type ${describeJson(type)}; only "BPE" is supported`);
+  if (type !== "BPE" && type !== "Unigram") {
+    throw unsupported(
+      file,
+      `has a model of type ${describeJson(type)}; only "BPE" and "Unigram" are supported`,
+    );
   }
+  return type;
 }
 
 function readOptions(model: JsonObject, file: string): BpeOptions {
@@ -351,7 +412,7 @@ function unsupported(file: string, found: string): ModelComposeError {
   return failure(
     "unsupported",
     `"${file}" ${found}.`,
-    "Use a model with a byte-pair-encoding tokenizer.json.",
+    "Use a model whose tokenizer.json is of byte-pair encoding or Unigram.",
   );
 }
 

@@ -1,6 +1,8 @@
 /** The `normalizer` of tokenizer.json: changes of a text before it is split, as the tokenizers library makes them. */
 import { WHITE_SPACE } from "./code-point-set.ts";
 import { spellBytes } from "./byte-level.ts";
+import { VocabularyError } from "./bpe.ts";
+import { PrecompiledNormalizer } from "./charsmap.ts";
 import { stepsOf, type Part } from "./part.ts";
 import type { Pattern } from "./pattern/pattern.ts";
 import { before, behind, codePointAt } from "./code-points.ts";
@@ -9,7 +11,11 @@ import { NEWER_THAN_NFD, NEWER_THAN_NFKC, NEWER_THAN_NFKD, NO_COMBINING_MARKS } 
 /** A change of a text, all at once: for what takes some milliseconds for a megabyte at most. */
 type Change = (text: string) => string;
 
-type Step = { change: Change } | { pattern: Pattern; content: string };
+type Step =
+  | { change: Change }
+  | { pattern: Pattern; content: string }
+  /** A change with pauses. */
+  | { slowly: (text: string) => Generator<undefined, string> };
 
 export interface Normalizer {
   /** The text changed, with pauses. */
@@ -54,8 +60,13 @@ export function readNormalizer(value: unknown, file: string): Normalizer {
     *apply(text) {
       let changed = text;
       for (const step of steps) {
-        changed =
-          "change" in step ? step.change(changed) : yield* replaced(changed, step.pattern, step.content);
+        if ("change" in step) {
+          changed = step.change(changed);
+        } else {
+          changed = yield* "slowly" in step
+            ? step.slowly(changed)
+            : replaced(changed, step.pattern, step.content);
+        }
       }
       return changed;
     },
@@ -99,6 +110,8 @@ function readStep(part: Part): ReadStep {
       return change(stripping(part.flag("strip_left"), part.flag("strip_right")), 1, false);
     case "Replace":
       return readReplace(part);
+    case "Precompiled":
+      return readPrecompiled(part);
   }
   throw part.unsupported("is not supported");
 }
@@ -113,6 +126,22 @@ function readReplace(part: Part): ReadStep {
     growth: replacementGrowth(pattern, content),
     keepsStart: content !== "" && pattern.leastWidth > 0,
   };
+}
+
+function readPrecompiled(part: Part): ReadStep {
+  try {
+    const normalizer = new PrecompiledNormalizer(part.text("precompiled_charsmap"));
+    return {
+      step: { slowly: (text) => normalizer.apply(text) },
+      growth: normalizer.growth,
+      keepsStart: false,
+    };
+  } catch (error) {
+    if (error instanceof RangeError || error instanceof VocabularyError) {
+      throw part.corrupt(`has a "precompiled_charsmap" that is no such table: ${error.message}`);
+    }
+    throw error;
+  }
 }
 
 /** How many times as long a text may become by replacements of what a pattern matches. */

@@ -1,5 +1,4 @@
 /** Makes token ids of a text by what a tokenizer.json says, in the order of the tokenizers library. */
-import type { Bpe } from "./bpe.ts";
 import type { AddedToken } from "./added-vocabulary.ts";
 import type { Normalizer } from "./normalizer.ts";
 import type { TokensAround } from "./post-processor.ts";
@@ -20,6 +19,23 @@ export interface StepwiseEncoder {
   encode(text: string, options: EncodingOptions): Generator<undefined, number[]>;
 }
 
+/** Makes tokens of the words that a text is cut into. */
+export interface WordEncoder {
+  /**
+   * Appends the tokens of a word if that takes no time to speak of.
+   *
+   * @returns false for a long word, for which there is `encodeLong`
+   * @throws VocabularyError for an unknown character for which there is no token
+   */
+  encodeShort(word: string, ids: number[]): boolean;
+  /**
+   * Appends the tokens of a word that `encodeShort` has refused, with pauses.
+   *
+   * @throws VocabularyError as `encodeShort`
+   */
+  encodeLong(word: string, ids: number[]): Generator<undefined, void>;
+}
+
 /** Code units of words that are encoded between two pauses. */
 const STEPS = 4096;
 
@@ -29,7 +45,7 @@ export interface TextEncoderParts {
   splitsSpecialTokens: boolean;
   normalizer: Normalizer;
   preTokenizer: PreTokenizer;
-  bpe: Bpe;
+  words: WordEncoder;
   around: TokensAround;
 }
 
@@ -80,7 +96,7 @@ export class DefinedEncoder implements StepwiseEncoder {
   }
 
   *#encodeNormalized(text: string, beginsText: boolean, work: Work): Generator<undefined, void> {
-    const { preTokenizer, bpe } = this.#parts;
+    const { preTokenizer, words } = this.#parts;
     const { ids, most } = work;
     for (const section of this.#normalized.cut(text)) {
       if (section === undefined) {
@@ -97,8 +113,8 @@ export class DefinedEncoder implements StepwiseEncoder {
           yield;
           continue;
         }
-        if (!bpe.encodeShort(word, ids)) {
-          yield* bpe.encodeLong(word, ids);
+        if (!words.encodeShort(word, ids)) {
+          yield* words.encodeLong(word, ids);
         }
         if (ids.length > most) {
           return;

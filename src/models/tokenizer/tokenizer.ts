@@ -87,7 +87,7 @@ export async function hasTokenizer(directory: string): Promise<boolean> {
 }
 
 /**
- * Loads the tokenizer of a model folder: tokenizer.json (byte-pair encoding), and the names of special tokens from
+ * Loads the tokenizer of a model folder: tokenizer.json (byte-pair encoding or Unigram), and the names of special tokens from
  * tokenizer_config.json and special_tokens_map.json where they are present. Without tokenizer.json, vocab.json and
  * merges.txt are read as transformers' class does that tokenizer_config.json names, or config.json by its class or
  * model type. Large files are parsed in a worker thread and taken in slice by slice, so the event loop goes on turning.

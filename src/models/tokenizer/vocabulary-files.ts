@@ -47,7 +47,7 @@ export function* parseVocabularyFiles(
     addedTokens,
     splitsSpecialTokens: false,
     vocabulary,
-    merges,
+    table: { kind: "merges", merges },
     scheme,
   });
 }

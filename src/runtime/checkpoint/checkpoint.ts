@@ -102,7 +102,7 @@ export async function openCheckpoint(directory: string): Promise<Checkpoint> {
  * The same checkpoint, in which requireTensor finds a tensor under its name with the base model's prefix whether the
  * file has the prefix or not: hubs' files have `transformer.h.0.…` or `h.0.…` for one and the same tensor (transformers
  * calls it base_model_prefix).
- * @param prefix "transformer" or "transformer."
+ * @param prefix "transformer" or "transformer."; "" where files of both have the same names
  * @param otherPrefixes prefixes that files may have in the place of others, as [asked for, in the files]
  */
 export function withBasePrefix(
@@ -110,6 +110,9 @@ export function withBasePrefix(
   prefix: string,
   otherPrefixes?: readonly (readonly [string, string])[],
 ): Checkpoint {
+  if (prefix === "") {
+    return { ...checkpoint, otherPrefixes };
+  }
   return { ...checkpoint, basePrefix: prefix.endsWith(".") ? prefix : `${prefix}.`, otherPrefixes };
 }
 

@@ -1,19 +1,20 @@
 /** One-dimensional weights (norm gains, biases) as f32: a few thousand numbers that every device widens once. */
-import type { Affine } from "../program.ts";
 import type { WeightTensor } from "./checkpoint.ts";
+import type { VectorSlice } from "./weight-source.ts";
 
 /**
  * The numbers of a vector as f32.
  *
  * @param bytes the elements as the file has them, at an offset that their type allows
- * @param affine what is made of each
+ * @param made which of them make up the vector, and what is made of each
  */
 export function vectorValues(
   { dtype }: Pick<WeightTensor, "dtype">,
   bytes: Uint8Array,
-  affine?: Affine,
+  { gather, affine }: Pick<VectorSlice, "gather" | "affine"> = {},
 ): Float32Array {
-  const values = widened(dtype, bytes);
+  const read = widened(dtype, bytes);
+  const values = gather === undefined ? read : Float32Array.from(gather, (i) => read[i]);
   return affine === undefined ? values : values.map((value) => value * affine.scale + affine.offset);
 }
 

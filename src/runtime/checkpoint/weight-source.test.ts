@@ -8,12 +8,14 @@ import type { Precision } from "../device-types.ts";
 import { openFile } from "../platform/files.ts";
 import { ProgramBuilder, type Program, type WeightSource } from "../program.ts";
 import { kvLayers } from "../state.ts";
+import { vectorValues } from "./vector-values.ts";
 import {
   matrixSlice,
   formatOfPrecision,
   readSliceRows,
   requireFormat,
   tensorRanges,
+  vectorReads,
   vectorSlice,
 } from "./weight-source.ts";
 
@@ -104,6 +106,27 @@ describe("slices", () => {
     readSliceRows(file, slice, { start: 0, end: 5 }, new Uint8Array(target.buffer));
     file.close();
     expect([...target]).toEqual(ORDER);
+  });
+
+  test.each([
+    ["stored", undefined],
+    ["turned", [1, 6]],
+  ])("a vector of some numbers of the matrix %s", async (tensor, strides) => {
+    const p = new ProgramBuilder();
+    const indices = [23, 0, 6, 6, 1];
+    p.vector("picked", 5, { source: { tensor, rows: 6 }, gather: { columns: 4, indices } });
+    const program = p.build({ family: "test", vocabSize: 1, maxPositions: 1, state: [] });
+    const opened = await checkpoint();
+    const found = opened.tensors.get(tensor);
+    // As PyTorch's files have a matrix that was transposed in memory.
+    const tensors = new Map([...opened.tensors, [tensor, { ...found!, shape: [6, 4], strides }]]);
+    const slice = vectorSlice(program, { ...opened, tensors }, "picked");
+    const read = new Uint8Array(vectorReads(slice) * 4);
+    const file = openFile(slice.tensor.file);
+    readSliceRows(file, slice, { start: 0, end: vectorReads(slice) }, read);
+    file.close();
+    expect([...vectorValues(slice.tensor, read, slice)]).toEqual([53, 0, 12, 12, 1]);
+    expect(slice.rows).toBe(5);
   });
 
   test("ranges that a part touches", () => {

@@ -29,6 +29,8 @@ export interface WeightSlice {
 /** A vector as a device reads it; `columns` is 1. */
 export interface VectorSlice extends WeightSlice {
   tensor: WeightTensor;
+  /** Which of the numbers of `ranges` make up the vector, by their indices; absent: all. */
+  gather?: readonly number[];
   /** What is made of its numbers; absent: they stay. */
   affine?: Affine;
 }
@@ -61,11 +63,38 @@ export function matrixSlice(program: Program, checkpoint: Checkpoint, name: Name
 /** The rows of the checkpoint that are the vector `name` of the program; throws as `matrixSlice`. */
 export function vectorSlice(program: Program, checkpoint: Checkpoint, name: Name): VectorSlice {
   const spec: VectorSpec = requireSpec(program.vectors, name);
-  const { length, source = { tensor: name, rows: length }, affine } = spec;
+  const { length, source = { tensor: name, rows: length }, gather, affine } = spec;
+  const slice =
+    gather === undefined
+      ? plainVector(checkpoint, name, source, length)
+      : gathered(checkpoint, source, gather, length);
+  return affine === undefined ? slice : { ...slice, affine };
+}
+
+function plainVector(checkpoint: Checkpoint, name: Name, source: WeightSource, length: number): VectorSlice {
   const { ranges = wholeOf(source) } = source;
   requireRows(name, source, ranges, length);
-  const slice = vectorOf(requireTensor(checkpoint, source.tensor, [source.rows]), length, ranges);
-  return affine === undefined ? slice : { ...slice, affine };
+  return vectorOf(requireTensor(checkpoint, source.tensor, [source.rows]), length, ranges);
+}
+
+/** The matrix as one vector of what lies in the file, and where in it each number of the wanted vector is. */
+function gathered(
+  checkpoint: Checkpoint,
+  { tensor: name, rows }: WeightSource,
+  { columns, indices }: NonNullable<VectorSpec["gather"]>,
+  length: number,
+): VectorSlice {
+  const { strides = [columns, 1], ...tensor } = requireTensor(checkpoint, name, [rows, columns]);
+  const stored = (rows - 1) * strides[0] + (columns - 1) * strides[1] + 1;
+  const byteLength = (tensor.byteLength / (rows * columns)) * stored;
+  const slice = vectorOf({ ...tensor, shape: [stored], byteLength }, length, [{ start: 0, end: stored }]);
+  const gather = indices.map((i) => Math.floor(i / columns) * strides[0] + (i % columns) * strides[1]);
+  return { ...slice, gather };
+}
+
+/** How many numbers are read for a vector. */
+export function vectorReads({ rows, ranges, gather }: VectorSlice): number {
+  return gather === undefined ? rows : ranges.reduce((sum, { start, end }) => sum + end - start, 0);
 }
 
 function vectorOf(tensor: WeightTensor, rows: number, ranges: readonly RowRange[]): VectorSlice {

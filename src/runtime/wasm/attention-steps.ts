@@ -6,6 +6,7 @@
  * - many rows (prefill): tiles of rows are dealt to the workers; a worker walks all blocks in order, copying those that
  *   its peers own.
  */
+import { slopesOf } from "../../kernels/attention/score-bias.ts";
 import type { AppendOp, AttentionOp } from "../program.ts";
 import type { HeadShape } from "../state.ts";
 import { kernelStep, otherStep, type PassContext, type Step, type Worker } from "./pass.ts";
@@ -96,6 +97,35 @@ function* blocksOf(context: PassContext, span: SpanOf): Generator<RowBlocks> {
   }
 }
 
+/** Writes the record of an op's biases as kernels read it, for the rows [first, end). @returns its address; 0: no biases */
+type WriteBias = (context: PassContext, first: number, end: number) => number;
+
+function biasWriter(worker: Worker, { bias, heads }: AttentionOp, bank: number): WriteBias {
+  if (bias === undefined) {
+    return () => 0;
+  }
+  const { plan, banks } = worker;
+  const { f32, i32 } = banks[bank];
+  const { scratch } = plan.banks[bank];
+  const [record, positions] = [scratch.bias / 4, scratch.bias / 4 + 4];
+  const slopes = slopesOf(bias);
+  const slopesAt = record + 4 + plan.maxRows;
+  const isTable = bias.kind === "table";
+  const kind = isTable ? bias.reach : bias.kind === "linear" ? 0 : -1;
+  const numbers = isTable ? plan.vectors[bias.table].offset : slopesAt * 4;
+  const stride = isTable ? (plan.vectors[bias.table].length / heads) * 4 : 4;
+  return (context, first, end) => {
+    // Attentions of a bank share the place, so each writes all of it.
+    i32.set([kind, 0, numbers, stride], record);
+    f32[record + 1] = bias.kind === "rounded" ? bias.scale : 1;
+    f32.set(slopes, slopesAt);
+    for (let r = first; r < end; r++) {
+      i32[positions + r - first] = context.positions[r];
+    }
+    return record * 4;
+  };
+}
+
 /** Computes the partial states of few rows over this worker's own blocks. */
 export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step {
   const { plan, threads, blocks } = worker;
@@ -108,10 +138,13 @@ export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape,
   const cache = plan.kv[op.layer];
   const bytes = partialBytes(worker, op);
   const span = spanOf(op);
+  const writeBias = biasWriter(worker, op, bank);
   return kernelStep((context) => {
     let row = query - queryStride;
+    let r = -1;
     for (const { seen, first, end, place } of blocksOf(context, span)) {
       row += queryStride;
+      r++;
       const own = ownFrom(worker, first);
       if (own >= end) {
         continue;
@@ -128,6 +161,7 @@ export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape,
           scratch.queries + h * group * depth * 4,
         );
       }
+      const bias = writeBias(context, r, r + 1);
       for (let block = own; block < end; block += threads) {
         kernels.attend_row(
           scratch.queries,
@@ -142,6 +176,8 @@ export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape,
           // A panel at a time is widened there: it stays in the L1 cache.
           plan.kvHalf ? scratch.block : 0,
           op.softCap ?? 0,
+          bias,
+          block * KV_BLOCK,
         );
       }
     }
@@ -223,6 +259,7 @@ export function attendTilesSteps(worker: Worker, op: AttentionOp, kv: HeadShape,
   const queriesOf = (tile: Tile): number => scratch.queries + tile.start * group * depth * 4;
   const stateOf = (tile: Tile): number => scratch.state + tile.start * group * record;
   const push = pushRows(worker, op.output, bank);
+  const writeBias = biasWriter(worker, op, bank);
   const span = spanOf(op);
 
   /** Address of one KV head of one block, as f32, in this worker's memory: its own, or a copy, widened where it is f16. */
@@ -293,6 +330,10 @@ export function attendTilesSteps(worker: Worker, op: AttentionOp, kv: HeadShape,
           stateOf(tile),
           scratch.scores,
           op.softCap ?? 0,
+          writeBias(context, tile.start, tile.end),
+          head * group,
+          group,
+          block * KV_BLOCK,
         );
       });
     }

@@ -34,9 +34,15 @@ const attends = [1, 4, 6].map((queries): [string, Trial] => [
     kernels.pack_queries(X, 128, queries, 1, depth, depth, 0.2, Z);
     kernels.reset_state(Y, queries, depth);
     new Int32Array(memoryOf(kernels), S, queries).fill(0).forEach((_, i, all) => (all[i] = 64 - i));
-    kernels.attend(Z, queries, depth, W, S, Y, S + 256, 0);
-    kernels.attend(Z, queries, depth, W + 16384, S, Y, S + 256, 0);
-    kernels.attend(Z, queries, depth, W + 16384, S, Y, S + 256, 0.5);
+    kernels.attend(Z, queries, depth, W, S, Y, S + 256, 0, 0, 0, queries, 0);
+    kernels.attend(Z, queries, depth, W + 16384, S, Y, S + 256, 0, 0, 0, queries, 64);
+    kernels.attend(Z, queries, depth, W + 16384, S, Y, S + 256, 0.5, 0, 0, queries, 64);
+    for (const kind of [0, -1, 100]) {
+      const bias = S + 32_768;
+      new Int32Array(memoryOf(kernels), bias, 5).set([kind, 0, X, 4 * queries, 150]);
+      new Float32Array(memoryOf(kernels), bias + 4, 1)[0] = 0.5;
+      kernels.attend(Z, queries, depth, W, S, Y, S + 256, 0, bias, 0, queries, 128);
+    }
     kernels.combine(Y, 1, 0, queries, depth, depth, Y + 8192);
   },
 ]);

@@ -7,7 +7,13 @@ import { openFile, type OpenFile } from "../platform/files.ts";
 import { vectorValues } from "../checkpoint/vector-values.ts";
 import { ReadChecksums, type PartialChecksums } from "../checkpoint/read-checksums.ts";
 import type { TensorLocation } from "../checkpoint/tensor-location.ts";
-import { notFinite, readSliceRows, type VectorSlice, type WeightSlice } from "../checkpoint/weight-source.ts";
+import {
+  notFinite,
+  readSliceRows,
+  vectorReads,
+  type VectorSlice,
+  type WeightSlice,
+} from "../checkpoint/weight-source.ts";
 import type { RowRange } from "../program.ts";
 import type { Bank } from "./memory.ts";
 import { AbortError, errorMessage, ModelComposeError } from "../../base/errors.ts";
@@ -110,9 +116,12 @@ export function loadWeights(
       }
     }
     // Norm gains and biases are kept by every worker, and looked at by one.
-    for (const { source, length, bank, offset } of Object.values(plan.vectors)) {
+    for (const { source, bank, offset } of Object.values(plan.vectors)) {
       const from = index === 0 ? watched : fileOf;
-      banks[bank].f32.set(readNumbers(source, { start: 0, end: length }, from, hooks), offset / 4);
+      banks[bank].f32.set(
+        readNumbers(source, { start: 0, end: vectorReads(source) }, from, hooks),
+        offset / 4,
+      );
     }
   } finally {
     for (const file of files.values()) {
@@ -207,5 +216,5 @@ function readNumbers(
 ): Float32Array {
   const bytes = new Uint8Array(elementBytes(source.format, rows.end - rows.start));
   readSliceRows(fileOf(source.tensor), source, rows, bytes, hooks);
-  return vectorValues(source.tensor, bytes, source.affine);
+  return vectorValues(source.tensor, bytes, source);
 }

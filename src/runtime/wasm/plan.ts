@@ -97,6 +97,8 @@ export interface Scratch {
   ropes: number[];
   queries: number;
   visible: number;
+  /** The record of an attention's biases, with the positions of rows and the slopes of heads behind it. */
+  bias: number;
   scores: number;
   state: number;
   /** One KV head of a KV block, as f32: a peer's, or widened. */
@@ -404,6 +406,7 @@ function layoutBank(program: Program, plan: MemoryPlan): { bank: BankPlan; end: 
     ropes: program.ropes.map(() => take(maxRows * headDim * 4)),
     queries: take(queries * depth * 4),
     visible: take(maxRows * heads * 4),
+    bias: take((4 + maxRows + heads) * 4),
     scores: take(tile * (KV_BLOCK * 4 + record)),
     state: take(queries * record),
     block: take(2 * KV_BLOCK * depth * 4),

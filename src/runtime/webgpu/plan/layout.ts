@@ -180,6 +180,10 @@ export function layOutWeights(
     if ("norm" in stage && stage.norm !== undefined) {
       placeNorm(stage.norm);
     }
+    if (stage.kind === "attention" && stage.attention.bias?.kind === "table") {
+      const { table } = stage.attention.bias;
+      placeVectors([table], [program.vectors.get(table)?.length ?? 0]);
+    }
     if ("weights" in stage) {
       stacksOf(stage).forEach(placeWeight);
       placeVectors(

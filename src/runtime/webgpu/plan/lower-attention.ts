@@ -29,7 +29,7 @@ function shapeOf(
   { program, contextLength, cache }: Pick<Lowering, "program" | "contextLength" | "cache">,
 ): AttentionShape {
   const { kvHeads, headDim } = uniformHeads(program);
-  const { heads, window, over, softCap } = attention;
+  const { heads, window, over, softCap, bias } = attention;
   return {
     heads,
     kvHeads,
@@ -39,6 +39,7 @@ function shapeOf(
     window,
     source: over === "source",
     isCapped: softCap !== undefined,
+    bias: bias?.kind,
   };
 }
 
@@ -49,6 +50,17 @@ function blockAttention(
 ): BlockAttention {
   const adapter = prefill === "subgroup-matrix" ? { ...features, ...limits } : undefined;
   return selectBlockAttention(shape, maxRows, adapter, variants.blockAttention);
+}
+
+function paramsOf({ attention }: AttentionStage, { layout }: Lowering): Uint32Array {
+  const { scale, softCap, bias } = attention;
+  const table = bias?.kind === "table" ? layout.vectorOffset([bias.table]) : 0;
+  return attentionParams(scale, softCap, bias, table);
+}
+
+/** The buffer of the table of an attention's biases, where they have one. */
+function biasBuffers({ attention }: AttentionStage): string[] {
+  return attention.bias?.kind === "table" ? ["vectors"] : [];
 }
 
 /** Number of positions up to the longest row and with it; the length of the source where attention is over that. */
@@ -76,23 +88,24 @@ function decodeRows(shape: AttentionShape, pass: PassShape): DecodeRows {
  */
 export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Dispatch[] {
   const { maxRows, variants } = lowering;
-  const { query, layer, output, scale, softCap } = stage.attention;
+  const { query, layer, output } = stage.attention;
   const shape = shapeOf(stage, lowering);
   const variant = variants.attention;
   const workgroups = attentionDecodeWorkgroups(shape, variant);
   const inputs = [query, `keys ${layer}`, `values ${layer}`];
-  const params = attentionParams(scale, softCap);
+  const params = paramsOf(stage, lowering);
+  const rows = ["rows", ...biasBuffers(stage)];
   const bytes = (pass: PassShape): number => pass.rows * seenOf(shape, pass) * cacheBytes(shape);
   const direct: Dispatch = {
     spec: attentionDirectKernel(shape, variant, maxRows),
-    buffers: [...inputs, output, "rows"],
+    buffers: [...inputs, output, ...rows],
     params,
     workgroups: (pass) => workgroups.direct(decodeRows(shape, pass)),
     bytes,
   };
   const split: Dispatch = {
     spec: attentionSplitKernel(shape, variant, maxRows),
-    buffers: [...inputs, "partials", "rows"],
+    buffers: [...inputs, "partials", ...rows],
     params,
     workgroups: (pass) => workgroups.split(decodeRows(shape, pass)),
     bytes,
@@ -111,7 +124,7 @@ export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Di
 }
 
 export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): Dispatch[] {
-  const { query, layer, output, scale, softCap } = stage.attention;
+  const { query, layer, output } = stage.attention;
   const shape = shapeOf(stage, lowering);
   const { spec, workgroups } = blockAttention(shape, lowering);
   const block: Dispatch = {
@@ -123,8 +136,9 @@ export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): 
       output,
       "query tiles",
       ...(shape.source === true ? ["rows"] : []),
+      ...biasBuffers(stage),
     ],
-    params: attentionParams(scale, softCap),
+    params: paramsOf(stage, lowering),
     workgroups: ({ queryTiles }) => [...workgroups(queryTiles), 1],
     bytes: (pass) => {
       const outputs = pass.rows * shape.heads * shape.headDim;

@@ -316,7 +316,7 @@ async function uploadVectors(
   for (const { source, offset } of layout.vectors) {
     let end = offset;
     for (const bytes of await readVector(source, checksums)) {
-      const values = vectorValues(source.tensor, bytes, source.affine);
+      const values = vectorValues(source.tensor, bytes, source);
       all.set(values, end);
       end += values.length;
     }
@@ -328,7 +328,7 @@ async function uploadVectors(
 }
 
 /** Reads the ranges of a vector, as the file has its numbers. */
-async function readVector(source: WeightSlice, checksums: ReadChecksums): Promise<Uint8Array[]> {
+async function readVector(source: VectorSlice, checksums: ReadChecksums): Promise<Uint8Array[]> {
   const { tensor, rows, ranges } = source;
   const elementBytes = bytesPerElement(tensor.dtype);
   if (tensor.strides !== undefined) {
