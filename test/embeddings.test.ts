@@ -37,7 +37,7 @@ test.each(["wasm", `webgpu:${ADAPTER}`])("is what transformers gives, on %s", as
   expect(distance(one.embedding, expectedOf(rows.slice(0, 1)))).toBeLessThan(1e-4);
 });
 
-test.each(["llama", "gpt2", "gpt_neo", "codegen"])("%s: both devices give the same", async (name) => {
+test.each(["llama", "gpt2"])("%s: both devices give the same", async (name) => {
   const ids = readGoldenPrompts(goldenPath(name))[0]?.input_ids ?? [];
   await using cpu = await loadModel(goldenPath(name), { device: "wasm", contextLength: 64 });
   await using gpu = await loadModel(goldenPath(name), { device: `webgpu:${ADAPTER}`, contextLength: 64 });

@@ -125,6 +125,10 @@ const OTHER_TABLES = ["smollm3-yarn", "llama3-untied"];
 /** Families whose ops and fusions golden-gpu.test.ts and contract-programs.test.ts have in others. */
 const OTHER_FAMILIES = [
   "llama",
+  "olmo2",
+  "phi3",
+  "gpt_neo",
+  "phi",
   "qwen2",
   "mistral",
   "granite",
@@ -153,6 +157,8 @@ const OTHER_FAMILIES = [
   "bloom",
   "mpt",
   "t5",
+  "blenderbot",
+  "blenderbot_small",
 ];
 test.each([...OTHER_TABLES, ...OTHER_FAMILIES, ...OTHER_SETTINGS])(
   "%s: every layer, logits, greedy tokens",

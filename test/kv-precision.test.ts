@@ -45,7 +45,9 @@ describe.each(
           referencePass(program, weights, prompt, "f64", { held: nearestF16 }).logits.at(-1) ?? [];
         const moved = distance(rounded, truth);
         expect(moved).toBeGreaterThan(0);
-        for (const size of [3, half.maxRows]) {
+        // A GPU in software takes its time for many passes of a few rows: it does so for one prompt.
+        const sizes = device === CPU || p === 0 ? [3, half.maxRows] : [half.maxRows];
+        for (const size of sizes) {
           const ids = forwardIds(prompt);
           const { sourceLength } = await encode(half, prompt);
           const logits = await prefill(half, ids, { size, sourceLength });

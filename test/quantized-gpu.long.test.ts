@@ -13,6 +13,7 @@ test.each(
   (
     [
       ["smollm3-bf16", "int8"],
+      ["smollm3-f16", "int4"],
       ["llama3-untied", "int4"],
       ["qwen3", "int4"],
       ["olmo2", "int8"],

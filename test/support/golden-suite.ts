@@ -23,15 +23,10 @@ export const GOLDENS: readonly string[] = [
   "smollm3-f16",
   "llama",
   "qwen3",
-  "phi3",
   "gemma3_text",
-  "cohere2",
   "gpt2",
-  "gpt_neo",
   "gpt_neox",
-  "phi",
   "codegen",
-  "blenderbot",
   "bart",
 ];
 
@@ -39,6 +34,11 @@ export const GOLDENS: readonly string[] = [
 export const RELATIVES: readonly string[] = [
   "smollm3-sharded",
   "smollm3-yarn",
+  "phi3",
+  "cohere2",
+  "gpt_neo",
+  "phi",
+  "blenderbot",
   "olmo2",
   "blenderbot_small",
   "llama3-untied",

@@ -356,7 +356,6 @@ describe("Falcon", () => {
 });
 
 it.each<[string, string, Values, string]>([
-  ["falcon", "ALiBi", { alibi: true }, '"alibi" is true; biases of scores'],
   ["falcon-groups", "sublayers in turn", { parallel_attn: false }, '"parallel_attn" is not true in the new'],
   ["falcon-groups", "more norms", { num_ln_in_parallel_attn: 3 }, 'attn" is 3; supported is 1 or 2.'],
   ["falcon", "two norms", { num_ln_in_parallel_attn: 2 }, 'attn" is 2; supported is 1, where "new_decoder'],

@@ -70,11 +70,10 @@ test.each(Object.entries(published))("%s", async (_name, { config, parameters, t
     const pattern = name.replaceAll(/\.\d+(?=\.)/g, ".*");
     found.set(pattern, [shape, (found.get(pattern)?.[1] ?? 0) + 1]);
     const sorted = ranges.toSorted((a, b) => a.start - b.start);
-    const rows = sorted.reduce((before, { start, end }) => {
-      expect(start, name).toBe(before);
-      return end;
-    }, 0);
-    expect(shape, name).toContain(rows);
+    // Some matrices are made of tens of thousands of ranges: one expectation says whether they leave a gap.
+    const gap = sorted.find(({ start }, i) => start !== (sorted[i - 1]?.end ?? 0));
+    expect(gap, name).toBeUndefined();
+    expect(shape, name).toContain(sorted.at(-1)?.end ?? 0);
     if (name !== "final_logits_bias") {
       count += shape.reduce((product, size) => product * size, 1);
     }
