@@ -45,10 +45,9 @@ function hasAvx2(): boolean | undefined {
 /**
  * Tiles of 3 to 6 rows of f32 and bf16, and of 4 to 6 rows of scores; two and three rows; one row of each format; what the
  * smaller tiles are inlined into; attention over a block, its combination; the peak. Of quantised weights, for each way to
- * multiply: tiles of one to three rows of int8 (one and two where they are split), of int4 and of unpacked int4, and one row of
- * either; what adds and unpacks tiles.
+ * multiply: tiles of one to three rows of int8, of int4 and of unpacked int4, and one row of either; what adds and unpacks tiles.
  */
-const PACKED = 51;
+const PACKED = 52;
 
 test.skipIf(!hasWideCompiler())("every hot kernel of the wide build is packed", ({ skip }) => {
   const packed = packedFunctions();

@@ -12,7 +12,7 @@ import { scaleOf, zeroOf } from "./layout.as";
 export const DOT_PLAIN: i32 = 0;
 /** Four products of 8 bits summed to 32 bits by one instruction, whose second operand is unsigned. */
 export const DOT_32: i32 = 1;
-/** Two products of 8 bits summed to 16 bits; the second operand has seven bits, so weights of eight are split in two (split.as.ts). */
+/** Two products of 8 bits summed to 16 bits; the second operand has seven bits. */
 export const DOT_16: i32 = 2;
 
 /** Where a group's weights and scales are: int8, first and second group of a unit. */
@@ -26,7 +26,7 @@ export const UNPACKED: i32 = 4;
 
 const MASKS: usize = memory.data<u32>([
   0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f, 0x00ff00ff, 0x00ff00ff, 0x00ff00ff, 0x00ff00ff,
-  0x00010001, 0x00010001, 0x00010001, 0x00010001, 0x00100010, 0x00100010, 0x00100010, 0x00100010,
+  0x00010001, 0x00010001, 0x00010001, 0x00010001,
 ]);
 
 /** Adds to `sum` the products of four weights of each of four rows with four activations, which are in every lane. */
@@ -44,22 +44,8 @@ export function dot(DOT: i32, x: v128, q: v128, sum: v128): v128 {
 @inline
 export function bytesOf(kind: i32, line: v128, mask: v128): v128 {
   if (kind == FOUR_LOW) return v128.and(line, mask);
-  if (kind == FOUR_HIGH) return highNibbles(line, mask);
+  if (kind == FOUR_HIGH) return v128.and(i16x8.shr_u(line, 4), mask);
   return line;
-}
-
-/** The high halves of a line's bytes. */
-@inline
-export function highNibbles(line: v128, mask: v128): v128 {
-  return v128.and(i16x8.shr_u(line, 4), mask);
-}
-
-/** A group's sums as f32, of the sums of the low and of the high halves of weights. */
-@inline
-export function splitSum(low: v128, high: v128): v128 {
-  return f32x4.convert_i32x4_s(
-    i32x4.add(i32x4.dot_i16x8_s(low, v128.load(MASKS, 32)), i32x4.dot_i16x8_s(high, v128.load(MASKS, 48))),
-  );
 }
 
 /** A group's sums as f32. */

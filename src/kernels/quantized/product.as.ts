@@ -15,7 +15,6 @@ import {
   lowNibbles, scaled, sumOf, UNPACKED,
 } from "./arithmetic.as";
 import { INT4, LINES_BYTES, scaleOf, zeroOf } from "./layout.as";
-import { splitTile } from "./split.as";
 
 /** Bytes of an unpacked unit: two groups of LINES_BYTES, then scales and zeros of each. */
 const UNPACKED_BYTES: usize = 2 * LINES_BYTES + 256;
@@ -351,7 +350,6 @@ function tileOf(rows: i32, kind: i32, DOT: i32, A: usize, B: usize, units: i32, 
   if (ASC_FEATURE_RELAXED_SIMD) {
     if (kind == EIGHT_FIRST) {
       if (DOT == DOT_32) eight_32(rows, A, B, units, T);
-      else if (WIDE) splitTile(rows, A, B, units, T);
       else eight_plain(rows, A, B, units, T);
     } else if (kind == FOUR_LOW) {
       if (DOT == DOT_32) four_32(rows, A, B, units, T);

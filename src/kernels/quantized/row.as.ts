@@ -11,7 +11,6 @@ import {
   lowNibbles, scaled, sumOf,
 } from "./arithmetic.as";
 import { INT4 } from "./layout.as";
-import { splitTile } from "./split.as";
 
 /** T [16] = the products of one row with a tile of `units` units. first, second: the kinds of a unit's groups. */
 @inline
@@ -116,7 +115,6 @@ export function gemv_quantized(
         else if (DOT == DOT_32) four_32(a, B, units, T);
         else four_16(a, B, units, T);
       } else if (ASC_FEATURE_RELAXED_SIMD && DOT == DOT_32) eight_32(a, B, units, T);
-      else if (WIDE) splitTile(1, a, B, units, T);
       else eight_plain(a, B, units, T);
       addTile(1, T, rowScales ? rowScales + (<usize>p << 6) : 0, y + (<usize>(p * PANEL) << 2), 0, add);
       B += tileBytes;
