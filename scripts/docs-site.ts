@@ -9,6 +9,7 @@ const out = path.join(root, "build/site");
 /** The pages in the order in which somebody reads them. */
 const PAGES = [
   "getting-started",
+  "web-ui",
   "examples",
   "compose-file",
   "placeholders",
