@@ -93,7 +93,7 @@ describe.each(CASES.map((options, i) => [JSON.stringify(options), options, i] as
   (_, options, i) => {
     test("the same tokens and text on both devices", async () => {
       const prompt = PROMPTS[i % PROMPTS.length];
-      const request = { maxNewTokens: (options.minNewTokens ?? 8) + 2, ignoreEos: true, ...options };
+      const request = { maxNewTokens: (options.minNewTokens ?? 4) + 2, ignoreEos: true, ...options };
       const [expected, found] = await Promise.all([
         cpu.generate(prompt, request),
         gpu.generate(prompt, request),
@@ -102,7 +102,7 @@ describe.each(CASES.map((options, i) => [JSON.stringify(options), options, i] as
       if (options.seed !== undefined) {
         expect(found.seed).toBe(options.seed);
       }
-      expect(found.tokens.length).toBeGreaterThan(5);
+      expect(found.tokens.length).toBeGreaterThan(4);
 
       // The same draws are repeated from logits that are off, which shows how much room there is.
       const promptIds = cpu.tokenizer.encode(prompt);

@@ -65,7 +65,7 @@ describe("a process ends by itself", () => {
       const running = model.generate("Once", { maxNewTokens: 2000, ignoreEos: true });
       const waiting = model.generate("Once", {});
       setTimeout(() => model.dispose(), 50);
-      for (const call of [running, waiting]) await call.catch((error) => console.log(error.code));`);
+      await Promise.all([running, waiting].map((call) => call.catch((error) => console.log(error.code))));`);
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: "disposed\ndisposed\n", stderr: "" });
   });
 });
