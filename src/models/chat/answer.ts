@@ -262,6 +262,6 @@ function beginOf(tag: string, text: string): number {
 }
 
 /** Tags without the white space around them, which belongs to no part of an answer. */
-function bare([open, close]: Tags): Tags {
+export function bare([open, close]: Tags): Tags {
   return [open.trim(), close.trim()];
 }

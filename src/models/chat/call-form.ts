@@ -3,7 +3,7 @@ import { ModelComposeError } from "../../base/errors.ts";
 import { describeJson, isJsonObject } from "../../base/json.ts";
 import type { ResolvedConstraint } from "../../runtime/generation/constraint-options.ts";
 import type { Constraint } from "../../runtime/grammar/grammar.ts";
-import type { Tags } from "./answer.ts";
+import { bare, type Tags } from "./answer.ts";
 import type { ToolDefinition } from "./messages.ts";
 import { BARE_OPENINGS, CALL_KEYS } from "./read-calls.ts";
 
@@ -101,7 +101,7 @@ export function behindReasoning(
   if (reasoningTags === undefined) {
     return answer;
   }
-  const [open, close] = reasoningTags.map((tag) => tag.trim()) as [string, string];
+  const [open, close] = bare(reasoningTags);
   const thought = inOrder({ kind: "without", texts: [close] }, spelled(close), SPACES);
   return inOrder(startsInReasoning ? thought : optional(inOrder(SPACES, spelled(open), thought)), answer);
 }
@@ -162,7 +162,7 @@ function callOf(tools: readonly Tool[], keys: readonly string[]): Constraint {
 }
 
 function taggedAnswer(tools: readonly Tool[], tags: Tags, isFree: boolean, most: number): Constraint {
-  const [open, close] = tags.map((tag) => tag.trim()) as [string, string];
+  const [open, close] = bare(tags);
   const call = inOrder(spelled(open), SPACES, callOf(tools, ["arguments"]), SPACES, spelled(close));
   if (isFree) {
     const text: Constraint = { kind: "without", texts: [open] };

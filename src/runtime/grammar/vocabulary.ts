@@ -49,7 +49,7 @@ export class Vocabulary {
       }
       const characters = plainCharacters(bytes);
       const isPlain = characters !== undefined && characters <= MOST_COUNTED;
-      (isPlain ? plain : rest).push({ token, bytes, text: LATIN1.decode(bytes) });
+      (isPlain ? plain : rest).push({ token, bytes, text: Buffer.from(bytes).toString("latin1") });
     }
     requireBytes(single);
     this.plain = treeOf(plain);
@@ -94,9 +94,6 @@ function plainCharacters(bytes: Uint8Array): number | undefined {
   }
   return isUtf8(bytes) ? count : undefined;
 }
-
-/** Not TextDecoder's latin1, which is windows-1252. */
-const LATIN1 = { decode: (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1") };
 
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
