@@ -1,7 +1,7 @@
 /** Measures where the time of a pass goes: every dispatch runs in a compute pass of its own, between two timestamps. */
 import type { DecodeRequest } from "../../src/runtime/backend.ts";
 import { ENCODE, FORWARD } from "../../src/runtime/program.ts";
-import { formFor, headFor, type PassShape } from "../../src/runtime/webgpu/plan/dispatch.ts";
+import { headFor, type PassShape } from "../../src/runtime/webgpu/plan/dispatch.ts";
 import type { WebGpuExecutable } from "../../src/runtime/webgpu/run/executable.ts";
 import { encode, type Recorded, type Resources } from "../../src/runtime/webgpu/run/resources.ts";
 import { MOST_SPANS, requireTimestamps, SpanTimer } from "../../src/runtime/webgpu/run/timestamps.ts";
@@ -77,13 +77,14 @@ export async function profilePrefill(
   for (let position = 0; position < prompt.length; position += maxRows) {
     const tokens = prompt.slice(position, position + maxRows);
     const hasHead = !encodes && position + tokens.length === prompt.length;
-    const { body } = await resources.form(entry, formFor(tokens.length));
+    const positions = tokens.map((_, r) => position + r);
+    const { body } = await resources.form(entry, rows.formOf({ tokens, positions }));
     const { head } = await resources.form(entry, headFor(1));
     const begin = (): PassShape =>
       rows.write({
         tokens,
         slots: new Int32Array(tokens.length),
-        positions: tokens.map((_, r) => position + r),
+        positions,
         sourceLength: encodes ? tokens.length : undefined,
         logitRows: Int32Array.of(...(hasHead ? [tokens.length - 1] : [])),
       });

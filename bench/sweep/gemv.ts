@@ -1,6 +1,7 @@
 /** Sweeps the products of one row, as a decoded token has them. */
 import { chunksOf } from "../../src/kernels/format.ts";
 import {
+  canWalk,
   gemvKernel,
   gemvParams,
   gemvWorkgroups,
@@ -20,11 +21,20 @@ const MOST_LAUNCHES = 24;
 /** f32 sums in another order. */
 const MOST_ERROR = 2e-5;
 
-const WORKGROUPS = [32, 64, 128, 256, 352, 512];
+const WORKGROUPS = [32, 64, 128, 256, 512];
 /** The same for adapters on the CPU, whose matrices are narrow. */
 const NARROW_WORKGROUPS = [4, 8, 16, 24, 32];
-const OUTPUTS = [2, 4, 8, 16];
-const UNROLLS = [1, 2, 3, 4, 6, 8];
+const OUTPUTS = [2, 4, 8];
+const UNROLLS = [1, 2, 4];
+/** Token rows of a tile; the sums of a tile that an invocation has registers for. */
+const TILES = [4, 8, 16];
+const MOST_SUMS = 72;
+/** Token rows of which a pass has as many. */
+const FEW = 16;
+/** Workgroups that walk over weight rows. */
+const WALKS = [1056, 2112];
+/** Chunks of x that an invocation holds meanwhile. */
+const MOST_HELD = 4;
 /** Chunks of 16 bytes that an invocation can hold on their way. */
 const MOST_IN_FLIGHT = 32;
 
@@ -55,12 +65,25 @@ export function gemvVariants(
           (subgroups || isPowerOfTwo) &&
           (isPowerOfTwo || shape.name === "down")
         ) {
-          variants.push({ subgroups, workgroup, outputs, tile: 1, unroll });
+          const variant = { subgroups, workgroup, outputs, tile: 1, unroll };
+          variants.push(variant);
+          if (unroll <= MOST_HELD && canWalk(variant, shape)) {
+            const groups = Math.ceil(shape.rows / outputs);
+            variants.push(...WALKS.filter((walk) => 2 * walk <= groups).map((walk) => ({ ...variant, walk })));
+          }
         }
       }
     }
   }
   return variants;
+}
+
+/** The variants for a few rows. */
+function fewVariants(shape: MatrixShape, adapter: { subgroups: boolean; mostInvocations: number }): GemvVariant[] {
+  return gemvVariants(shape, adapter)
+    .filter(({ walk, unroll = 1 }) => walk === undefined && unroll <= 2)
+    .flatMap((variant) => TILES.map((tile) => ({ ...variant, tile })))
+    .filter(({ outputs, tile, workgroup }) => outputs * tile <= Math.min(MOST_SUMS, workgroup));
 }
 
 export async function sweepGemv(
@@ -73,10 +96,10 @@ export async function sweepGemv(
   const pool = await lab.repeated("weights", block, poolBytes);
   const kvColumns = layer.kvHeads * layer.headDim;
   const widest = Math.max(...matricesOf(layer).map(({ columns }) => columns));
-  const x = await lab.buffer("x", normalNumbers(widest, 7));
+  const x = await lab.buffer("x", normalNumbers(FEW * widest, 7));
   const vectors = await lab.buffer("vectors", normalNumbers(widest, 8));
-  const output = await lab.buffer("output", layer.vocabulary * 4);
-  const rows = await lab.buffer("rows", rowsBuffer(MAX_ROWS, 1, 5));
+  const output = await lab.buffer("output", Math.max(layer.vocabulary, FEW * widest) * 4);
+  const rows = await lab.buffer("rows", rowsBuffer(MAX_ROWS, FEW, 5));
   const keys = await lab.buffer("keys", CONTEXT * kvColumns * 4);
   const values = await lab.buffer("values", CONTEXT * kvColumns * 4);
   const rope = await lab.buffer("rope", normalNumbers(CONTEXT * layer.headDim, 9));
@@ -85,7 +108,7 @@ export async function sweepGemv(
     const bytes = matrix.rows * matrix.columns * 2;
     const shape = gemvShape(matrix, layer);
     const isQkv = matrix.name === "qkv";
-    const launchOf = (variant: GemvVariant, at: number): Launch => ({
+    const launchOf = (variant: GemvVariant, at: number, rowCount = variant.tile === 1 ? 1 : FEW): Launch => ({
       spec: gemvKernel(shape, variant),
       buffers: [
         x,
@@ -96,33 +119,40 @@ export async function sweepGemv(
         ...(isQkv ? [keys, values, rope] : []),
       ],
       params: gemvParams({ gain: 0, bias: 0, epsilon: 1e-6, first: 0, count: matrix.rows }),
-      workgroups: gemvWorkgroups(matrix.rows, 1, variant, limits.maxComputeWorkgroupsPerDimension),
+      workgroups: gemvWorkgroups(matrix.rows, rowCount, variant, limits.maxComputeWorkgroupsPerDimension),
     });
-    const resultOf = async (variant: GemvVariant): Promise<Float32Array> => {
-      const zeros = new Float32Array(shape.outputColumns);
+    const resultOf = async (variant: GemvVariant, count: number): Promise<Float32Array> => {
+      const zeros = new Float32Array(count * shape.outputColumns);
       lab.context.device.queue.writeBuffer(output, 0, zeros);
-      await lab.run([launchOf(variant, 0)]);
-      const result = await lab.read(output, 0, shape.outputColumns);
-      return isQkv ? joined(result, await lab.read(keys, 5 * kvColumns * 4, kvColumns)) : result;
+      await lab.run([launchOf(variant, 0, count)]);
+      const result = await lab.read(output, 0, count * shape.outputColumns);
+      return isQkv ? joined(result, await lab.read(keys, 5 * kvColumns * 4, count * kvColumns)) : result;
     };
-    const expected = await resultOf(PLAIN);
-    const largest = largestOf(expected);
-    const variants = gemvVariants(matrix, {
+    const adapter = {
       subgroups: features.subgroups,
       mostInvocations: limits.maxComputeInvocationsPerWorkgroup,
-    });
+    };
+    const isLogits = matrix.name === "logits";
+    const variants = [...gemvVariants(matrix, adapter), ...(isLogits ? [] : fewVariants(matrix, adapter))];
+    const right = { one: await resultOf(PLAIN, 1), few: isLogits ? undefined : await resultOf(PLAIN, FEW) };
     await lab.compile(variants.map((variant) => gemvKernel(shape, variant)));
     const launches = Math.min(MOST_LAUNCHES, Math.floor(poolBytes / bytes));
     await lab.warm(Array.from({ length: launches }, (_, i) => launchOf(PLAIN, i * aligned(bytes))));
     for (const variant of variants) {
-      const actual = await resultOf(variant);
+      const count = variant.tile === 1 ? 1 : FEW;
+      const expected = (count === 1 ? right.one : right.few) ?? right.one;
+      const largest = largestOf(expected);
+      const actual = await resultOf(variant, count);
       const error = largestOf(actual.map((value, i) => value - expected[i])) / largest;
       const chain = Array.from({ length: launches }, (_, i) => launchOf(variant, i * aligned(bytes)));
       const seconds = lab.isTimed ? (await lab.time(chain)) / launches : undefined;
       onLine({
         family: "gemv",
-        shape: matrix.name,
-        variant: `${variant.workgroup} × ${variant.outputs} outputs × ${variant.unroll}`,
+        shape: count === 1 ? matrix.name : `${matrix.name}, ${count} rows`,
+        variant:
+          `${variant.workgroup} × ${variant.outputs} outputs × ${variant.unroll}` +
+          (variant.tile === 1 ? "" : `, tiles of ${variant.tile}`) +
+          (variant.walk === undefined ? "" : `, ${variant.walk} walk`),
         parameters: variant,
         error,
         mostError: MOST_ERROR,
@@ -173,6 +203,7 @@ function gemvShape(matrix: MatrixShape, layer: LayerShape): GemvShape {
     epilogue: epilogues[name],
     gather: name === "logits",
     maxRows: MAX_ROWS,
+    count: rows,
   };
 }
 

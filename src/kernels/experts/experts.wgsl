@@ -40,7 +40,7 @@ const SUMS = OUTPUTS * TILE;
 
 // The part of this invocation in the products of inputs at `xRow` with weight rows at `wRow`.
 fn multiply(xRow: array<u32, TILE>, wRow: array<u32, OUTPUTS>, local: u32) -> array<f32, SUMS> {
-  var sums: array<vec4<f32>, SUMS>;
+  var sums: array<f32, SUMS>;
   for (var chunk = local; chunk < CHUNKS; chunk += WORKGROUP) {
     var packed = array<vec4<u32>, OUTPUTS>();
     for (var o = 0u; o < OUTPUTS; o++) { packed[o] = weight[wRow[o] + chunk]; }
@@ -56,7 +56,7 @@ fn multiply(xRow: array<u32, TILE>, wRow: array<u32, OUTPUTS>, local: u32) -> ar
         sums[o * TILE + t] = multiplyAddGroup(xs, total, packed[o], groups[o], sums[o * TILE + t]);
       }
 #else
-      for (var o = 0u; o < OUTPUTS; o++) { sums[o * TILE + t] = multiplyAdd(xs, packed[o], sums[o * TILE + t]); }
+      for (var o = 0u; o < OUTPUTS; o++) { sums[o * TILE + t] = addProducts(xs, widenChunk(packed[o]), sums[o * TILE + t]); }
 #endif
     }
   }
@@ -67,7 +67,7 @@ fn multiply(xRow: array<u32, TILE>, wRow: array<u32, OUTPUTS>, local: u32) -> ar
 #else
     const scale = 1.0;
 #endif
-    for (var t = 0u; t < TILE; t++) { result[o * TILE + t] = dot(sums[o * TILE + t], vec4<f32>(1.0)) * scale; }
+    for (var t = 0u; t < TILE; t++) { result[o * TILE + t] = sums[o * TILE + t] * scale; }
   }
   return result;
 }

@@ -3,16 +3,21 @@
 // in the weight. Rows are WEIGHT_STRIDE chunks apart; of "i8-row" the one behind the columns begins with the row's scale.
 // Chunks of "int8" have 16 columns and those of "int4" 32, in the order of quantized/quantize-rows.as.ts, and behind them what
 // that file says: a product of a chunk is Σ x q, from which the group's zero times Σ x is taken, times the group's scale.
+//
+// A running sum is one number, so that an invocation has registers for those of many rows and outputs at once.
 #include "common/widen.wgsl"
+
+// sum + a · b.
+fn addDot(a: vec4<f32>, b: vec4<f32>, sum: f32) -> f32 {
+  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+}
 
 #if FORMAT == "f32"
 // `all` has columns 0..3.
 struct Chunk { all: vec4<f32> }
 
-fn multiplyAdd(xs: Chunk, packed: vec4<u32>, sum: vec4<f32>) -> vec4<f32> {
-  return fma(xs.all, bitcast<vec4<f32>>(packed), sum);
-}
-fn squares(xs: Chunk, sum: vec4<f32>) -> vec4<f32> { return fma(xs.all, xs.all, sum); }
+fn widenChunk(packed: vec4<u32>) -> Chunk { return Chunk(bitcast<vec4<f32>>(packed)); }
+fn addProducts(a: Chunk, b: Chunk, sum: f32) -> f32 { return addDot(a.all, b.all, sum); }
 fn times(xs: Chunk, ys: Chunk) -> Chunk { return Chunk(xs.all * ys.all); }
 
 #if ALIGNED
@@ -44,22 +49,25 @@ struct Chunk { quads: mat4x4<f32> }
 // What multiplies the sums of a row.
 fn rowScale(row: u32) -> f32 { return bitcast<f32>(weight[row + CHUNKS].x); }
 
-fn multiplyAdd(xs: Chunk, packed: vec4<u32>, sum: vec4<f32>) -> vec4<f32> {
-  var result = sum;
-  for (var j = 0u; j < 4u; j++) {
-    let bytes = bitcast<vec4<i32>>(packed << vec4<u32>(24u - 8u * j)) >> vec4<u32>(24u);
-    result = fma(xs.quads[j], vec4<f32>(bytes), result);
-  }
-  return result;
+fn widenChunk(packed: vec4<u32>) -> Chunk {
+  var all: Chunk;
+#for J 4
+  all.quads[$J] = vec4<f32>(bitcast<vec4<i32>>(packed << vec4<u32>(24u - 8u * $J)) >> vec4<u32>(24u));
+#endfor
+  return all;
 }
-fn squares(xs: Chunk, sum: vec4<f32>) -> vec4<f32> {
+fn addProducts(a: Chunk, b: Chunk, sum: f32) -> f32 {
   var result = sum;
-  for (var j = 0u; j < 4u; j++) { result = fma(xs.quads[j], xs.quads[j], result); }
+#for J 4
+  result = addDot(a.quads[$J], b.quads[$J], result);
+#endfor
   return result;
 }
 fn times(xs: Chunk, ys: Chunk) -> Chunk {
   var product: Chunk;
-  for (var j = 0u; j < 4u; j++) { product.quads[j] = xs.quads[j] * ys.quads[j]; }
+#for J 4
+  product.quads[$J] = xs.quads[$J] * ys.quads[$J];
+#endfor
   return product;
 }
 
@@ -101,7 +109,7 @@ fn groupOfChunk(row: u32, chunk: u32) -> u32 {
   let word = weight[row + CHUNKS + group / 8u][(group / 2u) % 4u];
   return (word >> (16u * (group % 2u))) & 0xffffu;
 }
-fn multiplyAddGroup(xs: Chunk, total: vec4<f32>, packed: vec4<u32>, group: u32, sum: vec4<f32>) -> vec4<f32> {
+fn multiplyAddGroup(xs: Chunk, total: vec4<f32>, packed: vec4<u32>, group: u32, sum: f32) -> f32 {
 #if FORMAT == "int8"
   let words = flipSigns(packed);
   var part = xs.quads[0] * quadOf(words, 0u);
@@ -110,7 +118,7 @@ fn multiplyAddGroup(xs: Chunk, total: vec4<f32>, packed: vec4<u32>, group: u32, 
   var part = fma(xs.quads[0], quadOf(words, 0u), -groupZero(group) * total);
 #endif
   for (var j = 1u; j < QUADS_PER_CHUNK; j++) { part = fma(xs.quads[j], quadOf(words, j), part); }
-  return fma(part, vec4(groupScale(group)), sum);
+  return fma(dot(part, vec4<f32>(1.0)), groupScale(group), sum);
 }
 // What the zero of a group multiplies.
 fn totalOf(xs: Chunk) -> vec4<f32> {
@@ -120,9 +128,9 @@ fn totalOf(xs: Chunk) -> vec4<f32> {
 #endif
   return result;
 }
-fn squares(xs: Chunk, sum: vec4<f32>) -> vec4<f32> {
+fn addProducts(a: Chunk, b: Chunk, sum: f32) -> f32 {
   var result = sum;
-  for (var j = 0u; j < QUADS_PER_CHUNK; j++) { result = fma(xs.quads[j], xs.quads[j], result); }
+  for (var j = 0u; j < QUADS_PER_CHUNK; j++) { result = addDot(a.quads[j], b.quads[j], result); }
   return result;
 }
 fn times(xs: Chunk, ys: Chunk) -> Chunk {
@@ -174,17 +182,14 @@ fn chunkOfVector(offset: u32, chunk: u32) -> Chunk {
 // `even` has columns 0, 2, 4, 6 and `odd` 1, 3, 5, 7, as the halves of the words have them.
 struct Chunk { even: vec4<f32>, odd: vec4<f32> }
 
-fn multiplyAdd(xs: Chunk, packed: vec4<u32>, sum: vec4<f32>) -> vec4<f32> {
+fn widenChunk(packed: vec4<u32>) -> Chunk {
 #if FORMAT == "bf16"
-  let even = bitcast<vec4<f32>>(packed << vec4<u32>(16u));
-  let odd = bitcast<vec4<f32>>(packed & vec4<u32>(0xffff0000u));
+  return Chunk(bitcast<vec4<f32>>(packed << vec4<u32>(16u)), bitcast<vec4<f32>>(packed & vec4<u32>(0xffff0000u)));
 #elif FORMAT == "f16"
-  let even = widenHalves(packed & vec4<u32>(0xffffu));
-  let odd = widenHalves(packed >> vec4<u32>(16u));
+  return Chunk(widenHalves(packed & vec4<u32>(0xffffu)), widenHalves(packed >> vec4<u32>(16u)));
 #endif
-  return fma(xs.even, even, fma(xs.odd, odd, sum));
 }
-fn squares(xs: Chunk, sum: vec4<f32>) -> vec4<f32> { return fma(xs.even, xs.even, fma(xs.odd, xs.odd, sum)); }
+fn addProducts(a: Chunk, b: Chunk, sum: f32) -> f32 { return addDot(a.even, b.even, addDot(a.odd, b.odd, sum)); }
 fn times(xs: Chunk, ys: Chunk) -> Chunk { return Chunk(xs.even * ys.even, xs.odd * ys.odd); }
 
 #if ALIGNED

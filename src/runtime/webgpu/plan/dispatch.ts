@@ -41,13 +41,33 @@ export interface Form {
 
 export type FormName = "one" | "few" | "block";
 
-/** Most rows of the form "few". */
-export const FEW_ROWS = 16;
 /** Rows whose logits fit the buffer of logits. */
 export const LOGIT_ROWS = 16;
 
-export function formFor(rows: number): FormName {
-  return rows === 1 ? "one" : rows <= FEW_ROWS ? "few" : "block";
+/** The most rows of the form "few", whatever the adapter: those that are decoded side by side. */
+export const FEW_ROWS = 16;
+/**
+ * The most positions that all rows of the form "few" may see, added up, where there are more than FEW_ROWS: each of them reads all of
+ * its keys and values itself, which a block of rows shares.
+ */
+const MOST_SEEN = 2 ** 17;
+
+/**
+ * The form of a pass.
+ *
+ * @param length the last position of all rows + 1
+ * @param mostFew the most rows that the adapter multiplies faster as a few than as a block
+ */
+export function formFor(rows: number, length: number, mostFew: number): FormName {
+  if (rows === 1) {
+    return "one";
+  }
+  return rows <= FEW_ROWS || (rows <= mostFew && rows * length <= MOST_SEEN) ? "few" : "block";
+}
+
+/** The form of a step of so many sequences that are decoded side by side. */
+export function stepForm(count: number): FormName {
+  return count === 1 ? "one" : "few";
 }
 
 /** The form whose head computes the logits of so many rows, whatever form the body had. */

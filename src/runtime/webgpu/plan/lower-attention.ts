@@ -15,7 +15,7 @@ import {
   type DecodeRows,
 } from "../../../kernels/attention/decode.gpu.ts";
 import { uniformHeads } from "../../state.ts";
-import { FEW_ROWS, type Dispatch, type PassShape } from "./dispatch.ts";
+import type { Dispatch, PassShape } from "./dispatch.ts";
 import { traced, type Lowering } from "./lowering.ts";
 import type { Stage } from "./stage.ts";
 
@@ -160,13 +160,14 @@ export function attentionSizes(
   stages: readonly Stage[],
   lowering: BlockLowering & Pick<Lowering, "program" | "contextLength" | "cache" | "variants">,
 ): { partialWords: number; tileRows: number } {
+  const { fewRows } = lowering.variants;
   const shapes = stages
     .filter((stage) => stage.kind === "attention")
     .map((stage) => shapeOf(stage, lowering));
   return {
     partialWords: Math.max(
       1,
-      ...shapes.map((shape) => attentionPartialWords(shape, lowering.variants.attention, FEW_ROWS)),
+      ...shapes.map((shape) => attentionPartialWords(shape, lowering.variants.attention, fewRows)),
     ),
     // All attentions of a pass read the same tiles: no kernel may get more rows than it has places for.
     tileRows:

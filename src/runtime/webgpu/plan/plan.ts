@@ -50,6 +50,8 @@ export interface GpuPlan {
   positionBytes: number;
   /** Query rows of one tile of the block attention. */
   queryTileRows: number;
+  /** The most rows of a pass that may have the form "few"; see `formFor`. */
+  fewRows: number;
   layout: WeightLayout;
   /** Bytes of every buffer, by its name. */
   buffers: ReadonlyMap<string, number>;
@@ -182,6 +184,7 @@ export function planGpu(
     lanes: Math.min(slots, MOST_LANES, maxRows),
     positionBytes,
     queryTileRows: tileRows,
+    fewRows: variants.fewRows,
     layout,
     buffers,
     entries: new Map([...stages].map(([entry, list]) => [entry, lowerEntry(list, lowering)])),

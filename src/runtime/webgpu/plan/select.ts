@@ -4,6 +4,7 @@ import type { DecodeAttentionVariant } from "../../../kernels/attention/decode.g
 import type { ForcedTiling } from "../../../kernels/linear/gemm-select.gpu.ts";
 import type { GemvVariant } from "../../../kernels/linear/gemv.gpu.ts";
 import { isQuantized, type WeightShape } from "../../../kernels/format.ts";
+import { FEW_ROWS } from "./dispatch.ts";
 import type { GpuFeatures, GpuLimits } from "./gpu.ts";
 
 /** Takes variants out of the choice or forces one; for tests and experiments. */
@@ -26,12 +27,22 @@ export interface ProductSize extends WeightShape {
   norm: boolean;
 }
 
+/** A variant, and the most rows that it is for. */
+export interface GemvTile {
+  variant: GemvVariant;
+  mostRows: number;
+}
+
 export interface Variants {
   /**
    * How a weight is multiplied with one row, and with a few. Both deal a weight row's chunks to invocations alike where they use
    * subgroups: so a row's sums have the same bits whatever rows are beside it.
    */
   gemv: (rows: "one" | "few", product: ProductSize) => GemvVariant;
+  /** The variants for a few rows, by rising numbers of rows: tiles as large as the rows need. The last is for any number. */
+  gemvTiles: (product: ProductSize) => readonly GemvTile[];
+  /** The most rows of a pass that are multiplied as a few faster than as a block; see `formFor`. */
+  fewRows: number;
   /** Tiles of blocked products; empty: as shape and adapter suggest. */
   gemm: ForcedTiling;
   /** Attention of blocks on matrix units; undefined: as shape and adapter suggest. */
@@ -129,16 +140,36 @@ export function selectVariants({ features, limits, isSoftware, forced = {} }: Va
     return { subgroups, workgroup, outputs, tile };
   };
   const plain = { one: gemv(1), few: gemv(4) };
-  return {
-    gemv: (rows, product) => {
+  const select: Variants["gemv"] = (rows, product) => {
       const shaped = kind === "hardware" && subgroups ? ONE_ROW.find(({ fits }) => fits(product)) : undefined;
+      const env =
+        process.env[`GEMV_${product.norm ? (product.rows > 8192 ? "gate" : "qkv") : product.columns > 8192 ? "down" : product.rows > 8192 ? "logits" : "o"}`];
+      if (env !== undefined && kind === "hardware") {
+        const [workgroup, outputs, unroll, walk] = env.split(",").map(Number);
+        return rows === "one"
+          ? { ...plain.one, workgroup, outputs, unroll, ...(walk > 0 && { walk }) }
+          : { ...plain.few, workgroup };
+      }
       if (shaped === undefined || shaped.variant.workgroup > maxComputeInvocationsPerWorkgroup) {
         return plain[rows];
       }
       return rows === "one"
         ? { ...plain.one, ...shaped.variant }
         : { ...plain.few, workgroup: shaped.variant.workgroup };
+  };
+  return {
+    gemv: select,
+    gemvTiles: (product) => {
+      const few = select("few", product);
+      const env =
+        process.env[`FEW_${product.norm ? (product.rows > 8192 ? "gate" : "qkv") : product.columns > 8192 ? "down" : product.rows > 8192 ? "logits" : "o"}`];
+      if (env !== undefined && kind === "hardware") {
+        const [outputs, tile, unroll] = env.split(",").map(Number);
+        return [{ variant: { ...few, outputs, tile, unroll }, mostRows: Infinity }];
+      }
+      return [{ variant: few, mostRows: Infinity }];
     },
+    fewRows: kind === "hardware" && subgroups ? Number(process.env.FEW_ROWS ?? 16) : FEW_ROWS,
     gemm: kind === "software" ? SOFTWARE_TILING : {},
     blockAttention: forced.blockAttention,
     norm: { subgroups, workgroup: Math.min(invocations.norm, maxComputeInvocationsPerWorkgroup) },

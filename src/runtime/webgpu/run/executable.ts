@@ -22,7 +22,7 @@ import { SlotSequences } from "../../slot-sequences.ts";
 import { MAP, USAGE } from "./constants.ts";
 import { GpuBatch } from "./batch.ts";
 import type { GpuDecodeRequest } from "./decode-request.ts";
-import { formFor, headFor, LOGIT_ROWS, type PassShape } from "../plan/dispatch.ts";
+import { headFor, LOGIT_ROWS, type PassShape } from "../plan/dispatch.ts";
 import { KvCache, type SavedSequence } from "./kv-cache.ts";
 import { Pace } from "./pace.ts";
 import type { GpuPlan } from "../plan/plan.ts";
@@ -162,9 +162,9 @@ export class WebGpuExecutable implements Executable {
     signal: AbortSignal | undefined,
     onProgress = pass.onProgress,
   ): Promise<PassShape> {
-    const { entry = FORWARD, tokens } = pass;
+    const { entry = FORWARD } = pass;
     const shape = this.rows.write(pass);
-    const form = formFor(tokens.length);
+    const form = this.rows.formOf(pass);
     const { body } = await this.resources.form(entry, form);
     const { device } = this.resources.context;
     // Few rows take as long as a decode's step or two, so they go as one submit.
@@ -231,13 +231,13 @@ export class WebGpuExecutable implements Executable {
   }
 
   async #run(pass: Pass, signal: AbortSignal | undefined): Promise<Omit<PassResult, "seconds">> {
-    const { entry = FORWARD, tokens, logitRows = new Int32Array(0) } = pass;
+    const { entry = FORWARD, logitRows = new Int32Array(0) } = pass;
     const { vocabSize } = this.program;
     const activations = new Map<string, Float32Array>();
     let shape: PassShape;
     if (pass.trace === true) {
       shape = this.rows.write(pass);
-      await this.#trace((await this.resources.form(entry, formFor(tokens.length))).body, shape, activations);
+      await this.#trace((await this.resources.form(entry, this.rows.formOf(pass))).body, shape, activations);
     } else {
       shape = await this.submitBody(pass, signal);
     }

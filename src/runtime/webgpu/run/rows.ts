@@ -1,7 +1,7 @@
 /** Writes the rows of a pass where kernels read them; see kernels/common/rows.wgsl. */
 import { attentionTiles } from "../../../kernels/attention/attention.gpu.ts";
 import type { Pass } from "../../backend.ts";
-import { formFor, LOGIT_ROWS, ROWS_HEADER, type PassShape } from "../plan/dispatch.ts";
+import { formFor, LOGIT_ROWS, ROWS_HEADER, type FormName, type PassShape } from "../plan/dispatch.ts";
 import type { GpuPlan } from "../plan/plan.ts";
 import type { Resources } from "./resources.ts";
 
@@ -9,13 +9,20 @@ export class RowsWriter {
   readonly #resources: Resources;
   readonly #maxRows: number;
   readonly #queryTileRows: number;
+  readonly #fewRows: number;
   readonly #words: Uint32Array;
 
-  constructor(resources: Resources, { maxRows, queryTileRows }: GpuPlan) {
+  constructor(resources: Resources, { maxRows, queryTileRows, fewRows }: GpuPlan) {
     this.#resources = resources;
     this.#maxRows = maxRows;
     this.#queryTileRows = queryTileRows;
+    this.#fewRows = fewRows;
     this.#words = new Uint32Array(ROWS_HEADER + 4 * maxRows);
+  }
+
+  /** The form of a pass with these rows. */
+  formOf({ tokens, positions }: Pick<Pass, "tokens" | "positions">): FormName {
+    return formFor(tokens.length, lengthOf(positions), this.#fewRows);
   }
 
   write({ tokens, slots, positions, sourceLength = 0, logitRows = new Int32Array(0) }: Pass): PassShape {
@@ -31,7 +38,7 @@ export class RowsWriter {
     const { queue } = this.#resources.context.device;
     queue.writeBuffer(this.#resources.buffer("rows"), 0, words);
     let queryTiles = 0;
-    if (formFor(tokens.length) === "block") {
+    if (this.formOf({ tokens, positions }) === "block") {
       const tiles = attentionTiles(slots, positions, this.#queryTileRows);
       queryTiles = tiles.count;
       queue.writeBuffer(this.#resources.buffer("query tiles"), 0, tiles.words);
@@ -39,7 +46,7 @@ export class RowsWriter {
     return {
       rows: tokens.length,
       logitRows: wanted.length,
-      length: positions.reduce((most, position) => Math.max(most, position), 0) + 1,
+      length: lengthOf(positions),
       shortest: positions.reduce((least, position) => Math.min(least, position), Infinity) + 1,
       sourceLength,
       queryTiles,
@@ -53,4 +60,9 @@ export class RowsWriter {
     queue.writeBuffer(buffer, 4, Uint32Array.of(rows.length));
     queue.writeBuffer(buffer, (ROWS_HEADER + 3 * this.#maxRows) * 4, Uint32Array.from(rows));
   }
+}
+
+/** The last of some positions + 1. */
+function lengthOf(positions: Int32Array): number {
+  return positions.reduce((most, position) => Math.max(most, position), 0) + 1;
 }
