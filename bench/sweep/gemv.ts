@@ -1,7 +1,6 @@
 /** Sweeps the products of one row, as a decoded token has them. */
 import { chunksOf } from "../../src/kernels/format.ts";
 import {
-  canWalk,
   gemvKernel,
   gemvParams,
   gemvWorkgroups,
@@ -31,10 +30,6 @@ const TILES = [4, 8, 16];
 const MOST_SUMS = 72;
 /** Token rows of which a pass has as many. */
 const FEW = 16;
-/** Workgroups that walk over weight rows. */
-const WALKS = [1056, 2112];
-/** Chunks of x that an invocation holds meanwhile. */
-const MOST_HELD = 4;
 /** Chunks of 16 bytes that an invocation can hold on their way. */
 const MOST_IN_FLIGHT = 32;
 
@@ -65,12 +60,7 @@ export function gemvVariants(
           (subgroups || isPowerOfTwo) &&
           (isPowerOfTwo || shape.name === "down")
         ) {
-          const variant = { subgroups, workgroup, outputs, tile: 1, unroll };
-          variants.push(variant);
-          if (unroll <= MOST_HELD && canWalk(variant, shape)) {
-            const groups = Math.ceil(shape.rows / outputs);
-            variants.push(...WALKS.filter((walk) => 2 * walk <= groups).map((walk) => ({ ...variant, walk })));
-          }
+          variants.push({ subgroups, workgroup, outputs, tile: 1, unroll });
         }
       }
     }
@@ -79,9 +69,12 @@ export function gemvVariants(
 }
 
 /** The variants for a few rows. */
-function fewVariants(shape: MatrixShape, adapter: { subgroups: boolean; mostInvocations: number }): GemvVariant[] {
+function fewVariants(
+  shape: MatrixShape,
+  adapter: { subgroups: boolean; mostInvocations: number },
+): GemvVariant[] {
   return gemvVariants(shape, adapter)
-    .filter(({ walk, unroll = 1 }) => walk === undefined && unroll <= 2)
+    .filter(({ unroll = 1 }) => unroll <= 2)
     .flatMap((variant) => TILES.map((tile) => ({ ...variant, tile })))
     .filter(({ outputs, tile, workgroup }) => outputs * tile <= Math.min(MOST_SUMS, workgroup));
 }
@@ -151,8 +144,7 @@ export async function sweepGemv(
         shape: count === 1 ? matrix.name : `${matrix.name}, ${count} rows`,
         variant:
           `${variant.workgroup} × ${variant.outputs} outputs × ${variant.unroll}` +
-          (variant.tile === 1 ? "" : `, tiles of ${variant.tile}`) +
-          (variant.walk === undefined ? "" : `, ${variant.walk} walk`),
+          (variant.tile === 1 ? "" : `, tiles of ${variant.tile}`),
         parameters: variant,
         error,
         mostError: MOST_ERROR,

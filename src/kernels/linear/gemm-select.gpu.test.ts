@@ -78,10 +78,13 @@ describe("tiled", () => {
     expect(kernel(LEAST, "exact", { rows: 2048, count: 2048 }).tile).toEqual({ rows: 128, columns: 128 });
   });
 
-  test("two buffers where memory is plenty", () => {
-    expect(kernel(LEAST, "exact").spec.constants.BUFFERS).toBe(1);
-    expect(kernel(APPLE, "exact").spec.constants.BUFFERS).toBe(1);
-    expect(kernel(NVIDIA, "exact").spec.constants.BUFFERS).toBe(2);
+  test("two buffers where memory is plenty, but for large tiles of f32", () => {
+    const smaller = { rows: 512, count: 2048 };
+    expect(kernel(LEAST, "f16-emulated").spec.constants.BUFFERS).toBe(1);
+    expect(kernel(NVIDIA, "f16").spec.constants.BUFFERS).toBe(2);
+    expect(kernel(NVIDIA, "exact").spec.constants.BUFFERS).toBe(1);
+    expect(kernel(NVIDIA, "exact", smaller).spec.constants.BUFFERS).toBe(2);
+    expect(kernel(APPLE, "exact", smaller).spec.constants.BUFFERS).toBe(1);
   });
 
   test("x is packed for the modes that multiply in f16", () => {
@@ -104,7 +107,10 @@ describe("subgroup matrices", () => {
   test("f16 factors first, both packed, NVIDIA's own unit", () => {
     const { terms, isWeightPacked } = select(NVIDIA, "subgroup-matrix");
     expect({ terms, isWeightPacked }).toEqual({ terms: 1, isWeightPacked: true });
-    const { spec, tile } = kernel(NVIDIA, "subgroup-matrix");
+    const [{ spec, tile, mostRows }, large] = select(NVIDIA, "subgroup-matrix").kernels;
+    expect(mostRows).toBe(512);
+    expect(large).toMatchObject({ mostRows: Infinity, tile: { rows: 128, columns: 128 } });
+    expect(large.spec.constants).toMatchObject({ SUBGROUP_ROWS: 2, SUBGROUP_COLUMNS: 4, TILE_K: 32 });
     expect(spec.constants).toMatchObject({
       TERMS: 1,
       MATRIX_ROWS: 16,
@@ -124,10 +130,9 @@ describe("subgroup matrices", () => {
 
   test("the largest of other units", () => {
     const subgroupMatrix = NVIDIA.subgroupMatrix.filter(({ N, K }) => N !== 8 || K !== 16);
-    expect(kernel({ ...NVIDIA, subgroupMatrix }, "subgroup-matrix").spec.constants).toMatchObject({
-      MATRIX_COLUMNS: 16,
-      MATRIX_K: 16,
-    });
+    for (const { spec } of select({ ...NVIDIA, subgroupMatrix }, "subgroup-matrix").kernels) {
+      expect(spec.constants).toMatchObject({ MATRIX_COLUMNS: 16, MATRIX_K: 16 });
+    }
   });
 
   test("two halves: larger tiles for more rows, sums added up on the way", () => {

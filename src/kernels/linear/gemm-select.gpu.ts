@@ -161,8 +161,8 @@ export function selectTiling(
   const quads = TILINGS.find((q) => tiles(q) >= ENOUGH_TILES) ?? TILINGS[TILINGS.length - 1];
   const tiling: GemmTiling = { ...quads, tileK: 16, buffers: 2 };
   // A second buffer saves a barrier, but must not be what keeps a second workgroup off the core; an H200 is 14 to 30 % faster
-  // without one where tiles are large.
-  const isLarge = quads.rowQuads * quads.columnQuads === 4;
+  // without one where tiles of f32 are large.
+  const isLarge = mode === "exact" && quads.rowQuads * quads.columnQuads === 4;
   return !isLarge && gemmMemory(tiling, mode) * 3 <= limit * 2 ? tiling : { ...tiling, buffers: 1 };
 }
 

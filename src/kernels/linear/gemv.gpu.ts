@@ -1,4 +1,4 @@
-/** The product of a weight matrix with few token rows; see gemv.wgsl and gemv-walk.wgsl. */
+/** The product of a weight matrix with few token rows; see gemv.wgsl. */
 import type { Activation } from "../activate/activation.ts";
 import type { CacheFormat } from "../append/append.gpu.ts";
 import type { BindingKind, KernelSpec } from "../wgsl/kernel.ts";
@@ -50,11 +50,6 @@ export interface GemvVariant {
   tile: number;
   /** Chunks of every weight row that an invocation reads at a time. Default: 1. */
   unroll?: number;
-  /**
-   * The most workgroups of a token row, each of which walks over groups of weight rows; with subgroups, a tile of one row and weight
-   * rows of no more than `workgroup` · `unroll` chunks. Default: a workgroup for every group.
-   */
-  walk?: number;
 }
 
 /**
@@ -65,13 +60,7 @@ export interface GemvVariant {
  */
 export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
   const { format, columns, outputColumns, norm, bias, epilogue, gather, maxRows, count = 0 } = shape;
-  const { subgroups, workgroup, outputs, tile, unroll = 1, walk } = variant;
-  if (walk !== undefined && !canWalk(variant, shape)) {
-    throw new RangeError(
-      `Workgroups of ${workgroup} × ${unroll} chunks, ${tile} rows and ${subgroups ? "" : "no "}subgroups cannot walk over ` +
-        `weight rows of ${chunksOf(shape)} chunks.`,
-    );
-  }
+  const { subgroups, workgroup, outputs, tile, unroll = 1 } = variant;
   const isQkv = epilogue.kind === "qkv";
   const activation = ("activation" in epilogue ? epilogue.activation : undefined) ?? "none";
   const bindings: BindingKind[] = ["read", "read", "read", "write", "read"];
@@ -80,7 +69,7 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
   }
   return {
     name: `gemv ${gather ? "logits" : epilogue.kind === "store" && activation !== "none" ? activation : epilogue.kind}${norm ? " + norm" : ""}`,
-    source: walk === undefined ? "linear/gemv.wgsl" : "linear/gemv-walk.wgsl",
+    source: "linear/gemv.wgsl",
     constants: {
       FORMAT: format,
       GROUPED: isQuantized(format),
@@ -103,8 +92,7 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
       COUNT: count,
       UNROLL: unroll,
       // The loop over turns itself ends before a turn of one chunk that is not there.
-      WHOLE_TURNS:
-        (unroll === 1 && walk === undefined) || chunksOf(shape) % (workgroup * unroll) === 0,
+      WHOLE_TURNS: unroll === 1 || chunksOf(shape) % (workgroup * unroll) === 0,
       MAX_ROWS: maxRows,
       ...(isQkv && {
         HEADS: epilogue.heads,
@@ -121,11 +109,6 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
     },
     bindings: [...bindings, "uniform"],
   };
-}
-
-/** Whether workgroups hold a token row's part of `shape`, so that they can walk over weight rows. */
-export function canWalk({ subgroups, workgroup, tile, unroll = 1 }: GemvVariant, shape: WeightShape): boolean {
-  return subgroups && tile === 1 && chunksOf(shape) <= workgroup * unroll;
 }
 
 /** The least workgroup that is worth having: hardware runs no fewer invocations at once. */
@@ -171,13 +154,10 @@ export function gemvParams({ gain, bias, epsilon, first, count, cap = 0 }: GemvP
 export function gemvWorkgroups(
   count: number,
   rows: number,
-  { outputs, tile, walk }: GemvVariant,
+  { outputs, tile }: GemvVariant,
   maxPerDimension: number,
 ): [number, number, number] {
   const groups = Math.ceil(count / outputs);
-  const y = Math.min(groups, walk ?? Infinity, maxPerDimension);
-  if (walk !== undefined) {
-    return [rows, y, 1];
-  }
+  const y = Math.min(groups, maxPerDimension);
   return [Math.ceil(rows / tile), y, Math.ceil(groups / y)];
 }

@@ -160,14 +160,14 @@ export function attentionSizes(
   stages: readonly Stage[],
   lowering: BlockLowering & Pick<Lowering, "program" | "contextLength" | "cache" | "variants">,
 ): { partialWords: number; tileRows: number } {
-  const { fewRows } = lowering.variants;
+  const mostRows = Math.min(lowering.variants.fewRows.exact, lowering.maxRows);
   const shapes = stages
     .filter((stage) => stage.kind === "attention")
     .map((stage) => shapeOf(stage, lowering));
   return {
     partialWords: Math.max(
       1,
-      ...shapes.map((shape) => attentionPartialWords(shape, lowering.variants.attention, fewRows)),
+      ...shapes.map((shape) => attentionPartialWords(shape, lowering.variants.attention, mostRows)),
     ),
     // All attentions of a pass read the same tiles: no kernel may get more rows than it has places for.
     tileRows:

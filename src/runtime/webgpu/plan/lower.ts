@@ -10,7 +10,6 @@ import {
   gemvParams,
   gemvWorkgroups,
   type Epilogue,
-  type GemvShape,
 } from "../../../kernels/linear/gemv.gpu.ts";
 import type { Name, Program, RowRange } from "../../program.ts";
 import { uniformHeads } from "../../state.ts";
@@ -107,11 +106,8 @@ function lowerStack(
 ): Dispatch[] {
   const { layout, maxRows, limits, program } = lowering;
   const { norm, biases, kind } = stage;
-  const product = { ...weight, norm: norm !== undefined };
-  const tiles =
-    rowCount === "one"
-      ? [{ variant: lowering.variants.gemv("one", product), mostRows: Infinity }]
-      : lowering.variants.gemvTiles(product);
+  const selected = lowering.variants.gemv(rowCount, { ...weight, norm: norm !== undefined });
+  const variant = isQuantized(weight.format) ? fitWorkgroup(selected, weight) : selected;
   const hasBias = biases.some((bias) => bias !== undefined);
   const gather = kind === "logits";
   const outputColumns =
@@ -120,24 +116,24 @@ function lowerStack(
       : kind === "glu"
         ? weight.rows / 2
         : columnsOf(stage.output, program);
-  const shape: GemvShape = {
-    format: weight.format,
-    columns: weight.columns,
-    outputColumns,
-    norm: norm !== undefined,
-    bias: hasBias,
-    epilogue: epilogueOf(stage, { start: begin, end: begin + weight.rows }, lowering),
-    gather,
-    maxRows,
-    ...(weight.shards.length === 1 && { count: weight.rows }),
-  };
-  const kernels = tiles.map(({ variant: selected, mostRows }) => {
-    const variant = isQuantized(weight.format) ? fitWorkgroup(selected, weight) : selected;
-    return { variant, mostRows, spec: gemvKernel(shape, variant) };
-  });
+  const spec = gemvKernel(
+    {
+      format: weight.format,
+      columns: weight.columns,
+      outputColumns,
+      norm: norm !== undefined,
+      bias: hasBias,
+      epilogue: epilogueOf(stage, { start: begin, end: begin + weight.rows }, lowering),
+      gather,
+      maxRows,
+      count: weight.shards.length === 1 ? weight.rows : undefined,
+    },
+    variant,
+  );
   const cache = kind === "qkv" ? [`keys ${stage.layer}`, `values ${stage.layer}`, ...ropeBuffers(stage)] : [];
-  return weight.shards.flatMap(({ buffer, first, count }) =>
-    kernels.map(({ spec, variant, mostRows }, i): Dispatch => ({
+  return weight.shards.map(({ buffer, first, count }): Dispatch => {
+    const bytes = count * weight.stride;
+    return {
       spec,
       buffers: [
         stage.input,
@@ -155,16 +151,16 @@ function lowerStack(
         count,
         cap: kind === "logits" ? stage.softCap : undefined,
       }),
-      workgroups: (pass) => {
-        const rows = gather ? Math.min(pass.logitRows, LOGIT_ROWS) : pass.rows;
-        if (rows > mostRows || rows <= (kernels[i - 1]?.mostRows ?? 0)) {
-          return [0, 0, 0];
-        }
-        return gemvWorkgroups(count, rows, variant, limits.maxComputeWorkgroupsPerDimension);
-      },
-      bytes: () => count * weight.stride,
-    })),
-  );
+      workgroups: ({ rows, logitRows }) =>
+        gemvWorkgroups(
+          count,
+          gather ? Math.min(logitRows, LOGIT_ROWS) : rows,
+          variant,
+          limits.maxComputeWorkgroupsPerDimension,
+        ),
+      bytes: () => bytes,
+    };
+  });
 }
 
 /** @param rows those of the stage's weights that are multiplied */

@@ -9,7 +9,7 @@ import { gptNeo } from "../../../models/families/gpt-neo.ts";
 import { gpt2 } from "../../../models/families/gpt2.ts";
 import { ENCODE, FORWARD, type Program } from "../../program.ts";
 import type { GpuFeatures, GpuLimits } from "./gpu.ts";
-import { LOGIT_ROWS, type Dispatch, type FormName, type PassShape } from "./dispatch.ts";
+import { formFor, LOGIT_ROWS, type Dispatch, type FormName, type PassShape } from "./dispatch.ts";
 import { rowStride } from "../../../kernels/format.ts";
 import { planGpu, planGpuWeights, type GpuPlan, type PlanOptions } from "./plan.ts";
 import { tokenChoice } from "./token-choice.ts";
@@ -373,5 +373,49 @@ describe("quantised weights", () => {
         overLimits(planGpu(PROGRAM, CHECKPOINT, GPUS["the least GPU"], OPTIONS, weights), LEAST),
       ).toEqual([]);
     }
+  });
+});
+
+describe("the form of a pass", () => {
+  const large = planOf3B("a large GPU");
+
+  test("few rows, and on a GPU more of them while they see little", () => {
+    expect(formFor(1, 4096, 64)).toBe("one");
+    expect([2, 16].map((rows) => formFor(rows, 65_536, 16))).toEqual(["few", "few"]);
+    expect([17, 64].map((rows) => formFor(rows, 2048, 16))).toEqual(["block", "block"]);
+    expect([17, 64, 65].map((rows) => formFor(rows, 2048, 64))).toEqual(["few", "few", "block"]);
+    expect(formFor(64, 2049, 64)).toBe("block");
+  });
+
+  test("by mode, and where weights are quantised or of experts sixteen", () => {
+    expect(large.fewRows).toBe(64);
+    expect(planOf3B("a large GPU", { prefill: "split-emulated" }).fewRows).toBe(32);
+    expect(planOf3B("the least GPU").fewRows).toBe(16);
+    const quantized = planGpuWeights(PROGRAM, CHECKPOINT, LARGE, "int8");
+    expect(planGpu(PROGRAM, CHECKPOINT, GPUS["a large GPU"], OPTIONS, quantized).fewRows).toBe(16);
+  });
+
+  test("as many rows as may be few have room for what they split", () => {
+    const words = Math.max(
+      ...formOf(large, "few").body.flatMap(({ spec, workgroups }) =>
+        spec.name === "attention decode"
+          ? [
+              workgroups({
+                rows: 64,
+                logitRows: 1,
+                length: 2048,
+                shortest: 2048,
+                sourceLength: 0,
+                queryTiles: 0,
+              })[0] *
+                64 *
+                16 *
+                132,
+            ]
+          : [],
+      ),
+    );
+    expect(words).toBeGreaterThan(0);
+    expect(large.buffers.get("partials")).toBeGreaterThanOrEqual(words * 4);
   });
 });

@@ -1,6 +1,7 @@
 /** Everything about a program on a GPU that can be known before a byte is allocated. */
 import { cacheNumberBytes, type CacheFormat } from "../../../kernels/append/append.gpu.ts";
 import { attentionTileWords } from "../../../kernels/attention/attention.gpu.ts";
+import { isQuantized } from "../../../kernels/format.ts";
 import type { MemoryUse } from "../../backend.ts";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../../base/errors.ts";
@@ -9,7 +10,7 @@ import type { KvPrecision, PrefillMode } from "../../device-types.ts";
 import type { Quantization } from "../../held-formats.ts";
 import { chosenExperts, FORWARD, type Program } from "../../program.ts";
 import { isSourceLayer, uniformHeads } from "../../state.ts";
-import { LOGIT_ROWS, rowsBufferBytes, type Form, type FormName } from "./dispatch.ts";
+import { FEW_ROWS, LOGIT_ROWS, rowsBufferBytes, type Form, type FormName } from "./dispatch.ts";
 import { fuseEntry } from "./fuse.ts";
 import type { GpuDescription, GpuLimits } from "./gpu.ts";
 import { fuseRules, layOutWeights, weightKey, type WeightLayout } from "./layout.ts";
@@ -17,7 +18,7 @@ import { attentionSizes } from "./lower-attention.ts";
 import { packedBufferWords } from "./lower-block.ts";
 import { lowerEntry, wideColumns } from "./lower.ts";
 import { expertBuffers } from "./lower-experts.ts";
-import { ropeBuffer, weightOf } from "./lowering.ts";
+import { ropeBuffer, weightOf, type Lowering } from "./lowering.ts";
 import { planDeviceCheck, type DeviceCheck } from "./device-check.ts";
 import { selectVariants, type ForcedVariants } from "./select.ts";
 import { stacksOf, type Stage } from "./stage.ts";
@@ -184,7 +185,7 @@ export function planGpu(
     lanes: Math.min(slots, MOST_LANES, maxRows),
     positionBytes,
     queryTileRows: tileRows,
-    fewRows: variants.fewRows,
+    fewRows: mostFewRows(allStages, lowering),
     layout,
     buffers,
     entries: new Map([...stages].map(([entry, list]) => [entry, lowerEntry(list, lowering)])),
@@ -267,4 +268,13 @@ function cacheTooLarge(name: string, need: number, limit: number, contextLength:
       parameter: "contextLength",
     },
   );
+}
+
+/** The most rows of the form "few". Tiles of experts are made for FEW_ROWS; a few rows widen quantised weights for every tile anew. */
+function mostFewRows(stages: readonly Stage[], { layout, prefill, variants }: Lowering): number {
+  const isPlain =
+    stages.every(({ kind }) => kind !== "experts") &&
+    [...layout.weights.values()].every(({ format }) => !isQuantized(format));
+  const onUnits = prefill === "subgroup-matrix" || prefill === "split" || prefill === "split-emulated";
+  return isPlain ? variants.fewRows[onUnits ? "units" : "exact"] : FEW_ROWS;
 }

@@ -122,18 +122,27 @@ describe("products on hardware", () => {
   const { gemv } = select();
   const one = (product: Partial<ProductSize>) => gemv("one", { ...MATRIX, norm: false, ...product });
 
-  test("more and smaller workgroups where no norm is folded in", () => {
-    expect(one({ norm: true })).toMatchObject({ workgroup: 128, outputs: 4 });
-    expect(one({})).toMatchObject({ workgroup: 128, outputs: 2 });
-    expect(one({ columns: 8191 })).toMatchObject({ workgroup: 128 });
-    expect(one({ columns: 8192 })).toMatchObject({ workgroup: 256, outputs: 2 });
-    expect(one({ rows: 32767 })).toMatchObject({ workgroup: 128 });
+  test("by what was measured: rows of the weight, their length, whether a norm is folded in", () => {
+    expect(one({ norm: true })).toMatchObject({ workgroup: 128, outputs: 2, unroll: 1 });
+    expect(one({})).toMatchObject({ workgroup: 64, outputs: 2, unroll: 4 });
+    expect(one({ columns: 8191 })).toMatchObject({ workgroup: 64 });
+    expect(one({ columns: 8192 })).toMatchObject({ workgroup: 128, outputs: 2, unroll: 4 });
+    expect(one({ rows: 8191 })).toMatchObject({ workgroup: 64 });
+    expect(one({ rows: 8192, norm: true })).toMatchObject({ workgroup: 32, outputs: 2, unroll: 4 });
+    expect(one({ rows: 32767 })).toMatchObject({ workgroup: 32 });
     expect(one({ rows: 32768 })).toMatchObject({ workgroup: 64, outputs: 2, unroll: 2 });
     expect(one({ format: "int4", rows: 32768 })).toMatchObject({ workgroup: 128, outputs: 4 });
   });
 
   test("a few rows have the lanes of one", () => {
-    for (const product of [{}, { norm: true }, { columns: 8192 }, { rows: 32768 }]) {
+    for (const product of [
+      {},
+      { norm: true },
+      { columns: 8192 },
+      { rows: 8192 },
+      { rows: 32768 },
+      { format: "int8" as const },
+    ]) {
       const few = gemv("few", { ...MATRIX, norm: false, ...product });
       expect(few.workgroup).toBe(one(product).workgroup);
       expect(few.tile).toBeGreaterThan(1);
@@ -144,8 +153,8 @@ describe("products on hardware", () => {
 
   test("the rule where an adapter has no such workgroups, no subgroups, or is a program", () => {
     const long = { ...MATRIX, norm: false, columns: 11008 };
-    const limits = { ...LEAST, maxComputeInvocationsPerWorkgroup: 128 };
-    expect(select({ limits }).gemv("one", long)).toMatchObject({ workgroup: 128, outputs: 4 });
+    const limits = { ...LEAST, maxComputeInvocationsPerWorkgroup: 64 };
+    expect(select({ limits }).gemv("one", long)).toMatchObject({ workgroup: 64, outputs: 4 });
     expect(select({ forced: { subgroups: false } }).gemv("one", long)).toMatchObject({ outputs: 4 });
     expect(select({ isSoftware: true }).gemv("one", long)).toMatchObject({ workgroup: 16, outputs: 4 });
   });

@@ -27,22 +27,14 @@ export interface ProductSize extends WeightShape {
   norm: boolean;
 }
 
-/** A variant, and the most rows that it is for. */
-export interface GemvTile {
-  variant: GemvVariant;
-  mostRows: number;
-}
-
 export interface Variants {
   /**
    * How a weight is multiplied with one row, and with a few. Both deal a weight row's chunks to invocations alike where they use
    * subgroups: so a row's sums have the same bits whatever rows are beside it.
    */
   gemv: (rows: "one" | "few", product: ProductSize) => GemvVariant;
-  /** The variants for a few rows, by rising numbers of rows: tiles as large as the rows need. The last is for any number. */
-  gemvTiles: (product: ProductSize) => readonly GemvTile[];
-  /** The most rows of a pass that are multiplied as a few faster than as a block; see `formFor`. */
-  fewRows: number;
+  /** The most rows of a pass that are faster as a few than as a block of so exact a mode; see `formFor`. */
+  fewRows: Readonly<Record<"exact" | "units", number>>;
   /** Tiles of blocked products; empty: as shape and adapter suggest. */
   gemm: ForcedTiling;
   /** Attention of blocks on matrix units; undefined: as shape and adapter suggest. */
@@ -99,24 +91,64 @@ const ATTENTION = {
 } as const satisfies Record<string, Omit<DecodeAttentionVariant, "subgroups" | "workgroupMemory">>;
 
 /**
- * Products of one row by an unquantised weight, measured on an H200 (bf16; 128 invocations of 4 outputs are the rule). More and
- * smaller workgroups keep more loads on their way; where a norm is folded in, each has to walk over its gain too.
+ * Products of one row and of a few by an unquantised weight, measured on an H200 (bf16, SmolLM3-3B's shapes; few: 16 rows). Both have
+ * the same invocations. One row wants many loads on their way, a few rows want little to add up at the end: few invocations a
+ * weight row, many weight rows a workgroup.
  */
-const ONE_ROW: readonly {
+const PRODUCTS: readonly {
   fits: (product: ProductSize) => boolean;
-  variant: Pick<GemvVariant, "workgroup" | "outputs" | "unroll">;
+  workgroup: number;
+  one: Pick<GemvVariant, "outputs" | "unroll">;
+  few: Pick<GemvVariant, "outputs" | "unroll">;
 }[] = [
   {
-    fits: ({ format, norm }) => norm || isQuantized(format),
-    variant: { workgroup: 128, outputs: 4, unroll: 1 },
+    fits: ({ format }) => isQuantized(format),
+    workgroup: 128,
+    one: { outputs: 4, unroll: 1 },
+    few: { outputs: 4, unroll: 1 },
   },
-  // Long rows: 3,265 GB/s instead of 2,700.
-  { fits: ({ columns }) => columns >= 8192, variant: { workgroup: 256, outputs: 2, unroll: 1 } },
-  // Logits: 4,343 GB/s instead of 3,280.
-  { fits: ({ rows }) => rows >= 32768, variant: { workgroup: 64, outputs: 2, unroll: 2 } },
-  // Few short rows: 455 GB/s instead of 413, on a card whose clock had not risen.
-  { fits: () => true, variant: { workgroup: 128, outputs: 2, unroll: 1 } },
+  // Long rows: 14.3 and 44 µs; 256 invocations take 13.9 and 56.
+  {
+    fits: ({ columns }) => columns >= 8192,
+    workgroup: 128,
+    one: { outputs: 2, unroll: 4 },
+    few: { outputs: 8, unroll: 2 },
+  },
+  // Logits: 0.98 of the read.
+  {
+    fits: ({ rows }) => rows >= 32768,
+    workgroup: 64,
+    one: { outputs: 2, unroll: 2 },
+    few: { outputs: 8, unroll: 2 },
+  },
+  // Gate and up: 24.7 and 100 µs; 128 invocations take 24.7 and 193.
+  {
+    fits: ({ rows }) => rows >= 8192,
+    workgroup: 32,
+    one: { outputs: 2, unroll: 4 },
+    few: { outputs: 8, unroll: 2 },
+  },
+  // Queries, keys and values: 7.9 and 31 µs; 64 invocations take 11.2 and 23.
+  {
+    fits: ({ norm }) => norm,
+    workgroup: 128,
+    one: { outputs: 2, unroll: 1 },
+    few: { outputs: 4, unroll: 2 },
+  },
+  // The output of attention: 5.9 and 14 µs; 128 invocations take 5.5 and 18.
+  {
+    fits: () => true,
+    workgroup: 64,
+    one: { outputs: 2, unroll: 4 },
+    few: { outputs: 8, unroll: 1 },
+  },
 ];
+
+/**
+ * The most rows that are a few to a GPU with subgroups: 64 rows take 28 ms on an H200 (SmolLM3-3B in bf16). As a block of f32, whose
+ * tiles of so few rows leave most of its cores without work, they take some 40 ms, and on matrix units some 15.
+ */
+const MOST_FEW = { exact: 64, units: 32 };
 
 export interface VariantInput {
   features: Pick<GpuFeatures, "subgroups" | "subgroupMinSize" | "subgroupMaxSize">;
@@ -140,36 +172,15 @@ export function selectVariants({ features, limits, isSoftware, forced = {} }: Va
     return { subgroups, workgroup, outputs, tile };
   };
   const plain = { one: gemv(1), few: gemv(4) };
-  const select: Variants["gemv"] = (rows, product) => {
-      const shaped = kind === "hardware" && subgroups ? ONE_ROW.find(({ fits }) => fits(product)) : undefined;
-      const env =
-        process.env[`GEMV_${product.norm ? (product.rows > 8192 ? "gate" : "qkv") : product.columns > 8192 ? "down" : product.rows > 8192 ? "logits" : "o"}`];
-      if (env !== undefined && kind === "hardware") {
-        const [workgroup, outputs, unroll, walk] = env.split(",").map(Number);
-        return rows === "one"
-          ? { ...plain.one, workgroup, outputs, unroll, ...(walk > 0 && { walk }) }
-          : { ...plain.few, workgroup };
-      }
-      if (shaped === undefined || shaped.variant.workgroup > maxComputeInvocationsPerWorkgroup) {
-        return plain[rows];
-      }
-      return rows === "one"
-        ? { ...plain.one, ...shaped.variant }
-        : { ...plain.few, workgroup: shaped.variant.workgroup };
-  };
   return {
-    gemv: select,
-    gemvTiles: (product) => {
-      const few = select("few", product);
-      const env =
-        process.env[`FEW_${product.norm ? (product.rows > 8192 ? "gate" : "qkv") : product.columns > 8192 ? "down" : product.rows > 8192 ? "logits" : "o"}`];
-      if (env !== undefined && kind === "hardware") {
-        const [outputs, tile, unroll] = env.split(",").map(Number);
-        return [{ variant: { ...few, outputs, tile, unroll }, mostRows: Infinity }];
-      }
-      return [{ variant: few, mostRows: Infinity }];
+    gemv: (rows, product) => {
+      const shaped =
+        kind === "hardware" && subgroups ? PRODUCTS.find(({ fits }) => fits(product)) : undefined;
+      return shaped === undefined || shaped.workgroup > maxComputeInvocationsPerWorkgroup
+        ? plain[rows]
+        : { ...plain[rows], workgroup: shaped.workgroup, ...shaped[rows] };
     },
-    fewRows: kind === "hardware" && subgroups ? Number(process.env.FEW_ROWS ?? 16) : FEW_ROWS,
+    fewRows: kind === "hardware" && subgroups ? MOST_FEW : { exact: FEW_ROWS, units: FEW_ROWS },
     gemm: kind === "software" ? SOFTWARE_TILING : {},
     blockAttention: forced.blockAttention,
     norm: { subgroups, workgroup: Math.min(invocations.norm, maxComputeInvocationsPerWorkgroup) },
