@@ -188,6 +188,11 @@ export function chunksOf({ format, columns }: WeightShape): number {
   return Math.ceil(elementBytes(format, columns) / CHUNK_BYTES);
 }
 
+/** Fours of columns of a chunk. */
+export function chunkQuads(format: FormatName): number {
+  return (CHUNK_BYTES * 2) / ELEMENT_BITS[FORMATS[format].element];
+}
+
 /** Bytes from one row to the next. */
 export function rowStride({ format, columns }: WeightShape): number {
   const behind = Math.ceil(groupBytes(format, columns) / 4) * 4 + rowScaleBytes(format);

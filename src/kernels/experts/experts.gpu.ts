@@ -1,6 +1,14 @@
 /** The kernels of products with the weights of chosen experts; see experts.wgsl, group.wgsl and combine.wgsl. */
 import { ELEMENTWISE_WORKGROUP } from "../common/elementwise.gpu.ts";
-import { CHUNK_BYTES, chunksOf, isAligned, isQuantized, rowStride, type WeightShape } from "../format.ts";
+import {
+  CHUNK_BYTES,
+  chunkQuads,
+  chunksOf,
+  isAligned,
+  isQuantized,
+  rowStride,
+  type WeightShape,
+} from "../format.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
 
@@ -46,6 +54,7 @@ export function expertsKernel(shape: ExpertsShape, kind: ExpertsKind, variant: E
       GROUPED: isQuantized(format),
       COLUMNS: columns,
       CHUNKS: chunksOf(shape),
+      CHUNK_QUADS: chunkQuads(shape.format),
       WEIGHT_STRIDE: rowStride(shape) / CHUNK_BYTES,
       ROWS: rows,
       CHOSEN: chosen,

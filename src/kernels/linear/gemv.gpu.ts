@@ -3,7 +3,15 @@ import type { Activation } from "../activate/activation.ts";
 import type { CacheFormat } from "../append/append.gpu.ts";
 import type { BindingKind, KernelSpec } from "../wgsl/kernel.ts";
 import { params } from "../wgsl/params.ts";
-import { CHUNK_BYTES, chunksOf, isAligned, isQuantized, rowStride, type WeightShape } from "../format.ts";
+import {
+  CHUNK_BYTES,
+  chunkQuads,
+  chunksOf,
+  isAligned,
+  isQuantized,
+  rowStride,
+  type WeightShape,
+} from "../format.ts";
 
 /** What happens to the products. Matrices [q; k; v] and [gate; up] are stacked by rows. */
 export type Epilogue =
@@ -75,6 +83,7 @@ export function gemvKernel(shape: GemvShape, variant: GemvVariant): KernelSpec {
       GROUPED: isQuantized(format),
       COLUMNS: columns,
       CHUNKS: chunksOf(shape),
+      CHUNK_QUADS: chunkQuads(shape.format),
       WEIGHT_STRIDE: rowStride(shape) / CHUNK_BYTES,
       OUTPUT_COLUMNS: outputColumns,
       NORM: norm,

@@ -4,7 +4,8 @@
 // Chunks of "int8" have 16 columns and those of "int4" 32, in the order of quantized/quantize-rows.as.ts, and behind them what
 // that file says: a product of a chunk is Σ x q, from which the group's zero times Σ x is taken, times the group's scale.
 //
-// A running sum is one number, so that an invocation has registers for those of many rows and outputs at once.
+// A running sum is one number, so that an invocation has registers for those of many rows and outputs at once. Loops over the
+// CHUNK_QUADS fours of columns of a chunk are written out: what they index must be in registers.
 #include "common/widen.wgsl"
 
 // sum + a · b.
@@ -112,30 +113,38 @@ fn groupOfChunk(row: u32, chunk: u32) -> u32 {
 fn multiplyAddGroup(xs: Chunk, total: vec4<f32>, packed: vec4<u32>, group: u32, sum: f32) -> f32 {
 #if FORMAT == "int8"
   let words = flipSigns(packed);
-  var part = xs.quads[0] * quadOf(words, 0u);
+  var part = vec4<f32>();
 #else
   let words = packed;
-  var part = fma(xs.quads[0], quadOf(words, 0u), -groupZero(group) * total);
+  var part = -groupZero(group) * total;
 #endif
-  for (var j = 1u; j < QUADS_PER_CHUNK; j++) { part = fma(xs.quads[j], quadOf(words, j), part); }
+#for J CHUNK_QUADS
+  part = fma(xs.quads[$J], quadOf(words, $J), part);
+#endfor
   return fma(dot(part, vec4<f32>(1.0)), groupScale(group), sum);
 }
 // What the zero of a group multiplies.
 fn totalOf(xs: Chunk) -> vec4<f32> {
-  var result = xs.quads[0];
+  var result = vec4<f32>();
 #if FORMAT == "int4"
-  for (var j = 1u; j < QUADS_PER_CHUNK; j++) { result += xs.quads[j]; }
+#for J CHUNK_QUADS
+  result += xs.quads[$J];
+#endfor
 #endif
   return result;
 }
 fn addProducts(a: Chunk, b: Chunk, sum: f32) -> f32 {
   var result = sum;
-  for (var j = 0u; j < QUADS_PER_CHUNK; j++) { result = addDot(a.quads[j], b.quads[j], result); }
+#for J CHUNK_QUADS
+  result = addDot(a.quads[$J], b.quads[$J], result);
+#endfor
   return result;
 }
 fn times(xs: Chunk, ys: Chunk) -> Chunk {
   var product: Chunk;
-  for (var j = 0u; j < QUADS_PER_CHUNK; j++) { product.quads[j] = xs.quads[j] * ys.quads[j]; }
+#for J CHUNK_QUADS
+  product.quads[$J] = xs.quads[$J] * ys.quads[$J];
+#endfor
   return product;
 }
 #if FORMAT == "int4"
@@ -150,12 +159,16 @@ fn rowScale(row: u32) -> f32 {
 const X_STRIDE = COLUMNS / 4u;
 fn chunkOfRow(row: u32, chunk: u32) -> Chunk {
   var all: Chunk;
-  for (var j = 0u; j < QUADS_PER_CHUNK; j++) { all.quads[j] = x[row + QUADS_PER_CHUNK * chunk + j]; }
+#for J CHUNK_QUADS
+  all.quads[$J] = x[row + QUADS_PER_CHUNK * chunk + $J];
+#endfor
   return all;
 }
 fn chunkOfVector(offset: u32, chunk: u32) -> Chunk {
   var all: Chunk;
-  for (var j = 0u; j < QUADS_PER_CHUNK; j++) { all.quads[j] = vectors[offset / 4u + QUADS_PER_CHUNK * chunk + j]; }
+#for J CHUNK_QUADS
+  all.quads[$J] = vectors[offset / 4u + QUADS_PER_CHUNK * chunk + $J];
+#endfor
   return all;
 }
 #else
