@@ -222,6 +222,16 @@ describe("streamText", () => {
     }
     expect(types.at(-1)).toBe("abort");
     expect(types.filter((type) => type === "text-delta").length).toBeLessThan(100);
+    const again = new AbortController();
+    const prompt = [{ role: "user" as const, content: [{ type: "text" as const, text: PROMPT }] }];
+    const { stream } = await model.doStream({ prompt, abortSignal: again.signal, maxOutputTokens: 200 });
+    const reader = stream.getReader();
+    await reader.read();
+    again.abort();
+    const rest = async (): Promise<void> => {
+      while (!(await reader.read()).done);
+    };
+    await expect(rest()).rejects.toMatchObject({ name: "AbortError" });
     await expect(generateText(options)).rejects.toMatchObject({ name: "AbortError" });
   });
 
@@ -329,7 +339,9 @@ describe("models", () => {
     const stays = ask({});
     stop.abort();
     await expect(left).rejects.toMatchObject({ name: "AbortError" });
+    expect(ready()).toBe(3); // that is, before the model is there
     await stays;
+    expect(ready()).toBe(4);
     await own.dispose();
   });
 
