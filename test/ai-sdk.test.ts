@@ -229,7 +229,11 @@ describe("streamText", () => {
     await reader.read();
     again.abort();
     const rest = async (): Promise<void> => {
-      while (!(await reader.read()).done);
+      for (;;) {
+        if ((await reader.read()).done) {
+          return;
+        }
+      }
     };
     await expect(rest()).rejects.toMatchObject({ name: "AbortError" });
     await expect(generateText(options)).rejects.toMatchObject({ name: "AbortError" });

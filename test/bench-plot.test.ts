@@ -27,7 +27,7 @@ interface Drawn {
 }
 
 function draw(...results: readonly unknown[]): {
-  all(selector: string): Drawn[];
+  readonly all: (selector: string) => Drawn[];
   texts: string[];
   svg: string;
 } {

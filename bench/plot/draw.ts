@@ -20,7 +20,10 @@ const FONT_SIZE = 12;
 const CHARACTER = 6.6;
 const LINE_HEIGHT = 18;
 
-const { document } = parseHTML("<!doctype html><html><body></body></html>");
+// Plot's types name those of browsers, which are not among ours.
+const { document } = parseHTML("<!doctype html><html><body></body></html>") as unknown as {
+  document: unknown;
+};
 
 /** The picture as the text of an SVG file. */
 export function drawSvg({ title, notes, panels }: Picture): string {

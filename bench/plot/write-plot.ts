@@ -3,6 +3,7 @@ import { stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { ModelComposeError } from "../../src/base/errors.ts";
 import { usageError } from "../harness/usage.ts";
+import type { Picture } from "./picture.ts";
 import type { NamedResult } from "./read-results.ts";
 
 /** Draws results of one benchmark. @throws ModelComposeError "invalid-input" for what cannot be drawn */
@@ -32,7 +33,7 @@ export async function preparePlot(file: string | undefined): Promise<Draw> {
       remedy: "Make it.",
     });
   }
-  let drawing: typeof import("./draw.ts");
+  let drawing: { readonly drawSvg: (picture: Picture) => string };
   try {
     drawing = await import("./draw.ts");
   } catch (error) {
