@@ -317,7 +317,11 @@ describe("models", () => {
   test("are loaded once for a name and its options, and again after they were freed", async () => {
     const loads: string[] = [];
     const own = createModelCompose({ device: "wasm", threads: 1, contextLength: 64 });
-    const onProgress = ({ stage }: { stage: string }): void => void loads.push(stage);
+    let begins = (): void => undefined;
+    const onProgress = ({ stage }: { stage: string }): void => {
+      loads.push(stage);
+      begins();
+    };
     const ready = (): number => loads.filter((stage) => stage === "ready").length;
     const ask = (options: object): Promise<unknown> =>
       generateText({ ...GREEDY, model: own(tales.directory, { onProgress, ...options }), prompt: PROMPT });
@@ -341,7 +345,8 @@ describe("models", () => {
       abortSignal: stop.signal,
     });
     const stays = ask({});
-    stop.abort();
+    // It waits for the model, which has just begun to be loaded.
+    begins = () => stop.abort();
     await expect(left).rejects.toMatchObject({ name: "AbortError" });
     expect(ready()).toBe(3); // that is, before the model is there
     await stays;
