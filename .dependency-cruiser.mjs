@@ -10,7 +10,7 @@ const FLOORS = [
   ["kernels"],
   ["runtime"],
   ["models"],
-  ["compose"],
+  ["compose", "ai"],
   ["server"],
   ["webui", "registry"],
   ["cli"],

@@ -7,6 +7,7 @@ import type { Progress } from "./harness/progress.ts";
 import { toJson } from "./harness/result.ts";
 import { runBenchmark } from "./harness/run-benchmark.ts";
 import { toTable } from "./harness/table.ts";
+import { preparePlot } from "./plot/write-plot.ts";
 
 /** Does what the command line asks for and returns what to print. */
 async function run(args: string[], progress: Progress): Promise<string> {
@@ -21,7 +22,9 @@ async function run(args: string[], progress: Progress): Promise<string> {
       return command.flags.json ? json(encodeJson(result)) : `${encodeTable(result)}\n`;
     }
     case "model": {
+      const draw = await preparePlot(command.flags.plot);
       const result = await runBenchmark(command.flags, progress);
+      await draw([{ name: "The result", result: toJson(result) }]);
       if (result.gpu?.check?.passed === false) {
         progress.notice("The GPU's results are not the CPU's (check_…): the timings mean nothing.");
         process.exitCode = 1;

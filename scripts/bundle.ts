@@ -19,6 +19,7 @@ export async function bundle(): Promise<void> {
     absWorkingDir: root,
     entryPoints: {
       index: "src/index.ts",
+      ai: "src/ai/index.ts",
       cli: "src/cli/entry.ts",
       install: "src/cli/install.ts",
       "wasm-worker": "src/runtime/wasm/worker.ts",

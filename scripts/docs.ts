@@ -12,7 +12,7 @@ const LIBRARY = "docs/library-reference.md";
 
 const isCheck = process.argv.includes("--check");
 const head =
-  "# Library reference\n\nWhat `model-compose` exports. [The guide](library.md) shows how it is used. `npm run docs` makes this page.\n\n";
+  "# Library reference\n\nWhat `model-compose` and `model-compose/ai` export. [The guide](library.md) shows how it is used. `npm run docs` makes this page.\n\n";
 const documents = { ...(await generatedDocuments()), [LIBRARY]: head + (await libraryReference()) };
 
 const stale: string[] = [];

@@ -16,6 +16,7 @@ const BROKEN: readonly (readonly [rule: string, file: string, imported: string])
   ["runtime-imports-only-what-is-below", "src/runtime/up.ts", "../models/leaf.ts"],
   ["models-imports-only-what-is-below", "src/models/up.ts", "../compose/leaf.ts"],
   ["compose-imports-only-what-is-below", "src/compose/up.ts", "../server/leaf.ts"],
+  ["ai-imports-only-what-is-below", "src/ai/up.ts", "../compose/leaf.ts"],
   ["server-imports-only-what-is-below", "src/server/up.ts", "../webui/leaf.ts"],
   ["webui-imports-only-what-is-below", "src/webui/up.ts", "../registry/leaf.ts"],
   ["registry-imports-only-what-is-below", "src/registry/up.ts", "../webui/leaf.ts"],

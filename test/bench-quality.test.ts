@@ -1,6 +1,6 @@
 /** The benchmark of quality: its arithmetic against formulas written out, its tools, and all of it on the bundled model. */
 import { execFile, type ExecFileException } from "node:child_process";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -248,9 +248,14 @@ test("the bundled model: fewer bits are further off; rounded weights are compare
   const rounded = join(folder, "q4_0");
   expect(await program("make-weights.ts", tales, rounded, "--ggml", "q4_0")).toMatchObject({ code: 0 });
   const args = ["--model", tales, "--text", text, "--tokens", "200", "--window", "64", "--threads", "1"];
-  const { code, stdout, stderr } = await program("quality.ts", ...args, "--against", rounded, "--json");
+  const { code, stdout, stderr } = await program(
+    "quality.ts",
+    ...[...args, "--against", rounded, "--json", "--plot", join(folder, "quality.svg")],
+  );
   expect(code, stderr).toBe(0);
   const { rows } = JSON.parse(stdout) as { rows: Row[] };
+  const picture = await readFile(join(folder, "quality.svg"), "utf8");
+  expect(picture).toContain("Not shown, since their size is not known: q4_0, float32 activations.");
   expect(rows.map(({ weights, activations }) => `${weights} ${activations}`)).toEqual([
     "none float32",
     "int8 float32",

@@ -1,5 +1,7 @@
 import { execFile } from "node:child_process";
-import { join } from "node:path";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { readServeFlags } from "../bench/serve/flags.ts";
@@ -32,11 +34,14 @@ test("flags: lists and numbers are checked, a model is wanted", () => {
 test("measures texts at once, a long prompt beside them and a chat", async () => {
   const script = join(import.meta.dirname, "../bench/serve/bench-serve.ts");
   const flags = "--texts 1,3 --prompt 4 --tokens 60 --long 300 --turns 3 --repeat 1 --threads 1 --json";
+  const picture = join(mkdtempSync(join(tmpdir(), "serve-")), "serve.svg");
   const { stdout } = await promisify(execFile)(process.execPath, [
     script,
     "--model",
     modelPath("tales"),
     ...flags.split(" "),
+    "--plot",
+    picture,
   ]);
   const { result } = JSON.parse(stdout) as {
     result: {
@@ -46,6 +51,11 @@ test("measures texts at once, a long prompt beside them and a chat", async () =>
       turn: { cached: number; fresh: number };
     };
   };
+  const svg = readFileSync(picture, "utf8");
+  rmSync(dirname(picture), { recursive: true });
+  // What is drawn is what was printed.
+  expect(svg).toContain(`${result.prompt.toFixed(1)} tokens/s`);
+  expect(svg.match(/<circle /g)).toHaveLength(2);
   expect(result.texts.map(({ texts }) => texts)).toEqual([1, 3]);
   const rates = [result.prompt, ...result.texts.map(({ rate }) => rate), ...Object.values(result.long)];
   for (const rate of rates) {

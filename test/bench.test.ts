@@ -1,4 +1,5 @@
 import { execFile, type ExecFileException } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -364,8 +365,12 @@ describe("bench, as it is run", () => {
   });
 
   test("a table without --json", async () => {
-    const { code, stdout } = await bench("--model", join(folder, "tiny"), ...lengths, "--threads", "1");
+    const picture = join(folder, "tiny.svg");
+    const args = ["--model", join(folder, "tiny"), ...lengths, "--threads", "1", "--plot", picture];
+    const { code, stdout } = await bench(...args);
     expect(code).toBe(0);
+    const [drawn] = /(?<=decode: )[^<]*/.exec(readFileSync(picture, "utf8")) ?? [];
+    expect(drawn).toBe("12 tokens after 9");
     expect(stdout).toContain("1 thread)");
     expect(stdout).toMatch(/^decode +\d.* tokens\/s +\d.* to .* tokens\/s +12 tokens after 9$/m);
     expect(stdout).toMatch(/^peak RSS +\d/m);

@@ -412,6 +412,8 @@ describe("models info", () => {
     expect(stdout).toMatch(/^bfloat16 +3\.7 MB +12\.1 MB +yes$/m);
     expect(stdout).toMatch(/^int8 +2\.0 MB +6\.2 MB +yes$/m);
     expect(stdout).toMatch(/^int4 +1\.2 MB +5\.4 MB +yes$/m);
+    // Weights, cache and work, drawn: the cache of 2,048 tokens takes 8.4 MB.
+    expect(stdout).toMatch(/^bfloat16 +█+▓+░+ +weights 3\.7 MB, KV cache 8\.4 MB, work \d/m);
     expect(
       hub
         .seen("hub", /resolve/)

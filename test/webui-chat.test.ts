@@ -295,6 +295,12 @@ describe.skipIf(!hasBrowser)("in Chromium (the package carries it for Linux on x
         /^“.*” [\d.]+ %; instead: “.*” [\d.< ]+ %, /,
       );
       expect(await tokens.locator(".token:focus").count()).toBe(1);
+      const told = await tokens.locator(".told").textContent();
+      await lab.page.reload();
+      // What was kept says the same when it is opened again.
+      await tokens.locator("summary").click();
+      await tokens.locator(".token").nth(1).focus();
+      expect(await tokens.locator(".told").textContent()).toBe(told);
       expect(await messages().last().locator(".answer-facts p").textContent()).toMatch(
         /^tales · bfloat16 · wasm \(/,
       );

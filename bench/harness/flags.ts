@@ -6,6 +6,7 @@ import type { Quantization } from "../../src/runtime/held-formats.ts";
 import { KERNEL_CHOICES, kernelChoice } from "../../src/runtime/kernel-choice.ts";
 import { resolveRuntimeOptions, type DeviceChoice } from "../../src/runtime/load-options.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
+import { plotFlag } from "../plot/write-plot.ts";
 import { countFlag, parseFlags, usageError } from "./usage.ts";
 
 export const USAGE = `Usage: bench --model DIR [flags]
@@ -19,6 +20,7 @@ export const USAGE = `Usage: bench --model DIR [flags]
   --context-length N        capacity of the KV cache (default: what is needed, at least 512)
   --contended               decode also beside one busy process per core
   --json                    print one JSON object
+  --plot FILE.svg           draw the result: decode and prefill
   --quantization KIND       none (default), int8 or int4
 The CPU:
   --threads N               threads (default: the available cores); with webgpu those of --check
@@ -64,6 +66,8 @@ export interface BenchFlags {
   profile: boolean;
   contended: boolean;
   json: boolean;
+  /** File of a picture; undefined: none is drawn. */
+  plot: string | undefined;
 }
 
 /** The options with --dawn-backend null, checked. */
@@ -149,6 +153,7 @@ export function readFlags(args: string[]): Command {
     profile: values.profile === true,
     contended: values.contended === true,
     json: values.json,
+    plot: plotFlag("--plot", values.plot),
   };
   return { kind: "model", flags };
 }
@@ -173,6 +178,7 @@ function encodeFlags(values: Values): EncodeFlags {
       "check",
       "profile",
       "contended",
+      "plot",
     ],
     "--dawn-backend null, which computes nothing",
   );
@@ -222,6 +228,7 @@ function parse(args: string[]) {
       "dawn-backend": { type: "string" },
       contended: { type: "boolean" },
       json: { type: "boolean", default: false },
+      plot: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
     },
   }).values;

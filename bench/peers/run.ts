@@ -5,6 +5,7 @@ import { basename, join } from "node:path";
 import { runCommand } from "../harness/command.ts";
 import { thisMachine } from "../harness/machine.ts";
 import type { Progress } from "../harness/progress.ts";
+import { preparePlot } from "../plot/write-plot.ts";
 import { nameOf, type Contender, type Measurement } from "./runner/contender.ts";
 import { findContenders } from "./runner/find-contenders.ts";
 import { readPeersFlags, USAGE } from "./runner/flags.ts";
@@ -18,6 +19,7 @@ async function run(args: string[], progress: Progress): Promise<string> {
     return USAGE;
   }
   const { model, work, rounds, workload } = flags;
+  const draw = await preparePlot(flags.plot);
   const found = await findContenders(flags, progress);
   const contenders = byBits(found.contenders);
   const measured = new Map(
@@ -44,6 +46,7 @@ async function run(args: string[], progress: Progress): Promise<string> {
     // A run takes an hour: what breaks a round leaves those before it.
     await writeResult(result, join(work, "results"));
   }
+  await draw([{ name: "The result", result: toJson(result) }]);
   return toMarkdown(result);
 }
 

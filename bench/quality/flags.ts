@@ -2,6 +2,7 @@
 import type { QuantizedFormat } from "../../src/kernels/format.ts";
 import { availableCores } from "../../src/runtime/platform/system.ts";
 import { countFlag, parseFlags, usageError } from "../harness/usage.ts";
+import { plotFlag } from "../plot/write-plot.ts";
 
 export const USAGE = `Usage: bench:quality --model DIR [flags]
 How far a model with int8 and int4 weights is from the same one with its weights as they are stored.
@@ -14,6 +15,7 @@ How far a model with int8 and int4 weights is from the same one with its weights
   --against DIR   a folder with other weights of the same model, compared as they are stored; may be given again
   --threads N     threads (default: the available cores)
   --json          print one JSON object
+  --plot FILE.svg draw the result: what is lost over bits a weight
 The logits of the stored weights are kept in a temporary file meanwhile: 4 bytes for each token and word of the vocabulary.
 `;
 
@@ -28,6 +30,8 @@ export interface QualityFlags {
   readonly against: readonly string[];
   readonly threads: number;
   readonly json: boolean;
+  /** File of a picture; undefined: none is drawn. */
+  readonly plot: string | undefined;
 }
 
 /** Reads the command line; undefined asks for help. @throws ModelComposeError "usage" */
@@ -48,6 +52,7 @@ export function readQualityFlags(args: string[]): QualityFlags | undefined {
     against: values.against,
     threads: countFlag("--threads", values.threads) ?? availableCores(),
     json: values.json,
+    plot: plotFlag("--plot", values.plot),
   };
 }
 
@@ -63,6 +68,7 @@ function parse(args: string[]) {
       against: { type: "string", multiple: true, default: [] },
       threads: { type: "string" },
       json: { type: "boolean", default: false },
+      plot: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
     },
   }).values;

@@ -5,6 +5,7 @@ import { runCommand } from "../harness/command.ts";
 import { machineJson, machineText, thisMachine } from "../harness/machine.ts";
 import type { Progress } from "../harness/progress.ts";
 import { median } from "../harness/statistics.ts";
+import { preparePlot } from "../plot/write-plot.ts";
 import { readServeFlags, USAGE, type ServeFlags } from "./flags.ts";
 import { lastTurn, longBeside, promptAlone, textsAtOnce, type LastTurn, type LongBeside } from "./measure.ts";
 
@@ -25,6 +26,7 @@ async function run(args: string[], progress: Progress): Promise<string> {
   if (flags === undefined) {
     return USAGE;
   }
+  const draw = await preparePlot(flags.plot);
   progress.phase(`loading ${flags.model}`);
   const most = Math.max(...flags.texts);
   await using model = await loadModel(flags.model, {
@@ -61,11 +63,12 @@ async function run(args: string[], progress: Progress): Promise<string> {
     long: flags.long > 0 ? await longBeside(model, flags.long) : undefined,
     turn: flags.turns > 0 ? await lastTurn(model, flags.turns) : undefined,
   };
+  await draw([{ name: "The result", result: toJson(flags, result) }]);
   return flags.json ? `${JSON.stringify(toJson(flags, result), null, 2)}\n` : `${toTable(flags, result)}\n`;
 }
 
 function toJson(flags: ServeFlags, result: ServeResult): Record<string, unknown> {
-  return { ...machineJson(thisMachine()), ...flags, json: undefined, result };
+  return { ...machineJson(thisMachine()), ...flags, json: undefined, plot: undefined, result };
 }
 
 function toTable(flags: ServeFlags, { device, prompt, texts, long, turn }: ServeResult): string {

@@ -2,6 +2,7 @@
 import { availableCores } from "../../src/runtime/platform/system.ts";
 import { QUANTIZATIONS, type Quantization } from "../../src/runtime/held-formats.ts";
 import { countFlag, parseFlags, usageError } from "../harness/usage.ts";
+import { plotFlag } from "../plot/write-plot.ts";
 
 export const USAGE = `Usage: bench:serve --model MODEL [flags]
 How a model answers many at once, on the CPU:
@@ -15,6 +16,7 @@ How a model answers many at once, on the CPU:
   --quantization NAME  ${QUANTIZATIONS.join(", ")} (default none)
   --repeat N           (default 3)
   --json               print one JSON object
+  --plot FILE.svg      draw the result: tokens a second over texts at once
 `;
 
 /** The options of the command line, checked. */
@@ -29,6 +31,8 @@ export interface ServeFlags {
   quantization: Quantization;
   repeat: number;
   json: boolean;
+  /** File of a picture; undefined: none is drawn. */
+  plot: string | undefined;
 }
 
 const MOST_TEXTS = 64;
@@ -64,6 +68,7 @@ export function readServeFlags(args: string[]): ServeFlags | undefined {
     quantization,
     repeat: countFlag("--repeat", values.repeat),
     json: values.json,
+    plot: plotFlag("--plot", values.plot),
   };
 }
 
@@ -81,6 +86,7 @@ function parse(args: string[]) {
       quantization: { type: "string", default: "none" },
       repeat: { type: "string", default: "3" },
       json: { type: "boolean", default: false },
+      plot: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
     },
   });

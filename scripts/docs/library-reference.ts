@@ -9,7 +9,7 @@ const root = path.resolve(import.meta.dirname, "../..");
 
 /** What the reference as Markdown and the site have in common. */
 export const typeDocOptions = {
-  entryPoints: [path.join(root, "src/index.ts")],
+  entryPoints: [path.join(root, "scripts/docs/exports.ts")],
   tsconfig: path.join(root, "tsconfig.json"),
   readme: "none",
   disableGit: true,
@@ -18,7 +18,7 @@ export const typeDocOptions = {
   excludePrivate: true,
   // What Node's own classes have stands in Node's documentation.
   excludeExternals: true,
-  groupOrder: ["Functions", "Interfaces", "Type Aliases", "Classes"],
+  groupOrder: ["Functions", "Variables", "Interfaces", "Type Aliases", "Classes"],
   // `npm run types` checks them.
   skipErrorChecking: true,
   sort: ["source-order"],

@@ -1,5 +1,7 @@
 /** Tells what memory a model takes, from its configuration alone. */
 import { matrixBytes, type QuantizedFormat, type StoredFormat } from "../kernels/format.ts";
+import type { KvPrecision } from "../runtime/device-types.ts";
+import { cpuWorkBytes } from "../runtime/devices.ts";
 import { heldFormats, type Quantization } from "../runtime/held-formats.ts";
 import type { MatrixSpec, Program, VectorSpec } from "../runtime/program.ts";
 import { numbersPerPosition, type LayerState } from "../runtime/state.ts";
@@ -21,6 +23,11 @@ export interface ModelInfo {
   readonly kvBytesPerToken: number;
   /** The same for each token of an encoder's input; 0 for a model without an encoder. */
   readonly sourceKvBytesPerToken: number;
+  /** Bytes of activations and scratch on the CPU, about, beside so many bytes of weights and cache. */
+  readonly cpuWorkBytes: (
+    options: { threads: number; contextLength: number; kvPrecision: KvPrecision },
+    heldBytes: number,
+  ) => number;
   /** Bytes of all weights where those that the checkpoint has as `stored` are quantised while they are loaded. */
   readonly quantizedBytes: (quantization: QuantizedFormat, stored: StoredFormat) => number;
   /**
@@ -51,6 +58,7 @@ export async function readModelInfo(directory: string): Promise<ModelInfo> {
     maxPositions,
     kvBytesPerToken: bytesPerToken("kv"),
     sourceKvBytesPerToken: bytesPerToken("source"),
+    cpuWorkBytes: (options, heldBytes) => cpuWorkBytes(program, options, heldBytes),
     quantizedBytes: (quantization, stored) => quantizedBytes(program, quantization, stored),
     bytesReadPerToken: (quantization, stored) => bytesReadPerToken(program, quantization, stored),
   };

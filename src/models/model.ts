@@ -28,6 +28,7 @@ import { ChatPrompts } from "./chat/prompts.ts";
 import { lateContext, type ContextSizing, type SizedLoadOptions } from "./context-sizing.ts";
 import { loadOnDevice } from "../runtime/devices.ts";
 import { DEFAULT_CONTEXT } from "../runtime/load-options.ts";
+import { otherRuntimeNotice } from "../runtime/platform/javascript-runtime.ts";
 import { WatchedExecutable } from "../runtime/watched-executable.ts";
 import {
   decoderStartToken,
@@ -173,6 +174,10 @@ async function load(
   const { signal, onProgress, onNotice, onDetail } = options;
   const request = resolveLoadOptions(options);
   throwIfAborted(signal);
+  const elsewhere = otherRuntimeNotice();
+  if (elsewhere !== undefined) {
+    onNotice?.(elsewhere);
+  }
   onProgress?.({ stage: "config", done: 0, total: 1 });
   const directory = await resolveModelDirectory(pathOrHubId, {
     ...hubOptions(options),

@@ -29,6 +29,7 @@ import {
 } from "./webgpu/run/adapter-summary.ts";
 import { listAdapters as listGpuAdapters } from "./webgpu/run/adapter.ts";
 
+export { cpuWorkBytes } from "./wasm/backend.ts";
 export { listingText, type AdapterSummary } from "./webgpu/run/adapter-summary.ts";
 
 export interface GpuBackendOptions {

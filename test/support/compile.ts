@@ -9,14 +9,23 @@ import { temporaryDirectory } from "./model-files.ts";
 const root = resolve(import.meta.dirname, "../..");
 const tsc = join(createRequire(import.meta.url).resolve("typescript/package.json"), "../bin/tsc");
 
+/** How a project is set up. */
+export interface ProjectOptions {
+  /** Further packages that it has. */
+  readonly packages?: readonly string[];
+  /** Whether declarations of packages are not checked themselves. Default false. */
+  readonly skipLibCheck?: boolean;
+  /** How it finds modules. Default as Node.js does. */
+  readonly resolution?: "nodenext" | "bundler";
+}
+
 /**
  * @param programs texts by the names of their files
- * @param packages further packages that the project has; their declarations are not checked themselves
  * @returns what the compiler says
  */
 export async function compile(
   programs: Readonly<Record<string, string>>,
-  packages: readonly string[] = [],
+  { packages = [], skipLibCheck = false, resolution = "nodenext" }: ProjectOptions = {},
 ): Promise<string> {
   const folder = temporaryDirectory();
   const link = (name: string, target: string): void => {
@@ -30,19 +39,22 @@ export async function compile(
   for (const [name, text] of Object.entries(programs)) {
     writeFileSync(join(folder, name), text);
   }
-  const skip = String(packages.length > 0);
   const flags = [
     "--noEmit",
     "--strict",
     "--skipLibCheck",
-    skip,
+    String(skipLibCheck),
     "--target",
     "es2024",
     "--lib",
     "es2024,esnext.disposable",
   ];
   const types = ["--types", "node", "--typeRoots", join(root, "node_modules/@types")];
-  const files = ["--module", "nodenext", "--preserveSymlinks", ...Object.keys(programs)];
+  const modules =
+    resolution === "bundler"
+      ? ["--module", "esnext", "--moduleResolution", "bundler"]
+      : ["--module", resolution];
+  const files = [...modules, "--preserveSymlinks", ...Object.keys(programs)];
   return promisify(execFile)(process.execPath, [tsc, ...flags, ...types, ...files], { cwd: folder }).then(
     ({ stdout }) => stdout,
     (error: unknown) => (error as { stdout: string }).stdout,

@@ -38,7 +38,7 @@ export function blocksOf(page: string): readonly Block[] {
 }
 
 /** Packages of clients that samples use. */
-export const CLIENTS = ["openai", "@anthropic-ai/sdk"] as const;
+export const CLIENTS = ["openai", "@anthropic-ai/sdk", "ai"] as const;
 
 /** The documentation's TypeScript by names of files for it: what uses the library alone, or what clients of other APIs do. */
 export function samplesOf(kind: "library" | "clients"): Readonly<Record<string, string>> {

@@ -67,6 +67,11 @@ export const GOLDEN_NAMES: readonly string[] = readdirSync(FIXTURES, { withFileT
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => name);
 
+/** Models of other families' folders in another form, with the names of those folders. */
+export const GOLDEN_VARIANTS: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(VARIANTS).map(([name, variant]) => [name, variant.of]),
+);
+
 /** Sources of the writers: the bytes of a written folder depend on them beside the family's files. */
 const WRITERS = ["golden-folder.ts", "golden-weights.ts", "safetensors-bytes.ts"].map((name) =>
   readFileSync(new URL(name, import.meta.url)),

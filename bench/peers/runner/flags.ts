@@ -5,6 +5,7 @@ import { availableCores } from "../../../src/runtime/platform/system.ts";
 import { EXPORT_TYPES, type ExportType } from "../export/export-model.ts";
 import type { Workload } from "./contender.ts";
 import { countFlag, parseFlags, usageError } from "../../harness/usage.ts";
+import { plotFlag } from "../../plot/write-plot.ts";
 
 export const USAGE = `Usage: bench:peers --model DIR [flags]
 Measures our engine and others in turn, each time in a process of its own; README.md here says how others are built.
@@ -19,6 +20,7 @@ Measures our engine and others in turn, each time in a process of its own; READM
   --prompt-tokens N         tokens of the measured prefill (default 512)
   --decode-prompt-tokens N  tokens before the measured decode (default 128)
   --new-tokens N            tokens of the measured decode (default 48)
+  --plot FILE.svg           draw the result: decode and prefill by engine and weights
 Prints a table; table and JSON are written to DIR/results too.
 `;
 
@@ -40,6 +42,8 @@ export interface PeersFlags {
   /** Undefined: all that are there. */
   engines: readonly EngineName[] | undefined;
   rounds: number;
+  /** File of a picture; undefined: none is drawn. */
+  plot: string | undefined;
   workload: Workload;
 }
 
@@ -64,6 +68,7 @@ export function readPeersFlags(args: string[]): PeersFlags | undefined {
     types: list("--types", values.types, EXPORT_TYPES),
     engines: values.engines === undefined ? undefined : list("--engines", values.engines, ENGINES),
     rounds: countFlag("--rounds", values.rounds, { most: MAX_COUNT }),
+    plot: plotFlag("--plot", values.plot),
     workload: {
       threads:
         values.threads === undefined
@@ -87,6 +92,7 @@ function parse(args: string[]) {
       tokenizer: { type: "string" },
       types: { type: "string", default: "bf16,q8_0,q4_0" },
       engines: { type: "string" },
+      plot: { type: "string" },
       rounds: { type: "string", default: "5" },
       threads: { type: "string" },
       "prompt-tokens": { type: "string", default: "512" },

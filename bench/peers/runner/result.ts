@@ -119,6 +119,7 @@ export function toJson(result: PeersResult): object {
         engine: contender.engine,
         build,
         weights: contender.weights,
+        bits: contender.bits,
         ...(systemInfo !== undefined && { system_info: systemInfo }),
         weight_bytes_per_token: bytesPerToken,
         ...withSpread("prefill_tokens_per_second", prefill),

@@ -1,7 +1,8 @@
 /** Checks that every row of the table is whole: what it promises runs, and has goldens of PyTorch and published models. */
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { GOLDEN_NAMES, goldenPath } from "../../../test/support/golden-folder.ts";
+import { familyTests } from "../../../scripts/family-tests.ts";
+import { GOLDEN_NAMES, GOLDEN_VARIANTS, goldenPath } from "../../../test/support/golden-folder.ts";
 import { temporaryDirectory } from "../../../test/support/model-files.ts";
 import type { JsonObject } from "../../base/json.ts";
 import { describeModel } from "../describe-model.ts";
@@ -23,6 +24,25 @@ const goldens = Map.groupBy(
   ),
   ({ model }) => model.family.type,
 );
+
+test("each has goldens and tests of its own, on both devices, as npm run families prints them", () => {
+  const rows = familyTests();
+  expect(rows.map(({ type }) => type)).toEqual(FAMILIES.map(({ type }) => type));
+  for (const { type, goldens: names, tests } of rows) {
+    expect(
+      names.map((name) => GOLDEN_VARIANTS[name] ?? name),
+      type,
+    ).toEqual(expect.arrayContaining((goldens.get(type) ?? []).map(({ name }) => name)));
+    const onCpu = ["test/golden.test.ts", "test/golden.long.test.ts"];
+    const onGpu = ["test/golden-gpu.test.ts", "test/golden-gpu.long.test.ts"];
+    for (const device of [onCpu, onGpu]) {
+      expect(
+        tests.filter((file) => device.includes(file)),
+        `${type}: ${device.join(", ")}`,
+      ).not.toEqual([]);
+    }
+  }
+});
 
 test("no two rows share a type, an architecture or a published model", () => {
   for (const names of [

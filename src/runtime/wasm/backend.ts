@@ -23,7 +23,15 @@ import type { CacheSource } from "../platform/quantized-cache.ts";
 import { cacheSourceOf } from "./load-cached.ts";
 import { bestIntegerDot, requireDot } from "./integer-dot.ts";
 import { bestKernelBuild, kernelModule } from "./kernel-builds.ts";
-import { KV_BLOCK, planBytes, planMemory, placedBytes, type MemoryPlan, type PlanOptions } from "./plan.ts";
+import {
+  KV_BLOCK,
+  planBytes,
+  planMemory,
+  placedBytes,
+  workBytes,
+  type MemoryPlan,
+  type PlanOptions,
+} from "./plan.ts";
 
 /**
  * The most rows of one pass. More rows read the weights less often; the cost is memory and a slower answer to an abort.
@@ -103,8 +111,7 @@ export class WasmBackend implements Backend {
     const planOf = (length: number, room?: SlotRoom): MemoryPlan =>
       planMemory(program, checkpoint, {
         threads: this.threads,
-        // An encoder sees its input whole.
-        maxRows: Math.max(16, program.architecture === "seq2seq" ? length : Math.min(maxRows, length)),
+        maxRows: rowsOfPass(program, length, maxRows),
         slots,
         contextLength: length,
         ...room,
@@ -149,6 +156,25 @@ export class WasmBackend implements Backend {
       cacheSource,
     });
   }
+}
+
+/** Rows of the largest pass. An encoder sees its input whole. */
+function rowsOfPass({ architecture }: Program, contextLength: number, most: number): number {
+  return Math.max(16, architecture === "seq2seq" ? contextLength : Math.min(most, contextLength));
+}
+
+/**
+ * Bytes of activations and scratch of a program on the CPU, about, of one sequence at a time.
+ *
+ * @param heldBytes bytes of weights and cache
+ */
+export function cpuWorkBytes(
+  program: Program,
+  options: Pick<PlanOptions, "threads" | "contextLength" | "kvPrecision">,
+  heldBytes: number,
+): number {
+  const maxRows = rowsOfPass(program, options.contextLength, MAX_ROWS);
+  return workBytes(program, { ...options, slots: 1, maxRows }, heldBytes);
 }
 
 type SlotRoom = Required<Pick<PlanOptions, "slots" | "positions">>;

@@ -8,6 +8,7 @@ import {
   planBytes,
   planMemory,
   roundUp,
+  workBytes,
   type MemoryPlan,
   type PlanOptions,
 } from "./plan.ts";
@@ -172,6 +173,24 @@ describe("planMemory", () => {
     const made = plan({ bankLimit: 3_000_000 });
     expect(structuredClone(made)).toEqual(made);
     expect(plan({ bankLimit: 3_000_000 })).toEqual(made);
+  });
+
+  test("work is known before the checkpoint is, but for what rounding adds", () => {
+    for (const options of [
+      {},
+      { threads: 1 },
+      { kvPrecision: "float16", contextLength: 4000, maxRows: 256 },
+    ] as const) {
+      const { weightBytes, kvCacheBytes, workBytes: counted } = planBytes(plan(options));
+      const work = workBytes(golden.program, { ...OPTIONS, ...options }, weightBytes + kvCacheBytes);
+      expect(work).toBeLessThanOrEqual(counted);
+      // Of the last page, and of shares of weights and cache that are not the same for all workers.
+      expect(counted - work).toBeLessThan(2 * 65536 * { ...OPTIONS, ...options }.threads);
+    }
+    // More than one memory holds has its work twice.
+    const one = workBytes(golden.program, OPTIONS, 1);
+    expect(workBytes(golden.program, OPTIONS, 6e9)).toBe(one);
+    expect(workBytes(golden.program, OPTIONS, 10e9)).toBe(2 * one);
   });
 
   test("byte counts: weights as stored, the cache of the whole context", () => {

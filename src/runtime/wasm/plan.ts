@@ -192,55 +192,10 @@ export interface PlanOptions {
  *   `matrixSlice`
  */
 export function planMemory(program: Program, checkpoint: Checkpoint, options: PlanOptions): MemoryPlan {
-  const {
-    threads,
-    maxRows,
-    slots,
-    contextLength,
-    positions = Infinity,
-    bankLimit = BANK_LIMIT,
-    quantization = "none",
-    format,
-    kvPrecision = "float32",
-  } = options;
+  const { bankLimit = BANK_LIMIT, quantization = "none", format } = options;
   const held = heldFormats(program, quantization, format);
-  const { kvHeads, headDim } = uniformHeads(program);
-  const depth = roundUp(headDim, PANEL);
-  const blocks = Math.ceil(contextLength / KV_BLOCK);
-  const kvHalf = kvPrecision === "float16";
-  const blockBytes = kvHeads * 2 * KV_BLOCK * depth * (kvHalf ? 2 : 4);
-  const poolBlocks = Math.min(
-    slots * Math.ceil(blocks / threads),
-    Math.floor(positions / (KV_BLOCK * threads)),
-  );
-  const strides = Object.fromEntries(
-    [...program.buffers.keys()].map((name) => {
-      const lines = program.lines.get(name) ?? 1;
-      return [name, lines * roundUp(lineColumns(program, name), PANEL) * 4];
-    }),
-  );
-  const columns = [...program.matrices.values()].reduce((most, matrix) => Math.max(most, matrix.columns), 0);
-  const expertRows = maxOf(program, (op) => (op.role === "experts" ? lineColumns(program, op.output) : 0));
-  const plan: MemoryPlan = {
-    threads,
-    maxRows,
-    slots,
-    contextLength,
-    blocks,
-    partialBlocks: blocks * SPLIT_KV_ROWS,
-    depth,
-    kvHalf,
-    blockBytes,
-    poolBlocks,
-    strides,
-    inputStride: roundUp(columns, UNIT_COLUMNS) * 4,
-    productStride: Math.ceil(Math.ceil(expertRows / PANEL) / threads) * PANEL * 4,
-    banks: [],
-    matrices: {},
-    vectors: {},
-    kv: [],
-    groupBanks: {},
-  };
+  const plan = planWithoutBanks(program, options);
+  const { threads } = plan;
 
   /** Next free address of each bank. */
   const free: number[] = [];
@@ -281,6 +236,48 @@ export function planMemory(program: Program, checkpoint: Checkpoint, options: Pl
   // Kernels read up to four bytes behind the last weight.
   plan.banks.forEach((bank, index) => (bank.bytes = roundUp(free[index] + 4, PAGE)));
   return plan;
+}
+
+/** What a plan knows before anything is placed. */
+function planWithoutBanks(program: Program, options: PlanOptions): MemoryPlan {
+  const { threads, maxRows, slots, contextLength, positions = Infinity, kvPrecision = "float32" } = options;
+  const { kvHeads, headDim } = uniformHeads(program);
+  const depth = roundUp(headDim, PANEL);
+  const blocks = Math.ceil(contextLength / KV_BLOCK);
+  const kvHalf = kvPrecision === "float16";
+  const blockBytes = kvHeads * 2 * KV_BLOCK * depth * (kvHalf ? 2 : 4);
+  const poolBlocks = Math.min(
+    slots * Math.ceil(blocks / threads),
+    Math.floor(positions / (KV_BLOCK * threads)),
+  );
+  const strides = Object.fromEntries(
+    [...program.buffers.keys()].map((name) => {
+      const lines = program.lines.get(name) ?? 1;
+      return [name, lines * roundUp(lineColumns(program, name), PANEL) * 4];
+    }),
+  );
+  const columns = [...program.matrices.values()].reduce((most, matrix) => Math.max(most, matrix.columns), 0);
+  const expertRows = maxOf(program, (op) => (op.role === "experts" ? lineColumns(program, op.output) : 0));
+  return {
+    threads,
+    maxRows,
+    slots,
+    contextLength,
+    blocks,
+    partialBlocks: blocks * SPLIT_KV_ROWS,
+    depth,
+    kvHalf,
+    blockBytes,
+    poolBlocks,
+    strides,
+    inputStride: roundUp(columns, UNIT_COLUMNS) * 4,
+    productStride: Math.ceil(Math.ceil(expertRows / PANEL) / threads) * PANEL * 4,
+    banks: [],
+    matrices: {},
+    vectors: {},
+    kv: [],
+    groupBanks: {},
+  };
 }
 
 /** Groups that share a weight (a tied table) or a layer's cache: they must lie in one bank, so they are placed as one. */
@@ -454,6 +451,23 @@ export function planBytes(
   );
   const all = plan.banks.reduce((sum, bank) => sum + bank.bytes, 0) * threads;
   return { weightBytes, kvCacheBytes, workBytes: Math.max(0, all - weightBytes - reservedKv) };
+}
+
+/**
+ * Bytes of activations and scratch, as `planBytes` counts them, before anything is known of the checkpoint: about, since it
+ * depends on what is placed where how many memories a worker needs.
+ *
+ * @param heldBytes bytes of weights and cache, over all workers
+ */
+export function workBytes(
+  program: Program,
+  options: Pick<PlanOptions, "threads" | "maxRows" | "slots" | "contextLength" | "kvPrecision">,
+  heldBytes: number,
+): number {
+  const { threads } = options;
+  const { end } = layoutBank(program, planWithoutBanks(program, options));
+  const banks = Math.max(1, Math.ceil(heldBytes / threads / (BANK_LIMIT - end)));
+  return banks * end * threads;
 }
 
 /** Bytes that loading reads: matrices as the checkpoint has them, or (`cached`) as they are kept. */

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { ToolCall } from "../../models/chat/messages.ts";
 import { requestFailure } from "../http-error.ts";
-import { toolCallId } from "../model-api/tool-call-id.ts";
+import { toolCallId } from "../../models/chat/tool-call-id.ts";
 import type { AnswerEvent, AnswerUsage } from "../model-api/answer.ts";
 import type { ApiModel } from "../model-api/catalog.ts";
 import type { AnswerWriter } from "../model-api/respond.ts";

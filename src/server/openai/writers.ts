@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { ToolCall } from "../../models/chat/messages.ts";
 import type { FinishReason } from "../../runtime/generation/types.ts";
 import { requestFailure } from "../http-error.ts";
-import { toolCallId } from "../model-api/tool-call-id.ts";
+import { toolCallId } from "../../models/chat/tool-call-id.ts";
 import type { AnswerWriter } from "../model-api/respond.ts";
 import { wholeAnswer, type AnswerEvent, type AnswerUsage } from "../model-api/answer.ts";
 import { fingerprint, type ApiModel } from "../model-api/catalog.ts";

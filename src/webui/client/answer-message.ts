@@ -1,6 +1,7 @@
 /** Makes the message of a run that answered a conversation. */
 import { answerFacts } from "./answer-facts.ts";
 import type { Message } from "./conversation.ts";
+import { keptTokens } from "./token-alternatives.ts";
 import type { RunState } from "./run-state.ts";
 
 /**
@@ -23,5 +24,6 @@ export function answerMessage(state: RunState, now: number): Message {
     ...(calls === undefined || calls.length === 0 ? {} : { tool_calls: calls }),
     ...(reasoning === undefined ? {} : { reasoning }),
     facts: answerFacts(state, now),
+    ...(written?.logprobs === undefined ? {} : { tokens: keptTokens(written.logprobs) }),
   };
 }

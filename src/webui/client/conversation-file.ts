@@ -6,6 +6,7 @@ import * as z from "zod/mini";
 import type { AnswerFacts } from "./answer-facts.ts";
 import { titleOf, type Conversation, type Message } from "./conversation.ts";
 import { parseForeign } from "./foreign-file.ts";
+import { storedTokens } from "./token-alternatives.ts";
 
 /** The facts of an answer, as they are kept. */
 export const storedFacts: z.ZodMiniType<AnswerFacts> = z.object({
@@ -60,6 +61,7 @@ export const storedConversation: z.ZodMiniType<Conversation> = z.object({
       tool_calls: z.optional(z.array(toolCall)),
       reasoning: z.optional(z.string()),
       facts: z.optional(storedFacts),
+      tokens: z.optional(storedTokens),
     }),
   ),
   changedAt: z.number(),
@@ -87,7 +89,8 @@ function toKept(conversation: Conversation): Kept {
     savedAt: new Date(changedAt).toISOString(),
     title: titleOf(conversation),
     system,
-    messages: messages.map((one) => ({ ...one })) as Kept["messages"],
+    // The alternatives of tokens are many times longer than what was said, and nobody else reads them.
+    messages: messages.map(({ tokens: _, ...one }) => one) as Kept["messages"],
   };
 }
 

@@ -1,5 +1,6 @@
 /** A conversation as data: every change is a function of what was before. Knows no page and no server. */
 import type { AnswerFacts } from "./answer-facts.ts";
+import type { KeptToken } from "./token-alternatives.ts";
 import type { WireToolCall } from "./wire.ts";
 
 /** A call as it stands in a message, in the words of chat APIs. */
@@ -16,6 +17,8 @@ export interface Message {
   /** What the model thought before it answered; it does not read it again. */
   readonly reasoning?: string;
   readonly facts?: AnswerFacts;
+  /** Its tokens, where it was asked how likely they were; the model does not read them. */
+  readonly tokens?: readonly KeptToken[];
 }
 
 /** A conversation. */

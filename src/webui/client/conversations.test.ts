@@ -26,6 +26,23 @@ test("those of a workflow, the last changed first, found by words, after a reloa
   expect([again.get("b"), ids(again.list("w"))]).toEqual([undefined, ["a"]]);
 });
 
+test("tokens of answers are kept, and make room for what was said", () => {
+  const tokens = [["a", -0.5, [["b", -1]]]] as const;
+  const storage = new MemoryStorage(500);
+  const all = new Conversations(storage);
+  const answered = (count: number): Conversation => ({
+    ...said("a", "short", 1),
+    messages: [
+      { role: "user", content: "short" },
+      { role: "assistant", content: "a", tokens: Array.from({ length: count }, () => tokens[0]) },
+    ],
+  });
+  expect(all.put(answered(1))).toBe(true);
+  expect(new Conversations(storage).get("a")).toEqual(answered(1));
+  expect(all.put(answered(100))).toBe(true);
+  expect(new Conversations(storage).get("a")?.messages[1]).toEqual({ role: "assistant", content: "a" });
+});
+
 test("one that there is no room for lasts as long as the page, and says so", () => {
   const storage = new MemoryStorage(500);
   const all = new Conversations(storage);

@@ -35,15 +35,22 @@ export class Conversations {
 
   /** Writes a conversation down. @returns whether the browser keeps it */
   put(conversation: Conversation): boolean {
-    try {
-      this.#storage.setItem(PREFIX + conversation.id, JSON.stringify(conversation));
-      this.#unkept.delete(conversation.id);
-      return true;
-    } catch {
-      // Full or forbidden.
-      this.#unkept.set(conversation.id, conversation);
-      return false;
+    const { messages } = conversation;
+    const hasTokens = messages.some(({ tokens }) => tokens !== undefined);
+    // What was said matters more than what could have been.
+    const short = { ...conversation, messages: messages.map(({ tokens: _, ...message }) => message) };
+    for (const kept of hasTokens ? [conversation, short] : [conversation]) {
+      try {
+        this.#storage.setItem(PREFIX + conversation.id, JSON.stringify(kept));
+        this.#unkept.delete(conversation.id);
+        return true;
+      } catch {
+        // Full or forbidden.
+        continue;
+      }
     }
+    this.#unkept.set(conversation.id, conversation);
+    return false;
   }
 
   delete(id: string): void {

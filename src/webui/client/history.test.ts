@@ -77,6 +77,26 @@ test("it is bounded in number, and by the room of the browser", () => {
   expect(large.of("w")[0]?.output).toHaveLength(5000);
 });
 
+test("tokens are kept, and make room before runs do", () => {
+  const tokens = [[["a", -0.5, [["b", -1]]]]] as const;
+  const many = [Array.from({ length: 30 }, () => tokens[0][0])];
+  const place = new MemoryStorage(2500);
+  const history = new History(place, new MemoryStorage());
+  history.put(entry("a", { tokens }));
+  const again = (): History => new History(place, new MemoryStorage());
+  expect(again().of("w")[0]?.tokens).toEqual(tokens);
+  for (const id of ["b", "c", "d", "e"]) {
+    history.put(entry(id, { tokens: many }));
+  }
+  expect(ids(again())).toEqual(["e", "d", "c", "b", "a"]);
+  expect(again().of("w")[0]?.tokens).toEqual(many);
+  expect(again().of("w")[2]?.tokens).toBeUndefined();
+  // Those of the newest alone may be too many.
+  history.put(entry("f", { tokens: [...many, ...many, ...many, ...many, ...many] }));
+  expect(ids(again())).toEqual(["f", "e", "d", "c", "b", "a"]);
+  expect(again().of("w")[0]?.tokens).toBeUndefined();
+});
+
 test("clearing leaves what still runs", () => {
   const history = new History(new MemoryStorage(), new MemoryStorage());
   history.put(entry("a"));

@@ -6,6 +6,7 @@ import * as z from "zod/mini";
 import type { AnswerFacts } from "./answer-facts.ts";
 import { storedFacts } from "./conversation-file.ts";
 import { parseForeign } from "./foreign-file.ts";
+import { storedTokens, type KeptToken } from "./token-alternatives.ts";
 
 /** One run as the history keeps it. */
 export interface HistoryEntry {
@@ -22,6 +23,8 @@ export interface HistoryEntry {
   readonly error?: string;
   readonly facts?: AnswerFacts;
   readonly warnings?: readonly string[];
+  /** The tokens of each text, where the run asked how likely they were. */
+  readonly tokens?: readonly (readonly KeptToken[])[];
 }
 
 /** The part of `Storage` that the history needs. */
@@ -41,6 +44,7 @@ const storedEntry: z.ZodMiniType<HistoryEntry> = z.object({
   error: z.optional(z.string()),
   facts: z.optional(storedFacts),
   warnings: z.optional(z.array(z.string())),
+  tokens: z.optional(z.array(storedTokens)),
 });
 
 const file = z.object({ version: z.literal(1), runs: z.array(storedEntry) });
@@ -112,20 +116,28 @@ export class History {
     return [...read(this.#tab), ...this.#unkept, ...read(this.#kept)].sort(newestFirst);
   }
 
-  /** Writes runs down. Browsers give a page some megabytes: the oldest runs make room. */
+  /**
+   * Writes runs down. Browsers give a page some megabytes: the tokens of all runs but the newest make room first, then the oldest
+   * runs.
+   */
   #write(storage: HistoryStorage, entries: readonly HistoryEntry[]): void {
-    for (let kept = entries; kept.length > 0; kept = kept.slice(0, Math.floor(kept.length / 2))) {
-      try {
-        storage.setItem(KEY, JSON.stringify(kept));
+    const withoutOlder = entries.map(({ tokens, ...entry }, i) => (i === 0 ? { ...entry, tokens } : entry));
+    const withoutAny = entries.map(({ tokens: _, ...entry }) => entry);
+    if (entries.length > 0 && (tryToKeep(storage, entries) || tryToKeep(storage, withoutOlder))) {
+      return;
+    }
+    let kept: readonly HistoryEntry[] = withoutAny;
+    while (kept.length > 0) {
+      if (tryToKeep(storage, kept)) {
         return;
-      } catch {
-        const [newest] = kept;
-        if (kept.length === 1 && newest !== undefined) {
-          this.#unkept = [newest, ...this.#unkept];
-          this.#write(storage, entries.slice(1));
-          return;
-        }
       }
+      const [newest] = entries;
+      if (kept.length === 1 && newest !== undefined) {
+        this.#unkept = [newest, ...this.#unkept];
+        this.#write(storage, entries.slice(1));
+        return;
+      }
+      kept = kept.slice(0, Math.floor(kept.length / 2));
     }
     try {
       storage.removeItem(KEY);
@@ -133,6 +145,15 @@ export class History {
       // A browser that forbids storage keeps nothing that could be removed.
       return;
     }
+  }
+}
+
+function tryToKeep(storage: HistoryStorage, entries: readonly HistoryEntry[]): boolean {
+  try {
+    storage.setItem(KEY, JSON.stringify(entries));
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { percent, shownTokens } from "./token-alternatives.ts";
+import { keptTokens, percent, shownTokens, storedTokens } from "./token-alternatives.ts";
 
 const of = (token: number, text: string, probability: number) => ({
   token,
@@ -10,10 +10,13 @@ const of = (token: number, text: string, probability: number) => ({
 
 test("each token has its probability, and those of others in its place", () => {
   const top = [of(2, " dog", 0.6), of(1, " cat", 0.25), of(3, '"\n', 0.0005)];
-  const [cat, sure] = shownTokens([
+  const kept = keptTokens([
     { ...of(1, " cat", 0.25), top },
     { ...of(9, "!", 0.95), top: [of(9, "!", 0.95)] },
   ]);
+  // What is kept is short, and what the storage gives back is the same.
+  expect(kept[1]).toEqual(["!", -0.0513, []]);
+  const [cat, sure] = shownTokens(storedTokens.parse(JSON.parse(JSON.stringify(kept))));
   expect(cat).toEqual({
     text: " cat",
     level: 1,

@@ -1,5 +1,28 @@
 /** The tokens of a text with how likely they were, and what could have stood in their place. */
+import * as z from "zod/mini";
 import type { WireLogprob } from "./wire.ts";
+
+/** A token, as short as the browser can keep it: its text, the logarithm of its probability, and the others in its place. */
+export type KeptToken = readonly [
+  text: string,
+  logprob: number,
+  instead: readonly (readonly [text: string, logprob: number])[],
+];
+
+/** The tokens of a text, as they are kept. */
+export const storedTokens: z.ZodMiniType<readonly KeptToken[]> = z.array(
+  z.tuple([z.string(), z.number(), z.array(z.tuple([z.string(), z.number()]))]),
+);
+
+/** What is kept of tokens. Logarithms have four digits behind the point: nobody sees more of a probability. */
+export function keptTokens(logprobs: readonly WireLogprob[]): KeptToken[] {
+  const short = (logprob: number): number => Math.round(10_000 * logprob) / 10_000;
+  return logprobs.map(({ text, logprob, top, token }) => [
+    text,
+    short(logprob),
+    top.filter((one) => one.token !== token).map((one) => [one.text, short(one.logprob)] as const),
+  ]);
+}
 
 /** One token as the page shows it. */
 export interface ShownToken {
@@ -14,12 +37,10 @@ export interface ShownToken {
 const LEVELS = [0.1, 0.3, 0.6, 0.9] as const;
 
 /** The tokens of a text; what of it is only a part of a character stands as a mark. */
-export function shownTokens(logprobs: readonly WireLogprob[]): ShownToken[] {
-  return logprobs.map(({ text, logprob, top, token }) => {
+export function shownTokens(tokens: readonly KeptToken[]): ShownToken[] {
+  return tokens.map(([text, logprob, alternatives]) => {
     const probability = Math.exp(logprob);
-    const others = top
-      .filter((one) => one.token !== token)
-      .map((one) => `${named(one.text)} ${percent(Math.exp(one.logprob))}`);
+    const others = alternatives.map(([other, theirs]) => `${named(other)} ${percent(Math.exp(theirs))}`);
     const instead = others.length === 0 ? "" : `; instead: ${others.join(", ")}`;
     return {
       text,

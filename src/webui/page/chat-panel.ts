@@ -15,7 +15,7 @@ import {
   type Message,
 } from "../client/conversation.ts";
 import { ForeignFileError } from "../client/foreign-file.ts";
-import type { WireConversation, WireLogprob, WireWorkflow } from "../client/wire.ts";
+import type { WireConversation, WireWorkflow } from "../client/wire.ts";
 import { Answering } from "./answering.ts";
 import { askForText, askWhether } from "./ask-dialog.ts";
 import { ChatSettings } from "./chat-settings.ts";
@@ -45,7 +45,6 @@ export class ChatPanel implements Panel {
   /** The answers that are being written, by the ids of their conversations. */
   readonly #answering = new Map<string, Answering>();
   readonly #views = new WeakMap<Message, HTMLElement>();
-  readonly #logprobs = new WeakMap<Message, readonly WireLogprob[]>();
 
   /** @param id text that is unique on the page */
   constructor(id: string, workflow: WireWorkflow, places: WireConversation, services: PanelServices) {
@@ -257,10 +256,6 @@ export class ChatPanel implements Panel {
     const state = await answering.run(at, begin);
     this.#answering.delete(id);
     const message = answerMessage(state, Date.now());
-    const logprobs = state.texts.at(-1)?.logprobs;
-    if (logprobs !== undefined) {
-      this.#logprobs.set(message, logprobs);
-    }
     const error = state.error?.message;
     this.#followEnd(() => {
       this.#change(
@@ -307,7 +302,7 @@ export class ChatPanel implements Panel {
         edit: (at: number, text: string) => this.#say({ type: "edit", index: at, text }),
         again: (at: number) => this.#say({ type: "again", index: at }),
       };
-      view = messageView(message, index, actions, this.#logprobs.get(message));
+      view = messageView(message, index, actions);
       this.#views.set(message, view);
     }
     return view;

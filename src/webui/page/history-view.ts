@@ -4,6 +4,7 @@ import type { HistoryEntry } from "../client/history.ts";
 import { outputParts } from "../client/outputs.ts";
 import { button, fileButton, h } from "./dom.ts";
 import { partView } from "./part-view.ts";
+import { tokensView } from "./tokens-view.ts";
 
 export interface HistoryActions {
   readonly reuse: (entry: HistoryEntry) => void;
@@ -112,7 +113,7 @@ export class HistoryView {
         : entry.partial
           ? [{ label: "Text so far", text: entry.partial, code: false }]
           : [];
-    body.append(...parts.map(partView));
+    body.append(...parts.map(partView), ...(entry.tokens ?? []).map(tokensView));
     body.append(button("Use this input", {}, () => this.#actions.reuse(entry)));
     return body;
   }

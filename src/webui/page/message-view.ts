@@ -1,7 +1,7 @@
 /** The messages of a conversation: what was said, thought and called. */
 import { factWords } from "../client/answer-facts.ts";
 import type { Message, ToolCallEntry } from "../client/conversation.ts";
-import type { WireLogprob, WireToolCall } from "../client/wire.ts";
+import type { WireToolCall } from "../client/wire.ts";
 import { button, copyButton, h } from "./dom.ts";
 import { factsView } from "./facts-view.ts";
 import { MarkdownView } from "./markdown-view.ts";
@@ -14,17 +14,12 @@ export interface MessageActions {
 }
 
 /** A message that is whole. */
-export function messageView(
-  message: Message,
-  index: number,
-  actions: MessageActions,
-  logprobs: readonly WireLogprob[] | undefined,
-): HTMLElement {
+export function messageView(message: Message, index: number, actions: MessageActions): HTMLElement {
   switch (message.role) {
     case "user":
       return userView(message, index, actions);
     case "assistant":
-      return answerView(message, index, actions, logprobs);
+      return answerView(message, index, actions);
     default:
       return h(
         "li",
@@ -79,13 +74,8 @@ function userView({ content }: Message, index: number, actions: MessageActions):
   );
 }
 
-function answerView(
-  message: Message,
-  index: number,
-  actions: MessageActions,
-  logprobs: readonly WireLogprob[] | undefined,
-): HTMLElement {
-  const { content, reasoning, facts, tool_calls: calls = [] } = message;
+function answerView(message: Message, index: number, actions: MessageActions): HTMLElement {
+  const { content, reasoning, facts, tokens, tool_calls: calls = [] } = message;
   const text = new MarkdownView();
   text.show(content);
   return h(
@@ -100,7 +90,7 @@ function answerView(
     text.element,
     ...calls.map((call: ToolCallEntry) => callView(call.function)),
     facts === undefined ? undefined : factsView(facts, factWords(facts)),
-    logprobs === undefined ? undefined : tokensView(logprobs),
+    tokens === undefined ? undefined : tokensView(tokens),
   );
 }
 

@@ -2,6 +2,7 @@
 import { answerFacts } from "../client/answer-facts.ts";
 import type { Api } from "../client/api.ts";
 import type { History, HistoryEntry } from "../client/history.ts";
+import { keptTokens } from "../client/token-alternatives.ts";
 import { Runner } from "../client/runner.ts";
 import type { RunState } from "../client/run-state.ts";
 import type { WireWorkflow } from "../client/wire.ts";
@@ -169,6 +170,9 @@ function entryOf(
 ): HistoryEntry {
   const status =
     state.output !== undefined ? "completed" : state.error === undefined ? "cancelled" : "failed";
+  const tokens = state.texts.flatMap(({ logprobs }) =>
+    logprobs === undefined ? [] : [keptTokens(logprobs)],
+  );
   return {
     ...known,
     status,
@@ -177,5 +181,6 @@ function entryOf(
     error: state.error?.message,
     facts: answerFacts(state, now),
     warnings: state.warnings,
+    ...(tokens.length === 0 ? {} : { tokens }),
   };
 }

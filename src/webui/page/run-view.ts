@@ -5,6 +5,7 @@ import type { RunState } from "../client/run-state.ts";
 import { copyButton, h } from "./dom.ts";
 import { factsView } from "./facts-view.ts";
 import { partView } from "./part-view.ts";
+import { keptTokens } from "../client/token-alternatives.ts";
 import { tokensView } from "./tokens-view.ts";
 
 export class RunView {
@@ -66,7 +67,7 @@ export class RunView {
     const facts = answerFacts(state, now);
     this.#after.replaceChildren(
       ...(facts.model === undefined ? [] : [factsView(facts, writerWords(facts))]),
-      ...logprobs.map(tokensView),
+      ...logprobs.map((one) => tokensView(keptTokens(one))),
     );
   }
 

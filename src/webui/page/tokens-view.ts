@@ -1,27 +1,26 @@
 /** The tokens of a text: how likely each was, and what could have stood in its place. */
-import { shownTokens } from "../client/token-alternatives.ts";
-import type { WireLogprob } from "../client/wire.ts";
+import { shownTokens, type KeptToken } from "../client/token-alternatives.ts";
 import { h } from "./dom.ts";
 
 /** A part that is folded until somebody looks; arrows go from token to token. */
-export function tokensView(logprobs: readonly WireLogprob[]): HTMLElement {
+export function tokensView(kept: readonly KeptToken[]): HTMLElement {
   const details = h("details", { class: "tokens" }, h("summary", {}, "Token alternatives"));
   // Thousands of tokens are laid out only when somebody looks at them.
   details.addEventListener("toggle", () => {
     if (details.open && details.childElementCount === 1) {
-      details.append(...content(logprobs));
+      details.append(...content(kept));
     }
   });
   return details;
 }
 
-function content(logprobs: readonly WireLogprob[]): HTMLElement[] {
+function content(kept: readonly KeptToken[]): HTMLElement[] {
   const told = h(
     "p",
     { class: "told", role: "status" },
     "Point at a token, or go from one to the next by the arrows.",
   );
-  const tokens = shownTokens(logprobs);
+  const tokens = shownTokens(kept);
   const spans = tokens.map(({ text, level }, i) =>
     h("span", { class: "token", "data-level": level, tabindex: i === 0 ? 0 : -1 }, text),
   );

@@ -5,8 +5,9 @@ import { STORED_FORMATS, type StoredPrecision } from "../../../runtime/checkpoin
 import { formatBytes } from "../../../base/bytes.ts";
 import { defaultKvPrecision, QUANTIZATIONS, type Quantization } from "../../../runtime/held-formats.ts";
 import { DEFAULT_CONTEXT } from "../../../runtime/load-options.ts";
-import { availableMemory } from "../../../runtime/platform/system.ts";
+import { availableCores, availableMemory } from "../../../runtime/platform/system.ts";
 import { alignColumns } from "../../../base/text-table.ts";
+import { memoryBars } from "../../memory-bars.ts";
 import type { CommandContext } from "../run.ts";
 import type { ModelsFlags } from "./flags.ts";
 
@@ -44,8 +45,11 @@ export async function showModelInfo(
       weights: info.quantizedBytes(quantization, STORED_FORMATS[stored ?? "bfloat16"]),
     })),
   ].map(({ precision, quantization, weights }) => {
-    const needed = weights + kvBytes(info, tokens, quantization);
-    return { precision, weights, needed, fits: needed <= available };
+    const cache = kvBytes(info, tokens, quantization);
+    const needed = weights + cache;
+    const kvPrecision = defaultKvPrecision(quantization);
+    const work = info.cpuWorkBytes({ threads: availableCores(), contextLength: tokens, kvPrecision }, needed);
+    return { precision, weights, cache, work, needed, fits: needed <= available };
   });
   if (flags.json === true) {
     const report = {
@@ -62,6 +66,7 @@ export async function showModelInfo(
       source_kv_bytes_per_1000_tokens: 1000 * info.sourceKvBytesPerToken,
       context_length: tokens,
       needed_bytes: Object.fromEntries(rows.map(({ precision, needed }) => [precision, needed])),
+      work_bytes: Object.fromEntries(rows.map(({ precision, work }) => [precision, work])),
       available_bytes: available,
       fits: Object.fromEntries(rows.map(({ precision, fits }) => [precision, fits])),
     };
@@ -90,6 +95,13 @@ export async function showModelInfo(
           fits ? "yes" : `no, ${formatBytes(needed - available)} too little`,
         ]),
       ]),
+      "",
+      ...memoryBars(
+        rows.map(({ precision, weights, cache, work }) => ({
+          name: precision,
+          bytes: [weights, cache, work],
+        })),
+      ),
       "",
     ].join("\n"),
   );
