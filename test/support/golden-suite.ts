@@ -82,6 +82,7 @@ export const OTHER_SETTINGS: readonly string[] = [
   "qwen3_moe-sparse",
   "olmoe-f16",
   "gpt_oss-mxfp4",
+  "gpt_oss-plain",
   "falcon-alibi",
   "bloom-post",
   "mpt-scaled",

@@ -48,7 +48,7 @@ const schema = llamaDecoderSchema.omit({ mlp_bias: true }).extend({
 });
 
 function readConfig(given: ConfigFile): LlamaDecoderConfig {
-  const file = withDefaults(withAliases(given, { num_experts: "num_local_experts" }), {
+  const file = withDefaults(withAliases(withRope(given), { num_experts: "num_local_experts" }), {
     num_key_value_heads: 8,
     head_dim: 64,
     max_position_embeddings: 131_072,
@@ -60,9 +60,6 @@ function readConfig(given: ConfigFile): LlamaDecoderConfig {
     num_experts_per_tok: 4,
     swiglu_alpha: 1.702,
     swiglu_limit: 7,
-    ...((given.values.rope_parameters ?? given.values.rope_scaling) === undefined && {
-      rope_scaling: DEFAULT_ROPE,
-    }),
   });
   const values = parseConfig(file, schema);
   const config = readLlamaDecoder(file, { ...values, mlp_bias: false }, { defaultTheta: DEFAULT_THETA });
@@ -95,6 +92,15 @@ function readConfig(given: ConfigFile): LlamaDecoderConfig {
     }),
     experts: { ...experts, modules: GPT_OSS_EXPERTS },
   };
+}
+
+/** The same file; one that says nothing of rotation, or null, has the class's. */
+function withRope(file: ConfigFile): ConfigFile {
+  const { rope_parameters: newer, rope_scaling: older } = file.values;
+  const isAbsent = (value: unknown): boolean => value === undefined || value === null;
+  return isAbsent(newer) && isAbsent(older)
+    ? { ...file, values: { ...file.values, rope_parameters: DEFAULT_ROPE } }
+    : file;
 }
 
 export const gptOss = defineFamily({
