@@ -155,6 +155,7 @@ const BROKEN: readonly [OpName, object | null, string][] = [
   ["rope", { heads: 8, headDim: 2 }, "4 channels of a head are rotated; expected no more than the 2"],
   ["rope", { table: 1 }, "it names table 1 of frequencies; the program has 1"],
   ["rope", { table: -1 }, "it names table -1 of frequencies; the program has 1"],
+  ["attention", { sinks: "gain1" }, PLACEHOLDER],
   ["attention", { softCap: 0 }, "its soft cap is 0; expected a number from 2^-20 to 2^20"],
   [
     "attention",
