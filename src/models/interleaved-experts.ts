@@ -99,9 +99,10 @@ function viewOf(
     rowsOf: (e, first, step) => {
       const row = e * second + first;
       const shape = [second / step, groups * MXFP4_GROUP];
-      const { checksum: _, ...rest } = tensor;
       return {
-        ...rest,
+        ...tensor,
+        // That is of the whole.
+        checksum: undefined,
         dtype: "BF16",
         shape,
         offset: tensor.offset + row * rowBytes,
@@ -126,10 +127,11 @@ function part(
   first: number,
   dimensions: readonly (readonly [count: number, stride: number])[],
 ): TensorLocation {
-  const { checksum: _, ...rest } = tensor;
   const shape = dimensions.map(([count]) => count);
   return {
-    ...rest,
+    ...tensor,
+    // That is of the whole.
+    checksum: undefined,
     shape,
     strides: dimensions.map(([, stride]) => stride),
     offset: tensor.offset + first * bytesPerElement(tensor.dtype),

@@ -114,7 +114,11 @@ export function expertsCall(worker: Worker, op: ExpertsOp, bank: number): TaskCa
         const isAdded = op.accumulate || i > 0;
         if (bias !== 0) {
           const weight = f32[routes + chosen + i];
-          (isAdded ? kernels.add_weighted : kernels.weigh)(bias, y + part, width, weight);
+          if (isAdded) {
+            kernels.add_weighted(bias, y + part, width, weight);
+          } else {
+            kernels.weigh(bias, y + part, width, weight);
+          }
         }
         const add = isAdded || bias !== 0 ? 1 : 0;
         multiplyRow(worker, kernels, matrix, { panels, first, count }, { x, scaled: line, y }, add);
