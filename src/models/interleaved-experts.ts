@@ -6,7 +6,9 @@
 import type { Checkpoint } from "../runtime/checkpoint/checkpoint.ts";
 import { MXFP4_GROUP, MXFP4_GROUP_BYTES } from "../runtime/checkpoint/mxfp4.ts";
 import { bytesPerElement, tensorBytes, type TensorLocation } from "../runtime/checkpoint/tensor-location.ts";
-import type { ExpertModules } from "./expert-tensors.ts";
+
+/** What an expert's modules are called. */
+type Modules = Readonly<Record<"gate" | "up" | "down", string>>;
 
 const TENSOR = /^((?:.*\.)?mlp\.experts)\.(gate_up_proj|down_proj)(_bias|_blocks|_scales)?$/;
 
@@ -21,7 +23,7 @@ const NOTICE =
  * The same checkpoint, in which each expert's matrices and biases are found under its names. Of other shapes they stay. Where experts
  * are MXFP4, its notices say what becomes of them.
  */
-export function withInterleavedExperts(checkpoint: Checkpoint, modules: ExpertModules): Checkpoint {
+export function withInterleavedExperts(checkpoint: Checkpoint, modules: Modules): Checkpoint {
   const tensors = new Map<string, TensorLocation>();
   const isPacked = (base: string): boolean =>
     viewOf(checkpoint.tensors.get(`${base}_blocks`), "_blocks", checkpoint.tensors.get(`${base}_scales`)) !==
