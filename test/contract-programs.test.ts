@@ -401,6 +401,72 @@ function mixtures(): Program {
   return build(p);
 }
 
+/**
+ * A program like gpt-oss: sinks in layers with a window and without, experts with biases, whose rows are no multiple of anything, a
+ * clamped gate whose limit many numbers pass.
+ */
+function withSinks(): Program {
+  const { headDim, kvHeads, heads, hidden } = SIZES;
+  const [experts, chosen, inner] = [5, 2, 23];
+  const p = builder();
+  p.buffer("scores", experts);
+  p.buffer("routes", 2 * chosen);
+  p.lines("lines", chosen, inner);
+  p.lines("other lines", chosen, inner);
+  p.matrix("router", experts, hidden);
+  p.vector("router.bias", experts);
+  const parts = (name: string, rows: number, columns: number): { weights: string[]; biases: string[] } => ({
+    weights: Array.from({ length: experts }, (_, e) => p.matrix(`${name} ${e}`, rows, columns)),
+    biases: Array.from({ length: experts }, (_, e) => p.vector(`${name} ${e}.bias`, rows)),
+  });
+  const layer = (i: number, window?: number): void => {
+    p.op(norm("gain1"));
+    p.op(linear("n", "wq", "q", true));
+    p.op(linear("n", "wk", "k", false));
+    p.op(linear("n", "wv", "v", true));
+    p.op(rope("q"));
+    p.op(rope("k"));
+    p.op({ ...APPEND, layer: i });
+    p.op({ ...attention(`attended ${i}`), layer: i, sinks: p.vector(`sinks ${i}`, heads), window });
+    p.op(linear("attended", "wo", "branch", true));
+    p.op(add());
+    p.op(norm("gain2"));
+    p.op({ ...linear("n", "router", "scores", false), bias: "router.bias" });
+    p.op({ role: "route", input: "scores", normalize: true, output: "routes", trace: `routes ${i}` });
+    const each = { role: "experts", kind: "each", input: "n", routes: "routes", accumulate: false } as const;
+    p.op({ ...each, ...parts(`gate ${i}`, inner, hidden), output: "lines", trace: `gate ${i}` });
+    p.op({ ...each, ...parts(`up ${i}`, inner, hidden), output: "other lines" });
+    const clamp = { alpha: 1.702, limit: 0.4 };
+    p.op({ role: "gate", activation: "silu", clamp, gate: "lines", up: "other lines", output: "lines" });
+    p.op({
+      role: "experts",
+      kind: "sum",
+      input: "lines",
+      routes: "routes",
+      ...parts(`down ${i}`, hidden, inner),
+      output: i === 0 ? "x" : "branch",
+      accumulate: i === 0,
+      trace: `sum ${i}`,
+    });
+    if (i !== 0) {
+      p.op(add(`layer ${i}`));
+    }
+  };
+  p.op({ role: "embed", table: "table", output: "x" });
+  layer(0, 9);
+  layer(1);
+  p.op(norm("gain3"));
+  p.op({ role: "logits", input: "n", weight: "table" });
+  return p.build({
+    ...HEAD,
+    rope: {
+      inverseFrequencies: Float32Array.from({ length: headDim / 2 }, (_, f) => 100 ** ((-2 * f) / headDim)),
+      scaling: 1.1,
+    },
+    state: kvLayers(2, { kvHeads, headDim }),
+  });
+}
+
 /** A program like BLOOM and Falcon RW: biases that grow with distance, of heads that are no power of two in number, no rotation. */
 function biased(): Program {
   const { headDim, kvHeads, heads } = SIZES;
@@ -501,6 +567,7 @@ const PROGRAMS = {
   "normed, bf16": { program: normed(), formatOf: () => "bf16" },
   "capped, bf16": { program: capped(), formatOf: () => "bf16" },
   "mixtures of experts, bf16": { program: mixtures(), formatOf: () => "bf16" },
+  "with sinks, bf16": { program: withSinks(), formatOf: () => "bf16" },
   "biased, bf16": { program: biased(), formatOf: () => "bf16" },
   "traced, f16": { program: traced(), formatOf: () => "f16" },
   "fused, i8-row": { program: quantised(fused()), formatOf: () => "i8-row" },
@@ -538,6 +605,9 @@ const CASES: readonly (readonly [keyof typeof PROGRAMS, TestDevice])[] = [
   ["capped, bf16", GPU],
   ["mixtures of experts, bf16", WASM],
   ["mixtures of experts, bf16", SMALL_BINDINGS],
+  ["with sinks, bf16", WASM],
+  ["with sinks, bf16", WASM_ALONE],
+  ["with sinks, bf16", GPU],
   ["biased, bf16", WASM],
   ["biased, bf16", WASM_ALONE],
   ["biased, bf16", GPU],

@@ -154,6 +154,7 @@ const OTHER_FAMILIES = [
   "olmoe",
   "qwen3_moe",
   "mixtral",
+  "gpt_oss",
   "bloom",
   "mpt",
   "t5",

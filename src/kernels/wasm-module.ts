@@ -105,6 +105,8 @@ export interface Kernels {
   ): void;
   /** y = x * weight */
   weigh(x: Address, y: Address, columns: number, weight: number): void;
+  /** y += x * weight */
+  add_weighted(x: Address, y: Address, columns: number, weight: number): void;
   rope(
     x: Address,
     stride: number,
@@ -173,6 +175,7 @@ export interface Kernels {
     depth: number,
     out: Address,
     stride: number,
+    sinks: Address,
   ): void;
   combine(
     partials: Address,
@@ -182,6 +185,7 @@ export interface Kernels {
     headDim: number,
     depth: number,
     out: Address,
+    sinks: Address,
   ): void;
   /** y = activation(gate) * up */
   gate(
@@ -192,6 +196,17 @@ export interface Kernels {
     columns: number,
     stride: number,
     activation: number,
+  ): void;
+  /** y = g * sigmoid(alpha * g) * (u + 1), with g = min(gate, limit) and u = up within ± limit */
+  gate_clamped(
+    gate: Address,
+    up: Address,
+    y: Address,
+    rows: number,
+    columns: number,
+    stride: number,
+    alpha: number,
+    limit: number,
   ): void;
   /** x = cap * tanh(x / cap) */
   soft_cap(x: Address, rows: number, columns: number, stride: number, cap: number): void;

@@ -37,18 +37,25 @@ export async function describeModel(directory: string): Promise<ModelDescription
   }
   const file = await readConfigFile(path);
   const family = familyOf(file);
-  await refuseQuantization(file, directory);
+  await refuseQuantization(file, directory, family);
   return { family, ...family.describe(file), notices: file.notices ?? [] };
 }
 
 /** Refuses weights that are quantised by the keys, or the file, by which one of the tools says so. */
-async function refuseQuantization(file: ConfigFile, directory: string): Promise<void> {
+async function refuseQuantization(
+  file: ConfigFile,
+  directory: string,
+  { quantizations = [] }: Family,
+): Promise<void> {
   const remedy = "Use the original model, with weights in bf16, f16 or f32.";
   // transformers and its tools write the first key, MLX the second.
   for (const key of ["quantization_config", "quantization"]) {
     const quantization = file.values[key];
     if (isJsonObject(quantization)) {
       const { quant_method: method, bits } = quantization;
+      if (typeof method === "string" && quantizations.includes(method)) {
+        continue;
+      }
       const how = method === undefined ? `${describeJson(bits)} bits` : `method ${describeJson(method)}`;
       throw unsupportedConfig(
         file,

@@ -4,6 +4,7 @@
  * tensors (transformers' conversion_mapping.py, "qwen2_moe" and "mixtral").
  */
 import type { Checkpoint } from "../runtime/checkpoint/checkpoint.ts";
+import { withInterleavedExperts } from "./interleaved-experts.ts";
 import { bytesPerElement, tensorBytes, type TensorLocation } from "../runtime/checkpoint/tensor-location.ts";
 
 /** What a family's files call the parts of a mixture of experts, below a layer's name. */
@@ -16,6 +17,8 @@ export interface ExpertModules {
   gate: string;
   up: string;
   down: string;
+  /** Whether files have all experts of a layer as gpt-oss' do (interleaved-experts.ts). */
+  isInterleaved?: boolean;
 }
 
 export const QWEN_EXPERTS: ExpertModules = {
@@ -34,6 +37,15 @@ export const MIXTRAL_EXPERTS: ExpertModules = {
   down: "w2",
 };
 
+export const GPT_OSS_EXPERTS: ExpertModules = {
+  router: "mlp.router",
+  experts: "mlp.experts",
+  gate: "gate_proj",
+  up: "up_proj",
+  down: "down_proj",
+  isInterleaved: true,
+};
+
 /** Names that transformers 5 has: [experts, 2 · intermediate, hidden], [experts, hidden, intermediate], and the router's. */
 const STACKED = /^((?:.*\.)?)mlp\.(experts\.gate_up_proj|experts\.down_proj|gate\.weight)$/;
 
@@ -42,6 +54,9 @@ const MOST_EXPERTS = 4096;
 
 /** The same checkpoint, in which tensors of all experts are found under each expert's names. */
 export function withSeparateExperts(checkpoint: Checkpoint, modules: ExpertModules): Checkpoint {
+  if (modules.isInterleaved === true) {
+    return withInterleavedExperts(checkpoint, modules);
+  }
   const tensors = new Map<string, TensorLocation>();
   for (const [name, tensor] of checkpoint.tensors) {
     const [, layer = "", kind = ""] = STACKED.exec(name) ?? [];

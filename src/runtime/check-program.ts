@@ -23,6 +23,7 @@ import {
   type AppendOp,
   type AttentionOp,
   type ExpertsOp,
+  type GateOp,
   type Name,
   type NormOp,
   type Op,
@@ -240,10 +241,14 @@ class EntryCheck {
         }
         this.#checkSoftCap(op.softCap);
         this.#checkBias(op);
+        if (op.sinks !== undefined) {
+          this.#vector(op.sinks, op.heads);
+        }
         return;
       }
       case "gate":
         this.#expectColumns(op.up, this.#columns(op.gate));
+        this.#checkClamp(op);
         return;
       case "activate":
         this.#expectColumns(op.input, this.#columns(op.output));
@@ -279,7 +284,7 @@ class EntryCheck {
     }
   }
 
-  #checkExperts({ kind, input, routes, weights, output, accumulate }: ExpertsOp): void {
+  #checkExperts({ kind, input, routes, weights, biases, output, accumulate }: ExpertsOp): void {
     const chosen = this.#routed.get(routes);
     if (chosen === undefined) {
       this.#fail(`"${routes}" is no output of a route`);
@@ -299,6 +304,12 @@ class EntryCheck {
       if (found !== rows) {
         this.#fail(`the weight "${name}" has ${found} rows; expected ${rows}, as its output "${output}"`);
       }
+    }
+    if (biases !== undefined && biases.length !== weights.length) {
+      this.#fail(`it has ${biases.length} biases; expected ${weights.length}, one for each expert`);
+    }
+    for (const name of biases ?? []) {
+      this.#vector(name, rows);
     }
   }
 
@@ -349,6 +360,24 @@ class EntryCheck {
       this.#fail(
         `${rotated} channels of a head are rotated; expected no more than the ${headDim} that it has`,
       );
+    }
+  }
+
+  #checkClamp({ activation, clamp }: GateOp): void {
+    if (clamp === undefined) {
+      return;
+    }
+    if (activation !== "silu") {
+      this.#fail(`its clamp goes with the activation silu; found ${activation}`);
+    }
+    for (const [what, value] of [
+      ["alpha", clamp.alpha],
+      ["limit", clamp.limit],
+    ] as const) {
+      // Devices compute with them in f32.
+      if (!(value >= 2 ** -20 && value <= 2 ** 20)) {
+        this.#fail(`the ${what} of its clamp is ${value}; expected a number from 2^-20 to 2^20`);
+      }
     }
   }
 

@@ -6,7 +6,7 @@
  */
 
 import type { LayerState } from "./state.ts";
-import type { Activation } from "../kernels/activate/activation.ts";
+import type { Activation, GateClamp } from "../kernels/activate/activation.ts";
 import type { ScoreBias } from "../kernels/attention/score-bias.ts";
 
 /** Name of a buffer, a weight or a table. Weights are named as in the checkpoint. */
@@ -68,7 +68,7 @@ export interface RopeTable {
   scaling: number;
 }
 
-export type { Activation, ScoreBias };
+export type { Activation, GateClamp, ScoreBias };
 
 /** `trace`: the name under which debug mode reports what the op wrote. */
 interface Traced {
@@ -157,6 +157,11 @@ export interface AttentionOp extends Traced {
   softCap?: number;
   /** What is added to the scores by the distance of a key; absent: nothing. */
   bias?: ScoreBias;
+  /**
+   * A vector [heads]: one number a head that joins the softmax behind the scores of all positions, as one more score without a value
+   * (gpt-oss; OpenAI 2025, https://arxiv.org/abs/2508.10925). No scale, soft cap or bias is of it. Absent: there are none.
+   */
+  sinks?: Name;
   window?: number;
   output: Name;
 }
@@ -176,8 +181,8 @@ export interface RouteOp extends Traced {
 
 /**
  * Products of the experts that a row has chosen; the weights of others are not read. `routes`: what a RouteOp wrote.
- * "each": line i of the output = input * (matrix of the i-th chosen expert)^T. "sum": output = Σ over i, in this order, of
- * weight i * line i of the input * (matrix of the i-th chosen expert)^T; with `accumulate`, output += that.
+ * "each": line i of the output = input * (matrix of the i-th chosen expert)^T (+ its bias). "sum": output = Σ over i, in this order,
+ * of weight i * (line i of the input * (matrix of the i-th chosen expert)^T (+ its bias)); with `accumulate`, output += that.
  */
 export interface ExpertsOp extends Traced {
   role: "experts";
@@ -186,15 +191,21 @@ export interface ExpertsOp extends Traced {
   routes: Name;
   /** A matrix for each expert, all of one shape. */
   weights: readonly Name[];
+  /** A vector for each expert, as long as its matrix has rows; absent: there are no biases. */
+  biases?: readonly Name[];
   output: Name;
   /** A sum alone may be added to what is there. */
   accumulate: boolean;
 }
 
-/** output = activation(gate) * up (Shazeer 2020): SwiGLU, GeGLU. */
+/**
+ * output = activation(gate) * up (Shazeer 2020): SwiGLU, GeGLU; or, with `clamp`, which goes with "silu",
+ * g * sigmoid(alpha * g) * (u + 1), where g is the lesser of gate and limit, and u is up within ± limit (gpt-oss).
+ */
 export interface GateOp extends Traced {
   role: "gate";
   activation: Activation;
+  clamp?: GateClamp;
   gate: Name;
   up: Name;
   output: Name;
@@ -340,7 +351,13 @@ export function chosenExperts({ lines }: Pick<Program, "lines">, { kind, input, 
 /** Vectors that an op reads. */
 export function opVectors(op: Op): Name[] {
   if (op.role === "attention") {
-    return op.bias?.kind === "table" ? [op.bias.table] : [];
+    return [
+      ...(op.bias?.kind === "table" ? [op.bias.table] : []),
+      ...(op.sinks === undefined ? [] : [op.sinks]),
+    ];
+  }
+  if (op.role === "experts") {
+    return [...(op.biases ?? [])];
   }
   if (op.role !== "norm" && op.role !== "linear" && op.role !== "logits") {
     return [];

@@ -1,5 +1,5 @@
 /** Activations in f64, to the last digits also where they are nearly 0, and how far a GPU's may be from them. */
-import type { Activation } from "../../src/kernels/activate/activation.ts";
+import type { Activation, GateClamp } from "../../src/kernels/activate/activation.ts";
 import { erf } from "./erf.ts";
 import { UNIT_ROUNDOFF } from "./numbers.ts";
 
@@ -44,4 +44,18 @@ function erfc(z: number): number {
     fraction = z + n / 2 / fraction;
   }
   return Math.exp(-z * z) / (Math.sqrt(Math.PI) * fraction);
+}
+
+/** A clamped gate (`GateOp`), in f64. */
+export function clampedGate(gate: number, up: number, { alpha, limit }: GateClamp): number {
+  const g = Math.min(gate, limit);
+  return (g / (1 + Math.exp(-alpha * g))) * (Math.min(Math.max(up, -limit), limit) + 1);
+}
+
+/** What a clamped gate may err by: roundings of the argument, of the exponential and of the rest. */
+export function clampedGateBound(gate: number, exact: number, { alpha, limit }: GateClamp): number {
+  const argument = Math.abs(alpha * Math.min(gate, limit));
+  return (
+    UNIT_ROUNDOFF * (2 * Math.min(argument, 100) + 20) * Math.abs(exact) + 2 ** -110 * (1 + Math.abs(gate))
+  );
 }

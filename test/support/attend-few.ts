@@ -1,11 +1,11 @@
 /** Attention of few rows by its kernels, as a pass launches them. */
-import { attentionParams } from "../../src/kernels/attention/attention.gpu.ts";
+import { attentionParams, readsVectors } from "../../src/kernels/attention/attention.gpu.ts";
 import {
   attentionPartialWords,
   attentionRowLaunches,
   type DecodeAttentionVariant,
 } from "../../src/kernels/attention/decode.gpu.ts";
-import type { Attend } from "./attention-contract.ts";
+import { vectorsOf, type Attend } from "./attention-contract.ts";
 import { cacheBuffer } from "./gpu-cache.ts";
 import type { GpuLab } from "./gpu-lab.ts";
 import { rowWords } from "./rows.ts";
@@ -24,7 +24,9 @@ export function subgroupsOf({ device }: GpuLab): { least: number; most: number }
 
 /** A way to attend by these kernels; those that have nothing to do are not launched. */
 export function attendFew(lab: GpuLab, variant: DecodeAttentionVariant): Attend {
-  return async ({ shape, rows, sourceLength, scale, cap, bias, table, query, keys, values }) => {
+  return async (data) => {
+    const { shape, rows, sourceLength, scale, cap, bias, query, keys, values } = data;
+    const { vectors, offsets } = vectorsOf(data);
     const rowBuffer = lab.buffer(
       rowWords(MAX_ROWS, {
         slots: rows.map(({ slot }) => slot),
@@ -35,7 +37,7 @@ export function attendFew(lab: GpuLab, variant: DecodeAttentionVariant): Attend 
     const partials = lab.buffer(Math.max(1, attentionPartialWords(shape, variant, rows.length)));
     const output = lab.buffer(query.length);
     const caches = [keys, values].map((numbers) => cacheBuffer(lab, numbers, shape.cache));
-    const params = lab.uniform(attentionParams(scale, cap, bias, 1));
+    const params = lab.uniform(attentionParams(scale, { cap, bias, ...offsets }));
     const lengths = shape.source === true ? [sourceLength] : rows.map(({ position }) => position + 1);
     const pass = { count: rows.length, shortest: Math.min(...lengths), longest: Math.max(...lengths) };
     const launches = attentionRowLaunches(shape, variant, MAX_ROWS, pass, {
@@ -45,7 +47,7 @@ export function attendFew(lab: GpuLab, variant: DecodeAttentionVariant): Attend 
       output,
       partials,
       rows: rowBuffer,
-      vectors: shape.bias === "table" ? lab.buffer(table) : undefined,
+      vectors: readsVectors(shape) ? lab.buffer(vectors) : undefined,
     });
     for (const { spec, buffers, hasParams, workgroups } of launches) {
       await lab.run(spec, hasParams ? [...buffers, params] : buffers, workgroups);

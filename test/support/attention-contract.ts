@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { AttentionShape } from "../../src/kernels/attention/attention.gpu.ts";
 import type { CacheFormat } from "../../src/kernels/append/append.gpu.ts";
 import type { ScoreBias } from "../../src/kernels/attention/score-bias.ts";
-import { biasOf, makeBias } from "./score-biases.ts";
+import { biasOf, makeBias, makeSinks } from "./score-biases.ts";
 import { nearestF16, normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "./numbers.ts";
 
 export interface Row {
@@ -24,6 +24,8 @@ export interface AttentionCase {
   bias?: ScoreBias;
   /** The numbers of the biases' table, behind one word that is no part of it. */
   table: Float32Array;
+  /** The sinks, [heads], where the shape has some. */
+  sinks: Float32Array;
   /** Queries, [R][heads][headDim]. */
   query: Float32Array;
   /** Keys, [slot][context][kvHeads][headDim]; of an encoder's input one slot. */
@@ -39,6 +41,14 @@ export type Attend = (data: AttentionCase) => Promise<Float32Array>;
 
 /** Far below the largest scores of cases with a sharpness of 30. */
 const SOFT_CAP = 5;
+
+/** The buffer of vectors of a case: the table with the word before it, then the sinks; and where both begin. */
+export function vectorsOf({ table, sinks }: AttentionCase): {
+  vectors: Float32Array;
+  offsets: { table: number; sinks: number };
+} {
+  return { vectors: Float32Array.of(...table, ...sinks), offsets: { table: 1, sinks: table.length } };
+}
 
 /** Rows at consecutive positions of a slot. */
 export function run(slot: number, first: number, count: number): Row[] {
@@ -93,6 +103,7 @@ export function makeCase(
     scale: Math.fround(headDim ** -0.5),
     cap: SOFT_CAP,
     ...(shape.bias === undefined ? { table: Float32Array.of() } : makeBias(shape.bias, heads)),
+    sinks: shape.hasSinks === true ? makeSinks(heads) : Float32Array.of(),
     query: factors === "f16" ? query.map(nearestF16) : query,
     keys,
     values,
@@ -101,7 +112,7 @@ export function makeCase(
 
 /** The exact result, softmax(q k scale) v in f64, and what f32, or weights in f16, may err by. */
 function reference(
-  { shape, rows, sourceLength, scale, cap, bias, table, query, keys, values }: AttentionCase,
+  { shape, rows, sourceLength, scale, cap, bias, table, sinks, query, keys, values }: AttentionCase,
   factors: Factors,
 ): { expected: Float64Array; allowed: Float64Array } {
   const { heads, kvHeads, headDim, context } = shape;
@@ -128,15 +139,19 @@ function reference(
         mostAdded = Math.max(mostAdded, Math.abs(added));
         return score + added;
       });
+      const sink = shape.hasSinks === true ? sinks[h] : -Infinity;
       const largest = scores.reduce((a, b) => Math.max(a, b));
       const weights = scores.map((score) => Math.exp(score - largest));
-      const total = weights.reduce((sum, weight) => sum + weight, 0);
+      const total = weights.reduce((sum, weight) => sum + weight, Math.exp(sink - largest));
       const norm = Math.sqrt(query.subarray(q, q + headDim).reduce((sum, v) => sum + v * v, 0));
       // As for the CPU's kernels (attention.test.ts): a dot errs by 2 u sqrt(K) |q| |k|, a weight by twice that and some
       // ulps of its exponential and its rescaling, the sums by u sqrt(positions), relative to the largest value.
       const score = 2 * Math.sqrt(headDim) * norm * longest * scale;
       // A soft cap brings scores together, and errs by some ulps of its own; so does the sum with a bias.
-      const own = (shape.isCapped === true ? 16 * cap : 0) + 2 * mostAdded;
+      const own =
+        (shape.isCapped === true ? 16 * cap : 0) +
+        2 * mostAdded +
+        (Number.isFinite(sink) ? Math.abs(sink) : 0);
       const inF32 = UNIT_ROUNDOFF * (2 * (score + own) + 2 * Math.sqrt(visible) + 16);
       // A weight as f16 is off by 2^-10 of itself at most, whichever way it is rounded, or by 2^-25 of the largest where it
       // is subnormal; so is the sum that it is divided by.
@@ -247,6 +262,37 @@ export function attentionContract(
       [0, 1],
       [13, 38],
     ]);
+  });
+
+  // A table of biases is among the vectors too.
+  const withSinks: AttentionShape = {
+    ...base,
+    window: 100,
+    hasSinks: true,
+    bias: factors === "f16" ? undefined : "table",
+  };
+  test.skipIf(cache === "f16" && factors === "f32")("sinks", async () => {
+    const rows = [...run(2, 0, 3), ...run(1, 90, 12), ...run(0, 140, 25)];
+    const data = make(withSinks, rows);
+    await check(data);
+    await expectOwnBits(data, [
+      [0, 1],
+      [13, 38],
+    ]);
+    // Scores far above and below the sinks.
+    await check({ ...data, query: data.query.map((value) => value * (factors === "f16" ? 4 : 300)) });
+    // Sinks so far above and below the scores that exponentials end.
+    const ends = Float32Array.of(1e4, -1e4, 200, -200, 3e38, -Infinity);
+    const output = await attend({ ...data, sinks: ends });
+    const own = await attend({ ...data, sinks: new Float32Array(6).fill(-Infinity) });
+    for (const [at, value] of output.entries()) {
+      if (Math.floor(at / 8) % 2 === 0) {
+        // The exponential ends somewhere below 2^128.
+        expect(Math.abs(value)).toBeLessThan(1e-34);
+      } else {
+        expect(value).toBe(own[at]);
+      }
+    }
   });
 
   test("one position gives its value, exactly", async () => {

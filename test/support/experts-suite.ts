@@ -68,7 +68,7 @@ export function describeExperts(
   describe(`${format}, ${columns} columns, ${JSON.stringify(variant)}`, () => {
     useLab();
     /** Runs one kind over rows or lines of inputs, in two shards. @returns lines (or rows) of products */
-    async function run(kind: ExpertsKind, rows: number) {
+    async function run(kind: ExpertsKind, rows: number, isBiased = false) {
       const random = randomSource(columns + rows);
       const matrix = randomGpuMatrix(format, EXPERTS * ROWS, columns, random);
       const routes = randomRoutes(rows, random);
@@ -80,6 +80,12 @@ export function describeExperts(
       const tiled = { ...variant, tile: isTiled ? EXPERT_TILE : 1 };
       const choice = isTiled ? await group(routes, 16) : routes;
       const bytes = gpuWeights(matrix);
+      // Of what stands before the biases nothing is read.
+      const biases = 5;
+      const vectors = Float32Array.of(
+        ...Array<number>(biases).fill(NaN),
+        ...normalNumbers(isBiased ? EXPERTS * ROWS : 3, random),
+      );
       const units = isTiled ? mostTiles(rows, EXPERTS, CHOSEN) : kind === "sum" ? rows : rows * CHOSEN;
       for (const [first, count] of [
         [0, 2],
@@ -87,14 +93,14 @@ export function describeExperts(
       ]) {
         const size = bytes.length / EXPERTS;
         await lab.run(
-          expertsKernel({ format, columns, rows: ROWS, chosen: CHOSEN }, kind, tiled),
+          expertsKernel({ format, columns, rows: ROWS, chosen: CHOSEN, isBiased }, kind, tiled),
           [
             lab.buffer(x),
-            lab.buffer(Float32Array.of(NaN, NaN, NaN, NaN)),
+            lab.buffer(isBiased ? vectors : Float32Array.of(NaN, NaN, NaN, NaN)),
             lab.buffer(bytes.slice(first * size, (first + count) * size)),
             output,
             lab.buffer(choice),
-            lab.uniform(expertsParams({ first, count, add: true })),
+            lab.uniform(expertsParams({ first, count, add: true, biases })),
           ],
           expertsWorkgroups(units, ROWS, tiled, 65535),
         );
@@ -110,13 +116,18 @@ export function describeExperts(
           sum += term;
           size += Math.abs(term);
         }
-        return [sum, size];
+        const bias = isBiased ? vectors[biases + expert * ROWS + n] : 0;
+        return [sum + bias, size + Math.abs(bias)];
       };
       return { found: await lab.read(output), product, routes, before };
     }
 
-    test.each(["each", "tiled rows", "tiled lines"] as const)("%s", async (kind) => {
-      const { found, product } = await run(kind, 5);
+    test.each([
+      ["each", false],
+      ["tiled rows", false],
+      ["tiled lines", true],
+    ] as const)("%s, biased: %s", async (kind, isBiased) => {
+      const { found, product } = await run(kind, 5, isBiased);
       const results = [...Array(5 * CHOSEN * ROWS).keys()].map((i) =>
         product(Math.floor(i / ROWS), i % ROWS),
       );
@@ -128,8 +139,8 @@ export function describeExperts(
       expect(ratio, text).toBeLessThanOrEqual(1);
     });
 
-    test("sum, added to what is there", async () => {
-      const { found, product, routes, before } = await run("sum", 4);
+    test.each([false, true])("sum, added to what is there, biased: %s", async (isBiased) => {
+      const { found, product, routes, before } = await run("sum", 4, isBiased);
       const sizes: number[] = [];
       const expected = before.map((value, at) => {
         const [r, n] = [Math.floor(at / ROWS), at % ROWS];

@@ -24,6 +24,7 @@ import {
   type StoredDtype,
   type TensorManifest,
 } from "./golden-weights.ts";
+import { mxfp4Tensors, type StoredTensor } from "./mxfp4-tensors.ts";
 import { safetensorsBytes } from "./safetensors-bytes.ts";
 
 const FIXTURES = fileURLToPath(new URL("../fixtures/golden", import.meta.url));
@@ -41,6 +42,8 @@ interface Variant {
   readonly withoutBin?: boolean;
   /** Whether the experts of a layer are two tensors, as in transformers 5's modules. */
   readonly stacksExperts?: boolean;
+  /** Whether gpt-oss' experts are MXFP4, as they are published. */
+  readonly packsExperts?: boolean;
 }
 
 const VARIANTS: Readonly<Record<string, Variant>> = {
@@ -52,6 +55,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   "olmoe-f16": { of: "olmoe", dtype: "F16" },
   "olmoe-stacked": { of: "olmoe", stacksExperts: true },
   "mixtral-stacked": { of: "mixtral", stacksExperts: true },
+  "gpt_oss-mxfp4": { of: "gpt_oss", packsExperts: true },
   "gpt2-tiny": { of: "gpt2-bin-legacy", withoutBin: true },
   "blenderbot-tiny": { of: "blenderbot-bin", withoutBin: true },
 };
@@ -73,8 +77,8 @@ export const GOLDEN_VARIANTS: Readonly<Record<string, string>> = Object.fromEntr
 );
 
 /** Sources of the writers: the bytes of a written folder depend on them beside the family's files. */
-const WRITERS = ["golden-folder.ts", "golden-weights.ts", "safetensors-bytes.ts"].map((name) =>
-  readFileSync(new URL(name, import.meta.url)),
+const WRITERS = ["golden-folder.ts", "golden-weights.ts", "mxfp4-tensors.ts", "safetensors-bytes.ts"].map(
+  (name) => readFileSync(new URL(name, import.meta.url)),
 );
 
 /**
@@ -125,25 +129,29 @@ function moveInPlace(fresh: string, directory: string): void {
 
 function writeFolder(source: string, files: readonly string[], variant: Variant, directory: string): void {
   const manifest = JSON.parse(readFileSync(join(source, "tensors.json"), "utf8")) as TensorManifest;
-  const { dtype = manifest.dtype, shardBytes, withoutBin = false, stacksExperts = false } = variant;
+  const { dtype = manifest.dtype, shardBytes, withoutBin = false } = variant;
+  const { stacksExperts = false, packsExperts = false } = variant;
   const copied = files.filter((file) => file !== "config.json" && !(withoutBin && file.endsWith(".bin")));
   for (const file of copied) {
     copyFileSync(join(source, file), join(directory, file));
   }
   const config = JSON.parse(readFileSync(join(source, "config.json"), "utf8")) as object;
-  writeJson(join(directory, "config.json"), { ...config, torch_dtype: TORCH_DTYPES[dtype] });
+  const quantization = packsExperts ? { quantization_config: { quant_method: "mxfp4" } } : {};
+  writeJson(join(directory, "config.json"), { ...config, torch_dtype: TORCH_DTYPES[dtype], ...quantization });
   if (copied.some((file) => file.endsWith(".bin"))) {
     return;
   }
   const separate = goldenTensors(manifest);
-  const tensors = (stacksExperts ? withStackedExperts(separate) : separate).map((tensor) => ({
-    ...tensor,
-    bytes: storedBytes(tensor.name, tensor.values, dtype),
-  }));
+  const tensors = (stacksExperts ? withStackedExperts(separate) : separate).flatMap(
+    (tensor): StoredTensor[] =>
+      packsExperts && /\.experts\.\w+_proj$/.test(tensor.name)
+        ? mxfp4Tensors(tensor)
+        : [{ ...tensor, dtype, bytes: storedBytes(tensor.name, tensor.values, dtype) }],
+  );
   if (shardBytes === undefined) {
-    writeFileSync(join(directory, "model.safetensors"), fileOf(tensors, dtype));
+    writeFileSync(join(directory, "model.safetensors"), fileOf(tensors));
   } else {
-    writeShards(directory, tensors, dtype, shardBytes);
+    writeShards(directory, tensors, shardBytes);
   }
 }
 
@@ -192,18 +200,14 @@ function withStackedExperts(tensors: readonly GoldenTensor[]): GoldenTensor[] {
   return others.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-interface StoredTensor extends GoldenTensor {
-  readonly bytes: Uint8Array;
-}
-
 /**
  * The bytes of a safetensors file as its own library writes it: tensors end to end, the data at a multiple of eight
  * bytes.
  */
-function fileOf(tensors: readonly StoredTensor[], dtype: StoredDtype): Uint8Array {
+function fileOf(tensors: readonly StoredTensor[]): Uint8Array {
   const header: Record<string, object> = { __metadata__: { format: "pt" } };
   let end = 0;
-  for (const { name, shape, bytes } of tensors) {
+  for (const { name, dtype, shape, bytes } of tensors) {
     const begin = end;
     end += bytes.length;
     header[name] = { dtype, shape, data_offsets: [begin, end] };
@@ -214,12 +218,7 @@ function fileOf(tensors: readonly StoredTensor[], dtype: StoredDtype): Uint8Arra
 }
 
 /** Writes files of at most `limit` bytes of tensors, named and indexed as transformers does it. */
-function writeShards(
-  directory: string,
-  tensors: readonly StoredTensor[],
-  dtype: StoredDtype,
-  limit: number,
-): void {
+function writeShards(directory: string, tensors: readonly StoredTensor[], limit: number): void {
   const shards: StoredTensor[][] = [];
   let size = Infinity;
   for (const tensor of tensors) {
@@ -234,15 +233,16 @@ function writeShards(
   const weightMap: Record<string, string> = {};
   for (const [i, shard] of shards.entries()) {
     const file = `model-${numbered(i + 1)}-of-${numbered(shards.length)}.safetensors`;
-    writeFileSync(join(directory, file), fileOf(shard, dtype));
+    writeFileSync(join(directory, file), fileOf(shard));
     for (const { name } of shard) {
       weightMap[name] = file;
     }
   }
+  const elements = ({ shape }: StoredTensor): number => shape.reduce((product, size) => product * size, 1);
   const total = (of: (tensor: StoredTensor) => number): number => tensors.reduce((sum, t) => sum + of(t), 0);
   writeJson(join(directory, "model.safetensors.index.json"), {
     metadata: {
-      total_parameters: total(({ values }) => values.length),
+      total_parameters: total(elements),
       total_size: total(({ bytes }) => bytes.length),
     },
     weight_map: weightMap,

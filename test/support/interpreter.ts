@@ -248,7 +248,15 @@ export class Interpreter {
         return write(
           op.output,
           rows(op.gate).map((row, r) =>
-            row.map((z, i) => round(round(activate(op.activation, z)) * up[r][i])),
+            row.map((z, i) => {
+              if (op.clamp === undefined) {
+                return round(round(activate(op.activation, z)) * up[r][i]);
+              }
+              const { alpha, limit } = op.clamp;
+              const g = Math.min(z, limit);
+              const u = Math.min(Math.max(up[r][i], -limit), limit);
+              return round(round(g / (1 + Math.exp(-round(alpha * g)))) * round(u + 1));
+            }),
           ),
         );
       }
@@ -361,7 +369,7 @@ export class Interpreter {
   }
 
   #ofExperts(
-    { kind, weights }: Extract<Op, { role: "experts" }>,
+    { kind, weights, biases }: Extract<Op, { role: "experts" }>,
     row: Float64Array,
     routes: Float64Array,
     before: Float64Array | undefined,
@@ -371,7 +379,7 @@ export class Interpreter {
     if (kind === "each") {
       const products = Array.from(
         { length: chosen },
-        (_, i) => this.#linear([row], weights[routes[i]], undefined)[0],
+        (_, i) => this.#linear([row], weights[routes[i]], biases?.[routes[i]])[0],
       );
       return Float64Array.from(products.flatMap((product) => [...product]));
     }
@@ -382,7 +390,11 @@ export class Interpreter {
         .subarray(i * columns, (i + 1) * columns)
         .map((value) => round(value * routes[chosen + i]));
       const [product] = this.#linear([line], weights[routes[i]], undefined);
-      sum = product.map((value, n) => round(value + (sum?.[n] ?? 0)));
+      const bias = biases === undefined ? undefined : this.#weight(biases[routes[i]]);
+      sum = product.map((value, n) => {
+        const added = bias === undefined ? value : round(value + round(bias[n] * routes[chosen + i]));
+        return round(added + (sum?.[n] ?? 0));
+      });
     }
     return sum ?? new Float64Array();
   }
@@ -443,7 +455,7 @@ export class Interpreter {
 
   #attend(
     query: Float64Array,
-    { layer, heads, scale, softCap, bias }: Extract<Op, { role: "attention" }>,
+    { layer, heads, scale, softCap, bias, sinks }: Extract<Op, { role: "attention" }>,
     { slot, start, end, position }: { slot: number; start: number; end: number; position: number },
   ): Float64Array {
     const round = this.#round;
@@ -471,8 +483,9 @@ export class Interpreter {
         const score = round(this.#sum(head.map((value, d) => round(value * key[kv + d]))) * scale);
         return round(this.#capped(score, softCap) + this.#bias(bias, h, start + i, position));
       });
-      const highest = Math.max(...scores);
-      const weights = scores.map((score) => round(Math.exp(round(score - highest))));
+      const sink = sinks === undefined ? [] : [this.#weight(sinks)[h]];
+      const highest = Math.max(...scores, ...sink);
+      const weights = [...scores, ...sink].map((score) => round(Math.exp(round(score - highest))));
       const total = this.#sum(weights);
       for (let d = 0; d < headDim; d++) {
         const sum = this.#sum(cells.map(({ value }, p) => round(weights[p] * value[kv + d])));

@@ -31,7 +31,7 @@ const ROUNDED = 2.5;
  * Families whose first layer has hardly any input in the middle of two steps: no golden weights on a grid lie behind an RMS norm,
  * which keeps their ratios. There most tokens must come out of the first layer as near as in f32.
  */
-const UNDECIDED = /llama|smollm3|qwen|mistral|mixtral|ministral|granite|olmoe|phi3|glm/;
+const UNDECIDED = /llama|smollm3|qwen|mistral|mixtral|ministral|granite|olmoe|gpt_oss|phi3|glm/;
 
 /**
  * What an expert adds is not near what another does. Where int8's rounding has decided which of two a row has, nothing behind

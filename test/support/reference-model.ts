@@ -96,16 +96,55 @@ function inputOf(tokens: readonly number[], position = 0): ProgramInput {
 }
 
 function readSlice({ tensor, rows, columns, transposed, ranges }: WeightSlice): Float64Array {
-  const { file, offset, byteLength, dtype, shape } = tensor;
-  const { buffer } = Uint8Array.from(readFileSync(file).subarray(offset, offset + byteLength));
-  const values =
-    dtype === "F32"
-      ? Float64Array.from(new Float32Array(buffer))
-      : Float64Array.from(new Uint16Array(buffer), dtype === "BF16" ? bf16Value : f16Value);
+  const { shape } = tensor;
+  const stored = shape[1] ?? 1;
+  const elementOf = tensor.mxfp4 === undefined ? plainElements(tensor) : mxfp4Elements(tensor);
   const taken = ranges.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i));
-  const stored = shape.at(-1) ?? 0;
+  const [rowStride = stored, columnStride = 1] = tensor.mxfp4 === undefined ? (tensor.strides ?? []) : [];
   return Float64Array.from({ length: rows * columns }, (_, i) => {
     const [row, column] = [taken[Math.floor(i / columns)], i % columns];
-    return transposed ? values[column * stored + row] : values[row * columns + column];
+    return transposed
+      ? elementOf(column * rowStride + row * columnStride)
+      : elementOf(row * rowStride + column * columnStride);
   });
+}
+
+/** The numbers of a tensor by how far they lie behind the first. */
+function plainElements({ file, offset, dtype }: WeightSlice["tensor"]): (index: number) => number {
+  const bytes = readFileSync(file);
+  const { buffer, byteOffset, byteLength } = bytes;
+  const view = new DataView(buffer, byteOffset, byteLength);
+  const valueOf = dtype === "BF16" ? bf16Value : f16Value;
+  return (index) =>
+    dtype === "F32"
+      ? view.getFloat32(offset + index * 4, true)
+      : valueOf(view.getUint16(offset + index * 2, true));
+}
+
+/** FP4 (E2M1): a sign, two bits of exponent with a bias of 1, one of mantissa. */
+function fp4Value(code: number): number {
+  const [exponent, mantissa] = [(code >> 1) & 3, code & 1];
+  const size = exponent === 0 ? mantissa / 2 : 2 ** (exponent - 1) * (1 + mantissa / 2);
+  return (code & 8) === 0 ? size : -size;
+}
+
+/** The numbers of a matrix by their index, row by row. */
+function mxfp4Elements({
+  name,
+  file,
+  offset,
+  shape,
+  mxfp4,
+}: WeightSlice["tensor"]): (index: number) => number {
+  if (mxfp4 === undefined) {
+    throw new Error(`The tensor "${name}" is not MXFP4.`);
+  }
+  const { rowStride, scales } = mxfp4;
+  const [blocks, exponents] = [readFileSync(file), readFileSync(scales.file)];
+  return (index) => {
+    const [row, column] = [Math.floor(index / shape[1]), index % shape[1]];
+    const pair = blocks[offset + row * rowStride + (column >> 1)];
+    const exponent = exponents[scales.offset + row * scales.rowStride + (column >> 5)] - 127;
+    return fp4Value(column % 2 === 0 ? pair & 15 : pair >> 4) * 2 ** exponent;
+  };
 }

@@ -1,4 +1,4 @@
-/** Biases of attention's scores for tests of its kernels, and what they come to in f64. */
+/** Biases of attention's scores and sinks for tests of its kernels, and what biases come to in f64. */
 import { nearestBf16, type ScoreBias } from "../../src/kernels/attention/score-bias.ts";
 import { normalNumbers, randomSource } from "./numbers.ts";
 
@@ -40,4 +40,9 @@ export function makeBias(kind: ScoreBias["kind"], heads: number): { bias: ScoreB
     case "table":
       return { bias: { kind, table: "table", reach }, table };
   }
+}
+
+/** Sinks of so many heads: of the size of scores, some that change nearly nothing and some that leave nearly nothing. */
+export function makeSinks(heads: number): Float32Array {
+  return Float32Array.from({ length: heads }, (_, head) => [0.5, -7, 3, 9, -1, 30][head % 6]);
 }

@@ -10,6 +10,10 @@
 // The order of additions is the same however rows are cut: every block gives a partial state that begins with nothing, and
 // partial states are merged from left to right, whoever computed them. One row does all blocks first and merges them at once
 // (attend_row, combine), many rows merge after each block (attend); `merge` below is the formula of both.
+//
+// A head may have a sink (gpt-oss; OpenAI 2025, https://arxiv.org/abs/2508.10925): a number that joins the softmax as one more
+// score, which no scale, cap or bias changes and which has no value. It joins last: when all blocks are merged, it adds to the
+// sum of exponentials (withSink), and so depends on no cut either.
 
 import { BLOCK, headBytes } from "../common/kv-block.as";
 import { exp1, exp4, madd, maxLanes, sumLanes } from "../common/simd.as";
@@ -231,14 +235,28 @@ export function attend_row(
 }
 
 /**
- * Finishes attention: out = the states' output / their sum. out has rows of `group` heads of headDim f32, `stride`
- * bytes apart.
+ * A sum of exponentials relative to `largest`, with that of a sink. Where the sink is the larger one by 88 and more, the
+ * exponential stays where f32 ends, and what the sum divides is nearly 0.
  */
-export function finish(state: usize, rows: i32, group: i32, headDim: i32, depth: i32, out: usize, stride: usize): void {
+@inline
+function withSink(sum: f32, largest: f32, sink: f32): f32 {
+  return sum + exp1(sink - largest);
+}
+
+/**
+ * Finishes attention: out = the states' output / their sum. out has rows of `group` heads of headDim f32, `stride`
+ * bytes apart. sinks: those of the group's heads, f32; 0: none.
+ */
+export function finish(
+  state: usize, rows: i32, group: i32, headDim: i32, depth: i32, out: usize, stride: usize, sinks: usize,
+): void {
   for (let r = 0; r < rows; r++) {
     let o = out;
     for (let g = 0; g < group; g++) {
-      const inverse: f32 = 1 / load<f32>(state + (<usize>depth << 2), 4);
+      const tail = state + (<usize>depth << 2);
+      let sum = load<f32>(tail, 4);
+      if (sinks != 0) sum = withSink(sum, load<f32>(tail), load<f32>(sinks + (<usize>g << 2)));
+      const inverse: f32 = 1 / sum;
       for (let d = 0; d < headDim; d++) store<f32>(o + (<usize>d << 2), load<f32>(state + (<usize>d << 2)) * inverse);
       o += <usize>headDim << 2;
       state += (<usize>depth << 2) + 16;
@@ -250,10 +268,10 @@ export function finish(state: usize, rows: i32, group: i32, headDim: i32, depth:
 /**
  * Combines the partial states of one row, block by block in order: partials are [blocks], `blockStride` bytes apart, of
  * [heads] records, whose spare words are written. out: [heads][headDim] f32; every number is stored once, when it is
- * final, since a peer may already be reading (and has written the same).
+ * final, since a peer may already be reading (and has written the same). sinks: [heads] f32; 0: none.
  */
 export function combine(
-  partials: usize, blocks: i32, blockStride: usize, heads: i32, headDim: i32, depth: i32, out: usize,
+  partials: usize, blocks: i32, blockStride: usize, heads: i32, headDim: i32, depth: i32, out: usize, sinks: usize,
 ): void {
   const record = (<usize>depth << 2) + 16;
   const tail = <usize>depth << 2;
@@ -269,6 +287,7 @@ export function combine(
       total = total * keep + load<f32>(p + tail, 4) * weight;
       largest = now;
     }
+    if (sinks != 0) total = withSink(total, largest, load<f32>(sinks + (<usize>h << 2)));
     const inverse: f32 = 1 / total;
     const factor = f32x4.splat(inverse);
     for (let d = 0; d < headDim; d += 16) {

@@ -28,6 +28,8 @@ export interface AttentionShape {
   isCapped?: boolean;
   /** What kind of biases scores have; undefined for none. */
   bias?: ScoreBias["kind"];
+  /** Whether heads have sinks. */
+  hasSinks?: boolean;
 }
 
 /** Queries of a workgroup of block.wgsl: rows times heads. */
@@ -65,41 +67,59 @@ export function checked(shape: AttentionShape): AttentionShape {
   return shape;
 }
 
+/** What of an attention's params not every shape has. */
+export interface AttentionParams {
+  /** The soft cap of the scaled scores. */
+  cap?: number;
+  /** The biases of the scores. */
+  bias?: ScoreBias;
+  /** Where the table of the biases begins in the buffer of vectors, in numbers. */
+  table?: number;
+  /** Where the sinks begin in the buffer of vectors, in numbers. */
+  sinks?: number;
+}
+
 /**
  * The words of the params of the decode and block kernels.
  *
  * @param scale factor of the scores, usually headDim^-½
- * @param cap the soft cap of the scaled scores, where the shape has one
- * @param bias the biases of the scores, where the shape has some
- * @param table where the table of the biases begins in the buffer of vectors, in numbers
+ * @param rest what the shape has besides
  */
-export function attentionParams(scale: number, cap = 0, bias?: ScoreBias, table = 0): Uint32Array {
-  const words = params("f32", scale, "f32", cap);
+export function attentionParams(
+  scale: number,
+  { cap = 0, bias, table = 0, sinks = 0 }: AttentionParams = {},
+): Uint32Array {
+  const words = params("f32", scale, "f32", cap, "u32", sinks);
   if (bias === undefined) {
     return words;
   }
   const biasScale = bias.kind === "rounded" ? bias.scale : 1;
   const reach = bias.kind === "table" ? bias.reach : 0;
-  const head = [...words, ...params("f32", biasScale, "u32", table, "u32", reach), 0, 0, 0];
+  const head = [...words, ...params("f32", biasScale, "u32", table, "u32", reach), 0, 0];
   return Uint32Array.from([...head, ...new Uint32Array(slopesOf(bias).buffer)]);
 }
 
 /** What the kernels' source asks of a shape besides. */
 export function biasConstants(
-  { bias }: AttentionShape,
+  { bias, hasSinks = false }: AttentionShape,
   bindings: readonly BindingKind[],
 ): KernelSpec["constants"] {
-  return { BIAS: bias ?? "none", PARAMS_BINDING: bindings.length - 1 };
+  return { BIAS: bias ?? "none", SINKS: hasSinks, PARAMS_BINDING: bindings.length - 1 };
+}
+
+/** Whether the kernels of a shape read vectors: a table of biases, or sinks. */
+export function readsVectors({ bias, hasSinks }: Pick<AttentionShape, "bias" | "hasSinks">): boolean {
+  return bias === "table" || hasSinks === true;
 }
 
 /** The buffers of the kernels of a shape behind the others, the params last. */
-export function lastBindings({ bias }: AttentionShape): readonly BindingKind[] {
-  return bias === "table" ? ["read", "uniform"] : ["uniform"];
+export function lastBindings(shape: AttentionShape): readonly BindingKind[] {
+  return readsVectors(shape) ? ["read", "uniform"] : ["uniform"];
 }
 
 /**
  * The kernel for blocks of rows. Buffers: query, keys, values and output as for the kernels of few rows, tiles
- * (`attentionTiles`), rows (over the encoder's input only), vectors (with a table of biases only), params.
+ * (`attentionTiles`), rows (over the encoder's input only), vectors (where `readsVectors`), params.
  *
  * @throws RangeError for a shape that no kernel is written for
  */

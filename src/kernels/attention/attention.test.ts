@@ -11,7 +11,7 @@ import {
   UNIT_ROUNDOFF,
   worstError,
 } from "../../../test/support/numbers.ts";
-import { biasOf, makeBias } from "../../../test/support/score-biases.ts";
+import { biasOf, makeBias, makeSinks } from "../../../test/support/score-biases.ts";
 import { PANEL } from "../format.ts";
 import { KV_BLOCK, roundUp } from "../../runtime/wasm/plan.ts";
 import { slopesOf, type ScoreBias } from "./score-bias.ts";
@@ -30,6 +30,8 @@ interface Case {
   cap?: number;
   /** The kind of the scores' biases; default none. */
   bias?: ScoreBias["kind"];
+  /** The sinks of heads; default none. */
+  sinks?: Float32Array;
 }
 
 interface Data extends Case {
@@ -127,9 +129,10 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
         mostAdded = Math.max(mostAdded, Math.abs(added));
         return score + added;
       });
+      const sink = data.sinks?.[h] ?? -Infinity;
       const largest = Math.max(...scores);
       const weights = scores.map((score) => Math.exp(score - largest));
-      const total = weights.reduce((sum, weight) => sum + weight, 0);
+      const total = weights.reduce((sum, weight) => sum + weight, Math.exp(sink - largest));
       let longest = 0;
       for (let p = start; p < visible; p++) {
         longest = Math.max(longest, norm(keys, at(p)));
@@ -138,7 +141,8 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
       // and its rescaling, the sums by u sqrt(positions): all relative to the largest value that is averaged.
       const score = 2 * Math.sqrt(headDim) * norm(query, h * headDim) * longest * scale;
       // A cap brings scores together, and errs by some ulps of its own; so does the sum with a bias.
-      const relative = UNIT_ROUNDOFF * (2 * (score + 12 * cap + 2 * mostAdded) + 2 * Math.sqrt(visible) + 16);
+      const added = 12 * cap + 2 * mostAdded + (Number.isFinite(sink) ? Math.abs(sink) : 0);
+      const relative = UNIT_ROUNDOFF * (2 * (score + added) + 2 * Math.sqrt(visible) + 16);
       for (let d = 0; d < headDim; d++) {
         let most = 0;
         for (let p = start; p < visible; p++) {
@@ -215,7 +219,17 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
       );
     }
     const out = lab.take(heads * headDim, NaN);
-    lab.kernels.combine(partials.address, used, heads * record * 4, heads, headDim, depth, out.address);
+    const sinks = data.sinks === undefined ? 0 : lab.numbers(data.sinks).address;
+    lab.kernels.combine(
+      partials.address,
+      used,
+      heads * record * 4,
+      heads,
+      headDim,
+      depth,
+      out.address,
+      sinks,
+    );
     return out.f32.slice();
   }
 
@@ -238,6 +252,7 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
     const headNumbers = 2 * KV_BLOCK * depth;
     const widened = lab.take(headNumbers, NaN);
     const bias = biasRecord(data, first, rows);
+    const sinks = data.sinks === undefined ? 0 : lab.numbers(data.sinks).address;
     const blockOf = (b: number, h: number): number => {
       const address = blocks[b].address + h * headNumbers * (half ? 2 : 4);
       if (half) {
@@ -279,7 +294,8 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
           b * KV_BLOCK,
         );
       }
-      lab.kernels.finish(state.address, rows, group, headDim, depth, out.address + columns, stride * 4);
+      const own = sinks === 0 ? 0 : sinks + h * group * 4;
+      lab.kernels.finish(state.address, rows, group, headDim, depth, out.address + columns, stride * 4, own);
     }
     const rowsOut = Array.from({ length: rows }, (_, r) => [
       ...out.f32.subarray(r * stride, r * stride + heads * headDim),
@@ -353,6 +369,26 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
     }
   });
 
+  test("sinks", () => {
+    const sinks = makeSinks(6);
+    for (const positions of [5, 64, 150]) {
+      check({ headDim: 8, kvHeads: 2, group: 3, positions, sinks });
+      check({ headDim: 8, kvHeads: 3, group: 2, positions, sharpness: 100, window: 100, cap: 5, sinks });
+      check({ headDim: 8, kvHeads: 2, group: 3, positions, sharpness: 3000, sinks });
+    }
+    const data = fillCache({ headDim: 8, kvHeads: 2, group: 3, positions: 70 });
+    const query = normalNumbers(48, randomSource(5));
+    const own = attendRow(data, query, 70);
+    const ends = Float32Array.of(1e4, -1e4, 200, -200, 3e38, -Infinity);
+    attendRow({ ...data, sinks: ends }, query, 70).forEach((value, i) => {
+      if (Math.floor(i / 8) % 2 === 0) {
+        expect(Math.abs(value)).toBeLessThan(1e-37);
+      } else {
+        expect(value).toBe(own[i]);
+      }
+    });
+  });
+
   test("one position gives its value, exactly", () => {
     const data = fillCache({ headDim: 12, kvHeads: 2, group: 2, positions: 1 });
     const query = normalNumbers(48, randomSource(1));
@@ -412,7 +448,7 @@ describe.each(CASES)("%s, a cache of %s", (build, format) => {
       partials.f32.set([1, 1, 1, 1, 1, 1, 1, 1, x, 0], (xs.length + i) * record);
     });
     const out = lab.take(xs.length * 8);
-    lab.kernels.combine(partials.address, 2, xs.length * record * 4, xs.length, 8, 8, out.address);
+    lab.kernels.combine(partials.address, 2, xs.length * record * 4, xs.length, 8, 8, out.address, 0);
     return out.f32.filter((_, i) => i % 8 === 0);
   }
 

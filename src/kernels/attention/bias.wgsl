@@ -1,9 +1,11 @@
-// The params of attention, and the biases of scores by the distance of a key (score-bias.ts has the formulas). BIAS: "none",
-// "linear", "rounded" or "table".
+// The params of attention, the sinks of heads (SINKS), and the biases of scores by the distance of a key (score-bias.ts has the
+// formulas). BIAS: "none", "linear", "rounded" or "table".
 struct Params {
   scale: f32,
   // The soft cap of scores (SOFT_CAP).
   cap: f32,
+  // Where the sinks begin among the vectors (SINKS).
+  sinks: u32,
 #if BIAS != "none"
   // Factor of "rounded".
   biasScale: f32,
@@ -18,9 +20,15 @@ struct Params {
 
 @group(0) @binding(PARAMS_BINDING) var<uniform> params: Params;
 
-#if BIAS == "table"
+#if BIAS == "table" || SINKS
 @group(0) @binding(PARAMS_BINDING - 1u) var<storage, read> vectors: array<f32>;
+#endif
 
+#if SINKS
+#include "attention/sink.wgsl"
+#endif
+
+#if BIAS == "table"
 fn scoreBias(head: u32, key: u32, position: u32) -> f32 {
   let distance = clamp(i32(key) - i32(position), -params.reach, params.reach);
   return vectors[params.table + head * u32(2 * params.reach + 1) + u32(distance + params.reach)];

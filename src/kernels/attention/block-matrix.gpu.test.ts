@@ -5,13 +5,14 @@ import {
   makeCase,
   run,
   type Attend,
+  vectorsOf,
 } from "../../../test/support/attention-contract.ts";
 import { cacheBuffer } from "../../../test/support/gpu-cache.ts";
 import { expectValid, openNullGpu } from "../../../test/support/null-gpu.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
 import { nearestF16, worstError } from "../../../test/support/numbers.ts";
 import { rowWords } from "../../../test/support/rows.ts";
-import { attentionParams, attentionTiles, type AttentionShape } from "./attention.gpu.ts";
+import { attentionParams, attentionTiles, readsVectors, type AttentionShape } from "./attention.gpu.ts";
 import {
   attentionMatrixKernel,
   attentionMatrixMemory,
@@ -54,7 +55,9 @@ afterAll(() => {
 
 const attendBy =
   (tiling: AttentionTiling, tileRows?: number): Attend =>
-  async ({ shape, rows, sourceLength, scale, cap, query, keys, values }) => {
+  async (data) => {
+    const { shape, rows, sourceLength, scale, cap, query, keys, values } = data;
+    const { vectors, offsets } = vectorsOf(data);
     const tiles = attentionTiles(
       rows.map(({ slot }) => slot),
       rows.map(({ position }) => position),
@@ -71,7 +74,8 @@ const attendBy =
         output,
         lab.buffer(tiles.words),
         ...(shape.source === true ? [rowBuffer] : []),
-        lab.uniform(attentionParams(scale, cap)),
+        ...(readsVectors(shape) ? [lab.buffer(vectors)] : []),
+        lab.uniform(attentionParams(scale, { cap, ...offsets })),
       ],
       attentionMatrixWorkgroups(shape, tiling, tiles.count),
     );
@@ -194,6 +198,7 @@ describe("with subgroup matrices, as Dawn validates them", () => {
       { ...headsOf32, heads: 14, cache: "f16" },
       { ...headsOf32, window: 100, isCapped: true },
       { ...headsOf32, cache: "f16", source: true },
+      { ...headsOf32, hasSinks: true },
     ] satisfies AttentionShape[]) {
       await expectValid(device, attentionMatrixKernel(shape, MAX_ROWS, tiling));
     }

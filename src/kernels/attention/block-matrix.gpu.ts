@@ -1,6 +1,6 @@
 /** Softmax attention of blocks of rows on matrix units; see block-matrix.wgsl. */
-import type { KernelSpec } from "../wgsl/kernel.ts";
-import { checked, headTiles, type AttentionShape } from "./attention.gpu.ts";
+import type { BindingKind, KernelSpec } from "../wgsl/kernel.ts";
+import { checked, headTiles, lastBindings, type AttentionShape } from "./attention.gpu.ts";
 
 /** How the attention of a tile of queries is cut into subgroup matrices. */
 export interface AttentionTiling {
@@ -110,6 +110,11 @@ export function attentionMatrixKernel(
   const scoreMatrices = keys / (subgroupColumns * matrixColumns);
   const outputMatrices = headDim / (subgroupColumns * matrixColumns);
   const pieces = (keys * headDim) / (cache === "f16" ? 8 : 4);
+  const bindings: BindingKind[] = [
+    ...(["read", "read", "read", "write", "read"] as const),
+    ...(source ? (["read"] as const) : []),
+    ...lastBindings(shape),
+  ];
   return {
     name: "attention block subgroup-matrix",
     source: "attention/block-matrix.wgsl",
@@ -122,6 +127,8 @@ export function attentionMatrixKernel(
       WINDOW: window,
       SOURCE: source,
       SOFT_CAP: shape.isCapped === true,
+      SINKS: shape.hasSinks === true,
+      PARAMS_BINDING: bindings.length - 1,
       ...(source && { MAX_ROWS: maxRows }),
       TILE_HEADS: headTiles(shape, queries).tileHeads,
       QUERIES: queries,
@@ -147,7 +154,7 @@ export function attentionMatrixKernel(
       QUADS_EACH: keys / 4 / (workgroup / queries),
       EMULATED: emulated,
     },
-    bindings: ["read", "read", "read", "write", "read", ...(source ? (["read"] as const) : []), "uniform"],
+    bindings,
   };
 }
 

@@ -36,6 +36,8 @@ struct Params {
   scale: f32,
   // The soft cap of scores (SOFT_CAP).
   cap: f32,
+  // Where the sinks begin among the vectors (SINKS).
+  sinks: u32,
 }
 
 // Sixteen bytes of the cache: PIECE quads of numbers.
@@ -55,10 +57,11 @@ const PIECE = 1u;
 @group(0) @binding(4) var<storage, read> tiles: array<vec4<u32>>;
 #if SOURCE
 @group(0) @binding(5) var<storage, read> rows: array<u32>;
-@group(0) @binding(6) var<uniform> params: Params;
-#else
-@group(0) @binding(5) var<uniform> params: Params;
 #endif
+#if SINKS
+@group(0) @binding(PARAMS_BINDING - 1u) var<storage, read> vectors: array<f32>;
+#endif
+@group(0) @binding(PARAMS_BINDING) var<uniform> params: Params;
 
 const SUBGROUPS = SUBGROUP_ROWS * SUBGROUP_COLUMNS;
 const WORKGROUP = SUBGROUPS * SUBGROUP_SIZE;
@@ -379,6 +382,11 @@ fn main(
   workgroupBarrier();
   var total = 0.0;
   for (var i = 0u; i < LANES; i++) { total += bitcast<f32>(atomicLoad(&exchange[ownQuery * LANES + i])); }
+#if SINKS
+  // The sink joins last (sink.wgsl), in powers of two as the scores are; at 126 the exponential is near the end of f32.
+  let sink = vectors[params.sinks + firstHead + min(ownHead, headCount - 1u)];
+  total += exp2(min(sink * LOG2_E - reference, 126.0));
+#endif
 #for T OUTPUT_ROUNDS
 #for I ROW_MATRICES
 #for J SCORE_MATRICES

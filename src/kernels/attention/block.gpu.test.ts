@@ -1,5 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { attentionContract, makeCase, run, type Attend } from "../../../test/support/attention-contract.ts";
+import {
+  attentionContract,
+  makeCase,
+  run,
+  type Attend,
+  vectorsOf,
+} from "../../../test/support/attention-contract.ts";
 import { cacheBuffer } from "../../../test/support/gpu-cache.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
 import { rowWords } from "../../../test/support/rows.ts";
@@ -7,6 +13,7 @@ import {
   attentionBlockKernel,
   attentionBlockWorkgroups,
   attentionParams,
+  readsVectors,
   attentionTileRows,
   attentionTiles,
 } from "./attention.gpu.ts";
@@ -26,7 +33,9 @@ afterAll(() => {
 
 const attendBy =
   (tileRows?: number): Attend =>
-  async ({ shape, rows, sourceLength, scale, cap, bias, table, query, keys, values }) => {
+  async (data) => {
+    const { shape, rows, sourceLength, scale, cap, bias, query, keys, values } = data;
+    const { vectors, offsets } = vectorsOf(data);
     const tiles = attentionTiles(
       rows.map(({ slot }) => slot),
       rows.map(({ position }) => position),
@@ -43,8 +52,8 @@ const attendBy =
         output,
         lab.buffer(tiles.words),
         ...(shape.source === true ? [rowBuffer] : []),
-        ...(shape.bias === "table" ? [lab.buffer(table)] : []),
-        lab.uniform(attentionParams(scale, cap, bias, 1)),
+        ...(readsVectors(shape) ? [lab.buffer(vectors)] : []),
+        lab.uniform(attentionParams(scale, { cap, bias, ...offsets })),
       ],
       attentionBlockWorkgroups(shape, tiles.count),
     );

@@ -228,9 +228,14 @@ fn main(
     let head = ownQueries[q] % TILE_HEADS;
     if (row >= tile.y || head >= headCount) { continue; }
     let at = ((firstRow + row) * HEADS + firstHead + head) * COLUMNS;
+#if SINKS
+    let sum = total[q] + sinkWeight(firstHead + head, largest[q]);
+#else
+    let sum = total[q];
+#endif
     for (var c = 0u; c < COLUMNS_EACH; c++) {
       let column = x + c * LANES;
-      if (column < COLUMNS) { output[at + column] = outputs[q * COLUMNS_EACH + c] / total[q]; }
+      if (column < COLUMNS) { output[at + column] = outputs[q * COLUMNS_EACH + c] / sum; }
     }
   }
 }

@@ -1,4 +1,5 @@
-// Merges the splits of a row (splits.wgsl): their sums, each scaled to the largest score of all, over the sum of weights.
+// Merges the splits of a row (splits.wgsl): their sums, each scaled to the largest score of all, over the sum of weights, the
+// sink's (SINKS) behind all others.
 // Rows that have none were written directly, and are left alone. Workgroups: (HEADS, COLUMN_TILES, R).
 #include "common/rows.wgsl"
 #include "common/exp.wgsl"
@@ -7,6 +8,18 @@
 @group(0) @binding(0) var<storage, read> partials: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>; // [R][HEADS][COLUMNS]
 @group(0) @binding(2) var<storage, read> rows: array<u32>;
+#if SINKS
+// As the kernels before have them (bias.wgsl).
+struct Params {
+  scale: f32,
+  cap: f32,
+  sinks: u32,
+}
+
+@group(0) @binding(3) var<storage, read> vectors: array<f32>;
+@group(0) @binding(4) var<uniform> params: Params;
+#include "attention/sink.wgsl"
+#endif
 
 // An invocation has one of the COLUMNS_AT_ONCE columns of a workgroup, of every SPLITS_AT_ONCE-th split.
 const SPLITS_AT_ONCE = WORKGROUP / COLUMNS_AT_ONCE;
@@ -65,6 +78,9 @@ fn main(
       sum += sums[i * COLUMNS_AT_ONCE + local];
       total += totals[i];
     }
+#if SINKS
+    total += sinkWeight(head, largest);
+#endif
     output[(row * HEADS + head) * COLUMNS + column] = sum / total;
   }
 }

@@ -169,6 +169,9 @@ fn main(
       sum += factor * sums[(s * TILE_HEADS + h) * COLUMNS + i % COLUMNS];
     }
 #if DIRECT
+#if SINKS
+    weights += sinkWeight(firstHead + h, highest);
+#endif
     output[(row * HEADS + firstHead) * COLUMNS + i] = sum / weights;
 #else
     let record = recordStart(row, firstHead + h, split);

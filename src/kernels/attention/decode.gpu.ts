@@ -176,7 +176,7 @@ function splitConstants(
  * The kernel for rows that are done directly; it leaves others alone.
  *
  * Buffers: query [R][heads][headDim] f32, keys and values [slot][context][kvHeads][headDim] in the cache's format, output
- * [R][heads][headDim] f32, rows (u32), vectors (f32, with a table of biases only), params (`attentionParams`).
+ * [R][heads][headDim] f32, rows (u32), vectors (f32, where `readsVectors`), params (`attentionParams`).
  *
  * @throws RangeError for a shape that no kernel is written for
  */
@@ -229,7 +229,7 @@ function decodeKernel(
 
 /**
  * The second of two kernels for the other rows: it merges the partials. Buffers: partials, output [R][heads][headDim]
- * f32, rows (u32).
+ * f32, rows (u32); where heads have sinks, vectors and params (`attentionParams`) too.
  */
 export function attentionCombineKernel(
   shape: AttentionShape,
@@ -248,8 +248,9 @@ export function attentionCombineKernel(
       ...splitConstants(shape, plan, splits, variant, maxRows),
       WORKGROUP: workgroup,
       COLUMNS_AT_ONCE: columns,
+      SINKS: shape.hasSinks === true,
     },
-    bindings: ["read", "write", "read"],
+    bindings: ["read", "write", "read", ...(shape.hasSinks === true ? (["read", "uniform"] as const) : [])],
   };
 }
 
@@ -332,7 +333,7 @@ export function attentionPartialWords(
 /** Buffers of the three kernels, whatever stands for a buffer. */
 export type DecodeBuffers<Buffer> = Readonly<
   Record<"query" | "keys" | "values" | "output" | "partials" | "rows", Buffer> & {
-    /** With a table of biases. */
+    /** Where `readsVectors`. */
     vectors?: Buffer;
   }
 >;
@@ -374,8 +375,8 @@ export function attentionRowLaunches<Buffer>(
     },
     {
       spec: attentionCombineKernel(shape, variant, maxRows),
-      buffers: [partials, output, buffers.rows],
-      hasParams: false,
+      buffers: shape.hasSinks === true ? [partials, output, ...last] : [partials, output, buffers.rows],
+      hasParams: shape.hasSinks === true,
       workgroups: workgroups.combine(rows),
     },
   ];

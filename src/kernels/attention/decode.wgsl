@@ -23,6 +23,9 @@ var<workgroup> scores: array<f32, SCORES>;
 var<workgroup> weights: array<f32, SCORES>;
 var<workgroup> decays: array<f32, TILE_HEADS>;
 var<workgroup> sums: array<vec4<f32>, WORKGROUP>;
+#if DIRECT && SINKS
+var<workgroup> sinkWeights: array<f32, TILE_HEADS>;
+#endif
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -134,13 +137,21 @@ fn main(
 
   // The last barrier of the loop lies between the last use of `scores` and here.
   if (local < SCORES) { scores[local] = sum; }
+#if DIRECT && SINKS
+  if (local < SCORES && local % TILE == 0u) {
+    let head = local / TILE;
+    sinkWeights[head] = sinkWeight(firstHead + min(head, headCount - 1u), largest);
+  }
+#endif
   for (var h = 0u; h < headCount; h++) {
     sums[local] = outputs[h];
     workgroupBarrier();
     if (local < COLUMNS) {
       var weighted = vec4(0.0);
       for (var i = 0u; i < VALUES_AT_ONCE; i++) { weighted += sums[i * COLUMNS + local]; }
-#if DIRECT
+#if DIRECT && SINKS
+      output[(row * HEADS + firstHead + h) * COLUMNS + local] = weighted / (sumOfWeights(h) + sinkWeights[h]);
+#elif DIRECT
       output[(row * HEADS + firstHead + h) * COLUMNS + local] = weighted / sumOfWeights(h);
 #else
       partials[recordStart(row, firstHead + h, split) + local] = weighted;

@@ -16,6 +16,8 @@ import { params } from "../wgsl/params.ts";
 export interface ExpertsShape extends WeightShape {
   rows: number;
   chosen: number;
+  /** Whether each expert has a bias. */
+  isBiased?: boolean;
 }
 
 /**
@@ -36,11 +38,11 @@ export interface ExpertsVariant {
 /**
  * The kernel of a product. A line is one of the `chosen` experts of a row; routes are [R, 2 · chosen] f32, experts and weights.
  *
- * Buffers: x [R or lines, columns] f32, vectors (not read), weight [experts of the shard · rows], output [R or lines, rows] f32,
+ * Buffers: x [R or lines, columns] f32, vectors (the biases are there), weight [experts of the shard · rows], output [R or lines, rows] f32,
  * routes or, of tiled kinds, tiles (`groupKernel`), params.
  */
 export function expertsKernel(shape: ExpertsShape, kind: ExpertsKind, variant: ExpertsVariant): KernelSpec {
-  const { format, columns, rows, chosen } = shape;
+  const { format, columns, rows, chosen, isBiased = false } = shape;
   const { subgroups, workgroup, outputs, tile } = variant;
   const isTiled = kind === "tiled rows" || kind === "tiled lines";
   return {
@@ -58,6 +60,7 @@ export function expertsKernel(shape: ExpertsShape, kind: ExpertsKind, variant: E
       WEIGHT_STRIDE: rowStride(shape) / CHUNK_BYTES,
       ROWS: rows,
       CHOSEN: chosen,
+      BIASED: isBiased,
       ALIGNED: isAligned(shape),
       SUBGROUPS: subgroups,
       WORKGROUP: workgroup,
@@ -75,10 +78,12 @@ export interface ExpertsParams {
   count: number;
   /** Whether a sum is added to what the output has. */
   add: boolean;
+  /** Where the biases of all experts begin in the buffer of vectors, in numbers, [experts, rows]. Default 0. */
+  biases?: number;
 }
 
-export function expertsParams({ first, count, add }: ExpertsParams): Uint32Array {
-  return params("u32", first, "u32", count, "u32", add ? 1 : 0);
+export function expertsParams({ first, count, add, biases = 0 }: ExpertsParams): Uint32Array {
+  return params("u32", first, "u32", count, "u32", add ? 1 : 0, "u32", biases);
 }
 
 /**

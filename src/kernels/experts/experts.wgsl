@@ -4,6 +4,8 @@
 // - KIND "each": output[line][n] = Σ_k x[row or line][k] · weight[expert of the line][n][k].
 // - KIND "sum": output[r][n] = Σ_i weight of expert i · Σ_k x[line][k] · weight[expert i][n][k], in the order of i, or output += that.
 //
+// Where BIASED, a product has its expert's bias [n] behind all that is added up over k.
+//
 // A workgroup computes OUTPUTS weight rows for one row or line or, where TILED, for TILE lines that have chosen one expert
 // (group.wgsl), so that its weights are read once for all of them. Experts of other shards are another dispatch's.
 // Dispatch (rows, lines or tiles; groups of weight rows; groups again where one dimension is too small).
@@ -16,6 +18,8 @@ struct Params {
   count: u32,
   // Whether a sum is added to what is there.
   add: u32,
+  // Where the biases of all experts begin among the vectors (BIASED), ROWS each.
+  biases: u32,
 }
 
 #if ALIGNED
@@ -33,6 +37,17 @@ struct Params {
 @group(0) @binding(4) var<storage, read> routes: array<f32>; // [R, 2 CHOSEN]: experts, then weights
 #endif
 @group(0) @binding(5) var<uniform> params: Params;
+
+#if BIASED
+fn biasOf(expert: u32, n: u32) -> f32 {
+  let at = params.biases + (params.first + expert) * ROWS + n;
+#if ALIGNED
+  return vectors[at / 4u][at % 4u];
+#else
+  return vectors[at];
+#endif
+}
+#endif
 
 // One invocation writes one result.
 const_assert OUTPUTS * TILE <= WORKGROUP;
@@ -142,7 +157,17 @@ fn main(
   if (local >= SUMS) { return; }
   let n = group * OUTPUTS + local / TILE;
   if (n >= ROWS) { return; }
-  let sum = finishedSum(local);
+  var sum = finishedSum(local);
+#if BIASED && KIND == "sum"
+  var biases = 0.0;
+  for (var i = 0u; i < CHOSEN; i++) {
+    let expert = u32(routes[route + i]) - params.first;
+    if (expert < params.count) { biases += routes[route + CHOSEN + i] * biasOf(expert, n); }
+  }
+  sum += biases;
+#elif BIASED
+  sum += biasOf(expert, n);
+#endif
 #if KIND == "sum"
   let at = workgroup.x * ROWS + n;
   if (params.add != 0u) {

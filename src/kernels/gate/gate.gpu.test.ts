@@ -1,8 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { activationBound, ACTIVATIONS } from "../../../test/support/activations.ts";
+import {
+  activationBound,
+  ACTIVATIONS,
+  clampedGate,
+  clampedGateBound,
+} from "../../../test/support/activations.ts";
 import { GpuLab } from "../../../test/support/gpu-lab.ts";
 import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "../../../test/support/numbers.ts";
-import type { Activation } from "../activate/activation.ts";
+import type { Activation, GateClamp } from "../activate/activation.ts";
 import { gateKernel, gateWorkgroups, type GateOperands } from "./gate.gpu.ts";
 
 const ROWS = 3;
@@ -25,6 +30,7 @@ async function gated(
   gate: Float32Array,
   up: Float32Array,
   columns: number,
+  clamp?: GateClamp,
 ): Promise<Float32Array> {
   const rows = gate.length / columns;
   const behind = new Float32Array(columns).fill(NaN);
@@ -43,7 +49,7 @@ async function gated(
     "over gate": [gates, [gates, ups]] as const,
     "over up": [ups, [ups, gates]] as const,
   }[operands];
-  await lab.run(gateKernel(columns, activation, operands), buffers, gateWorkgroups(columns, rows));
+  await lab.run(gateKernel(columns, activation, operands, clamp), buffers, gateWorkgroups(columns, rows));
   const found = await lab.read(output);
   expect(found.subarray(gate.length).every(Number.isNaN)).toBe(true);
   return found.subarray(0, gate.length);
@@ -69,6 +75,18 @@ describe.each<GateOperands>(["stacked", "apart", "over gate", "over up"])("opera
     );
     expect(ratio, text).toBeLessThanOrEqual(1);
   });
+});
+
+test.each([
+  [{ alpha: 1.702, limit: 7 }, 64],
+  [{ alpha: 0.5, limit: 0.25 }, 7],
+])("clamped by %o, %i columns", async (clamp, columns) => {
+  const random = randomSource(columns);
+  const [gate, up] = [8, 8].map((scale) => normalNumbers(ROWS * columns, random, scale));
+  const expected = Float64Array.from(gate, (value, i) => clampedGate(value, up[i], clamp));
+  const found = await gated("silu", "over gate", gate, up, columns, clamp);
+  const { ratio, text } = worstError(found, expected, (i) => clampedGateBound(gate[i], expected[i], clamp));
+  expect(ratio, text).toBeLessThanOrEqual(1);
 });
 
 test("numbers far out", async () => {

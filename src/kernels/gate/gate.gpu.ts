@@ -1,5 +1,5 @@
 /** The kernel of a gated linear unit's gate over the rows of a pass; see gate.wgsl. */
-import type { Activation } from "../activate/activation.ts";
+import type { Activation, GateClamp } from "../activate/activation.ts";
 import { ELEMENTWISE_WORKGROUP, elementwiseWorkgroups } from "../common/elementwise.gpu.ts";
 import type { KernelSpec } from "../wgsl/kernel.ts";
 
@@ -13,13 +13,23 @@ import type { KernelSpec } from "../wgsl/kernel.ts";
  */
 export type GateOperands = "stacked" | "apart" | "over gate" | "over up";
 
-/** The kernel of output [R, columns] = activation(gate) · up (Shazeer 2020), f32; see `GateOperands` for the buffers. */
-export function gateKernel(columns: number, activation: Activation, operands: GateOperands): KernelSpec {
+/**
+ * The kernel of output [R, columns] = activation(gate) · up (Shazeer 2020), f32; see `GateOperands` for the buffers.
+ *
+ * @param clamp how the unit is clamped, in the place of the activation; absent: it is not
+ */
+export function gateKernel(
+  columns: number,
+  activation: Activation,
+  operands: GateOperands,
+  clamp?: GateClamp,
+): KernelSpec {
   return {
     name: "gate",
     source: "gate/gate.wgsl",
     constants: {
-      ACTIVATION: activation,
+      CLAMPED: clamp !== undefined,
+      ...(clamp === undefined ? { ACTIVATION: activation } : { ALPHA: clamp.alpha, LIMIT: clamp.limit }),
       COLUMNS: columns,
       OPERANDS: operands,
       QUADS: columns % 4 === 0,

@@ -1,6 +1,6 @@
 /** The gate of gated linear units, with every activation; and SwiGLU's at the ends of the range. */
 import { afterEach, describe, expect, test } from "vitest";
-import { ACTIVATIONS } from "../../../test/support/activations.ts";
+import { ACTIVATIONS, clampedGate, clampedGateBound } from "../../../test/support/activations.ts";
 import { BUILDS, WasmLab } from "../../../test/support/wasm-lab.ts";
 import { normalNumbers, randomSource, UNIT_ROUNDOFF, worstError } from "../../../test/support/numbers.ts";
 import type { Activation } from "../activate/activation.ts";
@@ -49,6 +49,32 @@ describe.each(BUILDS)("%s", (build) => {
       const { ratio, text } = worstError(y.f32, expected, (i) => allowed[i]);
       expect(ratio, text).toBeLessThanOrEqual(1);
     }
+  });
+
+  test.each([
+    [1.702, 7],
+    [0.5, 0.25],
+  ])("clamped, alpha %f, limit %f", (alpha, limit) => {
+    const random = randomSource(7);
+    const [columns, stride] = [48, 52];
+    const gate = lab.numbers(normalNumbers(3 * stride, random, 8));
+    const up = lab.numbers(normalNumbers(3 * stride, random, 8));
+    gate.f32.set([NaN, 1, 1e38, -1e38, -Infinity]);
+    up.f32.set([1, NaN, -1e38, 1e38, 2]);
+    const before = gate.f32.slice();
+    lab.kernels.gate_clamped(gate.address, up.address, gate.address, 3, columns, stride * 4, alpha, limit);
+    expect([gate.f32[0], gate.f32[1]]).toEqual([NaN, NaN]);
+    const expected = Float64Array.from(before, (value, i) =>
+      i % stride < columns ? clampedGate(value, up.f32[i], { alpha, limit }) : value,
+    );
+    const { ratio, text } = worstError(gate.f32.subarray(5), expected.subarray(5), (i) =>
+      clampedGateBound(before[5 + i], expected[5 + i], { alpha, limit }),
+    );
+    expect(ratio, text).toBeLessThanOrEqual(1);
+    // A gate of -1e38 leaves nothing but what the end of the exponential does.
+    expect([gate.f32[2], Math.abs(gate.f32[3]) < 10, gate.f32[4] === -Infinity || gate.f32[4] === 0]).toEqual(
+      [Math.fround(expected[2]), true, true],
+    );
   });
 
   test("silu at the ends of the range", () => {

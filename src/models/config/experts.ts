@@ -1,4 +1,5 @@
 /** Mixtures of experts, as config.json says it of a decoder's MLPs. */
+import type { GateClamp } from "../../runtime/program.ts";
 import { invalidConfig, unsupportedConfig, type ConfigFile } from "./schema.ts";
 
 /** The experts of an MLP, of which every token has some. */
@@ -11,6 +12,10 @@ export interface ExpertsConfig {
   intermediateSize: number;
   /** Whether the MLP of a layer is a mixture, one a layer. */
   layers: readonly boolean[];
+  /** Whether experts, and what chooses them, have biases. Default: they have none. */
+  hasBias?: boolean;
+  /** How gates are clamped; absent: they are not. */
+  clamp?: GateClamp;
 }
 
 /** What files call experts that every token has besides the chosen ones. */

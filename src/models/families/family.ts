@@ -34,6 +34,8 @@ export interface Family {
   readonly otherPrefixes?: readonly (readonly [string, string])[];
   /** What files call the parts of mixtures of experts, where layers have some. */
   readonly experts?: ExpertModules;
+  /** The methods, by config.json's `quantization_config`, of quantised weights that are read. Absent: none. */
+  readonly quantizations?: readonly string[];
   /**
    * The matrices that are one where config.json ties them (tie_word_embeddings), by the Program's names. The Program names
    * the first.

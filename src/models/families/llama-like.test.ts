@@ -75,7 +75,7 @@ describe("mixtures of experts", () => {
       (error: unknown) => (error as Error).message,
     );
 
-  it.each(["olmoe", "qwen3_moe", "qwen3_moe-sparse", "mixtral"])(
+  it.each(["olmoe", "qwen3_moe", "qwen3_moe-sparse", "mixtral", "gpt_oss", "gpt_oss-plain"])(
     "%s: both spellings are one",
     async (name) => {
       const newer = JSON.parse(readFileSync(join(goldenPath(name), "config.v5.json"), "utf8")) as Values;
@@ -108,6 +108,22 @@ describe("mixtures of experts", () => {
     await has("qwen3_moe", left, experts({ count: 128, intermediateSize: 768 }));
     const { config } = await read("qwen3_moe", { num_experts: 0, num_local_experts: undefined });
     expect(config).not.toHaveProperty("experts");
+  });
+
+  it("gpt-oss has sinks, windows in turn, biases and a clamped gate, and its class's rotation", async () => {
+    const own = { count: 5, chosen: 2, normalize: true, hasBias: true, clamp: { alpha: 1.702, limit: 0.75 } };
+    await has("gpt_oss", {}, { ...experts(own), hasSinks: true, windows: [7, , 7, ,], attentionBias: true });
+    await has("gpt_oss", { layer_types: undefined, sliding_window: undefined }, { windows: [128, , 128, ,] });
+    await has("gpt_oss-plain", {}, { windows: [, 7], attentionBias: false });
+    const left = { num_local_experts: undefined, num_experts_per_tok: undefined, swiglu_limit: undefined };
+    await has("gpt_oss", left, experts({ count: 128, chosen: 4, clamp: { alpha: 1.702, limit: 7 } }));
+    const rope = { type: "yarn", factor: 32, originalMaxPositions: 4096, truncate: false };
+    await has("gpt_oss", { rope_scaling: null }, { rope: { ...rope, theta: 150_000 } });
+    await has("gpt_oss", { quantization_config: { quant_method: "mxfp4" } }, experts({ count: 5 }));
+    expect(await refusal("gpt_oss", { quantization_config: { quant_method: "awq" } })).toContain('"awq"');
+    expect(await refusal("mixtral", { quantization_config: { quant_method: "mxfp4" } })).toContain('"mxfp4"');
+    expect(await refusal("gpt_oss", { hidden_act: "relu" })).toContain('"hidden_act" is "relu"; the experts');
+    expect(await refusal("gpt_oss", { swiglu_limit: 0 })).toContain('"swiglu_limit": expected at least');
   });
 
   it("Mixtral slides in every layer or in none, and its weights add up to 1", async () => {

@@ -16,6 +16,7 @@ import { gemma2 } from "./gemma2.ts";
 import { gemma3, gemma3Text } from "./gemma3.ts";
 import { glm, glm4 } from "./glm4.ts";
 import { gptBigCode } from "./gpt-bigcode.ts";
+import { gptOss } from "./gpt-oss.ts";
 import { gptNeo } from "./gpt-neo.ts";
 import { gptNeoX } from "./gpt-neox.ts";
 import { gpt2 } from "./gpt2.ts";
@@ -67,6 +68,7 @@ export const FAMILIES: readonly Family[] = [
   olmoe,
   qwen3Moe,
   mixtral,
+  gptOss,
   stableLm,
   starCoder2,
   falcon,

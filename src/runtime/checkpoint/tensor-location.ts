@@ -29,6 +29,14 @@ const DTYPE_BYTES = {
 /** The element types that are recognised; which of them a model can use is its affair. */
 export type CheckpointDType = keyof typeof DTYPE_BYTES;
 
+/** Where the elements and scales of a matrix's rows lie that a file has as MXFP4 (mxfp4.ts). */
+export interface Mxfp4Rows {
+  /** Bytes from the elements of one row to those of the next. */
+  rowStride: number;
+  /** The scales, one byte a group, s for 2^(s - 127); they may lie in another file. */
+  scales: { name: string; file: string; offset: number; rowStride: number };
+}
+
 /** Where a tensor's bytes lie. Plain data: it is posted to worker threads. Elements are little-endian. */
 export interface TensorLocation {
   name: string;
@@ -48,6 +56,11 @@ export interface TensorLocation {
   offset: number;
   /** Bytes of the tensor's elements put together: the product of the shape times the size of an element. */
   byteLength: number;
+  /**
+   * Where the file has a matrix as MXFP4: `dtype`, `shape` and `byteLength` are of what readTensorRows makes of it, `offset` is
+   * where the elements of the first row lie.
+   */
+  mxfp4?: Mxfp4Rows;
   /** CRC-32 of these bytes, where the file has it. */
   checksum?: number;
 }

@@ -6,6 +6,7 @@
 import { AbortError, ModelComposeError } from "../../base/errors.ts";
 import type { OpenFile } from "../platform/files.ts";
 import type { RowRange } from "../program.ts";
+import { readMxfp4Rows } from "./mxfp4.ts";
 import { bytesPerElement, type TensorLocation } from "./tensor-location.ts";
 
 /**
@@ -66,7 +67,8 @@ type Read = (part: Uint8Array, position: number, wanted?: number) => void;
  * Fills `target` with rows [start, end) of a matrix [rows, columns], or of a vector taken as [rows, 1]; with
  * `transform.transpose`, of the matrix that the file holds as [columns, rows]. A tensor's strides are followed: where they
  * and the transform cancel out, bytes go straight to the target. `target` must have exactly the rows' bytes and, unless
- * they go straight, begin at a multiple of the element size (at most 4). It may be a view on a WebAssembly memory.
+ * they go straight, begin at a multiple of the element size (at most 4). It may be a view on a WebAssembly memory. Rows that
+ * the file has as MXFP4 are widened to bf16.
  *
  * Throws "invalid-argument" for a rank, range, target or option that does not fit, "invalid-checkpoint" when the
  * file ends early, and AbortError when `shouldStop` says so.
@@ -79,6 +81,11 @@ export function readTensorRows(
   options: ReadRowsOptions = {},
 ): void {
   const { transform = {}, windowBytes = DEFAULT_WINDOW_BYTES, onBytes, shouldStop } = options;
+  const { mxfp4 } = tensor;
+  if (mxfp4 !== undefined && transform.transpose !== true) {
+    readMxfp4Rows(file, { ...tensor, mxfp4 }, rows, target, { windowBytes, onBytes, shouldStop });
+    return;
+  }
   const matrix = matrixOf(tensor, transform);
   checkArguments(tensor, matrix, rows, target, windowBytes);
   const read: Read = (part, position, wanted = part.byteLength) => {

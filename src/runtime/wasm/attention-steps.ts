@@ -126,6 +126,11 @@ function biasWriter(worker: Worker, { bias, heads }: AttentionOp, bank: number):
   };
 }
 
+/** Address of the sinks of an op's heads in a worker's bank; 0: they have none. */
+function sinksOf({ plan }: Worker, { sinks }: AttentionOp): number {
+  return sinks === undefined ? 0 : plan.vectors[sinks].offset;
+}
+
 /** Computes the partial states of few rows over this worker's own blocks. */
 export function attendBlocksStep(worker: Worker, op: AttentionOp, kv: HeadShape, bank: number): Step {
   const { plan, threads, blocks } = worker;
@@ -214,6 +219,7 @@ export function combineStep(worker: Worker, op: AttentionOp, kv: HeadShape, bank
   const outputStride = plan.strides[op.output];
   const bytes = partialBytes(worker, op);
   const span = spanOf(op);
+  const sinks = sinksOf(worker, op);
   return kernelStep((context) => {
     let row = output;
     for (const { first, end, place } of blocksOf(context, span)) {
@@ -225,6 +231,7 @@ export function combineStep(worker: Worker, op: AttentionOp, kv: HeadShape, bank
         kv.headDim,
         plan.depth,
         row,
+        sinks,
       );
       row += outputStride;
     }
@@ -261,6 +268,7 @@ export function attendTilesSteps(worker: Worker, op: AttentionOp, kv: HeadShape,
   const push = pushRows(worker, op.output, bank);
   const writeBias = biasWriter(worker, op, bank);
   const span = spanOf(op);
+  const sinks = sinksOf(worker, op);
 
   /** Address of one KV head of one block, as f32, in this worker's memory: its own, or a copy, widened where it is f16. */
   const blockAddress = (slot: number, block: number, head: number): number => {
@@ -346,6 +354,7 @@ export function attendTilesSteps(worker: Worker, op: AttentionOp, kv: HeadShape,
         depth,
         buffers[op.output] + tile.start * outputStride + columns,
         outputStride,
+        sinks === 0 ? 0 : sinks + head * group * 4,
       );
     });
   };

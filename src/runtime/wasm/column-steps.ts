@@ -95,6 +95,13 @@ function elementwiseCall({ plan }: Worker, op: ElementwiseOp, bank: number, line
     case "gate": {
       const [gate, up, y] = [buffers[op.gate], buffers[op.up], buffers[op.output]];
       const code = ACTIVATION_CODE[op.activation];
+      const { clamp } = op;
+      if (clamp !== undefined) {
+        return (kernels, from, rows, width) => {
+          const { alpha, limit } = clamp;
+          kernels.gate_clamped(gate + from, up + from, y + from, rows, width, stride, alpha, limit);
+        };
+      }
       return (kernels, from, rows, width) => {
         kernels.gate(gate + from, up + from, y + from, rows, width, stride, code);
       };

@@ -43,7 +43,7 @@ const attends = [1, 4, 6].map((queries): [string, Trial] => [
       new Float32Array(memoryOf(kernels), bias + 4, 1)[0] = 0.5;
       kernels.attend(Z, queries, depth, W, S, Y, S + 256, 0, bias, 0, queries, 128);
     }
-    kernels.combine(Y, 1, 0, queries, depth, depth, Y + 8192);
+    kernels.combine(Y, 1, 0, queries, depth, depth, Y + 8192, 0);
   },
 ]);
 

@@ -20,6 +20,8 @@ import { columnRange, roundUp, type MatrixPlacement } from "./plan.ts";
 /** Where an op's numbers lie in every worker's bank, in bytes. */
 interface Places {
   matrices: readonly MatrixPlacement[];
+  /** Addresses of the experts' biases; absent: there are none. */
+  biases?: readonly number[];
   /** How many experts a row has chosen. */
   chosen: number;
   /** Whether a row's products are added up. */
@@ -37,7 +39,7 @@ interface Places {
 
 function placesOf(
   { plan }: Worker,
-  { kind, input, routes, weights, output }: ExpertsOp,
+  { kind, input, routes, weights, biases, output }: ExpertsOp,
   bank: number,
 ): Places {
   const { buffers } = plan.banks[bank];
@@ -48,6 +50,7 @@ function placesOf(
   const [inputLine, outputLine] = [roundUp(columns, PANEL) * 4, roundUp(rows, PANEL) * 4];
   return {
     matrices,
+    biases: biases?.map((name) => plan.vectors[name].offset),
     chosen: isSum ? strides[input] / inputLine : strides[output] / outputLine,
     isSum,
     input: buffers[input],
@@ -93,22 +96,38 @@ export function expertsPreparation(
 
 /** One row's products on any owner's panels, for whoever computes them. What `expertsPreparation` makes was made before. */
 export function expertsCall(worker: Worker, op: ExpertsOp, bank: number): TaskCall {
-  const { matrices, chosen, isSum, input, output, outputLine, routes } = placesOf(worker, op, bank);
+  const { matrices, biases, chosen, isSum, input, output, outputLine, routes } = placesOf(worker, op, bank);
   const { scaled, weighted } = worker.plan.banks[bank].scratch;
   const { inputStride } = worker.plan;
   const { f32 } = worker.banks[bank];
   const owners = ownersOf(matrices[0].rows, worker.threads);
   return (kernels, owner, first, count) => {
     const { panels, from } = owners[owner];
+    const [part, width] = [first * PANEL * 4, count * PANEL];
     for (let i = 0; i < chosen; i++) {
-      const matrix = matrices[f32[routes + i]];
+      const expert = f32[routes + i];
+      const matrix = matrices[expert];
+      const bias = biases === undefined ? 0 : biases[expert] + from + part;
       const y = output + i * outputLine + from;
       if (isSum) {
         const [x, line] = [weighted + i * inputStride, scaled + i * inputStride];
-        const add = op.accumulate || i > 0 ? 1 : 0;
+        const isAdded = op.accumulate || i > 0;
+        if (bias !== 0) {
+          const weight = f32[routes + chosen + i];
+          if (isAdded) {
+            kernels.add_weighted(bias, y + part, width, weight);
+          } else {
+            kernels.weigh(bias, y + part, width, weight);
+          }
+        }
+        const add = isAdded || bias !== 0 ? 1 : 0;
         multiplyRow(worker, kernels, matrix, { panels, first, count }, { x, scaled: line, y }, add);
       } else {
-        multiplyRow(worker, kernels, matrix, { panels, first, count }, { x: input, scaled, y }, 0);
+        if (bias !== 0) {
+          kernels.broadcast(bias, y + part, 1, width, 0, 0);
+        }
+        const add = bias === 0 ? 0 : 1;
+        multiplyRow(worker, kernels, matrix, { panels, first, count }, { x: input, scaled, y }, add);
       }
     }
   };
@@ -134,7 +153,7 @@ export function expertsStep(worker: Worker, op: ExpertsOp, bank: number): Step {
 /** The products of many rows, expert by expert. */
 function gatheredProducts(worker: Worker, op: ExpertsOp, bank: number): (context: PassContext) => void {
   const places = placesOf(worker, op, bank);
-  const { matrices, chosen, isSum, routes, routesRow } = places;
+  const { matrices, biases, chosen, isSum, routes, routesRow } = places;
   const { plan, control } = worker;
   const { scaled, gathered, products } = plan.banks[bank].scratch;
   const { inputStride, productStride } = plan;
@@ -161,8 +180,7 @@ function gatheredProducts(worker: Worker, op: ExpertsOp, bank: number): (context
   };
   const gather = (line: number, to: number): void => {
     if (isSum) {
-      const weight = f32[routes + Math.floor(line / chosen) * routesRow + chosen + (line % chosen)];
-      kernels.weigh(inputOf(line), to, roundUp(columns, PANEL), weight);
+      kernels.weigh(inputOf(line), to, roundUp(columns, PANEL), weightOf(line));
     } else {
       copy(inputOf(line), to, roundUp(columns, PANEL));
     }
@@ -182,7 +200,9 @@ function gatheredProducts(worker: Worker, op: ExpertsOp, bank: number): (context
   };
   const expertOf = (line: number): number =>
     f32[routes + Math.floor(line / chosen) * routesRow + (line % chosen)];
-  const add = isSum ? 1 : 0;
+  const weightOf = (line: number): number =>
+    f32[routes + Math.floor(line / chosen) * routesRow + chosen + (line % chosen)];
+  const add = isSum || biases !== undefined ? 1 : 0;
 
   return (context) => {
     const { rows } = context;
@@ -201,6 +221,17 @@ function gatheredProducts(worker: Worker, op: ExpertsOp, bank: number): (context
       for (const [m, line] of lines.entries()) {
         gather(line, gathered + m * inputStride);
       }
+      if (biases !== undefined) {
+        // Before the product, as for one row: sums have the same bits.
+        const bias = biases[e] + own.start * 4;
+        for (const line of lines) {
+          if (isSum) {
+            kernels.add_weighted(bias, outputOf(line), width, weightOf(line));
+          } else {
+            kernels.broadcast(bias, outputOf(line), 1, width, 0, 0);
+          }
+        }
+      }
       if (lines.length === 1) {
         const y = outputOf(lines[0]);
         if (isQuantized) {
@@ -216,7 +247,7 @@ function gatheredProducts(worker: Worker, op: ExpertsOp, bank: number): (context
         );
       } else {
         packRows(worker, matrix, gathered, inputStride, lines.length);
-        if (isSum) {
+        if (add === 1) {
           for (const [m, line] of lines.entries()) {
             copy(outputOf(line), products + m * productStride, width);
           }

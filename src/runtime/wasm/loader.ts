@@ -35,7 +35,7 @@ import { panelRange, type MatrixPlacement, type MemoryPlan } from "./plan.ts";
 
 const WINDOW_BYTES = 512 * 1024;
 /**
- * The window of a transposed tensor, where a row of the window is a column of the file and reads are as short as the
+ * The window of a transposed tensor, and of one with strides, where a row of the window is a column of the file and reads are as short as the
  * window.
  */
 const TRANSPOSED_WINDOW_BYTES = 8 * 2 ** 20;
@@ -145,7 +145,8 @@ function loadMatrix(
   const panels = panelRange(rows, index, plan.threads);
   const rowBytes = elementBytes(source.format, columns);
   const quantized = isQuantized(format);
-  const most = source.transposed ? TRANSPOSED_WINDOW_BYTES : WINDOW_BYTES;
+  const most =
+    source.transposed || source.tensor.strides !== undefined ? TRANSPOSED_WINDOW_BYTES : WINDOW_BYTES;
   const windowPanels = Math.max(1, Math.floor(Math.min(most, scratch.packedBytes) / (rowBytes * PANEL)));
   for (let panel = panels.start; panel < panels.end; panel += windowPanels) {
     const end = Math.min(panel + windowPanels, panels.end);

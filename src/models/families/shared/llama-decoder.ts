@@ -55,6 +55,8 @@ export interface LlamaDecoderConfig extends BaseConfig {
   /** Whether the LM head is the embedding matrix. */
   tieWordEmbeddings: boolean;
   attentionBias: boolean;
+  /** Whether heads have sinks, self_attn.sinks (`AttentionOp`). Default false. */
+  hasSinks?: boolean;
   /** Whether the output of attention has a bias; absent: as `attentionBias` says. */
   outputBias?: boolean;
   mlpBias: boolean;
@@ -278,6 +280,7 @@ export function buildLlamaDecoder(
         heads,
         scale: config.attentionScale ?? headDim ** -0.5,
         softCap: config.attentionCap,
+        sinks: config.hasSinks === true ? p.vector(`${name}.self_attn.sinks`, heads) : undefined,
         window,
         output: attended,
       });

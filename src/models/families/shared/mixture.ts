@@ -25,7 +25,8 @@ export function mixtureBuffers(
 }
 
 /**
- * Adds output = Σ over a row's experts of weight · down(activation(gate(input)) ⊙ up(input)).
+ * Adds output = Σ over a row's experts of weight · down(activation(gate(input)) ⊙ up(input)), the product clamped where the
+ * configuration says so (`GateOp`).
  *
  * @param layer the layer's name, before those of `modules`
  * @param buffers.trace the name under which a trace reports the routes
@@ -48,13 +49,13 @@ export function addMixture(
     trace: string;
   },
 ): void {
-  const { modules, count, normalize, activation } = config;
-  p.linear(input, `${layer}.${modules.router}`, logits, { bias: false });
+  const { modules, count, normalize, activation, clamp, hasBias: bias = false } = config;
+  p.linear(input, `${layer}.${modules.router}`, logits, { bias });
   p.op({ role: "route", input: logits, normalize, output: routes, trace });
   const modulesOf = (part: string): string[] =>
     Array.from({ length: count }, (_, e) => `${layer}.${modules.experts}.${e}.${part}`);
-  p.experts("each", input, routes, modulesOf(modules.gate), gate);
-  p.experts("each", input, routes, modulesOf(modules.up), up);
-  p.op({ role: "gate", activation, gate, up, output: gate });
-  p.experts("sum", gate, routes, modulesOf(modules.down), output);
+  p.experts("each", input, routes, modulesOf(modules.gate), gate, { bias });
+  p.experts("each", input, routes, modulesOf(modules.up), up, { bias });
+  p.op({ role: "gate", activation, clamp, gate, up, output: gate });
+  p.experts("sum", gate, routes, modulesOf(modules.down), output, { bias });
 }

@@ -95,11 +95,23 @@ export class ModuleBuilder extends ProgramBuilder {
     this.norm(input, name, output, { kind: "layer", epsilon, bias: true, trace });
   }
 
-  /** Adds the products of chosen experts, or their sum, with NAME.weight [columns of output, columns of input] for each name. */
-  experts(kind: ExpertsOp["kind"], input: Name, routes: Name, names: readonly string[], output: Name): void {
+  /**
+   * Adds the products of chosen experts, or their sum, with NAME.weight [columns of output, columns of input] for each name.
+   *
+   * @param options.bias whether each has NAME.bias [columns of output]
+   */
+  experts(
+    kind: ExpertsOp["kind"],
+    input: Name,
+    routes: Name,
+    names: readonly string[],
+    output: Name,
+    { bias: hasBias = false }: { bias?: boolean } = {},
+  ): void {
     const [rows, columns] = [this.#columnsOf(output), this.#columnsOf(input)];
     const weights = names.map((name) => this.matrix(`${name}.weight`, rows, columns));
-    this.op({ role: "experts", kind, input, routes, weights, output, accumulate: false });
+    const biases = hasBias ? names.map((name) => this.vector(`${name}.bias`, rows)) : undefined;
+    this.op({ role: "experts", kind, input, routes, weights, biases, output, accumulate: false });
   }
 
   #columnsOf(buffer: Name): number {

@@ -189,7 +189,7 @@ function projectionOf(
 /** A gate and its two products of one input. */
 function gatedProducts(flow: Dataflow, i: number, { canStack }: FuseRules): Fusion | undefined {
   const op = flow.ops[i];
-  if (op.role !== "gate") {
+  if (op.role !== "gate" || op.clamp !== undefined) {
     return undefined;
   }
   const gate = onlyMadeFor(flow, i, op.gate);

@@ -3,7 +3,7 @@ import { rowStride, type FormatName } from "../../../kernels/format.ts";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { ModelComposeError } from "../../../base/errors.ts";
 import { heldFormats, type Quantization } from "../../held-formats.ts";
-import { opMatrices, type Name, type NormOp, type Program, type RowRange } from "../../program.ts";
+import { opMatrices, opVectors, type Name, type NormOp, type Program, type RowRange } from "../../program.ts";
 import {
   matrixSlice,
   vectorSlice,
@@ -175,14 +175,20 @@ export function layOutWeights(
       placeWeight([stage.positions.table]);
     }
     if (stage.kind === "experts") {
-      placeExperts(stage.experts.weights);
+      const { weights: experts, biases } = stage.experts;
+      placeExperts(experts);
+      placeVectors(
+        biases ?? [],
+        experts.map((name) => matrixRows(program, name)),
+      );
     }
     if ("norm" in stage && stage.norm !== undefined) {
       placeNorm(stage.norm);
     }
-    if (stage.kind === "attention" && stage.attention.bias?.kind === "table") {
-      const { table } = stage.attention.bias;
-      placeVectors([table], [program.vectors.get(table)?.length ?? 0]);
+    if (stage.kind === "attention") {
+      for (const name of opVectors(stage.attention)) {
+        placeVectors([name], [program.vectors.get(name)?.length ?? 0]);
+      }
     }
     if ("weights" in stage) {
       stacksOf(stage).forEach(placeWeight);

@@ -4,7 +4,11 @@ import {
   selectBlockAttention,
   type BlockAttention,
 } from "../../../kernels/attention/attention-select.gpu.ts";
-import { attentionParams, type AttentionShape } from "../../../kernels/attention/attention.gpu.ts";
+import {
+  attentionParams,
+  readsVectors,
+  type AttentionShape,
+} from "../../../kernels/attention/attention.gpu.ts";
 import {
   attentionCombineKernel,
   attentionDirectKernel,
@@ -29,7 +33,7 @@ function shapeOf(
   { program, contextLength, cache }: Pick<Lowering, "program" | "contextLength" | "cache">,
 ): AttentionShape {
   const { kvHeads, headDim } = uniformHeads(program);
-  const { heads, window, over, softCap, bias } = attention;
+  const { heads, window, over, softCap, bias, sinks } = attention;
   return {
     heads,
     kvHeads,
@@ -40,6 +44,7 @@ function shapeOf(
     source: over === "source",
     isCapped: softCap !== undefined,
     bias: bias?.kind,
+    hasSinks: sinks !== undefined,
   };
 }
 
@@ -53,14 +58,14 @@ function blockAttention(
 }
 
 function paramsOf({ attention }: AttentionStage, { layout }: Lowering): Uint32Array {
-  const { scale, softCap, bias } = attention;
+  const { scale, softCap: cap, bias, sinks } = attention;
   const table = bias?.kind === "table" ? layout.vectorOffset([bias.table]) : 0;
-  return attentionParams(scale, softCap, bias, table);
+  return attentionParams(scale, { cap, bias, table, sinks: layout.vectorOffset([sinks]) });
 }
 
-/** The buffer of the table of an attention's biases, where they have one. */
-function biasBuffers({ attention }: AttentionStage): string[] {
-  return attention.bias?.kind === "table" ? ["vectors"] : [];
+/** The buffer of an attention's vectors, where it has some. */
+function vectorBuffers(shape: AttentionShape): string[] {
+  return readsVectors(shape) ? ["vectors"] : [];
 }
 
 /** Number of positions up to the longest row and with it; the length of the source where attention is over that. */
@@ -94,7 +99,7 @@ export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Di
   const workgroups = attentionDecodeWorkgroups(shape, variant);
   const inputs = [query, `keys ${layer}`, `values ${layer}`];
   const params = paramsOf(stage, lowering);
-  const rows = ["rows", ...biasBuffers(stage)];
+  const rows = ["rows", ...vectorBuffers(shape)];
   const bytes = (pass: PassShape): number => pass.rows * seenOf(shape, pass) * cacheBytes(shape);
   const direct: Dispatch = {
     spec: attentionDirectKernel(shape, variant, maxRows),
@@ -112,7 +117,8 @@ export function lowerAttentionFew(stage: AttentionStage, lowering: Lowering): Di
   };
   const combine: Dispatch = {
     spec: attentionCombineKernel(shape, variant, maxRows),
-    buffers: ["partials", output, "rows"],
+    buffers: ["partials", output, ...(shape.hasSinks === true ? rows : ["rows"])],
+    ...(shape.hasSinks === true && { params }),
     workgroups: (pass) => workgroups.combine(decodeRows(shape, pass)),
     bytes: ({ rows }) => rows * shape.heads * shape.headDim * 4,
   };
@@ -136,7 +142,7 @@ export function lowerAttentionBlock(stage: AttentionStage, lowering: Lowering): 
       output,
       "query tiles",
       ...(shape.source === true ? ["rows"] : []),
-      ...biasBuffers(stage),
+      ...vectorBuffers(shape),
     ],
     params: paramsOf(stage, lowering),
     workgroups: ({ queryTiles }) => [...workgroups(queryTiles), 1],

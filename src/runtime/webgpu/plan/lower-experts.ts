@@ -78,7 +78,8 @@ function lowerProducts(op: ExpertsOp, kind: ExpertsKind, output: Name, lowering:
   const chosen = chosenExperts(program, op);
   const isTiled = kind === "tiled rows" || kind === "tiled lines";
   const variant = variantOf(weight, rows, isTiled, lowering);
-  const spec = expertsKernel({ ...weight, rows, chosen }, kind, variant);
+  const { biases } = op;
+  const spec = expertsKernel({ ...weight, rows, chosen, isBiased: biases !== undefined }, kind, variant);
   const unitsOf = (count: number): number => {
     if (isTiled) {
       return mostTiles(count, op.weights.length, chosen);
@@ -92,6 +93,7 @@ function lowerProducts(op: ExpertsOp, kind: ExpertsKind, output: Name, lowering:
       first: shard.first / rows,
       count: shard.count / rows,
       add: kind === "sum" && (op.accumulate || i > 0),
+      biases: biases === undefined ? 0 : layout.vectorOffset(biases),
     }),
     workgroups: (pass) =>
       expertsWorkgroups(unitsOf(pass.rows), rows, variant, limits.maxComputeWorkgroupsPerDimension),

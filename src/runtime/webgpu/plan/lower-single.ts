@@ -145,7 +145,7 @@ function lowerGate(stage: StageOf<"gate">, lowering: Lowering): Dispatch[] {
   const columns = columnsOf(stage.output, lowering.program);
   const { operands, buffers } = gateBuffers(stage);
   const dispatch: Dispatch = {
-    spec: gateKernel(columns, stage.activation, operands),
+    spec: gateKernel(columns, stage.activation, operands, stage.clamp),
     buffers,
     workgroups: ({ rows }) => gateWorkgroups(columns, rows),
     bytes: ({ rows }) => rows * columns * 12,

@@ -7,6 +7,7 @@ import type {
   AttentionOp,
   EmbedOp,
   ExpertsOp,
+  GateClamp,
   LinearOp,
   Name,
   NormOp,
@@ -47,7 +48,15 @@ export type Stage =
   | { kind: "experts"; experts: ExpertsOp }
   | { kind: "rope"; buffer: Name; heads: number; headDim: number; table: number; trace?: string }
   | { kind: "append"; key: Name; value: Name; layer: number }
-  | { kind: "gate"; activation: Activation; gate: Name; up: Name; output: Name; trace?: string }
+  | {
+      kind: "gate";
+      activation: Activation;
+      clamp?: GateClamp;
+      gate: Name;
+      up: Name;
+      output: Name;
+      trace?: string;
+    }
   | { kind: "activate"; activation: Activation; input: Name; output: Name; trace?: string }
   | { kind: "add"; input: Name; target: Name; trace?: string };
 
@@ -92,8 +101,8 @@ export function singleStage(op: Op): Stage {
     case "attention":
       return { kind: "attention", attention: op, trace };
     case "gate": {
-      const { activation, gate, up, output } = op;
-      return { kind: "gate", activation, gate, up, output, trace };
+      const { activation, clamp, gate, up, output } = op;
+      return { kind: "gate", activation, clamp, gate, up, output, trace };
     }
     case "activate":
       return { kind: "activate", activation: op.activation, input: op.input, output: op.output, trace };

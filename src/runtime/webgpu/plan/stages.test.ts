@@ -199,6 +199,22 @@ const FAMILIES: Readonly<Record<string, Expected>> = {
   // One layer norm is before both halves of a layer, and is not folded into either.
   cohere: { forward: { ...PARALLEL, "qkv+rope": 4 }, dispatches: 6 * 4 + 3 },
   cohere2: { forward: { ...PARALLEL, "qkv+rope": 2, qkv: 2 }, dispatches: 6 * 4 + 3 },
+  gpt_oss: {
+    // An expert's products are one dispatch each, as are its gate and their sum; sinks and biases cost none.
+    forward: {
+      embed: 1,
+      norm: 4 + 1,
+      "norm+qkv+rope": 4,
+      attention: 4,
+      "linear+add": 4,
+      linear: 4,
+      route: 4,
+      experts: 3 * 4,
+      gate: 4,
+      logits: 1,
+    },
+    dispatches: 10 * 4 + 3,
+  },
   glm: { forward: LLAMA_LAYERS(4, 0), dispatches: 5 * 4 + 3 },
   glm4: { forward: NORMED_BRANCHES, dispatches: 7 * 4 + 3 },
   exaone4: {

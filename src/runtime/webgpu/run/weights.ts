@@ -114,7 +114,8 @@ function runsOf({ source, first }: WeightPart, rowBytes: number, { start, end }:
   }
   const { rows, ranges, transposed, tensor } = source;
   const isScattered = ranges.length > 1 && (rows * rowBytes) / ranges.length < LEAST_RANGE_BYTES;
-  if (transposed || tensor.strides !== undefined || isScattered) {
+  const isElsewise = tensor.strides !== undefined || tensor.mxfp4 !== undefined;
+  if (transposed || isElsewise || isScattered) {
     return [{ row: start, rows: end - start }];
   }
   let row = start;
