@@ -157,7 +157,7 @@ async function loadOnCpu(load: DeviceLoad, why = ""): Promise<Executable> {
   if (room?.budget !== undefined) {
     checkBudget(preparation.memory, length, room.budget, alternatives);
   }
-  const given = (await room?.reserve(cpuNeed(preparation.memory, length))) ?? Infinity;
+  const given = (await room?.reserve(cpuNeed(preparation.memory, length), hooks?.signal)) ?? Infinity;
   const available = (): number => Math.min(given, availableMemory());
   const check = (memory: MemoryUse, contextLength: number): string | undefined =>
     checkMemory(memory, contextLength, { alternatives, available: available() });
@@ -212,7 +212,7 @@ async function loadOnGpu(load: DeviceLoad, name: string | undefined): Promise<Ex
     if (room?.budget !== undefined) {
       checkBudget(preparation.memory, leastLength(options.contextLength), room.budget);
     }
-    await room?.reserve({ bytes: allBytes(preparation.memory), machineBytes: 0 });
+    await room?.reserve({ bytes: allBytes(preparation.memory), machineBytes: 0 }, hooks?.signal);
     const { description, adapter = "" } = preparation.device;
     const check = (need: MemoryUse, contextLength: number): void => {
       checkGpuMemory(need, contextLength, gpuMemory, description);

@@ -34,7 +34,7 @@ test("numbers for people", () => {
     "2000 TB",
   ]);
   expect([5, 60, 7300, 200_000].map(durationText)).toEqual(["5 s", "1 min", "2 h 1 min", "2 d 7 h"]);
-  const model = { components: ["c"], model: "m", task: "chat-completion", loaded: true } as const;
+  const model = { components: ["c"], model: "m", task: "chat-completion", loaded: true, state: "idle" } as const;
   expect(memoryText(model)).toBeUndefined();
   const memory = { weight_bytes: 6e9, kv_cache_bytes: 1e9, work_bytes: 5e6 };
   expect(memoryText({ ...model, memory })).toBe("6.00 GB weights, up to 1.00 GB KV cache, 5.00 MB work");
