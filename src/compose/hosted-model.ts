@@ -74,8 +74,9 @@ export class HostedModel implements ModelTenant {
     }
   }
 
-  /** Notes what the model, now loaded, holds. */
-  holds({ memory }: TextModel): void {
+  /** Notes that the model is loaded, and what it holds. */
+  arrive({ memory }: TextModel): void {
+    this.isReady = true;
     this.bytes = memory === undefined ? this.bytes : allBytes(memory);
   }
 

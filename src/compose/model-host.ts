@@ -326,7 +326,6 @@ export class ModelHost {
     this.#models.set(key, hosted);
     hosted.model.then(
       (model) => {
-        hosted.isReady = true;
         if (this.#models.get(key) !== hosted) {
           // It was given up before it was there.
           this.#free(hosted).catch(() => undefined);
@@ -380,7 +379,8 @@ export class ModelHost {
       try {
         const room = { budget: this.#room.budget, reserve };
         const model = await this.#load(source, { ...options, room });
-        hosted.holds(model);
+        // Before the turn ends: whoever has the next one sees what this one holds, and that it may go.
+        hosted.arrive(model);
         return model;
       } catch (error) {
         hosted.bytes = 0;
@@ -409,8 +409,10 @@ export class ModelHost {
 
   async #unload(hosted: HostedModel, why: string): Promise<void> {
     const { key, component } = hosted;
-    this.#models.delete(key);
-    this.#unloaded.add(key);
+    if (this.#models.get(key) === hosted) {
+      this.#models.delete(key);
+      this.#unloaded.add(key);
+    }
     const { source } = component.model;
     this.#hooks.onNotice?.(`The model ${source} was unloaded: ${why}. It is loaded again when it is called.`);
     await this.#free(hosted);
