@@ -717,6 +717,13 @@ export const LANGUAGE: readonly Part[] = [
           "What a server keeps for its callers: bodies, inputs of runs that wait, outputs of those that have ended. Beyond it the answer is 429.",
       },
       {
+        name: "memory_budget",
+        value: size,
+        default: "what is free",
+        meaning:
+          "What the models of the file may take together: weights, KV caches when they are full, and work. Models that nobody uses make room for one that is called; those in use are waited for.",
+      },
+      {
         name: "shutdown_timeout",
         value: durationValue,
         default: "`30s`",

@@ -73,6 +73,12 @@ export class MemoryRoom {
     this.#changed = Promise.withResolvers();
   }
 
+  /** Notes what a model needs, which others leave free as far as they can. */
+  note(key: string, bytes: number): void {
+    this.#needs.delete(key);
+    this.#needs.set(key, bytes);
+  }
+
   /** Waits for the next news of a tenant. @throws AbortError */
   change(signal: AbortSignal | undefined): Promise<void> {
     return withAbort(this.#changed.promise, signal);
@@ -91,8 +97,7 @@ export class MemoryRoom {
    * @throws RoomTakenError; AbortError
    */
   async enter({ tenant, need, mayUnload, signal, onWait }: Entrant): Promise<number> {
-    this.#needs.delete(tenant.key);
-    this.#needs.set(tenant.key, need.bytes);
+    this.note(tenant.key, need.bytes);
     try {
       for (;;) {
         throwIfAborted(signal);
@@ -150,8 +155,8 @@ export class MemoryRoom {
   }
 
   /**
-   * What a tenant may have beyond its need. What models that are not loaded needed the last time stays free as far as they fit:
-   * else one would take for more sequences at once what another then has to throw it out for.
+   * What a tenant may have beyond its need. What models that are not loaded need, as far as that is known, stays free, the last
+   * noted first, as long as they fit: else one would take for more sequences at once what another then has to throw it out for.
    */
   #spare(tenant: ModelTenant): number {
     if (this.budget === undefined) {

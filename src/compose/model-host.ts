@@ -221,6 +221,33 @@ export class ModelHost {
     }
   }
 
+  /**
+   * Finds out what the model of a component needs, so that others that share its budget leave it its room when they are loaded.
+   *
+   * @throws what loading it throws before memory is taken; AbortError
+   */
+  async measure(component: ModelComponent, { signal, onProgress }: ModelRequest = {}): Promise<void> {
+    const key = modelKey(component);
+    const known = new Error("what the model needs is known");
+    const reserve: LoadRoom["reserve"] = ({ bytes }) => {
+      this.#room.note(key, bytes);
+      return Promise.reject(known);
+    };
+    try {
+      const model = await this.#load(component.model.source, {
+        ...this.#loadOptions(component, fileNeeds(component)),
+        room: { budget: this.#room.budget, reserve },
+        signal,
+        onProgress,
+      });
+      await model.dispose();
+    } catch (error) {
+      if (error !== known) {
+        throw errorInWordsOf(error, composeWords);
+      }
+    }
+  }
+
   /** The model of a component, which is being loaded if it was not there. */
   #hosted(component: ModelComponent, request: ModelRequest): HostedModel {
     throwIfAborted(request.signal);
@@ -296,15 +323,7 @@ export class ModelHost {
       );
     }
     const options = (hosted: HostedModel): SizedLoadOptions => ({
-      ...component.model.hub,
-      ...this.#heldOptions(component),
-      architecture: component.architecture,
-      family: component.family,
-      chat: needsChatTemplate(component),
-      maxBeams: beamBound(component),
-      ...(component.maxConcurrentCount > 0 && { maxConcurrency: component.maxConcurrentCount }),
-      ...(component.passTimeout !== undefined && { passTimeout: Math.ceil(component.passTimeout / 1000) }),
-      ...contextOptions(component, needs),
+      ...this.#loadOptions(component, needs),
       signal: hosted.stop.signal,
       onNotice: this.#hooks.onNotice,
       onProgress: (progress) => this.#report(hosted, progress),
@@ -348,6 +367,21 @@ export class ModelHost {
     this.#hooks.onProgress?.(hosted.component, progress);
     this.#showReloading(hosted.key, progress);
     hosted.report(progress);
+  }
+
+  /** How the model of a component is loaded, whoever waits for it. */
+  #loadOptions(component: ModelComponent, needs: readonly ContextNeed[]): SizedLoadOptions {
+    return {
+      ...component.model.hub,
+      ...this.#heldOptions(component),
+      architecture: component.architecture,
+      family: component.family,
+      chat: needsChatTemplate(component),
+      maxBeams: beamBound(component),
+      ...(component.maxConcurrentCount > 0 && { maxConcurrency: component.maxConcurrentCount }),
+      ...(component.passTimeout !== undefined && { passTimeout: Math.ceil(component.passTimeout / 1000) }),
+      ...contextOptions(component, needs),
+    };
   }
 
   #heldOptions({ device, precision, quantization, activations, kvPrecision }: ModelComponent): HeldOptions {

@@ -5,7 +5,8 @@ import {
   type ModelComponent,
 } from "../compose/definition/definition.ts";
 import { RoomTakenError } from "../compose/memory-room.ts";
-import type { ModelHost } from "../compose/model-host.ts";
+import { modelKey } from "../compose/analysis/model-key.ts";
+import type { ModelHost, ModelRequest } from "../compose/model-host.ts";
 
 /** How far the model that is being loaded is; `component` is its id. */
 export interface PreloadProgress extends LoadProgress {
@@ -43,13 +44,22 @@ export class Preload {
     const isModel = (component: { readonly type: string }): component is ModelComponent =>
       component.type === "model";
     const components = allComponents(this.#definition).filter(isModel);
-    for (const component of components.filter(({ preload }) => preload)) {
+    const wanted = components.filter(({ preload }) => preload);
+    const request = ({ id }: ModelComponent): ModelRequest => ({
+      signal,
+      mayUnload: false,
+      onProgress: (progress) => (this.#progress = { component: id, ...progress }),
+    });
+    const distinct = new Map(wanted.map((component) => [modelKey(component), component]));
+    if (this.#models.memory.budget !== undefined && distinct.size > 1) {
+      // What is needed first is noted last, and so kept free first.
+      for (const component of [...distinct.values()].toReversed()) {
+        await this.#models.measure(component, request(component));
+      }
+    }
+    for (const component of wanted) {
       try {
-        await this.#models.model(component, {
-          signal,
-          mayUnload: false,
-          onProgress: (progress) => (this.#progress = { component: component.id, ...progress }),
-        });
+        await this.#models.model(component, request(component));
       } catch (error) {
         if (!(error instanceof RoomTakenError)) {
           throw error;
