@@ -372,7 +372,7 @@ const chatKeys: readonly Key[] = [
     value: template,
     default: "`auto`",
     meaning:
-      "Whether the model calls them: as it likes (`auto`), not (`none`), one must be called (`required`), or the one of `{ name: … }`.",
+      "Whether the model calls them: as it likes (`auto`), not (`none`), one must be called (`required`), the one of `{ name: … }`, or only some of them: `{ allowed: [names], mode: auto }`, or `required`.",
   },
   {
     name: "parallel_tool_calls",
