@@ -9,7 +9,7 @@ import { startServer, type ComposeServer } from "../src/server/server.ts";
 import { loadText } from "./support/compose.ts";
 import { modelPath } from "./support/golden.ts";
 
-const CONTEXT = 64;
+const CONTEXT = 256;
 let scratch: string;
 let need: number;
 const folders: string[] = [];
@@ -99,6 +99,14 @@ test("runs on both take turns: never more than the budget, none is lost, and the
     );
     const stages = new Set<string>();
     let told = false;
+    // Somebody has the first model until a run on the second one waits for its memory.
+    const waits = Promise.withResolvers<void>();
+    const [first] = server.service.definition.components;
+    if (first?.type !== "model") {
+      throw new Error("the first component is no model");
+    }
+    const { signal } = new AbortController();
+    const loan = server.service.lend(first, 0, signal, () => waits.promise);
     const runs = Array.from({ length: 4 }, async (_, i) => {
       const task = server.service.start({
         workflow: i % 2 === 0 ? "one" : "two",
@@ -108,6 +116,9 @@ test("runs on both take turns: never more than the budget, none is lost, and the
         for (const event of batch) {
           if (event.type === "loading") {
             stages.add(event.progress.stage);
+            if (event.progress.stage === "memory") {
+              waits.resolve();
+            }
             const { status, progress } = (await get("/health")) as { status: string; progress?: object };
             expect(status).toBe("ok");
             told ||= progress !== undefined;
@@ -118,6 +129,7 @@ test("runs on both take turns: never more than the budget, none is lost, and the
       return task.output?.value;
     });
     const texts = await Promise.all(runs);
+    await loan;
     expect(texts[0]).toEqual(texts[1]);
     expect(texts[2]).toEqual(texts[3]);
     expect(texts[2]).not.toEqual(texts[0]);
@@ -142,10 +154,17 @@ test("a budget that holds both loads both, and no more", async () => {
   });
 });
 
+test("a budget of what one needs is what one takes, and nothing for more sequences", async () => {
+  await served(need, async (server, seen) => {
+    await server.ready;
+    expect([seen.loads, seen.most]).toEqual([1, need]);
+  });
+});
+
 test("a model that does not fit alone fails with the budget, its need and what would help", async () => {
   await served(Math.floor(0.9 * need), async (server) => {
     await expect(server.ready).rejects.toThrow(
-      /^The model needs .*: .* for its weights, .* for the KV cache of 64 tokens, .* for its work; the memory budget of all models is .*, .* too little\. Raise the budget \(memory_budget\), .*load it quantised \(quantization\): "int8" needs .*, "int4" needs .*, or use a smaller model\.$/,
+      /^The model needs .*: .* for its weights, .* for the KV cache of 256 tokens, .* for its work; the memory budget of all models is .*, .* too little\. Raise the budget \(memory_budget\), .*load it quantised \(quantization\): "int8" needs .*, "int4" needs .*, or use a smaller model\.$/,
     );
   });
 });
