@@ -149,7 +149,9 @@ test("a budget that holds both loads both, and no more", async () => {
     // Neither takes for more sequences what the other needs.
     expect([seen.loads, seen.notices.filter((line) => line.includes("unloaded"))]).toEqual([2, []]);
     expect(seen.most).toBeLessThanOrEqual(2.2 * need);
-    const body = (await (await fetch(`${server.localUrl}/status`)).json()) as { memory: { held_bytes: number } };
+    const body = (await (await fetch(`${server.localUrl}/status`)).json()) as {
+      memory: { held_bytes: number };
+    };
     expect(body.memory.held_bytes).toBe(seen.most);
   });
 });

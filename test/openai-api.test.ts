@@ -637,10 +637,7 @@ describe("requests that cannot be done", () => {
     ],
     ["tool_choice", { tool_choice: "any" }],
     ["tool_choice", { tool_choice: { type: "allowed_tools" } }],
-    [
-      "tool_choice",
-      { tool_choice: { type: "allowed_tools", allowed_tools: { mode: "none", tools: [] } } },
-    ],
+    ["tool_choice", { tool_choice: { type: "allowed_tools", allowed_tools: { mode: "none", tools: [] } } }],
     ["tools[0].function.strict", { tools: [{ type: "function", function: { name: "f", strict: 1 } }] }],
     ["modalities[0]", { modalities: ["audio"] }],
     ["store", { store: true }],

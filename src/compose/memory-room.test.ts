@@ -11,7 +11,8 @@ const CAPACITY = 10;
 /** Components of models m0, m1, … */
 function components(...keys: string[]): ModelComponent[] {
   const lines = keys.map(
-    (key, i) => `  - { id: c${i}, type: model, task: text-generation, model: m${i}, prompt: "\${input}"${key} }`,
+    (key, i) =>
+      `  - { id: c${i}, type: model, task: text-generation, model: m${i}, prompt: "\${input}"${key} }`,
   );
   const { components: found } = loadText(`components:\n${lines.join("\n")}\nworkflow: { component: c0 }\n`);
   return found.filter((component) => component.type === "model");
@@ -204,7 +205,9 @@ describe("any runs of any models", () => {
       const memory = new Memory(sizes);
       memory.pace = pause;
       memory.greed = random(2);
-      const found = components(...sizes.map(() => `, on_demand: { priority: ${random(3)}, idle_timeout: 20ms }`));
+      const found = components(
+        ...sizes.map(() => `, on_demand: { priority: ${random(3)}, idle_timeout: 20ms }`),
+      );
       let ended = 0;
       const runs = Array.from({ length: 40 }, async () => {
         await new Promise((resolve) => setTimeout(resolve, random(60)));

@@ -3,27 +3,22 @@ import { errorMessage, ModelComposeError, throwIfAborted, withoutRemedy } from "
 import { errorInWordsOf } from "../base/front-words.ts";
 import type { ChatOptions, ChatPart, RenderChatOptions } from "../models/chat/chat.ts";
 import type { ChatMessage } from "../models/chat/messages.ts";
-import type { ContextSizing, SizedLoadOptions } from "../models/context-sizing.ts";
+import type { SizedLoadOptions } from "../models/context-sizing.ts";
 import type { DeviceInfo } from "../runtime/device-types.ts";
 import type { ModelMemory } from "../models/model.ts";
 import type { LoadRoom } from "../runtime/load-room.ts";
 import type { Embedding, EmbedOptions } from "../runtime/generation/embed.ts";
 import type { Architecture, GenerateOptions, StreamPart } from "../runtime/generation/types.ts";
 import type { LoadOptions, LoadProgress } from "../models/load-options.ts";
-import { beamBound } from "./analysis/beam-bound.ts";
-import {
-  certainContext,
-  countContext,
-  fileNeeds,
-  isCountable,
-  leastContext,
-  type ContextNeed,
-} from "./analysis/context-needs.ts";
+import { fileNeeds, type ContextNeed } from "./analysis/context-needs.ts";
 import { modelKey } from "./analysis/model-key.ts";
 import type { ModelComponent } from "./definition/definition.ts";
 import { composeWords } from "./definition/library-names.ts";
 import { HostedModel } from "./hosted-model.ts";
 import { MemoryRoom, RoomTakenError } from "./memory-room.ts";
+import { heldOptionsOf, loadOptionsOf, type HeldOptions, type ModelOverrides } from "./model-load.ts";
+
+export type { HeldOptions, ModelOverrides } from "./model-load.ts";
 
 /** What running a workflow needs of a loaded model. */
 export interface TextModel {
@@ -54,22 +49,12 @@ export interface TextModel {
 /** The function that loads a model: `loadModelSized`, or what stands for it. */
 export type LoadTextModel = (source: string, options: SizedLoadOptions) => Promise<TextModel>;
 
-/** What a command line says over the file. */
-export type ModelOverrides = Pick<
-  LoadOptions,
-  "device" | "threads" | "kernelBuild" | "gpuMemory" | "prefill"
->;
-
 /** A model that is loaded, the first component that has it, and what was asked of its load. */
 export interface ReadyModel {
   readonly component: ModelComponent;
   readonly model: TextModel;
   readonly asked: HeldOptions;
 }
-
-/** What a component and a command line say of how a model is held. */
-export type HeldOptions = ModelOverrides &
-  Pick<LoadOptions, "precision" | "quantization" | "activations" | "kvPrecision">;
 
 /** Listeners to what the models of a host do. */
 export interface ModelHostHooks {
@@ -235,7 +220,7 @@ export class ModelHost {
     };
     try {
       const model = await this.#load(component.model.source, {
-        ...this.#loadOptions(component, fileNeeds(component)),
+        ...loadOptionsOf(component, fileNeeds(component), this.#overrides),
         room: { budget: this.#room.budget, reserve },
         signal,
         onProgress,
@@ -297,7 +282,7 @@ export class ModelHost {
       [...found].map(async ([hosted, component]) => ({
         component,
         model: await hosted.model,
-        asked: this.#heldOptions(component),
+        asked: heldOptionsOf(component, this.#overrides),
       })),
     );
   }
@@ -318,12 +303,10 @@ export class ModelHost {
     const key = modelKey(component);
     const { mayUnload = true, onProgress } = request;
     if (this.#unloaded.delete(key)) {
-      this.#hooks.onNotice?.(
-        `The model ${component.model.name} is being loaded again, for ${component.id}.`,
-      );
+      this.#hooks.onNotice?.(`The model ${component.model.name} is being loaded again, for ${component.id}.`);
     }
     const options = (hosted: HostedModel): SizedLoadOptions => ({
-      ...this.#loadOptions(component, needs),
+      ...loadOptionsOf(component, needs, this.#overrides),
       signal: hosted.stop.signal,
       onNotice: this.#hooks.onNotice,
       onProgress: (progress) => this.#report(hosted, progress),
@@ -367,33 +350,6 @@ export class ModelHost {
     this.#hooks.onProgress?.(hosted.component, progress);
     this.#showReloading(hosted.key, progress);
     hosted.report(progress);
-  }
-
-  /** How the model of a component is loaded, whoever waits for it. */
-  #loadOptions(component: ModelComponent, needs: readonly ContextNeed[]): SizedLoadOptions {
-    return {
-      ...component.model.hub,
-      ...this.#heldOptions(component),
-      architecture: component.architecture,
-      family: component.family,
-      chat: needsChatTemplate(component),
-      maxBeams: beamBound(component),
-      ...(component.maxConcurrentCount > 0 && { maxConcurrency: component.maxConcurrentCount }),
-      ...(component.passTimeout !== undefined && { passTimeout: Math.ceil(component.passTimeout / 1000) }),
-      ...contextOptions(component, needs),
-    };
-  }
-
-  #heldOptions({ device, precision, quantization, activations, kvPrecision }: ModelComponent): HeldOptions {
-    const overrides = this.#overrides;
-    return {
-      ...overrides,
-      device: overrides.device ?? device,
-      precision,
-      quantization,
-      activations,
-      kvPrecision,
-    };
   }
 
   /** Loads a model when it has room; where memory turns out to be short, models that nobody uses go one by one. */
@@ -521,26 +477,4 @@ export class ModelHost {
       hosted.stop.abort();
     }
   }
-}
-
-/**
- * How long the context is for what calls need: as long as is sure to suffice, and where that can be counted, no longer.
- */
-function contextOptions(
-  { contextLength = Infinity }: ModelComponent,
-  needs: readonly ContextNeed[],
-): Pick<SizedLoadOptions, "contextLength" | "sizing"> {
-  const most = Math.min(contextLength, certainContext(needs));
-  const atMost = most === Infinity ? "max" : most;
-  if (!isCountable(needs)) {
-    return { contextLength: atMost };
-  }
-  const least = Math.min(most, leastContext(needs));
-  const count: ContextSizing["count"] = async (prompts) => Math.min(most, await countContext(needs, prompts));
-  return { contextLength: atMost, sizing: { least, count } };
-}
-
-/** Whether an action takes the model's own chat template. */
-export function needsChatTemplate({ actions }: ModelComponent): boolean {
-  return actions.some((action) => action.kind === "chat" && action.chatTemplate === undefined);
 }

@@ -25,7 +25,11 @@ export interface LoadRoom {
 }
 
 /** Bytes of all that a program takes when its KV cache is full. */
-export function allBytes({ weightBytes, workBytes, kvCacheBytes }: Omit<MemoryUse, "weightBytesPerToken">): number {
+export function allBytes({
+  weightBytes,
+  workBytes,
+  kvCacheBytes,
+}: Omit<MemoryUse, "weightBytesPerToken">): number {
   return weightBytes + workBytes + kvCacheBytes;
 }
 

@@ -227,7 +227,10 @@ export type ServerModelBody = z.infer<typeof serverModelBody>;
 
 export const hostMemoryBody = z.object({
   held_bytes: z.number().describe("What the models take together, their KV caches full."),
-  budget_bytes: z.number().optional().describe("What they may take (controller.memory_budget); absent: what is free."),
+  budget_bytes: z
+    .number()
+    .optional()
+    .describe("What they may take (controller.memory_budget); absent: what is free."),
 });
 export type HostMemoryBody = z.infer<typeof hostMemoryBody>;
 

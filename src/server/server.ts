@@ -90,7 +90,12 @@ export async function startServer(
     onNotice,
     onProgress: (_component: unknown, progress: LoadProgress) => onProgress?.(progress),
   };
-  const models = new ModelHost(options.loadModel, hooks, options.overrides, new MemoryRoom(controller.memoryBudget));
+  const models = new ModelHost(
+    options.loadModel,
+    hooks,
+    options.overrides,
+    new MemoryRoom(controller.memoryBudget),
+  );
   const service = new WorkflowService(definition, models, options);
   const app = createApp(service, {
     host,

@@ -53,7 +53,8 @@ export function formOfCalls(rules: CallRules, written: WrittenForm): ResolvedCon
   const tools = rules.tools.map(readTool);
   const { choice } = rules;
   const names = namesOf(choice);
-  const mode = typeof choice === "string" ? choice : "allowed" in choice ? (choice.mode ?? "auto") : "required";
+  const mode =
+    typeof choice === "string" ? choice : "allowed" in choice ? (choice.mode ?? "auto") : "required";
   const called = names === undefined ? tools : tools.filter(({ name }) => names.includes(name));
   const strange = names?.find((one) => !tools.some(({ name }) => name === one));
   const isFree = mode === "auto";
@@ -84,9 +85,7 @@ export function formOfCalls(rules: CallRules, written: WrittenForm): ResolvedCon
   const most = rules.isParallel && !isOne ? MOST_CALLS : 1;
   const { callTags } = written;
   const answer =
-    callTags === undefined
-      ? bareAnswer(called, isFree, most)
-      : taggedAnswer(called, callTags, isFree, most);
+    callTags === undefined ? bareAnswer(called, isFree, most) : taggedAnswer(called, callTags, isFree, most);
   return { constraint: behindReasoning(answer, written), parameter };
 }
 

@@ -297,7 +297,10 @@ describe("what is asked of calls", () => {
   });
 
   test.each([
-    [{ toolChoice: "any" }, 'The option "toolChoice" must be "auto", "none", "required", {name} or {allowed: [names], mode}'],
+    [
+      { toolChoice: "any" },
+      'The option "toolChoice" must be "auto", "none", "required", {name} or {allowed: [names], mode}',
+    ],
     [{ toolChoice: { name: "a", mode: "auto" } }, 'The option "toolChoice" must be "auto"'],
     [{ toolChoice: { allowed: [] } }, '{allowed: [names], mode}, whose mode is "auto" or "required"'],
     [{ tools, toolChoice: { allowed: ["weather"], mode: "none" } }, 'The option "toolChoice" must be "auto"'],

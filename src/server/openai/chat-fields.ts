@@ -35,7 +35,9 @@ const choices = z.enum(["auto", "none", "required"]);
 const modes = z.enum(["auto", "required"]);
 
 /** The message for a choice that is none: what is wrong with an object of a known type, else what there is. */
-const expectedChoice = (...objects: readonly string[]): { error: z.core.$ZodErrorMap<z.core.$ZodIssueInvalidUnion> } => ({
+const expectedChoice = (
+  ...objects: readonly string[]
+): { error: z.core.$ZodErrorMap<z.core.$ZodIssueInvalidUnion> } => ({
   error: ({ errors }) => {
     const within = errors.flat().filter(({ path }) => path.length > 0 && path[0] !== "type");
     return within.length > 0
@@ -85,10 +87,7 @@ export const responseToolChoice = z
         }),
       ]),
     ],
-    expectedChoice(
-      '{"type": "function", "name": …}',
-      '{"type": "allowed_tools", "mode": …, "tools": […]}',
-    ),
+    expectedChoice('{"type": "function", "name": …}', '{"type": "allowed_tools", "mode": …, "tools": […]}'),
   )
   .optional();
 
@@ -106,7 +105,10 @@ export function callFields({
   };
 }
 
-type ObjectChoice = Exclude<z.infer<typeof chatToolChoice> | z.infer<typeof responseToolChoice>, string | undefined>;
+type ObjectChoice = Exclude<
+  z.infer<typeof chatToolChoice> | z.infer<typeof responseToolChoice>,
+  string | undefined
+>;
 
 function toolChoice(choice: ObjectChoice | "auto" | "required"): ToolChoice {
   if (typeof choice === "string") {

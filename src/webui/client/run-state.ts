@@ -229,5 +229,7 @@ const STAGES: Readonly<Record<WireProgress["stage"], string>> = {
 /** How far something is, in words: "Reading the prompt, 45 %". */
 export function progressText({ stage, done, total }: WireProgress): string {
   const words = STAGES[stage];
-  return total > 0 && stage !== "ready" && stage !== "memory" ? `${words}, ${Math.floor((100 * done) / total)} %` : words;
+  return total > 0 && stage !== "ready" && stage !== "memory"
+    ? `${words}, ${Math.floor((100 * done) / total)} %`
+    : words;
 }

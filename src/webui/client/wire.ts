@@ -137,7 +137,8 @@ export interface WireTask {
 
 /** How far loading a model, or reading a prompt, has come. */
 export interface WireProgress {
-  readonly stage: "config" | "download" | "memory" | "tokenizer" | "weights" | "compile" | "ready" | "prefill";
+  readonly stage:
+    "config" | "download" | "memory" | "tokenizer" | "weights" | "compile" | "ready" | "prefill";
   /** Id of the component whose model is loaded. */
   readonly component?: string;
   /** Number of the text whose prompt is read. */

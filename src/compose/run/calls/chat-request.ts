@@ -112,13 +112,7 @@ function renderChatOptions(action: ChatCompletionAction, site: CallSite): ChatOp
     // read.
     now: new Date(),
     tools: valueOf(tools, "tools", "a list of objects", isObjects, site),
-    toolChoice: valueOf(
-      toolChoice,
-      "tool_choice",
-      TOOL_CHOICE_EXPECTED,
-      isToolChoice,
-      site,
-    ),
+    toolChoice: valueOf(toolChoice, "tool_choice", TOOL_CHOICE_EXPECTED, isToolChoice, site),
     parallelToolCalls: valueOf(
       parallelToolCalls,
       "parallel_tool_calls",
