@@ -23,7 +23,7 @@ beforeAll(async () => {
     folders.push(join(scratch, name));
     cpSync(modelPath("tales"), join(scratch, name), { recursive: true });
   }
-  const model = await loadModel(folders[0] as string, {
+  const model = await loadModel(folders[0], {
     device: "wasm",
     threads: 1,
     contextLength: CONTEXT,

@@ -127,7 +127,7 @@ test("a model in use is waited for, which is told; who comes for it then waits u
   expect(memory.host.loading).toEqual([
     { component: "c1", progress: { stage: "memory", done: 0, total: 1 } },
   ]);
-  const again = memory.use(a, async () => void order.push("a"));
+  const again = memory.use(a, () => Promise.resolve(void order.push("a")));
   const gone = new AbortController();
   const left = memory.use(a, nothing, gone.signal);
   await settled();
@@ -215,7 +215,7 @@ describe("any runs of any models", () => {
         if (random(5) === 0) {
           setTimeout(() => left.abort(), random(20));
         }
-        const component = found[random(found.length)] as ModelComponent;
+        const component = found[random(found.length)];
         await memory.use(component, pause, left.signal).catch((error: unknown) => {
           expect(error).toMatchObject({ code: "aborted" });
         });
