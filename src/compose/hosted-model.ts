@@ -4,7 +4,7 @@ import { allBytes } from "../runtime/load-room.ts";
 import type { ModelComponent } from "./definition/definition.ts";
 import { IdleTime } from "./idle-time.ts";
 import type { ModelTenant } from "./memory-room.ts";
-import type { TextModel } from "./model-host.ts";
+import type { TextModel } from "./text-model.ts";
 import type { Tenant } from "./room-plan.ts";
 
 export class HostedModel implements ModelTenant {

@@ -1,14 +1,8 @@
 import { withAbort } from "../base/async/abort.ts";
 import { errorMessage, ModelComposeError, throwIfAborted, withoutRemedy } from "../base/errors.ts";
 import { errorInWordsOf } from "../base/front-words.ts";
-import type { ChatOptions, ChatPart, RenderChatOptions } from "../models/chat/chat.ts";
-import type { ChatMessage } from "../models/chat/messages.ts";
 import type { SizedLoadOptions } from "../models/context-sizing.ts";
-import type { DeviceInfo } from "../runtime/device-types.ts";
-import type { ModelMemory } from "../models/model.ts";
 import type { LoadRoom } from "../runtime/load-room.ts";
-import type { Embedding, EmbedOptions } from "../runtime/generation/embed.ts";
-import type { Architecture, GenerateOptions, StreamPart } from "../runtime/generation/types.ts";
 import type { LoadOptions, LoadProgress } from "../models/load-options.ts";
 import { fileNeeds, type ContextNeed } from "./analysis/context-needs.ts";
 import { modelKey } from "./analysis/model-key.ts";
@@ -16,38 +10,11 @@ import type { ModelComponent } from "./definition/definition.ts";
 import { composeWords } from "./definition/library-names.ts";
 import { HostedModel } from "./hosted-model.ts";
 import { MemoryRoom, RoomTakenError } from "./memory-room.ts";
+import type { LoadTextModel, TextModel } from "./text-model.ts";
 import { heldOptionsOf, loadOptionsOf, type HeldOptions, type ModelOverrides } from "./model-load.ts";
 
 export type { HeldOptions, ModelOverrides } from "./model-load.ts";
-
-/** What running a workflow needs of a loaded model. */
-export interface TextModel {
-  /** The model's folder. */
-  readonly directory: string;
-  readonly device: DeviceInfo;
-  readonly architecture: Architecture;
-  /** Tokens, of prompt and new text, that the context holds. */
-  readonly contextLength: number;
-  /** What its matrices are held as, for people. Absent: several formats, or nobody tells. */
-  readonly precision?: string;
-  /** What it takes of the device's memory. Absent: nobody tells. */
-  readonly memory?: ModelMemory;
-  stream(prompt: string, options: GenerateOptions): AsyncIterable<StreamPart>;
-  streamChat(messages: readonly ChatMessage[], options: ChatOptions): AsyncIterable<ChatPart>;
-  /** Makes a vector of a text. */
-  embed(prompt: string, options: EmbedOptions): Promise<Embedding>;
-  /** Counts the tokens of a prompt, or of a conversation, as the model reads it. */
-  countTokens(
-    prompt: string | readonly ChatMessage[],
-    options: RenderChatOptions & { signal?: AbortSignal },
-  ): Promise<number>;
-  /** Resolves with the reason when the model cannot be used any more and only loading it again helps. */
-  readonly lost: Promise<ModelComposeError>;
-  dispose(): Promise<void>;
-}
-
-/** The function that loads a model: `loadModelSized`, or what stands for it. */
-export type LoadTextModel = (source: string, options: SizedLoadOptions) => Promise<TextModel>;
+export type { LoadTextModel, TextModel } from "./text-model.ts";
 
 /** A model that is loaded, the first component that has it, and what was asked of its load. */
 export interface ReadyModel {
