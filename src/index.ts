@@ -21,7 +21,7 @@ export type {
   ChatTemplateOptions,
   RenderChatOptions,
 } from "./models/chat/chat.ts";
-export type { ToolChoice } from "./models/chat/call-form.ts";
+export type { AllowedTools, ToolChoice } from "./models/chat/tool-choice.ts";
 export type { Tags } from "./models/chat/answer.ts";
 export type {
   ChatMessage,

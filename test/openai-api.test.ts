@@ -150,6 +150,34 @@ describe("calls that are asked for", () => {
     }
   });
 
+  test("are of the tools that may be called alone, in chat completions and in responses", async () => {
+    for (const name of ["weather", "time"]) {
+      const choice: OpenAI.ChatCompletionAllowedToolChoice = {
+        type: "allowed_tools",
+        allowed_tools: { mode: "required", tools: [{ type: "function", function: { name } }] },
+      };
+      const asked = { ...request, tool_choice: choice, parallel_tool_calls: false };
+      const { choices } = await client.chat.completions.create(asked);
+      expect(new Set(calledBy(choices[0]?.message).map(([each]) => each))).toEqual(new Set([name]));
+      const flat: OpenAI.Responses.ToolChoiceAllowed = {
+        type: "allowed_tools",
+        mode: "required",
+        tools: [{ type: "function", name }],
+      };
+      const response = await client.responses.create({
+        model: "talker",
+        input: PROMPT,
+        tools: tools.map(({ function: { parameters = {}, strict = null, ...rest } }) => {
+          return { type: "function" as const, ...rest, parameters, strict };
+        }),
+        tool_choice: flat,
+        parallel_tool_calls: false,
+      });
+      const called = response.output.map((item) => (item.type === "function_call" ? item.name : item.type));
+      expect([new Set(called), response.tool_choice]).toEqual([new Set([name]), flat]);
+    }
+  });
+
   test("are as the model likes otherwise", async () => {
     const { choices } = await client.chat.completions.create({ ...request, max_tokens: 5 });
     const { choices: free } = await client.chat.completions.create({
@@ -165,6 +193,12 @@ describe("calls that are asked for", () => {
     const unknown = await errorOf(client.chat.completions.create({ ...request, tool_choice: choice }));
     expect(unknown).toMatchObject({ status: 400, param: "tool_choice", type: "invalid_request_error" });
     expect(unknown.message).toContain('"tide", which is none of the tools: "weather", "time"');
+    const few: OpenAI.ChatCompletionAllowedToolChoice = {
+      type: "allowed_tools",
+      allowed_tools: { mode: "auto", tools: [{ type: "function", function: { name: "tide" } }] },
+    };
+    const strange = await errorOf(client.chat.completions.create({ ...request, tool_choice: few }));
+    expect(strange).toMatchObject({ status: 400, param: "tool_choice", type: "invalid_request_error" });
     const odd = [tool("odd", true, { type: "array", uniqueItems: true })];
     const error = await errorOf(client.chat.completions.create({ ...request, tools: odd }));
     expect(error).toMatchObject({ status: 400, param: "tools", type: "invalid_request_error" });
@@ -603,6 +637,7 @@ describe("requests that cannot be done", () => {
     ],
     ["tool_choice", { tool_choice: "any" }],
     ["tool_choice", { tool_choice: { type: "allowed_tools" } }],
+    ["tool_choice", { tool_choice: { type: "allowed_tools", allowed_tools: { mode: "none", tools: [] } } }],
     ["tools[0].function.strict", { tools: [{ type: "function", function: { name: "f", strict: 1 } }] }],
     ["modalities[0]", { modalities: ["audio"] }],
     ["store", { store: true }],

@@ -154,6 +154,7 @@ describe("the bundled model", () => {
     ["tools[0].type", { tools: [{ type: "web_search" }] }],
     ["tools[0].strict", { tools: [{ type: "function", name: "f", parameters: {}, strict: 1 }] }],
     ["tool_choice", { tool_choice: "any" }],
+    ["tool_choice", { tool_choice: { type: "allowed_tools", mode: "auto", tools: [{ name: "f" }] } }],
     ["include[0]", { include: ["file_search_call.results"] }],
     ["top_logprobs", { top_logprobs: 21 }],
   ])("a wrong %s is a 400 that names it", async (param, more) => {

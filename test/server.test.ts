@@ -478,11 +478,13 @@ controller: { max_concurrent_count: 1 }
         model: "tales",
         task: "text-generation",
         loaded: true,
+        state: "used",
         ...loaded,
         memory: { weight_bytes: 100, kv_cache_bytes: 20, work_bytes: 3 },
       },
-      { components: ["c"], model: "some/other", task: "text-to-text", loaded: false },
+      { components: ["c"], model: "some/other", task: "text-to-text", loaded: false, state: "unloaded" },
     ]);
+    expect(json).toMatchObject({ memory: { held_bytes: 123 } });
     // The task names the model that writes it, also when it is stopped.
     const [first = "", second = ""] = ids;
     const writing = [{ component: "a", model: "tales", ...loaded }];

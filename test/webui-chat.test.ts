@@ -269,6 +269,7 @@ describe.skipIf(!hasBrowser)("in Chromium (the package carries it for Linux on x
       "3.00 GB weights, up to 200 MB KV cache, 10.0 MB work",
     ]);
     expect(await panel().getByRole("group", { name: "Runs" }).locator("tbody tr").count()).toBe(3);
+    expect(await panel().locator(".server-facts").textContent()).toContain("Memory of models9.63 GB");
   });
 
   test("a real model: its answer, and what could have stood in its place, by keyboard", async () => {

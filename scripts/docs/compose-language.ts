@@ -372,7 +372,7 @@ const chatKeys: readonly Key[] = [
     value: template,
     default: "`auto`",
     meaning:
-      "Whether the model calls them: as it likes (`auto`), not (`none`), one must be called (`required`), or the one of `{ name: … }`.",
+      "Whether the model calls them: as it likes (`auto`), not (`none`), one must be called (`required`), the one of `{ name: … }`, or only some of them: `{ allowed: [names], mode: auto }`, or `required`.",
   },
   {
     name: "parallel_tool_calls",
@@ -715,6 +715,13 @@ export const LANGUAGE: readonly Part[] = [
         default: "`128MB`",
         meaning:
           "What a server keeps for its callers: bodies, inputs of runs that wait, outputs of those that have ended. Beyond it the answer is 429.",
+      },
+      {
+        name: "memory_budget",
+        value: size,
+        default: "what is free",
+        meaning:
+          "What the models of the file may take together: weights, KV caches when they are full, and work. Models that nobody uses make room for one that is called; those in use are waited for.",
       },
       {
         name: "shutdown_timeout",

@@ -257,7 +257,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   tools:
     "Functions that the model may call. With `strict: true`, the arguments of a call hold to the schema.",
   tool_choice:
-    "Whether the model calls them: as it likes (`auto`), not (`none`), some one (`required`; of messages `any`), or the one that is named.",
+    "Whether the model calls them: as it likes (`auto`), not (`none`), some one (`required`; of messages `any`), the one that is named, or (not in messages) only those of `allowed_tools`.",
   output_config: "Its `format` is a JSON schema that the answer holds to.",
   response_format:
     "What the answer must be: `text`, `json_object`, or `json_schema` with a schema, which is always enforced.",

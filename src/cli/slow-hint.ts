@@ -46,6 +46,8 @@ export function hintWhenSlow(load: LoadTextModel, options: SlowHintOptions = {})
       device: model.device,
       architecture: model.architecture,
       contextLength: model.contextLength,
+      precision: model.precision,
+      memory: model.memory,
       lost: model.lost,
       stream: (prompt, request) => watched(model.stream(prompt, request), now, onSlow),
       streamChat: (messages, request) => watched(model.streamChat(messages, request), now, onSlow),

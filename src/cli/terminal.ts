@@ -124,6 +124,8 @@ export class Terminal {
       this.#stopProgress();
     } else if (progress.stage === "compile") {
       this.progress("Preparing the model");
+    } else if (progress.stage === "memory") {
+      this.progress("Waiting for memory that other models have in use");
     } else if (progress.stage === "download" || progress.stage === "weights") {
       this.progress(this.#transfer.text(TRANSFERS[progress.stage], progress, performance.now()));
     } else {

@@ -165,6 +165,10 @@ workflows:
     ],
     ["controller: { origins: [] }", '"origins" must be origins'],
     ["controller: { max_body_size: big }", '"max_body_size" must be a number of bytes'],
+    [
+      "controller: { memory_budget: 8 gigs }",
+      '"memory_budget" must be a number of bytes, or a text such as 500KB, 1MB or 8GB',
+    ],
     ["controller: { while_loading: sleep }", 'while_loading "sleep" is unknown'],
     [
       "controller: { api_key: '' }",

@@ -145,7 +145,7 @@ test("the settings of a server, in both dialects", () => {
 origins: https://a.example, http://b.example:81
 max_body_size: 2MB
 api_key_file: key.txt`;
-  const more = "while_loading: refuse\nshutdown_timeout: 5s\nlimits: { repeat_count: 3 }";
+  const more = "while_loading: refuse\nmemory_budget: 8GB\nshutdown_timeout: 5s\nlimits: { repeat_count: 3 }";
   const indented = (text: string, by: number): string => text.replace(/^/gm, " ".repeat(by));
   const older = `controller:\n${indented(`${settings}\n${more}`, 2)}\n${minimal}`;
   const newer = `controller:\n  adapter:\n${indented(settings, 4)}\n${indented(more, 2)}\n${minimal}`;
@@ -155,6 +155,7 @@ api_key_file: key.txt`;
     host: "0.0.0.0",
     origins: ["https://a.example", "http://b.example:81"],
     maxBodyBytes: 2_000_000,
+    memoryBudget: 8_000_000_000,
     whileLoading: "refuse",
     shutdownTimeout: 5000,
     limits: { repeat_count: 3, for_each_items: 10_000 },

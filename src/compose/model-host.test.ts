@@ -418,17 +418,18 @@ describe("a model that nobody uses", () => {
   test("makes room for another: the lowest priority first, then who was used first, and nobody who works", async () => {
     const notices: string[] = [];
     const there = new Set<string>();
-    const load = (source: string): Promise<TextModel> => {
+    const load = async (source: string, { room }: SizedLoadOptions): Promise<TextModel> => {
       const name = source.slice(source.lastIndexOf("/") + 1);
+      await room?.reserve({ bytes: 1, machineBytes: 0 }, undefined);
       if (there.size === 3) {
-        return Promise.reject(new ModelComposeError("out-of-memory", "no room"));
+        throw new ModelComposeError("out-of-memory", "no room");
       }
       there.add(name);
       const model = {
         lost: new Promise(() => undefined),
         dispose: () => Promise.resolve(void there.delete(name)),
       };
-      return Promise.resolve(model as unknown as TextModel);
+      return model as unknown as TextModel;
     };
     const host = new ModelHost(load, { onNotice: (line) => void notices.push(line) });
     const nothing = (): Promise<void> => Promise.resolve();

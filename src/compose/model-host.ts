@@ -1,62 +1,20 @@
 import { withAbort } from "../base/async/abort.ts";
 import { errorMessage, ModelComposeError, throwIfAborted, withoutRemedy } from "../base/errors.ts";
 import { errorInWordsOf } from "../base/front-words.ts";
-import type { ChatOptions, ChatPart, RenderChatOptions } from "../models/chat/chat.ts";
-import type { ChatMessage } from "../models/chat/messages.ts";
-import type { ContextSizing, SizedLoadOptions } from "../models/context-sizing.ts";
-import type { DeviceInfo } from "../runtime/device-types.ts";
-import type { ModelMemory } from "../models/model.ts";
-import type { Embedding, EmbedOptions } from "../runtime/generation/embed.ts";
-import type { Architecture, GenerateOptions, StreamPart } from "../runtime/generation/types.ts";
+import type { SizedLoadOptions } from "../models/context-sizing.ts";
+import type { LoadRoom } from "../runtime/load-room.ts";
 import type { LoadOptions, LoadProgress } from "../models/load-options.ts";
-import { beamBound } from "./analysis/beam-bound.ts";
-import {
-  certainContext,
-  countContext,
-  fileNeeds,
-  isCountable,
-  leastContext,
-  type ContextNeed,
-} from "./analysis/context-needs.ts";
+import { fileNeeds, type ContextNeed } from "./analysis/context-needs.ts";
 import { modelKey } from "./analysis/model-key.ts";
 import type { ModelComponent } from "./definition/definition.ts";
-import { IdleTime } from "./idle-time.ts";
 import { composeWords } from "./definition/library-names.ts";
+import { HostedModel } from "./hosted-model.ts";
+import { MemoryRoom, RoomTakenError } from "./memory-room.ts";
+import type { LoadTextModel, TextModel } from "./text-model.ts";
+import { heldOptionsOf, loadOptionsOf, type HeldOptions, type ModelOverrides } from "./model-load.ts";
 
-/** What running a workflow needs of a loaded model. */
-export interface TextModel {
-  /** The model's folder. */
-  readonly directory: string;
-  readonly device: DeviceInfo;
-  readonly architecture: Architecture;
-  /** Tokens, of prompt and new text, that the context holds. */
-  readonly contextLength: number;
-  /** What its matrices are held as, for people. Absent: several formats, or nobody tells. */
-  readonly precision?: string;
-  /** What it takes of the device's memory. Absent: nobody tells. */
-  readonly memory?: ModelMemory;
-  stream(prompt: string, options: GenerateOptions): AsyncIterable<StreamPart>;
-  streamChat(messages: readonly ChatMessage[], options: ChatOptions): AsyncIterable<ChatPart>;
-  /** Makes a vector of a text. */
-  embed(prompt: string, options: EmbedOptions): Promise<Embedding>;
-  /** Counts the tokens of a prompt, or of a conversation, as the model reads it. */
-  countTokens(
-    prompt: string | readonly ChatMessage[],
-    options: RenderChatOptions & { signal?: AbortSignal },
-  ): Promise<number>;
-  /** Resolves with the reason when the model cannot be used any more and only loading it again helps. */
-  readonly lost: Promise<ModelComposeError>;
-  dispose(): Promise<void>;
-}
-
-/** The function that loads a model: `loadModelSized`, or what stands for it. */
-export type LoadTextModel = (source: string, options: SizedLoadOptions) => Promise<TextModel>;
-
-/** What a command line says over the file. */
-export type ModelOverrides = Pick<
-  LoadOptions,
-  "device" | "threads" | "kernelBuild" | "gpuMemory" | "prefill"
->;
+export type { HeldOptions, ModelOverrides } from "./model-load.ts";
+export type { LoadTextModel, TextModel } from "./text-model.ts";
 
 /** A model that is loaded, the first component that has it, and what was asked of its load. */
 export interface ReadyModel {
@@ -64,10 +22,6 @@ export interface ReadyModel {
   readonly model: TextModel;
   readonly asked: HeldOptions;
 }
-
-/** What a component and a command line say of how a model is held. */
-export type HeldOptions = ModelOverrides &
-  Pick<LoadOptions, "precision" | "quantization" | "activations" | "kvPrecision">;
 
 /** Listeners to what the models of a host do. */
 export interface ModelHostHooks {
@@ -84,17 +38,25 @@ export interface ModelRequest {
    */
   readonly needs?: readonly ContextNeed[];
   readonly onProgress?: (progress: LoadProgress) => void;
+  /** Whether other models may have to go for it. Default true; false: RoomTakenError where it has no room beside them. */
+  readonly mayUnload?: boolean;
   readonly signal?: AbortSignal;
 }
 
-interface Loading {
-  readonly model: Promise<TextModel>;
-  readonly stop: AbortController;
-  readonly listeners: Set<(progress: LoadProgress) => void>;
-  /** Number of those who wait; when the last one leaves, the load ends. */
-  waiting: number;
-  isReady: boolean;
-  readonly idle: IdleTime;
+/** A model that is being loaded, with how far that is. */
+export interface LoadingModel {
+  /** Id of the component for which it is loaded. */
+  readonly component: string;
+  /** Absent: loading has not begun to tell. */
+  readonly progress?: LoadProgress;
+}
+
+/** Bytes of the memory that models share. */
+export interface HostMemory {
+  /** What they hold, or have been given to load. */
+  readonly held: number;
+  /** What they may hold together; undefined: as much as there is. */
+  readonly budget: number | undefined;
 }
 
 /** A model that was lost: it is being loaded again, or it was given up. */
@@ -118,17 +80,43 @@ export class ModelHost {
   readonly #load: LoadTextModel;
   readonly #hooks: ModelHostHooks;
   readonly #overrides: ModelOverrides;
-  readonly #models = new Map<string, Loading>();
+  readonly #room: MemoryRoom;
+  readonly #models = new Map<string, HostedModel>();
   /** Models that were lost, by their keys, until they are there again. */
   readonly #troubles = new Map<string, ModelTrouble>();
   /** How often models were lost since they last wrote a text. */
   readonly #losses = new Map<string, number>();
+  /** Models that had to go, by their keys, until they are loaded again. */
+  readonly #unloaded = new Set<string>();
   #isDisposed = false;
 
-  constructor(load: LoadTextModel, hooks: ModelHostHooks = {}, overrides: ModelOverrides = {}) {
+  /** @param room the memory that the models share. Default: what the machine has */
+  constructor(
+    load: LoadTextModel,
+    hooks: ModelHostHooks = {},
+    overrides: ModelOverrides = {},
+    room = new MemoryRoom(),
+  ) {
     this.#load = load;
     this.#hooks = hooks;
     this.#overrides = overrides;
+    this.#room = room;
+  }
+
+  /** The models that are on their way. */
+  get loading(): readonly LoadingModel[] {
+    return [...this.#models.values()]
+      .filter(({ isReady }) => !isReady)
+      .map(({ component: { id }, progress }) => ({ component: id, progress }));
+  }
+
+  get memory(): HostMemory {
+    return { held: this.#room.held, budget: this.#room.budget };
+  }
+
+  /** Where the model of a component is; undefined: nowhere near memory. */
+  stateOf(component: ModelComponent): HostedModel["state"] | undefined {
+    return this.#models.get(modelKey(component))?.state;
   }
 
   /** The models that were lost and are not there again. */
@@ -151,15 +139,23 @@ export class ModelHost {
     request: ModelRequest,
     work: (model: TextModel) => Promise<T>,
   ): Promise<T> {
-    const loaded = this.model(component, request);
-    // The model is there, or on its way, when `model` returns; from here on it stays.
     const key = modelKey(component);
-    const loading = this.#models.get(key);
-    loading?.idle.begin(component);
-    try {
-      return await work(await loaded);
-    } finally {
-      loading?.idle.end(() => this.#expire(key, loading));
+    for (;;) {
+      // Who came first is let in first: a model that another waits to see go takes no more work, and is loaded again then.
+      while (this.#models.get(key)?.isLeaving === true) {
+        await this.#room.change(request.signal);
+      }
+      const hosted = this.#hosted(component, request);
+      hosted.idle.begin(component);
+      try {
+        const model = await this.#ready(hosted, request);
+        if (model !== undefined) {
+          return await work(model);
+        }
+      } finally {
+        hosted.idle.end(() => this.#expire(hosted));
+        this.#room.notify();
+      }
     }
   }
 
@@ -169,44 +165,91 @@ export class ModelHost {
    * @throws what loading throws; ModelComposeError "device" for a model that was given up; AbortError
    */
   async model(component: ModelComponent, request: ModelRequest = {}): Promise<TextModel> {
-    const { signal, onProgress } = request;
-    throwIfAborted(signal);
+    for (;;) {
+      const model = await this.#ready(this.#hosted(component, request), request);
+      if (model !== undefined) {
+        return model;
+      }
+    }
+  }
+
+  /**
+   * Finds out what the model of a component needs, so that others that share its budget leave it its room when they are loaded.
+   *
+   * @throws what loading it throws before memory is taken; AbortError
+   */
+  async measure(component: ModelComponent, { signal, onProgress }: ModelRequest = {}): Promise<void> {
+    const key = modelKey(component);
+    const known = new Error("what the model needs is known");
+    const reserve: LoadRoom["reserve"] = ({ bytes }) => {
+      this.#room.note(key, bytes);
+      return Promise.reject(known);
+    };
+    try {
+      const model = await this.#load(component.model.source, {
+        ...loadOptionsOf(component, fileNeeds(component), this.#overrides),
+        room: { budget: this.#room.budget, reserve },
+        signal,
+        onProgress,
+      });
+      await model.dispose();
+    } catch (error) {
+      if (error !== known) {
+        throw errorInWordsOf(error, composeWords);
+      }
+    }
+  }
+
+  /** The model of a component, which is being loaded if it was not there. */
+  #hosted(component: ModelComponent, request: ModelRequest): HostedModel {
+    throwIfAborted(request.signal);
     const trouble = this.#troubles.get(modelKey(component));
     if (trouble?.isGivenUp === true) {
       throw new ModelComposeError("device", trouble.reason, { remedy: "Start the server again." });
     }
-    const loading = this.#models.get(modelKey(component)) ?? this.#start(component, request);
-    loading.waiting += 1;
+    return this.#models.get(modelKey(component)) ?? this.#start(component, request);
+  }
+
+  /** Waits for a model; undefined where a load that was not to make room had none, which is no answer to who may. */
+  async #ready(hosted: HostedModel, request: ModelRequest): Promise<TextModel | undefined> {
+    const { signal, onProgress, mayUnload = true } = request;
+    hosted.waiting += 1;
     if (onProgress !== undefined) {
-      loading.listeners.add(onProgress);
+      hosted.listeners.add(onProgress);
     }
     try {
-      return await withAbort(loading.model, signal);
+      return await withAbort(hosted.model, signal);
+    } catch (error) {
+      if (error instanceof RoomTakenError && mayUnload) {
+        return undefined;
+      }
+      throw error;
     } finally {
-      loading.waiting -= 1;
+      hosted.waiting -= 1;
       if (onProgress !== undefined) {
-        loading.listeners.delete(onProgress);
+        hosted.listeners.delete(onProgress);
       }
-      if (loading.waiting === 0 && !loading.isReady) {
-        this.#end(modelKey(component), loading);
+      if (hosted.waiting === 0 && !hosted.isReady) {
+        this.#end(hosted);
       }
+      this.#room.notify();
     }
   }
 
   /** Those of the models of components that are loaded now, each once. */
   async ready(components: readonly ModelComponent[]): Promise<ReadyModel[]> {
-    const found = new Map<Loading, ModelComponent>();
+    const found = new Map<HostedModel, ModelComponent>();
     for (const component of components) {
-      const loading = this.#models.get(modelKey(component));
-      if (loading?.isReady === true && !found.has(loading)) {
-        found.set(loading, component);
+      const hosted = this.#models.get(modelKey(component));
+      if (hosted?.isReady === true && !found.has(hosted)) {
+        found.set(hosted, component);
       }
     }
     return Promise.all(
-      [...found].map(async ([loading, component]) => ({
+      [...found].map(async ([hosted, component]) => ({
         component,
-        model: await loading.model,
-        asked: this.#heldOptions(component),
+        model: await hosted.model,
+        asked: heldOptionsOf(component, this.#overrides),
       })),
     );
   }
@@ -220,119 +263,141 @@ export class ModelHost {
       idle.stop();
       stop.abort();
     }
-    for (const model of await Promise.allSettled(all.map((loading) => loading.model))) {
-      if (model.status === "fulfilled") {
-        await model.value.dispose();
-      }
-    }
+    await Promise.allSettled(all.map((hosted) => this.#free(hosted)));
   }
 
-  #start(component: ModelComponent, { needs = fileNeeds(component), onProgress }: ModelRequest): Loading {
+  #start(component: ModelComponent, { needs = fileNeeds(component), ...request }: ModelRequest): HostedModel {
     const key = modelKey(component);
-    // Loading may tell something before it returns.
-    const listeners = new Set(onProgress === undefined ? [] : [onProgress]);
-    const stop = new AbortController();
-    const loaded = this.#loadWithRoom(component.model.source, {
-      ...component.model.hub,
-      ...this.#heldOptions(component),
-      architecture: component.architecture,
-      family: component.family,
-      chat: needsChatTemplate(component),
-      maxBeams: beamBound(component),
-      ...(component.maxConcurrentCount > 0 && { maxConcurrency: component.maxConcurrentCount }),
-      ...(component.passTimeout !== undefined && { passTimeout: Math.ceil(component.passTimeout / 1000) }),
-      ...contextOptions(component, needs),
-      signal: stop.signal,
+    const { mayUnload = true, onProgress } = request;
+    if (this.#unloaded.delete(key)) {
+      this.#hooks.onNotice?.(`The model ${component.model.name} is being loaded again, for ${component.id}.`);
+    }
+    const options = (hosted: HostedModel): SizedLoadOptions => ({
+      ...loadOptionsOf(component, needs, this.#overrides),
+      signal: hosted.stop.signal,
       onNotice: this.#hooks.onNotice,
-      onProgress: (progress) => {
-        this.#hooks.onProgress?.(component, progress);
-        this.#showReloading(key, progress);
-        for (const listener of listeners) {
-          listener(progress);
-        }
-      },
+      onProgress: (progress) => this.#report(hosted, progress),
     });
-    const model = loaded.catch((error: unknown) => {
-      throw errorInWordsOf(error, composeWords);
-    });
-    const loading: Loading = { model, stop, listeners, waiting: 0, isReady: false, idle: new IdleTime() };
-    loading.idle.note(component);
-    this.#models.set(key, loading);
-    model.then(
-      (loaded) => {
-        loading.isReady = true;
-        loading.idle.start(() => this.#expire(key, loading));
-        this.#troubles.delete(key);
-        void loaded.lost.then((error) => this.#lose(component, loading, error));
-      },
-      // A failed load may be tried again.
-      () => this.#end(key, loading),
-    );
-    return loading;
-  }
-
-  #heldOptions({ device, precision, quantization, activations, kvPrecision }: ModelComponent): HeldOptions {
-    const overrides = this.#overrides;
-    return {
-      ...overrides,
-      device: overrides.device ?? device,
-      precision,
-      quantization,
-      activations,
-      kvPrecision,
+    const load = (hosted: HostedModel): Promise<TextModel> => {
+      // Loading may tell something before it returns.
+      if (onProgress !== undefined) {
+        hosted.listeners.add(onProgress);
+      }
+      this.#room.add(hosted);
+      return this.#loadInRoom(hosted, component.model.source, options(hosted), mayUnload).catch(
+        (error: unknown) => {
+          throw errorInWordsOf(error, composeWords);
+        },
+      );
     };
+    const unload = (hosted: HostedModel): Promise<void> => this.#unload(hosted, "its memory is needed");
+    const hosted = new HostedModel(key, component, load, unload);
+    this.#models.set(key, hosted);
+    hosted.model.then(
+      (model) => {
+        if (this.#models.get(key) !== hosted) {
+          // It was given up before it was there.
+          this.#free(hosted).catch(() => undefined);
+          return;
+        }
+        hosted.idle.start(() => this.#expire(hosted));
+        this.#troubles.delete(key);
+        void model.lost.then((error) => this.#lose(component, hosted, error));
+      },
+      () => {
+        this.#room.remove(hosted);
+        // A failed load may be tried again.
+        this.#end(hosted);
+      },
+    );
+    return hosted;
   }
 
-  /** Loads a model; where memory is short, models that nobody uses go one by one. */
-  async #loadWithRoom(source: string, options: SizedLoadOptions): Promise<TextModel> {
+  #report(hosted: HostedModel, progress: LoadProgress): void {
+    this.#hooks.onProgress?.(hosted.component, progress);
+    this.#showReloading(hosted.key, progress);
+    hosted.report(progress);
+  }
+
+  /** Loads a model when it has room; where memory turns out to be short, models that nobody uses go one by one. */
+  async #loadInRoom(
+    hosted: HostedModel,
+    source: string,
+    options: SizedLoadOptions,
+    mayUnload: boolean,
+  ): Promise<TextModel> {
     for (;;) {
+      let endTurn: (() => void) | undefined;
+      const reserve: LoadRoom["reserve"] = async (need, signal) => {
+        endTurn ??= await this.#room.turn(signal);
+        const onWait = (names: readonly string[]): void => this.#tellWait(hosted, names);
+        return this.#room.enter({ tenant: hosted, need, mayUnload, signal, onWait });
+      };
       try {
-        return await this.#load(source, options);
+        const room = { budget: this.#room.budget, reserve };
+        const model = await this.#load(source, { ...options, room });
+        // Before the turn ends: whoever has the next one sees what this one holds, and that it may go.
+        hosted.arrive(model);
+        return model;
       } catch (error) {
-        const isRoom = error instanceof ModelComposeError && error.code === "out-of-memory";
-        if (!isRoom || options.signal?.aborted === true || !(await this.#unloadOne())) {
+        hosted.bytes = 0;
+        const isShort =
+          endTurn !== undefined &&
+          mayUnload &&
+          error instanceof ModelComposeError &&
+          error.code === "out-of-memory";
+        if (!isShort || options.signal?.aborted === true || !(await this.#room.unloadOne())) {
           throw error;
         }
+      } finally {
+        endTurn?.();
       }
     }
   }
 
-  /** Unloads the first that may go of the models that nobody uses. @returns whether there was one */
-  async #unloadOne(): Promise<boolean> {
-    const [first] = [...this.#models]
-      .filter(([, { isReady, waiting, idle }]) => isReady && waiting === 0 && idle.users === 0)
-      .sort(([, { idle: a }], [, { idle: b }]) => a.priority - b.priority || a.used - b.used);
-    if (first === undefined) {
-      return false;
+  #tellWait(hosted: HostedModel, names: readonly string[]): void {
+    if (hosted.progress?.stage !== "memory") {
+      this.#report(hosted, { stage: "memory", done: 0, total: 1 });
+      this.#hooks.onNotice?.(
+        `The model ${hosted.name} waits for memory until the runs on ${names.join(" and ")} have ended.`,
+      );
     }
-    const [key, loading] = first;
-    await this.#unload(key, loading, "its memory is needed");
-    return true;
   }
 
-  async #unload(key: string, loading: Loading, why: string): Promise<void> {
-    loading.idle.stop();
-    this.#models.delete(key);
-    const [source] = JSON.parse(key) as [string];
+  async #unload(hosted: HostedModel, why: string): Promise<void> {
+    const { key, component } = hosted;
+    if (this.#models.get(key) === hosted) {
+      this.#models.delete(key);
+      this.#unloaded.add(key);
+    }
+    const { source } = component.model;
     this.#hooks.onNotice?.(`The model ${source} was unloaded: ${why}. It is loaded again when it is called.`);
-    const model = await loading.model;
-    await model.dispose();
+    await this.#free(hosted);
   }
 
-  #expire(key: string, loading: Loading): void {
-    if (this.#models.get(key) === loading && loading.isReady && loading.waiting === 0) {
-      this.#unload(key, loading, "nobody has used it").catch(() => undefined);
+  /** Frees what a model holds, which others may have then. */
+  async #free(hosted: HostedModel): Promise<void> {
+    try {
+      await hosted.free();
+    } finally {
+      this.#room.remove(hosted);
+    }
+  }
+
+  #expire(hosted: HostedModel): void {
+    if (this.#models.get(hosted.key) === hosted && hosted.state === "idle") {
+      this.#unload(hosted, "nobody has used it").catch(() => undefined);
     }
   }
 
   /** A model is gone: its memory is freed, and it is loaded again unless that was to no avail before. */
-  #lose(component: ModelComponent, loading: Loading, error: ModelComposeError): void {
+  #lose(component: ModelComponent, hosted: HostedModel, error: ModelComposeError): void {
     const key = modelKey(component);
-    if (this.#isDisposed || this.#models.get(key) !== loading) {
+    if (this.#isDisposed || this.#models.get(key) !== hosted) {
       return;
     }
     this.#models.delete(key);
-    loading.model.then((model) => model.dispose()).catch(() => undefined);
+    this.#free(hosted).catch(() => undefined);
     const losses = (this.#losses.get(key) ?? 0) + 1;
     this.#losses.set(key, losses);
     const isGivenUp = losses >= MAX_LOSSES;
@@ -371,40 +436,12 @@ export class ModelHost {
   }
 
   /** Nobody waits for the load any more, or it failed: the next who asks starts anew. */
-  #end(key: string, { model, stop, ...loading }: Loading): void {
-    if (this.#models.get(key)?.model === model) {
-      this.#models.delete(key);
+  #end(hosted: HostedModel): void {
+    if (this.#models.get(hosted.key) === hosted) {
+      this.#models.delete(hosted.key);
     }
-    if (stop.signal.aborted || loading.isReady) {
-      return;
+    if (!hosted.isReady) {
+      hosted.stop.abort();
     }
-    stop.abort();
-    // The load may have ended before it could be stopped.
-    model.then(
-      (loaded) => loaded.dispose(),
-      () => undefined,
-    );
   }
-}
-
-/**
- * How long the context is for what calls need: as long as is sure to suffice, and where that can be counted, no longer.
- */
-function contextOptions(
-  { contextLength = Infinity }: ModelComponent,
-  needs: readonly ContextNeed[],
-): Pick<SizedLoadOptions, "contextLength" | "sizing"> {
-  const most = Math.min(contextLength, certainContext(needs));
-  const atMost = most === Infinity ? "max" : most;
-  if (!isCountable(needs)) {
-    return { contextLength: atMost };
-  }
-  const least = Math.min(most, leastContext(needs));
-  const count: ContextSizing["count"] = async (prompts) => Math.min(most, await countContext(needs, prompts));
-  return { contextLength: atMost, sizing: { least, count } };
-}
-
-/** Whether an action takes the model's own chat template. */
-export function needsChatTemplate({ actions }: ModelComponent): boolean {
-  return actions.some((action) => action.kind === "chat" && action.chatTemplate === undefined);
 }

@@ -1,6 +1,7 @@
 /** Sizes a KV cache by the prompts that are known to come, which are counted while the weights are read. */
 import { AbortError, throwIfAborted } from "../base/errors.ts";
 import type { LateContext } from "../runtime/backend.ts";
+import type { LoadRoom } from "../runtime/load-room.ts";
 import type { LoadOptions } from "./load-options.ts";
 import type { ChatMessage } from "./chat/messages.ts";
 import type { ChatPrompts, ChatTemplateOptions } from "./chat/prompts.ts";
@@ -21,10 +22,12 @@ export interface ContextSizing {
   count(prompts: PromptCounter): Promise<number>;
 }
 
-/** Load options of those who know what prompts will come; they are not part of the public library. */
+/** Load options of those who know what prompts will come, and which other models; they are not part of the public library. */
 export interface SizedLoadOptions extends LoadOptions {
   /** How the context is counted, of which `contextLength` is the most then. Absent: `contextLength` is the context. */
   sizing?: ContextSizing;
+  /** What is asked for memory that models share. Absent: the model takes what it needs. */
+  room?: LoadRoom;
 }
 
 export interface SizingParts {

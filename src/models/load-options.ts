@@ -13,8 +13,8 @@ import { checkHubOptions, HUB_OPTION_NAMES, type HubOptions } from "./hub/option
 
 /** What loading reports. `done` and `total` are bytes for "download" and "weights", fractions of 1 otherwise. */
 export interface LoadProgress {
-  /** What is being done. */
-  stage: "config" | "download" | "tokenizer" | "weights" | "compile" | "ready";
+  /** What is being done; "memory" is a wait for other models of a compose file, whose memory is needed. */
+  stage: "config" | "download" | "memory" | "tokenizer" | "weights" | "compile" | "ready";
   /** How much of it is done. */
   done: number;
   /** How much there is. */

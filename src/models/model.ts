@@ -25,7 +25,7 @@ import {
 } from "./chat/chat.ts";
 import type { ChatMessage } from "./chat/messages.ts";
 import { ChatPrompts } from "./chat/prompts.ts";
-import { lateContext, type ContextSizing, type SizedLoadOptions } from "./context-sizing.ts";
+import { lateContext, type SizedLoadOptions } from "./context-sizing.ts";
 import { loadOnDevice } from "../runtime/devices.ts";
 import { DEFAULT_CONTEXT } from "../runtime/load-options.ts";
 import { otherRuntimeNotice } from "../runtime/platform/javascript-runtime.ts";
@@ -157,19 +157,19 @@ export interface Model {
  *   fails), AbortError
  */
 export function loadModel(pathOrHubId: string, options: LoadOptions = {}): Promise<Model> {
-  return load(pathOrHubId, options, undefined);
+  return load(pathOrHubId, options, {});
 }
 
-/** Does what `loadModel` does, with a context that is counted when the tokenizer is there. */
+/** Does what `loadModel` does, with a context that is counted when the tokenizer is there, and in memory that models share. */
 export function loadModelSized(pathOrHubId: string, options: SizedLoadOptions): Promise<Model> {
-  const { sizing, ...rest } = options;
-  return load(pathOrHubId, rest, sizing);
+  const { sizing, room, ...rest } = options;
+  return load(pathOrHubId, rest, { sizing, room });
 }
 
 async function load(
   pathOrHubId: string,
   options: LoadOptions,
-  sizing: ContextSizing | undefined,
+  { sizing, room }: Pick<SizedLoadOptions, "sizing" | "room">,
 ): Promise<Model> {
   const { signal, onProgress, onNotice, onDetail } = options;
   const request = resolveLoadOptions(options);
@@ -225,6 +225,7 @@ async function load(
     program,
     checkpoint,
     request,
+    room,
     onNotice,
     onDetail,
     onHeld: (held) => (precision = held),

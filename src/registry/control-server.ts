@@ -7,14 +7,20 @@ import { WorkflowInputError } from "../compose/run/input-error.ts";
 import { answerLines, lentModels, lentQuestion } from "./lent-models.ts";
 import { requireKey } from "../server/guard.ts";
 import { listen } from "../server/listen.ts";
-import { healthBody } from "../server/schemas.ts";
-import { health } from "../server/bodies.ts";
+import { healthBody, hostMemoryBody } from "../server/schemas.ts";
+import { health, hostMemory } from "../server/bodies.ts";
 import type { WorkflowService } from "../server/service.ts";
 import { streamBody } from "../server/sse.ts";
 import type { Task } from "../server/task.ts";
 
 /** What a server says of itself to its user's other commands. */
-export const controlInfo = healthBody.extend({ id: z.string(), running: z.int(), waiting: z.int() });
+export const controlInfo = healthBody.extend({
+  id: z.string(),
+  running: z.int(),
+  waiting: z.int(),
+  /** Absent: a server of an older version. */
+  memory: hostMemoryBody.optional(),
+});
 export type ControlInfo = z.infer<typeof controlInfo>;
 
 export const controlRun = z.object({ workflow: z.string(), input: z.unknown().optional() });
@@ -63,7 +69,8 @@ export async function startControl(
   app.use(requireKey(token, () => false));
   app.get("/control", (context) => {
     const { running, waiting } = service;
-    return context.json({ ...health(service), id, running, waiting } satisfies ControlInfo);
+    const memory = hostMemory(service);
+    return context.json({ ...health(service), id, running, waiting, memory } satisfies ControlInfo);
   });
   app.post("/control/stop", async (context) => {
     const { now } = controlStop.parse(await context.req.json());

@@ -19,17 +19,22 @@ export interface ChosenQuantization {
 /**
  * Prepares with the quantization that was asked for; "auto" is the one of most bits with which weights, work and the whole
  * context fit into this machine's memory, and int4 where none does.
+ *
+ * @param budget bytes that models share. Where it is given, it counts and not what is free: which other models are loaded at
+ *   the moment must not decide what texts this one writes.
  */
 export async function quantizedForCpu(
   asked: Quantization | "auto",
   prepare: Prepare,
   contextLength: number,
+  budget?: number,
 ): Promise<ChosenQuantization> {
+  const fits = ({ memory }: Preparation): boolean => fitsMemory(memory, contextLength, budget);
   if (asked === "auto") {
-    return choose(prepare, ({ memory }) => fitsMemory(memory, contextLength));
+    return choose(prepare, fits);
   }
   const preparation = await prepare(asked);
-  if (hasRoom(preparation.memory, contextLength)) {
+  if (budget === undefined ? hasRoom(preparation.memory, contextLength) : fits(preparation)) {
     return { preparation, chosen: asked, alternatives: [] };
   }
   const smaller = QUANTIZATIONS.slice(QUANTIZATIONS.indexOf(asked) + 1);

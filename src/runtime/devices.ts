@@ -9,6 +9,7 @@ import type {
   Preparation,
 } from "./backend.ts";
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
+import { withAbort } from "../base/async/abort.ts";
 import { ModelComposeError, withoutRemedy } from "../base/errors.ts";
 import type { PrefillMode } from "./device-types.ts";
 import { storedPrecision, STORED_FORMATS } from "./checkpoint/stored-precision.ts";
@@ -17,8 +18,10 @@ import { defaultKvPrecision, type Quantization } from "./held-formats.ts";
 import { leastLength } from "./late-context.ts";
 import type { ResolvedLoad } from "./load-options.ts";
 import { quantizedForCpu, quantizedForGpu } from "./choose-quantization.ts";
-import { checkGpuMemory, checkMemory } from "./memory-check.ts";
+import { allBytes, cpuNeed, type LoadRoom } from "./load-room.ts";
+import { checkBudget, checkGpuMemory, checkMemory } from "./memory-check.ts";
 import { moreOnCpu, moreOnGpu } from "./more-slots.ts";
+import { availableMemory } from "./platform/system.ts";
 import type { Program } from "./program.ts";
 import { WasmBackend } from "./wasm/backend.ts";
 import {
@@ -54,6 +57,8 @@ export interface DeviceLoad {
   hooks?: LoadHooks;
   /** Hears, before anything is loaded, what the matrices will be held as: "bfloat16", "int8"; undefined: several formats. */
   onHeld?: (precision: string | undefined) => void;
+  /** What is asked for memory that others have a share in. Absent: nobody else has. */
+  room?: LoadRoom;
   onNotice: ((line: string) => void) | undefined;
   onDetail?: ((line: string) => void) | undefined;
   /** Makes the GPU backend. Default: the GPU through Dawn, whose code is loaded when it is first needed. */
@@ -66,7 +71,8 @@ export interface DeviceLoad {
  * @throws ModelComposeError "device" or "invalid-argument" for a GPU that is not there, "out-of-memory", and what
  *   loading throws
  */
-export async function loadOnDevice(load: DeviceLoad): Promise<Executable> {
+export async function loadOnDevice(asked: DeviceLoad): Promise<Executable> {
+  const load = await withKnownContext(asked);
   const { device, prefill } = load.request;
   switch (device.kind) {
     case "list":
@@ -99,6 +105,17 @@ export async function loadOnDevice(load: DeviceLoad): Promise<Executable> {
   }
 }
 
+/** What shares a budget says what it takes before it is loaded: a context that would come late is waited for. */
+async function withKnownContext(load: DeviceLoad): Promise<DeviceLoad> {
+  const { options, room, hooks } = load;
+  const { contextLength } = options;
+  if (room?.budget === undefined || typeof contextLength === "number") {
+    return load;
+  }
+  const counted = await withAbort(contextLength.counted, hooks?.signal);
+  return { ...load, options: { ...options, contextLength: counted } };
+}
+
 /** The error that answers the device "webgpu:?": it lists the adapters. */
 async function adapterListing(): Promise<ModelComposeError> {
   const list = listingText(await listAdapters());
@@ -124,20 +141,27 @@ async function attempt(run: () => Promise<Executable>): Promise<Executable | Mod
 
 /** @param why The words that stand behind the device in the notice */
 async function loadOnCpu(load: DeviceLoad, why = ""): Promise<Executable> {
-  const { program, checkpoint, request, options, hooks, onNotice, onDetail } = load;
+  const { program, checkpoint, request, options, hooks, room, onNotice, onDetail } = load;
   const backend = new WasmBackend({ threads: request.threads, ...request.kernels });
   const prepare = (quantization: Quantization, more?: MoreSlots): Promise<Preparation> => {
     const { kvPrecision = defaultKvPrecision(quantization) } = options;
     return backend.prepare(program, checkpoint, { ...options, quantization, kvPrecision, more });
   };
+  const length = leastLength(options.contextLength);
   const { notice, preparation, alternatives, chosen } = await quantizedForCpu(
     request.quantization ?? "none",
     prepare,
-    leastLength(options.contextLength),
+    length,
+    room?.budget,
   );
   load.onHeld?.(heldPrecision(load, chosen));
+  if (room?.budget !== undefined) {
+    checkBudget(preparation.memory, length, room.budget, alternatives);
+  }
+  const given = (await room?.reserve(cpuNeed(preparation.memory, length), hooks?.signal)) ?? Infinity;
+  const available = (): number => Math.min(given, availableMemory());
   const check = (memory: MemoryUse, contextLength: number): string | undefined =>
-    checkMemory(memory, contextLength, { alternatives });
+    checkMemory(memory, contextLength, { alternatives, available: available() });
   const admit = (memory: MemoryUse, contextLength: number): void => {
     const memoryNotice = check(memory, contextLength);
     const { description } = preparation.device;
@@ -155,14 +179,18 @@ async function loadOnCpu(load: DeviceLoad, why = ""): Promise<Executable> {
     }
   };
   // Memory is checked for what must be; what may be takes some of what is left.
-  const more = moreOnCpu(request, preparation.memory);
-  const roomy = program.architecture === "causal" ? await prepare(chosen, more) : preparation;
+  const more = moreOnCpu(request, preparation.memory, available());
+  const wide = program.architecture === "causal" ? await prepare(chosen, more) : preparation;
+  // More sequences take more work too.
+  const roomy = allBytes(wide.memory) <= given ? wide : preparation;
   return loadChecked(preparation, { options, hooks, check, admit, roomy });
 }
 
 async function loadOnGpu(load: DeviceLoad, name: string | undefined): Promise<Executable> {
-  const { program, checkpoint, request, options, hooks, onNotice, gpuBackend = webGpuBackend } = load;
+  const { program, checkpoint, request, options, hooks, room, onNotice, gpuBackend = webGpuBackend } = load;
   const { gpuMemory, prefill, quantization = "none" } = request;
+  const budget = Math.min(gpuMemory ?? Infinity, room?.budget ?? Infinity);
+  const bound = budget === Infinity ? undefined : budget;
   const backend = await gpuBackend({
     name,
     isUnasked: request.device.kind === "auto",
@@ -175,13 +203,17 @@ async function loadOnGpu(load: DeviceLoad, name: string | undefined): Promise<Ex
     quantization,
     (chosen) => {
       const { kvPrecision = defaultKvPrecision(chosen) } = options;
-      const more = program.architecture === "causal" ? moreOnGpu(request, gpuMemory) : undefined;
+      const more = program.architecture === "causal" ? moreOnGpu(request, bound) : undefined;
       return backend.prepare(program, checkpoint, { ...options, quantization: chosen, kvPrecision, more });
     },
-    gpuMemory,
+    bound,
   );
   load.onHeld?.(heldPrecision(load, chosen));
   try {
+    if (room?.budget !== undefined) {
+      checkBudget(preparation.memory, leastLength(options.contextLength), room.budget);
+    }
+    await room?.reserve({ bytes: allBytes(preparation.memory), machineBytes: 0 }, hooks?.signal);
     const { description, adapter = "" } = preparation.device;
     const check = (need: MemoryUse, contextLength: number): void => {
       checkGpuMemory(need, contextLength, gpuMemory, description);

@@ -83,7 +83,7 @@ export function fitsMemory(need: MemoryNeed, contextLength: number, available = 
 }
 
 /** Bytes of the weights and a short conversation. */
-function leastBytes({ weightBytes, kvCacheBytes }: MemoryNeed, contextLength: number): number {
+export function leastBytes({ weightBytes, kvCacheBytes }: MemoryNeed, contextLength: number): number {
   return weightBytes + (kvCacheBytes / contextLength) * Math.min(LEAST_TOKENS, contextLength);
 }
 
@@ -100,6 +100,49 @@ function remedyOf(
     return `Load it quantised (quantization): ${names.join(", ")}. Or close other programs, or use a smaller model.`;
   }
   return "Close other programs, lower the context length (contextLength), or use a smaller model.";
+}
+
+/**
+ * Throws "out-of-memory" when a model with its whole context does not fit into the budget that models share, even if it had it
+ * for itself.
+ *
+ * @param budget bytes that all models together may take
+ * @param alternatives precisions that take less
+ */
+export function checkBudget(
+  need: MemoryNeed,
+  contextLength: number,
+  budget: number,
+  alternatives: readonly MemoryAlternative[] = [],
+): void {
+  const fixed = need.weightBytes + need.workBytes;
+  const all = fixed + need.kvCacheBytes;
+  if (all <= budget) {
+    return;
+  }
+  const tokens = Math.floor((budget - fixed) / (need.kvCacheBytes / contextLength));
+  const ways = alternatives
+    .map(({ quantization, need: other }) => ({
+      quantization,
+      bytes: other.weightBytes + other.workBytes + other.kvCacheBytes,
+    }))
+    .filter(({ bytes }) => bytes <= budget)
+    .map(({ quantization, bytes }) => `"${quantization}" needs ${formatBytes(bytes)}`);
+  const remedies = [
+    "Raise the budget (memory_budget)",
+    ...(tokens >= Math.min(LEAST_TOKENS, contextLength)
+      ? [`lower the context length (contextLength) to at most ${tokens} tokens`]
+      : []),
+    ...(ways.length > 0 ? [`load it quantised (quantization): ${ways.join(", ")}`] : []),
+    "use a smaller model",
+  ];
+  throw new ModelComposeError(
+    "out-of-memory",
+    `The model needs ${formatBytes(all)}: ${formatBytes(need.weightBytes)} for its weights, ` +
+      `${formatBytes(need.kvCacheBytes)} for the KV cache of ${contextLength} tokens, ${formatBytes(need.workBytes)} for ` +
+      `its work; the memory budget of all models is ${formatBytes(budget)}, ${formatBytes(all - budget)} too little.`,
+    { remedy: `${remedies.slice(0, -1).join(", ")}, or ${remedies.at(-1)}.` },
+  );
 }
 
 /**

@@ -20,6 +20,7 @@ import type { PreloadProgress } from "./preload.ts";
 import type {
   AnswerMessageBody,
   HealthBody,
+  HostMemoryBody,
   ProgressBody,
   SchemaBody,
   ServerModelBody,
@@ -107,8 +108,18 @@ export function health(service: WorkflowService): HealthBody {
   return {
     status: service.state,
     reason: trouble === undefined ? undefined : forCallers(trouble),
-    progress: service.state !== "loading" || progress === undefined ? undefined : loadProgress(progress),
+    progress: progress === undefined || !isUp(service) ? undefined : loadProgress(progress),
   };
+}
+
+/** Whether a service takes runs, or will. */
+function isUp({ state }: WorkflowService): boolean {
+  return state === "loading" || state === "ok";
+}
+
+/** The memory that the models of a service share. */
+export function hostMemory({ memory }: WorkflowService): HostMemoryBody {
+  return { held_bytes: memory.held, budget_bytes: memory.budget };
 }
 
 function loadProgress({ component, stage, done, total }: PreloadProgress): ProgressBody {
@@ -162,6 +173,7 @@ export async function status(service: WorkflowService): Promise<StatusBody> {
     waiting: service.waiting,
     max_concurrent_count: service.definition.controller.maxConcurrentCount,
     models: await serverModels(service),
+    memory: hostMemory(service),
   };
 }
 
@@ -173,13 +185,15 @@ async function serverModels(service: WorkflowService): Promise<ServerModelBody[]
   );
   return [...Map.groupBy(components, modelKey)].map(([key, sharing]) => {
     const model = loaded.get(key);
-    const [{ model: named, task }] = sharing as [ModelComponent];
+    const [first] = sharing as [ModelComponent];
+    const { model: named, task } = first;
     const { weightBytes, kvCacheBytes, workBytes } = model?.memory ?? {};
     return {
       components: sharing.map(({ id }) => id),
       model: redactPaths(named.name),
       task,
       loaded: model !== undefined,
+      state: service.stateOf(first),
       precision: model?.precision,
       device: model?.device.description,
       context_length: model?.contextLength,

@@ -51,7 +51,9 @@ export const failureBody = z.object({
 export type FailureBody = z.infer<typeof failureBody>;
 
 export const progressBody = z.object({
-  stage: z.enum(["config", "download", "tokenizer", "weights", "compile", "ready", "prefill"]),
+  stage: z
+    .enum(["config", "download", "memory", "tokenizer", "weights", "compile", "ready", "prefill"])
+    .describe("memory: other models, whose memory is needed, are in use."),
   component: z.string().optional().describe("The component whose model is loaded."),
   generation: z.int().optional().describe("The text whose prompt is read."),
   done: z.number().describe("Bytes of a download or of weights, tokens of a prompt, else a fraction."),
@@ -62,7 +64,9 @@ export type ProgressBody = z.infer<typeof progressBody>;
 export const healthBody = z.object({
   status: z.enum(["ok", "loading", "failed", "shutting_down"]),
   reason: z.string().optional().describe("Why a model that was there is not any more."),
-  progress: progressBody.optional(),
+  progress: progressBody
+    .optional()
+    .describe("Of a model that is being loaded, also when one that was unloaded is called again."),
 });
 export type HealthBody = z.infer<typeof healthBody>;
 
@@ -204,7 +208,10 @@ export const serverModelBody = z.object({
   components: z.array(z.string()).describe("The components that share the model."),
   model: z.string(),
   task: z.enum(["text-generation", "text-to-text", "chat-completion"]),
-  loaded: z.boolean().describe("false: it is loaded when it is first called, or being loaded."),
+  loaded: z.boolean().describe("false: it is loaded when it is called, or being loaded."),
+  state: z
+    .enum(["unloaded", "loading", "used", "idle", "going"])
+    .describe("used: it does not make room for others. going: its memory is being freed."),
   precision: z.string().optional(),
   device: z.string().optional(),
   context_length: z.int().optional(),
@@ -218,6 +225,15 @@ export const serverModelBody = z.object({
 });
 export type ServerModelBody = z.infer<typeof serverModelBody>;
 
+export const hostMemoryBody = z.object({
+  held_bytes: z.number().describe("What the models take together, their KV caches full."),
+  budget_bytes: z
+    .number()
+    .optional()
+    .describe("What they may take (controller.memory_budget); absent: what is free."),
+});
+export type HostMemoryBody = z.infer<typeof hostMemoryBody>;
+
 export const statusBody = z.object({
   version: z.string(),
   started_at: z.iso.datetime(),
@@ -226,6 +242,7 @@ export const statusBody = z.object({
   waiting: z.int().describe("Runs that wait for their turn."),
   max_concurrent_count: z.int().describe("Runs that may go on at the same time; 0: any number."),
   models: z.array(serverModelBody),
+  memory: hostMemoryBody,
 });
 export type StatusBody = z.infer<typeof statusBody>;
 
@@ -240,6 +257,7 @@ export const namedSchemas = {
     Failure: failureBody,
     Conversation: conversationBody,
     Health: healthBody,
+    HostMemory: hostMemoryBody,
     Progress: progressBody,
     ServerModel: serverModelBody,
     Status: statusBody,

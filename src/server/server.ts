@@ -2,6 +2,7 @@ import { within } from "../base/async/within.ts";
 import { AbortError } from "../base/errors.ts";
 import type { LoadProgress } from "../models/load-options.ts";
 import type { ComposeDefinition } from "../compose/definition/definition.ts";
+import { MemoryRoom } from "../compose/memory-room.ts";
 import { ModelHost, type LoadTextModel, type ModelOverrides } from "../compose/model-host.ts";
 import type { Environment } from "../compose/template/environment.ts";
 import { findApiKey, processEnvironment } from "./api-key.ts";
@@ -25,8 +26,6 @@ export interface ServerOptions extends ServiceOptions {
   readonly allowedHosts?: readonly string[];
   /** Seconds between the comments on a stream on which nothing happens. Default 15. */
   readonly heartbeatSeconds?: number;
-  /** Hears what loading says to a person. */
-  readonly onNotice?: (line: string) => void;
   readonly onProgress?: (progress: LoadProgress) => void;
   /** Hears what a person should know of how the server is set up. */
   readonly onWarning?: (message: string) => void;
@@ -91,7 +90,12 @@ export async function startServer(
     onNotice,
     onProgress: (_component: unknown, progress: LoadProgress) => onProgress?.(progress),
   };
-  const models = new ModelHost(options.loadModel, hooks, options.overrides);
+  const models = new ModelHost(
+    options.loadModel,
+    hooks,
+    options.overrides,
+    new MemoryRoom(controller.memoryBudget),
+  );
   const service = new WorkflowService(definition, models, options);
   const app = createApp(service, {
     host,

@@ -7,12 +7,13 @@ import {
   type WorkflowDefinition,
 } from "../compose/definition/definition.ts";
 import { findWorkflow } from "../compose/definition/find-workflow.ts";
-import type { ModelHost, ReadyModel, TextModel } from "../compose/model-host.ts";
+import type { HostMemory, ModelHost, ReadyModel, TextModel } from "../compose/model-host.ts";
 import { Engine } from "../compose/run/engine.ts";
 import { RunQueue } from "../compose/run/run-queue.ts";
 import { within } from "../base/async/within.ts";
 import { weigh } from "./kept-bytes.ts";
 import { Preload, type PreloadProgress } from "./preload.ts";
+import type { ServerModelBody } from "./schemas.ts";
 import { Task } from "./task.ts";
 import { defaultTaskLimits, TaskStore, type TaskLimits } from "./task-store.ts";
 import { UnavailableError } from "./unavailable.ts";
@@ -20,6 +21,8 @@ import { UnavailableError } from "./unavailable.ts";
 /** How a service keeps its tasks. */
 export interface ServiceOptions {
   readonly tasks?: TaskLimits;
+  /** Hears what a person should know of loading models. */
+  readonly onNotice?: (line: string) => void;
   /** Hears of tasks as they begin and end (with the error of one that failed); never of what they are about. */
   readonly onTask?: (task: Task, what: "started" | "ended", error?: unknown) => void;
 }
@@ -65,7 +68,7 @@ export class WorkflowService {
     );
     this.#engine = new Engine(definition, models, { serving: true });
     this.#queue = new RunQueue(definition.controller);
-    this.#preload = new Preload(definition, models);
+    this.#preload = new Preload(definition, models, options.onNotice);
     this.#models = models;
     this.#options = options;
   }
@@ -86,12 +89,24 @@ export class WorkflowService {
     return (troubles.find(({ isGivenUp }) => isGivenUp) ?? troubles[0])?.reason;
   }
 
-  /** How far the loading of models is; undefined before and after it. */
+  /** How far the loading of a model is, one that was lost or unloaded too; undefined when none is loaded. */
   get progress(): PreloadProgress | undefined {
     const reloading = this.#models.troubles.find(({ progress }) => progress !== undefined);
-    return reloading?.progress === undefined
-      ? this.#preload.progress
-      : { component: reloading.component, ...reloading.progress };
+    const first = reloading ?? this.#preload.progress ?? this.#models.loading[0];
+    if (first === undefined || "stage" in first) {
+      return first;
+    }
+    return first.progress && { component: first.component, ...first.progress };
+  }
+
+  /** The memory that its models share. */
+  get memory(): HostMemory {
+    return this.#models.memory;
+  }
+
+  /** Where the model of a component is. */
+  stateOf(component: ModelComponent): ServerModelBody["state"] {
+    return this.#models.stateOf(component) ?? "unloaded";
   }
 
   get running(): number {

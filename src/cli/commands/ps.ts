@@ -1,5 +1,6 @@
 import path from "node:path";
 import { runningServers, type RunningServer } from "../../registry/running-servers.ts";
+import { formatBytes } from "../../base/bytes.ts";
 import { alignColumns } from "../../base/text-table.ts";
 import type { CommandContext } from "./run.ts";
 
@@ -15,14 +16,14 @@ export async function ps(flags: PsFlags, { terminal }: CommandContext): Promise<
   } else if (servers.length === 0) {
     terminal.note("No server runs.");
   } else {
-    const head = ["PROJECT", "PID", "STATUS", "RUNS", "UP", "API", "WEB UI"];
+    const head = ["PROJECT", "PID", "STATUS", "RUNS", "MEMORY", "UP", "API", "WEB UI"];
     await terminal.write(`${alignColumns([head, ...servers.map(row)]).join("\n")}\n`);
   }
 }
 
 function entry({ registration, info }: RunningServer): object {
   const { name, pid, startedAt, files, url, webUiUrl, log } = registration;
-  const { status, progress, running, waiting } = info;
+  const { status, progress, running, waiting, memory } = info;
   return {
     name,
     pid,
@@ -30,6 +31,7 @@ function entry({ registration, info }: RunningServer): object {
     progress,
     running,
     waiting,
+    memory,
     started_at: startedAt,
     files,
     url,
@@ -48,10 +50,20 @@ function row({ registration, info }: RunningServer): string[] {
     `${pid}`,
     info.status === "ok" ? "ready" : info.status.replace("_", " "),
     runs,
+    memoryText(info.memory),
     duration((Date.now() - Date.parse(startedAt)) / 1000),
     url,
     webUiUrl ?? "",
   ];
+}
+
+/** What models hold, and of how much: `3.10 GB of 8.00 GB`. */
+function memoryText(memory: RunningServer["info"]["memory"]): string {
+  if (memory === undefined) {
+    return "";
+  }
+  const { held_bytes: held, budget_bytes: budget } = memory;
+  return budget === undefined ? formatBytes(held) : `${formatBytes(held)} of ${formatBytes(budget)}`;
 }
 
 /** A duration as text: `3d 4h`, `12m`, `5s`. */

@@ -8,6 +8,7 @@ import packageJson from "../../../package.json" with { type: "json" };
 import { defaultWorkflowId, type ComposeDefinition } from "../../compose/definition/definition.ts";
 import { readEnvironment } from "../../compose/source/environment-files.ts";
 import { findComposeFiles, loadCompose } from "../../compose/load.ts";
+import { MemoryRoom } from "../../compose/memory-room.ts";
 import { ModelHost, type LoadTextModel } from "../../compose/model-host.ts";
 import { formatProblem } from "../../compose/source/problems.ts";
 import { Engine } from "../../compose/run/engine.ts";
@@ -123,7 +124,9 @@ export async function run(
     }
     return;
   }
-  const host = new ModelHost(context.loadModel, { onNotice: (line) => terminal.note(line) }, overrides);
+  const hooks = { onNotice: (line: string) => terminal.note(line) };
+  const room = new MemoryRoom(definition.controller.memoryBudget);
+  const host = new ModelHost(context.loadModel, hooks, overrides, room);
   try {
     await showAll(new Engine(definition, host).run({ workflow, input, signal }));
   } finally {

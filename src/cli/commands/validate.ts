@@ -5,7 +5,7 @@ import {
 } from "../../compose/definition/definition.ts";
 import { errorInWordsOf } from "../../base/front-words.ts";
 import { composeWords } from "../../compose/definition/library-names.ts";
-import { needsChatTemplate } from "../../compose/model-host.ts";
+import { needsChatTemplate } from "../../compose/model-load.ts";
 import { checkModelAtHand } from "../../models/model-purpose.ts";
 import { inferSchema, type Variable } from "../../compose/analysis/inferred-schema.ts";
 import type { Terminal } from "../terminal.ts";

@@ -30,6 +30,8 @@ export interface ControllerDefinition {
   readonly maxBodyBytes: number;
   /** Bytes that a server keeps for its callers: bodies, inputs of runs that wait, outputs of runs that have ended. */
   readonly maxKeptBytes: number;
+  /** Bytes that the models of the file may take together. Absent: what is free. */
+  readonly memoryBudget?: number;
   /** The key that requests must show. */
   readonly apiKey?: string;
   /** Absolute path of a file that holds the key. */

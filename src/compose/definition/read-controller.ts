@@ -46,6 +46,7 @@ export function readController(
   const maxConcurrentCount = reader.integer("max_concurrent_count", 0) ?? defaults.maxConcurrentCount;
   const maxQueueCount = reader.integer("max_queue_count", 0) ?? defaults.maxQueueCount;
   const maxKeptBytes = readSize(reader, "max_kept_size") ?? defaults.maxKeptBytes;
+  const memoryBudget = readSize(reader, "memory_budget");
   readRuntime(reader);
   const shutdownTimeout = reader.duration("shutdown_timeout") ?? defaults.shutdownTimeout;
   const whileLoading = reader.choice("while_loading", ["wait", "refuse"]) ?? defaults.whileLoading;
@@ -83,6 +84,7 @@ export function readController(
     maxConcurrentCount,
     maxQueueCount,
     maxKeptBytes,
+    ...(memoryBudget !== undefined && { memoryBudget }),
     shutdownTimeout,
     whileLoading,
     limits,
@@ -138,7 +140,7 @@ function readOrigins(reader: MappingReader): readonly string[] {
 
 function readSize(reader: MappingReader, key: string): number | undefined {
   const isSize = (value: unknown): value is unknown => bytesOf(value) !== undefined;
-  return bytesOf(reader.literal(key, "a number of bytes, or a text such as 500KB or 1MB", isSize));
+  return bytesOf(reader.literal(key, "a number of bytes, or a text such as 500KB, 1MB or 8GB", isSize));
 }
 
 function readApiKey(reader: MappingReader, problems: ProblemList): Pick<Served, "apiKey" | "apiKeyFile"> {

@@ -50,6 +50,27 @@ const inTags = (call: string): string => `<tool_call>\n${call}\n</tool_call>`;
 const oslo = '{"name": "weather", "arguments": {"city": "Oslo"}}';
 const now = '{"name": "time", "arguments": {}}';
 
+describe("calls of some of the tools", () => {
+  const some = { allowed: ["time"] };
+
+  test.each([
+    ["in tags", tagged, inTags],
+    ["that are all of an answer", bare, (call: string) => call],
+  ])("%s are theirs alone, in a free answer and where one must be", (_, written, write) => {
+    const other = write(oslo);
+    expectAllowed(["Sunny.", write(now)], [other], { choice: some }, written);
+    expectAllowed([write(now)], ["Sunny.", other], { choice: { ...some, mode: "required" } }, written);
+  });
+
+  test("may be several, and are no demand where all may be called", () => {
+    const both = `${inTags(now)}\n${inTags(now)}`;
+    expectAllowed([both], [`${inTags(now)}\n${inTags(oslo)}`], { choice: some }, tagged);
+    expectAllowed([inTags(now)], [both], { choice: some, isParallel: false }, tagged);
+    expect(formOfCalls({ ...rules, choice: { allowed: ["time", "weather"] } }, tagged)).toBeUndefined();
+    expect(formOfCalls({ ...rules, choice: some }, tagged)?.parameter).toBe("toolChoice");
+  });
+});
+
 describe("calls in tags", () => {
   test("must be where one is required: any of the tools, by its schema, one or several", () => {
     expectAllowed(

@@ -6,16 +6,7 @@ import type { Constraint } from "../../runtime/grammar/grammar.ts";
 import { bare, type Tags } from "./answer.ts";
 import type { ToolDefinition } from "./messages.ts";
 import { BARE_OPENINGS, CALL_KEYS } from "./read-calls.ts";
-
-/** Whether an answer calls tools: as the model likes, not at all, at least one, or the one of this name. */
-export type ToolChoice =
-  | "auto"
-  | "none"
-  | "required"
-  | {
-      /** The name of a tool. */
-      readonly name: string;
-    };
+import type { ToolChoice } from "./tool-choice.ts";
 
 /** What is asked of the calls of an answer. */
 export interface CallRules {
@@ -61,7 +52,14 @@ const EVERYTHING: Constraint = { kind: "without", texts: [] };
 export function formOfCalls(rules: CallRules, written: WrittenForm): ResolvedConstraint | undefined {
   const tools = rules.tools.map(readTool);
   const { choice } = rules;
-  if (choice === "auto" && rules.isParallel && !tools.some((tool) => tool.isStrict)) {
+  const names = namesOf(choice);
+  const mode =
+    typeof choice === "string" ? choice : "allowed" in choice ? (choice.mode ?? "auto") : "required";
+  const called = names === undefined ? tools : tools.filter(({ name }) => names.includes(name));
+  const strange = names?.find((one) => !tools.some(({ name }) => name === one));
+  const isFree = mode === "auto";
+  const isAll = called.length === tools.length && strange === undefined;
+  if (isFree && isAll && rules.isParallel && !tools.some((tool) => tool.isStrict)) {
     return undefined;
   }
   const parameter = choice === "auto" ? "tools" : "toolChoice";
@@ -75,22 +73,28 @@ export function formOfCalls(rules: CallRules, written: WrittenForm): ResolvedCon
       },
     );
   }
-  const called = typeof choice === "string" ? tools : tools.filter(({ name }) => name === choice.name);
-  if (called.length === 0 && typeof choice !== "string") {
+  if (strange !== undefined) {
     throw new ModelComposeError(
       "invalid-argument",
-      `The option "toolChoice" names "${choice.name}", which is none of the tools: ${tools.map(({ name }) => `"${name}"`).join(", ")}.`,
+      `The option "toolChoice" names "${strange}", which is none of the tools: ${tools.map(({ name }) => `"${name}"`).join(", ")}.`,
       { remedy: "Name one of them.", parameter: "toolChoice" },
     );
   }
   // Who names a tool wants one call of it.
-  const most = rules.isParallel && typeof choice === "string" ? MOST_CALLS : 1;
+  const isOne = typeof choice === "object" && "name" in choice;
+  const most = rules.isParallel && !isOne ? MOST_CALLS : 1;
   const { callTags } = written;
   const answer =
-    callTags === undefined
-      ? bareAnswer(called, choice === "auto", most)
-      : taggedAnswer(called, callTags, choice === "auto", most);
+    callTags === undefined ? bareAnswer(called, isFree, most) : taggedAnswer(called, callTags, isFree, most);
   return { constraint: behindReasoning(answer, written), parameter };
+}
+
+/** The tools that a choice names; undefined: all. */
+function namesOf(choice: CallRules["choice"]): readonly string[] | undefined {
+  if (typeof choice === "string") {
+    return undefined;
+  }
+  return "allowed" in choice ? choice.allowed : [choice.name];
 }
 
 /** A text behind what the model thinks before it. */

@@ -285,13 +285,26 @@ describe("what is asked of calls", () => {
     expect(prompts[0]).toBe(
       '[{"type": "function", "function": {"name": "weather", "description": "d"}}]<tool_call>',
     );
+    // Whichever may be called, the prompt is the same.
+    const two = [...tools, { name: "time" }];
+    await chat.generate(question, { tools: two });
+    await chat.generate(question, { tools: two, toolChoice: { allowed: ["time"] } });
+    expect(prompts[2]).toBe(prompts[1]);
+    expect(prompts[2]).toContain("weather");
     const none = await chat.generate(question, { tools: strict, toolChoice: "none" });
-    expect(prompts[1]).toBe("null");
+    expect(prompts[3]).toBe("null");
     expect(none).toMatchObject({ content: callText, toolCalls: [] });
   });
 
   test.each([
-    [{ toolChoice: "any" }, 'The option "toolChoice" must be "auto", "none", "required" or {name}'],
+    [
+      { toolChoice: "any" },
+      'The option "toolChoice" must be "auto", "none", "required", {name} or {allowed: [names], mode}',
+    ],
+    [{ toolChoice: { name: "a", mode: "auto" } }, 'The option "toolChoice" must be "auto"'],
+    [{ toolChoice: { allowed: [] } }, '{allowed: [names], mode}, whose mode is "auto" or "required"'],
+    [{ tools, toolChoice: { allowed: ["weather"], mode: "none" } }, 'The option "toolChoice" must be "auto"'],
+    [{ tools, toolChoice: { allowed: ["weather", "tide"] } }, 'The option "toolChoice" names "tide"'],
     [{ toolChoice: "required" }, "There is no tool that could be called"],
     [{ tools, parallelToolCalls: 1 }, 'The option "parallelToolCalls" must be true or false'],
   ])("%j is refused", async (options, message) => {

@@ -8,7 +8,7 @@ import type {
   StreamPart,
   TokenLogprob,
 } from "../../runtime/generation/types.ts";
-import { describeJson, isJsonObject } from "../../base/json.ts";
+import { describeJson } from "../../base/json.ts";
 import type { ResolvedConstraint } from "../../runtime/generation/constraint-options.ts";
 import { RenderedPrompt } from "../../runtime/generation/request.ts";
 import {
@@ -29,6 +29,7 @@ import {
   type RenderChatOptions,
 } from "./prompts.ts";
 import type { ChatTemplate } from "./template.ts";
+import { isToolChoice, TOOL_CHOICE_EXPECTED } from "./tool-choice.ts";
 
 export type { ChatTemplateOptions, RenderChatOptions } from "./prompts.ts";
 
@@ -194,13 +195,10 @@ export class Chat {
  */
 function calls(options: ChatOptions, written: WrittenForm): ResolvedConstraint | undefined {
   const { tools = [], toolChoice: choice = "auto", parallelToolCalls: isParallel = true } = options;
-  const isChoice =
-    (typeof choice === "string" && ["auto", "none", "required"].includes(choice)) ||
-    (isJsonObject(choice) && typeof choice.name === "string");
-  if (!isChoice) {
+  if (!isToolChoice(choice)) {
     throw new ModelComposeError(
       "invalid-argument",
-      `The option "toolChoice" must be "auto", "none", "required" or {name}, found ${describeJson(choice)}.`,
+      `The option "toolChoice" must be ${TOOL_CHOICE_EXPECTED}; found ${describeJson(choice)}.`,
       { remedy: "Correct it.", parameter: "toolChoice" },
     );
   }

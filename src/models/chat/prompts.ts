@@ -1,7 +1,7 @@
 /** Turns conversations into prompts, with the chat templates of one model. */
 import { isJsonObject } from "../../base/json.ts";
 import { loadChatTemplates, type ChatTemplates } from "./find-template.ts";
-import type { ToolChoice } from "./call-form.ts";
+import type { ToolChoice } from "./tool-choice.ts";
 import { checkMessages, type ChatMessage, type ToolDefinition } from "./messages.ts";
 import type { ChatTemplate } from "./template.ts";
 
@@ -14,7 +14,7 @@ export interface ChatTemplateOptions {
   tools?: readonly ToolDefinition[];
   /**
    * Whether an answer calls tools: as the model likes ("auto", default), not at all ("none": as if there were none), at least one
-   * ("required"), or once the one of a name. Arguments of a call that must be hold to the schema as far as it can be enforced.
+   * ("required"), once the one of a name, or only some of them (`allowed`). Arguments of a call that must be hold to the schema as far as it can be enforced.
    */
   toolChoice?: ToolChoice;
   /** Documents to answer from, for templates that know them. */

@@ -2,7 +2,7 @@
 import { directWorkflow } from "../../compose/definition/direct-workflow.ts";
 import type { WorkflowDefinition } from "../../compose/definition/definition.ts";
 import type { GenerationParameterName } from "../../compose/definition/parameters.ts";
-import type { ToolChoice } from "../../models/chat/call-form.ts";
+import type { ToolChoice } from "../../models/chat/tool-choice.ts";
 import type { ChatMessage } from "../../models/chat/messages.ts";
 import { HttpError } from "../http-error.ts";
 import type { WorkflowService } from "../service.ts";

@@ -1,6 +1,7 @@
 /** Fields that conversations of both of OpenAI's APIs have: chat completions and responses. */
 import { z } from "zod";
 import { generationParameters as ranges } from "../../compose/definition/parameters.ts";
+import type { ToolChoice } from "../../models/chat/tool-choice.ts";
 import type { CallFields, Setting } from "../model-api/ask.ts";
 import { samplingFields } from "../model-api/read-fields.ts";
 
@@ -31,26 +32,62 @@ export const choiceFields = {
 } as const;
 
 const choices = z.enum(["auto", "none", "required"]);
-const expectedChoice = (function_: string): { error: string } => ({
-  error: `expected "auto", "none", "required" or ${function_}; no other choice is supported`,
+const modes = z.enum(["auto", "required"]);
+
+/** The message for a choice that is none: what is wrong with an object of a known type, else what there is. */
+const expectedChoice = (
+  ...objects: readonly string[]
+): { error: z.core.$ZodErrorMap<z.core.$ZodIssueInvalidUnion> } => ({
+  error: ({ errors }) => {
+    const within = errors.flat().filter(({ path }) => path.length > 0 && path[0] !== "type");
+    return within.length > 0
+      ? within.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; ")
+      : `expected "auto", "none", "required" or ${objects.join(" or ")}; no other choice is supported`;
+  },
 });
+
+const functionName = z.strictObject({ type: z.literal("function"), name: z.string() });
+const namedFunction = z.strictObject({
+  type: z.literal("function"),
+  function: z.strictObject({ name: z.string() }),
+});
+const oneAtLeast = "expected a list of one function at least";
 
 /** Whether tools are called, in chat completions. */
 export const chatToolChoice = z
   .union(
     [
       choices,
-      z.strictObject({ type: z.literal("function"), function: z.strictObject({ name: z.string() }) }),
+      z.discriminatedUnion("type", [
+        namedFunction,
+        z.strictObject({
+          type: z.literal("allowed_tools"),
+          allowed_tools: z.strictObject({ mode: modes, tools: z.array(namedFunction).min(1, oneAtLeast) }),
+        }),
+      ]),
     ],
-    expectedChoice('{"type": "function", "function": {"name": …}}'),
+    expectedChoice(
+      '{"type": "function", "function": {"name": …}}',
+      '{"type": "allowed_tools", "allowed_tools": {"mode": …, "tools": […]}}',
+    ),
   )
   .optional();
 
 /** The same in responses. */
 export const responseToolChoice = z
   .union(
-    [choices, z.strictObject({ type: z.literal("function"), name: z.string() })],
-    expectedChoice('{"type": "function", "name": …}'),
+    [
+      choices,
+      z.discriminatedUnion("type", [
+        functionName,
+        z.strictObject({
+          type: z.literal("allowed_tools"),
+          mode: modes,
+          tools: z.array(functionName).min(1, oneAtLeast),
+        }),
+      ]),
+    ],
+    expectedChoice('{"type": "function", "name": …}', '{"type": "allowed_tools", "mode": …, "tools": […]}'),
   )
   .optional();
 
@@ -62,12 +99,30 @@ export function callFields({
   readonly tool_choice?: z.infer<typeof chatToolChoice> | z.infer<typeof responseToolChoice>;
   readonly parallel_tool_calls?: boolean;
 }): CallFields {
-  const named =
-    typeof choice === "object" ? { name: "function" in choice ? choice.function.name : choice.name } : choice;
   return {
-    ...(named !== undefined && named !== "none" && { tool_choice: named }),
+    ...(choice !== undefined && choice !== "none" && { tool_choice: toolChoice(choice) }),
     ...(isParallel !== undefined && choice !== "none" && { parallel_tool_calls: isParallel }),
   };
+}
+
+type ObjectChoice = Exclude<
+  z.infer<typeof chatToolChoice> | z.infer<typeof responseToolChoice>,
+  string | undefined
+>;
+
+function toolChoice(choice: ObjectChoice | "auto" | "required"): ToolChoice {
+  if (typeof choice === "string") {
+    return choice;
+  }
+  if (choice.type === "function") {
+    return { name: nameOf(choice) };
+  }
+  const { mode, tools } = "allowed_tools" in choice ? choice.allowed_tools : choice;
+  return { allowed: tools.map(nameOf), mode };
+}
+
+function nameOf(named: z.infer<typeof functionName> | z.infer<typeof namedFunction>): string {
+  return "function" in named ? named.function.name : named.name;
 }
 
 /** How many tools are called, and what the model's chat template is told. */

@@ -5,7 +5,7 @@ import type { WireHealth } from "./wire.ts";
 export function healthText({ status, progress, reason }: WireHealth): string {
   switch (status) {
     case "ok":
-      return "Ready";
+      return progress === undefined ? "Ready" : `Ready. ${progressText(progress)}`;
     case "loading":
       return progress === undefined ? "Loading the model" : progressText(progress);
     case "failed":

@@ -218,6 +218,7 @@ export class RunState {
 const STAGES: Readonly<Record<WireProgress["stage"], string>> = {
   config: "Loading the model: reading its configuration",
   download: "Fetching the model from the hub",
+  memory: "Waiting for memory that other models have in use",
   tokenizer: "Loading the model: reading its tokenizer",
   weights: "Loading the model: reading its weights",
   compile: "Loading the model: compiling",
@@ -228,5 +229,7 @@ const STAGES: Readonly<Record<WireProgress["stage"], string>> = {
 /** How far something is, in words: "Reading the prompt, 45 %". */
 export function progressText({ stage, done, total }: WireProgress): string {
   const words = STAGES[stage];
-  return total > 0 && stage !== "ready" ? `${words}, ${Math.floor((100 * done) / total)} %` : words;
+  return total > 0 && stage !== "ready" && stage !== "memory"
+    ? `${words}, ${Math.floor((100 * done) / total)} %`
+    : words;
 }

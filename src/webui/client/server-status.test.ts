@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bytesText, durationText, memoryText, Throughput } from "./server-status.ts";
+import { bytesText, durationText, memoryText, sharedMemoryText, Throughput } from "./server-status.ts";
 import type { WireTask } from "./wire.ts";
 
 function task(id: string, tokens: number, isOver = false): WireTask {
@@ -34,8 +34,18 @@ test("numbers for people", () => {
     "2000 TB",
   ]);
   expect([5, 60, 7300, 200_000].map(durationText)).toEqual(["5 s", "1 min", "2 h 1 min", "2 d 7 h"]);
-  const model = { components: ["c"], model: "m", task: "chat-completion", loaded: true } as const;
+  const model = {
+    components: ["c"],
+    model: "m",
+    task: "chat-completion",
+    loaded: true,
+    state: "idle",
+  } as const;
   expect(memoryText(model)).toBeUndefined();
   const memory = { weight_bytes: 6e9, kv_cache_bytes: 1e9, work_bytes: 5e6 };
   expect(memoryText({ ...model, memory })).toBe("6.00 GB weights, up to 1.00 GB KV cache, 5.00 MB work");
+  expect([{ held_bytes: 3e9 }, { held_bytes: 3e9, budget_bytes: 8e9 }].map(sharedMemoryText)).toEqual([
+    "3.00 GB",
+    "3.00 GB of 8.00 GB",
+  ]);
 });

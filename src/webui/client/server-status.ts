@@ -1,5 +1,5 @@
 /** What the server holds and does, in words and numbers for people. */
-import type { WireServerModel, WireTask } from "./wire.ts";
+import type { WireMemory, WireServerModel, WireTask } from "./wire.ts";
 
 /** Milliseconds over which the server's rate is measured. */
 const WINDOW = 10_000;
@@ -50,6 +50,11 @@ export function bytesText(bytes: number): string {
   }
   const digits = unit === 0 || value >= 100 ? 0 : value >= 10 ? 1 : 2;
   return `${value.toFixed(digits)} ${UNITS[unit] ?? "B"}`;
+}
+
+/** How much memory all models take, and of how much they may. */
+export function sharedMemoryText({ held_bytes: held, budget_bytes: budget }: WireMemory): string {
+  return budget === undefined ? bytesText(held) : `${bytesText(held)} of ${bytesText(budget)}`;
 }
 
 /** How much memory a model takes, in words; undefined: nobody knows. */

@@ -137,7 +137,8 @@ export interface WireTask {
 
 /** How far loading a model, or reading a prompt, has come. */
 export interface WireProgress {
-  readonly stage: "config" | "download" | "tokenizer" | "weights" | "compile" | "ready" | "prefill";
+  readonly stage:
+    "config" | "download" | "memory" | "tokenizer" | "weights" | "compile" | "ready" | "prefill";
   /** Id of the component whose model is loaded. */
   readonly component?: string;
   /** Number of the text whose prompt is read. */
@@ -162,6 +163,8 @@ export interface WireServerModel {
   readonly model: string;
   readonly task: "text-generation" | "text-to-text" | "chat-completion";
   readonly loaded: boolean;
+  /** `used`: it does not make room for others; `going`: its memory is being freed. */
+  readonly state: "unloaded" | "loading" | "used" | "idle" | "going";
   readonly precision?: string;
   readonly device?: string;
   readonly context_length?: number;
@@ -183,6 +186,14 @@ export interface WireStatus {
   /** 0: any number. */
   readonly max_concurrent_count: number;
   readonly models: readonly WireServerModel[];
+  readonly memory: WireMemory;
+}
+
+/** The memory that the server's models share, in bytes. */
+export interface WireMemory {
+  readonly held_bytes: number;
+  /** Absent: what is free. */
+  readonly budget_bytes?: number;
 }
 
 /** A call of a function that the model wants. */

@@ -1,7 +1,7 @@
 /** What the server holds and does, while somebody looks. */
 import { ApiError, type Api } from "../client/api.ts";
 import { healthText } from "../client/health.ts";
-import { durationText, memoryText, Throughput } from "../client/server-status.ts";
+import { durationText, memoryText, sharedMemoryText, Throughput } from "../client/server-status.ts";
 import type { WireServerModel, WireStatus, WireTask } from "../client/wire.ts";
 import { button, h } from "./dom.ts";
 import type { Panel } from "./panel.ts";
@@ -79,13 +79,15 @@ export class ServerPanel implements Panel {
   }
 
   #showFacts(status: WireStatus): void {
-    const { version, started_at: started, health, running, waiting, max_concurrent_count: most } = status;
+    const { version, started_at: started, health, running, waiting, memory } = status;
+    const { max_concurrent_count: most } = status;
     const { rate } = this.#throughput;
     const facts: readonly (readonly [string, string])[] = [
       ["State", healthText(health)],
       ["Running", most === 0 ? `${running}` : `${running} of ${most} at a time`],
       ["Waiting", `${waiting}`],
       ["Speed", rate === undefined ? "…" : `${rate.toFixed(1)} tokens/s`],
+      ["Memory of models", sharedMemoryText(memory)],
       ["Up for", durationText((Date.now() - Date.parse(started)) / 1000)],
       ["Version", version],
     ];
@@ -143,6 +145,14 @@ const WORDS: Readonly<Record<WireTask["status"], string>> = {
   cancelled: "Stopped",
 };
 
+const STATES: Readonly<Record<WireServerModel["state"], string>> = {
+  unloaded: "Not loaded",
+  loading: "Loading",
+  used: "In use",
+  idle: "Loaded",
+  going: "Unloading",
+};
+
 function tokensText({ tokens, usage, timings }: WireTask): string {
   const count = tokens ?? usage?.completion_tokens;
   const rate = timings?.decode_tokens_per_second ?? 0;
@@ -154,7 +164,7 @@ function modelTable(models: readonly WireServerModel[]): HTMLElement {
     model.model,
     model.components.join(", "),
     model.task,
-    model.loaded ? "Loaded" : "Not loaded",
+    STATES[model.state],
     model.precision ?? "",
     model.device ?? "",
     model.context_length === undefined ? "" : `${model.context_length} tokens`,

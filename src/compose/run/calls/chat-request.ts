@@ -1,7 +1,7 @@
 import type { Tags } from "../../../models/chat/answer.ts";
-import type { ToolChoice } from "../../../models/chat/call-form.ts";
 import type { ChatOptions } from "../../../models/chat/chat.ts";
 import { listProblem, type ChatMessage } from "../../../models/chat/messages.ts";
+import { isToolChoice, TOOL_CHOICE_EXPECTED } from "../../../models/chat/tool-choice.ts";
 import type { ChatCompletionAction } from "../../definition/definition.ts";
 import { WorkflowInputError } from "../input-error.ts";
 import type { SourceNode } from "../../source/source-tree.ts";
@@ -112,13 +112,7 @@ function renderChatOptions(action: ChatCompletionAction, site: CallSite): ChatOp
     // read.
     now: new Date(),
     tools: valueOf(tools, "tools", "a list of objects", isObjects, site),
-    toolChoice: valueOf(
-      toolChoice,
-      "tool_choice",
-      '"auto", "none", "required" or {name}',
-      isToolChoice,
-      site,
-    ),
+    toolChoice: valueOf(toolChoice, "tool_choice", TOOL_CHOICE_EXPECTED, isToolChoice, site),
     parallelToolCalls: valueOf(
       parallelToolCalls,
       "parallel_tool_calls",
@@ -132,12 +126,6 @@ function renderChatOptions(action: ChatCompletionAction, site: CallSite): ChatOp
     reasoningTags: valueOf(reasoningTags, "reasoning_tags", "two texts or false", isTagsOrFalse, site),
     toolCallTags: valueOf(toolCallTags, "tool_call_tags", "two texts", isTags, site),
   };
-}
-
-function isToolChoice(value: unknown): value is ToolChoice {
-  return typeof value === "string"
-    ? ["auto", "none", "required"].includes(value)
-    : isObject(value) && typeof value.name === "string" && Object.keys(value).length === 1;
 }
 
 function isTags(value: unknown): value is Tags {

@@ -165,7 +165,7 @@ describe("chat-completion", () => {
       templateVariables: { enable_thinking: false },
     });
     const asked = `${simple}${tools}  tool_choice: "\${input.choice}"\n  parallel_tool_calls: false\n`;
-    for (const choice of ["required", { name: "weather" }]) {
+    for (const choice of ["required", { name: "weather" }, { allowed: ["weather"], mode: "required" }]) {
       const [called] = (await ask(asked, { prompt: "a", choice }, fake)).chats.slice(-1);
       expect(called?.options).toMatchObject({ toolChoice: choice, parallelToolCalls: false });
     }
@@ -195,7 +195,7 @@ describe("chat-completion", () => {
     [
       `${simple}  tool_choice: any\n`,
       { prompt: "a" },
-      'tool_choice must be "auto", "none", "required" or {name}',
+      'tool_choice must be "auto", "none", "required", {name} or {allowed: [names], mode}',
       undefined,
     ],
     [simple, {}, 'The workflow input "prompt" is missing, and it is the content of messages[1].', "prompt"],

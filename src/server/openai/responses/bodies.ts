@@ -74,6 +74,11 @@ export const responseBody = z.object({
   tool_choice: z.union([
     z.enum(["auto", "none", "required"]),
     z.object({ type: z.literal("function"), name: z.string() }),
+    z.object({
+      type: z.literal("allowed_tools"),
+      mode: z.enum(["auto", "required"]),
+      tools: z.array(z.object({ type: z.literal("function"), name: z.string() })),
+    }),
   ]),
   tools: z.array(z.unknown()),
   truncation: z.literal("disabled"),
