@@ -13,24 +13,14 @@ import { existsSync } from "node:fs";
 import { relative } from "node:path";
 import { parseArgs } from "node:util";
 import { Stryker } from "@stryker-mutator/core";
+import { ROOMS, roomsOf, TESTS_VARIABLE } from "./mutation-rooms.ts";
 import { SAMPLE_CHECKER, SAMPLE_OPTION, type Sample, wilsonInterval } from "./mutation-sample.ts";
-
-/** The rooms whose logic is all in TypeScript; kernels and devices have tests of numbers instead. */
-const ROOMS: Readonly<Record<string, readonly string[]>> = {
-  hub: ["src/models/hub"],
-  cli: ["src/cli"],
-  server: ["src/server", "src/registry"],
-  compose: ["src/compose"],
-  sampling: ["src/runtime/sampling", "src/runtime/generation"],
-  checkpoint: ["src/runtime/checkpoint"],
-  config: ["src/models/config"],
-};
 
 const LEAST_SCORE = 90;
 
 /** The files and folders that a name of the command line stands for. */
 function placesOf(name: string): readonly string[] {
-  return Object.hasOwn(ROOMS, name) ? ROOMS[name] : [name.replace(/:\d+-\d+$/, "").replace(/\/$/, "")];
+  return Object.hasOwn(ROOMS, name) ? ROOMS[name].places : [name.replace(/:\d+-\d+$/, "").replace(/\/$/, "")];
 }
 
 function refuse(sentence: string): never {
@@ -86,6 +76,8 @@ const mutate = wanted.flatMap((name) =>
         `!${folder}/**/*.d.ts`,
       ]),
 );
+// Other tests would only make each change take longer.
+process.env[TESTS_VARIABLE] = JSON.stringify(wanted.flatMap(roomsOf).flatMap(({ tests }) => tests));
 const report = `build/mutation/${wanted.join(" ").replaceAll(/[/: ]/g, "-").slice(0, 100)}`;
 
 const options: ConstructorParameters<typeof Stryker>[0] = {
@@ -96,7 +88,8 @@ const options: ConstructorParameters<typeof Stryker>[0] = {
     ...(sample === undefined ? [] : ["./scripts/mutation-sample.ts"]),
   ],
   ...(sample === undefined ? {} : { checkers: [SAMPLE_CHECKER], [SAMPLE_OPTION]: sample }),
-  vitest: { configFile: "vitest.mutation.config.ts" },
+  // Threads have no folder of their own to work in, which commands have.
+  vitest: { configFile: "vitest.mutation.config.ts", pool: "forks" },
   coverageAnalysis: "perTest",
   // Imports of modules are run once for all tests of a file: what only runs then cannot be told apart.
   ignoreStatic: true,
@@ -106,6 +99,8 @@ const options: ConstructorParameters<typeof Stryker>[0] = {
   },
   concurrency: 2,
   timeoutMS: 10_000,
+  // The tests run once before any change, while what each of them runs is counted.
+  dryRunTimeoutMinutes: 30,
   tempDirName: "build/stryker",
   // Of a sample only what was drawn is said, below; the other reports are of all changes.
   reporters: sample === undefined ? ["clear-text", "progress", "html", "json"] : ["json"],
