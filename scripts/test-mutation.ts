@@ -103,7 +103,8 @@ const options: ConstructorParameters<typeof Stryker>[0] = {
   dryRunTimeoutMinutes: 30,
   tempDirName: "build/stryker",
   // Of a sample only what was drawn is said, below; the other reports are of all changes.
-  reporters: sample === undefined ? ["clear-text", "progress", "html", "json"] : ["json"],
+  reporters:
+    sample === undefined ? ["clear-text", "progress", "html", "json"] : ["progress-append-only", "json"],
   clearTextReporter: { allowColor: false, logTests: false, reportTests: false },
   htmlReporter: { fileName: `${report}.html` },
   jsonReporter: { fileName: `${report}.json` },
