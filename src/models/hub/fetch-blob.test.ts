@@ -218,6 +218,15 @@ describe("a file that is not here", () => {
   });
 });
 
+test("whose last answer breaks behind its end is here", async () => {
+  const replies = [
+    { body: "0123", breaks: true },
+    { status: 206, headers: rest(4), breaks: true },
+    { status: 206, headers: rest(4), body: "456789", breaks: true },
+  ];
+  expect(await fetched(replies)).toMatchObject({ error: undefined, content: "0123456789" });
+});
+
 describe("a file of which something is here", () => {
   test("whole needs no request", async () => {
     const { http, content: got, left, reports } = await fetched([], "0123456789");

@@ -82,14 +82,16 @@ describe("a request", () => {
   }
 
   /** Answers requests by their address. */
-  function answering(answers: (url: string, count: number) => Response | Error): Asked[] {
+  function answering(
+    answers: (url: string, count: number, signal: AbortSignal) => Response | Error,
+  ): Asked[] {
     const asked: Asked[] = [];
     vi.stubGlobal("fetch", (url: URL, init: RequestInit) => {
       const headers = new Headers(init.headers);
       expect(headers.get("user-agent")).toBe("model-compose");
       expect(headers.get("accept-encoding")).toBe("identity");
       asked.push({ url: url.href, authorization: headers.get("authorization") });
-      const answer = answers(url.href, asked.length);
+      const answer = answers(url.href, asked.length, init.signal!);
       return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
     });
     return asked;
@@ -267,5 +269,60 @@ describe("a request", () => {
     await expect(whole()).rejects.toThrow(
       "Fetching the file: the hub answered with more than 67108864 bytes.",
     );
+  });
+
+  test.each<[string, number, number, number, boolean]>([
+    ["just as much as is expected, for ever", 10, 50_000, 0, true],
+    ["less in the time", 4, 50_000, 0, false],
+    ["less, but not for as long", 4, 20_000, 0, true],
+    ["less, to a reader who takes the time", 4, 1000, 80_000, true],
+  ])("whose answer is %s", async (_what, bytes, pause, reading, isGood) => {
+    let time = 0;
+    vi.spyOn(performance, "now").mockImplementation(() => time);
+    let left = 3;
+    answering(
+      (_url, _count, ended) =>
+        new Response(
+          new ReadableStream<Uint8Array>(
+            {
+              start(controller) {
+                ended.addEventListener("abort", () => left >= 0 && controller.error(ended.reason));
+              },
+              pull(controller) {
+                time += pause;
+                if (left-- > 0) {
+                  controller.enqueue(new Uint8Array(bytes));
+                } else {
+                  controller.close();
+                }
+              },
+            },
+            { highWaterMark: 0 },
+          ),
+        ),
+    );
+    const hub = new HubHttp({
+      endpoint: "https://hub.invalid",
+      limits: { ...limits, stall: 60_000, slow: 60_000, leastBytes: 10 },
+    });
+    const { body, close } = await hub.open("https://hub.invalid/a", {}, subject);
+    const read = async (): Promise<number> => {
+      let size = 0;
+      for await (const part of body) {
+        size += part.byteLength;
+        time += reading;
+      }
+      return size;
+    };
+    if (isGood) {
+      expect(await read()).toBe(3 * bytes);
+    } else {
+      await expect(read()).rejects.toMatchObject({
+        name: "Transient",
+        message: '"hub.invalid" sent less than 10 bytes in 60 seconds',
+      });
+    }
+    close();
+    vi.restoreAllMocks();
   });
 });

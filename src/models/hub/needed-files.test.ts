@@ -150,6 +150,7 @@ describe("names", () => {
     expect(refusalOf("https://hub.example/a/b/tree/x")).toContain(
       'is a URL; expected a path or an id. Write "a/b".',
     );
+    expect(refusalOf("http://hub.example/a/b#x")).toContain('Write "a/b".');
     expect(refusalOf("https://hub.example/a/b?x")).toContain('Write "a/b".');
     expect(refusalOf("s3://a/b")).toMatch(/is a URL; .* Write a path that begins with/);
   });
