@@ -319,7 +319,7 @@ describe("a request", () => {
     } else {
       await expect(read()).rejects.toMatchObject({
         name: "Transient",
-        message: '"hub.invalid" sent less than 10 bytes in 60 seconds',
+        message: expect.stringContaining("sent less than 10 bytes in 60 seconds") as string,
       });
     }
     close();
