@@ -24,6 +24,14 @@ const YAML = `component:
   max_output_length: "\${input.tokens as integer | 8}"
 `;
 
+async function all<T>(values: AsyncIterable<T>): Promise<T[]> {
+  const read: T[] = [];
+  for await (const value of values) {
+    read.push(value);
+  }
+  return read;
+}
+
 const controls: Control[] = [];
 beforeEach(() => vi.stubEnv("MODEL_COMPOSE_STATE_DIR", temporaryDirectory()));
 afterEach(() => {
@@ -174,7 +182,7 @@ describe("a run on a server", () => {
 
   test("tells what happens, as the engine does here", async () => {
     const { registration } = await start();
-    const events = await Array.fromAsync(runOnServer(registration, run("x"), signal));
+    const events = await all(runOnServer(registration, run("x"), signal));
     expect(events.map(({ type }) => type)).toEqual(expect.arrayContaining(["text", "generation-ended"]));
     expect(events.at(-1)).toMatchObject({ type: "result" });
   });
@@ -182,12 +190,12 @@ describe("a run on a server", () => {
   test("fails as it failed there", async () => {
     const { registration } = await start();
     await expect(
-      Array.fromAsync(runOnServer(registration, { workflow: "other", input: {} }, signal)),
+      all(runOnServer(registration, { workflow: "other", input: {} }, signal)),
     ).rejects.toMatchObject({
       code: "not-found",
       message: expect.stringContaining('no workflow "other"') as string,
     });
-    const missing = Array.fromAsync(runOnServer(registration, { workflow: "__default__" }, signal));
+    const missing = all(runOnServer(registration, { workflow: "__default__" }, signal));
     await expect(missing).rejects.toMatchObject({ code: "invalid-input" });
   });
 
@@ -216,7 +224,7 @@ describe("a run on a server", () => {
   test("that the server cancels is no result", async () => {
     const { registration, models, service } = await start();
     models.words = 100_000;
-    const read = Array.fromAsync(runOnServer(registration, run("x"), signal));
+    const read = all(runOnServer(registration, run("x"), signal));
     const ended = expect(read).rejects.toThrow("The server ended the run before it was done.");
     await until("it runs", () => models.written > 0);
     service.cancelAll();
@@ -225,11 +233,11 @@ describe("a run on a server", () => {
 
   test("on a server that is gone says how to go on", async () => {
     const registration = await dead("0123456789abcdef");
-    await expect(Array.fromAsync(runOnServer(registration, run("x"), signal))).rejects.toMatchObject({
+    await expect(all(runOnServer(registration, run("x"), signal))).rejects.toMatchObject({
       code: "not-found",
       message: expect.stringContaining("The server ended before the run did. Start it again") as string,
     });
-    const aborted = Array.fromAsync(runOnServer(registration, run("x"), AbortSignal.abort()));
+    const aborted = all(runOnServer(registration, run("x"), AbortSignal.abort()));
     await expect(aborted).rejects.toMatchObject({ code: "aborted" });
   });
 
@@ -241,7 +249,7 @@ describe("a run on a server", () => {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;
     const registration = registrationOf({ id: "0123456789abcdef", port, token: "t" });
-    await expect(Array.fromAsync(runOnServer(registration, run("x"), signal))).rejects.toThrow(message);
+    await expect(all(runOnServer(registration, run("x"), signal))).rejects.toThrow(message);
     await new Promise((resolve) => server.close(resolve));
   });
 });

@@ -160,7 +160,7 @@ describe("stop", () => {
     expect(shown.notes).toEqual(["No server of this project runs."]);
   });
 
-  test.each([
+  test.each<[number, unknown[], boolean, number]>([
     [0, [], false, 69_500],
     [1, [expect.stringContaining("ends when its run has, in 30 s at the latest")], false, 69_500],
     [3, [expect.stringContaining("ends when its 3 runs have, in 30 s at the latest")], false, 69_500],

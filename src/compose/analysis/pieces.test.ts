@@ -81,7 +81,7 @@ test("an output that is mapped piece by piece says of what", () => {
     const { components } = loadText(
       `component: { type: model, task: text-generation, model: a/b, action: { prompt: x, output: ${text} } }\n`,
     );
-    return (components[0] as ModelComponent).actions[0]!.output!;
+    return (components[0] as ModelComponent).actions[0].output!;
   };
   expect(mapsPieces(output('"${result[]}"'), "result")).toBe(true);
   expect(mapsPieces(output('"${result[]}"'), "response")).toBe(false);

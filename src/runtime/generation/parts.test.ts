@@ -101,7 +101,7 @@ describe("tokens that a form allows", () => {
     const scores = Float32Array.from({ length: 70 }, (_, i) => i);
     const mask = new Uint32Array(3);
     for (const token of allowed) {
-      mask[token >>> 5]! |= 1 << (token & 31);
+      mask[token >>> 5] |= 1 << (token & 31);
     }
     const isAny = keepAllowed(scores, { mask, mayEnd }, ends);
     const found = [...scores].flatMap((score, token) => (score === -Infinity ? [] : [token]));

@@ -24,7 +24,11 @@ async function answers(
   asked = question("component"),
   signal = new AbortController().signal,
 ): Promise<AnswerEvent[]> {
-  return Array.fromAsync(answerEvents(of, asked, signal));
+  const events: AnswerEvent[] = [];
+  for await (const event of answerEvents(of, asked, signal)) {
+    events.push(event);
+  }
+  return events;
 }
 
 const text = (generation: number, piece: string, more: object = {}): object => ({
