@@ -5,6 +5,8 @@ export interface Room {
   readonly places: readonly string[];
   /** Globs of its tests. They need no GPU, browser or process of their own; whole models would make every change take minutes. */
   readonly tests: readonly string[];
+  /** Files of it whose work is a process of its own, in which nothing is changed; tests of processes say what they do. */
+  readonly apart?: readonly string[];
 }
 
 /** The rooms whose logic is all in TypeScript; kernels and devices have tests of numbers instead. */
@@ -15,6 +17,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   cli: {
     places: ["src/cli"],
+    apart: ["src/cli/entry.ts"],
     tests: [
       "src/cli/**/*.test.ts",
       "test/{cli,models-command,chat-command,first-commands,model-project}.test.ts",
@@ -22,6 +25,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   server: {
     places: ["src/server", "src/registry"],
+    apart: ["src/registry/launch.ts"],
     tests: [
       "src/{server,registry}/**/*.test.ts",
       "test/{server,tasks,errors,openai-api,openai-runs,responses-api,anthropic-api,structured-output,model-project}.test.ts",

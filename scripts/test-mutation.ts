@@ -69,12 +69,15 @@ if (sample !== undefined && wanted.length > 1) {
 const mutate = wanted.flatMap((name) =>
   name.includes(".ts")
     ? [name]
-    : placesOf(name).flatMap((folder) => [
-        `${folder}/**/*.ts`,
-        `!${folder}/**/*.test.ts`,
-        `!${folder}/**/*.test-d.ts`,
-        `!${folder}/**/*.d.ts`,
-      ]),
+    : [
+        ...placesOf(name).flatMap((folder) => [
+          `${folder}/**/*.ts`,
+          `!${folder}/**/*.test.ts`,
+          `!${folder}/**/*.test-d.ts`,
+          `!${folder}/**/*.d.ts`,
+        ]),
+        ...roomsOf(name).flatMap(({ apart = [] }) => apart.map((file) => `!${file}`)),
+      ],
 );
 // Other tests would only make each change take longer.
 process.env[TESTS_VARIABLE] = JSON.stringify(wanted.flatMap(roomsOf).flatMap(({ tests }) => tests));
