@@ -2,24 +2,28 @@
  * For `npm run test:mutation`: the tests that say what a room does. They run in a process and need neither GPU, browser nor the
  * built program; whole models would make every change take minutes.
  */
-import { configDefaults, defineConfig } from "vitest/config";
-import quick from "./vitest.quick.config.ts";
+import { resolve } from "node:path";
+import { defineConfig } from "vitest/config";
+import { TESTS_VARIABLE } from "./scripts/mutation-rooms.ts";
+import { shared } from "./vitest.config.ts";
 
 export default defineConfig({
+  resolve: {
+    // Commands run in the process in which the code is changed.
+    alias: [
+      {
+        find: /^.*\/support\/command\.ts$/,
+        replacement: resolve(import.meta.dirname, "test/support/in-process-command.ts"),
+      },
+    ],
+  },
   test: {
-    ...quick.test,
-    include: [
-      "src/**/*.test.ts",
-      "test/{server,tasks,hub-fetch,hub-access,pytorch-checkpoint,beam-generation,sampling-golden}.test.ts",
-    ],
-    exclude: [
-      ...(quick.test?.exclude ?? configDefaults.exclude),
-      "src/kernels/**",
-      "src/runtime/devices.test.ts",
-    ],
+    ...shared,
+    include: JSON.parse(process.env[TESTS_VARIABLE] ?? "[]") as string[],
     reporters: [],
-    // Stryker runs tests in threads, which take no flags of V8.
-    execArgv: [],
-    testTimeout: 20_000,
+    // Nothing is built: what needs the built program needs a process of its own.
+    globalSetup: ["test/support/software-gpu.ts"],
+    // Code that counts what runs takes a multiple of its time; Stryker ends what a change made endless.
+    testTimeout: 120_000,
   },
 });

@@ -1,10 +1,9 @@
 /** Tests of `model-compose chat` in a process of its own, with the bundled model, in pipes. */
-import { spawn } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { text } from "node:stream/consumers";
 import { afterAll, expect, test } from "vitest";
+import { runCommand, type CommandResult } from "./support/command.ts";
 import { temporaryDirectory } from "./support/model-files.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
@@ -36,21 +35,8 @@ writeFileSync(
   JSON.stringify({ ...generation, top_k: 40, min_p: 0.05 }),
 );
 
-interface Outcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function chat(args: readonly string[], stdin: string, state: string): Promise<Outcome> {
-  const child = spawn(process.execPath, [path.join(root, "dist", "cli.js"), "chat", ...args], {
-    cwd: state,
-    env: { ...process.env, NO_COLOR: "1", MODEL_COMPOSE_STATE_DIR: state },
-  });
-  child.stdin.end(stdin);
-  const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
-  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
-  return { code: await ended, stdout, stderr };
+function chat(args: readonly string[], stdin: string, state: string): Promise<CommandResult> {
+  return runCommand(["chat", ...args], { cwd: state, stdin, env: { MODEL_COMPOSE_STATE_DIR: state } });
 }
 
 const short = ["--seed", "1", "--max-tokens", "12"];

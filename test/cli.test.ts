@@ -1,47 +1,21 @@
 import { promisify } from "node:util";
-import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { execFile } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { runCommand, type CommandOptions, type CommandResult } from "./support/command.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
 const entry = path.join(root, "dist", "cli.js");
 const tales = path.join(root, "models", "tales");
 const talesExample = path.join(root, "examples", "tales");
 
-interface Outcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+type StartOptions = Partial<CommandOptions>;
 
-interface StartOptions {
-  readonly cwd?: string;
-  readonly stdin?: string;
-  readonly env?: Record<string, string>;
-  /** Called with stdout so far, after each chunk. */
-  readonly onStdout?: (stdout: string, child: ChildProcess) => void;
-}
-
-/** Runs the command line as a user would, in a process of its own. */
-function cli(args: readonly string[], options: StartOptions = {}): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const env = { ...process.env, NO_COLOR: "1", ...options.env };
-    const child = spawn(process.execPath, [entry, ...args], { cwd: options.cwd ?? folder, env });
-    let stdout = "";
-    let stderr = "";
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      stdout += text;
-      options.onStdout?.(stdout, child);
-    });
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      stderr += text;
-    });
-    child.on("error", reject);
-    child.on("close", (code) => resolve({ code, stdout, stderr }));
-    child.stdin.end(options.stdin ?? "");
-  });
+/** Runs the command line as a user would, in the folder of most tests. */
+function cli(args: readonly string[], options: StartOptions = {}): Promise<CommandResult> {
+  return runCommand(args, { cwd: folder, stdin: "", ...options });
 }
 
 /** A folder with the compose file of most tests. */
@@ -67,7 +41,11 @@ afterAll(async () => {
 });
 
 /** Expects a line on stderr with the error, and no stack. */
-function expectFailure(outcome: Outcome, code: number, ...messages: readonly (string | RegExp)[]): void {
+function expectFailure(
+  outcome: CommandResult,
+  code: number,
+  ...messages: readonly (string | RegExp)[]
+): void {
   expect(outcome).toMatchObject({ code, stdout: "" });
   for (const message of messages) {
     expect(outcome.stderr).toMatch(message);
@@ -353,9 +331,9 @@ describe("generate", () => {
     async () => {
       let asked = false;
       const outcome = await cli(endless, {
-        onStdout: (_stdout, child) => {
+        onStdout: (_stdout, command) => {
           if (!asked) {
-            child.kill("SIGINT");
+            command.kill("SIGINT");
           }
           asked = true;
         },
@@ -368,7 +346,7 @@ describe("generate", () => {
   );
 
   test("a reader that goes away ends it quietly", async () => {
-    const outcome = await cli(endless, { onStdout: (_stdout, child) => child.stdout?.destroy() });
+    const outcome = await cli(endless, { onStdout: (_stdout, command) => command.closeStdout() });
     expect(outcome.code).toBe(0);
     expect(outcome.stderr).not.toContain("error");
   });

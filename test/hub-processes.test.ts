@@ -76,7 +76,7 @@ describe("models pull", () => {
     const results = await Promise.all([first.ended, second.ended]);
     expect(results.map(({ code }) => code)).toEqual([0, 0]);
     expect(results[0].stdout).toBe(results[1].stdout);
-    expect(results[1].stderr).toContain(`Waiting for process ${first.child.pid}, which fetches model-0000`);
+    expect(results[1].stderr).toContain(`Waiting for process ${first.pid}, which fetches model-0000`);
     expect(hub.seen("storage").length).toBe(2);
     expectComplete(results[0].stdout.trim(), files);
     expect(readdirSync(join(home, "hub", ".locks", FOLDER))).toEqual([]);
@@ -94,7 +94,7 @@ describe("models pull", () => {
         return false;
       }
     });
-    first.child.kill("SIGKILL");
+    first.kill("SIGKILL");
     await first.ended;
     const left = readFileSync(incomplete).length;
     hub.fault = () => undefined;
@@ -120,7 +120,7 @@ describe("models pull", () => {
         "what comes arrived",
         () => blobs().filter((name) => name.endsWith(".incomplete")).length === 2,
       );
-      command.child.kill("SIGINT");
+      command.kill("SIGINT");
       const { code, stderr } = await command.ended;
       expect(code).toBe(130);
       expect(stderr).not.toContain("error:");

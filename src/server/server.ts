@@ -85,7 +85,7 @@ export async function startServer(
   const { origins, basePath, shutdownTimeout, webui } = controller;
   const host = options.host ?? controller.host;
   const apiKey = await findApiKey(controller, options.environment ?? processEnvironment());
-  const { onNotice, onProgress } = options;
+  const { onNotice, onProgress, onWarning = () => undefined } = options;
   const hooks = {
     onNotice,
     onProgress: (_component: unknown, progress: LoadProgress) => onProgress?.(progress),
@@ -110,12 +110,10 @@ export async function startServer(
   const listener = await listen(fetch, host, options.port ?? controller.port);
   const exposed = exposure("server", host, apiKey !== undefined);
   if (exposed !== undefined) {
-    options.onWarning?.(exposed);
+    onWarning(exposed);
   }
   if (origins.includes("*")) {
-    options.onWarning?.(
-      'origins is "*": any web page that a browser on this machine shows can use the server.',
-    );
+    onWarning('origins is "*": any web page that a browser on this machine shows can use the server.');
   }
 
   const stopLoading = new AbortController();

@@ -1,5 +1,8 @@
-/** The command line as a user runs it, in a process of its own; built-program.ts has bundled it. */
-import { spawn, type ChildProcess } from "node:child_process";
+/**
+ * The command line as a user runs it, in a process of its own; built-program.ts has bundled it. Mutation testing changes code of
+ * its own process only: it takes in-process-command.ts in place of this file.
+ */
+import { spawn } from "node:child_process";
 import { resolve } from "node:path";
 
 export interface CommandResult {
@@ -10,35 +13,57 @@ export interface CommandResult {
 }
 
 export interface RunningCommand {
-  readonly child: ChildProcess;
+  /** The id of its process. */
+  readonly pid: number | undefined;
   readonly ended: Promise<CommandResult>;
   /** The text on stderr so far. */
   readonly stderr: () => string;
+  readonly kill: (signal: "SIGINT" | "SIGKILL") => void;
+  /** Goes away as the reader of stdout. */
+  readonly closeStdout: () => void;
+}
+
+export interface CommandOptions {
+  readonly cwd: string;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** What it reads from stdin, which has nothing otherwise. */
+  readonly stdin?: string;
+  /** Called with stdout so far, after each piece. */
+  readonly onStdout?: (stdout: string, command: RunningCommand) => void;
 }
 
 const root = resolve(import.meta.dirname, "../..");
 const entry = resolve(root, "dist/cli.js");
 
-export function startCommand(
-  args: readonly string[],
-  options: { readonly cwd: string; readonly env?: Readonly<Record<string, string | undefined>> },
-): RunningCommand {
+export function startCommand(args: readonly string[], options: CommandOptions): RunningCommand {
   const child = spawn(process.execPath, [entry, ...args], {
     cwd: options.cwd,
     env: { ...process.env, NO_COLOR: "1", ...options.env },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [options.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
+  const [output, problems] = [child.stdout!, child.stderr!];
+  child.stdin?.end(options.stdin);
   let stdout = "";
   let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  output.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+    options.onStdout?.(stdout, running);
+  });
+  problems.setEncoding("utf8").on("data", (text: string) => (stderr += text));
   const ended = new Promise<CommandResult>((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code) => resolve({ code, stdout, stderr }));
   });
-  return { child, ended, stderr: () => stderr };
+  const running: RunningCommand = {
+    pid: child.pid,
+    ended,
+    stderr: () => stderr,
+    kill: (signal) => child.kill(signal),
+    closeStdout: () => output.destroy(),
+  };
+  return running;
 }
 
-export function runCommand(...args: Parameters<typeof startCommand>): Promise<CommandResult> {
-  return startCommand(...args).ended;
+export function runCommand(args: readonly string[], options: CommandOptions): Promise<CommandResult> {
+  return startCommand(args, options).ended;
 }

@@ -62,14 +62,15 @@ async function openLog(path: string): Promise<FileHandle> {
 
 /** The position in bytes at which the last `lines` lines begin. */
 async function startOfTail(file: FileHandle, lines: number): Promise<number> {
-  let position = (await file.stat()).size;
-  // The newline that ends the last line begins no other.
-  let missing = lines + 1;
+  const { size } = await file.stat();
+  let position = size;
+  let missing = lines;
   while (position > 0) {
     const length = Math.min(CHUNK_BYTES, position);
     const { buffer } = await file.read(Buffer.alloc(length), 0, length, position - length);
     for (let i = length - 1; i >= 0; i--) {
-      if (buffer[i] === 0x0a && --missing === 0) {
+      // The newline that ends the last line, which may still be without one, begins no other.
+      if (buffer[i] === 0x0a && position - length + i < size - 1 && --missing === 0) {
         return position - length + i + 1;
       }
     }

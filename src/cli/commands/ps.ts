@@ -66,12 +66,13 @@ function memoryText(memory: RunningServer["info"]["memory"]): string {
   return budget === undefined ? formatBytes(held) : `${formatBytes(held)} of ${formatBytes(budget)}`;
 }
 
-/** A duration as text: `3d 4h`, `12m`, `5s`. */
-function duration(seconds: number): string {
+/** A duration as text: `3d 4h`, `12m`, `5s`; `0s` where the clock has been set back. */
+function duration(elapsed: number): string {
+  const seconds = Math.max(0, Math.floor(elapsed));
   const minutes = Math.floor(seconds / 60);
   const hours = Math.floor(minutes / 60);
   if (minutes === 0) {
-    return `${Math.max(0, Math.floor(seconds))}s`;
+    return `${seconds}s`;
   }
   if (hours === 0) {
     return `${minutes}m`;

@@ -1,7 +1,17 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { until } from "../../../test/support/http.ts";
 import { temporaryDirectory } from "../../../test/support/model-files.ts";
 import { acquireBlobLock, type LockTimes, type LockWaiting } from "./blob-lock.ts";
 
@@ -101,5 +111,59 @@ describe("the lock of a blob", () => {
     await Promise.all(Array.from({ length: 8 }, work));
     expect(most).toBe(1);
     expect(readdirSync(dirname(path))).toEqual([]);
+  });
+
+  test("that was given back is nobody's to touch: it may be another's by now", async () => {
+    const path = join(temporaryDirectory(), "abc");
+    await (await acquire(path))?.release();
+    writeLock(path, { pid: 1, host: "elsewhere" });
+    utimesSync(path, 1000, 1000);
+    await new Promise((resolve) => setTimeout(resolve, 4 * TIMES.touch));
+    expect(statSync(path).mtimeMs).toBe(1_000_000);
+  });
+
+  test("is touched as long as it is held", async () => {
+    const path = join(temporaryDirectory(), "abc");
+    const lock = await acquire(path);
+    utimesSync(path, 1000, 1000);
+    await until("it is touched", () => statSync(path).mtimeMs > 1_000_000);
+    await lock?.release();
+  });
+
+  test("is removed by one at a time: another's mark is waited for, unless its maker must have died", async () => {
+    const path = join(temporaryDirectory(), "abc");
+    const mark = `${path}.removing`;
+    const first = await acquire(path);
+    writeFileSync(mark, "another");
+    const released = first?.release();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect([existsSync(path), readFileSync(mark, "utf8")]).toEqual([true, "another"]);
+    rmSync(mark);
+    await released;
+    expect(readdirSync(dirname(path))).toEqual([]);
+
+    const second = await acquire(path);
+    writeFileSync(mark, "dead");
+    let time = 0;
+    vi.spyOn(performance, "now").mockImplementation(() => (time += 1000));
+    await second?.release();
+    expect(time).toBeGreaterThan(5000);
+    expect(readdirSync(dirname(path))).toEqual([]);
+  });
+
+  test("is not taken from a process of this machine that lives, nor waited for by who has left", async () => {
+    const path = join(temporaryDirectory(), "abc");
+    writeLock(path, { pid: process.pid, host: hostname() });
+    const told: (number | undefined)[] = [];
+    const leave = new AbortController();
+    const waiting = acquire(path, { signal: leave.signal, onWait: (holder) => told.push(holder) });
+    const ended = expect(waiting).rejects.toMatchObject({ code: "aborted" });
+    await until("it waits", () => told.length > 0);
+    await new Promise((resolve) => setTimeout(resolve, 2 * TIMES.staleAfterEnd));
+    expect(existsSync(path)).toBe(true);
+    leave.abort();
+    await ended;
+    expect(told).toEqual([process.pid]);
+    await expect(acquire(path, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "aborted" });
   });
 });

@@ -222,7 +222,9 @@ describe("hub ids", () => {
     for (const model of ["m.gguf", "./m.gguf", join(folder, "m.gguf")]) {
       await expect(resolveModelDirectory(model, { cwd: folder })).rejects.toMatchObject({
         code: "unsupported",
-        message: expect.stringContaining(supported) as string,
+        message: expect.stringMatching(
+          `${supported}.* Name the repository, or the folder, that the GGUF`,
+        ) as string,
       });
     }
   });

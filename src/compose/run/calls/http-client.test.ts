@@ -228,6 +228,17 @@ describe("failures", () => {
     await expect(run("path: /x")).rejects.toMatchObject({ cause: undefined });
   });
 
+  test("only 200 to 299 is success; what leads elsewhere says where", async () => {
+    for (const status of [300, 304, 400, 500]) {
+      api.handler = (_request, response) => response.writeHead(status).end();
+      await expect(run("path: /x")).rejects.toMatchObject({ name: "RemoteError", status });
+    }
+    for (const status of [200, 206, 299]) {
+      api.handler = json({ a: 1 }, status);
+      await expect(run("path: /x")).resolves.toMatchObject({ result: { output: { a: 1 } } });
+    }
+  });
+
   test("a value that no header can carry is the input's fault", async () => {
     for (const name of ["a\nb", "漢"]) {
       await expect(run('path: /x\nheaders: { X-Name: "\${input.name}" }', { name })).rejects.toMatchObject({
