@@ -20,6 +20,7 @@ export const shared = {
   // The long tests take minutes: see vitest.long.config.ts.
   exclude: [...configDefaults.exclude, "**/*.long.test.ts"],
   globalSetup: ["test/support/software-gpu.ts", "test/support/built-program.ts"],
+  setupFiles: ["test/support/bundled-workers.ts", "test/support/paced-gpu.ts"],
   sequence: { sequencer: LongestFirst },
   // Tests start worker threads of their own; processes keep them (and their memories) apart.
   pool: "forks",
@@ -37,8 +38,8 @@ const TOGETHER = [
   "src/runtime/webgpu/plan/!(token-choice).test.ts",
 ];
 
-const { include, exclude, pool, testTimeout, hookTimeout } = shared;
-const project = { pool, execArgv, testTimeout, hookTimeout };
+const { include, exclude, pool, setupFiles, testTimeout, hookTimeout } = shared;
+const project = { pool, execArgv, setupFiles, testTimeout, hookTimeout };
 
 export default defineConfig({
   test: {

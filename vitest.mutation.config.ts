@@ -17,6 +17,8 @@ export default defineConfig({
       "src/kernels/**",
       "src/runtime/devices.test.ts",
     ],
+    // Workers run the sources, which are what is changed.
+    setupFiles: [],
     reporters: [],
     // Stryker runs tests in threads, which take no flags of V8.
     execArgv: [],
