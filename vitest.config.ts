@@ -30,10 +30,16 @@ export const shared = {
   hookTimeout: 60_000,
 } as const satisfies TestOptions;
 
-/** Rooms whose tests replace no modules and hold no memories: they share a process, whose start would take longer than most of them. */
+/**
+ * Rooms whose tests replace no modules for others, end no processes and hold no memories: they share a process, whose start and
+ * whose imports would take longer than most of them.
+ */
 const TOGETHER = [
-  "src/{base,compose,cli,registry,server,webui}/**/*.test.ts",
+  "src/{base,compose,cli,kernels,registry,server,webui}/**/*.test.ts",
+  "src/models/**/!(http).test.ts",
+  "src/runtime/*.test.ts",
   "src/runtime/{sampling,grammar,generation,checkpoint}/**/*.test.ts",
+  "src/runtime/wasm/!(backend|shared-work).test.ts",
   // That of token choice has a GPU.
   "src/runtime/webgpu/plan/!(token-choice).test.ts",
 ];

@@ -95,17 +95,21 @@ function inputOf(tokens: readonly number[], position = 0): ProgramInput {
   return { tokens, slots: tokens.map(() => 0), positions: tokens.map((_, r) => position + r) };
 }
 
+/** The loops are plain: every test of a golden model reads all of its weights. */
 function readSlice({ tensor, rows, columns, transposed, ranges }: WeightSlice): Float64Array {
   const { file, offset, byteLength, dtype, shape } = tensor;
   const { buffer } = Uint8Array.from(readFileSync(file).subarray(offset, offset + byteLength));
-  const values =
-    dtype === "F32"
-      ? Float64Array.from(new Float32Array(buffer))
-      : Float64Array.from(new Uint16Array(buffer), dtype === "BF16" ? bf16Value : f16Value);
-  const taken = ranges.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i));
-  const stored = shape.at(-1) ?? 0;
-  return Float64Array.from({ length: rows * columns }, (_, i) => {
-    const [row, column] = [taken[Math.floor(i / columns)], i % columns];
-    return transposed ? values[column * stored + row] : values[row * columns + column];
-  });
+  const stored = dtype === "F32" ? new Float32Array(buffer) : new Uint16Array(buffer);
+  const valueOf = dtype === "F32" ? Number : dtype === "BF16" ? bf16Value : f16Value;
+  const storedColumns = shape.at(-1) ?? 0;
+  const values = new Float64Array(rows * columns);
+  let at = 0;
+  for (const { start, end } of ranges) {
+    for (let row = start; row < end; row++) {
+      for (let column = 0; column < columns; column++) {
+        values[at++] = valueOf(stored[transposed ? column * storedColumns + row : row * columns + column]);
+      }
+    }
+  }
+  return values;
 }
