@@ -1,5 +1,6 @@
 /** What is asked of a golden model on the CPU device in one kernel build; the tests say which models and builds. */
 import { afterAll, beforeAll, describe, test } from "vitest";
+import type { QuantizedFormat } from "../../src/kernels/format.ts";
 import type { KernelBuild } from "../../src/kernels/wasm-module.ts";
 import type { WasmExecutable } from "../../src/runtime/wasm/executable.ts";
 import {
@@ -89,18 +90,35 @@ export const OTHER_SETTINGS: readonly string[] = [
 ];
 
 /**
- * Models that are quantised on every change: every kind of stack, of input and of activation. What quantised matrices see of the
- * others is the same.
+ * Models that are quantised on every change, and to what: every kind of stack, of input and of activation, and between them both
+ * formats. What quantised matrices see of the others is the same; the long tests have every model in both.
  */
-export const QUANTIZED: readonly string[] = ["smollm3-bf16", "phi3", "gpt2", "codegen", "bart", "cohere2"];
+export const QUANTIZED: readonly (readonly [string, QuantizedFormat])[] = [
+  ["smollm3-bf16", "int8"],
+  ["smollm3-bf16", "int4"],
+  ["phi3", "int4"],
+  ["gpt2", "int8"],
+  ["codegen", "int4"],
+  ["bart", "int8"],
+  ["cohere2", "int4"],
+];
 
 /** Models that are run in the baseline build on every change: every format, and between them every kernel. */
 export const BASELINE: readonly string[] = ["smollm3-bf16", "smollm3-f16", "gpt2", "bart"];
 
 const THREADS = [1, 2, 3];
 
-/** Declares the tests: accuracy, greedy tokens in several cuts of the prompt, and the same bits whatever the threads. */
-export function describeGolden(name: string, build: KernelBuild): void {
+/**
+ * Declares the tests: accuracy, greedy tokens in several cuts of the prompt, and the same bits whatever the threads.
+ *
+ * @param prompts "in turn": each prompt has one of the numbers of threads, which the same bits make enough; "everywhere": the last
+ *   logits and greedy tokens of each with every number
+ */
+export function describeGolden(
+  name: string,
+  build: KernelBuild,
+  prompts: "in turn" | "everywhere" = "in turn",
+): void {
   describe(`${name}, ${build}`, () => {
     let golden: ExactGolden;
     let executables: WasmExecutable[];
@@ -114,6 +132,10 @@ export function describeGolden(name: string, build: KernelBuild): void {
       await Promise.all(executables.map((executable) => executable.dispose()));
     });
 
+    /** Those that a prompt runs on. */
+    const executablesOf = (prompt: number, form = 0): WasmExecutable[] =>
+      prompts === "everywhere" ? executables : [executables[(prompt + form) % THREADS.length]];
+
     test("every layer and all logits of a prompt", async () => {
       for (const executable of executables) {
         await expectActivations(executable, golden);
@@ -121,8 +143,8 @@ export function describeGolden(name: string, build: KernelBuild): void {
     });
 
     test("last logits of every prompt", async () => {
-      for (const executable of executables) {
-        for (const prompt of golden.prompts.keys()) {
+      for (const prompt of golden.prompts.keys()) {
+        for (const executable of executablesOf(prompt)) {
           await expectLastLogits(executable, golden, { prompt });
         }
       }
@@ -131,8 +153,9 @@ export function describeGolden(name: string, build: KernelBuild): void {
     test.each(name === "smollm3" ? [256, 16, 5, 1] : [256, 5])(
       "32 greedy tokens of every prompt, prefilled in passes of %i",
       async (size) => {
-        for (const executable of executables) {
-          for (const prompt of golden.prompts.keys()) {
+        for (const prompt of golden.prompts.keys()) {
+          // Another number of threads for another cut, so that each has prompts in one pass and in several.
+          for (const executable of executablesOf(prompt, size)) {
             await expectGreedy(executable, golden, { prompt, size });
           }
         }
