@@ -20,6 +20,7 @@ export const shared = {
   // The long tests take minutes: see vitest.long.config.ts.
   exclude: [...configDefaults.exclude, "**/*.long.test.ts"],
   globalSetup: ["test/support/software-gpu.ts", "test/support/built-program.ts"],
+  setupFiles: ["test/support/bundled-workers.ts", "test/support/paced-gpu.ts"],
   sequence: { sequencer: LongestFirst },
   // Tests start worker threads of their own; processes keep them (and their memories) apart.
   pool: "forks",
@@ -29,16 +30,22 @@ export const shared = {
   hookTimeout: 60_000,
 } as const satisfies TestOptions;
 
-/** Rooms whose tests replace no modules and hold no memories: they share a process, whose start would take longer than most of them. */
+/**
+ * Rooms whose tests replace no modules for others, end no processes and hold no memories: they share a process, whose start and
+ * whose imports would take longer than most of them.
+ */
 const TOGETHER = [
-  "src/{base,compose,cli,registry,server,webui}/**/*.test.ts",
+  "src/{base,compose,cli,kernels,registry,server,webui}/**/*.test.ts",
+  "src/models/**/!(http).test.ts",
+  "src/runtime/*.test.ts",
   "src/runtime/{sampling,grammar,generation,checkpoint}/**/*.test.ts",
+  "src/runtime/wasm/!(backend|shared-work).test.ts",
   // That of token choice has a GPU.
   "src/runtime/webgpu/plan/!(token-choice).test.ts",
 ];
 
-const { include, exclude, pool, testTimeout, hookTimeout } = shared;
-const project = { pool, execArgv, testTimeout, hookTimeout };
+const { include, exclude, pool, setupFiles, testTimeout, hookTimeout } = shared;
+const project = { pool, execArgv, setupFiles, testTimeout, hookTimeout };
 
 export default defineConfig({
   test: {

@@ -20,6 +20,8 @@ export default defineConfig({
   test: {
     ...shared,
     include: JSON.parse(process.env[TESTS_VARIABLE] ?? "[]") as string[],
+    // Workers run the sources, which are what is changed.
+    setupFiles: [],
     reporters: [],
     // Nothing is built: what needs the built program needs a process of its own.
     globalSetup: ["test/support/software-gpu.ts"],

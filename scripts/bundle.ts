@@ -2,6 +2,7 @@
 import { chmod, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "esbuild";
+import { BUNDLE_ENTRIES } from "./bundle-entries.ts";
 import { bundleWebUi } from "./bundle-web-ui.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -17,27 +18,7 @@ export async function bundle(): Promise<void> {
   }
   await build({
     absWorkingDir: root,
-    entryPoints: {
-      index: "src/index.ts",
-      ai: "src/ai/index.ts",
-      cli: "src/cli/entry.ts",
-      install: "src/cli/install.ts",
-      "wasm-worker": "src/runtime/wasm/worker.ts",
-      "quantize-worker": "src/runtime/webgpu/run/quantize-worker.ts",
-      "gpu-probe": "src/runtime/webgpu/run/probe-process.ts",
-      "grammar-worker": "src/runtime/grammar/grammar-worker.ts",
-      "tokenizer-worker": "src/models/tokenizer/tokenizer-worker.ts",
-      bench: "bench/bench.ts",
-      "bench-read-worker": "bench/harness/read-worker.ts",
-      "bench-busy-process": "bench/harness/busy-process.ts",
-      "bench-checkpoint": "bench/make-checkpoint.ts",
-      "bench-quality": "bench/quality/quality.ts",
-      "bench-weights": "bench/quality/make-weights.ts",
-      "bench-app": "bench/app/bench-app.ts",
-      "bench-serve": "bench/serve/bench-serve.ts",
-      "bench-sweep": "bench/sweep/sweep.ts",
-      "bench-queue-process": "bench/app/queue-process.ts",
-    },
+    entryPoints: BUNDLE_ENTRIES,
     outdir: dist,
     bundle: true,
     splitting: true,

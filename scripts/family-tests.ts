@@ -47,7 +47,9 @@ function goldensOf(text: string): ReadonlySet<string> {
   }
   const literal = [...text.matchAll(/"([\w-]+)"/g)].map(([, name = ""]) => name);
   const listed = Object.entries(lists).flatMap(([name, members]) =>
-    new RegExp(`\\b${name}\\b`).test(text) ? members : [],
+    new RegExp(`\\b${name}\\b`).test(text)
+      ? members.map((member) => (typeof member === "string" ? member : member[0]))
+      : [],
   );
   // A test over all golden models names none.
   const all = /\bGOLDEN_NAMES\b/.test(text) ? GOLDEN_NAMES : [];

@@ -1,11 +1,11 @@
-/** Golden models in the baseline build of the CPU's kernels, and relatives in both; golden.test.ts has those that prove every kernel. */
+/**
+ * Golden models in the baseline build of the CPU's kernels, and all in both, each prompt with every number of threads; golden.test.ts
+ * has those that prove every kernel.
+ */
 import { bestKernelBuild } from "../src/runtime/wasm/kernel-builds.ts";
-import { BASELINE, describeGolden, GOLDENS, OTHER_SETTINGS, RELATIVES } from "./support/golden-suite.ts";
+import { describeGolden, GOLDENS, OTHER_SETTINGS, RELATIVES } from "./support/golden-suite.ts";
 
-for (const name of GOLDENS.filter((each) => !BASELINE.includes(each))) {
-  describeGolden(name, "baseline");
-}
-for (const name of [...RELATIVES, ...OTHER_SETTINGS]) {
-  describeGolden(name, "baseline");
-  describeGolden(name, bestKernelBuild().build);
+for (const name of [...GOLDENS, ...RELATIVES, ...OTHER_SETTINGS]) {
+  describeGolden(name, "baseline", [1, 2, 3], "everywhere");
+  describeGolden(name, bestKernelBuild().build, [1, 2, 3], "everywhere");
 }

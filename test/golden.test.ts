@@ -16,10 +16,10 @@ import { loadGolden, openGolden, passOf, prefill } from "./support/golden.ts";
 import { BASELINE, describeGolden, GOLDENS, RELATIVES } from "./support/golden-suite.ts";
 
 for (const name of GOLDENS) {
-  describeGolden(name, bestKernelBuild().build);
+  describeGolden(name, bestKernelBuild().build, [1, 3]);
 }
 for (const name of BASELINE) {
-  describeGolden(name, "baseline");
+  describeGolden(name, "baseline", [1, 2]);
 }
 
 test.each(RELATIVES)("%s: 32 greedy tokens of the longest prompt", async (name) => {

@@ -1,8 +1,9 @@
-/** Golden models with quantised weights on the CPU; quantized-models.test.ts has those that prove every kernel. */
-import { GOLDENS, OTHER_SETTINGS, QUANTIZED, RELATIVES } from "./support/golden-suite.ts";
+/** All golden models with quantised weights on the CPU; quantized-models.test.ts has those that prove every kernel. */
+import { GOLDENS, OTHER_SETTINGS, RELATIVES } from "./support/golden-suite.ts";
 import { describeQuantized } from "./support/quantized-suite.ts";
 
-const ALL = [...GOLDENS, ...RELATIVES, ...OTHER_SETTINGS];
-for (const name of ALL.filter((each) => !QUANTIZED.includes(each))) {
-  describeQuantized(name);
+for (const name of [...GOLDENS, ...RELATIVES, ...OTHER_SETTINGS]) {
+  for (const quantization of ["int8", "int4"] as const) {
+    describeQuantized(name, quantization, [1, 2, 3]);
+  }
 }

@@ -13,8 +13,8 @@ import { QUANTIZED } from "./support/golden-suite.ts";
 import { describeQuantized } from "./support/quantized-suite.ts";
 import { referencePass } from "./support/reference-model.ts";
 
-for (const name of QUANTIZED) {
-  describeQuantized(name);
+for (const [name, quantization] of QUANTIZED) {
+  describeQuantized(name, quantization, [1, 3]);
 }
 
 /** The logarithms of the probabilities that logits mean. */

@@ -5,33 +5,19 @@
 import { expect, test } from "vitest";
 import type { DecodeRequest } from "../src/runtime/backend.ts";
 import { greedyRequest, loadGolden, openGolden } from "./support/golden.ts";
-import { randomSource } from "./support/numbers.ts";
-import { expectSameSideBySide, planSequence } from "./support/side-by-side.ts";
+import { CONTEXT, expectSameOnCpu } from "./support/side-by-side.ts";
 
-const SLOTS = 70; // more than one pass has rows for
-const CONTEXT = 128; // whole blocks: a row behind its end would be another sequence's
-
+// More sequences than one pass has rows for, once; side-by-side.long.test.ts has as many in the other settings.
 test.each([
-  ["smollm3-bf16", "none", 1, undefined],
-  ["smollm3-bf16", "int4", 2, 3],
-  ["gpt2", "none", 3, 2],
-] as const)("%s, quantization %s, threads %i, drafts %s", async (name, quantization, threads, drafts) => {
-  const random = randomSource(threads);
-  const golden = await openGolden(name);
-  const sequences = Array.from({ length: SLOTS }, () =>
-    planSequence(random, { context: CONTEXT, hasRules: true }),
-  );
-  const executable = await loadGolden(
-    golden,
-    { threads, drafts },
-    { contextLength: CONTEXT, slots: SLOTS, quantization },
-  );
-  try {
-    await expectSameSideBySide(executable, sequences);
-  } finally {
-    await executable.dispose();
-  }
-});
+  ["smollm3-bf16", "none", 1, undefined, 70],
+  ["smollm3-bf16", "int4", 2, 3, 24],
+  ["gpt2", "none", 3, 2, 24],
+] as const)(
+  "%s, quantization %s, threads %i, drafts %s, %i sequences",
+  async (name, quantization, threads, drafts, sequences) => {
+    await expectSameOnCpu(name, { quantization, threads, drafts, sequences });
+  },
+);
 
 test("drafts that are right save passes, also those from what was written; without them each token takes one", async () => {
   const golden = await openGolden("smollm3-bf16");

@@ -2,7 +2,7 @@
 import type { JSONObject, LanguageModelV3CallOptions, SharedV3Warning } from "@ai-sdk/provider";
 import { ModelComposeError } from "../base/errors.ts";
 import type { ChatOptions } from "../models/chat/chat.ts";
-import type { ToolChoice } from "../models/chat/call-form.ts";
+import type { ToolChoice } from "../models/chat/tool-choice.ts";
 import type { ToolDefinition } from "../models/chat/messages.ts";
 import type { GenerateOptions } from "../runtime/generation/types.ts";
 

@@ -1,4 +1,5 @@
 /** Which golden models which suites run. */
+import type { QuantizedFormat } from "../../src/kernels/format.ts";
 
 /**
  * SmolLM3 in its formats, and the families whose Programs differ in kind. RELATIVES are families that are made of the same ops;
@@ -79,10 +80,18 @@ export const OTHER_SETTINGS: readonly string[] = [
 ];
 
 /**
- * Models that are quantised on every change: every kind of stack, of input and of activation. What quantised matrices see of the
- * others is the same.
+ * Models that are quantised on every change, and to what: every kind of stack, of input and of activation, and between them both
+ * formats. What quantised matrices see of the others is the same; the long tests have every model in both.
  */
-export const QUANTIZED: readonly string[] = ["smollm3-bf16", "phi3", "gpt2", "codegen", "bart", "cohere2"];
+export const QUANTIZED: readonly (readonly [string, QuantizedFormat])[] = [
+  ["smollm3-bf16", "int8"],
+  ["smollm3-bf16", "int4"],
+  ["phi3", "int4"],
+  ["gpt2", "int8"],
+  ["codegen", "int4"],
+  ["bart", "int8"],
+  ["cohere2", "int4"],
+];
 
 /** Models that are run in the baseline build on every change: every format, and between them every kernel. */
 export const BASELINE: readonly string[] = ["smollm3-bf16", "smollm3-f16", "gpt2", "bart"];

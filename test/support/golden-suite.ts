@@ -15,22 +15,35 @@ import { randomSource } from "./numbers.ts";
 
 export { BASELINE, GOLDENS, OTHER_SETTINGS, QUANTIZED, RELATIVES } from "./golden-lists.ts";
 
-const THREADS = [1, 2, 3];
-
-/** Declares the tests: accuracy, greedy tokens in several cuts of the prompt, and the same bits whatever the threads. */
-export function describeGolden(name: string, build: KernelBuild): void {
+/**
+ * Declares the tests: accuracy, greedy tokens in several cuts of the prompt, and the same bits whatever the threads.
+ *
+ * @param threadCounts numbers of threads, at least two
+ * @param prompts "in turn": each prompt has one of the numbers of threads, which the same bits make enough; "everywhere": the last
+ *   logits and greedy tokens of each with every number
+ */
+export function describeGolden(
+  name: string,
+  build: KernelBuild,
+  threadCounts: readonly number[],
+  prompts: "in turn" | "everywhere" = "in turn",
+): void {
   describe(`${name}, ${build}`, () => {
     let golden: ExactGolden;
     let executables: WasmExecutable[];
     beforeAll(async () => {
       golden = await openExactGolden(name);
       executables = await Promise.all(
-        THREADS.map((threads) => loadGolden(golden, { threads, kernelBuild: build })),
+        threadCounts.map((threads) => loadGolden(golden, { threads, kernelBuild: build })),
       );
     });
     afterAll(async () => {
       await Promise.all(executables.map((executable) => executable.dispose()));
     });
+
+    /** Those that a prompt runs on. */
+    const executablesOf = (prompt: number, form = 0): WasmExecutable[] =>
+      prompts === "everywhere" ? executables : [executables[(prompt + form) % threadCounts.length]];
 
     test("every layer and all logits of a prompt", async () => {
       for (const executable of executables) {
@@ -39,8 +52,8 @@ export function describeGolden(name: string, build: KernelBuild): void {
     });
 
     test("last logits of every prompt", async () => {
-      for (const executable of executables) {
-        for (const prompt of golden.prompts.keys()) {
+      for (const prompt of golden.prompts.keys()) {
+        for (const executable of executablesOf(prompt)) {
           await expectLastLogits(executable, golden, { prompt });
         }
       }
@@ -49,15 +62,16 @@ export function describeGolden(name: string, build: KernelBuild): void {
     test.each(name === "smollm3" ? [256, 16, 5, 1] : [256, 5])(
       "32 greedy tokens of every prompt, prefilled in passes of %i",
       async (size) => {
-        for (const executable of executables) {
-          for (const prompt of golden.prompts.keys()) {
+        for (const prompt of golden.prompts.keys()) {
+          // Another number of threads for another cut, so that each has prompts in one pass and in several.
+          for (const executable of executablesOf(prompt, size)) {
             await expectGreedy(executable, golden, { prompt, size });
           }
         }
       },
     );
 
-    test("the same bits for 1, 2 and 3 threads, near and far", async () => {
+    test(`the same bits for ${threadCounts.join(" and ")} threads, near and far`, async () => {
       const random = randomSource(9);
       const { vocabSize } = golden.program;
       const tokens = Array.from({ length: 230 }, () => Math.floor(random() * vocabSize));
@@ -86,7 +100,7 @@ export function describeGolden(name: string, build: KernelBuild): void {
         }
         all.push(logits);
       }
-      for (const other of [all[1], all[2]]) {
+      for (const other of all.slice(1)) {
         for (const [i, logits] of other.entries()) {
           expectSameBits(logits, all[0][i], `result ${i}`);
         }

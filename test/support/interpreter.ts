@@ -478,17 +478,24 @@ export class Interpreter {
     const out = new Float64Array(query.length);
     for (let h = 0; h < heads; h++) {
       const [from, kv] = [h * headDim, Math.floor(h / (heads / kvHeads)) * headDim];
-      const head = query.subarray(from, from + headDim);
-      const scores = cells.map(({ key }, i) => {
-        const score = round(this.#sum(head.map((value, d) => round(value * key[kv + d]))) * scale);
-        return round(this.#capped(score, softCap) + this.#bias(bias, h, start + i, position));
-      });
+      const scores = new Float64Array(cells.length);
+      for (const [i, { key }] of cells.entries()) {
+        let product = 0;
+        for (let d = 0; d < headDim; d++) {
+          product = round(product + round(query[from + d] * key[kv + d]));
+        }
+        const score = this.#capped(round(product * scale), softCap);
+        scores[i] = round(score + this.#bias(bias, h, start + i, position));
+      }
       const sink = sinks === undefined ? [] : [this.#weight(sinks)[h]];
       const highest = Math.max(...scores, ...sink);
       const weights = [...scores, ...sink].map((score) => round(Math.exp(round(score - highest))));
       const total = this.#sum(weights);
       for (let d = 0; d < headDim; d++) {
-        const sum = this.#sum(cells.map(({ value }, p) => round(weights[p] * value[kv + d])));
+        let sum = 0;
+        for (let p = 0; p < cells.length; p++) {
+          sum = round(sum + round(weights[p] * cells[p].value[kv + d]));
+        }
         out[from + d] = round(sum / total);
       }
     }

@@ -27,13 +27,19 @@ export function normalNumbers(count: number, random: () => number, deviation = 1
 
 export type Format = StoredFormat;
 
+/** One word, as a number and as its bits. */
+const word = new Float32Array(1);
+const wordBits = new Uint32Array(word.buffer);
+
 /** The bits of a number as bf16, the low half of its f32 cut off. */
 export function bf16Bits(value: number): number {
-  return new Uint32Array(Float32Array.of(value).buffer)[0] >>> 16;
+  word[0] = value;
+  return wordBits[0] >>> 16;
 }
 
 export function bf16Value(bits: number): number {
-  return new Float32Array(Uint32Array.of(bits << 16).buffer)[0];
+  wordBits[0] = bits << 16;
+  return word[0];
 }
 
 /** The number of IEEE 754 binary16 bits, from the definition of the format. */

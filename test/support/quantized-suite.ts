@@ -1,6 +1,6 @@
 /** What is asked of a golden model with quantised weights on the CPU device; the tests say which models. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { PANEL } from "../../src/kernels/format.ts";
+import { PANEL, type QuantizedFormat } from "../../src/kernels/format.ts";
 import type { Activations } from "../../src/runtime/device-types.ts";
 import type { WasmExecutable } from "../../src/runtime/wasm/executable.ts";
 import {
@@ -16,9 +16,6 @@ import {
 import { encode, forwardIds, loadGolden, passOf, prefill } from "./golden.ts";
 import { integerResults, quantizedGolden, type QuantizedGolden } from "./quantized-weights.ts";
 import type { ReferencePass, Rows } from "./reference-model.ts";
-
-const QUANTIZED = ["int8", "int4"] as const;
-const THREADS = [1, 2, 3];
 
 /**
  * How many times the error that int8 activations make a device may be off exact arithmetic over int8 activations. An input in the
@@ -48,15 +45,19 @@ function haveSameRoutes(found: Float32Array, expected: Rows): boolean {
   );
 }
 
-/** Declares the tests of a model, with int8 and with int4. */
-export function describeQuantized(name: string): void {
-  describe.each(QUANTIZED)(`${name}, %s`, (quantization) => {
+/** Declares the tests of a model, held in a format, with these numbers of threads. */
+export function describeQuantized(
+  name: string,
+  quantization: QuantizedFormat,
+  threadCounts: readonly number[],
+): void {
+  describe(`${name}, ${quantization}`, () => {
     let golden: QuantizedGolden;
     const loaded = new Map<Activations, WasmExecutable[]>();
     beforeAll(async () => {
       golden = quantizedGolden(await openExactGolden(name), quantization);
       for (const activations of ["float32", "int8"] as const) {
-        const executables = THREADS.map((threads) =>
+        const executables = threadCounts.map((threads) =>
           loadGolden(golden, { threads }, { quantization, activations }),
         );
         loaded.set(activations, await Promise.all(executables));

@@ -95,18 +95,23 @@ function inputOf(tokens: readonly number[], position = 0): ProgramInput {
   return { tokens, slots: tokens.map(() => 0), positions: tokens.map((_, r) => position + r) };
 }
 
+/** The loops are plain: every test of a golden model reads all of its weights. */
 function readSlice({ tensor, rows, columns, transposed, ranges }: WeightSlice): Float64Array {
-  const { shape } = tensor;
-  const stored = shape[1] ?? 1;
+  const stored = tensor.shape[1] ?? 1;
   const elementOf = tensor.mxfp4 === undefined ? plainElements(tensor) : mxfp4Elements(tensor);
-  const taken = ranges.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i));
   const [rowStride = stored, columnStride = 1] = tensor.mxfp4 === undefined ? (tensor.strides ?? []) : [];
-  return Float64Array.from({ length: rows * columns }, (_, i) => {
-    const [row, column] = [taken[Math.floor(i / columns)], i % columns];
-    return transposed
-      ? elementOf(column * rowStride + row * columnStride)
-      : elementOf(row * rowStride + column * columnStride);
-  });
+  const values = new Float64Array(rows * columns);
+  let at = 0;
+  for (const { start, end } of ranges) {
+    for (let row = start; row < end; row++) {
+      for (let column = 0; column < columns; column++) {
+        values[at++] = transposed
+          ? elementOf(column * rowStride + row * columnStride)
+          : elementOf(row * rowStride + column * columnStride);
+      }
+    }
+  }
+  return values;
 }
 
 /** The numbers of a tensor by how far they lie behind the first. */

@@ -2,7 +2,9 @@
 import { expect } from "vitest";
 import { GREEDY } from "../../bench/harness/workload.ts";
 import type { DecodeRequest, Executable } from "../../src/runtime/backend.ts";
-import { greedyRequest } from "./golden.ts";
+import type { Quantization } from "../../src/runtime/held-formats.ts";
+import { greedyRequest, loadGolden, openGolden } from "./golden.ts";
+import { randomSource } from "./numbers.ts";
 import { sequenceRules } from "./rules.ts";
 
 /** A sequence, and how many tokens another one has when it begins. */
@@ -106,4 +108,34 @@ export async function expectSameSideBySide(
     expect(await running[slot], `sequence ${slot}`).toEqual(alone[slot]);
   }
   expect(most).toBeGreaterThan(4);
+}
+
+/** Length of the context on the CPU: whole blocks, so that a row behind its end would be another sequence's. */
+export const CONTEXT = 128;
+
+/** Checks a golden model on the CPU with so many random sequences side by side. */
+export async function expectSameOnCpu(
+  name: string,
+  {
+    quantization,
+    threads,
+    drafts,
+    sequences,
+  }: { quantization: Quantization; threads: number; drafts?: number; sequences: number },
+): Promise<void> {
+  const random = randomSource(threads);
+  const golden = await openGolden(name);
+  const planned = Array.from({ length: sequences }, () =>
+    planSequence(random, { context: CONTEXT, hasRules: true }),
+  );
+  const executable = await loadGolden(
+    golden,
+    { threads, drafts },
+    { contextLength: CONTEXT, slots: sequences, quantization },
+  );
+  try {
+    await expectSameSideBySide(executable, planned);
+  } finally {
+    await executable.dispose();
+  }
 }
