@@ -20,7 +20,11 @@ export const shared = {
   // The long tests take minutes: see vitest.long.config.ts.
   exclude: [...configDefaults.exclude, "**/*.long.test.ts"],
   globalSetup: ["test/support/software-gpu.ts", "test/support/built-program.ts"],
-  setupFiles: ["test/support/bundled-workers.ts", "test/support/paced-gpu.ts"],
+  setupFiles: [
+    "test/support/bundled-workers.ts",
+    "test/support/paced-gpu.ts",
+    "test/support/forget-secrets.ts",
+  ],
   sequence: { sequencer: LongestFirst },
   // Tests start worker threads of their own; processes keep them (and their memories) apart.
   pool: "forks",

@@ -11,7 +11,7 @@ import type {
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { withAbort } from "../base/async/abort.ts";
 import { ModelComposeError, withoutRemedy } from "../base/errors.ts";
-import type { PrefillMode } from "./device-types.ts";
+import type { KvPrecision, PrefillMode } from "./device-types.ts";
 import { storedPrecision, STORED_FORMATS } from "./checkpoint/stored-precision.ts";
 import { gpuNotices } from "./gpu-notices.ts";
 import { defaultKvPrecision, type Quantization } from "./held-formats.ts";
@@ -23,7 +23,7 @@ import { checkBudget, checkGpuMemory, checkMemory } from "./memory-check.ts";
 import { moreOnCpu, moreOnGpu } from "./more-slots.ts";
 import { availableMemory } from "./platform/system.ts";
 import type { Program } from "./program.ts";
-import { WasmBackend } from "./wasm/backend.ts";
+import { cpuWorkBytes as wasmWorkBytes, WasmBackend } from "./wasm/backend.ts";
 import {
   isSoftwareName,
   listingText,
@@ -32,8 +32,20 @@ import {
 } from "./webgpu/run/adapter-summary.ts";
 import { listAdapters as listGpuAdapters } from "./webgpu/run/adapter.ts";
 
-export { cpuWorkBytes } from "./wasm/backend.ts";
 export { listingText, type AdapterSummary } from "./webgpu/run/adapter-summary.ts";
+
+/**
+ * Bytes of activations and scratch of a program on the CPU, about, of one sequence at a time.
+ *
+ * @param heldBytes bytes of weights and cache
+ */
+export function cpuWorkBytes(
+  program: Program,
+  options: { readonly threads: number; readonly contextLength: number; readonly kvPrecision?: KvPrecision },
+  heldBytes: number,
+): number {
+  return wasmWorkBytes(program, options, heldBytes);
+}
 
 export interface GpuBackendOptions {
   /** Part of the adapter's name; undefined: the best adapter that is hardware. */

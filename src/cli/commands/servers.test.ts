@@ -109,25 +109,26 @@ describe("ps", () => {
     const shown = screen();
     await ps({}, shown);
     const [head, ...rows] = shown.out.join("").trimEnd().split("\n");
-    expect(head?.split(/\s{2,}/)).toEqual(["PROJECT", "PID", "STATUS", "RUNS", "UP", "API", "WEB UI"]);
+    expect(head?.split(/\s{2,}/)).toEqual(["PROJECT", "PID", "STATUS", "RUNS", "MEMORY", "UP", "API", "WEB UI"]);
     const cells = rows.map((row) => row.trimEnd().split(/\s{2,}/));
     expect(cells[0]).toEqual([
       "stories",
       "4242",
       "ready",
       "1 (+2 waiting)",
+      "0 bytes",
       "3d 4h",
       "http://127.0.0.1:8080/api",
     ]);
     expect(cells[1]?.[0]).toBe("one/a.yml, two/b.yml");
-    expect(cells.map((cell) => cell[4])).toEqual([
+    expect(cells.map((cell) => cell[5])).toEqual([
       "3d 4h",
       "2h 5m",
       "12m",
       expect.stringMatching(/^59s|1m$/),
       "0s",
     ]);
-    expect(cells[2]?.[6]).toBe("http://127.0.0.1:8081");
+    expect(cells[2]?.[7]).toBe("http://127.0.0.1:8081");
     expect(cells[1]?.[3]).toBe("0");
   });
 

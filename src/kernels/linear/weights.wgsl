@@ -202,7 +202,7 @@ fn widenChunk(packed: vec4<u32>) -> Chunk {
   return Chunk(widenHalves(packed & vec4<u32>(0xffffu)), widenHalves(packed >> vec4<u32>(16u)));
 #endif
 }
-fn addProducts(a: Chunk, b: Chunk, sum: f32) -> f32 { return addDot(a.even, b.even, addDot(a.odd, b.odd, sum)); }
+fn addProducts(a: Chunk, b: Chunk, sum: f32) -> f32 { return addDot(a.odd, b.odd, addDot(a.even, b.even, sum)); }
 fn times(xs: Chunk, ys: Chunk) -> Chunk { return Chunk(xs.even * ys.even, xs.odd * ys.odd); }
 
 #if ALIGNED
