@@ -24,21 +24,24 @@ const result: AppResult = {
   starts: 3,
   http: { library: spread(8), http: spread(10), overhead: spread(TARGETS.http_overhead_ms) },
   queue: { queued: 1000, idleRssBytes: 100e6, queuedRssBytes: 300e6 + 1, heapBytes: 40e6 },
+  health: { prompts: 10, milliseconds: { median: 2, min: 1, max: 50.1 } },
   pageBytes: 149_999,
   up: { emptyScript: spread(0.05), listening: spread(0.51), health: spread(0.6), ready: spread(0.9) },
 };
 
 test("a figure that is its target meets it; one beyond is named, for scripts and for people", () => {
-  expect(missedTargets(result)).toEqual(["queue_memory_bytes", "listening_seconds"]);
+  expect(missedTargets(result)).toEqual(["queue_memory_bytes", "health_ms", "listening_seconds"]);
   expect(toAppJson(result)).toMatchObject({
     http_overhead_ms: 3,
     http_overhead_ms_min: 1.5,
     queue_memory_bytes: 200e6 + 1,
-    missed_targets: ["queue_memory_bytes", "listening_seconds"],
+    health_ms_max: 50.1,
+    missed_targets: ["queue_memory_bytes", "health_ms", "listening_seconds"],
   });
   const table = toAppTable(result);
   expect(table).toMatch(/^HTTP overhead +3\.00 ms +1\.50 ms to 6\.00 ms +target 3\.00 ms: met$/m);
   expect(table).toMatch(/^1000 queued runs +\+ 200\.0 MB +target 200\.0 MB: MISSED; V8's heap \+ 40\.0 MB$/m);
+  expect(table).toMatch(/^\/health meanwhile +2\.00 ms .* target 50\.00 ms: MISSED, of the longest$/m);
   expect(table).toMatch(/^web UI, gzipped +150\.0 KB +target 150\.0 KB: met$/m);
   expect(table).toMatch(/^up listens +0\.510 s .* target 0\.500 s: MISSED$/m);
 });
@@ -93,6 +96,8 @@ describe("bench:app, as it is run", () => {
     expect(figures["queue_heap_bytes"]).toBeGreaterThan(130 * 2000);
     expect(figures["idle_rss_bytes"]).toBeGreaterThan(10e6);
     expect(figures["queue_memory_bytes"]).toBeLessThan(TARGETS.queue_memory_bytes);
+    expect(figures["health_ms_min"]).toBeGreaterThan(0);
+    expect(figures["health_ms_max"]).toBeGreaterThanOrEqual(figures["health_ms"]);
     expect(figures["page_bytes_gzipped"]).toBeGreaterThan(1000);
     expect(figures["page_bytes_gzipped"]).toBeLessThan(TARGETS.page_bytes_gzipped);
   });

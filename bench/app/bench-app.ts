@@ -3,6 +3,7 @@ import { runCommand } from "../harness/command.ts";
 import { thisMachine } from "../harness/machine.ts";
 import type { Progress } from "../harness/progress.ts";
 import { readAppFlags, USAGE } from "./flags.ts";
+import { measureHealth } from "./health.ts";
 import { measureHttpOverhead } from "./http-overhead.ts";
 import { measureListening } from "./listening.ts";
 import { measureQueueMemory } from "./queue-memory.ts";
@@ -24,6 +25,7 @@ async function run(args: string[], progress: Progress): Promise<string> {
     starts,
     http: await measureHttpOverhead({ runs, tokens, threads }, progress),
     queue: await measureQueueMemory(queued, progress),
+    health: await measureHealth(progress),
     pageBytes: await pageBytes(),
     up: await measureListening(starts, progress),
   };

@@ -1,12 +1,10 @@
 /** Measures the memory that runs take while they wait for their turn. */
-import { fork, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
+import type { ChildProcess } from "node:child_process";
 import { Agent } from "node:http";
-import { fileURLToPath } from "node:url";
-import { workerUrl } from "../../src/runtime/platform/workers.ts";
 import type { Progress } from "../harness/progress.ts";
 import { postRun } from "./client.ts";
 import type { Listening, Order, Weight } from "./queue-process.ts";
+import { answer, startServerProcess } from "./server-process.ts";
 
 /** The memory of a server without runs and with `queued` runs that wait. */
 export interface QueueMemory {
@@ -32,11 +30,7 @@ const PROMPT_LENGTH = 2000;
  */
 export async function measureQueueMemory(queued: number, progress: Progress): Promise<QueueMemory> {
   progress.phase("queue: starting a server");
-  const script = workerUrl(import.meta.url, {
-    source: "./queue-process.ts",
-    bundled: "bench-queue-process.js",
-  });
-  const child = fork(fileURLToPath(script), { execArgv: ["--expose-gc"] });
+  const child = startServerProcess(1);
   const agent = new Agent({ keepAlive: false });
   try {
     const { url } = await answer<Listening>(child);
@@ -95,24 +89,4 @@ async function weigh(child: ChildProcess): Promise<Weight> {
   const weight = answer<Weight>(child);
   child.send("weigh" satisfies Order);
   return weight;
-}
-
-/**
- * The next message of the process.
- *
- * @throws Error when it ends instead
- */
-async function answer<T>(child: ChildProcess): Promise<T> {
-  const stop = new AbortController();
-  const { signal } = stop;
-  const ended = once(child, "exit", { signal }).then(([code]) => {
-    throw new Error(`The server's process ended with ${String(code)}.`);
-  });
-  try {
-    const [message] = (await Promise.race([once(child, "message", { signal }), ended])) as [T];
-    return message;
-  } finally {
-    stop.abort();
-    ended.catch(() => undefined);
-  }
 }

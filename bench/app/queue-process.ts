@@ -1,5 +1,6 @@
 /**
- * The server whose queue is weighed, in a process of its own (queue-memory.ts starts it, with --expose-gc). It sends where
+ * The server whose queue is weighed, in a process of its own (server-process.ts starts it, with --expose-gc and the number of runs
+ * that it takes at a time). It sends where
  * it listens; runs wait behind a gate, which is open until "shut" comes; "weigh" is answered with a Weight. It ends with
  * its parent.
  */
@@ -26,7 +27,7 @@ process.on("disconnect", () => process.exit());
 const model = await loadModel(MODEL, { device: "cpu" });
 const never = Promise.withResolvers<void>().promise;
 let gate: Promise<void> = Promise.resolve();
-const server = await startServer(composeDefinition(1), {
+const server = await startServer(composeDefinition(1, Number(process.argv[2])), {
   port: 0,
   environment: new Map(),
   loadModel: () =>

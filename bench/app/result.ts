@@ -2,6 +2,7 @@
 import { machineJson, machineText, type Machine } from "../harness/machine.ts";
 import type { Summary } from "../harness/statistics.ts";
 import { alignColumns } from "../../src/base/text-table.ts";
+import type { Health } from "./health.ts";
 import type { HttpOverhead } from "./http-overhead.ts";
 import type { Listening } from "./listening.ts";
 import type { QueueMemory } from "./queue-memory.ts";
@@ -15,6 +16,7 @@ export interface AppResult {
   starts: number;
   http: HttpOverhead;
   queue: QueueMemory;
+  health: Health;
   /** Bytes of all files of the web UI's page as they are sent. */
   pageBytes: number;
   up: Listening;
@@ -24,15 +26,18 @@ export interface AppResult {
 export const TARGETS = {
   http_overhead_ms: 3,
   queue_memory_bytes: 200e6,
+  health_ms: 50,
   page_bytes_gzipped: 150e3,
   listening_seconds: 0.5,
 } as const;
 
 /** The figures that have a target, by its name. */
-function aimed({ http, queue, pageBytes, up }: AppResult): Record<keyof typeof TARGETS, number> {
+function aimed({ http, queue, health, pageBytes, up }: AppResult): Record<keyof typeof TARGETS, number> {
   return {
     http_overhead_ms: http.overhead.median,
     queue_memory_bytes: queue.queuedRssBytes - queue.idleRssBytes,
+    // The longest: nobody is to wait.
+    health_ms: health.milliseconds.max,
     page_bytes_gzipped: pageBytes,
     listening_seconds: up.listening.median,
   };
@@ -60,6 +65,8 @@ export function toAppJson(result: AppResult): Record<string, unknown> {
     queued_rss_bytes: queue.queuedRssBytes,
     queue_heap_bytes: queue.heapBytes,
     queue_memory_bytes: aimed(result).queue_memory_bytes,
+    long_prompts: result.health.prompts,
+    ...spread("health_ms", result.health.milliseconds),
     page_bytes_gzipped: result.pageBytes,
     starts,
     ...spread("empty_script_seconds", up.emptyScript),
@@ -110,6 +117,12 @@ export function toAppTable(result: AppResult): string {
       `${queue.queued} queued runs`,
       `+ ${megabytes(figures.queue_memory_bytes)}`,
       `${target("queue_memory_bytes", megabytes)}; V8's heap + ${megabytes(queue.heapBytes)}`,
+    ),
+    row(
+      "/health meanwhile",
+      result.health.milliseconds,
+      milliseconds,
+      `${result.health.prompts} prompts of 900 kB; ${target("health_ms", milliseconds)}, of the longest`,
     ),
     single("web UI, gzipped", kilobytes(result.pageBytes), target("page_bytes_gzipped", kilobytes)),
     row("Node, empty script", up.emptyScript, seconds, `${starts} times`),

@@ -11,12 +11,13 @@ export const MODEL = "tales";
  *
  * @param tokens new tokens of a run
  * @param ports ports for a server in a process of its own; left out, the file names none
+ * @param atOnce runs at a time; the others wait
  */
-export function composeText(tokens: number, ports?: { api: number; webUi: number }): string {
+export function composeText(tokens: number, ports?: { api: number; webUi: number }, atOnce = 1): string {
   const own = ports === undefined ? [] : [`  port: ${ports.api}`, "  webui:", `    port: ${ports.webUi}`];
   return [
     "controller:",
-    "  max_concurrent_count: 1", // one run writes, and all others wait
+    `  max_concurrent_count: ${atOnce}`,
     ...own,
     "component:",
     "  type: model",
@@ -34,9 +35,11 @@ export function composeText(tokens: number, ports?: { api: number; webUi: number
   ].join("\n");
 }
 
-export function composeDefinition(tokens: number): ComposeDefinition {
+export function composeDefinition(tokens: number, atOnce?: number): ComposeDefinition {
   const name = "model-compose.yml";
-  return readCompose([{ name, path: `/${name}`, text: composeText(tokens) }], { environment: new Map() });
+  return readCompose([{ name, path: `/${name}`, text: composeText(tokens, undefined, atOnce) }], {
+    environment: new Map(),
+  });
 }
 
 /** A model for a server that does not own it: it stays when the server ends. */
