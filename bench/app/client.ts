@@ -9,8 +9,17 @@ import { text as readText } from "node:stream/consumers";
  * @throws Error when the answer is not 200
  */
 export async function postRun(url: string, agent: Agent, input: object): Promise<string> {
-  const body = JSON.stringify({ input });
-  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
+  return postBody(url, agent, runBody(input));
+}
+
+/** The body of a run. */
+export function runBody(input: object): Buffer {
+  return Buffer.from(JSON.stringify({ input }));
+}
+
+/** As `postRun`, with a body that was made before. */
+export async function postBody(url: string, agent: Agent, body: Buffer): Promise<string> {
+  const headers = { "content-type": "application/json", "content-length": body.length };
   return new Promise((resolve, reject) => {
     const sent = request(`${url}/workflows/runs`, { method: "POST", agent, headers }, (response) => {
       readText(response).then((text) => {

@@ -3,7 +3,7 @@ import { Agent, get } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Progress } from "../harness/progress.ts";
 import { summarize, type Summary } from "../harness/statistics.ts";
-import { postRun } from "./client.ts";
+import { postBody, postRun, runBody } from "./client.ts";
 import type { Listening } from "./queue-process.ts";
 import { answer, startServerProcess } from "./server-process.ts";
 
@@ -17,6 +17,8 @@ export interface Health {
 const PROMPTS = 10;
 /** Bytes of a prompt; a body may have a megabyte. */
 const PROMPT_BYTES = 900_000;
+/** Runs that end before: the code that serves them is loaded and compiled. */
+const WARM_UP = 30;
 /** Between two questions. */
 const PAUSE_MILLISECONDS = 5;
 
@@ -32,12 +34,17 @@ export async function measureHealth(progress: Progress): Promise<Health> {
   const agent = new Agent({ keepAlive: true });
   try {
     const { url } = await answer<Listening>(child);
-    await askHealth(url, agent);
+    for (let i = 0; i < WARM_UP; i++) {
+      await postRun(url, agent, { prompt: "Once upon a time" });
+      await askHealth(url, agent);
+    }
+    // What is measured is the server: this process has nothing to do but to send and to ask.
+    const bodies = Array.from({ length: PROMPTS }, (_, index) => runBody({ prompt: promptOf(index) }));
     progress.phase(`health: ${PROMPTS} prompts of ${PROMPT_BYTES / 1000} kB`);
     let pending = PROMPTS;
-    const refusals = Array.from({ length: PROMPTS }, async (_, index) => {
+    const refusals = bodies.map(async (body) => {
       try {
-        return await postRun(url, agent, { prompt: promptOf(index) }).catch(String);
+        return await postBody(url, agent, body).catch(String);
       } finally {
         pending--;
       }
@@ -60,9 +67,8 @@ export async function measureHealth(progress: Progress): Promise<Health> {
 }
 
 function promptOf(index: number): string {
-  return `${index}: once upon a time there was a ${"very ".repeat(index)}small house. `
-    .repeat(PROMPT_BYTES)
-    .slice(0, PROMPT_BYTES);
+  const sentence = `${index}: once upon a time there was a ${"very ".repeat(index)}small house. `;
+  return sentence.repeat(Math.ceil(PROMPT_BYTES / sentence.length)).slice(0, PROMPT_BYTES);
 }
 
 /** Milliseconds until `/health` has answered. */

@@ -4,12 +4,18 @@ import { throwIfAborted } from "../errors.ts";
 /** How long a slice takes, in milliseconds; the step that ends it may take it a little further. */
 const SLICE_MS = 5;
 
+/**
+ * Turns of the event loop from one slice to the next. An idle turn takes microseconds; a turn accepts one connection at a time, and an
+ * answer takes several, so that a slice in each would make a client wait for the slices of all connections before its own.
+ */
+const TURNS = 8;
+
 /** Work that waits for its next slice. */
 const waiting: (() => void)[] = [];
 let isScheduled = false;
 
 /**
- * Runs work step by step, in slices of some milliseconds, of which the event loop does one a turn: however much such work
+ * Runs work step by step, in slices of some milliseconds, of which the event loop does one in some turns: however much such work
  * there is, and whoever asked for it, what else is due waits for one slice. Pieces of work take turns.
  *
  * @param work each `next()` is a step, which must be short
@@ -58,9 +64,19 @@ function schedule(): void {
     return;
   }
   isScheduled = true;
-  setImmediate(() => {
+  afterTurns(TURNS, () => {
     isScheduled = false;
     waiting.shift()?.();
     schedule();
+  });
+}
+
+function afterTurns(turns: number, run: () => void): void {
+  setImmediate(() => {
+    if (turns > 1) {
+      afterTurns(turns - 1, run);
+    } else {
+      run();
+    }
   });
 }
