@@ -53,46 +53,56 @@ fn biasOf(expert: u32, n: u32) -> f32 {
 const_assert OUTPUTS * TILE <= WORKGROUP;
 const SUMS = OUTPUTS * TILE;
 
-// The part of this invocation in the products of inputs at `xRow` with weight rows at `wRow`.
+// The part of this invocation in the products of inputs at `xRow` with weight rows at `wRow`. Written out: sums must be in registers.
 fn multiply(xRow: array<u32, TILE>, wRow: array<u32, OUTPUTS>, local: u32) -> array<f32, SUMS> {
   var sums: array<f32, SUMS>;
   for (var chunk = local; chunk < CHUNKS; chunk += WORKGROUP) {
-    var packed = array<vec4<u32>, OUTPUTS>();
-    for (var o = 0u; o < OUTPUTS; o++) { packed[o] = weight[wRow[o] + chunk]; }
+#for O OUTPUTS
+    let packed$O = weight[wRow[$O] + chunk];
+#endfor
+#for O OUTPUTS
 #if GROUPED
-    var groups = array<u32, OUTPUTS>();
-    for (var o = 0u; o < OUTPUTS; o++) { groups[o] = groupOfChunk(wRow[o], chunk); }
+    let group$O = groupOfChunk(wRow[$O], chunk);
+#else
+    let weight$O = widenChunk(packed$O);
 #endif
-    for (var t = 0u; t < TILE; t++) {
-      let xs = chunkOfRow(xRow[t], chunk);
+#endfor
+#for T TILE
+    {
+      let xs = chunkOfRow(xRow[$T], chunk);
 #if GROUPED
       let total = totalOf(xs);
-      for (var o = 0u; o < OUTPUTS; o++) {
-        sums[o * TILE + t] = multiplyAddGroup(xs, total, packed[o], groups[o], sums[o * TILE + t]);
-      }
-#else
-      for (var o = 0u; o < OUTPUTS; o++) { sums[o * TILE + t] = addProducts(xs, widenChunk(packed[o]), sums[o * TILE + t]); }
 #endif
+#for O OUTPUTS
+#if GROUPED
+      sums[$O * TILE + $T] = multiplyAddGroup(xs, total, packed$O, group$O, sums[$O * TILE + $T]);
+#else
+      sums[$O * TILE + $T] = addProducts(xs, weight$O, sums[$O * TILE + $T]);
+#endif
+#endfor
     }
+#endfor
   }
   var result: array<f32, SUMS>;
-  for (var o = 0u; o < OUTPUTS; o++) {
+#for O OUTPUTS
 #if FORMAT == "i8-row" || FORMAT == "int4"
-    let scale = rowScale(wRow[o]);
+  let scale$O = rowScale(wRow[$O]);
 #else
-    const scale = 1.0;
+  const scale$O = 1.0;
 #endif
-    for (var t = 0u; t < TILE; t++) { result[o * TILE + t] = sums[o * TILE + t] * scale; }
-  }
+#for T TILE
+  result[$O * TILE + $T] = sums[$O * TILE + $T] * scale$O;
+#endfor
+#endfor
   return result;
 }
 
 // Where the weight rows of a workgroup begin, of an expert of this shard.
 fn weightRows(expert: u32, group: u32) -> array<u32, OUTPUTS> {
   var wRow: array<u32, OUTPUTS>;
-  for (var o = 0u; o < OUTPUTS; o++) {
-    wRow[o] = (expert * ROWS + min(group * OUTPUTS + o, ROWS - 1u)) * WEIGHT_STRIDE;
-  }
+#for O OUTPUTS
+  wRow[$O] = (expert * ROWS + min(group * OUTPUTS + $O, ROWS - 1u)) * WEIGHT_STRIDE;
+#endfor
   return wRow;
 }
 
