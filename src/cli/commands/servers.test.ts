@@ -109,7 +109,16 @@ describe("ps", () => {
     const shown = screen();
     await ps({}, shown);
     const [head, ...rows] = shown.out.join("").trimEnd().split("\n");
-    expect(head?.split(/\s{2,}/)).toEqual(["PROJECT", "PID", "STATUS", "RUNS", "MEMORY", "UP", "API", "WEB UI"]);
+    expect(head?.split(/\s{2,}/)).toEqual([
+      "PROJECT",
+      "PID",
+      "STATUS",
+      "RUNS",
+      "MEMORY",
+      "UP",
+      "API",
+      "WEB UI",
+    ]);
     const cells = rows.map((row) => row.trimEnd().split(/\s{2,}/));
     expect(cells[0]).toEqual([
       "stories",
