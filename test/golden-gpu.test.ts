@@ -6,8 +6,8 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Executable } from "../src/runtime/backend.ts";
 import { expectActivations, expectGreedy, expectSameBits, openExactGolden } from "./support/accuracy.ts";
-import { GPU, GPU_WITHOUT_SUBGROUPS, gpuDevice } from "./support/devices.ts";
-import { greedyRequest, openGolden, passOf, prefill } from "./support/golden.ts";
+import { GPU, GPU_LIKE_HARDWARE, GPU_WITHOUT_SUBGROUPS, gpuDevice } from "./support/devices.ts";
+import { forwardIds, greedyRequest, openGolden, passOf, prefill } from "./support/golden.ts";
 import { randomSource } from "./support/numbers.ts";
 
 // A GPU in software is slow on a busy machine.
@@ -32,6 +32,19 @@ test.each(
     await expectActivations(executable, golden, { prompt: 0 });
     await expectActivations(executable, golden, { prompt: 2 });
     await expectGreedy(executable, golden, { prompt: 0, count: 8 });
+  } finally {
+    await executable.dispose();
+  }
+});
+
+test(`${GPU_LIKE_HARDWARE.name}: more rows than are decoded at once are still a few`, async () => {
+  const golden = await openExactGolden("smollm3-bf16");
+  const executable = await GPU_LIKE_HARDWARE.load(golden);
+  try {
+    const size = 33;
+    const tokens = Int32Array.from(forwardIds(golden.prompts[0]).slice(0, size));
+    expect(executable.rows.formOf({ tokens, positions: tokens.map((_, r) => r) })).toBe("few");
+    await expectActivations(executable, golden, { prompt: 0, size });
   } finally {
     await executable.dispose();
   }
