@@ -1,6 +1,12 @@
 /** `npm run families` prints the families of models that run here, from their one table, with each family's tests. */
 import { familyTests } from "./family-tests.ts";
 
+// A reader such as `head` may go before the end.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") {
+    throw error;
+  }
+});
 const rows = familyTests();
 for (const { type, architectures, goldens, tests } of rows) {
   process.stdout.write(
