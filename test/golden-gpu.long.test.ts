@@ -21,11 +21,13 @@ import {
   gpuOfSmallBindings,
   type TestDevice,
 } from "./support/devices.ts";
-import { OTHER_SETTINGS } from "./support/golden-suite.ts";
+import { GOLDENS, OTHER_SETTINGS, RELATIVES } from "./support/golden-suite.ts";
 
 // A GPU in software is slow on a busy machine.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
+/** Those of golden-gpu.test.ts. */
+const ON_EVERY_CHANGE = ["qwen3", "gpt2", "gpt_neox", "codegen", "bart"];
 const MODELS = ["smollm3", "smollm3-bf16", "smollm3-f16", "smollm3-sharded", "smollm3-yarn"];
 /**
  * A GPU that cuts every matrix but those of keys and values, and so keeps stacks apart. The cache of a layer has 16,384
@@ -123,44 +125,8 @@ test("the bundled model: logits of every prompt, greedy tokens", async () => {
  */
 const OTHER_TABLES = ["smollm3-yarn", "llama3-untied"];
 /** Families whose ops and fusions golden-gpu.test.ts and contract-programs.test.ts have in others. */
-const OTHER_FAMILIES = [
-  "llama",
-  "olmo2",
-  "phi3",
-  "gpt_neo",
-  "phi",
-  "qwen2",
-  "mistral",
-  "granite",
-  "gemma",
-  "gemma2",
-  "gemma3_text",
-  "gemma3",
-  "olmo3",
-  "ministral",
-  "ministral3",
-  "mistral3",
-  "cohere",
-  "cohere2",
-  "glm",
-  "glm4",
-  "exaone4",
-  "stablelm",
-  "starcoder2",
-  "gpt_bigcode",
-  "gptj",
-  "opt",
-  "falcon",
-  "olmoe",
-  "qwen3_moe",
-  "mixtral",
-  "gpt_oss",
-  "bloom",
-  "mpt",
-  "t5",
-  "blenderbot",
-  "blenderbot_small",
-];
+const ELSEWHERE: ReadonlySet<string> = new Set([...MODELS, ...OTHER_TABLES, ...ON_EVERY_CHANGE]);
+const OTHER_FAMILIES = [...GOLDENS, ...RELATIVES].filter((name) => !ELSEWHERE.has(name));
 test.each([...OTHER_TABLES, ...OTHER_FAMILIES, ...OTHER_SETTINGS])(
   "%s: every layer, logits, greedy tokens",
   async (model) => {

@@ -42,9 +42,8 @@ test(`${GPU_LIKE_HARDWARE.name}: more rows than are decoded at once are still a 
   const executable = await GPU_LIKE_HARDWARE.load(golden);
   try {
     const size = 33;
-    const tokens = Int32Array.from(forwardIds(golden.prompts[3]).slice(0, size));
-    expect(tokens).toHaveLength(size);
-    expect(executable.rows.formOf({ tokens, positions: tokens.map((_, r) => r) })).toBe("few");
+    expect(forwardIds(golden.prompts[3]).length).toBeGreaterThanOrEqual(size);
+    expect(executable.rows.formOf({ rows: size, length: size })).toBe("few");
     await expectActivations(executable, golden, { prompt: 3, size });
   } finally {
     await executable.dispose();

@@ -77,14 +77,14 @@ export async function profilePrefill(
   for (let position = 0; position < prompt.length; position += maxRows) {
     const tokens = prompt.slice(position, position + maxRows);
     const hasHead = !encodes && position + tokens.length === prompt.length;
-    const positions = tokens.map((_, r) => position + r);
-    const { body } = await resources.form(entry, rows.formOf({ tokens, positions }));
+    const form = rows.formOf({ rows: tokens.length, length: position + tokens.length });
+    const { body } = await resources.form(entry, form);
     const { head } = await resources.form(entry, headFor(1));
     const begin = (): PassShape =>
       rows.write({
         tokens,
         slots: new Int32Array(tokens.length),
-        positions,
+        positions: tokens.map((_, r) => position + r),
         sourceLength: encodes ? tokens.length : undefined,
         logitRows: Int32Array.of(...(hasHead ? [tokens.length - 1] : [])),
       });

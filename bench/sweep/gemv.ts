@@ -101,7 +101,7 @@ export async function sweepGemv(
     const bytes = matrix.rows * matrix.columns * 2;
     const shape = gemvShape(matrix, layer);
     const isQkv = matrix.name === "qkv";
-    const launchOf = (variant: GemvVariant, at: number, rowCount = variant.tile === 1 ? 1 : FEW): Launch => ({
+    const launchOf = (variant: GemvVariant, at: number, rowCount: number): Launch => ({
       spec: gemvKernel(shape, variant),
       buffers: [
         x,
@@ -125,32 +125,32 @@ export async function sweepGemv(
       subgroups: features.subgroups,
       mostInvocations: limits.maxComputeInvocationsPerWorkgroup,
     };
-    const isLogits = matrix.name === "logits";
-    const variants = [...gemvVariants(matrix, adapter), ...(isLogits ? [] : fewVariants(matrix, adapter))];
-    const right = { one: await resultOf(PLAIN, 1), few: isLogits ? undefined : await resultOf(PLAIN, FEW) };
-    await lab.compile(variants.map((variant) => gemvKernel(shape, variant)));
-    const launches = Math.min(MOST_LAUNCHES, Math.floor(poolBytes / bytes));
-    await lab.warm(Array.from({ length: launches }, (_, i) => launchOf(PLAIN, i * aligned(bytes))));
-    for (const variant of variants) {
-      const count = variant.tile === 1 ? 1 : FEW;
-      const expected = (count === 1 ? right.one : right.few) ?? right.one;
+    for (const count of matrix.name === "logits" ? [1] : [1, FEW]) {
+      const variants = count === 1 ? gemvVariants(matrix, adapter) : fewVariants(matrix, adapter);
+      const expected = await resultOf(PLAIN, count);
       const largest = largestOf(expected);
-      const actual = await resultOf(variant, count);
-      const error = largestOf(actual.map((value, i) => value - expected[i])) / largest;
-      const chain = Array.from({ length: launches }, (_, i) => launchOf(variant, i * aligned(bytes)));
-      const seconds = lab.isTimed ? (await lab.time(chain)) / launches : undefined;
-      onLine({
-        family: "gemv",
-        shape: count === 1 ? matrix.name : `${matrix.name}, ${count} rows`,
-        variant:
-          `${variant.workgroup} × ${variant.outputs} outputs × ${variant.unroll}` +
-          (variant.tile === 1 ? "" : `, tiles of ${variant.tile}`),
-        parameters: variant,
-        error,
-        mostError: MOST_ERROR,
-        seconds,
-        rate: seconds === undefined ? undefined : { value: bytes / seconds, unit: "GB/s" },
-      });
+      await lab.compile(variants.map((variant) => gemvKernel(shape, variant)));
+      const launches = Math.min(MOST_LAUNCHES, Math.floor(poolBytes / bytes));
+      const chainOf = (variant: GemvVariant): Launch[] =>
+        Array.from({ length: launches }, (_, i) => launchOf(variant, i * aligned(bytes), count));
+      await lab.warm(chainOf(PLAIN));
+      for (const variant of variants) {
+        const actual = await resultOf(variant, count);
+        const error = largestOf(actual.map((value, i) => value - expected[i])) / largest;
+        const seconds = lab.isTimed ? (await lab.time(chainOf(variant))) / launches : undefined;
+        onLine({
+          family: "gemv",
+          shape: count === 1 ? matrix.name : `${matrix.name}, ${count} rows`,
+          variant:
+            `${variant.workgroup} × ${variant.outputs} outputs × ${variant.unroll}` +
+            (variant.tile === 1 ? "" : `, tiles of ${variant.tile}`),
+          parameters: variant,
+          error,
+          mostError: MOST_ERROR,
+          seconds,
+          rate: seconds === undefined ? undefined : { value: bytes / seconds, unit: "GB/s" },
+        });
+      }
     }
   }
   lab.release(pool, x, vectors, output, rows, keys, values, rope);

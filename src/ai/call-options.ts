@@ -2,6 +2,7 @@
 import type { JSONObject, LanguageModelV3CallOptions, SharedV3Warning } from "@ai-sdk/provider";
 import { ModelComposeError } from "../base/errors.ts";
 import type { ChatOptions } from "../models/chat/chat.ts";
+import { withoutUndefined } from "../base/without-undefined.ts";
 import type { ToolChoice } from "../models/chat/tool-choice.ts";
 import type { ToolDefinition } from "../models/chat/messages.ts";
 import type { GenerateOptions } from "../runtime/generation/types.ts";
@@ -105,8 +106,4 @@ export function providerOptions(call: {
 
 function toolChoice({ toolChoice: choice }: LanguageModelV3CallOptions): ToolChoice | undefined {
   return choice?.type === "tool" ? { name: choice.toolName } : choice?.type;
-}
-
-function withoutUndefined<T extends object>(options: T): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }

@@ -35,7 +35,8 @@ import { listAdapters as listGpuAdapters } from "./webgpu/run/adapter.ts";
 export { listingText, type AdapterSummary } from "./webgpu/run/adapter-summary.ts";
 
 /**
- * Bytes of activations and scratch of a program on the CPU, about, of one sequence at a time.
+ * Bytes of activations and scratch of a program on the CPU, about, of one sequence at a time. Types of the library begin here: an
+ * export of the CPU device's own function would lead them to those of WebAssembly, which not everybody has.
  *
  * @param heldBytes bytes of weights and cache
  */

@@ -1,6 +1,7 @@
 import { text as readAll } from "node:stream/consumers";
 import { ModelComposeError, throwIfAborted } from "../../base/errors.ts";
 import { errorInWordsOf, inWordsOf } from "../../base/front-words.ts";
+import { withoutUndefined } from "../../base/without-undefined.ts";
 import { allComponents } from "../../compose/definition/definition.ts";
 import type { GenerationParameters } from "../../compose/definition/parameters.ts";
 import { ModelHost } from "../../compose/model-host.ts";
@@ -144,7 +145,7 @@ async function talk(named: string | undefined, flags: ChatFlags, context: Comman
 /** The parameters that flags set, by their names in compose files. @throws ModelComposeError `usage` */
 function parametersOf(flags: ChatFlags): GenerationParameters {
   const drawing: GenerateOptions = flags.greedy === true ? {} : drawingOptions(flags);
-  const all: GenerationParameters = {
+  return withoutUndefined<GenerationParameters>({
     max_output_length: flags.maxTokens,
     temperature: drawing.temperature,
     top_k: drawing.topK,
@@ -155,8 +156,7 @@ function parametersOf(flags: ChatFlags): GenerationParameters {
     no_repeat_ngram_size: flags.noRepeatNgramSize,
     do_sample: flags.greedy === true ? false : flags.doSample,
     stop_sequences: flags.stop === undefined ? undefined : [...flags.stop],
-  };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  });
 }
 
 /** The conversation that goes on. @throws ModelComposeError "not-found" */

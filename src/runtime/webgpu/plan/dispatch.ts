@@ -65,11 +65,6 @@ export function formFor(rows: number, length: number, mostFew: number): FormName
   return rows <= FEW_ROWS || (rows <= mostFew && rows * length <= MOST_SEEN) ? "few" : "block";
 }
 
-/** The form of a step of so many sequences that are decoded side by side. */
-export function stepForm(count: number): FormName {
-  return count === 1 ? "one" : "few";
-}
-
 /** The form whose head computes the logits of so many rows, whatever form the body had. */
 export function headFor(logitRows: number): FormName {
   return logitRows === 1 ? "one" : "few";

@@ -161,12 +161,13 @@ function cacheBytes({ kvHeads, headDim, cache }: AttentionShape): number {
   return 2 * kvHeads * headDim * cacheNumberBytes(cache);
 }
 
-/** Sizes that depend on the program's attentions. */
+/** Sizes that depend on the program's attentions. @param fewRows the most rows of the form "few" */
 export function attentionSizes(
   stages: readonly Stage[],
   lowering: BlockLowering & Pick<Lowering, "program" | "contextLength" | "cache" | "variants">,
+  fewRows: number,
 ): { partialWords: number; tileRows: number } {
-  const mostRows = Math.min(lowering.variants.fewRows.exact, lowering.maxRows);
+  const mostRows = Math.min(fewRows, lowering.maxRows);
   const shapes = stages
     .filter((stage) => stage.kind === "attention")
     .map((stage) => shapeOf(stage, lowering));

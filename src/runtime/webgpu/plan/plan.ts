@@ -167,7 +167,8 @@ export function planGpu(
   for (const [table, { inverseFrequencies }] of program.ropes.entries()) {
     buffers.set(ropeBuffer(table), contextLength * inverseFrequencies.length * 8);
   }
-  const { partialWords, tileRows } = attentionSizes(allStages, lowering);
+  const fewRows = mostFewRows(allStages, lowering);
+  const { partialWords, tileRows } = attentionSizes(allStages, lowering, fewRows);
   buffers.set("partials", partialWords * 4);
   const { packed, packedWeight } = packedBufferWords(allStages, lowering);
   buffers.set("packed", packed * 4);
@@ -185,7 +186,7 @@ export function planGpu(
     lanes: Math.min(slots, MOST_LANES, maxRows),
     positionBytes,
     queryTileRows: tileRows,
-    fewRows: mostFewRows(allStages, lowering),
+    fewRows,
     layout,
     buffers,
     entries: new Map([...stages].map(([entry, list]) => [entry, lowerEntry(list, lowering)])),

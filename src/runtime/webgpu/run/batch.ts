@@ -9,7 +9,7 @@ import { AbortError, throwIfAborted } from "../../../base/errors.ts";
 import { CHOICE_ROW_AT } from "../../../kernels/sample/token-choice.gpu.ts";
 import type { DecodeProfile, Pass } from "../../backend.ts";
 import { FORWARD, type Program } from "../../program.ts";
-import { headFor, stepForm, type PassShape } from "../plan/dispatch.ts";
+import { headFor, type PassShape } from "../plan/dispatch.ts";
 import {
   CHOICE_RESULT_BYTES,
   laneBuffer,
@@ -264,7 +264,7 @@ export class GpuBatch {
       device.queue.writeBuffer(params, CHOICE_ROW_AT, Uint32Array.of(row));
     }
     const isAlone = count === 1;
-    const { body } = await resources.form(FORWARD, stepForm(count));
+    const { body } = await resources.form(FORWARD, rows.formOf(first));
     const { head } = await resources.form(FORWARD, headFor(count));
     const choices = await Promise.all(
       members.map(({ request, lane }) =>

@@ -164,7 +164,7 @@ export class WebGpuExecutable implements Executable {
   ): Promise<PassShape> {
     const { entry = FORWARD } = pass;
     const shape = this.rows.write(pass);
-    const form = this.rows.formOf(pass);
+    const form = this.rows.formOf(shape);
     const { body } = await this.resources.form(entry, form);
     const { device } = this.resources.context;
     // Few rows take as long as a decode's step or two, so they go as one submit.
@@ -237,7 +237,7 @@ export class WebGpuExecutable implements Executable {
     let shape: PassShape;
     if (pass.trace === true) {
       shape = this.rows.write(pass);
-      await this.#trace((await this.resources.form(entry, this.rows.formOf(pass))).body, shape, activations);
+      await this.#trace((await this.resources.form(entry, this.rows.formOf(shape))).body, shape, activations);
     } else {
       shape = await this.submitBody(pass, signal);
     }

@@ -20,9 +20,9 @@ export class RowsWriter {
     this.#words = new Uint32Array(ROWS_HEADER + 4 * maxRows);
   }
 
-  /** The form of a pass with these rows. */
-  formOf({ tokens, positions }: Pick<Pass, "tokens" | "positions">): FormName {
-    return formFor(tokens.length, lengthOf(positions), this.#fewRows);
+  /** The form of a pass. */
+  formOf({ rows, length }: Pick<PassShape, "rows" | "length">): FormName {
+    return formFor(rows, length, this.#fewRows);
   }
 
   write({ tokens, slots, positions, sourceLength = 0, logitRows = new Int32Array(0) }: Pass): PassShape {
@@ -38,7 +38,8 @@ export class RowsWriter {
     const { queue } = this.#resources.context.device;
     queue.writeBuffer(this.#resources.buffer("rows"), 0, words);
     let queryTiles = 0;
-    if (this.formOf({ tokens, positions }) === "block") {
+    const length = positions.reduce((most, position) => Math.max(most, position), 0) + 1;
+    if (this.formOf({ rows: tokens.length, length }) === "block") {
       const tiles = attentionTiles(slots, positions, this.#queryTileRows);
       queryTiles = tiles.count;
       queue.writeBuffer(this.#resources.buffer("query tiles"), 0, tiles.words);
@@ -46,7 +47,7 @@ export class RowsWriter {
     return {
       rows: tokens.length,
       logitRows: wanted.length,
-      length: lengthOf(positions),
+      length,
       shortest: positions.reduce((least, position) => Math.min(least, position), Infinity) + 1,
       sourceLength,
       queryTiles,
@@ -60,9 +61,4 @@ export class RowsWriter {
     queue.writeBuffer(buffer, 4, Uint32Array.of(rows.length));
     queue.writeBuffer(buffer, (ROWS_HEADER + 3 * this.#maxRows) * 4, Uint32Array.from(rows));
   }
-}
-
-/** The last of some positions + 1. */
-function lengthOf(positions: Int32Array): number {
-  return positions.reduce((most, position) => Math.max(most, position), 0) + 1;
 }
